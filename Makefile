@@ -1,0 +1,70 @@
+# Needs python3 (3.11 or newer) and make. Everything else is installed into .venv from requirements.lock.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+PIP_QUIET := --quiet --disable-pip-version-check --no-input
+SOURCES := engine adapters replay benchmarks tests
+
+# Installed beside the project only while the lock is written.
+LOCK_VENV := .venv/lock
+LOCK_TOOL := pip-tools>=7.5,<8
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check bench sample lock clean
+
+help: ## say what each target does
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## one-minute tour that proves itself (ARGS="--for 10s" passes options on)
+	@$(VENV)/bin/engine demo $(ARGS)
+
+test: $(STAMP) ## the whole test suite (ARGS="-k journal" passes options on)
+	@$(PY) -m pytest $(ARGS)
+
+check: $(STAMP) ## format, lint, types, and the rules of the house
+	@echo "check: ruff format"
+	@$(PY) -m ruff format --check --quiet . || { echo "check: run '$(PY) -m ruff format .'" >&2; exit 1; }
+	@echo "check: ruff lint"
+	@$(PY) -m ruff check --quiet .
+	@echo "check: mypy"
+	@$(PY) -m mypy
+	@echo "check: house rules"
+	@$(PY) -m pytest tests/test_house.py
+
+bench: $(STAMP) ## measure the hot path (ARGS passes options on)
+	@$(PY) -m benchmarks.run $(ARGS)
+
+sample: $(STAMP) ## write the sample day again
+	@$(PY) -m benchmarks.sample journal/2024-12-05
+
+lock: ## resolve the bounds of pyproject.toml again and pin them with hashes
+	@echo "lock: resolving"
+	@$(PYTHON) -m venv --clear $(LOCK_VENV)
+	@$(LOCK_VENV)/bin/python -m pip install $(PIP_QUIET) '$(LOCK_TOOL)'
+	@$(LOCK_VENV)/bin/pip-compile --quiet --upgrade --strip-extras --generate-hashes --allow-unsafe \
+		--no-header --annotation-style=line --no-emit-index-url --no-emit-trusted-host \
+		--no-emit-find-links --no-emit-options --extra dev --extra parquet --build-deps-for editable \
+		--output-file requirements.lock pyproject.toml
+	@rm -rf $(LOCK_VENV)
+	@{ echo '# Everything this project installs, pinned with hashes. Written by make lock; not edited by hand.'; \
+		grep -v '^# ' requirements.lock; } > requirements.lock.new && mv requirements.lock.new requirements.lock
+	@! grep -nE '://|file:' requirements.lock || { echo "lock: an address is in requirements.lock" >&2; exit 1; }
+	@echo "lock: requirements.lock written; run 'make test' with it"
+
+clean: ## remove what was built; recorded days stay
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo
+	@find engine adapters replay benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "install: $(PYTHON) is older than 3.11; try 'make PYTHON=python3.12'" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "install: $(PYTHON) has no venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "install: $(VENV) from requirements.lock (first use, or the lock changed)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install $(PIP_QUIET) --require-hashes -r requirements.lock
+	@PYTHONWARNINGS=ignore $(PY) -m pip install $(PIP_QUIET) --no-deps --no-build-isolation -e .
+	@touch $@

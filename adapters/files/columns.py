@@ -1,0 +1,222 @@
+"""Which column of a data file is what: names people use, a mapping given by a person, positions.
+
+Owns the table of usual names. Promises: never a guess between two candidates; what is missing or
+ambiguous is a UsageError that says what was looked for and what the file has. Called by the importer with
+the first row of a CSV file, the keys of the first JSON line, or the column names of a Parquet file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from adapters.files.times import is_iso
+from engine.errors import UsageError
+
+__all__ = ["CANDLES", "CANDLE_ROLES", "ROLES", "TRADES", "TRADE_ROLES", "Layout", "lay_out"]
+
+TRADES: Final = "trades"
+CANDLES: Final = "candles"
+
+NAMES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
+    "time": (
+        ("timestamp", "time", "t", "ts", "datetime", "date", "transact_time", "trade_time", "open_time"),
+    ),
+    "price": (("price", "px", "p"),),
+    # "volume" is a size only where nothing else is.
+    "size": (("quantity", "size", "amount", "qty", "sz", "q"), ("volume",)),
+    "id": (("id", "trade_id", "tid", "a", "agg_trade_id"),),
+    "side": (("side", "taker_side", "aggressor"),),
+    "maker": (("is_buyer_maker", "isbuyermaker", "m"),),
+    "open": (("open", "o"),),
+    "high": (("high", "h"),),
+    "low": (("low", "l"),),
+    "close": (("close", "c"),),
+    "volume": (("volume", "v", "vol"),),
+    "trades": (("trades", "count", "n", "num_trades", "number_of_trades"),),
+    "symbol": (("symbol", "coin", "instrument", "ticker", "pair"),),
+}
+"""Usual names of each role, lower case with underscores; a later group counts only if an earlier has none."""
+
+TRADE_ROLES: Final = ("time", "price", "size")
+CANDLE_ROLES: Final = ("time", "open", "high", "low", "close", "volume")
+_OPTIONAL: Final = {TRADES: ("id", "side", "maker", "symbol"), CANDLES: ("trades", "symbol")}
+ROLES: Final = tuple(NAMES)
+
+_PLAIN_NUMBER: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """Where the columns are. `at` gives the position of each role; `names` is what the file calls it.
+
+    `kind` is TRADES or CANDLES. Without `header` the first row is data.
+    """
+
+    kind: str
+    at: dict[str, int]
+    names: dict[str, str]
+    header: bool
+
+
+def lay_out(first: Sequence[str], mapping: Mapping[str, str], *, file: str, headed: bool) -> Layout:
+    """Find the columns in `first`, the first row of a file or its column names.
+
+    `mapping` goes from role to a name or a position from 0; an empty name leaves an optional role out.
+    `headed` says that `first` is names for sure (JSON lines, Parquet). Raises UsageError.
+    """
+    unknown = [role for role in mapping if role not in NAMES]
+    if unknown:
+        raise UsageError(f"--columns: {unknown[0]!r} is no role of a column; known: {' '.join(ROLES)}")
+    header = headed or not any(_is_data(cell) for cell in first)
+    finder = _Finder(first, mapping, file=file, header=header)
+    kind = finder.kind()
+    at: dict[str, int] = {}
+    for role in TRADE_ROLES if kind == TRADES else CANDLE_ROLES:
+        position = finder.find(role, kind)
+        if position is None:
+            raise finder.missing(role, kind)
+        at[role] = position
+    for role in _OPTIONAL[kind]:
+        position = finder.find(role, kind)
+        if position is not None:
+            at[role] = position
+    if "side" in at and "maker" in at:
+        explicit = [role for role in ("side", "maker") if mapping.get(role)]
+        if len(explicit) != 1:
+            names = f"{first[at['side']]!r} and {first[at['maker']]!r}"
+            raise UsageError(
+                f"{file}: both {names} tell the taker's side; choose with --columns side=... or maker=..."
+            )
+        del at["maker" if explicit == ["side"] else "side"]
+    idle = [role for role, name in mapping.items() if name and role not in at]
+    if idle:
+        raise UsageError(
+            f"{file}: --columns {idle[0]}=...: the file is read as {kind}, which have no such column"
+        )
+    if len(set(at.values())) < len(at):
+        twice = next(role for role, where in at.items() if list(at.values()).count(where) > 1)
+        raise UsageError(f"{file}: one column is used twice, among others as {twice}; check --columns")
+    return Layout(
+        kind, at, {role: first[where] if header else str(where) for role, where in at.items()}, header
+    )
+
+
+class _Finder:
+    """Looks roles up among the names of one file."""
+
+    def __init__(self, first: Sequence[str], mapping: Mapping[str, str], *, file: str, header: bool) -> None:
+        self._first = first
+        self._mapping = mapping
+        self._file = file
+        self._header = header
+        self._plain = [_plain(name) for name in first]
+
+    def kind(self) -> str:
+        """Return TRADES or CANDLES: candles where open, high, low and close are, unless a price is mapped."""
+        if not self._header and not self._mapping:
+            raise UsageError(
+                f"{self._file}: the first line is data, not column names ({self._has()}); give positions "
+                "from 0, as --columns time=0,price=1,size=2"
+            )
+        if self._mapping.get("price") or self._mapping.get("size"):
+            return TRADES
+        prices = ("open", "high", "low", "close")
+        return CANDLES if all(self._may_have(role) for role in prices) else TRADES
+
+    def find(self, role: str, kind: str) -> int | None:
+        """Return the position of a role, None when the file has none. Raises UsageError."""
+        wanted = self._mapping.get(role)
+        if wanted is not None:
+            return self._mapped(role, wanted) if wanted else None
+        if not self._header:
+            return None
+        if role in ("side", "maker") and self._mapping.get("maker" if role == "side" else "side"):
+            return None
+        for group in NAMES[role]:
+            found = [at for at, name in enumerate(self._plain) if name in group and self._free(at, role)]
+            if kind == CANDLES and role == "time" and len(found) > 1:
+                # Venues call a candle's open time t and its close time T.
+                exact = [at for at in found if self._first[at] == "t"]
+                found = exact if {self._first[at] for at in found} == {"t", "T"} else found
+            if len(found) > 1:
+                names = ", ".join(repr(self._first[at]) for at in found)
+                example = f"--columns {role}={self._first[found[0]]}"
+                raise UsageError(f"{self._file}: {names} may each be the {role}; choose one, as {example}")
+            if found:
+                return found[0]
+        return None
+
+    def missing(self, role: str, kind: str) -> UsageError:
+        """Return the error for a column that is not there."""
+        if not self._header:
+            return UsageError(
+                f"{self._file}: the first line is data, so every column needs a position; "
+                f"{role} has none (as --columns {role}=0)"
+            )
+        known = "|".join(name for group in NAMES[role] for name in group)
+        what = "trades" if kind == TRADES else "candles"
+        taken = [
+            name
+            for at, name in enumerate(self._first)
+            if self._plain[at] in known.split("|") and not self._free(at, role)
+        ]
+        if taken:
+            return UsageError(
+                f"{self._file}: no {role} column for {what}: --columns uses {taken[0]!r} otherwise"
+            )
+        return UsageError(
+            f"{self._file}: no {role} column for {what}: looked for {known}, the file has {self._has()}; "
+            f"name it with --columns {role}=NAME"
+        )
+
+    def _may_have(self, role: str) -> bool:
+        return bool(self._mapping.get(role)) or (
+            self._header and any(name in group for group in NAMES[role] for name in self._plain)
+        )
+
+    def _free(self, at: int, role: str) -> bool:
+        """Whether no other role was given this column by a person."""
+        return not any(
+            other != role and wanted and self._first[at] == wanted for other, wanted in self._mapping.items()
+        )
+
+    def _mapped(self, role: str, wanted: str) -> int:
+        if self._header:
+            exact = list(self._first)
+            loose = [name.strip().lower() for name in exact]
+            for names, name in ((exact, wanted), (loose, wanted.strip().lower())):
+                if names.count(name) > 1:
+                    raise UsageError(f"{self._file}: several columns are called {wanted!r}; give a position")
+                if name in names:
+                    return names.index(name)
+        if wanted.isdigit() and wanted.isascii() and len(wanted) < 6:
+            if int(wanted) < len(self._first):
+                return int(wanted)
+            raise UsageError(
+                f"{self._file}: --columns {role}={wanted}: there are {len(self._first)} columns, "
+                f"0 to {len(self._first) - 1}"
+            )
+        if not self._header:
+            raise UsageError(
+                f"{self._file}: --columns {role}={wanted}: the first line is data, not column names "
+                f"({self._has()}); give positions from 0"
+            )
+        raise UsageError(
+            f"{self._file}: --columns {role}={wanted}: no such column; the file has {self._has()}"
+        )
+
+    def _has(self) -> str:
+        cut = [name[:30] for name in self._first[:20]]
+        shown = ", ".join((name if name.isprintable() else repr(name)) or "(no name)" for name in cut)
+        return shown + (f" and {len(self._first) - 20} more" if len(self._first) > 20 else "")
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def _is_data(cell: str) -> bool:
+    return _PLAIN_NUMBER.fullmatch(cell.strip()) is not None or is_iso(cell.strip())

@@ -1,0 +1,224 @@
+"""Rows of text cells to events: the inner loops of the import.
+
+Owns what a row must be: in order of time, numbers above zero and on the scale, one instrument throughout,
+candles on their grid. Promises that nothing is rounded, reordered, filled in or dropped; the first row
+that breaks a rule ends the import with file, line and reason. Called by `importer` once per file.
+
+The loops are written out, with local names and one call per cell, because they run once per row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from adapters.files.columns import Layout
+from adapters.files.days import FRAME_EVENTS_MAX, DayWriter
+from adapters.files.numbers import maker_sides, number_reader, parse_trade_id, taker_sides, volume_reader
+from adapters.files.tables import Table
+from adapters.files.times import TimeReader
+from engine.clock import iso_text
+from engine.errors import ImportRefused, NumberError
+from engine.events import Candle, Event, InstrumentListed, Trade
+from engine.values import INT64_MAX, NO_SIDE, Amount, format_interval
+
+__all__ = ["INSTRUMENT", "RowReader", "time_reader"]
+
+INSTRUMENT: Final = 1
+"""The number of the one instrument of an imported day."""
+
+_ABSENT: Final = -1
+
+
+def time_reader(table: Table, layout: Layout, times: TimeReader) -> TimeReader:
+    """Return the reader of a table's times: of the unit the format itself tells, or else `times`."""
+    unit = table.time_unit(layout.at["time"])
+    return times if unit is None else TimeReader(unit)
+
+
+class RowReader:
+    """One pass over the rows of a file, handing events to the days.
+
+    `listed` is the instrument; its `recv_ns` is set anew for each day. `tell` is called after each frame.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        layout: Layout,
+        listed: InstrumentListed,
+        times: TimeReader,
+        days: DayWriter,
+        *,
+        file: str,
+    ) -> None:
+        self.count = 0
+        self.duplicates = 0
+        self.first_ns = 0
+        self.last_ns = 0
+        self.tell: Callable[[], None] = lambda: None
+        self._table = table
+        self._file = file
+        self._listed = listed
+        self._days = days
+        self._times = time_reader(table, layout, times)
+        at, self._width, self._rows = table.rows(list(layout.at.values()), header=layout.header)
+        self._at = dict(zip(layout.at, at, strict=True))
+        self._symbol: str | None = None
+
+    def read_trades(self) -> None:
+        """Read every row as a trade. Raises ImportRefused, UsageError for a day that exists, JournalError."""
+        width = self._width
+        time_at, price_at, size_at = self._at["time"], self._at["price"], self._at["size"]
+        id_at = self._at.get("id", _ABSENT)
+        side_at = self._at.get("side", self._at.get("maker", _ABSENT))
+        symbol_at = self._at.get("symbol", _ABSENT)
+        sides = maker_sides() if "maker" in self._at else taker_sides()
+        read_time = self._times.read
+        read_price = number_reader("price", self._listed.price_scale)
+        read_size = number_reader("size", self._listed.size_scale)
+        batch: list[Event] = []
+        day_end, last_ns, side = 0, _ABSENT, NO_SIDE
+        trade_id: int | str = 0
+        last_id: int | str = 0
+        try:
+            for row in self._rows:
+                if len(row) != width:
+                    if not row:
+                        continue
+                    raise self._wrong_width(len(row))
+                ns = read_time(row[time_at])
+                if ns < last_ns:
+                    raise NumberError(self._times.explain_step_back(row[time_at], last_ns))
+                if ns >= day_end or len(batch) >= FRAME_EVENTS_MAX:
+                    batch, day_end = self._turn(batch, ns, day_end)
+                price = read_price(row[price_at])
+                size = read_size(row[size_at])
+                if side_at >= 0:
+                    side = sides[row[side_at]]
+                if id_at >= 0:
+                    trade_id = parse_trade_id(row[id_at])
+                    if trade_id == last_id and ns == last_ns and trade_id:
+                        self.duplicates += 1
+                    last_id = trade_id
+                if symbol_at >= 0 and row[symbol_at] != self._symbol:
+                    self._check_symbol(row[symbol_at])
+                batch.append(Trade(ns, ns, INSTRUMENT, price, size, side, trade_id))
+                last_ns = ns
+        except NumberError as error:
+            raise self._refused(error) from error
+        self._end(batch)
+
+    def read_candles(self, interval_ns: int, *, measured: bool) -> None:
+        """Read every row as a candle of `interval_ns`; `measured` when that was found in the file.
+
+        Raises as `read_trades` does.
+        """
+        width = self._width
+        time_at, volume_at = self._at["time"], self._at["volume"]
+        open_at, high_at, low_at, close_at = (self._at[role] for role in ("open", "high", "low", "close"))
+        trades_at = self._at.get("trades", _ABSENT)
+        symbol_at = self._at.get("symbol", _ABSENT)
+        read_time = self._times.read
+        read_open, read_high, read_low, read_close = (
+            number_reader(role, self._listed.price_scale) for role in ("open", "high", "low", "close")
+        )
+        read_volume = volume_reader(self._listed.size_scale)
+        read_count = number_reader("trades", 0, zero=True)
+        batch: list[Event] = []
+        day_end, last_ns, trades = 0, _ABSENT, 0
+        try:
+            for row in self._rows:
+                if len(row) != width:
+                    if not row:
+                        continue
+                    raise self._wrong_width(len(row))
+                start_ns = read_time(row[time_at])
+                if start_ns <= last_ns:
+                    if start_ns == last_ns:
+                        raise NumberError(f"a second candle that starts at {iso_text(start_ns)}")
+                    raise NumberError(self._times.explain_step_back(row[time_at], last_ns))
+                end_ns = start_ns + interval_ns
+                if start_ns % interval_ns or end_ns > INT64_MAX:
+                    raise _off_grid(start_ns, interval_ns, measured=measured)
+                if end_ns >= day_end or len(batch) >= FRAME_EVENTS_MAX:
+                    batch, day_end = self._turn(batch, end_ns, day_end)
+                open_, high = read_open(row[open_at]), read_high(row[high_at])
+                low, close = read_low(row[low_at]), read_close(row[close_at])
+                if not low <= open_ <= high or not low <= close <= high:
+                    raise NumberError(
+                        f"high {row[high_at]} and low {row[low_at]} do not enclose "
+                        f"open {row[open_at]} and close {row[close_at]}"
+                    )
+                volume: Amount = read_volume(row[volume_at])
+                if trades_at >= 0:
+                    trades = read_count(row[trades_at])
+                if symbol_at >= 0 and row[symbol_at] != self._symbol:
+                    self._check_symbol(row[symbol_at])
+                batch.append(
+                    Candle(
+                        end_ns,
+                        end_ns,
+                        INSTRUMENT,
+                        interval_ns,
+                        start_ns,
+                        open_,
+                        high,
+                        low,
+                        close,
+                        volume,
+                        trades,
+                    )
+                )
+                last_ns = start_ns
+        except NumberError as error:
+            raise self._refused(error) from error
+        self._end(batch)
+
+    def _turn(self, batch: list[Event], ns: int, day_end: int) -> tuple[list[Event], int]:
+        """Write a full batch, or the last one of a day; return the next batch and the end of its day."""
+        if ns < day_end:
+            self._put(batch, last=False)
+            return [], day_end
+        if batch:
+            self._put(batch, last=True)
+        else:
+            self.first_ns = ns
+        day_end = self._days.open_day(ns)
+        return [msgspec.structs.replace(self._listed, recv_ns=ns)], day_end
+
+    def _end(self, batch: list[Event]) -> None:
+        if not batch:
+            raise ImportRefused(self._file, max(1, self._table.line), "no row of data in the file")
+        self._put(batch, last=True)
+
+    def _put(self, batch: list[Event], *, last: bool) -> None:
+        first, final = batch[0], batch[-1]
+        assert isinstance(first, InstrumentListed | Trade | Candle)
+        assert isinstance(final, Trade | Candle)
+        self._days.put(batch, first.recv_ns, last=last)
+        self.count += len(batch) - isinstance(first, InstrumentListed)
+        self.last_ns = final.recv_ns
+        self.tell()
+
+    def _check_symbol(self, symbol: str) -> None:
+        if self._symbol is not None:
+            raise NumberError(
+                f"this row is of {symbol[:40]!r}, the rows before are of {self._symbol[:40]!r}; "
+                "split the file, one instrument each"
+            )
+        self._symbol = symbol
+
+    def _wrong_width(self, found: int) -> NumberError:
+        return NumberError(f"{found} columns; the first line has {self._width}")
+
+    def _refused(self, error: NumberError) -> ImportRefused:
+        return ImportRefused(self._file, self._table.line, str(error))
+
+
+def _off_grid(start_ns: int, interval_ns: int, *, measured: bool) -> NumberError:
+    name = format_interval(interval_ns)
+    hint = "; that was the smallest step between rows, give --interval" if measured else ""
+    return NumberError(f"a candle of {name} cannot start at {iso_text(start_ns)}{hint}")

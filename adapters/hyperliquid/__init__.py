@@ -1,0 +1,1 @@
+"""The Hyperliquid venue: feed, gateway and wire words."""

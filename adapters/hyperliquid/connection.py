@@ -1,0 +1,243 @@
+"""One websocket to the venue, from dialing to the closed socket.
+
+Owns the deadlines: connecting, writing, proof of life, closing. Promises: `run` returns why the connection
+ended, for whatever reason it does, and the socket is closed by then; ordinary trouble of a network is a
+value (`Loss`), never an exception. Called by `feed.py`, which says what to do with each message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+import trio
+from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
+
+from adapters.hyperliquid.health import FeedLimits
+from adapters.hyperliquid.wire import FRAME_BYTES_MAX, PING, clip
+
+__all__ = ["Connection", "Dial", "Loss", "dial_url"]
+
+Dial = Callable[[], Awaitable[trio.abc.Stream]]
+"""Opens the byte stream to the venue, TLS included. Raises OSError or trio.BrokenResourceError."""
+
+_RECEIVE_BYTES: Final = 1 << 16
+
+# Codes and statuses that say "not so fast": 1008 is a policy, 1013 "try again later".
+_PATIENT_CODES: Final = frozenset({1008, 1013})
+_PATIENT_STATUSES: Final = frozenset({403, 418, 429})
+_TOO_BIG: Final = 1009
+
+
+class Loss(NamedTuple):
+    """Why a connection ended. `patient`: the venue wants to be left alone for the longest backoff."""
+
+    reason: str
+    patient: bool = False
+    oversize: bool = False
+
+
+class Connection:
+    """One connection. `on_open` runs beside the reading once the websocket is open; `on_message` gets each
+    message, in order, and may wait: while it does, the venue's silence is not held against it."""
+
+    def __init__(
+        self,
+        url: str,
+        dial: Dial,
+        limits: FeedLimits,
+        on_open: Callable[[], Awaitable[None]],
+        on_message: Callable[[str | bytes], Awaitable[None]],
+    ) -> None:
+        parts = urlsplit(url)
+        self._host = parts.netloc
+        self._path = parts.path or "/"
+        self._dial = dial
+        self._limits = limits
+        self._on_open = on_open
+        self._on_message = on_message
+        self._scope = trio.CancelScope()
+        self._tasks: trio.Nursery | None = None
+        self._websocket: WebSocketConnection | None = None
+        self._loss: Loss | None = None
+        self._heard = False  # a message since the last ping
+        self._reading = False  # waiting for the network, not for our own side
+
+    async def run(self) -> Loss:
+        """Connect, read until the connection is lost, close. Returns why."""
+        deadline = trio.current_time() + self._limits.connect_s
+        try:
+            with trio.fail_at(deadline):
+                stream = await self._dial()
+        except trio.TooSlowError:
+            return self._late()
+        except (OSError, trio.BrokenResourceError) as error:
+            return Loss(f"cannot connect: {_describe(error)}")
+        # Nothing raises into these nurseries but a bug: trouble is told to `lose`.
+        async with trio.open_nursery() as library:
+            reader = _Reader(library, self._reader_ended)
+            try:
+                with self._scope:
+                    await self._converse(reader, stream, deadline)
+            finally:
+                with trio.CancelScope(shield=True):
+                    with trio.move_on_after(self._limits.close_s):
+                        await self._close()
+                    reader.scope.cancel()
+                    await trio.aclose_forcefully(stream)
+        assert self._loss is not None, "a connection ends by a loss or a cancellation"
+        return self._loss
+
+    def lose(self, loss: Loss) -> None:
+        """Give the connection up; the first reason counts."""
+        if self._loss is None:
+            self._loss = loss
+            self._scope.cancel()
+
+    def start_soon(self, task: Callable[..., Awaitable[None]], *args: Any) -> None:
+        """Run a task that ends with the connection."""
+        assert self._tasks is not None, "only an open connection has tasks"
+        self._tasks.start_soon(task, *args)
+
+    async def send(self, text: str) -> None:
+        """Write one message, or lose the connection."""
+        assert self._websocket is not None, "nothing is sent before the connection is open"
+        with trio.move_on_after(self._limits.send_s) as writing:
+            # A closed connection is noticed where it is read, with its code.
+            with contextlib.suppress(ConnectionClosed):
+                await self._websocket.send_message(text)
+        if writing.cancelled_caught:
+            self.lose(Loss(f"a message could not be written within {self._limits.send_s:g} s"))
+
+    async def _converse(self, reader: _Reader, stream: trio.abc.Stream, deadline: float) -> None:
+        with trio.move_on_at(deadline):
+            self._websocket = await wrap_client_stream(
+                reader,  # type: ignore[arg-type]
+                stream,  # type: ignore[arg-type]
+                self._host,
+                self._path,
+                message_queue_size=self._limits.frames_queued_max,
+                max_message_size=FRAME_BYTES_MAX,
+                receive_buffer_size=_RECEIVE_BYTES,
+            )
+        if self._websocket is None:
+            self.lose(self._late())
+            return
+        async with trio.open_nursery() as tasks:
+            self._tasks = tasks
+            tasks.start_soon(self._prove_life)
+            tasks.start_soon(self._on_open)
+            await self._read(self._websocket)
+
+    async def _read(self, websocket: WebSocketConnection) -> None:
+        while True:
+            self._reading = True
+            try:
+                message = await websocket.get_message()
+            except ConnectionClosed as closed:
+                self.lose(_closed(closed))
+                return
+            self._heard = True
+            self._reading = False
+            await self._on_message(message)
+
+    async def _prove_life(self) -> None:
+        """Ping; a half-open connection ends at most ping_s + pong_s after its last message."""
+        limits = self._limits
+        while True:
+            await trio.sleep(limits.ping_s - limits.pong_s)
+            self._heard = False
+            await self.send(PING)
+            await trio.sleep(limits.pong_s)
+            if not self._heard and self._reading:
+                self.lose(Loss(f"no message within {limits.pong_s:g} s of a ping"))
+
+    async def _close(self) -> None:
+        if self._websocket is not None:
+            with contextlib.suppress(ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._websocket.aclose()
+
+    def _late(self) -> Loss:
+        return Loss(f"no connection within {self._limits.connect_s:g} s")
+
+    def _reader_ended(self, error: Exception | None) -> None:
+        """The library reads no more; once the websocket is open, `_read` is told that by the library."""
+        if self._websocket is not None:
+            return
+        if isinstance(error, ConnectionRejected):
+            status = error.status_code
+            self.lose(Loss(f"the websocket is refused with HTTP {status}", status in _PATIENT_STATUSES))
+        else:
+            detail = f": {_describe(error)}" if error else ""
+            self.lose(Loss(f"the connection ended during the websocket handshake{detail}"))
+
+
+class _Reader:
+    """Stands where the library wants a nursery for its one task, so that its errors are values too.
+
+    Shielded: the closing handshake needs it to the end, and `scope` is cancelled after that.
+    """
+
+    def __init__(self, nursery: trio.Nursery, on_end: Callable[[Exception | None], None]) -> None:
+        self._nursery = nursery
+        self._on_end = on_end
+        self.scope = trio.CancelScope(shield=True)
+
+    def start_soon(self, task: Callable[[], Awaitable[None]]) -> None:
+        """Run the library's task."""
+        self._nursery.start_soon(self._run, task)
+
+    async def _run(self, task: Callable[[], Awaitable[None]]) -> None:
+        failure: Exception | None = None
+        with self.scope:
+            try:
+                await task()
+            except Exception as error:  # whatever the bytes of a stranger made the library do
+                failure = error
+        self._on_end(failure)
+
+
+def dial_url(url: str) -> Dial:
+    """Return the way to the venue: TCP, and TLS with the system's trust for wss."""
+    parts = urlsplit(url)
+    secure = parts.scheme == "wss"
+    host = parts.hostname or ""
+    port = parts.port or (443 if secure else 80)
+
+    async def dial() -> trio.abc.Stream:
+        stream = await trio.open_tcp_stream(host, port)
+        if not secure:
+            return stream
+        tls = trio.SSLStream(
+            stream, ssl.create_default_context(), server_hostname=host, https_compatible=True
+        )
+        try:
+            await tls.do_handshake()
+        except BaseException:
+            await trio.aclose_forcefully(stream)
+            raise
+        return tls
+
+    return dial
+
+
+def _closed(closed: ConnectionClosed) -> Loss:
+    reason = closed.reason
+    if reason is None:
+        return Loss("the connection ended")
+    if reason.code == _TOO_BIG:
+        return Loss(f"a message is longer than {FRAME_BYTES_MAX} bytes (1009)", oversize=True)
+    said = f": {clip(reason.reason)}" if reason.reason else ""
+    return Loss(f"closed by the venue ({reason.code}{said})", reason.code in _PATIENT_CODES)
+
+
+def _describe(error: BaseException) -> str:
+    """Return the words of the innermost cause, in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(dict.fromkeys(_describe(inner) for inner in error.exceptions))
+    return clip(str(error) or type(error).__name__).strip("'\"")

@@ -1,0 +1,117 @@
+"""The venue's price grid and the book that is drawn around a touch; integers only.
+
+Owns `grid_step` and its two walks, and `levels`, which makes up the levels behind a best bid and ask. A
+tape knows only the touch, so what lies behind it is invented: a function of the price and the
+instrument's name, so the same level has the same size until the touch reaches it. Called by the synthetic
+market, the tape, and whatever shows a book.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+from zlib import crc32
+
+from engine.events import InstrumentListed, Quote
+
+__all__ = ["DEPTH", "FIGURES", "Level", "above", "below", "grid_step", "levels", "orders_at"]
+
+FIGURES: Final = 5
+"""Significant figures of a price on this venue; integers are always allowed."""
+
+DEPTH: Final = 20
+"""Levels a side of a whole book."""
+
+Level = tuple[int, int, int]
+"""(price, size, number of orders)."""
+
+_MASK: Final = 2**64 - 1
+
+
+def grid_step(price: int, scale: int, *, step: int = 1, figures: int = FIGURES) -> int:
+    """Return the grid's step at `price` (an integer at `scale`); `figures` 0 means no bound on them."""
+    if not figures:
+        return step
+    excess = len(str(price)) - figures
+    return max(step, 10 ** min(scale, excess)) if excess > 0 else step
+
+
+def below(price: int, scale: int, *, step: int = 1, figures: int = FIGURES) -> int:
+    """Return the highest price of the grid below `price`; 0 or less when there is none."""
+    quantum = grid_step(price - 1, scale, step=step, figures=figures) if price > 1 else step
+    return (price - 1) // quantum * quantum
+
+
+def above(price: int, scale: int, *, step: int = 1, figures: int = FIGURES) -> int:
+    """Return the lowest price of the grid above `price`."""
+    quantum = grid_step(price, scale, step=step, figures=figures)
+    return (price // quantum + 1) * quantum
+
+
+def orders_at(price: int, size: int) -> int:
+    """Return how many orders a level is said to consist of: 1 to 40, the same for the same level."""
+    return 1 + _mix(price * 31 + size) % 40
+
+
+def levels(
+    listed: InstrumentListed,
+    quote: Quote,
+    depth: int = DEPTH,
+    *,
+    figures: int | None = None,
+    mantissa: int = 1,
+) -> tuple[list[Level], list[Level]]:
+    """Return (bids, asks) around a touch: best first, at most `depth` a side, never crossed.
+
+    `figures` and `mantissa` ask for a coarser book as the venue's `nSigFigs` and `mantissa` do: bids are
+    then rounded down and asks up. An empty side of the touch is an empty side of the book.
+    """
+    coarse = None if figures is None else (figures, mantissa)
+    bids = _walk(listed, quote.bid, quote.bid_size, coarse, up=False)
+    asks = _walk(listed, quote.ask, quote.ask_size, coarse, up=True)
+    return _first(bids, depth), _first(asks, depth)
+
+
+def _walk(
+    listed: InstrumentListed, best: int, size: int, coarse: tuple[int, int] | None, *, up: bool
+) -> Iterator[Level]:
+    """Yield levels away from the best price: about two of three grid prices, or every coarse one."""
+    if not best:
+        return
+    seed = crc32(listed.name.encode()) << 40
+    scale, step, figures = listed.price_scale, listed.price_step, listed.price_figures
+    # About 500 of the quote currency, in a power of two so that it does not follow every tick.
+    worth = 500 * 10**listed.money_scale // best
+    unit = max(listed.size_step, 1 << max(0, worth.bit_length() - 1)) // listed.size_step * listed.size_step
+    if coarse is None:
+        yield best, size, orders_at(best, size)
+        move = above if up else below
+        price = move(best, scale, step=step, figures=figures)
+        while price > 0:
+            draw = _mix(price ^ seed)
+            if draw % 3:
+                yield price, unit * (1 + (draw >> 8) % 48), 1 + (draw >> 20) % 40
+            price = move(price, scale, step=step, figures=figures)
+        return
+    fine = grid_step(best, scale, step=step, figures=figures)
+    quantum = coarse[1] * max(fine, 10 ** max(0, len(str(best)) - coarse[0]))
+    unit *= quantum // fine
+    price = -(-best // quantum) * quantum if up else best // quantum * quantum
+    while price > 0:
+        draw = _mix(price ^ seed)
+        yield price, size + unit * (1 + (draw >> 8) % 48), 1 + (draw >> 20) % 400
+        size = 0
+        price += quantum if up else -quantum
+
+
+def _first(side: Iterator[Level], depth: int) -> list[Level]:
+    return list(islice(side, depth))
+
+
+def _mix(value: int) -> int:
+    """Return 64 well-mixed bits of `value` (the finalizer of splitmix64)."""
+    value = (value + 0x9E3779B97F4A7C15) & _MASK
+    value = ((value ^ value >> 30) * 0xBF58476D1CE4E5B9) & _MASK
+    value = ((value ^ value >> 27) * 0x94D049BB133111EB) & _MASK
+    return value ^ value >> 31

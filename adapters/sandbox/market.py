@@ -1,0 +1,317 @@
+"""The built-in market: an endless, seeded, deterministic stream of trades and quotes.
+
+Owns the coins it knows and how they move. Promises: the same seed, start and coins give the same events on
+every machine and Python version (integers only, no clock, and of `random.Random` nothing but its bits);
+time never goes back; every price is on the venue's grid; no touch is crossed; every trade prints at the
+bid or ask that the last quote showed. One coin's events do not depend on which others play.
+
+How it moves. Each coin has a fair price: a random walk whose pace follows a volatility level (calm or busy
+for minutes, bursts that fade), on drifts of two lengths: tens of seconds and minutes, so that moving averages
+cross on short bars and on 1-minute bars. A taker's order takes from the touch in one or several prints,
+then the touch follows the fair price. All that happens falls on blocks about 70 ms apart.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from math import isqrt
+from random import Random
+from typing import Final
+from zlib import crc32
+
+import msgspec
+
+from adapters.sandbox.grid import FIGURES, above, below, grid_step
+from engine.errors import UsageError
+from engine.events import InstrumentListed, Quote, Trade
+from engine.values import BUY, SELL, parse_scaled
+
+__all__ = ["COINS_DEFAULT", "PROFILES", "VENUE", "CoinProfile", "SyntheticMarket"]
+
+VENUE: Final = "sandbox"
+
+_MS: Final = 1_000_000
+_BLOCK_MS: Final = 70
+_FINE_BITS: Final = 24  # the fair price is kept in 2**-24 of the price's unit
+_LEVEL_ONE: Final = 256  # a volatility level of 1
+_TID_BITS: Final = 50
+_TID_MASK: Final = 2**_TID_BITS - 1
+
+
+class CoinProfile(msgspec.Struct, frozen=True):
+    """How a coin behaves.
+
+    `price` is the first price as text. `gap_ms` is the mean time between two things happening, of which
+    `taker_percent` are taker's orders. `prints_percent` is the chance that one more print follows within an
+    order. `pace` is the random walk's step in 1e-9 of the price per square root of a millisecond. `lot` is
+    the smallest usual size, in units of the size scale. `spread` is the touch's width in grid steps. `burst`
+    is how many times busier a burst can be.
+    """
+
+    name: str
+    size_scale: int
+    price: str
+    gap_ms: int
+    taker_percent: int
+    prints_percent: int
+    pace: int
+    lot: int
+    spread: int = 1
+    burst: int = 3
+
+    @property
+    def price_scale(self) -> int:
+        """Decimal places of a price: the venue allows 6 minus those of the size."""
+        return 6 - self.size_scale
+
+
+PROFILES: Final = {
+    profile.name: profile
+    for profile in (
+        CoinProfile("BTC", 5, "97000", 180, 76, 62, 2850, 400),
+        CoinProfile("ETH", 4, "3700", 405, 70, 60, 3500, 900, burst=8),
+        CoinProfile("PURR", 0, "0.21", 16_000, 14, 28, 7000, 300, spread=4),
+        CoinProfile("SOL", 2, "235", 300, 72, 58, 4200, 60, burst=5),
+        CoinProfile("HYPE", 2, "28", 420, 70, 55, 5200, 200, spread=2, burst=5),
+        CoinProfile("DOGE", 0, "0.43", 620, 66, 50, 5000, 300, burst=4),
+        CoinProfile("XRP", 0, "2.4", 520, 66, 50, 4600, 60, burst=4),
+        CoinProfile("LINK", 1, "24", 1500, 60, 45, 4800, 30, spread=2),
+        CoinProfile("AVAX", 2, "51", 1800, 60, 45, 5000, 150, spread=2),
+    )
+}
+"""Every coin the market can play, by name."""
+
+COINS_DEFAULT: Final = ("BTC", "ETH", "PURR")
+"""A very busy coin, a busy one with bursts, and one that is often silent for minutes."""
+
+
+class SyntheticMarket:
+    """The market of some coins from one seed. Each call of `events` is the same play from its beginning."""
+
+    def __init__(self, seed: int = 1, coins: Sequence[str] = COINS_DEFAULT) -> None:
+        if not coins or len(set(coins)) != len(coins):
+            raise UsageError("name at least one coin, and each once")
+        unknown = [name for name in coins if name not in PROFILES]
+        if unknown:
+            raise UsageError(f"the built-in market has no {unknown[0]!r}; it has: {' '.join(PROFILES)}")
+        self._seed = seed
+        self._profiles = [PROFILES[name] for name in coins]
+
+    def instruments(self, recv_ns: int) -> list[InstrumentListed]:
+        """Return the instruments, numbered from 1 in the order the coins were named."""
+        return [
+            InstrumentListed(
+                recv_ns=recv_ns,
+                instrument=number,
+                venue=VENUE,
+                name=profile.name,
+                price_scale=profile.price_scale,
+                size_scale=profile.size_scale,
+                price_figures=FIGURES,
+            )
+            for number, profile in enumerate(self._profiles, start=1)
+        ]
+
+    def events(self, start_ns: int) -> Iterator[Trade | Quote]:
+        """Yield events for ever, by rising time; first a quote of every coin at `start_ns`."""
+        coins = [
+            _Coin(number, profile, self._seed, start_ns)
+            for number, profile in enumerate(self._profiles, start=1)
+        ]
+        for coin in coins:
+            yield coin.quote
+        first_block = start_ns // (_MS * _BLOCK_MS) + 1
+        for coin in coins:
+            coin.next_block += first_block
+        while True:
+            coin = min(coins, key=_next_block)
+            yield from coin.step()
+
+
+def _next_block(coin: _Coin) -> int:
+    return coin.next_block
+
+
+def _decay_table() -> list[int]:
+    """Return 2**32 * (255/256)**n, rising, for n from 4095 down to 0."""
+    table = [2**32]
+    while len(table) < 4096:
+        table.append(table[-1] * 255 // 256)
+    return table[::-1]
+
+
+_DECAY: Final = _decay_table()
+
+
+class _Coin:
+    """One coin's state. All that is random comes from its own generator."""
+
+    def __init__(self, number: int, profile: CoinProfile, seed: int, start_ns: int) -> None:
+        salt = crc32(profile.name.encode())
+        self._bits = Random(seed << 32 | salt).getrandbits
+        self._number = number
+        self._profile = profile
+        self._seed = seed & 0xFFFF
+        self._salt = salt
+        self._scale = profile.price_scale
+        base = parse_scaled(profile.price, profile.price_scale)
+        base += base * (self._bits(12) - 2048) // 65_536  # up to 3 percent away
+        self._base = base << _FINE_BITS
+        self._fair = self._base
+        self._floor, self._ceiling = self._base // 4, self._base * 4
+        self._tid_count = 0
+        self._side = BUY
+        self._now_ms = start_ns // _MS
+        self._short_drift = self._long_drift = 0
+        self._short_until = self._long_until = self._now_ms
+        self._level = _LEVEL_ONE
+        self._burst = 0
+        self._turn_drifts()
+        self.quote = self._make_quote(start_ns)
+        self.next_block = self._gap_blocks()
+
+    def step(self) -> list[Trade | Quote]:
+        """Play the next block: perhaps a taker's order, then the touch follows the fair price."""
+        block = self.next_block
+        # Blocks of all coins share their times; they are 47 to 93 ms apart.
+        now_ms = block * _BLOCK_MS + (block * 0x9E3779B1 + self._seed >> 7) % 24
+        elapsed_ms = now_ms - self._now_ms
+        self._now_ms = now_ms
+        events: list[Trade | Quote] = []
+        if self._bits(16) * 100 < self._profile.taker_percent << 16:
+            self._take(events)
+        self._move(elapsed_ms)
+        self._requote(events)
+        self.next_block = block + self._gap_blocks()
+        return events
+
+    # --- what is random -------------------------------------------------------------------------------
+
+    def _exponential(self, mean: int) -> int:
+        """Return an exponentially distributed integer."""
+        return (4095 - bisect_left(_DECAY, self._bits(32))) * mean // 256
+
+    def _normal(self) -> int:
+        """Return a bell-shaped integer of mean 0 and standard deviation 209."""
+        return sum(self._bits(64).to_bytes(8, "little")) - 1020
+
+    def _gap_blocks(self) -> int:
+        gap_ms = self._exponential(self._profile.gap_ms) * _LEVEL_ONE // (self._level + self._burst)
+        return 1 + gap_ms // _BLOCK_MS
+
+    def _size(self) -> int:
+        """Return a size with a long tail: most are small, a few are hundreds of times larger."""
+        draw = self._bits(24)
+        zeros = draw | 1 << 9
+        doublings = (zeros & -zeros).bit_length() - 1
+        return max(1, (self._profile.lot << doublings) * (128 + (draw >> 16)) >> 8)
+
+    # --- what happens ---------------------------------------------------------------------------------
+
+    def _take(self, events: list[Trade | Quote]) -> None:
+        """A taker's order: one or several prints at the standing bid or ask, never all that stands there."""
+        quote = self.quote
+        lean = self._fair - ((quote.bid + quote.ask) << _FINE_BITS - 1)
+        width = (quote.ask - quote.bid) << _FINE_BITS
+        if self._bits(2):
+            self._side = BUY if lean * 418 + width * self._normal() > 0 else SELL
+        price, standing = (quote.ask, quote.ask_size) if self._side == BUY else (quote.bid, quote.bid_size)
+        left = standing - 1
+        venue_ns = self._now_ms * _MS
+        while left > 0:
+            size = min(self._size(), left)
+            left -= size
+            events.append(
+                Trade(venue_ns, venue_ns, self._number, price, size, self._side, self._next_trade_id())
+            )
+            if self._bits(16) * 100 >= self._profile.prints_percent << 16:
+                break
+        remaining = left + 1
+        bid_size, ask_size = quote.bid_size, quote.ask_size
+        if self._side == BUY:
+            ask_size = remaining
+        else:
+            bid_size = remaining
+        self.quote = Quote(
+            quote.recv_ns, quote.venue_ns, self._number, quote.bid, bid_size, quote.ask, ask_size
+        )
+
+    def _next_trade_id(self) -> int:
+        """Return the next of 2**50 ids in an order that looks like chance; none comes twice, none is 0."""
+        while True:
+            self._tid_count += 1
+            value = (self._tid_count * 0x2545F4914F6CDD + self._salt) & _TID_MASK
+            value ^= value >> 25
+            value = value * 0x369DEA0F31A53F & _TID_MASK
+            if value:
+                return value
+
+    def _move(self, elapsed_ms: int) -> None:
+        """Move the fair price over `elapsed_ms`."""
+        if self._now_ms >= self._short_until:
+            self._turn_drifts()
+        if self._burst:
+            self._burst = self._burst * max(0, 8192 - elapsed_ms) >> 13
+        fair, pace = self._fair, self._profile.pace
+        level = isqrt((self._level + self._burst) << 8)
+        noise = pace * self._normal() * level * isqrt(elapsed_ms << 8) // (209 * 16 * _LEVEL_ONE)
+        # A pull of a few percent a day towards the first price keeps an endless market where it began.
+        pull = (self._base - fair) * 20 // self._base
+        drift = (self._long_drift + self._short_drift + pull) * elapsed_ms
+        fair += fair * (noise + drift) // 1_000_000_000
+        self._fair = min(max(fair, self._floor), self._ceiling)
+
+    def _turn_drifts(self) -> None:
+        """Begin a new short drift (20 to 52 s), and when the long one is over a new long one (4 to 8 min).
+
+        A drift turns more often than it goes on: a market that swings crosses its averages.
+        """
+        pace = self._profile.pace
+        self._short_drift = self._turned(self._short_drift, pace // 100)
+        self._short_until = self._now_ms + 20_000 + self._bits(15)
+        if self._now_ms >= self._long_until:
+            self._long_drift = self._turned(self._long_drift, pace // 150)
+            self._long_until = self._now_ms + 240_000 + self._bits(18)
+        wanted = (90, 130, 180, 256, 256, 330, 420, 600)[self._bits(3)]
+        self._level = (self._level * 5 + wanted * 3) // 8
+        if not self._bits(2):
+            self._burst = _LEVEL_ONE * (1 + self._bits(8) * self._profile.burst // 256)
+
+    def _turned(self, drift: int, size: int) -> int:
+        """Return a drift of about `size` that goes the other way seven times of eight."""
+        down = drift > 0 if self._bits(3) else drift < 0
+        size = size * (256 + self._bits(8)) // 512
+        return -size if down else size
+
+    def _make_quote(self, venue_ns: int) -> Quote:
+        """Return the touch around the fair price, with new sizes."""
+        scale = self._scale
+        fair = self._fair >> _FINE_BITS
+        width = self._profile.spread
+        if width > 1:
+            width += self._bits(2)
+        step = grid_step(fair, scale)
+        bid = (fair - (width - 1) * step // 2) // step * step
+        if bid > fair or bid <= 0:
+            bid = below(fair, scale)
+        ask = bid
+        for _ in range(width):
+            ask = above(ask, scale)
+        return Quote(venue_ns, venue_ns, self._number, bid, 8 * self._size() + 2, ask, 8 * self._size() + 2)
+
+    def _requote(self, events: list[Trade | Quote]) -> None:
+        """Follow the fair price; keep the touch while it encloses it."""
+        quote = self.quote
+        fair = self._fair >> _FINE_BITS
+        venue_ns = self._now_ms * _MS
+        if quote.bid <= fair <= quote.ask and self._bits(3):
+            if not events:
+                return
+            quote = Quote(
+                venue_ns, venue_ns, self._number, quote.bid, quote.bid_size, quote.ask, quote.ask_size
+            )
+        else:
+            quote = self._make_quote(venue_ns)
+        self.quote = quote
+        events.append(quote)

@@ -1,0 +1,288 @@
+"""The venue's JSON: what a client may send, and the text of what it is sent.
+
+Owns the request types (websocket and `/info`) and the encoders of every market-data object. Promises: a
+number survives exactly, in the venue's style (an integer carries ".0"); a subscription encoded again is
+the normalised one that the venue echoes. Knows nothing of sockets. Called by the hub and `info.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final, Literal
+
+import msgspec
+
+from adapters.sandbox.candles import OpenCandle
+from adapters.sandbox.grid import Level, orders_at
+from engine.events import InstrumentListed, Quote, Trade
+from engine.values import BUY, format_scaled
+
+__all__ = [
+    "ERROR_PARSE",
+    "ActiveAssetCtx",
+    "AllMids",
+    "Bbo",
+    "BookRequest",
+    "CandleRequest",
+    "Candles",
+    "CoinWire",
+    "Interval",
+    "L2Book",
+    "Mids",
+    "Ping",
+    "Post",
+    "Subscribe",
+    "Subscription",
+    "Trades",
+    "Unsubscribe",
+    "encode",
+    "error_frame",
+    "frame",
+    "parse_client_frame",
+    "subscription_frame",
+    "wire_number",
+]
+
+Interval = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "8h", "12h", "1d"]
+
+ERROR_PARSE: Final = "Error parsing JSON into valid websocket request: "
+
+PONG: Final = '{"channel":"pong"}'
+
+
+# --- what a client sends --------------------------------------------------------------------------------
+
+
+class _Tagged(msgspec.Struct, frozen=True, tag_field="type", rename="camel"):
+    """Base of what is told apart by its member `type`; unknown members are ignored, as the venue does."""
+
+
+class Trades(_Tagged, frozen=True, tag="trades"):
+    """Subscription to the prints of a coin."""
+
+    coin: str
+
+
+class Bbo(_Tagged, frozen=True, tag="bbo"):
+    """Subscription to the best bid and ask of a coin."""
+
+    coin: str
+
+
+class BookRequest(_Tagged, frozen=True, tag="l2Book"):
+    """`/info` request for a book."""
+
+    coin: str
+    n_sig_figs: int | None = None
+    mantissa: int | None = None
+
+
+class L2Book(_Tagged, frozen=True, tag="l2Book"):
+    """Subscription to whole books: 20 levels on a slow clock, or 5 on a fast one."""
+
+    coin: str
+    n_sig_figs: int | None = None
+    mantissa: int | None = None
+    fast: bool = False
+
+
+class Candles(_Tagged, frozen=True, tag="candle"):
+    """Subscription to the open candle of a coin."""
+
+    coin: str
+    interval: Interval
+
+
+class AllMids(_Tagged, frozen=True, tag="allMids"):
+    """Subscription to the mids of all coins."""
+
+    dex: str | None = None
+
+
+class ActiveAssetCtx(_Tagged, frozen=True, tag="activeAssetCtx"):
+    """Subscription to the context of a coin."""
+
+    coin: str
+
+
+Subscription = Trades | Bbo | L2Book | Candles | AllMids | ActiveAssetCtx
+
+
+class _Method(msgspec.Struct, frozen=True, tag_field="method"):
+    """Base of what a client sends on the websocket."""
+
+
+class Ping(_Method, frozen=True, tag="ping"):
+    """Asks for a pong."""
+
+
+class Subscribe(_Method, frozen=True, tag="subscribe"):
+    """Asks for a stream."""
+
+    subscription: Subscription
+
+
+class Unsubscribe(_Method, frozen=True, tag="unsubscribe"):
+    """Asks for a stream to end."""
+
+    subscription: Subscription
+
+
+class PostRequest(msgspec.Struct, frozen=True):
+    """What a post carries: `payload` is the body that the HTTP request would have."""
+
+    type: Literal["info", "action"]
+    payload: msgspec.Raw
+
+
+class Post(_Method, frozen=True, tag="post"):
+    """A request over the websocket, answered under the same id."""
+
+    id: int
+    request: PostRequest
+
+
+class Mids(_Tagged, frozen=True, tag="allMids"):
+    """`/info` request for all mids."""
+
+    dex: str | None = None
+
+
+class CandleRequest(msgspec.Struct, frozen=True, rename="camel"):
+    """The nested part of a `candleSnapshot` request; times in ms."""
+
+    coin: str
+    interval: Interval
+    start_time: int
+    end_time: int | None = None
+
+
+_ClientFrame = Ping | Subscribe | Unsubscribe | Post
+_client_frame: msgspec.json.Decoder[_ClientFrame] = msgspec.json.Decoder(_ClientFrame)
+encode: Final = msgspec.json.Encoder().encode
+
+
+def parse_client_frame(text: str) -> Ping | Subscribe | Unsubscribe | Post | None:
+    """Return what a websocket frame asks for, or None when it is not a valid request."""
+    try:
+        return _client_frame.decode(text)
+    except (msgspec.MsgspecError, UnicodeError):
+        return None
+
+
+# --- what a client is sent ------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=65_536)
+def wire_number(value: int, scale: int) -> str:
+    """Return a number as the venue writes it: plain decimal text that parses back to the same integer."""
+    text = format_scaled(value, scale)
+    return text if "." in text else text + ".0"
+
+
+def frame(channel: str, data: str) -> str:
+    """Return a websocket frame; `data` is JSON."""
+    return f'{{"channel":"{channel}","data":{data}}}'
+
+
+def error_frame(text: str) -> str:
+    """Return an error as the venue tells it: one string."""
+    return frame("error", encode(text).decode())
+
+
+def subscription_frame(method: Literal["subscribe", "unsubscribe"], subscription: Subscription) -> str:
+    """Return the acknowledgement: the subscription as it was understood, with every default."""
+    return frame(
+        "subscriptionResponse", f'{{"method":"{method}","subscription":{encode(subscription).decode()}}}'
+    )
+
+
+def _address(number: int) -> str:
+    return "0x" + blake2b(b"user %d" % number, digest_size=20).hexdigest()
+
+
+_ADDRESSES: Final = [_address(number) for number in range(256)]
+"""The accounts that trade on the sandbox; nobody owns them."""
+
+
+class CoinWire:
+    """Encodes what concerns one coin. Built once per instrument: its name is escaped once."""
+
+    def __init__(self, listed: InstrumentListed) -> None:
+        self._name = encode(listed.name).decode()
+        self._price_scale = listed.price_scale
+        self._size_scale = listed.size_scale
+
+    def trade(self, trade: Trade) -> str:
+        """Return one print. Prints of one coin, time and side share a transaction hash."""
+        time_ms = trade.venue_ns // 1_000_000
+        side = "B" if trade.aggressor == BUY else "A"
+        tid = int(trade.trade_id)
+        transaction = blake2b(f"{self._name}{time_ms}{side}".encode(), digest_size=32).hexdigest()
+        buyer, seller = _ADDRESSES[tid & 255], _ADDRESSES[(tid >> 8) + 1 & 255]
+        return (
+            f'{{"coin":{self._name},"side":"{side}","px":"{wire_number(trade.price, self._price_scale)}",'
+            f'"sz":"{wire_number(trade.size, self._size_scale)}","time":{time_ms},"hash":"0x{transaction}",'
+            f'"tid":{tid},"users":["{buyer}","{seller}"]}}'
+        )
+
+    def trades(self, trades: Iterable[Trade]) -> str:
+        """Return prints as an array."""
+        return f"[{','.join(map(self.trade, trades))}]"
+
+    def bbo(self, quote: Quote) -> str:
+        """Return the best bid and ask; null on an empty side."""
+        bid = self._level((quote.bid, quote.bid_size, orders_at(quote.bid, quote.bid_size)))
+        ask = self._level((quote.ask, quote.ask_size, orders_at(quote.ask, quote.ask_size)))
+        return (
+            f'{{"coin":{self._name},"time":{quote.venue_ns // 1_000_000},'
+            f'"bbo":[{bid if quote.bid else "null"},{ask if quote.ask else "null"}]}}'
+        )
+
+    def book(
+        self,
+        time_ms: int,
+        bids: list[Level],
+        asks: list[Level],
+        *,
+        aggregated: bool = False,
+        fast: bool = False,
+    ) -> str:
+        """Return a whole book; `spread` is told only in an aggregated one, `fast` only in a fast one."""
+        extra = ""
+        if aggregated and bids and asks:
+            extra = f',"spread":"{wire_number(asks[0][0] - bids[0][0], self._price_scale)}"'
+        if fast:
+            extra += ',"fast":true'
+        return (
+            f'{{"coin":{self._name},"time":{time_ms},"levels":[[{",".join(map(self._level, bids))}],'
+            f"[{','.join(map(self._level, asks))}]]{extra}}}"
+        )
+
+    def candle(self, interval: str, length_ms: int, candle: OpenCandle) -> str:
+        """Return one candle."""
+        scale = self._price_scale
+        return (
+            f'{{"t":{candle.start_ms},"T":{candle.start_ms + length_ms - 1},'
+            f'"s":{self._name},"i":"{interval}",'
+            f'"o":"{wire_number(candle.open, scale)}","c":"{wire_number(candle.close, scale)}",'
+            f'"h":"{wire_number(candle.high, scale)}","l":"{wire_number(candle.low, scale)}",'
+            f'"v":"{wire_number(candle.volume, self._size_scale)}","n":{candle.trades}}}'
+        )
+
+    def named(self, text: str) -> str:
+        """Return `"<name>":"<text>"`, a member of a map by coin."""
+        return f'{self._name}:"{text}"'
+
+    def context(self, ctx: str) -> str:
+        """Return a context with its coin."""
+        return f'{{"coin":{self._name},"ctx":{ctx}}}'
+
+    def _level(self, level: Level) -> str:
+        price, size, orders = level
+        return (
+            f'{{"px":"{wire_number(price, self._price_scale)}",'
+            f'"sz":"{wire_number(size, self._size_scale)}","n":{orders}}}'
+        )

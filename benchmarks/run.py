@@ -1,0 +1,181 @@
+"""`make bench`: how fast a recorded day is verified, journalled, and traded live.
+
+    replay      journal bytes -> decode -> actors -> compare -> verified result, one million trades, one core
+    bare loop   the same bytes, decoded and summed to OHLCV in one Python loop: the floor for any design
+    append      frames written, with and without a sync for each
+    live        a session on the sandbox exchange: receipt of a frame to release of an order, sync included
+
+Each replay is measured right after a bare loop in the same process; what counts is the best ratio.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.tape import TRADES, market
+from engine.clock import SystemIds
+from engine.commands.wiring import make_builder
+from engine.config import BarsConfig, Config, StrategyConfig
+from engine.events import Trade, engine_time
+from engine.events.codec import decode_inputs
+from engine.journal import Draft, JournalWriter, Tail, ensure_identity, list_days, read_frames
+from engine.runtime.records import open_day
+from replay.backtest import DigestSink, JournalSink, run_backtest
+from replay.verify import replay_day
+
+ROUNDS = 5
+MINUTE_NS = 60_000_000_000
+GOALS = {"bars": 0.4, "handler": 0.3}
+
+
+def main() -> None:
+    """Measure and print. Exit code 0 even if a goal is missed; the line says by how much."""
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        market_day = _write_market(root / "market")
+        print(f"{TRADES:,} trades, one-minute bars, EMA 10/20 cross, fills; best of {ROUNDS}\n")
+        for name, strategy, what in (
+            ("bars", "engine.strategies.crossover:Crossover", "strategy on bars"),
+            ("handler", "benchmarks.strategies:EveryTrade", "the same, and a handler on every trade"),
+        ):
+            day = _record(root / name, market_day, strategy)
+            _measure_replay(name, what, day)
+        _measure_append(root / "append")
+    _measure_live()
+
+
+def _write_market(root: Path) -> Path:
+    """Write the tape as a journal day of market inputs."""
+    from engine.events.codec import encode_derived, encode_inputs
+
+    ids = SystemIds()
+    root.mkdir()
+    tail = Tail(journal_id=ensure_identity(root, ids.random_bytes(16)))
+    with JournalWriter(root, tail, salts=lambda: ids.random_bytes(16), sync=False) as writer:
+        seq = 1
+        for batch in market():
+            at_ns = engine_time(batch[0])
+            writer.append(Draft(seq, len(batch), encode_inputs(batch), encode_derived([])), at_ns)
+            seq += len(batch)
+    return list_days(root)[0].path
+
+
+def _record(root: Path, market_day: Path, strategy: str) -> Path:
+    """Trade the tape into a journal, to be replayed."""
+    ids = SystemIds()
+    root.mkdir()
+    config = Config(strategies=(StrategyConfig(use=strategy),), bars=BarsConfig(intervals=("1m",)))
+    tail = Tail(journal_id=ensure_identity(root, ids.random_bytes(16)))
+    with JournalWriter(root, tail, salts=lambda: ids.random_bytes(16), sync=False) as writer:
+        report = run_backtest([market_day], make_builder(), config, JournalSink(writer))
+    print(f"recorded with {strategy.rpartition(':')[2]}: {report.bars:,} bars, {report.fills:,} fills")
+    began = time.perf_counter()
+    run_backtest([market_day], make_builder(), config, DigestSink())
+    print(f"  backtest            {TRADES / (time.perf_counter() - began):>12,.0f} trades/s")
+    return list_days(root)[0].path
+
+
+def _measure_replay(name: str, what: str, day: Path) -> None:
+    bare = replay = ratio = 0.0
+    for _ in range(ROUNDS):
+        bare_now = TRADES / _timed(lambda: _bare_loop(day))
+        replay_now = TRADES / _timed(lambda: _verified(day))
+        bare, replay = max(bare, bare_now), max(replay, replay_now)
+        ratio = max(ratio, replay_now / bare_now)
+    goal = GOALS[name]
+    verdict = "reached" if ratio >= goal else f"missed by {(goal - ratio) / goal:.0%}"
+    print(f"  bare loop           {bare:>12,.0f} trades/s   decode + OHLCV")
+    print(f"  verified replay     {replay:>12,.0f} trades/s   {what}")
+    print(f"  ratio               {ratio:>12.2f}            goal {goal:g}: {verdict}")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"  peak memory         {peak:>12,.0f} MiB\n")
+
+
+def _bare_loop(day: Path) -> None:
+    """Decode every frame and sum its trades to one-minute bars: what no engine can do without."""
+    bars: list[tuple[int, int, int, int, int, int]] = []
+    end = first = high = low = close = volume = count = 0
+    for frame in read_frames(day, verify_digest=False):
+        for event in decode_inputs(frame.inputs):
+            if event.__class__ is not Trade:
+                continue
+            price = event.price
+            at_ns = event.venue_ns
+            if at_ns >= end:
+                if count:
+                    bars.append((first, high, low, close, volume, count))
+                end = at_ns // MINUTE_NS * MINUTE_NS + MINUTE_NS
+                first = high = low = price
+                volume = count = 0
+            elif price > high:
+                high = price
+            elif price < low:
+                low = price
+            close = price
+            volume += event.size
+            count += 1
+    assert len(bars) > 1000
+
+
+def _verified(day: Path) -> None:
+    report, _ = replay_day(open_day(day), make_builder())
+    assert report.identical, report.divergence
+
+
+def _timed(work: Callable[[], None]) -> float:
+    gc.collect()
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _measure_append(root: Path) -> None:
+    ids = SystemIds()
+    for sync, frames in ((False, 20_000), (True, 500)):
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir()
+        tail = Tail(journal_id=ensure_identity(root, ids.random_bytes(16)))
+        blob = b"\x91\x93\xa5clock\x00" + b"\x00" * 400
+        with JournalWriter(root, tail, salts=lambda: ids.random_bytes(16), sync=sync) as writer:
+            began = time.perf_counter()
+            for number in range(frames):
+                writer.append(Draft(number + 1, 1, blob), 1_733_356_800_000_000_000)
+            seconds = time.perf_counter() - began
+        how = "each synced" if sync else "not synced"
+        print(
+            f"append, {how:12}  {frames / seconds:>12,.0f} frames/s   {seconds / frames * 1e6:,.0f} us each"
+        )
+
+
+def _measure_live(seconds: int = 15) -> None:
+    """Run a live session on the sandbox whose strategy orders on prints, and read its latencies."""
+    with tempfile.TemporaryDirectory() as scratch:
+        config = Path(scratch) / "bench.toml"
+        config.write_text(
+            '[[strategies]]\nuse = "benchmarks.strategies:OrderOften"\n[risk]\nmax_orders_per_minute = 0\n',
+            encoding="utf-8",
+        )
+        command = [sys.executable, "-m", "engine", "live", "--for", f"{seconds}s", "--json", "--no-db"]
+        command += ["--journal", f"{scratch}/journal", "--config", str(config)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(f"live session failed: {done.stderr.strip()}")
+            return
+        result = json.loads(done.stdout)
+    p50, p99 = result["latency_p50_ms"], result["latency_p99_ms"]
+    verdict = "reached" if p50 < 1 and p99 < 5 else "missed"
+    print(f"live, {result['commands']} orders     p50 {p50:.2f} ms, p99 {p99:.2f} ms, receipt to release")
+    print(f"                      goal p50 < 1 ms, p99 < 5 ms: {verdict}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""`make sample`: records the sample day `journal/2024-12-05/` anew.
+
+Runs a real session: the sandbox exchange plays its synthetic market at its recorded times, `engine live`
+trades on it over the websocket, and the day it wrote is sealed and put in place. Nothing in it is a real
+market's. The session is live, so two samples differ in their times of receipt, not in their market.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from engine.commands.replaying import replay_folder
+from engine.events import InstrumentListed, OrderFilled
+from engine.journal import seal_day
+from engine.runtime.records import read_records
+
+DAY = "2024-12-05"
+SPEED = 60
+SECONDS = 75
+BYTES_MAX = 3_000_000
+EVENTS_MIN = 50_000
+CONFIG = """
+[[strategies]]
+use = "engine.strategies.crossover:Crossover"
+params = { interval = "15s" }
+[bars]
+intervals = ["15s", "1m", "5m", "15m"]
+grace_ms = 200
+"""
+
+
+def main() -> None:
+    """Record into a temporary folder, check, seal, and replace the sample."""
+    target = Path(sys.argv[1])
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch) / "journal"
+        config = Path(scratch) / "sample.toml"
+        config.write_text(CONFIG, encoding="utf-8")
+        engine = [sys.executable, "-m", "engine"]
+        sandbox = subprocess.Popen(
+            [
+                *engine,
+                "sandbox",
+                "--port",
+                "0",
+                "--clock",
+                "tape",
+                "--speed",
+                str(SPEED),
+                "--json",
+                "--until-eof",
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        try:
+            assert sandbox.stdout is not None
+            base_url = json.loads(sandbox.stdout.readline())["base_url"]
+            print(f"recording {SECONDS} s of the sandbox at {SPEED} times real time ...")
+            options = ["--venue", "hyperliquid", "--base-url", base_url, "--for", f"{SECONDS}s", "--no-db"]
+            command = [*engine, "live", *options, "--journal", str(root), "--config", str(config)]
+            subprocess.run(command, check=True)
+        finally:
+            sandbox.terminate()
+            sandbox.wait()
+        day = root / DAY
+        seal_day(day, newest=True)
+        _check(day)
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(day, target)
+    report, _ = replay_folder(target)
+    print(f"{target}: {report.events:,} events, {report.verdict}, digest {report.digest}")
+
+
+def _check(day: Path) -> None:
+    """Refuse a sample that does not show what a sample is for."""
+    coins = fills = events = 0
+    for _, _, event in read_records(day):
+        events += 1
+        coins += isinstance(event, InstrumentListed)
+        fills += isinstance(event, OrderFilled)
+    size = sum(path.stat().st_size for path in day.iterdir())
+    print(f"{events:,} events, {coins} coins, {fills} fills, {size:,} bytes")
+    if events < EVENTS_MIN or coins != 3 or not fills or size > BYTES_MAX:
+        raise SystemExit(f"not fit for a sample: {EVENTS_MIN:,} events, 3 coins, fills, {BYTES_MAX:,} bytes")
+
+
+if __name__ == "__main__":
+    main()

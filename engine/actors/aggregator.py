@@ -1,0 +1,338 @@
+"""Builds time bars from trades and candles: several intervals at once, each bar once, silence included.
+
+Owns the open bars. The shortest interval is built from prints; every longer one from closed bars of the
+shortest, so a print costs the same however many intervals there are. A bar closes when a print of a later
+window proves it over, or by timer `grace_ms` after its end, flat with volume 0 if nothing traded. A print
+that comes after its bar closed corrects it: the same bar again, one revision higher. A bar that was open
+or closed while the feed was down is doubtful, which reads as incomplete, until a `FeedGap` settles it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from engine.actors.base import Actor, Emit, SetTimer, State, handles
+from engine.config import BarsConfig
+from engine.events import (
+    BarClosed,
+    Candle,
+    FeedDown,
+    FeedGap,
+    FeedUp,
+    PriceMarked,
+    SessionStarted,
+    SessionStopped,
+    TimerFired,
+    Trade,
+)
+from engine.values import parse_interval, wide
+
+__all__ = ["Aggregator", "OpenBar", "Series"]
+
+REVISABLE_BARS_MAX = 10
+"""How many closed bars per instrument and interval a late print can still correct."""
+
+
+class OpenBar(State, gc=False):
+    """One bar in the making, or lately closed. Prices and sizes are integers at the instrument's scales.
+
+    `until_ns` is the end once the bar has a print, and the start before: so one comparison finds both the
+    first print of a bar and the end of it. `merged_ns` is the end of the last part, in a longer bar.
+    """
+
+    start_ns: int
+    end_ns: int
+    until_ns: int
+    open: int
+    high: int
+    low: int
+    close: int
+    volume: int = 0
+    trades: int = 0
+    incomplete: bool = False
+    doubtful: bool = False
+    revision: int = 0
+    merged_ns: int = 0
+
+
+class Series(State):
+    """The bars of one instrument at one interval: the open one, and the last closed ones, oldest first."""
+
+    interval_ns: int
+    bar: OpenBar
+    closed: list[OpenBar]
+
+
+class Aggregator(Actor):
+    """State: per instrument, the open bar of the shortest interval, and a series for every interval."""
+
+    WIRING = Actor.WIRING | {"_spans_ns", "_base_ns", "_grace_ns"}
+
+    def __init__(self, config: BarsConfig) -> None:
+        super().__init__("aggregator")
+        self._spans_ns = sorted({parse_interval(name) for name in config.intervals})
+        self._base_ns = self._spans_ns[0]
+        self._grace_ns = config.grace_ms * 1_000_000
+        self._open: dict[int, OpenBar] = {}
+        self._series: dict[int, list[Series]] = {}
+        self._blind = False
+        self._too_late = 0
+
+    @handles(Trade)
+    def add(self, trade: Trade, emit: Emit) -> None:
+        """Add a print to its bar. The hot path: one lookup, a few comparisons and stores."""
+        venue_ns = trade.venue_ns
+        bar = self._open.get(trade.instrument)
+        if bar is None or venue_ns >= bar.until_ns:
+            bar = self._roll(trade, bar, emit)
+        elif venue_ns < bar.start_ns:
+            self._correct(trade, emit)
+            return
+        price = trade.price
+        if price > bar.high:
+            bar.high = price
+        elif price < bar.low:
+            bar.low = price
+        bar.close = price
+        bar.volume += trade.size
+        bar.trades += 1
+
+    @handles(Candle)
+    def add_candle(self, candle: Candle, emit: Emit) -> None:
+        """Take a candle made elsewhere as a closed bar of its own interval, and merge it into longer ones."""
+        bar = OpenBar(
+            candle.start_ns,
+            candle.start_ns + candle.interval_ns,
+            0,
+            candle.open,
+            candle.high,
+            candle.low,
+            candle.close,
+            int(candle.volume),
+            candle.trades,
+        )
+        series = self._series.get(candle.instrument)
+        if series is None:
+            longer = [
+                span for span in self._spans_ns if span > candle.interval_ns and not span % candle.interval_ns
+            ]
+            series = self._series[candle.instrument] = _series([candle.interval_ns, *longer])
+        self._publish(candle.instrument, series[0], bar, "candle", candle.recv_ns, emit)
+        for longer_series in series[1:]:
+            self._merge(candle.instrument, longer_series, bar, "candle", candle.recv_ns, emit)
+
+    @handles(TimerFired)
+    def close_due(self, timer: TimerFired, emit: Emit) -> None:
+        """Close an instrument's bars whose end is `grace_ms` ago, silent windows too, and go on waiting."""
+        instrument = int(timer.key)
+        bar = self._open[instrument]
+        while bar.end_ns + self._grace_ns <= timer.at_ns:
+            bar = self._close(instrument, bar, "timer", timer.at_ns, emit)
+        self._ask(instrument, bar, emit)
+
+    @handles(SessionStarted, FeedDown)
+    def doubt(self, event: SessionStarted | FeedDown, emit: Emit) -> None:
+        """From here until the feed is up, prints may be missing."""
+        if isinstance(event, FeedDown) or self._open:
+            self._blind = True
+            for series in self._series.values():
+                for one in series:
+                    one.bar.doubtful = True
+            for bar in self._open.values():
+                bar.doubtful = True
+
+    @handles(FeedUp)
+    def trust(self, up: FeedUp, emit: Emit) -> None:
+        """Bars opened from here on are whole again; what happened before is for a `FeedGap` to say."""
+        self._blind = False
+
+    @handles(FeedGap)
+    def settle(self, gap: FeedGap, emit: Emit) -> None:
+        """Clear the doubt about the bars a gap touched, or mark them incomplete for good."""
+        for series in self._series.get(gap.instrument, ()):
+            for bar, is_open in self._touched(gap, series):
+                before = bar.incomplete or bar.doubtful
+                bar.doubtful = False
+                bar.incomplete = bar.incomplete or not gap.closed
+                if not is_open and before != bar.incomplete:
+                    bar.revision += 1
+                    self._emit(gap.instrument, series.interval_ns, bar, "gap", gap.recv_ns, emit)
+
+    @handles(SessionStopped)
+    def mark_prices(self, stopped: SessionStopped, emit: Emit) -> None:
+        """Tell the last price of each instrument, so that the account can be valued to the last print."""
+        for instrument in sorted(self._series):
+            bar = self._open.get(instrument) or self._series[instrument][0].closed[-1]
+            emit(PriceMarked(stopped.recv_ns, instrument, bar.close))
+
+    def _roll(self, trade: Trade, bar: OpenBar | None, emit: Emit) -> OpenBar:
+        """Return the bar that a print opens, after closing all bars before it."""
+        venue_ns = trade.venue_ns
+        start_ns = venue_ns - venue_ns % self._base_ns
+        price = trade.price
+        if bar is None:
+            bar = OpenBar(start_ns, start_ns + self._base_ns, 0, price, price, price, price)
+            bar.incomplete = venue_ns != start_ns
+            self._open[trade.instrument] = bar
+            self._series[trade.instrument] = _series(self._spans_ns)
+        while bar.end_ns <= venue_ns:
+            bar = self._close(trade.instrument, bar, "trade", trade.recv_ns, emit)
+        if not bar.trades:
+            bar.open = bar.high = bar.low = price
+        bar.until_ns = bar.end_ns
+        self._ask(trade.instrument, bar, emit)
+        return bar
+
+    def _close(self, instrument: int, bar: OpenBar, closed_by: str, at_ns: int, emit: Emit) -> OpenBar:
+        """Publish a bar, merge it into the longer ones, and return the next open bar, flat at its close."""
+        base, *longer = self._series[instrument]
+        self._publish(instrument, base, bar, closed_by, at_ns, emit)
+        for series in longer:
+            self._merge(instrument, series, bar, closed_by, at_ns, emit)
+        price = bar.close
+        fresh = OpenBar(
+            bar.end_ns,
+            bar.end_ns + self._base_ns,
+            bar.end_ns,
+            price,
+            price,
+            price,
+            price,
+            doubtful=self._blind,
+        )
+        self._open[instrument] = fresh
+        return fresh
+
+    def _merge(
+        self, instrument: int, series: Series, part: OpenBar, closed_by: str, at_ns: int, emit: Emit
+    ) -> None:
+        """Add a closed short bar to a longer one; publish the longer one with its last part."""
+        span = series.interval_ns
+        whole = series.bar
+        if part.start_ns >= whole.end_ns:
+            if whole.merged_ns < whole.end_ns:
+                whole.incomplete = True
+                self._publish(instrument, series, whole, closed_by, at_ns, emit)
+            start_ns = part.start_ns - part.start_ns % span
+            whole = OpenBar(start_ns, start_ns + span, 0, part.open, part.high, part.low, part.close)
+            whole.incomplete = part.start_ns != start_ns
+            series.bar = whole
+        if part.trades or part.volume:
+            if not (whole.trades or whole.volume):
+                whole.open, whole.high, whole.low = part.open, part.high, part.low
+            whole.high = max(whole.high, part.high)
+            whole.low = min(whole.low, part.low)
+            whole.close = part.close
+        whole.volume += part.volume
+        whole.trades += part.trades
+        whole.incomplete = whole.incomplete or part.incomplete
+        whole.doubtful = whole.doubtful or part.doubtful
+        whole.merged_ns = part.end_ns
+        if part.end_ns >= whole.end_ns:
+            self._publish(instrument, series, whole, closed_by, at_ns, emit)
+            series.bar = _no_bar()
+
+    def _correct(self, trade: Trade, emit: Emit) -> None:
+        """Add a late print to the closed bars it belongs to, and publish each again.
+
+        A print that is late only because a timer closed its bar before it came is still the last one seen: it
+        is the close of its bars, and silent windows after it are flat at its price.
+        """
+        instrument, venue_ns = trade.instrument, trade.venue_ns
+        everything = self._series[instrument]
+        open_bar = self._open[instrument]
+        last = not open_bar.trades and not any(
+            bar.trades for bar in everything[0].closed if bar.start_ns > venue_ns
+        )
+        if last:
+            _flatten(open_bar, trade.price)
+        found = False
+        for series in everything:
+            for bar in series.closed:
+                if bar.start_ns <= venue_ns < bar.end_ns:
+                    found = True
+                    _add_late(bar, trade, last)
+                elif not last or bar.end_ns <= venue_ns or not _flatten(bar, trade.price):
+                    continue
+                bar.revision += 1
+                self._emit(instrument, series.interval_ns, bar, "trade", trade.recv_ns, emit)
+            if series.bar.start_ns <= venue_ns < series.bar.end_ns:
+                _add_late(series.bar, trade, last)
+            elif last and series.bar.start_ns > venue_ns:
+                _flatten(series.bar, trade.price)
+        self._too_late += not found
+
+    def _touched(self, gap: FeedGap, series: Series) -> Iterator[tuple[OpenBar, bool]]:
+        """Yield (bar, is open) for the bars of a series that a gap overlaps, oldest first."""
+        base_open = self._open.get(gap.instrument)
+        last = series.bar if series.interval_ns != self._base_ns or base_open is None else base_open
+        for bar in series.closed:
+            if bar.end_ns > gap.from_ns and bar.start_ns <= gap.to_ns:
+                yield bar, False
+        if last.end_ns > gap.from_ns and last.start_ns <= gap.to_ns:
+            yield last, True
+        elif not self._blind:
+            last.doubtful = False
+
+    def _publish(
+        self, instrument: int, series: Series, bar: OpenBar, closed_by: str, at_ns: int, emit: Emit
+    ) -> None:
+        """Emit a bar that has just closed, and keep it for corrections."""
+        bar.doubtful = bar.doubtful or self._blind
+        self._emit(instrument, series.interval_ns, bar, closed_by, at_ns, emit)
+        series.closed.append(bar)
+        if len(series.closed) > REVISABLE_BARS_MAX:
+            del series.closed[0]
+
+    def _emit(
+        self, instrument: int, interval_ns: int, bar: OpenBar, closed_by: str, at_ns: int, emit: Emit
+    ) -> None:
+        emit(
+            BarClosed(
+                at_ns,
+                instrument,
+                interval_ns,
+                bar.start_ns,
+                bar.open,
+                bar.high,
+                bar.low,
+                bar.close,
+                wide(bar.volume),
+                bar.trades,
+                closed_by,
+                bar.revision,
+                bar.incomplete or bar.doubtful,
+            )
+        )
+
+    def _ask(self, instrument: int, bar: OpenBar, emit: Emit) -> None:
+        """Ask to be woken when a bar is to be closed. Its first print asks anew, and so is the cause."""
+        emit(SetTimer(self.name, bar.end_ns + self._grace_ns, str(instrument)))
+
+
+def _series(spans_ns: list[int]) -> list[Series]:
+    return [Series(span, _no_bar(), []) for span in spans_ns]
+
+
+def _no_bar() -> OpenBar:
+    """Return what stands where no bar is open: it ends before every print."""
+    return OpenBar(0, 0, 0, 0, 0, 0, 0)
+
+
+def _add_late(bar: OpenBar, trade: Trade, last: bool) -> None:
+    """Add a late print: it moves high, low and volume, the close if it is the last, the open if alone."""
+    if not bar.trades:
+        _flatten(bar, trade.price)
+    bar.high = max(bar.high, trade.price)
+    bar.low = min(bar.low, trade.price)
+    if last:
+        bar.close = trade.price
+    bar.volume += trade.size
+    bar.trades += 1
+
+
+def _flatten(bar: OpenBar, price: int) -> bool:
+    """Make a silent bar flat at a price; return whether that changed it."""
+    changed = bar.close != price
+    bar.open = bar.high = bar.low = bar.close = price
+    return changed

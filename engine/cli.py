@@ -1,0 +1,110 @@
+"""The command `engine`: the door. Wires nothing itself; each command has its file in `engine/commands/`.
+
+Exit codes, stable: 0 done or identical, 1 internal error, 2 usage or configuration, 3 replay diverged,
+4 journal damaged, 5 venue or network, 6 refused by a safety rule.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from engine.errors import EngineError
+
+__all__ = ["cli", "main"]
+
+_COMMANDS = {
+    "live": "live",
+    "replay": "replaying",
+    "backtest": "backtesting",
+    "import": "importing",
+    "inspect": "inspecting",
+    "why": "inspecting",
+    "project": "projecting",
+    "journal": "journals",
+    "sandbox": "sandbox",
+    "demo": "demo",
+    "doctor": "doctor",
+}
+
+
+class _Commands(click.Group):
+    """Loads a command's file when it is called: `engine --help` stays quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"engine.commands.{_COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="retape", prog_name="engine")
+def cli() -> None:
+    """A trading engine whose days re-derive bit for bit from their journal.
+
+    \b
+    engine demo                          a tour that proves itself, in half a minute
+    engine live                          paper trading on the embedded sandbox exchange
+    engine replay journal/2024-12-05     proves a recorded day
+    engine backtest DAY --strategy M:C   the same inputs, another strategy
+
+    Exit codes: 0 done or identical, 1 internal error, 2 usage, 3 replay diverged, 4 journal damaged,
+    5 venue or network, 6 refused by a safety rule.
+    """
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code; errors are one or two lines on stderr."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("stopped", err=True)
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except BaseExceptionGroup as group:
+        first = _engine_error(group)
+        if first is None or os.environ.get("RETAPE_TRACEBACK"):
+            raise
+        _leave(first)
+    except EngineError as error:
+        _leave(error)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if os.environ.get("RETAPE_TRACEBACK"):
+            raise
+        click.echo(
+            f"engine: internal error: {type(error).__name__}: {error}\n"
+            "this is a fault of the engine; run it again with RETAPE_TRACEBACK=1 for a report",
+            err=True,
+        )
+        sys.exit(1)
+
+
+def _leave(error: EngineError) -> None:
+    click.echo(f"engine: {error}", err=True)
+    sys.exit(error.exit_code)
+
+
+def _engine_error(group: BaseExceptionGroup[BaseException]) -> EngineError | None:
+    """Return the error that best tells why: the first of ours, if nothing else is in the group."""
+    ours, others = group.split(EngineError)
+    if ours is None or others is not None:
+        return None
+    error: BaseException = ours
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, EngineError)
+    return error

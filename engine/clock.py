@@ -1,0 +1,119 @@
+"""The one place where time is read and chance is drawn.
+
+Everything else is given a `Clock` or an `Ids` (see `ports.py`); `tests/test_house.py` bans the standard
+library's clocks and generators on floors 0 to 3 except here. Also holds the arithmetic of UTC days.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from engine.errors import UsageError
+
+__all__ = [
+    "DAY_NS",
+    "SECOND_NS",
+    "AdoptedClock",
+    "SystemClock",
+    "SystemIds",
+    "day_of",
+    "day_start_ns",
+    "iso_text",
+    "parse_iso",
+]
+
+SECOND_NS: Final = 1_000_000_000
+DAY_NS: Final = 86_400 * SECOND_NS
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now_ns(self) -> int:
+        """Return UTC nanoseconds."""
+        return time.time_ns()
+
+    def monotonic_ns(self) -> int:
+        """Return monotonic nanoseconds."""
+        return time.monotonic_ns()
+
+    def real_seconds_until(self, engine_ns: int) -> float:
+        """Return real seconds from now until the clock reads `engine_ns`."""
+        return (engine_ns - self.now_ns()) / SECOND_NS
+
+
+class AdoptedClock:
+    """A clock that runs with a venue's: it read `venue_ns` at monotonic `at_ns`; `speed` times real time."""
+
+    def __init__(self, venue_ns: int, at_ns: int, speed: float) -> None:
+        self._venue_ns = venue_ns
+        self._at_ns = at_ns
+        self._speed = speed
+
+    def now_ns(self) -> int:
+        """Return the venue's time in UTC nanoseconds."""
+        return self._venue_ns + int((time.monotonic_ns() - self._at_ns) * self._speed)
+
+    def monotonic_ns(self) -> int:
+        """Return real monotonic nanoseconds: latencies stay real."""
+        return time.monotonic_ns()
+
+    def real_seconds_until(self, engine_ns: int) -> float:
+        """Return real seconds from now until the clock reads `engine_ns`."""
+        return (engine_ns - self.now_ns()) / SECOND_NS / self._speed
+
+
+class SystemIds:
+    """The machine's source of chance."""
+
+    def random_bytes(self, count: int) -> bytes:
+        """Return `count` random bytes."""
+        return os.urandom(count)
+
+
+def day_of(ns: int) -> str:
+    """Return the UTC day of a time in nanoseconds, as YYYY-MM-DD."""
+    return (_EPOCH + timedelta(days=ns // DAY_NS)).strftime("%Y-%m-%d")
+
+
+def day_start_ns(day: str) -> int:
+    """Return the first nanosecond of a UTC day given as YYYY-MM-DD. Raises UsageError."""
+    try:
+        start = datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise UsageError(f"{day!r} is not a day; write it as 2024-12-05") from None
+    return (start - _EPOCH).days * DAY_NS
+
+
+def iso_text(ns: int) -> str:
+    """Return a time in nanoseconds as ISO 8601 text in UTC: 2024-12-05T00:00:00.000000000Z."""
+    seconds, rest = divmod(ns, SECOND_NS)
+    return f"{(_EPOCH + timedelta(seconds=seconds)).strftime('%Y-%m-%dT%H:%M:%S')}.{rest:09d}Z"
+
+
+def parse_iso(text: str) -> int:
+    """Return UTC nanoseconds of ISO 8601 text; text without a zone is UTC. Raises UsageError."""
+    body, nanos = text, 0
+    point = text.find(".")
+    if point >= 0:
+        end = point + 1
+        while end < len(text) and text[end].isascii() and text[end].isdigit():
+            end += 1
+        digits = text[point + 1 : end]
+        if not 1 <= len(digits) <= 9:
+            raise UsageError(f"{text[:40]!r} is not an ISO 8601 time")
+        nanos = int(digits.ljust(9, "0"))
+        body = text[:point] + text[end:]
+    try:
+        moment = datetime.fromisoformat(body)
+    except ValueError:
+        raise UsageError(f"{text[:40]!r} is not an ISO 8601 time") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    delta = moment - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * SECOND_NS + nanos

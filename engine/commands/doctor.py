@@ -1,0 +1,84 @@
+"""`engine doctor`: whether this machine can run the engine, and how fast its disk syncs."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from engine.commands.output import json_option, print_json
+from engine.commands.wiring import code_fingerprint, version
+from engine.events.codec import schema_fingerprint
+from engine.journal import DISK
+
+__all__ = ["doctor_command"]
+
+_PACKAGES = (
+    "trio",
+    "trio-websocket",
+    "httpx",
+    "msgspec",
+    "sqlite-utils",
+    "zstandard",
+    "starlette",
+    "hypercorn",
+)
+_FREE_MIN = 1024**3
+
+
+@click.command("doctor")
+@click.option(
+    "--journal", "root", type=click.Path(path_type=Path), default=Path(), help="Where it would write."
+)
+@json_option
+def doctor_command(root: Path, as_json: bool) -> None:
+    """Check Python, packages, disk and loopback; exit code 1 if something is wrong."""
+    checks: list[tuple[str, bool, str]] = []
+    checks.append(("python", sys.version_info >= (3, 11), sys.version.split()[0]))
+    for name in _PACKAGES:
+        try:
+            checks.append((name, True, importlib.metadata.version(name)))
+        except importlib.metadata.PackageNotFoundError:
+            checks.append((name, False, "missing: run `make test` or `pip install retape`"))
+    place = root if root.is_dir() else root.parent
+    free = shutil.disk_usage(place).free
+    checks.append(("disk space", free > _FREE_MIN, f"{free / 1024**3:.1f} GiB free in {place.resolve()}"))
+    try:
+        sync_ms = _sync_ms(place)
+        checks.append(("disk sync", sync_ms < 20, f"{sync_ms:.2f} ms (median of 50 appends of 4 KiB)"))
+    except OSError as error:
+        checks.append(("disk sync", False, f"{place} cannot be written: {error.strerror}"))
+    try:
+        with socket.create_server(("127.0.0.1", 0)):
+            checks.append(("loopback", True, "127.0.0.1 can be listened on"))
+    except OSError as error:
+        checks.append(("loopback", False, str(error)))
+    checks.append(("engine", True, f"{version()}, code {code_fingerprint()}, events {schema_fingerprint()}"))
+    healthy = all(fine for _, fine, _ in checks)
+    if as_json:
+        print_json({"healthy": healthy, "checks": {n: {"ok": fine, "detail": d} for n, fine, d in checks}})
+    else:
+        for name, fine, detail in checks:
+            click.echo(f"{'ok ' if fine else 'BAD'}  {name:15} {detail}")
+    if not healthy:
+        raise SystemExit(1)
+
+
+def _sync_ms(place: Path) -> float:
+    """Return the median time of an append with fdatasync, through the journal's own disk."""
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        fd = DISK.create(Path(folder) / "probe")
+        times = []
+        for _ in range(50):
+            began = time.perf_counter()
+            DISK.write(fd, b"\0" * 4096)
+            DISK.fdatasync(fd)
+            times.append(time.perf_counter() - began)
+        DISK.close(fd)
+    return sorted(times)[len(times) // 2] * 1000

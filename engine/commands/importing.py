@@ -1,0 +1,94 @@
+"""`engine import FILE`: recorded trades or candles into journal days."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from adapters.files.importer import ImportProgress, import_file
+from engine.clock import SystemIds
+from engine.commands.output import json_option, print_json, progress
+from engine.errors import UsageError
+
+__all__ = ["import_command"]
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--venue", required=True, help="Where the data comes from, such as binance.")
+@click.option("--instrument", required=True, help="The instrument's name, such as BTCUSDT.")
+@click.option(
+    "--journal", "root", type=click.Path(path_type=Path), default=Path("journal"), show_default=True
+)
+@click.option("--price-decimals", type=click.IntRange(0, 18), help="Default: as many as the file needs.")
+@click.option("--size-decimals", type=click.IntRange(0, 18), help="Default: as many as the file needs.")
+@click.option(
+    "--columns", metavar="ROLE=COLUMN,...", help="Map columns: time=ts,price=last,size=vol (or 0=first)."
+)
+@click.option("--interval", help="Of candles, such as 1m. Default: the smallest step between rows.")
+@json_option
+def import_command(
+    file: Path,
+    venue: str,
+    instrument: str,
+    root: Path,
+    price_decimals: int | None,
+    size_decimals: int | None,
+    columns: str | None,
+    interval: str | None,
+    as_json: bool,
+) -> None:
+    """Import trades or candles from CSV, JSONL (both also .gz) or Parquet into journal days.
+
+    Columns are found by their usual names: timestamp, price, quantity, and where there are any id and side;
+    or open, high, low, close, volume. Numbers stay exact. A day is written whole or not at all; a line that
+    cannot be read is named, and the days before it stay.
+    """
+    began = time.perf_counter()
+    with progress(f"importing {file.name}") as tell:
+
+        def told(at: ImportProgress) -> None:
+            tell(at.rows)
+
+        report = import_file(
+            file,
+            venue=venue,
+            instrument=instrument,
+            price_decimals=price_decimals,
+            size_decimals=size_decimals,
+            journal=root,
+            columns=_mapping(columns),
+            interval=interval,
+            ids=SystemIds(),
+            progress=told,
+        )
+    seconds = time.perf_counter() - began
+    if as_json:
+        print_json(
+            {
+                "days": list(report.days),
+                "trades": report.trades,
+                "candles": report.candles,
+                "digests": report.digests,
+                "measured": report.measured,
+                "price_decimals": report.price_decimals,
+                "size_decimals": report.size_decimals,
+                "seconds": round(seconds, 6),
+            }
+        )
+        return
+    what = f"{report.trades:,} trades" if report.trades else f"{report.candles:,} candles"
+    click.echo(
+        f"{file.name}: {what} into {', '.join(str(root / day) for day in report.days)} in {seconds:.1f} s"
+    )
+
+
+def _mapping(text: str | None) -> dict[str, str] | None:
+    if text is None:
+        return None
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    if not all(role and equals and column for role, equals, column in pairs):
+        raise UsageError(f"--columns {text!r}: write it as time=ts,price=last,size=volume")
+    return {role.strip(): column.strip() for role, _, column in pairs}

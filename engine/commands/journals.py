@@ -1,0 +1,91 @@
+"""`engine journal verify|seal`: the integrity of what was written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from engine.commands.output import json_option, print_json, progress
+from engine.errors import UsageError
+from engine.journal import DayReport, JournalLock, list_days, list_segments, seal_day, verify_day
+
+__all__ = ["journal_command"]
+
+
+@click.group("journal")
+def journal_command() -> None:
+    """Check and compress recorded days."""
+
+
+@journal_command.command("verify")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@json_option
+def verify_command(paths: tuple[Path, ...], as_json: bool) -> None:
+    """Check every byte of days (or of whole journals): CRCs, digest chain, seqs, order of segments.
+
+    Exit code 4 and the file with the offset if a byte is not what was written.
+    """
+    for folder in _days(paths):
+        with progress(f"verifying {folder.name}") as tell:
+            report = verify_day(folder, progress=lambda done, _: tell(done))
+        if as_json:
+            print_json(_as_json(folder.name, report))
+        else:
+            torn = f", then {report.torn.size} bytes of a torn frame" if report.torn is not None else ""
+            click.echo(
+                f"{folder}: {report.records:,} records in {report.frames:,} frames, "
+                f"seq {report.first_seq} to {report.end_seq}{torn}\n  digest {report.digest.hex()}"
+            )
+
+
+@journal_command.command("seal")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--newest", is_flag=True, help="Also the newest day, to which nothing will be added any more.")
+@json_option
+def seal_command(paths: tuple[Path, ...], newest: bool, as_json: bool) -> None:
+    """Compress days (zstd) without changing what they mean: the digest stays."""
+    for folder in _days(paths):
+        with JournalLock(folder.resolve().parent):
+            report = seal_day(folder, newest=newest)
+        if as_json:
+            print_json(
+                {
+                    "day": folder.name,
+                    "segments": report.segments,
+                    "raw_bytes": report.raw_bytes,
+                    "sealed_bytes": report.sealed_bytes,
+                }
+            )
+        elif report.segments:
+            share = report.sealed_bytes / report.raw_bytes
+            click.echo(
+                f"{folder}: sealed {report.segments} segment(s), {report.sealed_bytes:,} bytes ({share:.0%})"
+            )
+        else:
+            click.echo(f"{folder}: was sealed already")
+
+
+def _days(paths: tuple[Path, ...]) -> list[Path]:
+    """Return the day folders that paths name. Raises UsageError where there is none."""
+    folders: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            raise UsageError(f"{path}: there is no such folder")
+        found = [path] if list_segments(path) else [day.path for day in list_days(path)]
+        if not found:
+            raise UsageError(f"{path}: holds no journal day")
+        folders += found
+    return folders
+
+
+def _as_json(folder: str, report: DayReport) -> dict[str, object]:
+    return {
+        "day": folder,
+        "first_seq": report.first_seq,
+        "end_seq": report.end_seq,
+        "frames": report.frames,
+        "records": report.records,
+        "digest": report.digest.hex(),
+        "torn_bytes": report.torn.size if report.torn is not None else 0,
+    }

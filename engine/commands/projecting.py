@@ -1,0 +1,53 @@
+"""`engine project DAY...`: rebuilds the SQLite projection from the journal."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from engine.commands.output import json_option, print_json, progress
+from engine.commands.wiring import day_folders
+from engine.projections import first_difference, rebuild
+from engine.roster import opening_instruments
+
+__all__ = ["project_command"]
+
+
+@click.command("project")
+@click.argument("days", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--db", type=click.Path(path_type=Path), default=Path("retape.db"), show_default=True)
+@click.option("--trades", "with_trades", is_flag=True, help="A row for every public trade too.")
+@click.option("--check", is_flag=True, help="Change nothing: compare the database with a fresh rebuild.")
+@json_option
+def project_command(days: tuple[Path, ...], db: Path, with_trades: bool, check: bool, as_json: bool) -> None:
+    """Make the rows of DAYS (in order, or a whole journal) anew in a SQLite database.
+
+    The old rows stay readable until the new ones are complete. Open the result with any SQLite tool, with
+    Datasette or pandas; `seq` in every row leads back to the journal (`engine why DAY SEQ`).
+    """
+    folders = day_folders(days)
+    began = time.perf_counter()
+    with progress("projecting") as tell:
+        if check:
+            with tempfile.TemporaryDirectory() as scratch:
+                fresh = Path(scratch) / "fresh.db"
+                seq = rebuild(
+                    fresh, folders, with_trades=with_trades, instruments_of=opening_instruments, progress=tell
+                )
+                difference = first_difference(db, fresh)
+            if as_json:
+                print_json({"equal": difference is None, "seq": seq, "difference": difference})
+            else:
+                click.echo(f"{db}: {'equal to a rebuild, row for row' if difference is None else difference}")
+            if difference is not None:
+                raise SystemExit(3)
+            return
+        seq = rebuild(db, folders, with_trades=with_trades, instruments_of=opening_instruments, progress=tell)
+    seconds = time.perf_counter() - began
+    if as_json:
+        print_json({"db": str(db), "seq": seq, "seconds": round(seconds, 6)})
+    else:
+        click.echo(f"{db}: rows of {len(folders)} day(s) up to seq {seq}, in {seconds:.1f} s")

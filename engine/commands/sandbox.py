@@ -1,0 +1,69 @@
+"""`engine sandbox`: the sandbox exchange as a process of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from adapters.sandbox.market import COINS_DEFAULT
+from adapters.sandbox.run import run_sandbox
+from adapters.sandbox.server import PORT_DEFAULT, SandboxOptions
+from engine.errors import UsageError
+
+__all__ = ["sandbox_command"]
+
+
+@click.command("sandbox")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=PORT_DEFAULT, show_default=True, help="0 picks one."
+)
+@click.option(
+    "--tape", type=click.Path(path_type=Path), help="A journal day to play. Default: synthetic market."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the synthetic market.")
+@click.option("--coins", default=",".join(COINS_DEFAULT), show_default=True, help="Of the synthetic market.")
+@click.option("--clock", type=click.Choice(["now", "tape"]), default="now", show_default=True)
+@click.option("--speed", type=float, default=1.0, show_default=True, help="Times as fast as real time.")
+@click.option(
+    "--history", "history_s", type=float, default=0.0, help="Seconds of tape played before opening."
+)
+@click.option(
+    "--drop-every", "drop_every_s", type=float, default=0.0, help="Cut a connection about that often (s)."
+)
+@click.option("--until-eof", is_flag=True, help="Also stop when standard input ends.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one line with base_url and ws_url when it listens."
+)
+def sandbox_command(
+    port: int,
+    tape: Path | None,
+    seed: int,
+    coins: str,
+    clock: Literal["now", "tape"],
+    speed: float,
+    history_s: float,
+    drop_every_s: float,
+    until_eof: bool,
+    as_json: bool,
+) -> None:
+    """Serve a Hyperliquid exchange on loopback: /info and /ws on one port, fed by a tape.
+
+    --clock now shifts the tape so that it starts now; --clock tape keeps its recorded times. Stop it with
+    Ctrl-C. Point the engine at it with `engine live --venue hyperliquid --base-url http://127.0.0.1:PORT`.
+    """
+    names = tuple(name.strip() for name in coins.split(",") if name.strip())
+    if not names:
+        raise UsageError("--coins names no coin")
+    options = SandboxOptions(
+        port=port,
+        day=tape,
+        seed=seed,
+        coins=names,
+        clock=clock,
+        speed=speed,
+        history_s=history_s,
+        drop_every_s=drop_every_s,
+    )
+    run_sandbox(options, as_json=as_json, until_eof=until_eof)

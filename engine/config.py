@@ -1,0 +1,213 @@
+"""The configuration: what a session trades, how, and within which limits.
+
+Owns the schema and its defaults. A file is TOML with the sections below; every key has a default, an unknown
+key is refused with the nearest known one. The whole configuration is recorded in `SessionStarted`
+as canonical JSON, so that a replay needs no file.
+
+    coins = ["BTC", "ETH"]          # default: every coin the embedded sandbox lists
+    [[strategies]]
+    use = "engine.strategies.crossover:Crossover"
+    params = { fast = 10, slow = 20 }
+    [bars]
+    intervals = ["1m", "5m"]
+    [risk]
+    max_order_notional = "20000"
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from engine.errors import ConfigError, NumberError, UsageError
+from engine.values import parse_interval, parse_scaled
+
+__all__ = [
+    "FEE_SCALE",
+    "MONEY_TEXT_SCALE",
+    "AccountConfig",
+    "BarsConfig",
+    "Config",
+    "PaperConfig",
+    "RiskConfig",
+    "StrategyConfig",
+    "load_config",
+    "nearest",
+    "parse_config",
+]
+
+FEE_SCALE: Final = 7
+"""Decimal places of a fee rate: 0.00045 is 4500."""
+
+MONEY_TEXT_SCALE: Final = 6
+"""Decimal places that an amount of money in the configuration may have."""
+
+
+class BarsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which time bars are built. `grace_ms`: how long after its end a bar waits for a late print."""
+
+    intervals: tuple[str, ...] = ("1m", "5m", "15m", "1h")
+    grace_ms: int = 1000
+
+
+class StrategyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One strategy: `use` is module:Class, `name` defaults to the class name, `coins` to all there are.
+
+    `on_failure`: "halt" (default: cancel own orders, no new risk) or "quarantine" (only this strategy stops).
+    """
+
+    use: str = "engine.strategies.crossover:Crossover"
+    name: str = ""
+    params: dict[str, str | int | float | bool] = {}
+    coins: tuple[str, ...] = ()
+    on_failure: str = "halt"
+
+    @property
+    def title(self) -> str:
+        """The strategy's name in events."""
+        return self.name or self.use.rpartition(":")[2]
+
+
+class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits; money is in quote currency, sizes are per coin in base units. 0 or absent: no limit."""
+
+    max_order_notional: str = "25000"
+    max_position_notional: str = "100000"
+    max_orders_per_minute: int = 60
+    max_order_size: dict[str, str] = {}
+    max_position_size: dict[str, str] = {}
+
+
+class PaperConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The simulated venue. Defaults: Hyperliquid's fee tier 0, 100 ms of latency, 1 basis point of slippage.
+
+    `slippage_bps` worsens the price of every taker fill. A resting order fills only when a print goes
+    through its price, or, with `fill_on_touch`, when one touches it (no queue ahead of us).
+    """
+
+    latency_ms: int = 100
+    taker_fee: str = "0.00045"
+    maker_fee: str = "0.00015"
+    slippage_bps: int = 1
+    fill_on_touch: bool = False
+
+
+class AccountConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The paper account: cash at the start, in quote currency."""
+
+    cash: str = "100000"
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that decides what the actors do."""
+
+    coins: tuple[str, ...] = ()
+    strategies: tuple[StrategyConfig, ...] = (StrategyConfig(),)
+    bars: BarsConfig = BarsConfig()
+    risk: RiskConfig = RiskConfig()
+    paper: PaperConfig = PaperConfig()
+    account: AccountConfig = AccountConfig()
+
+    def canonical(self) -> str:
+        """Return the configuration as JSON with sorted keys: equal text means equal configuration."""
+        return msgspec.json.encode(self, order="deterministic").decode()
+
+
+def load_config(path: Path) -> Config:
+    """Read a TOML file. Raises ConfigError naming the file and what is wrong in it."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); check the path given to --config"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not valid TOML: {error}") from None
+    try:
+        return parse_config(data)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def parse_config(data: dict[str, Any] | str) -> Config:
+    """Return the configuration in a TOML table or in canonical JSON. Raises ConfigError."""
+    if isinstance(data, str):
+        try:
+            data = msgspec.json.decode(data, type=dict[str, Any])
+        except msgspec.MsgspecError as error:
+            raise ConfigError(f"the recorded configuration is not JSON: {error}") from None
+    _refuse_unknown_keys(data, Config, "")
+    try:
+        config = msgspec.convert(data, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(str(error)) from None
+    _check(config)
+    return config
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """Return "; did you mean a, b?" or the first known names, for the end of an error."""
+    close = difflib.get_close_matches(name, known, 3, 0.5)
+    if close:
+        return f"did you mean {', '.join(close)}?"
+    return f"known: {', '.join(known[:12])}{' ...' if len(known) > 12 else ''}"
+
+
+def _refuse_unknown_keys(data: Any, cls: type[msgspec.Struct], where: str) -> None:
+    if not isinstance(data, dict):
+        return
+    fields = {field.name: field for field in msgspec.structs.fields(cls)}
+    for key, value in data.items():
+        if key not in fields:
+            raise ConfigError(f"there is no key {where + key!r}; {nearest(key, sorted(fields))}")
+        inner = fields[key].default
+        if isinstance(inner, msgspec.Struct):
+            _refuse_unknown_keys(value, type(inner), f"{where}{key}.")
+        elif key == "strategies" and isinstance(value, list):
+            for entry in value:
+                _refuse_unknown_keys(entry, StrategyConfig, "strategies.")
+
+
+def _check(config: Config) -> None:
+    """Refuse values that would only fail later. Raises ConfigError naming the key."""
+    try:
+        seconds = [parse_interval(name) for name in config.bars.intervals]
+    except UsageError as error:
+        raise ConfigError(f"bars.intervals: {error}") from None
+    if not seconds or any(interval % min(seconds) for interval in seconds):
+        raise ConfigError("bars.intervals: give at least one, each a multiple of the shortest")
+    numbers: list[tuple[str, str, int]] = [
+        ("risk.max_order_notional", config.risk.max_order_notional, MONEY_TEXT_SCALE),
+        ("risk.max_position_notional", config.risk.max_position_notional, MONEY_TEXT_SCALE),
+        ("account.cash", config.account.cash, MONEY_TEXT_SCALE),
+        ("paper.taker_fee", config.paper.taker_fee, FEE_SCALE),
+        ("paper.maker_fee", config.paper.maker_fee, FEE_SCALE),
+    ]
+    for table in ("max_order_size", "max_position_size"):
+        numbers += [(f"risk.{table}.{coin}", size, 12) for coin, size in getattr(config.risk, table).items()]
+    for key, text, scale in numbers:
+        try:
+            parse_scaled(text, scale, signed=key == "paper.maker_fee")
+        except NumberError as error:
+            raise ConfigError(f"{key}: {error}") from None
+    whole = {
+        "bars.grace_ms": config.bars.grace_ms,
+        "paper.latency_ms": config.paper.latency_ms,
+        "paper.slippage_bps": config.paper.slippage_bps,
+        "risk.max_orders_per_minute": config.risk.max_orders_per_minute,
+    }
+    for key, value in whole.items():
+        if not 0 <= value <= 3_600_000:
+            raise ConfigError(f"{key}: {value} is out of range (0 to 3600000)")
+    titles = [strategy.title for strategy in config.strategies]
+    for strategy in config.strategies:
+        if titles.count(strategy.title) > 1:
+            raise ConfigError(f"strategies: two are named {strategy.title!r}; give one a name")
+        if strategy.on_failure not in ("halt", "quarantine"):
+            raise ConfigError(
+                f"strategies.on_failure: {strategy.on_failure!r} is neither 'halt' nor 'quarantine'"
+            )

@@ -1,0 +1,254 @@
+"""What people read of a record: a JSON object with exact numbers, or one line of text.
+
+Owns the way from integers to human values: prices and sizes as exact decimal text, instruments by name,
+sides as words. A `Renderer` learns instruments from the records that pass, or is told of them (`learn`)
+when a day opens with a snapshot instead. It never fails on a record that could be decoded: what it
+cannot name it shows as it is. Called by the commands that report (inspect, why, diff, state, replay).
+
+Which unit a field has is said by its annotation in `engine.values`; a plan is read from it once per class.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+import math
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from engine.clock import iso_text
+from engine.errors import UsageError
+from engine.events import EVENT_TYPES, Event, InstrumentListed
+from engine.values import BUY, NO_SIDE, SELL, Amount, format_interval, format_scaled, side_name
+
+__all__ = ["Renderer", "event_type", "nearest_type_names"]
+
+TEXT_LENGTH_MAX: Final = 160
+"""Most characters of one text field in a line; what is longer is cut, and its length told."""
+
+_RECORD_KEYS: Final = ("seq", "cause", "type", "at", "at_ns")
+_UNITS: Final = frozenset({"price", "size", "money", "side", "instrument", "scaled"})
+_BARE: Final = frozenset({"instrument", "side", "aggressor", "strategy"})  # the value says what it is
+_HIDDEN: Final = frozenset({"scale", "venue_ns"})  # in the JSON, but nothing for a line
+
+_TYPES: Final = {cls.__name__: cls for cls in EVENT_TYPES}
+_BY_ANY_NAME: Final = {
+    **{str(cls.__struct_config__.tag): cls for cls in EVENT_TYPES},
+    **{name.lower(): cls for name, cls in _TYPES.items()},
+}
+
+
+class _Field(msgspec.Struct, frozen=True):
+    """How one field is shown. `unit` is one of `_UNITS`, or "bytes", "float" or ""."""
+
+    name: str
+    key: str  # in JSON: its own name, unless the record itself has one of that name
+    unit: str
+    label: str  # in a line; "" where the value stands alone
+    silent: object  # the value a line does not mention
+    hidden: bool
+
+
+class Renderer:
+    """Turns records into JSON objects and lines. State: the instruments seen so far, by number."""
+
+    def __init__(self, instruments: Iterable[InstrumentListed] = ()) -> None:
+        self._instruments: dict[int, InstrumentListed] = {}
+        self.learn(instruments)
+
+    def learn(self, instruments: Iterable[InstrumentListed]) -> None:
+        """Take instruments whose events do not pass here, such as those of a day's snapshot."""
+        for listed in instruments:
+            self._instruments[listed.instrument] = listed
+
+    def see(self, event: Event) -> None:
+        """Learn from a record that is not rendered, because a filter passes over it."""
+        if type(event) is InstrumentListed:
+            self._instruments[event.instrument] = event
+
+    def as_json(self, seq: int, cause: int, event: Event) -> dict[str, object]:
+        """Return the record as an object: seq, cause, type, at, at_ns, then the event's fields in order.
+
+        Prices, sizes and money are exact decimal text; those of an instrument not listed yet stay
+        integers, and it is called by its number ("#7"). A field whose name the record itself uses is
+        prefixed with "event_" (`ActorFailed.seq` is `event_seq`). A float that is no number is text.
+        """
+        self.see(event)
+        listed = self._listed(event)
+        plan = _plan(type(event))
+        at_ns = getattr(event, plan[0].name)
+        shown: dict[str, object] = {
+            "seq": seq,
+            "cause": cause,
+            "type": type(event).__name__,
+            "at": iso_text(at_ns),
+            "at_ns": at_ns,
+        }
+        for field in plan:
+            value = getattr(event, field.name)
+            shown[field.key] = _value(field.unit, value, event, listed) if field.unit else value
+        return shown
+
+    def as_text(self, seq: int, cause: int, event: Event) -> str:
+        """Return the record as one line: time, seq, cause if it has one, type, and the fields worth reading.
+
+        Characters that could move the cursor, break the line or reverse its direction are escaped, and
+        long text is cut, so a line is safe on a terminal whatever a venue has sent.
+        """
+        self.see(event)
+        listed = self._listed(event)
+        plan = _plan(type(event))
+        at = iso_text(getattr(event, plan[0].name))
+        words = [at, f"#{seq}" if not cause else f"#{seq} <- #{cause}", type(event).__name__]
+        for field in plan[1:]:
+            value = getattr(event, field.name)
+            if field.hidden or value == field.silent:
+                continue
+            word = _word(field, value, event, listed)
+            if word:
+                words.append(f"{field.label} {word}" if field.label else word)
+        return "  ".join(words)
+
+    def _listed(self, event: Event) -> InstrumentListed | None:
+        number = getattr(event, "instrument", None)
+        return None if number is None else self._instruments.get(number)
+
+
+def event_type(name: str) -> type[Event]:
+    """Return the event type called `name`: its class name in any case, or its tag. Raises UsageError."""
+    found = _BY_ANY_NAME.get(name.strip().lower())
+    if found is None:
+        near = nearest_type_names(name)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {' '.join(sorted(_TYPES))}"
+        raise UsageError(f"{_printable(name[:40])!r} is not a type of event; {hint}")
+    return found
+
+
+def nearest_type_names(name: str) -> list[str]:
+    """Return at most three names of event types that `name` may have been meant for, nearest first."""
+    near = difflib.get_close_matches(name.strip().lower()[:80], list(_BY_ANY_NAME), n=6, cutoff=0.6)
+    return list(dict.fromkeys(_BY_ANY_NAME[match].__name__ for match in near))[:3]
+
+
+@functools.cache
+def _plan(cls: type[Event]) -> tuple[_Field, ...]:
+    """Read how each field of a class is shown, from its annotations, once."""
+    hints = get_type_hints(cls, include_extras=True)
+    fields: tuple[Any, ...] = msgspec.structs.fields(cls)
+    return tuple(_field(field, hints[field.name], first=not at) for at, field in enumerate(fields))
+
+
+def _field(field: Any, hint: Any, *, first: bool) -> _Field:
+    name: str = field.name
+    unit = _unit(name, hint)
+    taken = name in _RECORD_KEYS and not (first and name == "at_ns")
+    bare = name in _BARE and (unit != "" or name != "instrument")
+    label = "" if bare else name.removesuffix("_ns").replace("_", " ")
+    silent = field.default if field.default is not msgspec.NODEFAULT else ""
+    if name == "limit_price":
+        label, silent = "limit", msgspec.NODEFAULT
+    return _Field(name, f"event_{name}" if taken else name, unit, label, silent, name in _HIDDEN)
+
+
+def _unit(name: str, hint: Any) -> str:
+    if get_origin(hint) is Annotated:
+        for note in get_args(hint)[1:]:
+            if note in _UNITS:
+                return str(note)
+    if hint is bytes:
+        return "bytes"
+    if hint is float:
+        return "float"
+    return ""
+
+
+def _value(unit: str, value: Any, event: Event, listed: InstrumentListed | None) -> object:
+    """Return a field as JSON shows it."""
+    match unit:
+        case "side":
+            return side_name(value) if value in (BUY, SELL, NO_SIDE) else value
+        case "instrument":
+            return f"#{value}" if listed is None else listed.name
+        case "scaled":
+            return _exact(value, getattr(event, "scale", 0))
+        case "price":
+            return value if listed is None else _exact(value, listed.price_scale)
+        case "size":
+            return value if listed is None else _exact(value, listed.size_scale)
+        case "money":
+            return value if listed is None else _exact(value, listed.money_scale)
+        case "bytes":
+            return {"bytes": len(value), "blake2b": hashlib.blake2b(value, digest_size=32).hexdigest()}
+        case _:
+            return value if math.isfinite(value) else str(value)
+
+
+def _exact(value: Amount, scale: int) -> object:
+    """Return exact decimal text, or the value itself where text or scale are none a venue should send."""
+    try:
+        return format_scaled(value, scale) if scale >= 0 else value
+    except ValueError:  # text that is no integer, or has thousands of digits
+        return value
+
+
+def _word(field: _Field, value: Any, event: Event, listed: InstrumentListed | None) -> str:
+    """Return a field as a line shows it; "" leaves it out."""
+    show = _WORDS.get(field.name)
+    if show is not None:
+        return show(value, listed)
+    if field.unit == "bytes":
+        return f"{len(value)} bytes"
+    if field.unit:
+        return _text(str(_value(field.unit, value, event, listed)))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return _text(", ".join(part[0] if isinstance(part, tuple) else str(part) for part in value))
+    return _text(str(value))
+
+
+def _limit_price(value: int, listed: InstrumentListed | None) -> str:
+    return (
+        "none (market)" if not value else str(value if listed is None else _exact(value, listed.price_scale))
+    )
+
+
+def _quoted(value: str, _: InstrumentListed | None) -> str:
+    return f'"{_text(value)}"' if value else ""
+
+
+def _moment(value: int, _: InstrumentListed | None) -> str:
+    return iso_text(value)
+
+
+_WORDS: Final[dict[str, Callable[[Any, InstrumentListed | None], str]]] = {
+    "limit_price": _limit_price,
+    "interval_ns": lambda value, _: format_interval(value),
+    "reason": _quoted,
+    "error": _quoted,
+    "detail": _quoted,
+    "start_ns": _moment,
+    "from_ns": _moment,
+    "to_ns": _moment,
+    "strategies": lambda value, _: _text(", ".join(entry[0] for entry in value)),
+    "config": lambda value, _: f"{len(value)} characters",
+}
+
+
+def _text(value: str) -> str:
+    """Return text that is safe in a line: printable, and at most `TEXT_LENGTH_MAX` characters of it."""
+    if len(value) > TEXT_LENGTH_MAX:
+        return f"{_printable(value[:TEXT_LENGTH_MAX])}... ({len(value)} characters)"
+    return _printable(value)
+
+
+def _printable(value: str) -> str:
+    if value.isprintable():
+        return value
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in value
+    )

@@ -1,0 +1,72 @@
+"""The journal: segments, frames, recovery and sealing.
+
+Floor 1. Knows frames of bytes, not events: the codec below packs and unpacks what is in them. The
+format is drawn in `journal/README.md` at the top of the repository, and in `frame.py`, `segment.py`
+and `sealed.py` beside the code that reads it.
+
+A writer's start, in order: `JournalLock`, `ensure_identity`, `recover`, `JournalWriter`.
+A reader needs only `read_frames`.
+"""
+
+from .catalog import DayFolder, SegmentFile, ensure_identity, list_days, list_segments, read_identity
+from .day import DAY_NS, day_name, day_of_ns, day_start_ns, parse_day
+from .disk import DISK, Disk
+from .frame import COUNT_MAX, FLAG_CLEAN_STOP, FRAME_BYTES_MAX, ZERO_DIGEST, Digest, Draft, Frame
+from .headers import Day, read_headers, sort_days
+from .lock import JournalLock
+from .reader import FrameReader, TornTail, read_frames
+from .recovery import Recovered, Witness, recover
+from .repair import Repair
+from .seal import SealReport, seal_day
+from .segment import FORMAT_VERSION, SegmentInfo
+from .staging import DayBuilder, remove_partial_days, staged_day
+from .verify import DayReport, JournalReport, verify_day, verify_journal
+from .writer import SEGMENT_BYTES_MAX, JournalWriter, Tail
+
+__all__ = [
+    "COUNT_MAX",
+    "DAY_NS",
+    "DISK",
+    "FLAG_CLEAN_STOP",
+    "FORMAT_VERSION",
+    "FRAME_BYTES_MAX",
+    "SEGMENT_BYTES_MAX",
+    "ZERO_DIGEST",
+    "Day",
+    "DayBuilder",
+    "DayFolder",
+    "DayReport",
+    "Digest",
+    "Disk",
+    "Draft",
+    "Frame",
+    "FrameReader",
+    "JournalLock",
+    "JournalReport",
+    "JournalWriter",
+    "Recovered",
+    "Repair",
+    "SealReport",
+    "SegmentFile",
+    "SegmentInfo",
+    "Tail",
+    "TornTail",
+    "Witness",
+    "day_name",
+    "day_of_ns",
+    "day_start_ns",
+    "ensure_identity",
+    "list_days",
+    "list_segments",
+    "parse_day",
+    "read_frames",
+    "read_headers",
+    "read_identity",
+    "recover",
+    "remove_partial_days",
+    "seal_day",
+    "sort_days",
+    "staged_day",
+    "verify_day",
+    "verify_journal",
+]

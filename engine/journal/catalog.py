@@ -1,0 +1,170 @@
+"""What lies in a journal root: its identity, its day folders, their segments.
+
+    root/
+      journal.id                      32 hex digits and a newline: the identity of the journal
+      LOCK                            held by the one process that may write
+      2024-12-05/                     one UTC day
+        00000000000000000001.seg      a plain segment, named by its first seq
+        00000000000000052114.seg.zst  a sealed one
+        damaged/                      bytes that recovery set aside; never read again
+
+Only names are looked at here, never what is inside a segment.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+
+from engine.errors import JournalDamaged, JournalError
+
+from .day import parse_day
+from .disk import DISK, Disk, uninterrupted, write_all
+from .segment import JOURNAL_ID_SIZE, SEALED_SUFFIX, SEGMENT_SUFFIX, parse_segment_name
+
+__all__ = [
+    "DAMAGED_FOLDER",
+    "IDENTITY_NAME",
+    "PARTIAL_DAY",
+    "TEMPORARY_SUFFIX",
+    "DayFolder",
+    "SegmentFile",
+    "ensure_identity",
+    "list_days",
+    "list_segments",
+    "read_identity",
+]
+
+IDENTITY_NAME = "journal.id"
+DAMAGED_FOLDER = "damaged"
+TEMPORARY_SUFFIX = ".tmp"
+PARTIAL_DAY = re.compile(r"\.([0-9]{4}-[0-9]{2}-[0-9]{2})\.partial")
+
+_IDENTITY_TEXT = re.compile(rb"[0-9a-f]{32}\n")
+
+
+class DayFolder(msgspec.Struct, frozen=True):
+    """One day of a journal. `day` is yyyymmdd."""
+
+    path: Path
+    day: int
+
+
+class SegmentFile(msgspec.Struct, frozen=True):
+    """One segment. `twin` is the plain file that a killed seal left beside the sealed one."""
+
+    path: Path
+    first_seq: int
+    sealed: bool
+    twin: Path | None = None
+
+
+def list_days(root: Path, disk: Disk = DISK) -> list[DayFolder]:
+    """The day folders of a root, oldest first. Raises JournalError when it cannot be listed."""
+    days = []
+    for name in _names(root, disk):
+        day = parse_day(name)
+        if day is not None:
+            days.append(DayFolder(root / name, day))
+    return sorted(days, key=lambda folder: folder.day)
+
+
+def list_segments(folder: Path, disk: Disk = DISK) -> list[SegmentFile]:
+    """The segments of a day folder, in order of their first seq.
+
+    Raises JournalDamaged for a file that ends like a segment and is not named like one, JournalError
+    when the folder cannot be listed.
+    """
+    found: dict[int, set[bool]] = {}
+    for name in _names(folder, disk):
+        if not name.endswith((SEGMENT_SUFFIX, SEALED_SUFFIX)):
+            continue
+        parsed = parse_segment_name(name)
+        if parsed is None:
+            reason = "a segment is named by 20 digits; this file is not part of the journal"
+            raise JournalDamaged(reason, file=str(folder / name), offset=0, seq=0)
+        found.setdefault(parsed[0], set()).add(parsed[1])
+    segments = []
+    for first_seq, forms in sorted(found.items()):
+        plain = folder / f"{first_seq:020d}{SEGMENT_SUFFIX}"
+        sealed = folder / f"{first_seq:020d}{SEALED_SUFFIX}"
+        if True in forms:
+            segments.append(SegmentFile(sealed, first_seq, True, plain if False in forms else None))
+        else:
+            segments.append(SegmentFile(plain, first_seq, False))
+    return segments
+
+
+def read_identity(root: Path, disk: Disk = DISK) -> bytes | None:
+    """The 16-byte id of the journal in `root`, or None when the root has none yet.
+
+    Raises JournalDamaged when the file is not 32 lower-case hex digits and a newline.
+    """
+    path = root / IDENTITY_NAME
+    try:
+        fd = uninterrupted(disk.open_read, path)
+        try:
+            text = uninterrupted(disk.pread, fd, 64, 0)
+        finally:
+            disk.close(fd)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if not _IDENTITY_TEXT.fullmatch(text):
+        reason = "this must be 32 hex digits and a newline; restore it from a backup"
+        raise JournalDamaged(reason, file=str(path), offset=0, seq=0)
+    return bytes.fromhex(text.decode().strip())
+
+
+def ensure_identity(root: Path, new_id: bytes, disk: Disk = DISK) -> bytes:
+    """The id of the journal in `root`; a root without one is given `new_id` (16 bytes), durably.
+
+    The caller holds the lock. Makes the root folder when its parent exists. Raises JournalDamaged when
+    the root holds unsealed segments but no identity, JournalError when it cannot be written.
+    """
+    if len(new_id) != JOURNAL_ID_SIZE:
+        raise ValueError(f"a journal id has {JOURNAL_ID_SIZE} bytes, not {len(new_id)}")
+    try:
+        if not disk.exists(root):
+            uninterrupted(disk.mkdir, root)
+            uninterrupted(disk.fsync_dir, root.parent)
+        known = read_identity(root, disk)
+        if known is not None:
+            return known
+        for folder in list_days(root, disk):
+            for segment in list_segments(folder.path, disk):
+                if not segment.sealed:
+                    reason = f"an unsealed segment, but the root has no {IDENTITY_NAME}; restore it"
+                    raise JournalDamaged(reason, file=str(segment.path), offset=0, seq=segment.first_seq)
+        _write_identity(root, new_id, disk)
+    except OSError as error:
+        raise JournalError(f"{root}: the journal cannot be created: {error.strerror or error}") from error
+    return new_id
+
+
+def _write_identity(root: Path, journal_id: bytes, disk: Disk) -> None:
+    temporary = root / (IDENTITY_NAME + TEMPORARY_SUFFIX)
+    if disk.exists(temporary):
+        uninterrupted(disk.unlink, temporary)
+    fd = uninterrupted(disk.create, temporary)
+    try:
+        write_all(disk, fd, journal_id.hex().encode() + b"\n")
+        uninterrupted(disk.fsync, fd)
+    finally:
+        disk.close(fd)
+    uninterrupted(disk.rename, temporary, root / IDENTITY_NAME)
+    uninterrupted(disk.fsync_dir, root)
+
+
+def _names(folder: Path, disk: Disk) -> list[str]:
+    try:
+        return uninterrupted(disk.listdir, folder)
+    except OSError as error:
+        raise JournalError(f"{folder}: cannot be listed: {error.strerror or error}") from error
+
+
+def _unreadable(path: Path, error: OSError) -> JournalDamaged:
+    return JournalDamaged(f"cannot be read: {error.strerror or error}", file=str(path), offset=0, seq=0)

@@ -1,0 +1,49 @@
+"""Days: the number in a header, the name of a folder, and the nanoseconds between.
+
+A day is a UTC day of engine time, written as the number yyyymmdd (20241205) and as the folder
+`2024-12-05`. Nothing here asks what day it is.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+__all__ = ["DAY_NS", "day_name", "day_of_ns", "day_start_ns", "parse_day"]
+
+DAY_NS = 86_400 * 1_000_000_000
+_EPOCH = date(1970, 1, 1).toordinal()
+_NAME = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
+
+
+def day_of_ns(ns: int) -> int:
+    """The UTC day (yyyymmdd) that holds the instant `ns`, in nanoseconds since 1970."""
+    day = date.fromordinal(_EPOCH + ns // DAY_NS)
+    return day.year * 10_000 + day.month * 100 + day.day
+
+
+def day_start_ns(day: int) -> int:
+    """First nanosecond of a day. Raises ValueError when the number names no day."""
+    return (_date(day).toordinal() - _EPOCH) * DAY_NS
+
+
+def day_name(day: int) -> str:
+    """Folder name of a day: 20241205 -> `2024-12-05`. Raises ValueError when the number names no day."""
+    return _date(day).isoformat()
+
+
+def parse_day(name: str) -> int | None:
+    """The day a folder name stands for, or None when it is no day."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    day = int(match[1]) * 10_000 + int(match[2]) * 100 + int(match[3])
+    try:
+        _date(day)
+    except ValueError:
+        return None
+    return day
+
+
+def _date(day: int) -> date:
+    return date(day // 10_000, day // 100 % 100, day % 100)

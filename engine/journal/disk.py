@@ -1,0 +1,133 @@
+"""The disk seam: the only calls through which the journal touches files.
+
+`Disk` is the real one; tests put in one that loses power, fails the n-th call, writes short or is
+interrupted. Each method is one system call and raises what that raises (OSError). Retrying after an
+interrupted call is done above the seam, by `uninterrupted`, so that it is tested as well.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from engine.errors import JournalDamaged
+
+__all__ = ["DISK", "Disk", "file_size", "uninterrupted", "write_all"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_INTERRUPTS_MAX = 1000  # a call that is interrupted this often in a row is reported as the error it is
+_FILE_MODE = 0o600  # a journal tells what its owner trades
+_FOLDER_MODE = 0o700
+
+
+class Disk:
+    """Files and folders of the operating system. Sizes and offsets are bytes."""
+
+    def open_read(self, path: Path) -> int:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def open_append(self, path: Path) -> int:
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+
+    def create(self, path: Path) -> int:
+        """Makes a new file open for appending. Raises FileExistsError when there is one."""
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        return os.open(path, flags, _FILE_MODE)
+
+    def close(self, fd: int) -> None:
+        os.close(fd)
+
+    def pread(self, fd: int, size: int, offset: int) -> bytes:
+        return os.pread(fd, size, offset)
+
+    def write(self, fd: int, data: memoryview | bytes) -> int:
+        return os.write(fd, data)
+
+    def fdatasync(self, fd: int) -> None:
+        os.fdatasync(fd)
+
+    def fsync(self, fd: int) -> None:
+        os.fsync(fd)
+
+    def fsync_dir(self, path: Path) -> None:
+        """Makes creations, renames and removals in the folder durable."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def size(self, fd: int) -> int:
+        return os.fstat(fd).st_size
+
+    def size_of(self, path: Path) -> int:
+        return path.stat().st_size
+
+    def rename(self, source: Path, target: Path) -> None:
+        source.rename(target)
+
+    def unlink(self, path: Path) -> None:
+        path.unlink()
+
+    def mkdir(self, path: Path) -> None:
+        path.mkdir(_FOLDER_MODE)
+
+    def rmdir(self, path: Path) -> None:
+        path.rmdir()
+
+    def listdir(self, path: Path) -> list[str]:
+        return [entry.name for entry in path.iterdir()]
+
+    def exists(self, path: Path) -> bool:
+        return os.path.lexists(path)
+
+    def is_dir(self, path: Path) -> bool:
+        return path.is_dir()
+
+    def free_bytes(self, path: Path) -> int:
+        """Bytes an ordinary user can still write on the file system of `path`."""
+        stat = os.statvfs(path)
+        return stat.f_bavail * stat.f_frsize
+
+
+DISK = Disk()
+
+
+def uninterrupted(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Calls again when a signal interrupted the call. Raises InterruptedError after 1000 in a row."""
+    for _ in range(_INTERRUPTS_MAX):
+        try:
+            return call(*args, **kwargs)
+        except InterruptedError:
+            continue
+    raise InterruptedError(errno.EINTR, "interrupted again and again")
+
+
+def file_size(path: Path, disk: Disk = DISK) -> int:
+    """Size of a file in bytes. Raises JournalDamaged when it cannot be told."""
+    try:
+        return uninterrupted(disk.size_of, path)
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror or error}"
+        raise JournalDamaged(reason, file=str(path), offset=0, seq=0) from error
+
+
+def write_all(disk: Disk, fd: int, data: bytes) -> int:
+    """Appends all of `data`, going on after short writes. Returns the number of write calls.
+
+    Raises OSError when a write fails or takes nothing.
+    """
+    calls = 0
+    view = memoryview(data)
+    while view:
+        taken = uninterrupted(disk.write, fd, view)
+        calls += 1
+        if not 0 < taken <= len(view):
+            raise OSError(errno.EIO, f"a write of {len(view)} bytes took {taken}")
+        view = view[taken:]
+    return calls

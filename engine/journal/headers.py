@@ -1,0 +1,155 @@
+"""What segments say of themselves, without reading their frames.
+
+Owns the cheap questions: which journal, day and seq a segment belongs to (any format version, for
+`engine inspect` and error messages), where a sealed one ends, and which days of a root are ours.
+
+A root may hold days of other journals, such as the sample day: a day is an archive, and is left
+alone, when none of its segments is ours and all are sealed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from engine.errors import JournalDamaged, JournalVersionError
+
+from .catalog import DayFolder, SegmentFile, list_days, list_segments
+from .disk import DISK, Disk, file_size, uninterrupted
+from .reader import segments_at
+from .sealed import SEALED_HEADER_SIZE, TRAILER_SIZE, SealedFault, Trailer, parse_sealed_header, parse_trailer
+from .segment import (
+    SEGMENT_HEADER_SIZE,
+    SEGMENT_HEADER_SIZE_MAX,
+    SegmentHeader,
+    SegmentInfo,
+    parse_segment_header,
+    parse_segment_info,
+)
+
+__all__ = [
+    "Day",
+    "is_unborn",
+    "read_header",
+    "read_headers",
+    "read_trailer",
+    "sort_days",
+]
+
+
+class Day(msgspec.Struct, frozen=True):
+    """A day folder with its segments in order. `day` is yyyymmdd."""
+
+    path: Path
+    day: int
+    segments: tuple[SegmentFile, ...]
+
+    @property
+    def sealed(self) -> bool:
+        """Whether every segment is sealed."""
+        return all(segment.sealed for segment in self.segments)
+
+
+def read_headers(path: Path, disk: Disk = DISK) -> list[SegmentInfo]:
+    """Version, day, journal id and first seq of each segment of a day folder, or of one segment.
+
+    Works for every format version. Raises JournalDamaged when a header is not what was written,
+    JournalError when there is nothing at `path`.
+    """
+    return [_info(segment, disk) for segment in segments_at(path, disk)]
+
+
+def read_header(segment: SegmentFile, disk: Disk = DISK) -> SegmentHeader:
+    """The header of a segment. Raises JournalDamaged, JournalVersionError."""
+    return parse_segment_header(_head(segment, disk), file=str(segment.path))
+
+
+def read_trailer(segment: SegmentFile, disk: Disk = DISK) -> Trailer:
+    """Where a sealed segment ends, from its last 112 bytes. Raises JournalDamaged."""
+    assert segment.sealed
+    offset = file_size(segment.path, disk) - TRAILER_SIZE
+    if offset < SEALED_HEADER_SIZE:
+        raise _damaged("the file ends too early", segment, 0)
+    try:
+        return parse_trailer(_read(segment, TRAILER_SIZE, offset, disk))
+    except SealedFault as fault:
+        raise _damaged(str(fault), segment, offset) from fault
+
+
+def is_unborn(segment: SegmentFile, disk: Disk = DISK) -> bool:
+    """Whether a plain segment holds no header yet: its writer died while making it.
+
+    The header is synced before the first frame is written, so such a file is shorter than a header, or
+    is a header's length of zeros. Anything longer has held frames.
+    """
+    if segment.sealed:
+        return False
+    size = file_size(segment.path, disk)
+    if size != SEGMENT_HEADER_SIZE:
+        return size < SEGMENT_HEADER_SIZE
+    return not any(_read(segment, size, 0, disk))
+
+
+def sort_days(root: Path, journal_id: bytes, disk: Disk = DISK) -> tuple[list[Day], list[Day]]:
+    """The days of a root that are ours, and the archives, both oldest first; empty folders are left out.
+
+    Raises JournalDamaged when a day is neither: a segment of another journal that is not sealed, or
+    that lies among ours.
+    """
+    ours: list[Day] = []
+    archives: list[Day] = []
+    for folder in list_days(root, disk):
+        segments = tuple(list_segments(folder.path, disk))
+        if segments:
+            foreign = _foreign(folder, segments, journal_id, disk)
+            (archives if foreign else ours).append(Day(folder.path, folder.day, segments))
+    return ours, archives
+
+
+def _foreign(folder: DayFolder, segments: tuple[SegmentFile, ...], journal_id: bytes, disk: Disk) -> bool:
+    others = [
+        segment
+        for segment in segments
+        if not is_unborn(segment, disk) and _info(segment, disk).journal_id != journal_id
+    ]
+    if not others:
+        return False
+    if len(others) == len(segments) and all(segment.sealed for segment in segments):
+        return True
+    stray = next((segment for segment in others if not segment.sealed), others[0])
+    raise _damaged(f"this segment belongs to another journal; move it out of {folder.path.name}", stray, 0)
+
+
+def _info(segment: SegmentFile, disk: Disk) -> SegmentInfo:
+    return parse_segment_info(_head(segment, disk), file=str(segment.path), sealed=segment.sealed)
+
+
+def _head(segment: SegmentFile, disk: Disk) -> bytes:
+    """The first bytes of a segment; of a sealed one, the copy of its header."""
+    if not segment.sealed:
+        return _read(segment, SEGMENT_HEADER_SIZE_MAX, 0, disk)
+    data = _read(segment, SEALED_HEADER_SIZE, 0, disk)
+    try:
+        if len(data) < SEALED_HEADER_SIZE:
+            raise SealedFault("the file ends too early")
+        return parse_sealed_header(data)
+    except SealedFault as fault:
+        raise _damaged(str(fault), segment, 0) from fault
+    except JournalVersionError as error:
+        raise JournalVersionError(f"{segment.path}: {error}") from error
+
+
+def _read(segment: SegmentFile, size: int, offset: int, disk: Disk) -> bytes:
+    try:
+        fd = uninterrupted(disk.open_read, segment.path)
+        try:
+            return uninterrupted(disk.pread, fd, size, offset)
+        finally:
+            disk.close(fd)
+    except OSError as error:
+        raise _damaged(f"cannot be read: {error.strerror or error}", segment, offset) from error
+
+
+def _damaged(reason: str, segment: SegmentFile, offset: int) -> JournalDamaged:
+    return JournalDamaged(reason, file=str(segment.path), offset=offset, seq=segment.first_seq)

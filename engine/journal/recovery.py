@@ -1,0 +1,220 @@
+"""Decides, before the first append, whether the journal can be trusted, and mends its end.
+
+Promises: acknowledged frames are never cut; what is cut is kept in `damaged/`; everything else that
+is wrong refuses the start and leaves every file as it was. Called by the writer's process, under the
+lock, at each start.
+
+What is read. Every frame of the newest day and of every day that is not sealed, and of the day the
+witness points at; of other sealed days the headers and ends, so that a missing day is noticed.
+
+What counts as a torn tail. The last frame of the last segment fails, and no valid frame header (its
+CRC is seeded with the random salt of the segment) lies anywhere behind it. The writer has one
+unsynced frame at a time, so a valid header behind the damage proves that the damaged frame had been
+acknowledged. A header with a right CRC that says the impossible is no tear either: no crash makes it.
+
+Why the last segment is copied even when it is whole. When the process died of a failed sync, its
+pages may be in the cache, marked clean, and not on the disk; reading them proves nothing and
+another fsync of them does nothing. So the valid part is written to a new file, synced, and renamed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from engine.errors import JournalBehindWitness, JournalDamaged, JournalError
+
+from .catalog import SegmentFile, read_identity
+from .cursor import Cursor
+from .disk import DISK, Disk, file_size
+from .frame import Digest
+from .headers import Day, is_unborn, read_header, read_trailer, sort_days
+from .reader import BrokenFrame, scan_segment
+from .repair import Plan, Repair, carry_out, find_header
+from .source import SourceFault, same_bytes
+from .writer import Tail
+
+__all__ = ["Recovered", "Witness", "recover"]
+
+
+class Witness(msgspec.Struct, frozen=True):
+    """A seq with its chain digest kept outside the journal, at the end of a frame. `name` says by whom."""
+
+    seq: int
+    digest: Digest
+    name: str = "a witness"
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """A journal that can be appended to.
+
+    `repairs` are to be recorded by the caller. `days` and `archives` are the days (yyyymmdd) of this
+    journal and of others in the same root. `flags` are those of the last frame, 0 when there is none.
+    """
+
+    tail: Tail
+    repairs: tuple[Repair, ...]
+    days: tuple[int, ...]
+    archives: tuple[int, ...]
+    flags: int
+
+    @property
+    def end_seq(self) -> int:
+        """Seq of the last record, 0 for an empty journal."""
+        return self.tail.seq
+
+    @property
+    def digest(self) -> Digest:
+        """Chain digest after the last frame."""
+        return self.tail.digest
+
+
+def recover(root: Path, *, witness: Witness | None = None, disk: Disk = DISK) -> Recovered:
+    """Verifies the journal in `root` and mends a torn tail. The caller holds the lock.
+
+    Raises JournalDamaged for damage that no crash explains and for a read error, JournalBehindWitness
+    when the witness remembers what the journal does not hold, JournalVersionError for segments of
+    another format, JournalError when there is no journal or the mending fails.
+    """
+    journal_id = read_identity(root, disk)
+    if journal_id is None:
+        raise JournalError(f"{root}: no journal here (journal.id is missing)")
+    ours, archives = sort_days(root, journal_id, disk)
+    survey = _Survey(Cursor(journal_id=journal_id), witness, disk)
+    for index, day in enumerate(ours):
+        newest = index == len(ours) - 1
+        after = None if newest else ours[index + 1].segments[0].first_seq
+        survey.day(day, newest=newest, whole=newest or not day.sealed or survey.points_at(day, after))
+    survey.check_witness(root)
+    repairs = carry_out(survey.plan, root, disk)
+    return Recovered(
+        tail=survey.tail(journal_id),
+        repairs=tuple(repairs),
+        days=tuple(day.day for day in ours),
+        archives=tuple(day.day for day in archives),
+        flags=survey.cursor.flags,
+    )
+
+
+class _Survey:
+    """Reads the days in order and plans what to mend. Changes nothing."""
+
+    def __init__(self, cursor: Cursor, witness: Witness | None, disk: Disk) -> None:
+        self.cursor = cursor
+        self.plan = Plan()
+        self._witness = witness
+        self._first_seq: int | None = None
+        self._seen: Digest | None = None
+        self._disk = disk
+        self._last: SegmentFile | None = None
+
+    def points_at(self, day: Day, after: int | None) -> bool:
+        """Whether the witness lies in `day`, whose next day begins with seq `after`."""
+        if self._witness is None:
+            return False
+        return day.segments[0].first_seq <= self._witness.seq and (after is None or self._witness.seq < after)
+
+    def day(self, day: Day, *, newest: bool, whole: bool) -> None:
+        self.cursor.open_day(day.day)
+        self.plan.folders.append(day.path)
+        for index, segment in enumerate(day.segments):
+            last = newest and index == len(day.segments) - 1
+            if last and is_unborn(segment, self._disk):
+                self._remove(segment)
+                return
+            if whole or not segment.sealed:
+                self._read(segment, last=last)
+            else:
+                self._link(segment)
+            if segment.twin is not None:
+                self._finish_seal(segment, segment.twin)
+            if self._first_seq is None:
+                self._first_seq = segment.first_seq
+            self._last = segment
+        if newest and self._last is not None and not self._last.sealed:
+            self.plan.keep = (self._last, self.cursor.offset)
+
+    def check_witness(self, root: Path) -> None:
+        """Raises JournalBehindWitness when the journal does not hold what the witness remembers."""
+        witness = self._witness
+        if witness is None or witness.seq == 0:
+            return
+        end = self.cursor.seq
+        if witness.seq > end:
+            raise JournalBehindWitness(
+                f"{root}: the journal ends with seq {end}, but {witness.name} remembers seq {witness.seq}; "
+                "restore the newest segments from a backup, nothing was changed"
+            )
+        if self._first_seq is None or witness.seq < self._first_seq:
+            return  # that part was retired
+        if self._seen != witness.digest:
+            raise JournalBehindWitness(
+                f"{root}: seq {witness.seq} is not what {witness.name} remembers; "
+                "the journal was changed or is another one"
+            )
+
+    def tail(self, journal_id: bytes) -> Tail:
+        cursor = self.cursor
+        header, last = cursor.header, self._last
+        if header is None or last is None:
+            return Tail(journal_id=journal_id)
+        return Tail(
+            journal_id=journal_id,
+            seq=cursor.seq,
+            digest=cursor.digest,
+            day=header.day,
+            segments=header.number + 1,
+            segment=None if last.sealed else last.path,
+            size=0 if last.sealed else cursor.offset,
+            salt=header.salt,
+        )
+
+    def _read(self, segment: SegmentFile, *, last: bool) -> None:
+        witnessed = -1 if self._witness is None else self._witness.seq
+        cursor = self.cursor
+        try:
+            for frame in scan_segment(segment, cursor, disk=self._disk):
+                if cursor.seq == witnessed:
+                    self._seen = frame.digest
+        except BrokenFrame as broken:
+            if not last or segment.sealed or broken.kind == "forged":
+                raise
+            self._tear(segment, broken)
+
+    def _tear(self, segment: SegmentFile, broken: BrokenFrame) -> None:
+        """The last frame of the last segment fails: a torn tail, unless a valid header lies behind it."""
+        assert self.cursor.header is not None
+        later = find_header(segment, broken.offset + 1, self.cursor.header.salt, self._disk)
+        if later is not None:
+            reason = f"{broken.reason}, and a valid frame follows at offset {later}: this is no torn tail"
+            raise JournalDamaged(reason, file=broken.file, offset=broken.offset, seq=broken.seq) from broken
+        size = file_size(segment.path, self._disk) - broken.offset
+        self.plan.cut = Repair("tail_cut", broken.file, broken.offset, size, broken.seq)
+
+    def _link(self, segment: SegmentFile) -> None:
+        trailer = read_trailer(segment, self._disk)
+        self.cursor.enter(read_header(segment, self._disk), segment)
+        self.cursor.seq, self.cursor.digest, self.cursor.flags = trailer.end_seq, trailer.digest, 0
+
+    def _remove(self, segment: SegmentFile) -> None:
+        expected = self.cursor.seq + 1
+        if segment.first_seq != expected:
+            reason = f"seq {expected} was expected next, this segment is named {segment.first_seq}"
+            raise JournalDamaged(reason, file=str(segment.path), offset=0, seq=expected)
+        size = file_size(segment.path, self._disk)
+        self.plan.remove = Repair("segment_removed", str(segment.path), 0, size, segment.first_seq)
+        if self._last is not None and not self._last.sealed:
+            self.plan.keep = (self._last, self.cursor.offset)
+
+    def _finish_seal(self, segment: SegmentFile, twin: Path) -> None:
+        try:
+            same = same_bytes(segment, twin, self._disk)
+        except SourceFault as fault:
+            raise JournalDamaged(
+                fault.reason, file=str(twin), offset=fault.offset, seq=segment.first_seq
+            ) from fault
+        if not same:
+            reason = f"it differs from {segment.path.name} beside it; one of the two is wrong"
+            raise JournalDamaged(reason, file=str(twin), offset=0, seq=segment.first_seq)
+        self.plan.twins.append(Repair("seal_finished", str(twin), 0, 0, segment.first_seq))

@@ -1,0 +1,176 @@
+"""Checks every byte of a day, or of a whole journal, and says what is there.
+
+Reads only. Promises that a byte changed anywhere in a segment is found and named, with the same
+read-only rule for a torn tail as the reader. Called by `engine journal verify` and `engine doctor`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from engine.errors import JournalDamaged, JournalError
+
+from .catalog import SegmentFile, list_days, list_segments, read_identity
+from .cursor import Cursor
+from .disk import DISK, Disk, file_size
+from .frame import Digest
+from .headers import Day, sort_days
+from .reader import FrameReader, TornTail, day_of_folder
+from .source import SourceFault, same_bytes
+
+__all__ = ["DayReport", "JournalReport", "verify_day", "verify_journal"]
+
+Progress = Callable[[int, int], None]
+_PROGRESS_BYTES = 8 * 1024 * 1024
+
+
+class DayReport(msgspec.Struct, frozen=True):
+    """A verified day. `size` in bytes on disk; `day` is yyyymmdd, None in a folder not named for one."""
+
+    folder: str
+    day: int | None
+    journal_id: bytes | None
+    segments: int
+    sealed: int
+    frames: int
+    records: int
+    size: int
+    first_seq: int
+    end_seq: int
+    digest: Digest
+    torn: TornTail | None
+
+
+class JournalReport(msgspec.Struct, frozen=True):
+    """A verified journal: its own days, linked to each other, and the archives beside them."""
+
+    days: tuple[DayReport, ...]
+    archives: tuple[DayReport, ...]
+
+    @property
+    def torn(self) -> TornTail | None:
+        """The torn tail of the newest day, if it has one."""
+        return self.days[-1].torn if self.days else None
+
+
+def verify_day(folder: Path, *, progress: Progress | None = None, disk: Disk = DISK) -> DayReport:
+    """Checks every byte of one day folder. `progress` is called with bytes done and bytes in all.
+
+    Raises JournalDamaged with file, offset and seq, JournalVersionError, or JournalError when there is
+    no day at `folder`.
+    """
+    segments = list_segments(folder, disk)
+    if not segments:
+        raise JournalError(f"{folder}: no journal segments in this folder")
+    meter = _Meter(progress, _size(segments, disk))
+    return _verify(folder, segments, Cursor(day=day_of_folder(folder)), meter, disk)
+
+
+def verify_journal(root: Path, *, progress: Progress | None = None, disk: Disk = DISK) -> JournalReport:
+    """Checks every byte of every day in a root, and that its own days follow one another.
+
+    A root without `journal.id` holds archives only, sealed or not. Raises as `verify_day` does; of our own
+    days only the newest may end in a torn tail.
+    """
+    journal_id = read_identity(root, disk)
+    ours: list[Day] = []
+    if journal_id is None:
+        archives = _all_days(root, disk)
+    else:
+        ours, archives = sort_days(root, journal_id, disk)
+    if not ours and not archives:
+        raise JournalError(f"{root}: no journal days in this folder")
+    meter = _Meter(progress, sum(_size(day.segments, disk) for day in [*ours, *archives]))
+    reports = []
+    cursor = Cursor(journal_id=journal_id)
+    for day in ours:
+        cursor.open_day(day.day)
+        reports.append(_verify(day.path, day.segments, cursor, meter, disk))
+        torn = reports[-1].torn
+        if torn is not None and day is not ours[-1]:
+            reason = "the file ends inside a frame, but later days follow"
+            raise JournalDamaged(reason, file=torn.file, offset=torn.offset, seq=torn.seq)
+    return JournalReport(tuple(reports), tuple(_archive(day, meter, disk) for day in archives))
+
+
+def _all_days(root: Path, disk: Disk) -> list[Day]:
+    days = [Day(day.path, day.day, tuple(list_segments(day.path, disk))) for day in list_days(root, disk)]
+    return [day for day in days if day.segments]
+
+
+def _archive(day: Day, meter: _Meter, disk: Disk) -> DayReport:
+    return _verify(day.path, day.segments, Cursor(day=day.day), meter, disk)
+
+
+def _verify(
+    folder: Path,
+    segments: list[SegmentFile] | tuple[SegmentFile, ...],
+    cursor: Cursor,
+    meter: _Meter,
+    disk: Disk,
+) -> DayReport:
+    reader = FrameReader(segments, cursor=cursor, disk=disk, whole=True)
+    current = ""
+    for frame in reader:
+        if frame.file != current:
+            meter.enter(current, disk)
+            current = frame.file
+        meter.at(frame.offset)
+    meter.enter(current, disk)
+    for segment in segments:
+        if segment.twin is not None:
+            _compare(segment, segment.twin, disk)
+    return DayReport(
+        folder=str(folder),
+        day=cursor.day,
+        journal_id=cursor.journal_id,
+        segments=len(segments),
+        sealed=sum(segment.sealed for segment in segments),
+        frames=reader.frames,
+        records=reader.records,
+        size=_size(segments, disk),
+        first_seq=segments[0].first_seq,
+        end_seq=cursor.seq,
+        digest=cursor.digest,
+        torn=reader.torn,
+    )
+
+
+def _compare(segment: SegmentFile, twin: Path, disk: Disk) -> None:
+    try:
+        same = same_bytes(segment, twin, disk)
+    except SourceFault as fault:
+        raise JournalDamaged(
+            fault.reason, file=str(twin), offset=fault.offset, seq=segment.first_seq
+        ) from fault
+    if not same:
+        reason = f"it differs from {segment.path.name} beside it; one of the two is wrong"
+        raise JournalDamaged(reason, file=str(twin), offset=0, seq=segment.first_seq)
+
+
+def _size(segments: list[SegmentFile] | tuple[SegmentFile, ...], disk: Disk) -> int:
+    return sum(file_size(segment.path, disk) for segment in segments)
+
+
+class _Meter:
+    """Counts bytes for `progress`, at most once in 8 MiB. Sealed segments count when they are done."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._done = 0
+        self._next = 0
+
+    def enter(self, finished: str, disk: Disk) -> None:
+        if finished:
+            self._done += file_size(Path(finished), disk)
+            self._next = 0
+            self.at(0)
+
+    def at(self, offset: int) -> None:
+        if self._progress is not None and offset >= self._next:
+            self._progress(min(self._done + offset, self._total), self._total)
+            self._next = offset + _PROGRESS_BYTES

@@ -1,0 +1,75 @@
+"""The three sockets of a session and the seams to the outside: what may be plugged in, and no more.
+
+`Source`, `Sink` and `Effects` are all that differs between live, replay and backtest. `Clock` and `Ids` are
+the only ways to time and chance. Implemented on floors 0 (`clock.py`), 4 and 5; called by floors 3 to 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from engine.events import Event
+from engine.events.codec import Derived, Record
+
+__all__ = ["Clock", "Effects", "History", "Ids", "Sink", "Source"]
+
+
+class Clock(Protocol):
+    """Wall and monotonic time."""
+
+    def now_ns(self) -> int:
+        """Return the engine's time, UTC nanoseconds."""
+        ...
+
+    def monotonic_ns(self) -> int:
+        """Return a time that never goes back, in nanoseconds; only differences mean anything."""
+        ...
+
+    def real_seconds_until(self, engine_ns: int) -> float:
+        """Return how many real seconds from now the engine's clock will read `engine_ns`; may be negative."""
+        ...
+
+
+class Ids(Protocol):
+    """Chance, where it is allowed: names of journals and sessions, salts, jitter."""
+
+    def random_bytes(self, count: int) -> bytes:
+        """Return `count` random bytes."""
+        ...
+
+
+class Source(Protocol):
+    """Where inputs come from: batches of inputs in the order of their arrival."""
+
+    def batches(self) -> Iterator[list[Event]]:
+        """Yield batches of inputs."""
+        ...
+
+
+class Sink(Protocol):
+    """Where the events of a turn go. The sequencer calls it between turns, never within one."""
+
+    def append(self, first_seq: int, inputs: list[Event], derived: list[Derived]) -> None:
+        """Take whole turns whose first seq is `first_seq`; the lists belong to the sink from then on."""
+        ...
+
+    def open_day(self, day: str) -> None:
+        """All that follows belongs to this UTC day."""
+        ...
+
+
+class Effects(Protocol):
+    """Who performs commands, once their record is durable."""
+
+    def release(self, durable_seq: int, commands: Iterable[Derived]) -> None:
+        """Perform these commands; every one has seq <= durable_seq."""
+        ...
+
+
+class History(Protocol):
+    """Reads back what the sequencer appended: how a restarted actor's state is rebuilt."""
+
+    def records(self, day: str, until_seq: int) -> Iterator[Record]:
+        """Yield the records of `day` with seq <= until_seq, by rising seq."""
+        ...

@@ -1,0 +1,137 @@
+"""Reading a projection's database: its cursor, its rows, and what SQLite's errors mean.
+
+Owns read-only connections, which neither write nor checkpoint (there is one writer: `sqlite.py`), and the one
+declared error that everything the database or its file can do to us becomes. Called by the writer, by
+the recovery of the journal (`witness`) and by `engine project --check` (`dump_rows`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator
+from contextlib import closing
+from itertools import zip_longest
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from engine.projections.errors import ProjectionUnavailable, Reason
+from engine.projections.rows import Row
+from engine.projections.schema import TABLES
+
+__all__ = [
+    "BUSY_SECONDS",
+    "CursorRow",
+    "connect_readonly",
+    "dump_rows",
+    "first_difference",
+    "first_line",
+    "quoted",
+    "read_cursor",
+    "unavailable",
+    "witness",
+]
+
+BUSY_SECONDS: Final = 5.0
+"""How long a write waits for another process's lock on the database before it is called locked."""
+
+_REASONS: Final[dict[int, Reason]] = {
+    sqlite3.SQLITE_BUSY: "locked",
+    sqlite3.SQLITE_LOCKED: "locked",
+    sqlite3.SQLITE_FULL: "full",
+    sqlite3.SQLITE_CORRUPT: "corrupt",
+    sqlite3.SQLITE_NOTADB: "corrupt",
+    sqlite3.SQLITE_ERROR: "corrupt",  # a table or a column of ours is gone
+}
+_ADVICE: Final[dict[Reason, str]] = {
+    "locked": "another program is writing to it; it is tried again",
+    "full": "the disk is full; it is tried again",
+    "corrupt": "rebuild it with `engine project DAY`",
+    "deleted": "rebuild it with `engine project DAY`",
+    "unreachable": "it is tried again",
+}
+
+
+class CursorRow(NamedTuple):
+    """How far the rows go: all records up to `seq` of this journal, whose chain digest there is `digest`."""
+
+    journal_id: bytes
+    seq: int
+    digest: bytes
+
+
+def witness(path: str | Path) -> CursorRow | None:
+    """Return the cursor of a projection, or None when there is no file or nothing in it yet.
+
+    Reads only, and may be called while another process writes. Raises ProjectionUnavailable when the file
+    cannot be read, or is no projection.
+    """
+    path = Path(path)
+    if not path.exists() or not path.stat().st_size:
+        return None
+    try:
+        with closing(connect_readonly(path)) as conn:
+            return read_cursor(conn)
+    except sqlite3.Error as error:
+        raise unavailable(path, error) from error
+
+
+def dump_rows(path: str | Path) -> Generator[tuple[str, Row], None, None]:
+    """Yield (table, row) of every row, table by table, each by its primary key: equal rows, equal dumps.
+
+    Reads one consistent state. Raises ProjectionUnavailable.
+    """
+    path = Path(path)
+    try:
+        with closing(connect_readonly(path)) as conn:
+            conn.execute("BEGIN")
+            for table, shape in TABLES.items():
+                key = ", ".join(quoted(column) for column in shape.key)
+                for row in conn.execute(f"select * from {quoted(table)} order by {key}"):
+                    yield table, dict(zip(shape.columns, row, strict=True))
+    except sqlite3.Error as error:
+        raise unavailable(path, error) from error
+
+
+def first_difference(one: str | Path, other: str | Path) -> str | None:
+    """Return a sentence on the first row in which two projections differ, or None when they are equal."""
+    with closing(dump_rows(one)) as left, closing(dump_rows(other)) as right:
+        for mine, theirs in zip_longest(left, right):
+            if mine == theirs:
+                continue
+            if mine is None or theirs is None or mine[0] != theirs[0]:
+                return f"only one of them has the row {mine or theirs}"
+            differing = {
+                name: (value, theirs[1][name]) for name, value in mine[1].items() if value != theirs[1][name]
+            }
+            return f"a row of {mine[0]} differs in {differing}"
+    return None
+
+
+def connect_readonly(path: Path) -> sqlite3.Connection:
+    """Open a database that must exist, for reading only: it can neither write nor checkpoint."""
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+
+
+def read_cursor(conn: sqlite3.Connection) -> CursorRow | None:
+    """Return the cursor of an open database, or None when no batch was applied yet."""
+    row = conn.execute("select journal_id, seq, digest from cursor").fetchone()
+    return None if row is None else CursorRow(bytes.fromhex(row[0]), row[1], bytes.fromhex(row[2]))
+
+
+def unavailable(path: Path, error: Exception) -> ProjectionUnavailable:
+    """Return the declared error for what the database or the file system said."""
+    code = getattr(error, "sqlite_errorcode", None)
+    reason: Reason = "unreachable"
+    if code is not None:
+        reason = _REASONS.get(code & 0xFF, "unreachable")
+    return ProjectionUnavailable(
+        f"{path}: the projection is {reason} ({first_line(error)}); {_ADVICE[reason]}", reason=reason
+    )
+
+
+def first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:200]
+
+
+def quoted(name: str) -> str:
+    return f'"{name}"'

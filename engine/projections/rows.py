@@ -1,0 +1,479 @@
+"""Records into rows: the part of a projection that knows events, and nothing of a database but its columns.
+
+Owns what each event changes in the tables of `schema.py`. Promises that the rows depend on the records
+alone, not on where a batch begins: what a batch needs of the past it asks of `Memory`, and sums are kept
+exactly. Called by `sqlite.py`, one builder per transaction.
+
+Numbers become floats here and nowhere before, each by one division of exact integers, which rounds once.
+The prices and sizes of an instrument that was never listed are null: without its scales they would lie.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from typing import Any, Protocol
+
+from engine.clock import iso_text
+from engine.events import (
+    ActorFailed,
+    ActorRestarted,
+    BarClosed,
+    CancelOrder,
+    DayOpened,
+    EdgeChanged,
+    EngineHalted,
+    EquityMarked,
+    Event,
+    FeedDown,
+    FeedGap,
+    FeedUp,
+    InstrumentListed,
+    OperatorCommand,
+    OrderAccepted,
+    OrderCanceled,
+    OrderChanged,
+    OrderFilled,
+    OrderRefused,
+    OrderRejected,
+    OrderUnknown,
+    PositionChanged,
+    PriceMarked,
+    SessionStarted,
+    SessionStopped,
+    SignalRaised,
+    SubmitOrder,
+    TailRepaired,
+    TargetSet,
+    Trade,
+)
+from engine.projections.schema import TABLES
+from engine.projections.units import Listing, added, interval_name, record
+from engine.values import side_name
+
+__all__ = ["InstrumentsOf", "Memory", "Row", "RowBuilder"]
+
+InstrumentsOf = Callable[[DayOpened], Iterable[InstrumentListed]]
+"""Reads the instruments out of the snapshot that a day opens with."""
+
+Row = dict[str, Any]
+Handler = Callable[[int, int, Any], None]
+
+
+class Memory(Protocol):
+    """What earlier batches have left behind."""
+
+    def row(self, table: str, key: str | tuple[object, ...]) -> Row | None:
+        """Return the row with this primary key, or None."""
+        ...
+
+    def trade_ids(self, client_order_id: str) -> set[str]:
+        """Return the venue's trade ids of an order's fills."""
+        ...
+
+
+class RowBuilder:
+    """The rows of one transaction.
+
+    Afterwards `appended` holds tuples in the order of the table's columns, for tables that only grow and
+    for bars; `changed` holds whole rows by primary key. `instruments` is the caller's, and is learned into.
+    """
+
+    def __init__(
+        self,
+        instruments: dict[int, Listing],
+        memory: Memory,
+        *,
+        with_trades: bool = False,
+        instruments_of: InstrumentsOf | None = None,
+    ) -> None:
+        self.appended: dict[str, list[tuple[object, ...]]] = {name: [] for name in TABLES}
+        self.changed: dict[str, dict[object, Row]] = {name: {} for name in TABLES}
+        self._instruments = instruments
+        self._memory = memory
+        self._instruments_of = instruments_of
+        self._trade_ids: dict[str, set[str]] = {}
+        self._handlers: dict[type[Event], Handler] = {
+            DayOpened: self._day_opened,
+            InstrumentListed: self._listed,
+            BarClosed: self._bar,
+            PriceMarked: self._mark,
+            SignalRaised: self._signal,
+            TargetSet: self._target,
+            SubmitOrder: self._submitted,
+            OrderAccepted: self._accepted,
+            OrderRejected: self._reason,
+            OrderCanceled: self._reason,
+            OrderUnknown: self._reason,
+            CancelOrder: self._reason,
+            OrderFilled: self._filled,
+            OrderChanged: self._order_changed,
+            OrderRefused: self._refused,
+            PositionChanged: self._position,
+            EquityMarked: self._equity,
+            FeedUp: self._feed_up,
+            FeedDown: self._feed_down,
+            FeedGap: self._feed_gap,
+            SessionStarted: self._session_started,
+            SessionStopped: self._session_stopped,
+            ActorFailed: self._actor_failed,
+            EngineHalted: self._halted,
+            TailRepaired: self._repaired,
+            EdgeChanged: self._edge,
+            OperatorCommand: self._operator,
+            ActorRestarted: self._restarted,
+        }
+        if with_trades:
+            self._handlers[Trade] = self._trade
+
+    def add(self, seq: int, cause: int, event: Event) -> None:
+        """Take the next record. An event that has no rows is passed over."""
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            handler(seq, cause, event)
+
+    def learn(self, listed: InstrumentListed, seq: int | None = None) -> None:
+        """Take an instrument; `seq` is None when it comes from a snapshot and not from a record."""
+        number = listed.instrument
+        listing = Listing.of(number, listed.name, listed.venue, listed.price_scale, listed.size_scale)
+        self._instruments[number] = listing
+        self.changed["instruments"][number] = {
+            "instrument_id": number,
+            "instrument": listed.name,
+            "venue": listed.venue,
+            "kind": listed.kind,
+            "price_scale": listed.price_scale,
+            "size_scale": listed.size_scale,
+            "price_step": listed.price_step / listing.price_unit,
+            "size_step": listed.size_step / listing.size_unit,
+            "price_figures": listed.price_figures,
+            "listed": iso_text(listed.recv_ns),
+            "listed_ns": listed.recv_ns,
+            "seq": seq,
+        }
+
+    # The market.
+
+    def _listed(self, seq: int, _cause: int, event: InstrumentListed) -> None:
+        self.learn(event, seq)
+
+    def _day_opened(self, _seq: int, _cause: int, event: DayOpened) -> None:
+        if self._instruments_of is not None:
+            for listed in self._instruments_of(event):
+                if listed.instrument not in self._instruments:
+                    self.learn(listed)
+
+    def _trade(self, seq: int, cause: int, event: Trade) -> None:
+        named, price_unit, size_unit, _ = self._listing(event.instrument)
+        self.appended["trades"].append(
+            (
+                *(seq, cause, iso_text(event.recv_ns), event.recv_ns),
+                *(iso_text(event.venue_ns), event.venue_ns),
+                *named,
+                event.price / price_unit,
+                event.size / size_unit,
+                side_name(event.aggressor),
+                str(event.trade_id) if event.trade_id else None,
+            )
+        )
+
+    def _bar(self, seq: int, cause: int, event: BarClosed) -> None:
+        named, price_unit, size_unit, _ = self._listing(event.instrument)
+        self.appended["bars"].append(
+            (
+                *named,
+                interval_name(event.interval_ns),
+                *(iso_text(event.start_ns), event.start_ns),
+                event.open / price_unit,
+                event.high / price_unit,
+                event.low / price_unit,
+                event.close / price_unit,
+                int(event.volume) / size_unit,
+                event.trades,
+                event.incomplete,
+                event.revision,
+                event.closed_by,
+                *(seq, cause, iso_text(event.at_ns), event.at_ns),
+            )
+        )
+
+    def _mark(self, seq: int, cause: int, event: PriceMarked) -> None:
+        listing = self._listing(event.instrument)
+        price = event.price / listing.price_unit
+        self.appended["marks"].append((*record(seq, cause, event.at_ns), *listing.named, price))
+
+    def _feed_up(self, seq: int, cause: int, event: FeedUp) -> None:
+        self._feed(
+            seq,
+            cause,
+            event.recv_ns,
+            event.feed,
+            "up",
+            subscriptions=event.subscriptions,
+            attempt=event.attempt,
+        )
+
+    def _feed_down(self, seq: int, cause: int, event: FeedDown) -> None:
+        self._feed(
+            seq, cause, event.recv_ns, event.feed, "down", reason=event.reason, backoff_ms=event.backoff_ms
+        )
+
+    def _feed_gap(self, seq: int, cause: int, event: FeedGap) -> None:
+        name, number, venue = self._listing(event.instrument).named
+        self._feed(
+            *(seq, cause, event.recv_ns, event.feed, "gap"),
+            instrument=name,
+            instrument_id=number,
+            venue=venue,
+            from_time=iso_text(event.from_ns),
+            from_ns=event.from_ns,
+            to_time=iso_text(event.to_ns),
+            to_ns=event.to_ns,
+            closed=event.closed,
+        )
+
+    def _feed(self, seq: int, cause: int, at_ns: int, feed: str, event: str, **columns: object) -> None:
+        row = {"feed": feed, "event": event, **columns}
+        names = list(TABLES["feed_events"].columns)[4:]
+        self.appended["feed_events"].append((*record(seq, cause, at_ns), *(row.get(name) for name in names)))
+
+    # What strategies say.
+
+    def _signal(self, seq: int, cause: int, event: SignalRaised) -> None:
+        named = self._listing(event.instrument).named
+        self.appended["signals"].append(
+            (*record(seq, cause, event.at_ns), event.strategy, *named, event.name, event.value)
+        )
+
+    def _target(self, seq: int, cause: int, event: TargetSet) -> None:
+        listing = self._listing(event.instrument)
+        size = event.size / listing.size_unit
+        self.appended["targets"].append(
+            (*record(seq, cause, event.at_ns), event.strategy, *listing.named, size, event.reason)
+        )
+
+    def _refused(self, seq: int, cause: int, event: OrderRefused) -> None:
+        listing = self._listing(event.instrument)
+        self.appended["refusals"].append(
+            (
+                *record(seq, cause, event.at_ns),
+                event.strategy,
+                *listing.named,
+                side_name(event.side),
+                event.size / listing.size_unit,
+                event.limit,
+                event.reason,
+                event.request_seq,
+            )
+        )
+
+    # The life of an order.
+
+    def _submitted(self, seq: int, cause: int, event: SubmitOrder) -> None:
+        listing = self._listing(event.instrument)
+        size = event.size / listing.size_unit
+        row = self._order(event.client_order_id, seq, cause, event.at_ns)
+        self._own(row, event.strategy, listing)
+        row |= {
+            "side": side_name(event.side),
+            "size": size,
+            "limit_price": event.limit_price / listing.price_unit if event.limit_price else None,
+            "tif": event.tif,
+            "reduce_only": event.reduce_only,
+            "submitted": iso_text(event.at_ns),
+            "submitted_ns": event.at_ns,
+            "seq": seq,
+            "cause": cause,
+        }
+        if row["state"] is None:
+            row |= {"state": "PendingNew", "filled": 0.0, "remaining": size}
+
+    def _accepted(self, seq: int, cause: int, event: OrderAccepted) -> None:
+        row = self._order(event.client_order_id, seq, cause, event.recv_ns)
+        row["venue_order_id"] = str(event.venue_order_id)
+
+    def _reason(
+        self, seq: int, cause: int, event: OrderRejected | OrderCanceled | OrderUnknown | CancelOrder
+    ) -> None:
+        at_ns = event.at_ns if isinstance(event, CancelOrder) else event.recv_ns
+        row = self._order(event.client_order_id, seq, cause, at_ns)
+        row["reason"] = event.reason or row["reason"]
+
+    def _order_changed(self, seq: int, cause: int, event: OrderChanged) -> None:
+        listing = self._listing(event.instrument)
+        row = self._order(event.client_order_id, seq, cause, event.at_ns)
+        self._own(row, event.strategy, listing)
+        row["state"] = event.state
+        row["filled"] = event.filled / listing.size_unit
+        row["remaining"] = event.remaining / listing.size_unit
+
+    def _filled(self, seq: int, cause: int, event: OrderFilled) -> None:
+        """One fill. A report of a trade id that the order already has is passed over: it is told twice."""
+        key = event.client_order_id
+        trade_id = str(event.trade_id) if event.trade_id else None
+        if key not in self._trade_ids:
+            self._trade_ids[key] = self._memory.trade_ids(key)
+        known = self._trade_ids[key]
+        if trade_id in known:
+            return
+        if trade_id is not None:
+            known.add(trade_id)
+        listing = self._listing(event.instrument)
+        money_unit = listing.price_unit * listing.size_unit
+        row = self._order(key, seq, cause, event.recv_ns)
+        self._own(row, row["strategy"], listing)
+        fee = int(event.fee)
+        self.appended["fills"].append(
+            (
+                *record(seq, cause, event.recv_ns),
+                *(iso_text(event.venue_ns), event.venue_ns),
+                key,
+                row["strategy"],
+                *listing.named,
+                side_name(event.side),
+                event.price / listing.price_unit,
+                event.size / listing.size_unit,
+                event.price * event.size / money_unit,
+                fee / money_unit,
+                event.liquidity,
+                trade_id,
+            )
+        )
+        if listing.scales is not None:
+            self._sum(row, seq, listing.scales, event.price, event.size, fee)
+
+    def _sum(self, row: Row, seq: int, scales: tuple[int, int], price: int, size: int, fee: int) -> None:
+        """Add a fill to the exact sums of its order, and divide them anew."""
+        key = row["client_order_id"]
+        sums = self._row("order_sums", key) or {"filled": "0", "cost": "0", "fees": "0"}
+        money_scale = sum(scales)
+        filled = added(sums["filled"], size, scales[1])
+        cost = added(sums["cost"], price * size, money_scale)
+        fees = added(sums["fees"], fee, money_scale)
+        self.changed["order_sums"][key] = {
+            "client_order_id": key,
+            "filled": str(filled),
+            "cost": str(cost),
+            "fees": str(fees),
+            "seq": seq,
+        }
+        row["avg_price"] = float(Fraction(cost) / Fraction(filled)) if filled else None
+        row["fees"] = float(fees)
+
+    def _order(self, key: str, seq: int, cause: int, at_ns: int) -> Row:
+        row = self._row("orders", key)
+        if row is None:
+            row = dict.fromkeys(TABLES["orders"].columns)
+            row |= {"client_order_id": key, "seq": seq, "cause": cause}
+            self.changed["orders"][key] = row
+        row |= {"updated": iso_text(at_ns), "updated_ns": at_ns, "updated_seq": seq}
+        return row
+
+    def _own(self, row: Row, strategy: str | None, listing: Listing) -> None:
+        row["strategy"] = strategy
+        row["instrument"], row["instrument_id"], row["venue"] = listing.named
+
+    # The account.
+
+    def _position(self, seq: int, cause: int, event: PositionChanged) -> None:
+        listing = self._listing(event.instrument)
+        money_unit = listing.price_unit * listing.size_unit
+        cost = int(event.cost)
+        when = record(seq, cause, event.at_ns)
+        what = (
+            event.strategy,
+            *listing.named,
+            event.size / listing.size_unit,
+            cost / (event.size * listing.price_unit) if event.size else None,
+            cost / money_unit,
+            int(event.realized) / money_unit,
+            int(event.fees) / money_unit,
+        )
+        self.appended["position_changes"].append((*when, *what))
+        self.changed["positions"][event.strategy, event.instrument] = dict(
+            zip(TABLES["positions"].columns, (*what, *when), strict=True)
+        )
+
+    def _equity(self, seq: int, cause: int, event: EquityMarked) -> None:
+        unit = 10**event.scale
+        amounts = (event.realized, event.unrealized, event.fees, event.equity)
+        self.appended["equity"].append(
+            (*record(seq, cause, event.at_ns), *(int(amount) / unit for amount in amounts))
+        )
+
+    # The engine itself.
+
+    def _session_started(self, seq: int, _cause: int, event: SessionStarted) -> None:
+        row = self._session(event.session)
+        row |= {
+            "mode": event.mode,
+            "started": iso_text(event.recv_ns),
+            "started_ns": event.recv_ns,
+            "version": event.version,
+            "schema": event.schema,
+            "code": event.code,
+            "strategies": json.dumps(event.strategies, ensure_ascii=False),
+            "config": event.config,
+            "seq": seq,
+        }
+
+    def _session_stopped(self, seq: int, _cause: int, event: SessionStopped) -> None:
+        row = self._session(event.session)
+        row |= {
+            "stopped": iso_text(event.recv_ns),
+            "stopped_ns": event.recv_ns,
+            "stop_reason": event.reason,
+            "stop_seq": seq,
+        }
+
+    def _session(self, session: str) -> Row:
+        row = self._row("sessions", session)
+        if row is None:
+            row = dict.fromkeys(TABLES["sessions"].columns)
+            row["session"] = session
+            self.changed["sessions"][session] = row
+        return row
+
+    def _actor_failed(self, seq: int, cause: int, event: ActorFailed) -> None:
+        what = ("ActorFailed", event.actor, event.seq, event.error, event.policy)
+        self.appended["failures"].append((*record(seq, cause, event.at_ns), *what))
+
+    def _halted(self, seq: int, cause: int, event: EngineHalted) -> None:
+        what = ("EngineHalted", None, None, event.reason, "halt")
+        self.appended["failures"].append((*record(seq, cause, event.at_ns), *what))
+
+    def _repaired(self, seq: int, cause: int, event: TailRepaired) -> None:
+        error = f"{event.file}: {event.length} bytes at offset {event.offset} set aside in {event.saved_as}"
+        what = ("TailRepaired", None, None, error, None)
+        self.appended["failures"].append((*record(seq, cause, event.recv_ns), *what))
+
+    def _edge(self, seq: int, cause: int, event: EdgeChanged) -> None:
+        what = ("EdgeChanged", event.actor, event.state, event.detail, event.restarts)
+        self.appended["lifecycle"].append((*record(seq, cause, event.recv_ns), *what))
+
+    def _operator(self, seq: int, cause: int, event: OperatorCommand) -> None:
+        what = ("OperatorCommand", event.target or None, event.command, event.detail, None)
+        self.appended["lifecycle"].append((*record(seq, cause, event.recv_ns), *what))
+
+    def _restarted(self, seq: int, cause: int, event: ActorRestarted) -> None:
+        detail = f"state rebuilt from {event.events} records"
+        what = ("ActorRestarted", event.actor, "running", detail, None)
+        self.appended["lifecycle"].append((*record(seq, cause, event.at_ns), *what))
+
+    # Lookups.
+
+    def _listing(self, number: int) -> Listing:
+        listing = self._instruments.get(number)
+        if listing is None:
+            return Listing.unknown(number)
+        return listing
+
+    def _row(self, table: str, key: str) -> Row | None:
+        """Return a row to change: this batch's, or one from the past, which then belongs to this batch."""
+        row = self.changed[table].get(key)
+        if row is None:
+            row = self._memory.row(table, key)
+            if row is not None:
+                self.changed[table][key] = row
+        return row

@@ -1,0 +1,227 @@
+"""Who plays: the actors of a session, the routing table, stored states, and what becomes of a failed actor.
+
+Owns the table from event type to bound handlers, built once at start and again whenever an actor says that
+what it listens to has changed. The sequencer asks here who is to see an event; nobody else does. Promises:
+the same session and the same states give the same actors in the same order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import engine.indicators  # noqa: F401  its structs may be in a state that is read back
+from engine.actors.base import Actor, SetTimer, Turn, handlers_of
+from engine.events import (
+    EVENT_TYPES,
+    ActorFailed,
+    ActorRestarted,
+    DayOpened,
+    Event,
+    InstrumentListed,
+    SessionStarted,
+    TargetSet,
+    TimerFired,
+)
+from engine.events.codec import Record
+from engine.snapshot import decode_state, encode_state, state_classes
+from engine.strategies.base import Strategy
+
+__all__ = ["Build", "Handler", "Roster", "States", "opening_instruments", "read_snapshot"]
+
+Build = Callable[[SessionStarted], Sequence[Actor]]
+"""Makes the actors of a session, in the order they are to be called."""
+
+Handler = Callable[[Any, Any], None]
+"""A bound handler: takes an event and `emit`."""
+
+States = dict[str, tuple[str, bytes]]
+"""Stored states by actor name, each with the signature it was stored under."""
+
+_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
+_SHARED_MODULES: Final = ("engine.events", "engine.indicators")
+"""Where every actor's state may take its structs from, besides the modules its own classes are in."""
+
+
+class Roster:
+    """The actors and their routes. `failed` maps a failed actor's name to the seq it failed on.
+
+    `own` are the sequencer's handlers: (event type, handler), called before every actor's, and instead of
+    them where the type is `SessionStarted`.
+    """
+
+    def __init__(self, build: Build, own: Mapping[type[Event], Handler]) -> None:
+        self.actors: list[Actor] = []
+        self.session: SessionStarted | None = None
+        self.instruments: dict[int, InstrumentListed] = {}
+        self.failed: dict[str, int] = {}
+        self.turn = Turn()
+        self.day_states: States = {}
+        self.routes: dict[type[Event], tuple[Handler, ...]] = {}
+        self.timer_routes: dict[str, Handler] = {}
+        self.start_handlers: tuple[Handler, ...] = ()
+        self._build = build
+        self._own = own
+        self._handlers: list[tuple[Actor, list[tuple[type[Event], Handler]]]] = []
+        self.route()
+
+    def begin(self, started: SessionStarted) -> list[str]:
+        """Build a session's actors; return the names of those that took over their predecessor's state.
+
+        Raises UsageError when a strategy's state is nothing a snapshot can store: told now, not at midnight.
+        """
+        states = self.states()
+        self.session = started
+        self.failed = {}
+        self.actors = list(self._build(started))
+        kept: list[str] = []
+        for actor in self.actors:
+            actor.bind(self.instruments, self.turn)
+            if self._restore(actor, states):
+                kept.append(actor.name)
+            elif isinstance(actor, Strategy):
+                actor.on_start()
+                encode_state(actor.state(), actor.name)
+        self._learn_handlers()
+        return kept
+
+    def resume(self, session: SessionStarted | None, failed: dict[str, int], states: States) -> None:
+        """Build the actors of a session that was under way, with these states."""
+        self.session = session
+        self.failed = failed
+        self.day_states = states
+        self.actors = list(self._build(session)) if session is not None else []
+        for actor in self.actors:
+            actor.bind(self.instruments, self.turn)
+            self._restore(actor, states)
+        self._learn_handlers()
+
+    def states(self) -> States:
+        """Return the states of all actors but the failed ones, whose state may be half a change."""
+        return {
+            actor.name: (actor.signature, encode_state(actor.state(), actor.name))
+            for actor in self.actors
+            if actor.name not in self.failed
+        }
+
+    def fail(self, handler: Handler, error: Exception, seq: int, at_ns: int) -> ActorFailed:
+        """Take the actor whose handler raised off the routes and return the event that says so.
+
+        Raises the error itself when it is no actor's fault: the engine's own handlers, or memory.
+        """
+        actor = owner_of(handler)
+        if actor is None or isinstance(error, MemoryError):
+            raise error
+        self.failed[actor.name] = seq
+        self.route()
+        return _failure(actor, error, seq, at_ns)
+
+    def rebuild(self, name: str, records: Iterable[Record], at_ns: int) -> list[Event | SetTimer]:
+        """Put a failed actor back, in the state that the day's records lead to without what it failed on.
+
+        What it emits meanwhile is dropped, except for the timers it still waits for; these are returned
+        behind an `ActorRestarted`. Its targets are those on record, not those it would have set. One that
+        raises again stays failed, which the `ActorFailed` returned then says.
+        """
+        assert self.session is not None, "an actor failed before any session"
+        failed_seq = self.failed.pop(name)
+        actor = {actor.name: actor for actor in self._build(self.session)}[name]
+        actor.bind(self.instruments, self.turn)
+        if not self._restore(actor, self.day_states) and isinstance(actor, Strategy):
+            actor.on_start()
+        handlers: dict[type[Event], list[Handler]] = {}
+        for kind, handler in handlers_of(actor):
+            handlers.setdefault(kind, []).append(handler)
+        timers: dict[str, SetTimer] = {}
+        targets: dict[int, int] = {}
+        asked: list[Any] = []
+        count = 0
+        for seq, _, event in records:
+            count += 1
+            if isinstance(event, TimerFired):
+                if event.actor != name:
+                    continue
+                timers.pop(event.key, None)
+            elif isinstance(event, TargetSet) and event.strategy == name:
+                targets[event.instrument] = event.size
+            if seq == failed_seq:
+                continue
+            self.turn.seq = seq
+            try:
+                for handler in handlers.get(event.__class__, ()):
+                    handler(event, asked.append)
+            except Exception as error:
+                self.failed[name] = seq
+                return [_failure(actor, error, seq, at_ns)]
+            timers |= {item.key: item for item in asked if isinstance(item, SetTimer)}
+            asked.clear()
+        if isinstance(actor, Strategy):
+            actor.resume_targets(targets)
+        self.actors = [actor if other.name == name else other for other in self.actors]
+        self._learn_handlers()
+        return [ActorRestarted(at_ns, name, count), *timers.values()]
+
+    def route(self) -> None:
+        """Build the routing table: event type to bound handlers, in the actors' order. Keeps the dict."""
+        table: dict[type[Event], list[Handler]] = {kind: [] for kind in EVENT_TYPES}
+        for kind, handler in self._own.items():
+            table[kind].append(handler)
+        self.timer_routes.clear()
+        for actor, handlers in self._handlers:
+            if actor.name in self.failed:
+                continue
+            for kind, handler in handlers:
+                if kind is TimerFired:
+                    self.timer_routes[actor.name] = handler
+                elif actor.listens(kind):
+                    table[kind].append(handler)
+        first, *rest = table[SessionStarted]
+        self.start_handlers = tuple(rest)
+        table[SessionStarted] = [first]
+        for kind, chosen in table.items():
+            self.routes[kind] = tuple(chosen)
+
+    def handlers(self, event: Event) -> tuple[Handler, ...]:
+        """Return who is to see an event now. A timer is seen by the actor that asked for it."""
+        if isinstance(event, TimerFired):
+            handler = self.timer_routes.get(event.actor)
+            return () if handler is None else (handler,)
+        return self.routes[event.__class__]
+
+    def _learn_handlers(self) -> None:
+        self._handlers = [(actor, handlers_of(actor)) for actor in self.actors]
+        self.route()
+
+    def _restore(self, actor: Actor, states: States) -> bool:
+        """Give an actor its stored state if there is one under the same signature."""
+        signature, blob = states.get(actor.name, ("", b""))
+        if actor.name in self.failed or not blob or signature != actor.signature:
+            return False
+        own = {cls.__module__ for cls in type(actor).__mro__}
+        actor.restore(decode_state(blob, state_classes(sorted({*_SHARED_MODULES, *own}))))
+        return True
+
+
+def _failure(actor: Actor, error: Exception, seq: int, at_ns: int) -> ActorFailed:
+    """Return the event that says that an actor raised; without memory addresses, which no replay repeats."""
+    text = _ADDRESS.sub("0x...", f"{type(error).__name__}: {error}")[:300]
+    return ActorFailed(at_ns, actor.name, seq, text, actor.policy)
+
+
+def owner_of(handler: Handler) -> Actor | None:
+    """Return the actor a bound handler belongs to, None for the engine's own."""
+    owner = getattr(handler, "__self__", None)
+    return owner if isinstance(owner, Actor) else None
+
+
+def read_snapshot(opened: DayOpened) -> dict[str, Any]:
+    """Return what a day's opening snapshot holds. Raises JournalError."""
+    stored: dict[str, Any] = decode_state(opened.snapshot, state_classes(_SHARED_MODULES))
+    return stored
+
+
+def opening_instruments(opened: DayOpened) -> list[InstrumentListed]:
+    """Return the instruments in a day's opening snapshot. Raises JournalError."""
+    listed: list[InstrumentListed] = read_snapshot(opened)["instruments"]
+    return listed

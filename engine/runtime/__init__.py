@@ -1,0 +1,1 @@
+"""The live runtime: supervisor, ingress, committer and effects, on trio."""

@@ -1,0 +1,183 @@
+"""Makes turns durable, one frame per sync, and releases commands only then.
+
+The sink of a live session. Turns gather while a sync is under way and go into the next frame together
+(group commit): at most one frame is unsynced. A frame with nothing but market data may wait
+`idle_ms` for company; an order, a cancel, a fill or an operator's command goes at once. The sync runs in
+a worker thread; any failure poisons the journal and ends the session.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+import trio
+
+from engine.clock import DAY_NS, day_start_ns
+from engine.events import (
+    COMMANDS,
+    ActorFailed,
+    Event,
+    OperatorCommand,
+    OrderApproved,
+    OrderCanceled,
+    OrderFilled,
+    OrderRejected,
+    SessionStarted,
+    SessionStopped,
+    engine_time,
+)
+from engine.events.codec import Derived, encode_derived, encode_inputs
+from engine.journal import FLAG_CLEAN_STOP, Draft, JournalWriter
+from engine.ports import Effects
+
+__all__ = ["Committed", "Committer"]
+
+IDLE_MS: Final = 20
+FRAME_RECORDS_MAX: Final = 16_384
+PENDING_RECORDS_MAX: Final = 131_072
+"""Records that may wait for the disk; then the sequencer waits, and behind it the feeds (J21)."""
+
+_URGENT: Final = frozenset({*COMMANDS, OrderApproved, OrderFilled, OrderCanceled, OrderRejected, ActorFailed})
+_URGENT_INPUTS: Final = frozenset({OperatorCommand, SessionStarted, SessionStopped})
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """Turns that are on disk, and the chain digest at their end."""
+
+    day: str
+    first_seq: int
+    inputs: list[Event]
+    derived: list[Derived]
+    digest: bytes
+
+    @property
+    def last_seq(self) -> int:
+        """Seq of the last record."""
+        return self.first_seq + len(self.inputs) + len(self.derived) - 1
+
+
+class _Chunk:
+    """Turns of one day that wait to be written."""
+
+    __slots__ = ("day", "derived", "first_seq", "inputs")
+
+    def __init__(self, day: str, first_seq: int, inputs: list[Event], derived: list[Derived]) -> None:
+        self.day = day
+        self.first_seq = first_seq
+        self.inputs = inputs
+        self.derived = derived
+
+
+class Committer:
+    """See the module. `durable_seq` is the last record on disk."""
+
+    def __init__(
+        self,
+        writer: JournalWriter,
+        effects: Effects,
+        tell: Callable[[Committed], None],
+        idle_ms: int = IDLE_MS,
+    ) -> None:
+        self.durable_seq = writer.seq
+        self.high_water = 0
+        self._writer = writer
+        self._effects = effects
+        self._tell = tell
+        self._idle_s = idle_ms / 1000
+        self._day = ""
+        self._chunks: deque[_Chunk] = deque()
+        self._pending = 0
+        self._urgent = False
+        self._wake = trio.Event()
+        self._done = trio.Event()
+
+    def open_day(self, day: str) -> None:
+        """What follows belongs to this day. See `engine.ports.Sink`."""
+        self._day = day
+
+    def append(self, first_seq: int, inputs: list[Event], derived: list[Derived]) -> None:
+        """Take whole turns. See `engine.ports.Sink`."""
+        count = len(inputs) + len(derived)
+        last = self._chunks[-1] if self._chunks else None
+        # Turns without inputs end a day; they stay a frame of their own, which a replay tells by that.
+        if (
+            last is not None
+            and last.day == self._day
+            and last.inputs
+            and inputs
+            and len(last.inputs) + len(last.derived) + count <= FRAME_RECORDS_MAX
+        ):
+            last.inputs += inputs
+            last.derived += derived
+        else:
+            self._chunks.append(_Chunk(self._day, first_seq, inputs, derived))
+        self._pending += count
+        self.high_water = max(self.high_water, self._pending)
+        self._urgent = (
+            self._urgent
+            or any(record[2].__class__ in _URGENT for record in derived)
+            or any(event.__class__ in _URGENT_INPUTS for event in inputs[-1:])
+        )
+        if self._urgent or last is None:
+            self._wake.set()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the disk is so far behind that the sequencer should wait."""
+        return self._pending > PENDING_RECORDS_MAX
+
+    async def settled(self) -> None:
+        """Wait until everything taken so far is durable."""
+        while self._chunks or self._pending:
+            self._urgent = True
+            self._wake.set()
+            await self._done.wait()
+
+    async def run(self) -> None:
+        """Commit for ever. Raises JournalPoisoned when a write or sync fails."""
+        while True:
+            while not self._chunks:
+                self._wake = trio.Event()
+                await self._wake.wait()
+            if not self._urgent:
+                self._wake = trio.Event()
+                with trio.move_on_after(self._idle_s):
+                    while not self._urgent:
+                        await self._wake.wait()
+                        if not self._urgent:
+                            self._wake = trio.Event()
+            await self._commit()
+
+    async def _commit(self) -> None:
+        """Write and sync what is there; then release the commands in it."""
+        self._urgent = False
+        while self._chunks:
+            chunk = self._chunks.popleft()
+            count = len(chunk.inputs) + len(chunk.derived)
+            stopped = bool(chunk.inputs) and chunk.inputs[-1].__class__ is SessionStopped
+            draft = Draft(
+                chunk.first_seq,
+                count,
+                encode_inputs(chunk.inputs),
+                encode_derived(chunk.derived),
+                FLAG_CLEAN_STOP if stopped else 0,
+            )
+            digest = await trio.to_thread.run_sync(self._writer.append, draft, _time_in_day(chunk))
+            self._pending -= count
+            self.durable_seq = chunk.first_seq + count - 1
+            commands = [record for record in chunk.derived if record[2].__class__ in COMMANDS]
+            if commands:
+                self._effects.release(self.durable_seq, commands)
+            self._tell(Committed(chunk.day, chunk.first_seq, chunk.inputs, chunk.derived, digest))
+        self._done.set()
+        self._done = trio.Event()
+
+
+def _time_in_day(chunk: _Chunk) -> int:
+    """Return the engine time of a chunk's first record, kept within the chunk's day."""
+    first = chunk.inputs[0] if chunk.inputs else chunk.derived[0][2]
+    start_ns = day_start_ns(chunk.day)
+    return min(max(engine_time(first), start_ns), start_ns + DAY_NS - 1)

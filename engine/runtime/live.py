@@ -1,0 +1,355 @@
+"""Runs a live session: opens the journal, resumes from it, trades, stops in order.
+
+Owns the nesting of the nurseries, which is the order of the stop: journal and projector outermost, then
+the sequencer, feeds innermost. Start-up: lock, recover, follow the newest day's record, open a session,
+list the instruments, start the feeds. Stop: an `OperatorCommand`, so that open orders are canceled through
+the journal, then the feeds, then `SessionStopped`, then the last sync.
+
+Called by the command line, which plugs in the feed, the clock and the projection.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+import trio
+
+from engine.actors import Execution
+from engine.clock import day_of, iso_text
+from engine.config import Config
+from engine.errors import EngineError, JournalError, UsageError
+from engine.events import (
+    ClockAdvanced,
+    EdgeChanged,
+    Event,
+    FeedDown,
+    FeedUp,
+    InstrumentListed,
+    OperatorCommand,
+    Quote,
+    SessionStopped,
+    TailRepaired,
+    Trade,
+)
+from engine.events.codec import Record
+from engine.journal import (
+    JournalLock,
+    JournalWriter,
+    Recovered,
+    Witness,
+    day_name,
+    ensure_identity,
+    recover,
+)
+from engine.ports import Clock, Ids
+from engine.runtime.committer import Committed, Committer
+from engine.runtime.effects import PaperEffects
+from engine.runtime.ingress import Ingress
+from engine.runtime.projector import Projector
+from engine.runtime.records import JournalHistory, read_records
+from engine.runtime.supervisor import Edge, Health, supervise
+from engine.sequencer import Sequencer
+from engine.session import SessionBuilder
+
+__all__ = ["Live", "LivePlan", "LiveResult", "open_journal"]
+
+STOP_S: Final = 8.0
+"""How long open orders may take to be canceled at a stop, in real seconds."""
+STEP_BACK_NS: Final = 60_000_000_000
+"""A clock further than this behind the journal's last event is refused at start."""
+
+LastPrints = dict[int, tuple[int, list[int | str]]]
+"""Per instrument number, the venue time of the last print on record and the ids of all at that time."""
+
+
+class MakeFeed(Protocol):
+    """Makes the market data feed once the instruments have their numbers."""
+
+    def __call__(self, instruments: Sequence[InstrumentListed], ingress: Ingress, last: LastPrints) -> Edge:
+        """Return the feed as an edge that sends to `ingress`."""
+        ...
+
+
+MakeProjector = Callable[[bytes, int], Projector]
+"""Makes the projector of a journal with this id, durable up to this seq."""
+
+
+class LivePlan(msgspec.Struct):
+    """What to run. `venue_events` are told right after the session started; `instruments` have number 0."""
+
+    root: Path
+    config: Config
+    builder: SessionBuilder
+    clock: Clock
+    ids: Ids
+    instruments: list[InstrumentListed]
+    venue_events: list[Event]
+    make_feed: MakeFeed
+    make_projector: MakeProjector | None = None
+    speed: float = 1.0
+    for_seconds: float | None = None
+    idle_ms: int = 20
+    witness: Witness | None = None
+
+
+class LiveResult(msgspec.Struct):
+    """How a session went. Latencies are from receipt to release of a command, in milliseconds."""
+
+    session: str
+    days: list[str]
+    first_seq: int
+    last_seq: int
+    digest: str
+    inputs: int
+    stopped_by: str
+    repairs: list[str]
+    commands: int
+    latency_p50_ms: float | None
+    latency_p99_ms: float | None
+    ingress_high_water: int
+    unsynced_high_water: int
+    clock_steps_back: int
+    live_orders: int
+
+
+class Live:
+    """One live session. `tell` receives health lines; both are for people, nothing depends on them."""
+
+    def __init__(self, plan: LivePlan, tell: Callable[[Health], None]) -> None:
+        self._plan = plan
+        self._tell = tell
+        self.ingress = Ingress()
+        self.sequencer: Sequencer
+        self.committer: Committer
+        self.projector: Projector | None = None
+        self.effects = PaperEffects(plan.clock, plan.speed)
+        self.days: list[str] = []
+        self._first_feed_input = trio.Event()
+        self._stop = trio.Event()
+        self._quiet = trio.Event()
+        self._stopping = False
+        self._stopped_by = ""
+
+    def stop(self, reason: str) -> None:
+        """Begin an orderly stop."""
+        self._stopped_by = self._stopped_by or reason
+        self._stop.set()
+
+    async def run(self) -> LiveResult:
+        """Run until stopped. Raises EngineError, alone or in a group."""
+        plan = self._plan
+        try:
+            plan.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise JournalError(f"{plan.root}: cannot be made: {error.strerror}") from error
+        with JournalLock(plan.root):
+            recovered = open_journal(plan.root, plan.ids, plan.witness)
+            writer = JournalWriter(plan.root, recovered.tail, salts=lambda: plan.ids.random_bytes(16))
+            with writer:
+                return await self._run(writer, recovered)
+
+    async def _run(self, writer: JournalWriter, recovered: Recovered) -> LiveResult:
+        plan = self._plan
+        if plan.make_projector is not None:
+            self.projector = plan.make_projector(recovered.tail.journal_id, recovered.end_seq)
+        self.committer = Committer(writer, self.effects, self._committed, plan.idle_ms)
+        self.sequencer = Sequencer(plan.builder, self.committer, JournalHistory(plan.root))
+        last_prints: LastPrints = {}
+        first_seq = recovered.end_seq + 1
+        if recovered.end_seq:
+            self._resume(plan.root / day_name(recovered.days[-1]), last_prints)
+        session = plan.ids.random_bytes(8).hex()
+        repairs = self._begin(session, recovered)
+        instruments = self._list_instruments()
+        async with trio.open_nursery() as outer:
+            outer.start_soon(self.committer.run)
+            if self.projector is not None:
+                edge = Edge("projector", self.projector.run, gives_up=False)
+                outer.start_soon(supervise, edge, self._edge_changed, plan.ids)
+            outer.start_soon(self._watch_signals, outer.cancel_scope)
+            async with trio.open_nursery() as core:
+                core.start_soon(self._pump)
+                async with trio.open_nursery() as feeds:
+                    feed = plan.make_feed(instruments, self.ingress, last_prints)
+                    feeds.start_soon(supervise, feed, self._edge_changed, plan.ids)
+                    if plan.for_seconds is not None:
+                        feeds.start_soon(self._stop_after, plan.for_seconds)
+                    await self._stop.wait()
+                    await self._cancel_orders()
+                    feeds.cancel_scope.cancel()
+                core.cancel_scope.cancel()
+            while batch := self.ingress.take():
+                self._turn(batch)
+            self._turn([SessionStopped(self._now_ns(), session, self._stopped_by)])
+            await self.committer.settled()
+            if self.projector is not None:
+                with trio.move_on_after(STOP_S):
+                    await self.projector.flush()
+            outer.cancel_scope.cancel()
+        return LiveResult(
+            session,
+            self.days,
+            first_seq,
+            self.committer.durable_seq,
+            writer.digest.hex(),
+            self.ingress.received,
+            self._stopped_by,
+            repairs,
+            self.effects.released,
+            self.effects.percentile_ms(50),
+            self.effects.percentile_ms(99),
+            self.ingress.high_water,
+            self.committer.high_water,
+            self.sequencer.clock_steps_back,
+            self._live_orders(),
+        )
+
+    # Start.
+
+    def _resume(self, folder: Path, last_prints: LastPrints) -> None:
+        """Follow the newest day's record to the state it led to; note the last print of each instrument."""
+
+        def watched() -> Iterator[Record]:
+            for record in read_records(folder):
+                event = record[2]
+                if event.__class__ is Trade:
+                    assert isinstance(event, Trade)
+                    reached_ns, ids = last_prints.get(event.instrument, (0, []))
+                    if event.venue_ns == reached_ns:
+                        ids.append(event.trade_id)
+                    elif event.venue_ns > reached_ns:
+                        last_prints[event.instrument] = (event.venue_ns, [event.trade_id])
+                yield record
+
+        self.sequencer.follow(watched())
+        now_ns, reached_ns = self._plan.clock.now_ns(), self.sequencer.now_ns
+        if now_ns < reached_ns - STEP_BACK_NS:
+            raise UsageError(
+                f"the clock says {iso_text(now_ns)[:19]}Z, but {self._plan.root} has reached "
+                f"{iso_text(reached_ns)[:19]}Z; give another --journal, or set the clock right"
+            )
+        self.committer.open_day(day_of(self.sequencer.now_ns))
+
+    def _begin(self, session: str, recovered: Recovered) -> list[str]:
+        """Open the session; record what recovery mended and what the venue's clock says."""
+        plan = self._plan
+        now_ns = self._now_ns()
+        self._turn([plan.builder.start(recv_ns=now_ns, session=session, mode="paper", config=plan.config)])
+        repaired: list[Event] = [
+            TailRepaired(now_ns, repair.file, repair.offset, repair.size, repair.saved or "")
+            for repair in recovered.repairs
+        ]
+        if repaired or plan.venue_events:
+            self._turn([*repaired, *plan.venue_events])
+        return [f"{repair.kind} {repair.file} at {repair.offset}" for repair in recovered.repairs]
+
+    def _list_instruments(self) -> list[InstrumentListed]:
+        """Number the venue's instruments as the journal knows them; list those that are new or changed."""
+        known = {(one.venue, one.name): one for one in self.sequencer.instruments.values()}
+        number = max(self.sequencer.instruments, default=0)
+        now_ns = self._now_ns()
+        listed: list[InstrumentListed] = []
+        fresh: list[Event] = []
+        for one in self._plan.instruments:
+            before = known.get((one.venue, one.name))
+            if before is None:
+                number += 1
+            own = before.instrument if before else number
+            entry = msgspec.structs.replace(one, recv_ns=now_ns, instrument=own)
+            if before is None or msgspec.structs.replace(before, recv_ns=now_ns) != entry:
+                fresh.append(entry)
+            listed.append(entry)
+        if fresh:
+            self._turn(fresh)
+        return listed
+
+    # Run.
+
+    async def _pump(self) -> None:
+        """Feed the sequencer; when nothing comes by the time a timer is due, the clock speaks."""
+        while True:
+            while self.committer.crowded:
+                await self.committer.settled()
+            due_ns = self.sequencer.due_ns
+            wait_s = min(max(self._plan.clock.real_seconds_until(due_ns), 0.0), 3600.0)
+            batch: list[Event] = []
+            with trio.move_on_after(wait_s):
+                batch = await self.ingress.receive()
+            if batch:
+                await self._turns(batch)
+            elif self._plan.clock.now_ns() >= due_ns:
+                self._turn([ClockAdvanced(self._now_ns())])
+
+    async def _turns(self, batch: list[Event]) -> None:
+        """Run a batch; an operator's command alone, when all before it is durable: it may read that back."""
+        if not any(event.__class__ is OperatorCommand for event in batch):
+            self._turn(batch)
+            return
+        for event in batch:
+            if isinstance(event, OperatorCommand):
+                await self.committer.settled()
+            self._turn([event])
+
+    def _turn(self, batch: list[Event]) -> None:
+        if not self._first_feed_input.is_set() and any(
+            isinstance(event, Trade | Quote | FeedUp | FeedDown) for event in batch
+        ):
+            self._first_feed_input.set()
+        self.sequencer.run(batch)
+        if isinstance(batch[0], OperatorCommand) and batch[0].command == "stop":
+            self._stopping = True
+        if self._stopping and not self._live_orders():
+            self._quiet.set()
+
+    def _committed(self, committed: Committed) -> None:
+        if not self.days or self.days[-1] != committed.day:
+            self.days.append(committed.day)
+        if self.projector is not None:
+            self.projector.tell(committed)
+
+    def _edge_changed(self, health: Health) -> None:
+        self._tell(health)
+        self.ingress.put(
+            [EdgeChanged(self._now_ns(), health.name, health.state, health.detail, health.restarts)]
+        )
+
+    # Stop.
+
+    async def _watch_signals(self, scope: trio.CancelScope) -> None:
+        """First signal: an orderly stop. Second: at once; what is durable stays so."""
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for number in signals:
+                if self._stop.is_set():
+                    seq = self.committer.durable_seq
+                    raise EngineError(f"stopped at once by a second signal; the journal ends at seq {seq}")
+                self.stop(signal.Signals(number).name)
+
+    async def _stop_after(self, seconds: float) -> None:
+        await self._first_feed_input.wait()
+        await trio.sleep(seconds)
+        self.stop(f"--for {seconds:g}s")
+
+    async def _cancel_orders(self) -> None:
+        """Refuse new orders and wait until the open ones are canceled, at most STOP_S."""
+        self.ingress.put([OperatorCommand(self._now_ns(), "stop", detail=self._stopped_by)])
+        with trio.move_on_after(STOP_S):
+            await self._quiet.wait()
+
+    def _live_orders(self) -> int:
+        execution = self.sequencer.actor("execution")
+        assert isinstance(execution, Execution)
+        return execution.live_orders
+
+    def _now_ns(self) -> int:
+        """The clock's time, never before the engine's."""
+        return max(self._plan.clock.now_ns(), self.sequencer.now_ns)
+
+
+def open_journal(root: Path, ids: Ids, witness: Witness | None) -> Recovered:
+    """Make or recover the journal in `root`, whose lock the caller holds. Raises JournalError."""
+    ensure_identity(root, ids.random_bytes(16))
+    return recover(root, witness=witness)

@@ -1,0 +1,78 @@
+"""Starts, watches and restarts edge actors: feeds, the projector, the sandbox.
+
+An edge that ends or raises is restarted after a jittered exponential backoff, for ever or up to a number
+of failures within a minute; each change of state is told, so that the journal has it. An error of a kind
+named `fatal` ends the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+import trio
+
+from engine.errors import EngineError
+from engine.ports import Ids
+
+__all__ = ["Edge", "Health", "backoff_ms", "supervise"]
+
+BACKOFF_MIN_MS: Final = 500
+BACKOFF_MAX_MS: Final = 30_000
+FAILURES_MAX: Final = 5
+WINDOW_S: Final = 60.0
+
+
+class Health(msgspec.Struct):
+    """One line about an actor. `state`: starting, running, restarting, failed or stopped."""
+
+    name: str
+    state: str = "starting"
+    detail: str = ""
+    restarts: int = 0
+
+
+class Edge(msgspec.Struct):
+    """An edge actor: its I/O loop, and what its failures mean."""
+
+    name: str
+    run: Callable[[], Awaitable[None]]
+    fatal: tuple[type[Exception], ...] = ()
+    gives_up: bool = True
+
+
+def backoff_ms(attempt: int, ids: Ids) -> int:
+    """Return how long to wait before restart `attempt` (1 is the first): doubling, half of it by chance."""
+    ceiling = min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** min(attempt, 10) // 2)
+    share = int.from_bytes(ids.random_bytes(2), "big") / 65_536
+    return int(ceiling / 2 * (1 + share))
+
+
+async def supervise(edge: Edge, tell: Callable[[Health], None], ids: Ids) -> None:
+    """Run an edge until cancelled. Raises EngineError when it fails too often, or at once if fatal."""
+    health = Health(edge.name)
+    failures: list[float] = []
+    while True:
+        health.state = "running"
+        tell(health)
+        try:
+            await edge.run()
+            reason = "ended"
+        except edge.fatal:
+            health.state = "failed"
+            tell(health)
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"[:300]
+        now = trio.current_time()
+        failures = [at for at in failures if at > now - WINDOW_S] + [now]
+        health.detail = reason
+        if edge.gives_up and len(failures) >= FAILURES_MAX:
+            health.state = "failed"
+            tell(health)
+            raise EngineError(f"{edge.name} failed {len(failures)} times in {WINDOW_S:.0f} s: {reason}")
+        health.state = "restarting"
+        health.restarts += 1
+        tell(health)
+        await trio.sleep(backoff_ms(len(failures), ids) / 1000)

@@ -1,0 +1,413 @@
+"""Hands events to actors one at a time, in journal order. The heart of the engine.
+
+Owns the order of everything: seqs, causes, the clock (the input's time, never going back), the timers, the
+routing table, the roll of days, and what happens when a handler raises. A *turn* is one input with all
+that follows from it: timers due before it, the handlers of the input, then every derived event in the
+order it was emitted, until quiet. Promises: given the same inputs it emits the same records, bit for bit.
+
+Called by the live runtime, the replay and the backtest, which differ only in source and sink. It never
+awaits, reads no clock, and does no I/O but through its `Sink` and, to rebuild a failed actor, `History`.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from operator import length_hint
+from typing import Any, Final
+
+import msgspec
+
+from engine.actors.base import Actor, Because, RoutesChanged, SetTimer
+from engine.clock import DAY_NS, day_of, day_start_ns
+from engine.errors import EngineError, UsageError
+from engine.events import (
+    ActorFailed,
+    DayOpened,
+    Event,
+    InstrumentListed,
+    OperatorCommand,
+    SessionStarted,
+    TimerFired,
+    engine_time,
+)
+from engine.events.codec import Derived, Record
+from engine.ports import History, Sink
+from engine.roster import Build, Handler, Roster, owner_of, read_snapshot
+from engine.snapshot import encode_state
+
+__all__ = ["Sequencer"]
+
+Timer = tuple[int, int, str, str, int]
+"""(due_ns, own number, actor, key, cause): the order of the queue is the order of this tuple."""
+
+NEVER: Final = 2**63 - 1
+TURN_EVENTS_MAX: Final = 100_000
+"""More derived events than this in one turn is a loop between actors, not a market."""
+
+
+class _Restart(msgspec.Struct, frozen=True):
+    """Asked by the sequencer of itself: rebuild this actor once the operator's input has its seq."""
+
+    actor: str
+
+
+class Sequencer:
+    """One journal's worth of order. `seq` is the last record's; `clock_steps_back` counts clamped inputs."""
+
+    def __init__(self, build: Build, sink: Sink, history: History | None = None) -> None:
+        self.seq = 0
+        self.clock_steps_back = 0
+        self._sink = sink
+        self._history = history
+        self._now_ns = 0
+        self._midnight_ns = 0
+        self._due_ns = 0
+        self._timers: list[Timer] = []
+        self._waiting: dict[tuple[str, str], int] = {}
+        self._timer_number = 0
+        self._out: list[Any] = []
+        self._derived: list[Derived] = []
+        self._batch: list[Event] = []
+        self._flushed = 0
+        self._roster = Roster(
+            build,
+            {
+                SessionStarted: self._begin_session,
+                InstrumentListed: self._list_instrument,
+                OperatorCommand: self._operate,
+            },
+        )
+
+    @property
+    def now_ns(self) -> int:
+        """The engine's time after the last turn, UTC nanoseconds."""
+        return self._now_ns
+
+    @property
+    def due_ns(self) -> int:
+        """When a timer or midnight is next due: the time by which a live clock must speak up."""
+        return self._due_ns
+
+    @property
+    def instruments(self) -> dict[int, InstrumentListed]:
+        """The instruments listed so far, by number."""
+        return self._roster.instruments
+
+    @property
+    def session(self) -> SessionStarted | None:
+        """The session under way."""
+        return self._roster.session
+
+    def actor(self, name: str) -> Actor:
+        """Return the actor of that name. Raises KeyError."""
+        return {actor.name: actor for actor in self._roster.actors}[name]
+
+    def run(self, inputs: list[Event]) -> None:
+        """Run one turn per input. The hot path: nothing here that a quiet print does not need.
+
+        Takes over the list. Whole turns go to the sink before this returns. Raises EngineError only for
+        faults of the engine; what an actor raises becomes `ActorFailed`.
+        """
+        self._batch = inputs
+        self._flushed = 0
+        count = len(inputs)
+        routes = self._roster.routes
+        out = self._out
+        emit = out.append
+        now = self._now_ns
+        due = self._due_ns
+        handler: Handler | None = None
+        event: Event
+        # The seq of input i is before + i + 1; derived records push it on.
+        before = self.seq
+        source = iter(inputs)
+        while True:
+            try:
+                for event in source:
+                    recv = event.recv_ns  # type: ignore[attr-defined]
+                    if recv >= due:
+                        handler = None
+                        index = count - length_hint(source) - 1
+                        self.seq = before + index
+                        self._now_ns = now
+                        self._catch_up(event, recv, index)
+                        before = self.seq - index
+                        now = self._now_ns
+                        due = self._due_ns
+                    if recv > now:
+                        now = recv
+                    elif recv < now:
+                        self.clock_steps_back += 1
+                    for handler in routes[event.__class__]:
+                        handler(event, emit)
+                    if out:
+                        handler = None
+                        index = count - length_hint(source) - 1
+                        self.seq = before + index + 1
+                        self._now_ns = now
+                        self._settle()
+                        before = self.seq - index - 1
+                        due = self._due_ns
+                break
+            except Exception as error:
+                if handler is None or handler not in routes.get(event.__class__, ()):
+                    raise
+                index = count - length_hint(source) - 1
+                self.seq = before + index + 1
+                self._now_ns = now
+                self._input_failed(event, handler, error)
+                before = self.seq - index - 1
+                due = self._due_ns
+        self.seq = before + count
+        self._now_ns = now
+        self._flush(count)
+
+    def close_day(self) -> None:
+        """Fire what is due before midnight: how a replay of one day ends when the next day has begun."""
+        self._batch, self._flushed = [], 0
+        self._fire_until(self._midnight_ns - 1)
+        self._flush(0)
+
+    def load(self, seq: int, opened: DayOpened) -> None:
+        """Take over the state of a day's opening snapshot; the record itself has this seq."""
+        stored = read_snapshot(opened)
+        self.seq = seq
+        self._now_ns = stored["now_ns"]
+        self._midnight_ns = day_start_ns(opened.day) + DAY_NS
+        self._timers = stored["timers"]
+        self._waiting = {timer[2:4]: timer[1] for timer in self._timers}
+        self._timer_number = stored["timer_number"]
+        self._roster.instruments.clear()
+        self._roster.instruments.update({listed.instrument: listed for listed in stored["instruments"]})
+        self._roster.resume(stored["session"], stored["failed"], stored["actors"])
+        self._set_due()
+
+    def follow(self, records: Iterable[Record]) -> None:
+        """Take over the state that recorded events led to, deriving nothing: how a live session resumes.
+
+        Every actor sees the record as it saw the original; what it emits is dropped, but for its timers.
+        So the state is the journal's even where a strategy has been edited since. Nothing reaches the sink.
+        """
+        out = self._out
+        emit = out.append
+        roster = self._roster
+        for seq, _, event in records:
+            if isinstance(event, DayOpened):
+                self.load(seq, event)
+                continue
+            self._now_ns = max(self._now_ns, engine_time(event))
+            self._midnight_ns = self._midnight_ns or day_start_ns(day_of(self._now_ns)) + DAY_NS
+            self.seq = roster.turn.seq = seq
+            if isinstance(event, TimerFired):
+                self._waiting.pop((event.actor, event.key), None)
+            for handler in roster.handlers(event):
+                try:
+                    handler(event, emit)
+                except Exception:
+                    # Its failure is on record, and comes next; or it is edited code, which starts afresh.
+                    if owner_of(handler) is None:
+                        raise
+            if isinstance(event, ActorFailed):
+                roster.failed[event.actor] = event.seq
+                roster.route()
+            for item in out:
+                if isinstance(item, SetTimer):
+                    self._push_timer(item, seq)
+                elif isinstance(item, RoutesChanged):
+                    roster.route()
+                elif isinstance(item, _Restart):
+                    for timer in self._restart(item.actor, seq - 1):
+                        if isinstance(timer, SetTimer):
+                            self._push_timer(timer, seq)
+            out.clear()
+        self._set_due()
+
+    # Time: timers and days.
+
+    def _catch_up(self, event: Event, recv_ns: int, index: int) -> None:
+        """Do what is due before an input: fire timers, roll the day.
+
+        The first input of a session comes before the timers that fell due while nothing ran, so that the
+        actors know of the interruption first.
+        """
+        starting = event.__class__ is SessionStarted
+        if recv_ns >= self._midnight_ns:
+            self._flush(index)
+            if not starting:
+                self._fire_until(self._midnight_ns - 1)
+                self._flush(index)
+            next_ns = NEVER if starting else self._next_timer_ns()
+            self._open_day(max(min(recv_ns, next_ns), self._midnight_ns))
+        while not starting and self._next_timer_ns() <= recv_ns:
+            self._fire_until(min(recv_ns, self._midnight_ns - 1))
+            if self._next_timer_ns() <= recv_ns:
+                self._flush(index)
+                self._open_day(self._next_timer_ns())
+        if recv_ns >= self._midnight_ns:
+            self._flush(index)
+            self._open_day(recv_ns)
+        self._set_due()
+
+    def _fire_until(self, until_ns: int) -> None:
+        """Fire every timer due by then, by due time and own number, each with all that follows from it."""
+        while self._next_timer_ns() <= until_ns:
+            due_ns, _, actor, key, cause = heapq.heappop(self._timers)
+            del self._waiting[actor, key]
+            self._now_ns = max(self._now_ns, due_ns)
+            self._out.append(TimerFired(self._now_ns, actor, key))
+            self._settle(cause)
+
+    def _open_day(self, at_ns: int) -> None:
+        """Begin a UTC day: a new folder, and a snapshot as its first record unless the journal is new."""
+        day = day_of(at_ns)
+        self._midnight_ns = day_start_ns(day) + DAY_NS
+        self._sink.open_day(day)
+        if not self.seq:
+            return
+        self._now_ns = max(self._now_ns, day_start_ns(day))
+        roster = self._roster
+        roster.day_states = roster.states()
+        self._keep_timers(lambda _: True)
+        snapshot = {
+            "now_ns": self._now_ns,
+            "timers": self._timers,
+            "timer_number": self._timer_number,
+            "failed": roster.failed,
+            "instruments": list(roster.instruments.values()),
+            "session": roster.session,
+            "actors": roster.day_states,
+        }
+        self.seq += 1
+        opened = DayOpened(self._now_ns, day, encode_state(snapshot, "sequencer"))
+        self._derived.append((self.seq, self.seq - 1, opened))
+
+    def _push_timer(self, timer: SetTimer, cause: int) -> None:
+        """Queue a timer; one with the same actor and key stays in the heap, but no longer counts."""
+        self._timer_number += 1
+        self._waiting[timer.actor, timer.key] = self._timer_number
+        heapq.heappush(self._timers, (timer.due_ns, self._timer_number, timer.actor, timer.key, cause))
+
+    def _keep_timers(self, kept: Callable[[Timer], bool]) -> None:
+        """Drop the timers that no longer count, and those that are not to be kept."""
+        self._timers = sorted(
+            timer for timer in self._timers if self._waiting.get(timer[2:4]) == timer[1] and kept(timer)
+        )
+        self._waiting = {timer[2:4]: timer[1] for timer in self._timers}
+
+    def _next_timer_ns(self) -> int:
+        """Return when the next timer that counts is due; NEVER without one."""
+        timers = self._timers
+        while timers and self._waiting.get(timers[0][2:4]) != timers[0][1]:
+            heapq.heappop(timers)
+        return timers[0][0] if timers else NEVER
+
+    def _set_due(self) -> None:
+        self._due_ns = min(self._next_timer_ns(), self._midnight_ns)
+
+    # Turns: derived events until quiet.
+
+    def _settle(self, cause: int = 0) -> None:
+        """Number, log and route what is in `_out`, and what follows from it, in the order of emission.
+
+        `cause` is the seq that emitted it, by default the last record's.
+        """
+        roster = self._roster
+        out = self._out
+        emit = out.append
+        causes = [cause or self.seq] * len(out)
+        position = 0
+        while position < len(out):
+            event = out[position]
+            cause = causes[position]
+            position += 1
+            kind = event.__class__
+            if kind is SetTimer:
+                self._push_timer(event, cause)
+                continue
+            if kind is RoutesChanged:
+                roster.route()
+                continue
+            if kind is _Restart:
+                out += self._restart(event.actor, cause - 1)
+                causes.extend([cause] * (len(out) - len(causes)))
+                continue
+            if kind is Because:
+                event, cause = event.event, event.cause
+            self.seq += 1
+            roster.turn.seq = self.seq
+            self._derived.append((self.seq, cause, event))
+            for handler in roster.handlers(event):
+                try:
+                    handler(event, emit)
+                except Exception as error:
+                    out.insert(position, roster.fail(handler, error, self.seq, engine_time(event)))
+                    causes.insert(position, self.seq)
+            causes.extend([self.seq] * (len(out) - len(causes)))
+            if len(out) > TURN_EVENTS_MAX:
+                raise EngineError(
+                    f"turn of seq {self.seq} has more than {TURN_EVENTS_MAX} derived events: actors answer "
+                    "each other without end; look at the last ones with `engine inspect`"
+                )
+        out.clear()
+        self._set_due()
+
+    def _flush(self, index: int) -> None:
+        """Hand the turns of inputs before `index`, and their derived records, to the sink."""
+        inputs = self._batch
+        if self._flushed or index != len(inputs):
+            inputs = inputs[self._flushed : index]
+        self._flushed = index
+        if inputs or self._derived:
+            derived, self._derived = self._derived, []
+            self._sink.append(self.seq - len(inputs) - len(derived) + 1, inputs, derived)
+
+    def _input_failed(self, event: Event, handler: Handler, error: Exception) -> None:
+        """Finish the turn of an input whose `handler` raised: the other handlers still see it.
+
+        The failure comes before whatever else the turn emitted, so that risk knows of it first.
+        """
+        remaining = list(self._roster.routes[event.__class__])
+        del remaining[: remaining.index(handler) + 1]
+        self._out.insert(0, self._roster.fail(handler, error, self.seq, self._now_ns))
+        for other in remaining:
+            try:
+                other(event, self._out.append)
+            except Exception as another:
+                self._out.insert(0, self._roster.fail(other, another, self.seq, self._now_ns))
+        self._settle()
+
+    # The sequencer's own handlers: sessions, instruments, operators.
+
+    def _begin_session(self, started: SessionStarted, emit: Any) -> None:
+        """Build the session's actors; timers stay with those that take over their predecessor's state."""
+        kept = self._roster.begin(started)
+        self._keep_timers(lambda timer: timer[2] in kept)
+        for handler in self._roster.start_handlers:
+            handler(started, emit)
+
+    def _list_instrument(self, listed: InstrumentListed, emit: Any) -> None:
+        self._roster.instruments[listed.instrument] = listed
+
+    def _operate(self, command: OperatorCommand, emit: Any) -> None:
+        """Have a failed actor restarted: its state is rebuilt from the journal, without what it failed on."""
+        if command.command == "restart" and command.target in self._roster.failed:
+            emit(_Restart(command.target))
+
+    def _day_records(self, history: History, until_seq: int) -> Iterator[Record]:
+        """Yield the day's records: those in the journal, then those of this turn that are not there yet."""
+        reached = 0
+        for record in history.records(day_of(self._midnight_ns - 1), until_seq):
+            reached = record[0]
+            yield record
+        for record in tuple(self._derived):
+            if reached < record[0] <= until_seq:
+                yield record
+
+    def _restart(self, name: str, until_seq: int) -> list[Event | SetTimer]:
+        """Rebuild a failed actor from the day's records; return what to emit about it."""
+        if self._history is None:
+            raise UsageError(f"{name} can be restarted only where the journal can be read back")
+        records = self._day_records(self._history, until_seq)
+        self._keep_timers(lambda timer: timer[2] != name)
+        return self._roster.rebuild(name, records, self._now_ns)

@@ -1,0 +1,103 @@
+"""Makes a session: which actors, in which order, with which signatures; and the event that opens it.
+
+The same for live, replay and backtest: everything it needs is in the `SessionStarted` event. The order is
+that of the way of the data: bars and fills first, then books, then strategies, then risk and execution.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from engine.actors import Actor, Aggregator, Execution, Portfolio, Risk, SimulatedVenue
+from engine.config import Config, StrategyConfig, parse_config
+from engine.errors import ConfigError
+from engine.events import SessionStarted
+from engine.events.codec import schema_fingerprint
+from engine.strategies.base import Strategy
+
+__all__ = ["Load", "SessionBuilder", "source_hash"]
+
+Load = Callable[[str], type[Strategy]]
+"""Returns the strategy class named module:Class. Raises UsageError."""
+
+
+class SessionBuilder:
+    """Builds actors from a `SessionStarted`; loads each strategy class once."""
+
+    def __init__(self, load: Load, code: str, version: str) -> None:
+        self._load = load
+        self._code = code
+        self._version = version
+        self._classes: dict[str, type[Strategy]] = {}
+
+    def __call__(self, started: SessionStarted) -> Sequence[Actor]:
+        """Return the session's actors in the order they are called."""
+        config = parse_config(started.config)
+        hashes = {name: source for name, _, source in started.strategies}
+        aggregator = Aggregator(config.bars)
+        aggregator.signature = f"{config.bars.intervals} {config.bars.grace_ms}"
+        actors: list[Actor] = [aggregator, SimulatedVenue(config.paper), Portfolio(config.account)]
+        for entry in config.strategies:
+            strategy = self._make(entry)
+            strategy.signature = f"{entry.use} {sorted(entry.params.items())} {hashes.get(entry.title, '')}"
+            actors.append(strategy)
+        actors += [Risk(config.risk), Execution()]
+        for actor in actors:
+            actor.signature = actor.signature or type(actor).__name__
+        return actors
+
+    def start(self, *, recv_ns: int, session: str, mode: str, config: Config) -> SessionStarted:
+        """Return the event that opens a session with this configuration. Raises UsageError."""
+        strategies = tuple(
+            (entry.title, entry.use, source_hash(self._class(entry.use))) for entry in config.strategies
+        )
+        for entry in config.strategies:
+            self._make(entry)
+        return SessionStarted(
+            recv_ns,
+            session,
+            mode,
+            self._version,
+            schema_fingerprint(),
+            self._code,
+            strategies,
+            config.canonical(),
+        )
+
+    def strategy_hashes(self, started: SessionStarted) -> tuple[tuple[str, str, str], ...]:
+        """Return (name, module:Class, source hash) of a session's strategies as they are today."""
+        return tuple((name, use, source_hash(self._class(use))) for name, use, _ in started.strategies)
+
+    @property
+    def code(self) -> str:
+        """The fingerprint of the engine's deterministic rooms as they are today."""
+        return self._code
+
+    def _class(self, use: str) -> type[Strategy]:
+        found = self._classes.get(use)
+        if found is None:
+            found = self._classes[use] = self._load(use)
+        return found
+
+    def _make(self, entry: StrategyConfig) -> Strategy:
+        params: dict[str, Any] = dict(entry.params)
+        try:
+            strategy = self._class(entry.use)(**params)
+        except TypeError as error:
+            raise ConfigError(f"strategy {entry.use}: params {params}: {error}") from None
+        strategy.attach(entry.title, entry.coins)
+        strategy.policy = entry.on_failure
+        return strategy
+
+
+def source_hash(cls: type) -> str:
+    """Return 16 hex digits of the source of the module a class is in; "" where there is no source."""
+    module = inspect.getmodule(cls)
+    try:
+        source = inspect.getsource(module) if module is not None else ""
+    except OSError:
+        return ""
+    return hashlib.blake2b(source.encode(), digest_size=8).hexdigest()

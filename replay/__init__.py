@@ -1,0 +1,1 @@
+"""Re-deriving a recorded day and comparing it with its record."""

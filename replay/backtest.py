@@ -1,0 +1,273 @@
+"""Runs recorded market inputs through another strategy or configuration: the same sequencer and actors.
+
+Takes from each recorded day what the market said (instruments, trades, quotes, candles, feed gaps), opens
+a session of its own, and writes what follows into a sink: a new journal, or memory that keeps only the
+digest. The same inputs, strategy and configuration give the same digest, on every machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from engine.clock import DAY_NS, day_start_ns
+from engine.config import Config
+from engine.errors import UsageError
+from engine.events import (
+    BarClosed,
+    Candle,
+    DayOpened,
+    EquityMarked,
+    Event,
+    FeedDown,
+    FeedGap,
+    FeedUp,
+    InstrumentListed,
+    OrderFilled,
+    OrderRefused,
+    PositionChanged,
+    PriceMarked,
+    Quote,
+    SessionStopped,
+    SubmitOrder,
+    Trade,
+    engine_time,
+)
+from engine.events.codec import Derived, decode_derived, decode_inputs, encode_derived, encode_inputs
+from engine.journal import FLAG_CLEAN_STOP, ZERO_DIGEST, Draft, JournalWriter
+from engine.journal.frame import chained_digest
+from engine.roster import opening_instruments
+from engine.runtime.records import open_day
+from engine.sequencer import Sequencer
+from engine.session import SessionBuilder
+from engine.values import format_scaled, side_name
+
+__all__ = ["BacktestReport", "DigestSink", "JournalSink", "market_inputs", "run_backtest"]
+
+MARKET = (InstrumentListed, Trade, Quote, Candle, FeedUp, FeedDown, FeedGap)
+"""What a backtest takes from a recorded day; everything else was said by or to another session."""
+
+Progress = Callable[[int], None]
+"""Called now and then with the number of inputs played."""
+
+
+class DigestSink:
+    """Keeps nothing but the digest chain: a backtest whose journal nobody wants."""
+
+    def __init__(self) -> None:
+        self.digest = ZERO_DIGEST
+        self.day = ""
+
+    def open_day(self, day: str) -> None:
+        """See `engine.ports.Sink`."""
+        self.day = day
+
+    def append(self, first_seq: int, inputs: list[Event], derived: list[Derived]) -> None:
+        """See `engine.ports.Sink`."""
+        self.write(make_draft(first_seq, inputs, derived))
+
+    def write(self, draft: Draft) -> None:
+        """Add a frame."""
+        self.digest = chained_digest(self.digest, draft)
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class JournalSink(DigestSink):
+    """Writes a new journal, unsynced until it is closed: nobody acts on it before."""
+
+    def __init__(self, writer: JournalWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def write(self, draft: Draft) -> None:
+        """Add a frame to the day that is open."""
+        self.digest = self._writer.append(draft, day_start_ns(self.day))
+
+    def close(self) -> None:
+        """Sync and close the journal."""
+        self._writer.close()
+
+
+class BacktestReport(msgspec.Struct):
+    """The result. Money is exact decimal text in quote currency.
+
+    equity = cash + realized_pnl + unrealized_pnl - fees. `first` and `last` are UTC nanoseconds.
+    """
+
+    digest: str = ""
+    trades: int = 0
+    quotes: int = 0
+    candles: int = 0
+    bars: int = 0
+    orders: int = 0
+    refused: int = 0
+    fills: int = 0
+    cash: str = "0"
+    fees: str = "0"
+    realized_pnl: str = "0"
+    unrealized_pnl: str = "0"
+    equity: str = "0"
+    max_drawdown: str = "0"
+    positions: dict[str, dict[str, str]] = {}
+    first: int = 0
+    last: int = 0
+    events: int = 0
+
+
+class _Tally:
+    """Sees to the numbers of the report: a sink that counts what passes on its way to another sink."""
+
+    def __init__(
+        self, sink: DigestSink, report: BacktestReport, instruments: dict[int, InstrumentListed]
+    ) -> None:
+        self._sink = sink
+        self._report = report
+        self.instruments = instruments
+        self.equity: EquityMarked | None = None
+        self.positions: dict[tuple[str, int], PositionChanged] = {}
+        self.marks: dict[int, int] = {}
+        self._peak = 0
+        self.drawdown = (0, 0)
+
+    def open_day(self, day: str) -> None:
+        self._sink.open_day(day)
+
+    def append(self, first_seq: int, inputs: list[Event], derived: list[Derived]) -> None:
+        self._sink.append(first_seq, inputs, derived)
+        report = self._report
+        report.events += len(inputs) + len(derived)
+        for _, _, event in derived:
+            kind = event.__class__
+            if kind is BarClosed:
+                report.bars += 1
+            elif kind is SubmitOrder:
+                report.orders += 1
+            elif kind is OrderRefused:
+                report.refused += 1
+            elif kind is OrderFilled:
+                report.fills += 1
+            elif isinstance(event, EquityMarked):
+                self._value(event)
+            elif isinstance(event, PositionChanged):
+                self.positions[event.strategy, event.instrument] = event
+            elif isinstance(event, PriceMarked):
+                self.marks[event.instrument] = event.price
+
+    def _value(self, marked: EquityMarked) -> None:
+        """Follow the largest fall of equity below its highest value so far."""
+        equity = int(marked.equity)
+        if self.equity is None or self.equity.scale != marked.scale:
+            self._peak = equity
+        self.equity = marked
+        self._peak = max(self._peak, equity)
+        self.drawdown = max(self.drawdown, (self._peak - equity, marked.scale))
+
+
+def run_backtest(
+    folders: Sequence[Path],
+    builder: SessionBuilder,
+    config: Config,
+    sink: DigestSink,
+    *,
+    progress: Progress | None = None,
+) -> BacktestReport:
+    """Play the days in order through one session and return the result. Closes the sink.
+
+    Raises UsageError for a day without market inputs, JournalDamaged for one that cannot be read.
+    """
+    report = BacktestReport()
+    sequencer: Sequencer
+    tally = _Tally(sink, report, {})
+    sequencer = Sequencer(builder, tally)
+    tally.instruments = sequencer.instruments
+    batches = market_inputs(folders)
+    first = next(batches, None)
+    if first is None:
+        raise UsageError(f"{folders[0]}: holds no market data to play")
+    report.first = report.last = engine_time(first[0])
+    started = builder.start(
+        recv_ns=report.first, session=_session_name(config, folders, first), mode="backtest", config=config
+    )
+    sequencer.run([started])
+    played = 0
+    batch: list[Event] | None = first
+    while batch is not None:
+        kinds = Counter(map(type, batch))
+        report.trades += kinds[Trade]
+        report.quotes += kinds[Quote]
+        report.candles += kinds[Candle]
+        report.last = max(report.last, engine_time(batch[-1]))
+        played += len(batch)
+        sequencer.run(batch)
+        if progress is not None:
+            progress(played)
+        batch = next(batches, None)
+    stop_ns = max(report.last, sequencer.now_ns)
+    sequencer.run([SessionStopped(stop_ns, started.session, "end of data")])
+    sink.close()
+    _fill_in(report, tally, config, sequencer)
+    report.digest = sink.digest.hex()
+    return report
+
+
+def market_inputs(folders: Sequence[Path]) -> Iterator[list[Event]]:
+    """Yield the market inputs of the days in order, a frame at a time; instruments of a snapshot first.
+
+    Raises UsageError when the days are not in order.
+    """
+    last_ns = 0
+    for folder in folders:
+        for frame in open_day(folder):
+            inputs: list[Event] = [e for e in decode_inputs(frame.inputs) if e.__class__ in MARKET]
+            if frame.derived and frame.first_seq > 1:
+                derived = decode_derived(frame.derived)[:1]
+                if derived and isinstance(derived[0][2], DayOpened):
+                    inputs = [*opening_instruments(derived[0][2]), *inputs]
+            if inputs:
+                if engine_time(inputs[-1]) + DAY_NS < last_ns:
+                    raise UsageError(f"{folder}: begins before the day given ahead of it; give days in order")
+                last_ns = engine_time(inputs[-1])
+                yield inputs
+
+
+def make_draft(first_seq: int, inputs: list[Event], derived: list[Derived]) -> Draft:
+    """Return whole turns as a frame; the one that ends with a stop is flagged as a clean end."""
+    stopped = bool(inputs) and inputs[-1].__class__ is SessionStopped
+    return Draft(
+        first_seq,
+        len(inputs) + len(derived),
+        encode_inputs(inputs),
+        encode_derived(derived),
+        FLAG_CLEAN_STOP if stopped else 0,
+    )
+
+
+def _session_name(config: Config, folders: Sequence[Path], first: list[Event]) -> str:
+    """Return the session's id: the same for the same configuration and data, so that digests compare."""
+    text = config.canonical() + "".join(folder.name for folder in folders)
+    return hashlib.blake2b(text.encode() + encode_inputs(first), digest_size=8).hexdigest()
+
+
+def _fill_in(report: BacktestReport, tally: _Tally, config: Config, sequencer: Sequencer) -> None:
+    report.cash = report.equity = config.account.cash
+    if tally.equity is not None:
+        scale = tally.equity.scale
+        report.fees = format_scaled(tally.equity.fees, scale)
+        report.realized_pnl = format_scaled(tally.equity.realized, scale)
+        report.unrealized_pnl = format_scaled(tally.equity.unrealized, scale)
+        report.equity = format_scaled(tally.equity.equity, scale)
+    report.max_drawdown = format_scaled(*tally.drawdown)
+    for (strategy, instrument), position in tally.positions.items():
+        listed = sequencer.instruments[instrument]
+        report.positions[f"{strategy} {listed.name}"] = {
+            "side": side_name((position.size > 0) - (position.size < 0)),
+            "size": format_scaled(position.size, listed.size_scale),
+            "cost": format_scaled(position.cost, listed.money_scale),
+            "mark": format_scaled(tally.marks.get(instrument, 0), listed.price_scale),
+        }

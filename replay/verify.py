@@ -1,0 +1,219 @@
+"""Proves that a recorded day re-derives bit for bit, or names the first event that differs.
+
+Feeds the recorded inputs through the same sequencer and actors, encodes what they emit, and compares the
+bytes with the record, frame by frame. The reader has checked each frame against the digest chain, so equal
+bytes mean that the re-derived chain ends in the recorded digest. Holds no socket, no clock and no effects:
+a replay cannot trade. Called by the command line and by tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from engine.errors import ReplayDivergence
+from engine.events import DayOpened, Event, SessionStarted
+from engine.events.codec import (
+    Derived,
+    Record,
+    decode_derived,
+    decode_inputs,
+    encode_derived,
+    in_order,
+    schema_fingerprint,
+)
+from engine.journal import Frame, FrameReader
+from engine.ports import History
+from engine.roster import Build
+from engine.sequencer import Sequencer
+
+__all__ = ["DayReplay", "Divergence", "Replayed", "SessionCheck", "Verifier", "replay_day", "session_check"]
+
+Progress = Callable[[int], None]
+"""Called now and then with the last seq that was verified."""
+
+
+SessionCheck = Callable[[SessionStarted], list[str]]
+"""Returns what differs between a recorded session and today, as lines for people."""
+
+
+class Divergence(msgspec.Struct, frozen=True):
+    """The first record that differs. `expected` or `actual` is None where one side has no record."""
+
+    seq: int
+    expected: Record | None
+    actual: Record | None
+
+
+class Replayed(msgspec.Struct):
+    """What a replay found. `digest` is the chain digest after the last verified frame, in hex.
+
+    `changes` lists what differs between recording and now ("code", "configuration", "events",
+    "strategy NAME"), each with both fingerprints: the reasons to look for first.
+    """
+
+    identical: bool = True
+    events: int = 0
+    inputs: int = 0
+    derived: int = 0
+    digest: str = ""
+    divergence: Divergence | None = None
+    changes: list[str] = []
+    torn_bytes: int = 0
+
+    @property
+    def verdict(self) -> str:
+        """ "identical", or why not: "code changed", "configuration changed" or "not deterministic"."""
+        if self.identical:
+            return "identical"
+        if any(change.startswith("configuration") for change in self.changes):
+            return "configuration changed"
+        return "code changed" if self.changes else "not deterministic"
+
+
+class Verifier:
+    """The sink of a replay: keeps what one frame's inputs led to, for comparison."""
+
+    def __init__(self) -> None:
+        self.inputs: list[Event] = []
+        self.derived: list[Derived] = []
+        self.first_seq = 0
+
+    def append(self, first_seq: int, inputs: list[Event], derived: list[Derived]) -> None:
+        """Keep whole turns; see `engine.ports.Sink`."""
+        if not self.derived and not self.inputs:
+            self.first_seq, self.inputs, self.derived = first_seq, inputs, derived
+        else:
+            self.inputs = self.inputs + inputs
+            self.derived = self.derived + derived
+
+    def open_day(self, day: str) -> None:
+        """Days are told by the folders."""
+
+    def take(self) -> tuple[int, list[Event], list[Derived]]:
+        """Return (first seq, inputs, derived) since the last call."""
+        taken = self.first_seq, self.inputs, self.derived
+        self.first_seq, self.inputs, self.derived = 0, [], []
+        return taken
+
+
+class DayReplay:
+    """Replays frames into one sequencer. Keeps `sequencer` so that a live session can go on from it."""
+
+    def __init__(
+        self, build: Build, history: History | None = None, *, expect: SessionCheck | None = None
+    ) -> None:
+        self._sink = Verifier()
+        self.sequencer = Sequencer(build, self._sink, history)
+        self.report = Replayed()
+        self._expect = expect
+
+    def feed(self, frame: Frame) -> None:
+        """Replay one frame. Raises ReplayDivergence at the first difference."""
+        inputs = decode_inputs(frame.inputs)
+        sequencer = self.sequencer
+        given: list[Derived] = []
+        if not sequencer.seq and frame.first_seq > 1:
+            given = decode_derived(frame.derived)[:1]
+            if given and isinstance(given[0][2], DayOpened):
+                sequencer.load(given[0][0], given[0][2])
+            else:
+                # A day that was imported after another has no state to take over: its inputs begin it.
+                given = []
+                sequencer.seq = frame.first_seq - 1
+        if self._expect is not None:
+            for event in inputs:
+                if event.__class__ is SessionStarted:
+                    self.report.changes += self._expect(event)
+        if inputs:
+            sequencer.run(inputs)
+        else:
+            sequencer.close_day()
+        _, _, derived = self._sink.take()
+        derived = given + derived
+        blob = encode_derived(derived)
+        if blob != frame.derived:
+            raise _divergence(frame, inputs, derived)
+        report = self.report
+        report.events += frame.count
+        report.inputs += len(inputs)
+        report.derived += len(derived)
+        report.digest = frame.digest.hex()
+
+
+def session_check(
+    code: str, hashes: Callable[[SessionStarted], tuple[tuple[str, str, str], ...]], config: str | None
+) -> SessionCheck:
+    """Return the check of what a session recorded of itself against what there is today."""
+
+    def check(started: SessionStarted) -> list[str]:
+        changes: list[str] = []
+        if started.code != code:
+            changes.append(f"code: recorded {started.code}, now {code}")
+        if started.schema != schema_fingerprint():
+            changes.append(f"events: recorded {started.schema}, now {schema_fingerprint()}")
+        now = {name: source for name, _, source in hashes(started)}
+        for name, use, source in started.strategies:
+            if now.get(name) != source:
+                changes.append(f"strategy {name} ({use}): recorded {source}, now {now.get(name)}")
+        if config is not None and config != started.config:
+            changes.append("configuration: not the recorded one")
+        return changes
+
+    return check
+
+
+def replay_day(
+    reader: FrameReader,
+    build: Build,
+    *,
+    history: History | None = None,
+    check: SessionCheck | None = None,
+    until_seq: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[Replayed, Sequencer]:
+    """Replay a day and return what was found, and the sequencer as it stands at the end.
+
+    A divergence is in the report, not raised. Raises JournalDamaged, JournalVersionError.
+    """
+    replay = DayReplay(build, history, expect=check)
+    report = replay.report
+    for frame in _frames(reader, until_seq):
+        try:
+            replay.feed(frame)
+        except ReplayDivergence as divergence:
+            report.identical = False
+            report.divergence = Divergence(divergence.seq, divergence.expected, divergence.actual)  # type: ignore[arg-type]
+            break
+        if progress is not None:
+            progress(frame.last_seq)
+    report.torn_bytes = reader.torn.size if reader.torn is not None else 0
+    return report, replay.sequencer
+
+
+def _frames(reader: FrameReader, until_seq: int | None) -> Iterator[Frame]:
+    for frame in reader:
+        if until_seq is not None and frame.first_seq > until_seq:
+            return
+        yield frame
+
+
+def _divergence(frame: Frame, inputs: list[Event], derived: list[Derived]) -> ReplayDivergence:
+    """Return the first record of a frame in which record and re-derivation differ."""
+    recorded = in_order(frame.first_seq, inputs, decode_derived(frame.derived))
+    rederived = in_order(frame.first_seq, inputs, derived)
+    while True:
+        expected, actual = next(recorded, None), next(rederived, None)
+        if expected is None and actual is None:
+            raise AssertionError("unequal bytes with equal records")
+        if not _same(expected, actual):
+            seq = (expected or actual or (frame.first_seq,))[0]
+            return ReplayDivergence(f"seq {seq} differs", seq=seq, expected=expected, actual=actual)
+
+
+def _same(one: Record | None, other: Record | None) -> bool:
+    """Compare two records bit for bit: floats by their bytes, so that NaN equals itself and 0.0 not -0.0."""
+    if one is None or other is None:
+        return one is other
+    return encode_derived([one]) == encode_derived([other])

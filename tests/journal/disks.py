@@ -1,0 +1,359 @@
+"""Disks for tests: one in memory that can lose power, and one that fails on order.
+
+`MemoryDisk` keeps, beside what a program sees, what would be left after a power cut: bytes that were
+synced, names whose folder was synced. `FaultyDisk` stands before any disk and spoils chosen calls; a
+fault that never fired fails the test that ordered it.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.journal.disk import Disk
+
+
+class PowerCut(BaseException):
+    """The machine is gone at this call. Not an Exception: nothing may catch it and go on."""
+
+
+class File:
+    """`data` is what programs read; `platter` what survives; bytes from `dirty` on are not synced."""
+
+    def __init__(self, data: bytes = b"", *, synced: bool = False) -> None:
+        self.data = bytearray(data)
+        self.platter = bytearray(data) if synced else bytearray()
+        self.dirty = len(data) if synced else 0
+
+    def sync(self) -> None:
+        self.platter.extend(bytes(max(0, self.dirty - len(self.platter))))
+        self.platter[self.dirty :] = self.data[self.dirty :]
+        self.dirty = len(self.data)
+
+    def lose(self) -> None:
+        """A failed sync: the pages are clean now, and not on the disk."""
+        self.dirty = len(self.data)
+
+    def after_crash(self, kept: int) -> File:
+        """What is found after a power cut when `kept` of the unsynced bytes reached the disk."""
+        unsynced = self.data[self.dirty : self.dirty + kept]
+        return File(bytes(self.platter) + bytes(unsynced), synced=True)
+
+    def unsynced(self) -> int:
+        return len(self.data) - self.dirty
+
+
+class Folder:
+    def __init__(self) -> None:
+        self.live: dict[str, File | Folder] = {}
+        self.durable: dict[str, File | Folder] = {}
+
+    def sync(self) -> None:
+        self.durable = dict(self.live)
+
+
+class MemoryDisk(Disk):
+    """A file system in memory. Paths are absolute."""
+
+    def __init__(self) -> None:
+        self.top = Folder()
+        self._open: dict[int, File] = {}
+        self._next = 3
+
+    # what tests use
+
+    def put(self, path: Path, data: bytes) -> None:
+        """Makes or replaces a file, durably."""
+        folder = self._folder(path.parent, make=True)
+        folder.live[path.name] = folder.durable[path.name] = File(data, synced=True)
+
+    def get(self, path: Path) -> bytes:
+        return bytes(self._file(path).data)
+
+    def files(self) -> dict[str, bytes]:
+        """Every file with its bytes, as programs see them."""
+        found: dict[str, bytes] = {}
+
+        def walk(folder: Folder, prefix: str) -> None:
+            for name, node in folder.live.items():
+                if isinstance(node, File):
+                    found[prefix + name] = bytes(node.data)
+                else:
+                    walk(node, f"{prefix}{name}/")
+
+        walk(self.top, "/")
+        return found
+
+    def copy(self) -> MemoryDisk:
+        """The same files, all durable."""
+        other = MemoryDisk()
+        for name, data in self.files().items():
+            other.put(Path(name), data)
+        return other
+
+    def after_power_cut(
+        self, kept: Callable[[int], int] = lambda _: 0, *, names_kept: bool = False
+    ) -> MemoryDisk:
+        """The disk as the next boot finds it.
+
+        `kept` says how many of so many unsynced bytes of a file are there; `names_kept` whether unsynced
+        folder operations are.
+        """
+        other = MemoryDisk()
+        other.top = _crashed(self.top, kept, names_kept=names_kept)
+        return other
+
+    def sync_fails(self, path: Path) -> None:
+        """Models the page cache after a failed sync of `path`."""
+        self._file(path).lose()
+
+    # the seam
+
+    def open_read(self, path: Path) -> int:
+        return self._give(self._file(path))
+
+    def open_append(self, path: Path) -> int:
+        return self._give(self._file(path))
+
+    def create(self, path: Path) -> int:
+        folder = self._folder(path.parent)
+        if path.name in folder.live:
+            raise FileExistsError(errno.EEXIST, "File exists", str(path))
+        file = folder.live[path.name] = File()
+        return self._give(file)
+
+    def close(self, fd: int) -> None:
+        del self._open[fd]
+
+    def pread(self, fd: int, size: int, offset: int) -> bytes:
+        return bytes(self._open[fd].data[offset : offset + size])
+
+    def write(self, fd: int, data: memoryview | bytes) -> int:
+        self._open[fd].data += data
+        return len(data)
+
+    def fdatasync(self, fd: int) -> None:
+        self._open[fd].sync()
+
+    def fsync(self, fd: int) -> None:
+        self._open[fd].sync()
+
+    def fsync_dir(self, path: Path) -> None:
+        self._folder(path).sync()
+
+    def size(self, fd: int) -> int:
+        return len(self._open[fd].data)
+
+    def size_of(self, path: Path) -> int:
+        return len(self._file(path).data)
+
+    def rename(self, source: Path, target: Path) -> None:
+        node = self._node(source)
+        del self._folder(source.parent).live[source.name]
+        self._folder(target.parent).live[target.name] = node
+
+    def unlink(self, path: Path) -> None:
+        self._file(path)
+        del self._folder(path.parent).live[path.name]
+
+    def mkdir(self, path: Path) -> None:
+        parent = self._folder(path.parent)
+        if path.name in parent.live:
+            raise FileExistsError(errno.EEXIST, "File exists", str(path))
+        parent.live[path.name] = Folder()
+
+    def rmdir(self, path: Path) -> None:
+        if self._folder(path).live:
+            raise OSError(errno.ENOTEMPTY, "Directory not empty", str(path))
+        del self._folder(path.parent).live[path.name]
+
+    def listdir(self, path: Path) -> list[str]:
+        return list(self._folder(path).live)
+
+    def exists(self, path: Path) -> bool:
+        try:
+            self._node(path)
+        except OSError:
+            return False
+        return True
+
+    def is_dir(self, path: Path) -> bool:
+        return self.exists(path) and isinstance(self._node(path), Folder)
+
+    def free_bytes(self, path: Path) -> int:
+        return 1 << 40
+
+    def open_files(self) -> int:
+        return len(self._open)
+
+    def _give(self, file: File) -> int:
+        self._next += 1
+        self._open[self._next] = file
+        return self._next
+
+    def _node(self, path: Path) -> File | Folder:
+        node: File | Folder = self.top
+        for part in path.parts[1:]:
+            if not isinstance(node, Folder) or part not in node.live:
+                raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
+            node = node.live[part]
+        return node
+
+    def _file(self, path: Path) -> File:
+        node = self._node(path)
+        if isinstance(node, Folder):
+            raise IsADirectoryError(errno.EISDIR, "Is a directory", str(path))
+        return node
+
+    def _folder(self, path: Path, *, make: bool = False) -> Folder:
+        if make and not self.exists(path):
+            parent = self._folder(path.parent, make=True)
+            parent.live[path.name] = parent.durable[path.name] = Folder()
+        node = self._node(path)
+        if isinstance(node, File):
+            raise NotADirectoryError(errno.ENOTDIR, "Not a directory", str(path))
+        return node
+
+
+def _crashed(folder: Folder, kept: Callable[[int], int], *, names_kept: bool) -> Folder:
+    other = Folder()
+    for name, node in (folder.live if names_kept else folder.durable).items():
+        if isinstance(node, File):
+            other.live[name] = node.after_crash(kept(node.unsynced()))
+        else:
+            other.live[name] = _crashed(node, kept, names_kept=names_kept)
+    other.sync()
+    return other
+
+
+CHANGES = ("create", "write", "fdatasync", "fsync", "fsync_dir", "rename", "unlink", "mkdir", "rmdir")
+READS = ("open_read", "open_append", "pread", "size", "size_of", "listdir")
+SEAM = CHANGES + READS
+
+
+class FaultyDisk(Disk):
+    """Stands before `inner` and spoils calls.
+
+    `fail(op, nth, error, times)` raises `error` at the nth call of `op` (0-based; `op` "any change"
+    counts all of CHANGES) and `times - 1` calls of it after that. `short(nth, size)` lets the nth write
+    take only `size` bytes. `calls` counts every call by name, `fired` the faults that happened.
+    """
+
+    def __init__(self, inner: Disk) -> None:
+        self.inner = inner
+        self.calls: dict[str, int] = dict.fromkeys((*SEAM, "any change", "any"), 0)
+        self.fired = 0
+        self.log: list[str] = []
+        self._faults: list[tuple[str, int, int, BaseException]] = []
+        self._short: dict[int, int] = {}
+        self.on_sync_error: Callable[[], None] = lambda: None
+
+    def fail(self, op: str, nth: int, error: BaseException, times: int = 1) -> FaultyDisk:
+        self._faults.append((op, nth, nth + times, error))
+        return self
+
+    def short(self, nth: int, size: int) -> FaultyDisk:
+        self._short[nth] = size
+        return self
+
+    def _before(self, op: str) -> int:
+        nth = self.calls[op]
+        counted = {op: nth, "any": self.calls["any"]}
+        if op in CHANGES:
+            counted["any change"] = self.calls["any change"]
+        for name in counted:
+            self.calls[name] += 1
+        self.log.append(op)
+        for name, first, end, error in self._faults:
+            if first <= counted.get(name, -1) < end:
+                self.fired += 1
+                if op in ("fdatasync", "fsync"):
+                    self.on_sync_error()
+                raise error
+        return nth
+
+    def open_read(self, path: Path) -> int:
+        self._before("open_read")
+        return self.inner.open_read(path)
+
+    def open_append(self, path: Path) -> int:
+        self._before("open_append")
+        return self.inner.open_append(path)
+
+    def create(self, path: Path) -> int:
+        self._before("create")
+        return self.inner.create(path)
+
+    def close(self, fd: int) -> None:
+        self.inner.close(fd)
+
+    def pread(self, fd: int, size: int, offset: int) -> bytes:
+        self._before("pread")
+        return self.inner.pread(fd, size, offset)
+
+    def write(self, fd: int, data: memoryview | bytes) -> int:
+        nth = self._before("write")
+        if nth in self._short:
+            self.fired += 1
+            data = memoryview(data)[: self._short[nth]]
+        return self.inner.write(fd, data)
+
+    def fdatasync(self, fd: int) -> None:
+        self._before("fdatasync")
+        self.inner.fdatasync(fd)
+
+    def fsync(self, fd: int) -> None:
+        self._before("fsync")
+        self.inner.fsync(fd)
+
+    def fsync_dir(self, path: Path) -> None:
+        self._before("fsync_dir")
+        self.inner.fsync_dir(path)
+
+    def size(self, fd: int) -> int:
+        self._before("size")
+        return self.inner.size(fd)
+
+    def size_of(self, path: Path) -> int:
+        self._before("size_of")
+        return self.inner.size_of(path)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._before("rename")
+        self.inner.rename(source, target)
+
+    def unlink(self, path: Path) -> None:
+        self._before("unlink")
+        self.inner.unlink(path)
+
+    def mkdir(self, path: Path) -> None:
+        self._before("mkdir")
+        self.inner.mkdir(path)
+
+    def rmdir(self, path: Path) -> None:
+        self._before("rmdir")
+        self.inner.rmdir(path)
+
+    def listdir(self, path: Path) -> list[str]:
+        self._before("listdir")
+        return self.inner.listdir(path)
+
+    def exists(self, path: Path) -> bool:
+        return self.inner.exists(path)
+
+    def is_dir(self, path: Path) -> bool:
+        return self.inner.is_dir(path)
+
+    def free_bytes(self, path: Path) -> int:
+        return self.inner.free_bytes(path)
+
+
+def error(number: int) -> OSError:
+    """A fresh OSError with this errno and the usual text."""
+    texts = {
+        errno.EIO: "Input/output error",
+        errno.ENOSPC: "No space left on device",
+        errno.EINTR: "Interrupted system call",
+    }
+    return OSError(number, texts[number])

@@ -1,0 +1,58 @@
+"""One writer per journal, also across processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.errors import JournalError, JournalLocked
+from engine.journal import JournalLock
+
+HOLDER = """
+import sys
+from pathlib import Path
+from engine.journal import JournalLock
+lock = JournalLock(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_second_process_is_refused_by_name_and_the_lock_is_gone_after_sigkill(tmp_path: Path) -> None:
+    """J23: two real processes."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(JournalLocked, match=f"process {holder.pid}"):
+            JournalLock(tmp_path)
+        holder.send_signal(signal.SIGKILL)
+        holder.wait(timeout=10)
+    with JournalLock(tmp_path) as lock:
+        assert lock.path.read_text() == f"{os.getpid()}\n"
+
+
+def test_a_lock_is_not_shared_within_a_process(tmp_path: Path) -> None:
+    """J23."""
+    first = JournalLock(tmp_path)
+    with pytest.raises(JournalLocked, match=str(os.getpid())):
+        JournalLock(tmp_path)
+    first.release()
+    first.release()
+    JournalLock(tmp_path).release()
+
+
+def test_a_root_that_cannot_be_written_is_refused_with_the_reason(tmp_path: Path) -> None:
+    """J22, in part: the folder is not there."""
+    with pytest.raises(JournalError, match="No such file"):
+        JournalLock(tmp_path / "nowhere")

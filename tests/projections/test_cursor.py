@@ -1,0 +1,243 @@
+"""The cursor and the rows: one transaction, the same rows however they came, no row twice."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.events import (
+    EquityMarked,
+)
+from engine.projections import (
+    CursorRow,
+    ProjectionError,
+    ProjectionOutOfStep,
+    ProjectionUnavailable,
+    SqliteProjection,
+    catch_up,
+    first_difference,
+    rebuild,
+    witness,
+)
+
+from .record_streams import (
+    JOURNAL_ID,
+    T,
+    apply_all,
+    digest_at,
+    dumped,
+    frames_of,
+    life_of_an_order,
+    opened,
+    reader_of,
+    record_streams,
+    rows,
+    run_apart,
+)
+
+# The same rows, however they came.
+
+
+@given(records=record_streams(), data=st.data())
+def test_any_split_with_a_restart_between_gives_the_same_rows(tmp_path_factory, records, data):
+    """I14, R09: what a batch needs of the past is in the database."""
+    folder = tmp_path_factory.mktemp("split")
+    with opened(folder / "one.db", with_trades=True) as whole:
+        apply_all(whole, records)
+    at = data.draw(st.integers(1, len(records) - 1))
+    for part in (records[:at], records[at:]):
+        with opened(folder / "two.db", with_trades=True) as projection:
+            apply_all(projection, part)
+    assert first_difference(folder / "one.db", folder / "two.db") is None
+    assert dumped(folder / "one.db") == dumped(folder / "two.db")
+
+
+def test_split_at_every_point_gives_the_same_rows(tmp_path):
+    records = life_of_an_order()
+    with opened(tmp_path / "one.db") as whole:
+        apply_all(whole, records)
+    for at in range(1, len(records)):
+        path = tmp_path / f"{at}.db"
+        for part in (records[:at], records[at:]):
+            with opened(path) as projection:
+                apply_all(projection, part)
+        assert dumped(path) == dumped(tmp_path / "one.db")
+
+
+@given(records=record_streams(), size=st.integers(1, 9))
+def test_rows_deleted_and_rebuilt_are_equal_row_for_row(tmp_path_factory, records, size):
+    """I14: live, frame by frame, against a rebuild from the frames."""
+    folder = tmp_path_factory.mktemp("rebuild")
+    frames = frames_of(records, size)
+    with opened(folder / "live.db") as live:
+        at = 0
+        for frame in frames:
+            live.apply(records[at : at + frame.count], seq=frame.last_seq, digest=frame.digest)
+            at += frame.count
+    middle = len(frames) // 2
+    read = reader_of({"2024-12-05": frames[:middle], "2024-12-06": frames[middle:]})
+    days = [Path("2024-12-05"), Path("2024-12-06")]
+    assert rebuild(folder / "again.db", days, read=read) == records[-1][0]
+    assert dumped(folder / "live.db") == dumped(folder / "again.db")
+    before = dumped(folder / "live.db")
+    rebuild(folder / "live.db", days, read=read)
+    assert dumped(folder / "live.db") == before
+
+
+@given(records=record_streams(), data=st.data())
+def test_records_applied_again_change_nothing(tmp_path_factory, records, data):
+    path = tmp_path_factory.mktemp("again") / "rows.db"
+    with opened(path) as projection:
+        apply_all(projection, records)
+        before = dumped(path)
+        end = data.draw(st.integers(1, len(records)))
+        assert apply_all(projection, records[:end]) == 0
+        assert dumped(path) == before
+        late = (len(records) + 1, 0, EquityMarked(T, 2, 1, 2, 3, 4))
+        assert apply_all(projection, [*records[end - 1 :], late]) == 1
+
+
+# The cursor.
+
+
+@pytest.mark.parametrize(
+    "where", ["insert on orders", "insert on fills", "insert on equity", "update on cursor"]
+)
+def test_cursor_and_rows_are_one_transaction(tmp_path, where):
+    """R09, X13: whatever stops a batch, a reader sees neither its rows nor its cursor."""
+    path = tmp_path / "rows.db"
+    with opened(path) as projection:
+        apply_all(projection, life_of_an_order()[:3])
+        before = dumped(path)
+        rows(path, f"create trigger stop before {where} begin select raise(abort, 'stopped here'); end")
+        with pytest.raises(ProjectionError, match="stopped here"):
+            apply_all(projection, life_of_an_order())
+        assert dumped(path) == before
+        assert witness(path) == CursorRow(JOURNAL_ID, 3, digest_at(3))
+        assert projection.seq == 3
+        rows(path, "drop trigger stop")
+        assert apply_all(projection, life_of_an_order()) == 4
+        assert witness(path) == CursorRow(JOURNAL_ID, 7, digest_at(7))
+
+
+def test_killed_between_rows_and_commit_leaves_the_batch_before(tmp_path):
+    """R09: the process dies with the transaction open; the next one goes on from the cursor."""
+    path = tmp_path / "rows.db"
+    with opened(path) as projection:
+        apply_all(projection, life_of_an_order()[:3])
+    code = """
+        projection = opened(Path(sys.argv[1]))
+        projection._write_cursor = lambda db, after: os._exit(9)
+        apply_all(projection, life_of_an_order())
+    """
+    assert run_apart(code, path) == 9
+    assert witness(path) == CursorRow(JOURNAL_ID, 3, digest_at(3))
+    with opened(path) as projection:
+        assert apply_all(projection, life_of_an_order()) == 4
+    with opened(tmp_path / "whole.db") as projection:
+        apply_all(projection, life_of_an_order())
+    assert dumped(path) == dumped(tmp_path / "whole.db")
+
+
+def test_witness_says_where_the_rows_end(tmp_path):
+    path = tmp_path / "rows.db"
+    assert witness(path) is None
+    with opened(path) as projection:
+        assert witness(path) is None
+        apply_all(projection, life_of_an_order())
+        assert witness(path) == (JOURNAL_ID, 7, digest_at(7))
+        assert (projection.seq, projection.digest) == (7, digest_at(7))
+    assert witness(path) == (JOURNAL_ID, 7, digest_at(7))
+    path.write_bytes(b"nonsense" * 1000)
+    with pytest.raises(ProjectionUnavailable):
+        witness(path)
+
+
+def test_rows_of_another_journal_are_refused(tmp_path):
+    """R10."""
+    path = tmp_path / "rows.db"
+    with opened(path) as projection:
+        apply_all(projection, life_of_an_order())
+    with pytest.raises(ProjectionOutOfStep, match="engine project DAY"):
+        SqliteProjection(path, journal_id=bytes(16))
+
+
+def test_rows_of_another_shape_are_refused(tmp_path):
+    """R10."""
+    path = tmp_path / "rows.db"
+    with opened(path) as projection:
+        apply_all(projection, life_of_an_order())
+    with pytest.raises(ProjectionOutOfStep, match="without trades"):
+        opened(path, with_trades=True)
+    rows(path, "pragma user_version = 99")
+    with pytest.raises(ProjectionOutOfStep, match="version 99"):
+        opened(path)
+
+
+def test_missing_records_are_refused(tmp_path):
+    """R10: behind. Rows with a hole in them would not be told from whole ones."""
+    path = tmp_path / "rows.db"
+    stream = life_of_an_order()
+    with opened(path) as projection:
+        apply_all(projection, stream[:3])
+        before = dumped(path)
+        for part, seq in [(stream[4:], 7), ([*stream[3:5], stream[6]], 7), (stream[3:6], 7), ([], 9)]:
+            with pytest.raises(ProjectionOutOfStep, match="missing"):
+                projection.apply(part, seq=seq, digest=digest_at(seq))
+            assert dumped(path) == before
+
+
+def test_cursor_ahead_of_the_journal_or_of_another_state_of_it_is_refused(tmp_path):
+    """R10: what J11 asks the journal, asked of the rows."""
+    path = tmp_path / "rows.db"
+    frames = frames_of(life_of_an_order(), 2)
+    with opened(path) as projection:
+        assert catch_up(projection, frames) == 7
+        assert catch_up(projection, frames) == 7
+        with pytest.raises(ProjectionOutOfStep, match="the journal ends at 4"):
+            catch_up(projection, frames[:2])
+        with pytest.raises(ProjectionOutOfStep, match="the journal ends at 0"):
+            catch_up(projection, [])
+        with pytest.raises(ProjectionOutOfStep, match="another state"):
+            catch_up(projection, frames_of([(s, c + 1, e) for s, c, e in life_of_an_order()], 2))
+        with pytest.raises(ProjectionOutOfStep, match="another state"):
+            projection.apply(life_of_an_order(), seq=7, digest=bytes(32))
+    with opened(tmp_path / "late.db") as projection:
+        catch_up(projection, frames[:2])
+        with pytest.raises(ProjectionOutOfStep, match="within a frame"):
+            catch_up(projection, frames_of(life_of_an_order(), 3))
+        with pytest.raises(ProjectionOutOfStep, match="missing"):
+            catch_up(projection, frames[3:])
+        assert catch_up(projection, frames) == 7
+    assert dumped(path) == dumped(tmp_path / "late.db")
+
+
+def test_catching_up_stops_at_the_last_durable_frame(tmp_path):
+    """R09: rows never go beyond what the journal would still hold after a power cut."""
+    path = tmp_path / "rows.db"
+    frames = frames_of(life_of_an_order(), 2)
+    with opened(path) as projection:
+        assert catch_up(projection, frames, until_seq=5) == 4
+        assert projection.seq == 4
+        assert catch_up(projection, frames, until_seq=3) == 4
+        assert catch_up(projection, frames) == 7
+
+
+def test_a_cursor_altered_by_hand_is_noticed(tmp_path):
+    """R10."""
+    path = tmp_path / "rows.db"
+    frames = frames_of(life_of_an_order(), 1)
+    with opened(path) as projection:
+        catch_up(projection, frames)
+        rows_before = projection.seq
+    with contextlib.closing(sqlite3.connect(path)) as conn, conn:
+        conn.execute("update cursor set seq = seq - 2")
+    with opened(path) as projection:
+        assert projection.seq == rows_before - 2
+        with pytest.raises(ProjectionOutOfStep):
+            catch_up(projection, frames)

@@ -1,0 +1,242 @@
+"""Projections when the database does not play, two want to write, or an event cannot be a row."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from engine.events import (
+    BarClosed,
+    EquityMarked,
+    InstrumentListed,
+    OrderFilled,
+    OrderRejected,
+    PriceMarked,
+    SignalRaised,
+    Trade,
+)
+from engine.projections import (
+    ProjectionFailed,
+    ProjectionOutOfStep,
+    ProjectionUnavailable,
+    catch_up,
+    rebuild,
+    witness,
+)
+
+from .record_streams import (
+    BTC,
+    JOURNAL_ID,
+    MINUTE_NS,
+    ORDER,
+    T,
+    apply_all,
+    digest_at,
+    dumped,
+    frames_of,
+    life_of_an_order,
+    opened,
+    reader_of,
+    rows,
+    run_apart,
+)
+
+# A database that does not play.
+
+
+def test_a_locked_database_is_told_and_the_batch_can_be_applied_later(tmp_path):
+    """R11."""
+    path = tmp_path / "rows.db"
+    with opened(path) as projection:
+        apply_all(projection, life_of_an_order()[:3])
+        with contextlib.closing(sqlite3.connect(path)) as other:
+            other.execute("begin immediate")
+            for _ in range(2):
+                with pytest.raises(ProjectionUnavailable) as caught:
+                    apply_all(projection, life_of_an_order())
+                assert caught.value.reason == "locked"
+            other.rollback()
+        assert apply_all(projection, life_of_an_order()) == 4
+    with opened(tmp_path / "whole.db") as projection:
+        apply_all(projection, life_of_an_order())
+    assert dumped(path) == dumped(tmp_path / "whole.db")
+
+
+def test_a_full_disk_is_told_and_the_batch_can_be_applied_later(tmp_path):
+    """R11."""
+    path = tmp_path / "rows.db"
+    stream = [(1, 0, BTC), *((seq, 0, SignalRaised(T, "ema", 1, "x" * 1000, 0.5)) for seq in range(2, 500))]
+    with opened(path) as projection:
+        pages = projection._db.conn.execute("pragma page_count").fetchone()[0]
+        projection._db.conn.execute(f"pragma max_page_count = {pages + 5}")
+        with pytest.raises(ProjectionUnavailable) as caught:
+            apply_all(projection, stream)
+        assert caught.value.reason == "full"
+        assert witness(path) is None
+        assert apply_all(projection, stream) == len(stream)
+
+
+def test_a_database_deleted_while_running_is_told_until_it_is_rebuilt(tmp_path):
+    """R11."""
+    path = tmp_path / "rows.db"
+    frames = frames_of(life_of_an_order(), 1)
+    with opened(path) as projection:
+        catch_up(projection, frames[:5])
+        path.unlink()
+        for _ in range(2):
+            with pytest.raises(ProjectionUnavailable) as caught:
+                catch_up(projection, frames)
+            assert caught.value.reason == "deleted"
+            assert not path.exists()
+        rebuild(path, [Path("day")], read=reader_of({"day": frames[:6]}))
+        assert catch_up(projection, frames[5:]) == 7
+    with opened(tmp_path / "whole.db") as projection:
+        catch_up(projection, frames)
+    assert dumped(path) == dumped(tmp_path / "whole.db")
+
+
+@pytest.mark.parametrize("damage", ["whole", "header", "middle"])
+def test_a_corrupt_database_is_told_and_rebuilt(tmp_path, damage):
+    """R11."""
+    path = tmp_path / "rows.db"
+    frames = frames_of(life_of_an_order(), 1)
+    with opened(path) as projection:
+        catch_up(projection, frames[:5])
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(0 if damage != "middle" else 4096)
+        file.write(b"\xaa" * (100 if damage == "header" else size - 4096))
+
+    def go_on() -> None:
+        for part in (frames[5:6], frames[6:]):
+            with opened(path) as projection:
+                catch_up(projection, part)
+
+    with pytest.raises(ProjectionUnavailable) as caught:
+        go_on()
+    assert caught.value.reason == "corrupt"
+    assert caught.value.exit_code == 1
+    rebuild(path, [Path("day")], read=reader_of({"day": frames}))
+    with opened(tmp_path / "whole.db") as projection:
+        catch_up(projection, frames)
+    assert dumped(path) == dumped(tmp_path / "whole.db")
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path):
+    """R11."""
+    with pytest.raises(ProjectionUnavailable) as caught:
+        opened(tmp_path / "no" / "rows.db")
+    assert caught.value.reason == "unreachable"
+
+
+def test_a_table_dropped_by_someone_is_told(tmp_path):
+    """R11."""
+    path = tmp_path / "rows.db"
+    with opened(path) as projection:
+        rows(path, "drop table equity")
+        with pytest.raises(ProjectionUnavailable) as caught:
+            apply_all(projection, life_of_an_order())
+        assert caught.value.reason == "corrupt"
+
+
+def test_a_database_that_is_no_projection_is_never_touched(tmp_path):
+    path = tmp_path / "notes.db"
+    rows(path, "create table notes (text)")
+    before = path.read_bytes()
+    with pytest.raises(ProjectionOutOfStep, match="not a projection"):
+        opened(path)
+    with pytest.raises(ProjectionOutOfStep, match="not a projection"):
+        rebuild(path, [Path("day")], read=reader_of({"day": frames_of(life_of_an_order(), 3)}))
+    assert rows(path, "select name from sqlite_master") == [("notes",)]
+    assert len(path.read_bytes()) == len(before)
+
+
+# One writer.
+
+
+def test_a_second_writer_is_refused(tmp_path):
+    """R12: in this process or another, for writing or for a rebuild."""
+    path = tmp_path / "rows.db"
+    with opened(path):
+        with pytest.raises(ProjectionUnavailable, match="already has a writer"):
+            opened(path)
+        with pytest.raises(ProjectionUnavailable, match="already has a writer"):
+            rebuild(path, [Path("day")], read=reader_of({"day": []}))
+        code = """
+            try:
+                opened(Path(sys.argv[1]))
+            except ProjectionUnavailable:
+                os._exit(7)
+        """
+        assert run_apart(code, path) == 7
+    opened(path).close()
+
+
+def test_only_the_writer_ever_writes_or_checkpoints(tmp_path):
+    """R12: what reads (witness, dump) leaves the -wal as it is, even as the last to close."""
+    path = tmp_path / "rows.db"
+    code = """
+        projection = opened(Path(sys.argv[1]))
+        apply_all(projection, life_of_an_order())
+        os._exit(9)
+    """
+    assert run_apart(code, path) == 9
+    wal = path.with_name("rows.db-wal")
+    left = wal.read_bytes()
+    assert left, "the process died with its rows in the -wal"
+    assert witness(path) == (JOURNAL_ID, 7, digest_at(7))
+    assert len(dumped(path)) > 5
+    assert wal.read_bytes() == left
+    with opened(path) as projection:
+        assert projection._db.journal_mode == "wal"
+        assert projection.seq == 7
+    assert not wal.exists()
+
+
+# One bad event.
+
+
+POISON = {
+    "a time beyond 64 bits": Trade(T, 2**64 - 1, 1, 1, 1, 1),
+    "a side that is none": Trade(T, T, 1, 1, 1, 5),
+    "text that is no number": BarClosed(T, 1, MINUTE_NS, T, 1, 1, 1, 1, "many", 1, "trade"),
+    "a number of 5,000 digits": BarClosed(T, 1, MINUTE_NS, T, 1, 1, 1, 1, "9" * 5000, 1, "trade"),
+    "a lone surrogate": OrderRejected(T, T, ORDER, "\ud800"),
+    "a fee that cannot be summed": OrderFilled(T, T, ORDER, 1, 1, 1, 1, "9" * 500, "taker", 99),
+}
+
+
+@pytest.mark.parametrize("event", POISON.values(), ids=POISON)
+def test_an_event_no_row_can_be_made_of_is_named_and_stops_the_projection(tmp_path, event):
+    """R13, V05."""
+    path = tmp_path / "rows.db"
+    stream = life_of_an_order()
+    with opened(path, with_trades=True) as projection:
+        apply_all(projection, stream[:2])
+        before = dumped(path)
+        poisoned = [*stream[2:5], (6, 0, event), (7, 0, EquityMarked(T, 2, 1, 2, 3, 4))]
+        for _ in range(2):
+            with pytest.raises(ProjectionFailed, match="seq 6") as caught:
+                apply_all(projection, poisoned)
+            assert (caught.value.seq, caught.value.event_type) == (6, type(event).__name__)
+            assert "\n" not in str(caught.value)
+            assert dumped(path) == before
+        with pytest.raises(ProjectionOutOfStep):
+            apply_all(projection, poisoned[4:])
+        assert apply_all(projection, poisoned[:3]) == 3
+
+
+def test_a_batch_that_failed_teaches_nothing(tmp_path):
+    """R13: a new grid in a batch that was undone is not the grid of what comes before it."""
+    path = tmp_path / "rows.db"
+    mark = (2, 1, PriceMarked(T, 1, 4305997))
+    relisted = (3, 0, InstrumentListed(T, 1, "hyperliquid", "BTC", 4, 5))
+    with opened(path) as projection:
+        apply_all(projection, [(1, 0, BTC)])
+        with pytest.raises(ProjectionFailed):
+            apply_all(projection, [mark, relisted, (4, 0, POISON["a fee that cannot be summed"])])
+        apply_all(projection, [mark])
+    assert rows(path, "select price from marks") == [(43059.97,)]

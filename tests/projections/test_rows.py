@@ -1,0 +1,243 @@
+"""What people find in the tables, and that hostile values do no harm there."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from engine.events import (
+    BarClosed,
+    DayOpened,
+    InstrumentListed,
+    OrderFilled,
+    OrderRejected,
+    SessionStarted,
+    SignalRaised,
+    SubmitOrder,
+    Trade,
+)
+from engine.projections import (
+    dump_rows,
+)
+from engine.projections.rows import RowBuilder
+from engine.projections.schema import TABLES
+from engine.values import INT64_MAX
+
+from .record_streams import (
+    BTC,
+    KPEPE,
+    MINUTE_NS,
+    ORDER,
+    T,
+    apply_all,
+    dumped,
+    life_of_an_order,
+    opened,
+    rows,
+)
+
+# What people see.
+
+
+def test_rows_read_as_people_expect_with_plain_sql(tmp_path):
+    path = tmp_path / "rows.db"
+    with opened(path, with_trades=True) as projection:
+        assert apply_all(projection, life_of_an_order()) == 7
+    assert rows(
+        path, "select instrument, venue, interval, start, open, high, low, close, volume from bars"
+    ) == [
+        (
+            "BTC",
+            "hyperliquid",
+            "1m",
+            "2024-12-05T00:00:00.000000000Z",
+            43059.97,
+            43060.0,
+            43059.9,
+            43059.98,
+            1.5,
+        )
+    ]
+    assert rows(path, "select price, size, side, trade_id, at_ns, seq from trades") == [
+        (43059.97, 0.5, "buy", "77", T + 1, 2)
+    ]
+    assert rows(
+        path, "select state, side, size, limit_price, avg_price, fees, strategy, seq from orders"
+    ) == [("PendingNew", "buy", 2.0, 43060.0, 43059.98, 0.0024, "ema", 4)]
+    assert rows(path, "select strategy, price, size, value, fee, liquidity, seq, cause from fills") == [
+        ("ema", 43059.97, 1.0, 43059.97, 0.0012, "taker", 5, 0),
+        ("ema", 43059.99, 1.0, 43059.99, 0.0012, "maker", 6, 0),
+    ]
+    assert rows(path, "select equity, unrealized, fees, at from latest_equity") == [
+        (10001.3, 1.5, 0.2, "2024-12-05T00:00:00.000000004Z")
+    ]
+    assert rows(path, "select day, equity, pnl from daily_pnl") == [("2024-12-05", 10001.3, 0.0)]
+    assert rows(path, "select day, strategy, fills, size from daily_fills") == [("2024-12-05", "ema", 2, 2.0)]
+    assert len(rows(path, "select * from open_orders")) == 1
+
+
+def test_every_table_has_a_seq_and_its_columns_hold_what_they_are_named_for(tmp_path):
+    path = tmp_path / "rows.db"
+    opened(path).close()
+    for table, shape in TABLES.items():
+        assert any(column.endswith("seq") for column in shape.columns), table
+        found = [row[1] for row in rows(path, f"pragma table_info({table})")]
+        assert found == list(shape.columns)
+
+
+def test_market_orders_have_no_limit_price(tmp_path):
+    path = tmp_path / "rows.db"
+    with opened(path) as projection:
+        apply_all(projection, [(1, 0, BTC), (2, 1, SubmitOrder(T, ORDER, "ema", 1, -1, 5, 0, "Ioc", True))])
+    assert rows(path, "select limit_price, side, reduce_only, state from orders") == [
+        (None, "sell", 1, "PendingNew")
+    ]
+
+
+def test_a_higher_revision_replaces_a_bar_and_a_lower_one_does_not(tmp_path):
+    path = tmp_path / "rows.db"
+    told = [(100, 0), (200, 1), (300, 0), (400, 1), (500, 0)]
+    bars = [BarClosed(T, 1, MINUTE_NS, T, 1, 2, 3, close, 5, 1, "trade", number) for close, number in told]
+    with opened(path) as projection:
+        apply_all(projection, [(1, 0, BTC), *((seq, 1, bar) for seq, bar in enumerate(bars, 2))])
+    assert rows(path, "select close, revision, seq from bars") == [(4.0, 1, 5)]
+
+
+def test_a_fill_told_twice_is_counted_once(tmp_path):
+    """I7: a venue that reports a trade id again after a reconnect adds nothing."""
+    path = tmp_path / "rows.db"
+    fill = OrderFilled(T, T, ORDER, 1, 1, 4305997, 100_000, 12_000, "taker", 1)
+    with opened(path) as projection:
+        apply_all(projection, [(1, 0, BTC), (2, 0, fill), (3, 0, fill)])
+        apply_all(projection, [(4, 0, fill)])
+    assert rows(path, "select seq from fills") == [(2,)]
+    assert rows(path, "select fees from orders") == [(0.0012,)]
+
+
+def test_an_instrument_nobody_listed_has_a_number_for_a_name_and_no_prices(tmp_path):
+    path = tmp_path / "rows.db"
+    with opened(path, with_trades=True) as projection:
+        apply_all(projection, [(1, 0, Trade(T, T, 9, 5, 6, 0))])
+    assert rows(path, "select instrument, instrument_id, price, size, side, trade_id from trades") == [
+        ("#9", 9, None, None, "", None)
+    ]
+
+
+def test_instruments_come_from_the_snapshot_a_day_opens_with(tmp_path):
+    told, read = tmp_path / "told.db", tmp_path / "read.db"
+    stream = [
+        (10, 9, DayOpened(T, "2024-12-05", b"snapshot")),
+        (11, 0, Trade(T, T, 1, 4305997, 50_000, 1)),
+    ]
+    with opened(told, with_trades=True) as projection:
+        projection.learn_instruments([BTC, KPEPE])
+        apply_all(projection, stream)
+    with opened(read, with_trades=True, instruments_of=lambda _day: [BTC, KPEPE]) as projection:
+        apply_all(projection, stream)
+    with opened(read, with_trades=True) as projection:
+        apply_all(projection, [(12, 0, Trade(T, T, 1, 4305997, 50_000, 1))])
+    assert rows(read, "select instrument, price from trades") == [("BTC", 43059.97)] * 2
+    assert dumped(told) == [row for row in dumped(read) if row[1].get("seq") != 12 and row[0] != "cursor"] + [
+        row for row in dumped(told) if row[0] == "cursor"
+    ]
+
+
+# Values.
+
+
+@pytest.mark.parametrize("volume", [INT64_MAX, str(INT64_MAX + 1), str(2**64), "1" + "0" * 40])
+def test_volumes_beyond_64_bits_are_real_numbers(tmp_path, volume):
+    """V05."""
+    path = tmp_path / "rows.db"
+    bar = BarClosed(T, 2, MINUTE_NS, T, 1, 1, 1, 1, volume, 1, "trade")
+    with opened(path) as projection:
+        apply_all(projection, [(1, 0, KPEPE), (2, 1, bar)])
+    assert rows(path, "select volume, typeof(volume) from bars") == [(float(int(volume)), "real")]
+
+
+def test_ids_of_a_venue_beyond_64_bits_are_text(tmp_path):
+    """V05."""
+    path = tmp_path / "rows.db"
+    fill = OrderFilled(T, T, ORDER, 1, 1, 1, 1, 1, "taker", 2**64 - 1)
+    with opened(path) as projection:
+        apply_all(projection, [(1, 0, BTC), (2, 0, fill)])
+    assert rows(path, "select trade_id from fills") == [(str(2**64 - 1),)]
+
+
+TEXTS = {
+    "nul": "a\x00b",
+    "control": "".join(map(chr, range(32))) + "\x7f\x9b",
+    "markup": "<script>alert(1)</script>[bold]",
+    "sql": "'; drop table orders; --",
+    "megabyte": "\u20ac" * 350_000,
+    "empty": "",
+}
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_hostile_text_is_stored_as_data(tmp_path, text):
+    """V06: through every kind of text field, keys included."""
+    path = tmp_path / "rows.db"
+    stream = [
+        (1, 0, BTC),
+        (2, 1, SignalRaised(T, text, 1, text, 1.5)),
+        (3, 0, SessionStarted(T, text, "paper", "0", "s", "c", ((text, text, text),), text)),
+        (4, 1, SubmitOrder(T, text, text, 1, 1, 1, 1, text, False)),
+        (5, 0, OrderRejected(T, T, text, text)),
+    ]
+    with opened(path) as projection:
+        apply_all(projection, stream)
+    by_table = dict(dump_rows(path))
+    assert by_table["signals"]["name"] == by_table["signals"]["strategy"] == text
+    assert by_table["sessions"]["session"] == by_table["sessions"]["config"] == text
+    assert by_table["orders"]["client_order_id"] == by_table["orders"]["strategy"] == text
+    assert (by_table["orders"]["reason"] or "") == text
+
+
+@given(
+    price=st.integers(0, INT64_MAX),
+    size=st.integers(0, INT64_MAX),
+    scales=st.tuples(st.integers(0, 18), st.integers(0, 18)),
+)
+@example(price=4305997, size=1, scales=(2, 0))
+def test_numbers_are_the_nearest_to_the_exact_ones(price, size, scales):
+    class Nothing:
+        def row(self, table, key):
+            return None
+
+        def trade_ids(self, client_order_id):
+            return set()
+
+    builder = RowBuilder({}, Nothing(), with_trades=True)
+    builder.learn(InstrumentListed(T, 1, "v", "X", *scales))
+    builder.add(2, 0, Trade(T, T, 1, price, size, 1))
+    builder.add(3, 0, OrderFilled(T, T, ORDER, 1, 1, price, size + 1, 0, "taker", 1))
+    row = dict(zip(TABLES["trades"].columns, builder.appended["trades"][0], strict=True))
+    assert row["price"] == float(Decimal(price).scaleb(-scales[0]))
+    assert row["size"] == float(Decimal(size).scaleb(-scales[1]))
+    assert builder.changed["orders"][ORDER]["avg_price"] == row["price"]
+
+
+@given(
+    fills=st.lists(st.tuples(st.integers(1, 10**15), st.integers(1, 10**15)), min_size=1, max_size=12),
+    at=st.integers(0, 12),
+)
+@example(fills=[(10, 3), (20, 7), (70, 1)], at=1)
+def test_averages_are_of_exact_sums_also_across_a_restart(tmp_path_factory, fills, at):
+    path = tmp_path_factory.mktemp("sums") / "rows.db"
+    stream = [
+        (seq, 0, OrderFilled(T, T, ORDER, 1, 1, price, size, price, "taker", seq))
+        for seq, (price, size) in enumerate(fills, 2)
+    ]
+    for part in ([(1, 0, BTC)], stream[:at], stream[at:]):
+        if part:
+            with opened(path) as projection:
+                apply_all(projection, part)
+    filled = sum(size for _, size in fills)
+    cost = sum(price * size for price, size in fills)
+    assert rows(path, "select avg_price, fees from orders") == [
+        (cost / (filled * 100), sum(price for price, _ in fills) / 10**7)
+    ]

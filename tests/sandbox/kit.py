@@ -1,0 +1,101 @@
+"""What the sandbox's tests share: small tapes, a running sandbox on a free port, and clients of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import trio
+from trio_websocket import WebSocketConnection, open_websocket_url
+
+from adapters.sandbox.server import Sandbox, SandboxAddress, SandboxOptions
+from adapters.sandbox.tape import Tape
+from engine.clock import SECOND_NS
+from engine.events import InstrumentListed, Quote, Trade
+from engine.values import BUY
+
+START_NS = 1_733_356_800 * SECOND_NS
+MS = 1_000_000
+PATIENCE_S = 10
+
+BTC = InstrumentListed(START_NS, 1, "hyperliquid", "BTC", 1, 5, price_figures=5)
+PURR = InstrumentListed(START_NS, 2, "hyperliquid", "PURR", 6, 0, price_figures=5)
+
+
+def trade(
+    at_ms: int, price: int, size: int = 100, side: int = BUY, tid: int | str = 0, coin: int = 1
+) -> Trade:
+    """A print `at_ms` after the start of the tape; its id is the time unless given."""
+    at_ns = START_NS + at_ms * MS
+    return Trade(at_ns, at_ns, coin, price, size, side, tid or at_ms + 1)
+
+
+def quote(at_ms: int, bid: int, ask: int, size: int = 500, coin: int = 1) -> Quote:
+    """A touch `at_ms` after the start of the tape."""
+    at_ns = START_NS + at_ms * MS
+    return Quote(at_ns, at_ns, coin, bid, size, ask, size)
+
+
+def tape_of(events: Sequence[Trade | Quote], instruments: Sequence[InstrumentListed] = (BTC, PURR)) -> Tape:
+    """A tape of these events; it keeps its times, so play it with `clock="tape"`."""
+    return Tape(list(instruments), START_NS, lambda _: iter(events))
+
+
+@asynccontextmanager
+async def running(tape: Tape | None = None, **options: Any) -> AsyncIterator[tuple[Sandbox, SandboxAddress]]:
+    """A sandbox that listens; a tape given here keeps its times."""
+    if tape is not None:
+        options.setdefault("clock", "tape")
+    sandbox = Sandbox(SandboxOptions(**{"port": 0, **options}), tape)
+    with trio.fail_after(PATIENCE_S):
+        async with trio.open_nursery() as nursery:
+            address = await nursery.start(sandbox.serve)
+            yield sandbox, address
+            nursery.cancel_scope.cancel()
+
+
+async def until(promise: Callable[[], bool]) -> None:
+    """Wait until something that has no event of its own is so."""
+    while not promise():  # noqa: ASYNC110
+        await trio.sleep(0.005)
+
+
+@asynccontextmanager
+async def connected(address: SandboxAddress) -> AsyncIterator[WebSocketConnection]:
+    """A websocket client; the library leaves a socket open that the server cut, so it is closed here."""
+    async with open_websocket_url(address.ws_url) as socket:
+        try:
+            yield socket
+        finally:
+            if socket.closed is not None:
+                await trio.aclose_forcefully(socket._stream)
+
+
+async def send(socket: WebSocketConnection, method: str, **subscription: Any) -> None:
+    """Send a subscribe or unsubscribe."""
+    await socket.send_message(json.dumps({"method": method, "subscription": subscription}))
+
+
+async def receive(socket: WebSocketConnection) -> dict[str, Any]:
+    """Return the next frame."""
+    frame: dict[str, Any] = json.loads(await socket.get_message())
+    return frame
+
+
+async def receive_until(socket: WebSocketConnection, channel: str) -> Any:
+    """Return the data of the next frame of a channel."""
+    while True:
+        frame = await receive(socket)
+        if frame["channel"] == channel:
+            return frame.get("data")
+
+
+async def ask(address: SandboxAddress, request: Any) -> Any:
+    """Return the answer of /info, which must be 200."""
+    async with httpx.AsyncClient() as client:
+        response = await client.post(address.base_url + "/info", json=request)
+    assert response.status_code == 200, response.text
+    return response.json()

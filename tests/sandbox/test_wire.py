@@ -1,0 +1,137 @@
+"""Numbers, books and candles: what the JSON is made of."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.sandbox.candles import CANDLES_MAX, INTERVALS_MS, CandleBook
+from adapters.sandbox.grid import above, below, grid_step, levels
+from adapters.sandbox.wire import CoinWire, wire_number
+from engine.events import InstrumentListed, Quote
+from engine.values import INT64_MAX, parse_scaled, to_grid
+
+from .kit import BTC, START_NS, quote, trade
+
+
+@given(st.integers(0, INT64_MAX), st.integers(0, 12))
+def test_a_number_parses_back_to_the_same_integer(value: int, scale: int) -> None:
+    text = wire_number(value, scale)
+    assert parse_scaled(text, scale) == value
+    assert re.fullmatch(r"[0-9]+\.[0-9]+", text)
+
+
+def test_a_whole_number_carries_a_zero_as_on_the_venue() -> None:
+    assert wire_number(841430, 1) == "84143.0"
+    assert wire_number(36, 5) == "0.00036"
+    assert wire_number(0, 0) == "0.0"
+
+
+@given(st.integers(1, 10**12), st.integers(0, 6))
+def test_a_step_along_the_grid_is_the_next_price_of_the_grid(price: int, scale: int) -> None:
+    price = price // grid_step(price, scale) * grid_step(price, scale)
+    higher = above(price, scale)
+    assert higher > price
+    assert higher % grid_step(higher, scale) == 0
+    assert below(higher, scale) == price
+    assert to_grid(f"{price}e-{scale}", scale=scale, figures=5) == price
+
+
+prices = st.integers(1, 10**9)
+
+
+@given(
+    prices, st.integers(1, 50), st.integers(1, 10**6), st.integers(1, 20), st.sampled_from([None, 2, 3, 4, 5])
+)
+def test_a_book_is_ordered_uncrossed_and_begins_at_the_touch(
+    price: int, steps: int, size: int, depth: int, figures: int | None
+) -> None:
+    scale = BTC.price_scale
+    bid = price // grid_step(price, scale) * grid_step(price, scale)
+    ask = bid
+    for _ in range(steps):
+        ask = above(ask, scale)
+    bids, asks = levels(BTC, Quote(0, 0, 1, bid, size, ask, size), depth, figures=figures)
+    assert len(bids) <= depth >= len(asks)
+    assert [level[0] for level in bids] == sorted({level[0] for level in bids}, reverse=True)
+    assert [level[0] for level in asks] == sorted({level[0] for level in asks})
+    assert all(amount > 0 and count > 0 for _, amount, count in bids + asks)
+    if figures is None:
+        assert bids[0][:2] == (bid, size)
+        assert asks[0][:2] == (ask, size)
+        assert all(at % grid_step(at, scale) == 0 for at, _, _ in bids + asks)
+    if bids:
+        assert bids[0][0] <= bid < ask <= asks[0][0]
+
+
+def test_an_empty_side_of_the_touch_is_an_empty_side_of_the_book() -> None:
+    bids, asks = levels(BTC, Quote(0, 0, 1, 0, 0, 841440, 7))
+    assert bids == []
+    assert len(asks) == 20
+    text = CoinWire(BTC).bbo(Quote(0, START_NS, 1, 0, 0, 841440, 7))
+    assert json.loads(text)["bbo"][0] is None
+
+
+def test_a_level_keeps_its_size_while_the_touch_moves() -> None:
+    first = dict(level[:2] for level in levels(BTC, quote(0, 841430, 841440))[0])
+    later = dict(level[:2] for level in levels(BTC, quote(0, 841450, 841460))[0][1:])
+    shared = set(first) & set(later) - {841430}
+    assert len(shared) > 10
+    assert all(first[price] == later[price] for price in shared)
+
+
+def test_a_name_with_odd_characters_stays_json() -> None:
+    odd = InstrumentListed(0, 1, "x", 'a"b\\c\u00e9', 2, 2)
+    assert json.loads(CoinWire(odd).trade(trade(0, 5)))["coin"] == odd.name
+
+
+ticks = st.lists(
+    st.tuples(st.integers(0, 4 * 3_600_000), st.integers(1, 1000), st.integers(1, 1000)),
+    min_size=1,
+    max_size=60,
+)
+
+
+@given(ticks, st.integers(0, 10**12), st.sampled_from(sorted(INTERVALS_MS)))
+def test_candles_are_the_bars_of_the_prints(
+    gaps: list[tuple[int, int, int]], start_ms: int, interval: str
+) -> None:
+    length_ms = INTERVALS_MS[interval]
+    book = CandleBook()
+    bars: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    at_ms = start_ms
+    for gap_ms, price, size in gaps:
+        at_ms += gap_ms
+        book.add(at_ms, price, size)
+        bars[at_ms // length_ms * length_ms].append((price, size))
+    found = [
+        (c.start_ms, c.open, c.high, c.low, c.close, c.volume, c.money, c.trades)
+        for c in book.snapshot(length_ms)
+    ]
+    assert found == [
+        (
+            start,
+            prints[0][0],
+            max(price for price, _ in prints),
+            min(price for price, _ in prints),
+            prints[-1][0],
+            sum(size for _, size in prints),
+            sum(price * size for price, size in prints),
+            len(prints),
+        )
+        for start, prints in sorted(bars.items())
+    ]
+
+
+def test_only_the_newest_candles_are_kept() -> None:
+    book = CandleBook()
+    for minute in range(CANDLES_MAX + 50):
+        book.add(minute * 60_000, minute + 1, 1)
+    candles = book.snapshot(60_000)
+    assert len(candles) == CANDLES_MAX
+    assert candles[-1].close == CANDLES_MAX + 50
+    assert candles[0].open == 51
