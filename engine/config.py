@@ -24,7 +24,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.errors import ConfigError, NumberError, UsageError
-from engine.values import parse_interval, parse_scaled
+from engine.values import parse_interval, parse_scaled, to_grid
 
 __all__ = [
     "FEE_SCALE",
@@ -187,13 +187,17 @@ def _check(config: Config) -> None:
         ("paper.taker_fee", config.paper.taker_fee, FEE_SCALE),
         ("paper.maker_fee", config.paper.maker_fee, FEE_SCALE),
     ]
-    for table in ("max_order_size", "max_position_size"):
-        numbers += [(f"risk.{table}.{coin}", size, 12) for coin, size in getattr(config.risk, table).items()]
     for key, text, scale in numbers:
         try:
             parse_scaled(text, scale, signed=key == "paper.maker_fee")
         except NumberError as error:
             raise ConfigError(f"{key}: {error}") from None
+    for table in ("max_order_size", "max_position_size"):
+        for coin, size in getattr(config.risk, table).items():
+            try:
+                to_grid(size, scale=0)  # any number of decimals: it is compared exactly
+            except NumberError as error:
+                raise ConfigError(f"risk.{table}.{coin}: {error}") from None
     whole = {
         "bars.grace_ms": config.bars.grace_ms,
         "paper.latency_ms": config.paper.latency_ms,

@@ -71,5 +71,5 @@ class History(Protocol):
     """Reads back what the sequencer appended: how a restarted actor's state is rebuilt."""
 
     def records(self, day: str, until_seq: int) -> Iterator[Record]:
-        """Yield the records of `day` with seq <= until_seq, by rising seq."""
+        """Yield the records of `day` with seq <= until_seq, by rising seq; none if none is stored yet."""
         ...

@@ -31,7 +31,7 @@ from engine.events import (
     TimerFired,
     engine_time,
 )
-from engine.events.codec import Derived, Record
+from engine.events.codec import Derived, Record, in_order
 from engine.ports import History, Sink
 from engine.roster import Build, Handler, Roster, owner_of, read_snapshot
 from engine.snapshot import encode_state
@@ -69,7 +69,9 @@ class Sequencer:
         self._out: list[Any] = []
         self._derived: list[Derived] = []
         self._batch: list[Event] = []
+        self._index = 0
         self._flushed = 0
+        self._flushed_seq = 0
         self._roster = Roster(
             build,
             {
@@ -111,6 +113,7 @@ class Sequencer:
         """
         self._batch = inputs
         self._flushed = 0
+        self._flushed_seq = self.seq
         count = len(inputs)
         routes = self._roster.routes
         out = self._out
@@ -143,7 +146,7 @@ class Sequencer:
                         handler(event, emit)
                     if out:
                         handler = None
-                        index = count - length_hint(source) - 1
+                        self._index = index = count - length_hint(source) - 1
                         self.seq = before + index + 1
                         self._now_ns = now
                         self._settle()
@@ -153,7 +156,7 @@ class Sequencer:
             except Exception as error:
                 if handler is None or handler not in routes.get(event.__class__, ()):
                     raise
-                index = count - length_hint(source) - 1
+                self._index = index = count - length_hint(source) - 1
                 self.seq = before + index + 1
                 self._now_ns = now
                 self._input_failed(event, handler, error)
@@ -358,6 +361,7 @@ class Sequencer:
         if self._flushed or index != len(inputs):
             inputs = inputs[self._flushed : index]
         self._flushed = index
+        self._flushed_seq = self.seq
         if inputs or self._derived:
             derived, self._derived = self._derived, []
             self._sink.append(self.seq - len(inputs) - len(derived) + 1, inputs, derived)
@@ -395,12 +399,13 @@ class Sequencer:
             emit(_Restart(command.target))
 
     def _day_records(self, history: History, until_seq: int) -> Iterator[Record]:
-        """Yield the day's records: those in the journal, then those of this turn that are not there yet."""
+        """Yield the day's records: those in the journal, then those of this batch that are not there yet."""
         reached = 0
         for record in history.records(day_of(self._midnight_ns - 1), until_seq):
             reached = record[0]
             yield record
-        for record in tuple(self._derived):
+        inputs = self._batch[self._flushed : self._index + 1]
+        for record in in_order(self._flushed_seq + 1, inputs, tuple(self._derived)):
             if reached < record[0] <= until_seq:
                 yield record
 

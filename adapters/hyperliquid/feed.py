@@ -54,7 +54,8 @@ Recent = Callable[[str], Awaitable[list[WireTrade]]]
 class HyperliquidFeed:
     """A feed of `instruments` (at least one) from the venue at `base_url`.
 
-    `send` takes a batch of events and may wait: that is the backpressure. `jitter` returns 0 to 1.
+    `send` takes a batch of events and may wait: that is the backpressure. `offer`, if given, takes one at
+    once or says no; it saves the way through a task when nothing waits. `jitter` returns 0 to 1.
 
     `since_ns` is when the session started, in the venue's time: a print from before is never told, since a
     bar must not be built from part of its prints, and the venue replays prints of minutes ago on subscribing.
@@ -73,6 +74,7 @@ class HyperliquidFeed:
         clock: Clock,
         jitter: Callable[[], float],
         send: Callable[[list[Event]], Awaitable[None]],
+        offer: Callable[[list[Event]], bool] | None = None,
         since_ns: int,
         last_seen: Mapping[int, LastPrint] | None = None,
         recent: Recent | None = None,
@@ -87,6 +89,8 @@ class HyperliquidFeed:
         self._clock = clock
         self._jitter = jitter
         self._send = send
+        self._offer = offer
+        self._delivering = False
         self._recent = recent
         self._limits = limits or FeedLimits()
         self.health = FeedHealth()
@@ -110,9 +114,18 @@ class HyperliquidFeed:
         self._backfills = 0
         self._live_at: float | None = None  # trio's clock
         self._attempt = 0  # connections tried since the feed was last up
+        self._started = False
 
     async def run(self) -> None:
-        """Keep the feed up until cancelled. Raises what `send` raises, and nothing of the network's."""
+        """Keep the feed up until cancelled. Raises what `send` raises, and nothing of the network's.
+
+        May be called again after it raised: it goes on from the last print it told.
+        """
+        self._delivering = False
+        if self._started:
+            for prints in self._prints.values():
+                prints.lose()
+        self._started = True
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._deliver)
             failures = 0
@@ -354,6 +367,10 @@ class HyperliquidFeed:
     def _emit(self, *events: Event) -> None:
         if not events:
             return
+        idle = not self._pending and not self._delivering
+        if self._offer is not None and idle and self._offer(list(events)):
+            self.health.batches += 1
+            return
         self._pending += events
         self.health.events += len(events)
         self.health.pending_high = max(self.health.pending_high, len(self._pending))
@@ -369,7 +386,9 @@ class HyperliquidFeed:
             self._emptied.set()
             self._emptied = trio.Event()
             self.health.batches += 1
+            self._delivering = True
             await self._send(batch)
+            self._delivering = False
 
     def _line(self) -> Connection:
         assert self._connection is not None, "called by a connection's own tasks only"

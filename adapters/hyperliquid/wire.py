@@ -175,10 +175,14 @@ def decode_message(message: str | bytes) -> Frame:
     if len(message) > FRAME_BYTES_MAX:
         raise VenueProtocolError(f"a message of {len(message)} bytes is longer than {FRAME_BYTES_MAX}")
     try:
+        # As text, since the JSON reader would not look at the bytes of members it skips.
         text = message if isinstance(message, str) else message.decode()
+    except UnicodeError as error:
+        raise VenueProtocolError(f"{_reason(error)} in {clip(message)}") from error
+    try:
         frame: Frame = _decode_frame(text)
     except _BROKEN as error:
-        return _other_frame(message, error)
+        return _other_frame(text, error)
     return frame
 
 
@@ -204,16 +208,16 @@ def clip(text: str | bytes, length_max: int = 120) -> str:
     return ascii(shown)[:length_max] + ("..." if len(text) > length_max else "")
 
 
-def _other_frame(message: str | bytes, error: Exception) -> OtherFrame:
+def _other_frame(text: str, error: Exception) -> OtherFrame:
     """Tell a channel we do not read from a message nobody can read."""
-    if message in (_GREETING, _GREETING.encode()):
+    if text == _GREETING:
         return OtherFrame("greeting")
     try:
-        channel = _decode_envelope(message).channel
+        channel = _decode_envelope(text).channel
     except _BROKEN:
         channel = None
     if channel is None or channel in _MARKET_CHANNELS:
-        raise VenueProtocolError(f"{_reason(error)} in {clip(message)}") from error
+        raise VenueProtocolError(f"{_reason(error)} in {clip(text)}") from error
     return OtherFrame(channel)
 
 

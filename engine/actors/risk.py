@@ -7,6 +7,8 @@ passes the position limits. After a halt nothing is approved until an operator r
 
 from __future__ import annotations
 
+from decimal import Context, Decimal
+
 from engine.actors.base import Actor, Emit, RoutesChanged, State, handles
 from engine.clock import SECOND_NS
 from engine.config import MONEY_TEXT_SCALE, RiskConfig
@@ -33,6 +35,7 @@ from engine.values import BUY, format_scaled, parse_scaled
 __all__ = ["Exposure", "Risk"]
 
 _STOPPED = "operator: stop"
+_EXACT = Context(prec=200)
 
 
 class Exposure(State):
@@ -179,7 +182,8 @@ class Risk(Actor):
     @handles(OperatorCommand)
     def obey(self, command: OperatorCommand, emit: Emit) -> None:
         """ "halt" and "stop" refuse all that follows; only "resume" lifts it."""
-        if command.command in ("halt", "stop") and not self._halted:
+        halting = command.command == "halt" and self._halted in ("", _STOPPED)
+        if halting or (command.command == "stop" and not self._halted):
             self._halted = f"operator: {command.command}"
             emit(EngineHalted(command.recv_ns, self._halted))
         elif command.command == "resume":
@@ -196,10 +200,8 @@ class Risk(Actor):
         listed = self.instruments[wish.instrument]
         scale, name = listed.size_scale, listed.name
         size = format_scaled(wish.size, scale)
-        order_max = self._limits.max_order_size.get(name)
-        if order_max and wish.size > parse_scaled(order_max, max(scale, 12)) // 10 ** (
-            max(scale, 12) - scale
-        ):
+        order_max = self._limits.max_order_size.get(name, "0")
+        if _more(wish.size, scale, order_max):
             return "max_order_size", f"{size} {name} is more than {order_max}"
         price = self._prices.get(wish.instrument, 0)
         if wish.limit_price:
@@ -212,10 +214,8 @@ class Risk(Actor):
         else:
             worst = exposure.position - exposure.selling - wish.size
         if abs(worst) > abs(exposure.position):
-            position_max = self._limits.max_position_size.get(name)
-            if position_max and abs(worst) > parse_scaled(position_max, max(scale, 12)) // 10 ** (
-                max(scale, 12) - scale
-            ):
+            position_max = self._limits.max_position_size.get(name, "0")
+            if _more(abs(worst), scale, position_max):
                 return (
                     "max_position_size",
                     f"{format_scaled(abs(worst), scale)} {name} would be more than {position_max}",
@@ -256,3 +256,9 @@ class Risk(Actor):
             exposure.buying -= size
         else:
             exposure.selling -= size
+
+
+def _more(size: int, scale: int, limit: str) -> bool:
+    """Compare a size with a limit in base units, exactly; limit 0 is none."""
+    most = Decimal(limit)
+    return bool(most) and Decimal(size) > most.scaleb(scale, _EXACT)

@@ -18,6 +18,7 @@ import trio
 from adapters.hyperliquid.feed import HyperliquidFeed
 from adapters.hyperliquid.info import MAINNET_URL, HyperliquidInfo, is_loopback, list_instruments
 from adapters.hyperliquid.prints import LastPrint
+from adapters.hyperliquid.wire import WireTrade
 from engine.clock import SECOND_NS, AdoptedClock, SystemClock, SystemIds
 from engine.commands.output import json_option, print_json, table
 from engine.commands.wiring import make_builder, make_projector, read_config
@@ -148,25 +149,28 @@ async def _plan(config: Config, root: Path, database: Path | None, base_url: str
             )
 
     def make_feed(instruments: Sequence[InstrumentListed], ingress: Ingress, last: LastPrints) -> Edge:
-        async def run() -> None:
+        async def recent(coin: str) -> list[WireTrade]:
             async with HyperliquidInfo(base_url) as info:
-                feed = HyperliquidFeed(
-                    name="hyperliquid",
-                    base_url=base_url,
-                    instruments=instruments,
-                    clock=clock,
-                    jitter=lambda: int.from_bytes(ids.random_bytes(4), "big") / 2**32,
-                    send=ingress.send,
-                    since_ns=clock.now_ns(),
-                    last_seen={
-                        number: LastPrint(venue_ns, tuple(int(one) for one in found))
-                        for number, (venue_ns, found) in last.items()
-                    },
-                    recent=info.recent_trades,
-                )
-                await feed.run()
+                return await info.recent_trades(coin)
 
-        return Edge("hyperliquid", run)
+        feed = HyperliquidFeed(
+            name="hyperliquid",
+            base_url=base_url,
+            instruments=instruments,
+            clock=clock,
+            jitter=lambda: int.from_bytes(ids.random_bytes(4), "big") / 2**32,
+            send=ingress.send,
+            offer=ingress.offer,
+            since_ns=clock.now_ns(),
+            last_seen={
+                number: LastPrint(venue_ns, tuple(int(one) for one in found))
+                for number, (venue_ns, found) in last.items()
+            },
+            recent=recent,
+        )
+
+        # Restarted by the supervisor, the same feed goes on from what it has told.
+        return Edge("hyperliquid", feed.run)
 
     return LivePlan(
         root=root,

@@ -8,9 +8,10 @@ a worker thread; any failure poisons the journal and ends the session.
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 import trio
@@ -59,6 +60,14 @@ class Committed(msgspec.Struct, frozen=True):
         return self.first_seq + len(self.inputs) + len(self.derived) - 1
 
 
+class _Outcome(Protocol):
+    """What a worker thread brings home: the digest after the frame, or what was raised."""
+
+    def unwrap(self) -> bytes:
+        """Return the digest, or raise."""
+        ...
+
+
 class _Chunk:
     """Turns of one day that wait to be written."""
 
@@ -72,7 +81,11 @@ class _Chunk:
 
 
 class Committer:
-    """See the module. `durable_seq` is the last record on disk."""
+    """See the module. `durable_seq` is the last record on disk.
+
+    An urgent turn goes to the worker thread from `append` itself, and its commands are released from the
+    callback of the thread: on this path no task has to be scheduled in between.
+    """
 
     def __init__(
         self,
@@ -91,6 +104,9 @@ class Committer:
         self._chunks: deque[_Chunk] = deque()
         self._pending = 0
         self._urgent = False
+        self._in_flight: _Chunk | None = None
+        self._error: BaseException | None = None
+        self._token: trio.lowlevel.TrioToken | None = None
         self._wake = trio.Event()
         self._done = trio.Event()
 
@@ -119,9 +135,11 @@ class Committer:
         self._urgent = (
             self._urgent
             or any(record[2].__class__ in _URGENT for record in derived)
-            or any(event.__class__ in _URGENT_INPUTS for event in inputs[-1:])
+            or any(event.__class__ in _URGENT_INPUTS for event in inputs)
         )
-        if self._urgent or last is None:
+        if self._urgent:
+            self._start()
+        if last is None:
             self._wake.set()
 
     @property
@@ -131,47 +149,75 @@ class Committer:
 
     async def settled(self) -> None:
         """Wait until everything taken so far is durable."""
-        while self._chunks or self._pending:
+        while self._pending:
             self._urgent = True
-            self._wake.set()
+            self._start()
             await self._done.wait()
 
     async def run(self) -> None:
-        """Commit for ever. Raises JournalPoisoned when a write or sync fails."""
-        while True:
-            while not self._chunks:
-                self._wake = trio.Event()
-                await self._wake.wait()
-            if not self._urgent:
-                self._wake = trio.Event()
-                with trio.move_on_after(self._idle_s):
-                    while not self._urgent:
-                        await self._wake.wait()
-                        if not self._urgent:
-                            self._wake = trio.Event()
-            await self._commit()
+        """Commit until cancelled. Raises JournalPoisoned when a write or sync fails.
 
-    async def _commit(self) -> None:
-        """Write and sync what is there; then release the commands in it."""
-        self._urgent = False
-        while self._chunks:
-            chunk = self._chunks.popleft()
-            count = len(chunk.inputs) + len(chunk.derived)
-            stopped = bool(chunk.inputs) and chunk.inputs[-1].__class__ is SessionStopped
-            draft = Draft(
-                chunk.first_seq,
-                count,
-                encode_inputs(chunk.inputs),
-                encode_derived(chunk.derived),
-                FLAG_CLEAN_STOP if stopped else 0,
-            )
-            digest = await trio.to_thread.run_sync(self._writer.append, draft, _time_in_day(chunk))
-            self._pending -= count
-            self.durable_seq = chunk.first_seq + count - 1
+        Does not return while the worker thread is at work: the file is closed after it.
+        """
+        self._token = trio.lowlevel.current_trio_token()
+        if self._urgent:
+            self._start()
+        try:
+            while self._error is None:
+                if not self._chunks:
+                    self._wake = trio.Event()
+                    await self._wake.wait()
+                else:
+                    await trio.sleep(self._idle_s)
+                    self._start()
+            raise self._error
+        finally:
+            with trio.CancelScope(shield=True):
+                while self._in_flight is not None:
+                    await self._done.wait()
+
+    def _start(self) -> None:
+        """Hand the oldest chunk to the worker thread, unless one is under way: one unsynced frame."""
+        if self._in_flight is not None or not self._chunks or self._error is not None or self._token is None:
+            return
+        chunk = self._in_flight = self._chunks.popleft()
+        if not self._chunks:
+            self._urgent = False
+        stopped = bool(chunk.inputs) and chunk.inputs[-1].__class__ is SessionStopped
+        draft = Draft(
+            chunk.first_seq,
+            len(chunk.inputs) + len(chunk.derived),
+            encode_inputs(chunk.inputs),
+            encode_derived(chunk.derived),
+            FLAG_CLEAN_STOP if stopped else 0,
+        )
+        append = functools.partial(self._writer.append, draft, _time_in_day(chunk))
+        trio.lowlevel.start_thread_soon(append, self._deliver, "journal")
+
+    def _deliver(self, outcome: _Outcome) -> None:
+        """Runs in the worker thread: bring its outcome home."""
+        assert self._token is not None
+        self._token.run_sync_soon(self._finish, outcome)
+
+    def _finish(self, outcome: _Outcome) -> None:
+        """A frame is durable: release its commands, tell of it, and start the next one if that is urgent."""
+        chunk = self._in_flight
+        assert chunk is not None
+        self._in_flight = None
+        try:
+            digest = outcome.unwrap()
+        except BaseException as error:
+            self._error = error
+        else:
+            self._pending -= len(chunk.inputs) + len(chunk.derived)
+            self.durable_seq = chunk.first_seq + len(chunk.inputs) + len(chunk.derived) - 1
             commands = [record for record in chunk.derived if record[2].__class__ in COMMANDS]
             if commands:
                 self._effects.release(self.durable_seq, commands)
             self._tell(Committed(chunk.day, chunk.first_seq, chunk.inputs, chunk.derived, digest))
+            if self._urgent:
+                self._start()
+        self._wake.set()
         self._done.set()
         self._done = trio.Event()
 

@@ -33,9 +33,15 @@ class Ingress:
 
     async def send(self, events: list[Event]) -> None:
         """Put inputs in; waits while there is no room."""
-        while self._inputs and len(self._inputs) + len(events) > self._max:
+        while not self.offer(events):
             await self._emptied.wait()
+
+    def offer(self, events: list[Event]) -> bool:
+        """Put inputs in if there is room, and say whether there was."""
+        if self._inputs and len(self._inputs) + len(events) > self._max:
+            return False
         self.put(events)
+        return True
 
     def put(self, events: list[Event]) -> None:
         """Put inputs in at once: for the few of an operator, which must not wait behind the market."""

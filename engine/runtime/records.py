@@ -43,7 +43,9 @@ class JournalHistory:
         self._root = root
 
     def records(self, day: str, until_seq: int) -> Iterator[Record]:
-        """Yield the records of `day` with seq <= until_seq."""
+        """Yield the records of `day` with seq <= until_seq; none of a day that has none on disk yet."""
+        if not (self._root / day).is_dir():
+            return
         for record in read_records(self._root / day):
             if record[0] > until_seq:
                 return

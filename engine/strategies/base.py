@@ -19,11 +19,12 @@ make a replay differ, and be found by it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
+from operator import index
 from typing import Any, Generic, TypeVar
 
-from engine.actors.base import Actor, Emit, SetTimer, handles
+from engine.actors.base import Actor, Emit, SetTimer, Turn, handles
 from engine.errors import NumberError
 from engine.events import (
     BarClosed,
@@ -41,7 +42,7 @@ from engine.events import (
     Trade,
     engine_time,
 )
-from engine.strategies.views import Bar, Fill, Tick, Touch, view_bar
+from engine.strategies.views import Bar, Fill, Market, Tick, Touch, market_of, view_bar
 from engine.values import BUY, SELL
 
 __all__ = ["Number", "PerMarket", "Strategy"]
@@ -65,6 +66,14 @@ class PerMarket(dict[str, T], Generic[T]):
         return fresh
 
 
+def _text(value: str) -> str:
+    """Return text as an event can carry it. Raises TypeError, or UnicodeEncodeError for half a character."""
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is a {type(value).__name__}; give text")
+    value.encode()
+    return value
+
+
 def _nothing(event: object) -> None:
     """Stand in for `emit` outside a handler."""
     raise RuntimeError("a strategy can act only inside its handlers")
@@ -73,7 +82,7 @@ def _nothing(event: object) -> None:
 class Strategy(Actor):
     """Base of every strategy. Override what you need; call the verbs below from inside a handler."""
 
-    WIRING = Actor.WIRING | {"coins", "_emit", "_numbers"}
+    WIRING = Actor.WIRING | {"coins", "_event", "_emit", "_numbers", "_markets"}
 
     def __init__(self) -> None:
         """Take no parameters. An author's own takes what `params` gives, and need not call this one."""
@@ -100,11 +109,17 @@ class Strategy(Actor):
         """Receive the name and the markets (empty: all). Called once, by the session."""
         self.name = name
         self.coins = frozenset(coins)
-        self.now_ns = 0
+        self._event: Event | None = None
         self._emit: Emit = _nothing
         self._numbers: dict[str, int] = {}
+        self._markets: dict[int, Market] = {}
         self._targets: dict[int, int] = {}
         self._working: dict[str, int] = {}
+
+    @property
+    def now_ns(self) -> int:
+        """The engine's time, UTC nanoseconds: that of the event being handled."""
+        return engine_time(self._event) if self._event is not None else 0
 
     # What a strategy can ask for.
 
@@ -123,7 +138,7 @@ class Strategy(Actor):
         steps = -steps if short else steps
         if self._targets.get(listed.instrument, 0) != steps:
             self._targets[listed.instrument] = steps
-            self._emit(TargetSet(self.now_ns, self.name, listed.instrument, steps, reason))
+            self._emit(TargetSet(self.now_ns, self.name, listed.instrument, steps, _text(reason)))
 
     def holds(self, market: str) -> bool:
         """Return whether the last target for `market` was anything but 0."""
@@ -155,17 +170,31 @@ class Strategy(Actor):
         instrument = self._listed(market).instrument
         for client_order_id, where in self._working.items():
             if where == instrument:
-                self._emit(CancelRequested(self.now_ns, self.name, client_order_id, reason))
+                self._emit(CancelRequested(self.now_ns, self.name, client_order_id, _text(reason)))
 
     def record(self, market: str, name: str, value: float) -> None:
-        """Put a named number on record: it is journalled and shown in the projection."""
-        self._emit(SignalRaised(self.now_ns, self.name, self._listed(market).instrument, name, value))
+        """Put a named number on record: it is journalled and shown in the projection.
+
+        Raises TypeError for what is no number, such as an average that is still None.
+        """
+        instrument = self._listed(market).instrument
+        self._emit(SignalRaised(self.now_ns, self.name, instrument, _text(name), float(value)))
 
     def after(self, milliseconds: int, key: str) -> None:
-        """Have `on_timer(key)` called when this much engine time has passed; the same key starts it anew."""
-        self._emit(SetTimer(self.name, self.now_ns + milliseconds * 1_000_000, key))
+        """Have `on_timer(key)` called when this much engine time has passed; the same key starts it anew.
+
+        Raises TypeError for a float, ValueError for less than 1 ms: time must pass.
+        """
+        if index(milliseconds) < 1:
+            raise ValueError(f"a timer is due after 1 millisecond at the soonest, not {milliseconds}")
+        self._emit(SetTimer(self.name, self.now_ns + index(milliseconds) * 1_000_000, _text(key)))
 
     # How events reach the handlers above.
+
+    def bind(self, instruments: Mapping[int, InstrumentListed], turn: Turn) -> None:
+        """See `Actor.bind`."""
+        super().bind(instruments, turn)
+        self._look_up()
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a stored state; a `PerMarket` keeps what it makes."""
@@ -192,24 +221,23 @@ class Strategy(Actor):
 
     @handles(InstrumentListed)
     def _learn(self, listed: InstrumentListed, emit: Emit) -> None:
-        self._numbers.clear()
+        self._look_up()
 
     @handles(BarClosed)
     def _bar(self, event: BarClosed, emit: Emit) -> None:
         listed = self.instruments[event.instrument]
         if event.revision == 0 and self.wants(listed):
             self._emit = emit
-            self.now_ns = event.at_ns
+            self._event = event
             self.on_bar(view_bar(event, listed))
 
     @handles(Trade)
     def _trade(self, event: Trade, emit: Emit) -> None:
-        listed = self.instruments[event.instrument]
-        if self.coins and listed.name not in self.coins:
-            return
-        self._emit = emit
-        self.now_ns = event.recv_ns
-        self.on_trade(Tick(event, listed))
+        market = self._markets.get(event.instrument)
+        if market is not None:
+            self._emit = emit
+            self._event = event
+            self.on_trade(Tick(event, market, event.price / market.price_unit))
 
     @handles(Quote)
     def _quote(self, event: Quote, emit: Emit) -> None:
@@ -217,7 +245,7 @@ class Strategy(Actor):
         if self.coins and listed.name not in self.coins:
             return
         self._emit = emit
-        self.now_ns = event.recv_ns
+        self._event = event
         self.on_quote(Touch(event, listed))
 
     @handles(SubmitOrder)
@@ -229,7 +257,7 @@ class Strategy(Actor):
     def _filled(self, event: OrderFilled, emit: Emit) -> None:
         if event.client_order_id in self._working:
             self._emit = emit
-            self.now_ns = engine_time(event)
+            self._event = event
             self.on_fill(Fill(event, self.instruments[event.instrument]))
 
     @handles(OrderChanged)
@@ -240,7 +268,7 @@ class Strategy(Actor):
     @handles(TimerFired)
     def _timer(self, event: TimerFired, emit: Emit) -> None:
         self._emit = emit
-        self.now_ns = event.at_ns
+        self._event = event
         self.on_timer(event.key)
 
     def _order(
@@ -250,17 +278,23 @@ class Strategy(Actor):
         if tif not in ("Gtc", "Ioc"):
             raise ValueError(f"tif is 'Gtc' or 'Ioc', not {tif!r}")
         price = 0 if limit is None else listed.price_on_grid(limit, side)
+        if limit is not None and not price:
+            raise NumberError(f"limit {limit} is 0 on the grid of {market}; that would be a market order")
         steps = listed.size_on_grid(size)
+        why = _text(reason)
         self._emit(
-            OrderRequested(self.now_ns, self.name, listed.instrument, side, steps, price, tif, False, reason)
+            OrderRequested(self.now_ns, self.name, listed.instrument, side, steps, price, tif, False, why)
         )
 
     def _listed(self, market: str) -> InstrumentListed:
-        number = self._numbers.get(market)
-        if number is None:
-            self._numbers = {listed.name: listed.instrument for listed in self.instruments.values()}
-            number = self._numbers[market]
-        return self.instruments[number]
+        return self.instruments[self._numbers[market]]
+
+    def _look_up(self) -> None:
+        """Prepare what is looked up per event: numbers by name, and the markets this strategy wants."""
+        self._numbers = {listed.name: listed.instrument for listed in self.instruments.values()}
+        self._markets = {
+            number: market_of(listed) for number, listed in self.instruments.items() if self.wants(listed)
+        }
 
 
 _HOOKS = {BarClosed: "on_bar", Trade: "on_trade", Quote: "on_quote", TimerFired: "on_timer"}

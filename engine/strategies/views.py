@@ -38,26 +38,30 @@ class Bar(msgspec.Struct, frozen=True):
         return self.event.trades
 
 
+class Market(msgspec.Struct, frozen=True):
+    """What views need to know of an instrument: its listing, and what its integers are divided by."""
+
+    listed: InstrumentListed
+    price_unit: int
+    size_unit: int
+
+
 class Tick(msgspec.Struct, frozen=True, gc=False):
-    """A public trade print. Numbers are worked out when asked for: most handlers need one of them."""
+    """A public trade print. `price` is in quote currency; the rest is worked out when asked for."""
 
     event: Trade
-    listed: InstrumentListed
+    scales: Market
+    price: float
 
     @property
     def market(self) -> str:
         """The instrument's name."""
-        return self.listed.name
-
-    @property
-    def price(self) -> float:
-        """Price in quote currency."""
-        return self.event.price / power_of_ten(self.listed.price_scale)
+        return self.scales.listed.name
 
     @property
     def size(self) -> float:
         """Size in base units."""
-        return self.event.size / power_of_ten(self.listed.size_scale)
+        return self.event.size / self.scales.size_unit
 
     @property
     def side(self) -> str:
@@ -112,6 +116,11 @@ class Fill(msgspec.Struct, frozen=True, gc=False):
     def size(self) -> float:
         """Size in base units."""
         return self.event.size / power_of_ten(self.listed.size_scale)
+
+
+def market_of(listed: InstrumentListed) -> Market:
+    """Return what views need to know of an instrument."""
+    return Market(listed, power_of_ten(listed.price_scale), power_of_ten(listed.size_scale))
 
 
 def view_bar(event: BarClosed, listed: InstrumentListed) -> Bar:

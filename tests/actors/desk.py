@@ -1,0 +1,69 @@
+"""One actor on a desk: handed events as the sequencer would, what it emits kept; no other actor answers."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from engine.actors import Actor, Because, RoutesChanged, SetTimer
+from engine.actors.base import handlers_of
+from engine.clock import SECOND_NS
+from engine.events import Event, InstrumentListed, TimerFired
+
+__all__ = ["LISTED", "MINUTE", "Desk", "T"]
+
+E = TypeVar("E", bound=Event)
+
+T = 1_733_400_000 * SECOND_NS  # noon of 2024-12-05
+MINUTE = 60 * SECOND_NS
+LISTED = {
+    1: InstrumentListed(T, 1, "sim", "AAA", 2, 3),
+    2: InstrumentListed(T, 2, "sim", "BBB", 4, 0, price_figures=5),
+}
+
+
+class Desk:
+    """`seq` counts what is handed over; `log` keeps events emitted, `timers` those that wait."""
+
+    def __init__(self, actor: Actor) -> None:
+        self.actor = actor
+        actor.bind(LISTED, actor.turn)
+        self.routes: dict[type[Event], list[Any]] = {}
+        for kind, handler in handlers_of(actor):
+            self.routes.setdefault(kind, []).append(handler)
+        self.seq = 0
+        self.log: list[Event] = []
+        self.because: list[tuple[Event, int]] = []
+        self.timers: list[SetTimer] = []
+
+    def hand(self, *events: Event) -> list[Any]:
+        """Hand over events; return what the actor emitted in answer."""
+        before = len(self.log)
+        for event in events:
+            self.seq += 1
+            self.actor.turn.seq = self.seq
+            out: list[Any] = []
+            if self.actor.listens(type(event)):
+                for handler in self.routes.get(type(event), ()):
+                    handler(event, out.append)
+            for item in out:
+                if isinstance(item, SetTimer):
+                    self.timers = [one for one in self.timers if one.key != item.key] + [item]
+                elif isinstance(item, Because):
+                    self.because.append((item.event, item.cause))
+                    self.log.append(item.event)
+                elif not isinstance(item, RoutesChanged):
+                    self.log.append(item)
+        return self.log[before:]
+
+    def pass_time(self, until_ns: int) -> list[Any]:
+        """Fire the timers due until then, in order; return what the actor emitted."""
+        before = len(self.log)
+        while due := [timer for timer in self.timers if timer.due_ns <= until_ns]:
+            timer = min(due, key=lambda one: one.due_ns)
+            self.timers.remove(timer)
+            self.hand(TimerFired(timer.due_ns, self.actor.name, timer.key))
+        return self.log[before:]
+
+    def all(self, kind: type[E]) -> list[E]:
+        """Everything of a type that was emitted."""
+        return [event for event in self.log if isinstance(event, kind)]

@@ -1,0 +1,297 @@
+"""Time bars: equal to what counting by hand gives, each once, silence included (F02, F07, F08, T02, T07)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from engine.actors import Aggregator
+from engine.clock import SECOND_NS
+from engine.config import BarsConfig
+from engine.events import BarClosed, Candle, Event, FeedUp, PriceMarked, SessionStopped, Trade
+from engine.values import INT64_MAX
+from tests.actors.desk import MINUTE, Desk, T
+
+GRACE = 500_000_000
+Row = tuple[int, int, int, int, int, int]
+
+
+class Print(NamedTuple):
+    """One print of a plan: when it came, how late, where, at what price and size."""
+
+    gap_ns: int
+    late_ns: int
+    instrument: int
+    price: int
+    size: int
+
+
+prints = st.builds(
+    Print,
+    st.sampled_from([0, 1, SECOND_NS // 3, SECOND_NS, 7 * SECOND_NS, 61 * SECOND_NS, 400 * SECOND_NS]),
+    st.just(0),
+    st.sampled_from([1, 1, 2]),
+    st.integers(1, 1000),
+    st.integers(1, 10**6),
+)
+
+
+def desk(*intervals: str, grace_ms: int = GRACE // 1_000_000) -> Desk:
+    return Desk(Aggregator(BarsConfig(intervals, grace_ms)))
+
+
+def tape(plan: Sequence[Print]) -> list[Trade]:
+    now, trades = T, []
+    for number, one in enumerate(plan):
+        now += one.gap_ns
+        venue = now - one.late_ns
+        trades.append(Trade(now, venue, one.instrument, one.price, one.size, 1, number))
+    return trades
+
+
+def play(on: Desk, trades: Sequence[Event], until_ns: int = 0) -> None:
+    for trade in trades:
+        on.pass_time(trade.recv_ns)  # type: ignore[attr-defined]
+        on.hand(trade)
+    on.pass_time(until_ns)
+
+
+def counted(trades: Sequence[Trade], span: int, instrument: int, until_ns: int) -> dict[int, Row]:
+    """Bars by hand: every window from the first print's on, a silent one flat at the close before it."""
+    mine = [trade for trade in trades if trade.instrument == instrument]
+    found: dict[int, Row] = {}
+    if not mine:
+        return found
+    start = mine[0].venue_ns // span * span
+    close = 0
+    while start + span <= until_ns:
+        inside = [one for one in mine if start <= one.venue_ns < start + span]
+        if inside:
+            values = [one.price for one in inside]
+            close = values[-1]
+            volume = sum(one.size for one in inside)
+            found[start] = values[0], max(values), min(values), close, volume, len(inside)
+        else:
+            found[start] = close, close, close, close, 0, 0
+        start += span
+    return found
+
+
+def row(bar: BarClosed) -> Row:
+    return bar.open, bar.high, bar.low, bar.close, int(bar.volume), bar.trades
+
+
+def closed(on: Desk, interval_ns: int, instrument: int) -> dict[int, Row]:
+    """The bars that were emitted, each window at its highest revision."""
+    found: dict[int, Row] = {}
+    revisions: dict[int, int] = {}
+    for bar in on.all(BarClosed):
+        if (bar.interval_ns, bar.instrument) == (interval_ns, instrument):
+            assert bar.revision == revisions.get(bar.start_ns, -1) + 1
+            revisions[bar.start_ns] = bar.revision
+            found[bar.start_ns] = row(bar)
+    return found
+
+
+@settings(max_examples=150)
+@given(st.lists(prints, min_size=1, max_size=40))
+@example([Print(0, 0, 1, 5, 1), Print(0, 0, 1, 5, 1), Print(60 * SECOND_NS, 0, 1, 7, 1)])
+def test_bars_are_what_counting_by_hand_gives(plan: list[Print]) -> None:
+    """F02 too: prints of one instant are all counted."""
+    on = desk("1m", "5m", "15m")
+    trades = tape(plan)
+    end = trades[-1].recv_ns // (15 * MINUTE) * 15 * MINUTE + 15 * MINUTE
+    play(on, trades, end + GRACE)
+    for span in (MINUTE, 5 * MINUTE, 15 * MINUTE):
+        for instrument in (1, 2):
+            assert closed(on, span, instrument) == counted(trades, span, instrument, end), span
+
+
+@settings(max_examples=80)
+@given(st.lists(prints, min_size=1, max_size=40))
+def test_f08_no_bar_closes_before_a_later_print_or_its_end_and_grace(plan: list[Print]) -> None:
+    on = desk("1m", "5m")
+    trades = tape(plan)
+    for trade in trades:
+        for bar in on.pass_time(trade.recv_ns):
+            assert bar.closed_by == "timer"
+            assert bar.at_ns >= bar.start_ns + bar.interval_ns + GRACE
+        for bar in on.hand(trade):
+            assert bar.closed_by == "trade"
+            assert trade.venue_ns >= bar.start_ns + bar.interval_ns
+            assert trade.instrument == bar.instrument
+
+
+@given(st.lists(prints, min_size=1, max_size=30))
+def test_each_bar_comes_once_in_order_and_without_a_hole(plan: list[Print]) -> None:
+    on = desk("1m", "5m")
+    trades = tape(plan)
+    play(on, trades, trades[-1].recv_ns + 20 * MINUTE)
+    for instrument in (1, 2):
+        for span in (MINUTE, 5 * MINUTE):
+            starts = list(closed(on, span, instrument))
+            assert starts == list(range(starts[0], starts[0] + len(starts) * span, span)) if starts else True
+            assert all(start % span == 0 for start in starts)
+
+
+late_prints = st.builds(
+    Print,
+    st.sampled_from([SECOND_NS, 20 * SECOND_NS, 59 * SECOND_NS]),
+    st.sampled_from([0, 0, SECOND_NS, 61 * SECOND_NS, 150 * SECOND_NS]),
+    st.just(1),
+    st.integers(1, 1000),
+    st.integers(1, 10**6),
+)
+
+
+@settings(max_examples=150)
+@given(st.lists(late_prints, min_size=2, max_size=40))
+def test_t07_a_late_print_corrects_its_bars_by_a_new_revision(plan: list[Print]) -> None:
+    """High, low, volume and count are those of all prints; revisions count up by one."""
+    on = desk("1m", "5m")
+    trades = tape(plan)
+    first_ns = trades[0].venue_ns // (5 * MINUTE) * 5 * MINUTE
+    trades = [one for one in trades if one.venue_ns >= trades[0].venue_ns // MINUTE * MINUTE]
+    end = trades[-1].recv_ns // (5 * MINUTE) * 5 * MINUTE + 5 * MINUTE
+    play(on, trades, end + GRACE)
+    for span in (MINUTE, 5 * MINUTE):
+        bars = closed(on, span, 1)
+        for start in range(first_ns, end, span):
+            inside = [one for one in trades if start <= one.venue_ns < start + span]
+            if inside:
+                _, high, low, _, volume, count = bars[start]
+                assert high == max(one.price for one in inside)
+                assert low == min(one.price for one in inside)
+                assert (volume, count) == (sum(one.size for one in inside), len(inside))
+
+
+def test_t07_a_print_later_than_what_is_kept_changes_nothing_and_is_counted() -> None:
+    on = desk("1m")
+    play(on, [Trade(T, T + 30, 1, 100, 1, 1)], T + 20 * MINUTE)
+    before = len(on.log)
+    assert on.hand(Trade(T + 20 * MINUTE, T + 1, 1, 500, 1, 1)) == []
+    assert len(on.log) == before
+    assert on.actor.state()["_too_late"] == 1
+
+
+def test_a_late_print_before_the_first_bar_is_dropped_and_counted() -> None:
+    on = desk("1m")
+    assert on.hand(Trade(T, T, 1, 100, 1, 1), Trade(T, T - 2 * MINUTE, 1, 1, 1, 1)) == []
+    assert on.actor.state()["_too_late"] == 1
+
+
+def test_f05_prints_that_come_late_but_in_order_give_the_bar_they_give_in_time() -> None:
+    """As after a reconnect: the bar was closed in silence, then the venue's backlog arrives."""
+    inside = [Trade(T + n, T + MINUTE + n, 1, 100 + n, 1, 1, n) for n in range(1, 4)]
+    first, last = Trade(T, T, 1, 90, 1, 1), Trade(T + 3 * MINUTE, T + 3 * MINUTE, 1, 95, 1, 1)
+    in_time, late = desk("1m"), desk("1m")
+    play(in_time, [first, *inside, last])
+    play(late, [first])
+    late.pass_time(T + 2 * MINUTE + GRACE)
+    play(late, [*inside, last])
+    assert closed(late, MINUTE, 1)[T + MINUTE] == closed(in_time, MINUTE, 1)[T + MINUTE]
+
+
+def test_volume_beyond_64_bits_is_text_and_exact() -> None:
+    on = desk("1m", "5m")
+    trades = [Trade(T + n, T + n, 1, 5, INT64_MAX, 1, n) for n in range(3)]
+    play(on, trades, T + 5 * MINUTE + GRACE)
+    first = on.all(BarClosed)[0]
+    assert first.volume == str(3 * INT64_MAX)
+    longer = next(bar for bar in on.all(BarClosed) if bar.interval_ns == 5 * MINUTE)
+    assert longer.volume == str(3 * INT64_MAX)
+
+
+def test_t02_a_print_far_ahead_closes_each_window_between_by_rule() -> None:
+    on = desk("1m", "5m")
+    on.hand(Trade(T, T, 1, 100, 1, 1))
+    bars: list[Any] = on.hand(Trade(T + 60 * MINUTE, T + 60 * MINUTE, 1, 50, 1, 1))
+    assert len([bar for bar in bars if bar.interval_ns == MINUTE]) == 60
+    assert len([bar for bar in bars if bar.interval_ns == 5 * MINUTE]) == 12
+    assert all(row(bar) == (100, 100, 100, 100, 0, 0) for bar in bars if bar.start_ns >= T + 5 * MINUTE)
+
+
+@pytest.mark.parametrize("venue_ns", [T + 300 * 86_400 * SECOND_NS, T // 1000, 0, -SECOND_NS])
+def test_t06_a_venue_time_from_another_age_opens_no_flood_of_bars(venue_ns: int) -> None:
+    """In the future, in ms instead of ns, in 1970, negative: refused or clamped by rule, counted."""
+    on = desk("1h")
+    for trade in (Trade(T, T, 1, 100, 1, 1), Trade(T + 1, venue_ns, 1, 100, 1, 1)):
+        on.hand(trade)
+    other = desk("1h")
+    other.hand(Trade(T, venue_ns, 1, 100, 1, 1))
+    other.pass_time(T + 1)
+    assert len(on.log) + len(other.log) < 1000
+
+
+def test_the_first_bar_is_incomplete_unless_it_begins_with_its_print() -> None:
+    on = desk("1m", "5m")
+    play(on, [Trade(T + 1, T + 1, 1, 5, 1, 1), Trade(T, T + MINUTE, 2, 5, 1, 1)], T + 10 * MINUTE + GRACE)
+    marks = {(bar.instrument, bar.interval_ns, bar.start_ns): bar.incomplete for bar in on.all(BarClosed)}
+    assert marks[1, MINUTE, T]
+    assert not marks[1, MINUTE, T + MINUTE]
+    assert marks[1, 5 * MINUTE, T]
+    assert not marks[2, MINUTE, T + MINUTE]
+    assert marks[2, 5 * MINUTE, T]
+    assert not marks[2, 5 * MINUTE, T + 5 * MINUTE]
+
+
+def test_f13_instruments_are_never_mixed() -> None:
+    on = desk("1m")
+    play(on, [Trade(T, T, 1, 100, 3, 1), Trade(T, T, 2, 7, 9, 1)], T + MINUTE + GRACE)
+    assert [(bar.instrument, *row(bar)) for bar in on.all(BarClosed)] == [
+        (1, 100, 100, 100, 100, 3, 1),
+        (2, 7, 7, 7, 7, 9, 1),
+    ]
+
+
+def test_at_a_stop_the_last_price_of_each_instrument_is_told() -> None:
+    on = desk("1m")
+    play(on, [Trade(T, T, 2, 7, 1, 1), Trade(T, T, 1, 100, 1, 1), Trade(T + 1, T + 1, 1, 101, 1, 1)])
+    told = on.hand(SessionStopped(T + 5, "a", "test"))
+    assert told == [PriceMarked(T + 5, 1, 101), PriceMarked(T + 5, 2, 7)]
+
+
+# Candles.
+
+
+def candle(start_ns: int, values: tuple[int, int, int, int, int], span: int = MINUTE) -> Candle:
+    return Candle(start_ns + span, start_ns + span, 1, span, start_ns, *values, trades=2)
+
+
+candle_values = st.tuples(st.integers(10, 99), st.integers(0, 9), st.integers(0, 9), st.integers(0, 50)).map(
+    lambda v: (v[0], v[0] + v[1], v[0] - v[2], v[0] + v[1] - v[2], v[3])
+)
+
+
+@given(st.lists(candle_values, min_size=5, max_size=40))
+def test_candles_become_bars_and_longer_bars(plan: list[tuple[int, int, int, int, int]]) -> None:
+    on = desk("1m", "5m")
+    candles = [candle(T + n * MINUTE, values) for n, values in enumerate(plan)]
+    on.hand(*candles)
+    short = [bar for bar in on.all(BarClosed) if bar.interval_ns == MINUTE]
+    assert [row(bar)[:5] for bar in short] == [
+        (one.open, one.high, one.low, one.close, one.volume) for one in candles
+    ]
+    assert {bar.closed_by for bar in short} == {"candle"}
+    longer = [bar for bar in on.all(BarClosed) if bar.interval_ns == 5 * MINUTE]
+    assert len(longer) == len(plan) // 5
+    for number, bar in enumerate(longer):
+        parts = candles[number * 5 : number * 5 + 5]
+        traded = [one for one in parts if one.volume or one.trades]
+        assert (bar.open, bar.close) == (traded[0].open, traded[-1].close)
+        assert (bar.high, bar.low) == (max(p.high for p in traded), min(p.low for p in traded))
+        assert int(bar.volume) == sum(int(p.volume) for p in parts)
+        assert not bar.incomplete
+
+
+def test_f04_a_missing_candle_makes_the_longer_bar_incomplete() -> None:
+    on = desk("1m", "5m")
+    on.hand(FeedUp(T, "f", 1))
+    for n in (0, 1, 3, 4, 5, 6, 7, 8, 9):
+        on.hand(candle(T + n * MINUTE, (50, 55, 45, 50, 1)))
+    longer = [bar for bar in on.all(BarClosed) if bar.interval_ns == 5 * MINUTE]
+    assert [bar.incomplete for bar in longer] == [True, False]

@@ -1,0 +1,231 @@
+"""The feed against the sandbox exchange, over real sockets: what its tape holds is what the engine gets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from adapters.hyperliquid.feed import HyperliquidFeed
+from adapters.hyperliquid.health import FeedLimits
+from adapters.hyperliquid.info import HyperliquidInfo, list_instruments
+from adapters.hyperliquid.prints import LastPrint
+from adapters.sandbox.server import Sandbox, SandboxAddress, SandboxOptions
+from adapters.sandbox.tape import Tape
+from engine.clock import AdoptedClock, SystemClock
+from engine.events import Event, FeedDown, FeedGap, FeedUp, InstrumentListed, Quote, Trade
+from engine.values import BUY, SELL
+
+START_NS = 1_733_356_800_000_000_000
+MS = 1_000_000
+PATIENCE_S = 20
+QUICK = FeedLimits(backoff_s_min=0.02, backoff_s_max=0.1, replay_s=0.2)
+
+BTC = InstrumentListed(START_NS, 1, "hyperliquid", "BTC", 1, 5, price_figures=5)
+PURR = InstrumentListed(START_NS, 2, "hyperliquid", "PURR", 6, 0, price_figures=5)
+
+Print = tuple[int, int, int, int, int | str]
+
+
+def prints(
+    count: int, *, coin: int, over_ms: int, from_ms: int = 300, start_ns: int = START_NS
+) -> list[Trade]:
+    """`count` prints spread over a time; three of them share each millisecond, price and size (F02)."""
+    events = []
+    for number in range(count):
+        at_ns = start_ns + (from_ms + number // 3 * 3 * over_ms // count) * MS
+        side = BUY if number % 2 else SELL
+        price = 640_000 + number // 3 % 7 * 10
+        events.append(
+            Trade(at_ns, at_ns, coin, price, 100, side, 1_000_000 * coin + from_ms * 10_000 + number)
+        )
+    return events
+
+
+def tape_of(*streams: Sequence[Trade], start_ns: int = START_NS) -> Tape:
+    """A tape of these prints, each coin with a touch that moves with them."""
+    events: list[Trade | Quote] = []
+    for trade in sorted((trade for stream in streams for trade in stream), key=lambda trade: trade.venue_ns):
+        at_ns, coin, price = trade.venue_ns, trade.instrument, trade.price
+        events += [trade, Quote(at_ns, at_ns, coin, price - 10, 500, price + 10, 500)]
+    return Tape([BTC, PURR], start_ns, lambda _: iter(events))
+
+
+def told(events: Sequence[Event], coin: int) -> list[Print]:
+    """What the engine was told of a coin's prints."""
+    return [
+        (event.venue_ns, event.price, event.size, event.aggressor, event.trade_id)
+        for event in events
+        if isinstance(event, Trade) and event.instrument == coin
+    ]
+
+
+def gaps(events: Sequence[Event]) -> list[FeedGap]:
+    return [event for event in events if isinstance(event, FeedGap)]
+
+
+@asynccontextmanager
+async def sandbox_of(tape: Tape | None, **options: object) -> AsyncIterator[tuple[Sandbox, SandboxAddress]]:
+    settings = {"port": 0, "clock": "tape", **options}
+    sandbox = Sandbox(SandboxOptions(**settings), tape)  # type: ignore[arg-type]
+    with trio.fail_after(PATIENCE_S):
+        async with trio.open_nursery() as nursery:
+            address = await nursery.start(sandbox.serve)
+            yield sandbox, address
+            nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def following(
+    address: SandboxAddress,
+    events: list[Event],
+    *,
+    since_ns: int = START_NS,
+    last_seen: dict[int, LastPrint] | None = None,
+) -> AsyncIterator[HyperliquidFeed]:
+    """A feed made the way a session makes it, whose events end up in `events`."""
+
+    async def send(batch: list[Event]) -> None:
+        events.extend(batch)
+
+    async with HyperliquidInfo(address.base_url) as info:
+        meta = await info.meta()
+        status = await info.exchange_status()
+        clock = AdoptedClock(status.time * MS, SystemClock().monotonic_ns(), status.speed or 1.0)
+        feed = HyperliquidFeed(
+            name="hyperliquid",
+            base_url=address.base_url,
+            instruments=list_instruments(meta, 0, [one.name for one in meta.universe], loopback=True),
+            clock=clock,
+            jitter=lambda: 0.0,
+            send=send,
+            since_ns=since_ns,
+            last_seen=last_seen,
+            recent=info.recent_trades,
+            limits=QUICK,
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(feed.run)
+            yield feed
+            nursery.cancel_scope.cancel()
+
+
+async def until(promise: object) -> None:
+    while not promise():  # type: ignore[operator]  # noqa: ASYNC110
+        await trio.sleep(0.01)
+
+
+async def test_n03_f01_no_print_is_lost_or_doubled_however_often_the_connection_is_cut() -> None:
+    """N03, F01, F02: cut about eight times a second, the tape arrives whole, in order, each print once."""
+    btc, purr = prints(2400, coin=1, over_ms=2000), prints(600, coin=2, over_ms=2000)
+    # One print from before the start each: with it a replay proves that it reaches back far enough.
+    early = prints(1, coin=1, over_ms=1, from_ms=1), prints(1, coin=2, over_ms=1, from_ms=1)
+    tape = tape_of(*early, [*btc, *purr])
+    events: list[Event] = []
+    async with (
+        sandbox_of(tape, drop_every_s=0.12) as (_, address),
+        following(address, events, since_ns=START_NS + 50 * MS) as feed,
+    ):
+        await until(lambda: len(told(events, 1)) >= len(btc) and len(told(events, 2)) >= len(purr))
+        await trio.sleep(0.3)
+    assert feed.health.losses >= 5
+    assert told(events, 1) == told(btc, 1)
+    assert told(events, 2) == told(purr, 2)
+    assert [gap for gap in gaps(events) if not gap.closed] == []
+    ups = [event for event in events if isinstance(event, FeedUp)]
+    assert len(ups) >= 5
+    assert all(up.subscriptions == 4 for up in ups)
+
+
+async def test_every_quote_of_the_tape_is_told_while_the_feed_is_up() -> None:
+    btc = prints(300, coin=1, over_ms=600)
+    events: list[Event] = []
+    async with sandbox_of(tape_of(btc)) as (_, address), following(address, events):
+        await until(lambda: len(told(events, 1)) >= len(btc))
+        await trio.sleep(0.1)
+    quotes = [event for event in events if isinstance(event, Quote)]
+    assert quotes[-1].bid == btc[-1].price - 10
+    assert quotes[-1].ask_size == 500
+    assert [quote.venue_ns for quote in quotes] == sorted(quote.venue_ns for quote in quotes)
+
+
+@pytest.mark.parametrize("missed", [20, 300])
+async def test_f01_a_restart_tells_what_was_printed_meanwhile_and_nothing_twice(missed: int) -> None:
+    """F01: within the replay of 30, and beyond it, where recentTrades fills the hole."""
+    before, after = prints(90, coin=1, over_ms=300), prints(missed, coin=1, over_ms=300, from_ms=900)
+    after = [
+        Trade(*(getattr(t, f) for f in t.__struct_fields__[:-1]), 9_000_000 + n) for n, t in enumerate(after)
+    ]
+    first: list[Event] = []
+    second: list[Event] = []
+    async with sandbox_of(tape_of(before, after)) as (sandbox, address):
+        async with following(address, first):
+            await until(lambda: len(told(first, 1)) == len(before))
+        await until(lambda: sandbox.now_ms * MS > after[-1].venue_ns + 100 * MS)
+        last_ns = before[-1].venue_ns
+        same = tuple(int(t.trade_id) for t in before if t.venue_ns == last_ns)
+        async with following(
+            address, second, since_ns=START_NS + 10_000 * MS, last_seen={1: LastPrint(last_ns, same)}
+        ):
+            await until(lambda: gaps(second))
+            await trio.sleep(0.1)
+    assert told(first, 1) + told(second, 1) == told([*before, *after], 1)
+    assert [gap.closed for gap in gaps(second)] == [True]
+    assert gaps(second)[0].from_ns == last_ns
+
+
+async def test_f04_a_stop_longer_than_the_venues_memory_leaves_the_gap_open() -> None:
+    """F04, F06: recentTrades reaches back 500 prints; what is older is named as a gap, never invented."""
+    btc = prints(900, coin=1, over_ms=400)
+    events: list[Event] = []
+    async with sandbox_of(tape_of(btc)) as (sandbox, address):
+        await until(lambda: sandbox.now_ms * MS > btc[-1].venue_ns + 100 * MS)
+        seen = {1: LastPrint(btc[2].venue_ns, tuple(int(t.trade_id) for t in btc[:3]))}
+        async with following(address, events, last_seen=seen):
+            await until(lambda: gaps(events))
+            await trio.sleep(0.1)
+    assert told(events, 1) == told(btc, 1)[-500:]
+    gap = gaps(events)[0]
+    assert (gap.from_ns, gap.to_ns, gap.closed) == (btc[2].venue_ns, btc[-500].venue_ns, False)
+
+
+async def test_a_quiet_coin_is_proved_to_have_missed_nothing() -> None:
+    """A coin that prints nothing after a loss, and one that never did: neither keeps the other waiting."""
+    btc = prints(9, coin=1, over_ms=50)
+    events: list[Event] = []
+    async with sandbox_of(tape_of(btc)) as (sandbox, address), following(address, events):
+        await until(lambda: len(told(events, 1)) == len(btc))
+        sandbox.drop_connections()
+        await until(lambda: len([gap for gap in gaps(events) if gap.instrument == 1]) == 1)
+        await trio.sleep(0.5)
+    assert all(gap.closed for gap in gaps(events))
+    assert told(events, 1) == told(btc, 1)
+    assert len([event for event in events if isinstance(event, FeedDown)]) == 1
+
+
+@pytest.mark.parametrize("speed", [1_000.0, 50_000.0])
+async def test_t06_a_fast_sandbox_is_not_taken_for_a_venue_from_the_future(speed: float) -> None:
+    """At 50,000 times real time a millisecond on the way is most of a minute of the venue's."""
+    events: list[Event] = []
+    async with (
+        sandbox_of(None, speed=speed, clock="now", coins=("BTC",)) as (_, address),
+        following(address, events, since_ns=0) as feed,
+    ):
+        await until(lambda: len(told(events, 1)) > 500)
+    assert feed.health.dropped["time"] == 0
+
+
+@pytest.mark.parametrize("day", ["2016-10-07", "2019-10-01"])
+async def test_t06_a_recorded_day_of_years_ago_can_be_played_at_its_own_times(day: str) -> None:
+    start_ns = {"2016-10-07": 1_475_798_400, "2019-10-01": 1_569_888_000}[day] * 1_000 * MS
+    btc = prints(30, coin=1, over_ms=50, start_ns=start_ns)
+    events: list[Event] = []
+    async with (
+        sandbox_of(tape_of(btc, start_ns=start_ns)) as (_, address),
+        following(address, events, since_ns=start_ns) as feed,
+    ):
+        await until(lambda: feed.health.frames > 6)
+        await trio.sleep(0.3)
+    assert told(events, 1) == told(btc, 1)

@@ -1,0 +1,262 @@
+"""The feed's life: up, live, down, up again."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+import trio
+from trio_websocket import WebSocketConnection
+
+from adapters.hyperliquid.connection import Connection
+from adapters.hyperliquid.health import FeedLimits
+from engine.events import FeedUp, Quote, Trade
+from engine.values import BUY, SELL
+
+from .venue import BTC, ETH, START_NS, Venue, bbo_text, row, scene, trades_text
+
+
+async def test_a_feed_comes_up_and_tells_prints_and_quotes_exactly(autojump_clock) -> None:
+    async with scene(instruments=(BTC, ETH)) as play:
+        await play.live()
+        up = play.engine.ups[0]
+        assert (up.feed, up.subscriptions, up.attempt) == ("hyperliquid", 4, 1)
+        await play.venue.trade(row(1, px="64000.0", sz="0.00036"))
+        await play.venue.trade(row(2, coin="ETH", px="1800.25", sz="12.5"))
+        await play.venue.say(bbo_text("ETH", 210, ("1800.1", "3.0"), ("1800.2", "0.0001")))
+        await play.venue.say(bbo_text("BTC", 220, None, ("64001.0", "1")))
+        await play.settle()
+        now = play.engine.events[-1].recv_ns
+        assert play.engine.of(Trade) == [
+            Trade(now, START_NS + 100_000_000, 1, 640000, 36, BUY, 10**12 + 1),
+            Trade(now, START_NS + 200_000_000, 2, 180025, 125000, SELL, 10**12 + 2),
+        ]
+        assert play.engine.of(Quote) == [
+            Quote(now, START_NS + 210_000_000, 2, 180010, 30000, 180020, 1),
+            Quote(now, START_NS + 220_000_000, 1, 0, 0, 640010, 100000),
+        ]
+
+
+async def test_every_coin_is_subscribed_to_trades_and_quotes_once(autojump_clock) -> None:
+    async with scene(instruments=(BTC, ETH)) as play:
+        await play.live()
+        asked = [(r["subscription"]["type"], r["subscription"]["coin"]) for r in play.venue.requests]
+        assert sorted(asked) == [("bbo", "BTC"), ("bbo", "ETH"), ("trades", "BTC"), ("trades", "ETH")]
+
+
+async def test_n08_nothing_is_told_before_every_subscription_is_confirmed(autojump_clock) -> None:
+    """N08: an answer that comes late; data that comes first is told after FeedUp, none of it lost."""
+
+    def prepare(venue: Venue) -> None:
+        venue.prints["BTC"] = [row(1), row(2)]
+        venue.unconfirmed = ("bbo",)
+
+    async with scene(prepare=prepare) as play:
+        await play.settle()
+        await play.venue.trade(row(3))
+        await trio.sleep(5)
+        assert play.engine.events == []
+        assert not play.feed.health.live
+        await play.venue.say(
+            '{"channel":"subscriptionResponse","data":{"method":"subscribe",'
+            '"subscription":{"type":"bbo","coin":"BTC","extra":[1]}}}'
+        )
+        await play.live()
+        assert isinstance(play.engine.events[0], FeedUp)
+        assert play.engine.trade_ids == [1, 2, 3]
+
+
+async def test_n08_a_subscription_that_is_never_confirmed_ends_the_connection(autojump_clock) -> None:
+    """N08: not counted as live; the reason names the subscription."""
+
+    def prepare(venue: Venue) -> None:
+        venue.unconfirmed = ("bbo",)
+
+    async with scene(prepare=prepare) as play:
+        await play.until(lambda: play.engine.downs)
+        assert 10 <= trio.current_time() < 12
+        assert "bbo of BTC was not confirmed within 10 s" in play.engine.downs[0].reason
+        assert play.engine.ups == []
+
+
+async def test_n08_a_refused_subscription_is_a_loss_with_the_venues_words(autojump_clock) -> None:
+    """N08: the venue replies with an error."""
+    words = '{"channel":"error","data":"Invalid subscription {\\"type\\":\\"bbo\\"}\\u0000<b>"}'
+
+    def prepare(venue: Venue) -> None:
+        venue.unconfirmed = ("trades", "bbo")
+        venue.before_ack = [words]
+
+    async with scene(prepare=prepare) as play:
+        await play.until(lambda: play.engine.downs)
+        assert play.engine.downs[0].reason.startswith("a subscription is refused: 'Invalid subscription")
+        assert "\0" not in play.engine.downs[0].reason
+        assert play.feed.health.venue_errors == 1
+
+
+async def test_an_error_while_live_is_counted_and_changes_nothing(autojump_clock) -> None:
+    async with scene() as play:
+        await play.live()
+        await play.venue.say('{"channel":"error","data":"Already subscribed: {}"}')
+        await play.venue.trade(row(1))
+        await play.settle()
+        assert play.feed.health.venue_errors == 1
+        assert play.engine.trade_ids == [1]
+        assert play.engine.downs == []
+
+
+async def test_data_before_confirmation_is_bounded(autojump_clock) -> None:
+    """A venue that floods and never confirms costs a bounded amount of memory."""
+
+    def prepare(venue: Venue) -> None:
+        venue.unconfirmed = ("trades", "bbo")
+        venue.before_ack = [trades_text([row(number)]) for number in range(30)]
+
+    async with scene(prepare=prepare, limits=FeedLimits(held_bytes_max=4000)) as play:
+        await play.until(lambda: play.engine.downs)
+        assert "too much data before" in play.engine.downs[0].reason
+        assert trio.current_time() < 1
+
+
+async def test_v08_other_coins_and_unknown_channels_are_dropped_and_counted(autojump_clock) -> None:
+    """V08: crossed wires."""
+    async with scene() as play:
+        await play.live()
+        await play.venue.say(trades_text([row(1, coin="DOGE")]))
+        await play.venue.say(bbo_text("ETH", 1, None, None))
+        await play.venue.say('{"channel":"userFills","data":{"user":"0x","fills":[]}}')
+        await play.venue.say("Websocket connection established.")
+        await play.settle()
+        assert len(play.engine.events) == 1
+        assert play.engine.downs == []
+        assert play.feed.health.dropped == {"foreign": 2, "channel": 2}
+
+
+async def test_n10_quotes_that_come_twice_or_out_of_order_never_go_back(autojump_clock) -> None:
+    """N10: an older touch must not replace a newer one."""
+    async with scene() as play:
+        await play.live()
+        for ms in (100, 200, 150, 300):
+            await play.venue.say(bbo_text("BTC", ms, ("64000.0", "1"), ("64001.0", "1")))
+        await play.settle()
+        assert [(q.venue_ns - START_NS) // 10**6 for q in play.engine.of(Quote)] == [100, 200, 300]
+        assert play.feed.health.dropped["stale-quote"] == 1
+
+
+async def test_a_crossed_touch_is_left_out(autojump_clock) -> None:
+    async with scene() as play:
+        await play.live()
+        await play.venue.say(bbo_text("BTC", 100, ("64001.0", "1"), ("64001.0", "1")))
+        await play.settle()
+        assert play.engine.of(Quote) == []
+        assert play.feed.health.dropped["crossed"] == 1
+
+
+async def test_v10_a_poisonous_frame_ends_the_connection_and_the_wait_grows(autojump_clock) -> None:
+    """V10: met on every connect, quarantined by hash and size, and never a busy loop."""
+    poison = '{"channel":"trades","data":[{"coin":"BTC","px":"NaN"}]}'
+
+    def prepare(venue: Venue) -> None:
+        venue.after_ack = [poison]
+
+    async with scene(prepare=prepare) as play:
+        await trio.sleep(120)
+        downs = play.engine.downs
+        waits = [down.backoff_ms for down in downs]
+        assert waits == [500, 1000, 2000, 4000, 8000, *[15000] * (len(waits) - 5)]
+        assert len(waits) < 16
+        assert f"a message of {len(poison)} bytes (blake2b " in downs[0].reason
+        assert play.feed.health.frames_refused == len(waits)
+
+
+async def test_v10_prints_before_a_poisonous_frame_are_kept_and_one_renewal_heals(autojump_clock) -> None:
+    """V10: one bad frame costs one connection, and no print."""
+    async with scene() as play:
+        await play.live()
+        await play.venue.trade(row(1))
+        await play.venue.say("{")
+        await play.live(2)
+        await play.venue.trade(row(2))
+        await play.settle()
+        assert play.engine.trade_ids == [1, 2]
+        assert [gap.closed for gap in play.engine.gaps] == [True]
+        assert play.feed.health.connections == 2
+
+
+async def test_a_slow_engine_slows_the_feed_and_loses_nothing(autojump_clock) -> None:
+    """Backpressure: bounded memory, and the venue's silence is not held against it meanwhile."""
+    limits = FeedLimits(pending_max=10, frames_queued_max=4)
+    async with scene(limits=limits) as play:
+        await play.live()
+        play.engine.gate = trio.Event()
+        async with trio.open_nursery() as nursery:
+            for number in range(200):
+                nursery.start_soon(play.venue.trade, row(1000 + number))
+            await trio.sleep(100)
+            assert play.feed.health.pending_high <= 10
+            play.engine.gate.set()
+        await play.settle()
+        assert sorted(play.engine.trade_ids) == list(range(1000, 1200))
+        assert play.engine.downs == []
+
+
+async def test_what_came_while_the_engine_was_busy_is_one_batch(autojump_clock) -> None:
+    async with scene() as play:
+        await play.live()
+        play.engine.gate = trio.Event()
+        for number in range(50):
+            await play.venue.trade(row(number))
+        await play.settle()
+        before = len(play.engine.batches)
+        play.engine.gate.set()
+        await play.settle()
+        assert len(play.engine.batches) - before <= 2
+        assert play.engine.trade_ids == list(range(50))
+
+
+async def test_an_engine_that_takes_no_more_ends_the_feed(autojump_clock) -> None:
+    async def refuse(batch: object) -> None:
+        raise trio.BrokenResourceError
+
+    with pytest.RaisesGroup(trio.BrokenResourceError, flatten_subgroups=True):
+        async with scene() as play:
+            play.feed._send = refuse
+            await trio.sleep(5)
+
+
+async def test_a_stop_closes_the_socket_at_once(autojump_clock) -> None:
+    """A venue that never answers the close costs a second at most (checked by `scene`)."""
+    async with scene() as play:
+        await play.live()
+        socket = play.venue.sockets[0]
+    assert socket.closed is not None
+    assert socket.closed.code == 1000
+    assert trio.current_time() < 1.0
+
+
+def living(*kinds: type) -> int:
+    """Return how many objects of these types are alive."""
+    gc.collect()
+    return sum(isinstance(thing, kinds) for thing in gc.get_objects())
+
+
+async def test_f14_n20_a_thousand_reconnects_tell_every_print_once_and_leave_nothing(autojump_clock) -> None:
+    """F14: the replay of each connection is told once. N20: tasks, connections and memory come back."""
+    left = (Connection, WebSocketConnection, trio.Nursery, trio.Event)
+    async with scene(limits=FeedLimits(stable_s=0.0, backoff_s_min=0.02)) as play:
+        tasks = objects = 0
+        for round_number in range(1000):
+            await play.live(round_number + 1)
+            await play.venue.trade(row(round_number * 2))
+            await play.settle()
+            if round_number == 10:
+                tasks, objects = trio.lowlevel.current_statistics().tasks_living, living(*left)
+            if round_number == 999:
+                assert trio.lowlevel.current_statistics().tasks_living == tasks
+                assert living(*left) == objects
+            await play.venue.drop()
+            play.venue.prints["BTC"].append(row(round_number * 2 + 1))
+            await play.until(lambda: not play.feed.health.live)
+        assert play.engine.trade_ids == list(range(1999))
+        assert all(gap.closed for gap in play.engine.gaps)
+        assert len(play.engine.downs) == 1000

@@ -1,0 +1,310 @@
+"""Reading over HTTP: bounded, never redirected; every trouble is one of two errors with the address in it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tracemalloc
+import zlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import pytest
+import trio
+
+from adapters.hyperliquid.info import (
+    MAINNET_URL,
+    TESTNET_URL,
+    HyperliquidInfo,
+    check_base_url,
+    is_loopback,
+    list_instruments,
+    websocket_url,
+)
+from adapters.hyperliquid.wire import BODY_BYTES_MAX, AssetInfo, Meta
+from engine.errors import UsageError, VenueError, VenueProtocolError, VenueUnreachable
+from engine.events import InstrumentListed
+
+from .venue import row
+
+META = {
+    "universe": [
+        {"name": "BTC", "szDecimals": 5, "maxLeverage": 40, "marginTableId": 54},
+        {"name": "kPEPE", "szDecimals": 0, "isDelisted": None},
+        {"name": "LOOM", "szDecimals": 1, "isDelisted": True, "marginMode": "strictIsolated"},
+        {"name": "TINY", "szDecimals": 6},
+    ],
+    "marginTables": [[50, {"description": "", "marginTiers": []}]],
+    "collateralToken": 0,
+}
+
+# httpx leaves a generator behind when a body is not read to its end; trio says so, and closes it.
+UNREAD = pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
+
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+def asking(handler: Handler, base_url: str = MAINNET_URL, **options: Any) -> HyperliquidInfo:
+    return HyperliquidInfo(base_url, transport=httpx.MockTransport(handler), **options)
+
+
+class Pieces(httpx.AsyncByteStream):
+    """A body in pieces; counts how much was taken."""
+
+    def __init__(self, piece: bytes, count: int) -> None:
+        self._piece = piece
+        self._count = count
+        self.taken = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for _ in range(self._count):
+            self.taken += len(self._piece)
+            yield self._piece
+
+
+def answering(*answers: httpx.Response | Exception) -> tuple[Handler, list[httpx.Request]]:
+    """Return a handler that gives these answers in turn, the last one for ever, and what it was asked."""
+    asked: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        answer = answers[min(len(asked), len(answers) - 1)]
+        asked.append(request)
+        if isinstance(answer, Exception):
+            raise answer
+        # Made anew each time, and as off the wire: not read yet.
+        stream = Pieces(answer.content, 1) if hasattr(answer, "_content") else answer.stream
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=stream)
+
+    return handle, asked
+
+
+async def test_each_question_is_asked_the_way_the_venue_wants() -> None:
+    handle, asked = answering(
+        httpx.Response(200, json=META),
+        httpx.Response(200, json={"time": 1_790_231_586_439, "specialStatuses": None}),
+        httpx.Response(200, json=[row(2), row(1)]),
+    )
+    async with asking(handle) as info:
+        assert [asset.name for asset in (await info.meta()).universe] == ["BTC", "kPEPE", "LOOM", "TINY"]
+        assert (await info.exchange_status()).time == 1_790_231_586_439
+        assert [one.tid - 10**12 for one in await info.recent_trades("BTC")] == [2, 1]
+    assert [json.loads(request.content) for request in asked] == [
+        {"type": "meta"},
+        {"type": "exchangeStatus"},
+        {"type": "recentTrades", "coin": "BTC"},
+    ]
+    assert {str(request.url) for request in asked} == {"https://api.hyperliquid.xyz/info"}
+    assert {request.method for request in asked} == {"POST"}
+    assert {request.headers["content-type"] for request in asked} == {"application/json"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "tries"),
+    [
+        (httpx.Response(502, html="<html>bad gateway</html>"), VenueUnreachable, 3),
+        (httpx.Response(500), VenueUnreachable, 3),
+        (httpx.Response(503, text="maintenance"), VenueUnreachable, 3),
+        (httpx.Response(504), VenueUnreachable, 3),
+        (httpx.Response(429), VenueUnreachable, 3),
+        (httpx.ConnectError("refused"), VenueUnreachable, 3),
+        (httpx.ReadTimeout(""), VenueUnreachable, 3),
+        (httpx.RemoteProtocolError("nonsense"), VenueUnreachable, 3),
+        (httpx.Response(500, json=None, headers={"content-type": "application/json"}, content=b"null"),
+         VenueProtocolError, 1),
+        (httpx.Response(200, html="<html>\n<title>hello</title></html>"), VenueProtocolError, 1),
+        (httpx.Response(200), VenueProtocolError, 1),
+        (httpx.Response(200, content=b"\xff"), VenueProtocolError, 1),
+        (httpx.Response(200, json={"universe": [{"name": "BTC"}]}), VenueProtocolError, 1),
+        (httpx.Response(403, html="<html>no</html>"), VenueProtocolError, 1),
+        (httpx.Response(418), VenueProtocolError, 1),
+        (httpx.Response(422, text="Failed to deserialize"), VenueProtocolError, 1),
+        (httpx.Response(204), VenueProtocolError, 1),
+    ],
+)  # fmt: skip
+async def test_n01_n15_n16_trouble_is_one_clear_line_with_the_address(
+    autojump_clock, answer: httpx.Response | Exception, kind: type[VenueError], tries: int
+) -> None:
+    """N01, N15, N16: every status, HTML, an empty body; faults are tried three times, refusals once."""
+    handle, asked = answering(answer)
+    async with asking(handle) as info:
+        with pytest.raises(kind) as caught:
+            await info.meta()
+    assert type(caught.value) is kind
+    assert str(caught.value).startswith("https://api.hyperliquid.xyz/info: ")
+    assert "\n" not in str(caught.value)
+    assert len(asked) == tries
+
+
+async def test_n16_a_fault_that_passes_is_not_told(autojump_clock) -> None:
+    """N16: the second or third try counts."""
+    handle, asked = answering(httpx.Response(502), httpx.ConnectError("x"), httpx.Response(200, json=META))
+    async with asking(handle) as info:
+        assert len((await info.meta()).universe) == 4
+    assert len(asked) == 3
+    assert trio.current_time() == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(
+    ("after", "tries", "seconds"), [("4", 3, 8), ("3600", 1, 0), ("soon", 3, 3), ("²", 3, 3)]
+)
+async def test_n15_retry_after_is_honoured_or_the_question_given_up(
+    autojump_clock, after: str, tries: int, seconds: float
+) -> None:
+    """N15: never asked again sooner than told."""
+    headers = {"retry-after": after.encode()}
+    handle, asked = answering(httpx.Response(429, headers=headers))  # type: ignore[arg-type]
+    async with asking(handle) as info:
+        with pytest.raises(VenueUnreachable, match="too many requests"):
+            await info.meta()
+    assert len(asked) == tries
+    assert trio.current_time() == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_n17_a_redirect_is_refused_and_not_followed(status: int) -> None:
+    """N17: to whatever host."""
+    handle, asked = answering(httpx.Response(status, headers={"location": "https://elsewhere.example/info"}))
+    async with asking(handle) as info:
+        with pytest.raises(VenueProtocolError, match="redirected to 'https://elsewhere"):
+            await info.meta()
+    assert len(asked) == 1
+
+
+@UNREAD
+async def test_n05_a_venue_that_never_answers_is_left_in_time(autojump_clock) -> None:
+    """N05: each try is bounded as a whole, trickling answers included."""
+
+    class Trickle(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                await trio.sleep(1)
+                yield b" "
+
+    handle, asked = answering(httpx.Response(200, stream=Trickle()))
+    async with asking(handle, timeout_s=5.0) as info:
+        with pytest.raises(VenueUnreachable, match="no answer within 5 s"):
+            await info.meta()
+    assert len(asked) == 3
+    assert trio.current_time() < 20
+
+
+@UNREAD
+async def test_n14_an_answer_above_8_mebibytes_is_not_read_on() -> None:
+    """N14, V07: plain."""
+    body = Pieces(b" " * (1 << 20), 64)
+    handle, _ = answering(httpx.Response(200, stream=body))
+    async with asking(handle) as info:
+        with pytest.raises(VenueProtocolError, match="longer than 8388608 bytes"):
+            await info.meta()
+    assert body.taken == BODY_BYTES_MAX + (1 << 20)
+
+
+@UNREAD
+async def test_n14_a_gzip_answer_that_inflates_to_200_megabytes_is_stopped() -> None:
+    """N14: 200 KB on the wire; never more than the bound is inflated, which the memory shows."""
+    bomb = gzip.compress(bytes(200 << 20), 9)
+    assert len(bomb) < 250_000
+    handle, _ = answering(httpx.Response(200, headers={"content-encoding": "gzip"}, stream=Pieces(bomb, 1)))
+    async with asking(handle) as info:
+        tracemalloc.start()
+        try:
+            with pytest.raises(VenueProtocolError, match="longer than"):
+                await info.meta()
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert peak < 6 * BODY_BYTES_MAX
+
+
+@UNREAD
+async def test_n14_an_honest_gzip_answer_is_read_and_other_codings_are_not() -> None:
+    """N14: nothing but plain is asked for; gzip is read all the same."""
+    body = gzip.compress(json.dumps(META).encode())
+    handle, asked = answering(
+        httpx.Response(200, headers={"content-encoding": "gzip"}, stream=Pieces(body, 1)),
+        httpx.Response(200, headers={"content-encoding": "br"}, stream=Pieces(b"x", 1)),
+        httpx.Response(200, headers={"content-encoding": "gzip"}, stream=Pieces(zlib.compress(b"{}"), 1)),
+    )
+    async with asking(handle) as info:
+        assert len((await info.meta()).universe) == 4
+        with pytest.raises(VenueProtocolError, match="'br'"):
+            await info.meta()
+        with pytest.raises(VenueProtocolError, match="broken gzip"):
+            await info.meta()
+    assert asked[0].headers["accept-encoding"] == "identity"
+
+
+async def test_the_pace_of_a_sandbox_counts_only_on_this_machine() -> None:
+    handle, _ = answering(httpx.Response(200, json={"time": 5, "speed": 60.0}))
+    async with asking(handle, "http://127.0.0.1:3001") as info:
+        assert (await info.exchange_status()).speed == 60.0
+    async with asking(handle) as info:
+        assert (await info.exchange_status()).speed is None
+
+
+# ---- listing
+
+
+def meta(*assets: AssetInfo) -> Meta:
+    return Meta(list(assets))
+
+
+def test_a_listing_has_the_venue_s_grid() -> None:
+    listed = list_instruments(meta(AssetInfo("BTC", 5), AssetInfo("kPEPE", 0)), 7, ["kPEPE", "BTC", "BTC"])
+    assert listed == [
+        InstrumentListed(7, 1, "hyperliquid", "kPEPE", 6, 0, price_figures=5, kind="perp"),
+        InstrumentListed(7, 2, "hyperliquid", "BTC", 1, 5, price_figures=5, kind="perp"),
+    ]
+
+
+def test_numbers_of_the_journal_are_kept_and_never_given_twice() -> None:
+    every = meta(*[AssetInfo(name, 2) for name in "ABCDE"])
+    listed = list_instruments(every, 7, list("ABCDE"), known={"C": 1, "A": 4, "gone": 2}, first_number=1)
+    assert {one.name: one.instrument for one in listed} == {"A": 4, "B": 3, "C": 1, "D": 5, "E": 6}
+
+
+def test_a_sandbox_may_give_its_own_grid_and_nobody_else() -> None:
+    odd = meta(AssetInfo("X", 8, px_decimals=8), AssetInfo("Y", 2, px_decimals=3))
+    x, y = list_instruments(odd, 7, ["X", "Y"], loopback=True)
+    assert (x.price_scale, x.size_scale, x.price_figures) == (8, 8, 0)
+    assert (y.price_scale, y.size_scale, y.price_figures) == (3, 2, 0)
+    (y,) = list_instruments(odd, 7, ["Y"])
+    assert (y.price_scale, y.price_figures) == (4, 5)
+    with pytest.raises(VenueProtocolError, match="'X' has sizes of 8 decimals"):
+        list_instruments(odd, 7, ["X"])
+
+
+def test_a_coin_the_venue_does_not_have_is_refused_with_the_nearest() -> None:
+    """An unknown coin would close the whole socket, so it is never subscribed to."""
+    every = meta(AssetInfo("BTC", 5), AssetInfo("ETH", 4), AssetInfo("LOOM", 1, is_delisted=True))
+    with pytest.raises(UsageError, match="no perp 'btc'; did you mean BTC"):
+        list_instruments(every, 7, ["btc"])
+    with pytest.raises(UsageError, match=r"no perp 'QQQQQQ'$"):
+        list_instruments(every, 7, ["QQQQQQ"])
+    with pytest.raises(UsageError, match="LOOM is delisted"):
+        list_instruments(every, 7, ["LOOM"])
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "", "api.hyperliquid.xyz", "http://api.hyperliquid.xyz", "http://192.168.1.5:3001", "ftp://localhost",
+        "https://", "https://user:secret@localhost", "http://localhost:99999", "http://[", "https://x/?a=1",
+        "http://localhost.evil.example", "http://127.0.0.1.evil.example", "ws://localhost:3001",
+    ],
+)  # fmt: skip
+def test_n22_an_address_in_plain_text_to_another_machine_is_refused(address: str) -> None:
+    """N22: no plain-text path exists; and an address that is none is named."""
+    with pytest.raises(UsageError):
+        check_base_url(address)
+    assert "secret" not in MAINNET_URL
+
+
+def test_the_websocket_is_beside_the_rest() -> None:
+    assert websocket_url(MAINNET_URL) == "wss://api.hyperliquid.xyz/ws"
+    assert websocket_url(TESTNET_URL + "/") == "wss://api.hyperliquid-testnet.xyz/ws"
+    assert websocket_url("http://localhost:3001") == "ws://localhost:3001/ws"
+    assert websocket_url("http://[::1]:3001") == "ws://[::1]:3001/ws"
+    assert is_loopback("http://127.9.9.9:1")
+    assert not is_loopback(MAINNET_URL)

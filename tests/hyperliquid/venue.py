@@ -1,0 +1,271 @@
+"""A venue that behaves like Hyperliquid's websocket, in memory, and streams that misbehave on order.
+
+`Venue` keeps its own truth: the prints of each coin. It confirms subscriptions in its normalised way, replays
+the newest 30 prints untagged, answers pings, and does what a test tells it to do wrong. Time is trio's, so
+with `autojump_clock` nothing really sleeps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import trio
+import trio.testing
+from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
+
+from adapters.hyperliquid.feed import HyperliquidFeed
+from adapters.hyperliquid.health import FeedLimits
+from adapters.hyperliquid.prints import LastPrint
+from engine.events import Event, FeedDown, FeedGap, FeedUp, InstrumentListed, Trade
+
+START_MS = 1_795_000_000_000
+START_NS = START_MS * 1_000_000
+REPLAY = 30
+
+BTC = InstrumentListed(START_NS, 1, "hyperliquid", "BTC", price_scale=1, size_scale=5, price_figures=5)
+ETH = InstrumentListed(START_NS, 2, "hyperliquid", "ETH", price_scale=2, size_scale=4, price_figures=5)
+
+Row = dict[str, Any]
+
+
+class TrioClock:
+    """Wall time that runs with trio's clock, from START_NS."""
+
+    def now_ns(self) -> int:
+        return START_NS + round(trio.current_time() * 1e9)
+
+    def monotonic_ns(self) -> int:
+        return round(trio.current_time() * 1e9)
+
+    def real_seconds_until(self, engine_ns: int) -> float:
+        return (engine_ns - self.now_ns()) / 1e9
+
+
+def row(
+    number: int, *, coin: str = "BTC", ms: int | None = None, px: str = "64000.5", sz: str = "0.01"
+) -> Row:
+    """Return the wire form of print `number`; 100 ms lie between prints unless `ms` is given."""
+    return {
+        "coin": coin,
+        "side": "B" if number % 2 else "A",
+        "px": px,
+        "sz": sz,
+        "time": START_MS + (number * 100 if ms is None else ms),
+        "hash": f"0x{number:064x}",
+        "tid": 10**12 + number,
+        "users": ["0x" + "1" * 40, "0x" + "2" * 40],
+    }
+
+
+def trades_text(rows: list[Row]) -> str:
+    return json.dumps({"channel": "trades", "data": rows})
+
+
+def bbo_text(coin: str, ms: int, bid: tuple[str, str] | None, ask: tuple[str, str] | None) -> str:
+    sides = [None if side is None else {"px": side[0], "sz": side[1], "n": 3} for side in (bid, ask)]
+    return json.dumps({"channel": "bbo", "data": {"coin": coin, "time": START_MS + ms, "bbo": sides}})
+
+
+class Venue:
+    """The fake. `sockets` holds the connections that are open now, `served` counts them all."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self.prints: dict[str, list[Row]] = {}
+        self.sockets: list[WebSocketConnection] = []
+        self.served = 0
+        self.dials = 0
+        self.pings = 0
+        self.requests: list[dict[str, Any]] = []
+        self.subscribed: dict[WebSocketConnection, set[tuple[str, str]]] = {}
+        # What it does wrong:
+        self.answers_pings = True
+        self.unconfirmed: tuple[str, ...] = ()  # kinds
+        self.replays = True
+        self.before_ack: list[str] = []
+        self.after_ack: list[str] = []
+        self.wrap: Callable[[trio.abc.Stream, int], trio.abc.Stream] | None = None
+        self.refuse: Callable[[int], BaseException | None] | None = None
+        self.reject_status = 0
+
+    async def dial(self) -> trio.abc.Stream:
+        """Open a connection: the client's end of a memory stream."""
+        self.dials += 1
+        if self.refuse and (error := self.refuse(self.dials)):
+            raise error
+        ours, theirs = trio.testing.memory_stream_pair()
+        self._nursery.start_soon(self._serve, ours)
+        return self.wrap(theirs, self.dials) if self.wrap else theirs
+
+    async def _serve(self, stream: trio.abc.Stream) -> None:
+        async with trio.open_nursery() as nursery:
+            # A client may leave before the handshake is over; the test does not wait for this end.
+            with contextlib.suppress(ConnectionClosed):
+                request = await wrap_server_stream(nursery, stream)
+                if self.reject_status:
+                    await request.reject(self.reject_status)
+                else:
+                    await self._talk(await request.accept())
+            nursery.cancel_scope.cancel()
+
+    async def _talk(self, socket: WebSocketConnection) -> None:
+        self.served += 1
+        self.sockets.append(socket)
+        self.subscribed[socket] = set()
+        try:
+            for text in self.before_ack:
+                await socket.send_message(text)
+            while True:
+                await self._answer(socket, json.loads(await socket.get_message()))
+        finally:
+            self.sockets.remove(socket)
+            del self.subscribed[socket]
+
+    async def _answer(self, socket: WebSocketConnection, request: dict[str, Any]) -> None:
+        self.requests.append(request)
+        if request["method"] == "ping":
+            self.pings += 1
+            if self.answers_pings:
+                await socket.send_message('{"channel":"pong"}')
+            return
+        wanted = request["subscription"]
+        kind, coin = wanted["type"], wanted["coin"]
+        if kind in self.unconfirmed:
+            return
+        echo = {"method": "subscribe", "subscription": {**wanted, "fast": False, "nSigFigs": None}}
+        await socket.send_message(json.dumps({"channel": "subscriptionResponse", "data": echo}))
+        self.subscribed[socket].add((kind, coin))
+        if kind == "trades" and self.replays and self.prints.get(coin):
+            await socket.send_message(trades_text(self.prints[coin][-REPLAY:]))
+        for text in self.after_ack:
+            await socket.send_message(text)
+
+    async def trade(self, *rows: Row) -> None:
+        """Print, and tell whoever is subscribed, in one frame."""
+        coin = rows[0]["coin"]
+        self.prints.setdefault(coin, []).extend(rows)
+        await self.say(trades_text(list(rows)), kind="trades", coin=coin)
+
+    async def say(self, text: str | bytes, kind: str | None = None, coin: str = "") -> None:
+        """Send one message to every socket, or to those subscribed."""
+        for socket in list(self.sockets):
+            if kind is None or (kind, coin) in self.subscribed[socket]:
+                with contextlib.suppress(ConnectionClosed):
+                    await socket.send_message(text)
+
+    async def drop(self) -> None:
+        """End every connection the way the venue does: no close frame, code 1006."""
+        for socket in list(self.sockets):
+            await trio.aclose_forcefully(socket._stream)
+
+    async def close(self, code: int, reason: str = "") -> None:
+        """End every connection with a close frame."""
+        for socket in list(self.sockets):
+            # Sent by now; the answer is nobody's concern.
+            with contextlib.suppress(ConnectionClosed), trio.move_on_after(0.01):
+                await socket.aclose(code, reason)
+
+
+class Engine:
+    """What stands behind the feed: keeps what it is sent, and waits if told to."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.batches: list[int] = []
+        self.times_up = 0
+        self.gate = trio.Event()
+        self.gate.set()
+
+    async def take(self, batch: list[Event]) -> None:
+        assert batch
+        await self.gate.wait()
+        self.events += batch
+        self.batches.append(len(batch))
+        self.times_up += sum(isinstance(event, FeedUp) for event in batch)
+
+    def of(self, kind: type[Event]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def trade_ids(self) -> list[int]:
+        return [trade.trade_id - 10**12 for trade in self.of(Trade)]
+
+    @property
+    def ups(self) -> list[FeedUp]:
+        return self.of(FeedUp)
+
+    @property
+    def downs(self) -> list[FeedDown]:
+        return self.of(FeedDown)
+
+    @property
+    def gaps(self) -> list[FeedGap]:
+        return self.of(FeedGap)
+
+
+class Scene:
+    """A venue, a feed and an engine."""
+
+    def __init__(self, venue: Venue, feed: HyperliquidFeed, engine: Engine) -> None:
+        self.venue = venue
+        self.feed = feed
+        self.engine = engine
+
+    async def until(self, condition: Callable[[], object], seconds: float = 120.0) -> None:
+        """Wait for something to become true; fail if it does not."""
+        with trio.fail_after(seconds):
+            while not condition():  # noqa: ASYNC110 - any condition a test thinks of
+                await trio.sleep(0.01)
+
+    async def live(self, times: int = 1) -> None:
+        """Wait until the feed has come up so many times, and the venue has nothing more to say."""
+        await self.until(lambda: self.engine.times_up >= times and self.feed.health.live)
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Let everything that is under way arrive."""
+        await trio.sleep(0.05)
+
+
+@contextlib.asynccontextmanager
+async def scene(
+    *,
+    instruments: tuple[InstrumentListed, ...] = (BTC,),
+    since_ns: int = START_NS - 3_600 * 10**9,
+    last_seen: dict[int, LastPrint] | None = None,
+    recent: Any = None,
+    limits: FeedLimits | None = None,
+    jitter: Callable[[], float] = lambda: 0.0,
+    prepare: Callable[[Venue], None] | None = None,
+) -> AsyncIterator[Scene]:
+    """Run a feed against a fake venue; afterwards both are stopped, and the times are checked."""
+    engine = Engine()
+    async with trio.open_nursery() as nursery:
+        venue = Venue(nursery)
+        if prepare:
+            prepare(venue)
+        feed = HyperliquidFeed(
+            name="hyperliquid",
+            base_url="http://localhost:3001",
+            instruments=instruments,
+            clock=TrioClock(),
+            jitter=jitter,
+            send=engine.take,
+            since_ns=since_ns,
+            last_seen=last_seen,
+            recent=recent,
+            limits=limits,
+            dial=venue.dial,
+        )
+        async with trio.open_nursery() as inner:
+            inner.start_soon(feed.run)
+            yield Scene(venue, feed, engine)
+            started = trio.current_time()
+            inner.cancel_scope.cancel()
+        assert trio.current_time() - started <= 1.0, "a stop waited for the venue"
+        nursery.cancel_scope.cancel()
+    times = [event.recv_ns for event in engine.events]  # type: ignore[attr-defined]
+    assert times == sorted(times), "recv_ns went back"

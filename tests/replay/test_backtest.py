@@ -1,0 +1,230 @@
+"""A backtest is one more session: same inputs, same digest, and a journal that replays (R03, R05)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.clock import DAY_NS
+from engine.config import Config
+from engine.errors import UsageError
+from engine.events import (
+    BarClosed,
+    Event,
+    OrderFilled,
+    OrderRefused,
+    PositionChanged,
+    PriceMarked,
+    SessionStopped,
+    SubmitOrder,
+    Trade,
+    engine_time,
+)
+from engine.journal import JournalWriter, Tail, ensure_identity, list_days
+from engine.runtime.records import open_day, read_records
+from replay.backtest import BacktestReport, DigestSink, JournalSink, market_inputs, run_backtest
+from replay.verify import replay_day
+from tests.replay.kit import (
+    BUSY,
+    EVE,
+    JOURNAL_ID,
+    NOON,
+    batches,
+    candles,
+    config_of,
+    listings,
+    opening,
+    steady,
+    stopped,
+    use,
+    write_journal,
+)
+from tests.strategies.fakes import builder
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def recorded(root: Path, at_ns: int = NOON, count: int = 400, tape: list[Event] | None = None) -> list[Path]:
+    """A journal of a session whose strategy does nothing: the market to play."""
+    inputs = opening(config_of(use("Averages")), at_ns) + (tape or steady(count, at_ns))
+    inputs.append(stopped(inputs[-1].recv_ns))  # type: ignore[attr-defined]
+    write_journal(root, batches(inputs, range(0, len(inputs), 50)))
+    return [day.path for day in list_days(root)]
+
+
+def play(folders: list[Path], config: Config = BUSY, out: Path | None = None) -> BacktestReport:
+    sink = DigestSink()
+    if out is not None:
+        out.mkdir()
+        tail = Tail(journal_id=ensure_identity(out, JOURNAL_ID))
+        sink = JournalSink(JournalWriter(out, tail, salts=lambda: os.urandom(16), sync=False))
+    return run_backtest(folders, builder(), config, sink)
+
+
+def written(out: Path) -> list[Any]:
+    return [record for day in list_days(out) for record in read_records(day.path)]
+
+
+def test_the_same_days_strategy_and_configuration_give_the_same_digest(tmp_path: Path) -> None:
+    folders = recorded(tmp_path / "a")
+    first, second = play(folders), play(folders)
+    assert first == second
+    assert first.fills
+    assert first.digest != play(folders, config_of(use("Averages"))).digest
+
+
+def test_r03_a_backtest_has_one_digest_under_every_hash_seed(tmp_path: Path) -> None:
+    folders = recorded(tmp_path / "a", EVE)
+    expected = play(folders).digest
+    program = (
+        "import sys; from pathlib import Path; from tests.replay.test_backtest import play;"
+        "print(play([Path(arg) for arg in sys.argv[1:]]).digest)"
+    )
+    for seed in ("1", "2"):
+        told = subprocess.run(
+            [sys.executable, "-c", program, *map(str, folders)],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+        )
+        assert told.stdout.strip() == expected, seed
+
+
+@pytest.mark.parametrize("at_ns", [NOON, EVE])
+def test_the_written_journal_replays_identical_and_ends_in_the_told_digest(
+    tmp_path: Path, at_ns: int
+) -> None:
+    folders = recorded(tmp_path / "a", at_ns)
+    report = play(folders, out=tmp_path / "out")
+    assert report.digest == play(folders).digest
+    days = [day.path for day in list_days(tmp_path / "out")]
+    assert [day.name for day in days] == [folder.name for folder in folders]
+    found = [replay_day(open_day(day), builder())[0] for day in days]
+    assert all(one.identical for one in found)
+    assert found[-1].digest == report.digest
+    assert sum(one.events for one in found) == report.events
+
+
+def test_the_report_counts_what_the_journal_holds(tmp_path: Path) -> None:
+    folders = recorded(tmp_path / "a", EVE)
+    report = play(folders, out=tmp_path / "out")
+    events = [event for _, _, event in written(tmp_path / "out")]
+
+    def count(kind: type[Event]) -> int:
+        return sum(isinstance(event, kind) for event in events)
+
+    assert report.trades == count(Trade) == 400
+    assert (report.bars, report.orders, report.fills) == (
+        count(BarClosed),
+        count(SubmitOrder),
+        count(OrderFilled),
+    )
+    assert report.refused == count(OrderRefused)
+    assert report.events == len(events)
+    assert report.first == engine_time(events[1])
+
+
+def test_equity_follows_from_the_fills_to_the_last_digit(tmp_path: Path) -> None:
+    """By Decimal arithmetic over the journal's own text, and the marks at the end."""
+    report = play(recorded(tmp_path / "a", EVE), out=tmp_path / "out")
+    scales = {1: (4, 3), 2: (2, 1)}
+    cash, fees, held = Decimal(report.cash), Decimal(0), dict.fromkeys(scales, Decimal(0))
+    marks: dict[int, Decimal] = {}
+    for _, _, event in written(tmp_path / "out"):
+        if isinstance(event, OrderFilled):
+            price_scale, size_scale = scales[event.instrument]
+            price = Decimal(event.price).scaleb(-price_scale)
+            size = Decimal(event.side * event.size).scaleb(-size_scale)
+            cash -= price * size
+            fees += Decimal(int(event.fee)).scaleb(-price_scale - size_scale)
+            held[event.instrument] += size
+        elif isinstance(event, PriceMarked):
+            marks[event.instrument] = Decimal(event.price).scaleb(-scales[event.instrument][0])
+    assert report.fills > 10
+    assert fees > 0
+    assert Decimal(report.fees) == fees
+    assert Decimal(report.equity) == cash - fees + sum(held[one] * marks.get(one, 0) for one in held)
+    assert Decimal(report.equity) == (
+        Decimal(report.cash) + Decimal(report.realized_pnl) + Decimal(report.unrealized_pnl) - fees
+    )
+
+
+def test_positions_at_the_end_are_those_of_the_last_change(tmp_path: Path) -> None:
+    report = play(recorded(tmp_path / "a"), out=tmp_path / "out")
+    last = {
+        (event.strategy, event.instrument): event.size
+        for _, _, event in written(tmp_path / "out")
+        if isinstance(event, PositionChanged)
+    }
+    names = {1: ("AAA", 3), 2: ("BBB", 1)}
+    for (strategy, instrument), size in last.items():
+        name, scale = names[instrument]
+        told = report.positions[f"{strategy} {name}"]
+        assert Decimal(told["size"]) == Decimal(size).scaleb(-scale)
+        assert told["side"] == {1: "buy", -1: "sell", 0: ""}[(size > 0) - (size < 0)]
+
+
+def test_only_what_the_market_said_is_taken_from_a_day(tmp_path: Path) -> None:
+    """The recorded session's orders, clocks and operators are its own."""
+    inputs = opening(BUSY, NOON) + steady(100, NOON)
+    write_journal(tmp_path / "busy", batches([*inputs, stopped(inputs[-1].recv_ns)], ()))  # type: ignore[attr-defined]
+    quiet = recorded(tmp_path / "quiet", count=100)
+    one, other = play([tmp_path / "busy" / "2024-12-05"]), play(quiet)
+    one.digest = other.digest  # frames are cut elsewhere
+    assert one == other
+
+
+def test_a_day_that_opens_with_a_snapshot_brings_its_instruments(tmp_path: Path) -> None:
+    folders = recorded(tmp_path / "a", EVE)
+    inputs = [event for batch in market_inputs(folders[1:]) for event in batch]
+    assert inputs[:2] == listings(EVE)
+    assert play(folders[1:]).trades > 0
+
+
+def test_candles_alone_are_enough(tmp_path: Path) -> None:
+    """Bars-only data: a strategy on one-minute closes trades at the next candle's open."""
+    tape = candles(120, NOON, 60_000_000_000)
+    config = config_of(
+        use("Crossover", params={"fast": 2, "slow": 3, "notional": "100"}),
+        intervals=("1m", "5m"),
+        latency_ms=0,
+    )
+    report = play(recorded(tmp_path / "a", tape=tape), config, tmp_path / "out")
+    assert (report.trades, report.candles) == (0, 120)
+    assert report.bars == 120 + 24
+    assert report.fills > 0
+    assert replay_day(open_day(tmp_path / "out" / "2024-12-05"), builder())[0].identical
+
+
+def test_days_in_the_wrong_order_are_refused(tmp_path: Path) -> None:
+    first = recorded(tmp_path / "a", NOON, 50)
+    second = recorded(tmp_path / "b", NOON + 3 * DAY_NS, 50)
+    with pytest.raises(UsageError, match="give days in order"):
+        play(second + first)
+
+
+def test_a_day_without_market_data_is_refused(tmp_path: Path) -> None:
+    started = opening(config_of(use("Averages")), NOON)[:1]
+    write_journal(tmp_path / "a", [[*started, SessionStopped(NOON, "a", "test")]])
+    with pytest.raises(UsageError, match="holds no market data"):
+        play([tmp_path / "a" / "2024-12-05"])
+
+
+def test_a_missing_day_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no such day"):
+        play([tmp_path / "2024-12-05"])
+
+
+def test_a_failing_strategy_is_in_the_backtest_what_it_is_live(tmp_path: Path) -> None:
+    config = config_of(use("Fragile", params={"fail_at": 100}))
+    report = play(recorded(tmp_path / "a"), config, tmp_path / "out")
+    assert replay_day(open_day(tmp_path / "out" / "2024-12-05"), builder())[0].identical
+    assert report.trades == 400

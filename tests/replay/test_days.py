@@ -1,0 +1,211 @@
+"""Midnight: a day stands alone, whatever comes first after it and however late that comes (R07)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from engine.clock import DAY_NS, SECOND_NS, day_of, day_start_ns
+from engine.events import (
+    ActorFailed,
+    ActorRestarted,
+    BarClosed,
+    ClockAdvanced,
+    DayOpened,
+    Event,
+    OperatorCommand,
+    SessionStopped,
+    TimerFired,
+    Trade,
+)
+from engine.roster import opening_instruments, read_snapshot
+from engine.sequencer import Sequencer
+from replay.verify import DayReplay
+from tests.replay.kit import (
+    BUSY,
+    EVE,
+    MS,
+    NOON,
+    Memory,
+    batches,
+    config_of,
+    market,
+    opening,
+    replays_alone,
+    run,
+    steady,
+    tapes,
+    use,
+)
+from tests.strategies.fakes import builder
+
+MIDNIGHT = EVE + 8 * SECOND_NS
+SLOW = config_of(use("Busy"), use("Averages"), intervals=("1m", "5m"))
+FRAGILE = config_of(use("Busy"), use("Fragile", params={"fail_at": 9}, on_failure="quarantine"))
+gaps = st.sampled_from([0, 1, 299 * MS, 300 * MS, SECOND_NS, 90 * SECOND_NS, DAY_NS // 2, DAY_NS, 3 * DAY_NS])
+
+
+def each_day_alone(memory: Memory) -> None:
+    for day in memory.days:
+        replays_alone(memory, day)
+
+
+@settings(max_examples=60)
+@given(tapes, st.lists(st.integers(1, 60), max_size=6), st.booleans())
+def test_each_day_replays_alone(plan: Any, cuts: list[int], failing: bool) -> None:
+    config = FRAGILE if failing else BUSY
+    each_day_alone(run(opening(config, EVE) + market(plan, EVE), cuts))
+
+
+@settings(max_examples=40)
+@given(tapes, gaps, tapes)
+@example([(0, "t", 1, 1, 1)] * 9, 3 * DAY_NS, [(0, "t", 1, 1, 1)])
+def test_each_day_replays_alone_when_the_next_input_comes_much_later(plan: Any, gap: int, more: Any) -> None:
+    tape = opening(SLOW, EVE) + market(plan, EVE)
+    tape += market(more, tape[-1].recv_ns + gap)  # type: ignore[attr-defined]
+    memory = run(tape)
+    each_day_alone(memory)
+    assert memory.days == sorted(set(memory.days))
+
+
+@settings(max_examples=30)
+@given(tapes, gaps, tapes, st.booleans())
+def test_each_day_replays_alone_when_a_session_starts_on_a_new_day(
+    plan: Any, gap: int, more: Any, stopped: bool
+) -> None:
+    """The first session may have ended in order or been killed."""
+    tape = opening(SLOW, EVE) + market(plan, EVE)
+    end = tape[-1].recv_ns  # type: ignore[attr-defined]
+    if stopped:
+        tape.append(SessionStopped(end, "00000000000000aa", "test"))
+    begin = max(MIDNIGHT, end) + gap
+    tape += opening(SLOW, begin, "00000000000000bb") + market(more, begin)
+    each_day_alone(run(tape, range(len(tape))))
+
+
+@pytest.mark.parametrize("grace_ms", [0, 1000])
+def test_timers_due_at_the_last_and_the_first_instant_of_a_day_fall_on_their_sides(grace_ms: int) -> None:
+    """A bar that ends at midnight is closed on the new day; one nanosecond before is the old one."""
+    config = config_of(use("Busy", params={"wait_ms": 1000}))
+    tape: list[Event] = opening(config, EVE)
+    offset = grace_ms * MS
+    at = MIDNIGHT - SECOND_NS - 300 * MS + offset
+    tape += [Trade(at, at, 1, 100, 1, 1), ClockAdvanced(MIDNIGHT + 5 * SECOND_NS)]
+    memory = run(tape)
+    each_day_alone(memory)
+    for day in memory.days:
+        for _, _, event in memory.all(day):
+            if isinstance(event, TimerFired):
+                assert day_of(event.at_ns) == day
+
+
+def test_a_timer_due_exactly_at_midnight_belongs_to_the_new_day() -> None:
+    config = config_of(use("Busy"), intervals=("1s", "5s"))
+    at = MIDNIGHT - SECOND_NS - 300 * MS
+    due = MIDNIGHT - 300 * MS + 300 * MS
+    tape: list[Event] = [*opening(config, EVE), Trade(at, at - at % SECOND_NS + 999 * MS, 1, 100, 1, 1)]
+    memory = run([*tape, ClockAdvanced(due)])
+    assert memory.days == [day_of(EVE), day_of(MIDNIGHT)]
+    kinds = [type(event) for _, _, event in memory.all(day_of(MIDNIGHT))]
+    assert kinds[0] is DayOpened
+    assert memory.events(BarClosed)
+    each_day_alone(memory)
+
+
+def test_the_first_record_of_a_later_day_is_its_snapshot_and_its_cause_the_last_of_the_day_before() -> None:
+    memory = run(opening(BUSY, EVE) + steady(200, EVE))
+    first, second = memory.days
+    last_seq = memory.all(first)[-1][0]
+    seq, cause, opened = memory.all(second)[0]
+    assert isinstance(opened, DayOpened)
+    assert (seq, cause, opened.day) == (last_seq + 1, last_seq, second)
+    assert opened.at_ns >= day_start_ns(second)
+    assert [listed.name for listed in opening_instruments(opened)] == ["AAA", "BBB"]
+
+
+def test_the_first_day_of_a_journal_opens_without_a_snapshot() -> None:
+    memory = run(opening(BUSY, NOON))
+    assert not memory.events(DayOpened)
+    assert memory.days == [day_of(NOON)]
+
+
+def test_no_record_lies_in_the_folder_of_another_day() -> None:
+    tape = opening(SLOW, EVE) + steady(30, EVE)
+    tape += steady(30, MIDNIGHT + 2 * DAY_NS + 5 * SECOND_NS)
+    memory = run(tape)
+    assert len(memory.days) == 4
+    for day in memory.days:
+        times = [getattr(event, event.__struct_fields__[0]) for _, _, event in memory.all(day)]
+        assert {day_of(time) for time in times} == {day}
+
+
+def test_a_replay_that_comes_from_the_day_before_derives_the_snapshot() -> None:
+    memory = run(opening(BUSY, EVE) + steady(300, EVE))
+    replay = DayReplay(builder())
+    for day in memory.days:
+        for frame in memory.day_frames(day):
+            replay.feed(frame)
+    assert replay.report.events == len(memory.all())
+
+
+def test_r07_snapshot_and_tail_lead_to_the_state_of_a_full_replay() -> None:
+    """At midnight and from there at every further turn."""
+    tape = opening(BUSY, EVE) + steady(200, EVE)
+    memory = Memory()
+    whole = Sequencer(builder(), memory, memory)
+    for batch in batches(tape, range(len(tape))):
+        whole.run(batch)
+    tail = Sequencer(builder(), Memory())
+    opened = memory.events(DayOpened)[0]
+    seq = next(seq for seq, _, event in memory.all() if event is opened)
+    tail.load(seq, opened)
+    for _, cause, event in memory.all(memory.days[1]):
+        if not cause:
+            tail.run([event])
+    assert tail.seq == whole.seq
+    for name in ("aggregator", "venue", "portfolio", "Busy", "Crossover", "risk", "execution"):
+        assert tail.actor(name).state() == whole.actor(name).state(), name
+
+
+def test_r07_a_snapshot_holds_timers_instruments_session_and_every_actor() -> None:
+    memory = run(opening(FRAGILE, EVE) + steady(200, EVE))
+    stored = read_snapshot(memory.events(DayOpened)[0])
+    assert sorted(stored["actors"]) == ["Busy", "aggregator", "execution", "portfolio", "risk", "venue"]
+    assert list(stored["failed"]) == ["Fragile"]
+    assert stored["timers"] == sorted(stored["timers"])
+    assert stored["session"].session == "00000000000000aa"
+
+
+def test_a_failed_strategy_stays_failed_over_midnight_and_can_be_restarted_there() -> None:
+    config = config_of(
+        use("Busy"), use("Fragile", params={"fail_at": 9}, on_failure="quarantine"), use("Averages")
+    )
+    tape = opening(config, EVE) + steady(200, EVE)
+    tape.insert(150, OperatorCommand(tape[149].recv_ns, "restart", "Fragile"))  # type: ignore[attr-defined]
+    memory = run(tape, range(len(tape)))
+    assert [event.actor for event in memory.events(ActorFailed)] == ["Fragile"]
+    assert [event.actor for event in memory.events(ActorRestarted)] == ["Fragile"]
+    each_day_alone(memory)
+
+
+@pytest.mark.parametrize("later_ns", [0, SECOND_NS, DAY_NS])
+def test_a_restart_as_the_first_input_of_a_day_replays_identical(later_ns: int) -> None:
+    """Its day is not on disk yet: nothing of it was written before this turn."""
+    config = config_of(use("Busy"), use("Fragile", params={"fail_at": 9}, on_failure="quarantine"))
+    tape = opening(config, EVE) + steady(50, EVE)
+    tape.append(OperatorCommand(MIDNIGHT + later_ns, "restart", "Fragile"))
+    tape += steady(50, MIDNIGHT + later_ns)
+    each_day_alone(run(tape, range(len(tape))))
+
+
+@pytest.mark.parametrize("days", [2, 80])
+def test_a_journal_taken_up_again_after_a_long_time_goes_on(days: int) -> None:
+    """Nothing ran meanwhile; the bars of the silence must not make the first turn endless."""
+    tape = opening(SLOW, NOON) + steady(30, NOON)
+    tape.append(SessionStopped(tape[-1].recv_ns, "00000000000000aa", "test"))  # type: ignore[attr-defined]
+    later = NOON + days * DAY_NS
+    tape += opening(SLOW, later, "00000000000000bb") + steady(30, later)
+    each_day_alone(run(tape, range(len(tape))))

@@ -1,0 +1,154 @@
+"""Strategies made for tests: busy ones, ones that break at a known event, one that is not deterministic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.clock import SECOND_NS
+from engine.errors import UsageError
+from engine.indicators import Ema, Sma
+from engine.session import SessionBuilder
+from engine.strategies import Bar, Fill, PerMarket, Strategy, Tick, Touch
+from engine.strategies.crossover import Crossover
+
+__all__ = [
+    "CODE",
+    "STRATEGIES",
+    "Averages",
+    "Busy",
+    "Counter",
+    "Drifting",
+    "Endless",
+    "Fragile",
+    "Looking",
+    "builder",
+    "load",
+]
+
+CODE = "0123456789abcdef"
+
+
+class Busy(Strategy):
+    """Uses every verb: market and limit orders, cancels, targets, timers, signals, state of many kinds."""
+
+    def __init__(self, every: int = 3, size: str = "0.5", wait_ms: int = 700, fail_at: int = 0) -> None:
+        self.every, self.size, self.wait_ms, self.fail_at = every, size, wait_ms, fail_at
+        self.seen = 0
+        self.average = PerMarket(Ema, 3)
+        self.past: dict[int, list[float]] = {}
+        self.filled = 0
+
+    def on_trade(self, trade: Tick) -> None:
+        self.seen += 1
+        if self.fail_at and trade.event.trade_id == self.fail_at:
+            self.past = {}
+            raise ValueError(f"broke at {self.seen} in {object()}")
+        value = self.average[trade.market].update(trade.price)
+        if value is not None:
+            self.record(trade.market, "average", value)
+        step = self.seen % (self.every * 6)
+        if step == self.every:
+            self.buy(trade.market, self.size, reason="market")
+        elif step == 2 * self.every:
+            self.sell(trade.market, self.size, limit=f"{trade.price * 1.001:.4f}")
+        elif step == 3 * self.every:
+            self.buy(trade.market, self.size, limit=f"{trade.price * 0.999:.4f}", tif="Ioc")
+        elif step == 4 * self.every:
+            self.cancel_all(trade.market)
+        elif step == 5 * self.every:
+            self.after(self.wait_ms, f"timer {trade.market}")
+
+    def on_quote(self, quote: Touch) -> None:
+        self.past.setdefault(self.seen % 3, []).append(quote.bid or -0.0)
+        self.past[self.seen % 3] = self.past[self.seen % 3][-4:]
+
+    def on_bar(self, bar: Bar) -> None:
+        if bar.interval == "5s":
+            self.target(bar.market, "1" if bar.close >= bar.open else 0, reason=f"bar of {bar.trades}")
+
+    def on_timer(self, key: str) -> None:
+        market = key.partition(" ")[2]
+        self.record(market, "timer", float(self.seen))
+        if self.seen % 2:
+            self.after(self.wait_ms, key)
+
+    def on_fill(self, fill: Fill) -> None:
+        self.filled += 1
+        self.record(fill.market, fill.side, fill.price)
+
+
+class Fragile(Busy):
+    """Busy, with its own name: used beside it, and made to fail."""
+
+
+class Averages(Strategy):
+    """Does nothing but keep and record averages of bars.
+
+    Fails at the short bar of AAA that starts at second `fail_at` of a minute, or at its n-th bar, if told to.
+    """
+
+    def __init__(self, fail_at: int = -1, fail_at_count: int = 0) -> None:
+        self.ema, self.sma = PerMarket(Ema, 2), PerMarket(Sma, 3)
+        self.bars = 0
+        self.fail_at, self.fail_at_count = fail_at, fail_at_count
+
+    def on_bar(self, bar: Bar) -> None:
+        self.bars += 1
+        second = bar.start_ns // SECOND_NS % 60
+        if (bar.market, bar.interval, second) == ("AAA", "1s", self.fail_at):
+            raise ValueError("broke")
+        if self.bars == self.fail_at_count:
+            raise ValueError("broke by count")
+        for name, average in (("ema", self.ema), ("sma", self.sma)):
+            value = average[bar.market].update(bar.close)
+            if value is not None:
+                self.record(bar.market, name, value)
+
+
+class Endless(Strategy):
+    """Wishes more in one turn than any market could make a strategy wish."""
+
+    def on_trade(self, trade: Tick) -> None:
+        for _ in range(60_000):
+            self.buy(trade.market, 0)
+
+
+class Counter:
+    """Outlives sessions: what a module's global is."""
+
+    calls = 0
+
+
+class Drifting(Strategy):
+    """Not deterministic: records a number that lives outside its state."""
+
+    def on_bar(self, bar: Bar) -> None:
+        Counter.calls += 1
+        self.record(bar.market, "calls", float(Counter.calls))
+
+
+class Looking(Strategy):
+    """Keeps what no snapshot can store."""
+
+    def __init__(self) -> None:
+        self.markets = {"AAA"}
+
+    def on_bar(self, bar: Bar) -> None:
+        self.markets.add(bar.market)
+
+
+STRATEGIES: dict[str, type[Strategy]] = {
+    f"fakes:{cls.__name__}": cls for cls in (Busy, Fragile, Averages, Endless, Drifting, Looking, Crossover)
+}
+
+
+def load(use: str) -> type[Strategy]:
+    """See `engine.session.Load`."""
+    if use not in STRATEGIES:
+        raise UsageError(f"{use!r} is not a strategy of these tests")
+    return STRATEGIES[use]
+
+
+def builder(**changes: Any) -> SessionBuilder:
+    """Return what makes the sessions of these tests."""
+    return SessionBuilder(load, changes.get("code", CODE), "0.0.test")

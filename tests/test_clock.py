@@ -1,0 +1,130 @@
+"""The clock and the arithmetic of UTC days and ISO text (T05, T09)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from engine.clock import (
+    DAY_NS,
+    SECOND_NS,
+    AdoptedClock,
+    SystemClock,
+    SystemIds,
+    day_of,
+    day_start_ns,
+    iso_text,
+    parse_iso,
+)
+from engine.errors import UsageError
+from engine.journal import day_name, day_of_ns
+
+ROOT = Path(__file__).resolve().parents[1]
+times = st.integers(0, 4_000_000_000 * SECOND_NS)
+
+
+@given(times)
+@example(0)
+@example(day_start_ns("2024-02-29"))
+@example(day_start_ns("2024-12-31") + DAY_NS - 1)
+@example(day_start_ns("2016-12-31") + DAY_NS)
+@example(day_start_ns("2024-03-31") + 3600 * SECOND_NS)
+def test_t05_a_time_lies_in_its_day(ns: int) -> None:
+    start = day_start_ns(day_of(ns))
+    assert start <= ns < start + DAY_NS
+    assert start % DAY_NS == 0
+    assert day_of(ns) == day_name(day_of_ns(ns))
+
+
+@given(times)
+@example(1)
+def test_iso_text_reads_back_as_the_same_nanosecond(ns: int) -> None:
+    text = iso_text(ns)
+    assert parse_iso(text) == ns
+    assert parse_iso(text.removesuffix("Z") + "+00:00") == ns
+    assert parse_iso(text.removesuffix("Z")) == ns
+
+
+@given(st.integers(0, 4_000_000_000), st.integers(-14 * 60, 14 * 60))
+def test_a_zone_is_taken_into_account(seconds: int, minutes: int) -> None:
+    moment = datetime.fromtimestamp(seconds, UTC)
+    sign, size = ("-" if minutes < 0 else "+"), abs(minutes)
+    local = datetime.fromtimestamp(seconds + minutes * 60, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    assert parse_iso(f"{local}{sign}{size // 60:02d}:{size % 60:02d}") == int(moment.timestamp()) * SECOND_NS
+
+
+@pytest.mark.parametrize(
+    ("text", "ns"),
+    [
+        ("2024-12-05", day_start_ns("2024-12-05")),
+        ("2024-12-05T00:00:00.5", day_start_ns("2024-12-05") + SECOND_NS // 2),
+        ("2024-12-05 00:00:01.000000001Z", day_start_ns("2024-12-05") + SECOND_NS + 1),
+        ("2024-12-05T02:00:00.000000009+02:00", day_start_ns("2024-12-05") + 9),
+    ],
+)
+def test_iso_text_in_its_usual_spellings(text: str, ns: int) -> None:
+    assert parse_iso(text) == ns
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "2024-13-01", "2024-12-05T25:00", "2024-12-05T00:00:00.", "2024-12-05T00:00:00.1234567890"],
+)
+def test_what_is_no_iso_time_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="not an ISO 8601 time"):
+        parse_iso(text)
+
+
+@pytest.mark.parametrize("day", ["2024-2-30", "2024-12-32", "20241205", "", "today", "2024-12-05T00:00"])
+def test_what_is_no_day_is_refused(day: str) -> None:
+    with pytest.raises(UsageError, match="write it as 2024-12-05"):
+        day_start_ns(day)
+
+
+def test_t05_days_do_not_depend_on_the_machines_zone() -> None:
+    program = (
+        "from engine.clock import *; ns = 1711846800 * SECOND_NS;"
+        "print(day_of(ns), day_start_ns('2024-03-31'), iso_text(ns), parse_iso('2024-03-31T02:30:00'))"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT,
+            env={**os.environ, "TZ": zone},
+        ).stdout
+        for zone in ("UTC", "America/New_York", "Asia/Kolkata")
+    }
+    assert len(told) == 1
+
+
+def test_the_system_clock_tells_utc_and_does_not_go_back() -> None:
+    clock = SystemClock()
+    first = clock.monotonic_ns()
+    assert abs(clock.now_ns() / SECOND_NS - datetime.now(UTC).timestamp()) < 5
+    assert clock.monotonic_ns() >= first
+    assert 9 < clock.real_seconds_until(clock.now_ns() + 10 * SECOND_NS) <= 10
+
+
+def test_an_adopted_clock_runs_with_its_venue() -> None:
+    system = SystemClock()
+    began = system.monotonic_ns()
+    clock = AdoptedClock(1_000 * SECOND_NS, began, 50.0)
+    passed = clock.now_ns() - 1_000 * SECOND_NS
+    assert 0 <= passed <= (system.monotonic_ns() - began) * 50
+    assert clock.real_seconds_until(clock.now_ns() + 100 * SECOND_NS) == pytest.approx(2.0, abs=0.5)
+
+
+def test_chance_is_as_long_as_asked_for_and_differs() -> None:
+    ids = SystemIds()
+    assert len(ids.random_bytes(16)) == 16
+    assert ids.random_bytes(16) != ids.random_bytes(16)

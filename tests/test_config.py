@@ -1,0 +1,186 @@
+"""The configuration: every key has a default, an unknown one is refused, and its text is canonical."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.config import (
+    AccountConfig,
+    BarsConfig,
+    Config,
+    PaperConfig,
+    RiskConfig,
+    StrategyConfig,
+    load_config,
+    nearest,
+    parse_config,
+)
+from engine.errors import ConfigError
+
+money = st.integers(0, 10**9).map(str)
+names = st.text(st.characters(codec="ascii", categories=["L"]), min_size=1, max_size=6)
+configs = st.builds(
+    Config,
+    coins=st.lists(names, max_size=3).map(tuple),
+    strategies=st.lists(
+        st.builds(
+            StrategyConfig,
+            use=names.map("a.b:{}".format),
+            params=st.dictionaries(
+                names,
+                st.integers(-(2**53), 2**53)
+                | st.booleans()
+                | names
+                | st.floats(allow_nan=False, allow_infinity=False),
+                max_size=3,
+            ),
+            coins=st.lists(names, max_size=2).map(tuple),
+            on_failure=st.sampled_from(["halt", "quarantine"]),
+        ),
+        max_size=3,
+        unique_by=lambda entry: entry.title,
+    ).map(tuple),
+    bars=st.builds(
+        BarsConfig, st.sampled_from([("1m",), ("1s", "5s", "1d"), ("5m", "15m")]), st.integers(0, 3_600_000)
+    ),
+    risk=st.builds(RiskConfig, money, money, st.integers(0, 1000), st.dictionaries(names, money, max_size=2)),
+    paper=st.builds(PaperConfig, st.integers(0, 60_000)),
+    account=st.builds(AccountConfig, money),
+)
+
+
+@given(configs)
+def test_canonical_text_reads_back_as_the_same_configuration(config: Config) -> None:
+    text = config.canonical()
+    found = parse_config(text)
+    assert found == config
+    assert found.canonical() == text
+    kept = [entry.params for entry in found.strategies]
+    assert kept == [entry.params for entry in config.strategies]
+
+
+def test_sizes_of_cheap_coins_and_of_many_decimals_are_taken() -> None:
+    sizes = {"kPEPE": "50000000000", "BTC": "0.000000000000001"}
+    assert parse_config({"risk": {"max_order_size": sizes}}).risk.max_order_size == sizes
+
+
+@given(st.permutations(["fast", "slow", "interval"]))
+def test_equal_configurations_have_equal_text_whatever_the_order_of_keys(order: list[str]) -> None:
+    values = {"fast": 3, "slow": 5, "interval": "1m"}
+    one = Config(strategies=(StrategyConfig(params={key: values[key] for key in order}),))  # type: ignore[misc]
+    other = Config(strategies=(StrategyConfig(params=dict(sorted(values.items()))),))  # type: ignore[arg-type]
+    assert one.canonical() == other.canonical()
+
+
+def test_nothing_given_means_the_defaults() -> None:
+    config = parse_config({})
+    assert config == Config()
+    assert config.strategies[0].title == "Crossover"
+    assert parse_config(config.canonical()) == config
+
+
+UNKNOWN = [
+    ({"coin": ["BTC"]}, "'coin'", "coins"),
+    ({"bar": {}}, "'bar'", "bars"),
+    ({"bars": {"interval": ["1m"]}}, "'bars.interval'", "intervals"),
+    ({"risk": {"max_order_notionl": "1"}}, "'risk.max_order_notionl'", "max_order_notional"),
+    ({"paper": {"latency": 1}}, "'paper.latency'", "latency_ms"),
+    ({"account": {"cahs": "1"}}, "'account.cahs'", "cash"),
+    ({"strategies": [{"uses": "a:B"}]}, "'strategies.uses'", "use"),
+    ({"strategies": [{"use": "a:B"}, {"parms": {}}]}, "'strategies.parms'", "params"),
+    ({"zzzzzzzz": 1}, "'zzzzzzzz'", "known: account, bars, coins"),
+]
+
+
+@pytest.mark.parametrize(("data", "key", "hint"), UNKNOWN)
+def test_an_unknown_key_anywhere_is_refused_with_the_nearest_names(data: Any, key: str, hint: str) -> None:
+    for given_as in (data, msgspec.json.encode(data).decode()):
+        with pytest.raises(ConfigError) as caught:
+            parse_config(given_as)
+        assert f"there is no key {key}" in str(caught.value)
+        assert hint in str(caught.value)
+        assert caught.value.exit_code == 2
+
+
+BAD = [
+    ({"bars": {"intervals": ["7m"]}}, "bars.intervals: '7m' is not a bar interval"),
+    ({"bars": {"intervals": []}}, "bars.intervals: give at least one"),
+    ({"bars": {"intervals": ["3m", "5m"]}}, "each a multiple of the shortest"),
+    ({"bars": {"grace_ms": -1}}, "bars.grace_ms: -1 is out of range"),
+    ({"bars": {"grace_ms": 3_600_001}}, "bars.grace_ms"),
+    ({"bars": {"grace_ms": "1"}}, "bars.grace_ms"),
+    ({"bars": {"grace_ms": 1.5}}, "bars.grace_ms"),
+    ({"bars": 5}, "bars"),
+    ({"risk": {"max_order_notional": "lots"}}, "risk.max_order_notional: 'lots' is not a plain decimal"),
+    ({"risk": {"max_order_notional": "-1"}}, "risk.max_order_notional"),
+    ({"risk": {"max_order_notional": 5}}, "risk.max_order_notional"),
+    ({"risk": {"max_position_notional": "NaN"}}, "risk.max_position_notional"),
+    ({"risk": {"max_order_size": {"BTC": "x"}}}, "risk.max_order_size.BTC"),
+    ({"risk": {"max_position_size": {"BTC": "1e99"}}}, "risk.max_position_size.BTC"),
+    ({"risk": {"max_orders_per_minute": -1}}, "risk.max_orders_per_minute"),
+    ({"paper": {"latency_ms": -1}}, "paper.latency_ms"),
+    ({"paper": {"slippage_bps": 10**9}}, "paper.slippage_bps"),
+    ({"paper": {"taker_fee": "0.00000001"}}, "paper.taker_fee: '0.00000001' has more than 7 decimals"),
+    ({"paper": {"taker_fee": "-0.0001"}}, "paper.taker_fee"),
+    ({"account": {"cash": "Infinity"}}, "account.cash"),
+    ({"strategies": [{"on_failure": "retry"}]}, "neither 'halt' nor 'quarantine'"),
+    ({"strategies": [{}, {}]}, "two are named 'Crossover'; give one a name"),
+    ({"strategies": [{"params": {"a": [1]}}]}, "params"),
+    ({"coins": "BTC"}, "coins"),
+]
+
+
+@pytest.mark.parametrize(("data", "part"), BAD)
+def test_a_value_that_would_fail_later_is_refused_by_its_key(data: Any, part: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(data)
+    text = str(caught.value)
+    assert part in text or part.replace(".", "`") in text or part.split(".")[-1] in text
+
+
+def test_a_maker_may_be_paid() -> None:
+    assert parse_config({"paper": {"maker_fee": "-0.0001"}}).paper.maker_fee == "-0.0001"
+
+
+def test_two_strategies_of_one_class_need_names() -> None:
+    config = parse_config({"strategies": [{"name": "a"}, {"name": "b"}]})
+    assert [entry.title for entry in config.strategies] == ["a", "b"]
+
+
+def test_a_recorded_configuration_that_is_not_json_is_refused() -> None:
+    with pytest.raises(ConfigError, match="is not JSON"):
+        parse_config("{")
+
+
+def test_a_file_is_read_and_its_faults_name_it(tmp_path: Path) -> None:
+    path = tmp_path / "engine.toml"
+    path.write_text('coins = ["BTC"]\n[[strategies]]\nparams = { fast = 5 }\n[bars]\nintervals = ["5m"]\n')
+    config = load_config(path)
+    assert (config.coins, config.bars.intervals) == (("BTC",), ("5m",))
+    assert config.strategies[0].params == {"fast": 5}
+    for text, part in (
+        ("coins = [", "is not valid TOML"),
+        ("coin = 1", "there is no key 'coin'"),
+        ("[risk]\nmax_order_notional = 'x'", "risk.max_order_notional"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ConfigError) as caught:
+            load_config(path)
+        assert str(path) in str(caught.value)
+        assert part in str(caught.value)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="is not valid TOML"):
+        load_config(path)
+    with pytest.raises(ConfigError, match="check the path given to --config"):
+        load_config(tmp_path / "none.toml")
+
+
+def test_nearest_names_come_first_and_the_first_known_ones_else() -> None:
+    assert nearest("BTX", ["BTC", "ETH"]) == "did you mean BTC?"
+    assert nearest("?", [f"c{n}" for n in range(20)]).endswith("c11 ...")

@@ -1,0 +1,260 @@
+"""Exact numbers: one strict parser, its way back to text, and the venue's grid (V01, V05, O20, O21)."""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal, localcontext
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from engine.errors import NumberError, UsageError
+from engine.events import InstrumentListed
+from engine.values import (
+    BUY,
+    INT64_MAX,
+    INTERVALS,
+    NO_SIDE,
+    SELL,
+    format_interval,
+    format_scaled,
+    grid_step,
+    parse_interval,
+    parse_scaled,
+    power_of_ten,
+    rescale,
+    side_name,
+    to_grid,
+    wide,
+)
+
+EXACT = Context(prec=400, Emax=9999, Emin=-9999)
+PLAIN = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,2})?", re.ASCII)
+
+scales = st.integers(0, 18)
+numbers = st.from_regex(r"-?[0-9]{1,22}(\.[0-9]{1,22})?([eE][+-]?[0-9]{1,2})?", fullmatch=True)
+near_numbers = st.text(st.sampled_from("0123456789.eE+-_ xNaInf٣\0\n"), max_size=12)
+decimals = st.decimals(0, 10**9, places=9) | st.decimals(0, 1, places=12) | st.integers(0, 10**12)
+
+
+def said_independently(text: str, scale: int, signed: bool) -> int | None:
+    """What the text means, by Decimal and the rules as written; None where it must be refused."""
+    if len(text) > 96 or not PLAIN.fullmatch(text) or (text.startswith("-") and not signed):
+        return None
+    exponent = re.split("[eE]", text)[1:] or ["0"]
+    if abs(int(exponent[0])) > 30:
+        return None
+    value = EXACT.scaleb(EXACT.create_decimal(text), scale)
+    if value != value.to_integral_value(context=EXACT) or abs(value) > INT64_MAX:
+        return None
+    return int(value)
+
+
+def parsed(text: str, scale: int, signed: bool) -> int | None:
+    try:
+        return parse_scaled(text, scale, signed=signed)
+    except NumberError:
+        return None
+
+
+@given(numbers | near_numbers, scales, st.booleans())
+@example("-0", 2, True)
+@example("0.10", 1, False)
+@example("1e-30", 18, False)
+@example("9223372036854775807", 0, False)
+@example("9223372036854775808", 0, False)
+@example("1" * 40 + "." + "0" * 40, 0, False)
+def test_v01_text_means_what_decimal_says_or_is_refused(text: str, scale: int, signed: bool) -> None:
+    assert parsed(text, scale, signed) == said_independently(text, scale, signed)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NaN", "nan", "sNaN", "Infinity", "inf", "-Infinity", "1e1000000", "1e31", "1e-31", "1_000", " 1",
+        "1 ", "1\n", "+1", "0x1", "0b1", "1.", ".1", "", ".", "-", "--1", "1e", "1e+", "e5", "1.2.3", "1,5",
+        "\u0661\u0662", "\uff11", "\xb2", "\xbd", "1" * 5000, "0." + "0" * 5000, "\x001", "1\x00", "None",
+        "1e5.5", "1E++5", "\u22121",
+    ],
+)  # fmt: skip
+def test_v01_what_is_no_plain_number_is_refused_by_every_door(text: str) -> None:
+    for signed in (False, True):
+        with pytest.raises(NumberError):
+            parse_scaled(text, 8, signed=signed)
+    with pytest.raises(NumberError):
+        to_grid(text, scale=8)
+
+
+@pytest.mark.parametrize("scale", [0, 2, 8, 18])
+def test_v05_what_does_not_fit_64_bits_is_refused(scale: int) -> None:
+    most = format_scaled(INT64_MAX, scale)
+    over = format_scaled(INT64_MAX + 1, scale)
+    assert parse_scaled(most, scale) == to_grid(most, scale=scale) == INT64_MAX
+    assert parse_scaled(f"-{most}", scale, signed=True) == -INT64_MAX
+    for text in (over, "9" * 20, "1" + "0" * 39):
+        with pytest.raises(NumberError):
+            parse_scaled(text, scale)
+        with pytest.raises(NumberError):
+            to_grid(text, scale=scale)
+    with pytest.raises(NumberError):
+        parse_scaled(f"-{over}", scale, signed=True)
+
+
+def test_a_minus_is_refused_where_none_may_be() -> None:
+    with pytest.raises(NumberError, match="negative"):
+        parse_scaled("-1", 2)
+    assert parse_scaled("-1", 2, signed=True) == -100
+
+
+def test_digits_finer_than_the_scale_are_refused_not_rounded() -> None:
+    assert parse_scaled("1.2300", 2) == 123
+    with pytest.raises(NumberError, match="more than 2 decimals"):
+        parse_scaled("1.234", 2)
+
+
+def test_an_error_does_not_repeat_a_long_text() -> None:
+    with pytest.raises(NumberError) as caught:
+        parse_scaled("9" * 5000, 2)
+    assert len(str(caught.value)) < 120
+
+
+@given(st.integers(-INT64_MAX, INT64_MAX), scales)
+def test_text_of_a_number_reads_back_as_that_number(value: int, scale: int) -> None:
+    text = format_scaled(value, scale)
+    assert parse_scaled(text, scale, signed=True) == value
+
+
+@given(st.integers(-(10**40), 10**40), scales)
+def test_text_is_exact_and_plain(value: int, scale: int) -> None:
+    text = format_scaled(wide(value), scale)
+    assert EXACT.create_decimal(text) == EXACT.scaleb(Decimal(value), -scale)
+    assert re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?", text)
+    assert text != "-0"
+
+
+@given(st.integers(-(10**40), 10**40))
+def test_wide_turns_into_text_beyond_64_bits_and_only_there(value: int) -> None:
+    kept = wide(value)
+    assert int(kept) == value
+    assert isinstance(kept, int) == (abs(value) <= INT64_MAX)
+
+
+@given(st.integers(-(10**30), 10**30), st.integers(0, 9), st.integers(0, 9))
+def test_rescale_is_exact(value: int, scale: int, finer: int) -> None:
+    assert rescale(wide(value), scale, scale + finer) == value * 10**finer
+
+
+# The venue's grid.
+
+
+def valid_hyperliquid_price(price: Decimal, decimals_max: int) -> bool:
+    """The venue's own words: at most 5 significant figures and so many decimals; integers always."""
+    if price == price.to_integral_value():
+        return True
+    _, digits, exponent = price.normalize().as_tuple()
+    assert isinstance(exponent, int)
+    return len(digits) <= 5 and -exponent <= decimals_max
+
+
+def nearest_valid(value: Decimal, decimals_max: int, up: bool) -> Decimal:
+    """The best of the two kinds of valid prices on one side: an integer, or 5 figures."""
+    rounding = ROUND_CEILING if up else ROUND_FLOOR
+    exponent = max(value.adjusted() - 4, -decimals_max)
+    with localcontext(EXACT):
+        kinds = [value.quantize(Decimal(1), rounding), value.quantize(Decimal(1).scaleb(exponent), rounding)]
+    kinds = [kind for kind in kinds if valid_hyperliquid_price(kind, decimals_max)]
+    return min(kinds) if up else max(kinds)
+
+
+@given(decimals, st.integers(0, 6), st.booleans())
+@example(Decimal("99999.5"), 1, True)
+@example(Decimal("9.99999"), 6, True)
+@example(Decimal("0.000012345678"), 6, True)
+@example(Decimal("123456.7"), 1, True)
+@example(Decimal(0), 3, True)
+def test_o20_a_price_is_put_on_the_nearest_valid_one(value: Decimal | int, scale: int, up: bool) -> None:
+    result = to_grid(value, scale=scale, figures=5, up=up)
+    price = Decimal(result).scaleb(-scale)
+    assert valid_hyperliquid_price(price, scale)
+    assert price == nearest_valid(Decimal(value), scale, up)
+
+
+@given(decimals, st.integers(0, 6), st.sampled_from([0, 5]), st.sampled_from([1, 5, 25]), st.booleans())
+def test_o20_rounding_goes_one_way_by_less_than_a_step(
+    value: Decimal | int, scale: int, figures: int, step: int, up: bool
+) -> None:
+    result = to_grid(value, scale=scale, step=step, figures=figures, up=up)
+    exact = Decimal(value).scaleb(scale, EXACT)
+    size = grid_step(int(exact), scale=scale, step=step, figures=figures)
+    assert 0 <= (result - exact if up else exact - result) < size
+    assert result % step == 0 or figures
+
+
+@given(decimals, st.integers(0, 6), st.sampled_from([0, 5]), st.booleans(), st.booleans())
+def test_o20_what_is_on_the_grid_stays(
+    value: Decimal | int, scale: int, figures: int, up: bool, again: bool
+) -> None:
+    once = to_grid(value, scale=scale, figures=figures, up=up)
+    assert to_grid(Decimal(once).scaleb(-scale, EXACT), scale=scale, figures=figures, up=again) == once
+
+
+@given(decimals, st.sampled_from([BUY, SELL]), st.integers(0, 6))
+def test_o20_an_instruments_grid_never_gains_risk(value: Decimal | int, side: int, scale: int) -> None:
+    """Not paying more for a buy, not taking less for a sell, never more size than asked for."""
+    listed = InstrumentListed(0, 1, "v", "X", scale, scale, size_step=10, price_figures=5)
+    exact = Decimal(value).scaleb(scale, EXACT)
+    price, size = listed.price_on_grid(value, side), listed.size_on_grid(value)
+    assert price <= exact if side == BUY else price >= exact
+    assert size <= exact
+    assert size % 10 == 0
+
+
+@given(st.decimals(0, 10**6, places=9), st.integers(0, 6))
+def test_text_int_and_decimal_mean_the_same(value: Decimal, scale: int) -> None:
+    text = format(value, "f")
+    assert to_grid(text, scale=scale) == to_grid(value, scale=scale)
+    assert to_grid(int(value), scale=scale) == int(value) * 10**scale
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        1.0, 0.1, float("nan"), float("inf"), True, False, None, b"1", [1], -1, Decimal(-1), "-1", "-0.5",
+        Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity"), Decimal("-Infinity"), Decimal("1e200"),
+        Decimal("1e5000"), 10**30, complex(1),
+    ],
+)  # fmt: skip
+def test_o21_what_is_no_exact_number_never_reaches_the_grid(value: Any) -> None:
+    with pytest.raises(NumberError):
+        to_grid(value, scale=2)
+
+
+def test_what_is_smaller_than_a_step_becomes_none_or_one() -> None:
+    for tiny in ("0.0001", Decimal("1e-300"), Decimal("1e-30")):
+        assert to_grid(tiny, scale=2) == 0
+        assert to_grid(tiny, scale=2, up=True) == 1
+    assert to_grid(Decimal("0e-300"), scale=2, up=True) == 0
+
+
+# Words.
+
+
+@given(st.integers(0, 127))
+def test_power_of_ten_is_one(exponent: int) -> None:
+    assert power_of_ten(exponent) == 10**exponent
+
+
+def test_t05_intervals_divide_a_day_and_read_back() -> None:
+    for name, seconds in INTERVALS.items():
+        assert 86_400 % seconds == 0
+        assert parse_interval(name) == seconds * 10**9
+        assert format_interval(parse_interval(name)) == name
+    assert format_interval(7 * 10**9) == "7s"
+    with pytest.raises(UsageError, match="'7m' is not a bar interval; known: 1s"):
+        parse_interval("7m")
+
+
+def test_sides_have_names() -> None:
+    assert [side_name(side) for side in (BUY, SELL, NO_SIDE)] == ["buy", "sell", ""]
