@@ -98,6 +98,8 @@ def iso_text(ns: int) -> str:
 
 def parse_iso(text: str) -> int:
     """Return UTC nanoseconds of ISO 8601 text; text without a zone is UTC. Raises UsageError."""
+    if "," in text:
+        raise UsageError(f"{text[:40]!r} is not an ISO 8601 time with a point before its fraction")
     body, nanos = text, 0
     point = text.find(".")
     if point >= 0:

@@ -9,6 +9,7 @@ price scale + size scale, so price * size is money without rounding.
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal
 from typing import Annotated, Final
@@ -72,6 +73,7 @@ Money = Annotated[Amount, "money"]
 _NUMBER: Final = re.compile(r"(-?)([0-9]{1,40})(?:\.([0-9]{1,40}))?(?:[eE]([+-]?[0-9]{1,2}))?", re.ASCII)
 _TEXT_LENGTH_MAX: Final = 96
 _EXPONENT_MAX: Final = 30
+_BITS_MAX: Final = 256
 
 INTERVALS: Final = {
     "1s": 1,
@@ -181,6 +183,8 @@ def to_grid(
     if isinstance(value, Decimal):
         if not value.is_finite():
             raise NumberError(f"{value} is not a finite number")
+        if value < 0:
+            raise NumberError(f"{value} is negative, which is not allowed here")
         if value.adjusted() > _TEXT_LENGTH_MAX or len(value.as_tuple().digits) > _TEXT_LENGTH_MAX:
             raise NumberError("the number has too many digits")
         if value.adjusted() < -_TEXT_LENGTH_MAX:
@@ -188,6 +192,8 @@ def to_grid(
         else:
             numerator, denominator = value.as_integer_ratio()
     else:
+        if value.bit_length() > _BITS_MAX:
+            raise NumberError("the number has too many digits")
         numerator, denominator = value, 1
     if numerator < 0:
         raise NumberError(f"{value} is negative, which is not allowed here")
@@ -203,10 +209,10 @@ def to_grid(
 
 
 def grid_step(value: int, *, scale: int, step: int = 1, figures: int = 0) -> int:
-    """Return the grid's step at an integer `value` of `scale`: `step`, or coarser where `figures` ask."""
+    """Return the grid's step at an integer `value` of `scale`: a multiple of `step` that `figures` allow."""
     if not figures:
         return step
-    return max(step, power_of_ten(min(scale, max(0, len(str(value)) - figures))))
+    return math.lcm(step, power_of_ten(min(scale, max(0, len(str(value)) - figures))))
 
 
 def side_name(side: int) -> str:

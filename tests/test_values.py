@@ -258,3 +258,12 @@ def test_t05_intervals_divide_a_day_and_read_back() -> None:
 
 def test_sides_have_names() -> None:
     assert [side_name(side) for side in (BUY, SELL, NO_SIDE)] == ["buy", "sell", ""]
+
+
+def test_o20_a_number_too_small_or_too_large_to_see_keeps_its_sign_and_is_refused() -> None:
+    """Found by fuzzing: the sign was lost below 1e-96, and a huge int could not be turned into text."""
+    with pytest.raises(NumberError, match="negative"):
+        to_grid(Decimal("-1e-97"), scale=2, up=True)
+    with pytest.raises(NumberError, match="too many digits"):
+        to_grid(10**4301, scale=0)
+    assert to_grid("123.4", scale=1, step=25, figures=3) % 25 == 0

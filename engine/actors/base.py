@@ -15,15 +15,47 @@ from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
 
-from engine.events import Event, InstrumentListed
+from engine.events import Event, InstrumentListed, OrderFilled
 
-__all__ = ["Actor", "Because", "Emit", "RoutesChanged", "SetTimer", "State", "Turn", "handlers_of", "handles"]
+__all__ = [
+    "Actor",
+    "Because",
+    "Emit",
+    "Once",
+    "RoutesChanged",
+    "SetTimer",
+    "State",
+    "Turn",
+    "handlers_of",
+    "handles",
+]
 
 F = TypeVar("F", bound=Callable[..., None])
+
+ONCE_MAX: Final = 512
+"""Executions remembered; a venue repeats the latest ones."""
 
 
 class State(msgspec.Struct):
     """Base of the mutable records inside an actor's state; what snapshots know how to store."""
+
+
+class Once(State):
+    """Remembers the last executions seen, so that one a venue tells twice is counted once."""
+
+    seen: dict[str, None] = {}
+
+    def first(self, fill: OrderFilled) -> bool:
+        """Return whether this execution is new, and remember it. One without an id always is."""
+        if not fill.trade_id:
+            return True
+        key = f"{fill.client_order_id} {fill.trade_id}"
+        if key in self.seen:
+            return False
+        self.seen[key] = None
+        if len(self.seen) > ONCE_MAX:
+            del self.seen[next(iter(self.seen))]
+        return True
 
 
 class SetTimer(msgspec.Struct, frozen=True, gc=False):

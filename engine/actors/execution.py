@@ -7,7 +7,7 @@ may come doubled or late: a state only moves forward, a fill is counted once by 
 
 from __future__ import annotations
 
-from engine.actors.base import Actor, Emit, State, handles
+from engine.actors.base import Actor, Emit, Once, State, handles
 from engine.events import (
     ActorFailed,
     CancelOrder,
@@ -44,6 +44,7 @@ class Execution(Actor):
         super().__init__("execution")
         self._session = "0" * 16
         self._orders: dict[str, Order] = {}
+        self._fills = Once()
 
     @property
     def live_orders(self) -> int:
@@ -107,7 +108,7 @@ class Execution(Actor):
     def fill(self, report: OrderFilled, emit: Emit) -> None:
         """Count an execution; the last one ends the order."""
         order = self._orders.get(report.client_order_id)
-        if order is None:
+        if order is None or not self._fills.first(report):
             return
         order.filled += report.size
         if order.filled >= order.size:

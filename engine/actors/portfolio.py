@@ -7,7 +7,7 @@ position at its mark. Emits `OrderRequested` for targets, `PositionChanged` and 
 
 from __future__ import annotations
 
-from engine.actors.base import Actor, Emit, State, handles
+from engine.actors.base import Actor, Emit, Once, State, handles
 from engine.config import MONEY_TEXT_SCALE, AccountConfig
 from engine.events import (
     BarClosed,
@@ -70,6 +70,7 @@ class Portfolio(Actor):
         self._positions: dict[str, dict[int, Position]] = {}
         self._orders: dict[str, Working] = {}
         self._marks: dict[int, int] = {}
+        self._fills = Once()
 
     @handles(TargetSet)
     def reach(self, target: TargetSet, emit: Emit) -> None:
@@ -119,6 +120,8 @@ class Portfolio(Actor):
     @handles(OrderFilled)
     def book(self, fill: OrderFilled, emit: Emit) -> None:
         """Book an execution and tell the new position and equity. A fill of no known order is "external"."""
+        if not self._fills.first(fill):
+            return
         order = self._orders.get(fill.client_order_id)
         strategy = order.strategy if order else "external"
         position = self._position(strategy, fill.instrument)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from decimal import Context, Decimal
 
-from engine.actors.base import Actor, Emit, RoutesChanged, State, handles
+from engine.actors.base import Actor, Emit, Once, RoutesChanged, State, handles
 from engine.clock import SECOND_NS
 from engine.config import MONEY_TEXT_SCALE, RiskConfig
 from engine.events import (
@@ -68,6 +68,7 @@ class Risk(Actor):
         self._exposures: dict[int, Exposure] = {}
         self._orders: dict[str, OnTheWay] = {}
         self._approvals_ns: list[int] = []
+        self._fills = Once()
         self._halted = ""
         self._quarantined: list[str] = []
 
@@ -143,6 +144,8 @@ class Risk(Actor):
     @handles(OrderFilled)
     def note_fill(self, fill: OrderFilled, emit: Emit) -> None:
         """Move the size from on-its-way to held."""
+        if not self._fills.first(fill):
+            return
         exposure = self._exposure(fill.instrument)
         exposure.position += fill.side * fill.size
         order = self._orders.get(fill.client_order_id)
@@ -164,7 +167,7 @@ class Risk(Actor):
         """Halt, or shut out one strategy, as its policy says."""
         if failed.policy == "quarantine":
             self._quarantined = sorted({*self._quarantined, failed.actor})
-        elif not self._halted:
+        elif self._halted in ("", _STOPPED):
             self._halted = f"{failed.actor} failed: {failed.error}"
             emit(EngineHalted(failed.at_ns, self._halted))
 

@@ -143,7 +143,8 @@ class SimulatedVenue(Actor):
         if limit and (limit - price) * order.side < 0:
             if order.tif == "Ioc" and not order.resting:
                 self._end(order, "Ioc found no match", recv_ns, venue_ns, emit)
-            order.resting = True
+            else:
+                order.resting = True
             return
         if order.resting:
             self._fill(order, limit, size, self._maker, "maker", recv_ns, venue_ns, emit)

@@ -132,7 +132,9 @@ class Strategy(Actor):
         listed = self._listed(market)
         if isinstance(size, str) and size.startswith("-"):
             short, size = not short, size[1:]
-        elif isinstance(size, int | Decimal) and not isinstance(size, bool) and size < 0:
+        elif isinstance(size, Decimal) and size.is_signed():
+            short, size = not short, size.copy_negate()
+        elif isinstance(size, int) and not isinstance(size, bool) and size < 0:
             short, size = not short, -size
         steps = listed.size_on_grid(size)
         steps = -steps if short else steps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from engine.actors import Actor, Because, RoutesChanged, SetTimer
+from engine.actors import Actor, Because, RoutesChanged, SetTimer, Turn
 from engine.actors.base import handlers_of
 from engine.clock import SECOND_NS
 from engine.events import Event, InstrumentListed, TimerFired
@@ -26,7 +26,7 @@ class Desk:
 
     def __init__(self, actor: Actor) -> None:
         self.actor = actor
-        actor.bind(LISTED, actor.turn)
+        actor.bind(LISTED, Turn())
         self.routes: dict[type[Event], list[Any]] = {}
         for kind, handler in handlers_of(actor):
             self.routes.setdefault(kind, []).append(handler)

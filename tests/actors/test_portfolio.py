@@ -121,6 +121,12 @@ def test_o16_a_fill_of_no_known_order_is_external() -> None:
     assert on.all(PositionChanged)[-1].strategy == "external"
 
 
+def test_o04_a_doubled_fill_is_booked_once() -> None:
+    on = desk()
+    on.hand(order(1, BUY, 10), fill(1, BUY, 4), fill(1, BUY, 4))
+    assert on.all(PositionChanged)[-1].size == 4
+
+
 # Targets.
 
 

@@ -67,7 +67,7 @@ def asked(on: Desk, *wishes: OrderRequested) -> list[str]:
 
 
 def filled(on: Desk, side: int, size: int, order_id: str = "none") -> None:
-    on.hand(OrderFilled(T, T, order_id, 1, side, 10_000, size, 0, "taker", 1))
+    on.hand(OrderFilled(T, T, order_id, 1, side, 10_000, size, 0, "taker", on.seq))
 
 
 @pytest.mark.parametrize("side", [BUY, SELL])
@@ -169,6 +169,15 @@ def test_l02_the_worst_case_is_what_is_held_and_all_that_may_still_fill(plan: An
             assert exposure.selling == sum(left for one, left in orders.values() if one == SELL)
 
 
+def test_o04_a_doubled_fill_is_counted_once() -> None:
+    on = desk(max_position_size={"AAA": "5"})
+    assert asked(on, wish(BUY, 5000)) == [""]
+    report = OrderFilled(T, T, f"0x{on.seq - 1}", 1, BUY, 10_000, 2000, 0, "taker", 7)
+    on.hand(report, report)
+    exposure = on.actor.state()["_exposures"][1]
+    assert (exposure.position, exposure.buying) == (2000, 3000)
+
+
 def test_l03_without_a_price_nothing_is_approved() -> None:
     assert asked(desk(price=0), wish(BUY, 1)) == ["no_price"]
 
@@ -225,6 +234,13 @@ def test_a_stop_ends_with_its_session() -> None:
 def test_l07_a_halt_pressed_while_stopping_outlives_the_stop() -> None:
     on = desk()
     on.hand(OperatorCommand(T, "stop"), OperatorCommand(T, "halt"))
+    on.hand(SessionStarted(T, "b" * 16, "paper", "", "", "", (), ""))
+    assert asked(on, wish(BUY, 1)) == ["halted"]
+
+
+def test_a_failure_while_stopping_outlives_the_stop() -> None:
+    on = desk()
+    on.hand(OperatorCommand(T, "stop"), ActorFailed(T, "Mine", 7, "x", "halt"))
     on.hand(SessionStarted(T, "b" * 16, "paper", "", "", "", (), ""))
     assert asked(on, wish(BUY, 1)) == ["halted"]
 

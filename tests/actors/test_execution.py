@@ -1,0 +1,211 @@
+"""The life cycle of orders against a plain model, whatever the venue reports (I5, O02 to O07, O14)."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
+
+from engine.actors import Execution
+from engine.events import (
+    ActorFailed,
+    CancelOrder,
+    CancelRequested,
+    EngineHalted,
+    OrderAccepted,
+    OrderApproved,
+    OrderCanceled,
+    OrderChanged,
+    OrderFilled,
+    OrderRejected,
+    OrderUnknown,
+    SessionStarted,
+    SubmitOrder,
+)
+from engine.values import BUY
+from tests.actors.desk import Desk, T
+
+SESSION = "00000000000000aa"
+OPEN = ("PendingNew", "New", "PartiallyFilled", "PendingCancel", "Unknown")
+ENDED = ("Filled", "Canceled", "Rejected")
+FORWARD = {
+    "PendingNew": {"New", "PartiallyFilled", "PendingCancel", "Unknown", *ENDED},
+    "New": {"PartiallyFilled", "PendingCancel", "Unknown", *ENDED},
+    "PartiallyFilled": {"PartiallyFilled", "PendingCancel", "Unknown", *ENDED},
+    "PendingCancel": {"PendingCancel", "Unknown", *ENDED},
+    "Unknown": {"New", "PartiallyFilled", "PendingCancel", *ENDED},
+}
+
+
+def approved(size: int = 10, strategy: str = "s") -> OrderApproved:
+    return OrderApproved(T, 1, strategy, 1, BUY, size, 0, "Gtc", False)
+
+
+def desk() -> Desk:
+    on = Desk(Execution())
+    on.hand(SessionStarted(T, SESSION, "paper", "", "", "", (), ""))
+    return on
+
+
+def report(order_id: str, size: int, trade_id: int) -> OrderFilled:
+    return OrderFilled(T, T, order_id, 1, BUY, 100, size, 0, "taker", trade_id)
+
+
+class Life(RuleBasedStateMachine):
+    """Approvals, wishes and reports in any order; the model is what a plain list of reports says."""
+
+    orders = Bundle("orders")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on = desk()
+        self.size: dict[str, int] = {}
+        self.owner: dict[str, str] = {}
+        self.filled: dict[str, int] = {}
+        self.seen: dict[str, list[int]] = {}
+        self.ended: dict[str, str] = {}
+        self.trade_id = 0
+
+    @rule(target=orders, size=st.integers(1, 20), strategy=st.sampled_from(["s", "t"]))
+    def approve(self, size: int, strategy: str) -> Any:
+        submit, told = self.on.hand(approved(size, strategy))
+        assert isinstance(submit, SubmitOrder)
+        assert (submit.size, submit.strategy) == (size, strategy)
+        assert submit.client_order_id == f"0x{SESSION}{self.on.seq:016x}"
+        assert submit.client_order_id not in self.size
+        assert told == OrderChanged(T, submit.client_order_id, strategy, 1, "PendingNew", 0, size)
+        name = submit.client_order_id
+        self.size[name], self.owner[name], self.filled[name], self.seen[name] = size, strategy, 0, []
+        return multiple(name)
+
+    @rule(name=orders)
+    def accept(self, name: str) -> None:
+        self.on.hand(OrderAccepted(T, T, name, 1))
+
+    @rule(name=orders, part=st.integers(1, 20))
+    def fill(self, name: str, part: int) -> None:
+        size = min(part, self.size[name] - self.filled[name])
+        if not size:
+            return
+        self.trade_id += 1
+        self.on.hand(report(name, size, self.trade_id))
+        if name not in self.ended:
+            self.filled[name] += size
+            self.seen[name].append(self.trade_id)
+            if self.filled[name] == self.size[name]:
+                self.ended[name] = "Filled"
+
+    @rule(name=orders)
+    def fill_again(self, name: str) -> None:
+        """O04: the same report twice changes nothing."""
+        if self.seen[name]:
+            assert self.on.hand(report(name, 1, self.seen[name][-1])) == []
+
+    @rule(name=orders)
+    def cancel_report(self, name: str) -> None:
+        self.on.hand(OrderCanceled(T, T, name, 1, self.size[name] - self.filled[name], "x"))
+        self.ended.setdefault(name, "Canceled")
+
+    @rule(name=orders)
+    def reject(self, name: str) -> None:
+        self.on.hand(OrderRejected(T, T, name, "x"))
+        self.ended.setdefault(name, "Rejected")
+
+    @rule(name=orders)
+    def lose(self, name: str) -> None:
+        answer = self.on.hand(OrderUnknown(T, name, "no reply"))
+        assert all(isinstance(one, OrderChanged) for one in answer), "never sent again"
+
+    @rule(name=orders, strategy=st.sampled_from(["s", "t"]))
+    def wish_cancel(self, name: str, strategy: str) -> None:
+        was = self.state(name)
+        answer = self.on.hand(CancelRequested(T, strategy, name, "why"))
+        commands = [one for one in answer if isinstance(one, CancelOrder)]
+        due = name not in self.ended and strategy == self.owner[name] and was != "PendingCancel"
+        assert commands == ([CancelOrder(T, name, 1, "why")] if due else [])
+        assert self.on.hand(CancelRequested(T, strategy, name, "again")) == [], "cancel twice is one command"
+
+    @rule()
+    def halt(self) -> None:
+        live = [name for name in self.size if name not in self.ended and self.state(name) != "PendingCancel"]
+        answer = self.on.hand(EngineHalted(T, "x"))
+        assert [one.client_order_id for one in answer if isinstance(one, CancelOrder)] == live
+
+    @rule(actor=st.sampled_from(["s", "risk", "aggregator"]))
+    def fail(self, actor: str) -> None:
+        live = [name for name in self.size if name not in self.ended and self.state(name) != "PendingCancel"]
+        due = [name for name in live if actor in (self.owner[name], "risk")]
+        answer = self.on.hand(ActorFailed(T, actor, 1, "x", "quarantine"))
+        assert [one.client_order_id for one in answer if isinstance(one, CancelOrder)] == due
+
+    def told(self, name: str) -> list[OrderChanged]:
+        return [one for one in self.on.all(OrderChanged) if one.client_order_id == name]
+
+    def state(self, name: str) -> str:
+        return self.told(name)[-1].state
+
+    @invariant()
+    def what_is_told_is_what_was_reported(self) -> None:
+        for name, size in self.size.items():
+            last = self.told(name)[-1]
+            assert last.filled == self.filled[name] <= size
+            assert last.remaining == size - last.filled
+            assert last.state == self.ended[name] if name in self.ended else last.state in OPEN
+
+    @invariant()
+    def states_only_move_forward(self) -> None:
+        for name in self.size:
+            states = [one.state for one in self.told(name)]
+            for before, after in itertools.pairwise(states):
+                assert after in FORWARD[before], (before, after)
+            filled = [one.filled for one in self.told(name)]
+            assert filled == sorted(filled)
+
+    @invariant()
+    def only_open_orders_are_kept(self) -> None:
+        assert self.on.actor.state()["_orders"].keys() == self.size.keys() - self.ended.keys()
+
+
+Life.TestCase.settings = settings(max_examples=60, stateful_step_count=25)
+TestLife = Life.TestCase
+
+
+def test_o14_ids_carry_session_and_seq_and_are_never_reused() -> None:
+    on = desk()
+    first = [on.hand(approved())[0].client_order_id for _ in range(3)]
+    on.hand(SessionStarted(T, "b" * 16, "paper", "", "", "", (), ""))
+    second = [on.hand(approved())[0].client_order_id for _ in range(3)]
+    assert len({*first, *second}) == 6
+    assert all(len(one) == 34 for one in first + second)
+    assert all(one.startswith("0x" + "b" * 16) for one in second)
+
+
+def test_o03_a_fill_before_the_acceptance_moves_forward_only() -> None:
+    on = desk()
+    name = on.hand(approved())[0].client_order_id
+    (told,) = on.hand(report(name, 4, 1))
+    assert (told.state, told.filled) == ("PartiallyFilled", 4)
+    assert on.hand(OrderAccepted(T, T, name, 1)) == []
+
+
+def test_o07_a_pending_cancel_stays_until_there_is_evidence() -> None:
+    on = desk()
+    name = on.hand(approved())[0].client_order_id
+    on.hand(CancelRequested(T, "s", name))
+    assert on.hand(OrderAccepted(T, T, name, 1)) == []
+    (told,) = on.hand(report(name, 4, 1))
+    assert told.state == "PendingCancel"
+    (told,) = on.hand(OrderCanceled(T, T, name, 1, 6, "x"))
+    assert (told.state, told.filled, told.remaining) == ("Canceled", 4, 6)
+
+
+def test_o16_reports_of_unknown_orders_are_not_ours_to_tell() -> None:
+    on = desk()
+    for event in (
+        OrderAccepted(T, T, "0x1", 1), report("0x1", 1, 1), OrderCanceled(T, T, "0x1", 1, 1, "x"),
+        OrderRejected(T, T, "0x1", "x"), OrderUnknown(T, "0x1", "x"), CancelRequested(T, "s", "0x1"),
+    ):  # fmt: skip
+        assert on.hand(event) == []

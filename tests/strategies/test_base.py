@@ -1,0 +1,313 @@
+"""What a strategy author may ask for, and what is refused before it reaches the journal (O20, O21)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.actors import SetTimer, Turn
+from engine.errors import NumberError
+from engine.events import (
+    BarClosed,
+    CancelRequested,
+    InstrumentListed,
+    OrderChanged,
+    OrderFilled,
+    OrderRequested,
+    Quote,
+    SignalRaised,
+    SubmitOrder,
+    TargetSet,
+    TimerFired,
+    Trade,
+)
+from engine.events.codec import decode_inputs, encode_inputs
+from engine.snapshot import decode_state, encode_state, state_classes
+from engine.strategies import Bar, Fill, Strategy, Tick, Touch
+from engine.values import BUY, SELL
+from tests.actors.desk import MINUTE, Desk, T
+from tests.strategies.fakes import Averages, Busy
+
+
+class Asking(Strategy):
+    """Does on each print whatever the test has put in `todo`; keeps what it was shown."""
+
+    def on_trade(self, trade: Tick) -> None:
+        self.todo(trade)
+
+    def on_quote(self, quote: Touch) -> None:
+        self.shown = quote
+
+    def on_bar(self, bar: Bar) -> None:
+        self.shown = bar
+
+    def on_fill(self, fill: Fill) -> None:
+        self.shown = fill
+
+    def on_timer(self, key: str) -> None:
+        self.shown = key
+
+
+def desk(coins: tuple[str, ...] = (), cls: type[Strategy] = Asking) -> Desk:
+    strategy = cls()
+    strategy.attach("mine", coins)
+    return Desk(strategy)
+
+
+def asked(on: Desk, todo: Any) -> list[Any]:
+    """Let the strategy do something inside its handler; return what it emitted."""
+    on.actor.todo = lambda _: todo(on.actor)  # type: ignore[attr-defined]
+    return on.hand(Trade(T, T, 1, 10_050, 1500, BUY))
+
+
+# Orders.
+
+
+@given(st.integers(1, 10**9), st.integers(1, 10**9))
+def test_text_and_decimal_and_int_ask_for_the_same(units: int, steps: int) -> None:
+    on = desk()
+    text = f"{Decimal(steps).scaleb(-3):f}"
+    for size in (text, Decimal(text)):
+        (wish,) = asked(on, lambda s, size=size: s.buy("AAA", size, reason="why"))
+        assert wish == OrderRequested(T, "mine", 1, BUY, steps, reason="why")
+    (wish,) = asked(on, lambda s: s.sell("AAA", units))
+    assert (wish.side, wish.size) == (SELL, units * 1000)
+
+
+@pytest.mark.parametrize("method", ["buy", "sell"])
+@pytest.mark.parametrize(
+    "limit",
+    [0, "0", "0.00", Decimal(0), Decimal("0E+5"), "-1", -1, 1.5, "NaN", Decimal("NaN"), True, "", "1e99"],
+)
+def test_o21_no_limit_price_ever_turns_into_a_market_order(method: str, limit: Any) -> None:
+    on = desk()
+    with pytest.raises(NumberError):
+        asked(on, lambda s: getattr(s, method)("AAA", 1, limit=limit))
+    assert on.log == []
+
+
+def test_o21_a_buy_limit_below_the_grid_is_refused_and_a_sell_rounds_up_to_it() -> None:
+    on = desk()
+    with pytest.raises(NumberError, match="market order"):
+        asked(on, lambda s: s.buy("AAA", 1, limit="0.001"))
+    (wish,) = asked(on, lambda s: s.sell("AAA", 1, limit="0.001"))
+    assert wish.limit_price == 1
+
+
+@pytest.mark.parametrize(
+    "size", [1.0, float("nan"), None, True, "-1", -1, "NaN", Decimal("Infinity"), "1_0", b"1"]
+)
+def test_o21_no_odd_size_becomes_an_order(size: Any) -> None:
+    on = desk()
+    for ask in (lambda s: s.buy("AAA", size), lambda s: s.sell("AAA", size, limit="1")):
+        with pytest.raises(NumberError):
+            asked(on, ask)
+    assert on.log == []
+
+
+def test_o20_limits_go_down_for_a_buy_and_up_for_a_sell() -> None:
+    on = desk()
+    (buy,) = asked(on, lambda s: s.buy("AAA", "1", limit="100.019"))
+    (sell,) = asked(on, lambda s: s.sell("AAA", "1", limit="100.011", tif="Ioc"))
+    assert (buy.limit_price, buy.tif) == (10_001, "Gtc")
+    assert (sell.limit_price, sell.tif) == (10_002, "Ioc")
+
+
+def test_a_size_below_the_grid_is_asked_for_as_zero_and_left_to_risk() -> None:
+    (wish,) = asked(desk(), lambda s: s.buy("AAA", "0.0009"))
+    assert wish.size == 0
+
+
+def test_an_unknown_time_in_force_or_market_is_refused() -> None:
+    on = desk()
+    with pytest.raises(ValueError, match="'Gtc' or 'Ioc'"):
+        asked(on, lambda s: s.buy("AAA", 1, tif="Fok"))
+    with pytest.raises(KeyError):
+        asked(on, lambda s: s.buy("ZZZ", 1))
+
+
+# Targets.
+
+
+@pytest.mark.parametrize(
+    ("given_as", "short", "steps"),
+    [
+        ("1.5", False, 1500), ("-1.5", False, -1500), ("1.5", True, -1500), ("-1.5", True, 1500),
+        (2, False, 2000), (-2, False, -2000), (Decimal("-0.0019"), False, -1), (Decimal("0.0019"), False, 1),
+        ("-0.0009", False, 0),
+    ],
+)  # fmt: skip
+def test_a_target_is_signed_and_goes_towards_zero(given_as: Any, short: bool, steps: int) -> None:
+    on = desk()
+    told = asked(on, lambda s: s.target("AAA", given_as, short=short, reason="r"))
+    assert told == ([TargetSet(T, "mine", 1, steps, "r")] if steps else [])
+    assert asked(on, lambda s: s.target("AAA", given_as, short=short)) == [], "it is the target already"
+    assert on.actor.holds("AAA") == bool(steps)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("size", [1.5, "--1", "x", None, True, "1e99", Decimal("NaN")])
+def test_o21_no_odd_target_is_set(size: Any) -> None:
+    on = desk()
+    with pytest.raises(NumberError):
+        asked(on, lambda s: s.target("AAA", size))
+    assert on.log == []
+
+
+def bar(close: int = 10_050, instrument: int = 1, revision: int = 0, interval_ns: int = MINUTE) -> BarClosed:
+    return BarClosed(T, instrument, interval_ns, T, 1, 3, 1, close, "1500", 7, "trade", revision)
+
+
+def test_size_for_is_exactly_what_the_money_buys() -> None:
+    on = desk()
+    on.hand(bar())
+    assert on.actor.size_for(on.actor.shown, "201") == 2  # type: ignore[attr-defined]
+    with pytest.raises(NumberError):
+        on.actor.size_for(on.actor.shown, "lots")  # type: ignore[attr-defined]
+
+
+# Signals and timers: what they carry must be readable in the journal.
+
+
+@pytest.mark.parametrize("value", [1, 1.5, float("nan"), -0.0, True, Decimal("1.5"), 10**300])
+def test_a_recorded_number_is_a_float_in_the_journal(value: Any) -> None:
+    (told,) = asked(desk(), lambda s: s.record("AAA", "x", value))
+    assert isinstance(told, SignalRaised)
+    assert type(told.value) is float
+    assert encode_inputs(decode_inputs(encode_inputs([told]))) == encode_inputs([told])
+
+
+@pytest.mark.parametrize("value", [None, "x", [1.0], 10**400])
+def test_what_is_no_number_is_not_recorded(value: Any) -> None:
+    """An average that is still None must fail in the strategy, not make the journal unreadable."""
+    on = desk()
+    with pytest.raises((TypeError, ValueError, OverflowError)):
+        asked(on, lambda s: s.record("AAA", "x", value))
+    assert on.log == []
+
+
+def test_text_that_is_none_or_half_a_character_stays_out_of_the_journal() -> None:
+    on = desk()
+    asks: list[Any] = [
+        lambda s: s.record("AAA", 7, 1.0),
+        lambda s: s.record("AAA", "\ud800", 1.0),
+        lambda s: s.buy("AAA", 1, reason=None),
+        lambda s: s.target("AAA", 1, reason=b"x"),
+        lambda s: s.after(5, None),
+        lambda s: s.after(5, "\ud800"),
+    ]
+    for ask in asks:
+        with pytest.raises((TypeError, UnicodeEncodeError)):
+            asked(on, ask)
+    assert on.log == []
+    assert on.timers == []
+
+
+def test_a_timer_is_due_after_whole_milliseconds() -> None:
+    on = desk()
+    assert asked(on, lambda s: s.after(250, "k")) == []
+    assert on.timers == [SetTimer("mine", T + 250_000_000, "k")]
+    on.pass_time(T + 250_000_000)
+    assert on.actor.shown == "k"  # type: ignore[attr-defined]
+    for odd in (1.5, "5", None):
+        with pytest.raises(TypeError):
+            asked(on, lambda s, odd=odd: s.after(odd, "k"))
+    for less in (0, -5):
+        with pytest.raises(ValueError, match="at the soonest"):
+            asked(on, lambda s, less=less: s.after(less, "k"))
+
+
+# Views.
+
+
+def test_views_read_as_human_numbers() -> None:
+    on = desk()
+    on.hand(bar())
+    shown: Any = on.actor.shown  # type: ignore[attr-defined]
+    assert (shown.market, shown.interval, shown.close, shown.volume) == ("AAA", "1m", 100.5, 1.5)
+    assert (shown.open, shown.high, shown.low, shown.trades, shown.start_ns) == (0.01, 0.03, 0.01, 7, T)
+    on.hand(Quote(T, T, 1, 0, 0, 10_050, 1))
+    shown = on.actor.shown  # type: ignore[attr-defined]
+    assert (shown.market, shown.bid, shown.ask) == ("AAA", None, 100.5)
+    ticks: list[Tick] = []
+    on.actor.todo = ticks.append  # type: ignore[attr-defined]
+    on.hand(Trade(T, T, 1, 10_050, 1500, SELL))
+    assert (ticks[0].market, ticks[0].price, ticks[0].size, ticks[0].side) == ("AAA", 100.5, 1.5, "sell")
+    on.hand(SubmitOrder(T, "0x1", "mine", 1, SELL, 5, 0, "Gtc", False))
+    on.hand(OrderFilled(T, T, "0x1", 1, SELL, 10_050, 1500, 3, "taker", 1))
+    shown = on.actor.shown  # type: ignore[attr-defined]
+    assert (shown.market, shown.side, shown.price, shown.size) == ("AAA", "sell", 100.5, 1.5)
+
+
+def test_corrections_and_other_markets_do_not_reach_a_strategy() -> None:
+    on = desk(("BBB",))
+    on.hand(bar(), bar(instrument=2, revision=1), Quote(T, T, 1, 1, 1, 2, 1))
+    assert not hasattr(on.actor, "shown")
+    on.hand(bar(instrument=2))
+    assert on.actor.shown.market == "BBB"  # type: ignore[attr-defined]
+
+
+def test_another_strategys_fills_are_not_shown() -> None:
+    on = desk()
+    on.hand(SubmitOrder(T, "0x1", "other", 1, BUY, 5, 0, "Gtc", False))
+    on.hand(OrderFilled(T, T, "0x1", 1, BUY, 1, 5, 0, "taker", 1))
+    assert not hasattr(on.actor, "shown")
+
+
+def test_a_market_listed_later_or_again_is_known() -> None:
+    on = desk()
+    asked(on, lambda s: s.buy("AAA", 1))
+    on.actor.instruments = {**on.actor.instruments, 9: InstrumentListed(T, 9, "sim", "NEW", 0, 0)}
+    on.hand(InstrumentListed(T, 9, "sim", "NEW", 0, 0))
+    (wish,) = asked(on, lambda s: s.buy("NEW", 1))
+    assert wish.instrument == 9
+
+
+# Cancels, state, routes.
+
+
+def test_cancel_all_cancels_what_is_working_in_that_market() -> None:
+    on = desk()
+    on.hand(
+        SubmitOrder(T, "0x1", "mine", 1, BUY, 5, 0, "Gtc", False),
+        SubmitOrder(T, "0x2", "mine", 2, BUY, 5, 0, "Gtc", False),
+        SubmitOrder(T, "0x3", "other", 1, BUY, 5, 0, "Gtc", False),
+        SubmitOrder(T, "0x4", "mine", 1, BUY, 5, 0, "Gtc", False),
+        OrderChanged(T, "0x4", "mine", 1, "Filled", 5, 0),
+    )
+    assert asked(on, lambda s: s.cancel_all("AAA", "why")) == [CancelRequested(T, "mine", "0x1", "why")]
+
+
+def test_verbs_work_only_inside_handlers() -> None:
+    strategy = Asking()
+    strategy.attach("mine", ())
+    strategy.bind({1: InstrumentListed(T, 1, "sim", "AAA", 2, 3)}, Turn())
+    with pytest.raises(RuntimeError, match="only inside its handlers"):
+        strategy.buy("AAA", 1)
+
+
+def test_only_what_is_overridden_is_listened_to() -> None:
+    averages = desk(cls=Averages).actor
+    assert [averages.listens(kind) for kind in (BarClosed, Trade, Quote, TimerFired)] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert all(desk().actor.listens(kind) for kind in (BarClosed, Trade, Quote, TimerFired, SubmitOrder))
+
+
+@pytest.mark.parametrize("cls", [Busy, Averages])
+def test_r07_a_strategys_state_goes_through_a_snapshot(cls: type[Strategy]) -> None:
+    on, other = desk(cls=cls), desk(cls=cls)
+    for number in range(40):
+        on.hand(Trade(T, T, 1, 10_000 + number, 5, BUY, number), bar(10_000 + number), bar(5, instrument=2))
+    blob = encode_state(on.actor.state(), "mine")
+    classes = state_classes(["engine.indicators.moving", "engine.events"])
+    other.actor.restore(decode_state(blob, classes))
+    assert encode_state(other.actor.state(), "mine") == blob
+    assert on.hand(bar(77)) == other.hand(bar(77))
+    assert on.hand(bar(77, instrument=2)) == other.hand(bar(77, instrument=2))
