@@ -1,0 +1,234 @@
+"""What commands answer: shapes for machines, errors in one line with the right exit code, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import zlib
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from engine.cli import _COMMANDS
+from tests.commands.kit import SAMPLE, as_json, assert_replays, engine, environment, lines, trades_csv
+
+
+def test_the_sample_day_replays_identical_under_any_hash_seed() -> None:
+    """R03."""
+    digests = set()
+    for seed in ("1", "2"):
+        report = json.loads(engine_with_seed(seed).stdout)
+        assert report["identical"] is True
+        assert report["divergence"] is None
+        assert report["events"] == report["inputs"] + report["derived"] >= 50_000
+        assert {"digest", "seconds", "events_per_s"} <= set(report)
+        digests.add(report["digest"])
+    assert len(digests) == 1
+
+
+def engine_with_seed(seed: str) -> subprocess.CompletedProcess[str]:
+    os.environ["PYTHONHASHSEED"] = seed
+    try:
+        return engine("replay", SAMPLE, "--json")
+    finally:
+        del os.environ["PYTHONHASHSEED"]
+
+
+def test_why_leads_from_a_fill_to_a_print_by_causes() -> None:
+    fill = lines(engine("inspect", SAMPLE, "--type", "OrderFilled", "--json"))[-1]
+    chain = lines(engine("why", SAMPLE, fill["seq"], "--json"))
+    assert chain[-1] == fill
+    assert chain[0]["type"] == "Trade"
+    assert chain[0]["cause"] == 0
+    assert [one["cause"] for one in chain[1:]] == [one["seq"] for one in chain[:-1]]
+    kinds = [one["type"] for one in chain]
+    for kind in ("BarClosed", "TargetSet", "OrderRequested", "OrderApproved", "SubmitOrder"):
+        assert kind in kinds
+
+
+def test_inspect_prints_exact_text_names_and_sides() -> None:
+    fill = lines(engine("inspect", SAMPLE, "--type", "OrderFilled", "--limit", 1, "--json"))[0]
+    assert list(fill)[:5] == ["seq", "cause", "type", "at", "at_ns"]
+    assert fill["at"].endswith("Z")
+    assert fill["instrument"] in ("BTC", "ETH", "PURR")
+    assert fill["side"] in ("buy", "sell")
+    assert isinstance(fill["price"], str)
+    # Tier 0: 0.045 % of the notional, rounded against us at the sixth decimal.
+    notional = Decimal(fill["price"]) * Decimal(fill["size"])
+    assert 0 <= Decimal(fill["fee"]) - notional * Decimal("0.00045") < Decimal("0.000001")
+
+
+def test_equity_follows_from_the_fills_to_the_last_digit(tmp_path: Path) -> None:
+    source = trades_csv(tmp_path / "trades.csv")
+    engine("import", source, "--venue", "x", "--instrument", "AAA", "--journal", tmp_path / "in")
+    config = tmp_path / "c.toml"
+    config.write_text(
+        '[[strategies]]\nuse = "engine.strategies.crossover:Crossover"\n'
+        'params = { fast = 2, slow = 4, interval = "5s" }\n[bars]\nintervals = ["5s"]\n'
+    )
+    day = tmp_path / "in" / "2022-01-15"
+    first = as_json(engine("backtest", day, "--config", config, "--out", tmp_path / "out", "--json"))
+    second = as_json(engine("backtest", day, "--config", config, "--json"))
+    assert first["digest"] == second["digest"]
+    assert first["fills"] > 3
+    assert_replays(tmp_path / "out")
+    cash, fees, held = Decimal(first["cash"]), Decimal(0), Decimal(0)
+    for fill in lines(engine("inspect", tmp_path / "out" / "2022-01-15", "--type", "OrderFilled", "--json")):
+        sign = 1 if fill["side"] == "buy" else -1
+        held += sign * Decimal(fill["size"])
+        cash -= sign * Decimal(fill["size"]) * Decimal(fill["price"])
+        fees += Decimal(fill["fee"])
+    mark = Decimal(first["positions"]["Crossover AAA"]["mark"])
+    assert Decimal(first["fees"]) == fees > 0
+    assert Decimal(first["equity"]) == cash - fees + held * mark
+    assert Decimal(first["equity"]) == (
+        Decimal(first["cash"])
+        + Decimal(first["realized_pnl"])
+        + Decimal(first["unrealized_pnl"])
+        - Decimal(first["fees"])
+    )
+
+
+def test_j02_one_changed_byte_in_a_segment_names_file_and_offset(tmp_path: Path) -> None:
+    day = tmp_path / SAMPLE.name
+    shutil.copytree(SAMPLE, day)
+    (segment,) = day.iterdir()
+    good = segment.read_bytes()
+    for offset in (0, 9, 200, len(good) // 2, len(good) - 1):
+        bad = bytearray(good)
+        bad[offset] ^= 0x10
+        segment.write_bytes(bad)
+        for command in (("replay", day), ("journal", "verify", day)):
+            done = engine(*command)
+            assert done.returncode == 4, (offset, done.stdout, done.stderr)
+            assert segment.name in done.stderr
+
+
+def test_j25_a_journal_of_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
+    source = trades_csv(tmp_path / "trades.csv", 50)
+    engine("import", source, "--venue", "x", "--instrument", "AAA", "--journal", tmp_path / "in")
+    out = tmp_path / "out"
+    engine("backtest", tmp_path / "in" / "2022-01-15", "--out", out)
+    (segment,) = (out / "2022-01-15").iterdir()
+    data = bytearray(segment.read_bytes())
+    struct.pack_into("<H", data, 8, 99)
+    struct.pack_into("<I", data, 124, zlib.crc32(data[:124]))
+    segment.write_bytes(data)
+    done = engine("replay", out / "2022-01-15")
+    assert done.returncode == 4
+    assert "99" in done.stderr
+
+
+def test_an_edited_strategy_is_told_apart_from_chance(tmp_path: Path) -> None:
+    """R02: another strategy on a recorded day diverges at the first event that differs, and says why."""
+    done = engine("replay", SAMPLE, "--strategy", "benchmarks.strategies:EveryTrade", "--json")
+    report = json.loads(done.stdout)
+    assert done.returncode == 3
+    assert report["identical"] is False
+    assert report["verdict"] == "configuration changed"
+    assert report["divergence"]["seq"] > 0
+    assert report["divergence"]["chain"]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (["live", "--strategy", "engine.strategies.crossover:Crosover"], 2, "did you mean Crossover"),
+        (["live", "--strategy", "nowhere:Nothing"], 2, "no module 'nowhere'"),
+        (["live", "--strategy", "Crossover"], 2, "module:Class"),
+        (["live", "--coins", "BTX"], 2, "did you mean BTC"),
+        (["live", "--for", "soon"], 2, "30s"),
+        (["live", "--venue", "hyperliquid", "--base-url", "http://127.0.0.1:9", "--coins", "BTC"], 5, "9"),
+        (["replay", "nowhere"], 2, "no such day"),
+        (["inspect", SAMPLE, "--type", "OrderFiled"], 2, "OrderFilled"),
+        (["why", SAMPLE, 99_999_999], 2, "it holds 1 to"),
+        (["import", "absent.csv", "--venue", "x", "--instrument", "Y"], 2, "absent.csv"),
+        (["journal", "verify", "nowhere"], 2, "nowhere"),
+        (["backtest", "nowhere"], 2, "no such day"),
+    ],
+)
+def test_a_wrong_word_is_one_line_with_its_exit_code_and_writes_nothing(
+    tmp_path: Path, args: list[object], code: int, words: str
+) -> None:
+    journal = ["--journal", tmp_path / "j"] if args[0] == "live" else []
+    done = engine(*args, *journal, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_configuration_key_is_named_with_the_nearest(tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text('[risk]\nmax_order_notinal = "1"\n')
+    done = engine("live", "--config", path, "--journal", tmp_path / "j")
+    assert done.returncode == 2
+    assert "max_order_notinal" in done.stderr
+    assert "max_order_notional" in done.stderr
+    assert not (tmp_path / "j").exists()
+
+
+def test_a_bad_line_of_a_file_is_named_and_loses_nothing(tmp_path: Path) -> None:
+    good = trades_csv(tmp_path / "good.csv", 20)
+    engine("import", good, "--venue", "x", "--instrument", "AAA", "--journal", tmp_path / "in")
+    before = sorted((path, path.stat().st_size) for path in (tmp_path / "in").rglob("*"))
+    bad = tmp_path / "bad.csv"
+    bad.write_text("timestamp,price,quantity\n1642291200000,1,1\n1642291200001,oops,1\n")
+    done = engine("import", bad, "--venue", "x", "--instrument", "AAA", "--journal", tmp_path / "in")
+    assert done.returncode == 2
+    assert "line 3" in done.stderr
+    again = engine("import", good, "--venue", "x", "--instrument", "AAA", "--journal", tmp_path / "in")
+    assert again.returncode == 2
+    missing = tmp_path / "missing.csv"
+    missing.write_text("timestamp,price\n1,2\n")
+    done = engine("import", missing, "--venue", "x", "--instrument", "AAA", "--journal", tmp_path / "in")
+    assert done.returncode == 2
+    assert "size" in done.stderr
+    assert sorted((path, path.stat().st_size) for path in (tmp_path / "in").rglob("*")) == before
+
+
+def test_a_port_in_use_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = engine("sandbox", "--port", port)
+    assert done.returncode == 2
+    assert str(port) in done.stderr
+
+
+def test_j16_a_full_disk_stops_the_session_and_the_journal_goes_on_afterwards(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the disk: a write fails in the middle of the session."""
+    root = tmp_path / "journal"
+    limited = f"ulimit -f 12; exec {sys.executable} -m engine live --for 20s --no-db --journal {root}"
+    done = subprocess.run(
+        ["bash", "-c", f"trap '' XFSZ; {limited}"],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 4, (done.returncode, done.stderr)
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2
+    assert_replays(root)
+    after = as_json(engine("live", "--for", "1s", "--no-db", "--journal", root, "--json"))
+    assert after["first_seq"] > 1
+    assert_replays(root)
+
+
+@pytest.mark.parametrize("command", sorted(_COMMANDS))
+def test_every_command_explains_itself(command: str) -> None:
+    done = engine(command, "--help")
+    assert done.returncode == 0
+    assert "Usage: " in done.stdout
+
+
+def test_doctor_finds_this_machine_fit(tmp_path: Path) -> None:
+    report = json.loads(engine("doctor", "--journal", tmp_path, "--json").stdout)
+    assert report["checks"]["trio"]["ok"]

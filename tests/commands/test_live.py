@@ -1,0 +1,192 @@
+"""Live sessions as processes: they trade, stop, die, go on, and every journal they leave replays."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.commands.kit import (
+    ENGINE,
+    FAST,
+    as_json,
+    assert_replays,
+    days,
+    engine,
+    environment,
+    lines,
+    sandbox,
+    start,
+    trades_csv,
+)
+
+KILLS = int(os.environ.get("RETAPE_KILLS", "3"))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "fast.toml"
+    path.write_text(FAST, encoding="utf-8")
+    return path
+
+
+def test_a_session_trades_replays_and_its_rows_equal_a_rebuild(tmp_path: Path, config: Path) -> None:
+    root = tmp_path / "journal"
+    live = as_json(engine("live", "--for", "8s", "--journal", root, "--config", config, "--json"))
+    (report,) = assert_replays(root)
+    assert report["digest"] == live["digest"]
+    assert report["events"] == live["last_seq"]
+    assert live["live_orders"] == 0
+    (day,) = days(root)
+    assert lines(engine("inspect", day, "--type", "SubmitOrder", "--json")), "eight seconds without an order"
+    (stopped,) = lines(engine("inspect", day, "--type", "SessionStopped", "--json"))
+    after = lines(engine("inspect", day, "--from", stopped["seq"] + 1, "--json"))
+    assert {one["type"] for one in after} <= {"PriceMarked", "EquityMarked"}
+    assert as_json(engine("project", day, "--db", root / "retape.db", "--check", "--json"))["equal"]
+    with sqlite3.connect(root / "retape.db") as conn:
+        assert conn.execute("select count(*) from bars").fetchone()[0] > 5
+
+
+def test_the_next_session_goes_on_with_the_next_seq(tmp_path: Path, config: Path) -> None:
+    root = tmp_path / "journal"
+    first = as_json(engine("live", "--for", "3s", "--journal", root, "--config", config, "--json"))
+    second = as_json(engine("live", "--for", "3s", "--journal", root, "--config", config, "--json"))
+    assert second["first_seq"] == first["last_seq"] + 1
+    assert assert_replays(root)[-1]["digest"] == second["digest"]
+
+
+def test_c01_c03_killed_at_any_moment_the_journal_opens_replays_and_goes_on(
+    tmp_path: Path, config: Path
+) -> None:
+    root = tmp_path / "journal"
+    chance = random.Random(7)
+    end = 0
+    for _ in range(KILLS):
+        process = start("live", "--for", "20s", "--journal", root, "--config", config, "--json")
+        time.sleep(chance.uniform(1.5, 5.0))
+        process.kill()
+        process.communicate()
+        if not root.is_dir() or not days(root):
+            continue
+        report = assert_replays(root)[-1]
+        assert report["events"] >= end
+        end = report["events"]
+    last = as_json(engine("live", "--for", "1s", "--journal", root, "--config", config, "--json"))
+    assert last["first_seq"] == end + 1
+    assert_replays(root)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_c06_a_signal_stops_in_order(tmp_path: Path, config: Path, number: signal.Signals) -> None:
+    root = tmp_path / "journal"
+    process = start("live", "--journal", root, "--config", config, "--json")
+    time.sleep(4)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=15)
+    assert process.returncode == 0, stderr
+    assert_replays(root)
+    (stopped,) = lines(engine("inspect", days(root)[0], "--type", "SessionStopped", "--json"))
+    assert stopped["reason"] == number.name
+
+
+def test_j23_a_second_engine_on_the_journal_is_refused(tmp_path: Path) -> None:
+    root = tmp_path / "journal"
+    process = start("live", "--journal", root, "--no-db")
+    time.sleep(3)
+    try:
+        refused = engine("live", "--journal", root, "--for", "1s", "--no-db")
+        assert refused.returncode == 6
+        assert str(process.pid) in refused.stderr
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=15)
+
+
+def test_the_embedded_sandbox_ends_with_a_killed_engine(tmp_path: Path) -> None:
+    process = start("live", "--journal", tmp_path / "journal", "--no-db")
+    time.sleep(3)
+    listed = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False)
+    children = [int(pid) for pid in listed.stdout.split()]
+    process.kill()
+    process.communicate()
+    assert children, "no sandbox was started"
+    for _ in range(100):
+        if not any(Path(f"/proc/{pid}").exists() for pid in children):
+            return
+        time.sleep(0.05)
+    pytest.fail(f"still there: {children}")
+
+
+def test_a_recorded_tape_traded_live_gives_the_bars_of_the_day(tmp_path: Path) -> None:
+    """F09: bars over the covered stretch are those of the imported day."""
+    source = trades_csv(tmp_path / "trades.csv")
+    options = ["--venue", "binance", "--instrument", "BTCUSDT", "--price-decimals", 2, "--size-decimals", 8]
+    imported = as_json(engine("import", source, *options, "--journal", tmp_path / "in", "--json"))
+    assert imported["days"] == ["2022-01-15"]
+    assert imported["trades"] == 3000
+    day = tmp_path / "in" / "2022-01-15"
+    run = as_json(engine("backtest", day, "--out", tmp_path / "run", "--json"))
+    assert run["trades"] == 3000
+    with sandbox("--tape", day, "--clock", "tape", "--speed", 60) as url:
+        root = tmp_path / "journal"
+        venue = ["--venue", "hyperliquid", "--base-url", url]
+        engine("live", *venue, "--for", "8s", "--journal", root, "--no-db")
+    assert [path.name for path in days(root)] == ["2022-01-15"]
+    assert_replays(root)
+    assert_replays(tmp_path / "run")
+    expected, live = bars(tmp_path / "run" / "2022-01-15"), bars(root / "2022-01-15")
+    covered = {key: bar for key, bar in live.items() if not bar["incomplete"]}
+    assert len(covered) >= 3
+    for key, bar in covered.items():
+        for field in ("open", "high", "low", "close", "volume", "trades"):
+            assert bar[field] == expected[key][field], (key, field)
+
+
+def bars(day: Path) -> dict[tuple[int, int], dict[str, object]]:
+    """The last revision of each bar."""
+    found = lines(engine("inspect", day, "--type", "BarClosed", "--json"))
+    return {(bar["interval_ns"], bar["start_ns"]): bar for bar in found}
+
+
+def test_a_venue_that_goes_away_is_survived_and_recorded(tmp_path: Path) -> None:
+    """N01: the sandbox dies in the middle; the engine records it and stops in order at its time."""
+    root = tmp_path / "journal"
+    with sandbox() as url:
+        command = [*ENGINE, "live", "--venue", "hyperliquid", "--base-url", url, "--for", "5s", "--no-db"]
+        process = subprocess.Popen(
+            [*command, "--journal", str(root)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+        )
+        time.sleep(3)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 0, stderr
+    assert lines(engine("inspect", days(root)[0], "--type", "FeedDown", "--json"))
+    assert_replays(root)
+
+
+def test_the_demo_proves_itself(tmp_path: Path) -> None:
+    done = engine("demo", "--for", "3", "--keep", tmp_path / "demo")
+    assert done.returncode == 0, done.stderr
+    out = done.stdout.splitlines()
+    assert "identical" in out
+    live, again = (next(line for line in out if line.startswith(word)) for word in ("live ", "replay "))
+    assert live.split()[1] == again.split()[1]
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    sample = Path(__file__).resolve().parents[2] / "journal" / "2024-12-05"
+    shell = f"{sys.executable} -m engine inspect {sample} | head -1"
+    done = subprocess.run(
+        ["bash", "-c", shell], capture_output=True, text=True, env=environment(), check=False
+    )
+    assert "SessionStarted" in done.stdout
+    assert done.stderr == ""

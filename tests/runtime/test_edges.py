@@ -1,0 +1,140 @@
+"""Ingress, supervisor and projector: bounds, restarts, and an edge that may fail without stopping trading."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import trio
+import trio.testing
+
+from engine.errors import EngineError
+from engine.events import ClockAdvanced, Event
+from engine.runtime.committer import Committed
+from engine.runtime.ingress import Ingress
+from engine.runtime.projector import WAITING_MAX, Projector
+from engine.runtime.supervisor import Edge, Health, backoff_ms, supervise
+from tests.runtime.kit import Counting
+
+
+async def test_i11_a_full_ingress_makes_senders_wait_and_keeps_order() -> None:
+    ingress = Ingress(inputs_max=10)
+    taken: list[Event] = []
+
+    async def send() -> None:
+        for number in range(100):
+            await ingress.send([ClockAdvanced(number)])
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        while len(taken) < 100:
+            taken += await ingress.receive()
+            assert ingress.high_water <= 10
+            await trio.lowlevel.checkpoint()
+    assert taken == [ClockAdvanced(number) for number in range(100)]
+
+
+async def test_an_edge_that_fails_is_restarted_with_backoff_and_gives_up_in_a_loop(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """C09: five failures in a minute end the session; the states are told."""
+    told: list[str] = []
+    starts: list[float] = []
+
+    async def fail() -> None:
+        starts.append(trio.current_time())
+        raise OSError("no")
+
+    def tell(health: Health) -> None:
+        told.append(health.state)
+
+    with pytest.raises(EngineError, match="failed 5 times"):
+        await supervise(Edge("feed", fail), tell, Counting())
+    assert len(starts) == 5
+    waits = [after - before for before, after in pairwise(starts)]
+    assert waits == sorted(waits)
+    assert min(waits) >= 0.2
+    assert told == ["running", "restarting"] * 4 + ["running", "failed"]
+
+
+def test_n01_backoff_doubles_to_its_bound() -> None:
+    waits = [backoff_ms(attempt, Counting()) for attempt in range(1, 12)]
+    assert waits == sorted(waits)
+    assert waits[-1] <= 30_000
+
+
+async def test_a_fatal_error_is_not_retried() -> None:
+    runs: list[int] = []
+
+    async def fail() -> None:
+        runs.append(1)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await supervise(Edge("x", fail, fatal=(ZeroDivisionError,)), lambda _: None, Counting())
+    assert len(runs) == 1
+
+
+class Rows:
+    """A projection that keeps seqs, and refuses while `broken`."""
+
+    def __init__(self) -> None:
+        self.seqs: list[int] = []
+        self.broken = False
+
+    @property
+    def seq(self) -> int:
+        return self.seqs[-1] if self.seqs else 0
+
+    def apply(self, records: list[object], *, seq: int, digest: bytes) -> int:
+        if self.broken:
+            raise EngineError("database is locked")
+        self.seqs.append(seq)
+        return len(records)
+
+    def close(self) -> None:
+        pass
+
+
+def committed(seq: int) -> Committed:
+    return Committed("2024-12-05", seq, [ClockAdvanced(seq)], [], b"")
+
+
+async def test_q04_a_projector_that_falls_behind_reads_the_journal_instead() -> None:
+    rows = Rows()
+    caught_up: list[int] = []
+
+    def catch_up(until: int) -> int:
+        caught_up.append(until)
+        rows.seqs.append(until)
+        return until
+
+    projector = Projector(rows, catch_up)  # type: ignore[arg-type]
+    await projector.flush()
+    assert caught_up == [0]
+    for seq in range(1, WAITING_MAX + 2):
+        projector.tell(committed(seq))
+    assert projector.high_water == WAITING_MAX
+    assert projector.lag == WAITING_MAX + 1
+    await projector.flush()
+    assert caught_up == [0, WAITING_MAX + 1], "what waited was dropped, and read back"
+    assert projector.lag == 0
+
+
+async def test_r11_after_a_failure_nothing_is_lost() -> None:
+    rows = Rows()
+    caught_up: list[int] = []
+
+    def catch_up(until: int) -> int:
+        caught_up.append(until)
+        return until
+
+    projector = Projector(rows, catch_up)  # type: ignore[arg-type]
+    await projector.flush()
+    rows.broken = True
+    projector.tell(committed(1))
+    with pytest.raises(EngineError, match="locked"):
+        await projector.flush()
+    rows.broken = False
+    await projector.flush()
+    assert caught_up == [0, 1], "the batch that failed is read back from the journal"
