@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -150,12 +154,33 @@ def test_timers_fire_before_the_input_that_passes_them_and_never_before_they_are
 
 
 def test_a_timer_names_the_event_in_whose_turn_it_was_asked_for_as_its_cause() -> None:
-    records = run(
-        [*opening(BUSY, NOON), Trade(NOON, NOON, 1, 100, 1, 1), ClockAdvanced(NOON + 2 * SECOND_NS)]
-    )
-    by_seq = {seq: event for seq, _, event in records.all()}
-    (cause,) = [cause for _, cause, event in records.all() if isinstance(event, TimerFired)][:1]
-    assert isinstance(by_seq[cause], Trade)
+    """However much was recorded between: each instrument's first print, then each timer the one before."""
+    inputs = [
+        *opening(BUSY, NOON),
+        Trade(NOON, NOON, 1, 100, 1, 1),
+        Trade(NOON + 1, NOON + 1, 2, 100, 1, 1),
+        ClockAdvanced(NOON + 2),
+        ClockAdvanced(NOON + 2 * SECOND_NS + 300 * MS),
+    ]
+    records = run(inputs).all()
+    seqs = {str(event.instrument): seq for seq, _, event in records if isinstance(event, Trade)}
+    fired = [(seq, cause, event.key) for seq, cause, event in records if isinstance(event, TimerFired)]
+    assert [key for _, _, key in fired] == ["1", "2", "1", "2"]
+    assert [cause for _, cause, _ in fired] == [seqs["1"], seqs["2"], fired[0][0], fired[1][0]]
+
+
+def test_a_timer_of_an_actor_that_a_new_session_does_not_take_over_never_fires() -> None:
+    """Another parameter is another strategy: what the old one asked for is not for the new one."""
+    tape: list[Event] = opening(config_of(use("Busy", params={"wait_ms": 5000, "every": 1})), NOON)
+    tape += [Trade(NOON + n, NOON + n, 1, 123_450, 5, 1, n) for n in range(1, 6)]
+    again = [use("Busy", params={"wait_ms": 5000, "every": 1})], [use("Busy", params={"wait_ms": 5001})], []
+    fired = []
+    for strategies in again:
+        later = opening(config_of(*strategies), NOON + SECOND_NS, "00000000000000bb")
+        memory = run([*tape, *later, ClockAdvanced(NOON + 9 * SECOND_NS)])
+        fired.append([timer.key for timer in memory.events(TimerFired) if timer.actor == "Busy"])
+    assert fired[0][:1] == ["timer AAA"]
+    assert fired[1:] == [[], []]
 
 
 def test_due_ns_says_when_a_live_clock_must_speak() -> None:
@@ -210,6 +235,65 @@ def test_error_text_holds_no_memory_address() -> None:
         assert failed.error.startswith("ValueError: broke at ")
         assert "0x..." in failed.error
         assert memory.bytes() == run(opening(FRAGILE, NOON) + steady(60, NOON)).bytes()
+
+
+class Mute(Exception):
+    """An error that cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+AS_IT_IS = pytest.mark.xfail(strict=True, reason="the text of an error is taken as it is")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(Mute(), marks=AS_IT_IS),
+        pytest.param(ValueError("half a character: \ud800"), marks=AS_IT_IS),
+        ValueError("\0" * 5000),
+    ],
+)
+def test_an_error_whose_text_cannot_be_written_is_recorded_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """A strategy's exception must not stop the engine by the way it is worded."""
+
+    def on_trade(self: object, trade: object) -> None:
+        raise error
+
+    monkeypatch.setattr("tests.strategies.fakes.Busy.on_trade", on_trade)
+    memory = run(opening(BUSY, NOON) + steady(2, NOON))
+    (failed,) = memory.events(ActorFailed)
+    assert failed.error.startswith(type(error).__name__)
+    assert memory.bytes()
+
+
+@pytest.mark.xfail(
+    strict=True, reason="the text of an error is compared bit for bit, and a set's order is in it"
+)
+def test_r03_an_error_that_shows_a_set_replays_identical_under_another_hash_seed() -> None:
+    program = (
+        "from tests.replay.kit import *; from tests.strategies.fakes import Busy;"
+        "from engine.events import ActorFailed\n"
+        "def on_trade(self, trade): raise ValueError({'a', 'b', 'c', 'd', 'e', 'f'})\n"
+        "Busy.on_trade = on_trade\n"
+        "print(run(opening(BUSY, NOON) + steady(1, NOON)).events(ActorFailed)[0].error)"
+    )
+    root = Path(__file__).resolve().parents[1]
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=root,
+            env={**os.environ, "PYTHONHASHSEED": str(seed), "PYTHONPATH": str(root)},
+        ).stdout
+        for seed in range(1, 4)
+    }
+    assert len(told) == 1
 
 
 def test_what_fails_on_an_input_leaves_the_other_handlers_of_that_input_served() -> None:

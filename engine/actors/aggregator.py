@@ -128,6 +128,8 @@ class Aggregator(Actor):
                 span for span in self._spans_ns if span > candle.interval_ns and not span % candle.interval_ns
             ]
             series = self._series[candle.instrument] = _series([candle.interval_ns, *longer])
+        for longer_series in series[1:]:
+            self._end_overdue(candle.instrument, longer_series, bar.start_ns, "candle", candle.recv_ns, emit)
         self._publish(candle.instrument, series[0], bar, "candle", candle.recv_ns, emit)
         for longer_series in series[1:]:
             self._merge(candle.instrument, longer_series, bar, "candle", candle.recv_ns, emit)
@@ -238,9 +240,7 @@ class Aggregator(Actor):
         span = series.interval_ns
         whole = series.bar
         if part.start_ns >= whole.end_ns:
-            if whole.merged_ns < whole.end_ns:
-                whole.incomplete = True
-                self._publish(instrument, series, whole, closed_by, at_ns, emit)
+            self._end_overdue(instrument, series, part.start_ns, closed_by, at_ns, emit)
             start_ns = part.start_ns - part.start_ns % span
             whole = OpenBar(start_ns, start_ns + span, 0, part.open, part.high, part.low, part.close)
             whole.incomplete = part.start_ns != start_ns
@@ -259,6 +259,16 @@ class Aggregator(Actor):
         whole.doubtful = whole.doubtful or part.doubtful
         whole.merged_ns = part.end_ns
         if part.end_ns >= whole.end_ns:
+            self._publish(instrument, series, whole, closed_by, at_ns, emit)
+            series.bar = _no_bar()
+
+    def _end_overdue(
+        self, instrument: int, series: Series, next_ns: int, closed_by: str, at_ns: int, emit: Emit
+    ) -> None:
+        """Publish a longer bar whose last parts will not come, since what comes next begins after it."""
+        whole = series.bar
+        if whole.merged_ns < whole.end_ns <= next_ns:
+            whole.incomplete = True
             self._publish(instrument, series, whole, closed_by, at_ns, emit)
             series.bar = _no_bar()
 

@@ -288,6 +288,36 @@ def test_candles_become_bars_and_longer_bars(plan: list[tuple[int, int, int, int
         assert not bar.incomplete
 
 
+@given(st.lists(st.integers(0, 12), min_size=2, max_size=20, unique=True).map(sorted), candle_values)
+def test_the_last_bar_told_has_the_last_price(
+    minutes: list[int], values: tuple[int, int, int, int, int]
+) -> None:
+    """Whatever candle is missing: the account is valued at the bar that came last."""
+    on = desk("1m", "5m", "15m")
+    for number, minute in enumerate(minutes):
+        one = candle(T + minute * MINUTE, (*values[:3], values[2] + number % 2, 1))
+        assert on.hand(one)[-1].close == one.close
+
+
+@pytest.mark.xfail(strict=True, reason="a candle of another interval is taken as one of the first candle's")
+def test_candles_of_two_intervals_keep_their_own() -> None:
+    on = desk("1m", "5m", "15m")
+    on.hand(candle(T, (50, 55, 45, 50, 1)), candle(T + 5 * MINUTE, (50, 55, 45, 50, 1), span=5 * MINUTE))
+    spans = {bar.interval_ns // MINUTE for bar in on.all(BarClosed) if bar.start_ns == T + 5 * MINUTE}
+    assert spans == {5}
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a candle that comes again is a second bar, and counts twice in longer ones"
+)
+def test_f07_a_candle_that_comes_again_corrects_its_bar() -> None:
+    on = desk("1m", "5m")
+    for minute in (0, 1, 1, 2, 3, 4):
+        on.hand(candle(T + minute * MINUTE, (50, 55, 45, 50, 10)))
+    assert [bar.revision for bar in on.all(BarClosed) if bar.start_ns == T + MINUTE] == [0, 1]
+    assert [int(bar.volume) for bar in on.all(BarClosed) if bar.interval_ns == 5 * MINUTE] == [50]
+
+
 def test_f04_a_missing_candle_makes_the_longer_bar_incomplete() -> None:
     on = desk("1m", "5m")
     on.hand(FeedUp(T, "f", 1))

@@ -1,0 +1,84 @@
+"""The order inside a turn where it is easiest to get wrong: failures amid events, starts after midnight."""
+
+from __future__ import annotations
+
+from engine.config import BarsConfig, Config, StrategyConfig
+from engine.events import (
+    ActorFailed,
+    BarClosed,
+    DayOpened,
+    Event,
+    InstrumentListed,
+    SessionStarted,
+    Trade,
+)
+from engine.events.codec import Derived, Record, in_order
+from engine.sequencer import Sequencer
+from engine.session import SessionBuilder
+from engine.strategies import Bar, Strategy
+from tests.runtime.kit import SECOND, load
+
+NEARLY_MIDNIGHT = 1_733_443_200_000_000_000 - 300 * SECOND
+
+
+class FailsOnBars(Strategy):
+    """Raises on its first bar."""
+
+    def on_bar(self, bar: Bar) -> None:
+        raise ValueError("no bars, please")
+
+
+class Memory:
+    """A sink that keeps every record."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    def append(self, first_seq: int, inputs: list[Event], derived: list[Derived]) -> None:
+        self.records += in_order(first_seq, inputs, derived)
+
+    def open_day(self, day: str) -> None:
+        pass
+
+
+def opened(recv_ns: int, session: str, *strategies: str) -> tuple[Sequencer, Memory, list[Event]]:
+    uses = tuple(StrategyConfig(use=use, on_failure="quarantine") for use in strategies)
+    config = Config(strategies=uses, bars=BarsConfig(intervals=("1m", "5m"), grace_ms=0))
+    builder = SessionBuilder(load, "test", "0")
+    sink = Memory()
+    started = builder.start(recv_ns=recv_ns, session=session, mode="backtest", config=config)
+    return Sequencer(builder, sink), sink, [started, InstrumentListed(recv_ns, 1, "x", "AAA", 2, 3)]
+
+
+def trade(at_ns: int, price: int = 100) -> Trade:
+    return Trade(at_ns, at_ns, 1, price, 1, 1, at_ns)
+
+
+def test_a_failure_amid_derived_events_keeps_every_cause() -> None:
+    """Two bars close in one turn, the handler of the first raises: the second still names the print."""
+    sequencer, sink, inputs = opened(NEARLY_MIDNIGHT, "a" * 16, "tests.test_turns:FailsOnBars")
+    first, later = trade(NEARLY_MIDNIGHT), trade(NEARLY_MIDNIGHT + 300 * SECOND - 1)
+    sequencer.run([*inputs, first, later])
+    by_seq = {seq: event for seq, _, event in sink.records}
+    (failed,) = [record for record in sink.records if isinstance(record[2], ActorFailed)]
+    assert isinstance(by_seq[failed[1]], BarClosed)
+    assert isinstance(failed[2], ActorFailed)
+    assert failed[2].seq == failed[1]
+    for seq, cause, event in sink.records:
+        if isinstance(event, BarClosed):
+            assert not isinstance(by_seq[cause], BarClosed), (seq, cause)
+
+
+def test_after_an_interruption_over_midnight_the_session_comes_before_the_bars_of_the_time_between() -> None:
+    """F04: what was not received is not a silent market, on the old day nor on the new one."""
+    sequencer, sink, inputs = opened(NEARLY_MIDNIGHT, "a" * 16)
+    sequencer.run([*inputs, trade(NEARLY_MIDNIGHT)])
+    before = len(sink.records)
+    _, _, again = opened(NEARLY_MIDNIGHT + 600 * SECOND, "b" * 16)
+    sequencer.run([again[0], trade(NEARLY_MIDNIGHT + 601 * SECOND)])
+    events = [event for _, _, event in sink.records[before:]]
+    assert isinstance(events[0], DayOpened)
+    assert isinstance(events[1], SessionStarted)
+    bars = [event for event in events if isinstance(event, BarClosed)]
+    assert len([bar for bar in bars if bar.interval_ns == 60 * SECOND]) >= 9
+    assert all(bar.incomplete for bar in bars)
