@@ -1,6 +1,6 @@
 """The venue's price grid and the book that is drawn around a touch; integers only.
 
-Owns `grid_step` and its two walks, and `levels`, which makes up the levels behind a best bid and ask. A
+Owns two walks over the venue's grid, and `levels`, which makes up the levels behind a best bid and ask. A
 tape knows only the touch, so what lies behind it is invented: a function of the price and the
 instrument's name, so the same level has the same size until the touch reaches it. Called by the synthetic
 market, the tape, and whatever shows a book.
@@ -14,8 +14,9 @@ from typing import Final
 from zlib import crc32
 
 from engine.events import InstrumentListed, Quote
+from engine.values import grid_step
 
-__all__ = ["DEPTH", "FIGURES", "Level", "above", "below", "grid_step", "levels", "orders_at"]
+__all__ = ["DEPTH", "FIGURES", "Level", "above", "below", "levels", "orders_at"]
 
 FIGURES: Final = 5
 """Significant figures of a price on this venue; integers are always allowed."""
@@ -29,23 +30,15 @@ Level = tuple[int, int, int]
 _MASK: Final = 2**64 - 1
 
 
-def grid_step(price: int, scale: int, *, step: int = 1, figures: int = FIGURES) -> int:
-    """Return the grid's step at `price` (an integer at `scale`); `figures` 0 means no bound on them."""
-    if not figures:
-        return step
-    excess = len(str(price)) - figures
-    return max(step, 10 ** min(scale, excess)) if excess > 0 else step
-
-
 def below(price: int, scale: int, *, step: int = 1, figures: int = FIGURES) -> int:
     """Return the highest price of the grid below `price`; 0 or less when there is none."""
-    quantum = grid_step(price - 1, scale, step=step, figures=figures) if price > 1 else step
+    quantum = grid_step(price - 1, scale=scale, step=step, figures=figures) if price > 1 else step
     return (price - 1) // quantum * quantum
 
 
 def above(price: int, scale: int, *, step: int = 1, figures: int = FIGURES) -> int:
     """Return the lowest price of the grid above `price`."""
-    quantum = grid_step(price, scale, step=step, figures=figures)
+    quantum = grid_step(price, scale=scale, step=step, figures=figures)
     return (price // quantum + 1) * quantum
 
 
@@ -94,7 +87,7 @@ def _walk(
                 yield price, unit * (1 + (draw >> 8) % 48), 1 + (draw >> 20) % 40
             price = move(price, scale, step=step, figures=figures)
         return
-    fine = grid_step(best, scale, step=step, figures=figures)
+    fine = grid_step(best, scale=scale, step=step, figures=figures)
     quantum = coarse[1] * max(fine, 10 ** max(0, len(str(best)) - coarse[0]))
     unit *= quantum // fine
     price = -(-best // quantum) * quantum if up else best // quantum * quantum

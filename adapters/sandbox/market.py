@@ -22,10 +22,10 @@ from zlib import crc32
 
 import msgspec
 
-from adapters.sandbox.grid import FIGURES, above, below, grid_step
+from adapters.sandbox.grid import FIGURES, above, below
 from engine.errors import UsageError
 from engine.events import InstrumentListed, Quote, Trade
-from engine.values import BUY, SELL, parse_scaled
+from engine.values import BUY, SELL, grid_step, parse_scaled
 
 __all__ = ["COINS_DEFAULT", "PROFILES", "VENUE", "CoinProfile", "SyntheticMarket"]
 
@@ -291,7 +291,7 @@ class _Coin:
         width = self._profile.spread
         if width > 1:
             width += self._bits(2)
-        step = grid_step(fair, scale)
+        step = grid_step(fair, scale=scale, figures=FIGURES)
         bid = (fair - (width - 1) * step // 2) // step * step
         if bid > fair or bid <= 0:
             bid = below(fair, scale)

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.sandbox.grid import FIGURES, grid_step
+from adapters.sandbox.grid import FIGURES
 from adapters.sandbox.market import COINS_DEFAULT, PROFILES, SyntheticMarket
 from engine.clock import SECOND_NS
 from engine.errors import UsageError
 from engine.events import Quote, Trade
-from engine.values import BUY, to_grid
+from engine.values import BUY, grid_step, to_grid
 
 START_NS = 1_733_356_800 * SECOND_NS
 HOUR_NS = 3600 * SECOND_NS
@@ -54,7 +54,7 @@ def test_prints_stand_on_the_touch_the_grid_and_in_time(seed: int, start_ns: int
             assert event.size > 0
             prices = [event.price]
         for price in prices:
-            assert price % grid_step(price, scale) == 0
+            assert price % grid_step(price, scale=scale, figures=FIGURES) == 0
             # to_grid takes plain numbers: the price is a whole number at a scale of its own
             assert to_grid(price, scale=0, figures=FIGURES) == price or len(str(price)) > 5 + scale
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.sandbox.candles import CANDLES_MAX, INTERVALS_MS, CandleBook
-from adapters.sandbox.grid import above, below, grid_step, levels
+from adapters.sandbox.grid import FIGURES, above, below, levels
 from adapters.sandbox.wire import CoinWire, wire_number
 from engine.events import InstrumentListed, Quote
-from engine.values import INT64_MAX, parse_scaled, to_grid
+from engine.values import INT64_MAX, grid_step, parse_scaled, to_grid
 
 from .kit import BTC, START_NS, quote, trade
 
@@ -33,10 +33,14 @@ def test_a_whole_number_carries_a_zero_as_on_the_venue() -> None:
 
 @given(st.integers(1, 10**12), st.integers(0, 6))
 def test_a_step_along_the_grid_is_the_next_price_of_the_grid(price: int, scale: int) -> None:
-    price = price // grid_step(price, scale) * grid_step(price, scale)
+    price = (
+        price
+        // grid_step(price, scale=scale, figures=FIGURES)
+        * grid_step(price, scale=scale, figures=FIGURES)
+    )
     higher = above(price, scale)
     assert higher > price
-    assert higher % grid_step(higher, scale) == 0
+    assert higher % grid_step(higher, scale=scale, figures=FIGURES) == 0
     assert below(higher, scale) == price
     assert to_grid(f"{price}e-{scale}", scale=scale, figures=5) == price
 
@@ -51,7 +55,11 @@ def test_a_book_is_ordered_uncrossed_and_begins_at_the_touch(
     price: int, steps: int, size: int, depth: int, figures: int | None
 ) -> None:
     scale = BTC.price_scale
-    bid = price // grid_step(price, scale) * grid_step(price, scale)
+    bid = (
+        price
+        // grid_step(price, scale=scale, figures=FIGURES)
+        * grid_step(price, scale=scale, figures=FIGURES)
+    )
     ask = bid
     for _ in range(steps):
         ask = above(ask, scale)
@@ -63,7 +71,7 @@ def test_a_book_is_ordered_uncrossed_and_begins_at_the_touch(
     if figures is None:
         assert bids[0][:2] == (bid, size)
         assert asks[0][:2] == (ask, size)
-        assert all(at % grid_step(at, scale) == 0 for at, _, _ in bids + asks)
+        assert all(at % grid_step(at, scale=scale, figures=FIGURES) == 0 for at, _, _ in bids + asks)
     if bids:
         assert bids[0][0] <= bid < ask <= asks[0][0]
 
