@@ -40,6 +40,7 @@ States = dict[str, tuple[str, bytes]]
 """Stored states by actor name, each with the signature it was stored under."""
 
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
+_BRACES: Final = re.compile(r"\{.*\}", re.DOTALL)
 _SHARED_MODULES: Final = ("engine.events", "engine.indicators")
 """Where every actor's state may take its structs from, besides the modules its own classes are in."""
 
@@ -204,8 +205,17 @@ class Roster:
 
 
 def _failure(actor: Actor, error: Exception, seq: int, at_ns: int) -> ActorFailed:
-    """Return the event that says that an actor raised; without memory addresses, which no replay repeats."""
-    text = _ADDRESS.sub("0x...", f"{type(error).__name__}: {error}")[:300]
+    """Return the event that says that an actor raised.
+
+    Its text leaves out what another process may show otherwise: memory addresses, and what stands in
+    braces, since a set shows itself in an order of its own.
+    """
+    try:
+        words = str(error)
+    except Exception:
+        words = "(it has no text)"
+    words = _BRACES.sub("{...}", _ADDRESS.sub("0x...", words))
+    text = f"{type(error).__name__}: {words}"[:300].encode("utf-8", "backslashreplace").decode()
     return ActorFailed(at_ns, actor.name, seq, text, actor.policy)
 
 

@@ -130,9 +130,37 @@ class Aggregator(Actor):
             series = self._series[candle.instrument] = _series([candle.interval_ns, *longer])
         for longer_series in series[1:]:
             self._end_overdue(candle.instrument, longer_series, bar.start_ns, "candle", candle.recv_ns, emit)
+        if candle.interval_ns != series[0].interval_ns:
+            # Another interval than the first: its own bars, which are no parts of anything.
+            self._emit(candle.instrument, candle.interval_ns, bar, "candle", candle.recv_ns, emit)
+            return
+        if series[0].closed and candle.start_ns <= series[0].closed[-1].start_ns:
+            self._replace(candle, series, bar, emit)
+            return
         self._publish(candle.instrument, series[0], bar, "candle", candle.recv_ns, emit)
         for longer_series in series[1:]:
             self._merge(candle.instrument, longer_series, bar, "candle", candle.recv_ns, emit)
+
+    def _replace(self, candle: Candle, series: list[Series], bar: OpenBar, emit: Emit) -> None:
+        """Take a candle that comes again as a correction of its bar and of the longer ones it is in."""
+        before = next((one for one in series[0].closed if one.start_ns == bar.start_ns), None)
+        if before is None:
+            self._too_late += 1
+            return
+        volume, trades = bar.volume - before.volume, bar.trades - before.trades
+        before.open, before.high, before.low, before.close = bar.open, bar.high, bar.low, bar.close
+        before.volume, before.trades = bar.volume, bar.trades
+        for one_series in series:
+            for one in (*one_series.closed, one_series.bar):
+                if not one.start_ns <= bar.start_ns < one.end_ns:
+                    continue
+                if one is not before:
+                    one.high, one.low = max(one.high, bar.high), min(one.low, bar.low)
+                    one.volume += volume
+                    one.trades += trades
+                if one is not one_series.bar:
+                    one.revision += 1
+                    self._emit(candle.instrument, one_series.interval_ns, one, "candle", candle.recv_ns, emit)
 
     @handles(TimerFired)
     def close_due(self, timer: TimerFired, emit: Emit) -> None:

@@ -299,7 +299,6 @@ def test_the_last_bar_told_has_the_last_price(
         assert on.hand(one)[-1].close == one.close
 
 
-@pytest.mark.xfail(strict=True, reason="a candle of another interval is taken as one of the first candle's")
 def test_candles_of_two_intervals_keep_their_own() -> None:
     on = desk("1m", "5m", "15m")
     on.hand(candle(T, (50, 55, 45, 50, 1)), candle(T + 5 * MINUTE, (50, 55, 45, 50, 1), span=5 * MINUTE))
@@ -307,9 +306,6 @@ def test_candles_of_two_intervals_keep_their_own() -> None:
     assert spans == {5}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a candle that comes again is a second bar, and counts twice in longer ones"
-)
 def test_f07_a_candle_that_comes_again_corrects_its_bar() -> None:
     on = desk("1m", "5m")
     for minute in (0, 1, 1, 2, 3, 4):
