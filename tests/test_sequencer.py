@@ -290,6 +290,11 @@ def test_r03_an_error_that_shows_a_set_replays_identical_under_another_hash_seed
     assert len(told) == 1
 
 
+def test_state_that_no_snapshot_can_store_is_refused_when_the_session_starts_not_at_midnight() -> None:
+    with pytest.raises(UsageError, match=r"Looking\.markets is a set.*keep sorted lists instead"):
+        run(opening(config_of(use("Looking")), NOON))
+
+
 def test_what_fails_on_an_input_leaves_the_other_handlers_of_that_input_served() -> None:
     """The failing strategy comes first; the one behind it must see the very same print."""
     config = config_of(use("Fragile", params={"fail_at": 5}, on_failure="quarantine"), use("Busy"))

@@ -50,6 +50,11 @@ class Ingress:
         self.high_water = max(self.high_water, len(self._inputs))
         self._filled.set()
 
+    def put_back(self, events: list[Event]) -> None:
+        """Put inputs that were taken, but not used, in front again."""
+        self._inputs.extendleft(reversed(events))
+        self._filled.set()
+
     async def receive(self) -> list[Event]:
         """Return the inputs that wait, at least one, at most BATCH_MAX."""
         if not self._inputs:

@@ -183,12 +183,11 @@ class Live:
                     feeds.cancel_scope.cancel()
                 core.cancel_scope.cancel()
             while batch := self.ingress.take():
-                self._turn(batch)
+                await self._turns(batch)
             self._turn([SessionStopped(self._now_ns(), session, self._stopped_by)])
             await self.committer.settled()
             if self.projector is not None:
-                with trio.move_on_after(STOP_S):
-                    await self.projector.flush()
+                await self._project_rest(self.projector)
             outer.cancel_scope.cancel()
         return LiveResult(
             session,
@@ -281,6 +280,8 @@ class Live:
                 batch = await self.ingress.receive()
             if batch:
                 await self._turns(batch)
+                # However much waits, the committer gets its turn between two batches.
+                await trio.lowlevel.checkpoint()
             elif self._plan.clock.now_ns() >= due_ns:
                 self._turn([ClockAdvanced(self._now_ns())])
 
@@ -289,9 +290,13 @@ class Live:
         if not any(event.__class__ is OperatorCommand for event in batch):
             self._turn(batch)
             return
-        for event in batch:
+        for index, event in enumerate(batch):
             if isinstance(event, OperatorCommand):
-                await self.committer.settled()
+                try:
+                    await self.committer.settled()
+                except trio.Cancelled:
+                    self.ingress.put_back(batch[index:])
+                    raise
             self._turn([event])
 
     def _turn(self, batch: list[Event]) -> None:
@@ -338,6 +343,14 @@ class Live:
         self.ingress.put([OperatorCommand(self._now_ns(), "stop", detail=self._stopped_by)])
         with trio.move_on_after(STOP_S):
             await self._quiet.wait()
+
+    async def _project_rest(self, projector: Projector) -> None:
+        """Have the last rows made. If they cannot be, the session is none the worse: they can be later."""
+        with trio.move_on_after(STOP_S):
+            try:
+                await projector.flush()
+            except EngineError as error:
+                self._tell(Health("projector", "failed", str(error)))
 
     def _live_orders(self) -> int:
         execution = self.sequencer.actor("execution")

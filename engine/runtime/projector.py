@@ -51,6 +51,7 @@ class Projector:
         self._behind = True
         self._last_seq = durable_seq
         self._wake = trio.Event()
+        self._flushing = trio.Lock()
 
     @property
     def lag(self) -> int:
@@ -79,7 +80,11 @@ class Projector:
             await trio.sleep(PAUSE_S)
 
     async def flush(self) -> None:
-        """Apply what has been committed until now."""
+        """Apply what has been committed until now; one call at a time, the others wait."""
+        async with self._flushing:
+            await self._flush()
+
+    async def _flush(self) -> None:
         if self._behind:
             self._behind = False
             self._waiting.clear()

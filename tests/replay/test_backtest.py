@@ -16,7 +16,10 @@ from engine.config import Config
 from engine.errors import UsageError
 from engine.events import (
     BarClosed,
+    ClockAdvanced,
+    EdgeChanged,
     Event,
+    OperatorCommand,
     OrderFilled,
     OrderRefused,
     PositionChanged,
@@ -175,6 +178,8 @@ def test_positions_at_the_end_are_those_of_the_last_change(tmp_path: Path) -> No
 def test_only_what_the_market_said_is_taken_from_a_day(tmp_path: Path) -> None:
     """The recorded session's orders, clocks and operators are its own."""
     inputs = opening(BUSY, NOON) + steady(100, NOON)
+    middle: int = inputs[50].recv_ns  # type: ignore[attr-defined]
+    inputs[51:51] = [OperatorCommand(middle, "halt"), ClockAdvanced(middle), EdgeChanged(middle, "feed", "x")]
     write_journal(tmp_path / "busy", batches([*inputs, stopped(inputs[-1].recv_ns)], ()))  # type: ignore[attr-defined]
     quiet = recorded(tmp_path / "quiet", count=100)
     one, other = play([tmp_path / "busy" / "2024-12-05"]), play(quiet)

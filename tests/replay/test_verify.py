@@ -137,6 +137,17 @@ def test_r01_one_changed_event_is_named_with_seq_expected_and_actual(
     assert report.divergence.actual == dict_of(folder)[report.divergence.seq]
 
 
+def test_r04_values_are_compared_bit_for_bit(tmp_path: Path) -> None:
+    """A NaN equals itself, however many come before; 0.0 is not -0.0."""
+    (folder,) = record(tmp_path / "a", config_of(use("Nothings")))
+    assert verify(folder).identical
+    report = verify(rewrite(folder, tmp_path / "b", changing(SignalRaised, 8, value=-0.0)))
+    assert report.divergence is not None
+    assert report.divergence.seq == seq_of(folder, SignalRaised, 8)
+    assert repr(report.divergence.expected[2].value) == "-0.0"  # type: ignore[index,attr-defined]
+    assert repr(report.divergence.actual[2].value) == "0.0"  # type: ignore[index,attr-defined]
+
+
 def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and value > 2**63 else value
 

@@ -21,6 +21,7 @@ __all__ = [
     "Endless",
     "Fragile",
     "Looking",
+    "Nothings",
     "builder",
     "load",
 ]
@@ -105,6 +106,14 @@ class Averages(Strategy):
                 self.record(bar.market, name, value)
 
 
+class Nothings(Strategy):
+    """Records a not-a-number and a zero at each bar: values that `==` misjudges."""
+
+    def on_bar(self, bar: Bar) -> None:
+        self.record(bar.market, "nan", float("nan"))
+        self.record(bar.market, "zero", 0.0)
+
+
 class Endless(Strategy):
     """Wishes more in one turn than any market could make a strategy wish."""
 
@@ -138,7 +147,8 @@ class Looking(Strategy):
 
 
 STRATEGIES: dict[str, type[Strategy]] = {
-    f"fakes:{cls.__name__}": cls for cls in (Busy, Fragile, Averages, Endless, Drifting, Looking, Crossover)
+    f"fakes:{cls.__name__}": cls
+    for cls in (Busy, Fragile, Averages, Endless, Drifting, Looking, Nothings, Crossover)
 }
 
 

@@ -1,0 +1,177 @@
+"""A live session with what can break in it: a slow or failing disk, a projector, real signals."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import trio
+
+import engine.runtime.live
+from engine.clock import SystemClock
+from engine.config import Config
+from engine.errors import EngineError
+from engine.events import Event, FeedUp, InstrumentListed, Trade
+from engine.events.codec import Record
+from engine.journal import Disk, JournalWriter
+from engine.ports import Clock
+from engine.runtime.ingress import Ingress
+from engine.runtime.live import LastPrints, Live, LivePlan, LiveResult
+from engine.runtime.projector import Projector
+from engine.runtime.supervisor import Edge, Health
+from tests.runtime.kit import LISTED, Counting, builder
+
+
+class SickDisk(Disk):
+    """A real disk that can be slow, and that fails the n-th call of one kind; `fired` counts the failures."""
+
+    def __init__(self, call: str = "", nth: int = 0, error: int = errno.EIO, times: int = 1) -> None:
+        self.slow_s = 0.0
+        self.fired = 0
+        self.calls = 0
+        self.failed_at = 0.0
+        self._call, self._fails, self._error = call, range(nth, nth + times), error
+
+    def _before(self, call: str) -> None:
+        if call != self._call:
+            return
+        self.calls += 1
+        if self.calls in self._fails:
+            self.fired += 1
+            self.failed_at = self.failed_at or time.monotonic()
+            raise OSError(self._error, os.strerror(self._error))
+
+    def write(self, fd: int, data: memoryview | bytes) -> int:
+        self._before("write")
+        return super().write(fd, data)
+
+    def create(self, path: Path) -> int:
+        self._before("create")
+        return super().create(path)
+
+    def mkdir(self, path: Path) -> None:
+        self._before("mkdir")
+        super().mkdir(path)
+
+    def fdatasync(self, fd: int) -> None:
+        self._before("fdatasync")
+        time.sleep(self.slow_s)
+        super().fdatasync(fd)
+
+    def fsync_dir(self, path: Path) -> None:
+        self._before("fsync_dir")
+        super().fsync_dir(path)
+
+
+def use_disk(monkeypatch: Any, disk: Disk) -> None:
+    """Have live sessions write to this disk."""
+
+    def writer(*args: Any, **kwargs: Any) -> JournalWriter:
+        return JournalWriter(*args, **kwargs, disk=disk)
+
+    monkeypatch.setattr(engine.runtime.live, "JournalWriter", writer)
+
+
+class Rig:
+    """A session whose feed plays a script: `run(script)` returns when the session is over."""
+
+    def __init__(self, root: Path, settings: Config, clock: Clock | None = None, **plan: Any) -> None:
+        self.root = root
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.live: Live
+        self.ingress: Ingress
+        self.health: list[Health] = []
+        self.number = 0
+        self._plan = plan
+
+    async def run(self, script: Callable[[Rig], Awaitable[None]], *, stops: bool = True) -> LiveResult:
+        """Run the script as the feed; unless `stops` is False, its end stops the session."""
+
+        def make_feed(instruments: Sequence[InstrumentListed], ingress: Ingress, last: LastPrints) -> Edge:
+            self.ingress = ingress
+
+            async def play() -> None:
+                await ingress.send([FeedUp(self.clock.now_ns(), "test", 1)])
+                await script(self)
+                if stops:
+                    self.live.stop("script")
+                await trio.sleep_forever()
+
+            return Edge("feed", play, fatal=(AssertionError,))
+
+        plan = LivePlan(
+            root=self.root,
+            config=self.settings,
+            builder=builder(),
+            clock=self.clock,
+            ids=Counting(),
+            instruments=[LISTED],
+            venue_events=[],
+            make_feed=make_feed,
+            **self._plan,
+        )
+        self.live = Live(plan, self._heard)
+        return await self.live.run()
+
+    def _heard(self, health: Health) -> None:
+        self.health.append(Health(health.name, health.state, health.detail, health.restarts))
+
+    def prints(self, *prices: int) -> list[Event]:
+        """Prints of one batch, each with the clock's time."""
+        made: list[Event] = []
+        for price in prices:
+            self.number += 1
+            now = self.clock.now_ns()
+            made.append(Trade(now, now, 1, price * 100, 1000, 1, self.number))
+        return made
+
+    async def send(self, *prices: int) -> None:
+        await self.ingress.send(self.prints(*prices))
+
+    async def durable(self) -> None:
+        """Wait until what was sent is on disk."""
+        while self.ingress._inputs:
+            await trio.lowlevel.checkpoint()
+        await self.live.committer.settled()
+
+
+class Rows:
+    """A projection in memory that keeps seqs, takes `slow_s` for a batch, and can be locked."""
+
+    def __init__(self, slow_s: float = 0.0) -> None:
+        self.seq = 0
+        self.locked = False
+        self.slow_s = slow_s
+        self.under_way = self.most = 0
+        self.holes: list[tuple[int, int]] = []
+
+    def apply(self, records: list[Record], *, seq: int, digest: bytes) -> int:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            time.sleep(self.slow_s)
+            if self.locked:
+                raise EngineError("rows.db: the database is locked")
+            if records[0][0] > self.seq + 1:
+                self.holes.append((self.seq, records[0][0]))
+            self.seq = seq
+        finally:
+            self.under_way -= 1
+        return len(records)
+
+    def catch_up(self, until_seq: int) -> int:
+        if self.locked:
+            raise EngineError("rows.db: the database is locked")
+        self.seq = max(self.seq, until_seq)
+        return self.seq
+
+    def close(self) -> None:
+        pass
+
+    def projector(self, journal_id: bytes, durable_seq: int) -> Projector:
+        return Projector(self, self.catch_up, durable_seq)

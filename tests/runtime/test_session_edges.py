@@ -1,0 +1,192 @@
+"""Edges of a running session: projector, feed, ingress. Each may fail without stopping what matters."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+
+from engine.commands.wiring import make_projector
+from engine.errors import EngineError
+from engine.events import EdgeChanged, Trade
+from engine.journal import list_days
+from engine.projections import first_difference, rebuild
+from engine.roster import opening_instruments
+from engine.runtime.ingress import BATCH_MAX, Ingress
+from tests.runtime.kit import assert_replays, config, of
+from tests.runtime.rig import Rig, Rows
+
+
+async def busy(rig: Rig, seconds: float = 1.0) -> None:
+    until = time.monotonic() + seconds
+    price = 100
+    while time.monotonic() < until:
+        price = 100 + price % 37
+        await rig.send(price)
+        await trio.sleep(0.005)
+
+
+def states(root: Path, actor: str) -> list[str]:
+    changes = [event for event in of(EdgeChanged, root) if isinstance(event, EdgeChanged)]
+    return [change.state for change in changes if change.actor == actor]
+
+
+async def test_q04_a_slow_projection_is_never_called_twice_at_once_and_misses_nothing(tmp_path: Path) -> None:
+    rows = Rows(slow_s=0.2)
+    result = await Rig(tmp_path, config("Steady"), make_projector=rows.projector).run(busy)
+    assert rows.most == 1
+    assert rows.holes == []
+    assert rows.seq == result.last_seq
+    assert_replays(tmp_path)
+
+
+async def test_r11_a_database_that_is_locked_all_the_time_costs_rows_only(tmp_path: Path) -> None:
+    rows = Rows()
+    rows.locked = True
+    rig = Rig(tmp_path, config("Steady"), make_projector=rows.projector)
+    result = await rig.run(busy)
+    assert result.stopped_by == "script"
+    assert result.commands > 3
+    assert "restarting" in states(tmp_path, "projector")
+    assert any("locked" in health.detail for health in rig.health)
+    assert_replays(tmp_path)
+
+
+async def test_r11_a_database_locked_at_the_stop_does_not_spoil_the_session(tmp_path: Path) -> None:
+    rows = Rows()
+
+    async def script(rig: Rig) -> None:
+        await busy(rig, 0.6)
+        rows.locked = True
+
+    rig = Rig(tmp_path, config("Steady"), make_projector=rows.projector)
+    result = await rig.run(script)
+    assert result.stopped_by == "script"
+    assert 0 < rows.seq < result.last_seq
+    assert rig.health[-1].state == "failed"
+    assert_replays(tmp_path)
+
+
+def locks_it(path: Path) -> None:
+    conn = sqlite3.connect(path)
+    conn.execute("BEGIN IMMEDIATE")
+    time.sleep(0.4)
+    conn.rollback()
+    conn.close()
+
+
+def deletes_it(path: Path) -> None:
+    for name in path.parent.glob("rows.db*"):
+        if not name.name.endswith(".lock"):
+            name.unlink()
+
+
+def fills_it_with_rubbish(path: Path) -> None:
+    path.write_bytes(b"no database at all" * 1000)
+
+
+@pytest.mark.parametrize("spoil", [locks_it, deletes_it, fills_it_with_rubbish])
+async def test_r11_a_spoiled_database_is_whole_again_at_the_end(
+    tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    root, database = tmp_path / "journal", tmp_path / "rows.db"
+
+    async def script(rig: Rig) -> None:
+        await busy(rig, 0.7)
+        before = rig.live.committer.durable_seq
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, spoil, database)
+            await busy(rig, 0.5)
+        assert rig.live.committer.durable_seq > before + 20, "trading waited for the database"
+        await busy(rig, 1.5)
+
+    rig = Rig(root, config("Steady"), make_projector=partial(make_projector, root, database))
+    result = await rig.run(script)
+    assert result.stopped_by == "script"
+    fresh = tmp_path / "fresh.db"
+    rebuild(fresh, [day.path for day in list_days(root)], instruments_of=opening_instruments)
+    assert first_difference(database, fresh) is None
+    assert_replays(root)
+
+
+async def test_i14_rows_of_a_session_equal_a_rebuild_though_frames_overflowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.runtime.projector.WAITING_MAX", 5)
+    root, database = tmp_path / "journal", tmp_path / "rows.db"
+    await Rig(root, config("Steady"), make_projector=partial(make_projector, root, database)).run(busy)
+    fresh = tmp_path / "fresh.db"
+    rebuild(fresh, [day.path for day in list_days(root)], instruments_of=opening_instruments)
+    assert first_difference(database, fresh) is None
+    assert_replays(root)
+
+
+async def test_i11_a_flood_does_not_hold_up_the_committer(tmp_path: Path) -> None:
+    """The sequencer takes a batch at a time, and the disk gets its turn in between."""
+    flood = 15 * BATCH_MAX
+
+    async def script(rig: Rig) -> None:
+        rig.ingress.put(rig.prints(*(100 + number % 50 for number in range(flood))))
+        await rig.durable()
+
+    result = await Rig(tmp_path, config()).run(script)
+    assert len(of(Trade, tmp_path)) == flood
+    assert result.ingress_high_water >= flood
+    assert result.unsynced_high_water < flood, "all was sequenced before anything was on disk"
+
+
+async def test_c09_a_feed_that_fails_again_and_again_ends_the_session_and_the_journal_replays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.runtime.supervisor.BACKOFF_MIN_MS", 10)
+
+    async def script(rig: Rig) -> None:
+        await rig.send(100)
+        raise OSError("the cable is out")
+
+    with pytest.RaisesGroup(pytest.RaisesExc(EngineError, match="failed 5 times"), flatten_subgroups=True):
+        await Rig(tmp_path, config("Steady")).run(script)
+    assert_replays(tmp_path)
+
+
+async def test_c07_a_feed_that_fails_once_is_restarted_and_each_state_is_an_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.runtime.supervisor.BACKOFF_MIN_MS", 10)
+    runs: list[int] = []
+
+    async def script(rig: Rig) -> None:
+        runs.append(1)
+        await rig.send(100)
+        await rig.durable()
+        if len(runs) == 1:
+            raise OSError("the cable is out")
+
+    await Rig(tmp_path, config("Steady")).run(script)
+    assert states(tmp_path, "feed") == ["running", "restarting", "running"]
+    assert len(of(Trade, tmp_path)) == 2
+    assert_replays(tmp_path)
+
+
+async def test_i11_inputs_put_back_come_first_again() -> None:
+    ingress = Ingress()
+    prints = Rig(Path(), config()).prints(1, 2, 3, 4)
+    ingress.put(prints[:3])
+    taken = await ingress.receive()
+    ingress.put(prints[3:])
+    ingress.put_back(taken[1:])
+    assert await ingress.receive() == prints[1:]
+
+
+async def test_i11_a_sender_of_more_than_the_bound_gets_in_when_all_is_quiet() -> None:
+    ingress = Ingress(inputs_max=3)
+    prints = Rig(Path(), config()).prints(*range(1, 6))
+    assert ingress.offer(prints)
+    assert not ingress.offer(prints)
+    assert ingress.take() == prints
+    assert ingress.take() == []
