@@ -35,6 +35,7 @@ from engine.events.codec import Derived, Record, in_order
 from engine.ports import History, Sink
 from engine.roster import Build, Handler, Roster, owner_of, read_snapshot
 from engine.snapshot import encode_state
+from engine.strategies.base import Strategy
 
 __all__ = ["Sequencer"]
 
@@ -341,9 +342,11 @@ class Sequencer:
             roster.turn.seq = self.seq
             self._derived.append((self.seq, cause, event))
             for handler in roster.handlers(event):
+                before = len(out)
                 try:
                     handler(event, emit)
                 except Exception as error:
+                    del out[before:]
                     out.insert(position, roster.fail(handler, error, self.seq, engine_time(event)))
                     causes.insert(position, self.seq)
             causes.extend([self.seq] * (len(out) - len(causes)))
@@ -369,15 +372,21 @@ class Sequencer:
     def _input_failed(self, event: Event, handler: Handler, error: Exception) -> None:
         """Finish the turn of an input whose `handler` raised: the other handlers still see it.
 
-        The failure comes before whatever else the turn emitted, so that risk knows of it first.
+        The failure comes before whatever else the turn emitted, so that risk knows of it first. What a
+        strategy emitted before it raised is dropped: how far it came may depend on more than its input.
         """
+        failed = owner_of(handler)
+        if isinstance(failed, Strategy):
+            self._out[:] = [item for item in self._out if not _emitted_by(item, failed.name)]
         remaining = list(self._roster.routes[event.__class__])
         del remaining[: remaining.index(handler) + 1]
         self._out.insert(0, self._roster.fail(handler, error, self.seq, self._now_ns))
         for other in remaining:
+            before = len(self._out)
             try:
                 other(event, self._out.append)
             except Exception as another:
+                del self._out[before:]
                 self._out.insert(0, self._roster.fail(other, another, self.seq, self._now_ns))
         self._settle()
 
@@ -416,3 +425,8 @@ class Sequencer:
         records = self._day_records(self._history, until_seq)
         self._keep_timers(lambda timer: timer[2] != name)
         return self._roster.rebuild(name, records, self._now_ns)
+
+
+def _emitted_by(item: object, strategy: str) -> bool:
+    """Return whether an emitted event or timer names this strategy as its own."""
+    return strategy in (getattr(item, "strategy", None), getattr(item, "actor", None))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from engine.config import BarsConfig, Config, StrategyConfig
 from engine.events import (
     ActorFailed,
@@ -10,12 +12,14 @@ from engine.events import (
     Event,
     InstrumentListed,
     SessionStarted,
+    TargetSet,
+    TimerFired,
     Trade,
 )
 from engine.events.codec import Derived, Record, in_order
 from engine.sequencer import Sequencer
 from engine.session import SessionBuilder
-from engine.strategies import Bar, Strategy
+from engine.strategies import Bar, Strategy, Tick
 from tests.runtime.kit import SECOND, load
 
 NEARLY_MIDNIGHT = 1_733_443_200_000_000_000 - 300 * SECOND
@@ -26,6 +30,26 @@ class FailsOnBars(Strategy):
 
     def on_bar(self, bar: Bar) -> None:
         raise ValueError("no bars, please")
+
+
+class SpeaksThenFails(Strategy):
+    """Wants a position, asks for a timer, and raises: on every print, or on every bar."""
+
+    def __init__(self, on: str) -> None:
+        self.on = on
+
+    def _fail(self) -> None:
+        self.target("AAA", "1")
+        self.after(1000, "later")
+        raise RecursionError("too deep")
+
+    def on_trade(self, trade: Tick) -> None:
+        if self.on == "trade":
+            self._fail()
+
+    def on_bar(self, bar: Bar) -> None:
+        if self.on == "bar":
+            self._fail()
 
 
 class Memory:
@@ -41,8 +65,10 @@ class Memory:
         pass
 
 
-def opened(recv_ns: int, session: str, *strategies: str) -> tuple[Sequencer, Memory, list[Event]]:
-    uses = tuple(StrategyConfig(use=use, on_failure="quarantine") for use in strategies)
+def opened(
+    recv_ns: int, session: str, *strategies: str, **params: str
+) -> tuple[Sequencer, Memory, list[Event]]:
+    uses = tuple(StrategyConfig(use=use, on_failure="quarantine", params=dict(params)) for use in strategies)
     config = Config(strategies=uses, bars=BarsConfig(intervals=("1m", "5m"), grace_ms=0))
     builder = SessionBuilder(load, "test", "0")
     sink = Memory()
@@ -82,3 +108,17 @@ def test_after_an_interruption_over_midnight_the_session_comes_before_the_bars_o
     bars = [event for event in events if isinstance(event, BarClosed)]
     assert len([bar for bar in bars if bar.interval_ns == 60 * SECOND]) >= 9
     assert all(bar.incomplete for bar in bars)
+
+
+@pytest.mark.parametrize("on", ["trade", "bar"])
+def test_what_a_strategy_emitted_before_it_raised_is_dropped(on: str) -> None:
+    """How far a recursion comes depends on the depth of the stack, which no replay repeats."""
+    use = "tests.test_turns:SpeaksThenFails"
+    sequencer, sink, inputs = opened(NEARLY_MIDNIGHT, "a" * 16, use, on=on)
+    sequencer.run([*inputs, trade(NEARLY_MIDNIGHT), trade(NEARLY_MIDNIGHT + 61 * SECOND)])
+    sequencer.run([trade(NEARLY_MIDNIGHT + 70 * SECOND)])
+    events = [event for _, _, event in sink.records]
+    assert [type(event) for event in events].count(ActorFailed) == 1
+    assert not any(isinstance(event, TargetSet) for event in events)
+    assert not any(isinstance(event, TimerFired) and event.key == "later" for event in events)
+    assert any(isinstance(event, BarClosed) for event in events)
