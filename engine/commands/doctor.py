@@ -46,7 +46,7 @@ def doctor_command(root: Path, as_json: bool) -> None:
             checks.append((name, True, importlib.metadata.version(name)))
         except importlib.metadata.PackageNotFoundError:
             checks.append((name, False, "missing: run `make test` or `pip install retape`"))
-    place = root if root.is_dir() else root.parent
+    place = next(one for one in (root, *root.absolute().parents) if one.is_dir())
     free = shutil.disk_usage(place).free
     checks.append(("disk space", free > _FREE_MIN, f"{free / 1024**3:.1f} GiB free in {place.resolve()}"))
     try:

@@ -30,7 +30,7 @@ __all__ = ["inspect_command", "why_command"]
 )
 @click.option("--from", "from_seq", type=int, default=0, metavar="SEQ", help="From this seq on.")
 @click.option("--to", "to_seq", type=int, metavar="SEQ", help="Up to this seq.")
-@click.option("--limit", type=int, metavar="N", help="At most N events.")
+@click.option("--limit", type=click.IntRange(0), metavar="N", help="At most N events.")
 @click.option("--summary", is_flag=True, help="Count events by type instead of listing them.")
 @click.option("--raw", is_flag=True, help="Show records undecoded: for journals of another version.")
 @json_option

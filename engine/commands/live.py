@@ -22,7 +22,7 @@ from adapters.hyperliquid.wire import WireTrade
 from engine.clock import SECOND_NS, AdoptedClock, SystemClock, SystemIds
 from engine.commands.output import json_option, print_json, table
 from engine.commands.wiring import make_builder, make_projector, read_config
-from engine.config import Config
+from engine.config import Config, nearest
 from engine.errors import UsageError, VenueUnreachable
 from engine.events import ClockAdopted, ClockChecked, Event, InstrumentListed
 from engine.journal import Witness, read_identity
@@ -35,6 +35,7 @@ from engine.runtime.supervisor import Edge, Health
 __all__ = ["live_command", "run_live"]
 
 SKEW_WARNING_NS: Final = SECOND_NS
+SPEED_MAX: Final = 100_000
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)?")
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 
@@ -79,6 +80,8 @@ def live_command(
     """
     settings = read_config(config, strategies, coins)
     seconds = None if duration is None else _seconds(duration)
+    if not 0 < speed <= SPEED_MAX:
+        raise UsageError(f"--speed {speed:g}: give a number above 0, at most {SPEED_MAX:,}")
     database = None if no_db else (db or root / "retape.db")
 
     def tell(health: Health) -> None:
@@ -130,6 +133,7 @@ async def _plan(config: Config, root: Path, database: Path | None, base_url: str
             raise UsageError("the venue lists hundreds of coins; choose some with --coins BTC,ETH")
         coins = tuple(asset.name for asset in meta.universe)
     chosen = list_instruments(meta, 0, coins, loopback=loopback)
+    _check_coins(config, [one.name for one in chosen])
     clock: Clock = system
     speed = 1.0
     venue_ns = status.time * 1_000_000
@@ -185,6 +189,15 @@ async def _plan(config: Config, root: Path, database: Path | None, base_url: str
         speed=speed,
         witness=_witness(root, database),
     )
+
+
+def _check_coins(config: Config, names: list[str]) -> None:
+    """Raise UsageError for a coin that a strategy or a limit names but this session does not trade."""
+    used = [(f"strategy {entry.title}", coin) for entry in config.strategies for coin in entry.coins]
+    used += [("risk", coin) for coin in (*config.risk.max_order_size, *config.risk.max_position_size)]
+    for where, coin in used:
+        if coin not in names:
+            raise UsageError(f"{where}: {coin!r} is no coin of this session; {nearest(coin, names)}")
 
 
 def _at_speed(config: Config, speed: float) -> Config:

@@ -25,7 +25,9 @@ __all__ = ["replay_command", "replay_folder", "report_of"]
 
 @click.command("replay")
 @click.argument("day", type=click.Path(path_type=Path))
-@click.option("--until", "until_seq", type=int, metavar="SEQ", help="Stop after the frame that holds SEQ.")
+@click.option(
+    "--until", "until_seq", type=click.IntRange(1), metavar="SEQ", help="Stop after the frame that holds SEQ."
+)
 @click.option("--config", type=click.Path(path_type=Path), help="Replay under this configuration instead.")
 @click.option("--strategy", "strategies", multiple=True, metavar="M:C", help="... or with this strategy.")
 @json_option
@@ -43,6 +45,8 @@ def replay_command(
     began = time.perf_counter()
     report, chain = replay_folder(folders[0], until_seq, config, strategies)
     seconds = time.perf_counter() - began
+    if until_seq is not None and not report.events:
+        raise UsageError(f"{folders[0]}: begins after seq {until_seq}; nothing was verified")
     if as_json:
         print_json(report_of(report, chain, seconds))
     else:

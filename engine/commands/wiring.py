@@ -19,7 +19,7 @@ import msgspec
 import engine.strategies
 from engine.config import Config, StrategyConfig, load_config, nearest
 from engine.errors import UsageError
-from engine.journal import list_days, read_headers
+from engine.journal import list_days, list_segments, read_headers
 from engine.projections import (
     ProjectionOutOfStep,
     ProjectionUnavailable,
@@ -91,12 +91,14 @@ def load_strategy(use: str) -> type[Strategy]:
         found = importlib.util.find_spec(module_name)
     except (ImportError, ValueError):
         found = None
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"{module_name} cannot be imported: {type(error).__name__}: {error}") from error
     if found is None:
         known = [f"engine.strategies.{one.name}" for one in pkgutil.iter_modules(engine.strategies.__path__)]
         raise UsageError(f"there is no module {module_name!r}; {nearest(module_name, known)}")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"{module_name} cannot be imported: {type(error).__name__}: {error}") from error
     candidates = [
         name
@@ -140,7 +142,7 @@ def day_folders(paths: tuple[Path, ...]) -> list[Path]:
     """Return the day folders that paths name: days themselves, or journals with days in them."""
     folders: list[Path] = []
     for path in paths:
-        days = [] if path.name[:1].isdigit() or not path.is_dir() else [day.path for day in list_days(path)]
+        days = [day.path for day in list_days(path)] if path.is_dir() and not list_segments(path) else []
         folders += days or [path]
     return folders
 

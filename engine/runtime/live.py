@@ -170,7 +170,7 @@ class Live:
             if self.projector is not None:
                 edge = Edge("projector", self.projector.run, gives_up=False)
                 outer.start_soon(supervise, edge, self._edge_changed, plan.ids)
-            outer.start_soon(self._watch_signals, outer.cancel_scope)
+            await outer.start(self._watch_signals)
             async with trio.open_nursery() as core:
                 core.start_soon(self._pump)
                 async with trio.open_nursery() as feeds:
@@ -242,8 +242,10 @@ class Live:
             TailRepaired(now_ns, repair.file, repair.offset, repair.size, repair.saved or "")
             for repair in recovered.repairs
         ]
-        if repaired or plan.venue_events:
-            self._turn([*repaired, *plan.venue_events])
+        # Asked before the session began, told in it: engine time does not go back for that.
+        told = [msgspec.structs.replace(event, recv_ns=now_ns) for event in plan.venue_events]
+        if repaired or told:
+            self._turn([*repaired, *told])
         return [f"{repair.kind} {repair.file} at {repair.offset}" for repair in recovered.repairs]
 
     def _list_instruments(self) -> list[InstrumentListed]:
@@ -324,9 +326,13 @@ class Live:
 
     # Stop.
 
-    async def _watch_signals(self, scope: trio.CancelScope) -> None:
+    async def _watch_signals(self, task_status: trio.TaskStatus[None]) -> None:
         """First signal: an orderly stop. Second: at once; what is durable stays so."""
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        watched = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+            watched.append(signal.SIGHUP)
+        with trio.open_signal_receiver(*watched) as signals:
+            task_status.started()
             async for number in signals:
                 if self._stop.is_set():
                     seq = self.committer.durable_seq

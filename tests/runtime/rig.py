@@ -104,6 +104,7 @@ class Rig:
 
             return Edge("feed", play, fatal=(AssertionError,))
 
+        told = self._plan.pop("venue_events", [])
         plan = LivePlan(
             root=self.root,
             config=self.settings,
@@ -111,7 +112,7 @@ class Rig:
             clock=self.clock,
             ids=Counting(),
             instruments=[LISTED],
-            venue_events=[],
+            venue_events=told,
             make_feed=make_feed,
             **self._plan,
         )

@@ -1,0 +1,257 @@
+"""Signals, adopted and jumping clocks, midnight: a session ends in order and its days replay alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from engine.clock import DAY_NS, AdoptedClock
+from engine.errors import EngineError
+from engine.events import (
+    BarClosed,
+    CancelOrder,
+    ClockAdopted,
+    ClockAdvanced,
+    DayOpened,
+    EngineHalted,
+    OperatorCommand,
+    SessionStarted,
+    SessionStopped,
+    TimerFired,
+    Trade,
+    engine_time,
+)
+from engine.journal import FLAG_CLEAN_STOP, list_days, read_frames, recover
+from tests.runtime.kit import NOON, SECOND, assert_replays, config, events, of
+from tests.runtime.rig import Rig
+
+EVE = NOON - NOON % DAY_NS + DAY_NS
+
+
+def adopted(start_ns: int, speed: float) -> AdoptedClock:
+    return AdoptedClock(start_ns, time.monotonic_ns(), speed)
+
+
+class Jumping:
+    """A clock that a person or a suspended machine sets: real time, moved by `shift_ns`."""
+
+    def __init__(self, start_ns: int) -> None:
+        self._clock = adopted(start_ns, 1.0)
+        self.shift_ns = 0
+
+    def now_ns(self) -> int:
+        return self._clock.now_ns() + self.shift_ns
+
+    def monotonic_ns(self) -> int:
+        return self._clock.monotonic_ns()
+
+    def real_seconds_until(self, engine_ns: int) -> float:
+        return (engine_ns - self.now_ns()) / SECOND
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    """Leave this process's signals as they were."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_c06_a_signal_cancels_open_orders_through_the_journal_which_ends_clean(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    async def script(rig: Rig) -> None:
+        await rig.send(100)
+        os.kill(os.getpid(), number)
+        await rig.send(101, 102)
+
+    result = await Rig(tmp_path, config("Steady")).run(script, stops=False)
+    assert result.stopped_by == number.name
+    assert result.live_orders == 0
+    kinds = [type(event) for event in events(tmp_path)]
+    order = [OperatorCommand, EngineHalted, CancelOrder, SessionStopped]
+    assert [kinds.index(kind) for kind in order] == sorted(kinds.index(kind) for kind in order)
+    *_, last = read_frames(list_days(tmp_path)[-1].path)
+    assert last.flags & FLAG_CLEAN_STOP
+    assert recover(tmp_path).flags & FLAG_CLEAN_STOP
+    assert len(of(Trade, tmp_path)) == 3
+    assert_replays(tmp_path)
+
+
+async def test_c06_a_second_signal_ends_at_once_and_what_is_durable_replays(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    async def script(rig: Rig) -> None:
+        await rig.send(100, 101)
+        await rig.durable()
+        # The venue never answers the cancel: without a second signal the stop would wait for it.
+        monkeypatch.setattr(rig.live, "_live_orders", lambda: 1)
+        os.kill(os.getpid(), signal.SIGINT)
+        await trio.sleep(0.3)
+        assert not rig.live._quiet.is_set()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await trio.sleep_forever()
+
+    began = time.monotonic()
+    second = pytest.RaisesExc(EngineError, match="second signal")
+    with pytest.RaisesGroup(second, flatten_subgroups=True):
+        await Rig(tmp_path, config("Steady")).run(script, stops=False)
+    assert time.monotonic() - began < 2
+    assert not of(SessionStopped, tmp_path)
+    assert_replays(tmp_path)
+    monkeypatch.undo()
+
+    async def short(rig: Rig) -> None:
+        await rig.send(100)
+
+    await Rig(tmp_path, config("Steady")).run(short)
+    assert len(of(SessionStarted, tmp_path)) == 2
+    assert_replays(tmp_path)
+
+
+async def test_c06_orders_the_venue_does_not_cancel_are_reported_and_hold_the_stop_up_only_so_long(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("engine.runtime.live.STOP_S", 0.2)
+
+    async def script(rig: Rig) -> None:
+        await rig.send(100)
+        monkeypatch.setattr(rig.live, "_live_orders", lambda: 1)
+
+    result = await Rig(tmp_path, config("Steady")).run(script)
+    assert result.live_orders == 1
+    assert isinstance(events(tmp_path)[-1], SessionStopped) or of(SessionStopped, tmp_path)
+    assert_replays(tmp_path)
+
+
+async def test_days_of_a_fast_adopted_clock_each_replay_alone(tmp_path: Path) -> None:
+    """Three days in a second, with and without prints: timers, bars and midnights follow the clock."""
+    speed = 200_000.0
+    clock = adopted(EVE - 3600 * SECOND, speed)
+
+    async def script(rig: Rig) -> None:
+        for _ in range(40):
+            await rig.send(100, 101, 102)
+            await trio.sleep(0.02)
+
+    told = [ClockAdopted(EVE - 3600 * SECOND, "http://127.0.0.1:1", EVE - 3600 * SECOND, speed)]
+    rig = Rig(tmp_path, config("Steady"), clock, venue_events=told, speed=speed)
+    result = await rig.run(script)
+    days = list_days(tmp_path)
+    assert result.days == [day.path.name for day in days]
+    assert len(days) >= 2
+    assert len(of(DayOpened, tmp_path)) == len(days) - 1
+    assert of(ClockAdvanced, tmp_path)
+    assert of(ClockAdopted, tmp_path)
+    assert len(of(BarClosed, tmp_path)) > 100
+    assert_replays(tmp_path)
+
+
+async def test_a_session_on_a_quiet_clock_steps_back_nowhere(tmp_path: Path) -> None:
+    """What the venue said of its clock was asked before the session began; it is no step back."""
+    at = NOON - SECOND
+    venue_events = [ClockAdopted(at, "http://127.0.0.1:1", at, 1.0)]
+
+    async def script(rig: Rig) -> None:
+        await rig.send(100)
+
+    rig = Rig(tmp_path, config(), adopted(NOON, 1.0), venue_events=venue_events)
+    assert (await rig.run(script)).clock_steps_back == 0
+    times = [engine_time(event) for event in events(tmp_path)]
+    assert times == sorted(times)
+    (told,) = of(ClockAdopted, tmp_path)
+    assert isinstance(told, ClockAdopted)
+    assert told.venue_ns == at
+    assert_replays(tmp_path)
+
+
+@pytest.mark.parametrize("hours", [1, 30])
+async def test_c14_t02_a_clock_that_jumps_ahead_leaves_days_that_replay(tmp_path: Path, hours: int) -> None:
+    clock = Jumping(EVE - 600 * SECOND)
+
+    async def script(rig: Rig) -> None:
+        await rig.send(100, 101)
+        await rig.durable()
+        clock.shift_ns += hours * 3600 * SECOND
+        await rig.send(102, 103)
+        await trio.sleep(0.1)
+
+    await Rig(tmp_path, config("Steady"), clock).run(script)
+    days = [day.path.name for day in list_days(tmp_path)]
+    assert days[0] == "2024-12-05"
+    assert len(days) >= 2
+    assert_replays(tmp_path)
+
+
+async def test_t01_a_clock_set_back_over_midnight_stays_in_the_new_day(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    clock = Jumping(EVE - SECOND // 5)
+    monkeypatch.setattr("engine.runtime.live.STOP_S", 0.3)
+
+    async def script(rig: Rig) -> None:
+        await rig.send(100)
+        await trio.sleep(0.4)
+        clock.shift_ns = -3600 * SECOND
+        await rig.send(101, 102)
+        await trio.sleep(0.1)
+
+    result = await Rig(tmp_path, config("Steady"), clock).run(script)
+    assert result.clock_steps_back >= 2
+    assert [day.path.name for day in list_days(tmp_path)] == ["2024-12-05", "2024-12-06"]
+    assert_replays(tmp_path)
+
+
+async def test_t08_a_clock_a_little_behind_the_journal_goes_on_from_where_the_journal_is(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("engine.runtime.live.STOP_S", 0.3)
+
+    async def script(rig: Rig) -> None:
+        await rig.send(100, 101)
+
+    await Rig(tmp_path, config("Steady"), adopted(EVE + SECOND, 1.0)).run(script)
+    await Rig(tmp_path, config("Steady"), adopted(EVE - 30 * SECOND, 1.0)).run(script)
+    assert [day.path.name for day in list_days(tmp_path)] == ["2024-12-06"]
+    assert len(of(SessionStarted, tmp_path)) == 2
+    assert_replays(tmp_path)
+
+
+@pytest.mark.xfail(
+    reason="timers wait for the wall clock to be where it was; they should go by the monotonic one"
+)
+async def test_t01_timers_go_on_after_the_clock_was_set_back(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("engine.runtime.live.STOP_S", 0.5)
+    clock = Jumping(NOON)
+
+    async def script(rig: Rig) -> None:
+        await rig.send(100)
+        await rig.durable()
+        clock.shift_ns = -3600 * SECOND
+        await rig.send(101)
+
+    result = await Rig(tmp_path, config("Steady"), clock).run(script)
+    assert result.live_orders == 0, "the cancel's answer is a timer that never fired"
+    assert_replays(tmp_path)
+
+
+async def test_timers_fire_when_nothing_comes_and_the_engine_sleeps_in_between(tmp_path: Path) -> None:
+    async def script(rig: Rig) -> None:
+        await rig.send(100)
+        await trio.sleep(1.5)
+
+    await Rig(tmp_path, config("Steady"), adopted(NOON, 100.0), speed=100.0).run(script)
+    fired, spoken = len(of(TimerFired, tmp_path)), len(of(ClockAdvanced, tmp_path))
+    assert fired >= 2
+    # The clock speaks up when something is due, not in a loop.
+    assert spoken <= fired + 2
+    assert_replays(tmp_path)
