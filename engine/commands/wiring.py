@@ -139,10 +139,15 @@ def _strategy(config: Config, use: str) -> StrategyConfig:
 
 
 def day_folders(paths: tuple[Path, ...]) -> list[Path]:
-    """Return the day folders that paths name: days themselves, or journals with days in them."""
+    """Return the day folders that paths name: days themselves, or journals with days in them.
+
+    Raises UsageError where there is no folder.
+    """
     folders: list[Path] = []
     for path in paths:
-        days = [day.path for day in list_days(path)] if path.is_dir() and not list_segments(path) else []
+        if not path.is_dir():
+            raise UsageError(f"{path}: there is no such day; a day is a folder such as journal/2024-12-05")
+        days = [day.path for day in list_days(path)] if not list_segments(path) else []
         folders += days or [path]
     return folders
 

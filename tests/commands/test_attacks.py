@@ -1,0 +1,404 @@
+"""What people and machines do to a command: refused in a line or two, with the right code, nothing lost."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.commands.conftest import Call
+from tests.commands.kit import (
+    ENGINE,
+    FAST,
+    SAMPLE,
+    as_json,
+    assert_replays,
+    days,
+    engine,
+    environment,
+    lines,
+    sandbox,
+    start,
+    trades_csv,
+)
+
+STRATEGIES = {
+    "broken.py": "def on_bar(:\n",
+    "raising.py": "raise RuntimeError('not today')\n",
+    "leaving.py": "import sys\nsys.exit(0)\n",
+    "package/__init__.py": "x = (\n",
+    "package/inner.py": "",
+    "mine.py": """
+from engine.strategies import Strategy
+
+class Hoarder(Strategy):
+    def __init__(self): self.kept = {1, 2}
+
+class Function(Strategy):
+    def __init__(self): self.pick = lambda: 1
+
+class Picky(Strategy):
+    def __init__(self, period): self.period = period
+
+class Unsure(Strategy):
+    def __init__(self): raise ValueError("which period?")
+
+class Unready(Strategy):
+    def on_start(self): raise ValueError("not ready")
+
+class Lost(Strategy):
+    def on_trade(self, trade): self.target("NOWHERE", "1")
+
+class Deep(Strategy):
+    def on_trade(self, trade): self.on_trade(trade)
+
+class Leaving(Strategy):
+    def on_trade(self, trade): raise SystemExit(0)
+
+class Flood(Strategy):
+    def on_trade(self, trade):
+        for _ in range(1000): self.record(trade.market, "x", 1.0)
+
+class Quiet(Strategy):
+    pass
+""",
+}
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of a user, with strategies of every bad kind in it, and the working directory."""
+    for name, text in STRATEGIES.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def told(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    assert done.returncode == code, (done.returncode, done.stderr)
+    for word in words:
+        assert word in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2, done.stderr
+
+
+LATER = "shown as an internal error with exit code 1; it is the user's strategy, so 2"
+
+
+@pytest.mark.parametrize(
+    ("use", "words"),
+    [
+        ("broken:Any", "SyntaxError"),
+        ("raising:Any", "not today"),
+        ("leaving:Any", "SystemExit"),
+        ("package.inner:Any", "SyntaxError"),
+        ("mine:Hoarder", "Hoarder.kept is a set"),
+        ("mine:Function", "Function.pick is a function"),
+        ("mine:Picky", "period"),
+        ("mine:Hoader", "did you mean Hoarder"),
+        ("mine:__name__", "no strategy"),
+        ("os:path", "no strategy"),
+        ("..up:Any", "no module"),
+        pytest.param("mine:Unsure", "which period?", marks=pytest.mark.xfail(reason=LATER)),
+        pytest.param("mine:Unready", "not ready", marks=pytest.mark.xfail(reason=LATER)),
+    ],
+)
+def test_a_strategy_that_cannot_begin_is_exit_2_and_no_event_is_written(
+    desk: Path, use: str, words: str
+) -> None:
+    told(engine("live", "--strategy", use, "--journal", "j", "--for", "1s", cwd=desk), 2, words)
+    assert not (desk / "j").exists() or not days(desk / "j")
+
+
+@pytest.mark.parametrize(
+    ("use", "fails"),
+    [
+        ("mine:Lost", "KeyError"),
+        ("mine:Deep", "RecursionError"),
+        ("mine:Flood", ""),
+        pytest.param(
+            "mine:Leaving", "SystemExit", marks=pytest.mark.xfail(reason="ends the engine with a traceback")
+        ),
+    ],
+)
+def test_c07_a_strategy_that_misbehaves_on_a_print_does_not_end_the_session(
+    desk: Path, call: Call, use: str, fails: str
+) -> None:
+    done = engine(
+        "live", "--strategy", use, "--journal", "j", "--for", "1s", "--speed", 20, "--json", cwd=desk
+    )
+    assert done.returncode == 0, done.stderr
+    (day,) = days(desk / "j")
+    assert json.loads(call("replay", day, "--json").out)["identical"] is True
+    failed = [
+        json.loads(line) for line in call("inspect", day, "--type", "ActorFailed", "--json").out.splitlines()
+    ]
+    assert len(failed) == bool(fails)
+    assert all(fails in one["error"] for one in failed)
+    # Found by name in the journal, and shown with what led to it.
+    if failed:
+        assert call("why", day, failed[0]["seq"]).code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[bars]\nintervals = []\n", "at least one"),
+        ('[bars]\nintervals = ["1m", "90s"]\n', "90s"),
+        ('[bars]\nintervals = ["soon"]\n', "soon"),
+        ('[risk]\nmax_order_notional = "NaN"\n', "max_order_notional"),
+        ("[paper]\nlatency_ms = -1\n", "latency_ms"),
+        ("[[strategies]]\nuze = 'x'\n", "did you mean use"),
+        ("coins = 7\n", "coins"),
+        ("coins = ['BTC'\n", "TOML"),
+        ("[[strategies]]\ncoins = ['BTX']\n", "did you mean BTC"),
+        ("[risk]\nmax_order_size = { BTX = '1' }\n", "did you mean BTC"),
+        ("coins = ['BTX']\n", "did you mean BTC"),
+        ("[[strategies]]\non_failure = 'ignore'\n", "quarantine"),
+        pytest.param(
+            "[[strategies]]\nname = 'execution'\n",
+            "execution",
+            marks=pytest.mark.xfail(reason="takes the name, and the snapshot, of an actor of the engine"),
+        ),
+    ],
+)
+def test_a_configuration_that_cannot_be_is_refused_before_anything_is_written(
+    desk: Path, text: str, words: str
+) -> None:
+    (desk / "c.toml").write_text(text, encoding="utf-8")
+    told(engine("live", "--config", "c.toml", "--journal", "j", "--for", "1s", cwd=desk), 2, words)
+    assert not (desk / "j").exists()
+
+
+@pytest.mark.parametrize("speed", ["0", "-1", "nan", "inf", "100001"])
+def test_a_speed_that_cannot_be_is_exit_2(call: Call, tmp_path: Path, speed: str) -> None:
+    for command in (["live", "--journal", tmp_path / "j"], ["sandbox", "--port", 0]):
+        done = call(*command, "--speed", speed)
+        assert done.code == 2
+        assert "speed" in done.err
+    assert not (tmp_path / "j").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        (["inspect", SAMPLE, "--limit", "-1"], 2),
+        (["inspect", "/dev/null"], 2),
+        (["replay", SAMPLE, "--until", "0"], 2),
+        (["replay", SAMPLE / "00000000000000000001.seg.zst"], 2),
+        (["replay", SAMPLE, "--config", "absent.toml"], 2),
+        (["replay", SAMPLE, "--strategy", "absent:Any"], 2),
+        (["why", SAMPLE, "--", "-1"], 2),
+        (["why", SAMPLE, "first"], 2),
+        (["project", "absent"], 2),
+        (["journal", "seal", "absent"], 2),
+        (["journal", "burn"], 2),
+        (["import", "/dev/null", "--venue", "x", "--instrument", "y"], 2),
+        (["import", "mine.py", "--venue", "x"], 2),
+        (["import", "mine.py", "--venue", "x", "--instrument", "y", "--columns", "time"], 2),
+        (["sandbox", "--tape", "absent"], 2),
+        (["sandbox", "--coins", "A,A"], 2),
+        (["sandbox", "--port", "70000"], 2),
+        (["live", "--base-url", "http://example.com"], 2),
+        (["live", "--base-url", "gopher://x"], 2),
+        (["live", "--for", "-1s"], 2),
+        (["live", "--coins", ","], 2),
+        (["live", "--config", "."], 2),
+        (["trade"], 2),
+        (["live", "--fast"], 2),
+    ],
+)
+def test_a_wrong_word_is_refused_in_a_few_lines(desk: Path, call: Call, args: list[Any], code: int) -> None:
+    before = sorted(desk.rglob("*"))
+    done = call(*args)
+    assert done.code == code, done
+    assert 1 <= len(done.err.strip().splitlines()) <= 4
+    assert done.out == ""
+    assert sorted(desk.rglob("*")) == before
+
+
+def test_doctor_answers_for_a_folder_that_is_not_there_yet(call: Call, tmp_path: Path) -> None:
+    report = json.loads(call("doctor", "--journal", tmp_path / "a" / "b" / "c", "--json").out)
+    assert report["checks"]["disk sync"]["ok"] in (True, False)
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_journal_whose_name_begins_with_a_digit_is_a_journal(
+    call: Call, traded: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(traded.parent, tmp_path / "2nd")
+    assert call("project", tmp_path / "2nd", "--db", tmp_path / "p.db").code == 0
+    assert call("replay", tmp_path / "2nd").code == 0
+
+
+def test_j22_a_journal_that_cannot_be_made_or_written_is_exit_4(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    told(engine("live", "--journal", tmp_path / "file", "--for", "1s", "--no-db"), 4, "file")
+    told(engine("live", "--journal", tmp_path / "file" / "j", "--for", "1s", "--no-db"), 4, "file")
+    told(engine("live", "--journal", "/proc/journal", "--for", "1s", "--no-db"), 4, "/proc/journal")
+    assert (tmp_path / "file").read_text() == "no folder"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_j22_a_folder_of_someone_else_is_exit_4(tmp_path: Path) -> None:
+    root = tmp_path / "j"
+    root.mkdir(0o500)
+    told(engine("live", "--journal", root, "--for", "1s", "--no-db"), 4, str(root))
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Any:
+    """A disk of 200 KB, where this process may mount one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = (
+        os.geteuid() == 0
+        and not subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", place], capture_output=True, check=False
+        ).returncode
+    )
+    if not mounted:
+        pytest.skip("needs the right to mount")
+    yield place
+    subprocess.run(["umount", "-l", place], check=False)
+
+
+def test_j16_a_disk_that_fills_up_ends_the_session_and_room_lets_it_go_on(
+    tiny: Path, desk: Path, call: Call
+) -> None:
+    root = tiny / "journal"
+    options = ["--journal", root, "--no-db", "--strategy"]
+    told(engine("live", *options, "mine:Flood", "--for", "20s", cwd=desk), 4, "No space left")
+    (day,) = days(root)
+    first = json.loads(call("replay", day, "--json").out)
+    assert first["identical"] is True
+    # Without room it does not go on; it says so, and what there is stays readable.
+    fill(tiny / "filler")
+    again = engine("live", *options, "mine:Quiet", "--for", "1s", cwd=desk)
+    assert again.returncode == 4, again.stderr
+    assert "No space left" in again.stderr
+    assert json.loads(call("replay", day, "--json").out)["events"] == first["events"]
+    (tiny / "filler").unlink()
+    subprocess.run(["mount", "-o", "remount,size=4m", tiny], check=True)
+    after = as_json(engine("live", *options, "mine:Quiet", "--for", "1s", "--json", cwd=desk))
+    assert after["first_seq"] == first["events"] + 1
+    assert json.loads(call("replay", day, "--json").out)["identical"] is True
+
+
+def fill(path: Path) -> None:
+    """Leave no room for another page."""
+    with contextlib.suppress(OSError):
+        while True:
+            with path.open("ab", buffering=0) as file:
+                file.write(b"x" * 4096)
+
+
+def test_t08_a_clock_far_behind_the_journal_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    """A fast sandbox takes the journal hours ahead; the next one begins at the real time again."""
+    root = tmp_path / "j"
+    ahead = as_json(engine("live", "--journal", root, "--for", "1s", "--speed", 2000, "--no-db", "--json"))
+    before = sorted((path, path.stat().st_size) for path in root.rglob("*") if path.name != "LOCK")
+    told(engine("live", "--journal", root, "--for", "1s", "--no-db"), 2, "give another --journal")
+    assert sorted((path, path.stat().st_size) for path in root.rglob("*") if path.name != "LOCK") == before
+    assert assert_replays(root)[-1]["digest"] == ahead["digest"]
+
+
+def test_n01_a_venue_that_dies_and_one_that_comes_back_are_survived(tmp_path: Path) -> None:
+    """SIGKILL for the sandbox: no goodbye on the wire. Another one on its port is found again."""
+    root = tmp_path / "j"
+    first = start("sandbox", "--port", 0, "--json")
+    assert first.stdout is not None
+    url = json.loads(first.stdout.readline())["base_url"]
+    process = start(
+        "live", "--venue", "hyperliquid", "--base-url", url, "--for", "6s", "--journal", root, "--json"
+    )
+    time.sleep(2)
+    first.kill()
+    first.communicate()
+    second = start("sandbox", "--port", url.rpartition(":")[2], "--json")
+    out, err = process.communicate(timeout=30)
+    second.send_signal(signal.SIGINT)
+    second.communicate(timeout=10)
+    assert process.returncode == 0, err
+    assert err == ""
+    (day,) = days(root)
+    feed = lines(engine("inspect", day, "--type", "FeedUp", "--type", "FeedDown", "--json"))
+    assert [one["type"] for one in feed][:3] == ["FeedUp", "FeedDown", "FeedUp"], feed
+    assert json.loads(out)["stopped_by"] == "--for 6s"
+    assert_replays(root)
+    assert as_json(engine("project", day, "--db", root / "retape.db", "--check", "--json"))["equal"]
+
+
+def test_q01_two_thousand_times_real_time_keeps_every_promise(tmp_path: Path) -> None:
+    config = tmp_path / "fast.toml"
+    config.write_text(FAST, encoding="utf-8")
+    root = tmp_path / "j"
+    options = ["--journal", root, "--speed", 2000, "--config", config, "--for", "3s", "--json"]
+    live = as_json(engine("live", *options))
+    assert live["last_seq"] > 20_000
+    assert live["ingress_high_water"] < 65_536
+    assert live["live_orders"] == 0
+    assert assert_replays(root)[-1]["digest"] == live["digest"]
+    assert as_json(engine("project", root, "--db", root / "retape.db", "--check", "--json"))["equal"]
+
+
+@pytest.mark.parametrize(
+    ("command", "reader"),
+    [
+        (["inspect", SAMPLE, "--json"], "head -n 1 >/dev/null"),
+        (["inspect", SAMPLE], "true"),
+        (["replay", SAMPLE], "true"),
+        (["replay", SAMPLE, "--json"], "sleep 0"),
+        (["doctor"], "true"),
+        (["--help"], "true"),
+        (["journal", "verify", SAMPLE], "true"),
+    ],
+)
+def test_a_reader_that_leaves_is_no_error(command: list[Any], reader: str) -> None:
+    shell = " ".join([*ENGINE, *map(str, command), "|", reader])
+    done = subprocess.run(
+        ["bash", "-c", shell], capture_output=True, text=True, env=environment(), check=False
+    )
+    assert done.stderr == ""
+
+
+def test_c06_a_signal_at_any_moment_of_the_start_leaves_no_traceback_and_no_orphan(tmp_path: Path) -> None:
+    running = []
+    for number in range(8):
+        process = start("live", "--journal", tmp_path / str(number), "--no-db", start_new_session=True)
+        running.append((process, 0.25 + number * 0.15, (signal.SIGINT, signal.SIGTERM)[number % 2]))
+    began = time.monotonic()
+    for process, wait, number in running:
+        time.sleep(max(0.0, began + wait - time.monotonic()))
+        process.send_signal(number)
+    for process, _, _ in running:
+        _, err = process.communicate(timeout=30)
+        assert "Traceback" not in err
+        assert process.returncode in (0, 1, -signal.SIGTERM), err
+    for number in range(8):
+        if (tmp_path / str(number)).is_dir() and days(tmp_path / str(number)):
+            assert_replays(tmp_path / str(number))
+
+
+def test_a_tape_that_ends_is_survived(tmp_path: Path) -> None:
+    """The recorded day is over before the session is: bars of the silence close by the clock."""
+    source = trades_csv(tmp_path / "t.csv", 300)
+    options = ["--venue", "x", "--instrument", "AAA", "--journal", tmp_path / "in"]
+    assert engine("import", source, *options).returncode == 0
+    root = tmp_path / "j"
+    with sandbox("--tape", tmp_path / "in" / "2022-01-15", "--clock", "tape", "--speed", 100) as url:
+        venue = ["--venue", "hyperliquid", "--base-url", url]
+        live = as_json(engine("live", *venue, "--for", "3s", "--journal", root, "--no-db", "--json"))
+    assert live["days"] == ["2022-01-15"]
+    bars = lines(engine("inspect", root / "2022-01-15", "--type", "BarClosed", "--json"))
+    assert any(bar["trades"] == 0 for bar in bars)
+    assert_replays(root)
