@@ -17,6 +17,7 @@ as canonical JSON, so that a replay needs no file.
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Final
@@ -27,14 +28,17 @@ from engine.errors import ConfigError, NumberError, UsageError
 from engine.values import parse_interval, parse_scaled, to_grid
 
 __all__ = [
+    "CHANNELS",
     "FEE_SCALE",
     "MONEY_TEXT_SCALE",
     "AccountConfig",
     "BarsConfig",
     "Config",
+    "DataConfig",
     "PaperConfig",
     "RiskConfig",
     "StrategyConfig",
+    "VenueConfig",
     "load_config",
     "nearest",
     "parse_config",
@@ -42,6 +46,11 @@ __all__ = [
 
 FEE_SCALE: Final = 7
 """Decimal places of a fee rate: 0.00045 is 4500."""
+
+CHANNELS: Final = ("l2Book", "l2BookFast", "candle", "activeAssetCtx", "allMids")
+"""What can be read of the market beside trades and the touch."""
+
+_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 
 MONEY_TEXT_SCALE: Final = 6
 """Decimal places that an amount of money in the configuration may have."""
@@ -102,15 +111,63 @@ class AccountConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cash: str = "100000"
 
 
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that decides what the actors do."""
+class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is read of the market beside trades and the touch, and how it is watched.
 
+    `channels`: any of "l2Book", "l2BookFast", "candle", "activeAssetCtx", "allMids". `warmup_bars`: how many
+    closed candles of each bar interval strategies are shown before the first print (0: none).
+    `check_minutes`: how often closed bars are compared with the venue's candles (0: never). `poll_after_s`:
+    how long the websocket may be down before candles are polled over REST (0: never). `backfill_minutes`: how
+    often the history of candles and funding rates is brought up to date (0: never).
+    """
+
+    channels: tuple[str, ...] = ()
+    warmup_bars: int = 100
+    check_minutes: int = 5
+    poll_after_s: int = 30
+    backfill_minutes: int = 0
+
+
+class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The account that real orders are for, and how they are sent.
+
+    `network` is "mainnet", "testnet" or "sandbox" and has to be that of the venue's address. `account` is the
+    master's (or sub-account's) address, `vault` is set when that is a vault or sub-account to sign for. The
+    key is that of the account or of its approved agent: `key_file` (mode 0600), else the environment variable
+    `key_env`, else the keyring's entry `key_ring`. `transport`: "rest" or "post" (over the websocket).
+
+    An order expires `expires_ms` after it was sent unless the venue has it by then. A market order is an Ioc
+    at most `slippage_bps` beyond the touch. `dead_man_s` has the venue cancel everything when nothing was
+    heard of us for so long (0: off; venues ask for volume). `adopt` takes over a position that the account
+    already has; otherwise such a market is halted. `leverage` is set per coin at the start.
+    """
+
+    network: str = "sandbox"
+    account: str = ""
+    vault: str = ""
+    key_file: str = ""
+    key_env: str = "RETAPE_KEY"
+    key_ring: str = ""
+    transport: str = "rest"
+    expires_ms: int = 10_000
+    slippage_bps: int = 100
+    dead_man_s: int = 0
+    adopt: bool = False
+    leverage: dict[str, int] = {}
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that decides what the actors do. `mode` is "paper" or "live": real orders."""
+
+    mode: str = "paper"
     coins: tuple[str, ...] = ()
     strategies: tuple[StrategyConfig, ...] = (StrategyConfig(),)
     bars: BarsConfig = BarsConfig()
     risk: RiskConfig = RiskConfig()
     paper: PaperConfig = PaperConfig()
     account: AccountConfig = AccountConfig()
+    data: DataConfig = DataConfig()
+    venue: VenueConfig = VenueConfig()
 
     def canonical(self) -> str:
         """Return the configuration as JSON with sorted keys: equal text means equal configuration."""
@@ -203,10 +260,18 @@ def _check(config: Config) -> None:
         "paper.latency_ms": config.paper.latency_ms,
         "paper.slippage_bps": config.paper.slippage_bps,
         "risk.max_orders_per_minute": config.risk.max_orders_per_minute,
+        "data.warmup_bars": config.data.warmup_bars,
+        "data.check_minutes": config.data.check_minutes,
+        "data.poll_after_s": config.data.poll_after_s,
+        "data.backfill_minutes": config.data.backfill_minutes,
+        "venue.expires_ms": config.venue.expires_ms,
+        "venue.slippage_bps": config.venue.slippage_bps,
+        "venue.dead_man_s": config.venue.dead_man_s,
     }
     for key, value in whole.items():
         if not 0 <= value <= 3_600_000:
             raise ConfigError(f"{key}: {value} is out of range (0 to 3600000)")
+    _check_venue(config)
     titles = [strategy.title for strategy in config.strategies]
     for strategy in config.strategies:
         if titles.count(strategy.title) > 1:
@@ -215,3 +280,23 @@ def _check(config: Config) -> None:
             raise ConfigError(
                 f"strategies.on_failure: {strategy.on_failure!r} is neither 'halt' nor 'quarantine'"
             )
+
+
+def _check_venue(config: Config) -> None:
+    """Refuse what cannot be of the account and of the channels. Raises ConfigError naming the key."""
+    venue = config.venue
+    choices: list[tuple[str, str, tuple[str, ...]]] = [
+        ("mode", config.mode, ("paper", "live")),
+        ("venue.network", venue.network, ("mainnet", "testnet", "sandbox")),
+        ("venue.transport", venue.transport, ("rest", "post")),
+    ]
+    choices += [("data.channels", channel, CHANNELS) for channel in config.data.channels]
+    for key, value, allowed in choices:
+        if value not in allowed:
+            raise ConfigError(f"{key}: {value!r} is none of {', '.join(allowed)}")
+    for key, address in (("account", venue.account), ("vault", venue.vault)):
+        if address and not _ADDRESS.fullmatch(address):
+            raise ConfigError(f"venue.{key}: {address[:50]!r} is not an address of 0x and 40 hex digits")
+    for coin, leverage in venue.leverage.items():
+        if not 1 <= leverage <= 1000:
+            raise ConfigError(f"venue.leverage.{coin}: {leverage} is out of range (1 to 1000)")

@@ -37,6 +37,12 @@ int64 = st.integers(-INT64_MAX, INT64_MAX) | st.sampled_from([INT64_MAX, -INT64_
 def values_for(hint: Any) -> st.SearchStrategy[Any]:
     if get_origin(hint) is Annotated:
         hint = get_args(hint)[0]
+    if hint == int | str | None:
+        return st.none() | values_for(int | str)
+    if get_origin(hint) is tuple and get_args(hint)[-1] is Ellipsis:
+        return st.lists(values_for(get_args(hint)[0]), max_size=2).map(tuple)
+    if get_origin(hint) is tuple:
+        return st.tuples(*map(values_for, get_args(hint)))
     if hint == int | str:
         return int64 | st.integers(10**20, 10**40).map(str) | texts
     plain: dict[Any, st.SearchStrategy[Any]] = {
@@ -46,10 +52,7 @@ def values_for(hint: Any) -> st.SearchStrategy[Any]:
         bytes: st.binary(max_size=20),
         str: texts,
     }
-    if hint in plain:
-        return plain[hint]
-    assert hint == tuple[tuple[str, str, str], ...], hint
-    return st.lists(st.tuples(texts, texts, texts), max_size=2).map(tuple)
+    return plain[hint]
 
 
 def events_of(cls: type[Event]) -> st.SearchStrategy[Event]:

@@ -48,7 +48,8 @@ DOOR = words("cli commands __main__", "engine.")
 ADAPTER_ACTORS = words("actors.matching actors.simulated_venue actors.bars actors.aggregator", "engine.")
 
 PURE = words("msgspec")
-EDGE_LIBRARIES = words("trio httpx trio_websocket starlette hypercorn zstandard pyarrow msgspec eth_account")
+SIGNING = words("eth_account eth_utils keyring")
+EDGE_LIBRARIES = (*SIGNING, *words("trio httpx trio_websocket starlette hypercorn zstandard pyarrow msgspec"))
 DOOR_LIBRARIES = (*EDGE_LIBRARIES, "click", "rich", "sqlite_utils")
 
 TABLE = (

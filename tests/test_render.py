@@ -51,6 +51,11 @@ def values_for(name: str, hint: Any) -> st.SearchStrategy[Any]:
             return st.sampled_from([1, -1, 0, 5])
         if note == "instrument":
             return st.sampled_from([7, 9])
+        if note == "levels":
+            whole = st.integers(0, INT64_MAX)
+            return st.lists(st.tuples(whole, whole, whole), max_size=3).map(tuple)
+        if kind == int | str | None:
+            return st.none() | amounts
         return amounts if kind == int | str else st.integers(-INT64_MAX, INT64_MAX)
     if hint is int:
         return st.integers(0, 18) if name.endswith("scale") else st.integers(0, INT64_MAX)
@@ -64,6 +69,10 @@ def values_for(name: str, hint: Any) -> st.SearchStrategy[Any]:
         return texts
     if hint == int | str:
         return st.integers(0, INT64_MAX) | texts
+    if hint == tuple[int, ...]:
+        return st.lists(st.integers(0, 99), max_size=3).map(tuple)
+    if hint == tuple[int | str, ...]:
+        return st.lists(amounts, max_size=3).map(tuple)
     return st.lists(st.tuples(texts, texts, texts), max_size=3).map(tuple)
 
 
@@ -113,7 +122,9 @@ def test_every_event_can_be_rendered_and_its_numbers_are_exact(event):
             scale, known = event.scale, True
         else:
             known = listed
-        if scale is not None:
+        if note == "levels":
+            assert [level[2] for level in shown[name]] == [level[2] for level in getattr(event, name)]
+        if scale is not None and getattr(event, name) is not None:
             text = shown[name]
             assert (
                 text == getattr(event, name)
@@ -242,7 +253,7 @@ def test_an_unknown_type_is_refused_with_the_nearest_names():
     assert nearest_type_names("OrderFiled")[0] == "OrderFilled"
     with pytest.raises(UsageError, match="did you mean Trade"):
         event_type("Trad")
-    with pytest.raises(UsageError, match="known: ActorFailed"):
+    with pytest.raises(UsageError, match="known: AccountRead ActorFailed"):
         event_type("\x1b[2J" + "z" * 10_000)
     with pytest.raises(UsageError) as caught:
         event_type("\x1b[2J")

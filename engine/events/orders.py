@@ -3,6 +3,8 @@
     OrderRequested -> OrderApproved | OrderRefused       strategy or portfolio -> risk
     OrderApproved  -> SubmitOrder                        execution, the only emitter of commands
     CancelRequested -> CancelOrder
+    ModifyRequested -> ModifyApproved | OrderRefused, then ModifyOrder
+    TrailRequested -> TrailChanged ... -> OrderRequested when the stop is hit         the trailing actor
     SubmitOrder    -> OrderAccepted | OrderRejected -> OrderFilled ... | OrderCanceled     the venue
     any report     -> OrderChanged (execution), PositionChanged and EquityMarked (portfolio)
 
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from engine.events.account import CancelRejected, ModifyRejected, OrderModified, OrderRead
 from engine.events.base import Event
 from engine.values import Amount, InstrumentId, Money, Price, Side, Size
 
@@ -24,6 +27,9 @@ __all__ = [
     "CancelOrder",
     "CancelRequested",
     "EquityMarked",
+    "ModifyApproved",
+    "ModifyOrder",
+    "ModifyRequested",
     "OrderAccepted",
     "OrderApproved",
     "OrderCanceled",
@@ -34,14 +40,21 @@ __all__ = [
     "OrderRequested",
     "OrderUnknown",
     "PositionChanged",
+    "QueryOrder",
+    "ScheduleCancel",
+    "SetLeverage",
     "SubmitOrder",
+    "TrailChanged",
+    "TrailRequested",
 ]
 
 
 class OrderRequested(Event, frozen=True, tag="order-requested"):
-    """A wish. `limit_price` 0 is a market order; `tif` is "Gtc" or "Ioc".
+    """A wish. `limit_price` 0 is a market order; `tif` is "Gtc", "Ioc" or "Alo" (post only).
 
-    `for_target` tells that the portfolio made it to reach a target.
+    `for_target` tells that the portfolio made it to reach a target. `trigger` "sl" or "tp" makes it wait for
+    `trigger_price` (stop-loss, take-profit). `stop_loss` and `take_profit` attach two such orders, which
+    live once this one is filled; 0 is none.
     """
 
     at_ns: int
@@ -54,6 +67,10 @@ class OrderRequested(Event, frozen=True, tag="order-requested"):
     reduce_only: bool = False
     reason: str = ""
     for_target: bool = False
+    trigger: str = ""
+    trigger_price: Price = 0
+    stop_loss: Price = 0
+    take_profit: Price = 0
 
 
 class OrderApproved(Event, frozen=True, tag="order-approved"):
@@ -68,6 +85,10 @@ class OrderApproved(Event, frozen=True, tag="order-approved"):
     limit_price: Price
     tif: str
     reduce_only: bool
+    trigger: str = ""
+    trigger_price: Price = 0
+    stop_loss: Price = 0
+    take_profit: Price = 0
 
 
 class OrderRefused(Event, frozen=True, tag="order-refused"):
@@ -84,7 +105,11 @@ class OrderRefused(Event, frozen=True, tag="order-refused"):
 
 
 class SubmitOrder(Event, frozen=True, tag="submit"):
-    """Command: place this order. The id is 0x + session (16 hex) + seq of the approval (16 hex)."""
+    """Command: place this order. The id is 0x + session (16 hex) + seq of the approval (16 hex).
+
+    An order with a `parent` is attached to it and lives once that one is filled; its id has 1 or 2 as its
+    first digit after the session. `expires_ns`: a real venue refuses it after that; 0 in paper mode.
+    """
 
     at_ns: int
     client_order_id: str
@@ -95,6 +120,10 @@ class SubmitOrder(Event, frozen=True, tag="submit"):
     limit_price: Price
     tif: str
     reduce_only: bool
+    trigger: str = ""
+    trigger_price: Price = 0
+    parent: str = ""
+    expires_ns: int = 0
 
 
 class CancelRequested(Event, frozen=True, tag="cancel-requested"):
@@ -113,6 +142,94 @@ class CancelOrder(Event, frozen=True, tag="cancel"):
     client_order_id: str
     instrument: InstrumentId
     reason: str = ""
+
+
+class ModifyRequested(Event, frozen=True, tag="modify-requested"):
+    """A strategy's wish to have `size` of an own order open at `limit_price` instead."""
+
+    at_ns: int
+    strategy: str
+    client_order_id: str
+    instrument: InstrumentId
+    size: Size
+    limit_price: Price
+    reason: str = ""
+
+
+class ModifyApproved(Event, frozen=True, tag="modify-approved"):
+    """Risk allows the wish recorded at `request_seq`."""
+
+    at_ns: int
+    request_seq: int
+    strategy: str
+    client_order_id: str
+    instrument: InstrumentId
+    size: Size
+    limit_price: Price
+
+
+class ModifyOrder(Event, frozen=True, tag="modify"):
+    """Command: have `size` of this order open at `limit_price`, under the same client id."""
+
+    at_ns: int
+    client_order_id: str
+    instrument: InstrumentId
+    side: Side
+    size: Size
+    limit_price: Price
+    tif: str
+    reduce_only: bool
+    expires_ns: int = 0
+
+
+class QueryOrder(Event, frozen=True, tag="query"):
+    """Command: ask the venue what became of this order; how an Unknown order is resolved."""
+
+    at_ns: int
+    client_order_id: str
+    instrument: InstrumentId
+    attempt: int
+
+
+class SetLeverage(Event, frozen=True, tag="set-leverage"):
+    """Command: use this leverage on an instrument."""
+
+    at_ns: int
+    instrument: InstrumentId
+    leverage: int
+    cross: bool
+
+
+class ScheduleCancel(Event, frozen=True, tag="schedule-cancel"):
+    """Command: have the venue cancel every order at `cancel_at_ns` unless told otherwise; 0 takes it back."""
+
+    at_ns: int
+    cancel_at_ns: int
+
+
+class TrailRequested(Event, frozen=True, tag="trail-requested"):
+    """A wish for a trailing stop, kept by the engine: close `size` on `side` once the price has come back by
+    `distance` from its best; 0 `size` takes the strategy's stop on that instrument away."""
+
+    at_ns: int
+    strategy: str
+    instrument: InstrumentId
+    side: Side
+    size: Size
+    distance: Price
+    reason: str = ""
+
+
+class TrailChanged(Event, frozen=True, tag="trail"):
+    """A trailing stop is "armed", "fired" or "dropped"; `stop` is the price it stood at."""
+
+    at_ns: int
+    strategy: str
+    instrument: InstrumentId
+    side: Side
+    size: Size
+    stop: Price
+    state: str
 
 
 class OrderAccepted(Event, frozen=True, tag="accepted"):
@@ -134,7 +251,10 @@ class OrderRejected(Event, frozen=True, tag="rejected"):
 
 
 class OrderFilled(Event, frozen=True, tag="filled"):
-    """One execution. `fee` is paid when positive; `liquidity` is "maker" or "taker"."""
+    """One execution. `fee` is paid when positive; `liquidity` is "maker" or "taker".
+
+    `client_order_id` is "" when the order was not sent by this journal.
+    """
 
     recv_ns: int
     venue_ns: int
@@ -146,6 +266,7 @@ class OrderFilled(Event, frozen=True, tag="filled"):
     fee: Money
     liquidity: str
     trade_id: int
+    venue_order_id: int = 0
 
 
 class OrderCanceled(Event, frozen=True, tag="canceled"):
@@ -200,7 +321,7 @@ class PositionChanged(Event, frozen=True, tag="position"):
 
 
 class EquityMarked(Event, frozen=True, tag="equity"):
-    """The account: equity = cash at start + realized + unrealized - fees, all at `scale` decimals."""
+    """The account: equity = cash at start + realized + unrealized - fees + funding, at `scale` decimals."""
 
     at_ns: int
     scale: int
@@ -208,10 +329,21 @@ class EquityMarked(Event, frozen=True, tag="equity"):
     unrealized: Annotated[Amount, "scaled"]
     fees: Annotated[Amount, "scaled"]
     equity: Annotated[Amount, "scaled"]
+    funding: Annotated[Amount, "scaled"] = 0
 
 
-COMMANDS = (SubmitOrder, CancelOrder)
+COMMANDS = (SubmitOrder, CancelOrder, ModifyOrder, QueryOrder, SetLeverage, ScheduleCancel)
 """What leaves the house, and only after its record is durable."""
 
-REPORTS = (OrderAccepted, OrderRejected, OrderFilled, OrderCanceled, OrderUnknown)
+REPORTS = (
+    OrderAccepted,
+    OrderRejected,
+    OrderFilled,
+    OrderCanceled,
+    OrderUnknown,
+    OrderModified,
+    ModifyRejected,
+    CancelRejected,
+    OrderRead,
+)
 """What a venue says of our orders."""

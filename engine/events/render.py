@@ -30,7 +30,7 @@ TEXT_LENGTH_MAX: Final = 160
 """Most characters of one text field in a line; what is longer is cut, and its length told."""
 
 _RECORD_KEYS: Final = ("seq", "cause", "type", "at", "at_ns")
-_UNITS: Final = frozenset({"price", "size", "money", "side", "instrument", "scaled"})
+_UNITS: Final = frozenset({"price", "size", "money", "side", "instrument", "scaled", "levels"})
 _BARE: Final = frozenset({"instrument", "side", "aggressor", "strategy"})  # the value says what it is
 _HIDDEN: Final = frozenset({"scale", "venue_ns"})  # in the JSON, but nothing for a line
 
@@ -173,7 +173,12 @@ def _value(unit: str, value: Any, event: Event, listed: InstrumentListed | None)
         case "instrument":
             return f"#{value}" if listed is None else listed.name
         case "scaled":
-            return _exact(value, getattr(event, "scale", 0))
+            return None if value is None else _exact(value, getattr(event, "scale", 0))
+        case "levels":
+            if listed is None:
+                return [list(level) for level in value]
+            price, size = listed.price_scale, listed.size_scale
+            return [[_exact(level[0], price), _exact(level[1], size), level[2]] for level in value]
         case "price":
             return value if listed is None else _exact(value, listed.price_scale)
         case "size":
@@ -201,6 +206,11 @@ def _word(field: _Field, value: Any, event: Event, listed: InstrumentListed | No
         return show(value, listed)
     if field.unit == "bytes":
         return f"{len(value)} bytes"
+    if field.unit == "levels":
+        best = f", best {_value(field.unit, value[:1], event, listed)[0][0]}" if value else ""  # type: ignore[index]
+        return f"{len(value)} levels{best}"
+    if value is None:
+        return ""
     if field.unit:
         return _text(str(_value(field.unit, value, event, listed)))
     if isinstance(value, bool):

@@ -1,0 +1,201 @@
+"""What a real account says: what the venue answers when asked, its positions, funding; and what follows.
+
+Inputs are emitted by a gateway and consumed by execution, portfolio and risk; nothing here occurs in a paper
+session or a backtest. Times are UTC nanoseconds, sizes exact integers at the instrument's scale, money at the
+event's own `scale`.
+
+    GatewayUp -> fills since the last known -> OrderRead ... -> PositionRead ... -> AccountRead (reconciled)
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from engine.events.base import Event
+from engine.values import Amount, InstrumentId, Price, Side, Size
+
+__all__ = [
+    "AccountRead",
+    "CancelRejected",
+    "ForeignOrderSeen",
+    "FundingPaid",
+    "GatewayDown",
+    "GatewayUp",
+    "LeverageAnswered",
+    "Liquidated",
+    "MarketHalted",
+    "ModifyRejected",
+    "OrderModified",
+    "OrderRead",
+    "PositionDiffers",
+    "PositionRead",
+    "ScheduleAnswered",
+]
+
+_Scaled = Annotated[Amount, "scaled"]
+
+
+class GatewayUp(Event, frozen=True, tag="gateway-up"):
+    """Input. The gateway reads the account's own stream; what was missed is read next."""
+
+    recv_ns: int
+    gateway: str
+    account: str
+    network: str
+
+
+class GatewayDown(Event, frozen=True, tag="gateway-down"):
+    """Input. The account's stream is lost: the account counts as unreconciled from here on."""
+
+    recv_ns: int
+    gateway: str
+    reason: str
+    backoff_ms: int = 0
+
+
+class OrderRead(Event, frozen=True, tag="order-read"):
+    """Input. What the venue answers when asked about an order by its client id.
+
+    `state` is "open", "filled", "canceled", "rejected", or "absent" when the venue does not know it.
+    `venue_ns` is the venue's clock read before the question, so an absent order was absent then. All its
+    fills up to then have been told before. `size` is its size at open.
+    """
+
+    recv_ns: int
+    venue_ns: int
+    client_order_id: str
+    instrument: InstrumentId
+    state: str
+    venue_order_id: int = 0
+    size: Size = 0
+    limit_price: Price = 0
+    reason: str = ""
+
+
+class OrderModified(Event, frozen=True, tag="modified"):
+    """Input. The venue works the order with these values now; perhaps under another `venue_order_id`."""
+
+    recv_ns: int
+    venue_ns: int
+    client_order_id: str
+    instrument: InstrumentId
+    venue_order_id: int
+    size: Size
+    limit_price: Price
+
+
+class ModifyRejected(Event, frozen=True, tag="modify-rejected"):
+    """Input. The venue refuses to modify the order; whether it still works has to be asked."""
+
+    recv_ns: int
+    venue_ns: int
+    client_order_id: str
+    reason: str
+
+
+class CancelRejected(Event, frozen=True, tag="cancel-rejected"):
+    """Input. The venue refuses to cancel the order: it may be filled, or gone already."""
+
+    recv_ns: int
+    venue_ns: int
+    client_order_id: str
+    reason: str
+
+
+class PositionRead(Event, frozen=True, tag="position-read"):
+    """Input. The account's signed position at the venue at `venue_ns`; `entry` is its average price.
+
+    All fills up to then have been told before.
+    """
+
+    recv_ns: int
+    venue_ns: int
+    instrument: InstrumentId
+    size: Size
+    scale: int
+    entry: _Scaled
+
+
+class AccountRead(Event, frozen=True, tag="account-read"):
+    """Input. Ends a reconciliation: orders, fills and positions as of `venue_ns` have been told."""
+
+    recv_ns: int
+    venue_ns: int
+    gateway: str
+    scale: int
+    equity: _Scaled
+    withdrawable: _Scaled
+    open_orders: int
+    foreign_orders: int
+
+
+class ForeignOrderSeen(Event, frozen=True, tag="foreign-order"):
+    """Input. An open order of the account that this journal did not send."""
+
+    recv_ns: int
+    venue_ns: int
+    instrument: InstrumentId
+    venue_order_id: int
+    client_order_id: str
+    side: Side
+    size: Size
+    limit_price: Price
+
+
+class FundingPaid(Event, frozen=True, tag="funding-paid"):
+    """Input. A funding payment: `amount` in quote currency, negative when the account paid."""
+
+    recv_ns: int
+    venue_ns: int
+    instrument: InstrumentId
+    size: Size
+    scale: int
+    amount: _Scaled
+    rate: _Scaled
+
+
+class Liquidated(Event, frozen=True, tag="liquidated"):
+    """Input. The venue liquidated the account, in part or whole; the fills are told as any other."""
+
+    recv_ns: int
+    liquidation_id: int
+    scale: int
+    notional: _Scaled
+    account_value: _Scaled
+
+
+class LeverageAnswered(Event, frozen=True, tag="leverage-answered"):
+    """Input. The venue's answer to `SetLeverage`."""
+
+    recv_ns: int
+    instrument: InstrumentId
+    leverage: int
+    cross: bool
+    accepted: bool
+    reason: str = ""
+
+
+class ScheduleAnswered(Event, frozen=True, tag="schedule-answered"):
+    """Input. The venue's answer to `ScheduleCancel`."""
+
+    recv_ns: int
+    cancel_at_ns: int
+    accepted: bool
+    reason: str = ""
+
+
+class PositionDiffers(Event, frozen=True, tag="position-differs"):
+    """Derived. Own fills and the venue do not agree about a position: both numbers."""
+
+    at_ns: int
+    instrument: InstrumentId
+    own: Size
+    venue: Size
+
+
+class MarketHalted(Event, frozen=True, tag="market-halted"):
+    """Derived. No new risk on this instrument until an operator resumes it; its open orders are canceled."""
+
+    at_ns: int
+    instrument: InstrumentId
+    reason: str
