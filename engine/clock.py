@@ -31,12 +31,29 @@ DAY_NS: Final = 86_400 * SECOND_NS
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+STEP_NS = SECOND_NS // 2
+"""A wall clock that goes back by more than this was set, not disciplined."""
+
+
 class SystemClock:
-    """The machine's clock."""
+    """The machine's clock. Where somebody sets it back it goes on as before: no timer waits twice.
+
+    It is followed forward at once, and back by what a clock that is being disciplined moves, but never so
+    that it tells an earlier time than it has told.
+    """
+
+    def __init__(self) -> None:
+        self._ahead_ns = time.time_ns() - time.monotonic_ns()
+        self._told_ns = 0
 
     def now_ns(self) -> int:
         """Return UTC nanoseconds."""
-        return time.time_ns()
+        wall_ns, monotonic_ns = time.time_ns(), time.monotonic_ns()
+        ahead_ns = wall_ns - monotonic_ns
+        if ahead_ns > self._ahead_ns - STEP_NS:
+            self._ahead_ns = ahead_ns
+        self._told_ns = max(self._told_ns, monotonic_ns + self._ahead_ns)
+        return self._told_ns
 
     def monotonic_ns(self) -> int:
         """Return monotonic nanoseconds."""

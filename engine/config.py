@@ -50,6 +50,11 @@ FEE_SCALE: Final = 7
 CHANNELS: Final = ("l2Book", "l2BookFast", "candle", "activeAssetCtx", "allMids")
 """What can be read of the market beside trades and the touch."""
 
+RESERVED_NAMES: Final = frozenset(
+    {"aggregator", "venue", "portfolio", "trailing", "risk", "execution", "sequencer", "external"}
+)
+"""Names of the engine's own actors and accounts."""
+
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 
 MONEY_TEXT_SCALE: Final = 6
@@ -274,6 +279,8 @@ def _check(config: Config) -> None:
     _check_venue(config)
     titles = [strategy.title for strategy in config.strategies]
     for strategy in config.strategies:
+        if strategy.title in RESERVED_NAMES:
+            raise ConfigError(f"strategies: {strategy.title!r} is a name of the engine's own; give another")
         if titles.count(strategy.title) > 1:
             raise ConfigError(f"strategies: two are named {strategy.title!r}; give one a name")
         if strategy.on_failure not in ("halt", "quarantine"):

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import engine.indicators  # noqa: F401  its structs may be in a state that is read back
 from engine.actors.base import Actor, SetTimer, Turn, handlers_of
+from engine.errors import UsageError
 from engine.events import (
     EVENT_TYPES,
     ActorFailed,
@@ -57,6 +58,7 @@ class Roster:
         self.session: SessionStarted | None = None
         self.instruments: dict[int, InstrumentListed] = {}
         self.failed: dict[str, int] = {}
+        self._skipped: dict[str, list[int]] = {}
         self.turn = Turn()
         self.day_states: States = {}
         self.routes: dict[type[Event], tuple[Handler, ...]] = {}
@@ -91,6 +93,7 @@ class Roster:
         """Build the actors of a session that was under way, with these states."""
         self.session = session
         self.failed = failed
+        self._skipped = {}
         self.day_states = states
         self.actors = list(self._build(session)) if session is not None else []
         for actor in self.actors:
@@ -99,14 +102,42 @@ class Roster:
         self._learn_handlers()
 
     def states(self) -> States:
-        """Return the states of all actors but the failed ones, whose state may be half a change."""
-        return {
-            actor.name: (actor.signature, encode_state(actor.state(), actor.name))
-            for actor in self.actors
-            if actor.name not in self.failed
-        }
+        """Return the states of all actors but the failed ones, whose state may be half a change.
 
-    def fail(self, handler: Handler, error: Exception, seq: int, at_ns: int) -> ActorFailed:
+        A strategy whose state cannot be stored is left out too: its next session begins afresh.
+        """
+        states: States = {}
+        for actor in self.actors:
+            if actor.name in self.failed:
+                continue
+            try:
+                states[actor.name] = (actor.signature, encode_state(actor.state(), actor.name))
+            except UsageError:
+                if not isinstance(actor, Strategy):
+                    raise
+        return states
+
+    def fail_unstorable(self, seq: int, at_ns: int) -> list[Event]:
+        """Fail the strategies whose state no snapshot can hold; return the events that say so."""
+        failures: list[Event] = []
+        for actor in self.actors:
+            if isinstance(actor, Strategy) and actor.name not in self.failed:
+                try:
+                    encode_state(actor.state(), actor.name)
+                except UsageError as error:
+                    failures.append(_failure(actor, error, seq, at_ns))
+                    self.failed[actor.name] = seq
+        if failures:
+            self.route()
+        return failures
+
+    def note_failure(self, failed: ActorFailed) -> None:
+        """Take a failure from the record."""
+        self.failed[failed.actor] = failed.seq
+        self._skipped.setdefault(failed.actor, []).append(failed.seq)
+        self.route()
+
+    def fail(self, handler: Handler, error: BaseException, seq: int, at_ns: int) -> ActorFailed:
         """Take the actor whose handler raised off the routes and return the event that says so.
 
         Raises the error itself when it is no actor's fault: the engine's own handlers, or memory.
@@ -114,9 +145,9 @@ class Roster:
         actor = owner_of(handler)
         if actor is None or isinstance(error, MemoryError):
             raise error
-        self.failed[actor.name] = seq
-        self.route()
-        return _failure(actor, error, seq, at_ns)
+        failed = _failure(actor, error, seq, at_ns)
+        self.note_failure(failed)
+        return failed
 
     def rebuild(self, name: str, records: Iterable[Record], at_ns: int) -> list[Event | SetTimer]:
         """Put a failed actor back, in the state that the day's records lead to without what it failed on.
@@ -126,7 +157,8 @@ class Roster:
         raises again stays failed, which the `ActorFailed` returned then says.
         """
         assert self.session is not None, "an actor failed before any session"
-        failed_seq = self.failed.pop(name)
+        del self.failed[name]
+        skipped = self._skipped.get(name, ())
         actor = {actor.name: actor for actor in self._build(self.session)}[name]
         actor.bind(self.instruments, self.turn)
         if not self._restore(actor, self.day_states) and isinstance(actor, Strategy):
@@ -146,15 +178,16 @@ class Roster:
                 timers.pop(event.key, None)
             elif isinstance(event, TargetSet) and event.strategy == name:
                 targets[event.instrument] = event.size
-            if seq == failed_seq:
+            if seq in skipped:
                 continue
             self.turn.seq = seq
             try:
                 for handler in handlers.get(event.__class__, ()):
                     handler(event, asked.append)
-            except Exception as error:
-                self.failed[name] = seq
-                return [_failure(actor, error, seq, at_ns)]
+            except (Exception, SystemExit) as error:
+                failed = _failure(actor, error, seq, at_ns)
+                self.note_failure(failed)
+                return [failed]
             timers |= {item.key: item for item in asked if isinstance(item, SetTimer)}
             asked.clear()
         if isinstance(actor, Strategy):
@@ -204,7 +237,7 @@ class Roster:
         return True
 
 
-def _failure(actor: Actor, error: Exception, seq: int, at_ns: int) -> ActorFailed:
+def _failure(actor: Actor, error: BaseException, seq: int, at_ns: int) -> ActorFailed:
     """Return the event that says that an actor raised.
 
     Its text leaves out what another process may show otherwise: memory addresses, and what stands in

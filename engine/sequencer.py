@@ -47,6 +47,14 @@ TURN_EVENTS_MAX: Final = 100_000
 """More derived events than this in one turn is a loop between actors, not a market."""
 
 
+FAULTS: Final = (Exception, SystemExit)
+"""What an actor's code can raise that is the actor's failure; a strategy may well call `sys.exit`."""
+
+
+FLUSH_EVENTS: Final = 8192
+"""With so many derived events the turns so far go to the sink: one batch need not fit one frame."""
+
+
 class _Restart(msgspec.Struct, frozen=True):
     """Asked by the sequencer of itself: rebuild this actor once the operator's input has its seq."""
 
@@ -153,8 +161,10 @@ class Sequencer:
                         self._settle()
                         before = self.seq - index - 1
                         due = self._due_ns
+                        if len(self._derived) >= FLUSH_EVENTS:
+                            self._flush(index + 1)
                 break
-            except Exception as error:
+            except FAULTS as error:
                 if handler is None or handler not in routes.get(event.__class__, ()):
                     raise
                 self._index = index = count - length_hint(source) - 1
@@ -171,6 +181,7 @@ class Sequencer:
         """Fire what is due before midnight: how a replay of one day ends when the next day has begun."""
         self._batch, self._flushed = [], 0
         self._fire_until(self._midnight_ns - 1)
+        self._fail_unstorable()
         self._flush(0)
 
     def load(self, seq: int, opened: DayOpened) -> None:
@@ -208,13 +219,12 @@ class Sequencer:
             for handler in roster.handlers(event):
                 try:
                     handler(event, emit)
-                except Exception:
+                except FAULTS:
                     # Its failure is on record, and comes next; or it is edited code, which starts afresh.
                     if owner_of(handler) is None:
                         raise
             if isinstance(event, ActorFailed):
-                roster.failed[event.actor] = event.seq
-                roster.route()
+                roster.note_failure(event)
             for item in out:
                 if isinstance(item, SetTimer):
                     self._push_timer(item, seq)
@@ -240,15 +250,19 @@ class Sequencer:
             self._flush(index)
             if not starting:
                 self._fire_until(self._midnight_ns - 1)
+                self._fail_unstorable()
                 self._flush(index)
             next_ns = NEVER if starting else self._next_timer_ns()
             self._open_day(max(min(recv_ns, next_ns), self._midnight_ns))
         while not starting and self._next_timer_ns() <= recv_ns:
             self._fire_until(min(recv_ns, self._midnight_ns - 1))
             if self._next_timer_ns() <= recv_ns:
+                self._fail_unstorable()
                 self._flush(index)
                 self._open_day(self._next_timer_ns())
         if recv_ns >= self._midnight_ns:
+            if not starting:
+                self._fail_unstorable()
             self._flush(index)
             self._open_day(recv_ns)
         self._set_due()
@@ -285,6 +299,13 @@ class Sequencer:
         self.seq += 1
         opened = DayOpened(self._now_ns, day, encode_state(snapshot, "sequencer"))
         self._derived.append((self.seq, self.seq - 1, opened))
+
+    def _fail_unstorable(self) -> None:
+        """Fail each strategy whose state the day's snapshot could not hold: the last records of the day."""
+        failures = self._roster.fail_unstorable(self.seq, self._now_ns)
+        if failures:
+            self._out += failures
+            self._settle()
 
     def _push_timer(self, timer: SetTimer, cause: int) -> None:
         """Queue a timer; one with the same actor and key stays in the heap, but no longer counts."""
@@ -345,7 +366,7 @@ class Sequencer:
                 before = len(out)
                 try:
                     handler(event, emit)
-                except Exception as error:
+                except FAULTS as error:
                     del out[before:]
                     out.insert(position, roster.fail(handler, error, self.seq, engine_time(event)))
                     causes.insert(position, self.seq)
@@ -369,7 +390,7 @@ class Sequencer:
             derived, self._derived = self._derived, []
             self._sink.append(self.seq - len(inputs) - len(derived) + 1, inputs, derived)
 
-    def _input_failed(self, event: Event, handler: Handler, error: Exception) -> None:
+    def _input_failed(self, event: Event, handler: Handler, error: BaseException) -> None:
         """Finish the turn of an input whose `handler` raised: the other handlers still see it.
 
         The failure comes before whatever else the turn emitted, so that risk knows of it first. What a
@@ -385,7 +406,7 @@ class Sequencer:
             before = len(self._out)
             try:
                 other(event, self._out.append)
-            except Exception as another:
+            except FAULTS as another:
                 del self._out[before:]
                 self._out.insert(0, self._roster.fail(other, another, self.seq, self._now_ns))
         self._settle()

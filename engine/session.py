@@ -2,6 +2,10 @@
 
 The same for live, replay and backtest: everything it needs is in the `SessionStarted` event. The order is
 that of the way of the data: bars and fills first, then books, then strategies, then risk and execution.
+
+In mode "live" orders are real: there is no simulated venue, and risk, portfolio and execution know the
+account. What they and the strategies hold is that account's: the signature of their state names it, so that
+nothing of a paper session is taken for real.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from engine.config import Config, StrategyConfig, parse_config
 from engine.errors import ConfigError
 from engine.events import SessionStarted
 from engine.events.codec import schema_fingerprint
+from engine.snapshot import encode_state
 from engine.strategies.base import Strategy
 
 __all__ = ["Load", "SessionBuilder", "source_hash"]
@@ -37,17 +42,20 @@ class SessionBuilder:
         """Return the session's actors in the order they are called."""
         config = parse_config(started.config)
         hashes = {name: source for name, _, source in started.strategies}
-        aggregator = Aggregator(config.bars)
-        aggregator.signature = f"{config.bars.intervals} {config.bars.grace_ms}"
-        actors: list[Actor] = [aggregator, SimulatedVenue(config.paper), Portfolio(config.account)]
+        venue = config.venue if started.mode == "live" else None
+        actors: list[Actor] = [] if venue else [SimulatedVenue(config.paper)]
+        actors.append(Portfolio(config.account, venue))
         for entry in config.strategies:
             strategy = self._make(entry)
             strategy.signature = f"{entry.use} {sorted(entry.params.items())} {hashes.get(entry.title, '')}"
             actors.append(strategy)
-        actors += [Risk(config.risk), Execution()]
+        actors += [Risk(config.risk, venue), Execution(venue)]
+        account = f" {venue.network} {(venue.vault or venue.account).lower()}" if venue else ""
         for actor in actors:
-            actor.signature = actor.signature or type(actor).__name__
-        return actors
+            actor.signature = (actor.signature or type(actor).__name__) + account
+        aggregator = Aggregator(config.bars)
+        aggregator.signature = f"{config.bars.intervals} {config.bars.grace_ms}"
+        return [aggregator, *actors]
 
     def start(self, *, recv_ns: int, session: str, mode: str, config: Config) -> SessionStarted:
         """Return the event that opens a session with this configuration. Raises UsageError."""
@@ -55,7 +63,7 @@ class SessionBuilder:
             (entry.title, entry.use, source_hash(self._class(entry.use))) for entry in config.strategies
         )
         for entry in config.strategies:
-            self._make(entry)
+            self._try(entry)
         return SessionStarted(
             recv_ns,
             session,
@@ -82,12 +90,23 @@ class SessionBuilder:
             found = self._classes[use] = self._load(use)
         return found
 
+    def _try(self, entry: StrategyConfig) -> None:
+        """Have a strategy begin, and drop it: what it cannot do is told before anything is written."""
+        strategy = self._make(entry)
+        try:
+            strategy.on_start()
+        except (Exception, SystemExit) as error:
+            words = f"{type(error).__name__}: {error}"
+            raise ConfigError(f"strategy {entry.use}: on_start: {words}") from None
+        encode_state(strategy.state(), entry.title)
+
     def _make(self, entry: StrategyConfig) -> Strategy:
         params: dict[str, Any] = dict(entry.params)
         try:
             strategy = self._class(entry.use)(**params)
-        except TypeError as error:
-            raise ConfigError(f"strategy {entry.use}: params {params}: {error}") from None
+        except (Exception, SystemExit) as error:
+            words = f"{type(error).__name__}: {error}"
+            raise ConfigError(f"strategy {entry.use}: params {params}: {words}") from None
         strategy.attach(entry.title, entry.coins)
         strategy.policy = entry.on_failure
         return strategy

@@ -5,21 +5,27 @@ shortest, so a print costs the same however many intervals there are. A bar clos
 window proves it over, or by timer `grace_ms` after its end, flat with volume 0 if nothing traded. A print
 that comes after its bar closed corrects it: the same bar again, one revision higher. A bar that was open
 or closed while the feed was down is doubtful, which reads as incomplete, until a `FeedGap` settles it.
+
+The venue's own candle of a window (`CandleRead`) proves a bar: it takes the place of one that is uncertain,
+says so (`closed_by` "candle"), and is no more in doubt. One of a whole bar is only compared with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from engine.actors.base import Actor, Emit, SetTimer, State, handles
+from engine.actors.bars import OpenBar, Series, add_late, flatten, no_bar, prove, series_of
+from engine.actors.base import Actor, Emit, SetTimer, handles
 from engine.clock import DAY_NS, SECOND_NS
 from engine.config import BarsConfig
 from engine.events import (
     BarClosed,
+    BarDiffers,
     Candle,
+    CandleRead,
     FeedDown,
     FeedGap,
+    FeedPolling,
     FeedUp,
     PriceMarked,
     SessionStarted,
@@ -29,46 +35,14 @@ from engine.events import (
 )
 from engine.values import parse_interval, wide
 
-__all__ = ["Aggregator", "OpenBar", "Series"]
+__all__ = ["Aggregator"]
 
 INTERRUPTION_NS_MAX = 3600 * SECOND_NS
 """After an interruption longer than this no flat bars are made for the time between."""
-REVISABLE_BARS_MAX = 10
-"""How many closed bars per instrument and interval a late print can still correct."""
-
-
-@dataclass(slots=True)
-class OpenBar:
-    """One bar in the making, or lately closed. Prices and sizes are integers at the instrument's scales.
-
-    A dataclass with slots, where other states are structs: a store takes half the time, and a print makes
-    four of them.
-
-    `until_ns` is the end once the bar has a print, and the start before: so one comparison finds both the
-    first print of a bar and the end of it. `merged_ns` is the end of the last part, in a longer bar.
-    """
-
-    start_ns: int
-    end_ns: int
-    until_ns: int
-    open: int
-    high: int
-    low: int
-    close: int
-    volume: int = 0
-    trades: int = 0
-    incomplete: bool = False
-    doubtful: bool = False
-    revision: int = 0
-    merged_ns: int = 0
-
-
-class Series(State):
-    """The bars of one instrument at one interval: the open one, and the last closed ones, oldest first."""
-
-    interval_ns: int
-    bar: OpenBar
-    closed: list[OpenBar]
+REVISABLE_BARS_MAX = 60
+"""How many closed bars per instrument and interval a late print or a candle can still correct."""
+POLL_GRACE_NS = 20 * SECOND_NS
+"""How much longer a bar waits for its candle while candles are polled."""
 
 
 class Aggregator(Actor):
@@ -84,6 +58,7 @@ class Aggregator(Actor):
         self._open: dict[int, OpenBar] = {}
         self._series: dict[int, list[Series]] = {}
         self._blind = False
+        self._polling = False
         self._too_late = 0
         self._absurd = 0
 
@@ -127,7 +102,7 @@ class Aggregator(Actor):
             longer = [
                 span for span in self._spans_ns if span > candle.interval_ns and not span % candle.interval_ns
             ]
-            series = self._series[candle.instrument] = _series([candle.interval_ns, *longer])
+            series = self._series[candle.instrument] = series_of([candle.interval_ns, *longer])
         for longer_series in series[1:]:
             self._end_overdue(candle.instrument, longer_series, bar.start_ns, "candle", candle.recv_ns, emit)
         if candle.interval_ns != series[0].interval_ns:
@@ -162,6 +137,65 @@ class Aggregator(Actor):
                     one.revision += 1
                     self._emit(candle.instrument, one_series.interval_ns, one, "candle", candle.recv_ns, emit)
 
+    @handles(CandleRead)
+    def read(self, candle: CandleRead, emit: Emit) -> None:
+        """Take the venue's candle of a window as the proof of a bar, or compare it with one."""
+        if candle.purpose not in ("repair", "check") or candle.interval_ns not in self._spans_ns:
+            return
+        if candle.purpose == "repair" and candle.interval_ns == self._base_ns:
+            self._reach(candle, emit)
+        for series in self._series.get(candle.instrument, ()):
+            if series.interval_ns == candle.interval_ns:
+                for bar in series.closed:
+                    if bar.start_ns == candle.start_ns:
+                        self._hold_against(candle, series, bar, emit)
+
+    def _reach(self, candle: CandleRead, emit: Emit) -> None:
+        """Close the bars up to a candle's window, its own with the candle's values."""
+        instrument = candle.instrument
+        bar = self._open.get(instrument)
+        if bar is None:
+            self._series.setdefault(instrument, series_of(self._spans_ns))
+            bar = self._begin(instrument, candle.start_ns, candle.open)
+        while bar.end_ns <= candle.start_ns:
+            bar = self._close(instrument, bar, "candle", candle.recv_ns, emit)
+        if bar.start_ns == candle.start_ns:
+            prove(bar, candle)
+            bar = self._close(instrument, bar, "candle", candle.recv_ns, emit)
+        self._ask(instrument, bar, emit)
+
+    def _hold_against(self, candle: CandleRead, series: Series, bar: OpenBar, emit: Emit) -> None:
+        """Compare a closed bar with the candle of its window; an uncertain one becomes that candle."""
+        ours = (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.trades)
+        theirs = (candle.open, candle.high, candle.low, candle.close, int(candle.volume), candle.trades)
+        uncertain = bar.incomplete or bar.doubtful
+        if ours == theirs and not uncertain:
+            return
+        if candle.purpose == "repair" or uncertain:
+            prove(bar, candle)
+            bar.revision += 1
+            self._emit(candle.instrument, series.interval_ns, bar, "candle", candle.recv_ns, emit)
+            return
+        emit(
+            BarDiffers(
+                candle.recv_ns,
+                candle.instrument,
+                candle.interval_ns,
+                candle.start_ns,
+                *ours[:4],
+                wide(bar.volume),
+                bar.trades,
+                *theirs[:4],
+                candle.volume,
+                candle.trades,
+            )
+        )
+
+    @handles(FeedPolling)
+    def poll(self, polling: FeedPolling, emit: Emit) -> None:
+        """While candles are polled, a bar waits for its own longer than for a late print."""
+        self._polling = polling.active
+
     @handles(TimerFired)
     def close_due(self, timer: TimerFired, emit: Emit) -> None:
         """Close an instrument's bars whose end is `grace_ms` ago, silent windows too, and go on waiting."""
@@ -169,7 +203,7 @@ class Aggregator(Actor):
         bar = self._open.get(instrument)
         if bar is None:
             return
-        while bar.end_ns + self._grace_ns <= timer.at_ns:
+        while bar.end_ns + self._patience_ns() <= timer.at_ns:
             bar = self._close(instrument, bar, "timer", timer.at_ns, emit)
         self._ask(instrument, bar, emit)
 
@@ -198,7 +232,7 @@ class Aggregator(Actor):
             for bar, is_open in self._touched(gap, series):
                 before = bar.incomplete or bar.doubtful
                 bar.doubtful = False
-                bar.incomplete = bar.incomplete or not gap.closed
+                bar.incomplete = bar.incomplete or not (gap.closed or bar.proved)
                 if not is_open and before != bar.incomplete:
                     bar.revision += 1
                     self._emit(gap.instrument, series.interval_ns, bar, "gap", gap.recv_ns, emit)
@@ -232,7 +266,7 @@ class Aggregator(Actor):
             bar.incomplete = venue_ns != start_ns
             self._open[trade.instrument] = bar
             if trade.instrument not in self._series:
-                self._series[trade.instrument] = _series(self._spans_ns)
+                self._series[trade.instrument] = series_of(self._spans_ns)
         while bar.end_ns <= venue_ns:
             bar = self._close(trade.instrument, bar, "trade", trade.recv_ns, emit)
         if not bar.trades:
@@ -247,11 +281,14 @@ class Aggregator(Actor):
         self._publish(instrument, base, bar, closed_by, at_ns, emit)
         for series in longer:
             self._merge(instrument, series, bar, closed_by, at_ns, emit)
-        price = bar.close
+        return self._begin(instrument, bar.end_ns, bar.close)
+
+    def _begin(self, instrument: int, start_ns: int, price: int) -> OpenBar:
+        """Open a bar that is flat at a price until it has a print."""
         fresh = OpenBar(
-            bar.end_ns,
-            bar.end_ns + self._base_ns,
-            bar.end_ns,
+            start_ns,
+            start_ns + self._base_ns,
+            start_ns,
             price,
             price,
             price,
@@ -288,7 +325,7 @@ class Aggregator(Actor):
         whole.merged_ns = part.end_ns
         if part.end_ns >= whole.end_ns:
             self._publish(instrument, series, whole, closed_by, at_ns, emit)
-            series.bar = _no_bar()
+            series.bar = no_bar()
 
     def _end_overdue(
         self, instrument: int, series: Series, next_ns: int, closed_by: str, at_ns: int, emit: Emit
@@ -298,7 +335,7 @@ class Aggregator(Actor):
         if whole.merged_ns < whole.end_ns <= next_ns:
             whole.incomplete = True
             self._publish(instrument, series, whole, closed_by, at_ns, emit)
-            series.bar = _no_bar()
+            series.bar = no_bar()
 
     def _correct(self, trade: Trade, emit: Emit) -> None:
         """Add a late print to the closed bars it belongs to, and publish each again.
@@ -317,21 +354,21 @@ class Aggregator(Actor):
             and not any(bar.trades for bar in kept if bar.start_ns > venue_ns)
         )
         if last:
-            _flatten(open_bar, trade.price)
+            flatten(open_bar, trade.price)
         found = False
         for series in everything:
             for bar in series.closed:
                 if bar.start_ns <= venue_ns < bar.end_ns:
                     found = True
-                    _add_late(bar, trade, last)
-                elif not last or bar.end_ns <= venue_ns or not _flatten(bar, trade.price):
+                    add_late(bar, trade, last)
+                elif not last or bar.end_ns <= venue_ns or not flatten(bar, trade.price):
                     continue
                 bar.revision += 1
                 self._emit(instrument, series.interval_ns, bar, "trade", trade.recv_ns, emit)
             if series.bar.start_ns <= venue_ns < series.bar.end_ns:
-                _add_late(series.bar, trade, last)
+                add_late(series.bar, trade, last)
             elif last and series.bar.start_ns > venue_ns:
-                _flatten(series.bar, trade.price)
+                flatten(series.bar, trade.price)
         self._too_late += not found
 
     def _touched(self, gap: FeedGap, series: Series) -> Iterator[tuple[OpenBar, bool]]:
@@ -350,7 +387,7 @@ class Aggregator(Actor):
         self, instrument: int, series: Series, bar: OpenBar, closed_by: str, at_ns: int, emit: Emit
     ) -> None:
         """Emit a bar that has just closed, and keep it for corrections."""
-        bar.doubtful = bar.doubtful or self._blind
+        bar.doubtful = not bar.proved and (bar.doubtful or self._blind)
         self._emit(instrument, series.interval_ns, bar, closed_by, at_ns, emit)
         series.closed.append(bar)
         if len(series.closed) > REVISABLE_BARS_MAX:
@@ -379,32 +416,7 @@ class Aggregator(Actor):
 
     def _ask(self, instrument: int, bar: OpenBar, emit: Emit) -> None:
         """Ask to be woken when a bar is to be closed. Its first print asks anew, and so is the cause."""
-        emit(SetTimer(self.name, bar.end_ns + self._grace_ns, str(instrument)))
+        emit(SetTimer(self.name, bar.end_ns + self._patience_ns(), str(instrument)))
 
-
-def _series(spans_ns: list[int]) -> list[Series]:
-    return [Series(span, _no_bar(), []) for span in spans_ns]
-
-
-def _no_bar() -> OpenBar:
-    """Return what stands where no bar is open: it ends before every print."""
-    return OpenBar(0, 0, 0, 0, 0, 0, 0)
-
-
-def _add_late(bar: OpenBar, trade: Trade, last: bool) -> None:
-    """Add a late print: it moves high, low and volume, the close if it is the last, the open if alone."""
-    if not bar.trades:
-        _flatten(bar, trade.price)
-    bar.high = max(bar.high, trade.price)
-    bar.low = min(bar.low, trade.price)
-    if last:
-        bar.close = trade.price
-    bar.volume += trade.size
-    bar.trades += 1
-
-
-def _flatten(bar: OpenBar, price: int) -> bool:
-    """Make a silent bar flat at a price; return whether that changed it."""
-    changed = bar.close != price
-    bar.open = bar.high = bar.low = bar.close = price
-    return changed
+    def _patience_ns(self) -> int:
+        return self._grace_ns + (POLL_GRACE_NS if self._polling else 0)

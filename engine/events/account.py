@@ -185,12 +185,16 @@ class ScheduleAnswered(Event, frozen=True, tag="schedule-answered"):
 
 
 class PositionDiffers(Event, frozen=True, tag="position-differs"):
-    """Derived. Own fills and the venue do not agree about a position: both numbers."""
+    """Derived. Own fills and the venue do not agree about a position: both numbers.
+
+    `adopted`: at the start of a session that is configured so, the venue's number is taken over.
+    """
 
     at_ns: int
     instrument: InstrumentId
     own: Size
     venue: Size
+    adopted: bool = False
 
 
 class MarketHalted(Event, frozen=True, tag="market-halted"):

@@ -102,6 +102,7 @@ class OrderRefused(Event, frozen=True, tag="order-refused"):
     size: Size
     limit: str
     reason: str
+    reduce_only: bool = False
 
 
 class SubmitOrder(Event, frozen=True, tag="submit"):

@@ -171,9 +171,9 @@ def test_t07_a_late_print_corrects_its_bars_by_a_new_revision(plan: list[Print])
 
 def test_t07_a_print_later_than_what_is_kept_changes_nothing_and_is_counted() -> None:
     on = desk("1m")
-    play(on, [Trade(T, T + 30, 1, 100, 1, 1)], T + 20 * MINUTE)
+    play(on, [Trade(T, T + 30, 1, 100, 1, 1)], T + 62 * MINUTE)
     before = len(on.log)
-    assert on.hand(Trade(T + 20 * MINUTE, T + 1, 1, 500, 1, 1)) == []
+    assert on.hand(Trade(T + 62 * MINUTE, T + 1, 1, 500, 1, 1)) == []
     assert len(on.log) == before
     assert on.actor.state()["_too_late"] == 1
 

@@ -36,7 +36,10 @@ FORWARD = {
     "New": {"PartiallyFilled", "PendingCancel", "Unknown", *ENDED},
     "PartiallyFilled": {"PartiallyFilled", "PendingCancel", "Unknown", *ENDED},
     "PendingCancel": {"PendingCancel", "Unknown", *ENDED},
-    "Unknown": {"New", "PartiallyFilled", "PendingCancel", *ENDED},
+    "Unknown": {"Unknown", "New", "PartiallyFilled", "PendingCancel", *ENDED},
+    # A fill may come after the end of its order was told.
+    "Canceled": {"Canceled", "Filled"},
+    "Rejected": {"Canceled", "Filled"},
 }
 
 
@@ -67,6 +70,7 @@ class Life(RuleBasedStateMachine):
         self.filled: dict[str, int] = {}
         self.seen: dict[str, list[int]] = {}
         self.ended: dict[str, str] = {}
+        self.canceling: set[str] = set()
         self.trade_id = 0
 
     @rule(target=orders, size=st.integers(1, 20), strategy=st.sampled_from(["s", "t"]))
@@ -92,11 +96,12 @@ class Life(RuleBasedStateMachine):
             return
         self.trade_id += 1
         self.on.hand(report(name, size, self.trade_id))
-        if name not in self.ended:
-            self.filled[name] += size
-            self.seen[name].append(self.trade_id)
-            if self.filled[name] == self.size[name]:
-                self.ended[name] = "Filled"
+        self.filled[name] += size
+        self.seen[name].append(self.trade_id)
+        if self.filled[name] == self.size[name]:
+            self.ended[name] = "Filled"
+        elif name in self.ended:
+            self.ended[name] = "Canceled"
 
     @rule(name=orders)
     def fill_again(self, name: str) -> None:
@@ -112,7 +117,7 @@ class Life(RuleBasedStateMachine):
     @rule(name=orders)
     def reject(self, name: str) -> None:
         self.on.hand(OrderRejected(T, T, name, "x"))
-        self.ended.setdefault(name, "Rejected")
+        self.ended.setdefault(name, "Canceled" if self.filled[name] else "Rejected")
 
     @rule(name=orders)
     def lose(self, name: str) -> None:
@@ -121,31 +126,30 @@ class Life(RuleBasedStateMachine):
 
     @rule(name=orders, strategy=st.sampled_from(["s", "t"]))
     def wish_cancel(self, name: str, strategy: str) -> None:
-        was = self.state(name)
         answer = self.on.hand(CancelRequested(T, strategy, name, "why"))
         commands = [one for one in answer if isinstance(one, CancelOrder)]
-        due = name not in self.ended and strategy == self.owner[name] and was != "PendingCancel"
+        due = name not in self.ended and strategy == self.owner[name] and name not in self.canceling
         assert commands == ([CancelOrder(T, name, 1, "why")] if due else [])
+        self.canceling |= {name} if due else set()
         assert self.on.hand(CancelRequested(T, strategy, name, "again")) == [], "cancel twice is one command"
 
     @rule()
     def halt(self) -> None:
-        live = [name for name in self.size if name not in self.ended and self.state(name) != "PendingCancel"]
+        live = [name for name in self.size if name not in self.ended and name not in self.canceling]
         answer = self.on.hand(EngineHalted(T, "x"))
         assert [one.client_order_id for one in answer if isinstance(one, CancelOrder)] == live
+        self.canceling |= set(live)
 
     @rule(actor=st.sampled_from(["s", "risk", "aggregator"]))
     def fail(self, actor: str) -> None:
-        live = [name for name in self.size if name not in self.ended and self.state(name) != "PendingCancel"]
+        live = [name for name in self.size if name not in self.ended and name not in self.canceling]
         due = [name for name in live if actor in (self.owner[name], "risk")]
         answer = self.on.hand(ActorFailed(T, actor, 1, "x", "quarantine"))
         assert [one.client_order_id for one in answer if isinstance(one, CancelOrder)] == due
+        self.canceling |= set(due)
 
     def told(self, name: str) -> list[OrderChanged]:
         return [one for one in self.on.all(OrderChanged) if one.client_order_id == name]
-
-    def state(self, name: str) -> str:
-        return self.told(name)[-1].state
 
     @invariant()
     def what_is_told_is_what_was_reported(self) -> None:

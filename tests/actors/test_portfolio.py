@@ -12,10 +12,9 @@ from engine.config import AccountConfig
 from engine.events import (
     BarClosed,
     EquityMarked,
-    OrderCanceled,
+    OrderChanged,
     OrderFilled,
     OrderRefused,
-    OrderRejected,
     OrderRequested,
     PositionChanged,
     PriceMarked,
@@ -173,11 +172,13 @@ def test_what_is_held_and_on_its_way_is_always_the_last_target(plan: list[tuple[
                 on.hand(fill(number, wish.side, done))
                 held += wish.side * done
                 left -= done
+                if not left:
+                    on.hand(OrderChanged(T, f"0x{number}", "s", 1, "Filled", done, 0))
             elif fate == "cancel":
-                on.hand(OrderCanceled(T, T, f"0x{number}", 1, left, "x"))
+                on.hand(OrderChanged(T, f"0x{number}", "s", 1, "Canceled", 0, left))
                 left = 0
             elif fate == "reject":
-                on.hand(OrderRejected(T, T, f"0x{number}", "x"))
+                on.hand(OrderChanged(T, f"0x{number}", "s", 1, "Rejected", 0, left))
                 left = 0
             if left:
                 working[number] = wish.side, left

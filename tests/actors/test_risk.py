@@ -18,10 +18,9 @@ from engine.events import (
     EngineHalted,
     OperatorCommand,
     OrderApproved,
-    OrderCanceled,
+    OrderChanged,
     OrderFilled,
     OrderRefused,
-    OrderRejected,
     OrderRequested,
     SessionStarted,
     SubmitOrder,
@@ -155,10 +154,10 @@ def test_l02_the_worst_case_is_what_is_held_and_all_that_may_still_fill(plan: An
                 held += own * done
                 orders[name] = own, left - done
             elif step == "cancel":
-                on.hand(OrderCanceled(T, T, name, 1, left, "x"))
+                on.hand(OrderChanged(T, name, "s", 1, "Canceled", 0, left))
                 orders[name] = own, 0
             else:
-                on.hand(OrderRejected(T, T, name, "x"))
+                on.hand(OrderChanged(T, name, "s", 1, "Rejected", 0, left))
                 orders[name] = own, 0
             if not orders[name][1]:
                 del orders[name]

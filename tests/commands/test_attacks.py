@@ -91,9 +91,6 @@ def told(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None
     assert len(done.stderr.strip().splitlines()) <= 2, done.stderr
 
 
-LATER = "shown as an internal error with exit code 1; it is the user's strategy, so 2"
-
-
 @pytest.mark.parametrize(
     ("use", "words"),
     [
@@ -108,8 +105,8 @@ LATER = "shown as an internal error with exit code 1; it is the user's strategy,
         ("mine:__name__", "no strategy"),
         ("os:path", "no strategy"),
         ("..up:Any", "no module"),
-        pytest.param("mine:Unsure", "which period?", marks=pytest.mark.xfail(reason=LATER)),
-        pytest.param("mine:Unready", "not ready", marks=pytest.mark.xfail(reason=LATER)),
+        ("mine:Unsure", "which period?"),
+        ("mine:Unready", "not ready"),
     ],
 )
 def test_a_strategy_that_cannot_begin_is_exit_2_and_no_event_is_written(
@@ -125,9 +122,7 @@ def test_a_strategy_that_cannot_begin_is_exit_2_and_no_event_is_written(
         ("mine:Lost", "KeyError"),
         ("mine:Deep", "RecursionError"),
         ("mine:Flood", ""),
-        pytest.param(
-            "mine:Leaving", "SystemExit", marks=pytest.mark.xfail(reason="ends the engine with a traceback")
-        ),
+        ("mine:Leaving", "SystemExit"),
     ],
 )
 def test_c07_a_strategy_that_misbehaves_on_a_print_does_not_end_the_session(
@@ -164,11 +159,7 @@ def test_c07_a_strategy_that_misbehaves_on_a_print_does_not_end_the_session(
         ("[risk]\nmax_order_size = { BTX = '1' }\n", "did you mean BTC"),
         ("coins = ['BTX']\n", "did you mean BTC"),
         ("[[strategies]]\non_failure = 'ignore'\n", "quarantine"),
-        pytest.param(
-            "[[strategies]]\nname = 'execution'\n",
-            "execution",
-            marks=pytest.mark.xfail(reason="takes the name, and the snapshot, of an actor of the engine"),
-        ),
+        ("[[strategies]]\nname = 'execution'\n", "execution"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused_before_anything_is_written(

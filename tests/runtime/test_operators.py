@@ -29,7 +29,6 @@ from engine.strategies import Strategy, Tick
 from tests.runtime.kit import NOON, SECOND, assert_replays, config, of
 from tests.runtime.rig import Rig
 
-TWICE = "a second restart on one day meets the print that the first failure skipped, and fails on it again"
 EVE = NOON - NOON % DAY_NS + DAY_NS
 FAST = {"idle_ms": 1}
 
@@ -49,7 +48,6 @@ def clock(start_ns: int) -> AdoptedClock:
     return AdoptedClock(start_ns, time.monotonic_ns(), 1.0)
 
 
-@pytest.mark.xfail(reason=TWICE)
 async def test_c07_a_restart_received_among_prints_reads_back_all_before_it(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
 
@@ -113,7 +111,6 @@ async def test_c07_a_strategy_that_failed_yesterday_is_restarted_today(tmp_path:
     assert_replays(tmp_path)
 
 
-@pytest.mark.xfail(reason=TWICE)
 async def test_c07_a_restart_after_a_second_session_began_replays(tmp_path: Path) -> None:
     settings = config("Fragile", "Steady", on_failure="quarantine")
 
@@ -204,7 +201,6 @@ async def test_an_operators_halt_and_resume_are_inputs(tmp_path: Path) -> None:
     assert_replays(tmp_path)
 
 
-@pytest.mark.xfail(reason="the session ends with a UsageError, and no later one starts on this journal")
 async def test_a_strategy_whose_state_cannot_be_stored_any_more_stops_alone_at_midnight(
     tmp_path: Path,
 ) -> None:

@@ -152,14 +152,12 @@ async def test_i11_a_flood_leaves_the_other_tasks_their_turns(tmp_path: Path) ->
     assert_replays(tmp_path)
 
 
-@pytest.mark.xfail(
-    reason="a batch of turns goes into one frame, however much it led to; the session then ends"
-)
 async def test_i11_what_a_batch_leads_to_is_split_before_it_is_too_much_for_a_frame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At full size: a burst of 4,096 prints, and a strategy that records 256 values or more for each."""
     monkeypatch.setattr("engine.journal.frame.COUNT_MAX", 5000)
+    monkeypatch.setattr("engine.sequencer.FLUSH_EVENTS", 500)
     monkeypatch.setattr("engine.runtime.committer.FRAME_RECORDS_MAX", 2000)
 
     async def script(rig: Rig) -> None:
