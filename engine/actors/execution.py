@@ -91,8 +91,11 @@ class Order(State):
 
 
 class Execution(Actor):
-    """State: the session's id, the live orders by client order id in the order they were sent, and the last
-    ended ones. With `venue` orders are real: they expire, and are asked about."""
+    """State: the session's id, the live orders by client order id in the order they were sent, the last ended
+    ones, and `reconciled_ns`, the venue's time up to which the account is known.
+
+    With `venue` orders are real: they expire, and are asked about.
+    """
 
     WIRING = Actor.WIRING | {"_venue"}
 
@@ -105,6 +108,7 @@ class Execution(Actor):
         self._fills = Once()
         self._leverage_asked = False
         self._dead_man = False
+        self.reconciled_ns = 0
 
     @property
     def live_orders(self) -> int:
@@ -115,6 +119,14 @@ class Execution(Actor):
     def working(self) -> list[str]:
         """The client ids of the orders that may still fill."""
         return list(self._orders)
+
+    def knows(self, client_order_id: str) -> bool:
+        """Return whether an order is one of this session's, or one that is remembered from before."""
+        return (
+            client_order_id.startswith(f"0x{self._session}")
+            or client_order_id in self._orders
+            or client_order_id in self._ended
+        )
 
     @handles(SessionStarted)
     def begin(self, started: SessionStarted, emit: Emit) -> None:
@@ -316,12 +328,11 @@ class Execution(Actor):
             return
         if isinstance(report, ModifyRejected):
             order.modifying = 0
-            order.state = order.working_state if order.state != "Unknown" else order.state
+            if order.state != "Unknown":
+                self._work(report.recv_ns, report.client_order_id, emit)
         if self._venue is not None:
             order.queries = 0
             self._ask(report.recv_ns, report.client_order_id, emit)
-        else:
-            self._tell(report.recv_ns, report.client_order_id, emit)
 
     @handles(OrderUnknown)
     def doubt(self, report: OrderUnknown, emit: Emit) -> None:
@@ -413,6 +424,7 @@ class Execution(Actor):
     @handles(AccountRead)
     def prepare(self, read: AccountRead, emit: Emit) -> None:
         """Once a session, when the account is known: set leverages, start the dead man's switch."""
+        self.reconciled_ns = read.venue_ns
         if self._venue is None or self._leverage_asked:
             return
         self._leverage_asked = True

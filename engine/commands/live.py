@@ -29,7 +29,8 @@ from engine.journal import Witness, read_identity
 from engine.ports import Clock
 from engine.projections import ProjectionError, witness
 from engine.runtime.ingress import Ingress
-from engine.runtime.live import LastPrints, Live, LivePlan, LiveResult
+from engine.runtime.live import Live
+from engine.runtime.plan import LastPrints, LivePlan, LiveResult
 from engine.runtime.supervisor import Edge, Health
 
 __all__ = ["live_command", "run_live"]
@@ -152,7 +153,7 @@ async def _plan(config: Config, root: Path, database: Path | None, base_url: str
                 err=True,
             )
 
-    def make_feed(instruments: Sequence[InstrumentListed], ingress: Ingress, last: LastPrints) -> Edge:
+    def make_feeds(instruments: Sequence[InstrumentListed], ingress: Ingress, last: LastPrints) -> list[Edge]:
         async def recent(coin: str) -> list[WireTrade]:
             async with HyperliquidInfo(base_url) as info:
                 return await info.recent_trades(coin)
@@ -174,7 +175,7 @@ async def _plan(config: Config, root: Path, database: Path | None, base_url: str
         )
 
         # Restarted by the supervisor, the same feed goes on from what it has told.
-        return Edge("hyperliquid", feed.run)
+        return [Edge("hyperliquid", feed.run)]
 
     return LivePlan(
         root=root,
@@ -184,7 +185,7 @@ async def _plan(config: Config, root: Path, database: Path | None, base_url: str
         ids=ids,
         instruments=chosen,
         venue_events=events,
-        make_feed=make_feed,
+        make_feeds=make_feeds,
         make_projector=functools.partial(make_projector, root, database) if database else None,
         speed=speed,
         witness=_witness(root, database),

@@ -1,9 +1,9 @@
 """Runs a live session: opens the journal, resumes from it, trades, stops in order.
 
 Owns the nesting of the nurseries, which is the order of the stop: journal and projector outermost, then
-the sequencer, feeds innermost. Start-up: lock, recover, follow the newest day's record, open a session,
-list the instruments, start the feeds. Stop: an `OperatorCommand`, so that open orders are canceled through
-the journal, then the feeds, then `SessionStopped`, then the last sync.
+the sequencer and the gateway, feeds innermost. Start-up: lock, recover, follow the newest day's record, open
+a session, list the instruments, start gateway and feeds. Stop: an `OperatorCommand`, so that open orders are
+canceled through the journal, then the feeds, then `SessionStopped`, then the last sync.
 
 Called by the command line, which plugs in the feed, the clock and the projection.
 """
@@ -13,14 +13,13 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 import trio
 
 from engine.actors import Execution
 from engine.clock import day_of, iso_text
-from engine.config import Config
 from engine.errors import EngineError, JournalError, UsageError
 from engine.events import (
     ClockAdvanced,
@@ -45,75 +44,24 @@ from engine.journal import (
     ensure_identity,
     recover,
 )
-from engine.ports import Clock, Ids
+from engine.ports import Ids
 from engine.runtime.committer import Committed, Committer
-from engine.runtime.effects import PaperEffects
-from engine.runtime.ingress import Ingress
+from engine.runtime.effects import MeasuredEffects
+from engine.runtime.ingress import BATCH_MAX, Ingress
+from engine.runtime.plan import Account, LastPrints, LivePlan, LiveResult, WarmUp
 from engine.runtime.projector import Projector
 from engine.runtime.records import JournalHistory, read_records
 from engine.runtime.supervisor import Edge, Health, supervise
 from engine.sequencer import Sequencer
-from engine.session import SessionBuilder
 
-__all__ = ["Live", "LivePlan", "LiveResult", "open_journal"]
+__all__ = ["Live", "open_journal"]
 
 STOP_S: Final = 8.0
 """How long open orders may take to be canceled at a stop, in real seconds."""
+NONCE_MARGIN_MS: Final = 60_000
+"""Several commands of one millisecond use up the nonces of the next ones: never so many."""
 STEP_BACK_NS: Final = 60_000_000_000
 """A clock further than this behind the journal's last event is refused at start."""
-
-LastPrints = dict[int, tuple[int, list[int | str]]]
-"""Per instrument number, the venue time of the last print on record and the ids of all at that time."""
-
-
-class MakeFeed(Protocol):
-    """Makes the market data feed once the instruments have their numbers."""
-
-    def __call__(self, instruments: Sequence[InstrumentListed], ingress: Ingress, last: LastPrints) -> Edge:
-        """Return the feed as an edge that sends to `ingress`."""
-        ...
-
-
-MakeProjector = Callable[[bytes, int], Projector]
-"""Makes the projector of a journal with this id, durable up to this seq."""
-
-
-class LivePlan(msgspec.Struct):
-    """What to run. `venue_events` are told right after the session started; `instruments` have number 0."""
-
-    root: Path
-    config: Config
-    builder: SessionBuilder
-    clock: Clock
-    ids: Ids
-    instruments: list[InstrumentListed]
-    venue_events: list[Event]
-    make_feed: MakeFeed
-    make_projector: MakeProjector | None = None
-    speed: float = 1.0
-    for_seconds: float | None = None
-    idle_ms: int = 20
-    witness: Witness | None = None
-
-
-class LiveResult(msgspec.Struct):
-    """How a session went. Latencies are from receipt to release of a command, in milliseconds."""
-
-    session: str
-    days: list[str]
-    first_seq: int
-    last_seq: int
-    digest: str
-    inputs: int
-    stopped_by: str
-    repairs: list[str]
-    commands: int
-    latency_p50_ms: float | None
-    latency_p99_ms: float | None
-    ingress_high_water: int
-    unsynced_high_water: int
-    clock_steps_back: int
-    live_orders: int
 
 
 class Live:
@@ -126,7 +74,7 @@ class Live:
         self.sequencer: Sequencer
         self.committer: Committer
         self.projector: Projector | None = None
-        self.effects = PaperEffects(plan.clock, plan.speed)
+        self.effects = MeasuredEffects(plan.clock, plan.speed)
         self.days: list[str] = []
         self._first_feed_input = trio.Event()
         self._stop = trio.Event()
@@ -167,15 +115,22 @@ class Live:
         instruments = self._list_instruments()
         async with trio.open_nursery() as outer:
             outer.start_soon(self.committer.run)
+            if plan.warm_up is not None:
+                await self._warm_up(plan.warm_up, instruments)
             if self.projector is not None:
                 edge = Edge("projector", self.projector.run, gives_up=False)
                 outer.start_soon(supervise, edge, self._edge_changed, plan.ids)
             await outer.start(self._watch_signals)
             async with trio.open_nursery() as core:
                 core.start_soon(self._pump)
+                if plan.make_gateway is not None:
+                    gateway = plan.make_gateway(instruments, self.ingress, self._account())
+                    self.effects.gateway = gateway
+                    edge = Edge(gateway.name, gateway.run)
+                    core.start_soon(supervise, edge, self._edge_changed, plan.ids)
                 async with trio.open_nursery() as feeds:
-                    feed = plan.make_feed(instruments, self.ingress, last_prints)
-                    feeds.start_soon(supervise, feed, self._edge_changed, plan.ids)
+                    for edge in plan.make_feeds(instruments, self.ingress, last_prints):
+                        feeds.start_soon(supervise, edge, self._edge_changed, plan.ids)
                     if plan.for_seconds is not None:
                         feeds.start_soon(self._stop_after, plan.for_seconds)
                     await self._stop.wait()
@@ -237,7 +192,8 @@ class Live:
         """Open the session; record what recovery mended and what the venue's clock says."""
         plan = self._plan
         now_ns = self._now_ns()
-        self._turn([plan.builder.start(recv_ns=now_ns, session=session, mode="paper", config=plan.config)])
+        mode = "paper" if plan.make_gateway is None else "live"
+        self._turn([plan.builder.start(recv_ns=now_ns, session=session, mode=mode, config=plan.config)])
         repaired: list[Event] = [
             TailRepaired(now_ns, repair.file, repair.offset, repair.size, repair.saved or "")
             for repair in recovered.repairs
@@ -267,6 +223,30 @@ class Live:
         if fresh:
             self._turn(fresh)
         return listed
+
+    def _account(self) -> Account:
+        """Return what the journal knows of the account. Nonces are engine time, or one more than the last."""
+        execution = self._execution()
+        reached_ms = self.sequencer.now_ns // 1_000_000
+        return Account(
+            execution.reconciled_ns or self._now_ns(),
+            reached_ms + NONCE_MARGIN_MS,
+            lambda: self._execution().working,
+            lambda client_order_id: self._execution().knows(client_order_id),
+        )
+
+    async def _warm_up(self, warm_up: WarmUp, instruments: Sequence[InstrumentListed]) -> None:
+        """Show strategies what came before. Without it they begin cold, which is no reason not to."""
+        try:
+            events = await warm_up(instruments)
+        except EngineError as error:
+            self._tell(Health("warm-up", "failed", str(error)))
+            return
+        now_ns = self._now_ns()
+        told = [msgspec.structs.replace(event, recv_ns=now_ns) for event in events]
+        for start in range(0, len(told), BATCH_MAX):
+            self._turn(told[start : start + BATCH_MAX])
+            await self.committer.settled()
 
     # Run.
 
@@ -359,9 +339,12 @@ class Live:
                 self._tell(Health("projector", "failed", str(error)))
 
     def _live_orders(self) -> int:
+        return self._execution().live_orders
+
+    def _execution(self) -> Execution:
         execution = self.sequencer.actor("execution")
         assert isinstance(execution, Execution)
-        return execution.live_orders
+        return execution
 
     def _now_ns(self) -> int:
         """The clock's time, never before the engine's."""

@@ -12,7 +12,8 @@ from engine.config import BarsConfig, Config, StrategyConfig
 from engine.events import Event, FeedUp, InstrumentListed, Trade
 from engine.journal import list_days
 from engine.runtime.ingress import Ingress
-from engine.runtime.live import LastPrints, Live, LivePlan
+from engine.runtime.live import Live
+from engine.runtime.plan import LastPrints, LivePlan
 from engine.runtime.records import JournalHistory, open_day, read_records
 from engine.runtime.supervisor import Edge
 from engine.session import SessionBuilder
@@ -112,7 +113,9 @@ class Desk:
     async def run(self, script: Script) -> None:
         """Run a session whose feed plays the script; it stops when the script ends."""
 
-        def make_feed(instruments: Sequence[InstrumentListed], ingress: Ingress, last: LastPrints) -> Edge:
+        def make_feeds(
+            instruments: Sequence[InstrumentListed], ingress: Ingress, last: LastPrints
+        ) -> list[Edge]:
             self.ingress = ingress
 
             async def play() -> None:
@@ -121,7 +124,7 @@ class Desk:
                 self.live.stop("script")
                 await trio.sleep_forever()
 
-            return Edge("feed", play, fatal=(Exception,))
+            return [Edge("feed", play, fatal=(Exception,))]
 
         plan = LivePlan(
             root=self.root,
@@ -131,7 +134,7 @@ class Desk:
             ids=Counting(),
             instruments=[LISTED],
             venue_events=[],
-            make_feed=make_feed,
+            make_feeds=make_feeds,
         )
         self.live = Live(plan, lambda _: None)
         with trio.fail_after(1_000_000):

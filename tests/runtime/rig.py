@@ -20,7 +20,8 @@ from engine.events.codec import Record
 from engine.journal import Disk, JournalWriter
 from engine.ports import Clock
 from engine.runtime.ingress import Ingress
-from engine.runtime.live import LastPrints, Live, LivePlan, LiveResult
+from engine.runtime.live import Live
+from engine.runtime.plan import LastPrints, LivePlan, LiveResult
 from engine.runtime.projector import Projector
 from engine.runtime.supervisor import Edge, Health
 from tests.runtime.kit import LISTED, Counting, builder
@@ -92,7 +93,9 @@ class Rig:
     async def run(self, script: Callable[[Rig], Awaitable[None]], *, stops: bool = True) -> LiveResult:
         """Run the script as the feed; unless `stops` is False, its end stops the session."""
 
-        def make_feed(instruments: Sequence[InstrumentListed], ingress: Ingress, last: LastPrints) -> Edge:
+        def make_feeds(
+            instruments: Sequence[InstrumentListed], ingress: Ingress, last: LastPrints
+        ) -> list[Edge]:
             self.ingress = ingress
 
             async def play() -> None:
@@ -102,7 +105,7 @@ class Rig:
                     self.live.stop("script")
                 await trio.sleep_forever()
 
-            return Edge("feed", play, fatal=(AssertionError,))
+            return [Edge("feed", play, fatal=(AssertionError,))]
 
         told = self._plan.pop("venue_events", [])
         plan = LivePlan(
@@ -113,7 +116,7 @@ class Rig:
             ids=Counting(),
             instruments=[LISTED],
             venue_events=told,
-            make_feed=make_feed,
+            make_feeds=make_feeds,
             **self._plan,
         )
         self.live = Live(plan, self._heard)

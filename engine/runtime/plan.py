@@ -1,0 +1,129 @@
+"""What a live session is given and what it returns: the parts that the command line plugs in.
+
+A plan with a gateway makes real orders; one without is of paper. Nothing here runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from engine.config import Config
+from engine.events import Event, InstrumentListed
+from engine.journal import Witness
+from engine.ports import Clock, Effects, Ids
+from engine.runtime.ingress import Ingress
+from engine.runtime.projector import Projector
+from engine.runtime.supervisor import Edge
+from engine.session import SessionBuilder
+
+__all__ = [
+    "Account",
+    "Gateway",
+    "LastPrints",
+    "LivePlan",
+    "LiveResult",
+    "MakeFeeds",
+    "MakeGateway",
+    "MakeProjector",
+    "WarmUp",
+]
+
+LastPrints = dict[int, tuple[int, list[int | str]]]
+"""Per instrument number, the venue time of the last print on record and the ids of all at that time."""
+
+
+class MakeFeeds(Protocol):
+    """Makes what reads the market once the instruments have their numbers."""
+
+    def __call__(
+        self, instruments: Sequence[InstrumentListed], ingress: Ingress, last: LastPrints
+    ) -> Sequence[Edge]:
+        """Return the feeds as edges that send to `ingress`."""
+        ...
+
+
+class Gateway(Effects, Protocol):
+    """Sends commands to a real venue and reads what becomes of them."""
+
+    name: str
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        ...
+
+
+class Account(msgspec.Struct, frozen=True):
+    """What the journal knows of the account when a session begins.
+
+    `since_ns`: fills from then on may be missing. `nonce_floor_ms` is above every nonce ever used. `working`
+    returns the client ids of orders that may still fill, `knows` whether an order was sent by this journal.
+    """
+
+    since_ns: int
+    nonce_floor_ms: int
+    working: Callable[[], list[str]]
+    knows: Callable[[str], bool]
+
+
+class MakeGateway(Protocol):
+    """Makes the gateway once the instruments have their numbers."""
+
+    def __call__(
+        self, instruments: Sequence[InstrumentListed], ingress: Ingress, account: Account
+    ) -> Gateway:
+        """Return the gateway, which sends to `ingress`."""
+        ...
+
+
+WarmUp = Callable[[Sequence[InstrumentListed]], Awaitable[list[Event]]]
+"""Returns what strategies are shown before the first print: closed candles, oldest first."""
+
+MakeProjector = Callable[[bytes, int], Projector]
+"""Makes the projector of a journal with this id, durable up to this seq."""
+
+
+class LivePlan(msgspec.Struct):
+    """What to run. `venue_events` are told right after the session started; `instruments` have number 0.
+
+    With `make_gateway` orders are real; without it the session is one of paper.
+    """
+
+    root: Path
+    config: Config
+    builder: SessionBuilder
+    clock: Clock
+    ids: Ids
+    instruments: list[InstrumentListed]
+    venue_events: list[Event]
+    make_feeds: MakeFeeds
+    make_gateway: MakeGateway | None = None
+    warm_up: WarmUp | None = None
+    make_projector: MakeProjector | None = None
+    speed: float = 1.0
+    for_seconds: float | None = None
+    idle_ms: int = 20
+    witness: Witness | None = None
+
+
+class LiveResult(msgspec.Struct):
+    """How a session went. Latencies are from receipt to release of a command, in milliseconds."""
+
+    session: str
+    days: list[str]
+    first_seq: int
+    last_seq: int
+    digest: str
+    inputs: int
+    stopped_by: str
+    repairs: list[str]
+    commands: int
+    latency_p50_ms: float | None
+    latency_p99_ms: float | None
+    ingress_high_water: int
+    unsynced_high_water: int
+    clock_steps_back: int
+    live_orders: int
