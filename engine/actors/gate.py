@@ -106,11 +106,13 @@ class Gate(State):
     def bound(self, listed: InstrumentListed, side: int) -> int:
         """Return the price a market order may reach: `slippage_bps` beyond the touch, on the grid inwards."""
         best = self._best(listed.instrument, side)
-        raw = best * (10_000 + side * self.slippage_bps) // 10_000
-        step = grid_step(raw, scale=listed.price_scale, step=listed.price_step, figures=listed.price_figures)
+        raw = best * (10_000 + side * self.slippage_bps)
+        step = grid_step(
+            raw // 10_000, scale=listed.price_scale, step=listed.price_step, figures=listed.price_figures
+        )
         if side == BUY:
-            return max(raw // step * step, best)
-        return max(-(-raw // step) * step, step)
+            return max(raw // (10_000 * step) * step, best)
+        return max(-(-raw // (10_000 * step)) * step, step)
 
     def _best(self, instrument: int, side: int) -> int:
         bid, ask = self.touch.get(instrument, (0, 0))
