@@ -141,7 +141,8 @@ class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key is that of the account or of its approved agent: `key_file` (mode 0600), else the environment variable
     `key_env`, else the keyring's entry `key_ring`. `transport`: "rest" or "post" (over the websocket).
 
-    An order expires `expires_ms` after it was sent unless the venue has it by then. A market order is an Ioc
+    An order expires `expires_ms` after it was sent unless the venue has it by then. A command without any
+    report after `answer_ms` is asked about. A market order is an Ioc
     at most `slippage_bps` beyond the touch. `dead_man_s` has the venue cancel everything when nothing was
     heard of us for so long (0: off; venues ask for volume). `adopt` takes over a position that the account
     already has; otherwise such a market is halted. `leverage` is set per coin at the start.
@@ -155,6 +156,7 @@ class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key_ring: str = ""
     transport: str = "rest"
     expires_ms: int = 10_000
+    answer_ms: int = 5_000
     slippage_bps: int = 100
     dead_man_s: int = 0
     adopt: bool = False
@@ -270,6 +272,7 @@ def _check(config: Config) -> None:
         "data.poll_after_s": config.data.poll_after_s,
         "data.backfill_minutes": config.data.backfill_minutes,
         "venue.expires_ms": config.venue.expires_ms,
+        "venue.answer_ms": config.venue.answer_ms,
         "venue.slippage_bps": config.venue.slippage_bps,
         "venue.dead_man_s": config.venue.dead_man_s,
     }

@@ -15,7 +15,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from engine.actors import Actor, Aggregator, Execution, Portfolio, Risk, SimulatedVenue
+from engine.actors import Actor, Aggregator, Execution, Portfolio, Risk, SimulatedVenue, Trailing
 from engine.config import Config, StrategyConfig, parse_config
 from engine.errors import ConfigError
 from engine.events import SessionStarted
@@ -49,7 +49,7 @@ class SessionBuilder:
             strategy = self._make(entry)
             strategy.signature = f"{entry.use} {sorted(entry.params.items())} {hashes.get(entry.title, '')}"
             actors.append(strategy)
-        actors += [Risk(config.risk, venue), Execution(venue)]
+        actors += [Trailing(), Risk(config.risk, venue), Execution(venue)]
         account = f" {venue.network} {(venue.vault or venue.account).lower()}" if venue else ""
         for actor in actors:
             actor.signature = (actor.signature or type(actor).__name__) + account

@@ -50,11 +50,12 @@ averages = st.builds(
     st.sampled_from([-1, 2, 55]),
     failures,
 )
+careful = st.builds(lambda policy: use("Careful", on_failure=policy), failures)
 
 
 @st.composite
 def configs(draw: st.DrawFn) -> Config:
-    entries: list[StrategyConfig] = draw(st.lists(busy | crossing | averages, min_size=1, max_size=3))
+    entries: list[StrategyConfig] = draw(st.lists(busy | crossing | averages | careful, min_size=1, max_size=3))
     named = [
         StrategyConfig(entry.use, f"{entry.title}{number}", entry.params, draw(coins), entry.on_failure)
         for number, entry in enumerate(entries)

@@ -6,6 +6,7 @@ from engine.actors.execution import Execution
 from engine.actors.portfolio import Portfolio
 from engine.actors.risk import Risk
 from engine.actors.simulated_venue import SimulatedVenue
+from engine.actors.trailing import Trailing
 
 __all__ = [
     "Actor",
@@ -19,6 +20,7 @@ __all__ = [
     "SetTimer",
     "SimulatedVenue",
     "State",
+    "Trailing",
     "Turn",
     "handles",
 ]

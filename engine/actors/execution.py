@@ -49,12 +49,8 @@ __all__ = ["Execution", "Order"]
 ENDED_MAX = 512
 """Ended orders remembered, so that a late fill finds its own."""
 
-ANSWER_NS = 5 * SECOND_NS
-"""How long a command may stay without any report before the venue is asked about its order."""
-
-QUERY_NS_MAX = 30 * SECOND_NS
-EXPIRY_SLACK_NS = 5 * SECOND_NS
-"""How long after its expiry an order the venue does not know is proved absent."""
+QUERY_WAITS_MAX = 6
+"""The waits between two questions about an order double, up to so many times `answer_ms`."""
 
 _DEAD_MAN = "dead man's switch"
 
@@ -97,11 +93,12 @@ class Execution(Actor):
     With `venue` orders are real: they expire, and are asked about.
     """
 
-    WIRING = Actor.WIRING | {"_venue"}
+    WIRING = Actor.WIRING | {"_venue", "_answer_ns"}
 
     def __init__(self, venue: VenueConfig | None = None) -> None:
         super().__init__("execution")
         self._venue = venue
+        self._answer_ns = venue.answer_ms * 1_000_000 if venue else 0
         self._session = "0" * 16
         self._orders: dict[str, Order] = {}
         self._ended: dict[str, Order] = {}
@@ -379,13 +376,13 @@ class Execution(Actor):
             emit(CancelOrder(read.recv_ns, client_order_id, order.instrument, order.canceling))
             self._ask_later(read.recv_ns, client_order_id, emit)
 
-    @staticmethod
-    def _proved_absent(order: Order, read: OrderRead) -> bool:
+    def _proved_absent(self, order: Order, read: OrderRead) -> bool:
+        """Return whether the venue did not know it long enough after it would have refused it."""
         return (
             not order.filled
             and not order.venue_order_id
             and bool(order.expires_ns)
-            and read.venue_ns > order.expires_ns + EXPIRY_SLACK_NS
+            and read.venue_ns > order.expires_ns + self._answer_ns
         )
 
     # Asking.
@@ -407,7 +404,7 @@ class Execution(Actor):
     def _expect_answer(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
         if self._venue is not None:
             self._orders[client_order_id].queries = 0
-            emit(_timer(at_ns + ANSWER_NS, client_order_id))
+            emit(_timer(at_ns + self._answer_ns, client_order_id))
 
     def _ask(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
         order = self._orders[client_order_id]
@@ -416,7 +413,8 @@ class Execution(Actor):
         self._ask_later(at_ns, client_order_id, emit)
 
     def _ask_later(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
-        wait_ns = min(SECOND_NS << min(self._orders[client_order_id].queries, 10), QUERY_NS_MAX)
+        fifths = 1 << min(self._orders[client_order_id].queries, 10)
+        wait_ns = min(self._answer_ns * fifths // 5, self._answer_ns * QUERY_WAITS_MAX)
         emit(_timer(at_ns + wait_ns, client_order_id))
 
     # The account.

@@ -209,9 +209,9 @@ class Risk(Actor):
 
     @handles(OrderModified)
     def note_change(self, report: OrderModified, emit: Emit) -> None:
-        """From here on the order can do what it was changed to, and no more."""
+        """From here on it can do what it was changed to: more than was wished if it filled meanwhile."""
         order = self._orders.get(report.client_order_id)
-        if order is not None and report.size < order.remaining:
+        if order is not None:
             self._release(order, order.remaining - report.size)
             order.remaining = report.size
 
@@ -359,7 +359,7 @@ class Risk(Actor):
         per_minute = self._limits.max_orders_per_minute
         while self._approvals_ns and self._approvals_ns[0] <= wish.at_ns - 60 * SECOND_NS:
             del self._approvals_ns[0]
-        if per_minute and len(self._approvals_ns) >= per_minute:
+        if per_minute and len(self._approvals_ns) >= per_minute and not wish.reduce_only:
             return "max_orders_per_minute", f"{len(self._approvals_ns)} orders in the last minute"
         return None
 

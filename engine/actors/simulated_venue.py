@@ -1,59 +1,75 @@
 """The matching model: fills our orders against the market as it was recorded.
 
-Serves paper trading and backtests; it is an ordinary actor. The rules, stated so that nobody has to guess:
+Serves paper trading and backtests; it is an ordinary actor. The rules, stated so that nobody has to guess
+(each is a function in `matching.py`, or a few lines here):
 
-- An order or a cancel arrives `latency_ms` after it was sent. It can fill only on a market event after
-  its arrival, so never on the event that caused it.
+- An order, a change or a cancel arrives `latency_ms` after it was sent. It can fill only on a market event
+  after its arrival, so never on the event that caused it.
 - On its first market event an order that can trade does, as a taker: at the print (or the other side of
   the quote, or the next candle's open), worsened by `slippage_bps` and put on the grid against us, but
-  never beyond its limit. What cannot trade rests, or is canceled if it is Ioc.
+  never beyond its limit. What cannot trade rests, or is canceled if it is Ioc. An Alo order that could
+  trade at its first chance, if only at its own price, is rejected.
 - A resting order is a maker at its own price. It fills when a print or the other side of the quote goes
   through that price; on a print exactly at it only with `fill_on_touch`, and then no more than the
   print's size.
+- A reduce-only order never adds to a position nor turns it round. The position is that of the account, over
+  all strategies, as a venue knows it. What is more than the position is cut off (`OrderModified`) when the
+  order arrives and whenever the position shrinks; an order that has nothing to reduce is rejected when it
+  arrives, and canceled ("reduce only") when the position is gone.
+- A trigger order waits until a print, the side of the quote it would trade with, or an end of a candle is at
+  or through its trigger price: a sell's stop-loss and a buy's take-profit when the price falls there, the
+  others when it rises. From the next market event on it is a market or limit order. Only then a reduce-only
+  one is cut to the position; while it waits it is canceled when the position is closed.
+- An attached order is dormant until its parent is wholly filled, and takes part from the next market event
+  on. It is canceled when the parent ends otherwise, even partly filled. When one of two attached orders is
+  wholly filled the other is canceled ("sibling filled").
+- A changed order is a new one under the same client id: it loses its place, has a new number, and may take.
+  Only an order in the book can be changed; a trigger order is canceled and placed again.
+- A cancel that finds nothing is not answered: the end of the order has been told.
 - We are small: our orders do not move the market, and size at the touch is not used up.
 - Fees are price * size * rate, rounded against us to the last digit of price scale + size scale.
 """
 
 from __future__ import annotations
 
-from engine.actors.base import Actor, Because, Emit, RoutesChanged, SetTimer, State, handles
+from engine.actors.base import Actor, Because, Emit, RoutesChanged, SetTimer, handles
+from engine.actors.matching import (
+    DORMANT,
+    WAITING,
+    WORKING,
+    VenueOrder,
+    can_trade,
+    is_triggered,
+    may_reduce,
+    taker_price,
+)
 from engine.config import FEE_SCALE, PaperConfig
 from engine.events import (
     CancelOrder,
     Candle,
     Event,
+    LeverageAnswered,
+    ModifyOrder,
+    ModifyRejected,
     OrderAccepted,
     OrderCanceled,
     OrderFilled,
+    OrderModified,
+    OrderRejected,
     Quote,
+    SetLeverage,
     SubmitOrder,
     TimerFired,
     Trade,
 )
-from engine.values import BUY, grid_step, parse_scaled, wide
+from engine.values import BUY, format_scaled, parse_scaled, wide
 
-__all__ = ["SimulatedVenue", "VenueOrder"]
-
-
-class VenueOrder(State):
-    """An order on its way to the venue, or in its book. `resting` once it has missed its first chance.
-
-    `submit_seq` is the seq of its `SubmitOrder`: the cause of what becomes of it.
-    """
-
-    submit_seq: int
-    client_order_id: str
-    instrument: int
-    side: int
-    remaining: int
-    limit_price: int
-    tif: str
-    venue_order_id: int = 0
-    resting: bool = False
+__all__ = ["SimulatedVenue"]
 
 
 class SimulatedVenue(Actor):
-    """State: orders under way and orders in the book by instrument, in the order of arrival; counters."""
+    """State: orders, changes and settings under way; the orders by instrument, in the order of arrival; the
+    account's signed positions; counters."""
 
     WIRING = Actor.WIRING | {"_latency_ns", "_taker", "_maker", "_slippage_bps", "_fill_on_touch"}
 
@@ -65,17 +81,22 @@ class SimulatedVenue(Actor):
         self._slippage_bps = config.slippage_bps
         self._fill_on_touch = config.fill_on_touch
         self._under_way: dict[str, VenueOrder] = {}
-        self._book: dict[int, list[VenueOrder]] = {}
+        self._commands: dict[str, ModifyOrder | SetLeverage] = {}
+        self._orders: dict[int, list[VenueOrder]] = {}
+        self._positions: dict[int, int] = {}
         self._last_order_id = 0
         self._last_trade_id = 0
 
     def listens(self, event_type: type[Event]) -> bool:
-        """The market matters only while an order is in the book."""
-        return bool(self._book) or event_type not in (Trade, Quote, Candle)
+        """The market matters only while there is an order."""
+        return bool(self._orders) or event_type not in (Trade, Quote, Candle)
+
+    # Commands: on their way, then there.
 
     @handles(SubmitOrder)
     def take(self, order: SubmitOrder, emit: Emit) -> None:
         """Put an order on its way."""
+        assert order.trigger or not order.parent, "what is attached to an order waits for a trigger"
         self._under_way[order.client_order_id] = VenueOrder(
             self.turn.seq,
             order.client_order_id,
@@ -84,6 +105,11 @@ class SimulatedVenue(Actor):
             order.size,
             order.limit_price,
             order.tif,
+            order.reduce_only,
+            order.trigger,
+            order.trigger_price,
+            order.parent,
+            DORMANT if order.parent else WAITING if order.trigger else WORKING,
         )
         emit(SetTimer(self.name, order.at_ns + self._latency_ns, f"order {order.client_order_id}"))
 
@@ -92,77 +118,146 @@ class SimulatedVenue(Actor):
         """Put a cancel on its way."""
         emit(SetTimer(self.name, cancel.at_ns + self._latency_ns, f"cancel {cancel.client_order_id}"))
 
+    @handles(ModifyOrder, SetLeverage)
+    def take_command(self, command: ModifyOrder | SetLeverage, emit: Emit) -> None:
+        """Put a change of an order or of a setting on its way."""
+        key = f"command {self.turn.seq}"
+        self._commands[key] = command
+        emit(SetTimer(self.name, command.at_ns + self._latency_ns, key))
+
     @handles(TimerFired)
     def arrive(self, timer: TimerFired, emit: Emit) -> None:
-        """Let an order or a cancel arrive."""
+        """Let what was on its way arrive."""
+        at_ns = timer.at_ns
         what, _, client_order_id = timer.key.partition(" ")
-        if what == "cancel":
-            self._cancel(client_order_id, timer.at_ns, emit)
+        if what == "order":
+            self._accept(self._under_way.pop(client_order_id), at_ns, emit)
+        elif what == "cancel":
+            order = self._find(client_order_id)
+            if order is not None:
+                self._end(order, "canceled", at_ns, at_ns, emit)
+        else:
+            command = self._commands.pop(timer.key)
+            if isinstance(command, ModifyOrder):
+                self._change(command, at_ns, emit)
+            else:
+                emit(LeverageAnswered(at_ns, command.instrument, command.leverage, command.cross, True))
+
+    def _accept(self, order: VenueOrder, at_ns: int, emit: Emit) -> None:
+        """Take an order in, or reject it."""
+        if order.parent and self._find(order.parent) is None:
+            self._reject(order, "the order it is attached to was refused", at_ns, at_ns, emit)
+        elif order.phase == WORKING and not self._allowed(order, order.remaining):
+            self._reject(order, "Reduce only order would increase position.", at_ns, at_ns, emit)
+        else:
+            order.venue_order_id = self._next_order_id()
+            if not self._orders:
+                emit(RoutesChanged())
+            self._orders.setdefault(order.instrument, []).append(order)
+            emit(OrderAccepted(at_ns, at_ns, order.client_order_id, order.venue_order_id))
+            if order.phase == WORKING:
+                self._cut(order, at_ns, at_ns, emit)
+
+    def _change(self, change: ModifyOrder, at_ns: int, emit: Emit) -> None:
+        """Let a new order take the place of one in the book, under its client id."""
+        order = self._find(change.client_order_id)
+        if order is None:
+            reason = "Order was never placed, already canceled, or filled."
+            emit(ModifyRejected(at_ns, at_ns, change.client_order_id, reason))
             return
-        order = self._under_way.pop(client_order_id)
-        self._last_order_id += 1
-        order.venue_order_id = self._last_order_id
-        if not self._book:
-            emit(RoutesChanged())
-        self._book.setdefault(order.instrument, []).append(order)
-        emit(OrderAccepted(timer.at_ns, timer.at_ns, client_order_id, order.venue_order_id))
+        if order.phase != WORKING:
+            reason = "A trigger order cannot be changed."
+            emit(ModifyRejected(at_ns, at_ns, change.client_order_id, reason))
+            return
+        order.remaining = self._allowed(order, change.size)
+        order.limit_price = change.limit_price
+        order.resting = False
+        order.venue_order_id = self._next_order_id()
+        orders = self._orders[order.instrument]
+        orders.remove(order)
+        orders.append(order)
+        self._tell_change(order, at_ns, at_ns, emit)
+
+    # The market.
 
     @handles(Trade)
     def match_trade(self, trade: Trade, emit: Emit) -> None:
-        """Match the book against a print."""
-        for order in tuple(self._book.get(trade.instrument, ())):
-            size = order.remaining
-            if order.resting and order.limit_price == trade.price:
-                size = min(size, trade.size) if self._fill_on_touch else 0
-            if size:
-                self._match(order, trade.price, size, trade.recv_ns, trade.venue_ns, emit)
+        """Match the orders against a print."""
+        recv_ns, venue_ns, price = trade.recv_ns, trade.venue_ns, trade.price
+        for order, phase in self._here(trade.instrument):
+            if not order.remaining:
+                continue
+            if phase == WAITING:
+                self._wake(order, price, price, recv_ns, venue_ns, emit)
+            elif phase == WORKING:
+                size = order.remaining
+                if order.resting and order.limit_price == price:
+                    size = min(size, trade.size) if self._fill_on_touch else 0
+                if size:
+                    self._match(order, price, size, recv_ns, venue_ns, emit)
 
     @handles(Quote)
     def match_quote(self, quote: Quote, emit: Emit) -> None:
-        """Match the book against the best bid and ask; an empty side matches nothing."""
-        for order in tuple(self._book.get(quote.instrument, ())):
+        """Match the orders against the best bid and ask; an empty side matches nothing."""
+        recv_ns, venue_ns = quote.recv_ns, quote.venue_ns
+        for order, phase in self._here(quote.instrument):
             price = quote.ask if order.side == BUY else quote.bid
-            if price:
-                self._match(order, price, order.remaining, quote.recv_ns, quote.venue_ns, emit)
+            if not price or not order.remaining:
+                continue
+            if phase == WAITING:
+                self._wake(order, price, price, recv_ns, venue_ns, emit)
+            elif phase == WORKING:
+                self._match(order, price, order.remaining, recv_ns, venue_ns, emit)
 
     @handles(Candle)
     def match_candle(self, candle: Candle, emit: Emit) -> None:
-        """Match the book against a candle: its open first, then its far end."""
-        for order in tuple(self._book.get(candle.instrument, ())):
-            self._match(order, candle.open, order.remaining, candle.recv_ns, candle.venue_ns, emit)
-            if order.remaining and order.resting:
+        """Match the orders against a candle: its open first, then its far end; triggers against both ends."""
+        recv_ns, venue_ns = candle.recv_ns, candle.venue_ns
+        for order, phase in self._here(candle.instrument):
+            if not order.remaining:
+                continue
+            if phase == WAITING:
+                self._wake(order, candle.low, candle.high, recv_ns, venue_ns, emit)
+            elif phase == WORKING:
+                self._match(order, candle.open, order.remaining, recv_ns, venue_ns, emit)
                 far = candle.low if order.side == BUY else candle.high
-                if far != order.limit_price:
-                    self._match(order, far, order.remaining, candle.recv_ns, candle.venue_ns, emit)
+                if order.remaining and order.resting and far != order.limit_price:
+                    self._match(order, far, order.remaining, recv_ns, venue_ns, emit)
+
+    def _here(self, instrument: int) -> list[tuple[VenueOrder, str]]:
+        """Return the orders with the phase each is in before a market event: what that event decides by.
+
+        One that an earlier one's fill ends meanwhile has nothing remaining.
+        """
+        return [(order, order.phase) for order in self._orders.get(instrument, ())]
 
     def _match(
         self, order: VenueOrder, price: int, size: int, recv_ns: int, venue_ns: int, emit: Emit
     ) -> None:
         """Fill an order at a market price if it can trade there; otherwise let it rest or end."""
-        limit = order.limit_price
-        if limit and (limit - price) * order.side < 0:
+        if not can_trade(order, price):
             if order.tif == "Ioc" and not order.resting:
                 self._end(order, "Ioc found no match", recv_ns, venue_ns, emit)
             else:
                 order.resting = True
-            return
-        if order.resting:
-            self._fill(order, limit, size, self._maker, "maker", recv_ns, venue_ns, emit)
+        elif order.resting:
+            self._fill(order, order.limit_price, size, self._maker, "maker", recv_ns, venue_ns, emit)
+        elif order.tif == "Alo":
+            market = format_scaled(price, self.instruments[order.instrument].price_scale)
+            reason = f"Post only order would have immediately matched, bbo was {market}."
+            self._remove(order, emit)
+            self._reject(order, reason, recv_ns, venue_ns, emit)
         else:
-            self._fill(order, self._worsen(order, price), size, self._taker, "taker", recv_ns, venue_ns, emit)
-
-    def _worsen(self, order: VenueOrder, price: int) -> int:
-        """Return the price after slippage, on the grid against us, never beyond the limit."""
-        if self._slippage_bps:
             listed = self.instruments[order.instrument]
-            step = grid_step(
-                price, scale=listed.price_scale, step=listed.price_step, figures=listed.price_figures
-            )
-            worse, divisor = price * (10_000 + order.side * self._slippage_bps), 10_000 * step
-            price = -(-worse // divisor) * step if order.side == BUY else max(worse // divisor, 1) * step
-        if order.limit_price:
-            price = min(price, order.limit_price) if order.side == BUY else max(price, order.limit_price)
-        return price
+            price = taker_price(order, price, self._slippage_bps, listed)
+            self._fill(order, price, size, self._taker, "taker", recv_ns, venue_ns, emit)
+
+    def _wake(self, order: VenueOrder, low: int, high: int, recv_ns: int, venue_ns: int, emit: Emit) -> None:
+        """Put a trigger order into the book if the market reaches its trigger."""
+        if not is_triggered(order, low, high):
+            return
+        order.phase = WORKING
+        self._cut(order, recv_ns, venue_ns, emit)
 
     def _fill(
         self,
@@ -176,6 +271,8 @@ class SimulatedVenue(Actor):
         emit: Emit,
     ) -> None:
         order.remaining -= size
+        before = self._positions.get(order.instrument, 0)
+        self._positions[order.instrument] = before + order.side * size
         self._last_trade_id += 1
         fee = -(-price * size * rate // 10**FEE_SCALE)
         if not order.remaining:
@@ -193,14 +290,46 @@ class SimulatedVenue(Actor):
             self._last_trade_id,
         )
         emit(Because(fill, order.submit_seq))
+        if not order.remaining:
+            self._note_filled(order, recv_ns, venue_ns, emit)
+        self._note_position(order.instrument, before, recv_ns, venue_ns, emit)
 
-    def _cancel(self, client_order_id: str, at_ns: int, emit: Emit) -> None:
-        """Cancel an order if it is still there; a cancel that comes too late finds nothing to do."""
-        for orders in self._book.values():
-            for order in orders:
-                if order.client_order_id == client_order_id:
-                    self._end(order, "canceled", at_ns, at_ns, emit)
-                    return
+    # What an order's fate means for others.
+
+    def _note_filled(self, order: VenueOrder, recv_ns: int, venue_ns: int, emit: Emit) -> None:
+        """Wake what is attached to an order that is wholly filled; end its sibling."""
+        for other in tuple(self._orders.get(order.instrument, ())):
+            if other.parent == order.client_order_id:
+                other.phase = WAITING
+            elif order.parent and other.parent == order.parent:
+                self._end(other, "sibling filled", recv_ns, venue_ns, emit)
+
+    def _note_position(self, instrument: int, before: int, recv_ns: int, venue_ns: int, emit: Emit) -> None:
+        """Cut or cancel the reduce-only orders whose position shrank; those that wait only if it is gone."""
+        after = self._positions[instrument]
+        for order in tuple(self._orders.get(instrument, ())):
+            room = may_reduce(order.side, after)
+            if not order.reduce_only or order.phase == DORMANT or room >= may_reduce(order.side, before):
+                continue
+            if order.phase == WORKING or not room:
+                self._cut(order, recv_ns, venue_ns, emit)
+
+    def _cut(self, order: VenueOrder, recv_ns: int, venue_ns: int, emit: Emit) -> None:
+        """Leave of an order what is allowed; one of which nothing is, is canceled."""
+        allowed = self._allowed(order, order.remaining)
+        if not allowed:
+            self._end(order, "reduce only", recv_ns, venue_ns, emit)
+        elif allowed < order.remaining:
+            order.remaining = allowed
+            self._tell_change(order, recv_ns, venue_ns, emit)
+
+    def _allowed(self, order: VenueOrder, size: int) -> int:
+        """Return how much of a size an order may have: less than all only if it may only reduce."""
+        if not order.reduce_only:
+            return size
+        return min(size, may_reduce(order.side, self._positions.get(order.instrument, 0)))
+
+    # Ends.
 
     def _end(self, order: VenueOrder, reason: str, recv_ns: int, venue_ns: int, emit: Emit) -> None:
         self._remove(order, emit)
@@ -208,12 +337,49 @@ class SimulatedVenue(Actor):
             recv_ns, venue_ns, order.client_order_id, order.instrument, order.remaining, reason
         )
         emit(Because(end, order.submit_seq))
+        self._end_attached(order, recv_ns, venue_ns, emit)
+
+    def _reject(self, order: VenueOrder, reason: str, recv_ns: int, venue_ns: int, emit: Emit) -> None:
+        emit(Because(OrderRejected(recv_ns, venue_ns, order.client_order_id, reason), order.submit_seq))
+        self._end_attached(order, recv_ns, venue_ns, emit)
+
+    def _end_attached(self, order: VenueOrder, recv_ns: int, venue_ns: int, emit: Emit) -> None:
+        """Mark an order as ended, and end what is attached to it."""
+        order.remaining = 0
+        for other in tuple(self._orders.get(order.instrument, ())):
+            if other.parent == order.client_order_id:
+                self._end(other, "parent ended", recv_ns, venue_ns, emit)
+
+    def _tell_change(self, order: VenueOrder, recv_ns: int, venue_ns: int, emit: Emit) -> None:
+        change = OrderModified(
+            recv_ns,
+            venue_ns,
+            order.client_order_id,
+            order.instrument,
+            order.venue_order_id,
+            order.remaining,
+            order.limit_price,
+        )
+        emit(Because(change, order.submit_seq))
+
+    # The list of orders.
+
+    def _find(self, client_order_id: str) -> VenueOrder | None:
+        for orders in self._orders.values():
+            for order in orders:
+                if order.client_order_id == client_order_id:
+                    return order
+        return None
+
+    def _next_order_id(self) -> int:
+        self._last_order_id += 1
+        return self._last_order_id
 
     def _remove(self, order: VenueOrder, emit: Emit) -> None:
-        orders = [other for other in self._book[order.instrument] if other is not order]
+        orders = [other for other in self._orders[order.instrument] if other is not order]
         if orders:
-            self._book[order.instrument] = orders
+            self._orders[order.instrument] = orders
         else:
-            del self._book[order.instrument]
-            if not self._book:
+            del self._orders[order.instrument]
+            if not self._orders:
                 emit(RoutesChanged())

@@ -1,8 +1,8 @@
 """What a real account says: what the venue answers when asked, its positions, funding; and what follows.
 
-Inputs are emitted by a gateway and consumed by execution, portfolio and risk; nothing here occurs in a paper
-session or a backtest. Times are UTC nanoseconds, sizes exact integers at the instrument's scale, money at the
-event's own `scale`.
+Inputs are emitted by a gateway and consumed by execution, portfolio and risk. The simulated venue derives the
+answers to changes of orders and leverage too. Times are UTC nanoseconds, sizes exact integers at the
+instrument's scale, money at the event's own `scale`.
 
     GatewayUp -> fills since the last known -> OrderRead ... -> PositionRead ... -> AccountRead (reconciled)
 """
@@ -73,7 +73,7 @@ class OrderRead(Event, frozen=True, tag="order-read"):
 
 
 class OrderModified(Event, frozen=True, tag="modified"):
-    """Input. The venue works the order with these values now; perhaps under another `venue_order_id`."""
+    """The venue works the order with these values now; perhaps under another `venue_order_id`."""
 
     recv_ns: int
     venue_ns: int
@@ -85,7 +85,7 @@ class OrderModified(Event, frozen=True, tag="modified"):
 
 
 class ModifyRejected(Event, frozen=True, tag="modify-rejected"):
-    """Input. The venue refuses to modify the order; whether it still works has to be asked."""
+    """The venue refuses to modify the order; whether it still works has to be asked."""
 
     recv_ns: int
     venue_ns: int
@@ -165,7 +165,7 @@ class Liquidated(Event, frozen=True, tag="liquidated"):
 
 
 class LeverageAnswered(Event, frozen=True, tag="leverage-answered"):
-    """Input. The venue's answer to `SetLeverage`."""
+    """The venue's answer to `SetLeverage`."""
 
     recv_ns: int
     instrument: InstrumentId

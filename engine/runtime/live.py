@@ -113,6 +113,8 @@ class Live:
         session = plan.ids.random_bytes(8).hex()
         repairs = self._begin(session, recovered)
         instruments = self._list_instruments()
+        if plan.resume:
+            self.ingress.put([OperatorCommand(self._now_ns(), "resume", detail="at the start")])
         async with trio.open_nursery() as outer:
             outer.start_soon(self.committer.run)
             if plan.warm_up is not None:

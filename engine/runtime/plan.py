@@ -89,7 +89,8 @@ MakeProjector = Callable[[bytes, int], Projector]
 class LivePlan(msgspec.Struct):
     """What to run. `venue_events` are told right after the session started; `instruments` have number 0.
 
-    With `make_gateway` orders are real; without it the session is one of paper.
+    With `make_gateway` orders are real; without it the session is one of paper. `resume` lifts a halt that an
+    earlier session left: a person's decision.
     """
 
     root: Path
@@ -106,6 +107,7 @@ class LivePlan(msgspec.Struct):
     speed: float = 1.0
     for_seconds: float | None = None
     idle_ms: int = 20
+    resume: bool = False
     witness: Witness | None = None
 
 

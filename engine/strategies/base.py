@@ -1,4 +1,4 @@
-"""The base class of strategies: what an author overrides, and what an author may ask for.
+"""The base class of strategies: what an author overrides, and how events reach it.
 
     from engine.indicators import Ema
     from engine.strategies import PerMarket, Strategy
@@ -14,43 +14,59 @@
 Only what is overridden is routed: a strategy without `on_trade` costs nothing per print. Attributes set
 in the class are its state; they must be numbers, text, lists, dicts, indicators or other msgspec structs,
 so that a day can be replayed from its midnight snapshot. Time is `self.now_ns`; a clock or chance would
-make a replay differ, and be found by it.
+make a replay differ, and be found by it. What an author may ask for is in `verbs.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
-from operator import index
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-from engine.actors.base import Actor, Emit, SetTimer, Turn, handles
-from engine.errors import NumberError
+from engine.actors.base import Emit, Once, State, Turn, handles
+from engine.config import parse_config
 from engine.events import (
     BarClosed,
-    CancelRequested,
+    BookRead,
+    CandleRead,
+    ContextRead,
     Event,
+    FundingPaid,
     InstrumentListed,
     OrderChanged,
     OrderFilled,
-    OrderRequested,
+    OrderModified,
     Quote,
-    SignalRaised,
+    SessionStarted,
     SubmitOrder,
-    TargetSet,
     TimerFired,
     Trade,
-    engine_time,
 )
-from engine.strategies.views import Bar, Fill, Market, Tick, Touch, market_of, view_bar
-from engine.values import BUY, SELL
+from engine.strategies.verbs import OwnOrder, Verbs, nowhere, silent
+from engine.strategies.views import (
+    Bar,
+    Book,
+    Context,
+    Fill,
+    Funding,
+    Market,
+    OrderView,
+    Tick,
+    Touch,
+    history_bar,
+    market_of,
+    view_bar,
+    view_order,
+)
+from engine.values import parse_interval
 
-__all__ = ["Number", "PerMarket", "Strategy"]
-
-Number = str | int | Decimal
-"""How prices and sizes are given: exact. A float is refused."""
+__all__ = ["PerMarket", "Seen", "Strategy"]
 
 T = TypeVar("T")
+
+ENDED_MAX: Final = 512
+"""Ended orders remembered, so that a late fill finds its own."""
+
+_ENDED: Final = ("Filled", "Canceled", "Rejected")
 
 
 class PerMarket(dict[str, T], Generic[T]):
@@ -66,23 +82,17 @@ class PerMarket(dict[str, T], Generic[T]):
         return fresh
 
 
-def _text(value: str) -> str:
-    """Return text as an event can carry it. Raises TypeError, or UnicodeEncodeError for half a character."""
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is a {type(value).__name__}; give text")
-    value.encode()
-    return value
+class Seen(State):
+    """The newest bar shown of a market and interval; `live` once the session has made one of its own."""
+
+    start_ns: int
+    live: bool
 
 
-def _nothing(event: object) -> None:
-    """Stand in for `emit` outside a handler."""
-    raise RuntimeError("a strategy can act only inside its handlers")
+class Strategy(Verbs):
+    """Base of every strategy. Override what you need; call the verbs from inside a handler."""
 
-
-class Strategy(Actor):
-    """Base of every strategy. Override what you need; call the verbs below from inside a handler."""
-
-    WIRING = Actor.WIRING | {"coins", "_event", "_emit", "_numbers", "_markets"}
+    WIRING = Verbs.WIRING | {"coins", "_event", "_emit", "_numbers", "_markets"}
 
     def __init__(self) -> None:
         """Take no parameters. An author's own takes what `params` gives, and need not call this one."""
@@ -91,7 +101,11 @@ class Strategy(Actor):
         """Run once, before the first event of a fresh strategy."""
 
     def on_bar(self, bar: Bar) -> None:
-        """Take a bar of any interval the session builds (see `bar.interval`); corrections are left out."""
+        """Take a bar of any interval the session builds (see `bar.interval`); corrections are left out.
+
+        Each window is shown once. History comes first where the session reads it (`bar.warmup`): what is
+        asked for on it is silently left undone.
+        """
 
     def on_trade(self, trade: Tick) -> None:
         """Take a public print."""
@@ -99,8 +113,20 @@ class Strategy(Actor):
     def on_quote(self, quote: Touch) -> None:
         """Take a change of the best bid or ask."""
 
+    def on_book(self, book: Book) -> None:
+        """Take a whole order book."""
+
+    def on_context(self, context: Context) -> None:
+        """Take a market's context: mark, oracle, funding rate, open interest."""
+
+    def on_order(self, order: OrderView) -> None:
+        """Take a change of an own order's state. Attached orders are orders of their own."""
+
     def on_fill(self, fill: Fill) -> None:
         """Take an execution of an own order."""
+
+    def on_funding(self, payment: Funding) -> None:
+        """Take a funding payment of the account; real accounts only."""
 
     def on_timer(self, key: str) -> None:
         """Take a timer asked for with `after`."""
@@ -109,87 +135,17 @@ class Strategy(Actor):
         """Receive the name and the markets (empty: all). Called once, by the session."""
         self.name = name
         self.coins = frozenset(coins)
-        self._event: Event | None = None
-        self._emit: Emit = _nothing
-        self._numbers: dict[str, int] = {}
+        self._event = None
+        self._emit = nowhere
+        self._numbers = {}
         self._markets: dict[int, Market] = {}
-        self._targets: dict[int, int] = {}
-        self._working: dict[str, int] = {}
-
-    @property
-    def now_ns(self) -> int:
-        """The engine's time, UTC nanoseconds: that of the event being handled."""
-        return engine_time(self._event) if self._event is not None else 0
-
-    # What a strategy can ask for.
-
-    def target(self, market: str, size: Number, *, short: bool = False, reason: str = "") -> None:
-        """Want to hold `size` of `market` (base units; negative text or `short=True` for short).
-
-        Put on the venue's grid towards zero. Nothing happens if this is the target already. Raises
-        NumberError for a float or what is no number, KeyError for an unknown market.
-        """
-        listed = self._listed(market)
-        if isinstance(size, str) and size.startswith("-"):
-            short, size = not short, size[1:]
-        elif isinstance(size, Decimal) and size.is_signed():
-            short, size = not short, size.copy_negate()
-        elif isinstance(size, int) and not isinstance(size, bool) and size < 0:
-            short, size = not short, -size
-        steps = listed.size_on_grid(size)
-        steps = -steps if short else steps
-        if self._targets.get(listed.instrument, 0) != steps:
-            self._targets[listed.instrument] = steps
-            self._emit(TargetSet(self.now_ns, self.name, listed.instrument, steps, _text(reason)))
-
-    def holds(self, market: str) -> bool:
-        """Return whether the last target for `market` was anything but 0."""
-        return bool(self._targets.get(self._listed(market).instrument))
-
-    def size_for(self, bar: Bar, notional: Number) -> Decimal:
-        """Return how much of the bar's market `notional` of quote currency buys at its close (base units)."""
-        try:
-            money = Decimal(notional)
-        except ArithmeticError:
-            raise NumberError(f"{notional!r} is not a plain decimal number") from None
-        price = Decimal(bar.event.close).scaleb(-bar.listed.price_scale)
-        return money / price
-
-    def buy(
-        self, market: str, size: Number, *, limit: Number | None = None, tif: str = "Gtc", reason: str = ""
-    ) -> None:
-        """Wish to buy `size` (base units) at market, or at `limit` or better."""
-        self._order(market, BUY, size, limit, tif, reason)
-
-    def sell(
-        self, market: str, size: Number, *, limit: Number | None = None, tif: str = "Gtc", reason: str = ""
-    ) -> None:
-        """Wish to sell `size` (base units) at market, or at `limit` or better."""
-        self._order(market, SELL, size, limit, tif, reason)
-
-    def cancel_all(self, market: str, reason: str = "") -> None:
-        """Wish to cancel every own order that is working in `market`."""
-        instrument = self._listed(market).instrument
-        for client_order_id, where in self._working.items():
-            if where == instrument:
-                self._emit(CancelRequested(self.now_ns, self.name, client_order_id, _text(reason)))
-
-    def record(self, market: str, name: str, value: float) -> None:
-        """Put a named number on record: it is journalled and shown in the projection.
-
-        Raises TypeError for what is no number, such as an average that is still None.
-        """
-        instrument = self._listed(market).instrument
-        self._emit(SignalRaised(self.now_ns, self.name, instrument, _text(name), float(value)))
-
-    def after(self, milliseconds: int, key: str) -> None:
-        """Have `on_timer(key)` called when this much engine time has passed; the same key starts it anew.
-
-        Raises TypeError for a float, ValueError for less than 1 ms: time must pass.
-        """
-        if index(milliseconds) < 1:
-            raise ValueError(f"a timer is due after 1 millisecond at the soonest, not {milliseconds}")
-        self._emit(SetTimer(self.name, self.now_ns + index(milliseconds) * 1_000_000, _text(key)))
+        self._targets = {}
+        self._working = {}
+        self._ended: dict[str, OwnOrder] = {}
+        self._fills = Once()
+        self._funded_ns: dict[int, int] = {}
+        self._seen: dict[tuple[int, int], Seen] = {}
+        self._warm_spans_ns: list[int] = []
 
     # How events reach the handlers above.
 
@@ -221,17 +177,58 @@ class Strategy(Actor):
         """Return whether the strategy trades this market."""
         return not self.coins or listed.name in self.coins
 
+    @handles(SessionStarted)
+    def _begin(self, started: SessionStarted, emit: Emit) -> None:
+        """Learn which history to take; a session that only fills up history shows none.
+
+        A clock that was set back must not keep bars from being shown: what is in its future is forgotten.
+        """
+        intervals = () if started.mode == "backfill" else parse_config(started.config).bars.intervals
+        self._warm_spans_ns = [parse_interval(name) for name in intervals]
+        self._seen = {
+            key: Seen(seen.start_ns, False)
+            for key, seen in self._seen.items()
+            if seen.start_ns <= started.recv_ns
+        }
+
     @handles(InstrumentListed)
     def _learn(self, listed: InstrumentListed, emit: Emit) -> None:
         self._look_up()
 
     @handles(BarClosed)
     def _bar(self, event: BarClosed, emit: Emit) -> None:
-        listed = self.instruments[event.instrument]
-        if event.revision == 0 and self.wants(listed):
+        if event.revision == 0 and event.instrument in self._markets and self._is_next(event, live=True):
             self._emit = emit
             self._event = event
-            self.on_bar(view_bar(event, listed))
+            self.on_bar(view_bar(event, self.instruments[event.instrument]))
+
+    @handles(CandleRead)
+    def _history(self, event: CandleRead, emit: Emit) -> None:
+        """Show a candle of the venue's history, until the session has made a bar of that kind itself."""
+        if (
+            event.purpose == "history"
+            and event.interval_ns in self._warm_spans_ns
+            and event.instrument in self._markets
+            and self._is_next(event, live=False)
+        ):
+            self._emit = silent
+            self._event = event
+            self.on_bar(view_bar(history_bar(event), self.instruments[event.instrument], warmup=True))
+
+    def _is_next(self, event: BarClosed | CandleRead, *, live: bool) -> bool:
+        """Return whether a window is later than all that were shown, and remember it."""
+        key = (event.instrument, event.interval_ns)
+        seen = self._seen.get(key)
+        if seen is None:
+            self._seen[key] = Seen(event.start_ns, live)
+            return True
+        if not live and seen.live:
+            return False
+        seen.live = live
+        if event.start_ns <= seen.start_ns:
+            return False
+        seen.start_ns = event.start_ns
+        return True
 
     @handles(Trade)
     def _trade(self, event: Trade, emit: Emit) -> None:
@@ -243,29 +240,65 @@ class Strategy(Actor):
 
     @handles(Quote)
     def _quote(self, event: Quote, emit: Emit) -> None:
-        listed = self.instruments[event.instrument]
-        if self.coins and listed.name not in self.coins:
-            return
-        self._emit = emit
-        self._event = event
-        self.on_quote(Touch(event, listed))
+        if self._enter(event, event.instrument, emit):
+            self.on_quote(Touch(event, self.instruments[event.instrument]))
+
+    @handles(BookRead)
+    def _book(self, event: BookRead, emit: Emit) -> None:
+        if self._enter(event, event.instrument, emit):
+            self.on_book(Book(event, self.instruments[event.instrument]))
+
+    @handles(ContextRead)
+    def _context(self, event: ContextRead, emit: Emit) -> None:
+        if self._enter(event, event.instrument, emit):
+            self.on_context(Context(event, self.instruments[event.instrument]))
+
+    @handles(FundingPaid)
+    def _funding(self, event: FundingPaid, emit: Emit) -> None:
+        """Show a payment once: they come in the order of their times."""
+        if event.venue_ns > self._funded_ns.get(event.instrument, 0):
+            self._funded_ns[event.instrument] = event.venue_ns
+            if self._enter(event, event.instrument, emit):
+                self.on_funding(Funding(event, self.instruments[event.instrument]))
 
     @handles(SubmitOrder)
     def _submitted(self, event: SubmitOrder, emit: Emit) -> None:
         if event.strategy == self.name:
-            self._working[event.client_order_id] = event.instrument
+            self._working[event.client_order_id] = OwnOrder(
+                event.instrument, event.side, event.size, event.limit_price, event.trigger
+            )
 
     @handles(OrderFilled)
     def _filled(self, event: OrderFilled, emit: Emit) -> None:
-        if event.client_order_id in self._working:
+        """Show an execution once; one may come after its order ended otherwise."""
+        if (
+            event.client_order_id in self._working or event.client_order_id in self._ended
+        ) and self._fills.first(event):
             self._emit = emit
             self._event = event
             self.on_fill(Fill(event, self.instruments[event.instrument]))
 
+    @handles(OrderModified)
+    def _modified(self, event: OrderModified, emit: Emit) -> None:
+        order = self._working.get(event.client_order_id)
+        if order is not None:
+            order.limit_price = event.limit_price
+
     @handles(OrderChanged)
     def _changed(self, event: OrderChanged, emit: Emit) -> None:
-        if event.strategy == self.name and event.state in ("Filled", "Canceled", "Rejected"):
-            self._working.pop(event.client_order_id, None)
+        client_order_id = event.client_order_id
+        order = self._working.get(client_order_id) or self._ended.get(client_order_id)
+        if order is None:
+            return
+        order.remaining = event.remaining
+        if event.state in _ENDED and client_order_id in self._working:
+            self._ended[client_order_id] = self._working.pop(client_order_id)
+            if len(self._ended) > ENDED_MAX:
+                del self._ended[next(iter(self._ended))]
+        self._emit = emit
+        self._event = event
+        listed = self.instruments[event.instrument]
+        self.on_order(view_order(event, listed, order.side, order.trigger, order.limit_price))
 
     @handles(TimerFired)
     def _timer(self, event: TimerFired, emit: Emit) -> None:
@@ -273,23 +306,11 @@ class Strategy(Actor):
         self._event = event
         self.on_timer(event.key)
 
-    def _order(
-        self, market: str, side: int, size: Number, limit: Number | None, tif: str, reason: str
-    ) -> None:
-        listed = self._listed(market)
-        if tif not in ("Gtc", "Ioc"):
-            raise ValueError(f"tif is 'Gtc' or 'Ioc', not {tif!r}")
-        price = 0 if limit is None else listed.price_on_grid(limit, side)
-        if limit is not None and not price:
-            raise NumberError(f"limit {limit} is 0 on the grid of {market}; that would be a market order")
-        steps = listed.size_on_grid(size)
-        why = _text(reason)
-        self._emit(
-            OrderRequested(self.now_ns, self.name, listed.instrument, side, steps, price, tif, False, why)
-        )
-
-    def _listed(self, market: str) -> InstrumentListed:
-        return self.instruments[self._numbers[market]]
+    def _enter(self, event: Event, instrument: int, emit: Emit) -> bool:
+        """Make an event the one being handled; return whether its market is one the strategy trades."""
+        self._emit = emit
+        self._event = event
+        return instrument in self._markets
 
     def _look_up(self) -> None:
         """Prepare what is looked up per event: numbers by name, and the markets this strategy wants."""
@@ -299,4 +320,14 @@ class Strategy(Actor):
         }
 
 
-_HOOKS = {BarClosed: "on_bar", Trade: "on_trade", Quote: "on_quote", TimerFired: "on_timer"}
+_HOOKS: Final[dict[type[Event], str]] = {
+    BarClosed: "on_bar",
+    CandleRead: "on_bar",
+    Trade: "on_trade",
+    Quote: "on_quote",
+    BookRead: "on_book",
+    ContextRead: "on_context",
+    OrderFilled: "on_fill",
+    FundingPaid: "on_funding",
+    TimerFired: "on_timer",
+}

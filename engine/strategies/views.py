@@ -1,4 +1,4 @@
-"""What a strategy author sees: bars, trades, quotes and fills in human numbers.
+"""What a strategy author sees: bars, trades, quotes, books, orders, fills and more, in human numbers.
 
 A view is made for one call from an event and its instrument. Prices and sizes read as float64 (the nearest
 to the exact value), `event` is the exact record. No scale arithmetic is left to the author.
@@ -8,14 +8,29 @@ from __future__ import annotations
 
 import msgspec
 
-from engine.events import BarClosed, InstrumentListed, OrderFilled, Quote, Trade
-from engine.values import format_interval, power_of_ten, side_name
+from engine.events import (
+    BarClosed,
+    BookRead,
+    CandleRead,
+    ContextRead,
+    FundingPaid,
+    InstrumentListed,
+    OrderChanged,
+    OrderFilled,
+    Quote,
+    Trade,
+)
+from engine.events.readings import BookLevels
+from engine.values import Amount, format_interval, power_of_ten, side_name
 
-__all__ = ["Bar", "Fill", "Tick", "Touch"]
+__all__ = ["Bar", "Book", "Context", "Fill", "Funding", "OrderView", "Tick", "Touch"]
 
 
 class Bar(msgspec.Struct, frozen=True):
-    """A closed bar. `market` is the instrument's name, `interval` text such as "1m", `start_ns` UTC."""
+    """A closed bar. `market` is the instrument's name, `interval` text such as "1m", `start_ns` UTC.
+
+    `warmup`: it is history, shown so that indicators are warm; nothing can be done on it.
+    """
 
     event: BarClosed
     listed: InstrumentListed
@@ -26,6 +41,7 @@ class Bar(msgspec.Struct, frozen=True):
     low: float
     close: float
     volume: float
+    warmup: bool = False
 
     @property
     def start_ns(self) -> int:
@@ -118,12 +134,176 @@ class Fill(msgspec.Struct, frozen=True, gc=False):
         return self.event.size / power_of_ten(self.listed.size_scale)
 
 
+class OrderView(msgspec.Struct, frozen=True, gc=False):
+    """One of the strategy's own orders after a change of its state.
+
+    `state` follows FIX: PendingNew, New, PartiallyFilled, Filled, PendingReplace, PendingCancel, Canceled,
+    Rejected; or it is Unknown. `side` is "buy" or "sell", `trigger` "sl" or "tp" for an order that waits or
+    waited for a price, `limit` None for one at market.
+    """
+
+    event: OrderChanged
+    listed: InstrumentListed
+    side: str
+    trigger: str
+    limit: float | None
+
+    @property
+    def client_order_id(self) -> str:
+        """What `modify` and `cancel` want."""
+        return self.event.client_order_id
+
+    @property
+    def market(self) -> str:
+        """The instrument's name."""
+        return self.listed.name
+
+    @property
+    def state(self) -> str:
+        """The order's state."""
+        return self.event.state
+
+    @property
+    def filled(self) -> float:
+        """What is filled, in base units."""
+        return self.event.filled / power_of_ten(self.listed.size_scale)
+
+    @property
+    def remaining(self) -> float:
+        """What is not, in base units."""
+        return self.event.remaining / power_of_ten(self.listed.size_scale)
+
+
+class Funding(msgspec.Struct, frozen=True, gc=False):
+    """A funding payment of the account."""
+
+    event: FundingPaid
+    listed: InstrumentListed
+
+    @property
+    def market(self) -> str:
+        """The instrument's name."""
+        return self.listed.name
+
+    @property
+    def amount(self) -> float:
+        """Quote currency received; negative when the account paid."""
+        return int(self.event.amount) / power_of_ten(self.event.scale)
+
+    @property
+    def rate(self) -> float:
+        """The rate it was paid at, a fraction."""
+        return int(self.event.rate) / power_of_ten(self.event.scale)
+
+
+class Book(msgspec.Struct, frozen=True, gc=False):
+    """A whole order book: it replaces the one before. `fast` books have 5 levels."""
+
+    event: BookRead
+    listed: InstrumentListed
+
+    @property
+    def market(self) -> str:
+        """The instrument's name."""
+        return self.listed.name
+
+    @property
+    def fast(self) -> bool:
+        """Whether it is the short book that comes more often."""
+        return self.event.fast
+
+    @property
+    def bids(self) -> list[tuple[float, float]]:
+        """(price, size in base units) of each level, best first."""
+        return _levels(self.event.bids, self.listed)
+
+    @property
+    def asks(self) -> list[tuple[float, float]]:
+        """(price, size in base units) of each level, best first."""
+        return _levels(self.event.asks, self.listed)
+
+
+class Context(msgspec.Struct, frozen=True, gc=False):
+    """An instrument's context; None for what the venue does not tell."""
+
+    event: ContextRead
+    listed: InstrumentListed
+
+    @property
+    def market(self) -> str:
+        """The instrument's name."""
+        return self.listed.name
+
+    @property
+    def mark(self) -> float | None:
+        """The mark price."""
+        return self._of(self.event.mark)
+
+    @property
+    def oracle(self) -> float | None:
+        """The oracle's price."""
+        return self._of(self.event.oracle)
+
+    @property
+    def mid(self) -> float | None:
+        """The middle of the touch."""
+        return self._of(self.event.mid)
+
+    @property
+    def funding(self) -> float | None:
+        """The funding rate for one hour, a fraction."""
+        return self._of(self.event.funding)
+
+    @property
+    def premium(self) -> float | None:
+        """The premium, a fraction."""
+        return self._of(self.event.premium)
+
+    @property
+    def open_interest(self) -> float | None:
+        """Open interest in base units."""
+        return self._of(self.event.open_interest)
+
+    def _of(self, value: Amount | None) -> float | None:
+        return None if value is None else int(value) / power_of_ten(self.event.scale)
+
+
+def _levels(side: BookLevels, listed: InstrumentListed) -> list[tuple[float, float]]:
+    price_unit, size_unit = power_of_ten(listed.price_scale), power_of_ten(listed.size_scale)
+    return [(price / price_unit, size / size_unit) for price, size, _ in side]
+
+
 def market_of(listed: InstrumentListed) -> Market:
     """Return what views need to know of an instrument."""
     return Market(listed, power_of_ten(listed.price_scale), power_of_ten(listed.size_scale))
 
 
-def view_bar(event: BarClosed, listed: InstrumentListed) -> Bar:
+def view_order(
+    event: OrderChanged, listed: InstrumentListed, side: int, trigger: str, limit_price: int
+) -> OrderView:
+    """Return the human view of an own order; `limit_price` 0 is none."""
+    limit = limit_price / power_of_ten(listed.price_scale) if limit_price else None
+    return OrderView(event, listed, side_name(side), trigger, limit)
+
+
+def history_bar(candle: CandleRead) -> BarClosed:
+    """Return a candle of the venue's history as the bar it would have been."""
+    return BarClosed(
+        candle.recv_ns,
+        candle.instrument,
+        candle.interval_ns,
+        candle.start_ns,
+        candle.open,
+        candle.high,
+        candle.low,
+        candle.close,
+        candle.volume,
+        candle.trades,
+        "candle",
+    )
+
+
+def view_bar(event: BarClosed, listed: InstrumentListed, *, warmup: bool = False) -> Bar:
     """Return the human view of a closed bar."""
     unit = power_of_ten(listed.price_scale)
     return Bar(
@@ -136,4 +316,5 @@ def view_bar(event: BarClosed, listed: InstrumentListed) -> Bar:
         event.low / unit,
         event.close / unit,
         int(event.volume) / power_of_ten(listed.size_scale),
+        warmup,
     )

@@ -173,7 +173,9 @@ def test_r07_snapshot_and_tail_lead_to_the_state_of_a_full_replay() -> None:
 def test_r07_a_snapshot_holds_timers_instruments_session_and_every_actor() -> None:
     memory = run(opening(FRAGILE, EVE) + steady(200, EVE))
     stored = read_snapshot(memory.events(DayOpened)[0])
-    assert sorted(stored["actors"]) == ["Busy", "aggregator", "execution", "portfolio", "risk", "venue"]
+    assert sorted(stored["actors"]) == [
+        "Busy", "aggregator", "execution", "portfolio", "risk", "trailing", "venue",
+    ]  # fmt: skip
     assert list(stored["failed"]) == ["Fragile"]
     assert stored["timers"] == sorted(stored["timers"])
     assert stored["session"].session == "00000000000000aa"

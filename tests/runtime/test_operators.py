@@ -168,13 +168,12 @@ async def test_l07_a_halt_outlives_the_session_until_a_person_resumes(tmp_path: 
         await trio.sleep(0.2)
 
     async def resumed(rig: Rig) -> None:
-        rig.ingress.put([command(rig, "resume")])
         await rig.send(100, 101, 102)
         await trio.sleep(0.2)
 
     orders = []
     for script in (failing, still_halted, resumed):
-        await Rig(tmp_path, config("Fragile"), **FAST).run(script)
+        await Rig(tmp_path, config("Fragile"), **FAST, resume=script is resumed).run(script)
         orders.append(len(of(SubmitOrder, tmp_path)))
     assert orders[0] == 1
     assert orders[1] == 1, "traded though nobody lifted the halt"

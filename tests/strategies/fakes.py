@@ -8,7 +8,7 @@ from engine.clock import SECOND_NS
 from engine.errors import UsageError
 from engine.indicators import Ema, Sma
 from engine.session import SessionBuilder
-from engine.strategies import Bar, Fill, PerMarket, Strategy, Tick, Touch
+from engine.strategies import Bar, Fill, OrderView, PerMarket, Strategy, Tick, Touch
 from engine.strategies.crossover import Crossover
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "STRATEGIES",
     "Averages",
     "Busy",
+    "Careful",
     "Counter",
     "Drifting",
     "Endless",
@@ -80,6 +81,56 @@ class Busy(Strategy):
 
 class Fragile(Busy):
     """Busy, with its own name: used beside it, and made to fail."""
+
+
+class Careful(Strategy):
+    """Uses orders of every type: brackets, stops, post-only ones, changes, trailing stops; warms up."""
+
+    def __init__(self, size: str = "1", gap: int = 2, every: int = 2) -> None:
+        self.size, self.gap, self.every = size, gap, every
+        self.seen = 0
+        self.warm = 0
+        self.orders: dict[str, str] = {}
+
+    def on_trade(self, trade: Tick) -> None:
+        self.seen += 1
+        step, rest = divmod(self.seen % (self.every * 8), self.every)
+        if rest:
+            return
+        below, above = (f"{trade.price * (1 + way * self.gap / 2000):.4f}" for way in (-1, 1))
+        market = trade.market
+        if step == 0:
+            self.buy(market, self.size, limit=below, stop_loss=below, take_profit=above)
+        elif step == 1:
+            self.stop(market, "sell", self.size, below, limit=below if self.seen % 3 else None)
+        elif step == 2:
+            self.sell(market, self.size, limit=above, tif="Alo", reduce_only=bool(self.seen % 2))
+        elif step == 3:
+            self.buy(market, self.size, stop_loss=below)
+        elif step == 4:
+            for client_order_id in [one for one, kind in self.orders.items() if kind == "limit"][:2]:
+                self.modify(client_order_id, limit=above if self.seen % 3 else below)
+        elif step == 5:
+            self.stop(market, "sell", self.size, above, kind="tp")
+        elif step == 6:
+            self.sell(market, self.size, take_profit=below)
+        else:
+            self.cancel(next(iter(self.orders), ""))
+
+    def on_order(self, order: OrderView) -> None:
+        if order.state in ("Filled", "Canceled", "Rejected"):
+            self.orders.pop(order.client_order_id, None)
+        else:
+            self.orders[order.client_order_id] = order.trigger or (
+                "market" if order.limit is None else "limit"
+            )
+
+    def on_fill(self, fill: Fill) -> None:
+        self.trail(fill.market, self.size, f"{fill.price * self.gap / 1000:.4f}", short=fill.side == "sell")
+
+    def on_bar(self, bar: Bar) -> None:
+        self.warm += bar.warmup
+        self.record(bar.market, "warm", float(self.warm))
 
 
 class Averages(Strategy):
@@ -148,7 +199,7 @@ class Looking(Strategy):
 
 STRATEGIES: dict[str, type[Strategy]] = {
     f"fakes:{cls.__name__}": cls
-    for cls in (Busy, Fragile, Averages, Endless, Drifting, Looking, Nothings, Crossover)
+    for cls in (Busy, Careful, Fragile, Averages, Endless, Drifting, Looking, Nothings, Crossover)
 }
 
 

@@ -27,42 +27,11 @@ from engine.events import (
 )
 from engine.events.codec import decode_inputs, encode_inputs
 from engine.snapshot import decode_state, encode_state, state_classes
-from engine.strategies import Bar, Fill, Strategy, Tick, Touch
+from engine.strategies import Strategy, Tick
 from engine.values import BUY, SELL
-from tests.actors.desk import MINUTE, Desk, T
+from tests.actors.desk import MINUTE, T
+from tests.strategies.asking import asked, desk
 from tests.strategies.fakes import Averages, Busy
-
-
-class Asking(Strategy):
-    """Does on each print whatever the test has put in `todo`; keeps what it was shown."""
-
-    def on_trade(self, trade: Tick) -> None:
-        self.todo(trade)
-
-    def on_quote(self, quote: Touch) -> None:
-        self.shown = quote
-
-    def on_bar(self, bar: Bar) -> None:
-        self.shown = bar
-
-    def on_fill(self, fill: Fill) -> None:
-        self.shown = fill
-
-    def on_timer(self, key: str) -> None:
-        self.shown = key
-
-
-def desk(coins: tuple[str, ...] = (), cls: type[Strategy] = Asking) -> Desk:
-    strategy = cls()
-    strategy.attach("mine", coins)
-    return Desk(strategy)
-
-
-def asked(on: Desk, todo: Any) -> list[Any]:
-    """Let the strategy do something inside its handler; return what it emitted."""
-    on.actor.todo = lambda _: todo(on.actor)  # type: ignore[attr-defined]
-    return on.hand(Trade(T, T, 1, 10_050, 1500, BUY))
-
 
 # Orders.
 
@@ -92,7 +61,7 @@ def test_o21_no_limit_price_ever_turns_into_a_market_order(method: str, limit: A
 
 def test_o21_a_buy_limit_below_the_grid_is_refused_and_a_sell_rounds_up_to_it() -> None:
     on = desk()
-    with pytest.raises(NumberError, match="market order"):
+    with pytest.raises(NumberError, match="0 on the grid"):
         asked(on, lambda s: s.buy("AAA", 1, limit="0.001"))
     (wish,) = asked(on, lambda s: s.sell("AAA", 1, limit="0.001"))
     assert wish.limit_price == 1
@@ -124,7 +93,7 @@ def test_a_size_below_the_grid_is_asked_for_as_zero_and_left_to_risk() -> None:
 
 def test_an_unknown_time_in_force_or_market_is_refused() -> None:
     on = desk()
-    with pytest.raises(ValueError, match="'Gtc' or 'Ioc'"):
+    with pytest.raises(ValueError, match="'Gtc', 'Ioc' or 'Alo'"):
         asked(on, lambda s: s.buy("AAA", 1, tif="Fok"))
     with pytest.raises(KeyError):
         asked(on, lambda s: s.buy("ZZZ", 1))
@@ -157,16 +126,18 @@ def test_o21_no_odd_target_is_set(size: Any) -> None:
     assert on.log == []
 
 
-def bar(close: int = 10_050, instrument: int = 1, revision: int = 0, interval_ns: int = MINUTE) -> BarClosed:
-    return BarClosed(T, instrument, interval_ns, T, 1, 3, 1, close, "1500", 7, "trade", revision)
+def bar(close: int = 10_050, instrument: int = 1, revision: int = 0, number: int = 0) -> BarClosed:
+    start_ns = T + number * MINUTE
+    return BarClosed(T, instrument, MINUTE, start_ns, 1, 3, 1, close, "1500", 7, "trade", revision)
 
 
 def test_size_for_is_exactly_what_the_money_buys() -> None:
     on = desk()
     on.hand(bar())
     assert on.actor.size_for(on.actor.shown, "201") == 2  # type: ignore[attr-defined]
-    with pytest.raises(NumberError):
-        on.actor.size_for(on.actor.shown, "lots")  # type: ignore[attr-defined]
+    for odd in ("lots", 201.0, float("nan"), True, None):
+        with pytest.raises(NumberError):
+            on.actor.size_for(on.actor.shown, odd)  # type: ignore[attr-defined]
 
 
 # Signals and timers: what they carry must be readable in the journal.
@@ -282,7 +253,7 @@ def test_cancel_all_cancels_what_is_working_in_that_market() -> None:
 
 
 def test_verbs_work_only_inside_handlers() -> None:
-    strategy = Asking()
+    strategy = Busy()
     strategy.attach("mine", ())
     strategy.bind({1: InstrumentListed(T, 1, "sim", "AAA", 2, 3)}, Turn())
     with pytest.raises(RuntimeError, match="only inside its handlers"):
@@ -304,10 +275,13 @@ def test_only_what_is_overridden_is_listened_to() -> None:
 def test_r07_a_strategys_state_goes_through_a_snapshot(cls: type[Strategy]) -> None:
     on, other = desk(cls=cls), desk(cls=cls)
     for number in range(40):
-        on.hand(Trade(T, T, 1, 10_000 + number, 5, BUY, number), bar(10_000 + number), bar(5, instrument=2))
+        on.hand(Trade(T, T, 1, 10_000 + number, 5, BUY, number))
+        on.hand(bar(10_000 + number, number=number), bar(5, instrument=2, number=number))
     blob = encode_state(on.actor.state(), "mine")
-    classes = state_classes(["engine.indicators.moving", "engine.events"])
+    classes = state_classes(["engine.indicators.moving", "engine.events", "engine.strategies.base"])
     other.actor.restore(decode_state(blob, classes))
     assert encode_state(other.actor.state(), "mine") == blob
-    assert on.hand(bar(77)) == other.hand(bar(77))
-    assert on.hand(bar(77, instrument=2)) == other.hand(bar(77, instrument=2))
+    for instrument in (1, 2):
+        again = [one.hand(bar(77, instrument, number=40)) for one in (on, other)]
+        assert again[0] == again[1]
+        assert bool(again[0]) == (cls is Averages)

@@ -47,7 +47,10 @@ def test_two_averages_share_nothing() -> None:
 
 
 def bar(close: int, number: int, interval_ns: int = MINUTE) -> BarClosed:
-    return BarClosed(T + number, 1, interval_ns, T, close, close, close, close, 1, 1, "trade")
+    start_ns = T + number * interval_ns
+    return BarClosed(
+        start_ns + interval_ns, 1, interval_ns, start_ns, close, close, close, close, 1, 1, "trade"
+    )
 
 
 def test_the_example_is_long_while_the_fast_average_is_above_the_slow_one() -> None:

@@ -1,0 +1,199 @@
+"""Trailing stops: when they move, when they fire, when they go; against a plain restatement of the rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.actors import Trailing
+from engine.events import (
+    ActorFailed,
+    Candle,
+    OrderRequested,
+    PositionChanged,
+    Quote,
+    Trade,
+    TrailChanged,
+    TrailRequested,
+)
+from engine.snapshot import decode_state, encode_state, state_classes
+from engine.values import BUY, SELL
+from tests.actors.desk import MINUTE, Desk, T
+
+
+def wish(side: int = SELL, size: int = 10, distance: int = 5, strategy: str = "s") -> TrailRequested:
+    return TrailRequested(T, strategy, 1, side, size, distance)
+
+
+def trade(price: int, at: int = T + 1, venue_ns: int = 0, instrument: int = 1) -> Trade:
+    return Trade(at, venue_ns or at, instrument, price, 1, BUY)
+
+
+def candle(high: int, low: int, close: int, at: int = T + 1) -> Candle:
+    return Candle(at, at, 1, MINUTE, T, close, high, low, close, 1)
+
+
+def position(size: int, strategy: str = "s", instrument: int = 1) -> PositionChanged:
+    return PositionChanged(T + 2, strategy, instrument, size, 0, 0, 0)
+
+
+def trailing(*wishes: TrailRequested) -> Desk:
+    on = Desk(Trailing())
+    assert on.hand(*(wishes or (wish(),))) == [], "a stop is armed by a print"
+    return on
+
+
+def told(events: list[Any]) -> list[tuple[str, int] | str]:
+    return [(one.state, one.stop) if isinstance(one, TrailChanged) else one.reason for one in events]
+
+
+prices = st.lists(st.integers(80, 120), min_size=1, max_size=40)
+
+
+@given(st.sampled_from([BUY, SELL]), st.integers(1, 30), prices)
+def test_a_trail_fires_at_the_first_print_that_came_back_by_its_distance_and_never_before(
+    side: int, distance: int, tape: list[int]
+) -> None:
+    """The rule once more, without state: the best is that of all prints before."""
+    on = trailing(wish(side, 10, distance))
+    fired = [
+        number
+        for number in range(1, len(tape))
+        if (max(tape[:number]) - tape[number] if side == SELL else tape[number] - min(tape[:number]))
+        >= distance
+    ]
+    for number, price in enumerate(tape):
+        events = on.hand(trade(price, T + number))
+        if number == 0:
+            assert told(events) == [("armed", price + side * distance)]
+        elif fired and number == fired[0]:
+            best = max(tape[:number]) if side == SELL else min(tape[:number])
+            assert events[0] == TrailChanged(T + number, "s", 1, side, 10, best + side * distance, "fired")
+            assert (best - price) * -side >= distance
+            (order,) = events[1:]
+            assert (order.side, order.size, order.limit_price, order.reduce_only) == (side, 10, 0, True)
+        else:
+            assert events == []
+    assert len(on.all(OrderRequested)) == bool(fired)
+    assert on.actor.listens(Trade) == (not fired)
+
+
+def test_the_wish_names_the_stop_it_stood_at() -> None:
+    on = trailing()
+    assert told(on.hand(trade(10_050))) == [("armed", 10_045)]
+    assert told(on.hand(trade(10_070), trade(10_065))) == [("fired", 10_065), "trailing stop at 100.65"]
+    (order,) = on.all(OrderRequested)
+    assert order == OrderRequested(
+        T + 1, "s", 1, SELL, 10, reduce_only=True, reason="trailing stop at 100.65"
+    )
+
+
+def test_a_distance_beyond_the_price_stands_at_nothing_and_never_fires() -> None:
+    on = trailing(wish(distance=500))
+    assert told(on.hand(trade(100))) == [("armed", 0)]
+    assert on.hand(trade(1), trade(400), trade(1)) == []
+
+
+def test_f02_a_print_older_than_one_seen_neither_moves_nor_fires_a_stop() -> None:
+    """As a venue's backlog brings them after a reconnect."""
+    on = trailing()
+    on.hand(trade(100, venue_ns=T + 50))
+    assert on.hand(trade(200, venue_ns=T + 49), trade(1, venue_ns=T + 49), trade(96, venue_ns=T + 50)) == []
+    assert told(on.hand(trade(95, venue_ns=T + 51)))[0] == ("fired", 95)
+
+
+def test_quotes_and_other_instruments_do_nothing() -> None:
+    on = trailing()
+    on.hand(trade(100))
+    assert on.hand(Quote(T, T, 1, 1, 1, 2, 1), trade(1, instrument=2)) == []
+
+
+@pytest.mark.parametrize(
+    ("side", "candles", "stop"),
+    [
+        (SELL, [(104, 96, 100)], 0),
+        (SELL, [(105, 95, 104)], 95),  # the low is at the stop of before
+        (SELL, [(110, 100, 108), (109, 105, 109)], 105),  # the high moved it, the next low is there
+        (SELL, [(110, 98, 104)], 105),  # the close is behind the stop that the high made
+        (BUY, [(104, 95, 99)], 0),
+        (BUY, [(105, 95, 96)], 105),
+        (BUY, [(100, 90, 93), (95, 91, 92)], 95),
+        (BUY, [(102, 90, 96)], 95),
+    ],
+)
+def test_on_candles_the_end_that_fires_comes_first_then_the_other_then_the_close(
+    side: int, candles: list[tuple[int, int, int]], stop: int
+) -> None:
+    on = trailing(wish(side))
+    assert told(on.hand(candle(150, 50, 100))) == [("armed", 100 + side * 5)], "at its close"
+    events = on.hand(*(candle(*one) for one in candles))
+    assert told(events)[:1] == ([("fired", stop)] if stop else [])
+
+
+# Ends.
+
+
+@pytest.mark.parametrize(
+    ("side", "size", "goes"),
+    [
+        (SELL, 10, False),
+        (SELL, 1, False),
+        (SELL, 0, True),
+        (SELL, -3, True),
+        (BUY, -10, False),
+        (BUY, 0, True),
+        (BUY, 3, True),
+    ],
+)
+def test_a_stop_goes_when_its_position_is_flat_or_turned(side: int, size: int, goes: bool) -> None:
+    on = trailing(wish(side))
+    on.hand(trade(100))
+    assert on.hand(position(0, strategy="other"), position(0, instrument=2)) == []
+    assert told(on.hand(position(size))) == ([("dropped", 100 + side * 5)] if goes else [])
+    assert on.actor.listens(Trade) == (not goes)
+    assert bool(on.hand(trade(1 if side == SELL else 999))) == (not goes)
+
+
+def test_a_stop_is_taken_away_on_wish_armed_or_not() -> None:
+    on = trailing()
+    assert told(on.hand(wish(size=0))) == [("dropped", 0)]
+    assert on.hand(wish(size=0)) == []
+    on.hand(wish(), trade(100))
+    assert told(on.hand(wish(size=0))) == [("dropped", 95)]
+    assert not on.actor.listens(Trade)
+
+
+def test_another_wish_takes_the_place_of_the_stop_that_is_there() -> None:
+    on = trailing()
+    on.hand(trade(100), wish(distance=2, size=7))
+    assert told(on.hand(trade(90))) == [("armed", 88)], "it begins anew: the old one would have fired"
+    on.hand(trade(88))
+    (order,) = on.all(OrderRequested)
+    assert order.size == 7
+
+
+def test_each_strategy_has_its_own_stop_and_loses_it_when_it_fails() -> None:
+    on = trailing(wish(), wish(distance=7, strategy="t"))
+    assert told(on.hand(trade(100))) == [("armed", 95), ("armed", 93)]
+    assert [one.strategy for one in on.hand(ActorFailed(T, "t", 3, "broke", "quarantine"))] == ["t"]
+    assert [one.strategy for one in on.hand(trade(90))] == ["s", "s"]
+    assert not on.actor.listens(Trade)
+
+
+def test_without_stops_the_market_is_not_listened_to() -> None:
+    on = Desk(Trailing())
+    assert [on.actor.listens(kind) for kind in (Trade, Candle, TrailRequested)] == [False, False, True]
+
+
+@given(prices, st.integers(0, 40))
+def test_r07_stops_go_through_a_snapshot(tape: list[int], cut: int) -> None:
+    on, other = trailing(wish(), wish(BUY, strategy="t")), Desk(Trailing())
+    for number, price in enumerate(tape):
+        if number == cut:
+            blob = encode_state(on.actor.state(), "trailing")
+            other.actor.restore(decode_state(blob, state_classes(["engine.actors.trailing"])))
+        answer = on.hand(trade(price, T + number))
+        assert number < cut or answer == other.hand(trade(price, T + number))

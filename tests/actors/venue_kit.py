@@ -1,0 +1,100 @@
+"""A simulated venue on a desk, the orders and markets it is handed, and its answers in short."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.actors import SimulatedVenue
+from engine.config import PaperConfig
+from engine.events import (
+    Candle,
+    Event,
+    ModifyOrder,
+    ModifyRejected,
+    OrderCanceled,
+    OrderFilled,
+    OrderModified,
+    OrderRejected,
+    Quote,
+    SubmitOrder,
+    Trade,
+)
+from engine.values import BUY, SELL
+from tests.actors.desk import MINUTE, Desk, T
+
+__all__ = [
+    "HOUR",
+    "MS",
+    "attached",
+    "candle",
+    "desk",
+    "holding",
+    "modify",
+    "order",
+    "placed",
+    "quote",
+    "told",
+    "trade",
+]
+
+MS = 1_000_000
+HOUR = 3600 * 10**9
+PLAIN: dict[str, Any] = {"latency_ms": 0, "slippage_bps": 0, "taker_fee": "0", "maker_fee": "0"}
+
+
+def desk(**config: Any) -> Desk:
+    return Desk(SimulatedVenue(PaperConfig(**{**PLAIN, **config})))
+
+
+def order(name: str, side: int, size: int = 10, limit: int = 0, tif: str = "Gtc", **more: Any) -> SubmitOrder:
+    fields = {"reduce_only": False, **more}
+    return SubmitOrder(T, name, "s", 1, side, size, limit, tif, **fields)
+
+
+def attached(name: str, trigger: str, price: int, parent: str = "p", side: int = SELL) -> SubmitOrder:
+    return order(name, side, reduce_only=True, trigger=trigger, trigger_price=price, parent=parent)
+
+
+def modify(name: str, size: int, limit: int, at: int = T, tif: str = "Gtc") -> ModifyOrder:
+    return ModifyOrder(at, name, 1, BUY, size, limit, tif, False)
+
+
+def trade(price: int, size: int = 1000, at: int = T + 1) -> Trade:
+    return Trade(at, at - 7, 1, price, size, 1)
+
+
+def quote(bid: int, ask: int) -> Quote:
+    return Quote(T + 1, T - 6, 1, bid, 5 if bid else 0, ask, 5 if ask else 0)
+
+
+def candle(opening: int, high: int, low: int, close: int) -> Candle:
+    return Candle(T + MINUTE, T + MINUTE, 1, MINUTE, T, opening, high, low, close, 1)
+
+
+def placed(on: Desk, *orders: Event) -> list[Any]:
+    """Let orders arrive; return what they were answered."""
+    on.hand(*orders)
+    return on.pass_time(T + HOUR)
+
+
+def holding(size: int, **config: Any) -> Desk:
+    """A venue at which the account holds this much of AAA."""
+    on = desk(**config)
+    placed(on, order("first", BUY if size > 0 else SELL, abs(size)))
+    on.hand(trade(100))
+    return on
+
+
+def told(events: list[Any]) -> list[tuple[str, ...]]:
+    """Each event in short: its kind, whose it is, and the size or the reason."""
+    short: list[tuple[str, ...]] = []
+    for one in events:
+        if isinstance(one, OrderFilled):
+            short.append(("fill", one.client_order_id, f"{one.size}@{one.price}"))
+        elif isinstance(one, OrderModified):
+            short.append(("change", one.client_order_id, f"{one.size}@{one.limit_price}"))
+        elif isinstance(one, OrderCanceled | OrderRejected | ModifyRejected):
+            short.append((type(one).__name__, one.client_order_id, one.reason))
+        else:
+            short.append((type(one).__name__, one.client_order_id))
+    return short

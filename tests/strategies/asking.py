@@ -1,0 +1,43 @@
+"""A strategy on a desk that asks for whatever a test has in mind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.events import Trade
+from engine.strategies import Bar, Fill, Strategy, Tick, Touch
+from engine.values import BUY
+from tests.actors.desk import Desk, T
+
+__all__ = ["Asking", "asked", "desk"]
+
+
+class Asking(Strategy):
+    """Does on each print whatever the test has put in `todo`; keeps what it was shown."""
+
+    def on_trade(self, trade: Tick) -> None:
+        self.todo(trade)
+
+    def on_quote(self, quote: Touch) -> None:
+        self.shown = quote
+
+    def on_bar(self, bar: Bar) -> None:
+        self.shown = bar
+
+    def on_fill(self, fill: Fill) -> None:
+        self.shown = fill
+
+    def on_timer(self, key: str) -> None:
+        self.shown = key
+
+
+def desk(coins: tuple[str, ...] = (), cls: type[Strategy] = Asking) -> Desk:
+    strategy = cls()
+    strategy.attach("mine", coins)
+    return Desk(strategy)
+
+
+def asked(on: Desk, todo: Any) -> list[Any]:
+    """Let the strategy do something inside its handler; return what it emitted."""
+    on.actor.todo = lambda _: todo(on.actor)  # type: ignore[attr-defined]
+    return on.hand(Trade(T, T, 1, 10_050, 1500, BUY))

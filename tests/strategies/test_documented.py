@@ -1,0 +1,80 @@
+"""What `docs/strategies.md` shows can be run as it stands there."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+from engine.actors import Turn
+from engine.events import (
+    BookRead,
+    ContextRead,
+    FundingPaid,
+    InstrumentListed,
+    ModifyRequested,
+    OrderChanged,
+    OrderFilled,
+    OrderModified,
+    OrderRequested,
+    SignalRaised,
+    SubmitOrder,
+    TargetSet,
+    Trade,
+    TrailRequested,
+)
+from engine.strategies import Strategy
+from engine.values import BUY
+from tests.actors.desk import Desk, T
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "strategies.md"
+
+
+def documented(folder: Path) -> Strategy:
+    """A strategy whose `on_trade` is the list of verbs, with the hooks shown below it."""
+    verbs, hooks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    lines = [
+        "from engine.strategies import Strategy",
+        "class Shown(Strategy):",
+        "    def on_trade(self, trade):",
+    ]
+    lines += [f"        {line}" for line in verbs.splitlines()]
+    lines += [f"    {line}" for line in hooks.splitlines()]
+    file = folder / "shown.py"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("shown", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    strategy: Strategy = module.Shown()
+    return strategy
+
+
+def test_the_examples_in_the_guide_do_what_they_say(tmp_path: Path) -> None:
+    strategy = documented(tmp_path)
+    strategy.attach("mine", ())
+    on = Desk(strategy)
+    listed = InstrumentListed(T, 1, "sim", "BTC", 1, 5, price_figures=5)
+    strategy.bind({1: listed}, Turn())
+    told = on.hand(Trade(T, T, 1, 950_000, 1, BUY))
+    kinds = [type(one) for one in told]
+    assert kinds == [TargetSet, *[OrderRequested] * 8, TrailRequested, TrailRequested]
+    assert [one.tif for one in told if isinstance(one, OrderRequested)][:4] == ["Gtc", "Gtc", "Ioc", "Alo"]
+
+    on.hand(SubmitOrder(T, "0x1", "mine", 1, BUY, 5, 950_000, "Gtc", False))
+    (change,) = on.hand(OrderChanged(T, "0x1", "mine", 1, "New", 0, 5))
+    assert change == ModifyRequested(T, "mine", "0x1", 1, 5, 951_000)
+    on.hand(OrderModified(T, T, "0x1", 1, 2, 5, 951_000))
+    assert on.hand(OrderChanged(T, "0x1", "mine", 1, "New", 0, 5)) == [], "once"
+    assert [type(one) for one in on.hand(OrderFilled(T, T, "0x1", 1, BUY, 951_000, 5, 0, "taker", 1))] == [
+        TrailRequested
+    ]
+    (spread,) = on.hand(BookRead(T, T, 1, ((949_000, 1, 1),), ((951_000, 1, 1),)))
+    assert isinstance(spread, SignalRaised)
+    assert spread.value == 200.0
+    (flat,) = on.hand(ContextRead(T, 1, 4, None, None, None, 3, None, None))
+    assert flat == TargetSet(T, "mine", 1, 0, "funding is dear")
+    (paid,) = on.hand(FundingPaid(T, T, 1, 5, 2, -5, 1))
+    assert isinstance(paid, SignalRaised)
+    assert paid.value == -0.05

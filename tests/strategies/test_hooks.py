@@ -1,0 +1,283 @@
+"""What a strategy is shown beside bars, prints and quotes, once each; and history, on which it cannot act."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.config import BarsConfig, Config
+from engine.errors import NumberError
+from engine.events import (
+    BarClosed,
+    BookRead,
+    CandleRead,
+    ContextRead,
+    FundingPaid,
+    OrderChanged,
+    OrderFilled,
+    SessionStarted,
+    SubmitOrder,
+    TargetSet,
+)
+from engine.strategies import Bar, Book, Context, Fill, Funding, OrderView, Strategy
+from engine.values import SELL
+from tests.actors.desk import MINUTE, Desk, T
+from tests.strategies.fakes import Averages
+
+
+class Watching(Strategy):
+    """Keeps what it is shown, by hook."""
+
+    def on_start(self) -> None:
+        self.shown: list[Any] = []
+
+    def on_bar(self, bar: Bar) -> None:
+        self.shown.append(bar)
+        if bar.market != "BBB":
+            self.ask()
+
+    def ask(self) -> None:
+        self.target("AAA", "1")
+        self.buy("AAA", "1")
+        self.stop("AAA", "sell", "1", "5")
+        self.trail("AAA", "1", "5")
+        self.untrail("AAA")
+        self.cancel("0x1")
+        self.cancel_all("AAA")
+        self.modify("0x1", size="1", limit="5")
+        self.record("AAA", "x", 1.0)
+        self.after(5, "k")
+
+    def on_book(self, book: Book) -> None:
+        self.shown.append(book)
+
+    def on_context(self, context: Context) -> None:
+        self.shown.append(context)
+
+    def on_order(self, order: OrderView) -> None:
+        self.shown.append(order)
+
+    def on_fill(self, fill: Fill) -> None:
+        self.shown.append(fill)
+
+    def on_funding(self, payment: Funding) -> None:
+        self.shown.append(payment)
+
+
+def watching(coins: tuple[str, ...] = (), mode: str = "paper", *intervals: str) -> Desk:
+    strategy = Watching()
+    strategy.attach("mine", coins)
+    strategy.on_start()
+    on = Desk(strategy)
+    on.hand(started(mode, *intervals))
+    return on
+
+
+def started(mode: str = "paper", *intervals: str, at: int = T) -> SessionStarted:
+    config = Config(bars=BarsConfig(intervals=intervals or ("1m", "5m")))
+    return SessionStarted(at, "a" * 16, mode, "0", "", "", (), config.canonical())
+
+
+def shown(on: Desk) -> list[Any]:
+    """What it was shown since the last call."""
+    seen: list[Any] = on.actor.shown  # type: ignore[attr-defined]
+    on.actor.shown = []  # type: ignore[attr-defined]
+    return seen
+
+
+ORDER = SubmitOrder(T, "0x1", "mine", 1, SELL, 5000, 10_000, "Gtc", True, "sl", 9_500)
+
+
+# Own orders.
+
+
+def test_an_own_order_is_shown_at_each_change_with_what_it_takes_to_change_it() -> None:
+    on = watching()
+    on.hand(ORDER, OrderChanged(T, "0x1", "mine", 1, "PendingNew", 0, 5000))
+    on.hand(OrderChanged(T, "0x1", "mine", 1, "PartiallyFilled", 1500, 3500))
+    first, second = shown(on)
+    assert (first.client_order_id, first.market, first.state) == ("0x1", "AAA", "PendingNew")
+    assert (second.side, second.trigger, second.limit) == ("sell", "sl", 100.0)
+    assert (second.filled, second.remaining) == (1.5, 3.5)
+
+
+def test_another_strategys_orders_are_not_shown() -> None:
+    on = watching()
+    other = msgspec.structs.replace(ORDER, strategy="other")
+    on.hand(other, OrderChanged(T, "0x1", "other", 1, "New", 0, 5000))
+    on.hand(OrderFilled(T, T, "0x1", 1, SELL, 1, 5, 0, "taker", 1))
+    assert shown(on) == []
+
+
+def test_o03_a_fill_told_after_its_order_ended_is_shown_and_so_is_what_it_makes_of_the_order() -> None:
+    on = watching()
+    on.hand(ORDER, OrderChanged(T, "0x1", "mine", 1, "Canceled", 0, 5000))
+    on.hand(OrderFilled(T, T, "0x1", 1, SELL, 10_000, 5000, 0, "taker", 1))
+    on.hand(OrderChanged(T, "0x1", "mine", 1, "Filled", 5000, 0))
+    canceled, fill, filled = shown(on)
+    assert (canceled.state, fill.size, filled.state) == ("Canceled", 5.0, "Filled")
+
+
+def test_o04_a_fill_told_twice_is_shown_once() -> None:
+    on = watching()
+    fill = OrderFilled(T, T, "0x1", 1, SELL, 10_000, 5, 0, "taker", 77)
+    on.hand(ORDER, fill, fill)
+    assert len(shown(on)) == 1
+
+
+# The market and the account.
+
+
+def test_books_and_contexts_read_as_human_numbers() -> None:
+    on = watching()
+    on.hand(BookRead(T, T, 1, ((10_000, 1500, 2), (9_990, 1, 1)), ((10_010, 2000, 1),), True))
+    on.hand(ContextRead(T, 1, 8, 10_050_000_000, None, 10_000_000_000, -1250, "7", 0))
+    book, context = shown(on)
+    assert (book.market, book.fast, book.bids, book.asks) == (
+        "AAA",
+        True,
+        [(100.0, 1.5), (99.9, 0.001)],
+        [(100.1, 2.0)],
+    )
+    assert (context.market, context.mark, context.oracle, context.mid) == ("AAA", 100.5, None, 100.0)
+    assert (context.funding, context.premium, context.open_interest) == (-0.0000125, 7e-08, 0.0)
+
+
+def test_o04_funding_is_shown_once_with_its_sign() -> None:
+    on = watching()
+    paid = FundingPaid(T, T, 1, 5000, 6, -12_500_000, 125)
+    on.hand(paid, paid, msgspec.structs.replace(paid, venue_ns=T - 1))
+    (payment,) = shown(on)
+    assert (payment.market, payment.amount, payment.rate) == ("AAA", -12.5, 0.000125)
+
+
+def test_other_markets_are_not_shown() -> None:
+    on = watching(("BBB",))
+    on.hand(BookRead(T, T, 1, (), ()), ContextRead(T, 1, 0, *[None] * 6), FundingPaid(T, T, 1, 5, 0, 1, 1))
+    on.hand(candle(0), bar(0))
+    assert shown(on) == []
+
+
+def test_what_is_not_overridden_is_not_routed() -> None:
+    averages = Averages()
+    averages.attach("mine", ())
+    kinds = (BarClosed, CandleRead, BookRead, ContextRead, FundingPaid, OrderFilled)
+    assert [averages.listens(kind) for kind in kinds] == [True, True, False, False, False, False]
+    assert all(watching().actor.listens(kind) for kind in kinds)
+
+
+# History.
+
+
+def candle(number: int, interval: int = MINUTE, purpose: str = "history", instrument: int = 1) -> CandleRead:
+    start = T + number * interval
+    return CandleRead(T, start + interval, instrument, interval, start, 1, 3, 1, 10_050, "1500", 7, purpose)
+
+
+def bar(number: int, interval: int = MINUTE, instrument: int = 1) -> BarClosed:
+    start = T + number * interval
+    return BarClosed(T, instrument, interval, start, 1, 3, 1, 10_060, 5, 7, "trade")
+
+
+def windows(on: Desk) -> list[tuple[bool, int]]:
+    return [(one.warmup, (one.start_ns - T) // MINUTE) for one in shown(on)]
+
+
+def test_history_is_shown_as_bars_on_which_every_verb_does_nothing() -> None:
+    on = watching()
+    on.hand(msgspec.structs.replace(ORDER, trigger=""))
+    assert on.hand(candle(0), candle(0, 5 * MINUTE)) == []
+    assert on.timers == []
+    one, longer = shown(on)
+    assert (one.warmup, one.market, one.interval, one.close, one.volume) == (True, "AAA", "1m", 100.5, 1.5)
+    assert (one.start_ns, one.trades, longer.interval) == (T, 7, "5m")
+    assert one.event == BarClosed(T, 1, MINUTE, T, 1, 3, 1, 10_050, "1500", 7, "candle")
+    assert not on.actor.holds("AAA"), "a target is not remembered as set"  # type: ignore[attr-defined]
+    told = on.hand(bar(1))
+    assert told[0] == TargetSet(T, "mine", 1, 1000)
+    kinds = [type(one).__name__ for one in told]
+    assert kinds == [
+        "TargetSet",
+        "OrderRequested",
+        "OrderRequested",
+        "TrailRequested",
+        "TrailRequested",
+        "CancelRequested",
+        "CancelRequested",
+        "ModifyRequested",
+        "SignalRaised",
+    ]
+    assert [timer.key for timer in on.timers] == ["k"]
+
+
+def test_a_mistake_shows_while_warming_too() -> None:
+    on = watching()
+    on.actor.ask = lambda: on.actor.buy("AAA", 1.5)  # type: ignore[attr-defined]
+    with pytest.raises(NumberError):
+        on.hand(candle(0))
+
+
+def test_only_history_of_the_sessions_intervals_warms_up() -> None:
+    on = watching((), "paper", "1m")
+    on.hand(candle(0, 5 * MINUTE), *(candle(0, MINUTE, purpose) for purpose in ("repair", "check", "stream")))
+    assert shown(on) == []
+
+
+def test_a_session_that_only_fills_up_history_shows_none() -> None:
+    on = watching((), "backfill")
+    on.hand(candle(0))
+    assert shown(on) == []
+    on.hand(started("live"), candle(0))
+    assert windows(on) == [(True, 0)]
+
+
+def test_a_window_is_shown_once_whoever_makes_it() -> None:
+    on = watching()
+    on.hand(candle(0), candle(1), candle(0), candle(1), bar(1), bar(2), candle(2), bar(2))
+    assert windows(on) == [(True, 0), (True, 1), (False, 2)]
+
+
+def test_history_that_comes_before_the_sessions_own_bar_does_not_take_its_place() -> None:
+    """A scheduled reading of the venue's candles may be quicker than the bar's grace."""
+    on = watching()
+    on.hand(bar(0), candle(1), bar(1))
+    assert windows(on) == [(False, 0), (False, 1)]
+
+
+def test_another_session_is_shown_what_it_missed_and_nothing_again() -> None:
+    on = watching()
+    on.hand(bar(0), bar(1), started(at=T + 5 * MINUTE), candle(0), candle(1), candle(2), candle(3), bar(4))
+    assert windows(on) == [(False, 0), (False, 1), (True, 2), (True, 3), (False, 4)]
+
+
+def test_a_clock_that_was_set_back_does_not_hide_bars() -> None:
+    on = watching()
+    on.hand(bar(50), started(at=T + 5 * MINUTE), candle(3), bar(4))
+    assert windows(on) == [(False, 50), (True, 3), (False, 4)]
+
+
+readings = st.tuples(st.booleans(), st.integers(0, 6), st.sampled_from([1, 2]))
+
+
+@given(st.lists(readings, max_size=30))
+def test_windows_of_a_market_only_rise_and_history_ends_with_the_first_bar(plan: Any) -> None:
+    on = watching()
+    for live, number, instrument in plan:
+        on.hand(bar(number, instrument=instrument) if live else candle(number, instrument=instrument))
+    for market in ("AAA", "BBB"):
+        seen = [one for one in on.actor.shown if one.market == market]  # type: ignore[attr-defined]
+        starts = [one.start_ns for one in seen]
+        assert starts == sorted(dict.fromkeys(starts))
+        kinds = [one.warmup for one in seen]
+        assert kinds == sorted(kinds, reverse=True)
+
+
+def test_a_bar_of_a_market_it_does_not_trade_leaves_no_trace() -> None:
+    on = watching(("AAA",))
+    on.hand(bar(0, instrument=2), candle(0, instrument=2))
+    assert vars(on.actor)["_seen"] == {}
+    assert on.actor.warming is False  # type: ignore[attr-defined]
