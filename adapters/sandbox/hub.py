@@ -12,9 +12,15 @@ frame, a candle subscription gets nothing before the next print.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final, Protocol
 
+import msgspec
+
+from adapters.sandbox.exchange.desk import Desk
+from adapters.sandbox.exchange.questions import first_user_frame
+from adapters.sandbox.exchange.refusals import BadRequest
 from adapters.sandbox.info import Info, book_options_known
 from adapters.sandbox.played import Coin, PlayedMarket
 from adapters.sandbox.wire import (
@@ -25,11 +31,18 @@ from adapters.sandbox.wire import (
     Bbo,
     Candles,
     L2Book,
+    OrderUpdates,
     Ping,
     Post,
     Subscribe,
     Subscription,
     Trades,
+    UserEvents,
+    UserFills,
+    UserFundings,
+    UserOrders,
+    UserState,
+    UserSubscription,
     encode,
     error_frame,
     frame,
@@ -46,6 +59,17 @@ _BOOK_NS: Final = 5_400_000_000
 _FAST_BOOK_NS: Final = 540_000_000
 _MIDS_NS: Final = 5_000_000_000
 _CONTEXT_NS: Final = 1_000_000_000
+_STATE_NS: Final = 5_000_000_000
+"""How often whole account states are pushed. The venue's own period is not known."""
+
+USERS_MAX: Final = 10
+_ADDRESS: Final = re.compile(r"0x[0-9a-f]{40}")
+_USER_TOPICS: Final[dict[str, Callable[[str], list[Subscription]]]] = {
+    "orderUpdates": lambda user: [OrderUpdates(user)],
+    "userFills": lambda user: [UserFills(user), UserFills(user, aggregate_by_time=True)],
+    "userEvents": lambda user: [UserEvents(user)],
+    "userFundings": lambda user: [UserFundings(user)],
+}
 _CANDLE_NS: Final = 500_000_000
 _PUSH_REAL_NS: Final = 50_000_000
 """A clock never runs faster than this in real time, however fast the tape plays."""
@@ -66,9 +90,12 @@ class Peer(Protocol):
 class Hub:
     """The streams of one sandbox."""
 
-    def __init__(self, market: PlayedMarket, info: Info, *, speed: float, subscriptions_max: int) -> None:
+    def __init__(
+        self, market: PlayedMarket, info: Info, desk: Desk, *, speed: float, subscriptions_max: int
+    ) -> None:
         self._market = market
         self._info = info
+        self._desk = desk
         self._subscriptions_max = subscriptions_max
         self._count = 0
         self._peers: dict[Peer, dict[Subscription, None]] = {}
@@ -86,6 +113,7 @@ class Hub:
             (_BOOK_NS, lambda now_ms: self._push_books(now_ms, fast=False)),
             (_CONTEXT_NS, self._push_contexts),
             (_MIDS_NS, self._push_mids),
+            (_STATE_NS, self._push_states),
         ]
         self._clocks = [_PushClock(max(period_ns, floor_ns), push) for period_ns, push in pushes]
 
@@ -115,9 +143,23 @@ class Hub:
         elif isinstance(request, Post):
             self._post(peer, request, now_ms)
         elif isinstance(request, Subscribe):
-            self._subscribe(peer, request.subscription, now_ms)
+            self._subscribe(peer, _lowered(request.subscription), now_ms)
         else:
-            self._unsubscribe(peer, request.subscription)
+            self._unsubscribe(peer, _lowered(request.subscription))
+
+    def act(self, body: bytes | msgspec.Raw, now_ms: int) -> str:
+        """Do a signed action and return the answer; what it caused is sent before. Raises BadRequest."""
+        answer = encode(self._desk.act(body, now_ms)).decode()
+        self._send_reports()
+        return answer
+
+    def _send_reports(self) -> None:
+        """Send accounts what happened to them."""
+        for kind, user, text in self._desk.reports.drain():
+            for topic in _USER_TOPICS[kind](user):
+                listeners = self._topics.get(topic)
+                if listeners:
+                    _publish(listeners, text)
 
     def _subscribe(self, peer: Peer, subscription: Subscription, now_ms: int) -> None:
         held = self._peers.get(peer)
@@ -128,6 +170,9 @@ class Hub:
             return
         if subscription in held:
             peer.send(error_frame("Already subscribed: " + encode(subscription).decode()))
+            return
+        if isinstance(subscription, UserSubscription) and self._users_full(subscription.user):
+            peer.send(error_frame(f"Cannot track more than {USERS_MAX} total users."))
             return
         if self._count >= self._subscriptions_max:
             peer.send(error_frame(f"Cannot track more than {self._subscriptions_max} total subscriptions."))
@@ -168,6 +213,8 @@ class Hub:
         """Whether the venue has what is asked for; where it has not, it closes the whole connection."""
         if isinstance(subscription, AllMids):
             return not subscription.dex
+        if isinstance(subscription, UserSubscription):
+            return _ADDRESS.fullmatch(subscription.user) is not None
         if subscription.coin not in self._market.by_name:
             return False
         if isinstance(subscription, L2Book):
@@ -179,6 +226,8 @@ class Hub:
         market = self._market
         if isinstance(subscription, AllMids):
             return self._mids_frame()
+        if isinstance(subscription, UserSubscription):
+            return first_user_frame(self._desk, subscription, now_ms)
         coin = market.by_name[subscription.coin]
         if isinstance(subscription, Trades):
             return frame("trades", coin.replay())
@@ -199,7 +248,11 @@ class Hub:
             else:
                 kind, payload = "info", f'{{"type":"{answer.type}","data":{answer.body}}}'
         else:
-            kind, payload = "error", encode("404 Not Found: this sandbox has no accounts").decode()
+            try:
+                kind, payload = "action", self.act(post.request.payload, now_ms)
+            except BadRequest as refused:
+                text = f"{refused.status} {_STATUS_TEXTS[refused.status]}: {refused}"
+                kind, payload = "error", encode(text).decode()
         response = f'{{"type":"{kind}","payload":{payload}}}'
         peer.send(frame("post", f'{{"id":{post.id},"response":{response}}}'))
 
@@ -213,6 +266,7 @@ class Hub:
             # The last frame before a candle's `t` changes is its closing state.
             self._send_candles([stream for stream in streams if stream in self._grown])
         coin.add_trade(trade)
+        self._desk.add_trade(trade, coin)
         if streams:
             self._grown.update(dict.fromkeys(streams))
         self._fresh_trades.setdefault(coin, []).append(trade)
@@ -222,6 +276,7 @@ class Hub:
         coin = self._market.by_number[quote.instrument]
         if coin.add_quote(quote):
             self._fresh_quotes[coin] = quote
+            self._desk.add_quote(quote, coin)
 
     def flush(self) -> None:
         """Send what came since the last flush, as the venue sends a block: prints first, a frame per coin."""
@@ -235,9 +290,12 @@ class Hub:
             if listeners:
                 _publish(listeners, frame("bbo", coin.wire.bbo(quote)))
         self._fresh_quotes.clear()
+        self._send_reports()
 
     def tick(self, now_ns: int) -> int:
         """Push what the venue pushes by the clock; return the time (ns) when something is due again."""
+        self._desk.tick(now_ns // 1_000_000)
+        self._send_reports()
         for clock in self._clocks:
             if now_ns >= clock.due_ns:
                 clock.due_ns = now_ns + clock.period_ns
@@ -269,6 +327,18 @@ class Hub:
             if isinstance(topic, AllMids):
                 _publish(listeners, self._mids_frame())
 
+    def _push_states(self, now_ms: int) -> None:
+        for topic, listeners in list(self._topics.items()):
+            if isinstance(topic, UserState | UserOrders):
+                text = first_user_frame(self._desk, topic, now_ms)
+                if text is not None:
+                    _publish(listeners, text)
+
+    def _users_full(self, user: str) -> bool:
+        """Return whether one more user would be too many."""
+        users = {topic.user for topic in self._topics if isinstance(topic, UserSubscription)}
+        return user not in users and len(users) >= USERS_MAX
+
     def _mids_frame(self) -> str:
         return frame("allMids", f'{{"mids":{self._market.mids()}}}')
 
@@ -293,6 +363,13 @@ class _PushClock:
         self.due_ns = 0
         self.period_ns = period_ns
         self.push = push
+
+
+def _lowered(subscription: Subscription) -> Subscription:
+    """Return a subscription with its address in lower case, as the venue echoes it."""
+    if isinstance(subscription, UserSubscription):
+        return msgspec.structs.replace(subscription, user=subscription.user.lower())
+    return subscription
 
 
 def _publish(listeners: dict[Peer, None], text: str) -> None:

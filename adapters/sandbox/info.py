@@ -6,10 +6,13 @@ texts; never raises for what a client sends. Called by the server and by the str
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
+from adapters.sandbox.exchange.desk import Desk
+from adapters.sandbox.exchange.funding import RATE_TEXT
+from adapters.sandbox.exchange.questions import UserRequest, answer_user
 from adapters.sandbox.grid import DEPTH
 from adapters.sandbox.played import PlayedMarket
 from adapters.sandbox.wire import BookRequest, CandleRequest, Mids, encode
@@ -61,8 +64,36 @@ class _CandleSnapshot(_Ask, frozen=True, tag="candleSnapshot"):
     req: CandleRequest
 
 
+class _AllPerpMetas(_Ask, frozen=True, tag="allPerpMetas"):
+    pass
+
+
+class _SpotMetaAndContexts(_Ask, frozen=True, tag="spotMetaAndAssetCtxs"):
+    pass
+
+
+class _PredictedFundings(_Ask, frozen=True, tag="predictedFundings"):
+    pass
+
+
+class _AtCap(_Ask, frozen=True, tag="perpsAtOpenInterestCap"):
+    dex: str | None = None
+
+
+class _FundingHistory(_Ask, frozen=True, tag="fundingHistory"):
+    coin: str
+    start_time: int
+    end_time: int | None = None
+
+
 _Request = (
-    _Meta
+    UserRequest
+    | _AllPerpMetas
+    | _SpotMetaAndContexts
+    | _PredictedFundings
+    | _AtCap
+    | _FundingHistory
+    | _Meta
     | _MetaAndContexts
     | _SpotMeta
     | _PerpDexs
@@ -92,6 +123,7 @@ _SPOT_META: Final = encode(
 ).decode()
 """No spot pairs, and the token that perps are margined in."""
 
+_HOUR_MS: Final = 3_600_000
 _UNKNOWN: Final = (500, "null")
 """How the venue says that it does not know a name."""
 
@@ -99,8 +131,9 @@ _UNKNOWN: Final = (500, "null")
 class Info:
     """Answers from what has been played. `speed` is told in `exchangeStatus`, which no real venue does."""
 
-    def __init__(self, market: PlayedMarket, speed: float) -> None:
+    def __init__(self, market: PlayedMarket, desk: Desk, speed: float) -> None:
         self._market = market
+        self._desk = desk
         self._speed = int(speed) if speed == int(speed) else speed
         self._decode = msgspec.json.Decoder(_Request).decode
 
@@ -139,9 +172,21 @@ class Info:
                 return 200, encode(status).decode()
             case _SpotMeta():
                 return 200, _SPOT_META
+            case _SpotMetaAndContexts():
+                return 200, f"[{_SPOT_META},[]]"
+            case _AllPerpMetas():
+                return 200, f"[{market.meta}]"
+            case _FundingHistory():
+                if request.coin not in market.by_name:
+                    return _UNKNOWN
+                end_ms = now_ms if request.end_time is None else request.end_time
+                rows = self._desk.funding.rows(request.coin, request.start_time, end_ms)
+                return 200, encode(rows).decode()
+            case _PredictedFundings():
+                return 200, encode(self._predicted(now_ms)).decode()
             case _PerpDexs():
                 return 200, "[null]"
-            case _ if request.dex:
+            case _ if getattr(request, "dex", None):
                 return _UNKNOWN
             case _Meta():
                 return 200, market.meta
@@ -149,6 +194,16 @@ class Info:
                 return 200, market.contexts(now_ms)
             case Mids():
                 return 200, market.mids()
+            case _AtCap():
+                return 200, "[]"
+            case _:
+                return 200, encode(answer_user(self._desk, request, now_ms)).decode()
+
+    def _predicted(self, now_ms: int) -> list[Any]:
+        """Return `predictedFundings`; the venue names the settlement that just happened as the next one."""
+        hour_ms = now_ms // _HOUR_MS * _HOUR_MS
+        told = {"fundingRate": RATE_TEXT, "nextFundingTime": hour_ms, "fundingIntervalHours": 1}
+        return [[coin.name, [["HlPerp", told]]] for coin in self._market.coins]
 
 
 def book_options_known(figures: int | None, mantissa: int | None) -> bool:

@@ -15,7 +15,7 @@ from adapters.sandbox.grid import DEPTH, levels
 from adapters.sandbox.wire import CoinWire, encode, wire_number
 from engine.events import InstrumentListed, Quote, Trade
 
-__all__ = ["RECENT_MAX", "REPLAY_COUNT", "Coin", "PlayedMarket"]
+__all__ = ["RECENT_MAX", "REPLAY_COUNT", "Coin", "PlayedMarket", "max_leverage"]
 
 RECENT_MAX: Final = 500
 """Latest prints kept per coin: what `recentTrades` can tell."""
@@ -150,6 +150,11 @@ class PlayedMarket:
         return f"[{self.meta},[{','.join(coin.context(now_ms) for coin in self.coins)}]]"
 
 
+def max_leverage(coin: str) -> int:
+    """Return the highest leverage of a coin."""
+    return _LEVERAGE.get(coin, _LEVERAGE_DEFAULT)
+
+
 def _meta(instruments: Sequence[InstrumentListed]) -> dict[str, Any]:
     """Return the venue's `meta`.
 
@@ -160,7 +165,7 @@ def _meta(instruments: Sequence[InstrumentListed]) -> dict[str, Any]:
     universe = []
     leverages = {_LEVERAGE_DEFAULT}
     for listed in instruments:
-        leverage = _LEVERAGE.get(listed.name, _LEVERAGE_DEFAULT)
+        leverage = max_leverage(listed.name)
         leverages.add(leverage)
         entry = {
             "szDecimals": listed.size_scale,

@@ -5,7 +5,7 @@ answered. Promises: it binds loopback addresses only; a connection the venue wou
 (code 1006, no close frame); a client that does not read, sends rubbish or vanishes hurts nobody else;
 everything stops when its nursery is cancelled. Started by the command line and by tests.
 
-Market data only so far: accounts and orders will join as routes and subscription types beside these.
+`exchange/` keeps the accounts and does what signed actions ask.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from adapters.sandbox.connection import Asgi, Connection, Link, hypercorn_config
+from adapters.sandbox.exchange.desk import Desk
+from adapters.sandbox.exchange.refusals import BadRequest
 from adapters.sandbox.hub import Hub
 from adapters.sandbox.info import Info
 from adapters.sandbox.market import COINS_DEFAULT
@@ -72,6 +74,9 @@ class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True):
     played at once before anything is served, as if the venue had been open that long. `drop_every_s`: a
     connection, chosen by the seed, is cut about that often (real seconds; 0 never). `idle_s` (real seconds)
     and the three bounds are the venue's; `queue_max` is how many frames may wait for a slow client.
+
+    `accounts` are (address, USDC) pairs, `volumes` what an address has traded so far in USD. `network`
+    decides which signatures are good. Without `rate_limit` the venue's limits on requests do not apply.
     """
 
     host: str = "127.0.0.1"
@@ -87,6 +92,10 @@ class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True):
     connections_max: int = 10
     subscriptions_max: int = 1000
     queue_max: int = 4096
+    accounts: tuple[tuple[str, str], ...] = ()
+    volumes: tuple[tuple[str, str], ...] = ()
+    network: Literal["testnet", "mainnet"] = "testnet"
+    rate_limit: bool = True
 
 
 class SandboxAddress(msgspec.Struct, frozen=True):
@@ -115,9 +124,20 @@ class Sandbox:
             tape = synthetic_tape(options.seed, options.coins) if day is None else journal_tape(day)
         self._tape = tape
         self._market = PlayedMarket(tape.instruments)
-        self._info = Info(self._market, options.speed)
+        self.desk = Desk(
+            self._market,
+            options.accounts,
+            options.volumes,
+            mainnet=options.network == "mainnet",
+            limited=options.rate_limit,
+        )
+        self._info = Info(self._market, self.desk, options.speed)
         self._hub = Hub(
-            self._market, self._info, speed=options.speed, subscriptions_max=options.subscriptions_max
+            self._market,
+            self._info,
+            self.desk,
+            speed=options.speed,
+            subscriptions_max=options.subscriptions_max,
         )
         # Each connection by the client's address, which is how the application learns whose it is.
         self._links: dict[tuple[str, int], Link] = {}
@@ -126,6 +146,7 @@ class Sandbox:
             Starlette(
                 routes=[
                     Route("/info", self._answer_info, methods=_METHODS),
+                    Route("/exchange", self._answer_exchange, methods=_METHODS),
                     WebSocketRoute("/ws", self._stream),
                 ]
             )
@@ -240,6 +261,25 @@ class Sandbox:
                 del self._links[address]
 
     async def _answer_info(self, request: Request) -> Response:
+        body = await self._body(request)
+        if isinstance(body, Response):
+            return body
+        answer = self._info.answer(body, self.now_ms)
+        if answer.text:
+            return _text(answer.status, answer.body)
+        return Response(answer.body, answer.status, media_type="application/json")
+
+    async def _answer_exchange(self, request: Request) -> Response:
+        body = await self._body(request)
+        if isinstance(body, Response):
+            return body
+        try:
+            return Response(self._hub.act(body, self.now_ms), media_type="application/json")
+        except BadRequest as refused:
+            return _text(refused.status, str(refused))
+
+    async def _body(self, request: Request) -> bytes | Response:
+        """Return the body of a JSON request, or the answer to one that is none."""
         if request.method != "POST":
             return Response(status_code=405, headers={"allow": "POST"})
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
@@ -253,10 +293,7 @@ class Sandbox:
                         return _text(413, "length limit exceeded")
         except ClientDisconnect:
             return Response(status_code=400)
-        answer = self._info.answer(bytes(body), self.now_ms)
-        if answer.text:
-            return _text(answer.status, answer.body)
-        return Response(answer.body, answer.status, media_type="application/json")
+        return bytes(body)
 
     async def _stream(self, websocket: WebSocket) -> None:
         """Serve one websocket: a reader, a writer and the idle rule."""

@@ -31,12 +31,19 @@ __all__ = [
     "Interval",
     "L2Book",
     "Mids",
+    "OrderUpdates",
     "Ping",
     "Post",
     "Subscribe",
     "Subscription",
     "Trades",
     "Unsubscribe",
+    "UserEvents",
+    "UserFills",
+    "UserFundings",
+    "UserOrders",
+    "UserState",
+    "UserSubscription",
     "encode",
     "error_frame",
     "frame",
@@ -107,7 +114,48 @@ class ActiveAssetCtx(_Tagged, frozen=True, tag="activeAssetCtx"):
     coin: str
 
 
-Subscription = Trades | Bbo | L2Book | Candles | AllMids | ActiveAssetCtx
+class UserFills(_Tagged, frozen=True, tag="userFills"):
+    """Subscription to an account's fills: a snapshot, then what comes."""
+
+    user: str
+    aggregate_by_time: bool = False
+
+
+class OrderUpdates(_Tagged, frozen=True, tag="orderUpdates"):
+    """Subscription to the changes of an account's orders; no snapshot."""
+
+    user: str
+
+
+class UserEvents(_Tagged, frozen=True, tag="userEvents"):
+    """Subscription to an account's events, on channel `user`; no snapshot."""
+
+    user: str
+
+
+class UserFundings(_Tagged, frozen=True, tag="userFundings"):
+    """Subscription to an account's funding payments: a snapshot, then what comes."""
+
+    user: str
+
+
+class UserState(_Tagged, frozen=True, tag="clearinghouseState"):
+    """Subscription to an account's whole state, pushed by the clock."""
+
+    user: str
+    dex: str | None = None
+
+
+class UserOrders(_Tagged, frozen=True, tag="openOrders"):
+    """Subscription to an account's open orders, pushed by the clock."""
+
+    user: str
+    dex: str | None = None
+
+
+UserSubscription = UserFills | OrderUpdates | UserEvents | UserFundings | UserState | UserOrders
+MarketSubscription = Trades | Bbo | L2Book | Candles | ActiveAssetCtx
+Subscription = MarketSubscription | AllMids | UserSubscription
 
 
 class _Method(msgspec.Struct, frozen=True, tag_field="method"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,8 @@ from adapters.sandbox.server import PORT_DEFAULT, SandboxOptions
 from engine.errors import UsageError
 
 __all__ = ["sandbox_command"]
+
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
 @click.command("sandbox")
@@ -32,6 +35,26 @@ __all__ = ["sandbox_command"]
 @click.option(
     "--drop-every", "drop_every_s", type=float, default=0.0, help="Cut a connection about that often (s)."
 )
+@click.option(
+    "--account",
+    "accounts",
+    multiple=True,
+    metavar="ADDRESS:USDC",
+    help="An account with money; may be repeated.",
+)
+@click.option(
+    "--volume", "volumes", multiple=True, metavar="ADDRESS:USD", help="What an account has traded so far."
+)
+@click.option(
+    "--network",
+    type=click.Choice(["testnet", "mainnet"]),
+    default="testnet",
+    show_default=True,
+    help="Whose signatures are good.",
+)
+@click.option(
+    "--rate-limit", type=click.Choice(["on", "off"]), default="on", show_default=True, help="Of requests."
+)
 @click.option("--until-eof", is_flag=True, help="Also stop when standard input ends.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one line with base_url and ws_url when it listens."
@@ -45,6 +68,10 @@ def sandbox_command(
     speed: float,
     history_s: float,
     drop_every_s: float,
+    accounts: tuple[str, ...],
+    volumes: tuple[str, ...],
+    network: Literal["testnet", "mainnet"],
+    rate_limit: str,
     until_eof: bool,
     as_json: bool,
 ) -> None:
@@ -65,5 +92,17 @@ def sandbox_command(
         speed=speed,
         history_s=history_s,
         drop_every_s=drop_every_s,
+        accounts=tuple(_pair(text, "--account") for text in accounts),
+        volumes=tuple(_pair(text, "--volume") for text in volumes),
+        network=network,
+        rate_limit=rate_limit == "on",
     )
     run_sandbox(options, as_json=as_json, until_eof=until_eof)
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    """Return (address, amount) of an option. Raises UsageError."""
+    address, colon, amount = text.partition(":")
+    if not colon or not _ADDRESS.fullmatch(address):
+        raise UsageError(f"{option} {text[:60]!r}: write it as 0x and 40 hex digits, a colon, and an amount")
+    return address, amount

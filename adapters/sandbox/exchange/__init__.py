@@ -1,0 +1,1 @@
+"""The sandbox's exchange side: accounts, orders, matching, and what is told of them."""
