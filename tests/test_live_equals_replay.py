@@ -55,7 +55,8 @@ careful = st.builds(lambda policy: use("Careful", on_failure=policy), failures)
 
 @st.composite
 def configs(draw: st.DrawFn) -> Config:
-    entries: list[StrategyConfig] = draw(st.lists(busy | crossing | averages | careful, min_size=1, max_size=3))
+    kinds = busy | crossing | averages | careful
+    entries: list[StrategyConfig] = draw(st.lists(kinds, min_size=1, max_size=3))
     named = [
         StrategyConfig(entry.use, f"{entry.title}{number}", entry.params, draw(coins), entry.on_failure)
         for number, entry in enumerate(entries)

@@ -2,7 +2,8 @@
 
 Owns the deadlines: connecting, writing, proof of life, closing. Promises: `run` returns why the connection
 ended, for whatever reason it does, and the socket is closed by then; ordinary trouble of a network is a
-value (`Loss`), never an exception. Called by `feed.py`, which says what to do with each message.
+value (`Loss`), never an exception. Connections and messages are counted by a `Governor`, and wait for it.
+Called by `line.py` and the gateway, which say what to do with each message.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 import trio
 from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
 
+from adapters.hyperliquid.governor import BudgetSpent, Governor, Priority
 from adapters.hyperliquid.health import FeedLimits
 from adapters.hyperliquid.wire import FRAME_BYTES_MAX, PING, clip
 
@@ -51,6 +53,8 @@ class Connection:
         limits: FeedLimits,
         on_open: Callable[[], Awaitable[None]],
         on_message: Callable[[str | bytes], Awaitable[None]],
+        governor: Governor | None = None,
+        priority: Priority = Priority.MARKET,
     ) -> None:
         parts = urlsplit(url)
         self._host = parts.netloc
@@ -59,6 +63,8 @@ class Connection:
         self._limits = limits
         self._on_open = on_open
         self._on_message = on_message
+        self._governor = governor or Governor()
+        self._priority = priority
         self._scope = trio.CancelScope()
         self._tasks: trio.Nursery | None = None
         self._websocket: WebSocketConnection | None = None
@@ -68,6 +74,13 @@ class Connection:
 
     async def run(self) -> Loss:
         """Connect, read until the connection is lost, close. Returns why."""
+        try:
+            async with self._governor.connection(self._priority):
+                return await self._run()
+        except BudgetSpent as error:
+            return Loss(str(error))
+
+    async def _run(self) -> Loss:
         deadline = trio.current_time() + self._limits.connect_s
         try:
             with trio.fail_at(deadline):
@@ -102,15 +115,22 @@ class Connection:
         assert self._tasks is not None, "only an open connection has tasks"
         self._tasks.start_soon(task, *args)
 
-    async def send(self, text: str) -> None:
-        """Write one message, or lose the connection."""
+    async def send(self, text: str, priority: Priority | None = None, within_s: float = 120.0) -> bool:
+        """Write one message, or lose the connection. Returns False if the venue may not have got it.
+
+        Raises BudgetSpent, after which nothing was written, when the venue's limits leave no room in time.
+        """
         assert self._websocket is not None, "nothing is sent before the connection is open"
+        await self._governor.message(self._priority if priority is None else priority, within_s)
+        written = False
         with trio.move_on_after(self._limits.send_s) as writing:
             # A closed connection is noticed where it is read, with its code.
             with contextlib.suppress(ConnectionClosed):
                 await self._websocket.send_message(text)
+                written = True
         if writing.cancelled_caught:
             self.lose(Loss(f"a message could not be written within {self._limits.send_s:g} s"))
+        return written
 
     async def _converse(self, reader: _Reader, stream: trio.abc.Stream, deadline: float) -> None:
         with trio.move_on_at(deadline):
@@ -150,7 +170,10 @@ class Connection:
         while True:
             await trio.sleep(limits.ping_s - limits.pong_s)
             self._heard = False
-            await self.send(PING)
+            try:
+                await self.send(PING)
+            except BudgetSpent as error:
+                self.lose(Loss(str(error)))
             await trio.sleep(limits.pong_s)
             if not self._heard and self._reading:
                 self.lose(Loss(f"no message within {limits.pong_s:g} s of a ping"))
@@ -169,6 +192,8 @@ class Connection:
             return
         if isinstance(error, ConnectionRejected):
             status = error.status_code
+            if status in _PATIENT_STATUSES:
+                self._governor.refused(status)
             self.lose(Loss(f"the websocket is refused with HTTP {status}", status in _PATIENT_STATUSES))
         else:
             detail = f": {_describe(error)}" if error else ""

@@ -1,23 +1,54 @@
 """Hyperliquid's words into events: exact integers, nanoseconds, and only what was asked for.
 
-Owns the judgement of values. A number that is not a plain positive decimal on the instrument's scale
-refuses the whole message (VenueProtocolError). A print of a coin we do not follow, or with a time that
-cannot be, is left out and counted. Called by `feed.py` with the time each message came in.
+Owns the judgement of values. A price or size that is not a plain positive decimal on the instrument's scale
+refuses the whole message (VenueProtocolError). What may be finer than a grid is rounded: volumes to the size
+scale, since the venue adds them up in binary, and contexts, mids and rates to FINE_SCALE. What is of a coin
+we do not follow, has a time that cannot be, or is crossed is left out and counted.
+Called by `feed.py` and `history.py` with the time each message came in.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Final
 
-from adapters.hyperliquid.wire import Bbo, BboFrame, Level, TradesFrame, WireTrade, clip, decode_message
+from adapters.hyperliquid.answers import WireFunding
+from adapters.hyperliquid.wire import (
+    Bbo,
+    BboFrame,
+    BookFrame,
+    BookLevel,
+    ContextFrame,
+    Level,
+    MidsFrame,
+    SpotContextFrame,
+    TradesFrame,
+    WireBook,
+    WireCandle,
+    WireContext,
+    WireTrade,
+    clip,
+    decode_message,
+)
 from engine.clock import SECOND_NS
-from engine.errors import NumberError, VenueProtocolError
-from engine.events import Event, InstrumentListed, Quote, Trade
-from engine.values import BUY, SELL, parse_scaled
+from engine.errors import NumberError, UsageError, VenueProtocolError
+from engine.events import (
+    BookRead,
+    CandleRead,
+    ContextRead,
+    Event,
+    FundingRead,
+    InstrumentListed,
+    MidsRead,
+    Quote,
+    Trade,
+)
+from engine.values import BUY, SELL, parse_interval, parse_scaled, power_of_ten, wide
 
-__all__ = ["AHEAD_NS_MAX", "EARLIEST_NS", "Decoder", "by_time"]
+__all__ = ["AHEAD_NS_MAX", "EARLIEST_NS", "FINE_SCALE", "Decoder", "by_time", "touch_of"]
 
 EARLIEST_NS: Final = 1_420_070_400 * SECOND_NS
 """2015-01-01: the sandbox may play a day of years ago. An older time is a wrong unit or a broken clock."""
@@ -26,7 +57,11 @@ AHEAD_NS_MAX: Final = 86_400 * SECOND_NS
 """How far a venue's time may lie ahead of ours. A clock that is off still serves paper trading, and a sandbox
 at many thousand times real time is minutes ahead of what it sent; a wrong unit is off by years."""
 
+FINE_SCALE: Final = 10
+"""Decimal places of contexts, mids and rates: the most that was ever seen."""
+
 _NS_PER_MS: Final = 1_000_000
+_DECIMAL: Final = re.compile(r"(-?)([0-9]{1,40})(?:\.([0-9]{1,40}))?", re.ASCII)
 _SIDES: Final = {"B": BUY, "A": SELL}
 
 
@@ -40,15 +75,22 @@ class Decoder:
     def decode_frame(self, message: str | bytes, recv_ns: int) -> list[Event]:
         """Return the events of one websocket message; none for a message that is not market data.
 
-        Prints are in the order of their times. Raises VenueProtocolError.
+        Prints are in the order of their times. A pushed candle is no event: only time tells whether it is
+        closed (see `candles.py`). Raises VenueProtocolError.
         """
         frame = decode_message(message)
         if isinstance(frame, TradesFrame):
             return list(self.trades(frame.data, recv_ns))
+        reading: Event | None = None
         if isinstance(frame, BboFrame):
-            quote = self.quote(frame.data, recv_ns)
-            return [] if quote is None else [quote]
-        return []
+            reading = self.quote(frame.data, recv_ns)
+        elif isinstance(frame, BookFrame):
+            reading = self.book(frame.data, recv_ns)
+        elif isinstance(frame, ContextFrame | SpotContextFrame):
+            reading = self.context(frame.data, recv_ns)
+        elif isinstance(frame, MidsFrame):
+            reading = self.mids(frame.data.mids, recv_ns)
+        return [] if reading is None else [reading]
 
     def trades(self, rows: Iterable[WireTrade], recv_ns: int) -> list[Trade]:
         """Return prints as events, in the order of their times. Raises VenueProtocolError."""
@@ -84,6 +126,121 @@ class Decoder:
             return None
         return Quote(recv_ns, venue_ns, listed.instrument, bid, bid_size, ask, ask_size)
 
+    def book(self, row: WireBook, recv_ns: int) -> BookRead | None:
+        """Return a whole book as an event, None if it is left out. Raises VenueProtocolError."""
+        listed = self._known(row.coin)
+        venue_ns = row.time * _NS_PER_MS
+        if listed is None or not self._timely(venue_ns, recv_ns):
+            return None
+        bids, asks = _side(row.levels[0], listed), _side(row.levels[1], listed)
+        falling = all(better[0] > worse[0] for better, worse in pairwise(bids))
+        rising = all(better[0] < worse[0] for better, worse in pairwise(asks))
+        if not falling or not rising or (bids and asks and bids[0][0] >= asks[0][0]):
+            self.dropped["crossed"] += 1
+            return None
+        return BookRead(recv_ns, venue_ns, listed.instrument, bids, asks, bool(row.fast))
+
+    def candle(self, row: WireCandle, recv_ns: int, purpose: str) -> CandleRead | None:
+        """Return a candle as an event, as if it were closed; None if it is left out.
+
+        Raises VenueProtocolError.
+        """
+        listed = self._known(row.coin)
+        start_ns = row.start * _NS_PER_MS
+        if listed is None or not self._timely(start_ns, recv_ns):
+            return None
+        try:
+            interval_ns = parse_interval(row.interval)
+        except UsageError:
+            self.dropped["interval"] += 1
+            return None
+        end_ns = start_ns + interval_ns
+        if start_ns % interval_ns or (row.end + 1) * _NS_PER_MS != end_ns:
+            raise VenueProtocolError(
+                f"{clip(row.coin)}: a candle of {row.interval} from {row.start} to {row.end} is none"
+            )
+        prices = [
+            _positive(text, listed.price_scale, listed.name)
+            for text in (row.open, row.high, row.low, row.close)
+        ]
+        opened, high, low, close = prices
+        if max(prices) != high or min(prices) != low:
+            raise VenueProtocolError(
+                f"{clip(row.coin)}: the candle of {row.start} has no sense in its prices"
+            )
+        volume = wide(_rounded(row.volume, listed.size_scale, listed.name))
+        return CandleRead(
+            recv_ns,
+            end_ns,
+            listed.instrument,
+            interval_ns,
+            start_ns,
+            opened,
+            high,
+            low,
+            close,
+            volume,
+            row.trades,
+            purpose,
+        )
+
+    def context(self, row: WireContext, recv_ns: int) -> ContextRead | None:
+        """Return a coin's context as an event, None if it is left out. Raises VenueProtocolError."""
+        listed = self._known(row.coin)
+        if listed is None:
+            return None
+        values = row.ctx
+        texts = (
+            values.mark_px,
+            values.oracle_px,
+            values.mid_px,
+            values.funding,
+            values.premium,
+            values.open_interest,
+        )
+        fine = (None if text is None else wide(_rounded(text, FINE_SCALE, row.coin)) for text in texts)
+        return ContextRead(recv_ns, listed.instrument, FINE_SCALE, *fine)
+
+    def mids(self, mids: Mapping[str, str], recv_ns: int) -> MidsRead | None:
+        """Return the mids of our coins as an event, None if there are none. Raises VenueProtocolError."""
+        found = [(listed.instrument, mids[coin]) for coin, listed in self._by_coin.items() if coin in mids]
+        if not found:
+            return None
+        return MidsRead(
+            recv_ns,
+            FINE_SCALE,
+            tuple(instrument for instrument, _ in found),
+            tuple(wide(_rounded(text, FINE_SCALE, "allMids")) for _, text in found),
+        )
+
+    def funding(self, row: WireFunding, recv_ns: int) -> FundingRead | None:
+        """Return a settled rate as an event, None if it is left out. Raises VenueProtocolError."""
+        listed = self._known(row.coin)
+        venue_ns = row.time * _NS_PER_MS
+        if listed is None or not self._timely(venue_ns, recv_ns):
+            return None
+        rate = wide(_rounded(row.funding_rate, FINE_SCALE, row.coin))
+        premium = wide(_rounded(row.premium, FINE_SCALE, row.coin))
+        return FundingRead(recv_ns, venue_ns, listed.instrument, FINE_SCALE, rate, premium)
+
+    def _known(self, coin: str) -> InstrumentListed | None:
+        listed = self._by_coin.get(coin)
+        if listed is None:
+            self.dropped["foreign"] += 1
+        return listed
+
+    def _timely(self, venue_ns: int, recv_ns: int) -> bool:
+        if EARLIEST_NS <= venue_ns <= recv_ns + AHEAD_NS_MAX:
+            return True
+        self.dropped["time"] += 1
+        return False
+
+
+def touch_of(book: BookRead) -> Quote:
+    """Return the best bid and ask of a book."""
+    bid, ask = ((side[0] if side else (0, 0, 0)) for side in (book.bids, book.asks))
+    return Quote(book.recv_ns, book.venue_ns, book.instrument, *bid[:2], *ask[:2])
+
 
 def by_time(trades: list[Trade]) -> list[Trade]:
     """Return prints by rising venue time; equal times keep their order, which is the venue's."""
@@ -107,6 +264,29 @@ def _positive(text: str, scale: int, coin: str) -> int:
     if not value:
         raise VenueProtocolError(f"{clip(coin)}: {clip(text)} is zero, which no price or size may be")
     return value
+
+
+def _rounded(text: str, scale: int, coin: str) -> int:
+    """Return a number that may be negative, zero or finer than `scale`: rounded to it, halves away from 0."""
+    match = _DECIMAL.fullmatch(text)
+    if match is None:
+        raise VenueProtocolError(f"{clip(coin)}: {clip(text, 40)} is not a plain decimal number")
+    minus, whole, fraction = match[1], match[2], match[3] or ""
+    digits, shift = int(whole + fraction), scale - len(fraction)
+    if shift >= 0:
+        value = digits * power_of_ten(shift)
+    else:
+        unit = power_of_ten(-shift)
+        value = (digits + unit // 2) // unit
+    return -value if minus else value
+
+
+def _side(levels: list[BookLevel], listed: InstrumentListed) -> tuple[tuple[int, int, int], ...]:
+    coin, price_scale, size_scale = listed.name, listed.price_scale, listed.size_scale
+    return tuple(
+        (_positive(level.px, price_scale, coin), _positive(level.sz, size_scale, coin), level.n)
+        for level in levels
+    )
 
 
 def _level(level: Level | None, listed: InstrumentListed) -> tuple[int, int]:

@@ -13,8 +13,11 @@ class FeedHealth:
     """Counts since the feed was made.
 
     `dropped` by reason: "foreign" (a coin we do not follow), "time" (a venue time that cannot be),
-    "old" (before the start, or forgotten), "stale-quote" (older than one already told), "crossed",
-    "channel" (not market data).
+    "old" (before the start, or forgotten), "stale-quote" and "stale-book" (older than one already told),
+    "crossed", "interval" (a candle of another), "channel" (not market data, or not asked for).
+
+    `questions` were asked about silent subscriptions, of which `silences` were found dead. `windows_repaired`
+    counts candles that stand for missed prints, `windows_lost` those the venue could not give.
     """
 
     live: bool = False
@@ -30,6 +33,12 @@ class FeedHealth:
     losses: int = 0
     gaps_closed: int = 0
     gaps_open: int = 0
+    questions: int = 0
+    silences: int = 0
+    windows_repaired: int = 0
+    windows_lost: int = 0
+    checks: int = 0
+    polls: int = 0
     pending_high: int = 0
     last_frame_ns: int = 0
     last_loss: str = ""
@@ -56,3 +65,16 @@ class FeedLimits:
     pending_max: int = 4096  # events decoded and not yet taken by the engine
     held_bytes_max: int = 16 << 20  # messages that came before every subscription was confirmed
     waiting_max: int = 10_000  # prints of one coin held while missed ones are asked for
+    subscriptions_max: int = 200  # of one connection; all coins of a session share as few as that allows
+    stale_s: float = 7.0  # a busy subscription silent for so long is asked about
+    quiet_s: float = 60.0  # the same of any other
+    quiet_s_max: float = 300.0  # and after questions that found nothing, each of which doubles the wait
+    question_every_s: float = 5.0  # between questions about quiet ones, of 22 of 1200 weight a minute at most
+    proof_s: float = 2.0  # what the venue has shown must have come by itself within this
+    question_s: float = 3.0  # one question about a silent subscription
+    grace_s: float = 3.0  # a window over for so long has its last print in the venue's candle
+    repair_retry_s: float = 30.0  # between tries to read a candle that the venue did not give
+    repair_tries_max: int = 4
+    repairs_max: int = 1000  # spans of windows waiting to be read; what is beyond stays incomplete
+    poll_s: float = 10.0  # between two polls of a coin while its connection is down
+    check_windows_max: int = 8  # closed windows of one interval compared at a time

@@ -1,40 +1,47 @@
-"""Hyperliquid's `/info`: the listing of instruments, the venue's clock, the newest prints.
+"""Hyperliquid's `/info`: what is listed, what is printed, booked, settled, and what time it is there.
 
 Owns reading over HTTP. Promises: every answer is bounded in time and size, no redirect is followed,
 plain text is spoken to this machine only, and whatever goes wrong is VenueUnreachable (no answer) or
 VenueProtocolError (an answer that cannot be used) with the address in it. Reads are repeated at most
-twice. Called by the runtime at start-up and by the feed after a loss.
+twice. Every try waits for its weight in the `Governor`'s budget, every answer is charged for its rows, and
+a refusal of the venue is told to it. Called at start-up, by the feed, by backfills and by the gateway.
 """
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import ssl
 import zlib
-from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 import trio
 
+from adapters.hyperliquid.answers import (
+    PerpDex,
+    PredictedFunding,
+    SpotMeta,
+    WireFunding,
+)
+from adapters.hyperliquid.governor import Governor, Priority, info_weight, rows_weight
+from adapters.hyperliquid.listing import list_instruments
 from adapters.hyperliquid.wire import (
     BODY_BYTES_MAX,
-    AssetInfo,
+    ContextValues,
     ExchangeStatus,
     Meta,
+    WireBook,
+    WireCandle,
+    WireContext,
     WireTrade,
     clip,
     decode_body,
 )
 from engine.errors import UsageError, VenueProtocolError, VenueUnreachable
-from engine.events import InstrumentListed
 
 __all__ = [
     "MAINNET_URL",
-    "PERP_DECIMALS_MAX",
-    "PRICE_FIGURES",
     "TESTNET_URL",
     "HyperliquidInfo",
     "check_base_url",
@@ -46,17 +53,14 @@ __all__ = [
 MAINNET_URL: Final = "https://api.hyperliquid.xyz"
 TESTNET_URL: Final = "https://api.hyperliquid-testnet.xyz"
 
-PERP_DECIMALS_MAX: Final = 6
-"""A perp's price has at most this many decimals, less the decimals of its size. Source: the venue's "tick
-and lot size" page, 2026-08."""
-
-PRICE_FIGURES: Final = 5
-"""A perp's price has at most this many significant figures, unless it is an integer. Same source."""
-
 _TRIES_MAX: Final = 3
 _RETRY_S: Final = 0.5
 _RETRY_AFTER_S_MAX: Final = 10.0
 _Body = TypeVar("_Body")
+_Row = TypeVar("_Row")
+_MAYBE_BOOK: Any = WireBook | None
+_ROWS_MAX: Final = 5000
+_BANS: Final = frozenset({403, 418})
 
 
 class _Again(Exception):
@@ -71,7 +75,10 @@ class _Again(Exception):
 class HyperliquidInfo:
     """Asks `/info` of one venue. Use as an async context manager, or call `aclose`.
 
-    `timeout_s` bounds each try as a whole. `transport` stands in for the network in tests.
+    `timeout_s` bounds each try as a whole. `governor` is the one account of this address's limits; without
+    one, it has its own. `transport` stands in for the network in tests.
+
+    Every question raises VenueUnreachable (BudgetSpent: it was not even asked) or VenueProtocolError.
     """
 
     def __init__(
@@ -79,21 +86,17 @@ class HyperliquidInfo:
         base_url: str = MAINNET_URL,
         *,
         timeout_s: float = 5.0,
+        governor: Governor | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.base_url = check_base_url(base_url)
         self.loopback = is_loopback(self.base_url)
         self._url = f"{self.base_url}/info"
         self._timeout_s = timeout_s
-        self._client = httpx.AsyncClient(
-            # Answers are small: asked for plain, so that nothing can inflate.
-            headers={"accept-encoding": "identity"},
-            timeout=timeout_s,
-            follow_redirects=False,
-            trust_env=False,
-            verify=ssl.create_default_context(),
-            transport=transport,
-        )
+        self.governor = governor or Governor()
+        self._transport = transport
+        self._trust = ssl.create_default_context()
+        self._client: httpx.AsyncClient | None = None  # made by the first question, and after a close
 
     async def __aenter__(self) -> HyperliquidInfo:
         """Return itself."""
@@ -104,43 +107,116 @@ class HyperliquidInfo:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
+        """Close the connections; a later question opens new ones."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
 
-    async def meta(self) -> Meta:
-        """Return the perps of the venue. Raises VenueUnreachable, VenueProtocolError."""
-        return await self._ask({"type": "meta"}, Meta)
+    async def meta(self, dex: str = "") -> Meta:
+        """Return the perps of the venue's own dex, or of a builder's."""
+        return await self._of_dex("meta", dex, Meta)
+
+    async def all_perp_metas(self) -> list[Meta]:
+        """Return the perps of every dex, in the order of `perp_dexs`."""
+        return await self.ask({"type": "allPerpMetas"}, list[Meta])
+
+    async def perp_dexs(self) -> list[str]:
+        """Return the names of the dexes by index; "" for the venue's own, which is the first."""
+        dexs = await self.ask({"type": "perpDexs"}, list[PerpDex | None])
+        return ["" if dex is None else dex.name for dex in dexs]
+
+    async def spot_meta(self) -> SpotMeta:
+        """Return the spot pairs and their tokens."""
+        return await self.ask({"type": "spotMeta"}, SpotMeta)
+
+    async def contexts(self, dex: str = "") -> list[WireContext]:
+        """Return the contexts of a dex's perps; they come without names, and are joined by position."""
+        meta, contexts = await self._of_dex("metaAndAssetCtxs", dex, tuple[Meta, list[ContextValues]])
+        if len(contexts) != len(meta.universe):
+            raise VenueProtocolError(
+                f"{self._url}: metaAndAssetCtxs: {len(contexts)} contexts for {len(meta.universe)} perps"
+            )
+        return [WireContext(asset.name, ctx) for asset, ctx in zip(meta.universe, contexts, strict=True)]
 
     async def exchange_status(self) -> ExchangeStatus:
-        """Return the venue's clock; its pace only from this machine.
-
-        Raises VenueUnreachable, VenueProtocolError.
-        """
-        status = await self._ask({"type": "exchangeStatus"}, ExchangeStatus)
+        """Return the venue's clock; its pace only from this machine."""
+        status = await self.ask({"type": "exchangeStatus"}, ExchangeStatus)
         return status if self.loopback else ExchangeStatus(status.time)
 
-    async def recent_trades(self, coin: str) -> list[WireTrade]:
-        """Return the newest prints of a coin, newest first, at most 5,000.
+    async def all_mids(self, dex: str = "") -> dict[str, str]:
+        """Return the mids of a dex by coin, those of spot pairs with the venue's own."""
+        return await self._of_dex("allMids", dex, dict[str, str])
 
-        Raises VenueUnreachable, VenueProtocolError.
+    async def book(self, coin: str, priority: Priority = Priority.MARKET) -> WireBook:
+        """Return the book of a coin, at most 20 levels a side."""
+        book: WireBook | None = await self.ask({"type": "l2Book", "coin": coin}, _MAYBE_BOOK, priority)
+        if book is None:
+            raise VenueProtocolError(f"{self._url}: l2Book: the venue does not know the name {clip(coin)}")
+        return book
+
+    async def recent_trades(self, coin: str, priority: Priority = Priority.MARKET) -> list[WireTrade]:
+        """Return the newest prints of a coin, newest first, at most 5,000."""
+        return await self._rows({"type": "recentTrades", "coin": coin}, WireTrade, priority)
+
+    async def candles(
+        self,
+        coin: str,
+        interval: str,
+        start_ms: int,
+        end_ms: int,
+        priority: Priority = Priority.MARKET,
+    ) -> list[WireCandle]:
+        """Return the candles that open from `start_ms` to `end_ms`, oldest first, the open one too.
+
+        The venue has only the newest 5,000 of an interval; an answer that ends before `end_ms` may have more
+        behind it (see `history.read_candles`, which reads on).
         """
-        rows = await self._ask({"type": "recentTrades", "coin": coin}, list[WireTrade])
-        if len(rows) > 5000:
-            raise VenueProtocolError(f"{self._url}: recentTrades has {len(rows)} rows")
+        span = {"coin": coin, "interval": interval, "startTime": start_ms, "endTime": end_ms}
+        return await self._rows({"type": "candleSnapshot", "req": span}, WireCandle, priority)
+
+    async def funding_history(
+        self, coin: str, start_ms: int, end_ms: int, priority: Priority = Priority.HISTORY
+    ) -> list[WireFunding]:
+        """Return settled rates from `start_ms` to `end_ms`, oldest first, at most 500 at a time."""
+        request = {"type": "fundingHistory", "coin": coin, "startTime": start_ms, "endTime": end_ms}
+        return await self._rows(request, WireFunding, priority)
+
+    async def predicted_fundings(self) -> dict[str, dict[str, PredictedFunding]]:
+        """Return the next rate by coin and by venue, this one ("HlPerp") among others."""
+        rows = await self.ask(
+            {"type": "predictedFundings"}, list[tuple[str, list[tuple[str, PredictedFunding | None]]]]
+        )
+        return {coin: {venue: one for venue, one in venues if one is not None} for coin, venues in rows}
+
+    async def ask(
+        self, request: dict[str, Any], shape: type[_Body], priority: Priority = Priority.MARKET
+    ) -> _Body:
+        """Return the answer to a request as a `shape`, after at most three tries."""
+        kind = request["type"]
+        body = await self._post_again(request, priority)
+        try:
+            answer = decode_body(body, shape)
+        except VenueProtocolError as error:
+            raise VenueProtocolError(f"{self._url}: {kind}: {error}") from error
+        if isinstance(answer, list):
+            self.governor.charge(rows_weight(kind, len(answer)))
+        return answer
+
+    async def _of_dex(self, kind: str, dex: str, shape: type[_Body]) -> _Body:
+        return await self.ask({"type": kind, **({"dex": dex} if dex else {})}, shape)
+
+    async def _rows(self, request: dict[str, Any], shape: type[_Row], priority: Priority) -> list[_Row]:
+        rows = await self.ask(request, list[shape], priority)  # type: ignore[valid-type]
+        if len(rows) > _ROWS_MAX:
+            raise VenueProtocolError(f"{self._url}: {request['type']} has {len(rows)} rows")
         return rows
 
-    async def _ask(self, request: dict[str, Any], shape: type[_Body]) -> _Body:
-        body = await self._post_again(request)
-        try:
-            return decode_body(body, shape)
-        except VenueProtocolError as error:
-            raise VenueProtocolError(f"{self._url}: {request['type']}: {error}") from error
-
-    async def _post_again(self, request: dict[str, Any]) -> bytes:
+    async def _post_again(self, request: dict[str, Any], priority: Priority) -> bytes:
         """Return the body of an answer, after at most three tries."""
         tries = 0
         while True:
             tries += 1
+            await self.governor.weigh(info_weight(request["type"]), priority)
             try:
                 with trio.fail_after(self._timeout_s):
                     return await self._post(request)
@@ -155,7 +231,7 @@ class HyperliquidInfo:
 
     async def _post(self, request: dict[str, Any]) -> bytes:
         try:
-            async with self._client.stream("POST", self._url, json=request) as answer:
+            async with self._open().stream("POST", self._url, json=request) as answer:
                 body = await self._read(answer)
         except httpx.HTTPError as error:
             what = str(error) or type(error).__name__
@@ -163,6 +239,19 @@ class HyperliquidInfo:
         if answer.status_code != 200:
             raise self._refusal(answer, body, request)
         return body
+
+    def _open(self) -> httpx.AsyncClient:
+        if self._client is None:
+            self._client = httpx.AsyncClient(
+                # Answers are small: asked for plain, so that nothing can inflate.
+                headers={"accept-encoding": "identity"},
+                timeout=self._timeout_s,
+                follow_redirects=False,
+                trust_env=False,
+                verify=self._trust,
+                transport=self._transport,
+            )
+        return self._client
 
     async def _read(self, answer: httpx.Response) -> bytes:
         """Return the body, never more of it than the bound, compressed or not."""
@@ -194,56 +283,13 @@ class HyperliquidInfo:
         if status == 429:
             after = answer.headers.get("retry-after", "")
             wait_s = float(after) if after.isascii() and after.isdigit() and len(after) < 6 else None
+            self.governor.refused(status, wait_s)
             return _Again(VenueUnreachable(f"{where}: too many requests (HTTP 429); wait a minute"), wait_s)
+        if status in _BANS:
+            self.governor.refused(status)
         if status >= 500:
             return _Again(VenueUnreachable(f"{where}: the venue has a fault (HTTP {status})"))
         return VenueProtocolError(f"{where}: refused with HTTP {status}: {clip(body)}")
-
-
-def list_instruments(
-    meta: Meta,
-    recv_ns: int,
-    coins: Sequence[str],
-    *,
-    known: Mapping[str, int] | None = None,
-    first_number: int = 1,
-    loopback: bool = False,
-) -> list[InstrumentListed]:
-    """Return the listing of `coins`, in their order.
-
-    `known` gives numbers to coins that the journal already lists; others are numbered from `first_number`
-    on, over numbers that are taken. The sandbox's `pxDecimals` counts only with `loopback`. Raises
-    UsageError for a coin the venue does not have, VenueProtocolError for a grid that cannot be.
-    """
-    known = known or {}
-    by_name = {asset.name: asset for asset in meta.universe}
-    taken = set(known.values())
-    number = first_number
-    listed = []
-    for coin in dict.fromkeys(coins):
-        asset = by_name.get(coin)
-        if asset is None:
-            raise UsageError(f"hyperliquid has no perp {clip(coin, 40)}{_nearest(coin, by_name)}")
-        if asset.is_delisted:
-            raise UsageError(f"{coin} is delisted on hyperliquid; choose another coin")
-        if coin not in known:
-            while number in taken:
-                number += 1
-            taken.add(number)
-        price_scale, price_figures = _price_grid(asset, loopback)
-        listed.append(
-            InstrumentListed(
-                recv_ns=recv_ns,
-                instrument=known.get(coin, number),
-                venue="hyperliquid",
-                name=coin,
-                price_scale=price_scale,
-                size_scale=asset.sz_decimals,
-                price_figures=price_figures,
-                kind="perp",
-            )
-        )
-    return listed
 
 
 def check_base_url(base_url: str) -> str:
@@ -276,21 +322,3 @@ def is_loopback(base_url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _price_grid(asset: AssetInfo, loopback: bool) -> tuple[int, int]:
-    """Return price scale and significant figures."""
-    if loopback and asset.px_decimals is not None:
-        return asset.px_decimals, 0
-    if asset.sz_decimals > PERP_DECIMALS_MAX:
-        raise VenueProtocolError(
-            f"{clip(asset.name)} has sizes of {asset.sz_decimals} decimals; "
-            f"a perp has at most {PERP_DECIMALS_MAX}"
-        )
-    return PERP_DECIMALS_MAX - asset.sz_decimals, PRICE_FIGURES
-
-
-def _nearest(coin: str, names: Mapping[str, object]) -> str:
-    folded = {name.casefold(): name for name in names}
-    found = difflib.get_close_matches(coin.casefold(), folded, n=1)
-    return f"; did you mean {folded[found[0]]}? Names are case sensitive" if found else ""

@@ -94,6 +94,10 @@ class Prints:
             trade.venue_ns == last_ns and (last_ns, trade.trade_id) in self._memory for trade in trades
         )
 
+    def has(self, trade: Trade) -> bool:
+        """Say whether a print has been seen, or is too old to be told."""
+        return trade.venue_ns <= self._floor_ns or (trade.venue_ns, trade.trade_id) in self._memory
+
     def join(self) -> None:
         """The replay has been judged: what comes next is live."""
         self.resuming = False

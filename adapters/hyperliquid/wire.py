@@ -1,9 +1,10 @@
 """The words of Hyperliquid's wire, and the one decoder for them.
 
-Owns the shapes of websocket frames and `/info` answers that market data needs. Promises: bytes become
+Owns the shapes of websocket frames that market data needs, and of what `/info` answers in the same shapes
+(`answers.py` has the rest). Promises: bytes become
 one of these structs or raise VenueProtocolError, and nothing else; members we do not know are ignored,
 members we need must be there with the right type; text, lists and whole messages have a bound. Called by
-`decode.py`, `info.py` and `feed.py`. Source: the venue's API documentation and captures of 2025 and 2026.
+`decode.py`, `info.py`, `line.py` and `feed.py`. Source: the venue's API documentation, captures since 2025.
 
 Prices and sizes stay decimal text here, times stay milliseconds: `decode.py` makes them exact.
 A member given twice counts as its last value, as in every JSON reader of the venue's own software.
@@ -11,7 +12,7 @@ A member given twice counts as its last value, as in every JSON reader of the ve
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
 import msgspec
 
@@ -26,15 +27,26 @@ __all__ = [
     "AssetInfo",
     "Bbo",
     "BboFrame",
+    "BookFrame",
+    "BookLevel",
+    "CandleFrame",
+    "ContextFrame",
+    "ContextValues",
     "ErrorFrame",
     "ExchangeStatus",
     "Frame",
     "Level",
     "Meta",
+    "MidsFrame",
     "OtherFrame",
     "PongFrame",
+    "SpotContextFrame",
     "Subscription",
     "TradesFrame",
+    "WireBook",
+    "WireCandle",
+    "WireContext",
+    "WireMids",
     "WireTrade",
     "clip",
     "decode_body",
@@ -51,7 +63,6 @@ BODY_BYTES_MAX: Final = 8 << 20
 PING: Final = '{"method":"ping"}'
 
 _GREETING: Final = "Websocket connection established."
-_MARKET_CHANNELS: Final = frozenset({"trades", "bbo", "subscriptionResponse", "error", "pong"})
 
 # Integers beyond 64 bits end here, before anything can overflow.
 _Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -86,11 +97,88 @@ class Bbo(msgspec.Struct, frozen=True):
     bbo: tuple[Level | None, Level | None]
 
 
+class BookLevel(msgspec.Struct, frozen=True, gc=False):
+    """Price, size and number of orders of one level of a book."""
+
+    px: _Number
+    sz: _Number
+    n: _Id
+
+
+_Side = Annotated[list[BookLevel], msgspec.Meta(max_length=100)]
+
+
+class WireBook(msgspec.Struct, frozen=True):
+    """A whole book: bids and asks, best first; `fast` ones have 5 levels instead of 20. `time` in ms."""
+
+    coin: _Name
+    time: _Int64
+    levels: tuple[_Side, _Side]
+    fast: bool | None = None
+
+
+_CANDLE: Final = {
+    "start": "t",
+    "end": "T",
+    "coin": "s",
+    "interval": "i",
+    "open": "o",
+    "high": "h",
+    "low": "l",
+    "close": "c",
+    "volume": "v",
+    "trades": "n",
+}
+
+
+class WireCandle(msgspec.Struct, frozen=True, gc=False, rename=_CANDLE):
+    """A candle, perhaps still open, of `candle` or `candleSnapshot`. `end` is its own last ms."""
+
+    start: _Int64
+    end: _Int64
+    coin: _Name
+    interval: _Name
+    open: _Number
+    high: _Number
+    low: _Number
+    close: _Number
+    volume: _Number
+    trades: _Id
+
+
+class ContextValues(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """A context's values; a spot pair has no funding, and nothing has a mid without a book."""
+
+    mark_px: _Number | None = None
+    oracle_px: _Number | None = None
+    mid_px: _Number | None = None
+    funding: _Number | None = None
+    premium: _Number | None = None
+    open_interest: _Number | None = None
+
+
+class WireContext(msgspec.Struct, frozen=True):
+    """The context of one coin."""
+
+    coin: _Name
+    ctx: ContextValues
+
+
+class WireMids(msgspec.Struct, frozen=True):
+    """The mids of all coins of a dex, by name."""
+
+    mids: Annotated[dict[_Name, _Number], msgspec.Meta(max_length=20_000)]
+    dex: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+
+
 class Subscription(msgspec.Struct, frozen=True):
-    """What an acknowledgement echoes; the venue adds and drops other members, so these two must do."""
+    """What an acknowledgement echoes of what we may ask for; the venue adds members of its own."""
 
     type: _Name
     coin: _Name | None = None
+    interval: _Name | None = None
+    fast: bool | None = None
+    dex: Annotated[str, msgspec.Meta(max_length=64)] | None = None
 
 
 class Ack(msgspec.Struct, frozen=True):
@@ -110,6 +198,36 @@ class BboFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="bbo"):
     """A change of the touch."""
 
     data: Bbo
+
+
+class BookFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="l2Book"):
+    """A book, fast or not."""
+
+    data: WireBook
+
+
+class CandleFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="candle"):
+    """The open candle restated: one object, although the documentation says an array."""
+
+    data: WireCandle | Annotated[list[WireCandle], msgspec.Meta(max_length=5000)]
+
+
+class ContextFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="activeAssetCtx"):
+    """A perp's context, about once a second, changed or not."""
+
+    data: WireContext
+
+
+class SpotContextFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="activeSpotAssetCtx"):
+    """A spot pair's context: asked for as `activeAssetCtx`, told on a channel of its own."""
+
+    data: WireContext
+
+
+class MidsFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="allMids"):
+    """The mids of a dex."""
+
+    data: WireMids
 
 
 class AckFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="subscriptionResponse"):
@@ -134,7 +252,11 @@ class OtherFrame(msgspec.Struct, frozen=True):
     channel: str
 
 
-Frame = TradesFrame | BboFrame | AckFrame | ErrorFrame | PongFrame | OtherFrame
+_Market = TradesFrame | BboFrame | BookFrame | CandleFrame | ContextFrame | SpotContextFrame | MidsFrame
+_Known = _Market | AckFrame | ErrorFrame | PongFrame
+Frame = _Known | OtherFrame
+
+_KNOWN_CHANNELS: Final = frozenset(str(shape.__struct_config__.tag) for shape in get_args(_Known))
 
 
 class AssetInfo(msgspec.Struct, frozen=True, rename="camel"):
@@ -165,7 +287,7 @@ class _Envelope(msgspec.Struct, frozen=True):
 
 _Body = TypeVar("_Body")
 
-_decode_frame = msgspec.json.Decoder(TradesFrame | BboFrame | AckFrame | ErrorFrame | PongFrame).decode
+_decode_frame = msgspec.json.Decoder(_Known).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _BROKEN: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
@@ -196,10 +318,10 @@ def decode_body(body: bytes, shape: type[_Body]) -> _Body:
         raise VenueProtocolError(f"{_reason(error)} in {clip(body)}") from error
 
 
-def subscribe_text(kind: str, coin: str) -> str:
-    """Return the message that subscribes to `kind` ("trades" or "bbo") of one coin."""
-    request = {"method": "subscribe", "subscription": {"type": kind, "coin": coin}}
-    return msgspec.json.encode(request).decode()
+def subscribe_text(kind: str, coin: str = "", **options: Any) -> str:
+    """Return the message that subscribes to `kind` of one coin, or of none; `options` are the venue's."""
+    wanted = {"type": kind, **({"coin": coin} if coin else {}), **options}
+    return msgspec.json.encode({"method": "subscribe", "subscription": wanted}).decode()
 
 
 def clip(text: str | bytes, length_max: int = 120) -> str:
@@ -216,7 +338,7 @@ def _other_frame(text: str, error: Exception) -> OtherFrame:
         channel = _decode_envelope(text).channel
     except _BROKEN:
         channel = None
-    if channel is None or channel in _MARKET_CHANNELS:
+    if channel is None or channel in _KNOWN_CHANNELS:
         raise VenueProtocolError(f"{_reason(error)} in {clip(text)}") from error
     return OtherFrame(channel)
 

@@ -175,6 +175,8 @@ class Aggregator(Actor):
             prove(bar, candle)
             bar.revision += 1
             self._emit(candle.instrument, series.interval_ns, bar, "candle", candle.recv_ns, emit)
+            if series.interval_ns == self._base_ns:
+                self._outdate(candle, emit)
             return
         emit(
             BarDiffers(
@@ -190,6 +192,17 @@ class Aggregator(Actor):
                 candle.trades,
             )
         )
+
+    def _outdate(self, candle: CandleRead, emit: Emit) -> None:
+        """Mark the longer bars that were made with what a short bar was before its candle came."""
+        for series in self._series[candle.instrument][1:]:
+            for bar in (*series.closed, series.bar):
+                if not bar.start_ns <= candle.start_ns < bar.merged_ns or bar.proved or bar.incomplete:
+                    continue
+                bar.incomplete = True
+                if bar is not series.bar:
+                    bar.revision += 1
+                    self._emit(candle.instrument, series.interval_ns, bar, "gap", candle.recv_ns, emit)
 
     @handles(FeedPolling)
     def poll(self, polling: FeedPolling, emit: Emit) -> None:
@@ -347,6 +360,8 @@ class Aggregator(Actor):
         everything = self._series[instrument]
         open_bar = self._open[instrument]
         kept = everything[0].closed
+        if any(bar.proved and bar.start_ns <= venue_ns < bar.end_ns for bar in kept):
+            return  # the venue's candle has it
         last = (
             not open_bar.trades
             and bool(kept)
@@ -360,6 +375,8 @@ class Aggregator(Actor):
             for bar in series.closed:
                 if bar.start_ns <= venue_ns < bar.end_ns:
                     found = True
+                    if bar.proved:
+                        continue
                     add_late(bar, trade, last)
                 elif not last or bar.end_ns <= venue_ns or not flatten(bar, trade.price):
                     continue

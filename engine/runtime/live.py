@@ -58,6 +58,8 @@ __all__ = ["Live", "open_journal"]
 
 STOP_S: Final = 8.0
 """How long open orders may take to be canceled at a stop, in real seconds."""
+FILLS_OVERLAP_NS: Final = 60_000_000_000
+"""Fills are read again from so long before the last reconciliation; each is counted once."""
 NONCE_MARGIN_MS: Final = 60_000
 """Several commands of one millisecond use up the nonces of the next ones: never so many."""
 STEP_BACK_NS: Final = 60_000_000_000
@@ -230,8 +232,9 @@ class Live:
         """Return what the journal knows of the account. Nonces are engine time, or one more than the last."""
         execution = self._execution()
         reached_ms = self.sequencer.now_ns // 1_000_000
+        known_ns = execution.reconciled_ns - FILLS_OVERLAP_NS
         return Account(
-            execution.reconciled_ns or self._now_ns(),
+            known_ns if execution.reconciled_ns else self._now_ns(),
             reached_ms + NONCE_MARGIN_MS,
             lambda: self._execution().working,
             lambda client_order_id: self._execution().knows(client_order_id),

@@ -12,7 +12,7 @@ from wsproto.events import Ping, TextMessage
 
 from adapters.hyperliquid.feed import HyperliquidFeed
 from adapters.hyperliquid.health import FeedLimits
-from adapters.hyperliquid.wire import FRAME_BYTES_MAX
+from adapters.hyperliquid.wire import FRAME_BYTES_MAX, WireTrade, decode_body
 from engine.events import Trade
 
 from .streams import BlackHole, Counted, Cut, Sliced
@@ -99,7 +99,7 @@ async def test_n03_a_cut_at_any_byte_loses_no_print(autojump_clock, reset: bool)
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["writes vanish", "writes block"])
-async def test_n04_x16_a_half_open_connection_ends_within_20_seconds(autojump_clock, full: bool) -> None:
+async def test_n04_n18_x16_a_half_open_connection_ends_within_20_seconds(autojump_clock, full: bool) -> None:
     """N04, N18, X16: whenever it dies, the unanswered ping is noticed; what was missed comes after."""
     for moment in (0.0, 1.9, 2.1, 5.0, 9.9, 10.1, 15.0):
         dead = trio.Event()
@@ -159,7 +159,7 @@ async def test_n05_dialing_has_the_same_deadline(autojump_clock) -> None:
             await trio.sleep_forever()
             raise AssertionError
 
-        play.feed._dial = hang
+        play.feed._lines[0]._dial = hang
         await play.venue.drop()
         await play.until(lambda: len(play.engine.downs) == 2)
         assert play.engine.downs[1].reason == "no connection within 10 s"
@@ -278,6 +278,37 @@ async def test_n21_1006_an_end_without_a_close_is_recovered_from(autojump_clock,
         assert "1006" in play.engine.downs[0].reason
         play.venue.unconfirmed = ()
         await play.live(2 if state == "live" else 1)
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1006, 1008, 1011, 1012, 1013])
+@pytest.mark.parametrize("state", ["held", "asking", "silent"])
+async def test_n21_a_close_while_the_past_is_put_together_loses_nothing(
+    autojump_clock, state: str, code: int
+) -> None:
+    """N21: with data before confirmation, while missed prints are asked for, and before a silent coin is."""
+
+    async def recent(coin: str) -> list[WireTrade]:
+        await trio.sleep(2)
+        rows = play.venue.prints[coin][-100:][::-1]
+        return decode_body(json.dumps(rows).encode(), list[WireTrade])
+
+    async with scene(recent=recent) as play:
+        await play.live()
+        await play.venue.trade(row(0))
+        await play.settle()
+        await play.venue.drop()
+        play.venue.prints["BTC"] += [row(n) for n in range(1, 50)]
+        play.venue.replays = state != "silent"
+        play.venue.unconfirmed = ("bbo",) if state == "held" else ()
+        await play.until(lambda: play.venue.served == 2)
+        await trio.sleep({"held": 1, "asking": 1, "silent": 4}[state])
+        await (play.venue.drop() if code == 1006 else play.venue.close(code))
+        await play.until(lambda: len(play.engine.downs) == 2)
+        play.venue.replays, play.venue.unconfirmed = True, ()
+        await play.until(lambda: play.engine.gaps)
+        await play.settle()
+        assert play.engine.trade_ids == list(range(50))
+        assert [gap.closed for gap in play.engine.gaps] == [True]
 
 
 @pytest.mark.parametrize(("status", "wait_ms"), [(400, 500), (403, 15000), (429, 15000), (502, 500)])

@@ -65,7 +65,7 @@ async def test_f01_n11_a_replay_that_holds_the_last_print_closes_the_gap(autojum
         gap = play.engine.gaps[0]
         assert len(play.engine.gaps) == 1
         assert (gap.instrument, gap.closed, gap.from_ns) == (1, True, at(9))
-        assert gap.to_ns == (at(10) if missed else at(9))
+        assert gap.to_ns == max(gap.recv_ns, at(9 + missed))
         kinds = [type(event) for event in play.engine.events]
         down, gap_at = kinds.index(FeedDown), kinds.index(FeedGap)
         assert kinds[down + 1] is FeedUp
@@ -103,7 +103,7 @@ async def test_n11_f05_the_venue_is_asked_and_fills_the_gap_before_live_prints(a
         await play.venue.trade(row(51))
         await play.settle()
         assert play.engine.trade_ids == list(range(52))
-        assert [(g.from_ns, g.to_ns, g.closed) for g in play.engine.gaps] == [(at(0), at(1), True)]
+        assert [(g.from_ns, g.to_ns, g.closed) for g in play.engine.gaps] == [(at(0), at(50), True)]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ async def test_prints_held_for_a_backfill_are_told_in_order_after_another_loss(a
         await play.until(lambda: play.engine.gaps)
         await play.settle()
         assert play.engine.trade_ids == list(range(50))
-        assert [(g.from_ns, g.to_ns, g.closed) for g in play.engine.gaps] == [(at(0), at(1), True)]
+        assert [(g.from_ns, g.to_ns, g.closed) for g in play.engine.gaps] == [(at(0), at(49), True)]
 
 
 async def test_an_open_gap_spans_the_hole_on_both_sides_of_prints_from_between(autojump_clock) -> None:
@@ -209,7 +209,9 @@ async def test_a_restart_joins_the_journal_and_tells_what_was_printed_between(au
     async with scene(since_ns=START_NS + 10**9, last_seen=last, prepare=prepare) as play:
         await play.live()
         assert play.engine.trade_ids == [1, 2]
-        assert [(g.from_ns, g.to_ns, g.closed) for g in play.engine.gaps] == [(START_NS, START_NS, True)]
+        assert [(g.from_ns, g.to_ns, g.closed) for g in play.engine.gaps] == [
+            (START_NS, at(0) + 50_000_000, True)
+        ]
 
 
 async def test_a_restart_after_a_long_stop_names_the_gap(autojump_clock) -> None:

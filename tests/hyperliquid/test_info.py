@@ -13,6 +13,7 @@ import httpx
 import pytest
 import trio
 
+from adapters.hyperliquid.governor import BudgetSpent, Governor, Limits
 from adapters.hyperliquid.info import (
     MAINNET_URL,
     TESTNET_URL,
@@ -146,7 +147,7 @@ async def test_n16_a_fault_that_passes_is_not_told(autojump_clock) -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "tries", "seconds"), [("4", 3, 8), ("3600", 1, 0), ("soon", 3, 3), ("²", 3, 3)]
+    ("after", "tries", "seconds"), [("4", 3, 8), ("3600", 1, 0), ("soon", 3, 10), ("²", 3, 10)]
 )
 async def test_n15_retry_after_is_honoured_or_the_question_given_up(
     autojump_clock, after: str, tries: int, seconds: float
@@ -278,9 +279,9 @@ def test_a_sandbox_may_give_its_own_grid_and_nobody_else() -> None:
 def test_a_coin_the_venue_does_not_have_is_refused_with_the_nearest() -> None:
     """An unknown coin would close the whole socket, so it is never subscribed to."""
     every = meta(AssetInfo("BTC", 5), AssetInfo("ETH", 4), AssetInfo("LOOM", 1, is_delisted=True))
-    with pytest.raises(UsageError, match="no perp 'btc'; did you mean BTC"):
+    with pytest.raises(UsageError, match="no market 'btc'; did you mean BTC"):
         list_instruments(every, 7, ["btc"])
-    with pytest.raises(UsageError, match=r"no perp 'QQQQQQ'$"):
+    with pytest.raises(UsageError, match=r"no market 'QQQQQQ'$"):
         list_instruments(every, 7, ["QQQQQQ"])
     with pytest.raises(UsageError, match="LOOM is delisted"):
         list_instruments(every, 7, ["LOOM"])
@@ -308,3 +309,64 @@ def test_the_websocket_is_beside_the_rest() -> None:
     assert websocket_url("http://[::1]:3001") == "ws://[::1]:3001/ws"
     assert is_loopback("http://127.9.9.9:1")
     assert not is_loopback(MAINNET_URL)
+
+
+async def test_a_client_that_was_closed_can_be_asked_again() -> None:
+    """As a feed does that is restarted."""
+    handle, asked = answering(httpx.Response(200, json=META))
+    info = asking(handle)
+    for _ in range(2):
+        async with info:
+            await info.meta()
+    await info.aclose()
+    assert len(asked) == 2
+
+
+# ---- the venue's limits
+
+
+async def test_n15_every_question_is_weighed_and_every_answer_charged_for_its_rows() -> None:
+    """N15: by the venue's table; one account for whoever shares it."""
+    governor = Governor()
+    handle, _ = answering(httpx.Response(200, json=[row(n) for n in range(100)]))
+    async with asking(handle, governor=governor) as info, asking(handle, governor=governor) as other:
+        await info.recent_trades("BTC")
+        await other.recent_trades("BTC")
+    assert governor.budget().weight == 2 * (20 + 5)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "silent_s"),
+    [(429, {}, 5.0), (429, {"retry-after": "40"}, 40.0), (418, {}, 60.0), (403, {}, 60.0)],
+)
+async def test_n15_a_refusal_stops_everyone_who_shares_the_account(
+    autojump_clock, status: int, headers: dict[str, str], silent_s: float
+) -> None:
+    """N15: budget cut, the venue's wait honoured by the next question of another."""
+    governor = Governor()
+    refusing, _ = answering(httpx.Response(status, headers=headers))
+    serving, asked = answering(httpx.Response(200, json=META))
+    async with asking(refusing, governor=governor) as info, asking(serving, governor=governor) as other:
+        async with trio.open_nursery() as nursery:
+
+            async def refused() -> None:
+                with pytest.raises(VenueError):
+                    await info.meta()
+
+            nursery.start_soon(refused)
+            await trio.sleep(0.1)
+            assert governor.budget().weight_limit == 600
+            nursery.cancel_scope.cancel()
+        await other.meta()
+    assert len(asked) == 1
+    assert trio.current_time() == pytest.approx(silent_s, abs=0.2)
+
+
+async def test_n15_without_room_in_time_nothing_is_sent(autojump_clock) -> None:
+    """N15: and that is said by an error of its own."""
+    governor = Governor(Limits(weight_per_minute=20))
+    handle, asked = answering(httpx.Response(200, json=META))
+    async with asking(handle, governor=governor) as info:
+        with pytest.raises(BudgetSpent):
+            await info.meta()
+    assert asked == []

@@ -15,7 +15,7 @@ from adapters.hyperliquid.decode import Decoder
 from adapters.hyperliquid.info import list_instruments
 from adapters.hyperliquid.wire import AckFrame, ErrorFrame, Meta, WireTrade, decode_body, decode_message
 from engine.errors import UsageError, VenueProtocolError
-from engine.events import Event, InstrumentListed, Quote, Trade
+from engine.events import BookRead, Event, InstrumentListed, MidsRead, Quote, Trade
 from engine.values import BUY, SELL
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,11 +56,15 @@ def capture() -> list[tuple[int, str]]:
 
 
 def test_a_recorded_minute_gives_its_64_prints_exactly() -> None:
-    """55 frames of 2025-01-26: 46 books that are not ours to read, 9 of prints, the first a replay of 30."""
+    """55 frames of 2025-01-26: 46 books, 9 of prints, the first a replay of 30."""
     decoder = Decoder(INSTRUMENTS)
     frames = [decoder.decode_frame(text, recv_ns) for recv_ns, text in capture()]
     assert len(frames) == 55
-    with_prints = [frame for frame in frames if frame]
+    with_prints = [frame for frame in frames if isinstance(frame[0], Trade)]
+    books = [event for frame in frames for event in frame if isinstance(event, BookRead)]
+    assert len(books) == 46
+    assert {(len(book.bids), len(book.asks), book.fast) for book in books} == {(20, 20, False)}
+    assert [book.venue_ns for book in books] == sorted(book.venue_ns for book in books)
     assert len(with_prints) == 9
     assert len(with_prints[0]) == 30
     prints = [event for frame in frames for event in frame if isinstance(event, Trade)]
@@ -137,7 +141,10 @@ def test_recent_trades_of_the_venues_shape_are_read() -> None:
 def test_the_kept_frames_give_what_they_say() -> None:
     decoder = Decoder(INSTRUMENTS)
     events = [event for line in own_lines() for event in decoder.decode_frame(line, LATER_NS)]
-    assert [type(event).__name__ for event in events] == ["Trade", "Trade", "Quote", "Quote"]
+    assert [type(event).__name__ for event in events] == [
+        *("Trade", "Trade", "Quote", "Quote"),
+        "MidsRead",
+    ]
     assert decoder.dropped == {"foreign": 1}
 
 
@@ -184,6 +191,9 @@ def test_v01_v02_v04_v05_a_mutated_frame_gives_sane_events_or_the_one_error(text
     except VenueProtocolError:
         return
     for event in events:
+        if isinstance(event, MidsRead):
+            assert all(abs(int(mid)) < 10**60 for mid in event.mids)
+            continue
         assert isinstance(event, Trade | Quote)
         numbers = [getattr(event, name) for name in event.__struct_fields__]
         assert all(type(each) is int and -1 <= each < 2**63 for each in numbers)

@@ -19,6 +19,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_st
 from adapters.hyperliquid.feed import HyperliquidFeed
 from adapters.hyperliquid.health import FeedLimits
 from adapters.hyperliquid.prints import LastPrint
+from engine.config import DataConfig
 from engine.events import Event, FeedDown, FeedGap, FeedUp, InstrumentListed, Trade
 
 START_MS = 1_795_000_000_000
@@ -90,6 +91,7 @@ class Venue:
         self.wrap: Callable[[trio.abc.Stream, int], trio.abc.Stream] | None = None
         self.refuse: Callable[[int], BaseException | None] | None = None
         self.reject_status = 0
+        self.muted: set[tuple[str, str]] = set()  # (kind, coin) that is told nothing
 
     async def dial(self) -> trio.abc.Stream:
         """Open a connection: the client's end of a memory stream."""
@@ -132,10 +134,10 @@ class Venue:
                 await socket.send_message('{"channel":"pong"}')
             return
         wanted = request["subscription"]
-        kind, coin = wanted["type"], wanted["coin"]
+        kind, coin = wanted["type"], wanted.get("coin", "")
         if kind in self.unconfirmed:
             return
-        echo = {"method": "subscribe", "subscription": {**wanted, "fast": False, "nSigFigs": None}}
+        echo = {"method": "subscribe", "subscription": {"fast": False, "nSigFigs": None, **wanted}}
         await socket.send_message(json.dumps({"channel": "subscriptionResponse", "data": echo}))
         self.subscribed[socket].add((kind, coin))
         if kind == "trades" and self.replays and self.prints.get(coin):
@@ -152,7 +154,8 @@ class Venue:
     async def say(self, text: str | bytes, kind: str | None = None, coin: str = "") -> None:
         """Send one message to every socket, or to those subscribed."""
         for socket in list(self.sockets):
-            if kind is None or (kind, coin) in self.subscribed[socket]:
+            told = (kind, coin) in self.subscribed[socket] and (kind, coin) not in self.muted
+            if kind is None or told:
                 with contextlib.suppress(ConnectionClosed):
                     await socket.send_message(text)
 
@@ -240,6 +243,9 @@ async def scene(
     limits: FeedLimits | None = None,
     jitter: Callable[[], float] = lambda: 0.0,
     prepare: Callable[[Venue], None] | None = None,
+    info: Any = None,
+    data: DataConfig | None = None,
+    intervals: tuple[str, ...] = (),
 ) -> AsyncIterator[Scene]:
     """Run a feed against a fake venue; afterwards both are stopped, and the times are checked."""
     engine = Engine()
@@ -259,6 +265,9 @@ async def scene(
             recent=recent,
             limits=limits,
             dial=venue.dial,
+            info=info(venue) if info else None,
+            data=data,
+            intervals=intervals,
         )
         async with trio.open_nursery() as inner:
             inner.start_soon(feed.run)

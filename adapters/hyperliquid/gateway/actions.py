@@ -1,0 +1,168 @@
+"""Commands of the engine as actions of the venue: members in signing order, numbers as plain text.
+
+Owns the way from exact integers to what is signed. What is released together goes out together: cancels
+first, then post-only orders, then the others, at most `BATCH_MAX` of one kind in an action; an order with
+attached ones is an action of its own. Source: the exchange endpoint's reference, 2026-08.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from engine.config import VenueConfig
+from engine.events import (
+    CancelOrder,
+    Event,
+    InstrumentListed,
+    ModifyOrder,
+    QueryOrder,
+    ScheduleCancel,
+    SetLeverage,
+    SubmitOrder,
+)
+from engine.values import BUY, format_scaled, grid_step
+
+__all__ = ["BATCH_MAX", "Job", "jobs_of"]
+
+BATCH_MAX: Final = 50
+"""Entries of one action; the venue takes 200, and a smaller one loses less when its answer is lost."""
+
+
+class Job(msgspec.Struct, frozen=True):
+    """One thing to do: an action and the commands in it, in the order of its entries; or a question."""
+
+    action: dict[str, Any] | None
+    commands: tuple[Event, ...]
+    expires_ms: int | None = None
+
+    @property
+    def cancels(self) -> bool:
+        """Whether it takes risk away."""
+        return isinstance(self.commands[0], CancelOrder | ScheduleCancel)
+
+
+class Wire:
+    """Turns commands into entries. `assets` maps the names of coins to the venue's numbers."""
+
+    def __init__(
+        self, instruments: Iterable[InstrumentListed], assets: Mapping[str, int], venue: VenueConfig
+    ) -> None:
+        self._listed = {one.instrument: one for one in instruments}
+        self._assets = assets
+        self._slippage_bps = venue.slippage_bps
+
+    def asset(self, instrument: int) -> int:
+        """Return the venue's number of an instrument."""
+        return self._assets[self._listed[instrument].name]
+
+    def order(self, command: SubmitOrder) -> dict[str, Any]:
+        """Return an order's entry."""
+        listed = self._listed[command.instrument]
+        price = command.limit_price
+        if command.trigger:
+            kind: dict[str, Any] = {
+                "trigger": {
+                    "isMarket": not price,
+                    "triggerPx": format_scaled(command.trigger_price, listed.price_scale),
+                    "tpsl": command.trigger,
+                }
+            }
+            price = price or self._bound(listed, command.trigger_price, command.side)
+        else:
+            kind = {"limit": {"tif": command.tif}}
+        return {
+            "a": self.asset(command.instrument),
+            "b": command.side == BUY,
+            "p": format_scaled(price, listed.price_scale),
+            "s": format_scaled(command.size, listed.size_scale),
+            "r": command.reduce_only,
+            "t": kind,
+            "c": command.client_order_id,
+        }
+
+    def changed(self, command: ModifyOrder) -> dict[str, Any]:
+        """Return the entry that takes the place of an order."""
+        listed = self._listed[command.instrument]
+        return {
+            "a": self.asset(command.instrument),
+            "b": command.side == BUY,
+            "p": format_scaled(command.limit_price, listed.price_scale),
+            "s": format_scaled(command.size, listed.size_scale),
+            "r": command.reduce_only,
+            "t": {"limit": {"tif": command.tif}},
+            "c": command.client_order_id,
+        }
+
+    def _bound(self, listed: InstrumentListed, trigger: int, side: int) -> int:
+        """Return how far a triggered market order may go, on the grid inwards."""
+        raw = trigger * (10_000 + side * self._slippage_bps)
+        step = grid_step(
+            raw // 10_000, scale=listed.price_scale, step=listed.price_step, figures=listed.price_figures
+        )
+        if side == BUY:
+            return max(raw // (10_000 * step) * step, trigger)
+        return max(-(-raw // (10_000 * step)) * step, step)
+
+
+def jobs_of(commands: Iterable[Event], wire: Wire) -> list[Job]:
+    """Return what to do for commands that were released together, what takes risk away first."""
+    cancels: list[CancelOrder] = []
+    plain: dict[bool, list[SubmitOrder]] = {True: [], False: []}
+    families: dict[str, list[SubmitOrder]] = {}
+    rest: list[Job] = []
+    for command in commands:
+        if isinstance(command, CancelOrder):
+            cancels.append(command)
+        elif isinstance(command, SubmitOrder):
+            families.setdefault(command.parent or command.client_order_id, []).append(command)
+        elif isinstance(command, ModifyOrder):
+            rest.append(_modify(command, wire))
+        elif isinstance(command, SetLeverage):
+            action = {
+                "type": "updateLeverage",
+                "asset": wire.asset(command.instrument),
+                "isCross": command.cross,
+                "leverage": command.leverage,
+            }
+            rest.append(Job(action, (command,)))
+        elif isinstance(command, ScheduleCancel):
+            time_ms = command.cancel_at_ns // 1_000_000
+            action = {"type": "scheduleCancel", **({"time": time_ms} if time_ms else {})}
+            rest.append(Job(action, (command,)))
+        elif isinstance(command, QueryOrder):
+            rest.append(Job(None, (command,)))
+    grouped: list[Job] = []
+    for family in families.values():
+        if len(family) > 1:
+            grouped.append(_orders(family, "normalTpsl", wire))
+        else:
+            plain[family[0].tif == "Alo"].append(family[0])
+    jobs = [_cancels(part, wire) for part in _parts(cancels)]
+    for post_only in (True, False):
+        jobs += [_orders(part, "na", wire) for part in _parts(plain[post_only])]
+    return jobs + grouped + rest
+
+
+def _orders(commands: list[SubmitOrder], grouping: str, wire: Wire) -> Job:
+    action = {"type": "order", "orders": [wire.order(one) for one in commands], "grouping": grouping}
+    return Job(action, tuple(commands), min(one.expires_ns for one in commands) // 1_000_000)
+
+
+def _cancels(commands: list[CancelOrder], wire: Wire) -> Job:
+    entries = [{"asset": wire.asset(one.instrument), "cloid": one.client_order_id} for one in commands]
+    return Job({"type": "cancelByCloid", "cancels": entries}, tuple(commands))
+
+
+def _modify(command: ModifyOrder, wire: Wire) -> Job:
+    """Without "always place" the venue would make a Gtc post-only; a post-only order stays one without it."""
+    entry = {"oid": command.client_order_id, "order": wire.changed(command)}
+    always = {} if command.tif == "Alo" else {"a": True}
+    action = {"type": "batchModify", "modifies": [entry], **always}
+    return Job(action, (command,), command.expires_ns // 1_000_000)
+
+
+def _parts(commands: list[Any]) -> Iterable[list[Any]]:
+    return (commands[start : start + BATCH_MAX] for start in range(0, len(commands), BATCH_MAX))

@@ -1,0 +1,103 @@
+"""The private key: where it is read from, who may use it, and that nobody sees it.
+
+Promises: read once, at the start of an armed session; a file must be a regular one that only its owner may
+read; a variable is taken out of the environment; the key is in no text this object or its errors can give.
+Called by the command line when a person has armed a session, and by nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from adapters.hyperliquid.signing import Signature, address_of, sign_l1_action
+from engine.config import VenueConfig
+from engine.errors import SafetyRefusal, UsageError
+
+__all__ = ["Signer", "load_key"]
+
+_BYTES_MAX: Final = 200
+_KEYRING: Final = "retape"
+
+
+class Signer:
+    """Signs for one address. Shows its address, never its key; cannot be copied to bytes."""
+
+    __slots__ = ("_sign", "address", "mainnet")
+
+    def __init__(self, key: str, *, mainnet: bool = False) -> None:
+        self.address = address_of(key)
+        self.mainnet = mainnet
+
+        def sign(
+            action: Mapping[str, Any], nonce: int, vault: str | None, expires_after: int | None
+        ) -> Signature:
+            return sign_l1_action(key, action, nonce, vault, expires_after, mainnet)
+
+        self._sign = sign
+
+    def sign(
+        self, action: Mapping[str, Any], nonce: int, vault: str | None, expires_after: int | None
+    ) -> Signature:
+        """Return the signature of an action; times in ms."""
+        return self._sign(action, nonce, vault, expires_after)
+
+    def __repr__(self) -> str:
+        return f"Signer({self.address})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a signer cannot be copied out of its process")
+
+
+def load_key(venue: VenueConfig, environ: MutableMapping[str, str] = os.environ) -> Signer:
+    """Return the signer of the configured key: file, else variable, else keyring. Raises SafetyRefusal."""
+    if venue.key_file:
+        key, where = _from_file(Path(venue.key_file)), venue.key_file
+    elif environ.get(venue.key_env):
+        key, where = environ.pop(venue.key_env), f"the variable {venue.key_env}"
+    elif venue.key_ring:
+        key, where = _from_keyring(venue.key_ring), f"the keyring entry {venue.key_ring}"
+    else:
+        raise SafetyRefusal(
+            f"there is no key: set key_file (mode 0600) under [venue], or the variable {venue.key_env}"
+        )
+    try:
+        return Signer(key.strip(), mainnet=venue.network == "mainnet")
+    except UsageError:
+        raise SafetyRefusal(f"{where} holds no private key (0x and 64 hex digits)") from None
+
+
+def _from_file(path: Path) -> str:
+    """Return what a key file holds. Raises SafetyRefusal for one that others can read, or that is no file."""
+    try:
+        # No link is followed, and what is checked is what is read.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise SafetyRefusal(f"{path}: the key file cannot be read: {error.strerror}") from None
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise SafetyRefusal(f"{path}: is not a regular file")
+        if found.st_mode & 0o077:
+            mode = stat.S_IMODE(found.st_mode)
+            raise SafetyRefusal(f"{path}: others may read it (mode {mode:04o}); chmod 600 {path}")
+        if found.st_uid not in (os.geteuid(), 0):
+            raise SafetyRefusal(f"{path}: belongs to another user")
+        return file.read(_BYTES_MAX).decode("ascii", "replace")
+
+
+def _from_keyring(name: str) -> str:
+    try:
+        import keyring
+    except ModuleNotFoundError:
+        raise SafetyRefusal("key_ring needs the keyring package; install retape[hyperliquid]") from None
+    try:
+        found = keyring.get_password(_KEYRING, name)
+    except Exception as error:  # whatever a desktop's keyring raises
+        raise SafetyRefusal(f"the keyring cannot be read: {type(error).__name__}") from None
+    if not found:
+        raise SafetyRefusal(f"the keyring has no entry {name!r} of {_KEYRING}")
+    return str(found)

@@ -1,0 +1,86 @@
+"""From the outcome of an action to what is told of each command in it."""
+
+from __future__ import annotations
+
+from adapters.hyperliquid.gateway.outcomes import Accepted, Lost, Outcome, Refused
+from engine.events import (
+    CancelOrder,
+    CancelRejected,
+    Event,
+    LeverageAnswered,
+    ModifyOrder,
+    ModifyRejected,
+    OrderAccepted,
+    OrderModified,
+    OrderRejected,
+    OrderUnknown,
+    ScheduleAnswered,
+    ScheduleCancel,
+    SetLeverage,
+    SubmitOrder,
+)
+
+__all__ = ["report"]
+
+
+def report(command: Event, outcome: Outcome, recv_ns: int) -> list[Event]:
+    """Return what a command's outcome tells; nothing where the account's stream will tell it better.
+
+    An order that was not sent is refused; one whose client id the venue has already lives, and is asked
+    about.
+    """
+    words = outcome.text if isinstance(outcome, Refused) else ""
+    if isinstance(outcome, Lost):
+        words = outcome.reason
+    lost = isinstance(outcome, Lost) and not outcome.unsent
+    failed = isinstance(outcome, Refused | Lost)
+    if isinstance(outcome, Lost) and outcome.unsent:
+        words = f"not sent: {words}"
+    match command:
+        case SubmitOrder():
+            name = command.client_order_id
+            if isinstance(outcome, Accepted):
+                return [OrderAccepted(recv_ns, recv_ns, name, outcome.oid)] if outcome.oid else []
+            if lost or not failed or _is_taken(words):
+                return [OrderUnknown(recv_ns, name, words or "an answer without an order")]
+            return [OrderRejected(recv_ns, recv_ns, name, words)]
+        case CancelOrder():
+            name = command.client_order_id
+            if lost:
+                return [OrderUnknown(recv_ns, name, words)]
+            return [CancelRejected(recv_ns, recv_ns, name, words)] if failed else []
+        case ModifyOrder():
+            name = command.client_order_id
+            if isinstance(outcome, Accepted):
+                return [
+                    OrderModified(
+                        recv_ns,
+                        recv_ns,
+                        name,
+                        command.instrument,
+                        outcome.oid,
+                        command.size,
+                        command.limit_price,
+                    )
+                ]
+            if failed and not lost:
+                return [ModifyRejected(recv_ns, recv_ns, name, words)]
+            return [OrderUnknown(recv_ns, name, words or "an answer without an order")]
+        case SetLeverage():
+            return [
+                LeverageAnswered(
+                    recv_ns, command.instrument, command.leverage, command.cross, not failed, words
+                )
+            ]
+        case ScheduleCancel():
+            return [ScheduleAnswered(recv_ns, command.cancel_at_ns, not failed, words)]
+        case _:
+            return []
+
+
+def _is_taken(words: str) -> bool:
+    """Return whether the venue refuses a client id that it has already. Its words are not documented."""
+    lowered = words.lower()
+    return ("cloid" in lowered or "client order id" in lowered) and (
+        "duplicate" in lowered or "already" in lowered or "exists" in lowered
+    )

@@ -1,0 +1,118 @@
+"""Sends signed actions over HTTP, once each, and says what came back.
+
+Promises: an action is written to the network at most once; what is not plainly answered is `Lost`, and
+`unsent` only where nothing can have left this machine. No redirect is followed. Orders have their own
+connections, so that a hanging question does not hold them up (N19).
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any, Final, Protocol
+
+import httpx
+import trio
+
+from adapters.hyperliquid.gateway.outcomes import Lost, Outcome, Refused, read_outcomes
+from adapters.hyperliquid.governor import BudgetSpent, Governor, Priority, action_weight
+from adapters.hyperliquid.info import check_base_url
+from adapters.hyperliquid.wire import clip
+
+__all__ = ["RestSender", "Sender", "read_answer"]
+
+ANSWER_S: Final = 5.0
+"""How long an answer may take; then the action's fate is not known (N18)."""
+
+BUDGET_S: Final = 2.0
+"""How long an action may wait for the venue's limits before it counts as unsent."""
+
+_BODY_BYTES_MAX: Final = 1 << 20
+_REFUSALS: Final = frozenset({400, 404, 405, 413, 415, 422})
+"""The venue could not read the request: nothing of it was done."""
+
+
+class Sender(Protocol):
+    """A way to the venue for actions."""
+
+    async def send(self, body: dict[str, Any], entries: int, priority: Priority) -> list[Outcome]:
+        """Send a request once; return an outcome for each of its entries. Raises nothing of the network's."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+        ...
+
+
+class RestSender:
+    """POSTs to `/exchange`. `transport` stands in for the network in tests."""
+
+    def __init__(
+        self,
+        base_url: str,
+        governor: Governor,
+        *,
+        answer_s: float = ANSWER_S,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._url = f"{check_base_url(base_url)}/exchange"
+        self._governor = governor
+        self._answer_s = answer_s
+        self._trust = ssl.create_default_context()
+        self._transport = transport
+        self._client: httpx.AsyncClient | None = None  # made by the first action, and after a close
+
+    async def send(self, body: dict[str, Any], entries: int, priority: Priority) -> list[Outcome]:
+        """See `Sender`."""
+        try:
+            await self._governor.weigh(action_weight(entries), priority, BUDGET_S)
+        except BudgetSpent as error:
+            return [Lost(str(error), unsent=True)] * entries
+        lost = Lost(f"no answer within {self._answer_s:g} s")
+        with trio.move_on_after(self._answer_s):
+            try:
+                async with self._open().stream("POST", self._url, json=body) as answer:
+                    data = b""
+                    async for chunk in answer.aiter_raw():
+                        data += chunk
+                        if len(data) > _BODY_BYTES_MAX:
+                            return [Lost("an answer that does not end")] * entries
+                    return self._read(answer, data, entries)
+            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+                lost = Lost(f"no connection: {clip(str(error) or type(error).__name__)}", unsent=True)
+            except httpx.HTTPError as error:
+                lost = Lost(f"{type(error).__name__}: {clip(str(error))}")
+        return [lost] * entries
+
+    def _read(self, answer: httpx.Response, data: bytes, entries: int) -> list[Outcome]:
+        status = answer.status_code
+        if status in (403, 418, 429):
+            after = answer.headers.get("retry-after", "")
+            self._governor.refused(status, float(after) if after.isascii() and after.isdigit() else None)
+        return read_answer(status, data, entries)
+
+    def _open(self) -> httpx.AsyncClient:
+        if self._client is None:
+            self._client = httpx.AsyncClient(
+                headers={"accept-encoding": "identity"},
+                timeout=self._answer_s,
+                follow_redirects=False,
+                trust_env=False,
+                verify=self._trust,
+                transport=self._transport,
+            )
+        return self._client
+
+    async def aclose(self) -> None:
+        """Close the connections; a later action opens new ones."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+
+def read_answer(status: int, data: bytes, entries: int) -> list[Outcome]:
+    """Return what an HTTP answer means. Whether a 429 can have been executed is not known: it is lost."""
+    if status == 200:
+        return read_outcomes(data, entries)
+    if status in _REFUSALS:
+        return [Refused(f"HTTP {status}: {clip(data)}", whole=True)] * entries
+    return [Lost(f"HTTP {status}: {clip(data)}")] * entries

@@ -1,0 +1,360 @@
+"""What the venue allows one IP address, and who may use how much of it: the one account for all connections.
+
+Owns the count of everything the venue limits: REST weight, messages and new connections per minute; open
+connections, subscriptions and posts in flight. Promises: no minute (of any 60 seconds) holds more than the
+limit; a fifth of weight, messages and posts is kept for cancels; whoever waits is served by priority, then
+in the order of asking; a refusal by the venue (429, 418, 403) halves the budget of weight for a minute, and
+its `Retry-After` is honoured; a wait that would last too long is `BudgetSpent`, and then nothing was sent.
+Limits and weights: the venue's "rate limits" page, 2026-08.
+
+Shared by the feed, the info client and the gateway. Not for threads: called by trio tasks only.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from bisect import insort
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+import msgspec
+import trio
+
+from engine.errors import UsageError, VenueUnreachable
+
+__all__ = [
+    "Budget",
+    "BudgetSpent",
+    "Governor",
+    "Limits",
+    "Priority",
+    "action_weight",
+    "info_weight",
+    "rows_weight",
+]
+
+WINDOW_S: Final = 60
+RESERVE: Final = 0.2
+"""The share of messages, weight and posts that only cancels may use."""
+
+CUT_MIN: Final = 0.125
+"""What is left of the budget of weight, at least, however often the venue refuses."""
+
+RETRY_AFTER_S_MAX: Final = 300.0
+"""A `Retry-After` is believed up to here."""
+
+WAITING_MAX: Final = 1000
+"""Tasks that may wait for one resource; each holds one request of a feed, an account or an order."""
+
+_PAUSES_S: Final = {429: 5.0, 418: 60.0, 403: 60.0}
+_LIGHT: Final = frozenset(
+    {"l2Book", "allMids", "clearinghouseState", "orderStatus", "spotClearinghouseState", "exchangeStatus"}
+)
+_BY_20_ROWS: Final = frozenset(
+    {
+        "recentTrades",
+        "historicalOrders",
+        "userFills",
+        "userFillsByTime",
+        "fundingHistory",
+        "userFunding",
+        "userNonFundingLedgerUpdates",
+    }
+)
+
+
+class Priority(enum.IntEnum):
+    """Who is served first."""
+
+    CANCEL = 0
+    ORDER = 1
+    ACCOUNT = 2
+    MARKET = 3
+    HISTORY = 4
+
+
+class BudgetSpent(VenueUnreachable):
+    """The venue's limits left no room in time: nothing was sent, so there is no doubt about its fate."""
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What the venue allows one IP address."""
+
+    weight_per_minute: int = 1200
+    messages_per_minute: int = 2000
+    connections_per_minute: int = 30
+    connections_open: int = 10
+    subscriptions: int = 1000
+    posts_in_flight: int = 100
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """What is used now of what there is, for people. `paused_s`: how long the venue wants silence."""
+
+    weight: int
+    weight_limit: int
+    messages: int
+    connections_new: int
+    connections_open: int
+    subscriptions: int
+    posts: int
+    waiting: int
+    waiting_high: int
+    refusals: int
+    paused_s: float
+
+    def __str__(self) -> str:
+        """Return one line."""
+        paused = f", paused for {self.paused_s:.0f} s" if self.paused_s else ""
+        return (
+            f"weight {self.weight}/{self.weight_limit}, messages {self.messages}, "
+            f"connections {self.connections_open}, subscriptions {self.subscriptions}, "
+            f"posts {self.posts}, waiting {self.waiting}, refused {self.refusals}{paused}"
+        )
+
+
+def info_weight(kind: str) -> int:
+    """Return the weight of an info request, rows not counted."""
+    if kind == "userRole":
+        return 60
+    return 2 if kind in _LIGHT else 20
+
+
+def rows_weight(kind: str, rows: int) -> int:
+    """Return what the rows of an answer weigh on top."""
+    if kind == "candleSnapshot":
+        return -(-rows // 60)
+    return -(-rows // 20) if kind in _BY_20_ROWS else 0
+
+
+def action_weight(batch: int = 1) -> int:
+    """Return the weight of an exchange action with so many entries."""
+    return 1 + batch // 40
+
+
+class Governor:
+    """The account. Every `async` method waits for its turn at most `within_s`, then raises BudgetSpent."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self._weight = _Window()
+        self._messages = _Window()
+        self._new_connections = _Window()
+        self._open = 0
+        self._subscriptions = 0
+        self._posts = 0
+        self._weight_line = _Line("REST weight")
+        self._message_line = _Line("messages per minute")
+        self._connection_line = _Line("connections")
+        self._post_line = _Line("posts in flight")
+        self._refusals = 0
+        self._cut = 1.0
+        self._cut_at = -math.inf
+        self._silent_until = -math.inf  # nobody may ask
+        self._patient_until = -math.inf  # only cancels may ask
+
+    async def weigh(self, weight: int, priority: Priority, within_s: float = 120.0) -> None:
+        """Wait until a REST request of this weight may be sent, and count it. Raises BudgetSpent."""
+        await self._weight_line.wait(priority, lambda: self._weight_in(weight, priority), within_s)
+        self._weight.add(weight)
+
+    def charge(self, weight: int) -> None:
+        """Count what turned out to weigh more, such as the rows of an answer."""
+        self._weight.add(weight)
+
+    async def message(self, priority: Priority = Priority.MARKET, within_s: float = 120.0) -> None:
+        """Wait until one websocket message may be sent, and count it. Raises BudgetSpent."""
+        limit = _share(self.limits.messages_per_minute, priority)
+        await self._message_line.wait(priority, lambda: self._messages.room_in(1, limit), within_s)
+        self._messages.add(1)
+
+    @asynccontextmanager
+    async def connection(
+        self, priority: Priority = Priority.MARKET, within_s: float = 120.0
+    ) -> AsyncIterator[None]:
+        """Hold one of the open connections, from before dialing to after closing. Raises BudgetSpent."""
+        await self._connection_line.wait(priority, self._connection_in, within_s)
+        self._new_connections.add(1)
+        self._open += 1
+        try:
+            yield
+        finally:
+            self._open -= 1
+            self._connection_line.stir()
+
+    @asynccontextmanager
+    async def post(self, priority: Priority, within_s: float = 120.0) -> AsyncIterator[None]:
+        """Hold one post in flight, from before sending to the answer or its timeout. Raises BudgetSpent.
+
+        Its message and its weight are counted apart: whether a post costs weight is not known, so it does.
+        """
+        limit = _share(self.limits.posts_in_flight, priority)
+        await self._post_line.wait(priority, lambda: 0.0 if self._posts < limit else math.inf, within_s)
+        self._posts += 1
+        try:
+            yield
+        finally:
+            self._posts -= 1
+            self._post_line.stir()
+
+    @contextmanager
+    def subscriptions(self, count: int) -> Iterator[None]:
+        """Hold so many subscriptions for as long as a connection lives. Raises UsageError."""
+        if self._subscriptions + count > self.limits.subscriptions:
+            raise UsageError(
+                f"{self._subscriptions + count} subscriptions are more than the {self.limits.subscriptions} "
+                "that the venue allows one address; choose fewer coins or channels"
+            )
+        self._subscriptions += count
+        try:
+            yield
+        finally:
+            self._subscriptions -= count
+
+    def refused(self, status: int, retry_after_s: float | None = None) -> None:
+        """Take the venue's "not so fast": HTTP 429, or the bans 418 and 403.
+
+        Halves the weight for a minute. With a `Retry-After`, or banned, nobody asks until it is over; after a
+        plain 429 cancels still may, since an order that must go is worth another refusal.
+        """
+        now = trio.current_time()
+        self._refusals += 1
+        self._cut = max(CUT_MIN, self._factor() / 2)
+        self._cut_at = now
+        if retry_after_s is not None or status != 429:
+            pause_s = _PAUSES_S.get(status, WINDOW_S) if retry_after_s is None else retry_after_s
+            self._silent_until = max(self._silent_until, now + min(pause_s, RETRY_AFTER_S_MAX))
+        else:
+            self._patient_until = max(self._patient_until, now + _PAUSES_S[429])
+        self._weight_line.stir()
+
+    def budget(self) -> Budget:
+        """Return what is used now."""
+        lines = (self._weight_line, self._message_line, self._connection_line, self._post_line)
+        paused_s = max(0.0, max(self._silent_until, self._patient_until) - trio.current_time())
+        return Budget(
+            weight=self._weight.used(),
+            weight_limit=int(self.limits.weight_per_minute * self._factor()),
+            messages=self._messages.used(),
+            connections_new=self._new_connections.used(),
+            connections_open=self._open,
+            subscriptions=self._subscriptions,
+            posts=self._posts,
+            waiting=sum(len(line) for line in lines),
+            waiting_high=max(line.high for line in lines),
+            refusals=self._refusals,
+            paused_s=paused_s,
+        )
+
+    def _factor(self) -> float:
+        """Return what the venue's refusals have left of the budget: doubled by each minute without one."""
+        quiet_s = min(trio.current_time() - self._cut_at, 10.0 * WINDOW_S)
+        return min(1.0, math.ldexp(self._cut, int(quiet_s / WINDOW_S)))
+
+    def _weight_in(self, weight: int, priority: Priority) -> float:
+        silent_s = self._silent_until - trio.current_time()
+        if priority is not Priority.CANCEL:
+            silent_s = max(silent_s, self._patient_until - trio.current_time())
+        if silent_s > 0:
+            return silent_s
+        limit = _share(int(self.limits.weight_per_minute * self._factor()), priority)
+        room_s = self._weight.room_in(weight, limit)
+        # A cut budget grows again by the minute, perhaps before the window has room.
+        return min(room_s, WINDOW_S) if self._factor() < 1 else room_s
+
+    def _connection_in(self) -> float:
+        if self._open >= self.limits.connections_open:
+            return math.inf
+        return self._new_connections.room_in(1, self.limits.connections_per_minute)
+
+
+class _Window:
+    """A sum over the last 60 seconds, kept by the second: at most 62 entries."""
+
+    def __init__(self) -> None:
+        self._seconds: deque[list[int]] = deque()  # [second, amount], oldest first
+        self._sum = 0
+
+    def add(self, amount: int) -> None:
+        """Count `amount` now."""
+        second = int(trio.current_time())
+        if self._seconds and self._seconds[-1][0] == second:
+            self._seconds[-1][1] += amount
+        else:
+            self._seconds.append([second, amount])
+        self._sum += amount
+
+    def used(self) -> int:
+        """Return the sum. What was counted within a second leaves when all of that second is a minute old."""
+        now = trio.current_time()
+        while self._seconds and self._seconds[0][0] + 1 + WINDOW_S <= now:
+            self._sum -= self._seconds.popleft()[1]
+        return self._sum
+
+    def room_in(self, amount: int, limit: int) -> float:
+        """Return in how many seconds `amount` more fits; 0 for now, infinity if never."""
+        over = self.used() + amount - limit
+        if over <= 0:
+            return 0.0
+        for second, gone in self._seconds:
+            over -= gone
+            if over <= 0:
+                return second + 1 + WINDOW_S - trio.current_time()
+        return math.inf
+
+
+class _Line:
+    """Who waits for one resource, by priority and then by the order of asking."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._tickets: list[tuple[int, int]] = []  # sorted; at most WAITING_MAX
+        self._number = 0
+        self._stirred = trio.Event()
+        self.high = 0
+
+    def __len__(self) -> int:
+        """Return how many wait."""
+        return len(self._tickets)
+
+    def stir(self) -> None:
+        """Something changed: whoever is first looks again."""
+        self._stirred.set()
+        self._stirred = trio.Event()
+
+    async def wait(self, priority: Priority, room_in: Callable[[], float], within_s: float) -> None:
+        """Wait until this is the first of the line and there is room. Raises BudgetSpent.
+
+        Returns without a checkpoint after the last look, so that the caller takes what it was promised.
+        """
+        if not self._tickets and room_in() <= 0:
+            return
+        if len(self._tickets) >= WAITING_MAX:
+            raise BudgetSpent(f"{WAITING_MAX} requests wait for {self._what}; this one is not sent")
+        self._number += 1
+        ticket = (int(priority), self._number)
+        insort(self._tickets, ticket)
+        self.high = max(self.high, len(self._tickets))
+        deadline = trio.current_time() + within_s
+        try:
+            while True:
+                wait_s = room_in() if self._tickets[0] == ticket else math.inf
+                if wait_s <= 0:
+                    return
+                if trio.current_time() >= deadline:
+                    raise BudgetSpent(
+                        f"no room within {within_s:g} s in the venue's limit of {self._what}; not sent"
+                    )
+                with trio.move_on_at(min(deadline, trio.current_time() + wait_s)):
+                    await self._stirred.wait()
+        finally:
+            self._tickets.remove(ticket)
+            self.stir()
+
+
+def _share(limit: int, priority: Priority) -> int:
+    """Return what a priority may use of a limit: cancels all of it, everyone else four fifths."""
+    return limit if priority is Priority.CANCEL else int(limit * (1 - RESERVE))

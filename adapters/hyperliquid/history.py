@@ -1,0 +1,107 @@
+"""The venue's own candles over HTTP: read on over its pages, and only those that are closed.
+
+Owns paging and the judgement of what is closed. Promises: candles come oldest first, each once, within the
+windows asked for; one that may still change is left out. Called by the repairs, checks and polls of a feed,
+at start-up for warm indicators, and by backfills.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from adapters.hyperliquid.channels import venue_intervals
+from adapters.hyperliquid.decode import Decoder
+from adapters.hyperliquid.desk import MarketInfo
+from adapters.hyperliquid.governor import Priority
+from engine.clock import SECOND_NS
+from engine.events import CandleRead, InstrumentListed
+from engine.values import format_interval, parse_interval
+
+__all__ = ["CANDLES_MAX", "read_candles", "stamped", "warmup"]
+
+CANDLES_MAX: Final = 5000
+"""The venue keeps so many candles of each interval."""
+
+_GRACE_NS: Final = 3 * SECOND_NS
+_PAGES_MAX: Final = 24
+"""More than `CANDLES_MAX` candles take at the 500 rows of the venue's smallest pages."""
+
+_NS_PER_MS: Final = 1_000_000
+
+
+async def read_candles(
+    info: MarketInfo,
+    listed: InstrumentListed,
+    interval_ns: int,
+    start_ns: int,
+    end_ns: int,
+    *,
+    purpose: str,
+    recv_ns: int,
+    priority: Priority,
+) -> list[CandleRead]:
+    """Return the venue's candles of the windows from `start_ns` to `end_ns`, oldest first.
+
+    Both are starts of windows; the caller knows that the last window is over. A window without a candle is
+    left out. Raises VenueError.
+    """
+    decoder = Decoder([listed])
+    interval = format_interval(interval_ns)
+    found: dict[int, CandleRead] = {}
+    from_ns = start_ns
+    for _ in range(_PAGES_MAX):
+        if from_ns >= end_ns:
+            break
+        rows = await info.candles(
+            listed.name, interval, from_ns // _NS_PER_MS, end_ns // _NS_PER_MS - 1, priority
+        )
+        page = [
+            candle
+            for row in rows
+            if (candle := decoder.candle(row, recv_ns, purpose)) is not None
+            and candle.interval_ns == interval_ns
+            and from_ns <= candle.start_ns < end_ns
+        ]
+        if not page:
+            break
+        found |= {candle.start_ns: candle for candle in page}
+        from_ns = max(found) + interval_ns
+    return [found[start] for start in sorted(found)]
+
+
+def stamped(candles: Sequence[CandleRead], recv_ns: int) -> list[CandleRead]:
+    """Return candles with the time they are told at: others have spoken while they were read."""
+    return [msgspec.structs.replace(candle, recv_ns=recv_ns) for candle in candles]
+
+
+async def warmup(
+    info: MarketInfo,
+    instruments: Sequence[InstrumentListed],
+    intervals: Sequence[str],
+    count: int,
+    now: int,
+) -> list[CandleRead]:
+    """Return the last `count` closed candles of each coin and interval, merged by the time of their end.
+
+    At equal ends shorter intervals come first, then lower instruments. `now` is the venue's time in UTC
+    nanoseconds; a candle that ended within the last 3 s may lack a print, and is left out. Raises VenueError.
+    """
+    candles: list[CandleRead] = []
+    for listed in instruments:
+        for name in venue_intervals(intervals):
+            interval_ns = parse_interval(name)
+            end_ns = (now - _GRACE_NS) // interval_ns * interval_ns
+            candles += await read_candles(
+                info,
+                listed,
+                interval_ns,
+                end_ns - min(count, CANDLES_MAX) * interval_ns,
+                end_ns,
+                purpose="history",
+                recv_ns=now,
+                priority=Priority.HISTORY,
+            )
+    return sorted(candles, key=lambda one: (one.venue_ns, one.interval_ns, one.instrument))

@@ -1,0 +1,143 @@
+"""What the venue lists: perps of its own dex and of builders' dexes, spot pairs; their grids and asset ids.
+
+Owns the rules of names, decimals and numbers. Promises: only a name that the venue's own metadata holds
+becomes an instrument, since a subscription to any other ends the whole connection. Called at start-up by the
+command line, and by the gateway for asset ids. Source: the venue's pages "tick and lot size" and "asset
+ids", 2026-08.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from adapters.hyperliquid.answers import SpotMeta
+from adapters.hyperliquid.wire import AssetInfo, Meta, clip
+from engine.errors import UsageError, VenueProtocolError
+from engine.events import InstrumentListed
+
+__all__ = [
+    "PERP_DECIMALS_MAX",
+    "PRICE_FIGURES",
+    "SPOT_DECIMALS_MAX",
+    "asset_ids",
+    "dex_of",
+    "list_instruments",
+]
+
+PERP_DECIMALS_MAX: Final = 6
+"""A perp's price has at most this many decimals, less the decimals of its size."""
+
+SPOT_DECIMALS_MAX: Final = 8
+"""The same of a spot pair, whose sizes have the decimals of the base token."""
+
+PRICE_FIGURES: Final = 5
+"""A price has at most this many significant figures, unless it is an integer."""
+
+_SPOT_ID: Final = 10_000
+_DEX_ID: Final = 100_000
+_DEX_IDS: Final = 10_000
+
+
+def list_instruments(
+    meta: Meta,
+    recv_ns: int,
+    coins: Sequence[str],
+    *,
+    known: Mapping[str, int] | None = None,
+    first_number: int = 1,
+    loopback: bool = False,
+    spot: SpotMeta | None = None,
+    dexs: Sequence[Meta] = (),
+) -> list[InstrumentListed]:
+    """Return the listing of `coins`, in their order.
+
+    `spot` and `dexs` (the metas of builders' dexes) are needed for coins of theirs. `known` gives numbers to
+    coins that the journal already lists; others are numbered from `first_number` on, over numbers that are
+    taken. The sandbox's `pxDecimals` counts only with `loopback`. Raises UsageError for a coin the venue does
+    not have, VenueProtocolError for a grid that cannot be.
+    """
+    known = known or {}
+    perps = {asset.name: asset for one in (meta, *dexs) for asset in one.universe}
+    pairs = _spot_decimals(spot)
+    taken = set(known.values())
+    number = first_number
+    listed = []
+    for coin in dict.fromkeys(coins):
+        asset = perps.get(coin)
+        if asset is not None and asset.is_delisted:
+            raise UsageError(f"{coin} is delisted on hyperliquid; choose another coin")
+        if asset is not None:
+            kind, size_scale = "perp", asset.sz_decimals
+            price_scale, price_figures = _price_grid(asset, loopback)
+        elif coin in pairs:
+            kind, size_scale = "spot", pairs[coin]
+            price_scale, price_figures = _decimals(coin, SPOT_DECIMALS_MAX, size_scale), PRICE_FIGURES
+        else:
+            raise UsageError(f"hyperliquid has no market {clip(coin, 40)}{_nearest(coin, [*perps, *pairs])}")
+        if coin not in known:
+            while number in taken:
+                number += 1
+            taken.add(number)
+        listed.append(
+            InstrumentListed(
+                recv_ns=recv_ns,
+                instrument=known.get(coin, number),
+                venue="hyperliquid",
+                name=coin,
+                price_scale=price_scale,
+                size_scale=size_scale,
+                price_figures=price_figures,
+                kind=kind,
+            )
+        )
+    return listed
+
+
+def asset_ids(meta: Meta, spot: SpotMeta | None = None, dexs: Sequence[Meta] = ()) -> dict[str, int]:
+    """Return the number that orders name a market by, for every name; delisted ones keep their place.
+
+    `dexs` are the metas of all builders' dexes in the order of `perpDexs`, without the venue's own: the place
+    in it is part of the number.
+    """
+    ids = {asset.name: index for index, asset in enumerate(meta.universe)}
+    if spot is not None:
+        ids |= {pair.name: _SPOT_ID + pair.index for pair in spot.universe}
+    for dex, one in enumerate(dexs, start=1):
+        ids |= {asset.name: _DEX_ID + _DEX_IDS * dex + index for index, asset in enumerate(one.universe)}
+    return ids
+
+
+def dex_of(coin: str) -> str:
+    """Return the builder's dex in a name such as "xyz:SP500", "" for everything else."""
+    return coin.partition(":")[0] if ":" in coin else ""
+
+
+def _spot_decimals(spot: SpotMeta | None) -> dict[str, int]:
+    """Return the size decimals of each pair: those of its base token."""
+    if spot is None:
+        return {}
+    decimals = {token.index: token.sz_decimals for token in spot.tokens}
+    return {pair.name: decimals[pair.tokens[0]] for pair in spot.universe if pair.tokens[0] in decimals}
+
+
+def _price_grid(asset: AssetInfo, loopback: bool) -> tuple[int, int]:
+    """Return price scale and significant figures."""
+    if loopback and asset.px_decimals is not None:
+        return asset.px_decimals, 0
+    return _decimals(asset.name, PERP_DECIMALS_MAX, asset.sz_decimals), PRICE_FIGURES
+
+
+def _decimals(coin: str, decimals_max: int, size_scale: int) -> int:
+    if size_scale > decimals_max:
+        raise VenueProtocolError(
+            f"{clip(coin)} has sizes of {size_scale} decimals; it can have at most {decimals_max}"
+        )
+    return decimals_max - size_scale
+
+
+def _nearest(coin: str, names: Sequence[str]) -> str:
+    folded = {name.casefold(): name for name in names}
+    found = difflib.get_close_matches(coin.casefold(), folded, n=1)
+    return f"; did you mean {folded[found[0]]}? Names are case sensitive" if found else ""

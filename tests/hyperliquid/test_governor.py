@@ -1,0 +1,198 @@
+"""One account of the venue's limits: nothing beyond them, cancels first, refusals believed."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import trio
+
+from adapters.hyperliquid.governor import (
+    WAITING_MAX,
+    BudgetSpent,
+    Governor,
+    Limits,
+    Priority,
+    action_weight,
+    info_weight,
+    rows_weight,
+)
+from engine.errors import UsageError, VenueUnreachable
+
+MARKET, CANCEL, ORDER, HISTORY = Priority.MARKET, Priority.CANCEL, Priority.ORDER, Priority.HISTORY
+
+
+def test_weights_are_the_venues() -> None:
+    assert {info_weight(kind) for kind in ("l2Book", "allMids", "orderStatus", "exchangeStatus")} == {2}
+    assert (info_weight("userRole"), info_weight("meta"), info_weight("candleSnapshot")) == (60, 20, 20)
+    assert (rows_weight("candleSnapshot", 5000), rows_weight("recentTrades", 10)) == (84, 1)
+    assert (rows_weight("userFills", 0), rows_weight("fundingHistory", 500), rows_weight("meta", 900)) == (
+        0,
+        25,
+        0,
+    )
+    assert [action_weight(batch) for batch in (1, 39, 40, 200)] == [1, 1, 2, 6]
+
+
+async def test_n15_no_minute_holds_more_than_the_limit(autojump_clock) -> None:
+    """N15: whatever is asked for at whatever moment, any 60 seconds stay within the budget."""
+    governor = Governor()
+    chance = random.Random(7)
+    sent: list[tuple[float, int, Priority]] = []
+
+    async def ask(priority: Priority) -> None:
+        for _ in range(60):
+            await trio.sleep(chance.random() * 2)
+            weight = chance.choice((2, 20, 60))
+            await governor.weigh(weight, priority, within_s=3600)
+            sent.append((trio.current_time(), weight, priority))
+
+    async with trio.open_nursery() as nursery:
+        for priority in Priority:
+            for _ in range(3):
+                nursery.start_soon(ask, priority)
+    for at, _, _ in sent:
+        within = [(weight, priority) for when, weight, priority in sent if at <= when < at + 60]
+        assert sum(weight for weight, _ in within) <= 1200
+    assert len(sent) == 900
+    assert trio.current_time() > 15 * 60
+
+
+async def test_n15_o25_cancels_go_when_everything_else_has_used_its_share(autojump_clock) -> None:
+    """N15, O25: a fifth is theirs; then even they wait for the minute to pass."""
+    governor = Governor()
+    await governor.weigh(960, MARKET)
+    with pytest.raises(BudgetSpent, match="not sent"):
+        await governor.weigh(1, ORDER, within_s=5)
+    for _ in range(240):
+        await governor.weigh(1, CANCEL, within_s=0)
+    with pytest.raises(BudgetSpent):
+        await governor.weigh(1, CANCEL, within_s=5)
+    assert trio.current_time() == 10
+    await governor.weigh(1, CANCEL)
+    assert trio.current_time() == pytest.approx(61)
+
+
+async def test_who_waits_is_served_by_priority_then_in_order(autojump_clock) -> None:
+    governor = Governor()
+    await governor.weigh(1200, CANCEL)
+    served: list[tuple[Priority, int]] = []
+
+    async def ask(priority: Priority, number: int) -> None:
+        await governor.weigh(20, priority)
+        served.append((priority, number))
+
+    async with trio.open_nursery() as nursery:
+        for number in range(3):
+            for priority in (HISTORY, MARKET, Priority.ACCOUNT, ORDER, CANCEL):
+                nursery.start_soon(ask, priority, number)
+                await trio.sleep(0.01)
+    assert served == [(priority, number) for priority in Priority for number in range(3)]
+    assert governor.budget().waiting_high == 15
+
+
+async def test_rows_are_charged_after_the_answer_and_hold_up_what_comes_next(autojump_clock) -> None:
+    governor = Governor()
+    await governor.weigh(20, HISTORY)
+    governor.charge(rows_weight("candleSnapshot", 5000) * 12)
+    assert governor.budget().weight == 20 + 84 * 12
+    await governor.weigh(20, MARKET)
+    assert trio.current_time() == pytest.approx(61)
+
+
+@pytest.mark.parametrize("status", [429, 418, 403])
+@pytest.mark.parametrize("retry_after_s", [None, 7.0, 9000.0])
+async def test_n15_x15_a_refusal_cuts_the_budget_and_is_waited_out(
+    autojump_clock, status: int, retry_after_s: float | None
+) -> None:
+    """N15, X15: `Retry-After` binds everyone, within a bound; a plain 429 lets cancels through."""
+    governor = Governor()
+    governor.refused(status, retry_after_s)
+    assert governor.budget().weight_limit == 600
+    await governor.weigh(2, CANCEL, within_s=400)
+    went = trio.current_time()
+    await governor.weigh(2, MARKET, within_s=400)
+    waited = trio.current_time()
+    plain_s = 5.0 if status == 429 else 60.0
+    assert waited == pytest.approx({None: plain_s, 7.0: 7.0, 9000.0: 300.0}[retry_after_s])
+    assert went == (0.0 if status == 429 and retry_after_s is None else waited)
+    assert "refused 1" in str(governor.budget())
+
+
+async def test_n15_repeated_refusals_cut_on_and_quiet_minutes_give_back(autojump_clock) -> None:
+    """N15: never below an eighth, doubled by each minute without a refusal."""
+    governor = Governor()
+    for _ in range(9):
+        governor.refused(429)
+    assert governor.budget().weight_limit == 150
+    await governor.weigh(60, MARKET)
+    await trio.sleep(60)
+    assert governor.budget().weight_limit == 300
+    await trio.sleep(120)
+    assert governor.budget().weight_limit == 1200
+    assert governor.budget().paused_s == 0
+
+
+async def test_connections_are_bounded_in_number_and_by_the_minute(autojump_clock) -> None:
+    """At most 10 open and 30 new a minute, however many want to connect."""
+    governor = Governor()
+    dialed: list[float] = []
+    high = 0
+
+    async def connect() -> None:
+        nonlocal high
+        async with governor.connection(within_s=600):
+            dialed.append(trio.current_time())
+            high = max(high, governor.budget().connections_open)
+            await trio.sleep(1)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(70):
+            nursery.start_soon(connect)
+    assert high == 10
+    assert all(sum(at <= other < at + 60 for other in dialed) <= 30 for at in dialed)
+    assert governor.budget().connections_open == 0
+
+
+async def test_messages_posts_and_subscriptions_are_bounded(autojump_clock) -> None:
+    governor = Governor(Limits(messages_per_minute=10, posts_in_flight=10, subscriptions=5))
+    for _ in range(8):
+        await governor.message()
+    with pytest.raises(BudgetSpent):
+        await governor.message(within_s=1)
+    await governor.message(CANCEL, within_s=0)
+    async with trio.open_nursery() as nursery:
+
+        async def hold() -> None:
+            async with governor.post(ORDER):
+                await trio.sleep(50)
+
+        for _ in range(8):
+            nursery.start_soon(hold)
+        await trio.sleep(1)
+        with pytest.raises(BudgetSpent):
+            async with governor.post(ORDER, within_s=1):
+                pass
+        async with governor.post(CANCEL, within_s=0):
+            assert governor.budget().posts == 9
+    assert governor.budget().posts == 0
+    with governor.subscriptions(4):
+        assert governor.budget().subscriptions == 4
+        with pytest.raises(UsageError, match="6 subscriptions"), governor.subscriptions(2):
+            pass
+    assert governor.budget().subscriptions == 0
+
+
+async def test_i11_the_line_is_bounded_and_who_gives_up_leaves_it(autojump_clock) -> None:
+    """I11: and what is not sent says so, as a kind of "no answer" that leaves no doubt."""
+    governor = Governor()
+    await governor.weigh(1200, CANCEL)
+    async with trio.open_nursery() as nursery:
+        for _ in range(WAITING_MAX):
+            nursery.start_soon(governor.weigh, 1, HISTORY)
+        await trio.sleep(0.1)
+        with pytest.raises(VenueUnreachable, match="1000 requests wait"):
+            await governor.weigh(1, MARKET)
+        nursery.cancel_scope.cancel()
+    assert governor.budget().waiting == 0
+    await governor.weigh(1, MARKET)

@@ -1,0 +1,217 @@
+"""A subscription that says nothing: quiet or dead, told apart by asking the venue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+
+from adapters.hyperliquid.channels import Wanted
+from adapters.hyperliquid.feed import HyperliquidFeed
+from adapters.hyperliquid.health import FeedLimits
+from engine.config import DataConfig
+from engine.events import Quote
+
+from .truth import Truth, book_row, candle_rows, now_ms, text
+from .venue import BTC, ETH, START_MS, Scene, TrioClock, Venue, bbo_text, row, scene
+
+DATA = DataConfig(
+    channels=("l2BookFast", "candle", "activeAssetCtx", "allMids"), check_minutes=0, poll_after_s=0
+)
+
+
+def truth(**options: Any) -> tuple[Callable[[Venue], Truth], list[Truth]]:
+    made: list[Truth] = []
+
+    def make(venue: Venue) -> Truth:
+        made.append(Truth(venue, **options))
+        return made[-1]
+
+    return make, made
+
+
+async def talk(play: Scene, world: Truth, seconds: int, first: int = 5000) -> None:
+    """A second of market after another, on every channel; muted ones change too, and say nothing."""
+    for number in range(first, first + seconds):
+        ms = now_ms() - START_MS
+        await play.venue.trade(row(number, ms=ms), row(10**6 + number, ms=ms + 1))
+        bids, asks = [(str(60000 + number), "1")], [(str(60001 + number), "1")]
+        world.books["BTC"] = book_row("BTC", now_ms(), bids, asks)
+        world.ctxs["BTC"] = {"markPx": str(60000 + number)}
+        world.mids = {"BTC": str(60000 + number)}
+        candle = candle_rows(play.venue.prints["BTC"], "BTC", "1m")[-1]
+        for kind, said in (
+            ("bbo", bbo_text("BTC", ms, bids[0], asks[0])),
+            ("l2Book", text("l2Book", {**world.books["BTC"], "fast": True})),
+            ("activeAssetCtx", text("activeAssetCtx", {"coin": "BTC", "ctx": world.ctxs["BTC"]})),
+            ("candle", text("candle", candle)),
+        ):
+            await play.venue.say(said, kind=kind, coin="BTC")
+        await play.venue.say(text("allMids", {"mids": world.mids}), kind="allMids", coin="")
+        await trio.sleep(1)
+
+
+@pytest.mark.parametrize("kind", ["trades", "bbo", "l2Book", "activeAssetCtx", "candle", "allMids"])
+async def test_n06_a_busy_subscription_gone_dumb_is_found_within_10_seconds(
+    autojump_clock, kind: str
+) -> None:
+    """N06: pongs and all other channels go on; the venue shows what did not come; a new connection heals."""
+    make, made = truth()
+    async with scene(info=make, data=DATA, intervals=("1m",)) as play:
+        await play.live()
+        await talk(play, made[0], 60, first=0)
+        assert play.engine.downs == []
+        play.venue.muted.add((kind, "" if kind == "allMids" else "BTC"))
+        muted_at = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(talk_on, play, made[0])
+            await play.until(lambda: play.engine.downs)
+            assert trio.current_time() - muted_at <= 11
+            nursery.cancel_scope.cancel()
+        reason = play.engine.downs[0].reason
+        assert reason.startswith(kind)
+        assert reason.endswith("and the venue has more")
+        play.venue.muted.clear()
+        await play.live(2)
+        await talk(play, made[0], 3, first=2000)
+        assert play.feed.health.silences == 1
+        told = play.engine.trade_ids
+        assert len(told) == len(set(told)) == len(play.venue.prints["BTC"])
+
+
+async def talk_on(play: Scene, world: Truth) -> None:
+    await talk(play, world, 100, first=1000)
+
+
+async def test_n06_a_quiet_subscription_gone_dumb_is_found_by_asking(autojump_clock) -> None:
+    """N06: a coin that prints once in a while; whatever it last printed, the venue's word counts."""
+    make, made = truth()
+    async with scene(instruments=(BTC, ETH), info=make) as play:
+        await play.live()
+        await play.venue.trade(row(1, coin="ETH", ms=10))
+        await trio.sleep(30)
+        play.venue.muted.add(("trades", "ETH"))
+        await play.venue.trade(row(2, coin="ETH", ms=30_000))
+        await play.until(lambda: play.engine.downs)
+        assert "trades of ETH is silent for" in play.engine.downs[0].reason
+        assert trio.current_time() < 100
+        play.venue.muted.clear()
+        await play.live(2)
+        assert play.engine.trade_ids == [1, 2]
+        assert made[0].asked["recentTrades"] >= 1
+
+
+async def test_n07_a_quiet_market_is_asked_about_rarely_and_never_left(autojump_clock) -> None:
+    """N07: 24 hours of pongs; at most a question each five minutes and subscription, and no reconnect."""
+    make, made = truth()
+    async with scene(instruments=(BTC, ETH), info=make, data=DATA, intervals=("1m",)) as play:
+        await play.live()
+        made[0].books["BTC"] = book_row("BTC", now_ms(), [("60000", "1")], [("60001", "2")])
+        await trio.sleep(86_400)
+        assert play.engine.downs == []
+        assert play.venue.served == 1
+        assert sum(made[0].asked.values()) <= 11 * (86_400 / 300 + 5)
+        assert play.feed.health.silences == 0
+        # The touch that the venue never said by itself is known from the first question.
+        assert [quote.ask_size for quote in play.engine.of(Quote) if quote.instrument == 1] == [200000]
+
+
+async def test_n06_a_quiet_touch_that_moves_unheard_is_found(autojump_clock) -> None:
+    """N06: the first answer is where it begins, the second shows that it moved."""
+    make, made = truth()
+    async with scene(info=make) as play:
+        await play.live()
+        made[0].books["BTC"] = book_row("BTC", now_ms(), [("60000", "1")], [("60001", "2")])
+        await trio.sleep(100)
+        assert play.engine.downs == []
+        made[0].books["BTC"] = book_row("BTC", now_ms(), [("60005", "1")], [("60006", "2")])
+        await play.until(lambda: play.engine.downs, seconds=400)
+        assert play.engine.downs[0].reason.startswith("bbo of BTC is silent for")
+
+
+async def test_a_question_without_an_answer_changes_nothing(autojump_clock) -> None:
+    """The venue's HTTP being down is no reason to give up a stream that is up."""
+    make, made = truth()
+    async with scene(info=make) as play:
+        await play.live()
+        made[0].fails = True
+        await trio.sleep(3600)
+        made[0].lag_s = 100
+        await trio.sleep(3600)
+        assert play.engine.downs == []
+        assert play.feed.health.questions > 20
+        assert play.feed.health.venue_errors > 10
+
+
+async def test_what_comes_while_the_venue_is_asked_is_proof_enough(autojump_clock) -> None:
+    """A print on its way overtaken by the answer: it comes within the time of proof."""
+    make, made = truth(lag_s=0.5)
+    async with scene(info=make) as play:
+        await play.live()
+        await play.until(lambda: made[0].asked["recentTrades"], seconds=200)
+        play.venue.prints["BTC"] = [row(1, ms=now_ms() - START_MS)]
+        await trio.sleep(1.5)
+        await play.venue.say(text("trades", play.venue.prints["BTC"]), kind="trades", coin="BTC")
+        await trio.sleep(100)
+        assert play.engine.downs == []
+        assert play.engine.trade_ids == [1]
+
+
+async def test_a_slow_engine_is_not_taken_for_a_dumb_venue(autojump_clock) -> None:
+    """While the engine is behind nothing is read: it is not the venue that is silent then."""
+    make, made = truth()
+    async with scene(info=make, data=DATA, intervals=("1m",), limits=FeedLimits(pending_max=5)) as play:
+        await play.live()
+        await talk(play, made[0], 30, first=0)
+        play.engine.gate = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(talk, play, made[0], 40)
+            await trio.sleep(60)
+            play.engine.gate.set()
+        await trio.sleep(20)
+        assert play.engine.downs == []
+        assert play.feed.health.silences == 0
+
+
+async def test_a_feed_that_is_run_again_after_an_engine_refused_goes_on(autojump_clock) -> None:
+    """The supervisor restarts it: connected anew, watched anew, each print told once."""
+    make, made = truth()
+    async with scene(info=make, data=DATA, intervals=("1m",)) as play:
+        await play.live()
+        await talk(play, made[0], 3, first=0)
+        feed, take = play.feed, play.feed._send
+
+        async def refuse(batch: object) -> None:
+            raise trio.BrokenResourceError
+
+        again = HyperliquidFeed(
+            name="again",
+            base_url="http://localhost:3001",
+            instruments=(BTC,),
+            clock=TrioClock(),
+            jitter=lambda: 0.0,
+            send=refuse,
+            since_ns=0,
+            dial=play.venue.dial,
+            info=made[0],
+            data=DATA,
+        )
+        with pytest.RaisesGroup(trio.BrokenResourceError, flatten_subgroups=True):
+            await again.run()
+        again._send = take
+        before = len(play.engine.trade_ids)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(again.run)
+            await play.until(lambda: again.health.live)
+            await talk(play, made[0], 2, first=500)
+            nursery.cancel_scope.cancel()
+        assert feed.health.live
+        assert len(play.engine.trade_ids) == before + 2 * 4 + 6
+        assert again._lines[0].live
+
+
+def test_a_subscription_is_named_for_people() -> None:
+    assert str(Wanted("bbo", "BTC")) == "the subscription to bbo of BTC"
+    assert str(Wanted("allMids")) == "the subscription to allMids"

@@ -1,0 +1,221 @@
+"""A sandbox and an armed session in one process, and what both say afterwards.
+
+The venue's word is read over its own wire (`/info`), so that nothing here depends on how it keeps accounts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import trio
+
+from adapters.hyperliquid.gateway.keys import Signer
+from adapters.hyperliquid.signing import address_of
+from adapters.sandbox.server import Sandbox, SandboxOptions
+from engine.commands.planning import make_plan
+from engine.commands.wiring import make_builder
+from engine.config import BarsConfig, Config, DataConfig, RiskConfig, StrategyConfig, VenueConfig
+from engine.events import BarClosed, Event, InstrumentListed, OrderFilled, PositionChanged
+from engine.journal import list_days
+from engine.runtime.live import Live
+from engine.runtime.plan import LiveResult
+from engine.runtime.records import JournalHistory, open_day, read_records
+from engine.values import format_scaled
+from replay.verify import replay_day
+
+__all__ = [
+    "ACCOUNT",
+    "KEY",
+    "Venue",
+    "assert_agrees",
+    "assert_replays",
+    "bars_against_candles",
+    "config",
+    "of",
+    "positions",
+    "serving",
+    "trade",
+]
+
+MINUTE_NS = 60_000_000_000
+KEY = "0x" + "07" * 32
+ACCOUNT = address_of(KEY)
+
+
+def config(use: str = "tests.live.traders:Busy", **venue: Any) -> Config:
+    """An armed configuration for the sandbox; limits are wide, the traders are small."""
+    return Config(
+        mode="live",
+        strategies=(StrategyConfig(use=use),),
+        bars=BarsConfig(intervals=("5s", "1m")),
+        risk=RiskConfig(max_orders_per_minute=0),
+        data=DataConfig(warmup_bars=0, check_minutes=1),
+        venue=VenueConfig(network="sandbox", account=ACCOUNT, **venue),
+    )
+
+
+class Venue:
+    """What the sandbox says of the account."""
+
+    def __init__(self, sandbox: Sandbox, base_url: str) -> None:
+        self.sandbox = sandbox
+        self.base_url = base_url
+
+    async def ask(self, kind: str, **more: Any) -> Any:
+        """Return the body of an answer to `/info`."""
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answer = await client.post(f"{self.base_url}/info", json={"type": kind, "user": ACCOUNT, **more})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def positions(self) -> dict[str, Decimal]:
+        """Return the signed position of each coin that is not flat."""
+        state = await self.ask("clearinghouseState")
+        return {
+            one["position"]["coin"]: Decimal(one["position"]["szi"])
+            for one in state["assetPositions"]
+            if Decimal(one["position"]["szi"])
+        }
+
+    async def fills(self) -> list[dict[str, Any]]:
+        """Return the account's fills."""
+        return list(await self.ask("userFills"))
+
+    async def orders(self) -> list[dict[str, Any]]:
+        """Return the account's orders of any state."""
+        return list(await self.ask("historicalOrders"))
+
+    async def open_orders(self) -> list[dict[str, Any]]:
+        """Return the account's open orders."""
+        return list(await self.ask("openOrders"))
+
+
+@asynccontextmanager
+async def serving(**options: Any) -> AsyncIterator[Venue]:
+    """A sandbox with the account, on a free port."""
+    chosen = {
+        "port": 0,
+        "coins": ("BTC", "ETH"),
+        "accounts": ((ACCOUNT, "100000"),),
+        "rate_limit": False,
+        **options,
+    }
+    sandbox = Sandbox(SandboxOptions(**chosen))
+    async with trio.open_nursery() as nursery:
+        address = await nursery.start(sandbox.serve)
+        yield Venue(sandbox, address.base_url)
+        nursery.cancel_scope.cancel()
+
+
+async def trade(
+    root: Path, venue: Venue, settings: Config, script: Callable[[Live], Awaitable[None]]
+) -> LiveResult:
+    """Run an armed session; it stops when the script ends."""
+    plan = await make_plan(settings, root, None, venue.base_url, Signer(KEY))
+    live = Live(plan, lambda _: None)
+
+    async def drive() -> None:
+        await script(live)
+        live.stop("script")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(drive)
+        result = await live.run()
+        nursery.cancel_scope.cancel()
+    return result
+
+
+def events(root: Path) -> list[Event]:
+    """Return every event of a journal."""
+    return [record[2] for day in list_days(root) for record in read_records(day.path)]
+
+
+def of(kind: type[Any], root: Path) -> list[Any]:
+    """Return the events of a type."""
+    return [event for event in events(root) if isinstance(event, kind)]
+
+
+def positions(root: Path) -> dict[str, Decimal]:
+    """Return what the journal's books hold, by coin; flat ones left out."""
+    listed = {one.instrument: one for one in of(InstrumentListed, root)}
+    last: dict[tuple[str, int], int] = {}
+    for told in of(PositionChanged, root):
+        last[told.strategy, told.instrument] = told.size
+    sums: dict[str, Decimal] = {}
+    for (_, number), size in last.items():
+        one = listed[number]
+        sums[one.name] = sums.get(one.name, Decimal(0)) + Decimal(format_scaled(size, one.size_scale))
+    return {name: size for name, size in sums.items() if size}
+
+
+def fill_ids(root: Path) -> list[tuple[int, int]]:
+    """Return (trade id, venue order id) of every fill on record, doubled ones twice."""
+    return [(one.trade_id, one.venue_order_id) for one in of(OrderFilled, root)]
+
+
+def assert_replays(root: Path) -> None:
+    """Every day of a journal re-derives bit for bit, each alone."""
+    for day in list_days(root):
+        report, _ = replay_day(open_day(day.path), make_builder(), history=JournalHistory(root))
+        assert report.identical, (day.path.name, report.divergence)
+
+
+async def assert_agrees(root: Path, venue: Venue) -> None:
+    """The journal and the venue tell the same story, and the journal tells it again."""
+    orders = await venue.orders()
+    by_client: dict[str, set[int]] = {}
+    for one in orders:
+        by_client.setdefault(one["order"].get("cloid") or "none", set()).add(one["order"]["oid"])
+    doubled = {name: oids for name, oids in by_client.items() if len(oids) > 1}
+    assert not doubled, "an order was placed twice"
+    told = fill_ids(root)
+    assert len(told) == len(set(told)), "a fill was counted twice"
+    theirs = {(one["tid"], one["oid"]) for one in await venue.fills()}
+    assert set(told) == theirs, "a fill was lost or made up"
+    assert positions(root) == await venue.positions()
+    assert await venue.open_orders() == []
+    assert_replays(root)
+
+
+async def bars_against_candles(root: Path, venue: Venue) -> tuple[int, int]:
+    """Return how many one-minute bars are whole, and how many say that they are not.
+
+    A whole one that is not the venue's candle is an error (I8).
+    """
+    whole = marked = 0
+    listed = {one.instrument: one for one in of(InstrumentListed, root)}
+    last: dict[tuple[int, int], BarClosed] = {}
+    for bar in of(BarClosed, root):
+        if bar.interval_ns == MINUTE_NS:
+            last[bar.instrument, bar.start_ns] = bar
+    for number, one in listed.items():
+        request = {"coin": one.name, "interval": "1m", "startTime": 0}
+        candles = {row["t"]: row for row in await venue.ask("candleSnapshot", req=request)}
+        for (instrument, start_ns), bar in last.items():
+            if instrument != number:
+                continue
+            if bar.incomplete:
+                marked += 1
+                continue
+            whole += 1
+            row = candles.get(start_ns // 1_000_000)
+            if row is None:
+                assert bar.trades == 0, f"{one.name} {start_ns}: the venue has no such candle"
+                continue
+            ours = [
+                format_scaled(price, one.price_scale) for price in (bar.open, bar.high, bar.low, bar.close)
+            ]
+            theirs = [row[key] for key in "ohlc"]
+            assert [Decimal(text) for text in ours] == [Decimal(text) for text in theirs], (
+                one.name,
+                bar,
+                row,
+            )
+            assert Decimal(format_scaled(bar.volume, one.size_scale)) == Decimal(row["v"])
+            assert bar.trades == row["n"]
+    return whole, marked

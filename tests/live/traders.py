@@ -1,0 +1,52 @@
+"""Strategies that do something all the time: every kind of order, so that every fault finds one to hit."""
+
+from __future__ import annotations
+
+from engine.strategies import Bar, Strategy
+
+__all__ = ["Busy", "Quiet"]
+
+SIZES = {"BTC": "0.002", "ETH": "0.05", "PURR": "2000"}
+
+
+class Busy(Strategy):
+    """Each bar the next step of a round: rest, take, cross, flatten, cancel; a few sizes held at most."""
+
+    def __init__(self) -> None:
+        self.step = 0
+        self.held: dict[str, int] = {}
+
+    def on_fill(self, fill):  # type: ignore[no-untyped-def]
+        side = 1 if fill.side == "buy" else -1
+        self.held[fill.market] = self.held.get(fill.market, 0) + side
+
+    def on_bar(self, bar: Bar) -> None:
+        if bar.interval != "5s":
+            return
+        market, size, close = bar.market, SIZES[bar.market], bar.close
+        self.step += 1
+        what = self.step % 9
+        near, far = close * 0.9998, close * 0.97
+        if what in (1, 5):
+            self.buy(market, size, limit=_text(near))
+            self.sell(market, size, limit=_text(close * 1.0002))
+        elif what == 2:
+            self.buy(market, size, limit=_text(far), tif="Alo")
+        elif what == 3:
+            (self.sell if self.step % 2 else self.buy)(market, size)
+        elif what == 4:
+            self.buy(market, size, limit=_text(close * 1.001), tif="Ioc")
+        elif what == 6:
+            self.sell(market, size, limit=_text(close * 0.999), tif="Ioc")
+        elif what == 7:
+            self.target(market, 0, reason="even")
+        elif what == 8:
+            self.cancel_all(market, reason="round")
+
+
+class Quiet(Strategy):
+    """Never does anything."""
+
+
+def _text(price: float) -> str:
+    return f"{price:.8f}"
