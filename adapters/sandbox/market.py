@@ -89,14 +89,15 @@ COINS_DEFAULT: Final = ("BTC", "ETH", "PURR")
 class SyntheticMarket:
     """The market of some coins from one seed. Each call of `events` is the same play from its beginning."""
 
-    def __init__(self, seed: int = 1, coins: Sequence[str] = COINS_DEFAULT) -> None:
+    def __init__(self, seed: int = 1, coins: Sequence[str] = COINS_DEFAULT, *, calm: bool = False) -> None:
         if not coins or len(set(coins)) != len(coins):
             raise UsageError("name at least one coin, and each once")
         unknown = [name for name in coins if name not in PROFILES]
         if unknown:
             raise UsageError(f"the built-in market has no {unknown[0]!r}; it has: {' '.join(PROFILES)}")
         self._seed = seed
-        self._profiles = [PROFILES[name] for name in coins]
+        profiles = [PROFILES[name] for name in coins]
+        self._profiles = [_calmed(profile) for profile in profiles] if calm else profiles
 
     def instruments(self, recv_ns: int) -> list[InstrumentListed]:
         """Return the instruments, numbered from 1 in the order the coins were named."""
@@ -127,6 +128,13 @@ class SyntheticMarket:
         while True:
             coin = min(coins, key=_next_block)
             yield from coin.step()
+
+
+def _calmed(profile: CoinProfile) -> CoinProfile:
+    """Return a coin with many takers and little drift: prints on both sides of a price that stays."""
+    return msgspec.structs.replace(
+        profile, gap_ms=min(profile.gap_ms, 400), taker_percent=90, pace=profile.pace // 3, burst=1
+    )
 
 
 def _next_block(coin: _Coin) -> int:

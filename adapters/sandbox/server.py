@@ -14,6 +14,7 @@ import contextlib
 import errno
 import logging
 import math
+from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 from random import Random
@@ -33,8 +34,10 @@ from starlette.websockets import WebSocket
 from adapters.sandbox.connection import Asgi, Connection, Link, hypercorn_config
 from adapters.sandbox.exchange.desk import Desk
 from adapters.sandbox.exchange.refusals import BadRequest
+from adapters.sandbox.faults import Faults, channel_of, scope_of
 from adapters.sandbox.hub import Hub
 from adapters.sandbox.info import Info
+from adapters.sandbox.limits import TOO_MANY, VenueLimits
 from adapters.sandbox.market import COINS_DEFAULT
 from adapters.sandbox.played import PlayedMarket
 from adapters.sandbox.tape import Play, Tape, journal_tape, synthetic_tape
@@ -80,6 +83,8 @@ class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     `accounts` are (address, USDC) pairs, `volumes` what an address has traded so far in USD. `network`
     decides which signatures are good. Without `rate_limit` the venue's limits on requests do not apply.
+    `faults` is a specification of `faults.py`. `maker` makes the built-in market a calm one, in which resting
+    orders fill.
     """
 
     host: str = "127.0.0.1"
@@ -99,6 +104,8 @@ class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True):
     volumes: tuple[tuple[str, str], ...] = ()
     network: Literal["testnet", "mainnet"] = "testnet"
     rate_limit: bool = True
+    faults: str = ""
+    maker: bool = False
 
 
 class SandboxAddress(msgspec.Struct, frozen=True):
@@ -124,7 +131,11 @@ class Sandbox:
         self._host = _loopback(options.host)
         if tape is None:
             day = options.day
-            tape = synthetic_tape(options.seed, options.coins) if day is None else journal_tape(day)
+            tape = (
+                synthetic_tape(options.seed, options.coins, calm=options.maker)
+                if day is None
+                else journal_tape(day)
+            )
         self._tape = tape
         self._market = PlayedMarket(tape.instruments)
         self.desk = Desk(
@@ -134,6 +145,8 @@ class Sandbox:
             mainnet=options.network == "mainnet",
             limited=options.rate_limit,
         )
+        self.faults = Faults(options.faults, options.seed)
+        self.limits = VenueLimits(lifted=not options.rate_limit)
         self._info = Info(self._market, self.desk, options.speed)
         self._hub = Hub(
             self._market,
@@ -277,22 +290,47 @@ class Sandbox:
                 del self._links[address]
 
     async def _answer_info(self, request: Request) -> Response:
-        body = await self._body(request)
-        if isinstance(body, Response):
-            return body
+        return await self._answer(request, "info", self._inform)
+
+    async def _answer_exchange(self, request: Request) -> Response:
+        return await self._answer(request, "exchange", self._act)
+
+    def _inform(self, body: bytes) -> Response:
         answer = self._info.answer(body, self._reach_now())
         if answer.text:
             return _text(answer.status, answer.body)
+        self.limits.rows(answer.type, answer.body)
         return Response(answer.body, answer.status, media_type="application/json")
 
-    async def _answer_exchange(self, request: Request) -> Response:
-        body = await self._body(request)
-        if isinstance(body, Response):
-            return body
+    def _act(self, body: bytes) -> Response:
         try:
             return Response(self._hub.act(body, self._reach_now()), media_type="application/json")
         except BadRequest as refused:
             return _text(refused.status, str(refused))
+
+    async def _answer(self, request: Request, scope: str, do: Callable[[bytes], Response]) -> Response:
+        """Answer a request, within the venue's limits, unless a fault says otherwise."""
+        body = await self._body(request)
+        if isinstance(body, Response):
+            return body
+        kind, ms = self.faults.of_request(scope)
+        if kind == "429" or not self.limits.request(body, action=scope == "exchange"):
+            return _text(429, TOO_MANY)
+        if kind == "5xx":
+            status = self.faults.status()
+            return Response(
+                f"<html><h1>{status}</h1></html>" if status % 2 else "", status, media_type="text/html"
+            )
+        link = self._links.get(tuple(request.scope["client"]))
+        if kind == "swallow" and link is not None:
+            link.abort()
+            return Response(status_code=500)
+        answer = do(body)
+        if kind == "lost-reply" and link is not None:
+            link.abort()
+        elif kind == "late-reply":
+            await trio.sleep(ms / 1000)
+        return answer
 
     async def _body(self, request: Request) -> bytes | Response:
         """Return the body of a JSON request, or the answer to one that is none."""
@@ -316,7 +354,7 @@ class Sandbox:
         link = self._links.get(tuple(websocket.scope["client"]))
         if link is None:
             return
-        if self.connections >= self._options.connections_max:
+        if self.connections >= self._options.connections_max or not self.limits.connection():
             await websocket.send_denial_response(Response(status_code=429))
             return
         await websocket.accept()
@@ -341,12 +379,36 @@ class Sandbox:
             text = message.get("text")
             if text is None:
                 text = bytes(message.get("bytes") or b"").decode(errors="replace")
+            if not self.limits.message():
+                peer.abort()
+                return
             self._hub.handle(peer, text, self._reach_now())
+            if '"post"' in text and self.faults.of_request("exchange")[0]:
+                peer.abort()  # the answer is lost with the connection, whatever the kind
 
     async def _write(self, websocket: WebSocket, frames: trio.MemoryReceiveChannel[str], link: Link) -> None:
+        muted: set[str] = set()
+        kept = ""
         async for text in frames:
-            await websocket.send({"type": "websocket.send", "text": text})
-            link.sent_at = trio.current_time()
+            channel = channel_of(text)
+            scope = scope_of(channel)
+            kind, ms = self.faults.of_frame(scope) if scope else ("", 0)
+            if kind == "cut":
+                link.abort()
+            elif kind in ("silent", "half-open"):
+                muted.add(channel if kind == "silent" else "")
+            elif kind == "delay":
+                await trio.sleep(ms / 1000)
+            if kind == "drop" or "" in muted or channel in muted:
+                continue
+            if kind == "reorder" and not kept:
+                kept = text
+                continue
+            for one in (text, text if kind == "duplicate" else "", kept):
+                if one:
+                    await websocket.send({"type": "websocket.send", "text": one})
+                    link.sent_at = trio.current_time()
+            kept = ""
 
     async def _cut_when_idle(self, link: Link) -> None:
         """The venue cuts a connection to which it has sent nothing for a minute."""

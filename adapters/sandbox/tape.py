@@ -53,10 +53,14 @@ class Tape(msgspec.Struct, frozen=True):
 
 
 def synthetic_tape(
-    seed: int = 1, coins: Sequence[str] = COINS_DEFAULT, start_ns: int = SYNTHETIC_START_NS
+    seed: int = 1,
+    coins: Sequence[str] = COINS_DEFAULT,
+    start_ns: int = SYNTHETIC_START_NS,
+    *,
+    calm: bool = False,
 ) -> Tape:
     """Return the endless tape of the built-in market. Raises UsageError for a coin it does not know."""
-    market = SyntheticMarket(seed, coins)
+    market = SyntheticMarket(seed, coins, calm=calm)
     return Tape(market.instruments(start_ns), start_ns, lambda shift_ns: market.events(start_ns + shift_ns))
 
 

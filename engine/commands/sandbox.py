@@ -8,6 +8,7 @@ from typing import Literal
 
 import click
 
+from adapters.sandbox.faults import FRAME_KINDS, REQUEST_KINDS
 from adapters.sandbox.market import COINS_DEFAULT
 from adapters.sandbox.run import run_sandbox
 from adapters.sandbox.server import PORT_DEFAULT, SandboxOptions
@@ -55,6 +56,14 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 @click.option(
     "--rate-limit", type=click.Choice(["on", "off"]), default="on", show_default=True, help="Of requests."
 )
+@click.option(
+    "--faults",
+    default="",
+    metavar="SPEC",
+    help="kind:chance[/ms][@scope], comma separated, by --seed. Of requests (info, exchange): "
+    f"{' '.join(REQUEST_KINDS)}. Of frames (market, user): {' '.join(FRAME_KINDS)}.",
+)
+@click.option("--maker", is_flag=True, help="A calm market, in which resting orders fill.")
 @click.option("--until-eof", is_flag=True, help="Also stop when standard input ends.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one line with base_url and ws_url when it listens."
@@ -72,10 +81,12 @@ def sandbox_command(
     volumes: tuple[str, ...],
     network: Literal["testnet", "mainnet"],
     rate_limit: str,
+    faults: str,
+    maker: bool,
     until_eof: bool,
     as_json: bool,
 ) -> None:
-    """Serve a Hyperliquid exchange on loopback: /info and /ws on one port, fed by a tape.
+    """Serve a Hyperliquid exchange on loopback: /info, /exchange and /ws on one port, fed by a tape.
 
     --clock now shifts the tape so that it starts now; --clock tape keeps its recorded times. Stop it with
     Ctrl-C. Point the engine at it with `engine live --venue hyperliquid --base-url http://127.0.0.1:PORT`.
@@ -96,6 +107,8 @@ def sandbox_command(
         volumes=tuple(_pair(text, "--volume") for text in volumes),
         network=network,
         rate_limit=rate_limit == "on",
+        faults=faults,
+        maker=maker,
     )
     run_sandbox(options, as_json=as_json, until_eof=until_eof)
 
