@@ -1,8 +1,9 @@
 """The venue's limits on one IP address, as far as the sandbox keeps them: all clients are one, on loopback.
 
-Weights of requests are the venue's own table, in real time. What it answers beyond them is not documented
-by anyone: here it is HTTP 429 with one line and no Retry-After; too many new connections are refused with
-429 too, and a client that sends too many messages is cut. Source: the venue's rate limits page, 2026-08.
+Weights of requests are the venue's own table, a minute is one of the sandbox's. What it answers beyond them
+is not documented by anyone: here it is HTTP 429 with one line and no Retry-After; too many new connections
+are refused with 429 too, and a client that sends too many messages is cut. Source: the venue's rate limits
+page, 2026-08.
 """
 
 from __future__ import annotations
@@ -43,10 +44,11 @@ class _Minute:
 
 
 class VenueLimits:
-    """What was used in the last minute. With `lifted` nothing is ever refused."""
+    """What was used in the last minute, which `speed` makes shorter. With `lifted` nothing is refused."""
 
-    def __init__(self, *, lifted: bool) -> None:
+    def __init__(self, *, lifted: bool, speed: float = 1.0) -> None:
         self._lifted = lifted
+        self._speed = max(1.0, speed)
         self._weight, self._connections, self._messages = _Minute(), _Minute(), _Minute()
         self.refused = 0
 
@@ -76,7 +78,7 @@ class VenueLimits:
     def _take(self, minute: _Minute, amount: int, most: int) -> bool:
         if self._lifted:
             return True
-        if minute.sum() + amount > most:
+        if minute.sum() + amount > most * self._speed:
             self.refused += 1
             return False
         minute.add(amount)

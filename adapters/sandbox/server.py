@@ -146,7 +146,7 @@ class Sandbox:
             limited=options.rate_limit,
         )
         self.faults = Faults(options.faults, options.seed)
-        self.limits = VenueLimits(lifted=not options.rate_limit)
+        self.limits = VenueLimits(lifted=not options.rate_limit, speed=options.speed)
         self._info = Info(self._market, self.desk, options.speed)
         self._hub = Hub(
             self._market,

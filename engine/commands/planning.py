@@ -18,7 +18,7 @@ import msgspec
 from adapters.hyperliquid.answers import SpotMeta
 from adapters.hyperliquid.channels import check_channels
 from adapters.hyperliquid.feed import HyperliquidFeed
-from adapters.hyperliquid.governor import Governor
+from adapters.hyperliquid.governor import Governor, Limits
 from adapters.hyperliquid.history import warmup
 from adapters.hyperliquid.info import HyperliquidInfo, is_loopback
 from adapters.hyperliquid.listing import asset_ids, dex_of, list_instruments
@@ -61,7 +61,7 @@ async def make_plan(
 ) -> LivePlan:
     """Put a session together; with a signer its orders are real. Raises EngineError."""
     ids = SystemIds()
-    governor = Governor()
+    governor = Governor(await _limits(base_url))
     check_channels(config.data.channels)
     loopback = is_loopback(base_url)
     listing = await _ask(base_url, governor, config.coins)
@@ -165,6 +165,21 @@ async def _ask(base_url: str, governor: Governor, coins: Sequence[str]) -> Listi
         asked_ns = system.now_ns()
         status = await info.exchange_status()
         return Listing(meta, spot, dexs, status, asked_ns, system.monotonic_ns())
+
+
+async def _limits(base_url: str) -> Limits:
+    """Return the venue's limits; those of a sandbox at a speed are of its own, faster minutes."""
+    if not is_loopback(base_url):
+        return Limits()
+    async with HyperliquidInfo(base_url) as info:
+        speed = max(1.0, (await info.exchange_status()).speed or 1.0)
+    plain = Limits()
+    return msgspec.structs.replace(
+        plain,
+        weight_per_minute=int(plain.weight_per_minute * speed),
+        messages_per_minute=int(plain.messages_per_minute * speed),
+        connections_per_minute=int(plain.connections_per_minute * speed),
+    )
 
 
 def _clock(

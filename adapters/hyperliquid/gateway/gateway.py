@@ -216,7 +216,7 @@ class HyperliquidGateway:
     async def _query(self, command: QueryOrder) -> None:
         """Ask about one order; when that fails too, it stays in doubt and is asked about again."""
         try:
-            events = await self._reconciler.ask(command)
+            events = await self._reconciler.ask(command, self._orders.missing)
         except VenueError as error:
             events = [OrderUnknown(self.now_ns(), command.client_order_id, f"the question failed: {error}")]
         await self._tell(events)

@@ -97,11 +97,18 @@ class Reconciler:
         )
         return events
 
-    async def ask(self, query: QueryOrder) -> list[Event]:
-        """Return the fills so far and what the venue says of an order. Raises VenueError."""
+    async def ask(self, query: QueryOrder, missing: Callable[[int, int], bool]) -> list[Event]:
+        """Return what the venue says of an order, its fills first. Raises VenueError.
+
+        `missing` tells whether so much of an order (venue id, size) is not told as filled yet: only then the
+        fills are read, which cost five times the question.
+        """
         clock = await self._info.exchange_status()
         answer = await self._ask_order(query.client_order_id)
-        fills = await self.fills()
+        update = answer.order
+        fills: list[OrderFilled] = []
+        if update is not None and missing(update.order.oid, self._reading.executed(update)):
+            fills = await self.fills()
         venue_ns = clock.time * _NS
         read: OrderRead = self._reading.answer(
             answer, query.client_order_id, query.instrument, venue_ns, self._now_ns()
