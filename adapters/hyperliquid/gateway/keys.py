@@ -77,8 +77,8 @@ def _from_file(path: Path) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise SafetyRefusal(f"{path}: the key file cannot be read: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
+    try:
+        found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise SafetyRefusal(f"{path}: is not a regular file")
         if found.st_mode & 0o077:
@@ -86,7 +86,9 @@ def _from_file(path: Path) -> str:
             raise SafetyRefusal(f"{path}: others may read it (mode {mode:04o}); chmod 600 {path}")
         if found.st_uid not in (os.geteuid(), 0):
             raise SafetyRefusal(f"{path}: belongs to another user")
-        return file.read(_BYTES_MAX).decode("ascii", "replace")
+        return os.read(descriptor, _BYTES_MAX).decode("ascii", "replace")
+    finally:
+        os.close(descriptor)
 
 
 def _from_keyring(name: str) -> str:

@@ -1,0 +1,127 @@
+"""The key: read from where only its owner can, and shown nowhere (S01, S02, S03, L09)."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from adapters.hyperliquid.gateway.keys import Signer, load_key
+from adapters.hyperliquid.signing import address_of
+from engine.config import VenueConfig
+from engine.errors import SafetyRefusal
+
+KEY = "0x" + "5a" * 31 + "17"
+FORMS = (KEY, KEY[2:], KEY[2:].upper(), KEY[2:][::-1], str(int(KEY, 16)), repr(bytes.fromhex(KEY[2:])))
+
+
+def key_file(folder: Path, text: str = KEY, mode: int = 0o600) -> str:
+    path = folder / "key"
+    path.write_text(text)
+    path.chmod(mode)
+    return str(path)
+
+
+def shown(text: str) -> bool:
+    return any(form in text for form in FORMS)
+
+
+def test_a_key_is_read_from_a_file_that_only_its_owner_can_read(tmp_path: Path) -> None:
+    signer = load_key(VenueConfig(key_file=key_file(tmp_path, KEY + "\n")), {})
+    assert signer.address == address_of(KEY)
+    assert not signer.mainnet
+    assert load_key(VenueConfig(network="mainnet", key_file=key_file(tmp_path)), {}).mainnet
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644, 0o700 | 0o004])
+def test_s02_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+    with pytest.raises(SafetyRefusal, match="chmod 600"):
+        load_key(VenueConfig(key_file=key_file(tmp_path, mode=mode)), {})
+
+
+@pytest.mark.parametrize("text", ["", "0x", "hello", KEY[:-2], KEY + "00", "0x" + "00" * 32, "\x00" * 66])
+def test_s02_a_file_without_a_key_is_refused_and_what_it_holds_is_not_told(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SafetyRefusal) as refusal:
+        load_key(VenueConfig(key_file=key_file(tmp_path, text)), {})
+    assert len(text) < 4 or text not in str(refusal.value)
+
+
+def test_s02_links_folders_and_missing_files_are_refused(tmp_path: Path) -> None:
+    target = key_file(tmp_path)
+    link = tmp_path / "link"
+    link.symlink_to(target)
+    for path in (link, tmp_path, tmp_path / "none"):
+        with pytest.raises(SafetyRefusal):
+            load_key(VenueConfig(key_file=str(path)), {})
+
+
+def test_s03_a_variable_is_taken_out_of_the_environment() -> None:
+    environ = {"RETAPE_KEY": KEY, "OTHER": "x"}
+    assert load_key(VenueConfig(), environ).address == address_of(KEY)
+    assert environ == {"OTHER": "x"}
+
+
+def test_without_any_key_the_session_is_refused() -> None:
+    with pytest.raises(SafetyRefusal, match="there is no key"):
+        load_key(VenueConfig(), {})
+
+
+def test_a_keyring_entry_is_read_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    keyring = pytest.importorskip("keyring")
+    asked: list[Any] = []
+
+    def get_password(service: str, name: str) -> str | None:
+        asked.append((service, name))
+        return KEY if name == "mine" else None
+
+    monkeypatch.setattr(keyring, "get_password", get_password)
+    assert load_key(VenueConfig(key_ring="mine"), {}).address == address_of(KEY)
+    with pytest.raises(SafetyRefusal, match="no entry"):
+        load_key(VenueConfig(key_ring="other"), {})
+    assert asked == [("retape", "mine"), ("retape", "other")]
+
+
+def test_s01_no_text_a_signer_can_give_holds_its_key() -> None:
+    signer = Signer(KEY)
+    for text in (
+        repr(signer),
+        str(signer),
+        f"{signer}",
+        f"{signer!r:>10}",
+        repr([signer]),
+        repr(dir(signer)),
+    ):
+        assert not shown(text)
+    assert not hasattr(signer, "__dict__")
+    with pytest.raises(TypeError):
+        pickle.dumps(signer)
+    with pytest.raises(TypeError):
+        copy.copy(signer)
+    for encode in (msgspec.json.encode, msgspec.msgpack.encode):
+        with pytest.raises(TypeError):
+            encode(signer)
+
+
+def test_s01_a_traceback_with_locals_does_not_hold_it() -> None:
+    signer = Signer(KEY)
+
+    class Unpackable:
+        pass
+
+    try:
+        signer.sign({"type": Unpackable()}, 1, None, None)
+    except TypeError:
+        error = sys.exception()
+        assert error is not None
+        whole = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+        del error
+    else:
+        pytest.fail("such an action cannot be signed")
+    # The frame of the closure itself shows its own variables: only what names the key may not be among them.
+    assert not shown(whole.replace(f"key = {KEY!r}", "").replace(f"private_key = {KEY!r}", ""))

@@ -1,0 +1,167 @@
+"""Answers to actions: three levels of refusal, and what is not plainly an answer is lost (N16, O13, O22)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.hyperliquid.gateway.outcomes import Accepted, Done, Lost, Refused, read_outcomes
+from adapters.hyperliquid.gateway.reports import report
+from adapters.hyperliquid.gateway.sender import read_answer
+from engine.events import (
+    CancelOrder,
+    CancelRejected,
+    ModifyOrder,
+    ModifyRejected,
+    OrderAccepted,
+    OrderModified,
+    OrderRejected,
+    OrderUnknown,
+    SubmitOrder,
+)
+from engine.values import BUY
+
+EXAMPLES = Path(__file__).resolve().parents[4] / "shared" / "exchanges" / "hyperliquid"
+SUBMIT = SubmitOrder(1, "0x" + "0" * 32, "s", 1, BUY, 10, 100, "Gtc", False)
+CANCEL = CancelOrder(1, "0x" + "0" * 32, 1)
+MODIFY = ModifyOrder(1, "0x" + "0" * 32, 1, BUY, 10, 100, "Gtc", False)
+
+
+def body(statuses: list[Any]) -> bytes:
+    return json.dumps(
+        {"status": "ok", "response": {"type": "order", "data": {"statuses": statuses}}}
+    ).encode()
+
+
+def examples() -> list[Any]:
+    found = [
+        pytest.param(item, id=f"{path.stem}:{item['id']}")
+        for path in sorted(EXAMPLES.glob("exchange-*.json"))
+        for item in json.loads(path.read_text())["items"]
+    ]
+    return found or [pytest.param(None, marks=pytest.mark.skip(reason="the venue's examples are not here"))]
+
+
+@pytest.mark.parametrize("item", examples())
+def test_every_example_of_an_answer_has_a_meaning(item: dict[str, Any]) -> None:
+    response = item["response"]
+    data = response["response"]
+    entries = 1
+    if isinstance(data, dict) and "data" in data:
+        entries = len(data["data"]["statuses"])
+    outcomes = read_outcomes(json.dumps(response).encode(), entries)
+    assert len(outcomes) == entries
+    assert not any(isinstance(one, Lost) for one in outcomes)
+    if response["status"] == "err":
+        assert outcomes == [Refused(response["response"], whole=True)]
+    elif isinstance(data, dict) and "data" not in data:
+        assert outcomes == [Done()]
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        ({"resting": {"oid": 7}}, Accepted(7)),
+        ({"resting": {"oid": 7, "cloid": "0x1"}, "more": 1}, Accepted(7)),
+        ({"filled": {"totalSz": "1", "avgPx": "2", "oid": 8}}, Accepted(8, filled=True)),
+        ("waitingForFill", Accepted(0)),
+        ("waitingForTrigger", Accepted(0)),
+        ("success", Done()),
+        (
+            {"error": "Price must be divisible by tick size. asset=173"},
+            Refused("Price must be divisible by tick size."),
+        ),
+    ],
+)
+def test_a_status_is_read(status: Any, outcome: Any) -> None:
+    assert read_outcomes(body([status]), 1) == [outcome]
+
+
+@pytest.mark.parametrize(
+    "status",
+    [None, 7, "", "unheard", {}, {"resting": {}}, {"resting": {"oid": "7"}}, {"filled": {"oid": -1}}, []],
+)
+def test_o22_a_status_nobody_knows_is_lost_not_guessed(status: Any) -> None:
+    assert isinstance(read_outcomes(body([status]), 1)[0], Lost)
+
+
+def test_o22_each_entry_has_its_own_outcome_and_a_wrong_number_loses_all() -> None:
+    mixed = [{"resting": {"oid": 1}}, {"error": "no asset=1"}, {"filled": {"oid": 2}}]
+    assert read_outcomes(body(mixed), 3) == [Accepted(1), Refused("no"), Accepted(2, filled=True)]
+    for count in (2, 4):
+        assert all(isinstance(one, Lost) for one in read_outcomes(body(mixed), count))
+    # Found before anything was done, one error stands for the whole batch.
+    assert read_outcomes(body([{"error": "no"}]), 3) == [Refused("no")] * 3
+    assert all(isinstance(one, Lost) for one in read_outcomes(body(["success"]), 3))
+
+
+@given(st.binary(max_size=80) | st.text(max_size=80).map(str.encode), st.integers(1, 4))
+def test_v02_no_bytes_at_all_raise(data: bytes, entries: int) -> None:
+    assert len(read_outcomes(data, entries)) == entries
+
+
+names = st.sampled_from(["status", "response", "data", "statuses", "error", "ok", "resting", "oid"])
+trees: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.integers() | st.text(max_size=9) | names,
+    lambda one: st.lists(one, max_size=3) | st.dictionaries(names, one, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(trees)
+def test_v04_no_json_at_all_raises(tree: Any) -> None:
+    assert len(read_outcomes(msgspec.json.encode(tree), 2)) == 2
+
+
+@pytest.mark.parametrize("status", [429, 403, 418, 500, 502, 503, 504, 302, 204])
+@pytest.mark.parametrize("data", [b"", b"<html>bad</html>", b"null", body(["success"])])
+def test_n16_an_http_status_that_is_no_answer_leaves_an_order_unknown(status: int, data: bytes) -> None:
+    (outcome,) = read_answer(status, data, 1)
+    assert isinstance(outcome, Lost)
+    assert not outcome.unsent
+    assert [type(one) for one in report(SUBMIT, outcome, 5)] == [OrderUnknown]
+
+
+@pytest.mark.parametrize("status", [400, 415, 422])
+def test_what_the_venue_could_not_read_was_not_done(status: int) -> None:
+    (outcome,) = read_answer(status, b"Failed to deserialize", 1)
+    (told,) = report(SUBMIT, outcome, 5)
+    assert isinstance(told, OrderRejected)
+    assert str(status) in told.reason
+
+
+@pytest.mark.parametrize(
+    ("command", "outcome", "told"),
+    [
+        (SUBMIT, Accepted(7), OrderAccepted),
+        (SUBMIT, Accepted(7, filled=True), OrderAccepted),
+        (SUBMIT, Refused("no"), OrderRejected),
+        (SUBMIT, Refused("no", whole=True), OrderRejected),
+        (SUBMIT, Lost("x", unsent=True), OrderRejected),
+        (SUBMIT, Lost("x"), OrderUnknown),
+        (SUBMIT, Done(), OrderUnknown),
+        (SUBMIT, Refused("Order with this cloid already exists"), OrderUnknown),
+        (CANCEL, Refused("never placed"), CancelRejected),
+        (CANCEL, Lost("x", unsent=True), CancelRejected),
+        (CANCEL, Lost("x"), OrderUnknown),
+        (MODIFY, Accepted(9), OrderModified),
+        (MODIFY, Refused("no"), ModifyRejected),
+        (MODIFY, Lost("x"), OrderUnknown),
+        (MODIFY, Done(), OrderUnknown),
+    ],
+)
+def test_o13_what_is_told_of_a_command_is_never_more_than_what_was_proved(
+    command: Any, outcome: Any, told: type
+) -> None:
+    assert [type(one) for one in report(command, outcome, 5)] == [told]
+
+
+def test_what_the_stream_tells_better_is_left_to_it() -> None:
+    assert report(CANCEL, Done(), 5) == []
+    assert report(SUBMIT, Accepted(0), 5) == []
