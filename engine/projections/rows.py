@@ -35,6 +35,7 @@ from engine.events import (
     OrderCanceled,
     OrderChanged,
     OrderFilled,
+    OrderModified,
     OrderRefused,
     OrderRejected,
     OrderUnknown,
@@ -50,6 +51,7 @@ from engine.events import (
 )
 from engine.projections.schema import TABLES
 from engine.projections.units import Listing, added, interval_name, record
+from engine.projections.venue_rows import VenueRows
 from engine.values import side_name
 
 __all__ = ["InstrumentsOf", "Memory", "Row", "RowBuilder"]
@@ -106,6 +108,7 @@ class RowBuilder:
             OrderRejected: self._reason,
             OrderCanceled: self._reason,
             OrderUnknown: self._reason,
+            OrderModified: self._modified,
             CancelOrder: self._reason,
             OrderFilled: self._filled,
             OrderChanged: self._order_changed,
@@ -124,6 +127,7 @@ class RowBuilder:
             OperatorCommand: self._operator,
             ActorRestarted: self._restarted,
         }
+        self._handlers |= VenueRows(self).handlers
         if with_trades:
             self._handlers[Trade] = self._trade
 
@@ -165,7 +169,7 @@ class RowBuilder:
                     self.learn(listed)
 
     def _trade(self, seq: int, cause: int, event: Trade) -> None:
-        named, price_unit, size_unit, _ = self._listing(event.instrument)
+        named, price_unit, size_unit, _ = self.listing(event.instrument)
         self.appended["trades"].append(
             (
                 *(seq, cause, iso_text(event.recv_ns), event.recv_ns),
@@ -179,7 +183,7 @@ class RowBuilder:
         )
 
     def _bar(self, seq: int, cause: int, event: BarClosed) -> None:
-        named, price_unit, size_unit, _ = self._listing(event.instrument)
+        named, price_unit, size_unit, _ = self.listing(event.instrument)
         self.appended["bars"].append(
             (
                 *named,
@@ -199,7 +203,7 @@ class RowBuilder:
         )
 
     def _mark(self, seq: int, cause: int, event: PriceMarked) -> None:
-        listing = self._listing(event.instrument)
+        listing = self.listing(event.instrument)
         price = event.price / listing.price_unit
         self.appended["marks"].append((*record(seq, cause, event.at_ns), *listing.named, price))
 
@@ -220,7 +224,7 @@ class RowBuilder:
         )
 
     def _feed_gap(self, seq: int, cause: int, event: FeedGap) -> None:
-        name, number, venue = self._listing(event.instrument).named
+        name, number, venue = self.listing(event.instrument).named
         self._feed(
             *(seq, cause, event.recv_ns, event.feed, "gap"),
             instrument=name,
@@ -241,20 +245,20 @@ class RowBuilder:
     # What strategies say.
 
     def _signal(self, seq: int, cause: int, event: SignalRaised) -> None:
-        named = self._listing(event.instrument).named
+        named = self.listing(event.instrument).named
         self.appended["signals"].append(
             (*record(seq, cause, event.at_ns), event.strategy, *named, event.name, event.value)
         )
 
     def _target(self, seq: int, cause: int, event: TargetSet) -> None:
-        listing = self._listing(event.instrument)
+        listing = self.listing(event.instrument)
         size = event.size / listing.size_unit
         self.appended["targets"].append(
             (*record(seq, cause, event.at_ns), event.strategy, *listing.named, size, event.reason)
         )
 
     def _refused(self, seq: int, cause: int, event: OrderRefused) -> None:
-        listing = self._listing(event.instrument)
+        listing = self.listing(event.instrument)
         self.appended["refusals"].append(
             (
                 *record(seq, cause, event.at_ns),
@@ -271,7 +275,7 @@ class RowBuilder:
     # The life of an order.
 
     def _submitted(self, seq: int, cause: int, event: SubmitOrder) -> None:
-        listing = self._listing(event.instrument)
+        listing = self.listing(event.instrument)
         size = event.size / listing.size_unit
         row = self._order(event.client_order_id, seq, cause, event.at_ns)
         self._own(row, event.strategy, listing)
@@ -300,8 +304,14 @@ class RowBuilder:
         row = self._order(event.client_order_id, seq, cause, at_ns)
         row["reason"] = event.reason or row["reason"]
 
+    def _modified(self, seq: int, cause: int, event: OrderModified) -> None:
+        listing = self.listing(event.instrument)
+        row = self._order(event.client_order_id, seq, cause, event.recv_ns)
+        row["limit_price"] = event.limit_price / listing.price_unit
+        row["venue_order_id"] = str(event.venue_order_id)
+
     def _order_changed(self, seq: int, cause: int, event: OrderChanged) -> None:
-        listing = self._listing(event.instrument)
+        listing = self.listing(event.instrument)
         row = self._order(event.client_order_id, seq, cause, event.at_ns)
         self._own(row, event.strategy, listing)
         row["state"] = event.state
@@ -319,10 +329,12 @@ class RowBuilder:
             return
         if trade_id is not None:
             known.add(trade_id)
-        listing = self._listing(event.instrument)
+        listing = self.listing(event.instrument)
         money_unit = listing.price_unit * listing.size_unit
-        row = self._order(key, seq, cause, event.recv_ns)
-        self._own(row, row["strategy"], listing)
+        # A fill of no order of this journal has no row among the orders.
+        row = self._order(key, seq, cause, event.recv_ns) if key else {"strategy": None}
+        if key:
+            self._own(row, row["strategy"], listing)
         fee = int(event.fee)
         self.appended["fills"].append(
             (
@@ -340,7 +352,7 @@ class RowBuilder:
                 trade_id,
             )
         )
-        if listing.scales is not None:
+        if key and listing.scales is not None:
             self._sum(row, seq, listing.scales, event.price, event.size, fee)
 
     def _sum(self, row: Row, seq: int, scales: tuple[int, int], price: int, size: int, fee: int) -> None:
@@ -377,7 +389,7 @@ class RowBuilder:
     # The account.
 
     def _position(self, seq: int, cause: int, event: PositionChanged) -> None:
-        listing = self._listing(event.instrument)
+        listing = self.listing(event.instrument)
         money_unit = listing.price_unit * listing.size_unit
         cost = int(event.cost)
         when = record(seq, cause, event.at_ns)
@@ -397,7 +409,7 @@ class RowBuilder:
 
     def _equity(self, seq: int, cause: int, event: EquityMarked) -> None:
         unit = 10**event.scale
-        amounts = (event.realized, event.unrealized, event.fees, event.equity)
+        amounts = (event.realized, event.unrealized, event.fees, event.equity, event.funding)
         self.appended["equity"].append(
             (*record(seq, cause, event.at_ns), *(int(amount) / unit for amount in amounts))
         )
@@ -463,7 +475,8 @@ class RowBuilder:
 
     # Lookups.
 
-    def _listing(self, number: int) -> Listing:
+    def listing(self, number: int) -> Listing:
+        """Return what rows need of an instrument, listed or not."""
         listing = self._instruments.get(number)
         if listing is None:
             return Listing.unknown(number)

@@ -18,7 +18,7 @@ import msgspec
 
 __all__ = ["SCHEMA_VERSION", "TABLES", "VIEWS", "TableShape"]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Kept in the database as `user_version`; a database of another version is rebuilt."""
 
 
@@ -196,7 +196,14 @@ TABLES: Final[dict[str, TableShape]] = {
         indexes=(("strategy", "instrument", "at_ns"),),
     ),
     "equity": TableShape(
-        {**_RECORD, "realized": float, "unrealized": float, "fees": float, "equity": float},
+        {
+            **_RECORD,
+            "realized": float,
+            "unrealized": float,
+            "fees": float,
+            "equity": float,
+            "funding": float,
+        },
         pk="seq",
         indexes=(("at_ns",),),
     ),
@@ -218,6 +225,95 @@ TABLES: Final[dict[str, TableShape]] = {
         },
         pk="seq",
         indexes=(("feed", "at_ns"),),
+    ),
+    "candles": TableShape(
+        {
+            **_INSTRUMENT,
+            "interval": str,
+            "start": str,
+            "start_ns": int,
+            "open": float,
+            "high": float,
+            "low": float,
+            "close": float,
+            "volume": float,
+            "trades": int,
+            "purpose": str,
+            **_RECORD,
+        },
+        pk=("instrument_id", "interval", "start_ns"),
+        indexes=(("instrument", "interval", "start_ns"),),
+    ),
+    "funding_rates": TableShape(
+        {
+            **_INSTRUMENT,
+            "time": str,
+            "time_ns": int,
+            "rate": float,
+            "premium": float,
+            **_RECORD,
+        },
+        pk=("instrument_id", "time_ns"),
+    ),
+    "funding_payments": TableShape(
+        {
+            **_INSTRUMENT,
+            "time": str,
+            "time_ns": int,
+            "size": float,
+            "amount": float,
+            "rate": float,
+            **_RECORD,
+        },
+        pk=("instrument_id", "time_ns"),
+    ),
+    "bar_differences": TableShape(
+        {
+            **_RECORD,
+            **_INSTRUMENT,
+            "interval": str,
+            "start": str,
+            "start_ns": int,
+            "open": float,
+            "high": float,
+            "low": float,
+            "close": float,
+            "volume": float,
+            "trades": int,
+            "venue_open": float,
+            "venue_high": float,
+            "venue_low": float,
+            "venue_close": float,
+            "venue_volume": float,
+            "venue_trades": int,
+        },
+        pk="seq",
+    ),
+    "position_differences": TableShape(
+        {**_RECORD, **_INSTRUMENT, "own": float, "venue_size": float, "adopted": int}, pk="seq"
+    ),
+    "account": TableShape(
+        {
+            **_RECORD,
+            "gateway": str,
+            "equity": float,
+            "withdrawable": float,
+            "open_orders": int,
+            "foreign_orders": int,
+        },
+        pk="seq",
+    ),
+    "foreign_orders": TableShape(
+        {
+            **_RECORD,
+            **_INSTRUMENT,
+            "venue_order_id": str,
+            "client_order_id": str,
+            "side": str,
+            "size": float,
+            "limit_price": float,
+        },
+        pk="seq",
     ),
     "sessions": TableShape(
         {
@@ -279,7 +375,9 @@ VIEWS: Final[dict[str, str]] = {
     """,
     "open_orders": """
         select * from orders
-        where state in ('PendingNew', 'New', 'PartiallyFilled', 'PendingCancel', 'Unknown') order by seq
+        where state in
+            ('PendingNew', 'New', 'PartiallyFilled', 'PendingCancel', 'PendingReplace', 'Unknown')
+        order by seq
     """,
     "open_positions": "select * from positions where size != 0 order by strategy, instrument",
     "feed_gaps": "select * from feed_events where event = 'gap' order by seq",
