@@ -46,7 +46,8 @@ POLL_GRACE_NS = 20 * SECOND_NS
 
 
 class Aggregator(Actor):
-    """State: per instrument, the open bar of the shortest interval, and a series for every interval."""
+    """State: per instrument, the open bar of the shortest interval, a series for every interval, and the end
+    of the last gap that was not closed."""
 
     WIRING = Actor.WIRING | {"_spans_ns", "_base_ns", "_grace_ns"}
 
@@ -57,6 +58,7 @@ class Aggregator(Actor):
         self._grace_ns = config.grace_ms * 1_000_000
         self._open: dict[int, OpenBar] = {}
         self._series: dict[int, list[Series]] = {}
+        self._holes: dict[int, int] = {}
         self._blind = False
         self._polling = False
         self._too_late = 0
@@ -240,7 +242,12 @@ class Aggregator(Actor):
 
     @handles(FeedGap)
     def settle(self, gap: FeedGap, emit: Emit) -> None:
-        """Clear the doubt about the bars a gap touched, or mark them incomplete for good."""
+        """Clear the doubt about the bars a gap touched, or mark them incomplete for good.
+
+        An open gap can reach into a window whose bar has not begun yet: that one will be incomplete too.
+        """
+        if not gap.closed:
+            self._holes[gap.instrument] = max(self._holes.get(gap.instrument, 0), gap.to_ns)
         for series in self._series.get(gap.instrument, ()):
             for bar, is_open in self._touched(gap, series):
                 before = bar.incomplete or bar.doubtful
@@ -306,6 +313,7 @@ class Aggregator(Actor):
             price,
             price,
             price,
+            incomplete=start_ns <= self._holes.get(instrument, 0),
             doubtful=self._blind,
         )
         self._open[instrument] = fresh

@@ -116,3 +116,16 @@ def test_a_session_that_finds_no_bars_doubts_nothing() -> None:
     on.hand(SessionStarted(T, "b" * 16, "paper", "", "", "", (), ""), trade(0), trade(1))
     on.pass_time(T + 3 * MINUTE)
     assert marks(on) == {0: False, 1: False}
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_f04_a_gap_that_reaches_into_a_window_not_begun_yet_makes_its_bar_incomplete(closed: bool) -> None:
+    """The gap is told while the bar before it still waits for a late print."""
+    on = desk()
+    on.hand(trade(0), trade(0.9), FeedDown(T + int(0.95 * MINUTE), "f", "x"))
+    back = T + MINUTE + GRACE // 2
+    on.hand(FeedUp(back, "f", 1), FeedGap(back, "f", 1, T + int(0.9 * MINUTE), back - 1, closed))
+    on.hand(trade(1.01), trade(2.5))
+    on.pass_time(T + 5 * MINUTE)
+    after = marks(on)
+    assert (after[0], after[1], after[2]) == (not closed, not closed, False)
