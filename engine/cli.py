@@ -21,6 +21,7 @@ _COMMANDS = {
     "replay": "replaying",
     "backtest": "backtesting",
     "import": "importing",
+    "backfill": "backfilling",
     "inspect": "inspecting",
     "why": "inspecting",
     "project": "projecting",

@@ -42,7 +42,9 @@ class SessionBuilder:
         """Return the session's actors in the order they are called."""
         config = parse_config(started.config)
         hashes = {name: source for name, _, source in started.strategies}
-        venue = config.venue if started.mode == "live" else None
+        # A backfill keeps every actor as it is: those of the newest session's own mode.
+        mode = config.mode if started.mode == "backfill" else started.mode
+        venue = config.venue if mode == "live" else None
         actors: list[Actor] = [] if venue else [SimulatedVenue(config.paper)]
         actors.append(Portfolio(config.account, venue))
         for entry in config.strategies:

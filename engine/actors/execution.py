@@ -129,7 +129,7 @@ class Execution(Actor):
     def begin(self, started: SessionStarted, emit: Emit) -> None:
         """Ids of this session carry its name. What an earlier session left open is asked about."""
         self._session = started.session
-        if self._venue is None:
+        if self._venue is None or started.mode != "live":
             return
         self._leverage_asked = False
         self._dead_man = bool(self._venue.dead_man_s)

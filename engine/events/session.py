@@ -28,9 +28,10 @@ __all__ = [
 class SessionStarted(Event, frozen=True, tag="session-started"):
     """Input. Opens a session and says everything that decides what the actors will do.
 
-    `session` is 16 hex digits, unique among sessions. `mode` is "paper", "live" or "backtest". `schema` is
-    the fingerprint of the event types, `code` that of the engine's own deterministic rooms, `strategies` the
-    (name, module:Class, source hash) of each strategy, `config` the whole configuration as canonical JSON.
+    `session` is 16 hex digits, unique among sessions. `mode` is "paper", "live", "backtest" or "backfill".
+    `schema` is the fingerprint of the event types, `code` that of the engine's own deterministic rooms,
+    `strategies` the (name, module:Class, source hash) of each strategy, `config` the whole configuration as
+    canonical JSON.
     """
 
     recv_ns: int

@@ -1,0 +1,64 @@
+"""`engine backfill`: history into the journal, once, and nothing else is touched (F06, J14)."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.commands.kit import as_json, assert_replays, engine, sandbox
+
+ARGS = ("--coins", "BTC,ETH", "--intervals", "1m,5m", "--since", "2024-01-01", "--json")
+
+
+@pytest.fixture(scope="module")
+def venue() -> Any:
+    with sandbox("--history", "7200", "--rate-limit", "off") as url:
+        yield url
+
+
+def backfill(url: str, root: Path, *more: str) -> dict[str, Any]:
+    found: dict[str, Any] = as_json(engine("backfill", "--base-url", url, "--journal", root, *ARGS, *more))
+    return found
+
+
+def test_a_backfill_is_read_once_and_replays_and_is_in_the_database(venue: str, tmp_path: Path) -> None:
+    root = tmp_path / "j"
+    first = backfill(venue, root)
+    assert first["rows"] > 200
+    lines = {(one["coin"], one["interval"]): one for one in first["series"]}
+    assert lines["BTC", "1m"]["rows"] >= 119
+    assert not lines["BTC", "1m"]["complete"], "the venue's history begins later than asked, and that is said"
+    again = backfill(venue, root)
+    assert again["rows"] <= 6, "only candles that have closed since"
+    with sqlite3.connect(root / "retape.db") as database:
+        (count,) = database.execute("select count(*) from candles").fetchone()
+    database.close()
+    assert count == first["rows"] + again["rows"]
+    assert_replays(root)
+
+
+def test_a_live_session_goes_on_after_a_backfill_with_what_it_had(venue: str, tmp_path: Path) -> None:
+    root = tmp_path / "j"
+    live = ("live", "--base-url", venue, "--venue", "hyperliquid", "--journal", root, "--for", "2s", "--json")
+    assert engine(*live).returncode == 0
+    backfill(venue, root)
+    done = engine(*live)
+    assert done.returncode == 0, done.stderr
+    assert_replays(root)
+
+
+def test_a_backfill_that_cannot_be_is_refused_before_anything_is_written(venue: str, tmp_path: Path) -> None:
+    root = tmp_path / "j"
+    for args, words in (
+        (("--coins", "BTX", "--since", "2024-01-01"), "did you mean BTC"),
+        (("--coins", "BTC", "--since", "soon"), "ISO 8601"),
+        (("--coins", "BTC", "--since", "2124-01-01"), "not before"),
+        (("--coins", "BTC", "--since", "2024-01-01", "--intervals", "7m"), "interval"),
+    ):
+        done = engine("backfill", "--base-url", venue, "--journal", root, *args)
+        assert done.returncode == 2, (args, done.stderr)
+        assert words in done.stderr
+    assert not root.exists()
