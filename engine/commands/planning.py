@@ -21,6 +21,7 @@ from adapters.hyperliquid.feed import HyperliquidFeed
 from adapters.hyperliquid.governor import Governor, Limits
 from adapters.hyperliquid.history import warmup
 from adapters.hyperliquid.info import HyperliquidInfo, is_loopback
+from adapters.hyperliquid.keeper import HistoryKeeper
 from adapters.hyperliquid.listing import asset_ids, dex_of, list_instruments
 from adapters.hyperliquid.prints import LastPrint
 from adapters.hyperliquid.wire import ExchangeStatus, Meta
@@ -107,7 +108,18 @@ async def make_plan(
             async with info:
                 await feed.run()
 
-        return [Edge("hyperliquid", read_market)]
+        edges = [Edge("hyperliquid", read_market)]
+        if settings.data.backfill_minutes:
+            keeper = HistoryKeeper(
+                HyperliquidInfo(base_url, governor=governor),
+                instruments,
+                settings.bars.intervals,
+                clock,
+                ingress.send,
+                settings.data.backfill_minutes,
+            )
+            edges.append(Edge("history", keeper.run, gives_up=False))
+        return edges
 
     async def warm_up(instruments: Sequence[InstrumentListed]) -> list[Event]:
         intervals, count = settings.bars.intervals, settings.data.warmup_bars
