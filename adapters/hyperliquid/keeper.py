@@ -62,7 +62,8 @@ class HistoryKeeper:
         candles = await warmup(self._info, self._instruments, self._intervals, count, now_ns)
         rates = [rate for listed in self._instruments for rate in await self._rates(listed, now_ns)]
         fresh: list[Event] = []
-        for event in (*candles, *rates):
+        read: list[CandleRead | FundingRead] = [*candles, *rates]
+        for event in read:
             if isinstance(event, CandleRead):
                 key, at_ns = (event.instrument, event.interval_ns), event.start_ns
             else:

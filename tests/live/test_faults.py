@@ -1,6 +1,6 @@
 """Ten minutes of sandbox time under each kind of fault: journal and venue still agree, and it replays.
 
-While the faults go on nothing may be doubled or lost; once they end everything is found out (I5, I7, I10, I13).
+While the faults go on nothing may be doubled or lost; once they end all is found out (I5, I7, I10, I13).
 """
 
 from __future__ import annotations

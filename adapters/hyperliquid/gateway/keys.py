@@ -48,7 +48,7 @@ class Signer:
     def __repr__(self) -> str:
         return f"Signer({self.address})"
 
-    def __reduce__(self) -> NoReturn:
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("a signer cannot be copied out of its process")
 
 
