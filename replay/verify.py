@@ -133,7 +133,8 @@ class DayReplay:
         _, _, derived = self._sink.take()
         derived = given + derived
         blob = encode_derived(derived)
-        if blob != frame.derived:
+        # Bytes first. A record from before an event had its last fields is shorter, and still the same.
+        if blob != frame.derived and blob != encode_derived(decode_derived(frame.derived)):
             raise _divergence(frame, inputs, derived)
         report = self.report
         report.events += frame.count

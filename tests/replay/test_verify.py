@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.errors import JournalDamaged
+from engine.errors import JournalDamaged, ReplayDivergence
 from engine.events import BarClosed, Event, SignalRaised, Trade
 from engine.events.codec import (
     Derived,
@@ -21,7 +21,7 @@ from engine.events.codec import (
 )
 from engine.journal import Draft, JournalWriter, Tail, day_name, day_start_ns, list_days, read_frames
 from engine.runtime.records import JournalHistory, open_day, read_records, sessions_of
-from replay.verify import Divergence, Replayed, replay_day, session_check
+from replay.verify import DayReplay, Divergence, Replayed, replay_day, session_check
 from tests.replay.kit import (
     BUSY,
     EVE,
@@ -309,3 +309,32 @@ def test_progress_is_told_by_rising_seqs(tmp_path: Path) -> None:
     report = verify(folder, progress=told.append)
     assert told == sorted(told)
     assert told[-1] == report.events
+
+
+def test_j26_records_from_before_an_event_had_its_last_fields_replay_identical(tmp_path: Path) -> None:
+    """An event gains fields with defaults; a journal from before has shorter records, and means the same."""
+    (day,) = record(tmp_path)
+    replay = DayReplay(builder(), JournalHistory(tmp_path))
+    shortened = 0
+    for frame in open_day(day):
+        records = msgspec.msgpack.decode(frame.derived)
+        for _, _, event in records:
+            if event[0] == "equity":
+                event.pop()
+                shortened += 1
+        replay.feed(msgspec.structs.replace(frame, derived=msgspec.msgpack.encode(records)))
+    assert shortened
+    assert replay.report.identical
+    # A field that is there, and is another than re-derived, is still a divergence.
+    replay = DayReplay(builder(), JournalHistory(tmp_path))
+    for frame in open_day(day):
+        records = msgspec.msgpack.decode(frame.derived)
+        marks = [event for _, _, event in records if event[0] == "equity"]
+        for event in marks:
+            event[-1] = 1
+        changed = msgspec.structs.replace(frame, derived=msgspec.msgpack.encode(records))
+        if marks:
+            with pytest.raises(ReplayDivergence):
+                replay.feed(changed)
+            break
+        replay.feed(changed)
