@@ -101,7 +101,7 @@ class Reading:
             return OrderAccepted(recv_ns, venue_ns, name, row.order.oid)
         if row.status.endswith("Rejected") or row.status == "rejected":
             return OrderRejected(recv_ns, venue_ns, name, row.status)
-        if is_terminal(row.status):
+        if row.status != "filled" and is_terminal(row.status):
             left = _amount(row.order.sz, listed.size_scale, row.order.coin)
             return OrderCanceled(recv_ns, venue_ns, name, listed.instrument, left, row.status)
         return None
