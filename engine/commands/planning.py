@@ -18,7 +18,7 @@ import msgspec
 from adapters.hyperliquid.answers import SpotMeta
 from adapters.hyperliquid.channels import check_channels
 from adapters.hyperliquid.feed import HyperliquidFeed
-from adapters.hyperliquid.governor import Governor, Limits
+from adapters.hyperliquid.governor import Governor, Limits, Priority
 from adapters.hyperliquid.history import warmup
 from adapters.hyperliquid.info import HyperliquidInfo, is_loopback
 from adapters.hyperliquid.keeper import HistoryKeeper
@@ -27,7 +27,7 @@ from adapters.hyperliquid.prints import LastPrint
 from adapters.hyperliquid.wire import ExchangeStatus, Meta
 from engine.clock import SECOND_NS, AdoptedClock, SystemClock, SystemIds
 from engine.commands.wiring import make_builder, make_projector
-from engine.config import Config, nearest
+from engine.config import Config, VenueConfig, nearest
 from engine.errors import SafetyRefusal, UsageError
 from engine.events import ClockAdopted, ClockChecked, Event, InstrumentListed
 from engine.journal import Witness, read_identity
@@ -44,6 +44,17 @@ __all__ = ["make_plan"]
 
 SKEW_NS_MAX: Final = SECOND_NS
 """A clock further than this off the venue's is warned of; real orders are refused."""
+
+
+class _Master(msgspec.Struct, frozen=True):
+    user: str
+
+
+class Role(msgspec.Struct, frozen=True):
+    """What an address is at the venue; an agent has a master."""
+
+    role: str
+    data: _Master | None = None
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -65,6 +76,8 @@ async def make_plan(
     governor = Governor(await _limits(base_url))
     check_channels(config.data.channels)
     loopback = is_loopback(base_url)
+    if signer is not None:
+        await _check_signer(base_url, governor, config.venue, signer)
     listing = await _ask(base_url, governor, config.coins)
     coins = config.coins
     if not coins:
@@ -177,6 +190,20 @@ async def _ask(base_url: str, governor: Governor, coins: Sequence[str]) -> Listi
         asked_ns = system.now_ns()
         status = await info.exchange_status()
         return Listing(meta, spot, dexs, status, asked_ns, system.monotonic_ns())
+
+
+async def _check_signer(base_url: str, governor: Governor, venue: VenueConfig, signer: Signer) -> None:
+    """Raise SafetyRefusal unless the key is the account's own, or that of an agent it approved."""
+    account = venue.account.lower()
+    if signer.address == account:
+        return
+    request = {"type": "userRole", "user": signer.address}
+    async with HyperliquidInfo(base_url, governor=governor) as info:
+        role = await info.ask(request, Role, Priority.ACCOUNT)
+    if role.role != "agent" or role.data is None or role.data.user.lower() != account:
+        raise SafetyRefusal(
+            f"the key is that of {signer.address}, which is neither {account} nor an agent that it approved"
+        )
 
 
 async def _limits(base_url: str) -> Limits:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import trio
 
 from engine.events import AccountRead, GatewayUp, OrderChanged, OrderFilled, PositionDiffers, SubmitOrder
@@ -11,12 +12,15 @@ from engine.runtime.live import Live
 from tests.live.kit import assert_agrees, bars_against_candles, config, of, serving, trade
 
 
-async def test_orders_are_placed_filled_and_canceled_and_the_day_replays(tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", ["rest", "post"])
+async def test_orders_are_placed_filled_and_canceled_and_the_day_replays(
+    tmp_path: Path, transport: str
+) -> None:
     async def script(live: Live) -> None:
         await trio.sleep(8)
 
     async with serving(speed=20.0) as venue:
-        result = await trade(tmp_path, venue, config(), script)
+        result = await trade(tmp_path, venue, config(transport=transport), script)
         assert result.live_orders == 0
         await assert_agrees(tmp_path, venue)
         whole, _ = await bars_against_candles(tmp_path, venue)

@@ -1,0 +1,91 @@
+"""Arming: real orders need mode, key and --arm at once; otherwise exit 6, and nothing is sent (L09, L10)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from adapters.hyperliquid.signing import address_of
+from tests.commands.kit import as_json, assert_replays, days, engine, lines, sandbox
+
+KEY = "0x" + "31" * 32
+ADDRESS = address_of(KEY)
+
+
+@pytest.fixture(scope="module")
+def venue() -> Iterator[str]:
+    with sandbox("--account", f"{ADDRESS}:50000", "--maker", "--speed", "20", "--rate-limit", "off") as url:
+        yield url
+
+
+def desk(
+    folder: Path, *, mode: str = "live", network: str = "sandbox", key: str = KEY, account: str = ADDRESS
+) -> Path:
+    """A configuration and a key file in a folder."""
+    (folder / "key").write_text(key)
+    (folder / "key").chmod(0o600)
+    text = f'mode = "{mode}"\n[bars]\nintervals = ["5s", "1m"]\n'
+    text += '[[strategies]]\nuse = "tests.live.traders:Busy"\n'
+    text += f'[venue]\nnetwork = "{network}"\naccount = "{account}"\nkey_file = "{folder / "key"}"\n'
+    path = folder / "c.toml"
+    path.write_text(text)
+    return path
+
+
+def live(folder: Path, config: Path, url: str, *more: str) -> tuple[object, ...]:
+    where = ("--venue", "hyperliquid", "--base-url", url, "--coins", "BTC,ETH", "--journal", folder / "j")
+    return ("live", "--config", config, *where, "--for", "3s", "--json", *more)
+
+
+def test_an_armed_session_trades_for_real_and_its_key_is_nowhere(venue: str, tmp_path: Path) -> None:
+    result = as_json(engine(*live(tmp_path, desk(tmp_path), venue, "--arm")))
+    assert result["live_orders"] == 0
+    (day,) = days(tmp_path / "j")
+    started = lines(engine("inspect", day, "--type", "SessionStarted", "--json"))
+    assert [one["mode"] for one in started] == ["live"]
+    assert lines(engine("inspect", day, "--type", "AccountRead", "--json"))
+    assert lines(engine("inspect", day, "--type", "OrderFilled", "--json"))
+    assert_replays(tmp_path / "j")
+    for path in (tmp_path / "j").rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            for form in (KEY[2:].encode(), KEY[2:][::-1].encode(), bytes.fromhex(KEY[2:])):
+                assert form not in data, f"S01: the key is in {path}"
+
+
+@pytest.mark.parametrize(
+    ("change", "more", "words"),
+    [
+        ({}, (), "add --arm"),
+        ({"mode": "paper"}, ("--arm",), "--mode live"),
+        ({"network": "testnet"}, ("--arm",), "is not https://api.hyperliquid-testnet.xyz"),
+        ({"network": "mainnet"}, ("--arm",), "is not https://api.hyperliquid.xyz"),
+        ({"account": ""}, ("--arm",), "account"),
+        ({"key": "nonsense"}, ("--arm",), "no private key"),
+    ],
+)
+def test_l10_without_all_three_nothing_is_sent_and_the_exit_code_is_6(
+    venue: str, tmp_path: Path, change: dict[str, str], more: tuple[str, ...], words: str
+) -> None:
+    done = engine(*live(tmp_path, desk(tmp_path, **change), venue, *more))
+    assert done.returncode == 6, (done.stdout, done.stderr)
+    assert words in done.stderr
+    assert KEY[2:] not in done.stderr
+    assert not (tmp_path / "j").exists()
+
+
+def test_l10_a_key_that_is_not_the_accounts_is_refused(venue: str, tmp_path: Path) -> None:
+    other = desk(tmp_path, key="0x" + "32" * 32)
+    done = engine(*live(tmp_path, other, venue, "--arm"))
+    assert done.returncode == 6, (done.stdout, done.stderr)
+    assert ADDRESS in done.stderr
+    assert not (tmp_path / "j").exists()
+
+
+def test_l09_a_paper_session_does_not_open_the_key_file(venue: str, tmp_path: Path) -> None:
+    config = desk(tmp_path, mode="paper")
+    (tmp_path / "key").unlink()
+    result = as_json(engine(*live(tmp_path, config, venue)))
+    assert result["session"]
