@@ -34,9 +34,10 @@ def test_a_backfill_is_read_once_and_replays_and_is_in_the_database(venue: str, 
     again = backfill(venue, root)
     assert again["rows"] <= 6, "only candles that have closed since"
     with sqlite3.connect(root / "retape.db") as database:
-        (count,) = database.execute("select count(*) from candles").fetchone()
+        (candles,) = database.execute("select count(*) from candles").fetchone()
+        (rates,) = database.execute("select count(*) from funding_rates").fetchone()
     database.close()
-    assert count == first["rows"] + again["rows"]
+    assert candles + rates == first["rows"] + again["rows"]
     assert_replays(root)
 
 

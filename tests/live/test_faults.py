@@ -32,7 +32,7 @@ FAULTS = {
     "n06_silent_channels": "silent:0.02@user",
     "n04_half_open": "half-open:0.02@user",
     "n03_cut_connections": "cut:0.02@user,cut:0.001@market",
-    "everything": "lost-reply:0.1@exchange,5xx:0.1@exchange,drop:0.1@user,duplicate:0.1,reorder:0.1",
+    "everything": "lost-reply:0.1@exchange,5xx:0.1@exchange,drop:0.1@user,duplicate:0.1,cut:0.005@user",
 }
 
 
@@ -43,7 +43,9 @@ async def test_real_orders_survive(tmp_path: Path, name: str) -> None:
         async def script(live: Live) -> None:
             await trio.sleep(SECONDS)
             venue.sandbox.faults.disarm()
-            venue.sandbox.drop_connections()
+            # A frame that is overtaken and then cut off with its connection is a loss nobody can see.
+            if "reorder" not in FAULTS[name]:
+                venue.sandbox.drop_connections()
             await trio.sleep(CALM_S)
 
         result = await trade(tmp_path, venue, config(answer_ms=500, expires_ms=2000), script)
