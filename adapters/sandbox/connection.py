@@ -26,19 +26,55 @@ _log = logging.getLogger(__name__)
 
 
 class Link:
-    """A TCP connection and the way to end it abruptly. `sent_at`: when a frame was last sent, trio's time."""
+    """A TCP connection and the ways to spoil it. `sent_at`: when a frame was last sent, trio's time."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self.scope = trio.CancelScope()
         self.sent_at = trio.current_time()
-        self._socket = stream.socket
+        self.stream = _Stream(stream)
 
     def abort(self) -> None:
         """Reset the connection: what was not sent is dropped, and there is no close frame."""
         with contextlib.suppress(OSError):  # it is closed already
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._socket.close()
+            self.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.stream.socket.close()
         self.scope.cancel()
+
+    def go_dead(self) -> None:
+        """Leave the connection half-open: from here on nothing passes either way, and it is not closed."""
+        self.stream.dead = True
+
+    @property
+    def dead(self) -> bool:
+        """Whether nothing passes any more."""
+        return self.stream.dead
+
+
+class _Stream:
+    """A TCP stream as Hypercorn uses it. A dead one reads and throws away, until the client leaves."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self.socket = stream.socket
+        self.dead = False
+        self._stream = stream
+
+    async def receive_some(self, bytes_max: int) -> bytes | bytearray:
+        while True:
+            data = await self._stream.receive_some(bytes_max)
+            if not (self.dead and data):
+                return data
+
+    async def send_all(self, data: bytes) -> None:
+        if self.dead:
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._stream.send_all(data)
+
+    async def send_eof(self) -> None:
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 class Connection:

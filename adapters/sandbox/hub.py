@@ -12,7 +12,6 @@ frame, a candle subscription gets nothing before the next print.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -37,10 +36,13 @@ from adapters.sandbox.wire import (
     Subscribe,
     Subscription,
     Trades,
+    UserAsset,
     UserEvents,
     UserFills,
     UserFundings,
+    UserLedger,
     UserOrders,
+    UserSpot,
     UserState,
     UserSubscription,
     encode,
@@ -51,7 +53,7 @@ from adapters.sandbox.wire import (
 )
 from engine.events import Quote, Trade
 
-__all__ = ["FAST_DEPTH", "Hub", "Peer"]
+__all__ = ["FAST_DEPTH", "Hub", "Peer", "post_error"]
 
 FAST_DEPTH: Final = 5
 
@@ -62,13 +64,12 @@ _CONTEXT_NS: Final = 1_000_000_000
 _STATE_NS: Final = 5_000_000_000
 """How often whole account states are pushed. The venue's own period is not known."""
 
-USERS_MAX: Final = 10
-_ADDRESS: Final = re.compile(r"0x[0-9a-f]{40}")
 _USER_TOPICS: Final[dict[str, Callable[[str], list[Subscription]]]] = {
     "orderUpdates": lambda user: [OrderUpdates(user)],
     "userFills": lambda user: [UserFills(user), UserFills(user, aggregate_by_time=True)],
     "userEvents": lambda user: [UserEvents(user)],
     "userFundings": lambda user: [UserFundings(user)],
+    "userNonFundingLedgerUpdates": lambda user: [UserLedger(user)],
 }
 _CANDLE_NS: Final = 500_000_000
 _PUSH_REAL_NS: Final = 50_000_000
@@ -91,12 +92,20 @@ class Hub:
     """The streams of one sandbox."""
 
     def __init__(
-        self, market: PlayedMarket, info: Info, desk: Desk, *, speed: float, subscriptions_max: int
+        self,
+        market: PlayedMarket,
+        info: Info,
+        desk: Desk,
+        *,
+        speed: float,
+        subscriptions_max: int,
+        users_max: int,
     ) -> None:
         self._market = market
         self._info = info
         self._desk = desk
         self._subscriptions_max = subscriptions_max
+        self._users_max = users_max
         self._count = 0
         self._peers: dict[Peer, dict[Subscription, None]] = {}
         self._topics: dict[Subscription, dict[Peer, None]] = {}
@@ -120,6 +129,11 @@ class Hub:
     # --- who listens ----------------------------------------------------------------------------------
 
     @property
+    def subscriptions(self) -> int:
+        """How many subscriptions there are, over all connections."""
+        return self._count
+
+    @property
     def peers(self) -> list[Peer]:
         """The connections, oldest first."""
         return list(self._peers)
@@ -133,19 +147,20 @@ class Hub:
         for subscription in self._peers.pop(peer, {}):
             self._drop(peer, subscription)
 
-    def handle(self, peer: Peer, text: str, now_ms: int) -> None:
-        """Do what a client's frame asks."""
+    def handle(self, peer: Peer, text: str, now_ms: int) -> Post | None:
+        """Do what a client's frame asks; a post is returned, for the caller to have answered."""
         request = parse_client_frame(text)
         if request is None:
             peer.send(error_frame(ERROR_PARSE + text))
         elif isinstance(request, Ping):
             peer.send(PONG)
         elif isinstance(request, Post):
-            self._post(peer, request, now_ms)
+            return request
         elif isinstance(request, Subscribe):
             self._subscribe(peer, _lowered(request.subscription), now_ms)
         else:
             self._unsubscribe(peer, _lowered(request.subscription))
+        return None
 
     def act(self, body: bytes | msgspec.Raw, now_ms: int) -> str:
         """Do a signed action and return the answer; what it caused is sent before. Raises BadRequest."""
@@ -172,7 +187,7 @@ class Hub:
             peer.send(error_frame("Already subscribed: " + encode(subscription).decode()))
             return
         if isinstance(subscription, UserSubscription) and self._users_full(subscription.user):
-            peer.send(error_frame(f"Cannot track more than {USERS_MAX} total users."))
+            peer.send(error_frame(f"Cannot track more than {self._users_max} total users."))
             return
         if self._count >= self._subscriptions_max:
             peer.send(error_frame(f"Cannot track more than {self._subscriptions_max} total subscriptions."))
@@ -213,8 +228,10 @@ class Hub:
         """Whether the venue has what is asked for; where it has not, it closes the whole connection."""
         if isinstance(subscription, AllMids):
             return not subscription.dex
-        if isinstance(subscription, UserSubscription):
-            return _ADDRESS.fullmatch(subscription.user) is not None
+        if isinstance(subscription, UserState | UserOrders):
+            return not subscription.dex
+        if isinstance(subscription, UserSubscription) and not isinstance(subscription, UserAsset):
+            return True
         if subscription.coin not in self._market.by_name:
             return False
         if isinstance(subscription, L2Book):
@@ -239,22 +256,17 @@ class Hub:
             return self._context_frame(coin, now_ms)
         return None
 
-    def _post(self, peer: Peer, post: Post, now_ms: int) -> None:
+    def answer_post(self, post: Post, now_ms: int) -> str:
+        """Do what a post asks and return the frame that answers it."""
         if post.request.type == "info":
             answer = self._info.answer(post.request.payload, now_ms)
             if answer.text:
-                kind, text = "error", f"{answer.status} {_STATUS_TEXTS[answer.status]}: {answer.body}"
-                payload = encode(text).decode()
-            else:
-                kind, payload = "info", f'{{"type":"{answer.type}","data":{answer.body}}}'
-        else:
-            try:
-                kind, payload = "action", self.act(post.request.payload, now_ms)
-            except BadRequest as refused:
-                text = f"{refused.status} {_STATUS_TEXTS[refused.status]}: {refused}"
-                kind, payload = "error", encode(text).decode()
-        response = f'{{"type":"{kind}","payload":{payload}}}'
-        peer.send(frame("post", f'{{"id":{post.id},"response":{response}}}'))
+                return post_error(post, f"{answer.status} {_STATUS_TEXTS[answer.status]}: {answer.body}")
+            return _post_frame(post, "info", f'{{"type":"{answer.type}","data":{answer.body}}}')
+        try:
+            return _post_frame(post, "action", self.act(post.request.payload, now_ms))
+        except BadRequest as refused:
+            return post_error(post, f"{refused.status} {_STATUS_TEXTS[refused.status]}: {refused}")
 
     # --- what they are sent ---------------------------------------------------------------------------
 
@@ -294,7 +306,7 @@ class Hub:
 
     def tick(self, now_ns: int) -> int:
         """Push what the venue pushes by the clock; return the time (ns) when something is due again."""
-        self._desk.tick(now_ns // 1_000_000)
+        self._desk.advance(now_ns // 1_000_000)
         self._send_reports()
         for clock in self._clocks:
             if now_ns >= clock.due_ns:
@@ -329,7 +341,7 @@ class Hub:
 
     def _push_states(self, now_ms: int) -> None:
         for topic, listeners in list(self._topics.items()):
-            if isinstance(topic, UserState | UserOrders):
+            if isinstance(topic, UserState | UserOrders | UserSpot | UserAsset):
                 text = first_user_frame(self._desk, topic, now_ms)
                 if text is not None:
                     _publish(listeners, text)
@@ -337,7 +349,7 @@ class Hub:
     def _users_full(self, user: str) -> bool:
         """Return whether one more user would be too many."""
         users = {topic.user for topic in self._topics if isinstance(topic, UserSubscription)}
-        return user not in users and len(users) >= USERS_MAX
+        return user not in users and len(users) >= self._users_max
 
     def _mids_frame(self) -> str:
         return frame("allMids", f'{{"mids":{self._market.mids()}}}')
@@ -370,6 +382,15 @@ def _lowered(subscription: Subscription) -> Subscription:
     if isinstance(subscription, UserSubscription):
         return msgspec.structs.replace(subscription, user=subscription.user.lower())
     return subscription
+
+
+def post_error(post: Post, text: str) -> str:
+    """Return the frame that answers a post with an error: one string, HTTP's status and text."""
+    return _post_frame(post, "error", encode(text).decode())
+
+
+def _post_frame(post: Post, kind: str, payload: str) -> str:
+    return frame("post", f'{{"id":{post.id},"response":{{"type":"{kind}","payload":{payload}}}}}')
 
 
 def _publish(listeners: dict[Peer, None], text: str) -> None:

@@ -11,16 +11,20 @@ from typing import Any, Final
 import msgspec
 
 from adapters.sandbox.exchange.desk import Desk
-from adapters.sandbox.exchange.funding import RATE_TEXT
+from adapters.sandbox.exchange.funding import HOUR_MS, RATE_TEXT
 from adapters.sandbox.exchange.questions import UserRequest, answer_user
 from adapters.sandbox.grid import DEPTH
 from adapters.sandbox.played import PlayedMarket
-from adapters.sandbox.wire import BookRequest, CandleRequest, Mids, encode
+from adapters.sandbox.wire import (
+    NOT_DESERIALIZED,
+    NOT_JSON,
+    BookRequest,
+    CandleRequest,
+    Mids,
+    encode,
+)
 
-__all__ = ["NOT_DESERIALIZED", "NOT_JSON", "Answer", "Info", "book_options_known"]
-
-NOT_JSON: Final = "Failed to parse the request body as JSON"
-NOT_DESERIALIZED: Final = "Failed to deserialize the JSON body into the target type"
+__all__ = ["Answer", "Info", "book_options_known"]
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -123,7 +127,6 @@ _SPOT_META: Final = encode(
 ).decode()
 """No spot pairs, and the token that perps are margined in."""
 
-_HOUR_MS: Final = 3_600_000
 _UNKNOWN: Final = (500, "null")
 """How the venue says that it does not know a name."""
 
@@ -201,7 +204,7 @@ class Info:
 
     def _predicted(self, now_ms: int) -> list[Any]:
         """Return `predictedFundings`; the venue names the settlement that just happened as the next one."""
-        hour_ms = now_ms // _HOUR_MS * _HOUR_MS
+        hour_ms = now_ms // HOUR_MS * HOUR_MS
         told = {"fundingRate": RATE_TEXT, "nextFundingTime": hour_ms, "fundingIntervalHours": 1}
         return [[coin.name, [["HlPerp", told]]] for coin in self._market.coins]
 

@@ -1,85 +1,160 @@
 """The venue's limits on one IP address, as far as the sandbox keeps them: all clients are one, on loopback.
 
-Weights of requests are the venue's own table, a minute is one of the sandbox's. What it answers beyond them
-is not documented by anyone: here it is HTTP 429 with one line and no Retry-After; too many new connections
-are refused with 429 too, and a client that sends too many messages is cut. Source: the venue's rate limits
-page, 2026-08.
+Owns the counts of the last 60 seconds and the weights of requests. The weights are stated here a second time
+on purpose: the client's own table is what the sandbox is there to check. A minute is real time, but a
+sandbox that plays faster than that allows as many times more, since it then has more to tell in a minute.
+
+Nobody has documented what the venue does beyond its limits, but for users. Here it is: for weight HTTP 429
+with one line and no `Retry-After` (which a fault can add); for connections an upgrade refused with 429; for
+messages an abrupt end (1006); for posts and subscriptions an error on the channel `error`. Posts weigh
+nothing, which is not known either. Source: the venue's rate limits page, 2026-08.
+
+Called by `requests.py` and the server; the hub keeps the bounds on subscriptions and users.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from typing import Any, Final
 
 import msgspec
 import trio
 
-from adapters.hyperliquid.governor import action_weight, info_weight, rows_weight
-
-__all__ = ["TOO_MANY", "VenueLimits"]
+__all__ = ["POSTS_MAX", "TOO_MANY", "USERS_MAX", "WEIGHT_MAX", "VenueLimits"]
 
 TOO_MANY: Final = "Too many requests"
 WEIGHT_MAX: Final = 1200
-CONNECTIONS_MAX: Final = 30
+NEW_CONNECTIONS_MAX: Final = 30
 MESSAGES_MAX: Final = 2000
-_WINDOW_S: Final = 60.0
+POSTS_MAX: Final = 100
+USERS_MAX: Final = 10
+
+# What protects the sandbox itself when the venue's limits are lifted.
+_CONNECTIONS_OPEN_SAFE: Final = 256
+_SUBSCRIPTIONS_SAFE: Final = 16_384
+
+_WINDOW_S: Final = 60
+_TICKS_PER_S: Final = 10
+"""A count is forgotten up to a tenth of a second early, so that a window is at most 600 sums long."""
+
+_LIGHT: Final = frozenset(
+    {"l2Book", "allMids", "clearinghouseState", "orderStatus", "spotClearinghouseState", "exchangeStatus"}
+)
+_ROWS_PER_WEIGHT: Final = {
+    "candleSnapshot": 60,
+    "recentTrades": 20,
+    "historicalOrders": 20,
+    "userFills": 20,
+    "userFillsByTime": 20,
+    "fundingHistory": 20,
+    "userFunding": 20,
+    "userNonFundingLedgerUpdates": 20,
+}
+_BATCHES: Final = ("orders", "cancels", "modifies")
+_ENTRIES_PER_WEIGHT: Final = 40
 
 
 class _Minute:
     """A sum over the last 60 seconds."""
 
     def __init__(self) -> None:
-        self._amounts: deque[tuple[float, int]] = deque()
+        self._ticks: deque[tuple[int, int]] = deque()
         self._sum = 0
 
     def add(self, amount: int) -> None:
-        self._amounts.append((trio.current_time(), amount))
+        tick = int(trio.current_time() * _TICKS_PER_S)
+        if self._ticks and self._ticks[-1][0] == tick:
+            amount_before = self._ticks.pop()[1]
+            self._ticks.append((tick, amount_before + amount))
+        else:
+            self._ticks.append((tick, amount))
         self._sum += amount
 
     def sum(self) -> int:
-        since = trio.current_time() - _WINDOW_S
-        while self._amounts and self._amounts[0][0] <= since:
-            self._sum -= self._amounts.popleft()[1]
+        since = int((trio.current_time() - _WINDOW_S) * _TICKS_PER_S)
+        while self._ticks and self._ticks[0][0] <= since:
+            self._sum -= self._ticks.popleft()[1]
         return self._sum
 
 
 class VenueLimits:
-    """What was used in the last minute, which `speed` makes shorter. With `lifted` nothing is refused."""
+    """What was used in the last minute. With `lifted` nothing is refused but what the sandbox cannot bear.
 
-    def __init__(self, *, lifted: bool, speed: float = 1.0) -> None:
+    `refused` counts refusals by what was short: weight, connections, messages, posts.
+    """
+
+    def __init__(
+        self, *, lifted: bool, speed: float, connections_open_max: int, subscriptions_max: int
+    ) -> None:
+        self.refused: Counter[str] = Counter()
+        self.connections_open_max = connections_open_max
+        self.subscriptions_max = subscriptions_max
+        self.users_max = USERS_MAX
+        if lifted:
+            self.connections_open_max = max(connections_open_max, _CONNECTIONS_OPEN_SAFE)
+            self.subscriptions_max = max(subscriptions_max, _SUBSCRIPTIONS_SAFE)
+            self.users_max = self.subscriptions_max
         self._lifted = lifted
         self._speed = max(1.0, speed)
         self._weight, self._connections, self._messages = _Minute(), _Minute(), _Minute()
-        self.refused = 0
+        self._posts = 0
 
     @property
     def weight(self) -> int:
-        """Return the weight of the last minute."""
+        """The weight used in the last minute."""
         return self._weight.sum()
+
+    @property
+    def messages(self) -> int:
+        """The messages of clients in the last minute."""
+        return self._messages.sum()
+
+    @property
+    def posts(self) -> int:
+        """The posts in flight: those whose answer is late."""
+        return self._posts
 
     def request(self, body: bytes, *, action: bool) -> bool:
         """Count a request; return whether it may be answered."""
-        return self._take(self._weight, _weight_of(body, action=action), WEIGHT_MAX)
+        return self._take("weight", self._weight, _weight_of(body, action=action), WEIGHT_MAX)
 
     def rows(self, kind: str, answer: str) -> None:
-        """Count the rows of an answer."""
-        if not self._lifted and answer.startswith("["):
-            rows = len(msgspec.json.decode(answer, type=list[msgspec.Raw]))
-            self._weight.add(rows_weight(kind, rows))
+        """Count what the rows of an answer weigh on top, one for each begun 20 (60 candles)."""
+        per_weight = _ROWS_PER_WEIGHT.get(kind)
+        if self._lifted or per_weight is None or not answer.startswith("["):
+            return
+        rows = len(msgspec.json.decode(answer, type=list[msgspec.Raw]))
+        if rows:
+            self._weight.add(-(-rows // per_weight))
 
-    def connection(self) -> bool:
-        """Count a new websocket; return whether it may be had."""
-        return self._take(self._connections, 1, CONNECTIONS_MAX)
+    def connection(self, already_open: int) -> bool:
+        """Count a new websocket; return whether it may be had beside those that are open."""
+        if already_open >= self.connections_open_max:
+            self.refused["connections"] += 1
+            return False
+        return self._take("connections", self._connections, 1, NEW_CONNECTIONS_MAX)
 
     def message(self) -> bool:
         """Count a message of a client; return whether it may go on."""
-        return self._take(self._messages, 1, MESSAGES_MAX)
+        return self._take("messages", self._messages, 1, MESSAGES_MAX)
 
-    def _take(self, minute: _Minute, amount: int, most: int) -> bool:
+    def post_begins(self) -> bool:
+        """Count a post whose answer will be late; return whether there may be one more."""
+        if self._posts >= POSTS_MAX:
+            self.refused["posts"] += 1
+            return False
+        self._posts += 1
+        return True
+
+    def post_ends(self) -> None:
+        """A post was answered, or its connection is gone."""
+        self._posts -= 1
+
+    def _take(self, kind: str, minute: _Minute, amount: int, most: int) -> bool:
         if self._lifted:
             return True
         if minute.sum() + amount > most * self._speed:
-            self.refused += 1
+            self.refused[kind] += 1
             return False
         minute.add(amount)
         return True
@@ -92,9 +167,16 @@ def _weight_of(body: bytes, *, action: bool) -> int:
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         request = None
     request = request if isinstance(request, dict) else {}
-    if not action:
-        return info_weight(str(request.get("type")))
-    asked = request.get("action")
-    asked = asked if isinstance(asked, dict) else {}
-    entries: Any = next((asked[name] for name in ("orders", "cancels", "modifies") if name in asked), [])
-    return action_weight(len(entries) if isinstance(entries, list) else 1)
+    if action:
+        asked = request.get("action")
+        return 1 + _entries(asked if isinstance(asked, dict) else {}) // _ENTRIES_PER_WEIGHT
+    kind = request.get("type")
+    if kind == "userRole":
+        return 60
+    return 2 if isinstance(kind, str) and kind in _LIGHT else 20
+
+
+def _entries(action: dict[str, Any]) -> int:
+    """Return how many entries a batch has."""
+    batches = [action[name] for name in _BATCHES if name in action]
+    return len(batches[0]) if batches and isinstance(batches[0], list) else 1

@@ -8,7 +8,8 @@ bid or ask that the last quote showed. One coin's events do not depend on which 
 How it moves. Each coin has a fair price: a random walk whose pace follows a volatility level (calm or busy
 for minutes, bursts that fade), on drifts of two lengths: tens of seconds and minutes, so that moving averages
 cross on short bars and on 1-minute bars. A taker's order takes from the touch in one or several prints,
-then the touch follows the fair price. All that happens falls on blocks about 70 ms apart.
+then the touch follows the fair price. All that happens falls on blocks about 70 ms apart. In a calm market
+the fair price is drawn back to where it began: orders that rest on either side are reached within seconds.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ _FINE_BITS: Final = 24  # the fair price is kept in 2**-24 of the price's unit
 _LEVEL_ONE: Final = 256  # a volatility level of 1
 _TID_BITS: Final = 50
 _TID_MASK: Final = 2**_TID_BITS - 1
+_PULL_CALM: Final = 200_000  # half of a distance is gone after 3.5 s
 
 
 class CoinProfile(msgspec.Struct, frozen=True):
@@ -46,7 +48,8 @@ class CoinProfile(msgspec.Struct, frozen=True):
     `taker_percent` are taker's orders. `prints_percent` is the chance that one more print follows within an
     order. `pace` is the random walk's step in 1e-9 of the price per square root of a millisecond. `lot` is
     the smallest usual size, in units of the size scale. `spread` is the touch's width in grid steps. `burst`
-    is how many times busier a burst can be.
+    is how many times busier a burst can be. `pull` draws the price back to the first one: by so many 1e-9 of
+    the distance each millisecond.
     """
 
     name: str
@@ -59,6 +62,7 @@ class CoinProfile(msgspec.Struct, frozen=True):
     lot: int
     spread: int = 1
     burst: int = 3
+    pull: int = 20
 
     @property
     def price_scale(self) -> int:
@@ -131,9 +135,9 @@ class SyntheticMarket:
 
 
 def _calmed(profile: CoinProfile) -> CoinProfile:
-    """Return a coin with many takers and little drift: prints on both sides of a price that stays."""
+    """Return a coin with many takers, whose price swings about the first one and is back within seconds."""
     return msgspec.structs.replace(
-        profile, gap_ms=min(profile.gap_ms, 400), taker_percent=90, pace=profile.pace // 3, burst=1
+        profile, gap_ms=min(profile.gap_ms, 400), taker_percent=90, burst=1, pull=_PULL_CALM
     )
 
 
@@ -261,11 +265,11 @@ class _Coin:
             self._turn_drifts()
         if self._burst:
             self._burst = self._burst * max(0, 8192 - elapsed_ms) >> 13
-        fair, pace = self._fair, self._profile.pace
+        fair, profile = self._fair, self._profile
         level = isqrt((self._level + self._burst) << 8)
-        noise = pace * self._normal() * level * isqrt(elapsed_ms << 8) // (209 * 16 * _LEVEL_ONE)
-        # A pull of a few percent a day towards the first price keeps an endless market where it began.
-        pull = (self._base - fair) * 20 // self._base
+        noise = profile.pace * self._normal() * level * isqrt(elapsed_ms << 8) // (209 * 16 * _LEVEL_ONE)
+        # The pull, a few percent a day but in a calm market, keeps an endless market where it began.
+        pull = (self._base - fair) * profile.pull // self._base
         drift = (self._long_drift + self._short_drift + pull) * elapsed_ms
         fair += fair * (noise + drift) // 1_000_000_000
         self._fair = min(max(fair, self._floor), self._ceiling)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
 
-from adapters.sandbox.candles import INTERVALS_MS, CandleBook
+from adapters.sandbox.candles import CandleBook, OpenCandle, candle_end
 from adapters.sandbox.grid import DEPTH, levels
 from adapters.sandbox.wire import CoinWire, encode, wire_number
 from engine.events import InstrumentListed, Quote, Trade
@@ -26,8 +26,8 @@ REPLAY_COUNT: Final = 30
 _FUNDING: Final = "0.0000125"
 _LEVERAGE: Final = {"BTC": 40, "ETH": 25, "SOL": 20, "XRP": 20}
 _LEVERAGE_DEFAULT: Final = 10
-_HOUR_MS: Final = INTERVALS_MS["1h"]
-_DAY_MS: Final = INTERVALS_MS["1d"]
+_HOUR_MS: Final = 3_600_000
+_DAY_MS: Final = 24 * _HOUR_MS
 
 
 class Coin:
@@ -87,31 +87,36 @@ class Coin:
             return wire_number((touch.bid + touch.ask) * 5, scale + 1)
         return wire_number(self.recent[-1].price, scale) if self.recent else None
 
+    def mark(self) -> int:
+        """Return the mark, and the oracle: the mid cut to the coin's decimals; 0 before the first print."""
+        touch = self.touch
+        if touch is not None and touch.bid and touch.ask:
+            return (touch.bid + touch.ask) // 2
+        return self.recent[-1].price if self.recent else 0
+
     def candle(self, interval: str) -> str | None:
         """Return the open candle of an interval, or None before the first print."""
-        length_ms = INTERVALS_MS[interval]
-        candle = self.candles.current(length_ms)
-        return None if candle is None else self.wire.candle(interval, length_ms, candle)
+        candle = self.candles.current(interval)
+        return None if candle is None else self._candle(interval, candle)
 
     def candle_rows(self, interval: str, start_ms: int, end_ms: int) -> str:
         """Return the candles that overlap a range (both ends inclusive), oldest first."""
-        length_ms = INTERVALS_MS[interval]
-        return (
-            "["
-            + ",".join(
-                self.wire.candle(interval, length_ms, candle)
-                for candle in self.candles.snapshot(length_ms)
-                if candle.start_ms <= end_ms and candle.start_ms + length_ms > start_ms
-            )
-            + "]"
-        )
+        rows = [
+            self._candle(interval, candle)
+            for candle in self.candles.snapshot(interval)
+            if candle.start_ms <= end_ms and candle_end(interval, candle.start_ms) > start_ms
+        ]
+        return f"[{','.join(rows)}]"
+
+    def _candle(self, interval: str, candle: OpenCandle) -> str:
+        return self.wire.candle(interval, candle_end(interval, candle.start_ms) - candle.start_ms, candle)
 
     def context(self, now_ms: int) -> str:
-        """Return the asset context. Funding is a constant, open interest nil; mark and oracle are the mid."""
+        """Return the asset context. Funding is a constant, open interest nil."""
         listed, touch = self.listed, self.touch
-        hours = [c for c in self.candles.snapshot(_HOUR_MS) if c.start_ms > now_ms - _DAY_MS - _HOUR_MS]
+        hours = [c for c in self.candles.snapshot("1h") if c.start_ms > now_ms - _DAY_MS - _HOUR_MS]
         last = self.recent[-1].price if self.recent else 0
-        mark = self.mid() or wire_number(last, listed.price_scale)
+        mark = wire_number(self.mark(), listed.price_scale)
         booked = touch is not None and touch.bid > 0 and touch.ask > 0
         return encode(
             {
@@ -122,7 +127,7 @@ class Coin:
                 "premium": "0.0" if booked else None,
                 "oraclePx": mark,
                 "markPx": mark,
-                "midPx": mark if booked else None,
+                "midPx": self.mid() if booked else None,
                 "impactPxs": [wire_number(price, listed.price_scale) for price in (touch.bid, touch.ask)]
                 if touch is not None and booked
                 else None,

@@ -1,8 +1,8 @@
 """Runs a sandbox as a process of its own: what the command line calls.
 
-Promises: one line tells where it listens, once it does; SIGINT and SIGTERM stop it at once and quietly;
-with `until_eof` it also ends when its standard input does, so that a parent that was killed leaves nothing
-behind.
+Promises: one line tells where it listens, once it does; SIGINT and SIGTERM stop it at once and quietly, but
+for a line of JSON on standard error that counts the faults that fired, when some were asked for; with
+`until_eof` it also ends when its standard input does, so that a parent that was killed leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 from typing import Final
 
 import msgspec
@@ -34,6 +35,10 @@ def run_sandbox(options: SandboxOptions, *, as_json: bool = False, until_eof: bo
         if error is None:
             raise
         raise error from None
+    finally:
+        if options.faults:
+            fired = msgspec.json.encode({"faults": sandbox.faults.fired}, order="sorted").decode()
+            print(fired, file=sys.stderr)
 
 
 async def _run(sandbox: Sandbox, options: SandboxOptions, as_json: bool, until_eof: bool) -> None:

@@ -1,20 +1,19 @@
 """The sandbox exchange: one loopback port that speaks the venue's protocol, fed by a tape.
 
 Owns the sockets, the clock and the pump that plays the tape; `hub.py` says what is sent, `info.py` what is
-answered. Promises: it binds loopback addresses only; a connection the venue would cut is cut abruptly
-(code 1006, no close frame); a client that does not read, sends rubbish or vanishes hurts nobody else;
-everything stops when its nursery is cancelled. Started by the command line and by tests.
+answered, `outlet.py` and `requests.py` how, with faults and limits. Promises: it binds loopback addresses
+only; a connection the venue would cut is cut abruptly (code 1006, no close frame); a client that does not
+read, sends rubbish or vanishes hurts nobody else; everything stops when its nursery is cancelled. Started by
+the command line and by tests.
 
 `exchange/` keeps the accounts and does what signed actions ask.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import logging
 import math
-from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 from random import Random
@@ -26,20 +25,21 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.utils import parse_socket_addr
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from adapters.sandbox.connection import Asgi, Connection, Link, hypercorn_config
 from adapters.sandbox.exchange.desk import Desk
-from adapters.sandbox.exchange.refusals import BadRequest
-from adapters.sandbox.faults import Faults, channel_of, scope_of
+from adapters.sandbox.faults import Faults
 from adapters.sandbox.hub import Hub
 from adapters.sandbox.info import Info
-from adapters.sandbox.limits import TOO_MANY, VenueLimits
+from adapters.sandbox.limits import VenueLimits
 from adapters.sandbox.market import COINS_DEFAULT
+from adapters.sandbox.outlet import Outlet
 from adapters.sandbox.played import PlayedMarket
+from adapters.sandbox.requests import Requests
 from adapters.sandbox.tape import Play, Tape, journal_tape, synthetic_tape
 from engine.clock import SECOND_NS, AdoptedClock, SystemClock
 from engine.errors import SafetyRefusal, UsageError
@@ -65,7 +65,9 @@ _ROUND_EVENTS_MAX: Final = 4000
 _REACH_ROUNDS_MAX: Final = 16
 """Rounds played at once before a request is answered."""
 
-_BODY_BYTES_MAX: Final = 1_000_000
+_LINKS_MAX: Final = 1024
+"""TCP connections at once, of any kind; one more is cut at once."""
+
 _METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _SPEED_MAX: Final = 100_000
 
@@ -79,12 +81,12 @@ class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True):
     "now" moves the tape's times so that it starts now, "tape" keeps them. `history_s` seconds of tape are
     played at once before anything is served, as if the venue had been open that long. `drop_every_s`: a
     connection, chosen by the seed, is cut about that often (real seconds; 0 never). `idle_s` (real seconds)
-    and the three bounds are the venue's; `queue_max` is how many frames may wait for a slow client.
+    and the two bounds after it are the venue's; `queue_max` is how many frames may wait for a slow client.
 
     `accounts` are (address, USDC) pairs, `volumes` what an address has traded so far in USD. `network`
-    decides which signatures are good. Without `rate_limit` the venue's limits on requests do not apply.
-    `faults` is a specification of `faults.py`. `maker` makes the built-in market a calm one, in which resting
-    orders fill.
+    decides which signatures are good. Without `rate_limit` none of the venue's limits apply (`limits.py`),
+    and the two bounds are raised to what protects the sandbox. `faults` is a specification of `faults.py`.
+    `maker` makes the built-in market a calm one, in which resting orders fill.
     """
 
     host: str = "127.0.0.1"
@@ -146,15 +148,30 @@ class Sandbox:
             limited=options.rate_limit,
         )
         self.faults = Faults(options.faults, options.seed)
-        self.limits = VenueLimits(lifted=not options.rate_limit, speed=options.speed)
+        self.limits = VenueLimits(
+            lifted=not options.rate_limit,
+            speed=options.speed,
+            connections_open_max=options.connections_max,
+            subscriptions_max=options.subscriptions_max,
+        )
         self._info = Info(self._market, self.desk, options.speed)
         self._hub = Hub(
             self._market,
             self._info,
             self.desk,
             speed=options.speed,
-            subscriptions_max=options.subscriptions_max,
+            subscriptions_max=self.limits.subscriptions_max,
+            users_max=self.limits.users_max,
         )
+        self._requests = Requests(
+            self._hub,
+            self._info,
+            self.limits,
+            self.faults,
+            reach_now=self._reach_now,
+            restart=self._restart_for,
+        )
+        self._away_until = -math.inf
         # Each connection by the client's address, which is how the application learns whose it is.
         self._links: dict[tuple[str, int], Link] = {}
         self._clock = AdoptedClock(tape.start_ns, SystemClock().monotonic_ns(), options.speed)
@@ -181,10 +198,27 @@ class Sandbox:
         """How many websocket connections are open."""
         return len(self._hub.peers)
 
+    @property
+    def subscriptions(self) -> int:
+        """How many subscriptions there are, over all connections."""
+        return self._hub.subscriptions
+
     def drop_connections(self) -> None:
         """Cut every websocket connection abruptly."""
         for peer in self._hub.peers:
             peer.abort()
+
+    def restart(self, away_s: float) -> None:
+        """Cut every connection, and whoever comes within `away_s` real seconds.
+
+        Accounts, orders and the tape go on: the venue's doors are shut, not the venue.
+        """
+        self._away_until = trio.current_time() + away_s
+        for link in list(self._links.values()):
+            link.abort()
+
+    def _restart_for(self, ms: int) -> None:
+        self.restart(ms / 1000)
 
     async def serve(self, *, task_status: trio.TaskStatus[SandboxAddress] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; the started value is the address. Raises UsageError."""
@@ -278,10 +312,13 @@ class Sandbox:
             await trio.aclose_forcefully(stream)
             return
         link = Link(stream)
+        if trio.current_time() < self._away_until or len(self._links) >= _LINKS_MAX:
+            link.abort()
+            return
         self._links[address] = link
         try:
             with link.scope:
-                await TCPServer(self._app, self._config, self._context, {}, cast("Any", stream)).run()
+                await TCPServer(self._app, self._config, self._context, {}, cast("Any", link.stream)).run()
         except Exception:
             _log.exception("sandbox: a connection failed and was cut")
             link.abort()
@@ -290,71 +327,23 @@ class Sandbox:
                 del self._links[address]
 
     async def _answer_info(self, request: Request) -> Response:
-        return await self._answer(request, "info", self._inform)
+        return await self._answer(request, "info")
 
     async def _answer_exchange(self, request: Request) -> Response:
-        return await self._answer(request, "exchange", self._act)
+        return await self._answer(request, "exchange")
 
-    def _inform(self, body: bytes) -> Response:
-        answer = self._info.answer(body, self._reach_now())
-        if answer.text:
-            return _text(answer.status, answer.body)
-        self.limits.rows(answer.type, answer.body)
-        return Response(answer.body, answer.status, media_type="application/json")
-
-    def _act(self, body: bytes) -> Response:
-        try:
-            return Response(self._hub.act(body, self._reach_now()), media_type="application/json")
-        except BadRequest as refused:
-            return _text(refused.status, str(refused))
-
-    async def _answer(self, request: Request, scope: str, do: Callable[[bytes], Response]) -> Response:
-        """Answer a request, within the venue's limits, unless a fault says otherwise."""
-        body = await self._body(request)
-        if isinstance(body, Response):
-            return body
-        kind, ms = self.faults.of_request(scope)
-        if kind == "429" or not self.limits.request(body, action=scope == "exchange"):
-            return _text(429, TOO_MANY)
-        if kind == "5xx":
-            status = self.faults.status()
-            return Response(
-                f"<html><h1>{status}</h1></html>" if status % 2 else "", status, media_type="text/html"
-            )
+    async def _answer(self, request: Request, scope: str) -> Response:
         link = self._links.get(tuple(request.scope["client"]))
-        if kind == "swallow" and link is not None:
-            link.abort()
-            return Response(status_code=500)
-        answer = do(body)
-        if kind == "lost-reply" and link is not None:
-            link.abort()
-        elif kind == "late-reply":
-            await trio.sleep(ms / 1000)
-        return answer
-
-    async def _body(self, request: Request) -> bytes | Response:
-        """Return the body of a JSON request, or the answer to one that is none."""
-        if request.method != "POST":
-            return Response(status_code=405, headers={"allow": "POST"})
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            return _text(415, "Expected request with `Content-Type: application/json`")
-        body = bytearray()
-        try:
-            async with contextlib.aclosing(request.stream()) as chunks:
-                async for chunk in chunks:
-                    body += chunk
-                    if len(body) > _BODY_BYTES_MAX:
-                        return _text(413, "length limit exceeded")
-        except ClientDisconnect:
-            return Response(status_code=400)
-        return bytes(body)
+        if link is None:
+            return Response(status_code=503)  # it was cut meanwhile, so nobody reads this
+        return await self._requests.answer(request, scope, link)
 
     async def _stream(self, websocket: WebSocket) -> None:
         """Serve one websocket: a reader, a writer and the idle rule."""
         link = self._links.get(tuple(websocket.scope["client"]))
         if link is None:
             return
-        if self.connections >= self._options.connections_max or not self.limits.connection():
+        if not self.limits.connection(self.connections):
             await websocket.send_denial_response(Response(status_code=429))
             return
         await websocket.accept()
@@ -364,14 +353,14 @@ class Sandbox:
         self._hub.connect(peer)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._write, websocket, frames, link)
+                nursery.start_soon(Outlet(websocket, frames, link, self.faults, self._restart_for).run)
                 nursery.start_soon(self._cut_when_idle, link)
-                await self._read(websocket, peer)
+                await self._read(websocket, peer, link, nursery)
                 nursery.cancel_scope.cancel()
         finally:
             self._hub.disconnect(peer)
 
-    async def _read(self, websocket: WebSocket, peer: Connection) -> None:
+    async def _read(self, websocket: WebSocket, peer: Connection, link: Link, nursery: trio.Nursery) -> None:
         while True:
             message = await websocket.receive()
             if message["type"] != "websocket.receive":
@@ -382,37 +371,13 @@ class Sandbox:
             if not self.limits.message():
                 peer.abort()
                 return
-            self._hub.handle(peer, text, self._reach_now())
-            if '"post"' in text and self.faults.of_request("exchange")[0]:
-                peer.abort()  # the answer is lost with the connection, whatever the kind
-
-    async def _write(self, websocket: WebSocket, frames: trio.MemoryReceiveChannel[str], link: Link) -> None:
-        muted: set[str] = set()
-        kept = ""
-        async for text in frames:
-            channel = channel_of(text)
-            scope = scope_of(channel)
-            kind, ms = self.faults.of_frame(scope) if scope else ("", 0)
-            if kind == "cut":
-                link.abort()
-            elif kind in ("silent", "half-open"):
-                muted.add(channel if kind == "silent" else "")
-            elif kind == "delay":
-                await trio.sleep(ms / 1000)
-            if kind == "drop" or "" in muted or channel in muted:
-                continue
-            if kind == "reorder" and not kept:
-                kept = text
-                continue
-            for one in (text, text if kind == "duplicate" else "", kept):
-                if one:
-                    await websocket.send({"type": "websocket.send", "text": one})
-                    link.sent_at = trio.current_time()
-            kept = ""
+            post = self._hub.handle(peer, text, self._reach_now())
+            if post is not None:
+                self._requests.post(peer, link, post, nursery)
 
     async def _cut_when_idle(self, link: Link) -> None:
         """The venue cuts a connection to which it has sent nothing for a minute."""
-        while True:
+        while not link.dead:
             left_s = link.sent_at + self._options.idle_s - trio.current_time()
             if left_s <= 0:
                 link.abort()
@@ -452,10 +417,6 @@ class _Player:
         return event is None or event.venue_ns > until_ns
 
 
-def _text(status: int, text: str) -> Response:
-    return Response(text, status, media_type="text/plain")
-
-
 def _loopback(host: str) -> str:
     """Return the address to bind. Raises SafetyRefusal for anything that others could reach."""
     address = "127.0.0.1" if host == "localhost" else host
@@ -465,8 +426,7 @@ def _loopback(host: str) -> str:
         loopback = False
     if not loopback:
         raise SafetyRefusal(
-            f"the sandbox binds loopback addresses only, not {host!r}: it has no accounts and no passwords; "
-            "use 127.0.0.1"
+            f"the sandbox binds loopback addresses only, not {host!r}: it has no passwords; use 127.0.0.1"
         )
     return address
 
@@ -479,6 +439,10 @@ def _check(options: SandboxOptions) -> None:
         raise UsageError(f"{options.port} is not a port; choose 1 to 65535, or 0 for a free one")
     if options.clock not in ("now", "tape"):
         raise UsageError(f"the clock is now or tape, not {options.clock!r}")
+    if options.network not in ("testnet", "mainnet"):
+        raise UsageError(f"the network is testnet or mainnet, not {options.network!r}")
+    if options.maker and options.day is not None:
+        raise UsageError("--maker makes the built-in market calm; a recorded day is played as it was")
     for name in ("history_s", "drop_every_s"):
         value = getattr(options, name)
         if not (math.isfinite(value) and value >= 0):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -21,16 +21,21 @@ from engine.values import BUY, format_scaled
 
 __all__ = [
     "ERROR_PARSE",
+    "NOT_DESERIALIZED",
+    "NOT_JSON",
     "ActiveAssetCtx",
+    "Address",
     "AllMids",
     "Bbo",
     "BookRequest",
     "CandleRequest",
     "Candles",
+    "Cloid",
     "CoinWire",
     "Interval",
     "L2Book",
     "Mids",
+    "Natural",
     "OrderUpdates",
     "Ping",
     "Post",
@@ -38,25 +43,39 @@ __all__ = [
     "Subscription",
     "Trades",
     "Unsubscribe",
+    "UserAsset",
     "UserEvents",
     "UserFills",
     "UserFundings",
+    "UserLedger",
     "UserOrders",
+    "UserSpot",
     "UserState",
     "UserSubscription",
     "encode",
     "error_frame",
     "frame",
     "parse_client_frame",
+    "plain_cloid",
     "subscription_frame",
     "wire_number",
 ]
 
-Interval = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "8h", "12h", "1d"]
+Interval = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "8h", "12h", "1d", "3d", "1w", "1M"]
 
 ERROR_PARSE: Final = "Error parsing JSON into valid websocket request: "
 
 PONG: Final = '{"channel":"pong"}'
+
+NOT_JSON: Final = "Failed to parse the request body as JSON"
+NOT_DESERIALIZED: Final = "Failed to deserialize the JSON body into the target type"
+
+Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""An id, a time or a count, as far as it fits what is signed."""
+
+Address = Annotated[str, msgspec.Meta(pattern=r"\A0x[0-9a-fA-F]{40}\Z")]
+Cloid = Annotated[str, msgspec.Meta(pattern=r"\A(0x)?[0-9a-fA-F]{32}\Z")]
+"""A client id of 16 bytes; the venue reads one without 0x too, and adds it."""
 
 
 # --- what a client sends --------------------------------------------------------------------------------
@@ -117,43 +136,72 @@ class ActiveAssetCtx(_Tagged, frozen=True, tag="activeAssetCtx"):
 class UserFills(_Tagged, frozen=True, tag="userFills"):
     """Subscription to an account's fills: a snapshot, then what comes."""
 
-    user: str
+    user: Address
     aggregate_by_time: bool = False
 
 
 class OrderUpdates(_Tagged, frozen=True, tag="orderUpdates"):
     """Subscription to the changes of an account's orders; no snapshot."""
 
-    user: str
+    user: Address
 
 
 class UserEvents(_Tagged, frozen=True, tag="userEvents"):
     """Subscription to an account's events, on channel `user`; no snapshot."""
 
-    user: str
+    user: Address
 
 
 class UserFundings(_Tagged, frozen=True, tag="userFundings"):
     """Subscription to an account's funding payments: a snapshot, then what comes."""
 
-    user: str
+    user: Address
 
 
 class UserState(_Tagged, frozen=True, tag="clearinghouseState"):
     """Subscription to an account's whole state, pushed by the clock."""
 
-    user: str
+    user: Address
     dex: str | None = None
 
 
 class UserOrders(_Tagged, frozen=True, tag="openOrders"):
     """Subscription to an account's open orders, pushed by the clock."""
 
-    user: str
+    user: Address
     dex: str | None = None
 
 
-UserSubscription = UserFills | OrderUpdates | UserEvents | UserFundings | UserState | UserOrders
+class UserLedger(_Tagged, frozen=True, tag="userNonFundingLedgerUpdates"):
+    """Subscription to an account's deposits and the like: a snapshot, then what comes."""
+
+    user: Address
+
+
+class UserSpot(_Tagged, frozen=True, tag="spotState"):
+    """Subscription to an account's balances of tokens, pushed by the clock."""
+
+    user: Address
+
+
+class UserAsset(_Tagged, frozen=True, tag="activeAssetData"):
+    """Subscription to an account's leverage and room on a coin, pushed by the clock."""
+
+    user: Address
+    coin: str
+
+
+UserSubscription = (
+    UserFills
+    | OrderUpdates
+    | UserEvents
+    | UserFundings
+    | UserLedger
+    | UserState
+    | UserOrders
+    | UserSpot
+    | UserAsset
+)
 MarketSubscription = Trades | Bbo | L2Book | Candles | ActiveAssetCtx
 Subscription = MarketSubscription | AllMids | UserSubscription
 
@@ -233,6 +281,11 @@ def wire_number(value: int, scale: int) -> str:
 def frame(channel: str, data: str) -> str:
     """Return a websocket frame; `data` is JSON."""
     return f'{{"channel":"{channel}","data":{data}}}'
+
+
+def plain_cloid(cloid: str) -> str:
+    """Return a client id as the venue writes it."""
+    return "0x" + cloid.removeprefix("0x").lower()
 
 
 def error_frame(text: str) -> str:

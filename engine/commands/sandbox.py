@@ -26,7 +26,9 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 @click.option(
     "--tape", type=click.Path(path_type=Path), help="A journal day to play. Default: synthetic market."
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Of the synthetic market.")
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Of the synthetic market and of the faults."
+)
 @click.option("--coins", default=",".join(COINS_DEFAULT), show_default=True, help="Of the synthetic market.")
 @click.option("--clock", type=click.Choice(["now", "tape"]), default="now", show_default=True)
 @click.option("--speed", type=float, default=1.0, show_default=True, help="Times as fast as real time.")
@@ -54,16 +56,25 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
     help="Whose signatures are good.",
 )
 @click.option(
-    "--rate-limit", type=click.Choice(["on", "off"]), default="on", show_default=True, help="Of requests."
+    "--rate-limit",
+    type=click.Choice(["on", "off"]),
+    default="on",
+    show_default=True,
+    help="The venue's limits on weight, connections, messages, posts, subscriptions and users.",
 )
 @click.option(
     "--faults",
     default="",
     metavar="SPEC",
-    help="kind:chance[/ms][@scope], comma separated, by --seed. Of requests (info, exchange): "
-    f"{' '.join(REQUEST_KINDS)}. Of frames (market, user): {' '.join(FRAME_KINDS)}.",
+    help="What goes wrong, by --seed: kind:chance[/ms][@scope], comma separated, such as "
+    "lost-reply:0.05@exchange,cut:0.001. The chance (0 to 1) is of each request or frame. Of requests "
+    f"(@info, @exchange): {' '.join(REQUEST_KINDS)}. "
+    f"Of frames (@market, @user, @ws): {' '.join(FRAME_KINDS)}. "
+    "What fired is told on standard error at the end.",
 )
-@click.option("--maker", is_flag=True, help="A calm market, in which resting orders fill.")
+@click.option(
+    "--maker", is_flag=True, help="A calm synthetic market, in which resting orders fill within seconds."
+)
 @click.option("--until-eof", is_flag=True, help="Also stop when standard input ends.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one line with base_url and ws_url when it listens."

@@ -9,7 +9,9 @@ from typing import Any
 
 import httpx
 import trio
+import wsproto
 from trio_websocket import WebSocketConnection, open_websocket_url
+from wsproto import events as ws_events
 
 from adapters.sandbox.server import Sandbox, SandboxAddress, SandboxOptions
 from adapters.sandbox.tape import Tape
@@ -45,12 +47,14 @@ def tape_of(events: Sequence[Trade | Quote], instruments: Sequence[InstrumentLis
 
 
 @asynccontextmanager
-async def running(tape: Tape | None = None, **options: Any) -> AsyncIterator[tuple[Sandbox, SandboxAddress]]:
+async def running(
+    tape: Tape | None = None, *, patience_s: float = PATIENCE_S, **options: Any
+) -> AsyncIterator[tuple[Sandbox, SandboxAddress]]:
     """A sandbox that listens; a tape given here keeps its times."""
     if tape is not None:
         options.setdefault("clock", "tape")
     sandbox = Sandbox(SandboxOptions(**{"port": 0, **options}), tape)
-    with trio.fail_after(PATIENCE_S):
+    with trio.fail_after(patience_s):
         async with trio.open_nursery() as nursery:
             address = await nursery.start(sandbox.serve)
             yield sandbox, address
@@ -99,3 +103,29 @@ async def ask(address: SandboxAddress, request: Any) -> Any:
         response = await client.post(address.base_url + "/info", json=request)
     assert response.status_code == 200, response.text
     return response.json()
+
+
+async def raw_session(address: SandboxAddress, *frames: str) -> tuple[list[Any], bool]:
+    """Open a websocket by hand, send frames, read to the end; return (events, whether it was reset)."""
+    port = int(address.base_url.rsplit(":", 1)[1])
+    client = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
+    seen: list[Any] = []
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        handshake = ws_events.Request(
+            host="127.0.0.1", target="/ws", extensions=[wsproto.extensions.PerMessageDeflate()]
+        )
+        await stream.send_all(client.send(handshake))
+        accepted = False
+        while True:
+            try:
+                data = await stream.receive_some()
+            except trio.BrokenResourceError:
+                return seen, True
+            if not data:
+                return seen, False
+            client.receive_data(data)
+            seen += client.events()
+            if not accepted and any(isinstance(event, ws_events.AcceptConnection) for event in seen):
+                accepted = True
+                for text in frames:
+                    await stream.send_all(client.send(ws_events.TextMessage(text)))

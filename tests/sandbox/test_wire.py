@@ -1,15 +1,13 @@
-"""Numbers, books and candles: what the JSON is made of."""
+"""Numbers and books: what the JSON is made of."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.sandbox.candles import CANDLES_MAX, INTERVALS_MS, CandleBook
 from adapters.sandbox.grid import FIGURES, above, below, levels
 from adapters.sandbox.wire import CoinWire, wire_number
 from engine.events import InstrumentListed, Quote
@@ -95,51 +93,3 @@ def test_a_level_keeps_its_size_while_the_touch_moves() -> None:
 def test_a_name_with_odd_characters_stays_json() -> None:
     odd = InstrumentListed(0, 1, "x", 'a"b\\c\u00e9', 2, 2)
     assert json.loads(CoinWire(odd).trade(trade(0, 5)))["coin"] == odd.name
-
-
-ticks = st.lists(
-    st.tuples(st.integers(0, 4 * 3_600_000), st.integers(1, 1000), st.integers(1, 1000)),
-    min_size=1,
-    max_size=60,
-)
-
-
-@given(ticks, st.integers(0, 10**12), st.sampled_from(sorted(INTERVALS_MS)))
-def test_candles_are_the_bars_of_the_prints(
-    gaps: list[tuple[int, int, int]], start_ms: int, interval: str
-) -> None:
-    length_ms = INTERVALS_MS[interval]
-    book = CandleBook()
-    bars: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    at_ms = start_ms
-    for gap_ms, price, size in gaps:
-        at_ms += gap_ms
-        book.add(at_ms, price, size)
-        bars[at_ms // length_ms * length_ms].append((price, size))
-    found = [
-        (c.start_ms, c.open, c.high, c.low, c.close, c.volume, c.money, c.trades)
-        for c in book.snapshot(length_ms)
-    ]
-    assert found == [
-        (
-            start,
-            prints[0][0],
-            max(price for price, _ in prints),
-            min(price for price, _ in prints),
-            prints[-1][0],
-            sum(size for _, size in prints),
-            sum(price * size for price, size in prints),
-            len(prints),
-        )
-        for start, prints in sorted(bars.items())
-    ]
-
-
-def test_only_the_newest_candles_are_kept() -> None:
-    book = CandleBook()
-    for minute in range(CANDLES_MAX + 50):
-        book.add(minute * 60_000, minute + 1, 1)
-    candles = book.snapshot(60_000)
-    assert len(candles) == CANDLES_MAX
-    assert candles[-1].close == CANDLES_MAX + 50
-    assert candles[0].open == 51

@@ -12,68 +12,65 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from adapters.sandbox.exchange.accounts import Account
-from adapters.sandbox.exchange.matching import Matching
-from adapters.sandbox.exchange.money import SCALE, money_text
+from adapters.sandbox.exchange.margin import Margin
+from adapters.sandbox.exchange.money import UNIT, money_text
 from adapters.sandbox.exchange.reports import Reports
-from adapters.sandbox.played import PlayedMarket
 from adapters.sandbox.wire import wire_number
 from engine.values import power_of_ten
 
-__all__ = ["RATE_TEXT", "Funding"]
+__all__ = ["HOUR_MS", "RATE_TEXT", "Funding"]
 
+HOUR_MS: Final = 3_600_000
 RATE_TEXT: Final = "0.0000125"
 _RATE: Final = 125
-_RATE_SCALE: Final = 7
-_HOUR_MS: Final = 3_600_000
+_RATE_UNIT: Final = power_of_ten(7)
 _HOURS_MAX: Final = 5000
+_ROWS_MAX: Final = 500
 
 
 class Funding:
-    """The hours that were settled, newest last, and the payments."""
+    """The hours that were settled, and the payments."""
 
-    def __init__(
-        self, market: PlayedMarket, matching: Matching, accounts: Mapping[str, Account], reports: Reports
-    ) -> None:
-        self._market = market
-        self._matching = matching
+    def __init__(self, accounts: Mapping[str, Account], margin: Margin, reports: Reports) -> None:
         self._accounts = accounts
+        self._margin = margin
         self._reports = reports
         self._hour = 0
         self._hours: deque[int] = deque(maxlen=_HOURS_MAX)
 
-    def tick(self, now_ms: int) -> None:
-        """Settle the hours that have begun since the last call; one call never settles more than the last."""
-        hour = now_ms // _HOUR_MS
-        if self._hour and hour > self._hour:
-            self._hours.append(hour * _HOUR_MS)
-            self._settle(now_ms)
-        self._hour = hour
+    def advance(self, now_ms: int) -> int:
+        """Settle each hour that has begun since the last call; return when the next one begins."""
+        hour = now_ms // HOUR_MS
+        for passed in range(self._hour + 1 if self._hour else hour + 1, hour + 1):
+            self._hours.append(passed * HOUR_MS)
+            for account in self._accounts.values():
+                self._settle(account, passed * HOUR_MS)
+        self._hour = max(self._hour, hour)
+        return (self._hour + 1) * HOUR_MS
 
     def rows(self, coin: str, start_ms: int, end_ms: int) -> list[dict[str, Any]]:
         """Return `fundingHistory`, oldest first, at most 500."""
         found = [time_ms for time_ms in self._hours if start_ms <= time_ms <= end_ms]
         return [
             {"coin": coin, "fundingRate": RATE_TEXT, "premium": "0.0", "time": time_ms}
-            for time_ms in found[:500]
+            for time_ms in found[:_ROWS_MAX]
         ]
 
-    def _settle(self, now_ms: int) -> None:
-        for account in self._accounts.values():
-            for name, held in account.positions.items():
-                if not held.size:
-                    continue
-                mark = self._matching.mark(self._market.by_name[name])
-                unit = power_of_ten(SCALE - 6)
-                paid = -(held.value(mark) * _RATE // power_of_ten(_RATE_SCALE)) // unit * unit
-                account.cash += paid
-                held.funding -= paid
-                held.all_funding -= paid
-                row = {
-                    "time": now_ms,
-                    "coin": name,
-                    "usdc": money_text(paid),
-                    "szi": wire_number(held.size, held.listed.size_scale),
-                    "fundingRate": RATE_TEXT,
-                    "nSamples": None,
-                }
-                self._reports.funding(account, row)
+    def _settle(self, account: Account, time_ms: int) -> None:
+        for held in self._margin.held(account):
+            received = -(self._margin.value(held) * _RATE // _RATE_UNIT) // UNIT * UNIT
+            account.cash += received
+            if held.margin:
+                held.margin += received
+            held.funding -= received
+            held.changed_funding -= received
+            held.all_funding -= received
+            row = {
+                "time": time_ms,
+                "coin": held.listed.name,
+                "usdc": money_text(received),
+                "szi": wire_number(held.size, held.listed.size_scale),
+                "fundingRate": RATE_TEXT,
+                "nSamples": None,
+            }
+            self._reports.funding(account, row)

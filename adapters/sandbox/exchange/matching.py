@@ -3,31 +3,33 @@
 The rules, stated so that nobody has to guess:
 
 - The tape is the market. A taker walks the book that `l2Book` shows, best level first; what was taken of a
-level
-  stays gone until the touch changes. Orders of other accounts stand behind the tape's own size at their
-  price.
+  level stays gone until the touch changes. Orders of other accounts stand behind the tape's own size at
+  their price, and share the trade's id with the taker.
 - A resting order fills as a maker at its own price: wholly when a print goes through it or the other side
-of the
-  touch reaches it; on a print at its price once the size that stood there before it has traded.
-- Our orders do not move the tape: they are not in the book that is shown, and their executions are no prints.
+  of the touch reaches it; on a print at its price with what is left of the print once the size that stood
+  there before it, and the accounts' older orders there, have had theirs.
+- Our orders do not move the tape: they are not in the book that is shown, and their executions are no
+  prints; an execution on a print has an id of its own.
 - Self-trade: the resting order is canceled (`selfTradeCanceled`), the taker goes on.
-- A reduce-only order never turns a position: it is cut to it when it trades, and while it rests; it ends as
-  `reduceOnlyCanceled` when there is nothing left to reduce.
-- Triggers go by the mark, which is the middle of the touch here.
+- A resting order whose account cannot carry the execution is canceled instead (`marginCanceled`).
+- A reduce-only order never turns a position: it is cut to it when it comes, when it trades, and while it
+  rests; it ends as `reduceOnlyCanceled` when there is nothing left to reduce.
+- Triggers go by the mark. A market trigger trades up to its limit price when that lies beyond the trigger,
+  else up to 10 % beyond it, which is what the venue's own page allows.
 
 Prices and sizes are integers at the coin's scales, times ms. Nothing awaits. Called by the desk.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from adapters.sandbox.exchange.accounts import Account
+from adapters.sandbox.exchange.margin import Margin
 from adapters.sandbox.exchange.money import fee_of, notional
 from adapters.sandbox.exchange.orders import Order
-from adapters.sandbox.exchange.reports import Reports
+from adapters.sandbox.exchange.reports import Execution, Reports
 from adapters.sandbox.grid import DEPTH, levels
 from adapters.sandbox.played import Coin, PlayedMarket
 from engine.events import Quote, Trade
@@ -35,58 +37,56 @@ from engine.values import BUY, grid_step
 
 __all__ = ["Matching"]
 
-_TRIGGER_SLIPPAGE: Final = 10
-"""A triggered market order reaches so many percent beyond its trigger, as the venue's own page sets it."""
+_SLIPPAGE_PERCENT: Final = 10
 
 
 class Matching:
     """The books of all coins: resting and waiting orders, in the order of their arrival."""
 
-    def __init__(self, market: PlayedMarket, accounts: Mapping[str, Account], reports: Reports) -> None:
+    def __init__(
+        self, market: PlayedMarket, accounts: Mapping[str, Account], margin: Margin, reports: Reports
+    ) -> None:
         self._market = market
         self._accounts = accounts
+        self._margin = margin
         self._reports = reports
         self._resting: dict[str, list[Order]] = {}
         self._waiting: dict[str, list[Order]] = {}
+        # What was taken of the tape's levels since the touch last changed, by price.
         self._taken: dict[str, dict[int, int]] = {}
-
-    def mark(self, coin: Coin) -> int:
-        """Return the mark: the middle of the touch, the last print without one, 0 before the first."""
-        touch = coin.touch
-        if touch is not None and touch.bid and touch.ask:
-            return (touch.bid + touch.ask) // 2
-        return coin.recent[-1].price if coin.recent else 0
-
-    def marks(self) -> dict[str, int]:
-        """Return the mark of every coin."""
-        return {coin.name: self.mark(coin) for coin in self._market.coins}
 
     def crosses(self, order: Order) -> bool:
         """Return whether an order would trade at once."""
-        return any(True for _ in self._opposite(order))
+        return bool(self._opposite(order))
+
+    def reducible(self, order: Order) -> int:
+        """Return how much of an order may trade: all of it, or what there is to reduce."""
+        if not order.reduce_only:
+            return order.remaining
+        size = self._accounts[order.user].position(order.listed).size
+        return min(order.remaining, abs(size)) if size * order.side < 0 else 0
 
     # An order arrives.
 
-    def take(self, order: Order, now_ms: int) -> tuple[int, int]:
+    def take(self, order: Order, now_ms: int, liquidation: dict[str, Any] | None = None) -> tuple[int, int]:
         """Trade an order as far as it goes; return (size, size * price) of what was executed."""
         done = worth = 0
-        for price, available, maker in list(self._opposite(order)):
-            size = min(order.remaining, available, self._reducible(order))
-            if size <= 0 or order.ended:
+        for price, available, maker in self._opposite(order):
+            size = self.reducible(order)
+            if order.ended or not size:
                 break
-            if maker is not None and maker.user == order.user:
-                self.end(maker, "selfTradeCanceled", now_ms)
-                continue
-            tid = self._reports.next_trade_id(order.oid, maker.oid if maker else 0)
             if maker is None:
+                size = min(size, available)
                 taken = self._taken.setdefault(order.listed.name, {})
                 taken[price] = taken.get(price, 0) + size
+                tid = self._reports.next_trade_id(order.oid, 0)
             else:
-                size = min(size, self._reducible(maker))
-                if size <= 0:
+                size = self._size_of_maker(maker, order, size, now_ms)
+                if not size:
                     continue
-                self.execute(maker, price, size, tid, now_ms, taker=False)
-            self.execute(order, price, size, tid, now_ms, taker=True)
+                tid = self._reports.next_trade_id(order.oid, maker.oid)
+                self._execute(maker, price, size, tid, now_ms, False, liquidation)
+            self._execute(order, price, size, tid, now_ms, True, liquidation)
             done += size
             worth += size * price
         return done, worth
@@ -97,57 +97,63 @@ class Matching:
         self._resting.setdefault(order.listed.name, []).append(order)
 
     def wait(self, order: Order) -> None:
-        """Let a trigger order wait for the mark."""
+        """Let a trigger order wait for the mark, and tell that it is open."""
         order.waits = "trigger"
         self._waiting.setdefault(order.listed.name, []).append(order)
+        self._reports.update(order)
 
     # The tape goes on.
 
     def add_trade(self, trade: Trade, coin: Coin) -> None:
         """Fill resting orders that a print reaches."""
         now_ms = trade.venue_ns // 1_000_000
-        for order in tuple(self._resting.get(coin.name, ())):
+        given = 0
+        for order in self._by_priority(coin):
             if order.ended or trade.aggressor == order.side:
                 continue
-            through = (trade.price - order.price) * order.side
-            if through < 0:
+            beyond = (trade.price - order.price) * order.side
+            if beyond < 0:
                 self._make(order, order.remaining, now_ms)
-            elif through == 0:
-                left = trade.size - order.queue
+            elif beyond == 0:
+                left = trade.size - order.queue - given
                 order.queue = max(0, order.queue - trade.size)
                 if left > 0:
-                    self._make(order, min(left, order.remaining), now_ms)
+                    given += self._make(order, min(left, order.remaining), now_ms)
 
     def add_quote(self, quote: Quote, coin: Coin) -> None:
-        """Fill resting orders that the touch reaches, and arm triggers that the mark has hit."""
+        """Fill resting orders that the touch reaches, and fire triggers that the mark has hit."""
         now_ms = quote.venue_ns // 1_000_000
         self._taken.pop(coin.name, None)
-        for order in tuple(self._resting.get(coin.name, ())):
+        for order in self._by_priority(coin):
             other = quote.ask if order.side == BUY else quote.bid
             if other and (order.price - other) * order.side >= 0 and not order.ended:
                 self._make(order, order.remaining, now_ms)
-        mark = self.mark(coin)
         for order in tuple(self._waiting.get(coin.name, ())):
-            rising = (order.side == BUY) == (order.trigger == "sl")
-            hit = mark >= order.trigger_price if rising else mark <= order.trigger_price
-            if mark and hit and not order.ended:
+            if not order.ended and order.hit_by(self._margin.mark(coin.name)):
                 self._fire(order, now_ms)
+
+    def _by_priority(self, coin: Coin) -> list[Order]:
+        """Return the resting orders, those of the best price first, older before younger."""
+        return sorted(self._resting.get(coin.name, ()), key=lambda order: -order.price * order.side)
 
     def _fire(self, order: Order, now_ms: int) -> None:
         """A trigger is hit: from here on the order is an ordinary one."""
+        account = self._accounts[order.user]
         self._waiting[order.listed.name].remove(order)
         order.waits, order.status, order.status_ms = "", "triggered", now_ms
-        if not self._reducible(order):
+        if order.of_position and account.position(order.listed).size:
+            order.size = order.remaining = abs(account.position(order.listed).size)
+        size = self.reducible(order)
+        if not size:
             self.end(order, "reduceOnlyCanceled", now_ms)
+            return
+        order.remaining = size
+        if not order.reduce_only and not self._margin.affords(account, order):
+            self.end(order, "marginCanceled", now_ms)
             return
         self._reports.update(order)
         if order.market:
-            listed = order.listed
-            bound = order.trigger_price * (100 + order.side * _TRIGGER_SLIPPAGE) // 100
-            step = grid_step(
-                bound, scale=listed.price_scale, step=listed.price_step, figures=listed.price_figures
-            )
-            order.price = max(step, bound // step * step)
+            self._set_bound(order)
         self.take(order, now_ms)
         if order.ended:
             return
@@ -156,32 +162,71 @@ class Matching:
         else:
             self.rest(order)
 
-    def _make(self, order: Order, size: int, now_ms: int) -> None:
-        size = min(size, self._reducible(order))
-        if size <= 0:
-            self.end(order, "reduceOnlyCanceled", now_ms)
+    @staticmethod
+    def _set_bound(order: Order) -> None:
+        """Give a fired market order the worst price it may trade at."""
+        if (order.price - order.trigger_price) * order.side > 0:
             return
-        tid = self._reports.next_trade_id(order.oid, 0)
-        self.execute(order, order.price, size, tid, now_ms, taker=False)
+        listed = order.listed
+        bound = order.trigger_price * (100 + order.side * _SLIPPAGE_PERCENT) // 100
+        step = grid_step(
+            bound, scale=listed.price_scale, step=listed.price_step, figures=listed.price_figures
+        )
+        order.price = max(step, bound // step * step)
+
+    def _make(self, order: Order, wanted: int, now_ms: int) -> int:
+        """Execute a resting order against the tape; return the size."""
+        size = self._carried(order, wanted, now_ms)
+        if size:
+            tid = self._reports.next_trade_id(order.oid, 0)
+            self._execute(order, order.price, size, tid, now_ms, False, None)
+        return size
+
+    def _size_of_maker(self, maker: Order, taker: Order, wanted: int, now_ms: int) -> int:
+        """Return how much a resting order gives a taker; 0 ends what cannot give."""
+        if maker.ended:
+            return 0
+        if maker.user == taker.user:
+            self.end(maker, "selfTradeCanceled", now_ms)
+            return 0
+        return self._carried(maker, wanted, now_ms)
+
+    def _carried(self, order: Order, wanted: int, now_ms: int) -> int:
+        """Return how much of a resting order can be executed; end the order when nothing can."""
+        size = min(wanted, self.reducible(order))
+        if not size:
+            self.end(order, "reduceOnlyCanceled", now_ms)
+        elif not order.reduce_only and not self._margin.may_trade(self._accounts[order.user], order, size):
+            self.end(order, "marginCanceled", now_ms)
+            return 0
+        return size
 
     # Executions and ends.
 
-    def execute(self, order: Order, price: int, size: int, tid: int, now_ms: int, *, taker: bool) -> None:
+    def _execute(
+        self,
+        order: Order,
+        price: int,
+        size: int,
+        tid: int,
+        now_ms: int,
+        taker: bool,
+        liquidation: dict[str, Any] | None,
+    ) -> None:
         """Book an execution of an order, and tell it; the last one ends the order."""
         account = self._accounts[order.user]
         held = account.position(order.listed)
-        before = copy.copy(held)
+        start = held.size
         value = notional(order.listed, price, size)
-        realized = held.fill(order.side, size, value)
+        cross = self._margin.is_cross(account, order.listed.name)
+        leverage = 0 if cross else self._margin.leverage(account, order.listed.name)
+        realized = held.fill(order.side, size, value, leverage=leverage)
         fee = fee_of(value, taker=taker)
         account.cash += realized - fee
         account.volume += value
         order.remaining -= size
-        execution = {
-            "price": price, "size": size, "time": now_ms, "realized": realized,
-            "crossed": taker, "fee": fee, "tid": tid,
-        }  # fmt: skip
-        self._reports.fill(account, order, before, execution)
+        execution = Execution(price, size, now_ms, tid, taker, start, realized, fee, liquidation)
+        self._reports.fill(account, order, execution)
         if not order.remaining:
             self.end(order, "filled", now_ms)
         self._shrink(account, order, now_ms)
@@ -190,23 +235,20 @@ class Matching:
         """End an order: tell it, forget it here, and what hangs on it."""
         if order.ended:
             return
-        name = order.listed.name
         for book in (self._resting, self._waiting):
-            if order in book.get(name, ()):
-                book[name].remove(order)
-        account = self._accounts[order.user]
+            orders = book.get(order.listed.name, [])
+            if order in orders:
+                orders.remove(order)
         order.status, order.status_ms = status, now_ms
-        account.remember(order)
+        self._accounts[order.user].remember(order)
         self._reports.update(order)
-        if status not in ("canceled", "filled", "scheduledCancel"):
-            self._reports.not_by_user(order)
         for child in order.children:
             if child.ended:
                 continue
-            if status == "filled" and child.waits == "parent":
-                self.wait(child)
-            elif status != "filled":
+            if status != "filled":
                 self.end(child, "canceled", now_ms)
+            elif child.waits == "parent":
+                self.wait(child)
         if order.parent is not None and status == "filled":
             for sibling in order.parent.children:
                 if sibling is not order:
@@ -219,19 +261,11 @@ class Matching:
                 continue
             if order.ended or order.waits == "parent":
                 continue
-            left = self._reducible(order)
-            if not left:
+            size = account.position(order.listed).size
+            if size * order.side >= 0:
                 self.end(order, "reduceOnlyCanceled", now_ms)
-            elif order.remaining > left and not order.waits:
-                order.remaining = left
-                self._reports.update(order)
-
-    def _reducible(self, order: Order) -> int:
-        """Return how much of an order may trade: all of it, or what there is to reduce."""
-        if not order.reduce_only:
-            return order.remaining
-        size = self._accounts[order.user].position(order.listed).size
-        return min(order.remaining, abs(size)) if size * order.side < 0 else 0
+            elif not order.waits:
+                order.remaining = min(order.remaining, abs(size))
 
     # The other side.
 

@@ -1,4 +1,8 @@
-"""Money on the exchange: exact integers with 12 decimals, shown with 6 as the venue does."""
+"""Money on the exchange: exact integers with 12 decimals, booked and shown with 6 as the venue does.
+
+Whatever changes an account's cash is a multiple of `UNIT`, so that the sums of what clients are told equal
+the cash to the last digit. Only what a position cost keeps all 12 decimals.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +11,30 @@ from typing import Final
 from engine.events import InstrumentListed
 from engine.values import format_scaled, power_of_ten
 
-__all__ = ["SCALE", "fee_of", "money_text", "notional"]
+__all__ = ["DOLLAR", "SCALE", "UNIT", "fee_of", "money_text", "notional"]
 
 SCALE: Final = 12
 _SHOWN: Final = 6
-_UNIT: Final = power_of_ten(SCALE - _SHOWN)
-TAKER: Final = 450
-MAKER: Final = 150
+
+DOLLAR: Final = power_of_ten(SCALE)
+UNIT: Final = power_of_ten(SCALE - _SHOWN)
+"""The smallest amount that is booked."""
+
+_TAKER: Final = 450
+_MAKER: Final = 150
 _RATE: Final = 1_000_000
 """Fees of tier 0, in millionths: 0.045 % and 0.015 %."""
 
 
 def notional(listed: InstrumentListed, price: int, size: int) -> int:
-    """Return price * size in money."""
+    """Return price * size in money; signed as the size is."""
     return price * size * power_of_ten(SCALE - listed.money_scale)
 
 
 def fee_of(value: int, *, taker: bool) -> int:
-    """Return the fee of an execution worth `value`, rounded up to the decimals that are shown."""
-    rate = TAKER if taker else MAKER
-    return -(-value * rate // (_RATE * _UNIT)) * _UNIT
+    """Return the fee of an execution worth `value`, rounded up to a whole unit."""
+    rate = _TAKER if taker else _MAKER
+    return -(-value * rate // (_RATE * UNIT)) * UNIT
 
 
 def money_text(value: int, decimals: int = _SHOWN) -> str:

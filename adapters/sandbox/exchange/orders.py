@@ -13,14 +13,15 @@ from adapters.sandbox.wire import wire_number
 from engine.events import InstrumentListed
 from engine.values import BUY
 
-__all__ = ["Order", "open_row", "order_row", "update_row"]
+__all__ = ["Order", "open_row", "order_row", "status_row", "update_row"]
 
 
 @dataclass(slots=True, eq=False)
 class Order:
-    """One order. `queue` is the size that stood at its price before it; `trigger` is "", "sl" or "tp".
+    """One order. `trigger` is "", "sl" or "tp"; `market` says that a trigger fires a market order.
 
     `waits` says what keeps it from the book: "" (nothing), "trigger" (armed) or "parent" (not armed yet).
+    `queue` is the size that stood at its price when it came. `of_position` follows the position's size.
     """
 
     oid: int
@@ -51,6 +52,15 @@ class Order:
         """Whether it can no longer trade."""
         return self.status not in ("open", "triggered")
 
+    @property
+    def rising(self) -> bool:
+        """Whether its trigger is hit from below: the stop of a buy, the target of a sell."""
+        return (self.side == BUY) == (self.trigger == "sl")
+
+    def hit_by(self, mark: int) -> bool:
+        """Whether a mark has reached the trigger; nothing has while there is no mark (0)."""
+        return mark > 0 and (mark >= self.trigger_price if self.rising else mark <= self.trigger_price)
+
 
 def order_row(order: Order) -> dict[str, Any]:
     """Return an order as `openOrders` and `orderUpdates` show it; trigger members are hidden."""
@@ -77,26 +87,41 @@ def update_row(order: Order) -> dict[str, Any]:
 
 
 def open_row(order: Order) -> dict[str, Any]:
-    """Return an order as `frontendOpenOrders`, `orderStatus` and `historicalOrders` show it."""
-    row = order_row(order)
+    """Return an order as `frontendOpenOrders` and `historicalOrders` show it."""
     listed = order.listed
-    condition, kind = "N/A", "Limit"
+    row = order_row(order)
+    size = row.pop("origSz")
+    trigger_price = wire_number(order.trigger_price, listed.price_scale)
+    condition = "N/A"
     if order.trigger:
-        above = (order.side == BUY) == (order.trigger == "sl")
-        price = wire_number(order.trigger_price, listed.price_scale)
-        condition = f"Price {'above' if above else 'below'} {price.removesuffix('.0')}"
-        name = "Stop" if order.trigger == "sl" else "Take Profit"
-        kind = f"{name} {'Market' if order.market else 'Limit'}"
-    row |= {
+        condition = f"Price {'above' if order.rising else 'below'} {trigger_price.removesuffix('.0')}"
+    return row | {
         "triggerCondition": condition,
         "isTrigger": bool(order.trigger),
-        "triggerPx": wire_number(order.trigger_price, listed.price_scale),
+        "triggerPx": trigger_price,
         "children": [open_row(child) for child in order.children if not child.ended],
         "isPositionTpsl": order.of_position,
         "reduceOnly": order.reduce_only,
-        "orderType": kind,
-        "origSz": row["origSz"],
-        "tif": None if order.trigger and order.market else order.tif,
+        "orderType": _kind(order),
+        "origSz": size,
+        "tif": None if order.market else order.tif,
         "cloid": order.cloid,
     }
-    return row
+
+
+def status_row(order: Order) -> dict[str, Any]:
+    """Return an order as `orderStatus` shows it: while it is open, with the size it was opened with.
+
+    The venue does not refresh that size while the status stays the same (issue 141 of its Python SDK).
+    """
+    row = open_row(order)
+    if order.status == "open":
+        row["sz"] = row["origSz"]
+    return {"order": row, "status": order.status, "statusTimestamp": order.status_ms}
+
+
+def _kind(order: Order) -> str:
+    if order.trigger:
+        name = "Stop" if order.trigger == "sl" else "Take Profit"
+        return f"{name} {'Market' if order.market else 'Limit'}"
+    return "Market" if order.tif in ("FrontendMarket", "LiquidationMarket") else "Limit"

@@ -13,31 +13,36 @@ import msgspec
 
 from adapters.sandbox.exchange.accounts import Account
 from adapters.sandbox.exchange.desk import Desk
-from adapters.sandbox.exchange.money import SCALE, money_text
-from adapters.sandbox.exchange.orders import Order, open_row, order_row, update_row
+from adapters.sandbox.exchange.orders import Order, open_row, order_row, status_row, update_row
+from adapters.sandbox.exchange.reports import ZERO_HASH
+from adapters.sandbox.exchange.states import asset_data, clearinghouse_state
 from adapters.sandbox.wire import (
+    Address,
+    Cloid,
+    Natural,
+    UserAsset,
     UserFills,
     UserFundings,
+    UserLedger,
     UserOrders,
+    UserSpot,
     UserState,
     UserSubscription,
     encode,
     frame,
-    wire_number,
+    plain_cloid,
 )
-from engine.values import power_of_ten
 
 __all__ = ["UserRequest", "answer_user", "first_user_frame"]
 
 ROWS_MAX: Final = 2000
 _RANGE_ROWS_MAX: Final = 500
-_ZERO_HASH: Final = "0x" + "0" * 64
 
 
 class _Ask(msgspec.Struct, frozen=True, tag_field="type", rename="camel"):
     """Base of the requests that name a user."""
 
-    user: str
+    user: Address
 
 
 class State(_Ask, frozen=True, tag="clearinghouseState"):
@@ -65,7 +70,7 @@ class FrontendOpenOrders(_Ask, frozen=True, tag="frontendOpenOrders"):
 class OrderStatus(_Ask, frozen=True, tag="orderStatus"):
     """One order, by oid or client id."""
 
-    oid: int | str
+    oid: Natural | Cloid
 
 
 class HistoricalOrders(_Ask, frozen=True, tag="historicalOrders"):
@@ -95,7 +100,7 @@ class FundingPayments(_Ask, frozen=True, tag="userFunding"):
 
 
 class Ledger(_Ask, frozen=True, tag="userNonFundingLedgerUpdates"):
-    """Deposits and the like: only the first one, here."""
+    """Deposits and liquidations; here there is one deposit, the first."""
 
     start_time: int
     end_time: int | None = None
@@ -153,7 +158,7 @@ def answer_user(desk: Desk, request: UserRequest, now_ms: int) -> Any:
     account = desk.accounts.get(user) or Account(user)
     match request:
         case State():
-            return account.state(desk.matching.marks(), desk.leverages, now_ms)
+            return clearinghouse_state(account, desk.margin, now_ms)
         case SpotState():
             return {"balances": []}
         case OpenOrders():
@@ -163,7 +168,8 @@ def answer_user(desk: Desk, request: UserRequest, now_ms: int) -> Any:
         case OrderStatus():
             return _status(account, request.oid)
         case HistoricalOrders():
-            return [_historical(order) for order in reversed([*account.history, *account.orders.values()])]
+            orders = [*account.history, *(one for one in account.orders.values() if one.waits != "parent")]
+            return [_historical(order) for order in orders[: -ROWS_MAX - 1 : -1]]
         case Fills():
             return list(account.fills)[: -ROWS_MAX - 1 : -1]
         case FillsByTime():
@@ -174,51 +180,58 @@ def answer_user(desk: Desk, request: UserRequest, now_ms: int) -> Any:
             return [
                 {
                     "time": row["time"],
-                    "hash": _ZERO_HASH,
+                    "hash": ZERO_HASH,
                     "delta": {"type": "funding", **{key: row[key] for key in row if key != "time"}},
                 }
                 for row in rows
             ]
-        case Ledger() | SubAccounts():
+        case Ledger():
+            return _between(account.ledger, request.start_time, request.end_time)[:_RANGE_ROWS_MAX]
+        case SubAccounts():
             return []
         case RateLimit():
-            cap = 10_000 + account.volume // power_of_ten(SCALE)
-            return {
-                "cumVlm": money_text(account.volume),
-                "nRequestsUsed": account.requests,
-                "nRequestsCap": cap,
-                "nRequestsSurplus": 0,
-            }
+            return desk.budget.row(account)
         case Fees():
             return _FEES
         case Role():
-            return _role(desk, user)
+            return _role(desk, user, now_ms)
         case Agents():
-            return [
-                {"name": name, "address": address, "validUntil": until}
-                for address, (name, until) in account.agents.items()
-                if until > now_ms
-            ]
+            return desk.agents.rows(account)
         case AssetData():
-            return _asset_data(desk, account, request.coin)
+            coin = desk.market.by_name.get(request.coin)
+            return None if coin is None else asset_data(account, desk.margin, coin.listed)
 
 
 def first_user_frame(desk: Desk, subscription: UserSubscription, now_ms: int) -> str | None:
-    """Return the frame that follows the acknowledgement of a user's channel, None without a snapshot."""
+    """Return the frame that follows the acknowledgement of a user's channel, None without a snapshot.
+
+    The channels of whole states repeat it by the clock.
+    """
     user = subscription.user
     account = desk.accounts.get(user) or Account(user)
-    if isinstance(subscription, UserFills):
-        fills = list(account.fills)[: -ROWS_MAX - 1 : -1]
-        return _frame("userFills", {"isSnapshot": True, "user": user, "fills": fills})
-    if isinstance(subscription, UserFundings):
-        rows = list(account.fundings)
-        return _frame("userFundings", {"isSnapshot": True, "user": user, "fundings": rows})
-    if isinstance(subscription, UserState):
-        state = account.state(desk.matching.marks(), desk.leverages, now_ms)
-        return _frame("clearinghouseState", {"dex": "", "user": user, "clearinghouseState": state})
-    if isinstance(subscription, UserOrders):
-        rows = [open_row(order) for order in _open(account)]
-        return _frame("openOrders", {"dex": "", "user": user, "orders": rows})
+    match subscription:
+        case UserFills():
+            fills = list(account.fills)[: -ROWS_MAX - 1 : -1]
+            return _frame("userFills", {"isSnapshot": True, "user": user, "fills": fills})
+        case UserFundings():
+            rows = list(account.fundings)[-ROWS_MAX:]
+            return _frame("userFundings", {"isSnapshot": True, "user": user, "fundings": rows})
+        case UserLedger():
+            rows = list(account.ledger)[: -ROWS_MAX - 1 : -1]
+            data = {"isSnapshot": True, "user": user, "nonFundingLedgerUpdates": rows}
+            return _frame("userNonFundingLedgerUpdates", data)
+        case UserState():
+            state = clearinghouse_state(account, desk.margin, now_ms)
+            return _frame("clearinghouseState", {"dex": "", "user": user, "clearinghouseState": state})
+        case UserOrders():
+            orders = [open_row(order) for order in _open(account)]
+            return _frame("openOrders", {"dex": "", "user": user, "orders": orders})
+        case UserSpot():
+            spot: dict[str, Any] = {"balances": [], "tokenToAvailableAfterMaintenance": []}
+            return _frame("spotState", {"user": user, "spotState": spot})
+        case UserAsset():
+            listed = desk.market.by_name[subscription.coin].listed
+            return _frame("activeAssetData", asset_data(account, desk.margin, listed))
     return None
 
 
@@ -232,13 +245,10 @@ def _open(account: Account) -> list[Order]:
 
 
 def _status(account: Account, oid: int | str) -> dict[str, Any]:
-    if isinstance(oid, str):
-        order = account.by_cloid.get(oid.lower())
-    else:
-        order = account.orders.get(oid) or next((one for one in account.history if one.oid == oid), None)
+    order = account.find(plain_cloid(oid) if isinstance(oid, str) else oid)
     if order is None:
         return {"status": "unknownOid"}
-    return {"status": "order", "order": _historical(order)}
+    return {"status": "order", "order": status_row(order)}
 
 
 def _historical(order: Order) -> dict[str, Any]:
@@ -249,34 +259,13 @@ def _between(rows: Iterable[dict[str, Any]], start_ms: int, end_ms: int | None) 
     return [row for row in rows if start_ms <= row["time"] and (end_ms is None or row["time"] <= end_ms)]
 
 
-def _role(desk: Desk, user: str) -> dict[str, Any]:
+def _role(desk: Desk, user: str, now_ms: int) -> dict[str, Any]:
     if user in desk.accounts:
         return {"role": "user"}
-    for account in desk.accounts.values():
-        if user in account.agents:
-            return {"role": "agent", "data": {"user": account.address}}
+    master = desk.agents.master_of(user, now_ms)
+    if master is not None:
+        return {"role": "agent", "data": {"user": master.address}}
     return {"role": "missing"}
-
-
-def _asset_data(desk: Desk, account: Account, name: str) -> Any:
-    coin = desk.market.by_name.get(name)
-    if coin is None:
-        return None
-    marks = desk.matching.marks()
-    mark, listed = marks[name], coin.listed
-    leverage = account.leverage_of(name, desk.leverages)
-    free = max(0, account.equity(marks) - account.used(marks, desk.leverages))
-    unit = mark * power_of_ten(SCALE - listed.money_scale)
-    most = wire_number(free * leverage // unit if unit else 0, listed.size_scale)
-    cross = account.leverage.get(name, (leverage, True))[1]
-    return {
-        "user": account.address,
-        "coin": name,
-        "leverage": {"type": "cross" if cross else "isolated", "value": leverage},
-        "maxTradeSzs": [most, most],
-        "availableToTrade": [money_text(free), money_text(free)],
-        "markPx": wire_number(mark, listed.price_scale),
-    }
 
 
 _FEES: Final[dict[str, Any]] = {

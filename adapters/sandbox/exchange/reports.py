@@ -1,48 +1,66 @@
 """What accounts are told: order updates, fills, events, in the order they happened.
 
-Owns the outbox. Everything one call of the desk causes is one frame per channel and account, as the venue
-batches a block. The hub takes the frames with `drain` and sends them to whoever listens.
+Owns the outbox. Everything that happens between two drains is one frame per channel and account, as the venue
+batches a block: order updates first, then fills. The hub takes the frames and sends them to whoever listens.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
 
-from adapters.sandbox.exchange.accounts import Account, Position
+from adapters.sandbox.exchange.accounts import Account
 from adapters.sandbox.exchange.money import money_text
 from adapters.sandbox.exchange.orders import Order, update_row
 from adapters.sandbox.wire import encode, frame, wire_number
 from engine.values import BUY
 
-__all__ = ["Reports"]
+__all__ = ["ZERO_HASH", "Execution", "Reports", "hash_of"]
+
+ZERO_HASH: Final = "0x" + "0" * 64
 
 _TID_MASK: Final = 2**50 - 1
+_BY_VENUE: Final = ("selfTradeCanceled", "marginCanceled", "liquidatedCanceled", "scheduledCancel")
+"""Ends of an order that are told as `nonUserCancel` too; a `reduceOnlyCanceled` is not, on the venue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One side of a trade. `start` is the signed position before it; money with 12 decimals."""
+
+    price: int
+    size: int
+    time_ms: int
+    tid: int
+    taker: bool
+    start: int
+    realized: int
+    fee: int
+    liquidation: dict[str, Any] | None = None
 
 
 class Reports:
-    """Frames by (subscription type, address). `waiting` says whether there are any."""
+    """The outbox."""
 
     def __init__(self) -> None:
         self._updates: dict[str, list[dict[str, Any]]] = {}
         self._fills: dict[str, list[dict[str, Any]]] = {}
         self._events: list[tuple[str, dict[str, Any]]] = []
         self._fundings: dict[str, list[dict[str, Any]]] = {}
+        self._ledgers: dict[str, list[dict[str, Any]]] = {}
         self._executions = 0
 
     def update(self, order: Order) -> None:
         """Tell an order as it is now."""
         self._updates.setdefault(order.user, []).append(update_row(order))
+        if order.status in _BY_VENUE:
+            row = {"coin": order.listed.name, "oid": order.oid}
+            self._events.append((order.user, {"nonUserCancel": [row]}))
 
-    def fill(
-        self,
-        account: Account,
-        order: Order,
-        held: Position,
-        execution: dict[str, Any],
-    ) -> None:
-        """Tell an execution; `held` is the position before it."""
-        row = self._fill_row(order, held, execution)
+    def fill(self, account: Account, order: Order, execution: Execution) -> None:
+        """Tell an execution."""
+        row = _fill_row(order, execution)
         account.fills.append(row)
         self._fills.setdefault(account.address, []).append(row)
 
@@ -52,56 +70,74 @@ class Reports:
         self._fundings.setdefault(account.address, []).append(row)
         self._events.append((account.address, {"funding": row}))
 
-    def not_by_user(self, order: Order) -> None:
-        """Tell that the venue itself canceled an order."""
-        self._events.append((order.user, {"nonUserCancel": [{"coin": order.listed.name, "oid": order.oid}]}))
+    def ledger(self, account: Account, row: dict[str, Any]) -> None:
+        """Tell an entry of the ledger."""
+        account.ledger.append(row)
+        self._ledgers.setdefault(account.address, []).append(row)
+
+    def event(self, account: Account, event: dict[str, Any]) -> None:
+        """Tell something on channel `user`."""
+        self._events.append((account.address, event))
 
     def next_trade_id(self, oid: int, other: int) -> int:
-        """Return the id of an execution between two orders: never the same twice, and never 0."""
+        """Return the id of a trade between two orders: never the same twice, and never 0."""
         self._executions += 1
         digest = blake2b(f"{oid} {other} {self._executions}".encode(), digest_size=8).digest()
         return int.from_bytes(digest, "big") & _TID_MASK or 1
 
     def drain(self) -> list[tuple[str, str, str]]:
-        """Return (subscription type, address, frame) of what happened since the last call, fills last."""
+        """Return (subscription type, address, frame) of what happened since the last call."""
         frames: list[tuple[str, str, str]] = []
+
+        def add(kind: str, channel: str, user: str, data: Any) -> None:
+            frames.append((kind, user, frame(channel, encode(data).decode())))
+
         for user, rows in self._updates.items():
-            frames.append(("orderUpdates", user, frame("orderUpdates", encode(rows).decode())))
+            add("orderUpdates", "orderUpdates", user, rows)
         for user, rows in self._fills.items():
-            data = encode({"user": user, "fills": rows}).decode()
-            frames.append(("userFills", user, frame("userFills", data)))
-            frames.append(("userEvents", user, frame("user", encode({"fills": rows}).decode())))
+            add("userFills", "userFills", user, {"user": user, "fills": rows})
+            add("userEvents", "user", user, {"fills": rows})
         for user, event in self._events:
-            frames.append(("userEvents", user, frame("user", encode(event).decode())))
+            add("userEvents", "user", user, event)
         for user, rows in self._fundings.items():
-            data = encode({"user": user, "fundings": rows}).decode()
-            frames.append(("userFundings", user, frame("userFundings", data)))
-        for box in (self._updates, self._fills, self._events, self._fundings):
+            add("userFundings", "userFundings", user, {"user": user, "fundings": rows})
+        for user, rows in self._ledgers.items():
+            kind = "userNonFundingLedgerUpdates"
+            add(kind, kind, user, {"user": user, "nonFundingLedgerUpdates": rows})
+        for box in (self._updates, self._fills, self._events, self._fundings, self._ledgers):
             box.clear()
         return frames
 
-    def _fill_row(self, order: Order, held: Position, execution: dict[str, Any]) -> dict[str, Any]:
-        listed = order.listed
-        row = {
-            "coin": listed.name,
-            "px": wire_number(execution["price"], listed.price_scale),
-            "sz": wire_number(execution["size"], listed.size_scale),
-            "side": "B" if order.side == BUY else "A",
-            "time": execution["time"],
-            "startPosition": wire_number(held.size, listed.size_scale),
-            "dir": _direction(held.size, order.side, execution["size"]),
-            "closedPnl": money_text(execution["realized"]),
-            "hash": "0x" + blake2b(f"{order.oid} {execution['time']}".encode(), digest_size=32).hexdigest(),
-            "oid": order.oid,
-            "crossed": execution["crossed"],
-            "fee": money_text(execution["fee"]),
-            "tid": execution["tid"],
-            "feeToken": "USDC",
-            "twapId": None,
-        }
-        if order.cloid is not None:
-            row["cloid"] = order.cloid
-        return row
+
+def hash_of(*parts: object) -> str:
+    """Return a transaction hash made of what happened."""
+    return "0x" + blake2b(" ".join(map(str, parts)).encode(), digest_size=32).hexdigest()
+
+
+def _fill_row(order: Order, execution: Execution) -> dict[str, Any]:
+    listed = order.listed
+    row: dict[str, Any] = {
+        "coin": listed.name,
+        "px": wire_number(execution.price, listed.price_scale),
+        "sz": wire_number(execution.size, listed.size_scale),
+        "side": "B" if order.side == BUY else "A",
+        "time": execution.time_ms,
+        "startPosition": wire_number(execution.start, listed.size_scale),
+        "dir": _direction(execution.start, order.side, execution.size),
+        "closedPnl": money_text(execution.realized),
+        "hash": hash_of("fill", order.oid, execution.time_ms),
+        "oid": order.oid,
+        "crossed": execution.taker,
+        "fee": money_text(execution.fee),
+        "tid": execution.tid,
+        "feeToken": "USDC",
+        "twapId": None,
+    }
+    if order.cloid is not None:
+        row["cloid"] = order.cloid
+    if execution.liquidation is not None:
+        row["liquidation"] = execution.liquidation
+    return row
 
 
 def _direction(start: int, side: int, size: int) -> str:

@@ -1,0 +1,111 @@
+"""Agents: addresses that may sign for an account.
+
+Owns approvals and what an `approveAgent` signature covers. An account has one agent without a name and three
+with; a name that is given again moves to the new address, and the zero address takes it away. A name may end
+in ` valid_until <ms>`. On the venue an expired agent lives on until it is pruned; here it ends at once.
+Source: the venue's pages on the exchange endpoint and on API wallets, 2026-09.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from eth_account import Account as EthAccount
+from eth_account.messages import encode_typed_data
+
+from adapters.sandbox.exchange import refusals
+from adapters.sandbox.exchange.accounts import Account
+from adapters.sandbox.exchange.actions import ApproveAgent, Signature
+from adapters.sandbox.exchange.refusals import Refused
+from engine.errors import UsageError
+
+__all__ = ["Agents", "recover_user_signer"]
+
+_NAMED_MAX: Final = 3
+_NAME_CHARS_MAX: Final = 16
+_DAY_MS: Final = 86_400_000
+_VALID_MS: Final = 90 * _DAY_MS
+_VALID_MS_MAX: Final = 180 * _DAY_MS
+_NOBODY: Final = "0x" + "0" * 40
+_UNTIL: Final = re.compile(r"(.*?) ?valid_until ([0-9]{1,15})")
+_FIELDS: Final = [
+    {"name": "hyperliquidChain", "type": "string"},
+    {"name": "agentAddress", "type": "address"},
+    {"name": "agentName", "type": "string"},
+    {"name": "nonce", "type": "uint64"},
+]
+
+
+class Agents:
+    """Who may sign for whom."""
+
+    def __init__(self, accounts: Mapping[str, Account]) -> None:
+        self._accounts = accounts
+
+    def master_of(self, address: str, now_ms: int) -> Account | None:
+        """Return the account an address is an agent of."""
+        for account in self._accounts.values():
+            for agent, until_ms in account.agents.values():
+                if agent == address and until_ms > now_ms:
+                    return account
+        return None
+
+    def approve(self, account: Account, action: ApproveAgent, now_ms: int) -> str | None:
+        """Do what an approval asks; return the address that is no agent any more. Raises Refused."""
+        name, until_ms = action.agentName or "", now_ms + _VALID_MS
+        suffix = _UNTIL.fullmatch(name)
+        if suffix is not None:
+            name, until_ms = suffix[1], int(suffix[2])
+        if not now_ms < until_ms <= now_ms + _VALID_MS_MAX:
+            raise Refused(refusals.AGENT_EXPIRED)
+        if len(name) > _NAME_CHARS_MAX:
+            raise Refused("Agent name is too long.")  # not confirmed
+        address = action.agentAddress.lower()
+        before, _ = account.agents.get(name, (None, 0))
+        if address == _NOBODY:
+            account.agents.pop(name, None)
+            return before
+        if address in self._accounts or self._known(address):
+            raise Refused(refusals.AGENT_USED)
+        others = sum(1 for other in account.agents if other and other != name)
+        if name and others >= _NAMED_MAX:
+            raise Refused(refusals.AGENTS_MAX)
+        account.agents[name] = (address, until_ms)
+        return before
+
+    def rows(self, account: Account) -> list[dict[str, Any]]:
+        """Return `extraAgents`: those with a name."""
+        return [
+            {"name": name, "address": address, "validUntil": until_ms}
+            for name, (address, until_ms) in account.agents.items()
+            if name
+        ]
+
+    def _known(self, address: str) -> bool:
+        agents = (agent for account in self._accounts.values() for agent, _ in account.agents.values())
+        return address in agents
+
+
+def recover_user_signer(action: ApproveAgent, signature: Signature) -> str:
+    """Return the lower-case address that signed an approval. Raises UsageError for what is no signature."""
+    message = {
+        "hyperliquidChain": action.hyperliquidChain,
+        "agentAddress": action.agentAddress,
+        "agentName": action.agentName or "",
+        "nonce": action.nonce,
+    }
+    domain = {
+        "name": "HyperliquidSignTransaction",
+        "version": "1",
+        "chainId": int(action.signatureChainId, 16),
+        "verifyingContract": _NOBODY,
+    }
+    try:
+        signable = encode_typed_data(domain, {"HyperliquidTransaction:ApproveAgent": _FIELDS}, message)
+        vrs = (signature.v, int(signature.r, 16), int(signature.s, 16))
+        recovered: str = EthAccount.recover_message(signable, vrs=vrs)
+    except Exception as error:
+        raise UsageError(f"not a signature: {type(error).__name__}") from None
+    return recovered.lower()

@@ -1,0 +1,202 @@
+"""What each fault of frames does to one client's stream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import pytest
+import trio
+import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapters.sandbox.faults import Faults
+from adapters.sandbox.outlet import Outlet
+from adapters.sandbox.wire import PONG, frame
+
+
+class Client:
+    """A websocket, its connection and its queue in one; remembers what came when."""
+
+    def __init__(self, spec: str = "", seed: int = 1) -> None:
+        self.faults = Faults(spec, seed)
+        self.came: list[tuple[str, float]] = []
+        self.restarts: list[int] = []
+        self.aborted = self.dead = False
+        self.sent_at = -1.0
+        self.queue, frames = trio.open_memory_channel[str](1000)
+        self.outlet = Outlet(cast("Any", self), frames, cast("Any", self), self.faults, self.restarts.append)
+
+    @property
+    def texts(self) -> list[str]:
+        return [text for text, _ in self.came]
+
+    async def send(self, message: dict[str, str]) -> None:
+        await trio.lowlevel.checkpoint()
+        assert not self.aborted
+        if not self.dead:
+            self.came.append((message["text"], trio.current_time()))
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def go_dead(self) -> None:
+        self.dead = True
+
+
+@asynccontextmanager
+async def running(client: Client) -> AsyncIterator[None]:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.outlet.run)
+        yield
+        await trio.sleep(60)
+        nursery.cancel_scope.cancel()
+
+
+def prints(count: int) -> list[str]:
+    return [frame("trades", f"[{number}]") for number in range(count)]
+
+
+async def test_without_faults_frames_come_in_order(autojump_clock: trio.testing.MockClock) -> None:
+    client = Client()
+    async with running(client):
+        for text in prints(50):
+            client.queue.send_nowait(text)
+    assert client.texts == prints(50)
+
+
+async def test_a_dropped_frame_is_lost_alone(autojump_clock: trio.testing.MockClock) -> None:
+    client = Client()
+    one, two, three = prints(3)
+    async with running(client):
+        client.queue.send_nowait(one)
+        await trio.testing.wait_all_tasks_blocked()
+        client.faults.arm("drop")
+        client.queue.send_nowait(two)
+        client.queue.send_nowait(three)
+    assert client.texts == [one, three]
+
+
+async def test_a_duplicated_frame_comes_twice(autojump_clock: trio.testing.MockClock) -> None:
+    client = Client()
+    one, two = prints(2)
+    client.faults.arm("duplicate")
+    async with running(client):
+        client.queue.send_nowait(one)
+        client.queue.send_nowait(two)
+    assert client.texts == [one, one, two]
+
+
+async def test_a_delayed_frame_holds_up_what_follows(autojump_clock: trio.testing.MockClock) -> None:
+    client = Client()
+    one, two = prints(2)
+    client.faults.arm("delay", ms=700)
+    async with running(client):
+        began = trio.current_time()
+        client.queue.send_nowait(one)
+        client.queue.send_nowait(two)
+    assert client.texts == [one, two]
+    assert [at - began for _, at in client.came] == pytest.approx([0.7, 0.7])
+
+
+async def test_a_reordered_frame_comes_after_later_ones(autojump_clock: trio.testing.MockClock) -> None:
+    client = Client()
+    texts = prints(20)
+    client.faults.arm("reorder")
+    async with running(client):
+        for text in texts:
+            client.queue.send_nowait(text)
+    assert client.texts != texts
+    assert sorted(client.texts) == sorted(texts)
+    assert 1 <= client.texts.index(texts[0]) <= 9
+    assert [text for text in client.texts if text != texts[0]] == texts[1:]
+
+
+async def test_a_reordered_frame_that_nothing_follows_comes_in_time(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    client = Client()
+    client.faults.arm("reorder", ms=400)
+    async with running(client):
+        began = trio.current_time()
+        client.queue.send_nowait(prints(1)[0])
+    assert [at - began for _, at in client.came] == pytest.approx([0.4])
+
+
+@given(st.integers(0, 2**32), st.integers(1, 120))
+@settings(max_examples=30, deadline=None)
+def test_reordering_loses_nothing_and_moves_no_frame_far(seed: int, count: int) -> None:
+    client_texts: list[str] = []
+
+    async def main() -> None:
+        client = Client("reorder:0.4", seed)
+        async with running(client):
+            for text in prints(count):
+                client.queue.send_nowait(text)
+        client_texts.extend(client.texts)
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    assert sorted(client_texts) == sorted(prints(count))
+    for place, text in enumerate(prints(count)):
+        assert abs(client_texts.index(text) - place) <= 9
+
+
+async def test_a_silent_channel_is_mute_while_others_and_pongs_go_on(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    client = Client()
+    book = frame("l2Book", "{}")
+    client.faults.arm("silent")
+    async with running(client):
+        for text in (*prints(3), book, PONG, *prints(3)):
+            client.queue.send_nowait(text)
+    assert client.texts == [book, PONG]
+    assert client.faults.fired == {"silent": 1}
+
+
+async def test_half_open_lets_nothing_through_and_proves_no_life(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    client = Client()
+    client.faults.arm("half-open", scope="market")
+    async with running(client):
+        client.queue.send_nowait(PONG)
+        await trio.testing.wait_all_tasks_blocked()
+        proved = client.sent_at
+        await trio.sleep(1)
+        for text in (*prints(2), PONG):
+            client.queue.send_nowait(text)
+    assert client.texts == [PONG]
+    assert client.sent_at == proved
+    assert not client.aborted
+
+
+async def test_a_cut_ends_the_connection_before_the_frame(autojump_clock: trio.testing.MockClock) -> None:
+    client = Client()
+    client.faults.arm("cut", scope="user")
+    async with running(client):
+        client.queue.send_nowait(prints(1)[0])
+        client.queue.send_nowait(frame("userFills", "{}"))
+    assert client.aborted
+    assert client.texts == prints(1)
+
+
+async def test_a_restart_is_asked_for_with_its_time(autojump_clock: trio.testing.MockClock) -> None:
+    client = Client()
+    client.faults.arm("restart", scope="ws", ms=1500)
+    async with running(client):
+        client.queue.send_nowait(prints(1)[0])
+    assert client.restarts == [1500]
+    assert client.texts == []
+
+
+async def test_answers_are_never_hit(autojump_clock: trio.testing.MockClock) -> None:
+    client = Client("drop:1")
+    answers = [frame(channel, "{}") for channel in ("subscriptionResponse", "error", "post")] + [PONG]
+    async with running(client):
+        for text in answers:
+            client.queue.send_nowait(text)
+    assert client.texts == answers
+    assert not client.faults.fired
