@@ -384,3 +384,26 @@ def test_an_order_rejected_by_the_venue_ends_and_its_id_is_not_asked_about() -> 
     name = submitted(on)
     on.hand(OrderRejected(T, T, name, "tick size"))
     assert on.pass_time(T + 60 * S) == []
+
+
+def test_o10_while_every_question_fails_the_order_stays_unknown_and_is_asked_about() -> None:
+    on = desk()
+    name = submitted(on)
+    on.hand(OrderUnknown(T, name, "no reply"))
+    for second in range(1, 600):
+        on.pass_time(T + second * S)
+        on.hand(OrderUnknown(T + second * S, name, "the question failed"))
+    assert state(on, name) == "Unknown"
+    assert not any(isinstance(one, SubmitOrder) for one in on.log[2:]), "never sent again"
+    asked = on.all(QueryOrder)
+    assert 20 <= len(asked) <= 60, "as long as it takes, and not in a loop"
+
+
+def test_o05_a_fill_is_never_inferred_so_the_real_one_counts_once() -> None:
+    on = desk()
+    name = submitted(on)
+    on.hand(OrderUnknown(T, name, "no reply"), read(name, "filled", T, venue_order_id=3))
+    assert state(on, name) == "Unknown", "known to be filled, and not one execution is made up"
+    on.hand(filled(name, 10, 1), read(name, "filled", T, venue_order_id=3), filled(name, 10, 1))
+    last = on.all(OrderChanged)[-1]
+    assert (last.state, last.filled) == ("Filled", 10)
