@@ -7,7 +7,6 @@ connections, so that a hanging question does not hold them up (N19).
 
 from __future__ import annotations
 
-import contextlib
 import ssl
 from typing import Any, Final, Protocol
 
@@ -73,11 +72,11 @@ class RestSender:
             try:
                 async with self._open().stream("POST", self._url, json=body) as answer:
                     data = b""
-                    async with contextlib.aclosing(answer.aiter_raw()) as chunks:
-                        async for chunk in chunks:
+                    async for chunk in answer.aiter_raw():
+                        if len(data) <= _BODY_BYTES_MAX:
                             data += chunk
-                            if len(data) > _BODY_BYTES_MAX:
-                                return [Lost("an answer that does not end")] * entries
+                    if len(data) > _BODY_BYTES_MAX:
+                        return [Lost("an answer that is too long")] * entries
                     return self._read(answer, data, entries)
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
                 lost = Lost(f"no connection: {clip(str(error) or type(error).__name__)}", unsent=True)
