@@ -11,10 +11,10 @@ from typing import Any, Final
 import msgspec
 
 from adapters.sandbox.exchange.desk import Desk
-from adapters.sandbox.exchange.funding import HOUR_MS, RATE_TEXT
+from adapters.sandbox.exchange.funding import HOUR_MS
 from adapters.sandbox.exchange.questions import UserRequest, answer_user
 from adapters.sandbox.grid import DEPTH
-from adapters.sandbox.played import PlayedMarket
+from adapters.sandbox.played import FUNDING_RATE, PlayedMarket
 from adapters.sandbox.wire import (
     NOT_DESERIALIZED,
     NOT_JSON,
@@ -205,7 +205,7 @@ class Info:
     def _predicted(self, now_ms: int) -> list[Any]:
         """Return `predictedFundings`; the venue names the settlement that just happened as the next one."""
         hour_ms = now_ms // HOUR_MS * HOUR_MS
-        told = {"fundingRate": RATE_TEXT, "nextFundingTime": hour_ms, "fundingIntervalHours": 1}
+        told = {"fundingRate": FUNDING_RATE, "nextFundingTime": hour_ms, "fundingIntervalHours": 1}
         return [[coin.name, [["HlPerp", told]]] for coin in self._market.coins]
 
 

@@ -15,7 +15,7 @@ from adapters.sandbox.grid import DEPTH, levels
 from adapters.sandbox.wire import CoinWire, encode, wire_number
 from engine.events import InstrumentListed, Quote, Trade
 
-__all__ = ["RECENT_MAX", "REPLAY_COUNT", "Coin", "PlayedMarket", "max_leverage"]
+__all__ = ["FUNDING_RATE", "RECENT_MAX", "REPLAY_COUNT", "Coin", "PlayedMarket", "max_leverage"]
 
 RECENT_MAX: Final = 500
 """Latest prints kept per coin: what `recentTrades` can tell."""
@@ -23,7 +23,9 @@ RECENT_MAX: Final = 500
 REPLAY_COUNT: Final = 30
 """Prints that the first frame of a trades subscription repeats."""
 
-_FUNDING: Final = "0.0000125"
+FUNDING_RATE: Final = "0.0000125"
+"""What an hour costs, always: the venue's rate where there is no premium."""
+
 _LEVERAGE: Final = {"BTC": 40, "ETH": 25, "SOL": 20, "XRP": 20}
 _LEVERAGE_DEFAULT: Final = 10
 _HOUR_MS: Final = 3_600_000
@@ -31,7 +33,11 @@ _DAY_MS: Final = 24 * _HOUR_MS
 
 
 class Coin:
-    """One instrument and what has been played of it."""
+    """One instrument and what has been played of it.
+
+    `mark`, and the oracle, is the last mid of a touch with two sides, cut to the coin's decimals; while there
+    is none the last print; 0 before anything was played.
+    """
 
     def __init__(self, listed: InstrumentListed) -> None:
         self.listed = listed
@@ -40,16 +46,23 @@ class Coin:
         self.recent: deque[Trade] = deque(maxlen=RECENT_MAX)
         self.candles = CandleBook()
         self.touch: Quote | None = None
+        self.mark = 0
+        self._two_sided = False
 
     def add_trade(self, trade: Trade) -> None:
         """Take a print."""
         self.recent.append(trade)
         self.candles.add(trade.venue_ns // 1_000_000, trade.price, trade.size)
+        if not self._two_sided:
+            self.mark = trade.price
 
     def add_quote(self, quote: Quote) -> bool:
         """Take a touch; return whether it differs from the one before."""
         old = self.touch
         self.touch = quote
+        self._two_sided = bool(quote.bid and quote.ask)
+        if self._two_sided:
+            self.mark = (quote.bid + quote.ask) // 2
         return old is None or (quote.bid, quote.bid_size, quote.ask, quote.ask_size) != (
             old.bid,
             old.bid_size,
@@ -87,13 +100,6 @@ class Coin:
             return wire_number((touch.bid + touch.ask) * 5, scale + 1)
         return wire_number(self.recent[-1].price, scale) if self.recent else None
 
-    def mark(self) -> int:
-        """Return the mark, and the oracle: the mid cut to the coin's decimals; 0 before the first print."""
-        touch = self.touch
-        if touch is not None and touch.bid and touch.ask:
-            return (touch.bid + touch.ask) // 2
-        return self.recent[-1].price if self.recent else 0
-
     def candle(self, interval: str) -> str | None:
         """Return the open candle of an interval, or None before the first print."""
         candle = self.candles.current(interval)
@@ -116,11 +122,11 @@ class Coin:
         listed, touch = self.listed, self.touch
         hours = [c for c in self.candles.snapshot("1h") if c.start_ms > now_ms - _DAY_MS - _HOUR_MS]
         last = self.recent[-1].price if self.recent else 0
-        mark = wire_number(self.mark(), listed.price_scale)
+        mark = wire_number(self.mark, listed.price_scale)
         booked = touch is not None and touch.bid > 0 and touch.ask > 0
         return encode(
             {
-                "funding": _FUNDING,
+                "funding": FUNDING_RATE,
                 "openInterest": "0.0",
                 "prevDayPx": wire_number(hours[0].open if hours else last, listed.price_scale),
                 "dayNtlVlm": wire_number(sum(c.money for c in hours), listed.money_scale),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from adapters.hyperliquid.signing import address_of
-from tests.commands.kit import as_json, assert_replays, days, engine, lines, sandbox
+from tests.commands.kit import as_json, assert_replays, days, engine, environment, lines, sandbox
 
 KEY = "0x" + "31" * 32
 ADDRESS = address_of(KEY)
@@ -89,3 +91,19 @@ def test_l09_a_paper_session_does_not_open_the_key_file(venue: str, tmp_path: Pa
     (tmp_path / "key").unlink()
     result = as_json(engine(*live(tmp_path, config, venue)))
     assert result["session"]
+
+
+def test_l09_paper_and_the_embedded_sandbox_need_no_signing_library() -> None:
+    blocked = (
+        "import sys; sys.modules.update({name: None for name in ('eth_account', 'eth_utils', 'keyring')}); "
+    )
+    modules = (
+        "adapters.sandbox.server, engine.commands.live, engine.commands.planning, engine.commands.sandbox"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"{blocked}import {modules}"],
+        capture_output=True,
+        text=True,
+        env=environment(),
+    )
+    assert done.returncode == 0, done.stderr

@@ -315,7 +315,9 @@ class HyperliquidGateway:
                     tries += 1
                     await trio.sleep(wait_s)
                 else:
-                    await self._tell(events)
+                    # Read for nothing if the stream was lost meanwhile: more may have happened since.
+                    if self._stream.live:
+                        await self._tell(events)
                     break
 
     # To the engine.

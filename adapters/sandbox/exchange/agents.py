@@ -12,9 +12,6 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from eth_account import Account as EthAccount
-from eth_account.messages import encode_typed_data
-
 from adapters.sandbox.exchange import refusals
 from adapters.sandbox.exchange.accounts import Account
 from adapters.sandbox.exchange.actions import ApproveAgent, Signature
@@ -90,6 +87,9 @@ class Agents:
 
 def recover_user_signer(action: ApproveAgent, signature: Signature) -> str:
     """Return the lower-case address that signed an approval. Raises UsageError for what is no signature."""
+    from eth_account import Account as EthAccount
+    from eth_account.messages import encode_typed_data
+
     message = {
         "hyperliquidChain": action.hyperliquidChain,
         "agentAddress": action.agentAddress,

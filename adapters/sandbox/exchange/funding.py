@@ -15,15 +15,15 @@ from adapters.sandbox.exchange.accounts import Account
 from adapters.sandbox.exchange.margin import Margin
 from adapters.sandbox.exchange.money import UNIT, money_text
 from adapters.sandbox.exchange.reports import Reports
+from adapters.sandbox.played import FUNDING_RATE
 from adapters.sandbox.wire import wire_number
-from engine.values import power_of_ten
+from engine.values import parse_scaled, power_of_ten
 
-__all__ = ["HOUR_MS", "RATE_TEXT", "Funding"]
+__all__ = ["HOUR_MS", "Funding"]
 
 HOUR_MS: Final = 3_600_000
-RATE_TEXT: Final = "0.0000125"
-_RATE: Final = 125
-_RATE_UNIT: Final = power_of_ten(7)
+_RATE_SCALE: Final = 7
+_RATE: Final = parse_scaled(FUNDING_RATE, _RATE_SCALE)
 _HOURS_MAX: Final = 5000
 _ROWS_MAX: Final = 500
 
@@ -52,13 +52,13 @@ class Funding:
         """Return `fundingHistory`, oldest first, at most 500."""
         found = [time_ms for time_ms in self._hours if start_ms <= time_ms <= end_ms]
         return [
-            {"coin": coin, "fundingRate": RATE_TEXT, "premium": "0.0", "time": time_ms}
+            {"coin": coin, "fundingRate": FUNDING_RATE, "premium": "0.0", "time": time_ms}
             for time_ms in found[:_ROWS_MAX]
         ]
 
     def _settle(self, account: Account, time_ms: int) -> None:
         for held in self._margin.held(account):
-            received = -(self._margin.value(held) * _RATE // _RATE_UNIT) // UNIT * UNIT
+            received = -(self._margin.value(held) * _RATE // power_of_ten(_RATE_SCALE)) // UNIT * UNIT
             account.cash += received
             if held.margin:
                 held.margin += received
@@ -70,7 +70,7 @@ class Funding:
                 "coin": held.listed.name,
                 "usdc": money_text(received),
                 "szi": wire_number(held.size, held.listed.size_scale),
-                "fundingRate": RATE_TEXT,
+                "fundingRate": FUNDING_RATE,
                 "nSamples": None,
             }
             self._reports.funding(account, row)

@@ -28,7 +28,7 @@ class Margin:
 
     def mark(self, name: str) -> int:
         """Return a coin's mark at its price scale; 0 before the first print."""
-        return self._market.by_name[name].mark()
+        return self._market.by_name[name].mark
 
     def leverage(self, account: Account, name: str) -> int:
         """Return the leverage of a coin."""

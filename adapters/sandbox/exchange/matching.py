@@ -192,11 +192,9 @@ class Matching:
         return self._carried(maker, wanted, now_ms)
 
     def _carried(self, order: Order, wanted: int, now_ms: int) -> int:
-        """Return how much of a resting order can be executed; end the order when nothing can."""
+        """Return how much of a resting order can be executed; end one that its account cannot carry."""
         size = min(wanted, self.reducible(order))
-        if not size:
-            self.end(order, "reduceOnlyCanceled", now_ms)
-        elif not order.reduce_only and not self._margin.may_trade(self._accounts[order.user], order, size):
+        if not order.reduce_only and not self._margin.may_trade(self._accounts[order.user], order, size):
             self.end(order, "marginCanceled", now_ms)
             return 0
         return size

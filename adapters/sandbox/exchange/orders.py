@@ -58,8 +58,8 @@ class Order:
         return (self.side == BUY) == (self.trigger == "sl")
 
     def hit_by(self, mark: int) -> bool:
-        """Whether a mark has reached the trigger; nothing has while there is no mark (0)."""
-        return mark > 0 and (mark >= self.trigger_price if self.rising else mark <= self.trigger_price)
+        """Whether a mark has reached the trigger."""
+        return mark >= self.trigger_price if self.rising else mark <= self.trigger_price
 
 
 def order_row(order: Order) -> dict[str, Any]:

@@ -159,7 +159,9 @@ class Placing:
         else:
             order.size = order.remaining = _size(wire.s, listed, wire.a)
         mark = self._margin.mark(listed.name)
-        if mark and not order.trigger and abs(price - mark) * 100 > _FAR_PERCENT * mark:
+        if not mark:  # nothing of it was played yet, so nobody could say what a position is worth
+            raise Wrong(refusals.HALTED, wire.a)
+        if not order.trigger and abs(price - mark) * 100 > _FAR_PERCENT * mark:
             raise Wrong(refusals.FAR, wire.a)
         return order
 
@@ -201,6 +203,7 @@ class Placing:
         """Let a child wait for its parent; it is armed when the parent is filled."""
         child.parent, child.waits = parent, "parent"
         if child.cloid is not None and account.by_cloid.get(child.cloid) not in (None, child):
+            child.status = "rejected"
             return {"error": str(Wrong(refusals.CLOID_USED, child.asset))}
         account.take_up(child)
         if parent.status == "filled":

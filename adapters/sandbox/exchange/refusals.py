@@ -22,6 +22,7 @@ __all__ = [
     "CLOID_USED",
     "CROSS_SHORT",
     "FAR",
+    "HALTED",
     "IOC",
     "ISOLATED_SHORT",
     "LEVERAGE",
@@ -68,6 +69,7 @@ FAR: Final = ("Order price cannot be more than 95% away from the reference price
 # The words of the rest are not confirmed.
 TOO_MANY: Final = ("Too many open orders.", "tooManyOpenOrdersRejected")
 CLOID_USED: Final = ("Client order id was used before.", "rejected")
+HALTED: Final = ("Trading is halted.", "rejected")
 NO_ASSET: Final = ("Invalid asset.", "rejected")
 MODIFY_KIND: Final = ("Modified order must be post only or a Gtc limit order.", "rejected")
 TPSL_REDUCE_ONLY: Final = ("TP/SL orders must be reduce only.", "rejected")

@@ -90,6 +90,13 @@ class Floor:
             self.desk.add_quote(event, coin)
         self._drain()
 
+    def quote_purr(self, bid: int, ask: int) -> None:
+        """Give PURR a touch, in millionths."""
+        coin = self.market.by_name["PURR"]
+        event = quote(self.now_ms - START_MS, bid, ask, 100_000, coin=2)
+        coin.add_quote(event)
+        self.desk.add_quote(event, coin)
+
     def one_sided(self, bid: str) -> None:
         """Leave no asks."""
         at_ns = self.now_ms * 1_000_000

@@ -294,6 +294,7 @@ class TestLiquidation:
         floor = Floor()
         floor.act(leverage(40, cross=False))
         floor.place(wire("84200", "0.5"))
+        floor.quote_purr(210_000, 210_010)
         floor.place(wire("70000", "0.1"), wire("0.2", "100", asset=1))
         floor.touch("82000", "82002")
         assert floor.alice.positions["BTC"].size == 0
@@ -313,6 +314,17 @@ class TestLiquidation:
             assert floor.alice.positions["BTC"].size < left
         assert floor.alice.positions["BTC"].size == 0
 
+    def test_without_anyone_to_trade_with_it_waits_for_the_next_touch(self) -> None:
+        floor = Floor([(ALICE, "3000")])
+        floor.place(wire("84000", "0.5", buy=False))
+        floor.one_sided("84143")
+        floor.print("95000", "0.1")
+        floor.one_sided("84144")
+        assert floor.alice.positions["BTC"].size == -50_000
+        assert not [event for event in floor.told("userEvents") if "liquidation" in event]
+        floor.touch("94999", "95001")
+        assert floor.alice.positions["BTC"].size == 0
+
     def test_the_counterparty_is_told_too(self) -> None:
         floor = Floor([(ALICE, "3000"), (BOB, "100000")])
         floor.place(wire("84200", "0.5"))
@@ -320,6 +332,15 @@ class TestLiquidation:
         floor.touch("77999", "78005", "0.1")
         fills = [fill for data in floor.told("userFills", BOB) for fill in data["fills"]]
         assert [fill["liquidation"]["liquidatedUser"] for fill in fills] == [ALICE]
+
+
+def test_a_book_that_loses_a_side_keeps_its_mark_until_the_next_print() -> None:
+    floor = Floor()
+    floor.place(wire("84144", "0.5"))
+    floor.one_sided("80000")
+    assert position(floor)["positionValue"] == "42071.75"
+    floor.print("84000", "0.1")
+    assert position(floor)["positionValue"] == "42000.0"
 
 
 class TestFunding:

@@ -121,6 +121,21 @@ class TestModify:
         assert not floor.alice.orders
         assert [status for status, _ in floor.updates()] == ["open", "canceled", "badAloPxRejected"]
 
+    def test_children_go_when_the_order_in_the_place_of_their_parent_is_refused(self) -> None:
+        floor = Floor()
+        stop = wire("83000", "0.1", buy=False, reduce_only=True, kind=trigger("83000", "sl"))
+        first, _ = floor.place(wire("84000", "0.1"), stop, grouping="normalTpsl")
+        assert floor.act(modify(oid_of(first), wire("84200", "0.1")))["status"] == "err"
+        assert not floor.alice.orders
+
+    def test_an_order_of_another_asset_is_not_the_one_that_is_modified(self) -> None:
+        floor = Floor()
+        (status,) = floor.place(wire("84000", "0.1"))
+        floor.quote_purr(210_000, 210_010)
+        answer = floor.act(modify(oid_of(status), wire("0.2", "100", asset=1)))
+        assert answer["response"] == "Cannot modify canceled or filled order"
+        assert list(floor.alice.orders) == [oid_of(status)]
+
     def test_with_always_it_trades_at_once(self) -> None:
         floor = Floor()
         (status,) = floor.place(wire("84000", "0.1"))

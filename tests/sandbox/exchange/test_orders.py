@@ -12,6 +12,7 @@ from tests.sandbox.exchange.kit import (
     BOB_KEY,
     GTC,
     IOC,
+    PURR_ID,
     Floor,
     oid_of,
     orders,
@@ -307,6 +308,12 @@ class TestBatches:
             {"error": "Invalid asset. asset=7"}
         ]
         assert not floor.alice.orders
+
+    def test_a_coin_of_which_nothing_was_played_yet_is_halted(self) -> None:
+        floor = Floor()
+        assert floor.place(wire("0.2", "100", asset=PURR_ID)) == [{"error": "Trading is halted. asset=1"}]
+        floor.quote_purr(210_000, 210_010)
+        assert list(floor.place(wire("0.2", "100", asset=PURR_ID))[0]) == ["resting"]
 
     def test_a_batch_without_entries_is_refused(self) -> None:
         assert Floor().act(orders())["status"] == "err"

@@ -130,6 +130,11 @@ def test_historical_orders_are_rows_of_order_status(floor: Floor) -> None:
     assert times == sorted(times, reverse=True)
 
 
+def test_the_ledger_is_that_of_its_channel(floor: Floor) -> None:
+    rows = example("ws-usernonfundingledgerupdates", "snapshot")["data"]["nonFundingLedgerUpdates"]
+    compare(answer(floor, type="userNonFundingLedgerUpdates", user=ALICE, startTime=0), rows[:1])
+
+
 def test_roles_and_agents(floor: Floor) -> None:
     assert answer(floor, type="userRole", user=ALICE) == {"role": "user"}
     assert answer(floor, type="userRole", user="0x" + "0" * 40) == {"role": "missing"}

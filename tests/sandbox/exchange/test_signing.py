@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from eth_account import Account
+from hyperliquid.utils.signing import sign_agent
 
 from adapters.sandbox.exchange.money import DOLLAR
 from adapters.sandbox.exchange.refusals import BadRequest
+from adapters.sandbox.info import Info
 from engine.errors import UsageError
 from tests.sandbox.exchange.kit import (
     ALICE,
@@ -200,11 +204,9 @@ class TestAgents:
     def approve(
         self, floor: Floor, address: str, name: str | None = "bot", key: str = ALICE_KEY
     ) -> dict[str, Any]:
-        signing = pytest.importorskip("hyperliquid.utils.signing")
-        eth_account = pytest.importorskip("eth_account")
         nonce = floor.nonce()
         action = {"type": "approveAgent", "agentAddress": address, "agentName": name or "", "nonce": nonce}
-        signature = signing.sign_agent(eth_account.Account.from_key(key), action, False)
+        signature = sign_agent(Account.from_key(key), action, False)
         if name is None:
             del action["agentName"]
         return floor.send({"action": action, "nonce": nonce, "signature": signature})
@@ -217,6 +219,9 @@ class TestAgents:
         (status,) = statuses(floor.send(body))
         assert status["filled"]["totalSz"] == "0.1"
         assert floor.alice.positions["BTC"].size == 10_000
+        info = Info(floor.market, floor.desk, 1.0)
+        role = info.answer(json.dumps({"type": "userRole", "user": agent}).encode(), floor.now_ms)
+        assert json.loads(role.body) == {"role": "agent", "data": {"user": ALICE}}
         assert floor.desk.agents.rows(floor.alice) == [
             {"name": "bot", "address": agent, "validUntil": floor.now_ms + 90 * DAY_MS}
         ]
@@ -231,6 +236,18 @@ class TestAgents:
         assert floor.act(NOOP, STRANGER_KEY) == OK
         floor.wait(1_000)
         assert "does not exist" in refused(floor.act(NOOP, STRANGER_KEY))
+
+    def test_an_approval_is_good_for_what_was_signed_and_at_most_180_days(self) -> None:
+        floor = Floor()
+        agent = address_of(STRANGER_KEY)
+        late = floor.now_ms + 181 * DAY_MS
+        text = "Agent valid_until already expired."
+        assert refused(self.approve(floor, agent, f"bot valid_until {late}")) == text
+        assert refused(self.approve(floor, agent, f"bot valid_until {floor.now_ms}")) == text
+        assert "too long" in refused(self.approve(floor, agent, "x" * 17))
+        floor = Floor(mainnet=True)
+        assert refused(self.approve(floor, agent)) == "Unable to recover signer"
+        assert not floor.alice.agents
 
     def test_an_agent_can_not_approve_and_an_account_has_three_with_names(self) -> None:
         floor = Floor()

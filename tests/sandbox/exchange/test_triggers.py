@@ -120,6 +120,21 @@ class TestWithAParent:
         assert not floor.alice.orders
         assert floor.updates()[-2:] == [("canceled", "0.5"), ("canceled", "1.5")]
 
+    def test_children_of_an_ioc_that_was_filled_in_part_are_canceled(self) -> None:
+        floor = Floor()
+        floor.place(wire("84144", "1.5", kind=IOC), stop("83000", "1.5"), grouping="normalTpsl")
+        assert not floor.alice.orders
+        assert [s for s, _ in floor.updates()] == ["open", "canceled", "canceled"]
+
+    def test_o13_a_child_with_a_used_client_id_is_refused_alone(self) -> None:
+        floor = Floor()
+        cloid = "0x" + "0d" * 16
+        child = stop("83000", cloid=cloid)
+        found = floor.place(wire("84000", "0.5", cloid=cloid), child, target("85000"), grouping="normalTpsl")
+        assert [list(found[0]), list(found[1]), found[2]] == [["resting"], ["error"], "waitingForFill"]
+        floor.touch("83999", "84000")
+        assert [order.trigger for order in floor.alice.orders.values()] == ["tp"]
+
     def test_children_of_a_refused_parent_are_refused_with_its_words(self) -> None:
         floor = Floor()
         found = floor.place(wire("84000", "0.0001"), stop("83000"), grouping="normalTpsl")
@@ -168,6 +183,8 @@ class TestWithAParent:
         ):
             answer = floor.act(orders(*wires, grouping="normalTpsl"))
             assert answer == {"status": "err", "response": text}
+        answer = floor.act(orders(wire("84000", "1"), grouping="positionTpsl"))
+        assert answer == {"status": "err", "response": "Unexpected number of trigger orders"}
         loose = {**stop("83000"), "r": False}
         assert floor.place(wire("84000", "1"), loose, grouping="normalTpsl") == [
             {"error": "TP/SL orders must be reduce only. asset=0"}
