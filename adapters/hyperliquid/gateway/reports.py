@@ -82,5 +82,5 @@ def _is_taken(words: str) -> bool:
     """Return whether the venue refuses a client id that it has already. Its words are not documented."""
     lowered = words.lower()
     return ("cloid" in lowered or "client order id" in lowered) and (
-        "duplicate" in lowered or "already" in lowered or "exists" in lowered
+        any(word in lowered for word in ("duplicate", "already", "exists", "used"))
     )

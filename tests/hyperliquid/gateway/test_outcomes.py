@@ -147,6 +147,7 @@ def test_what_the_venue_could_not_read_was_not_done(status: int) -> None:
         (SUBMIT, Lost("x"), OrderUnknown),
         (SUBMIT, Done(), OrderUnknown),
         (SUBMIT, Refused("Order with this cloid already exists"), OrderUnknown),
+        (SUBMIT, Refused("Client order id was used before."), OrderUnknown),
         (CANCEL, Refused("never placed"), CancelRejected),
         (CANCEL, Lost("x", unsent=True), CancelRejected),
         (CANCEL, Lost("x"), OrderUnknown),
