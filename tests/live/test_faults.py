@@ -27,7 +27,7 @@ FAULTS = {
     "o01_late_replies": "late-reply:0.2/5500@exchange",
     "n11_lost_account_frames": "drop:0.3@user",
     "n10_doubled_frames": "duplicate:0.3",
-    "n10_reordered_frames": "reorder:0.3",
+    "n10_reordered_frames": "reorder:0.3@user",
     "n09_late_frames": "delay:0.05/300",
     "n06_silent_channels": "silent:0.02@user",
     "n04_half_open": "half-open:0.02@user",
