@@ -28,6 +28,7 @@ __all__ = [
     "UpdatesFrame",
     "WireFill",
     "WireFunding",
+    "WireFundingRow",
     "WireState",
     "WireUpdate",
     "decode_account_message",
@@ -56,7 +57,7 @@ class WireFill(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class OpenOrder(msgspec.Struct, frozen=True, rename="camel"):
-    """An order as every message shows it; `sz` is what is open."""
+    """An order as every message shows it; `sz` is what is open. `children` wait until it is filled."""
 
     coin: _Name
     side: Literal["A", "B"]
@@ -66,6 +67,7 @@ class OpenOrder(msgspec.Struct, frozen=True, rename="camel"):
     timestamp: _Id
     orig_sz: _Number = ""
     cloid: str | None = None
+    children: list[OpenOrder] = []
 
 
 class WireUpdate(msgspec.Struct, frozen=True, rename="camel"):
@@ -91,6 +93,20 @@ class WireFunding(msgspec.Struct, frozen=True, rename="camel"):
     usdc: _Number
     szi: _Number
     funding_rate: _Number
+
+
+class _FundingDelta(msgspec.Struct, frozen=True, rename="camel"):
+    coin: _Name
+    usdc: _Number
+    szi: _Number
+    funding_rate: _Number
+
+
+class WireFundingRow(msgspec.Struct, frozen=True):
+    """A row of `userFunding`."""
+
+    time: _Id
+    delta: _FundingDelta
 
 
 class WireLiquidation(msgspec.Struct, frozen=True):

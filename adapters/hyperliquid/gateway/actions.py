@@ -1,8 +1,9 @@
 """Commands of the engine as actions of the venue: members in signing order, numbers as plain text.
 
 Owns the way from exact integers to what is signed. What is released together goes out together: cancels
-first, then post-only orders, then the others, at most `BATCH_MAX` of one kind in an action; an order with
-attached ones is an action of its own. Source: the exchange endpoint's reference, 2026-08.
+first (but for those of an order that is released with them), then post-only orders, then the others, at
+most `BATCH_MAX` of one kind in an action; an order with attached ones is an action of its own. Called by
+the gateway. Source: the exchange endpoint's reference, 2026-08.
 """
 
 from __future__ import annotations
@@ -31,17 +32,29 @@ BATCH_MAX: Final = 50
 """Entries of one action; the venue takes 200, and a smaller one loses less when its answer is lost."""
 
 
+_TRADING: Final = (SubmitOrder, CancelOrder, ModifyOrder, SetLeverage)
+
+
 class Job(msgspec.Struct, frozen=True):
-    """One thing to do: an action and the commands in it, in the order of its entries; or a question."""
+    """One thing to do: an action and the commands in it, in the order of its entries; or a question.
+
+    With a `refusal` it is not to be sent, for that reason.
+    """
 
     action: dict[str, Any] | None
     commands: tuple[Event, ...]
     expires_ms: int | None = None
+    refusal: str = ""
 
     @property
     def cancels(self) -> bool:
         """Whether it takes risk away."""
         return isinstance(self.commands[0], CancelOrder | ScheduleCancel)
+
+    @property
+    def asks(self) -> bool:
+        """Whether it is a question."""
+        return self.action is None
 
 
 class Wire:
@@ -53,6 +66,10 @@ class Wire:
         self._listed = {one.instrument: one for one in instruments}
         self._assets = assets
         self._slippage_bps = venue.slippage_bps
+
+    def trades(self, instrument: int) -> bool:
+        """Return whether an instrument is one of this session's; an order may be left from another one."""
+        return instrument in self._listed
 
     def asset(self, instrument: int) -> int:
         """Return the venue's number of an instrument."""
@@ -109,13 +126,18 @@ class Wire:
 
 def jobs_of(commands: Iterable[Event], wire: Wire) -> list[Job]:
     """Return what to do for commands that were released together, what takes risk away first."""
-    cancels: list[CancelOrder] = []
+    commands = list(commands)
+    fresh = {one.client_order_id for one in commands if isinstance(one, SubmitOrder)}
+    cancels: dict[bool, list[CancelOrder]] = {True: [], False: []}
     plain: dict[bool, list[SubmitOrder]] = {True: [], False: []}
     families: dict[str, list[SubmitOrder]] = {}
     rest: list[Job] = []
     for command in commands:
-        if isinstance(command, CancelOrder):
-            cancels.append(command)
+        if isinstance(command, _TRADING) and not wire.trades(command.instrument):
+            words = "its coin is not traded in this session; start one with it among --coins"
+            rest.append(Job({}, (command,), refusal=words))
+        elif isinstance(command, CancelOrder):
+            cancels[command.client_order_id in fresh].append(command)
         elif isinstance(command, SubmitOrder):
             families.setdefault(command.parent or command.client_order_id, []).append(command)
         elif isinstance(command, ModifyOrder):
@@ -140,15 +162,15 @@ def jobs_of(commands: Iterable[Event], wire: Wire) -> list[Job]:
             grouped.append(_orders(family, "normalTpsl", wire))
         else:
             plain[family[0].tif == "Alo"].append(family[0])
-    jobs = [_cancels(part, wire) for part in _parts(cancels)]
+    jobs = [_cancels(part, wire) for part in _parts(cancels[False])]
     for post_only in (True, False):
         jobs += [_orders(part, "na", wire) for part in _parts(plain[post_only])]
-    return jobs + grouped + rest
+    return jobs + grouped + rest + [_cancels(part, wire) for part in _parts(cancels[True])]
 
 
 def _orders(commands: list[SubmitOrder], grouping: str, wire: Wire) -> Job:
     action = {"type": "order", "orders": [wire.order(one) for one in commands], "grouping": grouping}
-    return Job(action, tuple(commands), min(one.expires_ns for one in commands) // 1_000_000)
+    return Job(action, tuple(commands), _milliseconds(min(one.expires_ns for one in commands)))
 
 
 def _cancels(commands: list[CancelOrder], wire: Wire) -> Job:
@@ -157,11 +179,16 @@ def _cancels(commands: list[CancelOrder], wire: Wire) -> Job:
 
 
 def _modify(command: ModifyOrder, wire: Wire) -> Job:
-    """Without "always place" the venue would make a Gtc post-only; a post-only order stays one without it."""
+    """Without "always place" (`a`): with it the venue places the new order even if the old one is filled by
+    then, so that both would be. Its price: a Gtc comes back post-only, and one that crosses is refused.
+    """
     entry = {"oid": command.client_order_id, "order": wire.changed(command)}
-    always = {} if command.tif == "Alo" else {"a": True}
-    action = {"type": "batchModify", "modifies": [entry], **always}
-    return Job(action, (command,), command.expires_ns // 1_000_000)
+    action = {"type": "batchModify", "modifies": [entry]}
+    return Job(action, (command,), _milliseconds(command.expires_ns))
+
+
+def _milliseconds(expires_ns: int) -> int | None:
+    return expires_ns // 1_000_000 or None
 
 
 def _parts(commands: list[Any]) -> Iterable[list[Any]]:

@@ -4,7 +4,7 @@ Decides nothing: which order is in doubt and what an answer proves is the execut
 each action is signed and sent once, with a nonce that rises; every command leads to a report, if only
 `OrderUnknown`; every fill is told once, and before the end of its order where that can be known; after
 every connection, and every `reconcile_s`, orders, fills and positions are read anew. A reading that fails
-is tried again, never taken for flat.
+is tried again, never taken for flat. `recv_ns` of what is told never goes back.
 
     release -> jobs -> sign -> send -> outcome -> report
     stream  -> fills, updates, events -> reports
@@ -15,10 +15,10 @@ Called by the runtime: `release` from the committer, `run` as a supervised edge.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
+import msgspec
 import trio
 
 from adapters.hyperliquid.connection import Dial
@@ -30,10 +30,12 @@ from adapters.hyperliquid.gateway.account_wire import (
     WireUpdate,
 )
 from adapters.hyperliquid.gateway.actions import Job, Wire, jobs_of
+from adapters.hyperliquid.gateway.health import GatewayHealth
 from adapters.hyperliquid.gateway.keys import Signer
 from adapters.hyperliquid.gateway.nonces import Nonces
-from adapters.hyperliquid.gateway.orders import Orders, Waiting
-from adapters.hyperliquid.gateway.reading import Reading, is_terminal
+from adapters.hyperliquid.gateway.orders import Orders
+from adapters.hyperliquid.gateway.outcomes import Accepted, Lost, Outcome, Refused
+from adapters.hyperliquid.gateway.reading import Reading
 from adapters.hyperliquid.gateway.reconcile import Reconciler
 from adapters.hyperliquid.gateway.reports import report
 from adapters.hyperliquid.gateway.sender import RestSender, Sender
@@ -41,10 +43,11 @@ from adapters.hyperliquid.gateway.stream import AccountStream
 from adapters.hyperliquid.governor import Governor, Priority
 from adapters.hyperliquid.info import HyperliquidInfo
 from engine.config import VenueConfig
-from engine.errors import VenueError
+from engine.errors import EngineError, VenueError
 from engine.events import (
     CancelOrder,
     Event,
+    FundingPaid,
     GatewayDown,
     GatewayUp,
     InstrumentListed,
@@ -53,6 +56,8 @@ from engine.events import (
     OrderCanceled,
     OrderFilled,
     OrderModified,
+    OrderRead,
+    OrderRejected,
     OrderUnknown,
     QueryOrder,
     SubmitOrder,
@@ -68,7 +73,11 @@ FILLS_LATE_S: Final = 2.0
 
 CLOSE_S: Final = 1.0
 JOBS_MAX: Final = 10_000
-SENDING_MAX: Final = 16
+"""Jobs waiting or under way. More is a loop somewhere, and the edge fails rather than hide it."""
+
+LANE_MAX: Final = 16
+"""Jobs of one kind under way at a time: orders, cancels and questions do not wait for each other."""
+
 _RETRY_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
@@ -108,7 +117,8 @@ class HyperliquidGateway:
         dial: Dial | None = None,
     ) -> None:
         self.name = name
-        self._venue = venue
+        self.health = GatewayHealth()
+        self._network = venue.network
         self._user = (venue.vault or venue.account).lower()
         self._vault = venue.vault.lower() or None
         self._signer = signer
@@ -118,73 +128,112 @@ class HyperliquidGateway:
         self._wire = Wire(instruments, asset_ids, venue)
         self._nonces = Nonces(clock.now_ns, account.nonce_floor_ms)
         self._orders = Orders()
-        self._reading = Reading(instruments)
+        self._reading = Reading(instruments, account.knows)
         self._info = info or HyperliquidInfo(base_url, governor=governor)
         self._stream = AccountStream(base_url, self._user, self, governor, jitter, dial=dial)
-        rest = sender or RestSender(base_url, governor)
-        self._sender: Sender = self._stream if venue.transport == "post" else rest
-        self._rest = rest
-        self._reconciler = Reconciler(self._info, self._reading, self._user, name, account, self.now_ns)
+        if sender is None:
+            sender = self._stream if venue.transport == "post" else RestSender(base_url, governor)
+        self._sender = sender
+        self._reconciler = Reconciler(
+            self._info, self._reading, self._orders, self._user, name, account, self._now_ns
+        )
         self._jobs_in, self._jobs = trio.open_memory_channel[Job](JOBS_MAX)
-        self._busy: dict[str, trio.Event] = {}
-        self._down: GatewayDown | None = None
+        self._jobs_open = 0
+        self._overflow = trio.Event()
+        self._lanes = [trio.CapacityLimiter(LANE_MAX) for _ in range(3)]
+        self._busy: dict[str, trio.Event] = {}  # client ids of jobs under way
+        self._canceled: dict[int, None] = {}  # orders the venue says it canceled, not told as ended yet
+        self._telling = trio.Lock()
+        self._told_ns = 0
+        self._told_up = False
         self._wanted = trio.Event()
-        self.released = 0
 
     # Effects.
 
     def release(self, durable_seq: int, commands: Iterable[Derived]) -> None:
         """Take durable commands; they are sent by `run`. See `engine.ports.Effects`."""
-        durable = [command for seq, _, command in commands if seq <= durable_seq]
-        self.released += len(durable)
-        for job in jobs_of(durable, self._wire):
-            # More than the channel holds is a loop somewhere: the edge fails rather than hide it.
+        released = list(commands)
+        assert all(seq <= durable_seq for seq, _, _ in released), "a command before it was durable"
+        for job in jobs_of((command for _, _, command in released), self._wire):
+            if self._jobs_open >= JOBS_MAX:
+                # This one stays without an answer, and the engine will ask about it.
+                self._overflow.set()
+                continue
+            self._jobs_open += 1
+            self.health.jobs_high = max(self.health.jobs_high, self._jobs_open)
             self._jobs_in.send_nowait(job)
 
     async def run(self) -> None:
         """Work until cancelled. May be called again after it raised."""
+        if self._told_up:
+            await self.stream_down("the gateway was restarted", 0)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._stream.run)
                 nursery.start_soon(self._reconcile_again)
-                nursery.start_soon(self._watch_fills)
-                limiter = trio.CapacityLimiter(SENDING_MAX)
+                nursery.start_soon(self._watch_ends)
+                nursery.start_soon(self._fail_on_overflow)
                 async for job in self._jobs:
-                    nursery.start_soon(self._do, job, limiter)
+                    nursery.start_soon(self._do, job, *self._claim(job))
         finally:
+            self._stream.live = False
             with trio.CancelScope(shield=True), trio.move_on_after(CLOSE_S):
-                await self._rest.aclose()
+                await self._sender.aclose()
                 await self._info.aclose()
+
+    async def _fail_on_overflow(self) -> None:
+        await self._overflow.wait()
+        self._overflow = trio.Event()
+        raise EngineError(f"{self.name}: {JOBS_MAX} commands wait to be sent; a strategy may be in a loop")
 
     # Sending.
 
-    async def _do(self, job: Job, limiter: trio.CapacityLimiter) -> None:
-        """Do one job after those about the same orders; what becomes of it is told."""
-        names = [one for one in map(_client_id, job.commands) if one]
-        before = [self._busy[one] for one in names if one in self._busy]
+    def _claim(self, job: Job) -> tuple[list[trio.Event], trio.Event]:
+        """Return what a job has to wait for, the jobs before it about the same orders, and its own end."""
         done = trio.Event()
-        for one in names:
-            self._busy[one] = done
+        names = [name for name in map(_client_id, job.commands) if name]
+        before = [self._busy[name] for name in names if name in self._busy]
+        self._busy |= dict.fromkeys(names, done)
+        return before, done
+
+    async def _do(self, job: Job, before: list[trio.Event], done: trio.Event) -> None:
+        """Do one job after those about the same orders; what becomes of it is told."""
         try:
             for event in before:
                 await event.wait()
-            async with limiter:
+            async with self._lanes[2 if job.asks else job.cancels]:
                 command = job.commands[0]
                 if isinstance(command, QueryOrder):
                     await self._query(command)
                 else:
                     await self._act(job)
         finally:
+            self._jobs_open -= 1
             done.set()
-            for one in names:
-                if self._busy.get(one) is done:
-                    del self._busy[one]
+            for name in map(_client_id, job.commands):
+                if self._busy.get(name) is done:
+                    del self._busy[name]
 
     async def _act(self, job: Job) -> None:
-        assert job.action is not None, "only a question has no action"
         for command in job.commands:
             if isinstance(command, ModifyOrder):
-                self._orders.modifying[command.client_order_id] = []
+                self._orders.modify(command.client_order_id)
+        outcomes = await self._send(job)
+        recv_ns = self._now_ns()
+        events: list[Event] = []
+        for command, outcome in zip(job.commands, outcomes, strict=True):
+            self._count(outcome)
+            events += report(command, outcome, recv_ns)
+            events += self._follow(command, outcome, events[-1:])
+        await self._tell(events)
+
+    async def _send(self, job: Job) -> list[Outcome]:
+        assert job.action is not None, "only a question has no action"
+        entries = len(job.commands)
+        if job.refusal:
+            return [Lost(job.refusal, unsent=True)] * entries
+        if job.expires_ms is not None and job.expires_ms <= self._now_ns() // 1_000_000:
+            return [Lost("it was due to expire before it could be sent", unsent=True)] * entries
         nonce = self._nonces.next()
         signature = self._signer.sign(job.action, nonce, self._vault, job.expires_ms)
         body = {
@@ -194,152 +243,199 @@ class HyperliquidGateway:
             "vaultAddress": self._vault,
             "expiresAfter": job.expires_ms,
         }
+        self.health.actions += 1
         priority = Priority.CANCEL if job.cancels else Priority.ORDER
-        outcomes = await self._sender.send(body, len(job.commands), priority)
-        recv_ns = self.now_ns()
-        events: list[Event] = []
-        for command, outcome in zip(job.commands, outcomes, strict=True):
-            events += report(command, outcome, recv_ns)
-            if isinstance(command, ModifyOrder):
-                events += self._settle_modify(command, events[-1:])
-        await self._tell(events)
+        return await self._sender.send(body, entries, priority)
 
-    def _settle_modify(self, command: ModifyOrder, told: list[Event]) -> list[Event]:
-        """Return the cancels held back while an order was modified, unless they were its old leg's."""
-        held = self._orders.modifying.pop(command.client_order_id, [])
-        answer = told[0] if told else None
-        if isinstance(answer, OrderModified):
-            self._orders.modified(command.client_order_id, answer.venue_order_id)
-            return []
-        return list(held) if isinstance(answer, ModifyRejected) else []
+    def _follow(self, command: Event, outcome: Outcome, told: list[Event]) -> list[Event]:
+        """Return what an outcome proves besides: the end of an Ioc, the ends held back by a modification."""
+        if isinstance(command, ModifyOrder):
+            if told and isinstance(told[0], OrderModified):
+                return self._orders.goes_on_as(command.client_order_id, told[0].venue_order_id)
+            if told and isinstance(told[0], ModifyRejected):
+                return self._orders.unmodified(command.client_order_id)
+        elif isinstance(command, SubmitOrder) and isinstance(outcome, Accepted) and outcome.filled:
+            executed = self._reading.size(command.instrument, outcome.filled)
+            left = command.size - executed
+            end = None
+            if left > 0 and command.tif == "Ioc" and not command.trigger:
+                recv_ns = self._now_ns()
+                name, number = command.client_order_id, command.instrument
+                end = OrderCanceled(recv_ns, recv_ns, name, number, left, "Ioc: the rest found nobody")
+            return self._orders.await_fills(outcome.oid, executed, trio.current_time(), end)
+        return []
+
+    def _count(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Refused):
+            self.health.refused += 1
+        elif not isinstance(outcome, Lost):
+            self.health.accepted += 1
+        elif outcome.unsent:
+            self.health.unsent += 1
+        else:
+            self.health.lost += 1
 
     async def _query(self, command: QueryOrder) -> None:
         """Ask about one order; when that fails too, it stays in doubt and is asked about again."""
+        self.health.questions += 1
+        name = command.client_order_id
         try:
-            events = await self._reconciler.ask(command, self._orders.missing)
+            events = await self._reconciler.ask(command, self._reading.coin(command.instrument))
+            for read in events[-1:]:
+                if isinstance(read, OrderRead) and read.venue_order_id and self._orders.modifying(name):
+                    # The modification whose answer was lost: this is how the order goes on.
+                    events += self._orders.goes_on_as(name, read.venue_order_id)
         except VenueError as error:
-            events = [OrderUnknown(self.now_ns(), command.client_order_id, f"the question failed: {error}")]
+            self.health.reads_failed += 1
+            events = [OrderUnknown(self._now_ns(), name, f"the question failed: {error}")]
         await self._tell(events)
 
     # The stream.
 
-    def stream_up(self) -> None:
-        """Begin to reconcile."""
+    async def stream_up(self) -> None:
+        """Tell that the account is heard, and begin to reconcile."""
+        self.health.connections += 1
+        self._told_up = True
+        await self._tell([GatewayUp(self._now_ns(), self.name, self._user, self._network)])
         self._wanted.set()
 
-    def stream_down(self, reason: str, backoff_ms: int) -> None:
+    async def stream_down(self, reason: str, backoff_ms: int) -> None:
         """Tell that the account is not known any more."""
-        self._down = GatewayDown(self.now_ns(), self.name, reason, backoff_ms)
-        self._wanted.set()
+        self.health.losses += 1
+        self.health.last_loss = reason
+        self._told_up = False
+        await self._tell([GatewayDown(self._now_ns(), self.name, reason, backoff_ms)])
 
     async def take(self, frame: AccountFrame) -> None:
-        """Take a frame of the account's stream."""
-        recv_ns = self.now_ns()
+        """Take a frame of the account's stream. Raises VenueProtocolError."""
+        recv_ns = self._now_ns()
+        found: list[Event | None] = []
         if isinstance(frame, FillsFrame):
-            rows = [row for row in frame.data.fills if row.time >= self._reconciler.since_ms]
-            fills = [self._reading.fill(row, recv_ns) for row in sorted(rows, key=lambda row: row.time)]
-            await self._tell([fill for fill in fills if fill is not None])
+            rows = [row for row in frame.data.fills if row.time >= self._reconciler.first_ms]
+            found += [self._reading.fill(row, recv_ns) for row in sorted(rows, key=lambda row: row.time)]
         elif isinstance(frame, UpdatesFrame):
-            await self._tell([event for row in frame.data for event in self._update(row, recv_ns)])
+            for row in frame.data:
+                found += self._update(row, recv_ns)
         elif isinstance(frame, EventsFrame):
             events = frame.data
-            found: list[Event | None] = []
             if events.funding is not None:
                 found.append(self._reading.funding(events.funding, recv_ns))
             if events.liquidation is not None and events.liquidation.liquidated_user.lower() == self._user:
                 found.append(self._reading.liquidation(events.liquidation, recv_ns))
-            await self._tell([event for event in found if event is not None])
+            self._canceled |= dict.fromkeys(
+                one.oid for one in events.non_user_cancel if not self._orders.ended(one.oid)
+            )
+        await self._tell([event for event in found if event is not None])
 
     def _update(self, row: WireUpdate, recv_ns: int) -> list[Event]:
         """Return what an update tells now: an end waits for its fills, and for a modification under way."""
         event = self._reading.update(row, recv_ns)
-        oid = row.order.oid
-        if event is None:
-            if row.status == "filled":
-                self._await_fills(oid, self._reading.executed(row), None)
-            return []
+        oid, now = row.order.oid, trio.current_time()
+        if row.status == "filled":
+            return self._orders.await_fills(oid, self._reading.executed(row), now)
+        if isinstance(event, OrderRejected):
+            return self._orders.end(oid, event)
         if not isinstance(event, OrderCanceled):
-            return [event]
-        name = event.client_order_id
-        if name in self._orders.modifying:
-            self._orders.modifying[name].append(event)
+            return [] if event is None else [event]
+        if self._orders.hold(event.client_order_id, oid, event):
             return []
-        if self._orders.is_old_leg(name, oid):
+        if self._orders.is_old_leg(event.client_order_id, oid):
             return []
-        executed = self._reading.executed(row)
-        if is_terminal(row.status) and self._orders.missing(oid, executed):
-            self._await_fills(oid, executed, event)
-            return []
-        return [event]
+        return self._orders.await_fills(oid, self._reading.executed(row), now, event)
 
-    def _await_fills(self, oid: int, executed: int, end: Event | None) -> None:
-        if self._orders.missing(oid, executed):
-            self._orders.waiting[oid] = Waiting(executed, trio.current_time(), end)
+    # Reading what the stream does not tell, or not in time.
 
-    async def _watch_fills(self) -> None:
-        """Read the fills of orders whose end has waited for them too long, and tell the end."""
+    async def _watch_ends(self) -> None:
+        """Every second: read the fills that an end has waited for too long, and what the venue canceled."""
         while True:
             await trio.sleep(FILLS_LATE_S / 2)
-            late_at = trio.current_time() - FILLS_LATE_S
-            late = [oid for oid, one in self._orders.waiting.items() if one.since <= late_at]
-            if not late:
-                continue
+            late = self._orders.late(trio.current_time() - FILLS_LATE_S)
             try:
-                await self._tell(await self._reconciler.fills())
+                if late:
+                    await self._tell(await self._reconciler.fills())
+                    await self._tell([end for oid in late for end in self._orders.give_up(oid)])
+                await self._ask_canceled()
             except VenueError:
-                continue
-            ends = [self._orders.waiting.pop(oid).end for oid in late if oid in self._orders.waiting]
-            await self._tell([end for end in ends if end is not None])
+                self.health.reads_failed += 1
 
-    # Reconciling.
+    async def _ask_canceled(self) -> None:
+        """Ask about orders that the venue said it canceled, and that no update told the end of."""
+        for oid in list(self._canceled):
+            if not self._orders.ended(oid):
+                row = await self._reconciler.status(oid)
+                if row is not None:
+                    await self._tell(self._update(row, self._now_ns()))
+            self._canceled.pop(oid, None)
 
     async def _reconcile_again(self) -> None:
         """Read the account when the stream comes up, and every so often while it is."""
         while True:
-            with trio.move_on_after(self._reconcile_s if self._stream.live else math.inf):
+            with trio.move_on_after(self._reconcile_s):
                 await self._wanted.wait()
-                self._wanted = trio.Event()
-                if self._down is not None:
-                    lost, self._down = self._down, None
-                    await self._tell([lost])
-                if not self._stream.live:
-                    continue
-                up = GatewayUp(self.now_ns(), self.name, self._user, self._venue.network)
-                await self._tell([up])
-            tries = 0
-            while self._stream.live:
-                try:
-                    events = await self._reconciler.read()
-                except VenueError:
-                    wait_s = _RETRY_S[min(tries, len(_RETRY_S) - 1)]
-                    tries += 1
-                    await trio.sleep(wait_s)
-                else:
-                    # Read for nothing if the stream was lost meanwhile: more may have happened since.
-                    if self._stream.live:
-                        await self._tell(events)
-                    break
+            self._wanted = trio.Event()
+            await self._reconcile()
+
+    async def _reconcile(self) -> None:
+        """Read the account, again and again until it is known or the connection is another one."""
+        tries = 0
+        connection = self.health.connections
+        while self._hears(connection):
+            try:
+                events = await self._reconciler.read()
+            except VenueError as error:
+                self.health.reads_failed += 1
+                wait_s = _RETRY_S[min(tries, len(_RETRY_S) - 1)]
+                tries += 1
+                if tries == len(_RETRY_S):
+                    reason = f"the account cannot be read: {error}"
+                    await self._tell([GatewayDown(self._now_ns(), self.name, reason, round(wait_s * 1000))])
+                await trio.sleep(wait_s)
+                continue
+            if self._hears(connection):
+                await self._tell(events)
+                self._reconciler.told()
+                self.health.reconciliations += 1
+            return
+
+    def _hears(self, connection: int) -> bool:
+        """Return whether the stream was up ever since a connection: what was read meanwhile holds."""
+        return self._stream.live and self.health.connections == connection
 
     # To the engine.
 
-    def now_ns(self) -> int:
-        """Return the engine's time."""
+    def _now_ns(self) -> int:
         return self._clock.now_ns()
 
     async def _tell(self, events: Sequence[Event]) -> None:
-        """Hand events over; fills once each, and the end of an order after its last one."""
-        told: list[Event] = []
-        for event in events:
-            if isinstance(event, OrderFilled):
-                if self._orders.first(event):
+        """Hand events over: fills and payments once each, the end of an order after its last fill."""
+        if not events:
+            return
+        async with self._telling:
+            told: list[Event] = []
+            for event in events:
+                if isinstance(event, OrderFilled):
+                    if self._orders.first(event):
+                        self.health.fills += 1
+                        told += [event, *self._orders.due(event.venue_order_id)]
+                    else:
+                        self.health.fills_repeated += 1
+                elif not isinstance(event, FundingPaid) or self._orders.first_payment(event):
                     told.append(event)
-                    end = self._orders.due(event.venue_order_id)
-                    if end is not None:
-                        told.append(end)
-            else:
-                told.append(event)
-        if told:
-            await self._send_inputs(told)
+            if not told:
+                return
+            try:
+                await self._send_inputs([self._stamped(event) for event in told])
+            except BaseException:
+                for event in told:
+                    if isinstance(event, OrderFilled | FundingPaid):
+                        self._orders.forget(event)
+                raise
+
+    def _stamped(self, event: Event) -> Event:
+        """Return an event whose time is not before that of the last one: an end may have waited."""
+        recv_ns: int = event.recv_ns  # type: ignore[attr-defined]
+        self._told_ns = max(self._told_ns, recv_ns)
+        return event if recv_ns == self._told_ns else msgspec.structs.replace(event, recv_ns=self._told_ns)
 
 
 def _client_id(command: Event) -> str:

@@ -1,49 +1,73 @@
 """The private key: where it is read from, who may use it, and that nobody sees it.
 
 Promises: read once, at the start of an armed session; a file must be a regular one that only its owner may
-read; a variable is taken out of the environment; the key is in no text this object or its errors can give.
-Called by the command line when a person has armed a session, and by nothing else.
+read; a variable is taken out of the environment, used or not; from the moment it is read the key is a
+`Secret`, which no text of this program can show, tracebacks with locals included. Called by the command
+line when a person has armed a session, and by nothing else.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 from adapters.hyperliquid.signing import Signature, address_of, sign_l1_action
 from engine.config import VenueConfig
 from engine.errors import SafetyRefusal, UsageError
 
-__all__ = ["Signer", "load_key"]
+__all__ = ["Secret", "Signer", "load_key"]
 
 _BYTES_MAX: Final = 200
 _KEYRING: Final = "retape"
+_Result = TypeVar("_Result")
+
+
+class Secret:
+    """A text to be used and never shown: not by repr, copy or pickle, nor by what goes wrong in its use."""
+
+    __slots__ = ("__text",)
+
+    def __init__(self, text: str) -> None:
+        self.__text = text.strip()
+
+    def use(self, function: Callable[..., _Result], *arguments: object) -> _Result:
+        """Return function(text, *arguments). An error leaves without the frames that saw the text."""
+        try:
+            return function(self.__text, *arguments)
+        except BaseException as error:
+            error.__traceback__ = error.__context__ = error.__cause__ = None
+            raise
+
+    def __bool__(self) -> bool:
+        return bool(self.__text)
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a secret cannot be copied out of its process")
 
 
 class Signer:
     """Signs for one address. Shows its address, never its key; cannot be copied to bytes."""
 
-    __slots__ = ("_sign", "address", "mainnet")
+    __slots__ = ("_secret", "address", "mainnet")
 
-    def __init__(self, key: str, *, mainnet: bool = False) -> None:
-        self.address = address_of(key)
+    def __init__(self, key: str | Secret, *, mainnet: bool = False) -> None:
+        self._secret = key if isinstance(key, Secret) else Secret(key)
+        del key
+        self.address = ""
+        self.address = self._secret.use(address_of)
         self.mainnet = mainnet
-
-        def sign(
-            action: Mapping[str, Any], nonce: int, vault: str | None, expires_after: int | None
-        ) -> Signature:
-            return sign_l1_action(key, action, nonce, vault, expires_after, mainnet)
-
-        self._sign = sign
 
     def sign(
         self, action: Mapping[str, Any], nonce: int, vault: str | None, expires_after: int | None
     ) -> Signature:
         """Return the signature of an action; times in ms."""
-        return self._sign(action, nonce, vault, expires_after)
+        return self._secret.use(sign_l1_action, action, nonce, vault, expires_after, self.mainnet)
 
     def __repr__(self) -> str:
         return f"Signer({self.address})"
@@ -54,23 +78,25 @@ class Signer:
 
 def load_key(venue: VenueConfig, environ: MutableMapping[str, str] = os.environ) -> Signer:
     """Return the signer of the configured key: file, else variable, else keyring. Raises SafetyRefusal."""
+    # Out of the environment in any case: no child of this process is to inherit it.
+    variable = Secret(environ.pop(venue.key_env, ""))
     if venue.key_file:
-        key, where = _from_file(Path(venue.key_file)), venue.key_file
-    elif environ.get(venue.key_env):
-        key, where = environ.pop(venue.key_env), f"the variable {venue.key_env}"
+        secret, where = _from_file(Path(venue.key_file)), venue.key_file
+    elif variable:
+        secret, where = variable, f"the variable {venue.key_env}"
     elif venue.key_ring:
-        key, where = _from_keyring(venue.key_ring), f"the keyring entry {venue.key_ring}"
+        secret, where = _from_keyring(venue.key_ring), f"the keyring entry {venue.key_ring}"
     else:
         raise SafetyRefusal(
             f"there is no key: set key_file (mode 0600) under [venue], or the variable {venue.key_env}"
         )
     try:
-        return Signer(key.strip(), mainnet=venue.network == "mainnet")
+        return Signer(secret, mainnet=venue.network == "mainnet")
     except UsageError:
         raise SafetyRefusal(f"{where} holds no private key (0x and 64 hex digits)") from None
 
 
-def _from_file(path: Path) -> str:
+def _from_file(path: Path) -> Secret:
     """Return what a key file holds. Raises SafetyRefusal for one that others can read, or that is no file."""
     try:
         # No link is followed, and what is checked is what is read.
@@ -86,20 +112,20 @@ def _from_file(path: Path) -> str:
             raise SafetyRefusal(f"{path}: others may read it (mode {mode:04o}); chmod 600 {path}")
         if found.st_uid not in (os.geteuid(), 0):
             raise SafetyRefusal(f"{path}: belongs to another user")
-        return os.read(descriptor, _BYTES_MAX).decode("ascii", "replace")
+        return Secret(os.read(descriptor, _BYTES_MAX).decode("ascii", "replace"))
     finally:
         os.close(descriptor)
 
 
-def _from_keyring(name: str) -> str:
+def _from_keyring(name: str) -> Secret:
     try:
         import keyring
     except ModuleNotFoundError:
         raise SafetyRefusal("key_ring needs the keyring package; install retape[hyperliquid]") from None
     try:
-        found = keyring.get_password(_KEYRING, name)
+        secret = Secret(keyring.get_password(_KEYRING, name) or "")
     except Exception as error:  # whatever a desktop's keyring raises
         raise SafetyRefusal(f"the keyring cannot be read: {type(error).__name__}") from None
-    if not found:
+    if not secret:
         raise SafetyRefusal(f"the keyring has no entry {name!r} of {_KEYRING}")
-    return str(found)
+    return secret

@@ -1,25 +1,30 @@
 """What the gateway remembers of orders while answers and streams race: so that things are told in order.
 
-Owns three short memories, all bounded: which fills were told; how much of each order is told as filled, so
-that an order's end is told after its fills; and under which venue id a modified order goes on, so that the
-end of its old leg is not taken for its own.
+Owns short memories, all bounded: which fills and payments were told; how much of each order is told as
+filled, so that an order's end is told after its fills; which ends were told; and under which venue id a
+modified order goes on, so that the end of its old leg is not taken for its own. Venue ids are the venue's
+numbers of orders, sizes exact integers.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from engine.events import Event, OrderCanceled, OrderFilled
+from engine.events import Event, FundingPaid, OrderCanceled, OrderFilled
 
 __all__ = ["Orders", "Waiting"]
 
 MEMORY_MAX: Final = 20_000
+"""Entries of each memory; the venue itself keeps 10,000 fills."""
+
+_HOUR_NS: Final = 3_600_000_000_000
+_ABSENT: Final = object()
 
 
 class Waiting(msgspec.Struct):
-    """An end that is told once so much of an order is told as filled. `since` is trio's clock."""
+    """An order of which `executed` has to be told as filled before its `end`. `since` is trio's clock."""
 
     executed: int
     since: float
@@ -27,45 +32,124 @@ class Waiting(msgspec.Struct):
 
 
 class Orders:
-    """Memories by venue order id and client id; the oldest go first."""
+    """Memories by venue id and client id; the oldest go first."""
 
     def __init__(self) -> None:
-        self._told: dict[tuple[int, int], None] = {}
+        self._told: dict[tuple[int, int], object] = {}
+        self._paid: dict[tuple[int, int], None] = {}
         self._filled: dict[int, int] = {}
+        self._ended: dict[int, None] = {}
         self._legs: dict[str, int] = {}
-        self.modifying: dict[str, list[OrderCanceled]] = {}
-        self.waiting: dict[int, Waiting] = {}
+        self._modifying: dict[str, dict[int, OrderCanceled]] = {}
+        self._waiting: dict[int, Waiting] = {}
+
+    # Fills and payments.
+
+    def first_payment(self, paid: FundingPaid) -> bool:
+        """Return whether funding is told for the first time, and remember it: there is one an hour."""
+        key = (paid.instrument, paid.venue_ns // _HOUR_NS)
+        if key in self._paid:
+            return False
+        _keep(self._paid, key, None)
+        return True
 
     def first(self, fill: OrderFilled) -> bool:
         """Return whether an execution is told for the first time, and remember it."""
         key = (int(fill.trade_id), fill.venue_order_id)
         if key in self._told:
             return False
-        self._told[key] = None
-        self._filled[fill.venue_order_id] = self._filled.get(fill.venue_order_id, 0) + fill.size
-        for memory in (self._told, self._filled):
-            if len(memory) > MEMORY_MAX:
-                del memory[next(iter(memory))]  # type: ignore[arg-type]
+        _keep(self._told, key, None)
+        _keep(self._filled, fill.venue_order_id, self._filled.get(fill.venue_order_id, 0) + fill.size)
         return True
+
+    def forget(self, event: OrderFilled | FundingPaid) -> None:
+        """Take back what could not be told after all."""
+        if isinstance(event, FundingPaid):
+            self._paid.pop((event.instrument, event.venue_ns // _HOUR_NS), None)
+        elif self._told.pop((int(event.trade_id), event.venue_order_id), _ABSENT) is not _ABSENT:
+            self._filled[event.venue_order_id] = self._filled.get(event.venue_order_id, 0) - event.size
 
     def missing(self, oid: int, executed: int) -> bool:
         """Return whether executions of an order are still to be told."""
         return self._filled.get(oid, 0) < executed
 
-    def due(self, oid: int) -> Event | None:
-        """Return the end that waited for an order's last fill, if that was it."""
-        waiting = self.waiting.get(oid)
-        if waiting is None or self.missing(oid, waiting.executed):
-            return None
-        del self.waiting[oid]
-        return waiting.end
+    # Ends.
 
-    def modified(self, client_order_id: str, oid: int) -> None:
-        """From here on the order is this one."""
-        self._legs[client_order_id] = oid
-        if len(self._legs) > MEMORY_MAX:
-            del self._legs[next(iter(self._legs))]
+    def end(self, oid: int, end: Event) -> list[Event]:
+        """Return an order's end to tell, if it was not told before."""
+        if oid in self._ended:
+            return []
+        _keep(self._ended, oid, None)
+        return [end]
+
+    def ended(self, oid: int) -> bool:
+        """Return whether the end of an order was told, or waits for its fills."""
+        return oid in self._ended or oid in self._waiting
+
+    def await_fills(self, oid: int, executed: int, since: float, end: Event | None = None) -> list[Event]:
+        """Tell `end` once so much of an order is told as filled; return it if that is so already."""
+        if self.missing(oid, executed):
+            waiting = self._waiting.get(oid)
+            kept = end if end is not None or waiting is None else waiting.end
+            _keep(self._waiting, oid, Waiting(executed, since, kept))
+            return []
+        return [] if end is None else self.end(oid, end)
+
+    def due(self, oid: int) -> list[Event]:
+        """Return the end that waited for an order's last fill, if that was it."""
+        waiting = self._waiting.get(oid)
+        if waiting is None or self.missing(oid, waiting.executed):
+            return []
+        return self.give_up(oid)
+
+    def late(self, before: float) -> list[int]:
+        """Return the orders that have waited for their fills since before a time."""
+        return [oid for oid, waiting in self._waiting.items() if waiting.since <= before]
+
+    def give_up(self, oid: int) -> list[Event]:
+        """Wait no longer; return the end that waited."""
+        waiting = self._waiting.pop(oid, None)
+        return [] if waiting is None or waiting.end is None else self.end(oid, waiting.end)
+
+    # Modifications. The end of the old leg comes before or after the answer, and names the same client id.
+
+    def modify(self, client_order_id: str) -> None:
+        """A modification is sent: hold ends of this order back until it is known which leg they are of."""
+        _keep(self._modifying, client_order_id, {})
+
+    def hold(self, client_order_id: str, oid: int, end: OrderCanceled) -> bool:
+        """Hold an end back; return False for an order that is not being modified."""
+        held = self._modifying.get(client_order_id)
+        if held is None:
+            return False
+        held[oid] = end
+        return True
+
+    def goes_on_as(self, client_order_id: str, oid: int) -> list[Event]:
+        """The venue works the order under this number: return the end that was held back and is its own."""
+        _keep(self._legs, client_order_id, oid)
+        held = self._modifying.pop(client_order_id, {})
+        return self.end(oid, held[oid]) if oid in held else []
+
+    def unmodified(self, client_order_id: str) -> list[Event]:
+        """The modification was refused: return the end that was held back."""
+        held = self._modifying.pop(client_order_id, {})
+        return [one for oid, end in held.items() for one in self.end(oid, end)]
+
+    def modifying(self, client_order_id: str) -> bool:
+        """Return whether it is not known yet under which number an order goes on."""
+        return client_order_id in self._modifying
+
+    def modified(self, client_order_id: str) -> bool:
+        """Return whether an order has, or may have, more than one number."""
+        return client_order_id in self._modifying or client_order_id in self._legs
 
     def is_old_leg(self, client_order_id: str, oid: int) -> bool:
         """Return whether a venue id is one that a modified order no longer has."""
         return self._legs.get(client_order_id, oid) != oid
+
+
+def _keep(memory: dict[Any, Any], key: object, value: object) -> None:
+    memory[key] = value
+    if len(memory) > MEMORY_MAX:
+        del memory[next(iter(memory))]

@@ -21,13 +21,18 @@ __all__ = ["Accepted", "Done", "Lost", "Outcome", "Refused", "read_outcomes"]
 _BODY_BYTES_MAX: Final = 1 << 20
 _ASSET: Final = re.compile(r"\s*asset=\d+\s*$")
 _TEXT_MAX: Final = 300
+_DECIMAL: Final = re.compile(r"[0-9]{1,40}(\.[0-9]{1,40})?")
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """The venue has the order. `oid` is 0 where it does not tell: attached and waiting orders."""
+    """The venue has the order. `oid` is 0 where it does not tell: attached and waiting orders.
+
+    `filled` is the decimal text of what was executed at once, "" when the order rests; an Ioc's may be less
+    than what was ordered, and the rest of it is canceled without a word.
+    """
 
     oid: int
-    filled: bool = False
+    filled: str = ""
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -104,12 +109,20 @@ def _outcome(status: Any) -> Outcome:
         error = status.get("error")
         if isinstance(error, str):
             return Refused(_clean(error))
-        for name in ("resting", "filled"):
-            entry = status.get(name)
-            oid = entry.get("oid") if isinstance(entry, dict) else None
-            if isinstance(oid, int) and not isinstance(oid, bool) and 0 <= oid < 2**63:
-                return Accepted(oid, filled=name == "filled")
+        if isinstance(status.get("resting"), dict) and (oid := _oid(status["resting"])):
+            return Accepted(oid)
+        filled = status.get("filled")
+        if isinstance(filled, dict) and (oid := _oid(filled)):
+            total = filled.get("totalSz")
+            if isinstance(total, str) and _DECIMAL.fullmatch(total):
+                return Accepted(oid, total)
     return Lost(f"a status that is not known: {str(status)[:60]!a}")
+
+
+def _oid(entry: dict[str, Any]) -> int:
+    """Return an order's number, 0 without one."""
+    oid = entry.get("oid")
+    return oid if isinstance(oid, int) and not isinstance(oid, bool) and 0 < oid < 2**63 else 0
 
 
 def _clean(text: str) -> str:

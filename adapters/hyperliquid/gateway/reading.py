@@ -4,15 +4,16 @@ A row of a coin that is not traded here gives nothing, and is counted. A number 
 whole message VenueProtocolError: an account is not guessed at. Called by the account's stream and by
 reconciliation.
 
-Fees in another token than USDC (spot buys, builders' dexes) are converted at the fill's own price, and
-every fee is rounded up to the decimals of price * size.
+Fees count in the quote currency. One in another token is of two kinds: a spot buy pays in what it bought,
+which is converted at the fill's own price; a builder's dex charges its collateral, another dollar, which is
+taken one for one. Every fee is rounded up to the decimals of price * size.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import Final
 
@@ -21,10 +22,12 @@ from adapters.hyperliquid.gateway.account_wire import (
     OrderAnswer,
     WireFill,
     WireFunding,
+    WireFundingRow,
     WireLiquidation,
     WireState,
     WireUpdate,
 )
+from adapters.hyperliquid.listing import dex_of
 from adapters.hyperliquid.wire import clip
 from engine.errors import NumberError, VenueProtocolError
 from engine.events import (
@@ -57,16 +60,28 @@ _CANCELS: Final = frozenset({"canceled", "scheduledCancel", "internalCancel"})
 
 
 class Reading:
-    """Reads rows for a fixed set of instruments. `dropped` counts what was left out, by reason."""
+    """Reads rows for a fixed set of instruments. `ours` says whether a client id was given by this journal.
 
-    def __init__(self, instruments: Iterable[InstrumentListed]) -> None:
+    `dropped` counts what was left out, by reason.
+    """
+
+    def __init__(
+        self, instruments: Iterable[InstrumentListed], ours: Callable[[str], bool] = lambda _: True
+    ) -> None:
         self._by_coin = {one.name: one for one in instruments}
+        self._by_number = {one.instrument: one for one in self._by_coin.values()}
+        self._ours = ours
         self.dropped: Counter[str] = Counter()
 
     @property
-    def instruments(self) -> Iterable[InstrumentListed]:
-        """The instruments that are read."""
-        return self._by_coin.values()
+    def dexes(self) -> list[str]:
+        """The dexes whose coins are traded, "" for the venue's own, which is always read."""
+        return sorted({"", *map(dex_of, self._by_coin)})
+
+    def coin(self, instrument: int) -> str:
+        """Return the name of an instrument, "" for one that is not traded here."""
+        listed = self._by_number.get(instrument)
+        return "" if listed is None else listed.name
 
     def fill(self, row: WireFill, recv_ns: int) -> OrderFilled | None:
         """Return an execution. Raises VenueProtocolError."""
@@ -75,11 +90,12 @@ class Reading:
             return None
         price = _whole(row.px, listed.price_scale, row.coin)
         size = _whole(row.sz, listed.size_scale, row.coin)
-        fee = _decimal(row.fee) * (1 if row.fee_token == "USDC" else _decimal(row.px))
+        bought = row.fee_token != "USDC" and listed.kind == "spot" and row.side == "B"
+        fee = _decimal(row.fee) * (_decimal(row.px) if bought else 1)
         return OrderFilled(
             recv_ns,
             row.time * _NS,
-            _client_id(row.cloid),
+            self._client_id(row.cloid),
             listed.instrument,
             _SIDES[row.side],
             price,
@@ -93,7 +109,7 @@ class Reading:
     def update(self, row: WireUpdate, recv_ns: int) -> Event | None:
         """Return what a change of an order's status means; None for one that fills tell, or of a stranger."""
         listed = self._listed(row.order.coin)
-        name = _client_id(row.order.cloid)
+        name = self._client_id(row.order.cloid)
         if listed is None or not name:
             return None
         venue_ns = row.status_timestamp * _NS
@@ -112,25 +128,36 @@ class Reading:
         if listed is None or not row.order.orig_sz:
             return 0
         whole = _amount(row.order.orig_sz, listed.size_scale, row.order.coin)
-        if row.status == "filled":
-            return whole
         return whole - _amount(row.order.sz, listed.size_scale, row.order.coin)
 
-    def answer(
-        self, answer: OrderAnswer, client_order_id: str, instrument: int, venue_ns: int, recv_ns: int
-    ) -> OrderRead:
-        """Return what the venue says of an order it was asked about."""
-        update = answer.order
-        if answer.status != "order" or update is None:
-            return OrderRead(recv_ns, venue_ns, client_order_id, instrument, "absent")
-        return self._read(update, client_order_id, instrument, venue_ns, recv_ns)
+    def size(self, instrument: int, text: str) -> int:
+        """Return a size at the instrument's scale, rounded down. Raises VenueProtocolError."""
+        return _scaled(_decimal(text), self._by_number[instrument].size_scale, ROUND_FLOOR)
 
-    def open_order(
-        self, row: OpenOrder, client_order_id: str, instrument: int, venue_ns: int, recv_ns: int
+    def answer(
+        self, answer: OrderAnswer, client_order_id: str, venue_ns: int, recv_ns: int, instrument: int = 0
     ) -> OrderRead:
-        """Return what the list of open orders says of an own order."""
-        update = WireUpdate(row, "open", row.timestamp)
-        return self._read(update, client_order_id, instrument, venue_ns, recv_ns)
+        """Return what the venue says of an own order, whose instrument is that of its coin unless given.
+
+        One of a coin that is not traded in this session has a state, but neither size nor price.
+        """
+        update = answer.order
+        number = instrument or next(iter(self._by_number))
+        if answer.status != "order" or update is None:
+            return OrderRead(recv_ns, venue_ns, client_order_id, number, "absent")
+        order = update.order
+        listed = self._by_coin.get(order.coin)
+        left = price = 0
+        if listed is not None:
+            number = listed.instrument
+            left = _amount(order.sz, listed.size_scale, order.coin)
+            price = _amount(order.limit_px, listed.price_scale, order.coin)
+        state = _state(update.status)
+        if state == "filled" and left and self.executed(update) > 0:
+            state = "canceled"  # an Ioc that was filled in part: the rest is gone
+        return OrderRead(
+            recv_ns, venue_ns, client_order_id, number, state, order.oid, left, price, update.status
+        )
 
     def foreign(self, row: OpenOrder, venue_ns: int, recv_ns: int) -> ForeignOrderSeen | None:
         """Return an open order that is not ours."""
@@ -148,11 +175,13 @@ class Reading:
             _amount(row.limit_px, listed.price_scale, row.coin),
         )
 
-    def positions(self, state: WireState, recv_ns: int) -> list[PositionRead]:
-        """Return the position of every instrument, 0 where the venue shows none."""
+    def positions(self, dex: str, state: WireState, recv_ns: int) -> list[PositionRead]:
+        """Return the position of every instrument of a dex, 0 where its state shows none."""
         held = {one.position.coin: one.position for one in state.asset_positions}
         found = []
         for listed in self._by_coin.values():
+            if dex_of(listed.name) != dex:
+                continue
             one = held.get(listed.name)
             size = 0 if one is None else _amount(one.szi, listed.size_scale, listed.name, signed=True)
             entry = _decimal(one.entry_px) if one is not None and one.entry_px else Decimal(0)
@@ -183,6 +212,11 @@ class Reading:
             wide(_scaled(_decimal(row.funding_rate), _RATE_SCALE, ROUND_FLOOR)),
         )
 
+    def payment(self, row: WireFundingRow, recv_ns: int) -> FundingPaid | None:
+        """Return a funding payment of the account's history."""
+        paid = row.delta
+        return self.funding(WireFunding(row.time, paid.coin, paid.usdc, paid.szi, paid.funding_rate), recv_ns)
+
     @staticmethod
     def liquidation(row: WireLiquidation, recv_ns: int) -> Liquidated:
         """Return a liquidation of the account."""
@@ -195,38 +229,14 @@ class Reading:
         )
 
     @staticmethod
-    def money(text: str) -> int | str:
-        """Return an account value at MONEY_SCALE. Raises VenueProtocolError."""
-        return wide(_scaled(_decimal(text), MONEY_SCALE, ROUND_FLOOR))
+    def money(*texts: str) -> int | str:
+        """Return the sum of account values at MONEY_SCALE. Raises VenueProtocolError."""
+        return wide(sum(_scaled(_decimal(text), MONEY_SCALE, ROUND_FLOOR) for text in texts))
 
-    def _read(
-        self, update: WireUpdate, client_order_id: str, instrument: int, venue_ns: int, recv_ns: int
-    ) -> OrderRead:
-        order = update.order
-        listed = self._listed(order.coin)
-        if listed is None:
-            raise VenueProtocolError(f"{clip(order.coin)}: an own order on a coin that is not traded here")
-        if update.status in ("open", "triggered"):
-            state = "open"
-        elif update.status == "filled":
-            state = "filled"
-        elif update.status.endswith("Rejected") or update.status == "rejected":
-            state = "rejected"
-        elif is_terminal(update.status):
-            state = "canceled"
-        else:
-            raise VenueProtocolError(f"{clip(update.status)} is no status of an order that is known")
-        return OrderRead(
-            recv_ns,
-            venue_ns,
-            client_order_id,
-            instrument,
-            state,
-            order.oid,
-            _amount(order.sz, listed.size_scale, order.coin),
-            _amount(order.limit_px, listed.price_scale, order.coin),
-            update.status,
-        )
+    def _client_id(self, cloid: str | None) -> str:
+        """Return a client id that this journal gave, else ""."""
+        name = (cloid or "").lower()
+        return name if _CLOID.fullmatch(name) and self._ours(name) else ""
 
     def _listed(self, coin: str) -> InstrumentListed | None:
         listed = self._by_coin.get(coin)
@@ -235,15 +245,22 @@ class Reading:
         return listed
 
 
+def _state(status: str) -> str:
+    """Return the engine's word for a status. Raises VenueProtocolError for one that no rule covers."""
+    if status in ("open", "triggered"):
+        return "open"
+    if status == "filled":
+        return "filled"
+    if status.endswith("Rejected") or status == "rejected":
+        return "rejected"
+    if is_terminal(status):
+        return "canceled"
+    raise VenueProtocolError(f"{clip(status)} is no status of an order that is known")
+
+
 def is_terminal(status: str) -> bool:
     """Return whether an order of this status can never trade again."""
     return status in _CANCELS or status.endswith(("Canceled", "Rejected")) or status in ("filled", "rejected")
-
-
-def _client_id(cloid: str | None) -> str:
-    """Return a client id as the engine writes it, "" for one that it cannot have made."""
-    name = (cloid or "").lower()
-    return name if _CLOID.fullmatch(name) else ""
 
 
 def _whole(text: str, scale: int, coin: str) -> int:

@@ -1,28 +1,47 @@
-"""Reads the account: what is open, what filled, what is held; and one order when asked about it.
+"""Reads the account: what is open, what filled, what is held, what was paid; and one order when asked.
 
 Promises: positions are read first and fills after them, so that every fill up to the positions' time is
 told before they are; statuses of own orders are told after their fills; an answer that does not come
-raises, and nothing of a reading that failed is told.
+raises, and nothing of a reading that failed is told. Called by the gateway.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol, TypeVar
 
-from adapters.hyperliquid.gateway.account_wire import OpenOrder, OrderAnswer, WireFill, WireState
+from adapters.hyperliquid.gateway.account_wire import (
+    OpenOrder,
+    OrderAnswer,
+    WireFill,
+    WireFundingRow,
+    WireState,
+    WireUpdate,
+)
+from adapters.hyperliquid.gateway.orders import Orders
 from adapters.hyperliquid.gateway.reading import MONEY_SCALE, Reading
 from adapters.hyperliquid.governor import Priority
 from adapters.hyperliquid.info import HyperliquidInfo
-from engine.events import AccountRead, Event, OrderFilled, OrderRead, QueryOrder
+from adapters.hyperliquid.listing import dex_of
+from engine.events import AccountRead, Event, OrderFilled, QueryOrder
 
 __all__ = ["Reconciler"]
 
-PAGE_ROWS: Final = 2000
-PAGES_MAX: Final = 5
-"""The venue keeps 10,000 fills."""
+FULL_ROWS: Final = 500
+"""An answer of so many rows may not be all there is: the venue's ranges end after 500 or 2,000."""
 
+PAGES_MAX: Final = 25
+"""The venue keeps 10,000 fills; so many pages hold more than that."""
+
+OVERLAP_MS: Final = 300_000
+"""Fills of so long before the last reading are read again: one may have become visible late."""
+
+FUNDING_LATE_MS: Final = 30_000
+"""An hour's payments are there so long after it."""
+
+_HOUR_MS: Final = 3_600_000
 _NS: Final = 1_000_000
+_Row = TypeVar("_Row", WireFill, WireFundingRow)
 
 
 class _Own(Protocol):
@@ -35,12 +54,13 @@ class _Own(Protocol):
 
 
 class Reconciler:
-    """Reads one account. `since_ms` is the venue's time from which fills may be missing; it moves on."""
+    """Reads one account. `first_ms` is the venue's time before which nothing is told."""
 
     def __init__(
         self,
         info: HyperliquidInfo,
         reading: Reading,
+        orders: Orders,
         user: str,
         gateway: str,
         own: _Own,
@@ -48,97 +68,163 @@ class Reconciler:
     ) -> None:
         self._info = info
         self._reading = reading
+        self._orders = orders
         self._user = user
         self._gateway = gateway
         self._own = own
         self._now_ns = now_ns
-        self.since_ms = own.since_ns // _NS
+        self.first_ms = own.since_ns // _NS
+        self._since_ms = self._read_ms = self.first_ms
+        self._paid_until = self.first_ms // _HOUR_MS
 
     async def read(self) -> list[Event]:
         """Return everything a reconciliation tells, in order. Raises VenueError."""
-        state = await self._state()
-        opened = await self._open_orders()
+        states = {dex: await self._state(dex) for dex in self._reading.dexes}
+        time_ms = min(state.time for state in states.values())
+        opened = [row for dex in states for row in await self._open_orders(dex)]
+        by_name = _by_name(opened)
         working = self._own.working()
-        by_name = {row.cloid.lower(): row for row in opened if row.cloid is not None}
-        answers: dict[str, OrderAnswer] = {}
-        for name in working:
-            if name not in by_name:
-                answers[name] = await self._ask_order(name)
-        fills = await self.fills()
-        recv_ns = self._now_ns()
-        venue_ns = state.time * _NS
-        events: list[Event] = [*fills]
-        instruments = {one.name: one.instrument for one in self._reading.instruments}
-        anywhere = next(iter(instruments.values()))
-        for name in working:
-            if name in by_name:
-                row = by_name[name]
-                number = instruments.get(row.coin, anywhere)
-                events.append(self._reading.open_order(row, name, number, venue_ns, recv_ns))
-            else:
-                order = answers[name].order
-                number = instruments.get(order.order.coin, anywhere) if order is not None else anywhere
-                events.append(self._reading.answer(answers[name], name, number, venue_ns, recv_ns))
+        asked = [name for name in working if name not in by_name or self._orders.modified(name)]
+        answers = {name: await self._ask_order(name) for name in asked}
         strangers = [row for row in opened if not (row.cloid and self._own.knows(row.cloid.lower()))]
+        strangers += await self._forgotten(by_name, set(working))
+        fills = await self.fills()
+        paid = await self._payments(time_ms)
+        recv_ns, venue_ns = self._now_ns(), time_ms * _NS
+        events: list[Event] = [*fills, *paid]
+        for name in working:
+            answer = _newest(answers.get(name), by_name.get(name))
+            events.append(self._reading.answer(answer, name, venue_ns, recv_ns))
         foreign = [self._reading.foreign(row, venue_ns, recv_ns) for row in strangers]
         events += [one for one in foreign if one is not None]
-        events += self._reading.positions(state, recv_ns)
+        for dex, state in states.items():
+            events += self._reading.positions(dex, state, recv_ns)
         events.append(
             AccountRead(
                 recv_ns,
                 venue_ns,
                 self._gateway,
                 MONEY_SCALE,
-                self._reading.money(state.margin_summary.account_value),
-                self._reading.money(state.withdrawable),
+                self._reading.money(*(state.margin_summary.account_value for state in states.values())),
+                self._reading.money(*(state.withdrawable for state in states.values())),
                 len(opened),
                 len(strangers),
             )
         )
+        self._read_ms = time_ms
         return events
 
-    async def ask(self, query: QueryOrder, missing: Callable[[int, int], bool]) -> list[Event]:
+    def told(self) -> None:
+        """What `read` returned last was told: what is older need not be read again."""
+        self._since_ms = max(self._since_ms, self._read_ms - OVERLAP_MS)
+        self._paid_until = max(self._paid_until, _hour(self._read_ms))
+
+    async def ask(self, query: QueryOrder, coin: str) -> list[Event]:
         """Return what the venue says of an order, its fills first. Raises VenueError.
 
-        `missing` tells whether so much of an order (venue id, size) is not told as filled yet: only then the
-        fills are read, which cost five times the question.
+        The fills are read only if some of the order are not told yet, since that costs five times the
+        question. An order that is attached to another one has no number until that is filled, and one that
+        was modified had two: what the venue has open decides about those.
         """
+        name = query.client_order_id
         clock = await self._info.exchange_status()
-        answer = await self._ask_order(query.client_order_id)
+        answer = await self._ask_order(name)
         update = answer.order
+        if update is None or self._orders.modified(name):
+            opened = _by_name(await self._open_orders(dex_of(coin)))
+            answer = _newest(answer, opened.get(name))
+            update = answer.order
         fills: list[OrderFilled] = []
-        if update is not None and missing(update.order.oid, self._reading.executed(update)):
+        if update is not None and self._orders.missing(update.order.oid, self._reading.executed(update)):
             fills = await self.fills()
-        venue_ns = clock.time * _NS
-        read: OrderRead = self._reading.answer(
-            answer, query.client_order_id, query.instrument, venue_ns, self._now_ns()
-        )
-        return [*fills, read]
+        recv_ns = self._now_ns()
+        return [*fills, self._reading.answer(answer, name, clock.time * _NS, recv_ns, query.instrument)]
+
+    async def status(self, oid: int) -> WireUpdate | None:
+        """Return what the venue says of an order by its number. Raises VenueError."""
+        request = {"type": "orderStatus", "user": self._user, "oid": oid}
+        return (await self._info.ask(request, OrderAnswer, Priority.ACCOUNT)).order
 
     async def fills(self) -> list[OrderFilled]:
         """Return the fills since the last known, oldest first. Raises VenueError."""
-        found: dict[tuple[int, int], WireFill] = {}
-        start_ms = self.since_ms
-        for _ in range(PAGES_MAX):
-            request = {"type": "userFillsByTime", "user": self._user, "startTime": start_ms}
-            rows = await self._info.ask(request, list[WireFill], Priority.ACCOUNT)
-            found |= {(row.tid, row.oid): row for row in rows}
-            if len(rows) < PAGE_ROWS:
-                break
-            start_ms = max(row.time for row in rows)
+        rows = await self._rows("userFillsByTime", WireFill, self._since_ms, lambda row: (row.tid, row.oid))
         recv_ns = self._now_ns()
-        ordered = sorted(found.values(), key=lambda row: row.time)
-        fills = [self._reading.fill(row, recv_ns) for row in ordered]
+        fills = [self._reading.fill(row, recv_ns) for row in rows]
         return [fill for fill in fills if fill is not None]
 
-    async def _state(self) -> WireState:
-        request = {"type": "clearinghouseState", "user": self._user}
-        return await self._info.ask(request, WireState, Priority.ACCOUNT)
+    async def _payments(self, time_ms: int) -> list[Event]:
+        """Return the funding paid since the last reading: asked once an hour, when the hour's is there."""
+        if _hour(time_ms) <= self._paid_until:
+            return []
+        start_ms = max(self.first_ms, (self._paid_until + 1) * _HOUR_MS)
+        rows = await self._rows(
+            "userFunding", WireFundingRow, start_ms, lambda row: (row.time, row.delta.coin)
+        )
+        recv_ns = self._now_ns()
+        paid = [self._reading.payment(row, recv_ns) for row in rows]
+        return [one for one in paid if one is not None]
 
-    async def _open_orders(self) -> list[OpenOrder]:
-        request = {"type": "frontendOpenOrders", "user": self._user}
+    async def _rows(
+        self, kind: str, shape: type[_Row], start_ms: int, key: Callable[[_Row], tuple[object, ...]]
+    ) -> list[_Row]:
+        """Return every row from a time on, once each, oldest first. Raises VenueError."""
+        found: dict[tuple[object, ...], _Row] = {}
+        for _ in range(PAGES_MAX):
+            request = {"type": kind, "user": self._user, "startTime": start_ms}
+            rows: list[_Row] = await self._info.ask(request, list[shape], Priority.ACCOUNT)  # type: ignore[valid-type]
+            before = len(found)
+            found |= {key(row): row for row in rows}
+            if len(rows) < FULL_ROWS or len(found) == before:
+                break
+            # Ends are inclusive: the last time is read again, and its rows are told apart by their keys.
+            start_ms = max(row.time for row in rows)
+        return sorted(found.values(), key=lambda row: row.time)
+
+    async def _forgotten(self, opened: dict[str, OpenOrder], working: set[str]) -> list[OpenOrder]:
+        """Return own orders that are open although the engine knows of their end; asked again to be sure."""
+        found = []
+        for name, row in opened.items():
+            if name not in working and self._own.knows(name):
+                update = await self.status(row.oid)
+                if update is not None and update.status == "open" and name not in self._own.working():
+                    found.append(row)
+        return found
+
+    async def _state(self, dex: str) -> WireState:
+        return await self._info.ask(self._of_dex("clearinghouseState", dex), WireState, Priority.ACCOUNT)
+
+    async def _open_orders(self, dex: str) -> list[OpenOrder]:
+        request = self._of_dex("frontendOpenOrders", dex)
         return await self._info.ask(request, list[OpenOrder], Priority.ACCOUNT)
 
     async def _ask_order(self, client_order_id: str) -> OrderAnswer:
         request = {"type": "orderStatus", "user": self._user, "oid": client_order_id}
         return await self._info.ask(request, OrderAnswer, Priority.ACCOUNT)
+
+    def _of_dex(self, kind: str, dex: str) -> dict[str, str]:
+        return {"type": kind, "user": self._user, **({"dex": dex} if dex else {})}
+
+
+def _by_name(opened: Iterable[OpenOrder]) -> dict[str, OpenOrder]:
+    """Return open orders, and those that wait for one of them, by client id; of two the newer one."""
+    found: dict[str, OpenOrder] = {}
+    for row in sorted(opened, key=lambda row: row.oid):
+        for one in (*row.children, row):
+            if one.cloid is not None:
+                found[one.cloid.lower()] = one
+    return found
+
+
+def _newest(answer: OrderAnswer | None, opened: OpenOrder | None) -> OrderAnswer:
+    """Return what is true of an order by its status and by the list of open orders.
+
+    The list decides where there is no status, and where the status is that of an earlier number.
+    """
+    if opened is not None and (answer is None or answer.order is None or answer.order.order.oid < opened.oid):
+        return OrderAnswer("order", WireUpdate(opened, "open", opened.timestamp))
+    assert answer is not None, "an order that is not in the list was asked about"
+    return answer
+
+
+def _hour(time_ms: int) -> int:
+    return (time_ms - FUNDING_LATE_MS) // _HOUR_MS

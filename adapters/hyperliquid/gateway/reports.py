@@ -40,7 +40,7 @@ def report(command: Event, outcome: Outcome, recv_ns: int) -> list[Event]:
         case SubmitOrder():
             name = command.client_order_id
             if isinstance(outcome, Accepted):
-                return [OrderAccepted(recv_ns, recv_ns, name, outcome.oid)] if outcome.oid else []
+                return [OrderAccepted(recv_ns, recv_ns, name, outcome.oid)]
             if lost or not failed or _is_taken(words):
                 return [OrderUnknown(recv_ns, name, words or "an answer without an order")]
             return [OrderRejected(recv_ns, recv_ns, name, words)]

@@ -18,7 +18,7 @@ from adapters.hyperliquid.governor import BudgetSpent, Governor, Priority, actio
 from adapters.hyperliquid.info import check_base_url
 from adapters.hyperliquid.wire import clip
 
-__all__ = ["RestSender", "Sender", "read_answer"]
+__all__ = ["ANSWER_S", "BUDGET_S", "RestSender", "Sender", "read_answer", "refusal_of"]
 
 ANSWER_S: Final = 5.0
 """How long an answer may take; then the action's fate is not known (N18)."""
@@ -114,6 +114,12 @@ def read_answer(status: int, data: bytes, entries: int) -> list[Outcome]:
     """Return what an HTTP answer means. Whether a 429 can have been executed is not known: it is lost."""
     if status == 200:
         return read_outcomes(data, entries)
+    return refusal_of(status, clip(data), entries)
+
+
+def refusal_of(status: int, words: str, entries: int) -> list[Outcome]:
+    """Return what an HTTP status other than 200 means for every entry of an action."""
+    text = f"HTTP {status}: {words}"
     if status in _REFUSALS:
-        return [Refused(f"HTTP {status}: {clip(data)}", whole=True)] * entries
-    return [Lost(f"HTTP {status}: {clip(data)}")] * entries
+        return [Refused(text, whole=True)] * entries
+    return [Lost(text)] * entries

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from adapters.hyperliquid.gateway.keys import Signer, load_key
+from adapters.hyperliquid.gateway.keys import Secret, Signer, load_key
 from adapters.hyperliquid.signing import address_of
 from engine.config import VenueConfig
 from engine.errors import SafetyRefusal
@@ -107,20 +109,72 @@ def test_s01_no_text_a_signer_can_give_holds_its_key() -> None:
             encode(signer)
 
 
-def test_s01_a_traceback_with_locals_does_not_hold_it() -> None:
+def whole(error: BaseException) -> str:
+    """Everything a traceback can show of an error, of those before it, and of what their frames hold."""
+    seen: list[str] = []
+    chain: list[BaseException | None] = [error]
+    while chain:
+        one = chain.pop()
+        if one is not None:
+            found = traceback.TracebackException.from_exception(one, capture_locals=True)
+            seen += [*found.format(), repr(one), repr(one.args)]
+            chain += [one.__cause__, one.__context__]
+    return "".join(seen)
+
+
+def test_s01_a_traceback_with_locals_does_not_hold_it(tmp_path: Path) -> None:
     signer = Signer(KEY)
 
-    class Unpackable:
-        pass
+    def refuse(*_: object) -> None:
+        raise KeyboardInterrupt
 
-    try:
-        signer.sign({"type": Unpackable()}, 1, None, None)
-    except TypeError:
-        error = sys.exception()
-        assert error is not None
-        whole = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
-        del error
-    else:
-        pytest.fail("such an action cannot be signed")
-    # The frame of the closure itself shows its own variables: only what names the key may not be among them.
-    assert not shown(whole.replace(f"key = {KEY!r}", "").replace(f"private_key = {KEY!r}", ""))
+    failing: list[Callable[[], object]] = [
+        lambda: signer.sign({"type": object()}, 1, None, None),
+        lambda: signer.sign({"type": "noop"}, -1, None, None),
+        lambda: signer.sign({"type": "noop"}, 1, "0x12", None),
+        lambda: signer._secret.use(refuse),
+        lambda: Signer(Secret(KEY + "00")),
+        lambda: load_key(VenueConfig(key_file=key_file(tmp_path, KEY + "00")), {}),
+        lambda: load_key(VenueConfig(), {"RETAPE_KEY": KEY + "00"}),
+    ]
+    for number, call in enumerate(failing):
+        try:
+            call()
+        except BaseException as error:
+            told = whole(error)
+        else:
+            pytest.fail(f"{number} did not fail")
+        assert f"number = {number}" in told, "the frames' own variables were looked at"
+        assert not shown(told), number
+
+
+def test_s01_a_secret_is_not_shown_copied_or_packed() -> None:
+    secret = Secret(KEY)
+    for text in (repr(secret), str(secret), f"{secret}", repr([secret])):
+        assert not shown(text)
+    for copying in (copy.copy, copy.deepcopy, lambda one: one.__reduce_ex__(4)):
+        with pytest.raises(TypeError):
+            copying(secret)
+    with pytest.raises(TypeError):
+        vars(secret)
+
+
+def test_s03_the_variable_is_taken_out_even_if_another_key_is_used(tmp_path: Path) -> None:
+    environ = {"RETAPE_KEY": "0x" + "11" * 32, "OTHER": "x"}
+    assert load_key(VenueConfig(key_file=key_file(tmp_path)), environ).address == address_of(KEY)
+    assert environ == {"OTHER": "x"}
+
+
+def test_s03_no_child_inherits_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETAPE_KEY", KEY)
+    assert load_key(VenueConfig()).address == address_of(KEY)
+    told = subprocess.run(
+        [sys.executable, "-c", "import os; print(sorted(os.environ.items()))"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "PATH" in told.stdout
+    assert "RETAPE_KEY" not in told.stdout
+    assert not shown(told.stdout)

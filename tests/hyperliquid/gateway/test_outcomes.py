@@ -69,7 +69,7 @@ def test_every_example_of_an_answer_has_a_meaning(item: dict[str, Any]) -> None:
     [
         ({"resting": {"oid": 7}}, Accepted(7)),
         ({"resting": {"oid": 7, "cloid": "0x1"}, "more": 1}, Accepted(7)),
-        ({"filled": {"totalSz": "1", "avgPx": "2", "oid": 8}}, Accepted(8, filled=True)),
+        ({"filled": {"totalSz": "1", "avgPx": "2", "oid": 8}}, Accepted(8, "1")),
         ("waitingForFill", Accepted(0)),
         ("waitingForTrigger", Accepted(0)),
         ("success", Done()),
@@ -85,15 +85,30 @@ def test_a_status_is_read(status: Any, outcome: Any) -> None:
 
 @pytest.mark.parametrize(
     "status",
-    [None, 7, "", "unheard", {}, {"resting": {}}, {"resting": {"oid": "7"}}, {"filled": {"oid": -1}}, []],
+    [
+        None,
+        7,
+        "",
+        "unheard",
+        {},
+        [],
+        {"resting": {}},
+        {"resting": {"oid": "7"}},
+        {"resting": {"oid": True}},
+        {"filled": {"oid": -1, "totalSz": "1"}},
+        {"filled": {"oid": 8}},
+        {"filled": {"oid": 8, "totalSz": 1}},
+        {"filled": {"oid": 8, "totalSz": "1e3"}},
+        {"filled": {"oid": 8, "totalSz": "-1"}},
+    ],
 )
 def test_o22_a_status_nobody_knows_is_lost_not_guessed(status: Any) -> None:
     assert isinstance(read_outcomes(body([status]), 1)[0], Lost)
 
 
 def test_o22_each_entry_has_its_own_outcome_and_a_wrong_number_loses_all() -> None:
-    mixed = [{"resting": {"oid": 1}}, {"error": "no asset=1"}, {"filled": {"oid": 2}}]
-    assert read_outcomes(body(mixed), 3) == [Accepted(1), Refused("no"), Accepted(2, filled=True)]
+    mixed = [{"resting": {"oid": 1}}, {"error": "no asset=1"}, {"filled": {"oid": 2, "totalSz": "3"}}]
+    assert read_outcomes(body(mixed), 3) == [Accepted(1), Refused("no"), Accepted(2, "3")]
     for count in (2, 4):
         assert all(isinstance(one, Lost) for one in read_outcomes(body(mixed), count))
     # Found before anything was done, one error stands for the whole batch.
@@ -140,7 +155,7 @@ def test_what_the_venue_could_not_read_was_not_done(status: int) -> None:
     ("command", "outcome", "told"),
     [
         (SUBMIT, Accepted(7), OrderAccepted),
-        (SUBMIT, Accepted(7, filled=True), OrderAccepted),
+        (SUBMIT, Accepted(7, "0.5"), OrderAccepted),
         (SUBMIT, Refused("no"), OrderRejected),
         (SUBMIT, Refused("no", whole=True), OrderRejected),
         (SUBMIT, Lost("x", unsent=True), OrderRejected),
@@ -163,6 +178,9 @@ def test_o13_what_is_told_of_a_command_is_never_more_than_what_was_proved(
     assert [type(one) for one in report(command, outcome, 5)] == [told]
 
 
-def test_what_the_stream_tells_better_is_left_to_it() -> None:
+def test_that_a_cancel_was_done_is_left_to_the_stream_which_knows_what_was_filled() -> None:
     assert report(CANCEL, Done(), 5) == []
-    assert report(SUBMIT, Accepted(0), 5) == []
+
+
+def test_an_order_that_waits_for_another_is_accepted_without_a_number() -> None:
+    assert report(SUBMIT, Accepted(0), 5) == [OrderAccepted(5, 5, SUBMIT.client_order_id, 0)]

@@ -1,0 +1,41 @@
+"""What the gateway has counted: read by tests and, in one line, by people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["GatewayHealth"]
+
+
+@dataclass(slots=True)
+class GatewayHealth:
+    """Counts since the gateway was made.
+
+    `actions` were given to the sender; of the commands in them and those that were not sent, `accepted`,
+    `refused`, `unsent` and `lost` tell what became of each. `jobs_high` is the most that ever waited or was
+    under way at a time. `fills_repeated` came again, and were not told. `reads_failed` counts readings of the
+    account, questions about an order and late readings of fills without an answer.
+    """
+
+    actions: int = 0
+    accepted: int = 0
+    refused: int = 0
+    unsent: int = 0
+    lost: int = 0
+    questions: int = 0
+    jobs_high: int = 0
+    fills: int = 0
+    fills_repeated: int = 0
+    connections: int = 0
+    losses: int = 0
+    last_loss: str = ""
+    reconciliations: int = 0
+    reads_failed: int = 0
+
+    def __str__(self) -> str:
+        """Return one line."""
+        return (
+            f"actions {self.actions} (accepted {self.accepted}, refused {self.refused}, "
+            f"unsent {self.unsent}, lost {self.lost}), questions {self.questions}, fills {self.fills}, "
+            f"losses {self.losses}, reconciled {self.reconciliations}, failed reads {self.reads_failed}"
+        )
