@@ -57,6 +57,7 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
     "--arm", "armed", is_flag=True, help="Send real orders; needs --mode live and the account's key."
 )
 @click.option("--resume", is_flag=True, help="Lift a halt that an earlier session left.")
+@click.option("--raw", is_flag=True, help="Keep the feed's messages as they came, in raw/ of the journal.")
 @json_option
 def live_command(
     duration: str | None,
@@ -73,6 +74,7 @@ def live_command(
     mode: str | None,
     armed: bool,
     resume: bool,
+    raw: bool,
     as_json: bool,
 ) -> None:
     """Trade: market data in, bars, strategies, orders, every event in the journal. On paper by default.
@@ -101,7 +103,7 @@ def live_command(
         signer = arm(settings.venue)
     elif base_url is None and venue == "hyperliquid":
         base_url = MAINNET_URL
-    chosen = (settings, root, database, base_url, seconds, tell, speed, seed, signer, resume)
+    chosen = (settings, root, database, base_url, seconds, tell, speed, seed, signer, resume, raw)
     result = trio.run(run_live, *chosen)
     if as_json:
         print_json(msgspec.to_builtins(result))
@@ -120,10 +122,11 @@ async def run_live(
     seed: int = 1,
     signer: Signer | None = None,
     resume: bool = False,
+    raw: bool = False,
 ) -> LiveResult:
     """Run a session and return how it went. Without `base_url`, on an embedded sandbox."""
     async with _venue(base_url, speed, seed) as url:
-        plan = await make_plan(config, root, database, url, signer)
+        plan = await make_plan(config, root, database, url, signer, raw=raw)
         plan.for_seconds = seconds
         plan.resume = resume
         return await Live(plan, tell).run()  # type: ignore[arg-type]

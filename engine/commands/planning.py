@@ -24,6 +24,7 @@ from adapters.hyperliquid.info import HyperliquidInfo, is_loopback
 from adapters.hyperliquid.keeper import HistoryKeeper
 from adapters.hyperliquid.listing import asset_ids, dex_of, list_instruments
 from adapters.hyperliquid.prints import LastPrint
+from adapters.hyperliquid.raw import RawRecorder, raw_folder
 from adapters.hyperliquid.wire import ExchangeStatus, Meta
 from engine.clock import SECOND_NS, AdoptedClock, SystemClock, SystemIds
 from engine.commands.wiring import make_builder, make_projector
@@ -69,9 +70,18 @@ class Listing(msgspec.Struct, frozen=True):
 
 
 async def make_plan(
-    config: Config, root: Path, database: Path | None, base_url: str, signer: Signer | None = None
+    config: Config,
+    root: Path,
+    database: Path | None,
+    base_url: str,
+    signer: Signer | None = None,
+    *,
+    raw: bool = False,
 ) -> LivePlan:
-    """Put a session together; with a signer its orders are real. Raises EngineError."""
+    """Put a session together; with a signer its orders are real, with `raw` messages are kept as they came.
+
+    Raises EngineError.
+    """
     ids = SystemIds()
     governor = Governor(await _limits(base_url))
     check_channels(config.data.channels)
@@ -97,6 +107,7 @@ async def make_plan(
 
     def make_feeds(instruments: Sequence[InstrumentListed], ingress: Ingress, last: LastPrints) -> list[Edge]:
         info = HyperliquidInfo(base_url, governor=governor)
+        recorder = RawRecorder(raw_folder(root), clock, ids.random_bytes(8).hex()) if raw else None
         feed = HyperliquidFeed(
             name="hyperliquid",
             base_url=base_url,
@@ -114,6 +125,7 @@ async def make_plan(
             data=settings.data,
             intervals=settings.bars.intervals,
             governor=governor,
+            tap=recorder.record if recorder is not None else None,
         )
 
         async def read_market() -> None:
@@ -122,6 +134,8 @@ async def make_plan(
                 await feed.run()
 
         edges = [Edge("hyperliquid", read_market)]
+        if recorder is not None:
+            edges.append(Edge("raw", recorder.run, gives_up=False))
         if settings.data.backfill_minutes:
             keeper = HistoryKeeper(
                 HyperliquidInfo(base_url, governor=governor),

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from engine.commands.output import json_option, print_json, progress, table
+from engine.commands.redecoding import compare_raw
 from engine.commands.wiring import code_fingerprint, day_folders, make_builder, read_config
 from engine.errors import UsageError
 from engine.events import SessionStarted
@@ -30,9 +31,20 @@ __all__ = ["replay_command", "replay_folder", "report_of"]
 )
 @click.option("--config", type=click.Path(path_type=Path), help="Replay under this configuration instead.")
 @click.option("--strategy", "strategies", multiple=True, metavar="M:C", help="... or with this strategy.")
+@click.option(
+    "--from-raw",
+    "from_raw",
+    is_flag=True,
+    help="Decode the raw frames of DAY (`engine live --raw`) again instead, and compare with its inputs.",
+)
 @json_option
 def replay_command(
-    day: Path, until_seq: int | None, config: Path | None, strategies: tuple[str, ...], as_json: bool
+    day: Path,
+    until_seq: int | None,
+    config: Path | None,
+    strategies: tuple[str, ...],
+    from_raw: bool,
+    as_json: bool,
 ) -> None:
     """Re-derive DAY from its recorded inputs and compare every event with the record.
 
@@ -42,6 +54,13 @@ def replay_command(
     folders = day_folders((day,))
     if len(folders) != 1:
         raise UsageError(f"{day} holds {len(folders)} days; give one, such as {folders[0]}")
+    if from_raw:
+        if until_seq is not None or config is not None or strategies:
+            raise UsageError(
+                "--from-raw compares what was received; it takes no --until, --config, --strategy"
+            )
+        compare_raw(folders[0], as_json=as_json)
+        return
     began = time.perf_counter()
     report, chain = replay_folder(folders[0], until_seq, config, strategies)
     seconds = time.perf_counter() - began

@@ -1,0 +1,95 @@
+"""`engine replay DAY --from-raw`: does today's decoder still say what the journal says?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from adapters.hyperliquid.raw import RawReader, raw_folder
+from engine.commands.output import print_json, table
+from engine.errors import UsageError
+from engine.events import DayOpened, InstrumentListed
+from engine.events.codec import Record
+from engine.events.render import Renderer
+from engine.roster import opening_instruments
+from engine.runtime.records import read_records
+from replay.redecode import Mismatch, Redecoded, redecode
+
+__all__ = ["compare_raw"]
+
+_KINDS = {
+    "differs": "decodes to something else",
+    "missing": "is in no raw message",
+    "extra": "is not in the journal",
+}
+
+
+def compare_raw(folder: Path, *, as_json: bool) -> None:
+    """Compare the raw frames of a day with its journal, and say what differs. Leaves with 3 if it does."""
+    raw = raw_folder(folder.parent) / folder.name
+    if not raw.is_dir():
+        raise UsageError(f"{raw}: there are no raw frames of this day; `engine live --raw` records them")
+    renderer = Renderer()
+    found = redecode(_learned(folder, renderer), RawReader(raw))
+    if as_json:
+        print_json({"same": found.same, **msgspec.to_builtins(_plain(found, renderer))})
+    else:
+        _print(folder, found, renderer)
+    if not found.same:
+        raise SystemExit(3)
+
+
+def _learned(folder: Path, renderer: Renderer) -> Iterator[Record]:
+    """Yield the records of a day; the renderer learns the instruments that pass."""
+    for record in read_records(folder):
+        event = record[2]
+        if isinstance(event, InstrumentListed):
+            renderer.learn([event])
+        elif isinstance(event, DayOpened):
+            renderer.learn(opening_instruments(event))
+        yield record
+
+
+def _plain(found: Redecoded, renderer: Renderer) -> dict[str, Any]:
+    """Return what was found for machines: events as `engine inspect` shows them."""
+    plain: dict[str, Any] = {name: getattr(found, name) for name in found.__struct_fields__}
+    if found.first is not None:
+        first = found.first
+        plain["first"] = {
+            "kind": first.kind,
+            "file": first.file,
+            "number": first.number,
+            "seq": first.seq,
+            "recorded": first.recorded and renderer.as_json(first.seq, 0, first.recorded),
+            "decoded": first.decoded and renderer.as_json(0, 0, first.decoded),
+        }
+    return plain
+
+
+def _print(folder: Path, found: Redecoded, renderer: Renderer) -> None:
+    click.echo(f"{folder}: {'the same' if found.same else 'decodes differently'}")
+    counts = [
+        ("messages", f"{found.frames:,}, {found.refused:,} of them cannot be decoded"),
+        ("equal", f"{found.equal:,} events"),
+        ("differing", f"{found.differing:,} decode to something else"),
+        ("missing", f"{found.missing:,} are in no raw message"),
+        ("extra", f"{found.extra:,} are not in the journal"),
+        ("no news", f"{found.repeated:,} repeated or stale, {found.unheard:,} while not connected"),
+        ("not judged", f"{found.over_rest:,} read over REST, {found.uncovered:,} while nothing was recorded"),
+    ]
+    table([(name, value) for name, value in counts])
+    for note in found.notes:
+        click.echo(f"  note      {note}")
+    if found.first is not None:
+        _print_first(found.first, renderer)
+
+
+def _print_first(first: Mismatch, renderer: Renderer) -> None:
+    where = f"{first.file} message {first.number}" if first.file else f"seq {first.seq}"
+    click.echo(f"  first     {where} {_KINDS[first.kind]}")
+    for name, seq, event in (("recorded", first.seq, first.recorded), ("decoded", 0, first.decoded)):
+        click.echo(f"  {name:9} {renderer.as_text(seq, 0, event) if event is not None else '(nothing)'}")

@@ -1,0 +1,431 @@
+"""Decodes the raw frames of a day again, with today's decoder, and compares with what the journal has.
+
+What is compared: every print, touch, book, context, mids and pushed candle among the journal's inputs, by its
+content without the time of receipt, which the feed moves when it holds something back. The other way round,
+every event that decoding gives must be in the journal, unless the feed had a reason not to tell it: the
+venue repeats prints on every subscribe, a context that did not change is no news, a book older than the last
+is stale, and what comes before a connection is confirmed may never be told.
+
+What cannot be compared is counted, not judged: what the feed read over REST (prints that fill a gap, polls
+while it is down, the beginning of a channel that has not spoken), and spans that no raw file covers. Open
+candles are no events; of a closed one the last restatement counts. Memory is bounded by `ENTRIES_MAX`.
+Called by `engine replay DAY --from-raw`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from adapters.hyperliquid.decode import Decoder
+from adapters.hyperliquid.raw import RawMessage, RawReader
+from adapters.hyperliquid.wire import CandleFrame, decode_message
+from engine.clock import SECOND_NS
+from engine.config import parse_config
+from engine.errors import VenueProtocolError
+from engine.events import (
+    BookRead,
+    CandleRead,
+    ClockAdopted,
+    ContextRead,
+    DayOpened,
+    Event,
+    FeedDown,
+    FeedGap,
+    FeedPolling,
+    FeedUp,
+    InstrumentListed,
+    MidsRead,
+    Quote,
+    SessionStarted,
+    Trade,
+)
+from engine.events.codec import Record
+from engine.roster import read_snapshot
+
+__all__ = ["Mismatch", "Redecoded", "redecode"]
+
+HELD_NS: Final = 60 * SECOND_NS
+"""How long a feed may hold a message back, in real time: confirmations and questions end before."""
+
+ENTRIES_MAX: Final = 200_000
+"""Decoded events that wait for their journal records: a minute of the busiest market seen, many times."""
+
+TOLD_MAX: Final = 4096
+"""Prints remembered per instrument, as the feed does."""
+
+CANDLES_KEPT: Final = 4
+
+_QUESTION_SHARE: Final = 12
+"""A question about a channel that has not spoken is answered within that part of `HELD_NS`: 5 s."""
+
+_READINGS: Final = (Trade, Quote, BookRead, ContextRead, MidsRead)
+_Key = tuple[Any, ...]
+
+
+class Mismatch(msgspec.Struct, frozen=True):
+    """One difference. `file` and `number` say which raw message, `seq` which record; what there is of both.
+
+    `kind`: "differs", "missing" (no raw message gives the recorded event) or "extra" (no record of it).
+    """
+
+    kind: str
+    file: str = ""
+    number: int = 0
+    seq: int = 0
+    recorded: Event | None = None
+    decoded: Event | None = None
+
+
+class Redecoded(msgspec.Struct):
+    """What was found: messages that cannot be decoded are `refused`, the rest are counts of events.
+
+    Not judged: `repeated` (told before, older, or unchanged), `unheard` (before a connection was confirmed
+    or after the session's last event), `over_rest` and `uncovered` records.
+    """
+
+    frames: int = 0
+    refused: int = 0
+    equal: int = 0
+    differing: int = 0
+    missing: int = 0
+    extra: int = 0
+    repeated: int = 0
+    unheard: int = 0
+    over_rest: int = 0
+    uncovered: int = 0
+    first: Mismatch | None = None
+    notes: list[str] = []
+
+    @property
+    def same(self) -> bool:
+        """Whether today's decoder says what the journal says."""
+        return not (self.differing or self.missing or self.extra)
+
+
+class _Entry:
+    """A decoded event that waits for its record. `known`: it is no news; `down`: the feed was not up."""
+
+    __slots__ = ("down", "event", "known", "raw", "used")
+
+    def __init__(self, event: Any, raw: RawMessage, *, known: bool, down: bool) -> None:
+        self.event = event
+        self.raw = raw
+        self.known = known
+        self.down = down
+        self.used = False
+
+
+class _Waiting(msgspec.Struct, frozen=True):
+    """A record without a raw message, judged when everything is known about its time."""
+
+    seq: int
+    event: Any
+    over_rest: bool
+
+
+def redecode(records: Iterable[Record], raw: RawReader) -> Redecoded:
+    """Compare the records of a day with its raw messages. Raises what reading either raises."""
+    comparison = _Comparison(raw)
+    for seq, cause, event in records:
+        if isinstance(event, DayOpened):
+            comparison.open_day(event)
+        elif not cause:
+            comparison.take(seq, event)
+    return comparison.finish()
+
+
+class _Comparison:
+    def __init__(self, raw: RawReader) -> None:
+        self.found = Redecoded()
+        self._raw = raw
+        self._messages: Iterator[RawMessage] = iter(raw)
+        self._next: RawMessage | None = next(self._messages, None)
+        self._instruments: dict[int, InstrumentListed] = {}
+        self._decoder = Decoder([])
+        self._fast = False
+        self._held_ns = HELD_NS
+        # Decoded and not yet recorded: by key, and in the order of receipt.
+        self._entries: dict[_Key, list[_Entry]] = {}
+        self._order: deque[_Entry] = deque()
+        self._waiting: deque[_Waiting] = deque()
+        self._candles: dict[tuple[int, int], dict[int, _Entry]] = {}
+        # What the feed knows, as far as the journal tells it:
+        self._told: dict[int, dict[_Key, None]] = {}
+        self._newest_ns: dict[_Key, int] = {}
+        self._last: dict[_Key, Any] = {}
+        self._gap_ns: dict[int, int] = {}
+        self._heard: dict[_Key, int] = {}  # when each series first spoke since the feed was down
+        self._down = True
+        self._polling = False
+        self._floor_ns: int | None = None  # prints from before are not told; None: not known yet
+        self._last_told_ns = 0
+
+    # ---- the journal
+
+    def open_day(self, opened: DayOpened) -> None:
+        """Take over what went on at midnight."""
+        stored = read_snapshot(opened)
+        self._learn(stored["instruments"])
+        if stored["session"] is not None:
+            self._begin(stored["session"])
+        self._down = False
+        self._floor_ns = opened.at_ns
+
+    def take(self, seq: int, event: Event) -> None:
+        """Take an input of the journal."""
+        if isinstance(event, InstrumentListed):
+            self._learn([event])
+        elif isinstance(event, SessionStarted):
+            self._advance(event.recv_ns)
+            self._end_session()
+            self._begin(event)
+        elif isinstance(event, ClockAdopted):
+            self._held_ns = int(HELD_NS * max(1.0, event.speed))
+        elif isinstance(event, FeedUp | FeedDown | FeedPolling | FeedGap):
+            self._advance(event.recv_ns)
+            self._note(event)
+        elif isinstance(event, _READINGS):
+            self._advance(event.recv_ns)
+            self._match(seq, event)
+        elif isinstance(event, CandleRead) and event.purpose == "stream":
+            self._advance(event.recv_ns)
+            self._match_candle(seq, event)
+
+    def finish(self) -> Redecoded:
+        """Judge what is left, and return what was found."""
+        self._advance(None)
+        self._end_session()
+        self.found.notes = self._raw.notes
+        return self.found
+
+    def _learn(self, instruments: Iterable[InstrumentListed]) -> None:
+        self._instruments |= {listed.instrument: listed for listed in instruments}
+        self._decoder = Decoder(list(self._instruments.values()))
+
+    def _begin(self, started: SessionStarted) -> None:
+        self._fast = "l2BookFast" in parse_config(started.config).data.channels
+        self._down, self._polling, self._floor_ns = True, False, None
+
+    def _note(self, event: FeedUp | FeedDown | FeedPolling | FeedGap) -> None:
+        self._last_told_ns = event.recv_ns
+        if isinstance(event, FeedGap):
+            self._gap_ns[event.instrument] = event.recv_ns
+        elif isinstance(event, FeedPolling):
+            self._polling = event.active
+        elif isinstance(event, FeedUp):
+            self._down = False
+            if self._floor_ns is None:
+                self._floor_ns = event.recv_ns
+        else:
+            self._down = True
+            self._heard.clear()
+
+    def _match(self, seq: int, event: Any) -> None:
+        """Find the raw message of a record."""
+        self._last_told_ns = event.recv_ns
+        entries = [entry for entry in self._entries.get(_key(event), ()) if not entry.used]
+        # Its own message before one that says the same; that before one that is no news.
+        entries.sort(key=lambda one: (one.raw.recv_ns != event.recv_ns, one.known))
+        entry = next((one for one in entries if _content(one.event) == _content(event)), None)
+        if entry is not None:
+            self.found.equal += 1
+            entry.used = True
+        elif same := next((one for one in entries if _is_same(one.event, event)), None):
+            same.used = True
+            self._differs("differs", seq, event, same)
+        else:
+            self._waiting.append(_Waiting(seq, event, self._may_be_over_rest(event)))
+        self._remember(event)
+
+    def _match_candle(self, seq: int, candle: CandleRead) -> None:
+        self._last_told_ns = candle.recv_ns
+        entry = self._candles.get((candle.instrument, candle.interval_ns), {}).get(candle.start_ns)
+        if entry is None:
+            self._waiting.append(_Waiting(seq, candle, over_rest=False))
+        elif _content(entry.event) == _content(candle):
+            self.found.equal += 1
+        else:
+            self._differs("differs", seq, candle, entry)
+
+    def _may_be_over_rest(self, event: Any) -> bool:
+        """Say whether the feed may have read this without its stream."""
+        if isinstance(event, Trade):
+            return self._gap_ns.get(event.instrument) == event.recv_ns
+        if isinstance(event, Quote | BookRead) and (self._down or self._polling):
+            return True
+        heard_ns = self._heard.get(_series(event))
+        return heard_ns is None or event.recv_ns - heard_ns <= self._held_ns // _QUESTION_SHARE
+
+    def _remember(self, event: Any) -> None:
+        if isinstance(event, Trade):
+            told = self._told.setdefault(event.instrument, {})
+            told[_key(event)] = None
+            if len(told) > TOLD_MAX:
+                del told[next(iter(told))]
+        elif isinstance(event, Quote | BookRead):
+            newest_ns = self._newest_ns.get(_series(event), 0)
+            self._newest_ns[_series(event)] = max(event.venue_ns, newest_ns)
+        else:
+            self._last[_series(event)] = _content(event)
+
+    # ---- the raw messages
+
+    def _advance(self, until_ns: int | None) -> None:
+        """Decode what was received by then, all if None; then judge what can have no counterpart any more."""
+        while self._next is not None and (until_ns is None or self._next.recv_ns <= until_ns):
+            self._decode(self._next)
+            self._next = next(self._messages, None)
+        if until_ns is None:
+            return
+        due_ns = until_ns - self._held_ns
+        while self._order and (self._order[0].raw.recv_ns < due_ns or len(self._order) > ENTRIES_MAX):
+            entry = self._order[0]
+            late = isinstance(entry.event, Trade) and len(self._order) <= ENTRIES_MAX
+            if late and not (entry.used or self._is_explained(entry)):
+                # A print may be held for as long as a connection is down.
+                break
+            self._order.popleft()
+            self._forget(entry)
+        while self._waiting and self._waiting[0].event.recv_ns < due_ns:
+            self._judge_record(self._waiting.popleft())
+
+    def _decode(self, raw: RawMessage) -> None:
+        self.found.frames += 1
+        try:
+            events = self._decoder.decode_frame(raw.message, raw.recv_ns)
+            if not events and isinstance(raw.message, str) and '"candle"' in raw.message:
+                self._keep_candles(raw)
+        except VenueProtocolError:
+            self.found.refused += 1
+            return
+        for event in events:
+            self._keep(event, raw)
+
+    def _keep(self, event: Any, raw: RawMessage) -> None:
+        """Keep a decoded event for its record."""
+        series, key = _series(event), _key(event)
+        self._heard.setdefault(series, raw.recv_ns)
+        waiting = self._entries.setdefault(key, [])
+        if isinstance(event, BookRead) and event.fast != self._fast:
+            known = True
+        elif isinstance(event, Trade):
+            known = key in self._told.get(event.instrument, ()) or bool(waiting)
+        elif isinstance(event, Quote | BookRead):
+            known = event.venue_ns < self._newest_ns.get(series, 0)
+        else:
+            known = self._last.get(series) == _content(event)
+        entry = _Entry(event, raw, known=known, down=self._down)
+        waiting.append(entry)
+        self._order.append(entry)
+
+    def _keep_candles(self, raw: RawMessage) -> None:
+        frame = decode_message(raw.message)
+        if not isinstance(frame, CandleFrame):
+            return
+        for row in frame.data if isinstance(frame.data, list) else [frame.data]:
+            candle = self._decoder.candle(row, raw.recv_ns, "stream")
+            if candle is not None:
+                series = self._candles.setdefault((candle.instrument, candle.interval_ns), {})
+                series[candle.start_ns] = _Entry(candle, raw, known=False, down=self._down)
+                if len(series) > CANDLES_KEPT:
+                    del series[min(series)]
+
+    # ---- judgement
+
+    def _end_session(self) -> None:
+        """What the session has not told by its end, it never will."""
+        while self._order:
+            self._forget(self._order.popleft(), ended=True)
+        while self._waiting:
+            self._judge_record(self._waiting.popleft())
+        self._entries.clear()
+        self._candles.clear()
+        self._told.clear()
+        self._newest_ns.clear()
+        self._last.clear()
+        self._heard.clear()
+
+    def _forget(self, entry: _Entry, *, ended: bool = False) -> None:
+        """Judge a decoded event that has no record, and drop it."""
+        key = _key(entry.event)
+        entries = self._entries.get(key, [])
+        if entry in entries:
+            entries.remove(entry)
+            if not entries:
+                del self._entries[key]
+        if entry.used:
+            return
+        if self._is_explained(entry):
+            self.found.repeated += 1
+        elif entry.down or (ended and entry.raw.recv_ns >= self._last_told_ns):
+            self.found.unheard += 1
+        else:
+            self._differs("extra", 0, None, entry)
+
+    def _is_explained(self, entry: _Entry) -> bool:
+        """Say whether the feed had a reason not to tell this: it was told before, or is too old."""
+        if entry.known:
+            return True
+        if not isinstance(entry.event, Trade):
+            return False
+        told = self._told.get(entry.event.instrument, ())
+        old = self._floor_ns is None or entry.event.venue_ns <= self._floor_ns
+        return old or _key(entry.event) in told
+
+    def _judge_record(self, waiting: _Waiting) -> None:
+        """Judge a record without a raw message."""
+        recv_ns = waiting.event.recv_ns
+        if self._is_uncovered(recv_ns):
+            self.found.uncovered += 1
+        elif waiting.over_rest:
+            self.found.over_rest += 1
+        else:
+            self._differs("missing", waiting.seq, waiting.event, None)
+
+    def _is_uncovered(self, recv_ns: int) -> bool:
+        for place, (from_ns, to_ns) in enumerate(self._raw.holes):
+            # The first minute of a run that goes on from the day before may be of messages of that day.
+            more_ns = self._held_ns if not place and self._raw.continued else 0
+            if from_ns < recv_ns and (to_ns is None or recv_ns <= to_ns + more_ns):
+                return True
+        return False
+
+    def _differs(self, kind: str, seq: int, recorded: Event | None, entry: _Entry | None) -> None:
+        found = self.found
+        found.differing += kind == "differs"
+        found.missing += kind == "missing"
+        found.extra += kind == "extra"
+        if found.first is None:
+            file, number = (entry.raw.file, entry.raw.number) if entry else ("", 0)
+            found.first = Mismatch(kind, file, number, seq, recorded, entry.event if entry else None)
+
+
+def _key(event: Any) -> _Key:
+    """Return what names an event whatever it says; contexts and mids have no name of their own."""
+    if isinstance(event, Trade):
+        return (Trade, event.instrument, event.venue_ns, event.trade_id)
+    if isinstance(event, Quote):
+        return (Quote, event.instrument, event.venue_ns)
+    if isinstance(event, BookRead):
+        return (BookRead, event.instrument, event.venue_ns, event.fast)
+    return _series(event)
+
+
+def _series(event: Any) -> _Key:
+    """Return what an event is the next one of."""
+    if isinstance(event, MidsRead):
+        return (MidsRead, event.instruments)
+    return (event.__class__, event.instrument)
+
+
+def _is_same(decoded: Any, recorded: Any) -> bool:
+    """Say whether two events of one key, with other contents, stand for the same message."""
+    return isinstance(recorded, Trade | Quote | BookRead) or decoded.recv_ns == recorded.recv_ns
+
+
+def _content(event: Any) -> Any:
+    return msgspec.structs.replace(event, recv_ns=0)

@@ -1,0 +1,73 @@
+"""`engine live --raw` and `engine replay DAY --from-raw`: the decoder is held against what really came."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import zstandard
+
+from tests.commands.kit import FAST, as_json, engine, sandbox, start
+
+CHANNELS = '\n[data]\nchannels = ["l2BookFast", "candle", "activeAssetCtx", "allMids"]\n'
+
+
+def compared(day: Path, code: int = 0) -> dict[str, object]:
+    done = engine("replay", day, "--from-raw", "--json")
+    assert done.returncode == code, (done.stdout, done.stderr)
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def rewrite(path: Path, old: bytes, new: bytes) -> None:
+    """Change every `old` in the second half of a raw file."""
+    with path.open("rb") as file:
+        text = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True).read()
+    half = len(text) // 2
+    assert old in text[half:]
+    path.write_bytes(zstandard.ZstdCompressor().compress(text[:half] + text[half:].replace(old, new)))
+
+
+def test_raw_frames_of_a_troubled_session_decode_to_what_the_journal_has(tmp_path: Path) -> None:
+    """Dropped connections, a kill, a second session; then one message is altered."""
+    root, config = tmp_path / "journal", tmp_path / "fast.toml"
+    config.write_text(FAST + CHANNELS, encoding="utf-8")
+    with sandbox("--speed", 20, "--drop-every", 3, "--history", 600, "--clock", "now") as url:
+        live = ["live", "--raw", "--venue", "hyperliquid", "--base-url", url]
+        live += ["--journal", root, "--config", config, "--coins", "BTC"]
+        process = start(*live)
+        time.sleep(6)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert engine(*live, "--for", "4s").returncode == 0
+    days = sorted(path for path in root.iterdir() if path.name[0] == "2")
+    for day in days:
+        found = compared(day)
+        assert found["same"], found
+        assert found["frames"] > 100  # type: ignore[operator]
+        assert found["equal"] > 100  # type: ignore[operator]
+    day = days[-1]
+    assert as_json(engine("replay", day, "--json"))["identical"]
+    assert as_json(engine("journal", "verify", day, "--json"))
+    rewrite(max((root / "raw" / day.name).glob("*.zst")), b'"side":"B"', b'"side":"A"')
+    found = compared(day, 3)
+    first = found["first"]
+    assert isinstance(first, dict)
+    assert first["kind"] == "differs"
+    assert first["number"] > 0
+    assert first["recorded"]["aggressor"] == "buy"
+    assert first["decoded"]["aggressor"] == "sell"
+    shown = engine("replay", day, "--from-raw")
+    assert shown.returncode == 3
+    assert "decodes differently" in shown.stdout
+
+
+def test_a_day_without_raw_frames_is_a_usage_error(traded: Path) -> None:
+    done = engine("replay", traded, "--from-raw")
+    assert done.returncode == 2
+    assert "engine live --raw" in done.stderr
+    done = engine("replay", traded, "--from-raw", "--until", "5")
+    assert done.returncode == 2
+    assert "--until" in done.stderr
