@@ -1,7 +1,8 @@
 """The one place where time is read and chance is drawn.
 
 Everything else is given a `Clock` or an `Ids` (see `ports.py`); `tests/test_house.py` bans the standard
-library's clocks and generators on floors 0 to 3 except here. Also holds the arithmetic of UTC days.
+library's clocks and generators on floors 0 to 3 except here. Also holds the arithmetic of UTC days
+and of the windows of bars.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from engine.errors import UsageError
 
 __all__ = [
     "DAY_NS",
+    "MONTH_NS",
     "SECOND_NS",
+    "WEEK_NS",
     "AdoptedClock",
     "SystemClock",
     "SystemIds",
@@ -23,12 +26,20 @@ __all__ = [
     "day_start_ns",
     "iso_text",
     "parse_iso",
+    "window_end",
+    "window_start",
 ]
 
 SECOND_NS: Final = 1_000_000_000
 DAY_NS: Final = 86_400 * SECOND_NS
 
+WEEK_NS: Final = 7 * DAY_NS
+MONTH_NS: Final = 30 * DAY_NS
+"""The length of a month in its name only; see `window_end`."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MONDAY_NS: Final = 4 * DAY_NS
+"""The first Monday: the epoch was a Thursday."""
 
 
 STEP_NS = SECOND_NS // 2
@@ -105,6 +116,30 @@ def day_start_ns(day: str) -> int:
     except ValueError:
         raise UsageError(f"{day!r} is not a day; write it as 2024-12-05") from None
     return (start - _EPOCH).days * DAY_NS
+
+
+def window_start(interval_ns: int, time_ns: int) -> int:
+    """Return when the window of a bar interval that holds a time began, in UTC nanoseconds.
+
+    Windows are counted from the epoch; a week begins on Monday and a month is the calendar's, as on Binance
+    (its REST reference, klines).
+    """
+    if interval_ns == MONTH_NS:
+        return _first_of_month(time_ns // DAY_NS)
+    offset_ns = _MONDAY_NS if interval_ns == WEEK_NS else 0
+    return time_ns - (time_ns - offset_ns) % interval_ns
+
+
+def window_end(interval_ns: int, start_ns: int) -> int:
+    """Return when the window that began at `start_ns` ends."""
+    if interval_ns == MONTH_NS:
+        return _first_of_month(start_ns // DAY_NS + 31)  # no month is longer, and none is shorter than 28
+    return start_ns + interval_ns
+
+
+def _first_of_month(day: int) -> int:
+    """Return the first of the month that holds a day, which is counted from the epoch."""
+    return ((_EPOCH + timedelta(days=day)).replace(day=1) - _EPOCH).days * DAY_NS
 
 
 def iso_text(ns: int) -> str:

@@ -24,6 +24,7 @@ from typing import Any, Final
 
 import msgspec
 
+from engine.clock import DAY_NS
 from engine.errors import ConfigError, NumberError, UsageError
 from engine.values import parse_interval, parse_scaled, to_grid
 
@@ -62,10 +63,15 @@ MONEY_TEXT_SCALE: Final = 6
 
 
 class BarsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which time bars are built. `grace_ms`: how long after its end a bar waits for a late print."""
+    """Which time bars are built, and when they close.
+
+    `grace_ms`: how long after its end a bar waits for late prints. `close` is "grace" (default: that long in
+    any case) or "trade": the first print of a later window closes it at once, and late prints correct it.
+    """
 
     intervals: tuple[str, ...] = ("1m", "5m", "15m", "1h")
     grace_ms: int = 1000
+    close: str = "grace"
 
 
 class StrategyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -239,11 +245,14 @@ def _refuse_unknown_keys(data: Any, cls: type[msgspec.Struct], where: str) -> No
 def _check(config: Config) -> None:
     """Refuse values that would only fail later. Raises ConfigError naming the key."""
     try:
-        seconds = [parse_interval(name) for name in config.bars.intervals]
+        spans_ns = sorted(parse_interval(name) for name in config.bars.intervals)
     except UsageError as error:
         raise ConfigError(f"bars.intervals: {error}") from None
-    if not seconds or any(interval % min(seconds) for interval in seconds):
+    # Weeks and months are made of days.
+    if not spans_ns or any((min(span, DAY_NS)) % spans_ns[0] for span in spans_ns[1:]):
         raise ConfigError("bars.intervals: give at least one, each a multiple of the shortest")
+    if config.bars.close not in ("grace", "trade"):
+        raise ConfigError(f'bars.close: {config.bars.close!r} is neither "grace" nor "trade"')
     numbers: list[tuple[str, str, int]] = [
         ("risk.max_order_notional", config.risk.max_order_notional, MONEY_TEXT_SCALE),
         ("risk.max_position_notional", config.risk.max_position_notional, MONEY_TEXT_SCALE),

@@ -56,7 +56,7 @@ class SessionBuilder:
         for actor in actors:
             actor.signature = (actor.signature or type(actor).__name__) + account
         aggregator = Aggregator(config.bars)
-        aggregator.signature = f"{config.bars.intervals} {config.bars.grace_ms}"
+        aggregator.signature = f"{config.bars.intervals} {config.bars.grace_ms} {config.bars.close}"
         return [aggregator, *actors]
 
     def start(self, *, recv_ns: int, session: str, mode: str, config: Config) -> SessionStarted:

@@ -92,8 +92,11 @@ INTERVALS: Final = {
     "8h": 28800,
     "12h": 43200,
     "1d": 86400,
+    "3d": 3 * 86400,
+    "1w": 7 * 86400,
+    "1M": 30 * 86400,
 }
-"""Bar intervals by name, in seconds; all divide a day, so bars are aligned to the UTC epoch."""
+"""Bar intervals by name, in seconds. A month's is nominal: see `engine.clock.window_end`."""
 
 _INTERVAL_NAMES: Final = {seconds * 1_000_000_000: name for name, seconds in INTERVALS.items()}
 

@@ -164,11 +164,8 @@ def test_l12_tags_are_unique_and_every_type_is_in_the_union() -> None:
     assert {*COMMANDS, *REPORTS} <= set(EVENT_TYPES)
 
     def leaves(cls: type[Event]) -> set[type[Event]]:
-        return (
-            {cls}
-            if not cls.__subclasses__()
-            else {one for sub in cls.__subclasses__() for one in leaves(sub)}
-        )
+        tagged = {cls} if cls.__struct_config__.tag is not None else set()
+        return tagged | {one for sub in cls.__subclasses__() for one in leaves(sub)}
 
     ours = {cls for cls in leaves(Event) if cls.__module__.startswith("engine.")}
     assert ours == set(EVENT_TYPES)

@@ -33,7 +33,7 @@ from adapters.hyperliquid.wire import (
     clip,
     decode_message,
 )
-from engine.clock import SECOND_NS
+from engine.clock import DAY_NS, SECOND_NS
 from engine.errors import NumberError, UsageError, VenueProtocolError
 from engine.events import (
     BookRead,
@@ -152,6 +152,10 @@ class Decoder:
         try:
             interval_ns = parse_interval(row.interval)
         except UsageError:
+            self.dropped["interval"] += 1
+            return None
+        if interval_ns > DAY_NS:
+            # Where the venue's weeks and months begin is not confirmed: none of them is compared with a bar.
             self.dropped["interval"] += 1
             return None
         end_ns = start_ns + interval_ns

@@ -1,4 +1,4 @@
-"""A bar in the making, and the bars of one instrument at one interval: the aggregator's state.
+"""A bar in the making, and the bars of one instrument: the aggregator's state and the arithmetic on it.
 
 Prices and sizes are integers at the instrument's scales, times UTC nanoseconds of the venue. Called by the
 aggregator only, which decides when a bar closes.
@@ -6,12 +6,40 @@ aggregator only, which decides when a bar closes.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
 from engine.actors.base import State
-from engine.events import CandleRead, Trade
+from engine.clock import DAY_NS
+from engine.events import BarClosed, BarCorrected, CandleRead, Trade
+from engine.values import wide
 
-__all__ = ["OpenBar", "Series", "add_late", "flatten", "no_bar", "prove", "series_of"]
+__all__ = [
+    "BEGUN_INSIDE",
+    "DOWN",
+    "ENDED_INSIDE",
+    "GAP",
+    "PART_MISSING",
+    "Market",
+    "OpenBar",
+    "Series",
+    "add_print",
+    "begin_with",
+    "event_of",
+    "flatten",
+    "fold",
+    "no_bar",
+    "place",
+    "prove",
+    "series_of",
+]
+
+BEGUN_INSIDE: Final = "the data begins inside it"
+ENDED_INSIDE: Final = "the session ended inside it"
+GAP: Final = "the feed has a gap"
+DOWN: Final = "the feed was down; what was missed is not known yet"
+PART_MISSING: Final = "a part of it is missing"
 
 
 @dataclass(slots=True)
@@ -19,11 +47,14 @@ class OpenBar:
     """One bar in the making, or lately closed. Prices and sizes are integers at the instrument's scales.
 
     A dataclass with slots, where other states are structs: a store takes half the time, and a print makes
-    four of them.
+    eight of them.
 
     `until_ns` is the end once the bar has a print, and the start before: so one comparison finds both the
-    first print of a bar and the end of it. `merged_ns` is the end of the last part, in a longer bar.
-    `proved`: it is the venue's own candle, which no gap can put in doubt.
+    first print of a bar and the end of it. `first_ns`, `first_id`, `last_ns` and `last_id` are of the
+    prints that made open and close, 0 where no print did. `quote` sums price * size, `buys` what was
+    bought, `unsided` what nobody says of. `because` says why it is incomplete. `merged_ns` is the end of
+    the last part, in a longer bar. `venue`: a candle is in it; `proved`: it is the venue's own candle,
+    which no gap can put in doubt.
     """
 
     start_ns: int
@@ -35,24 +66,64 @@ class OpenBar:
     close: int
     volume: int = 0
     trades: int = 0
-    incomplete: bool = False
+    quote: int = 0
+    buys: int = 0
+    unsided: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+    first_id: int | str = 0
+    last_id: int | str = 0
+    because: str = ""
     doubtful: bool = False
     revision: int = 0
     merged_ns: int = 0
+    venue: bool = False
     proved: bool = False
 
 
 class Series(State):
-    """The bars of one instrument at one interval: the open one, and the last closed ones, oldest first."""
+    """The bars of one instrument at one interval: the open one, and the last closed ones, oldest first.
+
+    Prints make the bars of the shortest interval: its open ones are elsewhere (see `Market`). A longer
+    interval is made of the longest shorter one that it is whole windows of: `source_ns`. `makes` are the
+    places of the series that are made of this one.
+    """
 
     interval_ns: int
+    source_ns: int
     bar: OpenBar
     closed: list[OpenBar]
+    makes: list[int]
+
+
+class Market(State):
+    """The bars of one instrument.
+
+    `waiting` are the bars of the shortest interval whose end has passed and whose grace has not, oldest
+    first, without the open one. All windows that end by `done_ns` are closed. `hole_ns` is the end of the
+    last gap that was not closed. `fresh`: the next bar to close is the first one. `flat`: the venue has
+    candles for silent windows. `by_id`: ids order the prints of one time stamp.
+    """
+
+    series: list[Series]
+    flat: bool
+    by_id: bool
+    waiting: deque[OpenBar]
+    done_ns: int = 0
+    hole_ns: int = 0
+    fresh: bool = True
 
 
 def series_of(spans_ns: list[int]) -> list[Series]:
-    """Return a series without bars for each interval, the shortest first."""
-    return [Series(span, no_bar(), []) for span in spans_ns]
+    """Return a series without bars for each interval, the shortest first; each but that has a source."""
+    found: list[Series] = []
+    for at, span in enumerate(spans_ns):
+        # Weeks and months are made of days, or of what a day is made of.
+        sources = [other for other in range(at) if min(span, DAY_NS) % spans_ns[other] == 0]
+        if sources:
+            found[sources[-1]].makes.append(at)
+        found.append(Series(span, spans_ns[sources[-1]] if sources else 0, no_bar(), [], []))
+    return found
 
 
 def no_bar() -> OpenBar:
@@ -60,24 +131,55 @@ def no_bar() -> OpenBar:
     return OpenBar(0, 0, 0, 0, 0, 0, 0)
 
 
-def prove(bar: OpenBar, candle: CandleRead) -> None:
-    """Make a bar what the venue's candle says."""
-    bar.open, bar.high, bar.low, bar.close = candle.open, candle.high, candle.low, candle.close
-    bar.volume, bar.trades = int(candle.volume), candle.trades
-    bar.incomplete = bar.doubtful = False
-    bar.proved = True
+def begin_with(bar: OpenBar, trade: Trade) -> None:
+    """Take the prices and the name of a silent bar's first print; add the print itself after this."""
+    bar.open = bar.high = bar.low = trade.price
+    bar.first_ns = trade.venue_ns
+    bar.first_id = trade.trade_id
+    bar.until_ns = bar.end_ns
 
 
-def add_late(bar: OpenBar, trade: Trade, last: bool) -> None:
-    """Add a late print: it moves high, low and volume, the close if it is the last, the open if alone."""
+def place(bar: OpenBar, trade: Trade, by_id: bool) -> None:
+    """Let a print that is no later than the bar's last one make the close or the open, if it does.
+
+    Prints of one time stamp are in the order of their ids where these count up, else in that of sending.
+    """
+    venue_ns = trade.venue_ns
+    if venue_ns == bar.last_ns and not (by_id and _precedes(trade.trade_id, bar.last_id)):
+        bar.close = trade.price
+        bar.last_id = trade.trade_id
+    if venue_ns < bar.first_ns or (
+        by_id and venue_ns == bar.first_ns and _precedes(trade.trade_id, bar.first_id)
+    ):
+        bar.open = trade.price
+        bar.first_ns = venue_ns
+        bar.first_id = trade.trade_id
+
+
+def _precedes(one: int | str, other: int | str) -> bool:
+    """Return whether an id counts less than another; text does not count."""
+    return isinstance(one, int) and isinstance(other, int) and one < other
+
+
+def add_print(bar: OpenBar, trade: Trade, by_id: bool) -> None:
+    """Add a print that came out of order to the bar it belongs to."""
     if not bar.trades:
-        flatten(bar, trade.price)
+        begin_with(bar, trade)
     bar.high = max(bar.high, trade.price)
     bar.low = min(bar.low, trade.price)
-    if last:
+    if trade.venue_ns > bar.last_ns:
         bar.close = trade.price
+        bar.last_ns = trade.venue_ns
+        bar.last_id = trade.trade_id
+    else:
+        place(bar, trade, by_id)
     bar.volume += trade.size
     bar.trades += 1
+    bar.quote += trade.price * trade.size
+    if trade.aggressor > 0:
+        bar.buys += trade.size
+    elif not trade.aggressor:
+        bar.unsided += trade.size
 
 
 def flatten(bar: OpenBar, price: int) -> bool:
@@ -85,3 +187,61 @@ def flatten(bar: OpenBar, price: int) -> bool:
     changed = bar.close != price
     bar.open = bar.high = bar.low = bar.close = price
     return changed
+
+
+def fold(whole: OpenBar, part: OpenBar) -> None:
+    """Add a closed short bar to a longer one that it follows."""
+    if part.trades or part.volume:
+        if not (whole.trades or whole.volume):
+            whole.open, whole.high, whole.low = part.open, part.high, part.low
+            whole.first_ns, whole.first_id = part.first_ns, part.first_id
+        whole.high = max(whole.high, part.high)
+        whole.low = min(whole.low, part.low)
+        whole.close = part.close
+        whole.last_ns, whole.last_id = part.last_ns, part.last_id
+    whole.volume += part.volume
+    whole.trades += part.trades
+    whole.quote += part.quote
+    whole.buys += part.buys
+    whole.unsided += part.unsided
+    whole.because = whole.because or part.because
+    whole.doubtful = whole.doubtful or part.doubtful
+    whole.venue = whole.venue or part.venue
+    whole.merged_ns = part.end_ns
+
+
+def prove(bar: OpenBar, candle: CandleRead) -> None:
+    """Make a bar what the venue's candle says."""
+    bar.open, bar.high, bar.low, bar.close = candle.open, candle.high, candle.low, candle.close
+    bar.volume, bar.trades = int(candle.volume), candle.trades
+    bar.because = ""
+    bar.doubtful = False
+    bar.venue = bar.proved = True
+
+
+def event_of(bar: OpenBar, instrument: int, interval_ns: int, closed_by: str, at_ns: int) -> BarClosed:
+    """Return a closed bar as an event; one that comes again as a correction."""
+    because = bar.because or (DOWN if bar.doubtful else "")
+    known = not bar.venue
+    return (BarCorrected if bar.revision else BarClosed)(
+        at_ns,
+        instrument,
+        interval_ns,
+        bar.start_ns,
+        bar.open,
+        bar.high,
+        bar.low,
+        bar.close,
+        wide(bar.volume),
+        bar.trades,
+        closed_by,
+        bar.revision,
+        because != "",
+        because,
+        "trades" if known else "venue",
+        wide(bar.quote) if known else None,
+        wide(bar.buys) if known else None,
+        wide(bar.volume - bar.buys - bar.unsided) if known else None,
+        bar.first_id if known else 0,
+        bar.last_id if known else 0,
+    )

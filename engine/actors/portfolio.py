@@ -221,7 +221,7 @@ class Portfolio(Actor):
     @handles(BarClosed)
     def mark_bar(self, bar: BarClosed, emit: Emit) -> None:
         """Value the account at the close, when it holds the instrument and the price moved."""
-        if bar.revision or self._marks.get(bar.instrument) == bar.close:
+        if self._marks.get(bar.instrument) == bar.close:
             return
         self._marks[bar.instrument] = bar.close
         if any(bar.instrument in held and held[bar.instrument].size for held in self._positions.values()):

@@ -113,10 +113,9 @@ class Risk(Actor):
     @handles(BarClosed)
     def note_price(self, bar: BarClosed, emit: Emit) -> None:
         """Take the close as the price."""
-        if not bar.revision:
-            if bar.instrument not in self._prices:
-                emit(RoutesChanged())
-            self._prices[bar.instrument] = bar.close
+        if bar.instrument not in self._prices:
+            emit(RoutesChanged())
+        self._prices[bar.instrument] = bar.close
 
     @handles(OrderRequested)
     def judge(self, wish: OrderRequested, emit: Emit) -> None:

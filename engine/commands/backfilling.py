@@ -14,7 +14,7 @@ from adapters.hyperliquid.governor import Governor, Priority
 from adapters.hyperliquid.history import read_candles
 from adapters.hyperliquid.info import MAINNET_URL, HyperliquidInfo, is_loopback
 from adapters.hyperliquid.listing import list_instruments
-from engine.clock import SystemClock, SystemIds, iso_text, parse_iso
+from engine.clock import DAY_NS, SystemClock, SystemIds, iso_text, parse_iso
 from engine.commands.output import json_option, print_json, progress, table
 from engine.commands.wiring import day_folders, make_builder
 from engine.config import Config
@@ -84,6 +84,8 @@ def backfill_command(
     """
     names = tuple(name.strip() for name in coins.split(",") if name.strip())
     spans = tuple(parse_interval(name.strip()) for name in intervals.split(",") if name.strip())
+    if any(span > DAY_NS for span in spans):
+        raise UsageError(f"--intervals {intervals}: 1d is the longest; longer bars are made of days")
     if not names:
         raise UsageError("--coins names no coin; write it as --coins BTC,ETH")
     start_ns = parse_iso(since)

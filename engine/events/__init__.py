@@ -21,7 +21,7 @@ from engine.events.account import (
     PositionRead,
     ScheduleAnswered,
 )
-from engine.events.analysis import BarClosed, BarDiffers, PriceMarked, SignalRaised, TargetSet
+from engine.events.analysis import BarClosed, BarCorrected, BarDiffers, PriceMarked, SignalRaised, TargetSet
 from engine.events.base import Event, engine_time
 from engine.events.market import Candle, FeedDown, FeedGap, FeedUp, InstrumentListed, Quote, Trade
 from engine.events.orders import (
@@ -102,6 +102,7 @@ EVENT_TYPES: Final[tuple[type[Event], ...]] = (
     MidsRead,
     FundingRead,
     BarClosed,
+    BarCorrected,
     BarDiffers,
     PriceMarked,
     SignalRaised,
@@ -153,6 +154,7 @@ __all__ = [
     "ActorFailed",
     "ActorRestarted",
     "BarClosed",
+    "BarCorrected",
     "BarDiffers",
     "BookRead",
     "CancelOrder",

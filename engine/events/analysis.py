@@ -6,20 +6,27 @@ at the instrument's scales; a signal's value is an analytic float64, compared bi
 
 from __future__ import annotations
 
-from engine.events.base import Event
-from engine.values import InstrumentId, Price, Size, Volume
+from typing import Annotated
 
-__all__ = ["BarClosed", "BarDiffers", "PriceMarked", "SignalRaised", "TargetSet"]
+from engine.events.base import Event
+from engine.values import Amount, InstrumentId, Price, Size, Volume
+
+__all__ = ["BarClosed", "BarCorrected", "BarDiffers", "PriceMarked", "SignalRaised", "TargetSet"]
+
+_Money = Annotated[Amount | None, "money"]
+_Volume = Annotated[Amount | None, "size"]
 
 
 class BarClosed(Event, frozen=True, tag="bar"):
-    """A time bar over [start_ns, start_ns + interval_ns) of venue time, aligned to the epoch.
+    """A time bar over [start_ns, window_end(interval_ns, start_ns)) of venue time, aligned to the epoch.
 
-    A silent window gives a flat bar with volume 0 at the previous close. `closed_by` is "trade" (a later
-    print proved it), "timer" (the grace period passed), "candle" (it is the venue's own candle) or "gap" (a
-    feed gap settled what was in doubt). A print that came after the bar was
-    closed gives the same bar again with `revision` one higher: the highest revision is the bar.
-    `incomplete` marks a bar that a feed gap, a start or a stop cut into.
+    `closed_by` is "trade" (a later print proved it over), "timer" (the grace was over), "candle" (it is the
+    venue's own candle) or "gap" (a feed gap settled what was in doubt). `incomplete` marks a bar that a
+    feed gap, a start or a stop cut into, and `because` says which. `source` is "trades", or "venue" where
+    any of it comes from a candle: then `quote_volume` (sum of price * size, at the instrument's money
+    scale), the bought and sold volume and the ids are not known, and None and 0. Prints whose aggressor is
+    not told are neither bought nor sold. A silent window, where the venue's custom is to have a bar, is
+    flat with volume 0.
     """
 
     at_ns: int
@@ -35,6 +42,20 @@ class BarClosed(Event, frozen=True, tag="bar"):
     closed_by: str
     revision: int = 0
     incomplete: bool = False
+    because: str = ""
+    source: str = "trades"
+    quote_volume: _Money = None
+    buy_volume: _Volume = None
+    sell_volume: _Volume = None
+    first_id: int | str = 0
+    last_id: int | str = 0
+
+
+class BarCorrected(BarClosed, frozen=True, tag="bar-corrected"):
+    """A bar once more, after what came too late for it: `revision` is one higher, the highest is the bar.
+
+    Nothing is rewritten in place: what was known when a strategy was shown the bar stays on record.
+    """
 
 
 class BarDiffers(Event, frozen=True, tag="bar-differs"):

@@ -17,7 +17,11 @@ class InstrumentListed(Event, frozen=True, tag="instrument"):
 
     `price_scale` and `size_scale` are decimal places. `price_step` and `size_step` are the grid's steps at
     those scales. `price_figures` bounds significant figures (0: no bound; integers are always allowed).
-    Listed again with the same number when the venue changes its grid.
+    Listed again with the same number when the venue changes its grid. The venue's customs: `silence` is
+    "flat" where it has a candle for a window without prints (at the last close, volume 0; Hyperliquid,
+    Kraken), "none" where it has no such candle (Binance's archives, Coinbase). `ids` is "sequence" where
+    trade ids count up in the order of execution, which then orders prints of one time stamp; "arrival"
+    where they do not and the order of sending does.
     """
 
     recv_ns: int
@@ -30,6 +34,8 @@ class InstrumentListed(Event, frozen=True, tag="instrument"):
     size_step: int = 1
     price_figures: int = 0
     kind: str = "perp"
+    silence: str = "flat"
+    ids: str = "arrival"
 
     @property
     def money_scale(self) -> int:

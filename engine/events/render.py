@@ -182,9 +182,9 @@ def _value(unit: str, value: Any, event: Event, listed: InstrumentListed | None)
         case "price":
             return value if listed is None else _exact(value, listed.price_scale)
         case "size":
-            return value if listed is None else _exact(value, listed.size_scale)
+            return value if listed is None or value is None else _exact(value, listed.size_scale)
         case "money":
-            return value if listed is None else _exact(value, listed.money_scale)
+            return value if listed is None or value is None else _exact(value, listed.money_scale)
         case "bytes":
             return {"bytes": len(value), "blake2b": hashlib.blake2b(value, digest_size=32).hexdigest()}
         case _:
@@ -238,6 +238,7 @@ _WORDS: Final[dict[str, Callable[[Any, InstrumentListed | None], str]]] = {
     "limit_price": _limit_price,
     "interval_ns": lambda value, _: format_interval(value),
     "reason": _quoted,
+    "because": _quoted,
     "error": _quoted,
     "detail": _quoted,
     "start_ns": _moment,

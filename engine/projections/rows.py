@@ -20,6 +20,7 @@ from engine.events import (
     ActorFailed,
     ActorRestarted,
     BarClosed,
+    BarCorrected,
     CancelOrder,
     DayOpened,
     EdgeChanged,
@@ -49,8 +50,9 @@ from engine.events import (
     TargetSet,
     Trade,
 )
+from engine.projections.bar_rows import bar_row
 from engine.projections.schema import TABLES
-from engine.projections.units import Listing, added, interval_name, record
+from engine.projections.units import Listing, added, record
 from engine.projections.venue_rows import VenueRows
 from engine.values import side_name
 
@@ -100,6 +102,7 @@ class RowBuilder:
             DayOpened: self._day_opened,
             InstrumentListed: self._listed,
             BarClosed: self._bar,
+            BarCorrected: self._bar,
             PriceMarked: self._mark,
             SignalRaised: self._signal,
             TargetSet: self._target,
@@ -183,24 +186,8 @@ class RowBuilder:
         )
 
     def _bar(self, seq: int, cause: int, event: BarClosed) -> None:
-        named, price_unit, size_unit, _ = self.listing(event.instrument)
-        self.appended["bars"].append(
-            (
-                *named,
-                interval_name(event.interval_ns),
-                *(iso_text(event.start_ns), event.start_ns),
-                event.open / price_unit,
-                event.high / price_unit,
-                event.low / price_unit,
-                event.close / price_unit,
-                int(event.volume) / size_unit,
-                event.trades,
-                event.incomplete,
-                event.revision,
-                event.closed_by,
-                *(seq, cause, iso_text(event.at_ns), event.at_ns),
-            )
-        )
+        listing = self.listing(event.instrument)
+        self.appended["bars"].append((*bar_row(event, listing), *record(seq, cause, event.at_ns)))
 
     def _mark(self, seq: int, cause: int, event: PriceMarked) -> None:
         listing = self.listing(event.instrument)

@@ -18,7 +18,7 @@ import msgspec
 
 __all__ = ["SCHEMA_VERSION", "TABLES", "VIEWS", "TableShape"]
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Kept in the database as `user_version`; a database of another version is rebuilt."""
 
 
@@ -82,8 +82,16 @@ TABLES: Final[dict[str, TableShape]] = {
             "low": float,
             "close": float,
             "volume": float,
+            "quote_volume": float,
+            "vwap": float,
+            "buy_volume": float,
+            "sell_volume": float,
             "trades": int,
+            "first_id": str,
+            "last_id": str,
             "incomplete": int,
+            "because": str,
+            "source": str,
             "revision": int,
             "closed_by": str,
             **_RECORD,

@@ -197,7 +197,7 @@ class Strategy(Verbs):
 
     @handles(BarClosed)
     def _bar(self, event: BarClosed, emit: Emit) -> None:
-        if event.revision == 0 and event.instrument in self._markets and self._is_next(event, live=True):
+        if event.instrument in self._markets and self._is_next(event, live=True):
             self._emit = emit
             self._event = event
             self.on_bar(view_bar(event, self.instruments[event.instrument]))

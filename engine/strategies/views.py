@@ -53,6 +53,38 @@ class Bar(msgspec.Struct, frozen=True):
         """How many prints are in it; 0 in a silent window."""
         return self.event.trades
 
+    @property
+    def complete(self) -> bool:
+        """Whether nothing of it can be missing."""
+        return not self.event.incomplete
+
+    @property
+    def quote_volume(self) -> float | None:
+        """What was paid for the volume, in quote currency; None where only a candle is known."""
+        money = self.event.quote_volume
+        return None if money is None else int(money) / power_of_ten(self.listed.money_scale)
+
+    @property
+    def vwap(self) -> float | None:
+        """The average price by volume; None without volume, or where only a candle is known."""
+        event = self.event
+        if event.quote_volume is None or not int(event.volume):
+            return None
+        return int(event.quote_volume) / int(event.volume) / power_of_ten(self.listed.price_scale)
+
+    @property
+    def buy_volume(self) -> float | None:
+        """What takers bought, in base units; None where only a candle is known."""
+        return self._size(self.event.buy_volume)
+
+    @property
+    def sell_volume(self) -> float | None:
+        """What takers sold, in base units; None where only a candle is known."""
+        return self._size(self.event.sell_volume)
+
+    def _size(self, value: Amount | None) -> float | None:
+        return None if value is None else int(value) / power_of_ten(self.listed.size_scale)
+
 
 class Market(msgspec.Struct, frozen=True):
     """What views need to know of an instrument: its listing, and what its integers are divided by."""
@@ -300,6 +332,7 @@ def history_bar(candle: CandleRead) -> BarClosed:
         candle.volume,
         candle.trades,
         "candle",
+        source="venue",
     )
 
 

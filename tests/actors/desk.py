@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from engine.actors import Actor, Because, RoutesChanged, SetTimer, Turn
@@ -24,9 +25,9 @@ LISTED = {
 class Desk:
     """`seq` counts what is handed over; `log` keeps events emitted, `timers` those that wait."""
 
-    def __init__(self, actor: Actor) -> None:
+    def __init__(self, actor: Actor, listed: Mapping[int, InstrumentListed] = LISTED) -> None:
         self.actor = actor
-        actor.bind(LISTED, Turn())
+        actor.bind(listed, Turn())
         self.routes: dict[type[Event], list[Any]] = {}
         for kind, handler in handlers_of(actor):
             self.routes.setdefault(kind, []).append(handler)

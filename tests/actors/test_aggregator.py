@@ -209,7 +209,8 @@ def test_volume_beyond_64_bits_is_text_and_exact() -> None:
 def test_t02_a_print_far_ahead_closes_each_window_between_by_rule() -> None:
     on = desk("1m", "5m")
     on.hand(Trade(T, T, 1, 100, 1, 1))
-    bars: list[Any] = on.hand(Trade(T + 60 * MINUTE, T + 60 * MINUTE, 1, 50, 1, 1))
+    late = T + 60 * MINUTE + GRACE
+    bars: list[Any] = on.hand(Trade(late, late, 1, 50, 1, 1))
     assert len([bar for bar in bars if bar.interval_ns == MINUTE]) == 60
     assert len([bar for bar in bars if bar.interval_ns == 5 * MINUTE]) == 12
     assert all(row(bar) == (100, 100, 100, 100, 0, 0) for bar in bars if bar.start_ns >= T + 5 * MINUTE)

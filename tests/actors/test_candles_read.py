@@ -73,7 +73,9 @@ def test_f04_a_bar_that_a_gap_left_incomplete_becomes_the_venues_candle_and_says
 
 def test_f07_a_corrected_candle_is_a_new_revision() -> None:
     on = desk()
-    on.hand(trade(0), trade(1), candle(0))
+    on.hand(trade(0), trade(1))
+    on.pass_time(T + MINUTE + 10**9)
+    on.hand(candle(0))
     (again,) = on.hand(candle(0, (1, 2, 1, 2, 3, 4)))
     assert (values(again), again.revision) == ((1, 2, 1, 2, 3, 4), 2)
 
@@ -110,6 +112,7 @@ def test_polling_from_the_very_start_makes_bars_without_any_print() -> None:
 def test_f09_a_whole_bar_is_compared_and_a_difference_tells_both(theirs: tuple[int, ...]) -> None:
     on = desk()
     on.hand(trade(0), trade(0.5), trade(1))
+    on.pass_time(T + MINUTE + 10**9)
     on.hand(FeedGap(T + MINUTE, "f", 1, T - 1, T, True))
     ours = values(last(on, 0))
     bars = len(on.all(BarClosed))

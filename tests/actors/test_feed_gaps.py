@@ -38,6 +38,7 @@ def test_f04_bars_a_gap_touches_are_incomplete_until_it_is_closed(minutes: float
     on = desk()
     on.hand(trade(0), trade(1), trade(1.5))
     down = T + int(1.6 * MINUTE)
+    on.pass_time(down)
     on.hand(FeedDown(down, "f", "reset"))
     up = down + int(minutes * MINUTE)
     on.pass_time(up)

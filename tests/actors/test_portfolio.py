@@ -11,6 +11,7 @@ from engine.actors import Portfolio
 from engine.config import AccountConfig
 from engine.events import (
     BarClosed,
+    BarCorrected,
     EquityMarked,
     OrderChanged,
     OrderFilled,
@@ -207,7 +208,8 @@ def test_a_strategys_own_order_counts_as_on_its_way() -> None:
 
 
 def bar(close: int, revision: int = 0) -> BarClosed:
-    return BarClosed(T, 1, MINUTE, T, close, close, close, close, 1, 1, "trade", revision)
+    kind = BarCorrected if revision else BarClosed
+    return kind(T, 1, MINUTE, T, close, close, close, close, 1, 1, "trade", revision)
 
 
 def test_equity_is_told_at_a_bar_only_when_something_is_held_and_the_price_moved() -> None:

@@ -15,6 +15,7 @@ from engine.events import (
     ActorFailed,
     ActorRestarted,
     BarClosed,
+    BarCorrected,
     EngineHalted,
     OperatorCommand,
     OrderApproved,
@@ -194,7 +195,7 @@ def test_a_later_close_is_the_price_and_a_correction_is_not() -> None:
     bar = BarClosed(T, 1, MINUTE, T, 1, 1, 1, 20_000, 1, 1, "trade")
     on.hand(bar)
     assert asked(on, wish(BUY, 2501), wish(BUY, 2500)) == ["max_order_notional", ""]
-    on.hand(BarClosed(T, 1, MINUTE, T, 1, 1, 1, 1, 1, 1, "trade", 1))
+    on.hand(BarCorrected(T, 1, MINUTE, T, 1, 1, 1, 1, 1, 1, "trade", 1))
     assert asked(on, wish(BUY, 2501)) == ["max_order_notional"]
 
 

@@ -13,6 +13,7 @@ from engine.actors import SetTimer, Turn
 from engine.errors import NumberError
 from engine.events import (
     BarClosed,
+    BarCorrected,
     CancelRequested,
     InstrumentListed,
     OrderChanged,
@@ -128,7 +129,8 @@ def test_o21_no_odd_target_is_set(size: Any) -> None:
 
 def bar(close: int = 10_050, instrument: int = 1, revision: int = 0, number: int = 0) -> BarClosed:
     start_ns = T + number * MINUTE
-    return BarClosed(T, instrument, MINUTE, start_ns, 1, 3, 1, close, "1500", 7, "trade", revision)
+    kind = BarCorrected if revision else BarClosed
+    return kind(T, instrument, MINUTE, start_ns, 1, 3, 1, close, "1500", 7, "trade", revision)
 
 
 def test_size_for_is_exactly_what_the_money_buys() -> None:

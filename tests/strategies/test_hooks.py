@@ -195,7 +195,7 @@ def test_history_is_shown_as_bars_on_which_every_verb_does_nothing() -> None:
     one, longer = shown(on)
     assert (one.warmup, one.market, one.interval, one.close, one.volume) == (True, "AAA", "1m", 100.5, 1.5)
     assert (one.start_ns, one.trades, longer.interval) == (T, 7, "5m")
-    assert one.event == BarClosed(T, 1, MINUTE, T, 1, 3, 1, 10_050, "1500", 7, "candle")
+    assert one.event == BarClosed(T, 1, MINUTE, T, 1, 3, 1, 10_050, "1500", 7, "candle", source="venue")
     assert not on.actor.holds("AAA"), "a target is not remembered as set"  # type: ignore[attr-defined]
     told = on.hand(bar(1))
     assert told[0] == TargetSet(T, "mine", 1, 1000)

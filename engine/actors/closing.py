@@ -1,0 +1,180 @@
+"""How bars begin, wait for late prints, close, and make the longer ones: what all sources of bars share.
+
+Owns the open bars of every instrument. Promises: a window closes once, in order, no sooner than its grace is
+over; a longer bar comes after the last of its parts; where the venue has candles for silent windows none is
+skipped. Called by the aggregator's handlers, which say what has happened.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+from engine.actors.bars import (
+    BEGUN_INSIDE,
+    GAP,
+    PART_MISSING,
+    Market,
+    OpenBar,
+    Series,
+    event_of,
+    fold,
+    no_bar,
+    series_of,
+)
+from engine.actors.base import Actor, Emit, SetTimer
+from engine.clock import SECOND_NS, window_end, window_start
+from engine.config import BarsConfig
+from engine.values import parse_interval
+
+__all__ = ["REVISABLE_BARS_MAX", "Closing", "End"]
+
+REVISABLE_BARS_MAX = 60
+"""How many closed bars per instrument and interval a late print or a candle can still correct."""
+
+POLL_GRACE_NS = 20 * SECOND_NS
+"""How much longer a bar waits for its candle while candles are polled."""
+
+
+class End(NamedTuple):
+    """Whose bars end, why, when, and whom to tell."""
+
+    instrument: int
+    market: Market
+    closed_by: str
+    at_ns: int
+    emit: Emit
+
+
+class Closing(Actor):
+    """State: per instrument, the open bar of the shortest interval, and what else is known of its bars."""
+
+    WIRING = Actor.WIRING | {"_spans_ns", "_base_ns", "_grace_ns", "_early_ns", "_timers"}
+
+    def __init__(self, config: BarsConfig) -> None:
+        super().__init__("aggregator")
+        self._spans_ns = sorted({parse_interval(name) for name in config.intervals})
+        self._base_ns = self._spans_ns[0]
+        self._grace_ns = config.grace_ms * 1_000_000
+        self._early_ns = self._grace_ns if config.close == "grace" else 0
+        # So many bars can wait at once; each has a timer of its own, caused by its first print.
+        self._timers = 1 + -(-self._early_ns // self._base_ns)
+        self._open: dict[int, OpenBar] = {}
+        self._markets: dict[int, Market] = {}
+        self._blind = False
+        self._polling = False
+
+    def _market(self, instrument: int, spans_ns: list[int] | None = None) -> Market:
+        """Return what is known of an instrument's bars; at first, a series for each interval."""
+        market = self._markets.get(instrument)
+        if market is None:
+            listed = self.instruments[instrument]
+            series = series_of(spans_ns or self._spans_ns)
+            market = Market(series, listed.silence == "flat", listed.ids == "sequence", deque())
+            self._markets[instrument] = market
+        return market
+
+    # The shortest interval.
+
+    def _begin(self, instrument: int, start_ns: int, price: int) -> OpenBar:
+        """Open a bar that is flat at a price until it has a print."""
+        fresh = OpenBar(start_ns, window_end(self._base_ns, start_ns), start_ns, price, price, price, price)
+        fresh.because = GAP if start_ns <= self._markets[instrument].hole_ns else ""
+        fresh.doubtful = self._blind
+        self._open[instrument] = fresh
+        return fresh
+
+    def _end(self, instrument: int, market: Market, bar: OpenBar) -> OpenBar:
+        """Let an open bar wait for late prints; return the next open bar, flat at its close."""
+        if market.flat or bar.trades or bar.because or bar.doubtful or bar.proved:
+            market.waiting.append(bar)
+        return self._begin(instrument, bar.end_ns, bar.close)
+
+    def _close_until(self, instrument: int, limit_ns: int, closed_by: str, at_ns: int, emit: Emit) -> None:
+        """Publish the waiting bars that end by a time, each with the longer bars it completes."""
+        market = self._markets[instrument]
+        waiting = market.waiting
+        end = End(instrument, market, closed_by, at_ns, emit)
+        while waiting and waiting[0].end_ns <= limit_ns:
+            bar = waiting.popleft()
+            if market.fresh:
+                market.fresh = False
+                if not bar.proved and bar.first_ns != bar.start_ns:
+                    bar.because = bar.because or BEGUN_INSIDE
+            if not market.flat:
+                self._finish(bar.start_ns, end)
+            self._publish(market.series[0], bar, end)
+        open_ns = self._open[instrument].start_ns
+        market.done_ns = max(market.done_ns, min(window_start(self._base_ns, limit_ns), open_ns))
+        if not market.flat:
+            self._finish(market.done_ns, end)
+
+    def _publish(self, series: Series, bar: OpenBar, end: End) -> None:
+        """Emit a bar that has just closed, keep it for corrections, and add it to the longer ones."""
+        bar.doubtful = not bar.proved and (bar.doubtful or self._blind)
+        end.emit(event_of(bar, end.instrument, series.interval_ns, end.closed_by, end.at_ns))
+        series.closed.append(bar)
+        if len(series.closed) > REVISABLE_BARS_MAX:
+            del series.closed[0]
+        for at in series.makes:
+            self._merge(end.market.series[at], bar, end)
+
+    # Longer intervals.
+
+    def _merge(self, series: Series, part: OpenBar, end: End) -> None:
+        """Add a closed bar to a longer one; publish the longer one with its last part."""
+        whole = series.bar
+        if part.start_ns >= whole.end_ns:
+            self._end_overdue(series, part.start_ns, end)
+            whole = series.bar = _begin_longer(end.market, series, part)
+        elif part.start_ns != whole.merged_ns and end.market.flat:
+            whole.because = whole.because or PART_MISSING
+        fold(whole, part)
+        if part.end_ns >= whole.end_ns:
+            series.bar = no_bar()
+            self._publish(series, whole, end)
+
+    def _end_overdue(self, series: Series, next_ns: int, end: End) -> None:
+        """Publish a longer bar whose last parts will not come, since what comes next begins after it."""
+        whole = series.bar
+        if whole.merged_ns < whole.end_ns <= next_ns:
+            if end.market.flat:
+                whole.because = whole.because or PART_MISSING
+            series.bar = no_bar()
+            self._publish(series, whole, end)
+
+    def _finish(self, until_ns: int, end: End) -> None:
+        """Publish the longer bars that end by a time: where silent windows have no bars no part tells it."""
+        for series in end.market.series[1:]:
+            self._end_overdue(series, until_ns, end)
+
+    # Timers.
+
+    def _ask(self, instrument: int, bar: OpenBar, emit: Emit) -> None:
+        """Ask to be woken when a bar is to be closed. Its first print asks anew, and so is the cause."""
+        key = str(instrument)
+        if self._timers > 1:
+            key += f" {bar.start_ns // self._base_ns % self._timers}"
+        emit(SetTimer(self.name, bar.end_ns + self._patience_ns(), key))
+
+    def _ask_again(self, instrument: int, emit: Emit) -> None:
+        """Ask for the bar that closes next, unless its first print has asked already."""
+        waiting = self._markets[instrument].waiting
+        bar = waiting[0] if waiting else self._open[instrument]
+        if not bar.trades or self._polling:
+            self._ask(instrument, bar, emit)
+
+    def _patience_ns(self) -> int:
+        return self._grace_ns + (POLL_GRACE_NS if self._polling else 0)
+
+
+def _begin_longer(market: Market, series: Series, part: OpenBar) -> OpenBar:
+    start_ns = window_start(series.interval_ns, part.start_ns)
+    end_ns = window_end(series.interval_ns, start_ns)
+    whole = OpenBar(start_ns, end_ns, 0, part.open, part.high, part.low, part.close)
+    if part.start_ns != start_ns:
+        if not series.closed:
+            whole.because = BEGUN_INSIDE
+        elif market.flat:
+            whole.because = PART_MISSING
+    return whole

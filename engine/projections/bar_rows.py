@@ -1,0 +1,35 @@
+"""The row of a bar in table `bars`, closed or corrected; the highest revision stays."""
+
+from __future__ import annotations
+
+from engine.clock import iso_text
+from engine.events import BarClosed
+from engine.projections.units import Listing, interval_name
+
+__all__ = ["bar_row"]
+
+
+def bar_row(event: BarClosed, listing: Listing) -> tuple[object, ...]:
+    """Return a bar's columns without those of its record; None for what a candle does not tell."""
+    named, price_unit, size_unit, _ = listing
+    volume = int(event.volume)
+    money = None if event.quote_volume is None else int(event.quote_volume)
+    return (
+        *named,
+        interval_name(event.interval_ns),
+        *(iso_text(event.start_ns), event.start_ns),
+        *(price / price_unit for price in (event.open, event.high, event.low, event.close)),
+        volume / size_unit,
+        None if money is None else money / (price_unit * size_unit),
+        None if money is None or not volume else money / volume / price_unit,
+        None if event.buy_volume is None else int(event.buy_volume) / size_unit,
+        None if event.sell_volume is None else int(event.sell_volume) / size_unit,
+        event.trades,
+        str(event.first_id) if event.first_id else None,
+        str(event.last_id) if event.last_id else None,
+        event.incomplete,
+        event.because or None,
+        event.source,
+        event.revision,
+        event.closed_by,
+    )

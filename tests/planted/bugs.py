@@ -1,0 +1,184 @@
+"""Aggregators with one planted bug each: what the laws of bars have to find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import patch
+
+from engine.actors import Aggregator
+from engine.actors.bars import Market, OpenBar, Series
+from engine.actors.base import Emit, handles
+from engine.actors.closing import End
+from engine.events import TimerFired, Trade
+
+__all__ = ["BUGS"]
+
+
+class LosesLatePrints(Aggregator):
+    """A late print that is still inside the grace is dropped."""
+
+    def _add_late(self, trade: Trade, open_bar: OpenBar, emit: Emit) -> None:
+        if window_is_closed(self, trade):
+            super()._add_late(trade, open_bar, emit)
+
+
+def window_is_closed(aggregator: Aggregator, trade: Trade) -> bool:
+    return trade.venue_ns < aggregator._markets[trade.instrument].done_ns
+
+
+class CountsTwice(Aggregator):
+    """A print that opens a window is in the bar before too."""
+
+    @handles(Trade)
+    def add(self, trade: Trade, emit: Emit) -> None:
+        before = self._open.get(trade.instrument)
+        if before is not None and before.trades and trade.venue_ns >= before.end_ns:
+            before.volume += trade.size
+        super().add(trade, emit)
+
+
+class CutsAtNoon(Aggregator):
+    """Weeks and months are counted from the epoch like days."""
+
+    def _merge(self, series: Series, part: OpenBar, end: End) -> None:
+        with patch("engine.actors.closing.window_start", from_epoch):
+            super()._merge(series, part, end)
+
+
+def from_epoch(span: int, time_ns: int) -> int:
+    return time_ns - time_ns % span
+
+
+class SkipsSilence(Aggregator):
+    """A window that is silent as the one before was has no bar, whatever the venue's custom."""
+
+    def _end(self, instrument: int, market: Market, bar: OpenBar) -> OpenBar:
+        closed = market.series[0].closed
+        if closed and not closed[-1].trades and not bar.trades:
+            return self._begin(instrument, bar.end_ns, bar.close)
+        return super()._end(instrument, market, bar)
+
+
+class ClosesTwice(Aggregator):
+    """A timer publishes the open bar, and it goes on."""
+
+    @handles(TimerFired)
+    def close_due(self, timer: TimerFired, emit: Emit) -> None:
+        bar = self._open.get(int(timer.key.partition(" ")[0]))
+        if bar is not None and bar.trades > 2:
+            market = self._markets[int(timer.key.partition(" ")[0])]
+            self._publish(market.series[0], bar, End(1, market, "timer", timer.at_ns, emit))
+        super().close_due(timer, emit)
+
+
+class KeepsOldHigh(Aggregator):
+    """A bar begins with the high of the one before."""
+
+    def _begin(self, instrument: int, start_ns: int, price: int) -> OpenBar:
+        before = self._open.get(instrument)
+        fresh = super()._begin(instrument, start_ns, price)
+        fresh.high = price if before is None else max(price, before.high)
+        return fresh
+
+
+class ByArrival(Aggregator):
+    """The close is the print that came last, not the one that was executed last."""
+
+    @handles(Trade)
+    def add(self, trade: Trade, emit: Emit) -> None:
+        super().add(trade, emit)
+        bar = self._open.get(trade.instrument)
+        if bar is not None and bar.start_ns <= trade.venue_ns < bar.end_ns:
+            bar.close = trade.price
+
+
+class IgnoresIds(Aggregator):
+    """Prints of one instant are in the order of arrival, where ids would tell."""
+
+    def _market(self, instrument: int, spans_ns: list[int] | None = None) -> Market:
+        market = super()._market(instrument, spans_ns)
+        market.by_id = False
+        return market
+
+
+class MergesFlat(Aggregator):
+    """The open of a longer bar is that of its first part, silent or not."""
+
+    def _merge(self, series: Series, part: OpenBar, end: End) -> None:
+        super()._merge(series, part, end)
+        if part.start_ns == series.bar.start_ns and not part.trades:
+            series.bar.trades += 1
+
+
+class CountsCalls(Aggregator):
+    """What it does depends on how many calls there ever were: on something that is in no journal."""
+
+    calls = 0
+
+    @handles(Trade)
+    def add(self, trade: Trade, emit: Emit) -> None:
+        type(self).calls += 1
+        super().add(trade, emit)
+        if type(self).calls % 7 == 0:
+            self._open[trade.instrument].volume += 1
+
+
+class ClosesEarly(Aggregator):
+    """The grace is forgotten."""
+
+    def _patience_ns(self) -> int:
+        return 0
+
+
+class ForgetsNames(Aggregator):
+    """What waits for late prints is not part of the state."""
+
+    WIRING = Aggregator.WIRING | {"_kept"}
+
+    def state(self) -> dict[str, Any]:
+        state = super().state()
+        for market in state["_markets"].values():
+            market.waiting.clear()
+        return state
+
+
+class FlattensNothing(Aggregator):
+    """A corrected close does not reach the silent windows behind it."""
+
+    def _correct(self, trade: Trade, market: Market, open_bar: OpenBar, emit: Emit) -> None:
+        with patch("engine.actors.aggregator.flatten", return_value=False):
+            super()._correct(trade, market, open_bar, emit)
+
+
+class TimersAreEarlier(Aggregator):
+    """A timer closes the open bar although its end is still to come."""
+
+    @handles(TimerFired)
+    def close_due(self, timer: TimerFired, emit: Emit) -> None:
+        later = TimerFired(timer.at_ns + self._base_ns, timer.actor, timer.key)
+        super().close_due(later, emit)
+
+
+def remembers_little() -> Any:
+    """The feed's memory of prints holds only the newest."""
+    return patch("tests.actors.bar_laws.MEMORY", 1)
+
+
+BUGS: dict[str, list[type[Aggregator] | Callable[[], Any]]] = {
+    "conservation": [LosesLatePrints, CountsTwice],
+    "alignment": [CutsAtNoon],
+    "windows": [SkipsSilence, ClosesTwice],
+    "bounds": [KeepsOldHigh],
+    "order": [ByArrival],
+    "sequence": [IgnoresIds],
+    "merging": [MergesFlat],
+    "batching": [CountsCalls],
+    "arrival": [LosesLatePrints, ClosesEarly, ByArrival],
+    "corrections": [FlattensNothing],
+    "duplicates": [remembers_little],
+    "restart": [ForgetsNames],
+    "replay": [CountsCalls],
+    "closing": [TimersAreEarlier],
+}
+"""By the law that has to find them."""
