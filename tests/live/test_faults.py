@@ -27,11 +27,13 @@ FAULTS = {
     "o01_late_replies": "late-reply:0.2/5500@exchange",
     "n11_lost_account_frames": "drop:0.3@user",
     "n10_doubled_frames": "duplicate:0.3",
-    "n10_reordered_frames": "reorder:0.3@user",
+    "n10_reordered_frames": "reorder:0.3",
     "n09_late_frames": "delay:0.05/300",
     "n06_silent_channels": "silent:0.02@user",
     "n04_half_open": "half-open:0.02@user",
     "n03_cut_connections": "cut:0.02@user,cut:0.001@market",
+    "n02_restarted_venue": "restart:0.002/500@market",
+    "f06_silent_market": "silent:0.002@market",
     "everything": "lost-reply:0.1@exchange,5xx:0.1@exchange,drop:0.1@user,duplicate:0.1,cut:0.005@user",
 }
 
