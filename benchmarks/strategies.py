@@ -13,6 +13,7 @@ class EveryTrade(Crossover):
 
     def on_start(self) -> None:
         """Begin without a price."""
+        super().on_start()
         self.highest = 0.0
 
     def on_trade(self, trade: Tick) -> None:
@@ -25,7 +26,8 @@ class EveryTrade(Crossover):
 class OrderOften(Strategy):
     """Changes its position on every third print of BTC: many orders, each asked for by a print."""
 
-    def __init__(self) -> None:
+    def on_start(self) -> None:
+        """Begin to count."""
         self.seen = 0
 
     def on_trade(self, trade: Tick) -> None:

@@ -17,6 +17,7 @@ from engine.errors import EngineError
 __all__ = ["cli", "main"]
 
 _COMMANDS = {
+    "init": "starting",
     "live": "live",
     "replay": "replaying",
     "backtest": "backtesting",
@@ -53,6 +54,7 @@ def cli() -> None:
 
     \b
     engine demo                          a tour that proves itself, in half a minute
+    engine init mine                     a small project: config, strategy, test
     engine live                          paper trading on the embedded sandbox exchange
     engine replay journal/2024-12-05     proves a recorded day
     engine backtest DAY --strategy M:C   the same inputs, another strategy

@@ -82,7 +82,7 @@ class StrategyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     use: str = "engine.strategies.crossover:Crossover"
     name: str = ""
-    params: dict[str, str | int | float | bool] = {}
+    params: dict[str, str | int | float | bool | None] = {}
     coins: tuple[str, ...] = ()
     on_failure: str = "halt"
 
@@ -170,7 +170,10 @@ class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that decides what the actors do. `mode` is "paper" or "live": real orders."""
+    """Everything that decides what the actors do. `mode` is "paper" or "live": real orders.
+
+    `seed` is what the strategies' chance (`self.random`) begins with.
+    """
 
     mode: str = "paper"
     coins: tuple[str, ...] = ()
@@ -181,6 +184,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     account: AccountConfig = AccountConfig()
     data: DataConfig = DataConfig()
     venue: VenueConfig = VenueConfig()
+    seed: int = 1
 
     def canonical(self) -> str:
         """Return the configuration as JSON with sorted keys: equal text means equal configuration."""

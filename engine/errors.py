@@ -4,7 +4,8 @@ EngineError                     1   a fault of the engine itself
 ├── UsageError                  2   a wrong option, name, file or value given by a person
 │   ├── ConfigError             2   a configuration that does not say what it must
 │   ├── NumberError             2   text that is not a plain decimal number in range
-│   └── ImportRefused           2   a line of a data file that cannot be read
+│   ├── ImportRefused           2   a line of a data file that cannot be read
+│   └── NotDeterministic        2   a strategy uses what differs from run to run
 ├── ReplayDivergence            3   a re-derived event differs from the recorded one
 ├── JournalError                4   the journal cannot be trusted or used
 │   ├── JournalDamaged          4   bytes that are not what was written (file, offset, seq)
@@ -34,6 +35,7 @@ __all__ = [
     "JournalLocked",
     "JournalPoisoned",
     "JournalVersionError",
+    "NotDeterministic",
     "NumberError",
     "ReplayDivergence",
     "SafetyRefusal",
@@ -72,6 +74,10 @@ class ImportRefused(UsageError):
         self.file = file
         self.line = line
         self.reason = reason
+
+
+class NotDeterministic(UsageError):
+    """A strategy uses a clock, chance, files or the like; the text names file and line."""
 
 
 class ReplayDivergence(EngineError):

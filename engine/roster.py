@@ -84,7 +84,6 @@ class Roster:
             if self._restore(actor, states):
                 kept.append(actor.name)
             elif isinstance(actor, Strategy):
-                actor.on_start()
                 encode_state(actor.state(), actor.name)
         self._learn_handlers()
         return kept
@@ -161,8 +160,7 @@ class Roster:
         skipped = self._skipped.get(name, ())
         actor = {actor.name: actor for actor in self._build(self.session)}[name]
         actor.bind(self.instruments, self.turn)
-        if not self._restore(actor, self.day_states) and isinstance(actor, Strategy):
-            actor.on_start()
+        self._restore(actor, self.day_states)
         handlers: dict[type[Event], list[Handler]] = {}
         for kind, handler in handlers_of(actor):
             handlers.setdefault(kind, []).append(handler)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from engine.actors import Actor, Aggregator, Execution, Portfolio, Risk, SimulatedVenue, Trailing
 from engine.config import Config, StrategyConfig, parse_config
@@ -22,6 +21,7 @@ from engine.events import SessionStarted
 from engine.events.codec import schema_fingerprint
 from engine.snapshot import encode_state
 from engine.strategies.base import Strategy
+from engine.strategies.params import convert_params
 
 __all__ = ["Load", "SessionBuilder", "source_hash"]
 
@@ -48,7 +48,7 @@ class SessionBuilder:
         actors: list[Actor] = [] if venue else [SimulatedVenue(config.paper)]
         actors.append(Portfolio(config.account, venue))
         for entry in config.strategies:
-            strategy = self._make(entry)
+            strategy = self._make(entry, config.seed)
             strategy.signature = f"{entry.use} {sorted(entry.params.items())} {hashes.get(entry.title, '')}"
             actors.append(strategy)
         actors += [Trailing(), Risk(config.risk, venue), Execution(venue)]
@@ -65,7 +65,8 @@ class SessionBuilder:
             (entry.title, entry.use, source_hash(self._class(entry.use))) for entry in config.strategies
         )
         for entry in config.strategies:
-            self._try(entry)
+            # What it cannot do is told before anything is written.
+            encode_state(self._make(entry, config.seed).state(), entry.title)
         return SessionStarted(
             recv_ns,
             session,
@@ -92,24 +93,18 @@ class SessionBuilder:
             found = self._classes[use] = self._load(use)
         return found
 
-    def _try(self, entry: StrategyConfig) -> None:
-        """Have a strategy begin, and drop it: what it cannot do is told before anything is written."""
-        strategy = self._make(entry)
+    def _make(self, entry: StrategyConfig, seed: int) -> Strategy:
+        """Return a strategy that has begun. Raises ConfigError for its params and for what it raises."""
+        cls = self._class(entry.use)
         try:
-            strategy.on_start()
+            params = convert_params(cls, entry.params)
+        except ConfigError as error:
+            raise ConfigError(f"strategy {entry.use}: {error}") from None
+        try:
+            strategy = cls.make(entry.title, params, entry.coins, seed)
         except (Exception, SystemExit) as error:
             words = f"{type(error).__name__}: {error}"
-            raise ConfigError(f"strategy {entry.use}: on_start: {words}") from None
-        encode_state(strategy.state(), entry.title)
-
-    def _make(self, entry: StrategyConfig) -> Strategy:
-        params: dict[str, Any] = dict(entry.params)
-        try:
-            strategy = self._class(entry.use)(**params)
-        except (Exception, SystemExit) as error:
-            words = f"{type(error).__name__}: {error}"
-            raise ConfigError(f"strategy {entry.use}: params {params}: {words}") from None
-        strategy.attach(entry.title, entry.coins)
+            raise ConfigError(f"strategy {entry.use}: cannot begin: {words}") from None
         strategy.policy = entry.on_failure
         return strategy
 

@@ -40,9 +40,9 @@ def words(text: str, before: str = "") -> tuple[str, ...]:
 WORDS = words("values errors ports clock config events", "engine.")
 JOURNAL = words("journal", "engine.")
 ACTORS = words("actors indicators strategies", "engine.")
-ORDER = words("sequencer roster snapshot session", "engine.")
+ORDER = words("sequencer roster snapshot session testing", "engine.")
 EDGES = (*words("runtime projections", "engine."), "adapters")
-DOOR = words("cli commands __main__", "engine.")
+DOOR = words("cli commands guard __main__", "engine.")
 
 # What an adapter may use of floor 2: the sandbox runs the matching model, the file importer builds bars.
 ADAPTER_ACTORS = words("actors.matching actors.simulated_venue actors.bars actors.aggregator", "engine.")

@@ -50,12 +50,17 @@ averages = st.builds(
     st.sampled_from([-1, 2, 55]),
     failures,
 )
+gambling = st.builds(
+    lambda share, policy: use("Gambler", params={"share": share}, on_failure=policy),
+    st.sampled_from([0.1, 0.9]),
+    failures,
+)
 careful = st.builds(lambda policy: use("Careful", on_failure=policy), failures)
 
 
 @st.composite
 def configs(draw: st.DrawFn) -> Config:
-    kinds = busy | crossing | averages | careful
+    kinds = busy | crossing | averages | careful | gambling
     entries: list[StrategyConfig] = draw(st.lists(kinds, min_size=1, max_size=3))
     named = [
         StrategyConfig(entry.use, f"{entry.title}{number}", entry.params, draw(coins), entry.on_failure)

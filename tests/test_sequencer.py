@@ -407,8 +407,7 @@ def test_a_restarted_strategy_goes_on_as_one_that_saw_all_but_the_failing_event(
     lost = memory.all()[failed.seq - 1][2]
     assert isinstance(lost, BarClosed)
     bars = [bar for bar in memory.events(BarClosed) if bar.revision == 0]
-    expected = type(whole)()
-    expected.attach("expected", ())  # type: ignore[attr-defined]
+    expected = type(whole).make("expected", {})  # type: ignore[attr-defined]
     expected.bind(sequencer.instruments, sequencer.actor("risk").turn)
     for bar in bars:
         if bar is not lost:

@@ -35,8 +35,7 @@ class FailsOnBars(Strategy):
 class SpeaksThenFails(Strategy):
     """Wants a position, asks for a timer, and raises: on every print, or on every bar."""
 
-    def __init__(self, on: str) -> None:
-        self.on = on
+    on: str = "trade"
 
     def _fail(self) -> None:
         self.target("AAA", "1")

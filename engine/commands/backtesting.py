@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from engine.clock import SystemIds, iso_text
-from engine.commands.output import json_option, print_json, progress, table
+from engine.commands.output import json_option, param_option, print_json, progress, table
 from engine.commands.wiring import day_folders, make_builder, read_config
 from engine.errors import UsageError
 from engine.journal import JournalLock, JournalWriter, Tail, ensure_identity, list_days
@@ -21,20 +21,26 @@ __all__ = ["backtest_command"]
 @click.command("backtest")
 @click.argument("days", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--strategy", "strategies", multiple=True, metavar="M:C", help="module:Class; may be repeated.")
+@param_option
 @click.option(
     "--config", type=click.Path(path_type=Path), help="TOML file; see engine/config.py for the keys."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Write the run as a journal into this folder.")
 @json_option
 def backtest_command(
-    days: tuple[Path, ...], strategies: tuple[str, ...], config: Path | None, out: Path | None, as_json: bool
+    days: tuple[Path, ...],
+    strategies: tuple[str, ...],
+    params: tuple[str, ...],
+    config: Path | None,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """Play the market of DAYS (in order) to a strategy on the simulated venue.
 
     The same days, strategy and configuration give the same digest. With --out, the run can be replayed,
     inspected and projected like a day that traded live.
     """
-    settings = read_config(config, strategies, None)
+    settings = read_config(config, strategies, None, params)
     folders = day_folders(days)
     began = time.perf_counter()
     with progress("backtest") as tell:

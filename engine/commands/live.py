@@ -15,7 +15,7 @@ import trio
 
 from adapters.hyperliquid.info import MAINNET_URL
 from engine.commands.arming import address_of_network, arm, check_armed
-from engine.commands.output import json_option, print_json, table
+from engine.commands.output import json_option, param_option, print_json, table
 from engine.commands.planning import make_plan
 from engine.commands.wiring import read_config
 from engine.config import Config
@@ -47,6 +47,7 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 @click.option("--base-url", metavar="URL", help="Of the venue. Default: the embedded sandbox, or mainnet.")
 @click.option("--coins", metavar="BTC,ETH", help="Markets to trade. Default: all of a sandbox's.")
 @click.option("--strategy", "strategies", multiple=True, metavar="M:C", help="module:Class; may be repeated.")
+@param_option
 @click.option(
     "--config", type=click.Path(path_type=Path), help="TOML file; see engine/config.py for the keys."
 )
@@ -68,6 +69,7 @@ def live_command(
     base_url: str | None,
     coins: str | None,
     strategies: tuple[str, ...],
+    params: tuple[str, ...],
     config: Path | None,
     speed: float,
     seed: int,
@@ -85,7 +87,7 @@ def live_command(
     Real orders need three things at once: mode live, the key of the account in the file's [venue] section,
     and --arm. Otherwise nothing is sent and the exit code is 6. See docs/hyperliquid.md.
     """
-    settings = read_config(config, strategies, coins)
+    settings = read_config(config, strategies, coins, params)
     if mode is not None:
         settings = msgspec.structs.replace(settings, mode=mode)
     seconds = None if duration is None else _seconds(duration)

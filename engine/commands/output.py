@@ -13,10 +13,19 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-__all__ = ["json_option", "print_json", "progress", "table"]
+__all__ = ["json_option", "param_option", "print_json", "progress", "table"]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 """The option every reporting command has."""
+
+param_option = click.option(
+    "--param",
+    "params",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A strategy's parameter, or STRATEGY.NAME=VALUE.",
+)
+"""The option of every command that takes a strategy."""
 
 
 def print_json(value: object) -> None:

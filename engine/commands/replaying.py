@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from engine.commands.output import json_option, print_json, progress, table
+from engine.commands.output import json_option, param_option, print_json, progress, table
 from engine.commands.redecoding import compare_raw
 from engine.commands.wiring import code_fingerprint, day_folders, make_builder, read_config
 from engine.errors import UsageError
@@ -31,6 +31,7 @@ __all__ = ["replay_command", "replay_folder", "report_of"]
 )
 @click.option("--config", type=click.Path(path_type=Path), help="Replay under this configuration instead.")
 @click.option("--strategy", "strategies", multiple=True, metavar="M:C", help="... or with this strategy.")
+@param_option
 @click.option(
     "--from-raw",
     "from_raw",
@@ -43,6 +44,7 @@ def replay_command(
     until_seq: int | None,
     config: Path | None,
     strategies: tuple[str, ...],
+    params: tuple[str, ...],
     from_raw: bool,
     as_json: bool,
 ) -> None:
@@ -55,14 +57,16 @@ def replay_command(
     if len(folders) != 1:
         raise UsageError(f"{day} holds {len(folders)} days; give one, such as {folders[0]}")
     if from_raw:
-        if until_seq is not None or config is not None or strategies:
+        if until_seq is not None or config is not None or strategies or params:
             raise UsageError(
-                "--from-raw compares what was received; it takes no --until, --config, --strategy"
+                "--from-raw compares what was received; it takes no --until, --config, --strategy, --param"
             )
         compare_raw(folders[0], as_json=as_json)
         return
+    if params and config is None and not strategies:
+        raise UsageError("--param needs --strategy or --config; without them the recorded ones are replayed")
     began = time.perf_counter()
-    report, chain = replay_folder(folders[0], until_seq, config, strategies)
+    report, chain = replay_folder(folders[0], until_seq, config, strategies, params)
     seconds = time.perf_counter() - began
     if until_seq is not None and not report.events:
         raise UsageError(f"{folders[0]}: begins after seq {until_seq}; nothing was verified")
@@ -79,10 +83,11 @@ def replay_folder(
     until_seq: int | None = None,
     config: Path | None = None,
     strategies: tuple[str, ...] = (),
+    params: tuple[str, ...] = (),
 ) -> tuple[Replayed, list[dict[str, Any]]]:
     """Replay a day; return the report and, when it diverged, the expected event's causes, oldest first."""
     builder = make_builder()
-    other = read_config(config, strategies, None).canonical() if config or strategies else None
+    other = read_config(config, strategies, None, params).canonical() if config or strategies else None
 
     def build(started: SessionStarted) -> Any:
         return builder(msgspec.structs.replace(started, config=other) if other is not None else started)

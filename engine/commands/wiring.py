@@ -18,7 +18,8 @@ import msgspec
 
 import engine.strategies
 from engine.config import Config, StrategyConfig, load_config, nearest
-from engine.errors import UsageError
+from engine.errors import ConfigError, NotDeterministic, UsageError
+from engine.guard import arm, read_project, refuse, set_traps
 from engine.journal import list_days, list_segments, read_headers
 from engine.projections import (
     ProjectionOutOfStep,
@@ -32,6 +33,7 @@ from engine.runtime.projector import Projector
 from engine.runtime.records import open_day
 from engine.session import SessionBuilder
 from engine.strategies.base import Strategy
+from engine.strategies.params import convert_params, params_of
 
 __all__ = [
     "code_fingerprint",
@@ -48,6 +50,9 @@ _DETERMINISTIC = (
     "events",
     "indicators",
     "strategies/base.py",
+    "strategies/chance.py",
+    "strategies/params.py",
+    "strategies/verbs.py",
     "strategies/views.py",
     "values.py",
     "clock.py",
@@ -80,13 +85,17 @@ def code_fingerprint() -> str:
 def load_strategy(use: str) -> type[Strategy]:
     """Return the strategy class named module:Class, from the working directory or what is installed.
 
-    Raises UsageError with the nearest names.
+    Raises UsageError with the nearest names, NotDeterministic for one that uses what differs from run to run
+    (see `engine.guard`): it is then not imported at all.
     """
     module_name, colon, class_name = use.partition(":")
     if not colon or not module_name or not class_name:
         raise UsageError(f"{use!r} is not module:Class; try engine.strategies.crossover:Crossover")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
+    project = read_project(module_name)
+    refuse(project.findings())
+    arm(project.files)
     try:
         found = importlib.util.find_spec(module_name)
     except (ImportError, ValueError):
@@ -98,8 +107,11 @@ def load_strategy(use: str) -> type[Strategy]:
         raise UsageError(f"there is no module {module_name!r}; {nearest(module_name, known)}")
     try:
         module = importlib.import_module(module_name)
+    except NotDeterministic:
+        raise
     except (Exception, SystemExit) as error:
         raise UsageError(f"{module_name} cannot be imported: {type(error).__name__}: {error}") from error
+    set_traps(project.sources, project.libraries)
     candidates = [
         name
         for name, member in vars(module).items()
@@ -116,8 +128,13 @@ def make_builder() -> SessionBuilder:
     return SessionBuilder(load_strategy, code_fingerprint(), version())
 
 
-def read_config(path: Path | None, strategies: tuple[str, ...], coins: str | None) -> Config:
-    """Return the configuration of a file (or the defaults) with the options of the command line on top."""
+def read_config(
+    path: Path | None, strategies: tuple[str, ...], coins: str | None, params: tuple[str, ...] = ()
+) -> Config:
+    """Return the configuration of a file (or the defaults) with the options of the command line on top.
+
+    Raises UsageError for what cannot be: a strategy that is not there, or a parameter that it has not.
+    """
     config = load_config(path) if path is not None else Config()
     if strategies:
         config = msgspec.structs.replace(
@@ -128,14 +145,45 @@ def read_config(path: Path | None, strategies: tuple[str, ...], coins: str | Non
         if not names:
             raise UsageError("--coins names no coin; write it as --coins BTC,ETH")
         config = msgspec.structs.replace(config, coins=names)
-    for strategy in config.strategies:
-        load_strategy(strategy.use)
-    return config
+    return _set_params(config, {entry.use: load_strategy(entry.use) for entry in config.strategies}, params)
 
 
 def _strategy(config: Config, use: str) -> StrategyConfig:
     """Return the file's entry for a strategy given with --strategy, or a plain one."""
     return next((entry for entry in config.strategies if entry.use == use), StrategyConfig(use=use))
+
+
+def _set_params(config: Config, classes: dict[str, type[Strategy]], params: tuple[str, ...]) -> Config:
+    """Return the configuration with `name=value` set for every strategy that has such a parameter.
+
+    `strategy.name=value` sets it for one strategy, by its name in the session.
+    """
+    entries = list(config.strategies)
+    for text in params:
+        key, equals, value = text.partition("=")
+        title, _, name = key.rpartition(".")
+        if not equals or not name:
+            raise UsageError(f"--param {text!r}: write it as --param fast=5, or --param Crossover.fast=5")
+        known = [params_of(classes[entry.use]) for entry in entries]
+        chosen = [
+            number
+            for number, entry in enumerate(entries)
+            if (entry.title == title if title else name in known[number])
+        ]
+        if title and not chosen:
+            near = nearest(title, [entry.title for entry in entries])
+            raise UsageError(f"--param {key}: there is no strategy {title!r}; {near}")
+        if not chosen:
+            near = nearest(name, sorted({one for each in known for one in each}))
+            raise UsageError(f"--param {key}: no strategy has a parameter {name!r}; {near}")
+        for number in chosen:
+            entry = entries[number]
+            try:
+                value_ = convert_params(classes[entry.use], {name: value}, as_text=True)
+            except ConfigError as error:
+                raise UsageError(f"--param {key}: {error}") from None
+            entries[number] = msgspec.structs.replace(entry, params={**entry.params, **value_})
+    return msgspec.structs.replace(config, strategies=tuple(entries))
 
 
 def day_folders(paths: tuple[Path, ...]) -> list[Path]:

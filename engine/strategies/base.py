@@ -4,17 +4,19 @@
     from engine.strategies import PerMarket, Strategy
 
     class Mine(Strategy):
-        def __init__(self, period=20):
-            self.ema = PerMarket(Ema, period)
+        period: int = 20
+        def on_start(self):
+            self.ema = PerMarket(Ema, self.period)
         def on_bar(self, bar):
             ema = self.ema[bar.market].update(bar.close)
             if ema is not None:
                 self.target(bar.market, "0.1" if bar.close > ema else 0)
 
-Only what is overridden is routed: a strategy without `on_trade` costs nothing per print. Attributes set
-in the class are its state; they must be numbers, text, lists, dicts, indicators or other msgspec structs,
-so that a day can be replayed from its midnight snapshot. Time is `self.now_ns`; a clock or chance would
-make a replay differ, and be found by it. What an author may ask for is in `verbs.py`.
+Only what is overridden is routed: a strategy without `on_trade` costs nothing per print. What is annotated on
+the class and has a default is a parameter (`params.py`). What is set on `self` is its state; it must be
+numbers, text, lists, dicts, indicators or other msgspec structs, so that a day can be replayed from its
+midnight snapshot. Time is `self.now_ns`, chance is `self.random`; any other is refused when the strategy is
+loaded (`engine.guard`). What an author may ask for is in `verbs.py`.
 """
 
 from __future__ import annotations
@@ -37,10 +39,12 @@ from engine.events import (
     OrderModified,
     Quote,
     SessionStarted,
+    SessionStopped,
     SubmitOrder,
     TimerFired,
     Trade,
 )
+from engine.strategies.chance import Random, seeded
 from engine.strategies.verbs import OwnOrder, Verbs, nowhere, silent
 from engine.strategies.views import (
     Bar,
@@ -92,13 +96,34 @@ class Seen(State):
 class Strategy(Verbs):
     """Base of every strategy. Override what you need; call the verbs from inside a handler."""
 
-    WIRING = Verbs.WIRING | {"coins", "_event", "_emit", "_numbers", "_markets"}
+    WIRING = Verbs.WIRING | {"coins", "_event", "_emit", "_parting", "_numbers", "_markets", "_seed"}
 
     def __init__(self) -> None:
-        """Take no parameters. An author's own takes what `params` gives, and need not call this one."""
+        """Take nothing: parameters are set, and `on_start` called, by `make`."""
+
+    @classmethod
+    def make(
+        cls, name: str, params: Mapping[str, Any], coins: tuple[str, ...] = (), seed: int = 0
+    ) -> Strategy:
+        """Return a strategy that has begun: parameters set, name and markets (none: all) given, state made.
+
+        `params` are converted already. What the author's code raises passes through.
+        """
+        strategy = cls()
+        strategy.attach(name, coins, seed)
+        for key, value in params.items():
+            setattr(strategy, key, value)
+        strategy.on_start()
+        return strategy
 
     def on_start(self) -> None:
-        """Run once, before the first event of a fresh strategy."""
+        """Make the state. Parameters are set; nothing has happened yet, and nothing can be asked for.
+
+        Called once, whenever the strategy is made; a stored state then takes the place of what it made.
+        """
+
+    def on_stop(self) -> None:
+        """Run when the session stops in order. It can still `plot`; every other verb does nothing."""
 
     def on_bar(self, bar: Bar) -> None:
         """Take a bar of any interval the session builds (see `bar.interval`); corrections are left out.
@@ -131,12 +156,24 @@ class Strategy(Verbs):
     def on_timer(self, key: str) -> None:
         """Take a timer asked for with `after`."""
 
-    def attach(self, name: str, coins: tuple[str, ...]) -> None:
-        """Receive the name and the markets (empty: all). Called once, by the session."""
+    @property
+    def random(self) -> Random:
+        """Chance that replays: seeded by the configuration's `seed` and the strategy's name.
+
+        Made when first asked for, so that it is in the state of those that use it only.
+        """
+        drawn: Random | None = vars(self).get("_random")
+        if drawn is None:
+            drawn = self._random = seeded(self._seed, self.name)
+        return drawn
+
+    def attach(self, name: str, coins: tuple[str, ...], seed: int = 0) -> None:
+        """Receive the name, the markets (empty: all) and the session's seed. Called once, by `make`."""
         self.name = name
         self.coins = frozenset(coins)
+        self._seed = seed
         self._event = None
-        self._emit = nowhere
+        self._emit = self._parting = nowhere
         self._numbers = {}
         self._markets: dict[int, Market] = {}
         self._targets = {}
@@ -155,7 +192,9 @@ class Strategy(Verbs):
         self._look_up()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over a stored state; a `PerMarket` keeps what it makes."""
+        """Take over a stored state, whole; a `PerMarket` keeps what it makes."""
+        for key in [key for key in self.state() if key not in state and not key.startswith("_")]:
+            delattr(self, key)
         for key, value in state.items():
             held = vars(self).get(key)
             if isinstance(held, PerMarket):
@@ -306,6 +345,14 @@ class Strategy(Verbs):
         self._event = event
         self.on_timer(event.key)
 
+    @handles(SessionStopped)
+    def _stopped(self, event: SessionStopped, emit: Emit) -> None:
+        """Let a strategy say its last numbers; an order that nobody would see to is not asked for."""
+        self._emit = silent
+        self._parting = emit
+        self._event = event
+        self.on_stop()
+
     def _enter(self, event: Event, instrument: int, emit: Emit) -> bool:
         """Make an event the one being handled; return whether its market is one the strategy trades."""
         self._emit = emit
@@ -330,4 +377,5 @@ _HOOKS: Final[dict[type[Event], str]] = {
     OrderFilled: "on_fill",
     FundingPaid: "on_funding",
     TimerFired: "on_timer",
+    SessionStopped: "on_stop",
 }

@@ -7,20 +7,20 @@ from engine.strategies import Bar, PerMarket, Strategy
 
 
 class Crossover(Strategy):
-    """EMA 10/20 crossover on the closes of one interval: long above, flat below (or short, if allowed)."""
+    """EMA crossover on the closes of one interval: long above, flat below, once both are warm."""
 
-    def __init__(self, fast: int = 10, slow: int = 20, interval: str = "1m", notional: str = "5000") -> None:
-        self.fast, self.slow = PerMarket(Ema, fast), PerMarket(Ema, slow)
-        self.interval, self.notional = interval, notional
+    fast: int = 10
+    slow: int = 20
+    interval: str = "1m"
+    notional: str = "5000"
+
+    def on_start(self) -> None:
+        self.quick, self.calm = PerMarket(Ema, self.fast), PerMarket(Ema, self.slow)
 
     def on_bar(self, bar: Bar) -> None:
-        """Compare the averages after each close; the slow one decides when both are warm."""
-        if bar.interval != self.interval:
-            return
-        fast, slow = self.fast[bar.market].update(bar.close), self.slow[bar.market].update(bar.close)
-        if fast is None or slow is None:
-            return
-        if fast <= slow:
-            self.target(bar.market, 0, reason="fast EMA below slow")
-        elif not self.holds(bar.market):
-            self.target(bar.market, self.size_for(bar, self.notional), reason="fast EMA above slow")
+        if bar.interval == self.interval:
+            quick, calm = self.quick[bar.market].update(bar.close), self.calm[bar.market].update(bar.close)
+            if quick is not None and calm is not None and quick <= calm:
+                self.target(bar.market, 0, reason="fast EMA below slow")
+            elif quick is not None and calm is not None and not self.holds(bar.market):
+                self.target(bar.market, self.size_for(bar, self.notional), reason="fast EMA above slow")

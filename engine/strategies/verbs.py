@@ -1,10 +1,11 @@
-"""What a strategy author may ask for: targets, orders, stops, changes, cancels, signals, timers.
+"""What a strategy author may ask for: targets, orders, stops, changes, cancels, plots, timers.
 
 Owns the verbs and what they need to know: the numbers of markets, the last targets, the own orders that still
 work. A verb puts sizes and prices on the venue's grid, checks what it was given, and emits one wish; risk and
 execution decide what becomes of it. Called by an author's handlers; `base.Strategy` calls those.
 
-While a strategy is shown history (`warming`) a verb checks what it is given, and does nothing.
+While a strategy is shown history (`warming`) or is stopping a verb checks what it is given, and does nothing;
+only `plot` still works in `on_stop`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from engine.events import (
     InstrumentListed,
     ModifyRequested,
     OrderRequested,
+    SessionStopped,
     SignalRaised,
     TargetSet,
     TrailRequested,
@@ -54,7 +56,7 @@ def nowhere(item: object) -> None:
 
 
 def silent(item: object) -> None:
-    """Stand in for `emit` while a strategy is shown history."""
+    """Stand in for `emit` while a strategy is shown history, or stops."""
 
 
 def _text(value: str) -> str:
@@ -73,6 +75,7 @@ class Verbs(Actor):
 
     _event: Event | None
     _emit: Emit
+    _parting: Emit
     _numbers: dict[str, int]
     _targets: dict[int, int]
     _working: dict[str, OwnOrder]
@@ -85,7 +88,7 @@ class Verbs(Actor):
     @property
     def warming(self) -> bool:
         """Whether what is shown is history, on which nothing can be done."""
-        return self._emit is silent
+        return self._emit is silent and self._event.__class__ is not SessionStopped
 
     # Positions.
 
@@ -97,7 +100,7 @@ class Verbs(Actor):
         listed = self._listed(market)
         steps = _signed(listed, size, short)
         why = _text(reason)
-        if self._targets.get(listed.instrument, 0) != steps and not self.warming:
+        if self._targets.get(listed.instrument, 0) != steps and self._emit is not silent:
             self._targets[listed.instrument] = steps
             self._emit(TargetSet(self.now_ns, self.name, listed.instrument, steps, why))
 
@@ -265,15 +268,23 @@ class Verbs(Actor):
         instrument = self._listed(market).instrument
         self._emit(TrailRequested(self.now_ns, self.name, instrument, NO_SIDE, 0, 0, _text(reason)))
 
-    # Signals and timers.
+    # Plots and timers.
 
-    def record(self, market: str, name: str, value: float) -> None:
-        """Put a named number on record: it is journalled and shown in the projection.
+    def plot(self, name: str, value: float, market: str | None = None) -> None:
+        """Put a named number on record: it is journalled and shown in the projection's table `signals`.
 
-        Raises TypeError for what is no number, such as an average that is still None.
+        `market` is that of the event being handled, unless another is named. Raises ValueError where the
+        event has none (a timer, the stop), TypeError for no number, such as an average that is still None.
         """
-        instrument = self._listed(market).instrument
-        self._emit(SignalRaised(self.now_ns, self.name, instrument, _text(name), float(value)))
+        event = self._event
+        if market is not None:
+            instrument = self._listed(market).instrument
+        elif (instrument := getattr(event, "instrument", 0)) not in self.instruments:
+            raise ValueError(
+                f"{type(event).__name__} is of no market; name one: plot({name!r}, value, market)"
+            )
+        emit = self._parting if event.__class__ is SessionStopped else self._emit
+        emit(SignalRaised(self.now_ns, self.name, instrument, _text(name), float(value)))
 
     def after(self, milliseconds: int, key: str) -> None:
         """Have `on_timer(key)` called when this much engine time has passed; the same key starts it anew.

@@ -40,13 +40,13 @@ STRATEGIES = {
 from engine.strategies import Strategy
 
 class Hoarder(Strategy):
-    def __init__(self): self.kept = {1, 2}
+    def on_start(self): self.kept = {1, 2}
 
 class Function(Strategy):
-    def __init__(self): self.pick = lambda: 1
+    def on_start(self): self.pick = lambda: 1
 
 class Picky(Strategy):
-    def __init__(self, period): self.period = period
+    period: int = "ten"
 
 class Unsure(Strategy):
     def __init__(self): raise ValueError("which period?")
@@ -65,7 +65,7 @@ class Leaving(Strategy):
 
 class Flood(Strategy):
     def on_trade(self, trade):
-        for _ in range(1000): self.record(trade.market, "x", 1.0)
+        for _ in range(1000): self.plot("x", 1.0)
 
 class Quiet(Strategy):
     pass

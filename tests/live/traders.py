@@ -12,7 +12,7 @@ SIZES = {"BTC": "0.002", "ETH": "0.05", "PURR": "2000"}
 class Busy(Strategy):
     """Each bar the next step of a round: rest, take, cross, flatten, cancel; a few sizes held at most."""
 
-    def __init__(self) -> None:
+    def on_start(self) -> None:
         self.step = 0
         self.held: dict[str, int] = {}
 

@@ -28,8 +28,9 @@ LISTED = InstrumentListed(0, 0, "test", "AAA", 2, 3)
 class Fragile(Strategy):
     """Holds a position from its first print on, and raises on a print at price 666."""
 
-    def __init__(self, size: str = "0.5") -> None:
-        self.size = size
+    size: str = "0.5"
+
+    def on_start(self) -> None:
         self.seen = 0
         self.bars = 0
 

@@ -32,8 +32,7 @@ class Asking(Strategy):
 
 
 def desk(coins: tuple[str, ...] = (), cls: type[Strategy] = Asking) -> Desk:
-    strategy = cls()
-    strategy.attach("mine", coins)
+    strategy = cls.make("mine", {}, coins)
     return Desk(strategy)
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "Drifting",
     "Endless",
     "Fragile",
+    "Gambler",
     "Looking",
     "Nothings",
     "builder",
@@ -33,8 +34,12 @@ CODE = "0123456789abcdef"
 class Busy(Strategy):
     """Uses every verb: market and limit orders, cancels, targets, timers, signals, state of many kinds."""
 
-    def __init__(self, every: int = 3, size: str = "0.5", wait_ms: int = 700, fail_at: int = 0) -> None:
-        self.every, self.size, self.wait_ms, self.fail_at = every, size, wait_ms, fail_at
+    every: int = 3
+    size: str = "0.5"
+    wait_ms: int = 700
+    fail_at: int = 0
+
+    def on_start(self) -> None:
         self.seen = 0
         self.average = PerMarket(Ema, 3)
         self.past: dict[int, list[float]] = {}
@@ -47,7 +52,7 @@ class Busy(Strategy):
             raise ValueError(f"broke at {self.seen} in {object()}")
         value = self.average[trade.market].update(trade.price)
         if value is not None:
-            self.record(trade.market, "average", value)
+            self.plot("average", value)
         step = self.seen % (self.every * 6)
         if step == self.every:
             self.buy(trade.market, self.size, reason="market")
@@ -70,13 +75,13 @@ class Busy(Strategy):
 
     def on_timer(self, key: str) -> None:
         market = key.partition(" ")[2]
-        self.record(market, "timer", float(self.seen))
+        self.plot("timer", float(self.seen), market)
         if self.seen % 2:
             self.after(self.wait_ms, key)
 
     def on_fill(self, fill: Fill) -> None:
         self.filled += 1
-        self.record(fill.market, fill.side, fill.price)
+        self.plot(fill.side, fill.price)
 
 
 class Fragile(Busy):
@@ -86,8 +91,11 @@ class Fragile(Busy):
 class Careful(Strategy):
     """Uses orders of every type: brackets, stops, post-only ones, changes, trailing stops; warms up."""
 
-    def __init__(self, size: str = "1", gap: int = 2, every: int = 2) -> None:
-        self.size, self.gap, self.every = size, gap, every
+    size: str = "1"
+    gap: int = 2
+    every: int = 2
+
+    def on_start(self) -> None:
         self.seen = 0
         self.warm = 0
         self.orders: dict[str, str] = {}
@@ -130,7 +138,7 @@ class Careful(Strategy):
 
     def on_bar(self, bar: Bar) -> None:
         self.warm += bar.warmup
-        self.record(bar.market, "warm", float(self.warm))
+        self.plot("warm", float(self.warm))
 
 
 class Averages(Strategy):
@@ -139,10 +147,12 @@ class Averages(Strategy):
     Fails at the short bar of AAA that starts at second `fail_at` of a minute, or at its n-th bar, if told to.
     """
 
-    def __init__(self, fail_at: int = -1, fail_at_count: int = 0) -> None:
+    fail_at: int = -1
+    fail_at_count: int = 0
+
+    def on_start(self) -> None:
         self.ema, self.sma = PerMarket(Ema, 2), PerMarket(Sma, 3)
         self.bars = 0
-        self.fail_at, self.fail_at_count = fail_at, fail_at_count
 
     def on_bar(self, bar: Bar) -> None:
         self.bars += 1
@@ -154,15 +164,36 @@ class Averages(Strategy):
         for name, average in (("ema", self.ema), ("sma", self.sma)):
             value = average[bar.market].update(bar.close)
             if value is not None:
-                self.record(bar.market, name, value)
+                self.plot(name, value)
+
+
+class Gambler(Strategy):
+    """Bets at random, draws when it begins too, and plots what it drew; says how often when it stops."""
+
+    share: float = 0.1
+
+    def on_start(self) -> None:
+        self.first = self.random.randint(1, 6)
+        self.bets = 0
+
+    def on_trade(self, trade: Tick) -> None:
+        self.plot("drawn", self.random.random())
+        if self.random.random() < self.share:
+            self.bets += 1
+            self.target(trade.market, self.random.choice(["1", "2", "0"]))
+
+    def on_stop(self) -> None:
+        self.plot("bets", self.bets, "AAA")
+        self.target("AAA", "5")
+        self.after(1000, "never")
 
 
 class Nothings(Strategy):
     """Records a not-a-number and a zero at each bar: values that `==` misjudges."""
 
     def on_bar(self, bar: Bar) -> None:
-        self.record(bar.market, "nan", float("nan"))
-        self.record(bar.market, "zero", 0.0)
+        self.plot("nan", float("nan"))
+        self.plot("zero", 0.0)
 
 
 class Endless(Strategy):
@@ -184,13 +215,13 @@ class Drifting(Strategy):
 
     def on_bar(self, bar: Bar) -> None:
         Counter.calls += 1
-        self.record(bar.market, "calls", float(Counter.calls))
+        self.plot("calls", float(Counter.calls))
 
 
 class Looking(Strategy):
     """Keeps what no snapshot can store."""
 
-    def __init__(self) -> None:
+    def on_start(self) -> None:
         self.markets = {"AAA"}
 
     def on_bar(self, bar: Bar) -> None:
@@ -199,7 +230,7 @@ class Looking(Strategy):
 
 STRATEGIES: dict[str, type[Strategy]] = {
     f"fakes:{cls.__name__}": cls
-    for cls in (Busy, Careful, Fragile, Averages, Endless, Drifting, Looking, Nothings, Crossover)
+    for cls in (Busy, Careful, Fragile, Averages, Gambler, Endless, Drifting, Looking, Nothings, Crossover)
 }
 
 

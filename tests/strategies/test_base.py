@@ -147,7 +147,7 @@ def test_size_for_is_exactly_what_the_money_buys() -> None:
 
 @pytest.mark.parametrize("value", [1, 1.5, float("nan"), -0.0, True, Decimal("1.5"), 10**300])
 def test_a_recorded_number_is_a_float_in_the_journal(value: Any) -> None:
-    (told,) = asked(desk(), lambda s: s.record("AAA", "x", value))
+    (told,) = asked(desk(), lambda s: s.plot("x", value))
     assert isinstance(told, SignalRaised)
     assert type(told.value) is float
     assert encode_inputs(decode_inputs(encode_inputs([told]))) == encode_inputs([told])
@@ -158,15 +158,15 @@ def test_what_is_no_number_is_not_recorded(value: Any) -> None:
     """An average that is still None must fail in the strategy, not make the journal unreadable."""
     on = desk()
     with pytest.raises((TypeError, ValueError, OverflowError)):
-        asked(on, lambda s: s.record("AAA", "x", value))
+        asked(on, lambda s: s.plot("x", value))
     assert on.log == []
 
 
 def test_text_that_is_none_or_half_a_character_stays_out_of_the_journal() -> None:
     on = desk()
     asks: list[Any] = [
-        lambda s: s.record("AAA", 7, 1.0),
-        lambda s: s.record("AAA", "\ud800", 1.0),
+        lambda s: s.plot(7, 1.0),
+        lambda s: s.plot("\ud800", 1.0),
         lambda s: s.buy("AAA", 1, reason=None),
         lambda s: s.target("AAA", 1, reason=b"x"),
         lambda s: s.after(5, None),
@@ -255,11 +255,18 @@ def test_cancel_all_cancels_what_is_working_in_that_market() -> None:
 
 
 def test_verbs_work_only_inside_handlers() -> None:
-    strategy = Busy()
-    strategy.attach("mine", ())
+    strategy = Busy.make("mine", {})
     strategy.bind({1: InstrumentListed(T, 1, "sim", "AAA", 2, 3)}, Turn())
     with pytest.raises(RuntimeError, match="only inside its handlers"):
         strategy.buy("AAA", 1)
+
+
+def test_a_stored_state_takes_the_place_of_what_the_beginning_made() -> None:
+    strategy, fresh = Busy.make("mine", {}), Busy.make("mine", {})
+    del strategy.past
+    strategy.later = 5  # type: ignore[attr-defined]
+    fresh.restore(strategy.state())
+    assert fresh.state() == strategy.state()
 
 
 def test_only_what_is_overridden_is_listened_to() -> None:

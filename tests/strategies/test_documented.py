@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from engine.actors import Turn
 from engine.events import (
@@ -26,13 +31,27 @@ from engine.events import (
 from engine.strategies import Strategy
 from engine.values import BUY
 from tests.actors.desk import Desk, T
+from tests.commands.conftest import Call, call
+from tests.commands.kit import SAMPLE, environment
+
+__all__ = ["call"]
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "strategies.md"
 
 
+def blocks() -> list[str]:
+    """The code in the guide, in order."""
+    return re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def examples() -> dict[str, str]:
+    """The complete examples, by the file name in their first line."""
+    return {text.split("\n", 1)[0][2:]: text for text in blocks() if text.startswith("# ")}
+
+
 def documented(folder: Path) -> Strategy:
     """A strategy whose `on_trade` is the list of verbs, with the hooks shown below it."""
-    verbs, hooks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    verbs, hooks = (text for text in blocks() if not text.startswith("# "))
     lines = [
         "from engine.strategies import Strategy",
         "class Shown(Strategy):",
@@ -54,6 +73,7 @@ def documented(folder: Path) -> Strategy:
 def test_the_examples_in_the_guide_do_what_they_say(tmp_path: Path) -> None:
     strategy = documented(tmp_path)
     strategy.attach("mine", ())
+    strategy.on_start()
     on = Desk(strategy)
     listed = InstrumentListed(T, 1, "sim", "BTC", 1, 5, price_figures=5)
     strategy.bind({1: listed}, Turn())
@@ -78,3 +98,37 @@ def test_the_examples_in_the_guide_do_what_they_say(tmp_path: Path) -> None:
     (paid,) = on.hand(FundingPaid(T, T, 1, 5, 2, -5, 1))
     assert isinstance(paid, SignalRaised)
     assert paid.value == -0.05
+
+
+def test_there_are_three_examples_of_growing_size() -> None:
+    sizes = [text.count("\n") for text in examples().values()]
+    assert len(sizes) == 3
+    assert sizes == sorted(sizes)
+
+
+@pytest.mark.parametrize("name", examples())
+def test_each_example_trades_on_the_sample_day_and_its_run_replays(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = name.removesuffix(".py")
+    (tmp_path / name).write_text(examples()[name], encoding="utf-8")
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    told = call("backtest", SAMPLE, "--strategy", f"{module}:{module.title()}", "--out", "out", "--json")
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    assert told.code == 0, told.err
+    report = json.loads(told.out)
+    assert report["fills"] > 3
+    assert report["refused"] == 0
+    assert call("inspect", "out/2024-12-05", "--type", "ActorFailed", "--json").out == ""
+    assert json.loads(call("replay", "out/2024-12-05", "--json").out)["identical"] is True
+
+
+def test_the_bench_in_the_guide_works_as_shown(tmp_path: Path) -> None:
+    (shown,) = re.findall(r"```\n(bench = .*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    code = (
+        f"{examples()['breakout.py']}\nfrom decimal import Decimal\nfrom engine.testing import Bench\n{shown}"
+    )
+    (tmp_path / "shown.py").write_text(code, encoding="utf-8")
+    subprocess.run([sys.executable, "shown.py"], cwd=tmp_path, env=environment(), check=True, timeout=30)

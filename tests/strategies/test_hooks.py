@@ -20,8 +20,11 @@ from engine.events import (
     OrderChanged,
     OrderFilled,
     SessionStarted,
+    SessionStopped,
+    SignalRaised,
     SubmitOrder,
     TargetSet,
+    TimerFired,
 )
 from engine.strategies import Bar, Book, Context, Fill, Funding, OrderView, Strategy
 from engine.values import SELL
@@ -49,8 +52,19 @@ class Watching(Strategy):
         self.cancel("0x1")
         self.cancel_all("AAA")
         self.modify("0x1", size="1", limit="5")
-        self.record("AAA", "x", 1.0)
+        self.plot("x", 1.0)
         self.after(5, "k")
+
+    def ask_at_end(self) -> None:
+        self.plot("x", 1.0, "AAA")
+        self.target("AAA", "1")
+        self.buy("AAA", "1")
+        self.cancel_all("AAA")
+        self.modify("0x1", size="1", limit="5")
+        self.after(5, "k")
+
+    def on_stop(self) -> None:
+        self.ended = True
 
     def on_book(self, book: Book) -> None:
         self.shown.append(book)
@@ -69,9 +83,7 @@ class Watching(Strategy):
 
 
 def watching(coins: tuple[str, ...] = (), mode: str = "paper", *intervals: str) -> Desk:
-    strategy = Watching()
-    strategy.attach("mine", coins)
-    strategy.on_start()
+    strategy = Watching.make("mine", {}, coins)
     on = Desk(strategy)
     on.hand(started(mode, *intervals))
     return on
@@ -129,6 +141,47 @@ def test_o04_a_fill_told_twice_is_shown_once() -> None:
     assert len(shown(on)) == 1
 
 
+# Plots, and the end.
+
+
+def test_a_plot_is_of_the_market_of_the_event_unless_another_is_named() -> None:
+    on = watching()
+    on.actor.ask = lambda: None  # type: ignore[attr-defined]
+    plots: list[Any] = []
+
+    def plot(bar: Bar) -> None:
+        on.actor.plot("x", 1)  # type: ignore[attr-defined]
+        on.actor.plot("x", 2, "AAA")  # type: ignore[attr-defined]
+
+    on.actor.on_bar = plot  # type: ignore[attr-defined]
+    plots = on.hand(bar(0, instrument=2))
+    assert plots == [SignalRaised(T, "mine", 2, "x", 1.0), SignalRaised(T, "mine", 1, "x", 2.0)]
+
+
+def test_a_plot_where_no_market_is_handled_needs_one_named() -> None:
+    on = watching()
+    on.actor.on_timer = lambda _: on.actor.plot("x", 1)  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="TimerFired is of no market; name one"):
+        on.actor._timer(TimerFired(T, "mine", "k"), [].append)  # type: ignore[attr-defined]
+
+
+def test_at_the_stop_a_strategy_may_plot_and_nothing_else_it_asks_for_happens() -> None:
+    on = watching()
+    on.hand(msgspec.structs.replace(ORDER, trigger=""))
+    on.actor.on_stop = on.actor.ask_at_end  # type: ignore[attr-defined]
+    assert on.hand(SessionStopped(T, "a" * 16, "test")) == [SignalRaised(T, "mine", 1, "x", 1.0)]
+    assert on.timers == []
+    assert not on.actor.holds("AAA"), "a target is not remembered as set"  # type: ignore[attr-defined]
+    assert on.actor.warming is False  # type: ignore[attr-defined]
+
+
+def test_a_mistake_at_the_stop_shows() -> None:
+    on = watching()
+    on.actor.on_stop = lambda: on.actor.buy("AAA", 1.5)  # type: ignore[attr-defined]
+    with pytest.raises(NumberError):
+        on.hand(SessionStopped(T, "a" * 16, "test"))
+
+
 # The market and the account.
 
 
@@ -163,10 +216,9 @@ def test_other_markets_are_not_shown() -> None:
 
 
 def test_what_is_not_overridden_is_not_routed() -> None:
-    averages = Averages()
-    averages.attach("mine", ())
-    kinds = (BarClosed, CandleRead, BookRead, ContextRead, FundingPaid, OrderFilled)
-    assert [averages.listens(kind) for kind in kinds] == [True, True, False, False, False, False]
+    averages = Averages.make("mine", {})
+    kinds = (BarClosed, CandleRead, BookRead, ContextRead, FundingPaid, OrderFilled, SessionStopped)
+    assert [averages.listens(kind) for kind in kinds] == [True, True, False, False, False, False, False]
     assert all(watching().actor.listens(kind) for kind in kinds)
 
 

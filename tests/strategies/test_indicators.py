@@ -54,8 +54,7 @@ def bar(close: int, number: int, interval_ns: int = MINUTE) -> BarClosed:
 
 
 def test_the_example_is_long_while_the_fast_average_is_above_the_slow_one() -> None:
-    strategy = Crossover(fast=2, slow=4, notional="1000")
-    strategy.attach("x", ())
+    strategy = Crossover.make("x", {"fast": 2, "slow": 4, "notional": "1000"})
     on = Desk(strategy)
     up = [10_000, 10_000, 10_000, 10_000, 10_100, 10_200, 10_300]
     down = [10_200, 9_000, 8_000, 7_000]
@@ -68,9 +67,8 @@ def test_the_example_is_long_while_the_fast_average_is_above_the_slow_one() -> N
 
 
 def test_the_example_looks_at_one_interval_and_at_each_market_alone() -> None:
-    strategy = Crossover(fast=1, slow=2)
-    strategy.attach("x", ())
+    strategy = Crossover.make("x", {"fast": 1, "slow": 2})
     on = Desk(strategy)
     for number, close in enumerate([1, 2, 3, 4]):
         assert on.hand(bar(close, number, 5 * MINUTE)) == []
-    assert not strategy.fast
+    assert not strategy.quick  # type: ignore[attr-defined]

@@ -1,0 +1,125 @@
+"""`engine init DIR`: a small project of one's own, which works as it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from engine.errors import UsageError
+
+__all__ = ["init_command"]
+
+FILES: Final = {
+    "engine.toml": """# What a session trades, how, and within which limits. Every key: docs/strategies.md.
+coins = ["BTC", "ETH"]
+
+[[strategies]]
+use = "strategies.my_strategy:MyStrategy"
+params = { lookback = 20 }
+
+[bars]
+intervals = ["1s", "1m"]
+
+[risk]
+max_order_notional = "10000"
+""",
+    "strategies/my_strategy.py": '''"""Buys a new high, and goes flat below the average."""
+
+from engine.indicators import Sma
+from engine.strategies import Bar, PerMarket, Strategy
+
+
+class MyStrategy(Strategy):
+    """A breakout: set its parameters in engine.toml, or with --param lookback=30."""
+
+    interval: str = "1s"
+    lookback: int = 20
+    notional: str = "1000"
+
+    def on_start(self) -> None:
+        """Make the state: everything that is remembered from one event to the next."""
+        self.average = PerMarket(Sma, self.lookback)
+        self.closes: dict[str, list[float]] = {}
+
+    def on_bar(self, bar: Bar) -> None:
+        """Decide at the end of each bar."""
+        if bar.interval != self.interval:
+            return
+        closes = self.closes.setdefault(bar.market, [])
+        average = self.average[bar.market].update(bar.close)
+        if average is not None:
+            self.plot("average", average)
+            if not self.holds(bar.market) and bar.close > max(closes):
+                self.target(bar.market, self.size_for(bar, self.notional), reason="new high")
+            elif self.holds(bar.market) and bar.close < average:
+                self.target(bar.market, 0, reason="below average")
+        closes.append(bar.close)
+        del closes[: -self.lookback]
+''',
+    "tests/test_my_strategy.py": '''"""Shows the strategy bars and reads what it asks for."""
+
+from engine.testing import Bench
+from strategies.my_strategy import MyStrategy
+
+
+def test_it_buys_a_new_high_and_sells_below_the_average() -> None:
+    bench = Bench(MyStrategy, lookback=3, notional="100")
+    for close in (100, 101, 100):
+        bench.bar(close, interval="1s")
+    assert bench.wants() == 0
+    bench.bar(102, interval="1s")
+    assert bench.wants() > 0
+    bench.bar(90, interval="1s")
+    assert bench.wants() == 0
+    assert len(bench.plots["average"]) == 3
+
+
+def test_it_looks_at_its_own_interval_only() -> None:
+    bench = Bench(MyStrategy, lookback=2)
+    for close in range(100, 110):
+        bench.bar(close, interval="1m")
+    assert bench.asked == []
+''',
+    "conftest.py": '''"""Lets the tests import `strategies`: pytest puts this folder on the path."""
+''',
+    "README.md": """# My strategies
+
+    python -m pytest                                  # the strategy, shown a few bars
+    engine live --config engine.toml --for 30s        # on paper, against the embedded sandbox exchange
+    engine replay journal/<day>                       # the proof that what happened re-derives bit for bit
+
+Edit `strategies/my_strategy.py`; its parameters are in `engine.toml`. Then:
+
+    engine backtest journal/<day> --config engine.toml --param lookback=30
+""",
+}
+"""What is written, by path."""
+
+
+@click.command("init")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+def init_command(folder: Path) -> None:
+    """Write a small project into DIR: configuration, a strategy, a test of it.
+
+    Nothing is overwritten: a folder that holds any of its files is refused.
+    """
+    taken = [name for name in FILES if (folder / name).exists() or (folder / name).is_symlink()]
+    if taken:
+        raise UsageError(f"{folder}: holds {', '.join(taken)} already; give a new folder")
+    try:
+        for name, text in FILES.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+    except OSError as error:
+        raise UsageError(f"{error.filename}: cannot be written ({error.strerror})") from None
+    click.echo(f"written to {folder}. Next:\n")
+    for command in (
+        f"cd {folder}",
+        "python -m pytest",
+        "engine live --config engine.toml --for 30s",
+    ):
+        click.echo(f"  {command}")

@@ -1,0 +1,174 @@
+"""Catches at run time what no reading of the source can see.
+
+Two nets, neither of which costs anything per event. In a strategy's modules, and in the installed packages
+they import, globals that are a banned module or function are replaced by stand-ins; those of packages refuse
+only clock and chance. And an audit hook sees files, sockets and processes opened by whatever means. Both
+refuse only where a strategy's code is on the stack with no code of the engine's above it: for everybody else
+they are as if they were not there. What they miss (a clock read in C, a class, a function kept in a
+container) the replay finds.
+"""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import BuiltinFunctionType, FrameType, FunctionType, MethodType, ModuleType
+from typing import Any, Final
+
+from engine.errors import NotDeterministic
+from engine.guard.rules import HINTS, HOLDERS, MODULES, judge
+
+__all__ = ["arm", "set_traps"]
+
+_GUARDED: Final[dict[str, str]] = {}
+"""Files of loaded strategies as code objects name them, and as people are told of them; one entry a file."""
+
+_ENGINE: Final = str(Path(__file__).resolve().parent.parent)
+_LINECACHE: Final = linecache.__file__
+_IMPORTING: Final = "<frozen importlib"
+_FUNCTIONS: Final = (BuiltinFunctionType, FunctionType, MethodType)
+_LIBRARY_FAMILIES: Final = frozenset({"clock", "chance"})
+
+_AUDITED: Final = {
+    # The first word of an audit event's name; see the audit events table of Python's documentation.
+    **dict.fromkeys(("open", "os", "shutil", "tempfile", "glob", "sqlite3", "fcntl", "mmap"), "files"),
+    **dict.fromkeys(("socket", "urllib", "http", "ftplib", "smtplib", "imaplib", "poplib"), "network"),
+    **dict.fromkeys(("subprocess", "_thread", "signal", "pty", "webbrowser"), "tasks"),
+    "time": "clock",
+}
+_ALSO: Final = {
+    "os": ("posix", "nt"),
+    "os.path": ("posixpath", "ntpath", "genericpath"),
+    "posixpath": ("genericpath",),
+    "ntpath": ("genericpath",),
+}
+"""Where the functions of a module say they are made, if not in it."""
+_hooked = False
+
+
+def arm(files: Mapping[str, str]) -> None:
+    """Watch these files from now on: (as code objects name them) to (as people are told)."""
+    global _hooked
+    _GUARDED.update(files)
+    if not _hooked:
+        _hooked = True
+        sys.addaudithook(_audit)
+
+
+def set_traps(modules: Iterable[str], libraries: Iterable[str]) -> None:
+    """Replace banned globals of a strategy's imported modules and of the packages they import."""
+    functions = _banned_functions()
+    for name in modules:
+        if name in sys.modules:
+            _replace(sys.modules[name], functions, strict=True)
+    tops = frozenset(libraries)
+    for name, module in sorted(sys.modules.items()):
+        if name.partition(".")[0] in tops and isinstance(module, ModuleType):
+            _replace(module, functions, strict=False)
+
+
+def _audit(event: str, args: tuple[Any, ...]) -> None:
+    family = _AUDITED.get(event.partition(".")[0])
+    if family is not None:
+        _refuse(event, family)
+
+
+def _refuse(what: str, family: str) -> None:
+    """Raise NotDeterministic if a strategy's code is what leads here."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        shown = _GUARDED.get(file)
+        if shown is not None:
+            raise NotDeterministic(f"{shown}:{frame.f_lineno}: comes to {what}(): {HINTS[family]}")
+        # An import reads files, and so does Python to show a line of source; the engine has its own reasons.
+        if file.startswith(_IMPORTING) or file == _LINECACHE:
+            return
+        if file.startswith(_ENGINE) and file != __file__:
+            return
+        frame = frame.f_back
+
+
+class _TrappedModule(ModuleType):
+    """Stands in for a module: hands on what may be used, refuses the rest to a strategy."""
+
+    def __init__(self, module: ModuleType, origin: str, *, strict: bool) -> None:
+        super().__init__(module.__name__, module.__doc__)
+        self.__trapped__ = (module, origin, strict)
+
+    def __getattr__(self, name: str) -> Any:
+        module, origin, strict = vars(self)["__trapped__"]
+        value = getattr(module, name)
+        full = f"{origin}.{name}"
+        if isinstance(value, ModuleType) and _concerns(full, strict):
+            value = _TrappedModule(value, full, strict=strict)
+        else:
+            banned, family = judge(full)
+            if banned and (strict or family in _LIBRARY_FAMILIES):
+                _refuse(banned, family)
+                return value
+        # What is allowed is looked up as quickly as in the module itself from now on.
+        vars(self)[name] = value
+        return value
+
+
+class _TrappedFunction:
+    """Stands in for a function that may not be called by a strategy."""
+
+    def __init__(self, function: Any, origin: str, family: str) -> None:
+        self._function = function
+        self._origin = origin
+        self._family = family
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        _refuse(self._origin, self._family)
+        return self._function(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._function, name)
+
+
+def _concerns(origin: str, strict: bool) -> bool:
+    """Return whether something in a module may be banned."""
+    if strict:
+        return origin in HOLDERS or bool(judge(origin)[0])
+    return judge(origin)[1] in _LIBRARY_FAMILIES
+
+
+def _replace(module: ModuleType, functions: Mapping[Any, str], *, strict: bool) -> None:
+    own = vars(module)
+    for name, value in list(own.items()):
+        if name.startswith("__"):
+            continue
+        if isinstance(value, ModuleType) and not isinstance(value, _TrappedModule):
+            if _concerns(value.__name__, strict):
+                own[name] = _TrappedModule(value, value.__name__, strict=strict)
+        elif isinstance(value, _FUNCTIONS):
+            origin = functions.get(value, "")
+            family = judge(origin)[1]
+            if family and (strict or family in _LIBRARY_FAMILIES):
+                own[name] = _TrappedFunction(value, origin, family)
+
+
+def _banned_functions() -> dict[Any, str]:
+    """Return the functions of the standard library's banned modules that are imported, with their names.
+
+    Only what is made there: `random` also holds `math.log`.
+    """
+    found: dict[Any, str] = {}
+    for name in MODULES:
+        module = sys.modules.get(name)
+        if module is None or name.partition(".")[0] not in sys.stdlib_module_names:
+            continue
+        for key, value in vars(module).items():
+            if isinstance(value, _FUNCTIONS) and judge(f"{name}.{key}")[0] and _is_made_in(value, name):
+                found.setdefault(value, f"{name}.{key}")
+    return found
+
+
+def _is_made_in(function: Any, module: str) -> bool:
+    """Return whether a function is a module's own; `random.random` is a method of an object of it."""
+    made_in = getattr(function, "__module__", None) or type(getattr(function, "__self__", None)).__module__
+    return made_in in (module, f"_{module}", *_ALSO.get(module, ()))

@@ -1,0 +1,93 @@
+"""The parameters of a strategy: annotated class attributes with a default, set by the configuration.
+
+    class Crossover(Strategy):
+        fast: int = 10
+        interval: str = "1m"
+
+Owns which attributes are parameters and what values they take. A parameter is a number, text or a yes or no
+(bool), one of these or None, or a `Literal` of them: what TOML, the command line and a snapshot can hold.
+Called by the session when it makes a strategy, and by the command line to read `--param`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import typing
+from collections.abc import Mapping
+from types import UnionType
+from typing import Any, ClassVar, Final, NamedTuple
+
+import msgspec
+
+from engine.config import nearest
+from engine.errors import ConfigError
+from engine.strategies.base import Strategy
+
+__all__ = ["Param", "convert_params", "params_of"]
+
+_SIMPLE: Final = (int, float, str, bool, type(None))
+
+
+class Param(NamedTuple):
+    """What a parameter may be, and what it is if nothing is said."""
+
+    type: Any
+    default: Any
+
+
+def params_of(cls: type[Strategy]) -> dict[str, Param]:
+    """Return a strategy's parameters by name, base classes first. Raises ConfigError naming the attribute."""
+    try:
+        hints = typing.get_type_hints(cls)
+    except Exception as error:
+        raise ConfigError(f"{cls.__name__}: its annotations cannot be read: {error}") from None
+    own = [one for one in reversed(cls.__mro__) if one not in Strategy.__mro__]
+    names = dict.fromkeys(name for one in own for name in inspect.get_annotations(one))
+    found: dict[str, Param] = {}
+    for name in names:
+        hint = hints[name]
+        if name.startswith("_") or not hasattr(cls, name) or typing.get_origin(hint) is ClassVar:
+            continue
+        where = f"{cls.__name__}.{name}"
+        if hasattr(Strategy, name) or name in Strategy.WIRING:
+            raise ConfigError(f"{where}: is a name of every strategy's; give it another")
+        default = getattr(cls, name)
+        if not isinstance(default, _SIMPLE):
+            kind = type(default).__name__
+            raise ConfigError(f"{where}: a {kind} on the class is shared; set it in on_start")
+        if not _is_simple(hint):
+            raise ConfigError(f"{where}: a parameter is a number, text or bool, not {hint}")
+        found[name] = Param(hint, _converted(default, hint, where, as_text=False))
+    return found
+
+
+def convert_params(cls: type[Strategy], given: Mapping[str, Any], *, as_text: bool = False) -> dict[str, Any]:
+    """Return what is given, each of the type its parameter has; with `as_text` from the command line.
+
+    Raises ConfigError for an unknown name (with the nearest ones) and for a value of another type.
+    """
+    known = params_of(cls)
+    for name in given:
+        if name not in known:
+            near = nearest(name, sorted(known)) if known else "it has none"
+            raise ConfigError(f"there is no parameter {name!r}; {near}")
+    return {name: _converted(value, known[name].type, name, as_text=as_text) for name, value in given.items()}
+
+
+def _converted(value: Any, kind: Any, where: str, *, as_text: bool) -> Any:
+    try:
+        converted = msgspec.convert(value, kind, strict=not as_text)
+        if isinstance(converted, float) and not math.isfinite(converted):
+            raise ConfigError(f"{where}: {converted} is no number that a configuration can hold")
+        return converted
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {error}, given {value!r}") from None
+
+
+def _is_simple(hint: Any) -> bool:
+    if typing.get_origin(hint) is typing.Literal:
+        return all(isinstance(value, _SIMPLE) for value in typing.get_args(hint))
+    if typing.get_origin(hint) in (typing.Union, UnionType):
+        return all(_is_simple(part) for part in typing.get_args(hint))
+    return hint in _SIMPLE

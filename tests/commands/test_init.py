@@ -1,0 +1,164 @@
+"""`engine init` writes a project that works as it stands; a strategy's options of the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.commands.starting import FILES
+from tests.commands.conftest import Call
+from tests.commands.kit import SAMPLE, assert_replays, engine, environment
+
+CROSSOVER = "engine.strategies.crossover:Crossover"
+
+
+# A project of one's own.
+
+
+def test_a_new_project_tests_itself_trades_replays_and_backtests(tmp_path: Path) -> None:
+    told = engine("init", "mine", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    mine = tmp_path / "mine"
+    assert sorted(path.relative_to(mine).as_posix() for path in mine.rglob("*.*")) == sorted(FILES)
+    tested = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=mine,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert tested.returncode == 0, tested.stdout
+    assert "2 passed" in tested.stdout
+    lived = engine("live", "--for", "3s", "--config", "engine.toml", "--speed", 20, "--json", cwd=mine)
+    assert lived.returncode == 0, lived.stderr
+    # Its strategy is found from its own folder, so it is replayed there.
+    (day,) = [path for path in (mine / "journal").iterdir() if path.is_dir()]
+    done = engine("replay", day, "--json", cwd=mine)
+    assert json.loads(done.stdout)["identical"] is True, done.stdout
+    done = engine("backtest", day, "--config", "engine.toml", "--param", "lookback=3", "--json", cwd=mine)
+    assert json.loads(done.stdout)["orders"] > 0
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_nothing_is_overwritten(tmp_path: Path, call: Call, name: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("mine", encoding="utf-8")
+    told = call("init", tmp_path)
+    assert (told.code, told.out) == (2, "")
+    assert f"holds {name} already" in told.err
+    assert path.read_text(encoding="utf-8") == "mine"
+    assert [one for one in tmp_path.rglob("*") if one.is_file()] == [path]
+
+
+def test_a_folder_with_other_things_in_it_is_fine_and_one_that_is_a_file_is_not(
+    tmp_path: Path, call: Call
+) -> None:
+    (tmp_path / "notes.txt").write_text("x", encoding="utf-8")
+    assert call("init", tmp_path).code == 0
+    told = call("init", tmp_path / "notes.txt")
+    assert told.code == 2
+    assert "cannot be written" in told.err
+
+
+# The guard, as a user meets it.
+
+
+@pytest.mark.parametrize("command", [["backtest", SAMPLE], ["live", "--for", "1s"], ["replay", SAMPLE]])
+def test_a_strategy_that_reads_the_clock_is_refused_with_its_line(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch, command: list[object]
+) -> None:
+    (tmp_path / "late.py").write_text(
+        "import time\n"
+        "from engine.strategies import Strategy\n\n\n"
+        "class Late(Strategy):\n"
+        "    def on_trade(self, trade):\n"
+        "        self.plot('lag', time.time() - trade.event.venue_ns / 1e9)\n",
+        encoding="utf-8",
+    )
+    monkeypatch.chdir(tmp_path)
+    told = call(*command, "--strategy", "late:Late")
+    assert told == (2, "", "engine: late.py:7: calls time.time(): a strategy has no clock; use self.now_ns\n")
+    assert not [path for path in tmp_path.iterdir() if path.name not in ("late.py", "__pycache__")]
+
+
+def test_a_trap_at_run_time_becomes_a_failure_of_the_strategy_that_replays(tmp_path: Path) -> None:
+    (tmp_path / "site-packages").mkdir()
+    (tmp_path / "site-packages" / "lib.py").write_text(
+        "import time\ndef now(): return time.time()\n", encoding="utf-8"
+    )
+    (tmp_path / "late.py").write_text(
+        "import lib\nfrom engine.strategies import Strategy\n\n\n"
+        "class Late(Strategy):\n    def on_trade(self, trade):\n        self.seen = lib.now()\n",
+        encoding="utf-8",
+    )
+    env = environment()
+    env["PYTHONPATH"] += os.pathsep + str(tmp_path / "site-packages")
+
+    def run(*args: object) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "engine", *map(str, args)],
+            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run("backtest", SAMPLE, "--strategy", "late:Late", "--out", "out")
+    failed = json.loads(run("inspect", "out/2024-12-05", "--type", "ActorFailed", "--json"))
+    assert "NotDeterministic: late.py:7: comes to time.time(): a strategy has no clock" in json.dumps(failed)
+    assert json.loads(run("replay", "out/2024-12-05", "--json"))["identical"] is True
+
+
+# Parameters on the command line.
+
+
+def test_parameters_are_set_converted_and_recorded(tmp_path: Path, call: Call) -> None:
+    sent = [
+        "--strategy", CROSSOVER, "--param", "fast=2", "--param", "Crossover.interval=15s",
+    ]  # fmt: skip
+    told = call("backtest", SAMPLE, *sent, "--out", tmp_path / "out", "--json")
+    assert told.code == 0, told.err
+    plain = call("backtest", SAMPLE, "--strategy", CROSSOVER, "--json")
+    assert json.loads(told.out)["digest"] != json.loads(plain.out)["digest"]
+    (started,) = call(
+        "inspect", tmp_path / "out" / "2024-12-05", "--type", "SessionStarted", "--json"
+    ).out.splitlines()
+    assert json.loads(json.loads(started)["config"])["strategies"][0]["params"] == {
+        "fast": 2,
+        "interval": "15s",
+    }
+    assert_replays(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        (["fast"], "--param 'fast': write it as --param fast=5"),
+        (["=5"], "write it as --param fast=5"),
+        (["Crossover.=5"], "write it as --param fast=5"),
+        (["fsat=5"], "--param fsat: no strategy has a parameter 'fsat'; did you mean fast?"),
+        (["fast=many"], "--param fast: fast: Expected `int`, got `str`, given 'many'"),
+        (["Crosover.fast=5"], "there is no strategy 'Crosover'; did you mean Crossover?"),
+        (["Crossover.fsat=5"], "--param Crossover.fsat: there is no parameter 'fsat'; did you mean fast?"),
+    ],
+)
+@pytest.mark.parametrize("command", [["backtest", SAMPLE], ["live"], ["replay", SAMPLE]])
+def test_parameters_that_are_none_are_refused(
+    call: Call, command: list[object], params: list[str], words: str
+) -> None:
+    told = call(*command, "--strategy", CROSSOVER, *(f"--param={one}" for one in params))
+    assert (told.code, told.out) == (2, "")
+    assert words in told.err
+    assert len(told.err.splitlines()) == 1
+
+
+def test_a_replay_has_the_recorded_parameters_unless_it_is_told_a_strategy(call: Call) -> None:
+    told = call("replay", SAMPLE, "--param", "fast=5")
+    assert told.code == 2
+    assert "--param needs --strategy or --config" in told.err

@@ -1,0 +1,132 @@
+"""`self.random` draws the same in every run, on every machine, across every snapshot."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.events import SignalRaised
+from engine.snapshot import decode_state, encode_state, state_classes
+from engine.strategies import Strategy
+from engine.strategies.chance import Random, seeded
+from tests.replay.kit import EVE, NOON, Memory, config_of, opening, replays_alone, run, steady, use
+from tests.strategies.fakes import Gambler
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def drawn(memory: Memory, name: str) -> list[float]:
+    """What a strategy of a session drew."""
+    return [one.value for one in memory.events(SignalRaised) if one.strategy == name]
+
+
+# The generator.
+
+
+def test_the_generator_is_splitmix64() -> None:
+    """The first values for seed 1234567, as published with the reference implementation."""
+    source = Random(1234567)
+    assert [source.bits() for _ in range(5)] == [
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+        4593380528125082431,
+        16408922859458223821,
+    ]
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(-(10**20), 10**20), st.integers(0, 2**64 - 2))
+def test_whole_numbers_are_between_their_bounds(seed: int, low: int, span: int) -> None:
+    source = Random(seed)
+    assert all(low <= source.randint(low, low + span) <= low + span for _ in range(5))
+    assert low == source.randint(low, low)
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_numbers_are_below_one_and_every_face_of_a_die_comes_up(seed: int) -> None:
+    source = Random(seed)
+    assert all(0 <= source.random() < 1 for _ in range(20))
+    faces = [source.randint(1, 6) for _ in range(600)]
+    assert {faces.count(face) > 50 for face in range(1, 7)} == {True}
+    values = list(range(20))
+    source.shuffle(values)
+    assert sorted(values) == list(range(20))
+    assert source.choice(values) in values
+    assert -2 <= source.uniform(-2, 3) <= 3
+
+
+def test_what_cannot_be_drawn_is_refused() -> None:
+    for low, high in ((2, 1), (0, 2**64)):
+        with pytest.raises(ValueError):
+            Random(1).randint(low, high)
+    with pytest.raises(IndexError):
+        Random(1).choice([])
+
+
+# In a strategy.
+
+
+def test_the_seed_and_the_name_decide() -> None:
+    assert seeded(1, "a") == seeded(1, "a")
+    assert len({seeded(seed, name).state for seed in (1, 2) for name in ("a", "b")}) == 4
+
+
+def test_a_strategy_that_draws_nothing_has_no_generator_in_its_state() -> None:
+    strategy = Strategy.make("mine", {})
+    assert "_random" not in strategy.state()
+    assert strategy.random is strategy.random
+    assert "_random" in strategy.state()
+
+
+def test_a_generator_goes_through_a_snapshot() -> None:
+    one = Gambler.make("mine", {}, seed=5)
+    one.random.random()
+    classes = state_classes(["engine.strategies.base"])
+    other = Gambler.make("mine", {}, seed=5)
+    other.restore(decode_state(encode_state(one.state(), "mine"), classes))
+    assert [one.random.bits() for _ in range(5)] == [other.random.bits() for _ in range(5)]
+
+
+def gamble(seed: int, begin_ns: int) -> Memory:
+    """A session of two that draw."""
+    config = config_of(use("Gambler", name="one"), use("Gambler", name="two"))
+    inputs = opening(msgspec.structs.replace(config, seed=seed), begin_ns) + steady(300, begin_ns)
+    return run(inputs, range(0, 400, 7))
+
+
+@pytest.mark.parametrize("begin_ns", [NOON, EVE])
+def test_a_session_with_chance_replays_across_midnight_too(begin_ns: int) -> None:
+    memory = gamble(1, begin_ns)
+    assert memory.bytes() == gamble(1, begin_ns).bytes()
+    for day in dict.fromkeys(memory.days):
+        replays_alone(memory, day)
+
+
+def test_strategies_of_a_session_draw_differently_and_so_do_sessions_of_another_seed() -> None:
+    memory, other = gamble(1, NOON), gamble(2, NOON)
+    assert len(set(drawn(memory, "one"))) > 100
+    assert drawn(memory, "one") != drawn(memory, "two")
+    assert drawn(memory, "one") != drawn(other, "one")
+
+
+def test_the_hash_seed_of_the_process_changes_nothing() -> None:
+    code = "from engine.strategies.chance import seeded; print(seeded(1, 'mine').random())"
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        ).stdout
+        for seed in ("0", "1", "12345")
+    }
+    assert len(told) == 1

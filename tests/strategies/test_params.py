@@ -1,0 +1,157 @@
+"""Parameters are typed: read from the class, checked when given, recorded with the session."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from typing import Any, ClassVar, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.config import Config, StrategyConfig, parse_config
+from engine.errors import ConfigError
+from engine.session import SessionBuilder
+from engine.strategies import Strategy
+from engine.strategies import crossover as example
+from engine.strategies.params import convert_params, params_of
+from tests.actors.desk import T
+
+
+class Base(Strategy):
+    """Parameters of every kind, and what is none."""
+
+    count: int = 3
+    rate: float = 1
+    word: str = "a"
+    flag: bool = False
+    limit: float | None = None
+    way: Literal["up", "down", 5] = "up"
+    constant: ClassVar[int] = 5
+    plain = 5
+    _own: int = 5
+    declared: list[int]
+
+    def on_start(self) -> None:
+        self.begun = (self.count, self.rate, self.word, self.flag, self.limit, self.way)
+
+
+class Derived(Base):
+    """Has what its base has, one of another default, and one more."""
+
+    word: str = "b"
+    more: int = 1
+
+
+# What a parameter is.
+
+
+def test_annotated_attributes_with_a_default_are_the_parameters() -> None:
+    assert list(params_of(Base)) == ["count", "rate", "word", "flag", "limit", "way"]
+    assert list(params_of(Derived)) == ["count", "rate", "word", "flag", "limit", "way", "more"]
+    assert params_of(Derived)["word"].default == "b"
+    assert params_of(Strategy) == {}
+    assert type(params_of(Base)["rate"].default) is float
+
+
+def test_parameters_are_set_before_the_strategy_begins() -> None:
+    strategy = Derived.make("mine", convert_params(Derived, {"count": 9, "rate": 2, "way": 5}))
+    assert strategy.begun == (9, 2.0, "b", False, None, 5)  # type: ignore[attr-defined]
+    assert Derived.make("mine", {}).begun[0] == 3, "the class is as it was"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"name": "x"}, "name of every strategy's"),
+        ({"coins": "x"}, "name of every strategy's"),
+        ({"policy": "x"}, "name of every strategy's"),
+        ({"random": "x"}, "name of every strategy's"),
+        ({"target": "x"}, "name of every strategy's"),
+        ({"seen": []}, "a list on the class is shared; set it in on_start"),
+    ],
+)
+def test_what_cannot_be_a_parameter_is_refused_by_name(body: dict[str, Any], words: str) -> None:
+    (name,) = body
+    cls = type("Mine", (Strategy,), {**body, "__annotations__": {name: type(body[name])}})
+    with pytest.raises(ConfigError, match=rf"^Mine\.{name}: .*{words}"):
+        params_of(cls)
+
+
+def test_a_default_of_another_type_and_an_annotation_that_is_unknown_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"Mine\.x: Expected `int`, got `str`, given 'ten'"):
+        params_of(type("Mine", (Strategy,), {"x": "ten", "__annotations__": {"x": int}}))
+    with pytest.raises(ConfigError, match="Mine: its annotations cannot be read"):
+        params_of(type("Mine", (Strategy,), {"x": 1, "__annotations__": {"x": "Nowhere"}}))
+    with pytest.raises(ConfigError, match="a parameter is a number, text or bool"):
+        params_of(type("Mine", (Strategy,), {"x": None, "__annotations__": {"x": list[int] | None}}))
+
+
+# What is given.
+
+
+@pytest.mark.parametrize(
+    ("given_as", "words"),
+    [
+        ({"cuont": 5}, "there is no parameter 'cuont'; did you mean count?"),
+        ({"count": "5"}, "count: Expected `int`, got `str`, given '5'"),
+        ({"count": 1.5}, "count: Expected `int`, got `float`"),
+        ({"count": True}, "count: Expected `int`, got `bool`"),
+        ({"flag": 1}, "flag: Expected `bool`"),
+        ({"word": 5}, "word: Expected `str`"),
+        ({"way": "left"}, "way: "),
+        ({"rate": float("nan")}, "rate: nan is no number"),
+        ({"constant": 1}, "there is no parameter 'constant'"),
+        ({"_own": 1}, "there is no parameter '_own'"),
+    ],
+)
+def test_what_is_no_value_of_a_parameter_is_refused(given_as: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        convert_params(Base, given_as)
+    assert words in str(raised.value)
+
+
+def test_a_strategy_without_parameters_says_so() -> None:
+    with pytest.raises(ConfigError, match="there is no parameter 'x'; it has none"):
+        convert_params(type("Mine", (Strategy,), {}), {"x": 1})
+
+
+@given(st.integers(-(2**60), 2**60), st.floats(allow_nan=False, allow_infinity=False), st.booleans())
+def test_text_of_the_command_line_means_what_it_says(count: int, rate: float, flag: bool) -> None:
+    told = convert_params(
+        Base, {"count": str(count), "rate": repr(rate), "flag": str(flag).lower()}, as_text=True
+    )
+    assert told == {"count": count, "rate": rate, "flag": flag}
+    assert [type(value) for value in told.values()] == [int, float, bool]
+
+
+# What the session makes of it.
+
+
+def builder() -> SessionBuilder:
+    return SessionBuilder(lambda use: Derived if use == "m:Derived" else Base, "code", "0")
+
+
+def test_a_sessions_record_holds_what_was_given_and_its_actors_have_it() -> None:
+    entry = StrategyConfig("m:Derived", params={"count": 7, "limit": None, "rate": 2})
+    started = builder().start(recv_ns=T, session="a", mode="paper", config=Config(strategies=(entry,)))
+    assert parse_config(started.config).strategies == (entry,)
+    strategy = next(actor for actor in builder()(started) if actor.name == "Derived")
+    assert (strategy.count, strategy.rate, strategy.limit) == (7, 2.0, None)  # type: ignore[attr-defined]
+
+
+def test_a_wrong_parameter_is_told_with_the_strategy_before_the_session_begins() -> None:
+    config = Config(strategies=(StrategyConfig("m:Derived", params={"moer": 7}),))
+    with pytest.raises(ConfigError, match="m:Derived: there is no parameter 'moer'; did you mean more"):
+        builder().start(recv_ns=T, session="a", mode="paper", config=config)
+
+
+# The example.
+
+
+def test_the_crossover_is_at_most_15_lines() -> None:
+    source = inspect.getsource(example)
+    (cls,) = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
+    lines = source.splitlines()[cls.lineno - 1 : cls.end_lineno]
+    assert len([line for line in lines if line.strip()]) <= 15
