@@ -30,7 +30,7 @@ use = "engine.strategies.crossover:Crossover"
 params = { interval = "15s" }
 [bars]
 intervals = ["15s", "1m", "5m", "15m"]
-grace_ms = 200
+grace_ms = 20
 """
 
 

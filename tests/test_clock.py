@@ -22,9 +22,12 @@ from engine.clock import (
     day_start_ns,
     iso_text,
     parse_iso,
+    window_end,
+    window_start,
 )
 from engine.errors import UsageError
 from engine.journal import day_name, day_of_ns
+from engine.values import INTERVALS, parse_interval
 
 ROOT = Path(__file__).resolve().parents[1]
 times = st.integers(0, 4_000_000_000 * SECOND_NS)
@@ -128,3 +131,32 @@ def test_chance_is_as_long_as_asked_for_and_differs() -> None:
     ids = SystemIds()
     assert len(ids.random_bytes(16)) == 16
     assert ids.random_bytes(16) != ids.random_bytes(16)
+
+
+@given(st.integers(0, 4_000_000_000 * SECOND_NS), st.sampled_from(sorted(INTERVALS)))
+def test_t05_every_time_is_in_one_window_and_windows_follow_each_other(time_ns: int, name: str) -> None:
+    interval_ns = parse_interval(name)
+    start_ns = window_start(interval_ns, time_ns)
+    end_ns = window_end(interval_ns, start_ns)
+    assert start_ns <= time_ns < end_ns
+    assert window_start(interval_ns, end_ns) == end_ns
+    assert window_start(interval_ns, end_ns - 1) == start_ns
+
+
+@pytest.mark.parametrize(
+    ("name", "time", "start", "end"),
+    [
+        ("1w", "2024-12-05T12:00:00Z", "2024-12-02", "2024-12-09"),
+        ("1w", "2024-12-02T00:00:00Z", "2024-12-02", "2024-12-09"),
+        ("1M", "2024-02-29T23:59:59Z", "2024-02-01", "2024-03-01"),
+        ("1M", "2023-12-31T00:00:00Z", "2023-12-01", "2024-01-01"),
+        ("1d", "2024-12-05T12:00:00Z", "2024-12-05", "2024-12-06"),
+    ],
+)
+def test_t05_weeks_begin_on_monday_and_months_are_the_calendars(
+    name: str, time: str, start: str, end: str
+) -> None:
+    interval_ns = parse_interval(name)
+    start_ns = window_start(interval_ns, parse_iso(time))
+    assert start_ns == day_start_ns(start)
+    assert window_end(interval_ns, start_ns) == day_start_ns(end)

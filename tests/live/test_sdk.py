@@ -3,77 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from eth_account import Account
-from hyperliquid.exchange import Exchange
-from hyperliquid.info import Info
 from hyperliquid.utils.types import Cloid
 
 from tests.commands.kit import sandbox
+from tests.live.client import ALO, GTC, IOC, Client, closing, status, trading_as, until
 from tests.live.kit import KEY
-
-GTC: Any = {"limit": {"tif": "Gtc"}}
-IOC: Any = {"limit": {"tif": "Ioc"}}
-ALO: Any = {"limit": {"tif": "Alo"}}
-
-
-class Client:
-    """The client of one account: `info` asks and listens, `exchange` signs."""
-
-    def __init__(self, base_url: str) -> None:
-        self.wallet = Account.from_key(KEY)
-        self.address = self.wallet.address
-        self.info = Info(base_url)
-        self.exchange = Exchange(self.wallet, base_url)
-        self.heard: dict[str, list[Any]] = {}
-        self.numbers = iter(range(1, 10_000))
-
-    def cloid(self) -> Cloid:
-        return Cloid.from_int(next(self.numbers))
-
-    def mid(self, coin: str = "BTC") -> float:
-        return float(self.info.all_mids()[coin])
-
-    def listen(self, **subscription: Any) -> list[Any]:
-        heard: list[Any] = []
-        self.info.subscribe(subscription, heard.append)
-        return heard
-
-    def size(self, coin: str = "BTC") -> float:
-        held = self.info.user_state(self.address)["assetPositions"]
-        return next((float(one["position"]["szi"]) for one in held if one["position"]["coin"] == coin), 0.0)
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
     address = Account.from_key(KEY).address
     options = ("--account", f"{address}:100000", "--rate-limit", "off", "--history", "600", "--maker")
-    with sandbox(*options, "--volume", f"{address}:2000000") as url:
-        one = Client(url)
+    with sandbox(*options, "--volume", f"{address}:2000000") as url, closing(Client(url)) as one:
         yield one
-        one.info.disconnect_websocket()
-        for session in (one.info.session, one.exchange.session, one.exchange.info.session):
-            session.close()
-
-
-def status(answer: Any) -> Any:
-    assert answer["status"] == "ok", answer
-    (only,) = answer["response"]["data"]["statuses"]
-    return only
-
-
-def until(promise: Callable[[], Any], seconds: float = 5.0) -> Any:
-    """Wait for something the client's own threads bring."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = promise()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it did not come")
 
 
 def test_info_of_the_market(client: Client) -> None:
@@ -217,8 +164,8 @@ def test_every_stream_comes(client: Client) -> None:
 
 
 def test_a_stranger_and_a_used_nonce_are_refused(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    stranger = Exchange(Account.from_key("0x" + "09" * 32), client.exchange.base_url)
-    answer = stranger.order("BTC", True, 0.001, round(client.mid() * 0.97), GTC)
+    with trading_as(client.base_url, "0x" + "09" * 32) as stranger:
+        answer = stranger.order("BTC", True, 0.001, round(client.mid() * 0.97), GTC)
     assert answer["status"] == "err"
     assert answer["response"].endswith("does not exist.")
     bodies: list[Any] = []
@@ -228,5 +175,3 @@ def test_a_stranger_and_a_used_nonce_are_refused(client: Client, monkeypatch: py
     )
     assert client.exchange.update_leverage(4, "BTC")["status"] == "ok"
     assert post(*bodies[0])["status"] == "err", "the same signed action twice"
-    for session in (stranger.session, stranger.info.session):
-        session.close()

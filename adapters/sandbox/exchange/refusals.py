@@ -47,6 +47,7 @@ __all__ = [
     "TPSL_MAIN",
     "TPSL_NUMBER",
     "TPSL_REDUCE_ONLY",
+    "USER_SIGNED",
     "BadRequest",
     "Refusal",
     "Refused",
@@ -81,6 +82,7 @@ TPSL_MAIN: Final = "Main order cannot be trigger order."
 TPSL_NUMBER: Final = "Unexpected number of trigger orders"
 BATCH_EMPTY: Final = "Batch is empty."  # not confirmed
 ALREADY_EXPIRED: Final = "Action already expired"
+USER_SIGNED: Final = "User-signed actions take neither vaultAddress nor expiresAfter."  # not confirmed
 LEVERAGE: Final = "Invalid leverage value"
 SWITCH: Final = "Cannot switch leverage type with open position."
 CROSS_SHORT: Final = (

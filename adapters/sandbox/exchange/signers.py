@@ -3,7 +3,8 @@
 Owns signature recovery and nonces. The venue keeps the 100 highest nonces of each signer: a new one must be
 larger than the smallest of them, unused, and within two days before and one day after its own time, which is
 the sandbox's. A signature that is wrong recovers to some other address, which then does not exist: that is
-what a client gets to read. There are no vaults and no sub-accounts.
+what a client gets to read. There are no vaults and no sub-accounts. What a user signs covers neither a vault
+nor an expiry, so a request for one of them is refused: nobody signed it.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class Signers:
             # Signed by a user, it is about that user: an agent has no account of its own.
             if account is None:
                 raise Refused(f"Must deposit before performing actions. User: {signer}")
+            if request.vault_address is not None or request.expires_after is not None:
+                raise Refused(refusals.USER_SIGNED)
         elif account is None:
             account = self._agents.master_of(signer, now_ms)
         if account is None:

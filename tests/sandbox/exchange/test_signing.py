@@ -202,14 +202,25 @@ class TestAgents:
     """`approveAgent`, signed as the venue's own client signs it."""
 
     def approve(
-        self, floor: Floor, address: str, name: str | None = "bot", key: str = ALICE_KEY
+        self, floor: Floor, address: str, name: str | None = "bot", key: str = ALICE_KEY, **unsigned: Any
     ) -> dict[str, Any]:
         nonce = floor.nonce()
         action = {"type": "approveAgent", "agentAddress": address, "agentName": name or "", "nonce": nonce}
         signature = sign_agent(Account.from_key(key), action, False)
         if name is None:
             del action["agentName"]
-        return floor.send({"action": action, "nonce": nonce, "signature": signature})
+        return floor.send({"action": action, "nonce": nonce, "signature": signature, **unsigned})
+
+    @pytest.mark.parametrize(
+        "unsigned", [{"vaultAddress": ALICE}, {"vaultAddress": BOB}, {"expiresAfter": START_MS + DAY_MS}]
+    )
+    def test_an_approval_has_neither_vault_nor_expiry_which_its_signature_does_not_cover(
+        self, unsigned: dict[str, Any]
+    ) -> None:
+        floor = Floor()
+        text = "User-signed actions take neither vaultAddress nor expiresAfter."
+        assert refused(self.approve(floor, address_of(STRANGER_KEY), **unsigned)) == text
+        assert not floor.alice.agents
 
     def test_an_agent_trades_for_its_master_with_nonces_of_its_own(self) -> None:
         floor = Floor()

@@ -1,0 +1,163 @@
+"""The venue's own Python client, unchanged but for its address, and what the tests of it share."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from eth_account import Account
+from hyperliquid.exchange import Exchange
+from hyperliquid.info import Info
+from hyperliquid.utils.types import Cloid
+
+from adapters.hyperliquid.signing import address_of
+from tests.commands.kit import sandbox
+from tests.live.kit import KEY
+
+__all__ = [
+    "ALO",
+    "GTC",
+    "IOC",
+    "Accounts",
+    "Client",
+    "accounts",
+    "closing",
+    "key",
+    "status",
+    "trading_as",
+    "until",
+]
+
+GTC: Any = {"limit": {"tif": "Gtc"}}
+IOC: Any = {"limit": {"tif": "Ioc"}}
+ALO: Any = {"limit": {"tif": "Alo"}}
+TIMEOUT_S = 20
+"""Instead of the client's own "forever": what is never answered must fail, not hang."""
+
+
+Accounts = Iterator[tuple[str, str]]
+"""(address of the sandbox, private key) of accounts that nobody has used."""
+
+_ACCOUNTS = 60
+
+
+def key(number: int) -> str:
+    """The private key of one of the tests' accounts."""
+    return f"0x{number:064x}"
+
+
+class Client:
+    """The client of one account: `info` asks and listens, `exchange` signs.
+
+    `frames` is every frame of its connection as it came, also those that no callback is for.
+    """
+
+    def __init__(self, base_url: str, private_key: str = KEY) -> None:
+        self.base_url = base_url
+        self.wallet = Account.from_key(private_key)
+        self.address = self.wallet.address
+        self.info = Info(base_url, timeout=TIMEOUT_S)
+        self.exchange = Exchange(self.wallet, base_url, timeout=TIMEOUT_S)
+        self.numbers = iter(range(1, 10_000))
+        self.frames: list[Any] = []
+        self._socket = self.info.ws_manager.ws
+        handle = self._socket.on_message
+
+        def tap(app: Any, text: str) -> None:
+            self.frames.append(json.loads(text))
+            handle(app, text)
+
+        self._socket.on_message = tap
+
+    def close(self) -> None:
+        self.info.disconnect_websocket()
+        for session in (self.info.session, self.exchange.session, self.exchange.info.session):
+            session.close()
+
+    def cloid(self) -> Cloid:
+        return Cloid.from_int(next(self.numbers))
+
+    def mid(self, coin: str = "BTC") -> float:
+        return float(self.info.all_mids()[coin])
+
+    def low(self) -> int:
+        """A price at which an order to buy BTC rests."""
+        return round(self.mid() * 0.97)
+
+    def order(self, price: float, **changed: Any) -> Any:
+        """An order to buy a little BTC, as the client's batches take it."""
+        request = {"coin": "BTC", "is_buy": True, "sz": 0.001, "limit_px": price, "order_type": GTC}
+        return {**request, "reduce_only": False, **changed}
+
+    def listen(self, **subscription: Any) -> list[Any]:
+        heard: list[Any] = []
+        self.info.subscribe(subscription, heard.append)
+        return heard
+
+    def on(self, channel: str) -> list[Any]:
+        """The frames of a channel so far."""
+        return [one for one in self.frames if one["channel"] == channel]
+
+    def catch_up(self) -> None:
+        """Return when all that the venue had sent is here: frames of one connection keep their order."""
+        before = len(self.on("pong"))
+        self._socket.send('{"method":"ping"}')
+        until(lambda: len(self.on("pong")) > before)
+
+    def position(self, coin: str = "BTC") -> dict[str, Any]:
+        """The position of a coin, empty when flat."""
+        held = self.info.user_state(self.address)["assetPositions"]
+        return next((one["position"] for one in held if one["position"]["coin"] == coin), {})
+
+    def size(self, coin: str = "BTC") -> float:
+        return float(self.position(coin).get("szi", 0))
+
+
+@contextlib.contextmanager
+def accounts() -> Iterator[Accounts]:
+    """A sandbox with 100,000 USDC in each of many accounts, so that every test has one of its own."""
+    keys = [key(number) for number in range(1, _ACCOUNTS + 1)]
+    options = [word for one in keys for word in ("--account", f"{address_of(one)}:100000")]
+    with sandbox(*options, "--coins", "BTC,ETH", "--rate-limit", "off", "--history", "600", "--maker") as url:
+        yield ((url, one) for one in keys)
+
+
+@contextlib.contextmanager
+def closing(client: Client) -> Iterator[Client]:
+    """The client, its connections closed at the end."""
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@contextlib.contextmanager
+def trading_as(base_url: str, private_key: str, **options: Any) -> Iterator[Exchange]:
+    """An `Exchange` that signs with another key, or for another address."""
+    exchange = Exchange(Account.from_key(private_key), base_url, timeout=TIMEOUT_S, **options)
+    try:
+        yield exchange
+    finally:
+        for session in (exchange.session, exchange.info.session):
+            session.close()
+
+
+def status(answer: Any) -> Any:
+    """The only entry of an answer."""
+    assert answer["status"] == "ok", answer
+    (only,) = answer["response"]["data"]["statuses"]
+    return only
+
+
+def until(promise: Callable[[], Any], seconds: float = 5.0) -> Any:
+    """Wait for something the client's own threads bring."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = promise()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it did not come")
