@@ -51,8 +51,11 @@ FEE_SCALE: Final = 7
 CHANNELS: Final = ("l2Book", "l2BookFast", "candle", "activeAssetCtx", "allMids")
 """What can be read of the market beside trades and the touch."""
 
+ACTIVITY_MEASURES: Final = ("tick", "volume", "value", "imbalance")
+"""What bars can be made by instead of time."""
+
 RESERVED_NAMES: Final = frozenset(
-    {"aggregator", "venue", "portfolio", "trailing", "risk", "execution", "sequencer", "external"}
+    {"activity", "aggregator", "venue", "portfolio", "trailing", "risk", "execution", "sequencer", "external"}
 )
 """Names of the engine's own actors and accounts."""
 
@@ -62,16 +65,48 @@ MONEY_TEXT_SCALE: Final = 6
 """Decimal places that an amount of money in the configuration may have."""
 
 
+class ActivityKind(msgspec.Struct, frozen=True):
+    """One kind of bar by what was traded: its name in events, what it measures, when it closes, of which
+    coin."""
+
+    name: str
+    measure: str
+    threshold: str
+    coin: str
+
+    @classmethod
+    def parse(cls, text: str) -> ActivityKind:
+        """Return the kind named measure:threshold or measure:threshold@COIN. Raises ConfigError."""
+        name, _, coin = text.partition("@")
+        measure, _, threshold = name.partition(":")
+        try:
+            level = parse_scaled(threshold, 0 if measure == "tick" else MONEY_TEXT_SCALE)
+        except NumberError as error:
+            raise ConfigError(f"bars.activity: {text!r}: {error}") from None
+        if measure not in ACTIVITY_MEASURES or not level:
+            known = ", ".join(ACTIVITY_MEASURES)
+            raise ConfigError(f"bars.activity: {text!r}: write it as volume:50; measures: {known}")
+        return cls(name, measure, threshold, coin)
+
+
 class BarsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which time bars are built, and when they close.
 
     `grace_ms`: how long after its end a bar waits for late prints. `close` is "grace" (default: that long in
     any case) or "trade": the first print of a later window closes it at once, and late prints correct it.
+
+    `activity` names bars by what was traded: "tick:1000" (prints), "volume:50" (base units), "value:1000000"
+    (quote currency), "imbalance:20" (base units bought less sold); with "@BTC" behind it of that coin only.
     """
 
     intervals: tuple[str, ...] = ("1m", "5m", "15m", "1h")
     grace_ms: int = 1000
     close: str = "grace"
+    activity: tuple[str, ...] = ()
+
+    def kinds(self) -> tuple[ActivityKind, ...]:
+        """Return the kinds of activity bars. Raises ConfigError."""
+        return tuple(ActivityKind.parse(text) for text in self.activity)
 
 
 class StrategyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -255,6 +290,9 @@ def _check(config: Config) -> None:
     # Weeks and months are made of days.
     if not spans_ns or any((min(span, DAY_NS)) % spans_ns[0] for span in spans_ns[1:]):
         raise ConfigError("bars.intervals: give at least one, each a multiple of the shortest")
+    kinds = config.bars.kinds()
+    if len(set(config.bars.activity)) != len(kinds):
+        raise ConfigError("bars.activity: each kind once")
     if config.bars.close not in ("grace", "trade"):
         raise ConfigError(f'bars.close: {config.bars.close!r} is neither "grace" nor "trade"')
     numbers: list[tuple[str, str, int]] = [

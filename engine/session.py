@@ -14,7 +14,16 @@ import hashlib
 import inspect
 from collections.abc import Callable, Sequence
 
-from engine.actors import Actor, Aggregator, Execution, Portfolio, Risk, SimulatedVenue, Trailing
+from engine.actors import (
+    ActivityBars,
+    Actor,
+    Aggregator,
+    Execution,
+    Portfolio,
+    Risk,
+    SimulatedVenue,
+    Trailing,
+)
 from engine.config import Config, StrategyConfig, parse_config
 from engine.errors import ConfigError
 from engine.events import SessionStarted
@@ -57,6 +66,11 @@ class SessionBuilder:
             actor.signature = (actor.signature or type(actor).__name__) + account
         aggregator = Aggregator(config.bars)
         aggregator.signature = f"{config.bars.intervals} {config.bars.grace_ms} {config.bars.close}"
+        kinds = config.bars.kinds()
+        if kinds:
+            activity = ActivityBars(kinds)
+            activity.signature = f"{config.bars.activity}"
+            return [aggregator, activity, *actors]
         return [aggregator, *actors]
 
     def start(self, *, recv_ns: int, session: str, mode: str, config: Config) -> SessionStarted:

@@ -69,6 +69,8 @@ def configs(draw: st.DrawFn) -> Config:
     return config_of(
         *named,
         intervals=draw(st.sampled_from([("1s",), ("5s", "15s"), ("1s", "5s", "1m")])),
+        close=draw(st.sampled_from(["grace", "trade"])),
+        activity=draw(st.sampled_from([(), ("tick:3", "volume:1.5", "value:20@AAA", "imbalance:1")])),
         latency_ms=draw(st.sampled_from([0, 40, 1500])),
         slippage_bps=draw(st.sampled_from([0, 1, 250])),
         fill_on_touch=draw(st.booleans()),

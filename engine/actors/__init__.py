@@ -1,5 +1,6 @@
 """The deterministic actors: functions of state and event, run by the sequencer in a fixed order."""
 
+from engine.actors.activity import ActivityBars
 from engine.actors.aggregator import Aggregator
 from engine.actors.base import Actor, Because, Emit, RoutesChanged, SetTimer, State, Turn, handles
 from engine.actors.execution import Execution
@@ -9,6 +10,7 @@ from engine.actors.simulated_venue import SimulatedVenue
 from engine.actors.trailing import Trailing
 
 __all__ = [
+    "ActivityBars",
     "Actor",
     "Aggregator",
     "Because",

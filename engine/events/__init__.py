@@ -21,7 +21,15 @@ from engine.events.account import (
     PositionRead,
     ScheduleAnswered,
 )
-from engine.events.analysis import BarClosed, BarCorrected, BarDiffers, PriceMarked, SignalRaised, TargetSet
+from engine.events.analysis import (
+    ActivityBarClosed,
+    BarClosed,
+    BarCorrected,
+    BarDiffers,
+    PriceMarked,
+    SignalRaised,
+    TargetSet,
+)
 from engine.events.base import Event, engine_time
 from engine.events.market import Candle, FeedDown, FeedGap, FeedUp, InstrumentListed, Quote, Trade
 from engine.events.orders import (
@@ -144,6 +152,7 @@ EVENT_TYPES: Final[tuple[type[Event], ...]] = (
     ScheduleAnswered,
     PositionDiffers,
     MarketHalted,
+    ActivityBarClosed,
 )
 
 __all__ = [
@@ -151,6 +160,7 @@ __all__ = [
     "EVENT_TYPES",
     "REPORTS",
     "AccountRead",
+    "ActivityBarClosed",
     "ActorFailed",
     "ActorRestarted",
     "BarClosed",

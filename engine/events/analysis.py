@@ -11,7 +11,15 @@ from typing import Annotated
 from engine.events.base import Event
 from engine.values import Amount, InstrumentId, Price, Size, Volume
 
-__all__ = ["BarClosed", "BarCorrected", "BarDiffers", "PriceMarked", "SignalRaised", "TargetSet"]
+__all__ = [
+    "ActivityBarClosed",
+    "BarClosed",
+    "BarCorrected",
+    "BarDiffers",
+    "PriceMarked",
+    "SignalRaised",
+    "TargetSet",
+]
 
 _Money = Annotated[Amount | None, "money"]
 _Volume = Annotated[Amount | None, "size"]
@@ -56,6 +64,35 @@ class BarCorrected(BarClosed, frozen=True, tag="bar-corrected"):
 
     Nothing is rewritten in place: what was known when a strategy was shown the bar stays on record.
     """
+
+
+class ActivityBarClosed(Event, frozen=True, tag="activity-bar"):
+    """A bar that closed because enough was traded: `kind` is measure:threshold, such as "volume:50".
+
+    From the print at `start_ns` to the one at `end_ns` of venue time, both in it. `number` counts the bars
+    of a kind and instrument from 0. `incomplete` and `because` are as in `BarClosed`; so are volumes and
+    ids.
+    """
+
+    at_ns: int
+    instrument: InstrumentId
+    kind: str
+    number: int
+    start_ns: int
+    end_ns: int
+    open: Price
+    high: Price
+    low: Price
+    close: Price
+    volume: Volume
+    trades: int
+    incomplete: bool = False
+    because: str = ""
+    quote_volume: _Money = None
+    buy_volume: _Volume = None
+    sell_volume: _Volume = None
+    first_id: int | str = 0
+    last_id: int | str = 0
 
 
 class BarDiffers(Event, frozen=True, tag="bar-differs"):

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from engine.clock import iso_text
 from engine.events import (
+    ActivityBarClosed,
     ActorFailed,
     ActorRestarted,
     BarClosed,
@@ -50,7 +51,7 @@ from engine.events import (
     TargetSet,
     Trade,
 )
-from engine.projections.bar_rows import bar_row
+from engine.projections.bar_rows import activity_bar_row, bar_row
 from engine.projections.schema import TABLES
 from engine.projections.units import Listing, added, record
 from engine.projections.venue_rows import VenueRows
@@ -103,6 +104,7 @@ class RowBuilder:
             InstrumentListed: self._listed,
             BarClosed: self._bar,
             BarCorrected: self._bar,
+            ActivityBarClosed: self._activity_bar,
             PriceMarked: self._mark,
             SignalRaised: self._signal,
             TargetSet: self._target,
@@ -188,6 +190,10 @@ class RowBuilder:
     def _bar(self, seq: int, cause: int, event: BarClosed) -> None:
         listing = self.listing(event.instrument)
         self.appended["bars"].append((*bar_row(event, listing), *record(seq, cause, event.at_ns)))
+
+    def _activity_bar(self, seq: int, cause: int, event: ActivityBarClosed) -> None:
+        row = activity_bar_row(event, self.listing(event.instrument))
+        self.appended["activity_bars"].append((*row, *record(seq, cause, event.at_ns)))
 
     def _mark(self, seq: int, cause: int, event: PriceMarked) -> None:
         listing = self.listing(event.instrument)

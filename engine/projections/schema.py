@@ -37,6 +37,15 @@ class TableShape(msgspec.Struct, frozen=True):
 
 _RECORD: Final[dict[str, type]] = {"seq": int, "cause": int, "at": str, "at_ns": int}
 _INSTRUMENT: Final[dict[str, type]] = {"instrument": str, "instrument_id": int, "venue": str}
+_TRADED: Final[dict[str, type]] = {
+    **dict.fromkeys(("open", "high", "low", "close", "volume"), float),
+    **dict.fromkeys(("quote_volume", "vwap", "buy_volume", "sell_volume"), float),
+    "trades": int,
+    "first_id": str,
+    "last_id": str,
+    "incomplete": int,
+    "because": str,
+}
 
 TABLES: Final[dict[str, TableShape]] = {
     "instruments": TableShape(
@@ -77,20 +86,7 @@ TABLES: Final[dict[str, TableShape]] = {
             "interval": str,
             "start": str,
             "start_ns": int,
-            "open": float,
-            "high": float,
-            "low": float,
-            "close": float,
-            "volume": float,
-            "quote_volume": float,
-            "vwap": float,
-            "buy_volume": float,
-            "sell_volume": float,
-            "trades": int,
-            "first_id": str,
-            "last_id": str,
-            "incomplete": int,
-            "because": str,
+            **_TRADED,
             "source": str,
             "revision": int,
             "closed_by": str,
@@ -98,6 +94,21 @@ TABLES: Final[dict[str, TableShape]] = {
         },
         pk=("instrument_id", "interval", "start_ns"),
         indexes=(("instrument", "interval", "start_ns"), ("start_ns",)),
+    ),
+    "activity_bars": TableShape(
+        {
+            **_INSTRUMENT,
+            "kind": str,
+            "number": int,
+            "start": str,
+            "start_ns": int,
+            "end": str,
+            "end_ns": int,
+            **_TRADED,
+            **_RECORD,
+        },
+        pk="seq",
+        indexes=(("instrument", "kind", "start_ns"),),
     ),
     "marks": TableShape({**_RECORD, **_INSTRUMENT, "price": float}, pk="seq"),
     "signals": TableShape(

@@ -27,6 +27,7 @@ from typing import Any, Final, Generic, TypeVar
 from engine.actors.base import Emit, Once, State, Turn, handles
 from engine.config import parse_config
 from engine.events import (
+    ActivityBarClosed,
     BarClosed,
     BookRead,
     CandleRead,
@@ -241,6 +242,11 @@ class Strategy(Verbs):
             self._event = event
             self.on_bar(view_bar(event, self.instruments[event.instrument]))
 
+    @handles(ActivityBarClosed)
+    def _activity_bar(self, event: ActivityBarClosed, emit: Emit) -> None:
+        if self._enter(event, event.instrument, emit):
+            self.on_bar(view_bar(event, self.instruments[event.instrument]))
+
     @handles(CandleRead)
     def _history(self, event: CandleRead, emit: Emit) -> None:
         """Show a candle of the venue's history, until the session has made a bar of that kind itself."""
@@ -368,6 +374,7 @@ class Strategy(Verbs):
 
 
 _HOOKS: Final[dict[type[Event], str]] = {
+    ActivityBarClosed: "on_bar",
     BarClosed: "on_bar",
     CandleRead: "on_bar",
     Trade: "on_trade",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.events import (
+    ActivityBarClosed,
     BarClosed,
     BookRead,
     CandleRead,
@@ -27,12 +28,13 @@ __all__ = ["Bar", "Book", "Context", "Fill", "Funding", "OrderView", "Tick", "To
 
 
 class Bar(msgspec.Struct, frozen=True):
-    """A closed bar. `market` is the instrument's name, `interval` text such as "1m", `start_ns` UTC.
+    """A closed bar. `market` is the instrument's name, `start_ns` UTC.
 
-    `warmup`: it is history, shown so that indicators are warm; nothing can be done on it.
+    `interval` is text such as "1m", or "volume:50" for a bar that closed by what was traded. `warmup`: it
+    is history, shown so that indicators are warm; nothing can be done on it.
     """
 
-    event: BarClosed
+    event: BarClosed | ActivityBarClosed
     listed: InstrumentListed
     market: str
     interval: str
@@ -336,14 +338,14 @@ def history_bar(candle: CandleRead) -> BarClosed:
     )
 
 
-def view_bar(event: BarClosed, listed: InstrumentListed, *, warmup: bool = False) -> Bar:
+def view_bar(event: BarClosed | ActivityBarClosed, listed: InstrumentListed, *, warmup: bool = False) -> Bar:
     """Return the human view of a closed bar."""
     unit = power_of_ten(listed.price_scale)
     return Bar(
         event,
         listed,
         listed.name,
-        format_interval(event.interval_ns),
+        format_interval(event.interval_ns) if isinstance(event, BarClosed) else event.kind,
         event.open / unit,
         event.high / unit,
         event.low / unit,

@@ -102,11 +102,17 @@ def frame_of(draft: Draft) -> Frame:
     )
 
 
-def config_of(*strategies: StrategyConfig, intervals: tuple[str, ...] = ("1s", "5s"), **paper: Any) -> Config:
+def config_of(
+    *strategies: StrategyConfig,
+    intervals: tuple[str, ...] = ("1s", "5s"),
+    close: str = "grace",
+    activity: tuple[str, ...] = (),
+    **paper: Any,
+) -> Config:
     """A configuration with short bars and quick orders."""
     return Config(
         strategies=strategies,
-        bars=BarsConfig(intervals, grace_ms=300),
+        bars=BarsConfig(intervals, grace_ms=300, close=close, activity=activity),
         risk=RiskConfig(max_orders_per_minute=30),
         paper=PaperConfig(**{"latency_ms": 40, **paper}),
     )

@@ -1,0 +1,152 @@
+"""Bars by what was traded instead of by time: ticks, volume, value, imbalance. Off unless asked for.
+
+Each kind is a measure that every print adds to; the print that brings it to its threshold closes the bar and
+belongs to it whole, so a bar may hold more than the threshold and no print is split. `tick` counts
+prints, `volume` sums base units, `value` sums price * size, `imbalance` is the distance between what takers
+bought and sold, in base units, which prints without a side leave as it is. Thresholds are fixed; Lopez de
+Prado's imbalance bars (Advances in Financial Machine Learning, 2.3.2) expect one that moves.
+
+Prints are taken in the order of their arrival, as nothing tells that an earlier one is still to come: a bar
+that was closed is not corrected. One that a feed gap, a lost connection or a start cut into is incomplete.
+"""
+
+from __future__ import annotations
+
+from engine.actors.bars import BEGUN_INSIDE, DOWN, GAP
+from engine.actors.base import Actor, Emit, State, handles
+from engine.config import MONEY_TEXT_SCALE, ActivityKind
+from engine.events import ActivityBarClosed, FeedDown, FeedGap, InstrumentListed, SessionStarted, Trade
+from engine.values import parse_scaled, power_of_ten, wide
+
+__all__ = ["ActivityBars"]
+
+
+class Measured(State):
+    """A bar in the making. `level` is how far its measure is, `threshold` where it closes."""
+
+    kind: str
+    measure: str
+    threshold: int
+    number: int = 0
+    level: int = 0
+    start_ns: int = 0
+    open: int = 0
+    high: int = 0
+    low: int = 0
+    volume: int = 0
+    trades: int = 0
+    quote: int = 0
+    buys: int = 0
+    sells: int = 0
+    first_id: int | str = 0
+    because: str = BEGUN_INSIDE
+
+
+class ActivityBars(Actor):
+    """State: per instrument, the open bar of each kind."""
+
+    WIRING = Actor.WIRING | {"_kinds"}
+
+    def __init__(self, kinds: tuple[ActivityKind, ...]) -> None:
+        super().__init__("activity")
+        self._kinds = kinds
+        self._open: dict[int, list[Measured]] = {}
+
+    @handles(Trade)
+    def add(self, trade: Trade, emit: Emit) -> None:
+        """Add a print to the open bar of each kind, and close those that it fills."""
+        price, size = trade.price, trade.size
+        bars = self._open.get(trade.instrument)
+        if bars is None:
+            bars = self._open[trade.instrument] = self._begin(self.instruments[trade.instrument])
+        for bar in bars:
+            if not bar.trades:
+                bar.start_ns, bar.first_id = trade.venue_ns, trade.trade_id
+                bar.open = bar.high = bar.low = price
+            bar.high = max(bar.high, price)
+            bar.low = min(bar.low, price)
+            bar.trades += 1
+            bar.volume += size
+            bar.quote += price * size
+            if trade.aggressor > 0:
+                bar.buys += size
+            elif trade.aggressor < 0:
+                bar.sells += size
+            bar.level = _level(bar)
+            if bar.level >= bar.threshold:
+                emit(_event(bar, trade))
+                _begin_again(bar)
+
+    def _begin(self, listed: InstrumentListed) -> list[Measured]:
+        return [
+            Measured(kind.name, kind.measure, _threshold(kind, listed))
+            for kind in self._kinds
+            if kind.coin in ("", listed.name)
+        ]
+
+    @handles(FeedDown, SessionStarted)
+    def doubt(self, event: FeedDown | SessionStarted, emit: Emit) -> None:
+        """Prints may be missing from here on, until a gap says that none are."""
+        for bars in self._open.values():
+            for bar in bars:
+                bar.because = bar.because or DOWN
+
+    @handles(FeedGap)
+    def settle(self, gap: FeedGap, emit: Emit) -> None:
+        """Clear the doubt, or keep the open bars incomplete."""
+        for bar in self._open.get(gap.instrument, ()):
+            if not gap.closed:
+                bar.because = bar.because if bar.because == BEGUN_INSIDE else GAP
+            elif bar.because == DOWN:
+                bar.because = ""
+
+
+def _threshold(kind: ActivityKind, listed: InstrumentListed) -> int:
+    """Return a threshold at the scale of what it measures; one finer than that is rounded up."""
+    if kind.measure == "tick":
+        return parse_scaled(kind.threshold, 0)
+    scale = listed.money_scale if kind.measure == "value" else listed.size_scale
+    level = parse_scaled(kind.threshold, MONEY_TEXT_SCALE) * power_of_ten(scale)
+    return -(-level // power_of_ten(MONEY_TEXT_SCALE))
+
+
+def _level(bar: Measured) -> int:
+    match bar.measure:
+        case "tick":
+            return bar.trades
+        case "volume":
+            return bar.volume
+        case "value":
+            return bar.quote
+        case _:
+            return abs(bar.buys - bar.sells)
+
+
+def _event(bar: Measured, last: Trade) -> ActivityBarClosed:
+    return ActivityBarClosed(
+        last.recv_ns,
+        last.instrument,
+        bar.kind,
+        bar.number,
+        bar.start_ns,
+        last.venue_ns,
+        bar.open,
+        bar.high,
+        bar.low,
+        last.price,
+        wide(bar.volume),
+        bar.trades,
+        bar.because != "",
+        bar.because,
+        wide(bar.quote),
+        wide(bar.buys),
+        wide(bar.sells),
+        bar.first_id,
+        last.trade_id,
+    )
+
+
+def _begin_again(bar: Measured) -> None:
+    bar.number += 1
+    bar.level = bar.volume = bar.trades = bar.quote = bar.buys = bar.sells = 0
+    bar.because = ""

@@ -1,0 +1,158 @@
+"""Bars by what was traded: they close at their threshold, and together hold every print once."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.actors import ActivityBars
+from engine.clock import SECOND_NS
+from engine.config import ActivityKind, BarsConfig, parse_config
+from engine.errors import ConfigError
+from engine.events import ActivityBarClosed, FeedDown, FeedGap, SessionStarted, Trade
+from engine.snapshot import decode_state, encode_state, state_classes
+from tests.actors.desk import LISTED, Desk, T
+
+KINDS = ("tick:3", "volume:2.5", "value:40.5", "imbalance:1.25", "tick:2@BBB")
+prints = st.lists(
+    st.tuples(
+        st.sampled_from([1, 1, 2]), st.integers(1, 5000), st.integers(1, 4000), st.sampled_from([1, -1, 0])
+    ),
+    min_size=1,
+    max_size=60,
+)
+
+
+def desk(*kinds: str) -> Desk:
+    return Desk(ActivityBars(BarsConfig(activity=kinds or KINDS).kinds()))
+
+
+def tape(plan: list[tuple[int, int, int, int]]) -> list[Trade]:
+    return [
+        Trade(T + number, T + number, instrument, price, size, side, number)
+        for number, (instrument, price, size, side) in enumerate(plan, 1)
+    ]
+
+
+def measured(measure: str, trades: list[Trade], instrument: int) -> Decimal:
+    """What a kind measures, in units people use."""
+    price_unit, size_unit = (
+        Decimal(10) ** LISTED[instrument].price_scale,
+        Decimal(10) ** LISTED[instrument].size_scale,
+    )
+    match measure:
+        case "tick":
+            return Decimal(len(trades))
+        case "volume":
+            return sum((trade.size / size_unit for trade in trades), Decimal(0))
+        case "value":
+            return sum((trade.price * trade.size / price_unit / size_unit for trade in trades), Decimal(0))
+        case _:
+            return abs(sum((trade.aggressor * trade.size / size_unit for trade in trades), Decimal(0)))
+
+
+@given(prints)
+def test_every_print_is_in_one_bar_of_a_kind_and_each_bar_ends_where_its_threshold_is_reached(
+    plan: list[tuple[int, int, int, int]],
+) -> None:
+    on, trades = desk(), tape(plan)
+    on.hand(*trades)
+    for instrument, listed in LISTED.items():
+        for kind in map(ActivityKind.parse, KINDS):
+            if kind.coin not in ("", listed.name):
+                continue
+            mine = [trade for trade in trades if trade.instrument == instrument]
+            bars = [
+                bar
+                for bar in on.all(ActivityBarClosed)
+                if (bar.instrument, bar.kind) == (instrument, kind.name)
+            ]
+            for number, bar in enumerate(bars):
+                held, mine = mine[: bar.trades], mine[bar.trades :]
+                threshold = Decimal(kind.threshold)
+                assert measured(kind.measure, held, instrument) >= threshold
+                for fewer in range(1, len(held)):
+                    assert measured(kind.measure, held[:fewer], instrument) < threshold
+                assert bar.number == number
+                prices = [trade.price for trade in held]
+                assert (bar.open, bar.high, bar.low, bar.close) == (
+                    prices[0],
+                    max(prices),
+                    min(prices),
+                    prices[-1],
+                )
+                assert bar.volume == sum(trade.size for trade in held)
+                assert bar.quote_volume == sum(trade.size * trade.price for trade in held)
+                assert (bar.first_id, bar.last_id) == (held[0].trade_id, held[-1].trade_id)
+                assert (bar.start_ns, bar.end_ns) == (held[0].venue_ns, held[-1].venue_ns)
+            if mine:
+                assert all(
+                    measured(kind.measure, mine[:count], instrument) < threshold_of(kind)
+                    for count in range(1, len(mine) + 1)
+                ), "what is left fills no bar"
+
+
+def threshold_of(kind: ActivityKind) -> Decimal:
+    return Decimal(kind.threshold)
+
+
+@given(prints, st.integers(0, 60))
+def test_a_snapshot_anywhere_and_going_on_is_never_having_stopped(
+    plan: list[tuple[int, int, int, int]], cut: int
+) -> None:
+    trades = tape(plan)
+    through, before, after = desk(), desk(), desk()
+    through.hand(*trades)
+    before.hand(*trades[:cut])
+    classes = state_classes(["engine.actors.activity"])
+    after.actor.restore(decode_state(encode_state(before.actor.state(), "activity"), classes))
+    after.hand(*trades[cut:])
+    assert before.log + after.log == through.log
+
+
+def test_a_bar_that_a_start_or_a_gap_cut_into_says_so_and_one_that_a_proof_cleared_does_not() -> None:
+    on = desk("tick:2")
+    ticks = iter(tape([(1, 10, 1, 1)] * 20))
+
+    def bar() -> ActivityBarClosed:
+        (told,) = on.hand(next(ticks), next(ticks))
+        assert isinstance(told, ActivityBarClosed)
+        return told
+
+    assert bar().because == "the data begins inside it"
+    assert not bar().incomplete
+    on.hand(next(ticks), FeedDown(T, "f", "x"))
+    (told,) = on.hand(next(ticks))
+    assert told.because == "the feed was down; what was missed is not known yet"
+    on.hand(next(ticks), FeedDown(T, "f", "x"), FeedGap(T, "f", 1, T, T, True))
+    assert not on.hand(next(ticks))[0].incomplete
+    on.hand(next(ticks), FeedGap(T, "f", 1, T, T, False))
+    assert on.hand(next(ticks))[0].because == "the feed has a gap"
+    on.hand(next(ticks), SessionStarted(T + SECOND_NS, "b" * 16, "paper", "", "", "", (), ""))
+    assert on.hand(next(ticks))[0].incomplete
+    assert not bar().incomplete
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("tick", "not a plain decimal number"),
+        ("tick:0", "write it as"),
+        ("tick:1.5", "decimals"),
+        ("range:5", "measures: tick, volume, value, imbalance"),
+        ("volume:-1", "negative"),
+        ("volume:x@BTC", "not a plain decimal number"),
+    ],
+)
+def test_a_kind_that_is_none_is_refused_by_name(kind: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        parse_config({"bars": {"activity": [kind]}})
+
+
+def test_nothing_is_made_unless_asked_for() -> None:
+    assert BarsConfig().kinds() == ()
+    with pytest.raises(ConfigError, match="each kind once"):
+        parse_config({"bars": {"activity": ["tick:5", "tick:5"]}})
