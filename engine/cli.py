@@ -23,6 +23,7 @@ _COMMANDS = {
     "backtest": "backtesting",
     "import": "importing",
     "backfill": "backfilling",
+    "bars": "bars",
     "inspect": "inspecting",
     "why": "inspecting",
     "project": "projecting",

@@ -30,7 +30,16 @@ from engine.events import InstrumentListed
 from engine.ports import Ids
 from engine.values import INTERVALS, format_interval, format_scaled, parse_interval
 
-__all__ = ["ImportProgress", "ImportReport", "import_file"]
+__all__ = ["CUSTOMS", "ImportProgress", "ImportReport", "import_file"]
+
+CUSTOMS: Final = {
+    "hyperliquid": ("flat", "arrival"),
+    "kraken": ("flat", "sequence"),
+    "binance": ("none", "sequence"),
+    "coinbase": ("none", "sequence"),
+}
+"""By venue: what its candles do in a window without trades, and what orders trades of one time stamp; see
+`InstrumentListed`. A venue that is not here is taken to have flat candles, and its file to be in order."""
 
 _NAME_LENGTH_MAX: Final = 64
 _ROWS_PER_PROGRESS: Final = 16_384
@@ -51,8 +60,8 @@ class ImportReport(msgspec.Struct, frozen=True):
 
     `days` are complete, `digests` the last digest of each. `bytes` are those written. `measured` says which
     of "price_decimals", "size_decimals" and "interval" were found in the file rather than given. `columns`
-    goes from role to the file's name. `duplicates` counts trades with time and id of the trade before;
-    they are imported. `interval` is that of candles.
+    goes from role to the file's name. `duplicates` counts trades that came again, with time and id of an
+    earlier one; they are imported once. `interval` is that of candles.
     """
 
     file: str
@@ -91,6 +100,7 @@ def import_file(
     columns: Mapping[str, str] | None = None,
     interval: str | None = None,
     instrument_kind: str = "spot",
+    silence: str | None = None,
     time_unit: str | None = None,
     day: str | None = None,
     seal: bool = True,
@@ -101,8 +111,9 @@ def import_file(
 
     `columns` goes from role (see `adapters.files.columns`) to a name or, for CSV, a position from 0; with
     positions a CSV file needs no names. Decimals and interval that are not given are measured by a first
-    pass. `time_unit` is s, ms, us, ns or iso, None to tell by the first time; `day` (YYYY-MM-DD) is for files
-    whose times count from midnight, in `time_unit` or ms. `seal` is that of `DayWriter`.
+    pass. `time_unit` is s, ms, us, ns or iso, None to tell by the first time; `day` (YYYY-MM-DD) is for
+    files whose times count from midnight, in `time_unit` or ms. `silence`, "flat" or "none", stands in for
+    the venue's custom in windows without trades. `seal` is that of `DayWriter`.
 
     Raises ImportRefused for a row that cannot be read, other UsageErrors for what the caller can change,
     JournalError when the journal cannot be written. Complete days stay; the day in progress does not.
@@ -140,6 +151,7 @@ def import_file(
             needs.step_ns = interval_ns
         elif layout.kind == CANDLES:
             _check_step(path, needs.step_ns)
+    customs = CUSTOMS.get(venue.lower(), ("flat", "arrival"))
     listed = InstrumentListed(
         recv_ns=0,
         instrument=INSTRUMENT,
@@ -148,6 +160,8 @@ def import_file(
         price_scale=needs.price_decimals,
         size_scale=needs.size_decimals,
         kind=instrument_kind,
+        silence=silence or customs[0],
+        ids=customs[1],
     )
     days = DayWriter(journal, ids=ids or SystemIds(), seal=seal)
     tell.stage = "importing"

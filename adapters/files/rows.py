@@ -1,8 +1,9 @@
 """Rows of text cells to events: the inner loops of the import.
 
 Owns what a row must be: in order of time, numbers above zero and on the scale, one instrument throughout,
-candles on their grid. Promises that nothing is rounded, reordered, filled in or dropped; the first row
-that breaks a rule ends the import with file, line and reason. Called by `importer` once per file.
+candles on their grid. Promises that nothing is rounded, reordered, filled in or dropped, but for a trade that
+comes again (same id and time), which is counted; the first row that breaks a rule ends the import with
+file, line and reason. Called by `importer` once per file.
 
 The loops are written out, with local names and one call per cell, because they run once per row.
 """
@@ -82,7 +83,7 @@ class RowReader:
         batch: list[Event] = []
         day_end, last_ns, side = 0, _ABSENT, NO_SIDE
         trade_id: int | str = 0
-        last_id: int | str = 0
+        seen: set[int | str] = set()  # ids of the time stamp being read
         try:
             for row in self._rows:
                 if len(row) != width:
@@ -100,9 +101,13 @@ class RowReader:
                     side = sides[row[side_at]]
                 if id_at >= 0:
                     trade_id = parse_trade_id(row[id_at])
-                    if trade_id == last_id and ns == last_ns and trade_id:
+                    if ns != last_ns:
+                        seen.clear()
+                    elif trade_id in seen:
                         self.duplicates += 1
-                    last_id = trade_id
+                        continue
+                    if trade_id:
+                        seen.add(trade_id)
                 if symbol_at >= 0 and row[symbol_at] != self._symbol:
                     self._check_symbol(row[symbol_at])
                 batch.append(Trade(ns, ns, INSTRUMENT, price, size, side, trade_id))

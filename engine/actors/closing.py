@@ -8,6 +8,7 @@ skipped. Called by the aggregator's handlers, which say what has happened.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from engine.actors.bars import (
@@ -73,6 +74,15 @@ class Closing(Actor):
             market = Market(series, listed.silence == "flat", listed.ids == "sequence", deque())
             self._markets[instrument] = market
         return market
+
+    def unclosed(self, interval_ns: int) -> Iterator[tuple[int, OpenBar]]:
+        """Yield (instrument, bar) for the bars of an interval that hold something and have not closed."""
+        for instrument, market in sorted(self._markets.items()):
+            for series in market.series:
+                if series.interval_ns == interval_ns:
+                    newest = self._open.get(instrument, series.bar)
+                    bars = [series.bar] if series.source_ns else [*market.waiting, newest]
+                    yield from ((instrument, bar) for bar in bars if bar.trades or bar.volume)
 
     # The shortest interval.
 

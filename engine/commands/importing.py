@@ -28,6 +28,12 @@ __all__ = ["import_command"]
     "--columns", metavar="ROLE=COLUMN,...", help="Map columns: time=ts,price=last,size=vol (or 0=first)."
 )
 @click.option("--interval", help="Of candles, such as 1m. Default: the smallest step between rows.")
+@click.option("--day", metavar="DATE", help="For times that count from midnight of this day.")
+@click.option(
+    "--silence",
+    type=click.Choice(["flat", "none"]),
+    help="Bars of windows without trades: flat, or none. Default: the venue's custom.",
+)
 @json_option
 def import_command(
     file: Path,
@@ -38,6 +44,8 @@ def import_command(
     size_decimals: int | None,
     columns: str | None,
     interval: str | None,
+    day: str | None,
+    silence: str | None,
     as_json: bool,
 ) -> None:
     """Import trades or candles from CSV, JSONL (both also .gz) or Parquet into journal days.
@@ -61,6 +69,8 @@ def import_command(
             journal=root,
             columns=_mapping(columns),
             interval=interval,
+            day=day,
+            silence=silence,
             ids=SystemIds(),
             progress=told,
         )
@@ -71,6 +81,7 @@ def import_command(
                 "days": list(report.days),
                 "trades": report.trades,
                 "candles": report.candles,
+                "duplicates": report.duplicates,
                 "digests": report.digests,
                 "measured": report.measured,
                 "price_decimals": report.price_decimals,

@@ -39,7 +39,9 @@ def test_half_a_million_trades_of_one_day(desk: Desk, recorded: Recorded) -> Non
     report = desk.load(path, venue="binance", instrument="BTCUSDT", price_decimals=2, size_decimals=8)
     assert (report.trades, report.days, report.kind) == (451_466, ("2022-01-15",), "trades")
     listed, *trades = desk.events("2022-01-15")
-    assert listed == InstrumentListed(report.first_ns, 1, "binance", "BTCUSDT", 2, 8, kind="spot")
+    assert listed == InstrumentListed(
+        report.first_ns, 1, "binance", "BTCUSDT", 2, 8, kind="spot", silence="none", ids="sequence"
+    )
     source = rows(path)
     next(source)
     for trade, (time, price, size) in zip(trades, source, strict=True):

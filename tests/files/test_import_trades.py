@@ -61,16 +61,20 @@ def test_journal_read_back_equals_the_rows(rows: list[tuple[int, int, int, str, 
         "c.jsonl": "\n".join(json.dumps(dict(zip(names, row, strict=True))) for row in cells),
         "d": "\ufeff" + "\n\n".join(map(",".join, [names, *cells])),
     }
-    expected = [
-        Trade(START + ms * MS, START + ms * MS, 1, price, size, sides[side], number or 0)
-        for ms, price, size, side, number in rows
-    ]
+    told: set[tuple[int, int | str]] = set()
+    expected = []
+    for ms, price, size, side, number in rows:
+        # One that comes again, with its id at its time, is the first one.
+        if not number or (ms, number) not in told:
+            told.add((ms, number))
+            expected.append(Trade(START + ms * MS, START + ms * MS, 1, price, size, sides[side], number or 0))
     digests = []
     for name, content in forms.items():
         with tempfile.TemporaryDirectory() as folder:
             desk = Desk(Path(folder))
             report = desk.load(content, name=name, price_decimals=2, size_decimals=4)
-            assert report.trades == len(rows)
+            assert report.trades + report.duplicates == len(rows)
+            assert report.trades == len(expected)
             assert list(report.days) == desk.days() == sorted({day_of(trade.recv_ns) for trade in expected})
             found = []
             for day in report.days:
@@ -124,15 +128,17 @@ def test_decimals_are_measured_when_they_are_not_given(desk: Desk) -> None:
     assert prices_and_sizes == [(150, 2000), (125, 1), (300, 4100)]
 
 
-def test_ids_and_sides_may_be_absent_and_duplicates_are_counted(desk: Desk) -> None:
+def test_f01_ids_and_sides_may_be_absent_and_a_trade_that_comes_again_is_counted_and_left_out(
+    desk: Desk,
+) -> None:
     rows = (
         "1642204800000,1,1,7\n" * 2
         + "1642204800000,1,1,8\n1642204800001,1,1,8\n"
         + "1642204800002,1,1,\n" * 2
     )
     report = desk.load("time,price,size,id\n" + rows)
-    assert (report.trades, report.duplicates) == (6, 1)
-    assert [trade.trade_id for trade in desk.trades("2022-01-15")] == [7, 7, 8, 8, 0, 0]
+    assert (report.trades, report.duplicates) == (5, 1)
+    assert [trade.trade_id for trade in desk.trades("2022-01-15")] == [7, 8, 8, 0, 0]
     assert {trade.aggressor for trade in desk.trades("2022-01-15")} == {NO_SIDE}
 
 

@@ -1,0 +1,139 @@
+"""`engine bars DAY`: the bars of a recorded day, exact, for people, scripts, spreadsheets and data frames."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engine.clock import iso_text, window_end
+from engine.commands.output import json_option, print_json, progress
+from engine.errors import EngineError, UsageError
+from engine.values import Amount, format_interval, format_scaled, parse_interval
+from replay.bars import DayBar, bars_of
+
+__all__ = ["bar_row", "bars_command"]
+
+_SHOWN = 40
+"""Lines a table for people ends after, with a word about the rest."""
+
+
+@click.command("bars")
+@click.argument("day", type=click.Path(path_type=Path))
+@click.option("--interval", default="1m", show_default=True, help="Such as 1m, 1h, 1d, 1w or 1M.")
+@click.option("--instrument", metavar="NAME", help="Only of this instrument.")
+@click.option("--open", "unclosed", is_flag=True, help="The bar that is still open at the end, too.")
+@click.option("--csv", "csv_path", type=click.Path(path_type=Path), help="Write them as CSV into this file.")
+@click.option("--parquet", type=click.Path(path_type=Path), help="Write them as Parquet into this file.")
+@json_option
+def bars_command(
+    day: Path,
+    interval: str,
+    instrument: str | None,
+    unclosed: bool,
+    csv_path: Path | None,
+    parquet: Path | None,
+    as_json: bool,
+) -> None:
+    """Print the bars of DAY's windows: the recorded ones, or made from its trades by the same aggregator.
+
+    With --json one object a line; prices and volumes as exact decimal text, the highest revision of each bar.
+    `complete` is false where a gap, a start or a stop cut into a bar, and `incomplete_because` says which.
+    """
+    interval_ns = parse_interval(interval)
+    with progress("bars") as tell:
+        found = bars_of(day, interval_ns, unclosed=unclosed, progress=tell)
+    bars = [one for one in found if instrument in (None, one.listed.name)]
+    if instrument is not None and not bars:
+        names = ", ".join(dict.fromkeys(one.listed.name for one in found))
+        raise UsageError(f"{day}: has no bars of {instrument!r}; there are {names}")
+    rows = [bar_row(one) for one in bars]
+    for path, write in ((csv_path, _write_csv), (parquet, _write_parquet)):
+        if path is not None:
+            try:
+                write(path, rows)
+            except OSError as error:
+                raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
+            if not as_json:
+                click.echo(f"{path}: {len(rows):,} bars")
+    if as_json:
+        for row in rows:
+            print_json(row)
+    elif csv_path is None and parquet is None:
+        _print(rows)
+
+
+def bar_row(one: DayBar) -> dict[str, Any]:
+    """Return a bar as plain values: numbers that must be exact are decimal text."""
+    listed, bar = one.listed, one.bar
+    end_ns = window_end(bar.interval_ns, bar.start_ns)
+    prices = (bar.open, bar.high, bar.low, bar.close)
+    open_, high, low, close = (format_scaled(price, listed.price_scale) for price in prices)
+    return {
+        "instrument": listed.name,
+        "interval": format_interval(bar.interval_ns),
+        "start": iso_text(bar.start_ns),
+        "start_ns": bar.start_ns,
+        "end_ns": end_ns,
+        "open": open_,
+        "high": high,
+        "low": low,
+        "close": close,
+        "volume": format_scaled(bar.volume, listed.size_scale),
+        "count": bar.trades,
+        "complete": not bar.incomplete,
+        "incomplete_because": bar.because or ("not recorded" if bar.incomplete else None),
+        "source": bar.source,
+        "revision": bar.revision,
+        "quote_volume": _text(bar.quote_volume, listed.money_scale),
+        "buy_volume": _text(bar.buy_volume, listed.size_scale),
+        "sell_volume": _text(bar.sell_volume, listed.size_scale),
+        "first_id": bar.first_id or None,
+        "last_id": bar.last_id or None,
+    }
+
+
+def _text(value: Amount | None, scale: int) -> str | None:
+    return None if value is None else format_scaled(value, scale)
+
+
+def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]) if rows else ["instrument"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _write_parquet(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Numbers stay text, so that they stay exact; ids are text too, since some venues' are."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ModuleNotFoundError:
+        raise EngineError("--parquet needs pyarrow; install retape[parquet]") from None
+    kinds = {"start_ns": pa.int64(), "end_ns": pa.int64(), "count": pa.int64()}
+    kinds |= {"complete": pa.bool_(), "revision": pa.int64()}
+    names = list(rows[0]) if rows else []
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in names])
+    plain = [
+        {name: value if name in kinds or value is None else str(value) for name, value in row.items()}
+        for row in rows
+    ]
+    pq.write_table(pa.Table.from_pylist(plain, schema), path)
+
+
+def _print(rows: Sequence[dict[str, Any]]) -> None:
+    names = ("instrument", "start", "open", "high", "low", "close", "volume", "count")
+    lines: list[tuple[str, ...]] = [(*names, "")]
+    for row in rows[:_SHOWN]:
+        note = "" if row["complete"] else f"incomplete: {row['incomplete_because']}"
+        start = row["start"][:19].replace("T", " ")
+        lines.append((*(start if name == "start" else str(row[name]) for name in names), note))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    if len(rows) > _SHOWN:
+        click.echo(f"... {len(rows) - _SHOWN:,} more; --json and --csv FILE give all")

@@ -1,0 +1,235 @@
+"""The bars of a recorded day: those on record, or made anew from its trades by the same aggregator.
+
+Owns `engine bars`. A bar belongs to the day its window starts in; a window longer than a day, to every day
+in it. Bars close after their windows, so the bars of a day's last windows, and corrections, are on record
+in the day after: that is read too where there is one. To make bars anew the day before is played first, so
+that the first window is not taken for one that the data begins in; of longer windows every day there is.
+Promises: what is made anew keeps the rules of the session it was recorded in (grace, the venue's customs).
+Memory holds one day's bars of one interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from engine.actors import Actor, Aggregator
+from engine.actors.bars import OpenBar, event_of
+from engine.clock import DAY_NS, day_start_ns, window_end, window_start
+from engine.config import BarsConfig, Config, parse_config
+from engine.errors import UsageError
+from engine.events import (
+    BarClosed,
+    BarCorrected,
+    Candle,
+    CandleRead,
+    ClockAdvanced,
+    DayOpened,
+    Event,
+    FeedDown,
+    FeedGap,
+    FeedPolling,
+    FeedUp,
+    InstrumentListed,
+    SessionStarted,
+    Trade,
+    engine_time,
+)
+from engine.events.codec import Derived, decode_derived, decode_inputs
+from engine.journal import list_days
+from engine.roster import opening_instruments
+from engine.runtime.records import open_day
+from engine.sequencer import Sequencer
+from engine.values import format_interval
+
+__all__ = ["STILL_OPEN", "DayBar", "bars_of"]
+
+STILL_OPEN: Final = "it is still open"
+
+_OF_BARS: Final = (
+    *(InstrumentListed, SessionStarted, Trade, Candle, CandleRead),
+    *(FeedUp, FeedDown, FeedGap, FeedPolling),
+)
+"""What bars are made from."""
+
+
+class DayBar(msgspec.Struct, frozen=True):
+    """A bar, at its highest revision, and the instrument it is of."""
+
+    listed: InstrumentListed
+    bar: BarClosed
+
+
+_Key = tuple[str, str, int]
+
+
+def bars_of(
+    folder: Path,
+    interval_ns: int,
+    *,
+    unclosed: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> list[DayBar]:
+    """Return the bars of a day's windows, by instrument and start; with `unclosed` those that still grow too.
+
+    Raises UsageError for a day that does not exist, or has nothing that bars of this interval are made of.
+    """
+    open_day(folder)
+    day_ns = day_start_ns(folder.name)
+    first_ns = window_start(interval_ns, day_ns)
+    end_ns = window_end(interval_ns, window_start(interval_ns, day_ns + DAY_NS - 1))
+    days = {day_start_ns(day.path.name): day.path for day in list_days(folder.parent)}
+    found = _Found(first_ns, end_ns)
+    after = [path for at_ns, path in sorted(days.items()) if first_ns <= at_ns <= end_ns]
+    for path in after:
+        found.read(path, interval_ns)
+    if found.bars and not unclosed:
+        return found.sorted()
+    before = [path for at_ns, path in sorted(days.items()) if first_ns - DAY_NS <= at_ns < first_ns]
+    made = _Made(interval_ns, found.config, progress)
+    made.play([*before, *after], end_ns)
+    if not found.bars:
+        found.take(made.bars, made.listed)
+        if not found.bars and not made.open_bars():
+            known = ", ".join(sorted(made.sources)) or "neither trades nor candles"
+            raise UsageError(f"{folder}: holds {known}; no bars of {format_interval(interval_ns)} come of it")
+    if unclosed:
+        for bar in made.open_bars():
+            found.take([bar], made.listed, only_new=True)
+    return found.sorted()
+
+
+class _Found:
+    """Bars by instrument and start, the highest revision of each, of the windows that are asked for."""
+
+    def __init__(self, first_ns: int, end_ns: int) -> None:
+        self.bars: dict[_Key, DayBar] = {}
+        self.config: Config | None = None
+        self._first_ns = first_ns
+        self._end_ns = end_ns
+
+    def read(self, folder: Path, interval_ns: int) -> None:
+        """Take the bars on record in a day's folder, and the configuration they were made with."""
+        listed: dict[int, InstrumentListed] = {}
+        for inputs, derived in _frames(folder):
+            for event in inputs:
+                if isinstance(event, InstrumentListed):
+                    listed[event.instrument] = event
+                elif isinstance(event, SessionStarted) and self.config is None:
+                    self.config = parse_config(event.config)
+            self.take(
+                [
+                    event
+                    for _, _, event in derived
+                    if isinstance(event, BarClosed) and event.interval_ns == interval_ns
+                ],
+                listed,
+            )
+
+    def take(
+        self, bars: Sequence[BarClosed], listed: dict[int, InstrumentListed], *, only_new: bool = False
+    ) -> None:
+        """Take bars of any revision."""
+        for bar in bars:
+            if not self._first_ns <= bar.start_ns < self._end_ns:
+                continue
+            one = listed[bar.instrument]
+            key = one.name, one.venue, bar.start_ns
+            held = self.bars.get(key)
+            if held is None or (not only_new and bar.revision >= held.bar.revision):
+                self.bars[key] = DayBar(one, bar)
+
+    def sorted(self) -> list[DayBar]:
+        """Return the bars by instrument and start."""
+        return [self.bars[key] for key in sorted(self.bars)]
+
+
+class _Made:
+    """Plays days through an aggregator of one interval. A sink of its own sequencer."""
+
+    def __init__(
+        self, interval_ns: int, config: Config | None, progress: Callable[[int], None] | None
+    ) -> None:
+        recorded = config.bars if config is not None else BarsConfig()
+        self._bars = BarsConfig((format_interval(interval_ns),), recorded.grace_ms, recorded.close)
+        self._interval_ns = interval_ns
+        self._progress = progress
+        self._played = 0
+        self._aggregator: Aggregator | None = None
+        self.bars: list[BarClosed] = []
+        self.listed: dict[int, InstrumentListed] = {}
+        self.sources: set[str] = set()
+
+    def play(self, folders: Sequence[Path], end_ns: int) -> None:
+        """Play days in order, and let the time pass that is known to have passed."""
+        sequencer = Sequencer(self._build, self)
+        last_ns = 0
+        grace_ns = self._bars.grace_ms * 1_000_000
+        for folder in folders:
+            for inputs, _ in _frames(folder):
+                batch: list[Event] = [event for event in inputs if isinstance(event, _OF_BARS)]
+                if not batch:
+                    continue
+                for event in batch:
+                    if isinstance(event, InstrumentListed):
+                        self.listed[event.instrument] = event
+                    elif isinstance(event, Trade | Candle):
+                        self.sources.add("trades" if isinstance(event, Trade) else self._candles(event))
+                if self._aggregator is None and not isinstance(batch[0], SessionStarted):
+                    batch.insert(
+                        0, SessionStarted(engine_time(batch[0]), "bars", "replay", "", "", "", (), "")
+                    )
+                last_ns = max(last_ns, engine_time(batch[-1]))
+                sequencer.run(batch)
+                self._played += len(batch)
+                if self._progress is not None:
+                    self._progress(self._played)
+        if self._aggregator is not None:
+            # What ended by the last record is closed: nothing before it can come any more.
+            sequencer.run([ClockAdvanced(max(last_ns, sequencer.now_ns, min(last_ns, end_ns) + grace_ns))])
+
+    def _candles(self, candle: Candle) -> str:
+        return f"candles of {format_interval(candle.interval_ns)}"
+
+    def _build(self, started: SessionStarted) -> list[Actor]:
+        self._aggregator = Aggregator(self._bars)
+        return [self._aggregator]
+
+    def open_bars(self) -> list[BarClosed]:
+        """Return the bars that hold something and have not closed, as incomplete."""
+        if self._aggregator is None:
+            return []
+        return [
+            _still_open(bar, instrument, self._interval_ns)
+            for instrument, bar in self._aggregator.unclosed(self._interval_ns)
+        ]
+
+    # engine.ports.Sink.
+
+    def open_day(self, day: str) -> None:
+        """See `engine.ports.Sink`."""
+
+    def append(self, first_seq: int, inputs: list[Event], derived: list[Derived]) -> None:
+        """See `engine.ports.Sink`."""
+        self.bars += [
+            event
+            for _, _, event in derived
+            if event.__class__ in (BarClosed, BarCorrected) and event.interval_ns == self._interval_ns
+        ]
+
+
+def _still_open(bar: OpenBar, instrument: int, interval_ns: int) -> BarClosed:
+    event = event_of(bar, instrument, interval_ns, "", 0)
+    return msgspec.structs.replace(event, incomplete=True, because=STILL_OPEN)
+
+
+def _frames(folder: Path) -> Iterator[tuple[list[Event], list[Derived]]]:
+    """Yield the inputs and the derived records of a day's frames; instruments of a snapshot first."""
+    for frame in open_day(folder):
+        inputs, derived = list(decode_inputs(frame.inputs)), decode_derived(frame.derived)
+        if derived and isinstance(derived[0][2], DayOpened):
+            inputs = [*opening_instruments(derived[0][2]), *inputs]
+        yield inputs, derived

@@ -1,0 +1,158 @@
+"""`engine bars`: what venues made of recorded trades is what the aggregator makes of them, field by field."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.files.importer import import_file
+from engine.clock import day_start_ns
+from engine.commands.bars import bar_row
+from engine.errors import UsageError
+from engine.journal import list_days
+from engine.values import parse_interval
+from replay.bars import STILL_OPEN, bars_of
+
+DATA = Path(__file__).resolve().parents[3] / "shared/data"
+ROOT = Path(__file__).resolve().parents[2]
+recorded = pytest.mark.skipif(not DATA.is_dir(), reason="the recorded data is not beside this checkout")
+PRICES = ("open", "high", "low", "close", "volume")
+
+
+def rows_of(root: Path, interval: str, **options: Any) -> dict[int, dict[str, Any]]:
+    """The bars of every day of a journal, by start."""
+    found: dict[int, dict[str, Any]] = {}
+    for day in list_days(root):
+        for one in bars_of(day.path, parse_interval(interval), **options):
+            assert one.bar.start_ns not in found
+            found[one.bar.start_ns] = bar_row(one)
+    return found
+
+
+def candles(path: Path, **names: Any) -> Iterator[dict[str, str]]:
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(file, **names)
+
+
+def same(row: dict[str, str], bar: dict[str, Any]) -> bool:
+    return all(Decimal(row[name]) == Decimal(bar[name]) for name in PRICES)
+
+
+@recorded
+@pytest.mark.parametrize("interval", ["1m", "5m"])
+def test_every_candle_of_recorded_trades_is_made_again(tmp_path: Path, interval: str) -> None:
+    """12,477 trades of a venue that has no candles for silent minutes."""
+    folder = DATA / "trades-and-candles"
+    import_file(
+        folder / "binance-spot-XRPETH-201910-trades.csv.gz",
+        venue="binance",
+        instrument="XRPETH",
+        journal=tmp_path,
+    )
+    bars = rows_of(tmp_path, interval, unclosed=True)
+    rows = list(candles(folder / f"binance-spot-XRPETH-201910-{interval}.csv.gz"))
+    assert len(rows) == len(bars)
+    assert all(same(row, bars[int(row["t"]) * 1_000_000]) for row in rows)
+    unfinished = [bar for bar in bars.values() if not bar["complete"]]
+    assert [bar["incomplete_because"] for bar in unfinished] == ["the data begins inside it", STILL_OPEN]
+    closed = rows_of(tmp_path, interval)
+    assert len(closed) == len(bars) - 1, "the bar that is still open is left out"
+
+
+@recorded
+def test_every_minute_is_made_of_its_seconds(tmp_path: Path) -> None:
+    folder = DATA / "trades-and-candles"
+    columns = dict(zip(("time", *PRICES), "012345", strict=True))
+    import_file(
+        folder / "coinbase-BTCUSD-20161007-second.csv.gz",
+        venue="coinbase",
+        instrument="BTC-USD",
+        journal=tmp_path,
+        columns=columns,
+        interval="1s",
+        day="2016-10-07",
+    )
+    bars = rows_of(tmp_path, "1m", unclosed=True)
+    rows = list(candles(folder / "coinbase-BTCUSD-20161007-minute.csv.gz", fieldnames=["t", *PRICES]))
+    assert len(rows) == len(bars)
+    midnight = day_start_ns("2016-10-07")
+    assert all(same(row, bars[midnight + int(row["t"]) * 1_000_000]) for row in rows)
+    assert {bar["source"] for bar in bars.values()} == {"venue"}
+
+
+@recorded
+@pytest.mark.parametrize("coin", ["BTC", "HYPE"])
+def test_the_venues_longer_candles_are_made_of_its_minutes(tmp_path: Path, coin: str) -> None:
+    """Wherever a window's minutes are all there: without an exception."""
+    import_file(DATA / f"candles/hl-{coin}-1m.csv.gz", venue="hyperliquid", instrument=coin, journal=tmp_path)
+    for interval in ("3m", "5m", "15m"):
+        rows = {
+            int(row["t"]) * 1_000_000: row for row in candles(DATA / f"candles/hl-{coin}-{interval}.csv.gz")
+        }
+        bars = rows_of(tmp_path, interval)
+        whole = {start: bar for start, bar in bars.items() if bar["complete"]}
+        assert len(whole) == len(bars) - 1, "only the first begins inside its window"
+        assert len(whole) > 400
+        assert [start for start, bar in whole.items() if not same(rows[start], bar)] == []
+
+
+def sample() -> Path:
+    return ROOT / "journal/2024-12-05"
+
+
+@pytest.mark.parametrize("interval", ["15s", "1m", "5m", "15m"])
+def test_bars_made_anew_are_the_recorded_ones(tmp_path: Path, interval: str) -> None:
+    """The sample day's own bars, against those of its trades alone."""
+    from replay.bars import _Found, _Made
+
+    interval_ns = parse_interval(interval)
+    on_record = bars_of(sample(), interval_ns)
+    assert on_record
+    found = _Found(0, 2**63 - 1)
+    found.read(sample(), interval_ns)
+    made = _Made(interval_ns, found.config, None)
+    made.play([sample()], 2**63 - 1)
+    found.bars.clear()
+    found.take(made.bars, made.listed)
+    anew = {(one.listed.name, one.bar.start_ns): bar_row(one) for one in found.sorted()}
+    for one in on_record:
+        assert anew.pop((one.listed.name, one.bar.start_ns)) == bar_row(one)
+
+
+def test_an_interval_that_was_not_recorded_is_made_from_the_trades() -> None:
+    minutes = bars_of(sample(), parse_interval("1m"))
+    thirds = bars_of(sample(), parse_interval("3m"))
+    assert {one.listed.name for one in thirds} == {"BTC", "ETH", "PURR"}
+    for one in thirds:
+        if one.bar.incomplete:
+            continue
+        parts = [
+            part.bar
+            for part in minutes
+            if part.listed == one.listed and 0 <= part.bar.start_ns - one.bar.start_ns < 180 * 10**9
+        ]
+        assert len(parts) == 3
+        assert one.bar.trades == sum(part.trades for part in parts)
+        assert int(one.bar.volume) == sum(int(part.volume) for part in parts)
+        traded = [part for part in parts if part.trades] or parts
+        assert (one.bar.open, one.bar.close) == (traded[0].open, traded[-1].close)
+
+
+def test_a_day_of_candles_cannot_give_shorter_bars(tmp_path: Path) -> None:
+    file = tmp_path / "candles.csv"
+    file.write_text(
+        "time,open,high,low,close,volume\n2024-12-05T00:00:00Z,1,2,1,2,5\n2024-12-05T00:01:00Z,2,2,1,1,3\n"
+    )
+    import_file(file, venue="sim", instrument="AAA", journal=tmp_path / "j")
+    day = tmp_path / "j/2024-12-05"
+    with pytest.raises(UsageError, match="holds candles of 1m; no bars of 30s come of it"):
+        bars_of(day, parse_interval("30s"))
+    assert len(bars_of(day, parse_interval("1m"))) == 2
+    (open_bar,) = bars_of(day, parse_interval("5m"), unclosed=True)
+    assert (open_bar.bar.because, int(open_bar.bar.volume)) == (STILL_OPEN, 8)
