@@ -2,6 +2,7 @@
 
     replay      journal bytes -> decode -> actors -> compare -> verified result, one million trades, one core
     bare loop   the same bytes, decoded and summed to OHLCV in one Python loop: the floor for any design
+    bars        the same backtest with ten intervals instead of one, and with fifty coins instead of one
     append      frames written, with and without a sync for each
     live        a session on the sandbox exchange: receipt of a frame to release of an order, sync included
 
@@ -10,6 +11,7 @@ Each replay is measured right after a bare loop in the same process; what counts
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
 import resource
@@ -35,6 +37,7 @@ from replay.verify import replay_day
 
 ROUNDS = 5
 MINUTE_NS = 60_000_000_000
+TEN_INTERVALS = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "12h", "1d")
 GOALS = {"bars": 0.4, "handler": 0.3}
 
 
@@ -52,11 +55,12 @@ def main() -> None:
         ):
             day = _record(root / name, market_day, strategy)
             _measure_replay(name, what, day)
+        _measure_bars(root, market_day)
         _measure_append(root / "append")
     _measure_live()
 
 
-def _write_market(root: Path) -> Path:
+def _write_market(root: Path, coins: int = 1) -> Path:
     """Write the tape as a journal day of market inputs."""
     from engine.events.codec import encode_derived, encode_inputs
 
@@ -65,7 +69,7 @@ def _write_market(root: Path) -> Path:
     tail = Tail(journal_id=ensure_identity(root, ids.random_bytes(16)))
     with JournalWriter(root, tail, salts=lambda: ids.random_bytes(16), sync=False) as writer:
         seq = 1
-        for batch in market():
+        for batch in market(coins=coins):
             at_ns = engine_time(batch[0])
             writer.append(Draft(seq, len(batch), encode_inputs(batch), encode_derived([])), at_ns)
             seq += len(batch)
@@ -101,6 +105,34 @@ def _measure_replay(name: str, what: str, day: Path) -> None:
     print(f"  ratio               {ratio:>12.2f}            goal {goal:g}: {verdict}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"  peak memory         {peak:>12,.0f} MiB\n")
+
+
+def _measure_bars(root: Path, market_day: Path) -> None:
+    """Compare what bars cost: ten intervals with one, from a minute and from a second; fifty coins with one."""
+    fifty = _write_market(root / "fifty", coins=50)
+    seconds = {}
+    for name, day, intervals in (
+        ("1m", market_day, ("1m",)),
+        ("ten", market_day, TEN_INTERVALS),
+        ("1s", market_day, ("1s",)),
+        ("ten from 1s", market_day, ("1s", "5s", "15s", "30s", "1m", "5m", "15m", "1h", "4h", "1d")),
+        ("fifty", fifty, ("1m",)),
+    ):
+        play = functools.partial(_play, day, Config(bars=BarsConfig(intervals=intervals)))
+        seconds[name] = min(_timed(play) for _ in range(3))
+    for what, one, other, goal in (
+        ("ten intervals, one", "ten", "1m", 2.5),
+        ("the same, from a second", "ten from 1s", "1s", 2.5),
+        ("fifty coins, one", "fifty", "1m", 1.3),
+    ):
+        ratio = seconds[one] / seconds[other]
+        verdict = "reached" if ratio <= goal else "missed"
+        print(f"bars: {what:23} {ratio:>6.2f} times the cost, goal {goal}: {verdict}")
+    print()
+
+
+def _play(day: Path, config: Config) -> None:
+    run_backtest([day], make_builder(), config, DigestSink())
 
 
 def _bare_loop(day: Path) -> None:

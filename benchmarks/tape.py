@@ -15,21 +15,24 @@ _STEP_NS = 86_000_000_000_000 // TRADES // 1_000_000 * 1_000_000
 _BATCH = 4096
 
 
-def market(trades: int = TRADES) -> Iterator[list[Event]]:
-    """Yield batches of inputs: a listing, then prints that wander around a slow swing.
+def market(trades: int = TRADES, coins: int = 1) -> Iterator[list[Event]]:
+    """Yield batches of inputs: listings, then prints that wander around a slow swing, coin after coin.
 
-    Chance comes from a linear congruential generator (Knuth's MMIX constants), so every run is the same.
+    Each coin has a print as often as one coin alone has it, so that bars hold as many prints: with more
+    coins the tape is shorter. Chance comes from a linear congruential generator (Knuth's MMIX constants),
+    so every run is the same.
     """
-    yield [InstrumentListed(START_NS, 1, "bench", "BTC", 2, 8)]
+    yield [InstrumentListed(START_NS, coin, "bench", f"C{coin}", 2, 8) for coin in range(1, coins + 1)]
     state, price = 1, 9_500_000
     batch: list[Event] = []
     for number in range(trades):
         state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
         direction = 1 if number // 20_000 % 2 else -1
         price += (state >> 60) * 2 - 15 + direction
-        at_ns = START_NS + number * _STEP_NS
+        at_ns = START_NS + number // coins * _STEP_NS
+        coin = number % coins + 1
         side = BUY if state >> 40 & 1 else SELL
-        batch.append(Trade(at_ns, at_ns, 1, price, (state >> 33) % 100_000_000 + 1, side, number + 1))
+        batch.append(Trade(at_ns, at_ns, coin, price, (state >> 33) % 100_000_000 + 1, side, number + 1))
         if len(batch) == _BATCH:
             yield batch
             batch = []
