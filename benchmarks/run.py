@@ -108,7 +108,7 @@ def _measure_replay(name: str, what: str, day: Path) -> None:
 
 
 def _measure_bars(root: Path, market_day: Path) -> None:
-    """Compare what bars cost: ten intervals with one, from a minute and from a second; fifty coins with one."""
+    """Compare what bars cost: ten intervals with one, fifty coins with one."""
     fifty = _write_market(root / "fifty", coins=50)
     seconds = {}
     for name, day, intervals in (
