@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
-from engine.clock import iso_text, window_end
+from engine.clock import window_end
 from engine.commands.output import json_option, print_json, progress
 from engine.errors import EngineError, UsageError
-from engine.values import Amount, format_interval, format_scaled, parse_interval
+from engine.projections.bar_rows import exact_row
+from engine.values import format_interval, parse_interval
 from replay.bars import DayBar, bars_of
 
 __all__ = ["bar_row", "bars_command"]
@@ -69,35 +70,12 @@ def bars_command(
 def bar_row(one: DayBar) -> dict[str, Any]:
     """Return a bar as plain values: numbers that must be exact are decimal text."""
     listed, bar = one.listed, one.bar
-    end_ns = window_end(bar.interval_ns, bar.start_ns)
-    prices = (bar.open, bar.high, bar.low, bar.close)
-    open_, high, low, close = (format_scaled(price, listed.price_scale) for price in prices)
     return {
         "instrument": listed.name,
         "interval": format_interval(bar.interval_ns),
-        "start": iso_text(bar.start_ns),
-        "start_ns": bar.start_ns,
-        "end_ns": end_ns,
-        "open": open_,
-        "high": high,
-        "low": low,
-        "close": close,
-        "volume": format_scaled(bar.volume, listed.size_scale),
-        "count": bar.trades,
-        "complete": not bar.incomplete,
-        "incomplete_because": bar.because or ("not recorded" if bar.incomplete else None),
-        "source": bar.source,
-        "revision": bar.revision,
-        "quote_volume": _text(bar.quote_volume, listed.money_scale),
-        "buy_volume": _text(bar.buy_volume, listed.size_scale),
-        "sell_volume": _text(bar.sell_volume, listed.size_scale),
-        "first_id": bar.first_id or None,
-        "last_id": bar.last_id or None,
+        "end_ns": window_end(bar.interval_ns, bar.start_ns),
+        **exact_row(listed, bar),
     }
-
-
-def _text(value: Amount | None, scale: int) -> str | None:
-    return None if value is None else format_scaled(value, scale)
 
 
 def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:

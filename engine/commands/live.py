@@ -58,6 +58,9 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
     "--arm", "armed", is_flag=True, help="Send real orders; needs --mode live and the account's key."
 )
 @click.option("--resume", is_flag=True, help="Lift a halt that an earlier session left.")
+@click.option(
+    "--csv", type=click.Path(path_type=Path), metavar="DIR", help="Append closed bars to CSV files, too."
+)
 @click.option("--raw", is_flag=True, help="Keep the feed's messages as they came, in raw/ of the journal.")
 @json_option
 def live_command(
@@ -76,6 +79,7 @@ def live_command(
     mode: str | None,
     armed: bool,
     resume: bool,
+    csv: Path | None,
     raw: bool,
     as_json: bool,
 ) -> None:
@@ -105,7 +109,7 @@ def live_command(
         signer = arm(settings.venue)
     elif base_url is None and venue == "hyperliquid":
         base_url = MAINNET_URL
-    chosen = (settings, root, database, base_url, seconds, tell, speed, seed, signer, resume, raw)
+    chosen = (settings, root, database, base_url, seconds, tell, speed, seed, signer, resume, raw, csv)
     result = trio.run(run_live, *chosen)
     if as_json:
         print_json(msgspec.to_builtins(result))
@@ -125,10 +129,11 @@ async def run_live(
     signer: Signer | None = None,
     resume: bool = False,
     raw: bool = False,
+    csv: Path | None = None,
 ) -> LiveResult:
     """Run a session and return how it went. Without `base_url`, on an embedded sandbox."""
     async with _venue(base_url, speed, seed) as url:
-        plan = await make_plan(config, root, database, url, signer, raw=raw)
+        plan = await make_plan(config, root, database, url, signer, raw=raw, csv=csv)
         plan.for_seconds = seconds
         plan.resume = resume
         return await Live(plan, tell).run()  # type: ignore[arg-type]

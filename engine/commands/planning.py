@@ -27,7 +27,7 @@ from adapters.hyperliquid.prints import LastPrint
 from adapters.hyperliquid.raw import RawRecorder, raw_folder
 from adapters.hyperliquid.wire import ExchangeStatus, Meta
 from engine.clock import SECOND_NS, AdoptedClock, SystemClock, SystemIds
-from engine.commands.wiring import make_builder, make_projector
+from engine.commands.wiring import make_builder, make_csv_projector, make_projector
 from engine.config import Config, VenueConfig, nearest
 from engine.errors import SafetyRefusal, UsageError
 from engine.events import ClockAdopted, ClockChecked, Event, InstrumentListed
@@ -35,7 +35,7 @@ from engine.journal import Witness, read_identity
 from engine.ports import Clock
 from engine.projections import ProjectionError, witness
 from engine.runtime.ingress import Ingress
-from engine.runtime.plan import Account, Gateway, LastPrints, LivePlan
+from engine.runtime.plan import Account, Gateway, LastPrints, LivePlan, MakeProjector
 from engine.runtime.supervisor import Edge
 
 if TYPE_CHECKING:
@@ -77,9 +77,11 @@ async def make_plan(
     signer: Signer | None = None,
     *,
     raw: bool = False,
+    csv: Path | None = None,
 ) -> LivePlan:
-    """Put a session together; with a signer its orders are real, with `raw` messages are kept as they came.
+    """Put a session together; with a signer its orders are real.
 
+    With `raw` messages are kept as they came, with `csv` closed bars are appended to files in that folder.
     Raises EngineError.
     """
     ids = SystemIds()
@@ -171,6 +173,11 @@ async def make_plan(
             account=account,
         )
 
+    projectors: dict[str, MakeProjector] = {}
+    if database is not None:
+        projectors["projector"] = functools.partial(make_projector, root, database)
+    if csv is not None:
+        projectors["csv"] = functools.partial(make_csv_projector, root, csv)
     return LivePlan(
         root=root,
         config=settings,
@@ -182,7 +189,7 @@ async def make_plan(
         make_feeds=make_feeds,
         warm_up=warm_up if settings.data.warmup_bars else None,
         make_gateway=make_gateway if signer is not None else None,
-        make_projector=functools.partial(make_projector, root, database) if database else None,
+        projectors=projectors,
         speed=speed,
         witness=_witness(root, database),
     )

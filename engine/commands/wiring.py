@@ -22,6 +22,7 @@ from engine.errors import ConfigError, NotDeterministic, UsageError
 from engine.guard import arm, read_project, refuse, set_traps
 from engine.journal import list_days, list_segments, read_headers
 from engine.projections import (
+    CsvBars,
     ProjectionOutOfStep,
     ProjectionUnavailable,
     SqliteProjection,
@@ -40,6 +41,7 @@ __all__ = [
     "day_folders",
     "load_strategy",
     "make_builder",
+    "make_csv_projector",
     "make_projector",
     "read_config",
     "version",
@@ -219,6 +221,20 @@ def make_projector(root: Path, database: Path, journal_id: bytes, durable_seq: i
         return rebuild(database, own, instruments_of=opening_instruments)
 
     return Projector(projection, catch_up_from_journal, durable_seq)
+
+
+def make_csv_projector(root: Path, folder: Path, journal_id: bytes, durable_seq: int) -> Projector:
+    """Return the projector of the journal in `root` into CSV files. Raises ProjectionError."""
+    files = CsvBars(folder, journal_id=journal_id, instruments_of=opening_instruments)
+
+    def catch_up_from_journal(until_seq: int) -> int:
+        """Read on in the day that the files have come to: the instruments are in it."""
+        own = [day.path for day in list_days(root) if _belongs(day.path, journal_id)]
+        begun = [path for path in own if read_headers(path)[0].first_seq <= max(files.seq, 1)]
+        frames = (frame for path in own[max(0, len(begun) - 1) :] for frame in open_day(path))
+        return files.catch_up(frames, until_seq)
+
+    return Projector(files, catch_up_from_journal, durable_seq)
 
 
 def _belongs(folder: Path, journal_id: bytes) -> bool:

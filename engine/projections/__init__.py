@@ -5,6 +5,7 @@ A projection may lag, may be deleted, and is then made again from the journal, r
 
 from __future__ import annotations
 
+from engine.projections.csv_bars import CsvBars
 from engine.projections.errors import (
     ProjectionError,
     ProjectionFailed,
@@ -17,6 +18,7 @@ from engine.projections.rows import InstrumentsOf
 from engine.projections.sqlite import SqliteProjection
 
 __all__ = [
+    "CsvBars",
     "CursorRow",
     "InstrumentsOf",
     "ProjectionError",

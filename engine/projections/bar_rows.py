@@ -1,12 +1,16 @@
-"""Rows of bars: in `bars`, closed or corrected (the highest revision stays), and in `activity_bars`."""
+"""Rows of bars: numbers in tables `bars` (the highest revision stays) and `activity_bars`; exact text
+elsewhere."""
 
 from __future__ import annotations
 
-from engine.clock import iso_text
-from engine.events import ActivityBarClosed, BarClosed
-from engine.projections.units import Listing, interval_name
+from typing import Any
 
-__all__ = ["activity_bar_row", "bar_row"]
+from engine.clock import iso_text
+from engine.events import ActivityBarClosed, BarClosed, InstrumentListed
+from engine.projections.units import Listing, interval_name
+from engine.values import Amount, format_scaled
+
+__all__ = ["activity_bar_row", "bar_row", "exact_row"]
 
 
 def bar_row(event: BarClosed, listing: Listing) -> tuple[object, ...]:
@@ -51,3 +55,32 @@ def _traded(event: BarClosed | ActivityBarClosed, listing: Listing) -> tuple[obj
         event.incomplete,
         event.because or None,
     )
+
+
+def exact_row(listed: InstrumentListed, bar: BarClosed) -> dict[str, Any]:
+    """Return a bar as plain values by the names people get it under; what must be exact is decimal text."""
+    prices = (bar.open, bar.high, bar.low, bar.close)
+    open_, high, low, close = (format_scaled(price, listed.price_scale) for price in prices)
+    return {
+        "start": iso_text(bar.start_ns),
+        "start_ns": bar.start_ns,
+        "open": open_,
+        "high": high,
+        "low": low,
+        "close": close,
+        "volume": format_scaled(bar.volume, listed.size_scale),
+        "count": bar.trades,
+        "complete": not bar.incomplete,
+        "incomplete_because": bar.because or ("not recorded" if bar.incomplete else None),
+        "source": bar.source,
+        "revision": bar.revision,
+        "quote_volume": _text(bar.quote_volume, listed.money_scale),
+        "buy_volume": _text(bar.buy_volume, listed.size_scale),
+        "sell_volume": _text(bar.sell_volume, listed.size_scale),
+        "first_id": bar.first_id or None,
+        "last_id": bar.last_id or None,
+    }
+
+
+def _text(value: Amount | None, scale: int) -> str | None:
+    return None if value is None else format_scaled(value, scale)

@@ -75,7 +75,7 @@ class Live:
         self.ingress = Ingress()
         self.sequencer: Sequencer
         self.committer: Committer
-        self.projector: Projector | None = None
+        self.projectors: dict[str, Projector] = {}
         self.effects = MeasuredEffects(plan.clock, plan.speed)
         self.days: list[str] = []
         self._first_feed_input = trio.Event()
@@ -104,8 +104,8 @@ class Live:
 
     async def _run(self, writer: JournalWriter, recovered: Recovered) -> LiveResult:
         plan = self._plan
-        if plan.make_projector is not None:
-            self.projector = plan.make_projector(recovered.tail.journal_id, recovered.end_seq)
+        for name, make in plan.projectors.items():
+            self.projectors[name] = make(recovered.tail.journal_id, recovered.end_seq)
         self.committer = Committer(writer, self.effects, self._committed, plan.idle_ms)
         self.sequencer = Sequencer(plan.builder, self.committer, JournalHistory(plan.root))
         last_prints: LastPrints = {}
@@ -121,8 +121,8 @@ class Live:
             outer.start_soon(self.committer.run)
             if plan.warm_up is not None:
                 await self._warm_up(plan.warm_up, instruments)
-            if self.projector is not None:
-                edge = Edge("projector", self.projector.run, gives_up=False)
+            for name, projector in self.projectors.items():
+                edge = Edge(name, projector.run, gives_up=False)
                 outer.start_soon(supervise, edge, self._edge_changed, plan.ids)
             await outer.start(self._watch_signals)
             async with trio.open_nursery() as core:
@@ -145,8 +145,8 @@ class Live:
                 await self._turns(batch)
             self._turn([SessionStopped(self._now_ns(), session, self._stopped_by)])
             await self.committer.settled()
-            if self.projector is not None:
-                await self._project_rest(self.projector)
+            for name, projector in self.projectors.items():
+                await self._project_rest(name, projector)
             outer.cancel_scope.cancel()
         return LiveResult(
             session,
@@ -300,8 +300,8 @@ class Live:
     def _committed(self, committed: Committed) -> None:
         if not self.days or self.days[-1] != committed.day:
             self.days.append(committed.day)
-        if self.projector is not None:
-            self.projector.tell(committed)
+        for projector in self.projectors.values():
+            projector.tell(committed)
 
     def _edge_changed(self, health: Health) -> None:
         self._tell(health)
@@ -335,13 +335,13 @@ class Live:
         with trio.move_on_after(STOP_S):
             await self._quiet.wait()
 
-    async def _project_rest(self, projector: Projector) -> None:
+    async def _project_rest(self, name: str, projector: Projector) -> None:
         """Have the last rows made. If they cannot be, the session is none the worse: they can be later."""
         with trio.move_on_after(STOP_S):
             try:
                 await projector.flush()
             except EngineError as error:
-                self._tell(Health("projector", "failed", str(error)))
+                self._tell(Health(name, "failed", str(error)))
 
     def _live_orders(self) -> int:
         return self._execution().live_orders

@@ -90,7 +90,7 @@ class LivePlan(msgspec.Struct):
     """What to run. `venue_events` are told right after the session started; `instruments` have number 0.
 
     With `make_gateway` orders are real; without it the session is one of paper. `resume` lifts a halt that an
-    earlier session left: a person's decision.
+    earlier session left: a person's decision. `projectors` are by name.
     """
 
     root: Path
@@ -103,7 +103,7 @@ class LivePlan(msgspec.Struct):
     make_feeds: MakeFeeds
     make_gateway: MakeGateway | None = None
     warm_up: WarmUp | None = None
-    make_projector: MakeProjector | None = None
+    projectors: dict[str, MakeProjector] = {}
     speed: float = 1.0
     for_seconds: float | None = None
     idle_ms: int = 20

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 from decimal import Decimal
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from tests.commands.kit import ROOT, engine
+from tests.commands.kit import FAST, ROOT, days, engine, sandbox, start
 
 SAMPLE = ROOT / "journal/2024-12-05"
 FIELDS = [
-    *("instrument", "interval", "start", "start_ns", "end_ns", "open", "high", "low", "close", "volume"),
+    *("instrument", "interval", "end_ns", "start", "start_ns", "open", "high", "low", "close", "volume"),
     *("count", "complete", "incomplete_because", "source", "revision", "quote_volume", "buy_volume"),
     *("sell_volume", "first_id", "last_id"),
 ]
@@ -58,3 +59,39 @@ def test_what_cannot_be_done_is_said_in_a_line(tmp_path: Path) -> None:
         assert done.returncode == 2, words
         assert told in done.stderr
         assert len(done.stderr.splitlines()) <= 2
+
+
+def test_c01_a_live_session_appends_each_closed_bar_once_though_it_was_killed(tmp_path: Path) -> None:
+    """The files are what `engine bars` says, after a kill and two more sessions."""
+    root, folder, config = tmp_path / "journal", tmp_path / "csv", tmp_path / "fast.toml"
+    config.write_text(FAST, encoding="utf-8")
+    with sandbox("--speed", 60) as url:
+        live = ["live", "--venue", "hyperliquid", "--base-url", url, "--journal", root, "--csv", folder]
+        live += ["--config", config, "--no-db"]
+        process = start(*live)
+        time.sleep(3.5)
+        process.kill()
+        process.communicate()
+        assert engine(*live, "--for", "3s").returncode == 0
+        before = {path.name: path.read_bytes() for path in sorted(folder.glob("*.csv"))}
+        assert engine(*live, "--for", "1s").returncode == 0
+    assert before
+    for name, data in before.items():
+        assert (folder / name).read_bytes().startswith(data), "what is written stays"
+    lines: dict[tuple[str, str, str], dict[str, str]] = {}
+    for path in sorted(folder.glob("*.csv"), key=lambda path: "corrections" in path.name):
+        instrument, interval = path.name.split(".")[0].split("-")
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                key = instrument, interval, row["start_ns"]
+                assert (key in lines) == ("corrections" in path.name), "each bar once"
+                lines[key] = row
+    for day in days(root):
+        for interval in ("1s", "5s"):
+            for row in map(
+                json.loads, engine("bars", day, "--interval", interval, "--json").stdout.splitlines()
+            ):
+                line = lines.pop((row["instrument"], interval, str(row["start_ns"])))
+                names = ("open", "high", "low", "close", "volume", "count", "revision", "complete")
+                assert [line[name] for name in names] == [str(row[name]) for name in names]
+    assert not lines

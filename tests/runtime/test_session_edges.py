@@ -46,7 +46,7 @@ async def test_q04_a_slow_projection_is_never_called_twice_at_once_and_misses_no
             await trio.lowlevel.checkpoint()
         # The stop comes while a batch is being applied, and has the rest applied too.
 
-    result = await Rig(tmp_path, config("Steady"), make_projector=rows.projector).run(script)
+    result = await Rig(tmp_path, config("Steady"), projectors={"projector": rows.projector}).run(script)
     assert rows.most == 1
     assert rows.holes == []
     assert rows.seq == result.last_seq
@@ -56,7 +56,7 @@ async def test_q04_a_slow_projection_is_never_called_twice_at_once_and_misses_no
 async def test_r11_a_database_that_is_locked_all_the_time_costs_rows_only(tmp_path: Path) -> None:
     rows = Rows()
     rows.locked = True
-    rig = Rig(tmp_path, config("Steady"), make_projector=rows.projector)
+    rig = Rig(tmp_path, config("Steady"), projectors={"projector": rows.projector})
     result = await rig.run(busy)
     assert result.stopped_by == "script"
     assert result.commands > 3
@@ -72,7 +72,7 @@ async def test_r11_a_database_locked_at_the_stop_does_not_spoil_the_session(tmp_
         await busy(rig, 0.6)
         rows.locked = True
 
-    rig = Rig(tmp_path, config("Steady"), make_projector=rows.projector)
+    rig = Rig(tmp_path, config("Steady"), projectors={"projector": rows.projector})
     result = await rig.run(script)
     assert result.stopped_by == "script"
     assert 0 < rows.seq < result.last_seq
@@ -113,7 +113,7 @@ async def test_r11_a_spoiled_database_is_whole_again_at_the_end(
         assert rig.live.committer.durable_seq > before + 20, "trading waited for the database"
         await busy(rig, 1.5)
 
-    rig = Rig(root, config("Steady"), make_projector=partial(make_projector, root, database))
+    rig = Rig(root, config("Steady"), projectors={"projector": partial(make_projector, root, database)})
     result = await rig.run(script)
     assert result.stopped_by == "script"
     fresh = tmp_path / "fresh.db"
@@ -127,7 +127,9 @@ async def test_i14_rows_of_a_session_equal_a_rebuild_though_frames_overflowed(
 ) -> None:
     monkeypatch.setattr("engine.runtime.projector.WAITING_MAX", 5)
     root, database = tmp_path / "journal", tmp_path / "rows.db"
-    await Rig(root, config("Steady"), make_projector=partial(make_projector, root, database)).run(busy)
+    await Rig(root, config("Steady"), projectors={"projector": partial(make_projector, root, database)}).run(
+        busy
+    )
     fresh = tmp_path / "fresh.db"
     rebuild(fresh, [day.path for day in list_days(root)], instruments_of=opening_instruments)
     assert first_difference(database, fresh) is None

@@ -1,0 +1,153 @@
+"""Bars as CSV files that grow: each bar once, whole lines, over kills and restarts."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.events import BarClosed, BarCorrected, InstrumentListed
+from engine.events.codec import Record
+from engine.projections import CsvBars, ProjectionOutOfStep, ProjectionUnavailable
+
+T = 1_733_400_000_000_000_000
+MINUTE_NS = 60_000_000_000
+JOURNAL = bytes(range(16))
+
+
+def listing(number: int = 1, name: str = "BTC") -> InstrumentListed:
+    return InstrumentListed(T, number, "sim", name, 2, 3)
+
+
+def bar(minute: int, close: int = 150, revision: int = 0, instrument: int = 1) -> BarClosed:
+    kind = BarCorrected if revision else BarClosed
+    start = T + minute * MINUTE_NS
+    return kind(
+        T,
+        instrument,
+        MINUTE_NS,
+        start,
+        100,
+        200,
+        50,
+        close,
+        1500,
+        3,
+        "timer",
+        revision,
+        quote_volume=5,
+        buy_volume=1,
+        sell_volume=2,
+    )
+
+
+def opened(folder: Path, journal_id: bytes = JOURNAL) -> CsvBars:
+    return CsvBars(folder, journal_id=journal_id, instruments_of=lambda _: [])
+
+
+def told(folder: Path, records: list[Record]) -> None:
+    """A process that lives for one batch."""
+    files = opened(folder)
+    files.apply(records, seq=records[-1][0], digest=b"")
+    files.close()
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_line_is_a_closed_bar_exactly_and_corrections_are_beside(tmp_path: Path) -> None:
+    told(tmp_path, [(1, 0, listing()), (2, 1, bar(0)), (3, 1, bar(1, 151)), (4, 1, bar(0, 152, revision=1))])
+    first, second = read(tmp_path / "BTC-1m.csv")
+    assert (first["start"], first["close"], first["volume"]) == (
+        "2024-12-05T12:00:00.000000000Z",
+        "1.5",
+        "1.5",
+    )
+    assert (second["close"], second["complete"], second["seq"]) == ("1.51", "True", "3")
+    (corrected,) = read(tmp_path / "BTC-1m.corrections.csv")
+    assert (corrected["start_ns"], corrected["close"], corrected["revision"]) == (str(T), "1.52", "1")
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.tuples(st.integers(1, 2), st.booleans()), min_size=1, max_size=20),
+    st.lists(st.integers(0, 21), max_size=6),
+    st.integers(0, 400),
+)
+def test_c01_whatever_is_repeated_or_torn_each_bar_is_there_once(
+    tmp_path_factory: pytest.TempPathFactory,
+    plan: list[tuple[int, bool]],
+    restarts: list[int],
+    torn: int,
+) -> None:
+    """Batches come again from anywhere, as after kills; in between the end of a file is torn off."""
+    folder = tmp_path_factory.mktemp("csv")
+    head: list[Record] = [(1, 0, listing()), (2, 0, listing(2, "ETH"))]
+    bars: list[Record] = [
+        (seq, 1, bar(seq, revision=int(again), instrument=instrument))
+        for seq, (instrument, again) in enumerate(plan, 3)
+    ]
+    told(folder, [*head, *bars[: len(bars) // 2 + 1]])
+    for path in sorted(folder.glob("*.csv")):
+        data = path.read_bytes()
+        path.write_bytes(data[: max(0, len(data) - torn)])
+    # Where a line was torn the cursor had not moved yet.
+    (folder / ".cursor.json").unlink()
+    for begin in restarts:
+        told(folder, [*head, *bars[:begin]])
+    told(folder, [*head, *bars])
+    found = sorted(int(row["seq"]) for path in folder.glob("*.csv") for row in read(path))
+    assert found == [seq for seq, _, _ in bars]
+
+
+def test_files_that_were_deleted_are_asked_for_anew(tmp_path: Path) -> None:
+    records: list[Record] = [(1, 0, listing()), (2, 1, bar(0))]
+    told(tmp_path, records)
+    again = opened(tmp_path)
+    assert again.seq == 2
+    again.close()
+    (tmp_path / "BTC-1m.csv").unlink()
+    anew = opened(tmp_path)
+    assert anew.seq == 0
+    anew.close()
+    told(tmp_path, records)
+    assert len(read(tmp_path / "BTC-1m.csv")) == 1
+
+
+def test_c12_two_writers_and_two_journals_are_refused(tmp_path: Path) -> None:
+    one = opened(tmp_path)
+    with pytest.raises(ProjectionUnavailable, match="already has a writer"):
+        opened(tmp_path)
+    one.apply([(1, 0, listing())], seq=1, digest=b"")
+    one.close()
+    with pytest.raises(ProjectionOutOfStep, match="another journal"):
+        opened(tmp_path, bytes(16))
+
+
+def test_a_disk_that_does_not_take_it_is_told_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = opened(tmp_path)
+    records: list[Record] = [(1, 0, listing()), (2, 1, bar(0))]
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fdatasync", full)
+    with pytest.raises(ProjectionUnavailable, match="No space left"):
+        files.apply(records, seq=2, digest=b"")
+    assert files.seq == 0
+    monkeypatch.undo()
+    files.apply(records, seq=2, digest=b"")
+    assert len(read(tmp_path / "BTC-1m.csv")) == 1
+    files.close()
+
+
+def test_names_of_files_hold_no_path(tmp_path: Path) -> None:
+    told(tmp_path, [(1, 0, listing(1, "../x/@1")), (2, 1, bar(0))])
+    assert [path.name for path in tmp_path.glob("*.csv")] == [".._x__1-1m.csv"]
