@@ -1,44 +1,82 @@
-"""Moving averages over closed bars, in float64: analytic values, equal bit for bit on every machine.
+"""Moving averages over closed bars.
 
-Used by strategies. `update` takes the next value and returns the indicator, or None while it warms up.
+Used by strategies. `update` takes the next value and returns the average, or None for fewer values than
+`warmup`. Conventions are TA-Lib's.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-__all__ = ["Ema", "Sma"]
+from engine.indicators.base import check_period, pushed
+
+__all__ = ["Ema", "Sma", "Wma"]
+
+
+class Sma(msgspec.Struct):
+    """Simple moving average of the last `period` values."""
+
+    period: int
+    values: list[float] = []
+
+    def __post_init__(self) -> None:
+        check_period(self.period)
+
+    @property
+    def warmup(self) -> int:
+        """How many values the first average takes."""
+        return self.period
+
+    def update(self, value: float) -> float | None:
+        """Add a value; return the average."""
+        return sum(self.values) / self.period if pushed(self.values, value, self.period) else None
 
 
 class Ema(msgspec.Struct):
-    """Exponential moving average with smoothing 2 / (period + 1), seeded with the first value.
-
-    Ready after `period` values. Formula: the usual one, e.g. NIST/SEMATECH e-Handbook, 6.4.3.1.
-    """
+    """Exponential moving average, smoothing 2 / (period + 1); begins as the mean of `period` values."""
 
     period: int
     value: float = 0.0
     count: int = 0
 
+    def __post_init__(self) -> None:
+        check_period(self.period)
+
+    @property
+    def warmup(self) -> int:
+        """How many values the first average takes."""
+        return self.period
+
     def update(self, value: float) -> float | None:
-        """Add a value; return the average, None before `period` values."""
-        if self.count:
+        """Add a value; return the average."""
+        if self.count >= self.period:
             self.value += (value - self.value) * (2.0 / (self.period + 1))
-        else:
-            self.value = value
+            return self.value
         self.count += 1
-        return self.value if self.count >= self.period else None
+        self.value += value
+        if self.count < self.period:
+            return None
+        self.value /= self.period
+        return self.value
 
 
-class Sma(msgspec.Struct):
-    """Simple moving average of the last `period` values, summed afresh each time: no drift."""
+class Wma(msgspec.Struct):
+    """Linearly weighted moving average: the newest value counts `period` times, the oldest once."""
 
     period: int
     values: list[float] = []
 
+    def __post_init__(self) -> None:
+        check_period(self.period)
+
+    @property
+    def warmup(self) -> int:
+        """How many values the first average takes."""
+        return self.period
+
     def update(self, value: float) -> float | None:
-        """Add a value; return the average, None before `period` values."""
-        self.values.append(value)
-        if len(self.values) > self.period:
-            del self.values[0]
-        return sum(self.values) / self.period if len(self.values) == self.period else None
+        """Add a value; return the average."""
+        if not pushed(self.values, value, self.period):
+            return None
+        weighted = sum(weight * one for weight, one in enumerate(self.values, 1))
+        return weighted / (self.period * (self.period + 1) / 2)

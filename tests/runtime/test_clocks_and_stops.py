@@ -60,6 +60,9 @@ class Jumping:
 def _handlers() -> Iterator[None]:
     """Leave this process's signals as they were."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    # As at a terminal, also where the tests run in the background and some are ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -20,10 +20,12 @@ values = st.lists(st.floats(0.01, 10**6), min_size=1, max_size=60)
 def test_an_ema_is_the_recursion_of_its_definition(closes: list[float], period: int) -> None:
     ema = Ema(period)
     alpha = Fraction(2, period + 1)
-    exact = Fraction(closes[0])
+    exact = Fraction(0)
     for number, close in enumerate(closes, 1):
         told = ema.update(close)
-        if number > 1:
+        if number <= period:
+            exact = sum(map(Fraction, closes[:number]), Fraction(0)) / number
+        else:
             exact = alpha * Fraction(close) + (1 - alpha) * exact
         assert (told is None) == (number < period)
         assert told is None or told == pytest.approx(float(exact), rel=1e-9)

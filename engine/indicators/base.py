@@ -1,0 +1,27 @@
+"""What indicators share: the check of their parameters, and windows of the last values.
+
+All values are float64, summed in a fixed order: equal bit for bit on every machine, and over a snapshot. Sums
+are made afresh for every value, so nothing drifts however long a session runs.
+"""
+
+from __future__ import annotations
+
+__all__ = ["check_period", "pushed"]
+
+PERIOD_MAX = 100_000
+"""So many values at most are remembered."""
+
+
+def check_period(*periods: int) -> None:
+    """Raise ValueError for what is no number of values."""
+    for period in periods:
+        if type(period) is not int or not 1 <= period <= PERIOD_MAX:
+            raise ValueError(f"a period is a whole number from 1 to {PERIOD_MAX:,}, not {period!r}")
+
+
+def pushed(values: list[float], value: float, period: int) -> bool:
+    """Put a value at the end of a window; return whether the window is full."""
+    values.append(value)
+    if len(values) > period:
+        del values[0]
+    return len(values) == period

@@ -1,0 +1,100 @@
+"""How far values lie apart: deviation, score, highest and lowest of the last ones."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from engine.indicators.base import check_period, pushed
+
+__all__ = ["Highest", "Lowest", "StdDev", "ZScore", "deviation"]
+
+
+def deviation(values: list[float], mean: float) -> float:
+    """Return the population standard deviation of values with this mean."""
+    return math.sqrt(sum((one - mean) * (one - mean) for one in values) / len(values))
+
+
+class StdDev(msgspec.Struct):
+    """Population standard deviation of the last `period` values: divided by n, as TA-Lib's."""
+
+    period: int
+    values: list[float] = []
+
+    def __post_init__(self) -> None:
+        check_period(self.period)
+
+    @property
+    def warmup(self) -> int:
+        """How many values the first deviation takes."""
+        return self.period
+
+    def update(self, value: float) -> float | None:
+        """Add a value; return the deviation."""
+        if not pushed(self.values, value, self.period):
+            return None
+        return deviation(self.values, sum(self.values) / self.period)
+
+
+class ZScore(msgspec.Struct):
+    """How many standard deviations the newest of `period` values is from their mean; 0 if all are equal."""
+
+    period: int
+    values: list[float] = []
+
+    def __post_init__(self) -> None:
+        check_period(self.period)
+
+    @property
+    def warmup(self) -> int:
+        """How many values the first score takes."""
+        return self.period
+
+    def update(self, value: float) -> float | None:
+        """Add a value; return its score."""
+        if not pushed(self.values, value, self.period):
+            return None
+        if max(self.values) == min(self.values):
+            return 0.0
+        mean = sum(self.values) / self.period
+        spread = deviation(self.values, mean)
+        return (value - mean) / spread if spread else 0.0
+
+
+class Highest(msgspec.Struct):
+    """The highest of the last `period` values."""
+
+    period: int
+    values: list[float] = []
+
+    def __post_init__(self) -> None:
+        check_period(self.period)
+
+    @property
+    def warmup(self) -> int:
+        """How many values the first answer takes."""
+        return self.period
+
+    def update(self, value: float) -> float | None:
+        """Add a value; return the highest."""
+        return max(self.values) if pushed(self.values, value, self.period) else None
+
+
+class Lowest(msgspec.Struct):
+    """The lowest of the last `period` values."""
+
+    period: int
+    values: list[float] = []
+
+    def __post_init__(self) -> None:
+        check_period(self.period)
+
+    @property
+    def warmup(self) -> int:
+        """How many values the first answer takes."""
+        return self.period
+
+    def update(self, value: float) -> float | None:
+        """Add a value; return the lowest."""
+        return min(self.values) if pushed(self.values, value, self.period) else None
