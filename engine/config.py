@@ -36,6 +36,7 @@ __all__ = [
     "BarsConfig",
     "Config",
     "DataConfig",
+    "FlowConfig",
     "PaperConfig",
     "RiskConfig",
     "StrategyConfig",
@@ -55,7 +56,22 @@ ACTIVITY_MEASURES: Final = ("tick", "volume", "value", "imbalance")
 """What bars can be made by instead of time."""
 
 RESERVED_NAMES: Final = frozenset(
-    {"activity", "aggregator", "venue", "portfolio", "trailing", "risk", "execution", "sequencer", "external"}
+    {
+        "activity",
+        "aggregator",
+        "book-sampler",
+        "footprints",
+        "imbalances",
+        "large-prints",
+        "profiles",
+        "venue",
+        "portfolio",
+        "trailing",
+        "risk",
+        "execution",
+        "sequencer",
+        "external",
+    }
 )
 """Names of the engine's own actors and accounts."""
 
@@ -107,6 +123,27 @@ class BarsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def kinds(self) -> tuple[ActivityKind, ...]:
         """Return the kinds of activity bars. Raises ConfigError."""
         return tuple(ActivityKind.parse(text) for text in self.activity)
+
+
+class FlowConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Order flow; all of it is off by default.
+
+    `footprint` and `profile`: of which intervals (footprints only of intervals that have bars). `level`:
+    how wide price levels are, by coin, in quote currency (default: about a hundredth of a percent).
+    `imbalance_ratio` and `imbalance_run`: from how many times the other side on a level is imbalanced, and
+    how many levels next to each other are stacked ("0": none are looked for). `large`: from which size on a
+    print is large, by coin in base units. `book`: of which intervals the touch and the book are sampled,
+    `depth` levels of it.
+    """
+
+    footprint: tuple[str, ...] = ()
+    level: dict[str, str] = {}
+    imbalance_ratio: str = "3"
+    imbalance_run: int = 3
+    profile: tuple[str, ...] = ()
+    large: dict[str, str] = {}
+    book: tuple[str, ...] = ()
+    depth: int = 5
 
 
 class StrategyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -217,6 +254,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     risk: RiskConfig = RiskConfig()
     paper: PaperConfig = PaperConfig()
     account: AccountConfig = AccountConfig()
+    flow: FlowConfig = FlowConfig()
     data: DataConfig = DataConfig()
     venue: VenueConfig = VenueConfig()
     seed: int = 1
@@ -281,6 +319,35 @@ def _refuse_unknown_keys(data: Any, cls: type[msgspec.Struct], where: str) -> No
                 _refuse_unknown_keys(entry, StrategyConfig, "strategies.")
 
 
+def _check_flow(config: Config) -> None:
+    flow = config.flow
+    for key in ("footprint", "profile", "book"):
+        for name in getattr(flow, key):
+            try:
+                parse_interval(name)
+            except UsageError as error:
+                raise ConfigError(f"flow.{key}: {error}") from None
+    for name in flow.footprint:
+        if name not in config.bars.intervals:
+            raise ConfigError(f"flow.footprint: {name!r} is not among bars.intervals")
+    texts = [("flow.imbalance_ratio", flow.imbalance_ratio)]
+    texts += [
+        (f"flow.{key}.{coin}", text)
+        for key in ("level", "large")
+        for coin, text in getattr(flow, key).items()
+    ]
+    for where, text in texts:
+        try:
+            value = parse_scaled(text, MONEY_TEXT_SCALE)
+        except NumberError as error:
+            raise ConfigError(f"{where}: {error}") from None
+        if not value and where != "flow.imbalance_ratio":
+            raise ConfigError(f"{where}: must be above 0")
+    for key in ("imbalance_run", "depth"):
+        if getattr(flow, key) < 1:
+            raise ConfigError(f"flow.{key}: must be at least 1")
+
+
 def _check(config: Config) -> None:
     """Refuse values that would only fail later. Raises ConfigError naming the key."""
     try:
@@ -290,6 +357,7 @@ def _check(config: Config) -> None:
     # Weeks and months are made of days.
     if not spans_ns or any((min(span, DAY_NS)) % spans_ns[0] for span in spans_ns[1:]):
         raise ConfigError("bars.intervals: give at least one, each a multiple of the shortest")
+    _check_flow(config)
     kinds = config.bars.kinds()
     if len(set(config.bars.activity)) != len(kinds):
         raise ConfigError("bars.activity: each kind once")

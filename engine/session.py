@@ -24,6 +24,7 @@ from engine.actors import (
     SimulatedVenue,
     Trailing,
 )
+from engine.actors.flow import flow_actors
 from engine.config import Config, StrategyConfig, parse_config
 from engine.errors import ConfigError
 from engine.events import SessionStarted
@@ -66,12 +67,7 @@ class SessionBuilder:
             actor.signature = (actor.signature or type(actor).__name__) + account
         aggregator = Aggregator(config.bars)
         aggregator.signature = f"{config.bars.intervals} {config.bars.grace_ms} {config.bars.close}"
-        kinds = config.bars.kinds()
-        if kinds:
-            activity = ActivityBars(kinds)
-            activity.signature = f"{config.bars.activity}"
-            return [aggregator, activity, *actors]
-        return [aggregator, *actors]
+        return [aggregator, *_optional(config), *actors]
 
     def start(self, *, recv_ns: int, session: str, mode: str, config: Config) -> SessionStarted:
         """Return the event that opens a session with this configuration. Raises UsageError."""
@@ -121,6 +117,17 @@ class SessionBuilder:
             raise ConfigError(f"strategy {entry.use}: cannot begin: {words}") from None
         strategy.policy = entry.on_failure
         return strategy
+
+
+def _optional(config: Config) -> list[Actor]:
+    """Return the actors of what is off unless asked for: none of it costs anything then."""
+    actors = flow_actors(config.flow)
+    kinds = config.bars.kinds()
+    if kinds:
+        activity = ActivityBars(kinds)
+        activity.signature = f"{config.bars.activity}"
+        actors.insert(0, activity)
+    return actors
 
 
 def source_hash(cls: type) -> str:

@@ -31,6 +31,13 @@ from engine.events.analysis import (
     TargetSet,
 )
 from engine.events.base import Event, engine_time
+from engine.events.flow import (
+    BookSampled,
+    FootprintClosed,
+    ImbalanceStacked,
+    LargePrintSeen,
+    ProfileClosed,
+)
 from engine.events.market import Candle, FeedDown, FeedGap, FeedUp, InstrumentListed, Quote, Trade
 from engine.events.orders import (
     COMMANDS,
@@ -153,6 +160,11 @@ EVENT_TYPES: Final[tuple[type[Event], ...]] = (
     PositionDiffers,
     MarketHalted,
     ActivityBarClosed,
+    FootprintClosed,
+    ImbalanceStacked,
+    ProfileClosed,
+    LargePrintSeen,
+    BookSampled,
 )
 
 __all__ = [
@@ -167,6 +179,7 @@ __all__ = [
     "BarCorrected",
     "BarDiffers",
     "BookRead",
+    "BookSampled",
     "CancelOrder",
     "CancelRejected",
     "CancelRequested",
@@ -185,12 +198,15 @@ __all__ = [
     "FeedGap",
     "FeedPolling",
     "FeedUp",
+    "FootprintClosed",
     "ForeignOrderSeen",
     "FundingPaid",
     "FundingRead",
     "GatewayDown",
     "GatewayUp",
+    "ImbalanceStacked",
     "InstrumentListed",
+    "LargePrintSeen",
     "LeverageAnswered",
     "Liquidated",
     "MarketHalted",
@@ -215,6 +231,7 @@ __all__ = [
     "PositionDiffers",
     "PositionRead",
     "PriceMarked",
+    "ProfileClosed",
     "QueryOrder",
     "Quote",
     "ScheduleAnswered",

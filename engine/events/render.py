@@ -179,6 +179,16 @@ def _value(unit: str, value: Any, event: Event, listed: InstrumentListed | None)
                 return [list(level) for level in value]
             price, size = listed.price_scale, listed.size_scale
             return [[_exact(level[0], price), _exact(level[1], size), level[2]] for level in value]
+        case "volumes":
+            if listed is None:
+                return [list(level) for level in value]
+            return [
+                [
+                    _exact(level[0], listed.price_scale),
+                    *(_exact(part, listed.size_scale) for part in level[1:]),
+                ]
+                for level in value
+            ]
         case "price":
             return value if listed is None else _exact(value, listed.price_scale)
         case "size":
@@ -206,6 +216,8 @@ def _word(field: _Field, value: Any, event: Event, listed: InstrumentListed | No
         return show(value, listed)
     if field.unit == "bytes":
         return f"{len(value)} bytes"
+    if field.unit == "volumes":
+        return f"{len(value)} levels"
     if field.unit == "levels":
         best = f", best {_value(field.unit, value[:1], event, listed)[0][0]}" if value else ""  # type: ignore[index]
         return f"{len(value)} levels{best}"

@@ -52,6 +52,7 @@ from engine.events import (
     Trade,
 )
 from engine.projections.bar_rows import activity_bar_row, bar_row
+from engine.projections.flow_rows import FlowRows
 from engine.projections.schema import TABLES
 from engine.projections.units import Listing, added, record
 from engine.projections.venue_rows import VenueRows
@@ -132,7 +133,7 @@ class RowBuilder:
             OperatorCommand: self._operator,
             ActorRestarted: self._restarted,
         }
-        self._handlers |= VenueRows(self).handlers
+        self._handlers |= VenueRows(self).handlers | FlowRows(self).handlers
         if with_trades:
             self._handlers[Trade] = self._trade
 

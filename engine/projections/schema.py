@@ -37,6 +37,7 @@ class TableShape(msgspec.Struct, frozen=True):
 
 _RECORD: Final[dict[str, type]] = {"seq": int, "cause": int, "at": str, "at_ns": int}
 _INSTRUMENT: Final[dict[str, type]] = {"instrument": str, "instrument_id": int, "venue": str}
+_WINDOW: Final[dict[str, type]] = {**_INSTRUMENT, "interval": str, "start": str, "start_ns": int}
 _TRADED: Final[dict[str, type]] = {
     **dict.fromkeys(("open", "high", "low", "close", "volume"), float),
     **dict.fromkeys(("quote_volume", "vwap", "buy_volume", "sell_volume"), float),
@@ -109,6 +110,63 @@ TABLES: Final[dict[str, TableShape]] = {
         },
         pk="seq",
         indexes=(("instrument", "kind", "start_ns"),),
+    ),
+    "footprints": TableShape(
+        {**_RECORD, **_WINDOW, "level": float, "delta": float, "day_delta": float, "revision": int},
+        pk="seq",
+        indexes=(("instrument", "interval", "start_ns"),),
+    ),
+    "footprint_levels": TableShape(
+        {
+            **_RECORD,
+            **_WINDOW,
+            **dict.fromkeys(("price", "bought", "sold", "unsided"), float),
+            "revision": int,
+        },
+        pk=("seq", "price"),
+        indexes=(("instrument", "interval", "start_ns"),),
+    ),
+    "stacked_imbalances": TableShape(
+        {**_RECORD, **_WINDOW, "side": str, "low": float, "high": float, "run": int, "revision": int},
+        pk="seq",
+        indexes=(("instrument", "interval", "start_ns"),),
+    ),
+    "profiles": TableShape(
+        {
+            **_RECORD,
+            **_WINDOW,
+            **dict.fromkeys(("volume", "level", "point", "value_low", "value_high"), float),
+        },
+        pk="seq",
+        indexes=(("instrument", "interval", "start_ns"),),
+    ),
+    "profile_levels": TableShape(
+        {**_RECORD, **_WINDOW, "price": float, "volume": float},
+        pk=("seq", "price"),
+        indexes=(("instrument", "interval", "start_ns"),),
+    ),
+    "large_prints": TableShape(
+        {
+            **_RECORD,
+            **_INSTRUMENT,
+            "venue_time": str,
+            "venue_ns": int,
+            "price": float,
+            "size": float,
+            "side": str,
+            "trade_id": str,
+        },
+        pk="seq",
+        indexes=(("instrument", "venue_ns"),),
+    ),
+    "book_samples": TableShape(
+        {
+            **_RECORD,
+            **_WINDOW,
+            **dict.fromkeys(("bid", "ask", "spread", "imbalance", "depth_imbalance"), float),
+        },
+        pk="seq",
+        indexes=(("instrument", "interval", "start_ns"),),
     ),
     "marks": TableShape({**_RECORD, **_INSTRUMENT, "price": float}, pk="seq"),
     "signals": TableShape(

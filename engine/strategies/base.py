@@ -30,14 +30,19 @@ from engine.events import (
     ActivityBarClosed,
     BarClosed,
     BookRead,
+    BookSampled,
     CandleRead,
     ContextRead,
     Event,
+    FootprintClosed,
     FundingPaid,
+    ImbalanceStacked,
     InstrumentListed,
+    LargePrintSeen,
     OrderChanged,
     OrderFilled,
     OrderModified,
+    ProfileClosed,
     Quote,
     SessionStarted,
     SessionStopped,
@@ -46,6 +51,7 @@ from engine.events import (
     Trade,
 )
 from engine.strategies.chance import Random, seeded
+from engine.strategies.flow_views import Flow, FlowEvent, view_flow
 from engine.strategies.verbs import OwnOrder, Verbs, nowhere, silent
 from engine.strategies.views import (
     Bar,
@@ -141,6 +147,9 @@ class Strategy(Verbs):
 
     def on_book(self, book: Book) -> None:
         """Take a whole order book."""
+
+    def on_flow(self, flow: Flow) -> None:
+        """Take order flow: a footprint, a stacked imbalance, a profile, a large print or a book sample."""
 
     def on_context(self, context: Context) -> None:
         """Take a market's context: mark, oracle, funding rate, open interest."""
@@ -246,6 +255,11 @@ class Strategy(Verbs):
     def _activity_bar(self, event: ActivityBarClosed, emit: Emit) -> None:
         if self._enter(event, event.instrument, emit):
             self.on_bar(view_bar(event, self.instruments[event.instrument]))
+
+    @handles(FootprintClosed, ImbalanceStacked, ProfileClosed, LargePrintSeen, BookSampled)
+    def _flow(self, event: FlowEvent, emit: Emit) -> None:
+        if self._enter(event, event.instrument, emit):
+            self.on_flow(view_flow(event, self.instruments[event.instrument]))
 
     @handles(CandleRead)
     def _history(self, event: CandleRead, emit: Emit) -> None:
@@ -380,6 +394,9 @@ _HOOKS: Final[dict[type[Event], str]] = {
     Trade: "on_trade",
     Quote: "on_quote",
     BookRead: "on_book",
+    **dict.fromkeys(
+        (FootprintClosed, ImbalanceStacked, ProfileClosed, LargePrintSeen, BookSampled), "on_flow"
+    ),
     ContextRead: "on_context",
     OrderFilled: "on_fill",
     FundingPaid: "on_funding",

@@ -8,8 +8,9 @@ from engine.clock import SECOND_NS
 from engine.errors import UsageError
 from engine.indicators import Ema, Sma
 from engine.session import SessionBuilder
-from engine.strategies import Bar, Fill, OrderView, PerMarket, Strategy, Tick, Touch
+from engine.strategies import Bar, Fill, Footprint, LargePrint, OrderView, PerMarket, Strategy, Tick, Touch
 from engine.strategies.crossover import Crossover
+from engine.strategies.flow_views import Flow
 
 __all__ = [
     "CODE",
@@ -24,6 +25,7 @@ __all__ = [
     "Gambler",
     "Looking",
     "Nothings",
+    "Watcher",
     "builder",
     "load",
 ]
@@ -141,6 +143,17 @@ class Careful(Strategy):
         self.plot("warm", float(self.warm))
 
 
+class Watcher(Strategy):
+    """Puts what it is shown of order flow on record."""
+
+    def on_flow(self, flow: Flow) -> None:
+        match flow:
+            case Footprint():
+                self.plot("Footprint", flow.delta)
+            case LargePrint():
+                self.plot("LargePrint", flow.size)
+
+
 class Averages(Strategy):
     """Does nothing but keep and record averages of bars.
 
@@ -230,7 +243,19 @@ class Looking(Strategy):
 
 STRATEGIES: dict[str, type[Strategy]] = {
     f"fakes:{cls.__name__}": cls
-    for cls in (Busy, Careful, Fragile, Averages, Gambler, Endless, Drifting, Looking, Nothings, Crossover)
+    for cls in (
+        Busy,
+        Careful,
+        Fragile,
+        Averages,
+        Gambler,
+        Endless,
+        Drifting,
+        Looking,
+        Nothings,
+        Watcher,
+        Crossover,
+    )
 }
 
 

@@ -1,0 +1,31 @@
+"""Order flow: optional actors that look at prints and books level by level. See `docs/order-flow.md`."""
+
+from __future__ import annotations
+
+from engine.actors.base import Actor
+from engine.actors.flow.book import BookSampler
+from engine.actors.flow.footprint import Footprints
+from engine.actors.flow.imbalance import Imbalances
+from engine.actors.flow.large import LargePrints
+from engine.actors.flow.profile import Profiles
+from engine.config import FlowConfig
+
+__all__ = ["BookSampler", "Footprints", "Imbalances", "LargePrints", "Profiles", "flow_actors"]
+
+
+def flow_actors(config: FlowConfig) -> list[Actor]:
+    """Return the actors that a configuration asks for, in the order of the data."""
+    actors: list[Actor] = []
+    if config.footprint:
+        actors.append(Footprints(config))
+        if config.imbalance_ratio != "0":
+            actors.append(Imbalances(config))
+    if config.profile:
+        actors.append(Profiles(config))
+    if config.large:
+        actors.append(LargePrints(config))
+    if config.book:
+        actors.append(BookSampler(config))
+    for actor in actors:
+        actor.signature = repr(config)
+    return actors

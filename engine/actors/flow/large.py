@@ -1,0 +1,48 @@
+"""Large prints: those of at least a configured size, told one by one."""
+
+from __future__ import annotations
+
+from engine.actors.base import Actor, Emit, handles
+from engine.config import MONEY_TEXT_SCALE, FlowConfig
+from engine.events import LargePrintSeen, Trade
+from engine.values import INT64_MAX, parse_scaled, power_of_ten
+
+__all__ = ["LargePrints"]
+
+
+class LargePrints(Actor):
+    """State: per instrument, from which size on a print is large; none of a coin that is not configured."""
+
+    WIRING = Actor.WIRING | {"_large"}
+
+    def __init__(self, config: FlowConfig) -> None:
+        super().__init__("large-prints")
+        self._large = config.large
+        self._sizes: dict[int, int] = {}
+
+    @handles(Trade)
+    def look(self, trade: Trade, emit: Emit) -> None:
+        """Tell a print that is large."""
+        size = self._sizes.get(trade.instrument)
+        if size is None:
+            size = self._sizes[trade.instrument] = self._size_of(trade.instrument)
+        if trade.size >= size:
+            emit(
+                LargePrintSeen(
+                    trade.recv_ns,
+                    trade.venue_ns,
+                    trade.instrument,
+                    trade.price,
+                    trade.size,
+                    trade.aggressor,
+                    trade.trade_id,
+                )
+            )
+
+    def _size_of(self, instrument: int) -> int:
+        listed = self.instruments[instrument]
+        text = self._large.get(listed.name)
+        if text is None:
+            return INT64_MAX
+        exact = parse_scaled(text, MONEY_TEXT_SCALE) * power_of_ten(listed.size_scale)
+        return -(-exact // power_of_ten(MONEY_TEXT_SCALE))

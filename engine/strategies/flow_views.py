@@ -1,0 +1,185 @@
+"""What a strategy sees of order flow, in human numbers; `event` on each is the exact record."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.events import (
+    BookSampled,
+    FootprintClosed,
+    ImbalanceStacked,
+    InstrumentListed,
+    LargePrintSeen,
+    ProfileClosed,
+)
+from engine.values import format_interval, power_of_ten, side_name
+
+__all__ = ["BookSample", "Flow", "Footprint", "LargePrint", "Profile", "StackedImbalance", "view_flow"]
+
+
+class _View(msgspec.Struct, frozen=True):
+    listed: InstrumentListed
+
+    @property
+    def market(self) -> str:
+        """The instrument's name."""
+        return self.listed.name
+
+    def _price(self, value: int) -> float:
+        return value / power_of_ten(self.listed.price_scale)
+
+    def _size(self, value: int | str) -> float:
+        return int(value) / power_of_ten(self.listed.size_scale)
+
+
+class Footprint(_View, frozen=True):
+    """What takers bought and sold at each level of a bar; `revision` above 0 once the bar was corrected."""
+
+    event: FootprintClosed
+
+    @property
+    def interval(self) -> str:
+        """The bar's interval, such as "1m"."""
+        return format_interval(self.event.interval_ns)
+
+    @property
+    def start_ns(self) -> int:
+        """When the bar's window begins."""
+        return self.event.start_ns
+
+    @property
+    def delta(self) -> float:
+        """Bought less sold, in base units."""
+        return self._size(self.event.delta)
+
+    @property
+    def day_delta(self) -> float:
+        """The sum of deltas of the UTC day, in base units."""
+        return self._size(self.event.day_delta)
+
+    @property
+    def levels(self) -> list[tuple[float, float, float]]:
+        """(price, bought, sold) of each level with volume, the lowest price first."""
+        return [
+            (self._price(price), self._size(bought), self._size(sold))
+            for price, bought, sold, _ in self.event.levels
+        ]
+
+
+class StackedImbalance(_View, frozen=True):
+    """A run of levels at which one side took many times what the other took."""
+
+    event: ImbalanceStacked
+
+    @property
+    def side(self) -> str:
+        """ "buy" or "sell": who took more."""
+        return side_name(self.event.side)
+
+    @property
+    def low(self) -> float:
+        """The lowest level."""
+        return self._price(self.event.low)
+
+    @property
+    def high(self) -> float:
+        """The highest level."""
+        return self._price(self.event.high)
+
+    @property
+    def run(self) -> int:
+        """How many levels."""
+        return self.event.run
+
+
+class Profile(_View, frozen=True):
+    """The volume at each level of a window."""
+
+    event: ProfileClosed
+
+    @property
+    def interval(self) -> str:
+        """The window's length, such as "1h"."""
+        return format_interval(self.event.interval_ns)
+
+    @property
+    def point(self) -> float:
+        """The level with the most volume."""
+        return self._price(self.event.point)
+
+    @property
+    def value_low(self) -> float:
+        """The lowest level of the value area."""
+        return self._price(self.event.value_low)
+
+    @property
+    def value_high(self) -> float:
+        """The highest level of the value area."""
+        return self._price(self.event.value_high)
+
+    @property
+    def levels(self) -> list[tuple[float, float]]:
+        """(price, volume) of each level with volume, the lowest price first."""
+        return [(self._price(price), self._size(volume)) for price, volume in self.event.levels]
+
+
+class LargePrint(_View, frozen=True):
+    """A print of at least the configured size."""
+
+    event: LargePrintSeen
+
+    @property
+    def price(self) -> float:
+        """In quote currency."""
+        return self._price(self.event.price)
+
+    @property
+    def size(self) -> float:
+        """In base units."""
+        return self._size(self.event.size)
+
+    @property
+    def side(self) -> str:
+        """The taker's side: "buy", "sell", or "" where the source does not tell."""
+        return side_name(self.event.aggressor)
+
+
+class BookSample(_View, frozen=True):
+    """The touch and the book at the end of a window."""
+
+    event: BookSampled
+
+    @property
+    def spread(self) -> float | None:
+        """Ask less bid; None where a side is empty."""
+        event = self.event
+        return self._price(event.ask - event.bid) if event.bid and event.ask else None
+
+    @property
+    def imbalance(self) -> float:
+        """(bid size - ask size) / (bid size + ask size) at the touch."""
+        return self.event.imbalance
+
+    @property
+    def depth_imbalance(self) -> float | None:
+        """The same over the levels of the last book; None without one."""
+        return self.event.depth_imbalance
+
+
+Flow = Footprint | StackedImbalance | Profile | LargePrint | BookSample
+FlowEvent = FootprintClosed | ImbalanceStacked | ProfileClosed | LargePrintSeen | BookSampled
+
+
+def view_flow(event: FlowEvent, listed: InstrumentListed) -> Flow:
+    """Return the human view of an event of order flow."""
+    match event:
+        case FootprintClosed():
+            return Footprint(listed, event)
+        case ImbalanceStacked():
+            return StackedImbalance(listed, event)
+        case ProfileClosed():
+            return Profile(listed, event)
+        case LargePrintSeen():
+            return LargePrint(listed, event)
+        case BookSampled():
+            return BookSample(listed, event)
