@@ -44,6 +44,16 @@ class FeedHealth:
     last_loss: str = ""
     dropped: Counter[str] = field(default_factory=Counter)
 
+    def __str__(self) -> str:
+        """Return one line."""
+        dropped = "".join(f", {name} {count}" for name, count in sorted(self.dropped.items()))
+        return (
+            f"frames {self.frames} (refused {self.frames_refused}), prints repeated {self.duplicates}, "
+            f"connections {self.connections}, losses {self.losses}, "
+            f"gaps {self.gaps_closed} closed {self.gaps_open} open, silent channels {self.silences}, "
+            f"bars repaired {self.windows_repaired}, checks {self.checks}{dropped}"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class FeedLimits:

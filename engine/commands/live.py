@@ -183,6 +183,7 @@ def _print(result: LiveResult, root: Path, database: Path | None) -> None:
         ("commands", f"{result.commands}, receipt to release: {latency}"),
         ("digest", result.digest),
     ]
+    rows += list(result.health.items())
     rows += [("repaired", repair) for repair in result.repairs]
     if result.live_orders:
         rows.append(("left over", f"{result.live_orders} orders were not canceled in time"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -104,6 +104,8 @@ async def make_plan(
     clock, speed, told = _clock(listing, base_url, loopback=loopback, real=signer is not None)
     settings = _at_speed(msgspec.structs.replace(config, coins=tuple(one.name for one in chosen)), speed)
 
+    health: dict[str, Callable[[], str]] = {"limits": lambda: str(governor.budget())}
+
     def jitter() -> float:
         return int.from_bytes(ids.random_bytes(4), "big") / 2**32
 
@@ -129,6 +131,8 @@ async def make_plan(
             governor=governor,
             tap=recorder.record if recorder is not None else None,
         )
+
+        health["feed"] = lambda: str(feed.health)
 
         async def read_market() -> None:
             # Restarted by the supervisor, the same feed goes on from what it has told.
@@ -159,7 +163,7 @@ async def make_plan(
         from adapters.hyperliquid.gateway.gateway import HyperliquidGateway
 
         assert signer is not None, "only an armed session has a gateway"
-        return HyperliquidGateway(
+        gateway = HyperliquidGateway(
             name="gateway",
             base_url=base_url,
             venue=settings.venue,
@@ -172,6 +176,8 @@ async def make_plan(
             governor=governor,
             account=account,
         )
+        health["orders"] = lambda: str(gateway.health)
+        return gateway
 
     projectors: dict[str, MakeProjector] = {}
     if database is not None:
@@ -190,6 +196,7 @@ async def make_plan(
         warm_up=warm_up if settings.data.warmup_bars else None,
         make_gateway=make_gateway if signer is not None else None,
         projectors=projectors,
+        health=health,
         speed=speed,
         witness=_witness(root, database),
     )

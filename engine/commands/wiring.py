@@ -53,6 +53,7 @@ _DETERMINISTIC = (
     "indicators",
     "strategies/base.py",
     "strategies/chance.py",
+    "strategies/flow_views.py",
     "strategies/params.py",
     "strategies/verbs.py",
     "strategies/views.py",

@@ -62,6 +62,8 @@ FILLS_OVERLAP_NS: Final = 60_000_000_000
 """Fills are read again from so long before the last reconciliation; each is counted once."""
 NONCE_MARGIN_MS: Final = 60_000
 """Several commands of one millisecond use up the nonces of the next ones: never so many."""
+HEALTH_S: Final = 60.0
+"""How often people are told what the edges have counted."""
 STEP_BACK_NS: Final = 60_000_000_000
 """A clock further than this behind the journal's last event is refused at start."""
 
@@ -125,6 +127,7 @@ class Live:
                 edge = Edge(name, projector.run, gives_up=False)
                 outer.start_soon(supervise, edge, self._edge_changed, plan.ids)
             await outer.start(self._watch_signals)
+            outer.start_soon(self._tell_health)
             async with trio.open_nursery() as core:
                 core.start_soon(self._pump)
                 if plan.make_gateway is not None:
@@ -164,6 +167,7 @@ class Live:
             self.committer.high_water,
             self.sequencer.clock_steps_back,
             self._live_orders(),
+            {name: line() for name, line in plan.health.items()},
         )
 
     # Start.
@@ -308,6 +312,13 @@ class Live:
         self.ingress.put(
             [EdgeChanged(self._now_ns(), health.name, health.state, health.detail, health.restarts)]
         )
+
+    async def _tell_health(self) -> None:
+        """Tell people now and then what the edges have counted."""
+        while True:
+            await trio.sleep(HEALTH_S)
+            for name, line in self._plan.health.items():
+                self._tell(Health(name, "running", line()))
 
     # Stop.
 

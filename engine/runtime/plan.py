@@ -89,8 +89,9 @@ MakeProjector = Callable[[bytes, int], Projector]
 class LivePlan(msgspec.Struct):
     """What to run. `venue_events` are told right after the session started; `instruments` have number 0.
 
-    With `make_gateway` orders are real; without it the session is one of paper. `resume` lifts a halt that an
-    earlier session left: a person's decision. `projectors` are by name.
+    With `make_gateway` orders are real; without it the session is one of paper. `resume` lifts a halt that
+    an earlier session left: a person's decision. `projectors` are by name; `health` are lines for people,
+    by name: what feeds and gateways have counted, and how much of the venue's limits is used.
     """
 
     root: Path
@@ -104,6 +105,7 @@ class LivePlan(msgspec.Struct):
     make_gateway: MakeGateway | None = None
     warm_up: WarmUp | None = None
     projectors: dict[str, MakeProjector] = {}
+    health: dict[str, Callable[[], str]] = {}
     speed: float = 1.0
     for_seconds: float | None = None
     idle_ms: int = 20
@@ -129,3 +131,4 @@ class LiveResult(msgspec.Struct):
     unsynced_high_water: int
     clock_steps_back: int
     live_orders: int
+    health: dict[str, str] = {}

@@ -44,6 +44,8 @@ def test_a_session_trades_replays_and_its_rows_equal_a_rebuild(tmp_path: Path, c
     assert report["digest"] == live["digest"]
     assert report["events"] == live["last_seq"]
     assert live["live_orders"] == 0
+    assert live["health"]["limits"].startswith("weight "), "how much of the venue's limits is used"
+    assert live["health"]["feed"].startswith("frames ")
     (day,) = days(root)
     assert lines(engine("inspect", day, "--type", "SubmitOrder", "--json")), "eight seconds without an order"
     (stopped,) = lines(engine("inspect", day, "--type", "SessionStopped", "--json"))
