@@ -54,6 +54,9 @@ def values_for(name: str, hint: Any) -> st.SearchStrategy[Any]:
         if note == "levels":
             whole = st.integers(0, INT64_MAX)
             return st.lists(st.tuples(whole, whole, whole), max_size=3).map(tuple)
+        if note == "volumes":
+            parts = len(get_args(get_args(kind)[0])) - 1
+            return st.lists(st.tuples(st.integers(0, INT64_MAX), *[amounts] * parts), max_size=3).map(tuple)
         if kind == int | str | None:
             return st.none() | amounts
         return amounts if kind == int | str else st.integers(-INT64_MAX, INT64_MAX)
@@ -63,6 +66,8 @@ def values_for(name: str, hint: Any) -> st.SearchStrategy[Any]:
         return st.booleans()
     if hint is float:
         return st.floats()
+    if hint == float | None:
+        return st.none() | st.floats()
     if hint is bytes:
         return st.binary(max_size=20)
     if hint is str:
@@ -124,6 +129,16 @@ def test_every_event_can_be_rendered_and_its_numbers_are_exact(event):
             known = listed
         if note == "levels":
             assert [level[2] for level in shown[name]] == [level[2] for level in getattr(event, name)]
+        if note == "volumes":
+            whole = getattr(event, name)
+            for level, shown_level in zip(whole, shown[name], strict=True):
+                scales = [2, *[5] * (len(level) - 1)]
+                exactly = [exact(part, one) for part, one in zip(level, scales, strict=True)]
+                assert (
+                    ([Decimal(part) for part in shown_level] == exactly)
+                    if listed
+                    else shown_level == [*level]
+                )
         if scale is not None and getattr(event, name) is not None:
             text = shown[name]
             assert (

@@ -30,7 +30,7 @@ TEXT_LENGTH_MAX: Final = 160
 """Most characters of one text field in a line; what is longer is cut, and its length told."""
 
 _RECORD_KEYS: Final = ("seq", "cause", "type", "at", "at_ns")
-_UNITS: Final = frozenset({"price", "size", "money", "side", "instrument", "scaled", "levels"})
+_UNITS: Final = frozenset({"price", "size", "money", "side", "instrument", "scaled", "levels", "volumes"})
 _BARE: Final = frozenset({"instrument", "side", "aggressor", "strategy"})  # the value says what it is
 _HIDDEN: Final = frozenset({"scale", "venue_ns"})  # in the JSON, but nothing for a line
 
@@ -254,6 +254,7 @@ _WORDS: Final[dict[str, Callable[[Any, InstrumentListed | None], str]]] = {
     "error": _quoted,
     "detail": _quoted,
     "start_ns": _moment,
+    "end_ns": _moment,
     "from_ns": _moment,
     "to_ns": _moment,
     "strategies": lambda value, _: _text(", ".join(entry[0] for entry in value)),
