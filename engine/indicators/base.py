@@ -6,7 +6,9 @@ are made afresh for every value, so nothing drifts however long a session runs.
 
 from __future__ import annotations
 
-__all__ = ["check_period", "pushed"]
+import msgspec
+
+__all__ = ["Window", "check_period", "pushed"]
 
 PERIOD_MAX = 100_000
 """So many values at most are remembered."""
@@ -25,3 +27,18 @@ def pushed(values: list[float], value: float, period: int) -> bool:
     if len(values) > period:
         del values[0]
     return len(values) == period
+
+
+class Window(msgspec.Struct):
+    """Base of what looks at the last `period` values, and has its first value when there are so many."""
+
+    period: int
+    values: list[float] = []
+
+    def __post_init__(self) -> None:
+        check_period(self.period)
+
+    @property
+    def warmup(self) -> int:
+        """How many values the first answer takes."""
+        return self.period

@@ -8,24 +8,13 @@ from __future__ import annotations
 
 import msgspec
 
-from engine.indicators.base import check_period, pushed
+from engine.indicators.base import Window, check_period, pushed
 
 __all__ = ["Ema", "Sma", "Wma"]
 
 
-class Sma(msgspec.Struct):
+class Sma(Window):
     """Simple moving average of the last `period` values."""
-
-    period: int
-    values: list[float] = []
-
-    def __post_init__(self) -> None:
-        check_period(self.period)
-
-    @property
-    def warmup(self) -> int:
-        """How many values the first average takes."""
-        return self.period
 
     def update(self, value: float) -> float | None:
         """Add a value; return the average."""
@@ -60,19 +49,8 @@ class Ema(msgspec.Struct):
         return self.value
 
 
-class Wma(msgspec.Struct):
+class Wma(Window):
     """Linearly weighted moving average: the newest value counts `period` times, the oldest once."""
-
-    period: int
-    values: list[float] = []
-
-    def __post_init__(self) -> None:
-        check_period(self.period)
-
-    @property
-    def warmup(self) -> int:
-        """How many values the first average takes."""
-        return self.period
 
     def update(self, value: float) -> float | None:
         """Add a value; return the average."""

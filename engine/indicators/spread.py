@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 
-import msgspec
-
-from engine.indicators.base import check_period, pushed
+from engine.indicators.base import Window, pushed
 
 __all__ = ["Highest", "Lowest", "StdDev", "ZScore", "deviation"]
 
@@ -16,19 +14,8 @@ def deviation(values: list[float], mean: float) -> float:
     return math.sqrt(sum((one - mean) * (one - mean) for one in values) / len(values))
 
 
-class StdDev(msgspec.Struct):
+class StdDev(Window):
     """Population standard deviation of the last `period` values: divided by n, as TA-Lib's."""
-
-    period: int
-    values: list[float] = []
-
-    def __post_init__(self) -> None:
-        check_period(self.period)
-
-    @property
-    def warmup(self) -> int:
-        """How many values the first deviation takes."""
-        return self.period
 
     def update(self, value: float) -> float | None:
         """Add a value; return the deviation."""
@@ -37,19 +24,8 @@ class StdDev(msgspec.Struct):
         return deviation(self.values, sum(self.values) / self.period)
 
 
-class ZScore(msgspec.Struct):
+class ZScore(Window):
     """How many standard deviations the newest of `period` values is from their mean; 0 if all are equal."""
-
-    period: int
-    values: list[float] = []
-
-    def __post_init__(self) -> None:
-        check_period(self.period)
-
-    @property
-    def warmup(self) -> int:
-        """How many values the first score takes."""
-        return self.period
 
     def update(self, value: float) -> float | None:
         """Add a value; return its score."""
@@ -62,38 +38,16 @@ class ZScore(msgspec.Struct):
         return (value - mean) / spread if spread else 0.0
 
 
-class Highest(msgspec.Struct):
+class Highest(Window):
     """The highest of the last `period` values."""
-
-    period: int
-    values: list[float] = []
-
-    def __post_init__(self) -> None:
-        check_period(self.period)
-
-    @property
-    def warmup(self) -> int:
-        """How many values the first answer takes."""
-        return self.period
 
     def update(self, value: float) -> float | None:
         """Add a value; return the highest."""
         return max(self.values) if pushed(self.values, value, self.period) else None
 
 
-class Lowest(msgspec.Struct):
+class Lowest(Window):
     """The lowest of the last `period` values."""
-
-    period: int
-    values: list[float] = []
-
-    def __post_init__(self) -> None:
-        check_period(self.period)
-
-    @property
-    def warmup(self) -> int:
-        """How many values the first answer takes."""
-        return self.period
 
     def update(self, value: float) -> float | None:
         """Add a value; return the lowest."""
