@@ -44,6 +44,8 @@ def write(folder: Path, **texts: str) -> None:
         path = path.with_name("__init__.py") if path.name == ".py" else path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+        # Another test may have imported one of this name.
+        sys.modules.pop(name.strip("_").replace("__", "."), None)
 
 
 def on_trade(before: str, body: str) -> str:
