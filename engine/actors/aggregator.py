@@ -22,10 +22,9 @@ from engine.actors.bars import (
     OpenBar,
     Series,
     add_print,
-    begin_with,
     event_of,
     flatten,
-    place,
+    no_bar,
 )
 from engine.actors.base import Emit, handles
 from engine.actors.candle_bars import CANDLES, CandleBars
@@ -45,6 +44,7 @@ from engine.events import (
 
 __all__ = ["Aggregator"]
 
+_NO_BAR = no_bar()
 INTERRUPTION_NS_MAX = 3600 * SECOND_NS
 """After an interruption longer than this no flat bars are made for the time between."""
 
@@ -61,33 +61,43 @@ class Aggregator(CandleBars):
     def add(self, trade: Trade, emit: Emit) -> None:
         """Add a print to its bar. The hot path: one lookup, a few comparisons and stores."""
         venue_ns = trade.venue_ns
-        bar = self._open.get(trade.instrument)
-        if bar is None or venue_ns >= bar.until_ns:
-            bar = self._roll(trade, bar, emit)
-            if bar is None:
-                return
-        elif venue_ns < bar.start_ns:
-            self._add_late(trade, bar, emit)
+        try:
+            bar = self._open[trade.instrument]  # half the time of a get
+        except KeyError:
+            bar = _NO_BAR
+        if not bar.last_ns < venue_ns < bar.until_ns:
+            self._place(trade, bar, emit)
             return
         price = trade.price
         size = trade.size
+        side = trade.aggressor
         if price > bar.high:
             bar.high = price
         elif price < bar.low:
             bar.low = price
-        if venue_ns > bar.last_ns:
-            bar.close = price
-            bar.last_ns = venue_ns
-            bar.last_id = trade.trade_id
-        else:
-            place(bar, trade, self._markets[trade.instrument].by_id)
-        bar.volume += size
+        bar.close = price
+        bar.last_ns = venue_ns
+        bar.last_id = trade.trade_id
         bar.trades += 1
         bar.quote += price * size
-        if trade.aggressor > 0:
-            bar.buys += size
-        elif not trade.aggressor:
+        if side > 0:
+            bar.bought += size
+        elif side < 0:
+            bar.sold += size
+        else:
             bar.unsided += size
+
+    def _place(self, trade: Trade, bar: OpenBar, emit: Emit) -> None:
+        """Add a print that is not simply the next one of the open bar."""
+        if bar is not _NO_BAR and trade.venue_ns < bar.start_ns:
+            self._add_late(trade, bar, emit)
+            return
+        if not bar.trades or trade.venue_ns >= bar.end_ns:
+            rolled = self._roll(trade, None if bar is _NO_BAR else bar, emit)
+            if rolled is None:
+                return
+            bar = rolled
+        add_print(bar, trade, self._markets[trade.instrument].by_id)
 
     def _roll(self, trade: Trade, bar: OpenBar | None, emit: Emit) -> OpenBar | None:
         """Return the bar that a print opens, after ending all bars before it; None for a print left out."""
@@ -107,8 +117,6 @@ class Aggregator(CandleBars):
             market.done_ns = max(market.done_ns, window_start(self._base_ns, venue_ns - self._early_ns))
         while bar.end_ns <= venue_ns:
             bar = self._end(instrument, market, bar)
-        if not bar.trades:
-            begin_with(bar, trade)
         bar.until_ns = bar.end_ns
         self._close_until(instrument, venue_ns - self._early_ns, "trade", trade.recv_ns, emit)
         self._ask(instrument, bar, emit)

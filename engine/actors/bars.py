@@ -49,12 +49,12 @@ class OpenBar:
     A dataclass with slots, where other states are structs: a store takes half the time, and a print makes
     eight of them.
 
-    `until_ns` is the end once the bar has a print, and the start before: so one comparison finds both the
-    first print of a bar and the end of it. `first_ns`, `first_id`, `last_ns` and `last_id` are of the
-    prints that made open and close, 0 where no print did. `quote` sums price * size, `buys` what was
-    bought, `unsided` what nobody says of. `because` says why it is incomplete. `merged_ns` is the end of
-    the last part, in a longer bar. `venue`: a candle is in it; `proved`: it is the venue's own candle,
-    which no gap can put in doubt.
+    `until_ns` is the end once the bar has a print, and 0 before: so one comparison finds both the first
+    print of a bar and the end of it. `first_ns`, `first_id`, `last_ns` and `last_id` are of the
+    prints that made open and close, 0 where no print did. `quote` sums price * size; `bought`, `sold` and
+    `unsided` are sizes by the taker's side, a candle's volume is unsided. `because` says why it is
+    incomplete. `merged_ns` is the end of the last part, in a longer bar. `venue`: a candle is in it;
+    `proved`: it is the venue's own candle, which no gap can put in doubt.
     """
 
     start_ns: int
@@ -64,11 +64,11 @@ class OpenBar:
     high: int
     low: int
     close: int
-    volume: int = 0
+    bought: int = 0
+    sold: int = 0
+    unsided: int = 0
     trades: int = 0
     quote: int = 0
-    buys: int = 0
-    unsided: int = 0
     first_ns: int = 0
     last_ns: int = 0
     first_id: int | str = 0
@@ -79,6 +79,11 @@ class OpenBar:
     merged_ns: int = 0
     venue: bool = False
     proved: bool = False
+
+    @property
+    def volume(self) -> int:
+        """What was traded: a print counts on its side only, which saves it a store."""
+        return self.bought + self.sold + self.unsided
 
 
 class Series(State):
@@ -173,12 +178,13 @@ def add_print(bar: OpenBar, trade: Trade, by_id: bool) -> None:
         bar.last_id = trade.trade_id
     else:
         place(bar, trade, by_id)
-    bar.volume += trade.size
     bar.trades += 1
     bar.quote += trade.price * trade.size
     if trade.aggressor > 0:
-        bar.buys += trade.size
-    elif not trade.aggressor:
+        bar.bought += trade.size
+    elif trade.aggressor < 0:
+        bar.sold += trade.size
+    else:
         bar.unsided += trade.size
 
 
@@ -191,18 +197,18 @@ def flatten(bar: OpenBar, price: int) -> bool:
 
 def fold(whole: OpenBar, part: OpenBar) -> None:
     """Add a closed short bar to a longer one that it follows."""
-    if part.trades or part.volume:
-        if not (whole.trades or whole.volume):
+    if part.trades or part.unsided:
+        if not (whole.trades or whole.unsided):
             whole.open, whole.high, whole.low = part.open, part.high, part.low
             whole.first_ns, whole.first_id = part.first_ns, part.first_id
         whole.high = max(whole.high, part.high)
         whole.low = min(whole.low, part.low)
         whole.close = part.close
         whole.last_ns, whole.last_id = part.last_ns, part.last_id
-    whole.volume += part.volume
     whole.trades += part.trades
     whole.quote += part.quote
-    whole.buys += part.buys
+    whole.bought += part.bought
+    whole.sold += part.sold
     whole.unsided += part.unsided
     whole.because = whole.because or part.because
     whole.doubtful = whole.doubtful or part.doubtful
@@ -213,7 +219,8 @@ def fold(whole: OpenBar, part: OpenBar) -> None:
 def prove(bar: OpenBar, candle: CandleRead) -> None:
     """Make a bar what the venue's candle says."""
     bar.open, bar.high, bar.low, bar.close = candle.open, candle.high, candle.low, candle.close
-    bar.volume, bar.trades = int(candle.volume), candle.trades
+    bar.bought = bar.sold = 0
+    bar.unsided, bar.trades = int(candle.volume), candle.trades
     bar.because = ""
     bar.doubtful = False
     bar.venue = bar.proved = True
@@ -240,8 +247,8 @@ def event_of(bar: OpenBar, instrument: int, interval_ns: int, closed_by: str, at
         because,
         "trades" if known else "venue",
         wide(bar.quote) if known else None,
-        wide(bar.buys) if known else None,
-        wide(bar.volume - bar.buys - bar.unsided) if known else None,
+        wide(bar.bought) if known else None,
+        wide(bar.sold) if known else None,
         bar.first_id if known else 0,
         bar.last_id if known else 0,
     )

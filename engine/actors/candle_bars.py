@@ -69,7 +69,7 @@ class CandleBars(Closing):
             return
         volume, trades = bar.volume - before.volume, bar.trades - before.trades
         before.open, before.high, before.low, before.close = bar.open, bar.high, bar.low, bar.close
-        before.volume, before.trades = bar.volume, bar.trades
+        before.unsided, before.trades = bar.unsided, bar.trades
         for series in market.series:
             for one in (*series.closed, series.bar):
                 merged_ns = one.merged_ns if one is series.bar else one.end_ns
@@ -77,7 +77,7 @@ class CandleBars(Closing):
                     continue
                 if one is not before:
                     one.high, one.low = max(one.high, bar.high), min(one.low, bar.low)
-                    one.volume += volume
+                    one.unsided += volume
                     one.trades += trades
                 if one is not series.bar:
                     one.revision += 1
@@ -170,4 +170,6 @@ class CandleBars(Closing):
 def _bar_of(candle: Candle) -> OpenBar:
     end_ns = window_end(candle.interval_ns, candle.start_ns)
     prices = candle.open, candle.high, candle.low, candle.close
-    return OpenBar(candle.start_ns, end_ns, 0, *prices, int(candle.volume), candle.trades, venue=True)
+    bar = OpenBar(candle.start_ns, end_ns, 0, *prices, venue=True)
+    bar.unsided, bar.trades = int(candle.volume), candle.trades
+    return bar

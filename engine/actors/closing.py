@@ -88,7 +88,7 @@ class Closing(Actor):
 
     def _begin(self, instrument: int, start_ns: int, price: int) -> OpenBar:
         """Open a bar that is flat at a price until it has a print."""
-        fresh = OpenBar(start_ns, window_end(self._base_ns, start_ns), start_ns, price, price, price, price)
+        fresh = OpenBar(start_ns, window_end(self._base_ns, start_ns), 0, price, price, price, price)
         fresh.because = GAP if start_ns <= self._markets[instrument].hole_ns else ""
         fresh.doubtful = self._blind
         self._open[instrument] = fresh

@@ -103,7 +103,16 @@ class Seen(State):
 class Strategy(Verbs):
     """Base of every strategy. Override what you need; call the verbs from inside a handler."""
 
-    WIRING = Verbs.WIRING | {"coins", "_event", "_emit", "_parting", "_numbers", "_markets", "_seed"}
+    WIRING = Verbs.WIRING | {
+        "coins",
+        "_event",
+        "_emit",
+        "_parting",
+        "_numbers",
+        "_markets",
+        "_every_market",
+        "_seed",
+    }
 
     def __init__(self) -> None:
         """Take nothing: parameters are set, and `on_start` called, by `make`."""
@@ -186,6 +195,7 @@ class Strategy(Verbs):
         self._emit = self._parting = nowhere
         self._numbers = {}
         self._markets: dict[int, Market] = {}
+        self._every_market: dict[int, Market | None] = {}  # None: one that is not wanted
         self._targets = {}
         self._working = {}
         self._ended: dict[str, OwnOrder] = {}
@@ -291,7 +301,7 @@ class Strategy(Verbs):
 
     @handles(Trade)
     def _trade(self, event: Trade, emit: Emit) -> None:
-        market = self._markets.get(event.instrument)
+        market = self._every_market[event.instrument]  # half the time of a get
         if market is not None:
             self._emit = emit
             self._event = event
@@ -385,6 +395,7 @@ class Strategy(Verbs):
         self._markets = {
             number: market_of(listed) for number, listed in self.instruments.items() if self.wants(listed)
         }
+        self._every_market = {number: self._markets.get(number) for number in self.instruments}
 
 
 _HOOKS: Final[dict[type[Event], str]] = {

@@ -34,7 +34,7 @@ class CountsTwice(Aggregator):
     def add(self, trade: Trade, emit: Emit) -> None:
         before = self._open.get(trade.instrument)
         if before is not None and before.trades and trade.venue_ns >= before.end_ns:
-            before.volume += trade.size
+            before.unsided += trade.size
         super().add(trade, emit)
 
 
@@ -121,7 +121,7 @@ class CountsCalls(Aggregator):
         type(self).calls += 1
         super().add(trade, emit)
         if type(self).calls % 7 == 0:
-            self._open[trade.instrument].volume += 1
+            self._open[trade.instrument].unsided += 1
 
 
 class ClosesEarly(Aggregator):
