@@ -45,7 +45,7 @@ from engine.runtime.records import open_day
 from engine.sequencer import Sequencer
 from engine.values import format_interval
 
-__all__ = ["STILL_OPEN", "DayBar", "bars_of"]
+__all__ = ["STILL_OPEN", "BarsOnRecord", "BarsRemade", "DayBar", "bars_of"]
 
 STILL_OPEN: Final = "it is still open"
 
@@ -82,15 +82,20 @@ def bars_of(
     first_ns = window_start(interval_ns, day_ns)
     end_ns = window_end(interval_ns, window_start(interval_ns, day_ns + DAY_NS - 1))
     days = {day_start_ns(day.path.name): day.path for day in list_days(folder.parent)}
-    found = _Found(first_ns, end_ns)
-    after = [path for at_ns, path in sorted(days.items()) if first_ns <= at_ns <= end_ns]
+    found = BarsOnRecord(first_ns, end_ns)
+    own = _listings(folder)
+    near = [
+        (at_ns, path)
+        for at_ns, path in sorted(days.items())
+        if first_ns - DAY_NS <= at_ns <= end_ns and _is_same_market(own, _listings(path))
+    ]
+    after = [path for at_ns, path in near if at_ns >= first_ns]
     for path in after:
         found.read(path, interval_ns)
     if found.bars and not unclosed:
         return found.sorted()
-    before = [path for at_ns, path in sorted(days.items()) if first_ns - DAY_NS <= at_ns < first_ns]
-    made = _Made(interval_ns, found.config, progress)
-    made.play([*before, *after], end_ns)
+    made = BarsRemade(interval_ns, found.config, progress)
+    made.play([path for _, path in near], end_ns)
     if not found.bars:
         found.take(made.bars, made.listed)
         if not found.bars and not made.open_bars():
@@ -102,7 +107,7 @@ def bars_of(
     return found.sorted()
 
 
-class _Found:
+class BarsOnRecord:
     """Bars by instrument and start, the highest revision of each, of the windows that are asked for."""
 
     def __init__(self, first_ns: int, end_ns: int) -> None:
@@ -147,7 +152,7 @@ class _Found:
         return [self.bars[key] for key in sorted(self.bars)]
 
 
-class _Made:
+class BarsRemade:
     """Plays days through an aggregator of one interval. A sink of its own sequencer."""
 
     def __init__(
@@ -219,6 +224,27 @@ class _Made:
             for _, _, event in derived
             if event.__class__ in (BarClosed, BarCorrected) and event.interval_ns == self._interval_ns
         ]
+
+
+def _listings(folder: Path) -> dict[int, InstrumentListed]:
+    """Return the instruments that a day begins with: those listed before its first market data."""
+    found: dict[int, InstrumentListed] = {}
+    for inputs, _ in _frames(folder):
+        for event in inputs:
+            if isinstance(event, InstrumentListed):
+                found[event.instrument] = event
+            elif isinstance(event, Trade | Candle):
+                return found
+    return found
+
+
+def _is_same_market(one: dict[int, InstrumentListed], other: dict[int, InstrumentListed]) -> bool:
+    """Return whether numbers stand for the same instruments: days imported one by one may be anything."""
+    return all(
+        (one[number].venue, one[number].name, one[number].price_scale, one[number].size_scale)
+        == (other[number].venue, other[number].name, other[number].price_scale, other[number].size_scale)
+        for number in one.keys() & other.keys()
+    )
 
 
 def _still_open(bar: OpenBar, instrument: int, interval_ns: int) -> BarClosed:

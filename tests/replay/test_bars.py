@@ -17,7 +17,7 @@ from engine.commands.bars import bar_row
 from engine.errors import UsageError
 from engine.journal import list_days
 from engine.values import parse_interval
-from replay.bars import STILL_OPEN, bars_of
+from replay.bars import STILL_OPEN, BarsOnRecord, BarsRemade, bars_of
 
 DATA = Path(__file__).resolve().parents[3] / "shared/data"
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,14 +109,12 @@ def sample() -> Path:
 @pytest.mark.parametrize("interval", ["15s", "1m", "5m", "15m"])
 def test_bars_made_anew_are_the_recorded_ones(tmp_path: Path, interval: str) -> None:
     """The sample day's own bars, against those of its trades alone."""
-    from replay.bars import _Found, _Made
-
     interval_ns = parse_interval(interval)
     on_record = bars_of(sample(), interval_ns)
     assert on_record
-    found = _Found(0, 2**63 - 1)
+    found = BarsOnRecord(0, 2**63 - 1)
     found.read(sample(), interval_ns)
-    made = _Made(interval_ns, found.config, None)
+    made = BarsRemade(interval_ns, found.config, None)
     made.play([sample()], 2**63 - 1)
     found.bars.clear()
     found.take(made.bars, made.listed)
@@ -142,6 +140,20 @@ def test_an_interval_that_was_not_recorded_is_made_from_the_trades() -> None:
         assert int(one.bar.volume) == sum(int(part.volume) for part in parts)
         traded = [part for part in parts if part.trades] or parts
         assert (one.bar.open, one.bar.close) == (traded[0].open, traded[-1].close)
+
+
+def test_days_of_other_instruments_beside_it_are_left_alone(tmp_path: Path) -> None:
+    for name, day, price in (("AAA", "04", "7"), ("BBB", "05", "500"), ("CCC", "06", "0.1")):
+        file = tmp_path / f"{name}.csv"
+        file.write_text(
+            f"time,price,size\n2024-12-{day}T12:00:30Z,{price},1\n2024-12-{day}T12:02:30Z,{price},2\n"
+        )
+        import_file(file, venue="sim", instrument=name, journal=tmp_path / "j")
+    bars = bars_of(tmp_path / "j/2024-12-05", parse_interval("1m"))
+    assert [(one.listed.name, bar_row(one)["close"], one.bar.trades) for one in bars] == [
+        ("BBB", "500", 1),
+        ("BBB", "500", 0),
+    ]
 
 
 def test_a_day_of_candles_cannot_give_shorter_bars(tmp_path: Path) -> None:
