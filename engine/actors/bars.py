@@ -25,12 +25,10 @@ __all__ = [
     "OpenBar",
     "Series",
     "add_print",
-    "begin_with",
     "event_of",
     "flatten",
     "fold",
     "no_bar",
-    "place",
     "prove",
     "series_of",
 ]
@@ -136,7 +134,7 @@ def no_bar() -> OpenBar:
     return OpenBar(0, 0, 0, 0, 0, 0, 0)
 
 
-def begin_with(bar: OpenBar, trade: Trade) -> None:
+def _begin_with(bar: OpenBar, trade: Trade) -> None:
     """Take the prices and the name of a silent bar's first print; add the print itself after this."""
     bar.open = bar.high = bar.low = trade.price
     bar.first_ns = trade.venue_ns
@@ -144,7 +142,7 @@ def begin_with(bar: OpenBar, trade: Trade) -> None:
     bar.until_ns = bar.end_ns
 
 
-def place(bar: OpenBar, trade: Trade, by_id: bool) -> None:
+def _place(bar: OpenBar, trade: Trade, by_id: bool) -> None:
     """Let a print that is no later than the bar's last one make the close or the open, if it does.
 
     Prints of one time stamp are in the order of their ids where these count up, else in that of sending.
@@ -169,7 +167,7 @@ def _precedes(one: int | str, other: int | str) -> bool:
 def add_print(bar: OpenBar, trade: Trade, by_id: bool) -> None:
     """Add a print that came out of order to the bar it belongs to."""
     if not bar.trades:
-        begin_with(bar, trade)
+        _begin_with(bar, trade)
     bar.high = max(bar.high, trade.price)
     bar.low = min(bar.low, trade.price)
     if trade.venue_ns > bar.last_ns:
@@ -177,7 +175,7 @@ def add_print(bar: OpenBar, trade: Trade, by_id: bool) -> None:
         bar.last_ns = trade.venue_ns
         bar.last_id = trade.trade_id
     else:
-        place(bar, trade, by_id)
+        _place(bar, trade, by_id)
     bar.trades += 1
     bar.quote += trade.price * trade.size
     if trade.aggressor > 0:

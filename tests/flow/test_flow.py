@@ -203,6 +203,16 @@ def test_large_prints_are_those_of_the_configured_size_and_coin() -> None:
     assert told == [LargePrintSeen(T, T, 1, 100, 500, BUY, 7)]
 
 
+def test_t06_a_print_of_another_age_is_in_no_window() -> None:
+    for make in (Footprints, Profiles):
+        on = Desk(make(FLOW))
+        on.hand(
+            Trade(T, T + 1441 * MINUTE, 1, 100, 5, BUY, 1), Trade(T, T - 1441 * MINUTE, 1, 100, 5, BUY, 2)
+        )
+        assert "Window" not in repr(on.actor.state())
+        assert on.timers == []
+
+
 def test_the_book_is_sampled_at_the_end_of_each_window_while_somebody_keeps_it_up() -> None:
     on = Desk(BookSampler(FlowConfig(book=("1s",), depth=2)))
     on.hand(Quote(T + 5, T, 1, 100, 30, 102, 10))
@@ -214,6 +224,7 @@ def test_the_book_is_sampled_at_the_end_of_each_window_while_somebody_keeps_it_u
     assert (second.start_ns, second.ask, second.imbalance) == (T + SECOND_NS, 0, 1.0)
     on.hand(FeedDown(T + 2 * SECOND_NS + 1, "f", "x"))
     assert on.pass_time(T + 9 * SECOND_NS) == []
+    assert on.timers == [], "nobody is woken for nothing"
     on.hand(Quote(T + 9 * SECOND_NS + 1, T, 1, 100, 10, 101, 10))
     assert [one.imbalance for one in on.pass_time(T + 10 * SECOND_NS)] == [0.0]
 

@@ -23,9 +23,9 @@ class Touch(State):
     bid_size: int
     ask: int
     ask_size: int
+    waits: list[int]  # the intervals whose end is waited for
     bids: int = 0
     asks: int = 0
-    waits: bool = False
 
 
 class BookSampler(Actor):
@@ -44,12 +44,12 @@ class BookSampler(Actor):
         """Take the touch."""
         touch = self._touches.get(quote.instrument)
         if touch is None:
-            touch = self._touches[quote.instrument] = Touch(0, 0, 0, 0)
+            touch = self._touches[quote.instrument] = Touch(0, 0, 0, 0, [])
         touch.bid, touch.bid_size = quote.bid, quote.bid_size
         touch.ask, touch.ask_size = quote.ask, quote.ask_size
-        if not touch.waits:
-            touch.waits = True
-            for span in self._spans_ns:
+        for span in self._spans_ns:
+            if span not in touch.waits:
+                touch.waits.append(span)
                 self._ask(quote.instrument, span, quote.recv_ns, emit)
 
     @handles(BookRead)
@@ -68,24 +68,25 @@ class BookSampler(Actor):
 
     @handles(TimerFired)
     def sample(self, timer: TimerFired, emit: Emit) -> None:
-        """Tell what is known at the end of a window, and wait for the next."""
+        """Tell what is known at the end of a window, and wait for the next; without a touch, for one."""
         instrument, span = map(int, timer.key.split())
         touch = self._touches[instrument]
-        if touch.bid_size or touch.ask_size:
-            depth = touch.bids + touch.asks
-            start_ns = window_start(span, timer.at_ns - 1)
-            emit(
-                BookSampled(
-                    timer.at_ns,
-                    instrument,
-                    span,
-                    start_ns,
-                    touch.bid,
-                    touch.ask,
-                    (touch.bid_size - touch.ask_size) / (touch.bid_size + touch.ask_size),
-                    (touch.bids - touch.asks) / depth if depth else None,
-                )
+        if not (touch.bid_size or touch.ask_size):
+            touch.waits.remove(span)
+            return
+        depth = touch.bids + touch.asks
+        emit(
+            BookSampled(
+                timer.at_ns,
+                instrument,
+                span,
+                window_start(span, timer.at_ns - 1),
+                touch.bid,
+                touch.ask,
+                (touch.bid_size - touch.ask_size) / (touch.bid_size + touch.ask_size),
+                (touch.bids - touch.asks) / depth if depth else None,
             )
+        )
         self._ask(instrument, span, timer.at_ns, emit)
 
     def _ask(self, instrument: int, span: int, now_ns: int, emit: Emit) -> None:

@@ -51,7 +51,9 @@ class Footprints(Actor):
 
     @handles(Trade)
     def add(self, trade: Trade, emit: Emit) -> None:
-        """Add a print to its level in its window of each interval."""
+        """Add a print to its level in its window of each interval; one of another age is left out."""
+        if abs(trade.venue_ns - trade.recv_ns) > DAY_NS:
+            return
         flow = self._flows.get(trade.instrument)
         if flow is None:
             width = width_of(self.instruments[trade.instrument], self._level, trade.price)

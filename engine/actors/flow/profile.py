@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from engine.actors.base import Actor, Emit, SetTimer, State, handles
 from engine.actors.flow.levels import level_of, width_of
-from engine.clock import SECOND_NS, window_end, window_start
+from engine.clock import DAY_NS, SECOND_NS, window_end, window_start
 from engine.config import FlowConfig
 from engine.events import ProfileClosed, TimerFired, Trade
 from engine.values import parse_interval, wide
@@ -46,7 +46,9 @@ class Profiles(Actor):
 
     @handles(Trade)
     def add(self, trade: Trade, emit: Emit) -> None:
-        """Add a print to its level in its window of each interval."""
+        """Add a print to its level in its window of each interval; one of another age is left out."""
+        if abs(trade.venue_ns - trade.recv_ns) > DAY_NS:
+            return
         profile = self._profiles.get(trade.instrument)
         if profile is None:
             width = width_of(self.instruments[trade.instrument], self._level, trade.price)
