@@ -41,6 +41,7 @@ __all__ = [
     "RiskConfig",
     "StrategyConfig",
     "VenueConfig",
+    "check_coins",
     "load_config",
     "nearest",
     "parse_config",
@@ -294,6 +295,17 @@ def parse_config(data: dict[str, Any] | str) -> Config:
         raise ConfigError(str(error)) from None
     _check(config)
     return config
+
+
+def check_coins(config: Config, names: list[str]) -> None:
+    """Raise UsageError for a coin that something names but a session on these markets does not trade."""
+    used = [("coins", coin) for coin in config.coins]
+    used += [(f"strategy {entry.title}", coin) for entry in config.strategies for coin in entry.coins]
+    used += [("risk", coin) for coin in (*config.risk.max_order_size, *config.risk.max_position_size)]
+    used += [("venue.leverage", coin) for coin in config.venue.leverage]
+    for where, coin in used:
+        if coin not in names:
+            raise UsageError(f"{where}: {coin!r} is no coin of this session; {nearest(coin, names)}")
 
 
 def nearest(name: str, known: list[str]) -> str:

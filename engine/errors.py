@@ -39,6 +39,7 @@ __all__ = [
     "NumberError",
     "ReplayDivergence",
     "SafetyRefusal",
+    "StrategyFailed",
     "UsageError",
     "VenueError",
     "VenueProtocolError",
@@ -78,6 +79,12 @@ class ImportRefused(UsageError):
 
 class NotDeterministic(UsageError):
     """A strategy uses a clock, chance, files or the like; the text names file and line."""
+
+
+class StrategyFailed(EngineError):
+    """A strategy raised while the engine ran: what was printed is how far it came."""
+
+    exit_code = 7
 
 
 class ReplayDivergence(EngineError):

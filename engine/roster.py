@@ -11,9 +11,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import engine.indicators  # noqa: F401  its structs may be in a state that is read back
 from engine.actors.base import Actor, SetTimer, Turn, handlers_of
-from engine.errors import UsageError
+from engine.errors import JournalError, UsageError
 from engine.events import (
     EVENT_TYPES,
     ActorFailed,
@@ -26,8 +25,8 @@ from engine.events import (
     TimerFired,
 )
 from engine.events.codec import Record
-from engine.snapshot import decode_state, encode_state, state_classes
-from engine.strategies.base import Strategy
+from engine.snapshot import classes_of, decode_state, encode_state, state_classes, stored_state
+from engine.strategies.base import Strategy, place_of
 
 __all__ = ["Build", "Handler", "Roster", "States", "opening_instruments", "read_snapshot"]
 
@@ -42,12 +41,11 @@ States = dict[str, tuple[str, bytes]]
 
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
 _BRACES: Final = re.compile(r"\{.*\}", re.DOTALL)
-_SHARED_MODULES: Final = ("engine.events", "engine.indicators")
-"""Where every actor's state may take its structs from, besides the modules its own classes are in."""
 
 
 class Roster:
-    """The actors and their routes. `failed` maps a failed actor's name to the seq it failed on.
+    """The actors and their routes. `failed` maps a failed actor's name to the seq it failed on; `failures`
+    are those of the session.
 
     `own` are the sequencer's handlers: (event type, handler), called before every actor's, and instead of
     them where the type is `SessionStarted`.
@@ -58,6 +56,7 @@ class Roster:
         self.session: SessionStarted | None = None
         self.instruments: dict[int, InstrumentListed] = {}
         self.failed: dict[str, int] = {}
+        self.failures: list[ActorFailed] = []
         self._skipped: dict[str, list[int]] = {}
         self.turn = Turn()
         self.day_states: States = {}
@@ -72,11 +71,12 @@ class Roster:
     def begin(self, started: SessionStarted) -> list[str]:
         """Build a session's actors; return the names of those that took over their predecessor's state.
 
-        Raises UsageError when a strategy's state is nothing a snapshot can store: told now, not at midnight.
+        Raises UsageError when a strategy's state would not come back from a snapshot: now, not at midnight.
         """
         states = self.states()
         self.session = started
         self.failed = {}
+        self.failures = []
         self.actors = list(self._build(started))
         kept: list[str] = []
         for actor in self.actors:
@@ -84,7 +84,7 @@ class Roster:
             if self._restore(actor, states):
                 kept.append(actor.name)
             elif isinstance(actor, Strategy):
-                encode_state(actor.state(), actor.name)
+                stored_state(actor.state(), actor.name, classes_of(actor))
         self._learn_handlers()
         return kept
 
@@ -117,22 +117,35 @@ class Roster:
         return states
 
     def fail_unstorable(self, seq: int, at_ns: int) -> list[Event]:
-        """Fail the strategies whose state no snapshot can hold; return the events that say so."""
+        """Fail the strategies whose state would not come back from a snapshot; return what says so."""
         failures: list[Event] = []
         for actor in self.actors:
             if isinstance(actor, Strategy) and actor.name not in self.failed:
                 try:
-                    encode_state(actor.state(), actor.name)
+                    stored_state(actor.state(), actor.name, classes_of(actor))
                 except UsageError as error:
-                    failures.append(_failure(actor, error, seq, at_ns))
+                    failed = _failure(actor, error, seq, at_ns)
+                    failures.append(failed)
+                    self.failures.append(failed)
                     self.failed[actor.name] = seq
         if failures:
             self.route()
         return failures
 
+    def open_day(self) -> None:
+        """Keep the states that open a day, and let every strategy go on with what is stored of its own.
+
+        So a live day goes on with exactly what a replay of it begins with.
+        """
+        self.day_states = self.states()
+        for actor in self.actors:
+            if isinstance(actor, Strategy) and actor.name in self.day_states:
+                self._restore(actor, self.day_states)
+
     def note_failure(self, failed: ActorFailed) -> None:
         """Take a failure from the record."""
         self.failed[failed.actor] = failed.seq
+        self.failures.append(failed)
         self._skipped.setdefault(failed.actor, []).append(failed.seq)
         self.route()
 
@@ -226,12 +239,19 @@ class Roster:
         self.route()
 
     def _restore(self, actor: Actor, states: States) -> bool:
-        """Give an actor its stored state if there is one under the same signature."""
+        """Give an actor its stored state if there is one under the same signature.
+
+        A strategy whose state no longer fits its classes begins afresh, as an edited one does.
+        """
         signature, blob = states.get(actor.name, ("", b""))
         if actor.name in self.failed or not blob or signature != actor.signature:
             return False
-        own = {cls.__module__ for cls in type(actor).__mro__}
-        actor.restore(decode_state(blob, state_classes(sorted({*_SHARED_MODULES, *own}))))
+        try:
+            actor.restore(decode_state(blob, classes_of(actor)))
+        except JournalError:
+            if not isinstance(actor, Strategy):
+                raise
+            return False
         return True
 
 
@@ -246,7 +266,8 @@ def _failure(actor: Actor, error: BaseException, seq: int, at_ns: int) -> ActorF
     except Exception:
         words = "(it has no text)"
     words = _BRACES.sub("{...}", _ADDRESS.sub("0x...", words))
-    text = f"{type(error).__name__}: {words}"[:300].encode("utf-8", "backslashreplace").decode()
+    place = place_of(error, type(actor)) if isinstance(actor, Strategy) else ""
+    text = f"{type(error).__name__}: {words}"[:300].encode("utf-8", "backslashreplace").decode() + place
     return ActorFailed(at_ns, actor.name, seq, text, actor.policy)
 
 
@@ -258,7 +279,7 @@ def owner_of(handler: Handler) -> Actor | None:
 
 def read_snapshot(opened: DayOpened) -> dict[str, Any]:
     """Return what a day's opening snapshot holds. Raises JournalError."""
-    stored: dict[str, Any] = decode_state(opened.snapshot, state_classes(_SHARED_MODULES))
+    stored: dict[str, Any] = decode_state(opened.snapshot, state_classes(["engine.events"]))
     return stored
 
 

@@ -110,6 +110,11 @@ class Sequencer:
         """The session under way."""
         return self._roster.session
 
+    @property
+    def failures(self) -> list[ActorFailed]:
+        """The failures of actors in this session, oldest first."""
+        return self._roster.failures
+
     def actor(self, name: str) -> Actor:
         """Return the actor of that name. Raises KeyError."""
         return {actor.name: actor for actor in self._roster.actors}[name]
@@ -285,7 +290,7 @@ class Sequencer:
             return
         self._now_ns = max(self._now_ns, day_start_ns(day))
         roster = self._roster
-        roster.day_states = roster.states()
+        roster.open_day()
         self._keep_timers(lambda _: True)
         snapshot = {
             "now_ns": self._now_ns,

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import sys
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from engine.actors import (
     ActivityBars,
@@ -29,21 +31,38 @@ from engine.config import Config, StrategyConfig, parse_config
 from engine.errors import ConfigError
 from engine.events import SessionStarted
 from engine.events.codec import schema_fingerprint
-from engine.snapshot import encode_state
-from engine.strategies.base import Strategy
+from engine.snapshot import classes_of, stored_state
+from engine.strategies.base import Strategy, place_of
 from engine.strategies.params import convert_params
 
-__all__ = ["Load", "SessionBuilder", "source_hash"]
+__all__ = ["PYTHON", "HashOf", "Load", "SessionBuilder", "source_hash"]
+
+PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
+"""The Python that runs: what a strategy calls may give other numbers on another."""
 
 Load = Callable[[str], type[Strategy]]
 """Returns the strategy class named module:Class. Raises UsageError."""
+
+HashOf = Callable[[type[Strategy]], str]
+"""Returns 16 hex digits of all the source a strategy consists of."""
+
+
+def source_hash(cls: type) -> str:
+    """Return 16 hex digits of the source of the module a class is in; "" where there is no source."""
+    module = inspect.getmodule(cls)
+    try:
+        source = inspect.getsource(module) if module is not None else ""
+    except OSError:
+        return ""
+    return hashlib.blake2b(source.encode(), digest_size=8).hexdigest()
 
 
 class SessionBuilder:
     """Builds actors from a `SessionStarted`; loads each strategy class once."""
 
-    def __init__(self, load: Load, code: str, version: str) -> None:
+    def __init__(self, load: Load, code: str, version: str, hash_of: HashOf = source_hash) -> None:
         self._load = load
+        self._hash_of = hash_of
         self._code = code
         self._version = version
         self._classes: dict[str, type[Strategy]] = {}
@@ -72,11 +91,12 @@ class SessionBuilder:
     def start(self, *, recv_ns: int, session: str, mode: str, config: Config) -> SessionStarted:
         """Return the event that opens a session with this configuration. Raises UsageError."""
         strategies = tuple(
-            (entry.title, entry.use, source_hash(self._class(entry.use))) for entry in config.strategies
+            (entry.title, entry.use, self._hash_of(self._class(entry.use))) for entry in config.strategies
         )
         for entry in config.strategies:
             # What it cannot do is told before anything is written.
-            encode_state(self._make(entry, config.seed).state(), entry.title)
+            strategy = self._make(entry, config.seed)
+            stored_state(strategy.state(), entry.title, classes_of(strategy))
         return SessionStarted(
             recv_ns,
             session,
@@ -86,11 +106,12 @@ class SessionBuilder:
             self._code,
             strategies,
             config.canonical(),
+            PYTHON,
         )
 
     def strategy_hashes(self, started: SessionStarted) -> tuple[tuple[str, str, str], ...]:
         """Return (name, module:Class, source hash) of a session's strategies as they are today."""
-        return tuple((name, use, source_hash(self._class(use))) for name, use, _ in started.strategies)
+        return tuple((name, use, self._hash_of(self._class(use))) for name, use, _ in started.strategies)
 
     @property
     def code(self) -> str:
@@ -113,7 +134,7 @@ class SessionBuilder:
         try:
             strategy = cls.make(entry.title, params, entry.coins, seed)
         except (Exception, SystemExit) as error:
-            words = f"{type(error).__name__}: {error}"
+            words = f"{type(error).__name__}: {error}{place_of(error, cls)}"
             raise ConfigError(f"strategy {entry.use}: cannot begin: {words}") from None
         strategy.policy = entry.on_failure
         return strategy
@@ -128,13 +149,3 @@ def _optional(config: Config) -> list[Actor]:
         activity.signature = f"{config.bars.activity}"
         actors.insert(0, activity)
     return actors
-
-
-def source_hash(cls: type) -> str:
-    """Return 16 hex digits of the source of the module a class is in; "" where there is no source."""
-    module = inspect.getmodule(cls)
-    try:
-        source = inspect.getsource(module) if module is not None else ""
-    except OSError:
-        return ""
-    return hashlib.blake2b(source.encode(), digest_size=8).hexdigest()

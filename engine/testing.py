@@ -12,7 +12,6 @@ everything in it is a function of what it is given.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
@@ -32,7 +31,7 @@ from engine.events import (
     TimerFired,
     Trade,
 )
-from engine.snapshot import decode_state, encode_state, state_classes
+from engine.snapshot import classes_of, stored_state
 from engine.strategies.base import Strategy
 from engine.strategies.params import convert_params
 from engine.values import BUY, SELL, parse_interval, to_grid
@@ -160,18 +159,14 @@ class Bench:
     def _through_a_snapshot(self) -> Strategy:
         """Return the strategy as it would be after midnight. Raises UsageError for what cannot be kept."""
         name = self.strategy.name
-        modules = {cls.__module__ for cls in type(self.strategy).__mro__} | {
-            "engine.events",
-            "engine.indicators",
-        }
-        classes = state_classes(sorted(modules & sys.modules.keys()))
+        stored = stored_state(self.strategy.state(), name, classes_of(self.strategy))
         fresh = self._begin(self._make())
-        fresh.restore(decode_state(encode_state(self.strategy.state(), name), classes))
+        fresh.restore(stored)
         return fresh
 
     def _begin(self, strategy: Strategy) -> Strategy:
         strategy.bind(self._listed, Turn())
-        encode_state(strategy.state(), strategy.name)
+        stored_state(strategy.state(), strategy.name, classes_of(strategy))
         return strategy
 
     def _number(self, market: str) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from engine.clock import DAY_NS, day_start_ns
-from engine.config import Config
+from engine.config import Config, check_coins
 from engine.errors import UsageError
 from engine.events import (
     BarClosed,
@@ -97,7 +97,8 @@ class JournalSink(DigestSink):
 class BacktestReport(msgspec.Struct):
     """The result. Money is exact decimal text in quote currency.
 
-    equity = cash + realized_pnl + unrealized_pnl - fees. `first` and `last` are UTC nanoseconds.
+    equity = cash + realized_pnl + unrealized_pnl - fees. `first` and `last` are UTC nanoseconds. `failures`
+    are the strategies that raised, with the seq of the event and where.
     """
 
     digest: str = ""
@@ -118,6 +119,7 @@ class BacktestReport(msgspec.Struct):
     first: int = 0
     last: int = 0
     events: int = 0
+    failures: list[str] = []
 
 
 class _Tally:
@@ -179,14 +181,15 @@ def run_backtest(
 ) -> BacktestReport:
     """Play the days in order through one session and return the result. Closes the sink.
 
-    Raises UsageError for a day without market inputs, JournalDamaged for one that cannot be read.
+    Only the configured coins are played, where there are any. Raises UsageError for a day without market
+    inputs or a coin that is not in it, JournalDamaged for a day that cannot be read.
     """
     report = BacktestReport()
     sequencer: Sequencer
     tally = _Tally(sink, report, {})
     sequencer = Sequencer(builder, tally)
     tally.instruments = sequencer.instruments
-    batches = market_inputs(folders)
+    batches = _only(market_inputs(folders), config)
     first = next(batches, None)
     if first is None:
         raise UsageError(f"{folders[0]}: holds no market data to play")
@@ -213,7 +216,25 @@ def run_backtest(
     sink.close()
     _fill_in(report, tally, config, sequencer)
     report.digest = sink.digest.hex()
+    report.failures = [f"{one.actor} at seq {one.seq}: {one.error}" for one in sequencer.failures]
     return report
+
+
+def _only(batches: Iterator[list[Event]], config: Config) -> Iterator[list[Event]]:
+    """Yield what concerns the configured coins. Raises UsageError for coins that the first listings lack."""
+    listed: dict[int, str] = {}
+    for batch in batches:
+        known = bool(listed)
+        listed |= {one.instrument: one.name for one in batch if isinstance(one, InstrumentListed)}
+        if listed and not known:
+            check_coins(config, list(listed.values()))
+        if not config.coins:
+            yield batch
+            continue
+        left_out = {number for number, name in listed.items() if name not in config.coins}
+        kept = [event for event in batch if getattr(event, "instrument", None) not in left_out]
+        if kept:
+            yield kept
 
 
 def market_inputs(folders: Sequence[Path]) -> Iterator[list[Event]]:

@@ -43,7 +43,7 @@ from engine.journal import list_days
 from engine.roster import opening_instruments
 from engine.runtime.records import open_day
 from engine.sequencer import Sequencer
-from engine.values import format_interval
+from engine.values import format_interval, parse_interval
 
 __all__ = ["STILL_OPEN", "BarsOnRecord", "BarsRemade", "DayBar", "bars_of"]
 
@@ -92,7 +92,7 @@ def bars_of(
     after = [path for at_ns, path in near if at_ns >= first_ns]
     for path in after:
         found.read(path, interval_ns)
-    if found.bars and not unclosed:
+    if found.bars and found.whole and not unclosed:
         return found.sorted()
     made = BarsRemade(interval_ns, found.config, progress)
     made.play([path for _, path in near], end_ns)
@@ -101,6 +101,8 @@ def bars_of(
         if not found.bars and not made.open_bars():
             known = ", ".join(sorted(made.sources)) or "neither trades nor candles"
             raise UsageError(f"{folder}: holds {known}; no bars of {format_interval(interval_ns)} come of it")
+    elif not found.whole:
+        found.take(made.bars, made.listed, only_new=True)
     if unclosed:
         for bar in made.open_bars():
             found.take([bar], made.listed, only_new=True)
@@ -108,11 +110,15 @@ def bars_of(
 
 
 class BarsOnRecord:
-    """Bars by instrument and start, the highest revision of each, of the windows that are asked for."""
+    """Bars by instrument and start, the highest revision of each, of the windows that are asked for.
+
+    `whole`: every session that was read made bars of the interval.
+    """
 
     def __init__(self, first_ns: int, end_ns: int) -> None:
         self.bars: dict[_Key, DayBar] = {}
         self.config: Config | None = None
+        self.whole = True
         self._first_ns = first_ns
         self._end_ns = end_ns
 
@@ -123,8 +129,10 @@ class BarsOnRecord:
             for event in inputs:
                 if isinstance(event, InstrumentListed):
                     listed[event.instrument] = event
-                elif isinstance(event, SessionStarted) and self.config is None:
-                    self.config = parse_config(event.config)
+                elif isinstance(event, SessionStarted) and event.mode != "backfill":
+                    config = parse_config(event.config)
+                    self.config = self.config or config
+                    self.whole &= interval_ns in map(parse_interval, config.bars.intervals)
             self.take(
                 [
                     event

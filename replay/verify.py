@@ -27,6 +27,7 @@ from engine.journal import Frame, FrameReader
 from engine.ports import History
 from engine.roster import Build
 from engine.sequencer import Sequencer
+from engine.session import PYTHON
 
 __all__ = ["DayReplay", "Divergence", "Replayed", "SessionCheck", "Verifier", "replay_day", "session_check"]
 
@@ -49,7 +50,7 @@ class Divergence(msgspec.Struct, frozen=True):
 class Replayed(msgspec.Struct):
     """What a replay found. `digest` is the chain digest after the last verified frame, in hex.
 
-    `changes` lists what differs between recording and now ("code", "configuration", "events",
+    `changes` lists what differs between recording and now ("code", "configuration", "events", "python",
     "strategy NAME"), each with both fingerprints: the reasons to look for first.
     """
 
@@ -154,6 +155,8 @@ def session_check(
             changes.append(f"code: recorded {started.code}, now {code}")
         if started.schema != schema_fingerprint():
             changes.append(f"events: recorded {started.schema}, now {schema_fingerprint()}")
+        if started.python not in ("", PYTHON):
+            changes.append(f"python: recorded {started.python}, now {PYTHON}")
         now = {name: source for name, _, source in hashes(started)}
         for name, use, source in started.strategies:
             if now.get(name) != source:

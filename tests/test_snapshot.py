@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections import deque
-from typing import Any
+from collections import Counter, OrderedDict, defaultdict, deque
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 from engine.actors.base import State
 from engine.errors import JournalError, UsageError
 from engine.indicators import Ema, Sma
-from engine.snapshot import decode_state, encode_state, state_classes
+from engine.snapshot import decode_state, encode_state, state_classes, stored_state
 from engine.values import INT64_MAX
 
 
@@ -23,6 +26,43 @@ class Leaf(State):
 
     number: int
     past: Any = None
+
+
+class Side(StrEnum):
+    """A choice."""
+
+    LONG = "long"
+
+
+class Outer(msgspec.Struct, kw_only=True):
+    """A struct that takes no fields by place, and holds a class of its own."""
+
+    class Inner(msgspec.Struct):
+        """A class in a class."""
+
+        count: int
+
+    inner: Inner
+
+
+@dataclass
+class Counting:
+    """A dataclass that works out a field of its own."""
+
+    first: int
+    seen: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self.seen += self.first
+
+
+class Growing(msgspec.Struct):
+    """A struct that is another one whenever it is made."""
+
+    count: int
+
+    def __post_init__(self) -> None:
+        self.count += 1
 
 
 CLASSES = state_classes([__name__, "engine.indicators.moving"])
@@ -100,9 +140,53 @@ def test_what_a_snapshot_cannot_store_is_refused_by_name(value: Any) -> None:
         encode_state({"deep": {0: Leaf(1, value)}}, "Mine")
 
 
-def test_subclasses_of_plain_types_do_not_slip_in_as_something_else() -> None:
-    """A named tuple or a bool is stored as what it equals; an enum or a str subclass reads as its value."""
+def test_a_bool_is_not_stored_as_the_number_it_equals() -> None:
     assert shape(decode_state(encode_state([True, 1], "x"), {})) == shape([True, 1])
+
+
+class Point(NamedTuple):
+    """A tuple with names."""
+
+    x: int
+
+
+class Text(str):
+    """Text with a class of its own."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (defaultdict(int), "dict"),
+        (Counter("a"), "dict"),
+        (OrderedDict(), "dict"),
+        (Point(1), "tuple"),
+        (Text("a"), "str"),
+        (np.float64(1.5), "float"),
+    ],
+)
+def test_r07_what_would_come_back_as_something_else_is_refused(value: Any, plain: str) -> None:
+    with pytest.raises(UsageError, match=rf"Mine\.past is a .*; {plain}\(\.\.\.\) makes a plain one of it"):
+        encode_state({"past": value}, "Mine")
+
+
+def test_enums_classes_in_classes_and_fields_that_are_worked_out_come_back_as_they_were() -> None:
+    held = Counting(3)
+    held.seen = 8
+    state = [Side.LONG, Outer(inner=Outer.Inner(2)), held]
+    found = stored_state(state, "Mine", CLASSES)
+    assert found == state
+    assert found[0] is Side.LONG
+
+
+def test_r07_a_state_that_does_not_come_back_as_it_was_is_refused_before_midnight() -> None:
+    with pytest.raises(UsageError, match="Mine changes when it comes back from a snapshot"):
+        stored_state([Growing(1)], "Mine", CLASSES)
+    hidden = msgspec.defstruct("Hidden", [("x", int)])
+    with pytest.raises(UsageError, match=r"Mine holds a .*:Hidden, which a snapshot would not find again"):
+        stored_state([hidden(1)], "Mine", CLASSES)
 
 
 def test_a_struct_of_a_class_that_is_not_allowed_is_refused() -> None:
@@ -165,7 +249,9 @@ def test_state_classes_are_the_structs_a_module_shows() -> None:
     assert CLASSES["engine.indicators.moving:Ema"] is Ema
     assert CLASSES["engine.indicators.moving:Sma"] is Sma
     assert CLASSES[f"{__name__}:Leaf"] is Leaf
-    assert all(issubclass(cls, msgspec.Struct) for cls in CLASSES.values())
+    assert CLASSES[f"{__name__}:Outer.Inner"] is Outer.Inner
+    assert CLASSES[f"{__name__}:Side"] is Side
+    assert not any(name.startswith(("builtins:", "os:")) for name in CLASSES)
 
 
 def test_a_struct_that_shares_a_default_does_not_share_it_after_restoring() -> None:

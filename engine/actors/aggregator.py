@@ -24,11 +24,13 @@ from engine.actors.bars import (
     add_print,
     event_of,
     flatten,
+    is_absurd,
     no_bar,
+    precedes,
 )
 from engine.actors.base import Emit, handles
 from engine.actors.candle_bars import CANDLES, CandleBars
-from engine.clock import DAY_NS, SECOND_NS, window_end, window_start
+from engine.clock import SECOND_NS, window_end, window_start
 from engine.config import BarsConfig
 from engine.events import (
     FeedDown,
@@ -65,7 +67,10 @@ class Aggregator(CandleBars):
             bar = self._open[trade.instrument]  # half the time of a get
         except KeyError:
             bar = _NO_BAR
-        if not bar.last_ns < venue_ns < bar.until_ns:
+        # Many prints share a time stamp: one that is the next of them in the venue's order goes on too.
+        if not bar.last_ns < venue_ns < bar.until_ns and (
+            not venue_ns == bar.last_ns < bar.until_ns or self._is_behind(trade, bar)
+        ):
             self._place(trade, bar, emit)
             return
         price = trade.price
@@ -87,6 +92,10 @@ class Aggregator(CandleBars):
         else:
             bar.unsided += size
 
+    def _is_behind(self, trade: Trade, bar: OpenBar) -> bool:
+        """Return whether a print of the last one's time stamp comes before that one in the venue's order."""
+        return self._markets[trade.instrument].by_id and precedes(trade.trade_id, bar.last_id)
+
     def _place(self, trade: Trade, bar: OpenBar, emit: Emit) -> None:
         """Add a print that is not simply the next one of the open bar."""
         if bar is not _NO_BAR and trade.venue_ns < bar.start_ns:
@@ -102,7 +111,7 @@ class Aggregator(CandleBars):
     def _roll(self, trade: Trade, bar: OpenBar | None, emit: Emit) -> OpenBar | None:
         """Return the bar that a print opens, after ending all bars before it; None for a print left out."""
         venue_ns = trade.venue_ns
-        if abs(venue_ns - trade.recv_ns) > DAY_NS:
+        if is_absurd(trade):
             self._absurd += 1
             return None
         instrument = trade.instrument
@@ -156,6 +165,8 @@ class Aggregator(CandleBars):
         if at == len(waiting) or waiting[at].start_ns != start_ns:
             self._insert(trade, market, open_bar, at, start_ns)
         if not waiting[at].proved:
+            if not waiting[at].trades:
+                self._ask(trade.instrument, waiting[at], emit)
             add_print(waiting[at], trade, market.by_id)
             self._flatten_after(market, open_bar, at)
 
@@ -177,17 +188,16 @@ class Aggregator(CandleBars):
     def _correct(self, trade: Trade, market: Market, open_bar: OpenBar, emit: Emit) -> None:
         """Add a late print to the closed bars it belongs to, and publish each again.
 
-        Where it becomes the last print of its bar, the silent windows behind that are flat at its price.
+        Where it becomes the last print of its bar, the silent windows behind that are flat at its price. A
+        longer interval's bars reach back further than the shortest one's: some may take what others cannot.
         """
         venue_ns = trade.venue_ns
         base = market.series[0].closed
-        if not base or venue_ns < base[0].start_ns:
-            self._too_late += 1
-            return
+        reached = bool(base) and base[0].start_ns <= venue_ns
         if any(bar.proved and bar.start_ns <= venue_ns < bar.end_ns for bar in base):
             return  # the venue's candle has it
         for series in market.series:
-            if not market.flat:
+            if reached and not market.flat:
                 self._make_room(series, trade, market.done_ns)
             # What is not merged yet comes with its part.
             merged_ns = window_start(series.source_ns or self._base_ns, market.done_ns)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.actors.base import State
-from engine.clock import DAY_NS
+from engine.clock import DAY_NS, SECOND_NS
 from engine.events import BarClosed, BarCorrected, CandleRead, Trade
 from engine.values import wide
 
@@ -28,7 +28,9 @@ __all__ = [
     "event_of",
     "flatten",
     "fold",
+    "is_absurd",
     "no_bar",
+    "precedes",
     "prove",
     "series_of",
 ]
@@ -38,6 +40,9 @@ ENDED_INSIDE: Final = "the session ended inside it"
 GAP: Final = "the feed has a gap"
 DOWN: Final = "the feed was down; what was missed is not known yet"
 PART_MISSING: Final = "a part of it is missing"
+
+AHEAD_NS_MAX: Final = 3600 * SECOND_NS
+"""How far a venue's clock may be ahead of the engine's."""
 
 
 @dataclass(slots=True)
@@ -134,6 +139,14 @@ def no_bar() -> OpenBar:
     return OpenBar(0, 0, 0, 0, 0, 0, 0)
 
 
+def is_absurd(trade: Trade) -> bool:
+    """Return whether a print's time is none that a venue could mean: a day late, or ahead by an hour.
+
+    One that is ahead would end all windows before it, and make the prints that follow late.
+    """
+    return not -DAY_NS <= trade.venue_ns - trade.recv_ns <= AHEAD_NS_MAX
+
+
 def _begin_with(bar: OpenBar, trade: Trade) -> None:
     """Take the prices and the name of a silent bar's first print; add the print itself after this."""
     bar.open = bar.high = bar.low = trade.price
@@ -148,18 +161,18 @@ def _place(bar: OpenBar, trade: Trade, by_id: bool) -> None:
     Prints of one time stamp are in the order of their ids where these count up, else in that of sending.
     """
     venue_ns = trade.venue_ns
-    if venue_ns == bar.last_ns and not (by_id and _precedes(trade.trade_id, bar.last_id)):
+    if venue_ns == bar.last_ns and not (by_id and precedes(trade.trade_id, bar.last_id)):
         bar.close = trade.price
         bar.last_id = trade.trade_id
     if venue_ns < bar.first_ns or (
-        by_id and venue_ns == bar.first_ns and _precedes(trade.trade_id, bar.first_id)
+        by_id and venue_ns == bar.first_ns and precedes(trade.trade_id, bar.first_id)
     ):
         bar.open = trade.price
         bar.first_ns = venue_ns
         bar.first_id = trade.trade_id
 
 
-def _precedes(one: int | str, other: int | str) -> bool:
+def precedes(one: int | str, other: int | str) -> bool:
     """Return whether an id counts less than another; text does not count."""
     return isinstance(one, int) and isinstance(other, int) and one < other
 

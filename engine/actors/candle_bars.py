@@ -53,7 +53,8 @@ class CandleBars(Closing):
         """Where silent windows have no candles no candle tells that a longer bar is over: time does."""
         ends = [series.bar.end_ns for series in market.series[1:] if series.bar.end_ns]
         if ends:
-            emit(SetTimer(self.name, min(ends) + self._grace_ns, f"{instrument} {CANDLES}"))
+            # A candle that comes right at its end comes before the timer.
+            emit(SetTimer(self.name, min(ends) + max(self._grace_ns, 1), f"{instrument} {CANDLES}"))
 
     def _close_longer(self, instrument: int, at_ns: int, emit: Emit) -> None:
         """Publish the longer bars of candles whose grace is over, and ask for the next."""

@@ -24,7 +24,7 @@ from engine.actors.bars import (
     series_of,
 )
 from engine.actors.base import Actor, Emit, SetTimer
-from engine.clock import SECOND_NS, window_end, window_start
+from engine.clock import DAY_NS, MONTH_NS, SECOND_NS, window_end, window_start
 from engine.config import BarsConfig
 from engine.values import parse_interval
 
@@ -134,6 +134,9 @@ class Closing(Actor):
     def _merge(self, series: Series, part: OpenBar, end: End) -> None:
         """Add a closed bar to a longer one; publish the longer one with its last part."""
         whole = series.bar
+        if series.closed and part.start_ns < series.closed[-1].end_ns:
+            self._merge_late(series, part, end)
+            return
         if part.start_ns >= whole.end_ns:
             self._end_overdue(series, part.start_ns, end)
             whole = series.bar = _begin_longer(end.market, series, part)
@@ -143,6 +146,20 @@ class Closing(Actor):
         if part.end_ns >= whole.end_ns:
             series.bar = no_bar()
             self._publish(series, whole, end)
+
+    def _merge_late(self, series: Series, part: OpenBar, end: End) -> None:
+        """Add a part that comes after its longer bar was closed; publish that, and what it is in, again."""
+        for whole in (*series.closed, series.bar):
+            if not whole.start_ns <= part.start_ns < whole.end_ns:
+                continue
+            merged_ns = whole.merged_ns
+            fold(whole, part)
+            whole.merged_ns = max(merged_ns, part.end_ns)
+            if whole is not series.bar:
+                whole.revision += 1
+                end.emit(event_of(whole, end.instrument, series.interval_ns, end.closed_by, end.at_ns))
+            for at in series.makes:
+                self._merge_late(end.market.series[at], part, end)
 
     def _end_overdue(self, series: Series, next_ns: int, end: End) -> None:
         """Publish a longer bar whose last parts will not come, since what comes next begins after it."""
@@ -164,7 +181,9 @@ class Closing(Actor):
         """Ask to be woken when a bar is to be closed. Its first print asks anew, and so is the cause."""
         key = str(instrument)
         if self._timers > 1:
-            key += f" {bar.start_ns // self._base_ns % self._timers}"
+            # The starts of months are no whole numbers of months apart.
+            base_ns, places = (self._base_ns, self._timers) if self._base_ns < MONTH_NS else (DAY_NS, 366)
+            key += f" {bar.start_ns // base_ns % places}"
         emit(SetTimer(self.name, bar.end_ns + self._patience_ns(), key))
 
     def _ask_again(self, instrument: int, emit: Emit) -> None:

@@ -88,6 +88,11 @@ class Risk(Actor):
         self._quarantined: list[str] = []
         self._halted_markets: dict[int, str] = {}
 
+    @property
+    def halted(self) -> str:
+        """Why no order is approved, "" while they are. An orderly stop is none: it ends with its session."""
+        return "" if self._halted == _STOPPED else self._halted
+
     def listens(self, event_type: type[Event]) -> bool:
         """Prints matter only until every instrument has a price: from then on bars tell it.
 

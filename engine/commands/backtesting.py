@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from engine.clock import SystemIds, iso_text
-from engine.commands.output import json_option, param_option, print_json, progress, table
+from engine.commands.output import json_option, param_option, print_json, progress, refuse_failures, table
 from engine.commands.wiring import day_folders, make_builder, read_config
 from engine.errors import UsageError
 from engine.journal import JournalLock, JournalWriter, Tail, ensure_identity, list_days
@@ -68,10 +68,11 @@ def backtest_command(
             "seconds": round(seconds, 6),
         }
         print_json(result)
-        return
-    _print(report, seconds)
-    if out is not None:
-        click.echo(f"written to {out}: replay it with `engine replay {list_days(out)[0].path}`")
+    else:
+        _print(report, seconds)
+        if out is not None:
+            click.echo(f"written to {out}: replay it with `engine replay {list_days(out)[0].path}`")
+    refuse_failures(report.failures)
 
 
 def _print(report: BacktestReport, seconds: float) -> None:
@@ -89,5 +90,6 @@ def _print(report: BacktestReport, seconds: float) -> None:
     rows += [
         (name, f"{held['side']} {held['size']} at {held['mark']}") for name, held in report.positions.items()
     ]
+    rows += [("failed", failure) for failure in report.failures]
     rows += [("digest", report.digest), ("time", f"{seconds:.2f} s, {inputs / seconds:,.0f} inputs/s")]
     table(rows)

@@ -52,6 +52,9 @@ def bars_command(
         names = ", ".join(dict.fromkeys(one.listed.name for one in found))
         raise UsageError(f"{day}: has no bars of {instrument!r}; there are {names}")
     rows = [bar_row(one) for one in bars]
+    if not rows:
+        hint = "" if unclosed else "; --open prints those that are still open"
+        click.echo(f"engine: {day}: no bar of {interval} has closed{hint}", err=True)
     for path, write in ((csv_path, _write_csv), (parquet, _write_parquet)):
         if path is not None:
             try:
@@ -72,6 +75,7 @@ def bar_row(one: DayBar) -> dict[str, Any]:
     listed, bar = one.listed, one.bar
     return {
         "instrument": listed.name,
+        "venue": listed.venue,
         "interval": format_interval(bar.interval_ns),
         "end_ns": window_end(bar.interval_ns, bar.start_ns),
         **exact_row(listed, bar),

@@ -15,7 +15,14 @@ import trio
 
 from adapters.hyperliquid.info import MAINNET_URL
 from engine.commands.arming import address_of_network, arm, check_armed
-from engine.commands.output import json_option, param_option, print_json, table
+from engine.commands.output import (
+    check_outputs,
+    json_option,
+    param_option,
+    print_json,
+    refuse_failures,
+    table,
+)
 from engine.commands.planning import make_plan
 from engine.commands.wiring import read_config
 from engine.config import Config
@@ -98,9 +105,10 @@ def live_command(
     if not 0 < speed <= SPEED_MAX:
         raise UsageError(f"--speed {speed:g}: give a number above 0, at most {SPEED_MAX:,}")
     database = None if no_db else (db or root / "retape.db")
+    check_outputs(csv, database)
 
     def tell(health: Health) -> None:
-        if not as_json and sys.stderr.isatty():
+        if health.state in ("failed", "halted") or (not as_json and sys.stderr.isatty()):
             click.echo(f"{health.name}: {health.state} {health.detail}".rstrip(), err=True)
 
     signer = None
@@ -115,6 +123,7 @@ def live_command(
         print_json(msgspec.to_builtins(result))
     else:
         _print(result, root, database)
+    refuse_failures(result.failures)
 
 
 async def run_live(
@@ -185,6 +194,9 @@ def _print(result: LiveResult, root: Path, database: Path | None) -> None:
     ]
     rows += list(result.health.items())
     rows += [("repaired", repair) for repair in result.repairs]
+    rows += [("failed", failure) for failure in result.failures]
+    if result.halted:
+        rows.append(("halted", f"{result.halted}; --resume lifts it"))
     if result.live_orders:
         rows.append(("left over", f"{result.live_orders} orders were not canceled in time"))
     if database is not None:

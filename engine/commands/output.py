@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import click
 import msgspec
@@ -13,7 +14,21 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-__all__ = ["json_option", "param_option", "print_json", "progress", "table"]
+from engine.errors import StrategyFailed, UsageError
+
+__all__ = [
+    "check_outputs",
+    "json_option",
+    "param_option",
+    "print_json",
+    "progress",
+    "refuse_failures",
+    "table",
+]
+
+_SQLITE: Final = b"SQLite format 3\0"
+_DATABASES: Final = (".db", ".sqlite", ".sqlite3")
+"""What is named like a database is ours to make again, whatever a broken disk made of it."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 """The option every reporting command has."""
@@ -53,9 +68,37 @@ def progress(what: str, total: float | None = None) -> Iterator[Callable[[float]
         yield lambda done: bar.update(task, completed=done)
 
 
+def check_outputs(csv: Path | None, database: Path | None) -> None:
+    """Raise UsageError for what cannot be a folder of bars, or is a file that is no database of anybody."""
+    if csv is not None:
+        try:
+            csv.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--csv {csv}: cannot be a folder: {error.strerror}; give another") from None
+    if database is not None and database.suffix not in _DATABASES and database.is_file():
+        with database.open("rb") as file:
+            head = file.read(len(_SQLITE))
+        if head not in (b"", _SQLITE):
+            raise UsageError(f"--db {database}: is no SQLite database; it is left alone, give another name")
+
+
+def refuse_failures(failures: list[str]) -> None:
+    """Raise StrategyFailed where a strategy raised, after everything else has been printed."""
+    if failures:
+        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        raise StrategyFailed(f"strategy failed: {failures[0]}{more}; what is printed is how far it came")
+
+
 def table(rows: list[tuple[str, Any]]) -> None:
-    """Print names and values in two columns."""
+    """Print names and values in two columns. Values are never cut: on a terminal they wrap."""
+    width = max((len(name) for name, _ in rows), default=0)
+    if not sys.stdout.isatty():
+        for name, value in rows:
+            click.echo(f"{name:<{width}}  {value}")
+        return
     grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
     for name, value in rows:
         grid.add_row(name, str(value))
-    Console(highlight=False, soft_wrap=True).print(grid)
+    Console(highlight=False).print(grid)

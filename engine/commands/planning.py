@@ -28,7 +28,7 @@ from adapters.hyperliquid.raw import RawRecorder, raw_folder
 from adapters.hyperliquid.wire import ExchangeStatus, Meta
 from engine.clock import SECOND_NS, AdoptedClock, SystemClock, SystemIds
 from engine.commands.wiring import make_builder, make_csv_projector, make_projector
-from engine.config import Config, VenueConfig, nearest
+from engine.config import Config, VenueConfig, check_coins
 from engine.errors import SafetyRefusal, UsageError
 from engine.events import ClockAdopted, ClockChecked, Event, InstrumentListed
 from engine.journal import Witness, read_identity
@@ -97,7 +97,7 @@ async def make_plan(
             raise UsageError("the venue lists hundreds of coins; choose some with --coins BTC,ETH")
         coins = tuple(asset.name for asset in listing.meta.universe)
     chosen = list_instruments(listing.meta, 0, coins, loopback=loopback, spot=listing.spot, dexs=listing.dexs)
-    _check_coins(config, [one.name for one in chosen])
+    check_coins(config, [one.name for one in chosen])
     spot = [one.name for one in chosen if one.kind == "spot"]
     if spot and signer is not None:
         raise SafetyRefusal(f"real orders are for perps; {spot[0]} is a spot pair, leave it out of --coins")
@@ -265,16 +265,6 @@ def _clock(
             raise SafetyRefusal(f"{off}; set it right before real orders are sent")
         click.echo(f"engine: warning: {off}; real orders are forbidden until it is set right", err=True)
     return SystemClock(), 1.0, [ClockChecked(listing.asked_ns, base_url, offset_ns)]
-
-
-def _check_coins(config: Config, names: list[str]) -> None:
-    """Raise UsageError for a coin that something names but this session does not trade."""
-    used = [(f"strategy {entry.title}", coin) for entry in config.strategies for coin in entry.coins]
-    used += [("risk", coin) for coin in (*config.risk.max_order_size, *config.risk.max_position_size)]
-    used += [("venue.leverage", coin) for coin in config.venue.leverage]
-    for where, coin in used:
-        if coin not in names:
-            raise UsageError(f"{where}: {coin!r} is no coin of this session; {nearest(coin, names)}")
 
 
 def _at_speed(config: Config, speed: float) -> Config:

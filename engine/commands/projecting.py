@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from engine.commands.output import json_option, print_json, progress
-from engine.commands.wiring import day_folders
+from engine.commands.output import check_outputs, json_option, print_json, progress
+from engine.commands.wiring import belongs, day_folders
+from engine.journal import read_identity
 from engine.projections import first_difference, rebuild
 from engine.roster import opening_instruments
 
@@ -28,7 +29,8 @@ def project_command(days: tuple[Path, ...], db: Path, with_trades: bool, check: 
     The old rows stay readable until the new ones are complete. Open the result with any SQLite tool, with
     Datasette or pandas; `seq` in every row leads back to the journal (`engine why DAY SEQ`).
     """
-    folders = day_folders(days)
+    check_outputs(None, db)
+    folders = _of_one_journal(days)
     began = time.perf_counter()
     with progress("projecting") as tell:
         if check:
@@ -51,3 +53,17 @@ def project_command(days: tuple[Path, ...], db: Path, with_trades: bool, check: 
         print_json({"db": str(db), "seq": seq, "seconds": round(seconds, 6)})
     else:
         click.echo(f"{db}: rows of {len(folders)} day(s) up to seq {seq}, in {seconds:.1f} s")
+
+
+def _of_one_journal(paths: tuple[Path, ...]) -> list[Path]:
+    """Return the day folders; of a whole journal only its own days: others may lie beside them."""
+    folders: list[Path] = []
+    for path in paths:
+        days = day_folders((path,))
+        own = read_identity(path)
+        kept = [day for day in days if own is None or day == path or belongs(day, own)]
+        if len(kept) < len(days):
+            others = ", ".join(day.name for day in days if day not in kept)
+            click.echo(f"engine: {path}: left out {others}, of another journal", err=True)
+        folders += kept
+    return folders

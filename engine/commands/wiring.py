@@ -10,10 +10,11 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
-import pkgutil
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 
+import click
 import msgspec
 
 import engine.strategies
@@ -32,17 +33,19 @@ from engine.projections import (
 from engine.roster import opening_instruments
 from engine.runtime.projector import Projector
 from engine.runtime.records import open_day
-from engine.session import SessionBuilder
+from engine.session import SessionBuilder, source_hash
 from engine.strategies.base import Strategy
 from engine.strategies.params import convert_params, params_of
 
 __all__ = [
+    "belongs",
     "code_fingerprint",
     "day_folders",
     "load_strategy",
     "make_builder",
     "make_csv_projector",
     "make_projector",
+    "project_hash",
     "read_config",
     "version",
 ]
@@ -93,7 +96,13 @@ def load_strategy(use: str) -> type[Strategy]:
     """
     module_name, colon, class_name = use.partition(":")
     if not colon or not module_name or not class_name:
-        raise UsageError(f"{use!r} is not module:Class; try engine.strategies.crossover:Crossover")
+        name = Path(use).stem
+        example = (
+            f"{name}:{name.title()}"
+            if Path(f"{name}.py").is_file()
+            else "engine.strategies.crossover:Crossover"
+        )
+        raise UsageError(f"{use!r} is not module:Class; write it as {example}")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     project = read_project(module_name)
@@ -106,8 +115,10 @@ def load_strategy(use: str) -> type[Strategy]:
     except (Exception, SystemExit) as error:
         raise UsageError(f"{module_name} cannot be imported: {type(error).__name__}: {error}") from error
     if found is None:
-        known = [f"engine.strategies.{one.name}" for one in pkgutil.iter_modules(engine.strategies.__path__)]
-        raise UsageError(f"there is no module {module_name!r}; {nearest(module_name, known)}")
+        known = [*sorted(path.stem for path in Path.cwd().glob("*.py")), "engine.strategies.crossover"]
+        raise UsageError(
+            f"there is no module {module_name!r} in {Path.cwd()} or installed; {nearest(module_name, known)}"
+        )
     try:
         module = importlib.import_module(module_name)
     except NotDeterministic:
@@ -121,14 +132,36 @@ def load_strategy(use: str) -> type[Strategy]:
         if isinstance(member, type) and issubclass(member, Strategy) and member is not Strategy
     ]
     chosen = vars(module).get(class_name)
-    if not isinstance(chosen, type) or not issubclass(chosen, Strategy):
-        raise UsageError(f"{module_name} has no strategy {class_name!r}; {nearest(class_name, candidates)}")
+    if not isinstance(chosen, type) or not issubclass(chosen, Strategy) or chosen is Strategy:
+        there = nearest(class_name, candidates) if candidates else "it has none: no class of it is a Strategy"
+        raise UsageError(f"{module_name} has no strategy {class_name!r}; {there}")
     return chosen
+
+
+def _warn_of_hooks(cls: type[Strategy]) -> None:
+    """Tell of a method that is named like a handler and is none: nothing will ever call it."""
+    hooks = [name for name in vars(Strategy) if name.startswith("on_")]
+    for name in vars(cls):
+        if name.startswith("on") and name not in hooks and get_close_matches(name, hooks, 1, 0.8):
+            click.echo(
+                f"engine: warning: {cls.__name__}.{name} is no handler; {nearest(name, hooks)}", err=True
+            )
 
 
 def make_builder() -> SessionBuilder:
     """Return what makes a session's actors."""
-    return SessionBuilder(load_strategy, code_fingerprint(), version())
+    return SessionBuilder(load_strategy, code_fingerprint(), version(), project_hash)
+
+
+def project_hash(cls: type[Strategy]) -> str:
+    """Return 16 hex digits of a strategy's module and of all modules of its project that it imports."""
+    files = read_project(cls.__module__).files
+    if not files:
+        return source_hash(cls)
+    state = hashlib.blake2b(digest_size=8)
+    for path, shown in sorted(files.items(), key=lambda item: item[1]):
+        state.update(shown.encode() + b"\0" + Path(path).read_bytes() + b"\0")
+    return state.hexdigest()
 
 
 def read_config(
@@ -148,7 +181,10 @@ def read_config(
         if not names:
             raise UsageError("--coins names no coin; write it as --coins BTC,ETH")
         config = msgspec.structs.replace(config, coins=names)
-    return _set_params(config, {entry.use: load_strategy(entry.use) for entry in config.strategies}, params)
+    classes = {entry.use: load_strategy(entry.use) for entry in config.strategies}
+    for cls in classes.values():
+        _warn_of_hooks(cls)
+    return _set_params(config, classes, params)
 
 
 def _strategy(config: Config, use: str) -> StrategyConfig:
@@ -177,7 +213,10 @@ def _set_params(config: Config, classes: dict[str, type[Strategy]], params: tupl
             near = nearest(title, [entry.title for entry in entries])
             raise UsageError(f"--param {key}: there is no strategy {title!r}; {near}")
         if not chosen:
-            near = nearest(name, sorted({one for each in known for one in each}))
+            names = sorted({one for each in known for one in each})
+            near = (
+                nearest(name, names) if names else "a parameter is annotated and has a default: fast: int = 5"
+            )
             raise UsageError(f"--param {key}: no strategy has a parameter {name!r}; {near}")
         for number in chosen:
             entry = entries[number]
@@ -209,7 +248,7 @@ def make_projector(root: Path, database: Path, journal_id: bytes, durable_seq: i
 
     def catch_up_from_journal(until_seq: int) -> int:
         """Go on from the rows that are there; where they cannot be used any more, make them anew."""
-        own = [day.path for day in list_days(root) if _belongs(day.path, journal_id)]
+        own = [day.path for day in list_days(root) if belongs(day.path, journal_id)]
         frames = (frame for folder in own for frame in open_day(folder))
         try:
             return catch_up(projection, frames, until_seq=until_seq)
@@ -230,7 +269,7 @@ def make_csv_projector(root: Path, folder: Path, journal_id: bytes, durable_seq:
 
     def catch_up_from_journal(until_seq: int) -> int:
         """Read on in the day that the files have come to: the instruments are in it."""
-        own = [day.path for day in list_days(root) if _belongs(day.path, journal_id)]
+        own = [day.path for day in list_days(root) if belongs(day.path, journal_id)]
         begun = [path for path in own if read_headers(path)[0].first_seq <= max(files.seq, 1)]
         frames = (frame for path in own[max(0, len(begun) - 1) :] for frame in open_day(path))
         return files.catch_up(frames, until_seq)
@@ -238,6 +277,7 @@ def make_csv_projector(root: Path, folder: Path, journal_id: bytes, durable_seq:
     return Projector(files, catch_up_from_journal, durable_seq)
 
 
-def _belongs(folder: Path, journal_id: bytes) -> bool:
+def belongs(folder: Path, journal_id: bytes) -> bool:
+    """Return whether a day is of the journal with this id."""
     headers = read_headers(folder)
     return bool(headers) and headers[0].journal_id == journal_id

@@ -31,7 +31,7 @@ class SessionStarted(Event, frozen=True, tag="session-started"):
     `session` is 16 hex digits, unique among sessions. `mode` is "paper", "live", "backtest" or "backfill".
     `schema` is the fingerprint of the event types, `code` that of the engine's own deterministic rooms,
     `strategies` the (name, module:Class, source hash) of each strategy, `config` the whole configuration as
-    canonical JSON.
+    canonical JSON. `python` is the version it ran on, such as 3.11; "" in a record from before it was told.
     """
 
     recv_ns: int
@@ -42,6 +42,7 @@ class SessionStarted(Event, frozen=True, tag="session-started"):
     code: str
     strategies: tuple[tuple[str, str, str], ...]
     config: str
+    python: str = ""
 
 
 class SessionStopped(Event, frozen=True, tag="session-stopped"):

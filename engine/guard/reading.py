@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from engine.errors import NotDeterministic
-from engine.guard.rules import HINTS, HOLDERS, MODULES, judge
+from engine.guard.rules import CLASSES, HINTS, HOLDERS, MODULES, judge
+from engine.guard.shared import shared_state
 
 __all__ = ["Finding", "Source", "find", "refuse"]
 
@@ -127,6 +128,8 @@ def find(sources: Mapping[str, Source]) -> list[Finding]:
     for source in sources.values():
         reader = _Reader(source, sources)
         reader.visit(source.tree)
+        for node, what in shared_state(source.tree):
+            reader.note(node, what, "shared")
         found += sorted(set(reader.found), key=lambda one: one.line)
     return found
 
@@ -170,6 +173,9 @@ class _Reader(ast.NodeVisitor):
         """Read what the class is made of outside, its body inside."""
         for part in (*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)):
             self.visit(part)
+            origin = self._origin(part, self._scope)
+            if origin in CLASSES:
+                self.note(node, f"makes a class of {origin}", "code")
         self._inside(node, node.body)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
@@ -190,7 +196,7 @@ class _Reader(ast.NodeVisitor):
         """Refuse `import *` of what is banned: what of it is used cannot be told."""
         base = self._source.base_of(node)
         if base in MODULES and any(alias.name == "*" for alias in node.names):
-            self._note(node, f"imports all of {base}", MODULES[base][0])
+            self.note(node, f"imports all of {base}", MODULES[base][0])
 
     def visit_Call(self, node: ast.Call) -> None:
         """Judge what is called, and what is handed to `getattr`."""
@@ -198,10 +204,14 @@ class _Reader(ast.NodeVisitor):
         if origin == "builtins.getattr" and node.args:
             inner = self._origin(node.args[0], self._scope)
             if inner in HOLDERS or judge(inner)[0]:
-                self._note(node, f"reaches into {inner} by getattr()", "code")
+                self.note(node, f"reaches into {inner} by getattr()", "code")
                 return
-        if origin == _ZONED and len(node.args) + len(node.keywords) < 2:
-            self._note(node, "calls datetime.fromtimestamp() without a time zone", "zone")
+        if origin == _ZONED:
+            zone = node.args[1] if len(node.args) > 1 else next((one.value for one in node.keywords), None)
+            if zone is None or (isinstance(zone, ast.Constant) and zone.value is None):
+                self.note(node, "calls datetime.fromtimestamp() without a time zone", "zone")
+        elif isinstance(node.func, ast.Attribute) and node.func.attr == "astimezone" and not _given(node):
+            self.note(node, "calls astimezone() without a time zone", "zone")
         elif judge(origin)[0]:
             self._judge(node.func, origin, "calls")
         else:
@@ -212,7 +222,9 @@ class _Reader(ast.NodeVisitor):
     def visit_Attribute(self, node: ast.Attribute) -> None:
         """Judge a dotted name as a whole."""
         origin = self._origin(node, self._scope)
-        if origin:
+        if origin == _ZONED:
+            self.note(node, "hands on datetime.fromtimestamp", "zone")
+        elif origin:
             self._judge(node, origin, "uses")
         else:
             self.visit(node.value)
@@ -228,9 +240,10 @@ class _Reader(ast.NodeVisitor):
             name = banned.removeprefix("builtins.")
             whole = banned in MODULES
             what = f"{verb} {name}()" if verb == "calls" and not whole else f"uses {name}"
-            self._note(node, what + (" itself" if whole and origin == banned else ""), family)
+            self.note(node, what + (" itself" if whole and origin == banned else ""), family)
 
-    def _note(self, node: ast.AST, what: str, family: str) -> None:
+    def note(self, node: ast.AST, what: str, family: str) -> None:
+        """Add a finding."""
         self.found.append(Finding(self._source.shown, getattr(node, "lineno", 1), what, family))
 
     # Where a name comes from.
@@ -278,6 +291,12 @@ class _Reader(ast.NodeVisitor):
                 return ""
             origin = ".".join([held, *parts[place + 1 :]])
         return ""
+
+
+def _given(call: ast.Call) -> bool:
+    """Return whether a call has an argument that is not None."""
+    given = [*call.args, *(keyword.value for keyword in call.keywords)]
+    return any(not (isinstance(one, ast.Constant) and one.value is None) for one in given)
 
 
 def _reads(node: ast.expr, name: str) -> bool:

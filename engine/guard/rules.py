@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["HINTS", "HOLDERS", "MODULES", "judge"]
+__all__ = ["CLASSES", "HINTS", "HOLDERS", "MODULES", "judge"]
 
 HINTS: Final = {
     "clock": "a strategy has no clock; use self.now_ns",
@@ -20,6 +20,7 @@ HINTS: Final = {
     "identity": "its result differs from run to run; use a number or name of your own",
     "console": "a strategy has no console; use self.plot or a reason",
     "code": "it hides what is used; write it out",
+    "shared": "no snapshot holds it; make it in on_start and keep it on self",
     "engine": "a strategy builds on engine.strategies, indicators, events and values",
 }
 """What to do instead, by family."""
@@ -49,13 +50,13 @@ MODULES: Final[dict[str, tuple[str, frozenset[str]]]] = {
     **_whole("clock", "timeit sched"),
     "secrets": _but("chance", "compare_digest"),
     "uuid": _but("chance", "UUID uuid3 uuid5 NAMESPACE_DNS NAMESPACE_OID NAMESPACE_URL NAMESPACE_X500"),
-    **_whole("chance", "random numpy.random"),
+    **_whole("chance", "random _random numpy.random"),
     "os": _but("files", "sep linesep PathLike fspath fsencode fsdecode"),
     **dict.fromkeys(("os.path", "posixpath", "ntpath"), _PATHS),
     "pathlib": _but("files", "PurePath PurePosixPath PureWindowsPath"),
     "io": _but("files", "StringIO BytesIO"),
     **_whole("files", "shutil tempfile sqlite3 dbm shelve glob fileinput mmap fcntl linecache zoneinfo"),
-    **_whole("files", "gzip bz2 lzma zipfile tarfile"),
+    **_whole("files", "gzip bz2 lzma zipfile tarfile posix nt"),
     "http": _but("network", "HTTPStatus HTTPMethod"),
     "urllib": _but("network", "parse"),
     **_whole("network", "socket ssl socketserver selectors select ftplib smtplib imaplib poplib telnetlib"),
@@ -78,6 +79,11 @@ _NAMES: Final = {
     **_single("clock", "today", of="datetime.date"),
     **_single("zone", "fromtimestamp", of="datetime.date"),
     **_single("clock", "now utcnow today", of="pandas.Timestamp"),
+    **_single("clock", "formatdate localtime make_msgid", of="email.utils"),
+    **_single("chance", "samples", of="statistics.NormalDist"),
+    **_single("shared", "getcontext setcontext", of="decimal"),
+    **_single("console", "pprint pp", of="pprint"),
+    **_single("console", "warn warn_explicit", of="warnings"),
     **_single("clock", "times", of="os"),
     **_single("chance", "urandom getrandom", of="os"),
     **_single(
@@ -118,3 +124,6 @@ HOLDERS: Final = frozenset(
     for length in range(1, len(parts))
 )
 """Modules and classes through which something banned is reached, though they may be used otherwise."""
+
+CLASSES: Final = frozenset({"datetime.datetime", "datetime.date"})
+"""Classes of which a strategy may make none of its own: what is banned would come with them."""

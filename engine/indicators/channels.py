@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from engine.indicators.base import check_period, pushed
+from engine.indicators.base import check_period, pushed, total
 from engine.indicators.moving import Ema
 from engine.indicators.spread import Highest, Lowest, deviation
 from engine.indicators.trend import Atr
@@ -41,7 +41,7 @@ class Bollinger(msgspec.Struct):
         """Add a close; return the bands."""
         if not pushed(self.values, close, self.period):
             return None
-        middle = sum(self.values) / self.period
+        middle = total(self.values) / self.period
         width = self.deviations * deviation(self.values, middle)
         return Channel(middle + width, middle, middle - width)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from engine.indicators.base import Window, check_period, pushed
+from engine.indicators.base import Window, check_period, pushed, total
 
 __all__ = ["Ema", "Sma", "Wma"]
 
@@ -18,7 +18,7 @@ class Sma(Window):
 
     def update(self, value: float) -> float | None:
         """Add a value; return the average."""
-        return sum(self.values) / self.period if pushed(self.values, value, self.period) else None
+        return total(self.values) / self.period if pushed(self.values, value, self.period) else None
 
 
 class Ema(msgspec.Struct):
@@ -56,5 +56,5 @@ class Wma(Window):
         """Add a value; return the average."""
         if not pushed(self.values, value, self.period):
             return None
-        weighted = sum(weight * one for weight, one in enumerate(self.values, 1))
+        weighted = total(weight * one for weight, one in enumerate(self.values, 1))
         return weighted / (self.period * (self.period + 1) / 2)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 
-from engine.indicators.base import Window, pushed
+from engine.indicators.base import Window, pushed, total
 
 __all__ = ["Highest", "Lowest", "StdDev", "ZScore", "deviation"]
 
 
 def deviation(values: list[float], mean: float) -> float:
     """Return the population standard deviation of values with this mean."""
-    return math.sqrt(sum((one - mean) * (one - mean) for one in values) / len(values))
+    return math.sqrt(total((one - mean) * (one - mean) for one in values) / len(values))
 
 
 class StdDev(Window):
@@ -21,7 +21,7 @@ class StdDev(Window):
         """Add a value; return the deviation."""
         if not pushed(self.values, value, self.period):
             return None
-        return deviation(self.values, sum(self.values) / self.period)
+        return deviation(self.values, total(self.values) / self.period)
 
 
 class ZScore(Window):
@@ -33,7 +33,7 @@ class ZScore(Window):
             return None
         if max(self.values) == min(self.values):
             return 0.0
-        mean = sum(self.values) / self.period
+        mean = total(self.values) / self.period
         spread = deviation(self.values, mean)
         return (value - mean) / spread if spread else 0.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.clock import DAY_NS
-from engine.indicators.base import check_period, pushed
+from engine.indicators.base import check_period, pushed, total
 
 __all__ = ["DayVwap", "Obv", "Vwap"]
 
@@ -57,11 +57,11 @@ class Vwap(msgspec.Struct):
         pushed(self.volumes, volume, self.period)
         if not pushed(self.prices, price, self.period):
             return None
-        whole = sum(self.volumes)
+        whole = total(self.volumes)
         if not whole:
-            return sum(self.prices) / self.period
+            return total(self.prices) / self.period
         pairs = zip(self.prices, self.volumes, strict=True)
-        return sum(one * weight for one, weight in pairs) / whole
+        return total(one * weight for one, weight in pairs) / whole
 
 
 class DayVwap(msgspec.Struct):

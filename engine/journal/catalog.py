@@ -162,6 +162,8 @@ def _write_identity(root: Path, journal_id: bytes, disk: Disk) -> None:
 def _names(folder: Path, disk: Disk) -> list[str]:
     try:
         return uninterrupted(disk.listdir, folder)
+    except NotADirectoryError:
+        raise JournalError(f"{folder}: is a file; a journal is a folder, and so is a day") from None
     except OSError as error:
         raise JournalError(f"{folder}: cannot be listed: {error.strerror or error}") from error
 

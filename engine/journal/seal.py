@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.errors import JournalDamaged, JournalError
+from engine.errors import JournalDamaged, JournalError, UsageError
 
 from .catalog import TEMPORARY_SUFFIX, SegmentFile, list_days, list_segments, read_identity
 from .cursor import Cursor
@@ -52,13 +52,14 @@ def seal_day(
     A last segment without frames, which a crash can leave, is removed: the next segment of the day would
     have its name. `newest` allows the newest day of its own journal, which is refused otherwise because
     it may go on. `progress` is called with bytes done and bytes in all. Raises JournalDamaged when the day
-    is not whole, JournalError when it ends in a torn tail, is empty or newest, or cannot be written.
+    is not whole, JournalError when it ends in a torn tail, is empty or cannot be written, UsageError when it
+    is the newest.
     """
     segments = list_segments(folder, disk)
     if not segments:
         raise JournalError(f"{folder}: no journal segments in this folder")
     if not newest and _is_newest(folder, segments, disk):
-        raise JournalError(f"{folder}: the newest day of this journal may still go on; it is not sealed yet")
+        raise UsageError(f"{folder}: the newest day of this journal may still go on; --newest seals it")
     ends = _verify(folder, segments, disk)
     plain = [
         segment

@@ -24,7 +24,7 @@ from engine.events import BarClosed, DayOpened, InstrumentListed
 from engine.events.codec import Record, decode_derived, decode_inputs, in_order
 from engine.journal import Frame
 from engine.projections.bar_rows import exact_row
-from engine.projections.errors import ProjectionOutOfStep
+from engine.projections.errors import ProjectionOutOfStep, ProjectionUnavailable
 from engine.projections.reading import unavailable
 from engine.projections.rows import InstrumentsOf
 from engine.projections.sqlite import WriterLock
@@ -136,6 +136,14 @@ class CsvBars:
 
     def _append(self, file: str, lines: list[str]) -> None:
         path = self.folder / file
+        if file in self._cursor.files and not path.exists():
+            # Somebody took it away: it is made again from the first record, the others go on where they are.
+            others = [one for one in self._cursor.files if one != file]
+            self._cursor = _Cursor(self._cursor.journal_id, 0, others)
+            self._written.clear()
+            raise ProjectionUnavailable(
+                f"{path}: is gone; it is made again from the journal", reason="deleted"
+            )
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
             if not os.fstat(descriptor).st_size:
@@ -150,9 +158,10 @@ class CsvBars:
         """Return where the files are; from the beginning where one of them is gone."""
         try:
             cursor = msgspec.json.decode((self.folder / _CURSOR).read_bytes(), type=_Cursor)
-        except FileNotFoundError:
+        except (FileNotFoundError, msgspec.MsgspecError):
+            # Torn by a loss of power: the files know themselves how far they go.
             return _Cursor(journal_id)
-        except (OSError, msgspec.MsgspecError) as error:
+        except OSError as error:
             raise unavailable(self.folder / _CURSOR, error) from error
         if cursor.journal_id != journal_id:
             raise ProjectionOutOfStep(

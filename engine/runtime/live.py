@@ -18,10 +18,11 @@ from typing import Final
 import msgspec
 import trio
 
-from engine.actors import Execution
+from engine.actors import Execution, Risk
 from engine.clock import day_of, iso_text
 from engine.errors import EngineError, JournalError, UsageError
 from engine.events import (
+    ActorFailed,
     ClockAdvanced,
     EdgeChanged,
     Event,
@@ -85,6 +86,7 @@ class Live:
         self._quiet = trio.Event()
         self._stopping = False
         self._stopped_by = ""
+        self._failures_told = 0
 
     def stop(self, reason: str) -> None:
         """Begin an orderly stop."""
@@ -119,6 +121,9 @@ class Live:
         instruments = self._list_instruments()
         if plan.resume:
             self.ingress.put([OperatorCommand(self._now_ns(), "resume", detail="at the start")])
+        elif self._halted():
+            detail = f"{self._halted()}; no order is approved until --resume lifts it"
+            self._tell(Health("risk", "halted", detail))
         async with trio.open_nursery() as outer:
             outer.start_soon(self.committer.run)
             if plan.warm_up is not None:
@@ -168,6 +173,8 @@ class Live:
             self.sequencer.clock_steps_back,
             self._live_orders(),
             {name: line() for name, line in plan.health.items()},
+            [failure_text(one) for one in self.sequencer.failures],
+            self._halted(),
         )
 
     # Start.
@@ -296,6 +303,9 @@ class Live:
         ):
             self._first_feed_input.set()
         self.sequencer.run(batch)
+        for failed in self.sequencer.failures[self._failures_told :]:
+            self._failures_told += 1
+            self._tell(Health("strategy", "failed", failure_text(failed)))
         if isinstance(batch[0], OperatorCommand) and batch[0].command == "stop":
             self._stopping = True
         if self._stopping and not self._live_orders():
@@ -362,9 +372,19 @@ class Live:
         assert isinstance(execution, Execution)
         return execution
 
+    def _halted(self) -> str:
+        risk = self.sequencer.actor("risk")
+        assert isinstance(risk, Risk)
+        return risk.halted
+
     def _now_ns(self) -> int:
         """The clock's time, never before the engine's."""
         return max(self._plan.clock.now_ns(), self.sequencer.now_ns)
+
+
+def failure_text(failed: ActorFailed) -> str:
+    """Return who failed, on which event, and why."""
+    return f"{failed.actor} at seq {failed.seq}: {failed.error}"
 
 
 def open_journal(root: Path, ids: Ids, witness: Witness | None) -> Recovered:

@@ -114,7 +114,11 @@ class LivePlan(msgspec.Struct):
 
 
 class LiveResult(msgspec.Struct):
-    """How a session went. Latencies are from receipt to release of a command, in milliseconds."""
+    """How a session went. Latencies are from receipt to release of a command, in milliseconds.
+
+    `failures` are the actors that raised, with the seq of the event and where. `halted` says why no order is
+    approved, "" where they are.
+    """
 
     session: str
     days: list[str]
@@ -132,3 +136,5 @@ class LiveResult(msgspec.Struct):
     clock_steps_back: int
     live_orders: int
     health: dict[str, str] = {}
+    failures: list[str] = []
+    halted: str = ""

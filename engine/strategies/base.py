@@ -25,7 +25,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar
 
 from engine.actors.base import Emit, Once, State, Turn, handles
+from engine.clock import window_end
 from engine.config import parse_config
+from engine.errors import NotDeterministic
 from engine.events import (
     ActivityBarClosed,
     BarClosed,
@@ -70,12 +72,15 @@ from engine.strategies.views import (
 )
 from engine.values import parse_interval
 
-__all__ = ["PerMarket", "Seen", "Strategy"]
+__all__ = ["PerMarket", "Seen", "Strategy", "place_of"]
 
 T = TypeVar("T")
 
 ENDED_MAX: Final = 512
 """Ended orders remembered, so that a late fill finds its own."""
+
+Windowed = BarClosed | FootprintClosed | ImbalanceStacked | ProfileClosed | BookSampled
+"""What closes at the end of a window."""
 
 _ENDED: Final = ("Filled", "Canceled", "Rejected")
 
@@ -189,7 +194,7 @@ class Strategy(Verbs):
     def attach(self, name: str, coins: tuple[str, ...], seed: int = 0) -> None:
         """Receive the name, the markets (empty: all) and the session's seed. Called once, by `make`."""
         self.name = name
-        self.coins = frozenset(coins)
+        self.coins = coins
         self._seed = seed
         self._event = None
         self._emit = self._parting = nowhere
@@ -203,6 +208,7 @@ class Strategy(Verbs):
         self._funded_ns: dict[int, int] = {}
         self._seen: dict[tuple[int, int], Seen] = {}
         self._warm_spans_ns: list[int] = []
+        self._began_ns = 0
 
     # How events reach the handlers above.
 
@@ -210,6 +216,13 @@ class Strategy(Verbs):
         """See `Actor.bind`."""
         super().bind(instruments, turn)
         self._look_up()
+
+    def state(self) -> dict[str, Any]:
+        """See `Actor.state`; a `PerMarket` is what it holds."""
+        return {
+            key: dict(value) if isinstance(value, PerMarket) else value
+            for key, value in super().state().items()
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a stored state, whole; a `PerMarket` keeps what it makes."""
@@ -243,6 +256,7 @@ class Strategy(Verbs):
         A clock that was set back must not keep bars from being shown: what is in its future is forgotten.
         """
         intervals = () if started.mode == "backfill" else parse_config(started.config).bars.intervals
+        self._began_ns = started.recv_ns
         self._warm_spans_ns = [parse_interval(name) for name in intervals]
         self._seen = {
             key: Seen(seen.start_ns, False)
@@ -256,10 +270,17 @@ class Strategy(Verbs):
 
     @handles(BarClosed)
     def _bar(self, event: BarClosed, emit: Emit) -> None:
-        if event.instrument in self._markets and self._is_next(event, live=True):
-            self._emit = emit
+        """Show a bar. One that was over before the session began is history, and nothing is done on it.
+
+        If it is in doubt as well, nobody listened then: the venue's candle of it may still come.
+        """
+        stale = self._is_stale(event)
+        if event.instrument not in self._markets or (stale and event.incomplete):
+            return
+        if self._is_next(event, live=not stale):
+            self._emit = silent if stale else emit
             self._event = event
-            self.on_bar(view_bar(event, self.instruments[event.instrument]))
+            self.on_bar(view_bar(event, self.instruments[event.instrument], warmup=stale))
 
     @handles(ActivityBarClosed)
     def _activity_bar(self, event: ActivityBarClosed, emit: Emit) -> None:
@@ -268,6 +289,9 @@ class Strategy(Verbs):
 
     @handles(FootprintClosed, ImbalanceStacked, ProfileClosed, LargePrintSeen, BookSampled)
     def _flow(self, event: FlowEvent, emit: Emit) -> None:
+        """Show order flow, but for windows that were over before the session began: these were cut short."""
+        if not isinstance(event, LargePrintSeen) and self._is_stale(event):
+            return
         if self._enter(event, event.instrument, emit):
             self.on_flow(view_flow(event, self.instruments[event.instrument]))
 
@@ -283,6 +307,9 @@ class Strategy(Verbs):
             self._emit = silent
             self._event = event
             self.on_bar(view_bar(history_bar(event), self.instruments[event.instrument], warmup=True))
+
+    def _is_stale(self, event: Windowed) -> bool:
+        return window_end(event.interval_ns, event.start_ns) < self._began_ns
 
     def _is_next(self, event: BarClosed | CandleRead, *, live: bool) -> bool:
         """Return whether a window is later than all that were shown, and remember it."""
@@ -414,3 +441,19 @@ _HOOKS: Final[dict[type[Event], str]] = {
     TimerFired: "on_timer",
     SessionStopped: "on_stop",
 }
+
+
+def place_of(error: BaseException, strategy: type[Strategy]) -> str:
+    """Return where in a strategy's own module an error came up, as " (mine.py:7)"; "" where it did not.
+
+    Not for an exhausted stack: how deep it went depends on who called.
+    """
+    own = [cls.__module__ for cls in strategy.__mro__[: strategy.__mro__.index(Strategy)]]
+    place = ""
+    trace = None if isinstance(error, RecursionError | NotDeterministic) else error.__traceback__
+    while trace is not None:
+        module = trace.tb_frame.f_globals.get("__name__", "")
+        if module in own:
+            place = f" ({module.replace('.', '/')}.py:{trace.tb_lineno})"
+        trace = trace.tb_next
+    return place

@@ -15,6 +15,7 @@ from operator import index
 from typing import Final
 
 from engine.actors.base import Actor, Emit, SetTimer, State
+from engine.config import nearest
 from engine.errors import NumberError
 from engine.events import (
     CancelRequested,
@@ -51,8 +52,8 @@ class OwnOrder(State):
 
 
 def nowhere(item: object) -> None:
-    """Stand in for `emit` outside a handler."""
-    raise RuntimeError("a strategy can act only inside its handlers")
+    """Stand in for `emit` before the first event. Raises RuntimeError."""
+    raise RuntimeError("a strategy can act only inside its handlers, and not in on_start yet")
 
 
 def silent(item: object) -> None:
@@ -277,6 +278,8 @@ class Verbs(Actor):
         event has none (a timer, the stop), TypeError for no number, such as an average that is still None.
         """
         event = self._event
+        if self._emit is nowhere:
+            nowhere(name)
         if market is not None:
             instrument = self._listed(market).instrument
         elif (instrument := getattr(event, "instrument", 0)) not in self.instruments:
@@ -336,7 +339,12 @@ class Verbs(Actor):
         )
 
     def _listed(self, market: str) -> InstrumentListed:
-        return self.instruments[self._numbers[market]]
+        number = self._numbers.get(market)
+        if number is None:
+            if self._emit is nowhere:
+                nowhere(market)
+            raise KeyError(f"there is no market {market!r}; {nearest(str(market), list(self._numbers))}")
+        return self.instruments[number]
 
 
 def _signed(listed: InstrumentListed, size: Number, short: bool) -> int:

@@ -131,7 +131,11 @@ def test_c07_a_strategy_that_misbehaves_on_a_print_does_not_end_the_session(
     done = engine(
         "live", "--strategy", use, "--journal", "j", "--for", "1s", "--speed", 20, "--json", cwd=desk
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == (7 if fails else 0), done.stderr
+    assert fails in done.stderr
+    result = json.loads(done.stdout)
+    assert [fails in one for one in result["failures"]] == [True] * bool(fails)
+    assert bool(result["halted"]) == bool(fails)
     (day,) = days(desk / "j")
     assert json.loads(call("replay", day, "--json").out)["identical"] is True
     failed = [
@@ -139,6 +143,14 @@ def test_c07_a_strategy_that_misbehaves_on_a_print_does_not_end_the_session(
     ]
     assert len(failed) == bool(fails)
     assert all(fails in one["error"] for one in failed)
+    if use == "mine:Lost":
+        # The next session is told that it may not trade, and how to go on; it does, when that is asked for.
+        quiet = ("live", "--strategy", "mine:Quiet", "--journal", "j", "--for", "1s", "--speed", 20)
+        for more, halted in (((), True), (("--resume",), False)):
+            done = engine(*quiet, *more, cwd=desk)
+            assert done.returncode == 0, done.stderr
+            assert ("halted Lost failed: KeyError" in done.stderr) == halted, done.stderr
+            assert ("--resume lifts it" in done.stdout) == halted, done.stdout
     # Found by name in the journal, and shown with what led to it.
     if failed:
         assert call("why", day, failed[0]["seq"]).code == 0
@@ -202,6 +214,12 @@ def test_a_speed_that_cannot_be_is_exit_2(call: Call, tmp_path: Path, speed: str
         (["live", "--base-url", "http://example.com"], 2),
         (["live", "--base-url", "gopher://x"], 2),
         (["live", "--for", "-1s"], 2),
+        (["live", "--csv", "mine.py"], 2),
+        (["live", "--db", "mine.py"], 2),
+        (["project", "absent", "--db", "mine.py"], 2),
+        (["live", "--strategy", "mnie:Quiet"], 2),
+        (["live", "--strategy", "mine:Strategy"], 2),
+        (["live", "--strategy", "mine.py"], 2),
         (["live", "--coins", ","], 2),
         (["live", "--config", "."], 2),
         (["trade"], 2),
@@ -237,6 +255,31 @@ def test_j22_a_journal_that_cannot_be_made_or_written_is_exit_4(tmp_path: Path) 
     told(engine("live", "--journal", tmp_path / "file" / "j", "--for", "1s", "--no-db"), 4, "file")
     told(engine("live", "--journal", "/proc/journal", "--for", "1s", "--no-db"), 4, "/proc/journal")
     assert (tmp_path / "file").read_text() == "no folder"
+
+
+def test_a_mistyped_handler_is_told_of_and_a_mistyped_strategy_has_its_neighbour(desk: Path) -> None:
+    (desk / "near.py").write_text(
+        "from engine.strategies import Strategy\n\n\n"
+        "class Near(Strategy):\n    def on_bars(self, bar): pass\n",
+        encoding="utf-8",
+    )
+    told(
+        engine("backtest", SAMPLE, "--strategy", "near:Near"),
+        0,
+        "Near.on_bars is no handler",
+        "did you mean on_bar",
+    )
+    told(engine("backtest", SAMPLE, "--strategy", "naer:Near"), 2, "no module 'naer'", "did you mean near")
+    told(engine("backtest", SAMPLE, "--strategy", "near"), 2, "write it as near:Near")
+
+
+def test_c01_a_project_of_a_whole_journal_leaves_out_a_day_of_another_one(tmp_path: Path, call: Call) -> None:
+    """The sample day lies where a first session goes by default."""
+    root = tmp_path / "journal"
+    shutil.copytree(SAMPLE, root / SAMPLE.name)
+    assert engine("live", "--journal", root, "--for", "1s", "--no-db").returncode == 0
+    done = call("project", root, "--db", tmp_path / "p.db")
+    assert (done.code, SAMPLE.name in done.err) == (0, True), done
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

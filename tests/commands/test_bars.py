@@ -14,8 +14,21 @@ from tests.commands.kit import FAST, ROOT, days, engine, sandbox, start
 
 SAMPLE = ROOT / "journal/2024-12-05"
 FIELDS = [
-    *("instrument", "interval", "end_ns", "start", "start_ns", "open", "high", "low", "close", "volume"),
-    *("count", "complete", "incomplete_because", "source", "revision", "quote_volume", "buy_volume"),
+    *("instrument", "venue", "interval", "end_ns", "start", "start_ns"),
+    *(
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
+        "count",
+        "complete",
+        "incomplete_because",
+        "source",
+        "revision",
+        "quote_volume",
+        "buy_volume",
+    ),
     *("sell_volume", "first_id", "last_id"),
 ]
 

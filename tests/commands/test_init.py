@@ -101,15 +101,16 @@ def test_a_trap_at_run_time_becomes_a_failure_of_the_strategy_that_replays(tmp_p
     env = environment()
     env["PYTHONPATH"] += os.pathsep + str(tmp_path / "site-packages")
 
-    def run(*args: object) -> str:
+    def run(*args: object, code: int = 0) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "engine", *map(str, args)],
             cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == code, done.stderr
         return done.stdout
 
-    run("backtest", SAMPLE, "--strategy", "late:Late", "--out", "out")
+    told = run("backtest", SAMPLE, "--strategy", "late:Late", "--out", "out", code=7)
+    assert "failed      Late at seq 9: NotDeterministic: late.py:7" in told
     failed = json.loads(run("inspect", "out/2024-12-05", "--type", "ActorFailed", "--json"))
     assert "NotDeterministic: late.py:7: comes to time.time(): a strategy has no clock" in json.dumps(failed)
     assert json.loads(run("replay", "out/2024-12-05", "--json"))["identical"] is True

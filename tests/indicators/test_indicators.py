@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from engine.indicators import (
     Wma,
     ZScore,
 )
+from engine.indicators.base import total
 from engine.snapshot import decode_state, encode_state, state_classes
 from engine.strategies import PerMarket
 from tests.indicators.feeds import Columns, walk
@@ -76,6 +78,13 @@ def test_every_indicator_of_the_room_is_tested_here_and_told_of_in_the_docs() ->
     assert set(ALL) | set(values) == set(room.__all__)
     page = (Path(__file__).resolve().parents[2] / "docs/indicators.md").read_text(encoding="utf-8")
     assert [name for name in ALL if f"`{name}(" not in page] == []
+
+
+def test_r02_no_indicator_sums_with_what_differs_from_python_to_python() -> None:
+    """`sum` of floats rounds better from 3.12 on; `statistics` and `math.fsum` have their own ways."""
+    for path in Path(room.__file__).parent.glob("*.py"):
+        assert not re.search(r"\b(sum|fsum)\(|\bstatistics\b", path.read_text()), path.name
+    assert total([0.1] * 10) == 0.9999999999999999
 
 
 @pytest.mark.parametrize("name", ALL)

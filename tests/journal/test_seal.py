@@ -10,7 +10,7 @@ from hashlib import blake2b
 import pytest
 import zstandard
 
-from engine.errors import JournalDamaged, JournalError
+from engine.errors import JournalDamaged, JournalError, UsageError
 from engine.journal import Draft, read_frames, recover, seal_day, verify_day, verify_journal
 from engine.journal.disk import Disk
 from engine.journal.sealed import Trailer, pack_trailer, parse_trailer
@@ -225,7 +225,7 @@ def test_a_damaged_day_is_not_sealed() -> None:
 
 def test_the_newest_day_is_sealed_only_when_asked() -> None:
     disk = journal(FRAMES[:5])
-    with pytest.raises(JournalError, match="newest"):
+    with pytest.raises(UsageError, match="--newest seals it"):
         seal_day(FOLDER, disk=disk)
     write(disk, FRAMES[5:], tail=recover(ROOT, disk=disk).tail, at_ns=NEXT_NOON)
     assert seal_day(FOLDER, disk=disk).segments == 1

@@ -151,3 +151,29 @@ def test_a_disk_that_does_not_take_it_is_told_and_nothing_is_lost(
 def test_names_of_files_hold_no_path(tmp_path: Path) -> None:
     told(tmp_path, [(1, 0, listing(1, "../x/@1")), (2, 1, bar(0))])
     assert [path.name for path in tmp_path.glob("*.csv")] == [".._x__1-1m.csv"]
+
+
+def test_a_file_that_is_taken_away_while_the_engine_runs_is_made_again_whole(tmp_path: Path) -> None:
+    records: list[Record] = [(1, 0, listing()), (2, 1, bar(0)), (3, 1, bar(1)), (4, 1, bar(0, 7, revision=1))]
+    files = opened(tmp_path)
+    files.apply(records, seq=4, digest=b"")
+    (tmp_path / "BTC-1m.csv").unlink()
+    later: list[Record] = [(5, 1, bar(2))]
+    with pytest.raises(ProjectionUnavailable, match="is gone; it is made again from the journal") as caught:
+        files.apply(later, seq=5, digest=b"")
+    assert (caught.value.reason, files.seq) == ("deleted", 0), "so that the journal is read from its begin"
+    files.apply(records + later, seq=5, digest=b"")
+    files.close()
+    assert [row["seq"] for row in read(tmp_path / "BTC-1m.csv")] == ["2", "3", "5"]
+    assert [row["seq"] for row in read(tmp_path / "BTC-1m.corrections.csv")] == ["4"]
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"journal_id"', b"\0" * 40])
+def test_s09_a_cursor_that_a_loss_of_power_tore_costs_no_line_and_doubles_none(
+    tmp_path: Path, torn: bytes
+) -> None:
+    records: list[Record] = [(1, 0, listing()), (2, 1, bar(0)), (3, 1, bar(1))]
+    told(tmp_path, records)
+    (tmp_path / ".cursor.json").write_bytes(torn)
+    told(tmp_path, [*records, (4, 1, bar(2))])
+    assert [row["seq"] for row in read(tmp_path / "BTC-1m.csv")] == ["2", "3", "4"]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.clock import DAY_NS
-from engine.config import Config
+from engine.config import Config, RiskConfig
 from engine.errors import UsageError
 from engine.events import (
     BarClosed,
@@ -233,3 +235,21 @@ def test_a_failing_strategy_is_in_the_backtest_what_it_is_live(tmp_path: Path) -
     report = play(recorded(tmp_path / "a"), config, tmp_path / "out")
     assert replay_day(open_day(tmp_path / "out" / "2024-12-05"), builder())[0].identical
     assert report.trades == 400
+    (failure,) = report.failures
+    assert re.fullmatch(r"Fragile at seq \d+: ValueError: .* \(tests/strategies/fakes\.py:\d+\)", failure)
+
+
+def test_only_the_configured_coins_are_played_and_all_of_them_are_in_the_day(tmp_path: Path) -> None:
+    days = recorded(tmp_path / "a")
+    every = play(days, config_of(use("Averages")), tmp_path / "all")
+    one = msgspec.structs.replace(config_of(use("Averages")), coins=("AAA",))
+    some = play(days, one, tmp_path / "some")
+    assert 0 < some.trades < every.trades
+    assert replay_day(open_day(tmp_path / "some" / "2024-12-05"), builder())[0].identical
+    for wrong in (
+        msgspec.structs.replace(one, coins=("AAB",)),
+        msgspec.structs.replace(one, coins=(), risk=RiskConfig(max_order_size={"AAB": "1"})),
+        config_of(msgspec.structs.replace(use("Averages"), coins=("AAB",))),
+    ):
+        with pytest.raises(UsageError, match="'AAB' is no coin of this session; did you mean AAA"):
+            play(days, wrong)

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from adapters.files.importer import import_file
-from engine.clock import day_start_ns
+from engine.clock import SECOND_NS, day_start_ns
 from engine.commands.bars import bar_row
 from engine.errors import UsageError
 from engine.journal import list_days
 from engine.values import parse_interval
 from replay.bars import STILL_OPEN, BarsOnRecord, BarsRemade, bars_of
+from tests.replay.kit import NOON, config_of, opening, steady, write_journal
 
 DATA = Path(__file__).resolve().parents[3] / "shared/data"
 ROOT = Path(__file__).resolve().parents[2]
@@ -168,3 +169,17 @@ def test_a_day_of_candles_cannot_give_shorter_bars(tmp_path: Path) -> None:
     assert len(bars_of(day, parse_interval("1m"))) == 2
     (open_bar,) = bars_of(day, parse_interval("5m"), unclosed=True)
     assert (open_bar.bar.because, int(open_bar.bar.volume)) == (STILL_OPEN, 8)
+
+
+def test_windows_of_a_session_that_did_not_build_the_interval_are_made_from_its_trades(
+    tmp_path: Path,
+) -> None:
+    """A second session of the day that builds one interval more does not hide the first one's hours."""
+    second = NOON + 40 * SECOND_NS
+    again = opening(config_of(intervals=("1s", "5s")), second, session="00000000000000bb")[:1]
+    inputs = [*opening(config_of(intervals=("1s",)), NOON), *steady(300, NOON), *again, *steady(300, second)]
+    write_journal(tmp_path, [inputs])
+    day = tmp_path / "2024-12-05"
+    starts = {one.bar.start_ns for one in bars_of(day, parse_interval("5s"))}
+    assert {start for start in starts if start < second - 20 * SECOND_NS}, "made of the first one's prints"
+    assert {start for start in starts if start >= second}, "on record"

@@ -21,6 +21,7 @@ from engine.events.codec import (
 )
 from engine.journal import Draft, JournalWriter, Tail, day_name, day_start_ns, list_days, read_frames
 from engine.runtime.records import JournalHistory, open_day, read_records, sessions_of
+from engine.session import PYTHON
 from replay.verify import DayReplay, Divergence, Replayed, replay_day, session_check
 from tests.replay.kit import (
     BUSY,
@@ -233,6 +234,16 @@ def test_r02_a_changed_strategy_source_or_schema_is_named(tmp_path: Path) -> Non
         msgspec.structs.replace(started, schema="0" * 16)
     )
     assert change == f"events: recorded {'0' * 16}, now {schema_fingerprint()}"
+
+
+def test_r02_another_python_than_the_recorded_one_is_named(tmp_path: Path) -> None:
+    (folder,) = record(tmp_path)
+    started = sessions_of(folder)[0]
+    assert started.python == PYTHON
+    check = session_check(CODE, builder().strategy_hashes, None)
+    assert check(started) == []
+    assert check(msgspec.structs.replace(started, python="")) == [], "a record from before it was told"
+    assert check(msgspec.structs.replace(started, python="3.1")) == [f"python: recorded 3.1, now {PYTHON}"]
 
 
 def test_r02_changed_code_that_changes_nothing_is_identical_and_still_told(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "Gambler",
     "Looking",
     "Nothings",
+    "Twin",
     "Watcher",
     "builder",
     "load",
@@ -241,6 +242,18 @@ class Looking(Strategy):
         self.markets.add(bar.market)
 
 
+class Twin(Strategy):
+    """Holds one list in two places, which a snapshot gives back as two."""
+
+    def on_start(self) -> None:
+        self.one: list[float] = []
+        self.other = self.one
+
+    def on_bar(self, bar: Bar) -> None:
+        self.one.append(bar.close)
+        self.plot("seen", len(self.other))
+
+
 STRATEGIES: dict[str, type[Strategy]] = {
     f"fakes:{cls.__name__}": cls
     for cls in (
@@ -255,6 +268,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
         Nothings,
         Watcher,
         Crossover,
+        Twin,
     )
 }
 

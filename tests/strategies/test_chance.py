@@ -109,6 +109,15 @@ def test_a_session_with_chance_replays_across_midnight_too(begin_ns: int) -> Non
         replays_alone(memory, day)
 
 
+def test_r07_a_list_held_twice_is_two_after_midnight_live_as_in_the_replay() -> None:
+    memory = run(opening(config_of(use("Twin")), EVE) + steady(300, EVE), range(0, 400, 7))
+    first, second = dict.fromkeys(memory.days)
+    for day in (first, second):
+        replays_alone(memory, day)
+    seen = drawn(memory, "Twin")
+    assert seen != sorted(seen) or len(set(seen)) < len(seen), "one of the two has stopped growing"
+
+
 def test_strategies_of_a_session_draw_differently_and_so_do_sessions_of_another_seed() -> None:
     memory, other = gamble(1, NOON), gamble(2, NOON)
     assert len(set(drawn(memory, "one"))) > 100

@@ -27,6 +27,8 @@ from engine.events import (
     TimerFired,
 )
 from engine.strategies import Bar, Book, Context, Fill, Funding, OrderView, Strategy
+from engine.strategies.base import place_of
+from engine.strategies.crossover import Crossover
 from engine.values import SELL
 from tests.actors.desk import MINUTE, Desk, T
 from tests.strategies.fakes import Averages
@@ -333,3 +335,44 @@ def test_a_bar_of_a_market_it_does_not_trade_leaves_no_trace() -> None:
     on.hand(bar(0, instrument=2), candle(0, instrument=2))
     assert vars(on.actor)["_seen"] == {}
     assert on.actor.warming is False  # type: ignore[attr-defined]
+
+
+# A session that begins again.
+
+
+def closed(number: int, *, incomplete: bool = False) -> BarClosed:
+    because = "the feed was down" if incomplete else ""
+    return msgspec.structs.replace(bar(number), incomplete=incomplete, because=because)
+
+
+def test_bars_from_before_the_session_are_history_and_made_up_ones_are_not_shown() -> None:
+    """Nobody listened while the engine was down: what closes at the start must not be traded on."""
+    on = watching()
+    assert on.hand(closed(-3), closed(-2, incomplete=True)) == [], "no verb does anything"
+    assert windows(on) == [(True, -3)]
+    on.hand(candle(-2))
+    assert windows(on) == [(True, -2)], "the venue's own candle is shown instead"
+    assert on.hand(closed(0, incomplete=True)) != []
+    assert windows(on) == [(False, 0)]
+
+
+def test_what_an_author_does_wrong_is_told_with_its_line_and_the_nearest_market() -> None:
+    on = watching()
+    on.hand(bar(0))
+    with pytest.raises(KeyError, match="there is no market 'AAB'; did you mean AAA"):
+        on.actor.target("AAB", "1")  # type: ignore[attr-defined]
+    for ask in (lambda one: one.plot("x", 1.0), lambda one: one.target("AAA", "1")):
+        with pytest.raises(RuntimeError, match="not in on_start yet"):
+            ask(Watching.make("fresh", {}, ()))
+    with pytest.raises(ZeroDivisionError) as caught:
+        Broken.make("broken", {})
+    line = Broken.on_start.__code__.co_firstlineno + 1
+    assert place_of(caught.value, Broken) == f" ({__name__.replace('.', '/')}.py:{line})"
+    assert place_of(caught.value, Crossover) == ""
+
+
+class Broken(Strategy):
+    """Fails as it begins."""
+
+    def on_start(self) -> None:
+        self.x = 1 / 0

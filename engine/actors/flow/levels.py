@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.actors.base import State
+from engine.config import MONEY_TEXT_SCALE
 from engine.events import InstrumentListed, Trade
 from engine.values import parse_scaled, power_of_ten
 
@@ -40,11 +41,13 @@ class Cell(State):
 def width_of(listed: InstrumentListed, level: Mapping[str, str], price: int) -> int:
     """Return the width of an instrument's levels: the configured one, else about a hundredth of a percent.
 
-    That is the power of ten at or below a ten-thousandth of its first price, at least the price grid's step.
+    One that is finer than the instrument's prices is their finest step. The other is the power of ten at or
+    below a ten-thousandth of its first price, at least the price grid's step.
     """
     configured = level.get(listed.name)
     if configured is not None:
-        return max(1, parse_scaled(configured, listed.price_scale))
+        steps = parse_scaled(configured, MONEY_TEXT_SCALE) * power_of_ten(listed.price_scale)
+        return max(1, -(-steps // power_of_ten(MONEY_TEXT_SCALE)))
     return max(listed.price_step, power_of_ten(max(0, len(str(price)) - 5)))
 
 

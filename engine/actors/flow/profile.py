@@ -9,9 +9,10 @@ Profile, which counts two rows at a time.
 
 from __future__ import annotations
 
+from engine.actors.bars import is_absurd
 from engine.actors.base import Actor, Emit, SetTimer, State, handles
 from engine.actors.flow.levels import level_of, width_of
-from engine.clock import DAY_NS, SECOND_NS, window_end, window_start
+from engine.clock import SECOND_NS, window_end, window_start
 from engine.config import FlowConfig
 from engine.events import ProfileClosed, TimerFired, Trade
 from engine.values import parse_interval, wide
@@ -47,7 +48,7 @@ class Profiles(Actor):
     @handles(Trade)
     def add(self, trade: Trade, emit: Emit) -> None:
         """Add a print to its level in its window of each interval; one of another age is left out."""
-        if abs(trade.venue_ns - trade.recv_ns) > DAY_NS:
+        if is_absurd(trade):
             return
         profile = self._profiles.get(trade.instrument)
         if profile is None:

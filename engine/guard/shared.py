@@ -1,0 +1,115 @@
+"""Finds state that a strategy keeps outside itself: globals, class attributes and defaults that it changes.
+
+No snapshot holds these, and two strategies would share them: the first midnight would end the replay. Only
+what is plain in the syntax is found: a list, dict, set or the like made at the top of a module, in a class or
+as a default, and changed in a function.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Final, TypeGuard
+
+__all__ = ["shared_state"]
+
+_MAKERS: Final = frozenset(
+    {"list", "dict", "set", "bytearray", "deque", "defaultdict", "Counter", "OrderedDict"}
+)
+_CHANGERS: Final = frozenset(
+    {"append", "appendleft", "extend", "extendleft", "insert", "remove", "pop", "popleft", "popitem"}
+    | {"clear", "add", "discard", "update", "setdefault", "sort", "reverse", "rotate", "subtract"}
+)
+_Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+_Place = tuple[str, str]
+"""The class a name is kept in ("" for the module), and the name."""
+
+
+def shared_state(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
+    """Yield (where, what it does) for each change of what is kept outside the instances of a class."""
+    kept = {("", name) for name in _made_in(tree)}
+    for cls in ast.walk(tree):
+        if isinstance(cls, ast.ClassDef):
+            kept |= {(cls.name, name) for name in _made_in(cls)} - {(cls.name, name) for name in _own(cls)}
+    yield from _changes(tree, kept, "", frozenset())
+
+
+def _made_in(body: ast.Module | ast.ClassDef) -> Iterator[str]:
+    """Yield the names that are bound to a list, dict or the like."""
+    for node in body.body:
+        if isinstance(node, ast.Assign) and _is_made(node.value):
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and _is_made(node.value):
+            yield node.target.id
+
+
+def _is_made(value: ast.expr | None) -> bool:
+    if isinstance(value, ast.Call):
+        name = value.func.attr if isinstance(value.func, ast.Attribute) else getattr(value.func, "id", "")
+        return name in _MAKERS
+    return isinstance(value, ast.List | ast.Dict | ast.Set | ast.ListComp | ast.DictComp | ast.SetComp)
+
+
+def _own(cls: ast.ClassDef) -> Iterator[str]:
+    """Yield the names that a class sets on its instances."""
+    for node in ast.walk(cls):
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                yield from (one.attr for one in ast.walk(target) if _is_of_self(one))
+
+
+def _is_of_self(node: ast.AST) -> TypeGuard[ast.Attribute]:
+    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
+
+
+def _changes(
+    node: ast.AST, kept: set[_Place], inside: str, local: frozenset[str] | None
+) -> Iterator[tuple[ast.AST, str]]:
+    """Walk a tree. `inside` is the class it is in, `local` what its function binds: empty outside of one."""
+    if isinstance(node, _Function):
+        for default in (*node.args.defaults, *node.args.kw_defaults):
+            if _is_made(default):
+                yield default or node, "has a default that all calls share"
+        local = (local or frozenset()) | _bound(node)
+    elif isinstance(node, ast.ClassDef):
+        inside = node.name
+    elif isinstance(node, ast.Global):
+        yield node, f"assigns the global {', '.join(node.names)}"
+    elif local:
+        for target in _changed(node):
+            name = _shared_name(target, kept, inside, local)
+            if name:
+                yield node, f"changes {name}, which it does not keep on self"
+    for child in ast.iter_child_nodes(node):
+        yield from _changes(child, kept, inside, local)
+
+
+def _bound(function: _Function) -> frozenset[str]:
+    """Return what a function binds; never empty, so that it tells a function from a module."""
+    args = function.args
+    names = {
+        arg.arg for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg) if arg
+    }
+    names |= {
+        one.id for one in ast.walk(function) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)
+    }
+    return frozenset(names | {""})
+
+
+def _changed(node: ast.AST) -> Iterator[ast.expr]:
+    """Yield what a node changes in place."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _CHANGERS:
+        yield node.func.value
+    elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
+        yield node.value
+    elif isinstance(node, ast.AugAssign):
+        yield node.target
+
+
+def _shared_name(target: ast.expr, kept: set[_Place], inside: str, local: frozenset[str]) -> str:
+    if isinstance(target, ast.Name):
+        return target.id if ("", target.id) in kept and target.id not in local else ""
+    if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
+        owner = inside if target.value.id in ("self", "cls") else target.value.id
+        return f"{owner}.{target.attr}" if owner and (owner, target.attr) in kept else ""
+    return ""
