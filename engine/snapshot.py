@@ -28,8 +28,8 @@ __all__ = ["classes_of", "decode_state", "encode_state", "state_classes", "store
 _SHARED_MODULES: Final = ("engine.events", "engine.indicators")
 """Where every actor's state may take its structs from, besides the modules its own classes are in."""
 
-
 _PLAIN: Final = frozenset({type(None), bool, float, str, bytes})
+_OURS: Final = frozenset({"engine", "adapters", "replay"})
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
@@ -81,7 +81,7 @@ def classes_of(actor: object) -> dict[str, type]:
 def state_classes(modules: Iterable[str]) -> dict[str, type]:
     """Return the structs, dataclasses and enums that imported modules show, by their name in snapshots.
 
-    Those inside of classes too, and those of the modules that they hold, but for Python's own.
+    Those inside of classes too, and those of the modules of a strategy's project that they hold.
     """
     found: dict[str, type] = {}
     waiting = [sys.modules[name] for name in modules]
@@ -92,9 +92,16 @@ def state_classes(modules: Iterable[str]) -> dict[str, type]:
                 _add_classes(member, found)
             elif isinstance(member, ModuleType) and member.__name__ not in asked:
                 asked.add(member.__name__)
-                if member.__name__.partition(".")[0] not in sys.stdlib_module_names:
+                if _is_of_project(member):
                     waiting.append(member)
     return found
+
+
+def _is_of_project(module: ModuleType) -> bool:
+    """Return whether a module is neither Python's nor the engine's nor an installed package's."""
+    top = module.__name__.partition(".")[0]
+    file = getattr(module, "__file__", None) or ""
+    return top not in sys.stdlib_module_names | _OURS and "-packages" not in file
 
 
 def _add_classes(cls: type, found: dict[str, type]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import Final, TypeGuard
+from typing import Any, Final, TypeGuard
 
 __all__ = ["shared_state"]
 
@@ -22,7 +22,7 @@ _CHANGERS: Final = frozenset(
 )
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _Place = tuple[str, str]
-"""The class a name is kept in ("" for the module), and the name."""
+"""The class a name is kept in ("" for the module), and the name ("" for the class itself)."""
 
 
 def shared_state(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
@@ -31,6 +31,7 @@ def shared_state(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
     for cls in ast.walk(tree):
         if isinstance(cls, ast.ClassDef):
             kept |= {(cls.name, name) for name in _made_in(cls)} - {(cls.name, name) for name in _own(cls)}
+            kept.add((cls.name, ""))
     yield from _changes(tree, kept, "", frozenset())
 
 
@@ -76,12 +77,23 @@ def _changes(
     elif isinstance(node, ast.Global):
         yield node, f"assigns the global {', '.join(node.names)}"
     elif local:
+        for target in _set(node):
+            if target.value.id == "cls" or ((target.value.id, "") in kept and target.value.id not in local):
+                yield node, f"sets {target.value.id}.{target.attr}, which it does not keep on self"
         for target in _changed(node):
             name = _shared_name(target, kept, inside, local)
             if name:
                 yield node, f"changes {name}, which it does not keep on self"
     for child in ast.iter_child_nodes(node):
         yield from _changes(child, kept, inside, local)
+
+
+def _set(node: ast.AST) -> Iterator[Any]:
+    """Yield the attributes of names that a node assigns."""
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    for target in targets if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign) else ():
+        if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
+            yield target
 
 
 def _bound(function: _Function) -> frozenset[str]:

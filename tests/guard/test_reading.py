@@ -37,7 +37,9 @@ BANNED = [
      "import _random\n_random.Random()", "from statistics import NormalDist\nNormalDist.samples",
      "import numpy as np\nnp.random.rand()", "from numpy.random import default_rng\ndefault_rng()",
      "from numpy import random\nrandom.rand()", "import numpy.random as r\nr.rand()"),
-    ("shared", "SEEN = []\ndef f(): SEEN.append(1)", "SEEN = {}\ndef f(x): SEEN[x] = 1",
+    ("shared", "class A:\n    n = 0\n    def f(self): A.n += 1", "class A:\n    def f(self): A.n = 1",
+     "class A:\n    @classmethod\n    def f(cls): cls.n = 1",
+     "SEEN = []\ndef f(): SEEN.append(1)", "SEEN = {}\ndef f(x): SEEN[x] = 1",
      "SEEN: dict = dict()\ndef f(x): del SEEN[x]",
      "import collections\nN = collections.Counter()\ndef f(): N['a'] += 1",
      "def f():\n    global n", "def f(x=[]): pass", "class A:\n    def f(self, x={}): pass",
@@ -76,6 +78,7 @@ BANNED = [
      "from engine.journal import read_frames\nread_frames(x)", "import adapters.files\nadapters.files.x"),
 ]
 ALLOWED = [
+    "class A:\n    n = 0\n    def f(self): self.n += 1", "class A: pass\nA.n = 1",
     "SEEN = []\nSEEN.append(1)\ndef f(): return SEEN[0]", "SEEN = []\ndef f(SEEN): SEEN.append(1)",
     "SEEN = []\ndef f():\n    SEEN = []\n    SEEN.append(1)", "def f(x=()): pass",
     "class A:\n    seen = []\n    def g(self): self.seen = []\n    def f(self): self.seen.append(1)",
