@@ -3,6 +3,7 @@
     replay      journal bytes -> decode -> actors -> compare -> verified result, one million trades, one core
     bare loop   the same bytes, decoded and summed to OHLCV in one Python loop: the floor for any design
     bars        the same backtest with ten intervals instead of one, and with fifty coins instead of one
+    aggregator  a print alone, and one that shares its time stamp with others
     append      frames written, with and without a sync for each
     live        a session on the sandbox exchange: receipt of a frame to release of an order, sync included
 
@@ -24,11 +25,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from benchmarks.tape import TRADES, market
+from engine.actors import Aggregator
+from engine.actors.base import Turn
 from engine.clock import SystemIds
 from engine.commands.wiring import make_builder
 from engine.config import BarsConfig, Config, StrategyConfig
-from engine.events import Trade, engine_time
+from engine.events import Event, InstrumentListed, Trade, engine_time
 from engine.events.codec import decode_inputs
 from engine.journal import Draft, JournalWriter, Tail, ensure_identity, list_days, read_frames
 from engine.runtime.records import open_day
@@ -56,6 +61,7 @@ def main() -> None:
             day = _record(root / name, market_day, strategy)
             _measure_replay(name, what, day)
         _measure_bars(root, market_day)
+        _measure_prints()
         _measure_append(root / "append")
     _measure_live()
 
@@ -128,6 +134,30 @@ def _measure_bars(root: Path, market_day: Path) -> None:
         ratio = seconds[one] / seconds[other]
         verdict = "reached" if ratio <= goal else "missed"
         print(f"bars: {what:23} {ratio:>6.2f} times the cost, goal {goal}: {verdict}")
+    print()
+
+
+def _measure_prints() -> None:
+    """Time the aggregator alone, per print: each at a time of its own, and ten to a time stamp."""
+    listed, *trades = (event for batch in market() for event in batch)
+    assert isinstance(listed, InstrumentListed)
+    told: list[object] = []
+    for what, share in (("a time of its own", 1), ("ten to a time stamp", 10)):
+        prints = [
+            msgspec.structs.replace(trade, venue_ns=trades[number // share * share].venue_ns)  # type: ignore[attr-defined]
+            for number, trade in enumerate(trades)
+        ]
+
+        def add_all(prints: list[Event] = prints) -> None:
+            aggregator = Aggregator(BarsConfig(intervals=("1m",)))
+            aggregator.bind({1: listed}, Turn())
+            add, emit = aggregator.add, told.append
+            for trade in prints:
+                add(trade, emit)  # type: ignore[arg-type]
+            told.clear()
+
+        cost = min(_timed(add_all) for _ in range(3)) / TRADES * 1e9
+        print(f"aggregator: a print, {what:21} {cost:>4.0f} ns")
     print()
 
 
