@@ -56,7 +56,7 @@ class Roster:
         self.session: SessionStarted | None = None
         self.instruments: dict[int, InstrumentListed] = {}
         self.failed: dict[str, int] = {}
-        self.failures: list[ActorFailed] = []
+        self.failures: list[str] = []
         self._skipped: dict[str, list[int]] = {}
         self.turn = Turn()
         self.day_states: States = {}
@@ -126,7 +126,7 @@ class Roster:
                 except UsageError as error:
                     failed = _failure(actor, error, seq, at_ns)
                     failures.append(failed)
-                    self.failures.append(failed)
+                    self.failures.append(_told(failed))
                     self.failed[actor.name] = seq
         if failures:
             self.route()
@@ -145,7 +145,7 @@ class Roster:
     def note_failure(self, failed: ActorFailed) -> None:
         """Take a failure from the record."""
         self.failed[failed.actor] = failed.seq
-        self.failures.append(failed)
+        self.failures.append(_told(failed))
         self._skipped.setdefault(failed.actor, []).append(failed.seq)
         self.route()
 
@@ -269,6 +269,11 @@ def _failure(actor: Actor, error: BaseException, seq: int, at_ns: int) -> ActorF
     place = place_of(error, type(actor)) if isinstance(actor, Strategy) else ""
     text = f"{type(error).__name__}: {words}"[:300].encode("utf-8", "backslashreplace").decode() + place
     return ActorFailed(at_ns, actor.name, seq, text, actor.policy)
+
+
+def _told(failed: ActorFailed) -> str:
+    """Return who failed, on which event, and why, as people are told."""
+    return f"{failed.actor} at seq {failed.seq}: {failed.error}"
 
 
 def owner_of(handler: Handler) -> Actor | None:

@@ -111,8 +111,8 @@ class Sequencer:
         return self._roster.session
 
     @property
-    def failures(self) -> list[ActorFailed]:
-        """The failures of actors in this session, oldest first."""
+    def failures(self) -> list[str]:
+        """Which actors failed in this session, on which event and why, oldest first."""
         return self._roster.failures
 
     def actor(self, name: str) -> Actor:

@@ -58,7 +58,7 @@ def source_hash(cls: type) -> str:
 
 
 class SessionBuilder:
-    """Builds actors from a `SessionStarted`; loads each strategy class once."""
+    """Builds actors from a `SessionStarted`; loads and hashes each strategy class once."""
 
     def __init__(self, load: Load, code: str, version: str, hash_of: HashOf = source_hash) -> None:
         self._load = load
@@ -66,6 +66,7 @@ class SessionBuilder:
         self._code = code
         self._version = version
         self._classes: dict[str, type[Strategy]] = {}
+        self._hashes: dict[str, str] = {}
 
     def __call__(self, started: SessionStarted) -> Sequence[Actor]:
         """Return the session's actors in the order they are called."""
@@ -90,9 +91,7 @@ class SessionBuilder:
 
     def start(self, *, recv_ns: int, session: str, mode: str, config: Config) -> SessionStarted:
         """Return the event that opens a session with this configuration. Raises UsageError."""
-        strategies = tuple(
-            (entry.title, entry.use, self._hash_of(self._class(entry.use))) for entry in config.strategies
-        )
+        strategies = tuple((entry.title, entry.use, self._hash(entry.use)) for entry in config.strategies)
         for entry in config.strategies:
             # What it cannot do is told before anything is written.
             strategy = self._make(entry, config.seed)
@@ -111,7 +110,7 @@ class SessionBuilder:
 
     def strategy_hashes(self, started: SessionStarted) -> tuple[tuple[str, str, str], ...]:
         """Return (name, module:Class, source hash) of a session's strategies as they are today."""
-        return tuple((name, use, self._hash_of(self._class(use))) for name, use, _ in started.strategies)
+        return tuple((name, use, self._hash(use)) for name, use, _ in started.strategies)
 
     @property
     def code(self) -> str:
@@ -122,6 +121,12 @@ class SessionBuilder:
         found = self._classes.get(use)
         if found is None:
             found = self._classes[use] = self._load(use)
+        return found
+
+    def _hash(self, use: str) -> str:
+        found = self._hashes.get(use)
+        if found is None:
+            found = self._hashes[use] = self._hash_of(self._class(use))
         return found
 
     def _make(self, entry: StrategyConfig, seed: int) -> Strategy:

@@ -216,7 +216,7 @@ def run_backtest(
     sink.close()
     _fill_in(report, tally, config, sequencer)
     report.digest = sink.digest.hex()
-    report.failures = [f"{one.actor} at seq {one.seq}: {one.error}" for one in sequencer.failures]
+    report.failures = list(sequencer.failures)
     return report
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from engine.actors.base import State
 from engine.clock import DAY_NS, SECOND_NS
@@ -25,6 +25,7 @@ __all__ = [
     "OpenBar",
     "Series",
     "add_print",
+    "count_side",
     "event_of",
     "flatten",
     "fold",
@@ -45,12 +46,20 @@ AHEAD_NS_MAX: Final = 3600 * SECOND_NS
 """How far a venue's clock may be ahead of the engine's."""
 
 
+class Sided(Protocol):
+    """What counts sizes by the taker's side."""
+
+    bought: int
+    sold: int
+    unsided: int
+
+
 @dataclass(slots=True)
 class OpenBar:
     """One bar in the making, or lately closed. Prices and sizes are integers at the instrument's scales.
 
     A dataclass with slots, where other states are structs: a store takes half the time, and a print makes
-    eight of them.
+    six or seven of them.
 
     `until_ns` is the end once the bar has a print, and 0 before: so one comparison finds both the first
     print of a bar and the end of it. `first_ns`, `first_id`, `last_ns` and `last_id` are of the
@@ -191,12 +200,17 @@ def add_print(bar: OpenBar, trade: Trade, by_id: bool) -> None:
         _place(bar, trade, by_id)
     bar.trades += 1
     bar.quote += trade.price * trade.size
+    count_side(bar, trade)
+
+
+def count_side(held: Sided, trade: Trade) -> None:
+    """Count a print's size on the side of its taker."""
     if trade.aggressor > 0:
-        bar.bought += trade.size
+        held.bought += trade.size
     elif trade.aggressor < 0:
-        bar.sold += trade.size
+        held.sold += trade.size
     else:
-        bar.unsided += trade.size
+        held.unsided += trade.size
 
 
 def flatten(bar: OpenBar, price: int) -> bool:

@@ -207,11 +207,16 @@ class _Reader(ast.NodeVisitor):
                 self.note(node, f"reaches into {inner} by getattr()", "code")
                 return
         if origin == _ZONED:
-            zone = node.args[1] if len(node.args) > 1 else next((one.value for one in node.keywords), None)
-            if zone is None or (isinstance(zone, ast.Constant) and zone.value is None):
+            zones = [*node.args[1:], *(one.value for one in node.keywords if one.arg != "timestamp")]
+            if not _is_given(zones):
                 self.note(node, "calls datetime.fromtimestamp() without a time zone", "zone")
-        elif isinstance(node.func, ast.Attribute) and node.func.attr == "astimezone" and not _given(node):
+        elif (
+            isinstance(node.func, ast.Attribute)
+            and node.func.attr == "astimezone"
+            and not _is_given([*node.args, *(one.value for one in node.keywords)])
+        ):
             self.note(node, "calls astimezone() without a time zone", "zone")
+            self.visit(node.func.value)
         elif judge(origin)[0]:
             self._judge(node.func, origin, "calls")
         else:
@@ -293,10 +298,9 @@ class _Reader(ast.NodeVisitor):
         return ""
 
 
-def _given(call: ast.Call) -> bool:
-    """Return whether a call has an argument that is not None."""
-    given = [*call.args, *(keyword.value for keyword in call.keywords)]
-    return any(not (isinstance(one, ast.Constant) and one.value is None) for one in given)
+def _is_given(arguments: list[ast.expr]) -> bool:
+    """Return whether one of a call's arguments is not None."""
+    return any(not (isinstance(one, ast.Constant) and one.value is None) for one in arguments)
 
 
 def _reads(node: ast.expr, name: str) -> bool:

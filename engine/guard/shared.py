@@ -32,7 +32,7 @@ def shared_state(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
         if isinstance(cls, ast.ClassDef):
             kept |= {(cls.name, name) for name in _made_in(cls)} - {(cls.name, name) for name in _own(cls)}
             kept.add((cls.name, ""))
-    yield from _changes(tree, kept, "", frozenset())
+    yield from _changes(tree, kept, "", None)
 
 
 def _made_in(body: ast.Module | ast.ClassDef) -> Iterator[str]:
@@ -66,7 +66,7 @@ def _is_of_self(node: ast.AST) -> TypeGuard[ast.Attribute]:
 def _changes(
     node: ast.AST, kept: set[_Place], inside: str, local: frozenset[str] | None
 ) -> Iterator[tuple[ast.AST, str]]:
-    """Walk a tree. `inside` is the class it is in, `local` what its function binds: empty outside of one."""
+    """Walk a tree. `inside` is the class it is in, `local` what its function binds, None outside of one."""
     if isinstance(node, _Function):
         for default in (*node.args.defaults, *node.args.kw_defaults):
             if _is_made(default):
@@ -76,7 +76,7 @@ def _changes(
         inside = node.name
     elif isinstance(node, ast.Global):
         yield node, f"assigns the global {', '.join(node.names)}"
-    elif local:
+    elif local is not None:
         for target in _set(node):
             if target.value.id == "cls" or ((target.value.id, "") in kept and target.value.id not in local):
                 yield node, f"sets {target.value.id}.{target.attr}, which it does not keep on self"
@@ -97,7 +97,7 @@ def _set(node: ast.AST) -> Iterator[Any]:
 
 
 def _bound(function: _Function) -> frozenset[str]:
-    """Return what a function binds; never empty, so that it tells a function from a module."""
+    """Return what a function binds."""
     args = function.args
     names = {
         arg.arg for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg) if arg
@@ -105,7 +105,7 @@ def _bound(function: _Function) -> frozenset[str]:
     names |= {
         one.id for one in ast.walk(function) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)
     }
-    return frozenset(names | {""})
+    return frozenset(names)
 
 
 def _changed(node: ast.AST) -> Iterator[ast.expr]:

@@ -38,6 +38,7 @@ class TableShape(msgspec.Struct, frozen=True):
 _RECORD: Final[dict[str, type]] = {"seq": int, "cause": int, "at": str, "at_ns": int}
 _INSTRUMENT: Final[dict[str, type]] = {"instrument": str, "instrument_id": int, "venue": str}
 _WINDOW: Final[dict[str, type]] = {**_INSTRUMENT, "interval": str, "start": str, "start_ns": int}
+_PRINT: Final[dict[str, type]] = {"price": float, "size": float, "side": str, "trade_id": str}
 _TRADED: Final[dict[str, type]] = {
     **dict.fromkeys(("open", "high", "low", "close", "volume"), float),
     **dict.fromkeys(("quote_volume", "vwap", "buy_volume", "sell_volume"), float),
@@ -73,10 +74,7 @@ TABLES: Final[dict[str, TableShape]] = {
             "venue_time": str,
             "venue_ns": int,
             **_INSTRUMENT,
-            "price": float,
-            "size": float,
-            "side": str,
-            "trade_id": str,
+            **_PRINT,
         },
         pk="seq",
         indexes=(("instrument", "at_ns"),),
@@ -151,10 +149,7 @@ TABLES: Final[dict[str, TableShape]] = {
             **_INSTRUMENT,
             "venue_time": str,
             "venue_ns": int,
-            "price": float,
-            "size": float,
-            "side": str,
-            "trade_id": str,
+            **_PRINT,
         },
         pk="seq",
         indexes=(("instrument", "venue_ns"),),

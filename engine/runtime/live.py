@@ -22,7 +22,6 @@ from engine.actors import Execution, Risk
 from engine.clock import day_of, iso_text
 from engine.errors import EngineError, JournalError, UsageError
 from engine.events import (
-    ActorFailed,
     ClockAdvanced,
     EdgeChanged,
     Event,
@@ -173,7 +172,7 @@ class Live:
             self.sequencer.clock_steps_back,
             self._live_orders(),
             {name: line() for name, line in plan.health.items()},
-            [failure_text(one) for one in self.sequencer.failures],
+            list(self.sequencer.failures),
             self._halted(),
         )
 
@@ -305,7 +304,7 @@ class Live:
         self.sequencer.run(batch)
         for failed in self.sequencer.failures[self._failures_told :]:
             self._failures_told += 1
-            self._tell(Health("strategy", "failed", failure_text(failed)))
+            self._tell(Health("strategy", "failed", failed))
         if isinstance(batch[0], OperatorCommand) and batch[0].command == "stop":
             self._stopping = True
         if self._stopping and not self._live_orders():
@@ -380,11 +379,6 @@ class Live:
     def _now_ns(self) -> int:
         """The clock's time, never before the engine's."""
         return max(self._plan.clock.now_ns(), self.sequencer.now_ns)
-
-
-def failure_text(failed: ActorFailed) -> str:
-    """Return who failed, on which event, and why."""
-    return f"{failed.actor} at seq {failed.seq}: {failed.error}"
 
 
 def open_journal(root: Path, ids: Ids, witness: Witness | None) -> Recovered:

@@ -28,6 +28,7 @@ BANNED = [
      "import time\nx: float = time.time()", "import time\n[time.time() for _ in x]"),
     ("zone", "from datetime import datetime\ndatetime.fromtimestamp(5)",
      "from datetime import datetime\ndatetime.fromtimestamp(5, None)", "x.astimezone()",
+     "from datetime import datetime\ndatetime.fromtimestamp(timestamp=5)",
      "from datetime import datetime\ndatetime.fromtimestamp(5, tz=None)", "x.astimezone(None)",
      "from datetime import datetime\nmap(datetime.fromtimestamp, xs)",
      "from datetime import date\ndate.fromtimestamp(5)"),

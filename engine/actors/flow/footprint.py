@@ -8,7 +8,7 @@ kept as bars can still be corrected.
 
 from __future__ import annotations
 
-from engine.actors.bars import is_absurd
+from engine.actors.bars import count_side, is_absurd
 from engine.actors.base import Actor, Emit, State, handles
 from engine.actors.closing import REVISABLE_BARS_MAX
 from engine.actors.flow.levels import Cell, level_of, width_of
@@ -74,7 +74,7 @@ class Footprints(Actor):
             cell = window.cells.get(level)
             if cell is None:
                 cell = window.cells[level] = Cell()
-            cell.add(trade)
+            count_side(cell, trade)
 
     @handles(BarClosed, BarCorrected)
     def close(self, bar: BarClosed, emit: Emit) -> None:

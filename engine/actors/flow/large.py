@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from engine.actors.base import Actor, Emit, handles
-from engine.config import MONEY_TEXT_SCALE, FlowConfig
+from engine.config import FlowConfig
+from engine.errors import NumberError
 from engine.events import LargePrintSeen, Trade
-from engine.values import INT64_MAX, parse_scaled, power_of_ten
+from engine.values import INT64_MAX, to_grid
 
 __all__ = ["LargePrints"]
 
@@ -44,5 +45,7 @@ class LargePrints(Actor):
         text = self._large.get(listed.name)
         if text is None:
             return INT64_MAX
-        exact = parse_scaled(text, MONEY_TEXT_SCALE) * power_of_ten(listed.size_scale)
-        return -(-exact // power_of_ten(MONEY_TEXT_SCALE))
+        try:
+            return to_grid(text, scale=listed.size_scale, up=True)
+        except NumberError:
+            return INT64_MAX  # beyond what a print can be

@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.actors.base import State
-from engine.config import MONEY_TEXT_SCALE
-from engine.events import InstrumentListed, Trade
-from engine.values import parse_scaled, power_of_ten
+from engine.events import InstrumentListed
+from engine.values import power_of_ten, to_grid
 
 __all__ = ["LEVELS_MAX", "Cell", "level_of", "width_of"]
 
@@ -23,20 +22,6 @@ class Cell(State):
     sold: int = 0
     unsided: int = 0
 
-    @property
-    def volume(self) -> int:
-        """All of it."""
-        return self.bought + self.sold + self.unsided
-
-    def add(self, trade: Trade) -> None:
-        """Add a print."""
-        if trade.aggressor > 0:
-            self.bought += trade.size
-        elif trade.aggressor < 0:
-            self.sold += trade.size
-        else:
-            self.unsided += trade.size
-
 
 def width_of(listed: InstrumentListed, level: Mapping[str, str], price: int) -> int:
     """Return the width of an instrument's levels: the configured one, else about a hundredth of a percent.
@@ -46,8 +31,7 @@ def width_of(listed: InstrumentListed, level: Mapping[str, str], price: int) -> 
     """
     configured = level.get(listed.name)
     if configured is not None:
-        steps = parse_scaled(configured, MONEY_TEXT_SCALE) * power_of_ten(listed.price_scale)
-        return max(1, -(-steps // power_of_ten(MONEY_TEXT_SCALE)))
+        return to_grid(configured, scale=listed.price_scale, up=True)
     return max(listed.price_step, power_of_ten(max(0, len(str(price)) - 5)))
 
 
