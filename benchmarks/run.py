@@ -31,12 +31,11 @@ from benchmarks.tape import TRADES, market
 from engine.actors import Aggregator
 from engine.actors.base import Turn
 from engine.clock import SystemIds
-from engine.commands.wiring import make_builder
 from engine.config import BarsConfig, Config, StrategyConfig
 from engine.events import Event, InstrumentListed, Trade, engine_time
-from engine.events.codec import decode_inputs
 from engine.journal import Draft, JournalWriter, Tail, ensure_identity, list_days, read_frames
-from engine.runtime.records import open_day
+from engine.loading.strategies import make_builder
+from engine.records import draft_of, inputs_of, open_day
 from replay.backtest import DigestSink, JournalSink, run_backtest
 from replay.verify import replay_day
 
@@ -68,7 +67,6 @@ def main() -> None:
 
 def _write_market(root: Path, coins: int = 1) -> Path:
     """Write the tape as a journal day of market inputs."""
-    from engine.events.codec import encode_derived, encode_inputs
 
     ids = SystemIds()
     root.mkdir()
@@ -77,7 +75,7 @@ def _write_market(root: Path, coins: int = 1) -> Path:
         seq = 1
         for batch in market(coins=coins):
             at_ns = engine_time(batch[0])
-            writer.append(Draft(seq, len(batch), encode_inputs(batch), encode_derived([])), at_ns)
+            writer.append(draft_of(seq, batch), at_ns)
             seq += len(batch)
     return list_days(root)[0].path
 
@@ -170,7 +168,7 @@ def _bare_loop(day: Path) -> None:
     bars: list[tuple[int, int, int, int, int, int]] = []
     end = first = high = low = close = volume = count = 0
     for frame in read_frames(day, verify_digest=False):
-        for event in decode_inputs(frame.inputs):
+        for event in inputs_of(frame):
             if event.__class__ is not Trade:
                 continue
             price = event.price

@@ -14,10 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from engine.commands.replaying import replay_folder
+from engine.commands.replay import replay_folder
 from engine.events import InstrumentListed, OrderFilled
 from engine.journal import seal_day
-from engine.runtime.records import read_records
+from engine.records import read_records
 
 DAY = "2024-12-05"
 SPEED = 60

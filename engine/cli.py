@@ -17,21 +17,22 @@ from engine.errors import EngineError
 __all__ = ["cli", "main"]
 
 _COMMANDS = {
-    "init": "starting",
+    "init": "init",
     "live": "live",
-    "replay": "replaying",
-    "backtest": "backtesting",
-    "import": "importing",
-    "backfill": "backfilling",
+    "replay": "replay",
+    "backtest": "backtest",
+    "import": "import_",
+    "backfill": "backfill",
     "bars": "bars",
-    "inspect": "inspecting",
-    "why": "inspecting",
-    "project": "projecting",
-    "journal": "journals",
+    "inspect": "inspect",
+    "why": "why",
+    "project": "project",
+    "journal": "journal",
     "sandbox": "sandbox",
     "demo": "demo",
     "doctor": "doctor",
 }
+"""The module in `engine/commands/` of each command, in the order of `engine --help`."""
 
 
 class _Commands(click.Group):

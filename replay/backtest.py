@@ -37,11 +37,11 @@ from engine.events import (
     Trade,
     engine_time,
 )
-from engine.events.codec import Derived, decode_derived, decode_inputs, encode_derived, encode_inputs
-from engine.journal import FLAG_CLEAN_STOP, ZERO_DIGEST, Draft, JournalWriter
+from engine.events.codec import Derived, encode_inputs
+from engine.journal import ZERO_DIGEST, Draft, JournalWriter
 from engine.journal.frame import chained_digest
+from engine.records import derived_of, draft_of, inputs_of, open_day
 from engine.roster import opening_instruments
-from engine.runtime.records import open_day
 from engine.sequencer import Sequencer
 from engine.session import SessionBuilder
 from engine.values import format_scaled, side_name
@@ -68,7 +68,7 @@ class DigestSink:
 
     def append(self, first_seq: int, inputs: list[Event], derived: list[Derived]) -> None:
         """See `engine.ports.Sink`."""
-        self.write(make_draft(first_seq, inputs, derived))
+        self.write(draft_of(first_seq, inputs, derived))
 
     def write(self, draft: Draft) -> None:
         """Add a frame."""
@@ -245,9 +245,9 @@ def market_inputs(folders: Sequence[Path]) -> Iterator[list[Event]]:
     last_ns = 0
     for folder in folders:
         for frame in open_day(folder):
-            inputs: list[Event] = [e for e in decode_inputs(frame.inputs) if e.__class__ in MARKET]
+            inputs: list[Event] = [e for e in inputs_of(frame) if e.__class__ in MARKET]
             if frame.derived and frame.first_seq > 1:
-                derived = decode_derived(frame.derived)[:1]
+                derived = derived_of(frame)[:1]
                 if derived and isinstance(derived[0][2], DayOpened):
                     inputs = [*opening_instruments(derived[0][2]), *inputs]
             if inputs:
@@ -255,18 +255,6 @@ def market_inputs(folders: Sequence[Path]) -> Iterator[list[Event]]:
                     raise UsageError(f"{folder}: begins before the day given ahead of it; give days in order")
                 last_ns = engine_time(inputs[-1])
                 yield inputs
-
-
-def make_draft(first_seq: int, inputs: list[Event], derived: list[Derived]) -> Draft:
-    """Return whole turns as a frame; the one that ends with a stop is flagged as a clean end."""
-    stopped = bool(inputs) and inputs[-1].__class__ is SessionStopped
-    return Draft(
-        first_seq,
-        len(inputs) + len(derived),
-        encode_inputs(inputs),
-        encode_derived(derived),
-        FLAG_CLEAN_STOP if stopped else 0,
-    )
 
 
 def _session_name(config: Config, folders: Sequence[Path], first: list[Event]) -> str:

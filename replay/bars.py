@@ -38,10 +38,10 @@ from engine.events import (
     Trade,
     engine_time,
 )
-from engine.events.codec import Derived, decode_derived, decode_inputs
+from engine.events.codec import Derived
 from engine.journal import list_days
+from engine.records import derived_of, inputs_of, open_day
 from engine.roster import opening_instruments
-from engine.runtime.records import open_day
 from engine.sequencer import Sequencer
 from engine.values import format_interval, parse_interval
 
@@ -263,7 +263,7 @@ def _still_open(bar: OpenBar, instrument: int, interval_ns: int) -> BarClosed:
 def _frames(folder: Path) -> Iterator[tuple[list[Event], list[Derived]]]:
     """Yield the inputs and the derived records of a day's frames; instruments of a snapshot first."""
     for frame in open_day(folder):
-        inputs, derived = list(decode_inputs(frame.inputs)), decode_derived(frame.derived)
+        inputs, derived = inputs_of(frame), derived_of(frame)
         if derived and isinstance(derived[0][2], DayOpened):
             inputs = [*opening_instruments(derived[0][2]), *inputs]
         yield inputs, derived

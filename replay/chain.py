@@ -7,7 +7,7 @@ from pathlib import Path
 from engine.errors import UsageError
 from engine.events import REPORTS, SubmitOrder
 from engine.events.codec import Record
-from engine.runtime.records import read_records
+from engine.records import read_records
 
 __all__ = ["chain_of"]
 

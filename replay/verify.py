@@ -17,14 +17,13 @@ from engine.events import DayOpened, Event, SessionStarted
 from engine.events.codec import (
     Derived,
     Record,
-    decode_derived,
-    decode_inputs,
     encode_derived,
     in_order,
     schema_fingerprint,
 )
 from engine.journal import Frame, FrameReader
 from engine.ports import History
+from engine.records import derived_of, inputs_of
 from engine.roster import Build
 from engine.sequencer import Sequencer
 from engine.session import PYTHON
@@ -112,11 +111,11 @@ class DayReplay:
 
     def feed(self, frame: Frame) -> None:
         """Replay one frame. Raises ReplayDivergence at the first difference."""
-        inputs = decode_inputs(frame.inputs)
+        inputs = inputs_of(frame)
         sequencer = self.sequencer
         given: list[Derived] = []
         if not sequencer.seq and frame.first_seq > 1:
-            given = decode_derived(frame.derived)[:1]
+            given = derived_of(frame)[:1]
             if given and isinstance(given[0][2], DayOpened):
                 sequencer.load(given[0][0], given[0][2])
             else:
@@ -135,7 +134,7 @@ class DayReplay:
         derived = given + derived
         blob = encode_derived(derived)
         # Bytes first. A record from before an event had its last fields is shorter, and still the same.
-        if blob != frame.derived and blob != encode_derived(decode_derived(frame.derived)):
+        if blob != frame.derived and blob != encode_derived(derived_of(frame)):
             raise _divergence(frame, inputs, derived)
         report = self.report
         report.events += frame.count
@@ -205,7 +204,7 @@ def _frames(reader: FrameReader, until_seq: int | None) -> Iterator[Frame]:
 
 def _divergence(frame: Frame, inputs: list[Event], derived: list[Derived]) -> ReplayDivergence:
     """Return the first record of a frame in which record and re-derivation differ."""
-    recorded = in_order(frame.first_seq, inputs, decode_derived(frame.derived))
+    recorded = in_order(frame.first_seq, inputs, derived_of(frame))
     rederived = in_order(frame.first_seq, inputs, derived)
     while True:
         expected, actual = next(recorded, None), next(rederived, None)

@@ -13,7 +13,7 @@ from engine.clock import SECOND_NS
 from engine.config import Config, StrategyConfig
 from engine.events import Event, OperatorCommand, SessionStopped
 from engine.journal import JournalWriter, Tail, ensure_identity, list_days, recover
-from engine.runtime.records import JournalHistory, open_day, read_records
+from engine.records import JournalHistory, open_day, read_records
 from engine.sequencer import Sequencer
 from replay.backtest import JournalSink
 from replay.verify import replay_day

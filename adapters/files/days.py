@@ -16,23 +16,19 @@ from typing import Final
 from engine.clock import DAY_NS, day_of
 from engine.errors import UsageError
 from engine.events import Event
-from engine.events.codec import encode_derived, encode_inputs
 from engine.journal import (
-    FLAG_CLEAN_STOP,
     DayBuilder,
-    Draft,
     day_of_ns,
     list_segments,
     staged_day,
 )
 from engine.ports import Ids
+from engine.records import draft_of
 
 __all__ = ["FRAME_EVENTS_MAX", "DayWriter"]
 
 FRAME_EVENTS_MAX: Final = 4096
 """Events in one frame of an imported day."""
-
-_NO_DERIVED: Final = encode_derived([])
 
 
 class DayWriter:
@@ -100,9 +96,7 @@ class DayWriter:
         assert builder is not None
         assert staged is not None
         assert self.day is not None
-        flags = FLAG_CLEAN_STOP if last else 0
-        draft = Draft(builder.seq + 1, len(events), encode_inputs(events), _NO_DERIVED, flags)
-        builder.append(draft, at_ns)
+        builder.append(draft_of(builder.seq + 1, events, ends=last), at_ns)
         if last:
             self._staged = self._builder = None
             staged.__exit__(None, None, None)

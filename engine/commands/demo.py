@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 import trio
 
+from engine.commands.configuration import read_config
 from engine.commands.live import run_live
-from engine.commands.replaying import replay_folder
-from engine.commands.wiring import read_config
+from engine.commands.replay import replay_folder
 from engine.errors import EngineError
 from engine.runtime.supervisor import Health
 

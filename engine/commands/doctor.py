@@ -13,9 +13,9 @@ from pathlib import Path
 import click
 
 from engine.commands.output import json_option, print_json
-from engine.commands.wiring import code_fingerprint, version
 from engine.events.codec import schema_fingerprint
 from engine.journal import DISK
+from engine.loading.fingerprint import code_fingerprint, version
 
 __all__ = ["doctor_command"]
 

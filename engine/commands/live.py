@@ -15,6 +15,7 @@ import trio
 
 from adapters.hyperliquid.info import MAINNET_URL
 from engine.commands.arming import address_of_network, arm, check_armed
+from engine.commands.configuration import read_config
 from engine.commands.output import (
     check_outputs,
     json_option,
@@ -24,7 +25,6 @@ from engine.commands.output import (
     table,
 )
 from engine.commands.planning import make_plan
-from engine.commands.wiring import read_config
 from engine.config import Config
 from engine.errors import UsageError, VenueUnreachable
 from engine.runtime.live import Live

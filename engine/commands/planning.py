@@ -27,11 +27,12 @@ from adapters.hyperliquid.prints import LastPrint
 from adapters.hyperliquid.raw import RawRecorder, raw_folder
 from adapters.hyperliquid.wire import ExchangeStatus, Meta
 from engine.clock import SECOND_NS, AdoptedClock, SystemClock, SystemIds
-from engine.commands.wiring import make_builder, make_csv_projector, make_projector
+from engine.commands.stores import make_csv_projector, make_projector
 from engine.config import Config, VenueConfig, check_coins
 from engine.errors import SafetyRefusal, UsageError
 from engine.events import ClockAdopted, ClockChecked, Event, InstrumentListed
 from engine.journal import Witness, read_identity
+from engine.loading.strategies import make_builder
 from engine.ports import Clock
 from engine.projections import ProjectionError, witness
 from engine.runtime.ingress import Ingress

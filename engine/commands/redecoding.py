@@ -15,8 +15,8 @@ from engine.errors import UsageError
 from engine.events import DayOpened, InstrumentListed
 from engine.events.codec import Record
 from engine.events.render import Renderer
+from engine.records import read_records
 from engine.roster import opening_instruments
-from engine.runtime.records import read_records
 from replay.redecode import Mismatch, Redecoded, redecode
 
 __all__ = ["compare_raw"]

@@ -2,7 +2,7 @@
 
 Promises that a strategy which plainly reads a clock, draws chance, or touches files, network, processes or
 the environment is refused with the line that does. It guards against mistakes, not against malice: what
-gets past it shows as a replay that diverges. Called by `engine.commands.wiring` before and after an import.
+gets past it shows as a replay that diverges. Called by `engine.loading.strategies` around an import.
 """
 
 from engine.guard.project import Project, read_project

@@ -12,7 +12,7 @@ from .catalog import DayFolder, SegmentFile, ensure_identity, list_days, list_se
 from .day import DAY_NS, day_name, day_of_ns, day_start_ns, parse_day
 from .disk import DISK, Disk
 from .frame import COUNT_MAX, FLAG_CLEAN_STOP, FRAME_BYTES_MAX, ZERO_DIGEST, Digest, Draft, Frame
-from .headers import Day, read_headers, sort_days
+from .headers import Day, belongs, read_headers, sort_days
 from .lock import JournalLock
 from .reader import FrameReader, TornTail, read_frames
 from .recovery import Recovered, Witness, recover
@@ -52,6 +52,7 @@ __all__ = [
     "Tail",
     "TornTail",
     "Witness",
+    "belongs",
     "day_name",
     "day_of_ns",
     "day_start_ns",

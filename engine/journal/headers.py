@@ -30,6 +30,7 @@ from .segment import (
 
 __all__ = [
     "Day",
+    "belongs",
     "is_unborn",
     "read_header",
     "read_headers",
@@ -153,3 +154,9 @@ def _read(segment: SegmentFile, size: int, offset: int, disk: Disk) -> bytes:
 
 def _damaged(reason: str, segment: SegmentFile, offset: int) -> JournalDamaged:
     return JournalDamaged(reason, file=str(segment.path), offset=offset, seq=segment.first_seq)
+
+
+def belongs(folder: Path, journal_id: bytes) -> bool:
+    """Return whether a day is of the journal with this id."""
+    headers = read_headers(folder)
+    return bool(headers) and headers[0].journal_id == journal_id

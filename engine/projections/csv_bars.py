@@ -21,13 +21,14 @@ from typing import Final
 import msgspec
 
 from engine.events import BarClosed, DayOpened, InstrumentListed
-from engine.events.codec import Record, decode_derived, decode_inputs, in_order
+from engine.events.codec import Record
 from engine.journal import Frame
 from engine.projections.bar_rows import exact_row
 from engine.projections.errors import ProjectionOutOfStep, ProjectionUnavailable
 from engine.projections.reading import unavailable
 from engine.projections.rows import InstrumentsOf
 from engine.projections.sqlite import WriterLock
+from engine.records import records_of
 from engine.values import format_interval
 
 __all__ = ["CsvBars"]
@@ -109,7 +110,7 @@ class CsvBars:
         for frame in frames:
             if frame.first_seq > until_seq:
                 break
-            records += in_order(frame.first_seq, decode_inputs(frame.inputs), decode_derived(frame.derived))
+            records += records_of(frame)
             last = frame
             if len(records) >= _BATCH_RECORDS:
                 self.apply(records, seq=max(frame.last_seq, self.seq), digest=frame.digest)

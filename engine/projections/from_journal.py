@@ -22,12 +22,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Final, Protocol
 
-from engine.events.codec import Record, decode_derived, decode_inputs, in_order
+from engine.events.codec import Record
 from engine.journal import Frame, read_frames
 from engine.projections.errors import ProjectionOutOfStep, ProjectionUnavailable
 from engine.projections.reading import BUSY_SECONDS, connect_readonly, unavailable
 from engine.projections.rows import InstrumentsOf
 from engine.projections.sqlite import SqliteProjection, WriterLock
+from engine.records import records_of
 
 __all__ = ["Progress", "catch_up", "rebuild"]
 
@@ -84,7 +85,7 @@ def catch_up(
         if frame.first_seq <= start < reached:
             raise _out_of_step(projection, f"its rows end at seq {start}, within a frame of the journal")
         if reached > start:
-            batch.extend(_records(frame))
+            batch.extend(records_of(frame))
             last = frame
         if last is not None and len(batch) >= BATCH_RECORDS:
             _apply(projection, batch, last, progress)
@@ -166,12 +167,6 @@ def _frames(days: Sequence[Path], read: Callable[[Path], Frames]) -> Iterator[tu
                 raise ProjectionOutOfStep(f"{day}: of another journal than the days before it")
             journal_id = found
             yield found, frame
-
-
-def _records(frame: Frame) -> Iterator[Record]:
-    inputs = decode_inputs(frame.inputs) if frame.inputs else []
-    derived = decode_derived(frame.derived) if frame.derived else []
-    return in_order(frame.first_seq, inputs, derived)
 
 
 def _apply(projection: SqliteProjection, batch: list[Record], last: Frame, progress: Progress | None) -> None:

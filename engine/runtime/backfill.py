@@ -18,10 +18,10 @@ from engine.config import Config, parse_config
 from engine.events import CandleRead, Event, FundingRead, InstrumentListed, SessionStopped
 from engine.journal import JournalLock, JournalWriter, Witness, day_name, list_days
 from engine.ports import Clock, Ids
+from engine.records import JournalHistory, read_records
 from engine.runtime.committer import Committer
 from engine.runtime.effects import MeasuredEffects
 from engine.runtime.live import open_journal
-from engine.runtime.records import JournalHistory, read_records
 from engine.sequencer import Sequencer
 from engine.session import SessionBuilder
 

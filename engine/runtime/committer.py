@@ -30,9 +30,10 @@ from engine.events import (
     SessionStopped,
     engine_time,
 )
-from engine.events.codec import Derived, encode_derived, encode_inputs
-from engine.journal import FLAG_CLEAN_STOP, Draft, JournalWriter
+from engine.events.codec import Derived
+from engine.journal import JournalWriter
 from engine.ports import Effects
+from engine.records import draft_of
 
 __all__ = ["Committed", "Committer"]
 
@@ -183,14 +184,7 @@ class Committer:
         chunk = self._in_flight = self._chunks.popleft()
         if not self._chunks:
             self._urgent = False
-        stopped = bool(chunk.inputs) and chunk.inputs[-1].__class__ is SessionStopped
-        draft = Draft(
-            chunk.first_seq,
-            len(chunk.inputs) + len(chunk.derived),
-            encode_inputs(chunk.inputs),
-            encode_derived(chunk.derived),
-            FLAG_CLEAN_STOP if stopped else 0,
-        )
+        draft = draft_of(chunk.first_seq, chunk.inputs, chunk.derived)
         append = functools.partial(self._writer.append, draft, _time_in_day(chunk))
         trio.lowlevel.start_thread_soon(append, self._deliver, "journal")
 

@@ -45,12 +45,12 @@ from engine.journal import (
     recover,
 )
 from engine.ports import Ids
+from engine.records import JournalHistory, read_records
 from engine.runtime.committer import Committed, Committer
 from engine.runtime.effects import MeasuredEffects
 from engine.runtime.ingress import BATCH_MAX, Ingress
 from engine.runtime.plan import Account, LastPrints, LivePlan, LiveResult, WarmUp
 from engine.runtime.projector import Projector
-from engine.runtime.records import JournalHistory, read_records
 from engine.runtime.supervisor import Edge, Health, supervise
 from engine.sequencer import Sequencer
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.commands.starting import FILES
+from engine.commands.init import FILES
 from tests.commands.conftest import Call
 from tests.commands.kit import SAMPLE, assert_replays, engine, environment
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from engine.commands.wiring import load_strategy
 from engine.errors import NotDeterministic, UsageError
 from engine.events import Trade
 from engine.guard.traps import set_traps
+from engine.loading.strategies import load_strategy
 from engine.strategies import Strategy
 from engine.values import BUY
 from tests.actors.desk import Desk, T

@@ -18,13 +18,13 @@ from adapters.hyperliquid.gateway.keys import Signer
 from adapters.hyperliquid.signing import address_of
 from adapters.sandbox.server import Sandbox, SandboxOptions
 from engine.commands.planning import make_plan
-from engine.commands.wiring import make_builder
 from engine.config import BarsConfig, Config, DataConfig, RiskConfig, StrategyConfig, VenueConfig
 from engine.events import BarClosed, Event, InstrumentListed, OrderFilled, PositionChanged
 from engine.journal import list_days
+from engine.loading.strategies import make_builder
+from engine.records import JournalHistory, open_day, read_records
 from engine.runtime.live import Live
 from engine.runtime.plan import LiveResult
-from engine.runtime.records import JournalHistory, open_day, read_records
 from engine.values import format_scaled
 from replay.verify import replay_day
 

@@ -32,7 +32,7 @@ from engine.events import (
     engine_time,
 )
 from engine.journal import JournalWriter, Tail, ensure_identity, list_days
-from engine.runtime.records import open_day, read_records
+from engine.records import open_day, read_records
 from replay.backtest import BacktestReport, DigestSink, JournalSink, market_inputs, run_backtest
 from replay.verify import replay_day
 from tests.replay.kit import (

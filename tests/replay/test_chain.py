@@ -10,7 +10,7 @@ import pytest
 from engine.errors import UsageError
 from engine.events import BarClosed, OrderApproved, OrderFilled, OrderRequested, SubmitOrder, TargetSet, Trade
 from engine.journal import list_days
-from engine.runtime.records import read_records
+from engine.records import read_records
 from replay.chain import chain_of
 from tests.replay.kit import EVE, NOON, batches, config_of, opening, steady, use, write_journal
 

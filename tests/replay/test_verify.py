@@ -20,7 +20,7 @@ from engine.events.codec import (
     schema_fingerprint,
 )
 from engine.journal import Draft, JournalWriter, Tail, day_name, day_start_ns, list_days, read_frames
-from engine.runtime.records import JournalHistory, open_day, read_records, sessions_of
+from engine.records import JournalHistory, open_day, read_records, sessions_of
 from engine.session import PYTHON
 from replay.verify import DayReplay, Divergence, Replayed, replay_day, session_check
 from tests.replay.kit import (

@@ -11,10 +11,10 @@ import trio
 from engine.config import BarsConfig, Config, StrategyConfig
 from engine.events import Event, FeedUp, InstrumentListed, Trade
 from engine.journal import list_days
+from engine.records import JournalHistory, open_day, read_records
 from engine.runtime.ingress import Ingress
 from engine.runtime.live import Live
 from engine.runtime.plan import LastPrints, LivePlan
-from engine.runtime.records import JournalHistory, open_day, read_records
 from engine.runtime.supervisor import Edge
 from engine.session import SessionBuilder
 from engine.strategies import Bar, Strategy, Tick

@@ -14,7 +14,7 @@ from engine.clock import DAY_NS, AdoptedClock
 from engine.errors import EngineError, JournalPoisoned
 from engine.events import COMMANDS, OperatorCommand, SessionStopped, Trade
 from engine.journal import list_days, recover
-from engine.runtime.records import read_records
+from engine.records import read_records
 from tests.runtime.kit import NOON, SECOND, assert_replays, config, events, of
 from tests.runtime.rig import Rig, SickDisk, use_disk
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from engine.commands.wiring import make_projector
+from engine.commands.stores import make_projector
 from engine.errors import EngineError
 from engine.events import EdgeChanged, Trade
 from engine.journal import list_days

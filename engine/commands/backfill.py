@@ -16,11 +16,12 @@ from adapters.hyperliquid.info import MAINNET_URL, HyperliquidInfo, is_loopback
 from adapters.hyperliquid.listing import list_instruments
 from engine.clock import DAY_NS, SystemClock, SystemIds, iso_text, parse_iso
 from engine.commands.output import json_option, print_json, progress, table
-from engine.commands.wiring import day_folders, make_builder
 from engine.config import Config
 from engine.errors import UsageError
 from engine.events import Event, InstrumentListed
+from engine.loading.strategies import make_builder
 from engine.projections import rebuild
+from engine.records import day_folders
 from engine.roster import opening_instruments
 from engine.runtime.backfill import BackfillPlan, Known, known_history, run_backfill
 from engine.values import format_interval, parse_interval

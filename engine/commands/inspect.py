@@ -1,4 +1,4 @@
-"""`engine inspect DAY` and `engine why DAY SEQ`: what is in a journal, and what led to an event."""
+"""`engine inspect DAY`: the events of a day."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from engine.errors import UsageError
 from engine.events import DayOpened, engine_time
 from engine.events.codec import Record
 from engine.events.render import Renderer, event_type
+from engine.records import open_day, read_records
 from engine.roster import opening_instruments
-from engine.runtime.records import open_day, read_records
-from replay.chain import chain_of
 
-__all__ = ["inspect_command", "why_command"]
+__all__ = ["inspect_command", "rendered"]
 
 
 @click.command("inspect")
@@ -55,7 +54,7 @@ def inspect_command(
     wanted = tuple(event_type(name) for name in types)
     records = (
         record
-        for record in _seen(Renderer(), day)
+        for record in rendered(Renderer(), day)
         if record[1][0] >= from_seq and (not wanted or isinstance(record[1][2], wanted))
     )
     if to_seq is not None:
@@ -70,31 +69,7 @@ def inspect_command(
             click.echo(renderer.as_text(*record))
 
 
-@click.command("why")
-@click.argument("day", type=click.Path(path_type=Path))
-@click.argument("seq", type=int)
-@json_option
-def why_command(day: Path, seq: int, as_json: bool) -> None:
-    """Show what led to event SEQ of DAY: the chain of causes, from the input that began it.
-
-    Each event names its cause, so the chain is read from the journal, not guessed. The last line is SEQ.
-    """
-    chain = chain_of(day, seq)
-    renderer = Renderer()
-    wanted = chain[-1][0]
-    for seen, record in _seen(renderer, day):
-        if record[0] > wanted:
-            break
-        if record[0] == wanted:
-            renderer = seen
-    for record in chain:
-        if as_json:
-            print_json(renderer.as_json(*record))
-        else:
-            click.echo(renderer.as_text(*record))
-
-
-def _seen(renderer: Renderer, day: Path) -> Iterator[tuple[Renderer, Record]]:
+def rendered(renderer: Renderer, day: Path) -> Iterator[tuple[Renderer, Record]]:
     """Yield (renderer, record), the renderer knowing every instrument listed so far."""
     for record in read_records(day):
         event = record[2]

@@ -9,14 +9,16 @@ from typing import Any
 import click
 import msgspec
 
+from engine.commands.configuration import read_config
 from engine.commands.output import json_option, param_option, print_json, progress, table
 from engine.commands.redecoding import compare_raw
-from engine.commands.wiring import code_fingerprint, day_folders, make_builder, read_config
 from engine.errors import UsageError
 from engine.events import SessionStarted
 from engine.events.codec import Record
 from engine.events.render import Renderer
-from engine.runtime.records import JournalHistory, open_day, read_records
+from engine.loading.fingerprint import code_fingerprint
+from engine.loading.strategies import make_builder
+from engine.records import JournalHistory, day_folders, open_day, read_records
 from engine.sequencer import Sequencer
 from replay.chain import chain_of
 from replay.verify import Replayed, replay_day, session_check

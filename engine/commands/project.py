@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from engine.commands.output import check_outputs, json_option, print_json, progress
-from engine.commands.wiring import belongs, day_folders
-from engine.journal import read_identity
+from engine.journal import belongs, read_identity
 from engine.projections import first_difference, rebuild
+from engine.records import day_folders
 from engine.roster import opening_instruments
 
 __all__ = ["project_command"]

@@ -9,10 +9,12 @@ import click
 import msgspec
 
 from engine.clock import SystemIds, iso_text
+from engine.commands.configuration import read_config
 from engine.commands.output import json_option, param_option, print_json, progress, refuse_failures, table
-from engine.commands.wiring import day_folders, make_builder, read_config
 from engine.errors import UsageError
 from engine.journal import JournalLock, JournalWriter, Tail, ensure_identity, list_days
+from engine.loading.strategies import make_builder
+from engine.records import day_folders
 from replay.backtest import BacktestReport, DigestSink, JournalSink, run_backtest
 
 __all__ = ["backtest_command"]

@@ -1,0 +1,91 @@
+"""The configuration of a command: the file's, with the options of the command line on top."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+
+import click
+import msgspec
+
+from engine.config import Config, StrategyConfig, load_config, nearest
+from engine.errors import ConfigError, UsageError
+from engine.loading.strategies import load_strategy
+from engine.strategies.base import Strategy
+from engine.strategies.params import convert_params, params_of
+
+__all__ = ["read_config"]
+
+
+def read_config(
+    path: Path | None, strategies: tuple[str, ...], coins: str | None, params: tuple[str, ...] = ()
+) -> Config:
+    """Return the configuration of a file (or the defaults) with the options of the command line on top.
+
+    Raises UsageError for what cannot be: a strategy that is not there, or a parameter that it has not.
+    """
+    config = load_config(path) if path is not None else Config()
+    if strategies:
+        config = msgspec.structs.replace(
+            config, strategies=tuple(_strategy(config, use) for use in strategies)
+        )
+    if coins is not None:
+        names = tuple(name.strip() for name in coins.split(",") if name.strip())
+        if not names:
+            raise UsageError("--coins names no coin; write it as --coins BTC,ETH")
+        config = msgspec.structs.replace(config, coins=names)
+    classes = {entry.use: load_strategy(entry.use) for entry in config.strategies}
+    for cls in classes.values():
+        _warn_of_hooks(cls)
+    return _set_params(config, classes, params)
+
+
+def _strategy(config: Config, use: str) -> StrategyConfig:
+    """Return the file's entry for a strategy given with --strategy, or a plain one."""
+    return next((entry for entry in config.strategies if entry.use == use), StrategyConfig(use=use))
+
+
+def _set_params(config: Config, classes: dict[str, type[Strategy]], params: tuple[str, ...]) -> Config:
+    """Return the configuration with `name=value` set for every strategy that has such a parameter.
+
+    `strategy.name=value` sets it for one strategy, by its name in the session.
+    """
+    entries = list(config.strategies)
+    for text in params:
+        key, equals, value = text.partition("=")
+        title, _, name = key.rpartition(".")
+        if not equals or not name:
+            raise UsageError(f"--param {text!r}: write it as --param fast=5, or --param Crossover.fast=5")
+        known = [params_of(classes[entry.use]) for entry in entries]
+        chosen = [
+            number
+            for number, entry in enumerate(entries)
+            if (entry.title == title if title else name in known[number])
+        ]
+        if title and not chosen:
+            near = nearest(title, [entry.title for entry in entries])
+            raise UsageError(f"--param {key}: there is no strategy {title!r}; {near}")
+        if not chosen:
+            names = sorted({one for each in known for one in each})
+            near = (
+                nearest(name, names) if names else "a parameter is annotated and has a default: fast: int = 5"
+            )
+            raise UsageError(f"--param {key}: no strategy has a parameter {name!r}; {near}")
+        for number in chosen:
+            entry = entries[number]
+            try:
+                value_ = convert_params(classes[entry.use], {name: value}, as_text=True)
+            except ConfigError as error:
+                raise UsageError(f"--param {key}: {error}") from None
+            entries[number] = msgspec.structs.replace(entry, params={**entry.params, **value_})
+    return msgspec.structs.replace(config, strategies=tuple(entries))
+
+
+def _warn_of_hooks(cls: type[Strategy]) -> None:
+    """Tell of a method that is named like a handler and is none: nothing will ever call it."""
+    hooks = [name for name in vars(Strategy) if name.startswith("on_")]
+    for name in vars(cls):
+        if name.startswith("on") and name not in hooks and get_close_matches(name, hooks, 1, 0.8):
+            click.echo(
+                f"engine: warning: {cls.__name__}.{name} is no handler; {nearest(name, hooks)}", err=True
+            )

@@ -1,0 +1,75 @@
+"""Which package may import which: the floors of the architecture, as data.
+
+A package imports only what its row allows. `tests/test_house.py` checks every import against this table, and
+`engine.loading.fingerprint` takes from it the sources that decide results.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+__all__ = ["EDGE_FLOOR", "FLOORS", "Floor", "deterministic_packages"]
+
+
+class Floor(NamedTuple):
+    """One row of the table. `may` and `libraries` are dotted prefixes: our packages, and other people's."""
+
+    number: int
+    packages: tuple[str, ...]
+    may: tuple[str, ...]
+    libraries: tuple[str, ...]
+
+
+def _names(text: str, before: str = "") -> tuple[str, ...]:
+    return tuple(before + name for name in text.split())
+
+
+_TYPES = _names("values errors ports clock config floors events", "engine.")
+_JOURNAL = _names("journal records", "engine.")
+_ACTORS = _names("actors indicators strategies", "engine.")
+_ORDER = _names("sequencer roster snapshot session testing", "engine.")
+_EDGES = (*_names("runtime projections", "engine."), "adapters")
+_LOADING = _names("guard loading", "engine.")
+_BELOW_EDGES = (*_TYPES, *_JOURNAL, *_ACTORS, *_ORDER)
+_COMMANDS = _names("cli commands __main__", "engine.")
+
+# What an adapter may use of floor 2: the sandbox runs the matching model, the file importer builds bars.
+_ADAPTER_ACTORS = _names("actors.matching actors.simulated_venue actors.bars actors.aggregator", "engine.")
+
+_PURE = ("msgspec",)
+_SIGNING = _names("eth_account eth_utils keyring")
+_ADAPTER_LIBRARIES = (
+    *_SIGNING,
+    *_names("trio httpx trio_websocket starlette hypercorn zstandard pyarrow msgspec"),
+)
+_COMMAND_LIBRARIES = (*_ADAPTER_LIBRARIES, "click", "rich", "sqlite_utils")
+
+EDGE_FLOOR: Final = 4
+"""Below this floor nothing reads a clock, draws random numbers or starts a thread."""
+
+FLOORS: Final = (
+    Floor(0, _TYPES, _TYPES, _PURE),
+    Floor(1, ("engine.journal",), (*_TYPES, "engine.journal"), (*_PURE, "zstandard")),
+    Floor(1, ("engine.records",), (*_TYPES, *_JOURNAL), _PURE),
+    # Within floor 2 too the imports go one way: indicators, then actors, then strategies.
+    Floor(2, ("engine.indicators",), (*_TYPES, "engine.indicators"), _PURE),
+    Floor(2, ("engine.actors",), (*_TYPES, "engine.indicators", "engine.actors"), _PURE),
+    Floor(2, ("engine.strategies",), (*_TYPES, *_ACTORS), _PURE),
+    Floor(3, _ORDER, (*_TYPES, *_ACTORS, *_ORDER), _PURE),
+    Floor(4, ("engine.runtime",), (*_BELOW_EDGES, "engine.runtime"), (*_PURE, "trio")),
+    Floor(4, ("engine.projections",), (*_TYPES, *_JOURNAL, "engine.projections"), (*_PURE, "sqlite_utils")),
+    Floor(4, ("adapters",), (*_TYPES, *_JOURNAL, *_ADAPTER_ACTORS, "adapters"), _ADAPTER_LIBRARIES),
+    Floor(4, _LOADING, (*_TYPES, *_ACTORS, *_ORDER, *_LOADING), _PURE),
+    Floor(5, ("replay",), (*_BELOW_EDGES, *_EDGES, *_LOADING, "replay"), _PURE),
+    Floor(6, _COMMANDS, ("engine", "adapters", "replay"), _COMMAND_LIBRARIES),
+)
+
+
+def deterministic_packages() -> list[str]:
+    """Return the packages whose sources decide what a journal's inputs lead to, sorted.
+
+    Everything below the edges but the journal, which moves bytes and decides nothing.
+    """
+    return sorted(
+        name for floor in FLOORS if floor.number < EDGE_FLOOR and floor.number != 1 for name in floor.packages
+    )

@@ -1,0 +1,87 @@
+"""Loads strategies by name, after the guard has read their sources, and hashes their project.
+
+The only place that imports strategy modules.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+
+from engine.config import nearest
+from engine.errors import NotDeterministic, UsageError
+from engine.guard import arm, read_project, refuse, set_traps
+from engine.loading.fingerprint import code_fingerprint, version
+from engine.session import SessionBuilder, source_hash
+from engine.strategies.base import Strategy
+
+__all__ = ["load_strategy", "make_builder", "project_hash"]
+
+
+def make_builder() -> SessionBuilder:
+    """Return what makes a session's actors."""
+    return SessionBuilder(load_strategy, code_fingerprint(), version(), project_hash)
+
+
+def load_strategy(use: str) -> type[Strategy]:
+    """Return the strategy class named module:Class, from the working directory or what is installed.
+
+    Raises UsageError with the nearest names, NotDeterministic for one that uses what differs from run to run
+    (see `engine.guard`): it is then not imported at all.
+    """
+    module_name, colon, class_name = use.partition(":")
+    if not colon or not module_name or not class_name:
+        name = Path(use).stem
+        example = (
+            f"{name}:{name.title()}"
+            if Path(f"{name}.py").is_file()
+            else "engine.strategies.crossover:Crossover"
+        )
+        raise UsageError(f"{use!r} is not module:Class; write it as {example}")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    project = read_project(module_name)
+    refuse(project.findings())
+    arm(project.files)
+    try:
+        found = importlib.util.find_spec(module_name)
+    except (ImportError, ValueError):
+        found = None
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"{module_name} cannot be imported: {type(error).__name__}: {error}") from error
+    if found is None:
+        known = [*sorted(path.stem for path in Path.cwd().glob("*.py")), "engine.strategies.crossover"]
+        raise UsageError(
+            f"there is no module {module_name!r} in {Path.cwd()} or installed; {nearest(module_name, known)}"
+        )
+    try:
+        module = importlib.import_module(module_name)
+    except NotDeterministic:
+        raise
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"{module_name} cannot be imported: {type(error).__name__}: {error}") from error
+    set_traps(project.sources, project.libraries)
+    candidates = [
+        name
+        for name, member in vars(module).items()
+        if isinstance(member, type) and issubclass(member, Strategy) and member is not Strategy
+    ]
+    chosen = vars(module).get(class_name)
+    if not isinstance(chosen, type) or not issubclass(chosen, Strategy) or chosen is Strategy:
+        there = nearest(class_name, candidates) if candidates else "it has none: no class of it is a Strategy"
+        raise UsageError(f"{module_name} has no strategy {class_name!r}; {there}")
+    return chosen
+
+
+def project_hash(cls: type[Strategy]) -> str:
+    """Return 16 hex digits of a strategy's module and of all modules of its project that it imports."""
+    files = read_project(cls.__module__).files
+    if not files:
+        return source_hash(cls)
+    state = hashlib.blake2b(digest_size=8)
+    for path, shown in sorted(files.items(), key=lambda item: item[1]):
+        state.update(shown.encode() + b"\0" + Path(path).read_bytes() + b"\0")
+    return state.hexdigest()
