@@ -307,7 +307,7 @@ def check_lock(path: str, text: str) -> list[Violation]:
 def python_files(*folders: str) -> list[str]:
     """Return the Python files below `folders`, relative to the root, sorted."""
     paths = [path for each in folders for path in (ROOT / each).rglob("*.py")]
-    return sorted(path.relative_to(ROOT).as_posix() for path in paths)
+    return sorted(path.relative_to(ROOT).as_posix() for path in paths if path.name != ".git")
 
 
 def text_files() -> list[str]:
