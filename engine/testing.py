@@ -33,10 +33,11 @@ from engine.events import (
 )
 from engine.snapshot import classes_of, stored_state
 from engine.strategies.base import Strategy
+from engine.strategies.literals import Side
 from engine.strategies.params import convert_params
 from engine.values import BUY, SELL, parse_interval, to_grid
 
-__all__ = ["Bench"]
+__all__ = ["BEGIN_NS", "Bench"]
 
 Number = str | int | float | Decimal
 """How prices and sizes are given here: a test may write 100.5."""
@@ -107,7 +108,7 @@ class Bench:
         return self._show(bar)
 
     def trade(
-        self, price: Number, size: Number = 1, *, side: str = "buy", market: str = "", after_ms: int = 1
+        self, price: Number, size: Number = 1, *, side: Side = "buy", market: str = "", after_ms: int = 1
     ) -> list[Event]:
         """Show a print; return what was asked for."""
         self._pass_time(self.now_ns + after_ms * 1_000_000)

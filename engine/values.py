@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from decimal import Decimal
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from engine.errors import NumberError, UsageError
 
@@ -47,7 +47,7 @@ BUY: Final = 1
 SELL: Final = -1
 NO_SIDE: Final = 0
 
-_SIDE_NAMES = {BUY: "buy", SELL: "sell", NO_SIDE: ""}
+_SIDE_NAMES: Final[dict[int, Literal["buy", "sell", ""]]] = {BUY: "buy", SELL: "sell", NO_SIDE: ""}
 
 Amount = int | str
 """An exact integer; decimal text once it does not fit 64 bits (see `wide`)."""
@@ -218,7 +218,7 @@ def grid_step(value: int, *, scale: int, step: int = 1, figures: int = 0) -> int
     return math.lcm(step, power_of_ten(min(scale, max(0, len(str(value)) - figures))))
 
 
-def side_name(side: int) -> str:
+def side_name(side: int) -> Literal["buy", "sell", ""]:
     """Return "buy", "sell" or "" for a side."""
     return _SIDE_NAMES[side]
 

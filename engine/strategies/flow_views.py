@@ -12,6 +12,7 @@ from engine.events import (
     LargePrintSeen,
     ProfileClosed,
 )
+from engine.strategies.literals import Side, TakerSide, order_side
 from engine.values import format_interval, power_of_ten, side_name
 
 __all__ = ["BookSample", "Flow", "Footprint", "LargePrint", "Profile", "StackedImbalance", "view_flow"]
@@ -72,9 +73,9 @@ class StackedImbalance(_View, frozen=True):
     event: ImbalanceStacked
 
     @property
-    def side(self) -> str:
-        """ "buy" or "sell": who took more."""
-        return side_name(self.event.side)
+    def side(self) -> Side:
+        """ "buy" or "sell": the side that took more."""
+        return order_side(self.event.side)
 
     @property
     def low(self) -> float:
@@ -139,8 +140,8 @@ class LargePrint(_View, frozen=True):
         return self._size(self.event.size)
 
     @property
-    def side(self) -> str:
-        """The taker's side: "buy", "sell", or "" where the source does not tell."""
+    def side(self) -> TakerSide:
+        """The taker's side: "buy", "sell", or "" where the source does not say."""
         return side_name(self.event.aggressor)
 
 
@@ -167,6 +168,8 @@ class BookSample(_View, frozen=True):
 
 
 Flow = Footprint | StackedImbalance | Profile | LargePrint | BookSample
+"""What `on_flow` is called with."""
+
 FlowEvent = FootprintClosed | ImbalanceStacked | ProfileClosed | LargePrintSeen | BookSampled
 
 

@@ -29,6 +29,7 @@ from engine.events import (
     TrailRequested,
     engine_time,
 )
+from engine.strategies.literals import Side, Tif, TriggerKind
 from engine.strategies.views import Bar
 from engine.values import BUY, NO_SIDE, SELL, to_grid
 
@@ -130,7 +131,7 @@ class Verbs(Actor):
         size: Number,
         *,
         limit: Number | None = None,
-        tif: str = "Gtc",
+        tif: Tif = "Gtc",
         reduce_only: bool = False,
         stop_loss: Number | None = None,
         take_profit: Number | None = None,
@@ -150,7 +151,7 @@ class Verbs(Actor):
         size: Number,
         *,
         limit: Number | None = None,
-        tif: str = "Gtc",
+        tif: Tif = "Gtc",
         reduce_only: bool = False,
         stop_loss: Number | None = None,
         take_profit: Number | None = None,
@@ -162,11 +163,11 @@ class Verbs(Actor):
     def stop(
         self,
         market: str,
-        side: str,
+        side: Side,
         size: Number,
         trigger: Number,
         *,
-        kind: str = "sl",
+        kind: TriggerKind = "sl",
         limit: Number | None = None,
         reason: str = "",
     ) -> None:
@@ -304,7 +305,7 @@ class Verbs(Actor):
         side: int,
         size: Number,
         limit: Number | None,
-        tif: str,
+        tif: Tif,
         reduce_only: bool,
         stop_loss: Number | None,
         take_profit: Number | None,

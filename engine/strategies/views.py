@@ -6,6 +6,8 @@ to the exact value), `event` is the exact record. No scale arithmetic is left to
 
 from __future__ import annotations
 
+from typing import Literal, cast
+
 import msgspec
 
 from engine.events import (
@@ -22,6 +24,7 @@ from engine.events import (
     Trade,
 )
 from engine.events.readings import BookLevels
+from engine.strategies.literals import OrderState, Side, TakerSide, TriggerKind, order_side
 from engine.values import Amount, format_interval, power_of_ten, side_name
 
 __all__ = ["Bar", "Book", "Context", "Fill", "Funding", "OrderView", "Tick", "Touch"]
@@ -114,8 +117,8 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
         return self.event.size / self.scales.size_unit
 
     @property
-    def side(self) -> str:
-        """The taker's side: "buy", "sell", or "" where the source does not tell."""
+    def side(self) -> TakerSide:
+        """The taker's side: "buy", "sell", or "" where the source does not say."""
         return side_name(self.event.aggressor)
 
 
@@ -153,9 +156,9 @@ class Fill(msgspec.Struct, frozen=True, gc=False):
         return self.listed.name
 
     @property
-    def side(self) -> str:
+    def side(self) -> Side:
         """ "buy" or "sell"."""
-        return side_name(self.event.side)
+        return order_side(self.event.side)
 
     @property
     def price(self) -> float:
@@ -178,8 +181,8 @@ class OrderView(msgspec.Struct, frozen=True, gc=False):
 
     event: OrderChanged
     listed: InstrumentListed
-    side: str
-    trigger: str
+    side: Side
+    trigger: TriggerKind | Literal[""]
     limit: float | None
 
     @property
@@ -193,9 +196,9 @@ class OrderView(msgspec.Struct, frozen=True, gc=False):
         return self.listed.name
 
     @property
-    def state(self) -> str:
+    def state(self) -> OrderState:
         """The order's state."""
-        return self.event.state
+        return cast("OrderState", self.event.state)
 
     @property
     def filled(self) -> float:
@@ -317,7 +320,7 @@ def view_order(
 ) -> OrderView:
     """Return the human view of an own order; `limit_price` 0 is none."""
     limit = limit_price / power_of_ten(listed.price_scale) if limit_price else None
-    return OrderView(event, listed, side_name(side), trigger, limit)
+    return OrderView(event, listed, order_side(side), cast("TriggerKind | Literal['']", trigger), limit)
 
 
 def history_bar(candle: CandleRead) -> BarClosed:

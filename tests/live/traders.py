@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.strategies import Bar, Strategy
+from engine.strategies import Bar, Fill, Strategy
 
 __all__ = ["Busy", "Quiet"]
 
@@ -16,7 +16,7 @@ class Busy(Strategy):
         self.step = 0
         self.held: dict[str, int] = {}
 
-    def on_fill(self, fill):  # type: ignore[no-untyped-def]
+    def on_fill(self, fill: Fill) -> None:
         side = 1 if fill.side == "buy" else -1
         self.held[fill.market] = self.held.get(fill.market, 0) + side
 

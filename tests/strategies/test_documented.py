@@ -53,9 +53,9 @@ def documented(folder: Path) -> Strategy:
     """A strategy whose `on_trade` is the list of verbs, with the hooks shown below it."""
     verbs, hooks = (text for text in blocks() if not text.startswith("# "))
     lines = [
-        "from engine.strategies import Strategy",
+        "from engine.strategies import Book, Context, Fill, Funding, OrderView, Strategy, Tick",
         "class Shown(Strategy):",
-        "    def on_trade(self, trade):",
+        "    def on_trade(self, trade: Tick) -> None:",
     ]
     lines += [f"        {line}" for line in verbs.splitlines()]
     lines += [f"    {line}" for line in hooks.splitlines()]
