@@ -1,8 +1,8 @@
-"""The one place where time is read and chance is drawn.
+"""The only module that reads the time and draws random bytes.
 
-Everything else is given a `Clock` or an `Ids` (see `ports.py`); `tests/test_house.py` bans the standard
-library's clocks and generators on floors 0 to 3 except here. Also holds the arithmetic of UTC days
-and of the windows of bars.
+Everything else receives a `Clock` or an `Ids` (see `ports.py`); `tests/test_house.py` bans the standard
+library's clocks and random generators on floors 0 to 3, except here. Also holds the arithmetic of UTC
+days and of the windows of bars.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DAY_NS: Final = 86_400 * SECOND_NS
 
 WEEK_NS: Final = 7 * DAY_NS
 MONTH_NS: Final = 30 * DAY_NS
-"""The length of a month in its name only; see `window_end`."""
+"""Names the interval "1M". A month is as long as the calendar says; see `window_end`."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MONDAY_NS: Final = 4 * DAY_NS
@@ -43,19 +43,19 @@ _MONDAY_NS: Final = 4 * DAY_NS
 
 
 STEP_NS = SECOND_NS // 2
-"""A wall clock that goes back by more than this was set, not disciplined."""
+"""A wall clock that goes back by more than this was set by hand, not adjusted by NTP."""
 
 
 class SystemClock:
-    """The machine's clock. Where somebody sets it back it goes on as before: no timer waits twice.
+    """The machine's clock, which never goes back.
 
-    It is followed forward at once, and back by what a clock that is being disciplined moves, but never so
-    that it tells an earlier time than it has told.
+    Steps forward, and small adjustments either way, are followed. When the clock is set back, time goes on
+    from where it was: timers do not wait twice.
     """
 
     def __init__(self) -> None:
         self._ahead_ns = time.time_ns() - time.monotonic_ns()
-        self._told_ns = 0
+        self._last_ns = 0
 
     def now_ns(self) -> int:
         """Return UTC nanoseconds."""
@@ -63,8 +63,8 @@ class SystemClock:
         ahead_ns = wall_ns - monotonic_ns
         if ahead_ns > self._ahead_ns - STEP_NS:
             self._ahead_ns = ahead_ns
-        self._told_ns = max(self._told_ns, monotonic_ns + self._ahead_ns)
-        return self._told_ns
+        self._last_ns = max(self._last_ns, monotonic_ns + self._ahead_ns)
+        return self._last_ns
 
     def monotonic_ns(self) -> int:
         """Return monotonic nanoseconds."""
@@ -76,7 +76,7 @@ class SystemClock:
 
 
 class AdoptedClock:
-    """A clock that runs with a venue's: it read `venue_ns` at monotonic `at_ns`; `speed` times real time."""
+    """Follows a venue's clock: `venue_ns` at monotonic `at_ns`, then `speed` times real time."""
 
     def __init__(self, venue_ns: int, at_ns: int, speed: float) -> None:
         self._venue_ns = venue_ns
@@ -88,7 +88,7 @@ class AdoptedClock:
         return self._venue_ns + int((time.monotonic_ns() - self._at_ns) * self._speed)
 
     def monotonic_ns(self) -> int:
-        """Return real monotonic nanoseconds: latencies stay real."""
+        """Return real monotonic nanoseconds; latencies are not accelerated."""
         return time.monotonic_ns()
 
     def real_seconds_until(self, engine_ns: int) -> float:
@@ -97,7 +97,7 @@ class AdoptedClock:
 
 
 class SystemIds:
-    """The machine's source of chance."""
+    """The machine's source of random bytes."""
 
     def random_bytes(self, count: int) -> bytes:
         """Return `count` random bytes."""
@@ -119,7 +119,7 @@ def day_start_ns(day: str) -> int:
 
 
 def window_start(interval_ns: int, time_ns: int) -> int:
-    """Return when the window of a bar interval that holds a time began, in UTC nanoseconds.
+    """Return the start of the window that contains a time, in UTC nanoseconds.
 
     Windows are counted from the epoch; a week begins on Monday and a month is the calendar's, as on Binance
     (its REST reference, klines).
@@ -133,12 +133,12 @@ def window_start(interval_ns: int, time_ns: int) -> int:
 def window_end(interval_ns: int, start_ns: int) -> int:
     """Return when the window that began at `start_ns` ends."""
     if interval_ns == MONTH_NS:
-        return _first_of_month(start_ns // DAY_NS + 31)  # no month is longer, and none is shorter than 28
+        return _first_of_month(start_ns // DAY_NS + 31)  # a month has 28 to 31 days
     return start_ns + interval_ns
 
 
 def _first_of_month(day: int) -> int:
-    """Return the first of the month that holds a day, which is counted from the epoch."""
+    """Return the start of the month of a day. `day` is counted from the epoch."""
     return ((_EPOCH + timedelta(days=day)).replace(day=1) - _EPOCH).days * DAY_NS
 
 

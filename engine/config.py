@@ -1,10 +1,10 @@
 """The configuration: what a session trades, how, and within which limits.
 
 Owns the schema and its defaults. A file is TOML with the sections below; every key has a default, an unknown
-key is refused with the nearest known one. The whole configuration is recorded in `SessionStarted`
-as canonical JSON, so that a replay needs no file.
+key is refused and the error names the nearest known one. The whole configuration is recorded in
+`SessionStarted` as canonical JSON, so that a replay needs no file.
 
-    coins = ["BTC", "ETH"]          # default: every coin the embedded sandbox lists
+    coins = ["BTC", "ETH"]          # instruments; default: all that the embedded sandbox lists
     [[strategies]]
     use = "engine.strategies.crossover:Crossover"
     params = { fast = 10, slow = 20 }
@@ -41,7 +41,7 @@ __all__ = [
     "RiskConfig",
     "StrategyConfig",
     "VenueConfig",
-    "check_coins",
+    "check_instruments",
     "load_config",
     "nearest",
     "parse_config",
@@ -51,10 +51,10 @@ FEE_SCALE: Final = 7
 """Decimal places of a fee rate: 0.00045 is 4500."""
 
 CHANNELS: Final = ("l2Book", "l2BookFast", "candle", "activeAssetCtx", "allMids")
-"""What can be read of the market beside trades and the touch."""
+"""Market data that can be read besides trades and the best bid and ask."""
 
 ACTIVITY_MEASURES: Final = ("tick", "volume", "value", "imbalance")
-"""What bars can be made by instead of time."""
+"""What an activity bar can count instead of time."""
 
 RESERVED_NAMES: Final = frozenset(
     {
@@ -74,27 +74,27 @@ RESERVED_NAMES: Final = frozenset(
         "external",
     }
 )
-"""Names of the engine's own actors and accounts."""
+"""Names of the engine's own actors and accounts; a strategy cannot have them."""
 
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 
 MONEY_TEXT_SCALE: Final = 6
-"""Decimal places that an amount of money in the configuration may have."""
+"""Most decimal places of an amount of money in the configuration."""
 
 
 class ActivityKind(msgspec.Struct, frozen=True):
-    """One kind of bar by what was traded: its name in events, what it measures, when it closes, of which
-    coin."""
+    """One kind of activity bar: its name in events, what it counts, the count that closes it, and its
+    instrument ("": all)."""
 
     name: str
     measure: str
     threshold: str
-    coin: str
+    instrument: str
 
     @classmethod
     def parse(cls, text: str) -> ActivityKind:
-        """Return the kind named measure:threshold or measure:threshold@COIN. Raises ConfigError."""
-        name, _, coin = text.partition("@")
+        """Return the kind named measure:threshold or measure:threshold@INSTRUMENT. Raises ConfigError."""
+        name, _, instrument = text.partition("@")
         measure, _, threshold = name.partition(":")
         try:
             level = parse_scaled(threshold, 0 if measure == "tick" else MONEY_TEXT_SCALE)
@@ -103,17 +103,18 @@ class ActivityKind(msgspec.Struct, frozen=True):
         if measure not in ACTIVITY_MEASURES or not level:
             known = ", ".join(ACTIVITY_MEASURES)
             raise ConfigError(f"bars.activity: {text!r}: write it as volume:50; measures: {known}")
-        return cls(name, measure, threshold, coin)
+        return cls(name, measure, threshold, instrument)
 
 
 class BarsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which time bars are built, and when they close.
 
-    `grace_ms`: how long after its end a bar waits for late prints. `close` is "grace" (default: that long in
-    any case) or "trade": the first print of a later window closes it at once, and late prints correct it.
+    `grace_ms`: how long after its end a bar waits for late trades. `close` is "grace" (default: every bar
+    waits that long) or "trade" (the first trade of a later window closes the bar; late trades correct it).
 
-    `activity` names bars by what was traded: "tick:1000" (prints), "volume:50" (base units), "value:1000000"
-    (quote currency), "imbalance:20" (base units bought less sold); with "@BTC" behind it of that coin only.
+    `activity` lists bars that close by activity: "tick:1000" (trades), "volume:50" (base units),
+    "value:1000000" (quote currency), "imbalance:20" (base units bought less sold). "@BTC" at the end limits
+    one to that instrument.
     """
 
     intervals: tuple[str, ...] = ("1m", "5m", "15m", "1h")
@@ -127,14 +128,14 @@ class BarsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FlowConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Order flow; all of it is off by default.
+    """Order flow. All of it is off by default.
 
-    `footprint` and `profile`: of which intervals (footprints only of intervals that have bars). `level`:
-    how wide price levels are, by coin, in quote currency (default: about a hundredth of a percent).
-    `imbalance_ratio` and `imbalance_run`: from how many times the other side on a level is imbalanced, and
-    how many levels next to each other are stacked ("0": none are looked for). `large`: from which size on a
-    print is large, by coin in base units. `book`: of which intervals the touch and the book are sampled,
-    `depth` levels of it.
+    `footprint` and `profile`: their intervals (a footprint needs bars of its interval). `level`: the width of
+    price levels in quote currency, by instrument (default: about 0.01 % of the price). `imbalance_ratio`: how
+    many times the volume of the other side makes a level imbalanced ("0": off). `imbalance_run`: how many
+    imbalanced levels in a row are stacked. `large`: the size from which a trade is large, in base units, by
+    instrument. `book`: the intervals at which the best bid and ask and `depth` levels of the book are
+    sampled.
     """
 
     footprint: tuple[str, ...] = ()
@@ -148,9 +149,10 @@ class FlowConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StrategyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One strategy: `use` is module:Class, `name` defaults to the class name, `coins` to all there are.
+    """One strategy: `use` is module:Class. `name` defaults to the class name, `coins` to all instruments.
 
-    `on_failure`: "halt" (default: cancel own orders, no new risk) or "quarantine" (only this strategy stops).
+    `on_failure`: "halt" (default: cancel own orders, refuse new ones) or "quarantine" (only this strategy
+    stops).
     """
 
     use: str = "engine.strategies.crossover:Crossover"
@@ -166,7 +168,7 @@ class StrategyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Limits; money is in quote currency, sizes are per coin in base units. 0 or absent: no limit."""
+    """Limits. Money is in quote currency, sizes are in base units by instrument. 0 or absent: no limit."""
 
     max_order_notional: str = "25000"
     max_position_notional: str = "100000"
@@ -178,8 +180,8 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PaperConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The simulated venue. Defaults: Hyperliquid's fee tier 0, 100 ms of latency, 1 basis point of slippage.
 
-    `slippage_bps` worsens the price of every taker fill. A resting order fills only when a print goes
-    through its price, or, with `fill_on_touch`, when one touches it (no queue ahead of us).
+    `slippage_bps` worsens the price of every taker fill. A resting order fills only when a trade goes
+    through its price, or, with `fill_on_touch`, when a trade is at its price (as if first in the queue).
     """
 
     latency_ms: int = 100
@@ -196,13 +198,13 @@ class AccountConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is read of the market beside trades and the touch, and how it is watched.
+    """Market data besides trades and the best bid and ask, and how the feed is checked.
 
     `channels`: any of "l2Book", "l2BookFast", "candle", "activeAssetCtx", "allMids". `warmup_bars`: how many
-    closed candles of each bar interval strategies are shown before the first print (0: none).
+    closed candles of each bar interval strategies receive before the first trade (0: none).
     `check_minutes`: how often closed bars are compared with the venue's candles (0: never). `poll_after_s`:
     how long the websocket may be down before candles are polled over REST (0: never). `backfill_minutes`: how
-    often the history of candles and funding rates is brought up to date (0: never).
+    often the history of candles and funding rates is updated (0: never).
     """
 
     channels: tuple[str, ...] = ()
@@ -215,16 +217,17 @@ class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The account that real orders are for, and how they are sent.
 
-    `network` is "mainnet", "testnet" or "sandbox" and has to be that of the venue's address. `account` is the
-    master's (or sub-account's) address, `vault` is set when that is a vault or sub-account to sign for. The
-    key is that of the account or of its approved agent: `key_file` (mode 0600), else the environment variable
-    `key_env`, else the keyring's entry `key_ring`. `transport`: "rest" or "post" (over the websocket).
+    `network` is "mainnet", "testnet" or "sandbox" and must match the venue's address. `account` is the
+    address of the master account or sub-account. `vault` is set when `account` is a vault or sub-account to
+    sign for. The key is that of the account or of its approved agent: `key_file` (mode 0600), else the
+    environment variable `key_env`, else the keyring entry `key_ring`. `transport`: "rest" or "post" (over the
+    websocket).
 
-    An order expires `expires_ms` after it was sent unless the venue has it by then. A command without any
-    report after `answer_ms` is asked about. A market order is an Ioc
-    at most `slippage_bps` beyond the touch. `dead_man_s` has the venue cancel everything when nothing was
-    heard of us for so long (0: off; venues ask for volume). `adopt` takes over a position that the account
-    already has; otherwise such a market is halted. `leverage` is set per coin at the start.
+    The venue refuses an order that arrives more than `expires_ms` after it was sent. The venue is asked about
+    a command without a report after `answer_ms`. A market order is an Ioc at most `slippage_bps` beyond the
+    best bid or ask. `dead_man_s`: the venue cancels all orders when it has not heard from the engine for that
+    long (0: off; venues require trading volume for it). `adopt` takes over a position that the account
+    already has; otherwise that instrument is halted. `leverage` is set at the start, by instrument.
     """
 
     network: str = "sandbox"
@@ -243,9 +246,9 @@ class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that decides what the actors do. `mode` is "paper" or "live": real orders.
+    """Everything that decides what the actors do. `mode` is "paper" or "live" (real orders).
 
-    `seed` is what the strategies' chance (`self.random`) begins with.
+    `seed` is the seed of `self.random` of the strategies.
     """
 
     mode: str = "paper"
@@ -266,7 +269,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_config(path: Path) -> Config:
-    """Read a TOML file. Raises ConfigError naming the file and what is wrong in it."""
+    """Read a TOML file. Raises ConfigError naming the file and the fault."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -297,19 +300,21 @@ def parse_config(data: dict[str, Any] | str) -> Config:
     return config
 
 
-def check_coins(config: Config, names: list[str]) -> None:
-    """Raise UsageError for a coin that something names but a session on these markets does not trade."""
-    used = [("coins", coin) for coin in config.coins]
-    used += [(f"strategy {entry.title}", coin) for entry in config.strategies for coin in entry.coins]
-    used += [("risk", coin) for coin in (*config.risk.max_order_size, *config.risk.max_position_size)]
-    used += [("venue.leverage", coin) for coin in config.venue.leverage]
-    for where, coin in used:
-        if coin not in names:
-            raise UsageError(f"{where}: {coin!r} is no coin of this session; {nearest(coin, names)}")
+def check_instruments(config: Config, names: list[str]) -> None:
+    """Raise UsageError if the configuration names an instrument that is not among those of the session."""
+    used = [("coins", name) for name in config.coins]
+    used += [(f"strategy {entry.title}", name) for entry in config.strategies for name in entry.coins]
+    used += [("risk", name) for name in (*config.risk.max_order_size, *config.risk.max_position_size)]
+    used += [("venue.leverage", name) for name in config.venue.leverage]
+    for where, name in used:
+        if name not in names:
+            raise UsageError(
+                f"{where}: {name!r} is not an instrument of this session; {nearest(name, names)}"
+            )
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """Return "; did you mean a, b?" or the first known names, for the end of an error."""
+    """Return "did you mean a, b?" or the first known names, for the end of an error message."""
     close = difflib.get_close_matches(name, known, 3, 0.5)
     if close:
         return f"did you mean {', '.join(close)}?"
@@ -344,9 +349,9 @@ def _check_flow(config: Config) -> None:
             raise ConfigError(f"flow.footprint: {name!r} is not among bars.intervals")
     texts = [("flow.imbalance_ratio", flow.imbalance_ratio)]
     texts += [
-        (f"flow.{key}.{coin}", text)
+        (f"flow.{key}.{name}", text)
         for key in ("level", "large")
-        for coin, text in getattr(flow, key).items()
+        for name, text in getattr(flow, key).items()
     ]
     for where, text in texts:
         try:
@@ -361,7 +366,7 @@ def _check_flow(config: Config) -> None:
 
 
 def _check(config: Config) -> None:
-    """Refuse values that would only fail later. Raises ConfigError naming the key."""
+    """Raise ConfigError, naming the key, for a value that would fail later."""
     try:
         spans_ns = sorted(parse_interval(name) for name in config.bars.intervals)
     except UsageError as error:
@@ -372,9 +377,9 @@ def _check(config: Config) -> None:
     _check_flow(config)
     kinds = config.bars.kinds()
     if len(set(config.bars.activity)) != len(kinds):
-        raise ConfigError("bars.activity: each kind once")
+        raise ConfigError("bars.activity: list each kind only once")
     if config.bars.close not in ("grace", "trade"):
-        raise ConfigError(f'bars.close: {config.bars.close!r} is neither "grace" nor "trade"')
+        raise ConfigError(f'bars.close: {config.bars.close!r} is not "grace" or "trade"')
     numbers: list[tuple[str, str, int]] = [
         ("risk.max_order_notional", config.risk.max_order_notional, MONEY_TEXT_SCALE),
         ("risk.max_position_notional", config.risk.max_position_notional, MONEY_TEXT_SCALE),
@@ -388,11 +393,11 @@ def _check(config: Config) -> None:
         except NumberError as error:
             raise ConfigError(f"{key}: {error}") from None
     for table in ("max_order_size", "max_position_size"):
-        for coin, size in getattr(config.risk, table).items():
+        for name, size in getattr(config.risk, table).items():
             try:
-                to_grid(size, scale=0)  # any number of decimals: it is compared exactly
+                to_grid(size, scale=0)  # any number of decimals: sizes are compared exactly
             except NumberError as error:
-                raise ConfigError(f"risk.{table}.{coin}: {error}") from None
+                raise ConfigError(f"risk.{table}.{name}: {error}") from None
     whole = {
         "bars.grace_ms": config.bars.grace_ms,
         "paper.latency_ms": config.paper.latency_ms,
@@ -414,17 +419,17 @@ def _check(config: Config) -> None:
     titles = [strategy.title for strategy in config.strategies]
     for strategy in config.strategies:
         if strategy.title in RESERVED_NAMES:
-            raise ConfigError(f"strategies: {strategy.title!r} is a name of the engine's own; give another")
-        if titles.count(strategy.title) > 1:
-            raise ConfigError(f"strategies: two are named {strategy.title!r}; give one a name")
-        if strategy.on_failure not in ("halt", "quarantine"):
             raise ConfigError(
-                f"strategies.on_failure: {strategy.on_failure!r} is neither 'halt' nor 'quarantine'"
+                f"strategies: {strategy.title!r} is the name of an actor of the engine; choose another name"
             )
+        if titles.count(strategy.title) > 1:
+            raise ConfigError(f"strategies: two are named {strategy.title!r}; give one of them another name")
+        if strategy.on_failure not in ("halt", "quarantine"):
+            raise ConfigError(f"strategies.on_failure: {strategy.on_failure!r} is not 'halt' or 'quarantine'")
 
 
 def _check_venue(config: Config) -> None:
-    """Refuse what cannot be of the account and of the channels. Raises ConfigError naming the key."""
+    """Raise ConfigError, naming the key, for an invalid value of the account, the venue or the channels."""
     venue = config.venue
     choices: list[tuple[str, str, tuple[str, ...]]] = [
         ("mode", config.mode, ("paper", "live")),
@@ -434,10 +439,10 @@ def _check_venue(config: Config) -> None:
     choices += [("data.channels", channel, CHANNELS) for channel in config.data.channels]
     for key, value, allowed in choices:
         if value not in allowed:
-            raise ConfigError(f"{key}: {value!r} is none of {', '.join(allowed)}")
+            raise ConfigError(f"{key}: {value!r} is not one of {', '.join(allowed)}")
     for key, address in (("account", venue.account), ("vault", venue.vault)):
         if address and not _ADDRESS.fullmatch(address):
-            raise ConfigError(f"venue.{key}: {address[:50]!r} is not an address of 0x and 40 hex digits")
-    for coin, leverage in venue.leverage.items():
+            raise ConfigError(f"venue.{key}: {address[:50]!r} is not an address (0x and 40 hex digits)")
+    for name, leverage in venue.leverage.items():
         if not 1 <= leverage <= 1000:
-            raise ConfigError(f"venue.leverage.{coin}: {leverage} is out of range (1 to 1000)")
+            raise ConfigError(f"venue.leverage.{name}: {leverage} is out of range (1 to 1000)")

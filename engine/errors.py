@@ -2,24 +2,25 @@
 
 EngineError                     1   a fault of the engine itself
 ├── UsageError                  2   a wrong option, name, file or value given by a person
-│   ├── ConfigError             2   a configuration that does not say what it must
-│   ├── NumberError             2   text that is not a plain decimal number in range
-│   ├── ImportRefused           2   a line of a data file that cannot be read
-│   └── NotDeterministic        2   a strategy uses what differs from run to run
+│   ├── ConfigError             2   a configuration key or value is wrong
+│   ├── NumberError             2   text is not a plain decimal number in range
+│   ├── ImportRefused           2   a line of a data file cannot be read
+│   └── NotDeterministic        2   a strategy uses a clock, randomness, files or the like
+├── StrategyFailed              7   a strategy raised while the engine ran
 ├── ReplayDivergence            3   a re-derived event differs from the recorded one
 ├── JournalError                4   the journal cannot be trusted or used
-│   ├── JournalDamaged          4   bytes that are not what was written (file, offset, seq)
+│   ├── JournalDamaged          4   bytes are not what was written (file, offset, seq)
 │   ├── JournalVersionError     4   written by another format or with unknown events
-│   ├── JournalBehindWitness    4   something outside remembers more than the journal holds
+│   ├── JournalBehindWitness    4   a projection has records that the journal lacks
 │   ├── JournalLocked           6   another process has it open
-│   └── JournalPoisoned         4   a write or sync failed: nothing more is accepted
-├── VenueError                  5   the venue or the network did not do what it should
-│   ├── VenueUnreachable        5   no answer
-│   └── VenueProtocolError      5   an answer that cannot be understood
-└── SafetyRefusal               6   a safety rule says no
+│   └── JournalPoisoned         4   a write or sync failed; the writer accepts no more
+├── VenueError                  5   the venue or the network failed
+│   ├── VenueUnreachable        5   no connection, or no response in time
+│   └── VenueProtocolError      5   a response cannot be decoded
+└── SafetyRefusal               6   a safety rule refused the action
 
-Every error says what happened, where, and what to do, in one or two lines: the command line
-prints `str(error)` and leaves with `error.exit_code`. Raised on every floor, caught at the edge
+Every message says what happened, where, and what to do, in one or two lines: the command line
+prints `str(error)` and exits with `error.exit_code`. Raised in every package, caught at the edge
 that can act on it.
 """
 
@@ -48,27 +49,27 @@ __all__ = [
 
 
 class EngineError(Exception):
-    """Root of every error this project raises on purpose."""
+    """Base of every error that this project raises on purpose."""
 
     exit_code = 1
 
 
 class UsageError(EngineError):
-    """A person gave something that cannot be used."""
+    """A wrong option, name, file or value was given."""
 
     exit_code = 2
 
 
 class ConfigError(UsageError):
-    """A configuration key or value is wrong; names the key and the nearest known ones."""
+    """A configuration key or value is wrong. Names the key and the nearest known keys."""
 
 
 class NumberError(UsageError):
-    """Text that is not a plain decimal number, or is out of range."""
+    """Text is not a plain decimal number, or is out of range."""
 
 
 class ImportRefused(UsageError):
-    """A data file has a line that cannot be read. Carries file, line and reason."""
+    """A line of a data file cannot be read. Carries file, line and reason."""
 
     def __init__(self, file: str, line: int, reason: str) -> None:
         super().__init__(f"{file}, line {line}: {reason}")
@@ -78,11 +79,11 @@ class ImportRefused(UsageError):
 
 
 class NotDeterministic(UsageError):
-    """A strategy uses a clock, chance, files or the like; the text names file and line."""
+    """A strategy uses a clock, randomness, files or the like. The message names file and line."""
 
 
 class StrategyFailed(EngineError):
-    """A strategy raised while the engine ran: what was printed is how far it came."""
+    """A strategy raised while the engine ran. The output printed before covers the run up to that point."""
 
     exit_code = 7
 
@@ -106,7 +107,7 @@ class JournalError(EngineError):
 
 
 class JournalDamaged(JournalError):
-    """Bytes that are not what was written. Carries file, offset and seq (the first seq that is lost)."""
+    """Bytes are not what was written. Carries file, offset and seq (the first seq that is lost)."""
 
     def __init__(self, reason: str, *, file: str, offset: int, seq: int) -> None:
         super().__init__(f"{file}: damaged at offset {offset} (seq {seq}): {reason}")
@@ -117,11 +118,11 @@ class JournalDamaged(JournalError):
 
 
 class JournalVersionError(JournalError):
-    """Written by a newer format, or with event types this version does not know."""
+    """The journal has another format version, or event types that this version does not know."""
 
 
 class JournalBehindWitness(JournalError):
-    """A projection or snapshot remembers an event that the journal no longer holds."""
+    """A projection or snapshot has an event that the journal no longer holds."""
 
 
 class JournalLocked(JournalError):
@@ -131,24 +132,24 @@ class JournalLocked(JournalError):
 
 
 class JournalPoisoned(JournalError):
-    """A write or sync failed; the journal takes no more appends in this process."""
+    """A write or sync failed; the writer accepts no more appends in this process."""
 
 
 class VenueError(EngineError):
-    """The venue or the network did not do what it should."""
+    """The venue or the network failed."""
 
     exit_code = 5
 
 
 class VenueUnreachable(VenueError):
-    """No connection or no answer in time."""
+    """No connection, or no response in time."""
 
 
 class VenueProtocolError(VenueError):
-    """An answer that cannot be understood: broken JSON, a wrong type, a number that is none."""
+    """A response cannot be decoded: broken JSON, a wrong type, an invalid number."""
 
 
 class SafetyRefusal(EngineError):
-    """A safety rule says no; the message names the rule."""
+    """A safety rule refused the action. The message names the rule."""
 
     exit_code = 6

@@ -1,7 +1,7 @@
-"""Exact numbers: how text becomes an integer, how an integer becomes text, and what the venue's grid is.
+"""Exact numbers: text to integer, integer to text, and rounding to the venue's grid.
 
-Owns the one strict number parser, the one rounding function and the constants for sides. Promises: no
-float ever carries money or quantity, and nothing put on a grid gains risk. Used by every floor above.
+Owns the strict number parser, the rounding function and the constants for sides. Promises: no float
+ever carries money or quantity, and rounding to the grid never adds risk. Used by every package above.
 
 A *scale* is a count of decimal places: 43059.97 at scale 2 is the integer 4305997. The scale of money is
 price scale + size scale, so price * size is money without rounding.
@@ -56,7 +56,7 @@ InstrumentId = Annotated[int, "instrument"]
 """A small positive number given to an instrument by its `InstrumentListed` event, unique in a journal."""
 
 Side = Annotated[int, "side"]
-"""BUY (1), SELL (-1), or NO_SIDE (0) where the source does not tell."""
+"""BUY (1), SELL (-1), or NO_SIDE (0) where the source does not say."""
 
 Price = Annotated[int, "price"]
 """An exact integer at the instrument's price scale; 0 where the event says "none"."""
@@ -96,7 +96,7 @@ INTERVALS: Final = {
     "1w": 7 * 86400,
     "1M": 30 * 86400,
 }
-"""Bar intervals by name, in seconds. A month's is nominal: see `engine.clock.window_end`."""
+"""Bar intervals by name, in seconds. That of a month is nominal; see `engine.clock.window_end`."""
 
 _INTERVAL_NAMES: Final = {seconds * 1_000_000_000: name for name, seconds in INTERVALS.items()}
 
@@ -105,7 +105,7 @@ _POWERS: Final[tuple[int, ...]] = tuple(10**exponent for exponent in range(128))
 
 
 def power_of_ten(exponent: int) -> int:
-    """Return 10 to an exponent of 0 to 127, as an int to the type checker too."""
+    """Return 10 to the power of `exponent` (0 to 127), typed as int."""
     return _POWERS[exponent]
 
 
@@ -114,7 +114,7 @@ def parse_scaled(text: str, scale: int, *, signed: bool = False) -> int:
 
     Accepts ASCII digits, one point with digits on both sides, and an exponent of at most 30 either way.
     Raises NumberError for anything else ("NaN", "1_000", " 1", "+1", "0x1", other scripts' digits), for
-    a minus where none may be, for digits finer than the scale, and for what does not fit 64 bits.
+    a minus sign that is not allowed, for digits finer than the scale, and for a value beyond 64 bits.
     """
     match = _NUMBER.fullmatch(text) if len(text) <= _TEXT_LENGTH_MAX else None
     if match is None:
@@ -166,10 +166,10 @@ def rescale(value: Amount, scale: int, to: int) -> int:
 def to_grid(
     value: str | int | Decimal, *, scale: int, step: int = 1, figures: int = 0, up: bool = False
 ) -> int:
-    """Put a price or a size on the venue's grid: the one place where anything is rounded to it.
+    """Round a price or a size to the venue's grid. Nothing else rounds to it.
 
-    Rounds towards zero, or away from it when `up`. A caller that never wants to gain risk rounds sizes
-    and buy prices down, and sell prices up. `step` is the grid's step at `scale`. `figures`, when not 0,
+    Rounds towards zero, or away from it when `up`. To add no risk, callers round sizes and buy
+    prices down, and sell prices up. `step` is the grid's step at `scale`. `figures`, when not 0,
     allows at most that many significant figures, integers always (Hyperliquid's price rule).
     Raises NumberError for a float, a bool, a negative or a non-finite value, and for one beyond 64 bits. May
     return 0.
@@ -232,5 +232,5 @@ def parse_interval(name: str) -> int:
 
 
 def format_interval(interval_ns: int) -> str:
-    """Return the name of an interval in nanoseconds; "<n>s" for one without a name."""
+    """Return the name of an interval in nanoseconds, or "<n>s" if it has no name."""
     return _INTERVAL_NAMES.get(interval_ns) or f"{interval_ns // 1_000_000_000}s"

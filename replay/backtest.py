@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from engine.clock import DAY_NS, day_start_ns
-from engine.config import Config, check_coins
+from engine.config import Config, check_instruments
 from engine.errors import UsageError
 from engine.events import (
     BarClosed,
@@ -227,7 +227,7 @@ def _only(batches: Iterator[list[Event]], config: Config) -> Iterator[list[Event
         known = bool(listed)
         listed |= {one.instrument: one.name for one in batch if isinstance(one, InstrumentListed)}
         if listed and not known:
-            check_coins(config, list(listed.values()))
+            check_instruments(config, list(listed.values()))
         if not config.coins:
             yield batch
             continue

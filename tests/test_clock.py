@@ -80,13 +80,13 @@ def test_iso_text_in_its_usual_spellings(text: str, ns: int) -> None:
     "text",
     ["", "x", "2024-13-01", "2024-12-05T25:00", "2024-12-05T00:00:00.", "2024-12-05T00:00:00.1234567890"],
 )
-def test_what_is_no_iso_time_is_refused(text: str) -> None:
+def test_text_that_is_not_an_iso_time_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="not an ISO 8601 time"):
         parse_iso(text)
 
 
 @pytest.mark.parametrize("day", ["2024-2-30", "2024-12-32", "20241205", "", "today", "2024-12-05T00:00"])
-def test_what_is_no_day_is_refused(day: str) -> None:
+def test_text_that_is_not_a_day_is_refused(day: str) -> None:
     with pytest.raises(UsageError, match="write it as 2024-12-05"):
         day_start_ns(day)
 
@@ -96,7 +96,7 @@ def test_t05_days_do_not_depend_on_the_machines_zone() -> None:
         "from engine.clock import *; ns = 1711846800 * SECOND_NS;"
         "print(day_of(ns), day_start_ns('2024-03-31'), iso_text(ns), parse_iso('2024-03-31T02:30:00'))"
     )
-    told = {
+    printed = {
         subprocess.run(
             [sys.executable, "-c", program],
             capture_output=True,
@@ -107,10 +107,10 @@ def test_t05_days_do_not_depend_on_the_machines_zone() -> None:
         ).stdout
         for zone in ("UTC", "America/New_York", "Asia/Kolkata")
     }
-    assert len(told) == 1
+    assert len(printed) == 1
 
 
-def test_the_system_clock_tells_utc_and_does_not_go_back() -> None:
+def test_the_system_clock_reads_utc_and_does_not_go_back() -> None:
     clock = SystemClock()
     first = clock.monotonic_ns()
     assert abs(clock.now_ns() / SECOND_NS - datetime.now(UTC).timestamp()) < 5
@@ -127,7 +127,7 @@ def test_an_adopted_clock_runs_with_its_venue() -> None:
     assert clock.real_seconds_until(clock.now_ns() + 100 * SECOND_NS) == pytest.approx(2.0, abs=0.5)
 
 
-def test_chance_is_as_long_as_asked_for_and_differs() -> None:
+def test_random_bytes_have_the_length_asked_for_and_differ() -> None:
     ids = SystemIds()
     assert len(ids.random_bytes(16)) == 16
     assert ids.random_bytes(16) != ids.random_bytes(16)

@@ -1,4 +1,4 @@
-"""The configuration: every key has a default, an unknown one is refused, and its text is canonical."""
+"""The configuration: every key has a default, an unknown key is refused, the recorded text is canonical."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_canonical_text_reads_back_as_the_same_configuration(config: Config) -> 
     assert kept == [entry.params for entry in config.strategies]
 
 
-def test_sizes_of_cheap_coins_and_of_many_decimals_are_taken() -> None:
+def test_very_large_sizes_and_sizes_with_many_decimals_are_accepted() -> None:
     sizes = {"kPEPE": "50000000000", "BTC": "0.000000000000001"}
     assert parse_config({"risk": {"max_order_size": sizes}}).risk.max_order_size == sizes
 
@@ -78,7 +78,7 @@ def test_equal_configurations_have_equal_text_whatever_the_order_of_keys(order: 
     assert one.canonical() == other.canonical()
 
 
-def test_nothing_given_means_the_defaults() -> None:
+def test_an_empty_configuration_has_the_defaults() -> None:
     config = parse_config({})
     assert config == Config()
     assert config.strategies[0].title == "Crossover"
@@ -129,8 +129,8 @@ BAD = [
     ({"paper": {"taker_fee": "0.00000001"}}, "paper.taker_fee: '0.00000001' has more than 7 decimals"),
     ({"paper": {"taker_fee": "-0.0001"}}, "paper.taker_fee"),
     ({"account": {"cash": "Infinity"}}, "account.cash"),
-    ({"strategies": [{"on_failure": "retry"}]}, "neither 'halt' nor 'quarantine'"),
-    ({"strategies": [{}, {}]}, "two are named 'Crossover'; give one a name"),
+    ({"strategies": [{"on_failure": "retry"}]}, "is not 'halt' or 'quarantine'"),
+    ({"strategies": [{}, {}]}, "two are named 'Crossover'; give one of them another name"),
     ({"strategies": [{"params": {"a": [1]}}]}, "params"),
     ({"coins": "BTC"}, "coins"),
 ]
@@ -144,7 +144,7 @@ def test_a_value_that_would_fail_later_is_refused_by_its_key(data: Any, part: st
     assert part in text or part.replace(".", "`") in text or part.split(".")[-1] in text
 
 
-def test_a_maker_may_be_paid() -> None:
+def test_a_maker_fee_may_be_negative() -> None:
     assert parse_config({"paper": {"maker_fee": "-0.0001"}}).paper.maker_fee == "-0.0001"
 
 
@@ -158,7 +158,7 @@ def test_a_recorded_configuration_that_is_not_json_is_refused() -> None:
         parse_config("{")
 
 
-def test_a_file_is_read_and_its_faults_name_it(tmp_path: Path) -> None:
+def test_a_file_is_read_and_its_errors_name_the_file(tmp_path: Path) -> None:
     path = tmp_path / "engine.toml"
     path.write_text('coins = ["BTC"]\n[[strategies]]\nparams = { fast = 5 }\n[bars]\nintervals = ["5m"]\n')
     config = load_config(path)
@@ -181,6 +181,6 @@ def test_a_file_is_read_and_its_faults_name_it(tmp_path: Path) -> None:
         load_config(tmp_path / "none.toml")
 
 
-def test_nearest_names_come_first_and_the_first_known_ones_else() -> None:
+def test_an_error_names_the_nearest_names_or_else_the_first_known_ones() -> None:
     assert nearest("BTX", ["BTC", "ETH"]) == "did you mean BTC?"
     assert nearest("?", [f"c{n}" for n in range(20)]).endswith("c11 ...")

@@ -1,4 +1,4 @@
-"""Exact numbers: one strict parser, its way back to text, and the venue's grid (V01, V05, O20, O21)."""
+"""Exact numbers: the strict parser, formatting, and rounding to the venue's grid (V01, V05, O20, O21)."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ near_numbers = st.text(st.sampled_from("0123456789.eE+-_ xNaInf٣\0\n"), max_siz
 decimals = st.decimals(0, 10**9, places=9) | st.decimals(0, 1, places=12) | st.integers(0, 10**12)
 
 
-def said_independently(text: str, scale: int, signed: bool) -> int | None:
-    """What the text means, by Decimal and the rules as written; None where it must be refused."""
+def expected_value(text: str, scale: int, signed: bool) -> int | None:
+    """Return the value of the text, computed with Decimal; None where it must be refused."""
     if len(text) > 96 or not PLAIN.fullmatch(text) or (text.startswith("-") and not signed):
         return None
     exponent = re.split("[eE]", text)[1:] or ["0"]
@@ -67,7 +67,7 @@ def parsed(text: str, scale: int, signed: bool) -> int | None:
 @example("9223372036854775808", 0, False)
 @example("1" * 40 + "." + "0" * 40, 0, False)
 def test_v01_text_means_what_decimal_says_or_is_refused(text: str, scale: int, signed: bool) -> None:
-    assert parsed(text, scale, signed) == said_independently(text, scale, signed)
+    assert parsed(text, scale, signed) == expected_value(text, scale, signed)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_v01_text_means_what_decimal_says_or_is_refused(text: str, scale: int, s
         "1e5.5", "1E++5", "\u22121",
     ],
 )  # fmt: skip
-def test_v01_what_is_no_plain_number_is_refused_by_every_door(text: str) -> None:
+def test_v01_text_that_is_not_a_plain_number_is_refused_by_both_parsers(text: str) -> None:
     for signed in (False, True):
         with pytest.raises(NumberError):
             parse_scaled(text, 8, signed=signed)
@@ -102,7 +102,7 @@ def test_v05_what_does_not_fit_64_bits_is_refused(scale: int) -> None:
         parse_scaled(f"-{over}", scale, signed=True)
 
 
-def test_a_minus_is_refused_where_none_may_be() -> None:
+def test_a_minus_sign_is_refused_where_it_is_not_allowed() -> None:
     with pytest.raises(NumberError, match="negative"):
         parse_scaled("-1", 2)
     assert parse_scaled("-1", 2, signed=True) == -100
@@ -150,7 +150,7 @@ def test_rescale_is_exact(value: int, scale: int, finer: int) -> None:
 
 
 def valid_hyperliquid_price(price: Decimal, decimals_max: int) -> bool:
-    """The venue's own words: at most 5 significant figures and so many decimals; integers always."""
+    """The venue's rule: an integer, or at most 5 significant figures and `decimals_max` decimals."""
     if price == price.to_integral_value():
         return True
     _, digits, exponent = price.normalize().as_tuple()
@@ -159,7 +159,7 @@ def valid_hyperliquid_price(price: Decimal, decimals_max: int) -> bool:
 
 
 def nearest_valid(value: Decimal, decimals_max: int, up: bool) -> Decimal:
-    """The best of the two kinds of valid prices on one side: an integer, or 5 figures."""
+    """Return the nearest valid price on one side: an integer, or a price of 5 figures."""
     rounding = ROUND_CEILING if up else ROUND_FLOOR
     exponent = max(value.adjusted() - 4, -decimals_max)
     with localcontext(EXACT):
@@ -174,7 +174,7 @@ def nearest_valid(value: Decimal, decimals_max: int, up: bool) -> Decimal:
 @example(Decimal("0.000012345678"), 6, True)
 @example(Decimal("123456.7"), 1, True)
 @example(Decimal(0), 3, True)
-def test_o20_a_price_is_put_on_the_nearest_valid_one(value: Decimal | int, scale: int, up: bool) -> None:
+def test_o20_a_price_is_rounded_to_the_nearest_valid_one(value: Decimal | int, scale: int, up: bool) -> None:
     result = to_grid(value, scale=scale, figures=5, up=up)
     price = Decimal(result).scaleb(-scale)
     assert valid_hyperliquid_price(price, scale)
@@ -201,8 +201,10 @@ def test_o20_what_is_on_the_grid_stays(
 
 
 @given(decimals, st.sampled_from([BUY, SELL]), st.integers(0, 6))
-def test_o20_an_instruments_grid_never_gains_risk(value: Decimal | int, side: int, scale: int) -> None:
-    """Not paying more for a buy, not taking less for a sell, never more size than asked for."""
+def test_o20_rounding_to_an_instruments_grid_never_adds_risk(
+    value: Decimal | int, side: int, scale: int
+) -> None:
+    """A buy never pays more, a sell never takes less, and no size grows."""
     listed = InstrumentListed(0, 1, "v", "X", scale, scale, size_step=10, price_figures=5)
     exact = Decimal(value).scaleb(scale, EXACT)
     price, size = listed.price_on_grid(value, side), listed.size_on_grid(value)
@@ -226,23 +228,23 @@ def test_text_int_and_decimal_mean_the_same(value: Decimal, scale: int) -> None:
         Decimal("1e5000"), 10**30, complex(1),
     ],
 )  # fmt: skip
-def test_o21_what_is_no_exact_number_never_reaches_the_grid(value: Any) -> None:
+def test_o21_a_value_that_is_not_an_exact_number_is_refused(value: Any) -> None:
     with pytest.raises(NumberError):
         to_grid(value, scale=2)
 
 
-def test_what_is_smaller_than_a_step_becomes_none_or_one() -> None:
+def test_a_value_below_one_step_becomes_zero_or_one_step() -> None:
     for tiny in ("0.0001", Decimal("1e-300"), Decimal("1e-30")):
         assert to_grid(tiny, scale=2) == 0
         assert to_grid(tiny, scale=2, up=True) == 1
     assert to_grid(Decimal("0e-300"), scale=2, up=True) == 0
 
 
-# Words.
+# Names of intervals and sides.
 
 
 @given(st.integers(0, 127))
-def test_power_of_ten_is_one(exponent: int) -> None:
+def test_power_of_ten(exponent: int) -> None:
     assert power_of_ten(exponent) == 10**exponent
 
 

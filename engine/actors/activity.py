@@ -81,7 +81,7 @@ class ActivityBars(Actor):
         return [
             Measured(kind.name, kind.measure, _threshold(kind, listed))
             for kind in self._kinds
-            if kind.coin in ("", listed.name)
+            if kind.instrument in ("", listed.name)
         ]
 
     @handles(FeedDown, SessionStarted)

@@ -28,7 +28,7 @@ from adapters.hyperliquid.raw import RawRecorder, raw_folder
 from adapters.hyperliquid.wire import ExchangeStatus, Meta
 from engine.clock import SECOND_NS, AdoptedClock, SystemClock, SystemIds
 from engine.commands.stores import make_csv_projector, make_projector
-from engine.config import Config, VenueConfig, check_coins
+from engine.config import Config, VenueConfig, check_instruments
 from engine.errors import SafetyRefusal, UsageError
 from engine.events import ClockAdopted, ClockChecked, Event, InstrumentListed
 from engine.journal import Witness, read_identity
@@ -98,7 +98,7 @@ async def make_plan(
             raise UsageError("the venue lists hundreds of coins; choose some with --coins BTC,ETH")
         coins = tuple(asset.name for asset in listing.meta.universe)
     chosen = list_instruments(listing.meta, 0, coins, loopback=loopback, spot=listing.spot, dexs=listing.dexs)
-    check_coins(config, [one.name for one in chosen])
+    check_instruments(config, [one.name for one in chosen])
     spot = [one.name for one in chosen if one.kind == "spot"]
     if spot and signer is not None:
         raise SafetyRefusal(f"real orders are for perps; {spot[0]} is a spot pair, leave it out of --coins")

@@ -62,7 +62,7 @@ def test_every_print_is_in_one_bar_of_a_kind_and_each_bar_ends_where_its_thresho
     on.hand(*trades)
     for instrument, listed in LISTED.items():
         for kind in map(ActivityKind.parse, KINDS):
-            if kind.coin not in ("", listed.name):
+            if kind.instrument not in ("", listed.name):
                 continue
             mine = [trade for trade in trades if trade.instrument == instrument]
             bars = [
@@ -154,5 +154,5 @@ def test_a_kind_that_is_none_is_refused_by_name(kind: str, told: str) -> None:
 
 def test_nothing_is_made_unless_asked_for() -> None:
     assert BarsConfig().kinds() == ()
-    with pytest.raises(ConfigError, match="each kind once"):
+    with pytest.raises(ConfigError, match="list each kind only once"):
         parse_config({"bars": {"activity": ["tick:5", "tick:5"]}})

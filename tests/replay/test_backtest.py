@@ -251,5 +251,5 @@ def test_only_the_configured_coins_are_played_and_all_of_them_are_in_the_day(tmp
         msgspec.structs.replace(one, coins=(), risk=RiskConfig(max_order_size={"AAB": "1"})),
         config_of(msgspec.structs.replace(use("Averages"), coins=("AAB",))),
     ):
-        with pytest.raises(UsageError, match="'AAB' is no coin of this session; did you mean AAA"):
+        with pytest.raises(UsageError, match="'AAB' is not an instrument of this session; did you mean AAA"):
             play(days, wrong)
