@@ -28,8 +28,9 @@ from engine.events import (
 from engine.events.codec import Derived, Record, encode_derived, in_order
 from engine.journal import Draft, Frame, JournalWriter, Tail, ensure_identity
 from engine.ports import Sink
+from engine.records import draft_of
 from engine.sequencer import Sequencer
-from replay.backtest import JournalSink, make_draft
+from replay.backtest import JournalSink
 from replay.verify import DayReplay
 from tests.strategies.fakes import builder
 
@@ -89,7 +90,7 @@ class Memory:
     def day_frames(self, day: str) -> list[Frame]:
         """The frames of a day as a journal reader would yield them."""
         return [
-            frame_of(make_draft(first_seq, inputs, derived))
+            frame_of(draft_of(first_seq, inputs, derived))
             for name, first_seq, inputs, derived in self.frames
             if name == day
         ]

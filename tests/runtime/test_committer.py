@@ -157,6 +157,6 @@ async def test_j13_j14_a_failed_sync_ends_the_session_and_releases_nothing_more(
 
 
 def _draft(turn: tuple[int, list[Event], list[Derived]]) -> object:
-    from replay.backtest import make_draft
+    from replay.backtest import draft_of
 
-    return make_draft(*turn)
+    return draft_of(*turn)
