@@ -213,6 +213,29 @@ def test_o20_rounding_to_an_instruments_grid_never_adds_risk(
     assert size % 10 == 0
 
 
+@given(
+    st.integers(1, 10**12),
+    st.sampled_from([BUY, SELL]),
+    st.integers(0, 9_999),
+    st.integers(0, 8),
+    st.sampled_from([(1, 5), (1, 0), (25, 0)]),
+)
+def test_o10_a_bounded_price_is_on_the_grid_within_one_step_of_the_exact_bound(
+    price: int, side: int, slippage_bps: int, scale: int, grid: tuple[int, int]
+) -> None:
+    listed = InstrumentListed(0, 1, "v", "X", scale, 0, price_step=grid[0], price_figures=grid[1])
+    exact = price * (10_000 + side * slippage_bps)
+    step = listed.price_step_at(exact // 10_000)
+    down, up = (listed.bounded_price(price, side, slippage_bps, up=up) for up in (False, True))
+    assert step <= down or price < step
+    assert 0 <= up - down <= step
+    if price < down and price > step:
+        assert down * 10_000 <= exact <= up * 10_000
+    for bound in (down, up):
+        assert bound % step == 0 or bound == price
+        assert bound >= price or side == SELL
+
+
 @given(st.decimals(0, 10**6, places=9), st.integers(0, 6))
 def test_text_int_and_decimal_mean_the_same(value: Decimal, scale: int) -> None:
     text = format(value, "f")

@@ -18,6 +18,7 @@ import msgspec
 from engine.events import Event, InstrumentListed, OrderFilled
 
 __all__ = [
+    "REMEMBERED_MAX",
     "Actor",
     "Because",
     "Emit",
@@ -28,12 +29,14 @@ __all__ = [
     "Turn",
     "handlers_of",
     "handles",
+    "remember",
 ]
 
 F = TypeVar("F", bound=Callable[..., None])
+T = TypeVar("T")
 
-ONCE_MAX: Final = 512
-"""Executions remembered; a venue repeats the latest ones."""
+REMEMBERED_MAX: Final = 512
+"""Upper bound on the ended orders, and on the executions, that an actor remembers; the oldest go first."""
 
 
 class State(msgspec.Struct):
@@ -52,10 +55,15 @@ class Once(State):
         key = f"{fill.client_order_id} {fill.trade_id}"
         if key in self.seen:
             return False
-        self.seen[key] = None
-        if len(self.seen) > ONCE_MAX:
-            del self.seen[next(iter(self.seen))]
+        remember(self.seen, key, None)
         return True
+
+
+def remember(memory: dict[str, T], key: str, value: T) -> None:
+    """Add an entry, and drop the oldest one beyond `REMEMBERED_MAX`."""
+    memory[key] = value
+    if len(memory) > REMEMBERED_MAX:
+        del memory[next(iter(memory))]
 
 
 class SetTimer(msgspec.Struct, frozen=True, gc=False):

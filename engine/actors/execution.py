@@ -11,7 +11,7 @@ says of it, or that the venue did not know it after the time at which it would h
 
 from __future__ import annotations
 
-from engine.actors.base import Actor, Emit, Once, SetTimer, State, handles
+from engine.actors.base import Actor, Emit, Once, SetTimer, State, handles, remember
 from engine.clock import SECOND_NS
 from engine.config import VenueConfig
 from engine.events import (
@@ -45,9 +45,6 @@ from engine.events import (
 )
 
 __all__ = ["Execution", "Order"]
-
-ENDED_MAX = 512
-"""Ended orders remembered, so that a late fill finds its own."""
 
 QUERY_WAITS_MAX = 6
 """The waits between two questions about an order double, up to so many times `answer_ms`."""
@@ -461,9 +458,8 @@ class Execution(Actor):
     def _end(self, at_ns: int, client_order_id: str, state: str, emit: Emit) -> None:
         self._orders[client_order_id].state = state
         self._tell(at_ns, client_order_id, emit)
-        self._ended[client_order_id] = self._orders.pop(client_order_id)
-        if len(self._ended) > ENDED_MAX:
-            del self._ended[next(iter(self._ended))]
+        # Kept, so that a late fill finds its order.
+        remember(self._ended, client_order_id, self._orders.pop(client_order_id))
 
     def _tell(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
         order = self._orders.get(client_order_id) or self._ended[client_order_id]

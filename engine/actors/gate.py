@@ -24,7 +24,7 @@ from engine.events import (
     OrderRequested,
     Quote,
 )
-from engine.values import BUY, grid_step
+from engine.values import BUY, SELL
 
 __all__ = ["Gate"]
 
@@ -106,13 +106,7 @@ class Gate(State):
     def bound(self, listed: InstrumentListed, side: int) -> int:
         """Return the price a market order may reach: `slippage_bps` beyond the touch, on the grid inwards."""
         best = self._best(listed.instrument, side)
-        raw = best * (10_000 + side * self.slippage_bps)
-        step = grid_step(
-            raw // 10_000, scale=listed.price_scale, step=listed.price_step, figures=listed.price_figures
-        )
-        if side == BUY:
-            return max(raw // (10_000 * step) * step, best)
-        return max(-(-raw // (10_000 * step)) * step, step)
+        return listed.bounded_price(best, side, self.slippage_bps, up=side == SELL)
 
     def _best(self, instrument: int, side: int) -> int:
         bid, ask = self.touch.get(instrument, (0, 0))

@@ -11,7 +11,7 @@ from typing import Final
 
 from engine.actors.base import State
 from engine.events import InstrumentListed
-from engine.values import BUY, grid_step
+from engine.values import BUY
 
 __all__ = [
     "DORMANT",
@@ -79,11 +79,9 @@ def may_reduce(side: int, position: int) -> int:
 def taker_price(order: VenueOrder, price: int, slippage_bps: int, listed: InstrumentListed) -> int:
     """Return the market's price after slippage, on the grid against us, never beyond the limit."""
     if slippage_bps:
-        step = grid_step(
-            price, scale=listed.price_scale, step=listed.price_step, figures=listed.price_figures
-        )
-        worse, divisor = price * (10_000 + order.side * slippage_bps), 10_000 * step
-        price = -(-worse // divisor) * step if order.side == BUY else max(worse // divisor, 1) * step
+        # Recorded fills were rounded to the grid's step at the price before slippage.
+        step = listed.price_step_at(price)
+        price = listed.bounded_price(price, order.side, slippage_bps, up=order.side == BUY, step=step)
     if order.limit_price:
         price = min(price, order.limit_price) if order.side == BUY else max(price, order.limit_price)
     return price

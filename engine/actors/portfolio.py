@@ -10,9 +10,10 @@ they differ both numbers are told, and only at the start of a session that is co
 
 from __future__ import annotations
 
-from engine.actors.base import Actor, Emit, Once, State, handles
+from engine.actors.base import Actor, Emit, Once, State, handles, remember
 from engine.config import MONEY_TEXT_SCALE, AccountConfig, VenueConfig
 from engine.events import (
+    ENDED,
     AccountRead,
     BarClosed,
     EquityMarked,
@@ -37,8 +38,6 @@ __all__ = ["Portfolio", "Position"]
 EXTERNAL = "external"
 """Whose the position is that no order of this journal made."""
 
-_ENDED = ("Filled", "Canceled", "Rejected")
-_ENDED_MAX = 512
 _RECENT_MAX = 64
 
 
@@ -149,13 +148,11 @@ class Portfolio(Actor):
     def forget_order(self, told: OrderChanged, emit: Emit) -> None:
         """What is left of an order that ended is not on its way; a late fill still finds its strategy."""
         order = self._orders.get(told.client_order_id)
-        if order is None or told.state not in _ENDED:
+        if order is None or told.state not in ENDED:
             return
         del self._orders[told.client_order_id]
         self._move_working(order, -order.remaining)
-        self._ended[told.client_order_id] = order.strategy
-        if len(self._ended) > _ENDED_MAX:
-            del self._ended[next(iter(self._ended))]
+        remember(self._ended, told.client_order_id, order.strategy)
 
     @handles(OrderFilled)
     def book(self, fill: OrderFilled, emit: Emit) -> None:

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from decimal import Context, Decimal
 
-from engine.actors.base import Actor, Emit, Once, RoutesChanged, State, handles
+from engine.actors.base import Actor, Emit, Once, RoutesChanged, State, handles, remember
 from engine.actors.gate import Gate
 from engine.clock import SECOND_NS
 from engine.config import MONEY_TEXT_SCALE, RiskConfig, VenueConfig
 from engine.events import (
+    ENDED,
     ActorFailed,
     ActorRestarted,
     BarClosed,
@@ -44,8 +45,6 @@ __all__ = ["Exposure", "Risk"]
 
 _STOPPED = "operator: stop"
 _EXACT = Context(prec=200)
-_ENDED = ("Filled", "Canceled", "Rejected")
-_ENDED_MAX = 512
 
 
 class Exposure(State):
@@ -223,14 +222,12 @@ class Risk(Actor):
     def note_end(self, told: OrderChanged, emit: Emit) -> None:
         """What is left of an order that ended can no longer fill; an Unknown one counts against the gate."""
         self._gate.note_order(told.client_order_id, unknown=told.state == "Unknown")
-        if told.state not in _ENDED:
+        if told.state not in ENDED:
             return
         order = self._orders.pop(told.client_order_id, None)
         if order is not None:
             self._release(order, max(0, order.remaining))
-            self._ended[told.client_order_id] = order.remaining
-            if len(self._ended) > _ENDED_MAX:
-                del self._ended[next(iter(self._ended))]
+            remember(self._ended, told.client_order_id, order.remaining)
 
     @handles(PositionDiffers)
     def note_position(self, differs: PositionDiffers, emit: Emit) -> None:

@@ -41,6 +41,7 @@ from engine.events.flow import (
 from engine.events.market import Candle, FeedDown, FeedGap, FeedUp, InstrumentListed, Quote, Trade
 from engine.events.orders import (
     COMMANDS,
+    ENDED,
     REPORTS,
     CancelOrder,
     CancelRequested,
@@ -169,6 +170,7 @@ EVENT_TYPES: Final[tuple[type[Event], ...]] = (
 
 __all__ = [
     "COMMANDS",
+    "ENDED",
     "EVENT_TYPES",
     "REPORTS",
     "AccountRead",

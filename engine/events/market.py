@@ -7,7 +7,7 @@ and strategies. Times are UTC nanoseconds; prices and sizes are exact integers a
 from __future__ import annotations
 
 from engine.events.base import Event
-from engine.values import BUY, InstrumentId, Price, Side, Size, Volume, to_grid
+from engine.values import BUY, InstrumentId, Price, Side, Size, Volume, grid_step, to_grid
 
 __all__ = ["Candle", "FeedDown", "FeedGap", "FeedUp", "InstrumentListed", "Quote", "Trade"]
 
@@ -51,6 +51,24 @@ class InstrumentListed(Event, frozen=True, tag="instrument"):
             figures=self.price_figures,
             up=side != BUY,
         )
+
+    def price_step_at(self, price: int) -> int:
+        """Return the step of the price grid at `price`."""
+        return grid_step(price, scale=self.price_scale, step=self.price_step, figures=self.price_figures)
+
+    def bounded_price(
+        self, price: int, side: int, slippage_bps: int, *, up: bool, step: int | None = None
+    ) -> int:
+        """Return `price` made worse for an order of `side` by `slippage_bps`, on the grid.
+
+        Rounds up or down, as `up` says: a bound rounds towards `price`, a simulated fill away from it. `step`
+        is the grid's step; without it, the step at the result. A buy's price is never below `price`, and a
+        sell's never below one step.
+        """
+        raw = price * (10_000 + side * slippage_bps)
+        step = step or self.price_step_at(raw // 10_000)
+        steps = -(-raw // (10_000 * step)) if up else raw // (10_000 * step)
+        return max(steps * step, price if side == BUY else step)
 
     def size_on_grid(self, value: object) -> int:
         """Put a size on the grid, rounding towards zero. Raises NumberError. May return 0."""

@@ -15,7 +15,7 @@ price scale + size scale.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from engine.events.account import CancelRejected, ModifyRejected, OrderModified, OrderRead
 from engine.events.base import Event
@@ -332,6 +332,9 @@ class EquityMarked(Event, frozen=True, tag="equity"):
     equity: Annotated[Amount, "scaled"]
     funding: Annotated[Amount, "scaled"] = 0
 
+
+ENDED: Final = ("Filled", "Canceled", "Rejected")
+"""The states of `OrderChanged` in which an order no longer works. A late fill may still follow."""
 
 COMMANDS = (SubmitOrder, CancelOrder, ModifyOrder, QueryOrder, SetLeverage, ScheduleCancel)
 """What leaves the house, and only after its record is durable."""

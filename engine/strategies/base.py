@@ -24,11 +24,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar
 
-from engine.actors.base import Emit, Once, State, Turn, handles
+from engine.actors.base import Emit, Once, State, Turn, handles, remember
 from engine.clock import window_end
 from engine.config import parse_config
 from engine.errors import NotDeterministic
 from engine.events import (
+    ENDED,
     ActivityBarClosed,
     BarClosed,
     BookRead,
@@ -76,13 +77,8 @@ __all__ = ["PerMarket", "Seen", "Strategy", "place_of"]
 
 T = TypeVar("T")
 
-ENDED_MAX: Final = 512
-"""Ended orders remembered, so that a late fill finds its own."""
-
 Windowed = BarClosed | FootprintClosed | ImbalanceStacked | ProfileClosed | BookSampled
 """What closes at the end of a window."""
-
-_ENDED: Final = ("Filled", "Canceled", "Rejected")
 
 
 class PerMarket(dict[str, T], Generic[T]):
@@ -387,10 +383,8 @@ class Strategy(Verbs):
         if order is None:
             return
         order.remaining = event.remaining
-        if event.state in _ENDED and client_order_id in self._working:
-            self._ended[client_order_id] = self._working.pop(client_order_id)
-            if len(self._ended) > ENDED_MAX:
-                del self._ended[next(iter(self._ended))]
+        if event.state in ENDED and client_order_id in self._working:
+            remember(self._ended, client_order_id, self._working.pop(client_order_id))
         self._emit = emit
         self._event = event
         listed = self.instruments[event.instrument]

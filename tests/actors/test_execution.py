@@ -11,6 +11,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 
 from engine.actors import Execution
 from engine.events import (
+    ENDED,
     ActorFailed,
     CancelOrder,
     CancelRequested,
@@ -30,7 +31,6 @@ from tests.actors.desk import Desk, T
 
 SESSION = "00000000000000aa"
 OPEN = ("PendingNew", "New", "PartiallyFilled", "PendingCancel", "Unknown")
-ENDED = ("Filled", "Canceled", "Rejected")
 FORWARD = {
     "PendingNew": {"New", "PartiallyFilled", "PendingCancel", "Unknown", *ENDED},
     "New": {"PartiallyFilled", "PendingCancel", "Unknown", *ENDED},

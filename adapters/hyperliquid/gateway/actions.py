@@ -24,7 +24,7 @@ from engine.events import (
     SetLeverage,
     SubmitOrder,
 )
-from engine.values import BUY, format_scaled, grid_step
+from engine.values import BUY, SELL, format_scaled
 
 __all__ = ["BATCH_MAX", "Job", "jobs_of"]
 
@@ -87,7 +87,9 @@ class Wire:
                     "tpsl": command.trigger,
                 }
             }
-            price = price or self._bound(listed, command.trigger_price, command.side)
+            price = price or listed.bounded_price(
+                command.trigger_price, command.side, self._slippage_bps, up=command.side == SELL
+            )
         else:
             kind = {"limit": {"tif": command.tif}}
         return {
@@ -112,16 +114,6 @@ class Wire:
             "t": {"limit": {"tif": command.tif}},
             "c": command.client_order_id,
         }
-
-    def _bound(self, listed: InstrumentListed, trigger: int, side: int) -> int:
-        """Return how far a triggered market order may go, on the grid inwards."""
-        raw = trigger * (10_000 + side * self._slippage_bps)
-        step = grid_step(
-            raw // 10_000, scale=listed.price_scale, step=listed.price_step, figures=listed.price_figures
-        )
-        if side == BUY:
-            return max(raw // (10_000 * step) * step, trigger)
-        return max(-(-raw // (10_000 * step)) * step, step)
 
 
 def jobs_of(commands: Iterable[Event], wire: Wire) -> list[Job]:

@@ -33,11 +33,11 @@ from adapters.sandbox.exchange.reports import Execution, Reports
 from adapters.sandbox.grid import DEPTH, levels
 from adapters.sandbox.played import Coin, PlayedMarket
 from engine.events import Quote, Trade
-from engine.values import BUY, grid_step
+from engine.values import BUY
 
 __all__ = ["Matching"]
 
-_SLIPPAGE_PERCENT: Final = 10
+_SLIPPAGE_BPS: Final = 1000
 
 
 class Matching:
@@ -167,12 +167,7 @@ class Matching:
         """Give a fired market order the worst price it may trade at."""
         if (order.price - order.trigger_price) * order.side > 0:
             return
-        listed = order.listed
-        bound = order.trigger_price * (100 + order.side * _SLIPPAGE_PERCENT) // 100
-        step = grid_step(
-            bound, scale=listed.price_scale, step=listed.price_step, figures=listed.price_figures
-        )
-        order.price = max(step, bound // step * step)
+        order.price = order.listed.bounded_price(order.trigger_price, order.side, _SLIPPAGE_BPS, up=False)
 
     def _make(self, order: Order, wanted: int, now_ms: int) -> int:
         """Execute a resting order against the tape; return the size."""

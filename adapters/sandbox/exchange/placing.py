@@ -26,7 +26,7 @@ from adapters.sandbox.played import Coin, PlayedMarket
 from adapters.sandbox.wire import wire_number
 from engine.errors import NumberError
 from engine.events import InstrumentListed
-from engine.values import BUY, SELL, grid_step, parse_scaled
+from engine.values import BUY, SELL, parse_scaled
 
 __all__ = ["Placing", "Status"]
 
@@ -271,8 +271,7 @@ def _price(text: str, listed: InstrumentListed, asset: int) -> int:
         price = parse_scaled(text, listed.price_scale)
     except NumberError:
         raise Wrong(refusals.TICK, asset) from None
-    step = grid_step(price, scale=listed.price_scale, step=listed.price_step, figures=listed.price_figures)
-    if not price or price % step:
+    if not price or price % listed.price_step_at(price):
         raise Wrong(refusals.TICK, asset)
     return price
 
