@@ -7,22 +7,28 @@ STAMP := $(VENV)/.installed
 PIP_QUIET := --quiet --disable-pip-version-check --no-input
 SOURCES := engine adapters replay benchmarks tests
 
+# One worker for each core; a worker that is done takes tests from the others.
+TEST_OPTIONS := --numprocesses auto --dist worksteal --durations 10
+
 # Installed beside the project only while the lock is written.
 LOCK_VENV := .venv/lock
 LOCK_TOOL := pip-tools>=7.5,<8
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench sample lock clean
+.PHONY: help demo test test-deep check bench sample lock clean
 
 help: ## say what each target does
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## one-minute tour that proves itself (ARGS="--for 10s" passes options on)
 	@$(VENV)/bin/engine demo $(ARGS)
 
-test: $(STAMP) ## the whole test suite (ARGS="-k journal" passes options on)
-	@$(PY) -m pytest $(ARGS)
+test: $(STAMP) ## the whole test suite on all cores (ARGS="-k journal" passes options on)
+	@$(PY) -m pytest $(TEST_OPTIONS) $(ARGS)
+
+test-deep: $(STAMP) ## the same tests with 25 times the examples; takes an hour or two
+	@HYPOTHESIS_PROFILE=deep $(PY) -m pytest $(TEST_OPTIONS) $(ARGS)
 
 check: $(STAMP) ## format, lint, types, and the rules of the house
 	@echo "check: ruff format"

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.clock import SECOND_NS
@@ -17,6 +17,7 @@ from engine.records import JournalHistory, open_day, read_records
 from engine.sequencer import Sequencer
 from replay.backtest import JournalSink
 from replay.verify import replay_day
+from tests.profiles import examples
 from tests.replay.kit import EVE, JOURNAL_ID, NOON, batches, config_of, market, opening, tapes, use
 from tests.strategies.fakes import builder
 
@@ -133,7 +134,7 @@ def replays_identical(root: Path, digest: str) -> None:
     assert told == digest
 
 
-@settings(max_examples=120)
+@examples(1.2)
 @given(sessions(NOON, EVE))
 def test_i4_what_was_traded_re_derives_bit_for_bit(sequence: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -142,7 +143,7 @@ def test_i4_what_was_traded_re_derives_bit_for_bit(sequence: Any) -> None:
         replays_identical(root, trade(root, sequence))
 
 
-@settings(max_examples=40)
+@examples(0.4)
 @given(sessions(EVE), sessions(LATER, LATER + 600 * SECOND_NS))
 def test_i4_a_journal_that_was_resumed_re_derives_too(sequence: Any, more: Any) -> None:
     """As a second process does it: recover, follow the newest day, open a session, go on."""

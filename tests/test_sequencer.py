@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.clock import SECOND_NS
@@ -30,6 +30,7 @@ from engine.events import (
     Trade,
 )
 from engine.sequencer import Sequencer
+from tests.profiles import examples
 from tests.replay.kit import (
     BUSY,
     EVE,
@@ -56,7 +57,7 @@ FRAGILE = config_of(
 cut_lists = st.lists(st.integers(1, 80), max_size=12)
 
 
-@settings(max_examples=60)
+@examples(0.6)
 @given(tapes, cut_lists, st.sampled_from([NOON, EVE]), st.booleans())
 def test_records_do_not_depend_on_how_inputs_are_batched(
     plan: Any, cuts: list[int], at_ns: int, failing: bool
@@ -76,7 +77,7 @@ def test_a_long_tape_gives_the_same_bytes_in_any_batches() -> None:
         assert run(inputs, range(0, len(inputs), size)).bytes() == whole.bytes(), size
 
 
-@settings(max_examples=40)
+@examples(0.4)
 @given(tapes, st.sampled_from([NOON, EVE]))
 def test_seqs_are_contiguous_and_every_cause_lies_before(plan: Any, at_ns: int) -> None:
     records = run(opening(FRAGILE, at_ns) + market(plan, at_ns)).all()
@@ -84,7 +85,7 @@ def test_seqs_are_contiguous_and_every_cause_lies_before(plan: Any, at_ns: int) 
     assert all(0 <= cause < seq for seq, cause, _ in records)
 
 
-@settings(max_examples=40)
+@examples(0.4)
 @given(tapes)
 def test_causes_are_zero_for_inputs_and_for_nothing_else(plan: Any) -> None:
     inputs = opening(BUSY, NOON) + market(plan, NOON)
@@ -111,7 +112,7 @@ def test_t01_a_clock_that_steps_back_is_clamped_and_counted() -> None:
 
 
 @given(tapes)
-@settings(max_examples=40)
+@examples(0.4)
 def test_t01_timers_never_fire_at_a_time_that_goes_back(plan: Any) -> None:
     fired = run(opening(BUSY, NOON) + market(plan, NOON)).events(TimerFired)
     times = [timer.at_ns for timer in fired]

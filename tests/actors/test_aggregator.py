@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.actors import Aggregator
@@ -15,6 +15,7 @@ from engine.config import BarsConfig
 from engine.events import BarClosed, Candle, Event, FeedUp, PriceMarked, SessionStopped, Trade
 from engine.values import INT64_MAX
 from tests.actors.desk import MINUTE, Desk, T
+from tests.profiles import examples
 
 GRACE = 500_000_000
 Row = tuple[int, int, int, int, int, int]
@@ -97,7 +98,7 @@ def closed(on: Desk, interval_ns: int, instrument: int) -> dict[int, Row]:
     return found
 
 
-@settings(max_examples=150)
+@examples(1.5)
 @given(st.lists(prints, min_size=1, max_size=40))
 @example([Print(0, 0, 1, 5, 1), Print(0, 0, 1, 5, 1), Print(60 * SECOND_NS, 0, 1, 7, 1)])
 def test_bars_are_what_counting_by_hand_gives(plan: list[Print]) -> None:
@@ -111,7 +112,7 @@ def test_bars_are_what_counting_by_hand_gives(plan: list[Print]) -> None:
             assert closed(on, span, instrument) == counted(trades, span, instrument, end), span
 
 
-@settings(max_examples=80)
+@examples(0.8)
 @given(st.lists(prints, min_size=1, max_size=40))
 def test_f08_no_bar_closes_before_a_later_print_or_its_end_and_grace(plan: list[Print]) -> None:
     on = desk("1m", "5m")
@@ -148,7 +149,7 @@ late_prints = st.builds(
 )
 
 
-@settings(max_examples=150)
+@examples(1.5)
 @given(st.lists(late_prints, min_size=2, max_size=40))
 def test_t07_a_late_print_corrects_its_bars_by_a_new_revision(plan: list[Print]) -> None:
     """High, low, volume and count are those of all prints; revisions count up by one."""

@@ -6,8 +6,9 @@ import pytest
 
 from engine.actors import Aggregator
 from tests.actors.bar_laws import LAWS
+from tests.profiles import examples
 
 
 @pytest.mark.parametrize("name", LAWS)
 def test_bars_keep_the_law_of(name: str) -> None:
-    LAWS[name](Aggregator, 100)
+    LAWS[name](Aggregator, examples(1).max_examples)

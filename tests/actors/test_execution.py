@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
@@ -28,6 +27,7 @@ from engine.events import (
 )
 from engine.values import BUY
 from tests.actors.desk import Desk, T
+from tests.profiles import examples
 
 SESSION = "00000000000000aa"
 OPEN = ("PendingNew", "New", "PartiallyFilled", "PendingCancel", "Unknown")
@@ -173,7 +173,7 @@ class Life(RuleBasedStateMachine):
         assert self.on.actor.state()["_orders"].keys() == self.size.keys() - self.ended.keys()
 
 
-Life.TestCase.settings = settings(max_examples=60, stateful_step_count=25)
+Life.TestCase.settings = examples(0.6, stateful_step_count=25)
 TestLife = Life.TestCase
 
 

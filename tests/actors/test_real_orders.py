@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.actors import Execution
@@ -45,6 +45,7 @@ from engine.events import (
 )
 from engine.values import BUY
 from tests.actors.desk import Desk, T
+from tests.profiles import examples
 
 VENUE = VenueConfig(network="sandbox", account="0x" + "11" * 20, expires_ms=10_000)
 S = SECOND_NS
@@ -180,7 +181,7 @@ class Venue:
         return taken
 
 
-@settings(max_examples=150)
+@examples(1.5)
 @given(seed=st.integers(0, 2**32), trouble=st.sampled_from([10, 50, 90]))
 def test_o01_to_o13_no_order_is_doubled_and_every_fate_is_found_out(seed: int, trouble: int) -> None:
     chance = Random(seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.actors import Aggregator
@@ -33,6 +33,7 @@ from engine.snapshot import decode_state, encode_state, state_classes
 from engine.values import BUY, SELL
 from tests.actors.bar_laws import Step, arriving, steps, tape
 from tests.actors.desk import MINUTE, Desk, T
+from tests.profiles import examples
 from tests.replay.kit import EVE, NOON, config_of, market, opening, replays_alone, run, tapes, use
 
 FLOW = FlowConfig(footprint=("1m", "5m"), profile=("1m", "15m"), level={"AAA": "0.1", "BBB": "0.01"})
@@ -66,7 +67,7 @@ def newest(on: Desk, kind: Any) -> dict[tuple[int, int, int], Any]:
 beginnings = st.sampled_from([0, 59 * SECOND_NS + SECOND_NS // 2])
 
 
-@settings(max_examples=60)
+@examples(0.6)
 @given(steps, beginnings)
 def test_a_footprint_is_the_volume_of_its_bar_and_deltas_add_up(plan: list[Step], begin_ns: int) -> None:
     bars, footprints, _ = play(plan, begin_ns)
@@ -89,7 +90,7 @@ def test_a_footprint_is_the_volume_of_its_bar_and_deltas_add_up(plan: list[Step]
         assert int(footprint.day_delta) == sums[key[0], key[1], day]  # type: ignore[index]
 
 
-@settings(max_examples=60)
+@examples(0.6)
 @given(steps, beginnings)
 def test_a_profile_is_the_sum_of_the_footprints_in_it(plan: list[Step], begin_ns: int) -> None:
     _, footprints, profiles = play(plan, begin_ns)
@@ -110,7 +111,7 @@ def test_a_profile_is_the_sum_of_the_footprints_in_it(plan: list[Step], begin_ns
         assert volumes[profile.point] == max(volumes.values())
 
 
-@settings(max_examples=30)
+@examples(0.3)
 @given(steps, st.integers(0, 30))
 def test_a_snapshot_anywhere_and_going_on_is_never_having_stopped(plan: list[Step], cut: int) -> None:
     trades = tape(plan, 0)
@@ -126,7 +127,7 @@ def test_a_snapshot_anywhere_and_going_on_is_never_having_stopped(plan: list[Ste
         assert after.actor.state() == through.actor.state()
 
 
-@settings(max_examples=25)
+@examples(0.25)
 @given(tapes, st.sampled_from([NOON, EVE]))
 def test_r01_a_session_with_all_of_it_replays_alone(plan: Any, at_ns: int) -> None:
     flow = FlowConfig(

@@ -8,11 +8,12 @@ from typing import Any
 from eth_account import Account
 from hyperliquid.utils import signing as sdk
 from hyperliquid.utils.types import Cloid
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.hyperliquid.signing import address_of, recover_l1_signer, sign_l1_action
 from adapters.sandbox.exchange.actions import canonical, parse_request
+from tests.profiles import examples
 
 KEY_MAX = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364140
 """One less than the order of the curve."""
@@ -112,7 +113,7 @@ def client_signs(key: str, action: Any, nonce: int, vault: str | None, expiry: i
     return sdk.sign_l1_action(Account.from_key(key), action, vault, nonce, expiry, main)
 
 
-@settings(max_examples=200)
+@examples(2)
 @given(
     key=keys,
     action=actions,
@@ -129,7 +130,6 @@ def test_every_action_is_signed_as_the_venues_client_signs_it(
     assert (ours["r"], ours["s"], ours["v"]) == padded(theirs)
 
 
-@settings(max_examples=100)
 @given(action=st.dictionaries(st.text(max_size=40), anything, max_size=20), nonce=times)
 def test_an_action_of_any_form_is_packed_as_the_venues_client_packs_it(action: Any, nonce: int) -> None:
     key = "0x" + "11" * 32
@@ -137,7 +137,6 @@ def test_an_action_of_any_form_is_packed_as_the_venues_client_packs_it(action: A
     assert (ours["r"], ours["s"], ours["v"]) == padded(client_signs(key, action, nonce, None, None, False))
 
 
-@settings(max_examples=100)
 @given(
     key=keys,
     action=actions,

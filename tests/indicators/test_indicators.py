@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import engine.indicators as room
@@ -42,6 +42,7 @@ from engine.indicators.base import total
 from engine.snapshot import decode_state, encode_state, state_classes
 from engine.strategies import PerMarket
 from tests.indicators.feeds import Columns, walk
+from tests.profiles import examples
 
 ALL: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "Sma": (lambda: Sma(5), ("close",)),
@@ -95,7 +96,7 @@ def test_the_first_value_comes_after_the_warmup_it_states(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-@settings(max_examples=20)
+@examples(0.2)
 @given(st.integers(0, 80))
 def test_a_snapshot_anywhere_and_going_on_is_never_having_stopped(name: str, cut: int) -> None:
     make, inputs = ALL[name]

@@ -6,12 +6,13 @@ import csv
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.events import BarClosed, BarCorrected, InstrumentListed
 from engine.events.codec import Record
 from engine.projections import CsvBars, ProjectionOutOfStep, ProjectionUnavailable
+from tests.profiles import examples
 
 T = 1_733_400_000_000_000_000
 MINUTE_NS = 60_000_000_000
@@ -73,7 +74,7 @@ def test_a_line_is_a_closed_bar_exactly_and_corrections_are_beside(tmp_path: Pat
     assert (corrected["start_ns"], corrected["close"], corrected["revision"]) == (str(T), "1.52", "1")
 
 
-@settings(max_examples=40)
+@examples(0.4)
 @given(
     st.lists(st.tuples(st.integers(1, 2), st.booleans()), min_size=1, max_size=20),
     st.lists(st.integers(0, 21), max_size=6),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.clock import DAY_NS, SECOND_NS, day_of, day_start_ns
@@ -24,6 +24,7 @@ from engine.events import (
 from engine.roster import opening_instruments, read_snapshot
 from engine.sequencer import Sequencer
 from replay.verify import DayReplay
+from tests.profiles import examples
 from tests.replay.kit import (
     BUSY,
     EVE,
@@ -53,14 +54,14 @@ def each_day_alone(memory: Memory) -> None:
         replays_alone(memory, day)
 
 
-@settings(max_examples=60)
+@examples(0.6)
 @given(tapes, st.lists(st.integers(1, 60), max_size=6), st.booleans())
 def test_each_day_replays_alone(plan: Any, cuts: list[int], failing: bool) -> None:
     config = FRAGILE if failing else BUSY
     each_day_alone(run(opening(config, EVE) + market(plan, EVE), cuts))
 
 
-@settings(max_examples=40)
+@examples(0.4)
 @given(tapes, gaps, tapes)
 @example([(0, "t", 1, 1, 1)] * 9, 3 * DAY_NS, [(0, "t", 1, 1, 1)])
 def test_each_day_replays_alone_when_the_next_input_comes_much_later(plan: Any, gap: int, more: Any) -> None:
@@ -71,7 +72,7 @@ def test_each_day_replays_alone_when_the_next_input_comes_much_later(plan: Any, 
     assert memory.days == sorted(set(memory.days))
 
 
-@settings(max_examples=30)
+@examples(0.3)
 @given(tapes, gaps, tapes, st.booleans())
 def test_each_day_replays_alone_when_a_session_starts_on_a_new_day(
     plan: Any, gap: int, more: Any, stopped: bool

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.config import Config
 from engine.events import Event, OperatorCommand
 from engine.events.codec import Record
 from engine.sequencer import Sequencer
+from tests.profiles import examples
 from tests.replay.kit import (
     BUSY,
     EVE,
@@ -64,7 +65,7 @@ def goes_on_the_same(inputs: list[Event], at: int) -> Sequencer:
     return second
 
 
-@settings(max_examples=60)
+@examples(0.6)
 @given(tapes, st.sampled_from([NOON, EVE]), st.integers(3, 40), st.sampled_from([BUSY, FRAGILE]))
 def test_following_up_to_any_turn_goes_on_as_deriving_did(
     plan: Any, at_ns: int, at: int, config: Config
@@ -89,7 +90,7 @@ def test_following_a_record_with_a_restart_in_it_goes_on_as_deriving_did(at: int
     goes_on_the_same(inputs, at)
 
 
-@settings(max_examples=30)
+@examples(0.3)
 @given(tapes, st.integers(3, 40))
 def test_two_sessions_in_one_day_resume_where_the_first_was_killed(plan: Any, at: int) -> None:
     """The second session starts from what the record says; then its day replays alone."""

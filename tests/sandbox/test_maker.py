@@ -8,7 +8,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.sandbox.grid import above, below
@@ -18,6 +18,7 @@ from engine.clock import SECOND_NS
 from engine.errors import UsageError
 from engine.events import Quote, Trade
 from engine.values import BUY, SELL
+from tests.profiles import examples
 
 from .exchange.kit import ALICE, ALO, orders, post, signed, statuses, wire
 from .kit import START_NS, ask, connected, receive_until, running, send
@@ -70,7 +71,7 @@ def test_orders_behind_the_touch_fill_on_both_sides_within_seconds(coin: str) ->
 
 
 @given(st.integers(0, 2**64), st.sampled_from(sorted(PROFILES)))
-@settings(max_examples=8, deadline=None)
+@examples(0.08)
 def test_the_price_stays_where_it_began(seed: int, coin: str) -> None:
     prices = [event.price for event in play(coin, seed, 30) if isinstance(event, Trade)]
     assert max(prices) - min(prices) < prices[0] // 100

@@ -8,7 +8,7 @@ from itertools import islice, pairwise, takewhile
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.sandbox.grid import FIGURES
@@ -17,6 +17,7 @@ from engine.clock import SECOND_NS
 from engine.errors import UsageError
 from engine.events import Quote, Trade
 from engine.values import BUY, grid_step, to_grid
+from tests.profiles import examples
 
 START_NS = 1_733_356_800 * SECOND_NS
 HOUR_NS = 3600 * SECOND_NS
@@ -32,7 +33,7 @@ def first_hour(seed: int = 1, coins: Sequence[str] = COINS_DEFAULT) -> list[Trad
 
 
 @given(seeds, starts, some_coins)
-@settings(max_examples=40)
+@examples(0.4)
 def test_prints_stand_on_the_touch_the_grid_and_in_time(seed: int, start_ns: int, coins: list[str]) -> None:
     market = SyntheticMarket(seed, coins)
     listed = {instrument.instrument: instrument for instrument in market.instruments(start_ns)}
@@ -60,7 +61,7 @@ def test_prints_stand_on_the_touch_the_grid_and_in_time(seed: int, start_ns: int
 
 
 @given(seeds, starts)
-@settings(max_examples=20)
+@examples(0.2)
 def test_a_print_is_named_by_its_id_and_ids_look_like_fifty_bits(seed: int, start_ns: int) -> None:
     trades = [
         event for event in islice(SyntheticMarket(seed).events(start_ns), 3000) if isinstance(event, Trade)
@@ -72,7 +73,7 @@ def test_a_print_is_named_by_its_id_and_ids_look_like_fifty_bits(seed: int, star
 
 
 @given(seeds)
-@settings(max_examples=10)
+@examples(0.1)
 def test_a_coin_plays_the_same_whoever_else_plays(seed: int) -> None:
     def of_eth(coins: Sequence[str]) -> list[tuple[object, ...]]:
         number = coins.index("ETH") + 1

@@ -9,12 +9,13 @@ from typing import Any, cast
 import pytest
 import trio
 import trio.testing
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.sandbox.faults import Faults
 from adapters.sandbox.outlet import Outlet
 from adapters.sandbox.wire import PONG, frame
+from tests.profiles import examples
 
 
 class Client:
@@ -126,7 +127,7 @@ async def test_a_reordered_frame_that_nothing_follows_comes_in_time(
 
 
 @given(st.integers(0, 2**32), st.integers(1, 120))
-@settings(max_examples=30, deadline=None)
+@examples(0.3)
 def test_reordering_loses_nothing_and_moves_no_frame_far(seed: int, count: int) -> None:
     client_texts: list[str] = []
 

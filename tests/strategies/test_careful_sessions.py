@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.clock import SECOND_NS
@@ -26,6 +26,7 @@ from engine.events import (
     SubmitOrder,
     TrailChanged,
 )
+from tests.profiles import examples
 from tests.replay.kit import (
     AAA,
     BBB,
@@ -110,7 +111,7 @@ def holds_together(memory: Memory) -> None:
         assert not working or last.remaining == working
 
 
-@settings(max_examples=80)
+@examples(0.8)
 @given(careful, tapes, st.lists(st.integers(1, 60), max_size=6), st.sampled_from([NOON, EVE]))
 def test_i7_every_order_is_accounted_for_and_the_session_replays(
     config: Config, plan: Any, cuts: list[int], at_ns: int
@@ -121,7 +122,7 @@ def test_i7_every_order_is_accounted_for_and_the_session_replays(
         replays_alone(memory, day)
 
 
-@settings(max_examples=15)
+@examples(0.15)
 @given(careful, st.integers(1, 10**9))
 def test_i7_and_on_longer_tapes_where_prices_walk(config: Config, seed: int) -> None:
     at_ns = EVE
@@ -131,7 +132,7 @@ def test_i7_and_on_longer_tapes_where_prices_walk(config: Config, seed: int) -> 
         replays_alone(memory, day)
 
 
-@settings(max_examples=40)
+@examples(0.4)
 @given(careful, tapes, st.integers(3, 60), st.sampled_from([NOON, EVE]))
 def test_r07_following_the_record_leads_to_the_same_orders_and_stops(
     config: Config, plan: Any, at: int, at_ns: int

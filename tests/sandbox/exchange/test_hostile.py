@@ -6,12 +6,13 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.sandbox.exchange.actions import canonical, parse_request
 from adapters.sandbox.exchange.refusals import BadRequest
 from adapters.sandbox.exchange.states import clearinghouse_state
+from tests.profiles import examples
 from tests.sandbox.exchange.kit import ALICE, ALO, GTC, IOC, Floor, signed, trigger, wire
 
 WHOLE = st.one_of(
@@ -70,7 +71,7 @@ ACTION: st.SearchStrategy[dict[str, Any]] = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(0.6)
 @given(st.lists(ACTION, max_size=25))
 def test_v05_every_signed_action_is_answered(actions: list[dict[str, Any]]) -> None:
     floor = Floor(volumes=[(ALICE, "2000000")])
@@ -90,7 +91,7 @@ def test_v05_every_signed_action_is_answered(actions: list[dict[str, Any]]) -> N
     assert state["time"] == floor.now_ms
 
 
-@settings(max_examples=200, deadline=None)
+@examples(2)
 @given(st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode)))
 def test_v02_bytes_that_are_no_request_are_refused_by_one_error(body: bytes) -> None:
     floor = Floor()

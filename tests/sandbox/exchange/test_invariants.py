@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from engine.values import parse_scaled
+from tests.profiles import examples
 from tests.sandbox.exchange.kit import (
     ALICE,
     ALICE_KEY,
@@ -144,7 +144,7 @@ class Trading(RuleBasedStateMachine):
 
 
 TestTrading = Trading.TestCase
-TestTrading.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+TestTrading.settings = examples(1.2, stateful_step_count=40)
 
 
 def test_the_same_tape_and_the_same_requests_give_the_same_frames() -> None:
