@@ -21,8 +21,8 @@ from typing import Any, Final
 import msgspec
 
 from adapters.hyperliquid.decode import Decoder
-from adapters.hyperliquid.raw import RawMessage, RawReader
 from adapters.hyperliquid.wire import CandleFrame, decode_message
+from adapters.transport.raw import RawMessage, RawReader
 from engine.clock import SECOND_NS
 from engine.config import parse_config
 from engine.errors import VenueProtocolError

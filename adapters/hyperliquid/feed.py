@@ -21,22 +21,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import trio
 
-from adapters.hyperliquid.candles import PushedCandles
 from adapters.hyperliquid.channels import check_channels, share_out, venue_intervals
-from adapters.hyperliquid.connection import Dial, Loss, dial_url
 from adapters.hyperliquid.decode import Decoder, touch_of
-from adapters.hyperliquid.desk import Desk, MarketInfo, Recent
-from adapters.hyperliquid.gaps import Tape
-from adapters.hyperliquid.governor import Governor
-from adapters.hyperliquid.health import FeedHealth, FeedLimits
 from adapters.hyperliquid.info import websocket_url
-from adapters.hyperliquid.latest import Latest, Reading
-from adapters.hyperliquid.line import Line, Tap
-from adapters.hyperliquid.polling import Polling
-from adapters.hyperliquid.prints import LastPrint, Prints
 from adapters.hyperliquid.questions import Questions
-from adapters.hyperliquid.repair import Checks, Repairs
-from adapters.hyperliquid.silence import Silences
 from adapters.hyperliquid.wire import (
     BboFrame,
     BookFrame,
@@ -49,6 +37,18 @@ from adapters.hyperliquid.wire import (
     WireBook,
     WireCandle,
 )
+from adapters.transport.candles import PushedCandles
+from adapters.transport.connection import Dial, Loss, dial_url
+from adapters.transport.context import Desk, MarketInfo, Recent
+from adapters.transport.gaps import Tape
+from adapters.transport.governor import Governor
+from adapters.transport.health import FeedHealth, FeedLimits
+from adapters.transport.latest import Latest, Reading
+from adapters.transport.polling import Polling
+from adapters.transport.repair import Checks, Repairs
+from adapters.transport.silence import Silences
+from adapters.transport.stream import Line, Tap
+from adapters.transport.trades import LastTrade, Prints
 from engine.config import DataConfig
 from engine.errors import UsageError
 from engine.events import Event, FeedDown, FeedGap, FeedUp, InstrumentListed
@@ -87,7 +87,7 @@ class HyperliquidFeed:
         send: Callable[[list[Event]], Awaitable[None]],
         offer: Callable[[list[Event]], bool] | None = None,
         since_ns: int,
-        last_seen: Mapping[int, LastPrint] | None = None,
+        last_seen: Mapping[int, LastTrade] | None = None,
         recent: Recent | None = None,
         limits: FeedLimits | None = None,
         dial: Dial | None = None,

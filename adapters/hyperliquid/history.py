@@ -14,8 +14,8 @@ import msgspec
 
 from adapters.hyperliquid.channels import venue_intervals
 from adapters.hyperliquid.decode import Decoder
-from adapters.hyperliquid.desk import MarketInfo
-from adapters.hyperliquid.governor import Priority
+from adapters.transport.context import MarketInfo
+from adapters.transport.governor import Priority
 from engine.clock import SECOND_NS
 from engine.events import CandleRead, InstrumentListed
 from engine.values import format_interval, parse_interval

@@ -24,7 +24,7 @@ from adapters.hyperliquid.answers import (
     SpotMeta,
     WireFunding,
 )
-from adapters.hyperliquid.governor import Governor, Priority, info_weight, rows_weight
+from adapters.hyperliquid.limits import info_weight, rows_weight
 from adapters.hyperliquid.listing import list_instruments
 from adapters.hyperliquid.wire import (
     BODY_BYTES_MAX,
@@ -38,6 +38,7 @@ from adapters.hyperliquid.wire import (
     clip,
     decode_body,
 )
+from adapters.transport.governor import Governor, Priority
 from engine.errors import UsageError, VenueProtocolError, VenueUnreachable
 
 __all__ = [

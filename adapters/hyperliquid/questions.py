@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 from adapters.hyperliquid.channels import Wanted
 from adapters.hyperliquid.decode import touch_of
-from adapters.hyperliquid.desk import Desk, MarketInfo
-from adapters.hyperliquid.latest import Latest, Reading
 from adapters.hyperliquid.listing import dex_of
-from adapters.hyperliquid.prints import Prints
-from adapters.hyperliquid.silence import Ask, Key
+from adapters.transport.context import Desk, MarketInfo
+from adapters.transport.latest import Latest, Reading
+from adapters.transport.silence import Ask, Key
+from adapters.transport.trades import Prints
 from engine.events import InstrumentListed
 from engine.values import parse_interval
 

@@ -10,10 +10,10 @@ import msgspec
 import trio
 
 from adapters.hyperliquid.decode import Decoder
-from adapters.hyperliquid.governor import Governor, Priority
 from adapters.hyperliquid.history import read_candles
 from adapters.hyperliquid.info import MAINNET_URL, HyperliquidInfo, is_loopback
 from adapters.hyperliquid.listing import list_instruments
+from adapters.transport.governor import Governor, Priority
 from engine.clock import DAY_NS, SystemClock, SystemIds, iso_text, parse_iso
 from engine.commands.output import json_option, print_json, progress, table
 from engine.config import Config

@@ -18,14 +18,14 @@ import msgspec
 from adapters.hyperliquid.answers import SpotMeta
 from adapters.hyperliquid.channels import check_channels
 from adapters.hyperliquid.feed import HyperliquidFeed
-from adapters.hyperliquid.governor import Governor, Limits, Priority
 from adapters.hyperliquid.history import warmup
 from adapters.hyperliquid.info import HyperliquidInfo, is_loopback
 from adapters.hyperliquid.keeper import HistoryKeeper
 from adapters.hyperliquid.listing import asset_ids, dex_of, list_instruments
-from adapters.hyperliquid.prints import LastPrint
-from adapters.hyperliquid.raw import RawRecorder, raw_folder
 from adapters.hyperliquid.wire import ExchangeStatus, Meta
+from adapters.transport.governor import Governor, Limits, Priority
+from adapters.transport.raw import RawRecorder, raw_folder
+from adapters.transport.trades import LastTrade
 from engine.clock import SECOND_NS, AdoptedClock, SystemClock, SystemIds
 from engine.commands.stores import make_csv_projector, make_projector
 from engine.config import Config, VenueConfig, check_instruments
@@ -123,7 +123,7 @@ async def make_plan(
             offer=ingress.offer,
             since_ns=clock.now_ns(),
             last_seen={
-                number: LastPrint(venue_ns, tuple(int(one) for one in found))
+                number: LastTrade(venue_ns, tuple(int(one) for one in found))
                 for number, (venue_ns, found) in last.items()
             },
             info=info,

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from adapters.hyperliquid.raw import RawReader, raw_folder
+from adapters.transport.raw import RawReader, raw_folder
 from engine.commands.output import print_json, table
 from engine.errors import UsageError
 from engine.events import DayOpened, InstrumentListed

@@ -15,8 +15,8 @@ from unittest.mock import patch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from adapters.hyperliquid.health import FeedHealth
-from adapters.hyperliquid.prints import Prints
+from adapters.transport.health import FeedHealth
+from adapters.transport.trades import Prints
 from engine.actors import Aggregator
 from engine.clock import DAY_NS, SECOND_NS, window_end, window_start
 from engine.config import BarsConfig

@@ -9,11 +9,11 @@ import pytest
 import trio
 
 from adapters.hyperliquid.feed import HyperliquidFeed
-from adapters.hyperliquid.health import FeedLimits
 from adapters.hyperliquid.info import HyperliquidInfo, list_instruments
-from adapters.hyperliquid.prints import LastPrint
 from adapters.sandbox.server import Sandbox, SandboxAddress, SandboxOptions
 from adapters.sandbox.tape import Tape
+from adapters.transport.health import FeedLimits
+from adapters.transport.trades import LastTrade
 from engine.clock import AdoptedClock, SystemClock
 from engine.events import Event, FeedDown, FeedGap, FeedUp, InstrumentListed, Quote, Trade
 from engine.values import BUY, SELL
@@ -83,7 +83,7 @@ async def following(
     events: list[Event],
     *,
     since_ns: int = START_NS,
-    last_seen: dict[int, LastPrint] | None = None,
+    last_seen: dict[int, LastTrade] | None = None,
 ) -> AsyncIterator[HyperliquidFeed]:
     """A feed made the way a session makes it, whose events end up in `events`."""
 
@@ -167,7 +167,7 @@ async def test_f01_a_restart_tells_what_was_printed_meanwhile_and_nothing_twice(
         last_ns = before[-1].venue_ns
         same = tuple(int(t.trade_id) for t in before if t.venue_ns == last_ns)
         async with following(
-            address, second, since_ns=START_NS + 10_000 * MS, last_seen={1: LastPrint(last_ns, same)}
+            address, second, since_ns=START_NS + 10_000 * MS, last_seen={1: LastTrade(last_ns, same)}
         ):
             await until(lambda: gaps(second))
             await trio.sleep(0.1)
@@ -182,7 +182,7 @@ async def test_f04_a_stop_longer_than_the_venues_memory_leaves_the_gap_open() ->
     events: list[Event] = []
     async with sandbox_of(tape_of(btc)) as (sandbox, address):
         await until(lambda: sandbox.now_ms * MS > btc[-1].venue_ns + 100 * MS)
-        seen = {1: LastPrint(btc[2].venue_ns, tuple(int(t.trade_id) for t in btc[:3]))}
+        seen = {1: LastTrade(btc[2].venue_ns, tuple(int(t.trade_id) for t in btc[:3]))}
         async with following(address, events, last_seen=seen):
             await until(lambda: gaps(events))
             await trio.sleep(0.1)

@@ -7,14 +7,14 @@ import random
 import pytest
 import trio
 
-from adapters.hyperliquid.health import FeedLimits
+from adapters.transport.health import FeedLimits
 from engine.actors import Aggregator
 from engine.config import BarsConfig, DataConfig
 from engine.events import BarClosed
 from engine.values import parse_interval
 from tests.actors.desk import Desk
+from tests.transport.streams import BlackHole
 
-from .streams import BlackHole
 from .truth import Truth, candle_rows, now_ms
 from .venue import BTC, ETH, START_MS, START_NS, Scene, Venue, row, scene
 

@@ -8,8 +8,8 @@ import pytest
 import trio
 
 from adapters.hyperliquid.channels import Wanted, check_channels, share_out
-from adapters.hyperliquid.health import FeedLimits
 from adapters.hyperliquid.wire import Subscription
+from adapters.transport.health import FeedLimits
 from engine.config import DataConfig
 from engine.errors import UsageError
 from engine.events import (

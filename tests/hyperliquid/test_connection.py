@@ -11,11 +11,11 @@ from trio_websocket import ConnectionClosed, WebSocketRequest, serve_websocket
 from wsproto.events import Ping, TextMessage
 
 from adapters.hyperliquid.feed import HyperliquidFeed
-from adapters.hyperliquid.health import FeedLimits
 from adapters.hyperliquid.wire import FRAME_BYTES_MAX, WireTrade, decode_body
+from adapters.transport.health import FeedLimits
 from engine.events import Trade
+from tests.transport.streams import BlackHole, Counted, Cut, Sliced
 
-from .streams import BlackHole, Counted, Cut, Sliced
 from .venue import BTC, START_NS, Engine, TrioClock, Venue, row, scene, trades_text
 
 

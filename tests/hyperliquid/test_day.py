@@ -9,7 +9,7 @@ from typing import Any
 
 import trio
 
-from adapters.hyperliquid.health import FeedLimits
+from adapters.transport.health import FeedLimits
 from engine.config import DataConfig
 from engine.events import CandleRead, FeedPolling, Trade
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.hyperliquid.decode import EARLIEST_NS, Decoder, by_time
-from adapters.hyperliquid.health import FeedHealth
-from adapters.hyperliquid.prints import Prints
+from adapters.transport.health import FeedHealth
+from adapters.transport.trades import Prints
 from engine.errors import VenueProtocolError
 from engine.events import InstrumentListed, Quote, Trade
 from engine.values import BUY, SELL

@@ -8,8 +8,8 @@ import pytest
 import trio
 from trio_websocket import WebSocketConnection
 
-from adapters.hyperliquid.connection import Connection
-from adapters.hyperliquid.health import FeedLimits
+from adapters.transport.connection import Connection
+from adapters.transport.health import FeedLimits
 from engine.events import FeedUp, Quote, Trade
 from engine.values import BUY, SELL
 

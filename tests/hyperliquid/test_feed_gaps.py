@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import trio
 
-from adapters.hyperliquid.prints import LastPrint
 from adapters.hyperliquid.wire import WireTrade, decode_body
+from adapters.transport.trades import LastTrade
 from engine.errors import VenueUnreachable
 from engine.events import FeedDown, FeedGap, FeedUp, Trade
 
@@ -205,7 +205,7 @@ async def test_a_restart_joins_the_journal_and_tells_what_was_printed_between(au
         venue.prints["BTC"] = [row(n) for n in range(-10, 0)]
         venue.prints["BTC"] += [row(0, ms=0), row(1, ms=0), row(2, ms=50)]
 
-    last = {1: LastPrint(START_NS, (10**12,))}
+    last = {1: LastTrade(START_NS, (10**12,))}
     async with scene(since_ns=START_NS + 10**9, last_seen=last, prepare=prepare) as play:
         await play.live()
         assert play.engine.trade_ids == [1, 2]
@@ -218,7 +218,7 @@ async def test_a_restart_after_a_long_stop_names_the_gap(autojump_clock) -> None
     def prepare(venue: Venue) -> None:
         venue.prints["BTC"] = [row(n) for n in range(-10, 0)]
 
-    last = {1: LastPrint(START_NS - 10**12, (7,))}
+    last = {1: LastTrade(START_NS - 10**12, (7,))}
     async with scene(since_ns=START_NS, last_seen=last, prepare=prepare) as play:
         await play.live()
         assert play.engine.trade_ids == list(range(-10, 0))

@@ -13,7 +13,6 @@ import httpx
 import pytest
 import trio
 
-from adapters.hyperliquid.governor import BudgetSpent, Governor, Limits
 from adapters.hyperliquid.info import (
     MAINNET_URL,
     TESTNET_URL,
@@ -24,6 +23,7 @@ from adapters.hyperliquid.info import (
     websocket_url,
 )
 from adapters.hyperliquid.wire import BODY_BYTES_MAX, AssetInfo, Meta
+from adapters.transport.governor import BudgetSpent, Governor, Limits
 from engine.errors import UsageError, VenueError, VenueProtocolError, VenueUnreachable
 from engine.events import InstrumentListed
 

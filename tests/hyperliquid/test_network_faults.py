@@ -7,8 +7,8 @@ import json
 import pytest
 import trio
 
-from adapters.hyperliquid.health import FeedLimits
 from adapters.hyperliquid.wire import FRAME_BYTES_MAX
+from adapters.transport.health import FeedLimits
 from engine.events import Trade
 
 from .venue import Scene, Venue, row, scene

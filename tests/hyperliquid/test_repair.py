@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import trio
 
-from adapters.hyperliquid.health import FeedLimits
 from adapters.hyperliquid.history import warmup
+from adapters.transport.health import FeedLimits
 from engine.config import DataConfig
 from engine.events import BookRead, CandleRead, FeedPolling, Quote
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import trio
 
 from adapters.hyperliquid.feed import HyperliquidFeed
-from adapters.hyperliquid.governor import Governor
 from adapters.hyperliquid.history import warmup
 from adapters.hyperliquid.info import HyperliquidInfo
 from adapters.hyperliquid.listing import list_instruments
+from adapters.transport.governor import Governor
 from engine.clock import AdoptedClock, SystemClock
 from engine.config import DataConfig
 from engine.events import BookRead, CandleRead, ContextRead, Event, FeedUp, MidsRead, Quote, Trade

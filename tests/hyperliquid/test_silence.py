@@ -10,7 +10,7 @@ import trio
 
 from adapters.hyperliquid.channels import Wanted
 from adapters.hyperliquid.feed import HyperliquidFeed
-from adapters.hyperliquid.health import FeedLimits
+from adapters.transport.health import FeedLimits
 from engine.config import DataConfig
 from engine.events import Quote
 

@@ -17,8 +17,8 @@ import trio.testing
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
 
 from adapters.hyperliquid.feed import HyperliquidFeed
-from adapters.hyperliquid.health import FeedLimits
-from adapters.hyperliquid.prints import LastPrint
+from adapters.transport.health import FeedLimits
+from adapters.transport.trades import LastTrade
 from engine.config import DataConfig
 from engine.events import Event, FeedDown, FeedGap, FeedUp, InstrumentListed, Trade
 
@@ -238,7 +238,7 @@ async def scene(
     *,
     instruments: tuple[InstrumentListed, ...] = (BTC,),
     since_ns: int = START_NS - 3_600 * 10**9,
-    last_seen: dict[int, LastPrint] | None = None,
+    last_seen: dict[int, LastTrade] | None = None,
     recent: Any = None,
     limits: FeedLimits | None = None,
     jitter: Callable[[], float] = lambda: 0.0,

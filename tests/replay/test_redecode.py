@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from adapters.hyperliquid.decode import Decoder
-from adapters.hyperliquid.raw import RawMessage
+from adapters.transport.raw import RawMessage
 from engine.config import Config
 from engine.events import (
     CandleRead,

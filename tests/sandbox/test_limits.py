@@ -13,7 +13,7 @@ import trio.testing
 from trio_websocket import ConnectionClosed
 from wsproto.events import RejectConnection
 
-from adapters.hyperliquid.governor import action_weight, info_weight, rows_weight
+from adapters.hyperliquid.limits import action_weight, info_weight, rows_weight
 from adapters.sandbox.limits import POSTS_MAX, WEIGHT_MAX, VenueLimits
 from adapters.sandbox.server import SandboxAddress
 

@@ -21,7 +21,6 @@ from typing import Final, Protocol
 import msgspec
 import trio
 
-from adapters.hyperliquid.connection import Dial
 from adapters.hyperliquid.gateway.account_wire import (
     AccountFrame,
     EventsFrame,
@@ -40,8 +39,9 @@ from adapters.hyperliquid.gateway.reconcile import Reconciler
 from adapters.hyperliquid.gateway.reports import report
 from adapters.hyperliquid.gateway.sender import RestSender, Sender
 from adapters.hyperliquid.gateway.stream import AccountStream
-from adapters.hyperliquid.governor import Governor, Priority
 from adapters.hyperliquid.info import HyperliquidInfo
+from adapters.transport.connection import Dial
+from adapters.transport.governor import Governor, Priority
 from engine.config import VenueConfig
 from engine.errors import EngineError, VenueError
 from engine.events import (

@@ -20,9 +20,9 @@ from adapters.hyperliquid.gateway.account_wire import (
 )
 from adapters.hyperliquid.gateway.orders import Orders
 from adapters.hyperliquid.gateway.reading import MONEY_SCALE, Reading
-from adapters.hyperliquid.governor import Priority
 from adapters.hyperliquid.info import HyperliquidInfo
 from adapters.hyperliquid.listing import dex_of
+from adapters.transport.governor import Priority
 from engine.events import AccountRead, Event, OrderFilled, QueryOrder
 
 __all__ = ["Reconciler"]

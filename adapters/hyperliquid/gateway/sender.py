@@ -14,9 +14,10 @@ import httpx
 import trio
 
 from adapters.hyperliquid.gateway.outcomes import Lost, Outcome, Refused, read_outcomes
-from adapters.hyperliquid.governor import BudgetSpent, Governor, Priority, action_weight
 from adapters.hyperliquid.info import check_base_url
+from adapters.hyperliquid.limits import action_weight
 from adapters.hyperliquid.wire import clip
+from adapters.transport.governor import BudgetSpent, Governor, Priority
 
 __all__ = ["ANSWER_S", "BUDGET_S", "RestSender", "Sender", "read_answer", "refusal_of"]
 

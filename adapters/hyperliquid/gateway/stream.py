@@ -15,7 +15,6 @@ from typing import Any, Final, Protocol
 import msgspec
 import trio
 
-from adapters.hyperliquid.connection import Connection, Dial, Loss, dial_url
 from adapters.hyperliquid.gateway.account_wire import (
     AccountFrame,
     AckFrame,
@@ -28,10 +27,12 @@ from adapters.hyperliquid.gateway.account_wire import (
 )
 from adapters.hyperliquid.gateway.outcomes import Lost, Outcome, read_outcomes
 from adapters.hyperliquid.gateway.sender import ANSWER_S, BUDGET_S, refusal_of
-from adapters.hyperliquid.governor import BudgetSpent, Governor, Priority, action_weight
-from adapters.hyperliquid.health import FeedLimits
 from adapters.hyperliquid.info import websocket_url
+from adapters.hyperliquid.limits import action_weight
 from adapters.hyperliquid.wire import clip
+from adapters.transport.connection import Connection, Dial, Loss, dial_url
+from adapters.transport.governor import BudgetSpent, Governor, Priority
+from adapters.transport.health import FeedLimits
 from engine.errors import UsageError, VenueProtocolError
 
 __all__ = ["AccountStream", "StreamHost"]

@@ -21,9 +21,9 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_st
 from adapters.hyperliquid.gateway.gateway import HyperliquidGateway
 from adapters.hyperliquid.gateway.keys import Signer
 from adapters.hyperliquid.gateway.sender import RestSender
-from adapters.hyperliquid.governor import Governor
 from adapters.hyperliquid.info import HyperliquidInfo
 from adapters.hyperliquid.signing import address_of, recover_l1_signer
+from adapters.transport.governor import Governor
 from engine.config import VenueConfig
 from engine.events import Event, InstrumentListed, SubmitOrder
 from engine.values import BUY

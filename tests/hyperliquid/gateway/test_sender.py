@@ -11,7 +11,7 @@ import trio.testing
 
 from adapters.hyperliquid.gateway.outcomes import Done, Lost, Refused
 from adapters.hyperliquid.gateway.sender import RestSender
-from adapters.hyperliquid.governor import Governor, Limits, Priority
+from adapters.transport.governor import Governor, Limits, Priority
 
 OK = b'{"status":"ok","response":{"type":"default"}}'
 

@@ -20,9 +20,6 @@ from typing import Any, Final, Protocol
 import trio
 
 from adapters.hyperliquid.channels import Wanted
-from adapters.hyperliquid.connection import Connection, Dial, Loss
-from adapters.hyperliquid.desk import Desk
-from adapters.hyperliquid.governor import BudgetSpent
 from adapters.hyperliquid.wire import (
     Ack,
     AckFrame,
@@ -33,6 +30,9 @@ from adapters.hyperliquid.wire import (
     clip,
     decode_message,
 )
+from adapters.transport.connection import Connection, Dial, Loss
+from adapters.transport.context import Desk
+from adapters.transport.governor import BudgetSpent
 from engine.errors import UsageError, VenueProtocolError
 from engine.events import InstrumentListed
 

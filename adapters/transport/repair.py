@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import trio
 
 from adapters.hyperliquid.channels import venue_intervals
-from adapters.hyperliquid.desk import Desk, MarketInfo
-from adapters.hyperliquid.governor import Priority
 from adapters.hyperliquid.history import CANDLES_MAX, read_candles, stamped
+from adapters.transport.context import Desk, MarketInfo
+from adapters.transport.governor import Priority
 from engine.errors import VenueError
 from engine.events import InstrumentListed
 from engine.values import parse_interval

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from adapters.hyperliquid.decode import Decoder
-from adapters.hyperliquid.governor import Governor, Priority
-from adapters.hyperliquid.health import FeedHealth, FeedLimits
 from adapters.hyperliquid.wire import WireBook, WireCandle, WireContext, WireTrade
+from adapters.transport.governor import Governor, Priority
+from adapters.transport.health import FeedHealth, FeedLimits
 from engine.ports import Clock
 
 __all__ = ["Desk", "MarketInfo", "Recent"]

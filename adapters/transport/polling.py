@@ -13,11 +13,11 @@ from typing import Final
 import trio
 
 from adapters.hyperliquid.channels import venue_intervals
-from adapters.hyperliquid.desk import Desk, MarketInfo
-from adapters.hyperliquid.governor import Priority
 from adapters.hyperliquid.history import read_candles, stamped
-from adapters.hyperliquid.line import Line
 from adapters.hyperliquid.wire import WireBook
+from adapters.transport.context import Desk, MarketInfo
+from adapters.transport.governor import Priority
+from adapters.transport.stream import Line
 from engine.errors import VenueError
 from engine.events import FeedPolling, InstrumentListed
 from engine.values import parse_interval

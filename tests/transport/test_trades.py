@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.hyperliquid.health import FeedHealth
-from adapters.hyperliquid.prints import LastPrint, Prints
+from adapters.transport.health import FeedHealth
+from adapters.transport.trades import LastTrade, Prints
 from engine.events import Trade
 
 
@@ -92,7 +92,7 @@ def test_before_any_print_a_replay_proves_something_only_if_it_reaches_beyond_th
 
 def test_f02_a_restart_knows_every_id_of_the_last_millisecond() -> None:
     """F02: across a restart, what was told at the last time is not told again, the others are."""
-    prints = Prints(FeedHealth(), since_ns=500, last=LastPrint(100, (1, 2)))
+    prints = Prints(FeedHealth(), since_ns=500, last=LastTrade(100, (1, 2)))
     assert prints.resuming
     assert not prints.reaches([trade(3, at_ns=100), trade(2, at_ns=101)])
     replay = [

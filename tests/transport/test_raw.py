@@ -12,8 +12,8 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.hyperliquid import raw
-from adapters.hyperliquid.raw import RawMessage, RawReader, RawRecorder
+from adapters.transport import raw
+from adapters.transport.raw import RawMessage, RawReader, RawRecorder
 from engine.clock import DAY_NS, SECOND_NS
 from engine.errors import JournalError
 

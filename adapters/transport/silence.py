@@ -16,9 +16,9 @@ from typing import Final
 
 import trio
 
-from adapters.hyperliquid.connection import Loss
-from adapters.hyperliquid.desk import Desk
-from adapters.hyperliquid.line import Line
+from adapters.transport.connection import Loss
+from adapters.transport.context import Desk
+from adapters.transport.stream import Line
 from engine.errors import VenueError
 
 __all__ = ["Ask", "Key", "Silences"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from adapters.hyperliquid.health import FeedHealth
+from adapters.transport.health import FeedHealth
 from engine.events import BookRead, CandleRead, ContextRead, MidsRead, Quote
 
 __all__ = ["Latest", "Reading"]

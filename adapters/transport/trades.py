@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from adapters.hyperliquid.health import FeedHealth
+from adapters.transport.health import FeedHealth
 from engine.events import Trade
 
-__all__ = ["MEMORY_MAX", "LastPrint", "Prints"]
+__all__ = ["MEMORY_MAX", "LastTrade", "Prints"]
 
 MEMORY_MAX: Final = 4096
 """Prints remembered per instrument: more than a hundred replays of the venue's 30."""
@@ -21,7 +21,7 @@ MEMORY_MAX: Final = 4096
 _NOTHING: Final = object()
 
 
-class LastPrint(NamedTuple):
+class LastTrade(NamedTuple):
     """The newest print of an instrument in the journal: its venue time, and every trade id at that time."""
 
     venue_ns: int
@@ -55,7 +55,7 @@ class Prints:
         self,
         health: FeedHealth,
         since_ns: int,
-        last: LastPrint | None = None,
+        last: LastTrade | None = None,
         memory_max: int = MEMORY_MAX,
     ) -> None:
         self._health = health  # counts duplicates, conflicts and old prints

@@ -31,9 +31,6 @@ __all__ = [
     "Governor",
     "Limits",
     "Priority",
-    "action_weight",
-    "info_weight",
-    "rows_weight",
 ]
 
 WINDOW_S: Final = 60
@@ -50,20 +47,6 @@ WAITING_MAX: Final = 1000
 """Tasks that may wait for one resource; each holds one request of a feed, an account or an order."""
 
 _PAUSES_S: Final = {429: 5.0, 418: 60.0, 403: 60.0}
-_LIGHT: Final = frozenset(
-    {"l2Book", "allMids", "clearinghouseState", "orderStatus", "spotClearinghouseState", "exchangeStatus"}
-)
-_BY_20_ROWS: Final = frozenset(
-    {
-        "recentTrades",
-        "historicalOrders",
-        "userFills",
-        "userFillsByTime",
-        "fundingHistory",
-        "userFunding",
-        "userNonFundingLedgerUpdates",
-    }
-)
 
 
 class Priority(enum.IntEnum):
@@ -114,25 +97,6 @@ class Budget(msgspec.Struct, frozen=True):
             f"connections {self.connections_open}, subscriptions {self.subscriptions}, "
             f"posts {self.posts}, waiting {self.waiting}, refused {self.refusals}{paused}"
         )
-
-
-def info_weight(kind: str) -> int:
-    """Return the weight of an info request, rows not counted."""
-    if kind == "userRole":
-        return 60
-    return 2 if kind in _LIGHT else 20
-
-
-def rows_weight(kind: str, rows: int) -> int:
-    """Return what the rows of an answer weigh on top."""
-    if kind == "candleSnapshot":
-        return -(-rows // 60)
-    return -(-rows // 20) if kind in _BY_20_ROWS else 0
-
-
-def action_weight(batch: int = 1) -> int:
-    """Return the weight of an exchange action with so many entries."""
-    return 1 + batch // 40
 
 
 class Governor:

@@ -7,16 +7,8 @@ import random
 import pytest
 import trio
 
-from adapters.hyperliquid.governor import (
-    WAITING_MAX,
-    BudgetSpent,
-    Governor,
-    Limits,
-    Priority,
-    action_weight,
-    info_weight,
-    rows_weight,
-)
+from adapters.hyperliquid.limits import action_weight, info_weight, rows_weight
+from adapters.transport.governor import WAITING_MAX, BudgetSpent, Governor, Limits, Priority
 from engine.errors import UsageError, VenueUnreachable
 
 MARKET, CANCEL, ORDER, HISTORY = Priority.MARKET, Priority.CANCEL, Priority.ORDER, Priority.HISTORY

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 import trio
 from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
 
-from adapters.hyperliquid.governor import BudgetSpent, Governor, Priority
-from adapters.hyperliquid.health import FeedLimits
 from adapters.hyperliquid.wire import FRAME_BYTES_MAX, PING, clip
+from adapters.transport.governor import BudgetSpent, Governor, Priority
+from adapters.transport.health import FeedLimits
 
 __all__ = ["Connection", "Dial", "Loss", "dial_url"]
 

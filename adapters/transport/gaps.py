@@ -15,11 +15,11 @@ from typing import Any, Protocol
 import msgspec
 import trio
 
-from adapters.hyperliquid.connection import Loss
 from adapters.hyperliquid.decode import by_time
-from adapters.hyperliquid.desk import Desk, Recent
-from adapters.hyperliquid.prints import Prints
 from adapters.hyperliquid.wire import WireTrade
+from adapters.transport.connection import Loss
+from adapters.transport.context import Desk, Recent
+from adapters.transport.trades import Prints
 from engine.errors import VenueError, VenueProtocolError
 from engine.events import FeedGap, InstrumentListed, Trade
 

@@ -1,0 +1,45 @@
+"""What a request weighs in Hyperliquid's limits per IP address.
+
+Source: the venue's "rate limits" page, 2026-08. Called by `info.py` and the gateway, which pass the weight
+to the governor (`adapters/transport/governor.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["action_weight", "info_weight", "rows_weight"]
+
+_LIGHT: Final = frozenset(
+    {"l2Book", "allMids", "clearinghouseState", "orderStatus", "spotClearinghouseState", "exchangeStatus"}
+)
+_BY_20_ROWS: Final = frozenset(
+    {
+        "recentTrades",
+        "historicalOrders",
+        "userFills",
+        "userFillsByTime",
+        "fundingHistory",
+        "userFunding",
+        "userNonFundingLedgerUpdates",
+    }
+)
+
+
+def info_weight(kind: str) -> int:
+    """Return the weight of an info request, rows not counted."""
+    if kind == "userRole":
+        return 60
+    return 2 if kind in _LIGHT else 20
+
+
+def rows_weight(kind: str, rows: int) -> int:
+    """Return what the rows of an answer weigh on top."""
+    if kind == "candleSnapshot":
+        return -(-rows // 60)
+    return -(-rows // 20) if kind in _BY_20_ROWS else 0
+
+
+def action_weight(batch: int = 1) -> int:
+    """Return the weight of an exchange action with so many entries."""
+    return 1 + batch // 40

@@ -1,0 +1,1 @@
+"""What every venue needs between its servers and its decoder: connections, limits, gaps, repair, raw."""
