@@ -1,11 +1,11 @@
-"""What an actor is: state, and handlers named by event type.
+"""The base class of actors. An actor is state plus handlers, each registered for event types.
 
-Owns the base class, the `handles` mark and the things an actor may ask of the sequencer. Promises that
-the sequencer relies on: a handler is a function of (state, event); it does no I/O, reads no clock, draws
-no chance, and speaks only through `emit`.
+Owns `Actor`, the `handles` decorator, and the requests that an actor can send to the sequencer. The sequencer
+relies on this: a handler is a function of (state, event). It does no I/O, reads no clock, uses no random
+numbers, and its only output is `emit`.
 
-An actor's state is its instance attributes except those named in `WIRING`; the snapshot stores exactly
-these (see `engine.snapshot`), so they are plain values, lists, dicts, or `State` structs.
+An actor's state is its instance attributes, except those named in `WIRING`. A snapshot stores exactly these
+(see `engine.snapshot`), so they are plain values, lists, dicts, or `State` structs.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ REMEMBERED_MAX: Final = 512
 
 
 class State(msgspec.Struct):
-    """Base of the mutable records inside an actor's state; what snapshots know how to store."""
+    """Base class of the mutable records in an actor's state. Snapshots can store them."""
 
 
 class Once(State):
-    """Remembers the last executions seen, so that one a venue tells twice is counted once."""
+    """Remembers the latest executions, so that one the venue reports twice is counted once."""
 
     seen: dict[str, None] = {}
 
     def first(self, fill: OrderFilled) -> bool:
-        """Return whether this execution is new, and remember it. One without an id always is."""
+        """Return whether this execution is new, and remember it. One without an id is always new."""
         if not fill.trade_id:
             return True
         key = f"{fill.client_order_id} {fill.trade_id}"
@@ -67,9 +67,9 @@ def remember(memory: dict[str, T], key: str, value: T) -> None:
 
 
 class SetTimer(msgspec.Struct, frozen=True, gc=False):
-    """Asked of the sequencer through `emit`, not journalled: fire `TimerFired(key)` at `due_ns`.
+    """Request to the sequencer, passed to `emit` and not journalled: fire `TimerFired(key)` at `due_ns`.
 
-    Takes the place of a timer with the same key that the actor still waits for.
+    Replaces the actor's pending timer with the same key.
     """
 
     actor: str
@@ -78,9 +78,10 @@ class SetTimer(msgspec.Struct, frozen=True, gc=False):
 
 
 class Because(msgspec.Struct, frozen=True, gc=False):
-    """An event whose cause is not the event being handled: `cause` is the seq that counts as such.
+    """An event whose recorded cause is `cause`, a seq, instead of the event being handled.
 
-    So a fill names the order it fills, though a market event let it happen: that one is the turn's input.
+    A simulated fill names the order it fills as its cause. The market event that let it happen is the input
+    of the turn.
     """
 
     event: Event
@@ -88,11 +89,14 @@ class Because(msgspec.Struct, frozen=True, gc=False):
 
 
 class RoutesChanged(msgspec.Struct, frozen=True, gc=False):
-    """Asked of the sequencer through `emit`, not journalled: what `listens` answers has changed."""
+    """Request to the sequencer, passed to `emit` and not journalled: the result of `listens` has changed."""
 
 
 class Turn:
-    """Where the sequencer is. `seq` is that of the derived event being handled; not kept for inputs."""
+    """The sequencer's position.
+
+    `seq` is that of the derived event being handled; it is not set for inputs.
+    """
 
     __slots__ = ("seq",)
 
@@ -101,7 +105,7 @@ class Turn:
 
 
 Emit = Callable[[Event | Because | SetTimer | RoutesChanged], None]
-"""Appends to the turn: an event is journalled and routed, the others are obeyed."""
+"""Appends to the turn. Events are journalled and routed; `SetTimer` and `RoutesChanged` are carried out."""
 
 
 def handles(*types: type[Event]) -> Callable[[F], F]:
@@ -115,14 +119,14 @@ def handles(*types: type[Event]) -> Callable[[F], F]:
 
 
 class Actor:
-    """Base of every deterministic actor."""
+    """Base class of every deterministic actor."""
 
     WIRING: ClassVar[frozenset[str]] = frozenset({"name", "signature", "policy", "instruments", "turn"})
-    """Attributes that are not state: given by the session, never stored."""
+    """Attributes that are not state. The session sets them; they are never stored."""
 
     name: str
     signature: str = ""
-    """Names what the state depends on; a new session restores a state only under the same signature."""
+    """Identifies what the state depends on. A new session restores a state only if its signature is equal."""
     policy: str = "halt"
     """What happens when a handler raises: "halt" or "quarantine"."""
 
@@ -132,14 +136,17 @@ class Actor:
         self.turn = Turn()
 
     def bind(self, instruments: Mapping[int, InstrumentListed], turn: Turn) -> None:
-        """Receive the session's instruments (read only, growing) and turn. Called once, before any event."""
+        """Set the session's instruments (read only; more are added later) and turn.
+
+        Called once, before any event.
+        """
         self.instruments = instruments
         self.turn = turn
 
     def listens(self, event_type: type[Event]) -> bool:
-        """Return whether events of a type it handles should reach the actor now. A function of its state.
+        """Return whether the actor currently needs events of a type it handles. A function of its state.
 
-        Lets an actor with nothing to do stay out of the hot path; emit `RoutesChanged` when it changes.
+        This keeps an idle actor off the hot path. The actor emits `RoutesChanged` when the result changes.
         """
         return True
 
@@ -148,7 +155,7 @@ class Actor:
         return {key: value for key, value in vars(self).items() if key not in self.WIRING}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over a state that `state` returned."""
+        """Set the state to one that `state` returned."""
         vars(self).update(state)
 
 
@@ -156,7 +163,7 @@ _NO_EVENTS: Final[tuple[type[Event], ...]] = ()
 
 
 def handlers_of(actor: Actor) -> list[tuple[type[Event], Callable[[Any, Emit], None]]]:
-    """Return (event type, bound handler) of an actor, by the order of definition, base classes first."""
+    """Return the (event type, bound handler) pairs of an actor in order of definition, base classes first."""
     found: dict[str, None] = {}
     for cls in reversed(type(actor).__mro__):
         for name, member in vars(cls).items():

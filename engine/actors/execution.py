@@ -1,12 +1,13 @@
-"""Owns the life cycle of orders and is the only emitter of commands.
+"""Owns the life cycle of orders. It is the only actor that emits commands.
 
-Turns each approval into `SubmitOrder` with a client order id made of the session and the approval's seq
-(the same on replay, never reused), follows the venue's reports, and tells each change of state. Reports
-may come doubled, late, or in any order: a state only moves forward, a fill is counted once by its trade id.
+Turns each approval into a `SubmitOrder`, applies the venue's reports, and emits `OrderChanged` for each
+change of state. The client order id is made of the session and the approval's seq: the same on replay,
+never reused. Reports may be duplicated, late, or in any order: a state only moves forward, and a fill is
+counted once, by its trade id.
 
-With a real venue an answer can be lost. Such an order is Unknown: the venue is asked about it again and
-again (`QueryOrder`), it is never sent again, and it leaves that state only on evidence: what the venue
-says of it, or that the venue did not know it after the time at which it would have refused it.
+With a real venue a response can be lost. The order is then Unknown. It is never sent again; the venue is
+queried (`QueryOrder`) until there is proof of the order's state. Proof is the venue's report, or that the
+venue does not know the order after its expiry, when it would have refused it.
 """
 
 from __future__ import annotations
@@ -47,15 +48,16 @@ from engine.events import (
 __all__ = ["Execution", "Order"]
 
 QUERY_WAITS_MAX = 6
-"""The waits between two questions about an order double, up to so many times `answer_ms`."""
+"""The wait between two queries of an order doubles each time, up to this multiple of `answer_ms`."""
 
 _DEAD_MAN = "dead man's switch"
 
 
 class Order(State):
-    """An order. `state` follows FIX; `size` is what is filled and open together, at the size scale.
+    """An order. `state` follows FIX. `size` is the filled and the open size together, at the size scale.
 
-    `canceling` (the reason) and `modifying` (the new limit price) were asked for and have no evidence yet.
+    `canceling` is the reason of a cancel, `modifying` the new limit price of a change, that was requested and
+    is not confirmed yet.
     """
 
     strategy: str
@@ -75,7 +77,7 @@ class Order(State):
 
     @property
     def working_state(self) -> str:
-        """What the order is once the venue has it."""
+        """The state of the order while the venue works it."""
         if self.canceling:
             return "PendingCancel"
         if self.modifying:
@@ -84,10 +86,10 @@ class Order(State):
 
 
 class Execution(Actor):
-    """State: the session's id, the live orders by client order id in the order they were sent, the last ended
-    ones, and `reconciled_ns`, the venue's time up to which the account is known.
+    """State: the session's id, the live orders by client order id in order of submission, the latest ended
+    orders, and `reconciled_ns`, the venue's time up to which the account is known.
 
-    With `venue` orders are real: they expire, and are asked about.
+    With `venue` orders are real: they expire, and the venue is queried about them.
     """
 
     WIRING = Actor.WIRING | {"_venue", "_answer_ns"}
@@ -106,16 +108,16 @@ class Execution(Actor):
 
     @property
     def live_orders(self) -> int:
-        """How many orders may still fill."""
+        """The number of orders that may still fill."""
         return len(self._orders)
 
     @property
     def working(self) -> list[str]:
-        """The client ids of the orders that may still fill."""
+        """The client order ids of the orders that may still fill."""
         return list(self._orders)
 
     def knows(self, client_order_id: str) -> bool:
-        """Return whether an order is one of this session's, or one that is remembered from before."""
+        """Return whether an order belongs to this session, or to an earlier one and is still remembered."""
         return (
             client_order_id.startswith(f"0x{self._session}")
             or client_order_id in self._orders
@@ -124,7 +126,10 @@ class Execution(Actor):
 
     @handles(SessionStarted)
     def begin(self, started: SessionStarted, emit: Emit) -> None:
-        """Ids of this session carry its name. What an earlier session left open is asked about."""
+        """Begin a session: its id becomes part of order ids.
+
+        Query the orders an earlier session left open.
+        """
         self._session = started.session
         if self._venue is None or started.mode != "live":
             return
@@ -133,14 +138,14 @@ class Execution(Actor):
         for client_order_id, order in list(self._orders.items()):
             order.state = "Unknown"
             order.queries = 0
-            self._tell(started.recv_ns, client_order_id, emit)
-            self._ask(started.recv_ns, client_order_id, emit)
+            self._report(started.recv_ns, client_order_id, emit)
+            self._query(started.recv_ns, client_order_id, emit)
 
-    # From wishes to commands.
+    # From approvals and requests to commands.
 
     @handles(OrderApproved)
     def submit(self, approved: OrderApproved, emit: Emit) -> None:
-        """Send an approved order, and with it the two that are attached to it."""
+        """Submit an approved order, and the stop-loss and take-profit orders attached to it."""
         expires_ns = 0 if self._venue is None else approved.at_ns + self._venue.expires_ms * 1_000_000
         parent = f"0x{self._session}{self.turn.seq:016x}"
         self._send(
@@ -193,12 +198,12 @@ class Execution(Actor):
             command.expires_ns,
         )
         emit(command)
-        self._tell(command.at_ns, command.client_order_id, emit)
-        self._expect_answer(command.at_ns, command.client_order_id, emit)
+        self._report(command.at_ns, command.client_order_id, emit)
+        self._await_response(command.at_ns, command.client_order_id, emit)
 
     @handles(ModifyApproved)
     def modify(self, approved: ModifyApproved, emit: Emit) -> None:
-        """Have a live order changed."""
+        """Send an approved change of a live order."""
         order = self._orders.get(approved.client_order_id)
         if order is None or order.canceling:
             return
@@ -218,32 +223,32 @@ class Execution(Actor):
                 expires_ns,
             )
         )
-        self._tell(approved.at_ns, approved.client_order_id, emit)
-        self._expect_answer(approved.at_ns, approved.client_order_id, emit)
+        self._report(approved.at_ns, approved.client_order_id, emit)
+        self._await_response(approved.at_ns, approved.client_order_id, emit)
 
     @handles(CancelRequested)
-    def cancel(self, wish: CancelRequested, emit: Emit) -> None:
-        """Cancel a live order of the strategy that asks."""
-        order = self._orders.get(wish.client_order_id)
-        if order is not None and order.strategy == wish.strategy:
-            self._cancel(wish.at_ns, wish.client_order_id, wish.reason, emit)
+    def cancel(self, request: CancelRequested, emit: Emit) -> None:
+        """Cancel a live order at the request of the strategy that owns it."""
+        order = self._orders.get(request.client_order_id)
+        if order is not None and order.strategy == request.strategy:
+            self._cancel(request.at_ns, request.client_order_id, request.reason, emit)
 
     @handles(EngineHalted)
     def cancel_all(self, halted: EngineHalted, emit: Emit) -> None:
-        """Cancel everything that may still fill."""
+        """Cancel every live order."""
         for client_order_id in list(self._orders):
             self._cancel(halted.at_ns, client_order_id, "halted", emit)
 
     @handles(MarketHalted)
     def cancel_market(self, halted: MarketHalted, emit: Emit) -> None:
-        """Cancel what may still fill on a market that is halted."""
+        """Cancel the live orders of an instrument that is halted."""
         for client_order_id, order in list(self._orders.items()):
             if order.instrument == halted.instrument:
                 self._cancel(halted.at_ns, client_order_id, "market halted", emit)
 
     @handles(ActorFailed)
     def cancel_of(self, failed: ActorFailed, emit: Emit) -> None:
-        """Cancel the orders of a strategy that failed; all of them when risk itself did."""
+        """Cancel the orders of a strategy that failed, or every live order if risk failed."""
         for client_order_id, order in list(self._orders.items()):
             if failed.actor in (order.strategy, "risk"):
                 self._cancel(failed.at_ns, client_order_id, f"{failed.actor} failed", emit)
@@ -256,14 +261,14 @@ class Execution(Actor):
         if order.state != "Unknown":
             order.state = order.working_state
         emit(CancelOrder(at_ns, client_order_id, order.instrument, reason))
-        self._tell(at_ns, client_order_id, emit)
-        self._expect_answer(at_ns, client_order_id, emit)
+        self._report(at_ns, client_order_id, emit)
+        self._await_response(at_ns, client_order_id, emit)
 
-    # What the venue reports.
+    # Reports of the venue.
 
     @handles(OrderAccepted)
     def accept(self, report: OrderAccepted, emit: Emit) -> None:
-        """The venue has it."""
+        """Note that the venue works the order."""
         order = self._orders.get(report.client_order_id)
         if order is None:
             return
@@ -273,7 +278,7 @@ class Execution(Actor):
 
     @handles(OrderFilled)
     def fill(self, report: OrderFilled, emit: Emit) -> None:
-        """Count an execution; the last one ends the order. One may come after its order ended otherwise."""
+        """Count an execution. The last one ends the order. One may follow a cancel or a rejection."""
         client_order_id = report.client_order_id
         order = self._orders.get(client_order_id) or self._ended.get(client_order_id)
         if order is None or not self._fills.first(report):
@@ -281,7 +286,7 @@ class Execution(Actor):
         order.filled += report.size
         if client_order_id in self._ended:
             order.state = "Filled" if order.filled >= order.size else "Canceled"
-            self._tell(report.recv_ns, client_order_id, emit)
+            self._report(report.recv_ns, client_order_id, emit)
         elif order.filled >= order.size:
             self._end(report.recv_ns, client_order_id, "Filled", emit)
         else:
@@ -289,13 +294,13 @@ class Execution(Actor):
 
     @handles(OrderCanceled)
     def end_canceled(self, report: OrderCanceled, emit: Emit) -> None:
-        """The venue no longer works it."""
+        """End an order that the venue no longer works."""
         if report.client_order_id in self._orders:
             self._end(report.recv_ns, report.client_order_id, "Canceled", emit)
 
     @handles(OrderRejected)
     def end_rejected(self, report: OrderRejected, emit: Emit) -> None:
-        """The venue refused it."""
+        """End an order that the venue refused."""
         order = self._orders.get(report.client_order_id)
         if order is not None:
             self._end(
@@ -303,8 +308,8 @@ class Execution(Actor):
             )
 
     @handles(OrderModified)
-    def end_modify(self, report: OrderModified, emit: Emit) -> None:
-        """The venue works the order's new values."""
+    def note_modified(self, report: OrderModified, emit: Emit) -> None:
+        """Take over the values that the venue now works the order with."""
         order = self._orders.get(report.client_order_id)
         if order is None:
             return
@@ -315,8 +320,8 @@ class Execution(Actor):
         self._work(report.recv_ns, report.client_order_id, emit)
 
     @handles(ModifyRejected, CancelRejected)
-    def doubt_refusal(self, report: ModifyRejected | CancelRejected, emit: Emit) -> None:
-        """The venue would not: perhaps the order is no more. That is asked, not guessed."""
+    def query_refused(self, report: ModifyRejected | CancelRejected, emit: Emit) -> None:
+        """Query an order whose change or cancel was refused: it may have ended."""
         order = self._orders.get(report.client_order_id)
         if order is None:
             return
@@ -326,23 +331,23 @@ class Execution(Actor):
                 self._work(report.recv_ns, report.client_order_id, emit)
         if self._venue is not None:
             order.queries = 0
-            self._ask(report.recv_ns, report.client_order_id, emit)
+            self._query(report.recv_ns, report.client_order_id, emit)
 
     @handles(OrderUnknown)
-    def doubt(self, report: OrderUnknown, emit: Emit) -> None:
-        """An answer is lost: whatever has no evidence yet is asked about."""
+    def note_unknown(self, report: OrderUnknown, emit: Emit) -> None:
+        """Mark an order as Unknown and query it, unless the venue has already confirmed it."""
         order = self._orders.get(report.client_order_id)
         if order is None or order.state in ("New", "PartiallyFilled", "Unknown"):
             return
         order.state = "Unknown"
         order.queries = 0
-        self._tell(report.recv_ns, report.client_order_id, emit)
+        self._report(report.recv_ns, report.client_order_id, emit)
         if self._venue is not None:
-            self._ask(report.recv_ns, report.client_order_id, emit)
+            self._query(report.recv_ns, report.client_order_id, emit)
 
     @handles(OrderRead)
-    def learn(self, read: OrderRead, emit: Emit) -> None:
-        """Take what the venue says when asked."""
+    def apply_read(self, read: OrderRead, emit: Emit) -> None:
+        """Apply the venue's response to a query."""
         client_order_id = read.client_order_id
         order = self._orders.get(client_order_id)
         if order is None:
@@ -353,15 +358,16 @@ class Execution(Actor):
         elif read.state == "rejected":
             self._end(read.recv_ns, client_order_id, "Canceled" if order.filled else "Rejected", emit)
         elif read.state == "open":
-            self._learn_open(order, read, emit)
-        elif read.state == "absent" and self._proved_absent(order, read):
+            self._apply_open(order, read, emit)
+        elif read.state == "absent" and self._is_absent(order, read):
             self._end(read.recv_ns, client_order_id, "Rejected", emit)
         else:
-            # Filled, but its fills are still to come; or not known yet, which proves nothing.
-            self._ask_later(read.recv_ns, client_order_id, emit)
+            # Filled, but its fills have not been reported; or absent, and it is too early for that to be
+            # proof.
+            self._query_later(read.recv_ns, client_order_id, emit)
 
-    def _learn_open(self, order: Order, read: OrderRead, emit: Emit) -> None:
-        """The venue works it: so a cancel or a change that was asked for has not been done."""
+    def _apply_open(self, order: Order, read: OrderRead, emit: Emit) -> None:
+        """Apply that the venue works the order: a pending cancel or change has not been carried out."""
         client_order_id = read.client_order_id
         if order.modifying and read.limit_price != order.limit_price:
             order.limit_price = read.limit_price
@@ -371,10 +377,10 @@ class Execution(Actor):
             self._work(read.recv_ns, client_order_id, emit)
         if order.canceling:
             emit(CancelOrder(read.recv_ns, client_order_id, order.instrument, order.canceling))
-            self._ask_later(read.recv_ns, client_order_id, emit)
+            self._query_later(read.recv_ns, client_order_id, emit)
 
-    def _proved_absent(self, order: Order, read: OrderRead) -> bool:
-        """Return whether the venue did not know it long enough after it would have refused it."""
+    def _is_absent(self, order: Order, read: OrderRead) -> bool:
+        """Return whether the order cannot be at the venue: it was absent well after its expiry."""
         return (
             not order.filled
             and not order.venue_order_id
@@ -382,34 +388,34 @@ class Execution(Actor):
             and read.venue_ns > order.expires_ns + self._answer_ns
         )
 
-    # Asking.
+    # Queries.
 
     @handles(TimerFired)
-    def wake(self, timer: TimerFired, emit: Emit) -> None:
-        """Ask about an order that has no answer yet, or tell the venue that we still live."""
+    def fire(self, timer: TimerFired, emit: Emit) -> None:
+        """Query an order without a response, or postpone the dead man's switch."""
         if timer.key == _DEAD_MAN:
-            self._renew(timer.at_ns, emit)
+            self._postpone_dead_man(timer.at_ns, emit)
             return
         order = self._orders.get(timer.key)
         if order is None or order.state in ("New", "PartiallyFilled"):
             return
         if order.state != "Unknown":
             order.state = "Unknown"
-            self._tell(timer.at_ns, timer.key, emit)
-        self._ask(timer.at_ns, timer.key, emit)
+            self._report(timer.at_ns, timer.key, emit)
+        self._query(timer.at_ns, timer.key, emit)
 
-    def _expect_answer(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
+    def _await_response(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
         if self._venue is not None:
             self._orders[client_order_id].queries = 0
             emit(_timer(at_ns + self._answer_ns, client_order_id))
 
-    def _ask(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
+    def _query(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
         order = self._orders[client_order_id]
         order.queries += 1
         emit(QueryOrder(at_ns, client_order_id, order.instrument, order.queries))
-        self._ask_later(at_ns, client_order_id, emit)
+        self._query_later(at_ns, client_order_id, emit)
 
-    def _ask_later(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
+    def _query_later(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
         fifths = 1 << min(self._orders[client_order_id].queries, 10)
         wait_ns = min(self._answer_ns * fifths // 5, self._answer_ns * QUERY_WAITS_MAX)
         emit(_timer(at_ns + wait_ns, client_order_id))
@@ -417,51 +423,54 @@ class Execution(Actor):
     # The account.
 
     @handles(AccountRead)
-    def prepare(self, read: AccountRead, emit: Emit) -> None:
-        """Once a session, when the account is known: set leverages, start the dead man's switch."""
+    def note_account(self, read: AccountRead, emit: Emit) -> None:
+        """Set leverages and start the dead man's switch, once a session, after the account was read."""
         self.reconciled_ns = read.venue_ns
         if self._venue is None or self._leverage_asked:
             return
         self._leverage_asked = True
         numbers = {listed.name: number for number, listed in self.instruments.items()}
-        for coin, leverage in sorted(self._venue.leverage.items()):
-            if coin in numbers:
-                emit(SetLeverage(read.recv_ns, numbers[coin], leverage, True))
-        self._renew(read.recv_ns, emit)
+        for name, leverage in sorted(self._venue.leverage.items()):
+            if name in numbers:
+                emit(SetLeverage(read.recv_ns, numbers[name], leverage, True))
+        self._postpone_dead_man(read.recv_ns, emit)
 
     @handles(ScheduleAnswered)
     def note_schedule(self, answer: ScheduleAnswered, emit: Emit) -> None:
-        """A venue that refuses the switch is not asked again in this session."""
+        """Stop using the dead man's switch in this session if the venue refuses it."""
         if not answer.accepted:
             self._dead_man = False
 
     @handles(OperatorCommand)
-    def take_back(self, command: OperatorCommand, emit: Emit) -> None:
-        """An orderly stop cancels its own orders: the switch must not fire at those of others later."""
+    def stop_dead_man(self, command: OperatorCommand, emit: Emit) -> None:
+        """Turn off the dead man's switch on a graceful stop.
+
+        The stop cancels the engine's orders. The switch would later cancel orders of other programs.
+        """
         if command.command == "stop" and self._dead_man:
             self._dead_man = False
             emit(ScheduleCancel(command.recv_ns, 0))
 
-    def _renew(self, at_ns: int, emit: Emit) -> None:
+    def _postpone_dead_man(self, at_ns: int, emit: Emit) -> None:
         if self._venue is not None and self._dead_man:
             span_ns = self._venue.dead_man_s * SECOND_NS
             emit(ScheduleCancel(at_ns, at_ns + span_ns))
             emit(_timer(at_ns + span_ns // 3, _DEAD_MAN))
 
-    # Telling.
+    # Changes of state.
 
     def _work(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
         order = self._orders[client_order_id]
         order.state = order.working_state
-        self._tell(at_ns, client_order_id, emit)
+        self._report(at_ns, client_order_id, emit)
 
     def _end(self, at_ns: int, client_order_id: str, state: str, emit: Emit) -> None:
         self._orders[client_order_id].state = state
-        self._tell(at_ns, client_order_id, emit)
-        # Kept, so that a late fill finds its order.
+        self._report(at_ns, client_order_id, emit)
+        # A fill can still be reported for it.
         remember(self._ended, client_order_id, self._orders.pop(client_order_id))
 
-    def _tell(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
+    def _report(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
         order = self._orders.get(client_order_id) or self._ended[client_order_id]
         emit(
             OrderChanged(

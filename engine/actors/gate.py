@@ -1,7 +1,8 @@
-"""The gate in front of real orders: what must hold before any new risk is taken at a real venue.
+"""Preconditions for orders at a real venue: what must hold before new risk is taken.
 
-Owns what is known of the venue's and the account's condition. Risk asks it about every wish; a wish that
-only reduces a position passes unless it could not be priced. In paper mode nobody asks.
+Owns the known condition of the venue and the account. Risk checks every request against it. A request that
+only reduces a position passes, unless it is a market order without a quote to bound its price. Not used in
+paper mode.
 """
 
 from __future__ import annotations
@@ -29,14 +30,17 @@ from engine.values import BUY, SELL
 __all__ = ["Gate"]
 
 UNKNOWN_MAX = 3
-"""With more Unknown orders than this nothing new is risked."""
+"""With more Unknown orders than this, no new risk is taken."""
 
 SKEW_NS_MAX = SECOND_NS
-"""A clock further than this off the venue's makes expiries and nonces meaningless."""
+"""Upper bound on the difference to the venue's clock. Beyond it, expiries and nonces are not reliable."""
 
 
 class Gate(State):
-    """State: the touch by instrument, the feeds that are down, the Unknown orders, what else closes it."""
+    """State: best prices by instrument, feeds that are down, Unknown orders, and the clock's difference.
+
+    `touch` holds (bid, ask). `unreconciled` is the reason why the account is not reconciled, or "".
+    """
 
     WATCHES: ClassVar[tuple[type[Event], ...]] = (
         Quote,
@@ -56,13 +60,13 @@ class Gate(State):
     skew_ns: int = 0
 
     def begin(self) -> None:
-        """A session begins: the account has to be read first."""
+        """Begin a session: the account has to be read before new risk is taken."""
         self.unreconciled = "the account has not been read yet"
         self.touch.clear()
         self.down.clear()
 
     def watch(self, event: Event) -> None:
-        """Take one of `WATCHES`."""
+        """Apply an event of one of the types in `WATCHES`."""
         if isinstance(event, Quote):
             self.touch[event.instrument] = (event.bid, event.ask)
         elif isinstance(event, FeedUp):
@@ -80,15 +84,16 @@ class Gate(State):
             self.skew_ns = event.offset_ns
 
     def note_order(self, client_order_id: str, *, unknown: bool) -> None:
-        """Count the Unknown orders."""
+        """Record whether an order is Unknown."""
         if unknown:
             self.unknown[client_order_id] = None
         else:
             self.unknown.pop(client_order_id, None)
 
-    def closed(self, wish: OrderRequested, *, reduces: bool) -> tuple[str, str] | None:
-        """Return (limit, reason) of what keeps a wish back, or None."""
-        if not wish.limit_price and not wish.trigger and not self._best(wish.instrument, wish.side):
+    def closed(self, request: OrderRequested, *, reduces: bool) -> tuple[str, str] | None:
+        """Return the (limit, reason) to refuse a request with, or None."""
+        is_market = not request.limit_price and not request.trigger
+        if is_market and not self._best(request.instrument, request.side):
             return "no_touch", "a market order needs the other side of the touch for its bound; there is none"
         if reduces:
             return None
@@ -104,7 +109,7 @@ class Gate(State):
         return None
 
     def bound(self, listed: InstrumentListed, side: int) -> int:
-        """Return the price a market order may reach: `slippage_bps` beyond the touch, on the grid inwards."""
+        """Return the limit price of a market order: `slippage_bps` beyond the best opposite price."""
         best = self._best(listed.instrument, side)
         return listed.bounded_price(best, side, self.slippage_bps, up=side == SELL)
 

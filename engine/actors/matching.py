@@ -1,8 +1,7 @@
-"""The rules of the matching model: an order at the simulated venue, when it can trade, and at which price.
+"""The rules of the matching model: when an order at the simulated venue can trade, and at which price.
 
-Owns the order and the questions that are functions of it and of a price; the state, the clock and who is told
-are `simulated_venue`'s, which is the only caller. Prices and sizes are exact integers at the instrument's
-scales.
+Owns the order and the functions of an order and a price. `simulated_venue`, the only caller, owns the state,
+the timing and the reports. Prices and sizes are exact integers at the instrument's scales.
 """
 
 from __future__ import annotations
@@ -25,20 +24,20 @@ __all__ = [
 ]
 
 DORMANT: Final = "dormant"
-"""Attached to an order that is not wholly filled yet."""
+"""Attached to an order that is not completely filled yet."""
 
 WAITING: Final = "waiting"
 """A trigger order whose trigger price has not been reached."""
 
 WORKING: Final = "working"
-"""In the book: it can fill."""
+"""In the book: the order can fill."""
 
 
 class VenueOrder(State):
-    """An order on its way to the venue, or there. `resting` once it has missed its first chance to trade.
+    """An order at the simulated venue or in transit to it. `resting` is set once it could not trade at first.
 
-    `submit_seq` is the seq of its `SubmitOrder`: the cause of what becomes of it. `remaining` is 0 once it
-    has ended. `limit_price` 0 is a market order.
+    `submit_seq` is the seq of its `SubmitOrder`, the recorded cause of all its reports. `remaining` is 0
+    after it has ended. A `limit_price` of 0 is a market order.
     """
 
     submit_seq: int
@@ -65,19 +64,23 @@ def can_trade(order: VenueOrder, price: int) -> bool:
 def is_triggered(order: VenueOrder, low: int, high: int) -> bool:
     """Return whether a market between `low` and `high` reaches the trigger price.
 
-    A sell's stop-loss and a buy's take-profit wait for the price to fall there, the other two for it to rise.
+    The price has to fall to it for a sell's stop-loss and a buy's take-profit, and to rise to it for the
+    others.
     """
     rising = (order.side == BUY) == (order.trigger == "sl")
     return high >= order.trigger_price if rising else low <= order.trigger_price
 
 
 def may_reduce(side: int, position: int) -> int:
-    """Return how much an order of this side can take off a signed position: 0 where it would add to it."""
+    """Return the size by which an order of this side can reduce a signed position; 0 if it would add."""
     return max(0, -side * position)
 
 
 def taker_price(order: VenueOrder, price: int, slippage_bps: int, listed: InstrumentListed) -> int:
-    """Return the market's price after slippage, on the grid against us, never beyond the limit."""
+    """Return a taker's fill price: the market's price after slippage, but never beyond the order's limit.
+
+    It is put on the grid to the order's disadvantage.
+    """
     if slippage_bps:
         # Recorded fills were rounded to the grid's step at the price before slippage.
         step = listed.price_step_at(price)

@@ -1,11 +1,12 @@
-"""Keeps positions, cost, realized gain, fees and equity, and turns targets into orders.
+"""Keeps positions, cost, realized profit, fees and equity, and turns targets into order requests.
 
-Owns the books: they follow from fills and funding alone, in exact integers, so that at every moment
-cash at start + realized + unrealized - fees + funding equals the sum of what was paid and received plus the
-position at its mark. Emits `OrderRequested` for targets, `PositionChanged` and `EquityMarked`.
+Owns the books. They follow from fills and funding alone, in exact integers, so at any time cash at start +
+realized + unrealized - fees + funding equals the sum of payments plus the position at its mark. Emits
+`OrderRequested` for targets, `PositionChanged` and `EquityMarked`.
 
-A real venue's own word on a position is compared with the fills up to the same time (`PositionRead`); where
-they differ both numbers are told, and only at the start of a session that is configured so is it adopted.
+The position that a real venue reports (`PositionRead`) is compared with the fills up to the same time. If
+they differ, `PositionDiffers` carries both numbers. The venue's number is adopted only at the start of a
+session, and only if that is configured.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from engine.values import BUY, SELL, parse_scaled, power_of_ten, rescale, wide
 __all__ = ["Portfolio", "Position"]
 
 EXTERNAL = "external"
-"""Whose the position is that no order of this journal made."""
+"""Strategy name of positions that do not come from an order of this journal."""
 
 _RECENT_MAX = 64
 
@@ -44,7 +45,7 @@ _RECENT_MAX = 64
 class Position(State):
     """A strategy's holding of one instrument: signed sizes, money at price scale + size scale.
 
-    `cost` is what the open size cost (negative for a short); `working` is the signed size on its way.
+    `cost` is what the open size cost (negative for a short). `working` is the signed size of open orders.
     """
 
     size: int = 0
@@ -54,7 +55,7 @@ class Position(State):
     working: int = 0
 
     def fill(self, side: int, size: int, price: int) -> None:
-        """Apply an execution. Average cost: closing releases cost in proportion, rounded down once."""
+        """Apply an execution at average cost. Closing releases cost in proportion, rounded down once."""
         closing = min(size, abs(self.size)) if self.size * side < 0 else 0
         if closing:
             released = self.cost * closing // abs(self.size)
@@ -77,8 +78,8 @@ class Working(State):
 class Portfolio(Actor):
     """State: positions by strategy and instrument, working orders by client order id, marks, funding.
 
-    `_recent` holds, per instrument, (venue time, signed size) of the last fills: what a position read at an
-    earlier time did not include yet.
+    `_recent` holds (venue time, signed size) of the latest fills per instrument. A position that the venue
+    reports for an earlier time does not include them.
     """
 
     WIRING = Actor.WIRING | {"_cash", "_adopts"}
@@ -99,7 +100,7 @@ class Portfolio(Actor):
 
     @handles(TargetSet)
     def reach(self, target: TargetSet, emit: Emit) -> None:
-        """Ask for the difference between the target and what is held or on its way."""
+        """Request an order for the difference between the target and the position with its working orders."""
         position = self._position(target.strategy, target.instrument)
         missing = target.size - position.size - position.working
         if not missing:
@@ -118,45 +119,48 @@ class Portfolio(Actor):
         )
 
     @handles(OrderRequested)
-    def note_wish(self, wish: OrderRequested, emit: Emit) -> None:
-        """Count a strategy's own order as on its way; one that only reduces changes no target."""
-        if not wish.for_target and not wish.reduce_only:
-            self._position(wish.strategy, wish.instrument).working += wish.side * wish.size
+    def note_request(self, request: OrderRequested, emit: Emit) -> None:
+        """Count a strategy's own order as working, unless it is reduce-only: that one changes no target."""
+        if not request.for_target and not request.reduce_only:
+            self._position(request.strategy, request.instrument).working += request.side * request.size
 
     @handles(OrderRefused)
-    def forget_wish(self, refused: OrderRefused, emit: Emit) -> None:
-        """A refused order is not on its way."""
+    def note_refusal(self, refused: OrderRefused, emit: Emit) -> None:
+        """Subtract a refused order from the working size."""
         if not refused.reduce_only:
             self._position(refused.strategy, refused.instrument).working -= refused.side * refused.size
 
     @handles(SubmitOrder)
     def note_order(self, order: SubmitOrder, emit: Emit) -> None:
-        """Remember whose order it is."""
+        """Remember the strategy of an order."""
         self._orders[order.client_order_id] = Working(
             order.strategy, order.instrument, order.side, order.size, order.reduce_only
         )
 
     @handles(OrderModified)
     def note_change(self, report: OrderModified, emit: Emit) -> None:
-        """Another size is on its way now."""
+        """Take over the open size of a modified order."""
         order = self._orders.get(report.client_order_id)
         if order is not None:
             self._move_working(order, report.size - order.remaining)
             order.remaining = report.size
 
     @handles(OrderChanged)
-    def forget_order(self, told: OrderChanged, emit: Emit) -> None:
-        """What is left of an order that ended is not on its way; a late fill still finds its strategy."""
-        order = self._orders.get(told.client_order_id)
-        if order is None or told.state not in ENDED:
+    def note_end(self, changed: OrderChanged, emit: Emit) -> None:
+        """Subtract the unfilled size of an order that ended. Remember its strategy for late fills."""
+        order = self._orders.get(changed.client_order_id)
+        if order is None or changed.state not in ENDED:
             return
-        del self._orders[told.client_order_id]
+        del self._orders[changed.client_order_id]
         self._move_working(order, -order.remaining)
-        remember(self._ended, told.client_order_id, order.strategy)
+        remember(self._ended, changed.client_order_id, order.strategy)
 
     @handles(OrderFilled)
     def book(self, fill: OrderFilled, emit: Emit) -> None:
-        """Book an execution and tell the new position and equity. A fill of no known order is "external"."""
+        """Book an execution and emit the new position and equity.
+
+        A fill of an unknown order is "external".
+        """
         if not self._fills.first(fill):
             return
         order = self._orders.get(fill.client_order_id)
@@ -172,19 +176,19 @@ class Portfolio(Actor):
         recent.append((fill.venue_ns, fill.side * fill.size))
         del recent[:-_RECENT_MAX]
         self._marks.setdefault(fill.instrument, fill.price)
-        self._tell_position(fill.recv_ns, strategy, fill.instrument, emit)
-        self._tell_equity(fill.recv_ns, emit)
+        self._emit_position(fill.recv_ns, strategy, fill.instrument, emit)
+        self._emit_equity(fill.recv_ns, emit)
 
     # The account at a real venue.
 
     @handles(SessionStarted)
     def begin(self, started: SessionStarted, emit: Emit) -> None:
-        """Until the account was read once, what the venue holds may be adopted."""
+        """Begin a session: positions at the venue may be adopted until the account has been read once."""
         self._starting = True
 
     @handles(PositionRead)
     def compare(self, read: PositionRead, emit: Emit) -> None:
-        """Compare the venue's position with what the fills up to the same time add up to."""
+        """Compare the venue's position with the sum of the fills up to the same time."""
         held = sum(positions[read.instrument].size for positions in self._held(read.instrument))
         recent = self._recent.get(read.instrument, ())
         own = held - sum(size for venue_ns, size in recent if venue_ns > read.venue_ns)
@@ -198,47 +202,47 @@ class Portfolio(Actor):
             entry = _coarser(int(read.entry), read.scale, self.instruments[read.instrument].price_scale)
             position.fill(BUY if missing > 0 else SELL, abs(missing), entry)
             self._marks.setdefault(read.instrument, entry)
-            self._tell_position(read.recv_ns, EXTERNAL, read.instrument, emit)
+            self._emit_position(read.recv_ns, EXTERNAL, read.instrument, emit)
 
     @handles(AccountRead)
     def note_account(self, read: AccountRead, emit: Emit) -> None:
-        """The account was read: from here on a position that differs is a fault."""
+        """End the adoption of positions: from now on a difference is an error."""
         self._starting = False
 
     @handles(FundingPaid)
     def fund(self, paid: FundingPaid, emit: Emit) -> None:
-        """Book a funding payment, once: they come in the order of their times."""
+        """Book a funding payment once. Payments arrive in order of their times."""
         if paid.venue_ns > self._funded_ns.get(paid.instrument, 0):
             self._funded_ns[paid.instrument] = paid.venue_ns
             self._funding[paid.scale] = self._funding.get(paid.scale, 0) + int(paid.amount)
-            self._tell_equity(paid.recv_ns, emit)
+            self._emit_equity(paid.recv_ns, emit)
 
     # Marks and equity.
 
     @handles(BarClosed)
     def mark_bar(self, bar: BarClosed, emit: Emit) -> None:
-        """Value the account at the close, when it holds the instrument and the price moved."""
+        """Value the account at the close if it holds the instrument and the price changed."""
         if self._marks.get(bar.instrument) == bar.close:
             return
         self._marks[bar.instrument] = bar.close
         if any(bar.instrument in held and held[bar.instrument].size for held in self._positions.values()):
-            self._tell_equity(bar.at_ns, emit)
+            self._emit_equity(bar.at_ns, emit)
 
     @handles(PriceMarked)
     def mark_last(self, mark: PriceMarked, emit: Emit) -> None:
-        """Value the account at the last print."""
+        """Value the account at the last trade."""
         self._marks[mark.instrument] = mark.price
-        self._tell_equity(mark.at_ns, emit)
+        self._emit_equity(mark.at_ns, emit)
 
     def _held(self, instrument: int) -> list[dict[int, Position]]:
-        """Return the holdings of each strategy that ever held an instrument."""
+        """Return the positions of each strategy that has ever held an instrument."""
         return [held for held in self._positions.values() if instrument in held]
 
     def _move_working(self, order: Working, size: int) -> None:
         if not order.reduce_only:
             self._position(order.strategy, order.instrument).working += order.side * size
 
-    def _tell_position(self, at_ns: int, strategy: str, instrument: int, emit: Emit) -> None:
+    def _emit_position(self, at_ns: int, strategy: str, instrument: int, emit: Emit) -> None:
         position = self._position(strategy, instrument)
         emit(
             PositionChanged(
@@ -259,7 +263,7 @@ class Portfolio(Actor):
             position = held[instrument] = Position()
         return position
 
-    def _tell_equity(self, at_ns: int, emit: Emit) -> None:
+    def _emit_equity(self, at_ns: int, emit: Emit) -> None:
         scales = [listed.money_scale for listed in self.instruments.values()]
         scale = max([MONEY_TEXT_SCALE, *scales, *self._funding])
         realized = unrealized = fees = 0
@@ -280,5 +284,5 @@ class Portfolio(Actor):
 
 
 def _coarser(value: int, scale: int, to: int) -> int:
-    """Return a price moved to the scale `to`, rounded down where that is coarser."""
+    """Return a price converted to the scale `to`, rounded down if that is coarser."""
     return value * power_of_ten(to - scale) if to >= scale else value // power_of_ten(scale - to)

@@ -1,11 +1,12 @@
-"""Approves or refuses every order wish; nothing reaches the venue without its `OrderApproved`.
+"""Approves or refuses every order request. No order is sent to the venue without an `OrderApproved`.
 
-Owns the limits and what they are measured against: last prices, positions, and the worst case of all
-orders on their way. A refusal names the limit and the numbers. An order that only reduces the position
-passes the position limits. After a halt nothing is approved until an operator resumes.
+Owns the limits and what they are measured against: last prices, positions, and the worst case of all working
+orders. A refusal names the limit and the numbers. An order that only reduces the position passes the
+position limits. After a halt nothing is approved until an operator resumes.
 
-With real orders there is one gate more (`gate.py`): no new risk while the account is not reconciled, the
-feed is down, the clocks differ, or too many orders are Unknown; and a market order is bounded by the touch.
+Real orders have further preconditions (`gate.py`). No new risk is taken while the account is not
+reconciled, a feed is down, the clocks differ, or too many orders are Unknown. A market order is sent with a
+limit price close to the best bid or ask.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ _EXACT = Context(prec=200)
 
 
 class Exposure(State):
-    """One instrument's signed position and the sizes that are on their way, per side (positive)."""
+    """One instrument's signed position, and the sizes of its working orders per side (not negative)."""
 
     position: int = 0
     buying: int = 0
@@ -56,7 +57,7 @@ class Exposure(State):
 
 
 class OnTheWay(State):
-    """An order that may still fill. One that only reduces is no exposure: the venue never lets it flip."""
+    """An order that may still fill. A reduce-only order adds no exposure: it cannot turn the position."""
 
     strategy: str
     instrument: int
@@ -66,7 +67,7 @@ class OnTheWay(State):
 
 
 class Risk(Actor):
-    """State: prices, exposures and orders by instrument, times of the last minute's approvals, latches."""
+    """State: prices and exposures by instrument, working orders, approval times of the last minute, halts."""
 
     WIRING = Actor.WIRING | {"_limits", "_order_notional", "_position_notional", "_real"}
 
@@ -89,13 +90,17 @@ class Risk(Actor):
 
     @property
     def halted(self) -> str:
-        """Why no order is approved, "" while they are. An orderly stop is none: it ends with its session."""
+        """Reason of the current halt, "" if there is none.
+
+        A graceful stop is not a halt: it ends with its session.
+        """
         return "" if self._halted == _STOPPED else self._halted
 
     def listens(self, event_type: type[Event]) -> bool:
-        """Prints matter only until every instrument has a price: from then on bars tell it.
+        """Return whether events of a type are needed now.
 
-        What only real orders need reaches nobody else.
+        Trades are needed until every instrument has a price; from then on bars give it. The events that
+        `Gate` watches are needed with real orders only.
         """
         if event_type in Gate.WATCHES:
             return self._real
@@ -103,98 +108,101 @@ class Risk(Actor):
 
     @handles(InstrumentListed)
     def expect_price(self, listed: InstrumentListed, emit: Emit) -> None:
-        """A new instrument needs a first price."""
+        """Listen to trades until the new instrument has a price."""
         if listed.instrument not in self._prices:
             emit(RoutesChanged())
 
     @handles(Trade)
     def note_first_price(self, trade: Trade, emit: Emit) -> None:
-        """Take the first print as the price until a bar closes."""
+        """Use the first trade's price until a bar closes."""
         if trade.instrument not in self._prices:
             self._prices[trade.instrument] = trade.price
             emit(RoutesChanged())
 
     @handles(BarClosed)
     def note_price(self, bar: BarClosed, emit: Emit) -> None:
-        """Take the close as the price."""
+        """Use the close as the price."""
         if bar.instrument not in self._prices:
             emit(RoutesChanged())
         self._prices[bar.instrument] = bar.close
 
     @handles(OrderRequested)
-    def judge(self, wish: OrderRequested, emit: Emit) -> None:
-        """Approve or refuse a wish."""
-        broken = self._broken_limit(wish)
+    def check_order(self, request: OrderRequested, emit: Emit) -> None:
+        """Approve or refuse an order request."""
+        broken = self._broken_limit(request)
         if broken is not None:
-            self._refuse(wish, wish.side, wish.size, wish.reduce_only, broken, emit)
+            self._refuse(request, request.side, request.size, request.reduce_only, broken, emit)
             return
-        limit_price, tif = wish.limit_price, wish.tif
-        if self._real and not limit_price and not wish.trigger:
-            limit_price = self._gate.bound(self.instruments[wish.instrument], wish.side)
+        limit_price, tif = request.limit_price, request.tif
+        if self._real and not limit_price and not request.trigger:
+            limit_price = self._gate.bound(self.instruments[request.instrument], request.side)
             tif = "Ioc"
-        if not wish.reduce_only:
-            self._reserve(wish.instrument, wish.side, wish.size)
-        self._approvals_ns.append(wish.at_ns)
+        if not request.reduce_only:
+            self._reserve(request.instrument, request.side, request.size)
+        self._approvals_ns.append(request.at_ns)
         emit(
             OrderApproved(
-                wish.at_ns,
+                request.at_ns,
                 self.turn.seq,
-                wish.strategy,
-                wish.instrument,
-                wish.side,
-                wish.size,
+                request.strategy,
+                request.instrument,
+                request.side,
+                request.size,
                 limit_price,
                 tif,
-                wish.reduce_only,
-                wish.trigger,
-                wish.trigger_price,
-                wish.stop_loss,
-                wish.take_profit,
+                request.reduce_only,
+                request.trigger,
+                request.trigger_price,
+                request.stop_loss,
+                request.take_profit,
             )
         )
 
     @handles(ModifyRequested)
-    def judge_modify(self, wish: ModifyRequested, emit: Emit) -> None:
-        """Approve or refuse a change of an own order: what it adds is judged as an order of its own."""
-        order = self._orders.get(wish.client_order_id)
-        if order is None or order.strategy != wish.strategy:
-            # It ended while the wish was made: nothing is left to change, and nothing to refuse.
+    def check_modify(self, request: ModifyRequested, emit: Emit) -> None:
+        """Approve or refuse a change of the strategy's own order.
+
+        The added size is checked like a new order.
+        """
+        order = self._orders.get(request.client_order_id)
+        if order is None or order.strategy != request.strategy:
+            # The order ended before the request was handled: there is nothing to change or refuse.
             return
-        more = max(0, wish.size - order.remaining)
+        more = max(0, request.size - order.remaining)
         as_order = OrderRequested(
-            wish.at_ns, wish.strategy, wish.instrument, order.side, wish.size, wish.limit_price
+            request.at_ns, request.strategy, request.instrument, order.side, request.size, request.limit_price
         )
-        broken = self._broken_limit(as_order, counted=min(order.remaining, wish.size))
+        broken = self._broken_limit(as_order, counted=min(order.remaining, request.size))
         if broken is not None:
-            # Nothing was counted as on its way for this wish: as for a wish that only reduces.
-            self._refuse(wish, order.side, wish.size, True, broken, emit)
+            # This request reserved nothing, so the refusal is marked reduce-only: nothing is to be released.
+            self._refuse(request, order.side, request.size, True, broken, emit)
             return
         order.remaining += more
         if not order.reduce_only:
             self._reserve(order.instrument, order.side, more)
-        self._approvals_ns.append(wish.at_ns)
+        self._approvals_ns.append(request.at_ns)
         emit(
             ModifyApproved(
-                wish.at_ns,
+                request.at_ns,
                 self.turn.seq,
-                wish.strategy,
-                wish.client_order_id,
-                wish.instrument,
-                wish.size,
-                wish.limit_price,
+                request.strategy,
+                request.client_order_id,
+                request.instrument,
+                request.size,
+                request.limit_price,
             )
         )
 
     @handles(SubmitOrder)
     def note_order(self, order: SubmitOrder, emit: Emit) -> None:
-        """Remember what an approved order can still do."""
+        """Remember an approved order and its open size."""
         self._orders[order.client_order_id] = OnTheWay(
             order.strategy, order.instrument, order.side, order.size, order.reduce_only
         )
 
     @handles(OrderFilled)
     def note_fill(self, fill: OrderFilled, emit: Emit) -> None:
-        """Move the size from on-its-way to held."""
+        """Move a filled size from the working orders to the position."""
         if not self._fills.first(fill):
             return
         self._exposure(fill.instrument).position += fill.side * fill.size
@@ -203,7 +211,7 @@ class Risk(Actor):
             self._release(order, min(fill.size, order.remaining))
             order.remaining -= fill.size
         elif fill.client_order_id in self._ended:
-            # A fill told after the end of its order: it may use up what was not filled, and no more.
+            # A fill reported after its order ended. It can use up the unfilled size, but no more.
             self._ended[fill.client_order_id] -= fill.size
         else:
             return
@@ -212,26 +220,32 @@ class Risk(Actor):
 
     @handles(OrderModified)
     def note_change(self, report: OrderModified, emit: Emit) -> None:
-        """From here on it can do what it was changed to: more than was wished if it filled meanwhile."""
+        """Take the open size the venue reports.
+
+        It exceeds the requested one if the order filled in the meantime.
+        """
         order = self._orders.get(report.client_order_id)
         if order is not None:
             self._release(order, order.remaining - report.size)
             order.remaining = report.size
 
     @handles(OrderChanged)
-    def note_end(self, told: OrderChanged, emit: Emit) -> None:
-        """What is left of an order that ended can no longer fill; an Unknown one counts against the gate."""
-        self._gate.note_order(told.client_order_id, unknown=told.state == "Unknown")
-        if told.state not in ENDED:
+    def note_end(self, changed: OrderChanged, emit: Emit) -> None:
+        """Release the unfilled size of an order that ended, and count the Unknown orders."""
+        self._gate.note_order(changed.client_order_id, unknown=changed.state == "Unknown")
+        if changed.state not in ENDED:
             return
-        order = self._orders.pop(told.client_order_id, None)
+        order = self._orders.pop(changed.client_order_id, None)
         if order is not None:
             self._release(order, max(0, order.remaining))
-            remember(self._ended, told.client_order_id, order.remaining)
+            remember(self._ended, changed.client_order_id, order.remaining)
 
     @handles(PositionDiffers)
     def note_position(self, differs: PositionDiffers, emit: Emit) -> None:
-        """The venue's number is the true one; unless it was adopted, nothing is done on it until resumed."""
+        """Take over the venue's position.
+
+        Unless it was adopted, halt the instrument until an operator resumes.
+        """
         self._exposure(differs.instrument).position = differs.venue
         if not differs.adopted and differs.instrument not in self._halted_markets:
             scale = self.instruments[differs.instrument].size_scale
@@ -242,32 +256,35 @@ class Risk(Actor):
 
     @handles(*Gate.WATCHES)
     def watch(self, event: Event, emit: Emit) -> None:
-        """Keep what the gate goes by."""
+        """Update the preconditions for real orders."""
         self._gate.watch(event)
 
     @handles(ActorFailed)
-    def stop_risk(self, failed: ActorFailed, emit: Emit) -> None:
-        """Halt, or shut out one strategy, as its policy says."""
+    def note_failure(self, failed: ActorFailed, emit: Emit) -> None:
+        """Halt, or quarantine the strategy, according to its policy."""
         if failed.policy == "quarantine":
             self._quarantined = sorted({*self._quarantined, failed.actor})
         else:
             self._halt(failed.at_ns, f"{failed.actor} failed: {failed.error}", emit)
 
     @handles(ActorRestarted)
-    def let_back(self, restarted: ActorRestarted, emit: Emit) -> None:
-        """A restarted strategy may trade again."""
+    def end_quarantine(self, restarted: ActorRestarted, emit: Emit) -> None:
+        """Let a restarted strategy trade again."""
         self._quarantined = [name for name in self._quarantined if name != restarted.actor]
 
     @handles(SessionStarted)
     def begin(self, started: SessionStarted, emit: Emit) -> None:
-        """A stop ends with its session; every other halt outlives it. The gate is closed until reconciled."""
+        """Begin a session. A stop ends with its session; any other halt stays in force.
+
+        With real orders no new risk is taken until the account is reconciled.
+        """
         self._gate.begin()
         if self._halted == _STOPPED:
             self._halted = ""
 
     @handles(OperatorCommand)
-    def obey(self, command: OperatorCommand, emit: Emit) -> None:
-        """ "halt" and "stop" refuse all that follows; only "resume" lifts it."""
+    def apply_command(self, command: OperatorCommand, emit: Emit) -> None:
+        """Refuse every request after "halt" and "stop"; "resume" ends that."""
         halting = command.command == "halt" and self._halted in ("", _STOPPED)
         if halting or (command.command == "stop" and not self._halted):
             self._halted = f"operator: {command.command}"
@@ -277,14 +294,14 @@ class Risk(Actor):
             self._halted_markets.clear()
 
     def _halt(self, at_ns: int, reason: str, emit: Emit) -> None:
-        """Refuse everything from here on; the first reason stays."""
+        """Refuse every request from now on. The reason of an earlier halt is kept."""
         if self._halted in ("", _STOPPED):
             self._halted = reason
             emit(EngineHalted(at_ns, reason))
 
     def _refuse(
         self,
-        wish: OrderRequested | ModifyRequested,
+        request: OrderRequested | ModifyRequested,
         side: int,
         size: int,
         reduce_only: bool,
@@ -294,10 +311,10 @@ class Risk(Actor):
         limit, reason = broken
         emit(
             OrderRefused(
-                wish.at_ns,
+                request.at_ns,
                 self.turn.seq,
-                wish.strategy,
-                wish.instrument,
+                request.strategy,
+                request.instrument,
                 side,
                 size,
                 limit,
@@ -306,51 +323,53 @@ class Risk(Actor):
             )
         )
 
-    def _broken_limit(self, wish: OrderRequested, counted: int = 0) -> tuple[str, str] | None:
-        """Return (limit, reason) of the first limit a wish breaks, or None.
+    def _broken_limit(self, request: OrderRequested, counted: int = 0) -> tuple[str, str] | None:
+        """Return (limit, reason) of the first limit that a request breaks, or None.
 
-        `counted` is how much of its size is on its way already.
+        `counted` is the part of its size that is already reserved.
         """
         if self._halted:
             return "halted", self._halted
-        if wish.strategy in self._quarantined:
-            return "quarantined", f"{wish.strategy} is quarantined"
-        if wish.instrument in self._halted_markets:
-            return "market_halted", self._halted_markets[wish.instrument]
-        if wish.size <= 0:
+        if request.strategy in self._quarantined:
+            return "quarantined", f"{request.strategy} is quarantined"
+        if request.instrument in self._halted_markets:
+            return "market_halted", self._halted_markets[request.instrument]
+        if request.size <= 0:
             return "size", "the size is 0 on the venue's grid"
-        listed = self.instruments[wish.instrument]
+        listed = self.instruments[request.instrument]
         scale, name = listed.size_scale, listed.name
-        size = format_scaled(wish.size, scale)
+        size = format_scaled(request.size, scale)
         order_max = self._limits.max_order_size.get(name, "0")
-        if _more(wish.size, scale, order_max):
+        if _more(request.size, scale, order_max):
             return "max_order_size", f"{size} {name} is more than {order_max}"
-        price = self._prices.get(wish.instrument, 0)
-        asked = wish.limit_price or wish.trigger_price
+        price = self._prices.get(request.instrument, 0)
+        asked = request.limit_price or request.trigger_price
         if asked:
-            price = asked if wish.side == BUY else max(price, asked)
+            price = asked if request.side == BUY else max(price, asked)
         if not price:
             return "no_price", f"no price of {name} is known yet"
-        exposure = self._exposure(wish.instrument)
-        more = wish.size - counted
-        if wish.side == BUY:
+        exposure = self._exposure(request.instrument)
+        more = request.size - counted
+        if request.side == BUY:
             worst = exposure.position + exposure.buying + more
         else:
             worst = exposure.position - exposure.selling - more
         if self._real:
-            closed = self._gate.closed(wish, reduces=wish.reduce_only or abs(worst) <= abs(exposure.position))
+            closed = self._gate.closed(
+                request, reduces=request.reduce_only or abs(worst) <= abs(exposure.position)
+            )
             if closed is not None:
                 return closed
-        if abs(worst) > abs(exposure.position) and not wish.reduce_only:
+        if abs(worst) > abs(exposure.position) and not request.reduce_only:
             position_max = self._limits.max_position_size.get(name, "0")
             if _more(abs(worst), scale, position_max):
                 return (
                     "max_position_size",
                     f"{format_scaled(abs(worst), scale)} {name} would be more than {position_max}",
                 )
-            if self._exceeds(wish.size * price, self._order_notional, listed):
+            if self._exceeds(request.size * price, self._order_notional, listed):
                 return "max_order_notional", self._notional_text(
-                    wish.size * price, self._order_notional, listed
+                    request.size * price, self._order_notional, listed
                 )
             if self._exceeds(abs(worst) * price, self._position_notional, listed):
                 return (
@@ -358,14 +377,14 @@ class Risk(Actor):
                     self._notional_text(abs(worst) * price, self._position_notional, listed),
                 )
         per_minute = self._limits.max_orders_per_minute
-        while self._approvals_ns and self._approvals_ns[0] <= wish.at_ns - 60 * SECOND_NS:
+        while self._approvals_ns and self._approvals_ns[0] <= request.at_ns - 60 * SECOND_NS:
             del self._approvals_ns[0]
-        if per_minute and len(self._approvals_ns) >= per_minute and not wish.reduce_only:
+        if per_minute and len(self._approvals_ns) >= per_minute and not request.reduce_only:
             return "max_orders_per_minute", f"{len(self._approvals_ns)} orders in the last minute"
         return None
 
     def _exceeds(self, money: int, limit: int, listed: InstrumentListed) -> bool:
-        """Compare money at the instrument's scale with a limit at MONEY_TEXT_SCALE; limit 0 is none."""
+        """Return whether money at the instrument's scale exceeds a limit at MONEY_TEXT_SCALE, if not 0."""
         return bool(limit) and money * 10**MONEY_TEXT_SCALE > limit * 10**listed.money_scale
 
     def _notional_text(self, money: int, limit: int, listed: InstrumentListed) -> str:
@@ -391,6 +410,6 @@ class Risk(Actor):
 
 
 def _more(size: int, scale: int, limit: str) -> bool:
-    """Compare a size with a limit in base units, exactly; limit 0 is none."""
+    """Return whether a size exceeds a limit in base units, compared exactly; 0 is no limit."""
     most = Decimal(limit)
     return bool(most) and Decimal(size) > most.scaleb(scale, _EXACT)

@@ -1,33 +1,36 @@
-"""The matching model: fills our orders against the market as it was recorded.
+"""The matching model: fills the engine's orders against recorded market data.
 
-Serves paper trading and backtests; it is an ordinary actor. The rules, stated so that nobody has to guess
-(each is a function in `matching.py`, or a few lines here):
+Used for paper trading and backtests; an ordinary actor. The rules (each is a function in `matching.py`, or a
+few lines here):
 
 - An order, a change or a cancel arrives `latency_ms` after it was sent. It can fill only on a market event
   after its arrival, so never on the event that caused it.
-- On its first market event an order that can trade does, as a taker: at the print (or the other side of
-  the quote, or the next candle's open), worsened by `slippage_bps` and put on the grid against us, but
-  never beyond its limit. What cannot trade rests, or is canceled if it is Ioc. An Alo order that could
-  trade at its first chance, if only at its own price, is rejected.
-- A resting order is a maker at its own price. It fills when a print or the other side of the quote goes
-  through that price; on a print exactly at it only with `fill_on_touch`, and then no more than the
-  print's size.
-- A reduce-only order never adds to a position nor turns it round. The position is that of the account, over
-  all strategies, as a venue knows it. What is more than the position is cut off (`OrderModified`) when the
-  order arrives and whenever the position shrinks; an order that has nothing to reduce is rejected when it
-  arrives, and canceled ("reduce only") when the position is gone.
-- A trigger order waits until a print, the side of the quote it would trade with, or an end of a candle is at
-  or through its trigger price: a sell's stop-loss and a buy's take-profit when the price falls there, the
-  others when it rises. From the next market event on it is a market or limit order. Only then a reduce-only
-  one is cut to the position; while it waits it is canceled when the position is closed.
-- An attached order is dormant until its parent is wholly filled, and takes part from the next market event
-  on. It is canceled when the parent ends otherwise, even partly filled. When one of two attached orders is
-  wholly filled the other is canceled ("sibling filled").
-- A changed order is a new one under the same client id: it loses its place, has a new number, and may take.
-  Only an order in the book can be changed; a trigger order is canceled and placed again.
-- A cancel that finds nothing is not answered: the end of the order has been told.
-- We are small: our orders do not move the market, and size at the touch is not used up.
-- Fees are price * size * rate, rounded against us to the last digit of price scale + size scale.
+- An order that can trade on its first market event does so, as a taker: at the trade's price (or the other
+  side
+  of the quote, or the next candle's open), made worse by `slippage_bps` and put on the grid to the order's
+  disadvantage, but never beyond its limit. Otherwise it rests, or is canceled if it is Ioc. An Alo order that
+  could trade on its first market event, even at its own price, is rejected.
+- A resting order is a maker at its own price. It fills when a trade or the other side of the quote goes
+  through that price. On a trade exactly at its price it fills only with `fill_on_touch`, and at most the
+  trade's size.
+- A reduce-only order never adds to a position and never turns it. The position is the account's, over all
+  strategies, as a venue sees it. An order larger than the position is cut (`OrderModified`) when it arrives
+  and whenever the position shrinks. With nothing to reduce, it is rejected when it arrives, and canceled
+  ("reduce only") when the position is closed later.
+- A trigger order waits until a trade, the side of the quote it would trade with, or an end of a candle is at
+  or through its trigger price: falling for a sell's stop-loss and a buy's take-profit, rising for
+  the others. From the next market event on it is a market or limit order. A reduce-only trigger order is
+  cut to the position when it triggers; before that it is canceled if the position is closed.
+- An attached order is dormant until its parent is completely filled, and can trigger from the next market
+  event
+  on. It is canceled if the parent ends in another way, even partly filled. When one of two attached orders is
+  completely filled, the other is canceled ("sibling filled").
+- A changed order is a new order under the same client order id: it loses its place in the queue, has a new
+  venue order id, and may take. Only an order in the book can be changed; a trigger order has to be
+  canceled and placed again.
+- A cancel of an order that has ended is not answered: the end of the order has already been reported.
+- The engine's orders do not move the market, and do not use up the size at the best bid and ask.
+- Fees are price * size * rate, rounded up at price scale + size scale.
 """
 
 from __future__ import annotations
@@ -68,7 +71,7 @@ __all__ = ["SimulatedVenue"]
 
 
 class SimulatedVenue(Actor):
-    """State: orders, changes and settings under way; the orders by instrument, in the order of arrival; the
+    """State: orders, changes and settings in transit; the orders by instrument in order of arrival; the
     account's signed positions; counters."""
 
     WIRING = Actor.WIRING | {"_latency_ns", "_taker", "_maker", "_slippage_bps", "_fill_on_touch"}
@@ -88,15 +91,15 @@ class SimulatedVenue(Actor):
         self._last_trade_id = 0
 
     def listens(self, event_type: type[Event]) -> bool:
-        """The market matters only while there is an order."""
+        """Return whether events of a type are needed now: market data only while there is an order."""
         return bool(self._orders) or event_type not in (Trade, Quote, Candle)
 
-    # Commands: on their way, then there.
+    # Commands: in transit, then arrived.
 
     @handles(SubmitOrder)
-    def take(self, order: SubmitOrder, emit: Emit) -> None:
-        """Put an order on its way."""
-        assert order.trigger or not order.parent, "what is attached to an order waits for a trigger"
+    def receive_order(self, order: SubmitOrder, emit: Emit) -> None:
+        """Put an order in transit."""
+        assert order.trigger or not order.parent, "an attached order must have a trigger"
         self._under_way[order.client_order_id] = VenueOrder(
             self.turn.seq,
             order.client_order_id,
@@ -114,20 +117,20 @@ class SimulatedVenue(Actor):
         emit(SetTimer(self.name, order.at_ns + self._latency_ns, f"order {order.client_order_id}"))
 
     @handles(CancelOrder)
-    def take_cancel(self, cancel: CancelOrder, emit: Emit) -> None:
-        """Put a cancel on its way."""
+    def receive_cancel(self, cancel: CancelOrder, emit: Emit) -> None:
+        """Put a cancel in transit."""
         emit(SetTimer(self.name, cancel.at_ns + self._latency_ns, f"cancel {cancel.client_order_id}"))
 
     @handles(ModifyOrder, SetLeverage)
-    def take_command(self, command: ModifyOrder | SetLeverage, emit: Emit) -> None:
-        """Put a change of an order or of a setting on its way."""
+    def receive_command(self, command: ModifyOrder | SetLeverage, emit: Emit) -> None:
+        """Put a change of an order or of a setting in transit."""
         key = f"command {self.turn.seq}"
         self._commands[key] = command
         emit(SetTimer(self.name, command.at_ns + self._latency_ns, key))
 
     @handles(TimerFired)
     def arrive(self, timer: TimerFired, emit: Emit) -> None:
-        """Let what was on its way arrive."""
+        """Apply the command that arrives now."""
         at_ns = timer.at_ns
         what, _, client_order_id = timer.key.partition(" ")
         if what == "order":
@@ -144,7 +147,7 @@ class SimulatedVenue(Actor):
                 emit(LeverageAnswered(at_ns, command.instrument, command.leverage, command.cross, True))
 
     def _accept(self, order: VenueOrder, at_ns: int, emit: Emit) -> None:
-        """Take an order in, or reject it."""
+        """Accept an order, or reject it."""
         if order.parent and self._find(order.parent) is None:
             self._reject(order, "the order it is attached to was refused", at_ns, at_ns, emit)
         elif order.phase == WORKING and not self._allowed(order, order.remaining):
@@ -159,7 +162,7 @@ class SimulatedVenue(Actor):
                 self._cut(order, at_ns, at_ns, emit)
 
     def _change(self, change: ModifyOrder, at_ns: int, emit: Emit) -> None:
-        """Let a new order take the place of one in the book, under its client id."""
+        """Replace an order in the book by a new one under the same client order id."""
         order = self._find(change.client_order_id)
         if order is None:
             reason = "Order was never placed, already canceled, or filled."
@@ -176,19 +179,19 @@ class SimulatedVenue(Actor):
         orders = self._orders[order.instrument]
         orders.remove(order)
         orders.append(order)
-        self._tell_change(order, at_ns, at_ns, emit)
+        self._report_change(order, at_ns, at_ns, emit)
 
     # The market.
 
     @handles(Trade)
     def match_trade(self, trade: Trade, emit: Emit) -> None:
-        """Match the orders against a print."""
+        """Match the orders against a trade."""
         recv_ns, venue_ns, price = trade.recv_ns, trade.venue_ns, trade.price
-        for order, phase in self._here(trade.instrument):
+        for order, phase in self._orders_of(trade.instrument):
             if not order.remaining:
                 continue
             if phase == WAITING:
-                self._wake(order, price, price, recv_ns, venue_ns, emit)
+                self._trigger(order, price, price, recv_ns, venue_ns, emit)
             elif phase == WORKING:
                 size = order.remaining
                 if order.resting and order.limit_price == price:
@@ -198,43 +201,46 @@ class SimulatedVenue(Actor):
 
     @handles(Quote)
     def match_quote(self, quote: Quote, emit: Emit) -> None:
-        """Match the orders against the best bid and ask; an empty side matches nothing."""
+        """Match the orders against the best bid and ask. An empty side matches nothing."""
         recv_ns, venue_ns = quote.recv_ns, quote.venue_ns
-        for order, phase in self._here(quote.instrument):
+        for order, phase in self._orders_of(quote.instrument):
             price = quote.ask if order.side == BUY else quote.bid
             if not price or not order.remaining:
                 continue
             if phase == WAITING:
-                self._wake(order, price, price, recv_ns, venue_ns, emit)
+                self._trigger(order, price, price, recv_ns, venue_ns, emit)
             elif phase == WORKING:
                 self._match(order, price, order.remaining, recv_ns, venue_ns, emit)
 
     @handles(Candle)
     def match_candle(self, candle: Candle, emit: Emit) -> None:
-        """Match the orders against a candle: its open first, then its far end; triggers against both ends."""
+        """Match the orders against a candle: its open, then its far end.
+
+        Triggers are checked against both ends.
+        """
         recv_ns, venue_ns = candle.recv_ns, candle.venue_ns
-        for order, phase in self._here(candle.instrument):
+        for order, phase in self._orders_of(candle.instrument):
             if not order.remaining:
                 continue
             if phase == WAITING:
-                self._wake(order, candle.low, candle.high, recv_ns, venue_ns, emit)
+                self._trigger(order, candle.low, candle.high, recv_ns, venue_ns, emit)
             elif phase == WORKING:
                 self._match(order, candle.open, order.remaining, recv_ns, venue_ns, emit)
                 far = candle.low if order.side == BUY else candle.high
                 if order.remaining and order.resting and far != order.limit_price:
                     self._match(order, far, order.remaining, recv_ns, venue_ns, emit)
 
-    def _here(self, instrument: int) -> list[tuple[VenueOrder, str]]:
-        """Return the orders with the phase each is in before a market event: what that event decides by.
+    def _orders_of(self, instrument: int) -> list[tuple[VenueOrder, str]]:
+        """Return the orders of an instrument, each with its phase before a market event.
 
-        One that an earlier one's fill ends meanwhile has nothing remaining.
+        The event applies to that phase. An order that is ended by another order's fill has `remaining` 0.
         """
         return [(order, order.phase) for order in self._orders.get(instrument, ())]
 
     def _match(
         self, order: VenueOrder, price: int, size: int, recv_ns: int, venue_ns: int, emit: Emit
     ) -> None:
-        """Fill an order at a market price if it can trade there; otherwise let it rest or end."""
+        """Fill an order at a market price if it can trade there. Otherwise it rests or ends."""
         if not can_trade(order, price):
             if order.tif == "Ioc" and not order.resting:
                 self._end(order, "Ioc found no match", recv_ns, venue_ns, emit)
@@ -252,8 +258,10 @@ class SimulatedVenue(Actor):
             price = taker_price(order, price, self._slippage_bps, listed)
             self._fill(order, price, size, self._taker, "taker", recv_ns, venue_ns, emit)
 
-    def _wake(self, order: VenueOrder, low: int, high: int, recv_ns: int, venue_ns: int, emit: Emit) -> None:
-        """Put a trigger order into the book if the market reaches its trigger."""
+    def _trigger(
+        self, order: VenueOrder, low: int, high: int, recv_ns: int, venue_ns: int, emit: Emit
+    ) -> None:
+        """Put a trigger order into the book if the market reaches its trigger price."""
         if not is_triggered(order, low, high):
             return
         order.phase = WORKING
@@ -294,10 +302,10 @@ class SimulatedVenue(Actor):
             self._note_filled(order, recv_ns, venue_ns, emit)
         self._note_position(order.instrument, before, recv_ns, venue_ns, emit)
 
-    # What an order's fate means for others.
+    # Effects of a fill on other orders.
 
     def _note_filled(self, order: VenueOrder, recv_ns: int, venue_ns: int, emit: Emit) -> None:
-        """Wake what is attached to an order that is wholly filled; end its sibling."""
+        """Activate the orders attached to an order that is completely filled, and end its sibling."""
         for other in tuple(self._orders.get(order.instrument, ())):
             if other.parent == order.client_order_id:
                 other.phase = WAITING
@@ -305,26 +313,26 @@ class SimulatedVenue(Actor):
                 self._end(other, "sibling filled", recv_ns, venue_ns, emit)
 
     def _note_position(self, instrument: int, before: int, recv_ns: int, venue_ns: int, emit: Emit) -> None:
-        """Cut or cancel the reduce-only orders whose position shrank; those that wait only if it is gone."""
+        """Cut or cancel reduce-only orders after the position shrank; waiting ones only if it is closed."""
         after = self._positions[instrument]
         for order in tuple(self._orders.get(instrument, ())):
-            room = may_reduce(order.side, after)
-            if not order.reduce_only or order.phase == DORMANT or room >= may_reduce(order.side, before):
+            reducible = may_reduce(order.side, after)
+            if not order.reduce_only or order.phase == DORMANT:
                 continue
-            if order.phase == WORKING or not room:
+            if reducible < may_reduce(order.side, before) and (order.phase == WORKING or not reducible):
                 self._cut(order, recv_ns, venue_ns, emit)
 
     def _cut(self, order: VenueOrder, recv_ns: int, venue_ns: int, emit: Emit) -> None:
-        """Leave of an order what is allowed; one of which nothing is, is canceled."""
+        """Reduce an order to the allowed size, or cancel it if that is 0."""
         allowed = self._allowed(order, order.remaining)
         if not allowed:
             self._end(order, "reduce only", recv_ns, venue_ns, emit)
         elif allowed < order.remaining:
             order.remaining = allowed
-            self._tell_change(order, recv_ns, venue_ns, emit)
+            self._report_change(order, recv_ns, venue_ns, emit)
 
     def _allowed(self, order: VenueOrder, size: int) -> int:
-        """Return how much of a size an order may have: less than all only if it may only reduce."""
+        """Return how much of a size an order may have: all of it, unless the order is reduce-only."""
         if not order.reduce_only:
             return size
         return min(size, may_reduce(order.side, self._positions.get(order.instrument, 0)))
@@ -344,13 +352,13 @@ class SimulatedVenue(Actor):
         self._end_attached(order, recv_ns, venue_ns, emit)
 
     def _end_attached(self, order: VenueOrder, recv_ns: int, venue_ns: int, emit: Emit) -> None:
-        """Mark an order as ended, and end what is attached to it."""
+        """Mark an order as ended, and end the orders attached to it."""
         order.remaining = 0
         for other in tuple(self._orders.get(order.instrument, ())):
             if other.parent == order.client_order_id:
                 self._end(other, "parent ended", recv_ns, venue_ns, emit)
 
-    def _tell_change(self, order: VenueOrder, recv_ns: int, venue_ns: int, emit: Emit) -> None:
+    def _report_change(self, order: VenueOrder, recv_ns: int, venue_ns: int, emit: Emit) -> None:
         change = OrderModified(
             recv_ns,
             venue_ns,

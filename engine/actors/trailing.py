@@ -1,15 +1,15 @@
-"""Trailing stops: kept by the engine, since venues have none.
+"""Trailing stops, kept by the engine because venues do not offer them.
 
-Owns one stop per strategy and instrument. A stop follows the best price since it was armed at a distance:
-`best - distance` for one that sells (protects a long), `best + distance` for one that buys. When the price
-comes back to it, it is gone, and a reduce-only market order is wished for in the strategy's name. The rules:
+Owns one stop per strategy and instrument. A stop follows the best price since it was armed, at a distance:
+`best - distance` for a sell (protects a long), `best + distance` for a buy. When the price returns to it, the
+stop is removed and a reduce-only market order is requested for the strategy. The rules:
 
-- Only prints move a stop and fire it; where there are none, candles: first the end that could fire it, then
-  the other end, then the close. Quotes do neither, nor does a print older than one it has seen.
-- A stop is armed by the first print (or candle's close) after the wish, which therefore never fires it.
-- It fires once. Whether its order passes risk and fills is told as of any other order.
-- A new wish takes the place of the stop that is there. It is dropped on wish, when the strategy's position is
-  flat or has turned, and when the strategy fails.
+- Trades move and fire a stop. In data without trades, candles do: first the end that could fire it, then the
+  other end, then the close. Quotes do not, and neither does a trade older than the newest one seen.
+- The first trade (or a candle's close) after the request arms a stop, so that trade never fires it.
+- It fires once. Its order is checked and reported like any other order.
+- A new request replaces the existing stop. A stop is dropped on request, when the strategy's position is flat
+  or has turned, and when the strategy fails.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["Trail", "Trailing"]
 
 
 class Trail(State):
-    """A trailing stop. `best` is 0 until a print has armed it; `seen_ns` is the newest print's venue time."""
+    """A trailing stop. `best` is 0 until a trade arms it. `seen_ns` is the venue time of the newest trade."""
 
     side: int
     size: int
@@ -41,7 +41,7 @@ class Trail(State):
 
     @property
     def stop(self) -> int:
-        """The price it stands at; 0 before it is armed, or where no price is that far below the best."""
+        """The stop's price; 0 before it is armed, or if the distance is greater than the best price."""
         return max(0, self.best + self.side * self.distance) if self.best else 0
 
     def hit(self, price: int) -> bool:
@@ -49,7 +49,7 @@ class Trail(State):
         return price <= self.stop if self.side == SELL else price >= self.stop
 
     def follow(self, price: int) -> None:
-        """Move with a price that is better than the best."""
+        """Move the stop if a price is better than the best so far."""
         self.best = max(self.best, price) if self.side == SELL else min(self.best, price)
 
 
@@ -61,58 +61,58 @@ class Trailing(Actor):
         self._trails: dict[int, dict[str, Trail]] = {}
 
     def listens(self, event_type: type[Event]) -> bool:
-        """The market matters only while there is a stop."""
+        """Return whether events of a type are needed now: trades and candles only while there is a stop."""
         return bool(self._trails) or event_type not in (Trade, Candle)
 
     @handles(TrailRequested)
-    def take(self, wish: TrailRequested, emit: Emit) -> None:
-        """Put a stop in place of the one that is there, if any; or take that one away."""
-        if not wish.size:
-            self._drop(wish.at_ns, wish.instrument, wish.strategy, emit)
+    def set_stop(self, request: TrailRequested, emit: Emit) -> None:
+        """Set a stop, which replaces an existing one; a size of 0 drops the existing one."""
+        if not request.size:
+            self._drop(request.at_ns, request.instrument, request.strategy, emit)
             return
         if not self._trails:
             emit(RoutesChanged())
-        self._trails.setdefault(wish.instrument, {})[wish.strategy] = Trail(
-            wish.side, wish.size, wish.distance
+        self._trails.setdefault(request.instrument, {})[request.strategy] = Trail(
+            request.side, request.size, request.distance
         )
 
     @handles(Trade)
     def follow_trade(self, trade: Trade, emit: Emit) -> None:
-        """Move or fire the stops of a print's instrument."""
-        self._see(trade.instrument, trade.venue_ns, trade.recv_ns, (), trade.price, emit)
+        """Move or fire the stops of the trade's instrument."""
+        self._apply(trade.instrument, trade.venue_ns, trade.recv_ns, (), trade.price, emit)
 
     @handles(Candle)
     def follow_candle(self, candle: Candle, emit: Emit) -> None:
-        """Move or fire the stops of a candle's instrument."""
+        """Move or fire the stops of the candle's instrument."""
         ends = (candle.low, candle.high)
-        self._see(candle.instrument, candle.venue_ns, candle.recv_ns, ends, candle.close, emit)
+        self._apply(candle.instrument, candle.venue_ns, candle.recv_ns, ends, candle.close, emit)
 
     @handles(PositionChanged)
-    def hold(self, position: PositionChanged, emit: Emit) -> None:
-        """Drop a stop that has nothing left to protect."""
+    def drop_closed(self, position: PositionChanged, emit: Emit) -> None:
+        """Drop a stop when the position it protects is flat or has turned."""
         trail = self._trails.get(position.instrument, {}).get(position.strategy)
         if trail is not None and position.size * trail.side >= 0:
             self._drop(position.at_ns, position.instrument, position.strategy, emit)
 
     @handles(ActorFailed)
     def drop_of(self, failed: ActorFailed, emit: Emit) -> None:
-        """Drop the stops of a strategy that failed, as its orders are canceled."""
+        """Drop the stops of a strategy that failed; its orders are canceled too."""
         for instrument in list(self._trails):
             self._drop(failed.at_ns, instrument, failed.actor, emit)
 
-    def _see(
+    def _apply(
         self, instrument: int, venue_ns: int, at_ns: int, ends: tuple[int, ...], last: int, emit: Emit
     ) -> None:
-        """Hold the stops of an instrument against a candle's low and high, or nothing, and the last price."""
+        """Apply prices to an instrument's stops: a candle's low and high, if any, then the last price."""
         for strategy, trail in tuple(self._trails.get(instrument, {}).items()):
             if venue_ns < trail.seen_ns:
                 continue
             trail.seen_ns = venue_ns
             if not trail.best:
                 trail.best = last
-                self._tell(at_ns, instrument, strategy, trail, "armed", emit)
+                self._emit_change(at_ns, instrument, strategy, trail, "armed", emit)
                 continue
-            # A long's stop is reached by the low, and follows the high.
+            # The worse end comes first: for a long, the low can fire the stop before the high moves it.
             for price in (*ends[:: -trail.side], last):
                 if trail.hit(price):
                     self._fire(at_ns, instrument, strategy, trail, emit)
@@ -122,7 +122,7 @@ class Trailing(Actor):
     def _fire(self, at_ns: int, instrument: int, strategy: str, trail: Trail, emit: Emit) -> None:
         stop = format_scaled(trail.stop, self.instruments[instrument].price_scale)
         self._remove(instrument, strategy, emit)
-        self._tell(at_ns, instrument, strategy, trail, "fired", emit)
+        self._emit_change(at_ns, instrument, strategy, trail, "fired", emit)
         emit(
             OrderRequested(
                 at_ns,
@@ -139,7 +139,7 @@ class Trailing(Actor):
         trail = self._trails.get(instrument, {}).get(strategy)
         if trail is not None:
             self._remove(instrument, strategy, emit)
-            self._tell(at_ns, instrument, strategy, trail, "dropped", emit)
+            self._emit_change(at_ns, instrument, strategy, trail, "dropped", emit)
 
     def _remove(self, instrument: int, strategy: str, emit: Emit) -> None:
         trails = self._trails[instrument]
@@ -149,5 +149,7 @@ class Trailing(Actor):
             if not self._trails:
                 emit(RoutesChanged())
 
-    def _tell(self, at_ns: int, instrument: int, strategy: str, trail: Trail, state: str, emit: Emit) -> None:
+    def _emit_change(
+        self, at_ns: int, instrument: int, strategy: str, trail: Trail, state: str, emit: Emit
+    ) -> None:
         emit(TrailChanged(at_ns, strategy, instrument, trail.side, trail.size, trail.stop, state))
