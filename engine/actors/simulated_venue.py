@@ -6,10 +6,9 @@ few lines here):
 - An order, a change or a cancel arrives `latency_ms` after it was sent. It can fill only on a market event
   after its arrival, so never on the event that caused it.
 - An order that can trade on its first market event does so, as a taker: at the trade's price (or the other
-  side
-  of the quote, or the next candle's open), made worse by `slippage_bps` and put on the grid to the order's
-  disadvantage, but never beyond its limit. Otherwise it rests, or is canceled if it is Ioc. An Alo order that
-  could trade on its first market event, even at its own price, is rejected.
+  side of the quote, or the next candle's open), made worse by `slippage_bps` and put on the grid to the
+  order's disadvantage, but never beyond its limit. Otherwise it rests, or is canceled if it is Ioc. An Alo
+  order that could trade on its first market event, even at its own price, is rejected.
 - A resting order is a maker at its own price. It fills when a trade or the other side of the quote goes
   through that price. On a trade exactly at its price it fills only with `fill_on_touch`, and at most the
   trade's size.
@@ -17,17 +16,16 @@ few lines here):
   strategies, as a venue sees it. An order larger than the position is cut (`OrderModified`) when it arrives
   and whenever the position shrinks. With nothing to reduce, it is rejected when it arrives, and canceled
   ("reduce only") when the position is closed later.
-- A trigger order waits until a trade, the side of the quote it would trade with, or an end of a candle is at
-  or through its trigger price: falling for a sell's stop-loss and a buy's take-profit, rising for
-  the others. From the next market event on it is a market or limit order. A reduce-only trigger order is
-  cut to the position when it triggers; before that it is canceled if the position is closed.
+- A trigger order waits until a trade, the side of the quote it would trade with, or an end of a candle is
+  at or through its trigger price: falling for a sell's stop-loss and a buy's take-profit, rising for the
+  others. From the next market event on it is a market or limit order. A reduce-only trigger order is cut to
+  the position when it triggers; before that it is canceled if the position is closed.
 - An attached order is dormant until its parent is completely filled, and can trigger from the next market
-  event
-  on. It is canceled if the parent ends in another way, even partly filled. When one of two attached orders is
-  completely filled, the other is canceled ("sibling filled").
+  event on. It is canceled if the parent ends in another way, even partly filled. When one of two attached
+  orders is completely filled, the other is canceled ("sibling filled").
 - A changed order is a new order under the same client order id: it loses its place in the queue, has a new
-  venue order id, and may take. Only an order in the book can be changed; a trigger order has to be
-  canceled and placed again.
+  venue order id, and may take. Only an order in the book can be changed; a trigger order has to be canceled
+  and placed again.
 - A cancel of an order that has ended is not answered: the end of the order has already been reported.
 - The engine's orders do not move the market, and do not use up the size at the best bid and ask.
 - Fees are price * size * rate, rounded up at price scale + size scale.
