@@ -1,11 +1,11 @@
 """The journal: segments, frames, recovery and sealing.
 
-Floor 1. Knows frames of bytes, not events: the codec below packs and unpacks what is in them. The
-format is drawn in `journal/README.md` at the top of the repository, and in `frame.py`, `segment.py`
-and `sealed.py` beside the code that reads it.
+Handles frames of bytes, not events: `engine/events/codec.py` packs and unpacks their content. The
+format is described byte by byte in `journal/README.md` at the top of the repository, and in `frame.py`,
+`segment.py` and `sealed.py` beside the code that reads it.
 
-A writer's start, in order: `JournalLock`, `ensure_identity`, `recover`, `JournalWriter`.
-A reader needs only `read_frames`.
+To open a journal for writing, call in this order: `JournalLock`, `ensure_identity`, `recover`,
+`JournalWriter`. A reader needs only `read_frames`.
 """
 
 from .catalog import DayFolder, SegmentFile, ensure_identity, list_days, list_segments, read_identity

@@ -1,4 +1,4 @@
-"""What lies in a journal root: its identity, its day folders, their segments.
+"""The files of a journal root: its identity, its day folders and their segments.
 
     root/
       journal.id                      32 hex digits and a newline: the identity of the journal
@@ -6,9 +6,9 @@
       2024-12-05/                     one UTC day
         00000000000000000001.seg      a plain segment, named by its first seq
         00000000000000052114.seg.zst  a sealed one
-        damaged/                      bytes that recovery set aside; never read again
+        damaged/                      bytes that recovery moved out of segments; never read again
 
-Only names are looked at here, never what is inside a segment.
+Only file names are read here, never the content of a segment.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class DayFolder(msgspec.Struct, frozen=True):
 
 
 class SegmentFile(msgspec.Struct, frozen=True):
-    """One segment. `twin` is the plain file that a killed seal left beside the sealed one."""
+    """One segment. `twin` is the plain file that an interrupted seal left beside the sealed one."""
 
     path: Path
     first_seq: int
@@ -62,7 +62,7 @@ class SegmentFile(msgspec.Struct, frozen=True):
 
 
 def list_days(root: Path, disk: Disk = DISK) -> list[DayFolder]:
-    """The day folders of a root, oldest first. Raises JournalError when it cannot be listed."""
+    """Return the day folders of a root, oldest first. Raises JournalError when it cannot be listed."""
     days = []
     for name in _names(root, disk):
         day = parse_day(name)
@@ -72,10 +72,10 @@ def list_days(root: Path, disk: Disk = DISK) -> list[DayFolder]:
 
 
 def list_segments(folder: Path, disk: Disk = DISK) -> list[SegmentFile]:
-    """The segments of a day folder, in order of their first seq.
+    """Return the segments of a day folder, in order of their first seq.
 
-    Raises JournalDamaged for a file that ends like a segment and is not named like one, JournalError
-    when the folder cannot be listed.
+    Raises JournalDamaged for a file with the suffix of a segment but another name, JournalError when the
+    folder cannot be listed.
     """
     found: dict[int, set[bool]] = {}
     for name in _names(folder, disk):
@@ -83,7 +83,7 @@ def list_segments(folder: Path, disk: Disk = DISK) -> list[SegmentFile]:
             continue
         parsed = parse_segment_name(name)
         if parsed is None:
-            reason = "a segment is named by 20 digits; this file is not part of the journal"
+            reason = "the name of a segment is 20 digits; move this file out of the day folder"
             raise JournalDamaged(reason, file=str(folder / name), offset=0, seq=0)
         found.setdefault(parsed[0], set()).add(parsed[1])
     segments = []
@@ -98,7 +98,7 @@ def list_segments(folder: Path, disk: Disk = DISK) -> list[SegmentFile]:
 
 
 def read_identity(root: Path, disk: Disk = DISK) -> bytes | None:
-    """The 16-byte id of the journal in `root`, or None when the root has none yet.
+    """Return the 16-byte id of the journal in `root`, or None if the root has none yet.
 
     Raises JournalDamaged when the file is not 32 lower-case hex digits and a newline.
     """
@@ -114,15 +114,15 @@ def read_identity(root: Path, disk: Disk = DISK) -> bytes | None:
     except OSError as error:
         raise _unreadable(path, error) from error
     if not _IDENTITY_TEXT.fullmatch(text):
-        reason = "this must be 32 hex digits and a newline; restore it from a backup"
+        reason = "the file must hold 32 hex digits and a newline; restore it from a backup"
         raise JournalDamaged(reason, file=str(path), offset=0, seq=0)
     return bytes.fromhex(text.decode().strip())
 
 
 def ensure_identity(root: Path, new_id: bytes, disk: Disk = DISK) -> bytes:
-    """The id of the journal in `root`; a root without one is given `new_id` (16 bytes), durably.
+    """Return the id of the journal in `root`. A root without one gets `new_id` (16 bytes), durably.
 
-    The caller holds the lock. Makes the root folder when its parent exists. Raises JournalDamaged when
+    The caller holds the lock. Creates the root folder if its parent exists. Raises JournalDamaged when
     the root holds unsealed segments but no identity, JournalError when it cannot be written.
     """
     if len(new_id) != JOURNAL_ID_SIZE:
@@ -137,7 +137,9 @@ def ensure_identity(root: Path, new_id: bytes, disk: Disk = DISK) -> bytes:
         for folder in list_days(root, disk):
             for segment in list_segments(folder.path, disk):
                 if not segment.sealed:
-                    reason = f"an unsealed segment, but the root has no {IDENTITY_NAME}; restore it"
+                    reason = (
+                        f"the segment is not sealed, but the root has no {IDENTITY_NAME}; restore that file"
+                    )
                     raise JournalDamaged(reason, file=str(segment.path), offset=0, seq=segment.first_seq)
         _write_identity(root, new_id, disk)
     except OSError as error:
@@ -163,7 +165,7 @@ def _names(folder: Path, disk: Disk) -> list[str]:
     try:
         return uninterrupted(disk.listdir, folder)
     except NotADirectoryError:
-        raise JournalError(f"{folder}: is a file; a journal is a folder, and so is a day") from None
+        raise JournalError(f"{folder}: is a file; give the folder of a journal or of a day") from None
     except OSError as error:
         raise JournalError(f"{folder}: cannot be listed: {error.strerror or error}") from error
 

@@ -1,7 +1,7 @@
-"""Days: the number in a header, the name of a folder, and the nanoseconds between.
+"""Days: as the number in a header, as the name of a folder, and in nanoseconds.
 
 A day is a UTC day of engine time, written as the number yyyymmdd (20241205) and as the folder
-`2024-12-05`. Nothing here asks what day it is.
+`2024-12-05`. Nothing here reads a clock.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ _NAME = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 
 
 def day_of_ns(ns: int) -> int:
-    """The UTC day (yyyymmdd) that holds the instant `ns`, in nanoseconds since 1970."""
+    """Return the UTC day (yyyymmdd) of a time in nanoseconds since 1970."""
     day = date.fromordinal(_EPOCH + ns // DAY_NS)
     return day.year * 10_000 + day.month * 100 + day.day
 
 
 def day_start_ns(day: int) -> int:
-    """First nanosecond of a day. Raises ValueError when the number names no day."""
+    """Return the first nanosecond of a day. Raises ValueError for an invalid day."""
     return (_date(day).toordinal() - _EPOCH) * DAY_NS
 
 
 def day_name(day: int) -> str:
-    """Folder name of a day: 20241205 -> `2024-12-05`. Raises ValueError when the number names no day."""
+    """Return the folder name of a day: `2024-12-05` for 20241205. Raises ValueError for an invalid day."""
     return _date(day).isoformat()
 
 
 def parse_day(name: str) -> int | None:
-    """The day a folder name stands for, or None when it is no day."""
+    """Return the day of a folder name, or None if the name is not a day."""
     match = _NAME.fullmatch(name)
     if match is None:
         return None

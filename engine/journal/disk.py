@@ -1,8 +1,8 @@
-"""The disk seam: the only calls through which the journal touches files.
+"""The disk: the only calls through which the journal accesses files.
 
-`Disk` is the real one; tests put in one that loses power, fails the n-th call, writes short or is
-interrupted. Each method is one system call and raises what that raises (OSError). Retrying after an
-interrupted call is done above the seam, by `uninterrupted`, so that it is tested as well.
+`Disk` calls the operating system. Tests replace it with one that loses power, fails the n-th call, writes
+less than asked or is interrupted. Each method is one system call and raises OSError as that does. Retrying
+an interrupted call is done by the caller with `uninterrupted`, so that tests cover it as well.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ __all__ = ["DISK", "Disk", "file_size", "uninterrupted", "write_all"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_INTERRUPTS_MAX = 1000  # a call that is interrupted this often in a row is reported as the error it is
-_FILE_MODE = 0o600  # a journal tells what its owner trades
+_INTERRUPTS_MAX = 1000  # a call that is interrupted this often in a row fails
+_FILE_MODE = 0o600  # a journal shows what its owner trades: only the owner may read it
 _FOLDER_MODE = 0o700
 
 
@@ -35,7 +35,7 @@ class Disk:
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
     def create(self, path: Path) -> int:
-        """Makes a new file open for appending. Raises FileExistsError when there is one."""
+        """Create a file and open it for appending. Raises FileExistsError if it exists."""
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         return os.open(path, flags, _FILE_MODE)
 
@@ -55,7 +55,7 @@ class Disk:
         os.fsync(fd)
 
     def fsync_dir(self, path: Path) -> None:
-        """Makes creations, renames and removals in the folder durable."""
+        """Make creations, renames and removals in the folder durable."""
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
@@ -90,7 +90,7 @@ class Disk:
         return path.is_dir()
 
     def free_bytes(self, path: Path) -> int:
-        """Bytes an ordinary user can still write on the file system of `path`."""
+        """Return the free bytes, for an ordinary user, of the file system of `path`."""
         stat = os.statvfs(path)
         return stat.f_bavail * stat.f_frsize
 
@@ -99,17 +99,17 @@ DISK = Disk()
 
 
 def uninterrupted(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Calls again when a signal interrupted the call. Raises InterruptedError after 1000 in a row."""
+    """Call again while signals interrupt. Raises InterruptedError after 1000 interruptions in a row."""
     for _ in range(_INTERRUPTS_MAX):
         try:
             return call(*args, **kwargs)
         except InterruptedError:
             continue
-    raise InterruptedError(errno.EINTR, "interrupted again and again")
+    raise InterruptedError(errno.EINTR, "interrupted 1000 times in a row")
 
 
 def file_size(path: Path, disk: Disk = DISK) -> int:
-    """Size of a file in bytes. Raises JournalDamaged when it cannot be told."""
+    """Return the size of a file in bytes. Raises JournalDamaged if it cannot be read."""
     try:
         return uninterrupted(disk.size_of, path)
     except OSError as error:
@@ -118,9 +118,9 @@ def file_size(path: Path, disk: Disk = DISK) -> int:
 
 
 def write_all(disk: Disk, fd: int, data: bytes) -> int:
-    """Appends all of `data`, going on after short writes. Returns the number of write calls.
+    """Append all of `data`, continuing after short writes. Return the number of write calls.
 
-    Raises OSError when a write fails or takes nothing.
+    Raises OSError when a write fails or writes nothing.
     """
     calls = 0
     view = memoryview(data)
@@ -128,6 +128,6 @@ def write_all(disk: Disk, fd: int, data: bytes) -> int:
         taken = uninterrupted(disk.write, fd, view)
         calls += 1
         if not 0 < taken <= len(view):
-            raise OSError(errno.EIO, f"a write of {len(view)} bytes took {taken}")
+            raise OSError(errno.EIO, f"a write of {len(view)} bytes wrote {taken}")
         view = view[taken:]
     return calls

@@ -1,26 +1,25 @@
 """The bytes of one frame: a group commit of whole turns.
 
 Owns the frame header, its CRC and the chained digest. Promises that a frame read back is the frame
-written, or that the difference is noticed. Used by the writer, the reader and recovery; nobody else
-packs or unpacks these bytes. All numbers are little-endian; `journal/README.md` draws the same
-thing for someone with only a hex editor.
+written, or that the difference is detected. Used by the writer, the reader and recovery; no other code
+packs or unpacks these bytes. All numbers are little-endian. `journal/README.md` describes the same
+format for a reader with only a hex editor.
 
     offset  size  header
          0     4  magic              ab 46 52 4d ("\\xabFRM")
          4     4  inputs_length      bytes of the inputs blob
          8     4  derived_length     bytes of the derived blob
-        12     8  first_seq          seq of the first record of the frame
-        20     4  count              records in the frame, inputs + derived
-        24     2  flags              bit 0: last frame of an orderly session; the others belong to the caller
-        26     2  reserved           zero
-        28     4  crc32 of the 28 bytes before, seeded with crc32 of the segment's salt
-        32        inputs blob, then derived blob (msgpack; opaque to this room)
+        12     8  first_seq          seq of the first record of the frame 20     4  count              records
+        in the frame, inputs + derived 24     2  flags              bit 0: last frame of a session that
+        stopped cleanly; the others belong to the caller 26     2  reserved           zero 28     4  crc32 of
+        the 28 bytes before, seeded with crc32 of the segment's salt 32        inputs blob, then derived blob
+        (msgpack; opaque to this package)
        ...    32  digest = blake2b-256(previous digest, first_seq, count, inputs_length,
                                        derived_length, flags, inputs blob, derived blob)
 
 The digest covers neither salt nor CRC, so two runs that record the same events in the same frames
-end with the same digest. The CRC is seeded with the salt, so bytes of another segment, or text that
-imitates a frame, never pass for a header of this one.
+end with the same digest. The CRC is seeded with the salt, so bytes of another segment, or data that looks
+like a frame, do not pass for a header of this one.
 """
 
 from __future__ import annotations
@@ -59,15 +58,15 @@ FRAME_MAGIC = b"\xabFRM"
 FRAME_HEADER_SIZE = 32
 FRAME_OVERHEAD = FRAME_HEADER_SIZE + DIGEST_SIZE
 FRAME_BYTES_MAX = 64 * 1024 * 1024
-"""Largest payload of one frame (inputs + derived), in bytes."""
+"""Upper bound on the payload of one frame (inputs + derived), in bytes."""
 COUNT_MAX = 2**20
-"""Most records in one frame."""
+"""Upper bound on the records of one frame."""
 FLAG_CLEAN_STOP = 1
-"""Flag bit 0: this frame ends an orderly session."""
+"""Flag bit 0: this frame ends a session that stopped cleanly."""
 
-HEADER_BODY = struct.Struct("<4sIIQIHH")  # what the CRC covers: 28 bytes
+HEADER_BODY = struct.Struct("<4sIIQIHH")  # the 28 bytes that the CRC covers
 HEADER = struct.Struct("<4sIIQIHHI")  # the whole header: 32 bytes
-DIGESTED = struct.Struct("<QIIIH")  # what of the header the digest covers
+DIGESTED = struct.Struct("<QIIIH")  # the header fields that the digest covers
 
 
 class Draft(msgspec.Struct, frozen=True, gc=False):
@@ -81,7 +80,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
-    """A frame as it was read. `offset` is where its header begins in the plain segment `file`, in bytes."""
+    """A frame as read. `offset` is the position of its header in the plain segment `file`, in bytes."""
 
     first_seq: int
     count: int
@@ -99,12 +98,12 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 
 
 def salt_seed(salt: bytes) -> int:
-    """CRC32 of a segment's salt: the seed of the CRC of every frame header in that segment."""
+    """Return the CRC32 of a segment's salt: the seed of the CRC of every frame header in that segment."""
     return crc32(salt)
 
 
 def chained_digest(previous: Digest, draft: Draft) -> Digest:
-    """Digest of the chain after `draft` follows `previous`."""
+    """Return the digest of the chain after `draft` is appended to `previous`."""
     sizes = DIGESTED.pack(draft.first_seq, draft.count, len(draft.inputs), len(draft.derived), draft.flags)
     state = blake2b(previous + sizes, digest_size=DIGEST_SIZE)
     state.update(draft.inputs)
@@ -113,9 +112,9 @@ def chained_digest(previous: Digest, draft: Draft) -> Digest:
 
 
 def pack_frame(draft: Draft, previous: Digest, seed: int) -> tuple[bytes, Digest]:
-    """The bytes of a frame and the digest of the chain after it.
+    """Return the bytes of a frame and the digest of the chain after it.
 
-    `seed` is `salt_seed` of the segment it goes to. Raises ValueError as `check_draft` does.
+    `seed` is the `salt_seed` of the segment it is written to. Raises ValueError as `check_draft` does.
     """
     check_draft(draft)
     inputs_length, derived_length = len(draft.inputs), len(draft.derived)
@@ -128,7 +127,7 @@ def pack_frame(draft: Draft, previous: Digest, seed: int) -> tuple[bytes, Digest
 
 
 def check_draft(draft: Draft) -> None:
-    """Raises ValueError when a draft is empty or above a bound: such a frame would be refused when read."""
+    """Raise ValueError if a draft is empty or above a bound. A reader would refuse such a frame."""
     size = len(draft.inputs) + len(draft.derived)
     if not 0 < size <= FRAME_BYTES_MAX:
         raise ValueError(f"a frame holds 1 to {FRAME_BYTES_MAX} payload bytes, not {size}")
@@ -139,7 +138,7 @@ def check_draft(draft: Draft) -> None:
 
 
 def header_is_valid(data: bytes, at: int, seed: int) -> bool:
-    """Whether 32 bytes at `at` are a frame header of the segment with this seed: magic and CRC."""
+    """Return whether 32 bytes at `at` are a frame header of the segment with this seed: magic and CRC."""
     end = at + FRAME_HEADER_SIZE
     if len(data) < end or data[at : at + 4] != FRAME_MAGIC:
         return False

@@ -1,10 +1,10 @@
-"""What segments say of themselves, without reading their frames.
+"""Headers and trailers of segments, read without their frames.
 
-Owns the cheap questions: which journal, day and seq a segment belongs to (any format version, for
-`engine inspect` and error messages), where a sealed one ends, and which days of a root are ours.
+Owns the cheap questions: the journal, day and first seq of a segment (any format version, for
+`engine inspect` and error messages), the end of a sealed one, and which days of a root belong to its journal.
 
-A root may hold days of other journals, such as the sample day: a day is an archive, and is left
-alone, when none of its segments is ours and all are sealed.
+A root may hold days of other journals, such as the sample day. A day is an archive, and is left
+unchanged, if none of its segments belongs to this journal and all are sealed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .segment import (
 __all__ = [
     "Day",
     "belongs",
-    "is_unborn",
+    "is_unfinished",
     "read_header",
     "read_headers",
     "read_trailer",
@@ -53,21 +53,21 @@ class Day(msgspec.Struct, frozen=True):
 
 
 def read_headers(path: Path, disk: Disk = DISK) -> list[SegmentInfo]:
-    """Version, day, journal id and first seq of each segment of a day folder, or of one segment.
+    """Return version, day, journal id and first seq of each segment of a day folder, or of one segment.
 
     Works for every format version. Raises JournalDamaged when a header is not what was written,
-    JournalError when there is nothing at `path`.
+    JournalError when there is no segment at `path`.
     """
     return [_info(segment, disk) for segment in segments_at(path, disk)]
 
 
 def read_header(segment: SegmentFile, disk: Disk = DISK) -> SegmentHeader:
-    """The header of a segment. Raises JournalDamaged, JournalVersionError."""
+    """Return the header of a segment. Raises JournalDamaged, JournalVersionError."""
     return parse_segment_header(_head(segment, disk), file=str(segment.path))
 
 
 def read_trailer(segment: SegmentFile, disk: Disk = DISK) -> Trailer:
-    """Where a sealed segment ends, from its last 112 bytes. Raises JournalDamaged."""
+    """Return the trailer of a sealed segment: its last 112 bytes. Raises JournalDamaged."""
     assert segment.sealed
     offset = file_size(segment.path, disk) - TRAILER_SIZE
     if offset < SEALED_HEADER_SIZE:
@@ -78,11 +78,11 @@ def read_trailer(segment: SegmentFile, disk: Disk = DISK) -> Trailer:
         raise _damaged(str(fault), segment, offset) from fault
 
 
-def is_unborn(segment: SegmentFile, disk: Disk = DISK) -> bool:
-    """Whether a plain segment holds no header yet: its writer died while making it.
+def is_unfinished(segment: SegmentFile, disk: Disk = DISK) -> bool:
+    """Return whether a plain segment has no header yet: its writer died while creating it.
 
     The header is synced before the first frame is written, so such a file is shorter than a header, or
-    is a header's length of zeros. Anything longer has held frames.
+    has the length of a header and holds zeros. A longer file has held frames.
     """
     if segment.sealed:
         return False
@@ -93,33 +93,33 @@ def is_unborn(segment: SegmentFile, disk: Disk = DISK) -> bool:
 
 
 def sort_days(root: Path, journal_id: bytes, disk: Disk = DISK) -> tuple[list[Day], list[Day]]:
-    """The days of a root that are ours, and the archives, both oldest first; empty folders are left out.
+    """Return the days of this journal and the archives, both oldest first, without empty folders.
 
-    Raises JournalDamaged when a day is neither: a segment of another journal that is not sealed, or
-    that lies among ours.
+    Raises JournalDamaged for a day that is neither: it has a segment of another journal that is not
+    sealed, or that is among segments of this journal.
     """
-    ours: list[Day] = []
+    own: list[Day] = []
     archives: list[Day] = []
     for folder in list_days(root, disk):
         segments = tuple(list_segments(folder.path, disk))
         if segments:
             foreign = _foreign(folder, segments, journal_id, disk)
-            (archives if foreign else ours).append(Day(folder.path, folder.day, segments))
-    return ours, archives
+            (archives if foreign else own).append(Day(folder.path, folder.day, segments))
+    return own, archives
 
 
 def _foreign(folder: DayFolder, segments: tuple[SegmentFile, ...], journal_id: bytes, disk: Disk) -> bool:
     others = [
         segment
         for segment in segments
-        if not is_unborn(segment, disk) and _info(segment, disk).journal_id != journal_id
+        if not is_unfinished(segment, disk) and _info(segment, disk).journal_id != journal_id
     ]
     if not others:
         return False
     if len(others) == len(segments) and all(segment.sealed for segment in segments):
         return True
     stray = next((segment for segment in others if not segment.sealed), others[0])
-    raise _damaged(f"this segment belongs to another journal; move it out of {folder.path.name}", stray, 0)
+    raise _damaged(f"the segment belongs to another journal; move it out of {folder.path.name}", stray, 0)
 
 
 def _info(segment: SegmentFile, disk: Disk) -> SegmentInfo:
@@ -127,7 +127,7 @@ def _info(segment: SegmentFile, disk: Disk) -> SegmentInfo:
 
 
 def _head(segment: SegmentFile, disk: Disk) -> bytes:
-    """The first bytes of a segment; of a sealed one, the copy of its header."""
+    """Return the first bytes of a segment; of a sealed one, the copy of its header."""
     if not segment.sealed:
         return _read(segment, SEGMENT_HEADER_SIZE_MAX, 0, disk)
     data = _read(segment, SEALED_HEADER_SIZE, 0, disk)
@@ -157,6 +157,6 @@ def _damaged(reason: str, segment: SegmentFile, offset: int) -> JournalDamaged:
 
 
 def belongs(folder: Path, journal_id: bytes) -> bool:
-    """Return whether a day is of the journal with this id."""
+    """Return whether a day belongs to the journal with this id."""
     headers = read_headers(folder)
     return bool(headers) and headers[0].journal_id == journal_id

@@ -1,7 +1,7 @@
 """One writer per journal: a lock on the file `LOCK` in its root.
 
-The kernel holds the lock for the process, so it is gone when the process is, SIGKILL included; no
-stale lock is ever cleaned up by hand. The file keeps the pid of the last holder for the message.
+The kernel releases the lock when the process ends, SIGKILL included, so there are no stale locks. The
+file keeps the pid of the last holder for the error message.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class JournalLock:
     """Holds the lock of a journal root from construction to `release`, or as a context manager.
 
     Raises JournalLocked, naming the process, when another one holds it; JournalError when the root
-    cannot be written. A lock is not shared: a second one in the same process is refused as well.
+    cannot be written. A second lock in the same process is refused as well.
     """
 
     def __init__(self, root: Path) -> None:
@@ -41,7 +41,7 @@ class JournalLock:
             holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(fd)
             raise JournalLocked(
-                f"{root}: the journal is in use by process {holder}; stop that one first"
+                f"{root}: the journal is in use by process {holder}; stop that process first"
             ) from error
         except OSError as error:
             os.close(fd)
@@ -49,7 +49,7 @@ class JournalLock:
         self._fd = fd
 
     def release(self) -> None:
-        """Gives the lock back; a second call does nothing."""
+        """Release the lock. A second call does nothing."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -1,12 +1,12 @@
-"""Reads frames back: one segment, or all segments of a day, plain or sealed, in bounded memory.
+"""Reads frames: of one segment, or of all segments of a day, plain or sealed, in bounded memory.
 
-Owns the walk along the chain: header, CRC, seq, digest. Promises that a frame it yields is the frame
-that was written, in its place; anything else is `JournalDamaged` with file, offset and seq. Never
-changes a file. Called by replay, inspect and verify, and, one level down (`scan_segment`), by
-recovery, which judges the end of the last segment by its own rule.
+Owns the checks along the chain: header, CRC, seq, digest. Promises that a frame it yields is the frame
+that was written, in its place; anything else raises `JournalDamaged` with file, offset and seq. Never
+changes a file. Called by replay, inspect and verify. Recovery calls `scan_segment`, because it has a
+rule of its own for the end of the last segment.
 
-The read-only rule for that end: a last frame cut short by the end of the last plain segment is a
-torn tail and is reported, not raised, because a writer may be at work on it or may have died there.
+The rule of a reader for that end: a last frame cut short by the end of the last plain segment is a
+torn tail and is reported, not raised, because a writer may be appending it or may have died there.
 A complete last frame that fails a check is damage.
 """
 
@@ -58,17 +58,17 @@ __all__ = [
     "segments_at",
 ]
 
-_CHUNK = 1024 * 1024  # bytes asked of a plain segment at a time
+_CHUNK = 1024 * 1024  # bytes read from a plain segment at a time
 _CRC_END = FRAME_HEADER_SIZE - 4
 
 Broken = Literal["short", "header", "digest", "forged"]
 
 
 class BrokenFrame(JournalDamaged):
-    """A frame that cannot be taken. `kind` says how.
+    """A frame that fails a check. `kind` says which.
 
     short: the file ends inside it. header: no valid header. digest: the payload or digest is wrong.
-    forged: a header with a right CRC that says what no writer writes; never the work of a crash.
+    forged: the CRC is right, but no writer writes such a header; a crash cannot cause it.
     """
 
     def __init__(self, reason: str, *, kind: Broken, file: str, offset: int, seq: int) -> None:
@@ -77,7 +77,7 @@ class BrokenFrame(JournalDamaged):
 
 
 class TornTail(msgspec.Struct, frozen=True):
-    """The cut-short end of a last segment. `offset` and `size` in bytes, `seq` the first one lost."""
+    """An incomplete frame at the end of a day. `offset` and `size` in bytes, `seq` is the first one lost."""
 
     file: str
     offset: int
@@ -93,11 +93,11 @@ def scan_segment(
     verify_digest: bool = True,
     whole: bool = False,
 ) -> Iterator[Frame]:
-    """The frames of one segment, moving `cursor` along; at the end, the cursor is at the end of the segment.
+    """Yield the frames of one segment and advance `cursor` over them.
 
-    Raises JournalDamaged; BrokenFrame, a kind of it, when the trouble is one frame, with the cursor on
-    that frame. JournalVersionError for another format version. `whole` also checks the digest a sealed
-    segment carries of all its unpacked bytes.
+    Raises JournalDamaged; its subclass BrokenFrame, with the cursor before the frame, when a frame fails
+    a check; JournalVersionError for another format version. `whole` also checks the digest that a sealed
+    segment stores of all its unpacked bytes.
     """
     file = str(segment.path)
     seq = cursor.seq + 1 if cursor.started else segment.first_seq
@@ -135,10 +135,10 @@ def _frames(source: Source, data: bytes, file: str, cursor: Cursor, verify: bool
             raise _broken("header", "no valid frame header", file, cursor)
         length = inputs_length + derived_length
         if not 0 < length <= FRAME_BYTES_MAX or not 0 < count <= COUNT_MAX or reserved:
-            reason = f"a frame of {length} bytes with {count} records is impossible"
+            reason = f"a frame header says {length} bytes and {count} records, which is impossible"
             raise _broken("forged", reason, file, cursor)
         if first_seq != expected:
-            reason = f"seq {expected} was expected next, the frame begins with {first_seq}"
+            reason = f"expected seq {expected} next, but the frame begins with {first_seq}"
             raise _broken("forged", reason, file, cursor)
         size = FRAME_OVERHEAD + length
         if len(data) - at < size:
@@ -161,7 +161,9 @@ def _frames(source: Source, data: bytes, file: str, cursor: Cursor, verify: bool
             state.update(inputs)
             state.update(derived)
             if state.digest() != digest:
-                raise _broken("digest", "the frame is not what was written (digest differs)", file, cursor)
+                raise _broken(
+                    "digest", "the frame is not the one that was written (its digest differs)", file, cursor
+                )
         frame = Frame(first_seq, count, flags, inputs, derived, digest, file, before + at)
         at += size
         previous = digest
@@ -174,7 +176,7 @@ def _frames(source: Source, data: bytes, file: str, cursor: Cursor, verify: bool
 
 
 def _more(source: Source, have: bytes, need: int) -> bytes:
-    """`have` and at least enough after it to make `need` bytes, or all there is."""
+    """Return `have` and further bytes: at least `need` in all, fewer only at the end."""
     parts = [have]
     size = len(have)
     while size < need:
@@ -188,15 +190,15 @@ def _more(source: Source, have: bytes, need: int) -> bytes:
 
 def _broken(kind: Broken, reason: str, file: str, cursor: Cursor) -> BrokenFrame:
     if file.endswith(SEALED_SUFFIX):
-        reason += "; the offset is that in the segment before it was sealed"
+        reason += "; the offset counts from the start of the segment before it was sealed"
     return BrokenFrame(reason, kind=kind, file=file, offset=cursor.offset, seq=cursor.seq + 1)
 
 
 class FrameReader:
-    """The frames of a day or a segment, to be iterated once.
+    """The frames of a day or a segment. Iterate once.
 
-    Afterwards `end_seq` and `digest` say where the chain ends, `frames` and `records` how much was
-    read, and `torn` is the cut-short end of the last segment, or None.
+    Afterwards `end_seq` and `digest` are those of the end of the chain, `frames` and `records` count what
+    was read, and `torn` is the torn tail of the last segment, or None.
     """
 
     def __init__(
@@ -221,25 +223,25 @@ class FrameReader:
 
     @property
     def end_seq(self) -> int:
-        """Seq of the last record read."""
+        """The seq of the last record read."""
         return self._cursor.seq
 
     @property
     def digest(self) -> Digest:
-        """Chain digest after the last frame read."""
+        """The chain digest after the last frame read."""
         return self._cursor.digest
 
     @property
     def journal_id(self) -> bytes | None:
-        """Id of the journal, once the first segment was met."""
+        """The id of the journal, once the first segment was opened."""
         return self._cursor.journal_id
 
     def __iter__(self) -> Iterator[Frame]:
-        """Raises JournalDamaged, JournalVersionError."""
+        """Yield the frames. Raises JournalDamaged, JournalVersionError."""
         start = self._start
         for index, segment in enumerate(self._segments):
             last = index == len(self._segments) - 1
-            if last and not segment.sealed and self._unborn(segment):
+            if last and not segment.sealed and self._is_unfinished(segment):
                 return
             try:
                 for frame in scan_segment(
@@ -255,15 +257,15 @@ class FrameReader:
                 size = file_size(segment.path, self._disk) - broken.offset
                 self.torn = TornTail(broken.file, broken.offset, size, broken.seq)
 
-    def _unborn(self, segment: SegmentFile) -> bool:
-        """Whether the last segment is shorter than a header: its writer died, or is, while making it."""
+    def _is_unfinished(self, segment: SegmentFile) -> bool:
+        """Return whether the last segment is shorter than a header: being created, or its writer died."""
         size = file_size(segment.path, self._disk)
         if size >= SEGMENT_HEADER_SIZE:
             return False
         seq = self._cursor.seq + 1 if self._cursor.started else segment.first_seq
         if segment.first_seq != seq:
             raise JournalDamaged(
-                f"seq {seq} was expected next, this segment begins with {segment.first_seq}",
+                f"expected seq {seq} next, but the segment begins with {segment.first_seq}",
                 file=str(segment.path),
                 offset=0,
                 seq=seq,
@@ -275,10 +277,10 @@ class FrameReader:
 def read_frames(
     path: Path, *, disk: Disk = DISK, verify_digest: bool = True, start_seq: int = 0
 ) -> FrameReader:
-    """The frames of a day folder, or of one segment file, from the frame that holds `start_seq` on.
+    """Return the frames of a day folder or of one segment file, starting with the frame of `start_seq`.
 
-    Segments that end before `start_seq` are not opened. Raises JournalError when there is nothing at
-    `path`; reading raises JournalDamaged and JournalVersionError.
+    Segments that end before `start_seq` are not opened. Raises JournalError if there is no segment at
+    `path`. Reading raises JournalDamaged and JournalVersionError.
     """
     segments = segments_at(path, disk)
     skipped = 0
@@ -294,7 +296,7 @@ def read_frames(
 
 
 def segments_at(path: Path, disk: Disk = DISK) -> list[SegmentFile]:
-    """The segments of a day folder, or the one a path names. Raises JournalError when there are none."""
+    """Return the segments of a day folder, or the segment at a path. Raises JournalError if there is none."""
     if disk.is_dir(path):
         segments = list_segments(path, disk)
         if not segments:
@@ -302,11 +304,11 @@ def segments_at(path: Path, disk: Disk = DISK) -> list[SegmentFile]:
         return segments
     parsed = parse_segment_name(path.name)
     if parsed is None or not disk.exists(path):
-        raise JournalError(f"{path}: neither a journal day nor a segment")
+        raise JournalError(f"{path}: is not a day folder or segment of a journal")
     return [SegmentFile(path, parsed[0], parsed[1])]
 
 
 def day_of_folder(path: Path) -> int | None:
-    """The day (yyyymmdd) a folder is named for, also while it is being built; None for any other name."""
+    """Return the day (yyyymmdd) in a folder's name, also while it is being built; None for any other name."""
     partial = PARTIAL_DAY.fullmatch(path.name)
     return parse_day(partial[1] if partial else path.name)

@@ -1,20 +1,20 @@
-"""Decides, before the first append, whether the journal can be trusted, and mends its end.
+"""Checks the journal before the first append, and repairs a torn tail.
 
-Promises: acknowledged frames are never cut; what is cut is kept in `damaged/`; everything else that
-is wrong refuses the start and leaves every file as it was. Called by the writer's process, under the
-lock, at each start.
+Promises: acknowledged frames are never cut; bytes that are cut are kept in `damaged/`; any other fault
+refuses the start and leaves every file unchanged. Called by the writer's process, under the lock, at
+each start.
 
-What is read. Every frame of the newest day and of every day that is not sealed, and of the day the
-witness points at; of other sealed days the headers and ends, so that a missing day is noticed.
+What is read: every frame of the newest day, of every day that is not sealed, and of the day of the
+witness. Of other sealed days only headers and trailers are read, so that a missing day is found.
 
-What counts as a torn tail. The last frame of the last segment fails, and no valid frame header (its
-CRC is seeded with the random salt of the segment) lies anywhere behind it. The writer has one
-unsynced frame at a time, so a valid header behind the damage proves that the damaged frame had been
-acknowledged. A header with a right CRC that says the impossible is no tear either: no crash makes it.
+What a torn tail is: the last frame of the last segment fails a check, and no valid frame header (its
+CRC is seeded with the random salt of the segment) follows anywhere. The writer has one unsynced frame
+at a time, so a valid header after the damage proves that the damaged frame had been acknowledged. A
+header with a right CRC and impossible numbers is not a torn tail either: a crash cannot cause it.
 
-Why the last segment is copied even when it is whole. When the process died of a failed sync, its
-pages may be in the cache, marked clean, and not on the disk; reading them proves nothing and
-another fsync of them does nothing. So the valid part is written to a new file, synced, and renamed.
+Why the last segment is copied even if it is complete: after a failed sync its pages may be in the
+cache, marked clean, and not on the disk. Reading them proves nothing, and another fsync does not write
+them. So the valid part is written to a new file, synced, and renamed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .catalog import SegmentFile, read_identity
 from .cursor import Cursor
 from .disk import DISK, Disk, file_size
 from .frame import Digest
-from .headers import Day, is_unborn, read_header, read_trailer, sort_days
+from .headers import Day, is_unfinished, read_header, read_trailer, sort_days
 from .reader import BrokenFrame, scan_segment
 from .repair import Plan, Repair, carry_out, find_header
 from .source import SourceFault, same_bytes
@@ -39,7 +39,7 @@ __all__ = ["Recovered", "Witness", "recover"]
 
 
 class Witness(msgspec.Struct, frozen=True):
-    """A seq with its chain digest kept outside the journal, at the end of a frame. `name` says by whom."""
+    """A seq and its chain digest, at the end of a frame, stored outside the journal by `name`."""
 
     seq: int
     digest: Digest
@@ -49,8 +49,8 @@ class Witness(msgspec.Struct, frozen=True):
 class Recovered(msgspec.Struct, frozen=True):
     """A journal that can be appended to.
 
-    `repairs` are to be recorded by the caller. `days` and `archives` are the days (yyyymmdd) of this
-    journal and of others in the same root. `flags` are those of the last frame, 0 when there is none.
+    The caller records the `repairs`. `days` and `archives` are the days (yyyymmdd) of this journal and
+    of others in the same root. `flags` are those of the last frame, 0 if there is none.
     """
 
     tail: Tail
@@ -61,44 +61,44 @@ class Recovered(msgspec.Struct, frozen=True):
 
     @property
     def end_seq(self) -> int:
-        """Seq of the last record, 0 for an empty journal."""
+        """The seq of the last record, 0 for an empty journal."""
         return self.tail.seq
 
     @property
     def digest(self) -> Digest:
-        """Chain digest after the last frame."""
+        """The chain digest after the last frame."""
         return self.tail.digest
 
 
 def recover(root: Path, *, witness: Witness | None = None, disk: Disk = DISK) -> Recovered:
-    """Verifies the journal in `root` and mends a torn tail. The caller holds the lock.
+    """Verify the journal in `root` and repair a torn tail. The caller holds the lock.
 
-    Raises JournalDamaged for damage that no crash explains and for a read error, JournalBehindWitness
-    when the witness remembers what the journal does not hold, JournalVersionError for segments of
-    another format, JournalError when there is no journal or the mending fails.
+    Raises JournalDamaged for damage that a crash cannot cause and for a read error, JournalBehindWitness
+    when the journal lacks the record of the witness, JournalVersionError for segments of another format,
+    JournalError when there is no journal or the repair fails.
     """
     journal_id = read_identity(root, disk)
     if journal_id is None:
         raise JournalError(f"{root}: no journal here (journal.id is missing)")
-    ours, archives = sort_days(root, journal_id, disk)
+    own, archives = sort_days(root, journal_id, disk)
     survey = _Survey(Cursor(journal_id=journal_id), witness, disk)
-    for index, day in enumerate(ours):
-        newest = index == len(ours) - 1
-        after = None if newest else ours[index + 1].segments[0].first_seq
-        survey.day(day, newest=newest, whole=newest or not day.sealed or survey.points_at(day, after))
+    for index, day in enumerate(own):
+        newest = index == len(own) - 1
+        after = None if newest else own[index + 1].segments[0].first_seq
+        survey.day(day, newest=newest, whole=newest or not day.sealed or survey.holds_witness(day, after))
     survey.check_witness(root)
     repairs = carry_out(survey.plan, root, disk)
     return Recovered(
         tail=survey.tail(journal_id),
         repairs=tuple(repairs),
-        days=tuple(day.day for day in ours),
+        days=tuple(day.day for day in own),
         archives=tuple(day.day for day in archives),
         flags=survey.cursor.flags,
     )
 
 
 class _Survey:
-    """Reads the days in order and plans what to mend. Changes nothing."""
+    """Reads the days in order and plans the repairs. Changes nothing."""
 
     def __init__(self, cursor: Cursor, witness: Witness | None, disk: Disk) -> None:
         self.cursor = cursor
@@ -109,8 +109,8 @@ class _Survey:
         self._disk = disk
         self._last: SegmentFile | None = None
 
-    def points_at(self, day: Day, after: int | None) -> bool:
-        """Whether the witness lies in `day`, whose next day begins with seq `after`."""
+    def holds_witness(self, day: Day, after: int | None) -> bool:
+        """Return whether the seq of the witness is in `day`. The next day begins with seq `after`."""
         if self._witness is None:
             return False
         return day.segments[0].first_seq <= self._witness.seq and (after is None or self._witness.seq < after)
@@ -120,7 +120,7 @@ class _Survey:
         self.plan.folders.append(day.path)
         for index, segment in enumerate(day.segments):
             last = newest and index == len(day.segments) - 1
-            if last and is_unborn(segment, self._disk):
+            if last and is_unfinished(segment, self._disk):
                 self._remove(segment)
                 return
             if whole or not segment.sealed:
@@ -136,22 +136,22 @@ class _Survey:
             self.plan.keep = (self._last, self.cursor.offset)
 
     def check_witness(self, root: Path) -> None:
-        """Raises JournalBehindWitness when the journal does not hold what the witness remembers."""
+        """Raise JournalBehindWitness if the journal lacks the record of the witness."""
         witness = self._witness
         if witness is None or witness.seq == 0:
             return
         end = self.cursor.seq
         if witness.seq > end:
             raise JournalBehindWitness(
-                f"{root}: the journal ends with seq {end}, but {witness.name} remembers seq {witness.seq}; "
-                "restore the newest segments from a backup, nothing was changed"
+                f"{root}: the journal ends with seq {end}, but {witness.name} has seq {witness.seq}; "
+                "restore the newest segments from a backup (nothing was changed)"
             )
         if self._first_seq is None or witness.seq < self._first_seq:
-            return  # that part was retired
+            return  # that day was removed on purpose
         if self._seen != witness.digest:
             raise JournalBehindWitness(
-                f"{root}: seq {witness.seq} is not what {witness.name} remembers; "
-                "the journal was changed or is another one"
+                f"{root}: seq {witness.seq} differs from the record of {witness.name}; "
+                "the journal was changed, or it is another journal"
             )
 
     def tail(self, journal_id: bytes) -> Tail:
@@ -183,11 +183,11 @@ class _Survey:
             self._tear(segment, broken)
 
     def _tear(self, segment: SegmentFile, broken: BrokenFrame) -> None:
-        """The last frame of the last segment fails: a torn tail, unless a valid header lies behind it."""
+        """Plan to cut the last frame, which fails a check, unless a valid header follows it."""
         assert self.cursor.header is not None
         later = find_header(segment, broken.offset + 1, self.cursor.header.salt, self._disk)
         if later is not None:
-            reason = f"{broken.reason}, and a valid frame follows at offset {later}: this is no torn tail"
+            reason = f"{broken.reason}, and a valid frame follows at offset {later}: this is not a torn tail"
             raise JournalDamaged(reason, file=broken.file, offset=broken.offset, seq=broken.seq) from broken
         size = file_size(segment.path, self._disk) - broken.offset
         self.plan.cut = Repair("tail_cut", broken.file, broken.offset, size, broken.seq)
@@ -200,7 +200,7 @@ class _Survey:
     def _remove(self, segment: SegmentFile) -> None:
         expected = self.cursor.seq + 1
         if segment.first_seq != expected:
-            reason = f"seq {expected} was expected next, this segment is named {segment.first_seq}"
+            reason = f"expected seq {expected} next, but the segment is named {segment.first_seq}"
             raise JournalDamaged(reason, file=str(segment.path), offset=0, seq=expected)
         size = file_size(segment.path, self._disk)
         self.plan.remove = Repair("segment_removed", str(segment.path), 0, size, segment.first_seq)
@@ -215,6 +215,6 @@ class _Survey:
                 fault.reason, file=str(twin), offset=fault.offset, seq=segment.first_seq
             ) from fault
         if not same:
-            reason = f"it differs from {segment.path.name} beside it; one of the two is wrong"
+            reason = f"the file differs from {segment.path.name} beside it; one of the two is damaged"
             raise JournalDamaged(reason, file=str(twin), offset=0, seq=segment.first_seq)
         self.plan.twins.append(Repair("seal_finished", str(twin), 0, 0, segment.first_seq))

@@ -1,8 +1,8 @@
-"""Carries out what recovery planned, in an order that a kill at any step leaves readable.
+"""Carries out the repairs that recovery planned. A kill at any step leaves a readable journal.
 
-First the bytes to be cut are copied to `damaged/` and synced; then the last segment is written anew,
-without them, under a temporary name, synced, and renamed over the old one; only then are files
-removed. Until the rename, the segments are as they were.
+First the bytes to be cut are copied to `damaged/` and synced. Then the last segment is written without
+them under a temporary name, synced, and renamed over the old one. Only then are files removed. Until
+the rename, the segments are unchanged.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _CHUNK = 1024 * 1024
 
 
 class Repair(msgspec.Struct, frozen=True):
-    """Something recovery mended. `offset` and `size` in bytes, `seq` the first one concerned.
+    """One repair. `offset` and `size` in bytes, `seq` is the first one affected.
 
-    `saved` is the file that holds the bytes taken away, None when nothing was lost.
+    `saved` is the file with the bytes that were cut, None if nothing was lost.
     """
 
     kind: Literal["tail_cut", "segment_removed", "seal_finished"]
@@ -38,7 +38,7 @@ class Repair(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct):
-    """What is to be done. `keep`: the last plain segment and how many of its bytes are valid."""
+    """The repairs to make. `keep`: the last plain segment and the number of its valid bytes."""
 
     folders: list[Path] = msgspec.field(default_factory=list)
     keep: tuple[SegmentFile, int] | None = None
@@ -48,9 +48,9 @@ class Plan(msgspec.Struct):
 
 
 def find_header(segment: SegmentFile, start: int, salt: bytes, disk: Disk) -> int | None:
-    """Offset of the first valid frame header at or after `start`, or None. Reads in chunks.
+    """Return the offset of the first valid frame header at or after `start`, or None. Reads in chunks.
 
-    Raises JournalDamaged when the file cannot be read.
+    Raises JournalDamaged if the file cannot be read.
     """
     seed = salt_seed(salt)
     overlap = FRAME_HEADER_SIZE - 1
@@ -78,17 +78,17 @@ def find_header(segment: SegmentFile, start: int, salt: bytes, disk: Disk) -> in
 
 
 def carry_out(plan: Plan, root: Path, disk: Disk) -> list[Repair]:
-    """Does what is planned and returns what was mended, with the names of the files saved aside.
+    """Carry out the plan. Return the repairs, with the names of the saved files.
 
-    Raises JournalError when a step fails; no valid frame is lost then, and the next start tries again.
+    Raises JournalError when a step fails. No valid frame is lost then, and the next start tries again.
     """
     done: list[Repair] = []
     try:
         _sweep(plan, disk)
         if plan.cut is not None:
-            done.append(_save_aside(plan.cut, disk))
+            done.append(_save(plan.cut, disk))
         if plan.remove is not None:
-            done.append(_save_aside(plan.remove, disk))
+            done.append(_save(plan.remove, disk))
         if plan.keep is not None:
             _rewrite(*plan.keep, disk)
         gone = plan.twins if plan.remove is None else [*plan.twins, plan.remove]
@@ -100,21 +100,21 @@ def carry_out(plan: Plan, root: Path, disk: Disk) -> list[Repair]:
         uninterrupted(disk.fsync_dir, root)
     except OSError as error:
         raise JournalError(
-            f"{error.filename or root}: the journal could not be mended: {error.strerror or error}; "
-            "no valid record was touched. Mend the disk (or free space) and start again"
+            f"{error.filename or root}: the journal could not be repaired: {error.strerror or error}; "
+            "no valid record was changed. Check the disk, or free space on it, and start again"
         ) from error
     return done + plan.twins
 
 
 def _sweep(plan: Plan, disk: Disk) -> None:
-    """Removes files that a killed recovery or seal left half-written."""
+    """Remove files that an interrupted recovery or seal left incomplete."""
     for folder in plan.folders:
         for name in uninterrupted(disk.listdir, folder):
             if name.endswith(TEMPORARY_SUFFIX):
                 uninterrupted(disk.unlink, folder / name)
 
 
-def _save_aside(repair: Repair, disk: Disk) -> Repair:
+def _save(repair: Repair, disk: Disk) -> Repair:
     source = Path(repair.file)
     folder = source.parent / DAMAGED_FOLDER
     if not disk.exists(folder):
@@ -138,7 +138,7 @@ def _rewrite(segment: SegmentFile, size: int, disk: Disk) -> None:
 
 
 def _copy(source: Path, target: Path, offset: int, size: int, disk: Disk) -> None:
-    """Copies `size` bytes from `offset` on to a new file and syncs it."""
+    """Copy `size` bytes from `offset` to a new file and sync it."""
     reading = uninterrupted(disk.open_read, source)
     try:
         writing = uninterrupted(disk.create, target)

@@ -1,7 +1,7 @@
-"""Seals a day: each plain segment becomes a compressed one that means the same.
+"""Seals a day: each plain segment becomes a compressed one with the same content.
 
-Promises: the plain segment is removed only after the sealed one was synced, read back and found equal
-byte for byte; a kill at any step leaves a day that reads the same, and sealing again finishes the
+Promises: a plain segment is removed only after the sealed one was synced, read back and found equal
+byte for byte. A kill at any step leaves a day that reads the same, and sealing it again finishes the
 work. Called by `engine journal seal` and after imports; the caller holds the lock of the journal.
 """
 
@@ -27,7 +27,7 @@ __all__ = ["SealReport", "seal_day"]
 
 
 class SealReport(msgspec.Struct, frozen=True):
-    """What sealing did: segments sealed by this call, and their bytes before and after."""
+    """The segments that this call sealed, and their bytes before and after."""
 
     segments: int
     raw_bytes: int
@@ -47,19 +47,20 @@ def seal_day(
     chunk_bytes: int = CHUNK_RAW_MAX,
     disk: Disk = DISK,
 ) -> SealReport:
-    """Seals every plain segment of a day, after verifying all of it. Does nothing to a sealed day.
+    """Seal every plain segment of a day, after verifying all of it. Does nothing to a sealed day.
 
-    A last segment without frames, which a crash can leave, is removed: the next segment of the day would
-    have its name. `newest` allows the newest day of its own journal, which is refused otherwise because
-    it may go on. `progress` is called with bytes done and bytes in all. Raises JournalDamaged when the day
-    is not whole, JournalError when it ends in a torn tail, is empty or cannot be written, UsageError when it
-    is the newest.
+    A last segment without frames, which a crash can leave, is removed, since the next segment of the day
+    gets the same name. The newest day of a journal is refused, because it may still grow; `newest` seals it
+    anyway. `progress` is called with bytes done and bytes in all. Raises JournalDamaged for a damaged day,
+    JournalError for a torn tail, an empty folder or a failed write, UsageError for the newest day.
     """
     segments = list_segments(folder, disk)
     if not segments:
         raise JournalError(f"{folder}: no journal segments in this folder")
     if not newest and _is_newest(folder, segments, disk):
-        raise UsageError(f"{folder}: the newest day of this journal may still go on; --newest seals it")
+        raise UsageError(
+            f"{folder}: the newest day of the journal may still grow; use --newest to seal it anyway"
+        )
     ends = _verify(folder, segments, disk)
     plain = [
         segment
@@ -86,7 +87,7 @@ def seal_day(
                 progress(done, total)
     except OSError as error:
         raise JournalError(
-            f"{folder}: sealing failed: {error.strerror or error}; nothing was lost, seal it again"
+            f"{folder}: sealing failed: {error.strerror or error}; nothing was lost. Run the command again"
         ) from error
     return SealReport(len(plain), total, sealed_bytes)
 
@@ -119,7 +120,7 @@ def _verify(folder: Path, segments: list[SegmentFile], disk: Disk) -> list[_End]
             if segment is segments[-1] and not segment.sealed and broken.kind == "short":
                 raise JournalError(
                     f"{broken.file}: ends in a torn tail at offset {broken.offset}; "
-                    "the next start of the engine cuts it, seal the day afterwards"
+                    "start the engine once, which cuts it, then seal the day"
                 ) from broken
             raise
         ends.append(_End(cursor.seq, cursor.digest))
@@ -127,7 +128,7 @@ def _verify(folder: Path, segments: list[SegmentFile], disk: Disk) -> list[_End]
 
 
 def _seal(segment: SegmentFile, end: _End, chunk_bytes: int, disk: Disk) -> int:
-    """Seals one segment and returns the size of the sealed file in bytes."""
+    """Seal one segment. Return the size of the sealed file in bytes."""
     sealed = SegmentFile(
         segment.path.with_name(segment_name(segment.first_seq, sealed=True)), segment.first_seq, True
     )
@@ -137,7 +138,7 @@ def _seal(segment: SegmentFile, end: _End, chunk_bytes: int, disk: Disk) -> int:
     size = _pack(segment.path, temporary.path, end, chunk_bytes, disk)
     if not _equal(temporary, segment.path, disk):
         raise JournalDamaged(
-            "the sealed bytes read back are not those written; the disk or the memory is failing",
+            "the sealed bytes read back differ from those written; check the disk and the memory",
             file=str(temporary.path),
             offset=0,
             seq=segment.first_seq,
@@ -176,7 +177,7 @@ def _pack(plain: Path, target: Path, end: _End, chunk_bytes: int, disk: Disk) ->
 
 
 def _exactly(source: PlainSource, size: int) -> bytes:
-    """The next `size` bytes, fewer only at the end."""
+    """Return the next `size` bytes, fewer only at the end."""
     data = source.read(size)
     while len(data) < size and (more := source.read(size - len(data))):
         data += more
@@ -196,9 +197,9 @@ def _equal(sealed: SegmentFile, plain: Path, disk: Disk) -> bool:
 
 
 def _drop_twin(segment: SegmentFile, twin: Path, disk: Disk) -> None:
-    """Finishes a seal that was killed before the plain segment was removed."""
+    """Finish a seal that was interrupted before the plain segment was removed."""
     if not _equal(segment, twin, disk):
-        reason = f"it differs from {segment.path.name} beside it; one of the two is wrong"
+        reason = f"the file differs from {segment.path.name} beside it; one of the two is damaged"
         raise JournalDamaged(reason, file=str(twin), offset=0, seq=segment.first_seq)
     uninterrupted(disk.fsync_dir, twin.parent)
     _drop(twin, disk)

@@ -1,7 +1,7 @@
-"""The bytes of a segment header, and how a segment is named.
+"""The bytes of a segment header, and the name of a segment file.
 
 A segment is one file: a header, then frames up to the end of the file, with nothing between them.
-Every byte is covered by a CRC, by a digest, or is a constant that is checked.
+Every byte is covered by a CRC or a digest, or is a constant that is checked.
 
     offset  size  segment header (128 bytes, little-endian)
          0     8  magic              "retape\\r\\n"
@@ -17,8 +17,8 @@ Every byte is covered by a CRC, by a digest, or is a constant that is checked.
        100    24  zeros
        124     4  crc32 of the 124 bytes before
 
-What every later format version keeps, so that any version can say what lies before it: the fields
-up to `first_seq`, and a CRC32 of all before it in the last four bytes of the header length.
+Every later format version keeps the fields up to `first_seq`, and in the last four bytes of the header
+a CRC32 of the bytes before it. So any version can read which version wrote a segment.
 """
 
 from __future__ import annotations
@@ -51,20 +51,20 @@ __all__ = [
 
 SEGMENT_MAGIC = b"retape\r\n"
 SEGMENT_HEADER_SIZE = 128
-SEGMENT_HEADER_SIZE_MAX = 4096  # of any format version
+SEGMENT_HEADER_SIZE_MAX = 4096  # in any format version
 FORMAT_VERSION = 1
 JOURNAL_ID_SIZE = 16
 SALT_SIZE = 16
 SEGMENT_SUFFIX = ".seg"
 SEALED_SUFFIX = ".seg.zst"
 
-_COMMON = struct.Struct("<8sHHI16sQ")  # kept by every format version
+_COMMON = struct.Struct("<8sHHI16sQ")  # the same in every format version
 _BODY = struct.Struct("<8sHHI16sQ32s16sQI24x")
 _NAME = re.compile(r"([0-9]{20})\.seg(\.zst)?")
 
 
 class SegmentInfo(msgspec.Struct, frozen=True):
-    """What can be said of a segment of any format version."""
+    """What is known of a segment of any format version."""
 
     file: str
     version: int
@@ -87,18 +87,18 @@ class SegmentHeader(msgspec.Struct, frozen=True):
 
 
 def segment_name(first_seq: int, *, sealed: bool = False) -> str:
-    """File name of the segment that begins with `first_seq`."""
+    """Return the file name of the segment that begins with `first_seq`."""
     return f"{first_seq:020d}{SEALED_SUFFIX if sealed else SEGMENT_SUFFIX}"
 
 
 def parse_segment_name(name: str) -> tuple[int, bool] | None:
-    """(first_seq, sealed) of a file name, or None when it names no segment."""
+    """Return (first_seq, sealed) of a file name, or None if it is not the name of a segment."""
     match = _NAME.fullmatch(name)
     return None if match is None else (int(match[1]), match[2] is not None)
 
 
 def pack_segment_header(header: SegmentHeader) -> bytes:
-    """The 128 bytes of a header. Raises ValueError when an id, salt or digest has the wrong length."""
+    """Return the 128 bytes of a header. Raises ValueError if an id, salt or digest has the wrong length."""
     sizes = (len(header.journal_id), len(header.salt), len(header.previous))
     if sizes != (JOURNAL_ID_SIZE, SALT_SIZE, DIGEST_SIZE):
         raise ValueError(f"journal id, salt and digest must have 16, 16 and 32 bytes, not {sizes}")
@@ -118,36 +118,36 @@ def pack_segment_header(header: SegmentHeader) -> bytes:
 
 
 def parse_segment_info(data: bytes, *, file: str, sealed: bool) -> SegmentInfo:
-    """What `data` (the start of a segment, up to 4096 bytes) says, whatever its format version.
+    """Return what the start of a segment (`data`, up to 4096 bytes) says, in any format version.
 
-    Raises JournalDamaged when it is no segment header or its CRC is wrong.
+    Raises JournalDamaged if `data` is not a segment header or its CRC is wrong.
     """
     if len(data) < SEGMENT_HEADER_SIZE:
-        raise _damaged(f"{len(data)} bytes are too few for a segment header", file)
+        raise _damaged(f"the file has {len(data)} bytes, too few for a segment header", file)
     magic, version, length, day, journal_id, first_seq = _COMMON.unpack_from(data)
     if magic != SEGMENT_MAGIC:
-        raise _damaged("it does not begin like a segment", file)
+        raise _damaged("the file does not begin with the magic of a segment", file)
     if not SEGMENT_HEADER_SIZE <= length <= min(SEGMENT_HEADER_SIZE_MAX, len(data)):
         raise _damaged(f"segment header length {length} is impossible", file)
     if crc32(data[: length - 4]) != int.from_bytes(data[length - 4 : length], "little"):
-        raise _damaged("the segment header fails its CRC", file)
+        raise _damaged("the CRC of the segment header is wrong", file)
     return SegmentInfo(file, version, day, journal_id, first_seq, sealed)
 
 
 def parse_segment_header(data: bytes, *, file: str) -> SegmentHeader:
-    """The header at the start of a segment (`data`: its first bytes, at least 128 when there are as many).
+    """Return the header of a segment. `data` is the start of the file, at least 128 bytes if it has as many.
 
-    Raises JournalDamaged when a byte is wrong, JournalVersionError when another format version wrote it.
+    Raises JournalDamaged if a byte is wrong, JournalVersionError for another format version.
     """
     info = parse_segment_info(data, file=file, sealed=False)
     if info.version != FORMAT_VERSION:
         raise JournalVersionError(
             f"{file}: journal format version {info.version}; this program reads version {FORMAT_VERSION}. "
-            "Use the program that wrote it, or a newer one."
+            "Use the version that wrote it, or a newer one."
         )
     _, _, length, day, journal_id, first_seq, previous, salt, created_ns, number = _BODY.unpack_from(data)
     if length != SEGMENT_HEADER_SIZE or any(data[100:124]):
-        raise _damaged("the segment header has bytes set that must be zero", file)
+        raise _damaged("bytes of the segment header that must be zero are not", file)
     return SegmentHeader(day, journal_id, first_seq, previous, salt, created_ns, number)
 
 

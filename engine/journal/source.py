@@ -1,8 +1,8 @@
-"""Where the bytes of a segment come from: a plain file, or a sealed one unpacked chunk by chunk.
+"""The bytes of a segment: from a plain file, or from a sealed one unpacked chunk by chunk.
 
-Both give the same bytes in order and keep at most one chunk in memory. A sealed source also proves
-every byte of its container (the format is drawn in `sealed.py`). Faults are `SourceFault` with the
-offset in the file; the reader, which knows the seq, makes `JournalDamaged` of them.
+Both sources return the same bytes in order and keep at most one chunk in memory. A sealed source also
+checks every byte of its container (see `sealed.py` for the format). Faults are raised as `SourceFault`
+with the offset in the file; the reader, which knows the seq, turns them into `JournalDamaged`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["PlainSource", "SealedSource", "Source", "SourceFault", "open_source"
 
 
 class SourceFault(Exception):
-    """The bytes cannot be had. Carries the offset in the file, in bytes."""
+    """The bytes cannot be read. Carries the offset in the file, in bytes."""
 
     def __init__(self, reason: str, offset: int) -> None:
         super().__init__(reason)
@@ -42,22 +42,22 @@ class SourceFault(Exception):
 
 
 class Source(Protocol):
-    """The bytes of one segment, front to back."""
+    """The bytes of one segment, from start to end."""
 
     def read(self, size: int) -> bytes:
-        """The next bytes: some, about `size` when there are as many; b"" at the end. Raises SourceFault."""
+        """Return the next bytes, about `size` of them; b"" at the end. Raises SourceFault."""
 
     def may_hold(self, size: int) -> bool:
-        """Whether `size` more bytes can follow, as far as is known without reading them."""
+        """Return whether `size` more bytes can follow, as far as is known without reading them."""
 
     def check_end(self, seq: int, digest: Digest) -> None:
-        """Called at the end: the chain stands at `seq` and `digest`. Raises SourceFault if it may not."""
+        """Check, at the end, that the chain may end at `seq` and `digest`. Raises SourceFault."""
 
     def close(self) -> None: ...
 
 
 class PlainSource:
-    """A plain segment, as long as it was when it was opened: a writer may be appending to it."""
+    """A plain segment, read up to its length when it was opened: a writer may be appending to it."""
 
     def __init__(self, path: Path, disk: Disk) -> None:
         self._disk = disk
@@ -87,16 +87,16 @@ class PlainSource:
         return size <= self.size - self._offset
 
     def check_end(self, seq: int, digest: Digest) -> None:
-        """A plain segment claims nothing about its end."""
+        """Do nothing: a plain segment does not store its end."""
 
     def close(self) -> None:
         self._disk.close(self._fd)
 
 
 class SealedSource:
-    """A sealed segment. Each chunk is proved before it is unpacked, the trailer before the end is told.
+    """A sealed segment. Each chunk is checked before it is unpacked, and the trailer at the end.
 
-    `whole` also takes the digest over all unpacked bytes, which the chain of frames makes redundant.
+    `whole` also checks the digest of all unpacked bytes, which is redundant when the chain is checked.
     """
 
     def __init__(self, path: Path, disk: Disk, *, whole: bool = False) -> None:
@@ -118,7 +118,7 @@ class SealedSource:
 
     @property
     def size(self) -> int:
-        """Size of the sealed file."""
+        """The size of the sealed file in bytes."""
         return self._file.size
 
     def read(self, size: int) -> bytes:
@@ -134,9 +134,9 @@ class SealedSource:
 
     def check_end(self, seq: int, digest: Digest) -> None:
         if self.trailer is None or (self.trailer.end_seq, self.trailer.digest) != (seq, digest):
-            raise SourceFault("the trailer names another end of the chain", self._offset)
+            raise SourceFault("the trailer does not match the last frame", self._offset)
         if self._hash is not None and self._hash.digest() != self.trailer.raw_digest:
-            raise SourceFault("the unpacked bytes are not those that were sealed", self._offset)
+            raise SourceFault("the unpacked bytes differ from those that were sealed", self._offset)
 
     def close(self) -> None:
         self._file.close()
@@ -149,7 +149,9 @@ class SealedSource:
             return b""
         data = unpack_chunk(chunk, self._index, self._exactly(chunk.packed_size))
         if self._index == 0 and data[:SEGMENT_HEADER_SIZE] != self.header:
-            raise SealedFault("the segment header in the chunk is not the one before it")
+            raise SealedFault(
+                "the segment header in the first chunk differs from the one in the container header"
+            )
         if self._hash is not None:
             self._hash.update(data)
         self._index += 1
@@ -160,10 +162,12 @@ class SealedSource:
     def _end(self, head: bytes) -> None:
         trailer = parse_trailer(head + self._exactly(TRAILER_SIZE - CHUNK_HEADER_SIZE))
         if (trailer.chunks, trailer.raw_size) != (self._index, self._given):
-            raise SealedFault(f"{self._given} bytes came out, the trailer says {trailer.raw_size}")
+            raise SealedFault(
+                f"the chunks unpack to {self._given} bytes, but the trailer says {trailer.raw_size}"
+            )
         if self._file.may_hold(1):
             self._offset += TRAILER_SIZE
-            raise SealedFault("there are bytes after the end")
+            raise SealedFault("the file has bytes after the trailer")
         self.trailer = trailer
 
     def _exactly(self, size: int) -> bytes:
@@ -179,16 +183,16 @@ class SealedSource:
 
 
 def open_source(segment: SegmentFile, disk: Disk, *, whole: bool = False) -> Source:
-    """The bytes of a segment, plain or sealed. Raises SourceFault, JournalVersionError."""
+    """Open a segment, plain or sealed. Raises SourceFault, JournalVersionError."""
     if segment.sealed:
         return SealedSource(segment.path, disk, whole=whole)
     return PlainSource(segment.path, disk)
 
 
 def same_bytes(sealed: SegmentFile, plain: Path, disk: Disk) -> bool:
-    """Whether a sealed segment unpacks to exactly the bytes of a plain one.
+    """Return whether a sealed segment unpacks to exactly the bytes of a plain one.
 
-    Raises SourceFault when either cannot be read to its end.
+    Raises SourceFault if either cannot be read to its end.
     """
     left = SealedSource(sealed.path, disk, whole=True)
     try:

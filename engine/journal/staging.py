@@ -1,8 +1,8 @@
-"""Builds a whole day aside and puts it in place at once, or not at all.
+"""Builds a day in a temporary folder and renames it when it is complete.
 
-For imports and generators: the day is a journal of its own (own id, first seq 1), written into
-`.2024-12-05.partial/`, synced, sealed, and renamed to its place at the end. A killed build leaves
-only that folder, which the next build in the same root removes.
+For imports and generators. The day is a journal of its own (own id, first seq 1), written into
+`.2024-12-05.partial/`, synced, sealed, and renamed at the end. A killed build leaves only that folder,
+which the next build in the same root removes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["DayBuilder", "staged_day"]
 
 
 class DayBuilder:
-    """Takes the frames of one day, in order. `seq` and `digest` are those of the last one."""
+    """Appends the frames of one day, in order. `seq` and `digest` are those of the last one."""
 
     def __init__(self, writer: JournalWriter, day: int) -> None:
         self._writer = writer
@@ -41,14 +41,14 @@ class DayBuilder:
         return self._writer.digest
 
     def append(self, draft: Draft, at_ns: int | None = None) -> Digest:
-        """Adds a frame; `at_ns`, engine time in UTC nanoseconds, defaults to the start of the day.
+        """Append a frame. `at_ns`, engine time in UTC nanoseconds, defaults to the start of the day.
 
-        Returns the chain digest. Raises ValueError when `at_ns` lies in another day, JournalPoisoned
-        when a write fails.
+        Returns the chain digest. Raises ValueError if `at_ns` is in another day, JournalPoisoned when a
+        write fails.
         """
         at_ns = self._start_ns if at_ns is None else at_ns
         if day_of_ns(at_ns) != self.day:
-            raise ValueError(f"{at_ns} ns lies on {day_name(day_of_ns(at_ns))}, not {day_name(self.day)}")
+            raise ValueError(f"{at_ns} ns is on {day_name(day_of_ns(at_ns))}, not {day_name(self.day)}")
         return self._writer.append(draft, at_ns)
 
 
@@ -63,9 +63,9 @@ def staged_day(
     segment_bytes_max: int = SEGMENT_BYTES_MAX,
     disk: Disk = DISK,
 ) -> Iterator[DayBuilder]:
-    """A builder for `day` (yyyymmdd); the day stands in `root` when the block ends without an error.
+    """Return a builder for `day` (yyyymmdd). The day is in `root` when the block ends without an error.
 
-    `seal` compresses it, which a root that holds another journal demands. Raises JournalError when the
+    `seal` compresses it, which is required in the root of another journal. Raises JournalError when the
     day exists, nothing was written, or a step fails; JournalLocked while another process builds it.
     """
     target = root / day_name(day)
@@ -77,7 +77,7 @@ def staged_day(
     except FileExistsError as error:
         raise JournalLocked(f"{folder}: another process is building this day") from error
     except OSError as error:
-        raise JournalError(f"{folder}: cannot be made: {error.strerror or error}") from error
+        raise JournalError(f"{folder}: cannot be created: {error.strerror or error}") from error
     with JournalLock(folder):
         try:
             tail = Tail(journal_id=journal_id)
@@ -93,7 +93,7 @@ def staged_day(
                 yield DayBuilder(writer, day)
                 writer.flush()
                 if writer.seq == 0:
-                    raise JournalError(f"{target}: nothing was written, so there is no day")
+                    raise JournalError(f"{target}: no frames were written, so there is no day")
             if seal:
                 seal_day(folder, disk=disk)
             _put_in_place(folder, target, disk)
@@ -103,9 +103,9 @@ def staged_day(
 
 
 def remove_partial_days(root: Path, disk: Disk = DISK, *, wanted: Path | None = None) -> list[Path]:
-    """Removes what killed builds left in `root` and returns it; builds at work are left alone.
+    """Remove the folders that killed builds left in `root` and return them. Running builds are not disturbed.
 
-    Raises JournalLocked when the build of `wanted` is at work, JournalError when nothing can be removed.
+    Raises JournalLocked when the build of `wanted` is running, JournalError when `root` cannot be listed.
     """
     removed = []
     try:
@@ -129,7 +129,7 @@ def remove_partial_days(root: Path, disk: Disk = DISK, *, wanted: Path | None = 
 
 def _refuse_existing(target: Path, disk: Disk) -> None:
     if disk.exists(target):
-        raise JournalError(f"{target}: this day exists already; remove it or choose another journal folder")
+        raise JournalError(f"{target}: the day exists already; remove it or choose another journal folder")
 
 
 def _put_in_place(folder: Path, target: Path, disk: Disk) -> None:
@@ -140,11 +140,11 @@ def _put_in_place(folder: Path, target: Path, disk: Disk) -> None:
         uninterrupted(disk.rename, folder, target)
         uninterrupted(disk.fsync_dir, target.parent)
     except OSError as error:
-        raise JournalError(f"{target}: cannot be put in place: {error.strerror or error}") from error
+        raise JournalError(f"{target}: cannot be moved into place: {error.strerror or error}") from error
 
 
 def _remove(folder: Path, disk: Disk) -> None:
-    """Removes a half-built day; what cannot be removed stays for the next build."""
+    """Remove an incomplete day. Files that cannot be removed are left for the next build."""
     try:
         if not disk.exists(folder):
             return

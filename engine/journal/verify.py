@@ -1,7 +1,7 @@
-"""Checks every byte of a day, or of a whole journal, and says what is there.
+"""Checks every byte of a day or of a whole journal, and reports what is there.
 
-Reads only. Promises that a byte changed anywhere in a segment is found and named, with the same
-read-only rule for a torn tail as the reader. Called by `engine journal verify` and `engine doctor`.
+Reads only. Promises that a changed byte anywhere in a segment is found and reported, with the same rule
+for a torn tail as the reader. Called by `engine journal verify` and `engine doctor`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PROGRESS_BYTES = 8 * 1024 * 1024
 
 
 class DayReport(msgspec.Struct, frozen=True):
-    """A verified day. `size` in bytes on disk; `day` is yyyymmdd, None in a folder not named for one."""
+    """A verified day. `size` in bytes on disk; `day` is yyyymmdd, None if the folder has no such name."""
 
     folder: str
     day: int | None
@@ -45,7 +45,7 @@ class DayReport(msgspec.Struct, frozen=True):
 
 
 class JournalReport(msgspec.Struct, frozen=True):
-    """A verified journal: its own days, linked to each other, and the archives beside them."""
+    """A verified journal: its own days, which follow one another, and the archives beside them."""
 
     days: tuple[DayReport, ...]
     archives: tuple[DayReport, ...]
@@ -57,10 +57,10 @@ class JournalReport(msgspec.Struct, frozen=True):
 
 
 def verify_day(folder: Path, *, progress: Progress | None = None, disk: Disk = DISK) -> DayReport:
-    """Checks every byte of one day folder. `progress` is called with bytes done and bytes in all.
+    """Check every byte of one day folder. `progress` is called with bytes done and bytes in all.
 
-    Raises JournalDamaged with file, offset and seq, JournalVersionError, or JournalError when there is
-    no day at `folder`.
+    Raises JournalDamaged with file, offset and seq, JournalVersionError, or JournalError if there is no
+    day at `folder`.
     """
     segments = list_segments(folder, disk)
     if not segments:
@@ -70,27 +70,27 @@ def verify_day(folder: Path, *, progress: Progress | None = None, disk: Disk = D
 
 
 def verify_journal(root: Path, *, progress: Progress | None = None, disk: Disk = DISK) -> JournalReport:
-    """Checks every byte of every day in a root, and that its own days follow one another.
+    """Check every byte of every day in a root, and that its own days follow one another.
 
-    A root without `journal.id` holds archives only, sealed or not. Raises as `verify_day` does; of our own
-    days only the newest may end in a torn tail.
+    A root without `journal.id` holds archives only, sealed or not. Raises as `verify_day` does. Of the
+    journal's own days only the newest may end in a torn tail.
     """
     journal_id = read_identity(root, disk)
-    ours: list[Day] = []
+    own: list[Day] = []
     if journal_id is None:
         archives = _all_days(root, disk)
     else:
-        ours, archives = sort_days(root, journal_id, disk)
-    if not ours and not archives:
+        own, archives = sort_days(root, journal_id, disk)
+    if not own and not archives:
         raise JournalError(f"{root}: no journal days in this folder")
-    meter = _Meter(progress, sum(_size(day.segments, disk) for day in [*ours, *archives]))
+    meter = _Meter(progress, sum(_size(day.segments, disk) for day in [*own, *archives]))
     reports = []
     cursor = Cursor(journal_id=journal_id)
-    for day in ours:
+    for day in own:
         cursor.open_day(day.day)
         reports.append(_verify(day.path, day.segments, cursor, meter, disk))
         torn = reports[-1].torn
-        if torn is not None and day is not ours[-1]:
+        if torn is not None and day is not own[-1]:
             reason = "the file ends inside a frame, but later days follow"
             raise JournalDamaged(reason, file=torn.file, offset=torn.offset, seq=torn.seq)
     return JournalReport(tuple(reports), tuple(_archive(day, meter, disk) for day in archives))
@@ -147,7 +147,7 @@ def _compare(segment: SegmentFile, twin: Path, disk: Disk) -> None:
             fault.reason, file=str(twin), offset=fault.offset, seq=segment.first_seq
         ) from fault
     if not same:
-        reason = f"it differs from {segment.path.name} beside it; one of the two is wrong"
+        reason = f"the file differs from {segment.path.name} beside it; one of the two is damaged"
         raise JournalDamaged(reason, file=str(twin), offset=0, seq=segment.first_seq)
 
 
@@ -156,7 +156,7 @@ def _size(segments: list[SegmentFile] | tuple[SegmentFile, ...], disk: Disk) -> 
 
 
 class _Meter:
-    """Counts bytes for `progress`, at most once in 8 MiB. Sealed segments count when they are done."""
+    """Calls `progress` at most once per 8 MiB. Sealed segments are counted when they are finished."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
         self._progress = progress

@@ -1,10 +1,10 @@
 """Appends frames: each is on the disk before `append` returns.
 
-Owns the open segment and the end of the chain. Promises: one unsynced frame at a time; a frame is
-acknowledged only after its sync returned; after the first error of any write, sync, create or
-rename the writer is poisoned and takes nothing more, because nobody can know what reached the disk
-(a second fsync may claim success for pages the first one lost). The process must then stop; the
-next start recovers. Called by the committer, one call at a time, from a worker thread.
+Owns the open segment and the end of the chain. Promises: one unsynced frame at a time, and a frame is
+acknowledged only after its sync returned. After the first failed write, sync, create or rename the
+writer is poisoned and accepts no more frames, because it is unknown what reached the disk (a second
+fsync may report success for pages that the first one lost). The process must then stop; the next start
+recovers. Called by the committer, one call at a time, from a worker thread.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from .segment import SEGMENT_HEADER_SIZE, SegmentHeader, pack_segment_header, se
 __all__ = ["SEGMENT_BYTES_MAX", "JournalWriter", "Tail"]
 
 SEGMENT_BYTES_MAX = 64 * 1024 * 1024
-"""A segment is closed before it grows beyond this, in bytes; one frame may be larger."""
+"""A segment is closed before it grows beyond this many bytes. A single frame may be larger."""
 
 
 class Tail(msgspec.Struct, frozen=True):
-    """The end of a journal, where an append goes on.
+    """The end of a journal, where the next frame is appended.
 
-    `day` (yyyymmdd) and `segments` (how many it has) are those of the newest day; `segment` is the open
-    one, or None when a new one must be made, and `size` its length in bytes.
+    `day` (yyyymmdd) is the newest day and `segments` the number of its segments. `segment` is the open
+    one, or None if a new one must be created, and `size` its length in bytes.
     """
 
     journal_id: bytes
@@ -49,11 +49,11 @@ class Tail(msgspec.Struct, frozen=True):
 class JournalWriter:
     """Appends frames at `tail`, which `recover` found. The caller holds the lock.
 
-    `salts` gives 16 random bytes for each new segment. With `sync=False` frames are synced only when a
-    segment is full and by `flush`: for imports and backtests, where nothing acts on a frame. `folder`
-    takes the place of the day folder, for a day that is built aside.
+    `salts` returns 16 random bytes for each new segment. With `sync=False` frames are synced only when a
+    segment is full and by `flush`: for imports and backtests, where no command depends on a frame. `folder`
+    replaces the day folder, for a day that is built in a temporary folder.
 
-    Raises JournalError when the open segment cannot be opened or is not as long as recovery left it.
+    Raises JournalError if the open segment cannot be opened or has another length than recovery left.
     """
 
     def __init__(
@@ -93,13 +93,13 @@ class JournalWriter:
             self._fd = self._reopen(tail.segment, tail.size)
 
     def append(self, draft: Draft, at_ns: int) -> Digest:
-        """Appends one frame and returns the digest of the chain after it.
+        """Append one frame and return the digest of the chain after it.
 
         `at_ns` is the engine time of the frame, UTC nanoseconds: it decides the day, and is written as
         `created_ns` when the frame opens a segment. With `sync` the frame is durable on return.
 
-        Raises JournalPoisoned when anything fails, and ever after; JournalError when `at_ns` lies in a
-        day before the newest one; ValueError for a draft that no frame can hold.
+        Raises JournalPoisoned when a write or sync fails, and on every later call; JournalError when `at_ns`
+        is in a day before the newest one; ValueError for a draft above a bound.
         """
         self._refuse_poisoned()
         assert draft.first_seq == self.seq + 1, f"frame at {draft.first_seq}, journal at {self.seq}"
@@ -108,8 +108,8 @@ class JournalWriter:
         day = day_of_ns(at_ns)
         if self.day is not None and day < self.day:
             raise JournalError(
-                f"the engine time lies on {day_name(day)}, the journal has reached {day_name(self.day)}; "
-                "set the clock right"
+                f"the engine time is on {day_name(day)}, but the journal has reached {day_name(self.day)}; "
+                "correct the clock of this machine"
             )
         size = FRAME_OVERHEAD + len(draft.inputs) + len(draft.derived)
         self._busy = True
@@ -133,7 +133,7 @@ class JournalWriter:
         return digest
 
     def flush(self) -> None:
-        """Makes every appended frame durable. Raises JournalPoisoned."""
+        """Make every appended frame durable. Raises JournalPoisoned."""
         self._refuse_poisoned()
         if self.durable_seq == self.seq:
             return
@@ -144,7 +144,7 @@ class JournalWriter:
         self.durable_seq = self.seq
 
     def close(self) -> None:
-        """Flushes, unless poisoned, and closes the file. Raises JournalPoisoned."""
+        """Flush, unless poisoned, and close the file. Raises JournalPoisoned."""
         try:
             if self.poisoned is None:
                 self.flush()
@@ -152,7 +152,7 @@ class JournalWriter:
             if self._fd >= 0:
                 self._disk.close(self._fd)
                 self._fd = -1
-            self.poisoned = self.poisoned or "it was closed"
+            self.poisoned = self.poisoned or "the writer was closed"
 
     def __enter__(self) -> JournalWriter:
         return self
@@ -168,7 +168,7 @@ class JournalWriter:
         return self.segment_size + size > self._bytes_max and self.segment_size > SEGMENT_HEADER_SIZE
 
     def _roll(self, day: int, at_ns: int) -> None:
-        """Closes the open segment and makes the next: file, header, sync, folder sync."""
+        """Close the open segment and create the next: file, header, sync, folder sync."""
         disk = self._disk
         if self._fd >= 0:
             if self.durable_seq != self.seq:
@@ -198,7 +198,7 @@ class JournalWriter:
         if not self._disk.exists(folder):
             uninterrupted(self._disk.mkdir, folder)
         elif list_segments(folder, self._disk):
-            raise JournalError(f"{folder}: holds segments of another journal; move this folder away")
+            raise JournalError(f"{folder}: holds segments of another journal; move this folder elsewhere")
         uninterrupted(self._disk.fsync_dir, folder.parent)
         self.syncs += 1
 
@@ -214,20 +214,22 @@ class JournalWriter:
             raise JournalError(f"{path}: cannot be opened for writing: {error.strerror or error}") from error
         if found != size:
             self._disk.close(fd)
-            raise JournalError(f"{path}: has {found} bytes where recovery left {size}; start again")
+            raise JournalError(f"{path}: has {found} bytes, but recovery left {size}; start again")
         return fd
 
     def _refuse_poisoned(self) -> None:
         if self.poisoned is not None:
-            raise JournalPoisoned(f"{self.segment or self.root}: nothing more is written: {self.poisoned}")
+            raise JournalPoisoned(
+                f"{self.segment or self.root}: no more records are written: {self.poisoned}"
+            )
 
     def _poison(self, what: str, error: BaseException) -> BaseException:
-        """Notes the first error; returns what to raise."""
+        """Remember the first error. Return the error to raise."""
         if isinstance(error, OSError):
             self.poisoned = f"{what} failed: {error.strerror or error}"
             return JournalPoisoned(
-                f"{self.segment or self.root}: {self.poisoned}. Nothing more is written; "
-                f"seq {self.durable_seq} is the last one safe. Mend the disk and start again"
+                f"{self.segment or self.root}: {self.poisoned}. No more records are written; "
+                f"seq {self.durable_seq} is the last durable one. Check the disk and start again"
             )
-        self.poisoned = f"{what} was broken off by {type(error).__name__}"
+        self.poisoned = f"{what} was interrupted by {type(error).__name__}"
         return error

@@ -1,8 +1,8 @@
-"""Disks for tests: one in memory that can lose power, and one that fails on order.
+"""Disks for tests: one in memory that can lose power, and one that fails chosen calls.
 
-`MemoryDisk` keeps, beside what a program sees, what would be left after a power cut: bytes that were
-synced, names whose folder was synced. `FaultyDisk` stands before any disk and spoils chosen calls; a
-fault that never fired fails the test that ordered it.
+`MemoryDisk` keeps, besides what programs see, what would remain after a power cut: synced bytes, and
+names whose folder was synced. `FaultyDisk` wraps any disk and makes chosen calls fail; `fired` counts
+the faults, so that a test can check that its fault happened.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from engine.journal.disk import Disk
 
 
 class PowerCut(BaseException):
-    """The machine is gone at this call. Not an Exception: nothing may catch it and go on."""
+    """Power fails at this call. A BaseException, so that no code catches it and continues."""
 
 
 class File:
-    """`data` is what programs read; `platter` what survives; bytes from `dirty` on are not synced."""
+    """`data` is what programs read, `stored` what survives a power cut; bytes from `dirty` on are unsynced."""
 
     def __init__(self, data: bytes = b"", *, synced: bool = False) -> None:
         self.data = bytearray(data)
-        self.platter = bytearray(data) if synced else bytearray()
+        self.stored = bytearray(data) if synced else bytearray()
         self.dirty = len(data) if synced else 0
 
     def sync(self) -> None:
-        self.platter.extend(bytes(max(0, self.dirty - len(self.platter))))
-        self.platter[self.dirty :] = self.data[self.dirty :]
+        self.stored.extend(bytes(max(0, self.dirty - len(self.stored))))
+        self.stored[self.dirty :] = self.data[self.dirty :]
         self.dirty = len(self.data)
 
     def lose(self) -> None:
-        """A failed sync: the pages are clean now, and not on the disk."""
+        """Model a failed sync: the pages are marked clean, but are not on the disk."""
         self.dirty = len(self.data)
 
     def after_crash(self, kept: int) -> File:
-        """What is found after a power cut when `kept` of the unsynced bytes reached the disk."""
+        """Return the file after a power cut, if `kept` of the unsynced bytes reached the disk."""
         unsynced = self.data[self.dirty : self.dirty + kept]
-        return File(bytes(self.platter) + bytes(unsynced), synced=True)
+        return File(bytes(self.stored) + bytes(unsynced), synced=True)
 
     def unsynced(self) -> int:
         return len(self.data) - self.dirty
@@ -61,10 +61,10 @@ class MemoryDisk(Disk):
         self._open: dict[int, File] = {}
         self._next = 3
 
-    # what tests use
+    # For tests.
 
     def put(self, path: Path, data: bytes) -> None:
-        """Makes or replaces a file, durably."""
+        """Create or replace a file, durably."""
         folder = self._folder(path.parent, make=True)
         folder.live[path.name] = folder.durable[path.name] = File(data, synced=True)
 
@@ -72,7 +72,7 @@ class MemoryDisk(Disk):
         return bytes(self._file(path).data)
 
     def files(self) -> dict[str, bytes]:
-        """Every file with its bytes, as programs see them."""
+        """Return every file with its bytes, as programs see them."""
         found: dict[str, bytes] = {}
 
         def walk(folder: Folder, prefix: str) -> None:
@@ -86,7 +86,7 @@ class MemoryDisk(Disk):
         return found
 
     def copy(self) -> MemoryDisk:
-        """The same files, all durable."""
+        """Return a copy with the same files, all durable."""
         other = MemoryDisk()
         for name, data in self.files().items():
             other.put(Path(name), data)
@@ -95,33 +95,33 @@ class MemoryDisk(Disk):
     def after_power_cut(
         self, kept: Callable[[int], int] = lambda _: 0, *, names_kept: bool = False
     ) -> MemoryDisk:
-        """The disk as the next boot finds it.
+        """Return the disk as the next boot finds it.
 
-        `kept` says how many of so many unsynced bytes of a file are there; `names_kept` whether unsynced
-        folder operations are.
+        `kept` returns how many of that many unsynced bytes of a file remain. `names_kept` says whether
+        unsynced folder operations remain.
         """
         other = MemoryDisk()
         other.top = _crashed(self.top, kept, names_kept=names_kept)
         return other
 
     def sync_fails(self, path: Path) -> None:
-        """Models the page cache after a failed sync of `path`."""
+        """Model the page cache after a failed sync of `path`."""
         self._file(path).lose()
 
-    # the seam
+    # The methods of `Disk`.
 
     def open_read(self, path: Path) -> int:
-        return self._give(self._file(path))
+        return self._register(self._file(path))
 
     def open_append(self, path: Path) -> int:
-        return self._give(self._file(path))
+        return self._register(self._file(path))
 
     def create(self, path: Path) -> int:
         folder = self._folder(path.parent)
         if path.name in folder.live:
             raise FileExistsError(errno.EEXIST, "File exists", str(path))
         file = folder.live[path.name] = File()
-        return self._give(file)
+        return self._register(file)
 
     def close(self, fd: int) -> None:
         del self._open[fd]
@@ -187,7 +187,7 @@ class MemoryDisk(Disk):
     def open_files(self) -> int:
         return len(self._open)
 
-    def _give(self, file: File) -> int:
+    def _register(self, file: File) -> int:
         self._next += 1
         self._open[self._next] = file
         return self._next
@@ -229,20 +229,20 @@ def _crashed(folder: Folder, kept: Callable[[int], int], *, names_kept: bool) ->
 
 CHANGES = ("create", "write", "fdatasync", "fsync", "fsync_dir", "rename", "unlink", "mkdir", "rmdir")
 READS = ("open_read", "open_append", "pread", "size", "size_of", "listdir")
-SEAM = CHANGES + READS
+CALLS = CHANGES + READS
 
 
 class FaultyDisk(Disk):
-    """Stands before `inner` and spoils calls.
+    """Wraps `inner` and makes chosen calls fail.
 
     `fail(op, nth, error, times)` raises `error` at the nth call of `op` (0-based; `op` "any change"
-    counts all of CHANGES) and `times - 1` calls of it after that. `short(nth, size)` lets the nth write
-    take only `size` bytes. `calls` counts every call by name, `fired` the faults that happened.
+    counts all of CHANGES) and at the `times - 1` calls of it after that. `short(nth, size)` makes the nth
+    write write only `size` bytes. `calls` counts every call by name, `fired` the faults that happened.
     """
 
     def __init__(self, inner: Disk) -> None:
         self.inner = inner
-        self.calls: dict[str, int] = dict.fromkeys((*SEAM, "any change", "any"), 0)
+        self.calls: dict[str, int] = dict.fromkeys((*CALLS, "any change", "any"), 0)
         self.fired = 0
         self.log: list[str] = []
         self._faults: list[tuple[str, int, int, BaseException]] = []
@@ -350,7 +350,7 @@ class FaultyDisk(Disk):
 
 
 def error(number: int) -> OSError:
-    """A fresh OSError with this errno and the usual text."""
+    """Return a new OSError with this errno and the usual text."""
     texts = {
         errno.EIO: "Input/output error",
         errno.ENOSPC: "No space left on device",

@@ -1,4 +1,4 @@
-"""Journals to break: small, made of known frames, in memory."""
+"""Small journals of known frames, in memory, for tests."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Salts:
 
 
 def drafts(count: int, *, first_seq: int = 1, size: int = 40, records: int = 3) -> list[Draft]:
-    """`count` frames, each with `records` records and two blobs of about `size` bytes in all."""
+    """Return `count` frames, each with `records` records and two blobs of about `size` bytes in all."""
     made = []
     seq = first_seq
     for number in range(count):
@@ -73,7 +73,7 @@ def write(
     salts: Salts | None = None,
     root: Path = ROOT,
 ) -> Tail:
-    """Appends frames and returns the end of the journal. Without `tail` the journal is made first."""
+    """Append frames and return the end of the journal. Without `tail` the journal is created first."""
     if tail is None:
         ensure_identity(root, journal_id, disk)
         tail = Tail(journal_id=journal_id)
@@ -89,7 +89,7 @@ SMALL = drafts(12, size=60)
 
 
 def end_of(writer: JournalWriter, journal_id: bytes = JOURNAL_ID) -> Tail:
-    """The tail a writer stands at; its salt is read back from the file."""
+    """Return the tail of a writer. The salt is read from the file."""
     salt = b""
     disk = writer._disk
     if writer.segment is not None:
@@ -111,7 +111,7 @@ def end_of(writer: JournalWriter, journal_id: bytes = JOURNAL_ID) -> Tail:
 def journal(
     frames: Sequence[Draft], *, segment_bytes_max: int = 1 << 20, journal_id: bytes = JOURNAL_ID
 ) -> MemoryDisk:
-    """A memory disk with a journal of one day in ROOT."""
+    """Return a memory disk with a journal of one day in ROOT."""
     disk = MemoryDisk()
     disk.mkdir(ROOT)
     disk.fsync_dir(ROOT.parent)
@@ -124,12 +124,12 @@ def read(disk: Disk, path: Path = FOLDER) -> list[Frame]:
 
 
 def content(frames: Sequence[Draft] | Sequence[Frame]) -> list[tuple[int, int, int, bytes, bytes]]:
-    """What was recorded, without where it lies."""
+    """Return what was recorded, without its position."""
     return [(f.first_seq, f.count, f.flags, f.inputs, f.derived) for f in frames]
 
 
 def offsets(disk: Disk, path: Path = FOLDER) -> list[int]:
-    """Where each frame of a day of one segment begins, and where the last one ends."""
+    """Return the offset of each frame of a day of one segment, and the end of the last frame."""
     frames = read(disk, path)
     last = frames[-1]
     return [f.offset for f in frames] + [last.offset + 64 + len(last.inputs) + len(last.derived)]
@@ -145,7 +145,7 @@ def forged_header(
     flags: int = 0,
     reserved: int = 0,
 ) -> bytes:
-    """A frame header with a right CRC for the segment that `image` begins, whatever it says."""
+    """Return a frame header with the right CRC for the segment of `image` and any other content."""
     salt = image[72:88]
     body = (
         b"\xabFRM"
@@ -160,7 +160,7 @@ def forged_header(
 
 
 def forged_frame(image: bytes, draft: Draft, previous: bytes) -> bytes:
-    """A whole frame with every check of its own right."""
+    """Return a complete frame with a right CRC and digest."""
     header = forged_header(
         image,
         inputs_length=len(draft.inputs),
@@ -177,7 +177,7 @@ def segments_of(disk: MemoryDisk, folder: Path = FOLDER) -> list[Path]:
 
 
 def refused(disk: MemoryDisk, *, match: str = ".", witness: Witness | None = None) -> JournalDamaged:
-    """The start is refused, and not one byte was changed."""
+    """Check that the start is refused and no byte is changed. Return the error."""
     before = disk.files()
     with pytest.raises(JournalDamaged, match=match) as caught:
         recover(ROOT, witness=witness, disk=disk)

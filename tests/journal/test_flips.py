@@ -48,7 +48,7 @@ def test_a_bit_flipped_before_the_last_frame_refuses_the_start_and_changes_nothi
 
 
 @pytest.mark.parametrize("witnessed", [False, True], ids=["no witness", "witness"])
-def test_a_bit_flipped_in_the_last_frame_is_cut_unless_a_witness_says_it_was_acknowledged(
+def test_a_last_frame_with_a_flipped_bit_is_cut_unless_a_witness_shows_it_was_acknowledged(
     whole: MemoryDisk, witnessed: bool
 ) -> None:
     """J03: every bit of the last frame."""
@@ -85,7 +85,7 @@ def test_a_bit_flipped_in_the_last_frame_is_cut_unless_a_witness_says_it_was_ack
         assert content(read(disk)) == content(FRAMES[:-1])
 
 
-def test_a_flipped_length_never_passes_for_a_frame_cut_short(whole: MemoryDisk) -> None:
+def test_a_flipped_length_is_not_taken_for_a_frame_cut_short(whole: MemoryDisk) -> None:
     """J02, X05: the lengths are covered by the CRC of the header, so reading refuses them too."""
     image = bytearray(whole.get(FIRST))
     start = offsets(whole)[-2]
@@ -99,8 +99,8 @@ def test_a_flipped_length_never_passes_for_a_frame_cut_short(whole: MemoryDisk) 
                 read(disk)
 
 
-def test_a_flipped_bit_of_the_identity_refuses_the_start(whole: MemoryDisk) -> None:
-    """J02, J10: the identity file decides what is ours."""
+def test_a_flipped_bit_in_the_identity_refuses_the_start(whole: MemoryDisk) -> None:
+    """J02, J10: the identity file decides which days belong to the journal."""
     text = bytearray(whole.get(ROOT / "journal.id"))
     disk = whole.copy()
     for at in range(len(text)):

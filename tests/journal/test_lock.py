@@ -23,7 +23,9 @@ sys.stdin.read()
 """
 
 
-def test_a_second_process_is_refused_by_name_and_the_lock_is_gone_after_sigkill(tmp_path: Path) -> None:
+def test_a_second_process_is_refused_with_the_pid_of_the_first_and_sigkill_releases_the_lock(
+    tmp_path: Path,
+) -> None:
     """J23: two real processes."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path)],
@@ -53,6 +55,6 @@ def test_a_lock_is_not_shared_within_a_process(tmp_path: Path) -> None:
 
 
 def test_a_root_that_cannot_be_written_is_refused_with_the_reason(tmp_path: Path) -> None:
-    """J22, in part: the folder is not there."""
+    """J22, in part: the folder does not exist."""
     with pytest.raises(JournalError, match="No such file"):
         JournalLock(tmp_path / "nowhere")

@@ -1,7 +1,7 @@
-"""A journal under random use and random crashes, against a plain list of frames.
+"""A journal under random operations and crashes, compared with a plain list of frames.
 
-The list holds what was acknowledged. At any time, and after any crash, the journal is that list, or
-that list and the one frame that was being written.
+The list holds the acknowledged frames. At any time, and after any crash, the journal equals the list, or
+the list and the one frame that was being written.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class Journal(RuleBasedStateMachine):
         self.now_ns = NOON
         self.acknowledged: list[Draft] = []
         self.digest = bytes(32)
-        self.seam = FaultyDisk(self.disk)
+        self.faulty = FaultyDisk(self.disk)
         self.start()
 
     def start(self) -> None:
-        """Recovers with the newest witness there is and opens the writer."""
+        """Recover with the newest witness and open the writer."""
         end = self.acknowledged[-1] if self.acknowledged else None
         witness = Witness(end.first_seq + end.count - 1, self.digest) if end else None
         recovered = recover(ROOT, witness=witness, disk=self.disk)
@@ -55,7 +55,7 @@ class Journal(RuleBasedStateMachine):
             recovered.tail,
             salts=self.salts,
             segment_bytes_max=self.bytes_max,
-            disk=self.seam,
+            disk=self.faulty,
         )
 
     def next_draft(self, inputs: bytes, derived: bytes, count: int) -> Draft:
@@ -86,10 +86,10 @@ class Journal(RuleBasedStateMachine):
     def power_is_cut_in_an_append(
         self, call: int, kept: int, names_kept: bool, inputs: bytes, count: int
     ) -> None:
-        """At the nth call from now; bytes and names that were not synced stay or go."""
-        self.seam.fail("any", self.seam.calls["any"] + call, PowerCut())
+        """At the nth call from now. Bytes and names that were not synced are kept or lost."""
+        self.faulty.fail("any", self.faulty.calls["any"] + call, PowerCut())
         draft = self.next_draft(inputs, b"", count)
-        fired = self.seam.fired
+        fired = self.faulty.fired
         try:
             self.digest = self.writer.append(draft, self.now_ns)
             self.acknowledged.append(draft)
@@ -97,14 +97,14 @@ class Journal(RuleBasedStateMachine):
             self.digest = self.writer.append(draft, self.now_ns)
             self.acknowledged.append(draft)
         except PowerCut:
-            assert self.seam.fired == fired + 1
+            assert self.faulty.fired == fired + 1
         self.disk = self.disk.after_power_cut(lambda size: min(size, kept), names_kept=names_kept)
-        self.seam = FaultyDisk(self.disk)
+        self.faulty = FaultyDisk(self.disk)
         self.start()
-        self.take_whole_frame(draft)
+        self.accept_unacknowledged_frame(draft)
 
-    def take_whole_frame(self, draft: Draft) -> None:
-        """A frame that was not acknowledged may be there whole."""
+    def accept_unacknowledged_frame(self, draft: Draft) -> None:
+        """A frame that was not acknowledged may be in the journal."""
         end = sum(frame.count for frame in self.acknowledged)
         assert self.writer.seq in (end, end + draft.count)
         if self.writer.seq == end + draft.count:
@@ -113,7 +113,7 @@ class Journal(RuleBasedStateMachine):
 
     @rule(cut=st.integers(1, 200))
     def unsynced_garbage_is_found_at_the_end(self, cut: int) -> None:
-        """The size was set forward and the data never came."""
+        """The file grew, but its data was not written."""
         self.writer.close()
         if self.writer.segment is not None:
             path = self.writer.segment
@@ -130,14 +130,14 @@ class Journal(RuleBasedStateMachine):
                 seal_day(folder, disk=self.disk)
 
     @rule()
-    def the_newest_day_is_sealed_at_rest(self) -> None:
+    def the_newest_day_is_sealed_between_sessions(self) -> None:
         self.writer.close()
         if self.writer.day is not None:
             seal_day(ROOT / day_name(self.writer.day), newest=True, disk=self.disk)
         self.start()
 
     @invariant()
-    def the_journal_is_the_list(self) -> None:
+    def the_journal_equals_the_list(self) -> None:
         assert self.writer.seq == sum(frame.count for frame in self.acknowledged)
         found = []
         for day in list_days(ROOT, self.disk):

@@ -1,4 +1,4 @@
-"""Reading a journal without changing it, while it is written or long after."""
+"""Reading a journal without changing it, while it is written and later."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ FRAMES = drafts(9, size=340)
     flags=st.integers(0, 2**16 - 1),
     sealed=st.booleans(),
 )
-def test_what_was_appended_is_what_is_read(
+def test_a_journal_reads_back_as_appended(
     blobs: list[tuple[bytes, bytes]], counts: list[int], segment_bytes_max: int, flags: int, sealed: bool
 ) -> None:
     frames = []
@@ -71,8 +71,8 @@ def test_what_was_appended_is_what_is_read(
     assert disk.open_files() == 0
 
 
-def test_frames_larger_than_a_read_come_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Frames across any border of the chunks that are read."""
+def test_a_frame_larger_than_one_read_is_read_completely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames across every boundary of the chunks that are read."""
     disk = journal(FRAMES)
     for chunk in range(1, 500, 7):
         monkeypatch.setattr(reader_module, "_CHUNK", chunk)
@@ -99,7 +99,7 @@ def test_a_last_frame_cut_short_is_reported_and_the_rest_is_read() -> None:
 
 
 def test_a_complete_last_frame_that_fails_a_check_is_damage_to_a_reader() -> None:
-    """J03: only the writer's recovery may call it a tear."""
+    """J03: only the writer's recovery may treat it as a torn tail."""
     whole = journal(FRAMES)
     image = bytearray(whole.get(FIRST))
     start = offsets(whole)[-2]
@@ -114,7 +114,7 @@ def test_a_complete_last_frame_that_fails_a_check_is_damage_to_a_reader() -> Non
 
 
 def test_a_cut_before_the_last_segment_is_damage() -> None:
-    """J09: a segment that others follow was complete once."""
+    """J09: a segment that others follow was complete."""
     whole = journal(FRAMES, segment_bytes_max=1000)
     names = sorted(whole.listdir(FOLDER))
     assert len(names) >= 3
@@ -127,7 +127,7 @@ def test_a_cut_before_the_last_segment_is_damage() -> None:
 
 
 def test_a_sealed_segment_whose_last_frame_is_cut_short_is_damage() -> None:
-    """J01 does not apply to it, though every check of the container is right."""
+    """J01 does not apply to it, even if every check of the container passes."""
     disk = journal(FRAMES)
     raw = disk.get(FIRST)[:-5]
     digest = read(disk)[-2].digest
@@ -156,14 +156,14 @@ def test_a_segment_under_another_name_is_refused() -> None:
     """J10: also when it is the only one."""
     disk = journal(FRAMES)
     disk.rename(FIRST, FOLDER / f"{4:020d}.seg")
-    with pytest.raises(JournalDamaged, match="its name says otherwise"):
+    with pytest.raises(JournalDamaged, match="not the seq in its name"):
         read(disk)
-    with pytest.raises(JournalDamaged, match="its name says otherwise"):
+    with pytest.raises(JournalDamaged, match="not the seq in its name"):
         recover(ROOT, disk=disk)
 
 
-def test_a_segment_being_made_is_a_torn_tail_to_a_reader() -> None:
-    """J08, read only."""
+def test_a_segment_that_is_being_created_is_a_torn_tail_to_a_reader() -> None:
+    """J08, for a reader."""
     disk = journal(FRAMES)
     for size in (0, 1, 127):
         disk.put(FOLDER / f"{28:020d}.seg", bytes(size))
@@ -173,12 +173,12 @@ def test_a_segment_being_made_is_a_torn_tail_to_a_reader() -> None:
         assert (reader.torn.offset, reader.torn.size, reader.torn.seq) == (0, size, 28)
     disk.unlink(FOLDER / f"{28:020d}.seg")
     disk.put(FOLDER / f"{31:020d}.seg", b"")
-    with pytest.raises(JournalDamaged, match="seq 28 was expected"):
+    with pytest.raises(JournalDamaged, match="expected seq 28 next"):
         read(disk)
 
 
-def test_reading_starts_at_the_frame_that_holds_a_seq() -> None:
-    """And segments before it are not opened."""
+def test_reading_starts_at_the_frame_that_contains_a_seq() -> None:
+    """Segments before it are not opened."""
     disk = journal(FRAMES, segment_bytes_max=1000)
     counting = FaultyDisk(disk)
     for seq in range(1, 28):
@@ -204,23 +204,23 @@ def test_a_day_copied_elsewhere_can_be_read_but_not_under_another_date() -> None
     disk.put(ROOT / "a copy" / FIRST.name, disk.get(FIRST))
     assert content(read(disk, ROOT / "a copy")) == content(FRAMES)
     disk.put(ROOT / "2024-12-04" / FIRST.name, disk.get(FIRST))
-    with pytest.raises(JournalDamaged, match="day 20241205 in the folder of day 20241204"):
+    with pytest.raises(JournalDamaged, match="day 20241205 is in the folder of day 20241204"):
         read(disk, ROOT / "2024-12-04")
 
 
-def test_a_copy_made_while_the_writer_is_at_work_reads_as_a_prefix() -> None:
-    """J30: the file is copied at random lengths, as a backup finds it; it opens for writing as well."""
-    chance = random.Random(30)
+def test_a_copy_made_while_the_writer_appends_reads_as_a_prefix() -> None:
+    """J30: the file is copied at random lengths, as a backup may do; the copy opens for writing as well."""
+    rng = random.Random(30)
     whole = journal(FRAMES, segment_bytes_max=1000)
     names = sorted(whole.listdir(FOLDER))
     for _ in range(300):
         disk = MemoryDisk()
         disk.put(ROOT / "journal.id", whole.get(ROOT / "journal.id"))
-        last = chance.randrange(len(names))
+        last = rng.randrange(len(names))
         for name in names[:last]:
             disk.put(FOLDER / name, whole.get(FOLDER / name))
         image = whole.get(FOLDER / names[last])
-        disk.put(FOLDER / names[last], image[: chance.randrange(len(image) + 1)])
+        disk.put(FOLDER / names[last], image[: rng.randrange(len(image) + 1)])
         frames = content(read(disk))
         assert frames == content(FRAMES[: len(frames)])
         assert recover(ROOT, disk=disk).end_seq == 3 * len(frames)
@@ -272,7 +272,7 @@ def newer(image: bytes, *, length: int) -> bytes:
 
 
 def test_header_bytes_that_must_be_zero_are_checked() -> None:
-    """Every byte of the file is covered, also against a writer that sets its CRC right."""
+    """Every byte of the file is checked, even if a faulty writer computed the right CRC."""
     disk = journal(FRAMES)
     image = bytearray(disk.get(FIRST))
     for at in range(100, 124):
@@ -284,7 +284,7 @@ def test_header_bytes_that_must_be_zero_are_checked() -> None:
             read(disk)
 
 
-def test_digests_can_be_left_unchecked_headers_cannot() -> None:
+def test_the_check_of_digests_can_be_switched_off_that_of_headers_cannot() -> None:
     disk = journal(FRAMES)
     image = bytearray(disk.get(FIRST))
     image[offsets(disk)[2] + 40] ^= 1
@@ -303,7 +303,7 @@ def offsets_of(frames: list[Draft]) -> list[int]:
 @pytest.mark.parametrize(
     "path", [FOLDER, FOLDER / "notes.txt", FIRST, ROOT / "nothing"], ids=lambda p: p.name
 )
-def test_nothing_to_read_says_so(path: Path) -> None:
+def test_a_path_without_a_segment_is_an_error(path: Path) -> None:
     disk = MemoryDisk()
     disk.put(FOLDER / "notes.txt", b"no segment")
     with pytest.raises(JournalError, match="segment"):
@@ -311,22 +311,22 @@ def test_nothing_to_read_says_so(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["1.seg", "00000000000000000001.seg.seg", "copy of 1.seg.zst"])
-def test_a_file_that_looks_like_a_segment_and_is_none_is_named(name: str) -> None:
+def test_a_file_with_a_segments_suffix_but_another_name_is_reported(name: str) -> None:
     disk = journal(FRAMES)
     disk.put(FOLDER / name, b"?")
     with pytest.raises(JournalDamaged, match="20 digits"):
         read(disk)
 
 
-def test_the_first_segment_of_a_day_is_missed() -> None:
+def test_a_missing_first_segment_of_a_day_is_found() -> None:
     """J09: even in a day that is read alone."""
     disk = journal(FRAMES, segment_bytes_max=1000)
     disk.unlink(FIRST)
-    with pytest.raises(JournalDamaged, match="segment 1 of its day where 0 was expected"):
+    with pytest.raises(JournalDamaged, match="expected segment 0 of the day, but this is segment 1"):
         read(disk)
 
 
-def test_memory_stays_bounded_by_the_frame_not_the_file() -> None:
+def test_memory_is_bounded_by_the_frame_not_the_file() -> None:
     """No read asks for more than a chunk or a frame."""
     disk = MemoryDisk()
     disk.mkdir(ROOT)

@@ -1,4 +1,4 @@
-"""The format page says what the bytes say: its dump, its table, its records and its code."""
+"""The page on the format agrees with real bytes: its dump, its table, its records and its code."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("code_of_the_page")
 
 
-def test_the_dump_is_a_segment_that_reads_as_the_page_says() -> None:
+def test_the_dump_is_a_segment_with_the_records_on_the_page() -> None:
     disk = MemoryDisk()
     disk.put(FIRST, dump())
     (frame,) = read_frames(FOLDER, disk=disk)
@@ -62,8 +62,8 @@ def test_the_dump_is_a_segment_that_reads_as_the_page_says() -> None:
     assert records == [json.loads(line) for line in block("json").splitlines()]
 
 
-def test_the_events_of_the_dump_are_events_of_today() -> None:
-    """The page must change when the first fields of these events do, which they never may."""
+def test_the_events_in_the_dump_are_events_of_this_version() -> None:
+    """The first fields of these events never change, so the page stays right."""
     disk = MemoryDisk()
     disk.put(FIRST, dump())
     (frame,) = read_frames(FOLDER, disk=disk)
@@ -75,12 +75,12 @@ def test_each_line_of_the_table_is_in_the_dump() -> None:
     data = dump()
     lines = re.findall(r"^\| `([0-9a-f]{4})` \| `([0-9a-f ]+)` \| (.+) \|$", PAGE, re.MULTILINE)
     assert len(lines) == 21
-    for offset, text, says in lines:
+    for offset, text, meaning in lines:
         found = bytes.fromhex(text)
-        assert data[int(offset, 16) :].startswith(found), (offset, says)
-        number = re.search(r"(?:version|length|day|seq|time|count|flags) (\d+)$", says)
+        assert data[int(offset, 16) :].startswith(found), (offset, meaning)
+        number = re.search(r"(?:version|length|day|seq|time|count|flags) (\d+)$", meaning)
         if number:
-            assert int.from_bytes(found, "little") == int(number[1]), says
+            assert int.from_bytes(found, "little") == int(number[1]), meaning
 
 
 def test_the_code_on_the_page_reads_what_the_engine_wrote(code: ModuleType) -> None:

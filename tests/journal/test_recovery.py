@@ -1,4 +1,4 @@
-"""What a start does with a journal that a crash, a failing disk or a person left behind."""
+"""What a start does with a journal after a crash, a disk failure or a manual change."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ from .kit import (
 FRAMES = drafts(9, size=340)
 
 
-def goes_on(disk: MemoryDisk, recovered: Recovered, frames: list[Draft]) -> None:
-    """The journal can be appended to, and holds `frames` then."""
+def check_append(disk: MemoryDisk, recovered: Recovered, frames: list[Draft]) -> None:
+    """Append the missing frames and check that the journal then holds all `frames`."""
     rest = [frame for frame in frames if frame.first_seq > recovered.end_seq]
     write(disk, rest, tail=recovered.tail, salts=Salts(500))
     assert content(read(disk)) == content(frames)
@@ -53,7 +53,7 @@ def goes_on(disk: MemoryDisk, recovered: Recovered, frames: list[Draft]) -> None
 
 
 def test_a_file_cut_at_any_byte_keeps_every_whole_frame_before_the_cut() -> None:
-    """J01, J29: also that the rest is saved aside, and that a frame of many records comes or goes whole."""
+    """J01, J29: the cut bytes are saved, and a frame of many records is kept or cut as a whole."""
     whole = journal(FRAMES)
     image = whole.get(FIRST)
     starts = offsets(whole)
@@ -77,16 +77,16 @@ def test_a_file_cut_at_any_byte_keeps_every_whole_frame_before_the_cut() -> None
             assert repair.saved is not None
             assert disk.get(Path(repair.saved)) == image[starts[kept] : cut]
         if cut % 97 == 0:
-            goes_on(disk, recovered, FRAMES)
+            check_append(disk, recovered, FRAMES)
 
 
 def imitation(image: bytes) -> bytes:
-    """Text in an event that looks like a frame, with the CRC anyone could compute without the salt."""
+    """Return data in an event that looks like a frame, with a CRC computed without the salt."""
     return forged_frame(image[:72] + bytes(16) + image[88:], Draft(28, 3, b"\x91\xa3pay"), bytes(32))
 
 
 def other_frames(image: bytes) -> bytes:
-    """Frames of another segment: valid there, under another salt."""
+    """Return frames of another segment, which has another salt."""
     other = MemoryDisk()
     other.mkdir(ROOT)
     write(other, FRAMES, salts=Salts(77))
@@ -96,12 +96,12 @@ def other_frames(image: bytes) -> bytes:
 @pytest.mark.parametrize(
     "garbage",
     [lambda _: bytes(700), lambda _: b"\xff" * 700, other_frames, imitation],
-    ids=["zeros", "0xFF", "frames of another segment", "text that imitates a frame"],
+    ids=["zeros", "0xFF", "frames of another segment", "data that looks like a frame"],
 )
-def test_what_lies_behind_the_cut_does_not_matter_unless_it_is_a_frame_of_this_segment(
+def test_bytes_after_the_cut_do_not_matter_unless_they_are_a_frame_of_the_segment(
     garbage: Callable[[bytes], bytes],
 ) -> None:
-    """J04, J07: the tail was filled with something, at every cut in the last two frames and some before."""
+    """J04, J07: garbage after the cut, at every cut in the last two frames and some before."""
     whole = journal(FRAMES)
     image = whole.get(FIRST)
     starts = offsets(whole)
@@ -118,8 +118,8 @@ def test_what_lies_behind_the_cut_does_not_matter_unless_it_is_a_frame_of_this_s
         assert repair.size == cut + len(filler) - starts[kept]
 
 
-def test_an_imitation_inside_an_event_does_not_refuse_a_real_tear() -> None:
-    """J04: the payload of the torn frame itself holds bytes that look like a frame."""
+def test_data_that_looks_like_a_frame_does_not_prevent_the_repair_of_a_torn_tail() -> None:
+    """J04: the payload of the torn frame itself contains bytes that look like a frame."""
     image = journal(FRAMES).get(FIRST)
     disk = journal([*FRAMES, Draft(28, 1, b"\x91" + imitation(image) * 3, b"")])
     torn = disk.get(FIRST)
@@ -127,7 +127,7 @@ def test_an_imitation_inside_an_event_does_not_refuse_a_real_tear() -> None:
     assert recover(ROOT, disk=disk).end_seq == 27
 
 
-def test_a_sector_lost_in_the_unsynced_frame_is_a_tear() -> None:
+def test_a_sector_lost_in_the_unsynced_frame_is_a_torn_tail() -> None:
     """J05: each sector of the last write in turn."""
     frames = [*FRAMES, Draft(28, 4, b"\x91" + bytes(range(1, 250)) * 20, b"\x91" + b"d" * 600)]
     whole = journal(frames)
@@ -145,7 +145,7 @@ def test_a_sector_lost_in_the_unsynced_frame_is_a_tear() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 20, 31, 32, 33, 511, 512, 4096])
-def test_a_file_grown_without_its_data_is_a_tear(size: int) -> None:
+def test_a_file_that_grew_without_its_data_is_a_torn_tail(size: int) -> None:
     """J07."""
     disk = journal(FRAMES)
     image = disk.get(FIRST)
@@ -158,14 +158,14 @@ def test_a_file_grown_without_its_data_is_a_tear(size: int) -> None:
 @pytest.mark.parametrize("left", [b"", b"\x00" * 60, b"\x00" * 128, b"retape\r\n\x01\x00\x80"])
 @pytest.mark.parametrize("folder", [FOLDER, NEXT_FOLDER], ids=["same day", "new day"])
 def test_a_segment_without_a_header_is_removed_and_reported(left: bytes, folder: Path) -> None:
-    """J08: the newest segment was being made."""
+    """J08: the newest segment was being created."""
     disk = journal(FRAMES)
-    unborn = folder / f"{28:020d}.seg"
-    disk.put(unborn, left)
+    unfinished = folder / f"{28:020d}.seg"
+    disk.put(unfinished, left)
     recovered = recover(ROOT, disk=disk)
     (repair,) = recovered.repairs
-    assert (repair.kind, repair.file, repair.size) == ("segment_removed", str(unborn), len(left))
-    assert not disk.exists(unborn)
+    assert (repair.kind, repair.file, repair.size) == ("segment_removed", str(unfinished), len(left))
+    assert not disk.exists(unfinished)
     assert repair.saved is not None
     assert disk.get(Path(repair.saved)) == left
     more = drafts(2, first_seq=28)
@@ -173,8 +173,8 @@ def test_a_segment_without_a_header_is_removed_and_reported(left: bytes, folder:
     assert content(read(disk, NEXT_FOLDER)) == content(more)
 
 
-def test_a_crash_at_any_call_of_making_a_segment_leaves_a_journal_that_starts() -> None:
-    """J08, J12: power is cut at each call of a run that rolls; unsynced names and bytes go or stay."""
+def test_a_crash_at_any_call_of_creating_a_segment_leaves_a_journal_that_opens() -> None:
+    """J08, J12: power fails at each call of a run; unsynced names and bytes are lost or kept."""
     counting = FaultyDisk(empty := MemoryDisk())
     run(counting, empty, [])
     total = counting.calls["any"]
@@ -209,8 +209,8 @@ def run(disk: FaultyDisk, inner: MemoryDisk, acknowledged: list[Draft]) -> None:
         acknowledged.append(frame)
 
 
-def test_a_failed_sync_whose_pages_look_fine_does_not_lose_what_the_next_start_counts_on() -> None:
-    """J15: the pages are in the cache, clean, and not on the disk; the power goes after the next start."""
+def test_frames_only_in_the_page_cache_after_a_failed_sync_survive_the_next_start() -> None:
+    """J15: the pages are in the cache, marked clean, not on the disk; power fails after the next start."""
     inner = journal(SMALL[:4])
     tail = recover(ROOT, disk=inner).tail
     disk = FaultyDisk(inner).fail("fdatasync", 0, error(errno.EIO))
@@ -221,7 +221,7 @@ def test_a_failed_sync_whose_pages_look_fine_does_not_lose_what_the_next_start_c
     writer.close()
     assert disk.fired == 1
     recovered = recover(ROOT, disk=inner)
-    assert recovered.end_seq == 15  # not acknowledged, but whole in the cache
+    assert recovered.end_seq == 15  # not acknowledged, but complete in the cache
     write(inner, SMALL[5:6], tail=recovered.tail)
     after = inner.after_power_cut()
     assert recover(ROOT, disk=after).end_seq == 18
@@ -229,7 +229,7 @@ def test_a_failed_sync_whose_pages_look_fine_does_not_lose_what_the_next_start_c
 
 
 @pytest.mark.parametrize("op", ["open_read", "pread", "size", "size_of", "listdir"])
-def test_a_read_error_refuses_the_start_and_is_never_a_tear(op: str) -> None:
+def test_a_read_error_refuses_the_start_and_is_never_a_torn_tail(op: str) -> None:
     """J19: every read of a recovery that would cut a tail."""
     whole = five_segments()
     last = segments_of(whole)[-1]
@@ -252,7 +252,7 @@ def test_a_read_error_refuses_the_start_and_is_never_a_tear(op: str) -> None:
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC], ids=["EIO", "ENOSPC"])
 def test_a_recovery_that_fails_at_any_step_loses_nothing_and_can_be_repeated(number: int) -> None:
-    """J16, J13: every call of the mending."""
+    """J16, J13: every call of the repair."""
     whole = five_segments()
     last = segments_of(whole)[-1]
     torn = whole.get(last)[:-3]
@@ -262,18 +262,18 @@ def test_a_recovery_that_fails_at_any_step_loses_nothing_and_can_be_repeated(num
     for nth in range(counting.calls["any change"]):
         inner = whole.copy()
         disk = FaultyDisk(inner).fail("any change", nth, error(number))
-        with pytest.raises(JournalError, match="could not be mended"):
+        with pytest.raises(JournalError, match="could not be repaired"):
             recover(ROOT, disk=disk)
         assert disk.fired == 1
         saved = [data for name, data in inner.files().items() if "/damaged/" in name]
         assert inner.get(last) == torn or torn in (inner.get(last) + data for data in saved)
         again = recover(ROOT, disk=inner)
         assert again.end_seq == end
-        goes_on(inner, again, SMALL)
+        check_append(inner, again, SMALL)
 
 
-def test_a_power_cut_at_any_call_of_a_recovery_leaves_it_to_be_done_again() -> None:
-    """J01, J12: the bytes cut are never in neither place."""
+def test_a_recovery_can_be_repeated_after_a_power_cut_at_any_call() -> None:
+    """J01, J12: the bytes to cut are at all times in the segment or in the saved file."""
     whole = five_segments()
     last = segments_of(whole)[-1]
     torn = whole.get(last)[:-3]
@@ -292,7 +292,7 @@ def test_a_power_cut_at_any_call_of_a_recovery_leaves_it_to_be_done_again() -> N
             assert recover(ROOT, disk=after).end_seq == end
 
 
-def test_a_batch_torn_inside_is_there_whole_or_not_at_all() -> None:
+def test_a_torn_frame_of_many_records_is_kept_or_cut_as_a_whole() -> None:
     """J29: a frame of a thousand records, cut at every byte of its last kilobyte and some before."""
     batch = Draft(28, 1000, b"\x91" + b"r" * 9000, b"\x91" + b"d" * 3000)
     disk = journal([*FRAMES, batch])
@@ -303,7 +303,7 @@ def test_a_batch_torn_inside_is_there_whole_or_not_at_all() -> None:
         assert recover(ROOT, disk=disk).end_seq == (1027 if cut == len(image) else 27)
 
 
-def test_bytes_set_aside_twice_at_one_place_are_both_kept() -> None:
+def test_bytes_cut_repeatedly_at_one_offset_are_all_kept() -> None:
     disk = journal(FRAMES)
     image = disk.get(FIRST)
     for garbage in (b"first", b"second", b"third"):
@@ -314,6 +314,6 @@ def test_bytes_set_aside_twice_at_one_place_are_both_kept() -> None:
     assert len(disk.listdir(FOLDER / "damaged")) == 3
 
 
-def test_flags_of_the_last_frame_tell_an_orderly_stop() -> None:
+def test_the_flags_of_the_last_frame_show_a_clean_stop() -> None:
     disk = journal([*FRAMES, Draft(28, 1, b"\x91\x01", flags=1)])
     assert recover(ROOT, disk=disk).flags == 1

@@ -1,4 +1,4 @@
-"""Sealing: compressed days mean the same, and no byte of them can change unseen."""
+"""Sealing: a compressed day has the same content, and every changed byte of it is found."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_sealed_day_reads_as_before_and_is_smaller() -> None:
     assert content(read(disk)) == content(frames)
 
 
-def test_any_changed_byte_of_a_sealed_file_is_named_with_its_chunk() -> None:
+def test_any_changed_byte_of_a_sealed_file_is_reported_with_its_chunk() -> None:
     """J02, J28: every byte of a file of several chunks, with three different changes."""
     disk = sealed(FRAMES, chunk_bytes=300)
     path = FOLDER / f"{FIRST.name}.zst"
@@ -67,7 +67,7 @@ def test_any_changed_byte_of_a_sealed_file_is_named_with_its_chunk() -> None:
 
 
 def chunk_offsets(image: bytes) -> list[int]:
-    """Where each chunk, and last the trailer, begins."""
+    """Return the offset of each chunk and, last, of the trailer."""
     starts = [144]
     while size := int.from_bytes(image[starts[-1] : starts[-1] + 4], "little"):
         starts.append(starts[-1] + 24 + size)
@@ -75,7 +75,7 @@ def chunk_offsets(image: bytes) -> list[int]:
     return starts
 
 
-def test_a_sealed_file_cut_anywhere_or_with_bytes_behind_it_is_damage() -> None:
+def test_a_sealed_file_cut_anywhere_or_with_bytes_after_it_is_damaged() -> None:
     """J01 does not apply: a sealed segment has no torn tail."""
     disk = sealed(FRAMES, chunk_bytes=300)
     path = FOLDER / f"{FIRST.name}.zst"
@@ -88,12 +88,12 @@ def test_a_sealed_file_cut_anywhere_or_with_bytes_behind_it_is_damage() -> None:
             recover(ROOT, disk=disk)
     for more in (b"\x00", b"x" * 500, image):
         disk.put(path, image + more)
-        with pytest.raises(JournalDamaged, match="after the end"):
+        with pytest.raises(JournalDamaged, match="bytes after the trailer"):
             read(disk)
 
 
-def test_chunks_cannot_be_exchanged_left_out_or_repeated() -> None:
-    """J10 inside a file."""
+def test_chunks_cannot_be_swapped_removed_or_repeated() -> None:
+    """J10, within a file."""
     disk = sealed(FRAMES, chunk_bytes=300)
     path = FOLDER / f"{FIRST.name}.zst"
     image = disk.get(path)
@@ -111,8 +111,8 @@ def test_chunks_cannot_be_exchanged_left_out_or_repeated() -> None:
             read(disk)
 
 
-def test_a_chunk_that_promises_more_than_it_may_is_refused_before_it_is_unpacked() -> None:
-    """J24: sizes in the file are bounded, and so is what zstd itself is told."""
+def test_a_chunk_with_a_size_above_the_bound_is_refused_before_it_is_unpacked() -> None:
+    """J24: the sizes in the file are bounded, and so is the size in the zstd frame."""
     disk = sealed(FRAMES)
     path = FOLDER / f"{FIRST.name}.zst"
     image = disk.get(path)
@@ -176,9 +176,9 @@ def test_a_seal_that_fails_at_any_change_loses_nothing(number: int) -> None:
 
 
 def test_a_sealed_file_that_reads_back_wrong_is_not_put_in_place() -> None:
-    """The memory or the disk lies: the plain segment stays."""
+    """The memory or the disk is faulty: the plain segment stays."""
 
-    class Lying(FaultyDisk):
+    class Corrupting(FaultyDisk):
         def write(self, fd: int, data: memoryview | bytes) -> int:
             self.fired += 1
             changed = bytearray(data)
@@ -186,8 +186,8 @@ def test_a_sealed_file_that_reads_back_wrong_is_not_put_in_place() -> None:
             return self.inner.write(fd, bytes(changed))
 
     inner = journal(FRAMES)
-    disk = Lying(inner)
-    with pytest.raises(JournalDamaged, match="failing"):
+    disk = Corrupting(inner)
+    with pytest.raises(JournalDamaged, match="check the disk and the memory"):
         seal(disk)
     assert disk.fired > 0
     assert inner.exists(FIRST)
@@ -225,7 +225,7 @@ def test_a_damaged_day_is_not_sealed() -> None:
 
 def test_the_newest_day_is_sealed_only_when_asked() -> None:
     disk = journal(FRAMES[:5])
-    with pytest.raises(UsageError, match="--newest seals it"):
+    with pytest.raises(UsageError, match="use --newest"):
         seal_day(FOLDER, disk=disk)
     write(disk, FRAMES[5:], tail=recover(ROOT, disk=disk).tail, at_ns=NEXT_NOON)
     assert seal_day(FOLDER, disk=disk).segments == 1
@@ -244,7 +244,7 @@ def test_a_journal_goes_on_in_a_new_segment_after_its_newest_day_was_sealed() ->
 
 @pytest.mark.parametrize("do", [recover, verify_journal], ids=["start", "verify"])
 def test_a_plain_file_beside_its_sealed_one_that_differs_is_refused(do: object) -> None:
-    """A killed seal leaves equal twins; unequal ones are damage."""
+    """An interrupted seal leaves two equal files; files that differ are damage."""
     plain = journal(FRAMES)
     image = plain.get(FIRST)
     for other in (image[:-1], image + b"x", image[:200] + b"?" + image[201:]):
@@ -258,12 +258,12 @@ def test_a_plain_file_beside_its_sealed_one_that_differs_is_refused(do: object) 
         assert disk.files() == before
 
 
-def test_progress_reaches_the_end() -> None:
+def test_progress_ends_at_the_total() -> None:
     disk = journal(FRAMES, segment_bytes_max=600)
-    told: list[tuple[int, int]] = []
-    report = seal_day(FOLDER, newest=True, progress=lambda *at: told.append(at), disk=disk)
-    assert told[-1] == (report.raw_bytes, report.raw_bytes)
-    assert told == sorted(told)
+    calls: list[tuple[int, int]] = []
+    report = seal_day(FOLDER, newest=True, progress=lambda *at: calls.append(at), disk=disk)
+    assert calls[-1] == (report.raw_bytes, report.raw_bytes)
+    assert calls == sorted(calls)
 
 
 def test_large_segments_are_read_chunk_by_chunk() -> None:
@@ -275,7 +275,7 @@ def test_large_segments_are_read_chunk_by_chunk() -> None:
 
 
 def test_a_segment_without_frames_is_removed_because_the_next_one_will_have_its_name() -> None:
-    """J08: the crash came between the header and the first frame. Found by the state machine."""
+    """J08: a crash between the header and the first frame. Found by the state machine."""
     disk = journal(FRAMES[:3], segment_bytes_max=600)
     tail = recover(ROOT, disk=disk).tail
     faulty = FaultyDisk(disk).fail("write", 1, PowerCut())
@@ -292,16 +292,16 @@ def test_a_segment_without_frames_is_removed_because_the_next_one_will_have_its_
     assert content(read(disk)) == content(FRAMES)
 
 
-def test_the_plain_segment_goes_only_after_the_new_name_is_durable() -> None:
-    """X02: the order of calls; a power cut may keep the removal and lose the rename otherwise."""
+def test_the_plain_segment_is_removed_only_after_the_new_name_is_durable() -> None:
+    """X02: the order of calls; otherwise a power cut could keep the removal and lose the rename."""
     disk = FaultyDisk(journal(FRAMES))
     seal(disk)
     changes = [call for call in disk.log if call not in READS]
     assert changes[-5:] == ["fsync", "rename", "fsync_dir", "unlink", "fsync_dir"]
 
 
-def test_a_trailer_that_names_another_whole_or_another_end_is_damage() -> None:
-    """Every check of the container and of the frames is right; only what the trailer claims is not."""
+def test_a_trailer_with_another_digest_or_another_end_is_damaged() -> None:
+    """Every check of the container and of the frames passes; only a field of the trailer is wrong."""
     disk = sealed(FRAMES)
     path = FOLDER / f"{FIRST.name}.zst"
     image = disk.get(path)

@@ -1,4 +1,4 @@
-"""A day built aside stands at once or not at all."""
+"""A day built in a temporary folder appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def build(
 
 
 @pytest.mark.parametrize("seal", [False, True], ids=["plain", "sealed"])
-def test_a_built_day_reads_back_and_nothing_else_is_left(tmp_path: Path, seal: bool) -> None:
+def test_a_built_day_reads_back_and_no_other_file_is_left(tmp_path: Path, seal: bool) -> None:
     built = build(tmp_path, seal=seal)
     assert names(tmp_path) == [NAME]
     assert {name.endswith(".zst") for name in names(tmp_path / NAME)} == {seal}
@@ -63,7 +63,7 @@ def test_a_built_day_reads_back_and_nothing_else_is_left(tmp_path: Path, seal: b
     assert (reader.end_seq, reader.digest) == (built.seq, built.digest)
 
 
-def test_a_sealed_day_lies_beside_a_journal_of_ours(tmp_path: Path) -> None:
+def test_a_sealed_day_can_be_in_the_root_of_a_journal(tmp_path: Path) -> None:
     """J10: it is an archive there."""
     build(tmp_path)
     ensure_identity(tmp_path, bytes(16))
@@ -79,7 +79,7 @@ def test_a_day_that_exists_is_refused_and_kept(tmp_path: Path) -> None:
     counting = FaultyDisk(Disk())
     with pytest.raises(JournalError, match="exists already"):
         build(tmp_path, FRAMES[:2], disk=counting)
-    assert counting.calls["any"] == 0, "work was done for a day that cannot be"
+    assert counting.calls["any"] == 0, "the disk was accessed for a day that cannot be written"
     assert read_digest(tmp_path) == first.digest
 
 
@@ -102,7 +102,7 @@ def test_an_error_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_day_without_frames_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(JournalError, match="nothing was written"):
+    with pytest.raises(JournalError, match="no frames were written"):
         build(tmp_path, [])
     assert names(tmp_path) == []
 
@@ -114,7 +114,7 @@ def test_a_frame_of_another_day_is_refused(tmp_path: Path) -> None:
         builder.append(FRAMES[0], NOON)
 
 
-def test_a_kill_at_any_call_leaves_no_day_or_a_whole_one(tmp_path: Path) -> None:
+def test_a_kill_at_any_call_leaves_no_day_or_a_complete_one(tmp_path: Path) -> None:
     counting = FaultyDisk(Disk())
     build(tmp_path, disk=counting)
     shutil.rmtree(tmp_path / NAME)
@@ -134,7 +134,7 @@ def test_a_kill_at_any_call_leaves_no_day_or_a_whole_one(tmp_path: Path) -> None
     assert 1 <= stood < 5
 
 
-def test_a_full_disk_at_any_call_leaves_no_day_or_a_whole_one(tmp_path: Path) -> None:
+def test_a_full_disk_at_any_call_leaves_no_day_or_a_complete_one(tmp_path: Path) -> None:
     """J16."""
     counting = FaultyDisk(Disk())
     build(tmp_path, disk=counting)
@@ -160,7 +160,7 @@ with staged_day(Path(sys.argv[1]), 20241205, journal_id=bytes(16), salts=lambda:
 """
 
 
-def test_a_build_at_work_is_not_disturbed_and_a_killed_one_is_cleared(tmp_path: Path) -> None:
+def test_a_running_build_is_not_disturbed_and_a_killed_one_is_removed(tmp_path: Path) -> None:
     """J23: two real processes."""
     with subprocess.Popen(
         [sys.executable, "-c", BUILDER, str(tmp_path)],

@@ -1,4 +1,4 @@
-"""Verify finds any changed byte of a whole journal and says where."""
+"""Verify finds any changed byte of a journal and reports where it is."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def disk() -> MemoryDisk:
     return disk
 
 
-def test_what_is_there_is_counted_and_nothing_is_changed(disk: MemoryDisk) -> None:
+def test_verify_counts_days_frames_and_records_and_changes_nothing(disk: MemoryDisk) -> None:
     counting = FaultyDisk(disk)
     report = verify_journal(ROOT, disk=counting)
     assert counting.calls["any change"] == 0
@@ -38,7 +38,7 @@ def test_what_is_there_is_counted_and_nothing_is_changed(disk: MemoryDisk) -> No
 
 
 def test_every_byte_of_every_segment_is_covered(disk: MemoryDisk) -> None:
-    """J02, J28: one changed byte at a time over the whole journal, the end of the newest segment included."""
+    """J02, J28: one changed byte at a time in all of the journal, the end of the newest segment included."""
     changed = 0
     for name, data in disk.files().items():
         if ".seg" not in name:
@@ -73,7 +73,7 @@ def test_a_torn_tail_is_reported_only_at_the_very_end(disk: MemoryDisk) -> None:
 
 
 def test_days_must_follow_one_another(disk: MemoryDisk) -> None:
-    """J09, J10: each day alone is whole."""
+    """J09, J10: each day alone is valid."""
     for name in disk.listdir(FOLDER):
         disk.unlink(FOLDER / name)
     other = journal(drafts(8, size=61), segment_bytes_max=600)
@@ -108,15 +108,15 @@ def test_archives_are_verified_too(disk: MemoryDisk) -> None:
             verify_journal(ROOT, disk=root)
 
 
-def test_progress_is_told_and_ends_at_the_total(disk: MemoryDisk) -> None:
-    told: list[tuple[int, int]] = []
-    report = verify_journal(ROOT, progress=lambda *at: told.append(at), disk=disk)
+def test_progress_ends_at_the_total(disk: MemoryDisk) -> None:
+    calls: list[tuple[int, int]] = []
+    report = verify_journal(ROOT, progress=lambda *at: calls.append(at), disk=disk)
     total = sum(day.size for day in report.days)
-    assert told[-1] == (total, total)
-    assert told == sorted(told)
+    assert calls[-1] == (total, total)
+    assert calls == sorted(calls)
 
 
-def test_nothing_to_verify_says_so() -> None:
+def test_a_folder_without_a_journal_is_an_error() -> None:
     disk = MemoryDisk()
     disk.mkdir(ROOT)
     disk.mkdir(FOLDER)
@@ -125,7 +125,7 @@ def test_nothing_to_verify_says_so() -> None:
             call(path, disk=disk)
 
 
-def test_a_root_without_an_identity_holds_days_that_stand_alone() -> None:
+def test_the_days_of_a_root_without_an_identity_are_archives() -> None:
     """Recorded or imported days in a data folder, sealed or not."""
     disk = journal(FRAMES)
     disk.unlink(ROOT / "journal.id")

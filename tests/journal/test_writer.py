@@ -1,4 +1,4 @@
-"""What an append promises when the disk does not do as it is told."""
+"""What an append promises when the disk fails."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ def append_until_poisoned(disk: FaultyDisk) -> int:
     assert acknowledged < len(FRAMES)
     for _ in range(2):
         calls = dict(disk.calls)
-        with pytest.raises(JournalPoisoned, match="nothing more is written"):
+        with pytest.raises(JournalPoisoned, match="no more records are written"):
             writer.append(FRAMES[acknowledged], NEXT_NOON)
         with pytest.raises(JournalPoisoned):
             writer.flush()
-        assert disk.calls == calls, "a poisoned writer touched the disk"
+        assert disk.calls == calls, "a poisoned writer accessed the disk"
     assert writer.durable_seq == sum(frame.count for frame in FRAMES[:acknowledged])
     writer.close()
     assert disk.fired == 1
@@ -88,7 +88,7 @@ def recorded(disk: MemoryDisk) -> list[tuple[int, int, int, bytes, bytes]]:
 
 
 @pytest.mark.parametrize("op", ["fdatasync", "fsync", "fsync_dir"])
-def test_a_failed_sync_poisons_for_good(op: str) -> None:
+def test_a_failed_sync_poisons_the_writer_permanently(op: str) -> None:
     """J13, J14: every sync of a run in turn fails once and would work afterwards."""
     assert WHOLE_RUN[op] >= 3
     for nth in range(WHOLE_RUN[op]):
@@ -99,8 +99,8 @@ def test_a_failed_sync_poisons_for_good(op: str) -> None:
 
 
 @pytest.mark.parametrize("op", ["create", "write", "mkdir", "fsync_dir"])
-def test_a_full_disk_poisons_and_the_start_succeeds_once_there_is_room(op: str) -> None:
-    """J16: every call of the writer that needs room."""
+def test_a_full_disk_poisons_the_writer_and_the_next_start_succeeds_once_there_is_space(op: str) -> None:
+    """J16: every call of the writer that needs disk space."""
     assert WHOLE_RUN[op] >= 2
     for nth in range(WHOLE_RUN[op]):
         inner = fresh()
@@ -114,15 +114,15 @@ def test_a_full_disk_poisons_and_the_start_succeeds_once_there_is_room(op: str) 
 
 
 @pytest.mark.parametrize("nth", range(CHANGES.index("rmdir") + 1))
-def test_each_changing_call_is_one_the_faults_can_reach(nth: int) -> None:
-    """The catalogue of calls above is complete: what the writer uses is counted, the rest is recovery's."""
+def test_every_changing_call_of_the_writer_is_covered_by_the_faults(nth: int) -> None:
+    """The list of calls is complete: those of the writer are counted, recovery uses the others."""
     used = {name for name in CHANGES if WHOLE_RUN[name]}
     assert used == {"create", "write", "fdatasync", "fsync", "fsync_dir", "mkdir"}
     assert (CHANGES[nth] in used) == bool(WHOLE_RUN[CHANGES[nth]])
 
 
-def test_a_short_write_is_continued_without_a_hole() -> None:
-    """J17: every write takes only k bytes, for every k of a frame."""
+def test_a_short_write_is_continued_without_a_gap() -> None:
+    """J17: every write writes only k bytes, for every k up to the size of a frame."""
     whole = journal(FRAMES[:2]).get(FIRST)
     size = max(len(frame.inputs) + len(frame.derived) for frame in FRAMES[:2]) + 64
     for taken in range(1, size):
@@ -135,8 +135,8 @@ def test_a_short_write_is_continued_without_a_hole() -> None:
         assert inner.get(FIRST) == whole
 
 
-def test_a_write_that_takes_nothing_poisons() -> None:
-    """J17: zero bytes taken is an error, not a reason to spin."""
+def test_a_write_of_zero_bytes_poisons_the_writer() -> None:
+    """J17: a write of zero bytes is an error; the writer does not retry forever."""
     disk = FaultyDisk(fresh()).short(3, 0)
     append_until_poisoned(disk)
 
@@ -154,7 +154,7 @@ def test_an_interrupted_call_is_repeated_without_writing_twice(op: str) -> None:
         assert recorded(inner) == content(FRAMES)
 
 
-def test_interruption_without_end_is_an_error_not_a_hang() -> None:
+def test_endless_interruption_is_an_error_not_a_hang() -> None:
     """J18: the number of retries is bounded."""
     disk = FaultyDisk(fresh()).fail("fdatasync", 0, error(errno.EINTR), times=10**6)
     writer = open_writer(disk)
@@ -176,7 +176,7 @@ def test_each_frame_is_synced_before_the_next_is_written() -> None:
     assert disk.log == ["write", "fdatasync"] * 9
 
 
-def test_an_append_survives_a_power_cut_the_moment_it_returns() -> None:
+def test_an_append_survives_a_power_cut_as_soon_as_it_returns() -> None:
     """I1, J12, X01, X02: unsynced bytes and unsynced names are lost, acknowledged frames are not."""
     inner = fresh()
     inner.fsync_dir(ROOT.parent)
@@ -228,7 +228,7 @@ def test_a_frame_larger_than_a_segment_gets_a_segment_of_its_own() -> None:
     assert len(disk.listdir(FOLDER)) == 3
 
 
-def test_the_digest_is_that_of_the_events_whatever_salt_segment_size_or_time() -> None:
+def test_the_digest_depends_on_the_events_and_not_on_salt_segment_size_or_time() -> None:
     ends = {
         write(fresh(), FRAMES, segment_bytes_max=size, salts=Salts(salt), at_ns=at).digest
         for size, salt, at in [(SMALL, 1, NOON), (1 << 20, 50, NOON), (1 << 20, 50, NEXT_NOON)]
@@ -278,7 +278,7 @@ def test_a_segment_that_changed_since_recovery_is_not_appended_to() -> None:
 
 
 def test_a_day_folder_of_another_journal_is_not_written_into() -> None:
-    """J10: the sample day of the same date stays what it is."""
+    """J10: the sample day of the same date is not changed."""
     disk = journal(FRAMES[:2], journal_id=bytes(16))
     before = disk.files()
     writer = JournalWriter(ROOT, Tail(journal_id=JOURNAL_ID), salts=Salts(), disk=disk)
@@ -290,7 +290,7 @@ def test_a_day_folder_of_another_journal_is_not_written_into() -> None:
     assert disk.files() == before
 
 
-def test_files_are_for_their_owner_only(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_files(tmp_path: Path) -> None:
     ensure_identity(tmp_path, JOURNAL_ID)
     with JournalWriter(tmp_path, Tail(journal_id=JOURNAL_ID), salts=Salts()) as writer:
         writer.append(FRAMES[0], NOON)

@@ -54,7 +54,7 @@ async def test_j13_j14_a_failed_sync_ends_the_session_within_a_second_with_exit_
     assert disk.fired
     assert time.monotonic() - disk.failed_at < 1
     assert error.exit_code == 4
-    assert "Mend the disk" in str(error)
+    assert "Check the disk" in str(error)
     assert disk.calls == nth, "a failed sync was tried again"
     released, durable = rig.live.effects.released, rig.live.committer.durable_seq
     kept = [record for record in of_commands(tmp_path) if record <= durable]
