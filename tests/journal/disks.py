@@ -19,7 +19,7 @@ class PowerCut(BaseException):
 
 
 class File:
-    """`data` is what programs read, `stored` what survives a power cut; bytes from `dirty` on are unsynced."""
+    """`data`: what programs read. `stored`: what survives a power cut. From `dirty` on bytes are unsynced."""
 
     def __init__(self, data: bytes = b"", *, synced: bool = False) -> None:
         self.data = bytearray(data)
