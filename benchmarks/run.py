@@ -227,7 +227,7 @@ def _measure_live(seconds: int = 15) -> None:
             '[[strategies]]\nuse = "benchmarks.strategies:OrderOften"\n[risk]\nmax_orders_per_minute = 0\n',
             encoding="utf-8",
         )
-        command = [sys.executable, "-m", "engine", "live", "--for", f"{seconds}s", "--json", "--no-db"]
+        command = [sys.executable, "-P", "-m", "engine", "live", "--for", f"{seconds}s", "--json", "--no-db"]
         command += ["--journal", f"{scratch}/journal", "--config", str(config)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:

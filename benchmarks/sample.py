@@ -41,7 +41,7 @@ def main() -> None:
         root = Path(scratch) / "journal"
         config = Path(scratch) / "sample.toml"
         config.write_text(CONFIG, encoding="utf-8")
-        engine = [sys.executable, "-m", "engine"]
+        engine = [sys.executable, "-P", "-m", "engine"]
         sandbox = subprocess.Popen(
             [
                 *engine,

@@ -12,6 +12,9 @@ import sys
 
 import click
 
+# Imported while no folder of the user's is on the path: a folder of the same name cannot replace them later.
+import adapters  # noqa: F401
+import replay  # noqa: F401
 from engine.errors import EngineError
 
 __all__ = ["cli", "main"]

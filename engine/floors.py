@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-__all__ = ["EDGE_FLOOR", "FLOORS", "Floor", "deterministic_packages"]
+__all__ = ["EDGE_FLOOR", "FLOORS", "PACKAGES", "Floor", "deterministic_packages"]
 
 
 class Floor(NamedTuple):
@@ -43,6 +43,9 @@ _ADAPTER_LIBRARIES = (
     *_names("trio httpx trio_websocket starlette hypercorn zstandard pyarrow msgspec"),
 )
 _COMMAND_LIBRARIES = (*_ADAPTER_LIBRARIES, "click", "rich", "sqlite_utils")
+
+PACKAGES: Final = ("engine", "adapters", "replay")
+"""The top-level packages. A folder or file of the user's with one of these names is never imported."""
 
 EDGE_FLOOR: Final = 4
 """Below this floor nothing reads a clock, draws random numbers or starts a thread."""

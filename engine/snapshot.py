@@ -21,6 +21,7 @@ import msgspec
 
 import engine.indicators  # noqa: F401  its structs may be in a state that is read back
 from engine.errors import JournalError, UsageError
+from engine.floors import PACKAGES
 from engine.values import INT64_MAX
 
 __all__ = ["classes_of", "decode_state", "encode_state", "state_classes", "stored_state"]
@@ -29,7 +30,6 @@ _SHARED_MODULES: Final = ("engine.events", "engine.indicators")
 """Where every actor's state may take its structs from, besides the modules its own classes are in."""
 
 _PLAIN: Final = frozenset({type(None), bool, float, str, bytes})
-_OURS: Final = frozenset({"engine", "adapters", "replay"})
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
@@ -101,7 +101,7 @@ def _is_of_project(module: ModuleType) -> bool:
     """Return whether a module is neither Python's nor the engine's nor an installed package's."""
     top = module.__name__.partition(".")[0]
     file = getattr(module, "__file__", None) or ""
-    return top not in sys.stdlib_module_names | _OURS and "-packages" not in file
+    return top not in sys.stdlib_module_names.union(PACKAGES) and "-packages" not in file
 
 
 def _add_classes(cls: type, found: dict[str, type]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import shutil
 import socket
@@ -14,6 +15,7 @@ import click
 
 from engine.commands.output import json_option, print_json
 from engine.events.codec import schema_fingerprint
+from engine.floors import PACKAGES
 from engine.journal import DISK
 from engine.loading.fingerprint import code_fingerprint, version
 
@@ -59,6 +61,7 @@ def doctor_command(root: Path, as_json: bool) -> None:
             checks.append(("loopback", True, "127.0.0.1 can be listened on"))
     except OSError as error:
         checks.append(("loopback", False, str(error)))
+    checks.append(_check_names(Path.cwd()))
     checks.append(("engine", True, f"{version()}, code {code_fingerprint()}, events {schema_fingerprint()}"))
     healthy = all(fine for _, fine, _ in checks)
     if as_json:
@@ -68,6 +71,25 @@ def doctor_command(root: Path, as_json: bool) -> None:
             click.echo(f"{'ok ' if fine else 'BAD'}  {name:15} {detail}")
     if not healthy:
         raise SystemExit(1)
+
+
+def _place_of(package: str) -> Path:
+    """Return the folder that a package of the engine is imported from."""
+    (folder,) = importlib.import_module(package).__path__
+    return Path(folder)
+
+
+def _check_names(folder: Path) -> tuple[str, bool, str]:
+    """Check that nothing in a folder is named like one of the engine's packages."""
+    taken = [
+        path.name
+        for name in PACKAGES
+        for path in (folder / name, folder / f"{name}.py")
+        if path.exists() and not path.samefile(_place_of(name))
+    ]
+    if not taken:
+        return "names", True, "no file here is named like a package of the engine"
+    return "names", False, f"{', '.join(taken)} in {folder} hides the engine from your own scripts: rename it"
 
 
 def _sync_ms(place: Path) -> float:

@@ -154,7 +154,7 @@ async def _venue(base_url: str | None, speed: float, seed: int) -> AsyncIterator
     if base_url is not None:
         yield base_url
         return
-    command = [sys.executable, "-m", "engine", "sandbox", "--port", "0", "--json", "--until-eof"]
+    command = [sys.executable, "-P", "-m", "engine", "sandbox", "--port", "0", "--json", "--until-eof"]
     command += ["--speed", str(speed), "--seed", str(seed)]
     process = await trio.lowlevel.open_process(command, stdin=-1, stdout=-1, start_new_session=True)
     try:

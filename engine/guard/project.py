@@ -11,11 +11,11 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from engine.floors import PACKAGES
 from engine.guard.reading import Finding, Source, find
 
 __all__ = ["Project", "read_project"]
 
-_OWN: Final = frozenset({"engine", "adapters", "replay"})
 _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 _MODULES_MAX: Final = 500
 """How many modules of a project are read; a strategy with more has imported something that is not its own."""
@@ -44,7 +44,7 @@ def read_project(module: str) -> Project:
     while waiting and len(sources) < _MODULES_MAX:
         name = waiting.pop(0)
         top = name.partition(".")[0]
-        if name in asked or (name != module and top in _OWN) or top in sys.stdlib_module_names:
+        if name in asked or (name != module and top in PACKAGES) or top in sys.stdlib_module_names:
             continue
         asked.add(name)
         spec = _spec_of(name)

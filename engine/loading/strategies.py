@@ -13,6 +13,7 @@ from pathlib import Path
 
 from engine.config import nearest
 from engine.errors import NotDeterministic, UsageError
+from engine.floors import PACKAGES
 from engine.guard import arm, read_project, refuse, set_traps
 from engine.loading.fingerprint import code_fingerprint, version
 from engine.session import SessionBuilder, source_hash
@@ -41,6 +42,7 @@ def load_strategy(use: str) -> type[Strategy]:
             else "engine.strategies.crossover:Crossover"
         )
         raise UsageError(f"{use!r} is not module:Class; write it as {example}")
+    _check_name(module_name)
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     project = read_project(module_name)
@@ -74,6 +76,20 @@ def load_strategy(use: str) -> type[Strategy]:
         there = nearest(class_name, candidates) if candidates else "it has none: no class of it is a Strategy"
         raise UsageError(f"{module_name} has no strategy {class_name!r}; {there}")
     return chosen
+
+
+def _check_name(module_name: str) -> None:
+    """Raise UsageError for a module of the user's that is named like one of the engine's packages."""
+    top, _, rest = module_name.partition(".")
+    place = Path.cwd() / top
+    if top not in PACKAGES or not (place.exists() or place.with_suffix(".py").is_file()):
+        return
+    try:
+        found = importlib.util.find_spec(module_name) is not None
+    except (ImportError, ValueError):
+        found = False
+    if not rest or not found:
+        raise UsageError(f"{module_name}: {top!r} is a package of the engine; give your module another name")
 
 
 def project_hash(cls: type[Strategy]) -> str:
