@@ -28,7 +28,7 @@ _TYPES = _names("values errors ports clock config floors events", "engine.")
 _JOURNAL = _names("journal records", "engine.")
 _ACTORS = _names("actors indicators strategies", "engine.")
 _ORDER = _names("sequencer roster snapshot session testing", "engine.")
-_EDGES = (*_names("runtime projections", "engine."), "adapters")
+_EDGES = (*_names("runtime stores", "engine."), "adapters")
 _LOADING = _names("guard loading", "engine.")
 _BELOW_EDGES = (*_TYPES, *_JOURNAL, *_ACTORS, *_ORDER)
 _COMMANDS = _names("cli commands __main__", "engine.")
@@ -60,7 +60,7 @@ FLOORS: Final = (
     Floor(2, ("engine.strategies",), (*_TYPES, *_ACTORS), _PURE),
     Floor(3, _ORDER, (*_TYPES, *_ACTORS, *_ORDER), _PURE),
     Floor(4, ("engine.runtime",), (*_BELOW_EDGES, "engine.runtime"), (*_PURE, "trio")),
-    Floor(4, ("engine.projections",), (*_TYPES, *_JOURNAL, "engine.projections"), (*_PURE, "sqlite_utils")),
+    Floor(4, ("engine.stores",), (*_TYPES, *_JOURNAL, "engine.stores"), (*_PURE, "sqlite_utils")),
     Floor(4, ("adapters",), (*_TYPES, *_JOURNAL, *_ADAPTER_ACTORS, "adapters"), _ADAPTER_LIBRARIES),
     Floor(4, _LOADING, (*_TYPES, *_ACTORS, *_ORDER, *_LOADING), _PURE),
     Floor(5, ("replay",), (*_BELOW_EDGES, *_EDGES, *_LOADING, "replay"), _PURE),

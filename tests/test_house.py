@@ -363,7 +363,7 @@ BROKEN = [
     ("floor", "engine/session.py", "from engine.runtime import live"),
     ("floor", "engine/runtime/live.py", "import adapters.hyperliquid",
      "import importlib\nimportlib.import_module('adapters.files')"),
-    ("floor", "engine/projections/rows.py", "from engine.actors import bars"),
+    ("floor", "engine/stores/rows/builder.py", "from engine.actors import bars"),
     ("floor", "adapters/sandbox/server.py", "from engine.sequencer import Sequencer",
      "from engine.runtime import ingress", "from engine.actors import risk"),
     ("floor", "replay/verify.py", "from engine.commands import live"),

@@ -20,10 +20,10 @@ from engine.config import Config
 from engine.errors import UsageError
 from engine.events import Event, InstrumentListed
 from engine.loading.strategies import make_builder
-from engine.projections import rebuild
 from engine.records import day_folders
 from engine.roster import opening_instruments
 from engine.runtime.backfill import BackfillPlan, Known, known_history, run_backfill
+from engine.stores import rebuild
 from engine.values import format_interval, parse_interval
 
 __all__ = ["backfill_command"]

@@ -12,7 +12,7 @@ import click
 from engine.clock import window_end
 from engine.commands.output import json_option, print_json, progress
 from engine.errors import EngineError, UsageError
-from engine.projections.bar_rows import exact_row
+from engine.stores.rows.bars import exact_row
 from engine.values import format_interval, parse_interval
 from replay.bars import DayBar, bars_of
 

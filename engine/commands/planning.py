@@ -34,10 +34,10 @@ from engine.events import ClockAdopted, ClockChecked, Event, InstrumentListed
 from engine.journal import Witness, read_identity
 from engine.loading.strategies import make_builder
 from engine.ports import Clock
-from engine.projections import ProjectionError, witness
 from engine.runtime.ingress import Ingress
 from engine.runtime.plan import Account, Gateway, LastPrints, LivePlan, MakeProjector
 from engine.runtime.supervisor import Edge
+from engine.stores import StoreError, witness
 
 if TYPE_CHECKING:
     from adapters.hyperliquid.gateway.keys import Signer
@@ -288,7 +288,7 @@ def _witness(root: Path, database: Path | None) -> Witness | None:
     """Return how far the projection remembers this journal, so that a shortened journal is noticed."""
     if database is None:
         return None
-    with contextlib.suppress(ProjectionError):
+    with contextlib.suppress(StoreError):
         row = witness(database)
         if row is not None and row.journal_id == read_identity(root):
             return Witness(row.seq, row.digest, str(database))

@@ -10,9 +10,9 @@ import click
 
 from engine.commands.output import check_outputs, json_option, print_json, progress
 from engine.journal import belongs, read_identity
-from engine.projections import first_difference, rebuild
 from engine.records import day_folders
 from engine.roster import opening_instruments
+from engine.stores import first_difference, rebuild
 
 __all__ = ["project_command"]
 

@@ -5,24 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.journal import belongs, list_days, read_headers
-from engine.projections import (
-    CsvBars,
-    ProjectionOutOfStep,
-    ProjectionUnavailable,
-    SqliteProjection,
-    catch_up,
-    rebuild,
-)
 from engine.records import open_day
 from engine.roster import opening_instruments
 from engine.runtime.projector import Projector
+from engine.stores import (
+    CsvStore,
+    SqliteStore,
+    StoreOutOfStep,
+    StoreUnavailable,
+    catch_up,
+    rebuild,
+)
 
 __all__ = ["make_csv_projector", "make_projector"]
 
 
 def make_projector(root: Path, database: Path, journal_id: bytes, durable_seq: int) -> Projector:
-    """Return the projector of the journal in `root` into a SQLite file. Raises ProjectionError."""
-    projection = SqliteProjection(database, journal_id=journal_id, instruments_of=opening_instruments)
+    """Return the projector of the journal in `root` into a SQLite file. Raises StoreError."""
+    projection = SqliteStore(database, journal_id=journal_id, instruments_of=opening_instruments)
 
     def catch_up_from_journal(until_seq: int) -> int:
         """Go on from the rows that are there; where they cannot be used any more, make them anew."""
@@ -30,9 +30,9 @@ def make_projector(root: Path, database: Path, journal_id: bytes, durable_seq: i
         frames = (frame for folder in own for frame in open_day(folder))
         try:
             return catch_up(projection, frames, until_seq=until_seq)
-        except ProjectionOutOfStep:
+        except StoreOutOfStep:
             pass
-        except ProjectionUnavailable as error:
+        except StoreUnavailable as error:
             if error.reason not in ("corrupt", "deleted"):
                 raise
         projection.close()
@@ -42,8 +42,8 @@ def make_projector(root: Path, database: Path, journal_id: bytes, durable_seq: i
 
 
 def make_csv_projector(root: Path, folder: Path, journal_id: bytes, durable_seq: int) -> Projector:
-    """Return the projector of the journal in `root` into CSV files. Raises ProjectionError."""
-    files = CsvBars(folder, journal_id=journal_id, instruments_of=opening_instruments)
+    """Return the projector of the journal in `root` into CSV files. Raises StoreError."""
+    files = CsvStore(folder, journal_id=journal_id, instruments_of=opening_instruments)
 
     def catch_up_from_journal(until_seq: int) -> int:
         """Read on in the day that the files have come to: the instruments are in it."""

@@ -69,7 +69,7 @@ MODULES: Final[dict[str, tuple[str, frozenset[str]]]] = {
     **_whole("environment", "platform locale getpass pwd grp resource site"),
     **_whole("code", "importlib imp runpy code"),
     **_whole("console", "logging"),
-    **_whole("engine", "engine.journal engine.runtime engine.projections engine.commands engine.cli"),
+    **_whole("engine", "engine.journal engine.runtime engine.stores engine.commands engine.cli"),
     **_whole("engine", "engine.config engine.guard adapters replay"),
 }
 """Modules, each with its family and the names in it that stay allowed."""

@@ -24,7 +24,7 @@ PAUSE_S: Final = 0.25
 
 
 class Projection(Protocol):
-    """What a projection offers; see `engine.projections`. Called from one worker thread at a time."""
+    """What a projection offers; see `engine.stores`. Called from one worker thread at a time."""
 
     @property
     def seq(self) -> int:

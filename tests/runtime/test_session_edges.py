@@ -15,9 +15,9 @@ from engine.commands.stores import make_projector
 from engine.errors import EngineError
 from engine.events import EdgeChanged, Trade
 from engine.journal import list_days
-from engine.projections import first_difference, rebuild
 from engine.roster import opening_instruments
 from engine.runtime.ingress import BATCH_MAX, Ingress
+from engine.stores import first_difference, rebuild
 from tests.runtime.kit import assert_replays, config, of
 from tests.runtime.rig import Rig, Rows
 

@@ -21,8 +21,8 @@ from engine.events import (
     MarketHalted,
     PositionDiffers,
 )
-from engine.projections.schema import TABLES
-from engine.projections.units import Listing, interval_name, record
+from engine.stores.rows.tables import TABLES
+from engine.stores.rows.units import Listing, interval_name, record
 from engine.values import power_of_ten, side_name
 
 __all__ = ["VenueRows"]

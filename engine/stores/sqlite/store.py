@@ -6,7 +6,7 @@ Owns the database file. Promises:
   crash the rows are those of the records up to the cursor, and a record applied twice changes nothing.
 - One connection writes and checkpoints: a lock on `<name>.lock` beside the database keeps every other
   writer out, of this process or another. Readers (Datasette, pandas) are free to come and go: WAL mode.
-- Whatever happens to the database is one declared error, `ProjectionUnavailable`. Nothing of the batch was
+- Whatever happens to the database is one declared error, `StoreUnavailable`. Nothing of the batch was
   kept, and the next call opens the database anew.
 
 The state a batch needs of earlier ones is in the database itself, so a restart goes on where it stopped.
@@ -28,8 +28,11 @@ import sqlite_utils
 
 from engine.events import Event, InstrumentListed
 from engine.events.codec import Record
-from engine.projections.errors import ProjectionFailed, ProjectionOutOfStep, ProjectionUnavailable
-from engine.projections.reading import (
+from engine.stores.errors import RowFailed, StoreOutOfStep, StoreUnavailable
+from engine.stores.rows.builder import InstrumentsOf, Row, RowBuilder
+from engine.stores.rows.tables import SCHEMA_VERSION, TABLES, VIEWS
+from engine.stores.rows.units import Listing
+from engine.stores.sqlite.reading import (
     BUSY_SECONDS,
     CursorRow,
     first_line,
@@ -37,11 +40,8 @@ from engine.projections.reading import (
     read_cursor,
     unavailable,
 )
-from engine.projections.rows import InstrumentsOf, Row, RowBuilder
-from engine.projections.schema import SCHEMA_VERSION, TABLES, VIEWS
-from engine.projections.units import Listing
 
-__all__ = ["SqliteProjection", "WriterLock"]
+__all__ = ["SqliteStore", "WriterLock"]
 
 _WAL_BYTES_MAX: Final = 64 * 1024 * 1024  # what is kept of the -wal file after a checkpoint
 _REBUILD: Final = "rebuild it with `engine project DAY`"
@@ -50,7 +50,7 @@ _REBUILD: Final = "rebuild it with `engine project DAY`"
 class WriterLock:
     """The right to write a database: a kernel lock on `<name>.lock`, gone when the process is.
 
-    Raises ProjectionUnavailable ("locked") when it is held, by this process or another.
+    Raises StoreUnavailable ("locked") when it is held, by this process or another.
     """
 
     def __init__(self, path: Path) -> None:
@@ -63,7 +63,7 @@ class WriterLock:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._fd)
-            raise ProjectionUnavailable(
+            raise StoreUnavailable(
                 f"{path}: the projection already has a writer; stop that one first", reason="locked"
             ) from error
 
@@ -74,13 +74,13 @@ class WriterLock:
             self._fd = -1
 
 
-class SqliteProjection:
+class SqliteStore:
     """Rows of one journal in one SQLite database.
 
     `journal_id` is the id of the journal (16 bytes). `with_trades` fills the table of public trades, which is
     large. `instruments_of` reads the instruments out of the snapshot of a `DayOpened`; without it the
-    caller says them by `learn_instruments`. Opening makes the tables, or raises ProjectionUnavailable, or
-    ProjectionOutOfStep when the rows are another journal's or of another shape.
+    caller says them by `learn_instruments`. Opening makes the tables, or raises StoreUnavailable, or
+    StoreOutOfStep when the rows are another journal's or of another shape.
 
     `scratch` is for a database that is thrown away when anything goes wrong: no WAL, no syncs.
     """
@@ -134,9 +134,9 @@ class SqliteProjection:
         `records` are all records of the frames by rising seq, `seq` is that of the last one, `digest` the
         chain digest there. Records up to the cursor are passed over. Returns how many were new.
 
-        Raises ProjectionUnavailable (nothing was kept; see its `reason`), ProjectionOutOfStep when records
+        Raises StoreUnavailable (nothing was kept; see its `reason`), StoreOutOfStep when records
         are missing between the cursor and these or the journal is not the one the rows come from, and
-        ProjectionFailed, which names the record no row can be made of.
+        RowFailed, which names the record no row can be made of.
         """
         batch = records if isinstance(records, list) else list(records)
         try:
@@ -155,7 +155,7 @@ class SqliteProjection:
         except sqlite3.Error as error:
             raise unavailable(self.path, error) from error
 
-    def __enter__(self) -> SqliteProjection:
+    def __enter__(self) -> SqliteStore:
         return self
 
     def __exit__(
@@ -238,7 +238,7 @@ class SqliteProjection:
         }
         db.table("cursor").upsert(row, pk="id")
 
-    def _blame(self, db: sqlite_utils.Database, records: list[Record], fault: Exception) -> ProjectionFailed:
+    def _blame(self, db: sqlite_utils.Database, records: list[Record], fault: Exception) -> RowFailed:
         """Find the record that no row can be made of, one record at a time; what is tried is undone."""
         known = _read_instruments(db.conn)
         culprit: tuple[int, Event] = (records[0][0], records[0][2])
@@ -257,7 +257,7 @@ class SqliteProjection:
             db.rollback()
         seq, event = culprit
         name = type(event).__name__
-        return ProjectionFailed(
+        return RowFailed(
             f"{self.path}: the {name} at seq {seq} cannot be made into a row: {first_line(fault)}; "
             "the projection stops before it",
             seq=seq,
@@ -308,13 +308,13 @@ class SqliteProjection:
         return db
 
     def _make_tables(self, db: sqlite_utils.Database) -> None:
-        """Make the tables of an empty database. Raises ProjectionOutOfStep when it holds something else."""
+        """Make the tables of an empty database. Raises StoreOutOfStep when it holds something else."""
         with _transaction(db):
             version = db.conn.execute("PRAGMA user_version").fetchone()[0]
             names = db.table_names()
             if names:
                 if "cursor" not in names:
-                    raise ProjectionOutOfStep(
+                    raise StoreOutOfStep(
                         f"{self.path}: this database is not a projection; give the rows a path of their own"
                     )
                 if version != SCHEMA_VERSION:
@@ -353,11 +353,11 @@ class SqliteProjection:
             if lock is not None:
                 lock.release()
 
-    def _deleted(self) -> ProjectionUnavailable:
-        return ProjectionUnavailable(f"{self.path}: the database was deleted; {_REBUILD}", reason="deleted")
+    def _deleted(self) -> StoreUnavailable:
+        return StoreUnavailable(f"{self.path}: the database was deleted; {_REBUILD}", reason="deleted")
 
-    def _out_of_step(self, what: str) -> ProjectionOutOfStep:
-        return ProjectionOutOfStep(f"{self.path}: {what}; {_REBUILD}")
+    def _out_of_step(self, what: str) -> StoreOutOfStep:
+        return StoreOutOfStep(f"{self.path}: {what}; {_REBUILD}")
 
 
 class _Memory:

@@ -19,11 +19,11 @@ from engine.events import (
     SubmitOrder,
     Trade,
 )
-from engine.projections import (
+from engine.stores import (
     dump_rows,
 )
-from engine.projections.rows import RowBuilder
-from engine.projections.schema import TABLES
+from engine.stores.rows.builder import RowBuilder
+from engine.stores.rows.tables import TABLES
 from engine.values import INT64_MAX
 
 from .record_streams import (

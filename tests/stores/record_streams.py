@@ -47,7 +47,7 @@ from engine.events import (
 )
 from engine.events.codec import Record, encode_derived, encode_inputs
 from engine.journal.frame import ZERO_DIGEST, Draft, Frame, chained_digest
-from engine.projections import SqliteProjection, dump_rows
+from engine.stores import SqliteStore, dump_rows
 
 JOURNAL_ID = bytes(range(16))
 START_NS = 1_733_356_800_000_000_000  # 2024-12-05T00:00:00Z
@@ -160,7 +160,7 @@ def digest_at(seq: int) -> bytes:
     return hashlib.blake2b(str(seq).encode(), digest_size=32).digest()
 
 
-def apply_all(projection: SqliteProjection, records: Sequence[Record]) -> int:
+def apply_all(projection: SqliteStore, records: Sequence[Record]) -> int:
     """Apply records as one batch."""
     return projection.apply(records, seq=records[-1][0], digest=digest_at(records[-1][0]))
 
@@ -204,10 +204,10 @@ def reader_of(days: dict[str, Sequence[Frame]], journal_id: bytes = JOURNAL_ID):
     return read
 
 
-def opened(path: Path, **options) -> SqliteProjection:
+def opened(path: Path, **options) -> SqliteStore:
     """A projection of the tests' journal that does not wait long for a lock."""
     options.setdefault("busy_s", 0.05)
-    return SqliteProjection(path, journal_id=JOURNAL_ID, **options)
+    return SqliteStore(path, journal_id=JOURNAL_ID, **options)
 
 
 def rows(path: Path, sql: str) -> list[tuple]:
@@ -241,8 +241,8 @@ def run_apart(code: str, path: Path) -> int:
     before = """
         import os, sys
         from pathlib import Path
-        from engine.projections import ProjectionUnavailable
-        from tests.projections.record_streams import *
+        from engine.stores import StoreUnavailable
+        from tests.stores.record_streams import *
     """
     script = textwrap.dedent(before) + textwrap.dedent(code)
     root = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.events import BarClosed, BarCorrected, InstrumentListed
 from engine.events.codec import Record
-from engine.projections import CsvBars, ProjectionOutOfStep, ProjectionUnavailable
+from engine.stores import CsvStore, StoreOutOfStep, StoreUnavailable
 from tests.profiles import examples
 
 T = 1_733_400_000_000_000_000
@@ -45,8 +45,8 @@ def bar(minute: int, close: int = 150, revision: int = 0, instrument: int = 1) -
     )
 
 
-def opened(folder: Path, journal_id: bytes = JOURNAL) -> CsvBars:
-    return CsvBars(folder, journal_id=journal_id, instruments_of=lambda _: [])
+def opened(folder: Path, journal_id: bytes = JOURNAL) -> CsvStore:
+    return CsvStore(folder, journal_id=journal_id, instruments_of=lambda _: [])
 
 
 def told(folder: Path, records: list[Record]) -> None:
@@ -122,11 +122,11 @@ def test_files_that_were_deleted_are_asked_for_anew(tmp_path: Path) -> None:
 
 def test_c12_two_writers_and_two_journals_are_refused(tmp_path: Path) -> None:
     one = opened(tmp_path)
-    with pytest.raises(ProjectionUnavailable, match="already has a writer"):
+    with pytest.raises(StoreUnavailable, match="already has a writer"):
         opened(tmp_path)
     one.apply([(1, 0, listing())], seq=1, digest=b"")
     one.close()
-    with pytest.raises(ProjectionOutOfStep, match="another journal"):
+    with pytest.raises(StoreOutOfStep, match="another journal"):
         opened(tmp_path, bytes(16))
 
 
@@ -140,7 +140,7 @@ def test_a_disk_that_does_not_take_it_is_told_and_nothing_is_lost(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fdatasync", full)
-    with pytest.raises(ProjectionUnavailable, match="No space left"):
+    with pytest.raises(StoreUnavailable, match="No space left"):
         files.apply(records, seq=2, digest=b"")
     assert files.seq == 0
     monkeypatch.undo()
@@ -160,7 +160,7 @@ def test_a_file_that_is_taken_away_while_the_engine_runs_is_made_again_whole(tmp
     files.apply(records, seq=4, digest=b"")
     (tmp_path / "BTC-1m.csv").unlink()
     later: list[Record] = [(5, 1, bar(2))]
-    with pytest.raises(ProjectionUnavailable, match="is gone; it is made again from the journal") as caught:
+    with pytest.raises(StoreUnavailable, match="is gone; it is made again from the journal") as caught:
         files.apply(later, seq=5, digest=b"")
     assert (caught.value.reason, files.seq) == ("deleted", 0), "so that the journal is read from its begin"
     files.apply(records + later, seq=5, digest=b"")

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from engine.events import (
     EquityMarked,
 )
-from engine.projections import (
+from engine.stores import (
     CursorRow,
-    ProjectionError,
-    ProjectionOutOfStep,
-    ProjectionUnavailable,
-    SqliteProjection,
+    SqliteStore,
+    StoreError,
+    StoreOutOfStep,
+    StoreUnavailable,
     catch_up,
     first_difference,
     rebuild,
@@ -115,7 +115,7 @@ def test_cursor_and_rows_are_one_transaction(tmp_path, where):
         apply_all(projection, life_of_an_order()[:3])
         before = dumped(path)
         rows(path, f"create trigger stop before {where} begin select raise(abort, 'stopped here'); end")
-        with pytest.raises(ProjectionError, match="stopped here"):
+        with pytest.raises(StoreError, match="stopped here"):
             apply_all(projection, life_of_an_order())
         assert dumped(path) == before
         assert witness(path) == CursorRow(JOURNAL_ID, 3, digest_at(3))
@@ -154,7 +154,7 @@ def test_witness_says_where_the_rows_end(tmp_path):
         assert (projection.seq, projection.digest) == (7, digest_at(7))
     assert witness(path) == (JOURNAL_ID, 7, digest_at(7))
     path.write_bytes(b"nonsense" * 1000)
-    with pytest.raises(ProjectionUnavailable):
+    with pytest.raises(StoreUnavailable):
         witness(path)
 
 
@@ -163,8 +163,8 @@ def test_rows_of_another_journal_are_refused(tmp_path):
     path = tmp_path / "rows.db"
     with opened(path) as projection:
         apply_all(projection, life_of_an_order())
-    with pytest.raises(ProjectionOutOfStep, match="engine project DAY"):
-        SqliteProjection(path, journal_id=bytes(16))
+    with pytest.raises(StoreOutOfStep, match="engine project DAY"):
+        SqliteStore(path, journal_id=bytes(16))
 
 
 def test_rows_of_another_shape_are_refused(tmp_path):
@@ -172,10 +172,10 @@ def test_rows_of_another_shape_are_refused(tmp_path):
     path = tmp_path / "rows.db"
     with opened(path) as projection:
         apply_all(projection, life_of_an_order())
-    with pytest.raises(ProjectionOutOfStep, match="without trades"):
+    with pytest.raises(StoreOutOfStep, match="without trades"):
         opened(path, with_trades=True)
     rows(path, "pragma user_version = 99")
-    with pytest.raises(ProjectionOutOfStep, match="version 99"):
+    with pytest.raises(StoreOutOfStep, match="version 99"):
         opened(path)
 
 
@@ -187,7 +187,7 @@ def test_missing_records_are_refused(tmp_path):
         apply_all(projection, stream[:3])
         before = dumped(path)
         for part, seq in [(stream[4:], 7), ([*stream[3:5], stream[6]], 7), (stream[3:6], 7), ([], 9)]:
-            with pytest.raises(ProjectionOutOfStep, match="missing"):
+            with pytest.raises(StoreOutOfStep, match="missing"):
                 projection.apply(part, seq=seq, digest=digest_at(seq))
             assert dumped(path) == before
 
@@ -199,19 +199,19 @@ def test_cursor_ahead_of_the_journal_or_of_another_state_of_it_is_refused(tmp_pa
     with opened(path) as projection:
         assert catch_up(projection, frames) == 7
         assert catch_up(projection, frames) == 7
-        with pytest.raises(ProjectionOutOfStep, match="the journal ends at 4"):
+        with pytest.raises(StoreOutOfStep, match="the journal ends at 4"):
             catch_up(projection, frames[:2])
-        with pytest.raises(ProjectionOutOfStep, match="the journal ends at 0"):
+        with pytest.raises(StoreOutOfStep, match="the journal ends at 0"):
             catch_up(projection, [])
-        with pytest.raises(ProjectionOutOfStep, match="another state"):
+        with pytest.raises(StoreOutOfStep, match="another state"):
             catch_up(projection, frames_of([(s, c + 1, e) for s, c, e in life_of_an_order()], 2))
-        with pytest.raises(ProjectionOutOfStep, match="another state"):
+        with pytest.raises(StoreOutOfStep, match="another state"):
             projection.apply(life_of_an_order(), seq=7, digest=bytes(32))
     with opened(tmp_path / "late.db") as projection:
         catch_up(projection, frames[:2])
-        with pytest.raises(ProjectionOutOfStep, match="within a frame"):
+        with pytest.raises(StoreOutOfStep, match="within a frame"):
             catch_up(projection, frames_of(life_of_an_order(), 3))
-        with pytest.raises(ProjectionOutOfStep, match="missing"):
+        with pytest.raises(StoreOutOfStep, match="missing"):
             catch_up(projection, frames[3:])
         assert catch_up(projection, frames) == 7
     assert dumped(path) == dumped(tmp_path / "late.db")
@@ -239,5 +239,5 @@ def test_a_cursor_altered_by_hand_is_noticed(tmp_path):
         conn.execute("update cursor set seq = seq - 2")
     with opened(path) as projection:
         assert projection.seq == rows_before - 2
-        with pytest.raises(ProjectionOutOfStep):
+        with pytest.raises(StoreOutOfStep):
             catch_up(projection, frames)

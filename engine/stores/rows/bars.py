@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.clock import iso_text
 from engine.events import ActivityBarClosed, BarClosed, InstrumentListed
-from engine.projections.units import Listing, interval_name
+from engine.stores.rows.units import Listing, interval_name
 from engine.values import Amount, format_scaled
 
 __all__ = ["activity_bar_row", "bar_row", "exact_row"]

@@ -1,9 +1,9 @@
 """What can go wrong with a projection.
 
-ProjectionError             1   the rows cannot be used or kept
-├── ProjectionUnavailable   1   the database is locked, full, corrupt, deleted: trading goes on without it
-├── ProjectionOutOfStep     4   the rows belong to another journal, or to another state of this one
-└── ProjectionFailed        1   one event cannot be made into a row
+StoreError             1   the rows cannot be used or kept
+├── StoreUnavailable   1   the database is locked, full, corrupt, deleted: trading goes on without it
+├── StoreOutOfStep     4   the rows belong to another journal, or to another state of this one
+└── RowFailed        1   one event cannot be made into a row
 
 None of these touches the journal: a projection can always be deleted and rebuilt.
 """
@@ -14,16 +14,16 @@ from typing import Literal
 
 from engine.errors import EngineError
 
-__all__ = ["ProjectionError", "ProjectionFailed", "ProjectionOutOfStep", "ProjectionUnavailable", "Reason"]
+__all__ = ["Reason", "RowFailed", "StoreError", "StoreOutOfStep", "StoreUnavailable"]
 
 Reason = Literal["locked", "full", "corrupt", "deleted", "unreachable"]
 
 
-class ProjectionError(EngineError):
+class StoreError(EngineError):
     """The rows cannot be used or kept."""
 
 
-class ProjectionUnavailable(ProjectionError):
+class StoreUnavailable(StoreError):
     """The database cannot be used now; nothing of the batch was kept. Carries `reason`.
 
     After "locked", "full" and "unreachable" the same batch may be applied again later; after "corrupt"
@@ -35,13 +35,13 @@ class ProjectionUnavailable(ProjectionError):
         self.reason = reason
 
 
-class ProjectionOutOfStep(ProjectionError):
+class StoreOutOfStep(StoreError):
     """The rows do not belong where the next records are: another journal, ahead, behind, or another shape."""
 
     exit_code = 4
 
 
-class ProjectionFailed(ProjectionError):
+class RowFailed(StoreError):
     """One record cannot be made into rows; nothing of its batch was kept. Carries `seq` and `event_type`."""
 
     def __init__(self, message: str, *, seq: int, event_type: str) -> None:

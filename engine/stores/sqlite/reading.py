@@ -14,9 +14,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from engine.projections.errors import ProjectionUnavailable, Reason
-from engine.projections.rows import Row
-from engine.projections.schema import TABLES
+from engine.stores.errors import Reason, StoreUnavailable
+from engine.stores.rows.builder import Row
+from engine.stores.rows.tables import TABLES
 
 __all__ = [
     "BUSY_SECONDS",
@@ -62,7 +62,7 @@ class CursorRow(NamedTuple):
 def witness(path: str | Path) -> CursorRow | None:
     """Return the cursor of a projection, or None when there is no file or nothing in it yet.
 
-    Reads only, and may be called while another process writes. Raises ProjectionUnavailable when the file
+    Reads only, and may be called while another process writes. Raises StoreUnavailable when the file
     cannot be read, or is no projection.
     """
     path = Path(path)
@@ -78,7 +78,7 @@ def witness(path: str | Path) -> CursorRow | None:
 def dump_rows(path: str | Path) -> Generator[tuple[str, Row], None, None]:
     """Yield (table, row) of every row, table by table, each by its primary key: equal rows, equal dumps.
 
-    Reads one consistent state. Raises ProjectionUnavailable.
+    Reads one consistent state. Raises StoreUnavailable.
     """
     path = Path(path)
     try:
@@ -118,13 +118,13 @@ def read_cursor(conn: sqlite3.Connection) -> CursorRow | None:
     return None if row is None else CursorRow(bytes.fromhex(row[0]), row[1], bytes.fromhex(row[2]))
 
 
-def unavailable(path: Path, error: Exception) -> ProjectionUnavailable:
+def unavailable(path: Path, error: Exception) -> StoreUnavailable:
     """Return the declared error for what the database or the file system said."""
     code = getattr(error, "sqlite_errorcode", None)
     reason: Reason = "unreachable"
     if code is not None:
         reason = _REASONS.get(code & 0xFF, "unreachable")
-    return ProjectionUnavailable(
+    return StoreUnavailable(
         f"{path}: the projection is {reason} ({first_line(error)}); {_ADVICE[reason]}", reason=reason
     )
 

@@ -23,15 +23,15 @@ import msgspec
 from engine.events import BarClosed, DayOpened, InstrumentListed
 from engine.events.codec import Record
 from engine.journal import Frame
-from engine.projections.bar_rows import exact_row
-from engine.projections.errors import ProjectionOutOfStep, ProjectionUnavailable
-from engine.projections.reading import unavailable
-from engine.projections.rows import InstrumentsOf
-from engine.projections.sqlite import WriterLock
 from engine.records import records_of
+from engine.stores.errors import StoreOutOfStep, StoreUnavailable
+from engine.stores.rows.bars import exact_row
+from engine.stores.rows.builder import InstrumentsOf
+from engine.stores.sqlite.reading import unavailable
+from engine.stores.sqlite.store import WriterLock
 from engine.values import format_interval
 
-__all__ = ["CsvBars"]
+__all__ = ["CsvStore"]
 
 COLUMNS: Final = (
     *("start", "start_ns", "open", "high", "low", "close", "volume", "count", "complete"),
@@ -53,10 +53,10 @@ class _Cursor(msgspec.Struct):
     files: list[str] = []
 
 
-class CsvBars:
-    """The files of one journal in one folder. Raises ProjectionUnavailable when they cannot be written.
+class CsvStore:
+    """The files of one journal in one folder. Raises StoreUnavailable when they cannot be written.
 
-    `journal_id` is the id of the journal (16 bytes). Opening raises ProjectionOutOfStep where the folder
+    `journal_id` is the id of the journal (16 bytes). Opening raises StoreOutOfStep where the folder
     holds the bars of another journal.
     """
 
@@ -142,9 +142,7 @@ class CsvBars:
             others = [one for one in self._cursor.files if one != file]
             self._cursor = _Cursor(self._cursor.journal_id, 0, others)
             self._written.clear()
-            raise ProjectionUnavailable(
-                f"{path}: is gone; it is made again from the journal", reason="deleted"
-            )
+            raise StoreUnavailable(f"{path}: is gone; it is made again from the journal", reason="deleted")
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
             if not os.fstat(descriptor).st_size:
@@ -165,7 +163,7 @@ class CsvBars:
         except OSError as error:
             raise unavailable(self.folder / _CURSOR, error) from error
         if cursor.journal_id != journal_id:
-            raise ProjectionOutOfStep(
+            raise StoreOutOfStep(
                 f"{self.folder}: holds the bars of another journal; give --csv another folder"
             )
         present = [file for file in cursor.files if (self.folder / file).exists()]

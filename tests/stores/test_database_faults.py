@@ -18,10 +18,10 @@ from engine.events import (
     SignalRaised,
     Trade,
 )
-from engine.projections import (
-    ProjectionFailed,
-    ProjectionOutOfStep,
-    ProjectionUnavailable,
+from engine.stores import (
+    RowFailed,
+    StoreOutOfStep,
+    StoreUnavailable,
     catch_up,
     rebuild,
     witness,
@@ -55,7 +55,7 @@ def test_a_locked_database_is_told_and_the_batch_can_be_applied_later(tmp_path):
         with contextlib.closing(sqlite3.connect(path)) as other:
             other.execute("begin immediate")
             for _ in range(2):
-                with pytest.raises(ProjectionUnavailable) as caught:
+                with pytest.raises(StoreUnavailable) as caught:
                     apply_all(projection, life_of_an_order())
                 assert caught.value.reason == "locked"
             other.rollback()
@@ -72,7 +72,7 @@ def test_a_full_disk_is_told_and_the_batch_can_be_applied_later(tmp_path):
     with opened(path) as projection:
         pages = projection._db.conn.execute("pragma page_count").fetchone()[0]
         projection._db.conn.execute(f"pragma max_page_count = {pages + 5}")
-        with pytest.raises(ProjectionUnavailable) as caught:
+        with pytest.raises(StoreUnavailable) as caught:
             apply_all(projection, stream)
         assert caught.value.reason == "full"
         assert witness(path) is None
@@ -87,7 +87,7 @@ def test_a_database_deleted_while_running_is_told_until_it_is_rebuilt(tmp_path):
         catch_up(projection, frames[:5])
         path.unlink()
         for _ in range(2):
-            with pytest.raises(ProjectionUnavailable) as caught:
+            with pytest.raises(StoreUnavailable) as caught:
                 catch_up(projection, frames)
             assert caught.value.reason == "deleted"
             assert not path.exists()
@@ -115,7 +115,7 @@ def test_a_corrupt_database_is_told_and_rebuilt(tmp_path, damage):
             with opened(path) as projection:
                 catch_up(projection, part)
 
-    with pytest.raises(ProjectionUnavailable) as caught:
+    with pytest.raises(StoreUnavailable) as caught:
         go_on()
     assert caught.value.reason == "corrupt"
     assert caught.value.exit_code == 1
@@ -127,7 +127,7 @@ def test_a_corrupt_database_is_told_and_rebuilt(tmp_path, damage):
 
 def test_a_folder_that_is_not_there_is_told(tmp_path):
     """R11."""
-    with pytest.raises(ProjectionUnavailable) as caught:
+    with pytest.raises(StoreUnavailable) as caught:
         opened(tmp_path / "no" / "rows.db")
     assert caught.value.reason == "unreachable"
 
@@ -137,7 +137,7 @@ def test_a_table_dropped_by_someone_is_told(tmp_path):
     path = tmp_path / "rows.db"
     with opened(path) as projection:
         rows(path, "drop table equity")
-        with pytest.raises(ProjectionUnavailable) as caught:
+        with pytest.raises(StoreUnavailable) as caught:
             apply_all(projection, life_of_an_order())
         assert caught.value.reason == "corrupt"
 
@@ -146,9 +146,9 @@ def test_a_database_that_is_no_projection_is_never_touched(tmp_path):
     path = tmp_path / "notes.db"
     rows(path, "create table notes (text)")
     before = path.read_bytes()
-    with pytest.raises(ProjectionOutOfStep, match="not a projection"):
+    with pytest.raises(StoreOutOfStep, match="not a projection"):
         opened(path)
-    with pytest.raises(ProjectionOutOfStep, match="not a projection"):
+    with pytest.raises(StoreOutOfStep, match="not a projection"):
         rebuild(path, [Path("day")], read=reader_of({"day": frames_of(life_of_an_order(), 3)}))
     assert rows(path, "select name from sqlite_master") == [("notes",)]
     assert len(path.read_bytes()) == len(before)
@@ -161,14 +161,14 @@ def test_a_second_writer_is_refused(tmp_path):
     """R12: in this process or another, for writing or for a rebuild."""
     path = tmp_path / "rows.db"
     with opened(path):
-        with pytest.raises(ProjectionUnavailable, match="already has a writer"):
+        with pytest.raises(StoreUnavailable, match="already has a writer"):
             opened(path)
-        with pytest.raises(ProjectionUnavailable, match="already has a writer"):
+        with pytest.raises(StoreUnavailable, match="already has a writer"):
             rebuild(path, [Path("day")], read=reader_of({"day": []}))
         code = """
             try:
                 opened(Path(sys.argv[1]))
-            except ProjectionUnavailable:
+            except StoreUnavailable:
                 os._exit(7)
         """
         assert run_apart(code, path) == 7
@@ -219,12 +219,12 @@ def test_an_event_no_row_can_be_made_of_is_named_and_stops_the_projection(tmp_pa
         before = dumped(path)
         poisoned = [*stream[2:5], (6, 0, event), (7, 0, EquityMarked(T, 2, 1, 2, 3, 4))]
         for _ in range(2):
-            with pytest.raises(ProjectionFailed, match="seq 6") as caught:
+            with pytest.raises(RowFailed, match="seq 6") as caught:
                 apply_all(projection, poisoned)
             assert (caught.value.seq, caught.value.event_type) == (6, type(event).__name__)
             assert "\n" not in str(caught.value)
             assert dumped(path) == before
-        with pytest.raises(ProjectionOutOfStep):
+        with pytest.raises(StoreOutOfStep):
             apply_all(projection, poisoned[4:])
         assert apply_all(projection, poisoned[:3]) == 3
 
@@ -236,7 +236,7 @@ def test_a_batch_that_failed_teaches_nothing(tmp_path):
     relisted = (3, 0, InstrumentListed(T, 1, "hyperliquid", "BTC", 4, 5))
     with opened(path) as projection:
         apply_all(projection, [(1, 0, BTC)])
-        with pytest.raises(ProjectionFailed):
+        with pytest.raises(RowFailed):
             apply_all(projection, [mark, relisted, (4, 0, POISON["a fee that cannot be summed"])])
         apply_all(projection, [mark])
     assert rows(path, "select price from marks") == [(43059.97,)]

@@ -14,8 +14,8 @@ from engine.events import (
     LargePrintSeen,
     ProfileClosed,
 )
-from engine.projections.units import Listing, interval_name, record
-from engine.projections.venue_rows import Boxes
+from engine.stores.rows.units import Listing, interval_name, record
+from engine.stores.rows.venue import Boxes
 from engine.values import side_name
 
 __all__ = ["FlowRows"]

@@ -51,11 +51,11 @@ from engine.events import (
     TargetSet,
     Trade,
 )
-from engine.projections.bar_rows import activity_bar_row, bar_row
-from engine.projections.flow_rows import FlowRows
-from engine.projections.schema import TABLES
-from engine.projections.units import Listing, added, record
-from engine.projections.venue_rows import VenueRows
+from engine.stores.rows.bars import activity_bar_row, bar_row
+from engine.stores.rows.flow import FlowRows
+from engine.stores.rows.tables import TABLES
+from engine.stores.rows.units import Listing, added, record
+from engine.stores.rows.venue import VenueRows
 from engine.values import side_name
 
 __all__ = ["InstrumentsOf", "Memory", "Row", "RowBuilder"]

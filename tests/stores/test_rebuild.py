@@ -13,10 +13,10 @@ from engine.events import (
     SignalRaised,
 )
 from engine.journal import Draft, JournalWriter, Tail, ensure_identity, seal_day
-from engine.projections import (
-    ProjectionFailed,
-    ProjectionOutOfStep,
-    ProjectionUnavailable,
+from engine.stores import (
+    RowFailed,
+    StoreOutOfStep,
+    StoreUnavailable,
     catch_up,
     first_difference,
     rebuild,
@@ -87,7 +87,7 @@ def test_days_of_two_journals_are_not_mixed(tmp_path):
     def read(day: Path):
         return reader_of({day.name: frames}, day.name.ljust(16).encode())(day)
 
-    with pytest.raises(ProjectionOutOfStep, match="another journal"):
+    with pytest.raises(StoreOutOfStep, match="another journal"):
         rebuild(path, [Path("one"), Path("two")], read=read)
     assert not path.exists()
 
@@ -146,7 +146,7 @@ def test_a_rebuild_that_fails_leaves_the_old_rows(tmp_path):
         catch_up(projection, frames_of(life_of_an_order(), 2))
     before = dumped(path)
     bad = [*life_of_an_order(), (8, 0, BarClosed(T, 1, MINUTE_NS, T, 1, 1, 1, 1, "many", 1, "trade"))]
-    with pytest.raises(ProjectionFailed):
+    with pytest.raises(RowFailed):
         rebuild(path, [Path("day")], read=reader_of({"day": frames_of(bad, 2)}))
     assert dumped(path) == before
     assert [entry.name for entry in tmp_path.iterdir() if "rebuilding" in entry.name] == []
@@ -155,14 +155,14 @@ def test_a_rebuild_that_fails_leaves_the_old_rows(tmp_path):
 
 def test_a_rebuild_waits_for_a_locked_database_only_so_long(tmp_path, monkeypatch):
     """R11, R14."""
-    monkeypatch.setattr("engine.projections.from_journal.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("engine.stores.catchup.BUSY_SECONDS", 0.1)
     path = tmp_path / "rows.db"
     with opened(path) as projection:
         apply_all(projection, life_of_an_order())
     before = dumped(path)
     with contextlib.closing(sqlite3.connect(path)) as other:
         other.execute("begin immediate")
-        with pytest.raises(ProjectionUnavailable) as caught:
+        with pytest.raises(StoreUnavailable) as caught:
             rebuild(path, [Path("day")], read=reader_of({"day": frames_of(life_of_an_order(), 2)}))
         assert caught.value.reason == "locked"
     assert dumped(path) == before

@@ -24,11 +24,11 @@ from typing import Final, Protocol
 
 from engine.events.codec import Record
 from engine.journal import Frame, read_frames
-from engine.projections.errors import ProjectionOutOfStep, ProjectionUnavailable
-from engine.projections.reading import BUSY_SECONDS, connect_readonly, unavailable
-from engine.projections.rows import InstrumentsOf
-from engine.projections.sqlite import SqliteProjection, WriterLock
 from engine.records import records_of
+from engine.stores.errors import StoreOutOfStep, StoreUnavailable
+from engine.stores.rows.builder import InstrumentsOf
+from engine.stores.sqlite.reading import BUSY_SECONDS, connect_readonly, unavailable
+from engine.stores.sqlite.store import SqliteStore, WriterLock
 
 __all__ = ["Progress", "catch_up", "rebuild"]
 
@@ -55,7 +55,7 @@ class Frames(Protocol):
 
 
 def catch_up(
-    projection: SqliteProjection,
+    projection: SqliteStore,
     frames: Iterable[Frame],
     *,
     until_seq: int | None = None,
@@ -66,7 +66,7 @@ def catch_up(
     The frames are those of the journal's days, oldest first, from the one that holds the cursor on.
     While a writer is at work `until_seq` is its durable seq: a cursor beyond it could, after a power cut,
     remember more than the journal does. Frames that end beyond it are left.
-    Raises ProjectionOutOfStep when the cursor is ahead of the frames, lies in none of them, or does not
+    Raises StoreOutOfStep when the cursor is ahead of the frames, lies in none of them, or does not
     have their digest: then the rows come from another state of the journal.
     """
     start = projection.seq
@@ -109,8 +109,8 @@ def rebuild(
     """Make the rows of these journal days (folders, oldest first) anew, and return the last seq.
 
     The rows are those that a projection had which was there from the first record on. Until they are
-    complete the old ones stay. Raises what reading the journal raises, ProjectionUnavailable when the
-    database has a writer or cannot be written, ProjectionOutOfStep when the days are of several
+    complete the old ones stay. Raises what reading the journal raises, StoreUnavailable when the
+    database has a writer or cannot be written, StoreOutOfStep when the days are of several
     journals or `path` holds a database that is not a projection.
     """
     path = Path(path)
@@ -140,7 +140,7 @@ def _build(
 ) -> int:
     """Fill the scratch database, sync it, and return the last seq."""
     first = next(frames, None)
-    with SqliteProjection(
+    with SqliteStore(
         scratch,
         journal_id=first[0] if first else b"",
         with_trades=with_trades,
@@ -164,12 +164,12 @@ def _frames(days: Sequence[Path], read: Callable[[Path], Frames]) -> Iterator[tu
             found = frames.journal_id
             assert found is not None, "a reader that gave a frame knows its journal"
             if journal_id not in (None, found):
-                raise ProjectionOutOfStep(f"{day}: of another journal than the days before it")
+                raise StoreOutOfStep(f"{day}: of another journal than the days before it")
             journal_id = found
             yield found, frame
 
 
-def _apply(projection: SqliteProjection, batch: list[Record], last: Frame, progress: Progress | None) -> None:
+def _apply(projection: SqliteStore, batch: list[Record], last: Frame, progress: Progress | None) -> None:
     projection.apply(batch, seq=last.first_seq + last.count - 1, digest=last.digest)
     if progress is not None:
         progress(projection.seq)
@@ -178,7 +178,7 @@ def _apply(projection: SqliteProjection, batch: list[Record], last: Frame, progr
 def _is_projection(path: Path) -> bool:
     """Whether there is a database with our tables, or none yet in the file; False when none can be read.
 
-    Raises ProjectionOutOfStep when the database is someone else's: it is never overwritten.
+    Raises StoreOutOfStep when the database is someone else's: it is never overwritten.
     """
     if not path.exists() or not path.stat().st_size:
         return False
@@ -191,9 +191,7 @@ def _is_projection(path: Path) -> bool:
             raise failure from error
         return False
     if names and "cursor" not in names:
-        raise ProjectionOutOfStep(
-            f"{path}: this database is not a projection; give the rows a path of their own"
-        )
+        raise StoreOutOfStep(f"{path}: this database is not a projection; give the rows a path of their own")
     return True
 
 
@@ -205,9 +203,7 @@ def _copy_into(scratch: Path, path: Path) -> bool:
         nonlocal waited
         waited += status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
         if waited * _RETRY_SECONDS > BUSY_SECONDS:
-            raise ProjectionUnavailable(
-                f"{path}: the database stays locked; try again later", reason="locked"
-            )
+            raise StoreUnavailable(f"{path}: the database stays locked; try again later", reason="locked")
 
     try:
         with closing(sqlite3.connect(scratch)) as source, closing(sqlite3.connect(path)) as target:
@@ -241,5 +237,5 @@ def _remove(scratch: Path) -> None:
         scratch.with_name(scratch.name + suffix).unlink(missing_ok=True)
 
 
-def _out_of_step(projection: SqliteProjection, what: str) -> ProjectionOutOfStep:
-    return ProjectionOutOfStep(f"{projection.path}: {what}; rebuild it with `engine project DAY`")
+def _out_of_step(projection: SqliteStore, what: str) -> StoreOutOfStep:
+    return StoreOutOfStep(f"{projection.path}: {what}; rebuild it with `engine project DAY`")
