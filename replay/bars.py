@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from engine.actors import Actor, Aggregator
-from engine.actors.bars import OpenBar, event_of
+from engine.actors.bars import OpenBar, bar_event
 from engine.clock import DAY_NS, day_start_ns, window_end, window_start
 from engine.config import BarsConfig, Config, parse_config
 from engine.errors import UsageError
@@ -256,7 +256,7 @@ def _is_same_market(one: dict[int, InstrumentListed], other: dict[int, Instrumen
 
 
 def _still_open(bar: OpenBar, instrument: int, interval_ns: int) -> BarClosed:
-    event = event_of(bar, instrument, interval_ns, "", 0)
+    event = bar_event(bar, instrument, interval_ns, "", 0)
     return msgspec.structs.replace(event, incomplete=True, because=STILL_OPEN)
 
 

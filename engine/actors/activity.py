@@ -1,13 +1,13 @@
-"""Bars by what was traded instead of by time: ticks, volume, value, imbalance. Off unless asked for.
+"""Bars by traded amount instead of time: ticks, volume, value, imbalance. Off unless configured.
 
-Each kind is a measure that every print adds to; the print that brings it to its threshold closes the bar and
-belongs to it whole, so a bar may hold more than the threshold and no print is split. `tick` counts
-prints, `volume` sums base units, `value` sums price * size, `imbalance` is the distance between what takers
-bought and sold, in base units, which prints without a side leave as it is. Thresholds are fixed; Lopez de
-Prado's imbalance bars (Advances in Financial Machine Learning, 2.3.2) expect one that moves.
+Each kind has a measure that every trade adds to. The trade that brings the measure to its threshold closes
+the bar and is part of it. A trade is never split, so a bar may hold more than the threshold. `tick` counts
+trades, `volume` sums base units, `value` sums price * size, `imbalance` is the difference between what
+takers bought and sold, in base units; trades without a side do not change it. Thresholds are fixed. Lopez
+de Prado's imbalance bars (Advances in Financial Machine Learning, 2.3.2) use one that adapts.
 
-Prints are taken in the order of their arrival, as nothing tells that an earlier one is still to come: a bar
-that was closed is not corrected. One that a feed gap, a lost connection or a start cut into is incomplete.
+Trades are added in order of arrival, and a closed bar is not corrected: it is not known whether earlier
+trades are still to come. A bar is incomplete if a feed gap, a lost connection or a start falls into it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["ActivityBars"]
 
 
 class Measured(State):
-    """A bar in the making. `level` is how far its measure is, `threshold` where it closes."""
+    """An open bar. `level` is the current value of its measure; the bar closes at `threshold`."""
 
     kind: str
     measure: str
@@ -54,7 +54,7 @@ class ActivityBars(Actor):
 
     @handles(Trade)
     def add(self, trade: Trade, emit: Emit) -> None:
-        """Add a print to the open bar of each kind, and close those that it fills."""
+        """Add a trade to the open bar of each kind, and close the bars that reach their threshold."""
         price, size = trade.price, trade.size
         bars = self._open.get(trade.instrument)
         if bars is None:
@@ -85,15 +85,15 @@ class ActivityBars(Actor):
         ]
 
     @handles(FeedDown, SessionStarted)
-    def doubt(self, event: FeedDown | SessionStarted, emit: Emit) -> None:
-        """Prints may be missing from here on, until a gap says that none are."""
+    def note_feed_down(self, event: FeedDown | SessionStarted, emit: Emit) -> None:
+        """Mark the open bars: trades may be missing from now on, until a `FeedGap` shows that none are."""
         for bars in self._open.values():
             for bar in bars:
                 bar.because = bar.because or DOWN
 
     @handles(FeedGap)
-    def settle(self, gap: FeedGap, emit: Emit) -> None:
-        """Clear the doubt, or keep the open bars incomplete."""
+    def settle_gap(self, gap: FeedGap, emit: Emit) -> None:
+        """Clear the mark of an instrument's open bars, or keep them incomplete if the gap is not closed."""
         for bar in self._open.get(gap.instrument, ()):
             if not gap.closed:
                 bar.because = bar.because if bar.because == BEGUN_INSIDE else GAP
@@ -102,7 +102,7 @@ class ActivityBars(Actor):
 
 
 def _threshold(kind: ActivityKind, listed: InstrumentListed) -> int:
-    """Return a threshold at the scale of what it measures; one finer than that is rounded up."""
+    """Return a threshold at the scale of its measure, rounded up if it is finer."""
     if kind.measure == "tick":
         return parse_scaled(kind.threshold, 0)
     scale = listed.money_scale if kind.measure == "value" else listed.size_scale

@@ -1,14 +1,14 @@
-"""Builds time bars from trades: several intervals at once, each bar once, silence included.
+"""Builds time bars from trades: several intervals at once, including windows without trades.
 
-The shortest interval is built from prints; every longer one from closed bars of the shortest, so a print
-costs the same however many intervals there are. A bar closes `grace_ms` after its end: by timer, or by a
-print from then; until then a late print counts where it belongs. With `close = "trade"` the first print of
-a later window closes it at once. A print that comes after its bar closed corrects it: the same bar again,
-one revision higher. Within a bar prints are in the venue's order, not that of arrival. A window without
-prints is flat at the last close, or has no bar, as the venue's custom is.
+The shortest interval is built from trades, longer ones from closed shorter bars, so the cost of a trade
+does not depend on the number of intervals. A bar closes `grace_ms` after its end, by timer or by a later
+trade; until then a late trade is added to the bar it belongs to. With `close = "trade"` the first trade of
+a later window closes the bar at once. A trade that arrives after its bar closed corrects it: the bar is
+emitted again with the next revision. Within a bar, trades are in the venue's order, not in order of
+arrival. A window without trades has a flat bar at the last close, or no bar, depending on the venue.
 
-A bar that was open or closed while the feed was down is doubtful, which reads as incomplete, until a
-`FeedGap` settles it. What candles do is in `candle_bars.py`, what a bar's life is in `closing.py`.
+A bar that was open, or closed, while the feed was down is doubtful, and reported as incomplete, until a
+`FeedGap` settles it. `candle_bars.py` handles candles, `closing.py` the closing of bars.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from engine.actors.bars import (
     Market,
     OpenBar,
     Series,
-    add_print,
-    event_of,
+    add_trade,
+    bar_event,
     flatten,
-    is_absurd,
+    is_implausible,
     no_bar,
     precedes,
 )
@@ -48,12 +48,15 @@ __all__ = ["Aggregator"]
 
 _NO_BAR = no_bar()
 INTERRUPTION_NS_MAX = 3600 * SECOND_NS
-"""After an interruption longer than this no flat bars are made for the time between."""
+"""After a longer interruption, no flat bars are made for the time between."""
 
 
 class Aggregator(CandleBars):
-    """Handles prints, time, and what is known of the feed. `_absurd` and `_too_late` count prints left
-    out."""
+    """Handles trades, timers and the state of the feed.
+
+    `_absurd` counts the trades left out because of an implausible time, `_too_late` those left out because
+    they arrived too late.
+    """
 
     def __init__(self, config: BarsConfig) -> None:
         super().__init__(config)
@@ -61,13 +64,13 @@ class Aggregator(CandleBars):
 
     @handles(Trade)
     def add(self, trade: Trade, emit: Emit) -> None:
-        """Add a print to its bar. The hot path: one lookup, a few comparisons and stores."""
+        """Add a trade to its bar. This is the hot path: one lookup, a few comparisons and stores."""
         venue_ns = trade.venue_ns
         try:
             bar = self._open[trade.instrument]  # half the time of a get
         except KeyError:
             bar = _NO_BAR
-        # Many prints share a time stamp: one that is the next of them in the venue's order goes on too.
+        # Trades often share a time stamp. The next one in the venue's order takes this path too.
         if not bar.last_ns < venue_ns < bar.until_ns and (
             not venue_ns == bar.last_ns < bar.until_ns or self._is_behind(trade, bar)
         ):
@@ -93,11 +96,11 @@ class Aggregator(CandleBars):
             bar.unsided += size
 
     def _is_behind(self, trade: Trade, bar: OpenBar) -> bool:
-        """Return whether a print of the last one's time stamp comes before that one in the venue's order."""
+        """Return whether a trade with the time stamp of the last one precedes it in the venue's order."""
         return self._markets[trade.instrument].by_id and precedes(trade.trade_id, bar.last_id)
 
     def _place(self, trade: Trade, bar: OpenBar, emit: Emit) -> None:
-        """Add a print that is not simply the next one of the open bar."""
+        """Add a trade that is not the next one of the open bar."""
         if bar is not _NO_BAR and trade.venue_ns < bar.start_ns:
             self._add_late(trade, bar, emit)
             return
@@ -106,12 +109,12 @@ class Aggregator(CandleBars):
             if rolled is None:
                 return
             bar = rolled
-        add_print(bar, trade, self._markets[trade.instrument].by_id)
+        add_trade(bar, trade, self._markets[trade.instrument].by_id)
 
     def _roll(self, trade: Trade, bar: OpenBar | None, emit: Emit) -> OpenBar | None:
-        """Return the bar that a print opens, after ending all bars before it; None for a print left out."""
+        """End all bars before a trade and return the bar it opens, or None if the trade is left out."""
         venue_ns = trade.venue_ns
-        if is_absurd(trade):
+        if is_implausible(trade):
             self._absurd += 1
             return None
         instrument = trade.instrument
@@ -128,12 +131,15 @@ class Aggregator(CandleBars):
             bar = self._end(instrument, market, bar)
         bar.until_ns = bar.end_ns
         self._close_until(instrument, venue_ns - self._early_ns, "trade", trade.recv_ns, emit)
-        self._ask(instrument, bar, emit)
+        self._set_timer(instrument, bar, emit)
         return bar
 
     @handles(TimerFired)
     def close_due(self, timer: TimerFired, emit: Emit) -> None:
-        """Close an instrument's bars whose grace is over, silent windows too, and go on waiting."""
+        """Close an instrument's bars whose grace period is over, and set the next timer.
+
+        Windows without trades are closed too.
+        """
         number, _, what = timer.key.partition(" ")
         instrument = int(number)
         if what == CANDLES:
@@ -143,16 +149,16 @@ class Aggregator(CandleBars):
         if bar is None:
             return
         market = self._markets[instrument]
-        limit_ns = timer.at_ns - self._patience_ns()
+        limit_ns = timer.at_ns - self._wait_ns()
         while bar.end_ns <= limit_ns:
             bar = self._end(instrument, market, bar)
         self._close_until(instrument, limit_ns, "timer", timer.at_ns, emit)
-        self._ask_again(instrument, emit)
+        self._set_next_timer(instrument, emit)
 
-    # Prints that come late.
+    # Late trades.
 
     def _add_late(self, trade: Trade, open_bar: OpenBar, emit: Emit) -> None:
-        """Add a print of an earlier window than the newest: to a bar that waits, or to closed ones."""
+        """Add a trade of an earlier window than the newest, to a waiting bar or to closed bars."""
         market = self._markets[trade.instrument]
         start_ns = window_start(self._base_ns, trade.venue_ns)
         if start_ns < market.done_ns:
@@ -166,14 +172,15 @@ class Aggregator(CandleBars):
             self._insert(trade, market, open_bar, at, start_ns)
         if not waiting[at].proved:
             if not waiting[at].trades:
-                self._ask(trade.instrument, waiting[at], emit)
-            add_print(waiting[at], trade, market.by_id)
+                self._set_timer(trade.instrument, waiting[at], emit)
+            add_trade(waiting[at], trade, market.by_id)
             self._flatten_after(market, open_bar, at)
 
     def _insert(self, trade: Trade, market: Market, open_bar: OpenBar, at: int, start_ns: int) -> None:
-        """Let a window that has no bar yet wait for its prints, and the silent ones behind it.
+        """Insert a waiting bar for a window that has none, and for the windows without trades after it.
 
-        There is none before the first print's window, and for silent windows where the venue has none.
+        A window has no bar if it is before the first trade's, or if it had no trades and the venue has no
+        candles for such windows.
         """
         first_ns = market.waiting[at].start_ns if at < len(market.waiting) else open_bar.start_ns
         price = trade.price
@@ -186,20 +193,21 @@ class Aggregator(CandleBars):
                 return
 
     def _correct(self, trade: Trade, market: Market, open_bar: OpenBar, emit: Emit) -> None:
-        """Add a late print to the closed bars it belongs to, and publish each again.
+        """Add a late trade to the closed bars it belongs to, and emit each of them again.
 
-        Where it becomes the last print of its bar, the silent windows behind that are flat at its price. A
-        longer interval's bars reach back further than the shortest one's: some may take what others cannot.
+        If it becomes the last trade of its bar, the windows without trades after the bar become flat at its
+        price. Longer intervals keep closed bars for a longer time, so some may still be corrected when
+        shorter ones cannot.
         """
         venue_ns = trade.venue_ns
         base = market.series[0].closed
         reached = bool(base) and base[0].start_ns <= venue_ns
         if any(bar.proved and bar.start_ns <= venue_ns < bar.end_ns for bar in base):
-            return  # the venue's candle has it
+            return  # the venue's candle includes it
         for series in market.series:
             if reached and not market.flat:
-                self._make_room(series, trade, market.done_ns)
-            # What is not merged yet comes with its part.
+                self._insert_closed(series, trade, market.done_ns)
+            # An open longer bar receives the trade later, if the part that has it is not merged yet.
             merged_ns = window_start(series.source_ns or self._base_ns, market.done_ns)
             unclosed = [series.bar] if series.source_ns else [*market.waiting, open_bar]
             price = None
@@ -210,7 +218,7 @@ class Aggregator(CandleBars):
                 if bar.start_ns <= venue_ns:
                     if bar.proved or (is_open and venue_ns >= merged_ns):
                         break
-                    add_print(bar, trade, market.by_id)
+                    add_trade(bar, trade, market.by_id)
                     price = bar.close
                 elif price is None or bar.trades or bar.volume or bar.proved:
                     break
@@ -218,12 +226,12 @@ class Aggregator(CandleBars):
                     continue
                 if not is_open:
                     bar.revision += 1
-                    emit(event_of(bar, trade.instrument, series.interval_ns, "trade", trade.recv_ns))
+                    emit(bar_event(bar, trade.instrument, series.interval_ns, "trade", trade.recv_ns))
             if price is None and not series.source_ns:
-                self._too_late += 1  # its window has no bar: nothing was heard then
+                self._too_late += 1  # its window has no bar
 
-    def _make_room(self, series: Series, trade: Trade, done_ns: int) -> None:
-        """Give a window that was taken for silent, and has no bar, one for its late print."""
+    def _insert_closed(self, series: Series, trade: Trade, done_ns: int) -> None:
+        """Insert a bar for the window of a late trade that had no trades before, and so no bar."""
         start_ns = window_start(series.interval_ns, trade.venue_ns)
         if any(bar.start_ns == start_ns for bar in (*series.closed, series.bar)):
             return
@@ -235,16 +243,16 @@ class Aggregator(CandleBars):
         elif trade.venue_ns < window_start(series.source_ns, done_ns):
             series.bar = bar
 
-    # What is known of the feed.
+    # The state of the feed.
 
     @handles(FeedPolling)
-    def poll(self, polling: FeedPolling, emit: Emit) -> None:
-        """While candles are polled, a bar waits for its own longer than for a late print."""
+    def note_polling(self, polling: FeedPolling, emit: Emit) -> None:
+        """Note whether candles are polled: a bar then waits longer, for its candle."""
         self._polling = polling.active
 
     @handles(SessionStarted, FeedDown)
-    def doubt(self, event: SessionStarted | FeedDown, emit: Emit) -> None:
-        """From here until the feed is up, prints may be missing."""
+    def note_feed_down(self, event: SessionStarted | FeedDown, emit: Emit) -> None:
+        """Mark open bars as doubtful: until the feed is up, trades may be missing."""
         if isinstance(event, FeedDown) or self._open:
             self._blind = True
             for instrument, open_bar in self._open.items():
@@ -252,18 +260,19 @@ class Aggregator(CandleBars):
                 for bar in (open_bar, *market.waiting, *(series.bar for series in market.series)):
                     bar.doubtful = True
         if isinstance(event, SessionStarted):
-            self._give_up(event.recv_ns, emit)
+            self._end_interrupted(event.recv_ns, emit)
 
     @handles(FeedUp)
-    def trust(self, up: FeedUp, emit: Emit) -> None:
-        """Bars opened from here on are whole again; what happened before is for a `FeedGap` to say."""
+    def note_feed_up(self, up: FeedUp, emit: Emit) -> None:
+        """Note that bars opened from now on are complete. A `FeedGap` settles the earlier ones."""
         self._blind = False
 
     @handles(FeedGap)
-    def settle(self, gap: FeedGap, emit: Emit) -> None:
-        """Clear the doubt about the bars a gap touched, or mark them incomplete for good.
+    def settle_gap(self, gap: FeedGap, emit: Emit) -> None:
+        """Clear the mark of the bars a closed gap overlaps, or mark them as incomplete for good.
 
-        An open gap can reach into a window whose bar has not begun yet: that one will be incomplete too.
+        A gap that was not closed can reach into a window whose bar is not open yet. That bar will be
+        incomplete.
         """
         market = self._markets.get(gap.instrument)
         if market is None:
@@ -273,16 +282,16 @@ class Aggregator(CandleBars):
         if not gap.closed:
             market.hole_ns = max(market.hole_ns, gap.to_ns)
         for series in market.series:
-            for bar, is_open in self._touched(gap, market, series):
+            for bar, is_open in self._overlapped(gap, market, series):
                 before = bool(bar.because) or bar.doubtful
                 bar.doubtful = False
                 if not (gap.closed or bar.proved):
                     bar.because = bar.because or GAP
                 if not is_open and before != bool(bar.because):
                     bar.revision += 1
-                    emit(event_of(bar, gap.instrument, series.interval_ns, "gap", gap.recv_ns))
+                    emit(bar_event(bar, gap.instrument, series.interval_ns, "gap", gap.recv_ns))
 
-    def _touched(self, gap: FeedGap, market: Market, series: Series) -> Iterator[tuple[OpenBar, bool]]:
+    def _overlapped(self, gap: FeedGap, market: Market, series: Series) -> Iterator[tuple[OpenBar, bool]]:
         """Yield (bar, is open) for the bars of a series that a gap overlaps, oldest first."""
         unclosed = [series.bar]
         if series is market.series[0] and gap.instrument in self._open:
@@ -300,15 +309,15 @@ class Aggregator(CandleBars):
 
     @handles(SessionStopped)
     def mark_prices(self, stopped: SessionStopped, emit: Emit) -> None:
-        """Tell the last price of each instrument, so that the account can be valued to the last print."""
+        """Emit the last price of each instrument, so that the account is valued at the last trade."""
         for instrument in sorted(self._markets):
             closed = self._markets[instrument].series[0].closed
             bar = self._open.get(instrument) or (closed[-1] if closed else None)
             if bar is not None:
                 emit(PriceMarked(stopped.recv_ns, instrument, bar.close))
 
-    def _give_up(self, now_ns: int, emit: Emit) -> None:
-        """Publish the open bars of a session that ended long ago: the time between is no silent market."""
+    def _end_interrupted(self, now_ns: int, emit: Emit) -> None:
+        """Close the open bars of a session that ended long ago, without flat bars for the time between."""
         for instrument in sorted(self._open):
             bar = self._open[instrument]
             if bar.end_ns + INTERRUPTION_NS_MAX < now_ns:

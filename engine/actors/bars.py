@@ -1,7 +1,7 @@
-"""A bar in the making, and the bars of one instrument: the aggregator's state and the arithmetic on it.
+"""An open bar, and the bars of one instrument: the aggregator's state and the arithmetic on it.
 
-Prices and sizes are integers at the instrument's scales, times UTC nanoseconds of the venue. Called by the
-aggregator only, which decides when a bar closes.
+Prices and sizes are integers at the instrument's scales, times are UTC nanoseconds of the venue. Called by
+the aggregator, which decides when a bar closes.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ __all__ = [
     "Market",
     "OpenBar",
     "Series",
-    "add_print",
+    "add_trade",
+    "apply_candle",
+    "bar_event",
     "count_side",
-    "event_of",
     "flatten",
     "fold",
-    "is_absurd",
+    "is_implausible",
     "no_bar",
     "precedes",
-    "prove",
     "series_of",
 ]
 
@@ -43,11 +43,11 @@ DOWN: Final = "the feed was down; what was missed is not known yet"
 PART_MISSING: Final = "a part of it is missing"
 
 AHEAD_NS_MAX: Final = 3600 * SECOND_NS
-"""How far a venue's clock may be ahead of the engine's."""
+"""Upper bound on how far a venue's clock may be ahead of the engine's."""
 
 
 class Sided(Protocol):
-    """What counts sizes by the taker's side."""
+    """Sizes summed by the taker's side."""
 
     bought: int
     sold: int
@@ -56,17 +56,17 @@ class Sided(Protocol):
 
 @dataclass(slots=True)
 class OpenBar:
-    """One bar in the making, or lately closed. Prices and sizes are integers at the instrument's scales.
+    """An open bar, or a closed one that can still be corrected.
 
-    A dataclass with slots, where other states are structs: a store takes half the time, and a print makes
-    six or seven of them.
+    Prices and sizes are integers at the instrument's scales. A dataclass with slots, while other states are
+    structs: setting an attribute takes half the time, and a trade sets six or seven.
 
-    `until_ns` is the end once the bar has a print, and 0 before: so one comparison finds both the first
-    print of a bar and the end of it. `first_ns`, `first_id`, `last_ns` and `last_id` are of the
-    prints that made open and close, 0 where no print did. `quote` sums price * size; `bought`, `sold` and
-    `unsided` are sizes by the taker's side, a candle's volume is unsided. `because` says why it is
-    incomplete. `merged_ns` is the end of the last part, in a longer bar. `venue`: a candle is in it;
-    `proved`: it is the venue's own candle, which no gap can put in doubt.
+    `until_ns` is the bar's end once it has a trade, and 0 before, so that one comparison detects both the
+    first trade of a bar and its end. `first_ns`, `first_id`, `last_ns` and `last_id` belong to the trades
+    that made open and close; they are 0 if none did. `quote` sums price * size. `bought`, `sold` and
+    `unsided` are sizes by the taker's side; a candle's volume is unsided. `because` is the reason why the
+    bar is incomplete. `merged_ns` is the end of the last part of a longer bar. `venue`: the bar includes a
+    candle. `proved`: it has the values of the venue's candle of its window, so a gap does not matter.
     """
 
     start_ns: int
@@ -94,16 +94,16 @@ class OpenBar:
 
     @property
     def volume(self) -> int:
-        """What was traded: a print counts on its side only, which saves it a store."""
+        """The traded size. It is not stored, which saves setting an attribute for each trade."""
         return self.bought + self.sold + self.unsided
 
 
 class Series(State):
-    """The bars of one instrument at one interval: the open one, and the last closed ones, oldest first.
+    """The bars of one instrument at one interval: the open one, and the latest closed ones, oldest first.
 
-    Prints make the bars of the shortest interval: its open ones are elsewhere (see `Market`). A longer
-    interval is made of the longest shorter one that it is whole windows of: `source_ns`. `makes` are the
-    places of the series that are made of this one.
+    The shortest interval is built from trades; its open bars are elsewhere (see `Market`). A longer
+    interval is built from the interval `source_ns`: the longest shorter one of which it is a multiple.
+    `makes` holds the indexes of the series that are built from this one.
     """
 
     interval_ns: int
@@ -116,10 +116,10 @@ class Series(State):
 class Market(State):
     """The bars of one instrument.
 
-    `waiting` are the bars of the shortest interval whose end has passed and whose grace has not, oldest
+    `waiting` holds the bars of the shortest interval that have ended and are in their grace period, oldest
     first, without the open one. All windows that end by `done_ns` are closed. `hole_ns` is the end of the
     last gap that was not closed. `fresh`: the next bar to close is the first one. `flat`: the venue has
-    candles for silent windows. `by_id`: ids order the prints of one time stamp.
+    candles for windows without trades. `by_id`: trades with equal time stamps are ordered by id.
     """
 
     series: list[Series]
@@ -132,10 +132,10 @@ class Market(State):
 
 
 def series_of(spans_ns: list[int]) -> list[Series]:
-    """Return a series without bars for each interval, the shortest first; each but that has a source."""
+    """Return a series without bars for each interval, shortest first. All but the first have a source."""
     found: list[Series] = []
     for at, span in enumerate(spans_ns):
-        # Weeks and months are made of days, or of what a day is made of.
+        # Weeks and months are built from days, or from an interval that divides a day.
         sources = [other for other in range(at) if min(span, DAY_NS) % spans_ns[other] == 0]
         if sources:
             found[sources[-1]].makes.append(at)
@@ -144,20 +144,20 @@ def series_of(spans_ns: list[int]) -> list[Series]:
 
 
 def no_bar() -> OpenBar:
-    """Return what stands where no bar is open: it ends before every print."""
+    """Return a placeholder for no open bar. It ends before every trade."""
     return OpenBar(0, 0, 0, 0, 0, 0, 0)
 
 
-def is_absurd(trade: Trade) -> bool:
-    """Return whether a print's time is none that a venue could mean: a day late, or ahead by an hour.
+def is_implausible(trade: Trade) -> bool:
+    """Return whether a trade's time cannot be right: more than a day in the past, or an hour in the future.
 
-    One that is ahead would end all windows before it, and make the prints that follow late.
+    A trade in the future would end all windows before it, and make the following trades late.
     """
     return not -DAY_NS <= trade.venue_ns - trade.recv_ns <= AHEAD_NS_MAX
 
 
 def _begin_with(bar: OpenBar, trade: Trade) -> None:
-    """Take the prices and the name of a silent bar's first print; add the print itself after this."""
+    """Take the prices, time and id of an empty bar's first trade. The trade itself is added afterwards."""
     bar.open = bar.high = bar.low = trade.price
     bar.first_ns = trade.venue_ns
     bar.first_id = trade.trade_id
@@ -165,9 +165,9 @@ def _begin_with(bar: OpenBar, trade: Trade) -> None:
 
 
 def _place(bar: OpenBar, trade: Trade, by_id: bool) -> None:
-    """Let a print that is no later than the bar's last one make the close or the open, if it does.
+    """Set the close or the open from a trade that is not later than the bar's last one, if it changes them.
 
-    Prints of one time stamp are in the order of their ids where these count up, else in that of sending.
+    Trades with equal time stamps are ordered by id if ids count up, otherwise by arrival.
     """
     venue_ns = trade.venue_ns
     if venue_ns == bar.last_ns and not (by_id and precedes(trade.trade_id, bar.last_id)):
@@ -182,12 +182,12 @@ def _place(bar: OpenBar, trade: Trade, by_id: bool) -> None:
 
 
 def precedes(one: int | str, other: int | str) -> bool:
-    """Return whether an id counts less than another; text does not count."""
+    """Return whether an id is a smaller number than another. Text ids have no order."""
     return isinstance(one, int) and isinstance(other, int) and one < other
 
 
-def add_print(bar: OpenBar, trade: Trade, by_id: bool) -> None:
-    """Add a print that came out of order to the bar it belongs to."""
+def add_trade(bar: OpenBar, trade: Trade, by_id: bool) -> None:
+    """Add a trade to the bar it belongs to, in any order."""
     if not bar.trades:
         _begin_with(bar, trade)
     bar.high = max(bar.high, trade.price)
@@ -204,7 +204,7 @@ def add_print(bar: OpenBar, trade: Trade, by_id: bool) -> None:
 
 
 def count_side(held: Sided, trade: Trade) -> None:
-    """Count a print's size on the side of its taker."""
+    """Add a trade's size to the side of its taker."""
     if trade.aggressor > 0:
         held.bought += trade.size
     elif trade.aggressor < 0:
@@ -214,14 +214,14 @@ def count_side(held: Sided, trade: Trade) -> None:
 
 
 def flatten(bar: OpenBar, price: int) -> bool:
-    """Make a silent bar flat at a price; return whether that changed it."""
+    """Make a bar without trades flat at a price. Return whether that changed it."""
     changed = bar.close != price
     bar.open = bar.high = bar.low = bar.close = price
     return changed
 
 
 def fold(whole: OpenBar, part: OpenBar) -> None:
-    """Add a closed short bar to a longer one that it follows."""
+    """Add a closed bar to the longer bar it is a part of."""
     if part.trades or part.unsided:
         if not (whole.trades or whole.unsided):
             whole.open, whole.high, whole.low = part.open, part.high, part.low
@@ -241,8 +241,8 @@ def fold(whole: OpenBar, part: OpenBar) -> None:
     whole.merged_ns = part.end_ns
 
 
-def prove(bar: OpenBar, candle: CandleRead) -> None:
-    """Make a bar what the venue's candle says."""
+def apply_candle(bar: OpenBar, candle: CandleRead) -> None:
+    """Give a bar the values of the venue's candle."""
     bar.open, bar.high, bar.low, bar.close = candle.open, candle.high, candle.low, candle.close
     bar.bought = bar.sold = 0
     bar.unsided, bar.trades = int(candle.volume), candle.trades
@@ -251,8 +251,8 @@ def prove(bar: OpenBar, candle: CandleRead) -> None:
     bar.venue = bar.proved = True
 
 
-def event_of(bar: OpenBar, instrument: int, interval_ns: int, closed_by: str, at_ns: int) -> BarClosed:
-    """Return a closed bar as an event; one that comes again as a correction."""
+def bar_event(bar: OpenBar, instrument: int, interval_ns: int, closed_by: str, at_ns: int) -> BarClosed:
+    """Return a closed bar as an event: `BarClosed`, or `BarCorrected` from revision 1 on."""
     because = bar.because or (DOWN if bar.doubtful else "")
     known = not bar.venue
     return (BarCorrected if bar.revision else BarClosed)(

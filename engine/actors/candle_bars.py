@@ -1,13 +1,13 @@
-"""Bars from candles: bars-only data, and the venue's own candles as the proof of bars made from prints.
+"""Bars from candles: data that has candles only, and the venue's candles that check bars made from trades.
 
-A candle made elsewhere (`Candle`) is a closed bar of its own interval and part of the longer ones. The
-venue's candle of a window (`CandleRead`) takes the place of a bar that is uncertain, says so (`source`
-"venue") and is no more in doubt; one of a whole bar is only compared with it. Base class of the aggregator.
+A `Candle` from a file or another source is a closed bar of its own interval and a part of longer ones. The
+venue's candle of a window (`CandleRead`) replaces a bar that is incomplete or doubtful; its `source` is then
+"venue". With a complete bar it is only compared. Base class of the aggregator.
 """
 
 from __future__ import annotations
 
-from engine.actors.bars import GAP, Market, OpenBar, Series, event_of, flatten, prove
+from engine.actors.bars import GAP, Market, OpenBar, Series, apply_candle, bar_event, flatten
 from engine.actors.base import Emit, SetTimer, handles
 from engine.actors.closing import Closing, End
 from engine.clock import window_end
@@ -18,11 +18,11 @@ from engine.values import wide
 __all__ = ["CandleBars"]
 
 CANDLES = "candles"
-"""What a timer is for that closes longer bars of candles."""
+"""Part of the key of timers that close longer bars built from candles."""
 
 
 class CandleBars(Closing):
-    """Handles both kinds of candles."""
+    """Handles `Candle` and `CandleRead`."""
 
     def __init__(self, config: BarsConfig) -> None:
         super().__init__(config)
@@ -30,15 +30,15 @@ class CandleBars(Closing):
 
     @handles(Candle)
     def add_candle(self, candle: Candle, emit: Emit) -> None:
-        """Take a candle made elsewhere as a closed bar of its own interval, and merge it into longer ones."""
+        """Emit a candle as a closed bar of its own interval, and merge it into longer bars."""
         instrument, span, at_ns = candle.instrument, candle.interval_ns, candle.recv_ns
         bar = _bar_of(candle)
         longer = [one for one in self._spans_ns if one > span and window_end(one, 0) % span == 0]
         market = self._market(instrument, [span, *longer])
         base, *_ = market.series
         if span != base.interval_ns:
-            # Another interval than the first: its own bars, which are no parts of anything.
-            emit(event_of(bar, instrument, span, "candle", at_ns))
+            # Only candles of the first interval seen are parts of longer bars.
+            emit(bar_event(bar, instrument, span, "candle", at_ns))
             return
         if base.closed and bar.start_ns <= base.closed[-1].start_ns:
             self._replace(market, bar, instrument, at_ns, emit)
@@ -47,23 +47,26 @@ class CandleBars(Closing):
         self._finish(bar.start_ns, end)
         self._publish(base, bar, end)
         if not market.flat:
-            self._ask_for_longer(instrument, market, emit)
+            self._set_longer_timer(instrument, market, emit)
 
-    def _ask_for_longer(self, instrument: int, market: Market, emit: Emit) -> None:
-        """Where silent windows have no candles no candle tells that a longer bar is over: time does."""
+    def _set_longer_timer(self, instrument: int, market: Market, emit: Emit) -> None:
+        """Set a timer for the next end of a longer bar.
+
+        Used if windows without trades have no candles: there may be no later candle to end the bar.
+        """
         ends = [series.bar.end_ns for series in market.series[1:] if series.bar.end_ns]
         if ends:
-            # A candle that comes right at its end comes before the timer.
+            # A candle that arrives exactly at the end is handled before the timer.
             emit(SetTimer(self.name, min(ends) + max(self._grace_ns, 1), f"{instrument} {CANDLES}"))
 
     def _close_longer(self, instrument: int, at_ns: int, emit: Emit) -> None:
-        """Publish the longer bars of candles whose grace is over, and ask for the next."""
+        """Publish the longer bars whose grace period is over, and set the next timer."""
         market = self._markets[instrument]
         self._finish(at_ns - self._grace_ns, End(instrument, market, "timer", at_ns, emit))
-        self._ask_for_longer(instrument, market, emit)
+        self._set_longer_timer(instrument, market, emit)
 
     def _replace(self, market: Market, bar: OpenBar, instrument: int, at_ns: int, emit: Emit) -> None:
-        """Take a candle that comes again as a correction of its bar and of the longer ones it is in."""
+        """Apply a repeated candle as a correction of its bar, and of the longer bars it is part of."""
         before = next((one for one in market.series[0].closed if one.start_ns == bar.start_ns), None)
         if before is None:
             self._too_late += 1
@@ -82,26 +85,26 @@ class CandleBars(Closing):
                     one.trades += trades
                 if one is not series.bar:
                     one.revision += 1
-                    emit(event_of(one, instrument, series.interval_ns, "candle", at_ns))
+                    emit(bar_event(one, instrument, series.interval_ns, "candle", at_ns))
 
-    # The venue's candles of bars made from prints.
+    # The venue's candles of windows with bars made from trades.
 
     @handles(CandleRead)
     def read(self, candle: CandleRead, emit: Emit) -> None:
-        """Take the venue's candle of a window as the proof of a bar, or compare it with one."""
+        """Replace an uncertain bar by the venue's candle of its window, or compare the two."""
         if candle.purpose not in ("repair", "check") or candle.interval_ns not in self._spans_ns:
             return
         if candle.purpose == "repair" and candle.interval_ns == self._base_ns:
-            self._reach(candle, emit)
+            self._close_with(candle, emit)
         market = self._markets.get(candle.instrument)
         for series in market.series if market is not None else ():
             if series.interval_ns == candle.interval_ns:
                 for bar in series.closed:
                     if bar.start_ns == candle.start_ns:
-                        self._hold_against(candle, series, bar, emit)
+                        self._compare(candle, series, bar, emit)
 
-    def _reach(self, candle: CandleRead, emit: Emit) -> None:
-        """Close the bars up to a candle's window, its own with the candle's values."""
+    def _close_with(self, candle: CandleRead, emit: Emit) -> None:
+        """Close the bars up to and including a candle's window, that one with the candle's values."""
         instrument, start_ns = candle.instrument, candle.start_ns
         market = self._market(instrument)
         bar = self._open.get(instrument)
@@ -111,35 +114,35 @@ class CandleBars(Closing):
             bar = self._end(instrument, market, bar)
         self._close_until(instrument, start_ns, "candle", candle.recv_ns, emit)
         if bar.start_ns == start_ns:
-            prove(bar, candle)
+            apply_candle(bar, candle)
             bar = self._end(instrument, market, bar)
         elif market.waiting and market.waiting[0].start_ns == start_ns:
-            prove(market.waiting[0], candle)
+            apply_candle(market.waiting[0], candle)
             self._flatten_after(market, bar, 0)
         self._close_until(instrument, window_end(self._base_ns, start_ns), "candle", candle.recv_ns, emit)
-        self._ask(instrument, bar, emit)
+        self._set_timer(instrument, bar, emit)
 
     def _flatten_after(self, market: Market, open_bar: OpenBar, place: int) -> None:
-        """Make the silent bars behind a waiting one flat at its close."""
+        """Make the bars without trades after a waiting bar flat at its close."""
         price = market.waiting[place].close
         for bar in (*list(market.waiting)[place + 1 :], open_bar):
             if bar.trades or bar.proved:
                 return
             flatten(bar, price)
 
-    def _hold_against(self, candle: CandleRead, series: Series, bar: OpenBar, emit: Emit) -> None:
-        """Compare a closed bar with the candle of its window; an uncertain one becomes that candle."""
+    def _compare(self, candle: CandleRead, series: Series, bar: OpenBar, emit: Emit) -> None:
+        """Compare a closed bar with the candle of its window. An uncertain bar gets the candle's values."""
         ours = (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.trades)
         theirs = (candle.open, candle.high, candle.low, candle.close, int(candle.volume), candle.trades)
         uncertain = bar.because or bar.doubtful
         if ours == theirs and not uncertain:
             return
         if candle.purpose == "repair" or uncertain:
-            prove(bar, candle)
+            apply_candle(bar, candle)
             bar.revision += 1
-            emit(event_of(bar, candle.instrument, series.interval_ns, "candle", candle.recv_ns))
+            emit(bar_event(bar, candle.instrument, series.interval_ns, "candle", candle.recv_ns))
             if series.interval_ns == self._base_ns:
-                self._outdate(candle, emit)
+                self._mark_outdated(candle, emit)
             return
         emit(
             BarDiffers(
@@ -156,8 +159,8 @@ class CandleBars(Closing):
             )
         )
 
-    def _outdate(self, candle: CandleRead, emit: Emit) -> None:
-        """Mark the longer bars that were made with what a short bar was before its candle came."""
+    def _mark_outdated(self, candle: CandleRead, emit: Emit) -> None:
+        """Mark the longer bars that include the earlier values of a bar replaced by its candle."""
         for series in self._markets[candle.instrument].series[1:]:
             for bar in (*series.closed, series.bar):
                 if not bar.start_ns <= candle.start_ns < bar.merged_ns or bar.proved or bar.because:
@@ -165,7 +168,7 @@ class CandleBars(Closing):
                 bar.because = GAP
                 if bar is not series.bar:
                     bar.revision += 1
-                    emit(event_of(bar, candle.instrument, series.interval_ns, "gap", candle.recv_ns))
+                    emit(bar_event(bar, candle.instrument, series.interval_ns, "gap", candle.recv_ns))
 
 
 def _bar_of(candle: Candle) -> OpenBar:

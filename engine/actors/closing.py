@@ -1,8 +1,8 @@
-"""How bars begin, wait for late prints, close, and make the longer ones: what all sources of bars share.
+"""How bars open, wait for late trades, close, and are merged into longer bars. Shared by all sources of bars.
 
-Owns the open bars of every instrument. Promises: a window closes once, in order, no sooner than its grace is
-over; a longer bar comes after the last of its parts; where the venue has candles for silent windows none is
-skipped. Called by the aggregator's handlers, which say what has happened.
+Owns the open bars of every instrument. Promises: a window closes once, in order, and not before its grace
+period is over; a longer bar is emitted after the last of its parts; no window is skipped if the venue has
+candles for windows without trades. Called by the aggregator's handlers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from engine.actors.bars import (
     Market,
     OpenBar,
     Series,
-    event_of,
+    bar_event,
     fold,
     no_bar,
     series_of,
@@ -31,14 +31,14 @@ from engine.values import parse_interval
 __all__ = ["REVISABLE_BARS_MAX", "Closing", "End"]
 
 REVISABLE_BARS_MAX = 60
-"""How many closed bars per instrument and interval a late print or a candle can still correct."""
+"""Number of closed bars per instrument and interval that a late trade or a candle can still correct."""
 
 POLL_GRACE_NS = 20 * SECOND_NS
-"""How much longer a bar waits for its candle while candles are polled."""
+"""Additional time that a bar waits for its candle while candles are polled."""
 
 
 class End(NamedTuple):
-    """Whose bars end, why, when, and whom to tell."""
+    """Arguments shared by the methods that close bars."""
 
     instrument: int
     market: Market
@@ -48,7 +48,7 @@ class End(NamedTuple):
 
 
 class Closing(Actor):
-    """State: per instrument, the open bar of the shortest interval, and what else is known of its bars."""
+    """State: per instrument, the open bar of the shortest interval and its other bars; the feed's state."""
 
     WIRING = Actor.WIRING | {"_spans_ns", "_base_ns", "_grace_ns", "_early_ns", "_timers"}
 
@@ -58,7 +58,7 @@ class Closing(Actor):
         self._base_ns = self._spans_ns[0]
         self._grace_ns = config.grace_ms * 1_000_000
         self._early_ns = self._grace_ns if config.close == "grace" else 0
-        # So many bars can wait at once; each has a timer of its own, caused by its first print.
+        # The number of bars that can wait at once. Each has its own timer, caused by its first trade.
         self._timers = 1 + -(-self._early_ns // self._base_ns)
         self._open: dict[int, OpenBar] = {}
         self._markets: dict[int, Market] = {}
@@ -66,7 +66,7 @@ class Closing(Actor):
         self._polling = False
 
     def _market(self, instrument: int, spans_ns: list[int] | None = None) -> Market:
-        """Return what is known of an instrument's bars; at first, a series for each interval."""
+        """Return an instrument's bars; created, with a series for each interval, on first use."""
         market = self._markets.get(instrument)
         if market is None:
             listed = self.instruments[instrument]
@@ -76,7 +76,7 @@ class Closing(Actor):
         return market
 
     def unclosed(self, interval_ns: int) -> Iterator[tuple[int, OpenBar]]:
-        """Yield (instrument, bar) for the bars of an interval that hold something and have not closed."""
+        """Yield (instrument, bar) for the bars of an interval that are not closed and have volume."""
         for instrument, market in sorted(self._markets.items()):
             for series in market.series:
                 if series.interval_ns == interval_ns:
@@ -87,7 +87,7 @@ class Closing(Actor):
     # The shortest interval.
 
     def _begin(self, instrument: int, start_ns: int, price: int) -> OpenBar:
-        """Open a bar that is flat at a price until it has a print."""
+        """Open a bar, flat at a price until it has a trade."""
         fresh = OpenBar(start_ns, window_end(self._base_ns, start_ns), 0, price, price, price, price)
         fresh.because = GAP if start_ns <= self._markets[instrument].hole_ns else ""
         fresh.doubtful = self._blind
@@ -95,7 +95,7 @@ class Closing(Actor):
         return fresh
 
     def _end(self, instrument: int, market: Market, bar: OpenBar) -> OpenBar:
-        """Let an open bar wait for late prints; return the next open bar, flat at its close."""
+        """End an open bar, which then waits for late trades. Return the next open bar, flat at its close."""
         if market.flat or bar.trades or bar.because or bar.doubtful or bar.proved:
             market.waiting.append(bar)
         return self._begin(instrument, bar.end_ns, bar.close)
@@ -120,9 +120,9 @@ class Closing(Actor):
             self._finish(market.done_ns, end)
 
     def _publish(self, series: Series, bar: OpenBar, end: End) -> None:
-        """Emit a bar that has just closed, keep it for corrections, and add it to the longer ones."""
+        """Emit a closed bar, keep it for corrections, and merge it into longer bars."""
         bar.doubtful = not bar.proved and (bar.doubtful or self._blind)
-        end.emit(event_of(bar, end.instrument, series.interval_ns, end.closed_by, end.at_ns))
+        end.emit(bar_event(bar, end.instrument, series.interval_ns, end.closed_by, end.at_ns))
         series.closed.append(bar)
         if len(series.closed) > REVISABLE_BARS_MAX:
             del series.closed[0]
@@ -132,7 +132,7 @@ class Closing(Actor):
     # Longer intervals.
 
     def _merge(self, series: Series, part: OpenBar, end: End) -> None:
-        """Add a closed bar to a longer one; publish the longer one with its last part."""
+        """Merge a closed bar into a longer one. Publish the longer bar after its last part."""
         whole = series.bar
         if series.closed and part.start_ns < series.closed[-1].end_ns:
             self._merge_late(series, part, end)
@@ -148,7 +148,10 @@ class Closing(Actor):
             self._publish(series, whole, end)
 
     def _merge_late(self, series: Series, part: OpenBar, end: End) -> None:
-        """Add a part that comes after its longer bar was closed; publish that, and what it is in, again."""
+        """Merge a part whose longer bar is already closed.
+
+        Publish that bar again, and the bars it is part of.
+        """
         for whole in (*series.closed, series.bar):
             if not whole.start_ns <= part.start_ns < whole.end_ns:
                 continue
@@ -157,12 +160,12 @@ class Closing(Actor):
             whole.merged_ns = max(merged_ns, part.end_ns)
             if whole is not series.bar:
                 whole.revision += 1
-                end.emit(event_of(whole, end.instrument, series.interval_ns, end.closed_by, end.at_ns))
+                end.emit(bar_event(whole, end.instrument, series.interval_ns, end.closed_by, end.at_ns))
             for at in series.makes:
                 self._merge_late(end.market.series[at], part, end)
 
     def _end_overdue(self, series: Series, next_ns: int, end: End) -> None:
-        """Publish a longer bar whose last parts will not come, since what comes next begins after it."""
+        """Publish a longer bar whose last parts are missing, because the next part begins after its end."""
         whole = series.bar
         if whole.merged_ns < whole.end_ns <= next_ns:
             if end.market.flat:
@@ -171,29 +174,29 @@ class Closing(Actor):
             self._publish(series, whole, end)
 
     def _finish(self, until_ns: int, end: End) -> None:
-        """Publish the longer bars that end by a time: where silent windows have no bars no part tells it."""
+        """Publish the longer bars that end by a time. Needed if windows without trades have no bars."""
         for series in end.market.series[1:]:
             self._end_overdue(series, until_ns, end)
 
     # Timers.
 
-    def _ask(self, instrument: int, bar: OpenBar, emit: Emit) -> None:
-        """Ask to be woken when a bar is to be closed. Its first print asks anew, and so is the cause."""
+    def _set_timer(self, instrument: int, bar: OpenBar, emit: Emit) -> None:
+        """Set the timer that closes a bar. The bar's first trade sets it again, and so becomes its cause."""
         key = str(instrument)
         if self._timers > 1:
-            # The starts of months are no whole numbers of months apart.
+            # Months differ in length, so the starts of months are counted in days.
             base_ns, places = (self._base_ns, self._timers) if self._base_ns < MONTH_NS else (DAY_NS, 366)
             key += f" {bar.start_ns // base_ns % places}"
-        emit(SetTimer(self.name, bar.end_ns + self._patience_ns(), key))
+        emit(SetTimer(self.name, bar.end_ns + self._wait_ns(), key))
 
-    def _ask_again(self, instrument: int, emit: Emit) -> None:
-        """Ask for the bar that closes next, unless its first print has asked already."""
+    def _set_next_timer(self, instrument: int, emit: Emit) -> None:
+        """Set the timer of the bar that closes next, unless its first trade has set it."""
         waiting = self._markets[instrument].waiting
         bar = waiting[0] if waiting else self._open[instrument]
         if not bar.trades or self._polling:
-            self._ask(instrument, bar, emit)
+            self._set_timer(instrument, bar, emit)
 
-    def _patience_ns(self) -> int:
+    def _wait_ns(self) -> int:
         return self._grace_ns + (POLL_GRACE_NS if self._polling else 0)
 
 

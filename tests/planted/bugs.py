@@ -127,7 +127,7 @@ class CountsCalls(Aggregator):
 class ClosesEarly(Aggregator):
     """The grace is forgotten."""
 
-    def _patience_ns(self) -> int:
+    def _wait_ns(self) -> int:
         return 0
 
 

@@ -8,7 +8,7 @@ kept as bars can still be corrected.
 
 from __future__ import annotations
 
-from engine.actors.bars import count_side, is_absurd
+from engine.actors.bars import count_side, is_implausible
 from engine.actors.base import Actor, Emit, State, handles
 from engine.actors.closing import REVISABLE_BARS_MAX
 from engine.actors.flow.levels import Cell, level_of, width_of
@@ -53,7 +53,7 @@ class Footprints(Actor):
     @handles(Trade)
     def add(self, trade: Trade, emit: Emit) -> None:
         """Add a print to its level in its window of each interval; one of another age is left out."""
-        if is_absurd(trade):
+        if is_implausible(trade):
             return
         flow = self._flows.get(trade.instrument)
         if flow is None:

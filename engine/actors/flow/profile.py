@@ -9,7 +9,7 @@ Profile, which counts two rows at a time.
 
 from __future__ import annotations
 
-from engine.actors.bars import is_absurd
+from engine.actors.bars import is_implausible
 from engine.actors.base import Actor, Emit, SetTimer, State, handles
 from engine.actors.flow.levels import level_of, width_of
 from engine.clock import SECOND_NS, window_end, window_start
@@ -48,7 +48,7 @@ class Profiles(Actor):
     @handles(Trade)
     def add(self, trade: Trade, emit: Emit) -> None:
         """Add a print to its level in its window of each interval; one of another age is left out."""
-        if is_absurd(trade):
+        if is_implausible(trade):
             return
         profile = self._profiles.get(trade.instrument)
         if profile is None:
