@@ -1,4 +1,4 @@
-"""Order flow: optional actors that look at prints and books level by level. See `docs/order-flow.md`."""
+"""Order flow: optional actors for trades and books by price level. See `docs/order-flow.md`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["BookSampler", "Footprints", "Imbalances", "LargePrints", "Profiles",
 
 
 def flow_actors(config: FlowConfig) -> list[Actor]:
-    """Return the actors that a configuration asks for, in the order of the data."""
+    """Return the actors that a configuration enables, in the order in which events pass through them."""
     actors: list[Actor] = []
     if config.footprint:
         actors.append(Footprints(config))

@@ -1,8 +1,8 @@
-"""Samples of the touch and the book: spread and imbalance at the end of each window.
+"""Samples the best bid and ask and the book: spread and imbalance at the end of each window.
 
-A window is sampled by the engine's clock at its end, with the last touch and the last whole book that were
-received by then; one in which nothing changed is sampled too, once there was a touch. A touch that both
-sides lack counts as none.
+A window is sampled at its end by the engine's clock, with the last quote and the last complete book
+received by then. A window without changes is sampled too, once there has been a quote. A quote with two
+empty sides counts as no quote.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ __all__ = ["BookSampler"]
 
 
 class Touch(State):
-    """The last touch of an instrument, and its last book's sizes on each side."""
+    """An instrument's last best bid and ask, and the sizes on each side of its last book."""
 
     bid: int
     bid_size: int
     ask: int
     ask_size: int
-    waits: list[int]  # the intervals whose end is waited for
+    waits: list[int]  # the intervals that have a timer
     bids: int = 0
     asks: int = 0
 
 
 class BookSampler(Actor):
-    """State: per instrument, what was received last."""
+    """State: per instrument, the latest quote and book."""
 
     WIRING = Actor.WIRING | {"_spans_ns", "_depth"}
 
@@ -40,55 +40,55 @@ class BookSampler(Actor):
         self._touches: dict[int, Touch] = {}
 
     @handles(Quote)
-    def note_touch(self, quote: Quote, emit: Emit) -> None:
-        """Take the touch."""
-        touch = self._touches.get(quote.instrument)
-        if touch is None:
-            touch = self._touches[quote.instrument] = Touch(0, 0, 0, 0, [])
-        touch.bid, touch.bid_size = quote.bid, quote.bid_size
-        touch.ask, touch.ask_size = quote.ask, quote.ask_size
+    def note_quote(self, quote: Quote, emit: Emit) -> None:
+        """Keep the quote, and set the timers of the instrument's windows."""
+        last = self._touches.get(quote.instrument)
+        if last is None:
+            last = self._touches[quote.instrument] = Touch(0, 0, 0, 0, [])
+        last.bid, last.bid_size = quote.bid, quote.bid_size
+        last.ask, last.ask_size = quote.ask, quote.ask_size
         for span in self._spans_ns:
-            if span not in touch.waits:
-                touch.waits.append(span)
-                self._ask(quote.instrument, span, quote.recv_ns, emit)
+            if span not in last.waits:
+                last.waits.append(span)
+                self._set_timer(quote.instrument, span, quote.recv_ns, emit)
 
     @handles(BookRead)
     def note_book(self, book: BookRead, emit: Emit) -> None:
-        """Take what rests on each side of a whole book, `depth` levels of it."""
-        touch = self._touches.get(book.instrument)
-        if touch is not None:
-            touch.bids = sum(size for _, size, _ in book.bids[: self._depth])
-            touch.asks = sum(size for _, size, _ in book.asks[: self._depth])
+        """Sum the sizes on each side of a complete book, over `depth` levels."""
+        last = self._touches.get(book.instrument)
+        if last is not None:
+            last.bids = sum(size for _, size, _ in book.bids[: self._depth])
+            last.asks = sum(size for _, size, _ in book.asks[: self._depth])
 
     @handles(FeedDown, SessionStarted)
-    def forget(self, event: FeedDown | SessionStarted, emit: Emit) -> None:
-        """A touch that nobody keeps up is none."""
-        for touch in self._touches.values():
-            touch.bid = touch.ask = touch.bid_size = touch.ask_size = touch.bids = touch.asks = 0
+    def discard(self, event: FeedDown | SessionStarted, emit: Emit) -> None:
+        """Discard the quotes while the feed is down."""
+        for last in self._touches.values():
+            last.bid = last.ask = last.bid_size = last.ask_size = last.bids = last.asks = 0
 
     @handles(TimerFired)
     def sample(self, timer: TimerFired, emit: Emit) -> None:
-        """Tell what is known at the end of a window, and wait for the next; without a touch, for one."""
+        """Emit a sample at the end of a window and set the next timer. Without a quote, wait for one."""
         instrument, span = map(int, timer.key.split())
-        touch = self._touches[instrument]
-        if not (touch.bid_size or touch.ask_size):
-            touch.waits.remove(span)
+        last = self._touches[instrument]
+        if not (last.bid_size or last.ask_size):
+            last.waits.remove(span)
             return
-        depth = touch.bids + touch.asks
+        depth = last.bids + last.asks
         emit(
             BookSampled(
                 timer.at_ns,
                 instrument,
                 span,
                 window_start(span, timer.at_ns - 1),
-                touch.bid,
-                touch.ask,
-                (touch.bid_size - touch.ask_size) / (touch.bid_size + touch.ask_size),
-                (touch.bids - touch.asks) / depth if depth else None,
+                last.bid,
+                last.ask,
+                (last.bid_size - last.ask_size) / (last.bid_size + last.ask_size),
+                (last.bids - last.asks) / depth if depth else None,
             )
         )
-        self._ask(instrument, span, timer.at_ns, emit)
+        self._set_timer(instrument, span, timer.at_ns, emit)
 
-    def _ask(self, instrument: int, span: int, now_ns: int, emit: Emit) -> None:
+    def _set_timer(self, instrument: int, span: int, now_ns: int, emit: Emit) -> None:
         due_ns = window_end(span, window_start(span, now_ns))
         emit(SetTimer(self.name, due_ns, f"{instrument} {span}"))

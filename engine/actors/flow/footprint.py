@@ -1,9 +1,9 @@
 """Footprints: what was bought and sold at each price level of each bar, delta and cumulative delta.
 
-Prints are kept by the window of their venue time; a footprint is told when its bar closes, and again when
-that is corrected, so the law holds: bought, sold and unsided over the levels of a footprint are the volume
-of its bar, where that is made of trades. Sums of deltas begin anew each UTC day. As many closed windows are
-kept as bars can still be corrected.
+Trades are summed by the window of their venue time. A footprint is emitted when its bar closes, and again
+when the bar is corrected. So bought, sold and unsided over the levels of a footprint always add up to the
+volume of its bar, if the bar is built from trades. Cumulative deltas restart each UTC day. Closed windows
+are kept as long as their bars can still be corrected.
 """
 
 from __future__ import annotations
@@ -20,19 +20,18 @@ from engine.values import parse_interval, wide
 __all__ = ["Footprints"]
 
 WINDOWS_MAX = REVISABLE_BARS_MAX + 5
-"""Windows kept: those that can still be corrected, and those that wait to close."""
+"""Upper bound on windows kept: those whose bars can still be corrected, and those not closed yet."""
 
 
 class Window(State):
-    """The levels of one window, and the delta that was last told of it."""
+    """The levels of one window. `told` is the delta last emitted."""
 
     cells: dict[int, Cell]
     told: int = 0
 
 
 class Flow(State):
-    """One instrument: the width of its levels, its windows by interval and start, its days' sums of
-    deltas."""
+    """One instrument: width of its levels, windows by interval and start, deltas by interval and day."""
 
     width: int
     windows: dict[int, dict[int, Window]]
@@ -52,7 +51,7 @@ class Footprints(Actor):
 
     @handles(Trade)
     def add(self, trade: Trade, emit: Emit) -> None:
-        """Add a print to its level in its window of each interval; one of another age is left out."""
+        """Add a trade to its level in its window of each interval, unless its time is implausible."""
         if is_implausible(trade):
             return
         flow = self._flows.get(trade.instrument)
@@ -78,7 +77,7 @@ class Footprints(Actor):
 
     @handles(BarClosed, BarCorrected)
     def close(self, bar: BarClosed, emit: Emit) -> None:
-        """Tell the footprint of a bar that has closed, or was corrected; silent windows have none."""
+        """Emit the footprint of a bar that was closed or corrected. A window without trades has none."""
         flow = self._flows.get(bar.instrument)
         if flow is None or bar.source != "trades":
             return

@@ -1,10 +1,10 @@
-"""Stacked imbalances: runs of levels at which one side took many times what the other took across the spread.
+"""Stacked imbalances: runs of price levels at which one side traded many times the size of the other.
 
-Diagonally, as footprint charts compare: what was bought at a level lifted offers there, what was sold one
-level below hit bids there. A level is a buy imbalance if at least `imbalance_ratio` times as much was
-bought at it as was sold one level below, a sell imbalance if as many times as much was sold at it as was
-bought one level above; the other level has to have traded at all. A run of `imbalance_run` levels next to
-each other, or more, is stacked.
+Levels are compared diagonally, as footprint charts do: the size bought at a level with the size sold one
+level below. A level is a buy imbalance if the size bought at it is at least `imbalance_ratio` times the
+size sold one level below. It is a sell imbalance if the size sold at it is at least `imbalance_ratio` times
+the size bought one level above. The other level must have traded. A run of at least `imbalance_run`
+adjacent levels is stacked.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Stack = tuple[int, int, int, int]
 
 
 class Imbalances(Actor):
-    """Without state: each footprint is looked at alone."""
+    """Has no state: each footprint is examined alone."""
 
     WIRING = Actor.WIRING | {"_ratio", "_run"}
 
@@ -33,8 +33,8 @@ class Imbalances(Actor):
         self._run = config.imbalance_run
 
     @handles(FootprintClosed)
-    def look(self, footprint: FootprintClosed, emit: Emit) -> None:
-        """Tell the stacks of a footprint, the lowest first."""
+    def examine(self, footprint: FootprintClosed, emit: Emit) -> None:
+        """Emit the stacks of a footprint, the lowest first."""
         for side, low, high, run in stacks(footprint, self._ratio, self._run):
             emit(
                 ImbalanceStacked(
@@ -75,7 +75,7 @@ def stacks(footprint: FootprintClosed, ratio: int, run_min: int) -> list[Stack]:
 
 
 def _runs(prices: list[int], width: int) -> Iterator[tuple[int, int]]:
-    """Yield (lowest, highest) of each run of levels next to each other; `prices` rise."""
+    """Yield (lowest, highest) of each run of adjacent levels; `prices` ascend."""
     begin = last = None
     for price in prices:
         if begin is None or last is None or price != last + width:

@@ -1,4 +1,4 @@
-"""Large prints: those of at least a configured size, told one by one."""
+"""Large prints: an event for each trade of at least a configured size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ __all__ = ["LargePrints"]
 
 
 class LargePrints(Actor):
-    """State: per instrument, from which size on a print is large; none of a coin that is not configured."""
+    """State: the minimum size of a large trade by instrument.
+
+    One that is not configured has no large trades.
+    """
 
     WIRING = Actor.WIRING | {"_large"}
 
@@ -22,8 +25,8 @@ class LargePrints(Actor):
         self._sizes: dict[int, int] = {}
 
     @handles(Trade)
-    def look(self, trade: Trade, emit: Emit) -> None:
-        """Tell a print that is large."""
+    def check(self, trade: Trade, emit: Emit) -> None:
+        """Emit an event for a trade that is large."""
         size = self._sizes.get(trade.instrument)
         if size is None:
             size = self._sizes[trade.instrument] = self._size_of(trade.instrument)
@@ -48,4 +51,4 @@ class LargePrints(Actor):
         try:
             return to_grid(text, scale=listed.size_scale, up=True)
         except NumberError:
-            return INT64_MAX  # beyond what a print can be
+            return INT64_MAX  # larger than a trade can be

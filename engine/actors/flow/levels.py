@@ -1,5 +1,4 @@
-"""Price levels: how wide they are, and what was traded at each. Called by the footprint and profile
-actors."""
+"""Price levels: their width, and the sizes traded at each. Used by the footprint and profile actors."""
 
 from __future__ import annotations
 
@@ -12,11 +11,11 @@ from engine.values import power_of_ten, to_grid
 __all__ = ["LEVELS_MAX", "Cell", "level_of", "width_of"]
 
 LEVELS_MAX = 10_000
-"""Levels of one window; what is traded beyond goes to the nearest one."""
+"""Upper bound on the levels of one window. Beyond it, a trade is added to the nearest level."""
 
 
 class Cell(State):
-    """What takers bought and sold at a level, and what nobody says the side of."""
+    """The sizes bought and sold by takers at a level, and the size of trades without a side."""
 
     bought: int = 0
     sold: int = 0
@@ -24,10 +23,10 @@ class Cell(State):
 
 
 def width_of(listed: InstrumentListed, level: Mapping[str, str], price: int) -> int:
-    """Return the width of an instrument's levels: the configured one, else about a hundredth of a percent.
+    """Return the width of an instrument's levels: the configured one, or about 0.01 % of its first price.
 
-    One that is finer than the instrument's prices is their finest step. The other is the power of ten at or
-    below a ten-thousandth of its first price, at least the price grid's step.
+    A configured width is rounded up to the price scale. The default is the largest power of ten not above a
+    ten-thousandth of the first price, but at least the price grid's step.
     """
     configured = level.get(listed.name)
     if configured is not None:
@@ -36,7 +35,7 @@ def width_of(listed: InstrumentListed, level: Mapping[str, str], price: int) -> 
 
 
 def level_of(cells: Mapping[int, object], price: int, width: int) -> int:
-    """Return the level a price belongs to; the nearest there is when there are too many."""
+    """Return the level of a price, or the nearest existing level if there are too many."""
     level = price - price % width
     if level in cells or len(cells) < LEVELS_MAX:
         return level

@@ -1,10 +1,10 @@
 """Volume profiles: the volume at each price level of a window, its point of control and its value area.
 
-A window closes by the engine's clock, `FLOW_GRACE_NS` after its end, whether its interval has bars or not.
-The point of control is the level with the most volume, the lowest of equals. The value area begins as it
-and grows by one level at a time, the one next to it above or below that has more volume (above of equals),
-until it holds 70 % of the window's volume; levels without volume are none. Source: the CBOT's Market
-Profile, which counts two rows at a time.
+A window closes `FLOW_GRACE_NS` after its end by the engine's clock, whether or not bars of its interval are
+configured. The point of control is the level with the most volume; the lowest of several. The value area
+starts at that level and grows by one adjacent level at a time, above or below, whichever has more volume
+(above if equal), until it has 70 % of the window's volume. Levels without volume are skipped. Source: the
+CBOT's Market Profile, which adds two rows at a time.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from engine.values import parse_interval, wide
 __all__ = ["Profiles", "value_area"]
 
 FLOW_GRACE_NS = SECOND_NS
-"""How long after its end a window waits for late prints."""
+"""How long a window waits for late trades after its end."""
 
 VALUE_SHARE = (7, 10)
+"""The value area's share of the volume, as numerator and denominator."""
 
 
 class Profile(State):
@@ -34,7 +35,10 @@ class Profile(State):
 
 
 class Profiles(Actor):
-    """State: per instrument, its open windows. `_late` counts prints that came after theirs had closed."""
+    """State: the open windows per instrument.
+
+    `_late` counts trades that arrived after their window closed.
+    """
 
     WIRING = Actor.WIRING | {"_spans_ns", "_level"}
 
@@ -47,7 +51,7 @@ class Profiles(Actor):
 
     @handles(Trade)
     def add(self, trade: Trade, emit: Emit) -> None:
-        """Add a print to its level in its window of each interval; one of another age is left out."""
+        """Add a trade to its level in its window of each interval, unless its time is implausible."""
         if is_implausible(trade):
             return
         profile = self._profiles.get(trade.instrument)
@@ -71,7 +75,7 @@ class Profiles(Actor):
 
     @handles(TimerFired)
     def close(self, timer: TimerFired, emit: Emit) -> None:
-        """Tell the profile of a window whose grace is over."""
+        """Emit the profile of a window whose grace period is over."""
         instrument, span, start_ns = map(int, timer.key.split())
         profile = self._profiles.get(instrument)
         cells = profile.windows.get(span, {}).pop(start_ns, None) if profile is not None else None
@@ -97,8 +101,7 @@ class Profiles(Actor):
 
 
 def value_area(rows: list[tuple[int, int]]) -> tuple[int, int, int]:
-    """Return the point of control, and the lowest and highest level of the value area; `rows` rise by
-    price."""
+    """Return the point of control and the lowest and highest level of the value area of ascending rows."""
     at = max(range(len(rows)), key=lambda number: (rows[number][1], -number))
     low = high = at
     held, whole = rows[at][1], sum(volume for _, volume in rows)
