@@ -1,16 +1,26 @@
-"""Runs the command as a user does: a process of its own."""
+"""Runs the command `engine`: in this process, or as a user does in a process of its own.
+
+In this process it costs no start of an interpreter, so that is how most tests run it. What depends on a
+process has one: signals, kills, pipes, hash seeds, limits of the system, sessions that trade.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
+import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+from engine.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "journal" / "2024-12-05"
@@ -25,18 +35,82 @@ grace_ms = 100
 """
 
 
-def engine(*args: object, cwd: Path | None = None, seconds: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end. Whatever happens, it must not print a traceback."""
-    done = subprocess.run(
-        [*ENGINE, *map(str, args)],
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        cwd=cwd,
-        env=environment(),
-    )
-    assert "Traceback" not in done.stderr, done.stderr
+class Done(NamedTuple):
+    """A command that has ended: its exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+def engine(*args: object, cwd: Path | None = None) -> Done:
+    """Run `engine ARGS` in this process to its end. It must not print a traceback.
+
+    Modules of the working directory are forgotten afterwards, as if the process had ended.
+    """
+    out, err = _Captured(), _Captured()
+    code = 0
+    with (
+        contextlib.chdir(cwd or Path.cwd()),
+        _fresh_imports(),
+        patch.object(sys, "argv", ["engine", *map(str, args)]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main()
+        except SystemExit as left:
+            code = left.code if isinstance(left.code, int) else 1
+    return _without_traceback(Done(code, out.text(), err.text()))
+
+
+def spawn(*args: object, cwd: Path | None = None, **variables: str) -> Done:
+    """Run `engine ARGS` in a process of its own to its end, with these variables in its environment."""
+    return run([*ENGINE, *map(str, args)], cwd=cwd, env=environment() | variables)
+
+
+def shell(script: str) -> Done:
+    """Run a script of bash to its end; `{engine}` in it is the command."""
+    return run(["bash", "-c", script.format(engine=shlex.join(ENGINE))], env=environment())
+
+
+def run(command: list[str], **options: Any) -> Done:
+    """Run a process to its end, a minute at most. It must not print a traceback."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
+    return _without_traceback(Done(done.returncode, done.stdout, done.stderr))
+
+
+def _without_traceback(done: Done) -> Done:
+    assert "Traceback" not in done.err, done.err
     return done
+
+
+class _Captured(io.TextIOWrapper):
+    """A stream that keeps what is written to it."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), encoding="utf-8", write_through=True)
+
+    def text(self) -> str:
+        buffer = self.buffer
+        assert isinstance(buffer, io.BytesIO)
+        return buffer.getvalue().decode()
+
+
+@contextlib.contextmanager
+def _fresh_imports() -> Iterator[None]:
+    """Find modules of the working directory as they are now, and forget them at the end."""
+    folder = str(Path.cwd())
+    path, known = list(sys.path), set(sys.modules)
+    importlib.invalidate_caches()
+    # A module that is written again within a second would be taken from its bytecode.
+    with patch.object(sys, "dont_write_bytecode", new=True):
+        yield
+    sys.path[:] = path
+    for name in sorted(set(sys.modules) - known):
+        file = getattr(sys.modules[name], "__file__", None)
+        if file and file.startswith(folder) and not file.startswith(str(ROOT)):
+            del sys.modules[name]
 
 
 def environment() -> dict[str, str]:
@@ -55,14 +129,14 @@ def start(*args: object, **kwargs: Any) -> subprocess.Popen[str]:
     )
 
 
-def as_json(done: subprocess.CompletedProcess[str]) -> Any:
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def as_json(done: Done) -> Any:
+    assert done.code == 0, done.err
+    return json.loads(done.out)
 
 
-def lines(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+def lines(done: Done) -> list[dict[str, Any]]:
+    assert done.code == 0, done.err
+    return [json.loads(line) for line in done.out.splitlines()]
 
 
 def days(root: Path) -> list[Path]:

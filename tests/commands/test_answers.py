@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
+import shlex
 import shutil
 import socket
 import struct
-import subprocess
-import sys
 import zlib
 from decimal import Decimal
 from pathlib import Path
@@ -16,28 +14,20 @@ from pathlib import Path
 import pytest
 
 from engine.cli import _COMMANDS
-from tests.commands.kit import SAMPLE, as_json, assert_replays, engine, environment, lines, trades_csv
+from tests.commands.kit import SAMPLE, as_json, assert_replays, engine, lines, shell, spawn, trades_csv
 
 
 def test_the_sample_day_replays_identical_under_any_hash_seed() -> None:
     """R03."""
     digests = set()
     for seed in ("1", "2"):
-        report = json.loads(engine_with_seed(seed).stdout)
+        report = as_json(spawn("replay", SAMPLE, "--json", PYTHONHASHSEED=seed))
         assert report["identical"] is True
         assert report["divergence"] is None
         assert report["events"] == report["inputs"] + report["derived"] >= 50_000
         assert {"digest", "seconds", "events_per_s"} <= set(report)
         digests.add(report["digest"])
     assert len(digests) == 1
-
-
-def engine_with_seed(seed: str) -> subprocess.CompletedProcess[str]:
-    os.environ["PYTHONHASHSEED"] = seed
-    try:
-        return engine("replay", SAMPLE, "--json")
-    finally:
-        del os.environ["PYTHONHASHSEED"]
 
 
 def test_why_leads_from_a_fill_to_a_print_by_causes() -> None:
@@ -106,8 +96,8 @@ def test_j02_one_changed_byte_in_a_segment_names_file_and_offset(tmp_path: Path)
         segment.write_bytes(bad)
         for command in (("replay", day), ("journal", "verify", day)):
             done = engine(*command)
-            assert done.returncode == 4, (offset, done.stdout, done.stderr)
-            assert segment.name in done.stderr
+            assert done.code == 4, (offset, done.out, done.err)
+            assert segment.name in done.err
 
 
 def test_j25_a_journal_of_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
@@ -121,15 +111,15 @@ def test_j25_a_journal_of_a_newer_format_is_refused_by_name(tmp_path: Path) -> N
     struct.pack_into("<I", data, 124, zlib.crc32(data[:124]))
     segment.write_bytes(data)
     done = engine("replay", out / "2022-01-15")
-    assert done.returncode == 4
-    assert "99" in done.stderr
+    assert done.code == 4
+    assert "99" in done.err
 
 
 def test_an_edited_strategy_is_told_apart_from_chance(tmp_path: Path) -> None:
     """R02: another strategy on a recorded day diverges at the first event that differs, and says why."""
     done = engine("replay", SAMPLE, "--strategy", "benchmarks.strategies:EveryTrade", "--json")
-    report = json.loads(done.stdout)
-    assert done.returncode == 3
+    report = json.loads(done.out)
+    assert done.code == 3
     assert report["identical"] is False
     assert report["verdict"] == "configuration changed"
     assert report["divergence"]["seq"] > 0
@@ -158,9 +148,9 @@ def test_a_wrong_word_is_one_line_with_its_exit_code_and_writes_nothing(
 ) -> None:
     journal = ["--journal", tmp_path / "j"] if args[0] == "live" else []
     done = engine(*args, *journal, cwd=tmp_path)
-    assert done.returncode == code, done.stderr
-    assert words in done.stderr
-    assert len(done.stderr.strip().splitlines()) <= 2
+    assert done.code == code, done.err
+    assert words in done.err
+    assert len(done.err.strip().splitlines()) <= 2
     assert list(tmp_path.iterdir()) == []
 
 
@@ -168,9 +158,9 @@ def test_an_unknown_configuration_key_is_named_with_the_nearest(tmp_path: Path) 
     path = tmp_path / "bad.toml"
     path.write_text('[risk]\nmax_order_notinal = "1"\n')
     done = engine("live", "--config", path, "--journal", tmp_path / "j")
-    assert done.returncode == 2
-    assert "max_order_notinal" in done.stderr
-    assert "max_order_notional" in done.stderr
+    assert done.code == 2
+    assert "max_order_notinal" in done.err
+    assert "max_order_notional" in done.err
     assert not (tmp_path / "j").exists()
 
 
@@ -181,15 +171,15 @@ def test_a_bad_line_of_a_file_is_named_and_loses_nothing(tmp_path: Path) -> None
     bad = tmp_path / "bad.csv"
     bad.write_text("timestamp,price,quantity\n1642291200000,1,1\n1642291200001,oops,1\n")
     done = engine("import", bad, "--venue", "x", "--instrument", "AAA", "--journal", tmp_path / "in")
-    assert done.returncode == 2
-    assert "line 3" in done.stderr
+    assert done.code == 2
+    assert "line 3" in done.err
     again = engine("import", good, "--venue", "x", "--instrument", "AAA", "--journal", tmp_path / "in")
-    assert again.returncode == 2
+    assert again.code == 2
     missing = tmp_path / "missing.csv"
     missing.write_text("timestamp,price\n1,2\n")
     done = engine("import", missing, "--venue", "x", "--instrument", "AAA", "--journal", tmp_path / "in")
-    assert done.returncode == 2
-    assert "size" in done.stderr
+    assert done.code == 2
+    assert "size" in done.err
     assert sorted((path, path.stat().st_size) for path in (tmp_path / "in").rglob("*")) == before
 
 
@@ -197,27 +187,19 @@ def test_a_port_in_use_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = engine("sandbox", "--port", port)
-    assert done.returncode == 2
-    assert str(port) in done.stderr
+    assert done.code == 2
+    assert str(port) in done.err
 
 
 def test_j16_a_full_disk_stops_the_session_and_the_journal_goes_on_afterwards(tmp_path: Path) -> None:
     """A limit on the size of files stands in for the disk: a write fails in the middle of the session."""
     root = tmp_path / "journal"
-    limited = f"ulimit -f 12; exec {sys.executable} -m engine live --for 20s --no-db --journal {root}"
-    done = subprocess.run(
-        ["bash", "-c", f"trap '' XFSZ; {limited}"],
-        capture_output=True,
-        text=True,
-        env=environment(),
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 4, (done.returncode, done.stderr)
-    assert "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) <= 2
+    limited = f"ulimit -f 12; exec {{engine}} live --for 20s --no-db --journal {shlex.quote(str(root))}"
+    done = shell(f"trap '' XFSZ; {limited}")
+    assert done.code == 4, (done.code, done.err)
+    assert len(done.err.strip().splitlines()) <= 2
     assert_replays(root)
-    after = as_json(engine("live", "--for", "1s", "--no-db", "--journal", root, "--json"))
+    after = as_json(spawn("live", "--for", "1s", "--no-db", "--journal", root, "--json"))
     assert after["first_seq"] > 1
     assert_replays(root)
 
@@ -225,10 +207,10 @@ def test_j16_a_full_disk_stops_the_session_and_the_journal_goes_on_afterwards(tm
 @pytest.mark.parametrize("command", sorted(_COMMANDS))
 def test_every_command_explains_itself(command: str) -> None:
     done = engine(command, "--help")
-    assert done.returncode == 0
-    assert "Usage: " in done.stdout
+    assert done.code == 0
+    assert "Usage: " in done.out
 
 
 def test_doctor_finds_this_machine_fit(tmp_path: Path) -> None:
-    report = json.loads(engine("doctor", "--journal", tmp_path, "--json").stdout)
+    report = json.loads(engine("doctor", "--journal", tmp_path, "--json").out)
     assert report["checks"]["trio"]["ok"]

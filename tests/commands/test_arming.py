@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from adapters.hyperliquid.signing import address_of
-from tests.commands.kit import as_json, assert_replays, days, engine, environment, lines, sandbox
+from tests.commands.kit import as_json, assert_replays, days, engine, environment, lines, sandbox, spawn
 
 KEY = "0x" + "31" * 32
 ADDRESS = address_of(KEY)
@@ -42,7 +42,7 @@ def live(folder: Path, config: Path, url: str, *more: str) -> tuple[object, ...]
 
 
 def test_an_armed_session_trades_for_real_and_its_key_is_nowhere(venue: str, tmp_path: Path) -> None:
-    result = as_json(engine(*live(tmp_path, desk(tmp_path), venue, "--arm")))
+    result = as_json(spawn(*live(tmp_path, desk(tmp_path), venue, "--arm")))
     assert result["live_orders"] == 0
     (day,) = days(tmp_path / "j")
     started = lines(engine("inspect", day, "--type", "SessionStarted", "--json"))
@@ -72,24 +72,24 @@ def test_l10_without_all_three_nothing_is_sent_and_the_exit_code_is_6(
     venue: str, tmp_path: Path, change: dict[str, str], more: tuple[str, ...], words: str
 ) -> None:
     done = engine(*live(tmp_path, desk(tmp_path, **change), venue, *more))
-    assert done.returncode == 6, (done.stdout, done.stderr)
-    assert words in done.stderr
-    assert KEY[2:] not in done.stderr
+    assert done.code == 6, (done.out, done.err)
+    assert words in done.err
+    assert KEY[2:] not in done.err
     assert not (tmp_path / "j").exists()
 
 
 def test_l10_a_key_that_is_not_the_accounts_is_refused(venue: str, tmp_path: Path) -> None:
     other = desk(tmp_path, key="0x" + "32" * 32)
     done = engine(*live(tmp_path, other, venue, "--arm"))
-    assert done.returncode == 6, (done.stdout, done.stderr)
-    assert ADDRESS in done.stderr
+    assert done.code == 6, (done.out, done.err)
+    assert ADDRESS in done.err
     assert not (tmp_path / "j").exists()
 
 
 def test_l09_a_paper_session_does_not_open_the_key_file(venue: str, tmp_path: Path) -> None:
     config = desk(tmp_path, mode="paper")
     (tmp_path / "key").unlink()
-    result = as_json(engine(*live(tmp_path, config, venue)))
+    result = as_json(spawn(*live(tmp_path, config, venue)))
     assert result["session"]
 
 

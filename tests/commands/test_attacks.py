@@ -14,18 +14,18 @@ from typing import Any
 
 import pytest
 
-from tests.commands.conftest import Call
 from tests.commands.kit import (
-    ENGINE,
     FAST,
     SAMPLE,
+    Done,
     as_json,
     assert_replays,
     days,
     engine,
-    environment,
     lines,
     sandbox,
+    shell,
+    spawn,
     start,
     trades_csv,
 )
@@ -84,11 +84,11 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def told(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
-    assert done.returncode == code, (done.returncode, done.stderr)
+def told(done: Done, code: int, *words: str) -> None:
+    assert done.code == code, (done.code, done.err)
     for word in words:
-        assert word in done.stderr
-    assert len(done.stderr.strip().splitlines()) <= 2, done.stderr
+        assert word in done.err
+    assert len(done.err.strip().splitlines()) <= 2, done.err
 
 
 @pytest.mark.parametrize(
@@ -126,20 +126,21 @@ def test_a_strategy_that_cannot_begin_is_exit_2_and_no_event_is_written(
     ],
 )
 def test_c07_a_strategy_that_misbehaves_on_a_print_does_not_end_the_session(
-    desk: Path, call: Call, use: str, fails: str
+    desk: Path, use: str, fails: str
 ) -> None:
-    done = engine(
+    done = spawn(
         "live", "--strategy", use, "--journal", "j", "--for", "1s", "--speed", 20, "--json", cwd=desk
     )
-    assert done.returncode == (7 if fails else 0), done.stderr
-    assert fails in done.stderr
-    result = json.loads(done.stdout)
+    assert done.code == (7 if fails else 0), done.err
+    assert fails in done.err
+    result = json.loads(done.out)
     assert [fails in one for one in result["failures"]] == [True] * bool(fails)
     assert bool(result["halted"]) == bool(fails)
     (day,) = days(desk / "j")
-    assert json.loads(call("replay", day, "--json").out)["identical"] is True
+    assert json.loads(engine("replay", day, "--json").out)["identical"] is True
     failed = [
-        json.loads(line) for line in call("inspect", day, "--type", "ActorFailed", "--json").out.splitlines()
+        json.loads(line)
+        for line in engine("inspect", day, "--type", "ActorFailed", "--json").out.splitlines()
     ]
     assert len(failed) == bool(fails)
     assert all(fails in one["error"] for one in failed)
@@ -147,13 +148,13 @@ def test_c07_a_strategy_that_misbehaves_on_a_print_does_not_end_the_session(
         # The next session is told that it may not trade, and how to go on; it does, when that is asked for.
         quiet = ("live", "--strategy", "mine:Quiet", "--journal", "j", "--for", "1s", "--speed", 20)
         for more, halted in (((), True), (("--resume",), False)):
-            done = engine(*quiet, *more, cwd=desk)
-            assert done.returncode == 0, done.stderr
-            assert ("halted Lost failed: KeyError" in done.stderr) == halted, done.stderr
-            assert ("--resume lifts it" in done.stdout) == halted, done.stdout
+            done = spawn(*quiet, *more, cwd=desk)
+            assert done.code == 0, done.err
+            assert ("halted Lost failed: KeyError" in done.err) == halted, done.err
+            assert ("--resume lifts it" in done.out) == halted, done.out
     # Found by name in the journal, and shown with what led to it.
     if failed:
-        assert call("why", day, failed[0]["seq"]).code == 0
+        assert engine("why", day, failed[0]["seq"]).code == 0
 
 
 @pytest.mark.parametrize(
@@ -183,9 +184,9 @@ def test_a_configuration_that_cannot_be_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize("speed", ["0", "-1", "nan", "inf", "100001"])
-def test_a_speed_that_cannot_be_is_exit_2(call: Call, tmp_path: Path, speed: str) -> None:
+def test_a_speed_that_cannot_be_is_exit_2(tmp_path: Path, speed: str) -> None:
     for command in (["live", "--journal", tmp_path / "j"], ["sandbox", "--port", 0]):
-        done = call(*command, "--speed", speed)
+        done = engine(*command, "--speed", speed)
         assert done.code == 2
         assert "speed" in done.err
     assert not (tmp_path / "j").exists()
@@ -226,27 +227,25 @@ def test_a_speed_that_cannot_be_is_exit_2(call: Call, tmp_path: Path, speed: str
         (["live", "--fast"], 2),
     ],
 )
-def test_a_wrong_word_is_refused_in_a_few_lines(desk: Path, call: Call, args: list[Any], code: int) -> None:
+def test_a_wrong_word_is_refused_in_a_few_lines(desk: Path, args: list[Any], code: int) -> None:
     before = sorted(desk.rglob("*"))
-    done = call(*args)
+    done = engine(*args)
     assert done.code == code, done
     assert 1 <= len(done.err.strip().splitlines()) <= 4
     assert done.out == ""
     assert sorted(desk.rglob("*")) == before
 
 
-def test_doctor_answers_for_a_folder_that_is_not_there_yet(call: Call, tmp_path: Path) -> None:
-    report = json.loads(call("doctor", "--journal", tmp_path / "a" / "b" / "c", "--json").out)
+def test_doctor_answers_for_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
+    report = json.loads(engine("doctor", "--journal", tmp_path / "a" / "b" / "c", "--json").out)
     assert report["checks"]["disk sync"]["ok"] in (True, False)
     assert not (tmp_path / "a").exists()
 
 
-def test_a_journal_whose_name_begins_with_a_digit_is_a_journal(
-    call: Call, traded: Path, tmp_path: Path
-) -> None:
+def test_a_journal_whose_name_begins_with_a_digit_is_a_journal(traded: Path, tmp_path: Path) -> None:
     shutil.copytree(traded.parent, tmp_path / "2nd")
-    assert call("project", tmp_path / "2nd", "--db", tmp_path / "p.db").code == 0
-    assert call("replay", tmp_path / "2nd").code == 0
+    assert engine("project", tmp_path / "2nd", "--db", tmp_path / "p.db").code == 0
+    assert engine("replay", tmp_path / "2nd").code == 0
 
 
 def test_j22_a_journal_that_cannot_be_made_or_written_is_exit_4(tmp_path: Path) -> None:
@@ -273,12 +272,12 @@ def test_a_mistyped_handler_is_told_of_and_a_mistyped_strategy_has_its_neighbour
     told(engine("backtest", SAMPLE, "--strategy", "near"), 2, "write it as near:Near")
 
 
-def test_c01_a_project_of_a_whole_journal_leaves_out_a_day_of_another_one(tmp_path: Path, call: Call) -> None:
+def test_c01_a_project_of_a_whole_journal_leaves_out_a_day_of_another_one(tmp_path: Path) -> None:
     """The sample day lies where a first session goes by default."""
     root = tmp_path / "journal"
     shutil.copytree(SAMPLE, root / SAMPLE.name)
-    assert engine("live", "--journal", root, "--for", "1s", "--no-db").returncode == 0
-    done = call("project", root, "--db", tmp_path / "p.db")
+    assert spawn("live", "--journal", root, "--for", "1s", "--no-db").code == 0
+    done = engine("project", root, "--db", tmp_path / "p.db")
     assert (done.code, SAMPLE.name in done.err) == (0, True), done
 
 
@@ -307,25 +306,26 @@ def tiny(tmp_path: Path) -> Any:
 
 
 def test_j16_a_disk_that_fills_up_ends_the_session_and_room_lets_it_go_on(
-    tiny: Path, desk: Path, call: Call
+    tiny: Path,
+    desk: Path,
 ) -> None:
     root = tiny / "journal"
     options = ["--journal", root, "--no-db", "--strategy"]
-    told(engine("live", *options, "mine:Flood", "--for", "20s", cwd=desk), 4, "No space left")
+    told(spawn("live", *options, "mine:Flood", "--for", "20s", cwd=desk), 4, "No space left")
     (day,) = days(root)
-    first = json.loads(call("replay", day, "--json").out)
+    first = json.loads(engine("replay", day, "--json").out)
     assert first["identical"] is True
     # Without room it does not go on; it says so, and what there is stays readable.
     fill(tiny / "filler")
-    again = engine("live", *options, "mine:Quiet", "--for", "1s", cwd=desk)
-    assert again.returncode == 4, again.stderr
-    assert "No space left" in again.stderr
-    assert json.loads(call("replay", day, "--json").out)["events"] == first["events"]
+    again = spawn("live", *options, "mine:Quiet", "--for", "1s", cwd=desk)
+    assert again.code == 4, again.err
+    assert "No space left" in again.err
+    assert json.loads(engine("replay", day, "--json").out)["events"] == first["events"]
     (tiny / "filler").unlink()
     subprocess.run(["mount", "-o", "remount,size=4m", tiny], check=True)
-    after = as_json(engine("live", *options, "mine:Quiet", "--for", "1s", "--json", cwd=desk))
+    after = as_json(spawn("live", *options, "mine:Quiet", "--for", "1s", "--json", cwd=desk))
     assert after["first_seq"] == first["events"] + 1
-    assert json.loads(call("replay", day, "--json").out)["identical"] is True
+    assert json.loads(engine("replay", day, "--json").out)["identical"] is True
 
 
 def fill(path: Path) -> None:
@@ -339,7 +339,7 @@ def fill(path: Path) -> None:
 def test_t08_a_clock_far_behind_the_journal_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     """A fast sandbox takes the journal hours ahead; the next one begins at the real time again."""
     root = tmp_path / "j"
-    ahead = as_json(engine("live", "--journal", root, "--for", "1s", "--speed", 2000, "--no-db", "--json"))
+    ahead = as_json(spawn("live", "--journal", root, "--for", "1s", "--speed", 2000, "--no-db", "--json"))
     before = sorted((path, path.stat().st_size) for path in root.rglob("*") if path.name != "LOCK")
     told(engine("live", "--journal", root, "--for", "1s", "--no-db"), 2, "give another --journal")
     assert sorted((path, path.stat().st_size) for path in root.rglob("*") if path.name != "LOCK") == before
@@ -377,7 +377,7 @@ def test_q01_two_thousand_times_real_time_keeps_every_promise(tmp_path: Path) ->
     config.write_text(FAST, encoding="utf-8")
     root = tmp_path / "j"
     options = ["--journal", root, "--speed", 2000, "--config", config, "--for", "3s", "--json"]
-    live = as_json(engine("live", *options))
+    live = as_json(spawn("live", *options))
     assert live["last_seq"] > 20_000
     assert live["ingress_high_water"] < 65_536
     assert live["live_orders"] == 0
@@ -398,11 +398,8 @@ def test_q01_two_thousand_times_real_time_keeps_every_promise(tmp_path: Path) ->
     ],
 )
 def test_a_reader_that_leaves_is_no_error(command: list[Any], reader: str) -> None:
-    shell = " ".join([*ENGINE, *map(str, command), "|", reader])
-    done = subprocess.run(
-        ["bash", "-c", shell], capture_output=True, text=True, env=environment(), check=False
-    )
-    assert done.stderr == ""
+    done = shell(" ".join(["{engine}", *map(str, command), "|", reader]))
+    assert done.err == ""
 
 
 def test_c06_a_signal_at_any_moment_of_the_start_leaves_no_traceback_and_no_orphan(tmp_path: Path) -> None:
@@ -430,11 +427,11 @@ def test_a_tape_that_ends_is_survived(tmp_path: Path) -> None:
     """The recorded day is over before the session is: bars of the silence close by the clock."""
     source = trades_csv(tmp_path / "t.csv", 300)
     options = ["--venue", "x", "--instrument", "AAA", "--journal", tmp_path / "in"]
-    assert engine("import", source, *options).returncode == 0
+    assert engine("import", source, *options).code == 0
     root = tmp_path / "j"
     with sandbox("--tape", tmp_path / "in" / "2022-01-15", "--clock", "tape", "--speed", 15) as url:
         venue = ["--venue", "hyperliquid", "--base-url", url]
-        live = as_json(engine("live", *venue, "--for", "9s", "--journal", root, "--no-db", "--json"))
+        live = as_json(spawn("live", *venue, "--for", "9s", "--journal", root, "--no-db", "--json"))
     assert live["days"] == ["2022-01-15"]
     bars = lines(engine("inspect", root / "2022-01-15", "--type", "BarClosed", "--json"))
     assert any(bar["trades"] == 0 for bar in bars)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.commands.kit import as_json, assert_replays, engine, sandbox
+from tests.commands.kit import as_json, assert_replays, engine, sandbox, spawn
 
 ARGS = ("--coins", "BTC,ETH", "--intervals", "1m,5m", "--since", "2024-01-01", "--json")
 
@@ -44,10 +44,10 @@ def test_a_backfill_is_read_once_and_replays_and_is_in_the_database(venue: str, 
 def test_a_live_session_goes_on_after_a_backfill_with_what_it_had(venue: str, tmp_path: Path) -> None:
     root = tmp_path / "j"
     live = ("live", "--base-url", venue, "--venue", "hyperliquid", "--journal", root, "--for", "2s", "--json")
-    assert engine(*live).returncode == 0
+    assert spawn(*live).code == 0
     backfill(venue, root)
-    done = engine(*live)
-    assert done.returncode == 0, done.stderr
+    done = spawn(*live)
+    assert done.code == 0, done.err
     assert_replays(root)
 
 
@@ -60,6 +60,6 @@ def test_a_backfill_that_cannot_be_is_refused_before_anything_is_written(venue: 
         (("--coins", "BTC", "--since", "2024-01-01", "--intervals", "7m"), "interval"),
     ):
         done = engine("backfill", "--base-url", venue, "--journal", root, *args)
-        assert done.returncode == 2, (args, done.stderr)
-        assert words in done.stderr
+        assert done.code == 2, (args, done.err)
+        assert words in done.err
     assert not root.exists()

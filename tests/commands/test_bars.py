@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from tests.commands.kit import FAST, ROOT, days, engine, sandbox, start
+from tests.commands.kit import FAST, ROOT, days, engine, sandbox, spawn, start
 
 SAMPLE = ROOT / "journal/2024-12-05"
 FIELDS = [
@@ -36,8 +36,8 @@ FIELDS = [
 def test_bars_are_the_same_as_json_csv_and_parquet(tmp_path: Path) -> None:
     files = ("--csv", tmp_path / "bars.csv", "--parquet", tmp_path / "bars.parquet")
     done = engine("bars", SAMPLE, "--interval", "5m", "--json", *files)
-    assert done.returncode == 0, done.stderr
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.code == 0, done.err
+    rows = [json.loads(line) for line in done.out.splitlines()]
     assert list(rows[0]) == FIELDS
     assert [(row["instrument"], row["start_ns"]) for row in rows] == sorted(
         (row["instrument"], row["start_ns"]) for row in rows
@@ -55,8 +55,8 @@ def test_bars_are_the_same_as_json_csv_and_parquet(tmp_path: Path) -> None:
 
 def test_people_get_a_table_and_one_instrument_if_they_want() -> None:
     done = engine("bars", SAMPLE, "--interval", "15m", "--instrument", "BTC")
-    assert done.returncode == 0
-    head, *lines = done.stdout.splitlines()
+    assert done.code == 0
+    head, *lines = done.out.splitlines()
     assert head.split()[:4] == ["instrument", "start", "open", "high"]
     assert all(line.startswith("BTC ") for line in lines)
 
@@ -69,9 +69,9 @@ def test_what_cannot_be_done_is_said_in_a_line(tmp_path: Path) -> None:
         ((SAMPLE, "--csv", tmp_path / "no" / "bars.csv"), "cannot be written"),
     ):
         done = engine("bars", *words)
-        assert done.returncode == 2, words
-        assert told in done.stderr
-        assert len(done.stderr.splitlines()) <= 2
+        assert done.code == 2, words
+        assert told in done.err
+        assert len(done.err.splitlines()) <= 2
 
 
 def test_c01_a_live_session_appends_each_closed_bar_once_though_it_was_killed(tmp_path: Path) -> None:
@@ -85,9 +85,9 @@ def test_c01_a_live_session_appends_each_closed_bar_once_though_it_was_killed(tm
         time.sleep(3.5)
         process.kill()
         process.communicate()
-        assert engine(*live, "--for", "3s").returncode == 0
+        assert spawn(*live, "--for", "3s").code == 0
         before = {path.name: path.read_bytes() for path in sorted(folder.glob("*.csv"))}
-        assert engine(*live, "--for", "1s").returncode == 0
+        assert spawn(*live, "--for", "1s").code == 0
     assert before
     for name, data in before.items():
         assert (folder / name).read_bytes().startswith(data), "what is written stays"
@@ -102,7 +102,7 @@ def test_c01_a_live_session_appends_each_closed_bar_once_though_it_was_killed(tm
     for day in days(root):
         for interval in ("1s", "5s"):
             for row in map(
-                json.loads, engine("bars", day, "--interval", interval, "--json").stdout.splitlines()
+                json.loads, engine("bars", day, "--interval", interval, "--json").out.splitlines()
             ):
                 line = lines.pop((row["instrument"], interval, str(row["start_ns"])))
                 names = ("open", "high", "low", "close", "volume", "count", "revision", "complete")

@@ -16,17 +16,17 @@ import pytest
 from engine.events import BarClosed, OrderFilled, Trade
 from engine.events.codec import decode_derived, decode_inputs, encode_derived, encode_inputs
 from engine.journal import Draft, JournalWriter, Tail, ensure_identity, read_frames
-from tests.commands.conftest import Call
+from tests.commands.kit import engine
 
 
 @pytest.mark.parametrize("sealed", [False, True])
 def test_j02_s17_a_flipped_byte_anywhere_is_exit_4_with_file_and_offset(
-    call: Call, traded: Path, tmp_path: Path, sealed: bool
+    traded: Path, tmp_path: Path, sealed: bool
 ) -> None:
     root = tmp_path / "j"
     shutil.copytree(traded.parent, root)
     if sealed:
-        call("journal", "seal", root, "--newest")
+        engine("journal", "seal", root, "--newest")
     (segment,) = (root / traded.name).iterdir()
     good = segment.read_bytes()
     chance = random.Random(4)
@@ -37,13 +37,13 @@ def test_j02_s17_a_flipped_byte_anywhere_is_exit_4_with_file_and_offset(
         bad[offset] ^= 1 << chance.randrange(8)
         segment.write_bytes(bad)
         for command in (["replay"], ["journal", "verify"], ["inspect", "--limit", "1000000"]):
-            done = call(*command, root / traded.name)
+            done = engine(*command, root / traded.name)
             assert done.code == 4, (offset, command, done)
             assert segment.name in done.err
             assert "offset" in done.err
             assert len(done.err.strip().splitlines()) == 1
     segment.write_bytes(good)
-    assert call("replay", root / traded.name).code == 0
+    assert engine("replay", root / traded.name).code == 0
 
 
 def _last_frame(day: Path, data: bytes) -> int:
@@ -53,21 +53,21 @@ def _last_frame(day: Path, data: bytes) -> int:
 
 @pytest.mark.parametrize("cut", [1, 7, 300])
 def test_j01_a_torn_tail_is_told_and_what_is_before_it_verified(
-    call: Call, traded: Path, tmp_path: Path, cut: int
+    traded: Path, tmp_path: Path, cut: int
 ) -> None:
     day = tmp_path / "j" / traded.name
     shutil.copytree(traded.parent, tmp_path / "j")
     (segment,) = day.iterdir()
     segment.write_bytes(segment.read_bytes()[:-cut])
-    report = json.loads(call("replay", day, "--json").out)
+    report = json.loads(engine("replay", day, "--json").out)
     assert report["identical"] is True
     assert report["torn_bytes"] > 0
-    assert "torn" in call("journal", "verify", day).out
+    assert "torn" in engine("journal", "verify", day).out
 
 
 @pytest.mark.parametrize("version", [0, 2, 99, 65_535])
 def test_j25_a_journal_of_another_version_is_refused_by_every_command(
-    call: Call, traded: Path, tmp_path: Path, version: int
+    traded: Path, tmp_path: Path, version: int
 ) -> None:
     day = tmp_path / "j" / traded.name
     shutil.copytree(traded.parent, tmp_path / "j")
@@ -86,7 +86,7 @@ def test_j25_a_journal_of_another_version_is_refused_by_every_command(
         ["journal", "verify", day],
         ["journal", "seal", day, "--newest"],
     ):
-        done = call(*command)
+        done = engine(*command)
         assert done.code == 4, (command, done)
         assert "version" in done.err
     assert segment.read_bytes() == before
@@ -128,11 +128,11 @@ def other_cause(inputs: list[Any], derived: list[Any]) -> None:
 
 @pytest.mark.parametrize("edit", [dearer_print, better_fill, other_cause])
 def test_s17_an_edited_event_under_a_chain_that_was_made_anew_is_exit_3_with_its_seq(
-    call: Call, traded: Path, tmp_path: Path, edit: Any
+    traded: Path, tmp_path: Path, edit: Any
 ) -> None:
     day = rewritten(traded, tmp_path / "forged", edit)
-    assert call("journal", "verify", day).code == 0, "the forger did the sums"
-    done = call("replay", day, "--json")
+    assert engine("journal", "verify", day).code == 0, "the forger did the sums"
+    done = engine("replay", day, "--json")
     assert done.code == 3
     report = json.loads(done.out)
     assert report["identical"] is False
@@ -141,11 +141,11 @@ def test_s17_an_edited_event_under_a_chain_that_was_made_anew_is_exit_3_with_its
     assert found["expected"] != found["actual"]
     assert found["expected"]["seq"] == found["seq"]
     assert found["chain"][-1]["seq"] == found["seq"]
-    text = call("replay", day)
+    text = engine("replay", day)
     assert text.code == 3
     assert f"seq {found['seq']}" in text.out
 
 
-def test_r02_a_day_rewritten_without_an_edit_is_identical(call: Call, traded: Path, tmp_path: Path) -> None:
+def test_r02_a_day_rewritten_without_an_edit_is_identical(traded: Path, tmp_path: Path) -> None:
     day = rewritten(traded, tmp_path / "copy", lambda *_: None)
-    assert call("replay", day).code == 0
+    assert engine("replay", day).code == 0

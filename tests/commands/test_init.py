@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.commands.init import FILES
-from tests.commands.conftest import Call
-from tests.commands.kit import SAMPLE, assert_replays, engine, environment
+from tests.commands.kit import SAMPLE, assert_replays, engine, environment, spawn
 
 CROSSOVER = "engine.strategies.crossover:Crossover"
 
@@ -23,7 +22,7 @@ CROSSOVER = "engine.strategies.crossover:Crossover"
 
 def test_a_new_project_tests_itself_trades_replays_and_backtests(tmp_path: Path) -> None:
     told = engine("init", "mine", cwd=tmp_path)
-    assert told.returncode == 0, told.stderr
+    assert told.code == 0, told.err
     mine = tmp_path / "mine"
     assert sorted(path.relative_to(mine).as_posix() for path in mine.rglob("*.*")) == sorted(FILES)
     tested = subprocess.run(
@@ -36,22 +35,22 @@ def test_a_new_project_tests_itself_trades_replays_and_backtests(tmp_path: Path)
     )
     assert tested.returncode == 0, tested.stdout
     assert "2 passed" in tested.stdout
-    lived = engine("live", "--for", "3s", "--config", "engine.toml", "--speed", 20, "--json", cwd=mine)
-    assert lived.returncode == 0, lived.stderr
+    lived = spawn("live", "--for", "3s", "--config", "engine.toml", "--speed", 20, "--json", cwd=mine)
+    assert lived.code == 0, lived.err
     # Its strategy is found from its own folder, so it is replayed there.
     (day,) = [path for path in (mine / "journal").iterdir() if path.is_dir()]
     done = engine("replay", day, "--json", cwd=mine)
-    assert json.loads(done.stdout)["identical"] is True, done.stdout
+    assert json.loads(done.out)["identical"] is True, done.out
     done = engine("backtest", day, "--config", "engine.toml", "--param", "lookback=3", "--json", cwd=mine)
-    assert json.loads(done.stdout)["orders"] > 0
+    assert json.loads(done.out)["orders"] > 0
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_nothing_is_overwritten(tmp_path: Path, call: Call, name: str) -> None:
+def test_nothing_is_overwritten(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("mine", encoding="utf-8")
-    told = call("init", tmp_path)
+    told = engine("init", tmp_path)
     assert (told.code, told.out) == (2, "")
     assert f"holds {name} already" in told.err
     assert path.read_text(encoding="utf-8") == "mine"
@@ -59,11 +58,11 @@ def test_nothing_is_overwritten(tmp_path: Path, call: Call, name: str) -> None:
 
 
 def test_a_folder_with_other_things_in_it_is_fine_and_one_that_is_a_file_is_not(
-    tmp_path: Path, call: Call
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "notes.txt").write_text("x", encoding="utf-8")
-    assert call("init", tmp_path).code == 0
-    told = call("init", tmp_path / "notes.txt")
+    assert engine("init", tmp_path).code == 0
+    told = engine("init", tmp_path / "notes.txt")
     assert told.code == 2
     assert "cannot be written" in told.err
 
@@ -73,7 +72,7 @@ def test_a_folder_with_other_things_in_it_is_fine_and_one_that_is_a_file_is_not(
 
 @pytest.mark.parametrize("command", [["backtest", SAMPLE], ["live", "--for", "1s"], ["replay", SAMPLE]])
 def test_a_strategy_that_reads_the_clock_is_refused_with_its_line(
-    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch, command: list[object]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[object]
 ) -> None:
     (tmp_path / "late.py").write_text(
         "import time\n"
@@ -84,7 +83,7 @@ def test_a_strategy_that_reads_the_clock_is_refused_with_its_line(
         encoding="utf-8",
     )
     monkeypatch.chdir(tmp_path)
-    told = call(*command, "--strategy", "late:Late")
+    told = engine(*command, "--strategy", "late:Late")
     assert told == (2, "", "engine: late.py:7: calls time.time(): a strategy has no clock; use self.now_ns\n")
     assert not [path for path in tmp_path.iterdir() if path.name not in ("late.py", "__pycache__")]
 
@@ -99,16 +98,12 @@ def test_a_trap_at_run_time_becomes_a_failure_of_the_strategy_that_replays(tmp_p
         "class Late(Strategy):\n    def on_trade(self, trade):\n        self.seen = lib.now()\n",
         encoding="utf-8",
     )
-    env = environment()
-    env["PYTHONPATH"] += os.pathsep + str(tmp_path / "site-packages")
+    path = os.pathsep.join([environment()["PYTHONPATH"], str(tmp_path / "site-packages")])
 
     def run(*args: object, code: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "engine", *map(str, args)],
-            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
-        assert done.returncode == code, done.stderr
-        return done.stdout
+        done = spawn(*args, cwd=tmp_path, PYTHONPATH=path)
+        assert done.code == code, done.err
+        return done.out
 
     told = run("backtest", SAMPLE, "--strategy", "late:Late", "--out", "out", code=7)
     assert re.search(r"failed +Late at seq \d+: NotDeterministic: late\.py:7", told)
@@ -120,15 +115,15 @@ def test_a_trap_at_run_time_becomes_a_failure_of_the_strategy_that_replays(tmp_p
 # Parameters on the command line.
 
 
-def test_parameters_are_set_converted_and_recorded(tmp_path: Path, call: Call) -> None:
+def test_parameters_are_set_converted_and_recorded(tmp_path: Path) -> None:
     sent = [
         "--strategy", CROSSOVER, "--param", "fast=2", "--param", "Crossover.interval=15s",
     ]  # fmt: skip
-    told = call("backtest", SAMPLE, *sent, "--out", tmp_path / "out", "--json")
+    told = engine("backtest", SAMPLE, *sent, "--out", tmp_path / "out", "--json")
     assert told.code == 0, told.err
-    plain = call("backtest", SAMPLE, "--strategy", CROSSOVER, "--json")
+    plain = engine("backtest", SAMPLE, "--strategy", CROSSOVER, "--json")
     assert json.loads(told.out)["digest"] != json.loads(plain.out)["digest"]
-    (started,) = call(
+    (started,) = engine(
         "inspect", tmp_path / "out" / "2024-12-05", "--type", "SessionStarted", "--json"
     ).out.splitlines()
     assert json.loads(json.loads(started)["config"])["strategies"][0]["params"] == {
@@ -151,17 +146,15 @@ def test_parameters_are_set_converted_and_recorded(tmp_path: Path, call: Call) -
     ],
 )
 @pytest.mark.parametrize("command", [["backtest", SAMPLE], ["live"], ["replay", SAMPLE]])
-def test_parameters_that_are_none_are_refused(
-    call: Call, command: list[object], params: list[str], words: str
-) -> None:
-    told = call(*command, "--strategy", CROSSOVER, *(f"--param={one}" for one in params))
+def test_parameters_that_are_none_are_refused(command: list[object], params: list[str], words: str) -> None:
+    told = engine(*command, "--strategy", CROSSOVER, *(f"--param={one}" for one in params))
     assert (told.code, told.out) == (2, "")
     assert words in told.err
     assert len(told.err.splitlines()) == 1
 
 
-def test_a_replay_has_the_recorded_parameters_unless_it_is_told_a_strategy(call: Call) -> None:
-    told = call("replay", SAMPLE, "--param", "fast=5")
+def test_a_replay_has_the_recorded_parameters_unless_it_is_told_a_strategy() -> None:
+    told = engine("replay", SAMPLE, "--param", "fast=5")
     assert told.code == 2
     assert "--param needs --strategy or --config" in told.err
 
@@ -175,8 +168,8 @@ def test_r02_an_edited_helper_module_is_told_as_changed_code(tmp_path: Path) -> 
         encoding="utf-8",
     )
     done = engine("backtest", SAMPLE, "--strategy", "mine:Mine", "--out", "out", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     (tmp_path / "sizes.py").write_text("STEP = 2.0\n", encoding="utf-8")
-    report = json.loads(engine("replay", "out/2024-12-05", "--json", cwd=tmp_path).stdout)
+    report = json.loads(engine("replay", "out/2024-12-05", "--json", cwd=tmp_path).out)
     assert report["verdict"] == "code changed"
     assert any(change.startswith("strategy Mine (mine:Mine)") for change in report["changes"])

@@ -8,14 +8,13 @@ import random
 import time
 from pathlib import Path
 
-from tests.commands.conftest import Call
-from tests.commands.kit import FAST, as_json, days, engine, sandbox, start
+from tests.commands.kit import FAST, as_json, days, engine, sandbox, spawn, start
 
 KILLS = int(os.environ.get("RETAPE_KILLS", "2"))
 
 
 def test_c01_c03_i1_i2_killed_at_any_moment_each_day_opens_replays_and_the_rows_catch_up(
-    tmp_path: Path, call: Call
+    tmp_path: Path,
 ) -> None:
     """The venue's clock runs 3,000 times as fast, so days begin and end while the kills fall."""
     root, config = tmp_path / "journal", tmp_path / "fast.toml"
@@ -34,24 +33,24 @@ def test_c01_c03_i1_i2_killed_at_any_moment_each_day_opens_replays_and_the_rows_
                 continue
             reached = 0
             for day in days(root):
-                done = call("replay", day, "--json")
+                done = engine("replay", day, "--json")
                 assert done.code == 0, done
                 report = json.loads(done.out)
                 assert report["identical"] is True
-                verified = call("journal", "verify", day, "--json")
+                verified = engine("journal", "verify", day, "--json")
                 reached = json.loads(verified.out)["end_seq"]
             # What was found once is never lost again.
             assert reached >= end
             end = reached
             for day in days(root)[:-1]:
-                digest = json.loads(call("replay", day, "--json").out)["digest"]
+                digest = json.loads(engine("replay", day, "--json").out)["digest"]
                 assert kept.setdefault(day.name, digest) == digest
-        last = as_json(engine("live", *venue, "--for", "1s", "--json"))
+        last = as_json(spawn("live", *venue, "--for", "1s", "--json"))
     assert last["first_seq"] == end + 1
     assert last["live_orders"] == 0
     for day in days(root):
-        assert json.loads(call("replay", day, "--json").out)["identical"] is True
-    checked = json.loads(call("project", root, "--db", root / "retape.db", "--check", "--json").out)
+        assert json.loads(engine("replay", day, "--json").out)["identical"] is True
+    checked = json.loads(engine("project", root, "--db", root / "retape.db", "--check", "--json").out)
     assert checked["equal"], checked
     if KILLS >= 10:
         assert len(days(root)) >= 2, "no midnight was crossed"

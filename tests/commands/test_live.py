@@ -7,7 +7,6 @@ import random
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 from tests.commands.kit import (
     ENGINE,
     FAST,
+    SAMPLE,
     as_json,
     assert_replays,
     days,
@@ -23,6 +23,8 @@ from tests.commands.kit import (
     environment,
     lines,
     sandbox,
+    shell,
+    spawn,
     start,
     trades_csv,
 )
@@ -39,7 +41,7 @@ def config(tmp_path: Path) -> Path:
 
 def test_a_session_trades_replays_and_its_rows_equal_a_rebuild(tmp_path: Path, config: Path) -> None:
     root = tmp_path / "journal"
-    live = as_json(engine("live", "--for", "8s", "--journal", root, "--config", config, "--json"))
+    live = as_json(spawn("live", "--for", "8s", "--journal", root, "--config", config, "--json"))
     (report,) = assert_replays(root)
     assert report["digest"] == live["digest"]
     assert report["events"] == live["last_seq"]
@@ -58,8 +60,8 @@ def test_a_session_trades_replays_and_its_rows_equal_a_rebuild(tmp_path: Path, c
 
 def test_the_next_session_goes_on_with_the_next_seq(tmp_path: Path, config: Path) -> None:
     root = tmp_path / "journal"
-    first = as_json(engine("live", "--for", "3s", "--journal", root, "--config", config, "--json"))
-    second = as_json(engine("live", "--for", "3s", "--journal", root, "--config", config, "--json"))
+    first = as_json(spawn("live", "--for", "3s", "--journal", root, "--config", config, "--json"))
+    second = as_json(spawn("live", "--for", "3s", "--journal", root, "--config", config, "--json"))
     assert second["first_seq"] == first["last_seq"] + 1
     assert assert_replays(root)[-1]["digest"] == second["digest"]
 
@@ -80,7 +82,7 @@ def test_c01_c03_killed_at_any_moment_the_journal_opens_replays_and_goes_on(
         report = assert_replays(root)[-1]
         assert report["events"] >= end
         end = report["events"]
-    last = as_json(engine("live", "--for", "1s", "--journal", root, "--config", config, "--json"))
+    last = as_json(spawn("live", "--for", "1s", "--journal", root, "--config", config, "--json"))
     assert last["first_seq"] == end + 1
     assert_replays(root)
 
@@ -103,9 +105,9 @@ def test_j23_a_second_engine_on_the_journal_is_refused(tmp_path: Path) -> None:
     process = start("live", "--journal", root, "--no-db")
     time.sleep(3)
     try:
-        refused = engine("live", "--journal", root, "--for", "1s", "--no-db")
-        assert refused.returncode == 6
-        assert str(process.pid) in refused.stderr
+        refused = spawn("live", "--journal", root, "--for", "1s", "--no-db")
+        assert refused.code == 6
+        assert str(process.pid) in refused.err
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=15)
@@ -139,7 +141,7 @@ def test_a_recorded_tape_traded_live_gives_the_bars_of_the_day(tmp_path: Path) -
     with sandbox("--tape", day, "--clock", "tape", "--speed", 60) as url:
         root = tmp_path / "journal"
         venue = ["--venue", "hyperliquid", "--base-url", url]
-        engine("live", *venue, "--for", "8s", "--journal", root, "--no-db")
+        spawn("live", *venue, "--for", "8s", "--journal", root, "--no-db")
     assert [path.name for path in days(root)] == ["2022-01-15"]
     assert_replays(root)
     assert_replays(tmp_path / "run")
@@ -176,19 +178,15 @@ def test_a_venue_that_goes_away_is_survived_and_recorded(tmp_path: Path) -> None
 
 
 def test_the_demo_proves_itself(tmp_path: Path) -> None:
-    done = engine("demo", "--for", "3", "--keep", tmp_path / "demo")
-    assert done.returncode == 0, done.stderr
-    out = done.stdout.splitlines()
+    done = spawn("demo", "--for", "3", "--keep", tmp_path / "demo")
+    assert done.code == 0, done.err
+    out = done.out.splitlines()
     assert "identical" in out
     live, again = (next(line for line in out if line.startswith(word)) for word in ("live ", "replay "))
     assert live.split()[1] == again.split()[1]
 
 
 def test_a_closed_pipe_is_no_error() -> None:
-    sample = Path(__file__).resolve().parents[2] / "journal" / "2024-12-05"
-    shell = f"{sys.executable} -m engine inspect {sample} | head -1"
-    done = subprocess.run(
-        ["bash", "-c", shell], capture_output=True, text=True, env=environment(), check=False
-    )
-    assert "SessionStarted" in done.stdout
-    assert done.stderr == ""
+    done = shell(f"{{engine}} inspect {SAMPLE} | head -1")
+    assert "SessionStarted" in done.out
+    assert done.err == ""

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import zstandard
 
-from tests.commands.kit import FAST, as_json, engine, sandbox, start
+from tests.commands.kit import FAST, as_json, engine, sandbox, spawn, start
 
 CHANNELS = '\n[data]\nchannels = ["l2BookFast", "candle", "activeAssetCtx", "allMids"]\n'
 
 
 def compared(day: Path, code: int = 0) -> dict[str, object]:
     done = engine("replay", day, "--from-raw", "--json")
-    assert done.returncode == code, (done.stdout, done.stderr)
-    found: dict[str, object] = json.loads(done.stdout)
+    assert done.code == code, (done.out, done.err)
+    found: dict[str, object] = json.loads(done.out)
     return found
 
 
@@ -41,7 +41,7 @@ def test_raw_frames_of_a_troubled_session_decode_to_what_the_journal_has(tmp_pat
         time.sleep(6)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        assert engine(*live, "--for", "4s").returncode == 0
+        assert spawn(*live, "--for", "4s").code == 0
     days = sorted(path for path in root.iterdir() if path.name[0] == "2")
     for day in days:
         found = compared(day)
@@ -60,14 +60,14 @@ def test_raw_frames_of_a_troubled_session_decode_to_what_the_journal_has(tmp_pat
     assert first["recorded"]["aggressor"] == "buy"
     assert first["decoded"]["aggressor"] == "sell"
     shown = engine("replay", day, "--from-raw")
-    assert shown.returncode == 3
-    assert "decodes differently" in shown.stdout
+    assert shown.code == 3
+    assert "decodes differently" in shown.out
 
 
 def test_a_day_without_raw_frames_is_a_usage_error(traded: Path) -> None:
     done = engine("replay", traded, "--from-raw")
-    assert done.returncode == 2
-    assert "engine live --raw" in done.stderr
+    assert done.code == 2
+    assert "engine live --raw" in done.err
     done = engine("replay", traded, "--from-raw", "--until", "5")
-    assert done.returncode == 2
-    assert "--until" in done.stderr
+    assert done.code == 2
+    assert "--until" in done.err

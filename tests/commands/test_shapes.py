@@ -14,8 +14,7 @@ import pytest
 
 from engine.clock import parse_iso
 from engine.events.render import event_type
-from tests.commands.conftest import Call
-from tests.commands.kit import SAMPLE, trades_csv
+from tests.commands.kit import SAMPLE, engine, trades_csv
 
 EXACT = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 FRONT = ["seq", "cause", "type", "at", "at_ns"]
@@ -30,13 +29,13 @@ def one(out: str) -> dict[str, Any]:
     return row
 
 
-def types_of(call: Call, day: Path) -> list[str]:
-    return list(one(call("inspect", day, "--summary", "--json").out)["types"])
+def types_of(day: Path) -> list[str]:
+    return list(one(engine("inspect", day, "--summary", "--json").out)["types"])
 
 
-def test_inspect_prints_each_type_with_its_own_fields_behind_the_five_of_the_record(call: Call) -> None:
-    for name in types_of(call, SAMPLE):
-        for row in rows(call("inspect", SAMPLE, "--type", name, "--limit", 20, "--json").out):
+def test_inspect_prints_each_type_with_its_own_fields_behind_the_five_of_the_record() -> None:
+    for name in types_of(SAMPLE):
+        for row in rows(engine("inspect", SAMPLE, "--type", name, "--limit", 20, "--json").out):
             assert list(row)[:5] == FRONT
             assert row["type"] == name
             assert parse_iso(row["at"]) == row["at_ns"]
@@ -49,10 +48,10 @@ def test_inspect_prints_each_type_with_its_own_fields_behind_the_five_of_the_rec
             assert own == [key for key in expected if key != "event_at_ns"], name
 
 
-def test_inspect_prints_no_money_as_a_float_and_no_instrument_as_a_number(call: Call) -> None:
+def test_inspect_prints_no_money_as_a_float_and_no_instrument_as_a_number() -> None:
     exact = ("price", "size", "open", "high", "low", "close", "volume", "fee", "bid", "ask", "equity", "cash")
-    for name in types_of(call, SAMPLE):
-        for row in rows(call("inspect", SAMPLE, "--type", name, "--limit", 50, "--json").out):
+    for name in types_of(SAMPLE):
+        for row in rows(engine("inspect", SAMPLE, "--type", name, "--limit", 50, "--json").out):
             for key, value in row.items():
                 if key in exact:
                     assert isinstance(value, str), (name, key, value)
@@ -63,38 +62,38 @@ def test_inspect_prints_no_money_as_a_float_and_no_instrument_as_a_number(call: 
                     assert value in ("BTC", "ETH", "PURR"), (name, key, value)
 
 
-def test_inspect_selects_by_seq_type_and_number(call: Call, traded: Path) -> None:
-    some = rows(call("inspect", traded, "--from", 10, "--to", 20, "--json").out)
+def test_inspect_selects_by_seq_type_and_number(traded: Path) -> None:
+    some = rows(engine("inspect", traded, "--from", 10, "--to", 20, "--json").out)
     assert [row["seq"] for row in some] == list(range(10, 21))
-    both = rows(call("inspect", traded, "--type", "trade", "--type", "BarClosed", "--json").out)
+    both = rows(engine("inspect", traded, "--type", "trade", "--type", "BarClosed", "--json").out)
     assert {row["type"] for row in both} == {"Trade", "BarClosed"}
     assert [row["seq"] for row in both] == sorted(row["seq"] for row in both)
-    assert call("inspect", traded, "--limit", 0, "--json").out == ""
+    assert engine("inspect", traded, "--limit", 0, "--json").out == ""
 
 
-def test_inspect_names_instruments_of_a_day_that_opens_with_a_snapshot(call: Call, tmp_path: Path) -> None:
+def test_inspect_names_instruments_of_a_day_that_opens_with_a_snapshot(tmp_path: Path) -> None:
     source = trades_csv(tmp_path / "t.csv", 400, 1_642_204_800_000 + 86_400_000 - 40_000)
-    call("import", source, "--venue", "x", "--instrument", "AAA", "--journal", tmp_path / "in")
-    call("backtest", tmp_path / "in", "--out", tmp_path / "out")
+    engine("import", source, "--venue", "x", "--instrument", "AAA", "--journal", tmp_path / "in")
+    engine("backtest", tmp_path / "in", "--out", tmp_path / "out")
     second = tmp_path / "out" / "2022-01-16"
-    opened, *others = rows(call("inspect", second, "--json").out)
+    opened, *others = rows(engine("inspect", second, "--json").out)
     assert opened["type"] == "DayOpened"
     assert set(opened["snapshot"]) == {"bytes", "blake2b"}
     named = {row["instrument"] for row in others if "instrument" in row and row["type"] != "InstrumentListed"}
     assert named == {"AAA"}
-    chain = rows(call("why", second, others[-1]["seq"], "--json").out)
+    chain = rows(engine("why", second, others[-1]["seq"], "--json").out)
     assert chain[-1] == others[-1]
     for day in (tmp_path / "out" / "2022-01-15", second):
-        report = one(call("replay", day, "--json").out)
+        report = one(engine("replay", day, "--json").out)
         assert report["identical"] is True
 
 
-def test_why_explains_every_derived_event_of_a_day(call: Call, traded: Path) -> None:
-    everything = {row["seq"]: row for row in rows(call("inspect", traded, "--json").out)}
+def test_why_explains_every_derived_event_of_a_day(traded: Path) -> None:
+    everything = {row["seq"]: row for row in rows(engine("inspect", traded, "--json").out)}
     derived = [row for row in everything.values() if row["cause"]]
     step = max(1, len(derived) // 40)
     for row in derived[::step]:
-        chain = rows(call("why", traded, row["seq"], "--json").out)
+        chain = rows(engine("why", traded, row["seq"], "--json").out)
         assert chain[-1] == row
         assert chain[0]["cause"] == 0
         for link in chain:
@@ -103,8 +102,8 @@ def test_why_explains_every_derived_event_of_a_day(call: Call, traded: Path) -> 
             assert after["cause"] == before["seq"]
 
 
-def test_reports_have_their_keys(call: Call, traded: Path, tmp_path: Path) -> None:
-    replay = one(call("replay", traded, "--json").out)
+def test_reports_have_their_keys(traded: Path, tmp_path: Path) -> None:
+    replay = one(engine("replay", traded, "--json").out)
     for key in (
         "identical",
         "events",
@@ -120,50 +119,52 @@ def test_reports_have_their_keys(call: Call, traded: Path, tmp_path: Path) -> No
     assert replay["divergence"] is None
     assert replay["events"] == replay["inputs"] + replay["derived"]
     days = traded.parent.parent / "in"
-    backtest = one(call("backtest", days, "--json").out)
+    backtest = one(engine("backtest", days, "--json").out)
     for key in ("digest", "trades", "bars", "orders", "fills", "fees", "realized_pnl", "equity", "seconds"):
         assert key in backtest
     for key in ("fees", "realized_pnl", "equity"):
         assert EXACT.fullmatch(backtest[key])
     source = trades_csv(tmp_path / "t.csv", 10)
     imported = one(
-        call("import", source, "--venue", "x", "--instrument", "A", "--journal", tmp_path / "j", "--json").out
+        engine(
+            "import", source, "--venue", "x", "--instrument", "A", "--journal", tmp_path / "j", "--json"
+        ).out
     )
     assert imported["days"] == ["2022-01-15"]
     assert imported["trades"] == 10
     assert imported["seconds"] >= 0
-    verified = one(call("journal", "verify", traded, "--json").out)
+    verified = one(engine("journal", "verify", traded, "--json").out)
     assert verified["digest"] == replay["digest"]
     assert verified["records"] == replay["events"]
-    projected = one(call("project", traded, "--db", tmp_path / "p.db", "--json").out)
+    projected = one(engine("project", traded, "--db", tmp_path / "p.db", "--json").out)
     assert projected["seq"] == replay["events"]
-    checked = one(call("project", traded, "--db", tmp_path / "p.db", "--check", "--json").out)
+    checked = one(engine("project", traded, "--db", tmp_path / "p.db", "--check", "--json").out)
     assert checked == {"equal": True, "seq": replay["events"], "difference": None}
 
 
-def test_a_changed_row_is_found_by_the_check(call: Call, traded: Path, tmp_path: Path) -> None:
-    call("project", traded, "--db", tmp_path / "p.db")
+def test_a_changed_row_is_found_by_the_check(traded: Path, tmp_path: Path) -> None:
+    engine("project", traded, "--db", tmp_path / "p.db")
     with sqlite3.connect(tmp_path / "p.db") as conn:
         conn.execute("update bars set close = close + 1 where rowid = 3")
     conn.close()
-    done = call("project", traded, "--db", tmp_path / "p.db", "--check", "--json")
+    done = engine("project", traded, "--db", tmp_path / "p.db", "--check", "--json")
     assert done.code == 3
     assert "bars" in json.dumps(one(done.out)["difference"])
 
 
 @pytest.mark.parametrize("until", [1, 2, 57, 10_000])
-def test_a_replay_until_a_seq_verifies_whole_frames_up_to_it(call: Call, traded: Path, until: int) -> None:
-    report = one(call("replay", traded, "--until", until, "--json").out)
+def test_a_replay_until_a_seq_verifies_whole_frames_up_to_it(traded: Path, until: int) -> None:
+    report = one(engine("replay", traded, "--until", until, "--json").out)
     assert report["identical"] is True
-    assert report["events"] >= min(until, one(call("replay", traded, "--json").out)["events"])
+    assert report["events"] >= min(until, one(engine("replay", traded, "--json").out)["events"])
 
 
-def test_sealing_changes_no_digest_and_replays(call: Call, traded: Path, tmp_path: Path) -> None:
+def test_sealing_changes_no_digest_and_replays(traded: Path, tmp_path: Path) -> None:
     root = tmp_path / "j"
     shutil.copytree(traded.parent, root)
-    before = one(call("replay", root / traded.name, "--json").out)["digest"]
-    sealed = one(call("journal", "seal", root, "--newest", "--json").out)
+    before = one(engine("replay", root / traded.name, "--json").out)["digest"]
+    sealed = one(engine("journal", "seal", root, "--newest", "--json").out)
     assert sealed["day"] == traded.name
     assert sealed["segments"] == 1
-    assert one(call("replay", root / traded.name, "--json").out)["digest"] == before
-    assert one(call("journal", "seal", root, "--newest", "--json").out)["segments"] == 0
+    assert one(engine("replay", root / traded.name, "--json").out)["digest"] == before
+    assert one(engine("journal", "seal", root, "--newest", "--json").out)["segments"] == 0

@@ -31,10 +31,7 @@ from engine.events import (
 from engine.strategies import Strategy
 from engine.values import BUY
 from tests.actors.desk import Desk, T
-from tests.commands.conftest import Call, call
-from tests.commands.kit import SAMPLE, environment
-
-__all__ = ["call"]
+from tests.commands.kit import SAMPLE, engine, environment
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "strategies.md"
 
@@ -108,21 +105,18 @@ def test_there_are_three_examples_of_growing_size() -> None:
 
 @pytest.mark.parametrize("name", examples())
 def test_each_example_trades_on_the_sample_day_and_its_run_replays(
-    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch, name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
     module = name.removesuffix(".py")
     (tmp_path / name).write_text(examples()[name], encoding="utf-8")
-    monkeypatch.delitem(sys.modules, module, raising=False)
-    told = call("backtest", SAMPLE, "--strategy", f"{module}:{module.title()}", "--out", "out", "--json")
-    monkeypatch.delitem(sys.modules, module, raising=False)
+    told = engine("backtest", SAMPLE, "--strategy", f"{module}:{module.title()}", "--out", "out", "--json")
     assert told.code == 0, told.err
     report = json.loads(told.out)
     assert report["fills"] > 3
     assert report["refused"] == 0
-    assert call("inspect", "out/2024-12-05", "--type", "ActorFailed", "--json").out == ""
-    assert json.loads(call("replay", "out/2024-12-05", "--json").out)["identical"] is True
+    assert engine("inspect", "out/2024-12-05", "--type", "ActorFailed", "--json").out == ""
+    assert json.loads(engine("replay", "out/2024-12-05", "--json").out)["identical"] is True
 
 
 def test_the_bench_in_the_guide_works_as_shown(tmp_path: Path) -> None:
