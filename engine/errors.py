@@ -11,6 +11,7 @@ EngineError                     1   a fault of the engine itself
 ├── JournalError                4   the journal cannot be trusted or used
 │   ├── JournalDamaged          4   bytes are not what was written (file, offset, seq)
 │   ├── JournalVersionError     4   written by another format or with unknown events
+│   │   └── StateVersionError   4   a stored state that a class of today cannot hold
 │   ├── JournalBehindWitness    4   a projection has records that the journal lacks
 │   ├── JournalLocked           6   another process has it open
 │   └── JournalPoisoned         4   a write or sync failed; the writer accepts no more
@@ -40,6 +41,7 @@ __all__ = [
     "NumberError",
     "ReplayDivergence",
     "SafetyRefusal",
+    "StateVersionError",
     "StrategyFailed",
     "UsageError",
     "VenueError",
@@ -119,6 +121,10 @@ class JournalDamaged(JournalError):
 
 class JournalVersionError(JournalError):
     """The journal has another format version, or event types that this version does not know."""
+
+
+class StateVersionError(JournalVersionError):
+    """A day opens with the state of an older version, which a class of today cannot hold. Names the class."""
 
 
 class JournalBehindWitness(JournalError):

@@ -24,10 +24,10 @@ def _names(text: str, before: str = "") -> tuple[str, ...]:
     return tuple(before + name for name in text.split())
 
 
-_TYPES = _names("values errors ports clock config floors events", "engine.")
+_TYPES = _names("values errors ports clock config floors events states opening", "engine.")
 _JOURNAL = _names("journal records", "engine.")
 _ACTORS = _names("actors indicators strategies", "engine.")
-_ORDER = _names("sequencer roster snapshot session testing", "engine.")
+_ORDER = _names("sequencer registry snapshot session testing", "engine.")
 _EDGES = (*_names("runtime stores", "engine."), "adapters")
 _LOADING = _names("guard loading", "engine.")
 _BELOW_EDGES = (*_TYPES, *_JOURNAL, *_ACTORS, *_ORDER)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from engine.errors import UsageError
-from engine.events import Event, SessionStarted, SessionStopped
+from engine.events import DayOpened, Event, SessionStarted, SessionStopped
 from engine.events.codec import (
     Derived,
     Record,
@@ -21,6 +21,7 @@ from engine.events.codec import (
     in_order,
 )
 from engine.journal import FLAG_CLEAN_STOP, Draft, Frame, FrameReader, list_days, list_segments, read_frames
+from engine.opening import completed
 
 __all__ = [
     "JournalHistory",
@@ -50,8 +51,14 @@ def inputs_of(frame: Frame) -> list[Event]:
 
 
 def derived_of(frame: Frame) -> list[Derived]:
-    """Return the derived records of a frame by rising seq. Raises JournalVersionError."""
-    return decode_derived(frame.derived) if frame.derived else []
+    """Return the derived records of a frame by rising seq, a day's opening complete. Raises JournalError."""
+    if not frame.derived:
+        return []
+    derived = decode_derived(frame.derived)
+    seq, cause, event = derived[0]
+    if isinstance(event, DayOpened):
+        derived[0] = seq, cause, completed(event)
+    return derived
 
 
 def records_of(frame: Frame) -> Iterator[Record]:

@@ -32,15 +32,12 @@ from engine.events import (
     engine_time,
 )
 from engine.events.codec import Derived, Record, in_order
+from engine.opening import Opening, Timer, day_opened, read_opening
 from engine.ports import History, Sink
-from engine.roster import Build, Handler, Roster, owner_of, read_snapshot
-from engine.snapshot import encode_state
+from engine.registry import Build, Handler, Registry, owner_of
 from engine.strategies.base import Strategy
 
 __all__ = ["Sequencer"]
-
-Timer = tuple[int, int, str, str, int]
-"""(due_ns, own number, actor, key, cause): the order of the queue is the order of this tuple."""
 
 NEVER: Final = 2**63 - 1
 TURN_EVENTS_MAX: Final = 100_000
@@ -81,7 +78,7 @@ class Sequencer:
         self._index = 0
         self._flushed = 0
         self._flushed_seq = 0
-        self._roster = Roster(
+        self._registry = Registry(
             build,
             {
                 SessionStarted: self._begin_session,
@@ -103,21 +100,26 @@ class Sequencer:
     @property
     def instruments(self) -> dict[int, InstrumentListed]:
         """The instruments listed so far, by number."""
-        return self._roster.instruments
+        return self._registry.instruments
 
     @property
     def session(self) -> SessionStarted | None:
         """The session under way."""
-        return self._roster.session
+        return self._registry.session
+
+    @property
+    def without_state(self) -> dict[str, str]:
+        """Why a strategy began without the state it had, by name: its classes cannot hold that state."""
+        return self._registry.without_state
 
     @property
     def failures(self) -> list[str]:
         """Which actors failed in this session, on which event and why, oldest first."""
-        return self._roster.failures
+        return self._registry.failures
 
     def actor(self, name: str) -> Actor:
         """Return the actor of that name. Raises KeyError."""
-        return {actor.name: actor for actor in self._roster.actors}[name]
+        return {actor.name: actor for actor in self._registry.actors}[name]
 
     def run(self, inputs: list[Event]) -> None:
         """Run one turn per input. The hot path: nothing here that a quiet print does not need.
@@ -129,7 +131,7 @@ class Sequencer:
         self._flushed = 0
         self._flushed_seq = self.seq
         count = len(inputs)
-        routes = self._roster.routes
+        routes = self._registry.routes
         out = self._out
         emit = out.append
         now = self._now_ns
@@ -191,16 +193,16 @@ class Sequencer:
 
     def load(self, seq: int, opened: DayOpened) -> None:
         """Take over the state of a day's opening snapshot; the record itself has this seq."""
-        stored = read_snapshot(opened)
+        opening = read_opening(opened)
         self.seq = seq
-        self._now_ns = stored["now_ns"]
+        self._now_ns = opening.now_ns
         self._midnight_ns = day_start_ns(opened.day) + DAY_NS
-        self._timers = stored["timers"]
+        self._timers = opening.timers
         self._waiting = {timer[2:4]: timer[1] for timer in self._timers}
-        self._timer_number = stored["timer_number"]
-        self._roster.instruments.clear()
-        self._roster.instruments.update({listed.instrument: listed for listed in stored["instruments"]})
-        self._roster.resume(stored["session"], stored["failed"], stored["actors"])
+        self._timer_number = opening.timer_number
+        self._registry.instruments.clear()
+        self._registry.instruments.update({listed.instrument: listed for listed in opened.instruments})
+        self._registry.resume(opened.started, opening)
         self._set_due()
 
     def follow(self, records: Iterable[Record]) -> None:
@@ -211,17 +213,17 @@ class Sequencer:
         """
         out = self._out
         emit = out.append
-        roster = self._roster
+        registry = self._registry
         for seq, _, event in records:
             if isinstance(event, DayOpened):
                 self.load(seq, event)
                 continue
             self._now_ns = max(self._now_ns, engine_time(event))
             self._midnight_ns = self._midnight_ns or day_start_ns(day_of(self._now_ns)) + DAY_NS
-            self.seq = roster.turn.seq = seq
+            self.seq = registry.turn.seq = seq
             if isinstance(event, TimerFired):
                 self._waiting.pop((event.actor, event.key), None)
-            for handler in roster.handlers(event):
+            for handler in registry.handlers(event):
                 try:
                     handler(event, emit)
                 except FAULTS:
@@ -229,12 +231,12 @@ class Sequencer:
                     if owner_of(handler) is None:
                         raise
             if isinstance(event, ActorFailed):
-                roster.note_failure(event)
+                registry.note_failure(event)
             for item in out:
                 if isinstance(item, SetTimer):
                     self._push_timer(item, seq)
                 elif isinstance(item, RoutesChanged):
-                    roster.route()
+                    registry.route()
                 elif isinstance(item, _Restart):
                     for timer in self._restart(item.actor, seq - 1):
                         if isinstance(timer, SetTimer):
@@ -289,25 +291,24 @@ class Sequencer:
         if not self.seq:
             return
         self._now_ns = max(self._now_ns, day_start_ns(day))
-        roster = self._roster
-        roster.open_day()
+        registry = self._registry
+        registry.open_day()
         self._keep_timers(lambda _: True)
-        snapshot = {
-            "now_ns": self._now_ns,
-            "timers": self._timers,
-            "timer_number": self._timer_number,
-            "failed": roster.failed,
-            "instruments": list(roster.instruments.values()),
-            "session": roster.session,
-            "actors": roster.day_states,
-        }
+        opening = Opening(
+            self._now_ns,
+            self._timers,
+            self._timer_number,
+            registry.failed,
+            registry.day_states,
+            registry.day_shapes,
+        )
         self.seq += 1
-        opened = DayOpened(self._now_ns, day, encode_state(snapshot, "sequencer"))
+        opened = day_opened(day, opening, registry.session, list(registry.instruments.values()))
         self._derived.append((self.seq, self.seq - 1, opened))
 
     def _fail_unstorable(self) -> None:
         """Fail each strategy whose state the day's snapshot could not hold: the last records of the day."""
-        failures = self._roster.fail_unstorable(self.seq, self._now_ns)
+        failures = self._registry.fail_unstorable(self.seq, self._now_ns)
         if failures:
             self._out += failures
             self._settle()
@@ -342,7 +343,7 @@ class Sequencer:
 
         `cause` is the seq that emitted it, by default the last record's.
         """
-        roster = self._roster
+        registry = self._registry
         out = self._out
         emit = out.append
         causes = [cause or self.seq] * len(out)
@@ -356,7 +357,7 @@ class Sequencer:
                 self._push_timer(event, cause)
                 continue
             if kind is RoutesChanged:
-                roster.route()
+                registry.route()
                 continue
             if kind is _Restart:
                 out += self._restart(event.actor, cause - 1)
@@ -365,15 +366,15 @@ class Sequencer:
             if kind is Because:
                 event, cause = event.event, event.cause
             self.seq += 1
-            roster.turn.seq = self.seq
+            registry.turn.seq = self.seq
             self._derived.append((self.seq, cause, event))
-            for handler in roster.handlers(event):
+            for handler in registry.handlers(event):
                 before = len(out)
                 try:
                     handler(event, emit)
                 except FAULTS as error:
                     del out[before:]
-                    out.insert(position, roster.fail(handler, error, self.seq, engine_time(event)))
+                    out.insert(position, registry.fail(handler, error, self.seq, engine_time(event)))
                     causes.insert(position, self.seq)
             causes.extend([self.seq] * (len(out) - len(causes)))
             if len(out) > TURN_EVENTS_MAX:
@@ -404,33 +405,33 @@ class Sequencer:
         failed = owner_of(handler)
         if isinstance(failed, Strategy):
             self._out[:] = [item for item in self._out if not _emitted_by(item, failed.name)]
-        remaining = list(self._roster.routes[event.__class__])
+        remaining = list(self._registry.routes[event.__class__])
         del remaining[: remaining.index(handler) + 1]
-        self._out.insert(0, self._roster.fail(handler, error, self.seq, self._now_ns))
+        self._out.insert(0, self._registry.fail(handler, error, self.seq, self._now_ns))
         for other in remaining:
             before = len(self._out)
             try:
                 other(event, self._out.append)
             except FAULTS as another:
                 del self._out[before:]
-                self._out.insert(0, self._roster.fail(other, another, self.seq, self._now_ns))
+                self._out.insert(0, self._registry.fail(other, another, self.seq, self._now_ns))
         self._settle()
 
     # The sequencer's own handlers: sessions, instruments, operators.
 
     def _begin_session(self, started: SessionStarted, emit: Any) -> None:
         """Build the session's actors; timers stay with those that take over their predecessor's state."""
-        kept = self._roster.begin(started)
+        kept = self._registry.begin(started)
         self._keep_timers(lambda timer: timer[2] in kept)
-        for handler in self._roster.start_handlers:
+        for handler in self._registry.start_handlers:
             handler(started, emit)
 
     def _list_instrument(self, listed: InstrumentListed, emit: Any) -> None:
-        self._roster.instruments[listed.instrument] = listed
+        self._registry.instruments[listed.instrument] = listed
 
     def _operate(self, command: OperatorCommand, emit: Any) -> None:
         """Have a failed actor restarted: its state is rebuilt from the journal, without what it failed on."""
-        if command.command == "restart" and command.target in self._roster.failed:
+        if command.command == "restart" and command.target in self._registry.failed:
             emit(_Restart(command.target))
 
     def _day_records(self, history: History, until_seq: int) -> Iterator[Record]:
@@ -450,7 +451,7 @@ class Sequencer:
             raise UsageError(f"{name} can be restarted only where the journal can be read back")
         records = self._day_records(self._history, until_seq)
         self._keep_timers(lambda timer: timer[2] != name)
-        return self._roster.rebuild(name, records, self._now_ns)
+        return self._registry.rebuild(name, records, self._now_ns)
 
 
 def _emitted_by(item: object, strategy: str) -> bool:

@@ -31,7 +31,8 @@ from engine.config import Config, StrategyConfig, parse_config
 from engine.errors import ConfigError
 from engine.events import SessionStarted
 from engine.events.codec import schema_fingerprint
-from engine.snapshot import classes_of, stored_state
+from engine.snapshot import classes_of
+from engine.states import stored_state
 from engine.strategies.base import Strategy, place_of
 from engine.strategies.params import convert_params
 

@@ -31,7 +31,8 @@ from engine.events import (
     TimerFired,
     Trade,
 )
-from engine.snapshot import classes_of, stored_state
+from engine.snapshot import classes_of
+from engine.states import stored_state
 from engine.strategies.base import Strategy
 from engine.strategies.literals import Side
 from engine.strategies.params import convert_params

@@ -41,7 +41,6 @@ from engine.events.codec import Derived, encode_inputs
 from engine.journal import ZERO_DIGEST, Draft, JournalWriter
 from engine.journal.frame import chained_digest
 from engine.records import derived_of, draft_of, inputs_of, open_day
-from engine.roster import opening_instruments
 from engine.sequencer import Sequencer
 from engine.session import SessionBuilder
 from engine.values import format_scaled, side_name
@@ -249,7 +248,7 @@ def market_inputs(folders: Sequence[Path]) -> Iterator[list[Event]]:
             if frame.derived and frame.first_seq > 1:
                 derived = derived_of(frame)[:1]
                 if derived and isinstance(derived[0][2], DayOpened):
-                    inputs = [*opening_instruments(derived[0][2]), *inputs]
+                    inputs = [*derived[0][2].instruments, *inputs]
             if inputs:
                 if engine_time(inputs[-1]) + DAY_NS < last_ns:
                     raise UsageError(f"{folder}: begins before the day given ahead of it; give days in order")

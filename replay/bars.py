@@ -41,7 +41,6 @@ from engine.events import (
 from engine.events.codec import Derived
 from engine.journal import list_days
 from engine.records import derived_of, inputs_of, open_day
-from engine.roster import opening_instruments
 from engine.sequencer import Sequencer
 from engine.values import format_interval, parse_interval
 
@@ -265,5 +264,5 @@ def _frames(folder: Path) -> Iterator[tuple[list[Event], list[Derived]]]:
     for frame in open_day(folder):
         inputs, derived = inputs_of(frame), derived_of(frame)
         if derived and isinstance(derived[0][2], DayOpened):
-            inputs = [*opening_instruments(derived[0][2]), *inputs]
+            inputs = [*derived[0][2].instruments, *inputs]
         yield inputs, derived

@@ -44,7 +44,6 @@ from engine.events import (
     Trade,
 )
 from engine.events.codec import Record
-from engine.roster import read_snapshot
 
 __all__ = ["Mismatch", "Redecoded", "redecode"]
 
@@ -168,10 +167,9 @@ class _Comparison:
 
     def open_day(self, opened: DayOpened) -> None:
         """Take over what went on at midnight."""
-        stored = read_snapshot(opened)
-        self._learn(stored["instruments"])
-        if stored["session"] is not None:
-            self._begin(stored["session"])
+        self._learn(opened.instruments)
+        if opened.started is not None:
+            self._begin(opened.started)
         self._down = False
         self._floor_ns = opened.at_ns
 

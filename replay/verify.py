@@ -24,9 +24,10 @@ from engine.events.codec import (
 from engine.journal import Frame, FrameReader
 from engine.ports import History
 from engine.records import derived_of, inputs_of
-from engine.roster import Build
+from engine.registry import Build
 from engine.sequencer import Sequencer
 from engine.session import PYTHON
+from replay.comparison import first_difference
 
 __all__ = ["DayReplay", "Divergence", "Replayed", "SessionCheck", "Verifier", "replay_day", "session_check"]
 
@@ -115,17 +116,10 @@ class DayReplay:
         sequencer = self.sequencer
         given: list[Derived] = []
         if not sequencer.seq and frame.first_seq > 1:
-            given = derived_of(frame)[:1]
-            if given and isinstance(given[0][2], DayOpened):
-                sequencer.load(given[0][0], given[0][2])
-            else:
-                # A day that was imported after another has no state to take over: its inputs begin it.
-                given = []
-                sequencer.seq = frame.first_seq - 1
-        if self._expect is not None:
-            for event in inputs:
-                if event.__class__ is SessionStarted:
-                    self.report.changes += self._expect(event)
+            given = self._load(frame)
+        for event in inputs:
+            if event.__class__ is SessionStarted:
+                self._check(event)
         if inputs:
             sequencer.run(inputs)
         else:
@@ -133,14 +127,38 @@ class DayReplay:
         _, _, derived = self._sink.take()
         derived = given + derived
         blob = encode_derived(derived)
-        # Bytes first. A record from before an event had its last fields is shorter, and still the same.
-        if blob != frame.derived and blob != encode_derived(derived_of(frame)):
-            raise _divergence(frame, inputs, derived)
+        if blob != frame.derived:
+            recorded = derived_of(frame)
+            changed = bool(self.report.changes)
+            index = first_difference(frame.derived, blob, recorded, derived, changed=changed)
+            if index is not None:
+                raise _divergence(frame, inputs, recorded, derived, index)
         report = self.report
         report.events += frame.count
         report.inputs += len(inputs)
         report.derived += len(derived)
         report.digest = frame.digest.hex()
+
+    def _load(self, frame: Frame) -> list[Derived]:
+        """Take over the state that a day opens with; return the record of it."""
+        opening = derived_of(frame)[:1]
+        for seq, _, opened in opening:
+            if not isinstance(opened, DayOpened):
+                break
+            self._check(opened.started)
+            self.sequencer.load(seq, opened)
+            for name, why in self.sequencer.without_state.items():
+                self.report.changes.append(f"strategy {name}: begins without its {why}")
+            return opening
+        # A day that was imported after another has no state to take over: its inputs begin it.
+        self.sequencer.seq = frame.first_seq - 1
+        return []
+
+    def _check(self, started: Event | None) -> None:
+        """List what has changed since the session began."""
+        if self._expect is not None and isinstance(started, SessionStarted):
+            changes = self.report.changes
+            changes += [change for change in self._expect(started) if change not in changes]
 
 
 def session_check(
@@ -202,21 +220,19 @@ def _frames(reader: FrameReader, until_seq: int | None) -> Iterator[Frame]:
         yield frame
 
 
-def _divergence(frame: Frame, inputs: list[Event], derived: list[Derived]) -> ReplayDivergence:
-    """Return the first record of a frame in which record and re-derivation differ."""
-    recorded = in_order(frame.first_seq, inputs, derived_of(frame))
-    rederived = in_order(frame.first_seq, inputs, derived)
-    while True:
-        expected, actual = next(recorded, None), next(rederived, None)
-        if expected is None and actual is None:
-            raise AssertionError("unequal bytes with equal records")
-        if not _same(expected, actual):
-            seq = (expected or actual or (frame.first_seq,))[0]
-            return ReplayDivergence(f"seq {seq} differs", seq=seq, expected=expected, actual=actual)
+def _divergence(
+    frame: Frame, inputs: list[Event], recorded: list[Derived], derived: list[Derived], index: int
+) -> ReplayDivergence:
+    """Return the first record of a frame in which record and re-derivation differ.
+
+    That is the derived record `index` of both, unless one side has an input where the other has it.
+    """
+    seq = min(side[index][0] for side in (recorded, derived) if index < len(side))
+    expected = _record(in_order(frame.first_seq, inputs, recorded), seq)
+    actual = _record(in_order(frame.first_seq, inputs, derived), seq)
+    return ReplayDivergence(f"seq {seq} differs", seq=seq, expected=expected, actual=actual)
 
 
-def _same(one: Record | None, other: Record | None) -> bool:
-    """Compare two records bit for bit: floats by their bytes, so that NaN equals itself and 0.0 not -0.0."""
-    if one is None or other is None:
-        return one is other
-    return encode_derived([one]) == encode_derived([other])
+def _record(records: Iterator[Record], seq: int) -> Record | None:
+    """Return the record with this seq."""
+    return next((record for record in records if record[0] == seq), None)

@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.errors import JournalVersionError
-from engine.events import COMMANDS, EVENT_TYPES, REPORTS, ClockAdvanced, SignalRaised, Trade
+from engine.events import COMMANDS, EVENT_TYPES, REPORTS, ClockAdvanced, SessionStarted, SignalRaised, Trade
 from engine.events.base import Event, engine_time
 from engine.events.codec import (
     decode_derived,
@@ -41,6 +41,10 @@ def values_for(hint: Any) -> st.SearchStrategy[Any]:
         return st.none() | values_for(int | str)
     if hint == float | None:
         return st.none() | st.floats()
+    if hint == SessionStarted | None:
+        return st.none() | events_of(SessionStarted)
+    if isinstance(hint, type) and issubclass(hint, Event):
+        return events_of(hint)
     if get_origin(hint) is tuple and get_args(hint)[-1] is Ellipsis:
         return st.lists(values_for(get_args(hint)[0]), max_size=2).map(tuple)
     if get_origin(hint) is tuple:

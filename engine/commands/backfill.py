@@ -21,7 +21,6 @@ from engine.errors import UsageError
 from engine.events import Event, InstrumentListed
 from engine.loading.strategies import make_builder
 from engine.records import day_folders
-from engine.roster import opening_instruments
 from engine.runtime.backfill import BackfillPlan, Known, known_history, run_backfill
 from engine.stores import rebuild
 from engine.values import format_interval, parse_interval
@@ -103,7 +102,7 @@ def backfill_command(
         series += [Series(name, "funding", already=len(known.get((name, 0), ()))) for name in names]
     rows = trio.run(_backfill, root, base_url, names, series, known, start_ns, end_ns)
     database = db or root / "retape.db"
-    rebuild(database, day_folders((root,)), instruments_of=opening_instruments)
+    rebuild(database, day_folders((root,)))
     result = Backfilled(rows, str(root), series)
     if as_json:
         print_json(msgspec.to_builtins(result))

@@ -17,7 +17,6 @@ from engine.events import DayOpened, engine_time
 from engine.events.codec import Record
 from engine.events.render import Renderer, event_type
 from engine.records import open_day, read_records
-from engine.roster import opening_instruments
 
 __all__ = ["inspect_command", "rendered"]
 
@@ -74,7 +73,7 @@ def rendered(renderer: Renderer, day: Path) -> Iterator[tuple[Renderer, Record]]
     for record in read_records(day):
         event = record[2]
         if isinstance(event, DayOpened):
-            renderer.learn(opening_instruments(event))
+            renderer.learn(event.instruments)
         renderer.see(event)
         yield renderer, record
 

@@ -11,7 +11,6 @@ import click
 from engine.commands.output import check_outputs, json_option, print_json, progress
 from engine.journal import belongs, read_identity
 from engine.records import day_folders
-from engine.roster import opening_instruments
 from engine.stores import first_difference, rebuild
 
 __all__ = ["project_command"]
@@ -36,9 +35,7 @@ def project_command(days: tuple[Path, ...], db: Path, with_trades: bool, check: 
         if check:
             with tempfile.TemporaryDirectory() as scratch:
                 fresh = Path(scratch) / "fresh.db"
-                seq = rebuild(
-                    fresh, folders, with_trades=with_trades, instruments_of=opening_instruments, progress=tell
-                )
+                seq = rebuild(fresh, folders, with_trades=with_trades, progress=tell)
                 difference = first_difference(db, fresh)
             if as_json:
                 print_json({"equal": difference is None, "seq": seq, "difference": difference})
@@ -47,7 +44,7 @@ def project_command(days: tuple[Path, ...], db: Path, with_trades: bool, check: 
             if difference is not None:
                 raise SystemExit(3)
             return
-        seq = rebuild(db, folders, with_trades=with_trades, instruments_of=opening_instruments, progress=tell)
+        seq = rebuild(db, folders, with_trades=with_trades, progress=tell)
     seconds = time.perf_counter() - began
     if as_json:
         print_json({"db": str(db), "seq": seq, "seconds": round(seconds, 6)})

@@ -16,7 +16,6 @@ from engine.events import DayOpened, InstrumentListed
 from engine.events.codec import Record
 from engine.events.render import Renderer
 from engine.records import read_records
-from engine.roster import opening_instruments
 from replay.redecode import Mismatch, Redecoded, redecode
 
 __all__ = ["compare_raw"]
@@ -50,7 +49,7 @@ def _learned(folder: Path, renderer: Renderer) -> Iterator[Record]:
         if isinstance(event, InstrumentListed):
             renderer.learn([event])
         elif isinstance(event, DayOpened):
-            renderer.learn(opening_instruments(event))
+            renderer.learn(event.instruments)
         yield record
 
 

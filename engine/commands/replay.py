@@ -177,13 +177,12 @@ def _print(folder: Path, report: Replayed, chain: list[dict[str, Any]], seconds:
 
 def _instruments(folder: Path) -> Any:
     from engine.events import DayOpened, InstrumentListed
-    from engine.roster import opening_instruments
 
     for _, _, event in read_records(folder):
         if isinstance(event, InstrumentListed):
             yield event
         elif isinstance(event, DayOpened):
-            yield from opening_instruments(event)
+            yield from event.instruments
 
 
 def state_after(folder: Path) -> Sequencer:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from engine.journal import belongs, list_days, read_headers
 from engine.records import open_day
-from engine.roster import opening_instruments
 from engine.runtime.projector import Projector
 from engine.stores import (
     CsvStore,
@@ -22,7 +21,7 @@ __all__ = ["make_csv_projector", "make_projector"]
 
 def make_projector(root: Path, database: Path, journal_id: bytes, durable_seq: int) -> Projector:
     """Return the projector of the journal in `root` into a SQLite file. Raises StoreError."""
-    projection = SqliteStore(database, journal_id=journal_id, instruments_of=opening_instruments)
+    projection = SqliteStore(database, journal_id=journal_id)
 
     def catch_up_from_journal(until_seq: int) -> int:
         """Go on from the rows that are there; where they cannot be used any more, make them anew."""
@@ -36,14 +35,14 @@ def make_projector(root: Path, database: Path, journal_id: bytes, durable_seq: i
             if error.reason not in ("corrupt", "deleted"):
                 raise
         projection.close()
-        return rebuild(database, own, instruments_of=opening_instruments)
+        return rebuild(database, own)
 
     return Projector(projection, catch_up_from_journal, durable_seq)
 
 
 def make_csv_projector(root: Path, folder: Path, journal_id: bytes, durable_seq: int) -> Projector:
     """Return the projector of the journal in `root` into CSV files. Raises StoreError."""
-    files = CsvStore(folder, journal_id=journal_id, instruments_of=opening_instruments)
+    files = CsvStore(folder, journal_id=journal_id)
 
     def catch_up_from_journal(until_seq: int) -> int:
         """Read on in the day that the files have come to: the instruments are in it."""

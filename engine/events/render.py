@@ -160,6 +160,8 @@ def _unit(name: str, hint: Any) -> str:
                 return str(note)
     if hint is bytes:
         return "bytes"
+    if name in ("started", "instruments"):
+        return "events"
     if hint is float:
         return "float"
     return ""
@@ -195,10 +197,17 @@ def _value(unit: str, value: Any, event: Event, listed: InstrumentListed | None)
             return value if listed is None or value is None else _exact(value, listed.size_scale)
         case "money":
             return value if listed is None or value is None else _exact(value, listed.money_scale)
+        case "events":
+            return [_fields(one) for one in value] if isinstance(value, tuple) else value and _fields(value)
         case "bytes":
             return {"bytes": len(value), "blake2b": hashlib.blake2b(value, digest_size=32).hexdigest()}
         case _:
             return value if math.isfinite(value) else str(value)
+
+
+def _fields(event: Event) -> dict[str, object]:
+    """Return an event inside another one by its fields, as they are recorded."""
+    return msgspec.structs.asdict(event)
 
 
 def _exact(value: Amount, scale: int) -> object:
@@ -258,6 +267,8 @@ _WORDS: Final[dict[str, Callable[[Any, InstrumentListed | None], str]]] = {
     "from_ns": _moment,
     "to_ns": _moment,
     "strategies": lambda value, _: _text(", ".join(entry[0] for entry in value)),
+    "started": lambda value, _: _text(value.session) if value is not None else "",
+    "instruments": lambda value, _: _text(", ".join(listed.name for listed in value)),
     "config": lambda value, _: f"{len(value)} characters",
 }
 

@@ -7,6 +7,7 @@ execution and the projections. Times are UTC nanoseconds.
 from __future__ import annotations
 
 from engine.events.base import Event
+from engine.events.market import InstrumentListed
 
 __all__ = [
     "ActorFailed",
@@ -56,14 +57,18 @@ class SessionStopped(Event, frozen=True, tag="session-stopped"):
 class DayOpened(Event, frozen=True, tag="day-opened"):
     """Derived; the first record of a UTC day that a session or journal crossed into.
 
-    `snapshot` is the state of the sequencer and all actors (see `engine.snapshot`), so that the day can be
-    replayed alone; a replay that comes from the day before derives it and compares. Cause: the last event
-    of the day before.
+    `snapshot` is the state of the sequencer and all actors (see `engine.opening`), so that the day can be
+    replayed alone; a replay that comes from the day before derives it and compares. `started` opened the
+    session under way: what its code, strategies and configuration were. `instruments` are those listed so
+    far. Both are empty as an earlier version wrote the record; `engine.opening.completed` then reads them
+    out of the snapshot. Cause: the last event of the day before.
     """
 
     at_ns: int
     day: str
     snapshot: bytes
+    started: SessionStarted | None = None
+    instruments: tuple[InstrumentListed, ...] = ()
 
 
 class ClockAdvanced(Event, frozen=True, tag="clock"):

@@ -13,14 +13,12 @@ from engine.stores.errors import (
     StoreOutOfStep,
     StoreUnavailable,
 )
-from engine.stores.rows.builder import InstrumentsOf
 from engine.stores.sqlite.reading import CursorRow, dump_rows, first_difference, witness
 from engine.stores.sqlite.store import SqliteStore
 
 __all__ = [
     "CsvStore",
     "CursorRow",
-    "InstrumentsOf",
     "RowFailed",
     "SqliteStore",
     "StoreError",

@@ -26,7 +26,6 @@ from engine.events.codec import Record
 from engine.journal import Frame, read_frames
 from engine.records import records_of
 from engine.stores.errors import StoreOutOfStep, StoreUnavailable
-from engine.stores.rows.builder import InstrumentsOf
 from engine.stores.sqlite.reading import BUSY_SECONDS, connect_readonly, unavailable
 from engine.stores.sqlite.store import SqliteStore, WriterLock
 
@@ -102,7 +101,6 @@ def rebuild(
     days: Sequence[Path],
     *,
     with_trades: bool = False,
-    instruments_of: InstrumentsOf | None = None,
     progress: Progress | None = None,
     read: Callable[[Path], Frames] = read_frames,
 ) -> int:
@@ -119,7 +117,7 @@ def rebuild(
     try:
         healthy = _is_projection(path)
         _remove(scratch)
-        reached = _build(scratch, _frames(days, read), with_trades, instruments_of, progress)
+        reached = _build(scratch, _frames(days, read), with_trades, progress)
         if healthy and _copy_into(scratch, path):
             return reached
         _put_in_place(scratch, path)
@@ -135,7 +133,6 @@ def _build(
     scratch: Path,
     frames: Iterator[tuple[bytes, Frame]],
     with_trades: bool,
-    instruments_of: InstrumentsOf | None,
     progress: Progress | None,
 ) -> int:
     """Fill the scratch database, sync it, and return the last seq."""
@@ -144,7 +141,6 @@ def _build(
         scratch,
         journal_id=first[0] if first else b"",
         with_trades=with_trades,
-        instruments_of=instruments_of,
         scratch=True,
     ) as projection:
         if first is not None:

@@ -26,7 +26,6 @@ from engine.journal import Frame
 from engine.records import records_of
 from engine.stores.errors import StoreOutOfStep, StoreUnavailable
 from engine.stores.rows.bars import exact_row
-from engine.stores.rows.builder import InstrumentsOf
 from engine.stores.sqlite.reading import unavailable
 from engine.stores.sqlite.store import WriterLock
 from engine.values import format_interval
@@ -60,9 +59,8 @@ class CsvStore:
     holds the bars of another journal.
     """
 
-    def __init__(self, folder: Path, *, journal_id: bytes, instruments_of: InstrumentsOf) -> None:
+    def __init__(self, folder: Path, *, journal_id: bytes) -> None:
         self.folder = folder
-        self._instruments_of = instruments_of
         self._instruments: dict[int, InstrumentListed] = {}
         self._written: dict[str, int] = {}  # the seq of each file's last line
         try:
@@ -85,7 +83,7 @@ class CsvStore:
             if isinstance(event, InstrumentListed):
                 self._instruments[event.instrument] = event
             elif isinstance(event, DayOpened):
-                for listed in self._instruments_of(event):
+                for listed in event.instruments:
                     self._instruments.setdefault(listed.instrument, listed)
             elif isinstance(event, BarClosed):
                 listed = self._instruments[event.instrument]

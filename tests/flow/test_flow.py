@@ -29,7 +29,8 @@ from engine.events import (
     SignalRaised,
     Trade,
 )
-from engine.snapshot import decode_state, encode_state, state_classes
+from engine.snapshot import state_classes
+from engine.states import decode_state, encode_state
 from engine.values import BUY, SELL
 from tests.actors.bar_laws import Step, arriving, steps, tape
 from tests.actors.desk import MINUTE, Desk, T

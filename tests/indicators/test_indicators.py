@@ -39,7 +39,8 @@ from engine.indicators import (
     ZScore,
 )
 from engine.indicators.base import total
-from engine.snapshot import decode_state, encode_state, state_classes
+from engine.snapshot import state_classes
+from engine.states import decode_state, encode_state
 from engine.strategies import PerMarket
 from tests.indicators.feeds import Columns, walk
 from tests.profiles import examples

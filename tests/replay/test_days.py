@@ -21,7 +21,7 @@ from engine.events import (
     TimerFired,
     Trade,
 )
-from engine.roster import opening_instruments, read_snapshot
+from engine.opening import read_opening
 from engine.sequencer import Sequencer
 from replay.verify import DayReplay
 from tests.profiles import examples
@@ -124,7 +124,7 @@ def test_the_first_record_of_a_later_day_is_its_snapshot_and_its_cause_the_last_
     assert isinstance(opened, DayOpened)
     assert (seq, cause, opened.day) == (last_seq + 1, last_seq, second)
     assert opened.at_ns >= day_start_ns(second)
-    assert [listed.name for listed in opening_instruments(opened)] == ["AAA", "BBB"]
+    assert [listed.name for listed in opened.instruments] == ["AAA", "BBB"]
 
 
 def test_the_first_day_of_a_journal_opens_without_a_snapshot() -> None:
@@ -173,13 +173,14 @@ def test_r07_snapshot_and_tail_lead_to_the_state_of_a_full_replay() -> None:
 
 def test_r07_a_snapshot_holds_timers_instruments_session_and_every_actor() -> None:
     memory = run(opening(FRAGILE, EVE) + steady(200, EVE))
-    stored = read_snapshot(memory.events(DayOpened)[0])
-    assert sorted(stored["actors"]) == [
+    opened = memory.events(DayOpened)[0]
+    stored = read_opening(opened)
+    assert sorted(stored.actors) == [
         "Busy", "aggregator", "execution", "portfolio", "risk", "trailing", "venue",
     ]  # fmt: skip
-    assert list(stored["failed"]) == ["Fragile"]
-    assert stored["timers"] == sorted(stored["timers"])
-    assert stored["session"].session == "00000000000000aa"
+    assert list(stored.failed) == ["Fragile"]
+    assert stored.timers == sorted(stored.timers)
+    assert opened.started.session == "00000000000000aa"
 
 
 def test_a_failed_strategy_stays_failed_over_midnight_and_can_be_restarted_there() -> None:

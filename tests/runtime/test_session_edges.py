@@ -15,7 +15,6 @@ from engine.commands.stores import make_projector
 from engine.errors import EngineError
 from engine.events import EdgeChanged, Trade
 from engine.journal import list_days
-from engine.roster import opening_instruments
 from engine.runtime.ingress import BATCH_MAX, Ingress
 from engine.stores import first_difference, rebuild
 from tests.runtime.kit import assert_replays, config, of
@@ -117,7 +116,7 @@ async def test_r11_a_spoiled_database_is_whole_again_at_the_end(
     result = await rig.run(script)
     assert result.stopped_by == "script"
     fresh = tmp_path / "fresh.db"
-    rebuild(fresh, [day.path for day in list_days(root)], instruments_of=opening_instruments)
+    rebuild(fresh, [day.path for day in list_days(root)])
     assert first_difference(database, fresh) is None
     assert_replays(root)
 
@@ -131,7 +130,7 @@ async def test_i14_rows_of_a_session_equal_a_rebuild_though_frames_overflowed(
         busy
     )
     fresh = tmp_path / "fresh.db"
-    rebuild(fresh, [day.path for day in list_days(root)], instruments_of=opening_instruments)
+    rebuild(fresh, [day.path for day in list_days(root)])
     assert first_difference(database, fresh) is None
     assert_replays(root)
 

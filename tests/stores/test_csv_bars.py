@@ -46,7 +46,7 @@ def bar(minute: int, close: int = 150, revision: int = 0, instrument: int = 1) -
 
 
 def opened(folder: Path, journal_id: bytes = JOURNAL) -> CsvStore:
-    return CsvStore(folder, journal_id=journal_id, instruments_of=lambda _: [])
+    return CsvStore(folder, journal_id=journal_id)
 
 
 def told(folder: Path, records: list[Record]) -> None:

@@ -27,7 +27,8 @@ from engine.events import (
     Trade,
 )
 from engine.events.codec import decode_inputs, encode_inputs
-from engine.snapshot import decode_state, encode_state, state_classes
+from engine.snapshot import state_classes
+from engine.states import decode_state, encode_state
 from engine.strategies import Strategy, Tick
 from engine.values import BUY, SELL
 from tests.actors.desk import MINUTE, T

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.events import SignalRaised
-from engine.snapshot import decode_state, encode_state, state_classes
+from engine.snapshot import state_classes
+from engine.states import decode_state, encode_state
 from engine.strategies import Strategy
 from engine.strategies.chance import Random, seeded
 from tests.replay.kit import EVE, NOON, Memory, config_of, opening, replays_alone, run, steady, use

@@ -11,7 +11,7 @@ The prices and sizes of an instrument that was never listed are null: without it
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -58,10 +58,7 @@ from engine.stores.rows.units import Listing, added, record
 from engine.stores.rows.venue import VenueRows
 from engine.values import side_name
 
-__all__ = ["InstrumentsOf", "Memory", "Row", "RowBuilder"]
-
-InstrumentsOf = Callable[[DayOpened], Iterable[InstrumentListed]]
-"""Reads the instruments out of the snapshot that a day opens with."""
+__all__ = ["Memory", "Row", "RowBuilder"]
 
 Row = dict[str, Any]
 Handler = Callable[[int, int, Any], None]
@@ -92,13 +89,11 @@ class RowBuilder:
         memory: Memory,
         *,
         with_trades: bool = False,
-        instruments_of: InstrumentsOf | None = None,
     ) -> None:
         self.appended: dict[str, list[tuple[object, ...]]] = {name: [] for name in TABLES}
         self.changed: dict[str, dict[object, Row]] = {name: {} for name in TABLES}
         self._instruments = instruments
         self._memory = memory
-        self._instruments_of = instruments_of
         self._trade_ids: dict[str, set[str]] = {}
         self._handlers: dict[type[Event], Handler] = {
             DayOpened: self._day_opened,
@@ -169,10 +164,9 @@ class RowBuilder:
         self.learn(event, seq)
 
     def _day_opened(self, _seq: int, _cause: int, event: DayOpened) -> None:
-        if self._instruments_of is not None:
-            for listed in self._instruments_of(event):
-                if listed.instrument not in self._instruments:
-                    self.learn(listed)
+        for listed in event.instruments:
+            if listed.instrument not in self._instruments:
+                self.learn(listed)
 
     def _trade(self, seq: int, cause: int, event: Trade) -> None:
         named, price_unit, size_unit, _ = self.listing(event.instrument)

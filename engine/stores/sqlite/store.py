@@ -26,10 +26,10 @@ from typing import Final
 
 import sqlite_utils
 
-from engine.events import Event, InstrumentListed
+from engine.events import Event
 from engine.events.codec import Record
 from engine.stores.errors import RowFailed, StoreOutOfStep, StoreUnavailable
-from engine.stores.rows.builder import InstrumentsOf, Row, RowBuilder
+from engine.stores.rows.builder import Row, RowBuilder
 from engine.stores.rows.tables import SCHEMA_VERSION, TABLES, VIEWS
 from engine.stores.rows.units import Listing
 from engine.stores.sqlite.reading import (
@@ -78,8 +78,7 @@ class SqliteStore:
     """Rows of one journal in one SQLite database.
 
     `journal_id` is the id of the journal (16 bytes). `with_trades` fills the table of public trades, which is
-    large. `instruments_of` reads the instruments out of the snapshot of a `DayOpened`; without it the
-    caller says them by `learn_instruments`. Opening makes the tables, or raises StoreUnavailable, or
+    large. Opening makes the tables, or raises StoreUnavailable, or
     StoreOutOfStep when the rows are another journal's or of another shape.
 
     `scratch` is for a database that is thrown away when anything goes wrong: no WAL, no syncs.
@@ -91,17 +90,14 @@ class SqliteStore:
         *,
         journal_id: bytes,
         with_trades: bool = False,
-        instruments_of: InstrumentsOf | None = None,
         busy_s: float = BUSY_SECONDS,
         scratch: bool = False,
     ) -> None:
         self.path = Path(path)
         self.journal_id = journal_id
         self.with_trades = with_trades
-        self._instruments_of = instruments_of
         self._busy_s = busy_s
         self._scratch = scratch
-        self._learned: dict[int, InstrumentListed] = {}
         self._instruments: dict[int, Listing] = {}
         self._cursor: CursorRow | None = None
         self._had_rows = False
@@ -119,14 +115,6 @@ class SqliteStore:
     def digest(self) -> bytes:
         """Chain digest of the journal at `seq`; empty when there is none."""
         return self._cursor.digest if self._cursor else b""
-
-    def learn_instruments(self, instruments: Iterable[InstrumentListed]) -> None:
-        """Take the instruments of a day's snapshot. Those the rows know already stay as they are.
-
-        They are kept with the next batch.
-        """
-        for listed in instruments:
-            self._learned.setdefault(listed.instrument, listed)
 
     def apply(self, records: Iterable[Record], *, seq: int, digest: bytes) -> int:
         """Add the rows of whole frames and move the cursor to `seq`, in one transaction.
@@ -213,12 +201,7 @@ class SqliteStore:
         return new
 
     def _write(self, db: sqlite_utils.Database, records: list[Record], known: dict[int, Listing]) -> None:
-        builder = RowBuilder(
-            known, _Memory(db), with_trades=self.with_trades, instruments_of=self._instruments_of
-        )
-        for listed in self._learned.values():
-            if listed.instrument not in known:
-                builder.learn(listed)
+        builder = RowBuilder(known, _Memory(db), with_trades=self.with_trades)
         for seq, cause, event in records:
             builder.add(seq, cause, event)
         for table, rows in builder.appended.items():

@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from engine.actors.base import Actor, SetTimer, Turn, handlers_of
-from engine.errors import JournalError, UsageError
+from engine.errors import JournalError, StateVersionError, UsageError
 from engine.events import (
     EVENT_TYPES,
     ActorFailed,
     ActorRestarted,
-    DayOpened,
     Event,
     InstrumentListed,
     SessionStarted,
@@ -25,10 +24,12 @@ from engine.events import (
     TimerFired,
 )
 from engine.events.codec import Record
-from engine.snapshot import classes_of, decode_state, encode_state, state_classes, stored_state
+from engine.opening import Opening, States
+from engine.snapshot import classes_of
+from engine.states import NO_SHAPES, Shapes, decode_state, encode_state, shapes_of, stored_state
 from engine.strategies.base import Strategy, place_of
 
-__all__ = ["Build", "Handler", "Roster", "States", "opening_instruments", "read_snapshot"]
+__all__ = ["Build", "Handler", "Registry"]
 
 Build = Callable[[SessionStarted], Sequence[Actor]]
 """Makes the actors of a session, in the order they are to be called."""
@@ -36,14 +37,11 @@ Build = Callable[[SessionStarted], Sequence[Actor]]
 Handler = Callable[[Any, Any], None]
 """A bound handler: takes an event and `emit`."""
 
-States = dict[str, tuple[str, bytes]]
-"""Stored states by actor name, each with the signature it was stored under."""
-
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
 _BRACES: Final = re.compile(r"\{.*\}", re.DOTALL)
 
 
-class Roster:
+class Registry:
     """The actors and their routes. `failed` maps a failed actor's name to the seq it failed on; `failures`
     are those of the session.
 
@@ -60,6 +58,8 @@ class Roster:
         self._skipped: dict[str, list[int]] = {}
         self.turn = Turn()
         self.day_states: States = {}
+        self.day_shapes: Shapes = NO_SHAPES
+        self.without_state: dict[str, str] = {}
         self.routes: dict[type[Event], tuple[Handler, ...]] = {}
         self.timer_routes: dict[str, Handler] = {}
         self.start_handlers: tuple[Handler, ...] = ()
@@ -81,23 +81,28 @@ class Roster:
         kept: list[str] = []
         for actor in self.actors:
             actor.bind(self.instruments, self.turn)
-            if self._restore(actor, states):
+            if self._restore(actor, states, NO_SHAPES):
                 kept.append(actor.name)
             elif isinstance(actor, Strategy):
                 stored_state(actor.state(), actor.name, classes_of(actor))
         self._learn_handlers()
         return kept
 
-    def resume(self, session: SessionStarted | None, failed: dict[str, int], states: States) -> None:
-        """Build the actors of a session that was under way, with these states."""
+    def resume(self, session: SessionStarted | None, opening: Opening) -> None:
+        """Build the actors of a session that was under way, with the states that a day opened with.
+
+        Raises StateVersionError if an actor of today cannot hold its state; a strategy then begins without.
+        """
         self.session = session
-        self.failed = failed
+        self.failed = opening.failed
         self._skipped = {}
-        self.day_states = states
+        self.without_state = {}
+        self.day_states = opening.actors
+        self.day_shapes = opening.shapes
         self.actors = list(self._build(session)) if session is not None else []
         for actor in self.actors:
             actor.bind(self.instruments, self.turn)
-            self._restore(actor, states)
+            self._restore(actor, self.day_states, self.day_shapes)
         self._learn_handlers()
 
     def states(self) -> States:
@@ -138,9 +143,12 @@ class Roster:
         So a live day goes on with exactly what a replay of it begins with.
         """
         self.day_states = self.states()
+        self.day_shapes = {}
         for actor in self.actors:
-            if isinstance(actor, Strategy) and actor.name in self.day_states:
-                self._restore(actor, self.day_states)
+            if actor.name in self.day_states:
+                self.day_shapes |= shapes_of(self.day_states[actor.name][1], classes_of(actor))
+                if isinstance(actor, Strategy):
+                    self._restore(actor, self.day_states, NO_SHAPES)
 
     def note_failure(self, failed: ActorFailed) -> None:
         """Take a failure from the record."""
@@ -173,7 +181,7 @@ class Roster:
         skipped = self._skipped.get(name, ())
         actor = {actor.name: actor for actor in self._build(self.session)}[name]
         actor.bind(self.instruments, self.turn)
-        self._restore(actor, self.day_states)
+        self._restore(actor, self.day_states, self.day_shapes)
         handlers: dict[type[Event], list[Handler]] = {}
         for kind, handler in handlers_of(actor):
             handlers.setdefault(kind, []).append(handler)
@@ -238,20 +246,27 @@ class Roster:
         self._handlers = [(actor, handlers_of(actor)) for actor in self.actors]
         self.route()
 
-    def _restore(self, actor: Actor, states: States) -> bool:
+    def _restore(self, actor: Actor, states: States, shapes: Shapes) -> bool:
         """Give an actor its stored state if there is one under the same signature.
 
-        A strategy whose state no longer fits its classes begins afresh, as an edited one does.
+        A strategy whose classes cannot hold the state begins without it, as an edited one does; why is in
+        `without_state`. Any other actor raises StateVersionError.
         """
         signature, blob = states.get(actor.name, ("", b""))
         if actor.name in self.failed or not blob or signature != actor.signature:
             return False
         try:
-            actor.restore(decode_state(blob, classes_of(actor)))
-        except JournalError:
-            if not isinstance(actor, Strategy):
-                raise
-            return False
+            actor.restore(decode_state(blob, classes_of(actor), shapes))
+        except JournalError as error:
+            if isinstance(actor, Strategy):
+                self.without_state[actor.name] = str(error)
+                return False
+            if isinstance(error, StateVersionError) and self.session is not None:
+                raise StateVersionError(
+                    f"{error}; version {self.session.version} recorded it: replay or continue the journal "
+                    "with that version, or begin a new journal"
+                ) from None
+            raise
         return True
 
 
@@ -280,15 +295,3 @@ def owner_of(handler: Handler) -> Actor | None:
     """Return the actor a bound handler belongs to, None for the engine's own."""
     owner = getattr(handler, "__self__", None)
     return owner if isinstance(owner, Actor) else None
-
-
-def read_snapshot(opened: DayOpened) -> dict[str, Any]:
-    """Return what a day's opening snapshot holds. Raises JournalError."""
-    stored: dict[str, Any] = decode_state(opened.snapshot, state_classes(["engine.events"]))
-    return stored
-
-
-def opening_instruments(opened: DayOpened) -> list[InstrumentListed]:
-    """Return the instruments in a day's opening snapshot. Raises JournalError."""
-    listed: list[InstrumentListed] = read_snapshot(opened)["instruments"]
-    return listed

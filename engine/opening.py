@@ -1,0 +1,79 @@
+"""The first record of a day: the state of the sequencer and of every actor, as `DayOpened` stores it.
+
+Owns what is in the snapshot. A day opened by an earlier version has its session and its instruments in there,
+not in fields of their own; `completed` reads them out, so that everybody else finds them in the fields.
+
+Called by the sequencer, by `engine.records` and by the replay, which compares a day's opening.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from engine.errors import JournalError
+from engine.events import DayOpened, InstrumentListed, SessionStarted
+from engine.states import Shapes, decode_state, encode_state, name_of
+
+__all__ = ["Opening", "States", "Timer", "completed", "day_opened", "read_opening"]
+
+States = dict[str, tuple[str, bytes]]
+"""Stored states by actor name, each with the signature it was stored under."""
+
+Timer = tuple[int, int, str, str, int]
+"""(due_ns, own number, actor, key, cause): the order of the queue is the order of this tuple."""
+
+_CLASSES = {name_of(cls): cls for cls in (SessionStarted, InstrumentListed)}
+
+
+class Opening(msgspec.Struct):
+    """What a day begins with. `failed` maps the name of each failed actor to the seq it failed on.
+
+    `shapes` names the fields of the classes in the states; {} if they were stored before that was recorded.
+    """
+
+    now_ns: int
+    timers: list[Timer]
+    timer_number: int
+    failed: dict[str, int]
+    actors: States
+    shapes: Shapes = {}
+
+
+def day_opened(
+    day: str, opening: Opening, started: SessionStarted | None, instruments: list[InstrumentListed]
+) -> DayOpened:
+    """Return the record that opens a day."""
+    snapshot = encode_state(msgspec.structs.asdict(opening), "sequencer")
+    return DayOpened(opening.now_ns, day, snapshot, started, tuple(instruments))
+
+
+def read_opening(opened: DayOpened) -> Opening:
+    """Return what a day begins with. Raises JournalError."""
+    stored = _stored(opened)
+    return Opening(**{name: stored[name] for name in Opening.__struct_fields__ if name in stored})
+
+
+def completed(opened: DayOpened) -> DayOpened:
+    """Return the record with its session and instruments, which an earlier version has in the snapshot.
+
+    Raises JournalError.
+    """
+    if opened.started is not None or opened.instruments:
+        return opened
+    stored = _stored(opened)
+    return DayOpened(
+        opened.at_ns,
+        opened.day,
+        opened.snapshot,
+        stored.get("session"),
+        tuple(stored.get("instruments", ())),
+    )
+
+
+def _stored(opened: DayOpened) -> dict[str, Any]:
+    stored = decode_state(opened.snapshot, _CLASSES)
+    if not isinstance(stored, dict):
+        raise JournalError(f"the snapshot that {opened.day} opens with cannot be read")
+    return stored
