@@ -52,12 +52,11 @@ def inputs_of(frame: Frame) -> list[Event]:
 
 def derived_of(frame: Frame) -> list[Derived]:
     """Return the derived records of a frame by rising seq, a day's opening complete. Raises JournalError."""
-    if not frame.derived:
-        return []
-    derived = decode_derived(frame.derived)
-    seq, cause, event = derived[0]
-    if isinstance(event, DayOpened):
-        derived[0] = seq, cause, completed(event)
+    derived = decode_derived(frame.derived) if frame.derived else []
+    if derived:
+        seq, cause, event = derived[0]
+        if isinstance(event, DayOpened):
+            derived[0] = seq, cause, completed(event)
     return derived
 
 
