@@ -1,4 +1,4 @@
-"""Every event there is: one closed union, in the order of the way of the data."""
+"""All event types, as one closed union, in the order in which data flows through the engine."""
 
 from __future__ import annotations
 

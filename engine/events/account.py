@@ -1,7 +1,7 @@
-"""What a real account says: what the venue answers when asked, its positions, funding; and what follows.
+"""Events of a real account: responses to queries, positions, funding, and what the engine derives from them.
 
-Inputs are emitted by a gateway and consumed by execution, portfolio and risk. The simulated venue derives the
-answers to changes of orders and leverage too. Times are UTC nanoseconds, sizes exact integers at the
+Inputs are emitted by a gateway and handled by execution, portfolio and risk. The simulated venue emits the
+responses to changes of orders and of leverage too. Times are UTC nanoseconds, sizes exact integers at the
 instrument's scale, money at the event's own `scale`.
 
     GatewayUp -> fills since the last known -> OrderRead ... -> PositionRead ... -> AccountRead (reconciled)
@@ -36,7 +36,7 @@ _Scaled = Annotated[Amount, "scaled"]
 
 
 class GatewayUp(Event, frozen=True, tag="gateway-up"):
-    """Input. The gateway reads the account's own stream; what was missed is read next."""
+    """Input. The gateway is connected to the account's stream. It reads what was missed next."""
 
     recv_ns: int
     gateway: str
@@ -45,7 +45,7 @@ class GatewayUp(Event, frozen=True, tag="gateway-up"):
 
 
 class GatewayDown(Event, frozen=True, tag="gateway-down"):
-    """Input. The account's stream is lost: the account counts as unreconciled from here on."""
+    """Input. The account's stream is lost. The account counts as unreconciled from now on."""
 
     recv_ns: int
     gateway: str
@@ -54,11 +54,11 @@ class GatewayDown(Event, frozen=True, tag="gateway-down"):
 
 
 class OrderRead(Event, frozen=True, tag="order-read"):
-    """Input. What the venue answers when asked about an order by its client id.
+    """Input. The venue's response to a query of an order by its client order id.
 
-    `state` is "open", "filled", "canceled", "rejected", or "absent" when the venue does not know it.
-    `venue_ns` is the venue's clock read before the question, so an absent order was absent then. All its
-    fills up to then have been told before. `size` is its size at open.
+    `state` is "open", "filled", "canceled", "rejected", or "absent" if the venue does not know the order.
+    `venue_ns` is the venue's clock, read before the query: an absent order was absent at that time, and all
+    fills up to then have already been reported. `size` is the open size.
     """
 
     recv_ns: int
@@ -73,7 +73,7 @@ class OrderRead(Event, frozen=True, tag="order-read"):
 
 
 class OrderModified(Event, frozen=True, tag="modified"):
-    """The venue works the order with these values now; perhaps under another `venue_order_id`."""
+    """The venue now works the order with these values, possibly under another `venue_order_id`."""
 
     recv_ns: int
     venue_ns: int
@@ -85,7 +85,7 @@ class OrderModified(Event, frozen=True, tag="modified"):
 
 
 class ModifyRejected(Event, frozen=True, tag="modify-rejected"):
-    """The venue refuses to modify the order; whether it still works has to be asked."""
+    """The venue refuses to modify the order. It may have ended, so it has to be queried."""
 
     recv_ns: int
     venue_ns: int
@@ -94,7 +94,7 @@ class ModifyRejected(Event, frozen=True, tag="modify-rejected"):
 
 
 class CancelRejected(Event, frozen=True, tag="cancel-rejected"):
-    """Input. The venue refuses to cancel the order: it may be filled, or gone already."""
+    """Input. The venue refuses to cancel the order. It may be filled, or have ended already."""
 
     recv_ns: int
     venue_ns: int
@@ -105,7 +105,7 @@ class CancelRejected(Event, frozen=True, tag="cancel-rejected"):
 class PositionRead(Event, frozen=True, tag="position-read"):
     """Input. The account's signed position at the venue at `venue_ns`; `entry` is its average price.
 
-    All fills up to then have been told before.
+    All fills up to then have already been reported.
     """
 
     recv_ns: int
@@ -117,7 +117,7 @@ class PositionRead(Event, frozen=True, tag="position-read"):
 
 
 class AccountRead(Event, frozen=True, tag="account-read"):
-    """Input. Ends a reconciliation: orders, fills and positions as of `venue_ns` have been told."""
+    """Input. Ends a reconciliation: orders, fills and positions up to `venue_ns` have been reported."""
 
     recv_ns: int
     venue_ns: int
@@ -143,7 +143,7 @@ class ForeignOrderSeen(Event, frozen=True, tag="foreign-order"):
 
 
 class FundingPaid(Event, frozen=True, tag="funding-paid"):
-    """Input. A funding payment: `amount` in quote currency, negative when the account paid."""
+    """Input. A funding payment. `amount` is in quote currency, negative if the account paid."""
 
     recv_ns: int
     venue_ns: int
@@ -155,7 +155,7 @@ class FundingPaid(Event, frozen=True, tag="funding-paid"):
 
 
 class Liquidated(Event, frozen=True, tag="liquidated"):
-    """Input. The venue liquidated the account, in part or whole; the fills are told as any other."""
+    """Input. The venue liquidated the account, partly or completely. The fills are reported as usual."""
 
     recv_ns: int
     liquidation_id: int
@@ -165,7 +165,7 @@ class Liquidated(Event, frozen=True, tag="liquidated"):
 
 
 class LeverageAnswered(Event, frozen=True, tag="leverage-answered"):
-    """The venue's answer to `SetLeverage`."""
+    """The venue's response to `SetLeverage`."""
 
     recv_ns: int
     instrument: InstrumentId
@@ -176,7 +176,7 @@ class LeverageAnswered(Event, frozen=True, tag="leverage-answered"):
 
 
 class ScheduleAnswered(Event, frozen=True, tag="schedule-answered"):
-    """Input. The venue's answer to `ScheduleCancel`."""
+    """Input. The venue's response to `ScheduleCancel`."""
 
     recv_ns: int
     cancel_at_ns: int
@@ -185,9 +185,10 @@ class ScheduleAnswered(Event, frozen=True, tag="schedule-answered"):
 
 
 class PositionDiffers(Event, frozen=True, tag="position-differs"):
-    """Derived. Own fills and the venue do not agree about a position: both numbers.
+    """Derived. The position from the engine's fills (`own`) and the venue's position (`venue`) differ.
 
-    `adopted`: at the start of a session that is configured so, the venue's number is taken over.
+    `adopted`: the venue's position was taken over. This happens only at the start of a session, if
+    configured.
     """
 
     at_ns: int
@@ -198,7 +199,7 @@ class PositionDiffers(Event, frozen=True, tag="position-differs"):
 
 
 class MarketHalted(Event, frozen=True, tag="market-halted"):
-    """Derived. No new risk on this instrument until an operator resumes it; its open orders are canceled."""
+    """Derived. No new risk on this instrument until an operator resumes. Its open orders are canceled."""
 
     at_ns: int
     instrument: InstrumentId

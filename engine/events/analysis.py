@@ -1,7 +1,7 @@
-"""What the engine makes of the market: bars, signals, targets. All derived.
+"""Events that the engine derives from market data: bars, signals, targets.
 
-Bars are emitted by the aggregator; signals and targets by strategies. Prices and sizes are exact integers
-at the instrument's scales; a signal's value is an analytic float64, compared bit for bit on replay.
+Bars are emitted by the aggregator, signals and targets by strategies. Prices and sizes are exact integers at
+the instrument's scales. A signal's value is a float64, compared bit for bit on replay.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _Volume = Annotated[Amount | None, "size"]
 class BarClosed(Event, frozen=True, tag="bar"):
     """A time bar over [start_ns, window_end(interval_ns, start_ns)) of venue time, aligned to the epoch.
 
-    `closed_by` is "trade" (a later print proved it over), "timer" (the grace was over), "candle" (it is the
-    venue's own candle) or "gap" (a feed gap settled what was in doubt). `incomplete` marks a bar that a
-    feed gap, a start or a stop cut into, and `because` says which. `source` is "trades", or "venue" where
-    any of it comes from a candle: then `quote_volume` (sum of price * size, at the instrument's money
-    scale), the bought and sold volume and the ids are not known, and None and 0. Prints whose aggressor is
-    not told are neither bought nor sold. A silent window, where the venue's custom is to have a bar, is
-    flat with volume 0.
+    `closed_by` is "trade" (a later trade ended the window), "timer" (the grace period ended), "candle" (the
+    bar has the values of the venue's candle) or "gap" (a feed gap was settled). `incomplete` marks a bar
+    into which a feed gap, a start or a stop falls; `because` gives the reason. `source` is "trades", or
+    "venue" if any part comes from a candle. In that case `quote_volume` (sum of price * size, at the
+    instrument's money scale) and the bought and sold volumes are unknown (None), and the ids are 0. Trades
+    without an aggressor count neither as bought nor as sold. A window without trades has a flat bar with
+    volume 0, if the venue has candles for such windows.
     """
 
     at_ns: int
@@ -60,18 +60,17 @@ class BarClosed(Event, frozen=True, tag="bar"):
 
 
 class BarCorrected(BarClosed, frozen=True, tag="bar-corrected"):
-    """A bar once more, after what came too late for it: `revision` is one higher, the highest is the bar.
+    """A new revision of a bar, after a correction. The highest `revision` is the valid one.
 
-    Nothing is rewritten in place: what was known when a strategy was shown the bar stays on record.
+    Earlier revisions are kept: they are what strategies saw at the time.
     """
 
 
 class ActivityBarClosed(Event, frozen=True, tag="activity-bar"):
-    """A bar that closed because enough was traded: `kind` is measure:threshold, such as "volume:50".
+    """A bar that closes when a traded amount is reached. `kind` is measure:threshold, such as "volume:50".
 
-    From the print at `start_ns` to the one at `end_ns` of venue time, both in it. `number` counts the bars
-    of a kind and instrument from 0. `incomplete` and `because` are as in `BarClosed`; so are volumes and
-    ids.
+    It spans the trades from `start_ns` to `end_ns` of venue time, both included. `number` counts the bars
+    of a kind and instrument from 0. `incomplete`, `because`, volumes and ids are as in `BarClosed`.
     """
 
     at_ns: int
@@ -96,7 +95,7 @@ class ActivityBarClosed(Event, frozen=True, tag="activity-bar"):
 
 
 class BarDiffers(Event, frozen=True, tag="bar-differs"):
-    """A closed bar is not the venue's candle of the same window; ours first, then theirs."""
+    """A closed bar differs from the venue's candle of its window: the bar's values, then the candle's."""
 
     at_ns: int
     instrument: InstrumentId
@@ -117,7 +116,7 @@ class BarDiffers(Event, frozen=True, tag="bar-differs"):
 
 
 class PriceMarked(Event, frozen=True, tag="mark"):
-    """The last price seen of an instrument, told once when a session stops, so that equity is exact."""
+    """The last price of an instrument, emitted when a session stops so that the final equity is exact."""
 
     at_ns: int
     instrument: InstrumentId
@@ -125,7 +124,7 @@ class PriceMarked(Event, frozen=True, tag="mark"):
 
 
 class SignalRaised(Event, frozen=True, tag="signal"):
-    """A named number a strategy wants on record, such as an indicator's value."""
+    """A named number that a strategy records, such as an indicator's value."""
 
     at_ns: int
     strategy: str
@@ -135,7 +134,7 @@ class SignalRaised(Event, frozen=True, tag="signal"):
 
 
 class TargetSet(Event, frozen=True, tag="target"):
-    """The position a strategy wants to hold: `size` is signed, negative is short."""
+    """The position that a strategy wants to hold. `size` is signed; negative is short."""
 
     at_ns: int
     strategy: str

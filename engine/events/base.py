@@ -1,10 +1,10 @@
-"""What every event is: a frozen, tagged msgspec struct, written to the journal as a msgpack array.
+"""The base class of events: a frozen, tagged msgspec struct, written to the journal as a msgpack array.
 
-Owns the base class. The first element of the array is the tag, the rest the fields in order. Rules of
-evolution: a new field comes last and has a default, a field never changes meaning, a tag is never reused.
+The first element of the array is the tag, followed by the fields in order. To keep old journals readable, a
+new field comes last and has a default, a field never changes its meaning, and a tag is never reused.
 
-The first field tells the engine's time in UTC nanoseconds: `recv_ns` in what came from outside (stamped
-before decoding), `at_ns` in what an actor emitted (the time of the turn it was emitted in).
+The first field is the engine's time in UTC nanoseconds: `recv_ns` in inputs (set before decoding), `at_ns` in
+events that an actor emits (the time of the turn).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Event", "engine_time"]
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Base of every event. `gc=False` holds because a frozen event of scalars can form no cycle."""
+    """Base class of events. `gc=False` is safe because a frozen event of scalars cannot form a cycle."""
 
 
 def engine_time(event: Event) -> int:

@@ -3,8 +3,8 @@
     inputs blob    msgpack array of events, each an array [tag, field, ...]
     derived blob   msgpack array of [seq, cause, event]
 
-Inputs have cause 0 and take the seqs that no derived record takes, in order; so a replay decodes exactly
-what it feeds, and compares derived blobs as bytes. Called by the committer, the replay and every reader.
+Inputs have cause 0 and take, in order, the seqs that derived records do not use. A replay decodes only the
+inputs, and compares derived blobs as bytes. Used by the committer, the replay and all readers.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def decode_inputs(blob: bytes | memoryview) -> list[Event]:
     try:
         return _decode_inputs(blob)
     except msgspec.MsgspecError as error:
-        raise _not_ours(error) from error
+        raise _version_error(error) from error
 
 
 def decode_derived(blob: bytes | memoryview) -> list[Derived]:
@@ -65,7 +65,7 @@ def decode_derived(blob: bytes | memoryview) -> list[Derived]:
     try:
         return _decode_derived(blob)
     except msgspec.MsgspecError as error:
-        raise _not_ours(error) from error
+        raise _version_error(error) from error
 
 
 def in_order(first_seq: int, inputs: Sequence[Event], derived: Sequence[Derived]) -> Iterator[Record]:
@@ -85,7 +85,7 @@ def in_order(first_seq: int, inputs: Sequence[Event], derived: Sequence[Derived]
 
 @functools.cache
 def schema_fingerprint() -> str:
-    """Return 16 hex digits naming the event types: their tags, fields and types, in order."""
+    """Return 16 hex digits that identify the event types: their tags, and their fields and types in order."""
     lines = [_describe(cls) for cls in EVENT_TYPES]
     return hashlib.blake2b("\n".join(sorted(lines)).encode(), digest_size=8).hexdigest()
 
@@ -95,7 +95,7 @@ def _describe(cls: type[Event]) -> str:
     return f"{cls.__struct_config__.tag} " + " ".join(f"{field.name}:{field.type}" for field in fields)
 
 
-def _not_ours(error: Exception) -> JournalVersionError:
+def _version_error(error: Exception) -> JournalVersionError:
     return JournalVersionError(
         f"the journal holds an event this version cannot read ({error}); "
         "read it with the version that wrote it, or look at it with `engine inspect --raw`"

@@ -1,4 +1,4 @@
-"""What order flow actors make of prints and books. All derived; each kind is off unless asked for.
+"""Events of the order flow actors, derived from trades and books. Each kind is off unless configured.
 
 Prices and sizes are exact integers at the instrument's scales. A level is named by its lowest price.
 """
@@ -13,10 +13,10 @@ from engine.values import Amount, InstrumentId, Price, Side, Size
 __all__ = ["BookSampled", "FootprintClosed", "ImbalanceStacked", "LargePrintSeen", "ProfileClosed"]
 
 FlowLevels = Annotated[tuple[tuple[int, Amount, Amount, Amount], ...], "volumes"]
-"""(price, bought, sold, of no known side) of each level with volume, the lowest price first."""
+"""(price, bought, sold, unknown side) of each level with volume, lowest price first."""
 
 ProfileLevels = Annotated[tuple[tuple[int, Amount], ...], "volumes"]
-"""(price, volume) of each level with volume, the lowest price first."""
+"""(price, volume) of each level with volume, lowest price first."""
 
 _Volume = Annotated[Amount, "size"]
 
@@ -24,9 +24,9 @@ _Volume = Annotated[Amount, "size"]
 class FootprintClosed(Event, frozen=True, tag="footprint"):
     """What takers bought and sold at each price level of a bar. `level` is the width of a level.
 
-    `delta` is bought less sold, `day_delta` the sum of deltas of the UTC day, this one included. Told
-    again, with the bar's `revision`, when its bar is corrected: then `day_delta` is that of the day as it
-    is known now.
+    `delta` is bought minus sold, `day_delta` the sum of deltas of the UTC day up to and including this one.
+    Emitted again with the bar's `revision` when the bar is corrected; `day_delta` is then the sum known at
+    that time.
     """
 
     at_ns: int
@@ -41,9 +41,10 @@ class FootprintClosed(Event, frozen=True, tag="footprint"):
 
 
 class ImbalanceStacked(Event, frozen=True, tag="stacked-imbalance"):
-    """A run of levels of a footprint at which one side took many times what the other took one level across.
+    """A run of adjacent footprint levels at which one side traded many times the size of the other.
 
-    From the level `low` to the level `high`, both in it; `side` is the one that took more.
+    From the level `low` to the level `high`, both included. `side` is the side that traded more. Sizes are
+    compared one level apart (see `engine.actors.flow.imbalance`).
     """
 
     at_ns: int
@@ -58,10 +59,11 @@ class ImbalanceStacked(Event, frozen=True, tag="stacked-imbalance"):
 
 
 class ProfileClosed(Event, frozen=True, tag="profile"):
-    """The volume at each price level of a window: where most was traded, and where 70 % of it was.
+    """The volume at each price level of a window, its point of control and its value area.
 
-    `point` is the level with the most volume, `value_low` and `value_high` the levels that bound the value
-    area, both in it. A print that came after it closed is not in it.
+    `point` is the level with the most volume. `value_low` and `value_high` are the lowest and highest level
+    of the value area, which has 70 % of the volume. A trade that arrives after the window closed is not
+    included.
     """
 
     at_ns: int
@@ -77,7 +79,7 @@ class ProfileClosed(Event, frozen=True, tag="profile"):
 
 
 class LargePrintSeen(Event, frozen=True, tag="large-print"):
-    """A print of at least the size that counts as large."""
+    """A trade of at least the configured size."""
 
     at_ns: int
     venue_ns: int
@@ -89,10 +91,11 @@ class LargePrintSeen(Event, frozen=True, tag="large-print"):
 
 
 class BookSampled(Event, frozen=True, tag="book-sample"):
-    """The touch and the book at the end of a window of venue time, as they were known then.
+    """The best bid and ask and the book at the end of a window, as known then.
 
-    `imbalance` is (bid size - ask size) / (bid size + ask size) at the touch, -1 to 1; `depth_imbalance`
-    the same over the levels of the last book, None without one. Prices are 0 on a side that is empty.
+    `imbalance` is (bid size - ask size) / (bid size + ask size) at the best prices, -1 to 1.
+    `depth_imbalance` is the same over the levels of the last book, None without a book. The price of an
+    empty side is 0.
     """
 
     at_ns: int

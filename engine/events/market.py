@@ -13,15 +13,17 @@ __all__ = ["Candle", "FeedDown", "FeedGap", "FeedUp", "InstrumentListed", "Quote
 
 
 class InstrumentListed(Event, frozen=True, tag="instrument"):
-    """An instrument and its grid; a journal explains itself because this comes before its first price.
+    """An instrument and its grid. Recorded before the instrument's first price, so a journal is
+    self-contained.
 
-    `price_scale` and `size_scale` are decimal places. `price_step` and `size_step` are the grid's steps at
-    those scales. `price_figures` bounds significant figures (0: no bound; integers are always allowed).
-    Listed again with the same number when the venue changes its grid. The venue's customs: `silence` is
-    "flat" where it has a candle for a window without prints (at the last close, volume 0; Hyperliquid,
-    Kraken), "none" where it has no such candle (Binance's archives, Coinbase). `ids` is "sequence" where
-    trade ids count up in the order of execution, which then orders prints of one time stamp; "arrival"
-    where they do not and the order of sending does.
+    `price_scale` and `size_scale` are decimal places. `price_step` and `size_step` are the steps of the
+    grid at those scales. `price_figures` bounds significant figures (0: no bound; integers are always
+    allowed). Listed again with the same number when the venue changes its grid.
+
+    `silence` is "flat" if the venue has candles for windows without trades (at the last close, volume 0;
+    Hyperliquid, Kraken), or "none" if it has not (Binance's archives, Coinbase). `ids` is "sequence" if
+    trade ids count up in order of execution; trades with equal time stamps are then ordered by id.
+    Otherwise it is "arrival", and they are ordered by arrival.
     """
 
     recv_ns: int
@@ -76,10 +78,10 @@ class InstrumentListed(Event, frozen=True, tag="instrument"):
 
 
 class Trade(Event, frozen=True, tag="trade"):
-    """One public trade print.
+    """One public trade.
 
-    `aggressor` is the taker's side, 0 where the source does not tell. `trade_id` is the venue's own, 0 or
-    "" where it has none. Source: the venue's trade stream, or a file.
+    `aggressor` is the taker's side, 0 if the source does not give it. `trade_id` is the venue's id, 0 or ""
+    if it has none. Source: the venue's trade stream, or a file.
     """
 
     recv_ns: int
@@ -92,7 +94,7 @@ class Trade(Event, frozen=True, tag="trade"):
 
 
 class Quote(Event, frozen=True, tag="quote"):
-    """Best bid and ask; price and size are 0 on a side that is empty."""
+    """Best bid and ask. Price and size of an empty side are 0."""
 
     recv_ns: int
     venue_ns: int
@@ -104,7 +106,7 @@ class Quote(Event, frozen=True, tag="quote"):
 
 
 class Candle(Event, frozen=True, tag="candle"):
-    """A closed candle made elsewhere: bars-only data. `venue_ns` is its end; `trades` is 0 if unknown."""
+    """A closed candle of data that has candles only. `venue_ns` is its end; `trades` is 0 if unknown."""
 
     recv_ns: int
     venue_ns: int
@@ -129,7 +131,7 @@ class FeedUp(Event, frozen=True, tag="feed-up"):
 
 
 class FeedDown(Event, frozen=True, tag="feed-down"):
-    """A feed has lost its connection or is stale; it reconnects after `backoff_ms`."""
+    """A feed has lost its connection or receives no data. It reconnects after `backoff_ms`."""
 
     recv_ns: int
     feed: str
@@ -138,7 +140,7 @@ class FeedDown(Event, frozen=True, tag="feed-down"):
 
 
 class FeedGap(Event, frozen=True, tag="feed-gap"):
-    """Prints between two venue times may be missing; `closed` when the venue's backlog proved none are."""
+    """Trades between two venue times may be missing. `closed`: the venue's backlog shows that none are."""
 
     recv_ns: int
     feed: str

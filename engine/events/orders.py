@@ -1,4 +1,4 @@
-"""The life of an order, from a strategy's wish to the position it leaves.
+"""The life cycle of an order, from a strategy's request to the resulting position.
 
     OrderRequested -> OrderApproved | OrderRefused       strategy or portfolio -> risk
     OrderApproved  -> SubmitOrder                        execution, the only emitter of commands
@@ -50,11 +50,11 @@ __all__ = [
 
 
 class OrderRequested(Event, frozen=True, tag="order-requested"):
-    """A wish. `limit_price` 0 is a market order; `tif` is "Gtc", "Ioc" or "Alo" (post only).
+    """A request for an order. `limit_price` 0 is a market order; `tif` is "Gtc", "Ioc" or "Alo" (post only).
 
-    `for_target` tells that the portfolio made it to reach a target. `trigger` "sl" or "tp" makes it wait for
-    `trigger_price` (stop-loss, take-profit). `stop_loss` and `take_profit` attach two such orders, which
-    live once this one is filled; 0 is none.
+    `for_target`: the portfolio requests it to reach a target. `trigger` "sl" or "tp" (stop-loss, take-profit)
+    makes the order wait for `trigger_price`. `stop_loss` and `take_profit` are the trigger prices of attached
+    orders, which become active once this one is filled; 0 attaches none.
     """
 
     at_ns: int
@@ -74,7 +74,7 @@ class OrderRequested(Event, frozen=True, tag="order-requested"):
 
 
 class OrderApproved(Event, frozen=True, tag="order-approved"):
-    """Risk allows the wish recorded at `request_seq`; a type of its own, so nothing else can be sent."""
+    """Risk approves the request recorded at `request_seq`. Only approved orders are submitted."""
 
     at_ns: int
     request_seq: int
@@ -92,7 +92,7 @@ class OrderApproved(Event, frozen=True, tag="order-approved"):
 
 
 class OrderRefused(Event, frozen=True, tag="order-refused"):
-    """Risk refuses the wish recorded at `request_seq`; `limit` names the rule, `reason` the numbers."""
+    """Risk refuses the request recorded at `request_seq`. `limit` names the rule, `reason` the numbers."""
 
     at_ns: int
     request_seq: int
@@ -108,8 +108,9 @@ class OrderRefused(Event, frozen=True, tag="order-refused"):
 class SubmitOrder(Event, frozen=True, tag="submit"):
     """Command: place this order. The id is 0x + session (16 hex) + seq of the approval (16 hex).
 
-    An order with a `parent` is attached to it and lives once that one is filled; its id has 1 or 2 as its
-    first digit after the session. `expires_ns`: a real venue refuses it after that; 0 in paper mode.
+    An order with a `parent` is attached to that order and becomes active once it is filled. The first digit
+    of its id after the session is 1 or 2. A real venue refuses the order after `expires_ns`; 0 in paper
+    mode.
     """
 
     at_ns: int
@@ -128,7 +129,7 @@ class SubmitOrder(Event, frozen=True, tag="submit"):
 
 
 class CancelRequested(Event, frozen=True, tag="cancel-requested"):
-    """A strategy's wish to cancel one of its orders."""
+    """A strategy's request to cancel one of its orders."""
 
     at_ns: int
     strategy: str
@@ -146,7 +147,7 @@ class CancelOrder(Event, frozen=True, tag="cancel"):
 
 
 class ModifyRequested(Event, frozen=True, tag="modify-requested"):
-    """A strategy's wish to have `size` of an own order open at `limit_price` instead."""
+    """A strategy's request to change one of its orders to an open `size` at `limit_price`."""
 
     at_ns: int
     strategy: str
@@ -158,7 +159,7 @@ class ModifyRequested(Event, frozen=True, tag="modify-requested"):
 
 
 class ModifyApproved(Event, frozen=True, tag="modify-approved"):
-    """Risk allows the wish recorded at `request_seq`."""
+    """Risk approves the change requested at `request_seq`."""
 
     at_ns: int
     request_seq: int
@@ -170,7 +171,7 @@ class ModifyApproved(Event, frozen=True, tag="modify-approved"):
 
 
 class ModifyOrder(Event, frozen=True, tag="modify"):
-    """Command: have `size` of this order open at `limit_price`, under the same client id."""
+    """Command: change this order to an open `size` at `limit_price`, under the same client order id."""
 
     at_ns: int
     client_order_id: str
@@ -184,7 +185,7 @@ class ModifyOrder(Event, frozen=True, tag="modify"):
 
 
 class QueryOrder(Event, frozen=True, tag="query"):
-    """Command: ask the venue what became of this order; how an Unknown order is resolved."""
+    """Command: query the state of this order at the venue. This resolves an Unknown order."""
 
     at_ns: int
     client_order_id: str
@@ -202,15 +203,15 @@ class SetLeverage(Event, frozen=True, tag="set-leverage"):
 
 
 class ScheduleCancel(Event, frozen=True, tag="schedule-cancel"):
-    """Command: have the venue cancel every order at `cancel_at_ns` unless told otherwise; 0 takes it back."""
+    """Command: have the venue cancel all orders at `cancel_at_ns`, unless replaced before; 0 withdraws it."""
 
     at_ns: int
     cancel_at_ns: int
 
 
 class TrailRequested(Event, frozen=True, tag="trail-requested"):
-    """A wish for a trailing stop, kept by the engine: close `size` on `side` once the price has come back by
-    `distance` from its best; 0 `size` takes the strategy's stop on that instrument away."""
+    """A request for a trailing stop, kept by the engine: an order for `size` on `side` once the price
+    returns by `distance` from its best. A `size` of 0 drops the strategy's stop on that instrument."""
 
     at_ns: int
     strategy: str
@@ -222,7 +223,7 @@ class TrailRequested(Event, frozen=True, tag="trail-requested"):
 
 
 class TrailChanged(Event, frozen=True, tag="trail"):
-    """A trailing stop is "armed", "fired" or "dropped"; `stop` is the price it stood at."""
+    """A trailing stop was "armed", "fired" or "dropped". `stop` is its price."""
 
     at_ns: int
     strategy: str
@@ -234,7 +235,7 @@ class TrailChanged(Event, frozen=True, tag="trail"):
 
 
 class OrderAccepted(Event, frozen=True, tag="accepted"):
-    """The venue has the order."""
+    """The venue accepted the order."""
 
     recv_ns: int
     venue_ns: int
@@ -243,7 +244,7 @@ class OrderAccepted(Event, frozen=True, tag="accepted"):
 
 
 class OrderRejected(Event, frozen=True, tag="rejected"):
-    """The venue refuses the order; terminal."""
+    """The venue refused the order. Final."""
 
     recv_ns: int
     venue_ns: int
@@ -252,9 +253,9 @@ class OrderRejected(Event, frozen=True, tag="rejected"):
 
 
 class OrderFilled(Event, frozen=True, tag="filled"):
-    """One execution. `fee` is paid when positive; `liquidity` is "maker" or "taker".
+    """One execution. A positive `fee` is paid, a negative one received. `liquidity` is "maker" or "taker".
 
-    `client_order_id` is "" when the order was not sent by this journal.
+    `client_order_id` is "" if the order does not come from this journal.
     """
 
     recv_ns: int
@@ -271,7 +272,7 @@ class OrderFilled(Event, frozen=True, tag="filled"):
 
 
 class OrderCanceled(Event, frozen=True, tag="canceled"):
-    """The venue no longer works the order; `remaining` was not filled."""
+    """The venue no longer works the order. `remaining` is the unfilled size."""
 
     recv_ns: int
     venue_ns: int
@@ -282,7 +283,7 @@ class OrderCanceled(Event, frozen=True, tag="canceled"):
 
 
 class OrderUnknown(Event, frozen=True, tag="unknown"):
-    """The order's fate at the venue is not proved; it is asked about, never sent again."""
+    """It is not known whether the venue has the order. It is queried, never sent again."""
 
     recv_ns: int
     client_order_id: str
@@ -290,10 +291,10 @@ class OrderUnknown(Event, frozen=True, tag="unknown"):
 
 
 class OrderChanged(Event, frozen=True, tag="order"):
-    """Execution's own view of an order after a report.
+    """The state of an order in the execution actor, after a command or a report.
 
-    `state` follows FIX: PendingNew, New, PartiallyFilled, Filled, PendingCancel, Canceled, Rejected; or
-    it is Unknown.
+    `state` follows FIX: PendingNew, New, PartiallyFilled, Filled, PendingCancel, PendingReplace, Canceled,
+    Rejected; or it is Unknown.
     """
 
     at_ns: int
@@ -337,7 +338,7 @@ ENDED: Final = ("Filled", "Canceled", "Rejected")
 """The states of `OrderChanged` in which an order no longer works. A late fill may still follow."""
 
 COMMANDS = (SubmitOrder, CancelOrder, ModifyOrder, QueryOrder, SetLeverage, ScheduleCancel)
-"""What leaves the house, and only after its record is durable."""
+"""Commands. They are sent to the venue, but only after their record is durable."""
 
 REPORTS = (
     OrderAccepted,
@@ -350,4 +351,4 @@ REPORTS = (
     CancelRejected,
     OrderRead,
 )
-"""What a venue says of our orders."""
+"""Reports of a venue about the engine's orders."""

@@ -1,9 +1,8 @@
-"""What a venue shows beside its prints: books, candles of its own, contexts, mids, funding rates.
+"""Further market data of a venue: books, candles, contexts, mid prices, funding rates.
 
-All are inputs (cause 0). Emitted by feeds and by backfills, consumed by the aggregator, by strategies that
-ask for them, and by the projections. Prices and sizes are exact integers at the instrument's scales; values
-that may be finer (marks, mids, rates) are exact integers at the event's own `scale`. Times are UTC
-nanoseconds.
+All are inputs (cause 0). Emitted by feeds and backfills, handled by the aggregator, by strategies that use
+them, and by the projections. Prices and sizes are exact integers at the instrument's scales. Values that
+may be finer (marks, mids, rates) are exact integers at the event's own `scale`. Times are UTC nanoseconds.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _Fine = Annotated[Amount | None, "scaled"]
 
 
 class BookRead(Event, frozen=True, tag="book"):
-    """A whole order book: it replaces the one before, never merges with it. `fast` books have 5 levels."""
+    """A complete order book, which replaces the one before. `fast` books have 5 levels."""
 
     recv_ns: int
     venue_ns: int
@@ -33,11 +32,11 @@ class BookRead(Event, frozen=True, tag="book"):
 
 
 class CandleRead(Event, frozen=True, tag="candle-read"):
-    """A closed candle from the venue's own records; `venue_ns` is its end.
+    """A closed candle from the venue. `venue_ns` is its end.
 
-    `purpose` says what it is for. "history" warms strategies up and fills the projection, and gives no bar.
-    "repair" stands for prints that were missed: the bar of its window is made of it. "check" is compared
-    with the bar that prints made. "stream" is one the venue pushed and nobody acts on.
+    `purpose` is "history" (for the warm-up of strategies and for the projection; it makes no bar), "repair"
+    (it replaces the bar of a window with missed trades), "check" (it is compared with the bar made from
+    trades) or "stream" (pushed by the venue and only recorded).
     """
 
     recv_ns: int
@@ -55,7 +54,7 @@ class CandleRead(Event, frozen=True, tag="candle-read"):
 
 
 class ContextRead(Event, frozen=True, tag="context"):
-    """An instrument's context; a value the venue does not tell is None.
+    """An instrument's context. A value that the venue does not give is None.
 
     `funding` is the rate for one hour as a fraction, `premium` a fraction, `open_interest` in base units.
     """
@@ -72,7 +71,7 @@ class ContextRead(Event, frozen=True, tag="context"):
 
 
 class MidsRead(Event, frozen=True, tag="mids"):
-    """The mids of the session's instruments, as pairs by position."""
+    """The mid prices of the session's instruments: `mids[i]` belongs to `instruments[i]`."""
 
     recv_ns: int
     scale: int
@@ -81,7 +80,7 @@ class MidsRead(Event, frozen=True, tag="mids"):
 
 
 class FundingRead(Event, frozen=True, tag="funding-rate"):
-    """A settled funding rate of the venue's history: `rate` for the hour that ended at `venue_ns`."""
+    """A settled funding rate from the venue's history: `rate` for the hour that ended at `venue_ns`."""
 
     recv_ns: int
     venue_ns: int
@@ -92,7 +91,7 @@ class FundingRead(Event, frozen=True, tag="funding-rate"):
 
 
 class FeedPolling(Event, frozen=True, tag="feed-polling"):
-    """A feed's websocket stays down: candles are read over REST until it is back (`active` False)."""
+    """A feed's websocket is down for long: candles are polled over REST until it is up (`active` False)."""
 
     recv_ns: int
     feed: str

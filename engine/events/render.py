@@ -1,11 +1,11 @@
-"""What people read of a record: a JSON object with exact numbers, or one line of text.
+"""Renders records for people: as a JSON object with exact numbers, or as one line of text.
 
-Owns the way from integers to human values: prices and sizes as exact decimal text, instruments by name,
-sides as words. A `Renderer` learns instruments from the records that pass, or is told of them (`learn`)
-when a day opens with a snapshot instead. It never fails on a record that could be decoded: what it
-cannot name it shows as it is. Called by the commands that report (inspect, why, diff, state, replay).
+Prices and sizes become exact decimal text, instruments their names, sides words. A `Renderer` learns the
+instruments from the records it renders; `learn` adds those of a day that opens with a snapshot. It renders
+every record that can be decoded: a value without a known scale or name is shown as it is. Used by the
+commands that show records (inspect, why, diff, state, replay).
 
-Which unit a field has is said by its annotation in `engine.values`; a plan is read from it once per class.
+The unit of a field is its annotation (see `engine.values`). Each class's annotations are read once.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from engine.values import BUY, NO_SIDE, SELL, Amount, format_interval, format_sc
 __all__ = ["Renderer", "event_type", "nearest_type_names"]
 
 TEXT_LENGTH_MAX: Final = 160
-"""Most characters of one text field in a line; what is longer is cut, and its length told."""
+"""Upper bound on the characters of a text field in a line. Longer text is cut and its length shown."""
 
 _RECORD_KEYS: Final = ("seq", "cause", "type", "at", "at_ns")
 _UNITS: Final = frozenset({"price", "size", "money", "side", "instrument", "scaled", "levels", "volumes"})
-_BARE: Final = frozenset({"instrument", "side", "aggressor", "strategy"})  # the value says what it is
-_HIDDEN: Final = frozenset({"scale", "venue_ns"})  # in the JSON, but nothing for a line
+_BARE: Final = frozenset({"instrument", "side", "aggressor", "strategy"})  # shown without a label
+_HIDDEN: Final = frozenset({"scale", "venue_ns"})  # shown in JSON only
 
 _TYPES: Final = {cls.__name__: cls for cls in EVENT_TYPES}
 _BY_ANY_NAME: Final = {
@@ -45,36 +45,36 @@ class _Field(msgspec.Struct, frozen=True):
     """How one field is shown. `unit` is one of `_UNITS`, or "bytes", "float" or ""."""
 
     name: str
-    key: str  # in JSON: its own name, unless the record itself has one of that name
+    key: str  # in JSON: the name, prefixed if the record uses it itself
     unit: str
-    label: str  # in a line; "" where the value stands alone
-    silent: object  # the value a line does not mention
+    label: str  # in a line; "" if the value has no label
+    omitted: object  # a value that a line leaves out
     hidden: bool
 
 
 class Renderer:
-    """Turns records into JSON objects and lines. State: the instruments seen so far, by number."""
+    """Renders records as JSON objects and lines. Keeps the instruments seen so far, by number."""
 
     def __init__(self, instruments: Iterable[InstrumentListed] = ()) -> None:
         self._instruments: dict[int, InstrumentListed] = {}
         self.learn(instruments)
 
     def learn(self, instruments: Iterable[InstrumentListed]) -> None:
-        """Take instruments whose events do not pass here, such as those of a day's snapshot."""
+        """Add instruments whose events are not rendered, such as those of a day's snapshot."""
         for listed in instruments:
             self._instruments[listed.instrument] = listed
 
     def see(self, event: Event) -> None:
-        """Learn from a record that is not rendered, because a filter passes over it."""
+        """Add the instrument of a record that is not rendered, for example because a filter skips it."""
         if type(event) is InstrumentListed:
             self._instruments[event.instrument] = event
 
     def as_json(self, seq: int, cause: int, event: Event) -> dict[str, object]:
         """Return the record as an object: seq, cause, type, at, at_ns, then the event's fields in order.
 
-        Prices, sizes and money are exact decimal text; those of an instrument not listed yet stay
-        integers, and it is called by its number ("#7"). A field whose name the record itself uses is
-        prefixed with "event_" (`ActorFailed.seq` is `event_seq`). A float that is no number is text.
+        Prices, sizes and money are exact decimal text. For an instrument that is not listed yet they stay
+        integers, and its name is its number ("#7"). A field with the name of one of the record's keys is
+        prefixed with "event_" (`ActorFailed.seq` is `event_seq`). NaN and infinities are text.
         """
         self.see(event)
         listed = self._listed(event)
@@ -93,10 +93,10 @@ class Renderer:
         return shown
 
     def as_text(self, seq: int, cause: int, event: Event) -> str:
-        """Return the record as one line: time, seq, cause if it has one, type, and the fields worth reading.
+        """Return the record as one line: time, seq, cause, type, and fields that differ from their default.
 
-        Characters that could move the cursor, break the line or reverse its direction are escaped, and
-        long text is cut, so a line is safe on a terminal whatever a venue has sent.
+        Characters that could move the cursor, break the line or reverse its direction are escaped, and long
+        text is cut, so a line is safe on a terminal whatever a venue sends.
         """
         self.see(event)
         listed = self._listed(event)
@@ -105,7 +105,7 @@ class Renderer:
         words = [at, f"#{seq}" if not cause else f"#{seq} <- #{cause}", type(event).__name__]
         for field in plan[1:]:
             value = getattr(event, field.name)
-            if field.hidden or value == field.silent:
+            if field.hidden or value == field.omitted:
                 continue
             word = _word(field, value, event, listed)
             if word:
@@ -128,14 +128,14 @@ def event_type(name: str) -> type[Event]:
 
 
 def nearest_type_names(name: str) -> list[str]:
-    """Return at most three names of event types that `name` may have been meant for, nearest first."""
+    """Return at most three names of event types that are similar to `name`, nearest first."""
     near = difflib.get_close_matches(name.strip().lower()[:80], list(_BY_ANY_NAME), n=6, cutoff=0.6)
     return list(dict.fromkeys(_BY_ANY_NAME[match].__name__ for match in near))[:3]
 
 
 @functools.cache
 def _plan(cls: type[Event]) -> tuple[_Field, ...]:
-    """Read how each field of a class is shown, from its annotations, once."""
+    """Return how each field of a class is shown, read from its annotations."""
     hints = get_type_hints(cls, include_extras=True)
     fields: tuple[Any, ...] = msgspec.structs.fields(cls)
     return tuple(_field(field, hints[field.name], first=not at) for at, field in enumerate(fields))
@@ -147,10 +147,10 @@ def _field(field: Any, hint: Any, *, first: bool) -> _Field:
     taken = name in _RECORD_KEYS and not (first and name == "at_ns")
     bare = name in _BARE and (unit != "" or name != "instrument")
     label = "" if bare else name.removesuffix("_ns").replace("_", " ")
-    silent = field.default if field.default is not msgspec.NODEFAULT else ""
+    omitted = field.default if field.default is not msgspec.NODEFAULT else ""
     if name == "limit_price":
-        label, silent = "limit", msgspec.NODEFAULT
-    return _Field(name, f"event_{name}" if taken else name, unit, label, silent, name in _HIDDEN)
+        label, omitted = "limit", msgspec.NODEFAULT
+    return _Field(name, f"event_{name}" if taken else name, unit, label, omitted, name in _HIDDEN)
 
 
 def _unit(name: str, hint: Any) -> str:
@@ -211,15 +211,15 @@ def _fields(event: Event) -> dict[str, object]:
 
 
 def _exact(value: Amount, scale: int) -> object:
-    """Return exact decimal text, or the value itself where text or scale are none a venue should send."""
+    """Return exact decimal text, or the value itself if it or its scale is invalid."""
     try:
         return format_scaled(value, scale) if scale >= 0 else value
-    except ValueError:  # text that is no integer, or has thousands of digits
+    except ValueError:  # not an integer, or thousands of digits
         return value
 
 
 def _word(field: _Field, value: Any, event: Event, listed: InstrumentListed | None) -> str:
-    """Return a field as a line shows it; "" leaves it out."""
+    """Return a field as a line shows it, or "" to leave it out."""
     show = _WORDS.get(field.name)
     if show is not None:
         return show(value, listed)
@@ -274,7 +274,7 @@ _WORDS: Final[dict[str, Callable[[Any, InstrumentListed | None], str]]] = {
 
 
 def _text(value: str) -> str:
-    """Return text that is safe in a line: printable, and at most `TEXT_LENGTH_MAX` characters of it."""
+    """Return printable text, cut to `TEXT_LENGTH_MAX` characters."""
     if len(value) > TEXT_LENGTH_MAX:
         return f"{_printable(value[:TEXT_LENGTH_MAX])}... ({len(value)} characters)"
     return _printable(value)

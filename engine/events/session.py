@@ -1,7 +1,7 @@
-"""What happens to the engine itself: sessions, days, clocks, actors, operators, timers, repairs.
+"""Events of the engine itself: sessions, days, clocks, actors, operators, timers, repairs.
 
-Emitted by the runtime's edges (inputs) and by the sequencer (derived), consumed by the sequencer, risk,
-execution and the projections. Times are UTC nanoseconds.
+Emitted by the runtime (inputs) and by the sequencer (derived), handled by the sequencer, risk, execution
+and the projections. Times are UTC nanoseconds.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ __all__ = [
 
 
 class SessionStarted(Event, frozen=True, tag="session-started"):
-    """Input. Opens a session and says everything that decides what the actors will do.
+    """Input. Opens a session, with everything that determines what the actors will do.
 
     `session` is 16 hex digits, unique among sessions. `mode` is "paper", "live", "backtest" or "backfill".
-    `schema` is the fingerprint of the event types, `code` that of the engine's own deterministic rooms,
-    `strategies` the (name, module:Class, source hash) of each strategy, `config` the whole configuration as
-    canonical JSON. `python` is the version it ran on, such as 3.11; "" in a record from before it was told.
+    `schema` is the fingerprint of the event types, `code` that of the engine's deterministic packages,
+    `strategies` the (name, module:Class, source hash) of each strategy, `config` the complete configuration
+    as canonical JSON. `python` is the Python version, such as 3.11; "" in records that are older than the
+    field.
     """
 
     recv_ns: int
@@ -47,7 +48,7 @@ class SessionStarted(Event, frozen=True, tag="session-started"):
 
 
 class SessionStopped(Event, frozen=True, tag="session-stopped"):
-    """Input. The session ended in order."""
+    """Input. The session ended gracefully."""
 
     recv_ns: int
     session: str
@@ -55,13 +56,13 @@ class SessionStopped(Event, frozen=True, tag="session-stopped"):
 
 
 class DayOpened(Event, frozen=True, tag="day-opened"):
-    """Derived; the first record of a UTC day that a session or journal crossed into.
+    """Derived. The first record of a UTC day, if the session or the journal began on an earlier day.
 
     `snapshot` is the state of the sequencer and all actors (see `engine.opening`), so that the day can be
-    replayed alone; a replay that comes from the day before derives it and compares. `started` opened the
-    session under way: what its code, strategies and configuration were. `instruments` are those listed so
-    far. Both are empty as an earlier version wrote the record; `engine.opening.completed` then reads them
-    out of the snapshot. Cause: the last event of the day before.
+    replayed alone. A replay that continues from the day before derives the snapshot and compares it.
+    `started` is the event that opened the running session, with its code, strategies and configuration.
+    `instruments` are those listed so far. Both fields are empty in records of an earlier version;
+    `engine.opening.completed` then reads them from the snapshot. Cause: the last event of the day before.
     """
 
     at_ns: int
@@ -72,13 +73,13 @@ class DayOpened(Event, frozen=True, tag="day-opened"):
 
 
 class ClockAdvanced(Event, frozen=True, tag="clock"):
-    """Input. Time passed and nothing else came: lets due timers fire."""
+    """Input. Time passed without other inputs, so that due timers fire."""
 
     recv_ns: int
 
 
 class ClockAdopted(Event, frozen=True, tag="clock-adopted"):
-    """Input. The engine's clock runs with a loopback venue's from `venue_ns` on, `speed` times as fast."""
+    """Input. The engine's clock follows a loopback venue's from `venue_ns` on, at `speed` times real time."""
 
     recv_ns: int
     venue: str
@@ -87,7 +88,7 @@ class ClockAdopted(Event, frozen=True, tag="clock-adopted"):
 
 
 class ClockChecked(Event, frozen=True, tag="clock-checked"):
-    """Input. The venue's clock minus ours; beyond one second real orders are forbidden."""
+    """Input. The venue's clock minus the engine's. Beyond one second, real orders take no new risk."""
 
     recv_ns: int
     venue: str
@@ -95,7 +96,7 @@ class ClockChecked(Event, frozen=True, tag="clock-checked"):
 
 
 class TimerFired(Event, frozen=True, tag="timer"):
-    """Derived. A timer an actor asked for is due. Cause: the event in whose turn it was asked for."""
+    """Derived. A timer of an actor is due. Its cause is the event in whose turn it was set."""
 
     at_ns: int
     actor: str
@@ -116,7 +117,7 @@ class EdgeChanged(Event, frozen=True, tag="edge"):
 
 
 class OperatorCommand(Event, frozen=True, tag="operator"):
-    """Input. A person's order to the engine: "stop", "restart" (an actor), "halt", "resume"."""
+    """Input. An operator's command: "stop", "restart" (an actor), "halt", "resume"."""
 
     recv_ns: int
     command: str
@@ -125,7 +126,7 @@ class OperatorCommand(Event, frozen=True, tag="operator"):
 
 
 class TailRepaired(Event, frozen=True, tag="tail-repaired"):
-    """Input. Recovery cut a torn tail; the bytes are kept in `saved_as`, relative to the journal's root."""
+    """Input. Recovery cut a torn tail. The bytes are kept in `saved_as`, relative to the journal's root."""
 
     recv_ns: int
     file: str
@@ -145,7 +146,7 @@ class ActorFailed(Event, frozen=True, tag="actor-failed"):
 
 
 class ActorRestarted(Event, frozen=True, tag="actor-restarted"):
-    """Derived. An operator restarted an actor; its state was rebuilt from `events` journal records."""
+    """Derived. An operator restarted an actor. Its state was rebuilt from `events` journal records."""
 
     at_ns: int
     actor: str
@@ -153,7 +154,7 @@ class ActorRestarted(Event, frozen=True, tag="actor-restarted"):
 
 
 class EngineHalted(Event, frozen=True, tag="halted"):
-    """Derived. No new risk until an operator resumes; own open orders are canceled."""
+    """Derived. No new risk until an operator resumes. The engine's open orders are canceled."""
 
     at_ns: int
     reason: str
