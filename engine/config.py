@@ -17,10 +17,9 @@ key is refused and the error names the nearest known one. The whole configuratio
 from __future__ import annotations
 
 import difflib
-import re
 import tomllib
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -45,6 +44,7 @@ __all__ = [
     "load_config",
     "nearest",
     "parse_config",
+    "read_section",
 ]
 
 FEE_SCALE: Final = 7
@@ -76,7 +76,7 @@ RESERVED_NAMES: Final = frozenset(
 )
 """Names of the engine's own actors and accounts; a strategy cannot have them."""
 
-_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
+_Section = TypeVar("_Section", bound=msgspec.Struct)
 
 MONEY_TEXT_SCALE: Final = 6
 """Most decimal places of an amount of money in the configuration."""
@@ -248,7 +248,8 @@ class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that decides what the actors do. `mode` is "paper" or "live" (real orders).
 
-    `seed` is the seed of `self.random` of the strategies.
+    `seed` is the seed of `self.random` of the strategies. `venues` holds the sections `[venues.NAME]`, each
+    the own settings of one venue, which that venue checks; without any, the recorded text has no such key.
     """
 
     mode: str = "paper"
@@ -262,6 +263,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: DataConfig = DataConfig()
     venue: VenueConfig = VenueConfig()
     seed: int = 1
+    venues: dict[str, dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
 
     def canonical(self) -> str:
         """Return the configuration as JSON with sorted keys: equal text means equal configuration."""
@@ -298,6 +300,17 @@ def parse_config(data: dict[str, Any] | str) -> Config:
         raise ConfigError(str(error)) from None
     _check(config)
     return config
+
+
+def read_section(config: Config, name: str, cls: type[_Section]) -> _Section:
+    """Return the section `[venues.NAME]` as the venue's struct. Raises ConfigError naming the key."""
+    data = {} if config.venues is msgspec.UNSET else config.venues.get(name, {})
+    where = f"venues.{name}."
+    _refuse_unknown_keys(data, cls, where)
+    try:
+        return msgspec.convert(data, cls)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where.rstrip('.')}: {error}") from None
 
 
 def check_instruments(config: Config, names: list[str]) -> None:
@@ -429,20 +442,12 @@ def _check(config: Config) -> None:
 
 
 def _check_venue(config: Config) -> None:
-    """Raise ConfigError, naming the key, for an invalid value of the account, the venue or the channels."""
-    venue = config.venue
-    choices: list[tuple[str, str, tuple[str, ...]]] = [
-        ("mode", config.mode, ("paper", "live")),
-        ("venue.network", venue.network, ("mainnet", "testnet", "sandbox")),
-        ("venue.transport", venue.transport, ("rest", "post")),
-    ]
+    """Raise ConfigError, naming the key, for what no venue can serve; `engine.venue.Venue.check` goes on."""
+    choices: list[tuple[str, str, tuple[str, ...]]] = [("mode", config.mode, ("paper", "live"))]
     choices += [("data.channels", channel, CHANNELS) for channel in config.data.channels]
     for key, value, allowed in choices:
         if value not in allowed:
             raise ConfigError(f"{key}: {value!r} is not one of {', '.join(allowed)}")
-    for key, address in (("account", venue.account), ("vault", venue.vault)):
-        if address and not _ADDRESS.fullmatch(address):
-            raise ConfigError(f"venue.{key}: {address[:50]!r} is not an address (0x and 40 hex digits)")
-    for name, leverage in venue.leverage.items():
+    for name, leverage in config.venue.leverage.items():
         if not 1 <= leverage <= 1000:
             raise ConfigError(f"venue.leverage.{name}: {leverage} is out of range (1 to 1000)")

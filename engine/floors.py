@@ -31,6 +31,7 @@ _ORDER = _names("sequencer registry snapshot session testing", "engine.")
 _EDGES = (*_names("runtime stores", "engine."), "adapters")
 _LOADING = _names("guard loading", "engine.")
 _BELOW_EDGES = (*_TYPES, *_JOURNAL, *_ACTORS, *_ORDER)
+_VENUE = ("engine.venue",)
 _COMMANDS = _names("cli commands __main__", "engine.")
 
 # What an adapter may use of floor 2: the sandbox runs the matching model, the file importer builds bars.
@@ -54,16 +55,18 @@ FLOORS: Final = (
     Floor(0, _TYPES, _TYPES, _PURE),
     Floor(1, ("engine.journal",), (*_TYPES, "engine.journal"), (*_PURE, "zstandard")),
     Floor(1, ("engine.records",), (*_TYPES, *_JOURNAL), _PURE),
+    # The port to venues: for the edges, and nothing that decides results.
+    Floor(1, _VENUE, _TYPES, _PURE),
     # Within floor 2 too the imports go one way: indicators, then actors, then strategies.
     Floor(2, ("engine.indicators",), (*_TYPES, "engine.indicators"), _PURE),
     Floor(2, ("engine.actors",), (*_TYPES, "engine.indicators", "engine.actors"), _PURE),
     Floor(2, ("engine.strategies",), (*_TYPES, *_ACTORS), _PURE),
     Floor(3, _ORDER, (*_TYPES, *_ACTORS, *_ORDER), _PURE),
-    Floor(4, ("engine.runtime",), (*_BELOW_EDGES, "engine.runtime"), (*_PURE, "trio")),
+    Floor(4, ("engine.runtime",), (*_BELOW_EDGES, *_VENUE, "engine.runtime"), (*_PURE, "trio")),
     Floor(4, ("engine.stores",), (*_TYPES, *_JOURNAL, "engine.stores"), (*_PURE, "sqlite_utils")),
-    Floor(4, ("adapters",), (*_TYPES, *_JOURNAL, *_ADAPTER_ACTORS, "adapters"), _ADAPTER_LIBRARIES),
-    Floor(4, _LOADING, (*_TYPES, *_ACTORS, *_ORDER, *_LOADING), _PURE),
-    Floor(5, ("replay",), (*_BELOW_EDGES, *_EDGES, *_LOADING, "replay"), _PURE),
+    Floor(4, ("adapters",), (*_TYPES, *_JOURNAL, *_VENUE, *_ADAPTER_ACTORS, "adapters"), _ADAPTER_LIBRARIES),
+    Floor(4, _LOADING, (*_TYPES, *_ACTORS, *_ORDER, *_VENUE, *_LOADING), _PURE),
+    Floor(5, ("replay",), (*_BELOW_EDGES, *_EDGES, *_VENUE, *_LOADING, "replay"), _PURE),
     Floor(6, _COMMANDS, ("engine", "adapters", "replay"), _COMMAND_LIBRARIES),
 )
 

@@ -6,13 +6,15 @@ the only ways to time and chance. Implemented on floors 0 (`clock.py`), 4 and 5;
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Protocol
+
+import msgspec
 
 from engine.events import Event
 from engine.events.codec import Derived, Record
 
-__all__ = ["Clock", "Effects", "History", "Ids", "Sink", "Source"]
+__all__ = ["Clock", "Edge", "Effects", "History", "Ids", "Sink", "Source"]
 
 
 class Clock(Protocol):
@@ -73,3 +75,16 @@ class History(Protocol):
     def records(self, day: str, until_seq: int) -> Iterator[Record]:
         """Yield the records of `day` with seq <= until_seq, by rising seq; none if none is stored yet."""
         ...
+
+
+class Edge(msgspec.Struct):
+    """Something that does I/O beside the sequencer, such as a feed: its loop, and what its failures mean.
+
+    An error of a kind named `fatal` ends the session. Others restart the edge, for ever or, with `gives_up`,
+    up to a number of failures within a minute. Run by `engine.runtime.supervisor`.
+    """
+
+    name: str
+    run: Callable[[], Awaitable[None]]
+    fatal: tuple[type[Exception], ...] = ()
+    gives_up: bool = True

@@ -15,13 +15,11 @@ Called by `engine replay DAY --from-raw`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from adapters.hyperliquid.decode import Decoder
-from adapters.hyperliquid.wire import CandleFrame, decode_message
 from adapters.transport.raw import RawMessage, RawReader
 from engine.clock import SECOND_NS
 from engine.config import parse_config
@@ -44,8 +42,9 @@ from engine.events import (
     Trade,
 )
 from engine.events.codec import Record
+from engine.venue import RawDecoder
 
-__all__ = ["Mismatch", "Redecoded", "redecode"]
+__all__ = ["DecoderOf", "Mismatch", "Redecoded", "redecode"]
 
 HELD_NS: Final = 60 * SECOND_NS
 """How long a feed may hold a message back, in real time: confirmations and questions end before."""
@@ -63,6 +62,9 @@ _QUESTION_SHARE: Final = 12
 
 _READINGS: Final = (Trade, Quote, BookRead, ContextRead, MidsRead)
 _Key = tuple[Any, ...]
+
+DecoderOf = Callable[[Sequence[InstrumentListed]], RawDecoder]
+"""Returns the decoder of the venue that lists these instruments."""
 
 
 class Mismatch(msgspec.Struct, frozen=True):
@@ -126,9 +128,9 @@ class _Waiting(msgspec.Struct, frozen=True):
     over_rest: bool
 
 
-def redecode(records: Iterable[Record], raw: RawReader) -> Redecoded:
+def redecode(records: Iterable[Record], raw: RawReader, decoder_of: DecoderOf) -> Redecoded:
     """Compare the records of a day with its raw messages. Raises what reading either raises."""
-    comparison = _Comparison(raw)
+    comparison = _Comparison(raw, decoder_of)
     for seq, cause, event in records:
         if isinstance(event, DayOpened):
             comparison.open_day(event)
@@ -138,13 +140,14 @@ def redecode(records: Iterable[Record], raw: RawReader) -> Redecoded:
 
 
 class _Comparison:
-    def __init__(self, raw: RawReader) -> None:
+    def __init__(self, raw: RawReader, decoder_of: DecoderOf) -> None:
         self.found = Redecoded()
         self._raw = raw
         self._messages: Iterator[RawMessage] = iter(raw)
         self._next: RawMessage | None = next(self._messages, None)
         self._instruments: dict[int, InstrumentListed] = {}
-        self._decoder = Decoder([])
+        self._decoder_of = decoder_of
+        self._decoder: RawDecoder | None = None  # until an instrument is listed
         self._fast = False
         self._held_ns = HELD_NS
         # Decoded and not yet recorded: by key, and in the order of receipt.
@@ -202,7 +205,8 @@ class _Comparison:
 
     def _learn(self, instruments: Iterable[InstrumentListed]) -> None:
         self._instruments |= {listed.instrument: listed for listed in instruments}
-        self._decoder = Decoder(list(self._instruments.values()))
+        if self._instruments:
+            self._decoder = self._decoder_of(list(self._instruments.values()))
 
     def _begin(self, started: SessionStarted) -> None:
         self._fast = "l2BookFast" in parse_config(started.config).data.channels
@@ -293,15 +297,18 @@ class _Comparison:
 
     def _decode(self, raw: RawMessage) -> None:
         self.found.frames += 1
+        if self._decoder is None:
+            return
         try:
-            events = self._decoder.decode_frame(raw.message, raw.recv_ns)
-            if not events and isinstance(raw.message, str) and '"candle"' in raw.message:
-                self._keep_candles(raw)
+            events = self._decoder.decode(raw.message, raw.recv_ns)
         except VenueProtocolError:
             self.found.refused += 1
             return
         for event in events:
-            self._keep(event, raw)
+            if isinstance(event, CandleRead):
+                self._keep_candle(event, raw)
+            else:
+                self._keep(event, raw)
 
     def _keep(self, event: Any, raw: RawMessage) -> None:
         """Keep a decoded event for its record."""
@@ -320,17 +327,12 @@ class _Comparison:
         waiting.append(entry)
         self._order.append(entry)
 
-    def _keep_candles(self, raw: RawMessage) -> None:
-        frame = decode_message(raw.message)
-        if not isinstance(frame, CandleFrame):
-            return
-        for row in frame.data if isinstance(frame.data, list) else [frame.data]:
-            candle = self._decoder.candle(row, raw.recv_ns, "stream")
-            if candle is not None:
-                series = self._candles.setdefault((candle.instrument, candle.interval_ns), {})
-                series[candle.start_ns] = _Entry(candle, raw, known=False, down=self._down)
-                if len(series) > CANDLES_KEPT:
-                    del series[min(series)]
+    def _keep_candle(self, candle: CandleRead, raw: RawMessage) -> None:
+        """Keep the last restatement of a candle for its record."""
+        series = self._candles.setdefault((candle.instrument, candle.interval_ns), {})
+        series[candle.start_ns] = _Entry(candle, raw, known=False, down=self._down)
+        if len(series) > CANDLES_KEPT:
+            del series[min(series)]
 
     # ---- judgement
 

@@ -13,27 +13,16 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from adapters.hyperliquid.answers import SpotMeta
+from adapters.hyperliquid.rules import RULES
 from adapters.hyperliquid.wire import AssetInfo, Meta, clip
 from engine.errors import UsageError, VenueProtocolError
 from engine.events import InstrumentListed
 
 __all__ = [
-    "PERP_DECIMALS_MAX",
-    "PRICE_FIGURES",
-    "SPOT_DECIMALS_MAX",
     "asset_ids",
     "dex_of",
     "list_instruments",
 ]
-
-PERP_DECIMALS_MAX: Final = 6
-"""A perp's price has at most this many decimals, less the decimals of its size."""
-
-SPOT_DECIMALS_MAX: Final = 8
-"""The same of a spot pair, whose sizes have the decimals of the base token."""
-
-PRICE_FIGURES: Final = 5
-"""A price has at most this many significant figures, unless it is an integer."""
 
 _SPOT_ID: Final = 10_000
 _DEX_ID: Final = 100_000
@@ -73,7 +62,7 @@ def list_instruments(
             price_scale, price_figures = _price_grid(asset, loopback)
         elif coin in pairs:
             kind, size_scale = "spot", pairs[coin]
-            price_scale, price_figures = _decimals(coin, SPOT_DECIMALS_MAX, size_scale), PRICE_FIGURES
+            price_scale, price_figures = _decimals(coin, "spot", size_scale), RULES.price_figures
         else:
             raise UsageError(f"hyperliquid has no market {clip(coin, 40)}{_nearest(coin, [*perps, *pairs])}")
         if coin not in known:
@@ -126,10 +115,12 @@ def _price_grid(asset: AssetInfo, loopback: bool) -> tuple[int, int]:
     """Return price scale and significant figures."""
     if loopback and asset.px_decimals is not None:
         return asset.px_decimals, 0
-    return _decimals(asset.name, PERP_DECIMALS_MAX, asset.sz_decimals), PRICE_FIGURES
+    return _decimals(asset.name, "perp", asset.sz_decimals), RULES.price_figures
 
 
-def _decimals(coin: str, decimals_max: int, size_scale: int) -> int:
+def _decimals(coin: str, kind: str, size_scale: int) -> int:
+    """Return the decimals of a price: what the size leaves of those that the kind has."""
+    decimals_max = RULES.price_decimals[kind]
     if size_scale > decimals_max:
         raise VenueProtocolError(
             f"{clip(coin)} has sizes of {size_scale} decimals; it can have at most {decimals_max}"

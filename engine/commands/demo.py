@@ -10,8 +10,10 @@ import trio
 
 from engine.commands.configuration import read_config
 from engine.commands.live import run_live
+from engine.commands.planning import LiveOptions
 from engine.commands.replay import replay_folder
 from engine.errors import EngineError
+from engine.loading.venues import find_venue
 from engine.runtime.supervisor import Health
 
 __all__ = ["demo_command"]
@@ -42,11 +44,18 @@ def demo_command(seconds: float, keep: Path) -> None:
     (keep / "demo.toml").write_text(DEMO_CONFIG, encoding="utf-8")
     click.echo(f"trading on the embedded sandbox for {seconds:g} s ...")
 
-    def tell(health: Health) -> None:
+    def notify(health: Health) -> None:
         click.echo(f"  {health.name}: {health.state} {health.detail}".rstrip())
 
     config = read_config(keep / "demo.toml", (), None)
-    result = trio.run(run_live, config, keep, keep / "retape.db", None, seconds, tell)
+    options = LiveOptions(
+        config=config,
+        root=keep,
+        venue=find_venue("sandbox"),
+        database=keep / "retape.db",
+        seconds=seconds,
+    )
+    result = trio.run(run_live, options, notify)
     click.echo(
         f"live    {result.digest}  seq {result.first_seq} to {result.last_seq}, {result.commands} commands"
     )

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 import msgspec
 import trio
 
-from adapters.hyperliquid.info import MAINNET_URL
-from engine.commands.arming import address_of_network, arm, check_armed
+from engine.commands.arming import check_armed
 from engine.commands.configuration import read_config
 from engine.commands.output import (
     check_outputs,
@@ -24,15 +23,12 @@ from engine.commands.output import (
     refuse_failures,
     table,
 )
-from engine.commands.planning import make_plan
-from engine.config import Config
+from engine.commands.planning import LiveOptions, make_plan
 from engine.errors import UsageError, VenueUnreachable
+from engine.loading.venues import find_venue
 from engine.runtime.live import Live
 from engine.runtime.plan import LiveResult
 from engine.runtime.supervisor import Health
-
-if TYPE_CHECKING:
-    from adapters.hyperliquid.gateway.keys import Signer
 
 __all__ = ["live_command", "run_live"]
 
@@ -50,8 +46,15 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 )
 @click.option("--db", type=click.Path(path_type=Path), help="SQLite file. Default: retape.db in the journal.")
 @click.option("--no-db", is_flag=True, help="No SQLite projection.")
-@click.option("--venue", type=click.Choice(["sandbox", "hyperliquid"]), default="sandbox", show_default=True)
-@click.option("--base-url", metavar="URL", help="Of the venue. Default: the embedded sandbox, or mainnet.")
+@click.option(
+    "--venue",
+    "venue_name",
+    default="sandbox",
+    show_default=True,
+    metavar="NAME",
+    help="sandbox, hyperliquid, or a venue that an installed package brings.",
+)
+@click.option("--base-url", metavar="URL", help="Of the venue. Default: its own, or the embedded sandbox.")
 @click.option("--coins", metavar="BTC,ETH", help="Markets to trade. Default: all of a sandbox's.")
 @click.option("--strategy", "strategies", multiple=True, metavar="M:C", help="module:Class; may be repeated.")
 @param_option
@@ -75,7 +78,7 @@ def live_command(
     root: Path,
     db: Path | None,
     no_db: bool,
-    venue: str,
+    venue_name: str,
     base_url: str | None,
     coins: str | None,
     strategies: tuple[str, ...],
@@ -93,7 +96,8 @@ def live_command(
     """Trade: market data in, bars, strategies, orders, every event in the journal. On paper by default.
 
     Without options: the embedded sandbox exchange, the example strategy, SQLite. With --venue hyperliquid:
-    its public market data, or that of a sandbox at --base-url. Ctrl-C stops in order; a second one at once.
+    its public market data, or that of a sandbox at --base-url. The first Ctrl-C stops gracefully, a second
+    one at once.
 
     Real orders need three things at once: mode live, the key of the account in the file's [venue] section,
     and --arm. Otherwise nothing is sent and the exit code is 6. See docs/hyperliquid.md.
@@ -106,19 +110,30 @@ def live_command(
         raise UsageError(f"--speed {speed:g}: give a number above 0, at most {SPEED_MAX:,}")
     database = None if no_db else (db or root / "retape.db")
     check_outputs(csv, database)
+    venue = find_venue(venue_name)
+    real = check_armed(venue, settings.mode, armed)
+    venue.check(settings)
+    base_url = venue.address(settings, base_url, real=real)
 
-    def tell(health: Health) -> None:
+    def notify(health: Health) -> None:
         if health.state in ("failed", "halted") or (not as_json and sys.stderr.isatty()):
             click.echo(f"{health.name}: {health.state} {health.detail}".rstrip(), err=True)
 
-    signer = None
-    if check_armed(settings.mode, armed):
-        base_url = address_of_network(settings.venue, base_url)
-        signer = arm(settings.venue)
-    elif base_url is None and venue == "hyperliquid":
-        base_url = MAINNET_URL
-    chosen = (settings, root, database, base_url, seconds, tell, speed, seed, signer, resume, raw, csv)
-    result = trio.run(run_live, *chosen)
+    options = LiveOptions(
+        config=settings,
+        root=root,
+        venue=venue,
+        base_url=base_url,
+        signer=venue.load_signer(settings) if real else None,
+        database=database,
+        csv=csv,
+        raw=raw,
+        resume=resume,
+        seconds=seconds,
+        speed=speed,
+        seed=seed,
+    )
+    result = trio.run(run_live, options, notify)
     if as_json:
         print_json(msgspec.to_builtins(result))
     else:
@@ -126,36 +141,20 @@ def live_command(
     refuse_failures(result.failures)
 
 
-async def run_live(
-    config: Config,
-    root: Path,
-    database: Path | None,
-    base_url: str | None,
-    seconds: float | None,
-    tell: object,
-    speed: float = 1.0,
-    seed: int = 1,
-    signer: Signer | None = None,
-    resume: bool = False,
-    raw: bool = False,
-    csv: Path | None = None,
-) -> LiveResult:
-    """Run a session and return how it went. Without `base_url`, on an embedded sandbox."""
-    async with _venue(base_url, speed, seed) as url:
-        plan = await make_plan(config, root, database, url, signer, raw=raw, csv=csv)
-        plan.for_seconds = seconds
-        plan.resume = resume
-        return await Live(plan, tell).run()  # type: ignore[arg-type]
+async def run_live(options: LiveOptions, notify: Callable[[Health], None]) -> LiveResult:
+    """Run a session and return how it went. `notify` receives health lines. Raises EngineError."""
+    async with _address(options) as base_url:
+        return await Live(await make_plan(options, base_url), notify).run()
 
 
 @asynccontextmanager
-async def _venue(base_url: str | None, speed: float, seed: int) -> AsyncIterator[str]:
+async def _address(options: LiveOptions) -> AsyncIterator[str]:
     """Yield the venue's address; without one, that of a sandbox process that ends with the block."""
-    if base_url is not None:
-        yield base_url
+    if options.base_url is not None:
+        yield options.base_url
         return
     command = [sys.executable, "-P", "-m", "engine", "sandbox", "--port", "0", "--json", "--until-eof"]
-    command += ["--speed", str(speed), "--seed", str(seed)]
+    command += ["--speed", str(options.speed), "--seed", str(options.seed)]
     process = await trio.lowlevel.open_process(command, stdin=-1, stdout=-1, start_new_session=True)
     try:
         assert process.stdout is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from engine.errors import UsageError
 from engine.events import DayOpened, InstrumentListed
 from engine.events.codec import Record
 from engine.events.render import Renderer
+from engine.loading.venues import find_venue, venue_names
 from engine.records import read_records
+from engine.venue import RawDecoder
 from replay.redecode import Mismatch, Redecoded, redecode
 
 __all__ = ["compare_raw"]
@@ -33,13 +35,27 @@ def compare_raw(folder: Path, *, as_json: bool) -> None:
     if not raw.is_dir():
         raise UsageError(f"{raw}: there are no raw frames of this day; `engine live --raw` records them")
     renderer = Renderer()
-    found = redecode(_learned(folder, renderer), RawReader(raw))
+    found = redecode(_learned(folder, renderer), RawReader(raw), _decoder_of)
     if as_json:
         print_json({"same": found.same, **msgspec.to_builtins(_plain(found, renderer))})
     else:
         _print(folder, found, renderer)
     if not found.same:
         raise SystemExit(3)
+
+
+def _decoder_of(instruments: Sequence[InstrumentListed]) -> RawDecoder:
+    """Return the decoder of the venue whose messages can be decoded. Raises UsageError if it is not one."""
+    known = venue_names()
+    venues = [find_venue(name) for name in sorted({one.venue for one in instruments} & set(known))]
+    able = [venue for venue in venues if venue.has_raw]
+    if len(able) != 1:
+        listed = ", ".join(sorted({one.venue for one in instruments}))
+        count = "several venues" if able else "no venue"
+        raise UsageError(
+            f"{count} of this day ({listed}) can decode raw messages; --from-raw needs exactly one"
+        )
+    return able[0].raw_decoder([one for one in instruments if one.venue == able[0].name])
 
 
 def _learned(folder: Path, renderer: Renderer) -> Iterator[Record]:

@@ -11,7 +11,6 @@ import msgspec
 
 from engine.commands.configuration import read_config
 from engine.commands.output import json_option, param_option, print_json, progress, table
-from engine.commands.redecoding import compare_raw
 from engine.errors import UsageError
 from engine.events import SessionStarted
 from engine.events.codec import Record
@@ -63,6 +62,9 @@ def replay_command(
             raise UsageError(
                 "--from-raw compares what was received; it takes no --until, --config, --strategy, --param"
             )
+        # Here, since nothing else of a replay needs a venue.
+        from engine.commands.redecoding import compare_raw
+
         compare_raw(folders[0], as_json=as_json)
         return
     if params and config is None and not strategies:

@@ -44,15 +44,16 @@ from engine.journal import (
     ensure_identity,
     recover,
 )
-from engine.ports import Ids
+from engine.ports import Edge, Ids
 from engine.records import JournalHistory, read_records
 from engine.runtime.committer import Committed, Committer
 from engine.runtime.effects import MeasuredEffects
 from engine.runtime.ingress import BATCH_MAX, Ingress
-from engine.runtime.plan import Account, LastPrints, LivePlan, LiveResult, WarmUp
+from engine.runtime.plan import LivePlan, LiveResult, WarmUp
 from engine.runtime.projector import Projector
-from engine.runtime.supervisor import Edge, Health, supervise
+from engine.runtime.supervisor import Health, supervise
 from engine.sequencer import Sequencer
+from engine.venue import Account, LastTrades
 
 __all__ = ["Live", "open_journal"]
 
@@ -111,10 +112,10 @@ class Live:
             self.projectors[name] = make(recovered.tail.journal_id, recovered.end_seq)
         self.committer = Committer(writer, self.effects, self._committed, plan.idle_ms)
         self.sequencer = Sequencer(plan.builder, self.committer, JournalHistory(plan.root))
-        last_prints: LastPrints = {}
+        last_trades: LastTrades = {}
         first_seq = recovered.end_seq + 1
         if recovered.end_seq:
-            self._resume(plan.root / day_name(recovered.days[-1]), last_prints)
+            self._resume(plan.root / day_name(recovered.days[-1]), last_trades)
         session = plan.ids.random_bytes(8).hex()
         repairs = self._begin(session, recovered)
         instruments = self._list_instruments()
@@ -140,7 +141,7 @@ class Live:
                     edge = Edge(gateway.name, gateway.run)
                     core.start_soon(supervise, edge, self._edge_changed, plan.ids)
                 async with trio.open_nursery() as feeds:
-                    for edge in plan.make_feeds(instruments, self.ingress, last_prints):
+                    for edge in plan.make_feeds(instruments, self.ingress, last_trades):
                         feeds.start_soon(supervise, edge, self._edge_changed, plan.ids)
                     if plan.for_seconds is not None:
                         feeds.start_soon(self._stop_after, plan.for_seconds)
@@ -178,7 +179,7 @@ class Live:
 
     # Start.
 
-    def _resume(self, folder: Path, last_prints: LastPrints) -> None:
+    def _resume(self, folder: Path, last_trades: LastTrades) -> None:
         """Follow the newest day's record to the state it led to; note the last print of each instrument."""
 
         def watched() -> Iterator[Record]:
@@ -186,11 +187,11 @@ class Live:
                 event = record[2]
                 if event.__class__ is Trade:
                     assert isinstance(event, Trade)
-                    reached_ns, ids = last_prints.get(event.instrument, (0, []))
+                    reached_ns, ids = last_trades.get(event.instrument, (0, []))
                     if event.venue_ns == reached_ns:
                         ids.append(event.trade_id)
                     elif event.venue_ns > reached_ns:
-                        last_prints[event.instrument] = (event.venue_ns, [event.trade_id])
+                        last_trades[event.instrument] = (event.venue_ns, [event.trade_id])
                 yield record
 
         self.sequencer.follow(watched())

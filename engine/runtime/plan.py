@@ -14,16 +14,13 @@ import msgspec
 from engine.config import Config
 from engine.events import Event, InstrumentListed
 from engine.journal import Witness
-from engine.ports import Clock, Effects, Ids
+from engine.ports import Clock, Edge, Ids
 from engine.runtime.ingress import Ingress
 from engine.runtime.projector import Projector
-from engine.runtime.supervisor import Edge
 from engine.session import SessionBuilder
+from engine.venue import Account, Gateway, LastTrades
 
 __all__ = [
-    "Account",
-    "Gateway",
-    "LastPrints",
     "LivePlan",
     "LiveResult",
     "MakeFeeds",
@@ -32,41 +29,15 @@ __all__ = [
     "WarmUp",
 ]
 
-LastPrints = dict[int, tuple[int, list[int | str]]]
-"""Per instrument number, the venue time of the last print on record and the ids of all at that time."""
-
 
 class MakeFeeds(Protocol):
     """Makes what reads the market once the instruments have their numbers."""
 
     def __call__(
-        self, instruments: Sequence[InstrumentListed], ingress: Ingress, last: LastPrints
+        self, instruments: Sequence[InstrumentListed], ingress: Ingress, last: LastTrades
     ) -> Sequence[Edge]:
         """Return the feeds as edges that send to `ingress`."""
         ...
-
-
-class Gateway(Effects, Protocol):
-    """Sends commands to a real venue and reads what becomes of them."""
-
-    name: str
-
-    async def run(self) -> None:
-        """Work until cancelled."""
-        ...
-
-
-class Account(msgspec.Struct, frozen=True):
-    """What the journal knows of the account when a session begins.
-
-    `since_ns`: fills from then on may be missing. `nonce_floor_ms` is above every nonce ever used. `working`
-    returns the client ids of orders that may still fill, `knows` whether an order was sent by this journal.
-    """
-
-    since_ns: int
-    nonce_floor_ms: int
-    working: Callable[[], list[str]]
-    knows: Callable[[str], bool]
 
 
 class MakeGateway(Protocol):

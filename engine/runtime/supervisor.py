@@ -7,16 +7,16 @@ named `fatal` ends the session.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 import trio
 
 from engine.errors import EngineError
-from engine.ports import Ids
+from engine.ports import Edge, Ids
 
-__all__ = ["Edge", "Health", "backoff_ms", "supervise"]
+__all__ = ["Health", "backoff_ms", "supervise"]
 
 BACKOFF_MIN_MS: Final = 500
 BACKOFF_MAX_MS: Final = 30_000
@@ -31,15 +31,6 @@ class Health(msgspec.Struct):
     state: str = "starting"
     detail: str = ""
     restarts: int = 0
-
-
-class Edge(msgspec.Struct):
-    """An edge actor: its I/O loop, and what its failures mean."""
-
-    name: str
-    run: Callable[[], Awaitable[None]]
-    fatal: tuple[type[Exception], ...] = ()
-    gives_up: bool = True
 
 
 def backoff_ms(attempt: int, ids: Ids) -> int:

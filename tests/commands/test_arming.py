@@ -98,7 +98,7 @@ def test_l09_paper_and_the_embedded_sandbox_need_no_signing_library() -> None:
         "import sys; sys.modules.update({name: None for name in ('eth_account', 'eth_utils', 'keyring')}); "
     )
     modules = (
-        "adapters.sandbox.server, engine.commands.live, engine.commands.planning, engine.commands.sandbox"
+        "adapters.hyperliquid.venue, adapters.sandbox.server, engine.commands.live, engine.commands.sandbox"
     )
     done = subprocess.run(
         [sys.executable, "-c", f"{blocked}import {modules}"],

@@ -16,8 +16,9 @@ import trio
 
 from adapters.hyperliquid.gateway.keys import Signer
 from adapters.hyperliquid.signing import address_of
+from adapters.hyperliquid.venue import HyperliquidVenue
 from adapters.sandbox.server import Sandbox, SandboxOptions
-from engine.commands.planning import make_plan
+from engine.commands.planning import LiveOptions, make_plan
 from engine.config import BarsConfig, Config, DataConfig, RiskConfig, StrategyConfig, VenueConfig
 from engine.events import BarClosed, Event, InstrumentListed, OrderFilled, PositionChanged
 from engine.journal import list_days
@@ -116,7 +117,8 @@ async def trade(
     root: Path, venue: Venue, settings: Config, script: Callable[[Live], Awaitable[None]]
 ) -> LiveResult:
     """Run an armed session; it stops when the script ends."""
-    plan = await make_plan(settings, root, None, venue.base_url, Signer(KEY))
+    options = LiveOptions(config=settings, root=root, venue=HyperliquidVenue(), signer=Signer(KEY))
+    plan = await make_plan(options, venue.base_url)
     live = Live(plan, lambda _: None)
 
     async def drive() -> None:

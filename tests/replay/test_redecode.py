@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from adapters.hyperliquid.decode import Decoder
+from adapters.hyperliquid.venue import HyperliquidVenue
 from adapters.transport.raw import RawMessage
 from engine.config import Config
 from engine.events import (
@@ -54,7 +55,7 @@ def compare(
     """Compare a session with these inputs."""
     begun = SessionStarted(T, "a" * 16, "paper", "0", "s", "c", (), Config().canonical())
     records = [(seq, 0, event) for seq, event in enumerate([begun, BTC, *events], 1)]
-    return redecode(records, Raw(messages, list(holes)))  # type: ignore[arg-type]
+    return redecode(records, Raw(messages, list(holes)), HyperliquidVenue().raw_decoder)  # type: ignore[arg-type]
 
 
 def at(seconds: float) -> int:

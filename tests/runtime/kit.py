@@ -11,13 +11,14 @@ import trio
 from engine.config import BarsConfig, Config, StrategyConfig
 from engine.events import Event, FeedUp, InstrumentListed, Trade
 from engine.journal import list_days
+from engine.ports import Edge
 from engine.records import JournalHistory, open_day, read_records
 from engine.runtime.ingress import Ingress
 from engine.runtime.live import Live
-from engine.runtime.plan import LastPrints, LivePlan
-from engine.runtime.supervisor import Edge
+from engine.runtime.plan import LivePlan
 from engine.session import SessionBuilder
 from engine.strategies import Bar, Strategy, Tick
+from engine.venue import LastTrades
 from replay.verify import replay_day
 
 NOON = 1_733_400_000_000_000_000  # 2024-12-05T12:00:00Z
@@ -115,7 +116,7 @@ class Desk:
         """Run a session whose feed plays the script; it stops when the script ends."""
 
         def make_feeds(
-            instruments: Sequence[InstrumentListed], ingress: Ingress, last: LastPrints
+            instruments: Sequence[InstrumentListed], ingress: Ingress, last: LastTrades
         ) -> list[Edge]:
             self.ingress = ingress
 

@@ -18,12 +18,13 @@ from engine.errors import EngineError
 from engine.events import Event, FeedUp, InstrumentListed, Trade
 from engine.events.codec import Record
 from engine.journal import Disk, JournalWriter
-from engine.ports import Clock
+from engine.ports import Clock, Edge
 from engine.runtime.ingress import Ingress
 from engine.runtime.live import Live
-from engine.runtime.plan import LastPrints, LivePlan, LiveResult
+from engine.runtime.plan import LivePlan, LiveResult
 from engine.runtime.projector import Projector
-from engine.runtime.supervisor import Edge, Health
+from engine.runtime.supervisor import Health
+from engine.venue import LastTrades
 from tests.runtime.kit import LISTED, Counting, builder
 
 
@@ -94,7 +95,7 @@ class Rig:
         """Run the script as the feed; unless `stops` is False, its end stops the session."""
 
         def make_feeds(
-            instruments: Sequence[InstrumentListed], ingress: Ingress, last: LastPrints
+            instruments: Sequence[InstrumentListed], ingress: Ingress, last: LastTrades
         ) -> list[Edge]:
             self.ingress = ingress
 

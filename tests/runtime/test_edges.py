@@ -10,10 +10,11 @@ import trio.testing
 
 from engine.errors import EngineError
 from engine.events import ClockAdvanced, Event
+from engine.ports import Edge
 from engine.runtime.committer import Committed
 from engine.runtime.ingress import Ingress
 from engine.runtime.projector import WAITING_MAX, Projector
-from engine.runtime.supervisor import Edge, Health, backoff_ms, supervise
+from engine.runtime.supervisor import Health, backoff_ms, supervise
 from tests.runtime.kit import Counting
 
 

@@ -26,8 +26,8 @@ from engine.events import (
 from engine.events import CancelOrder as Cancel
 from engine.events.codec import Derived
 from engine.runtime.ingress import Ingress
-from engine.runtime.plan import Account
 from engine.strategies import Strategy, Tick
+from engine.venue import Account
 from tests.runtime.kit import assert_replays, config, of
 from tests.runtime.rig import Rig
 

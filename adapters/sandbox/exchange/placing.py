@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from adapters.hyperliquid.rules import RULES
 from adapters.sandbox.exchange import refusals
 from adapters.sandbox.exchange.accounts import Account
 from adapters.sandbox.exchange.actions import ModifyWire, OrderAction, OrderWire
@@ -33,7 +34,7 @@ __all__ = ["Placing", "Status"]
 Status = dict[str, Any] | str
 """An entry of `statuses`."""
 
-_MIN_VALUE: Final = 10 * DOLLAR
+_MIN_VALUE: Final = parse_scaled(RULES.value_min, 0) * DOLLAR
 _FAR_PERCENT: Final = 95
 _OPEN_MAX: Final = 1000
 _OPEN_MAX_EVER: Final = 5000

@@ -1,0 +1,250 @@
+"""One session's access to Hyperliquid, or to a sandbox: listing, feeds, history, gateway.
+
+Owns what they share: the address, the governor that counts the venue's limits for all of them, and the
+listing, from which orders take their asset ids. Made by `venue.py`, used by the commands through
+`engine.venue`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from adapters.hyperliquid.answers import SpotMeta
+from adapters.hyperliquid.decode import Decoder
+from adapters.hyperliquid.feed import HyperliquidFeed
+from adapters.hyperliquid.history import read_candles, warmup
+from adapters.hyperliquid.info import HyperliquidInfo, is_loopback
+from adapters.hyperliquid.keeper import HistoryKeeper
+from adapters.hyperliquid.listing import asset_ids, dex_of, list_instruments
+from adapters.hyperliquid.rules import RULES
+from adapters.hyperliquid.wire import ExchangeStatus, Meta
+from adapters.transport.governor import Governor, Limits, Priority
+from adapters.transport.health import FeedLimits
+from adapters.transport.trades import LastTrade
+from engine.clock import SystemClock
+from engine.config import Config, VenueConfig
+from engine.errors import SafetyRefusal, UsageError
+from engine.events import CandleRead, Event, FundingRead, InstrumentListed
+from engine.ports import Edge
+from engine.venue import Account, Gateway, Listing, SessionContext, Signer, VenueClient, VenueTime
+
+if TYPE_CHECKING:
+    from adapters.hyperliquid.gateway.keys import Signer as KeySigner
+
+__all__ = ["HyperliquidClient"]
+
+_NS_PER_MS = 1_000_000
+
+
+class _Master(msgspec.Struct, frozen=True):
+    user: str
+
+
+class _Role(msgspec.Struct, frozen=True):
+    """What an address is at the venue; an agent has a master."""
+
+    role: str
+    data: _Master | None = None
+
+
+class _Listed(msgspec.Struct, frozen=True):
+    """The venue's own listings, as far as the instruments of the session need them."""
+
+    meta: Meta
+    spot: SpotMeta | None
+    dexs: list[Meta]
+
+
+class HyperliquidClient(VenueClient):
+    """See `engine.venue.VenueClient`. Made by `connect`."""
+
+    def __init__(self, base_url: str, limits: Limits, signer: Signer | None) -> None:
+        super().__init__()
+        self._base_url = base_url
+        self._loopback = is_loopback(base_url)
+        self._governor = Governor(limits)
+        self._signer = signer
+        self._listed: _Listed | None = None
+        self.health["limits"] = lambda: str(self._governor.budget())
+
+    @classmethod
+    async def connect(cls, base_url: str, config: Config, signer: Signer | None) -> HyperliquidClient:
+        """See `engine.venue.Venue.connect`."""
+        client = cls(base_url, await _limits(base_url), signer)
+        if signer is not None:
+            await client._check_signer(config.venue, signer)
+        return client
+
+    async def listing(self, names: Sequence[str]) -> Listing:
+        """See `VenueClient.listing`. Only a sandbox lists all that it has; real orders are for perps."""
+        async with self._info() as info:
+            self._listed = listed = await _ask(info, names)
+            system = SystemClock()
+            asked_ns = system.now_ns()
+            status: ExchangeStatus = await info.exchange_status()
+            answered_ns = system.monotonic_ns()
+        if not names:
+            if not self._loopback:
+                raise UsageError("the venue lists hundreds of coins; choose some with --coins BTC,ETH")
+            names = tuple(asset.name for asset in listed.meta.universe)
+        chosen = list_instruments(
+            listed.meta, 0, names, loopback=self._loopback, spot=listed.spot, dexs=listed.dexs
+        )
+        spot = [one.name for one in chosen if one.kind == "spot"]
+        if spot and self._signer is not None:
+            raise SafetyRefusal(
+                f"real orders are for perps; {spot[0]} is a spot pair, leave it out of --coins"
+            )
+        speed = status.speed if self._loopback else None
+        return Listing(chosen, VenueTime(status.time * _NS_PER_MS, asked_ns, answered_ns, speed))
+
+    def feeds(self, context: SessionContext) -> Sequence[Edge]:
+        """See `VenueClient.feeds`."""
+        data, clock = context.config.data, context.clock
+        info = self._info()
+        feed = HyperliquidFeed(
+            name="hyperliquid",
+            base_url=self._base_url,
+            instruments=context.instruments,
+            clock=clock,
+            jitter=context.jitter,
+            send=context.inputs.send,
+            offer=context.inputs.offer,
+            since_ns=clock.now_ns(),
+            last_seen={
+                number: LastTrade(venue_ns, tuple(int(one) for one in found))
+                for number, (venue_ns, found) in context.last.items()
+            },
+            limits=FeedLimits(quiet_s=RULES.quiet_s),
+            info=info,
+            data=data,
+            intervals=context.config.bars.intervals,
+            governor=self._governor,
+            tap=context.tap,
+        )
+        self.health["feed"] = lambda: str(feed.health)
+
+        async def read_market() -> None:
+            # The supervisor runs the same feed again, which goes on from what it has emitted.
+            async with info:
+                await feed.run()
+
+        edges = [Edge("hyperliquid", read_market)]
+        if data.backfill_minutes:
+            keeper = HistoryKeeper(
+                self._info(),
+                context.instruments,
+                context.config.bars.intervals,
+                clock,
+                context.inputs.send,
+                data.backfill_minutes,
+            )
+            edges.append(Edge("history", keeper.run, gives_up=False))
+        return edges
+
+    async def warm_up(
+        self, instruments: Sequence[InstrumentListed], intervals: Sequence[str], count: int, now_ns: int
+    ) -> list[Event]:
+        """See `VenueClient.warm_up`."""
+        async with self._info() as info:
+            return list(await warmup(info, instruments, intervals, count, now_ns))
+
+    async def candles(
+        self, listed: InstrumentListed, interval_ns: int, from_ns: int, to_ns: int
+    ) -> Sequence[CandleRead]:
+        """See `VenueClient.candles`. The venue has the newest 5,000 of each interval."""
+        async with self._info() as info:
+            return await read_candles(
+                info,
+                listed,
+                interval_ns,
+                from_ns,
+                to_ns,
+                purpose="history",
+                recv_ns=SystemClock().now_ns(),
+                priority=Priority.HISTORY,
+            )
+
+    async def funding_rates(
+        self, listed: InstrumentListed, from_ns: int, to_ns: int
+    ) -> Sequence[FundingRead]:
+        """See `VenueClient.funding_rates`. Read on over the venue's pages."""
+        decoder = Decoder([listed])
+        found: list[FundingRead] = []
+        async with self._info() as info:
+            while from_ns < to_ns:
+                rows = await info.funding_history(listed.name, from_ns // _NS_PER_MS, to_ns // _NS_PER_MS)
+                rates = [decoder.funding(row, SystemClock().now_ns()) for row in rows]
+                page = [rate for rate in rates if rate is not None and rate.venue_ns >= from_ns]
+                if not page:
+                    break
+                found += page
+                from_ns = page[-1].venue_ns + 1
+        return found
+
+    def gateway(self, context: SessionContext, account: Account) -> Gateway:
+        """See `VenueClient.gateway`."""
+        from adapters.hyperliquid.gateway.gateway import HyperliquidGateway
+
+        assert self._signer is not None, "only an armed session has a gateway"
+        assert self._listed is not None, "the instruments are listed before orders are sent"
+        gateway = HyperliquidGateway(
+            name="gateway",
+            base_url=self._base_url,
+            venue=context.config.venue,
+            signer=cast("KeySigner", self._signer),  # the one that the venue loaded
+            instruments=context.instruments,
+            asset_ids=asset_ids(self._listed.meta, self._listed.spot, self._listed.dexs),
+            clock=context.clock,
+            jitter=context.jitter,
+            send=context.inputs.send,
+            governor=self._governor,
+            account=account,
+        )
+        self.health["orders"] = lambda: str(gateway.health)
+        return gateway
+
+    def _info(self) -> HyperliquidInfo:
+        return HyperliquidInfo(self._base_url, governor=self._governor)
+
+    async def _check_signer(self, venue: VenueConfig, signer: Signer) -> None:
+        """Raise SafetyRefusal unless the key is the account's own, or that of an agent it approved."""
+        account = venue.account.lower()
+        if signer.address == account:
+            return
+        request = {"type": "userRole", "user": signer.address}
+        async with self._info() as info:
+            role = await info.ask(request, _Role, Priority.ACCOUNT)
+        if role.role != "agent" or role.data is None or role.data.user.lower() != account:
+            raise SafetyRefusal(
+                f"the key is that of {signer.address}, "
+                f"which is neither {account} nor an agent that it approved"
+            )
+
+
+async def _ask(info: HyperliquidInfo, names: Sequence[str]) -> _Listed:
+    """Ask the venue for the listings that the names need."""
+    meta = await info.meta()
+    plain = {asset.name for asset in meta.universe}
+    others = [name for name in names if name not in plain]
+    dexs = (await info.all_perp_metas())[1:] if any(dex_of(name) for name in others) else []
+    spot = await info.spot_meta() if any(not dex_of(name) for name in others) else None
+    return _Listed(meta, spot, dexs)
+
+
+async def _limits(base_url: str) -> Limits:
+    """Return the venue's limits; a sandbox at a speed has minutes that are as much shorter."""
+    if not is_loopback(base_url):
+        return Limits()
+    async with HyperliquidInfo(base_url) as info:
+        speed = max(1.0, (await info.exchange_status()).speed or 1.0)
+    plain = Limits()
+    return msgspec.structs.replace(
+        plain,
+        weight_per_minute=int(plain.weight_per_minute * speed),
+        messages_per_minute=int(plain.messages_per_minute * speed),
+        connections_per_minute=int(plain.connections_per_minute * speed),
+    )

@@ -1,0 +1,118 @@
+"""Hyperliquid as a venue: its rules, its networks, what a configuration must keep to, and who signs.
+
+Promises: nothing here dials before `connect`; a key is read by `load_signer` only, which the command line
+calls when a person has armed a session. Found by the engine under the name "hyperliquid"; the sandbox
+exchange speaks the same protocol (`adapters/sandbox/venue.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import MutableMapping, Sequence
+from typing import ClassVar, Final
+
+from adapters.hyperliquid.channels import check_channels
+from adapters.hyperliquid.client import HyperliquidClient
+from adapters.hyperliquid.decode import Decoder
+from adapters.hyperliquid.info import MAINNET_URL, TESTNET_URL, check_base_url, is_loopback
+from adapters.hyperliquid.rules import RULES
+from adapters.hyperliquid.wire import CandleFrame, decode_message
+from engine.config import CHANNELS, Config
+from engine.errors import ConfigError, SafetyRefusal
+from engine.events import Event, InstrumentListed
+from engine.venue import RawDecoder, Rules, Signer, Venue
+
+__all__ = ["HyperliquidVenue"]
+
+_URLS: Final = {"mainnet": MAINNET_URL, "testnet": TESTNET_URL}
+_NETWORKS: Final = (*_URLS, "sandbox")
+_TRANSPORTS: Final = ("rest", "post")
+_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
+
+
+class HyperliquidVenue(Venue):
+    """See `engine.venue.Venue`. Its own keys are among those of `[venue]`, which came first."""
+
+    name = "hyperliquid"
+    rules: ClassVar[Rules] = RULES
+    channels = CHANNELS
+    has_orders = True
+    has_history = True
+    has_raw = True
+
+    def check(self, config: Config) -> None:
+        """See `Venue.check`: channels, network, transport, addresses."""
+        self.section(config)
+        check_channels(config.data.channels)
+        venue = config.venue
+        for key, value, allowed in (
+            ("network", venue.network, _NETWORKS),
+            ("transport", venue.transport, _TRANSPORTS),
+        ):
+            if value not in allowed:
+                raise ConfigError(f"venue.{key}: {value!r} is not one of {', '.join(allowed)}")
+        for key, address in (("account", venue.account), ("vault", venue.vault)):
+            if address and not _ADDRESS.fullmatch(address):
+                raise ConfigError(f"venue.{key}: {address[:50]!r} is not an address (0x and 40 hex digits)")
+
+    def address(self, config: Config, base_url: str | None, *, real: bool) -> str | None:
+        """See `Venue.address`. Real orders go to the address of the configured network, and to no other."""
+        if not real:
+            return base_url or MAINNET_URL
+        venue = config.venue
+        known = _URLS.get(venue.network)
+        if base_url is None:
+            if known is None:
+                raise SafetyRefusal(
+                    "real orders on a sandbox need its --base-url; start one with "
+                    f"`engine sandbox --account {venue.account or 'ADDRESS'}:10000`"
+                )
+            return known
+        url = check_base_url(base_url)
+        right = url == known if known is not None else is_loopback(url)
+        if not right:
+            raise SafetyRefusal(
+                f"venue.network is {venue.network!r}, but {url} is not {known or 'on this machine'}; "
+                "set both to the network you mean"
+            )
+        return url
+
+    def load_signer(self, config: Config, environ: MutableMapping[str, str] = os.environ) -> Signer:
+        """See `Venue.load_signer`."""
+        if not config.venue.account:
+            raise SafetyRefusal('no account is configured; set account = "0x..." under [venue]')
+        try:
+            from adapters.hyperliquid.gateway.keys import load_key
+        except ModuleNotFoundError as error:
+            raise SafetyRefusal(
+                f"real orders need {error.name}, which is not installed; install retape[hyperliquid]"
+            ) from None
+        return load_key(config.venue, environ)
+
+    async def connect(self, base_url: str, config: Config, signer: Signer | None = None) -> HyperliquidClient:
+        """See `Venue.connect`."""
+        return await HyperliquidClient.connect(base_url, config, signer)
+
+    def raw_decoder(self, instruments: Sequence[InstrumentListed]) -> RawDecoder:
+        """See `Venue.raw_decoder`."""
+        return _RawDecoder(instruments)
+
+
+class _RawDecoder:
+    """The feed's decoder, and candles as they are pushed, which the feed waits with until they are closed."""
+
+    def __init__(self, instruments: Sequence[InstrumentListed]) -> None:
+        self._decoder = Decoder(instruments)
+
+    def decode(self, message: str | bytes, recv_ns: int) -> Sequence[Event]:
+        """See `engine.venue.RawDecoder`."""
+        events = self._decoder.decode_frame(message, recv_ns)
+        if events or not isinstance(message, str) or '"candle"' not in message:
+            return events
+        frame = decode_message(message)
+        if not isinstance(frame, CandleFrame):
+            return []
+        rows = frame.data if isinstance(frame.data, list) else [frame.data]
+        candles = [self._decoder.candle(row, recv_ns, "stream") for row in rows]
+        return [candle for candle in candles if candle is not None]

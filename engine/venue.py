@@ -1,0 +1,256 @@
+"""The port to venues: what a venue offers, and the types that both sides share.
+
+A venue is a package (`adapters/hyperliquid/`, or somebody else's) with a subclass of `Venue`; it is found by
+its name (`engine.loading.venues`). `Venue` is what can be known without a connection: names, rules, checks
+of the configuration, keys. `VenueClient` is one session's access at one address: listing, feeds, history,
+orders; all of it shares the account of the venue's limits. The engine never imports a venue by name, and
+`engine replay` imports none at all, unless it decodes raw messages again.
+
+What a venue does not have it leaves out: `has_orders`, `has_history` and `has_raw` are False, the commands
+refuse what needs them, and the methods are never called.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from typing import ClassVar, Protocol
+
+import msgspec
+
+from engine.config import Config, read_section
+from engine.events import CandleRead, Event, FundingRead, InstrumentListed
+from engine.ports import Clock, Edge, Effects
+
+__all__ = [
+    "Account",
+    "Gateway",
+    "Inputs",
+    "LastTrades",
+    "Listing",
+    "RawDecoder",
+    "Rules",
+    "SessionContext",
+    "Settings",
+    "Signer",
+    "Tap",
+    "Venue",
+    "VenueClient",
+    "VenueTime",
+]
+
+LastTrades = dict[int, tuple[int, list[int | str]]]
+"""Per instrument number, the venue time of the last trade on record and the ids of all at that time."""
+
+Tap = Callable[[int, str | bytes], None]
+"""Takes each message of a feed with its time of receipt, exactly as it came; never waits."""
+
+
+class Inputs(Protocol):
+    """The bounded way into the engine."""
+
+    async def send(self, events: list[Event]) -> None:
+        """Put inputs in; wait while the queue is full."""
+        ...
+
+    def offer(self, events: list[Event]) -> bool:
+        """Put inputs in if there is room, and return whether there was."""
+        ...
+
+
+class Account(msgspec.Struct, frozen=True):
+    """What the journal knows of the account when a session begins.
+
+    `since_ns`: fills from then on may be missing. `nonce_floor_ms` is above every nonce ever used. `working`
+    returns the client ids of orders that may still fill, `knows` whether an order was sent by this journal.
+    """
+
+    since_ns: int
+    nonce_floor_ms: int
+    working: Callable[[], list[str]]
+    knows: Callable[[str], bool]
+
+
+class Gateway(Effects, Protocol):
+    """Sends durable commands to a venue and reads their outcome. Its reports are inputs of the engine."""
+
+    name: str
+
+    async def run(self) -> None:
+        """Work until cancelled. May be called again after it raised."""
+        ...
+
+
+class Signer(Protocol):
+    """Signs for one address. Nothing outside the venue's own package sees the key."""
+
+    @property
+    def address(self) -> str:
+        """The address that it signs for."""
+        ...
+
+
+class RawDecoder(Protocol):
+    """Decodes recorded messages of a feed with today's code."""
+
+    def decode(self, message: str | bytes, recv_ns: int) -> Sequence[Event]:
+        """Return every event in a message; candles even while they are open. Raises VenueProtocolError."""
+        ...
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """A venue's rules as data.
+
+    `price_figures`: significant figures of a price at most (0: any number). `price_decimals`: by kind of
+    instrument, decimals of price and size together at most. `value_min`: the smallest value of an order, in
+    quote currency. `taker_fee` and `maker_fee`: the rates of a new account. `quiet_s`: how long a live
+    subscription may be silent before the venue is asked whether it is. `trades_oldest_first`: the order of
+    trades within a message; where it is False, the decoder turns them round.
+    """
+
+    price_figures: int = 0
+    price_decimals: Mapping[str, int] = {}
+    value_min: str = "0"
+    taker_fee: str = "0"
+    maker_fee: str = "0"
+    quiet_s: float = 60.0
+    trades_oldest_first: bool = True
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The keys of a venue's own section, `[venues.NAME]`; a subclass adds them, each with a default."""
+
+
+class VenueTime(msgspec.Struct, frozen=True):
+    """What time it is at the venue.
+
+    `asked_ns` is our clock when the question was sent, `answered_ns` our monotonic clock when the answer had
+    come. `speed` is set by a venue whose clock the engine adopts, such as a sandbox: seconds per real second.
+    """
+
+    venue_ns: int
+    asked_ns: int
+    answered_ns: int
+    speed: float | None = None
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """The instruments of a session, whose numbers the journal gives later, and the time at the venue."""
+
+    instruments: list[InstrumentListed]
+    time: VenueTime
+
+
+class SessionContext(msgspec.Struct, frozen=True):
+    """What a running session gives to feeds and gateway.
+
+    The instruments have their numbers. `jitter` returns 0 to 1. `last` are the newest trades on record.
+    `tap`, if set, takes every message of the feed.
+    """
+
+    config: Config
+    clock: Clock
+    jitter: Callable[[], float]
+    instruments: Sequence[InstrumentListed]
+    inputs: Inputs
+    last: LastTrades = {}
+    tap: Tap | None = None
+
+
+class VenueClient(ABC):
+    """One session's access to a venue at one address.
+
+    `health` holds lines for people, by name; feeds and gateway add theirs when they are made.
+    """
+
+    def __init__(self) -> None:
+        self.health: dict[str, Callable[[], str]] = {}
+
+    @abstractmethod
+    async def listing(self, names: Sequence[str]) -> Listing:
+        """Return the instruments named, or all if none is, and ask for the venue's time last.
+
+        Raises UsageError for a name that the venue does not list, VenueError.
+        """
+
+    @abstractmethod
+    def feeds(self, context: SessionContext) -> Sequence[Edge]:
+        """Return what reads the market, as edges that send to `context.inputs`; they are started once."""
+
+    async def warm_up(
+        self, instruments: Sequence[InstrumentListed], intervals: Sequence[str], count: int, now_ns: int
+    ) -> list[Event]:
+        """Return the last `count` closed candles of each interval, oldest first. Raises VenueError."""
+        raise NotImplementedError
+
+    async def candles(
+        self, listed: InstrumentListed, interval_ns: int, from_ns: int, to_ns: int
+    ) -> Sequence[CandleRead]:
+        """Return the closed candles of the windows from `from_ns` to `to_ns`, oldest first.
+
+        Both are starts of windows. A window that the venue has no candle of is left out. Raises VenueError.
+        """
+        raise NotImplementedError
+
+    async def funding_rates(
+        self, listed: InstrumentListed, from_ns: int, to_ns: int
+    ) -> Sequence[FundingRead]:
+        """Return the settled funding rates from `from_ns` on, before `to_ns`, oldest first.
+
+        Empty where the venue has none. Raises VenueError.
+        """
+        return []
+
+    def gateway(self, context: SessionContext, account: Account) -> Gateway:
+        """Return the gateway of the signer that this client was made with."""
+        raise NotImplementedError
+
+
+class Venue(ABC):
+    """A venue: found by name, made without arguments, and without I/O until `connect`.
+
+    `rules`, `settings` (the struct of its section `[venues.NAME]`) and `channels` (market data that it has
+    besides trades and the best bid and ask, in the words of `data.channels`) are data. `has_orders`: real
+    orders can be sent. `has_history`: candles of the past can be read. `has_raw`: recorded messages can be
+    decoded again.
+    """
+
+    name: ClassVar[str]
+    rules: ClassVar[Rules] = Rules()
+    settings: ClassVar[type[Settings]] = Settings
+    channels: ClassVar[tuple[str, ...]] = ()
+    has_orders: ClassVar[bool] = False
+    has_history: ClassVar[bool] = False
+    has_raw: ClassVar[bool] = False
+
+    def section(self, config: Config) -> Settings:
+        """Return the venue's own section of a configuration. Raises ConfigError."""
+        return read_section(config, self.name, self.settings)
+
+    @abstractmethod
+    def check(self, config: Config) -> None:
+        """Raise ConfigError or UsageError for a configuration that the venue cannot serve."""
+
+    @abstractmethod
+    def address(self, config: Config, base_url: str | None, *, real: bool) -> str | None:
+        """Return the address to connect to: `base_url` if given, else the venue's own.
+
+        None asks the command for the embedded sandbox. With `real` orders are real. Raises UsageError,
+        SafetyRefusal.
+        """
+
+    @abstractmethod
+    async def connect(self, base_url: str, config: Config, signer: Signer | None = None) -> VenueClient:
+        """Return a client for this address; with a signer, after checking that it may sign for the account.
+
+        Raises VenueError, SafetyRefusal.
+        """
+
+    def load_signer(self, config: Config, environ: MutableMapping[str, str] = os.environ) -> Signer:
+        """Return the signer of the configured account. Raises SafetyRefusal, and never shows the key."""
+        raise NotImplementedError
+
+    def raw_decoder(self, instruments: Sequence[InstrumentListed]) -> RawDecoder:
+        """Return a decoder of recorded messages about these instruments."""
+        raise NotImplementedError
