@@ -1,13 +1,13 @@
-"""A bench for a strategy's tests: show it bars, prints and quotes, read what it asks for.
+"""A test bench for one strategy: show it bars, trades and quotes, and read what it requests.
 
     bench = Bench(Crossover, fast=2, slow=3)
     for close in (100, 101, 103):
         bench.bar(close)
     assert bench.wants() > 0
 
-Owns one strategy and the time it lives in; no other actor answers, so nothing is approved or filled. After
-each event the state goes through a snapshot and back, as it would at midnight. Called by authors' tests;
-everything in it is a function of what it is given.
+Owns one strategy and its time. There are no other actors, so orders are not approved or filled. After each
+event the state is stored in a snapshot and restored, as at midnight. Used by authors' tests; results depend
+only on the arguments.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ from engine.values import BUY, SELL, parse_interval, to_grid
 __all__ = ["BEGIN_NS", "Bench"]
 
 Number = str | int | float | Decimal
-"""How prices and sizes are given here: a test may write 100.5."""
+"""Prices and sizes in a test; floats such as 100.5 are accepted."""
 
 BEGIN_NS: Final = 1_733_356_800 * SECOND_NS
-"""2024-12-05T00:00:00Z: when a bench begins, unless another time is given."""
+"""2024-12-05T00:00:00Z: the time at which a bench begins by default."""
 
 PRICE_SCALE: Final = 6
 SIZE_SCALE: Final = 6
 
 
 class Bench:
-    """One strategy. `asked` is every event it asked for, in order, `plots` the numbers it plotted by name."""
+    """One strategy. `asked`: the events it emitted, in order. `plots`: the numbers it plotted, by name."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Bench:
         seed: int = 1,
         **params: Any,
     ) -> None:
-        """Make the strategy with these parameters. Raises ConfigError for what it has not."""
+        """Create the strategy with these parameters. Raises ConfigError for a wrong name or value."""
         self.now_ns = begin_ns
         self.asked: list[Event] = []
         self.plots: dict[str, list[float]] = {}
@@ -83,13 +83,13 @@ class Bench:
         *,
         market: str = "",
         interval: str = "1m",
-        open: Number | None = None,  # noqa: A002  that is what it is called on a bar
+        open: Number | None = None,  # noqa: A002  the name of the field of a bar
         high: Number | None = None,
         low: Number | None = None,
         volume: Number = 1,
         trades: int = 1,
     ) -> list[Event]:
-        """Show a closed bar, one interval later; return what was asked for. What is left out is the close."""
+        """Show a closed bar, one interval later. Omitted prices are the close. Return the emitted events."""
         span_ns = parse_interval(interval)
         start_ns = -(-self.now_ns // span_ns) * span_ns
         self._pass_time(start_ns + span_ns)
@@ -111,31 +111,31 @@ class Bench:
     def trade(
         self, price: Number, size: Number = 1, *, side: Side = "buy", market: str = "", after_ms: int = 1
     ) -> list[Event]:
-        """Show a print; return what was asked for."""
+        """Show a trade. Return the emitted events."""
         self._pass_time(self.now_ns + after_ms * 1_000_000)
         aggressor = {"buy": BUY, "sell": SELL}[side]
         number = self._number(market)
         return self._show(Trade(self.now_ns, self.now_ns, number, _steps(price), _steps(size), aggressor))
 
     def quote(self, bid: Number, ask: Number, *, market: str = "", after_ms: int = 1) -> list[Event]:
-        """Show a touch of one unit on each side; return what was asked for."""
+        """Show a best bid and ask, with a size of one unit each. Return the emitted events."""
         self._pass_time(self.now_ns + after_ms * 1_000_000)
         unit = _steps(1)
         number = self._number(market)
         return self._show(Quote(self.now_ns, self.now_ns, number, _steps(bid), unit, _steps(ask), unit))
 
     def stop(self) -> list[Event]:
-        """End the session in order; return what was asked for, which is plots only."""
+        """Stop the session. Return the emitted events, which are plots only."""
         return self._show(SessionStopped(self.now_ns, "bench", "end of test"))
 
     def wants(self, market: str = "") -> Decimal:
-        """Return the position the strategy last asked to hold: 0 if it never did."""
+        """Return the last target of the strategy: 0 if it has set none."""
         number = self._number(market)
         sizes = [one.size for one in self.asked if isinstance(one, TargetSet) and one.instrument == number]
         return Decimal(sizes[-1] if sizes else 0).scaleb(-SIZE_SCALE)
 
     def _pass_time(self, until_ns: int) -> None:
-        """Fire the timers due until then, and be there."""
+        """Fire the timers due until then, and move the time there."""
         while due := [timer for timer in self._timers.values() if timer.due_ns <= until_ns]:
             timer = min(due, key=lambda one: (one.due_ns, one.key))
             del self._timers[timer.key]
@@ -153,18 +153,18 @@ class Bench:
                 self._timers[item.key] = item
             elif isinstance(item, SignalRaised):
                 self.plots.setdefault(item.name, []).append(item.value)
-        told = [item for item in asked if isinstance(item, Event)]
-        self.asked += told
-        self.strategy = self._through_a_snapshot()
-        return told
+        events = [item for item in asked if isinstance(item, Event)]
+        self.asked += events
+        self.strategy = self._restored()
+        return events
 
-    def _through_a_snapshot(self) -> Strategy:
-        """Return the strategy as it would be after midnight. Raises UsageError for what cannot be kept."""
+    def _restored(self) -> Strategy:
+        """Return the strategy restored from a snapshot. Raises UsageError for state that cannot be stored."""
         name = self.strategy.name
         stored = stored_state(self.strategy.state(), name, classes_of(self.strategy))
-        fresh = self._begin(self._make())
-        fresh.restore(stored)
-        return fresh
+        restored = self._begin(self._make())
+        restored.restore(stored)
+        return restored
 
     def _begin(self, strategy: Strategy) -> Strategy:
         strategy.bind(self._listed, Turn())
@@ -174,10 +174,10 @@ class Bench:
     def _number(self, market: str) -> int:
         name = market or next(iter(self._numbers))
         if name not in self._numbers:
-            raise UsageError(f"there is no market {name!r} on this bench; give it with markets=(...)")
+            raise UsageError(f"the bench has no market {name!r}; add it with markets=(...)")
         return self._numbers[name]
 
 
 def _steps(value: Number) -> int:
-    """Return a price or size on the bench's grid. Raises NumberError for what is no number."""
+    """Return a price or size on the bench's grid. Raises NumberError for an invalid number."""
     return to_grid(str(value) if isinstance(value, float) else value, scale=PRICE_SCALE)

@@ -13,7 +13,7 @@ from types import FunctionType, ModuleType
 
 import pytest
 
-from engine.commands.starting import FILES
+from engine.commands.init import FILES
 from engine.strategies import Strategy
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,4 +1,4 @@
-"""Indicators: arithmetic over closed bars, one value per update, states that a snapshot holds."""
+"""Indicators: arithmetic over closed bars, one value per update, with state that a snapshot stores."""
 
 from engine.indicators.channels import Bollinger, Channel, Donchian, Keltner
 from engine.indicators.crossing import CrossOver

@@ -1,7 +1,7 @@
-"""What indicators share: the check of their parameters, and windows of the last values.
+"""Shared by the indicators: the check of periods, and windows of the last values.
 
-All values are float64, summed in a fixed order: equal bit for bit on every machine, and over a snapshot. Sums
-are made afresh for every value, so nothing drifts however long a session runs.
+All values are float64, summed in a fixed order: equal bit for bit on every machine, and after a snapshot. A
+sum is computed again for each value, so rounding errors do not accumulate in a long session.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import msgspec
 __all__ = ["Window", "check_period", "pushed", "total"]
 
 PERIOD_MAX = 100_000
-"""So many values at most are remembered."""
+"""Upper bound on a period, and so on the values that an indicator stores."""
 
 
 def check_period(*periods: int) -> None:
-    """Raise ValueError for what is no number of values."""
+    """Raise ValueError unless each period is an integer from 1 to PERIOD_MAX."""
     for period in periods:
         if type(period) is not int or not 1 <= period <= PERIOD_MAX:
             raise ValueError(f"a period is a whole number from 1 to {PERIOD_MAX:,}, not {period!r}")
 
 
 def pushed(values: list[float], value: float, period: int) -> bool:
-    """Put a value at the end of a window; return whether the window is full."""
+    """Append a value to a window. Return whether the window is full."""
     values.append(value)
     if len(values) > period:
         del values[0]
@@ -32,18 +32,19 @@ def pushed(values: list[float], value: float, period: int) -> bool:
 
 
 def total(values: Iterable[float]) -> float:
-    """Return the sum, each value added to those before it.
+    """Return the sum, adding the values one by one.
 
-    Python's `sum` does so up to 3.11 and rounds better from 3.12 on: a day would replay on one of them only.
+    The built-in `sum` does the same up to Python 3.11, but rounds differently from 3.12 on, so a day would
+    not replay on the other version.
     """
-    whole = 0.0
+    result = 0.0
     for value in values:
-        whole += value
-    return whole
+        result += value
+    return result
 
 
 class Window(msgspec.Struct):
-    """Base of what looks at the last `period` values, and has its first value when there are so many."""
+    """Base of indicators over the last `period` values. The first value comes with the `period`-th one."""
 
     period: int
     values: list[float] = []
@@ -53,5 +54,5 @@ class Window(msgspec.Struct):
 
     @property
     def warmup(self) -> int:
-        """How many values the first answer takes."""
+        """The number of values up to the first result."""
         return self.period

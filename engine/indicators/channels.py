@@ -15,7 +15,7 @@ __all__ = ["Bollinger", "Channel", "Donchian", "Keltner"]
 
 
 class Channel(msgspec.Struct, frozen=True):
-    """Two bands and what is between them."""
+    """An upper and a lower band, and the line between them."""
 
     upper: float
     middle: float
@@ -23,7 +23,7 @@ class Channel(msgspec.Struct, frozen=True):
 
 
 class Bollinger(msgspec.Struct):
-    """SMA(`period`) of closes, and bands at `deviations` population standard deviations (as TA-Lib)."""
+    """SMA(`period`) of closes, with bands at `deviations` population standard deviations (as TA-Lib)."""
 
     period: int = 20
     deviations: float = 2.0
@@ -34,11 +34,11 @@ class Bollinger(msgspec.Struct):
 
     @property
     def warmup(self) -> int:
-        """How many closes the first value takes."""
+        """The number of closes up to the first result."""
         return self.period
 
     def update(self, close: float) -> Channel | None:
-        """Add a close; return the bands."""
+        """Add a close. Return the bands."""
         if not pushed(self.values, close, self.period):
             return None
         middle = total(self.values) / self.period
@@ -47,7 +47,7 @@ class Bollinger(msgspec.Struct):
 
 
 class Keltner(msgspec.Struct):
-    """EMA(`period`) of closes, and bands at `multiplier` average true ranges of `range_period` bars."""
+    """EMA(`period`) of closes, with bands at `multiplier` average true ranges of `range_period` bars."""
 
     period: int = 20
     range_period: int = 10
@@ -62,11 +62,11 @@ class Keltner(msgspec.Struct):
 
     @property
     def warmup(self) -> int:
-        """How many bars the first value takes."""
+        """The number of bars up to the first result."""
         return max(self.period, self.range_period + 1)
 
     def update(self, high: float, low: float, close: float) -> Channel | None:
-        """Add a bar; return the bands."""
+        """Add a bar. Return the bands."""
         middle, span = self.ema.update(close), self.atr.update(high, low, close)
         if middle is None or span is None:
             return None
@@ -87,10 +87,10 @@ class Donchian(msgspec.Struct):
 
     @property
     def warmup(self) -> int:
-        """How many bars the first value takes."""
+        """The number of bars up to the first result."""
         return self.period
 
     def update(self, high: float, low: float) -> Channel | None:
-        """Add a bar; return the bands."""
+        """Add a bar. Return the bands."""
         upper, lower = self.high.update(high), self.low.update(low)
         return None if upper is None or lower is None else Channel(upper, (upper + lower) / 2, lower)

@@ -1,4 +1,4 @@
-"""When one line crosses another."""
+"""Detects when one line crosses another."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ __all__ = ["CrossOver"]
 
 
 class CrossOver(msgspec.Struct):
-    """Tells a cross once: 1 when the first line comes to be above the second, -1 when below, 0 otherwise.
+    """Reports a cross once: 1 when the first line rises above the second, -1 when it falls below, else 0.
 
-    Equal lines are no cross and change nothing; the first side taken is none either.
+    Equal lines are not a cross. Neither is the first pair of lines that differ.
     """
 
     side: int = 0
 
     @property
     def warmup(self) -> int:
-        """How many pairs the first answer takes."""
+        """The number of pairs up to the first result."""
         return 1
 
     def update(self, one: float, other: float) -> int:
-        """Add a value of each line; return 1, -1 or 0."""
+        """Add a value of each line. Return 1, -1 or 0."""
         side = (one > other) - (one < other)
         if not side or side == self.side:
             return 0

@@ -1,4 +1,4 @@
-"""Oscillators: RSI, MACD, Stochastic. Conventions and values are TA-Lib's, flat markets included."""
+"""Oscillators: RSI, MACD, Stochastic. Conventions and values are those of TA-Lib, also in flat markets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Macd", "MacdValue", "Rsi", "Stochastic", "StochasticValue"]
 class Rsi(msgspec.Struct):
     """Relative strength index of closes, 0 to 100: Wilder's smoothing of gains and losses.
 
-    0 where nothing moved at all. Source: Wilder, New Concepts in Technical Trading Systems, 1978.
+    0 if no close differed. Source: Wilder, New Concepts in Technical Trading Systems, 1978.
     """
 
     period: int = 14
@@ -30,11 +30,11 @@ class Rsi(msgspec.Struct):
 
     @property
     def warmup(self) -> int:
-        """How many closes the first value takes."""
+        """The number of closes up to the first result."""
         return self.period + 1
 
     def update(self, close: float) -> float | None:
-        """Add a close; return the index."""
+        """Add a close. Return the index."""
         change, self.last = close - self.last, close
         self.count += 1
         if self.count == 1:
@@ -55,7 +55,7 @@ class Rsi(msgspec.Struct):
 
 
 class MacdValue(msgspec.Struct, frozen=True):
-    """The distance of the fast average from the slow one, its own average, and how far it is from that."""
+    """MACD (fast average minus slow average), its average (the signal), and MACD minus signal."""
 
     macd: float
     signal: float
@@ -65,7 +65,7 @@ class MacdValue(msgspec.Struct, frozen=True):
 class Macd(msgspec.Struct):
     """Moving average convergence and divergence: EMA(fast) - EMA(slow) of closes, and its EMA(signal).
 
-    Both averages begin with the same close, the fast one with the mean of the last `fast` closes up to it.
+    Both averages start at the same close; the fast one starts as the mean of the last `fast` closes.
     """
 
     fast: int = 12
@@ -85,11 +85,11 @@ class Macd(msgspec.Struct):
 
     @property
     def warmup(self) -> int:
-        """How many closes the first value takes."""
+        """The number of closes up to the first result."""
         return self.slow + self.signal - 1
 
     def update(self, close: float) -> MacdValue | None:
-        """Add a close; return the lines."""
+        """Add a close. Return the lines."""
         self.count = min(self.count + 1, self.slow)
         quick: float | None = None
         if self.count > self.slow - self.fast:
@@ -110,9 +110,9 @@ class StochasticValue(msgspec.Struct, frozen=True):
 
 
 class Stochastic(msgspec.Struct):
-    """Where the close lies between the lowest low and the highest high of `period` bars, in percent.
+    """The position of the close between the lowest low and the highest high of `period` bars, in percent.
 
-    %K is smoothed by SMA(`smooth`), %D is SMA(`signal`) of that. 0 where the range is.
+    %K is smoothed by SMA(`smooth`), %D is SMA(`signal`) of %K. Both are 0 if the range is 0.
     """
 
     period: int = 5
@@ -131,11 +131,11 @@ class Stochastic(msgspec.Struct):
 
     @property
     def warmup(self) -> int:
-        """How many bars the first value takes."""
+        """The number of bars up to the first result."""
         return self.period + self.smooth + self.signal - 2
 
     def update(self, high: float, low: float, close: float) -> StochasticValue | None:
-        """Add a bar; return %K and %D."""
+        """Add a bar. Return %K and %D."""
         highest, lowest = self.high.update(high), self.low.update(low)
         if highest is None or lowest is None:
             return None

@@ -1,7 +1,7 @@
 """Moving averages over closed bars.
 
-Used by strategies. `update` takes the next value and returns the average, or None for fewer values than
-`warmup`. Conventions are TA-Lib's.
+Used by strategies. `update` takes the next value and returns the average, or None before `warmup` values.
+Conventions are those of TA-Lib.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ class Sma(Window):
     """Simple moving average of the last `period` values."""
 
     def update(self, value: float) -> float | None:
-        """Add a value; return the average."""
+        """Add a value. Return the average."""
         return total(self.values) / self.period if pushed(self.values, value, self.period) else None
 
 
 class Ema(msgspec.Struct):
-    """Exponential moving average, smoothing 2 / (period + 1); begins as the mean of `period` values."""
+    """Exponential moving average, smoothing 2 / (period + 1). Starts as the mean of `period` values."""
 
     period: int
     value: float = 0.0
@@ -33,11 +33,11 @@ class Ema(msgspec.Struct):
 
     @property
     def warmup(self) -> int:
-        """How many values the first average takes."""
+        """The number of values up to the first result."""
         return self.period
 
     def update(self, value: float) -> float | None:
-        """Add a value; return the average."""
+        """Add a value. Return the average."""
         if self.count >= self.period:
             self.value += (value - self.value) * (2.0 / (self.period + 1))
             return self.value
@@ -53,7 +53,7 @@ class Wma(Window):
     """Linearly weighted moving average: the newest value counts `period` times, the oldest once."""
 
     def update(self, value: float) -> float | None:
-        """Add a value; return the average."""
+        """Add a value. Return the average."""
         if not pushed(self.values, value, self.period):
             return None
         weighted = total(weight * one for weight, one in enumerate(self.values, 1))

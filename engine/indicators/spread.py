@@ -1,4 +1,4 @@
-"""How far values lie apart: deviation, score, highest and lowest of the last ones."""
+"""The spread of the last values: standard deviation, z-score, highest and lowest."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ def deviation(values: list[float], mean: float) -> float:
 
 
 class StdDev(Window):
-    """Population standard deviation of the last `period` values: divided by n, as TA-Lib's."""
+    """Population standard deviation (divided by n, as TA-Lib) of the last `period` values."""
 
     def update(self, value: float) -> float | None:
-        """Add a value; return the deviation."""
+        """Add a value. Return the deviation."""
         if not pushed(self.values, value, self.period):
             return None
         return deviation(self.values, total(self.values) / self.period)
 
 
 class ZScore(Window):
-    """How many standard deviations the newest of `period` values is from their mean; 0 if all are equal."""
+    """The newest of `period` values minus their mean, in standard deviations; 0 if all are equal."""
 
     def update(self, value: float) -> float | None:
-        """Add a value; return its score."""
+        """Add a value. Return its score."""
         if not pushed(self.values, value, self.period):
             return None
         if max(self.values) == min(self.values):
@@ -42,7 +42,7 @@ class Highest(Window):
     """The highest of the last `period` values."""
 
     def update(self, value: float) -> float | None:
-        """Add a value; return the highest."""
+        """Add a value. Return the highest."""
         return max(self.values) if pushed(self.values, value, self.period) else None
 
 
@@ -50,5 +50,5 @@ class Lowest(Window):
     """The lowest of the last `period` values."""
 
     def update(self, value: float) -> float | None:
-        """Add a value; return the lowest."""
+        """Add a value. Return the lowest."""
         return min(self.values) if pushed(self.values, value, self.period) else None

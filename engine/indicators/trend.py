@@ -1,4 +1,4 @@
-"""Range and trend: ATR, ADX, SuperTrend. The first two are Wilder's, smoothed and begun as TA-Lib does."""
+"""Range and trend: ATR, ADX, SuperTrend. The first two are Wilder's, smoothed and started as in TA-Lib."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Adx", "AdxValue", "Atr", "SuperTrend", "SuperTrendValue"]
 
 
 class Atr(msgspec.Struct):
-    """Average true range: Wilder's smoothing over `period` true ranges, which need a close before.
+    """Average true range: Wilder's smoothing over `period` true ranges. The first bar has none.
 
     Source: Wilder, New Concepts in Technical Trading Systems, 1978.
     """
@@ -27,11 +27,11 @@ class Atr(msgspec.Struct):
 
     @property
     def warmup(self) -> int:
-        """How many bars the first value takes."""
+        """The number of bars up to the first result."""
         return self.period + 1
 
     def update(self, high: float, low: float, close: float) -> float | None:
-        """Add a bar; return the average range."""
+        """Add a bar. Return the average range."""
         before, self.close = self.close, close
         if not self.count:
             self.count = 1
@@ -60,8 +60,8 @@ class Adx(msgspec.Struct):
     """Average directional index over `period`, with +DI and -DI.
 
     Directional movements and ranges are summed over the first `period` - 1 changes, then smoothed by Wilder;
-    the first index is the mean of `period` movement indices. A bar without any range leaves the index as it
-    is.
+    the first index is the mean of `period` movement indices. A bar without movement does not change the
+    index.
     """
 
     period: int = 14
@@ -79,11 +79,11 @@ class Adx(msgspec.Struct):
 
     @property
     def warmup(self) -> int:
-        """How many bars the first value takes."""
+        """The number of bars up to the first result."""
         return 2 * self.period
 
     def update(self, high: float, low: float, close: float) -> AdxValue | None:
-        """Add a bar; return the index and both directions."""
+        """Add a bar. Return the index and both directions."""
         up, down = high - self.high, self.low - low
         span = _true_range(high, low, self.close)
         self.high, self.low, self.close = high, low, close
@@ -121,10 +121,10 @@ class SuperTrendValue(msgspec.Struct, frozen=True):
 
 
 class SuperTrend(msgspec.Struct):
-    """A line at `multiplier` average ranges from the middle of the bar, which only moves with the trend.
+    """A line at `multiplier` average true ranges from the middle of the bar. It moves only with the trend.
 
-    The trend turns when a close crosses the line; it begins as up. The range is `Atr(period)`. Source:
-    O. Seban's rule, as charting platforms compute it.
+    The trend turns when a close crosses the line. It starts as an uptrend. The range is `Atr(period)`.
+    Source: O. Seban's rule, as charting platforms compute it.
     """
 
     period: int = 10
@@ -145,11 +145,11 @@ class SuperTrend(msgspec.Struct):
 
     @property
     def warmup(self) -> int:
-        """How many bars the first value takes."""
+        """The number of bars up to the first result."""
         return self.period + 1
 
     def update(self, high: float, low: float, close: float) -> SuperTrendValue | None:
-        """Add a bar; return the line and the direction."""
+        """Add a bar. Return the line and the direction."""
         before, self.close = self.close, close
         atr: float | None = self.atr.update(high, low, close)
         if atr is None:

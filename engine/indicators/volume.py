@@ -1,4 +1,4 @@
-"""Volume: on-balance volume, and the average price by volume, rolling or since midnight."""
+"""Volume: on-balance volume, and volume-weighted average prices, rolling or since midnight."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["DayVwap", "Obv", "Vwap"]
 
 
 class Obv(msgspec.Struct):
-    """On-balance volume: a bar's volume counts up or down as its close did; begins with the first one."""
+    """On-balance volume: plus the volume of bars that close higher, minus that of bars that close lower."""
 
     close: float = 0.0
     value: float = 0.0
@@ -19,11 +19,11 @@ class Obv(msgspec.Struct):
 
     @property
     def warmup(self) -> int:
-        """How many bars the first value takes."""
+        """The number of bars up to the first result."""
         return 1
 
     def update(self, close: float, volume: float) -> float:
-        """Add a bar; return the balance."""
+        """Add a bar. Return the balance."""
         if not self.begun:
             self.value, self.begun = volume, True
         elif close > self.close:
@@ -35,9 +35,9 @@ class Obv(msgspec.Struct):
 
 
 class Vwap(msgspec.Struct):
-    """The average of the last `period` prices by their volumes. Give the typical price, or a bar's `vwap`.
+    """The volume-weighted average of the last `period` prices. Pass the typical price, or a bar's `vwap`.
 
-    Where nothing was traded it is the plain average.
+    Without any volume it is the plain average.
     """
 
     period: int = 20
@@ -49,25 +49,25 @@ class Vwap(msgspec.Struct):
 
     @property
     def warmup(self) -> int:
-        """How many prices the first value takes."""
+        """The number of prices up to the first result."""
         return self.period
 
     def update(self, price: float, volume: float) -> float | None:
-        """Add a price and its volume; return the average."""
+        """Add a price and its volume. Return the average."""
         pushed(self.volumes, volume, self.period)
         if not pushed(self.prices, price, self.period):
             return None
-        whole = total(self.volumes)
-        if not whole:
+        volumes = total(self.volumes)
+        if not volumes:
             return total(self.prices) / self.period
         pairs = zip(self.prices, self.volumes, strict=True)
-        return total(one * weight for one, weight in pairs) / whole
+        return total(one * weight for one, weight in pairs) / volumes
 
 
 class DayVwap(msgspec.Struct):
-    """The average price by volume since midnight UTC; None until something was traded that day.
+    """The volume-weighted average price since midnight UTC; None before the first volume of the day.
 
-    Its two sums are of one day, and of positive numbers: they lose nothing that matters.
+    It keeps two sums of positive numbers of one day, so rounding errors stay negligible.
     """
 
     day: int = -1
@@ -76,7 +76,7 @@ class DayVwap(msgspec.Struct):
 
     @property
     def warmup(self) -> int:
-        """How many prices the first value takes, if they have a volume."""
+        """The number of prices with a volume up to the first result."""
         return 1
 
     def update(self, price: float, volume: float, time_ns: int) -> float | None:

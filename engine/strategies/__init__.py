@@ -1,6 +1,6 @@
-"""What an author of a strategy imports: the base class, what its hooks are called with, what its verbs take.
+"""The public names for writing a strategy: the base class, and the types of its hooks and verbs.
 
-Everything public is here, under one name each. `crossover.py` is the example strategy.
+`crossover.py` is an example strategy.
 """
 
 from engine.strategies.base import PerMarket, Strategy

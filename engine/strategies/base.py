@@ -1,22 +1,22 @@
-"""The base class of strategies: what an author overrides, and how events reach it.
+"""The base class of strategies: the hooks that an author overrides, and how events reach them.
 
     from engine.indicators import Ema
-    from engine.strategies import PerMarket, Strategy
+    from engine.strategies import Bar, PerMarket, Strategy
 
     class Mine(Strategy):
         period: int = 20
-        def on_start(self):
+        def on_start(self) -> None:
             self.ema = PerMarket(Ema, self.period)
-        def on_bar(self, bar):
+        def on_bar(self, bar: Bar) -> None:
             ema = self.ema[bar.market].update(bar.close)
             if ema is not None:
                 self.target(bar.market, "0.1" if bar.close > ema else 0)
 
-Only what is overridden is routed: a strategy without `on_trade` costs nothing per print. What is annotated on
-the class and has a default is a parameter (`params.py`). What is set on `self` is its state; it must be
+Only overridden hooks are routed: a strategy without `on_trade` costs nothing per trade. An annotated class
+attribute with a default is a parameter (`params.py`). Attributes of `self` are the state. They must be
 numbers, text, lists, dicts, indicators or other msgspec structs, so that a day can be replayed from its
-midnight snapshot. Time is `self.now_ns`, chance is `self.random`; any other is refused when the strategy is
-loaded (`engine.guard`). What an author may ask for is in `verbs.py`.
+snapshot at midnight. Time is `self.now_ns` and randomness is `self.random`; other sources are refused when
+the strategy is loaded (`engine.guard`). The methods that an author calls are in `verbs.py`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ from engine.events import (
 )
 from engine.strategies.chance import Random, seeded
 from engine.strategies.flow_views import Flow, FlowEvent, view_flow
-from engine.strategies.verbs import OwnOrder, Verbs, nowhere, silent
+from engine.strategies.verbs import OwnOrder, Verbs, discard, refuse
 from engine.strategies.views import (
     Bar,
     Book,
@@ -78,11 +78,11 @@ __all__ = ["PerMarket", "Seen", "Strategy", "place_of"]
 T = TypeVar("T")
 
 Windowed = BarClosed | FootprintClosed | ImbalanceStacked | ProfileClosed | BookSampled
-"""What closes at the end of a window."""
+"""Events at the end of a time window."""
 
 
 class PerMarket(dict[str, T], Generic[T]):
-    """One indicator per market, made when first asked for: `PerMarket(Ema, 20)["BTC"]`."""
+    """One indicator per market, created on first use: `PerMarket(Ema, 20)["BTC"]`."""
 
     def __init__(self, make: Callable[..., T], *args: Any) -> None:
         super().__init__()
@@ -90,25 +90,25 @@ class PerMarket(dict[str, T], Generic[T]):
         self._args = args
 
     def __missing__(self, market: str) -> T:
-        fresh = self[market] = self._make(*self._args)
-        return fresh
+        made = self[market] = self._make(*self._args)
+        return made
 
 
 class Seen(State):
-    """The newest bar shown of a market and interval; `live` once the session has made one of its own."""
+    """The newest bar that was shown of a market and interval. `live`: it is not history."""
 
     start_ns: int
     live: bool
 
 
 class Strategy(Verbs):
-    """Base of every strategy. Override what you need; call the verbs from inside a handler."""
+    """Base of every strategy. Override the hooks you need, and call the verbs from inside them."""
 
     WIRING = Verbs.WIRING | {
         "coins",
         "_event",
         "_emit",
-        "_parting",
+        "_emit_at_stop",
         "_numbers",
         "_markets",
         "_every_market",
@@ -116,15 +116,15 @@ class Strategy(Verbs):
     }
 
     def __init__(self) -> None:
-        """Take nothing: parameters are set, and `on_start` called, by `make`."""
+        """Do nothing: `make` sets the parameters and calls `on_start`."""
 
     @classmethod
     def make(
         cls, name: str, params: Mapping[str, Any], coins: tuple[str, ...] = (), seed: int = 0
     ) -> Strategy:
-        """Return a strategy that has begun: parameters set, name and markets (none: all) given, state made.
+        """Return a new strategy: name, markets (`coins`, empty: all) and parameters set, `on_start` called.
 
-        `params` are converted already. What the author's code raises passes through.
+        `params` are already converted. Exceptions of the author's code are not caught.
         """
         strategy = cls()
         strategy.attach(name, coins, seed)
@@ -134,53 +134,53 @@ class Strategy(Verbs):
         return strategy
 
     def on_start(self) -> None:
-        """Make the state. Parameters are set; nothing has happened yet, and nothing can be asked for.
+        """Create the state. Parameters are set, but no event has come yet, and verbs cannot be called.
 
-        Called once, whenever the strategy is made; a stored state then takes the place of what it made.
+        Called once for each new instance. A stored state then replaces what it created.
         """
 
     def on_stop(self) -> None:
-        """Run when the session stops in order. It can still `plot`; every other verb does nothing."""
+        """Called when the session stops cleanly. `plot` still works; every other verb does nothing."""
 
     def on_bar(self, bar: Bar) -> None:
-        """Take a bar of any interval the session builds (see `bar.interval`); corrections are left out.
+        """Called with each closed bar of every interval of the session (see `bar.interval`).
 
-        Each window is shown once. History comes first where the session reads it (`bar.warmup`): what is
-        asked for on it is silently left undone.
+        Each window is shown once, without corrections. If the session reads history, its bars come first
+        (`bar.warmup`); verbs do nothing on them.
         """
 
     def on_trade(self, trade: Tick) -> None:
-        """Take a public print."""
+        """Called with each public trade."""
 
     def on_quote(self, quote: Touch) -> None:
-        """Take a change of the best bid or ask."""
+        """Called when the best bid or ask changes."""
 
     def on_book(self, book: Book) -> None:
-        """Take a whole order book."""
+        """Called with each full order book."""
 
     def on_flow(self, flow: Flow) -> None:
-        """Take order flow: a footprint, a stacked imbalance, a profile, a large print or a book sample."""
+        """Called with order flow: a footprint, stacked imbalance, profile, large trade or book sample."""
 
     def on_context(self, context: Context) -> None:
-        """Take a market's context: mark, oracle, funding rate, open interest."""
+        """Called with a market's context: mark and oracle price, funding rate, open interest."""
 
     def on_order(self, order: OrderView) -> None:
-        """Take a change of an own order's state. Attached orders are orders of their own."""
+        """Called when an own order changes its state. Attached orders are separate orders."""
 
     def on_fill(self, fill: Fill) -> None:
-        """Take an execution of an own order."""
+        """Called with each fill of an own order."""
 
     def on_funding(self, payment: Funding) -> None:
-        """Take a funding payment of the account; real accounts only."""
+        """Called with each funding payment. Only real accounts have them."""
 
     def on_timer(self, key: str) -> None:
-        """Take a timer asked for with `after`."""
+        """Called when a timer set with `after` is due."""
 
     @property
     def random(self) -> Random:
-        """Chance that replays: seeded by the configuration's `seed` and the strategy's name.
+        """A random generator that replays, seeded by the configuration's `seed` and the strategy's name.
 
-        Made when first asked for, so that it is in the state of those that use it only.
+        Created on first use, so only strategies that use it have it in their state.
         """
         drawn: Random | None = vars(self).get("_random")
         if drawn is None:
@@ -188,15 +188,15 @@ class Strategy(Verbs):
         return drawn
 
     def attach(self, name: str, coins: tuple[str, ...], seed: int = 0) -> None:
-        """Receive the name, the markets (empty: all) and the session's seed. Called once, by `make`."""
+        """Set the name, the markets (empty: all) and the session's seed. Called once, by `make`."""
         self.name = name
         self.coins = coins
         self._seed = seed
         self._event = None
-        self._emit = self._parting = nowhere
+        self._emit = self._emit_at_stop = refuse
         self._numbers = {}
         self._markets: dict[int, Market] = {}
-        self._every_market: dict[int, Market | None] = {}  # None: one that is not wanted
+        self._every_market: dict[int, Market | None] = {}  # None: not traded
         self._targets = {}
         self._working = {}
         self._ended: dict[str, OwnOrder] = {}
@@ -206,7 +206,7 @@ class Strategy(Verbs):
         self._warm_spans_ns: list[int] = []
         self._began_ns = 0
 
-    # How events reach the handlers above.
+    # How events reach the hooks above.
 
     def bind(self, instruments: Mapping[int, InstrumentListed], turn: Turn) -> None:
         """See `Actor.bind`."""
@@ -214,14 +214,14 @@ class Strategy(Verbs):
         self._look_up()
 
     def state(self) -> dict[str, Any]:
-        """See `Actor.state`; a `PerMarket` is what it holds."""
+        """See `Actor.state`. A `PerMarket` is returned as a plain dict."""
         return {
             key: dict(value) if isinstance(value, PerMarket) else value
             for key, value in super().state().items()
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over a stored state, whole; a `PerMarket` keeps what it makes."""
+        """Replace the whole state by a stored one. A `PerMarket` keeps its indicator class and arguments."""
         for key in [key for key in self.state() if key not in state and not key.startswith("_")]:
             delattr(self, key)
         for key, value in state.items():
@@ -233,12 +233,12 @@ class Strategy(Verbs):
                 setattr(self, key, value)
 
     def listens(self, event_type: type[Event]) -> bool:
-        """Return whether the handler behind an event type is overridden."""
+        """Return whether the hook for an event type is overridden."""
         hook = _HOOKS.get(event_type)
         return hook is None or getattr(type(self), hook) is not getattr(Strategy, hook)
 
     def resume_targets(self, targets: dict[int, int]) -> None:
-        """Take over what is on record as wanted; called after the state was rebuilt from the journal."""
+        """Set the recorded targets. Called after the state was rebuilt from the journal."""
         self._targets = targets
 
     def wants(self, listed: InstrumentListed) -> bool:
@@ -247,9 +247,9 @@ class Strategy(Verbs):
 
     @handles(SessionStarted)
     def _begin(self, started: SessionStarted, emit: Emit) -> None:
-        """Learn which history to take; a session that only fills up history shows none.
+        """Set which history is shown. A session that only backfills shows none.
 
-        A clock that was set back must not keep bars from being shown: what is in its future is forgotten.
+        If the clock was set back, bars in its future are forgotten; otherwise they would hide new bars.
         """
         intervals = () if started.mode == "backfill" else parse_config(started.config).bars.intervals
         self._began_ns = started.recv_ns
@@ -266,15 +266,16 @@ class Strategy(Verbs):
 
     @handles(BarClosed)
     def _bar(self, event: BarClosed, emit: Emit) -> None:
-        """Show a bar. One that was over before the session began is history, and nothing is done on it.
+        """Show a bar. A bar that ended before the session began is history: verbs do nothing on it.
 
-        If it is in doubt as well, nobody listened then: the venue's candle of it may still come.
+        If such a bar is incomplete too, it is not shown: the engine was down, and the venue's candle of that
+        window may still come.
         """
         stale = self._is_stale(event)
         if event.instrument not in self._markets or (stale and event.incomplete):
             return
         if self._is_next(event, live=not stale):
-            self._emit = silent if stale else emit
+            self._emit = discard if stale else emit
             self._event = event
             self.on_bar(view_bar(event, self.instruments[event.instrument], warmup=stale))
 
@@ -285,7 +286,7 @@ class Strategy(Verbs):
 
     @handles(FootprintClosed, ImbalanceStacked, ProfileClosed, LargePrintSeen, BookSampled)
     def _flow(self, event: FlowEvent, emit: Emit) -> None:
-        """Show order flow, but for windows that were over before the session began: these were cut short."""
+        """Show order flow, except windows that ended before the session began: they are incomplete."""
         if not isinstance(event, LargePrintSeen) and self._is_stale(event):
             return
         if self._enter(event, event.instrument, emit):
@@ -293,14 +294,14 @@ class Strategy(Verbs):
 
     @handles(CandleRead)
     def _history(self, event: CandleRead, emit: Emit) -> None:
-        """Show a candle of the venue's history, until the session has made a bar of that kind itself."""
+        """Show a candle of the venue's history, until there is an own bar of that market and interval."""
         if (
             event.purpose == "history"
             and event.interval_ns in self._warm_spans_ns
             and event.instrument in self._markets
             and self._is_next(event, live=False)
         ):
-            self._emit = silent
+            self._emit = discard
             self._event = event
             self.on_bar(view_bar(history_bar(event), self.instruments[event.instrument], warmup=True))
 
@@ -308,7 +309,7 @@ class Strategy(Verbs):
         return window_end(event.interval_ns, event.start_ns) < self._began_ns
 
     def _is_next(self, event: BarClosed | CandleRead, *, live: bool) -> bool:
-        """Return whether a window is later than all that were shown, and remember it."""
+        """Return whether a window is later than all windows shown, and remember it."""
         key = (event.instrument, event.interval_ns)
         seen = self._seen.get(key)
         if seen is None:
@@ -324,7 +325,7 @@ class Strategy(Verbs):
 
     @handles(Trade)
     def _trade(self, event: Trade, emit: Emit) -> None:
-        market = self._every_market[event.instrument]  # half the time of a get
+        market = self._every_market[event.instrument]  # takes half the time of .get()
         if market is not None:
             self._emit = emit
             self._event = event
@@ -347,7 +348,7 @@ class Strategy(Verbs):
 
     @handles(FundingPaid)
     def _funding(self, event: FundingPaid, emit: Emit) -> None:
-        """Show a payment once: they come in the order of their times."""
+        """Show each payment once. Payments come in the order of their times."""
         if event.venue_ns > self._funded_ns.get(event.instrument, 0):
             self._funded_ns[event.instrument] = event.venue_ns
             if self._enter(event, event.instrument, emit):
@@ -362,7 +363,7 @@ class Strategy(Verbs):
 
     @handles(OrderFilled)
     def _filled(self, event: OrderFilled, emit: Emit) -> None:
-        """Show an execution once; one may come after its order ended otherwise."""
+        """Show each fill once. A fill may come after its order was canceled or rejected."""
         if (
             event.client_order_id in self._working or event.client_order_id in self._ended
         ) and self._fills.first(event):
@@ -398,20 +399,20 @@ class Strategy(Verbs):
 
     @handles(SessionStopped)
     def _stopped(self, event: SessionStopped, emit: Emit) -> None:
-        """Let a strategy say its last numbers; an order that nobody would see to is not asked for."""
-        self._emit = silent
-        self._parting = emit
+        """Let a strategy plot its last numbers. Orders are discarded: they would not be watched any more."""
+        self._emit = discard
+        self._emit_at_stop = emit
         self._event = event
         self.on_stop()
 
     def _enter(self, event: Event, instrument: int, emit: Emit) -> bool:
-        """Make an event the one being handled; return whether its market is one the strategy trades."""
+        """Make an event the current one. Return whether the strategy trades its market."""
         self._emit = emit
         self._event = event
         return instrument in self._markets
 
     def _look_up(self) -> None:
-        """Prepare what is looked up per event: numbers by name, and the markets this strategy wants."""
+        """Prepare the tables used for each event: numbers by name, and the markets that are traded."""
         self._numbers = {listed.name: listed.instrument for listed in self.instruments.values()}
         self._markets = {
             number: market_of(listed) for number, listed in self.instruments.items() if self.wants(listed)
@@ -438,9 +439,9 @@ _HOOKS: Final[dict[type[Event], str]] = {
 
 
 def place_of(error: BaseException, strategy: type[Strategy]) -> str:
-    """Return where in a strategy's own module an error came up, as " (mine.py:7)"; "" where it did not.
+    """Return where in a strategy's own module an error was raised, as " (mine.py:7)", or "".
 
-    Not for an exhausted stack: how deep it went depends on who called.
+    "" for a RecursionError too: its line depends on the depth of the callers.
     """
     own = [cls.__module__ for cls in strategy.__mro__[: strategy.__mro__.index(Strategy)]]
     place = ""

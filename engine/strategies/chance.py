@@ -1,7 +1,7 @@
-"""Chance that replays: the generator behind `self.random`.
+"""Random numbers that replay: the generator behind `self.random`.
 
-Owns its arithmetic. Its state is one integer, kept in snapshots like every other number of a strategy, so a
-day that is replayed draws the same. Made by `Strategy.random` when first asked for.
+Owns its arithmetic. Its state is one integer, stored in snapshots like the rest of a strategy's state, so a
+replayed day draws the same numbers. Created by `Strategy.random` on first use.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _BITS: Final = (1 << 64) - 1
 
 
 class Random(State):
-    """SplitMix64: 64 bits a draw, every seed a good one.
+    """SplitMix64: 64 bits a draw; every seed is good.
 
     Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014. The methods are
-    named as in Python's `random`; all are exact arithmetic, so the same on every machine.
+    named as in Python's `random`. All use exact arithmetic, so results are the same on every machine.
     """
 
     state: int
@@ -45,14 +45,14 @@ class Random(State):
         return low + (high - low) * self.random()
 
     def randint(self, low: int, high: int) -> int:
-        """Return a whole number from `low` to `high`, both included.
+        """Return an integer from `low` to `high`, both included.
 
-        Raises ValueError where there is none, or more than 64 bits can choose from.
+        Raises ValueError for an empty range, and for one of more than 64 bits.
         """
         count = high - low + 1
         if not 1 <= count <= _BITS:
             raise ValueError(f"cannot draw a whole number from {low} to {high}")
-        # What does not divide evenly is drawn again, so that every number is as likely.
+        # Values above a multiple of `count` are drawn again, so that every number is equally likely.
         limit = (_BITS + 1) // count * count
         drawn = self.bits()
         while drawn >= limit:
@@ -60,7 +60,7 @@ class Random(State):
         return low + drawn % count
 
     def choice(self, values: Sequence[T]) -> T:
-        """Return one of `values`. Raises IndexError if there are none."""
+        """Return one of `values`. Raises IndexError if it is empty."""
         if not values:
             raise IndexError("there is nothing to choose from")
         return values[self.randint(0, len(values) - 1)]
@@ -73,6 +73,6 @@ class Random(State):
 
 
 def seeded(seed: int, name: str) -> Random:
-    """Return a strategy's generator: of the configuration's seed and the strategy's name."""
+    """Return the generator of a strategy, seeded by the configuration's seed and the strategy's name."""
     digest = hashlib.blake2b(f"{seed} {name}".encode("utf-8", "backslashreplace"), digest_size=8).digest()
     return Random(int.from_bytes(digest, "big"))

@@ -1,4 +1,4 @@
-"""The example strategy: hold a position while the fast average of closes is above the slow one."""
+"""The example strategy: holds a position while the fast average of closes is above the slow one."""
 
 from __future__ import annotations
 

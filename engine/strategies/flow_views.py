@@ -1,4 +1,4 @@
-"""What a strategy sees of order flow, in human numbers; `event` on each is the exact record."""
+"""The argument of `on_flow`: order flow in decimal numbers. `event` of each view is the exact record."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _View(msgspec.Struct, frozen=True):
 
 
 class Footprint(_View, frozen=True):
-    """What takers bought and sold at each level of a bar; `revision` above 0 once the bar was corrected."""
+    """The volume that takers bought and sold at each level of a bar."""
 
     event: FootprintClosed
 
@@ -45,22 +45,22 @@ class Footprint(_View, frozen=True):
 
     @property
     def start_ns(self) -> int:
-        """When the bar's window begins."""
+        """The start of the bar's window."""
         return self.event.start_ns
 
     @property
     def delta(self) -> float:
-        """Bought less sold, in base units."""
+        """Bought minus sold volume, in base units."""
         return self._size(self.event.delta)
 
     @property
     def day_delta(self) -> float:
-        """The sum of deltas of the UTC day, in base units."""
+        """The sum of the deltas of the UTC day, in base units."""
         return self._size(self.event.day_delta)
 
     @property
     def levels(self) -> list[tuple[float, float, float]]:
-        """(price, bought, sold) of each level with volume, the lowest price first."""
+        """(price, bought, sold) of each level with volume, lowest price first."""
         return [
             (self._price(price), self._size(bought), self._size(sold))
             for price, bought, sold, _ in self.event.levels
@@ -68,7 +68,7 @@ class Footprint(_View, frozen=True):
 
 
 class StackedImbalance(_View, frozen=True):
-    """A run of levels at which one side took many times what the other took."""
+    """Neighboring levels at which one side traded many times the volume of the other."""
 
     event: ImbalanceStacked
 
@@ -79,17 +79,17 @@ class StackedImbalance(_View, frozen=True):
 
     @property
     def low(self) -> float:
-        """The lowest level."""
+        """The price of the lowest level."""
         return self._price(self.event.low)
 
     @property
     def high(self) -> float:
-        """The highest level."""
+        """The price of the highest level."""
         return self._price(self.event.high)
 
     @property
     def run(self) -> int:
-        """How many levels."""
+        """The number of levels."""
         return self.event.run
 
 
@@ -120,23 +120,23 @@ class Profile(_View, frozen=True):
 
     @property
     def levels(self) -> list[tuple[float, float]]:
-        """(price, volume) of each level with volume, the lowest price first."""
+        """(price, volume) of each level with volume, lowest price first."""
         return [(self._price(price), self._size(volume)) for price, volume in self.event.levels]
 
 
 class LargePrint(_View, frozen=True):
-    """A print of at least the configured size."""
+    """A trade of at least the configured size."""
 
     event: LargePrintSeen
 
     @property
     def price(self) -> float:
-        """In quote currency."""
+        """The price, in quote currency."""
         return self._price(self.event.price)
 
     @property
     def size(self) -> float:
-        """In base units."""
+        """The size, in base units."""
         return self._size(self.event.size)
 
     @property
@@ -146,24 +146,24 @@ class LargePrint(_View, frozen=True):
 
 
 class BookSample(_View, frozen=True):
-    """The touch and the book at the end of a window."""
+    """The best bid and ask and the book at the end of a window."""
 
     event: BookSampled
 
     @property
     def spread(self) -> float | None:
-        """Ask less bid; None where a side is empty."""
+        """Ask minus bid; None if a side is empty."""
         event = self.event
         return self._price(event.ask - event.bid) if event.bid and event.ask else None
 
     @property
     def imbalance(self) -> float:
-        """(bid size - ask size) / (bid size + ask size) at the touch."""
+        """(bid size - ask size) / (bid size + ask size) of the best bid and ask."""
         return self.event.imbalance
 
     @property
     def depth_imbalance(self) -> float | None:
-        """The same over the levels of the last book; None without one."""
+        """The same over the levels of the last book; None without a book."""
         return self.event.depth_imbalance
 
 
@@ -174,7 +174,7 @@ FlowEvent = FootprintClosed | ImbalanceStacked | ProfileClosed | LargePrintSeen 
 
 
 def view_flow(event: FlowEvent, listed: InstrumentListed) -> Flow:
-    """Return the human view of an event of order flow."""
+    """Return the view of an event of order flow."""
     match event:
         case FootprintClosed():
             return Footprint(listed, event)

@@ -1,8 +1,7 @@
-"""The fixed texts that strategies see and pass: sides, order states, time in force, kinds of trigger.
+"""The fixed texts in views and verbs: sides, order states, time in force, kinds of trigger.
 
-Owns their types, so that an editor completes the texts and a type checker finds a misspelled one. Used by the
-views (`views.py`, `flow_views.py`) and by the verbs (`verbs.py`). Nothing is checked at run time here: the
-verbs check what they are given.
+Owns their types, so that an editor completes them and a type checker finds a misspelled one. Used by the
+views (`views.py`, `flow_views.py`) and the verbs (`verbs.py`). The verbs check their arguments at run time.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ Tif = Literal["Gtc", "Ioc", "Alo"]
 """Time in force: rest until canceled, fill at once or cancel, or add liquidity only (post only)."""
 
 TriggerKind = Literal["sl", "tp"]
-"""What a trigger order is: a stop-loss or a take-profit."""
+"""The kind of a trigger order: stop-loss or take-profit."""
 
 OrderState = Literal[
     "PendingNew",
@@ -36,7 +35,7 @@ OrderState = Literal[
     "Rejected",
     "Unknown",
 ]
-"""An order's state in FIX spelling. Unknown: the venue has not confirmed what became of the order."""
+"""The state of an order, in FIX spelling. Unknown: the venue has not confirmed the state yet."""
 
 _ORDER_SIDES: Final[dict[int, Side]] = {BUY: "buy", SELL: "sell"}
 

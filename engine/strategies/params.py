@@ -4,9 +4,9 @@
         fast: int = 10
         interval: str = "1m"
 
-Owns which attributes are parameters and what values they take. A parameter is a number, text or a yes or no
-(bool), one of these or None, or a `Literal` of them: what TOML, the command line and a snapshot can hold.
-Called by the session when it makes a strategy, and by the command line to read `--param`.
+Owns which attributes are parameters and which values they accept. A parameter is an int, float, str or bool,
+one of these or None, or a `Literal` of them: values that TOML, the command line and a snapshot can store.
+Called by the session when it creates a strategy, and by the command line for `--param`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SIMPLE: Final = (int, float, str, bool, type(None))
 
 
 class Param(NamedTuple):
-    """What a parameter may be, and what it is if nothing is said."""
+    """The type of a parameter and its default."""
 
     type: Any
     default: Any
@@ -41,7 +41,7 @@ def params_of(cls: type[Strategy]) -> dict[str, Param]:
     try:
         hints = typing.get_type_hints(cls)
     except Exception as error:
-        raise ConfigError(f"{cls.__name__}: its annotations cannot be read: {error}") from None
+        raise ConfigError(f"{cls.__name__}: the annotations cannot be evaluated: {error}") from None
     own = [one for one in reversed(cls.__mro__) if one not in Strategy.__mro__]
     names = dict.fromkeys(name for one in own for name in inspect.get_annotations(one))
     found: dict[str, Param] = {}
@@ -51,26 +51,28 @@ def params_of(cls: type[Strategy]) -> dict[str, Param]:
             continue
         where = f"{cls.__name__}.{name}"
         if hasattr(Strategy, name) or name in Strategy.WIRING:
-            raise ConfigError(f"{where}: is a name of every strategy's; give it another")
+            raise ConfigError(f"{where}: the base class has this name already; choose another")
         default = getattr(cls, name)
         if not isinstance(default, _SIMPLE):
             kind = type(default).__name__
-            raise ConfigError(f"{where}: a {kind} on the class is shared; set it in on_start")
+            raise ConfigError(
+                f"{where}: a {kind} on the class is shared by all instances; set it in on_start"
+            )
         if not _is_simple(hint):
-            raise ConfigError(f"{where}: a parameter is a number, text or bool, not {hint}")
+            raise ConfigError(f"{where}: a parameter is an int, float, str or bool, not {hint}")
         found[name] = Param(hint, _converted(default, hint, where, as_text=False))
     return found
 
 
 def convert_params(cls: type[Strategy], given: Mapping[str, Any], *, as_text: bool = False) -> dict[str, Any]:
-    """Return what is given, each of the type its parameter has; with `as_text` from the command line.
+    """Return the given values, converted to the types of their parameters. `as_text`: they are text.
 
-    Raises ConfigError for an unknown name (with the nearest ones) and for a value of another type.
+    Raises ConfigError for an unknown name (naming the nearest ones) and for a value of another type.
     """
     known = params_of(cls)
     for name in given:
         if name not in known:
-            near = nearest(name, sorted(known)) if known else "it has none"
+            near = nearest(name, sorted(known)) if known else "the strategy has no parameters"
             raise ConfigError(f"there is no parameter {name!r}; {near}")
     return {name: _converted(value, known[name].type, name, as_text=as_text) for name, value in given.items()}
 
@@ -79,7 +81,7 @@ def _converted(value: Any, kind: Any, where: str, *, as_text: bool) -> Any:
     try:
         converted = msgspec.convert(value, kind, strict=not as_text)
         if isinstance(converted, float) and not math.isfinite(converted):
-            raise ConfigError(f"{where}: {converted} is no number that a configuration can hold")
+            raise ConfigError(f"{where}: {converted} is not a number that a configuration can store")
         return converted
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: {error}, given {value!r}") from None

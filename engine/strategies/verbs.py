@@ -1,11 +1,11 @@
-"""What a strategy author may ask for: targets, orders, stops, changes, cancels, plots, timers.
+"""The verbs, which are the methods a strategy calls: targets, orders, stops, changes, cancels, plots, timers.
 
-Owns the verbs and what they need to know: the numbers of markets, the last targets, the own orders that still
-work. A verb puts sizes and prices on the venue's grid, checks what it was given, and emits one wish; risk and
-execution decide what becomes of it. Called by an author's handlers; `base.Strategy` calls those.
+Owns the verbs and the data they need: the numbers of markets, the last targets, the own working orders. A
+verb checks its arguments, rounds sizes and prices to the venue's grid, and emits one request. Risk approves
+or refuses the request. Verbs are called from the hooks of `base.Strategy`.
 
-While a strategy is shown history (`warming`) or is stopping a verb checks what it is given, and does nothing;
-only `plot` still works in `on_stop`.
+On history (`warming`) and while the session stops, verbs check their arguments and do nothing else; only
+`plot` still works in `on_stop`.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from engine.strategies.literals import Side, Tif, TriggerKind
 from engine.strategies.views import Bar
 from engine.values import BUY, NO_SIDE, SELL, to_grid
 
-__all__ = ["Number", "OwnOrder", "Verbs", "nowhere", "silent"]
+__all__ = ["Number", "OwnOrder", "Verbs", "discard", "refuse"]
 
 Number = str | int | Decimal
-"""How prices and sizes are given: exact. A float is refused."""
+"""Prices and sizes of orders: exact numbers. A float is refused."""
 
 _TIFS: Final = ("Gtc", "Ioc", "Alo")
 _SIDES: Final = {"buy": BUY, "sell": SELL}
 
 
 class OwnOrder(State):
-    """An own order: what is open of it, and at which limit (0: at market). `trigger` is "", "sl" or "tp"."""
+    """An own order: its open size and its limit (0: at market). `trigger` is "", "sl" or "tp"."""
 
     instrument: int
     side: int
@@ -52,17 +52,17 @@ class OwnOrder(State):
     trigger: str
 
 
-def nowhere(item: object) -> None:
-    """Stand in for `emit` before the first event. Raises RuntimeError."""
+def refuse(item: object) -> None:
+    """Replace `emit` before the first event. Raises RuntimeError."""
     raise RuntimeError("a strategy can act only inside its handlers, and not in on_start yet")
 
 
-def silent(item: object) -> None:
-    """Stand in for `emit` while a strategy is shown history, or stops."""
+def discard(item: object) -> None:
+    """Replace `emit` on history and while the session stops. Does nothing."""
 
 
 def _text(value: str) -> str:
-    """Return text as an event can carry it. Raises TypeError, or UnicodeEncodeError for half a character."""
+    """Return text that an event can store. Raises TypeError, or UnicodeEncodeError for a lone surrogate."""
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is a {type(value).__name__}; give text")
     value.encode()
@@ -70,39 +70,39 @@ def _text(value: str) -> str:
 
 
 class Verbs(Actor):
-    """What a strategy can ask for. Prices are in quote currency, sizes in base units.
+    """The verbs of a strategy. Prices are in quote currency, sizes in base units.
 
-    Every verb raises NumberError for a float or what is no number and KeyError for an unknown market.
+    Every verb raises NumberError for a float or an invalid number, and KeyError for an unknown market.
     """
 
     _event: Event | None
     _emit: Emit
-    _parting: Emit
+    _emit_at_stop: Emit
     _numbers: dict[str, int]
     _targets: dict[int, int]
     _working: dict[str, OwnOrder]
 
     @property
     def now_ns(self) -> int:
-        """The engine's time, UTC nanoseconds: that of the event being handled."""
+        """The engine's time in UTC nanoseconds: the time of the current event."""
         return engine_time(self._event) if self._event is not None else 0
 
     @property
     def warming(self) -> bool:
-        """Whether what is shown is history, on which nothing can be done."""
-        return self._emit is silent and self._event.__class__ is not SessionStopped
+        """Whether the current event is history, on which verbs do nothing."""
+        return self._emit is discard and self._event.__class__ is not SessionStopped
 
     # Positions.
 
     def target(self, market: str, size: Number, *, short: bool = False, reason: str = "") -> None:
-        """Want to hold `size` of `market` (negative text or `short=True` for short).
+        """Set the position to hold in `market` to `size` (negative, or `short=True`, for short).
 
-        Put on the venue's grid towards zero. Nothing happens if this is the target already.
+        The size is rounded to the venue's grid towards zero. Does nothing if the target is already set.
         """
         listed = self._listed(market)
         steps = _signed(listed, size, short)
         why = _text(reason)
-        if self._targets.get(listed.instrument, 0) != steps and self._emit is not silent:
+        if self._targets.get(listed.instrument, 0) != steps and self._emit is not discard:
             self._targets[listed.instrument] = steps
             self._emit(TargetSet(self.now_ns, self.name, listed.instrument, steps, why))
 
@@ -111,7 +111,7 @@ class Verbs(Actor):
         return bool(self._targets.get(self._listed(market).instrument))
 
     def size_for(self, bar: Bar, notional: Number) -> Decimal:
-        """Return how much of the bar's market `notional` of quote currency buys at its close (base units)."""
+        """Return the size, in base units, that `notional` of quote currency buys at the close of `bar`."""
         if isinstance(notional, bool) or not isinstance(notional, str | int | Decimal):
             raise NumberError(
                 f"{notional!r} is a {type(notional).__name__}; give money as text, int or Decimal"
@@ -137,11 +137,11 @@ class Verbs(Actor):
         take_profit: Number | None = None,
         reason: str = "",
     ) -> None:
-        """Wish to buy `size` at market, or at `limit` or better.
+        """Request to buy `size` at market, or at `limit` or better.
 
         `tif` is "Gtc", "Ioc" or "Alo" (post only; needs a limit). `stop_loss` and `take_profit` attach
-        reduce-only orders of the same size, which live once this one is wholly filled; the first of them to
-        fill ends the other. Raises ValueError for what contradicts itself.
+        reduce-only orders of the same size, which become active once this order is completely filled. When
+        one of them fills, the other is canceled. Raises ValueError for arguments that contradict each other.
         """
         self._order(market, BUY, size, limit, tif, reduce_only, stop_loss, take_profit, reason)
 
@@ -157,7 +157,7 @@ class Verbs(Actor):
         take_profit: Number | None = None,
         reason: str = "",
     ) -> None:
-        """Wish to sell `size` at market, or at `limit` or better. See `buy`."""
+        """Request to sell `size` at market, or at `limit` or better. See `buy`."""
         self._order(market, SELL, size, limit, tif, reduce_only, stop_loss, take_profit, reason)
 
     def stop(
@@ -171,19 +171,20 @@ class Verbs(Actor):
         limit: Number | None = None,
         reason: str = "",
     ) -> None:
-        """Wish for a reduce-only order ("buy" or "sell") that waits for the price to reach `trigger`.
+        """Request a reduce-only order ("buy" or "sell") that waits until the price reaches `trigger`.
 
-        `kind` is "sl", a stop-loss, or "tp", a take-profit: a sell's stop-loss waits for the price to fall to
-        its trigger, its take-profit for it to rise; a buy's the other way round. Then it is a market order,
-        or one with `limit`. The trigger goes on the grid as a limit does, a sell's up and a buy's down: so a
-        stop-loss triggers a little earlier, and a take-profit asks for no less.
+        `kind` is "sl", a stop-loss, or "tp", a take-profit. The stop-loss of a sell waits for the price to
+        fall to its trigger, the take-profit for it to rise; for a buy it is the other way round. Once
+        triggered it is a market order, or a limit order with `limit`. The trigger is rounded like a limit: up
+        for a sell, down for a buy. So a stop-loss triggers a little earlier, and a take-profit at no worse a
+        price.
         """
         listed = self._listed(market)
         if side not in _SIDES:
             raise ValueError(f"side is 'buy' or 'sell', not {side!r}")
         if kind not in ("sl", "tp"):
             raise ValueError(f"kind is 'sl' or 'tp', not {kind!r}")
-        wish = OrderRequested(
+        request = OrderRequested(
             self.now_ns,
             self.name,
             listed.instrument,
@@ -195,7 +196,7 @@ class Verbs(Actor):
             trigger=kind,
             trigger_price=_needed_price(listed, trigger, _SIDES[side], "trigger"),
         )
-        self._emit(wish)
+        self._emit(request)
 
     def modify(
         self,
@@ -205,10 +206,10 @@ class Verbs(Actor):
         limit: Number | None = None,
         reason: str = "",
     ) -> None:
-        """Wish to have `size` of an own order open, at `limit`; what is left out stays as it is.
+        """Request to change the open size of an own order to `size`, and its price to `limit`.
 
-        Nothing happens if the order no longer works. Raises ValueError for an order without a limit price and
-        for a trigger order: those are canceled and placed anew.
+        An omitted argument leaves its value unchanged. Does nothing if the order no longer works. Raises
+        ValueError for a market order and for a trigger order: cancel it and place another.
         """
         if size is None and limit is None:
             raise ValueError("give a size, a limit, or both")
@@ -219,7 +220,7 @@ class Verbs(Actor):
             kind = "trigger" if order.trigger else "market"
             raise ValueError(f"a {kind} order cannot be changed; cancel it and place another")
         listed = self.instruments[order.instrument]
-        wish = ModifyRequested(
+        request = ModifyRequested(
             self.now_ns,
             self.name,
             client_order_id,
@@ -228,16 +229,16 @@ class Verbs(Actor):
             order.limit_price if limit is None else _needed_price(listed, limit, order.side, "limit"),
             _text(reason),
         )
-        self._emit(wish)
+        self._emit(request)
 
     def cancel(self, client_order_id: str, reason: str = "") -> None:
-        """Wish to cancel an own order; nothing happens if it no longer works."""
+        """Request to cancel an own order. Does nothing if it no longer works."""
         why = _text(reason)
         if client_order_id in self._working:
             self._emit(CancelRequested(self.now_ns, self.name, client_order_id, why))
 
     def cancel_all(self, market: str, reason: str = "") -> None:
-        """Wish to cancel every own order that works in `market`. A trailing stop is no order: `untrail`."""
+        """Request to cancel every own working order in `market`. For a trailing stop use `untrail`."""
         instrument = self._listed(market).instrument
         for client_order_id, order in self._working.items():
             if order.instrument == instrument:
@@ -248,11 +249,12 @@ class Verbs(Actor):
     def trail(
         self, market: str, size: Number, distance: Number, *, short: bool = False, reason: str = ""
     ) -> None:
-        """Wish to close a position of `size` (as in `target`) once the price comes back by `distance`.
+        """Request a trailing stop at `distance` for a position of `size` (as in `target`).
 
-        The engine keeps one such stop per market, from the next print on; another takes its place. It goes
-        when the position is closed or turned, so ask for it when there is one. Size and distance go on the
-        grid downwards. Raises NumberError where nothing is left of them.
+        It closes the position when the price falls back by `distance` from its best price. The engine keeps
+        one trailing stop per market, starting with the next trade; a new one replaces it. It is removed when
+        the position is closed or reversed, so request it when there is a position. Size and distance are
+        rounded down to the grid. Raises NumberError if either is then 0.
         """
         listed = self._listed(market)
         steps = _signed(listed, size, short)
@@ -266,34 +268,34 @@ class Verbs(Actor):
         )
 
     def untrail(self, market: str, reason: str = "") -> None:
-        """Wish to have the trailing stop of `market` taken away, if there is one."""
+        """Request to remove the trailing stop of `market`, if there is one."""
         instrument = self._listed(market).instrument
         self._emit(TrailRequested(self.now_ns, self.name, instrument, NO_SIDE, 0, 0, _text(reason)))
 
     # Plots and timers.
 
     def plot(self, name: str, value: float, market: str | None = None) -> None:
-        """Put a named number on record: it is journalled and shown in the projection's table `signals`.
+        """Record a named number in the journal and in the table `signals` of the projection.
 
-        `market` is that of the event being handled, unless another is named. Raises ValueError where the
-        event has none (a timer, the stop), TypeError for no number, such as an average that is still None.
+        `market` defaults to that of the current event. Raises ValueError if the event has none (a timer, the
+        stop), and TypeError if the value is not a number, such as an average that is still None.
         """
         event = self._event
-        if self._emit is nowhere:
-            nowhere(name)
+        if self._emit is refuse:
+            refuse(name)
         if market is not None:
             instrument = self._listed(market).instrument
         elif (instrument := getattr(event, "instrument", 0)) not in self.instruments:
             raise ValueError(
                 f"{type(event).__name__} is of no market; name one: plot({name!r}, value, market)"
             )
-        emit = self._parting if event.__class__ is SessionStopped else self._emit
+        emit = self._emit_at_stop if event.__class__ is SessionStopped else self._emit
         emit(SignalRaised(self.now_ns, self.name, instrument, _text(name), float(value)))
 
     def after(self, milliseconds: int, key: str) -> None:
-        """Have `on_timer(key)` called when this much engine time has passed; the same key starts it anew.
+        """Call `on_timer(key)` after this much engine time. The same key restarts the timer.
 
-        Raises TypeError for a float, ValueError for less than 1 ms: time must pass.
+        Raises TypeError for a float, and ValueError for less than 1 ms.
         """
         if index(milliseconds) < 1:
             raise ValueError(f"a timer is due after 1 millisecond at the soonest, not {milliseconds}")
@@ -342,8 +344,8 @@ class Verbs(Actor):
     def _listed(self, market: str) -> InstrumentListed:
         number = self._numbers.get(market)
         if number is None:
-            if self._emit is nowhere:
-                nowhere(market)
+            if self._emit is refuse:
+                refuse(market)
             raise KeyError(f"there is no market {market!r}; {nearest(str(market), list(self._numbers))}")
         return self.instruments[number]
 
@@ -368,6 +370,6 @@ def _price(listed: InstrumentListed, value: Number | None, side: int, what: str)
 def _needed_price(listed: InstrumentListed, value: Number, side: int, what: str) -> int:
     price = listed.price_on_grid(value, side)
     if not price:
-        # In an event 0 is "none": a limit of 0 would be a market order.
+        # In an event 0 means "no price": a limit of 0 would be a market order.
         raise NumberError(f"{what} {value} is 0 on the grid of {listed.name}, which would mean none at all")
     return price

@@ -1,7 +1,7 @@
-"""What a strategy author sees: bars, trades, quotes, books, orders, fills and more, in human numbers.
+"""The arguments of the hooks: bars, trades, quotes, books, orders, fills and more, in decimal numbers.
 
-A view is made for one call from an event and its instrument. Prices and sizes read as float64 (the nearest
-to the exact value), `event` is the exact record. No scale arithmetic is left to the author.
+A view is made from an event and its instrument, for one call. Prices and sizes are float64 (the nearest to
+the exact value); `event` is the exact record. Authors need no scale arithmetic.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ __all__ = ["Bar", "Book", "Context", "Fill", "Funding", "OrderView", "Tick", "To
 class Bar(msgspec.Struct, frozen=True):
     """A closed bar. `market` is the instrument's name, `start_ns` UTC.
 
-    `interval` is text such as "1m", or "volume:50" for a bar that closed by what was traded. `warmup`: it
-    is history, shown so that indicators are warm; nothing can be done on it.
+    `interval` is text such as "1m", or "volume:50" for an activity bar. `warmup`: the bar is history, shown
+    to warm up indicators; verbs do nothing on it.
     """
 
     event: BarClosed | ActivityBarClosed
@@ -50,28 +50,28 @@ class Bar(msgspec.Struct, frozen=True):
 
     @property
     def start_ns(self) -> int:
-        """When the bar's window begins."""
+        """The start of the bar's window."""
         return self.event.start_ns
 
     @property
     def trades(self) -> int:
-        """How many prints are in it; 0 in a silent window."""
+        """The number of trades; 0 in a window without trades."""
         return self.event.trades
 
     @property
     def complete(self) -> bool:
-        """Whether nothing of it can be missing."""
+        """Whether all trades of the window are known to be in the bar."""
         return not self.event.incomplete
 
     @property
     def quote_volume(self) -> float | None:
-        """What was paid for the volume, in quote currency; None where only a candle is known."""
+        """The volume in quote currency; None if the bar comes from a candle."""
         money = self.event.quote_volume
         return None if money is None else int(money) / power_of_ten(self.listed.money_scale)
 
     @property
     def vwap(self) -> float | None:
-        """The average price by volume; None without volume, or where only a candle is known."""
+        """The volume-weighted average price; None without volume, or if the bar comes from a candle."""
         event = self.event
         if event.quote_volume is None or not int(event.volume):
             return None
@@ -79,12 +79,12 @@ class Bar(msgspec.Struct, frozen=True):
 
     @property
     def buy_volume(self) -> float | None:
-        """What takers bought, in base units; None where only a candle is known."""
+        """The volume that takers bought, in base units; None if the bar comes from a candle."""
         return self._size(self.event.buy_volume)
 
     @property
     def sell_volume(self) -> float | None:
-        """What takers sold, in base units; None where only a candle is known."""
+        """The volume that takers sold, in base units; None if the bar comes from a candle."""
         return self._size(self.event.sell_volume)
 
     def _size(self, value: Amount | None) -> float | None:
@@ -92,7 +92,7 @@ class Bar(msgspec.Struct, frozen=True):
 
 
 class Market(msgspec.Struct, frozen=True):
-    """What views need to know of an instrument: its listing, and what its integers are divided by."""
+    """What views need of an instrument: its listing, and the divisors of its integers."""
 
     listed: InstrumentListed
     price_unit: int
@@ -100,7 +100,7 @@ class Market(msgspec.Struct, frozen=True):
 
 
 class Tick(msgspec.Struct, frozen=True, gc=False):
-    """A public trade print. `price` is in quote currency; the rest is worked out when asked for."""
+    """A public trade. `price` is in quote currency. The other properties are computed on access."""
 
     event: Trade
     scales: Market
@@ -123,7 +123,7 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
 
 
 class Touch(msgspec.Struct, frozen=True, gc=False):
-    """Best bid and ask; None on a side that is empty."""
+    """The best bid and ask; None for an empty side."""
 
     event: Quote
     listed: InstrumentListed
@@ -145,7 +145,7 @@ class Touch(msgspec.Struct, frozen=True, gc=False):
 
 
 class Fill(msgspec.Struct, frozen=True, gc=False):
-    """An execution of one of the strategy's own orders."""
+    """A fill of one of the strategy's own orders."""
 
     event: OrderFilled
     listed: InstrumentListed
@@ -175,8 +175,8 @@ class OrderView(msgspec.Struct, frozen=True, gc=False):
     """One of the strategy's own orders after a change of its state.
 
     `state` follows FIX: PendingNew, New, PartiallyFilled, Filled, PendingReplace, PendingCancel, Canceled,
-    Rejected; or it is Unknown. `side` is "buy" or "sell", `trigger` "sl" or "tp" for an order that waits or
-    waited for a price, `limit` None for one at market.
+    Rejected; or it is Unknown. `side` is "buy" or "sell". `trigger` is "sl" or "tp" for a trigger order,
+    else "". `limit` is None for a market order.
     """
 
     event: OrderChanged
@@ -187,7 +187,7 @@ class OrderView(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def client_order_id(self) -> str:
-        """What `modify` and `cancel` want."""
+        """The id for `modify` and `cancel`."""
         return self.event.client_order_id
 
     @property
@@ -202,12 +202,12 @@ class OrderView(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def filled(self) -> float:
-        """What is filled, in base units."""
+        """The filled size, in base units."""
         return self.event.filled / power_of_ten(self.listed.size_scale)
 
     @property
     def remaining(self) -> float:
-        """What is not, in base units."""
+        """The size that is not filled, in base units."""
         return self.event.remaining / power_of_ten(self.listed.size_scale)
 
 
@@ -229,12 +229,12 @@ class Funding(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def rate(self) -> float:
-        """The rate it was paid at, a fraction."""
+        """The funding rate of the payment, a fraction."""
         return int(self.event.rate) / power_of_ten(self.event.scale)
 
 
 class Book(msgspec.Struct, frozen=True, gc=False):
-    """A whole order book: it replaces the one before. `fast` books have 5 levels."""
+    """A full order book, which replaces the one before. `fast` books have 5 levels."""
 
     event: BookRead
     listed: InstrumentListed
@@ -246,7 +246,7 @@ class Book(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def fast(self) -> bool:
-        """Whether it is the short book that comes more often."""
+        """Whether this is the short book, which comes more often."""
         return self.event.fast
 
     @property
@@ -261,7 +261,7 @@ class Book(msgspec.Struct, frozen=True, gc=False):
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):
-    """An instrument's context; None for what the venue does not tell."""
+    """The context of an instrument; None for values that the venue does not send."""
 
     event: ContextRead
     listed: InstrumentListed
@@ -283,7 +283,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def mid(self) -> float | None:
-        """The middle of the touch."""
+        """The price between the best bid and ask."""
         return self._of(self.event.mid)
 
     @property
@@ -311,20 +311,20 @@ def _levels(side: BookLevels, listed: InstrumentListed) -> list[tuple[float, flo
 
 
 def market_of(listed: InstrumentListed) -> Market:
-    """Return what views need to know of an instrument."""
+    """Return what views need of an instrument."""
     return Market(listed, power_of_ten(listed.price_scale), power_of_ten(listed.size_scale))
 
 
 def view_order(
     event: OrderChanged, listed: InstrumentListed, side: int, trigger: str, limit_price: int
 ) -> OrderView:
-    """Return the human view of an own order; `limit_price` 0 is none."""
+    """Return the view of an own order. `limit_price` 0 means no limit."""
     limit = limit_price / power_of_ten(listed.price_scale) if limit_price else None
     return OrderView(event, listed, order_side(side), cast("TriggerKind | Literal['']", trigger), limit)
 
 
 def history_bar(candle: CandleRead) -> BarClosed:
-    """Return a candle of the venue's history as the bar it would have been."""
+    """Return a candle of the venue's history as a bar."""
     return BarClosed(
         candle.recv_ns,
         candle.instrument,
@@ -342,7 +342,7 @@ def history_bar(candle: CandleRead) -> BarClosed:
 
 
 def view_bar(event: BarClosed | ActivityBarClosed, listed: InstrumentListed, *, warmup: bool = False) -> Bar:
-    """Return the human view of a closed bar."""
+    """Return the view of a closed bar."""
     unit = power_of_ten(listed.price_scale)
     return Bar(
         event,

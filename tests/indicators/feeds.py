@@ -1,4 +1,4 @@
-"""Bars to feed indicators: a seeded walk that needs nothing, and recorded candles where there are any."""
+"""Bars for tests of indicators: a seeded random walk, and recorded candles if they are available."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ class Columns(NamedTuple):
 
 
 def walk(count: int = 3000, seed: int = 5) -> Columns:
-    """A walk with jumps, calm stretches and a few flat bars."""
-    chance = random.Random(seed)
+    """Return a random walk with jumps, calm periods and a few flat bars."""
+    rng = random.Random(seed)
     columns = Columns([], [], [], [], [])
     price = 100.0
     for number in range(count):
         step = 0.02 if number // 500 % 2 else 0.5
         opened = price
-        price = max(1.0, round(price + chance.gauss(0, step), 4))
-        high = round(max(opened, price) + abs(chance.gauss(0, step / 2)), 4)
-        low = round(min(opened, price) - abs(chance.gauss(0, step / 2)), 4)
-        if chance.random() < 0.01:
+        price = max(1.0, round(price + rng.gauss(0, step), 4))
+        high = round(max(opened, price) + abs(rng.gauss(0, step / 2)), 4)
+        low = round(min(opened, price) - abs(rng.gauss(0, step / 2)), 4)
+        if rng.random() < 0.01:
             high = low = price = opened
-        for column, value in zip(columns, (opened, high, low, price, chance.random() * 1000), strict=True):
+        for column, value in zip(columns, (opened, high, low, price, rng.random() * 1000), strict=True):
             column.append(value)
     return columns
 
 
 def recorded(name: str) -> Columns:
-    """Recorded candles of a file such as hl-BTC-1m."""
+    """Return the recorded candles of a file such as hl-BTC-1m."""
     columns = Columns([], [], [], [], [])
     with gzip.open(DATA / f"{name}.csv.gz", "rt", encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):

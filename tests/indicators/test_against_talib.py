@@ -1,4 +1,4 @@
-"""Every indicator that TA-Lib has is TA-Lib's, to 1e-9, from its first value on."""
+"""Every indicator that TA-Lib has agrees with TA-Lib to 1e-9, from its first value on."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def bars(request: pytest.FixtureRequest) -> Columns:
 
 
 def same(ours: list[float | None], theirs: Array, warmup: int) -> None:
-    """Equal to 1e-9 (near zero: of the largest value); the first value comes when it is said to."""
+    """Check equality to 1e-9 (near zero: of the largest value), and the position of the first value."""
     assert [value is None for value in ours] == [math.isnan(value) for value in theirs]
     assert sum(value is None for value in ours) == warmup - 1
     scale = max(abs(value) for value in ours if value is not None)

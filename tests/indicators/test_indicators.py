@@ -1,4 +1,4 @@
-"""Indicators: the formulas TA-Lib has none of, and what holds for all of them."""
+"""Indicators: those that TA-Lib does not have, and properties of all of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import engine.indicators as room
+from engine import indicators
 from engine.clock import DAY_NS
 from engine.indicators import (
     Adx,
@@ -75,16 +75,16 @@ def fed(indicator: Any, bars: Columns, names: tuple[str, ...], begin: int = 0) -
     return [indicator.update(*values) for values in list(zip(*columns, strict=True))[begin:]]
 
 
-def test_every_indicator_of_the_room_is_tested_here_and_told_of_in_the_docs() -> None:
+def test_every_indicator_is_tested_here_and_documented() -> None:
     values = ("AdxValue", "Channel", "MacdValue", "StochasticValue", "SuperTrendValue")
-    assert set(ALL) | set(values) == set(room.__all__)
+    assert set(ALL) | set(values) == set(indicators.__all__)
     page = (Path(__file__).resolve().parents[2] / "docs/indicators.md").read_text(encoding="utf-8")
     assert [name for name in ALL if f"`{name}(" not in page] == []
 
 
-def test_r02_no_indicator_sums_with_what_differs_from_python_to_python() -> None:
-    """`sum` of floats rounds better from 3.12 on; `statistics` and `math.fsum` have their own ways."""
-    for path in Path(room.__file__).parent.glob("*.py"):
+def test_r02_no_indicator_uses_a_sum_that_differs_between_python_versions() -> None:
+    """`sum` of floats rounds differently from 3.12 on; `statistics` and `math.fsum` differ too."""
+    for path in Path(indicators.__file__).parent.glob("*.py"):
         assert not re.search(r"\b(sum|fsum)\(|\bstatistics\b", path.read_text()), path.name
     assert total([0.1] * 10) == 0.9999999999999999
 
@@ -99,23 +99,23 @@ def test_the_first_value_comes_after_the_warmup_it_states(name: str) -> None:
 @pytest.mark.parametrize("name", ALL)
 @examples(0.2)
 @given(st.integers(0, 80))
-def test_a_snapshot_anywhere_and_going_on_is_never_having_stopped(name: str, cut: int) -> None:
+def test_an_indicator_restored_from_a_snapshot_gives_the_same_values(name: str, cut: int) -> None:
     make, inputs = ALL[name]
     bars = walk(80)
     through = fed(make(), bars, inputs)
     held = PerMarket(make)
     before = fed(held["BTC"], Columns(*(column[:cut] for column in bars)), inputs)
-    classes = state_classes(["engine.indicators"] + [f"engine.indicators.{one}" for one in ROOMS])
+    classes = state_classes(["engine.indicators"] + [f"engine.indicators.{one}" for one in MODULES])
     stored = decode_state(encode_state(dict(held), "held"), classes)["BTC"]
     assert type(stored) is type(held["BTC"])
     assert before + fed(stored, bars, inputs, cut) == through
 
 
-ROOMS = ("channels", "crossing", "momentum", "moving", "spread", "trend", "volume")
+MODULES = ("channels", "crossing", "momentum", "moving", "spread", "trend", "volume")
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_no_value_is_ever_no_number_and_a_flat_market_has_one(name: str) -> None:
+def test_every_value_is_finite_also_in_a_flat_market(name: str) -> None:
     make, inputs = ALL[name]
     flat = Columns(*([5.0] * 60 for _ in range(4)), [0.0] * 60)
     for value in fed(make(), flat, inputs)[make().warmup - 1 :]:
@@ -131,8 +131,8 @@ def test_no_value_is_ever_no_number_and_a_flat_market_has_one(name: str) -> None
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_what_is_no_period_is_refused(name: str) -> None:
-    cls = getattr(room, name)
+def test_an_invalid_period_is_refused(name: str) -> None:
+    cls = getattr(indicators, name)
     if "period" not in inspect.signature(cls).parameters:
         return
     for period in (0, -1, 1.5, True, "5", 10**9):
@@ -140,7 +140,7 @@ def test_what_is_no_period_is_refused(name: str) -> None:
             cls(period)
 
 
-def test_other_parameters_that_make_no_sense_are_refused() -> None:
+def test_other_invalid_parameters_are_refused() -> None:
     with pytest.raises(ValueError, match="above the slow one"):
         Macd(30, 20)
     for multiplier in (0, -1.0, float("nan")):
@@ -158,8 +158,8 @@ def test_prices_twice_as_high_give_twice_the_value(name: str) -> None:
     ]
 
 
-def test_nothing_drifts_over_a_million_values() -> None:
-    """The window's sum is that of a window that has seen nothing else."""
+def test_rounding_errors_do_not_accumulate_over_a_million_values() -> None:
+    """The result equals that of a new indicator with the last values only."""
     values = [1e6 + (number * 7919 % 1000) / 7 for number in range(1000)]
     long, spread = Sma(50), StdDev(50)
     for number in range(1_000_000):
@@ -171,10 +171,10 @@ def test_nothing_drifts_over_a_million_values() -> None:
     assert (last, width) == (expected, expected_width)
 
 
-# Formulas, stated once more over the whole window.
+# Formulas, computed again over the whole window.
 
 
-def test_donchian_zscore_and_vwap_are_their_formulas() -> None:
+def test_donchian_zscore_and_vwap_follow_their_formulas() -> None:
     bars = walk(300)
     channel, score, vwap = Donchian(20), ZScore(20), Vwap(20)
     for number in range(300):
@@ -232,7 +232,7 @@ def test_supertrend_moves_only_with_the_trend_and_turns_when_the_close_crosses_i
     assert turns > 10
 
 
-def test_a_days_average_price_begins_anew_at_midnight() -> None:
+def test_the_average_price_of_a_day_restarts_at_midnight() -> None:
     average = DayVwap()
     assert average.update(10.0, 0.0, 5) is None
     assert average.update(10.0, 1.0, 6) == 10.0
@@ -241,11 +241,11 @@ def test_a_days_average_price_begins_anew_at_midnight() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), max_size=40))
-def test_a_cross_is_told_once_and_equal_lines_are_none(pairs: list[tuple[int, int]]) -> None:
+def test_a_cross_is_reported_once_and_equal_lines_are_not_a_cross(pairs: list[tuple[int, int]]) -> None:
     cross = CrossOver()
     side = 0
     for one, other in pairs:
         now = (one > other) - (one < other)
-        told = cross.update(one, other)
-        assert told == (now if now and side and now != side else 0)
+        crossed = cross.update(one, other)
+        assert crossed == (now if now and side and now != side else 0)
         side = now or side

@@ -1,4 +1,4 @@
-"""A strategy on a desk that asks for whatever a test has in mind."""
+"""A strategy that makes the requests a test gives it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Asking", "asked", "desk"]
 
 
 class Asking(Strategy):
-    """Does on each print whatever the test has put in `todo`; keeps what it was shown."""
+    """Calls `todo`, set by the test, on each trade. Keeps what it was shown last."""
 
     def on_trade(self, trade: Tick) -> None:
         self.todo(trade)
@@ -37,6 +37,6 @@ def desk(coins: tuple[str, ...] = (), cls: type[Strategy] = Asking) -> Desk:
 
 
 def asked(on: Desk, todo: Any) -> list[Any]:
-    """Let the strategy do something inside its handler; return what it emitted."""
+    """Call `todo` inside a hook of the strategy. Return what it emitted."""
     on.actor.todo = lambda _: todo(on.actor)  # type: ignore[attr-defined]
     return on.hand(Trade(T, T, 1, 10_050, 1500, BUY))

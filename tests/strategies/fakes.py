@@ -1,4 +1,4 @@
-"""Strategies made for tests: busy ones, ones that break at a known event, one that is not deterministic."""
+"""Strategies for tests: some use every verb, some fail at a known event, one is not deterministic."""
 
 from __future__ import annotations
 
@@ -88,11 +88,11 @@ class Busy(Strategy):
 
 
 class Fragile(Busy):
-    """Busy, with its own name: used beside it, and made to fail."""
+    """Busy under another name, to run beside it and to fail."""
 
 
 class Careful(Strategy):
-    """Uses orders of every type: brackets, stops, post-only ones, changes, trailing stops; warms up."""
+    """Uses orders of every type: brackets, stops, post-only, changes, trailing stops. Counts history."""
 
     size: str = "1"
     gap: int = 2
@@ -145,7 +145,7 @@ class Careful(Strategy):
 
 
 class Watcher(Strategy):
-    """Puts what it is shown of order flow on record."""
+    """Plots the order flow it is shown."""
 
     def on_flow(self, flow: Flow) -> None:
         match flow:
@@ -156,9 +156,9 @@ class Watcher(Strategy):
 
 
 class Averages(Strategy):
-    """Does nothing but keep and record averages of bars.
+    """Plots averages of bars and does nothing else.
 
-    Fails at the short bar of AAA that starts at second `fail_at` of a minute, or at its n-th bar, if told to.
+    If set, fails at the 1s bar of AAA that starts at second `fail_at` of a minute, or at bar `fail_at_count`.
     """
 
     fail_at: int = -1
@@ -182,7 +182,7 @@ class Averages(Strategy):
 
 
 class Gambler(Strategy):
-    """Bets at random, draws when it begins too, and plots what it drew; says how often when it stops."""
+    """Sets random targets and plots the numbers it draws, and at the stop the number of bets."""
 
     share: float = 0.1
 
@@ -203,7 +203,7 @@ class Gambler(Strategy):
 
 
 class Nothings(Strategy):
-    """Records a not-a-number and a zero at each bar: values that `==` misjudges."""
+    """Plots NaN and zero at each bar: values that `==` compares wrongly."""
 
     def on_bar(self, bar: Bar) -> None:
         self.plot("nan", float("nan"))
@@ -211,7 +211,7 @@ class Nothings(Strategy):
 
 
 class Endless(Strategy):
-    """Wishes more in one turn than any market could make a strategy wish."""
+    """Requests more orders in one turn than a turn may have."""
 
     def on_trade(self, trade: Tick) -> None:
         for _ in range(60_000):
@@ -219,13 +219,13 @@ class Endless(Strategy):
 
 
 class Counter:
-    """Outlives sessions: what a module's global is."""
+    """Global state, which outlives sessions."""
 
     calls = 0
 
 
 class Drifting(Strategy):
-    """Not deterministic: records a number that lives outside its state."""
+    """Not deterministic: plots a number from outside its state."""
 
     def on_bar(self, bar: Bar) -> None:
         Counter.calls += 1
@@ -233,7 +233,7 @@ class Drifting(Strategy):
 
 
 class Looking(Strategy):
-    """Keeps what no snapshot can store."""
+    """Keeps a set, which a snapshot cannot store."""
 
     def on_start(self) -> None:
         self.markets = {"AAA"}
@@ -243,7 +243,7 @@ class Looking(Strategy):
 
 
 class Twin(Strategy):
-    """Holds one list in two places, which a snapshot gives back as two."""
+    """Holds one list in two attributes, which a snapshot restores as two lists."""
 
     def on_start(self) -> None:
         self.one: list[float] = []
@@ -281,5 +281,5 @@ def load(use: str) -> type[Strategy]:
 
 
 def builder(**changes: Any) -> SessionBuilder:
-    """Return what makes the sessions of these tests."""
+    """Return the builder of the sessions of these tests."""
     return SessionBuilder(load, changes.get("code", CODE), "0.0.test")

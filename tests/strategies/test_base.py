@@ -1,4 +1,4 @@
-"""What a strategy author may ask for, and what is refused before it reaches the journal (O20, O21)."""
+"""The verbs of a strategy, and the arguments that are refused before they reach the journal (O20, O21)."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ from tests.strategies.fakes import Averages, Busy
 
 
 @given(st.integers(1, 10**9), st.integers(1, 10**9))
-def test_text_and_decimal_and_int_ask_for_the_same(units: int, steps: int) -> None:
+def test_text_decimal_and_int_are_equivalent(units: int, steps: int) -> None:
     on = desk()
     text = f"{Decimal(steps).scaleb(-3):f}"
     for size in (text, Decimal(text)):
-        (wish,) = asked(on, lambda s, size=size: s.buy("AAA", size, reason="why"))
-        assert wish == OrderRequested(T, "mine", 1, BUY, steps, reason="why")
-    (wish,) = asked(on, lambda s: s.sell("AAA", units))
-    assert (wish.side, wish.size) == (SELL, units * 1000)
+        (request,) = asked(on, lambda s, size=size: s.buy("AAA", size, reason="why"))
+        assert request == OrderRequested(T, "mine", 1, BUY, steps, reason="why")
+    (request,) = asked(on, lambda s: s.sell("AAA", units))
+    assert (request.side, request.size) == (SELL, units * 1000)
 
 
 @pytest.mark.parametrize("method", ["buy", "sell"])
@@ -54,7 +54,7 @@ def test_text_and_decimal_and_int_ask_for_the_same(units: int, steps: int) -> No
     "limit",
     [0, "0", "0.00", Decimal(0), Decimal("0E+5"), "-1", -1, 1.5, "NaN", Decimal("NaN"), True, "", "1e99"],
 )
-def test_o21_no_limit_price_ever_turns_into_a_market_order(method: str, limit: Any) -> None:
+def test_o21_an_invalid_limit_never_becomes_a_market_order(method: str, limit: Any) -> None:
     on = desk()
     with pytest.raises(NumberError):
         asked(on, lambda s: getattr(s, method)("AAA", 1, limit=limit))
@@ -65,14 +65,14 @@ def test_o21_a_buy_limit_below_the_grid_is_refused_and_a_sell_rounds_up_to_it() 
     on = desk()
     with pytest.raises(NumberError, match="0 on the grid"):
         asked(on, lambda s: s.buy("AAA", 1, limit="0.001"))
-    (wish,) = asked(on, lambda s: s.sell("AAA", 1, limit="0.001"))
-    assert wish.limit_price == 1
+    (request,) = asked(on, lambda s: s.sell("AAA", 1, limit="0.001"))
+    assert request.limit_price == 1
 
 
 @pytest.mark.parametrize(
     "size", [1.0, float("nan"), None, True, "-1", -1, "NaN", Decimal("Infinity"), "1_0", b"1"]
 )
-def test_o21_no_odd_size_becomes_an_order(size: Any) -> None:
+def test_o21_an_invalid_size_never_becomes_an_order(size: Any) -> None:
     on = desk()
     for ask in (lambda s: s.buy("AAA", size), lambda s: s.sell("AAA", size, limit="1")):
         with pytest.raises(NumberError):
@@ -80,7 +80,7 @@ def test_o21_no_odd_size_becomes_an_order(size: Any) -> None:
     assert on.log == []
 
 
-def test_o20_limits_go_down_for_a_buy_and_up_for_a_sell() -> None:
+def test_o20_limits_are_rounded_down_for_a_buy_and_up_for_a_sell() -> None:
     on = desk()
     (buy,) = asked(on, lambda s: s.buy("AAA", "1", limit="100.019"))
     (sell,) = asked(on, lambda s: s.sell("AAA", "1", limit="100.011", tif="Ioc"))
@@ -88,9 +88,9 @@ def test_o20_limits_go_down_for_a_buy_and_up_for_a_sell() -> None:
     assert (sell.limit_price, sell.tif) == (10_002, "Ioc")
 
 
-def test_a_size_below_the_grid_is_asked_for_as_zero_and_left_to_risk() -> None:
-    (wish,) = asked(desk(), lambda s: s.buy("AAA", "0.0009"))
-    assert wish.size == 0
+def test_a_size_below_the_grid_becomes_zero_and_risk_decides() -> None:
+    (request,) = asked(desk(), lambda s: s.buy("AAA", "0.0009"))
+    assert request.size == 0
 
 
 def test_an_unknown_time_in_force_or_market_is_refused() -> None:
@@ -112,16 +112,16 @@ def test_an_unknown_time_in_force_or_market_is_refused() -> None:
         ("-0.0009", False, 0),
     ],
 )  # fmt: skip
-def test_a_target_is_signed_and_goes_towards_zero(given_as: Any, short: bool, steps: int) -> None:
+def test_a_target_is_signed_and_rounded_towards_zero(given_as: Any, short: bool, steps: int) -> None:
     on = desk()
-    told = asked(on, lambda s: s.target("AAA", given_as, short=short, reason="r"))
-    assert told == ([TargetSet(T, "mine", 1, steps, "r")] if steps else [])
+    emitted = asked(on, lambda s: s.target("AAA", given_as, short=short, reason="r"))
+    assert emitted == ([TargetSet(T, "mine", 1, steps, "r")] if steps else [])
     assert asked(on, lambda s: s.target("AAA", given_as, short=short)) == [], "it is the target already"
     assert on.actor.holds("AAA") == bool(steps)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("size", [1.5, "--1", "x", None, True, "1e99", Decimal("NaN")])
-def test_o21_no_odd_target_is_set(size: Any) -> None:
+def test_o21_an_invalid_target_is_not_set(size: Any) -> None:
     on = desk()
     with pytest.raises(NumberError):
         asked(on, lambda s: s.target("AAA", size))
@@ -134,7 +134,7 @@ def bar(close: int = 10_050, instrument: int = 1, revision: int = 0, number: int
     return kind(T, instrument, MINUTE, start_ns, 1, 3, 1, close, "1500", 7, "trade", revision)
 
 
-def test_size_for_is_exactly_what_the_money_buys() -> None:
+def test_size_for_is_exactly_the_size_that_the_money_buys() -> None:
     on = desk()
     on.hand(bar())
     assert on.actor.size_for(on.actor.shown, "201") == 2  # type: ignore[attr-defined]
@@ -143,27 +143,27 @@ def test_size_for_is_exactly_what_the_money_buys() -> None:
             on.actor.size_for(on.actor.shown, odd)  # type: ignore[attr-defined]
 
 
-# Signals and timers: what they carry must be readable in the journal.
+# Plots and timers: their values must be readable in the journal.
 
 
 @pytest.mark.parametrize("value", [1, 1.5, float("nan"), -0.0, True, Decimal("1.5"), 10**300])
 def test_a_recorded_number_is_a_float_in_the_journal(value: Any) -> None:
-    (told,) = asked(desk(), lambda s: s.plot("x", value))
-    assert isinstance(told, SignalRaised)
-    assert type(told.value) is float
-    assert encode_inputs(decode_inputs(encode_inputs([told]))) == encode_inputs([told])
+    (signal,) = asked(desk(), lambda s: s.plot("x", value))
+    assert isinstance(signal, SignalRaised)
+    assert type(signal.value) is float
+    assert encode_inputs(decode_inputs(encode_inputs([signal]))) == encode_inputs([signal])
 
 
 @pytest.mark.parametrize("value", [None, "x", [1.0], 10**400])
-def test_what_is_no_number_is_not_recorded(value: Any) -> None:
-    """An average that is still None must fail in the strategy, not make the journal unreadable."""
+def test_a_value_that_is_not_a_number_is_not_recorded(value: Any) -> None:
+    """An average that is still None must fail in the strategy, and not make the journal unreadable."""
     on = desk()
     with pytest.raises((TypeError, ValueError, OverflowError)):
         asked(on, lambda s: s.plot("x", value))
     assert on.log == []
 
 
-def test_text_that_is_none_or_half_a_character_stays_out_of_the_journal() -> None:
+def test_values_that_are_not_valid_text_are_not_recorded() -> None:
     on = desk()
     asks: list[Any] = [
         lambda s: s.plot(7, 1.0),
@@ -197,7 +197,7 @@ def test_a_timer_is_due_after_whole_milliseconds() -> None:
 # Views.
 
 
-def test_views_read_as_human_numbers() -> None:
+def test_views_show_decimal_numbers() -> None:
     on = desk()
     on.hand(bar())
     shown: Any = on.actor.shown  # type: ignore[attr-defined]
@@ -236,14 +236,14 @@ def test_a_market_listed_later_or_again_is_known() -> None:
     asked(on, lambda s: s.buy("AAA", 1))
     on.actor.instruments = {**on.actor.instruments, 9: InstrumentListed(T, 9, "sim", "NEW", 0, 0)}
     on.hand(InstrumentListed(T, 9, "sim", "NEW", 0, 0))
-    (wish,) = asked(on, lambda s: s.buy("NEW", 1))
-    assert wish.instrument == 9
+    (request,) = asked(on, lambda s: s.buy("NEW", 1))
+    assert request.instrument == 9
 
 
 # Cancels, state, routes.
 
 
-def test_cancel_all_cancels_what_is_working_in_that_market() -> None:
+def test_cancel_all_cancels_the_own_working_orders_of_a_market() -> None:
     on = desk()
     on.hand(
         SubmitOrder(T, "0x1", "mine", 1, BUY, 5, 0, "Gtc", False),
@@ -262,7 +262,7 @@ def test_verbs_work_only_inside_handlers() -> None:
         strategy.buy("AAA", 1)
 
 
-def test_a_stored_state_takes_the_place_of_what_the_beginning_made() -> None:
+def test_a_stored_state_replaces_what_on_start_created() -> None:
     strategy, fresh = Busy.make("mine", {}), Busy.make("mine", {})
     del strategy.past
     strategy.later = 5  # type: ignore[attr-defined]
@@ -270,7 +270,7 @@ def test_a_stored_state_takes_the_place_of_what_the_beginning_made() -> None:
     assert fresh.state() == strategy.state()
 
 
-def test_only_what_is_overridden_is_listened_to() -> None:
+def test_only_overridden_hooks_are_routed() -> None:
     averages = desk(cls=Averages).actor
     assert [averages.listens(kind) for kind in (BarClosed, Trade, Quote, TimerFired)] == [
         True,
@@ -282,7 +282,7 @@ def test_only_what_is_overridden_is_listened_to() -> None:
 
 
 @pytest.mark.parametrize("cls", [Busy, Averages])
-def test_r07_a_strategys_state_goes_through_a_snapshot(cls: type[Strategy]) -> None:
+def test_r07_the_state_of_a_strategy_is_stored_in_a_snapshot(cls: type[Strategy]) -> None:
     on, other = desk(cls=cls), desk(cls=cls)
     for number in range(40):
         on.hand(Trade(T, T, 1, 10_000 + number, 5, BUY, number))
@@ -292,6 +292,6 @@ def test_r07_a_strategys_state_goes_through_a_snapshot(cls: type[Strategy]) -> N
     other.actor.restore(decode_state(blob, classes))
     assert encode_state(other.actor.state(), "mine") == blob
     for instrument in (1, 2):
-        again = [one.hand(bar(77, instrument, number=40)) for one in (on, other)]
-        assert again[0] == again[1]
-        assert bool(again[0]) == (cls is Averages)
+        emitted = [one.hand(bar(77, instrument, number=40)) for one in (on, other)]
+        assert emitted[0] == emitted[1]
+        assert bool(emitted[0]) == (cls is Averages)

@@ -1,4 +1,4 @@
-"""The bench that authors test their strategies on: shows what it is told, keeps what was asked for."""
+"""The test bench for strategies: it shows the given events and keeps what the strategy emits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MINUTE_NS = 60_000_000_000
 
 
 class Watching(Strategy):
-    """Keeps what it is shown as text, and asks for a timer at each print."""
+    """Keeps what it is shown as text, and sets a timer at each trade."""
 
     wait_ms: int = 500
 
@@ -40,24 +40,24 @@ class Watching(Strategy):
         self.shown.append(f"{key} {(self.now_ns - BEGIN_NS) // 1_000_000}")
 
 
-def test_bars_follow_each_other_and_what_is_wanted_is_told_in_base_units() -> None:
+def test_bars_follow_each_other_and_targets_are_in_base_units() -> None:
     bench = Bench(Crossover, fast=2, slow=4, notional="1000")
     for close in (100, 100, 100, 100, 101):
         bench.bar(close)
     assert bench.wants() == Decimal(1000) / 101 // Decimal("0.000001") * Decimal("0.000001")
     assert bench.now_ns == BEGIN_NS + 5 * MINUTE_NS
-    (told,) = bench.bar(90)
-    assert isinstance(told, TargetSet)
+    (target,) = bench.bar(90)
+    assert isinstance(target, TargetSet)
     assert bench.wants() == 0
     assert [type(one) for one in bench.asked] == [TargetSet, TargetSet]
 
 
-def test_events_read_as_they_were_given_market_by_market() -> None:
+def test_events_have_the_given_values_in_each_market() -> None:
     bench = Bench(Watching, markets=("BTC", "ETH"))
     bench.bar(1.5, open=1, high="2.25", low=Decimal("0.5"), volume=3, trades=7, interval="5m", market="ETH")
     bench.trade(100.25, "0.5", side="sell")
-    (wish,) = bench.quote(99, 101, market="ETH")
-    assert isinstance(wish, OrderRequested)
+    (request,) = bench.quote(99, 101, market="ETH")
+    assert isinstance(request, OrderRequested)
     assert bench.strategy.shown == [  # type: ignore[attr-defined]
         "ETH 5m 1.0 2.25 0.5 1.5 3.0 7",
         "BTC 100.25 0.5 sell",
@@ -65,7 +65,7 @@ def test_events_read_as_they_were_given_market_by_market() -> None:
     ]
 
 
-def test_timers_fire_in_their_order_before_what_comes_later() -> None:
+def test_timers_fire_in_order_before_later_events() -> None:
     bench = Bench(Watching, wait_ms=500)
     bench.trade(1)
     bench.trade(1, after_ms=400)
@@ -74,7 +74,7 @@ def test_timers_fire_in_their_order_before_what_comes_later() -> None:
 
 
 class Impatient(Strategy):
-    """Asks for two timers that are due in the order it did not ask for them; then keeps a set."""
+    """Sets two timers, the later one first; then keeps a set."""
 
     def on_trade(self, trade: Tick) -> None:
         self.after(20, "a")
@@ -94,31 +94,31 @@ def test_the_timer_due_first_fires_first() -> None:
     assert list(bench.plots) == ["b", "a"]
 
 
-def test_state_that_becomes_what_no_snapshot_can_store_is_told_by_the_event() -> None:
+def test_state_that_a_snapshot_cannot_store_is_an_error_at_the_event_that_made_it() -> None:
     bench = Bench(Impatient)
     with pytest.raises(UsageError, match="kept is a set"):
         bench.quote(1, 2)
 
 
-def test_plots_are_kept_by_name_and_the_stop_is_told() -> None:
+def test_plots_are_kept_by_name_also_at_the_stop() -> None:
     bench = Bench(Gambler, markets=("AAA",), seed=3)
     again = Bench(Gambler, markets=("AAA",), seed=3)
     for one in (bench, again):
         for _ in range(20):
             one.trade(100)
-        assert [type(told) for told in one.stop()] == [SignalRaised]
+        assert [type(event) for event in one.stop()] == [SignalRaised]
     assert len(bench.plots["drawn"]) == 20
     assert bench.plots == again.plots
     assert bench.wants() == again.wants()
 
 
-def test_what_is_not_there_is_refused() -> None:
+def test_an_unknown_parameter_or_market_is_refused() -> None:
     with pytest.raises(ConfigError, match="did you mean slow"):
         Bench(Crossover, slo=3)
     with pytest.raises(UsageError, match="no market 'ETH'"):
         Bench(Crossover).bar(1, market="ETH")
 
 
-def test_state_that_no_snapshot_can_store_is_told_at_once() -> None:
+def test_state_that_a_snapshot_cannot_store_is_an_error_at_the_start() -> None:
     with pytest.raises(UsageError, match="markets is a set"):
         Bench(Looking)

@@ -1,4 +1,4 @@
-"""Orders of every type in whole sessions: from the wish to the position, and the same on replay (I4, I7)."""
+"""Orders of every type in complete sessions: from the request to the position, and on replay (I4, I7)."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ def session(config: Config, at_ns: int, tape: list[Event]) -> list[Event]:
     return opening(config, at_ns) + history(at_ns) + tape
 
 
-def holds_together(memory: Memory) -> None:
-    """Every order is accounted for: what was asked, what was filled, what is told of it, what is held."""
+def check_orders(memory: Memory) -> None:
+    """Check that requests, fills, reported states and positions agree for every order."""
     open_sizes: dict[str, int] = {}
     filled: Counter[str] = Counter()
     sent: dict[str, SubmitOrder] = {}
-    told: dict[str, OrderChanged] = {}
+    reported: dict[str, OrderChanged] = {}
     positions: Counter[int] = Counter()
-    said: dict[int, int] = {}
+    recorded: dict[int, int] = {}
     for _, _, event in memory.all():
         if isinstance(event, SubmitOrder):
             assert event.client_order_id not in sent, "I5"
@@ -96,15 +96,15 @@ def holds_together(memory: Memory) -> None:
         elif isinstance(event, OrderCanceled | OrderRejected):
             del open_sizes[event.client_order_id]
         elif isinstance(event, OrderChanged):
-            told[event.client_order_id] = event
+            reported[event.client_order_id] = event
         elif isinstance(event, PositionChanged):
-            said[event.instrument] = event.size
+            recorded[event.instrument] = event.size
         else:
             assert not isinstance(event, ActorFailed), event
     assert {name: size for name, size in positions.items() if size} == {
-        name: size for name, size in said.items() if size
+        name: size for name, size in recorded.items() if size
     }
-    for name, last in told.items():
+    for name, last in reported.items():
         assert last.filled == filled[name]
         working = open_sizes.get(name, 0)
         assert (last.state in ("Filled", "Canceled", "Rejected")) == (not working)
@@ -113,21 +113,21 @@ def holds_together(memory: Memory) -> None:
 
 @examples(0.8)
 @given(careful, tapes, st.lists(st.integers(1, 60), max_size=6), st.sampled_from([NOON, EVE]))
-def test_i7_every_order_is_accounted_for_and_the_session_replays(
+def test_i7_the_states_of_all_orders_agree_and_the_session_replays(
     config: Config, plan: Any, cuts: list[int], at_ns: int
 ) -> None:
     memory = run(session(config, at_ns, market(plan, at_ns)), cuts)
-    holds_together(memory)
+    check_orders(memory)
     for day in memory.days:
         replays_alone(memory, day)
 
 
 @examples(0.15)
 @given(careful, st.integers(1, 10**9))
-def test_i7_and_on_longer_tapes_where_prices_walk(config: Config, seed: int) -> None:
+def test_i7_on_longer_tapes_with_moving_prices(config: Config, seed: int) -> None:
     at_ns = EVE
     memory = run(session(config, at_ns, steady(400, at_ns, gap_ms=60, seed=seed)))
-    holds_together(memory)
+    check_orders(memory)
     for day in memory.days:
         replays_alone(memory, day)
 
@@ -141,8 +141,8 @@ def test_r07_following_the_record_leads_to_the_same_orders_and_stops(
     goes_on_the_same(inputs, min(at, len(inputs)))
 
 
-def test_such_a_session_uses_what_it_is_said_to_use() -> None:
-    """What the properties above go through, counted: a session that does nothing would satisfy them."""
+def test_the_sessions_above_use_every_type_of_order() -> None:
+    """A session without orders would satisfy the properties above, so their orders are counted here."""
     config = config_of(use("Careful", params={"gap": 1, "every": 2}), fill_on_touch=True)
     memory = run(session(config, NOON, steady(3000, NOON, gap_ms=400)))
     reasons = Counter(one.reason for one in memory.events(OrderCanceled))
@@ -151,8 +151,8 @@ def test_such_a_session_uses_what_it_is_said_to_use() -> None:
     assert "Post only" in rejected
     assert "Reduce only" in rejected
     fired = [one for one in memory.events(TrailChanged) if one.state == "fired"]
-    wishes = [one for one in memory.events(OrderRequested) if one.reason.startswith("trailing stop")]
-    assert len(fired) == len(wishes) > 3
+    requests = [one for one in memory.events(OrderRequested) if one.reason.startswith("trailing stop")]
+    assert len(fired) == len(requests) > 3
     approved = memory.events(ModifyApproved)
     changed = {(one.client_order_id, one.limit_price) for one in memory.events(OrderModified)}
     assert sum((one.client_order_id, one.limit_price) in changed for one in approved) > 3
@@ -162,6 +162,6 @@ def test_such_a_session_uses_what_it_is_said_to_use() -> None:
     }
     assert kinds >= {("", False), ("sl", True), ("tp", True), ("sl", False), ("tp", False)}
     warm = [one.value for one in memory.events(SignalRaised) if one.name == "warm"]
-    assert set(warm) == {4.0}, "history was counted, and nothing was recorded on it"
+    assert set(warm) == {4.0}, "history was counted, but no plots were recorded on it"
     assert {one.instrument for one in memory.events(OrderFilled)} == {AAA, BBB}
-    holds_together(memory)
+    check_orders(memory)

@@ -1,4 +1,4 @@
-"""`self.random` draws the same in every run, on every machine, across every snapshot."""
+"""`self.random` draws the same numbers in every run, on every machine, across snapshots."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def drawn(memory: Memory, name: str) -> list[float]:
-    """What a strategy of a session drew."""
+    """Return the numbers that a strategy of a session drew."""
     return [one.value for one in memory.events(SignalRaised) if one.strategy == name]
 
 
@@ -44,14 +44,14 @@ def test_the_generator_is_splitmix64() -> None:
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(-(10**20), 10**20), st.integers(0, 2**64 - 2))
-def test_whole_numbers_are_between_their_bounds(seed: int, low: int, span: int) -> None:
+def test_integers_are_between_their_bounds(seed: int, low: int, span: int) -> None:
     source = Random(seed)
     assert all(low <= source.randint(low, low + span) <= low + span for _ in range(5))
     assert low == source.randint(low, low)
 
 
 @given(st.integers(0, 2**64 - 1))
-def test_numbers_are_below_one_and_every_face_of_a_die_comes_up(seed: int) -> None:
+def test_numbers_are_below_one_and_every_side_of_a_die_comes_up(seed: int) -> None:
     source = Random(seed)
     assert all(0 <= source.random() < 1 for _ in range(20))
     faces = [source.randint(1, 6) for _ in range(600)]
@@ -63,7 +63,7 @@ def test_numbers_are_below_one_and_every_face_of_a_die_comes_up(seed: int) -> No
     assert -2 <= source.uniform(-2, 3) <= 3
 
 
-def test_what_cannot_be_drawn_is_refused() -> None:
+def test_an_empty_range_or_list_is_refused() -> None:
     for low, high in ((2, 1), (0, 2**64)):
         with pytest.raises(ValueError):
             Random(1).randint(low, high)
@@ -74,19 +74,19 @@ def test_what_cannot_be_drawn_is_refused() -> None:
 # In a strategy.
 
 
-def test_the_seed_and_the_name_decide() -> None:
+def test_seed_and_name_determine_the_generator() -> None:
     assert seeded(1, "a") == seeded(1, "a")
     assert len({seeded(seed, name).state for seed in (1, 2) for name in ("a", "b")}) == 4
 
 
-def test_a_strategy_that_draws_nothing_has_no_generator_in_its_state() -> None:
+def test_a_strategy_that_draws_no_numbers_has_no_generator_in_its_state() -> None:
     strategy = Strategy.make("mine", {})
     assert "_random" not in strategy.state()
     assert strategy.random is strategy.random
     assert "_random" in strategy.state()
 
 
-def test_a_generator_goes_through_a_snapshot() -> None:
+def test_a_generator_is_stored_in_a_snapshot() -> None:
     one = Gambler.make("mine", {}, seed=5)
     one.random.random()
     classes = state_classes(["engine.strategies.base"])
@@ -96,30 +96,30 @@ def test_a_generator_goes_through_a_snapshot() -> None:
 
 
 def gamble(seed: int, begin_ns: int) -> Memory:
-    """A session of two that draw."""
+    """Run a session of two strategies that draw numbers."""
     config = config_of(use("Gambler", name="one"), use("Gambler", name="two"))
     inputs = opening(msgspec.structs.replace(config, seed=seed), begin_ns) + steady(300, begin_ns)
     return run(inputs, range(0, 400, 7))
 
 
 @pytest.mark.parametrize("begin_ns", [NOON, EVE])
-def test_a_session_with_chance_replays_across_midnight_too(begin_ns: int) -> None:
+def test_a_session_with_random_numbers_replays_across_midnight(begin_ns: int) -> None:
     memory = gamble(1, begin_ns)
     assert memory.bytes() == gamble(1, begin_ns).bytes()
     for day in dict.fromkeys(memory.days):
         replays_alone(memory, day)
 
 
-def test_r07_a_list_held_twice_is_two_after_midnight_live_as_in_the_replay() -> None:
+def test_r07_a_list_with_two_references_is_two_lists_after_midnight_live_and_in_a_replay() -> None:
     memory = run(opening(config_of(use("Twin")), EVE) + steady(300, EVE), range(0, 400, 7))
     first, second = dict.fromkeys(memory.days)
     for day in (first, second):
         replays_alone(memory, day)
     seen = drawn(memory, "Twin")
-    assert seen != sorted(seen) or len(set(seen)) < len(seen), "one of the two has stopped growing"
+    assert seen != sorted(seen) or len(set(seen)) < len(seen), "only one of the two grows after midnight"
 
 
-def test_strategies_of_a_session_draw_differently_and_so_do_sessions_of_another_seed() -> None:
+def test_strategies_and_sessions_with_another_seed_draw_different_numbers() -> None:
     memory, other = gamble(1, NOON), gamble(2, NOON)
     assert len(set(drawn(memory, "one"))) > 100
     assert drawn(memory, "one") != drawn(memory, "two")
@@ -128,7 +128,7 @@ def test_strategies_of_a_session_draw_differently_and_so_do_sessions_of_another_
 
 def test_the_hash_seed_of_the_process_changes_nothing() -> None:
     code = "from engine.strategies.chance import seeded; print(seeded(1, 'mine').random())"
-    told = {
+    printed = {
         subprocess.run(
             [sys.executable, "-c", code],
             env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
@@ -139,4 +139,4 @@ def test_the_hash_seed_of_the_process_changes_nothing() -> None:
         ).stdout
         for seed in ("0", "1", "12345")
     }
-    assert len(told) == 1
+    assert len(printed) == 1

@@ -1,4 +1,4 @@
-"""What a strategy is shown beside bars, prints and quotes, once each; and history, on which it cannot act."""
+"""The hooks besides those for bars, trades and quotes; and history, on which verbs do nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.strategies.fakes import Averages
 
 
 class Watching(Strategy):
-    """Keeps what it is shown, by hook."""
+    """Keeps the arguments of its hooks."""
 
     def on_start(self) -> None:
         self.shown: list[Any] = []
@@ -97,7 +97,7 @@ def started(mode: str = "paper", *intervals: str, at: int = T) -> SessionStarted
 
 
 def shown(on: Desk) -> list[Any]:
-    """What it was shown since the last call."""
+    """Return what the strategy was shown since the last call."""
     seen: list[Any] = on.actor.shown  # type: ignore[attr-defined]
     on.actor.shown = []  # type: ignore[attr-defined]
     return seen
@@ -109,7 +109,7 @@ ORDER = SubmitOrder(T, "0x1", "mine", 1, SELL, 5000, 10_000, "Gtc", True, "sl", 
 # Own orders.
 
 
-def test_an_own_order_is_shown_at_each_change_with_what_it_takes_to_change_it() -> None:
+def test_an_own_order_is_shown_at_each_change_with_its_id_and_limit() -> None:
     on = watching()
     on.hand(ORDER, OrderChanged(T, "0x1", "mine", 1, "PendingNew", 0, 5000))
     on.hand(OrderChanged(T, "0x1", "mine", 1, "PartiallyFilled", 1500, 3500))
@@ -127,7 +127,7 @@ def test_another_strategys_orders_are_not_shown() -> None:
     assert shown(on) == []
 
 
-def test_o03_a_fill_told_after_its_order_ended_is_shown_and_so_is_what_it_makes_of_the_order() -> None:
+def test_o03_a_fill_after_the_end_of_its_order_is_shown_with_the_new_state() -> None:
     on = watching()
     on.hand(ORDER, OrderChanged(T, "0x1", "mine", 1, "Canceled", 0, 5000))
     on.hand(OrderFilled(T, T, "0x1", 1, SELL, 10_000, 5000, 0, "taker", 1))
@@ -136,17 +136,17 @@ def test_o03_a_fill_told_after_its_order_ended_is_shown_and_so_is_what_it_makes_
     assert (canceled.state, fill.size, filled.state) == ("Canceled", 5.0, "Filled")
 
 
-def test_o04_a_fill_told_twice_is_shown_once() -> None:
+def test_o04_a_repeated_fill_is_shown_once() -> None:
     on = watching()
     fill = OrderFilled(T, T, "0x1", 1, SELL, 10_000, 5, 0, "taker", 77)
     on.hand(ORDER, fill, fill)
     assert len(shown(on)) == 1
 
 
-# Plots, and the end.
+# Plots and the stop.
 
 
-def test_a_plot_is_of_the_market_of_the_event_unless_another_is_named() -> None:
+def test_a_plot_has_the_market_of_the_event_unless_another_is_named() -> None:
     on = watching()
     on.actor.ask = lambda: None  # type: ignore[attr-defined]
     plots: list[Any] = []
@@ -160,14 +160,14 @@ def test_a_plot_is_of_the_market_of_the_event_unless_another_is_named() -> None:
     assert plots == [SignalRaised(T, "mine", 2, "x", 1.0), SignalRaised(T, "mine", 1, "x", 2.0)]
 
 
-def test_a_plot_where_no_market_is_handled_needs_one_named() -> None:
+def test_a_plot_at_an_event_without_a_market_needs_one_named() -> None:
     on = watching()
     on.actor.on_timer = lambda _: on.actor.plot("x", 1)  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match="TimerFired is of no market; name one"):
         on.actor._timer(TimerFired(T, "mine", "k"), [].append)  # type: ignore[attr-defined]
 
 
-def test_at_the_stop_a_strategy_may_plot_and_nothing_else_it_asks_for_happens() -> None:
+def test_at_the_stop_only_plots_work() -> None:
     on = watching()
     on.hand(msgspec.structs.replace(ORDER, trigger=""))
     on.actor.on_stop = on.actor.ask_at_end  # type: ignore[attr-defined]
@@ -177,7 +177,7 @@ def test_at_the_stop_a_strategy_may_plot_and_nothing_else_it_asks_for_happens() 
     assert on.actor.warming is False  # type: ignore[attr-defined]
 
 
-def test_a_mistake_at_the_stop_shows() -> None:
+def test_an_invalid_argument_at_the_stop_raises() -> None:
     on = watching()
     on.actor.on_stop = lambda: on.actor.buy("AAA", 1.5)  # type: ignore[attr-defined]
     with pytest.raises(NumberError):
@@ -187,7 +187,7 @@ def test_a_mistake_at_the_stop_shows() -> None:
 # The market and the account.
 
 
-def test_books_and_contexts_read_as_human_numbers() -> None:
+def test_books_and_contexts_show_decimal_numbers() -> None:
     on = watching()
     on.hand(BookRead(T, T, 1, ((10_000, 1500, 2), (9_990, 1, 1)), ((10_010, 2000, 1),), True))
     on.hand(ContextRead(T, 1, 8, 10_050_000_000, None, 10_000_000_000, -1250, "7", 0))
@@ -217,7 +217,7 @@ def test_other_markets_are_not_shown() -> None:
     assert shown(on) == []
 
 
-def test_what_is_not_overridden_is_not_routed() -> None:
+def test_hooks_that_are_not_overridden_are_not_routed() -> None:
     averages = Averages.make("mine", {})
     kinds = (BarClosed, CandleRead, BookRead, ContextRead, FundingPaid, OrderFilled, SessionStopped)
     assert [averages.listens(kind) for kind in kinds] == [True, True, False, False, False, False, False]
@@ -251,9 +251,9 @@ def test_history_is_shown_as_bars_on_which_every_verb_does_nothing() -> None:
     assert (one.start_ns, one.trades, longer.interval) == (T, 7, "5m")
     assert one.event == BarClosed(T, 1, MINUTE, T, 1, 3, 1, 10_050, "1500", 7, "candle", source="venue")
     assert not on.actor.holds("AAA"), "a target is not remembered as set"  # type: ignore[attr-defined]
-    told = on.hand(bar(1))
-    assert told[0] == TargetSet(T, "mine", 1, 1000)
-    kinds = [type(one).__name__ for one in told]
+    emitted = on.hand(bar(1))
+    assert emitted[0] == TargetSet(T, "mine", 1, 1000)
+    kinds = [type(one).__name__ for one in emitted]
     assert kinds == [
         "TargetSet",
         "OrderRequested",
@@ -268,20 +268,20 @@ def test_history_is_shown_as_bars_on_which_every_verb_does_nothing() -> None:
     assert [timer.key for timer in on.timers] == ["k"]
 
 
-def test_a_mistake_shows_while_warming_too() -> None:
+def test_an_invalid_argument_on_history_raises() -> None:
     on = watching()
     on.actor.ask = lambda: on.actor.buy("AAA", 1.5)  # type: ignore[attr-defined]
     with pytest.raises(NumberError):
         on.hand(candle(0))
 
 
-def test_only_history_of_the_sessions_intervals_warms_up() -> None:
+def test_only_history_of_the_sessions_intervals_is_shown() -> None:
     on = watching((), "paper", "1m")
     on.hand(candle(0, 5 * MINUTE), *(candle(0, MINUTE, purpose) for purpose in ("repair", "check", "stream")))
     assert shown(on) == []
 
 
-def test_a_session_that_only_fills_up_history_shows_none() -> None:
+def test_a_backfill_session_shows_no_history() -> None:
     on = watching((), "backfill")
     on.hand(candle(0))
     assert shown(on) == []
@@ -289,20 +289,20 @@ def test_a_session_that_only_fills_up_history_shows_none() -> None:
     assert windows(on) == [(True, 0)]
 
 
-def test_a_window_is_shown_once_whoever_makes_it() -> None:
+def test_a_window_is_shown_once_as_a_candle_or_as_a_bar() -> None:
     on = watching()
     on.hand(candle(0), candle(1), candle(0), candle(1), bar(1), bar(2), candle(2), bar(2))
     assert windows(on) == [(True, 0), (True, 1), (False, 2)]
 
 
-def test_history_that_comes_before_the_sessions_own_bar_does_not_take_its_place() -> None:
-    """A scheduled reading of the venue's candles may be quicker than the bar's grace."""
+def test_history_does_not_replace_the_sessions_own_bar() -> None:
+    """Candles that the venue sends may come before the grace period of a bar ends."""
     on = watching()
     on.hand(bar(0), candle(1), bar(1))
     assert windows(on) == [(False, 0), (False, 1)]
 
 
-def test_another_session_is_shown_what_it_missed_and_nothing_again() -> None:
+def test_the_next_session_shows_missed_windows_and_none_twice() -> None:
     on = watching()
     on.hand(bar(0), bar(1), started(at=T + 5 * MINUTE), candle(0), candle(1), candle(2), candle(3), bar(4))
     assert windows(on) == [(False, 0), (False, 1), (True, 2), (True, 3), (False, 4)]
@@ -330,14 +330,14 @@ def test_windows_of_a_market_only_rise_and_history_ends_with_the_first_bar(plan:
         assert kinds == sorted(kinds, reverse=True)
 
 
-def test_a_bar_of_a_market_it_does_not_trade_leaves_no_trace() -> None:
+def test_a_bar_of_another_market_does_not_change_the_state() -> None:
     on = watching(("AAA",))
     on.hand(bar(0, instrument=2), candle(0, instrument=2))
     assert vars(on.actor)["_seen"] == {}
     assert on.actor.warming is False  # type: ignore[attr-defined]
 
 
-# A session that begins again.
+# A later session.
 
 
 def closed(number: int, *, incomplete: bool = False) -> BarClosed:
@@ -345,10 +345,10 @@ def closed(number: int, *, incomplete: bool = False) -> BarClosed:
     return msgspec.structs.replace(bar(number), incomplete=incomplete, because=because)
 
 
-def test_bars_from_before_the_session_are_history_and_made_up_ones_are_not_shown() -> None:
-    """Nobody listened while the engine was down: what closes at the start must not be traded on."""
+def test_bars_from_before_the_session_are_history_and_incomplete_ones_are_not_shown() -> None:
+    """The engine was down: a strategy must not trade on bars that close at the start."""
     on = watching()
-    assert on.hand(closed(-3), closed(-2, incomplete=True)) == [], "no verb does anything"
+    assert on.hand(closed(-3), closed(-2, incomplete=True)) == [], "verbs do nothing"
     assert windows(on) == [(True, -3)]
     on.hand(candle(-2))
     assert windows(on) == [(True, -2)], "the venue's own candle is shown instead"
@@ -356,7 +356,7 @@ def test_bars_from_before_the_session_are_history_and_made_up_ones_are_not_shown
     assert windows(on) == [(False, 0)]
 
 
-def test_what_an_author_does_wrong_is_told_with_its_line_and_the_nearest_market() -> None:
+def test_errors_name_the_line_and_the_nearest_market() -> None:
     on = watching()
     on.hand(bar(0))
     with pytest.raises(KeyError, match="there is no market 'AAB'; did you mean AAA"):

@@ -1,4 +1,4 @@
-"""Moving averages by their definitions, and the example strategy's decisions (R04)."""
+"""Moving averages compared with their definitions, and the decisions of the example strategy (R04)."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ def test_an_ema_is_the_recursion_of_its_definition(closes: list[float], period: 
     alpha = Fraction(2, period + 1)
     exact = Fraction(0)
     for number, close in enumerate(closes, 1):
-        told = ema.update(close)
+        value = ema.update(close)
         if number <= period:
             exact = sum(map(Fraction, closes[:number]), Fraction(0)) / number
         else:
             exact = alpha * Fraction(close) + (1 - alpha) * exact
-        assert (told is None) == (number < period)
-        assert told is None or told == pytest.approx(float(exact), rel=1e-9)
+        assert (value is None) == (number < period)
+        assert value is None or value == pytest.approx(float(exact), rel=1e-9)
 
 
 @given(values, st.integers(1, 20))
 def test_a_sma_is_the_mean_of_the_last_values(closes: list[float], period: int) -> None:
     sma = Sma(period)
     for number, close in enumerate(closes, 1):
-        told = sma.update(close)
+        value = sma.update(close)
         last = closes[max(0, number - period) : number]
-        assert told is None or told == pytest.approx(float(sum(map(Fraction, last)) / period), rel=1e-12)
-        assert (told is None) == (number < period)
+        assert value is None or value == pytest.approx(float(sum(map(Fraction, last)) / period), rel=1e-12)
+        assert (value is None) == (number < period)
         assert len(sma.values) <= period
 
 
-def test_two_averages_share_nothing() -> None:
+def test_two_averages_do_not_share_state() -> None:
     one, other = Sma(3), Sma(3)
     one.update(1.0)
     assert other.values == []
@@ -60,15 +60,15 @@ def test_the_example_is_long_while_the_fast_average_is_above_the_slow_one() -> N
     on = Desk(strategy)
     up = [10_000, 10_000, 10_000, 10_000, 10_100, 10_200, 10_300]
     down = [10_200, 9_000, 8_000, 7_000]
-    answers = [on.hand(bar(close, number)) for number, close in enumerate(up + down)]
-    told = on.all(TargetSet)
-    assert [answer != [] for answer in answers[:4]] == [False] * 4
-    assert [one.size > 0 for one in told] == [True, False]
-    assert told[0].size == 1000 * 100_000 // 10_100, "1000 of quote currency at 101.00, in steps of 0.001"
-    assert told[0].reason == "fast EMA above slow"
+    emitted = [on.hand(bar(close, number)) for number, close in enumerate(up + down)]
+    targets = on.all(TargetSet)
+    assert [events != [] for events in emitted[:4]] == [False] * 4
+    assert [one.size > 0 for one in targets] == [True, False]
+    assert targets[0].size == 1000 * 100_000 // 10_100, "1000 of quote currency at 101.00, in steps of 0.001"
+    assert targets[0].reason == "fast EMA above slow"
 
 
-def test_the_example_looks_at_one_interval_and_at_each_market_alone() -> None:
+def test_the_example_uses_one_interval_and_each_market_separately() -> None:
     strategy = Crossover.make("x", {"fast": 1, "slow": 2})
     on = Desk(strategy)
     for number, close in enumerate([1, 2, 3, 4]):

@@ -1,4 +1,4 @@
-"""Orders of every type as a strategy asks for them: what is put on record, what is refused (O20, O21)."""
+"""Requests for orders of every type: what is recorded and what is refused (O20, O21)."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from engine.values import BUY, NO_SIDE, SELL
 from tests.actors.desk import Desk, T
 from tests.strategies.asking import asked, desk
 
-ODD = [0, "0", "0.001", "-1", -1, 1.5, "NaN", Decimal("NaN"), True, "", "1e99"]
-"""What is no price on the grid of AAA (two decimals), put down as for a buy."""
+INVALID = [0, "0", "0.001", "-1", -1, 1.5, "NaN", Decimal("NaN"), True, "", "1e99"]
+"""Invalid prices of AAA, whose grid has two decimals, when rounded down as for a buy."""
 
 
 # Buy and sell.
 
 
-def test_post_only_and_reduce_only_are_asked_for() -> None:
-    (wish,) = asked(desk(), lambda s: s.buy("AAA", "1", limit="100", tif="Alo", reduce_only=True))
-    assert wish == OrderRequested(T, "mine", 1, BUY, 1000, 10_000, "Alo", True)
+def test_post_only_and_reduce_only_are_in_the_request() -> None:
+    (request,) = asked(desk(), lambda s: s.buy("AAA", "1", limit="100", tif="Alo", reduce_only=True))
+    assert request == OrderRequested(T, "mine", 1, BUY, 1000, 10_000, "Alo", True)
 
 
-def test_o20_attached_prices_go_on_the_grid_as_those_of_the_orders_they_are() -> None:
-    """A long's are sells, and go up: its stop-loss triggers earlier, its take-profit asks for no less."""
+def test_o20_attached_prices_are_rounded_by_the_side_of_the_attached_order() -> None:
+    """Those of a long position are sells and are rounded up, so its stop-loss triggers earlier."""
     on = desk()
     (long,) = asked(on, lambda s: s.buy("AAA", 1, stop_loss="95.001", take_profit="110.001"))
     assert (long.side, long.stop_loss, long.take_profit) == (BUY, 9_501, 11_001)
@@ -45,8 +45,8 @@ def test_o20_attached_prices_go_on_the_grid_as_those_of_the_orders_they_are() ->
 
 
 @pytest.mark.parametrize("field", ["stop_loss", "take_profit"])
-@pytest.mark.parametrize("price", ODD)
-def test_o21_no_odd_attached_price_is_asked_for(field: str, price: Any) -> None:
+@pytest.mark.parametrize("price", INVALID)
+def test_o21_an_invalid_attached_price_is_refused(field: str, price: Any) -> None:
     on = desk()
     with pytest.raises(NumberError):
         asked(on, lambda s: s.sell("AAA", 1, **{field: price}))
@@ -66,7 +66,7 @@ def test_o21_no_odd_attached_price_is_asked_for(field: str, price: Any) -> None:
         (lambda s: s.modify("0x1"), "a size, a limit"),
     ],
 )
-def test_what_contradicts_itself_is_refused(ask: Any, words: str) -> None:
+def test_arguments_that_contradict_each_other_are_refused(ask: Any, words: str) -> None:
     on = desk()
     with pytest.raises(ValueError, match=words):
         asked(on, ask)
@@ -77,24 +77,26 @@ def test_what_contradicts_itself_is_refused(ask: Any, words: str) -> None:
 
 
 @given(st.sampled_from(["buy", "sell"]), st.sampled_from(["sl", "tp"]), st.integers(10, 10**7))
-def test_o20_a_trigger_is_on_the_grid_and_never_further_away(side: str, kind: str, thousandths: int) -> None:
+def test_o20_a_trigger_is_on_the_grid_and_never_further_from_the_price(
+    side: str, kind: str, thousandths: int
+) -> None:
     price = Decimal(thousandths).scaleb(-3)
-    (wish,) = asked(desk(), lambda s: s.stop("AAA", side, 1, price, kind=kind))
+    (request,) = asked(desk(), lambda s: s.stop("AAA", side, 1, price, kind=kind))
     exact = price * 100
-    assert 0 <= (wish.trigger_price - exact) * (1 if side == "sell" else -1) < 1
-    assert (wish.trigger, wish.reduce_only, wish.limit_price) == (kind, True, 0)
-    assert wish.side == (BUY if side == "buy" else SELL)
+    assert 0 <= (request.trigger_price - exact) * (1 if side == "sell" else -1) < 1
+    assert (request.trigger, request.reduce_only, request.limit_price) == (kind, True, 0)
+    assert request.side == (BUY if side == "buy" else SELL)
 
 
 def test_a_stop_may_have_a_limit() -> None:
-    (wish,) = asked(desk(), lambda s: s.stop("AAA", "sell", "0.5", "95", limit="94.001", reason="r"))
-    assert wish == OrderRequested(
+    (request,) = asked(desk(), lambda s: s.stop("AAA", "sell", "0.5", "95", limit="94.001", reason="r"))
+    assert request == OrderRequested(
         T, "mine", 1, SELL, 500, 9_401, reduce_only=True, reason="r", trigger="sl", trigger_price=9_500
     )
 
 
-@pytest.mark.parametrize("price", ODD)
-def test_o21_no_odd_trigger_is_asked_for(price: Any) -> None:
+@pytest.mark.parametrize("price", INVALID)
+def test_o21_an_invalid_trigger_is_refused(price: Any) -> None:
     on = desk()
     with pytest.raises(NumberError):
         asked(on, lambda s: s.stop("AAA", "buy", 1, price))
@@ -123,14 +125,14 @@ def order(name: str = "0x1", side: int = BUY, limit: int = 10_000, trigger: str 
         (SELL, {"size": 7}, 7000, 10_000),
     ],
 )
-def test_o20_a_change_goes_on_the_grid_and_keeps_what_is_left_out(
+def test_o20_a_change_is_rounded_to_the_grid_and_keeps_omitted_values(
     side: int, change: Any, size: int, limit: int
 ) -> None:
-    told = asked(working(order(side=side)), lambda s: s.modify("0x1", **change, reason="r"))
-    assert told == [ModifyRequested(T, "mine", "0x1", 1, size, limit, "r")]
+    emitted = asked(working(order(side=side)), lambda s: s.modify("0x1", **change, reason="r"))
+    assert emitted == [ModifyRequested(T, "mine", "0x1", 1, size, limit, "r")]
 
 
-def test_o08_a_change_goes_by_what_is_open_and_changed_already() -> None:
+def test_o08_a_change_is_relative_to_the_open_size_and_earlier_changes() -> None:
     on = working()
     on.hand(OrderChanged(T, "0x1", "mine", 1, "PartiallyFilled", 2000, 3000))
     on.hand(OrderModified(T, T, "0x1", 1, 2, 3000, 10_050))
@@ -140,15 +142,15 @@ def test_o08_a_change_goes_by_what_is_open_and_changed_already() -> None:
     assert (size.size, size.limit_price) == (1000, 10_050)
 
 
-@pytest.mark.parametrize("price", ODD)
-def test_o21_no_odd_limit_is_changed_to(price: Any) -> None:
+@pytest.mark.parametrize("price", INVALID)
+def test_o21_an_invalid_limit_is_refused_in_a_change(price: Any) -> None:
     on = working()
     with pytest.raises(NumberError):
         asked(on, lambda s: s.modify("0x1", limit=price))
     assert on.log == []
 
 
-def test_what_no_longer_works_is_neither_changed_nor_canceled() -> None:
+def test_an_order_that_no_longer_works_is_not_changed_or_canceled() -> None:
     on = working(order(), SubmitOrder(T, "0x2", "other", 1, BUY, 5, 1, "Gtc", False))
     on.hand(OrderChanged(T, "0x1", "mine", 1, "Canceled", 0, 5000))
     for name in ("0x1", "0x2", "0x3"):
@@ -158,7 +160,7 @@ def test_what_no_longer_works_is_neither_changed_nor_canceled() -> None:
 
 @pytest.mark.parametrize(("one", "words"), [(order(trigger="sl"), "trigger"), (order(limit=0), "market")])
 def test_an_order_without_a_limit_or_with_a_trigger_cannot_be_changed(one: SubmitOrder, words: str) -> None:
-    """A change makes a plain limit order of it: a stop would be one no more."""
+    """A change would turn it into a plain limit order."""
     on = working(one)
     with pytest.raises(ValueError, match=f"a {words} order cannot be changed"):
         asked(on, lambda s: s.modify("0x1", limit="90"))
@@ -177,15 +179,15 @@ def test_one_order_is_canceled_by_its_id() -> None:
     ("size", "short", "side", "steps"),
     [("1.5", False, SELL, 1500), ("-1.5", False, BUY, 1500), (2, True, BUY, 2000), ("-2", True, SELL, 2000)],
 )
-def test_a_trail_sells_what_is_long_and_buys_what_is_short(
+def test_a_trailing_stop_sells_a_long_position_and_buys_a_short_one(
     size: Any, short: bool, side: int, steps: int
 ) -> None:
-    told = asked(desk(), lambda s: s.trail("AAA", size, "2.509", short=short, reason="r"))
-    assert told == [TrailRequested(T, "mine", 1, side, steps, 250, "r")]
+    emitted = asked(desk(), lambda s: s.trail("AAA", size, "2.509", short=short, reason="r"))
+    assert emitted == [TrailRequested(T, "mine", 1, side, steps, 250, "r")]
 
 
-@pytest.mark.parametrize("distance", ODD)
-def test_o21_no_odd_distance_is_asked_for(distance: Any) -> None:
+@pytest.mark.parametrize("distance", INVALID)
+def test_o21_an_invalid_distance_is_refused(distance: Any) -> None:
     on = desk()
     with pytest.raises(NumberError):
         asked(on, lambda s: s.trail("AAA", 1, distance))
@@ -193,14 +195,14 @@ def test_o21_no_odd_distance_is_asked_for(distance: Any) -> None:
 
 
 @pytest.mark.parametrize("size", ["0.0009", 0, 1.0, None, "x"])
-def test_o21_a_trail_of_no_size_does_not_take_another_away(size: Any) -> None:
+def test_o21_a_trailing_stop_of_an_invalid_size_does_not_replace_another(size: Any) -> None:
     on = desk()
     with pytest.raises(NumberError):
         asked(on, lambda s: s.trail("AAA", size, "1"))
     assert on.log == []
 
 
-def test_untrail_takes_it_away() -> None:
+def test_untrail_removes_the_trailing_stop() -> None:
     assert asked(desk(), lambda s: s.untrail("AAA", "r")) == [
         TrailRequested(T, "mine", 1, NO_SIDE, 0, 0, "r")
     ]

@@ -1,4 +1,4 @@
-"""Parameters are typed: read from the class, checked when given, recorded with the session."""
+"""Parameters are typed: read from the class, checked when set, recorded with the session."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.actors.desk import T
 
 
 class Base(Strategy):
-    """Parameters of every kind, and what is none."""
+    """Parameters of every kind, and attributes that are not parameters."""
 
     count: int = 3
     rate: float = 1
@@ -38,13 +38,13 @@ class Base(Strategy):
 
 
 class Derived(Base):
-    """Has what its base has, one of another default, and one more."""
+    """Has the parameters of its base, one of them with another default, and one more."""
 
     word: str = "b"
     more: int = 1
 
 
-# What a parameter is.
+# Which attributes are parameters.
 
 
 def test_annotated_attributes_with_a_default_are_the_parameters() -> None:
@@ -58,37 +58,37 @@ def test_annotated_attributes_with_a_default_are_the_parameters() -> None:
 def test_parameters_are_set_before_the_strategy_begins() -> None:
     strategy = Derived.make("mine", convert_params(Derived, {"count": 9, "rate": 2, "way": 5}))
     assert strategy.begun == (9, 2.0, "b", False, None, 5)  # type: ignore[attr-defined]
-    assert Derived.make("mine", {}).begun[0] == 3, "the class is as it was"  # type: ignore[attr-defined]
+    assert Derived.make("mine", {}).begun[0] == 3, "the class is unchanged"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({"name": "x"}, "name of every strategy's"),
-        ({"coins": "x"}, "name of every strategy's"),
-        ({"policy": "x"}, "name of every strategy's"),
-        ({"random": "x"}, "name of every strategy's"),
-        ({"target": "x"}, "name of every strategy's"),
-        ({"seen": []}, "a list on the class is shared; set it in on_start"),
+        ({"name": "x"}, "the base class has this name already"),
+        ({"coins": "x"}, "the base class has this name already"),
+        ({"policy": "x"}, "the base class has this name already"),
+        ({"random": "x"}, "the base class has this name already"),
+        ({"target": "x"}, "the base class has this name already"),
+        ({"seen": []}, "a list on the class is shared by all instances; set it in on_start"),
     ],
 )
-def test_what_cannot_be_a_parameter_is_refused_by_name(body: dict[str, Any], words: str) -> None:
+def test_an_attribute_that_cannot_be_a_parameter_is_refused_by_name(body: dict[str, Any], words: str) -> None:
     (name,) = body
     cls = type("Mine", (Strategy,), {**body, "__annotations__": {name: type(body[name])}})
     with pytest.raises(ConfigError, match=rf"^Mine\.{name}: .*{words}"):
         params_of(cls)
 
 
-def test_a_default_of_another_type_and_an_annotation_that_is_unknown_are_refused() -> None:
+def test_a_default_of_another_type_and_an_unknown_annotation_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"Mine\.x: Expected `int`, got `str`, given 'ten'"):
         params_of(type("Mine", (Strategy,), {"x": "ten", "__annotations__": {"x": int}}))
-    with pytest.raises(ConfigError, match="Mine: its annotations cannot be read"):
+    with pytest.raises(ConfigError, match="Mine: the annotations cannot be evaluated"):
         params_of(type("Mine", (Strategy,), {"x": 1, "__annotations__": {"x": "Nowhere"}}))
-    with pytest.raises(ConfigError, match="a parameter is a number, text or bool"):
+    with pytest.raises(ConfigError, match="a parameter is an int, float, str or bool"):
         params_of(type("Mine", (Strategy,), {"x": None, "__annotations__": {"x": list[int] | None}}))
 
 
-# What is given.
+# Values of parameters.
 
 
 @pytest.mark.parametrize(
@@ -101,39 +101,41 @@ def test_a_default_of_another_type_and_an_annotation_that_is_unknown_are_refused
         ({"flag": 1}, "flag: Expected `bool`"),
         ({"word": 5}, "word: Expected `str`"),
         ({"way": "left"}, "way: "),
-        ({"rate": float("nan")}, "rate: nan is no number"),
+        ({"rate": float("nan")}, "rate: nan is not a number"),
         ({"constant": 1}, "there is no parameter 'constant'"),
         ({"_own": 1}, "there is no parameter '_own'"),
     ],
 )
-def test_what_is_no_value_of_a_parameter_is_refused(given_as: dict[str, Any], words: str) -> None:
+def test_an_invalid_value_of_a_parameter_is_refused(given_as: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError) as raised:
         convert_params(Base, given_as)
     assert words in str(raised.value)
 
 
-def test_a_strategy_without_parameters_says_so() -> None:
-    with pytest.raises(ConfigError, match="there is no parameter 'x'; it has none"):
+def test_a_parameter_for_a_strategy_without_parameters_is_refused() -> None:
+    with pytest.raises(ConfigError, match="there is no parameter 'x'; the strategy has no parameters"):
         convert_params(type("Mine", (Strategy,), {}), {"x": 1})
 
 
 @given(st.integers(-(2**60), 2**60), st.floats(allow_nan=False, allow_infinity=False), st.booleans())
-def test_text_of_the_command_line_means_what_it_says(count: int, rate: float, flag: bool) -> None:
-    told = convert_params(
+def test_text_of_the_command_line_is_converted_to_the_type_of_the_parameter(
+    count: int, rate: float, flag: bool
+) -> None:
+    converted = convert_params(
         Base, {"count": str(count), "rate": repr(rate), "flag": str(flag).lower()}, as_text=True
     )
-    assert told == {"count": count, "rate": rate, "flag": flag}
-    assert [type(value) for value in told.values()] == [int, float, bool]
+    assert converted == {"count": count, "rate": rate, "flag": flag}
+    assert [type(value) for value in converted.values()] == [int, float, bool]
 
 
-# What the session makes of it.
+# Parameters in a session.
 
 
 def builder() -> SessionBuilder:
     return SessionBuilder(lambda use: Derived if use == "m:Derived" else Base, "code", "0")
 
 
-def test_a_sessions_record_holds_what_was_given_and_its_actors_have_it() -> None:
+def test_the_record_of_a_session_and_its_actors_have_the_parameters() -> None:
     entry = StrategyConfig("m:Derived", params={"count": 7, "limit": None, "rate": 2})
     started = builder().start(recv_ns=T, session="a", mode="paper", config=Config(strategies=(entry,)))
     assert parse_config(started.config).strategies == (entry,)
@@ -141,7 +143,7 @@ def test_a_sessions_record_holds_what_was_given_and_its_actors_have_it() -> None
     assert (strategy.count, strategy.rate, strategy.limit) == (7, 2.0, None)  # type: ignore[attr-defined]
 
 
-def test_a_wrong_parameter_is_told_with_the_strategy_before_the_session_begins() -> None:
+def test_an_unknown_parameter_is_refused_before_the_session_begins() -> None:
     config = Config(strategies=(StrategyConfig("m:Derived", params={"moer": 7}),))
     with pytest.raises(ConfigError, match="m:Derived: there is no parameter 'moer'; did you mean more"):
         builder().start(recv_ns=T, session="a", mode="paper", config=config)
