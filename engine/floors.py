@@ -24,7 +24,7 @@ def _names(text: str, before: str = "") -> tuple[str, ...]:
     return tuple(before + name for name in text.split())
 
 
-_TYPES = _names("values errors ports clock config floors events states opening", "engine.")
+_TYPES = _names("values errors ports clock backoff config floors events states opening", "engine.")
 _JOURNAL = _names("journal records", "engine.")
 _ACTORS = _names("actors indicators strategies", "engine.")
 _ORDER = _names("sequencer registry snapshot session testing", "engine.")

@@ -16,11 +16,13 @@ from adapters.hyperliquid.answers import SpotMeta
 from adapters.hyperliquid.decode import Decoder
 from adapters.hyperliquid.feed import HyperliquidFeed
 from adapters.hyperliquid.history import read_candles, warmup
-from adapters.hyperliquid.info import HyperliquidInfo, is_loopback
+from adapters.hyperliquid.info import HyperliquidInfo
 from adapters.hyperliquid.keeper import HistoryKeeper
+from adapters.hyperliquid.limits import LIMITS
 from adapters.hyperliquid.listing import asset_ids, dex_of, list_instruments
 from adapters.hyperliquid.rules import RULES
 from adapters.hyperliquid.wire import ExchangeStatus, Meta
+from adapters.transport.addresses import is_loopback
 from adapters.transport.governor import Governor, Limits, Priority
 from adapters.transport.health import FeedLimits
 from adapters.transport.trades import LastTrade
@@ -236,15 +238,8 @@ async def _ask(info: HyperliquidInfo, names: Sequence[str]) -> _Listed:
 
 
 async def _limits(base_url: str) -> Limits:
-    """Return the venue's limits; a sandbox at a speed has minutes that are as much shorter."""
+    """Return the venue's limits; a sandbox at a speed has those of its own, faster minutes."""
     if not is_loopback(base_url):
-        return Limits()
+        return LIMITS
     async with HyperliquidInfo(base_url) as info:
-        speed = max(1.0, (await info.exchange_status()).speed or 1.0)
-    plain = Limits()
-    return msgspec.structs.replace(
-        plain,
-        weight_per_minute=int(plain.weight_per_minute * speed),
-        messages_per_minute=int(plain.messages_per_minute * speed),
-        connections_per_minute=int(plain.connections_per_minute * speed),
-    )
+        return LIMITS.at_speed(max(1.0, (await info.exchange_status()).speed or 1.0))

@@ -30,9 +30,9 @@ from adapters.hyperliquid.wire import (
     WireCandle,
     WireContext,
     WireTrade,
-    clip,
     decode_message,
 )
+from adapters.transport.text import clip
 from engine.clock import DAY_NS, SECOND_NS
 from engine.errors import NumberError, UsageError, VenueProtocolError
 from engine.events import (

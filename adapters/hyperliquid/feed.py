@@ -24,6 +24,7 @@ import trio
 from adapters.hyperliquid.channels import check_channels, share_out, venue_intervals
 from adapters.hyperliquid.decode import Decoder, touch_of
 from adapters.hyperliquid.info import websocket_url
+from adapters.hyperliquid.limits import LIMITS
 from adapters.hyperliquid.questions import Questions
 from adapters.hyperliquid.wire import (
     BboFrame,
@@ -105,7 +106,7 @@ class HyperliquidFeed:
         self._send = send
         self._offer = offer
         self._limits = limits = limits or FeedLimits()
-        self.governor = governor or Governor()
+        self.governor = governor or Governor(LIMITS)
         self.health = FeedHealth()
         self._decoder = Decoder(instruments, self.health.dropped)
         self._desk = desk = Desk(

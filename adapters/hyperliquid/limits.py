@@ -1,14 +1,26 @@
-"""What a request weighs in Hyperliquid's limits per IP address.
+"""Hyperliquid's limits per IP address, and what a request weighs in them.
 
-Source: the venue's "rate limits" page, 2026-08. Called by `info.py` and the gateway, which pass the weight
-to the governor (`adapters/transport/governor.py`).
+Source: the venue's "rate limits" page, 2026-08. Called by `info.py` and the gateway, which pass weights to
+the governor (`adapters/transport/governor.py`).
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["action_weight", "info_weight", "rows_weight"]
+from adapters.transport.governor import Limits, Rate
+
+__all__ = ["LIMITS", "action_weight", "info_weight", "rows_weight"]
+
+LIMITS: Final = Limits(
+    weight=Rate(1200),
+    messages=Rate(2000),
+    connections=Rate(30),
+    connections_open=10,
+    subscriptions=1000,
+    posts_in_flight=100,
+)
+"""Per minute, or at a time."""
 
 _LIGHT: Final = frozenset(
     {"l2Book", "allMids", "clearinghouseState", "orderStatus", "spotClearinghouseState", "exchangeStatus"}

@@ -14,7 +14,8 @@ from typing import Final
 
 from adapters.hyperliquid.answers import SpotMeta
 from adapters.hyperliquid.rules import RULES
-from adapters.hyperliquid.wire import AssetInfo, Meta, clip
+from adapters.hyperliquid.wire import AssetInfo, Meta
+from adapters.transport.text import clip
 from engine.errors import UsageError, VenueProtocolError
 from engine.events import InstrumentListed
 

@@ -15,9 +15,10 @@ from typing import ClassVar, Final
 from adapters.hyperliquid.channels import check_channels
 from adapters.hyperliquid.client import HyperliquidClient
 from adapters.hyperliquid.decode import Decoder
-from adapters.hyperliquid.info import MAINNET_URL, TESTNET_URL, check_base_url, is_loopback
+from adapters.hyperliquid.info import MAINNET_URL, TESTNET_URL, check_base_url
 from adapters.hyperliquid.rules import RULES
 from adapters.hyperliquid.wire import CandleFrame, decode_message
+from adapters.transport.addresses import is_loopback
 from engine.config import CHANNELS, Config
 from engine.errors import ConfigError, SafetyRefusal
 from engine.events import Event, InstrumentListed

@@ -16,10 +16,11 @@ from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
 import msgspec
 
+from adapters.transport.http import BODY_BYTES_MAX
+from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 
 __all__ = [
-    "BODY_BYTES_MAX",
     "FRAME_BYTES_MAX",
     "PING",
     "Ack",
@@ -48,7 +49,6 @@ __all__ = [
     "WireContext",
     "WireMids",
     "WireTrade",
-    "clip",
     "decode_body",
     "decode_message",
     "subscribe_text",
@@ -56,9 +56,6 @@ __all__ = [
 
 FRAME_BYTES_MAX: Final = 1 << 20
 """Longest websocket message that is read; the longest known one has 120 kB."""
-
-BODY_BYTES_MAX: Final = 8 << 20
-"""Longest HTTP body that is read, after decompression."""
 
 PING: Final = '{"method":"ping"}'
 
@@ -322,12 +319,6 @@ def subscribe_text(kind: str, coin: str = "", **options: Any) -> str:
     """Return the message that subscribes to `kind` of one coin, or of none; `options` are the venue's."""
     wanted = {"type": kind, **({"coin": coin} if coin else {}), **options}
     return msgspec.json.encode({"method": "subscribe", "subscription": wanted}).decode()
-
-
-def clip(text: str | bytes, length_max: int = 120) -> str:
-    """Return `text` from outside as it can be shown: quoted, controls escaped, at most `length_max` long."""
-    shown = text[:length_max] if isinstance(text, str) else text[:length_max].decode("utf-8", "replace")
-    return ascii(shown)[:length_max] + ("..." if len(text) > length_max else "")
 
 
 def _other_frame(text: str, error: Exception) -> OtherFrame:

@@ -17,9 +17,10 @@ from urllib.parse import urlsplit
 import trio
 from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
 
-from adapters.hyperliquid.wire import FRAME_BYTES_MAX, PING, clip
+from adapters.hyperliquid.wire import FRAME_BYTES_MAX, PING
 from adapters.transport.governor import BudgetSpent, Governor, Priority
 from adapters.transport.health import FeedLimits
+from adapters.transport.text import clip
 
 __all__ = ["Connection", "Dial", "Loss", "dial_url"]
 
@@ -53,7 +54,7 @@ class Connection:
         limits: FeedLimits,
         on_open: Callable[[], Awaitable[None]],
         on_message: Callable[[str | bytes], Awaitable[None]],
-        governor: Governor | None = None,
+        governor: Governor,
         priority: Priority = Priority.MARKET,
     ) -> None:
         parts = urlsplit(url)
@@ -63,7 +64,7 @@ class Connection:
         self._limits = limits
         self._on_open = on_open
         self._on_message = on_message
-        self._governor = governor or Governor()
+        self._governor = governor
         self._priority = priority
         self._scope = trio.CancelScope()
         self._tasks: trio.Nursery | None = None

@@ -1,13 +1,13 @@
-"""What the venue allows one IP address, and who may use how much of it: the one account for all connections.
+"""What a venue allows one IP address, and who may use how much of it: one account for all connections.
 
-Owns the count of everything the venue limits: REST weight, messages and new connections per minute; open
-connections, subscriptions and posts in flight. Promises: no minute (of any 60 seconds) holds more than the
-limit; a fifth of weight, messages and posts is kept for cancels; whoever waits is served by priority, then
-in the order of asking; a refusal by the venue (429, 418, 403) halves the budget of weight for a minute, and
-its `Retry-After` is honoured; a wait that would last too long is `BudgetSpent`, and then nothing was sent.
-Limits and weights: the venue's "rate limits" page, 2026-08.
+Owns the count of everything a venue limits: REST weight, messages and new connections within a time; open
+connections, subscriptions and posts in flight. The numbers are data of each venue (`Limits`). Promises: no
+span of time holds more than its rate allows; a fifth of weight, messages and posts is kept for cancels;
+requests that wait are served by priority, then in the order of asking; a refusal by the venue (429, 418,
+403) halves the budget of weight for a minute, and its `Retry-After` is honoured; a wait that would last too
+long is `BudgetSpent`, and then nothing was sent.
 
-Shared by the feed, the info client and the gateway. Not for threads: called by trio tasks only.
+Shared by the feed, the HTTP client and the gateway. Not for threads: called by trio tasks only.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ __all__ = [
     "Governor",
     "Limits",
     "Priority",
+    "Rate",
 ]
 
-WINDOW_S: Final = 60
+MINUTE_S: Final = 60
 RESERVE: Final = 0.2
 """The share of messages, weight and posts that only cancels may use."""
 
@@ -50,7 +51,7 @@ _PAUSES_S: Final = {429: 5.0, 418: 60.0, 403: 60.0}
 
 
 class Priority(enum.IntEnum):
-    """Who is served first."""
+    """The order of service: the lowest number first."""
 
     CANCEL = 0
     ORDER = 1
@@ -63,19 +64,38 @@ class BudgetSpent(VenueUnreachable):
     """The venue's limits left no room in time: nothing was sent, so there is no doubt about its fate."""
 
 
-class Limits(msgspec.Struct, frozen=True):
-    """What the venue allows one IP address."""
+class Rate(msgspec.Struct, frozen=True):
+    """At most `amount` within any `per_s` seconds."""
 
-    weight_per_minute: int = 1200
-    messages_per_minute: int = 2000
-    connections_per_minute: int = 30
-    connections_open: int = 10
-    subscriptions: int = 1000
-    posts_in_flight: int = 100
+    amount: int
+    per_s: int = MINUTE_S
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What a venue allows one IP address. `connections` are new ones."""
+
+    weight: Rate
+    messages: Rate
+    connections: Rate
+    connections_open: int
+    subscriptions: int
+    posts_in_flight: int
+
+    def at_speed(self, speed: float) -> Limits:
+        """Return the limits of a sandbox whose time runs `speed` times as fast."""
+        faster = {
+            name: Rate(int(rate.amount * speed), rate.per_s)
+            for name, rate in (
+                ("weight", self.weight),
+                ("messages", self.messages),
+                ("connections", self.connections),
+            )
+        }
+        return msgspec.structs.replace(self, **faster)
 
 
 class Budget(msgspec.Struct, frozen=True):
-    """What is used now of what there is, for people. `paused_s`: how long the venue wants silence."""
+    """What is used now of what there is, for people. `paused_s`: how long the venue wants no requests."""
 
     weight: int
     weight_limit: int
@@ -100,29 +120,29 @@ class Budget(msgspec.Struct, frozen=True):
 
 
 class Governor:
-    """The account. Every `async` method waits for its turn at most `within_s`, then raises BudgetSpent."""
+    """Counts for one address. Every `async` method waits at most `within_s`, then raises BudgetSpent."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self.limits = limits or Limits()
-        self._weight = _Window()
-        self._messages = _Window()
-        self._new_connections = _Window()
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._weight = _Window(limits.weight.per_s)
+        self._messages = _Window(limits.messages.per_s)
+        self._new_connections = _Window(limits.connections.per_s)
         self._open = 0
         self._subscriptions = 0
         self._posts = 0
-        self._weight_line = _Line("REST weight")
-        self._message_line = _Line("messages per minute")
-        self._connection_line = _Line("connections")
-        self._post_line = _Line("posts in flight")
+        self._weight_queue = _Queue("REST weight")
+        self._message_queue = _Queue("messages per minute")
+        self._connection_queue = _Queue("connections")
+        self._post_queue = _Queue("posts in flight")
         self._refusals = 0
         self._cut = 1.0
         self._cut_at = -math.inf
-        self._silent_until = -math.inf  # nobody may ask
-        self._patient_until = -math.inf  # only cancels may ask
+        self._closed_until = -math.inf  # no request may go
+        self._cancels_until = -math.inf  # only cancels may go
 
     async def weigh(self, weight: int, priority: Priority, within_s: float = 120.0) -> None:
         """Wait until a REST request of this weight may be sent, and count it. Raises BudgetSpent."""
-        await self._weight_line.wait(priority, lambda: self._weight_in(weight, priority), within_s)
+        await self._weight_queue.wait(priority, lambda: self._weight_in(weight, priority), within_s)
         self._weight.add(weight)
 
     def charge(self, weight: int) -> None:
@@ -131,8 +151,8 @@ class Governor:
 
     async def message(self, priority: Priority = Priority.MARKET, within_s: float = 120.0) -> None:
         """Wait until one websocket message may be sent, and count it. Raises BudgetSpent."""
-        limit = _share(self.limits.messages_per_minute, priority)
-        await self._message_line.wait(priority, lambda: self._messages.room_in(1, limit), within_s)
+        limit = _share(self.limits.messages.amount, priority)
+        await self._message_queue.wait(priority, lambda: self._messages.room_in(1, limit), within_s)
         self._messages.add(1)
 
     @asynccontextmanager
@@ -140,29 +160,29 @@ class Governor:
         self, priority: Priority = Priority.MARKET, within_s: float = 120.0
     ) -> AsyncIterator[None]:
         """Hold one of the open connections, from before dialing to after closing. Raises BudgetSpent."""
-        await self._connection_line.wait(priority, self._connection_in, within_s)
+        await self._connection_queue.wait(priority, self._connection_in, within_s)
         self._new_connections.add(1)
         self._open += 1
         try:
             yield
         finally:
             self._open -= 1
-            self._connection_line.stir()
+            self._connection_queue.stir()
 
     @asynccontextmanager
     async def post(self, priority: Priority, within_s: float = 120.0) -> AsyncIterator[None]:
         """Hold one post in flight, from before sending to the answer or its timeout. Raises BudgetSpent.
 
-        Its message and its weight are counted apart: whether a post costs weight is not known, so it does.
+        Its message and its weight are counted by their own calls.
         """
         limit = _share(self.limits.posts_in_flight, priority)
-        await self._post_line.wait(priority, lambda: 0.0 if self._posts < limit else math.inf, within_s)
+        await self._post_queue.wait(priority, lambda: 0.0 if self._posts < limit else math.inf, within_s)
         self._posts += 1
         try:
             yield
         finally:
             self._posts -= 1
-            self._post_line.stir()
+            self._post_queue.stir()
 
     @contextmanager
     def subscriptions(self, count: int) -> Iterator[None]:
@@ -179,66 +199,67 @@ class Governor:
             self._subscriptions -= count
 
     def refused(self, status: int, retry_after_s: float | None = None) -> None:
-        """Take the venue's "not so fast": HTTP 429, or the bans 418 and 403.
+        """Take a refusal for too many requests: HTTP 429, or the bans 418 and 403.
 
-        Halves the weight for a minute. With a `Retry-After`, or banned, nobody asks until it is over; after a
-        plain 429 cancels still may, since an order that must go is worth another refusal.
+        Halves the weight for a minute. With a `Retry-After`, or banned, no request goes until it is over;
+        after a plain 429 cancels still go, since an order that must be canceled is worth another refusal.
         """
         now = trio.current_time()
         self._refusals += 1
         self._cut = max(CUT_MIN, self._factor() / 2)
         self._cut_at = now
         if retry_after_s is not None or status != 429:
-            pause_s = _PAUSES_S.get(status, WINDOW_S) if retry_after_s is None else retry_after_s
-            self._silent_until = max(self._silent_until, now + min(pause_s, RETRY_AFTER_S_MAX))
+            pause_s = _PAUSES_S.get(status, MINUTE_S) if retry_after_s is None else retry_after_s
+            self._closed_until = max(self._closed_until, now + min(pause_s, RETRY_AFTER_S_MAX))
         else:
-            self._patient_until = max(self._patient_until, now + _PAUSES_S[429])
-        self._weight_line.stir()
+            self._cancels_until = max(self._cancels_until, now + _PAUSES_S[429])
+        self._weight_queue.stir()
 
     def budget(self) -> Budget:
         """Return what is used now."""
-        lines = (self._weight_line, self._message_line, self._connection_line, self._post_line)
-        paused_s = max(0.0, max(self._silent_until, self._patient_until) - trio.current_time())
+        queues = (self._weight_queue, self._message_queue, self._connection_queue, self._post_queue)
+        paused_s = max(0.0, max(self._closed_until, self._cancels_until) - trio.current_time())
         return Budget(
             weight=self._weight.used(),
-            weight_limit=int(self.limits.weight_per_minute * self._factor()),
+            weight_limit=int(self.limits.weight.amount * self._factor()),
             messages=self._messages.used(),
             connections_new=self._new_connections.used(),
             connections_open=self._open,
             subscriptions=self._subscriptions,
             posts=self._posts,
-            waiting=sum(len(line) for line in lines),
-            waiting_high=max(line.high for line in lines),
+            waiting=sum(len(queue) for queue in queues),
+            waiting_high=max(queue.high for queue in queues),
             refusals=self._refusals,
             paused_s=paused_s,
         )
 
     def _factor(self) -> float:
         """Return what the venue's refusals have left of the budget: doubled by each minute without one."""
-        quiet_s = min(trio.current_time() - self._cut_at, 10.0 * WINDOW_S)
-        return min(1.0, math.ldexp(self._cut, int(quiet_s / WINDOW_S)))
+        quiet_s = min(trio.current_time() - self._cut_at, 10.0 * MINUTE_S)
+        return min(1.0, math.ldexp(self._cut, int(quiet_s / MINUTE_S)))
 
     def _weight_in(self, weight: int, priority: Priority) -> float:
-        silent_s = self._silent_until - trio.current_time()
+        closed_s = self._closed_until - trio.current_time()
         if priority is not Priority.CANCEL:
-            silent_s = max(silent_s, self._patient_until - trio.current_time())
-        if silent_s > 0:
-            return silent_s
-        limit = _share(int(self.limits.weight_per_minute * self._factor()), priority)
+            closed_s = max(closed_s, self._cancels_until - trio.current_time())
+        if closed_s > 0:
+            return closed_s
+        limit = _share(int(self.limits.weight.amount * self._factor()), priority)
         room_s = self._weight.room_in(weight, limit)
         # A cut budget grows again by the minute, perhaps before the window has room.
-        return min(room_s, WINDOW_S) if self._factor() < 1 else room_s
+        return min(room_s, MINUTE_S) if self._factor() < 1 else room_s
 
     def _connection_in(self) -> float:
         if self._open >= self.limits.connections_open:
             return math.inf
-        return self._new_connections.room_in(1, self.limits.connections_per_minute)
+        return self._new_connections.room_in(1, self.limits.connections.amount)
 
 
 class _Window:
-    """A sum over the last 60 seconds, kept by the second: at most 62 entries."""
+    """A sum over the last `per_s` seconds, kept by the second: at most `per_s` + 2 entries."""
 
-    def __init__(self) -> None:
+    def __init__(self, per_s: int) -> None:
+        self._per_s = per_s
         self._seconds: deque[list[int]] = deque()  # [second, amount], oldest first
         self._sum = 0
 
@@ -252,9 +273,9 @@ class _Window:
         self._sum += amount
 
     def used(self) -> int:
-        """Return the sum. What was counted within a second leaves when all of that second is a minute old."""
+        """Return the sum. What was counted within a second leaves when all of that second is old enough."""
         now = trio.current_time()
-        while self._seconds and self._seconds[0][0] + 1 + WINDOW_S <= now:
+        while self._seconds and self._seconds[0][0] + 1 + self._per_s <= now:
             self._sum -= self._seconds.popleft()[1]
         return self._sum
 
@@ -266,12 +287,12 @@ class _Window:
         for second, gone in self._seconds:
             over -= gone
             if over <= 0:
-                return second + 1 + WINDOW_S - trio.current_time()
+                return second + 1 + self._per_s - trio.current_time()
         return math.inf
 
 
-class _Line:
-    """Who waits for one resource, by priority and then by the order of asking."""
+class _Queue:
+    """The tasks that wait for one resource, by priority and then by the order of asking."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -285,14 +306,14 @@ class _Line:
         return len(self._tickets)
 
     def stir(self) -> None:
-        """Something changed: whoever is first looks again."""
+        """Something changed: the first in the queue checks again."""
         self._stirred.set()
         self._stirred = trio.Event()
 
     async def wait(self, priority: Priority, room_in: Callable[[], float], within_s: float) -> None:
-        """Wait until this is the first of the line and there is room. Raises BudgetSpent.
+        """Wait until this is the first of the queue and there is room. Raises BudgetSpent.
 
-        Returns without a checkpoint after the last look, so that the caller takes what it was promised.
+        Returns without a checkpoint after the last check, so that the caller takes what was free.
         """
         if not self._tickets and room_in() <= 0:
             return
@@ -320,5 +341,5 @@ class _Line:
 
 
 def _share(limit: int, priority: Priority) -> int:
-    """Return what a priority may use of a limit: cancels all of it, everyone else four fifths."""
+    """Return what a priority may use of a limit: cancels all of it, every other four fifths."""
     return limit if priority is Priority.CANCEL else int(limit * (1 - RESERVE))

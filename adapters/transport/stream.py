@@ -20,19 +20,11 @@ from typing import Any, Final, Protocol
 import trio
 
 from adapters.hyperliquid.channels import Wanted
-from adapters.hyperliquid.wire import (
-    Ack,
-    AckFrame,
-    ErrorFrame,
-    Frame,
-    OtherFrame,
-    PongFrame,
-    clip,
-    decode_message,
-)
+from adapters.hyperliquid.wire import Ack, AckFrame, ErrorFrame, Frame, OtherFrame, PongFrame, decode_message
 from adapters.transport.connection import Connection, Dial, Loss
 from adapters.transport.context import Desk
 from adapters.transport.governor import BudgetSpent
+from adapters.transport.text import clip
 from engine.errors import UsageError, VenueProtocolError
 from engine.events import InstrumentListed
 

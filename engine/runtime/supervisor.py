@@ -13,12 +13,13 @@ from typing import Final
 import msgspec
 import trio
 
+from engine.backoff import backoff_ms
 from engine.errors import EngineError
 from engine.ports import Edge, Ids
 
-__all__ = ["Health", "backoff_ms", "supervise"]
+__all__ = ["Health", "supervise"]
 
-BACKOFF_MIN_MS: Final = 500
+BACKOFF_MIN_MS: Final = 250
 BACKOFF_MAX_MS: Final = 30_000
 FAILURES_MAX: Final = 5
 WINDOW_S: Final = 60.0
@@ -31,13 +32,6 @@ class Health(msgspec.Struct):
     state: str = "starting"
     detail: str = ""
     restarts: int = 0
-
-
-def backoff_ms(attempt: int, ids: Ids) -> int:
-    """Return how long to wait before restart `attempt` (1 is the first): doubling, half of it by chance."""
-    ceiling = min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** min(attempt, 10) // 2)
-    share = int.from_bytes(ids.random_bytes(2), "big") / 65_536
-    return int(ceiling / 2 * (1 + share))
 
 
 async def supervise(edge: Edge, tell: Callable[[Health], None], ids: Ids) -> None:
@@ -66,4 +60,6 @@ async def supervise(edge: Edge, tell: Callable[[Health], None], ids: Ids) -> Non
         health.state = "restarting"
         health.restarts += 1
         tell(health)
-        await trio.sleep(backoff_ms(len(failures), ids) / 1000)
+        chance = int.from_bytes(ids.random_bytes(2), "big") / 65_536
+        wait_ms = backoff_ms(len(failures) - 1, chance, min_ms=BACKOFF_MIN_MS, max_ms=BACKOFF_MAX_MS)
+        await trio.sleep(wait_ms / 1000)

@@ -9,7 +9,8 @@ import pytest
 import trio
 
 from adapters.hyperliquid.feed import HyperliquidFeed
-from adapters.hyperliquid.info import HyperliquidInfo, list_instruments
+from adapters.hyperliquid.info import HyperliquidInfo
+from adapters.hyperliquid.listing import list_instruments
 from adapters.sandbox.server import Sandbox, SandboxAddress, SandboxOptions
 from adapters.sandbox.tape import Tape
 from adapters.transport.health import FeedLimits

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import trio
 
@@ -18,12 +19,14 @@ from adapters.hyperliquid.info import (
     TESTNET_URL,
     HyperliquidInfo,
     check_base_url,
-    is_loopback,
-    list_instruments,
     websocket_url,
 )
-from adapters.hyperliquid.wire import BODY_BYTES_MAX, AssetInfo, Meta
-from adapters.transport.governor import BudgetSpent, Governor, Limits
+from adapters.hyperliquid.limits import LIMITS
+from adapters.hyperliquid.listing import list_instruments
+from adapters.hyperliquid.wire import AssetInfo, Meta
+from adapters.transport.addresses import is_loopback
+from adapters.transport.governor import BudgetSpent, Governor, Rate
+from adapters.transport.http import BODY_BYTES_MAX
 from engine.errors import UsageError, VenueError, VenueProtocolError, VenueUnreachable
 from engine.events import InstrumentListed
 
@@ -327,7 +330,7 @@ async def test_a_client_that_was_closed_can_be_asked_again() -> None:
 
 async def test_n15_every_question_is_weighed_and_every_answer_charged_for_its_rows() -> None:
     """N15: by the venue's table; one account for whoever shares it."""
-    governor = Governor()
+    governor = Governor(LIMITS)
     handle, _ = answering(httpx.Response(200, json=[row(n) for n in range(100)]))
     async with asking(handle, governor=governor) as info, asking(handle, governor=governor) as other:
         await info.recent_trades("BTC")
@@ -343,7 +346,7 @@ async def test_n15_a_refusal_stops_everyone_who_shares_the_account(
     autojump_clock, status: int, headers: dict[str, str], silent_s: float
 ) -> None:
     """N15: budget cut, the venue's wait honoured by the next question of another."""
-    governor = Governor()
+    governor = Governor(LIMITS)
     refusing, _ = answering(httpx.Response(status, headers=headers))
     serving, asked = answering(httpx.Response(200, json=META))
     async with asking(refusing, governor=governor) as info, asking(serving, governor=governor) as other:
@@ -364,7 +367,7 @@ async def test_n15_a_refusal_stops_everyone_who_shares_the_account(
 
 async def test_n15_without_room_in_time_nothing_is_sent(autojump_clock) -> None:
     """N15: and that is said by an error of its own."""
-    governor = Governor(Limits(weight_per_minute=20))
+    governor = Governor(msgspec.structs.replace(LIMITS, weight=Rate(20)))
     handle, asked = answering(httpx.Response(200, json=META))
     async with asking(handle, governor=governor) as info:
         with pytest.raises(BudgetSpent):

@@ -7,6 +7,7 @@ import trio
 from adapters.hyperliquid.feed import HyperliquidFeed
 from adapters.hyperliquid.history import warmup
 from adapters.hyperliquid.info import HyperliquidInfo
+from adapters.hyperliquid.limits import LIMITS
 from adapters.hyperliquid.listing import list_instruments
 from adapters.transport.governor import Governor
 from engine.clock import AdoptedClock, SystemClock
@@ -22,7 +23,7 @@ SPEED = 200.0
 async def test_every_channel_of_a_running_market_is_told() -> None:
     """A generated market at 200 times real time: prints, touch, books, closed candles, contexts, mids."""
     events: list[Event] = []
-    governor = Governor()
+    governor = Governor(LIMITS)
 
     async def send(batch: list[Event]) -> None:
         events.extend(batch)

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from adapters.hyperliquid.decode import Decoder
 from adapters.hyperliquid.wire import (
-    BODY_BYTES_MAX,
     FRAME_BYTES_MAX,
     AckFrame,
     BboFrame,
@@ -27,11 +26,12 @@ from adapters.hyperliquid.wire import (
     SpotContextFrame,
     TradesFrame,
     WireTrade,
-    clip,
     decode_body,
     decode_message,
     subscribe_text,
 )
+from adapters.transport.http import BODY_BYTES_MAX
+from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 from engine.events import Event
 

@@ -14,7 +14,7 @@ from engine.ports import Edge
 from engine.runtime.committer import Committed
 from engine.runtime.ingress import Ingress
 from engine.runtime.projector import WAITING_MAX, Projector
-from engine.runtime.supervisor import Health, backoff_ms, supervise
+from engine.runtime.supervisor import Health, supervise
 from tests.runtime.kit import Counting
 
 
@@ -56,12 +56,6 @@ async def test_an_edge_that_fails_is_restarted_with_backoff_and_gives_up_in_a_lo
     assert waits == sorted(waits)
     assert min(waits) >= 0.2
     assert told == ["running", "restarting"] * 4 + ["running", "failed"]
-
-
-def test_n01_backoff_doubles_to_its_bound() -> None:
-    waits = [backoff_ms(attempt, Counting()) for attempt in range(1, 12)]
-    assert waits == sorted(waits)
-    assert waits[-1] <= 30_000
 
 
 async def test_a_fatal_error_is_not_retried() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 import trio
 
-from adapters.hyperliquid.limits import action_weight, info_weight, rows_weight
-from adapters.transport.governor import WAITING_MAX, BudgetSpent, Governor, Limits, Priority
+from adapters.hyperliquid.limits import LIMITS, action_weight, info_weight, rows_weight
+from adapters.transport.governor import WAITING_MAX, BudgetSpent, Governor, Priority, Rate
 from engine.errors import UsageError, VenueUnreachable
 
 MARKET, CANCEL, ORDER, HISTORY = Priority.MARKET, Priority.CANCEL, Priority.ORDER, Priority.HISTORY
@@ -28,7 +29,7 @@ def test_weights_are_the_venues() -> None:
 
 async def test_n15_no_minute_holds_more_than_the_limit(autojump_clock) -> None:
     """N15: whatever is asked for at whatever moment, any 60 seconds stay within the budget."""
-    governor = Governor()
+    governor = Governor(LIMITS)
     chance = random.Random(7)
     sent: list[tuple[float, int, Priority]] = []
 
@@ -52,7 +53,7 @@ async def test_n15_no_minute_holds_more_than_the_limit(autojump_clock) -> None:
 
 async def test_n15_o25_cancels_go_when_everything_else_has_used_its_share(autojump_clock) -> None:
     """N15, O25: a fifth is theirs; then even they wait for the minute to pass."""
-    governor = Governor()
+    governor = Governor(LIMITS)
     await governor.weigh(960, MARKET)
     with pytest.raises(BudgetSpent, match="not sent"):
         await governor.weigh(1, ORDER, within_s=5)
@@ -66,7 +67,7 @@ async def test_n15_o25_cancels_go_when_everything_else_has_used_its_share(autoju
 
 
 async def test_who_waits_is_served_by_priority_then_in_order(autojump_clock) -> None:
-    governor = Governor()
+    governor = Governor(LIMITS)
     await governor.weigh(1200, CANCEL)
     served: list[tuple[Priority, int]] = []
 
@@ -84,7 +85,7 @@ async def test_who_waits_is_served_by_priority_then_in_order(autojump_clock) -> 
 
 
 async def test_rows_are_charged_after_the_answer_and_hold_up_what_comes_next(autojump_clock) -> None:
-    governor = Governor()
+    governor = Governor(LIMITS)
     await governor.weigh(20, HISTORY)
     governor.charge(rows_weight("candleSnapshot", 5000) * 12)
     assert governor.budget().weight == 20 + 84 * 12
@@ -98,7 +99,7 @@ async def test_n15_x15_a_refusal_cuts_the_budget_and_is_waited_out(
     autojump_clock, status: int, retry_after_s: float | None
 ) -> None:
     """N15, X15: `Retry-After` binds everyone, within a bound; a plain 429 lets cancels through."""
-    governor = Governor()
+    governor = Governor(LIMITS)
     governor.refused(status, retry_after_s)
     assert governor.budget().weight_limit == 600
     await governor.weigh(2, CANCEL, within_s=400)
@@ -113,7 +114,7 @@ async def test_n15_x15_a_refusal_cuts_the_budget_and_is_waited_out(
 
 async def test_n15_repeated_refusals_cut_on_and_quiet_minutes_give_back(autojump_clock) -> None:
     """N15: never below an eighth, doubled by each minute without a refusal."""
-    governor = Governor()
+    governor = Governor(LIMITS)
     for _ in range(9):
         governor.refused(429)
     assert governor.budget().weight_limit == 150
@@ -127,7 +128,7 @@ async def test_n15_repeated_refusals_cut_on_and_quiet_minutes_give_back(autojump
 
 async def test_connections_are_bounded_in_number_and_by_the_minute(autojump_clock) -> None:
     """At most 10 open and 30 new a minute, however many want to connect."""
-    governor = Governor()
+    governor = Governor(LIMITS)
     dialed: list[float] = []
     high = 0
 
@@ -147,7 +148,9 @@ async def test_connections_are_bounded_in_number_and_by_the_minute(autojump_cloc
 
 
 async def test_messages_posts_and_subscriptions_are_bounded(autojump_clock) -> None:
-    governor = Governor(Limits(messages_per_minute=10, posts_in_flight=10, subscriptions=5))
+    governor = Governor(
+        msgspec.structs.replace(LIMITS, messages=Rate(10), posts_in_flight=10, subscriptions=5)
+    )
     for _ in range(8):
         await governor.message()
     with pytest.raises(BudgetSpent):
@@ -177,7 +180,7 @@ async def test_messages_posts_and_subscriptions_are_bounded(autojump_clock) -> N
 
 async def test_i11_the_line_is_bounded_and_who_gives_up_leaves_it(autojump_clock) -> None:
     """I11: and what is not sent says so, as a kind of "no answer" that leaves no doubt."""
-    governor = Governor()
+    governor = Governor(LIMITS)
     await governor.weigh(1200, CANCEL)
     async with trio.open_nursery() as nursery:
         for _ in range(WAITING_MAX):

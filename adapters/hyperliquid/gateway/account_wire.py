@@ -12,7 +12,8 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from adapters.hyperliquid.wire import FRAME_BYTES_MAX, clip
+from adapters.hyperliquid.wire import FRAME_BYTES_MAX
+from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 
 __all__ = [

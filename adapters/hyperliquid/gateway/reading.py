@@ -28,7 +28,7 @@ from adapters.hyperliquid.gateway.account_wire import (
     WireUpdate,
 )
 from adapters.hyperliquid.listing import dex_of
-from adapters.hyperliquid.wire import clip
+from adapters.transport.text import clip
 from engine.errors import NumberError, VenueProtocolError
 from engine.events import (
     Event,

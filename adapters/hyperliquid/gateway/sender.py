@@ -7,7 +7,6 @@ connections, so that a hanging question does not hold them up (N19).
 
 from __future__ import annotations
 
-import ssl
 from typing import Any, Final, Protocol
 
 import httpx
@@ -16,8 +15,10 @@ import trio
 from adapters.hyperliquid.gateway.outcomes import Lost, Outcome, Refused, read_outcomes
 from adapters.hyperliquid.info import check_base_url
 from adapters.hyperliquid.limits import action_weight
-from adapters.hyperliquid.wire import clip
 from adapters.transport.governor import BudgetSpent, Governor, Priority
+from adapters.transport.http import AnswerTooLong, HttpClient, Request
+from adapters.transport.text import clip
+from engine.errors import VenueProtocolError
 
 __all__ = ["ANSWER_S", "BUDGET_S", "RestSender", "Sender", "read_answer", "refusal_of"]
 
@@ -58,9 +59,7 @@ class RestSender:
         self._url = f"{check_base_url(base_url)}/exchange"
         self._governor = governor
         self._answer_s = answer_s
-        self._trust = ssl.create_default_context()
-        self._transport = transport
-        self._client: httpx.AsyncClient | None = None  # made by the first action, and after a close
+        self._client = HttpClient(timeout_s=answer_s, body_bytes_max=_BODY_BYTES_MAX, transport=transport)
 
     async def send(self, body: dict[str, Any], entries: int, priority: Priority) -> list[Outcome]:
         """See `Sender`."""
@@ -71,44 +70,23 @@ class RestSender:
         lost = Lost(f"no answer within {self._answer_s:g} s")
         with trio.move_on_after(self._answer_s):
             try:
-                async with self._open().stream("POST", self._url, json=body) as answer:
-                    data = b""
-                    async for chunk in answer.aiter_raw():
-                        if len(data) <= _BODY_BYTES_MAX:
-                            data += chunk
-                    if len(data) > _BODY_BYTES_MAX:
-                        return [Lost("an answer that is too long")] * entries
-                    return self._read(answer, data, entries)
+                answer = await self._client.send(Request("POST", self._url, body))
+                if answer.refuses_pace:
+                    self._governor.refused(answer.status, answer.retry_after_s)
+                return read_answer(answer.status, answer.body, entries)
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
                 lost = Lost(f"no connection: {clip(str(error) or type(error).__name__)}", unsent=True)
             except httpx.HTTPError as error:
                 lost = Lost(f"{type(error).__name__}: {clip(str(error))}")
+            except AnswerTooLong:
+                lost = Lost("an answer that is too long")
+            except VenueProtocolError as error:
+                lost = Lost(str(error))
         return [lost] * entries
-
-    def _read(self, answer: httpx.Response, data: bytes, entries: int) -> list[Outcome]:
-        status = answer.status_code
-        if status in (403, 418, 429):
-            after = answer.headers.get("retry-after", "")
-            self._governor.refused(status, float(after) if after.isascii() and after.isdigit() else None)
-        return read_answer(status, data, entries)
-
-    def _open(self) -> httpx.AsyncClient:
-        if self._client is None:
-            self._client = httpx.AsyncClient(
-                headers={"accept-encoding": "identity"},
-                timeout=self._answer_s,
-                follow_redirects=False,
-                trust_env=False,
-                verify=self._trust,
-                transport=self._transport,
-            )
-        return self._client
 
     async def aclose(self) -> None:
         """Close the connections; a later action opens new ones."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        await self._client.aclose()
 
 
 def read_answer(status: int, data: bytes, entries: int) -> list[Outcome]:

@@ -29,10 +29,10 @@ from adapters.hyperliquid.gateway.outcomes import Lost, Outcome, read_outcomes
 from adapters.hyperliquid.gateway.sender import ANSWER_S, BUDGET_S, refusal_of
 from adapters.hyperliquid.info import websocket_url
 from adapters.hyperliquid.limits import action_weight
-from adapters.hyperliquid.wire import clip
 from adapters.transport.connection import Connection, Dial, Loss, dial_url
 from adapters.transport.governor import BudgetSpent, Governor, Priority
 from adapters.transport.health import FeedLimits
+from adapters.transport.text import clip
 from engine.errors import UsageError, VenueProtocolError
 
 __all__ = ["AccountStream", "StreamHost"]

@@ -22,6 +22,7 @@ from adapters.hyperliquid.gateway.gateway import HyperliquidGateway
 from adapters.hyperliquid.gateway.keys import Signer
 from adapters.hyperliquid.gateway.sender import RestSender
 from adapters.hyperliquid.info import HyperliquidInfo
+from adapters.hyperliquid.limits import LIMITS
 from adapters.hyperliquid.signing import address_of, recover_l1_signer
 from adapters.transport.governor import Governor
 from engine.config import VenueConfig
@@ -422,7 +423,7 @@ async def scene(
         venue = Venue(nursery)
         if prepare:
             prepare(venue)
-        governor = Governor()
+        governor = Governor(LIMITS)
         posts = venue_config.transport == "post"
         gateway = HyperliquidGateway(
             name="gateway",
