@@ -28,6 +28,7 @@ from engine.runtime.live import Live
 from engine.runtime.plan import LiveResult
 from engine.values import format_scaled
 from replay.verify import replay_day
+from tests.pacing import pacing
 
 __all__ = [
     "ACCOUNT",
@@ -107,7 +108,7 @@ async def serving(**options: Any) -> AsyncIterator[Venue]:
         **options,
     }
     sandbox = Sandbox(SandboxOptions(**chosen))
-    async with trio.open_nursery() as nursery:
+    async with pacing(), trio.open_nursery() as nursery:
         address = await nursery.start(sandbox.serve)
         yield Venue(sandbox, address.base_url)
         nursery.cancel_scope.cancel()

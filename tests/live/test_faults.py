@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from engine.events import EngineHalted, MarketHalted, OrderFilled, OrderUnknown, SubmitOrder
 from engine.runtime.live import Live
@@ -39,7 +40,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-async def test_real_orders_survive(tmp_path: Path, name: str) -> None:
+async def test_real_orders_survive(paced_clock: MockClock, tmp_path: Path, name: str) -> None:
     async with serving(speed=SPEED, maker=True, faults=FAULTS[name], seed=7) as venue:
 
         async def script(live: Live) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import trio
+from trio.testing import MockClock
 
 from engine.config import DataConfig
 from engine.events import CandleRead, FundingRead
@@ -13,7 +14,9 @@ from engine.runtime.live import Live
 from tests.live.kit import assert_replays, config, of, serving, trade
 
 
-async def test_closed_candles_and_rates_are_read_once_while_a_session_trades(tmp_path: Path) -> None:
+async def test_closed_candles_and_rates_are_read_once_while_a_session_trades(
+    paced_clock: MockClock, tmp_path: Path
+) -> None:
     data = DataConfig(warmup_bars=5, backfill_minutes=1, check_minutes=0)
     settings = msgspec.structs.replace(config("tests.live.traders:Quiet"), data=data)
 

@@ -1,0 +1,106 @@
+"""Time that advances only while everything under test is idle, over real sockets and real files.
+
+Owns the clock of a test in which the sandbox and the engine share one process: trio's time and the engine's
+time (`engine.clock` is the one place that reads the machine's) are both virtual. Promises: time jumps to the
+next deadline when every task waits, no worker thread is busy and no byte is on its way through the loopback,
+so a slow or busy machine changes no result, and a test takes as long as its CPU work. Called by
+`tests/live/kit.py`, whose tests take the fixture `paced_clock`.
+
+The `autojump_clock` of trio watches its tasks only: it would jump over a sync of the journal in a thread, and
+over bytes that the kernel has accepted and not yet delivered.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+__all__ = ["START_NS", "VirtualTime", "make_clock", "pacing"]
+
+SECOND_NS: Final = 1_000_000_000
+START_NS: Final = 1_741_179_300 * SECOND_NS
+"""2025-03-05T12:55:00Z: five minutes before an hour of funding."""
+
+_THREAD_CUSHION_S: Final = 0.001
+"""How long to wait, in real seconds, before looking again whether a thread has finished."""
+
+_STEP_S: Final = 1e-6
+"""The shortest jump: a deadline is passed, whatever its floating point says."""
+
+
+class VirtualTime:
+    """Stands in for the `time` module in `engine.clock`: everything follows trio's clock."""
+
+    def time_ns(self) -> int:
+        return START_NS + self.monotonic_ns()
+
+    def monotonic_ns(self) -> int:
+        return round(trio.current_time() * SECOND_NS)
+
+
+class _Steps(trio.abc.Instrument):
+    """Counts the steps of all tasks but the one that asks."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._own = trio.lowlevel.current_task()
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        if task is not self._own:
+            self.count += 1
+
+
+def make_clock() -> MockClock:
+    """Return a clock that stands still until `pacing` moves it."""
+    return MockClock(rate=0.0, autojump_threshold=math.inf)
+
+
+@asynccontextmanager
+async def pacing() -> AsyncIterator[None]:
+    """Move the clock of this run, which `make_clock` made, as long as the block lasts."""
+    clock = trio.lowlevel.current_clock()
+    assert isinstance(clock, MockClock), "the test does not take the fixture paced_clock"
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_pace, clock)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+async def _pace(clock: MockClock) -> None:
+    threads = trio.to_thread.current_default_thread_limiter()
+    steps = _Steps()
+    trio.lowlevel.add_instrument(steps)
+    near, far = await _loopback()
+    try:
+        while True:
+            await wait_all_tasks_blocked(_THREAD_CUSHION_S if threads.borrowed_tokens else 0.0)
+            before = steps.count
+            # The loopback delivers in order: what was sent before this byte has arrived when it has.
+            await near.send_all(b".")
+            await far.receive_some(1)
+            await wait_all_tasks_blocked()
+            if steps.count != before or threads.borrowed_tokens:
+                continue
+            ahead_s = trio.lowlevel.current_statistics().seconds_to_next_deadline
+            if ahead_s == math.inf:
+                # Only the world outside can bring anything.
+                await wait_all_tasks_blocked(_THREAD_CUSHION_S)
+            else:
+                clock.jump(max(ahead_s, _STEP_S))
+    finally:
+        trio.lowlevel.remove_instrument(steps)
+        near.socket.close()
+        far.socket.close()
+
+
+async def _loopback() -> tuple[trio.SocketStream, trio.SocketStream]:
+    """Return both ends of a TCP connection to ourselves."""
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener:
+        near = await trio.open_tcp_stream(*listener.socket.getsockname())
+        return near, await listener.accept()
