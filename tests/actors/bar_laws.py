@@ -22,9 +22,10 @@ from engine.clock import DAY_NS, SECOND_NS, window_end, window_start
 from engine.config import BarsConfig
 from engine.errors import ReplayDivergence
 from engine.events import BarClosed, BarCorrected, ClockAdvanced, Event, InstrumentListed, Trade
-from engine.snapshot import decode_state, encode_state, state_classes
+from engine.snapshot import state_classes
+from engine.states import decode_state, encode_state
 from engine.values import parse_interval
-from tests.actors.desk import Desk
+from tests.actors.harness import Harness
 from tests.replay.kit import EVE, NOON, Memory, config_of, opening, replays_alone, run, use
 
 __all__ = ["LAWS", "Law"]
@@ -101,16 +102,16 @@ def fields_after_time(trade: Trade) -> tuple[Any, ...]:
     return tuple(getattr(trade, name) for name in trade.__struct_fields__[1:])
 
 
-def desk(make: Make, custom: Customs, spans: Sequence[str] = SPANS, close: str = "grace") -> Desk:
-    return Desk(make(BarsConfig(tuple(spans), GRACE_MS, close)), listed(custom))
+def desk(make: Make, custom: Customs, spans: Sequence[str] = SPANS, close: str = "grace") -> Harness:
+    return Harness(make(BarsConfig(tuple(spans), GRACE_MS, close)), listed(custom))
 
 
-def play(on: Desk, trades: Sequence[Trade], until_ns: int = 0) -> Desk:
+def play(on: Harness, trades: Sequence[Trade], until_ns: int = 0) -> Harness:
     """Hand over prints at their times, firing the timers between; then let time pass until then."""
     for trade in trades:
-        on.pass_time(trade.recv_ns)
-        on.hand(trade)
-    on.pass_time(until_ns)
+        on.advance(trade.recv_ns)
+        on.send(trade)
+    on.advance(until_ns)
     return on
 
 
@@ -129,7 +130,7 @@ def values(bar: BarClosed) -> Values:
     return tuple(getattr(bar, name) for name in bar.__struct_fields__ if name not in names)
 
 
-def final(on: Desk) -> dict[tuple[int, int, int], Values]:
+def final(on: Harness) -> dict[tuple[int, int, int], Values]:
     """The highest revision of each bar, by instrument, interval and start.
 
     A window that was taken for silent, where such windows have no bars, begins with a correction of nothing.
@@ -367,12 +368,12 @@ def duplicates(make: Make, plan: list[Step], custom: Customs, again: list[tuple[
     once = [one for _, trade in doubled for one in memory[trade.instrument].take([trade])]
     on = desk(make, custom)
     for trade in once:
-        on.hand(trade)
+        on.send(trade)
     straight = desk(make, custom)
-    straight.hand(*trades)
+    straight.send(*trades)
     until_ns = over(trades)
-    on.pass_time(until_ns)
-    straight.pass_time(until_ns)
+    on.advance(until_ns)
+    straight.advance(until_ns)
     assert final(on) == final(straight)
 
 

@@ -20,15 +20,15 @@ from engine.events import (
     SubmitOrder,
 )
 from engine.values import BUY, SELL
-from tests.actors.desk import Desk, T
+from tests.actors.harness import Harness, T
 
 STARTED = SessionStarted(T, "a" * 16, "live", "", "", "", (), "")
 ACCOUNT = AccountRead(T, T, "g", 6, 0, 0, 0, 0)
 
 
-def desk(*, adopt: bool = False) -> Desk:
-    on = Desk(Portfolio(AccountConfig("1000"), VenueConfig(adopt=adopt)))
-    on.hand(STARTED)
+def desk(*, adopt: bool = False) -> Harness:
+    on = Harness(Portfolio(AccountConfig("1000"), VenueConfig(adopt=adopt)))
+    on.send(STARTED)
     return on
 
 
@@ -50,9 +50,9 @@ def test_o18_a_position_is_compared_with_the_fills_of_the_same_time(
 ) -> None:
     on = desk()
     for number, (side, size, when) in enumerate(sorted(plan, key=lambda one: one[2]), 1):
-        on.hand(fill(number, side, size, T + when))
+        on.send(fill(number, side, size, T + when))
     true = sum(side * size for side, size, when in plan if when <= at)
-    answer = on.hand(read(true + error, T + at))
+    answer = on.send(read(true + error, T + at))
     if error:
         (differs,) = answer
         assert isinstance(differs, PositionDiffers)
@@ -64,49 +64,49 @@ def test_o18_a_position_is_compared_with_the_fills_of_the_same_time(
 def test_o17_a_position_held_at_the_start_is_adopted_only_where_that_is_configured() -> None:
     for adopt in (False, True):
         on = desk(adopt=adopt)
-        differs, *rest = on.hand(read(-7))
+        differs, *rest = on.send(read(-7))
         assert (differs.own, differs.venue, differs.adopted) == (0, -7, adopt)
         held = [one for one in rest if isinstance(one, PositionChanged)]
         assert [(one.strategy, one.size, one.cost) for one in held] == (
             [("external", -7, -70_000)] if adopt else []
         )
-        assert bool(on.hand(read(-7))) is not adopt
+        assert bool(on.send(read(-7))) is not adopt
 
 
 def test_o18_nothing_is_adopted_once_the_account_was_read() -> None:
     on = desk(adopt=True)
-    on.hand(ACCOUNT)
-    (differs,) = on.hand(read(5))
+    on.send(ACCOUNT)
+    (differs,) = on.send(read(5))
     assert differs.adopted is False
-    on.hand(STARTED)
-    assert on.hand(read(5))[0].adopted is True
+    on.send(STARTED)
+    assert on.send(read(5))[0].adopted is True
 
 
 def test_o16_a_foreign_fill_moves_the_position_and_is_nobodys() -> None:
     on = desk()
-    told = on.hand(fill(1, BUY, 5))[0]
+    told = on.send(fill(1, BUY, 5))[0]
     assert (told.strategy, told.size) == ("external", 5)
-    assert on.hand(read(5)) == []
+    assert on.send(read(5)) == []
 
 
 def test_o06_a_late_fill_is_booked_to_the_strategy_that_sent_the_order() -> None:
     on = desk()
-    on.hand(
+    on.send(
         SubmitOrder(T, "0x1", "s", 1, BUY, 10, 0, "Ioc", False),
         OrderChanged(T, "0x1", "s", 1, "Canceled", 0, 10),
     )
-    told = on.hand(fill(1, BUY, 5, order_id="0x1"))[0]
+    told = on.send(fill(1, BUY, 5, order_id="0x1"))[0]
     assert (told.strategy, told.size) == ("s", 5)
-    assert on.hand(fill(1, BUY, 5, order_id="0x1")) == [], "O04: told twice, counted once"
+    assert on.send(fill(1, BUY, 5, order_id="0x1")) == [], "O04: told twice, counted once"
 
 
 def test_o27_funding_is_booked_once_whatever_its_decimals() -> None:
     on = desk()
     paid = FundingPaid(T, T + 1, 1, 10, 6, -601_087, 125)
-    (equity,) = on.hand(paid)
+    (equity,) = on.send(paid)
     assert isinstance(equity, EquityMarked)
     assert (equity.scale, equity.funding, equity.equity) == (6, -601_087, 1_000_000_000 - 601_087)
-    assert on.hand(paid) == []
-    (equity,) = on.hand(FundingPaid(T, T + 2, 1, 10, 8, 100, 1))
+    assert on.send(paid) == []
+    (equity,) = on.send(FundingPaid(T, T + 2, 1, 10, 8, 100, 1))
     assert (equity.scale, equity.funding) == (8, -60_108_600)
-    assert len(on.hand(FundingPaid(T, T + 2, 2, 10, 8, 100, 1))) == 1, "another instrument's"
+    assert len(on.send(FundingPaid(T, T + 2, 2, 10, 8, 100, 1))) == 1, "another instrument's"

@@ -13,8 +13,9 @@ from engine.clock import SECOND_NS
 from engine.config import ActivityKind, BarsConfig, parse_config
 from engine.errors import ConfigError
 from engine.events import ActivityBarClosed, FeedDown, FeedGap, SessionStarted, Trade
-from engine.snapshot import decode_state, encode_state, state_classes
-from tests.actors.desk import LISTED, Desk, T
+from engine.snapshot import state_classes
+from engine.states import decode_state, encode_state
+from tests.actors.harness import LISTED, Harness, T
 
 KINDS = ("tick:3", "volume:2.5", "value:40.5", "imbalance:1.25", "tick:2@BBB")
 prints = st.lists(
@@ -26,8 +27,8 @@ prints = st.lists(
 )
 
 
-def desk(*kinds: str) -> Desk:
-    return Desk(ActivityBars(BarsConfig(activity=kinds or KINDS).kinds()))
+def desk(*kinds: str) -> Harness:
+    return Harness(ActivityBars(BarsConfig(activity=kinds or KINDS).kinds()))
 
 
 def tape(plan: list[tuple[int, int, int, int]]) -> list[Trade]:
@@ -59,7 +60,7 @@ def test_every_print_is_in_one_bar_of_a_kind_and_each_bar_ends_where_its_thresho
     plan: list[tuple[int, int, int, int]],
 ) -> None:
     on, trades = desk(), tape(plan)
-    on.hand(*trades)
+    on.send(*trades)
     for instrument, listed in LISTED.items():
         for kind in map(ActivityKind.parse, KINDS):
             if kind.instrument not in ("", listed.name):
@@ -105,11 +106,11 @@ def test_a_snapshot_anywhere_and_going_on_is_never_having_stopped(
 ) -> None:
     trades = tape(plan)
     through, before, after = desk(), desk(), desk()
-    through.hand(*trades)
-    before.hand(*trades[:cut])
+    through.send(*trades)
+    before.send(*trades[:cut])
     classes = state_classes(["engine.actors.activity"])
     after.actor.restore(decode_state(encode_state(before.actor.state(), "activity"), classes))
-    after.hand(*trades[cut:])
+    after.send(*trades[cut:])
     assert before.log + after.log == through.log
 
 
@@ -118,21 +119,21 @@ def test_a_bar_that_a_start_or_a_gap_cut_into_says_so_and_one_that_a_proof_clear
     ticks = iter(tape([(1, 10, 1, 1)] * 20))
 
     def bar() -> ActivityBarClosed:
-        (told,) = on.hand(next(ticks), next(ticks))
+        (told,) = on.send(next(ticks), next(ticks))
         assert isinstance(told, ActivityBarClosed)
         return told
 
     assert bar().because == "the data begins inside it"
     assert not bar().incomplete
-    on.hand(next(ticks), FeedDown(T, "f", "x"))
-    (told,) = on.hand(next(ticks))
+    on.send(next(ticks), FeedDown(T, "f", "x"))
+    (told,) = on.send(next(ticks))
     assert told.because == "the feed was down; what was missed is not known yet"
-    on.hand(next(ticks), FeedDown(T, "f", "x"), FeedGap(T, "f", 1, T, T, True))
-    assert not on.hand(next(ticks))[0].incomplete
-    on.hand(next(ticks), FeedGap(T, "f", 1, T, T, False))
-    assert on.hand(next(ticks))[0].because == "the feed has a gap"
-    on.hand(next(ticks), SessionStarted(T + SECOND_NS, "b" * 16, "paper", "", "", "", (), ""))
-    assert on.hand(next(ticks))[0].incomplete
+    on.send(next(ticks), FeedDown(T, "f", "x"), FeedGap(T, "f", 1, T, T, True))
+    assert not on.send(next(ticks))[0].incomplete
+    on.send(next(ticks), FeedGap(T, "f", 1, T, T, False))
+    assert on.send(next(ticks))[0].because == "the feed has a gap"
+    on.send(next(ticks), SessionStarted(T + SECOND_NS, "b" * 16, "paper", "", "", "", (), ""))
+    assert on.send(next(ticks))[0].incomplete
     assert not bar().incomplete
 
 

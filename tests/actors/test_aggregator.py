@@ -14,7 +14,7 @@ from engine.clock import SECOND_NS
 from engine.config import BarsConfig
 from engine.events import BarClosed, Candle, Event, FeedUp, PriceMarked, SessionStopped, Trade
 from engine.values import INT64_MAX
-from tests.actors.desk import MINUTE, Desk, T
+from tests.actors.harness import MINUTE, Harness, T
 from tests.profiles import examples
 
 GRACE = 500_000_000
@@ -41,8 +41,8 @@ prints = st.builds(
 )
 
 
-def desk(*intervals: str, grace_ms: int = GRACE // 1_000_000) -> Desk:
-    return Desk(Aggregator(BarsConfig(intervals, grace_ms)))
+def desk(*intervals: str, grace_ms: int = GRACE // 1_000_000) -> Harness:
+    return Harness(Aggregator(BarsConfig(intervals, grace_ms)))
 
 
 def tape(plan: Sequence[Print]) -> list[Trade]:
@@ -54,11 +54,11 @@ def tape(plan: Sequence[Print]) -> list[Trade]:
     return trades
 
 
-def play(on: Desk, trades: Sequence[Event], until_ns: int = 0) -> None:
+def play(on: Harness, trades: Sequence[Event], until_ns: int = 0) -> None:
     for trade in trades:
-        on.pass_time(trade.recv_ns)  # type: ignore[attr-defined]
-        on.hand(trade)
-    on.pass_time(until_ns)
+        on.advance(trade.recv_ns)  # type: ignore[attr-defined]
+        on.send(trade)
+    on.advance(until_ns)
 
 
 def counted(trades: Sequence[Trade], span: int, instrument: int, until_ns: int) -> dict[int, Row]:
@@ -86,7 +86,7 @@ def row(bar: BarClosed) -> Row:
     return bar.open, bar.high, bar.low, bar.close, int(bar.volume), bar.trades
 
 
-def closed(on: Desk, interval_ns: int, instrument: int) -> dict[int, Row]:
+def closed(on: Harness, interval_ns: int, instrument: int) -> dict[int, Row]:
     """The bars that were emitted, each window at its highest revision."""
     found: dict[int, Row] = {}
     revisions: dict[int, int] = {}
@@ -118,10 +118,10 @@ def test_f08_no_bar_closes_before_a_later_print_or_its_end_and_grace(plan: list[
     on = desk("1m", "5m")
     trades = tape(plan)
     for trade in trades:
-        for bar in on.pass_time(trade.recv_ns):
+        for bar in on.advance(trade.recv_ns):
             assert bar.closed_by == "timer"
             assert bar.at_ns >= bar.start_ns + bar.interval_ns + GRACE
-        for bar in on.hand(trade):
+        for bar in on.send(trade):
             assert bar.closed_by == "trade"
             assert trade.venue_ns >= bar.start_ns + bar.interval_ns
             assert trade.instrument == bar.instrument
@@ -174,14 +174,14 @@ def test_t07_a_print_later_than_what_is_kept_changes_nothing_and_is_counted() ->
     on = desk("1m")
     play(on, [Trade(T, T + 30, 1, 100, 1, 1)], T + 62 * MINUTE)
     before = len(on.log)
-    assert on.hand(Trade(T + 62 * MINUTE, T + 1, 1, 500, 1, 1)) == []
+    assert on.send(Trade(T + 62 * MINUTE, T + 1, 1, 500, 1, 1)) == []
     assert len(on.log) == before
     assert on.actor.state()["_too_late"] == 1
 
 
 def test_a_late_print_before_the_first_bar_is_dropped_and_counted() -> None:
     on = desk("1m")
-    assert on.hand(Trade(T, T, 1, 100, 1, 1), Trade(T, T - 2 * MINUTE, 1, 1, 1, 1)) == []
+    assert on.send(Trade(T, T, 1, 100, 1, 1), Trade(T, T - 2 * MINUTE, 1, 1, 1, 1)) == []
     assert on.actor.state()["_too_late"] == 1
 
 
@@ -192,7 +192,7 @@ def test_f05_prints_that_come_late_but_in_order_give_the_bar_they_give_in_time()
     in_time, late = desk("1m"), desk("1m")
     play(in_time, [first, *inside, last])
     play(late, [first])
-    late.pass_time(T + 2 * MINUTE + GRACE)
+    late.advance(T + 2 * MINUTE + GRACE)
     play(late, [*inside, last])
     assert closed(late, MINUTE, 1)[T + MINUTE] == closed(in_time, MINUTE, 1)[T + MINUTE]
 
@@ -209,9 +209,9 @@ def test_volume_beyond_64_bits_is_text_and_exact() -> None:
 
 def test_t02_a_print_far_ahead_closes_each_window_between_by_rule() -> None:
     on = desk("1m", "5m")
-    on.hand(Trade(T, T, 1, 100, 1, 1))
+    on.send(Trade(T, T, 1, 100, 1, 1))
     late = T + 60 * MINUTE + GRACE
-    bars: list[Any] = on.hand(Trade(late, late, 1, 50, 1, 1))
+    bars: list[Any] = on.send(Trade(late, late, 1, 50, 1, 1))
     assert len([bar for bar in bars if bar.interval_ns == MINUTE]) == 60
     assert len([bar for bar in bars if bar.interval_ns == 5 * MINUTE]) == 12
     assert all(row(bar) == (100, 100, 100, 100, 0, 0) for bar in bars if bar.start_ns >= T + 5 * MINUTE)
@@ -222,10 +222,10 @@ def test_t06_a_venue_time_from_another_age_opens_no_flood_of_bars(venue_ns: int)
     """In the future, in ms instead of ns, in 1970, negative: refused or clamped by rule, counted."""
     on = desk("1h")
     for trade in (Trade(T, T, 1, 100, 1, 1), Trade(T + 1, venue_ns, 1, 100, 1, 1)):
-        on.hand(trade)
+        on.send(trade)
     other = desk("1h")
-    other.hand(Trade(T, venue_ns, 1, 100, 1, 1))
-    other.pass_time(T + 1)
+    other.send(Trade(T, venue_ns, 1, 100, 1, 1))
+    other.advance(T + 1)
     assert len(on.log) + len(other.log) < 1000
 
 
@@ -253,7 +253,7 @@ def test_f13_instruments_are_never_mixed() -> None:
 def test_at_a_stop_the_last_price_of_each_instrument_is_told() -> None:
     on = desk("1m")
     play(on, [Trade(T, T, 2, 7, 1, 1), Trade(T, T, 1, 100, 1, 1), Trade(T + 1, T + 1, 1, 101, 1, 1)])
-    told = on.hand(SessionStopped(T + 5, "a", "test"))
+    told = on.send(SessionStopped(T + 5, "a", "test"))
     assert told == [PriceMarked(T + 5, 1, 101), PriceMarked(T + 5, 2, 7)]
 
 
@@ -273,7 +273,7 @@ candle_values = st.tuples(st.integers(10, 99), st.integers(0, 9), st.integers(0,
 def test_candles_become_bars_and_longer_bars(plan: list[tuple[int, int, int, int, int]]) -> None:
     on = desk("1m", "5m")
     candles = [candle(T + n * MINUTE, values) for n, values in enumerate(plan)]
-    on.hand(*candles)
+    on.send(*candles)
     short = [bar for bar in on.all(BarClosed) if bar.interval_ns == MINUTE]
     assert [row(bar)[:5] for bar in short] == [
         (one.open, one.high, one.low, one.close, one.volume) for one in candles
@@ -298,12 +298,12 @@ def test_the_last_bar_told_has_the_last_price(
     on = desk("1m", "5m", "15m")
     for number, minute in enumerate(minutes):
         one = candle(T + minute * MINUTE, (*values[:3], values[2] + number % 2, 1))
-        assert on.hand(one)[-1].close == one.close
+        assert on.send(one)[-1].close == one.close
 
 
 def test_candles_of_two_intervals_keep_their_own() -> None:
     on = desk("1m", "5m", "15m")
-    on.hand(candle(T, (50, 55, 45, 50, 1)), candle(T + 5 * MINUTE, (50, 55, 45, 50, 1), span=5 * MINUTE))
+    on.send(candle(T, (50, 55, 45, 50, 1)), candle(T + 5 * MINUTE, (50, 55, 45, 50, 1), span=5 * MINUTE))
     spans = {bar.interval_ns // MINUTE for bar in on.all(BarClosed) if bar.start_ns == T + 5 * MINUTE}
     assert spans == {5}
 
@@ -311,15 +311,15 @@ def test_candles_of_two_intervals_keep_their_own() -> None:
 def test_f07_a_candle_that_comes_again_corrects_its_bar() -> None:
     on = desk("1m", "5m")
     for minute in (0, 1, 1, 2, 3, 4):
-        on.hand(candle(T + minute * MINUTE, (50, 55, 45, 50, 10)))
+        on.send(candle(T + minute * MINUTE, (50, 55, 45, 50, 10)))
     assert [bar.revision for bar in on.all(BarClosed) if bar.start_ns == T + MINUTE] == [0, 1]
     assert [int(bar.volume) for bar in on.all(BarClosed) if bar.interval_ns == 5 * MINUTE] == [50]
 
 
 def test_f04_a_missing_candle_makes_the_longer_bar_incomplete() -> None:
     on = desk("1m", "5m")
-    on.hand(FeedUp(T, "f", 1))
+    on.send(FeedUp(T, "f", 1))
     for n in (0, 1, 3, 4, 5, 6, 7, 8, 9):
-        on.hand(candle(T + n * MINUTE, (50, 55, 45, 50, 1)))
+        on.send(candle(T + n * MINUTE, (50, 55, 45, 50, 1)))
     longer = [bar for bar in on.all(BarClosed) if bar.interval_ns == 5 * MINUTE]
     assert [bar.incomplete for bar in longer] == [True, False]

@@ -26,7 +26,7 @@ from engine.events import (
     SubmitOrder,
 )
 from engine.values import BUY
-from tests.actors.desk import Desk, T
+from tests.actors.harness import Harness, T
 from tests.profiles import examples
 
 SESSION = "00000000000000aa"
@@ -47,9 +47,9 @@ def approved(size: int = 10, strategy: str = "s") -> OrderApproved:
     return OrderApproved(T, 1, strategy, 1, BUY, size, 0, "Gtc", False)
 
 
-def desk() -> Desk:
-    on = Desk(Execution())
-    on.hand(SessionStarted(T, SESSION, "paper", "", "", "", (), ""))
+def desk() -> Harness:
+    on = Harness(Execution())
+    on.send(SessionStarted(T, SESSION, "paper", "", "", "", (), ""))
     return on
 
 
@@ -75,7 +75,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(target=orders, size=st.integers(1, 20), strategy=st.sampled_from(["s", "t"]))
     def approve(self, size: int, strategy: str) -> Any:
-        submit, told = self.on.hand(approved(size, strategy))
+        submit, told = self.on.send(approved(size, strategy))
         assert isinstance(submit, SubmitOrder)
         assert (submit.size, submit.strategy) == (size, strategy)
         assert submit.client_order_id == f"0x{SESSION}{self.on.seq:016x}"
@@ -87,7 +87,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(name=orders)
     def accept(self, name: str) -> None:
-        self.on.hand(OrderAccepted(T, T, name, 1))
+        self.on.send(OrderAccepted(T, T, name, 1))
 
     @rule(name=orders, part=st.integers(1, 20))
     def fill(self, name: str, part: int) -> None:
@@ -95,7 +95,7 @@ class Life(RuleBasedStateMachine):
         if not size:
             return
         self.trade_id += 1
-        self.on.hand(report(name, size, self.trade_id))
+        self.on.send(report(name, size, self.trade_id))
         self.filled[name] += size
         self.seen[name].append(self.trade_id)
         if self.filled[name] == self.size[name]:
@@ -107,36 +107,36 @@ class Life(RuleBasedStateMachine):
     def fill_again(self, name: str) -> None:
         """O04: the same report twice changes nothing."""
         if self.seen[name]:
-            assert self.on.hand(report(name, 1, self.seen[name][-1])) == []
+            assert self.on.send(report(name, 1, self.seen[name][-1])) == []
 
     @rule(name=orders)
     def cancel_report(self, name: str) -> None:
-        self.on.hand(OrderCanceled(T, T, name, 1, self.size[name] - self.filled[name], "x"))
+        self.on.send(OrderCanceled(T, T, name, 1, self.size[name] - self.filled[name], "x"))
         self.ended.setdefault(name, "Canceled")
 
     @rule(name=orders)
     def reject(self, name: str) -> None:
-        self.on.hand(OrderRejected(T, T, name, "x"))
+        self.on.send(OrderRejected(T, T, name, "x"))
         self.ended.setdefault(name, "Canceled" if self.filled[name] else "Rejected")
 
     @rule(name=orders)
     def lose(self, name: str) -> None:
-        answer = self.on.hand(OrderUnknown(T, name, "no reply"))
+        answer = self.on.send(OrderUnknown(T, name, "no reply"))
         assert all(isinstance(one, OrderChanged) for one in answer), "never sent again"
 
     @rule(name=orders, strategy=st.sampled_from(["s", "t"]))
     def wish_cancel(self, name: str, strategy: str) -> None:
-        answer = self.on.hand(CancelRequested(T, strategy, name, "why"))
+        answer = self.on.send(CancelRequested(T, strategy, name, "why"))
         commands = [one for one in answer if isinstance(one, CancelOrder)]
         due = name not in self.ended and strategy == self.owner[name] and name not in self.canceling
         assert commands == ([CancelOrder(T, name, 1, "why")] if due else [])
         self.canceling |= {name} if due else set()
-        assert self.on.hand(CancelRequested(T, strategy, name, "again")) == [], "cancel twice is one command"
+        assert self.on.send(CancelRequested(T, strategy, name, "again")) == [], "cancel twice is one command"
 
     @rule()
     def halt(self) -> None:
         live = [name for name in self.size if name not in self.ended and name not in self.canceling]
-        answer = self.on.hand(EngineHalted(T, "x"))
+        answer = self.on.send(EngineHalted(T, "x"))
         assert [one.client_order_id for one in answer if isinstance(one, CancelOrder)] == live
         self.canceling |= set(live)
 
@@ -144,7 +144,7 @@ class Life(RuleBasedStateMachine):
     def fail(self, actor: str) -> None:
         live = [name for name in self.size if name not in self.ended and name not in self.canceling]
         due = [name for name in live if actor in (self.owner[name], "risk")]
-        answer = self.on.hand(ActorFailed(T, actor, 1, "x", "quarantine"))
+        answer = self.on.send(ActorFailed(T, actor, 1, "x", "quarantine"))
         assert [one.client_order_id for one in answer if isinstance(one, CancelOrder)] == due
         self.canceling |= set(due)
 
@@ -179,9 +179,9 @@ TestLife = Life.TestCase
 
 def test_o14_ids_carry_session_and_seq_and_are_never_reused() -> None:
     on = desk()
-    first = [on.hand(approved())[0].client_order_id for _ in range(3)]
-    on.hand(SessionStarted(T, "b" * 16, "paper", "", "", "", (), ""))
-    second = [on.hand(approved())[0].client_order_id for _ in range(3)]
+    first = [on.send(approved())[0].client_order_id for _ in range(3)]
+    on.send(SessionStarted(T, "b" * 16, "paper", "", "", "", (), ""))
+    second = [on.send(approved())[0].client_order_id for _ in range(3)]
     assert len({*first, *second}) == 6
     assert all(len(one) == 34 for one in first + second)
     assert all(one.startswith("0x" + "b" * 16) for one in second)
@@ -189,20 +189,20 @@ def test_o14_ids_carry_session_and_seq_and_are_never_reused() -> None:
 
 def test_o03_a_fill_before_the_acceptance_moves_forward_only() -> None:
     on = desk()
-    name = on.hand(approved())[0].client_order_id
-    (told,) = on.hand(report(name, 4, 1))
+    name = on.send(approved())[0].client_order_id
+    (told,) = on.send(report(name, 4, 1))
     assert (told.state, told.filled) == ("PartiallyFilled", 4)
-    assert on.hand(OrderAccepted(T, T, name, 1)) == []
+    assert on.send(OrderAccepted(T, T, name, 1)) == []
 
 
 def test_o07_a_pending_cancel_stays_until_there_is_evidence() -> None:
     on = desk()
-    name = on.hand(approved())[0].client_order_id
-    on.hand(CancelRequested(T, "s", name))
-    assert on.hand(OrderAccepted(T, T, name, 1)) == []
-    (told,) = on.hand(report(name, 4, 1))
+    name = on.send(approved())[0].client_order_id
+    on.send(CancelRequested(T, "s", name))
+    assert on.send(OrderAccepted(T, T, name, 1)) == []
+    (told,) = on.send(report(name, 4, 1))
     assert told.state == "PendingCancel"
-    (told,) = on.hand(OrderCanceled(T, T, name, 1, 6, "x"))
+    (told,) = on.send(OrderCanceled(T, T, name, 1, 6, "x"))
     assert (told.state, told.filled, told.remaining) == ("Canceled", 4, 6)
 
 
@@ -212,4 +212,4 @@ def test_o16_reports_of_unknown_orders_are_not_ours_to_tell() -> None:
         OrderAccepted(T, T, "0x1", 1), report("0x1", 1, 1), OrderCanceled(T, T, "0x1", 1, 1, "x"),
         OrderRejected(T, T, "0x1", "x"), OrderUnknown(T, "0x1", "x"), CancelRequested(T, "s", "0x1"),
     ):  # fmt: skip
-        assert on.hand(event) == []
+        assert on.send(event) == []

@@ -7,7 +7,7 @@ import pytest
 from engine.actors import Aggregator
 from engine.config import BarsConfig
 from engine.events import BarClosed, FeedDown, FeedGap, FeedUp, SessionStarted, Trade
-from tests.actors.desk import MINUTE, Desk, T
+from tests.actors.harness import MINUTE, Harness, T
 
 GRACE = 1_000_000_000
 
@@ -17,13 +17,13 @@ def trade(minute: float, price: int = 100) -> Trade:
     return Trade(at, at, 1, price, 1, 1)
 
 
-def desk() -> Desk:
-    on = Desk(Aggregator(BarsConfig(("1m", "5m"), 1000)))
-    on.hand(FeedUp(T - 1, "f", 1))
+def desk() -> Harness:
+    on = Harness(Aggregator(BarsConfig(("1m", "5m"), 1000)))
+    on.send(FeedUp(T - 1, "f", 1))
     return on
 
 
-def marks(on: Desk, interval_ns: int = MINUTE) -> dict[int, bool]:
+def marks(on: Harness, interval_ns: int = MINUTE) -> dict[int, bool]:
     """Whether each bar, at its highest revision, is incomplete; by minute from T."""
     return {
         (bar.start_ns - T) // MINUTE: bar.incomplete
@@ -36,18 +36,18 @@ def marks(on: Desk, interval_ns: int = MINUTE) -> dict[int, bool]:
 @pytest.mark.parametrize("minutes", [0.1, 1, 3])
 def test_f04_bars_a_gap_touches_are_incomplete_until_it_is_closed(minutes: float, closed: bool) -> None:
     on = desk()
-    on.hand(trade(0), trade(1), trade(1.5))
+    on.send(trade(0), trade(1), trade(1.5))
     down = T + int(1.6 * MINUTE)
-    on.pass_time(down)
-    on.hand(FeedDown(down, "f", "reset"))
+    on.advance(down)
+    on.send(FeedDown(down, "f", "reset"))
     up = down + int(minutes * MINUTE)
-    on.pass_time(up)
-    on.hand(FeedUp(up, "f", 1))
+    on.advance(up)
+    on.send(FeedUp(up, "f", 1))
     whole = marks(on)
     assert not whole[0]
     assert all(whole[minute] for minute in whole if minute >= 1), "doubtful while nobody can know"
-    on.hand(FeedGap(up, "f", 1, down, up, closed))
-    on.pass_time(T + 8 * MINUTE)
+    on.send(FeedGap(up, "f", 1, down, up, closed))
+    on.advance(T + 8 * MINUTE)
     after = marks(on)
     assert not after[0]
     last = (up - T) // MINUTE
@@ -58,45 +58,45 @@ def test_f04_bars_a_gap_touches_are_incomplete_until_it_is_closed(minutes: float
 def test_a_gap_in_the_open_bar_alone_is_settled_before_it_closes() -> None:
     for closed in (True, False):
         on = desk()
-        on.hand(trade(0), trade(0.3), FeedDown(T + 1, "f", "x"), FeedUp(T + 2, "f", 1))
-        on.hand(FeedGap(T + 3, "f", 1, T + 1, T + 2, closed))
-        on.pass_time(T + 2 * MINUTE)
+        on.send(trade(0), trade(0.3), FeedDown(T + 1, "f", "x"), FeedUp(T + 2, "f", 1))
+        on.send(FeedGap(T + 3, "f", 1, T + 1, T + 2, closed))
+        on.advance(T + 2 * MINUTE)
         assert marks(on) == {0: not closed}
 
 
 def test_a_longer_bar_is_incomplete_when_one_of_its_parts_is() -> None:
     on = desk()
-    on.hand(trade(0), trade(2.5), FeedGap(T, "f", 1, T + 2 * MINUTE, T + 2 * MINUTE + 1, False))
-    on.pass_time(T + 11 * MINUTE)
+    on.send(trade(0), trade(2.5), FeedGap(T, "f", 1, T + 2 * MINUTE, T + 2 * MINUTE + 1, False))
+    on.advance(T + 11 * MINUTE)
     assert marks(on, 5 * MINUTE) == {0: True, 5: False}
 
 
 def test_a_settled_bar_comes_again_one_revision_higher() -> None:
     on = desk()
-    on.hand(trade(0), FeedDown(T + 1, "f", "x"))
-    on.pass_time(T + MINUTE + GRACE)
+    on.send(trade(0), FeedDown(T + 1, "f", "x"))
+    on.advance(T + MINUTE + GRACE)
     (bar,) = on.all(BarClosed)
     assert (bar.revision, bar.incomplete) == (0, True)
-    on.hand(FeedUp(T + 2 * MINUTE, "f", 1))
-    (again,) = on.hand(FeedGap(T + 2 * MINUTE, "f", 1, T + 1, T + MINUTE, True))
+    on.send(FeedUp(T + 2 * MINUTE, "f", 1))
+    (again,) = on.send(FeedGap(T + 2 * MINUTE, "f", 1, T + 1, T + MINUTE, True))
     assert (again.start_ns, again.revision, again.incomplete, again.closed_by) == (T, 1, False, "gap")
 
 
 def test_what_no_gap_touches_stays_as_it_is() -> None:
     on = desk()
-    on.hand(trade(0), trade(1), trade(2))
+    on.send(trade(0), trade(1), trade(2))
     before = len(on.log)
-    assert on.hand(FeedGap(T, "f", 2, T, T + MINUTE, False)) == [], "another instrument"
-    assert on.hand(FeedGap(T, "f", 1, T - MINUTE, T - 1, False)) == [], "before the first bar"
+    assert on.send(FeedGap(T, "f", 2, T, T + MINUTE, False)) == [], "another instrument"
+    assert on.send(FeedGap(T, "f", 1, T - MINUTE, T - 1, False)) == [], "before the first bar"
     assert len(on.log) == before
 
 
 def test_x17_no_price_is_invented_for_a_gap() -> None:
     """Windows without prints stay at the close before, with volume 0, and say that they are incomplete."""
     on = desk()
-    on.hand(trade(0, 100), FeedDown(T + 1, "f", "x"))
-    on.pass_time(T + 4 * MINUTE)
-    on.hand(FeedUp(T + 4 * MINUTE, "f", 1), trade(4.2, 500))
+    on.send(trade(0, 100), FeedDown(T + 1, "f", "x"))
+    on.advance(T + 4 * MINUTE)
+    on.send(FeedUp(T + 4 * MINUTE, "f", 1), trade(4.2, 500))
     silent = [
         bar for bar in on.all(BarClosed) if bar.interval_ns == MINUTE and T < bar.start_ns < T + 4 * MINUTE
     ]
@@ -106,16 +106,16 @@ def test_x17_no_price_is_invented_for_a_gap() -> None:
 
 def test_a_session_that_takes_over_open_bars_doubts_them() -> None:
     on = desk()
-    on.hand(trade(0), trade(1.2))
-    on.hand(SessionStarted(T + 2 * MINUTE, "b" * 16, "paper", "", "", "", (), ""))
-    on.pass_time(T + 3 * MINUTE)
+    on.send(trade(0), trade(1.2))
+    on.send(SessionStarted(T + 2 * MINUTE, "b" * 16, "paper", "", "", "", (), ""))
+    on.advance(T + 3 * MINUTE)
     assert marks(on) == {0: False, 1: True}
 
 
 def test_a_session_that_finds_no_bars_doubts_nothing() -> None:
-    on = Desk(Aggregator(BarsConfig(("1m",), 1000)))
-    on.hand(SessionStarted(T, "b" * 16, "paper", "", "", "", (), ""), trade(0), trade(1))
-    on.pass_time(T + 3 * MINUTE)
+    on = Harness(Aggregator(BarsConfig(("1m",), 1000)))
+    on.send(SessionStarted(T, "b" * 16, "paper", "", "", "", (), ""), trade(0), trade(1))
+    on.advance(T + 3 * MINUTE)
     assert marks(on) == {0: False, 1: False}
 
 
@@ -123,10 +123,10 @@ def test_a_session_that_finds_no_bars_doubts_nothing() -> None:
 def test_f04_a_gap_that_reaches_into_a_window_not_begun_yet_makes_its_bar_incomplete(closed: bool) -> None:
     """The gap is told while the bar before it still waits for a late print."""
     on = desk()
-    on.hand(trade(0), trade(0.9), FeedDown(T + int(0.95 * MINUTE), "f", "x"))
+    on.send(trade(0), trade(0.9), FeedDown(T + int(0.95 * MINUTE), "f", "x"))
     back = T + MINUTE + GRACE // 2
-    on.hand(FeedUp(back, "f", 1), FeedGap(back, "f", 1, T + int(0.9 * MINUTE), back - 1, closed))
-    on.hand(trade(1.01), trade(2.5))
-    on.pass_time(T + 5 * MINUTE)
+    on.send(FeedUp(back, "f", 1), FeedGap(back, "f", 1, T + int(0.9 * MINUTE), back - 1, closed))
+    on.send(trade(1.01), trade(2.5))
+    on.advance(T + 5 * MINUTE)
     after = marks(on)
     assert (after[0], after[1], after[2]) == (not closed, not closed, False)

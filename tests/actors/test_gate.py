@@ -38,7 +38,7 @@ from engine.events import (
     Trade,
 )
 from engine.values import BUY, SELL, format_scaled
-from tests.actors.desk import LISTED, Desk, T
+from tests.actors.harness import LISTED, Harness, T
 
 FREE: dict[str, Any] = {"max_order_notional": "0", "max_position_notional": "0", "max_orders_per_minute": 0}
 STARTED = SessionStarted(T, "a" * 16, "live", "", "", "", (), "")
@@ -46,9 +46,9 @@ READ = AccountRead(T, T, "g", 6, 0, 0, 0, 0)
 QUOTE = Quote(T, T, 1, 9_990, 5, 10_000, 5)
 
 
-def desk(*events: Event, slippage_bps: int = 100, **limits: Any) -> Desk:
-    on = Desk(Risk(RiskConfig(**{**FREE, **limits}), VenueConfig(slippage_bps=slippage_bps)))
-    on.hand(STARTED, Trade(T, T, 1, 10_000, 1, 1), *events)
+def desk(*events: Event, slippage_bps: int = 100, **limits: Any) -> Harness:
+    on = Harness(Risk(RiskConfig(**{**FREE, **limits}), VenueConfig(slippage_bps=slippage_bps)))
+    on.send(STARTED, Trade(T, T, 1, 10_000, 1, 1), *events)
     return on
 
 
@@ -56,8 +56,8 @@ def wish(side: int = BUY, size: int = 10, limit: int = 9_000, **more: Any) -> Or
     return OrderRequested(T, "s", 1, side, size, limit, **more)
 
 
-def refused(on: Desk, one: OrderRequested | ModifyRequested) -> str:
-    (answer,) = on.hand(one)
+def refused(on: Harness, one: OrderRequested | ModifyRequested) -> str:
+    (answer,) = on.send(one)
     return answer.limit if isinstance(answer, OrderRefused) else ""
 
 
@@ -93,7 +93,7 @@ def test_i9_no_new_risk_is_taken_in_doubt_and_what_reduces_still_goes(
     on = desk(*events)
     assert refused(on, wish()) == limit
     assert refused(on, wish(SELL, reduce_only=True)) == ""
-    on.hand(OrderFilled(T, T, "", 1, BUY, 9_000, 50, 0, "taker", 1))
+    on.send(OrderFilled(T, T, "", 1, BUY, 9_000, 50, 0, "taker", 1))
     assert refused(on, wish(SELL, 20)) == "", "closing what is held is no new risk"
 
 
@@ -105,8 +105,8 @@ def test_i9_no_new_risk_is_taken_in_doubt_and_what_reduces_still_goes(
 )
 def test_a_market_order_is_an_ioc_bounded_by_the_touch(bid: int, width: int, bps: int, side: int) -> None:
     on = desk(READ, Quote(T, T, 2, bid, 5, bid + width, 5), slippage_bps=bps)
-    on.hand(Trade(T, T, 2, bid, 1, 1))
-    (answer,) = on.hand(OrderRequested(T, "s", 2, side, 10))
+    on.send(Trade(T, T, 2, bid, 1, 1))
+    (answer,) = on.send(OrderRequested(T, "s", 2, side, 10))
     assert isinstance(answer, OrderApproved)
     assert answer.tif == "Ioc"
     best = bid + width if side == BUY else bid
@@ -131,61 +131,61 @@ def test_l03_a_market_order_without_a_touch_to_bound_it_is_refused(quote: Quote 
 
 def test_o18_a_position_that_differs_halts_its_market_and_says_both_numbers() -> None:
     on = desk(READ, QUOTE)
-    (halted,) = on.hand(PositionDiffers(T, 1, 1000, 2000))
+    (halted,) = on.send(PositionDiffers(T, 1, 1000, 2000))
     assert isinstance(halted, MarketHalted)
     assert "1" in halted.reason
     assert "2" in halted.reason
     assert refused(on, wish()) == "market_halted"
-    assert on.hand(PositionDiffers(T, 1, 1000, 2000)) == [], "told once"
-    on.hand(OperatorCommand(T, "resume"))
+    assert on.send(PositionDiffers(T, 1, 1000, 2000)) == [], "told once"
+    on.send(OperatorCommand(T, "resume"))
     assert refused(on, wish()) == ""
 
 
 def test_o17_an_adopted_position_counts_and_halts_nothing() -> None:
     on = desk(READ, max_position_size={"AAA": "1"})
-    assert on.hand(PositionDiffers(T, 1, 0, 995, True)) == []
+    assert on.send(PositionDiffers(T, 1, 0, 995, True)) == []
     assert refused(on, wish(size=10)) == "max_position_size"
     assert refused(on, wish(SELL, 10)) == ""
 
 
 def test_l14_fills_beyond_the_order_halt_at_once() -> None:
     on = desk(READ)
-    on.hand(wish(), SubmitOrder(T, "0x1", "s", 1, BUY, 10, 9_000, "Gtc", False))
-    assert on.hand(OrderFilled(T, T, "0x1", 1, BUY, 9_000, 10, 0, "taker", 1)) == []
-    (halted,) = on.hand(OrderFilled(T, T, "0x1", 1, BUY, 9_000, 1, 0, "taker", 2))
+    on.send(wish(), SubmitOrder(T, "0x1", "s", 1, BUY, 10, 9_000, "Gtc", False))
+    assert on.send(OrderFilled(T, T, "0x1", 1, BUY, 9_000, 10, 0, "taker", 1)) == []
+    (halted,) = on.send(OrderFilled(T, T, "0x1", 1, BUY, 9_000, 1, 0, "taker", 2))
     assert isinstance(halted, EngineHalted)
 
 
 def test_o06_a_fill_told_after_the_end_uses_what_was_left_and_no_more() -> None:
     on = desk(READ)
-    on.hand(wish(), SubmitOrder(T, "0x1", "s", 1, BUY, 10, 9_000, "Gtc", False))
-    on.hand(OrderChanged(T, "0x1", "s", 1, "Canceled", 0, 10))
-    assert on.hand(OrderFilled(T, T, "0x1", 1, BUY, 9_000, 10, 0, "taker", 1)) == []
+    on.send(wish(), SubmitOrder(T, "0x1", "s", 1, BUY, 10, 9_000, "Gtc", False))
+    on.send(OrderChanged(T, "0x1", "s", 1, "Canceled", 0, 10))
+    assert on.send(OrderFilled(T, T, "0x1", 1, BUY, 9_000, 10, 0, "taker", 1)) == []
     assert exposure(on) == (10, 0, 0)
-    (halted,) = on.hand(OrderFilled(T, T, "0x1", 1, BUY, 9_000, 1, 0, "taker", 2))
+    (halted,) = on.send(OrderFilled(T, T, "0x1", 1, BUY, 9_000, 1, 0, "taker", 2))
     assert isinstance(halted, EngineHalted)
 
 
-def exposure(on: Desk) -> tuple[int, int, int]:
+def exposure(on: Harness) -> tuple[int, int, int]:
     one: Exposure = on.actor.state()["_exposures"][1]
     return one.position, one.buying, one.selling
 
 
 def test_a_change_of_an_order_is_judged_by_what_it_adds() -> None:
     on = desk(READ, max_position_size={"AAA": "0.015"})
-    on.hand(wish(), SubmitOrder(T, "0x1", "s", 1, BUY, 10, 9_000, "Gtc", False))
+    on.send(wish(), SubmitOrder(T, "0x1", "s", 1, BUY, 10, 9_000, "Gtc", False))
     assert refused(on, ModifyRequested(T, "s", "0x1", 1, 16, 9_000)) == "max_position_size"
-    (answer,) = on.hand(ModifyRequested(T, "s", "0x1", 1, 15, 9_100))
+    (answer,) = on.send(ModifyRequested(T, "s", "0x1", 1, 15, 9_100))
     assert isinstance(answer, ModifyApproved)
     assert exposure(on) == (0, 15, 0)
-    on.hand(OrderModified(T, T, "0x1", 1, 5, 4, 9_100))
+    on.send(OrderModified(T, T, "0x1", 1, 5, 4, 9_100))
     assert exposure(on) == (0, 4, 0)
-    assert on.hand(ModifyRequested(T, "another", "0x1", 1, 4, 9_000)) == [], "another strategy's order"
+    assert on.send(ModifyRequested(T, "another", "0x1", 1, 4, 9_000)) == [], "another strategy's order"
 
 
 def test_orders_that_only_reduce_are_no_exposure() -> None:
     on = desk(READ)
-    on.hand(
+    on.send(
         wish(SELL, reduce_only=True), SubmitOrder(T, "0x1", "s", 1, SELL, 10, 9_000, "Gtc", True),
         OrderFilled(T, T, "0x1", 1, SELL, 9_000, 4, 0, "taker", 1),
         OrderChanged(T, "0x1", "s", 1, "Canceled", 4, 6),
@@ -194,8 +194,8 @@ def test_orders_that_only_reduce_are_no_exposure() -> None:
 
 
 def test_a_paper_session_has_no_gate() -> None:
-    on = Desk(Risk(RiskConfig(**FREE)))
-    on.hand(STARTED, Trade(T, T, 1, 10_000, 1, 1), FeedDown(T, "f", "x"))
-    (answer,) = on.hand(wish(limit=0))
+    on = Harness(Risk(RiskConfig(**FREE)))
+    on.send(STARTED, Trade(T, T, 1, 10_000, 1, 1), FeedDown(T, "f", "x"))
+    (answer,) = on.send(wish(limit=0))
     assert isinstance(answer, OrderApproved)
     assert (answer.limit_price, answer.tif) == (0, "Gtc")

@@ -12,17 +12,17 @@ from engine.clock import DAY_NS, SECOND_NS, day_start_ns
 from engine.config import BarsConfig, FlowConfig
 from engine.events import BarClosed, Candle, FeedDown, FeedGap, FeedUp, InstrumentListed, Trade
 from engine.values import BUY
-from tests.actors.desk import MINUTE, Desk, T
+from tests.actors.harness import MINUTE, Harness, T
 
 S = SECOND_NS
 
 
-def desk(*intervals: str, silence: str = "flat", grace_ms: int = 1000) -> Desk:
+def desk(*intervals: str, silence: str = "flat", grace_ms: int = 1000) -> Harness:
     listed = {1: InstrumentListed(T, 1, "sim", "AAA", 2, 3, silence=silence)}
-    return Desk(Aggregator(BarsConfig(intervals, grace_ms)), listed)
+    return Harness(Aggregator(BarsConfig(intervals, grace_ms)), listed)
 
 
-def newest(on: Desk) -> dict[tuple[int, int], BarClosed]:
+def newest(on: Harness) -> dict[tuple[int, int], BarClosed]:
     """The bars at their highest revisions, by interval and start, in seconds."""
     return {(one.interval_ns // S, (one.start_ns - T) // S): one for one in on.all(BarClosed)}
 
@@ -35,13 +35,13 @@ def test_f04_a_backlog_older_than_the_short_bars_still_reaches_the_longer_ones(
     on = desk(*intervals)
     up = T + (10 + down_s) * S
     times = [0, *range(11, 10 + down_s)]
-    on.hand(Trade(T, T, 1, 100, 1, BUY, 1))
-    on.pass_time(T + 10 * S)
-    on.hand(FeedDown(T + 10 * S, "f", "x"))
-    on.pass_time(up)
-    on.hand(FeedUp(up, "f", 1), *(Trade(up, T + at * S, 1, 100, 1, BUY, at) for at in times[1:]))
-    on.hand(FeedGap(up, "f", 1, T + 10 * S, up, True))
-    on.pass_time(up + 600 * S)
+    on.send(Trade(T, T, 1, 100, 1, BUY, 1))
+    on.advance(T + 10 * S)
+    on.send(FeedDown(T + 10 * S, "f", "x"))
+    on.advance(up)
+    on.send(FeedUp(up, "f", 1), *(Trade(up, T + at * S, 1, 100, 1, BUY, at) for at in times[1:]))
+    on.send(FeedGap(up, "f", 1, T + 10 * S, up, True))
+    on.advance(up + 600 * S)
     for (span, start), bar in newest(on).items():
         inside = sum(start <= at < start + span for at in times)
         assert bar.incomplete or bar.trades == inside, (span, start)
@@ -53,9 +53,9 @@ def test_t06_one_print_from_the_future_stops_no_bars() -> None:
     on = desk("1s", "1m")
     for second in range(90):
         at = T + second * S
-        on.pass_time(at)
-        on.hand(Trade(at, at + (23 * 3600 * S if second == 5 else 0), 1, 100, 1, BUY, second))
-    on.pass_time(T + 200 * S)
+        on.advance(at)
+        on.send(Trade(at, at + (23 * 3600 * S if second == 5 else 0), 1, 100, 1, BUY, second))
+    on.advance(T + 200 * S)
     assert newest(on)[60, 0].trades == 59
     assert newest(on)[60, 60].trades == 30
 
@@ -63,10 +63,10 @@ def test_t06_one_print_from_the_future_stops_no_bars() -> None:
 def test_a_late_print_wakes_the_silent_bar_it_falls_into_in_time() -> None:
     """With a grace longer than the bars a window waits while the next ones are open."""
     on = desk("1s", grace_ms=5000)
-    on.hand(Trade(T, T, 1, 100, 1, BUY, 1), Trade(T + 3 * S, T + 3 * S, 1, 100, 1, BUY, 2))
-    on.pass_time(T + 4 * S)
-    on.hand(Trade(T + 4 * S, T + S + 1, 1, 100, 1, BUY, 3))
-    on.pass_time(T + 60 * S)
+    on.send(Trade(T, T, 1, 100, 1, BUY, 1), Trade(T + 3 * S, T + 3 * S, 1, 100, 1, BUY, 2))
+    on.advance(T + 4 * S)
+    on.send(Trade(T + 4 * S, T + S + 1, 1, 100, 1, BUY, 3))
+    on.advance(T + 60 * S)
     late = {(one.start_ns - T) // S: one.at_ns - one.start_ns for one in on.all(BarClosed)}
     assert late == dict.fromkeys(late, 6 * S)
 
@@ -76,10 +76,10 @@ def test_each_month_closes_when_its_grace_is_over(month: str) -> None:
     """Months are not equally long: two that wait at once must not share a timer."""
     start = day_start_ns(month)
     on = desk("1M")
-    on.hand(Trade(start - 5 * S, start - 5 * S, 1, 100, 1, BUY, 1))
-    on.pass_time(start + S // 2)
-    on.hand(Trade(start + S // 2, start + S // 2, 1, 100, 1, BUY, 2))
-    on.pass_time(start + 20 * DAY_NS)
+    on.send(Trade(start - 5 * S, start - 5 * S, 1, 100, 1, BUY, 1))
+    on.advance(start + S // 2)
+    on.send(Trade(start + S // 2, start + S // 2, 1, 100, 1, BUY, 2))
+    on.advance(start + 20 * DAY_NS)
     assert [one.at_ns - start for one in on.all(BarClosed)] == [S]
 
 
@@ -96,9 +96,9 @@ def test_f07_a_longer_bar_of_candles_closes_once_however_late_they_come(grace_ms
     on = desk("1m", "5m", "15m", silence="none", grace_ms=grace_ms)
     for number in range(17):
         one = candle(number, late_ns)
-        on.pass_time(one.recv_ns)
-        on.hand(one)
-    on.pass_time(T + 40 * MINUTE)
+        on.advance(one.recv_ns)
+        on.send(one)
+    on.advance(T + 40 * MINUTE)
     told: dict[Any, list[BarClosed]] = {}
     for bar in on.all(BarClosed):
         told.setdefault((bar.interval_ns, bar.start_ns), []).append(bar)
@@ -110,6 +110,6 @@ def test_f07_a_longer_bar_of_candles_closes_once_however_late_they_come(grace_ms
 
 
 def test_levels_finer_than_the_prices_are_their_finest_step() -> None:
-    on = Desk(Footprints(FlowConfig(footprint=("1m",), level={"AAA": "0.000001"})))
-    on.hand(Trade(T, T, 1, 101, 5, BUY, 1))
+    on = Harness(Footprints(FlowConfig(footprint=("1m",), level={"AAA": "0.000001"})))
+    on.send(Trade(T, T, 1, 101, 5, BUY, 1))
     assert "101" in repr(on.actor.state())

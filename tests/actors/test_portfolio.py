@@ -23,7 +23,7 @@ from engine.events import (
     TargetSet,
 )
 from engine.values import BUY, INT64_MAX, SELL
-from tests.actors.desk import LISTED, MINUTE, Desk, T
+from tests.actors.harness import LISTED, MINUTE, Harness, T
 
 fills = st.lists(
     st.tuples(
@@ -39,8 +39,8 @@ fills = st.lists(
 )
 
 
-def desk(cash: str = "1000") -> Desk:
-    return Desk(Portfolio(AccountConfig(cash)))
+def desk(cash: str = "1000") -> Harness:
+    return Harness(Portfolio(AccountConfig(cash)))
 
 
 def order(number: int, side: int, size: int, strategy: str = "a", instrument: int = 1) -> SubmitOrder:
@@ -64,14 +64,14 @@ def test_equity_is_cash_and_fills_and_fees_and_the_position_at_its_mark(
     paid, fees, held = Fraction(0), Fraction(0), {1: 0, 2: 0}
     for number, (instrument, side, size, price, fee, strategy) in enumerate(plan):
         text = str(fee) if number % 2 else fee
-        on.hand(order(number, side, size, strategy, instrument))
-        on.hand(fill(number, side, size, price, text, instrument))
+        on.send(order(number, side, size, strategy, instrument))
+        on.send(fill(number, side, size, price, text, instrument))
         unit = Fraction(1, 10 ** LISTED[instrument].money_scale)
         paid += side * size * price * unit
         fees += fee * unit
         held[instrument] += side * size
     for instrument, mark in ((1, mark_1), (2, mark_2)):
-        on.hand(PriceMarked(T, instrument, mark))
+        on.send(PriceMarked(T, instrument, mark))
     told = on.all(EquityMarked)[-1]
     unit = Fraction(1, 10**told.scale)
     worth = sum(
@@ -89,8 +89,8 @@ def test_i7_a_position_is_the_sum_of_its_fills(plan: list[tuple[int, int, int, i
     on = desk()
     sums: dict[tuple[str, int], int] = {}
     for number, (instrument, side, size, price, fee, strategy) in enumerate(plan):
-        on.hand(order(number, side, size, strategy, instrument))
-        on.hand(fill(number, side, size, price, fee, instrument))
+        on.send(order(number, side, size, strategy, instrument))
+        on.send(fill(number, side, size, price, fee, instrument))
         sums[strategy, instrument] = sums.get((strategy, instrument), 0) + side * size
         last = on.all(PositionChanged)[-1]
         assert (last.strategy, last.instrument, last.size) == (
@@ -104,26 +104,26 @@ def test_i7_a_position_is_the_sum_of_its_fills(plan: list[tuple[int, int, int, i
 
 def test_a_round_trip_realizes_the_difference_and_a_flip_opens_at_the_new_price() -> None:
     on = desk()
-    on.hand(order(1, BUY, 10), fill(1, BUY, 10, 100), order(2, SELL, 15), fill(2, SELL, 15, 120))
+    on.send(order(1, BUY, 10), fill(1, BUY, 10, 100), order(2, SELL, 15), fill(2, SELL, 15, 120))
     last = on.all(PositionChanged)[-1]
     assert (last.size, last.cost, last.realized) == (-5, -600, 200)
 
 
 def test_money_beyond_64_bits_is_text() -> None:
     on = desk()
-    on.hand(order(1, BUY, INT64_MAX), fill(1, BUY, INT64_MAX, 1000))
+    on.send(order(1, BUY, INT64_MAX), fill(1, BUY, INT64_MAX, 1000))
     assert on.all(PositionChanged)[-1].cost == str(INT64_MAX * 1000)
 
 
 def test_o16_a_fill_of_no_known_order_is_external() -> None:
     on = desk()
-    on.hand(fill(99, BUY, 5))
+    on.send(fill(99, BUY, 5))
     assert on.all(PositionChanged)[-1].strategy == "external"
 
 
 def test_o04_a_doubled_fill_is_booked_once() -> None:
     on = desk()
-    on.hand(order(1, BUY, 10), fill(1, BUY, 4), fill(1, BUY, 4))
+    on.send(order(1, BUY, 10), fill(1, BUY, 4), fill(1, BUY, 4))
     assert on.all(PositionChanged)[-1].size == 4
 
 
@@ -136,13 +136,13 @@ def target(size: int, strategy: str = "a", instrument: int = 1) -> TargetSet:
 
 def test_a_target_asks_for_exactly_what_is_missing() -> None:
     on = desk()
-    (wish,) = on.hand(target(10))
+    (wish,) = on.send(target(10))
     assert (wish.side, wish.size, wish.limit_price, wish.for_target) == (BUY, 10, 0, True)
-    on.hand(order(1, BUY, 10), fill(1, BUY, 10))
-    (wish,) = on.hand(target(-4))
+    on.send(order(1, BUY, 10), fill(1, BUY, 10))
+    (wish,) = on.send(target(-4))
     assert (wish.side, wish.size) == (SELL, 14)
-    on.hand(order(2, SELL, 14), fill(2, SELL, 14))
-    assert on.hand(target(-4)) == []
+    on.send(order(2, SELL, 14), fill(2, SELL, 14))
+    assert on.send(target(-4)) == []
 
 
 targets = st.lists(
@@ -158,28 +158,28 @@ def test_what_is_held_and_on_its_way_is_always_the_last_target(plan: list[tuple[
     on = desk()
     held, working, number = 0, dict[int, tuple[int, int]](), 0
     for size, fate in plan:
-        wishes = on.hand(target(size))
+        wishes = on.send(target(size))
         missing = size - held - sum(side * left for side, left in working.values())
         assert [wish.side * wish.size for wish in wishes] == ([missing] if missing else [])
         for wish in wishes:
             number += 1
             if fate == "refuse":
-                on.hand(OrderRefused(T, 1, "a", 1, wish.side, wish.size, "x", ""))
+                on.send(OrderRefused(T, 1, "a", 1, wish.side, wish.size, "x", ""))
                 continue
-            on.hand(order(number, wish.side, wish.size))
+            on.send(order(number, wish.side, wish.size))
             left = wish.size
             if fate in ("fill", "part"):
                 done = wish.size if fate == "fill" else max(1, wish.size // 2)
-                on.hand(fill(number, wish.side, done))
+                on.send(fill(number, wish.side, done))
                 held += wish.side * done
                 left -= done
                 if not left:
-                    on.hand(OrderChanged(T, f"0x{number}", "s", 1, "Filled", done, 0))
+                    on.send(OrderChanged(T, f"0x{number}", "s", 1, "Filled", done, 0))
             elif fate == "cancel":
-                on.hand(OrderChanged(T, f"0x{number}", "s", 1, "Canceled", 0, left))
+                on.send(OrderChanged(T, f"0x{number}", "s", 1, "Canceled", 0, left))
                 left = 0
             elif fate == "reject":
-                on.hand(OrderChanged(T, f"0x{number}", "s", 1, "Rejected", 0, left))
+                on.send(OrderChanged(T, f"0x{number}", "s", 1, "Rejected", 0, left))
                 left = 0
             if left:
                 working[number] = wish.side, left
@@ -188,19 +188,19 @@ def test_what_is_held_and_on_its_way_is_always_the_last_target(plan: list[tuple[
 
 def test_targets_of_two_strategies_do_not_touch() -> None:
     on = desk()
-    (one,) = on.hand(target(10, "a"))
-    (other,) = on.hand(target(10, "b"))
+    (one,) = on.send(target(10, "a"))
+    (other,) = on.send(target(10, "b"))
     assert (one.size, other.size) == (10, 10)
-    assert on.hand(target(10, "a"), target(10, "b")) == []
+    assert on.send(target(10, "a"), target(10, "b")) == []
 
 
 def test_a_strategys_own_order_counts_as_on_its_way() -> None:
     on = desk()
-    on.hand(OrderRequested(T, "a", 1, BUY, 3))
-    (wish,) = on.hand(target(10))
+    on.send(OrderRequested(T, "a", 1, BUY, 3))
+    (wish,) = on.send(target(10))
     assert wish.size == 7
-    on.hand(OrderRefused(T, 1, "a", 1, BUY, 3, "x", ""))
-    (wish,) = on.hand(target(10))
+    on.send(OrderRefused(T, 1, "a", 1, BUY, 3, "x", ""))
+    (wish,) = on.send(target(10))
     assert wish.size == 3
 
 
@@ -214,9 +214,9 @@ def bar(close: int, revision: int = 0) -> BarClosed:
 
 def test_equity_is_told_at_a_bar_only_when_something_is_held_and_the_price_moved() -> None:
     on = desk()
-    assert on.hand(bar(100)) == []
-    on.hand(order(1, BUY, 10), fill(1, BUY, 10, 100))
-    assert on.hand(bar(100)) == []
-    (told,) = on.hand(bar(110))
+    assert on.send(bar(100)) == []
+    on.send(order(1, BUY, 10), fill(1, BUY, 10, 100))
+    assert on.send(bar(100)) == []
+    (told,) = on.send(bar(110))
     assert int(told.unrealized) * 10**5 == 100 * 10**told.scale
-    assert on.hand(bar(500, revision=1)) == []
+    assert on.send(bar(500, revision=1)) == []

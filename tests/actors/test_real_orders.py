@@ -44,7 +44,7 @@ from engine.events import (
     SubmitOrder,
 )
 from engine.values import BUY
-from tests.actors.desk import Desk, T
+from tests.actors.harness import Harness, T
 from tests.profiles import examples
 
 VENUE = VenueConfig(network="sandbox", account="0x" + "11" * 20, expires_ms=10_000)
@@ -56,14 +56,14 @@ def approved(size: int = 10, at_ns: int = T, **more: Any) -> OrderApproved:
     return OrderApproved(at_ns, 1, "s", 1, BUY, size, 1000, "Gtc", False, **more)
 
 
-def desk(venue: VenueConfig = VENUE) -> Desk:
-    on = Desk(Execution(venue))
-    on.hand(SessionStarted(T, SESSION, "live", "", "", "", (), ""))
+def desk(venue: VenueConfig = VENUE) -> Harness:
+    on = Harness(Execution(venue))
+    on.send(SessionStarted(T, SESSION, "live", "", "", "", (), ""))
     return on
 
 
-def submitted(on: Desk) -> str:
-    order: SubmitOrder = on.hand(approved())[0]
+def submitted(on: Harness) -> str:
+    order: SubmitOrder = on.send(approved())[0]
     return order.client_order_id
 
 
@@ -75,7 +75,7 @@ def filled(name: str, size: int, trade_id: int) -> OrderFilled:
     return OrderFilled(T, T, name, 1, BUY, 1000, size, 0, "taker", trade_id)
 
 
-def state(on: Desk, name: str) -> str:
+def state(on: Harness, name: str) -> str:
     return next(one.state for one in reversed(on.all(OrderChanged)) if one.client_order_id == name)
 
 
@@ -165,7 +165,7 @@ class Venue:
         else:
             self.box.append(read(name, self.end[name].lower(), now, venue_order_id=self.placed[name]))
 
-    def pass_time(self, seconds: int) -> None:
+    def advance(self, seconds: int) -> None:
         self.now_ns += seconds * S
         due = [one for one in self.late if one[0] <= self.now_ns]
         self.late = [one for one in self.late if one[0] > self.now_ns]
@@ -188,8 +188,8 @@ def test_o01_to_o13_no_order_is_doubled_and_every_fate_is_found_out(seed: int, t
     on, venue = desk(), Venue(chance, trouble)
     names: list[str] = []
 
-    def hand(*events: Event) -> None:
-        for one in on.hand(*events):
+    def send(*events: Event) -> None:
+        for one in on.send(*events):
             if isinstance(one, SubmitOrder):
                 names.append(one.client_order_id)
             venue.take(one)
@@ -197,25 +197,25 @@ def test_o01_to_o13_no_order_is_doubled_and_every_fate_is_found_out(seed: int, t
     for _ in range(40):
         what = chance.randrange(6)
         if what == 0:
-            hand(approved(chance.randint(1, 9), venue.now_ns))
+            send(approved(chance.randint(1, 9), venue.now_ns))
         elif what == 1 and names:
-            hand(CancelRequested(venue.now_ns, "s", names[chance.randrange(len(names))]))
+            send(CancelRequested(venue.now_ns, "s", names[chance.randrange(len(names))]))
         elif what == 2:
             venue.trade()
         elif what == 3:
             seconds = chance.randint(1, 8)
-            venue.pass_time(seconds)
-            for one in on.pass_time(venue.now_ns):
+            venue.advance(seconds)
+            for one in on.advance(venue.now_ns):
                 venue.take(one)
         else:
-            hand(*venue.some())
+            send(*venue.some())
     venue.trouble = 0
     for _ in range(80):
-        venue.pass_time(5)
-        for one in on.pass_time(venue.now_ns):
+        venue.advance(5)
+        for one in on.advance(venue.now_ns):
             venue.take(one)
         box, venue.box = venue.box, []
-        hand(*box)
+        send(*box)
     for name in names:
         told = next(one for one in reversed(on.all(OrderChanged)) if one.client_order_id == name)
         if name not in venue.placed:
@@ -232,9 +232,9 @@ def test_o01_to_o13_no_order_is_doubled_and_every_fate_is_found_out(seed: int, t
 def test_o01_a_lost_answer_is_asked_about_at_once_and_never_sent_again() -> None:
     on = desk()
     name = submitted(on)
-    told, query = on.hand(OrderUnknown(T, name, "no reply within 5 s"))
+    told, query = on.send(OrderUnknown(T, name, "no reply within 5 s"))
     assert (told.state, query) == ("Unknown", QueryOrder(T, name, 1, 1))
-    later = on.pass_time(T + 3600 * S)
+    later = on.advance(T + 3600 * S)
     assert {type(one) for one in later} == {QueryOrder}, "asked for as long as it takes"
     assert len(later) > 100
     assert state(on, name) == "Unknown"
@@ -243,62 +243,62 @@ def test_o01_a_lost_answer_is_asked_about_at_once_and_never_sent_again() -> None
 def test_o01_a_command_without_any_answer_is_asked_about() -> None:
     on = desk()
     name = submitted(on)
-    told, query = on.pass_time(T + 5 * S)
+    told, query = on.advance(T + 5 * S)
     assert (told.state, query.attempt) == ("Unknown", 1)
-    on.hand(OrderAccepted(T, T, name, 3))
-    assert on.pass_time(T + 60 * S) == []
+    on.send(OrderAccepted(T, T, name, 3))
+    assert on.advance(T + 60 * S) == []
     assert state(on, name) == "New"
 
 
 def test_o02_an_acceptance_by_the_stream_settles_what_the_lost_answer_left_open() -> None:
     on = desk()
     name = submitted(on)
-    on.hand(OrderAccepted(T, T, name, 3))
-    assert on.hand(OrderUnknown(T, name, "no reply")) == []
+    on.send(OrderAccepted(T, T, name, 3))
+    assert on.send(OrderUnknown(T, name, "no reply")) == []
     assert state(on, name) == "New"
 
 
 def test_o09_not_found_right_after_it_was_sent_proves_nothing() -> None:
     on = desk()
     name = submitted(on)
-    on.hand(OrderUnknown(T, name, "no reply"), read(name, "absent", T + 1 * S))
+    on.send(OrderUnknown(T, name, "no reply"), read(name, "absent", T + 1 * S))
     assert state(on, name) == "Unknown"
-    on.hand(read(name, "open", T + 2 * S, venue_order_id=4))
+    on.send(read(name, "open", T + 2 * S, venue_order_id=4))
     assert state(on, name) == "New"
 
 
 def test_o11_absent_is_proved_only_after_expiry_and_slack_by_the_venues_clock() -> None:
     on = desk()
     name = submitted(on)
-    on.hand(OrderUnknown(T, name, "no reply"), read(name, "absent", T + 15 * S))
+    on.send(OrderUnknown(T, name, "no reply"), read(name, "absent", T + 15 * S))
     assert state(on, name) == "Unknown"
-    on.hand(read(name, "absent", T + 15 * S + 1))
+    on.send(read(name, "absent", T + 15 * S + 1))
     assert state(on, name) == "Rejected"
 
 
 def test_o11_an_order_the_venue_once_had_is_never_called_absent() -> None:
     on = desk()
     name = submitted(on)
-    on.hand(OrderAccepted(T, T, name, 3), CancelRequested(T, "s", name), OrderUnknown(T, name, "x"))
-    on.hand(read(name, "absent", T + 3600 * S))
+    on.send(OrderAccepted(T, T, name, 3), CancelRequested(T, "s", name), OrderUnknown(T, name, "x"))
+    on.send(read(name, "absent", T + 3600 * S))
     assert state(on, name) == "Unknown"
 
 
 def test_o06_a_fill_told_after_the_cancel_is_still_the_orders_own() -> None:
     on = desk()
     name = submitted(on)
-    on.hand(OrderCanceled(T, T, name, 1, 6, "canceled"))
-    (told,) = on.hand(filled(name, 4, 1))
+    on.send(OrderCanceled(T, T, name, 1, 6, "canceled"))
+    (told,) = on.send(filled(name, 4, 1))
     assert (told.state, told.filled, told.strategy) == ("Canceled", 4, "s")
-    assert on.hand(filled(name, 4, 1)) == []
+    assert on.send(filled(name, 4, 1)) == []
 
 
 def test_o07_a_cancel_that_was_lost_is_repeated_only_on_evidence_that_it_was() -> None:
     on = desk()
     name = submitted(on)
-    on.hand(OrderAccepted(T, T, name, 3), CancelRequested(T, "s", name), OrderUnknown(T, name, "x"))
-    assert not any(isinstance(one, CancelOrder) for one in on.pass_time(T + 60 * S))
-    answer = on.hand(read(name, "open", T + 61 * S, venue_order_id=3))
+    on.send(OrderAccepted(T, T, name, 3), CancelRequested(T, "s", name), OrderUnknown(T, name, "x"))
+    assert not any(isinstance(one, CancelOrder) for one in on.advance(T + 60 * S))
+    answer = on.send(read(name, "open", T + 61 * S, venue_order_id=3))
     assert [type(one) for one in answer] == [OrderChanged, CancelOrder]
     assert state(on, name) == "PendingCancel"
 
@@ -306,23 +306,23 @@ def test_o07_a_cancel_that_was_lost_is_repeated_only_on_evidence_that_it_was() -
 def test_o06_a_cancel_refused_because_it_was_filled_waits_for_the_fills() -> None:
     on = desk()
     name = submitted(on)
-    on.hand(OrderAccepted(T, T, name, 3), CancelRequested(T, "s", name))
-    (query,) = on.hand(CancelRejected(T, T, name, "already filled"))
+    on.send(OrderAccepted(T, T, name, 3), CancelRequested(T, "s", name))
+    (query,) = on.send(CancelRejected(T, T, name, "already filled"))
     assert isinstance(query, QueryOrder)
-    on.hand(read(name, "filled", T, venue_order_id=3))
+    on.send(read(name, "filled", T, venue_order_id=3))
     assert state(on, name) == "PendingCancel"
-    on.hand(filled(name, 10, 1))
+    on.send(filled(name, 10, 1))
     assert state(on, name) == "Filled"
 
 
 def test_o08_a_modified_order_counts_the_fills_of_both_legs() -> None:
     on = desk()
     name = submitted(on)
-    on.hand(OrderAccepted(T, T, name, 3))
-    command, told = on.hand(ModifyApproved(T, 9, "s", name, 1, 6, 1010))
+    on.send(OrderAccepted(T, T, name, 3))
+    command, told = on.send(ModifyApproved(T, 9, "s", name, 1, 6, 1010))
     assert isinstance(command, ModifyOrder)
     assert (command.size, command.limit_price, told.state) == (6, 1010, "PendingReplace")
-    on.hand(filled(name, 2, 1), OrderModified(T, T, name, 1, 4, 6, 1010), filled(name, 3, 2))
+    on.send(filled(name, 2, 1), OrderModified(T, T, name, 1, 4, 6, 1010), filled(name, 3, 2))
     last = on.all(OrderChanged)[-1]
     assert (last.state, last.filled, last.remaining) == ("PartiallyFilled", 5, 3)
 
@@ -330,25 +330,25 @@ def test_o08_a_modified_order_counts_the_fills_of_both_legs() -> None:
 def test_a_refused_modify_is_asked_about() -> None:
     on = desk()
     name = submitted(on)
-    on.hand(OrderAccepted(T, T, name, 3), ModifyApproved(T, 9, "s", name, 1, 6, 1010))
-    told, query = on.hand(ModifyRejected(T, T, name, "too late"))
+    on.send(OrderAccepted(T, T, name, 3), ModifyApproved(T, 9, "s", name, 1, 6, 1010))
+    told, query = on.send(ModifyRejected(T, T, name, "too late"))
     assert (told.state, query.attempt) == ("New", 1)
-    on.hand(read(name, "open", T, venue_order_id=3, size=10, limit_price=1000))
+    on.send(read(name, "open", T, venue_order_id=3, size=10, limit_price=1000))
     assert state(on, name) == "New"
 
 
 def test_o28_what_an_earlier_session_left_open_is_asked_about_before_anything_else() -> None:
     on = desk()
     name = submitted(on)
-    told, query = on.hand(SessionStarted(T + S, "b" * 16, "live", "", "", "", (), ""))
+    told, query = on.send(SessionStarted(T + S, "b" * 16, "live", "", "", "", (), ""))
     assert (told.state, query.client_order_id) == ("Unknown", name)
-    on.hand(read(name, "absent", T + 16 * S))
+    on.send(read(name, "absent", T + 16 * S))
     assert state(on, name) == "Rejected", "closed, not sent late"
 
 
 def test_attached_orders_go_with_their_parent_under_ids_of_their_own() -> None:
     on = desk()
-    answer = on.hand(approved(stop_loss=900, take_profit=1200))
+    answer = on.send(approved(stop_loss=900, take_profit=1200))
     parent, stop, profit = (one for one in answer if isinstance(one, SubmitOrder))
     assert {stop.parent, profit.parent} == {parent.client_order_id}
     assert (stop.trigger, stop.trigger_price, stop.side, stop.reduce_only) == ("sl", 900, -BUY, True)
@@ -360,8 +360,8 @@ def test_attached_orders_go_with_their_parent_under_ids_of_their_own() -> None:
 def test_o18_a_halted_market_has_its_orders_canceled_and_no_others() -> None:
     on = desk()
     submitted(on)
-    other = on.hand(OrderApproved(T, 1, "s", 2, BUY, 5, 1000, "Gtc", False))[0].client_order_id
-    answer = on.hand(MarketHalted(T, 2, "x"))
+    other = on.send(OrderApproved(T, 1, "s", 2, BUY, 5, 1000, "Gtc", False))[0].client_order_id
+    answer = on.send(MarketHalted(T, 2, "x"))
     assert [one.client_order_id for one in answer if isinstance(one, CancelOrder)] == [other]
 
 
@@ -369,31 +369,31 @@ def test_o18_a_halted_market_has_its_orders_canceled_and_no_others() -> None:
 def test_o30_the_dead_mans_switch_is_renewed_until_the_venue_refuses_it(accepted: bool) -> None:
     on = desk(VenueConfig(dead_man_s=30, leverage={"AAA": 5}))
     account = AccountRead(T, T, "g", 6, 0, 0, 0, 0)
-    leverage, first = on.hand(account)
+    leverage, first = on.send(account)
     assert leverage == SetLeverage(T, 1, 5, True)
     assert first == ScheduleCancel(T, T + 30 * S)
-    assert on.hand(account) == [], "once a session"
-    on.hand(ScheduleAnswered(T, T + 30 * S, accepted))
-    renewed = on.pass_time(T + 60 * S)
+    assert on.send(account) == [], "once a session"
+    on.send(ScheduleAnswered(T, T + 30 * S, accepted))
+    renewed = on.advance(T + 60 * S)
     assert len(renewed) == (6 if accepted else 0)
-    stopped = on.hand(OperatorCommand(T + 61 * S, "stop"))
+    stopped = on.send(OperatorCommand(T + 61 * S, "stop"))
     assert stopped == ([ScheduleCancel(T + 61 * S, 0)] if accepted else [])
 
 
 def test_an_order_rejected_by_the_venue_ends_and_its_id_is_not_asked_about() -> None:
     on = desk()
     name = submitted(on)
-    on.hand(OrderRejected(T, T, name, "tick size"))
-    assert on.pass_time(T + 60 * S) == []
+    on.send(OrderRejected(T, T, name, "tick size"))
+    assert on.advance(T + 60 * S) == []
 
 
 def test_o10_while_every_question_fails_the_order_stays_unknown_and_is_asked_about() -> None:
     on = desk()
     name = submitted(on)
-    on.hand(OrderUnknown(T, name, "no reply"))
+    on.send(OrderUnknown(T, name, "no reply"))
     for second in range(1, 600):
-        on.pass_time(T + second * S)
-        on.hand(OrderUnknown(T + second * S, name, "the question failed"))
+        on.advance(T + second * S)
+        on.send(OrderUnknown(T + second * S, name, "the question failed"))
     assert state(on, name) == "Unknown"
     assert not any(isinstance(one, SubmitOrder) for one in on.log[2:]), "never sent again"
     asked = on.all(QueryOrder)
@@ -403,8 +403,8 @@ def test_o10_while_every_question_fails_the_order_stays_unknown_and_is_asked_abo
 def test_o05_a_fill_is_never_inferred_so_the_real_one_counts_once() -> None:
     on = desk()
     name = submitted(on)
-    on.hand(OrderUnknown(T, name, "no reply"), read(name, "filled", T, venue_order_id=3))
+    on.send(OrderUnknown(T, name, "no reply"), read(name, "filled", T, venue_order_id=3))
     assert state(on, name) == "Unknown", "known to be filled, and not one execution is made up"
-    on.hand(filled(name, 10, 1), read(name, "filled", T, venue_order_id=3), filled(name, 10, 1))
+    on.send(filled(name, 10, 1), read(name, "filled", T, venue_order_id=3), filled(name, 10, 1))
     last = on.all(OrderChanged)[-1]
     assert (last.state, last.filled) == ("Filled", 10)

@@ -13,7 +13,7 @@ from engine.actors import Aggregator
 from engine.config import BarsConfig
 from engine.events import BarClosed, Candle, Trade
 from engine.values import parse_interval, parse_scaled
-from tests.actors.desk import Desk
+from tests.actors.harness import Harness
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 SETS = DATA / "trades-and-candles"
@@ -26,7 +26,7 @@ def rows(name: str) -> list[list[str]]:
         return list(csv.reader(file))
 
 
-def bars_of(on: Desk, interval: str) -> dict[int, tuple[int, ...]]:
+def bars_of(on: Harness, interval: str) -> dict[int, tuple[int, ...]]:
     span = parse_interval(interval)
     return {
         bar.start_ns: (bar.open, bar.high, bar.low, bar.close, int(bar.volume))
@@ -36,19 +36,19 @@ def bars_of(on: Desk, interval: str) -> dict[int, tuple[int, ...]]:
 
 
 @pytest.fixture(scope="module")
-def built() -> Desk:
-    on = Desk(Aggregator(BarsConfig(("1m", "5m"), 1000)))
+def built() -> Harness:
+    on = Harness(Aggregator(BarsConfig(("1m", "5m"), 1000)))
     for time, number, side, price, amount, _ in rows("binance-spot-XRPETH-201910-trades.csv.gz")[1:]:
         at = int(time) * MS
         aggressor = 1 if side == "buy" else -1
-        on.pass_time(at)
-        on.hand(Trade(at, at, 1, parse_scaled(price, 8), parse_scaled(amount, 8), aggressor, int(number)))
-    on.pass_time(at + 600_000 * MS)
+        on.advance(at)
+        on.send(Trade(at, at, 1, parse_scaled(price, 8), parse_scaled(amount, 8), aggressor, int(number)))
+    on.advance(at + 600_000 * MS)
     return on
 
 
 @pytest.mark.parametrize(("interval", "count"), [("1m", 2469), ("5m", 706)])
-def test_f09_bars_equal_every_recorded_candle(built: Desk, interval: str, count: int) -> None:
+def test_f09_bars_equal_every_recorded_candle(built: Harness, interval: str, count: int) -> None:
     candles: dict[int, Any] = {
         int(row[0]) * MS: (*(parse_scaled(one, 8) for one in row[1:]),)
         for row in rows(f"binance-spot-XRPETH-201910-{interval}.csv.gz")[1:]
@@ -74,9 +74,9 @@ def test_f09_second_candles_merge_into_the_recorded_minutes() -> None:
             for row in rows(name)
         ]
 
-    on = Desk(Aggregator(BarsConfig(("1m",), 1000)))
-    on.hand(*candles("coinbase-BTCUSD-20161007-second.csv.gz", 1000))
-    on.hand(Candle(day * 2, day * 2, 1, 1000 * MS, day * 2, 1, 1, 1, 1, 1))
+    on = Harness(Aggregator(BarsConfig(("1m",), 1000)))
+    on.send(*candles("coinbase-BTCUSD-20161007-second.csv.gz", 1000))
+    on.send(Candle(day * 2, day * 2, 1, 1000 * MS, day * 2, 1, 1, 1, 1, 1))
     minutes = {
         one.start_ns: (one.open, one.high, one.low, one.close, one.volume)
         for one in candles("coinbase-BTCUSD-20161007-minute.csv.gz", 60_000)

@@ -28,16 +28,16 @@ from engine.events import (
     Trade,
 )
 from engine.values import BUY, SELL
-from tests.actors.desk import MINUTE, Desk, T
+from tests.actors.harness import MINUTE, Harness, T
 
 FREE: dict[str, Any] = {"max_order_notional": "0", "max_position_notional": "0", "max_orders_per_minute": 0}
 
 
-def desk(price: int = 10_000, **limits: Any) -> Desk:
+def desk(price: int = 10_000, **limits: Any) -> Harness:
     """AAA has price scale 2 and size scale 3: size 1000 at 10000 is 1 AAA at 100.00."""
-    on = Desk(Risk(RiskConfig(**{**FREE, **limits})))
+    on = Harness(Risk(RiskConfig(**{**FREE, **limits})))
     if price:
-        on.hand(Trade(T, T, 1, price, 1, 1))
+        on.send(Trade(T, T, 1, price, 1, 1))
     return on
 
 
@@ -45,14 +45,14 @@ def wish(side: int, size: int, at_ns: int = T, limit: int = 0, strategy: str = "
     return OrderRequested(at_ns, strategy, 1, side, size, limit)
 
 
-def asked(on: Desk, *wishes: OrderRequested) -> list[str]:
+def asked(on: Harness, *wishes: OrderRequested) -> list[str]:
     """What becomes of wishes: "" when approved, else the limit that refused; approved ones are submitted."""
     told = []
     for one in wishes:
-        (answer,) = on.hand(one)
+        (answer,) = on.send(one)
         if isinstance(answer, OrderApproved):
             assert answer.request_seq == on.seq
-            on.hand(
+            on.send(
                 SubmitOrder(
                     T, f"0x{on.seq}", one.strategy, 1, one.side, one.size, one.limit_price, "Gtc", False
                 )
@@ -66,8 +66,8 @@ def asked(on: Desk, *wishes: OrderRequested) -> list[str]:
     return told
 
 
-def filled(on: Desk, side: int, size: int, order_id: str = "none") -> None:
-    on.hand(OrderFilled(T, T, order_id, 1, side, 10_000, size, 0, "taker", on.seq))
+def filled(on: Harness, side: int, size: int, order_id: str = "none") -> None:
+    on.send(OrderFilled(T, T, order_id, 1, side, 10_000, size, 0, "taker", on.seq))
 
 
 @pytest.mark.parametrize("side", [BUY, SELL])
@@ -155,10 +155,10 @@ def test_l02_the_worst_case_is_what_is_held_and_all_that_may_still_fill(plan: An
                 held += own * done
                 orders[name] = own, left - done
             elif step == "cancel":
-                on.hand(OrderChanged(T, name, "s", 1, "Canceled", 0, left))
+                on.send(OrderChanged(T, name, "s", 1, "Canceled", 0, left))
                 orders[name] = own, 0
             else:
-                on.hand(OrderChanged(T, name, "s", 1, "Rejected", 0, left))
+                on.send(OrderChanged(T, name, "s", 1, "Rejected", 0, left))
                 orders[name] = own, 0
             if not orders[name][1]:
                 del orders[name]
@@ -173,7 +173,7 @@ def test_o04_a_doubled_fill_is_counted_once() -> None:
     on = desk(max_position_size={"AAA": "5"})
     assert asked(on, wish(BUY, 5000)) == [""]
     report = OrderFilled(T, T, f"0x{on.seq - 1}", 1, BUY, 10_000, 2000, 0, "taker", 7)
-    on.hand(report, report)
+    on.send(report, report)
     exposure = on.actor.state()["_exposures"][1]
     assert (exposure.position, exposure.buying) == (2000, 3000)
 
@@ -193,9 +193,9 @@ def test_a_limit_price_counts_where_it_is_the_worse_one() -> None:
 def test_a_later_close_is_the_price_and_a_correction_is_not() -> None:
     on = desk(max_order_notional="500")
     bar = BarClosed(T, 1, MINUTE, T, 1, 1, 1, 20_000, 1, 1, "trade")
-    on.hand(bar)
+    on.send(bar)
     assert asked(on, wish(BUY, 2501), wish(BUY, 2500)) == ["max_order_notional", ""]
-    on.hand(BarCorrected(T, 1, MINUTE, T, 1, 1, 1, 1, 1, 1, "trade", 1))
+    on.send(BarCorrected(T, 1, MINUTE, T, 1, 1, 1, 1, 1, 1, "trade", 1))
     assert asked(on, wish(BUY, 2501)) == ["max_order_notional"]
 
 
@@ -213,53 +213,53 @@ def test_a_reduction_always_passes_the_position_and_notional_limits(side: int) -
 
 def test_l07_a_halt_refuses_all_until_a_person_resumes() -> None:
     on = desk()
-    (halted,) = on.hand(OperatorCommand(T, "halt"))
+    (halted,) = on.send(OperatorCommand(T, "halt"))
     assert halted == EngineHalted(T, "operator: halt")
     assert asked(on, wish(BUY, 1)) == ["halted"]
-    on.hand(SessionStarted(T, "b" * 16, "paper", "", "", "", (), ""))
+    on.send(SessionStarted(T, "b" * 16, "paper", "", "", "", (), ""))
     assert asked(on, wish(BUY, 1)) == ["halted"]
-    assert on.hand(OperatorCommand(T, "halt")) == []
-    on.hand(OperatorCommand(T, "resume"))
+    assert on.send(OperatorCommand(T, "halt")) == []
+    on.send(OperatorCommand(T, "resume"))
     assert asked(on, wish(BUY, 1)) == [""]
 
 
 def test_a_stop_ends_with_its_session() -> None:
     on = desk()
-    assert on.hand(OperatorCommand(T, "stop")) == [EngineHalted(T, "operator: stop")]
+    assert on.send(OperatorCommand(T, "stop")) == [EngineHalted(T, "operator: stop")]
     assert asked(on, wish(BUY, 1)) == ["halted"]
-    on.hand(SessionStarted(T, "b" * 16, "paper", "", "", "", (), ""))
+    on.send(SessionStarted(T, "b" * 16, "paper", "", "", "", (), ""))
     assert asked(on, wish(BUY, 1)) == [""]
 
 
 def test_l07_a_halt_pressed_while_stopping_outlives_the_stop() -> None:
     on = desk()
-    on.hand(OperatorCommand(T, "stop"), OperatorCommand(T, "halt"))
-    on.hand(SessionStarted(T, "b" * 16, "paper", "", "", "", (), ""))
+    on.send(OperatorCommand(T, "stop"), OperatorCommand(T, "halt"))
+    on.send(SessionStarted(T, "b" * 16, "paper", "", "", "", (), ""))
     assert asked(on, wish(BUY, 1)) == ["halted"]
 
 
 def test_a_failure_while_stopping_outlives_the_stop() -> None:
     on = desk()
-    on.hand(OperatorCommand(T, "stop"), ActorFailed(T, "Mine", 7, "x", "halt"))
-    on.hand(SessionStarted(T, "b" * 16, "paper", "", "", "", (), ""))
+    on.send(OperatorCommand(T, "stop"), ActorFailed(T, "Mine", 7, "x", "halt"))
+    on.send(SessionStarted(T, "b" * 16, "paper", "", "", "", (), ""))
     assert asked(on, wish(BUY, 1)) == ["halted"]
 
 
 def test_a_failure_under_halt_halts_once_and_names_the_actor() -> None:
     on = desk()
-    (halted,) = on.hand(ActorFailed(T, "Mine", 7, "ValueError: x", "halt"))
+    (halted,) = on.send(ActorFailed(T, "Mine", 7, "ValueError: x", "halt"))
     assert halted.reason == "Mine failed: ValueError: x"
-    assert on.hand(ActorFailed(T, "Other", 8, "x", "halt")) == []
+    assert on.send(ActorFailed(T, "Other", 8, "x", "halt")) == []
     assert asked(on, wish(BUY, 1)) == ["halted"]
 
 
 def test_quarantine_shuts_out_one_strategy_until_it_is_restarted() -> None:
     on = desk()
-    assert on.hand(ActorFailed(T, "s", 7, "x", "quarantine")) == []
+    assert on.send(ActorFailed(T, "s", 7, "x", "quarantine")) == []
     assert asked(on, wish(BUY, 1), wish(BUY, 1, strategy="t")) == ["quarantined", ""]
-    on.hand(ActorRestarted(T, "t", 1))
+    on.send(ActorRestarted(T, "t", 1))
     assert asked(on, wish(BUY, 1)) == ["quarantined"]
-    on.hand(ActorRestarted(T, "s", 1))
+    on.send(ActorRestarted(T, "s", 1))
     assert asked(on, wish(BUY, 1)) == [""]
 
 

@@ -19,9 +19,10 @@ from engine.events import (
     TrailChanged,
     TrailRequested,
 )
-from engine.snapshot import decode_state, encode_state, state_classes
+from engine.snapshot import state_classes
+from engine.states import decode_state, encode_state
 from engine.values import BUY, SELL
-from tests.actors.desk import MINUTE, Desk, T
+from tests.actors.harness import MINUTE, Harness, T
 
 
 def wish(side: int = SELL, size: int = 10, distance: int = 5, strategy: str = "s") -> TrailRequested:
@@ -40,9 +41,9 @@ def position(size: int, strategy: str = "s", instrument: int = 1) -> PositionCha
     return PositionChanged(T + 2, strategy, instrument, size, 0, 0, 0)
 
 
-def trailing(*wishes: TrailRequested) -> Desk:
-    on = Desk(Trailing())
-    assert on.hand(*(wishes or (wish(),))) == [], "a stop is armed by a print"
+def trailing(*wishes: TrailRequested) -> Harness:
+    on = Harness(Trailing())
+    assert on.send(*(wishes or (wish(),))) == [], "a stop is armed by a print"
     return on
 
 
@@ -66,7 +67,7 @@ def test_a_trail_fires_at_the_first_print_that_came_back_by_its_distance_and_nev
         >= distance
     ]
     for number, price in enumerate(tape):
-        events = on.hand(trade(price, T + number))
+        events = on.send(trade(price, T + number))
         if number == 0:
             assert told(events) == [("armed", price + side * distance)]
         elif fired and number == fired[0]:
@@ -83,8 +84,8 @@ def test_a_trail_fires_at_the_first_print_that_came_back_by_its_distance_and_nev
 
 def test_the_wish_names_the_stop_it_stood_at() -> None:
     on = trailing()
-    assert told(on.hand(trade(10_050))) == [("armed", 10_045)]
-    assert told(on.hand(trade(10_070), trade(10_065))) == [("fired", 10_065), "trailing stop at 100.65"]
+    assert told(on.send(trade(10_050))) == [("armed", 10_045)]
+    assert told(on.send(trade(10_070), trade(10_065))) == [("fired", 10_065), "trailing stop at 100.65"]
     (order,) = on.all(OrderRequested)
     assert order == OrderRequested(
         T + 1, "s", 1, SELL, 10, reduce_only=True, reason="trailing stop at 100.65"
@@ -93,22 +94,22 @@ def test_the_wish_names_the_stop_it_stood_at() -> None:
 
 def test_a_distance_beyond_the_price_stands_at_nothing_and_never_fires() -> None:
     on = trailing(wish(distance=500))
-    assert told(on.hand(trade(100))) == [("armed", 0)]
-    assert on.hand(trade(1), trade(400), trade(1)) == []
+    assert told(on.send(trade(100))) == [("armed", 0)]
+    assert on.send(trade(1), trade(400), trade(1)) == []
 
 
 def test_f02_a_print_older_than_one_seen_neither_moves_nor_fires_a_stop() -> None:
     """As a venue's backlog brings them after a reconnect."""
     on = trailing()
-    on.hand(trade(100, venue_ns=T + 50))
-    assert on.hand(trade(200, venue_ns=T + 49), trade(1, venue_ns=T + 49), trade(96, venue_ns=T + 50)) == []
-    assert told(on.hand(trade(95, venue_ns=T + 51)))[0] == ("fired", 95)
+    on.send(trade(100, venue_ns=T + 50))
+    assert on.send(trade(200, venue_ns=T + 49), trade(1, venue_ns=T + 49), trade(96, venue_ns=T + 50)) == []
+    assert told(on.send(trade(95, venue_ns=T + 51)))[0] == ("fired", 95)
 
 
 def test_quotes_and_other_instruments_do_nothing() -> None:
     on = trailing()
-    on.hand(trade(100))
-    assert on.hand(Quote(T, T, 1, 1, 1, 2, 1), trade(1, instrument=2)) == []
+    on.send(trade(100))
+    assert on.send(Quote(T, T, 1, 1, 1, 2, 1), trade(1, instrument=2)) == []
 
 
 @pytest.mark.parametrize(
@@ -128,8 +129,8 @@ def test_on_candles_the_end_that_fires_comes_first_then_the_other_then_the_close
     side: int, candles: list[tuple[int, int, int]], stop: int
 ) -> None:
     on = trailing(wish(side))
-    assert told(on.hand(candle(150, 50, 100))) == [("armed", 100 + side * 5)], "at its close"
-    events = on.hand(*(candle(*one) for one in candles))
+    assert told(on.send(candle(150, 50, 100))) == [("armed", 100 + side * 5)], "at its close"
+    events = on.send(*(candle(*one) for one in candles))
     assert told(events)[:1] == ([("fired", stop)] if stop else [])
 
 
@@ -150,50 +151,50 @@ def test_on_candles_the_end_that_fires_comes_first_then_the_other_then_the_close
 )
 def test_a_stop_goes_when_its_position_is_flat_or_turned(side: int, size: int, goes: bool) -> None:
     on = trailing(wish(side))
-    on.hand(trade(100))
-    assert on.hand(position(0, strategy="other"), position(0, instrument=2)) == []
-    assert told(on.hand(position(size))) == ([("dropped", 100 + side * 5)] if goes else [])
+    on.send(trade(100))
+    assert on.send(position(0, strategy="other"), position(0, instrument=2)) == []
+    assert told(on.send(position(size))) == ([("dropped", 100 + side * 5)] if goes else [])
     assert on.actor.listens(Trade) == (not goes)
-    assert bool(on.hand(trade(1 if side == SELL else 999))) == (not goes)
+    assert bool(on.send(trade(1 if side == SELL else 999))) == (not goes)
 
 
 def test_a_stop_is_taken_away_on_wish_armed_or_not() -> None:
     on = trailing()
-    assert told(on.hand(wish(size=0))) == [("dropped", 0)]
-    assert on.hand(wish(size=0)) == []
-    on.hand(wish(), trade(100))
-    assert told(on.hand(wish(size=0))) == [("dropped", 95)]
+    assert told(on.send(wish(size=0))) == [("dropped", 0)]
+    assert on.send(wish(size=0)) == []
+    on.send(wish(), trade(100))
+    assert told(on.send(wish(size=0))) == [("dropped", 95)]
     assert not on.actor.listens(Trade)
 
 
 def test_another_wish_takes_the_place_of_the_stop_that_is_there() -> None:
     on = trailing()
-    on.hand(trade(100), wish(distance=2, size=7))
-    assert told(on.hand(trade(90))) == [("armed", 88)], "it begins anew: the old one would have fired"
-    on.hand(trade(88))
+    on.send(trade(100), wish(distance=2, size=7))
+    assert told(on.send(trade(90))) == [("armed", 88)], "it begins anew: the old one would have fired"
+    on.send(trade(88))
     (order,) = on.all(OrderRequested)
     assert order.size == 7
 
 
 def test_each_strategy_has_its_own_stop_and_loses_it_when_it_fails() -> None:
     on = trailing(wish(), wish(distance=7, strategy="t"))
-    assert told(on.hand(trade(100))) == [("armed", 95), ("armed", 93)]
-    assert [one.strategy for one in on.hand(ActorFailed(T, "t", 3, "broke", "quarantine"))] == ["t"]
-    assert [one.strategy for one in on.hand(trade(90))] == ["s", "s"]
+    assert told(on.send(trade(100))) == [("armed", 95), ("armed", 93)]
+    assert [one.strategy for one in on.send(ActorFailed(T, "t", 3, "broke", "quarantine"))] == ["t"]
+    assert [one.strategy for one in on.send(trade(90))] == ["s", "s"]
     assert not on.actor.listens(Trade)
 
 
 def test_without_stops_the_market_is_not_listened_to() -> None:
-    on = Desk(Trailing())
+    on = Harness(Trailing())
     assert [on.actor.listens(kind) for kind in (Trade, Candle, TrailRequested)] == [False, False, True]
 
 
 @given(prices, st.integers(0, 40))
 def test_r07_stops_go_through_a_snapshot(tape: list[int], cut: int) -> None:
-    on, other = trailing(wish(), wish(BUY, strategy="t")), Desk(Trailing())
+    on, other = trailing(wish(), wish(BUY, strategy="t")), Harness(Trailing())
     for number, price in enumerate(tape):
         if number == cut:
             blob = encode_state(on.actor.state(), "trailing")
             other.actor.restore(decode_state(blob, state_classes(["engine.actors.trailing"])))
-        answer = on.hand(trade(price, T + number))
-        assert number < cut or answer == other.hand(trade(price, T + number))
+        answer = on.send(trade(price, T + number))
+        assert number < cut or answer == other.send(trade(price, T + number))

@@ -21,9 +21,10 @@ from engine.events import (
     SubmitOrder,
     Trade,
 )
-from engine.snapshot import decode_state, encode_state, state_classes
+from engine.snapshot import state_classes
+from engine.states import decode_state, encode_state
 from engine.values import BUY, SELL
-from tests.actors.desk import MINUTE, T
+from tests.actors.harness import MINUTE, T
 from tests.actors.venue_kit import HOUR, MS, desk, modify, trade
 
 KINDS = ("market", "limit", "ioc", "alo", "reduce", "reduce limit", "sl", "tp", "bracket", "cancel", "modify")
@@ -126,22 +127,22 @@ def test_filled_never_exceeds_ordered_and_what_only_reduces_never_turns_a_positi
     names: list[str] = []
     for number, (kind, price, size, side) in enumerate(plan):
         at = T + number * 2 * MS
-        for event in on.pass_time(at):
+        for event in on.advance(at):
             ledger.hear(event, of_market=False)
         if kind in ("trade", "quote", "candle"):
-            for event in on.hand(market_of(kind, price, size, at)):
+            for event in on.send(market_of(kind, price, size, at)):
                 ledger.hear(event, of_market=True)
         else:
             for command in orders_of(kind, price, size, side, at, names):
                 ledger.send(command)
-                assert on.hand(command) == []
+                assert on.send(command) == []
         reducing = [one for one in ledger.open if ledger.sent[one].reduce_only]
         working = [one for one in reducing if not ledger.sent[one].trigger]
         arrived = {one.client_order_id for one in on.all(OrderAccepted)}
         for one in working:
             if one in arrived:
                 assert ledger.open[one] <= -ledger.sent[one].side * ledger.position
-    for event in on.pass_time(T + HOUR):
+    for event in on.advance(T + HOUR):
         ledger.hear(event, of_market=False)
     assert on.actor.listens(Trade) == bool(ledger.open)
 
@@ -163,5 +164,5 @@ def test_r07_the_venues_state_goes_through_a_snapshot(plan: Any, cut: int) -> No
             events = [market_of(kind, price, size, at)]
         else:
             events = orders_of(kind, price, size, side, at, names)
-        answers = [one.pass_time(at) + one.hand(*events) for one in desks]
+        answers = [one.advance(at) + one.send(*events) for one in desks]
         assert answers[0] == answers[-1]

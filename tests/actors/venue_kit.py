@@ -20,7 +20,7 @@ from engine.events import (
     Trade,
 )
 from engine.values import BUY, SELL
-from tests.actors.desk import MINUTE, Desk, T
+from tests.actors.harness import MINUTE, Harness, T
 
 __all__ = [
     "HOUR",
@@ -42,8 +42,8 @@ HOUR = 3600 * 10**9
 PLAIN: dict[str, Any] = {"latency_ms": 0, "slippage_bps": 0, "taker_fee": "0", "maker_fee": "0"}
 
 
-def desk(**config: Any) -> Desk:
-    return Desk(SimulatedVenue(PaperConfig(**{**PLAIN, **config})))
+def desk(**config: Any) -> Harness:
+    return Harness(SimulatedVenue(PaperConfig(**{**PLAIN, **config})))
 
 
 def order(name: str, side: int, size: int = 10, limit: int = 0, tif: str = "Gtc", **more: Any) -> SubmitOrder:
@@ -71,17 +71,17 @@ def candle(opening: int, high: int, low: int, close: int) -> Candle:
     return Candle(T + MINUTE, T + MINUTE, 1, MINUTE, T, opening, high, low, close, 1)
 
 
-def placed(on: Desk, *orders: Event) -> list[Any]:
+def placed(on: Harness, *orders: Event) -> list[Any]:
     """Let orders arrive; return what they were answered."""
-    on.hand(*orders)
-    return on.pass_time(T + HOUR)
+    on.send(*orders)
+    return on.advance(T + HOUR)
 
 
-def holding(size: int, **config: Any) -> Desk:
+def holding(size: int, **config: Any) -> Harness:
     """A venue at which the account holds this much of AAA."""
     on = desk(**config)
     placed(on, order("first", BUY if size > 0 else SELL, abs(size)))
-    on.hand(trade(100))
+    on.send(trade(100))
     return on
 
 

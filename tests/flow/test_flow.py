@@ -33,35 +33,39 @@ from engine.snapshot import state_classes
 from engine.states import decode_state, encode_state
 from engine.values import BUY, SELL
 from tests.actors.bar_laws import Step, arriving, steps, tape
-from tests.actors.desk import MINUTE, Desk, T
+from tests.actors.harness import MINUTE, Harness, T
 from tests.profiles import examples
 from tests.replay.kit import EVE, NOON, config_of, market, opening, replays_alone, run, tapes, use
 
 FLOW = FlowConfig(footprint=("1m", "5m"), profile=("1m", "15m"), level={"AAA": "0.1", "BBB": "0.01"})
 
 
-def both(flow: FlowConfig = FLOW) -> tuple[Desk, Desk, Desk]:
+def both(flow: FlowConfig = FLOW) -> tuple[Harness, Harness, Harness]:
     """An aggregator, and the footprint and profile actors that hear what it says."""
-    return Desk(Aggregator(BarsConfig(("1m", "5m", "15m")))), Desk(Footprints(flow)), Desk(Profiles(flow))
+    return (
+        Harness(Aggregator(BarsConfig(("1m", "5m", "15m")))),
+        Harness(Footprints(flow)),
+        Harness(Profiles(flow)),
+    )
 
 
-def play(plan: list[Step], begin_ns: int) -> tuple[Desk, Desk, Desk]:
+def play(plan: list[Step], begin_ns: int) -> tuple[Harness, Harness, Harness]:
     bars, footprints, profiles = both()
     trades = arriving(tape(plan, begin_ns), plan)
     for trade in trades:
-        footprints.hand(*[bar for bar in bars.pass_time(trade.recv_ns) if isinstance(bar, BarClosed)])
-        profiles.pass_time(trade.recv_ns)
+        footprints.send(*[bar for bar in bars.advance(trade.recv_ns) if isinstance(bar, BarClosed)])
+        profiles.advance(trade.recv_ns)
         # As in a session: every actor has the print before what it led to.
-        told = bars.hand(trade)
-        footprints.hand(trade, *told)
-        profiles.hand(trade)
+        told = bars.send(trade)
+        footprints.send(trade, *told)
+        profiles.send(trade)
     end = trades[-1].recv_ns + 16 * MINUTE
-    footprints.hand(*bars.pass_time(end))
-    profiles.pass_time(end)
+    footprints.send(*bars.advance(end))
+    profiles.advance(end)
     return bars, footprints, profiles
 
 
-def newest(on: Desk, kind: Any) -> dict[tuple[int, int, int], Any]:
+def newest(on: Harness, kind: Any) -> dict[tuple[int, int, int], Any]:
     return {(one.instrument, one.interval_ns, one.start_ns): one for one in on.all(kind)}
 
 
@@ -120,11 +124,11 @@ def test_a_snapshot_anywhere_and_going_on_is_never_having_stopped(plan: list[Ste
         [f"engine.actors.flow.{one}" for one in ("footprint", "profile", "book", "levels")]
     )
     for make in (Footprints, Profiles):
-        through, before, after = Desk(make(FLOW)), Desk(make(FLOW)), Desk(make(FLOW))
-        through.hand(*trades)
-        before.hand(*trades[:cut])
+        through, before, after = Harness(make(FLOW)), Harness(make(FLOW)), Harness(make(FLOW))
+        through.send(*trades)
+        before.send(*trades[:cut])
         after.actor.restore(decode_state(encode_state(before.actor.state(), "flow"), classes))
-        after.hand(*trades[cut:])
+        after.send(*trades[cut:])
         assert after.actor.state() == through.actor.state()
 
 
@@ -144,14 +148,14 @@ def test_r01_a_session_with_all_of_it_replays_alone(plan: Any, at_ns: int) -> No
 def test_a_late_print_tells_the_footprint_again_with_its_bars_revision() -> None:
     bars, footprints, _ = both()
 
-    def hand(*trades: Trade) -> None:
+    def send(*trades: Trade) -> None:
         for trade in trades:
-            told = bars.hand(trade)
-            footprints.hand(trade, *told)
+            told = bars.send(trade)
+            footprints.send(trade, *told)
 
-    hand(Trade(T, T, 1, 100, 5, BUY, 1))
-    footprints.hand(*bars.pass_time(T + 2 * MINUTE + SECOND_NS))
-    hand(Trade(T + 2 * MINUTE, T + 30, 1, 100, 2, SELL, 2))
+    send(Trade(T, T, 1, 100, 5, BUY, 1))
+    footprints.send(*bars.advance(T + 2 * MINUTE + SECOND_NS))
+    send(Trade(T + 2 * MINUTE, T + 30, 1, 100, 2, SELL, 2))
     first, again = (one for one in footprints.all(FootprintClosed) if one.interval_ns == MINUTE)
     assert (first.revision, first.delta, first.day_delta) == (0, 5, 5)
     assert (again.revision, again.delta, again.day_delta) == (1, 3, 3)
@@ -192,14 +196,14 @@ def test_stacked_imbalances_compare_across_the_spread_and_need_neighbours() -> N
 
 
 def test_stacks_are_told_by_their_actor() -> None:
-    on = Desk(Imbalances(FlowConfig(imbalance_ratio="2.5", imbalance_run=2)))
-    told = on.hand(footprint((100, 1, 4), (110, 10, 4), (120, 10, 0)))
+    on = Harness(Imbalances(FlowConfig(imbalance_ratio="2.5", imbalance_run=2)))
+    told = on.send(footprint((100, 1, 4), (110, 10, 4), (120, 10, 0)))
     assert told == [ImbalanceStacked(T, 1, MINUTE, T, BUY, 110, 120, 2)]
 
 
 def test_large_prints_are_those_of_the_configured_size_and_coin() -> None:
-    on = Desk(LargePrints(FlowConfig(large={"AAA": "0.5"})))
-    told = on.hand(
+    on = Harness(LargePrints(FlowConfig(large={"AAA": "0.5"})))
+    told = on.send(
         *[Trade(T, T, number, 100, size, BUY, 7) for number, size in ((1, 499), (1, 500), (2, 10**9))]
     )
     assert told == [LargePrintSeen(T, T, 1, 100, 500, BUY, 7)]
@@ -207,8 +211,8 @@ def test_large_prints_are_those_of_the_configured_size_and_coin() -> None:
 
 def test_t06_a_print_of_another_age_is_in_no_window() -> None:
     for make in (Footprints, Profiles):
-        on = Desk(make(FLOW))
-        on.hand(
+        on = Harness(make(FLOW))
+        on.send(
             Trade(T, T + 1441 * MINUTE, 1, 100, 5, BUY, 1), Trade(T, T - 1441 * MINUTE, 1, 100, 5, BUY, 2)
         )
         assert "Window" not in repr(on.actor.state())
@@ -216,19 +220,19 @@ def test_t06_a_print_of_another_age_is_in_no_window() -> None:
 
 
 def test_the_book_is_sampled_at_the_end_of_each_window_while_somebody_keeps_it_up() -> None:
-    on = Desk(BookSampler(FlowConfig(book=("1s",), depth=2)))
-    on.hand(Quote(T + 5, T, 1, 100, 30, 102, 10))
-    on.hand(BookRead(T + 6, T, 1, ((100, 30, 1), (99, 30, 1), (98, 999, 1)), ((102, 10, 1), (103, 10, 1))))
-    (first,) = on.pass_time(T + SECOND_NS)
+    on = Harness(BookSampler(FlowConfig(book=("1s",), depth=2)))
+    on.send(Quote(T + 5, T, 1, 100, 30, 102, 10))
+    on.send(BookRead(T + 6, T, 1, ((100, 30, 1), (99, 30, 1), (98, 999, 1)), ((102, 10, 1), (103, 10, 1))))
+    (first,) = on.advance(T + SECOND_NS)
     assert first == BookSampled(T + SECOND_NS, 1, SECOND_NS, T, 100, 102, 0.5, 0.5)
-    on.hand(Quote(T + SECOND_NS + 1, T, 1, 100, 10, 0, 0))
-    (second,) = on.pass_time(T + 2 * SECOND_NS)
+    on.send(Quote(T + SECOND_NS + 1, T, 1, 100, 10, 0, 0))
+    (second,) = on.advance(T + 2 * SECOND_NS)
     assert (second.start_ns, second.ask, second.imbalance) == (T + SECOND_NS, 0, 1.0)
-    on.hand(FeedDown(T + 2 * SECOND_NS + 1, "f", "x"))
-    assert on.pass_time(T + 9 * SECOND_NS) == []
+    on.send(FeedDown(T + 2 * SECOND_NS + 1, "f", "x"))
+    assert on.advance(T + 9 * SECOND_NS) == []
     assert on.timers == [], "nobody is woken for nothing"
-    on.hand(Quote(T + 9 * SECOND_NS + 1, T, 1, 100, 10, 101, 10))
-    assert [one.imbalance for one in on.pass_time(T + 10 * SECOND_NS)] == [0.0]
+    on.send(Quote(T + 9 * SECOND_NS + 1, T, 1, 100, 10, 101, 10))
+    assert [one.imbalance for one in on.advance(T + 10 * SECOND_NS)] == [0.0]
 
 
 # Off unless asked for.

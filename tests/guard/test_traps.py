@@ -19,7 +19,7 @@ from engine.guard.traps import set_traps
 from engine.loading.strategies import load_strategy
 from engine.strategies import Strategy
 from engine.values import BUY
-from tests.actors.desk import Desk, T
+from tests.actors.harness import Harness, T
 
 HEAD = "from engine.strategies import Strategy\n"
 PRINT = Trade(T, T, 1, 10_050, 1500, BUY)
@@ -55,7 +55,7 @@ def on_trade(before: str, body: str) -> str:
 
 def run(use: str = "mine:Mine") -> None:
     """Load a strategy and show it a print."""
-    Desk(load_strategy(use).make("mine", {})).hand(PRINT)
+    Harness(load_strategy(use).make("mine", {})).send(PRINT)
 
 
 # What the check at load sees.
@@ -210,7 +210,7 @@ self.shown = [os.path.join("a", "b"), math.log(2), log(2), late.os.sep, statisti
         ),
     )
     strategy = load_strategy("mine:Mine").make("mine", {})
-    Desk(strategy).hand(PRINT)
+    Harness(strategy).send(PRINT)
     assert strategy.shown == [  # type: ignore[attr-defined]
         os.path.join("a", "b"),  # noqa: PTH118
         math.log(2),

@@ -12,7 +12,7 @@ from engine.actors import Aggregator
 from engine.config import BarsConfig, DataConfig
 from engine.events import BarClosed
 from engine.values import parse_interval
-from tests.actors.desk import Desk
+from tests.actors.harness import Harness
 from tests.transport.streams import BlackHole
 
 from .truth import Truth, candle_rows, now_ms
@@ -136,10 +136,10 @@ async def test_i8_f04_n11_every_closed_bar_is_the_venues_candle_or_marked(autoju
 
 def build(play: Scene) -> dict[tuple[int, int, int], BarClosed]:
     """Return the last revision of each bar."""
-    desk = Desk(Aggregator(BarsConfig(INTERVALS, 1000)))
+    desk = Harness(Aggregator(BarsConfig(INTERVALS, 1000)))
     for event in play.engine.events:
-        desk.pass_time(event.recv_ns)  # type: ignore[attr-defined]
-        desk.hand(event)
+        desk.advance(event.recv_ns)  # type: ignore[attr-defined]
+        desk.send(event)
     bars: dict[tuple[int, int, int], BarClosed] = {}
     for made in desk.log:
         if isinstance(made, BarClosed):

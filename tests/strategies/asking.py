@@ -7,7 +7,7 @@ from typing import Any
 from engine.events import Trade
 from engine.strategies import Bar, Fill, Strategy, Tick, Touch
 from engine.values import BUY
-from tests.actors.desk import Desk, T
+from tests.actors.harness import Harness, T
 
 __all__ = ["Asking", "asked", "desk"]
 
@@ -31,12 +31,12 @@ class Asking(Strategy):
         self.shown = key
 
 
-def desk(coins: tuple[str, ...] = (), cls: type[Strategy] = Asking) -> Desk:
+def desk(coins: tuple[str, ...] = (), cls: type[Strategy] = Asking) -> Harness:
     strategy = cls.make("mine", {}, coins)
-    return Desk(strategy)
+    return Harness(strategy)
 
 
-def asked(on: Desk, todo: Any) -> list[Any]:
+def asked(on: Harness, todo: Any) -> list[Any]:
     """Call `todo` inside a hook of the strategy. Return what it emitted."""
     on.actor.todo = lambda _: todo(on.actor)  # type: ignore[attr-defined]
-    return on.hand(Trade(T, T, 1, 10_050, 1500, BUY))
+    return on.send(Trade(T, T, 1, 10_050, 1500, BUY))

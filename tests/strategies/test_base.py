@@ -31,7 +31,7 @@ from engine.snapshot import state_classes
 from engine.states import decode_state, encode_state
 from engine.strategies import Strategy, Tick
 from engine.values import BUY, SELL
-from tests.actors.desk import MINUTE, T
+from tests.actors.harness import MINUTE, T
 from tests.strategies.asking import asked, desk
 from tests.strategies.fakes import Averages, Busy
 
@@ -136,7 +136,7 @@ def bar(close: int = 10_050, instrument: int = 1, revision: int = 0, number: int
 
 def test_size_for_is_exactly_the_size_that_the_money_buys() -> None:
     on = desk()
-    on.hand(bar())
+    on.send(bar())
     assert on.actor.size_for(on.actor.shown, "201") == 2  # type: ignore[attr-defined]
     for odd in ("lots", 201.0, float("nan"), True, None):
         with pytest.raises(NumberError):
@@ -184,7 +184,7 @@ def test_a_timer_is_due_after_whole_milliseconds() -> None:
     on = desk()
     assert asked(on, lambda s: s.after(250, "k")) == []
     assert on.timers == [SetTimer("mine", T + 250_000_000, "k")]
-    on.pass_time(T + 250_000_000)
+    on.advance(T + 250_000_000)
     assert on.actor.shown == "k"  # type: ignore[attr-defined]
     for odd in (1.5, "5", None):
         with pytest.raises(TypeError):
@@ -199,35 +199,35 @@ def test_a_timer_is_due_after_whole_milliseconds() -> None:
 
 def test_views_show_decimal_numbers() -> None:
     on = desk()
-    on.hand(bar())
+    on.send(bar())
     shown: Any = on.actor.shown  # type: ignore[attr-defined]
     assert (shown.market, shown.interval, shown.close, shown.volume) == ("AAA", "1m", 100.5, 1.5)
     assert (shown.open, shown.high, shown.low, shown.trades, shown.start_ns) == (0.01, 0.03, 0.01, 7, T)
-    on.hand(Quote(T, T, 1, 0, 0, 10_050, 1))
+    on.send(Quote(T, T, 1, 0, 0, 10_050, 1))
     shown = on.actor.shown  # type: ignore[attr-defined]
     assert (shown.market, shown.bid, shown.ask) == ("AAA", None, 100.5)
     ticks: list[Tick] = []
     on.actor.todo = ticks.append  # type: ignore[attr-defined]
-    on.hand(Trade(T, T, 1, 10_050, 1500, SELL))
+    on.send(Trade(T, T, 1, 10_050, 1500, SELL))
     assert (ticks[0].market, ticks[0].price, ticks[0].size, ticks[0].side) == ("AAA", 100.5, 1.5, "sell")
-    on.hand(SubmitOrder(T, "0x1", "mine", 1, SELL, 5, 0, "Gtc", False))
-    on.hand(OrderFilled(T, T, "0x1", 1, SELL, 10_050, 1500, 3, "taker", 1))
+    on.send(SubmitOrder(T, "0x1", "mine", 1, SELL, 5, 0, "Gtc", False))
+    on.send(OrderFilled(T, T, "0x1", 1, SELL, 10_050, 1500, 3, "taker", 1))
     shown = on.actor.shown  # type: ignore[attr-defined]
     assert (shown.market, shown.side, shown.price, shown.size) == ("AAA", "sell", 100.5, 1.5)
 
 
 def test_corrections_and_other_markets_do_not_reach_a_strategy() -> None:
     on = desk(("BBB",))
-    on.hand(bar(), bar(instrument=2, revision=1), Quote(T, T, 1, 1, 1, 2, 1))
+    on.send(bar(), bar(instrument=2, revision=1), Quote(T, T, 1, 1, 1, 2, 1))
     assert not hasattr(on.actor, "shown")
-    on.hand(bar(instrument=2))
+    on.send(bar(instrument=2))
     assert on.actor.shown.market == "BBB"  # type: ignore[attr-defined]
 
 
 def test_another_strategys_fills_are_not_shown() -> None:
     on = desk()
-    on.hand(SubmitOrder(T, "0x1", "other", 1, BUY, 5, 0, "Gtc", False))
-    on.hand(OrderFilled(T, T, "0x1", 1, BUY, 1, 5, 0, "taker", 1))
+    on.send(SubmitOrder(T, "0x1", "other", 1, BUY, 5, 0, "Gtc", False))
+    on.send(OrderFilled(T, T, "0x1", 1, BUY, 1, 5, 0, "taker", 1))
     assert not hasattr(on.actor, "shown")
 
 
@@ -235,7 +235,7 @@ def test_a_market_listed_later_or_again_is_known() -> None:
     on = desk()
     asked(on, lambda s: s.buy("AAA", 1))
     on.actor.instruments = {**on.actor.instruments, 9: InstrumentListed(T, 9, "sim", "NEW", 0, 0)}
-    on.hand(InstrumentListed(T, 9, "sim", "NEW", 0, 0))
+    on.send(InstrumentListed(T, 9, "sim", "NEW", 0, 0))
     (request,) = asked(on, lambda s: s.buy("NEW", 1))
     assert request.instrument == 9
 
@@ -245,7 +245,7 @@ def test_a_market_listed_later_or_again_is_known() -> None:
 
 def test_cancel_all_cancels_the_own_working_orders_of_a_market() -> None:
     on = desk()
-    on.hand(
+    on.send(
         SubmitOrder(T, "0x1", "mine", 1, BUY, 5, 0, "Gtc", False),
         SubmitOrder(T, "0x2", "mine", 2, BUY, 5, 0, "Gtc", False),
         SubmitOrder(T, "0x3", "other", 1, BUY, 5, 0, "Gtc", False),
@@ -285,13 +285,13 @@ def test_only_overridden_hooks_are_routed() -> None:
 def test_r07_the_state_of_a_strategy_is_stored_in_a_snapshot(cls: type[Strategy]) -> None:
     on, other = desk(cls=cls), desk(cls=cls)
     for number in range(40):
-        on.hand(Trade(T, T, 1, 10_000 + number, 5, BUY, number))
-        on.hand(bar(10_000 + number, number=number), bar(5, instrument=2, number=number))
+        on.send(Trade(T, T, 1, 10_000 + number, 5, BUY, number))
+        on.send(bar(10_000 + number, number=number), bar(5, instrument=2, number=number))
     blob = encode_state(on.actor.state(), "mine")
     classes = state_classes(["engine.indicators.moving", "engine.events", "engine.strategies.base"])
     other.actor.restore(decode_state(blob, classes))
     assert encode_state(other.actor.state(), "mine") == blob
     for instrument in (1, 2):
-        emitted = [one.hand(bar(77, instrument, number=40)) for one in (on, other)]
+        emitted = [one.send(bar(77, instrument, number=40)) for one in (on, other)]
         assert emitted[0] == emitted[1]
         assert bool(emitted[0]) == (cls is Averages)

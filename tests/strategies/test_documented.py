@@ -30,7 +30,7 @@ from engine.events import (
 )
 from engine.strategies import Strategy
 from engine.values import BUY
-from tests.actors.desk import Desk, T
+from tests.actors.harness import Harness, T
 from tests.commands.kit import SAMPLE, engine, environment
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "strategies.md"
@@ -71,28 +71,28 @@ def test_the_examples_in_the_guide_do_what_they_say(tmp_path: Path) -> None:
     strategy = documented(tmp_path)
     strategy.attach("mine", ())
     strategy.on_start()
-    on = Desk(strategy)
+    on = Harness(strategy)
     listed = InstrumentListed(T, 1, "sim", "BTC", 1, 5, price_figures=5)
     strategy.bind({1: listed}, Turn())
-    told = on.hand(Trade(T, T, 1, 950_000, 1, BUY))
+    told = on.send(Trade(T, T, 1, 950_000, 1, BUY))
     kinds = [type(one) for one in told]
     assert kinds == [TargetSet, *[OrderRequested] * 8, TrailRequested, TrailRequested]
     assert [one.tif for one in told if isinstance(one, OrderRequested)][:4] == ["Gtc", "Gtc", "Ioc", "Alo"]
 
-    on.hand(SubmitOrder(T, "0x1", "mine", 1, BUY, 5, 950_000, "Gtc", False))
-    (change,) = on.hand(OrderChanged(T, "0x1", "mine", 1, "New", 0, 5))
+    on.send(SubmitOrder(T, "0x1", "mine", 1, BUY, 5, 950_000, "Gtc", False))
+    (change,) = on.send(OrderChanged(T, "0x1", "mine", 1, "New", 0, 5))
     assert change == ModifyRequested(T, "mine", "0x1", 1, 5, 951_000)
-    on.hand(OrderModified(T, T, "0x1", 1, 2, 5, 951_000))
-    assert on.hand(OrderChanged(T, "0x1", "mine", 1, "New", 0, 5)) == [], "once"
-    assert [type(one) for one in on.hand(OrderFilled(T, T, "0x1", 1, BUY, 951_000, 5, 0, "taker", 1))] == [
+    on.send(OrderModified(T, T, "0x1", 1, 2, 5, 951_000))
+    assert on.send(OrderChanged(T, "0x1", "mine", 1, "New", 0, 5)) == [], "once"
+    assert [type(one) for one in on.send(OrderFilled(T, T, "0x1", 1, BUY, 951_000, 5, 0, "taker", 1))] == [
         TrailRequested
     ]
-    (spread,) = on.hand(BookRead(T, T, 1, ((949_000, 1, 1),), ((951_000, 1, 1),)))
+    (spread,) = on.send(BookRead(T, T, 1, ((949_000, 1, 1),), ((951_000, 1, 1),)))
     assert isinstance(spread, SignalRaised)
     assert spread.value == 200.0
-    (flat,) = on.hand(ContextRead(T, 1, 4, None, None, None, 3, None, None))
+    (flat,) = on.send(ContextRead(T, 1, 4, None, None, None, 3, None, None))
     assert flat == TargetSet(T, "mine", 1, 0, "funding is dear")
-    (paid,) = on.hand(FundingPaid(T, T, 1, 5, 2, -5, 1))
+    (paid,) = on.send(FundingPaid(T, T, 1, 5, 2, -5, 1))
     assert isinstance(paid, SignalRaised)
     assert paid.value == -0.05
 

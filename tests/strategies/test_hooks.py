@@ -30,7 +30,7 @@ from engine.strategies import Bar, Book, Context, Fill, Funding, OrderView, Stra
 from engine.strategies.base import place_of
 from engine.strategies.crossover import Crossover
 from engine.values import SELL
-from tests.actors.desk import MINUTE, Desk, T
+from tests.actors.harness import MINUTE, Harness, T
 from tests.strategies.fakes import Averages
 
 
@@ -84,10 +84,10 @@ class Watching(Strategy):
         self.shown.append(payment)
 
 
-def watching(coins: tuple[str, ...] = (), mode: str = "paper", *intervals: str) -> Desk:
+def watching(coins: tuple[str, ...] = (), mode: str = "paper", *intervals: str) -> Harness:
     strategy = Watching.make("mine", {}, coins)
-    on = Desk(strategy)
-    on.hand(started(mode, *intervals))
+    on = Harness(strategy)
+    on.send(started(mode, *intervals))
     return on
 
 
@@ -96,7 +96,7 @@ def started(mode: str = "paper", *intervals: str, at: int = T) -> SessionStarted
     return SessionStarted(at, "a" * 16, mode, "0", "", "", (), config.canonical())
 
 
-def shown(on: Desk) -> list[Any]:
+def shown(on: Harness) -> list[Any]:
     """Return what the strategy was shown since the last call."""
     seen: list[Any] = on.actor.shown  # type: ignore[attr-defined]
     on.actor.shown = []  # type: ignore[attr-defined]
@@ -111,8 +111,8 @@ ORDER = SubmitOrder(T, "0x1", "mine", 1, SELL, 5000, 10_000, "Gtc", True, "sl", 
 
 def test_an_own_order_is_shown_at_each_change_with_its_id_and_limit() -> None:
     on = watching()
-    on.hand(ORDER, OrderChanged(T, "0x1", "mine", 1, "PendingNew", 0, 5000))
-    on.hand(OrderChanged(T, "0x1", "mine", 1, "PartiallyFilled", 1500, 3500))
+    on.send(ORDER, OrderChanged(T, "0x1", "mine", 1, "PendingNew", 0, 5000))
+    on.send(OrderChanged(T, "0x1", "mine", 1, "PartiallyFilled", 1500, 3500))
     first, second = shown(on)
     assert (first.client_order_id, first.market, first.state) == ("0x1", "AAA", "PendingNew")
     assert (second.side, second.trigger, second.limit) == ("sell", "sl", 100.0)
@@ -122,16 +122,16 @@ def test_an_own_order_is_shown_at_each_change_with_its_id_and_limit() -> None:
 def test_another_strategys_orders_are_not_shown() -> None:
     on = watching()
     other = msgspec.structs.replace(ORDER, strategy="other")
-    on.hand(other, OrderChanged(T, "0x1", "other", 1, "New", 0, 5000))
-    on.hand(OrderFilled(T, T, "0x1", 1, SELL, 1, 5, 0, "taker", 1))
+    on.send(other, OrderChanged(T, "0x1", "other", 1, "New", 0, 5000))
+    on.send(OrderFilled(T, T, "0x1", 1, SELL, 1, 5, 0, "taker", 1))
     assert shown(on) == []
 
 
 def test_o03_a_fill_after_the_end_of_its_order_is_shown_with_the_new_state() -> None:
     on = watching()
-    on.hand(ORDER, OrderChanged(T, "0x1", "mine", 1, "Canceled", 0, 5000))
-    on.hand(OrderFilled(T, T, "0x1", 1, SELL, 10_000, 5000, 0, "taker", 1))
-    on.hand(OrderChanged(T, "0x1", "mine", 1, "Filled", 5000, 0))
+    on.send(ORDER, OrderChanged(T, "0x1", "mine", 1, "Canceled", 0, 5000))
+    on.send(OrderFilled(T, T, "0x1", 1, SELL, 10_000, 5000, 0, "taker", 1))
+    on.send(OrderChanged(T, "0x1", "mine", 1, "Filled", 5000, 0))
     canceled, fill, filled = shown(on)
     assert (canceled.state, fill.size, filled.state) == ("Canceled", 5.0, "Filled")
 
@@ -139,7 +139,7 @@ def test_o03_a_fill_after_the_end_of_its_order_is_shown_with_the_new_state() -> 
 def test_o04_a_repeated_fill_is_shown_once() -> None:
     on = watching()
     fill = OrderFilled(T, T, "0x1", 1, SELL, 10_000, 5, 0, "taker", 77)
-    on.hand(ORDER, fill, fill)
+    on.send(ORDER, fill, fill)
     assert len(shown(on)) == 1
 
 
@@ -156,7 +156,7 @@ def test_a_plot_has_the_market_of_the_event_unless_another_is_named() -> None:
         on.actor.plot("x", 2, "AAA")  # type: ignore[attr-defined]
 
     on.actor.on_bar = plot  # type: ignore[attr-defined]
-    plots = on.hand(bar(0, instrument=2))
+    plots = on.send(bar(0, instrument=2))
     assert plots == [SignalRaised(T, "mine", 2, "x", 1.0), SignalRaised(T, "mine", 1, "x", 2.0)]
 
 
@@ -169,9 +169,9 @@ def test_a_plot_at_an_event_without_a_market_needs_one_named() -> None:
 
 def test_at_the_stop_only_plots_work() -> None:
     on = watching()
-    on.hand(msgspec.structs.replace(ORDER, trigger=""))
+    on.send(msgspec.structs.replace(ORDER, trigger=""))
     on.actor.on_stop = on.actor.ask_at_end  # type: ignore[attr-defined]
-    assert on.hand(SessionStopped(T, "a" * 16, "test")) == [SignalRaised(T, "mine", 1, "x", 1.0)]
+    assert on.send(SessionStopped(T, "a" * 16, "test")) == [SignalRaised(T, "mine", 1, "x", 1.0)]
     assert on.timers == []
     assert not on.actor.holds("AAA"), "a target is not remembered as set"  # type: ignore[attr-defined]
     assert on.actor.warming is False  # type: ignore[attr-defined]
@@ -181,7 +181,7 @@ def test_an_invalid_argument_at_the_stop_raises() -> None:
     on = watching()
     on.actor.on_stop = lambda: on.actor.buy("AAA", 1.5)  # type: ignore[attr-defined]
     with pytest.raises(NumberError):
-        on.hand(SessionStopped(T, "a" * 16, "test"))
+        on.send(SessionStopped(T, "a" * 16, "test"))
 
 
 # The market and the account.
@@ -189,8 +189,8 @@ def test_an_invalid_argument_at_the_stop_raises() -> None:
 
 def test_books_and_contexts_show_decimal_numbers() -> None:
     on = watching()
-    on.hand(BookRead(T, T, 1, ((10_000, 1500, 2), (9_990, 1, 1)), ((10_010, 2000, 1),), True))
-    on.hand(ContextRead(T, 1, 8, 10_050_000_000, None, 10_000_000_000, -1250, "7", 0))
+    on.send(BookRead(T, T, 1, ((10_000, 1500, 2), (9_990, 1, 1)), ((10_010, 2000, 1),), True))
+    on.send(ContextRead(T, 1, 8, 10_050_000_000, None, 10_000_000_000, -1250, "7", 0))
     book, context = shown(on)
     assert (book.market, book.fast, book.bids, book.asks) == (
         "AAA",
@@ -205,15 +205,15 @@ def test_books_and_contexts_show_decimal_numbers() -> None:
 def test_o04_funding_is_shown_once_with_its_sign() -> None:
     on = watching()
     paid = FundingPaid(T, T, 1, 5000, 6, -12_500_000, 125)
-    on.hand(paid, paid, msgspec.structs.replace(paid, venue_ns=T - 1))
+    on.send(paid, paid, msgspec.structs.replace(paid, venue_ns=T - 1))
     (payment,) = shown(on)
     assert (payment.market, payment.amount, payment.rate) == ("AAA", -12.5, 0.000125)
 
 
 def test_other_markets_are_not_shown() -> None:
     on = watching(("BBB",))
-    on.hand(BookRead(T, T, 1, (), ()), ContextRead(T, 1, 0, *[None] * 6), FundingPaid(T, T, 1, 5, 0, 1, 1))
-    on.hand(candle(0), bar(0))
+    on.send(BookRead(T, T, 1, (), ()), ContextRead(T, 1, 0, *[None] * 6), FundingPaid(T, T, 1, 5, 0, 1, 1))
+    on.send(candle(0), bar(0))
     assert shown(on) == []
 
 
@@ -237,21 +237,21 @@ def bar(number: int, interval: int = MINUTE, instrument: int = 1) -> BarClosed:
     return BarClosed(T, instrument, interval, start, 1, 3, 1, 10_060, 5, 7, "trade")
 
 
-def windows(on: Desk) -> list[tuple[bool, int]]:
+def windows(on: Harness) -> list[tuple[bool, int]]:
     return [(one.warmup, (one.start_ns - T) // MINUTE) for one in shown(on)]
 
 
 def test_history_is_shown_as_bars_on_which_every_verb_does_nothing() -> None:
     on = watching()
-    on.hand(msgspec.structs.replace(ORDER, trigger=""))
-    assert on.hand(candle(0), candle(0, 5 * MINUTE)) == []
+    on.send(msgspec.structs.replace(ORDER, trigger=""))
+    assert on.send(candle(0), candle(0, 5 * MINUTE)) == []
     assert on.timers == []
     one, longer = shown(on)
     assert (one.warmup, one.market, one.interval, one.close, one.volume) == (True, "AAA", "1m", 100.5, 1.5)
     assert (one.start_ns, one.trades, longer.interval) == (T, 7, "5m")
     assert one.event == BarClosed(T, 1, MINUTE, T, 1, 3, 1, 10_050, "1500", 7, "candle", source="venue")
     assert not on.actor.holds("AAA"), "a target is not remembered as set"  # type: ignore[attr-defined]
-    emitted = on.hand(bar(1))
+    emitted = on.send(bar(1))
     assert emitted[0] == TargetSet(T, "mine", 1, 1000)
     kinds = [type(one).__name__ for one in emitted]
     assert kinds == [
@@ -272,45 +272,45 @@ def test_an_invalid_argument_on_history_raises() -> None:
     on = watching()
     on.actor.ask = lambda: on.actor.buy("AAA", 1.5)  # type: ignore[attr-defined]
     with pytest.raises(NumberError):
-        on.hand(candle(0))
+        on.send(candle(0))
 
 
 def test_only_history_of_the_sessions_intervals_is_shown() -> None:
     on = watching((), "paper", "1m")
-    on.hand(candle(0, 5 * MINUTE), *(candle(0, MINUTE, purpose) for purpose in ("repair", "check", "stream")))
+    on.send(candle(0, 5 * MINUTE), *(candle(0, MINUTE, purpose) for purpose in ("repair", "check", "stream")))
     assert shown(on) == []
 
 
 def test_a_backfill_session_shows_no_history() -> None:
     on = watching((), "backfill")
-    on.hand(candle(0))
+    on.send(candle(0))
     assert shown(on) == []
-    on.hand(started("live"), candle(0))
+    on.send(started("live"), candle(0))
     assert windows(on) == [(True, 0)]
 
 
 def test_a_window_is_shown_once_as_a_candle_or_as_a_bar() -> None:
     on = watching()
-    on.hand(candle(0), candle(1), candle(0), candle(1), bar(1), bar(2), candle(2), bar(2))
+    on.send(candle(0), candle(1), candle(0), candle(1), bar(1), bar(2), candle(2), bar(2))
     assert windows(on) == [(True, 0), (True, 1), (False, 2)]
 
 
 def test_history_does_not_replace_the_sessions_own_bar() -> None:
     """Candles that the venue sends may come before the grace period of a bar ends."""
     on = watching()
-    on.hand(bar(0), candle(1), bar(1))
+    on.send(bar(0), candle(1), bar(1))
     assert windows(on) == [(False, 0), (False, 1)]
 
 
 def test_the_next_session_shows_missed_windows_and_none_twice() -> None:
     on = watching()
-    on.hand(bar(0), bar(1), started(at=T + 5 * MINUTE), candle(0), candle(1), candle(2), candle(3), bar(4))
+    on.send(bar(0), bar(1), started(at=T + 5 * MINUTE), candle(0), candle(1), candle(2), candle(3), bar(4))
     assert windows(on) == [(False, 0), (False, 1), (True, 2), (True, 3), (False, 4)]
 
 
 def test_a_clock_that_was_set_back_does_not_hide_bars() -> None:
     on = watching()
-    on.hand(bar(50), started(at=T + 5 * MINUTE), candle(3), bar(4))
+    on.send(bar(50), started(at=T + 5 * MINUTE), candle(3), bar(4))
     assert windows(on) == [(False, 50), (True, 3), (False, 4)]
 
 
@@ -321,7 +321,7 @@ readings = st.tuples(st.booleans(), st.integers(0, 6), st.sampled_from([1, 2]))
 def test_windows_of_a_market_only_rise_and_history_ends_with_the_first_bar(plan: Any) -> None:
     on = watching()
     for live, number, instrument in plan:
-        on.hand(bar(number, instrument=instrument) if live else candle(number, instrument=instrument))
+        on.send(bar(number, instrument=instrument) if live else candle(number, instrument=instrument))
     for market in ("AAA", "BBB"):
         seen = [one for one in on.actor.shown if one.market == market]  # type: ignore[attr-defined]
         starts = [one.start_ns for one in seen]
@@ -332,7 +332,7 @@ def test_windows_of_a_market_only_rise_and_history_ends_with_the_first_bar(plan:
 
 def test_a_bar_of_another_market_does_not_change_the_state() -> None:
     on = watching(("AAA",))
-    on.hand(bar(0, instrument=2), candle(0, instrument=2))
+    on.send(bar(0, instrument=2), candle(0, instrument=2))
     assert vars(on.actor)["_seen"] == {}
     assert on.actor.warming is False  # type: ignore[attr-defined]
 
@@ -348,17 +348,17 @@ def closed(number: int, *, incomplete: bool = False) -> BarClosed:
 def test_bars_from_before_the_session_are_history_and_incomplete_ones_are_not_shown() -> None:
     """The engine was down: a strategy must not trade on bars that close at the start."""
     on = watching()
-    assert on.hand(closed(-3), closed(-2, incomplete=True)) == [], "verbs do nothing"
+    assert on.send(closed(-3), closed(-2, incomplete=True)) == [], "verbs do nothing"
     assert windows(on) == [(True, -3)]
-    on.hand(candle(-2))
+    on.send(candle(-2))
     assert windows(on) == [(True, -2)], "the venue's own candle is shown instead"
-    assert on.hand(closed(0, incomplete=True)) != []
+    assert on.send(closed(0, incomplete=True)) != []
     assert windows(on) == [(False, 0)]
 
 
 def test_errors_name_the_line_and_the_nearest_market() -> None:
     on = watching()
-    on.hand(bar(0))
+    on.send(bar(0))
     with pytest.raises(KeyError, match="there is no market 'AAB'; did you mean AAA"):
         on.actor.target("AAB", "1")  # type: ignore[attr-defined]
     for ask in (lambda one: one.plot("x", 1.0), lambda one: one.target("AAA", "1")):

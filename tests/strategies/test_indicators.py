@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engine.events import BarClosed, TargetSet
 from engine.indicators import Ema, Sma
 from engine.strategies.crossover import Crossover
-from tests.actors.desk import MINUTE, Desk, T
+from tests.actors.harness import MINUTE, Harness, T
 
 values = st.lists(st.floats(0.01, 10**6), min_size=1, max_size=60)
 
@@ -57,10 +57,10 @@ def bar(close: int, number: int, interval_ns: int = MINUTE) -> BarClosed:
 
 def test_the_example_is_long_while_the_fast_average_is_above_the_slow_one() -> None:
     strategy = Crossover.make("x", {"fast": 2, "slow": 4, "notional": "1000"})
-    on = Desk(strategy)
+    on = Harness(strategy)
     up = [10_000, 10_000, 10_000, 10_000, 10_100, 10_200, 10_300]
     down = [10_200, 9_000, 8_000, 7_000]
-    emitted = [on.hand(bar(close, number)) for number, close in enumerate(up + down)]
+    emitted = [on.send(bar(close, number)) for number, close in enumerate(up + down)]
     targets = on.all(TargetSet)
     assert [events != [] for events in emitted[:4]] == [False] * 4
     assert [one.size > 0 for one in targets] == [True, False]
@@ -70,7 +70,7 @@ def test_the_example_is_long_while_the_fast_average_is_above_the_slow_one() -> N
 
 def test_the_example_uses_one_interval_and_each_market_separately() -> None:
     strategy = Crossover.make("x", {"fast": 1, "slow": 2})
-    on = Desk(strategy)
+    on = Harness(strategy)
     for number, close in enumerate([1, 2, 3, 4]):
-        assert on.hand(bar(close, number, 5 * MINUTE)) == []
+        assert on.send(bar(close, number, 5 * MINUTE)) == []
     assert not strategy.quick  # type: ignore[attr-defined]

@@ -20,7 +20,7 @@ from engine.events import (
     TrailRequested,
 )
 from engine.values import BUY, NO_SIDE, SELL
-from tests.actors.desk import Desk, T
+from tests.actors.harness import Harness, T
 from tests.strategies.asking import asked, desk
 
 INVALID = [0, "0", "0.001", "-1", -1, 1.5, "NaN", Decimal("NaN"), True, "", "1e99"]
@@ -106,9 +106,9 @@ def test_o21_an_invalid_trigger_is_refused(price: Any) -> None:
 # Changes and cancels.
 
 
-def working(*orders: SubmitOrder) -> Desk:
+def working(*orders: SubmitOrder) -> Harness:
     on = desk()
-    on.hand(*(orders or (order(),)))
+    on.send(*(orders or (order(),)))
     return on
 
 
@@ -134,8 +134,8 @@ def test_o20_a_change_is_rounded_to_the_grid_and_keeps_omitted_values(
 
 def test_o08_a_change_is_relative_to_the_open_size_and_earlier_changes() -> None:
     on = working()
-    on.hand(OrderChanged(T, "0x1", "mine", 1, "PartiallyFilled", 2000, 3000))
-    on.hand(OrderModified(T, T, "0x1", 1, 2, 3000, 10_050))
+    on.send(OrderChanged(T, "0x1", "mine", 1, "PartiallyFilled", 2000, 3000))
+    on.send(OrderModified(T, T, "0x1", 1, 2, 3000, 10_050))
     (limit,) = asked(on, lambda s: s.modify("0x1", limit="101"))
     (size,) = asked(on, lambda s: s.modify("0x1", size="1"))
     assert (limit.size, limit.limit_price) == (3000, 10_100)
@@ -152,7 +152,7 @@ def test_o21_an_invalid_limit_is_refused_in_a_change(price: Any) -> None:
 
 def test_an_order_that_no_longer_works_is_not_changed_or_canceled() -> None:
     on = working(order(), SubmitOrder(T, "0x2", "other", 1, BUY, 5, 1, "Gtc", False))
-    on.hand(OrderChanged(T, "0x1", "mine", 1, "Canceled", 0, 5000))
+    on.send(OrderChanged(T, "0x1", "mine", 1, "Canceled", 0, 5000))
     for name in ("0x1", "0x2", "0x3"):
         assert asked(on, lambda s, name=name: s.modify(name, size=1)) == []
         assert asked(on, lambda s, name=name: s.cancel(name)) == []

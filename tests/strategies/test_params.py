@@ -16,7 +16,7 @@ from engine.session import SessionBuilder
 from engine.strategies import Strategy
 from engine.strategies import crossover as example
 from engine.strategies.params import convert_params, params_of
-from tests.actors.desk import T
+from tests.actors.harness import T
 
 
 class Base(Strategy):

@@ -1,4 +1,4 @@
-"""One actor on a desk: handed events as the sequencer would, what it emits kept; no other actor answers."""
+"""Runs one actor in isolation: passes it events as the sequencer would, and records what it emits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from engine.actors.base import handlers_of
 from engine.clock import SECOND_NS
 from engine.events import Event, InstrumentListed, TimerFired
 
-__all__ = ["LISTED", "MINUTE", "Desk", "T"]
+__all__ = ["LISTED", "MINUTE", "Harness", "T"]
 
 E = TypeVar("E", bound=Event)
 
@@ -22,8 +22,8 @@ LISTED = {
 }
 
 
-class Desk:
-    """`seq` counts what is handed over; `log` keeps events emitted, `timers` those that wait."""
+class Harness:
+    """`seq` counts the events sent to the actor, `log` holds those it emitted, `timers` the pending ones."""
 
     def __init__(self, actor: Actor, listed: Mapping[int, InstrumentListed] = LISTED) -> None:
         self.actor = actor
@@ -33,11 +33,11 @@ class Desk:
             self.routes.setdefault(kind, []).append(handler)
         self.seq = 0
         self.log: list[Event] = []
-        self.because: list[tuple[Event, int]] = []
+        self.causes: list[tuple[Event, int]] = []  # events emitted with a cause of their own
         self.timers: list[SetTimer] = []
 
-    def hand(self, *events: Event) -> list[Any]:
-        """Hand over events; return what the actor emitted in answer."""
+    def send(self, *events: Event) -> list[Any]:
+        """Send events to the actor; return the events it emitted."""
         before = len(self.log)
         for event in events:
             self.seq += 1
@@ -50,21 +50,21 @@ class Desk:
                 if isinstance(item, SetTimer):
                     self.timers = [one for one in self.timers if one.key != item.key] + [item]
                 elif isinstance(item, Because):
-                    self.because.append((item.event, item.cause))
+                    self.causes.append((item.event, item.cause))
                     self.log.append(item.event)
                 elif not isinstance(item, RoutesChanged):
                     self.log.append(item)
         return self.log[before:]
 
-    def pass_time(self, until_ns: int) -> list[Any]:
-        """Fire the timers due until then, in order; return what the actor emitted."""
+    def advance(self, until_ns: int) -> list[Any]:
+        """Fire the timers due up to a time, in order; return the events the actor emitted."""
         before = len(self.log)
         while due := [timer for timer in self.timers if timer.due_ns <= until_ns]:
             timer = min(due, key=lambda one: one.due_ns)
             self.timers.remove(timer)
-            self.hand(TimerFired(timer.due_ns, self.actor.name, timer.key))
+            self.send(TimerFired(timer.due_ns, self.actor.name, timer.key))
         return self.log[before:]
 
     def all(self, kind: type[E]) -> list[E]:
-        """Everything of a type that was emitted."""
+        """Return all emitted events of a type."""
         return [event for event in self.log if isinstance(event, kind)]
