@@ -1,8 +1,9 @@
-"""Keeps strategies deterministic: a check of their source at load, and traps for what a check cannot see.
+"""Keeps strategies deterministic: a check of their source at load, and traps at run time.
 
-Promises that a strategy which plainly reads a clock, draws chance, or touches files, network, processes or
-the environment is refused with the line that does. It guards against mistakes, not against malice: what
-gets past it shows as a replay that diverges. Called by `engine.loading.strategies` around an import.
+Promises that a strategy which plainly reads a clock, draws random numbers, or uses files, network, processes
+or the environment is refused with the line that does. It guards against mistakes, not against malice. Uses
+that it does not find show up as a replay that diverges. Called by `engine.loading.strategies` around an
+import.
 """
 
 from engine.guard.project import Project, read_project

@@ -1,7 +1,7 @@
-"""Finds the modules that a strategy consists of: its own, and those of its project that it imports.
+"""Finds the modules of a strategy: its own, and those of its project that it imports.
 
-Not the engine's, the standard library's or installed packages': the packages among these are named, so that
-traps can be set in them. Modules are found without importing any. Called before a strategy is loaded.
+Modules of the engine, the standard library and installed packages do not belong to it. Installed packages
+are listed, so that traps can be set in them. Nothing is imported. Called before a strategy is loaded.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ __all__ = ["Project", "read_project"]
 
 _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 _MODULES_MAX: Final = 500
-"""How many modules of a project are read; a strategy with more has imported something that is not its own."""
+"""Upper bound on the modules read. A strategy with more imports code that is not its own."""
 
 
 class Project(NamedTuple):
-    """A strategy's modules by name, their files (as code objects name them) and the packages they import."""
+    """A strategy's modules by name, their files (as in code objects), and the installed packages they use."""
 
     sources: dict[str, Source]
     files: dict[str, str]
     libraries: tuple[str, ...]
 
     def findings(self) -> list[Finding]:
-        """Return what its modules use and may not."""
+        """Return the banned uses in its modules."""
         return find(self.sources)
 
 
 def read_project(module: str) -> Project:
-    """Return the project of a strategy's module. What cannot be read is left to the import to tell."""
+    """Return the project of a strategy's module. Unreadable modules are skipped: importing them will fail."""
     sources: dict[str, Source] = {}
     files: dict[str, str] = {}
     libraries: dict[str, None] = {}
     own = module.partition(".")[0]
     waiting = _with_parents(module)
-    asked = set[str]()
+    seen = set[str]()
     while waiting and len(sources) < _MODULES_MAX:
         name = waiting.pop(0)
         top = name.partition(".")[0]
-        if name in asked or (name != module and top in PACKAGES) or top in sys.stdlib_module_names:
+        if name in seen or (name != module and top in PACKAGES) or top in sys.stdlib_module_names:
             continue
-        asked.add(name)
+        seen.add(name)
         spec = _spec_of(name)
         if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
             if spec is not None and spec.origin is not None and top != own:
@@ -68,13 +68,13 @@ def read_project(module: str) -> Project:
 
 
 def _with_parents(name: str) -> list[str]:
-    """Return a module's packages and itself: importing it runs them all."""
+    """Return the packages of a module and the module: importing it runs all of them."""
     parts = name.split(".")
     return [".".join(parts[:length]) for length in range(1, len(parts) + 1)] if all(parts) else []
 
 
 def _spec_of(name: str) -> ModuleSpec | None:
-    """Return where a module is, without importing its packages: each part is looked for in the one before."""
+    """Return the spec of a module without importing its packages. Each part is searched in the one before."""
     path: list[str] | None = None
     spec: ModuleSpec | None = None
     parts = name.split(".")
@@ -90,7 +90,7 @@ def _spec_of(name: str) -> ModuleSpec | None:
 
 
 def _folders(spec: ModuleSpec, tail: str, above: list[str]) -> list[str]:
-    """Return where the modules of a package are. One without an `__init__` could tell once it is imported."""
+    """Return the folders of a package's modules; guessed without an `__init__`, since nothing is imported."""
     if spec.origin is not None:
         return list(spec.submodule_search_locations or ())
     return [str(Path(folder) / tail) for folder in above if (Path(folder) / tail).is_dir()]

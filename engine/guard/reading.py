@@ -1,7 +1,7 @@
-"""Reads the syntax of a strategy's modules and finds what they may not use. Nothing is imported or run.
+"""Reads the syntax of a strategy's modules and finds banned uses. Nothing is imported or run.
 
-A name is judged by where it comes from: aliases of imports, plain assignments and names that another of the
-modules re-exports are followed, scope by scope. Annotations are not uses, nor is an import that nothing uses.
+A name is judged by its origin: aliases of imports, plain assignments and names that another of the modules
+re-exports are followed, scope by scope. Annotations and unused imports are not uses.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from engine.guard.shared import shared_state
 __all__ = ["Finding", "Source", "find", "refuse"]
 
 _HOPS_MAX: Final = 20
-"""How many aliases of aliases are followed."""
+"""Upper bound on the aliases that are followed for one name."""
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _ZONED: Final = "datetime.datetime.fromtimestamp"
@@ -36,7 +36,7 @@ class Finding(NamedTuple):
 
 
 class Source:
-    """A parsed module: `name` dotted, `shown` as people are told of it. Raises SyntaxError, ValueError."""
+    """A parsed module: `name` is dotted, `shown` is its path in messages. Raises SyntaxError, ValueError."""
 
     def __init__(self, name: str, shown: str, text: str) -> None:
         self.name = name
@@ -46,7 +46,7 @@ class Source:
         self.top = _Scope(self, self.tree, None)
 
     def imports(self) -> Iterator[str]:
-        """Yield the dotted names imported anywhere in it, and those that may be modules of a package."""
+        """Yield the dotted names of all imports, also those that may be modules of a package."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
@@ -56,7 +56,7 @@ class Source:
                 yield from (f"{base}.{alias.name}" for alias in node.names)
 
     def base_of(self, node: ast.ImportFrom) -> str:
-        """Return the module an import is from, relative ones made absolute."""
+        """Return the module of a `from` import. A relative one is made absolute."""
         if not node.level:
             return node.module or ""
         parts = self.package.split(".")
@@ -65,10 +65,10 @@ class Source:
 
 
 class _Scope:
-    """What names are bound to in a module, class or function body.
+    """The names bound in a module, class or function body.
 
-    `origins` maps a name to where it is imported from, or to the expression it is an alias of; None is
-    anything else. An import wins over whatever else binds the name.
+    `origins` maps a name to the origin of its import, or to the expression it is an alias of, or to None.
+    An import takes precedence over other bindings of the same name.
     """
 
     def __init__(self, source: Source, owner: ast.AST, outer: _Scope | None) -> None:
@@ -118,12 +118,12 @@ class _Scope:
     def _bind(self, name: str, value: ast.expr | None) -> None:
         held = self.origins.get(name)
         if not isinstance(held, str):
-            # Bound twice: it is not the alias of one thing.
+            # A name that is bound twice is not an alias.
             self.origins[name] = value if name not in self.origins else None
 
 
 def find(sources: Mapping[str, Source]) -> list[Finding]:
-    """Return the banned uses in modules that belong together, in their order and by line."""
+    """Return the banned uses in the modules of a strategy, by module and line."""
     found: list[Finding] = []
     for source in sources.values():
         reader = _Reader(source, sources)
@@ -135,15 +135,15 @@ def find(sources: Mapping[str, Source]) -> list[Finding]:
 
 
 def refuse(found: list[Finding]) -> None:
-    """Raise NotDeterministic for the first finding, if there is one; the next lines are named."""
+    """Raise NotDeterministic for the first finding, if any. The message lists the lines of the next ones."""
     if found:
         more = [f"{one.shown}:{one.line}" for one in found[1:5]]
-        rest = f"\nso do {', '.join(more)}{' ...' if len(found) > 5 else ''}" if more else ""
+        rest = f"\nalso in {', '.join(more)}{' ...' if len(found) > 5 else ''}" if more else ""
         raise NotDeterministic(f"{found[0]}{rest}")
 
 
 class _Reader(ast.NodeVisitor):
-    """Walks one module with the scopes it is in."""
+    """Walks one module and keeps track of scopes."""
 
     def __init__(self, source: Source, sources: Mapping[str, Source]) -> None:
         self.found: list[Finding] = []
@@ -154,7 +154,7 @@ class _Reader(ast.NodeVisitor):
     # Scopes.
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        """Read decorators and defaults outside, the body inside; annotations not at all."""
+        """Visit decorators and defaults in the outer scope and the body in its own. Skip annotations."""
         for part in (*node.decorator_list, *node.args.defaults, *node.args.kw_defaults):
             if part is not None:
                 self.visit(part)
@@ -163,23 +163,23 @@ class _Reader(ast.NodeVisitor):
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
-        """As a function."""
+        """Visit it like a function."""
         for part in (*node.args.defaults, *node.args.kw_defaults):
             if part is not None:
                 self.visit(part)
         self._inside(node, [node.body])
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        """Read what the class is made of outside, its body inside."""
+        """Visit bases and decorators in the outer scope and the body in its own."""
         for part in (*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)):
             self.visit(part)
             origin = self._origin(part, self._scope)
             if origin in CLASSES:
-                self.note(node, f"makes a class of {origin}", "code")
+                self.note(node, f"derives a class from {origin}", "code")
         self._inside(node, node.body)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        """Read the value only."""
+        """Visit the value only."""
         if node.value is not None:
             self.visit(node.value)
 
@@ -193,18 +193,18 @@ class _Reader(ast.NodeVisitor):
     # Uses.
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        """Refuse `import *` of what is banned: what of it is used cannot be told."""
+        """Refuse `import *` of a banned module: the uses of its names cannot be found."""
         base = self._source.base_of(node)
         if base in MODULES and any(alias.name == "*" for alias in node.names):
-            self.note(node, f"imports all of {base}", MODULES[base][0])
+            self.note(node, f"imports everything of {base}", MODULES[base][0])
 
     def visit_Call(self, node: ast.Call) -> None:
-        """Judge what is called, and what is handed to `getattr`."""
+        """Judge the called name, and the first argument of `getattr`."""
         origin = self._origin(node.func, self._scope)
         if origin == "builtins.getattr" and node.args:
             inner = self._origin(node.args[0], self._scope)
             if inner in HOLDERS or judge(inner)[0]:
-                self.note(node, f"reaches into {inner} by getattr()", "code")
+                self.note(node, f"accesses {inner} with getattr()", "code")
                 return
         if origin == _ZONED:
             zones = [*node.args[1:], *(one.value for one in node.keywords if one.arg != "timestamp")]
@@ -225,10 +225,10 @@ class _Reader(ast.NodeVisitor):
             self.visit(part)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        """Judge a dotted name as a whole."""
+        """Judge a dotted name as a unit."""
         origin = self._origin(node, self._scope)
         if origin == _ZONED:
-            self.note(node, "hands on datetime.fromtimestamp", "zone")
+            self.note(node, "passes datetime.fromtimestamp on", "zone")
         elif origin:
             self._judge(node, origin, "uses")
         else:
@@ -254,7 +254,7 @@ class _Reader(ast.NodeVisitor):
     # Where a name comes from.
 
     def _origin(self, node: ast.expr, scope: _Scope | None, hops: int = 0) -> str:
-        """Return where a dotted expression comes from, "" where it is no import's or builtin's."""
+        """Return the origin of a dotted expression, "" if it is not an import or a builtin."""
         if hops > _HOPS_MAX:
             return ""
         if isinstance(node, ast.Attribute):
@@ -270,7 +270,8 @@ class _Reader(ast.NodeVisitor):
             if name in scope.origins and (innermost or not scope.is_class):
                 held = scope.origins[name]
                 if isinstance(held, ast.expr):
-                    # `x = x.y` in a function is an error of Python's; in a class the outer one is meant.
+                    # `x = x.y` in a function is an error in Python; in a class the right x is that of the
+                    # outer scope.
                     return self._origin(held, scope.outer if _reads(held, name) else scope, hops + 1)
                 return self._follow(held) if held is not None else ""
             if any(name in self._sources[star].top.origins for star in scope.stars if star in self._sources):
@@ -283,7 +284,7 @@ class _Reader(ast.NodeVisitor):
         return f"builtins.{name}"
 
     def _follow(self, origin: str) -> str:
-        """Return the first origin of a name that other modules of the strategy re-export."""
+        """Return the origin of a name, through the modules of the strategy that re-export it."""
         for _ in range(_HOPS_MAX):
             parts = origin.split(".")
             place = next((n for n in range(len(parts) - 1, 0, -1) if ".".join(parts[:n]) in self._sources), 0)

@@ -1,6 +1,6 @@
-"""What a strategy may not use, by the name under which Python knows it, and what to use instead.
+"""The names that a strategy may not use, and what to use instead.
 
-Owns the table. `judge` answers for one name: `os.environ.get` is judged as `os.environ` is.
+Owns the table. `judge` looks up one name: `os.environ.get` is judged like `os.environ`.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ HINTS: Final = {
     "shared": "no snapshot holds it; make it in on_start and keep it on self",
     "engine": "a strategy builds on engine.strategies, indicators, events and values",
 }
-"""What to do instead, by family."""
+"""The second half of an error message, by family: why it is refused and what to do instead."""
 
 
 def _whole(family: str, names: str) -> dict[str, tuple[str, frozenset[str]]]:
-    """Return modules of which nothing is allowed."""
+    """Return modules of which every name is banned."""
     return {name: (family, frozenset()) for name in names.split()}
 
 
 def _but(family: str, allowed: str) -> tuple[str, frozenset[str]]:
-    """Return a module's family, and the names in it that stay allowed."""
+    """Return the family of a module and the names in it that are allowed."""
     return family, frozenset(allowed.split())
 
 
@@ -72,7 +72,7 @@ MODULES: Final[dict[str, tuple[str, frozenset[str]]]] = {
     **_whole("engine", "engine.journal engine.runtime engine.stores engine.commands engine.cli"),
     **_whole("engine", "engine.config engine.guard adapters replay"),
 }
-"""Modules, each with its family and the names in it that stay allowed."""
+"""Banned modules, each with its family and the names in it that are allowed."""
 
 _NAMES: Final = {
     **_single("clock", "now utcnow today", of="datetime.datetime"),
@@ -100,11 +100,11 @@ _NAMES: Final = {
     **_single("console", "print input breakpoint", of="builtins"),
     **_single("code", "eval exec compile globals __import__ __builtins__ __loader__", of="builtins"),
 }
-"""Single names, of modules that are otherwise allowed, or of another family than their module."""
+"""Banned names of modules that are otherwise allowed, or with another family than their module."""
 
 
 def judge(origin: str) -> tuple[str, str]:
-    """Return (the banned name that `origin` is or is reached through, its family), or ("", "")."""
+    """Return the banned name that `origin` is or begins with, and its family; ("", "") if it is allowed."""
     parts = origin.split(".")
     for length in range(len(parts), 0, -1):
         prefix = ".".join(parts[:length])
@@ -123,7 +123,7 @@ HOLDERS: Final = frozenset(
     for parts in (name.split(".") for name in (*MODULES, *_NAMES))
     for length in range(1, len(parts))
 )
-"""Modules and classes through which something banned is reached, though they may be used otherwise."""
+"""Allowed modules and classes that contain banned names."""
 
 CLASSES: Final = frozenset({"datetime.datetime", "datetime.date"})
-"""Classes of which a strategy may make none of its own: what is banned would come with them."""
+"""Classes from which a strategy may not derive: the subclass would inherit banned methods."""

@@ -1,8 +1,8 @@
-"""Finds state that a strategy keeps outside itself: globals, class attributes and defaults that it changes.
+"""Finds state outside of `self`: globals, class attributes and defaults that a strategy changes.
 
-No snapshot holds these, and two strategies would share them: the first midnight would end the replay. Only
-what is plain in the syntax is found: a list, dict, set or the like made at the top of a module, in a class or
-as a default, and changed in a function.
+Snapshots do not store such state and strategies would share it, so a replay would diverge after midnight.
+Only plain cases are found: a list, dict, set or the like that is created at the top of a module, in a class
+or as a default, and changed in a function.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _CHANGERS: Final = frozenset(
 )
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _Place = tuple[str, str]
-"""The class a name is kept in ("" for the module), and the name ("" for the class itself)."""
+"""The class that has a name ("" for the module), and the name ("" for the class itself)."""
 
 
 def shared_state(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
-    """Yield (where, what it does) for each change of what is kept outside the instances of a class."""
+    """Yield (node, description) for each change of state outside of instances."""
     kept = {("", name) for name in _made_in(tree)}
     for cls in ast.walk(tree):
         if isinstance(cls, ast.ClassDef):
@@ -36,7 +36,7 @@ def shared_state(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
 
 
 def _made_in(body: ast.Module | ast.ClassDef) -> Iterator[str]:
-    """Yield the names that are bound to a list, dict or the like."""
+    """Yield the names that are bound to a new list, dict or the like."""
     for node in body.body:
         if isinstance(node, ast.Assign) and _is_made(node.value):
             yield from (target.id for target in node.targets if isinstance(target, ast.Name))
@@ -52,7 +52,7 @@ def _is_made(value: ast.expr | None) -> bool:
 
 
 def _own(cls: ast.ClassDef) -> Iterator[str]:
-    """Yield the names that a class sets on its instances."""
+    """Yield the attributes that a class sets on its instances."""
     for node in ast.walk(cls):
         if isinstance(node, ast.Assign | ast.AnnAssign):
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
@@ -66,11 +66,11 @@ def _is_of_self(node: ast.AST) -> TypeGuard[ast.Attribute]:
 def _changes(
     node: ast.AST, kept: set[_Place], inside: str, local: frozenset[str] | None
 ) -> Iterator[tuple[ast.AST, str]]:
-    """Walk a tree. `inside` is the class it is in, `local` what its function binds, None outside of one."""
+    """Walk a tree. `inside` is the class, `local` the names bound in the function (None outside of one)."""
     if isinstance(node, _Function):
         for default in (*node.args.defaults, *node.args.kw_defaults):
             if _is_made(default):
-                yield default or node, "has a default that all calls share"
+                yield default or node, "has a mutable default, which all calls share"
         local = (local or frozenset()) | _bound(node)
     elif isinstance(node, ast.ClassDef):
         inside = node.name
@@ -79,11 +79,11 @@ def _changes(
     elif local is not None:
         for target in _set(node):
             if target.value.id == "cls" or ((target.value.id, "") in kept and target.value.id not in local):
-                yield node, f"sets {target.value.id}.{target.attr}, which it does not keep on self"
+                yield node, f"sets {target.value.id}.{target.attr}, which is not on self"
         for target in _changed(node):
             name = _shared_name(target, kept, inside, local)
             if name:
-                yield node, f"changes {name}, which it does not keep on self"
+                yield node, f"changes {name}, which is not on self"
     for child in ast.iter_child_nodes(node):
         yield from _changes(child, kept, inside, local)
 
@@ -97,7 +97,7 @@ def _set(node: ast.AST) -> Iterator[Any]:
 
 
 def _bound(function: _Function) -> frozenset[str]:
-    """Return what a function binds."""
+    """Return the names that a function binds."""
     args = function.args
     names = {
         arg.arg for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg) if arg
@@ -109,7 +109,7 @@ def _bound(function: _Function) -> frozenset[str]:
 
 
 def _changed(node: ast.AST) -> Iterator[ast.expr]:
-    """Yield what a node changes in place."""
+    """Yield the expressions that a node changes in place."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _CHANGERS:
         yield node.func.value
     elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):

@@ -1,11 +1,10 @@
-"""Catches at run time what no reading of the source can see.
+"""Catches at run time the banned uses that reading the source cannot find.
 
-Two nets, neither of which costs anything per event. In a strategy's modules, and in the installed packages
-they import, globals that are a banned module or function are replaced by stand-ins; those of packages refuse
-only clock and chance. And an audit hook sees files, sockets and processes opened by whatever means. Both
-refuse only where a strategy's code is on the stack with no code of the engine's above it: for everybody else
-they are as if they were not there. What they miss (a clock read in C, a class, a function kept in a
-container) the replay finds.
+Two mechanisms, neither with a cost per event. First, in a strategy's modules and in the installed packages
+they import, globals that are a banned module or function are replaced by stand-ins; those in packages refuse
+only clocks and randomness. Second, an audit hook sees every file, socket and process that is opened. Both
+refuse only if a strategy's code is on the stack with no code of the engine above it; other callers are not
+affected. A replay shows what both miss: a clock read in C, a class, a function stored in a container.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from engine.guard.rules import HINTS, HOLDERS, MODULES, judge
 __all__ = ["arm", "set_traps"]
 
 _GUARDED: Final[dict[str, str]] = {}
-"""Files of loaded strategies as code objects name them, and as people are told of them; one entry a file."""
+"""Files of loaded strategies: the name in code objects to the path in messages."""
 
 _ENGINE: Final = str(Path(__file__).resolve().parent.parent)
 _LINECACHE: Final = linecache.__file__
@@ -32,7 +31,7 @@ _FUNCTIONS: Final = (BuiltinFunctionType, FunctionType, MethodType)
 _LIBRARY_FAMILIES: Final = frozenset({"clock", "chance"})
 
 _AUDITED: Final = {
-    # The first word of an audit event's name; see the audit events table of Python's documentation.
+    # The first part of an audit event's name; see the audit events table in Python's documentation.
     **dict.fromkeys(("open", "os", "shutil", "tempfile", "glob", "sqlite3", "fcntl", "mmap"), "files"),
     **dict.fromkeys(("socket", "urllib", "http", "ftplib", "smtplib", "imaplib", "poplib"), "network"),
     **dict.fromkeys(("subprocess", "_thread", "signal", "pty", "webbrowser"), "tasks"),
@@ -44,12 +43,12 @@ _ALSO: Final = {
     "posixpath": ("genericpath",),
     "ntpath": ("genericpath",),
 }
-"""Where the functions of a module say they are made, if not in it."""
+"""Other `__module__` values of the functions of a module."""
 _hooked = False
 
 
 def arm(files: Mapping[str, str]) -> None:
-    """Watch these files from now on: (as code objects name them) to (as people are told)."""
+    """Watch these files from now on: a mapping of the name in code objects to the path in messages."""
     global _hooked
     _GUARDED.update(files)
     if not _hooked:
@@ -58,7 +57,7 @@ def arm(files: Mapping[str, str]) -> None:
 
 
 def set_traps(modules: Iterable[str], libraries: Iterable[str]) -> None:
-    """Replace banned globals of a strategy's imported modules and of the packages they import."""
+    """Replace banned globals in a strategy's imported modules and in the packages they import."""
     functions = _banned_functions()
     for name in modules:
         if name in sys.modules:
@@ -76,14 +75,14 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
 
 
 def _refuse(what: str, family: str) -> None:
-    """Raise NotDeterministic if a strategy's code is what leads here."""
+    """Raise NotDeterministic if a strategy's code led to this call."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
         shown = _GUARDED.get(file)
         if shown is not None:
             raise NotDeterministic(f"{shown}:{frame.f_lineno}: comes to {what}(): {HINTS[family]}")
-        # An import reads files, and so does Python to show a line of source; the engine has its own reasons.
+        # Imports and tracebacks read files, and so may the engine.
         if file.startswith(_IMPORTING) or file == _LINECACHE:
             return
         if file.startswith(_ENGINE) and file != __file__:
@@ -92,7 +91,7 @@ def _refuse(what: str, family: str) -> None:
 
 
 class _TrappedModule(ModuleType):
-    """Stands in for a module: hands on what may be used, refuses the rest to a strategy."""
+    """Replaces a module: passes allowed names on, refuses the others to a strategy."""
 
     def __init__(self, module: ModuleType, origin: str, *, strict: bool) -> None:
         super().__init__(module.__name__, module.__doc__)
@@ -109,13 +108,13 @@ class _TrappedModule(ModuleType):
             if banned and (strict or family in _LIBRARY_FAMILIES):
                 _refuse(banned, family)
                 return value
-        # What is allowed is looked up as quickly as in the module itself from now on.
+        # Cache an allowed name, so that it is as fast as in the module itself.
         vars(self)[name] = value
         return value
 
 
 class _TrappedFunction:
-    """Stands in for a function that may not be called by a strategy."""
+    """Replaces a function that a strategy may not call."""
 
     def __init__(self, function: Any, origin: str, family: str) -> None:
         self._function = function
@@ -131,7 +130,7 @@ class _TrappedFunction:
 
 
 def _concerns(origin: str, strict: bool) -> bool:
-    """Return whether something in a module may be banned."""
+    """Return whether a module contains banned names."""
     if strict:
         return origin in HOLDERS or bool(judge(origin)[0])
     return judge(origin)[1] in _LIBRARY_FAMILIES
@@ -153,9 +152,9 @@ def _replace(module: ModuleType, functions: Mapping[Any, str], *, strict: bool) 
 
 
 def _banned_functions() -> dict[Any, str]:
-    """Return the functions of the standard library's banned modules that are imported, with their names.
+    """Return the functions of the imported banned modules of the standard library, with their names.
 
-    Only what is made there: `random` also holds `math.log`.
+    Only functions defined there: `random` also contains `math.log`.
     """
     found: dict[Any, str] = {}
     for name in MODULES:
@@ -163,12 +162,12 @@ def _banned_functions() -> dict[Any, str]:
         if module is None or name.partition(".")[0] not in sys.stdlib_module_names:
             continue
         for key, value in vars(module).items():
-            if isinstance(value, _FUNCTIONS) and judge(f"{name}.{key}")[0] and _is_made_in(value, name):
+            if isinstance(value, _FUNCTIONS) and judge(f"{name}.{key}")[0] and _is_defined_in(value, name):
                 found.setdefault(value, f"{name}.{key}")
     return found
 
 
-def _is_made_in(function: Any, module: str) -> bool:
-    """Return whether a function is a module's own; `random.random` is a method of an object of it."""
+def _is_defined_in(function: Any, module: str) -> bool:
+    """Return whether a function is defined in a module. `random.random` is a method of an object of it."""
     made_in = getattr(function, "__module__", None) or type(getattr(function, "__self__", None)).__module__
     return made_in in (module, f"_{module}", *_ALSO.get(module, ()))

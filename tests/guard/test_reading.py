@@ -1,4 +1,4 @@
-"""A strategy's source is read before it is run: what differs from run to run is found, with its line."""
+"""The source of a strategy is checked before it runs: uses that differ between runs are found by line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from engine.errors import NotDeterministic
 from engine.guard.reading import Source, find, refuse
 from engine.guard.rules import HINTS
 
-# Family, and sources that each use one banned thing, on their last line.
+# Family, and sources that each have one banned use, on their last line.
 # fmt: off
 BANNED = [
     ("clock", "import time\ntime.time()", "import time\nx = time.monotonic_ns()",
@@ -108,7 +108,7 @@ ALLOWED = [
 
 
 def found(**texts: str) -> list[str]:
-    """What is found in modules given by name, as lines."""
+    """Return the findings in modules given by name, as text."""
     sources = {
         name: Source(name, f"{name.replace('.', '/')}.py", text)
         for name, text in ((name.replace("__", "."), text) for name, text in texts.items())
@@ -117,19 +117,19 @@ def found(**texts: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("family", "text"), [(family, text) for family, *texts in BANNED for text in texts])
-def test_what_differs_from_run_to_run_is_found_on_its_line(family: str, text: str) -> None:
-    told = found(mine=text)
+def test_a_banned_use_is_found_with_its_line(family: str, text: str) -> None:
+    findings = found(mine=text)
     line = text.count("\n") + 1
-    assert f"mine.py:{line}: " in told[-1]
-    assert told[-1].endswith(f": {HINTS[family]}")
+    assert f"mine.py:{line}: " in findings[-1]
+    assert findings[-1].endswith(f": {HINTS[family]}")
 
 
 @pytest.mark.parametrize("text", ALLOWED)
-def test_what_is_the_same_in_every_run_is_left_alone(text: str) -> None:
+def test_an_allowed_use_is_not_reported(text: str) -> None:
     assert found(mine=text) == []
 
 
-def test_the_line_says_what_is_called_and_what_to_use_instead() -> None:
+def test_a_finding_names_the_call_and_what_to_use_instead() -> None:
     assert found(my__strategy="from time import time as t\n" + "\n" * 12 + "t()") == [
         "my/strategy.py:14: calls time.time(): a strategy has no clock; use self.now_ns"
     ]
@@ -147,9 +147,9 @@ def test_the_line_says_what_is_called_and_what_to_use_instead() -> None:
         ("from os import path", "from inner import path as p\np.exists('x')"),
     ],
 )
-def test_a_name_that_another_module_of_the_strategy_hands_on_is_followed(inner: str, outer: str) -> None:
-    (told,) = found(inner=inner, outer=outer)
-    assert told.startswith("outer.py:2: ")
+def test_a_name_that_another_module_of_the_strategy_re_exports_is_followed(inner: str, outer: str) -> None:
+    (finding,) = found(inner=inner, outer=outer)
+    assert finding.startswith("outer.py:2: ")
 
 
 def test_relative_imports_are_followed() -> None:
@@ -157,12 +157,12 @@ def test_relative_imports_are_followed() -> None:
     assert len(found(**texts)) == 1
 
 
-def test_the_first_finding_is_the_error_and_a_few_more_lines_are_named() -> None:
+def test_the_error_is_the_first_finding_and_lists_a_few_more_lines() -> None:
     source = Source("mine", "mine.py", "\n".join(["print(1)"] * 9))
     with pytest.raises(NotDeterministic) as raised:
         refuse(find({"mine": source}))
     first, second = str(raised.value).splitlines()
     assert first.startswith("mine.py:1: calls print()")
-    assert second == "so do mine.py:2, mine.py:3, mine.py:4, mine.py:5 ..."
+    assert second == "also in mine.py:2, mine.py:3, mine.py:4, mine.py:5 ..."
     assert raised.value.exit_code == 2
     refuse([])

@@ -1,4 +1,4 @@
-"""What no reading of the source can see is caught when a handler runs, with the strategy's line."""
+"""Uses that reading the source cannot find are refused when a hook runs, with the strategy's line."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from engine.values import BUY
 from tests.actors.harness import Harness, T
 
 HEAD = "from engine.strategies import Strategy\n"
-PRINT = Trade(T, T, 1, 10_050, 1500, BUY)
+TRADE = Trade(T, T, 1, 10_050, 1500, BUY)
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A user's folder that is the working directory; what is imported from it is forgotten again."""
+    """Return a user's folder, made the working directory. Modules imported from it are removed afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     before = set(sys.modules)
@@ -38,13 +38,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def write(folder: Path, **texts: str) -> None:
-    """Write modules; two underscores stand for a slash, a name that ends with them is a package."""
+    """Write modules. Two underscores mean a slash; a name that ends with them is a package."""
     for name, text in texts.items():
         path = folder / f"{name.replace('__', '/')}.py"
         path = path.with_name("__init__.py") if path.name == ".py" else path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-        # Another test may have imported one of this name.
+        # Another test may have imported a module of this name.
         sys.modules.pop(name.strip("_").replace("__", "."), None)
 
 
@@ -54,21 +54,21 @@ def on_trade(before: str, body: str) -> str:
 
 
 def run(use: str = "mine:Mine") -> None:
-    """Load a strategy and show it a print."""
-    Harness(load_strategy(use).make("mine", {})).send(PRINT)
+    """Load a strategy and show it a trade."""
+    Harness(load_strategy(use).make("mine", {})).send(TRADE)
 
 
-# What the check at load sees.
+# Found by the check at load.
 
 
-def test_a_strategy_that_reads_the_clock_is_not_even_imported(folder: Path) -> None:
+def test_a_strategy_that_reads_the_clock_is_not_imported(folder: Path) -> None:
     write(folder, mine=on_trade("import time\nraise ValueError('ran')", "time.time()"))
     with pytest.raises(NotDeterministic, match=r"^mine\.py:6: calls time\.time\(\): a strategy has no clock"):
         load_strategy("mine:Mine")
     assert "mine" not in sys.modules
 
 
-def test_modules_of_the_project_are_read_too_wherever_they_are_imported(folder: Path) -> None:
+def test_modules_of_the_project_are_checked_wherever_they_are_imported(folder: Path) -> None:
     write(
         folder,
         pack__="",
@@ -82,14 +82,14 @@ def test_modules_of_the_project_are_read_too_wherever_they_are_imported(folder: 
             load_strategy(use)
 
 
-def test_packages_above_a_strategy_are_read_and_none_is_run(folder: Path) -> None:
+def test_packages_above_a_strategy_are_checked_and_not_run(folder: Path) -> None:
     write(folder, pack__="import os\nos.environ['x']", pack__mine=on_trade("", "pass"))
     with pytest.raises(NotDeterministic, match=r"^pack/__init__\.py:2: uses os\.environ"):
         load_strategy("pack.mine:Mine")
     assert "pack" not in sys.modules
 
 
-def test_folders_without_an_init_are_read_however_deep(folder: Path) -> None:
+def test_packages_without_an_init_are_checked_at_any_depth(folder: Path) -> None:
     write(
         folder, one__two__three__mine=on_trade("from one.two import helper", "pass"), one__two__helper="id(1)"
     )
@@ -99,7 +99,7 @@ def test_folders_without_an_init_are_read_however_deep(folder: Path) -> None:
     assert load_strategy("one.two.three.mine:Mine").__name__ == "Mine"
 
 
-def test_modules_that_import_each_other_are_read_once(folder: Path) -> None:
+def test_modules_that_import_each_other_are_checked_once(folder: Path) -> None:
     write(folder, mine=on_trade("import other", "pass"), other="import mine\nprint(1)")
     with pytest.raises(NotDeterministic, match=r"^other\.py:2"):
         load_strategy("mine:Mine")
@@ -110,14 +110,14 @@ def test_the_examples_of_the_engine_pass() -> None:
     assert issubclass(load_strategy("benchmarks.strategies:OrderOften"), Strategy)
 
 
-# What it does not see, and the traps do.
+# Not found by the check at load, but by the traps.
 
 TRICKS = {
     "an installed module's function": ("import tricks\nnow = getattr(tricks, 'ti' + 'me')", "now()"),
     "an installed module's module": ("import tricks\nclock = getattr(tricks, 'clock')", "clock.time()"),
     "a library that reads the clock": ("import tricks", "tricks.stamp()"),
     "a library that holds the clock's module": ("import tricks", "tricks.stamp_too()"),
-    "a library that draws": ("import tricks", "tricks.draw()"),
+    "a library that draws random numbers": ("import tricks", "tricks.draw()"),
     "a file": ("import tricks", "tricks.read(__file__)"),
     "a folder": ("import tricks", "tricks.clock\ntricks.folder()"),
     "a socket": ("import tricks", "tricks.call()"),
@@ -150,7 +150,7 @@ def library(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("trick", TRICKS)
-def test_a_handler_that_comes_to_something_banned_fails_with_its_line(library: Path, trick: str) -> None:
+def test_a_hook_that_reaches_a_banned_function_fails_with_its_line(library: Path, trick: str) -> None:
     before, body = TRICKS[trick]
     write(library, mine=on_trade(before, f"\n{body}"))
     line = 5 + before.count("\n") + body.count("\n")
@@ -159,7 +159,7 @@ def test_a_handler_that_comes_to_something_banned_fails_with_its_line(library: P
     assert len(str(raised.value).splitlines()) == 1
 
 
-def test_the_library_works_for_everybody_else(library: Path) -> None:
+def test_the_library_works_for_other_callers(library: Path) -> None:
     write(library, mine=on_trade("import tricks", "tricks.stamp()"))
     load_strategy("mine:Mine")
     tricks = sys.modules["tricks"]
@@ -167,7 +167,7 @@ def test_the_library_works_for_everybody_else(library: Path) -> None:
     assert abs(tricks.stamp_too() - time.time_ns()) < 60 * 10**9
     assert 0 <= tricks.draw() < 1
     assert tricks.read(__file__)
-    assert time.time.__module__ == "time", "the clock itself is nobody's to change"
+    assert time.time.__module__ == "time", "the module itself is not changed"
     assert sys.modules["time"] is time
     assert isinstance(tricks.clock, ModuleType)
 
@@ -186,18 +186,18 @@ def test_the_engine_works_while_a_strategys_file_is_at_the_bottom_of_the_stack(l
 def test_other_threads_read_files_while_a_handler_runs(library: Path) -> None:
     write(library, mine=f"{HEAD}def main(work): return work()\nclass Mine(Strategy): pass")
     load_strategy("mine:Mine")
-    told: list[str] = []
-    thread = threading.Thread(target=lambda: told.append(Path(__file__).read_text(encoding="utf-8")))
+    read: list[str] = []
+    thread = threading.Thread(target=lambda: read.append(Path(__file__).read_text(encoding="utf-8")))
 
     def wait() -> None:
         thread.start()
         thread.join()
 
     sys.modules["mine"].main(wait)
-    assert told
+    assert read
 
 
-def test_a_handler_may_import_and_use_what_is_allowed(library: Path) -> None:
+def test_a_hook_may_import_and_use_allowed_names(library: Path) -> None:
     write(
         library,
         late="from math import log\nimport os\nfrom datetime import datetime, UTC",
@@ -210,7 +210,7 @@ self.shown = [os.path.join("a", "b"), math.log(2), log(2), late.os.sep, statisti
         ),
     )
     strategy = load_strategy("mine:Mine").make("mine", {})
-    Harness(strategy).send(PRINT)
+    Harness(strategy).send(TRADE)
     assert strategy.shown == [  # type: ignore[attr-defined]
         os.path.join("a", "b"),  # noqa: PTH118
         math.log(2),
@@ -220,19 +220,19 @@ self.shown = [os.path.join("a", "b"), math.log(2), log(2), late.os.sep, statisti
     ]
 
 
-def test_what_a_module_does_while_it_is_imported_is_trapped_too(library: Path) -> None:
+def test_traps_also_work_while_a_module_is_imported(library: Path) -> None:
     write(library, mine=f"import tricks\nx = tricks.read(__file__)\n{HEAD}class Mine(Strategy): pass")
     with pytest.raises(NotDeterministic, match=r"^mine\.py:2: comes to open\(\)"):
         load_strategy("mine:Mine")
 
 
-def test_other_faults_of_an_import_are_told_as_before(library: Path) -> None:
+def test_other_errors_of_an_import_are_reported_as_usual(library: Path) -> None:
     write(library, mine="import tricks\nraise OSError('no')")
     with pytest.raises(UsageError, match="mine cannot be imported: OSError: no"):
         load_strategy("mine:Mine")
 
 
-def test_setting_traps_twice_changes_nothing_more(library: Path) -> None:
+def test_setting_traps_twice_has_no_further_effect(library: Path) -> None:
     write(library, mine=on_trade("import tricks, os", "os.sep"))
     load_strategy("mine:Mine")
     before = dict(vars(sys.modules["mine"])), dict(vars(sys.modules["tricks"]))

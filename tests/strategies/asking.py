@@ -9,7 +9,7 @@ from engine.strategies import Bar, Fill, Strategy, Tick, Touch
 from engine.values import BUY
 from tests.actors.harness import Harness, T
 
-__all__ = ["Asking", "asked", "desk"]
+__all__ = ["Asking", "asked", "harness"]
 
 
 class Asking(Strategy):
@@ -31,7 +31,7 @@ class Asking(Strategy):
         self.shown = key
 
 
-def desk(coins: tuple[str, ...] = (), cls: type[Strategy] = Asking) -> Harness:
+def harness(coins: tuple[str, ...] = (), cls: type[Strategy] = Asking) -> Harness:
     strategy = cls.make("mine", {}, coins)
     return Harness(strategy)
 

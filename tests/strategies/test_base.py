@@ -32,7 +32,7 @@ from engine.states import decode_state, encode_state
 from engine.strategies import Strategy, Tick
 from engine.values import BUY, SELL
 from tests.actors.harness import MINUTE, T
-from tests.strategies.asking import asked, desk
+from tests.strategies.asking import asked, harness
 from tests.strategies.fakes import Averages, Busy
 
 # Orders.
@@ -40,7 +40,7 @@ from tests.strategies.fakes import Averages, Busy
 
 @given(st.integers(1, 10**9), st.integers(1, 10**9))
 def test_text_decimal_and_int_are_equivalent(units: int, steps: int) -> None:
-    on = desk()
+    on = harness()
     text = f"{Decimal(steps).scaleb(-3):f}"
     for size in (text, Decimal(text)):
         (request,) = asked(on, lambda s, size=size: s.buy("AAA", size, reason="why"))
@@ -55,14 +55,14 @@ def test_text_decimal_and_int_are_equivalent(units: int, steps: int) -> None:
     [0, "0", "0.00", Decimal(0), Decimal("0E+5"), "-1", -1, 1.5, "NaN", Decimal("NaN"), True, "", "1e99"],
 )
 def test_o21_an_invalid_limit_never_becomes_a_market_order(method: str, limit: Any) -> None:
-    on = desk()
+    on = harness()
     with pytest.raises(NumberError):
         asked(on, lambda s: getattr(s, method)("AAA", 1, limit=limit))
     assert on.log == []
 
 
 def test_o21_a_buy_limit_below_the_grid_is_refused_and_a_sell_rounds_up_to_it() -> None:
-    on = desk()
+    on = harness()
     with pytest.raises(NumberError, match="0 on the grid"):
         asked(on, lambda s: s.buy("AAA", 1, limit="0.001"))
     (request,) = asked(on, lambda s: s.sell("AAA", 1, limit="0.001"))
@@ -73,7 +73,7 @@ def test_o21_a_buy_limit_below_the_grid_is_refused_and_a_sell_rounds_up_to_it() 
     "size", [1.0, float("nan"), None, True, "-1", -1, "NaN", Decimal("Infinity"), "1_0", b"1"]
 )
 def test_o21_an_invalid_size_never_becomes_an_order(size: Any) -> None:
-    on = desk()
+    on = harness()
     for ask in (lambda s: s.buy("AAA", size), lambda s: s.sell("AAA", size, limit="1")):
         with pytest.raises(NumberError):
             asked(on, ask)
@@ -81,7 +81,7 @@ def test_o21_an_invalid_size_never_becomes_an_order(size: Any) -> None:
 
 
 def test_o20_limits_are_rounded_down_for_a_buy_and_up_for_a_sell() -> None:
-    on = desk()
+    on = harness()
     (buy,) = asked(on, lambda s: s.buy("AAA", "1", limit="100.019"))
     (sell,) = asked(on, lambda s: s.sell("AAA", "1", limit="100.011", tif="Ioc"))
     assert (buy.limit_price, buy.tif) == (10_001, "Gtc")
@@ -89,12 +89,12 @@ def test_o20_limits_are_rounded_down_for_a_buy_and_up_for_a_sell() -> None:
 
 
 def test_a_size_below_the_grid_becomes_zero_and_risk_decides() -> None:
-    (request,) = asked(desk(), lambda s: s.buy("AAA", "0.0009"))
+    (request,) = asked(harness(), lambda s: s.buy("AAA", "0.0009"))
     assert request.size == 0
 
 
 def test_an_unknown_time_in_force_or_market_is_refused() -> None:
-    on = desk()
+    on = harness()
     with pytest.raises(ValueError, match="'Gtc', 'Ioc' or 'Alo'"):
         asked(on, lambda s: s.buy("AAA", 1, tif="Fok"))
     with pytest.raises(KeyError):
@@ -113,7 +113,7 @@ def test_an_unknown_time_in_force_or_market_is_refused() -> None:
     ],
 )  # fmt: skip
 def test_a_target_is_signed_and_rounded_towards_zero(given_as: Any, short: bool, steps: int) -> None:
-    on = desk()
+    on = harness()
     emitted = asked(on, lambda s: s.target("AAA", given_as, short=short, reason="r"))
     assert emitted == ([TargetSet(T, "mine", 1, steps, "r")] if steps else [])
     assert asked(on, lambda s: s.target("AAA", given_as, short=short)) == [], "it is the target already"
@@ -122,7 +122,7 @@ def test_a_target_is_signed_and_rounded_towards_zero(given_as: Any, short: bool,
 
 @pytest.mark.parametrize("size", [1.5, "--1", "x", None, True, "1e99", Decimal("NaN")])
 def test_o21_an_invalid_target_is_not_set(size: Any) -> None:
-    on = desk()
+    on = harness()
     with pytest.raises(NumberError):
         asked(on, lambda s: s.target("AAA", size))
     assert on.log == []
@@ -135,7 +135,7 @@ def bar(close: int = 10_050, instrument: int = 1, revision: int = 0, number: int
 
 
 def test_size_for_is_exactly_the_size_that_the_money_buys() -> None:
-    on = desk()
+    on = harness()
     on.send(bar())
     assert on.actor.size_for(on.actor.shown, "201") == 2  # type: ignore[attr-defined]
     for odd in ("lots", 201.0, float("nan"), True, None):
@@ -148,7 +148,7 @@ def test_size_for_is_exactly_the_size_that_the_money_buys() -> None:
 
 @pytest.mark.parametrize("value", [1, 1.5, float("nan"), -0.0, True, Decimal("1.5"), 10**300])
 def test_a_recorded_number_is_a_float_in_the_journal(value: Any) -> None:
-    (signal,) = asked(desk(), lambda s: s.plot("x", value))
+    (signal,) = asked(harness(), lambda s: s.plot("x", value))
     assert isinstance(signal, SignalRaised)
     assert type(signal.value) is float
     assert encode_inputs(decode_inputs(encode_inputs([signal]))) == encode_inputs([signal])
@@ -157,14 +157,14 @@ def test_a_recorded_number_is_a_float_in_the_journal(value: Any) -> None:
 @pytest.mark.parametrize("value", [None, "x", [1.0], 10**400])
 def test_a_value_that_is_not_a_number_is_not_recorded(value: Any) -> None:
     """An average that is still None must fail in the strategy, and not make the journal unreadable."""
-    on = desk()
+    on = harness()
     with pytest.raises((TypeError, ValueError, OverflowError)):
         asked(on, lambda s: s.plot("x", value))
     assert on.log == []
 
 
 def test_values_that_are_not_valid_text_are_not_recorded() -> None:
-    on = desk()
+    on = harness()
     asks: list[Any] = [
         lambda s: s.plot(7, 1.0),
         lambda s: s.plot("\ud800", 1.0),
@@ -181,7 +181,7 @@ def test_values_that_are_not_valid_text_are_not_recorded() -> None:
 
 
 def test_a_timer_is_due_after_whole_milliseconds() -> None:
-    on = desk()
+    on = harness()
     assert asked(on, lambda s: s.after(250, "k")) == []
     assert on.timers == [SetTimer("mine", T + 250_000_000, "k")]
     on.advance(T + 250_000_000)
@@ -198,7 +198,7 @@ def test_a_timer_is_due_after_whole_milliseconds() -> None:
 
 
 def test_views_show_decimal_numbers() -> None:
-    on = desk()
+    on = harness()
     on.send(bar())
     shown: Any = on.actor.shown  # type: ignore[attr-defined]
     assert (shown.market, shown.interval, shown.close, shown.volume) == ("AAA", "1m", 100.5, 1.5)
@@ -217,7 +217,7 @@ def test_views_show_decimal_numbers() -> None:
 
 
 def test_corrections_and_other_markets_do_not_reach_a_strategy() -> None:
-    on = desk(("BBB",))
+    on = harness(("BBB",))
     on.send(bar(), bar(instrument=2, revision=1), Quote(T, T, 1, 1, 1, 2, 1))
     assert not hasattr(on.actor, "shown")
     on.send(bar(instrument=2))
@@ -225,14 +225,14 @@ def test_corrections_and_other_markets_do_not_reach_a_strategy() -> None:
 
 
 def test_another_strategys_fills_are_not_shown() -> None:
-    on = desk()
+    on = harness()
     on.send(SubmitOrder(T, "0x1", "other", 1, BUY, 5, 0, "Gtc", False))
     on.send(OrderFilled(T, T, "0x1", 1, BUY, 1, 5, 0, "taker", 1))
     assert not hasattr(on.actor, "shown")
 
 
 def test_a_market_listed_later_or_again_is_known() -> None:
-    on = desk()
+    on = harness()
     asked(on, lambda s: s.buy("AAA", 1))
     on.actor.instruments = {**on.actor.instruments, 9: InstrumentListed(T, 9, "sim", "NEW", 0, 0)}
     on.send(InstrumentListed(T, 9, "sim", "NEW", 0, 0))
@@ -244,7 +244,7 @@ def test_a_market_listed_later_or_again_is_known() -> None:
 
 
 def test_cancel_all_cancels_the_own_working_orders_of_a_market() -> None:
-    on = desk()
+    on = harness()
     on.send(
         SubmitOrder(T, "0x1", "mine", 1, BUY, 5, 0, "Gtc", False),
         SubmitOrder(T, "0x2", "mine", 2, BUY, 5, 0, "Gtc", False),
@@ -271,19 +271,19 @@ def test_a_stored_state_replaces_what_on_start_created() -> None:
 
 
 def test_only_overridden_hooks_are_routed() -> None:
-    averages = desk(cls=Averages).actor
+    averages = harness(cls=Averages).actor
     assert [averages.listens(kind) for kind in (BarClosed, Trade, Quote, TimerFired)] == [
         True,
         False,
         False,
         False,
     ]
-    assert all(desk().actor.listens(kind) for kind in (BarClosed, Trade, Quote, TimerFired, SubmitOrder))
+    assert all(harness().actor.listens(kind) for kind in (BarClosed, Trade, Quote, TimerFired, SubmitOrder))
 
 
 @pytest.mark.parametrize("cls", [Busy, Averages])
 def test_r07_the_state_of_a_strategy_is_stored_in_a_snapshot(cls: type[Strategy]) -> None:
-    on, other = desk(cls=cls), desk(cls=cls)
+    on, other = harness(cls=cls), harness(cls=cls)
     for number in range(40):
         on.send(Trade(T, T, 1, 10_000 + number, 5, BUY, number))
         on.send(bar(10_000 + number, number=number), bar(5, instrument=2, number=number))

@@ -21,7 +21,7 @@ from engine.events import (
 )
 from engine.values import BUY, NO_SIDE, SELL
 from tests.actors.harness import Harness, T
-from tests.strategies.asking import asked, desk
+from tests.strategies.asking import asked, harness
 
 INVALID = [0, "0", "0.001", "-1", -1, 1.5, "NaN", Decimal("NaN"), True, "", "1e99"]
 """Invalid prices of AAA, whose grid has two decimals, when rounded down as for a buy."""
@@ -31,13 +31,13 @@ INVALID = [0, "0", "0.001", "-1", -1, 1.5, "NaN", Decimal("NaN"), True, "", "1e9
 
 
 def test_post_only_and_reduce_only_are_in_the_request() -> None:
-    (request,) = asked(desk(), lambda s: s.buy("AAA", "1", limit="100", tif="Alo", reduce_only=True))
+    (request,) = asked(harness(), lambda s: s.buy("AAA", "1", limit="100", tif="Alo", reduce_only=True))
     assert request == OrderRequested(T, "mine", 1, BUY, 1000, 10_000, "Alo", True)
 
 
 def test_o20_attached_prices_are_rounded_by_the_side_of_the_attached_order() -> None:
     """Those of a long position are sells and are rounded up, so its stop-loss triggers earlier."""
-    on = desk()
+    on = harness()
     (long,) = asked(on, lambda s: s.buy("AAA", 1, stop_loss="95.001", take_profit="110.001"))
     assert (long.side, long.stop_loss, long.take_profit) == (BUY, 9_501, 11_001)
     (short,) = asked(on, lambda s: s.sell("AAA", 1, stop_loss="110.009", take_profit="95.009"))
@@ -47,7 +47,7 @@ def test_o20_attached_prices_are_rounded_by_the_side_of_the_attached_order() -> 
 @pytest.mark.parametrize("field", ["stop_loss", "take_profit"])
 @pytest.mark.parametrize("price", INVALID)
 def test_o21_an_invalid_attached_price_is_refused(field: str, price: Any) -> None:
-    on = desk()
+    on = harness()
     with pytest.raises(NumberError):
         asked(on, lambda s: s.sell("AAA", 1, **{field: price}))
     assert on.log == []
@@ -67,7 +67,7 @@ def test_o21_an_invalid_attached_price_is_refused(field: str, price: Any) -> Non
     ],
 )
 def test_arguments_that_contradict_each_other_are_refused(ask: Any, words: str) -> None:
-    on = desk()
+    on = harness()
     with pytest.raises(ValueError, match=words):
         asked(on, ask)
     assert on.log == []
@@ -81,7 +81,7 @@ def test_o20_a_trigger_is_on_the_grid_and_never_further_from_the_price(
     side: str, kind: str, thousandths: int
 ) -> None:
     price = Decimal(thousandths).scaleb(-3)
-    (request,) = asked(desk(), lambda s: s.stop("AAA", side, 1, price, kind=kind))
+    (request,) = asked(harness(), lambda s: s.stop("AAA", side, 1, price, kind=kind))
     exact = price * 100
     assert 0 <= (request.trigger_price - exact) * (1 if side == "sell" else -1) < 1
     assert (request.trigger, request.reduce_only, request.limit_price) == (kind, True, 0)
@@ -89,7 +89,7 @@ def test_o20_a_trigger_is_on_the_grid_and_never_further_from_the_price(
 
 
 def test_a_stop_may_have_a_limit() -> None:
-    (request,) = asked(desk(), lambda s: s.stop("AAA", "sell", "0.5", "95", limit="94.001", reason="r"))
+    (request,) = asked(harness(), lambda s: s.stop("AAA", "sell", "0.5", "95", limit="94.001", reason="r"))
     assert request == OrderRequested(
         T, "mine", 1, SELL, 500, 9_401, reduce_only=True, reason="r", trigger="sl", trigger_price=9_500
     )
@@ -97,7 +97,7 @@ def test_a_stop_may_have_a_limit() -> None:
 
 @pytest.mark.parametrize("price", INVALID)
 def test_o21_an_invalid_trigger_is_refused(price: Any) -> None:
-    on = desk()
+    on = harness()
     with pytest.raises(NumberError):
         asked(on, lambda s: s.stop("AAA", "buy", 1, price))
     assert on.log == []
@@ -107,7 +107,7 @@ def test_o21_an_invalid_trigger_is_refused(price: Any) -> None:
 
 
 def working(*orders: SubmitOrder) -> Harness:
-    on = desk()
+    on = harness()
     on.send(*(orders or (order(),)))
     return on
 
@@ -182,13 +182,13 @@ def test_one_order_is_canceled_by_its_id() -> None:
 def test_a_trailing_stop_sells_a_long_position_and_buys_a_short_one(
     size: Any, short: bool, side: int, steps: int
 ) -> None:
-    emitted = asked(desk(), lambda s: s.trail("AAA", size, "2.509", short=short, reason="r"))
+    emitted = asked(harness(), lambda s: s.trail("AAA", size, "2.509", short=short, reason="r"))
     assert emitted == [TrailRequested(T, "mine", 1, side, steps, 250, "r")]
 
 
 @pytest.mark.parametrize("distance", INVALID)
 def test_o21_an_invalid_distance_is_refused(distance: Any) -> None:
-    on = desk()
+    on = harness()
     with pytest.raises(NumberError):
         asked(on, lambda s: s.trail("AAA", 1, distance))
     assert on.log == []
@@ -196,13 +196,13 @@ def test_o21_an_invalid_distance_is_refused(distance: Any) -> None:
 
 @pytest.mark.parametrize("size", ["0.0009", 0, 1.0, None, "x"])
 def test_o21_a_trailing_stop_of_an_invalid_size_does_not_replace_another(size: Any) -> None:
-    on = desk()
+    on = harness()
     with pytest.raises(NumberError):
         asked(on, lambda s: s.trail("AAA", size, "1"))
     assert on.log == []
 
 
 def test_untrail_removes_the_trailing_stop() -> None:
-    assert asked(desk(), lambda s: s.untrail("AAA", "r")) == [
+    assert asked(harness(), lambda s: s.untrail("AAA", "r")) == [
         TrailRequested(T, "mine", 1, NO_SIDE, 0, 0, "r")
     ]
