@@ -48,7 +48,7 @@ def examples() -> dict[str, str]:
 
 def documented(folder: Path) -> Strategy:
     """A strategy whose `on_trade` is the list of verbs, with the hooks shown below it."""
-    verbs, hooks = (text for text in blocks() if not text.startswith("# "))
+    verbs, hooks = (text for text in blocks() if not text.startswith(("# ", "bench")))
     lines = [
         "from engine.strategies import Book, Context, Fill, Funding, OrderView, Strategy, Tick",
         "class Shown(Strategy):",
@@ -120,7 +120,7 @@ def test_each_example_trades_on_the_sample_day_and_its_run_replays(
 
 
 def test_the_bench_in_the_guide_works_as_shown(tmp_path: Path) -> None:
-    (shown,) = re.findall(r"```\n(bench = .*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    (shown,) = re.findall(r"```python\n(bench = .*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
     code = (
         f"{examples()['breakout.py']}\nfrom decimal import Decimal\nfrom engine.testing import Bench\n{shown}"
     )

@@ -1,0 +1,171 @@
+"""Every command in the README and the docs works as written, in its order, from a fresh clone.
+
+A few are changed before they run, by the rules in `runnable`: endless commands get an end, long ones are
+shortened, and the venue is a sandbox on this machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from engine.cli import cli
+from tests.docs_pages import PAGES, ROOT, blocks, clone, commands
+
+# A key that signs nothing but these sessions.
+KEY = "0x" + "07" * 32
+ADDRESS = "0x4a62316623ad457f02cdc5d997ded67a383ec569"
+
+NEEDS_THE_VENUE = ("--config testnet.toml",)
+"""Parts of commands that only the real venue can answer: they are parsed, not run."""
+
+ENDLESS = 3
+"""Seconds that a session without an end is given."""
+
+LISTENS = """python -c "import socket; socket.create_connection(('127.0.0.1', $PORT))" 2>/dev/null"""
+"""Succeeds once the sandbox that a page starts is there."""
+
+
+def pages_with(language: str) -> list[Path]:
+    return [page for page in PAGES if any(block.language == language for block in blocks(page))]
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def runnable(command: str) -> str:
+    """Return a command as the test runs it."""
+    command = command.replace("0xYOUR_ADDRESS", ADDRESS).replace(":3001", ":$PORT")
+    if command.startswith("git clone") or any(part in command for part in NEEDS_THE_VENUE):
+        return "true"
+    if command == "make demo":
+        return f'make demo ARGS="--for {ENDLESS}"'
+    if command.startswith("make "):
+        return command.replace("make ", "make -n ", 1) + " >/dev/null"
+    if command.startswith("install -m 600 /dev/stdin"):
+        return f"printf %s {KEY} | {command}"
+    if re.match(r"engine (live|backfill)\b", command) and "--venue hyperliquid" in command:
+        # The sandbox has had no history before today.
+        command = re.sub(r"--since \S+", "--since $TODAY", command)
+        command += "" if "--base-url" in command else " --base-url $SANDBOX"
+    if command.startswith("engine live"):
+        command = re.sub(r"--for \S+", "", command) + f" --for {ENDLESS}s"
+    if command.startswith("engine sandbox"):
+        # Runs on, for the commands below it; the script ends it.
+        return f"{command} --port $PORT &\nuntil {LISTENS}; do sleep 0.1; done"
+    return command
+
+
+def script_of(page: Path, folder: Path) -> str:
+    """Write the files that a page shows, and return its commands as one script."""
+    lines = [
+        "set -euo pipefail",
+        "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT",
+        "export TODAY=$(date -u +%F)",
+    ]
+    if "source .venv/bin/activate" not in page.read_text(encoding="utf-8"):
+        lines.append("source .venv/bin/activate")  # A page for somebody who has begun with the README.
+    for block in blocks(page):
+        if block.file:
+            text = block.text.replace("0xYOUR_ADDRESS", ADDRESS)
+            (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / block.file).write_text(text, encoding="utf-8")
+        if block.language == "sh":
+            lines += [runnable(command) for command in commands(block.text)]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def page_folder(tmp_path: Path) -> Path:
+    """A fresh clone, and beside it what a page takes from elsewhere: a file of trades."""
+    clone(tmp_path)
+    lines = ["timestamp,price,quantity,side,id"]
+    start_ms = 1_642_204_800_000  # 2022-01-15
+    for number in range(7200):
+        price = 43_000 + (number * 37 % 401) - 200 + number // 60
+        lines.append(f"{start_ms + number * 500},{price},0.01,{'buy' if number % 3 else 'sell'},{number + 1}")
+    (tmp_path / "BTCUSDT-trades.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
+    return tmp_path
+
+
+@pytest.fixture
+def environment() -> Iterator[dict[str, str]]:
+    """The environment of a page: a free port for the sandbox that it starts, and a sandbox for the venue."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    command = [sys.executable, "-P", "-m", "engine", "sandbox", "--port", "0", "--json", "--until-eof"]
+    with subprocess.Popen([*command, "--history", "300"], stdin=-1, stdout=-1, text=True) as venue:
+        assert venue.stdout is not None
+        base_url = json.loads(venue.stdout.readline())["base_url"]
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
+        # Nothing is on the path that a user has not put there.
+        here = str(Path(sys.prefix) / "bin")
+        path = os.pathsep.join(one for one in kept["PATH"].split(os.pathsep) if one != here)
+        yield {**kept, "PATH": path, "PORT": port, "SANDBOX": base_url}
+        venue.terminate()
+
+
+@pytest.mark.parametrize("page", pages_with("sh"), ids=name_of)
+def test_the_commands_of_a_page_work_as_written(
+    page: Path, page_folder: Path, environment: dict[str, str]
+) -> None:
+    script = script_of(page, page_folder)
+    done = subprocess.run(
+        ["bash", "-x", "-c", script],
+        cwd=page_folder, env=environment, capture_output=True, text=True, timeout=300, stdin=-3,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("page", pages_with("sh"), ids=name_of)
+def test_every_command_of_a_page_has_the_options_it_is_shown_with(page: Path) -> None:
+    """Those too that need the venue."""
+    for block in blocks(page):
+        for command in commands(block.text) if block.language == "sh" else ():
+            name, *args = shlex.split(re.sub(r"\$\(.*?\)", "value", command))
+            if name != "engine":
+                continue
+            with contextlib.suppress(click.exceptions.Exit):
+                group = click.Context(cli)
+                found = cli.get_command(group, args[0])
+                assert found is not None, command
+                while isinstance(found, click.Group):
+                    args = args[1:]
+                    found = found.get_command(group, args[0])
+                    assert found is not None, command
+                found.make_context(args[0], args[1:])
+
+
+def test_every_block_names_its_language() -> None:
+    """So that no command is overlooked: `sh` is run, `text` is output, `python` and `toml` are files."""
+    known = {"sh", "text", "python", "toml", "sql", "json", "hexdump"}
+    nameless = [
+        f"{name_of(page)}: {block.text.splitlines()[0]}"
+        for page in PAGES
+        for block in blocks(page)
+        if block.language not in known
+    ]
+    assert nameless == []
+    commands_in_text = [
+        f"{name_of(page)}: {line}"
+        for page in PAGES
+        for block in blocks(page)
+        if block.language == "text"
+        for line in block.text.splitlines()
+        if re.match(r"(\$ )?(engine|make|\.venv/bin/\w+|python3?|pip) [a-z-]+( |$)", line)
+    ]
+    assert commands_in_text == []
