@@ -1,4 +1,4 @@
-"""How hard the tests search: the number of hypothesis examples, set in one place.
+"""How hard the tests search: the number of hypothesis examples and the length of long runs, set in one place.
 
 `make test` uses the profile "default", `make test-deep` the profile "deep"; the variable HYPOTHESIS_PROFILE
 chooses. A test whose examples are costly takes a part of the number, one that needs many takes more:
@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 
-__all__ = ["examples", "load"]
+__all__ = ["examples", "load", "pick"]
 
 # No deadline: a shared machine is slow at times, and a promise does not depend on it. A failure prints the
 # blob that repeats it. Not derandomized: each run looks somewhere new; what it finds stays as an @example.
@@ -33,3 +33,8 @@ def load() -> None:
 def examples(weight: float, **others: Any) -> settings:
     """Return settings with weight times the profile's number of examples, and at least four."""
     return settings(max_examples=max(4, round(weight * settings.default.max_examples)), **others)
+
+
+def pick(default: int, *, deep: int) -> int:
+    """Return the size of a long run: `deep` under the profile "deep", else the default."""
+    return deep if settings.default.max_examples >= settings.get_profile("deep").max_examples else default

@@ -427,7 +427,7 @@ def test_progress_tells_both_passes(desk: Desk) -> None:
 @pytest.mark.parametrize("name", ["trades.csv", "trades.csv.gz", "trades.jsonl"])
 def test_memory_does_not_grow_with_the_file(desk: Desk, name: str) -> None:
     peaks = []
-    for rows in (20_000, 200_000):
+    for rows in (10_000, 100_000):
         text = csv_text(rows, step_ms=100)
         if name.endswith("jsonl"):
             lines = (line.split(",") for line in text.splitlines()[1:])
@@ -439,7 +439,7 @@ def test_memory_does_not_grow_with_the_file(desk: Desk, name: str) -> None:
         desk.load(path, journal=folder, price_decimals=1, size_decimals=1, seal=False)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < peaks[0] + 1_500_000, peaks  # ten times the rows are 50 MB of events
+    assert peaks[1] < peaks[0] + 1_500_000, peaks  # ten times the rows are 25 MB of events
 
 
 def test_first_and_last_time_are_reported(desk: Desk) -> None:

@@ -1,4 +1,4 @@
-"""A day of a bad network in a minute: a thousand reconnects, and nothing left of them but the record."""
+"""Hours of a bad network, a day under the deep profile: reconnects, and nothing left but the record."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import trio
 from adapters.transport.health import FeedLimits
 from engine.config import DataConfig
 from engine.events import CandleRead, FeedPolling, Trade
+from tests.profiles import pick
 
 from .truth import Truth, now_ms
 from .venue import BTC, ETH, START_MS, Venue, row, scene
 
-DAY_S = 86_400
-LOSSES = 1_000
+DAY_S = pick(6, deep=24) * 3600
+LOSSES = pick(250, deep=1_000)
 ROOMS = ("adapters.", "trio_websocket", "wsproto")
 LEFT = (trio.Nursery, trio.Event, trio.CancelScope)
 
@@ -33,7 +34,7 @@ def descriptors() -> int:
     return sum(1 for _ in Path("/dev/fd").iterdir())
 
 
-async def test_n20_q05_a_day_with_a_thousand_reconnects_leaves_nothing_behind(autojump_clock) -> None:
+async def test_n20_q05_a_day_of_reconnects_leaves_nothing_behind(autojump_clock) -> None:
     """N20, Q05: tasks, descriptors, objects back to the baseline; every print told once or in a named gap."""
     chance = random.Random(20)
     worlds: list[Truth] = []
@@ -88,7 +89,7 @@ async def test_n20_q05_a_day_with_a_thousand_reconnects_leaves_nothing_behind(au
         assert all(gap.closed for gap in play.engine.gaps)
         polls = [polling.active for polling in play.engine.of(FeedPolling)]
         assert polls == [True, False] * (len(polls) // 2)
-        assert len(polls) >= 20
+        assert len(polls) >= LOSSES // 50
         assert any(candle.purpose == "check" for candle in play.engine.of(CandleRead))
         budget = play.feed.governor.budget()
         assert budget.connections_open == len(play.venue.sockets) == 2
