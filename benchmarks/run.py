@@ -36,8 +36,8 @@ from engine.events import Event, InstrumentListed, Trade, engine_time
 from engine.journal import Draft, JournalWriter, Tail, ensure_identity, list_days, read_frames
 from engine.loading.strategies import make_builder
 from engine.records import draft_of, inputs_of, open_day
-from replay.backtest import DigestSink, JournalSink, run_backtest
-from replay.verify import replay_day
+from replay.backtesting import DigestSink, JournalSink, run_backtest
+from replay.verification import replay_day
 
 ROUNDS = 5
 MINUTE_NS = 60_000_000_000

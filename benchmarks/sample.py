@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from engine.commands.replay import replay_folder
+import replay
 from engine.events import InstrumentListed, OrderFilled
 from engine.journal import seal_day
 from engine.records import read_records
@@ -73,7 +73,7 @@ def main() -> None:
         _check(day)
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(day, target)
-    report, _ = replay_folder(target)
+    report = replay.verify(target)
     print(f"{target}: {report.events:,} events, {report.verdict}, digest {report.digest}")
 
 

@@ -16,6 +16,7 @@ import click
 import adapters  # noqa: F401
 import replay  # noqa: F401
 from engine.errors import EngineError
+from engine.loading.modules import own_modules
 
 __all__ = ["cli", "main"]
 
@@ -67,6 +68,7 @@ def cli() -> None:
     Exit codes: 0 done or identical, 1 internal error, 2 usage, 3 replay diverged, 4 journal damaged,
     5 venue or network, 6 refused by a safety rule.
     """
+    click.get_current_context().with_resource(own_modules())
 
 
 def main() -> None:

@@ -366,7 +366,7 @@ BROKEN = [
     ("floor", "engine/stores/rows/builder.py", "from engine.actors import bars"),
     ("floor", "adapters/sandbox/server.py", "from engine.sequencer import Sequencer",
      "from engine.runtime import ingress", "from engine.actors import risk"),
-    ("floor", "replay/verify.py", "from engine.commands import live"),
+    ("floor", "replay/verification.py", "from engine.commands import live"),
     ("third-party", "engine/values.py", "import zstandard"),
     ("third-party", "engine/journal/frame.py", "import trio"),
     ("third-party", "engine/actors/bars.py", "import numpy as np"),
@@ -409,7 +409,7 @@ KEPT = [
      "def f(a):\n    return sorted(x for x in set(a)), len(set(a)), 1 in {1, 2}"),
     ("engine/runtime/live.py", "import time\nimport trio\nfor x in {1, 2}:\n    print(x)"),
     ("adapters/sandbox/server.py", "from engine.actors.matching import Book\nfrom engine.journal import day"),
-    ("replay/verify.py", "from engine.sequencer import Sequencer\nfrom adapters import sandbox"),
+    ("replay/verification.py", "from engine.sequencer import Sequencer\nfrom adapters import sandbox"),
     ("engine/commands/live.py", "import click\nfrom engine.runtime import live\nimport replay"),
     ("tests/test_x.py", "import random\nfrom engine import session"),
 ]

@@ -15,8 +15,8 @@ from engine.events import Event, OperatorCommand, SessionStopped
 from engine.journal import JournalWriter, Tail, ensure_identity, list_days, recover
 from engine.records import JournalHistory, open_day, read_records
 from engine.sequencer import Sequencer
-from replay.backtest import JournalSink
-from replay.verify import replay_day
+from replay.backtesting import JournalSink
+from replay.verification import replay_day
 from tests.profiles import examples
 from tests.replay.kit import EVE, JOURNAL_ID, NOON, batches, config_of, market, opening, tapes, use
 from tests.strategies.fakes import builder

@@ -8,14 +8,12 @@ from pathlib import Path
 import click
 import msgspec
 
-from engine.clock import SystemIds, iso_text
+from engine.clock import iso_text
 from engine.commands.configuration import read_config
 from engine.commands.output import json_option, param_option, print_json, progress, refuse_failures, table
-from engine.errors import UsageError
-from engine.journal import JournalLock, JournalWriter, Tail, ensure_identity, list_days
-from engine.loading.strategies import make_builder
-from engine.records import day_folders
-from replay.backtest import BacktestReport, DigestSink, JournalSink, run_backtest
+from engine.journal import list_days
+from replay.backtesting import BacktestReport
+from replay.runs import backtest
 
 __all__ = ["backtest_command"]
 
@@ -43,24 +41,9 @@ def backtest_command(
     inspected and projected like a day that traded live.
     """
     settings = read_config(config, strategies, None, params)
-    folders = day_folders(days)
     began = time.perf_counter()
-    with progress("backtest") as tell:
-        if out is None:
-            report = run_backtest(folders, make_builder(), settings, DigestSink(), progress=tell)
-        else:
-            if out.exists() and list_days(out):
-                raise UsageError(f"{out}: holds days already; give a new folder to --out")
-            ids = SystemIds()
-            out.mkdir(parents=True, exist_ok=True)
-            with JournalLock(out):
-                journal_id = ensure_identity(out, ids.random_bytes(16))
-                tail = Tail(journal_id=journal_id)
-                writer = JournalWriter(out, tail, salts=lambda: ids.random_bytes(16), sync=False)
-                with writer:
-                    report = run_backtest(
-                        folders, make_builder(), settings, JournalSink(writer), progress=tell
-                    )
+    with progress("backtest") as report_progress:
+        report = backtest(days, settings, out=out, progress=report_progress)
     seconds = time.perf_counter() - began
     if as_json:
         result = msgspec.to_builtins(report)

@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 import trio
 
+import replay
 from engine.commands.configuration import read_config
 from engine.commands.live import run_live
 from engine.commands.planning import LiveOptions
-from engine.commands.replay import replay_folder
 from engine.errors import EngineError
 from engine.loading.venues import find_venue
 from engine.runtime.supervisor import Health
@@ -62,7 +62,7 @@ def demo_command(seconds: float, keep: Path) -> None:
     click.echo("replaying from the journal ...")
     digest = ""
     for day in result.days:
-        report, _ = replay_folder(keep / day)
+        report = replay.verify(keep / day)
         digest = report.digest
         if not report.identical:
             raise EngineError(

@@ -8,6 +8,6 @@ import.
 
 from engine.guard.project import Project, read_project
 from engine.guard.reading import Finding, refuse
-from engine.guard.traps import arm, set_traps
+from engine.guard.traps import arm, disarm, set_traps
 
-__all__ = ["Finding", "Project", "arm", "read_project", "refuse", "set_traps"]
+__all__ = ["Finding", "Project", "arm", "disarm", "read_project", "refuse", "set_traps"]

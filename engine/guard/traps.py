@@ -19,7 +19,7 @@ from typing import Any, Final
 from engine.errors import NotDeterministic
 from engine.guard.rules import HINTS, HOLDERS, MODULES, judge
 
-__all__ = ["arm", "set_traps"]
+__all__ = ["arm", "disarm", "set_traps"]
 
 _GUARDED: Final[dict[str, str]] = {}
 """Files of loaded strategies: the name in code objects to the path in messages."""
@@ -47,13 +47,24 @@ _ALSO: Final = {
 _hooked = False
 
 
-def arm(files: Mapping[str, str]) -> None:
-    """Watch these files from now on: a mapping of the name in code objects to the path in messages."""
+def arm(files: Mapping[str, str]) -> list[str]:
+    """Watch these files from now on: a mapping of the name in code objects to the path in messages.
+
+    Returns those that were not watched before.
+    """
     global _hooked
+    added = [file for file in files if file not in _GUARDED]
     _GUARDED.update(files)
     if not _hooked:
         _hooked = True
         sys.addaudithook(_audit)
+    return added
+
+
+def disarm(files: Iterable[str]) -> None:
+    """Watch these files no longer."""
+    for file in files:
+        _GUARDED.pop(file, None)
 
 
 def set_traps(modules: Iterable[str], libraries: Iterable[str]) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 from engine.config import nearest
 from engine.errors import NotDeterministic, UsageError
 from engine.floors import PACKAGES
-from engine.guard import arm, read_project, refuse, set_traps
+from engine.guard import read_project, refuse, set_traps
 from engine.loading.fingerprint import code_fingerprint, version
+from engine.loading.modules import add_project, project_folder
 from engine.session import SessionBuilder, source_hash
 from engine.strategies.base import Strategy
 
@@ -28,7 +29,9 @@ def make_builder() -> SessionBuilder:
 
 
 def load_strategy(use: str) -> type[Strategy]:
-    """Return the strategy class named module:Class, from the working directory or what is installed.
+    """Return the strategy class named module:Class, from the project's folder or what is installed.
+
+    The project's folder is the working directory, or what `own_modules` names.
 
     Raises UsageError with the nearest names, NotDeterministic for one that uses what differs from run to run
     (see `engine.guard`): it is then not imported at all.
@@ -38,16 +41,17 @@ def load_strategy(use: str) -> type[Strategy]:
         name = Path(use).stem
         example = (
             f"{name}:{name.title()}"
-            if Path(f"{name}.py").is_file()
+            if (project_folder() / f"{name}.py").is_file()
             else "engine.strategies.crossover:Crossover"
         )
         raise UsageError(f"{use!r} is not module:Class; write it as {example}")
     _check_name(module_name)
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    folder = project_folder()
+    if str(folder) not in sys.path and not ("" in sys.path and folder == Path.cwd()):
+        sys.path.insert(0, str(folder))
     project = read_project(module_name)
     refuse(project.findings())
-    arm(project.files)
+    add_project(project)
     try:
         found = importlib.util.find_spec(module_name)
     except (ImportError, ValueError):
@@ -55,9 +59,9 @@ def load_strategy(use: str) -> type[Strategy]:
     except (Exception, SystemExit) as error:
         raise UsageError(f"{module_name} cannot be imported: {type(error).__name__}: {error}") from error
     if found is None:
-        known = [*sorted(path.stem for path in Path.cwd().glob("*.py")), "engine.strategies.crossover"]
+        known = [*sorted(path.stem for path in folder.glob("*.py")), "engine.strategies.crossover"]
         raise UsageError(
-            f"there is no module {module_name!r} in {Path.cwd()} or installed; {nearest(module_name, known)}"
+            f"there is no module {module_name!r} in {folder} or installed; {nearest(module_name, known)}"
         )
     try:
         module = importlib.import_module(module_name)
@@ -81,7 +85,7 @@ def load_strategy(use: str) -> type[Strategy]:
 def _check_name(module_name: str) -> None:
     """Raise UsageError for a module of the user's that is named like one of the engine's packages."""
     top, _, rest = module_name.partition(".")
-    place = Path.cwd() / top
+    place = project_folder() / top
     if top not in PACKAGES or not (place.exists() or place.with_suffix(".py").is_file()):
         return
     try:

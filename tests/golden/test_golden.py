@@ -8,7 +8,7 @@ import pytest
 
 from engine.loading.strategies import make_builder
 from engine.records import JournalHistory, open_day
-from replay.verify import DayReplay, replay_day
+from replay.verification import DayReplay, replay_day
 
 HERE = Path(__file__).parent
 DAYS = {

@@ -27,7 +27,7 @@ from engine.records import JournalHistory, open_day, read_records
 from engine.runtime.live import Live
 from engine.runtime.plan import LiveResult
 from engine.values import format_scaled
-from replay.verify import replay_day
+from replay.verification import replay_day
 from tests.pacing import pacing
 
 __all__ = [

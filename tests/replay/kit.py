@@ -30,8 +30,8 @@ from engine.journal import Draft, Frame, JournalWriter, Tail, ensure_identity
 from engine.ports import Sink
 from engine.records import draft_of
 from engine.sequencer import Sequencer
-from replay.backtest import JournalSink
-from replay.verify import DayReplay
+from replay.backtesting import JournalSink
+from replay.verification import DayReplay
 from tests.strategies.fakes import builder
 
 DAY = "2024-12-05"

@@ -33,8 +33,8 @@ from engine.events import (
 )
 from engine.journal import JournalWriter, Tail, ensure_identity, list_days
 from engine.records import open_day, read_records
-from replay.backtest import BacktestReport, DigestSink, JournalSink, market_inputs, run_backtest
-from replay.verify import replay_day
+from replay.backtesting import BacktestReport, DigestSink, JournalSink, market_inputs, run_backtest
+from replay.verification import replay_day
 from tests.replay.kit import (
     BUSY,
     EVE,

@@ -23,7 +23,7 @@ from engine.events import (
 )
 from engine.opening import read_opening
 from engine.sequencer import Sequencer
-from replay.verify import DayReplay
+from replay.verification import DayReplay
 from tests.profiles import examples
 from tests.replay.kit import (
     BUSY,

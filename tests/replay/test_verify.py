@@ -22,7 +22,7 @@ from engine.events.codec import (
 from engine.journal import Draft, JournalWriter, Tail, day_name, day_start_ns, list_days, read_frames
 from engine.records import JournalHistory, open_day, read_records, sessions_of
 from engine.session import PYTHON
-from replay.verify import DayReplay, Divergence, Replayed, replay_day, session_check
+from replay.verification import DayReplay, Divergence, ReplayReport, replay_day, session_check
 from tests.replay.kit import (
     BUSY,
     EVE,
@@ -49,7 +49,7 @@ def record(root: Path, config: Any = BUSY, count: int = 200, at_ns: int = NOON) 
     return [day.path for day in list_days(root)]
 
 
-def verify(folder: Path, **options: Any) -> Replayed:
+def verify(folder: Path, **options: Any) -> ReplayReport:
     check = session_check(options.pop("code", CODE), builder().strategy_hashes, options.pop("config", None))
     history = JournalHistory(folder.parent)
     return replay_day(

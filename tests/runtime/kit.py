@@ -19,7 +19,7 @@ from engine.runtime.plan import LivePlan
 from engine.session import SessionBuilder
 from engine.strategies import Bar, Strategy, Tick
 from engine.venue import LastTrades
-from replay.verify import replay_day
+from replay.verification import replay_day
 
 NOON = 1_733_400_000_000_000_000  # 2024-12-05T12:00:00Z
 SECOND = 1_000_000_000

@@ -157,6 +157,6 @@ async def test_j13_j14_a_failed_sync_ends_the_session_and_releases_nothing_more(
 
 
 def _draft(turn: tuple[int, list[Event], list[Derived]]) -> object:
-    from replay.backtest import draft_of
+    from replay.backtesting import draft_of
 
     return draft_of(*turn)

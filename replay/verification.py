@@ -29,7 +29,16 @@ from engine.sequencer import Sequencer
 from engine.session import PYTHON
 from replay.comparison import first_difference
 
-__all__ = ["DayReplay", "Divergence", "Replayed", "SessionCheck", "Verifier", "replay_day", "session_check"]
+__all__ = [
+    "DayReplay",
+    "Divergence",
+    "Progress",
+    "ReplayReport",
+    "SessionCheck",
+    "Verifier",
+    "replay_day",
+    "session_check",
+]
 
 Progress = Callable[[int], None]
 """Called now and then with the last seq that was verified."""
@@ -47,11 +56,13 @@ class Divergence(msgspec.Struct, frozen=True):
     actual: Record | None
 
 
-class Replayed(msgspec.Struct):
+class ReplayReport(msgspec.Struct):
     """What a replay found. `digest` is the chain digest after the last verified frame, in hex.
 
     `changes` lists what differs between recording and now ("code", "configuration", "events", "python",
-    "strategy NAME"), each with both fingerprints: the reasons to look for first.
+    "strategy NAME"), each with both fingerprints: the reasons to look for first. `torn_bytes` is the size of
+    a torn frame at the end, which was not verified. `chain` are the causes of the event that differs, oldest
+    first.
     """
 
     identical: bool = True
@@ -62,6 +73,7 @@ class Replayed(msgspec.Struct):
     divergence: Divergence | None = None
     changes: list[str] = []
     torn_bytes: int = 0
+    chain: list[Record] = []
 
     @property
     def verdict(self) -> str:
@@ -107,7 +119,7 @@ class DayReplay:
     ) -> None:
         self._sink = Verifier()
         self.sequencer = Sequencer(build, self._sink, history)
-        self.report = Replayed()
+        self.report = ReplayReport()
         self._expect = expect
 
     def feed(self, frame: Frame) -> None:
@@ -129,7 +141,8 @@ class DayReplay:
         blob = encode_derived(derived)
         if blob != frame.derived:
             recorded = derived_of(frame)
-            changed = bool(self.report.changes)
+            # Without a check it is not known whether the code has changed.
+            changed = self._expect is None or bool(self.report.changes)
             index = first_difference(frame.derived, blob, recorded, derived, changed=changed)
             if index is not None:
                 raise _divergence(frame, inputs, recorded, derived, index)
@@ -193,7 +206,7 @@ def replay_day(
     check: SessionCheck | None = None,
     until_seq: int | None = None,
     progress: Progress | None = None,
-) -> tuple[Replayed, Sequencer]:
+) -> tuple[ReplayReport, Sequencer]:
     """Replay a day and return what was found, and the sequencer as it stands at the end.
 
     A divergence is in the report, not raised. Raises JournalDamaged, JournalVersionError.

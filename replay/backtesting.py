@@ -45,7 +45,7 @@ from engine.sequencer import Sequencer
 from engine.session import SessionBuilder
 from engine.values import format_scaled, side_name
 
-__all__ = ["BacktestReport", "DigestSink", "JournalSink", "market_inputs", "run_backtest"]
+__all__ = ["BacktestReport", "DigestSink", "JournalSink", "Progress", "market_inputs", "run_backtest"]
 
 MARKET = (InstrumentListed, Trade, Quote, Candle, FeedUp, FeedDown, FeedGap)
 """What a backtest takes from a recorded day; everything else was said by or to another session."""
@@ -193,9 +193,8 @@ def run_backtest(
     if first is None:
         raise UsageError(f"{folders[0]}: holds no market data to play")
     report.first = report.last = engine_time(first[0])
-    started = builder.start(
-        recv_ns=report.first, session=_session_name(config, folders, first), mode="backtest", config=config
-    )
+    session = _session_name(config, folders)
+    started = builder.start(recv_ns=report.first, session=session, mode="backtest", config=config)
     sequencer.run([started])
     played = 0
     batch: list[Event] | None = first
@@ -256,10 +255,17 @@ def market_inputs(folders: Sequence[Path]) -> Iterator[list[Event]]:
                 yield inputs
 
 
-def _session_name(config: Config, folders: Sequence[Path], first: list[Event]) -> str:
-    """Return the session's id: the same for the same configuration and data, so that digests compare."""
-    text = config.canonical() + "".join(folder.name for folder in folders)
-    return hashlib.blake2b(text.encode() + encode_inputs(first), digest_size=8).hexdigest()
+def _session_name(config: Config, folders: Sequence[Path]) -> str:
+    """Return the session's id: the same for the same configuration and data, so that digests compare.
+
+    Of the data, what each day begins with counts; where its folder lies and how it is called does not.
+    """
+    state = hashlib.blake2b(config.canonical().encode(), digest_size=8)
+    for folder in folders:
+        for first in market_inputs([folder]):
+            state.update(encode_inputs(first))
+            break
+    return state.hexdigest()
 
 
 def _fill_in(report: BacktestReport, tally: _Tally, config: Config, sequencer: Sequencer) -> None:

@@ -1,0 +1,102 @@
+"""Loads the modules of a run for that run alone, so that two runs in one process are as two processes.
+
+Inside `own_modules` every module of a strategy's project is imported again, and at the end forgotten: a
+counter at the top of a module begins as in a new process, and two projects can each have a module of the same
+name. What was imported before, such as the same module in a notebook, is put back. Installed packages are
+shared. One run at a time: `sys.modules` and `sys.path` belong to the process, so runs in several threads wait
+for each other; several at once need several processes.
+
+Called by the command line around every command, by `replay.verify` and `replay.backtest`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+from engine.floors import PACKAGES
+from engine.guard import Project, arm, disarm
+
+__all__ = ["add_project", "own_modules", "project_folder"]
+
+_lock = threading.RLock()
+
+
+class _Run:
+    """The modules of one run. `hidden` are those of the same names from before, `files` what it guards."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.names: set[str] = set()
+        self.hidden: dict[str, ModuleType] = {}
+        self.files: list[str] = []
+
+    def hide(self, names: Iterable[str]) -> None:
+        """Have these modules imported again, unless this run has imported them."""
+        for name in names:
+            if name not in self.names:
+                self.names.add(name)
+                known = sys.modules.pop(name, None)
+                if known is not None:
+                    self.hidden[name] = known
+
+    def forget(self) -> None:
+        """Forget the modules of this run and put back those from before."""
+        for name in self.names:
+            sys.modules.pop(name, None)
+        sys.modules.update(self.hidden)
+        disarm(self.files)
+
+
+_runs: list[_Run] = []
+"""The runs under way, innermost last."""
+
+
+@contextmanager
+def own_modules(folder: Path | None = None) -> Iterator[None]:
+    """Import the modules of strategies for this block alone: from `folder`, or the working directory.
+
+    A block inside another one has modules of its own.
+    """
+    with _lock:
+        run = _Run(Path.cwd() if folder is None else folder.resolve())
+        path, writes_no_bytecode = list(sys.path), sys.dont_write_bytecode
+        if folder is not None:
+            sys.path.insert(0, str(run.folder))
+        # Bytecode knows its source by size and second: an edit within a second would go unnoticed.
+        sys.dont_write_bytecode = True
+        _runs.append(run)
+        try:
+            yield
+        finally:
+            _runs.pop()
+            sys.dont_write_bytecode = writes_no_bytecode
+            sys.path[:] = path
+            run.forget()
+
+
+def project_folder() -> Path:
+    """Return where the modules of strategies are looked for, before what is installed."""
+    return _runs[-1].folder if _runs else Path.cwd()
+
+
+def add_project(project: Project) -> None:
+    """Guard the files of a strategy's project; in a run its modules are that run's own from here on."""
+    armed = arm(project.files)
+    if _runs:
+        importlib.invalidate_caches()
+        _runs[-1].hide(_with_parents(project.sources))
+        _runs[-1].files += armed
+
+
+def _with_parents(names: Iterable[str]) -> Iterator[str]:
+    """Yield these modules and the packages they are in, but for the engine's own."""
+    for name in names:
+        parts = name.split(".")
+        if parts[0] not in PACKAGES:
+            yield from (".".join(parts[:length]) for length in range(1, len(parts) + 1))

@@ -1,0 +1,119 @@
+"""A replay or a backtest as one call: from the folders of recorded days to a result.
+
+Each call loads the modules of its strategies for itself (see `engine.loading.modules`), so that calls in one
+process do not see each other. Called by the command line and by programs, as `replay.verify` and
+`replay.backtest`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from engine.actors import Actor
+from engine.clock import SystemIds
+from engine.config import Config
+from engine.errors import UsageError
+from engine.events import SessionStarted
+from engine.journal import JournalLock, JournalWriter, Tail, ensure_identity, list_days
+from engine.loading.fingerprint import code_fingerprint
+from engine.loading.modules import own_modules
+from engine.loading.strategies import make_builder
+from engine.records import JournalHistory, day_folders, open_day
+from replay.backtesting import BacktestReport, DigestSink, JournalSink, Progress, run_backtest
+from replay.chain import chain_of
+from replay.verification import ReplayReport, replay_day, session_check
+
+__all__ = ["backtest", "one_day", "verify"]
+
+
+def verify(
+    day: str | Path,
+    *,
+    config: Config | None = None,
+    project: str | Path | None = None,
+    until_seq: int | None = None,
+    progress: Progress | None = None,
+) -> ReplayReport:
+    """Re-derive a recorded day from its inputs and compare every event with the record.
+
+    `config` replays under this configuration instead of the recorded one. Strategies are loaded from the
+    folder `project`, by default the working directory. `until_seq` stops after the frame that holds it;
+    `progress` is called now and then with the last seq verified.
+
+    A difference is in the report, not raised. Raises UsageError if there is no such day or a strategy cannot
+    be loaded, JournalDamaged, JournalVersionError.
+    """
+    folder = one_day(Path(day))
+    with own_modules(_folder(project)):
+        builder = make_builder()
+        other = None if config is None else config.canonical()
+
+        def build(started: SessionStarted) -> Sequence[Actor]:
+            return builder(started if other is None else msgspec.structs.replace(started, config=other))
+
+        check = session_check(code_fingerprint(), builder.strategy_hashes, other)
+        report, _ = replay_day(
+            open_day(folder),
+            build,
+            history=JournalHistory(folder.parent),
+            check=check,
+            until_seq=until_seq,
+            progress=progress,
+        )
+    if until_seq is not None and not report.events and report.identical:
+        raise UsageError(f"{folder}: begins after seq {until_seq}; nothing was verified")
+    if report.divergence is not None:
+        # An event that the record does not have has no causes in it.
+        with suppress(UsageError):
+            report.chain = chain_of(folder, report.divergence.seq)
+    return report
+
+
+def one_day(path: Path) -> Path:
+    """Return the folder of a day, or of the only day in a journal. Raises UsageError."""
+    folders = day_folders((path,))
+    if len(folders) != 1:
+        raise UsageError(f"{path} holds {len(folders)} days; give one, such as {folders[0]}")
+    return folders[0]
+
+
+def backtest(
+    days: Iterable[str | Path],
+    config: Config,
+    *,
+    project: str | Path | None = None,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+) -> BacktestReport:
+    """Play the market of recorded days, in order, to the strategies of a configuration.
+
+    `days` are folders of days, or of journals with days in them. Strategies are loaded from the folder
+    `project`, by default the working directory. With `out` the run is written as a new journal into that
+    folder. `progress` is called now and then with the number of inputs played.
+
+    The same days, strategies and configuration give the same digest. Raises UsageError for days without
+    market data or out of order and for a strategy that cannot be loaded, JournalDamaged.
+    """
+    folders = day_folders(tuple(map(Path, days)))
+    with own_modules(_folder(project)):
+        builder = make_builder()
+        if out is None:
+            return run_backtest(folders, builder, config, DigestSink(), progress=progress)
+        root = Path(out)
+        if root.exists() and list_days(root):
+            raise UsageError(f"{root}: holds days already; name a new one for the run")
+        ids = SystemIds()
+        root.mkdir(parents=True, exist_ok=True)
+        with JournalLock(root):
+            tail = Tail(journal_id=ensure_identity(root, ids.random_bytes(16)))
+            writer = JournalWriter(root, tail, salts=lambda: ids.random_bytes(16), sync=False)
+            with writer:
+                return run_backtest(folders, builder, config, JournalSink(writer), progress=progress)
+
+
+def _folder(project: str | Path | None) -> Path | None:
+    return None if project is None else Path(project)
