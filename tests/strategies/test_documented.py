@@ -91,7 +91,7 @@ def test_the_examples_in_the_guide_do_what_they_say(tmp_path: Path) -> None:
     assert isinstance(spread, SignalRaised)
     assert spread.value == 200.0
     (flat,) = on.send(ContextRead(T, 1, 4, None, None, None, 3, None, None))
-    assert flat == TargetSet(T, "mine", 1, 0, "funding is dear")
+    assert flat == TargetSet(T, "mine", 1, 0, "high funding")
     (paid,) = on.send(FundingPaid(T, T, 1, 5, 2, -5, 1))
     assert isinstance(paid, SignalRaised)
     assert paid.value == -0.05
