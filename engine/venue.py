@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import msgspec
 
@@ -100,22 +100,21 @@ class RawDecoder(Protocol):
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """A venue's rules as data.
+    """A venue's rules as data: for its listing, its sandbox and the engine's checks.
 
-    `price_figures`: significant figures of a price at most (0: any number). `price_decimals`: by kind of
-    instrument, decimals of price and size together at most. `value_min`: the smallest value of an order, in
-    quote currency. `taker_fee` and `maker_fee`: the rates of a new account. `quiet_s`: how long a live
-    subscription may be silent before the venue is asked whether it is. `trades_oldest_first`: the order of
-    trades within a message; where it is False, the decoder turns them round.
+    `price_figures`: significant figures of a price at most (0: no bound). `price_decimals`: by kind of
+    instrument, the decimals of price and size together at most. `silence` and `ids`: what the venue has for a
+    window without trades, and how its trades are ordered (see `InstrumentListed`). `value_min`: the smallest
+    value of an order, in quote currency. `taker_fee`, `maker_fee`: the rates of a new account.
     """
 
     price_figures: int = 0
     price_decimals: Mapping[str, int] = {}
+    silence: Literal["flat", "none"] = "flat"
+    ids: Literal["arrival", "sequence"] = "arrival"
     value_min: str = "0"
     taker_fee: str = "0"
     maker_fee: str = "0"
-    quiet_s: float = 60.0
-    trades_oldest_first: bool = True
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -20,11 +20,9 @@ from adapters.hyperliquid.info import HyperliquidInfo
 from adapters.hyperliquid.keeper import HistoryKeeper
 from adapters.hyperliquid.limits import LIMITS
 from adapters.hyperliquid.listing import asset_ids, dex_of, list_instruments
-from adapters.hyperliquid.rules import RULES
 from adapters.hyperliquid.wire import ExchangeStatus, Meta
 from adapters.transport.addresses import is_loopback
 from adapters.transport.governor import Governor, Limits, Priority
-from adapters.transport.health import FeedLimits
 from adapters.transport.trades import LastTrade
 from engine.clock import SystemClock
 from engine.config import Config, VenueConfig
@@ -120,7 +118,6 @@ class HyperliquidClient(VenueClient):
                 number: LastTrade(venue_ns, tuple(int(one) for one in found))
                 for number, (venue_ns, found) in context.last.items()
             },
-            limits=FeedLimits(quiet_s=RULES.quiet_s),
             info=info,
             data=data,
             intervals=context.config.bars.intervals,

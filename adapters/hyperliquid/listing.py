@@ -80,6 +80,8 @@ def list_instruments(
                 size_scale=size_scale,
                 price_figures=price_figures,
                 kind=kind,
+                silence=RULES.silence,
+                ids=RULES.ids,
             )
         )
     return listed

@@ -13,12 +13,13 @@ from itertools import islice
 from typing import Final
 from zlib import crc32
 
+from adapters.hyperliquid.rules import RULES
 from engine.events import InstrumentListed, Quote
 from engine.values import grid_step
 
 __all__ = ["DEPTH", "FIGURES", "Level", "above", "below", "levels", "orders_at"]
 
-FIGURES: Final = 5
+FIGURES: Final = RULES.price_figures
 """Significant figures of a price on this venue; integers are always allowed."""
 
 DEPTH: Final = 20

@@ -23,6 +23,7 @@ from zlib import crc32
 
 import msgspec
 
+from adapters.hyperliquid.rules import RULES
 from adapters.sandbox.grid import FIGURES, above, below
 from engine.errors import UsageError
 from engine.events import InstrumentListed, Quote, Trade
@@ -67,7 +68,7 @@ class CoinProfile(msgspec.Struct, frozen=True):
     @property
     def price_scale(self) -> int:
         """Decimal places of a price: the venue allows 6 minus those of the size."""
-        return 6 - self.size_scale
+        return RULES.price_decimals["perp"] - self.size_scale
 
 
 PROFILES: Final = {

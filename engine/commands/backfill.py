@@ -15,7 +15,7 @@ from engine.config import Config
 from engine.errors import UsageError
 from engine.events import Event, InstrumentListed
 from engine.loading.strategies import make_builder
-from engine.loading.venues import find_venue
+from engine.loading.venues import HISTORY_DEFAULT, find_venue
 from engine.records import day_folders
 from engine.runtime.backfill import BackfillPlan, Known, known_history, run_backfill
 from engine.stores import rebuild
@@ -51,7 +51,7 @@ class Backfilled(msgspec.Struct):
 @click.option(
     "--venue",
     "venue_name",
-    default="hyperliquid",
+    default=HISTORY_DEFAULT,
     show_default=True,
     metavar="NAME",
     help="A venue that has history.",

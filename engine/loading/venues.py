@@ -15,7 +15,7 @@ from engine.config import nearest
 from engine.errors import UsageError
 from engine.venue import Venue
 
-__all__ = ["ENTRY_POINTS", "VENUES", "find_venue", "venue_names"]
+__all__ = ["ENTRY_POINTS", "HISTORY_DEFAULT", "VENUES", "find_venue", "venue_names"]
 
 ENTRY_POINTS: Final = "retape.venues"
 """The group of entry points."""
@@ -25,6 +25,9 @@ VENUES: Final = {
     "hyperliquid": "adapters.hyperliquid.venue:HyperliquidVenue",
 }
 """The venues of this project: module:Class by name."""
+
+HISTORY_DEFAULT: Final = "hyperliquid"
+"""The venue whose history is read unless another is named."""
 
 
 def venue_names() -> list[str]:

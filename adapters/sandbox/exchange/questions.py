@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from adapters.hyperliquid.rules import RULES
 from adapters.sandbox.exchange.accounts import Account
 from adapters.sandbox.exchange.desk import Desk
 from adapters.sandbox.exchange.orders import Order, open_row, order_row, status_row, update_row
@@ -271,8 +272,8 @@ def _role(desk: Desk, user: str, now_ms: int) -> dict[str, Any]:
 _FEES: Final[dict[str, Any]] = {
     "dailyUserVlm": [],
     "feeSchedule": {
-        "cross": "0.00045",
-        "add": "0.00015",
+        "cross": RULES.taker_fee,
+        "add": RULES.maker_fee,
         "spotCross": "0.0007",
         "spotAdd": "0.0004",
         "tiers": {
@@ -290,8 +291,8 @@ _FEES: Final[dict[str, Any]] = {
         "referralDiscount": "0.04",
         "stakingDiscountTiers": [{"bpsOfMaxSupply": "0.0", "discount": "0.0"}],
     },
-    "userCrossRate": "0.00045",
-    "userAddRate": "0.00015",
+    "userCrossRate": RULES.taker_fee,
+    "userAddRate": RULES.maker_fee,
     "userSpotCrossRate": "0.0007",
     "userSpotAddRate": "0.0004",
     "activeReferralDiscount": "0.0",

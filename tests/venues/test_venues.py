@@ -1,0 +1,120 @@
+"""The seam to venues: found by name, imported late, and named nowhere else in the engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from adapters.hyperliquid.rules import RULES
+from adapters.hyperliquid.venue import HyperliquidVenue
+from engine.config import Config, PaperConfig, VenueConfig, parse_config
+from engine.errors import ConfigError, SafetyRefusal, UsageError
+from engine.loading.venues import VENUES, find_venue, venue_names
+from engine.venue import Venue
+from tests.commands.kit import ROOT
+from tests.venues.kit import install
+
+PEOPLE = {
+    "engine/commands/backfill.py": ["A venue keeps a limited number of candles (Hyperliquid:"],
+    "engine/commands/live.py": [
+        'help="sandbox, hyperliquid, or a venue that an installed package brings."',
+        "With --venue hyperliquid:",
+        "See docs/hyperliquid.md.",
+    ],
+    "engine/commands/sandbox.py": [
+        '"""Serve a Hyperliquid exchange on loopback',
+        "`engine live --venue hyperliquid --base-url",
+    ],
+    "engine/config.py": ['"""The simulated venue. Defaults: Hyperliquid\'s fee tier 0'],
+    "engine/events/market.py": ["Hyperliquid, Kraken), or"],
+    "engine/values.py": ["(Hyperliquid's price rule)"],
+    "engine/venue.py": ["A venue is a package (`adapters/hyperliquid/`, or"],
+}
+"""What the engine says to people about the venue, by file: help texts and docstrings."""
+
+
+def test_the_engine_names_a_venue_in_one_table_and_in_texts_for_people() -> None:
+    found: list[str] = []
+    for path in sorted(path for folder in ("engine", "replay") for path in (ROOT / folder).rglob("*.py")):
+        name = path.relative_to(ROOT).as_posix()
+        if name == "engine/loading/venues.py":
+            continue
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+            known = any(text in line for text in PEOPLE.get(name, ()))
+            if "hyperliquid" in line.lower() and not known:
+                found.append(f"{name}:{number}: {line.strip()}")
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("name", VENUES)
+def test_every_venue_of_the_table_is_found_under_its_name(name: str) -> None:
+    venue = find_venue(name)
+    assert isinstance(venue, Venue)
+    assert venue.name == name
+    venue.check(Config())
+
+
+def test_the_simulated_venue_charges_the_fees_of_the_venue_by_default() -> None:
+    assert (PaperConfig().taker_fee, PaperConfig().maker_fee) == (RULES.taker_fee, RULES.maker_fee)
+
+
+def test_entry_points_are_found_and_what_is_wrong_with_them_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = ["[retape.venues]", "good = tests.venues.toy:ToyVenue", "gone = no_such_module:Venue"]
+    lines += ["odd = tests.venues.toy:ANSWER_S", "two = tests.venues.toy:ToyVenue", ""]
+    monkeypatch.syspath_prepend(str(install(tmp_path / "one", "one", "\n".join(lines))))
+    monkeypatch.syspath_prepend(
+        str(install(tmp_path / "two", "two", "[retape.venues]\ntwo = tests.venues.toy:BareVenue\n"))
+    )
+    assert venue_names() == [*VENUES, "gone", "good", "odd", "two"]
+    assert find_venue("good").name == "toy"
+    for name, words in (
+        ("gone", "cannot be loaded from no_such_module:Venue: ModuleNotFoundError"),
+        ("odd", "is not a subclass of engine.venue.Venue"),
+        ("two", "two installed packages bring a venue 'two'"),
+        ("god", "there is no venue 'god'; did you mean good"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            find_venue(name)
+
+
+def test_a_configuration_without_sections_of_venues_is_recorded_as_before() -> None:
+    text = Config().canonical()
+    assert '"venues"' not in text
+    assert parse_config(text).canonical() == text
+    own = parse_config({"venues": {"toy": {"quotes": False}}})
+    assert parse_config(own.canonical()) == own
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"network": "devnet"}, "venue.network: 'devnet' is not one of mainnet, testnet, sandbox"),
+        ({"transport": "mail"}, "venue.transport: 'mail' is not one of rest, post"),
+        ({"account": "0xabc"}, "venue.account: '0xabc' is not an address"),
+        ({"vault": "me"}, "venue.vault: 'me' is not an address"),
+    ],
+)
+def test_hyperliquid_checks_the_account_of_a_configuration(change: dict[str, str], words: str) -> None:
+    config = Config(venue=msgspec.structs.replace(VenueConfig(), **change))
+    with pytest.raises(ConfigError, match=words):
+        HyperliquidVenue().check(config)
+
+
+def test_real_orders_go_to_the_address_of_the_configured_network() -> None:
+    venue = HyperliquidVenue()
+    testnet = Config(venue=VenueConfig(network="testnet"))
+    url = venue.address(testnet, None, real=True)
+    assert url == "https://api.hyperliquid-testnet.xyz"
+    assert venue.address(testnet, url, real=True) == url
+    assert venue.address(testnet, "http://127.0.0.1:1", real=False) == "http://127.0.0.1:1"
+    for config, given in (
+        (testnet, "http://127.0.0.1:1"),
+        (Config(), "https://api.hyperliquid.xyz"),
+        (Config(), None),
+    ):
+        with pytest.raises(SafetyRefusal):
+            venue.address(config, given, real=True)
