@@ -1,4 +1,4 @@
-"""Own books against the venue's word: positions at one time, adopted or not; funding once (O04, O16, O18)."""
+"""The books against the venue: positions compared at one time, adoption, funding once (O04, O16, O18)."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ STARTED = SessionStarted(T, "a" * 16, "live", "", "", "", (), "")
 ACCOUNT = AccountRead(T, T, "g", 6, 0, 0, 0, 0)
 
 
-def desk(*, adopt: bool = False) -> Harness:
-    on = Harness(Portfolio(AccountConfig("1000"), VenueConfig(adopt=adopt)))
-    on.send(STARTED)
-    return on
+def new_harness(*, adopt: bool = False) -> Harness:
+    harness = Harness(Portfolio(AccountConfig("1000"), VenueConfig(adopt=adopt)))
+    harness.send(STARTED)
+    return harness
 
 
 def fill(number: int, side: int, size: int, at_ns: int = T, order_id: str = "") -> OrderFilled:
@@ -48,11 +48,11 @@ def read(size: int, at_ns: int = T) -> PositionRead:
 def test_o18_a_position_is_compared_with_the_fills_of_the_same_time(
     plan: list[tuple[int, int, int]], at: int, error: int
 ) -> None:
-    on = desk()
+    harness = new_harness()
     for number, (side, size, when) in enumerate(sorted(plan, key=lambda one: one[2]), 1):
-        on.send(fill(number, side, size, T + when))
+        harness.send(fill(number, side, size, T + when))
     true = sum(side * size for side, size, when in plan if when <= at)
-    answer = on.send(read(true + error, T + at))
+    answer = harness.send(read(true + error, T + at))
     if error:
         (differs,) = answer
         assert isinstance(differs, PositionDiffers)
@@ -61,52 +61,52 @@ def test_o18_a_position_is_compared_with_the_fills_of_the_same_time(
         assert answer == []
 
 
-def test_o17_a_position_held_at_the_start_is_adopted_only_where_that_is_configured() -> None:
+def test_o17_a_position_at_the_start_is_adopted_only_if_configured() -> None:
     for adopt in (False, True):
-        on = desk(adopt=adopt)
-        differs, *rest = on.send(read(-7))
+        harness = new_harness(adopt=adopt)
+        differs, *rest = harness.send(read(-7))
         assert (differs.own, differs.venue, differs.adopted) == (0, -7, adopt)
         held = [one for one in rest if isinstance(one, PositionChanged)]
         assert [(one.strategy, one.size, one.cost) for one in held] == (
             [("external", -7, -70_000)] if adopt else []
         )
-        assert bool(on.send(read(-7))) is not adopt
+        assert bool(harness.send(read(-7))) is not adopt
 
 
-def test_o18_nothing_is_adopted_once_the_account_was_read() -> None:
-    on = desk(adopt=True)
-    on.send(ACCOUNT)
-    (differs,) = on.send(read(5))
+def test_o18_nothing_is_adopted_after_the_account_was_read() -> None:
+    harness = new_harness(adopt=True)
+    harness.send(ACCOUNT)
+    (differs,) = harness.send(read(5))
     assert differs.adopted is False
-    on.send(STARTED)
-    assert on.send(read(5))[0].adopted is True
+    harness.send(STARTED)
+    assert harness.send(read(5))[0].adopted is True
 
 
-def test_o16_a_foreign_fill_moves_the_position_and_is_nobodys() -> None:
-    on = desk()
-    told = on.send(fill(1, BUY, 5))[0]
-    assert (told.strategy, told.size) == ("external", 5)
-    assert on.send(read(5)) == []
+def test_o16_a_foreign_fill_moves_the_external_position() -> None:
+    harness = new_harness()
+    emitted = harness.send(fill(1, BUY, 5))[0]
+    assert (emitted.strategy, emitted.size) == ("external", 5)
+    assert harness.send(read(5)) == []
 
 
 def test_o06_a_late_fill_is_booked_to_the_strategy_that_sent_the_order() -> None:
-    on = desk()
-    on.send(
+    harness = new_harness()
+    harness.send(
         SubmitOrder(T, "0x1", "s", 1, BUY, 10, 0, "Ioc", False),
         OrderChanged(T, "0x1", "s", 1, "Canceled", 0, 10),
     )
-    told = on.send(fill(1, BUY, 5, order_id="0x1"))[0]
-    assert (told.strategy, told.size) == ("s", 5)
-    assert on.send(fill(1, BUY, 5, order_id="0x1")) == [], "O04: told twice, counted once"
+    emitted = harness.send(fill(1, BUY, 5, order_id="0x1"))[0]
+    assert (emitted.strategy, emitted.size) == ("s", 5)
+    assert harness.send(fill(1, BUY, 5, order_id="0x1")) == [], "O04: reported twice, counted once"
 
 
-def test_o27_funding_is_booked_once_whatever_its_decimals() -> None:
-    on = desk()
+def test_o27_funding_is_booked_once_at_any_scale() -> None:
+    harness = new_harness()
     paid = FundingPaid(T, T + 1, 1, 10, 6, -601_087, 125)
-    (equity,) = on.send(paid)
+    (equity,) = harness.send(paid)
     assert isinstance(equity, EquityMarked)
     assert (equity.scale, equity.funding, equity.equity) == (6, -601_087, 1_000_000_000 - 601_087)
-    assert on.send(paid) == []
-    (equity,) = on.send(FundingPaid(T, T + 2, 1, 10, 8, 100, 1))
+    assert harness.send(paid) == []
+    (equity,) = harness.send(FundingPaid(T, T + 2, 1, 10, 8, 100, 1))
     assert (equity.scale, equity.funding) == (8, -60_108_600)
-    assert len(on.send(FundingPaid(T, T + 2, 2, 10, 8, 100, 1))) == 1, "another instrument's"
+    assert len(harness.send(FundingPaid(T, T + 2, 2, 10, 8, 100, 1))) == 1, "a payment for another instrument"

@@ -1,4 +1,4 @@
-"""Bars by what was traded: they close at their threshold, and together hold every print once."""
+"""Bars by traded amount: they close at their threshold, and each trade is in one bar."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from engine.states import decode_state, encode_state
 from tests.actors.harness import LISTED, Harness, T
 
 KINDS = ("tick:3", "volume:2.5", "value:40.5", "imbalance:1.25", "tick:2@BBB")
-prints = st.lists(
+trade_plans = st.lists(
     st.tuples(
         st.sampled_from([1, 1, 2]), st.integers(1, 5000), st.integers(1, 4000), st.sampled_from([1, -1, 0])
     ),
@@ -27,7 +27,7 @@ prints = st.lists(
 )
 
 
-def desk(*kinds: str) -> Harness:
+def new_harness(*kinds: str) -> Harness:
     return Harness(ActivityBars(BarsConfig(activity=kinds or KINDS).kinds()))
 
 
@@ -39,7 +39,7 @@ def tape(plan: list[tuple[int, int, int, int]]) -> list[Trade]:
 
 
 def measured(measure: str, trades: list[Trade], instrument: int) -> Decimal:
-    """What a kind measures, in units people use."""
+    """Return the value of a kind's measure, in human units."""
     price_unit, size_unit = (
         Decimal(10) ** LISTED[instrument].price_scale,
         Decimal(10) ** LISTED[instrument].size_scale,
@@ -55,12 +55,12 @@ def measured(measure: str, trades: list[Trade], instrument: int) -> Decimal:
             return abs(sum((trade.aggressor * trade.size / size_unit for trade in trades), Decimal(0)))
 
 
-@given(prints)
-def test_every_print_is_in_one_bar_of_a_kind_and_each_bar_ends_where_its_threshold_is_reached(
+@given(trade_plans)
+def test_every_trade_is_in_one_bar_of_a_kind_and_each_bar_ends_at_its_threshold(
     plan: list[tuple[int, int, int, int]],
 ) -> None:
-    on, trades = desk(), tape(plan)
-    on.send(*trades)
+    harness, trades = new_harness(), tape(plan)
+    harness.send(*trades)
     for instrument, listed in LISTED.items():
         for kind in map(ActivityKind.parse, KINDS):
             if kind.instrument not in ("", listed.name):
@@ -68,7 +68,7 @@ def test_every_print_is_in_one_bar_of_a_kind_and_each_bar_ends_where_its_thresho
             mine = [trade for trade in trades if trade.instrument == instrument]
             bars = [
                 bar
-                for bar in on.all(ActivityBarClosed)
+                for bar in harness.all(ActivityBarClosed)
                 if (bar.instrument, bar.kind) == (instrument, kind.name)
             ]
             for number, bar in enumerate(bars):
@@ -93,19 +93,19 @@ def test_every_print_is_in_one_bar_of_a_kind_and_each_bar_ends_where_its_thresho
                 assert all(
                     measured(kind.measure, mine[:count], instrument) < threshold_of(kind)
                     for count in range(1, len(mine) + 1)
-                ), "what is left fills no bar"
+                ), "the remaining trades do not reach the threshold"
 
 
 def threshold_of(kind: ActivityKind) -> Decimal:
     return Decimal(kind.threshold)
 
 
-@given(prints, st.integers(0, 60))
-def test_a_snapshot_anywhere_and_going_on_is_never_having_stopped(
+@given(trade_plans, st.integers(0, 60))
+def test_restoring_a_snapshot_at_any_point_changes_nothing(
     plan: list[tuple[int, int, int, int]], cut: int
 ) -> None:
     trades = tape(plan)
-    through, before, after = desk(), desk(), desk()
+    through, before, after = new_harness(), new_harness(), new_harness()
     through.send(*trades)
     before.send(*trades[:cut])
     classes = state_classes(["engine.actors.activity"])
@@ -114,31 +114,31 @@ def test_a_snapshot_anywhere_and_going_on_is_never_having_stopped(
     assert before.log + after.log == through.log
 
 
-def test_a_bar_that_a_start_or_a_gap_cut_into_says_so_and_one_that_a_proof_cleared_does_not() -> None:
-    on = desk("tick:2")
+def test_a_bar_is_incomplete_after_a_start_or_a_gap_unless_the_gap_is_closed() -> None:
+    harness = new_harness("tick:2")
     ticks = iter(tape([(1, 10, 1, 1)] * 20))
 
     def bar() -> ActivityBarClosed:
-        (told,) = on.send(next(ticks), next(ticks))
-        assert isinstance(told, ActivityBarClosed)
-        return told
+        (emitted,) = harness.send(next(ticks), next(ticks))
+        assert isinstance(emitted, ActivityBarClosed)
+        return emitted
 
     assert bar().because == "the data begins inside it"
     assert not bar().incomplete
-    on.send(next(ticks), FeedDown(T, "f", "x"))
-    (told,) = on.send(next(ticks))
-    assert told.because == "the feed was down; what was missed is not known yet"
-    on.send(next(ticks), FeedDown(T, "f", "x"), FeedGap(T, "f", 1, T, T, True))
-    assert not on.send(next(ticks))[0].incomplete
-    on.send(next(ticks), FeedGap(T, "f", 1, T, T, False))
-    assert on.send(next(ticks))[0].because == "the feed has a gap"
-    on.send(next(ticks), SessionStarted(T + SECOND_NS, "b" * 16, "paper", "", "", "", (), ""))
-    assert on.send(next(ticks))[0].incomplete
+    harness.send(next(ticks), FeedDown(T, "f", "x"))
+    (emitted,) = harness.send(next(ticks))
+    assert emitted.because == "the feed was down; what was missed is not known yet"
+    harness.send(next(ticks), FeedDown(T, "f", "x"), FeedGap(T, "f", 1, T, T, True))
+    assert not harness.send(next(ticks))[0].incomplete
+    harness.send(next(ticks), FeedGap(T, "f", 1, T, T, False))
+    assert harness.send(next(ticks))[0].because == "the feed has a gap"
+    harness.send(next(ticks), SessionStarted(T + SECOND_NS, "b" * 16, "paper", "", "", "", (), ""))
+    assert harness.send(next(ticks))[0].incomplete
     assert not bar().incomplete
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "message"),
     [
         ("tick", "not a plain decimal number"),
         ("tick:0", "write it as"),
@@ -148,12 +148,12 @@ def test_a_bar_that_a_start_or_a_gap_cut_into_says_so_and_one_that_a_proof_clear
         ("volume:x@BTC", "not a plain decimal number"),
     ],
 )
-def test_a_kind_that_is_none_is_refused_by_name(kind: str, told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_an_invalid_kind_is_refused_with_its_name(kind: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         parse_config({"bars": {"activity": [kind]}})
 
 
-def test_nothing_is_made_unless_asked_for() -> None:
+def test_nothing_is_enabled_by_default() -> None:
     assert BarsConfig().kinds() == ()
     with pytest.raises(ConfigError, match="list each kind only once"):
         parse_config({"bars": {"activity": ["tick:5", "tick:5"]}})

@@ -1,4 +1,4 @@
-"""Time bars: equal to what counting by hand gives, each once, silence included (F02, F07, F08, T02, T07)."""
+"""Time bars: equal to an independent count, each once, with empty windows (F02, F07, F08, T02, T07)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ GRACE = 500_000_000
 Row = tuple[int, int, int, int, int, int]
 
 
-class Print(NamedTuple):
-    """One print of a plan: when it came, how late, where, at what price and size."""
+class PlannedTrade(NamedTuple):
+    """One trade of a plan: time since the one before, delay, instrument, price and size."""
 
     gap_ns: int
     late_ns: int
@@ -31,8 +31,8 @@ class Print(NamedTuple):
     size: int
 
 
-prints = st.builds(
-    Print,
+trade_plans = st.builds(
+    PlannedTrade,
     st.sampled_from([0, 1, SECOND_NS // 3, SECOND_NS, 7 * SECOND_NS, 61 * SECOND_NS, 400 * SECOND_NS]),
     st.just(0),
     st.sampled_from([1, 1, 2]),
@@ -41,11 +41,11 @@ prints = st.builds(
 )
 
 
-def desk(*intervals: str, grace_ms: int = GRACE // 1_000_000) -> Harness:
+def new_harness(*intervals: str, grace_ms: int = GRACE // 1_000_000) -> Harness:
     return Harness(Aggregator(BarsConfig(intervals, grace_ms)))
 
 
-def tape(plan: Sequence[Print]) -> list[Trade]:
+def tape(plan: Sequence[PlannedTrade]) -> list[Trade]:
     now, trades = T, []
     for number, one in enumerate(plan):
         now += one.gap_ns
@@ -54,15 +54,15 @@ def tape(plan: Sequence[Print]) -> list[Trade]:
     return trades
 
 
-def play(on: Harness, trades: Sequence[Event], until_ns: int = 0) -> None:
+def play(harness: Harness, trades: Sequence[Event], until_ns: int = 0) -> None:
     for trade in trades:
-        on.advance(trade.recv_ns)  # type: ignore[attr-defined]
-        on.send(trade)
-    on.advance(until_ns)
+        harness.advance(trade.recv_ns)  # type: ignore[attr-defined]
+        harness.send(trade)
+    harness.advance(until_ns)
 
 
 def counted(trades: Sequence[Trade], span: int, instrument: int, until_ns: int) -> dict[int, Row]:
-    """Bars by hand: every window from the first print's on, a silent one flat at the close before it."""
+    """Count bars independently: each window since the first trade, flat at the last close if empty."""
     mine = [trade for trade in trades if trade.instrument == instrument]
     found: dict[int, Row] = {}
     if not mine:
@@ -86,11 +86,11 @@ def row(bar: BarClosed) -> Row:
     return bar.open, bar.high, bar.low, bar.close, int(bar.volume), bar.trades
 
 
-def closed(on: Harness, interval_ns: int, instrument: int) -> dict[int, Row]:
-    """The bars that were emitted, each window at its highest revision."""
+def closed(harness: Harness, interval_ns: int, instrument: int) -> dict[int, Row]:
+    """Return the emitted bars, each at its highest revision."""
     found: dict[int, Row] = {}
     revisions: dict[int, int] = {}
-    for bar in on.all(BarClosed):
+    for bar in harness.all(BarClosed):
         if (bar.interval_ns, bar.instrument) == (interval_ns, instrument):
             assert bar.revision == revisions.get(bar.start_ns, -1) + 1
             revisions[bar.start_ns] = bar.revision
@@ -99,48 +99,48 @@ def closed(on: Harness, interval_ns: int, instrument: int) -> dict[int, Row]:
 
 
 @examples(1.5)
-@given(st.lists(prints, min_size=1, max_size=40))
-@example([Print(0, 0, 1, 5, 1), Print(0, 0, 1, 5, 1), Print(60 * SECOND_NS, 0, 1, 7, 1)])
-def test_bars_are_what_counting_by_hand_gives(plan: list[Print]) -> None:
-    """F02 too: prints of one instant are all counted."""
-    on = desk("1m", "5m", "15m")
+@given(st.lists(trade_plans, min_size=1, max_size=40))
+@example([PlannedTrade(0, 0, 1, 5, 1), PlannedTrade(0, 0, 1, 5, 1), PlannedTrade(60 * SECOND_NS, 0, 1, 7, 1)])
+def test_bars_equal_an_independent_count(plan: list[PlannedTrade]) -> None:
+    """F02 too: trades with equal time stamps are all counted."""
+    harness = new_harness("1m", "5m", "15m")
     trades = tape(plan)
     end = trades[-1].recv_ns // (15 * MINUTE) * 15 * MINUTE + 15 * MINUTE
-    play(on, trades, end + GRACE)
+    play(harness, trades, end + GRACE)
     for span in (MINUTE, 5 * MINUTE, 15 * MINUTE):
         for instrument in (1, 2):
-            assert closed(on, span, instrument) == counted(trades, span, instrument, end), span
+            assert closed(harness, span, instrument) == counted(trades, span, instrument, end), span
 
 
 @examples(0.8)
-@given(st.lists(prints, min_size=1, max_size=40))
-def test_f08_no_bar_closes_before_a_later_print_or_its_end_and_grace(plan: list[Print]) -> None:
-    on = desk("1m", "5m")
+@given(st.lists(trade_plans, min_size=1, max_size=40))
+def test_f08_no_bar_closes_before_a_later_trade_or_its_grace_period_ends(plan: list[PlannedTrade]) -> None:
+    harness = new_harness("1m", "5m")
     trades = tape(plan)
     for trade in trades:
-        for bar in on.advance(trade.recv_ns):
+        for bar in harness.advance(trade.recv_ns):
             assert bar.closed_by == "timer"
             assert bar.at_ns >= bar.start_ns + bar.interval_ns + GRACE
-        for bar in on.send(trade):
+        for bar in harness.send(trade):
             assert bar.closed_by == "trade"
             assert trade.venue_ns >= bar.start_ns + bar.interval_ns
             assert trade.instrument == bar.instrument
 
 
-@given(st.lists(prints, min_size=1, max_size=30))
-def test_each_bar_comes_once_in_order_and_without_a_hole(plan: list[Print]) -> None:
-    on = desk("1m", "5m")
+@given(st.lists(trade_plans, min_size=1, max_size=30))
+def test_each_bar_is_emitted_once_in_order_without_holes(plan: list[PlannedTrade]) -> None:
+    harness = new_harness("1m", "5m")
     trades = tape(plan)
-    play(on, trades, trades[-1].recv_ns + 20 * MINUTE)
+    play(harness, trades, trades[-1].recv_ns + 20 * MINUTE)
     for instrument in (1, 2):
         for span in (MINUTE, 5 * MINUTE):
-            starts = list(closed(on, span, instrument))
+            starts = list(closed(harness, span, instrument))
             assert starts == list(range(starts[0], starts[0] + len(starts) * span, span)) if starts else True
             assert all(start % span == 0 for start in starts)
 
 
-late_prints = st.builds(
-    Print,
+late_trade_plans = st.builds(
+    PlannedTrade,
     st.sampled_from([SECOND_NS, 20 * SECOND_NS, 59 * SECOND_NS]),
     st.sampled_from([0, 0, SECOND_NS, 61 * SECOND_NS, 150 * SECOND_NS]),
     st.just(1),
@@ -150,17 +150,17 @@ late_prints = st.builds(
 
 
 @examples(1.5)
-@given(st.lists(late_prints, min_size=2, max_size=40))
-def test_t07_a_late_print_corrects_its_bars_by_a_new_revision(plan: list[Print]) -> None:
-    """High, low, volume and count are those of all prints; revisions count up by one."""
-    on = desk("1m", "5m")
+@given(st.lists(late_trade_plans, min_size=2, max_size=40))
+def test_t07_a_late_trade_corrects_its_bars_by_a_new_revision(plan: list[PlannedTrade]) -> None:
+    """High, low, volume and count are those of all trades; revisions increase by one."""
+    harness = new_harness("1m", "5m")
     trades = tape(plan)
     first_ns = trades[0].venue_ns // (5 * MINUTE) * 5 * MINUTE
     trades = [one for one in trades if one.venue_ns >= trades[0].venue_ns // MINUTE * MINUTE]
     end = trades[-1].recv_ns // (5 * MINUTE) * 5 * MINUTE + 5 * MINUTE
-    play(on, trades, end + GRACE)
+    play(harness, trades, end + GRACE)
     for span in (MINUTE, 5 * MINUTE):
-        bars = closed(on, span, 1)
+        bars = closed(harness, span, 1)
         for start in range(first_ns, end, span):
             inside = [one for one in trades if start <= one.venue_ns < start + span]
             if inside:
@@ -170,26 +170,26 @@ def test_t07_a_late_print_corrects_its_bars_by_a_new_revision(plan: list[Print])
                 assert (volume, count) == (sum(one.size for one in inside), len(inside))
 
 
-def test_t07_a_print_later_than_what_is_kept_changes_nothing_and_is_counted() -> None:
-    on = desk("1m")
-    play(on, [Trade(T, T + 30, 1, 100, 1, 1)], T + 62 * MINUTE)
-    before = len(on.log)
-    assert on.send(Trade(T + 62 * MINUTE, T + 1, 1, 500, 1, 1)) == []
-    assert len(on.log) == before
-    assert on.actor.state()["_too_late"] == 1
+def test_t07_a_trade_too_late_for_kept_bars_changes_nothing_and_is_counted() -> None:
+    harness = new_harness("1m")
+    play(harness, [Trade(T, T + 30, 1, 100, 1, 1)], T + 62 * MINUTE)
+    before = len(harness.log)
+    assert harness.send(Trade(T + 62 * MINUTE, T + 1, 1, 500, 1, 1)) == []
+    assert len(harness.log) == before
+    assert harness.actor.state()["_too_late"] == 1
 
 
-def test_a_late_print_before_the_first_bar_is_dropped_and_counted() -> None:
-    on = desk("1m")
-    assert on.send(Trade(T, T, 1, 100, 1, 1), Trade(T, T - 2 * MINUTE, 1, 1, 1, 1)) == []
-    assert on.actor.state()["_too_late"] == 1
+def test_a_late_trade_before_the_first_bar_is_dropped_and_counted() -> None:
+    harness = new_harness("1m")
+    assert harness.send(Trade(T, T, 1, 100, 1, 1), Trade(T, T - 2 * MINUTE, 1, 1, 1, 1)) == []
+    assert harness.actor.state()["_too_late"] == 1
 
 
-def test_f05_prints_that_come_late_but_in_order_give_the_bar_they_give_in_time() -> None:
-    """As after a reconnect: the bar was closed in silence, then the venue's backlog arrives."""
+def test_f05_late_trades_in_order_give_the_same_bar_as_trades_in_time() -> None:
+    """As after a reconnect: the bar closed without trades, then the venue's backlog arrives."""
     inside = [Trade(T + n, T + MINUTE + n, 1, 100 + n, 1, 1, n) for n in range(1, 4)]
     first, last = Trade(T, T, 1, 90, 1, 1), Trade(T + 3 * MINUTE, T + 3 * MINUTE, 1, 95, 1, 1)
-    in_time, late = desk("1m"), desk("1m")
+    in_time, late = new_harness("1m"), new_harness("1m")
     play(in_time, [first, *inside, last])
     play(late, [first])
     late.advance(T + 2 * MINUTE + GRACE)
@@ -198,41 +198,45 @@ def test_f05_prints_that_come_late_but_in_order_give_the_bar_they_give_in_time()
 
 
 def test_volume_beyond_64_bits_is_text_and_exact() -> None:
-    on = desk("1m", "5m")
+    harness = new_harness("1m", "5m")
     trades = [Trade(T + n, T + n, 1, 5, INT64_MAX, 1, n) for n in range(3)]
-    play(on, trades, T + 5 * MINUTE + GRACE)
-    first = on.all(BarClosed)[0]
+    play(harness, trades, T + 5 * MINUTE + GRACE)
+    first = harness.all(BarClosed)[0]
     assert first.volume == str(3 * INT64_MAX)
-    longer = next(bar for bar in on.all(BarClosed) if bar.interval_ns == 5 * MINUTE)
+    longer = next(bar for bar in harness.all(BarClosed) if bar.interval_ns == 5 * MINUTE)
     assert longer.volume == str(3 * INT64_MAX)
 
 
-def test_t02_a_print_far_ahead_closes_each_window_between_by_rule() -> None:
-    on = desk("1m", "5m")
-    on.send(Trade(T, T, 1, 100, 1, 1))
+def test_t02_a_trade_far_ahead_closes_each_window_in_between() -> None:
+    harness = new_harness("1m", "5m")
+    harness.send(Trade(T, T, 1, 100, 1, 1))
     late = T + 60 * MINUTE + GRACE
-    bars: list[Any] = on.send(Trade(late, late, 1, 50, 1, 1))
+    bars: list[Any] = harness.send(Trade(late, late, 1, 50, 1, 1))
     assert len([bar for bar in bars if bar.interval_ns == MINUTE]) == 60
     assert len([bar for bar in bars if bar.interval_ns == 5 * MINUTE]) == 12
     assert all(row(bar) == (100, 100, 100, 100, 0, 0) for bar in bars if bar.start_ns >= T + 5 * MINUTE)
 
 
 @pytest.mark.parametrize("venue_ns", [T + 300 * 86_400 * SECOND_NS, T // 1000, 0, -SECOND_NS])
-def test_t06_a_venue_time_from_another_age_opens_no_flood_of_bars(venue_ns: int) -> None:
-    """In the future, in ms instead of ns, in 1970, negative: refused or clamped by rule, counted."""
-    on = desk("1h")
+def test_t06_an_implausible_venue_time_does_not_open_many_bars(venue_ns: int) -> None:
+    """In the future, in ms instead of ns, in 1970, negative: left out and counted."""
+    harness = new_harness("1h")
     for trade in (Trade(T, T, 1, 100, 1, 1), Trade(T + 1, venue_ns, 1, 100, 1, 1)):
-        on.send(trade)
-    other = desk("1h")
+        harness.send(trade)
+    other = new_harness("1h")
     other.send(Trade(T, venue_ns, 1, 100, 1, 1))
     other.advance(T + 1)
-    assert len(on.log) + len(other.log) < 1000
+    assert len(harness.log) + len(other.log) < 1000
 
 
-def test_the_first_bar_is_incomplete_unless_it_begins_with_its_print() -> None:
-    on = desk("1m", "5m")
-    play(on, [Trade(T + 1, T + 1, 1, 5, 1, 1), Trade(T, T + MINUTE, 2, 5, 1, 1)], T + 10 * MINUTE + GRACE)
-    marks = {(bar.instrument, bar.interval_ns, bar.start_ns): bar.incomplete for bar in on.all(BarClosed)}
+def test_the_first_bar_is_incomplete_unless_a_trade_is_at_its_start() -> None:
+    harness = new_harness("1m", "5m")
+    play(
+        harness, [Trade(T + 1, T + 1, 1, 5, 1, 1), Trade(T, T + MINUTE, 2, 5, 1, 1)], T + 10 * MINUTE + GRACE
+    )
+    marks = {
+        (bar.instrument, bar.interval_ns, bar.start_ns): bar.incomplete for bar in harness.all(BarClosed)
+    }
     assert marks[1, MINUTE, T]
     assert not marks[1, MINUTE, T + MINUTE]
     assert marks[1, 5 * MINUTE, T]
@@ -242,19 +246,19 @@ def test_the_first_bar_is_incomplete_unless_it_begins_with_its_print() -> None:
 
 
 def test_f13_instruments_are_never_mixed() -> None:
-    on = desk("1m")
-    play(on, [Trade(T, T, 1, 100, 3, 1), Trade(T, T, 2, 7, 9, 1)], T + MINUTE + GRACE)
-    assert [(bar.instrument, *row(bar)) for bar in on.all(BarClosed)] == [
+    harness = new_harness("1m")
+    play(harness, [Trade(T, T, 1, 100, 3, 1), Trade(T, T, 2, 7, 9, 1)], T + MINUTE + GRACE)
+    assert [(bar.instrument, *row(bar)) for bar in harness.all(BarClosed)] == [
         (1, 100, 100, 100, 100, 3, 1),
         (2, 7, 7, 7, 7, 9, 1),
     ]
 
 
-def test_at_a_stop_the_last_price_of_each_instrument_is_told() -> None:
-    on = desk("1m")
-    play(on, [Trade(T, T, 2, 7, 1, 1), Trade(T, T, 1, 100, 1, 1), Trade(T + 1, T + 1, 1, 101, 1, 1)])
-    told = on.send(SessionStopped(T + 5, "a", "test"))
-    assert told == [PriceMarked(T + 5, 1, 101), PriceMarked(T + 5, 2, 7)]
+def test_a_stop_emits_the_last_price_of_each_instrument() -> None:
+    harness = new_harness("1m")
+    play(harness, [Trade(T, T, 2, 7, 1, 1), Trade(T, T, 1, 100, 1, 1), Trade(T + 1, T + 1, 1, 101, 1, 1)])
+    emitted = harness.send(SessionStopped(T + 5, "a", "test"))
+    assert emitted == [PriceMarked(T + 5, 1, 101), PriceMarked(T + 5, 2, 7)]
 
 
 # Candles.
@@ -271,15 +275,15 @@ candle_values = st.tuples(st.integers(10, 99), st.integers(0, 9), st.integers(0,
 
 @given(st.lists(candle_values, min_size=5, max_size=40))
 def test_candles_become_bars_and_longer_bars(plan: list[tuple[int, int, int, int, int]]) -> None:
-    on = desk("1m", "5m")
+    harness = new_harness("1m", "5m")
     candles = [candle(T + n * MINUTE, values) for n, values in enumerate(plan)]
-    on.send(*candles)
-    short = [bar for bar in on.all(BarClosed) if bar.interval_ns == MINUTE]
+    harness.send(*candles)
+    short = [bar for bar in harness.all(BarClosed) if bar.interval_ns == MINUTE]
     assert [row(bar)[:5] for bar in short] == [
         (one.open, one.high, one.low, one.close, one.volume) for one in candles
     ]
     assert {bar.closed_by for bar in short} == {"candle"}
-    longer = [bar for bar in on.all(BarClosed) if bar.interval_ns == 5 * MINUTE]
+    longer = [bar for bar in harness.all(BarClosed) if bar.interval_ns == 5 * MINUTE]
     assert len(longer) == len(plan) // 5
     for number, bar in enumerate(longer):
         parts = candles[number * 5 : number * 5 + 5]
@@ -291,35 +295,35 @@ def test_candles_become_bars_and_longer_bars(plan: list[tuple[int, int, int, int
 
 
 @given(st.lists(st.integers(0, 12), min_size=2, max_size=20, unique=True).map(sorted), candle_values)
-def test_the_last_bar_told_has_the_last_price(
+def test_the_last_bar_emitted_has_the_last_price(
     minutes: list[int], values: tuple[int, int, int, int, int]
 ) -> None:
-    """Whatever candle is missing: the account is valued at the bar that came last."""
-    on = desk("1m", "5m", "15m")
+    """With any candles missing: the account is valued at the last bar."""
+    harness = new_harness("1m", "5m", "15m")
     for number, minute in enumerate(minutes):
         one = candle(T + minute * MINUTE, (*values[:3], values[2] + number % 2, 1))
-        assert on.send(one)[-1].close == one.close
+        assert harness.send(one)[-1].close == one.close
 
 
-def test_candles_of_two_intervals_keep_their_own() -> None:
-    on = desk("1m", "5m", "15m")
-    on.send(candle(T, (50, 55, 45, 50, 1)), candle(T + 5 * MINUTE, (50, 55, 45, 50, 1), span=5 * MINUTE))
-    spans = {bar.interval_ns // MINUTE for bar in on.all(BarClosed) if bar.start_ns == T + 5 * MINUTE}
+def test_candles_of_two_intervals_keep_their_own_bars() -> None:
+    harness = new_harness("1m", "5m", "15m")
+    harness.send(candle(T, (50, 55, 45, 50, 1)), candle(T + 5 * MINUTE, (50, 55, 45, 50, 1), span=5 * MINUTE))
+    spans = {bar.interval_ns // MINUTE for bar in harness.all(BarClosed) if bar.start_ns == T + 5 * MINUTE}
     assert spans == {5}
 
 
-def test_f07_a_candle_that_comes_again_corrects_its_bar() -> None:
-    on = desk("1m", "5m")
+def test_f07_a_repeated_candle_corrects_its_bar() -> None:
+    harness = new_harness("1m", "5m")
     for minute in (0, 1, 1, 2, 3, 4):
-        on.send(candle(T + minute * MINUTE, (50, 55, 45, 50, 10)))
-    assert [bar.revision for bar in on.all(BarClosed) if bar.start_ns == T + MINUTE] == [0, 1]
-    assert [int(bar.volume) for bar in on.all(BarClosed) if bar.interval_ns == 5 * MINUTE] == [50]
+        harness.send(candle(T + minute * MINUTE, (50, 55, 45, 50, 10)))
+    assert [bar.revision for bar in harness.all(BarClosed) if bar.start_ns == T + MINUTE] == [0, 1]
+    assert [int(bar.volume) for bar in harness.all(BarClosed) if bar.interval_ns == 5 * MINUTE] == [50]
 
 
 def test_f04_a_missing_candle_makes_the_longer_bar_incomplete() -> None:
-    on = desk("1m", "5m")
-    on.send(FeedUp(T, "f", 1))
+    harness = new_harness("1m", "5m")
+    harness.send(FeedUp(T, "f", 1))
     for n in (0, 1, 3, 4, 5, 6, 7, 8, 9):
-        on.send(candle(T + n * MINUTE, (50, 55, 45, 50, 1)))
-    longer = [bar for bar in on.all(BarClosed) if bar.interval_ns == 5 * MINUTE]
+        harness.send(candle(T + n * MINUTE, (50, 55, 45, 50, 1)))
+    longer = [bar for bar in harness.all(BarClosed) if bar.interval_ns == 5 * MINUTE]
     assert [bar.incomplete for bar in longer] == [True, False]

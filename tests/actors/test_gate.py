@@ -1,4 +1,4 @@
-"""The gate in front of real orders: no new risk in doubt, and a market order has a bound (I9, O10, T03)."""
+"""Preconditions for real orders: no new risk in doubt; a market order has a bound (I9, O10, T03)."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ READ = AccountRead(T, T, "g", 6, 0, 0, 0, 0)
 QUOTE = Quote(T, T, 1, 9_990, 5, 10_000, 5)
 
 
-def desk(*events: Event, slippage_bps: int = 100, **limits: Any) -> Harness:
-    on = Harness(Risk(RiskConfig(**{**FREE, **limits}), VenueConfig(slippage_bps=slippage_bps)))
-    on.send(STARTED, Trade(T, T, 1, 10_000, 1, 1), *events)
-    return on
+def new_harness(*events: Event, slippage_bps: int = 100, **limits: Any) -> Harness:
+    harness = Harness(Risk(RiskConfig(**{**FREE, **limits}), VenueConfig(slippage_bps=slippage_bps)))
+    harness.send(STARTED, Trade(T, T, 1, 10_000, 1, 1), *events)
+    return harness
 
 
-def wish(side: int = BUY, size: int = 10, limit: int = 9_000, **more: Any) -> OrderRequested:
+def request(side: int = BUY, size: int = 10, limit: int = 9_000, **more: Any) -> OrderRequested:
     return OrderRequested(T, "s", 1, side, size, limit, **more)
 
 
-def refused(on: Harness, one: OrderRequested | ModifyRequested) -> str:
-    (answer,) = on.send(one)
+def refused(harness: Harness, one: OrderRequested | ModifyRequested) -> str:
+    (answer,) = harness.send(one)
     return answer.limit if isinstance(answer, OrderRefused) else ""
 
 
@@ -87,14 +87,14 @@ def unknown(count: int, state: str = "Unknown") -> list[OrderChanged]:
         ([READ, *unknown(4), *unknown(1, "New")], ""),
     ],
 )
-def test_i9_no_new_risk_is_taken_in_doubt_and_what_reduces_still_goes(
+def test_i9_no_new_risk_is_taken_in_doubt_and_reductions_are_approved(
     events: list[Event], limit: str
 ) -> None:
-    on = desk(*events)
-    assert refused(on, wish()) == limit
-    assert refused(on, wish(SELL, reduce_only=True)) == ""
-    on.send(OrderFilled(T, T, "", 1, BUY, 9_000, 50, 0, "taker", 1))
-    assert refused(on, wish(SELL, 20)) == "", "closing what is held is no new risk"
+    harness = new_harness(*events)
+    assert refused(harness, request()) == limit
+    assert refused(harness, request(SELL, reduce_only=True)) == ""
+    harness.send(OrderFilled(T, T, "", 1, BUY, 9_000, 50, 0, "taker", 1))
+    assert refused(harness, request(SELL, 20)) == "", "closing a position is not new risk"
 
 
 @given(
@@ -103,16 +103,16 @@ def test_i9_no_new_risk_is_taken_in_doubt_and_what_reduces_still_goes(
     bps=st.integers(0, 5000),
     side=st.sampled_from([1, -1]),
 )
-def test_a_market_order_is_an_ioc_bounded_by_the_touch(bid: int, width: int, bps: int, side: int) -> None:
-    on = desk(READ, Quote(T, T, 2, bid, 5, bid + width, 5), slippage_bps=bps)
-    on.send(Trade(T, T, 2, bid, 1, 1))
-    (answer,) = on.send(OrderRequested(T, "s", 2, side, 10))
+def test_a_market_order_is_an_ioc_bounded_by_the_quote(bid: int, width: int, bps: int, side: int) -> None:
+    harness = new_harness(READ, Quote(T, T, 2, bid, 5, bid + width, 5), slippage_bps=bps)
+    harness.send(Trade(T, T, 2, bid, 1, 1))
+    (answer,) = harness.send(OrderRequested(T, "s", 2, side, 10))
     assert isinstance(answer, OrderApproved)
     assert answer.tif == "Ioc"
     best = bid + width if side == BUY else bid
     exact = best * (10_000 + side * bps)
     assert answer.limit_price > 0
-    # Never further from the touch than allowed, except by the one step that a sell needs to stay above 0.
+    # Never further from the quote than allowed, except that a sell is at least one step.
     assert (exact - answer.limit_price * 10_000) * side >= 0 or answer.limit_price in (best, 1)
     listed = LISTED[2]
     if answer.limit_price != best:
@@ -123,79 +123,79 @@ def test_a_market_order_is_an_ioc_bounded_by_the_touch(bid: int, width: int, bps
 
 
 @pytest.mark.parametrize("quote", [None, Quote(T, T, 1, 9_990, 5, 0, 0)])
-def test_l03_a_market_order_without_a_touch_to_bound_it_is_refused(quote: Quote | None) -> None:
-    on = desk(READ, *([quote] if quote else []))
-    assert refused(on, wish(limit=0)) == "no_touch"
-    assert refused(on, wish(SELL, limit=0)) == ("no_touch" if quote is None else "")
+def test_l03_a_market_order_without_a_quote_is_refused(quote: Quote | None) -> None:
+    harness = new_harness(READ, *([quote] if quote else []))
+    assert refused(harness, request(limit=0)) == "no_touch"
+    assert refused(harness, request(SELL, limit=0)) == ("no_touch" if quote is None else "")
 
 
-def test_o18_a_position_that_differs_halts_its_market_and_says_both_numbers() -> None:
-    on = desk(READ, QUOTE)
-    (halted,) = on.send(PositionDiffers(T, 1, 1000, 2000))
+def test_o18_a_position_that_differs_halts_its_instrument_with_both_numbers() -> None:
+    harness = new_harness(READ, QUOTE)
+    (halted,) = harness.send(PositionDiffers(T, 1, 1000, 2000))
     assert isinstance(halted, MarketHalted)
     assert "1" in halted.reason
     assert "2" in halted.reason
-    assert refused(on, wish()) == "market_halted"
-    assert on.send(PositionDiffers(T, 1, 1000, 2000)) == [], "told once"
-    on.send(OperatorCommand(T, "resume"))
-    assert refused(on, wish()) == ""
+    assert refused(harness, request()) == "market_halted"
+    assert harness.send(PositionDiffers(T, 1, 1000, 2000)) == [], "reported once"
+    harness.send(OperatorCommand(T, "resume"))
+    assert refused(harness, request()) == ""
 
 
 def test_o17_an_adopted_position_counts_and_halts_nothing() -> None:
-    on = desk(READ, max_position_size={"AAA": "1"})
-    assert on.send(PositionDiffers(T, 1, 0, 995, True)) == []
-    assert refused(on, wish(size=10)) == "max_position_size"
-    assert refused(on, wish(SELL, 10)) == ""
+    harness = new_harness(READ, max_position_size={"AAA": "1"})
+    assert harness.send(PositionDiffers(T, 1, 0, 995, True)) == []
+    assert refused(harness, request(size=10)) == "max_position_size"
+    assert refused(harness, request(SELL, 10)) == ""
 
 
 def test_l14_fills_beyond_the_order_halt_at_once() -> None:
-    on = desk(READ)
-    on.send(wish(), SubmitOrder(T, "0x1", "s", 1, BUY, 10, 9_000, "Gtc", False))
-    assert on.send(OrderFilled(T, T, "0x1", 1, BUY, 9_000, 10, 0, "taker", 1)) == []
-    (halted,) = on.send(OrderFilled(T, T, "0x1", 1, BUY, 9_000, 1, 0, "taker", 2))
+    harness = new_harness(READ)
+    harness.send(request(), SubmitOrder(T, "0x1", "s", 1, BUY, 10, 9_000, "Gtc", False))
+    assert harness.send(OrderFilled(T, T, "0x1", 1, BUY, 9_000, 10, 0, "taker", 1)) == []
+    (halted,) = harness.send(OrderFilled(T, T, "0x1", 1, BUY, 9_000, 1, 0, "taker", 2))
     assert isinstance(halted, EngineHalted)
 
 
-def test_o06_a_fill_told_after_the_end_uses_what_was_left_and_no_more() -> None:
-    on = desk(READ)
-    on.send(wish(), SubmitOrder(T, "0x1", "s", 1, BUY, 10, 9_000, "Gtc", False))
-    on.send(OrderChanged(T, "0x1", "s", 1, "Canceled", 0, 10))
-    assert on.send(OrderFilled(T, T, "0x1", 1, BUY, 9_000, 10, 0, "taker", 1)) == []
-    assert exposure(on) == (10, 0, 0)
-    (halted,) = on.send(OrderFilled(T, T, "0x1", 1, BUY, 9_000, 1, 0, "taker", 2))
+def test_o06_a_fill_after_the_end_uses_up_the_unfilled_size_and_no_more() -> None:
+    harness = new_harness(READ)
+    harness.send(request(), SubmitOrder(T, "0x1", "s", 1, BUY, 10, 9_000, "Gtc", False))
+    harness.send(OrderChanged(T, "0x1", "s", 1, "Canceled", 0, 10))
+    assert harness.send(OrderFilled(T, T, "0x1", 1, BUY, 9_000, 10, 0, "taker", 1)) == []
+    assert exposure(harness) == (10, 0, 0)
+    (halted,) = harness.send(OrderFilled(T, T, "0x1", 1, BUY, 9_000, 1, 0, "taker", 2))
     assert isinstance(halted, EngineHalted)
 
 
-def exposure(on: Harness) -> tuple[int, int, int]:
-    one: Exposure = on.actor.state()["_exposures"][1]
+def exposure(harness: Harness) -> tuple[int, int, int]:
+    one: Exposure = harness.actor.state()["_exposures"][1]
     return one.position, one.buying, one.selling
 
 
-def test_a_change_of_an_order_is_judged_by_what_it_adds() -> None:
-    on = desk(READ, max_position_size={"AAA": "0.015"})
-    on.send(wish(), SubmitOrder(T, "0x1", "s", 1, BUY, 10, 9_000, "Gtc", False))
-    assert refused(on, ModifyRequested(T, "s", "0x1", 1, 16, 9_000)) == "max_position_size"
-    (answer,) = on.send(ModifyRequested(T, "s", "0x1", 1, 15, 9_100))
+def test_a_change_of_an_order_is_checked_by_the_size_it_adds() -> None:
+    harness = new_harness(READ, max_position_size={"AAA": "0.015"})
+    harness.send(request(), SubmitOrder(T, "0x1", "s", 1, BUY, 10, 9_000, "Gtc", False))
+    assert refused(harness, ModifyRequested(T, "s", "0x1", 1, 16, 9_000)) == "max_position_size"
+    (answer,) = harness.send(ModifyRequested(T, "s", "0x1", 1, 15, 9_100))
     assert isinstance(answer, ModifyApproved)
-    assert exposure(on) == (0, 15, 0)
-    on.send(OrderModified(T, T, "0x1", 1, 5, 4, 9_100))
-    assert exposure(on) == (0, 4, 0)
-    assert on.send(ModifyRequested(T, "another", "0x1", 1, 4, 9_000)) == [], "another strategy's order"
+    assert exposure(harness) == (0, 15, 0)
+    harness.send(OrderModified(T, T, "0x1", 1, 5, 4, 9_100))
+    assert exposure(harness) == (0, 4, 0)
+    assert harness.send(ModifyRequested(T, "another", "0x1", 1, 4, 9_000)) == [], "another strategy's order"
 
 
-def test_orders_that_only_reduce_are_no_exposure() -> None:
-    on = desk(READ)
-    on.send(
-        wish(SELL, reduce_only=True), SubmitOrder(T, "0x1", "s", 1, SELL, 10, 9_000, "Gtc", True),
+def test_reduce_only_orders_add_no_exposure() -> None:
+    harness = new_harness(READ)
+    harness.send(
+        request(SELL, reduce_only=True), SubmitOrder(T, "0x1", "s", 1, SELL, 10, 9_000, "Gtc", True),
         OrderFilled(T, T, "0x1", 1, SELL, 9_000, 4, 0, "taker", 1),
         OrderChanged(T, "0x1", "s", 1, "Canceled", 4, 6),
     )  # fmt: skip
-    assert exposure(on) == (-4, 0, 0)
+    assert exposure(harness) == (-4, 0, 0)
 
 
-def test_a_paper_session_has_no_gate() -> None:
-    on = Harness(Risk(RiskConfig(**FREE)))
-    on.send(STARTED, Trade(T, T, 1, 10_000, 1, 1), FeedDown(T, "f", "x"))
-    (answer,) = on.send(wish(limit=0))
+def test_a_paper_session_has_no_preconditions() -> None:
+    harness = Harness(Risk(RiskConfig(**FREE)))
+    harness.send(STARTED, Trade(T, T, 1, 10_000, 1, 1), FeedDown(T, "f", "x"))
+    (answer,) = harness.send(request(limit=0))
     assert isinstance(answer, OrderApproved)
     assert (answer.limit_price, answer.tif) == (0, "Gtc")

@@ -1,4 +1,4 @@
-"""The books: exact after any fills, and targets ask for exactly what is missing (I7, O27, R04)."""
+"""The books are exact after any fills; targets request exactly the difference (I7, O27, R04)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ fills = st.lists(
 )
 
 
-def desk(cash: str = "1000") -> Harness:
+def new_harness(cash: str = "1000") -> Harness:
     return Harness(Portfolio(AccountConfig(cash)))
 
 
@@ -59,40 +59,41 @@ def fill(
 def test_equity_is_cash_and_fills_and_fees_and_the_position_at_its_mark(
     plan: list[tuple[int, int, int, int, int, str]], mark_1: int, mark_2: int
 ) -> None:
-    """Shorts, flips and many strategies too; by fractions that never round."""
-    on = desk()
+    """With shorts, flips and several strategies; computed with exact fractions."""
+    harness = new_harness()
     paid, fees, held = Fraction(0), Fraction(0), {1: 0, 2: 0}
     for number, (instrument, side, size, price, fee, strategy) in enumerate(plan):
         text = str(fee) if number % 2 else fee
-        on.send(order(number, side, size, strategy, instrument))
-        on.send(fill(number, side, size, price, text, instrument))
+        harness.send(order(number, side, size, strategy, instrument))
+        harness.send(fill(number, side, size, price, text, instrument))
         unit = Fraction(1, 10 ** LISTED[instrument].money_scale)
         paid += side * size * price * unit
         fees += fee * unit
         held[instrument] += side * size
     for instrument, mark in ((1, mark_1), (2, mark_2)):
-        on.send(PriceMarked(T, instrument, mark))
-    told = on.all(EquityMarked)[-1]
-    unit = Fraction(1, 10**told.scale)
+        harness.send(PriceMarked(T, instrument, mark))
+    emitted = harness.all(EquityMarked)[-1]
+    unit = Fraction(1, 10**emitted.scale)
     worth = sum(
         Fraction(held[one] * mark, 10 ** LISTED[one].money_scale) for one, mark in ((1, mark_1), (2, mark_2))
     )
-    assert int(told.equity) * unit == 1000 - paid - fees + worth
-    assert int(told.fees) * unit == fees
+    assert int(emitted.equity) * unit == 1000 - paid - fees + worth
+    assert int(emitted.fees) * unit == fees
     assert (
-        int(told.equity) * unit == 1000 + (int(told.realized) + int(told.unrealized) - int(told.fees)) * unit
+        int(emitted.equity) * unit
+        == 1000 + (int(emitted.realized) + int(emitted.unrealized) - int(emitted.fees)) * unit
     )
 
 
 @given(fills)
 def test_i7_a_position_is_the_sum_of_its_fills(plan: list[tuple[int, int, int, int, int, str]]) -> None:
-    on = desk()
+    harness = new_harness()
     sums: dict[tuple[str, int], int] = {}
     for number, (instrument, side, size, price, fee, strategy) in enumerate(plan):
-        on.send(order(number, side, size, strategy, instrument))
-        on.send(fill(number, side, size, price, fee, instrument))
+        harness.send(order(number, side, size, strategy, instrument))
+        harness.send(fill(number, side, size, price, fee, instrument))
         sums[strategy, instrument] = sums.get((strategy, instrument), 0) + side * size
-        last = on.all(PositionChanged)[-1]
+        last = harness.all(PositionChanged)[-1]
         assert (last.strategy, last.instrument, last.size) == (
             strategy,
             instrument,
@@ -103,28 +104,28 @@ def test_i7_a_position_is_the_sum_of_its_fills(plan: list[tuple[int, int, int, i
 
 
 def test_a_round_trip_realizes_the_difference_and_a_flip_opens_at_the_new_price() -> None:
-    on = desk()
-    on.send(order(1, BUY, 10), fill(1, BUY, 10, 100), order(2, SELL, 15), fill(2, SELL, 15, 120))
-    last = on.all(PositionChanged)[-1]
+    harness = new_harness()
+    harness.send(order(1, BUY, 10), fill(1, BUY, 10, 100), order(2, SELL, 15), fill(2, SELL, 15, 120))
+    last = harness.all(PositionChanged)[-1]
     assert (last.size, last.cost, last.realized) == (-5, -600, 200)
 
 
 def test_money_beyond_64_bits_is_text() -> None:
-    on = desk()
-    on.send(order(1, BUY, INT64_MAX), fill(1, BUY, INT64_MAX, 1000))
-    assert on.all(PositionChanged)[-1].cost == str(INT64_MAX * 1000)
+    harness = new_harness()
+    harness.send(order(1, BUY, INT64_MAX), fill(1, BUY, INT64_MAX, 1000))
+    assert harness.all(PositionChanged)[-1].cost == str(INT64_MAX * 1000)
 
 
-def test_o16_a_fill_of_no_known_order_is_external() -> None:
-    on = desk()
-    on.send(fill(99, BUY, 5))
-    assert on.all(PositionChanged)[-1].strategy == "external"
+def test_o16_a_fill_of_an_unknown_order_is_external() -> None:
+    harness = new_harness()
+    harness.send(fill(99, BUY, 5))
+    assert harness.all(PositionChanged)[-1].strategy == "external"
 
 
-def test_o04_a_doubled_fill_is_booked_once() -> None:
-    on = desk()
-    on.send(order(1, BUY, 10), fill(1, BUY, 4), fill(1, BUY, 4))
-    assert on.all(PositionChanged)[-1].size == 4
+def test_o04_a_duplicate_fill_is_booked_once() -> None:
+    harness = new_harness()
+    harness.send(order(1, BUY, 10), fill(1, BUY, 4), fill(1, BUY, 4))
+    assert harness.all(PositionChanged)[-1].size == 4
 
 
 # Targets.
@@ -134,15 +135,15 @@ def target(size: int, strategy: str = "a", instrument: int = 1) -> TargetSet:
     return TargetSet(T, strategy, instrument, size)
 
 
-def test_a_target_asks_for_exactly_what_is_missing() -> None:
-    on = desk()
-    (wish,) = on.send(target(10))
-    assert (wish.side, wish.size, wish.limit_price, wish.for_target) == (BUY, 10, 0, True)
-    on.send(order(1, BUY, 10), fill(1, BUY, 10))
-    (wish,) = on.send(target(-4))
-    assert (wish.side, wish.size) == (SELL, 14)
-    on.send(order(2, SELL, 14), fill(2, SELL, 14))
-    assert on.send(target(-4)) == []
+def test_a_target_requests_exactly_the_difference() -> None:
+    harness = new_harness()
+    (request,) = harness.send(target(10))
+    assert (request.side, request.size, request.limit_price, request.for_target) == (BUY, 10, 0, True)
+    harness.send(order(1, BUY, 10), fill(1, BUY, 10))
+    (request,) = harness.send(target(-4))
+    assert (request.side, request.size) == (SELL, 14)
+    harness.send(order(2, SELL, 14), fill(2, SELL, 14))
+    assert harness.send(target(-4)) == []
 
 
 targets = st.lists(
@@ -153,55 +154,55 @@ targets = st.lists(
 
 
 @given(targets)
-def test_what_is_held_and_on_its_way_is_always_the_last_target(plan: list[tuple[int, str]]) -> None:
-    """Two targets in one turn, fills in part, cancels, refusals: nothing is asked for twice or forgotten."""
-    on = desk()
+def test_position_and_working_orders_add_up_to_the_last_target(plan: list[tuple[int, str]]) -> None:
+    """Repeated targets, partial fills, cancels and refusals: nothing is requested twice or forgotten."""
+    harness = new_harness()
     held, working, number = 0, dict[int, tuple[int, int]](), 0
     for size, fate in plan:
-        wishes = on.send(target(size))
+        requests = harness.send(target(size))
         missing = size - held - sum(side * left for side, left in working.values())
-        assert [wish.side * wish.size for wish in wishes] == ([missing] if missing else [])
-        for wish in wishes:
+        assert [request.side * request.size for request in requests] == ([missing] if missing else [])
+        for request in requests:
             number += 1
             if fate == "refuse":
-                on.send(OrderRefused(T, 1, "a", 1, wish.side, wish.size, "x", ""))
+                harness.send(OrderRefused(T, 1, "a", 1, request.side, request.size, "x", ""))
                 continue
-            on.send(order(number, wish.side, wish.size))
-            left = wish.size
+            harness.send(order(number, request.side, request.size))
+            left = request.size
             if fate in ("fill", "part"):
-                done = wish.size if fate == "fill" else max(1, wish.size // 2)
-                on.send(fill(number, wish.side, done))
-                held += wish.side * done
+                done = request.size if fate == "fill" else max(1, request.size // 2)
+                harness.send(fill(number, request.side, done))
+                held += request.side * done
                 left -= done
                 if not left:
-                    on.send(OrderChanged(T, f"0x{number}", "s", 1, "Filled", done, 0))
+                    harness.send(OrderChanged(T, f"0x{number}", "s", 1, "Filled", done, 0))
             elif fate == "cancel":
-                on.send(OrderChanged(T, f"0x{number}", "s", 1, "Canceled", 0, left))
+                harness.send(OrderChanged(T, f"0x{number}", "s", 1, "Canceled", 0, left))
                 left = 0
             elif fate == "reject":
-                on.send(OrderChanged(T, f"0x{number}", "s", 1, "Rejected", 0, left))
+                harness.send(OrderChanged(T, f"0x{number}", "s", 1, "Rejected", 0, left))
                 left = 0
             if left:
-                working[number] = wish.side, left
-    assert on.actor.state()["_orders"].keys() == {f"0x{one}" for one in working}
+                working[number] = request.side, left
+    assert harness.actor.state()["_orders"].keys() == {f"0x{one}" for one in working}
 
 
-def test_targets_of_two_strategies_do_not_touch() -> None:
-    on = desk()
-    (one,) = on.send(target(10, "a"))
-    (other,) = on.send(target(10, "b"))
+def test_targets_of_two_strategies_are_independent() -> None:
+    harness = new_harness()
+    (one,) = harness.send(target(10, "a"))
+    (other,) = harness.send(target(10, "b"))
     assert (one.size, other.size) == (10, 10)
-    assert on.send(target(10, "a"), target(10, "b")) == []
+    assert harness.send(target(10, "a"), target(10, "b")) == []
 
 
-def test_a_strategys_own_order_counts_as_on_its_way() -> None:
-    on = desk()
-    on.send(OrderRequested(T, "a", 1, BUY, 3))
-    (wish,) = on.send(target(10))
-    assert wish.size == 7
-    on.send(OrderRefused(T, 1, "a", 1, BUY, 3, "x", ""))
-    (wish,) = on.send(target(10))
-    assert wish.size == 3
+def test_a_strategys_own_order_counts_as_working() -> None:
+    harness = new_harness()
+    harness.send(OrderRequested(T, "a", 1, BUY, 3))
+    (request,) = harness.send(target(10))
+    assert request.size == 7
+    harness.send(OrderRefused(T, 1, "a", 1, BUY, 3, "x", ""))
+    (request,) = harness.send(target(10))
+    assert request.size == 3
 
 
 # Marks.
@@ -212,11 +213,11 @@ def bar(close: int, revision: int = 0) -> BarClosed:
     return kind(T, 1, MINUTE, T, close, close, close, close, 1, 1, "trade", revision)
 
 
-def test_equity_is_told_at_a_bar_only_when_something_is_held_and_the_price_moved() -> None:
-    on = desk()
-    assert on.send(bar(100)) == []
-    on.send(order(1, BUY, 10), fill(1, BUY, 10, 100))
-    assert on.send(bar(100)) == []
-    (told,) = on.send(bar(110))
-    assert int(told.unrealized) * 10**5 == 100 * 10**told.scale
-    assert on.send(bar(500, revision=1)) == []
+def test_equity_is_emitted_at_a_bar_only_with_a_position_and_a_new_price() -> None:
+    harness = new_harness()
+    assert harness.send(bar(100)) == []
+    harness.send(order(1, BUY, 10), fill(1, BUY, 10, 100))
+    assert harness.send(bar(100)) == []
+    (emitted,) = harness.send(bar(110))
+    assert int(emitted.unrealized) * 10**5 == 100 * 10**emitted.scale
+    assert harness.send(bar(500, revision=1)) == []

@@ -26,25 +26,27 @@ def rows(name: str) -> list[list[str]]:
         return list(csv.reader(file))
 
 
-def bars_of(on: Harness, interval: str) -> dict[int, tuple[int, ...]]:
+def bars_of(harness: Harness, interval: str) -> dict[int, tuple[int, ...]]:
     span = parse_interval(interval)
     return {
         bar.start_ns: (bar.open, bar.high, bar.low, bar.close, int(bar.volume))
-        for bar in on.all(BarClosed)
+        for bar in harness.all(BarClosed)
         if bar.interval_ns == span and (bar.trades or bar.volume)
     }
 
 
 @pytest.fixture(scope="module")
 def built() -> Harness:
-    on = Harness(Aggregator(BarsConfig(("1m", "5m"), 1000)))
+    harness = Harness(Aggregator(BarsConfig(("1m", "5m"), 1000)))
     for time, number, side, price, amount, _ in rows("binance-spot-XRPETH-201910-trades.csv.gz")[1:]:
         at = int(time) * MS
         aggressor = 1 if side == "buy" else -1
-        on.advance(at)
-        on.send(Trade(at, at, 1, parse_scaled(price, 8), parse_scaled(amount, 8), aggressor, int(number)))
-    on.advance(at + 600_000 * MS)
-    return on
+        harness.advance(at)
+        harness.send(
+            Trade(at, at, 1, parse_scaled(price, 8), parse_scaled(amount, 8), aggressor, int(number))
+        )
+    harness.advance(at + 600_000 * MS)
+    return harness
 
 
 @pytest.mark.parametrize(("interval", "count"), [("1m", 2469), ("5m", 706)])
@@ -74,12 +76,12 @@ def test_f09_second_candles_merge_into_the_recorded_minutes() -> None:
             for row in rows(name)
         ]
 
-    on = Harness(Aggregator(BarsConfig(("1m",), 1000)))
-    on.send(*candles("coinbase-BTCUSD-20161007-second.csv.gz", 1000))
-    on.send(Candle(day * 2, day * 2, 1, 1000 * MS, day * 2, 1, 1, 1, 1, 1))
+    harness = Harness(Aggregator(BarsConfig(("1m",), 1000)))
+    harness.send(*candles("coinbase-BTCUSD-20161007-second.csv.gz", 1000))
+    harness.send(Candle(day * 2, day * 2, 1, 1000 * MS, day * 2, 1, 1, 1, 1, 1))
     minutes = {
         one.start_ns: (one.open, one.high, one.low, one.close, one.volume)
         for one in candles("coinbase-BTCUSD-20161007-minute.csv.gz", 60_000)
     }
     assert len(minutes) == 1419
-    assert bars_of(on, "1m") == minutes
+    assert bars_of(harness, "1m") == minutes

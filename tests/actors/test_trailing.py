@@ -1,4 +1,4 @@
-"""Trailing stops: when they move, when they fire, when they go; against a plain restatement of the rule."""
+"""Trailing stops: when they move, fire and are dropped, against an independent formula."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from engine.values import BUY, SELL
 from tests.actors.harness import MINUTE, Harness, T
 
 
-def wish(side: int = SELL, size: int = 10, distance: int = 5, strategy: str = "s") -> TrailRequested:
+def request(side: int = SELL, size: int = 10, distance: int = 5, strategy: str = "s") -> TrailRequested:
     return TrailRequested(T, strategy, 1, side, size, distance)
 
 
@@ -41,13 +41,13 @@ def position(size: int, strategy: str = "s", instrument: int = 1) -> PositionCha
     return PositionChanged(T + 2, strategy, instrument, size, 0, 0, 0)
 
 
-def trailing(*wishes: TrailRequested) -> Harness:
-    on = Harness(Trailing())
-    assert on.send(*(wishes or (wish(),))) == [], "a stop is armed by a print"
-    return on
+def trailing(*requests: TrailRequested) -> Harness:
+    harness = Harness(Trailing())
+    assert harness.send(*(requests or (request(),))) == [], "a trade arms the stop, not the request"
+    return harness
 
 
-def told(events: list[Any]) -> list[tuple[str, int] | str]:
+def summary(events: list[Any]) -> list[tuple[str, int] | str]:
     return [(one.state, one.stop) if isinstance(one, TrailChanged) else one.reason for one in events]
 
 
@@ -55,11 +55,11 @@ prices = st.lists(st.integers(80, 120), min_size=1, max_size=40)
 
 
 @given(st.sampled_from([BUY, SELL]), st.integers(1, 30), prices)
-def test_a_trail_fires_at_the_first_print_that_came_back_by_its_distance_and_never_before(
+def test_a_stop_fires_at_the_first_trade_that_returns_by_its_distance_and_never_before(
     side: int, distance: int, tape: list[int]
 ) -> None:
-    """The rule once more, without state: the best is that of all prints before."""
-    on = trailing(wish(side, 10, distance))
+    """The formula has no state: the best price is that of all earlier trades."""
+    harness = trailing(request(side, 10, distance))
     fired = [
         number
         for number in range(1, len(tape))
@@ -67,9 +67,9 @@ def test_a_trail_fires_at_the_first_print_that_came_back_by_its_distance_and_nev
         >= distance
     ]
     for number, price in enumerate(tape):
-        events = on.send(trade(price, T + number))
+        events = harness.send(trade(price, T + number))
         if number == 0:
-            assert told(events) == [("armed", price + side * distance)]
+            assert summary(events) == [("armed", price + side * distance)]
         elif fired and number == fired[0]:
             best = max(tape[:number]) if side == SELL else min(tape[:number])
             assert events[0] == TrailChanged(T + number, "s", 1, side, 10, best + side * distance, "fired")
@@ -78,38 +78,43 @@ def test_a_trail_fires_at_the_first_print_that_came_back_by_its_distance_and_nev
             assert (order.side, order.size, order.limit_price, order.reduce_only) == (side, 10, 0, True)
         else:
             assert events == []
-    assert len(on.all(OrderRequested)) == bool(fired)
-    assert on.actor.listens(Trade) == (not fired)
+    assert len(harness.all(OrderRequested)) == bool(fired)
+    assert harness.actor.listens(Trade) == (not fired)
 
 
-def test_the_wish_names_the_stop_it_stood_at() -> None:
-    on = trailing()
-    assert told(on.send(trade(10_050))) == [("armed", 10_045)]
-    assert told(on.send(trade(10_070), trade(10_065))) == [("fired", 10_065), "trailing stop at 100.65"]
-    (order,) = on.all(OrderRequested)
+def test_the_order_request_names_the_price_of_the_stop() -> None:
+    harness = trailing()
+    assert summary(harness.send(trade(10_050))) == [("armed", 10_045)]
+    assert summary(harness.send(trade(10_070), trade(10_065))) == [
+        ("fired", 10_065),
+        "trailing stop at 100.65",
+    ]
+    (order,) = harness.all(OrderRequested)
     assert order == OrderRequested(
         T + 1, "s", 1, SELL, 10, reduce_only=True, reason="trailing stop at 100.65"
     )
 
 
-def test_a_distance_beyond_the_price_stands_at_nothing_and_never_fires() -> None:
-    on = trailing(wish(distance=500))
-    assert told(on.send(trade(100))) == [("armed", 0)]
-    assert on.send(trade(1), trade(400), trade(1)) == []
+def test_a_distance_above_the_price_never_fires() -> None:
+    harness = trailing(request(distance=500))
+    assert summary(harness.send(trade(100))) == [("armed", 0)]
+    assert harness.send(trade(1), trade(400), trade(1)) == []
 
 
-def test_f02_a_print_older_than_one_seen_neither_moves_nor_fires_a_stop() -> None:
-    """As a venue's backlog brings them after a reconnect."""
-    on = trailing()
-    on.send(trade(100, venue_ns=T + 50))
-    assert on.send(trade(200, venue_ns=T + 49), trade(1, venue_ns=T + 49), trade(96, venue_ns=T + 50)) == []
-    assert told(on.send(trade(95, venue_ns=T + 51)))[0] == ("fired", 95)
+def test_f02_a_trade_older_than_one_seen_neither_moves_nor_fires_a_stop() -> None:
+    """As in a venue's backlog after a reconnect."""
+    harness = trailing()
+    harness.send(trade(100, venue_ns=T + 50))
+    assert (
+        harness.send(trade(200, venue_ns=T + 49), trade(1, venue_ns=T + 49), trade(96, venue_ns=T + 50)) == []
+    )
+    assert summary(harness.send(trade(95, venue_ns=T + 51)))[0] == ("fired", 95)
 
 
 def test_quotes_and_other_instruments_do_nothing() -> None:
-    on = trailing()
-    on.send(trade(100))
-    assert on.send(Quote(T, T, 1, 1, 1, 2, 1), trade(1, instrument=2)) == []
+    harness = trailing()
+    harness.send(trade(100))
+    assert harness.send(Quote(T, T, 1, 1, 1, 2, 1), trade(1, instrument=2)) == []
 
 
 @pytest.mark.parametrize(
@@ -128,10 +133,10 @@ def test_quotes_and_other_instruments_do_nothing() -> None:
 def test_on_candles_the_end_that_fires_comes_first_then_the_other_then_the_close(
     side: int, candles: list[tuple[int, int, int]], stop: int
 ) -> None:
-    on = trailing(wish(side))
-    assert told(on.send(candle(150, 50, 100))) == [("armed", 100 + side * 5)], "at its close"
-    events = on.send(*(candle(*one) for one in candles))
-    assert told(events)[:1] == ([("fired", stop)] if stop else [])
+    harness = trailing(request(side))
+    assert summary(harness.send(candle(150, 50, 100))) == [("armed", 100 + side * 5)], "at its close"
+    events = harness.send(*(candle(*one) for one in candles))
+    assert summary(events)[:1] == ([("fired", stop)] if stop else [])
 
 
 # Ends.
@@ -149,52 +154,54 @@ def test_on_candles_the_end_that_fires_comes_first_then_the_other_then_the_close
         (BUY, 3, True),
     ],
 )
-def test_a_stop_goes_when_its_position_is_flat_or_turned(side: int, size: int, goes: bool) -> None:
-    on = trailing(wish(side))
-    on.send(trade(100))
-    assert on.send(position(0, strategy="other"), position(0, instrument=2)) == []
-    assert told(on.send(position(size))) == ([("dropped", 100 + side * 5)] if goes else [])
-    assert on.actor.listens(Trade) == (not goes)
-    assert bool(on.send(trade(1 if side == SELL else 999))) == (not goes)
+def test_a_stop_is_dropped_when_its_position_is_flat_or_turned(side: int, size: int, goes: bool) -> None:
+    harness = trailing(request(side))
+    harness.send(trade(100))
+    assert harness.send(position(0, strategy="other"), position(0, instrument=2)) == []
+    assert summary(harness.send(position(size))) == ([("dropped", 100 + side * 5)] if goes else [])
+    assert harness.actor.listens(Trade) == (not goes)
+    assert bool(harness.send(trade(1 if side == SELL else 999))) == (not goes)
 
 
-def test_a_stop_is_taken_away_on_wish_armed_or_not() -> None:
-    on = trailing()
-    assert told(on.send(wish(size=0))) == [("dropped", 0)]
-    assert on.send(wish(size=0)) == []
-    on.send(wish(), trade(100))
-    assert told(on.send(wish(size=0))) == [("dropped", 95)]
-    assert not on.actor.listens(Trade)
+def test_a_stop_is_dropped_on_request_armed_or_not() -> None:
+    harness = trailing()
+    assert summary(harness.send(request(size=0))) == [("dropped", 0)]
+    assert harness.send(request(size=0)) == []
+    harness.send(request(), trade(100))
+    assert summary(harness.send(request(size=0))) == [("dropped", 95)]
+    assert not harness.actor.listens(Trade)
 
 
-def test_another_wish_takes_the_place_of_the_stop_that_is_there() -> None:
-    on = trailing()
-    on.send(trade(100), wish(distance=2, size=7))
-    assert told(on.send(trade(90))) == [("armed", 88)], "it begins anew: the old one would have fired"
-    on.send(trade(88))
-    (order,) = on.all(OrderRequested)
+def test_another_request_replaces_the_stop() -> None:
+    harness = trailing()
+    harness.send(trade(100), request(distance=2, size=7))
+    assert summary(harness.send(trade(90))) == [("armed", 88)], (
+        "it starts again: the old stop would have fired"
+    )
+    harness.send(trade(88))
+    (order,) = harness.all(OrderRequested)
     assert order.size == 7
 
 
-def test_each_strategy_has_its_own_stop_and_loses_it_when_it_fails() -> None:
-    on = trailing(wish(), wish(distance=7, strategy="t"))
-    assert told(on.send(trade(100))) == [("armed", 95), ("armed", 93)]
-    assert [one.strategy for one in on.send(ActorFailed(T, "t", 3, "broke", "quarantine"))] == ["t"]
-    assert [one.strategy for one in on.send(trade(90))] == ["s", "s"]
-    assert not on.actor.listens(Trade)
+def test_each_strategy_has_its_own_stop_which_is_dropped_when_it_fails() -> None:
+    harness = trailing(request(), request(distance=7, strategy="t"))
+    assert summary(harness.send(trade(100))) == [("armed", 95), ("armed", 93)]
+    assert [one.strategy for one in harness.send(ActorFailed(T, "t", 3, "broke", "quarantine"))] == ["t"]
+    assert [one.strategy for one in harness.send(trade(90))] == ["s", "s"]
+    assert not harness.actor.listens(Trade)
 
 
-def test_without_stops_the_market_is_not_listened_to() -> None:
-    on = Harness(Trailing())
-    assert [on.actor.listens(kind) for kind in (Trade, Candle, TrailRequested)] == [False, False, True]
+def test_without_stops_market_data_is_not_routed() -> None:
+    harness = Harness(Trailing())
+    assert [harness.actor.listens(kind) for kind in (Trade, Candle, TrailRequested)] == [False, False, True]
 
 
 @given(prices, st.integers(0, 40))
-def test_r07_stops_go_through_a_snapshot(tape: list[int], cut: int) -> None:
-    on, other = trailing(wish(), wish(BUY, strategy="t")), Harness(Trailing())
+def test_r07_stops_are_restored_from_a_snapshot(tape: list[int], cut: int) -> None:
+    harness, other = trailing(request(), request(BUY, strategy="t")), Harness(Trailing())
     for number, price in enumerate(tape):
         if number == cut:
-            blob = encode_state(on.actor.state(), "trailing")
+            blob = encode_state(harness.actor.state(), "trailing")
             other.actor.restore(decode_state(blob, state_classes(["engine.actors.trailing"])))
-        answer = on.send(trade(price, T + number))
+        answer = harness.send(trade(price, T + number))
         assert number < cut or answer == other.send(trade(price, T + number))

@@ -1,4 +1,4 @@
-"""What must hold of any venue, whatever is sent to it and whatever the market does (I7, L14, R07)."""
+"""Promises of the simulated venue for any commands and any market data (I7, L14, R07)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from engine.snapshot import state_classes
 from engine.states import decode_state, encode_state
 from engine.values import BUY, SELL
 from tests.actors.harness import MINUTE, T
-from tests.actors.venue_kit import HOUR, MS, desk, modify, trade
+from tests.actors.venue_kit import HOUR, MS, modify, new_harness, trade
 
 KINDS = ("market", "limit", "ioc", "alo", "reduce", "reduce limit", "sl", "tp", "bracket", "cancel", "modify")
 steps = st.one_of(
@@ -56,18 +56,18 @@ def orders_of(kind: str, price: int, size: int, side: int, at: int, names: list[
     reduces = kind in ("reduce", "reduce limit", "sl", "tp")
     trigger = kind if kind in ("sl", "tp") else ""
     fields = (reduces, trigger, price if trigger else 0)
-    wish: list[Event] = [SubmitOrder(at, name, "s", 1, side, size, limit, tif, *fields)]
+    orders: list[Event] = [SubmitOrder(at, name, "s", 1, side, size, limit, tif, *fields)]
     if kind == "bracket":
         for kind_of, distance in (("sl", -3), ("tp", 3)):
             child = f"{name} {kind_of}"
             names.append(child)
             hit = price + side * distance
-            wish.append(SubmitOrder(at, child, "s", 1, -side, size, 0, "Gtc", True, kind_of, hit, name))
-    return wish
+            orders.append(SubmitOrder(at, child, "s", 1, -side, size, 0, "Gtc", True, kind_of, hit, name))
+    return orders
 
 
 class Ledger:
-    """Knows what was sent, hears what the venue says, and holds the venue to it."""
+    """Checks the venue's reports against the commands sent."""
 
     def __init__(self) -> None:
         self.sent: dict[str, SubmitOrder] = {}
@@ -81,7 +81,7 @@ class Ledger:
             self.sent[one.client_order_id] = one
             self.open[one.client_order_id] = one.size
 
-    def hear(self, one: Event, *, of_market: bool) -> None:
+    def report(self, one: Event, *, of_market: bool) -> None:
         if isinstance(one, ModifyRejected):
             return
         name: str = one.client_order_id  # type: ignore[attr-defined]
@@ -101,68 +101,68 @@ class Ledger:
     def fill(self, one: OrderFilled) -> None:
         name, before = one.client_order_id, self.position
         sent = self.sent[name]
-        assert 0 < one.size <= self.open[name], "no more than what is open"
+        assert 0 < one.size <= self.open[name], "at most the open size"
         self.open[name] -= one.size
         self.position += one.side * one.size
         if sent.reduce_only:
-            assert abs(self.position) == abs(before) - one.size, "it only reduces, and never turns"
+            assert abs(self.position) == abs(before) - one.size, "it reduces and never turns the position"
         if sent.parent:
-            assert sent.parent in self.parents_filled, "it sleeps until its parent is filled"
+            assert sent.parent in self.parents_filled, "it is dormant until its parent is filled"
         if not self.open[name]:
             del self.open[name]
             self.parents_filled.append(name)
             siblings = [other for other in self.parents_filled if self.sent[other].parent == sent.parent]
-            assert not sent.parent or siblings == [name], "one of two"
+            assert not sent.parent or siblings == [name], "one of the two attached orders"
 
 
 @given(st.lists(steps, max_size=60), st.booleans(), st.sampled_from((0, 3)))
 @example(
     [("bracket", 100, 5, BUY), ("trade", 100, 9, BUY), ("trade", 97, 9, BUY), ("trade", 97, 9, BUY)], False, 0
 )
-def test_filled_never_exceeds_ordered_and_what_only_reduces_never_turns_a_position(
+def test_filled_never_exceeds_ordered_and_reduce_only_never_turns_a_position(
     plan: list[tuple[str, int, int, int]], touch: bool, latency_ms: int
 ) -> None:
-    on = desk(fill_on_touch=touch, latency_ms=latency_ms, slippage_bps=0)
+    harness = new_harness(fill_on_touch=touch, latency_ms=latency_ms, slippage_bps=0)
     ledger = Ledger()
     names: list[str] = []
     for number, (kind, price, size, side) in enumerate(plan):
         at = T + number * 2 * MS
-        for event in on.advance(at):
-            ledger.hear(event, of_market=False)
+        for event in harness.advance(at):
+            ledger.report(event, of_market=False)
         if kind in ("trade", "quote", "candle"):
-            for event in on.send(market_of(kind, price, size, at)):
-                ledger.hear(event, of_market=True)
+            for event in harness.send(market_of(kind, price, size, at)):
+                ledger.report(event, of_market=True)
         else:
             for command in orders_of(kind, price, size, side, at, names):
                 ledger.send(command)
-                assert on.send(command) == []
+                assert harness.send(command) == []
         reducing = [one for one in ledger.open if ledger.sent[one].reduce_only]
         working = [one for one in reducing if not ledger.sent[one].trigger]
-        arrived = {one.client_order_id for one in on.all(OrderAccepted)}
+        arrived = {one.client_order_id for one in harness.all(OrderAccepted)}
         for one in working:
             if one in arrived:
                 assert ledger.open[one] <= -ledger.sent[one].side * ledger.position
-    for event in on.advance(T + HOUR):
-        ledger.hear(event, of_market=False)
-    assert on.actor.listens(Trade) == bool(ledger.open)
+    for event in harness.advance(T + HOUR):
+        ledger.report(event, of_market=False)
+    assert harness.actor.listens(Trade) == bool(ledger.open)
 
 
 @given(st.lists(steps, max_size=40), st.integers(0, 40))
-def test_r07_the_venues_state_goes_through_a_snapshot(plan: Any, cut: int) -> None:
-    on, other = desk(latency_ms=3), desk(latency_ms=3)
+def test_r07_the_venues_state_is_restored_from_a_snapshot(plan: Any, cut: int) -> None:
+    harness, other = new_harness(latency_ms=3), new_harness(latency_ms=3)
     names: list[str] = []
     for number, (kind, price, size, side) in enumerate(plan):
         at = T + number * 2 * MS
         if number == cut:
-            blob = encode_state(on.actor.state(), "venue")
+            blob = encode_state(harness.actor.state(), "venue")
             classes = state_classes(["engine.events", "engine.actors.simulated_venue"])
             other.actor.restore(decode_state(blob, classes))
-            other.timers, other.seq = list(on.timers), on.seq
+            other.timers, other.seq = list(harness.timers), harness.seq
             assert encode_state(other.actor.state(), "venue") == blob
-        desks = (on, other) if number >= cut else (on,)
+        harnesses = (harness, other) if number >= cut else (harness,)
         if kind in ("trade", "quote", "candle"):
             events = [market_of(kind, price, size, at)]
         else:
             events = orders_of(kind, price, size, side, at, names)
-        answers = [one.advance(at) + one.send(*events) for one in desks]
+        answers = [one.advance(at) + one.send(*events) for one in harnesses]
         assert answers[0] == answers[-1]

@@ -1,4 +1,4 @@
-"""A simulated venue on a desk, the orders and markets it is handed, and its answers in short."""
+"""A harness with a simulated venue; orders and market data for it; summaries of what it emits."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ __all__ = [
     "MS",
     "attached",
     "candle",
-    "desk",
     "holding",
     "modify",
+    "new_harness",
     "order",
     "placed",
     "quote",
-    "told",
+    "summary",
     "trade",
 ]
 
@@ -42,7 +42,7 @@ HOUR = 3600 * 10**9
 PLAIN: dict[str, Any] = {"latency_ms": 0, "slippage_bps": 0, "taker_fee": "0", "maker_fee": "0"}
 
 
-def desk(**config: Any) -> Harness:
+def new_harness(**config: Any) -> Harness:
     return Harness(SimulatedVenue(PaperConfig(**{**PLAIN, **config})))
 
 
@@ -71,22 +71,22 @@ def candle(opening: int, high: int, low: int, close: int) -> Candle:
     return Candle(T + MINUTE, T + MINUTE, 1, MINUTE, T, opening, high, low, close, 1)
 
 
-def placed(on: Harness, *orders: Event) -> list[Any]:
-    """Let orders arrive; return what they were answered."""
-    on.send(*orders)
-    return on.advance(T + HOUR)
+def placed(harness: Harness, *orders: Event) -> list[Any]:
+    """Send orders, let them arrive, and return the events emitted."""
+    harness.send(*orders)
+    return harness.advance(T + HOUR)
 
 
 def holding(size: int, **config: Any) -> Harness:
-    """A venue at which the account holds this much of AAA."""
-    on = desk(**config)
-    placed(on, order("first", BUY if size > 0 else SELL, abs(size)))
-    on.send(trade(100))
-    return on
+    """Return a harness whose account holds this much of AAA."""
+    harness = new_harness(**config)
+    placed(harness, order("first", BUY if size > 0 else SELL, abs(size)))
+    harness.send(trade(100))
+    return harness
 
 
-def told(events: list[Any]) -> list[tuple[str, ...]]:
-    """Each event in short: its kind, whose it is, and the size or the reason."""
+def summary(events: list[Any]) -> list[tuple[str, ...]]:
+    """Return each event as its kind, its order, and the size or the reason."""
     short: list[tuple[str, ...]] = []
     for one in events:
         if isinstance(one, OrderFilled):

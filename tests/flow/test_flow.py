@@ -1,4 +1,4 @@
-"""Order flow: footprints are their bars, profiles are footprints, and each definition by an example."""
+"""Order flow: footprints add up to bars, profiles to footprints; each definition has an example."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from engine.events import (
 from engine.snapshot import state_classes
 from engine.states import decode_state, encode_state
 from engine.values import BUY, SELL
-from tests.actors.bar_laws import Step, arriving, steps, tape
+from tests.actors.bar_properties import Step, arriving, steps, tape
 from tests.actors.harness import MINUTE, Harness, T
 from tests.profiles import examples
 from tests.replay.kit import EVE, NOON, config_of, market, opening, replays_alone, run, tapes, use
@@ -41,7 +41,7 @@ FLOW = FlowConfig(footprint=("1m", "5m"), profile=("1m", "15m"), level={"AAA": "
 
 
 def both(flow: FlowConfig = FLOW) -> tuple[Harness, Harness, Harness]:
-    """An aggregator, and the footprint and profile actors that hear what it says."""
+    """Return an aggregator, and the footprint and profile actors that handle its bars."""
     return (
         Harness(Aggregator(BarsConfig(("1m", "5m", "15m")))),
         Harness(Footprints(flow)),
@@ -55,9 +55,9 @@ def play(plan: list[Step], begin_ns: int) -> tuple[Harness, Harness, Harness]:
     for trade in trades:
         footprints.send(*[bar for bar in bars.advance(trade.recv_ns) if isinstance(bar, BarClosed)])
         profiles.advance(trade.recv_ns)
-        # As in a session: every actor has the print before what it led to.
-        told = bars.send(trade)
-        footprints.send(trade, *told)
+        # As in a session: every actor handles the trade before the events it causes.
+        emitted = bars.send(trade)
+        footprints.send(trade, *emitted)
         profiles.send(trade)
     end = trades[-1].recv_ns + 16 * MINUTE
     footprints.send(*bars.advance(end))
@@ -65,8 +65,8 @@ def play(plan: list[Step], begin_ns: int) -> tuple[Harness, Harness, Harness]:
     return bars, footprints, profiles
 
 
-def newest(on: Harness, kind: Any) -> dict[tuple[int, int, int], Any]:
-    return {(one.instrument, one.interval_ns, one.start_ns): one for one in on.all(kind)}
+def newest(harness: Harness, kind: Any) -> dict[tuple[int, int, int], Any]:
+    return {(one.instrument, one.interval_ns, one.start_ns): one for one in harness.all(kind)}
 
 
 beginnings = st.sampled_from([0, 59 * SECOND_NS + SECOND_NS // 2])
@@ -76,12 +76,12 @@ beginnings = st.sampled_from([0, 59 * SECOND_NS + SECOND_NS // 2])
 @given(steps, beginnings)
 def test_a_footprint_is_the_volume_of_its_bar_and_deltas_add_up(plan: list[Step], begin_ns: int) -> None:
     bars, footprints, _ = play(plan, begin_ns)
-    closed, told = newest(bars, BarClosed), newest(footprints, FootprintClosed)
-    assert told.keys() == {
+    closed, emitted = newest(bars, BarClosed), newest(footprints, FootprintClosed)
+    assert emitted.keys() == {
         key for key, bar in closed.items() if bar.trades and key[1] in (MINUTE, 5 * MINUTE)
     }
     sums: dict[tuple[int, int], int] = {}
-    for key, footprint in sorted(told.items(), key=lambda item: item[0]):
+    for key, footprint in sorted(emitted.items(), key=lambda item: item[0]):
         bar = closed[key]
         bought, sold, unsided = (sum(int(level[part]) for level in footprint.levels) for part in (1, 2, 3))
         assert (bought, sold) == (int(bar.buy_volume), int(bar.sell_volume))
@@ -99,10 +99,10 @@ def test_a_footprint_is_the_volume_of_its_bar_and_deltas_add_up(plan: list[Step]
 @given(steps, beginnings)
 def test_a_profile_is_the_sum_of_the_footprints_in_it(plan: list[Step], begin_ns: int) -> None:
     _, footprints, profiles = play(plan, begin_ns)
-    told = newest(footprints, FootprintClosed)
+    emitted = newest(footprints, FootprintClosed)
     for (instrument, interval, start), profile in newest(profiles, ProfileClosed).items():
         volumes: dict[int, int] = {}
-        for (number, span, begins), footprint in told.items():
+        for (number, span, begins), footprint in emitted.items():
             if (number, span) == (instrument, MINUTE) and start <= begins < start + interval:
                 for price, *parts in footprint.levels:
                     volumes[price] = volumes.get(price, 0) + sum(map(int, parts))
@@ -118,7 +118,7 @@ def test_a_profile_is_the_sum_of_the_footprints_in_it(plan: list[Step], begin_ns
 
 @examples(0.3)
 @given(steps, st.integers(0, 30))
-def test_a_snapshot_anywhere_and_going_on_is_never_having_stopped(plan: list[Step], cut: int) -> None:
+def test_restoring_a_snapshot_at_any_point_changes_nothing(plan: list[Step], cut: int) -> None:
     trades = tape(plan, 0)
     classes = state_classes(
         [f"engine.actors.flow.{one}" for one in ("footprint", "profile", "book", "levels")]
@@ -134,7 +134,7 @@ def test_a_snapshot_anywhere_and_going_on_is_never_having_stopped(plan: list[Ste
 
 @examples(0.25)
 @given(tapes, st.sampled_from([NOON, EVE]))
-def test_r01_a_session_with_all_of_it_replays_alone(plan: Any, at_ns: int) -> None:
+def test_r01_a_session_with_all_flow_actors_replays_alone(plan: Any, at_ns: int) -> None:
     flow = FlowConfig(
         footprint=("1s", "5s"), profile=("5s",), large={"AAA": "1"}, book=("1s",), imbalance_run=1
     )
@@ -145,13 +145,13 @@ def test_r01_a_session_with_all_of_it_replays_alone(plan: Any, at_ns: int) -> No
         replays_alone(memory, day)
 
 
-def test_a_late_print_tells_the_footprint_again_with_its_bars_revision() -> None:
+def test_a_late_trade_emits_the_footprint_again_with_its_bars_revision() -> None:
     bars, footprints, _ = both()
 
     def send(*trades: Trade) -> None:
         for trade in trades:
-            told = bars.send(trade)
-            footprints.send(trade, *told)
+            emitted = bars.send(trade)
+            footprints.send(trade, *emitted)
 
     send(Trade(T, T, 1, 100, 5, BUY, 1))
     footprints.send(*bars.advance(T + 2 * MINUTE + SECOND_NS))
@@ -169,17 +169,19 @@ def test_the_value_area_grows_level_by_level_from_the_point_of_control() -> None
     rows = [(10, 5), (20, 30), (30, 40), (40, 20), (50, 5)]
     # 40 of 100; then 30 below beats 20 above: 70.
     assert value_area(rows) == (30, 20, 30)
-    assert value_area([(10, 1), (20, 1), (30, 1)]) == (10, 10, 30), "the lowest of equals, then above"
+    assert value_area([(10, 1), (20, 1), (30, 1)]) == (10, 10, 30), "the lowest of equal levels, then above"
     assert value_area([(10, 7), (20, 3)]) == (10, 10, 10), "exactly 70 % is enough"
     assert value_area([(10, 3)]) == (10, 10, 10)
-    assert value_area([(10, 20), (20, 30), (30, 20), (40, 30)]) == (20, 20, 40), "of equals the one above"
+    assert value_area([(10, 20), (20, 30), (30, 20), (40, 30)]) == (20, 20, 40), (
+        "of equal levels, the one above"
+    )
 
 
 def footprint(*levels: tuple[int, int, int]) -> FootprintClosed:
     return FootprintClosed(T, 1, MINUTE, T, 10, tuple((*level, 0) for level in levels), 0, 0)
 
 
-def test_stacked_imbalances_compare_across_the_spread_and_need_neighbours() -> None:
+def test_stacked_imbalances_compare_diagonally_and_need_adjacent_levels() -> None:
     three = 3_000_000
     rising = footprint((100, 1, 5), (110, 15, 4), (120, 12, 3), (130, 9, 2))
     # 15 against 5 below, 12 against 4, 9 against 3: three levels, exactly three times.
@@ -189,56 +191,60 @@ def test_stacked_imbalances_compare_across_the_spread_and_need_neighbours() -> N
     falling = footprint((100, 2, 9), (110, 3, 12), (120, 4, 15), (130, 5, 1))
     assert stacks(falling, three, 3) == [(SELL, 100, 120, 3)]
     gap = footprint((100, 1, 5), (110, 15, 4), (130, 12, 3), (140, 9, 2))
-    assert stacks(gap, three, 1) == [(BUY, 110, 110, 1), (BUY, 140, 140, 1)], "no level across, none"
+    assert stacks(gap, three, 1) == [(BUY, 110, 110, 1), (BUY, 140, 140, 1)], (
+        "without a level to compare with, none"
+    )
     assert stacks(footprint((100, 0, 0), (110, 1, 0)), three, 1) == [(BUY, 110, 110, 1)], (
         "nothing was sold there"
     )
 
 
-def test_stacks_are_told_by_their_actor() -> None:
-    on = Harness(Imbalances(FlowConfig(imbalance_ratio="2.5", imbalance_run=2)))
-    told = on.send(footprint((100, 1, 4), (110, 10, 4), (120, 10, 0)))
-    assert told == [ImbalanceStacked(T, 1, MINUTE, T, BUY, 110, 120, 2)]
+def test_stacks_are_emitted_by_their_actor() -> None:
+    harness = Harness(Imbalances(FlowConfig(imbalance_ratio="2.5", imbalance_run=2)))
+    emitted = harness.send(footprint((100, 1, 4), (110, 10, 4), (120, 10, 0)))
+    assert emitted == [ImbalanceStacked(T, 1, MINUTE, T, BUY, 110, 120, 2)]
 
 
-def test_large_prints_are_those_of_the_configured_size_and_coin() -> None:
-    on = Harness(LargePrints(FlowConfig(large={"AAA": "0.5"})))
-    told = on.send(
+def test_large_prints_are_trades_of_the_configured_size_and_instrument() -> None:
+    harness = Harness(LargePrints(FlowConfig(large={"AAA": "0.5"})))
+    emitted = harness.send(
         *[Trade(T, T, number, 100, size, BUY, 7) for number, size in ((1, 499), (1, 500), (2, 10**9))]
     )
-    assert told == [LargePrintSeen(T, T, 1, 100, 500, BUY, 7)]
+    assert emitted == [LargePrintSeen(T, T, 1, 100, 500, BUY, 7)]
 
 
-def test_t06_a_print_of_another_age_is_in_no_window() -> None:
+def test_t06_a_trade_with_an_implausible_time_is_in_no_window() -> None:
     for make in (Footprints, Profiles):
-        on = Harness(make(FLOW))
-        on.send(
+        harness = Harness(make(FLOW))
+        harness.send(
             Trade(T, T + 1441 * MINUTE, 1, 100, 5, BUY, 1), Trade(T, T - 1441 * MINUTE, 1, 100, 5, BUY, 2)
         )
-        assert "Window" not in repr(on.actor.state())
-        assert on.timers == []
+        assert "Window" not in repr(harness.actor.state())
+        assert harness.timers == []
 
 
-def test_the_book_is_sampled_at_the_end_of_each_window_while_somebody_keeps_it_up() -> None:
-    on = Harness(BookSampler(FlowConfig(book=("1s",), depth=2)))
-    on.send(Quote(T + 5, T, 1, 100, 30, 102, 10))
-    on.send(BookRead(T + 6, T, 1, ((100, 30, 1), (99, 30, 1), (98, 999, 1)), ((102, 10, 1), (103, 10, 1))))
-    (first,) = on.advance(T + SECOND_NS)
+def test_the_book_is_sampled_at_the_end_of_each_window_while_the_feed_is_up() -> None:
+    harness = Harness(BookSampler(FlowConfig(book=("1s",), depth=2)))
+    harness.send(Quote(T + 5, T, 1, 100, 30, 102, 10))
+    harness.send(
+        BookRead(T + 6, T, 1, ((100, 30, 1), (99, 30, 1), (98, 999, 1)), ((102, 10, 1), (103, 10, 1)))
+    )
+    (first,) = harness.advance(T + SECOND_NS)
     assert first == BookSampled(T + SECOND_NS, 1, SECOND_NS, T, 100, 102, 0.5, 0.5)
-    on.send(Quote(T + SECOND_NS + 1, T, 1, 100, 10, 0, 0))
-    (second,) = on.advance(T + 2 * SECOND_NS)
+    harness.send(Quote(T + SECOND_NS + 1, T, 1, 100, 10, 0, 0))
+    (second,) = harness.advance(T + 2 * SECOND_NS)
     assert (second.start_ns, second.ask, second.imbalance) == (T + SECOND_NS, 0, 1.0)
-    on.send(FeedDown(T + 2 * SECOND_NS + 1, "f", "x"))
-    assert on.advance(T + 9 * SECOND_NS) == []
-    assert on.timers == [], "nobody is woken for nothing"
-    on.send(Quote(T + 9 * SECOND_NS + 1, T, 1, 100, 10, 101, 10))
-    assert [one.imbalance for one in on.advance(T + 10 * SECOND_NS)] == [0.0]
+    harness.send(FeedDown(T + 2 * SECOND_NS + 1, "f", "x"))
+    assert harness.advance(T + 9 * SECOND_NS) == []
+    assert harness.timers == [], "no timer without a quote"
+    harness.send(Quote(T + 9 * SECOND_NS + 1, T, 1, 100, 10, 101, 10))
+    assert [one.imbalance for one in harness.advance(T + 10 * SECOND_NS)] == [0.0]
 
 
-# Off unless asked for.
+# Off unless configured.
 
 
-def test_nothing_is_made_unless_asked_for() -> None:
+def test_nothing_is_enabled_by_default() -> None:
     assert flow_actors(FlowConfig()) == []
     names = [actor.name for actor in flow_actors(FLOW)]
     assert names == ["footprints", "imbalances", "profiles"]
@@ -248,7 +254,7 @@ def test_nothing_is_made_unless_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flow", "told"),
+    ("flow", "message"),
     [
         ({"footprint": ["3m"]}, "'3m' is not among bars.intervals"),
         ({"profile": ["7m"]}, "'7m' is not a bar interval"),
@@ -258,12 +264,12 @@ def test_nothing_is_made_unless_asked_for() -> None:
         ({"imbalance_ratio": "x"}, "flow.imbalance_ratio"),
     ],
 )
-def test_what_makes_no_sense_is_refused_by_name(flow: dict[str, Any], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_an_invalid_value_is_refused_with_its_name(flow: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         parse_config({"flow": flow})
 
 
-def test_a_strategy_is_shown_what_it_listens_for_in_human_numbers() -> None:
+def test_a_strategy_receives_flow_events_in_human_numbers() -> None:
     config = Config(
         strategies=(StrategyConfig(use="fakes:Watcher"),),
         bars=BarsConfig(("1s",), 300),

@@ -1,4 +1,4 @@
-"""Aggregators with one planted bug each: what the laws of bars have to find."""
+"""Aggregators with one planted bug each, which the properties of bars have to detect."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from engine.events import TimerFired, Trade
 __all__ = ["BUGS"]
 
 
-class LosesLatePrints(Aggregator):
-    """A late print that is still inside the grace is dropped."""
+class LosesLateTrades(Aggregator):
+    """Drops a late trade that is still within the grace period."""
 
     def _add_late(self, trade: Trade, open_bar: OpenBar, emit: Emit) -> None:
         if window_is_closed(self, trade):
@@ -28,7 +28,7 @@ def window_is_closed(aggregator: Aggregator, trade: Trade) -> bool:
 
 
 class CountsTwice(Aggregator):
-    """A print that opens a window is in the bar before too."""
+    """Adds a trade that opens a window to the bar before as well."""
 
     @handles(Trade)
     def add(self, trade: Trade, emit: Emit) -> None:
@@ -38,8 +38,8 @@ class CountsTwice(Aggregator):
         super().add(trade, emit)
 
 
-class CutsAtNoon(Aggregator):
-    """Weeks and months are counted from the epoch like days."""
+class AlignsToEpoch(Aggregator):
+    """Aligns weeks and months to the epoch like days."""
 
     def _merge(self, series: Series, part: OpenBar, end: End) -> None:
         with patch("engine.actors.closing.window_start", from_epoch):
@@ -50,8 +50,8 @@ def from_epoch(span: int, time_ns: int) -> int:
     return time_ns - time_ns % span
 
 
-class SkipsSilence(Aggregator):
-    """A window that is silent as the one before was has no bar, whatever the venue's custom."""
+class SkipsEmptyWindows(Aggregator):
+    """Leaves out a window without trades after another one, even if the venue has candles for it."""
 
     def _end(self, instrument: int, market: Market, bar: OpenBar) -> OpenBar:
         closed = market.series[0].closed
@@ -61,7 +61,7 @@ class SkipsSilence(Aggregator):
 
 
 class ClosesTwice(Aggregator):
-    """A timer publishes the open bar, and it goes on."""
+    """Publishes the open bar on a timer and keeps it open."""
 
     @handles(TimerFired)
     def close_due(self, timer: TimerFired, emit: Emit) -> None:
@@ -73,7 +73,7 @@ class ClosesTwice(Aggregator):
 
 
 class KeepsOldHigh(Aggregator):
-    """A bar begins with the high of the one before."""
+    """Opens a bar with the high of the bar before."""
 
     def _begin(self, instrument: int, start_ns: int, price: int) -> OpenBar:
         before = self._open.get(instrument)
@@ -83,7 +83,7 @@ class KeepsOldHigh(Aggregator):
 
 
 class ByArrival(Aggregator):
-    """The close is the print that came last, not the one that was executed last."""
+    """Uses the last trade to arrive as the close, not the last one executed."""
 
     @handles(Trade)
     def add(self, trade: Trade, emit: Emit) -> None:
@@ -94,7 +94,7 @@ class ByArrival(Aggregator):
 
 
 class IgnoresIds(Aggregator):
-    """Prints of one instant are in the order of arrival, where ids would tell."""
+    """Orders trades with equal time stamps by arrival, even if ids give their order."""
 
     def _market(self, instrument: int, spans_ns: list[int] | None = None) -> Market:
         market = super()._market(instrument, spans_ns)
@@ -103,7 +103,7 @@ class IgnoresIds(Aggregator):
 
 
 class MergesFlat(Aggregator):
-    """The open of a longer bar is that of its first part, silent or not."""
+    """Uses the open of the first part for a longer bar, even if that part has no trades."""
 
     def _merge(self, series: Series, part: OpenBar, end: End) -> None:
         super()._merge(series, part, end)
@@ -112,7 +112,7 @@ class MergesFlat(Aggregator):
 
 
 class CountsCalls(Aggregator):
-    """What it does depends on how many calls there ever were: on something that is in no journal."""
+    """Depends on the number of calls in the process, which is not in the journal."""
 
     calls = 0
 
@@ -125,14 +125,14 @@ class CountsCalls(Aggregator):
 
 
 class ClosesEarly(Aggregator):
-    """The grace is forgotten."""
+    """Ignores the grace period."""
 
     def _wait_ns(self) -> int:
         return 0
 
 
-class ForgetsNames(Aggregator):
-    """What waits for late prints is not part of the state."""
+class ForgetsWaitingBars(Aggregator):
+    """Leaves the waiting bars out of the state."""
 
     WIRING = Aggregator.WIRING | {"_kept"}
 
@@ -144,7 +144,7 @@ class ForgetsNames(Aggregator):
 
 
 class FlattensNothing(Aggregator):
-    """A corrected close does not reach the silent windows behind it."""
+    """Does not apply a corrected close to the windows without trades after it."""
 
     def _correct(self, trade: Trade, market: Market, open_bar: OpenBar, emit: Emit) -> None:
         with patch("engine.actors.aggregator.flatten", return_value=False):
@@ -152,7 +152,7 @@ class FlattensNothing(Aggregator):
 
 
 class TimersAreEarlier(Aggregator):
-    """A timer closes the open bar although its end is still to come."""
+    """Closes the open bar on a timer before its end."""
 
     @handles(TimerFired)
     def close_due(self, timer: TimerFired, emit: Emit) -> None:
@@ -161,24 +161,24 @@ class TimersAreEarlier(Aggregator):
 
 
 def remembers_little() -> Any:
-    """The feed's memory of prints holds only the newest."""
-    return patch("tests.actors.bar_laws.MEMORY", 1)
+    """Lets the feed remember only the newest trade."""
+    return patch("tests.actors.bar_properties.MEMORY", 1)
 
 
 BUGS: dict[str, list[type[Aggregator] | Callable[[], Any]]] = {
-    "conservation": [LosesLatePrints, CountsTwice],
-    "alignment": [CutsAtNoon],
-    "windows": [SkipsSilence, ClosesTwice],
+    "conservation": [LosesLateTrades, CountsTwice],
+    "alignment": [AlignsToEpoch],
+    "windows": [SkipsEmptyWindows, ClosesTwice],
     "bounds": [KeepsOldHigh],
     "order": [ByArrival],
     "sequence": [IgnoresIds],
     "merging": [MergesFlat],
     "batching": [CountsCalls],
-    "arrival": [LosesLatePrints, ClosesEarly, ByArrival],
+    "arrival": [LosesLateTrades, ClosesEarly, ByArrival],
     "corrections": [FlattensNothing],
     "duplicates": [remembers_little],
-    "restart": [ForgetsNames],
+    "restart": [ForgetsWaitingBars],
     "replay": [CountsCalls],
     "closing": [TimersAreEarlier],
 }
-"""By the law that has to find them."""
+"""By the property that has to detect them."""

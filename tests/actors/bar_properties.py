@@ -1,7 +1,8 @@
-"""The laws of bars, each a property of whatever aggregator it is given.
+"""Properties of bars, checked against any aggregator class.
 
-A law takes the class of an aggregator and raises AssertionError when it is broken. `test_bar_laws.py` holds
-the engine's own to them; `tests/planted/` holds them to aggregators with a planted bug.
+A property takes an aggregator class and raises AssertionError if it does not hold. `test_bar_properties.py`
+checks the engine's aggregator. `tests/planted/` checks that each property fails for aggregators with a
+planted bug.
 """
 
 from __future__ import annotations
@@ -28,20 +29,20 @@ from engine.values import parse_interval
 from tests.actors.harness import Harness
 from tests.replay.kit import EVE, NOON, Memory, config_of, opening, replays_alone, run, use
 
-__all__ = ["LAWS", "Law"]
+__all__ = ["PROPERTIES", "Property"]
 
-START = NOON - 12 * 3600 * SECOND_NS + 4 * DAY_NS + 22 * 3600 * SECOND_NS  # a Monday is two hours away
-MEMORY = 4096  # prints that the feed remembers
+START = NOON - 12 * 3600 * SECOND_NS + 4 * DAY_NS + 22 * 3600 * SECOND_NS  # two hours before a Monday
+MEMORY = 4096  # trades that the feed remembers
 GRACE_MS = 1000
 GRACE_NS = GRACE_MS * 1_000_000
 SPANS = ("1m", "3m", "5m", "15m", "1h")
 LONG = ("1h", "12h", "1d", "3d", "1w")
 Make = type[Aggregator]
-Law = Callable[[Make, int], None]
+Property = Callable[[Make, int], None]
 
 
 class Step(NamedTuple):
-    """A print of a plan: how long after the one before, how long under way, and what it says."""
+    """A trade of a plan: the time since the one before, its delay, and its values."""
 
     gap_ns: int
     late_ns: int
@@ -65,7 +66,7 @@ steps = st.lists(
     max_size=30,
 )
 customs = st.tuples(st.sampled_from(["flat", "none"]), st.sampled_from(["arrival", "sequence"]))
-beginnings = st.sampled_from([0, 1, *[59 * SECOND_NS + SECOND_NS // 2] * 2])  # a window's end is near
+beginnings = st.sampled_from([0, 1, *[59 * SECOND_NS + SECOND_NS // 2] * 2])  # near the end of a window
 Customs = tuple[str, str]
 
 
@@ -78,7 +79,7 @@ def listed(custom: Customs) -> dict[int, InstrumentListed]:
 
 
 def tape(plan: Sequence[Step], begin_ns: int) -> list[Trade]:
-    """The prints in the venue's order, received at once. Ids count up, so they tell the order too."""
+    """Return the trades in the venue's order, received without delay. Ids count up in that order."""
     now, trades = START + begin_ns, []
     for number, one in enumerate(plan, 1):
         now += one.gap_ns
@@ -87,7 +88,10 @@ def tape(plan: Sequence[Step], begin_ns: int) -> list[Trade]:
 
 
 def arriving(trades: Sequence[Trade], plan: Sequence[Step]) -> list[Trade]:
-    """The prints as they arrive when each is under way for its own time; an instant's stay in order."""
+    """Return the trades in order of arrival, each with its delay.
+
+    Those with equal time stamps keep their order.
+    """
     late: dict[tuple[int, int], int] = {}
     for trade, one in zip(trades, plan, strict=True):
         late.setdefault((trade.instrument, trade.venue_ns), one.late_ns)
@@ -102,21 +106,21 @@ def fields_after_time(trade: Trade) -> tuple[Any, ...]:
     return tuple(getattr(trade, name) for name in trade.__struct_fields__[1:])
 
 
-def desk(make: Make, custom: Customs, spans: Sequence[str] = SPANS, close: str = "grace") -> Harness:
+def new_harness(make: Make, custom: Customs, spans: Sequence[str] = SPANS, close: str = "grace") -> Harness:
     return Harness(make(BarsConfig(tuple(spans), GRACE_MS, close)), listed(custom))
 
 
-def play(on: Harness, trades: Sequence[Trade], until_ns: int = 0) -> Harness:
-    """Hand over prints at their times, firing the timers between; then let time pass until then."""
+def play(harness: Harness, trades: Sequence[Trade], until_ns: int = 0) -> Harness:
+    """Send trades at their times, firing the timers in between; then advance to `until_ns`."""
     for trade in trades:
-        on.advance(trade.recv_ns)
-        on.send(trade)
-    on.advance(until_ns)
-    return on
+        harness.advance(trade.recv_ns)
+        harness.send(trade)
+    harness.advance(until_ns)
+    return harness
 
 
 def over(trades: Sequence[Trade], longest: str = "1h") -> int:
-    """A time when every bar of these prints is closed: the longest window is over."""
+    """Return a time at which every bar of these trades is closed: the end of the longest window."""
     span = parse_interval(longest)
     return window_end(span, window_start(span, max(trade.venue_ns for trade in trades))) + GRACE_NS
 
@@ -125,28 +129,30 @@ Values = tuple[Any, ...]
 
 
 def values(bar: BarClosed) -> Values:
-    """What a bar says, without when and how it was told."""
+    """Return a bar's values, without the time, reason and revision of the event."""
     names = ("at_ns", "closed_by", "revision")
     return tuple(getattr(bar, name) for name in bar.__struct_fields__ if name not in names)
 
 
-def final(on: Harness) -> dict[tuple[int, int, int], Values]:
-    """The highest revision of each bar, by instrument, interval and start.
+def final(harness: Harness) -> dict[tuple[int, int, int], Values]:
+    """Return the highest revision of each bar, by instrument, interval and start.
 
-    A window that was taken for silent, where such windows have no bars, begins with a correction of nothing.
+    If windows without trades have no bars, the first event of a late trade's window is a correction.
     """
     found: dict[tuple[int, int, int], BarClosed] = {}
-    for bar in on.all(BarClosed):
+    for bar in harness.all(BarClosed):
         key = bar.instrument, bar.interval_ns, bar.start_ns
-        silent = on.actor.instruments[bar.instrument].silence == "none" and isinstance(bar, BarCorrected)
-        assert bar.revision == (found[key].revision + 1 if key in found else int(silent))
+        was_empty = harness.actor.instruments[bar.instrument].silence == "none" and isinstance(
+            bar, BarCorrected
+        )
+        assert bar.revision == (found[key].revision + 1 if key in found else int(was_empty))
         assert isinstance(bar, BarCorrected) == (bar.revision > 0)
         found[key] = bar
     return {key: values(bar) for key, bar in found.items()}
 
 
 def by_window(trades: Sequence[Trade], instrument: int, span: int) -> dict[int, list[Trade]]:
-    """Prints of an instrument by the start of their window, each in the venue's order."""
+    """Return the trades of an instrument by the start of their window, in the venue's order."""
     found: dict[int, list[Trade]] = {}
     for trade in trades:
         if trade.instrument == instrument:
@@ -154,11 +160,14 @@ def by_window(trades: Sequence[Trade], instrument: int, span: int) -> dict[int, 
     return found
 
 
-def law(check: Callable[..., None], *plans: Any) -> Law:
-    """Make a law of a check. It tries so many examples; with a negative number it does not shrink them."""
+def as_property(check: Callable[..., None], *plans: Any) -> Property:
+    """Return a check as a property.
+
+    `examples` is the number of examples; if negative, they are not shrunk.
+    """
 
     @functools.wraps(check)
-    def hold(make: Make, examples: int) -> None:
+    def check_property(make: Make, examples: int) -> None:
         broken: list[AssertionError] = []
 
         def attempt(drawn: tuple[Any, ...]) -> None:
@@ -173,21 +182,21 @@ def law(check: Callable[..., None], *plans: Any) -> Law:
         try:
             tried(given(st.tuples(*plans))(attempt))()
         except Exception:
-            # Where a bug depends on chance the search itself is confused by it, and says so instead.
+            # If a bug is not deterministic, Hypothesis reports flaky examples instead.
             if broken and examples < 0:
                 raise broken[0] from None
             raise
 
-    return hold
+    return check_property
 
 
-# The laws.
+# The properties.
 
 
 def conservation(make: Make, plan: list[Step], custom: Customs, begin_ns: int) -> None:
-    """Volume, money and count, summed over the bars of an interval, are those of the prints."""
+    """Volume, money and count, summed over the bars of an interval, equal those of the trades."""
     trades = tape(plan, begin_ns)
-    on = play(desk(make, custom), arriving(trades, plan), over(trades))
+    harness = play(new_harness(make, custom), arriving(trades, plan), over(trades))
     for instrument in (1, 2):
         mine = [trade for trade in trades if trade.instrument == instrument]
         bought = sum(trade.size for trade in mine if trade.aggressor == 1)
@@ -196,7 +205,7 @@ def conservation(make: Make, plan: list[Step], custom: Customs, begin_ns: int) -
         for span in SPANS:
             bars = [
                 bar
-                for bar in on.all(BarClosed)
+                for bar in harness.all(BarClosed)
                 if (bar.instrument, bar.interval_ns) == (instrument, parse_interval(span))
             ]
             assert all(bar.source == "trades" for bar in bars)
@@ -212,11 +221,11 @@ def conservation(make: Make, plan: list[Step], custom: Customs, begin_ns: int) -
 
 
 def alignment(make: Make, plan: list[Step], custom: Customs, begin_ns: int) -> None:
-    """Windows up to a day are counted from the epoch, weeks begin on Monday, months on their first."""
+    """Windows up to a day are aligned to the epoch, weeks begin on Monday, months on their first day."""
     trades = tape(plan, begin_ns)
-    bars = play(desk(make, custom, SPANS), trades, over(trades)).all(BarClosed)
-    bars += play(desk(make, custom, LONG), trades, over(trades, "1w")).all(BarClosed)
-    bars += play(desk(make, custom, ("1d", "1M")), trades, over(trades, "1M")).all(BarClosed)
+    bars = play(new_harness(make, custom, SPANS), trades, over(trades)).all(BarClosed)
+    bars += play(new_harness(make, custom, LONG), trades, over(trades, "1w")).all(BarClosed)
+    bars += play(new_harness(make, custom, ("1d", "1M")), trades, over(trades, "1M")).all(BarClosed)
     for bar in bars:
         begins = datetime.fromtimestamp(bar.start_ns // SECOND_NS, UTC)
         assert bar.start_ns % SECOND_NS == 0
@@ -229,14 +238,14 @@ def alignment(make: Make, plan: list[Step], custom: Customs, begin_ns: int) -> N
 
 
 def windows(make: Make, plan: list[Step], custom: Customs, begin_ns: int) -> None:
-    """Each window has one bar, in order: all since the first print, or those with prints, by custom."""
+    """Each window has one bar, in order: every window since the first trade, or only those with trades."""
     trades = tape(plan, begin_ns)
-    on = play(desk(make, custom), arriving(trades, plan), over(trades))
+    harness = play(new_harness(make, custom), arriving(trades, plan), over(trades))
     for instrument in (1, 2):
         for span in map(parse_interval, SPANS):
             starts = [
                 bar.start_ns
-                for bar in on.all(BarClosed)
+                for bar in harness.all(BarClosed)
                 if (bar.instrument, bar.interval_ns) == (instrument, span)
             ]
             expected = list(by_window(trades, instrument, span))
@@ -247,10 +256,10 @@ def windows(make: Make, plan: list[Step], custom: Customs, begin_ns: int) -> Non
 
 
 def bounds(make: Make, plan: list[Step], custom: Customs, begin_ns: int) -> None:
-    """High and low are the highest and the lowest of everything in the bar; a silent one is flat."""
+    """High and low are the highest and the lowest price in the bar; a bar without trades is flat."""
     trades = tape(plan, begin_ns)
-    on = play(desk(make, custom), arriving(trades, plan), over(trades))
-    for bar in on.all(BarClosed):
+    harness = play(new_harness(make, custom), arriving(trades, plan), over(trades))
+    for bar in harness.all(BarClosed):
         inside = by_window(trades, bar.instrument, bar.interval_ns).get(bar.start_ns, [])
         assert bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high
         if inside:
@@ -261,11 +270,11 @@ def bounds(make: Make, plan: list[Step], custom: Customs, begin_ns: int) -> None
 
 
 def order(make: Make, plan: list[Step], custom: Customs, begin_ns: int) -> None:
-    """Open and close are the first and last print by the venue's order; a silent bar is at the last close."""
+    """Open and close are the first and last trade in the venue's order; without trades, the last close."""
     trades = tape(plan, begin_ns)
-    on = play(desk(make, custom), arriving(trades, plan), over(trades))
+    harness = play(new_harness(make, custom), arriving(trades, plan), over(trades))
     closes: dict[tuple[int, int], int] = {}
-    for bar in on.all(BarClosed):
+    for bar in harness.all(BarClosed):
         inside = by_window(trades, bar.instrument, bar.interval_ns).get(bar.start_ns)
         if inside:
             assert (bar.open, bar.first_id) == (inside[0].price, inside[0].trade_id)
@@ -277,40 +286,42 @@ def order(make: Make, plan: list[Step], custom: Customs, begin_ns: int) -> None:
 
 
 def sequence(make: Make, plan: list[Step], begin_ns: int, swaps: Any) -> None:
-    """Where ids count up, prints of one instant may come in any order."""
+    """If ids count up, trades with equal time stamps may arrive in any order."""
     trades = tape(plan, begin_ns)
     mixed = sorted(trades, key=lambda trade: (trade.venue_ns, swaps.random()))
     custom = ("flat", "sequence")
-    straight = play(desk(make, custom), trades, over(trades))
-    assert final(play(desk(make, custom), mixed, over(trades))) == final(straight)
+    straight = play(new_harness(make, custom), trades, over(trades))
+    assert final(play(new_harness(make, custom), mixed, over(trades))) == final(straight)
 
 
 def merging(make: Make, plan: list[Step], custom: Customs, begin_ns: int) -> None:
-    """Bars of bars are bars of trades: an interval built alone is the same as one built among others."""
+    """Bars merged from bars equal bars built from trades: an interval alone is the same as among others."""
     trades = tape(plan, begin_ns)
-    together = final(play(desk(make, custom), arriving(trades, plan), over(trades)))
+    together = final(play(new_harness(make, custom), arriving(trades, plan), over(trades)))
     for span in SPANS:
-        alone = final(play(desk(make, custom, (span,)), arriving(trades, plan), over(trades)))
+        alone = final(play(new_harness(make, custom, (span,)), arriving(trades, plan), over(trades)))
         both = {key: bar for key, bar in together.items() if key[1] == parse_interval(span)}
-        assert {key: told(bar) for key, bar in both.items()} == {key: told(bar) for key, bar in alone.items()}
+        assert {key: without_reason(bar) for key, bar in both.items()} == {
+            key: without_reason(bar) for key, bar in alone.items()
+        }
 
 
-def told(bar: Values) -> Values:
-    """Values without why a bar is incomplete: a part can say more than the whole."""
+def without_reason(bar: Values) -> Values:
+    """Return values without the reason why a bar is incomplete, which can differ in a merged bar."""
     return tuple(value for value in bar if not (isinstance(value, str) and " " in value))
 
 
 def arrival(make: Make, plan: list[Step], custom: Customs, begin_ns: int) -> None:
-    """Any order of arrival inside the grace gives the same bars, none of them corrected."""
+    """Any order of arrival within the grace period gives the same bars, without corrections."""
     trades = tape(plan, begin_ns)
-    straight = play(desk(make, custom), trades, over(trades))
-    mixed = play(desk(make, custom), arriving(trades, plan), over(trades))
+    straight = play(new_harness(make, custom), trades, over(trades))
+    mixed = play(new_harness(make, custom), arriving(trades, plan), over(trades))
     assert final(mixed) == final(straight)
     assert not mixed.all(BarCorrected)
 
 
 def corrections(make: Make, plan: list[Step], custom: Customs, begin_ns: int, later: list[int]) -> None:
-    """What comes after the grace, or after the next window's first print, ends in the same bars."""
+    """Trades after the grace period, or after the next window's first trade, lead to the same final bars."""
     trades = tape(plan, begin_ns)
     delays = {(trade.instrument, trade.venue_ns): 0 for trade in trades[1:]}
     for key, delay in zip(delays, later, strict=False):
@@ -332,8 +343,8 @@ def corrections(make: Make, plan: list[Step], custom: Customs, begin_ns: int, la
         key=lambda trade: trade.recv_ns,
     )
     for close in ("grace", "trade"):
-        straight = play(desk(make, custom, close=close), trades, over(trades) + 3600 * SECOND_NS)
-        late = play(desk(make, custom, close=close), came, over(trades) + 3600 * SECOND_NS)
+        straight = play(new_harness(make, custom, close=close), trades, over(trades) + 3600 * SECOND_NS)
+        late = play(new_harness(make, custom, close=close), came, over(trades) + 3600 * SECOND_NS)
         assert final(late) == final(straight), close
 
 
@@ -345,7 +356,7 @@ def batching(make: Make, plan: list[Step], begin_ns: int, cuts: list[int]) -> No
 
 
 def session(plan: list[Step], begin_ns: int, at_ns: int = NOON) -> list[Event]:
-    """A session's inputs: the prints in order of arrival, and time to close them."""
+    """Return a session's inputs: the trades in order of arrival, and a clock event that closes their bars."""
     config = config_of(use("Averages"), intervals=("1s", "5s", "1m"))
     shift = at_ns + SECOND_NS - START
     trades = [
@@ -357,7 +368,7 @@ def session(plan: list[Step], begin_ns: int, at_ns: int = NOON) -> list[Event]:
 
 
 def duplicates(make: Make, plan: list[Step], custom: Customs, again: list[tuple[int, int]]) -> None:
-    """A print that a venue tells again, at any time later, counts once: the feed remembers it."""
+    """A trade that the venue sends again at any later time counts once: the feed remembers it."""
     trades = tape(plan, 0)
     doubled: list[tuple[float, Trade]] = [(place, trade) for place, trade in enumerate(trades)]
     for which, later in again:
@@ -366,24 +377,24 @@ def duplicates(make: Make, plan: list[Step], custom: Customs, again: list[tuple[
     doubled.sort(key=lambda pair: pair[0])
     memory = {number: Prints(FeedHealth(), START - 1, memory_max=MEMORY) for number in (1, 2)}
     once = [one for _, trade in doubled for one in memory[trade.instrument].take([trade])]
-    on = desk(make, custom)
+    harness = new_harness(make, custom)
     for trade in once:
-        on.send(trade)
-    straight = desk(make, custom)
+        harness.send(trade)
+    straight = new_harness(make, custom)
     straight.send(*trades)
     until_ns = over(trades)
-    on.advance(until_ns)
+    harness.advance(until_ns)
     straight.advance(until_ns)
-    assert final(on) == final(straight)
+    assert final(harness) == final(straight)
 
 
 def restart(make: Make, plan: list[Step], custom: Customs, begin_ns: int, cut: int) -> None:
-    """A snapshot anywhere and going on from it is the same as never having stopped."""
+    """Restoring a snapshot taken at any point changes nothing."""
     trades = arriving(tape(plan, begin_ns), plan)
     cut %= len(trades)
-    through = play(desk(make, custom), trades, over(trades))
-    before = play(desk(make, custom), trades[:cut])
-    after = desk(make, custom)
+    through = play(new_harness(make, custom), trades, over(trades))
+    before = play(new_harness(make, custom), trades[:cut])
+    after = new_harness(make, custom)
     classes = state_classes(["engine.actors.bars", "engine.actors.aggregator"])
     after.actor.restore(decode_state(encode_state(before.actor.state(), "aggregator"), classes))
     after.log, after.timers, after.seq = before.log, before.timers, before.seq
@@ -392,7 +403,7 @@ def restart(make: Make, plan: list[Step], custom: Customs, begin_ns: int, cut: i
 
 
 def replay(make: Make, plan: list[Step], begin_ns: int, at_ns: int) -> None:
-    """What was recorded re-derives bit for bit, each day alone."""
+    """A recorded session replays bit for bit, each day alone."""
     with patch("engine.session.Aggregator", make):
         memory: Memory = run(session(plan, begin_ns, at_ns))
         try:
@@ -403,31 +414,31 @@ def replay(make: Make, plan: list[Step], begin_ns: int, at_ns: int) -> None:
 
 
 def closing(make: Make, plan: list[Step], custom: Customs, begin_ns: int) -> None:
-    """Bars closed by timer and bars closed by the next window's first print are the same bars."""
+    """Bars closed by timer equal bars closed by the next window's first trade."""
     trades = tape(plan, begin_ns)
-    by_timer = final(play(desk(make, custom), trades, over(trades)))
-    by_print = final(play(desk(make, custom, close="trade"), trades, over(trades)))
-    assert by_timer == by_print
+    by_timer = final(play(new_harness(make, custom), trades, over(trades)))
+    by_trade = final(play(new_harness(make, custom, close="trade"), trades, over(trades)))
+    assert by_timer == by_trade
 
 
 cuts = st.lists(st.integers(1, 40), max_size=8)
-LAWS: dict[str, Law] = {
-    "conservation": law(conservation, steps, customs, beginnings),
-    "alignment": law(alignment, steps, customs, beginnings),
-    "windows": law(windows, steps, customs, beginnings),
-    "bounds": law(bounds, steps, customs, beginnings),
-    "order": law(order, steps, customs, beginnings),
-    "sequence": law(sequence, steps, beginnings, st.randoms(use_true_random=False)),
-    "merging": law(merging, steps, customs, beginnings),
-    "batching": law(batching, steps, beginnings, cuts),
-    "arrival": law(arrival, steps, customs, beginnings),
-    "corrections": law(
+PROPERTIES: dict[str, Property] = {
+    "conservation": as_property(conservation, steps, customs, beginnings),
+    "alignment": as_property(alignment, steps, customs, beginnings),
+    "windows": as_property(windows, steps, customs, beginnings),
+    "bounds": as_property(bounds, steps, customs, beginnings),
+    "order": as_property(order, steps, customs, beginnings),
+    "sequence": as_property(sequence, steps, beginnings, st.randoms(use_true_random=False)),
+    "merging": as_property(merging, steps, customs, beginnings),
+    "batching": as_property(batching, steps, beginnings, cuts),
+    "arrival": as_property(arrival, steps, customs, beginnings),
+    "corrections": as_property(
         corrections, steps, customs, beginnings, st.lists(st.sampled_from([0, 0, 2, 61, 400]), max_size=30)
     ),
-    "duplicates": law(
+    "duplicates": as_property(
         duplicates, steps, customs, st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=8)
     ),
-    "restart": law(restart, steps, customs, beginnings, st.integers(0, 40)),
-    "replay": law(replay, steps, beginnings, st.sampled_from([NOON, EVE])),
-    "closing": law(closing, steps, customs, beginnings),
+    "restart": as_property(restart, steps, customs, beginnings, st.integers(0, 40)),
+    "replay": as_property(replay, steps, beginnings, st.sampled_from([NOON, EVE])),
+    "closing": as_property(closing, steps, customs, beginnings),
 }
