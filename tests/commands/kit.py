@@ -15,12 +15,17 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from engine.cli import main
+from engine.errors import EngineError
+from engine.events import Event
+from engine.journal import list_days
+from engine.records import read_records
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "journal" / "2024-12-05"
@@ -149,6 +154,21 @@ def assert_replays(root: Path) -> list[dict[str, Any]]:
     assert reports
     assert all(report["identical"] for report in reports), reports
     return reports
+
+
+def wait_for(
+    process: subprocess.Popen[Any], root: Path, kind: type[Event], count: int = 1, *, seconds: float = 60
+) -> None:
+    """Wait until the journal that a process writes holds so many events of a type."""
+    end = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < end:
+        with contextlib.suppress(EngineError, OSError):  # before the first frame there is nothing to read
+            records = (record for day in list_days(root) for record in read_records(day.path))
+            if sum(isinstance(event, kind) for _, _, event in records) >= count:
+                return
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError(f"{root} does not hold {count} {kind.__name__}: {process.communicate()[1]}")
 
 
 @contextlib.contextmanager

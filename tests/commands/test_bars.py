@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import time
 from decimal import Decimal
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from tests.commands.kit import FAST, ROOT, days, engine, sandbox, spawn, start
+from engine.events import BarClosed
+from tests.commands.kit import FAST, ROOT, days, engine, sandbox, spawn, start, wait_for
 
 SAMPLE = ROOT / "journal/2024-12-05"
 FIELDS = [
@@ -82,7 +82,7 @@ def test_c01_a_live_session_appends_each_closed_bar_once_though_it_was_killed(tm
         live = ["live", "--venue", "hyperliquid", "--base-url", url, "--journal", root, "--csv", folder]
         live += ["--config", config, "--no-db"]
         process = start(*live)
-        time.sleep(3.5)
+        wait_for(process, root, BarClosed, 10)
         process.kill()
         process.communicate()
         assert spawn(*live, "--for", "3s").code == 0

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.events import BarClosed, FeedUp, SessionStarted
 from tests.commands.kit import (
     ENGINE,
     FAST,
@@ -27,6 +28,7 @@ from tests.commands.kit import (
     spawn,
     start,
     trades_csv,
+    wait_for,
 )
 
 KILLS = int(os.environ.get("RETAPE_KILLS", "3"))
@@ -41,7 +43,9 @@ def config(tmp_path: Path) -> Path:
 
 def test_a_session_trades_replays_and_its_rows_equal_a_rebuild(tmp_path: Path, config: Path) -> None:
     root = tmp_path / "journal"
-    live = as_json(spawn("live", "--for", "8s", "--journal", root, "--config", config, "--json"))
+    live = as_json(
+        spawn("live", "--for", "3s", "--speed", 5, "--journal", root, "--config", config, "--json")
+    )
     (report,) = assert_replays(root)
     assert report["digest"] == live["digest"]
     assert report["events"] == live["last_seq"]
@@ -49,7 +53,7 @@ def test_a_session_trades_replays_and_its_rows_equal_a_rebuild(tmp_path: Path, c
     assert live["health"]["limits"].startswith("weight "), "how much of the venue's limits is used"
     assert live["health"]["feed"].startswith("frames ")
     (day,) = days(root)
-    assert lines(engine("inspect", day, "--type", "SubmitOrder", "--json")), "eight seconds without an order"
+    assert lines(engine("inspect", day, "--type", "SubmitOrder", "--json")), "a session without an order"
     (stopped,) = lines(engine("inspect", day, "--type", "SessionStopped", "--json"))
     after = lines(engine("inspect", day, "--from", stopped["seq"] + 1, "--json"))
     assert {one["type"] for one in after} <= {"PriceMarked", "EquityMarked"}
@@ -60,8 +64,8 @@ def test_a_session_trades_replays_and_its_rows_equal_a_rebuild(tmp_path: Path, c
 
 def test_the_next_session_goes_on_with_the_next_seq(tmp_path: Path, config: Path) -> None:
     root = tmp_path / "journal"
-    first = as_json(spawn("live", "--for", "3s", "--journal", root, "--config", config, "--json"))
-    second = as_json(spawn("live", "--for", "3s", "--journal", root, "--config", config, "--json"))
+    first = as_json(spawn("live", "--for", "1s", "--journal", root, "--config", config, "--json"))
+    second = as_json(spawn("live", "--for", "1s", "--journal", root, "--config", config, "--json"))
     assert second["first_seq"] == first["last_seq"] + 1
     assert assert_replays(root)[-1]["digest"] == second["digest"]
 
@@ -91,7 +95,7 @@ def test_c01_c03_killed_at_any_moment_the_journal_opens_replays_and_goes_on(
 def test_c06_a_signal_stops_in_order(tmp_path: Path, config: Path, number: signal.Signals) -> None:
     root = tmp_path / "journal"
     process = start("live", "--journal", root, "--config", config, "--json")
-    time.sleep(4)
+    wait_for(process, root, BarClosed)
     process.send_signal(number)
     _, stderr = process.communicate(timeout=15)
     assert process.returncode == 0, stderr
@@ -103,7 +107,7 @@ def test_c06_a_signal_stops_in_order(tmp_path: Path, config: Path, number: signa
 def test_j23_a_second_engine_on_the_journal_is_refused(tmp_path: Path) -> None:
     root = tmp_path / "journal"
     process = start("live", "--journal", root, "--no-db")
-    time.sleep(3)
+    wait_for(process, root, SessionStarted)
     try:
         refused = spawn("live", "--journal", root, "--for", "1s", "--no-db")
         assert refused.code == 6
@@ -115,7 +119,7 @@ def test_j23_a_second_engine_on_the_journal_is_refused(tmp_path: Path) -> None:
 
 def test_the_embedded_sandbox_ends_with_a_killed_engine(tmp_path: Path) -> None:
     process = start("live", "--journal", tmp_path / "journal", "--no-db")
-    time.sleep(3)
+    wait_for(process, tmp_path / "journal", FeedUp)
     listed = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False)
     children = [int(pid) for pid in listed.stdout.split()]
     process.kill()
@@ -170,7 +174,7 @@ def test_a_venue_that_goes_away_is_survived_and_recorded(tmp_path: Path) -> None
             stderr=subprocess.PIPE,
             env=environment(),
         )
-        time.sleep(3)
+        wait_for(process, root, FeedUp)
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 0, stderr
     assert lines(engine("inspect", days(root)[0], "--type", "FeedDown", "--json"))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from pathlib import Path
 
 import zstandard
 
-from tests.commands.kit import FAST, as_json, engine, sandbox, spawn, start
+from engine.events import FeedDown
+from tests.commands.kit import FAST, as_json, engine, sandbox, spawn, start, wait_for
 
 CHANNELS = '\n[data]\nchannels = ["l2BookFast", "candle", "activeAssetCtx", "allMids"]\n'
 
@@ -38,7 +38,7 @@ def test_raw_frames_of_a_troubled_session_decode_to_what_the_journal_has(tmp_pat
         live = ["live", "--raw", "--venue", "hyperliquid", "--base-url", url]
         live += ["--journal", root, "--config", config, "--coins", "BTC"]
         process = start(*live)
-        time.sleep(6)
+        wait_for(process, root, FeedDown, 2)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert spawn(*live, "--for", "4s").code == 0
