@@ -16,7 +16,7 @@ LOCK_TOOL := pip-tools>=7.5,<8
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-deep check bench sample lock clean
+.PHONY: help docs demo test test-deep check bench sample lock clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench: $(STAMP) ## measure the hot path (ARGS passes options on)
 
 sample: $(STAMP) ## write the sample day again
 	@$(PY) -m benchmarks.sample journal/2024-12-05
+
+docs: $(STAMP) ## write the generated tables of the docs
+	@$(PY) -m tests.docs_tables
 
 lock: ## resolve the bounds of pyproject.toml again and pin them with hashes
 	@echo "lock: resolving"

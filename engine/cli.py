@@ -22,6 +22,7 @@ __all__ = ["cli", "main"]
 
 _COMMANDS = {
     "init": "init",
+    "config": "config",
     "live": "live",
     "replay": "replay",
     "backtest": "backtest",

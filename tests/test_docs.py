@@ -1,9 +1,16 @@
-"""The pages are true: each id of a fault is explained, and each explained id is tested."""
+"""The pages are true: fault ids are explained, tables are generated from the code, keys are described."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
+
+import msgspec
+
+from engine.config import Config, keys, parse_config
+from tests.commands.kit import engine
+from tests.docs_tables import CONFIGURATION, configuration_page
 
 ROOT = Path(__file__).resolve().parents[1]
 IN_NAME = re.compile(r"(?:def test|[\"'])_?((?:[a-z][0-9]{2}_)+)")
@@ -29,3 +36,24 @@ def test_every_fault_that_a_test_names_is_explained_and_every_explained_one_is_t
     named = ids_in_tests()
     assert {one: named[one] for one in named if one not in explained} == {}
     assert [one for one in explained if one not in named] == []
+
+
+def test_the_table_of_configuration_keys_is_generated_from_the_structs() -> None:
+    assert CONFIGURATION.read_text(encoding="utf-8") == configuration_page(), "run `make docs`"
+
+
+def test_every_key_of_the_configuration_is_described() -> None:
+    listed = {(key.section.strip("[]"), key.name) for key in keys()}
+    for name, value in msgspec.to_builtins(Config()).items():
+        entries = value if isinstance(value, list | tuple) and value else [value]
+        if isinstance(entries[0], dict):
+            assert [key for key in entries[0] if (name, key) not in listed] == []
+        else:
+            assert ("", name) in listed
+
+
+def test_what_engine_config_prints_is_a_configuration_of_defaults() -> None:
+    printed = engine("config").out
+    assert parse_config(tomllib.loads(printed)) == Config()
+    assert engine("config", "risk").out.startswith("\n[risk]\n# ")
+    assert "did you mean risk?" in engine("config", "risks").err

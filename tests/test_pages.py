@@ -136,7 +136,7 @@ def test_every_command_of_a_page_has_the_options_it_is_shown_with(page: Path) ->
     """Those too that need the venue."""
     for block in blocks(page):
         for command in commands(block.text) if block.language == "sh" else ():
-            name, *args = shlex.split(re.sub(r"\$\(.*?\)", "value", command))
+            name, *args = shlex.split(re.sub(r"\$\(.*?\)", "value", re.split(r" [>|] ", command)[0]))
             if name != "engine":
                 continue
             with contextlib.suppress(click.exceptions.Exit):

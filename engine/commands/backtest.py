@@ -22,9 +22,7 @@ __all__ = ["backtest_command"]
 @click.argument("days", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--strategy", "strategies", multiple=True, metavar="M:C", help="module:Class; may be repeated.")
 @param_option
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="TOML file; see engine/config.py for the keys."
-)
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file; `engine config` lists its keys.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the run as a journal into this folder.")
 @json_option
 def backtest_command(

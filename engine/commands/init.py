@@ -12,7 +12,7 @@ from engine.errors import UsageError
 __all__ = ["init_command"]
 
 FILES: Final = {
-    "engine.toml": """# What a session trades, how, and within which limits. Every key: docs/strategies.md.
+    "engine.toml": """# What a session trades, how, and within which limits. Every key: `engine config`.
 coins = ["BTC", "ETH"]
 
 [[strategies]]

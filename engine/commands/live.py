@@ -58,9 +58,7 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 @click.option("--coins", metavar="BTC,ETH", help="Markets to trade. Default: all of a sandbox's.")
 @click.option("--strategy", "strategies", multiple=True, metavar="M:C", help="module:Class; may be repeated.")
 @param_option
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="TOML file; see engine/config.py for the keys."
-)
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file; `engine config` lists its keys.")
 @click.option("--speed", type=float, default=1.0, show_default=True, help="Of the embedded sandbox.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the embedded sandbox.")
 @click.option("--mode", type=click.Choice(["paper", "live"]), help="Default: the file's, or paper.")

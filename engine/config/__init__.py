@@ -1,0 +1,57 @@
+"""The configuration: what a session trades, how, and within which limits.
+
+A file is TOML; every key has a default (`sections.py`). The whole configuration is recorded in
+`SessionStarted` as canonical JSON, so that a replay needs no file.
+
+    coins = ["BTC", "ETH"]          # instruments; default: all that the embedded sandbox lists
+    [[strategies]]
+    use = "engine.strategies.crossover:Crossover"
+    params = { fast = 10, slow = 20 }
+    [bars]
+    intervals = ["1m", "5m"]
+    [risk]
+    max_order_notional = "20000"
+"""
+
+from engine.config.checks import check_instruments, nearest
+from engine.config.keys import Key, as_markdown, keys
+from engine.config.loading import load_config, parse_config, read_section
+from engine.config.sections import (
+    CHANNELS,
+    FEE_SCALE,
+    MONEY_TEXT_SCALE,
+    AccountConfig,
+    ActivityKind,
+    BarsConfig,
+    Config,
+    DataConfig,
+    FlowConfig,
+    PaperConfig,
+    RiskConfig,
+    StrategyConfig,
+    VenueConfig,
+)
+
+__all__ = [
+    "CHANNELS",
+    "FEE_SCALE",
+    "MONEY_TEXT_SCALE",
+    "AccountConfig",
+    "ActivityKind",
+    "BarsConfig",
+    "Config",
+    "DataConfig",
+    "FlowConfig",
+    "Key",
+    "PaperConfig",
+    "RiskConfig",
+    "StrategyConfig",
+    "VenueConfig",
+    "as_markdown",
+    "check_instruments",
+    "keys",
+    "load_config",
+    "nearest",
+    "parse_config",
+    "read_section",
+]

@@ -1,0 +1,158 @@
+"""Checks a configuration that was read: a value that would fail later is refused now, with its key."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Final
+
+from engine.clock import DAY_NS
+from engine.config.sections import CHANNELS, FEE_SCALE, MONEY_TEXT_SCALE, Config
+from engine.errors import ConfigError, NumberError, UsageError
+from engine.values import parse_interval, parse_scaled, to_grid
+
+__all__ = ["check", "check_instruments", "nearest"]
+
+RESERVED_NAMES: Final = frozenset(
+    {
+        "activity",
+        "aggregator",
+        "book-sampler",
+        "footprints",
+        "imbalances",
+        "large-prints",
+        "profiles",
+        "venue",
+        "portfolio",
+        "trailing",
+        "risk",
+        "execution",
+        "sequencer",
+        "external",
+    }
+)
+"""Names of the engine's own actors and accounts; a strategy cannot have them."""
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """Return "did you mean a, b?" or the first known names, for the end of an error message."""
+    close = difflib.get_close_matches(name, known, 3, 0.5)
+    if close:
+        return f"did you mean {', '.join(close)}?"
+    return f"known: {', '.join(known[:12])}{' ...' if len(known) > 12 else ''}"
+
+
+def check_instruments(config: Config, names: list[str]) -> None:
+    """Raise UsageError if the configuration names an instrument that is not among those of the session."""
+    used = [("coins", name) for name in config.coins]
+    used += [(f"strategy {entry.title}", name) for entry in config.strategies for name in entry.coins]
+    used += [("risk", name) for name in (*config.risk.max_order_size, *config.risk.max_position_size)]
+    used += [("venue.leverage", name) for name in config.venue.leverage]
+    for where, name in used:
+        if name not in names:
+            raise UsageError(
+                f"{where}: {name!r} is not an instrument of this session; {nearest(name, names)}"
+            )
+
+
+def _check_flow(config: Config) -> None:
+    flow = config.flow
+    for key in ("footprint", "profile", "book"):
+        for name in getattr(flow, key):
+            try:
+                parse_interval(name)
+            except UsageError as error:
+                raise ConfigError(f"flow.{key}: {error}") from None
+    for name in flow.footprint:
+        if name not in config.bars.intervals:
+            raise ConfigError(f"flow.footprint: {name!r} is not among bars.intervals")
+    texts = [("flow.imbalance_ratio", flow.imbalance_ratio)]
+    texts += [
+        (f"flow.{key}.{name}", text)
+        for key in ("level", "large")
+        for name, text in getattr(flow, key).items()
+    ]
+    for where, text in texts:
+        try:
+            value = parse_scaled(text, MONEY_TEXT_SCALE)
+        except NumberError as error:
+            raise ConfigError(f"{where}: {error}") from None
+        if not value and where != "flow.imbalance_ratio":
+            raise ConfigError(f"{where}: must be above 0")
+    for key in ("imbalance_run", "depth"):
+        if getattr(flow, key) < 1:
+            raise ConfigError(f"flow.{key}: must be at least 1")
+
+
+def check(config: Config) -> None:
+    """Raise ConfigError, naming the key, for a value that would fail later."""
+    try:
+        spans_ns = sorted(parse_interval(name) for name in config.bars.intervals)
+    except UsageError as error:
+        raise ConfigError(f"bars.intervals: {error}") from None
+    # Weeks and months are made of days.
+    if not spans_ns or any((min(span, DAY_NS)) % spans_ns[0] for span in spans_ns[1:]):
+        raise ConfigError("bars.intervals: give at least one, each a multiple of the shortest")
+    _check_flow(config)
+    kinds = config.bars.kinds()
+    if len(set(config.bars.activity)) != len(kinds):
+        raise ConfigError("bars.activity: list each kind only once")
+    if config.bars.close not in ("grace", "trade"):
+        raise ConfigError(f'bars.close: {config.bars.close!r} is not "grace" or "trade"')
+    numbers: list[tuple[str, str, int]] = [
+        ("risk.max_order_notional", config.risk.max_order_notional, MONEY_TEXT_SCALE),
+        ("risk.max_position_notional", config.risk.max_position_notional, MONEY_TEXT_SCALE),
+        ("account.cash", config.account.cash, MONEY_TEXT_SCALE),
+        ("paper.taker_fee", config.paper.taker_fee, FEE_SCALE),
+        ("paper.maker_fee", config.paper.maker_fee, FEE_SCALE),
+    ]
+    for key, text, scale in numbers:
+        try:
+            parse_scaled(text, scale, signed=key == "paper.maker_fee")
+        except NumberError as error:
+            raise ConfigError(f"{key}: {error}") from None
+    for table in ("max_order_size", "max_position_size"):
+        for name, size in getattr(config.risk, table).items():
+            try:
+                to_grid(size, scale=0)  # any number of decimals: sizes are compared exactly
+            except NumberError as error:
+                raise ConfigError(f"risk.{table}.{name}: {error}") from None
+    whole = {
+        "bars.grace_ms": config.bars.grace_ms,
+        "paper.latency_ms": config.paper.latency_ms,
+        "paper.slippage_bps": config.paper.slippage_bps,
+        "risk.max_orders_per_minute": config.risk.max_orders_per_minute,
+        "data.warmup_bars": config.data.warmup_bars,
+        "data.check_minutes": config.data.check_minutes,
+        "data.poll_after_s": config.data.poll_after_s,
+        "data.backfill_minutes": config.data.backfill_minutes,
+        "venue.expires_ms": config.venue.expires_ms,
+        "venue.answer_ms": config.venue.answer_ms,
+        "venue.slippage_bps": config.venue.slippage_bps,
+        "venue.dead_man_s": config.venue.dead_man_s,
+    }
+    for key, value in whole.items():
+        if not 0 <= value <= 3_600_000:
+            raise ConfigError(f"{key}: {value} is out of range (0 to 3600000)")
+    _check_venue(config)
+    titles = [strategy.title for strategy in config.strategies]
+    for strategy in config.strategies:
+        if strategy.title in RESERVED_NAMES:
+            raise ConfigError(
+                f"strategies: {strategy.title!r} is the name of an actor of the engine; choose another name"
+            )
+        if titles.count(strategy.title) > 1:
+            raise ConfigError(f"strategies: two are named {strategy.title!r}; give one of them another name")
+        if strategy.on_failure not in ("halt", "quarantine"):
+            raise ConfigError(f"strategies.on_failure: {strategy.on_failure!r} is not 'halt' or 'quarantine'")
+
+
+def _check_venue(config: Config) -> None:
+    """Raise ConfigError, naming the key, for what no venue can serve; `engine.venue.Venue.check` goes on."""
+    choices: list[tuple[str, str, tuple[str, ...]]] = [("mode", config.mode, ("paper", "live"))]
+    choices += [("data.channels", channel, CHANNELS) for channel in config.data.channels]
+    for key, value, allowed in choices:
+        if value not in allowed:
+            raise ConfigError(f"{key}: {value!r} is not one of {', '.join(allowed)}")
+    for name, leverage in config.venue.leverage.items():
+        if not 1 <= leverage <= 1000:
+            raise ConfigError(f"venue.leverage.{name}: {leverage} is out of range (1 to 1000)")

@@ -1,0 +1,74 @@
+"""Every key of the configuration as a table: section, name, default, description. Taken from the structs."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from engine.config.sections import Config
+
+__all__ = ["Key", "as_markdown", "keys"]
+
+
+class Key(NamedTuple):
+    """One key. `section` is as it is written in a file, "" at the top; `default` is TOML."""
+
+    section: str
+    name: str
+    default: str
+    description: str
+
+
+def keys(cls: type[msgspec.Struct] = Config, section: str = "") -> Iterator[Key]:
+    """Yield the keys of a struct and of the sections in it; a struct's own keys come first."""
+    inner: list[tuple[str, type[msgspec.Struct]]] = []
+    hints = typing.get_type_hints(cls, include_extras=True)
+    for field in msgspec.structs.fields(cls):
+        kind = hints[field.name]
+        held = [one for one in typing.get_args(kind) if _is_section(one)]
+        if _is_section(kind):
+            inner.append((f"[{field.name}]", kind))
+        elif held:
+            inner.append((f"[[{field.name}]]", held[0]))
+        elif text := _description(kind):
+            made = field.default_factory is not msgspec.NODEFAULT
+            default = field.default_factory() if made else field.default
+            yield Key(section, field.name, _toml(default), text)
+    for name, struct in inner:
+        yield from keys(struct, name)
+
+
+def as_markdown(found: typing.Iterable[Key]) -> str:
+    """Return a table of keys for a page, one row each."""
+    lines = ["| section | key | default | meaning |", "|---|---|---|---|"]
+    shown = None
+    for key in found:
+        section = f"`{key.section}`" if key.section and key.section != shown else ""
+        shown = key.section
+        lines.append(f"| {section} | `{key.name}` | `{key.default}` | {key.description} |")
+    return "\n".join(lines) + "\n"
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _description(kind: Any) -> str:
+    """Return what the annotation says of a key, "" for a key without a description."""
+    return next((one.description for one in getattr(kind, "__metadata__", ()) if one.description), "")
+
+
+def _toml(value: Any) -> str:
+    """Return a default as it is written in a file."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(one) for one in value) + "]"
+    if isinstance(value, dict):
+        return "{}" if not value else "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + " }"
+    return str(value)

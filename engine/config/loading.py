@@ -1,0 +1,75 @@
+"""Reads a configuration from TOML or from its recorded text. Unknown keys are refused."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from engine.config.checks import check, nearest
+from engine.config.sections import Config, StrategyConfig
+from engine.errors import ConfigError
+
+__all__ = ["load_config", "parse_config", "read_section"]
+
+_Section = TypeVar("_Section", bound=msgspec.Struct)
+
+
+def load_config(path: Path) -> Config:
+    """Read a TOML file. Raises ConfigError naming the file and the fault."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); check the path given to --config"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not valid TOML: {error}") from None
+    try:
+        return parse_config(data)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def parse_config(data: dict[str, Any] | str) -> Config:
+    """Return the configuration in a TOML table or in canonical JSON. Raises ConfigError."""
+    if isinstance(data, str):
+        try:
+            data = msgspec.json.decode(data, type=dict[str, Any])
+        except msgspec.MsgspecError as error:
+            raise ConfigError(f"the recorded configuration is not JSON: {error}") from None
+    _refuse_unknown_keys(data, Config, "")
+    try:
+        config = msgspec.convert(data, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(str(error)) from None
+    check(config)
+    return config
+
+
+def read_section(config: Config, name: str, cls: type[_Section]) -> _Section:
+    """Return the section `[venues.NAME]` as the venue's struct. Raises ConfigError naming the key."""
+    data = {} if config.venues is msgspec.UNSET else config.venues.get(name, {})
+    where = f"venues.{name}."
+    _refuse_unknown_keys(data, cls, where)
+    try:
+        return msgspec.convert(data, cls)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where.rstrip('.')}: {error}") from None
+
+
+def _refuse_unknown_keys(data: Any, cls: type[msgspec.Struct], where: str) -> None:
+    if not isinstance(data, dict):
+        return
+    fields = {field.name: field for field in msgspec.structs.fields(cls)}
+    for key, value in data.items():
+        if key not in fields:
+            raise ConfigError(f"there is no key {where + key!r}; {nearest(key, sorted(fields))}")
+        inner = fields[key].default
+        if isinstance(inner, msgspec.Struct):
+            _refuse_unknown_keys(value, type(inner), f"{where}{key}.")
+        elif key == "strategies" and isinstance(value, list):
+            for entry in value:
+                _refuse_unknown_keys(entry, StrategyConfig, "strategies.")

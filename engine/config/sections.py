@@ -1,0 +1,283 @@
+"""The sections of a configuration and their defaults, with a description of every key.
+
+`engine config` prints the descriptions and `docs/configuration.md` lists them. Fields and defaults are on
+record (`SessionStarted.config`): a new key comes last.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from engine.errors import ConfigError, NumberError
+from engine.values import parse_scaled
+
+__all__ = [
+    "CHANNELS",
+    "FEE_SCALE",
+    "MONEY_TEXT_SCALE",
+    "AccountConfig",
+    "ActivityKind",
+    "BarsConfig",
+    "Config",
+    "DataConfig",
+    "FlowConfig",
+    "PaperConfig",
+    "RiskConfig",
+    "StrategyConfig",
+    "VenueConfig",
+]
+
+FEE_SCALE: Final = 7
+"""Decimal places of a fee rate: 0.00045 is 4500."""
+
+CHANNELS: Final = ("l2Book", "l2BookFast", "candle", "activeAssetCtx", "allMids")
+"""Market data that can be read besides trades and the best bid and ask."""
+
+ACTIVITY_MEASURES: Final = ("tick", "volume", "value", "imbalance")
+"""What an activity bar can count instead of time."""
+
+MONEY_TEXT_SCALE: Final = 6
+"""Most decimal places of an amount of money in the configuration."""
+
+
+class ActivityKind(msgspec.Struct, frozen=True):
+    """One kind of activity bar: its name in events, what it counts, the count that closes it, and its
+    instrument ("": all)."""
+
+    name: str
+    measure: str
+    threshold: str
+    instrument: str
+
+    @classmethod
+    def parse(cls, text: str) -> ActivityKind:
+        """Return the kind named measure:threshold or measure:threshold@INSTRUMENT. Raises ConfigError."""
+        name, _, instrument = text.partition("@")
+        measure, _, threshold = name.partition(":")
+        try:
+            level = parse_scaled(threshold, 0 if measure == "tick" else MONEY_TEXT_SCALE)
+        except NumberError as error:
+            raise ConfigError(f"bars.activity: {text!r}: {error}") from None
+        if measure not in ACTIVITY_MEASURES or not level:
+            known = ", ".join(ACTIVITY_MEASURES)
+            raise ConfigError(f"bars.activity: {text!r}: write it as volume:50; measures: {known}")
+        return cls(name, measure, threshold, instrument)
+
+
+class BarsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which bars are built, and when they close."""
+
+    intervals: Annotated[
+        tuple[str, ...], Meta(description="Time bars, 1s to 1M; each a multiple of the shortest.")
+    ] = ("1m", "5m", "15m", "1h")
+    grace_ms: Annotated[int, Meta(description="How long a bar waits after its end for late trades.")] = 1000
+    close: Annotated[
+        str,
+        Meta(
+            description='"grace": every bar waits that long. "trade": the first trade of a later window '
+            "closes the bar at once, and late trades correct it."
+        ),
+    ] = "grace"
+    activity: Annotated[
+        tuple[str, ...],
+        Meta(
+            description='Bars that close by activity: "tick:1000" (trades), "volume:50" (base units), '
+            '"value:1000000" (quote currency), "imbalance:20" (base units bought less sold). "@BTC" at the '
+            "end limits one to that instrument."
+        ),
+    ] = ()
+
+    def kinds(self) -> tuple[ActivityKind, ...]:
+        """Return the kinds of activity bars. Raises ConfigError."""
+        return tuple(ActivityKind.parse(text) for text in self.activity)
+
+
+class FlowConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Order flow: footprints, profiles, large trades, samples of the book. All of it is off by default."""
+
+    footprint: Annotated[
+        tuple[str, ...], Meta(description="Intervals of footprints; each must be among `bars.intervals`.")
+    ] = ()
+    level: Annotated[
+        dict[str, str],
+        Meta(
+            description="Width of price levels in quote currency, by instrument. Default: about 0.01 % of "
+            "the price."
+        ),
+    ] = {}
+    imbalance_ratio: Annotated[
+        str, Meta(description='How many times the other side\'s volume makes a level imbalanced; "0": off.')
+    ] = "3"
+    imbalance_run: Annotated[
+        int, Meta(description="How many imbalanced levels next to each other are stacked.")
+    ] = 3
+    profile: Annotated[tuple[str, ...], Meta(description="Intervals of volume profiles.")] = ()
+    large: Annotated[
+        dict[str, str], Meta(description="Size from which a trade is large, in base units, by instrument.")
+    ] = {}
+    book: Annotated[
+        tuple[str, ...], Meta(description="Intervals at which the best bid and ask and the book are sampled.")
+    ] = ()
+    depth: Annotated[int, Meta(description="Levels of the book in a sample.")] = 5
+
+
+class StrategyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One strategy. The section may stand several times."""
+
+    use: Annotated[
+        str,
+        Meta(
+            description="module:Class, found in the working directory, beside the configuration file or "
+            "among the installed packages."
+        ),
+    ] = "engine.strategies.crossover:Crossover"
+    name: Annotated[str, Meta(description="Its name in events; unique. Default: the class name.")] = ""
+    params: Annotated[
+        dict[str, str | int | float | bool | None], Meta(description="Its parameters, by name.")
+    ] = {}
+    coins: Annotated[tuple[str, ...], Meta(description="Instruments it sees. Default: all.")] = ()
+    on_failure: Annotated[
+        str,
+        Meta(
+            description='When it raises. "halt": cancel all own orders, refuse new ones. "quarantine": only '
+            "this strategy stops."
+        ),
+    ] = "halt"
+
+    @property
+    def title(self) -> str:
+        """The strategy's name in events."""
+        return self.name or self.use.rpartition(":")[2]
+
+
+class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits. Money is in quote currency, sizes are in base units. 0 or absent: no limit."""
+
+    max_order_notional: Annotated[str, Meta(description="Largest value of one order.")] = "25000"
+    max_position_notional: Annotated[
+        str, Meta(description="Largest value of a position, with all working orders filled.")
+    ] = "100000"
+    max_orders_per_minute: Annotated[int, Meta(description="Orders approved in any minute.")] = 60
+    max_order_size: Annotated[dict[str, str], Meta(description="Largest order, by instrument.")] = {}
+    max_position_size: Annotated[dict[str, str], Meta(description="Largest position, by instrument.")] = {}
+
+
+class PaperConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The simulated venue of paper trading and backtests. Defaults: Hyperliquid's fee tier 0."""
+
+    latency_ms: Annotated[int, Meta(description="From sending an order to its arrival.")] = 100
+    taker_fee: Annotated[str, Meta(description="Fraction of the value of a fill.")] = "0.00045"
+    maker_fee: Annotated[str, Meta(description="The same; negative is a rebate.")] = "0.00015"
+    slippage_bps: Annotated[int, Meta(description="Worsens the price of every taker fill.")] = 1
+    fill_on_touch: Annotated[
+        bool,
+        Meta(
+            description="A resting order fills when a trade is at its price (as if first in the queue), not "
+            "only when one goes through it."
+        ),
+    ] = False
+
+
+class AccountConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The paper account."""
+
+    cash: Annotated[str, Meta(description="Cash at the start, in quote currency.")] = "100000"
+
+
+class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Market data besides trades and the best bid and ask, and how the feed is checked."""
+
+    channels: Annotated[
+        tuple[str, ...],
+        Meta(description="Any of `l2Book`, `l2BookFast`, `candle`, `activeAssetCtx`, `allMids`."),
+    ] = ()
+    warmup_bars: Annotated[
+        int,
+        Meta(
+            description="Closed candles of each interval that strategies receive before the first trade; 0: "
+            "none."
+        ),
+    ] = 100
+    check_minutes: Annotated[
+        int, Meta(description="How often closed bars are compared with the venue's candles; 0: never.")
+    ] = 5
+    poll_after_s: Annotated[
+        int,
+        Meta(description="How long the websocket may be down before candles are polled over REST; 0: never."),
+    ] = 30
+    backfill_minutes: Annotated[
+        int, Meta(description="How often the history of candles and funding rates is updated; 0: never.")
+    ] = 0
+
+
+class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The account that real orders are for, and how they are sent. Paper sessions read none of it."""
+
+    network: Annotated[
+        str, Meta(description='"mainnet", "testnet" or "sandbox"; must match the address of the venue.')
+    ] = "sandbox"
+    account: Annotated[str, Meta(description="Address of the account, not of its agent.")] = ""
+    vault: Annotated[str, Meta(description="Address of a vault or sub-account to sign for.")] = ""
+    key_file: Annotated[
+        str, Meta(description="File with the key of the account or its agent, mode 0600.")
+    ] = ""
+    key_env: Annotated[
+        str, Meta(description="Without `key_file`: the environment variable that holds the key.")
+    ] = "RETAPE_KEY"
+    key_ring: Annotated[str, Meta(description="Without either: the entry in the desktop's keyring.")] = ""
+    transport: Annotated[str, Meta(description='Of orders: "rest" or "post" (over the websocket).')] = "rest"
+    expires_ms: Annotated[
+        int, Meta(description="The venue refuses an order that arrives later than this after it was sent.")
+    ] = 10_000
+    answer_ms: Annotated[
+        int, Meta(description="The venue is asked about a command without a report after this long.")
+    ] = 5_000
+    slippage_bps: Annotated[
+        int, Meta(description="A market order is an Ioc at most this far beyond the best bid or ask.")
+    ] = 100
+    dead_man_s: Annotated[
+        int,
+        Meta(
+            description="The venue cancels all orders when it has not heard from the engine for this long; "
+            "0: off. Hyperliquid requires 1,000,000 USD of traded volume."
+        ),
+    ] = 0
+    adopt: Annotated[
+        bool,
+        Meta(
+            description="Take over a position that the account already has; otherwise that instrument is "
+            "halted."
+        ),
+    ] = False
+    leverage: Annotated[dict[str, int], Meta(description="Set at the start, by instrument.")] = {}
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that decides what the actors do.
+
+    `venues` holds the sections `[venues.NAME]`, the settings of one venue each, which that venue checks;
+    without any, the recorded text has no such key.
+    """
+
+    mode: Annotated[str, Meta(description='"paper", or "live": real orders.')] = "paper"
+    coins: Annotated[
+        tuple[str, ...],
+        Meta(description="Instruments to trade. Default: all that the embedded sandbox lists."),
+    ] = ()
+    strategies: tuple[StrategyConfig, ...] = (StrategyConfig(),)
+    bars: BarsConfig = BarsConfig()
+    risk: RiskConfig = RiskConfig()
+    paper: PaperConfig = PaperConfig()
+    account: AccountConfig = AccountConfig()
+    flow: FlowConfig = FlowConfig()
+    data: DataConfig = DataConfig()
+    venue: VenueConfig = VenueConfig()
+    seed: Annotated[int, Meta(description="Seed of `self.random` of the strategies.")] = 1
+    venues: dict[str, dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
+
+    def canonical(self) -> str:
+        """Return the configuration as JSON with sorted keys: equal text means equal configuration."""
+        return msgspec.json.encode(self, order="deterministic").decode()
