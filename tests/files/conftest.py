@@ -1,4 +1,4 @@
-"""Fixtures of the file import: a desk in a temporary folder, and recorded data where there is any."""
+"""Fixtures of the file import: a folder to import into, and recorded data where there is any."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from .desk import Desk
+from .kit import Imports
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+def imports(tmp_path: Path) -> Imports:
+    return Imports(tmp_path)
 
 
 @pytest.fixture

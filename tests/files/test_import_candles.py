@@ -10,7 +10,7 @@ from engine.clock import DAY_NS, day_start_ns
 from engine.errors import ImportRefused, UsageError
 from engine.events import Candle, InstrumentListed
 
-from .desk import Desk
+from .kit import Imports
 
 START = day_start_ns("2022-01-15")
 MINUTE = 60_000_000_000
@@ -21,12 +21,12 @@ def row(minute: int, prices: str = "10,12,9,11", volume: str = "1.5") -> str:
     return f"{(START + minute * MINUTE) // 1_000_000},{prices},{volume}\n"
 
 
-def test_a_candle_is_received_at_its_end(desk: Desk) -> None:
-    report = desk.load(HEADER + row(0) + row(1) + row(3, "10.5,10.5,10.5,10.5", "0"))
+def test_a_candle_is_received_at_its_end(imports: Imports) -> None:
+    report = imports.load(HEADER + row(0) + row(1) + row(3, "10.5,10.5,10.5,10.5", "0"))
     assert (report.kind, report.candles, report.trades, report.interval) == ("candles", 3, 0, "1m")
     assert (report.price_decimals, report.size_decimals) == (1, 1)
     assert report.measured == ("price_decimals", "size_decimals", "interval")
-    listed, first, second, third = desk.events("2022-01-15")
+    listed, first, second, third = imports.events("2022-01-15")
     end = START + MINUTE
     assert listed == InstrumentListed(end, 1, "venue", "COIN", 1, 1, kind="spot")
     assert first == Candle(end, end, 1, MINUTE, START, 100, 120, 90, 110, 15)
@@ -36,22 +36,22 @@ def test_a_candle_is_received_at_its_end(desk: Desk) -> None:
     assert (third.open, third.volume, third.venue_ns) == (105, 0, START + 4 * MINUTE)
 
 
-def test_a_candle_that_ends_at_midnight_opens_the_next_day(desk: Desk) -> None:
-    desk.load(HEADER + row(1438) + row(1439) + row(1440))
-    assert desk.days() == ["2022-01-15", "2022-01-16"]
-    candles = [event for event in desk.events("2022-01-16") if isinstance(event, Candle)]
+def test_a_candle_that_ends_at_midnight_opens_the_next_day(imports: Imports) -> None:
+    imports.load(HEADER + row(1438) + row(1439) + row(1440))
+    assert imports.days() == ["2022-01-15", "2022-01-16"]
+    candles = [event for event in imports.events("2022-01-16") if isinstance(event, Candle)]
     assert [candle.venue_ns - START for candle in candles] == [DAY_NS, DAY_NS + MINUTE]
 
 
-def test_interval_may_be_given(desk: Desk) -> None:
-    report = desk.load(HEADER + row(0), interval="5m", price_decimals=0, size_decimals=1)
+def test_interval_may_be_given(imports: Imports) -> None:
+    report = imports.load(HEADER + row(0), interval="5m", price_decimals=0, size_decimals=1)
     assert (report.interval, report.measured) == ("5m", ())
-    candle = desk.events("2022-01-15")[1]
+    candle = imports.events("2022-01-15")[1]
     assert isinstance(candle, Candle)
     assert (candle.interval_ns, candle.venue_ns) == (5 * MINUTE, START + 5 * MINUTE)
 
 
-def test_count_of_trades_and_a_volume_beyond_64_bits_are_kept(desk: Desk) -> None:
+def test_count_of_trades_and_a_volume_beyond_64_bits_are_kept(imports: Imports) -> None:
     names = ("t", "T", "s", "i", "o", "c", "h", "l", "v", "n")
     cells = (
         START // 10**6,
@@ -66,8 +66,8 @@ def test_count_of_trades_and_a_volume_beyond_64_bits_are_kept(desk: Desk) -> Non
         7,
     )
     text = json.dumps(dict(zip(names, cells, strict=True)))
-    desk.load(text, name="c.jsonl", interval="1m", price_decimals=2, size_decimals=8)
-    candle = desk.events("2022-01-15")[1]
+    imports.load(text, name="c.jsonl", interval="1m", price_decimals=2, size_decimals=8)
+    candle = imports.events("2022-01-15")[1]
     assert isinstance(candle, Candle)
     assert (candle.open, candle.close, candle.trades) == (1000, 1100, 7)
     assert candle.volume == "12345678901234550000000"
@@ -90,22 +90,22 @@ def test_count_of_trades_and_a_volume_beyond_64_bits_are_kept(desk: Desk) -> Non
         (f"{START // 10**6 + 90_000},1,1,1,1,1\n", "a candle of 1m cannot start at 2022-01-15T00:01:30"),
     ],
 )
-def test_a_candle_that_cannot_be_is_named(desk: Desk, line: str, reason: str) -> None:
+def test_a_candle_that_cannot_be_is_named(imports: Imports, line: str, reason: str) -> None:
     text = HEADER + row(-1440, volume="1") + row(0) + line
     if reason.startswith("5 columns"):
         text = HEADER + row(-1440) + row(0) + line.rsplit(",", 1)[0] + "\n"
     with pytest.raises(ImportRefused) as caught:
-        desk.load(text, interval="1m", price_decimals=1, size_decimals=1)
+        imports.load(text, interval="1m", price_decimals=1, size_decimals=1)
     assert caught.value.line == 4
     assert any(part in caught.value.reason for part in reason.split("|")), caught.value.reason
-    assert desk.days() == ["2022-01-14"]
+    assert imports.days() == ["2022-01-14"]
 
 
-def test_an_interval_that_cannot_be_found_is_asked_for(desk: Desk) -> None:
+def test_an_interval_that_cannot_be_found_is_asked_for(imports: Imports) -> None:
     with pytest.raises(UsageError, match="one row does not tell the interval"):
-        desk.load(HEADER + row(0))
+        imports.load(HEADER + row(0))
     with pytest.raises(UsageError, match="smallest step between rows is 420 s, which is no bar"):
-        desk.load(HEADER + row(0) + row(7))
+        imports.load(HEADER + row(0) + row(7))
     with pytest.raises(ImportRefused, match=r"line 4: a candle of 5m cannot start at .*give --interval"):
-        desk.load(HEADER + row(0) + row(5) + row(12))
-    assert not desk.journal.exists()
+        imports.load(HEADER + row(0) + row(5) + row(12))
+    assert not imports.journal.exists()

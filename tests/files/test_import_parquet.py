@@ -18,7 +18,7 @@ from engine.errors import ImportRefused, NumberError, UsageError
 from engine.events import Trade
 from engine.values import BUY, SELL
 
-from .desk import Desk
+from .kit import Imports
 
 pa = pytest.importorskip("pyarrow", reason="Parquet needs the extra")
 pq = pytest.importorskip("pyarrow.parquet", reason="Parquet needs the extra")
@@ -27,17 +27,17 @@ START = day_start_ns("2022-01-15")
 MS = 1_000_000
 
 
-def save(desk: Desk, name: str = "trades.parquet", **columns: Any) -> Path:
-    path = desk.folder / name
+def save(imports: Imports, name: str = "trades.parquet", **columns: Any) -> Path:
+    path = imports.folder / name
     pq.write_table(pa.table(columns), path, row_group_size=1000)
     return path
 
 
-def trades(desk: Desk) -> list[Trade]:
-    return [event for event in desk.events("2022-01-15") if isinstance(event, Trade)]
+def trades(imports: Imports) -> list[Trade]:
+    return [event for event in imports.events("2022-01-15") if isinstance(event, Trade)]
 
 
-def test_parquet_gives_what_csv_gives(desk: Desk) -> None:
+def test_parquet_gives_what_csv_gives(imports: Imports) -> None:
     rows = 20_000
     times = [START // MS + row for row in range(rows)]
     prices = [round(100 + row % 1000 * 0.01, 2) for row in range(rows)]
@@ -45,9 +45,9 @@ def test_parquet_gives_what_csv_gives(desk: Desk) -> None:
     text = "time,price,size\n" + "".join(
         f"{t},{p},{s}\n" for t, p, s in zip(times, prices, sizes, strict=True)
     )
-    parquet = save(desk, time=times, price=prices, size=sizes)
-    as_csv = desk.load(text, journal=desk.folder / "csv")
-    as_parquet = desk.load(parquet, journal=desk.folder / "parquet")
+    parquet = save(imports, time=times, price=prices, size=sizes)
+    as_csv = imports.load(text, journal=imports.folder / "csv")
+    as_parquet = imports.load(parquet, journal=imports.folder / "parquet")
     assert as_csv.digests == as_parquet.digests
     assert as_parquet.trades == rows
 
@@ -65,14 +65,14 @@ def test_parquet_gives_what_csv_gives(desk: Desk) -> None:
     ],
     ids=lambda array: str(array.type),
 )
-def test_times_of_every_type_are_exact(desk: Desk, times: Any) -> None:
-    desk.load(save(desk, time=times, price=[1, 1], size=[1, 1]))
-    assert [trade.venue_ns - START for trade in trades(desk)] == [0, MS]
+def test_times_of_every_type_are_exact(imports: Imports, times: Any) -> None:
+    imports.load(save(imports, time=times, price=[1, 1], size=[1, 1]))
+    assert [trade.venue_ns - START for trade in trades(imports)] == [0, MS]
 
 
-def test_a_date_is_its_midnight(desk: Desk) -> None:
-    desk.load(save(desk, date=[date(2022, 1, 15)], price=[1], size=[1]))
-    assert trades(desk)[0].venue_ns == START
+def test_a_date_is_its_midnight(imports: Imports) -> None:
+    imports.load(save(imports, date=[date(2022, 1, 15)], price=[1], size=[1]))
+    assert trades(imports)[0].venue_ns == START
 
 
 @pytest.mark.parametrize(
@@ -88,19 +88,19 @@ def test_a_date_is_its_midnight(desk: Desk) -> None:
     ],
     ids=lambda array: str(array.type),
 )
-def test_prices_of_every_type_are_exact(desk: Desk, prices: Any) -> None:
+def test_prices_of_every_type_are_exact(imports: Imports, prices: Any) -> None:
     if prices.type == pa.float32():
         prices = pa.array([430.59], pa.float32())  # 7 figures are all a float32 has
-    report = desk.load(save(desk, time=[START], price=prices, size=pa.array([7], pa.uint8())))
+    report = imports.load(save(imports, time=[START], price=prices, size=pa.array([7], pa.uint8())))
     assert report.price_decimals == 2
-    assert (trades(desk)[0].price, trades(desk)[0].size) in ((4305997, 7), (43059, 7))
+    assert (trades(imports)[0].price, trades(imports)[0].size) in ((4305997, 7), (43059, 7))
 
 
-def test_booleans_nulls_and_ids(desk: Desk) -> None:
+def test_booleans_nulls_and_ids(imports: Imports) -> None:
     makers = pa.array([True, False, None])
     ids = pa.array([5, None, 6])
-    desk.load(save(desk, time=[START] * 3, p=[1, 1, 1], q=[1, 1, 1], m=makers, id=ids))
-    assert [(trade.aggressor, trade.trade_id) for trade in trades(desk)] == [(SELL, 5), (BUY, 0), (0, 6)]
+    imports.load(save(imports, time=[START] * 3, p=[1, 1, 1], q=[1, 1, 1], m=makers, id=ids))
+    assert [(trade.aggressor, trade.trade_id) for trade in trades(imports)] == [(SELL, 5), (BUY, 0), (0, 6)]
 
 
 @given(st.floats(allow_nan=True, allow_infinity=True))
@@ -121,40 +121,40 @@ def test_a_float_is_its_shortest_text_or_refused(value: float) -> None:
         (pa.array([1.5, 1.123]), "price '1.123' has more than 2 decimals"),
     ],
 )
-def test_a_row_that_cannot_be_read_is_named(desk: Desk, price: Any, reason: str) -> None:
-    path = save(desk, time=[START, START], price=price, size=[1, 1])
+def test_a_row_that_cannot_be_read_is_named(imports: Imports, price: Any, reason: str) -> None:
+    path = save(imports, time=[START, START], price=price, size=[1, 1])
     with pytest.raises(ImportRefused) as caught:
-        desk.load(path, price_decimals=2, size_decimals=0)
+        imports.load(path, price_decimals=2, size_decimals=0)
     assert (caught.value.line, reason in caught.value.reason) == (2, True), caught.value
-    assert not desk.journal.exists()
+    assert not imports.journal.exists()
 
 
-def test_types_that_hold_no_plain_value_are_refused(desk: Desk) -> None:
-    path = save(desk, time=[START], price=[[1, 2]], size=[1])
+def test_types_that_hold_no_plain_value_are_refused(imports: Imports) -> None:
+    path = save(imports, time=[START], price=[[1, 2]], size=[1])
     with pytest.raises(UsageError, match="column 'price' is of type list"):
-        desk.load(path, price_decimals=2, size_decimals=0)
+        imports.load(path, price_decimals=2, size_decimals=0)
 
 
-def test_an_empty_or_damaged_file_is_refused(desk: Desk) -> None:
+def test_an_empty_or_damaged_file_is_refused(imports: Imports) -> None:
     none = pa.array([], pa.int64())
     with pytest.raises(ImportRefused, match="no row of data"):
-        desk.load(save(desk, time=none, price=none, size=none))
-    path = save(desk, time=[START] * 5000, price=list(range(1, 5001)), size=[1] * 5000)
+        imports.load(save(imports, time=none, price=none, size=none))
+    path = save(imports, time=[START] * 5000, price=list(range(1, 5001)), size=[1] * 5000)
     data = bytearray(path.read_bytes())
     data[100:4000] = bytes(3900)
     path.write_bytes(data)
     with pytest.raises(ImportRefused, match="damaged"):
-        desk.load(path, price_decimals=2, size_decimals=0)
-    assert not desk.journal.exists()
+        imports.load(path, price_decimals=2, size_decimals=0)
+    assert not imports.journal.exists()
 
 
-def test_parquet_is_told_by_its_first_bytes(desk: Desk) -> None:
-    assert desk.load(save(desk, "trades.data", time=[START], price=[1], size=[1])).trades == 1
+def test_parquet_is_told_by_its_first_bytes(imports: Imports) -> None:
+    assert imports.load(save(imports, "trades.data", time=[START], price=[1], size=[1])).trades == 1
 
 
-def test_without_pyarrow_the_extra_is_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = save(desk, time=[START], price=[1], size=[1])
+def test_without_pyarrow_the_extra_is_named(imports: Imports, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(imports, time=[START], price=[1], size=[1])
     monkeypatch.delitem(sys.modules, "adapters.files.parquet", raising=False)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(UsageError, match=r"needs pyarrow: pip install retape\[parquet\]"):
-        desk.load(path)
+        imports.load(path)

@@ -15,7 +15,7 @@ from engine.clock import DAY_NS, day_start_ns
 from engine.events import Candle, InstrumentListed, Trade
 from engine.values import BUY, SELL, parse_interval
 
-from .desk import Desk
+from .kit import Imports
 
 Recorded = Callable[[str], Path]
 XRPETH = "trades-and-candles/binance-spot-XRPETH-201910"
@@ -34,11 +34,11 @@ def scaled(cell: str, scale: int) -> int:
     return int(value)
 
 
-def test_half_a_million_trades_of_one_day(desk: Desk, recorded: Recorded) -> None:
+def test_half_a_million_trades_of_one_day(imports: Imports, recorded: Recorded) -> None:
     path = recorded("trades/binance-spot-BTCUSDT-20220115.csv.gz")
-    report = desk.load(path, venue="binance", instrument="BTCUSDT", price_decimals=2, size_decimals=8)
+    report = imports.load(path, venue="binance", instrument="BTCUSDT", price_decimals=2, size_decimals=8)
     assert (report.trades, report.days, report.kind) == (451_466, ("2022-01-15",), "trades")
-    listed, *trades = desk.events("2022-01-15")
+    listed, *trades = imports.events("2022-01-15")
     assert listed == InstrumentListed(
         report.first_ns, 1, "binance", "BTCUSDT", 2, 8, kind="spot", silence="none", ids="sequence"
     )
@@ -49,13 +49,13 @@ def test_half_a_million_trades_of_one_day(desk: Desk, recorded: Recorded) -> Non
         assert trade == Trade(ns, ns, 1, scaled(price, 2), scaled(size, 8), 0)
 
 
-def test_trades_with_ids_and_sides_over_three_days(desk: Desk, recorded: Recorded) -> None:
+def test_trades_with_ids_and_sides_over_three_days(imports: Imports, recorded: Recorded) -> None:
     path = recorded(f"{XRPETH}-trades.csv.gz")
-    report = desk.load(path)
+    report = imports.load(path)
     assert (report.trades, report.duplicates) == (12_477, 0)
     assert report.days == ("2019-10-11", "2019-10-12", "2019-10-13")
     assert (report.price_decimals, report.size_decimals) == (8, 0)
-    trades = [event for day in report.days for event in desk.events(day) if isinstance(event, Trade)]
+    trades = [event for day in report.days for event in imports.events(day) if isinstance(event, Trade)]
     source = rows(path)
     next(source)
     for trade, (time, number, side, price, size, _) in zip(trades, source, strict=True):
@@ -78,12 +78,12 @@ def test_trades_with_ids_and_sides_over_three_days(desk: Desk, recorded: Recorde
     ],
 )
 def test_candles_with_the_interval_found(
-    desk: Desk, recorded: Recorded, name: str, interval: str, count: int
+    imports: Imports, recorded: Recorded, name: str, interval: str, count: int
 ) -> None:
     path = recorded(f"{name}.csv.gz")
-    report = desk.load(path, instrument_kind="perp")
+    report = imports.load(path, instrument_kind="perp")
     assert (report.candles, report.interval) == (count, interval)
-    candles = [event for day in report.days for event in desk.events(day) if isinstance(event, Candle)]
+    candles = [event for day in report.days for event in imports.events(day) if isinstance(event, Candle)]
     source = rows(path)
     next(source)
     step, price_scale, size_scale = parse_interval(interval), report.price_decimals, report.size_decimals
@@ -99,20 +99,20 @@ def test_candles_with_the_interval_found(
 
 @pytest.mark.parametrize(("form", "interval", "count"), [("second", "1s", 4_063), ("minute", "1m", 1_419)])
 def test_candles_without_names_that_count_from_midnight(
-    desk: Desk, recorded: Recorded, form: str, interval: str, count: int
+    imports: Imports, recorded: Recorded, form: str, interval: str, count: int
 ) -> None:
     path = recorded(f"{COINBASE}-{form}.csv.gz")
-    report = desk.load(path, columns=POSITIONS, day="2016-10-07")
+    report = imports.load(path, columns=POSITIONS, day="2016-10-07")
     assert (report.candles, report.interval) == (count, interval)
-    candles = [event for day in report.days for event in desk.events(day) if isinstance(event, Candle)]
+    candles = [event for day in report.days for event in imports.events(day) if isinstance(event, Candle)]
     start = day_start_ns("2016-10-07")
     for candle, (time, *_) in zip(candles, rows(path), strict=True):
         assert candle.start_ns == start + int(time) * 1_000_000
     assert candles[-1].venue_ns <= start + DAY_NS
 
 
-def test_daily_candles_with_a_column_that_has_no_name(desk: Desk, recorded: Recorded) -> None:
+def test_daily_candles_with_a_column_that_has_no_name(imports: Imports, recorded: Recorded) -> None:
     with gzip.open(recorded("reference/goog-daily.csv.gz"), "rt") as file:
         text = "".join(itertools.islice(file, 101))
-    report = desk.load(text, columns={"time": "0"})
+    report = imports.load(text, columns={"time": "0"})
     assert (report.candles, report.interval, report.days[0]) == (100, "1d", "2004-08-20")

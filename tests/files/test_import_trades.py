@@ -22,7 +22,7 @@ from engine.events import InstrumentListed, Trade
 from engine.journal import Disk, read_frames, verify_day, verify_journal
 from engine.values import BUY, NO_SIDE, SELL, format_scaled
 
-from .desk import CountingIds, Desk
+from .kit import CountingIds, Imports
 
 START = day_start_ns("2022-01-15")
 MS = 1_000_000
@@ -71,14 +71,16 @@ def test_journal_read_back_equals_the_rows(rows: list[tuple[int, int, int, str, 
     digests = []
     for name, content in forms.items():
         with tempfile.TemporaryDirectory() as folder:
-            desk = Desk(Path(folder))
-            report = desk.load(content, name=name, price_decimals=2, size_decimals=4)
+            imports = Imports(Path(folder))
+            report = imports.load(content, name=name, price_decimals=2, size_decimals=4)
             assert report.trades + report.duplicates == len(rows)
             assert report.trades == len(expected)
-            assert list(report.days) == desk.days() == sorted({day_of(trade.recv_ns) for trade in expected})
+            assert (
+                list(report.days) == imports.days() == sorted({day_of(trade.recv_ns) for trade in expected})
+            )
             found = []
             for day in report.days:
-                listed, *trades = desk.events(day)
+                listed, *trades = imports.events(day)
                 first = next(trade.recv_ns for trade in expected if day_of(trade.recv_ns) == day)
                 assert listed == InstrumentListed(first, 1, "venue", "COIN", 2, 4, kind="spot")
                 found += trades
@@ -87,76 +89,80 @@ def test_journal_read_back_equals_the_rows(rows: list[tuple[int, int, int, str, 
     assert digests.count(digests[0]) == len(digests)
 
 
-def test_same_file_gives_the_same_digest_whatever_the_ids(desk: Desk) -> None:
+def test_same_file_gives_the_same_digest_whatever_the_ids(imports: Imports) -> None:
     text = csv_text(10_000, step_ms=20_000)
     reports = [
-        desk.load(text, journal=desk.folder / name, ids=CountingIds(start), seal=seal)
+        imports.load(text, journal=imports.folder / name, ids=CountingIds(start), seal=seal)
         for name, start, seal in (("one", 1, True), ("two", 1000, True), ("plain", 50, False))
     ]
     assert reports[0].digests == reports[1].digests == reports[2].digests
     assert len(reports[0].days) == 3
     assert len(set(reports[0].digests.values())) == 3
-    day = desk.folder / "one" / "2022-01-15"
+    day = imports.folder / "one" / "2022-01-15"
     assert verify_day(day).digest.hex() == reports[0].digests["2022-01-15"]
-    assert len(verify_journal(desk.folder / "one").archives) == 3
+    assert len(verify_journal(imports.folder / "one").archives) == 3
 
 
 @pytest.mark.parametrize("rows", [1, FRAME_EVENTS_MAX - 2, FRAME_EVENTS_MAX - 1, FRAME_EVENTS_MAX, 9000])
-def test_frames_are_full_and_the_last_one_ends_the_day_in_order(desk: Desk, rows: int) -> None:
-    desk.load(csv_text(rows))
-    frames = list(read_frames(desk.journal / "2022-01-15"))
+def test_frames_are_full_and_the_last_one_ends_the_day_in_order(imports: Imports, rows: int) -> None:
+    imports.load(csv_text(rows))
+    frames = list(read_frames(imports.journal / "2022-01-15"))
     assert [frame.count for frame in frames[:-1]] == [FRAME_EVENTS_MAX] * (len(frames) - 1)
     assert sum(frame.count for frame in frames) == rows + 1
     assert [frame.flags & 1 for frame in frames] == [0] * (len(frames) - 1) + [1]
 
 
-def test_midnight_belongs_to_the_new_day(desk: Desk) -> None:
+def test_midnight_belongs_to_the_new_day(imports: Imports) -> None:
     last = (START + DAY_NS) // MS - 1
-    desk.load(csv_text(3, first_ms=last, step_ms=1), price_decimals=1, size_decimals=1)
-    assert [len(desk.events(day)) for day in ("2022-01-15", "2022-01-16")] == [2, 3]
-    assert desk.trades("2022-01-16")[0].recv_ns == START + DAY_NS
+    imports.load(csv_text(3, first_ms=last, step_ms=1), price_decimals=1, size_decimals=1)
+    assert [len(imports.events(day)) for day in ("2022-01-15", "2022-01-16")] == [2, 3]
+    assert imports.trades("2022-01-16")[0].recv_ns == START + DAY_NS
 
 
-def test_decimals_are_measured_when_they_are_not_given(desk: Desk) -> None:
-    report = desk.load(HEADER + "1642204800000,1.50,2.0\n1642204800001,1.25,1e-3\n1642204800002,3,4.1000\n")
+def test_decimals_are_measured_when_they_are_not_given(imports: Imports) -> None:
+    report = imports.load(
+        HEADER + "1642204800000,1.50,2.0\n1642204800001,1.25,1e-3\n1642204800002,3,4.1000\n"
+    )
     assert (report.price_decimals, report.size_decimals) == (2, 3)
     assert report.measured == ("price_decimals", "size_decimals")
-    listed = desk.events("2022-01-15")[0]
+    listed = imports.events("2022-01-15")[0]
     assert isinstance(listed, InstrumentListed)
     assert (listed.price_scale, listed.size_scale) == (2, 3)
-    prices_and_sizes = [(each.price, each.size) for each in desk.trades("2022-01-15")]
+    prices_and_sizes = [(each.price, each.size) for each in imports.trades("2022-01-15")]
     assert prices_and_sizes == [(150, 2000), (125, 1), (300, 4100)]
 
 
 def test_f01_ids_and_sides_may_be_absent_and_a_trade_that_comes_again_is_counted_and_left_out(
-    desk: Desk,
+    imports: Imports,
 ) -> None:
     rows = (
         "1642204800000,1,1,7\n" * 2
         + "1642204800000,1,1,8\n1642204800001,1,1,8\n"
         + "1642204800002,1,1,\n" * 2
     )
-    report = desk.load("time,price,size,id\n" + rows)
+    report = imports.load("time,price,size,id\n" + rows)
     assert (report.trades, report.duplicates) == (5, 1)
-    assert [trade.trade_id for trade in desk.trades("2022-01-15")] == [7, 8, 8, 0, 0]
-    assert {trade.aggressor for trade in desk.trades("2022-01-15")} == {NO_SIDE}
+    assert [trade.trade_id for trade in imports.trades("2022-01-15")] == [7, 8, 8, 0, 0]
+    assert {trade.aggressor for trade in imports.trades("2022-01-15")} == {NO_SIDE}
 
 
-def test_maker_column_tells_the_taker(desk: Desk) -> None:
-    desk.load("T,p,q,m\n1642204800000,1,1,true\n1642204800000,1,1,False\n")
-    assert [trade.aggressor for trade in desk.trades("2022-01-15")] == [SELL, BUY]
+def test_maker_column_tells_the_taker(imports: Imports) -> None:
+    imports.load("T,p,q,m\n1642204800000,1,1,true\n1642204800000,1,1,False\n")
+    assert [trade.aggressor for trade in imports.trades("2022-01-15")] == [SELL, BUY]
 
 
-def test_columns_by_position_without_names(desk: Desk) -> None:
-    report = desk.load("1642204800000;1.5;2\n", columns={"time": "0", "price": "1", "size": "2"})
+def test_columns_by_position_without_names(imports: Imports) -> None:
+    report = imports.load("1642204800000;1.5;2\n", columns={"time": "0", "price": "1", "size": "2"})
     assert (report.trades, report.columns) == (1, {"time": "0", "price": "1", "size": "2"})
 
 
-def refused(desk: Desk, content: str | bytes, name: str = "trades.csv", **options: Any) -> ImportRefused:
+def refused(
+    imports: Imports, content: str | bytes, name: str = "trades.csv", **options: Any
+) -> ImportRefused:
     with pytest.raises(ImportRefused) as caught:
-        desk.load(content, name=name, **options)
-    assert caught.value.file == str(desk.folder / name)
-    assert str(caught.value).startswith(f"{desk.folder / name}, line {caught.value.line}: ")
+        imports.load(content, name=name, **options)
+    assert caught.value.file == str(imports.folder / name)
+    assert str(caught.value).startswith(f"{imports.folder / name}, line {caught.value.line}: ")
     assert "\n" not in str(caught.value)
     return caught.value
 
@@ -195,12 +201,14 @@ BAD_LINES = [
     # Measured decimals fit every number.
     + [(line, reason, True) for line, reason in BAD_LINES if "decimals" not in reason],
 )
-def test_a_line_that_cannot_be_read_is_named(desk: Desk, line: str, reason: str, measured: bool) -> None:
+def test_a_line_that_cannot_be_read_is_named(
+    imports: Imports, line: str, reason: str, measured: bool
+) -> None:
     options: dict[str, Any] = {} if measured else {"price_decimals": 2, "size_decimals": 4}
-    error = refused(desk, f"{HEADER}{GOOD}\n\n{GOOD}\n{line}", **options)
+    error = refused(imports, f"{HEADER}{GOOD}\n\n{GOOD}\n{line}", **options)
     assert (error.line, reason in error.reason) == (5, True), error.reason
     assert error.reason.endswith("; nothing was imported")
-    assert not desk.journal.exists()
+    assert not imports.journal.exists()
 
 
 @pytest.mark.parametrize(
@@ -220,16 +228,16 @@ def test_a_line_that_cannot_be_read_is_named(desk: Desk, line: str, reason: str,
         ("[" * 100_000, "nested too deep"),
     ],
 )
-def test_a_json_line_that_cannot_be_read_is_named(desk: Desk, line: str, reason: str) -> None:
+def test_a_json_line_that_cannot_be_read_is_named(imports: Imports, line: str, reason: str) -> None:
     good = '{"time": 1642204800000, "price": 1.5, "size": "2"}\n'
-    error = refused(desk, good + "\n" + line + "\n", "trades.jsonl", price_decimals=2, size_decimals=2)
+    error = refused(imports, good + "\n" + line + "\n", "trades.jsonl", price_decimals=2, size_decimals=2)
     assert error.line == 3
     assert any(part in error.reason for part in reason.split("|")), error.reason
 
 
-def test_json_numbers_keep_their_exact_text(desk: Desk) -> None:
-    desk.load('{"t": 1642204800.123456789, "p": 0.1234567890123456789e1, "q": 1E2}', name="t.ndjson")
-    trade = desk.events("2022-01-15")[1]
+def test_json_numbers_keep_their_exact_text(imports: Imports) -> None:
+    imports.load('{"t": 1642204800.123456789, "p": 0.1234567890123456789e1, "q": 1E2}', name="t.ndjson")
+    trade = imports.events("2022-01-15")[1]
     assert trade == Trade(START + 123_456_789, START + 123_456_789, 1, 1234567890123456789, 100, NO_SIDE)
 
 
@@ -250,21 +258,21 @@ def test_json_numbers_keep_their_exact_text(desk: Desk) -> None:
     ],
 )
 def test_a_file_that_is_none_is_refused(
-    desk: Desk, content: bytes, name: str, line: int, reason: str
+    imports: Imports, content: bytes, name: str, line: int, reason: str
 ) -> None:
-    error = refused(desk, content, name)
+    error = refused(imports, content, name)
     assert (error.line, reason in error.reason) == (line, True), error
-    assert not desk.journal.exists()
+    assert not imports.journal.exists()
 
 
 @pytest.mark.parametrize("cut", [1, 8, 9, 2000, 30_000])
-def test_gzip_cut_short_is_refused_at_the_line_it_ends_in(desk: Desk, cut: int) -> None:
-    path = desk.write(csv_text(20_000), "trades.csv.gz")
+def test_gzip_cut_short_is_refused_at_the_line_it_ends_in(imports: Imports, cut: int) -> None:
+    path = imports.write(csv_text(20_000), "trades.csv.gz")
     packed = path.read_bytes()[:-cut]
     path.write_bytes(packed)
     text = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(packed)
     with pytest.raises(ImportRefused, match="cut short or damaged") as caught:
-        desk.load(path)
+        imports.load(path)
     assert caught.value.line == text.count(b"\n") + 1
 
 
@@ -295,68 +303,68 @@ PIECES = st.sampled_from(LINES) | st.sampled_from(MARKS)
 )
 def test_any_bytes_are_imported_or_refused(content: bytes, name: str, columns: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        desk = Desk(Path(folder))
+        imports = Imports(Path(folder))
         try:
-            days = list(desk.load(content, name=name, columns=columns).days)
+            days = list(imports.load(content, name=name, columns=columns).days)
             reason = ""
         except UsageError as error:
-            days, reason = desk.days(), str(error)
-        assert desk.days() == days
+            days, reason = imports.days(), str(error)
+        assert imports.days() == days
         assert "\n" not in reason
-        assert desk.journal.exists() == bool(days)
+        assert imports.journal.exists() == bool(days)
 
 
 @pytest.mark.parametrize(
     ("magic", "what"), [(b"PK\x03\x04..", "zip archive"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh9", "bzip2")]
 )
-def test_other_packings_are_named(desk: Desk, magic: bytes, what: str) -> None:
+def test_other_packings_are_named(imports: Imports, magic: bytes, what: str) -> None:
     with pytest.raises(UsageError, match=f"{what}.*unpack it first"):
-        desk.load(magic, name="trades.csv")
+        imports.load(magic, name="trades.csv")
 
 
-def test_a_file_that_cannot_be_opened_is_a_usage_error(desk: Desk) -> None:
-    for path in (desk.folder / "absent.csv", desk.folder):
+def test_a_file_that_cannot_be_opened_is_a_usage_error(imports: Imports) -> None:
+    for path in (imports.folder / "absent.csv", imports.folder):
         with pytest.raises(UsageError, match="cannot be read"):
-            desk.load(path)
+            imports.load(path)
 
 
-def test_a_bad_last_line_leaves_nothing_of_its_day_and_all_of_the_day_before(desk: Desk) -> None:
+def test_a_bad_last_line_leaves_nothing_of_its_day_and_all_of_the_day_before(imports: Imports) -> None:
     text = csv_text(12_000, step_ms=10_000)  # a day and 9 hours
-    error = refused(desk, text + "1642324800000,oops,1\n", seal=False)
+    error = refused(imports, text + "1642324800000,oops,1\n", seal=False)
     assert error.line == 12_002
-    assert desk.days() == ["2022-01-15"]
+    assert imports.days() == ["2022-01-15"]
     assert error.reason.endswith("2022-01-15 is complete and stays; nothing of the day after was written")
-    assert len(desk.events("2022-01-15")) == 8641
-    whole = desk.load(text, journal=desk.folder / "whole")
-    assert verify_day(desk.journal / "2022-01-15").digest.hex() == whole.digests["2022-01-15"]
+    assert len(imports.events("2022-01-15")) == 8641
+    whole = imports.load(text, journal=imports.folder / "whole")
+    assert verify_day(imports.journal / "2022-01-15").digest.hex() == whole.digests["2022-01-15"]
 
 
-def test_a_bad_first_line_of_a_day_leaves_the_days_before(desk: Desk) -> None:
-    error = refused(desk, csv_text(3, step_ms=86_400_000) + f"{START // MS + 3 * 86_400_000},-1,1\n")
-    assert desk.days() == ["2022-01-15", "2022-01-16", "2022-01-17"]
+def test_a_bad_first_line_of_a_day_leaves_the_days_before(imports: Imports) -> None:
+    error = refused(imports, csv_text(3, step_ms=86_400_000) + f"{START // MS + 3 * 86_400_000},-1,1\n")
+    assert imports.days() == ["2022-01-15", "2022-01-16", "2022-01-17"]
     assert "3 days, 2022-01-15 to 2022-01-17, are complete and stay" in error.reason
 
 
-def test_a_bad_byte_does_not_reach_back_to_the_day_before(desk: Desk) -> None:
+def test_a_bad_byte_does_not_reach_back_to_the_day_before(imports: Imports) -> None:
     content = csv_text(2, step_ms=86_400_000).encode() + b"\xff\n"
-    assert refused(desk, content, price_decimals=1, size_decimals=1).line == 4
-    assert desk.days() == ["2022-01-15"]
+    assert refused(imports, content, price_decimals=1, size_decimals=1).line == 4
+    assert imports.days() == ["2022-01-15"]
 
 
-def test_a_day_that_exists_is_refused_and_kept(desk: Desk) -> None:
-    desk.load(csv_text(5), price_decimals=1, size_decimals=1)
-    before = {path: path.read_bytes() for path in desk.journal.rglob("*") if path.is_file()}
+def test_a_day_that_exists_is_refused_and_kept(imports: Imports) -> None:
+    imports.load(csv_text(5), price_decimals=1, size_decimals=1)
+    before = {path: path.read_bytes() for path in imports.journal.rglob("*") if path.is_file()}
     seen: list[ImportProgress] = []
     text = csv_text(30_000, first_ms=START // MS - 86_400_000, step_ms=10_000)
     with pytest.raises(UsageError, match=r"2022-01-15 exists already.*2022-01-14 is complete and stays"):
-        desk.load(text, price_decimals=1, size_decimals=1, progress=seen.append)
-    assert desk.days() == ["2022-01-14", "2022-01-15"]
+        imports.load(text, price_decimals=1, size_decimals=1, progress=seen.append)
+    assert imports.days() == ["2022-01-14", "2022-01-15"]
     assert {path: path.read_bytes() for path in before} == before
     assert seen[-1].day in ("2022-01-14", "")
     assert seen[-1].rows == 8640
 
 
-def test_a_full_disk_leaves_no_part_of_a_day(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_no_part_of_a_day(imports: Imports, monkeypatch: pytest.MonkeyPatch) -> None:
     written = 0
     write = Disk.write
 
@@ -369,32 +377,32 @@ def test_a_full_disk_leaves_no_part_of_a_day(desk: Desk, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Disk, "write", full)
     with pytest.raises(JournalPoisoned, match=r"No space left.*2022-01-15 is complete and stays"):
-        desk.load(csv_text(40_000, step_ms=10_000), seal=False)
-    assert desk.days() == ["2022-01-15"]
+        imports.load(csv_text(40_000, step_ms=10_000), seal=False)
+    assert imports.days() == ["2022-01-15"]
 
 
-def test_an_interrupt_leaves_no_part_of_a_day(desk: Desk) -> None:
+def test_an_interrupt_leaves_no_part_of_a_day(imports: Imports) -> None:
     def stop(progress: ImportProgress) -> None:
         if progress.stage == "importing":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        desk.load(csv_text(20_000), progress=stop)
-    assert not desk.journal.exists()
+        imports.load(csv_text(20_000), progress=stop)
+    assert not imports.journal.exists()
 
 
-def test_a_journal_folder_that_is_a_file_is_refused(desk: Desk) -> None:
-    desk.journal.write_text("here")
+def test_a_journal_folder_that_is_a_file_is_refused(imports: Imports) -> None:
+    imports.journal.write_text("here")
     with pytest.raises((UsageError, JournalError)):
-        desk.load(csv_text(5))
-    assert desk.journal.read_text() == "here"
+        imports.load(csv_text(5))
+    assert imports.journal.read_text() == "here"
 
 
-def test_one_instrument_in_one_file(desk: Desk) -> None:
+def test_one_instrument_in_one_file(imports: Imports) -> None:
     rows = "BTC,1642204800000,1,1\nBTC,1642204800000,1,1\nETH,1642204800000,1,1\n"
-    error = refused(desk, "symbol,time,price,size\n" + rows)
+    error = refused(imports, "symbol,time,price,size\n" + rows)
     assert (error.line, "of 'ETH', the rows before are of 'BTC'" in error.reason) == (4, True)
-    assert desk.load("symbol,time,price,size\n" + rows, columns={"symbol": ""}).trades == 3
+    assert imports.load("symbol,time,price,size\n" + rows, columns={"symbol": ""}).trades == 3
 
 
 @pytest.mark.parametrize(
@@ -410,39 +418,41 @@ def test_one_instrument_in_one_file(desk: Desk) -> None:
         ({"columns": {"cost": "x"}}, "'cost' is no role"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(desk: Desk, options: dict[str, Any], reason: str) -> None:
+def test_options_that_make_no_sense_are_refused(
+    imports: Imports, options: dict[str, Any], reason: str
+) -> None:
     with pytest.raises(UsageError, match=reason):
-        desk.load(csv_text(5), **options)
-    assert not desk.journal.exists()
+        imports.load(csv_text(5), **options)
+    assert not imports.journal.exists()
 
 
-def test_progress_tells_both_passes(desk: Desk) -> None:
+def test_progress_tells_both_passes(imports: Imports) -> None:
     seen: list[ImportProgress] = []
-    desk.load(csv_text(40_000), progress=seen.append, name="trades.csv.gz")
+    imports.load(csv_text(40_000), progress=seen.append, name="trades.csv.gz")
     assert [each.stage for each in seen] == sorted((each.stage for each in seen), reverse=True)
     assert {each.stage for each in seen} == {"measuring", "importing"}
     assert (seen[-1].rows, seen[-1].bytes_read, seen[-1].day) == (40_000, seen[-1].bytes_total, "2022-01-15")
 
 
 @pytest.mark.parametrize("name", ["trades.csv", "trades.csv.gz", "trades.jsonl"])
-def test_memory_does_not_grow_with_the_file(desk: Desk, name: str) -> None:
+def test_memory_does_not_grow_with_the_file(imports: Imports, name: str) -> None:
     peaks = []
     for rows in (10_000, 100_000):
         text = csv_text(rows, step_ms=100)
         if name.endswith("jsonl"):
             lines = (line.split(",") for line in text.splitlines()[1:])
             text = "".join(f'{{"t":{time},"p":"{price}","q":{size}}}\n' for time, price, size in lines)
-        path = desk.write(text, name)
+        path = imports.write(text, name)
         del text
         tracemalloc.start()
-        folder = desk.folder / str(rows)
-        desk.load(path, journal=folder, price_decimals=1, size_decimals=1, seal=False)
+        folder = imports.folder / str(rows)
+        imports.load(path, journal=folder, price_decimals=1, size_decimals=1, seal=False)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + 1_500_000, peaks  # ten times the rows are 25 MB of events
 
 
-def test_first_and_last_time_are_reported(desk: Desk) -> None:
-    report = desk.load(csv_text(100))
+def test_first_and_last_time_are_reported(imports: Imports) -> None:
+    report = imports.load(csv_text(100))
     assert iso_text(report.first_ns) == "2022-01-15T00:00:00.000000000Z"
     assert iso_text(report.last_ns) == "2022-01-15T00:01:39.000000000Z"

@@ -1,24 +1,18 @@
-"""A live session in one process: a scripted feed, a clock over trio's, a replay of what it wrote."""
+"""What sessions in one process are made of: strategies, a clock over trio's, a replay of what was written."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import trio
 
 from engine.config import BarsConfig, Config, StrategyConfig
-from engine.events import Event, FeedUp, InstrumentListed, Trade
+from engine.events import Event, InstrumentListed
 from engine.journal import list_days
-from engine.ports import Edge
 from engine.records import JournalHistory, open_day, read_records
-from engine.runtime.ingress import Ingress
-from engine.runtime.live import Live
-from engine.runtime.plan import LivePlan
 from engine.session import SessionBuilder
 from engine.strategies import Bar, Strategy, Tick
-from engine.venue import LastTrades
 from replay.verification import replay_day
 
 NOON = 1_733_400_000_000_000_000  # 2024-12-05T12:00:00Z
@@ -96,67 +90,6 @@ def builder() -> SessionBuilder:
 def config(*names: str, on_failure: str = "halt") -> Config:
     uses = tuple(StrategyConfig(use=f"tests.runtime.kit:{name}", on_failure=on_failure) for name in names)
     return Config(strategies=uses, bars=BarsConfig(intervals=("1m", "5m")))
-
-
-Script = Callable[["Desk"], Awaitable[None]]
-
-
-class Desk:
-    """What a script may do: send prints, wait, look at the session, stop it."""
-
-    def __init__(self, root: Path, settings: Config, clock: TestClock | None = None) -> None:
-        self.root = root
-        self.clock = clock or TestClock()
-        self.settings = settings
-        self.live: Live
-        self.ingress: Ingress
-        self.number = 0
-
-    async def run(self, script: Script) -> None:
-        """Run a session whose feed plays the script; it stops when the script ends."""
-
-        def make_feeds(
-            instruments: Sequence[InstrumentListed], ingress: Ingress, last: LastTrades
-        ) -> list[Edge]:
-            self.ingress = ingress
-
-            async def play() -> None:
-                await ingress.send([FeedUp(self.clock.now_ns(), "test", 1)])
-                await script(self)
-                self.live.stop("script")
-                await trio.sleep_forever()
-
-            return [Edge("feed", play, fatal=(Exception,))]
-
-        plan = LivePlan(
-            root=self.root,
-            config=self.settings,
-            builder=builder(),
-            clock=self.clock,
-            ids=Counting(),
-            instruments=[LISTED],
-            venue_events=[],
-            make_feeds=make_feeds,
-        )
-        self.live = Live(plan, lambda _: None)
-        with trio.fail_after(1_000_000):
-            self.result = await self.live.run()
-
-    async def print(self, price: int, size: int = 1) -> None:
-        self.number += 1
-        now = self.clock.now_ns()
-        await self.ingress.send([Trade(now, now, 1, price * 100, size * 1000, 1, self.number)])
-        await self.settled()
-
-    async def say(self, *events: Event) -> None:
-        await self.ingress.send(list(events))
-        await self.settled()
-
-    async def settled(self) -> None:
-        """Wait until what was sent is in the journal."""
-        for _ in range(5):
-            await trio.lowlevel.checkpoint()
-        await self.live.committer.settled()
 
 
 def events(root: Path) -> list[Event]:

@@ -87,6 +87,7 @@ class Rig:
         self.clock = clock or SystemClock()
         self.live: Live
         self.ingress: Ingress
+        self.result: LiveResult
         self.health: list[Health] = []
         self.number = 0
         self._plan = plan
@@ -121,7 +122,8 @@ class Rig:
             **self._plan,
         )
         self.live = Live(plan, self._heard)
-        return await self.live.run()
+        self.result = await self.live.run()
+        return self.result
 
     def _heard(self, health: Health) -> None:
         self.health.append(Health(health.name, health.state, health.detail, health.restarts))
@@ -137,6 +139,11 @@ class Rig:
 
     async def send(self, *prices: int) -> None:
         await self.ingress.send(self.prints(*prices))
+
+    async def record(self, *prices: int) -> None:
+        """Send prints and wait until they are on disk."""
+        await self.send(*prices)
+        await self.durable()
 
     async def durable(self) -> None:
         """Wait until what was sent is on disk."""

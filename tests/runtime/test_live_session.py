@@ -28,17 +28,18 @@ from engine.events import (
     engine_time,
 )
 from engine.journal import FLAG_CLEAN_STOP, list_days, read_frames
-from tests.runtime.kit import NOON, SECOND, Desk, TestClock, assert_replays, config, events, of
+from tests.runtime.kit import NOON, SECOND, TestClock, assert_replays, config, events, of
+from tests.runtime.rig import Rig
 
 
 async def test_bars_of_a_silent_market_close_by_the_clock(
     tmp_path: Path, fast_clock: trio.testing.MockClock
 ) -> None:
-    async def script(desk: Desk) -> None:
-        await desk.print(100)
+    async def script(rig: Rig) -> None:
+        await rig.record(100)
         await trio.sleep(200)
 
-    await Desk(tmp_path, config("Steady")).run(script)
+    await Rig(tmp_path, config("Steady"), TestClock()).run(script)
     bars: list[Any] = of(BarClosed, tmp_path)
     assert [bar.volume for bar in bars if bar.interval_ns == 60 * SECOND][:3] == [1000, 0, 0]
     assert of(ClockAdvanced, tmp_path)
@@ -50,12 +51,12 @@ async def test_a_day_that_begins_at_midnight_replays_alone(
 ) -> None:
     eve = NOON - NOON % (86_400 * SECOND) + 86_400 * SECOND - 90 * SECOND
 
-    async def script(desk: Desk) -> None:
+    async def script(rig: Rig) -> None:
         for price in (100, 101, 102):
-            await desk.print(price)
+            await rig.record(price)
             await trio.sleep(70)
 
-    await Desk(tmp_path, config("Steady"), TestClock(eve)).run(script)
+    await Rig(tmp_path, config("Steady"), TestClock(eve)).run(script)
     assert [day.path.name for day in list_days(tmp_path)] == ["2024-12-05", "2024-12-06"]
     assert len(of(DayOpened, tmp_path)) == 1
     assert_replays(tmp_path)
@@ -66,12 +67,11 @@ async def test_a_stop_cancels_orders_through_the_journal_and_is_its_end(
 ) -> None:
     """C06, O29: the order on its way at the stop is canceled or filled, nothing is left."""
 
-    async def script(desk: Desk) -> None:
-        await desk.print(100)
+    async def script(rig: Rig) -> None:
+        await rig.record(100)
 
-    desk = Desk(tmp_path, config("Steady"))
-    await desk.run(script)
-    assert desk.result.live_orders == 0
+    result = await Rig(tmp_path, config("Steady"), TestClock()).run(script)
+    assert result.live_orders == 0
     assert of(SubmitOrder, tmp_path)
     assert of(CancelOrder, tmp_path)
     kinds = [type(event) for event in events(tmp_path)]
@@ -84,12 +84,12 @@ async def test_a_stop_cancels_orders_through_the_journal_and_is_its_end(
 async def test_c07_a_strategy_that_raises_halts_the_engine_by_default(
     tmp_path: Path, fast_clock: trio.testing.MockClock
 ) -> None:
-    async def script(desk: Desk) -> None:
+    async def script(rig: Rig) -> None:
         for price in (100, 101, 666, 102, 103):
-            await desk.print(price)
+            await rig.record(price)
             await trio.sleep(1)
 
-    await Desk(tmp_path, config("Fragile", "Steady")).run(script)
+    await Rig(tmp_path, config("Fragile", "Steady"), TestClock()).run(script)
     (failed,) = of(ActorFailed, tmp_path)
     assert isinstance(failed, ActorFailed)
     assert failed.actor == "Fragile"
@@ -104,18 +104,19 @@ async def test_c07_a_quarantined_strategy_stops_alone_and_an_operator_restarts_i
 ) -> None:
     seen: list[tuple[int, int]] = []
 
-    async def script(desk: Desk) -> None:
+    async def script(rig: Rig) -> None:
         for price in (100, 101, 666, 102, 103):
-            await desk.print(price)
+            await rig.record(price)
             await trio.sleep(1)
-        await desk.say(OperatorCommand(desk.clock.now_ns(), "restart", "Fragile"))
+        await rig.ingress.send([OperatorCommand(rig.clock.now_ns(), "restart", "Fragile")])
+        await rig.durable()
         for price in (104, 105):
-            await desk.print(price)
+            await rig.record(price)
             await trio.sleep(1)
-        fragile, steady = (desk.live.sequencer.actor(name).state() for name in ("Fragile", "Steady"))
+        fragile, steady = (rig.live.sequencer.actor(name).state() for name in ("Fragile", "Steady"))
         seen.append((fragile["seen"], steady["seen"]))
 
-    await Desk(tmp_path, config("Fragile", "Steady", on_failure="quarantine")).run(script)
+    await Rig(tmp_path, config("Fragile", "Steady", on_failure="quarantine"), TestClock()).run(script)
     assert len(of(ActorFailed, tmp_path)) == 1
     assert len(of(ActorRestarted, tmp_path)) == 1
     assert seen == [(6, 7)], "the restarted strategy has seen all but the print it failed on"
@@ -132,15 +133,15 @@ async def test_c07_a_quarantined_strategy_stops_alone_and_an_operator_restarts_i
 
 
 async def test_state_goes_on_in_the_next_session(tmp_path: Path, fast_clock: trio.testing.MockClock) -> None:
-    async def script(desk: Desk) -> None:
+    async def script(rig: Rig) -> None:
         for price in (100, 101, 102):
-            await desk.print(price)
+            await rig.record(price)
             await trio.sleep(1)
 
-    first = Desk(tmp_path, config("Steady"))
+    first = Rig(tmp_path, config("Steady"), TestClock())
     await first.run(script)
     held = first.live.sequencer.actor("Steady").state()["seen"]
-    second = Desk(tmp_path, config("Steady"), TestClock(NOON + 3600 * SECOND))
+    second = Rig(tmp_path, config("Steady"), TestClock(NOON + 3600 * SECOND))
     await second.run(script)
     assert second.result.first_seq == first.result.last_seq + 1
     assert second.live.sequencer.actor("Steady").state()["seen"] == held + 3
@@ -151,40 +152,40 @@ async def test_state_goes_on_in_the_next_session(tmp_path: Path, fast_clock: tri
 async def test_t01_a_clock_that_steps_back_moves_no_record_back_in_order(
     tmp_path: Path, fast_clock: trio.testing.MockClock
 ) -> None:
-    async def script(desk: Desk) -> None:
-        await desk.print(100)
+    async def script(rig: Rig) -> None:
+        await rig.record(100)
         await trio.sleep(2)
-        desk.clock.shift_ns = -3600 * SECOND
-        await desk.print(101)
+        clock.shift_ns = -3600 * SECOND
+        await rig.record(101)
         await trio.sleep(2)
 
-    desk = Desk(tmp_path, config("Steady"))
-    await desk.run(script)
-    assert desk.result.clock_steps_back > 0
+    clock = TestClock()
+    result = await Rig(tmp_path, config("Steady"), clock).run(script)
+    assert result.clock_steps_back > 0
     assert_replays(tmp_path)
 
 
 async def test_a_clock_far_behind_the_journal_is_refused_before_anything_is_written(
     tmp_path: Path, fast_clock: trio.testing.MockClock
 ) -> None:
-    async def script(desk: Desk) -> None:
-        await desk.print(100)
+    async def script(rig: Rig) -> None:
+        await rig.record(100)
 
-    await Desk(tmp_path, config("Steady")).run(script)
+    await Rig(tmp_path, config("Steady"), TestClock()).run(script)
     before = len(events(tmp_path))
     with pytest.raises(UsageError, match="another --journal"):
-        await Desk(tmp_path, config("Steady"), TestClock(NOON - 86_400 * SECOND)).run(script)
+        await Rig(tmp_path, config("Steady"), TestClock(NOON - 86_400 * SECOND)).run(script)
     assert len(events(tmp_path)) == before
 
 
 async def test_what_was_received_before_the_stop_is_journalled(
     tmp_path: Path, fast_clock: trio.testing.MockClock
 ) -> None:
-    async def script(desk: Desk) -> None:
-        now = desk.clock.now_ns()
-        await desk.ingress.send([Trade(now, now, 1, 100, 1, 1, number) for number in range(20_000)])
+    async def script(rig: Rig) -> None:
+        now = rig.clock.now_ns()
+        await rig.ingress.send([Trade(now, now, 1, 100, 1, 1, number) for number in range(20_000)])
 
-    await Desk(tmp_path, config("Steady")).run(script)
+    await Rig(tmp_path, config("Steady"), TestClock()).run(script)
     assert len(of(Trade, tmp_path)) == 20_000
     times = [engine_time(event) for event in events(tmp_path)]
     assert times[0] == min(times)

@@ -1,4 +1,4 @@
-"""A desk: imports text and files into a journal below one folder, and reads the days back."""
+"""Imports text and files into a journal below one folder, and reads the days back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.journal import read_frames
 
 
 class CountingIds:
-    """Chance that is none: counts up from a start, so that two of them differ."""
+    """Random bytes that are not random: counts up from a start, so that two of them differ."""
 
     def __init__(self, start: int = 1) -> None:
         self._next = start
@@ -23,7 +23,7 @@ class CountingIds:
         return self._next.to_bytes(count, "big")
 
 
-class Desk:
+class Imports:
     """Imports files into journals below one folder."""
 
     def __init__(self, folder: Path) -> None:
