@@ -1,4 +1,4 @@
-"""Events to bytes and back: nothing is lost, nothing unknown is taken, and the schema has one name."""
+"""Events to bytes and back: nothing is lost, unknown types are refused, the schema has one fingerprint."""
 
 from __future__ import annotations
 
@@ -70,15 +70,15 @@ any_event = st.one_of([events_of(cls) for cls in EVENT_TYPES])
 
 
 def bits(event: Event) -> list[Any]:
-    """An event's class and fields, floats as their bytes: NaN equals itself, and 0.0 is not -0.0."""
+    """Return an event's class and fields, floats as bytes: NaN equals itself, and 0.0 differs from -0.0."""
     fields = (getattr(event, name) for name in event.__struct_fields__)
     return [type(event), *(struct.pack("<d", one) if isinstance(one, float) else one for one in fields)]
 
 
 @pytest.mark.parametrize("cls", EVENT_TYPES, ids=lambda cls: cls.__name__)
-def test_every_event_type_comes_back_as_it_was(cls: type[Event]) -> None:
+def test_every_event_type_round_trips(cls: type[Event]) -> None:
     @given(events_of(cls))
-    def comes_back(event: Event) -> None:
+    def round_trip(event: Event) -> None:
         (found,) = decode_inputs(encode_inputs([event]))
         assert bits(found) == bits(event)
         assert [type(one) for one in bits(found)] == [type(one) for one in bits(event)]
@@ -86,7 +86,7 @@ def test_every_event_type_comes_back_as_it_was(cls: type[Event]) -> None:
         assert (seq, cause, bits(derived)) == (2**62, 2**61, bits(event))
         assert encode_inputs([found]) == encode_inputs([event])
 
-    comes_back()
+    round_trip()
 
 
 @given(st.floats())
@@ -102,7 +102,7 @@ def test_r04_an_analytic_value_keeps_every_bit(value: float) -> None:
 
 @given(st.lists(st.tuples(st.booleans(), any_event), min_size=1, max_size=12), st.integers(1, 2**60))
 def test_in_order_gives_every_record_its_seq(plan: list[tuple[bool, Event]], first_seq: int) -> None:
-    """Inputs take the seqs that no derived record takes; nothing is left over, nothing comes twice."""
+    """Inputs take the seqs that derived records do not use; each record appears once."""
     expected = [
         (first_seq + at, 0 if is_input else first_seq + at - 1, event)
         for at, (is_input, event) in enumerate(plan)
@@ -112,7 +112,7 @@ def test_in_order_gives_every_record_its_seq(plan: list[tuple[bool, Event]], fir
     assert list(in_order(first_seq, inputs, derived)) == expected
 
 
-def test_in_order_of_nothing_is_nothing() -> None:
+def test_in_order_of_an_empty_frame_is_empty() -> None:
     assert list(in_order(1, [], [])) == []
 
 
@@ -153,8 +153,8 @@ def test_s14_any_bytes_decode_or_are_refused_with_one_error(blob: bytes) -> None
             assert decode in (decode_inputs, decode_derived)
 
 
-def test_a_field_more_at_the_end_is_read_past() -> None:
-    """An older version reads what a newer one wrote, when a field with a default was added."""
+def test_an_additional_field_at_the_end_is_ignored() -> None:
+    """An older version can read events of a newer one that added a field with a default."""
     (found,) = decode_inputs(msgspec.msgpack.encode([["clock", 7, "new"]]))
     assert found == ClockAdvanced(7)
 
@@ -202,7 +202,7 @@ def test_no_float_carries_money_or_quantity() -> None:
 
 def test_r03_the_schema_has_one_fingerprint_under_every_hash_seed() -> None:
     program = "from engine.events.codec import schema_fingerprint as f; print(f())"
-    told = {
+    fingerprints = {
         subprocess.run(
             [sys.executable, "-c", program],
             capture_output=True,
@@ -213,5 +213,5 @@ def test_r03_the_schema_has_one_fingerprint_under_every_hash_seed() -> None:
         ).stdout.strip()
         for seed in ("1", "2")
     }
-    assert told == {schema_fingerprint()}
+    assert fingerprints == {schema_fingerprint()}
     assert len(schema_fingerprint()) == 16

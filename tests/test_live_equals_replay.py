@@ -1,4 +1,4 @@
-"""The promise of the project: a day that was traded re-derives bit for bit from its journal (I4, R01)."""
+"""The main promise of the project: a traded day replays bit for bit from its journal (I4, R01)."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ coins = st.sampled_from([(), ("AAA",), ("BBB", "AAA")])
 
 
 def with_operator(draw: st.DrawFn, tape: list[Event]) -> list[Event]:
-    """Put an operator's commands in at random places."""
+    """Insert operator commands at random places."""
     for command, target in draw(
         st.lists(
             st.tuples(
                 st.sampled_from(["restart", "restart", "halt", "resume", "stop"]),
-                st.sampled_from(["Busy0", "Averages0", "Busy1", "aggregator", "nobody"]),
+                st.sampled_from(["Busy0", "Averages0", "Busy1", "aggregator", "unknown"]),
             ),
             max_size=3,
         )
@@ -99,7 +99,7 @@ def with_operator(draw: st.DrawFn, tape: list[Event]) -> list[Event]:
 
 @st.composite
 def sessions(draw: st.DrawFn, *starts_ns: int) -> list[list[Event]]:
-    """Inputs of one or two sessions of one journal, in batches."""
+    """Draw the inputs of one or two sessions of one journal, in batches."""
     at_ns = draw(st.sampled_from(starts_ns))
     config = draw(configs())
     tape = with_operator(draw, opening(config, at_ns) + market(draw(tapes), at_ns))
@@ -115,7 +115,7 @@ def sessions(draw: st.DrawFn, *starts_ns: int) -> list[list[Event]]:
 
 
 def trade(root: Path, sequence: list[list[Event]]) -> str:
-    """Run batches into a journal, each on disk before the next; return the digest at the end."""
+    """Run batches into a journal, each on disk before the next. Return the final digest."""
     tail = Tail(journal_id=ensure_identity(root, JOURNAL_ID))
     sink = JournalSink(JournalWriter(root, tail, salts=lambda: b"s" * 16, sync=False))
     sequencer = Sequencer(builder(), sink, JournalHistory(root))
@@ -126,17 +126,17 @@ def trade(root: Path, sequence: list[list[Event]]) -> str:
 
 
 def replays_identical(root: Path, digest: str) -> None:
-    told = ""
+    last = ""
     for day in list_days(root):
         report, _ = replay_day(open_day(day.path), builder(), history=JournalHistory(root))
         assert report.identical, (day.path.name, report.divergence)
-        told = report.digest
-    assert told == digest
+        last = report.digest
+    assert last == digest
 
 
 @examples(1.2)
 @given(sessions(NOON, EVE))
-def test_i4_what_was_traded_re_derives_bit_for_bit(sequence: Any) -> None:
+def test_i4_traded_days_replay_bit_for_bit(sequence: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "journal"
         root.mkdir()
@@ -145,8 +145,8 @@ def test_i4_what_was_traded_re_derives_bit_for_bit(sequence: Any) -> None:
 
 @examples(0.4)
 @given(sessions(EVE), sessions(LATER, LATER + 600 * SECOND_NS))
-def test_i4_a_journal_that_was_resumed_re_derives_too(sequence: Any, more: Any) -> None:
-    """As a second process does it: recover, follow the newest day, open a session, go on."""
+def test_i4_a_resumed_journal_replays_too(sequence: Any, more: Any) -> None:
+    """As a second process does: recover, follow the newest day, open a session, continue."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "journal"
         root.mkdir()

@@ -1,4 +1,4 @@
-"""What people read of a record: exact numbers, names, and nothing that could play with a terminal."""
+"""Rendering of records: exact numbers, names, and text that is safe on a terminal."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def exact(value: int | str, scale: int) -> Decimal:
 
 
 def values_for(name: str, hint: Any) -> st.SearchStrategy[Any]:
-    """Any value that a field of this type can hold after decoding."""
+    """Return a strategy for the values that a decoded field of this type can have."""
     if get_origin(hint) is Annotated:
         kind, note = get_args(hint)[:2]
         if note == "side":
@@ -166,7 +166,7 @@ def test_equity_is_at_its_own_scale():
     assert (shown["realized"], shown["unrealized"], shown["equity"]) == ("0.0001", "-2", "10000")
 
 
-def test_instruments_are_learned_as_they_pass():
+def test_instruments_are_learned_from_rendered_records():
     renderer = Renderer()
     mark = PriceMarked(T, 7, 4305997)
     assert renderer.as_json(1, 0, mark)["instrument"] == "#7"
@@ -175,20 +175,20 @@ def test_instruments_are_learned_as_they_pass():
     listed = renderer.as_json(2, 0, BTC)
     assert (listed["instrument"], listed["name"]) == (7, "BTC")
     assert renderer.as_json(3, 0, mark)["instrument"] == "BTC"
-    for teach in (lambda r: r.see(BTC), lambda r: r.learn([BTC]), lambda r: r.as_text(1, 0, BTC)):
+    for learn in (lambda r: r.see(BTC), lambda r: r.learn([BTC]), lambda r: r.as_text(1, 0, BTC)):
         other = Renderer()
-        teach(other)
+        learn(other)
         assert other.as_json(3, 0, mark)["price"] == "43059.97"
 
 
-def test_a_new_grid_counts_from_where_it_is_listed():
+def test_a_new_grid_applies_from_its_listing_on():
     renderer = Renderer([BTC])
     mark = PriceMarked(T, 7, 4305997)
     renderer.see(InstrumentListed(T, 7, "hyperliquid", "BTC", 4, 5))
     assert renderer.as_json(3, 0, mark)["price"] == "430.5997"
 
 
-def test_a_snapshot_is_its_length_and_its_hash():
+def test_a_snapshot_is_shown_as_its_length_and_hash():
     shown = Renderer().as_json(1, 0, DayOpened(T, "2024-12-05", b"abc"))
     assert shown["snapshot"] == {
         "bytes": 3,
@@ -197,25 +197,25 @@ def test_a_snapshot_is_its_length_and_its_hash():
     assert "3 bytes" in Renderer().as_text(1, 0, DayOpened(T, "2024-12-05", b"abc"))
 
 
-def test_a_field_named_like_the_records_own_is_told_apart():
+def test_a_field_with_the_name_of_a_record_key_is_prefixed():
     shown = Renderer().as_json(9, 8, ActorFailed(T, "ema", 5, "boom", "halt"))
     assert (shown["seq"], shown["event_seq"]) == (9, 5)
     for cls in EVENT_TYPES:
         names = [
             name for name in cls.__struct_fields__[1:] if name in ("seq", "cause", "type", "at", "at_ns")
         ]
-        assert names == (["seq"] if cls is ActorFailed else []), "a new clash needs a look"
+        assert names == (["seq"] if cls is ActorFailed else []), "a new name clash: check how it is shown"
 
 
-def test_lines_say_what_is_worth_reading():
+def test_a_line_shows_fields_that_differ_from_their_default():
     renderer = Renderer([BTC])
     fill = OrderFilled(T, T, "0x1", 7, -1, 4305997, 1000, -12345, "maker", 99)
     assert renderer.as_text(4, 3, fill) == (
         "2024-12-05T00:00:00.000000000Z  #4 <- #3  OrderFilled  client order id 0x1  BTC  sell  "
         "price 43059.97  size 0.01  fee -0.0012345  liquidity maker  trade id 99"
     )
-    wish = OrderRequested(T, "ema", 7, 1, 50_000, reason="crossed up")
-    assert renderer.as_text(5, 0, wish) == (
+    request = OrderRequested(T, "ema", 7, 1, 50_000, reason="crossed up")
+    assert renderer.as_text(5, 0, request) == (
         "2024-12-05T00:00:00.000000000Z  #5  OrderRequested  ema  BTC  buy  size 0.5  limit none (market)  "
         'reason "crossed up"'
     )
@@ -252,7 +252,7 @@ def test_a_megabyte_of_text_is_cut_in_a_line_and_kept_in_json():
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_a_float_that_is_no_number_is_text(value):
+def test_nan_and_infinity_are_text(value):
     shown = Renderer([BTC]).as_json(1, 0, SignalRaised(T, "ema", 7, "z", value))
     assert shown["value"] == str(value)
     assert msgspec.json.decode(msgspec.json.encode(shown))["value"] == str(value)

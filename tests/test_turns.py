@@ -1,4 +1,4 @@
-"""The order inside a turn where it is easiest to get wrong: failures amid events, starts after midnight."""
+"""The order of events within a turn: failures during derived events, starts after midnight."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class FailsOnBars(Strategy):
         raise ValueError("no bars, please")
 
 
-class SpeaksThenFails(Strategy):
-    """Wants a position, asks for a timer, and raises: on every print, or on every bar."""
+class EmitsThenFails(Strategy):
+    """Sets a target and a timer, then raises: on every trade, or on every bar."""
 
     on: str = "trade"
 
@@ -79,8 +79,8 @@ def trade(at_ns: int, price: int = 100) -> Trade:
     return Trade(at_ns, at_ns, 1, price, 1, 1, at_ns)
 
 
-def test_a_failure_amid_derived_events_keeps_every_cause() -> None:
-    """Two bars close in one turn, the handler of the first raises: the second still names the print."""
+def test_a_failure_during_derived_events_keeps_every_cause() -> None:
+    """Two bars close in one turn and the handler of the first raises: the second still names the trade."""
     sequencer, sink, inputs = opened(NEARLY_MIDNIGHT, "a" * 16, "tests.test_turns:FailsOnBars")
     first, later = trade(NEARLY_MIDNIGHT), trade(NEARLY_MIDNIGHT + 300 * SECOND - 1)
     sequencer.run([*inputs, first, later])
@@ -94,8 +94,8 @@ def test_a_failure_amid_derived_events_keeps_every_cause() -> None:
             assert not isinstance(by_seq[cause], BarClosed), (seq, cause)
 
 
-def test_after_an_interruption_over_midnight_the_session_comes_before_the_bars_of_the_time_between() -> None:
-    """F04: what was not received is not a silent market, on the old day nor on the new one."""
+def test_after_an_interruption_over_midnight_the_session_precedes_the_bars_of_the_interruption() -> None:
+    """F04: windows of an interruption are incomplete, on the day before midnight and on the day after."""
     sequencer, sink, inputs = opened(NEARLY_MIDNIGHT, "a" * 16)
     sequencer.run([*inputs, trade(NEARLY_MIDNIGHT)])
     before = len(sink.records)
@@ -111,8 +111,8 @@ def test_after_an_interruption_over_midnight_the_session_comes_before_the_bars_o
 
 @pytest.mark.parametrize("on", ["trade", "bar"])
 def test_what_a_strategy_emitted_before_it_raised_is_dropped(on: str) -> None:
-    """How far a recursion comes depends on the depth of the stack, which no replay repeats."""
-    use = "tests.test_turns:SpeaksThenFails"
+    """The depth that a recursion reaches depends on the stack, which a replay cannot reproduce."""
+    use = "tests.test_turns:EmitsThenFails"
     sequencer, sink, inputs = opened(NEARLY_MIDNIGHT, "a" * 16, use, on=on)
     sequencer.run([*inputs, trade(NEARLY_MIDNIGHT), trade(NEARLY_MIDNIGHT + 61 * SECOND)])
     sequencer.run([trade(NEARLY_MIDNIGHT + 70 * SECOND)])

@@ -362,12 +362,11 @@ class Execution(Actor):
         elif read.state == "absent" and self._is_absent(order, read):
             self._end(read.recv_ns, client_order_id, "Rejected", emit)
         else:
-            # Filled, but its fills have not been reported; or absent, and it is too early for that to be
-            # proof.
+            # Filled, but its fills are not reported yet; or absent, but too early for that to be proof.
             self._query_later(read.recv_ns, client_order_id, emit)
 
     def _apply_open(self, order: Order, read: OrderRead, emit: Emit) -> None:
-        """Apply that the venue works the order: a pending cancel or change has not been carried out."""
+        """Handle an order that the venue still works: a pending cancel or change was not carried out."""
         client_order_id = read.client_order_id
         if order.modifying and read.limit_price != order.limit_price:
             order.limit_price = read.limit_price

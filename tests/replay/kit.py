@@ -1,4 +1,4 @@
-"""Sessions in memory: tapes, a sink that remembers frames, and what a journal would answer."""
+"""Sessions in memory: market data, a sink that keeps frames, and the history of a journal."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ NAMES = {AAA: "AAA", BBB: "BBB"}
 
 
 def listings(at_ns: int) -> list[Event]:
-    """The two instruments of every tape: one with significant figures and decimals, one of whole sizes."""
+    """Return the two instruments of the market data: one with significant figures and decimals."""
     return [
         InstrumentListed(at_ns, AAA, "sim", "AAA", 4, 3, price_figures=5),
         InstrumentListed(at_ns, BBB, "sim", "BBB", 2, 1),
@@ -53,7 +53,7 @@ def listings(at_ns: int) -> list[Event]:
 
 
 class Memory:
-    """A sink that remembers what it is given, frame by frame, and answers as `History`."""
+    """A sink that keeps frames in memory. It is a `History` as well."""
 
     def __init__(self) -> None:
         self.day = ""
@@ -68,7 +68,7 @@ class Memory:
         self.frames.append((self.day, first_seq, list(inputs), list(derived)))
 
     def all(self, day: str | None = None) -> list[Record]:
-        """Every record by rising seq; of one day when it is named."""
+        """Return every record by rising seq, of one day if given."""
         found: list[Record] = []
         for name, first_seq, inputs, derived in self.frames:
             if day in (None, name):
@@ -80,15 +80,15 @@ class Memory:
         return (record for record in self.all(day) if record[0] <= until_seq)
 
     def events(self, *types: type[Event]) -> list[Any]:
-        """The events of these types, in order."""
+        """Return the events of these types, in order."""
         return [event for _, _, event in self.all() if isinstance(event, types)]
 
     def bytes(self) -> bytes:
-        """Every record with its seq, cause and day, as bytes: what two runs are compared by."""
+        """Return every record with its seq, cause and day as bytes, to compare two runs."""
         return b"".join(day.encode() + encode_derived(self.all(day)) for day in dict.fromkeys(self.days))
 
     def day_frames(self, day: str) -> list[Frame]:
-        """The frames of a day as a journal reader would yield them."""
+        """Return the frames of a day as a journal reader yields them."""
         return [
             frame_of(draft_of(first_seq, inputs, derived))
             for name, first_seq, inputs, derived in self.frames
@@ -97,7 +97,7 @@ class Memory:
 
 
 def frame_of(draft: Draft) -> Frame:
-    """A draft as it would be read back."""
+    """Return a draft as a frame that is read back."""
     return Frame(
         draft.first_seq, draft.count, draft.flags, draft.inputs, draft.derived, bytes(32), "memory", 0
     )
@@ -110,7 +110,7 @@ def config_of(
     activity: tuple[str, ...] = (),
     **paper: Any,
 ) -> Config:
-    """A configuration with short bars and quick orders."""
+    """Return a configuration with short bars and low latency."""
     return Config(
         strategies=strategies,
         bars=BarsConfig(intervals, grace_ms=300, close=close, activity=activity),
@@ -120,7 +120,7 @@ def config_of(
 
 
 def use(cls: str, /, **entry: Any) -> StrategyConfig:
-    """An entry of `strategies` for a class of `tests.strategies.fakes`."""
+    """Return an entry of `strategies` for a class of `tests.strategies.fakes`."""
     return StrategyConfig(use=f"fakes:{cls}", **entry)
 
 
@@ -128,7 +128,7 @@ BUSY = config_of(use("Busy"), use("Crossover", params={"fast": 2, "slow": 3, "in
 
 
 def opening(config: Config, at_ns: int, session: str = "00000000000000aa") -> list[Event]:
-    """What begins a session: its start, and the instruments."""
+    """Return the inputs that open a session: its start, and the instruments."""
     started: SessionStarted = builder().start(recv_ns=at_ns, session=session, mode="paper", config=config)
     return [started, *listings(at_ns)]
 
@@ -144,7 +144,7 @@ def run(inputs: Sequence[Event], cuts: Sequence[int] = (), sink: Sink | None = N
 
 
 def batches(inputs: Sequence[Event], cuts: Sequence[int]) -> list[list[Event]]:
-    """The inputs, cut before these indexes; an operator's command alone, as a live session runs it."""
+    """Return the inputs, cut before these indexes. An operator's command is alone, as in a live session."""
     edges = {0, len(inputs), *(cut for cut in cuts if 0 < cut < len(inputs))}
     for index, event in enumerate(inputs):
         if isinstance(event, OperatorCommand):
@@ -172,7 +172,7 @@ def write_journal(root: Path, batches_: Sequence[list[Event]]) -> str:
     return sink.digest.hex()
 
 
-# Tapes.
+# Market data.
 
 GAPS_MS = (0, 1, 30, 40, 250, 700, 1000, 2500, 6000)
 
@@ -186,7 +186,7 @@ steps = st.tuples(
 
 
 def market(plan: Sequence[tuple[int, str, int, int, int]], at_ns: int) -> list[Event]:
-    """A tape from steps of (gap in ms, kind, instrument, price move, size)."""
+    """Return market data from steps of (gap in ms, kind, instrument, price move, size)."""
     events: list[Event] = []
     prices = {AAA: 123_450, BBB: 9_900}
     now = at_ns
@@ -221,7 +221,7 @@ tapes = st.lists(steps, min_size=5, max_size=60)
 
 
 def steady(count: int, at_ns: int, *, gap_ms: int = 90, seed: int = 7) -> list[Event]:
-    """A longer tape without chance: prices walk up and down so that averages cross and limits fill."""
+    """Return longer, deterministic market data: prices move so that averages cross and limit orders fill."""
     events: list[Event] = []
     state = seed
     prices = {AAA: 123_450, BBB: 9_900}
@@ -237,7 +237,7 @@ def steady(count: int, at_ns: int, *, gap_ms: int = 90, seed: int = 7) -> list[E
 
 
 def candles(count: int, at_ns: int, interval_ns: int, instrument: int = AAA) -> list[Event]:
-    """Candles of one interval, one after the other; received at their end."""
+    """Return consecutive candles of one interval, each received at its end."""
     events: list[Event] = []
     price = 123_450
     for number in range(count):
@@ -254,5 +254,5 @@ def candles(count: int, at_ns: int, interval_ns: int, instrument: int = AAA) -> 
 
 
 def stopped(at_ns: int) -> SessionStopped:
-    """The end of a session."""
+    """Return the end of a session."""
     return SessionStopped(at_ns, "00000000000000aa", "test")
