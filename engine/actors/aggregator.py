@@ -72,7 +72,7 @@ class Aggregator(CandleBars):
             bar = _NO_BAR
         # Trades often share a time stamp. The next one in the venue's order takes this path too.
         if not bar.last_ns < venue_ns < bar.until_ns and (
-            not venue_ns == bar.last_ns < bar.until_ns or self._is_behind(trade, bar)
+            not venue_ns == bar.last_ns < bar.until_ns or self._precedes_last(trade, bar)
         ):
             self._place(trade, bar, emit)
             return
@@ -95,7 +95,7 @@ class Aggregator(CandleBars):
         else:
             bar.unsided += size
 
-    def _is_behind(self, trade: Trade, bar: OpenBar) -> bool:
+    def _precedes_last(self, trade: Trade, bar: OpenBar) -> bool:
         """Return whether a trade with the time stamp of the last one precedes it in the venue's order."""
         return self._markets[trade.instrument].by_id and precedes(trade.trade_id, bar.last_id)
 
