@@ -10,6 +10,7 @@ import msgspec
 
 from engine.config import Config, StrategyConfig, load_config, nearest
 from engine.errors import ConfigError, UsageError
+from engine.loading.modules import add_folder
 from engine.loading.strategies import load_strategy
 from engine.strategies.base import Strategy
 from engine.strategies.params import convert_params, params_of
@@ -22,9 +23,12 @@ def read_config(
 ) -> Config:
     """Return the configuration of a file (or the defaults) with the options of the command line on top.
 
-    Raises UsageError for what cannot be: a strategy that is not there, or a parameter that it has not.
+    Strategies are found beside the file too. Raises UsageError for an unknown strategy or parameter.
     """
-    config = load_config(path) if path is not None else Config()
+    config = Config()
+    if path is not None:
+        config = load_config(path)
+        add_folder(path.parent)
     if strategies:
         config = msgspec.structs.replace(
             config, strategies=tuple(_strategy(config, use) for use in strategies)
@@ -32,7 +36,7 @@ def read_config(
     if coins is not None:
         names = tuple(name.strip() for name in coins.split(",") if name.strip())
         if not names:
-            raise UsageError("--coins names no coin; write it as --coins BTC,ETH")
+            raise UsageError("--coins names no instrument; write it as --coins BTC,ETH")
         config = msgspec.structs.replace(config, coins=names)
     classes = {entry.use: load_strategy(entry.use) for entry in config.strategies}
     for cls in classes.values():

@@ -22,7 +22,7 @@ from types import ModuleType
 from engine.floors import PACKAGES
 from engine.guard import Project, arm, disarm
 
-__all__ = ["add_project", "own_modules", "project_folder"]
+__all__ = ["add_folder", "add_project", "own_modules", "project_folder", "search_folders"]
 
 _lock = threading.RLock()
 
@@ -32,6 +32,7 @@ class _Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.more: list[Path] = []
         self.names: set[str] = set()
         self.hidden: dict[str, ModuleType] = {}
         self.files: list[str] = []
@@ -83,6 +84,24 @@ def own_modules(folder: Path | None = None) -> Iterator[None]:
 def project_folder() -> Path:
     """Return where the modules of strategies are looked for, before what is installed."""
     return _runs[-1].folder if _runs else Path.cwd()
+
+
+def add_folder(folder: Path) -> None:
+    """Look for strategies in this folder too, after the project's own and before what is installed.
+
+    Until the end of the run; a command calls it for the folder of its configuration file.
+    """
+    folder = folder.resolve()
+    if not _runs or folder in search_folders():
+        return
+    _runs[-1].more.append(folder)
+    own_first = bool(sys.path) and sys.path[0] in ("", str(project_folder()))
+    sys.path.insert(int(own_first), str(folder))
+
+
+def search_folders() -> list[Path]:
+    """Return the folders that are searched for strategies, in their order."""
+    return [project_folder(), *(_runs[-1].more if _runs else [])]
 
 
 def add_project(project: Project) -> None:

@@ -16,7 +16,7 @@ from engine.errors import NotDeterministic, UsageError
 from engine.floors import PACKAGES
 from engine.guard import read_project, refuse, set_traps
 from engine.loading.fingerprint import code_fingerprint, version
-from engine.loading.modules import add_project, project_folder
+from engine.loading.modules import add_project, project_folder, search_folders
 from engine.session import SessionBuilder, source_hash
 from engine.strategies.base import Strategy
 
@@ -59,10 +59,11 @@ def load_strategy(use: str) -> type[Strategy]:
     except (Exception, SystemExit) as error:
         raise UsageError(f"{module_name} cannot be imported: {type(error).__name__}: {error}") from error
     if found is None:
-        known = [*sorted(path.stem for path in folder.glob("*.py")), "engine.strategies.crossover"]
-        raise UsageError(
-            f"there is no module {module_name!r} in {folder} or installed; {nearest(module_name, known)}"
-        )
+        folders = search_folders()
+        known = sorted(path.stem for each in folders for path in each.glob("*.py"))
+        near = nearest(module_name, [*known, "engine.strategies.crossover"])
+        places = ", ".join(str(each) for each in folders)
+        raise UsageError(f"there is no module {module_name!r} in {places} or installed; {near}")
     try:
         module = importlib.import_module(module_name)
     except NotDeterministic:

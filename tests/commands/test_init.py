@@ -173,3 +173,19 @@ def test_r02_an_edited_helper_module_is_told_as_changed_code(tmp_path: Path) -> 
     report = json.loads(engine("replay", "out/2024-12-05", "--json", cwd=tmp_path).out)
     assert report["verdict"] == "code changed"
     assert any(change.startswith("strategy Mine (mine:Mine)") for change in report["changes"])
+
+
+def test_a_strategy_is_found_beside_the_configuration_file(tmp_path: Path) -> None:
+    """From any working directory; one of the same name in the working directory comes first."""
+    engine("init", tmp_path / "mine")
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    config = tmp_path / "mine" / "engine.toml"
+    done = engine("backtest", SAMPLE, "--config", config, "--out", "out", "--json", cwd=place)
+    assert done.code == 0, done.err
+    replayed = engine("replay", place / "out" / "2024-12-05", "--config", config, "--json", cwd=place)
+    assert json.loads(replayed.out)["identical"] is True
+    missing = engine("backtest", SAMPLE, "--config", config, "--strategy", "strategy:X", cwd=place)
+    assert missing.code == 2
+    assert str(place) in missing.err
+    assert str(config.parent) in missing.err
