@@ -147,7 +147,7 @@ def check(config: Config) -> None:
 
 
 def _check_venue(config: Config) -> None:
-    """Raise ConfigError, naming the key, for what no venue can serve; `engine.venue.Venue.check` goes on."""
+    """Raise ConfigError for values invalid at every venue. `engine.venue.Venue.check` checks the others."""
     choices: list[tuple[str, str, tuple[str, ...]]] = [("mode", config.mode, ("paper", "live"))]
     choices += [("data.channels", channel, CHANNELS) for channel in config.data.channels]
     for key, value, allowed in choices:

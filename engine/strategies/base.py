@@ -95,7 +95,7 @@ class PerMarket(dict[str, T], Generic[T]):
 
 
 class Seen(State):
-    """The newest bar that was shown of a market and interval. `live`: it is not history."""
+    """The newest bar shown of a market and interval. `live`: the session has shown a bar of its own."""
 
     start_ns: int
     live: bool
