@@ -1,4 +1,4 @@
-"""Checks a configuration that was read: a value that would fail later is refused now, with its key."""
+"""Checks of a configuration. A value that would fail later is refused at once, with its key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every key of the configuration as a table: section, name, default, description. Taken from the structs."""
+"""A table of every key of the configuration, read from the structs: section, name, default, description."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Key", "as_markdown", "keys"]
 
 
 class Key(NamedTuple):
-    """One key. `section` is as it is written in a file, "" at the top; `default` is TOML."""
+    """One key. `section` is written as in a file, "" at the top; `default` is TOML."""
 
     section: str
     name: str
@@ -23,7 +23,7 @@ class Key(NamedTuple):
 
 
 def keys(cls: type[msgspec.Struct] = Config, section: str = "") -> Iterator[Key]:
-    """Yield the keys of a struct and of the sections in it; a struct's own keys come first."""
+    """Yield the keys of a struct, then those of its sections."""
     inner: list[tuple[str, type[msgspec.Struct]]] = []
     hints = typing.get_type_hints(cls, include_extras=True)
     for field in msgspec.structs.fields(cls):
@@ -57,12 +57,12 @@ def _is_section(kind: Any) -> bool:
 
 
 def _description(kind: Any) -> str:
-    """Return what the annotation says of a key, "" for a key without a description."""
+    """Return the description in an annotation, or ""."""
     return next((one.description for one in getattr(kind, "__metadata__", ()) if one.description), "")
 
 
 def _toml(value: Any) -> str:
-    """Return a default as it is written in a file."""
+    """Return a default as TOML."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

@@ -1,7 +1,7 @@
 """The sections of a configuration and their defaults, with a description of every key.
 
-`engine config` prints the descriptions and `docs/configuration.md` lists them. Fields and defaults are on
-record (`SessionStarted.config`): a new key comes last.
+`engine config` prints the descriptions and `docs/configuration.md` lists them. Fields and defaults are
+recorded (`SessionStarted.config`), so a new key comes last.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class FlowConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StrategyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One strategy. The section may stand several times."""
+    """One strategy. The section can be repeated."""
 
     use: Annotated[
         str,
