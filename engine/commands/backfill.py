@@ -18,7 +18,8 @@ from engine.loading.strategies import make_builder
 from engine.loading.venues import HISTORY_DEFAULT, find_venue
 from engine.records import day_folders
 from engine.runtime.backfill import BackfillPlan, Known, known_history, run_backfill
-from engine.stores import rebuild
+from engine.stores.catchup import rebuild
+from engine.stores.sqlite.store import SqliteStore
 from engine.values import format_interval, parse_interval
 from engine.venue import Venue, VenueClient
 
@@ -79,7 +80,7 @@ def backfill_command(
     db: Path | None,
     as_json: bool,
 ) -> None:
-    """Read candles and funding rates into the journal and the projection.
+    """Read candles and funding rates into the journal and the SQLite database.
 
     Only what the journal does not have yet is requested: a run may be repeated, and continues after a kill.
     A venue keeps a limited number of candles (Hyperliquid: the newest 5,000 of an interval); where it has no
@@ -112,7 +113,7 @@ def backfill_command(
         series += [Series(name, "funding", already=len(known.get((name, 0), ()))) for name in names]
     rows = trio.run(_backfill, root, venue, address, config, series, known, start_ns, end_ns)
     database = db or root / "retape.db"
-    rebuild(database, day_folders((root,)))
+    rebuild(SqliteStore(database), day_folders((root,)))
     result = Backfilled(rows, str(root), series)
     if as_json:
         print_json(msgspec.to_builtins(result))

@@ -12,6 +12,7 @@ import replay
 from engine.commands.configuration import read_config
 from engine.commands.live import run_live
 from engine.commands.planning import LiveOptions
+from engine.commands.stores import session_stores
 from engine.errors import EngineError
 from engine.loading.venues import find_venue
 from engine.runtime.supervisor import Health
@@ -52,7 +53,7 @@ def demo_command(seconds: float, keep: Path) -> None:
         config=config,
         root=keep,
         venue=find_venue("sandbox"),
-        database=keep / "retape.db",
+        stores=session_stores(config, keep),
         seconds=seconds,
     )
     result = trio.run(run_live, options, notify)

@@ -24,11 +24,13 @@ from engine.commands.output import (
     table,
 )
 from engine.commands.planning import LiveOptions, make_plan
+from engine.commands.stores import session_stores
 from engine.errors import UsageError, VenueUnreachable
 from engine.loading.venues import find_venue
 from engine.runtime.live import Live
 from engine.runtime.plan import LiveResult
 from engine.runtime.supervisor import Health
+from engine.stores.store import Store
 
 __all__ = ["live_command", "run_live"]
 
@@ -45,7 +47,7 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
     "--journal", "root", type=click.Path(path_type=Path), default=Path("journal"), show_default=True
 )
 @click.option("--db", type=click.Path(path_type=Path), help="SQLite file. Default: retape.db in the journal.")
-@click.option("--no-db", is_flag=True, help="No SQLite projection.")
+@click.option("--no-db", is_flag=True, help="No SQLite database.")
 @click.option(
     "--venue",
     "venue_name",
@@ -106,8 +108,8 @@ def live_command(
     seconds = None if duration is None else _seconds(duration)
     if not 0 < speed <= SPEED_MAX:
         raise UsageError(f"--speed {speed:g}: give a number above 0, at most {SPEED_MAX:,}")
-    database = None if no_db else (db or root / "retape.db")
-    check_outputs(csv, database)
+    check_outputs(csv, None if no_db else db)
+    stores = session_stores(settings, root, db=db, no_db=no_db, csv=csv)
     venue = find_venue(venue_name)
     real = check_armed(venue, settings.mode, armed)
     venue.check(settings)
@@ -123,8 +125,7 @@ def live_command(
         venue=venue,
         base_url=base_url,
         signer=venue.load_signer(settings) if real else None,
-        database=database,
-        csv=csv,
+        stores=stores,
         raw=raw,
         resume=resume,
         seconds=seconds,
@@ -135,7 +136,7 @@ def live_command(
     if as_json:
         print_json(msgspec.to_builtins(result))
     else:
-        _print(result, root, database)
+        _print(result, root, stores)
     refuse_failures(result.failures)
 
 
@@ -179,7 +180,7 @@ def _seconds(text: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
-def _print(result: LiveResult, root: Path, database: Path | None) -> None:
+def _print(result: LiveResult, root: Path, stores: dict[str, Store]) -> None:
     latency = "no commands were sent"
     if result.latency_p50_ms is not None:
         latency = f"p50 {result.latency_p50_ms:.2f} ms, p99 {result.latency_p99_ms:.2f} ms"
@@ -196,8 +197,7 @@ def _print(result: LiveResult, root: Path, database: Path | None) -> None:
         rows.append(("halted", f"{result.halted}; --resume lifts it"))
     if result.live_orders:
         rows.append(("left over", f"{result.live_orders} orders were not canceled in time"))
-    if database is not None:
-        rows.append(("sqlite", str(database)))
+    rows += [(store.kind, store.place) for store in stores.values()]
     if result.days:
         rows.append(("verify", f"engine replay {root / result.days[-1]}"))
     table([(name, value) for name, value in rows])

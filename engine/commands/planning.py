@@ -6,8 +6,6 @@ anything is written. Called by `engine live` and by the tests of whole sessions.
 
 from __future__ import annotations
 
-import contextlib
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -17,16 +15,15 @@ import msgspec
 
 from adapters.transport.raw import RawRecorder, raw_folder
 from engine.clock import SECOND_NS, AdoptedClock, SystemClock, SystemIds
-from engine.commands.stores import make_csv_projector, make_projector
+from engine.commands.stores import make_projectors, witness_of
 from engine.config import Config, check_instruments
 from engine.errors import SafetyRefusal
 from engine.events import ClockAdopted, ClockChecked, Event, InstrumentListed
-from engine.journal import Witness, read_identity
 from engine.loading.strategies import make_builder
 from engine.ports import Clock, Edge
 from engine.runtime.ingress import Ingress
-from engine.runtime.plan import LivePlan, MakeProjector
-from engine.stores import StoreError, witness
+from engine.runtime.plan import LivePlan
+from engine.stores.store import Store
 from engine.venue import Account, Gateway, LastTrades, SessionContext, Signer, Venue, VenueTime
 
 __all__ = ["LiveOptions", "make_plan"]
@@ -39,9 +36,8 @@ class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a live session is asked to do.
 
     `base_url` is the venue's address, None for the embedded sandbox, which runs at `speed` from `seed`. With
-    a `signer` orders are real. `database` is the SQLite file; `csv` a folder that closed bars are appended
-    to; `raw` records the feed's messages. The session stops `seconds` after the first input. `resume` lifts
-    a halt.
+    a `signer` orders are real. `stores` receive the rows, by name; `raw` records the feed's messages. The
+    session stops `seconds` after the first input. `resume` lifts a halt.
     """
 
     config: Config
@@ -49,8 +45,7 @@ class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
     venue: Venue
     base_url: str | None = None
     signer: Signer | None = None
-    database: Path | None = None
-    csv: Path | None = None
+    stores: dict[str, Store] = {}
     raw: bool = False
     resume: bool = False
     seconds: float | None = None
@@ -89,11 +84,6 @@ async def make_plan(options: LiveOptions, base_url: str) -> LivePlan:
     def make_gateway(instruments: Sequence[InstrumentListed], ingress: Ingress, account: Account) -> Gateway:
         return client.gateway(SessionContext(settings, clock, jitter, instruments, ingress), account)
 
-    projectors: dict[str, MakeProjector] = {}
-    if options.database is not None:
-        projectors["projector"] = functools.partial(make_projector, root, options.database)
-    if options.csv is not None:
-        projectors["csv"] = functools.partial(make_csv_projector, root, options.csv)
     warms = options.venue.has_history and settings.data.warmup_bars
     return LivePlan(
         root=root,
@@ -106,12 +96,12 @@ async def make_plan(options: LiveOptions, base_url: str) -> LivePlan:
         make_feeds=make_feeds,
         warm_up=warm_up if warms else None,
         make_gateway=make_gateway if real else None,
-        projectors=projectors,
+        projectors=make_projectors(root, options.stores),
         health=health,
         speed=speed,
         for_seconds=options.seconds,
         resume=options.resume,
-        witness=_witness(root, options.database),
+        witness=witness_of(root, options.stores),
     )
 
 
@@ -143,14 +133,3 @@ def _at_speed(config: Config, speed: float) -> Config:
             venue, expires_ms=scaled(venue.expires_ms), answer_ms=scaled(venue.answer_ms)
         ),
     )
-
-
-def _witness(root: Path, database: Path | None) -> Witness | None:
-    """Return how far the projection has read this journal, so that recovery notices a shortened journal."""
-    if database is None:
-        return None
-    with contextlib.suppress(StoreError):
-        row = witness(database)
-        if row is not None and row.journal_id == read_identity(root):
-            return Witness(row.seq, row.digest, str(database))
-    return None

@@ -1,4 +1,4 @@
-"""`engine project DAY...`: rebuilds the SQLite projection from the journal."""
+"""`engine project DAY...`: rebuilds the SQLite database from the journal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import click
 from engine.commands.output import check_outputs, json_option, print_json, progress
 from engine.journal import belongs, read_identity
 from engine.records import day_folders
-from engine.stores import first_difference, rebuild
+from engine.stores.catchup import rebuild
+from engine.stores.sqlite.reading import first_difference
+from engine.stores.sqlite.store import SqliteStore
 
 __all__ = ["project_command"]
 
@@ -23,7 +25,7 @@ __all__ = ["project_command"]
 @click.option("--check", is_flag=True, help="Change nothing: compare the database with a fresh rebuild.")
 @json_option
 def project_command(days: tuple[Path, ...], db: Path, with_trades: bool, check: bool, as_json: bool) -> None:
-    """Make the rows of DAYS (in order, or a whole journal) anew in a SQLite database.
+    """Make the rows of DAYS (in order, or a whole journal) again, in a SQLite database.
 
     The old rows stay readable until the new ones are complete. Open the result with any SQLite tool, with
     Datasette or pandas; `seq` in every row leads back to the journal (`engine why DAY SEQ`).
@@ -31,11 +33,11 @@ def project_command(days: tuple[Path, ...], db: Path, with_trades: bool, check: 
     check_outputs(None, db)
     folders = _of_one_journal(days)
     began = time.perf_counter()
-    with progress("projecting") as tell:
+    with progress("projecting") as report:
         if check:
             with tempfile.TemporaryDirectory() as scratch:
                 fresh = Path(scratch) / "fresh.db"
-                seq = rebuild(fresh, folders, with_trades=with_trades, progress=tell)
+                seq = rebuild(SqliteStore(fresh, with_trades=with_trades), folders, progress=report)
                 difference = first_difference(db, fresh)
             if as_json:
                 print_json({"equal": difference is None, "seq": seq, "difference": difference})
@@ -44,7 +46,7 @@ def project_command(days: tuple[Path, ...], db: Path, with_trades: bool, check: 
             if difference is not None:
                 raise SystemExit(3)
             return
-        seq = rebuild(db, folders, with_trades=with_trades, progress=tell)
+        seq = rebuild(SqliteStore(db, with_trades=with_trades), folders, progress=report)
     seconds = time.perf_counter() - began
     if as_json:
         print_json({"db": str(db), "seq": seq, "seconds": round(seconds, 6)})

@@ -1,54 +1,101 @@
-"""Projectors of a live session: one for SQLite, one for CSV files."""
+"""The stores of a live session: which ones there are, what keeps them in step, and what they remember.
+
+Called by `engine live`, and by the tests of whole sessions.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import functools
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
-from engine.journal import belongs, list_days, read_headers
+import msgspec
+
+from engine.config import Config
+from engine.errors import UsageError
+from engine.journal import Witness, read_identity
 from engine.records import open_day
+from engine.runtime.plan import MakeProjector
 from engine.runtime.projector import Projector
-from engine.stores import (
-    CsvStore,
-    SqliteStore,
-    StoreOutOfStep,
-    StoreUnavailable,
-    catch_up,
-    rebuild,
-)
+from engine.stores.catchup import catch_up, days_from, rebuild
+from engine.stores.csv_bars import CsvStore
+from engine.stores.errors import StoreError, StoreOutOfStep, StoreUnavailable
+from engine.stores.kinds import make_store
+from engine.stores.sqlite.store import SqliteStore
+from engine.stores.store import Cursor, Store
+from engine.stores.writer import StoreWriter
 
-__all__ = ["make_csv_projector", "make_projector"]
+__all__ = ["DEFAULT_STORE", "make_projector", "make_projectors", "session_stores", "witness_of"]
+
+DEFAULT_STORE: Final = "projector"
+"""The name of the SQLite store that a session has without `[[stores]]`, or by --db: its name in journals."""
 
 
-def make_projector(root: Path, database: Path, journal_id: bytes, durable_seq: int) -> Projector:
-    """Return the projector of the journal in `root` into a SQLite file. Raises StoreError."""
-    projection = SqliteStore(database, journal_id=journal_id)
+def session_stores(
+    config: Config, root: Path, *, db: Path | None = None, no_db: bool = False, csv: Path | None = None
+) -> dict[str, Store]:
+    """Return the stores of a session by name; none of them is touched.
+
+    Those of the configuration's `[[stores]]`, else SQLite in `root`. `db` and `csv` come on top, in the place
+    of a store of the same name; with `no_db` no store is SQLite. Raises ConfigError, UsageError.
+    """
+    stores: dict[str, Store] = {}
+    for section in () if config.stores is msgspec.UNSET else config.stores:
+        stores[section.get("name", section["kind"])] = make_store(section, root)
+    if db is not None or config.stores is msgspec.UNSET:
+        stores[DEFAULT_STORE] = SqliteStore(db or root / "retape.db")
+    if csv is not None:
+        stores["csv"] = CsvStore(csv)
+    if no_db:
+        stores = {name: store for name, store in stores.items() if not isinstance(store, SqliteStore)}
+    places: dict[tuple[str, str], str] = {}
+    for name, store in stores.items():
+        other = places.setdefault((store.kind, store.place), name)
+        if other != name:
+            raise UsageError(
+                f"the stores {other!r} and {name!r} are both at {store.place}; give one another path"
+            )
+    return stores
+
+
+def make_projectors(root: Path, stores: Mapping[str, Store]) -> dict[str, MakeProjector]:
+    """Return what makes the projector of each store, by name."""
+    return {name: functools.partial(make_projector, root, store) for name, store in stores.items()}
+
+
+def make_projector(root: Path, store: Store, journal_id: bytes, durable_seq: int) -> Projector:
+    """Return the projector of the journal in `root` into a store. Raises StoreError."""
+    writer = StoreWriter(store, journal_id)
 
     def catch_up_from_journal(until_seq: int) -> int:
-        """Go on from the rows that are there; where they cannot be used any more, make them anew."""
-        own = [day.path for day in list_days(root) if belongs(day.path, journal_id)]
-        frames = (frame for folder in own for frame in open_day(folder))
+        """Go on from the rows that are there; where they cannot be used any more, make them again."""
         try:
-            return catch_up(projection, frames, until_seq=until_seq)
+            folders = days_from(root, journal_id, writer.read_cursor())
+            frames = (frame for folder in folders for frame in open_day(folder))
+            return catch_up(writer, frames, until_seq=until_seq)
         except StoreOutOfStep:
             pass
         except StoreUnavailable as error:
             if error.reason not in ("corrupt", "deleted"):
                 raise
-        projection.close()
-        return rebuild(database, own)
+        writer.close()
+        everything = days_from(root, journal_id, 0)
+        return rebuild(store, everything, until_seq=until_seq)
 
-    return Projector(projection, catch_up_from_journal, durable_seq)
+    return Projector(writer, catch_up_from_journal, durable_seq)
 
 
-def make_csv_projector(root: Path, folder: Path, journal_id: bytes, durable_seq: int) -> Projector:
-    """Return the projector of the journal in `root` into CSV files. Raises StoreError."""
-    files = CsvStore(folder, journal_id=journal_id)
-
-    def catch_up_from_journal(until_seq: int) -> int:
-        """Read on in the day that the files have come to: the instruments are in it."""
-        own = [day.path for day in list_days(root) if belongs(day.path, journal_id)]
-        begun = [path for path in own if read_headers(path)[0].first_seq <= max(files.seq, 1)]
-        frames = (frame for path in own[max(0, len(begun) - 1) :] for frame in open_day(path))
-        return files.catch_up(frames, until_seq)
-
-    return Projector(files, catch_up_from_journal, durable_seq)
+def witness_of(root: Path, stores: Mapping[str, Store]) -> Witness | None:
+    """Return how far the stores remember this journal, so that a shortened journal is noticed."""
+    found: list[tuple[Cursor, str]] = []
+    for store in stores.values():
+        with contextlib.suppress(StoreError):
+            cursor = store.witness()
+            if cursor is not None and cursor.journal_id == read_identity(root):
+                found.append((cursor, store.place))
+    if not found:
+        return None
+    cursor, place = max(found, key=lambda one: one[0].seq)
+    return Witness(cursor.seq, cursor.digest, place)

@@ -1,7 +1,7 @@
 """The configuration: what a session trades, how, and within which limits.
 
-A file is TOML; every key has a default (`sections.py`). The whole configuration is recorded in
-`SessionStarted` as canonical JSON, so that a replay needs no file.
+A file is TOML; every key has a default (`sections.py`). The configuration is recorded in
+`SessionStarted` as canonical JSON, so that a replay needs no file; only `[[stores]]` is not.
 
     coins = ["BTC", "ETH"]          # instruments; default: all that the embedded sandbox lists
     [[strategies]]
@@ -11,6 +11,9 @@ A file is TOML; every key has a default (`sections.py`). The whole configuration
     intervals = ["1m", "5m"]
     [risk]
     max_order_notional = "20000"
+    [[stores]]                      # what receives the rows; default: SQLite in the journal's folder
+    kind = "csv"
+    path = "bars"
 """
 
 from engine.config.checks import check_instruments, nearest

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import Final
 
+import msgspec
+
 from engine.clock import DAY_NS
 from engine.config.sections import CHANNELS, FEE_SCALE, MONEY_TEXT_SCALE, Config
 from engine.errors import ConfigError, NumberError, UsageError
@@ -134,6 +136,7 @@ def check(config: Config) -> None:
         if not 0 <= value <= 3_600_000:
             raise ConfigError(f"{key}: {value} is out of range (0 to 3600000)")
     _check_venue(config)
+    _check_stores(config)
     titles = [strategy.title for strategy in config.strategies]
     for strategy in config.strategies:
         if strategy.title in RESERVED_NAMES:
@@ -144,6 +147,19 @@ def check(config: Config) -> None:
             raise ConfigError(f"strategies: two are named {strategy.title!r}; give one of them another name")
         if strategy.on_failure not in ("halt", "quarantine"):
             raise ConfigError(f"strategies.on_failure: {strategy.on_failure!r} is not 'halt' or 'quarantine'")
+
+
+def _check_stores(config: Config) -> None:
+    """Raise ConfigError for what is invalid in every store. Its kind checks the other keys."""
+    names: list[str] = []
+    for section in () if config.stores is msgspec.UNSET else config.stores:
+        name = section.get("name", section.get("kind"))
+        for key, value in (("kind", section.get("kind")), ("name", name)):
+            if not isinstance(value, str) or not value:
+                raise ConfigError(f'stores.{key}: a store has no valid {key}; write it as {key} = "sqlite"')
+        if name in names:
+            raise ConfigError(f"stores.name: two are named {name!r}; give one of them another name")
+        names.append(str(name))
 
 
 def _check_venue(config: Config) -> None:

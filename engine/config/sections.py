@@ -260,6 +260,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `venues` holds the sections `[venues.NAME]`, the settings of one venue each, which that venue checks;
     without any, the recorded text has no such key.
+
+    `stores` holds the sections `[[stores]]`: `kind`, `name` (default: the kind), and settings that this kind
+    of store checks (`engine.stores.kinds`). `stores = []` means no store at all. Stores do not
+    decide what the actors do and are not recorded: with other stores the configuration is the same.
     """
 
     mode: Annotated[str, Meta(description='"paper", or "live": real orders.')] = "paper"
@@ -277,7 +281,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     venue: VenueConfig = VenueConfig()
     seed: Annotated[int, Meta(description="Seed of `self.random` of the strategies.")] = 1
     venues: dict[str, dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
+    stores: tuple[dict[str, Any], ...] | msgspec.UnsetType = msgspec.UNSET
 
     def canonical(self) -> str:
-        """Return the configuration as JSON with sorted keys: equal text means equal configuration."""
-        return msgspec.json.encode(self, order="deterministic").decode()
+        """Return what decides results as JSON with sorted keys: equal text means equal configuration."""
+        recorded = msgspec.structs.replace(self, stores=msgspec.UNSET)
+        return msgspec.json.encode(recorded, order="deterministic").decode()

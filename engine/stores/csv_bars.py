@@ -3,34 +3,32 @@
     DIR/BTC-1m.csv               a header, then one line a closed bar, in the order they closed
     DIR/BTC-1m.corrections.csv   bars that were corrected later; the highest revision is the bar
 
-Owns the folder, under a lock on `bars.lock` in it. Promises: a bar is written once, after its record is
-durable, also over restarts and kills; lines are whole and synced before the cursor (`.cursor.json`) moves
-past them; numbers are exact decimal text. A last line that a kill tore is written again. The `seq` of a
-line is its record's, for `engine why`, and rises from line to line: that is how a bar that is in the file
-is known. Files that were deleted are made again from the journal. Called by the runtime's projector, in a
-worker thread, one call at a time.
+Owns the folder, under a lock on `bars.lock` in it. A store without transactions: lines are whole and synced
+before the cursor (`.cursor.json`, which also holds the instruments) moves past them. The `seq` of a line is
+its record's, for `engine why`, and rises from line to line: a bar that is already in the file is recognised
+by it, so each bar is written once, also over restarts and kills. Numbers are exact decimal text. A last line
+that a kill tore is written again, and files that were deleted are made again from the journal. Found by the
+name "csv".
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from engine.events import BarClosed, DayOpened, InstrumentListed
-from engine.events.codec import Record
-from engine.journal import Frame
-from engine.records import records_of
-from engine.stores.errors import StoreOutOfStep, StoreUnavailable
-from engine.stores.rows.bars import exact_row
-from engine.stores.sqlite.reading import unavailable
-from engine.stores.sqlite.store import WriterLock
-from engine.values import format_interval
+from engine.stores.errors import StoreUnavailable, unreachable
+from engine.stores.kinds import StoreKind
+from engine.stores.lock import WriterLock
+from engine.stores.rows.tables import TABLES
+from engine.stores.rows.units import as_text
+from engine.stores.store import Cursor, Row, Rows, Store
 
-__all__ = ["CsvStore"]
+__all__ = ["CSV", "CsvSettings", "CsvStore"]
 
 COLUMNS: Final = (
     *("start", "start_ns", "open", "high", "low", "close", "volume", "count", "complete"),
@@ -39,108 +37,130 @@ COLUMNS: Final = (
 )
 _HEADER: Final = ",".join(COLUMNS) + "\n"
 _CURSOR: Final = ".cursor.json"
-_BATCH_RECORDS: Final = 20_000
 _TAIL_BYTES: Final = 1 << 16
 """How much of a file's end is read to find its last line, which is much shorter."""
 
 
-class _Cursor(msgspec.Struct):
-    """How far the files are, of which journal, and which files there are."""
+class _Saved(msgspec.Struct):
+    """The content of the cursor file: how far the files go, in which journal, and which files there are.
+
+    A file written by an older version has no digest: the journal is then read again from its first record.
+    """
 
     journal_id: str
     seq: int = 0
     files: list[str] = []
+    digest: str = ""
+    instruments: list[Row] = []
 
 
 class CsvStore:
-    """The files of one journal in one folder. Raises StoreUnavailable when they cannot be written.
+    """The files of one journal in one folder."""
 
-    `journal_id` is the id of the journal (16 bytes). Opening raises StoreOutOfStep where the folder
-    holds the bars of another journal.
-    """
+    kind = "csv"
+    remedy = "give the bars another folder"
+    tables = frozenset({"instruments", "bars"})
+    number = staticmethod(as_text)
 
-    def __init__(self, folder: Path, *, journal_id: bytes) -> None:
-        self.folder = folder
-        self._instruments: dict[int, InstrumentListed] = {}
-        self._written: dict[str, int] = {}  # the seq of each file's last line
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.place = str(folder)
+        self._saved: _Saved | None = None
+        self._last_seqs: dict[str, int] = {}  # of the last line of each file
+        self._lock: WriterLock | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """See `Store`. What the file system reports becomes StoreUnavailable."""
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            if self._lock is None:
+                self._open()
+            yield
         except OSError as error:
-            raise unavailable(folder, error) from error
-        self._lock = WriterLock(folder / "bars")
-        self._cursor = self._read_cursor(journal_id.hex())
+            raise unreachable(self.place, error) from error
 
-    @property
-    def seq(self) -> int:
-        """The last record whose bar, if it is one, is in its file."""
-        return self._cursor.seq
+    def cursor(self) -> Cursor | None:
+        """See `Store`."""
+        return None if self._saved is None else _cursor(self._saved)
 
-    def apply(self, records: Iterable[Record], *, seq: int, digest: bytes) -> int:
-        """Append the bars among the records of whole frames, and move the cursor to `seq`."""
-        lines: dict[str, list[str]] = {}
-        count = 0
-        for number, _, event in records:
-            if isinstance(event, InstrumentListed):
-                self._instruments[event.instrument] = event
-            elif isinstance(event, DayOpened):
-                for listed in event.instruments:
-                    self._instruments.setdefault(listed.instrument, listed)
-            elif isinstance(event, BarClosed):
-                listed = self._instruments[event.instrument]
-                file = _file_of(listed, event)
-                if number > self._last_seq(file):
-                    lines.setdefault(file, []).append(_line(listed, event, number))
-                    count += 1
-        try:
-            for file, new in lines.items():
-                self._append(file, new)
-                self._written[file] = int(new[-1].rstrip().rpartition(",")[2])
-            self._move_cursor(seq)
-        except OSError as error:
-            self._written.clear()
-            raise unavailable(self.folder, error) from error
-        return count
+    def instruments(self) -> Iterable[Row]:
+        """See `Store`."""
+        return self._saved.instruments if self._saved is not None else []
 
-    def catch_up(self, frames: Iterable[Frame], until_seq: int) -> int:
-        """Apply the records of a journal's frames up to a durable seq; return the seq reached."""
-        records: list[Record] = []
-        last: Frame | None = None
-        for frame in frames:
-            if frame.first_seq > until_seq:
-                break
-            records += records_of(frame)
-            last = frame
-            if len(records) >= _BATCH_RECORDS:
-                self.apply(records, seq=max(frame.last_seq, self.seq), digest=frame.digest)
-                records, last = [], None
-        if last is not None:
-            self.apply(records, seq=max(last.last_seq, self.seq), digest=last.digest)
-        return self.seq
+    def row(self, table: str, key: str) -> Row | None:
+        """See `RowSource`. No row of a bar depends on an earlier one."""
+        return None
+
+    def trade_ids(self, client_order_id: str) -> dict[str, int]:
+        """See `RowSource`. There are no fills here."""
+        return {}
+
+    def write(self, rows: Rows, cursor: Cursor | None) -> None:
+        """See `Store`. Appends bars that are not in their files yet, syncs them, then moves the cursor."""
+        lines: dict[str, list[Row]] = {}
+        for values in rows.appended.get("bars", ()):
+            bar: Row = dict(zip(TABLES["bars"].columns, values, strict=True))
+            file = _file_of(bar)
+            if bar["seq"] > self._last_seq(file):
+                lines.setdefault(file, []).append(bar)
+        for file, bars in lines.items():
+            self._append(file, [_line(bar) for bar in bars])
+            self._last_seqs[file] = bars[-1]["seq"]
+        if cursor is not None:
+            self._move_cursor(cursor, rows.changed.get("instruments", {}))
+
+    def witness(self) -> Cursor | None:
+        """See `Store`."""
+        saved = self._read_saved()
+        return None if saved is None or not saved.digest else _cursor(saved)
+
+    def rebuild(self, fill: Callable[[Store], int]) -> int:
+        """See `Store`. Removes the files first: those in this folder that begin with our header."""
+        self.close()
+        with self.transaction():
+            (self.folder / _CURSOR).unlink(missing_ok=True)
+            for path in sorted(self.folder.glob("*.csv")):
+                with path.open("rb") as stream:
+                    ours = stream.read(len(_HEADER)) == _HEADER.encode()
+                if ours:
+                    path.unlink()
+            self._saved = None
+            self._last_seqs.clear()
+        return fill(self)
 
     def close(self) -> None:
-        """Give the folder back."""
-        self._lock.release()
+        """See `Store`."""
+        lock, self._lock = self._lock, None
+        self._last_seqs.clear()
+        if lock is not None:
+            lock.release()
 
     # Files.
 
+    def _open(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = WriterLock(self.folder / "bars")
+        self._last_seqs.clear()
+        self._saved = saved = self._read_saved()
+        if saved is not None:
+            present = [file for file in saved.files if self._last_seq(file)]
+            if len(present) < len(saved.files) or not saved.digest:
+                # The journal is read from its first record; the files that are there are not written twice.
+                self._saved = _Saved(saved.journal_id, files=present)
+
     def _last_seq(self, file: str) -> int:
         """Return the seq of a file's last line; 0 without one. Cuts off a line that a kill tore."""
-        known = self._written.get(file)
+        known = self._last_seqs.get(file)
         if known is None:
-            try:
-                known = self._written[file] = _mend(self.folder / file)
-            except OSError as error:
-                raise unavailable(self.folder / file, error) from error
+            known = self._last_seqs[file] = _mend(self.folder / file)
         return known
 
     def _append(self, file: str, lines: list[str]) -> None:
         path = self.folder / file
-        if file in self._cursor.files and not path.exists():
-            # Somebody took it away: it is made again from the first record, the others go on where they are.
-            others = [one for one in self._cursor.files if one != file]
-            self._cursor = _Cursor(self._cursor.journal_id, 0, others)
-            self._written.clear()
-            raise StoreUnavailable(f"{path}: is gone; it is made again from the journal", reason="deleted")
+        if self._saved is not None and file in self._saved.files and not path.exists():
+            raise StoreUnavailable(
+                f"{path}: was deleted; it is made again from the journal", reason="deleted"
+            )
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
             if not os.fstat(descriptor).st_size:
@@ -148,33 +168,34 @@ class CsvStore:
             stream.write("".join(lines))
             stream.flush()
             os.fdatasync(descriptor)
-        if file not in self._cursor.files:
-            self._cursor.files = sorted([*self._cursor.files, file])
 
-    def _read_cursor(self, journal_id: str) -> _Cursor:
-        """Return where the files are; from the beginning where one of them is gone."""
+    def _read_saved(self) -> _Saved | None:
         try:
-            cursor = msgspec.json.decode((self.folder / _CURSOR).read_bytes(), type=_Cursor)
+            return msgspec.json.decode((self.folder / _CURSOR).read_bytes(), type=_Saved)
         except (FileNotFoundError, msgspec.MsgspecError):
-            # Torn by a loss of power: the files know themselves how far they go.
-            return _Cursor(journal_id)
+            # Torn by a loss of power: the seqs in the files show how far each of them goes.
+            return None
         except OSError as error:
-            raise unavailable(self.folder / _CURSOR, error) from error
-        if cursor.journal_id != journal_id:
-            raise StoreOutOfStep(
-                f"{self.folder}: holds the bars of another journal; give --csv another folder"
-            )
-        present = [file for file in cursor.files if (self.folder / file).exists()]
-        ends = [self._last_seq(file) for file in present]
-        if len(present) < len(cursor.files) or 0 in ends:
-            return _Cursor(journal_id, 0, present)
-        return cursor
+            raise unreachable(self.folder / _CURSOR, error) from error
 
-    def _move_cursor(self, seq: int) -> None:
-        self._cursor.seq = seq
+    def _move_cursor(self, cursor: Cursor, listed: dict[object, Row]) -> None:
+        before = self._saved or _Saved("")
+        known = {row["instrument_id"]: row for row in before.instruments} | listed
+        saved = _Saved(
+            cursor.journal_id.hex(),
+            cursor.seq,
+            sorted({*before.files, *(file for file, seq in self._last_seqs.items() if seq)}),
+            cursor.digest.hex(),
+            list(known.values()),
+        )
         scratch = self.folder / f"{_CURSOR}.new"
-        scratch.write_bytes(msgspec.json.encode(self._cursor))
+        scratch.write_bytes(msgspec.json.encode(saved))
         scratch.replace(self.folder / _CURSOR)
+        self._saved = saved
+
+
+def _cursor(saved: _Saved) -> Cursor:
+    return Cursor(bytes.fromhex(saved.journal_id), saved.seq, bytes.fromhex(saved.digest))
 
 
 def _mend(path: Path) -> int:
@@ -194,17 +215,34 @@ def _mend(path: Path) -> int:
     return int(last) if last.isdigit() else 0
 
 
-def _file_of(listed: InstrumentListed, bar: BarClosed) -> str:
-    """Return the name of a bar's file. A month is spelled out: not every disk tells 1M from 1m."""
-    interval = format_interval(bar.interval_ns).replace("1M", "1month")
-    return f"{_safe(listed.name)}-{interval}{'.corrections' if bar.revision else ''}.csv"
+def _file_of(bar: Row) -> str:
+    """Return the name of a bar's file. A month is spelled out: some disks do not distinguish 1M from 1m."""
+    interval = bar["interval"].replace("1M", "1month")
+    return f"{_safe(bar['instrument'])}-{interval}{'.corrections' if bar['revision'] else ''}.csv"
 
 
 def _safe(name: str) -> str:
     return "".join(one if one.isalnum() or one in "-_." else "_" for one in name)
 
 
-def _line(listed: InstrumentListed, bar: BarClosed, seq: int) -> str:
-    row = exact_row(listed, bar) | {"seq": seq}
-    cells = ("" if row[name] is None else str(row[name]) for name in COLUMNS)
+def _line(bar: Row) -> str:
+    values: dict[str, Any] = bar | {
+        "count": bar["trades"],
+        "complete": not bar["incomplete"],
+        "incomplete_because": bar["because"] or ("not recorded" if bar["incomplete"] else None),
+    }
+    cells = ("" if values[name] is None else str(values[name]) for name in COLUMNS)
     return ",".join(f'"{cell}"' if "," in cell else cell for cell in cells) + "\n"
+
+
+class CsvSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The keys of a CSV store. `path` is the folder."""
+
+    path: str
+
+
+def _from_settings(settings: CsvSettings, root: Path) -> CsvStore:
+    return CsvStore(settings.path)
+
+
+CSV: Final = StoreKind(CsvSettings, _from_settings)

@@ -1,11 +1,11 @@
-"""What can go wrong with a projection.
+"""What can go wrong with a store.
 
-StoreError             1   the rows cannot be used or kept
+StoreError             1   the rows cannot be used or written
 ├── StoreUnavailable   1   the database is locked, full, corrupt, deleted: trading goes on without it
 ├── StoreOutOfStep     4   the rows belong to another journal, or to another state of this one
-└── RowFailed        1   one event cannot be made into a row
+└── RowFailed          1   one event cannot be made into a row
 
-None of these touches the journal: a projection can always be deleted and rebuilt.
+None of these touches the journal: a store can always be deleted and rebuilt.
 """
 
 from __future__ import annotations
@@ -14,17 +14,25 @@ from typing import Literal
 
 from engine.errors import EngineError
 
-__all__ = ["Reason", "RowFailed", "StoreError", "StoreOutOfStep", "StoreUnavailable"]
+__all__ = [
+    "Reason",
+    "RowFailed",
+    "StoreError",
+    "StoreOutOfStep",
+    "StoreUnavailable",
+    "first_line",
+    "unreachable",
+]
 
 Reason = Literal["locked", "full", "corrupt", "deleted", "unreachable"]
 
 
 class StoreError(EngineError):
-    """The rows cannot be used or kept."""
+    """The rows cannot be used or written."""
 
 
 class StoreUnavailable(StoreError):
-    """The database cannot be used now; nothing of the batch was kept. Carries `reason`.
+    """The store cannot be used now; its cursor has not moved. Carries `reason`.
 
     After "locked", "full" and "unreachable" the same batch may be applied again later; after "corrupt"
     and "deleted" the rows must be rebuilt.
@@ -36,15 +44,28 @@ class StoreUnavailable(StoreError):
 
 
 class StoreOutOfStep(StoreError):
-    """The rows do not belong where the next records are: another journal, ahead, behind, or another shape."""
+    """The rows do not end where the next records begin: another journal, ahead, behind, or other tables."""
 
     exit_code = 4
 
 
 class RowFailed(StoreError):
-    """One record cannot be made into rows; nothing of its batch was kept. Carries `seq` and `event_type`."""
+    """One record cannot be made into rows; the cursor has not moved. Carries `seq` and `event_type`."""
 
     def __init__(self, message: str, *, seq: int, event_type: str) -> None:
         super().__init__(message)
         self.seq = seq
         self.event_type = event_type
+
+
+def unreachable(place: object, error: OSError) -> StoreUnavailable:
+    """Return the error for what the file system reported."""
+    return StoreUnavailable(
+        f"{place}: the store is unreachable ({first_line(error)}); the next attempt follows",
+        reason="unreachable",
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, at most 200 characters."""
+    return (str(error) or type(error).__name__).splitlines()[0][:200]

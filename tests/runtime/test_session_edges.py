@@ -16,7 +16,10 @@ from engine.errors import EngineError
 from engine.events import EdgeChanged, Trade
 from engine.journal import list_days
 from engine.runtime.ingress import BATCH_MAX, Ingress
-from engine.stores import first_difference, rebuild
+from engine.runtime.plan import MakeProjector
+from engine.stores.catchup import rebuild
+from engine.stores.sqlite.reading import first_difference
+from engine.stores.sqlite.store import SqliteStore
 from tests.runtime.kit import assert_replays, config, of
 from tests.runtime.rig import Rig, Rows
 
@@ -30,12 +33,16 @@ async def busy(rig: Rig, seconds: float = 1.0) -> None:
         await trio.sleep(0.005)
 
 
+def into(root: Path, database: Path) -> dict[str, MakeProjector]:
+    return {"projector": partial(make_projector, root, SqliteStore(database))}
+
+
 def states(root: Path, actor: str) -> list[str]:
     changes = [event for event in of(EdgeChanged, root) if isinstance(event, EdgeChanged)]
     return [change.state for change in changes if change.actor == actor]
 
 
-async def test_q04_a_slow_projection_is_never_called_twice_at_once_and_misses_nothing(tmp_path: Path) -> None:
+async def test_q04_a_slow_store_is_never_called_twice_at_once_and_misses_nothing(tmp_path: Path) -> None:
     rows = Rows(slow_s=0.2)
 
     async def script(rig: Rig) -> None:
@@ -112,11 +119,11 @@ async def test_r11_a_spoiled_database_is_whole_again_at_the_end(
         assert rig.live.committer.durable_seq > before + 20, "trading waited for the database"
         await busy(rig, 1.5)
 
-    rig = Rig(root, config("Steady"), projectors={"projector": partial(make_projector, root, database)})
+    rig = Rig(root, config("Steady"), projectors=into(root, database))
     result = await rig.run(script)
     assert result.stopped_by == "script"
     fresh = tmp_path / "fresh.db"
-    rebuild(fresh, [day.path for day in list_days(root)])
+    rebuild(SqliteStore(fresh), [day.path for day in list_days(root)])
     assert first_difference(database, fresh) is None
     assert_replays(root)
 
@@ -126,11 +133,9 @@ async def test_i14_rows_of_a_session_equal_a_rebuild_though_frames_overflowed(
 ) -> None:
     monkeypatch.setattr("engine.runtime.projector.WAITING_MAX", 5)
     root, database = tmp_path / "journal", tmp_path / "rows.db"
-    await Rig(root, config("Steady"), projectors={"projector": partial(make_projector, root, database)}).run(
-        busy
-    )
+    await Rig(root, config("Steady"), projectors=into(root, database)).run(busy)
     fresh = tmp_path / "fresh.db"
-    rebuild(fresh, [day.path for day in list_days(root)])
+    rebuild(SqliteStore(fresh), [day.path for day in list_days(root)])
     assert first_difference(database, fresh) is None
     assert_replays(root)
 

@@ -47,7 +47,9 @@ from engine.events import (
 )
 from engine.events.codec import Record, encode_derived, encode_inputs
 from engine.journal.frame import ZERO_DIGEST, Draft, Frame, chained_digest
-from engine.stores import SqliteStore, dump_rows
+from engine.stores.sqlite.reading import dump_rows
+from engine.stores.sqlite.store import SqliteStore
+from engine.stores.writer import StoreWriter
 
 JOURNAL_ID = bytes(range(16))
 START_NS = 1_733_356_800_000_000_000  # 2024-12-05T00:00:00Z
@@ -160,9 +162,9 @@ def digest_at(seq: int) -> bytes:
     return hashlib.blake2b(str(seq).encode(), digest_size=32).digest()
 
 
-def apply_all(projection: SqliteStore, records: Sequence[Record]) -> int:
+def apply_all(writer: StoreWriter, records: Sequence[Record]) -> int:
     """Apply records as one batch."""
-    return projection.apply(records, seq=records[-1][0], digest=digest_at(records[-1][0]))
+    return writer.apply(records, seq=records[-1][0], digest=digest_at(records[-1][0]))
 
 
 def frames_of(records: Sequence[Record], size: int) -> list[Frame]:
@@ -204,10 +206,10 @@ def reader_of(days: dict[str, Sequence[Frame]], journal_id: bytes = JOURNAL_ID):
     return read
 
 
-def opened(path: Path, **options) -> SqliteStore:
-    """A projection of the tests' journal that does not wait long for a lock."""
+def opened(path: Path, **options) -> StoreWriter:
+    """The writer of the tests' journal to a database; it does not wait long for a lock."""
     options.setdefault("busy_s", 0.05)
-    return SqliteStore(path, journal_id=JOURNAL_ID, **options)
+    return StoreWriter(SqliteStore(path, **options), JOURNAL_ID)
 
 
 def rows(path: Path, sql: str) -> list[tuple]:
@@ -241,7 +243,7 @@ def run_apart(code: str, path: Path) -> int:
     before = """
         import os, sys
         from pathlib import Path
-        from engine.stores import StoreUnavailable
+        from engine.stores.errors import StoreUnavailable
         from tests.stores.record_streams import *
     """
     script = textwrap.dedent(before) + textwrap.dedent(code)

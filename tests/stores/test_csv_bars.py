@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 
 from engine.events import BarClosed, BarCorrected, InstrumentListed
 from engine.events.codec import Record
-from engine.stores import CsvStore, StoreOutOfStep, StoreUnavailable
+from engine.stores.csv_bars import CsvStore
+from engine.stores.errors import StoreOutOfStep, StoreUnavailable
+from engine.stores.writer import StoreWriter
 from tests.profiles import examples
+
+from .record_streams import digest_at
 
 T = 1_733_400_000_000_000_000
 MINUTE_NS = 60_000_000_000
@@ -45,15 +49,19 @@ def bar(minute: int, close: int = 150, revision: int = 0, instrument: int = 1) -
     )
 
 
-def opened(folder: Path, journal_id: bytes = JOURNAL) -> CsvStore:
-    return CsvStore(folder, journal_id=journal_id)
+def opened(folder: Path, journal_id: bytes = JOURNAL) -> StoreWriter:
+    return StoreWriter(CsvStore(folder), journal_id)
 
 
-def told(folder: Path, records: list[Record]) -> None:
+def apply(writer: StoreWriter, records: list[Record]) -> None:
+    writer.apply(records, seq=records[-1][0], digest=digest_at(records[-1][0]))
+
+
+def written(folder: Path, records: list[Record]) -> None:
     """A process that lives for one batch."""
-    files = opened(folder)
-    files.apply(records, seq=records[-1][0], digest=b"")
-    files.close()
+    writer = opened(folder)
+    apply(writer, records)
+    writer.close()
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -62,7 +70,8 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def test_a_line_is_a_closed_bar_exactly_and_corrections_are_beside(tmp_path: Path) -> None:
-    told(tmp_path, [(1, 0, listing()), (2, 1, bar(0)), (3, 1, bar(1, 151)), (4, 1, bar(0, 152, revision=1))])
+    bars = [(2, 1, bar(0)), (3, 1, bar(1, 151)), (4, 1, bar(0, 152, revision=1))]
+    written(tmp_path, [(1, 0, listing()), *bars])
     first, second = read(tmp_path / "BTC-1m.csv")
     assert (first["start"], first["close"], first["volume"]) == (
         "2024-12-05T12:00:00.000000000Z",
@@ -93,22 +102,22 @@ def test_c01_whatever_is_repeated_or_torn_each_bar_is_there_once(
         (seq, 1, bar(seq, revision=int(again), instrument=instrument))
         for seq, (instrument, again) in enumerate(plan, 3)
     ]
-    told(folder, [*head, *bars[: len(bars) // 2 + 1]])
+    written(folder, [*head, *bars[: len(bars) // 2 + 1]])
     for path in sorted(folder.glob("*.csv")):
         data = path.read_bytes()
         path.write_bytes(data[: max(0, len(data) - torn)])
     # Where a line was torn the cursor had not moved yet.
     (folder / ".cursor.json").unlink()
     for begin in restarts:
-        told(folder, [*head, *bars[:begin]])
-    told(folder, [*head, *bars])
+        written(folder, [*head, *bars[:begin]])
+    written(folder, [*head, *bars])
     found = sorted(int(row["seq"]) for path in folder.glob("*.csv") for row in read(path))
     assert found == [seq for seq, _, _ in bars]
 
 
 def test_files_that_were_deleted_are_asked_for_anew(tmp_path: Path) -> None:
     records: list[Record] = [(1, 0, listing()), (2, 1, bar(0))]
-    told(tmp_path, records)
+    written(tmp_path, records)
     again = opened(tmp_path)
     assert again.seq == 2
     again.close()
@@ -116,7 +125,7 @@ def test_files_that_were_deleted_are_asked_for_anew(tmp_path: Path) -> None:
     anew = opened(tmp_path)
     assert anew.seq == 0
     anew.close()
-    told(tmp_path, records)
+    written(tmp_path, records)
     assert len(read(tmp_path / "BTC-1m.csv")) == 1
 
 
@@ -124,7 +133,7 @@ def test_c12_two_writers_and_two_journals_are_refused(tmp_path: Path) -> None:
     one = opened(tmp_path)
     with pytest.raises(StoreUnavailable, match="already has a writer"):
         opened(tmp_path)
-    one.apply([(1, 0, listing())], seq=1, digest=b"")
+    apply(one, [(1, 0, listing())])
     one.close()
     with pytest.raises(StoreOutOfStep, match="another journal"):
         opened(tmp_path, bytes(16))
@@ -141,29 +150,29 @@ def test_a_disk_that_does_not_take_it_is_told_and_nothing_is_lost(
 
     monkeypatch.setattr("os.fdatasync", full)
     with pytest.raises(StoreUnavailable, match="No space left"):
-        files.apply(records, seq=2, digest=b"")
+        apply(files, records)
     assert files.seq == 0
     monkeypatch.undo()
-    files.apply(records, seq=2, digest=b"")
+    apply(files, records)
     assert len(read(tmp_path / "BTC-1m.csv")) == 1
     files.close()
 
 
 def test_names_of_files_hold_no_path(tmp_path: Path) -> None:
-    told(tmp_path, [(1, 0, listing(1, "../x/@1")), (2, 1, bar(0))])
+    written(tmp_path, [(1, 0, listing(1, "../x/@1")), (2, 1, bar(0))])
     assert [path.name for path in tmp_path.glob("*.csv")] == [".._x__1-1m.csv"]
 
 
 def test_a_file_that_is_taken_away_while_the_engine_runs_is_made_again_whole(tmp_path: Path) -> None:
     records: list[Record] = [(1, 0, listing()), (2, 1, bar(0)), (3, 1, bar(1)), (4, 1, bar(0, 7, revision=1))]
     files = opened(tmp_path)
-    files.apply(records, seq=4, digest=b"")
+    apply(files, records)
     (tmp_path / "BTC-1m.csv").unlink()
     later: list[Record] = [(5, 1, bar(2))]
-    with pytest.raises(StoreUnavailable, match="is gone; it is made again from the journal") as caught:
-        files.apply(later, seq=5, digest=b"")
-    assert (caught.value.reason, files.seq) == ("deleted", 0), "so that the journal is read from its begin"
-    files.apply(records + later, seq=5, digest=b"")
+    with pytest.raises(StoreUnavailable, match="was deleted; it is made again from the journal") as caught:
+        apply(files, later)
+    assert (caught.value.reason, files.read_cursor()) == ("deleted", 0), "the journal is read again"
+    apply(files, records + later)
     files.close()
     assert [row["seq"] for row in read(tmp_path / "BTC-1m.csv")] == ["2", "3", "5"]
     assert [row["seq"] for row in read(tmp_path / "BTC-1m.corrections.csv")] == ["4"]
@@ -174,7 +183,7 @@ def test_s09_a_cursor_that_a_loss_of_power_tore_costs_no_line_and_doubles_none(
     tmp_path: Path, torn: bytes
 ) -> None:
     records: list[Record] = [(1, 0, listing()), (2, 1, bar(0)), (3, 1, bar(1))]
-    told(tmp_path, records)
+    written(tmp_path, records)
     (tmp_path / ".cursor.json").write_bytes(torn)
-    told(tmp_path, [*records, (4, 1, bar(2))])
+    written(tmp_path, [*records, (4, 1, bar(2))])
     assert [row["seq"] for row in read(tmp_path / "BTC-1m.csv")] == ["2", "3", "4"]

@@ -13,17 +13,12 @@ from hypothesis import strategies as st
 from engine.events import (
     EquityMarked,
 )
-from engine.stores import (
-    CursorRow,
-    SqliteStore,
-    StoreError,
-    StoreOutOfStep,
-    StoreUnavailable,
-    catch_up,
-    first_difference,
-    rebuild,
-    witness,
-)
+from engine.stores.catchup import catch_up, rebuild
+from engine.stores.errors import StoreError, StoreOutOfStep, StoreUnavailable
+from engine.stores.sqlite.reading import first_difference, witness
+from engine.stores.sqlite.store import SqliteStore
+from engine.stores.store import Cursor
+from engine.stores.writer import StoreWriter
 
 from .record_streams import (
     JOURNAL_ID,
@@ -51,8 +46,8 @@ def test_any_split_with_a_restart_between_gives_the_same_rows(tmp_path_factory, 
         apply_all(whole, records)
     at = data.draw(st.integers(1, len(records) - 1))
     for part in (records[:at], records[at:]):
-        with opened(folder / "two.db", with_trades=True) as projection:
-            apply_all(projection, part)
+        with opened(folder / "two.db", with_trades=True) as writer:
+            apply_all(writer, part)
     assert first_difference(folder / "one.db", folder / "two.db") is None
     assert dumped(folder / "one.db") == dumped(folder / "two.db")
 
@@ -64,8 +59,8 @@ def test_split_at_every_point_gives_the_same_rows(tmp_path):
     for at in range(1, len(records)):
         path = tmp_path / f"{at}.db"
         for part in (records[:at], records[at:]):
-            with opened(path) as projection:
-                apply_all(projection, part)
+            with opened(path) as writer:
+                apply_all(writer, part)
         assert dumped(path) == dumped(tmp_path / "one.db")
 
 
@@ -82,24 +77,24 @@ def test_rows_deleted_and_rebuilt_are_equal_row_for_row(tmp_path_factory, record
     middle = len(frames) // 2
     read = reader_of({"2024-12-05": frames[:middle], "2024-12-06": frames[middle:]})
     days = [Path("2024-12-05"), Path("2024-12-06")]
-    assert rebuild(folder / "again.db", days, read=read) == records[-1][0]
+    assert rebuild(SqliteStore(folder / "again.db"), days, read=read) == records[-1][0]
     assert dumped(folder / "live.db") == dumped(folder / "again.db")
     before = dumped(folder / "live.db")
-    rebuild(folder / "live.db", days, read=read)
+    rebuild(SqliteStore(folder / "live.db"), days, read=read)
     assert dumped(folder / "live.db") == before
 
 
 @given(records=record_streams(), data=st.data())
 def test_records_applied_again_change_nothing(tmp_path_factory, records, data):
     path = tmp_path_factory.mktemp("again") / "rows.db"
-    with opened(path) as projection:
-        apply_all(projection, records)
+    with opened(path) as writer:
+        apply_all(writer, records)
         before = dumped(path)
         end = data.draw(st.integers(1, len(records)))
-        assert apply_all(projection, records[:end]) == 0
+        assert apply_all(writer, records[:end]) == 0
         assert dumped(path) == before
         late = (len(records) + 1, 0, EquityMarked(T, 2, 1, 2, 3, 4))
-        assert apply_all(projection, [*records[end - 1 :], late]) == 1
+        assert apply_all(writer, [*records[end - 1 :], late]) == 1
 
 
 # The cursor.
@@ -111,48 +106,48 @@ def test_records_applied_again_change_nothing(tmp_path_factory, records, data):
 def test_cursor_and_rows_are_one_transaction(tmp_path, where):
     """R09, X13: whatever stops a batch, a reader sees neither its rows nor its cursor."""
     path = tmp_path / "rows.db"
-    with opened(path) as projection:
-        apply_all(projection, life_of_an_order()[:3])
+    with opened(path) as writer:
+        apply_all(writer, life_of_an_order()[:3])
         before = dumped(path)
         rows(path, f"create trigger stop before {where} begin select raise(abort, 'stopped here'); end")
         with pytest.raises(StoreError, match="stopped here"):
-            apply_all(projection, life_of_an_order())
+            apply_all(writer, life_of_an_order())
         assert dumped(path) == before
-        assert witness(path) == CursorRow(JOURNAL_ID, 3, digest_at(3))
-        assert projection.seq == 3
+        assert witness(path) == Cursor(JOURNAL_ID, 3, digest_at(3))
+        assert writer.seq == 3
         rows(path, "drop trigger stop")
-        assert apply_all(projection, life_of_an_order()) == 4
-        assert witness(path) == CursorRow(JOURNAL_ID, 7, digest_at(7))
+        assert apply_all(writer, life_of_an_order()) == 4
+        assert witness(path) == Cursor(JOURNAL_ID, 7, digest_at(7))
 
 
 def test_killed_between_rows_and_commit_leaves_the_batch_before(tmp_path):
     """R09: the process dies with the transaction open; the next one goes on from the cursor."""
     path = tmp_path / "rows.db"
-    with opened(path) as projection:
-        apply_all(projection, life_of_an_order()[:3])
+    with opened(path) as writer:
+        apply_all(writer, life_of_an_order()[:3])
     code = """
-        projection = opened(Path(sys.argv[1]))
-        projection._write_cursor = lambda db, after: os._exit(9)
-        apply_all(projection, life_of_an_order())
+        writer = opened(Path(sys.argv[1]))
+        writer.store._write_cursor = lambda cursor: os._exit(9)
+        apply_all(writer, life_of_an_order())
     """
     assert run_apart(code, path) == 9
-    assert witness(path) == CursorRow(JOURNAL_ID, 3, digest_at(3))
-    with opened(path) as projection:
-        assert apply_all(projection, life_of_an_order()) == 4
-    with opened(tmp_path / "whole.db") as projection:
-        apply_all(projection, life_of_an_order())
+    assert witness(path) == Cursor(JOURNAL_ID, 3, digest_at(3))
+    with opened(path) as writer:
+        assert apply_all(writer, life_of_an_order()) == 4
+    with opened(tmp_path / "whole.db") as writer:
+        apply_all(writer, life_of_an_order())
     assert dumped(path) == dumped(tmp_path / "whole.db")
 
 
 def test_witness_says_where_the_rows_end(tmp_path):
     path = tmp_path / "rows.db"
     assert witness(path) is None
-    with opened(path) as projection:
+    with opened(path) as writer:
         assert witness(path) is None
-        apply_all(projection, life_of_an_order())
-        assert witness(path) == (JOURNAL_ID, 7, digest_at(7))
-        assert (projection.seq, projection.digest) == (7, digest_at(7))
-    assert witness(path) == (JOURNAL_ID, 7, digest_at(7))
+        apply_all(writer, life_of_an_order())
+        assert witness(path) == Cursor(JOURNAL_ID, 7, digest_at(7))
+        assert (writer.seq, writer.digest) == (7, digest_at(7))
+    assert witness(path) == Cursor(JOURNAL_ID, 7, digest_at(7))
     path.write_bytes(b"nonsense" * 1000)
     with pytest.raises(StoreUnavailable):
         witness(path)
@@ -161,17 +156,17 @@ def test_witness_says_where_the_rows_end(tmp_path):
 def test_rows_of_another_journal_are_refused(tmp_path):
     """R10."""
     path = tmp_path / "rows.db"
-    with opened(path) as projection:
-        apply_all(projection, life_of_an_order())
+    with opened(path) as writer:
+        apply_all(writer, life_of_an_order())
     with pytest.raises(StoreOutOfStep, match="engine project DAY"):
-        SqliteStore(path, journal_id=bytes(16))
+        StoreWriter(SqliteStore(path), bytes(16))
 
 
 def test_rows_of_another_shape_are_refused(tmp_path):
     """R10."""
     path = tmp_path / "rows.db"
-    with opened(path) as projection:
-        apply_all(projection, life_of_an_order())
+    with opened(path) as writer:
+        apply_all(writer, life_of_an_order())
     with pytest.raises(StoreOutOfStep, match="without trades"):
         opened(path, with_trades=True)
     rows(path, "pragma user_version = 99")
@@ -183,12 +178,12 @@ def test_missing_records_are_refused(tmp_path):
     """R10: behind. Rows with a hole in them would not be told from whole ones."""
     path = tmp_path / "rows.db"
     stream = life_of_an_order()
-    with opened(path) as projection:
-        apply_all(projection, stream[:3])
+    with opened(path) as writer:
+        apply_all(writer, stream[:3])
         before = dumped(path)
         for part, seq in [(stream[4:], 7), ([*stream[3:5], stream[6]], 7), (stream[3:6], 7), ([], 9)]:
             with pytest.raises(StoreOutOfStep, match="missing"):
-                projection.apply(part, seq=seq, digest=digest_at(seq))
+                writer.apply(part, seq=seq, digest=digest_at(seq))
             assert dumped(path) == before
 
 
@@ -196,24 +191,24 @@ def test_cursor_ahead_of_the_journal_or_of_another_state_of_it_is_refused(tmp_pa
     """R10: what J11 asks the journal, asked of the rows."""
     path = tmp_path / "rows.db"
     frames = frames_of(life_of_an_order(), 2)
-    with opened(path) as projection:
-        assert catch_up(projection, frames) == 7
-        assert catch_up(projection, frames) == 7
+    with opened(path) as writer:
+        assert catch_up(writer, frames) == 7
+        assert catch_up(writer, frames) == 7
         with pytest.raises(StoreOutOfStep, match="the journal ends at 4"):
-            catch_up(projection, frames[:2])
+            catch_up(writer, frames[:2])
         with pytest.raises(StoreOutOfStep, match="the journal ends at 0"):
-            catch_up(projection, [])
+            catch_up(writer, [])
         with pytest.raises(StoreOutOfStep, match="another state"):
-            catch_up(projection, frames_of([(s, c + 1, e) for s, c, e in life_of_an_order()], 2))
+            catch_up(writer, frames_of([(s, c + 1, e) for s, c, e in life_of_an_order()], 2))
         with pytest.raises(StoreOutOfStep, match="another state"):
-            projection.apply(life_of_an_order(), seq=7, digest=bytes(32))
-    with opened(tmp_path / "late.db") as projection:
-        catch_up(projection, frames[:2])
+            writer.apply(life_of_an_order(), seq=7, digest=bytes(32))
+    with opened(tmp_path / "late.db") as writer:
+        catch_up(writer, frames[:2])
         with pytest.raises(StoreOutOfStep, match="within a frame"):
-            catch_up(projection, frames_of(life_of_an_order(), 3))
+            catch_up(writer, frames_of(life_of_an_order(), 3))
         with pytest.raises(StoreOutOfStep, match="missing"):
-            catch_up(projection, frames[3:])
-        assert catch_up(projection, frames) == 7
+            catch_up(writer, frames[3:])
+        assert catch_up(writer, frames) == 7
     assert dumped(path) == dumped(tmp_path / "late.db")
 
 
@@ -221,23 +216,23 @@ def test_catching_up_stops_at_the_last_durable_frame(tmp_path):
     """R09: rows never go beyond what the journal would still hold after a power cut."""
     path = tmp_path / "rows.db"
     frames = frames_of(life_of_an_order(), 2)
-    with opened(path) as projection:
-        assert catch_up(projection, frames, until_seq=5) == 4
-        assert projection.seq == 4
-        assert catch_up(projection, frames, until_seq=3) == 4
-        assert catch_up(projection, frames) == 7
+    with opened(path) as writer:
+        assert catch_up(writer, frames, until_seq=5) == 4
+        assert writer.seq == 4
+        assert catch_up(writer, frames, until_seq=3) == 4
+        assert catch_up(writer, frames) == 7
 
 
 def test_a_cursor_altered_by_hand_is_noticed(tmp_path):
     """R10."""
     path = tmp_path / "rows.db"
     frames = frames_of(life_of_an_order(), 1)
-    with opened(path) as projection:
-        catch_up(projection, frames)
-        rows_before = projection.seq
+    with opened(path) as writer:
+        catch_up(writer, frames)
+        rows_before = writer.seq
     with contextlib.closing(sqlite3.connect(path)) as conn, conn:
         conn.execute("update cursor set seq = seq - 2")
-    with opened(path) as projection:
-        assert projection.seq == rows_before - 2
+    with opened(path) as writer:
+        assert writer.seq == rows_before - 2
         with pytest.raises(StoreOutOfStep):
-            catch_up(projection, frames)
+            catch_up(writer, frames)

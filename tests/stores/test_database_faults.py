@@ -18,14 +18,11 @@ from engine.events import (
     SignalRaised,
     Trade,
 )
-from engine.stores import (
-    RowFailed,
-    StoreOutOfStep,
-    StoreUnavailable,
-    catch_up,
-    rebuild,
-    witness,
-)
+from engine.stores.catchup import catch_up, rebuild
+from engine.stores.errors import RowFailed, StoreOutOfStep, StoreUnavailable
+from engine.stores.sqlite.reading import witness
+from engine.stores.sqlite.store import SqliteStore
+from engine.stores.store import Cursor
 
 from .record_streams import (
     BTC,
@@ -50,18 +47,18 @@ from .record_streams import (
 def test_a_locked_database_is_told_and_the_batch_can_be_applied_later(tmp_path):
     """R11."""
     path = tmp_path / "rows.db"
-    with opened(path) as projection:
-        apply_all(projection, life_of_an_order()[:3])
+    with opened(path) as writer:
+        apply_all(writer, life_of_an_order()[:3])
         with contextlib.closing(sqlite3.connect(path)) as other:
             other.execute("begin immediate")
             for _ in range(2):
                 with pytest.raises(StoreUnavailable) as caught:
-                    apply_all(projection, life_of_an_order())
+                    apply_all(writer, life_of_an_order())
                 assert caught.value.reason == "locked"
             other.rollback()
-        assert apply_all(projection, life_of_an_order()) == 4
-    with opened(tmp_path / "whole.db") as projection:
-        apply_all(projection, life_of_an_order())
+        assert apply_all(writer, life_of_an_order()) == 4
+    with opened(tmp_path / "whole.db") as writer:
+        apply_all(writer, life_of_an_order())
     assert dumped(path) == dumped(tmp_path / "whole.db")
 
 
@@ -69,32 +66,32 @@ def test_a_full_disk_is_told_and_the_batch_can_be_applied_later(tmp_path):
     """R11."""
     path = tmp_path / "rows.db"
     stream = [(1, 0, BTC), *((seq, 0, SignalRaised(T, "ema", 1, "x" * 1000, 0.5)) for seq in range(2, 500))]
-    with opened(path) as projection:
-        pages = projection._db.conn.execute("pragma page_count").fetchone()[0]
-        projection._db.conn.execute(f"pragma max_page_count = {pages + 5}")
+    with opened(path) as writer:
+        pages = writer.store._db.conn.execute("pragma page_count").fetchone()[0]
+        writer.store._db.conn.execute(f"pragma max_page_count = {pages + 5}")
         with pytest.raises(StoreUnavailable) as caught:
-            apply_all(projection, stream)
+            apply_all(writer, stream)
         assert caught.value.reason == "full"
         assert witness(path) is None
-        assert apply_all(projection, stream) == len(stream)
+        assert apply_all(writer, stream) == len(stream)
 
 
 def test_a_database_deleted_while_running_is_told_until_it_is_rebuilt(tmp_path):
     """R11."""
     path = tmp_path / "rows.db"
     frames = frames_of(life_of_an_order(), 1)
-    with opened(path) as projection:
-        catch_up(projection, frames[:5])
+    with opened(path) as writer:
+        catch_up(writer, frames[:5])
         path.unlink()
         for _ in range(2):
             with pytest.raises(StoreUnavailable) as caught:
-                catch_up(projection, frames)
+                catch_up(writer, frames)
             assert caught.value.reason == "deleted"
             assert not path.exists()
-        rebuild(path, [Path("day")], read=reader_of({"day": frames[:6]}))
-        assert catch_up(projection, frames[5:]) == 7
-    with opened(tmp_path / "whole.db") as projection:
-        catch_up(projection, frames)
+        rebuild(SqliteStore(path), [Path("day")], read=reader_of({"day": frames[:6]}))
+        assert catch_up(writer, frames[5:]) == 7
+    with opened(tmp_path / "whole.db") as writer:
+        catch_up(writer, frames)
     assert dumped(path) == dumped(tmp_path / "whole.db")
 
 
@@ -103,8 +100,8 @@ def test_a_corrupt_database_is_told_and_rebuilt(tmp_path, damage):
     """R11."""
     path = tmp_path / "rows.db"
     frames = frames_of(life_of_an_order(), 1)
-    with opened(path) as projection:
-        catch_up(projection, frames[:5])
+    with opened(path) as writer:
+        catch_up(writer, frames[:5])
     size = path.stat().st_size
     with path.open("r+b") as file:
         file.seek(0 if damage != "middle" else 4096)
@@ -112,16 +109,16 @@ def test_a_corrupt_database_is_told_and_rebuilt(tmp_path, damage):
 
     def go_on() -> None:
         for part in (frames[5:6], frames[6:]):
-            with opened(path) as projection:
-                catch_up(projection, part)
+            with opened(path) as writer:
+                catch_up(writer, part)
 
     with pytest.raises(StoreUnavailable) as caught:
         go_on()
     assert caught.value.reason == "corrupt"
     assert caught.value.exit_code == 1
-    rebuild(path, [Path("day")], read=reader_of({"day": frames}))
-    with opened(tmp_path / "whole.db") as projection:
-        catch_up(projection, frames)
+    rebuild(SqliteStore(path), [Path("day")], read=reader_of({"day": frames}))
+    with opened(tmp_path / "whole.db") as writer:
+        catch_up(writer, frames)
     assert dumped(path) == dumped(tmp_path / "whole.db")
 
 
@@ -135,21 +132,21 @@ def test_a_folder_that_is_not_there_is_told(tmp_path):
 def test_a_table_dropped_by_someone_is_told(tmp_path):
     """R11."""
     path = tmp_path / "rows.db"
-    with opened(path) as projection:
+    with opened(path) as writer:
         rows(path, "drop table equity")
         with pytest.raises(StoreUnavailable) as caught:
-            apply_all(projection, life_of_an_order())
+            apply_all(writer, life_of_an_order())
         assert caught.value.reason == "corrupt"
 
 
-def test_a_database_that_is_no_projection_is_never_touched(tmp_path):
+def test_a_database_that_is_no_store_is_never_touched(tmp_path):
     path = tmp_path / "notes.db"
     rows(path, "create table notes (text)")
     before = path.read_bytes()
-    with pytest.raises(StoreOutOfStep, match="not a projection"):
+    with pytest.raises(StoreOutOfStep, match="something else"):
         opened(path)
-    with pytest.raises(StoreOutOfStep, match="not a projection"):
-        rebuild(path, [Path("day")], read=reader_of({"day": frames_of(life_of_an_order(), 3)}))
+    with pytest.raises(StoreOutOfStep, match="something else"):
+        rebuild(SqliteStore(path), [Path("day")], read=reader_of({"day": frames_of(life_of_an_order(), 3)}))
     assert rows(path, "select name from sqlite_master") == [("notes",)]
     assert len(path.read_bytes()) == len(before)
 
@@ -164,7 +161,7 @@ def test_a_second_writer_is_refused(tmp_path):
         with pytest.raises(StoreUnavailable, match="already has a writer"):
             opened(path)
         with pytest.raises(StoreUnavailable, match="already has a writer"):
-            rebuild(path, [Path("day")], read=reader_of({"day": []}))
+            rebuild(SqliteStore(path), [Path("day")], read=reader_of({"day": []}))
         code = """
             try:
                 opened(Path(sys.argv[1]))
@@ -179,20 +176,20 @@ def test_only_the_writer_ever_writes_or_checkpoints(tmp_path):
     """R12: what reads (witness, dump) leaves the -wal as it is, even as the last to close."""
     path = tmp_path / "rows.db"
     code = """
-        projection = opened(Path(sys.argv[1]))
-        apply_all(projection, life_of_an_order())
+        writer = opened(Path(sys.argv[1]))
+        apply_all(writer, life_of_an_order())
         os._exit(9)
     """
     assert run_apart(code, path) == 9
     wal = path.with_name("rows.db-wal")
     left = wal.read_bytes()
     assert left, "the process died with its rows in the -wal"
-    assert witness(path) == (JOURNAL_ID, 7, digest_at(7))
+    assert witness(path) == Cursor(JOURNAL_ID, 7, digest_at(7))
     assert len(dumped(path)) > 5
     assert wal.read_bytes() == left
-    with opened(path) as projection:
-        assert projection._db.journal_mode == "wal"
-        assert projection.seq == 7
+    with opened(path) as writer:
+        assert writer.store._db.journal_mode == "wal"
+        assert writer.seq == 7
     assert not wal.exists()
 
 
@@ -210,23 +207,23 @@ POISON = {
 
 
 @pytest.mark.parametrize("event", POISON.values(), ids=POISON)
-def test_an_event_no_row_can_be_made_of_is_named_and_stops_the_projection(tmp_path, event):
+def test_an_event_no_row_can_be_made_of_is_named_and_stops_the_store(tmp_path, event):
     """R13, V05."""
     path = tmp_path / "rows.db"
     stream = life_of_an_order()
-    with opened(path, with_trades=True) as projection:
-        apply_all(projection, stream[:2])
+    with opened(path, with_trades=True) as writer:
+        apply_all(writer, stream[:2])
         before = dumped(path)
         poisoned = [*stream[2:5], (6, 0, event), (7, 0, EquityMarked(T, 2, 1, 2, 3, 4))]
         for _ in range(2):
             with pytest.raises(RowFailed, match="seq 6") as caught:
-                apply_all(projection, poisoned)
+                apply_all(writer, poisoned)
             assert (caught.value.seq, caught.value.event_type) == (6, type(event).__name__)
             assert "\n" not in str(caught.value)
             assert dumped(path) == before
         with pytest.raises(StoreOutOfStep):
-            apply_all(projection, poisoned[4:])
-        assert apply_all(projection, poisoned[:3]) == 3
+            apply_all(writer, poisoned[4:])
+        assert apply_all(writer, poisoned[:3]) == 3
 
 
 def test_a_batch_that_failed_teaches_nothing(tmp_path):
@@ -234,9 +231,9 @@ def test_a_batch_that_failed_teaches_nothing(tmp_path):
     path = tmp_path / "rows.db"
     mark = (2, 1, PriceMarked(T, 1, 4305997))
     relisted = (3, 0, InstrumentListed(T, 1, "hyperliquid", "BTC", 4, 5))
-    with opened(path) as projection:
-        apply_all(projection, [(1, 0, BTC)])
+    with opened(path) as writer:
+        apply_all(writer, [(1, 0, BTC)])
         with pytest.raises(RowFailed):
-            apply_all(projection, [mark, relisted, (4, 0, POISON["a fee that cannot be summed"])])
-        apply_all(projection, [mark])
+            apply_all(writer, [mark, relisted, (4, 0, POISON["a fee that cannot be summed"])])
+        apply_all(writer, [mark])
     assert rows(path, "select price from marks") == [(43059.97,)]

@@ -13,15 +13,10 @@ from engine.events import (
     SignalRaised,
 )
 from engine.journal import Draft, JournalWriter, Tail, ensure_identity, seal_day
-from engine.stores import (
-    RowFailed,
-    StoreOutOfStep,
-    StoreUnavailable,
-    catch_up,
-    first_difference,
-    rebuild,
-    witness,
-)
+from engine.stores.catchup import catch_up, rebuild
+from engine.stores.errors import RowFailed, StoreOutOfStep, StoreUnavailable
+from engine.stores.sqlite.reading import first_difference, witness
+from engine.stores.sqlite.store import SqliteStore
 
 from .record_streams import (
     BTC,
@@ -59,10 +54,10 @@ def test_rebuild_from_a_journal_on_disk_equals_the_live_rows(tmp_path):
     """I14, against the real reader."""
     days = written_days(tmp_path / "journal", life_of_an_order())
     live, again = tmp_path / "live.db", tmp_path / "again.db"
-    with opened(live, with_trades=True) as projection:
-        catch_up(projection, frames_of(life_of_an_order(), 2))
+    with opened(live, with_trades=True) as writer:
+        catch_up(writer, frames_of(life_of_an_order(), 2))
     reached: list[int] = []
-    assert rebuild(again, days, with_trades=True, progress=reached.append) == 7
+    assert rebuild(SqliteStore(again, with_trades=True), days, progress=reached.append) == 7
     assert reached[-1] == 7
     assert first_difference(live, again) is None
     assert not list(tmp_path.glob("*rebuilding*"))
@@ -71,8 +66,8 @@ def test_rebuild_from_a_journal_on_disk_equals_the_live_rows(tmp_path):
 def test_first_difference_names_table_and_column(tmp_path):
     one, other = tmp_path / "one.db", tmp_path / "other.db"
     for path in (one, other):
-        with opened(path) as projection:
-            apply_all(projection, life_of_an_order())
+        with opened(path) as writer:
+            apply_all(writer, life_of_an_order())
     assert first_difference(one, other) is None
     rows(other, "update fills set price = 1 where seq = 6")
     assert "fills" in str(first_difference(one, other))
@@ -88,13 +83,13 @@ def test_days_of_two_journals_are_not_mixed(tmp_path):
         return reader_of({day.name: frames}, day.name.ljust(16).encode())(day)
 
     with pytest.raises(StoreOutOfStep, match="another journal"):
-        rebuild(path, [Path("one"), Path("two")], read=read)
+        rebuild(SqliteStore(path), [Path("one"), Path("two")], read=read)
     assert not path.exists()
 
 
 def test_a_journal_with_nothing_in_it_gives_empty_tables(tmp_path):
     path = tmp_path / "rows.db"
-    assert rebuild(path, [Path("day")], read=reader_of({"day": []})) == 0
+    assert rebuild(SqliteStore(path), [Path("day")], read=reader_of({"day": []})) == 0
     assert witness(path) is None
     assert dumped(path) == []
 
@@ -112,8 +107,8 @@ def test_readers_of_a_rebuild_see_old_rows_or_new_ones_and_never_a_mix(tmp_path)
         signals = ((seq, 0, SignalRaised(T, "ema", 1, "x" * 300, 0.5)) for seq in range(2, count + 2))
         return [(1, 0, BTC), *signals]
 
-    with opened(path) as projection:
-        catch_up(projection, frames_of(stream(100), 10))
+    with opened(path) as writer:
+        catch_up(writer, frames_of(stream(100), 10))
     with (
         contextlib.closing(sqlite3.connect(path)) as within,
         contextlib.closing(sqlite3.connect(path)) as between,
@@ -127,7 +122,7 @@ def test_readers_of_a_rebuild_see_old_rows_or_new_ones_and_never_a_mix(tmp_path)
                 seen.append(counts(fresh))
 
         read = reader_of({"day": frames_of(stream(90_000), 10_000)})
-        rebuild(path, [Path("day")], read=read, progress=look)
+        rebuild(SqliteStore(path), [Path("day")], read=read, progress=look)
         look(0)
         assert set(seen[:-1]) == {(100, 100)}
         assert len(seen) > 3
@@ -135,19 +130,19 @@ def test_readers_of_a_rebuild_see_old_rows_or_new_ones_and_never_a_mix(tmp_path)
         assert counts(within) == (100, 100)
         within.rollback()
         assert counts(within) == (90_000, 90_000)
-    with opened(path) as projection:
-        assert projection.seq == 90_001
+    with opened(path) as writer:
+        assert writer.seq == 90_001
 
 
 def test_a_rebuild_that_fails_leaves_the_old_rows(tmp_path):
     """R14."""
     path = tmp_path / "rows.db"
-    with opened(path) as projection:
-        catch_up(projection, frames_of(life_of_an_order(), 2))
+    with opened(path) as writer:
+        catch_up(writer, frames_of(life_of_an_order(), 2))
     before = dumped(path)
     bad = [*life_of_an_order(), (8, 0, BarClosed(T, 1, MINUTE_NS, T, 1, 1, 1, 1, "many", 1, "trade"))]
     with pytest.raises(RowFailed):
-        rebuild(path, [Path("day")], read=reader_of({"day": frames_of(bad, 2)}))
+        rebuild(SqliteStore(path), [Path("day")], read=reader_of({"day": frames_of(bad, 2)}))
     assert dumped(path) == before
     assert [entry.name for entry in tmp_path.iterdir() if "rebuilding" in entry.name] == []
     opened(path).close()
@@ -155,14 +150,16 @@ def test_a_rebuild_that_fails_leaves_the_old_rows(tmp_path):
 
 def test_a_rebuild_waits_for_a_locked_database_only_so_long(tmp_path, monkeypatch):
     """R11, R14."""
-    monkeypatch.setattr("engine.stores.catchup.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("engine.stores.sqlite.copying.BUSY_SECONDS", 0.1)
     path = tmp_path / "rows.db"
-    with opened(path) as projection:
-        apply_all(projection, life_of_an_order())
+    with opened(path) as writer:
+        apply_all(writer, life_of_an_order())
     before = dumped(path)
     with contextlib.closing(sqlite3.connect(path)) as other:
         other.execute("begin immediate")
         with pytest.raises(StoreUnavailable) as caught:
-            rebuild(path, [Path("day")], read=reader_of({"day": frames_of(life_of_an_order(), 2)}))
+            rebuild(
+                SqliteStore(path), [Path("day")], read=reader_of({"day": frames_of(life_of_an_order(), 2)})
+            )
         assert caught.value.reason == "locked"
     assert dumped(path) == before

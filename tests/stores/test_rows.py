@@ -19,11 +19,10 @@ from engine.events import (
     SubmitOrder,
     Trade,
 )
-from engine.stores import (
-    dump_rows,
-)
 from engine.stores.rows.builder import RowBuilder
 from engine.stores.rows.tables import TABLES
+from engine.stores.rows.units import as_float
+from engine.stores.sqlite.reading import dump_rows
 from engine.values import INT64_MAX
 
 from .record_streams import (
@@ -43,8 +42,8 @@ from .record_streams import (
 
 def test_rows_read_as_people_expect_with_plain_sql(tmp_path):
     path = tmp_path / "rows.db"
-    with opened(path, with_trades=True) as projection:
-        assert apply_all(projection, life_of_an_order()) == 7
+    with opened(path, with_trades=True) as writer:
+        assert apply_all(writer, life_of_an_order()) == 7
     assert rows(
         path, "select instrument, venue, interval, start, open, high, low, close, volume from bars"
     ) == [
@@ -89,8 +88,8 @@ def test_every_table_has_a_seq_and_its_columns_hold_what_they_are_named_for(tmp_
 
 def test_market_orders_have_no_limit_price(tmp_path):
     path = tmp_path / "rows.db"
-    with opened(path) as projection:
-        apply_all(projection, [(1, 0, BTC), (2, 1, SubmitOrder(T, ORDER, "ema", 1, -1, 5, 0, "Ioc", True))])
+    with opened(path) as writer:
+        apply_all(writer, [(1, 0, BTC), (2, 1, SubmitOrder(T, ORDER, "ema", 1, -1, 5, 0, "Ioc", True))])
     assert rows(path, "select limit_price, side, reduce_only, state from orders") == [
         (None, "sell", 1, "PendingNew")
     ]
@@ -100,8 +99,8 @@ def test_a_higher_revision_replaces_a_bar_and_a_lower_one_does_not(tmp_path):
     path = tmp_path / "rows.db"
     told = [(100, 0), (200, 1), (300, 0), (400, 1), (500, 0)]
     bars = [BarClosed(T, 1, MINUTE_NS, T, 1, 2, 3, close, 5, 1, "trade", number) for close, number in told]
-    with opened(path) as projection:
-        apply_all(projection, [(1, 0, BTC), *((seq, 1, bar) for seq, bar in enumerate(bars, 2))])
+    with opened(path) as writer:
+        apply_all(writer, [(1, 0, BTC), *((seq, 1, bar) for seq, bar in enumerate(bars, 2))])
     assert rows(path, "select close, revision, seq from bars") == [(4.0, 1, 5)]
 
 
@@ -109,17 +108,17 @@ def test_a_fill_told_twice_is_counted_once(tmp_path):
     """I7: a venue that reports a trade id again after a reconnect adds nothing."""
     path = tmp_path / "rows.db"
     fill = OrderFilled(T, T, ORDER, 1, 1, 4305997, 100_000, 12_000, "taker", 1)
-    with opened(path) as projection:
-        apply_all(projection, [(1, 0, BTC), (2, 0, fill), (3, 0, fill)])
-        apply_all(projection, [(4, 0, fill)])
+    with opened(path) as writer:
+        apply_all(writer, [(1, 0, BTC), (2, 0, fill), (3, 0, fill)])
+        apply_all(writer, [(4, 0, fill)])
     assert rows(path, "select seq from fills") == [(2,)]
     assert rows(path, "select fees from orders") == [(0.0012,)]
 
 
 def test_an_instrument_nobody_listed_has_a_number_for_a_name_and_no_prices(tmp_path):
     path = tmp_path / "rows.db"
-    with opened(path, with_trades=True) as projection:
-        apply_all(projection, [(1, 0, Trade(T, T, 9, 5, 6, 0))])
+    with opened(path, with_trades=True) as writer:
+        apply_all(writer, [(1, 0, Trade(T, T, 9, 5, 6, 0))])
     assert rows(path, "select instrument, instrument_id, price, size, side, trade_id from trades") == [
         ("#9", 9, None, None, "", None)
     ]
@@ -131,10 +130,10 @@ def test_instruments_come_from_the_snapshot_a_day_opens_with(tmp_path):
         (10, 9, DayOpened(T, "2024-12-05", b"snapshot", None, (BTC, KPEPE))),
         (11, 0, Trade(T, T, 1, 4305997, 50_000, 1)),
     ]
-    with opened(path, with_trades=True) as projection:
-        apply_all(projection, stream)
-    with opened(path, with_trades=True) as projection:
-        apply_all(projection, [(12, 0, Trade(T, T, 1, 4305997, 50_000, 1))])
+    with opened(path, with_trades=True) as writer:
+        apply_all(writer, stream)
+    with opened(path, with_trades=True) as writer:
+        apply_all(writer, [(12, 0, Trade(T, T, 1, 4305997, 50_000, 1))])
     assert rows(path, "select instrument, price from trades") == [("BTC", 43059.97)] * 2
     assert rows(path, "select instrument from instruments order by instrument_id") == [("BTC",), ("kPEPE",)]
 
@@ -147,8 +146,8 @@ def test_volumes_beyond_64_bits_are_real_numbers(tmp_path, volume):
     """V05."""
     path = tmp_path / "rows.db"
     bar = BarClosed(T, 2, MINUTE_NS, T, 1, 1, 1, 1, volume, 1, "trade")
-    with opened(path) as projection:
-        apply_all(projection, [(1, 0, KPEPE), (2, 1, bar)])
+    with opened(path) as writer:
+        apply_all(writer, [(1, 0, KPEPE), (2, 1, bar)])
     assert rows(path, "select volume, typeof(volume) from bars") == [(float(int(volume)), "real")]
 
 
@@ -156,8 +155,8 @@ def test_ids_of_a_venue_beyond_64_bits_are_text(tmp_path):
     """V05."""
     path = tmp_path / "rows.db"
     fill = OrderFilled(T, T, ORDER, 1, 1, 1, 1, 1, "taker", 2**64 - 1)
-    with opened(path) as projection:
-        apply_all(projection, [(1, 0, BTC), (2, 0, fill)])
+    with opened(path) as writer:
+        apply_all(writer, [(1, 0, BTC), (2, 0, fill)])
     assert rows(path, "select trade_id from fills") == [(str(2**64 - 1),)]
 
 
@@ -182,8 +181,8 @@ def test_hostile_text_is_stored_as_data(tmp_path, text):
         (4, 1, SubmitOrder(T, text, text, 1, 1, 1, 1, text, False)),
         (5, 0, OrderRejected(T, T, text, text)),
     ]
-    with opened(path) as projection:
-        apply_all(projection, stream)
+    with opened(path) as writer:
+        apply_all(writer, stream)
     by_table = dict(dump_rows(path))
     assert by_table["signals"]["name"] == by_table["signals"]["strategy"] == text
     assert by_table["sessions"]["session"] == by_table["sessions"]["config"] == text
@@ -198,14 +197,17 @@ def test_hostile_text_is_stored_as_data(tmp_path, text):
 )
 @example(price=4305997, size=1, scales=(2, 0))
 def test_numbers_are_the_nearest_to_the_exact_ones(price, size, scales):
-    class Nothing:
+    class Empty:
+        tables = frozenset(TABLES)
+        number = staticmethod(as_float)
+
         def row(self, table, key):
             return None
 
         def trade_ids(self, client_order_id):
-            return set()
+            return {}
 
-    builder = RowBuilder({}, Nothing(), with_trades=True)
+    builder = RowBuilder({}, Empty())
     builder.learn(InstrumentListed(T, 1, "v", "X", *scales))
     builder.add(2, 0, Trade(T, T, 1, price, size, 1))
     builder.add(3, 0, OrderFilled(T, T, ORDER, 1, 1, price, size + 1, 0, "taker", 1))
@@ -228,8 +230,8 @@ def test_averages_are_of_exact_sums_also_across_a_restart(tmp_path_factory, fill
     ]
     for part in ([(1, 0, BTC)], stream[:at], stream[at:]):
         if part:
-            with opened(path) as projection:
-                apply_all(projection, part)
+            with opened(path) as writer:
+                apply_all(writer, part)
     filled = sum(size for _, size in fills)
     cost = sum(price * size for price, size in fills)
     assert rows(path, "select avg_price, fees from orders") == [

@@ -1,5 +1,4 @@
-"""Rows of bars: numbers in tables `bars` (the highest revision stays) and `activity_bars`; exact text
-elsewhere."""
+"""Rows of bars: in the tables `bars` and `activity_bars`, and with exact text for `engine bars`."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ __all__ = ["activity_bar_row", "bar_row", "exact_row"]
 
 
 def bar_row(event: BarClosed, listing: Listing) -> tuple[object, ...]:
-    """Return a bar's columns without those of its record; None for what a candle does not tell."""
+    """Return a bar's columns without those of its record; None for what a candle does not hold."""
     return (
         *listing.named,
         interval_name(event.interval_ns),
@@ -27,7 +26,7 @@ def bar_row(event: BarClosed, listing: Listing) -> tuple[object, ...]:
 
 
 def activity_bar_row(event: ActivityBarClosed, listing: Listing) -> tuple[object, ...]:
-    """Return the columns of a bar by what was traded, without those of its record."""
+    """Return an activity bar's columns without those of its record."""
     return (
         *listing.named,
         event.kind,
@@ -39,16 +38,16 @@ def activity_bar_row(event: ActivityBarClosed, listing: Listing) -> tuple[object
 
 
 def _traded(event: BarClosed | ActivityBarClosed, listing: Listing) -> tuple[object, ...]:
-    _, price_unit, size_unit, _ = listing
+    unit = listing.price_unit
     volume = int(event.volume)
     money = None if event.quote_volume is None else int(event.quote_volume)
     return (
-        *(price / price_unit for price in (event.open, event.high, event.low, event.close)),
-        volume / size_unit,
-        None if money is None else money / (price_unit * size_unit),
-        None if money is None or not volume else money / volume / price_unit,
-        None if event.buy_volume is None else int(event.buy_volume) / size_unit,
-        None if event.sell_volume is None else int(event.sell_volume) / size_unit,
+        *map(listing.price, (event.open, event.high, event.low, event.close)),
+        listing.size(volume),
+        None if money is None else listing.money(money),
+        None if money is None or not volume or unit is None else money / volume / unit,
+        None if event.buy_volume is None else listing.size(int(event.buy_volume)),
+        None if event.sell_volume is None else listing.size(int(event.sell_volume)),
         event.trades,
         str(event.first_id) if event.first_id else None,
         str(event.last_id) if event.last_id else None,
@@ -58,7 +57,7 @@ def _traded(event: BarClosed | ActivityBarClosed, listing: Listing) -> tuple[obj
 
 
 def exact_row(listed: InstrumentListed, bar: BarClosed) -> dict[str, Any]:
-    """Return a bar as plain values by the names people get it under; what must be exact is decimal text."""
+    """Return a bar as plain values by name; what must be exact is decimal text."""
     prices = (bar.open, bar.high, bar.low, bar.close)
     open_, high, low, close = (format_scaled(price, listed.price_scale) for price in prices)
     return {

@@ -1,11 +1,11 @@
-"""Records into rows: the part of a projection that knows events, and nothing of a database but its columns.
+"""Records into rows: what each event changes in the tables. Knows events and columns, but no database.
 
-Owns what each event changes in the tables of `schema.py`. Promises that the rows depend on the records
-alone, not on where a batch begins: what a batch needs of the past it asks of `Memory`, and sums are kept
-exactly. Called by `sqlite.py`, one builder per transaction.
+Promises that the rows depend on the records alone, not on where a batch begins: what a batch needs of earlier
+ones is read from the store, and sums are kept exactly. Records may come again, after a crash of a store
+without transactions, and onto rows that are already ahead of them: the rows end up the same. Called by
+`StoreWriter`, one builder for each batch.
 
-Numbers become floats here and nowhere before, each by one division of exact integers, which rounds once.
-The prices and sizes of an instrument that was never listed are null: without its scales they would lie.
+The prices and sizes of an instrument that was never listed are null: without its scales they are not known.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any
 
 from engine.clock import iso_text
 from engine.events import (
@@ -56,81 +56,74 @@ from engine.stores.rows.flow import FlowRows
 from engine.stores.rows.tables import TABLES
 from engine.stores.rows.units import Listing, added, record
 from engine.stores.rows.venue import VenueRows
+from engine.stores.store import Row, Rows, RowSource
 from engine.values import side_name
 
-__all__ = ["Memory", "Row", "RowBuilder"]
+__all__ = ["RowBuilder"]
 
-Row = dict[str, Any]
 Handler = Callable[[int, int, Any], None]
 
 
-class Memory(Protocol):
-    """What earlier batches have left behind."""
-
-    def row(self, table: str, key: str | tuple[object, ...]) -> Row | None:
-        """Return the row with this primary key, or None."""
-        ...
-
-    def trade_ids(self, client_order_id: str) -> set[str]:
-        """Return the venue's trade ids of an order's fills."""
-        ...
-
-
 class RowBuilder:
-    """The rows of one transaction.
+    """The rows of one batch, for the tables that the store holds.
 
-    Afterwards `appended` holds tuples in the order of the table's columns, for tables that only grow and
-    for bars; `changed` holds whole rows by primary key. `instruments` is the caller's, and is learned into.
+    `instruments` belongs to the caller; instruments that the records list are added to it.
     """
 
-    def __init__(
-        self,
-        instruments: dict[int, Listing],
-        memory: Memory,
-        *,
-        with_trades: bool = False,
-    ) -> None:
+    def __init__(self, instruments: dict[int, Listing], store: RowSource) -> None:
         self.appended: dict[str, list[tuple[object, ...]]] = {name: [] for name in TABLES}
         self.changed: dict[str, dict[object, Row]] = {name: {} for name in TABLES}
+        self.number = store.number
         self._instruments = instruments
-        self._memory = memory
-        self._trade_ids: dict[str, set[str]] = {}
-        self._handlers: dict[type[Event], Handler] = {
-            DayOpened: self._day_opened,
-            InstrumentListed: self._listed,
-            BarClosed: self._bar,
-            BarCorrected: self._bar,
-            ActivityBarClosed: self._activity_bar,
-            PriceMarked: self._mark,
-            SignalRaised: self._signal,
-            TargetSet: self._target,
-            SubmitOrder: self._submitted,
-            OrderAccepted: self._accepted,
-            OrderRejected: self._reason,
-            OrderCanceled: self._reason,
-            OrderUnknown: self._reason,
-            OrderModified: self._modified,
-            CancelOrder: self._reason,
-            OrderFilled: self._filled,
-            OrderChanged: self._order_changed,
-            OrderRefused: self._refused,
-            PositionChanged: self._position,
-            EquityMarked: self._equity,
-            FeedUp: self._feed_up,
-            FeedDown: self._feed_down,
-            FeedGap: self._feed_gap,
-            SessionStarted: self._session_started,
-            SessionStopped: self._session_stopped,
-            ActorFailed: self._actor_failed,
-            EngineHalted: self._halted,
-            TailRepaired: self._repaired,
-            EdgeChanged: self._edge,
-            OperatorCommand: self._operator,
-            ActorRestarted: self._restarted,
+        self._store = store
+        self._trade_ids: dict[str, dict[str, int]] = {}
+        handlers: dict[type[Event], tuple[str, Handler]] = {
+            DayOpened: ("instruments", self._day_opened),
+            InstrumentListed: ("instruments", self._listed),
+            Trade: ("trades", self._trade),
+            BarClosed: ("bars", self._bar),
+            BarCorrected: ("bars", self._bar),
+            ActivityBarClosed: ("activity_bars", self._activity_bar),
+            PriceMarked: ("marks", self._mark),
+            SignalRaised: ("signals", self._signal),
+            TargetSet: ("targets", self._target),
+            SubmitOrder: ("orders", self._submitted),
+            OrderAccepted: ("orders", self._accepted),
+            OrderRejected: ("orders", self._reason),
+            OrderCanceled: ("orders", self._reason),
+            OrderUnknown: ("orders", self._reason),
+            OrderModified: ("orders", self._modified),
+            CancelOrder: ("orders", self._reason),
+            OrderFilled: ("orders", self._filled),
+            OrderChanged: ("orders", self._order_changed),
+            OrderRefused: ("refusals", self._refused),
+            PositionChanged: ("positions", self._position),
+            EquityMarked: ("equity", self._equity),
+            FeedUp: ("feed_events", self._feed_up),
+            FeedDown: ("feed_events", self._feed_down),
+            FeedGap: ("feed_events", self._feed_gap),
+            SessionStarted: ("sessions", self._session_started),
+            SessionStopped: ("sessions", self._session_stopped),
+            ActorFailed: ("failures", self._actor_failed),
+            EngineHalted: ("failures", self._halted),
+            TailRepaired: ("failures", self._repaired),
+            EdgeChanged: ("lifecycle", self._edge),
+            OperatorCommand: ("lifecycle", self._operator),
+            ActorRestarted: ("lifecycle", self._restarted),
+            **VenueRows(self).handlers,
+            **FlowRows(self).handlers,
         }
-        self._handlers |= VenueRows(self).handlers | FlowRows(self).handlers
-        if with_trades:
-            self._handlers[Trade] = self._trade
+        self._handlers = {
+            event_type: handler for event_type, (table, handler) in handlers.items() if table in store.tables
+        }
+
+    def rows(self) -> Rows:
+        """Return what the records change, in the tables that the store holds."""
+        tables = self._store.tables
+        return Rows(
+            {table: rows for table, rows in self.appended.items() if rows and table in tables},
+            {table: rows for table, rows in self.changed.items() if rows and table in tables},
+        )
 
     def add(self, seq: int, cause: int, event: Event) -> None:
         """Take the next record. An event that has no rows is passed over."""
@@ -141,22 +134,22 @@ class RowBuilder:
     def learn(self, listed: InstrumentListed, seq: int | None = None) -> None:
         """Take an instrument; `seq` is None when it comes from a snapshot and not from a record."""
         number = listed.instrument
-        listing = Listing.of(number, listed.name, listed.venue, listed.price_scale, listed.size_scale)
-        self._instruments[number] = listing
-        self.changed["instruments"][number] = {
+        row = {
             "instrument_id": number,
             "instrument": listed.name,
             "venue": listed.venue,
             "kind": listed.kind,
             "price_scale": listed.price_scale,
             "size_scale": listed.size_scale,
-            "price_step": listed.price_step / listing.price_unit,
-            "size_step": listed.size_step / listing.size_unit,
+            "price_step": self.number(listed.price_step, listed.price_scale),
+            "size_step": self.number(listed.size_step, listed.size_scale),
             "price_figures": listed.price_figures,
             "listed": iso_text(listed.recv_ns),
             "listed_ns": listed.recv_ns,
             "seq": seq,
         }
+        self._instruments[number] = Listing.of_row(row, self.number)
+        self.changed["instruments"][number] = row
 
     # The market.
 
@@ -169,14 +162,14 @@ class RowBuilder:
                 self.learn(listed)
 
     def _trade(self, seq: int, cause: int, event: Trade) -> None:
-        named, price_unit, size_unit, _ = self.listing(event.instrument)
+        listing = self.listing(event.instrument)
         self.appended["trades"].append(
             (
                 *(seq, cause, iso_text(event.recv_ns), event.recv_ns),
                 *(iso_text(event.venue_ns), event.venue_ns),
-                *named,
-                event.price / price_unit,
-                event.size / size_unit,
+                *listing.named,
+                listing.price(event.price),
+                listing.size(event.size),
                 side_name(event.aggressor),
                 str(event.trade_id) if event.trade_id else None,
             )
@@ -192,7 +185,7 @@ class RowBuilder:
 
     def _mark(self, seq: int, cause: int, event: PriceMarked) -> None:
         listing = self.listing(event.instrument)
-        price = event.price / listing.price_unit
+        price = listing.price(event.price)
         self.appended["marks"].append((*record(seq, cause, event.at_ns), *listing.named, price))
 
     def _feed_up(self, seq: int, cause: int, event: FeedUp) -> None:
@@ -230,7 +223,7 @@ class RowBuilder:
         names = list(TABLES["feed_events"].columns)[4:]
         self.appended["feed_events"].append((*record(seq, cause, at_ns), *(row.get(name) for name in names)))
 
-    # What strategies say.
+    # What strategies decide.
 
     def _signal(self, seq: int, cause: int, event: SignalRaised) -> None:
         named = self.listing(event.instrument).named
@@ -240,7 +233,7 @@ class RowBuilder:
 
     def _target(self, seq: int, cause: int, event: TargetSet) -> None:
         listing = self.listing(event.instrument)
-        size = event.size / listing.size_unit
+        size = listing.size(event.size)
         self.appended["targets"].append(
             (*record(seq, cause, event.at_ns), event.strategy, *listing.named, size, event.reason)
         )
@@ -253,7 +246,7 @@ class RowBuilder:
                 event.strategy,
                 *listing.named,
                 side_name(event.side),
-                event.size / listing.size_unit,
+                listing.size(event.size),
                 event.limit,
                 event.reason,
                 event.request_seq,
@@ -264,13 +257,13 @@ class RowBuilder:
 
     def _submitted(self, seq: int, cause: int, event: SubmitOrder) -> None:
         listing = self.listing(event.instrument)
-        size = event.size / listing.size_unit
+        size = listing.size(event.size)
         row = self._order(event.client_order_id, seq, cause, event.at_ns)
         self._own(row, event.strategy, listing)
         row |= {
             "side": side_name(event.side),
             "size": size,
-            "limit_price": event.limit_price / listing.price_unit if event.limit_price else None,
+            "limit_price": listing.price(event.limit_price) if event.limit_price else None,
             "tif": event.tif,
             "reduce_only": event.reduce_only,
             "submitted": iso_text(event.at_ns),
@@ -295,7 +288,7 @@ class RowBuilder:
     def _modified(self, seq: int, cause: int, event: OrderModified) -> None:
         listing = self.listing(event.instrument)
         row = self._order(event.client_order_id, seq, cause, event.recv_ns)
-        row["limit_price"] = event.limit_price / listing.price_unit
+        row["limit_price"] = listing.price(event.limit_price)
         row["venue_order_id"] = str(event.venue_order_id)
 
     def _order_changed(self, seq: int, cause: int, event: OrderChanged) -> None:
@@ -303,22 +296,19 @@ class RowBuilder:
         row = self._order(event.client_order_id, seq, cause, event.at_ns)
         self._own(row, event.strategy, listing)
         row["state"] = event.state
-        row["filled"] = event.filled / listing.size_unit
-        row["remaining"] = event.remaining / listing.size_unit
+        row["filled"] = listing.size(event.filled)
+        row["remaining"] = listing.size(event.remaining)
 
     def _filled(self, seq: int, cause: int, event: OrderFilled) -> None:
-        """One fill. A report of a trade id that the order already has is passed over: it is told twice."""
+        """One fill. A venue may report a trade id of an order twice: the later record is passed over."""
         key = event.client_order_id
         trade_id = str(event.trade_id) if event.trade_id else None
         if key not in self._trade_ids:
-            self._trade_ids[key] = self._memory.trade_ids(key)
-        known = self._trade_ids[key]
-        if trade_id in known:
+            self._trade_ids[key] = self._store.trade_ids(key)
+        # A seq that is not earlier is this record's own: it comes again after a crash.
+        if trade_id is not None and self._trade_ids[key].setdefault(trade_id, seq) < seq:
             return
-        if trade_id is not None:
-            known.add(trade_id)
         listing = self.listing(event.instrument)
-        money_unit = listing.price_unit * listing.size_unit
         # A fill of no order of this journal has no row among the orders.
         row = self._order(key, seq, cause, event.recv_ns) if key else {"strategy": None}
         if key:
@@ -332,10 +322,10 @@ class RowBuilder:
                 row["strategy"],
                 *listing.named,
                 side_name(event.side),
-                event.price / listing.price_unit,
-                event.size / listing.size_unit,
-                event.price * event.size / money_unit,
-                fee / money_unit,
+                listing.price(event.price),
+                listing.size(event.size),
+                listing.money(event.price * event.size),
+                listing.money(fee),
                 event.liquidity,
                 trade_id,
             )
@@ -344,22 +334,22 @@ class RowBuilder:
             self._sum(row, seq, listing.scales, event.price, event.size, fee)
 
     def _sum(self, row: Row, seq: int, scales: tuple[int, int], price: int, size: int, fee: int) -> None:
-        """Add a fill to the exact sums of its order, and divide them anew."""
+        """Add a fill to the exact sums of its order, and divide them again."""
         key = row["client_order_id"]
-        sums = self._row("order_sums", key) or {"filled": "0", "cost": "0", "fees": "0"}
-        money_scale = sum(scales)
-        filled = added(sums["filled"], size, scales[1])
-        cost = added(sums["cost"], price * size, money_scale)
-        fees = added(sums["fees"], fee, money_scale)
-        self.changed["order_sums"][key] = {
-            "client_order_id": key,
-            "filled": str(filled),
-            "cost": str(cost),
-            "fees": str(fees),
-            "seq": seq,
-        }
-        row["avg_price"] = float(Fraction(cost) / Fraction(filled)) if filled else None
-        row["fees"] = float(fees)
+        sums = self._row("order_sums", key) or {"filled": "0", "cost": "0", "fees": "0", "seq": 0}
+        if sums["seq"] < seq:  # else the sums already have this fill: the record comes again after a crash
+            money_scale = sum(scales)
+            sums = {
+                "client_order_id": key,
+                "filled": str(added(sums["filled"], size, scales[1])),
+                "cost": str(added(sums["cost"], price * size, money_scale)),
+                "fees": str(added(sums["fees"], fee, money_scale)),
+                "seq": seq,
+            }
+            self.changed["order_sums"][key] = sums
+        filled = Fraction(sums["filled"])
+        row["avg_price"] = float(Fraction(sums["cost"]) / filled) if filled else None
+        row["fees"] = float(sums["fees"])
 
     def _order(self, key: str, seq: int, cause: int, at_ns: int) -> Row:
         row = self._row("orders", key)
@@ -378,17 +368,17 @@ class RowBuilder:
 
     def _position(self, seq: int, cause: int, event: PositionChanged) -> None:
         listing = self.listing(event.instrument)
-        money_unit = listing.price_unit * listing.size_unit
+        unit = listing.price_unit
         cost = int(event.cost)
         when = record(seq, cause, event.at_ns)
         what = (
             event.strategy,
             *listing.named,
-            event.size / listing.size_unit,
-            cost / (event.size * listing.price_unit) if event.size else None,
-            cost / money_unit,
-            int(event.realized) / money_unit,
-            int(event.fees) / money_unit,
+            listing.size(event.size),
+            cost / (event.size * unit) if event.size and unit else None,
+            listing.money(cost),
+            listing.money(int(event.realized)),
+            listing.money(int(event.fees)),
         )
         self.appended["position_changes"].append((*when, *what))
         self.changed["positions"][event.strategy, event.instrument] = dict(
@@ -396,10 +386,9 @@ class RowBuilder:
         )
 
     def _equity(self, seq: int, cause: int, event: EquityMarked) -> None:
-        unit = 10**event.scale
         amounts = (event.realized, event.unrealized, event.fees, event.equity, event.funding)
         self.appended["equity"].append(
-            (*record(seq, cause, event.at_ns), *(int(amount) / unit for amount in amounts))
+            (*record(seq, cause, event.at_ns), *(self.number(int(amount), event.scale) for amount in amounts))
         )
 
     # The engine itself.
@@ -467,14 +456,14 @@ class RowBuilder:
         """Return what rows need of an instrument, listed or not."""
         listing = self._instruments.get(number)
         if listing is None:
-            return Listing.unknown(number)
+            return Listing.unknown(number, self.number)
         return listing
 
     def _row(self, table: str, key: str) -> Row | None:
-        """Return a row to change: this batch's, or one from the past, which then belongs to this batch."""
+        """Return a row to change: of this batch, or a copy of the stored one, which then belongs to it."""
         row = self.changed[table].get(key)
         if row is None:
-            row = self._memory.row(table, key)
+            row = self._store.row(table, key)
             if row is not None:
                 self.changed[table][key] = row
         return row

@@ -1,4 +1,4 @@
-"""Rows of order flow: footprints, imbalances, profiles, large prints, book samples. Called by `rows.py`."""
+"""Rows of order flow: footprints, imbalances, profiles, large trades, book samples. Used by `builder.py`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.events import (
     ProfileClosed,
 )
 from engine.stores.rows.units import Listing, interval_name, record
-from engine.stores.rows.venue import Boxes
+from engine.stores.rows.venue import Batch
 from engine.values import side_name
 
 __all__ = ["FlowRows"]
@@ -26,76 +26,74 @@ FlowWindow = FootprintClosed | ImbalanceStacked | ProfileClosed | BookSampled
 class FlowRows:
     """The handlers, by event type. A corrected footprint has rows of its own; the newest count."""
 
-    def __init__(self, boxes: Boxes) -> None:
-        self._boxes = boxes
-        self.handlers: dict[type[Event], Callable[[int, int, Any], None]] = {
-            FootprintClosed: self._footprint,
-            ImbalanceStacked: self._imbalance,
-            ProfileClosed: self._profile,
-            LargePrintSeen: self._large,
-            BookSampled: self._sample,
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self.handlers: dict[type[Event], tuple[str, Callable[[int, int, Any], None]]] = {
+            FootprintClosed: ("footprints", self._footprint),
+            ImbalanceStacked: ("stacked_imbalances", self._imbalance),
+            ProfileClosed: ("profiles", self._profile),
+            LargePrintSeen: ("large_prints", self._large),
+            BookSampled: ("book_samples", self._sample),
         }
 
     def _footprint(self, seq: int, cause: int, event: FootprintClosed) -> None:
-        listing = self._boxes.listing(event.instrument)
+        listing = self._batch.listing(event.instrument)
         window = (*record(seq, cause, event.at_ns), *_window(event, listing))
-        size = listing.size_unit
-        self._boxes.appended["footprints"].append(
+        self._batch.appended["footprints"].append(
             (
                 *window,
-                event.level / listing.price_unit,
-                int(event.delta) / size,
-                int(event.day_delta) / size,
+                listing.price(event.level),
+                listing.size(int(event.delta)),
+                listing.size(int(event.day_delta)),
                 event.revision,
             )
         )
-        self._boxes.appended["footprint_levels"] += [
-            (*window, price / listing.price_unit, *(int(part) / size for part in parts), event.revision)
+        self._batch.appended["footprint_levels"] += [
+            (*window, listing.price(price), *(listing.size(int(part)) for part in parts), event.revision)
             for price, *parts in event.levels
         ]
 
     def _imbalance(self, seq: int, cause: int, event: ImbalanceStacked) -> None:
-        listing = self._boxes.listing(event.instrument)
-        prices = (event.low / listing.price_unit, event.high / listing.price_unit)
+        listing = self._batch.listing(event.instrument)
+        prices = (listing.price(event.low), listing.price(event.high))
         row = (*_window(event, listing), side_name(event.side), *prices, event.run, event.revision)
-        self._boxes.appended["stacked_imbalances"].append((*record(seq, cause, event.at_ns), *row))
+        self._batch.appended["stacked_imbalances"].append((*record(seq, cause, event.at_ns), *row))
 
     def _profile(self, seq: int, cause: int, event: ProfileClosed) -> None:
-        listing = self._boxes.listing(event.instrument)
+        listing = self._batch.listing(event.instrument)
         window = (*record(seq, cause, event.at_ns), *_window(event, listing))
         prices = (event.level, event.point, event.value_low, event.value_high)
-        self._boxes.appended["profiles"].append(
+        self._batch.appended["profiles"].append(
             (
                 *window,
-                int(event.volume) / listing.size_unit,
-                *(price / listing.price_unit for price in prices),
+                listing.size(int(event.volume)),
+                *map(listing.price, prices),
             )
         )
-        self._boxes.appended["profile_levels"] += [
-            (*window, price / listing.price_unit, int(volume) / listing.size_unit)
-            for price, volume in event.levels
+        self._batch.appended["profile_levels"] += [
+            (*window, listing.price(price), listing.size(int(volume))) for price, volume in event.levels
         ]
 
     def _large(self, seq: int, cause: int, event: LargePrintSeen) -> None:
-        listing = self._boxes.listing(event.instrument)
-        self._boxes.appended["large_prints"].append(
+        listing = self._batch.listing(event.instrument)
+        self._batch.appended["large_prints"].append(
             (
                 *record(seq, cause, event.at_ns),
                 *listing.named,
                 *(iso_text(event.venue_ns), event.venue_ns),
-                event.price / listing.price_unit,
-                event.size / listing.size_unit,
+                listing.price(event.price),
+                listing.size(event.size),
                 side_name(event.aggressor),
                 str(event.trade_id) if event.trade_id else None,
             )
         )
 
     def _sample(self, seq: int, cause: int, event: BookSampled) -> None:
-        listing = self._boxes.listing(event.instrument)
-        bid, ask = (price / listing.price_unit if price else None for price in (event.bid, event.ask))
-        spread = (event.ask - event.bid) / listing.price_unit if event.bid and event.ask else None
+        listing = self._batch.listing(event.instrument)
+        bid, ask = (listing.price(price) if price else None for price in (event.bid, event.ask))
+        spread = listing.price(event.ask - event.bid) if event.bid and event.ask else None
         row = (*_window(event, listing), bid, ask, spread, event.imbalance, event.depth_imbalance)
-        self._boxes.appended["book_samples"].append((*record(seq, cause, event.at_ns), *row))
+        self._batch.appended["book_samples"].append((*record(seq, cause, event.at_ns), *row))
 
 
 def _window(event: FlowWindow, listing: Listing) -> tuple[object, ...]:

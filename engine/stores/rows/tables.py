@@ -1,13 +1,13 @@
-"""The tables: what the rows of a projection look like to those who query them.
+"""The tables: what the rows of a store look like to those who query them.
 
 Owns names, columns, keys, indexes and views. Promises that they read well in Datasette and pandas: prices,
-sizes and money are numbers in the instrument's own units, times are ISO 8601 text beside integer
-nanoseconds (`at`, `at_ns`), instruments go by name and number, and every row has the `seq` of the event it
-comes from, so that `engine why DAY SEQ` works from any row. Called by `sqlite.py` alone.
+sizes and money are in the instrument's own units, times are ISO 8601 text beside integer nanoseconds (`at`,
+`at_ns`), instruments have their name and number, and every row has the `seq` of the event it comes from, so
+that `engine why DAY SEQ` works from any row. Used by the builder of rows and by stores.
 
-`at` is the engine's time of the event; other times say which they are (`start`, `venue_time`, `submitted`).
-The numbers are for looking at: what must be exact is in the journal. Ids given by a venue are text,
-because they may outgrow the 64 bits of a database.
+`at` is the engine's time of the event; the names of other times say what they are (`start`, `venue_time`,
+`submitted`). Where a store holds floats they are for reading: the exact value is in the journal. Ids given by
+a venue are text, because they may outgrow the 64 bits of a database.
 """
 
 from __future__ import annotations
@@ -23,11 +23,16 @@ SCHEMA_VERSION: Final = 3
 
 
 class TableShape(msgspec.Struct, frozen=True):
-    """One table. `columns` in order with their types, `pk` the primary key, `indexes` beyond it."""
+    """One table. `columns` in order with their types, `pk` the primary key, `indexes` beyond it.
+
+    `float` stands for an exact number as the store holds it. With `newest`, a row replaces the one with the
+    same key only if it is not lower in that column; otherwise it always does.
+    """
 
     columns: dict[str, type]
     pk: str | tuple[str, ...]
     indexes: tuple[tuple[str, ...], ...] = ()
+    newest: str = ""
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -93,6 +98,7 @@ TABLES: Final[dict[str, TableShape]] = {
         },
         pk=("instrument_id", "interval", "start_ns"),
         indexes=(("instrument", "interval", "start_ns"), ("start_ns",)),
+        newest="revision",
     ),
     "activity_bars": TableShape(
         {
@@ -416,7 +422,7 @@ TABLES: Final[dict[str, TableShape]] = {
         pk="seq",
         indexes=(("actor",),),
     ),
-    # How far the rows go: one row, written in the same transaction as they are.
+    # How far the rows go: one row, written in the same transaction.
     "cursor": TableShape(
         {"id": int, "journal_id": str, "seq": int, "digest": str, "with_trades": int},
         pk="id",

@@ -1,7 +1,8 @@
-"""The way from exact integers to the numbers of a row: instruments' units, exact sums, names of intervals.
+"""From exact integers to the numbers of a row: units of instruments, exact sums, names of intervals.
 
-Owns the arithmetic of rows. Numbers become floats here and in `rows.py` alone, each by one division of exact
-integers, which rounds once; sums are kept as decimal text and never rounded.
+Owns the arithmetic of rows. A store says how it holds an exact number (`as_float`, `as_text`, or its own); a
+float comes of one division of exact integers, which rounds once. Sums are kept as decimal text, never
+rounded.
 """
 
 from __future__ import annotations
@@ -10,32 +11,59 @@ from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Final, NamedTuple
 
 from engine.clock import iso_text
-from engine.values import INTERVALS, format_interval
+from engine.stores.store import Number, Row
+from engine.values import INTERVALS, format_interval, format_scaled, power_of_ten
 
-__all__ = ["Listing", "added", "interval_name", "record"]
+__all__ = ["Listing", "added", "as_float", "as_text", "interval_name", "record"]
 
 _EXACT: Final = Context(prec=400, traps=[Inexact, InvalidOperation])  # never rounds: raises instead
-_NO_NUMBER: Final = float("nan")  # any integer over it is null in the database
 _NAMED_INTERVALS: Final = frozenset(seconds * 1_000_000_000 for seconds in INTERVALS.values())
 
 
+def as_float(value: int, scale: int) -> float:
+    """Return the float nearest to an exact integer at a scale."""
+    return value / power_of_ten(scale)
+
+
+def as_text(value: int, scale: int) -> str:
+    """Return an exact integer at a scale as decimal text."""
+    return format_scaled(value, scale)
+
+
 class Listing(NamedTuple):
-    """What rows need of an instrument. The units divide integers into numbers; nan when not listed."""
+    """What rows need of an instrument. Without `scales` it was never listed, and has no numbers."""
 
     named: tuple[str, int, str | None]  # the columns instrument, instrument_id, venue
-    price_unit: float
-    size_unit: float
     scales: tuple[int, int] | None  # of prices and of sizes; None when not listed
+    number: Number
 
     @classmethod
-    def of(cls, number: int, name: str, venue: str, price_scale: int, size_scale: int) -> Listing:
-        """Return the listing of an instrument with these scales."""
-        return cls((name, number, venue), 10**price_scale, 10**size_scale, (price_scale, size_scale))
+    def of_row(cls, row: Row, number: Number) -> Listing:
+        """Return the listing of a row of the table `instruments`."""
+        named = (row["instrument"], row["instrument_id"], row["venue"])
+        return cls(named, (row["price_scale"], row["size_scale"]), number)
 
     @classmethod
-    def unknown(cls, number: int) -> Listing:
-        """Return what stands for an instrument that was never listed: a number for a name, no units."""
-        return cls((f"#{number}", number, None), _NO_NUMBER, _NO_NUMBER, None)
+    def unknown(cls, instrument: int, number: Number) -> Listing:
+        """Return what stands for an instrument that was never listed: a number for a name, no scales."""
+        return cls((f"#{instrument}", instrument, None), None, number)
+
+    def price(self, value: int) -> object:
+        """Return a price in quote currency."""
+        return None if self.scales is None else self.number(value, self.scales[0])
+
+    def size(self, value: int) -> object:
+        """Return a size in base units."""
+        return None if self.scales is None else self.number(value, self.scales[1])
+
+    def money(self, value: int) -> object:
+        """Return an amount of quote currency: prices times sizes."""
+        return None if self.scales is None else self.number(value, sum(self.scales))
+
+    @property
+    def price_unit(self) -> int | None:
+        """What a price's integer is divided by; None when not listed."""
+        return None if self.scales is None else power_of_ten(self.scales[0])
 
 
 def record(seq: int, cause: int, at_ns: int) -> tuple[int, int, str, int]:
@@ -44,7 +72,7 @@ def record(seq: int, cause: int, at_ns: int) -> tuple[int, int, str, int]:
 
 
 def interval_name(interval_ns: int) -> str:
-    """Return the name of an interval; one that has none is told in nanoseconds, so that none are mixed."""
+    """Return the name of an interval; one without a name is given in nanoseconds, so none are mixed."""
     return format_interval(interval_ns) if interval_ns in _NAMED_INTERVALS else f"{interval_ns}ns"
 
 

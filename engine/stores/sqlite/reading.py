@@ -1,8 +1,8 @@
-"""Reading a projection's database: its cursor, its rows, and what SQLite's errors mean.
+"""Reading a store's database: its cursor, its rows, and what SQLite's errors mean.
 
-Owns read-only connections, which neither write nor checkpoint (there is one writer: `sqlite.py`), and the one
-declared error that everything the database or its file can do to us becomes. Called by the writer, by
-the recovery of the journal (`witness`) and by `engine project --check` (`dump_rows`).
+Owns read-only connections, which neither write nor checkpoint (the one writer is `store.py`), and the
+declared error that every error of the database or its file becomes. Called by `store.py`, by `copying.py`,
+before the journal is recovered (`witness`) and by `engine project --check` (`dump_rows`).
 """
 
 from __future__ import annotations
@@ -12,19 +12,17 @@ from collections.abc import Generator
 from contextlib import closing
 from itertools import zip_longest
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-from engine.stores.errors import Reason, StoreUnavailable
-from engine.stores.rows.builder import Row
+from engine.stores.errors import Reason, StoreUnavailable, first_line
 from engine.stores.rows.tables import TABLES
+from engine.stores.store import Cursor, Row
 
 __all__ = [
     "BUSY_SECONDS",
-    "CursorRow",
     "connect_readonly",
     "dump_rows",
     "first_difference",
-    "first_line",
     "quoted",
     "read_cursor",
     "unavailable",
@@ -32,7 +30,7 @@ __all__ = [
 ]
 
 BUSY_SECONDS: Final = 5.0
-"""How long a write waits for another process's lock on the database before it is called locked."""
+"""How long a write waits for another process's lock on the database before it fails as locked."""
 
 _REASONS: Final[dict[int, Reason]] = {
     sqlite3.SQLITE_BUSY: "locked",
@@ -43,27 +41,19 @@ _REASONS: Final[dict[int, Reason]] = {
     sqlite3.SQLITE_ERROR: "corrupt",  # a table or a column of ours is gone
 }
 _ADVICE: Final[dict[Reason, str]] = {
-    "locked": "another program is writing to it; it is tried again",
-    "full": "the disk is full; it is tried again",
+    "locked": "another program is writing to it; the next attempt follows",
+    "full": "the disk is full; the next attempt follows",
     "corrupt": "rebuild it with `engine project DAY`",
     "deleted": "rebuild it with `engine project DAY`",
-    "unreachable": "it is tried again",
+    "unreachable": "the next attempt follows",
 }
 
 
-class CursorRow(NamedTuple):
-    """How far the rows go: all records up to `seq` of this journal, whose chain digest there is `digest`."""
-
-    journal_id: bytes
-    seq: int
-    digest: bytes
-
-
-def witness(path: str | Path) -> CursorRow | None:
-    """Return the cursor of a projection, or None when there is no file or nothing in it yet.
+def witness(path: str | Path) -> Cursor | None:
+    """Return the cursor of a database, or None when there is no file or nothing in it yet.
 
     Reads only, and may be called while another process writes. Raises StoreUnavailable when the file
-    cannot be read, or is no projection.
+    cannot be read, or is not a store of ours.
     """
     path = Path(path)
     if not path.exists() or not path.stat().st_size:
@@ -93,7 +83,7 @@ def dump_rows(path: str | Path) -> Generator[tuple[str, Row], None, None]:
 
 
 def first_difference(one: str | Path, other: str | Path) -> str | None:
-    """Return a sentence on the first row in which two projections differ, or None when they are equal."""
+    """Return a sentence on the first row in which two databases differ, or None when they are equal."""
     with closing(dump_rows(one)) as left, closing(dump_rows(other)) as right:
         for mine, theirs in zip_longest(left, right):
             if mine == theirs:
@@ -112,10 +102,10 @@ def connect_readonly(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
 
 
-def read_cursor(conn: sqlite3.Connection) -> CursorRow | None:
+def read_cursor(conn: sqlite3.Connection) -> Cursor | None:
     """Return the cursor of an open database, or None when no batch was applied yet."""
     row = conn.execute("select journal_id, seq, digest from cursor").fetchone()
-    return None if row is None else CursorRow(bytes.fromhex(row[0]), row[1], bytes.fromhex(row[2]))
+    return None if row is None else Cursor(bytes.fromhex(row[0]), row[1], bytes.fromhex(row[2]))
 
 
 def unavailable(path: Path, error: Exception) -> StoreUnavailable:
@@ -125,12 +115,8 @@ def unavailable(path: Path, error: Exception) -> StoreUnavailable:
     if code is not None:
         reason = _REASONS.get(code & 0xFF, "unreachable")
     return StoreUnavailable(
-        f"{path}: the projection is {reason} ({first_line(error)}); {_ADVICE[reason]}", reason=reason
+        f"{path}: the database is {reason} ({first_line(error)}); {_ADVICE[reason]}", reason=reason
     )
-
-
-def first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]
 
 
 def quoted(name: str) -> str:
