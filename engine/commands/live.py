@@ -116,7 +116,7 @@ def live_command(
     base_url = venue.address(settings, base_url, real=real)
 
     def notify(health: Health) -> None:
-        if health.state in ("failed", "halted") or (not as_json and sys.stderr.isatty()):
+        if health.state in ("failed", "halted", "reset") or (not as_json and sys.stderr.isatty()):
             click.echo(f"{health.name}: {health.state} {health.detail}".rstrip(), err=True)
 
     options = LiveOptions(

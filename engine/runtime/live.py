@@ -118,6 +118,10 @@ class Live:
             self._resume(plan.root / day_name(recovered.days[-1]), last_trades)
         session = plan.ids.random_bytes(8).hex()
         repairs = self._begin(session, recovered)
+        for entry in plan.config.strategies:
+            why = self.sequencer.without_state.get(entry.title)
+            if why is not None:
+                self._tell(Health(f"strategy {entry.title}", "reset", f"begins without its {why}"))
         instruments = self._list_instruments()
         if plan.resume:
             self.ingress.put([OperatorCommand(self._now_ns(), "resume", detail="at the start")])

@@ -26,7 +26,7 @@ WINDOW_S: Final = 60.0
 
 
 class Health(msgspec.Struct):
-    """One line about an actor. `state`: starting, running, restarting, failed or stopped."""
+    """One line about an actor. `state`: starting, running, restarting, failed, stopped, halted or reset."""
 
     name: str
     state: str = "starting"
