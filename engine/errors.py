@@ -1,7 +1,7 @@
 """The error tree and the exit codes of the command line.
 
 EngineError                     1   a fault of the engine itself
-├── UsageError                  2   a wrong option, name, file or value given by a person
+├── UsageError                  2   a wrong option, name, file or value
 │   ├── ConfigError             2   a configuration key or value is wrong
 │   ├── NumberError             2   text is not a plain decimal number in range
 │   ├── ImportRefused           2   a line of a data file cannot be read
@@ -11,7 +11,7 @@ EngineError                     1   a fault of the engine itself
 ├── JournalError                4   the journal cannot be trusted or used
 │   ├── JournalDamaged          4   bytes are not what was written (file, offset, seq)
 │   ├── JournalVersionError     4   written by another format or with unknown events
-│   │   └── StateVersionError   4   a stored state that a class of today cannot hold
+│   │   └── StateVersionError   4   a stored state that the current class cannot hold
 │   ├── JournalBehindWitness    4   a projection has records that the journal lacks
 │   ├── JournalLocked           6   another process has it open
 │   └── JournalPoisoned         4   a write or sync failed; the writer accepts no more
@@ -124,7 +124,7 @@ class JournalVersionError(JournalError):
 
 
 class StateVersionError(JournalVersionError):
-    """A day opens with the state of an older version, which a class of today cannot hold. Names the class."""
+    """A day opens with a state of an older version that the current class cannot hold. Names the class."""
 
 
 class JournalBehindWitness(JournalError):

@@ -153,7 +153,7 @@ def format_scaled(value: Amount, scale: int) -> str:
 
 
 def wide(value: int) -> Amount:
-    """Return `value` as an event field can carry it: itself, or decimal text beyond 64 bits."""
+    """Return `value` as an event field stores it: an int, or decimal text beyond 64 bits."""
     return value if -INT64_MAX <= value <= INT64_MAX else str(value)
 
 

@@ -62,7 +62,7 @@ def arm(files: Mapping[str, str]) -> list[str]:
 
 
 def disarm(files: Iterable[str]) -> None:
-    """Watch these files no longer."""
+    """Stop watching these files."""
     for file in files:
         _GUARDED.pop(file, None)
 

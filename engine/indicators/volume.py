@@ -80,7 +80,7 @@ class DayVwap(msgspec.Struct):
         return 1
 
     def update(self, price: float, volume: float, time_ns: int) -> float | None:
-        """Add a price and its volume at a time (UTC ns, such as `bar.start_ns`); return the average."""
+        """Add a price and its volume at a time (UTC ns, such as `bar.start_ns`). Return the average."""
         day = time_ns // DAY_NS
         if day != self.day:
             self.day, self.money, self.volume = day, 0.0, 0.0

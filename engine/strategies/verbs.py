@@ -107,7 +107,7 @@ class Verbs(Actor):
             self._emit(TargetSet(self.now_ns, self.name, listed.instrument, steps, why))
 
     def holds(self, market: str) -> bool:
-        """Return whether the last target for `market` was anything but 0."""
+        """Return whether the last target for `market` is not 0."""
         return bool(self._targets.get(self._listed(market).instrument))
 
     def size_for(self, bar: Bar, notional: Number) -> Decimal:

@@ -278,7 +278,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def oracle(self) -> float | None:
-        """The oracle's price."""
+        """The oracle price."""
         return self._of(self.event.oracle)
 
     @property

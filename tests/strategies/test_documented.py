@@ -1,4 +1,4 @@
-"""What `docs/strategies.md` shows can be run as it stands there."""
+"""The examples in `docs/strategies.md` run as shown."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "strategies.md"
 
 
 def blocks() -> list[str]:
-    """The code in the guide, in order."""
+    """Return the blocks of Python in the guide, in order."""
     return re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
 
 
 def examples() -> dict[str, str]:
-    """The complete examples, by the file name in their first line."""
+    """Return the complete examples, by the file name in their first line."""
     return {text.split("\n", 1)[0][2:]: text for text in blocks() if text.startswith("# ")}
 
 
 def documented(folder: Path) -> Strategy:
-    """A strategy whose `on_trade` is the list of verbs, with the hooks shown below it."""
+    """Return a strategy whose `on_trade` is the list of verbs, with the hooks shown below it."""
     verbs, hooks = (text for text in blocks() if not text.startswith(("# ", "bench")))
     lines = [
         "from engine.strategies import Book, Context, Fill, Funding, OrderView, Strategy, Tick",
