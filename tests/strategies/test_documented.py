@@ -74,10 +74,10 @@ def test_the_examples_in_the_guide_do_what_they_say(tmp_path: Path) -> None:
     on = Harness(strategy)
     listed = InstrumentListed(T, 1, "sim", "BTC", 1, 5, price_figures=5)
     strategy.bind({1: listed}, Turn())
-    told = on.send(Trade(T, T, 1, 950_000, 1, BUY))
-    kinds = [type(one) for one in told]
+    emitted = on.send(Trade(T, T, 1, 950_000, 1, BUY))
+    kinds = [type(one) for one in emitted]
     assert kinds == [TargetSet, *[OrderRequested] * 8, TrailRequested, TrailRequested]
-    assert [one.tif for one in told if isinstance(one, OrderRequested)][:4] == ["Gtc", "Gtc", "Ioc", "Alo"]
+    assert [one.tif for one in emitted if isinstance(one, OrderRequested)][:4] == ["Gtc", "Gtc", "Ioc", "Alo"]
 
     on.send(SubmitOrder(T, "0x1", "mine", 1, BUY, 5, 950_000, "Gtc", False))
     (change,) = on.send(OrderChanged(T, "0x1", "mine", 1, "New", 0, 5))
@@ -110,9 +110,9 @@ def test_each_example_trades_on_the_sample_day_and_its_run_replays(
     monkeypatch.chdir(tmp_path)
     module = name.removesuffix(".py")
     (tmp_path / name).write_text(examples()[name], encoding="utf-8")
-    told = engine("backtest", SAMPLE, "--strategy", f"{module}:{module.title()}", "--out", "out", "--json")
-    assert told.code == 0, told.err
-    report = json.loads(told.out)
+    result = engine("backtest", SAMPLE, "--strategy", f"{module}:{module.title()}", "--out", "out", "--json")
+    assert result.code == 0, result.err
+    report = json.loads(result.out)
     assert report["fills"] > 3
     assert report["refused"] == 0
     assert engine("inspect", "out/2024-12-05", "--type", "ActorFailed", "--json").out == ""
