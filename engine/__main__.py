@@ -1,6 +1,19 @@
-"""Lets `python -m engine` be the command `engine`."""
+"""Where the command `engine` starts, and `python -m engine`: before anything large is imported."""
 
-from engine.cli import main
+from __future__ import annotations
+
+from engine import stopping
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line; a signal during the imports ends it with one line."""
+    stopping.end_at_once()
+    from engine import cli
+
+    cli.main()
+
 
 if __name__ == "__main__":
     main()

@@ -1,7 +1,7 @@
 """The command `engine`: the door. Wires nothing itself; each command has its file in `engine/commands/`.
 
-Exit codes, stable: 0 done or identical, 1 internal error, 2 usage or configuration, 3 replay diverged,
-4 journal damaged, 5 venue or network, 6 refused by a safety rule.
+Exit codes, stable: 0 done or identical, 1 internal error or stopped by a signal, 2 usage or configuration,
+3 replay diverged, 4 journal damaged, 5 venue or network, 6 refused by a safety rule.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from typing import NoReturn
 
 import click
 
 # Imported while no folder of the user's is on the path: a folder of the same name cannot replace them later.
 import adapters  # noqa: F401
 import replay  # noqa: F401
+from engine import stopping
 from engine.errors import EngineError
 from engine.loading.modules import own_modules
 
@@ -50,6 +52,7 @@ class _Commands(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module = importlib.import_module(f"engine.commands.{_COMMANDS[cmd_name]}")
+        stopping.end_in_order()
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
@@ -66,8 +69,8 @@ def cli() -> None:
     engine replay journal/2024-12-05     proves a recorded day
     engine backtest DAY --strategy M:C   the same inputs, another strategy
 
-    Exit codes: 0 done or identical, 1 internal error, 2 usage, 3 replay diverged, 4 journal damaged,
-    5 venue or network, 6 refused by a safety rule.
+    Exit codes: 0 done or identical, 1 internal error or stopped by a signal, 2 usage, 3 replay diverged,
+    4 journal damaged, 5 venue or network, 6 refused by a safety rule.
     """
     click.get_current_context().with_resource(own_modules())
 
@@ -76,13 +79,14 @@ def main() -> None:
     """Run the command line and leave with its exit code; errors are one or two lines on stderr."""
     try:
         cli(standalone_mode=False)
-    except click.exceptions.Abort:
-        click.echo("stopped", err=True)
-        sys.exit(1)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _leave_stopped()
     except click.ClickException as error:
         error.show()
         sys.exit(2)
     except BaseExceptionGroup as group:
+        if group.subgroup(KeyboardInterrupt) is not None:
+            _leave_stopped()
         first = _engine_error(group)
         if first is None or os.environ.get("RETAPE_TRACEBACK"):
             raise
@@ -102,6 +106,11 @@ def main() -> None:
             err=True,
         )
         sys.exit(1)
+
+
+def _leave_stopped() -> NoReturn:
+    click.echo(stopping.STOPPED, err=True)
+    sys.exit(1)
 
 
 def _leave(error: EngineError) -> None:

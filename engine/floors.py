@@ -32,7 +32,7 @@ _EDGES = (*_names("runtime stores", "engine."), "adapters")
 _LOADING = _names("guard loading", "engine.")
 _BELOW_EDGES = (*_TYPES, *_JOURNAL, *_ACTORS, *_ORDER)
 _VENUE = ("engine.venue",)
-_COMMANDS = _names("cli commands __main__", "engine.")
+_COMMANDS = _names("cli commands stopping __main__", "engine.")
 
 # What an adapter may use of floor 2: the sandbox runs the matching model, the file importer builds bars.
 _ADAPTER_ACTORS = _names("actors.matching actors.simulated_venue actors.bars actors.aggregator", "engine.")

@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -30,6 +30,9 @@ from engine.records import read_records
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "journal" / "2024-12-05"
 ENGINE = [sys.executable, "-m", "engine"]
+PATIENCE_S = 300
+"""How long anything may take before a test gives up: no promise is about the speed of the machine."""
+
 FAST = """
 [[strategies]]
 use = "engine.strategies.crossover:Crossover"
@@ -80,8 +83,8 @@ def shell(script: str) -> Done:
 
 
 def run(command: list[str], **options: Any) -> Done:
-    """Run a process to its end, a minute at most. It must not print a traceback."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
+    """Run a process to its end. It must not print a traceback."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False, **options)
     return _without_traceback(Done(done.returncode, done.stdout, done.stderr))
 
 
@@ -156,11 +159,9 @@ def assert_replays(root: Path) -> list[dict[str, Any]]:
     return reports
 
 
-def wait_for(
-    process: subprocess.Popen[Any], root: Path, kind: type[Event], count: int = 1, *, seconds: float = 60
-) -> None:
+def wait_for(process: subprocess.Popen[Any], root: Path, kind: type[Event], count: int = 1) -> None:
     """Wait until the journal that a process writes holds so many events of a type."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE_S
     while process.poll() is None and time.monotonic() < end:
         with contextlib.suppress(EngineError, OSError):  # before the first frame there is nothing to read
             records = (record for day in list_days(root) for record in read_records(day.path))
@@ -169,6 +170,14 @@ def wait_for(
         time.sleep(0.05)
     process.kill()
     raise AssertionError(f"{root} does not hold {count} {kind.__name__}: {process.communicate()[1]}")
+
+
+def until(promise: Callable[[], object]) -> None:
+    """Wait for something that another process brings."""
+    end = time.monotonic() + PATIENCE_S
+    while not promise():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.05)
 
 
 @contextlib.contextmanager
@@ -180,7 +189,7 @@ def sandbox(*args: object) -> Iterator[str]:
         yield json.loads(process.stdout.readline())["base_url"]
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=10)
+        process.communicate(timeout=PATIENCE_S)
 
 
 def trades_csv(path: Path, count: int = 3000, start_ms: int = 1_642_204_800_000) -> Path:

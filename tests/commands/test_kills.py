@@ -8,7 +8,8 @@ import random
 import time
 from pathlib import Path
 
-from tests.commands.kit import FAST, as_json, days, engine, sandbox, spawn, start
+from engine.events import Event
+from tests.commands.kit import FAST, as_json, days, engine, sandbox, spawn, start, wait_for
 
 KILLS = int(os.environ.get("RETAPE_KILLS", "2"))
 
@@ -24,9 +25,11 @@ def test_c01_c03_i1_i2_killed_at_any_moment_each_day_opens_replays_and_the_rows_
     end = 0
     with sandbox("--speed", 3000) as url:
         venue = ["--venue", "hyperliquid", "--base-url", url, "--journal", root, "--config", config]
-        for _ in range(KILLS):
+        for number in range(KILLS):
             process = start("live", *venue)
-            time.sleep(chance.uniform(0.6, 3.0))
+            if number % 2:
+                wait_for(process, root, Event, end + 1)
+            time.sleep(chance.uniform(0.0, 2.0))
             process.kill()
             process.communicate()
             if not root.is_dir() or not days(root):

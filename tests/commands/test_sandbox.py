@@ -8,7 +8,7 @@ import signal
 import httpx
 import pytest
 
-from .kit import engine, start
+from .kit import PATIENCE_S, engine, start
 
 ADDRESS = "0x" + "ab" * 20
 
@@ -28,7 +28,7 @@ def test_accounts_limits_and_faults_are_what_the_options_say() -> None:
             for _ in range(25):  # 1500 of weight
                 assert client.post("/info", json={"type": "userRole", "user": ADDRESS}).status_code == 200
         run.send_signal(signal.SIGTERM)
-        out, err = run.communicate(timeout=10)
+        out, err = run.communicate(timeout=PATIENCE_S)
         assert (run.returncode, out, json.loads(err)) == (0, "", {"faults": {"5xx": 1}})
     finally:
         run.kill()
