@@ -12,13 +12,16 @@ from __future__ import annotations
 import os
 import signal
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 __all__ = ["STOPPED", "end_at_once", "end_in_order"]
 
 STOPPED: Final = "stopped"
 
-_STARTED: Final = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+_STARTED: Final[dict[signal.Signals, Any]] = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+}
 """The handlers that Python starts with."""
 
 
