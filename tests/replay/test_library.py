@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -16,8 +17,12 @@ from engine.loading.modules import own_modules, project_folder
 from engine.loading.strategies import load_strategy
 from replay import runs, verification
 from tests.commands.kit import SAMPLE, as_json, engine
+from tests.docs_pages import ROOT, blocks
 from tests.replay.projects import COMMON, CONFIG, MINE, edit, make_project, record_days
 
+CROSSOVER = Config(
+    strategies=(StrategyConfig(use="engine.strategies.crossover:Crossover", params={"fast": 5}),)
+)
 OTHER = MINE.replace("* common.FACTOR", "* 3 * common.FACTOR")
 
 
@@ -38,6 +43,18 @@ def test_the_public_surface_is_flat_sorted_and_there() -> None:
     assert replay.ReplayReport is verification.ReplayReport
     with pytest.raises(AttributeError, match="no attribute 'verifies'"):
         replay.verifies  # noqa: B018
+
+
+def test_the_examples_of_the_page_run() -> None:
+    page = ROOT / "docs" / "replay-as-a-library.md"
+    verified, played, several = [block.text for block in blocks(page) if block.language == "python"]
+    done = subprocess.run(
+        [sys.executable, "-c", verified + played], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    first, second = done.stdout.splitlines()
+    assert first.startswith("identical 89069 ")
+    assert second.endswith(replay.backtest([SAMPLE], CROSSOVER).digest)
+    compile(several, "page", "exec")
 
 
 def test_results_are_typed(market: list[Path], tmp_path: Path) -> None:
@@ -158,9 +175,11 @@ def test_a_backtest_has_one_digest_wherever_its_days_lie(market: list[Path], tmp
         replay.backtest(moved, CONFIG, project=project).digest
         == replay.backtest(market, CONFIG, project=project).digest
     )
-    sample = Config(strategies=(StrategyConfig(use="engine.strategies.crossover:Crossover"),))
     shutil.copytree(SAMPLE, tmp_path / "sample")
-    assert replay.backtest([tmp_path / "sample"], sample).digest == replay.backtest([SAMPLE], sample).digest
+    assert (
+        replay.backtest([tmp_path / "sample"], CROSSOVER).digest
+        == replay.backtest([SAMPLE], CROSSOVER).digest
+    )
 
 
 def test_other_days_and_other_parameters_are_another_session(market: list[Path], tmp_path: Path) -> None:
