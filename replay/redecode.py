@@ -1,15 +1,15 @@
-"""Decodes the raw frames of a day again, with today's decoder, and compares with what the journal has.
+"""Decodes the raw messages of a day again, with today's decoder, and compares the events with the journal.
 
-What is compared: every print, touch, book, context, mids and pushed candle among the journal's inputs, by its
-content without the time of receipt, which the feed moves when it holds something back. The other way round,
-every event that decoding gives must be in the journal, unless the feed had a reason not to tell it: the
-venue repeats prints on every subscribe, a context that did not change is no news, a book older than the last
-is stale, and what comes before a connection is confirmed may never be told.
+Compared are all trades, quotes, books, contexts, mids and pushed candles among the journal's inputs, without
+their time of receipt, which the feed changes when it holds a message back. Conversely, every decoded event
+must be in the journal, unless the feed had a reason to leave it out: venues repeat trades on every subscribe,
+a context may not have changed, a book may be older than the last, and messages before the confirmation of a
+connection may be dropped.
 
-What cannot be compared is counted, not judged: what the feed read over REST (prints that fill a gap, polls
-while it is down, the beginning of a channel that has not spoken), and spans that no raw file covers. Open
-candles are no events; of a closed one the last restatement counts. Memory is bounded by `ENTRIES_MAX`.
-Called by `engine replay DAY --from-raw`.
+What cannot be compared is only counted: what the feed read over HTTP (trades that fill a gap, polls while
+the stream is down, the first value of a channel without messages), and spans that no raw file covers. Open
+candles are not recorded; of a closed one the last restatement counts. Memory is bounded by `ENTRIES_MAX`.
+The venue's decoder is an argument: nothing here knows a venue. Called by `engine replay DAY --from-raw`.
 """
 
 from __future__ import annotations
@@ -47,18 +47,18 @@ from engine.venue import RawDecoder
 __all__ = ["DecoderOf", "Mismatch", "Redecoded", "redecode"]
 
 HELD_NS: Final = 60 * SECOND_NS
-"""How long a feed may hold a message back, in real time: confirmations and questions end before."""
+"""How long a feed may hold a message back, in real time: confirmations and queries take less."""
 
 ENTRIES_MAX: Final = 200_000
-"""Decoded events that wait for their journal records: a minute of the busiest market seen, many times."""
+"""Upper bound on decoded events that wait for their records: many minutes of the busiest market seen."""
 
-TOLD_MAX: Final = 4096
-"""Prints remembered per instrument, as the feed does."""
+TRADES_MAX: Final = 4096
+"""Trades remembered per instrument, as the feed does."""
 
 CANDLES_KEPT: Final = 4
 
-_QUESTION_SHARE: Final = 12
-"""A question about a channel that has not spoken is answered within that part of `HELD_NS`: 5 s."""
+_QUERY_SHARE: Final = 12
+"""A query about a silent channel is answered within this part of `HELD_NS`: 5 s."""
 
 _READINGS: Final = (Trade, Quote, BookRead, ContextRead, MidsRead)
 _Key = tuple[Any, ...]
@@ -68,9 +68,10 @@ DecoderOf = Callable[[Sequence[InstrumentListed]], RawDecoder]
 
 
 class Mismatch(msgspec.Struct, frozen=True):
-    """One difference. `file` and `number` say which raw message, `seq` which record; what there is of both.
+    """One difference: the raw message by `file` and `number`, the record by `seq`, as far as there are both.
 
-    `kind`: "differs", "missing" (no raw message gives the recorded event) or "extra" (no record of it).
+    `kind`: "differs", "missing" (no raw message gives the recorded event) or "extra" (there is no record of
+    it).
     """
 
     kind: str
@@ -82,10 +83,10 @@ class Mismatch(msgspec.Struct, frozen=True):
 
 
 class Redecoded(msgspec.Struct):
-    """What was found: messages that cannot be decoded are `refused`, the rest are counts of events.
+    """The result: messages that cannot be decoded are `refused`; the other fields count events.
 
-    Not judged: `repeated` (told before, older, or unchanged), `unheard` (before a connection was confirmed
-    or after the session's last event), `over_rest` and `uncovered` records.
+    Not compared: `repeated` (emitted before, older, or unchanged), `unheard` (before a connection was
+    confirmed or after the session's last event), `over_rest` and `uncovered` records.
     """
 
     frames: int = 0
@@ -103,12 +104,12 @@ class Redecoded(msgspec.Struct):
 
     @property
     def same(self) -> bool:
-        """Whether today's decoder says what the journal says."""
+        """Whether today's decoder gives the events of the journal."""
         return not (self.differing or self.missing or self.extra)
 
 
 class _Entry:
-    """A decoded event that waits for its record. `known`: it is no news; `down`: the feed was not up."""
+    """A decoded event that waits for its record. `known`: a repetition; `down`: the feed was not up."""
 
     __slots__ = ("down", "event", "known", "raw", "used")
 
@@ -121,7 +122,7 @@ class _Entry:
 
 
 class _Waiting(msgspec.Struct, frozen=True):
-    """A record without a raw message, judged when everything is known about its time."""
+    """A record without a raw message, judged once all messages of its time are decoded."""
 
     seq: int
     event: Any
@@ -155,21 +156,21 @@ class _Comparison:
         self._order: deque[_Entry] = deque()
         self._waiting: deque[_Waiting] = deque()
         self._candles: dict[tuple[int, int], dict[int, _Entry]] = {}
-        # What the feed knows, as far as the journal tells it:
-        self._told: dict[int, dict[_Key, None]] = {}
+        # What the feed has emitted, as far as the journal shows it:
+        self._trades: dict[int, dict[_Key, None]] = {}
         self._newest_ns: dict[_Key, int] = {}
         self._last: dict[_Key, Any] = {}
         self._gap_ns: dict[int, int] = {}
-        self._heard: dict[_Key, int] = {}  # when each series first spoke since the feed was down
+        self._heard: dict[_Key, int] = {}  # the first message of each series since the feed was down
         self._down = True
         self._polling = False
-        self._floor_ns: int | None = None  # prints from before are not told; None: not known yet
-        self._last_told_ns = 0
+        self._floor_ns: int | None = None  # older trades are not emitted; None: not known yet
+        self._last_emitted_ns = 0
 
     # ---- the journal
 
     def open_day(self, opened: DayOpened) -> None:
-        """Take over what went on at midnight."""
+        """Take over what continued over midnight."""
         self._learn(opened.instruments)
         if opened.started is not None:
             self._begin(opened.started)
@@ -197,7 +198,7 @@ class _Comparison:
             self._match_candle(seq, event)
 
     def finish(self) -> Redecoded:
-        """Judge what is left, and return what was found."""
+        """Judge what is left, and return the result."""
         self._advance(None)
         self._end_session()
         self.found.notes = self._raw.notes
@@ -213,7 +214,7 @@ class _Comparison:
         self._down, self._polling, self._floor_ns = True, False, None
 
     def _note(self, event: FeedUp | FeedDown | FeedPolling | FeedGap) -> None:
-        self._last_told_ns = event.recv_ns
+        self._last_emitted_ns = event.recv_ns
         if isinstance(event, FeedGap):
             self._gap_ns[event.instrument] = event.recv_ns
         elif isinstance(event, FeedPolling):
@@ -228,9 +229,9 @@ class _Comparison:
 
     def _match(self, seq: int, event: Any) -> None:
         """Find the raw message of a record."""
-        self._last_told_ns = event.recv_ns
+        self._last_emitted_ns = event.recv_ns
         entries = [entry for entry in self._entries.get(_key(event), ()) if not entry.used]
-        # Its own message before one that says the same; that before one that is no news.
+        # Its own message first, then one with the same content, then a repetition.
         entries.sort(key=lambda one: (one.raw.recv_ns != event.recv_ns, one.known))
         entry = next((one for one in entries if _content(one.event) == _content(event)), None)
         if entry is not None:
@@ -244,7 +245,7 @@ class _Comparison:
         self._remember(event)
 
     def _match_candle(self, seq: int, candle: CandleRead) -> None:
-        self._last_told_ns = candle.recv_ns
+        self._last_emitted_ns = candle.recv_ns
         entry = self._candles.get((candle.instrument, candle.interval_ns), {}).get(candle.start_ns)
         if entry is None:
             self._waiting.append(_Waiting(seq, candle, over_rest=False))
@@ -254,20 +255,20 @@ class _Comparison:
             self._differs("differs", seq, candle, entry)
 
     def _may_be_over_rest(self, event: Any) -> bool:
-        """Say whether the feed may have read this without its stream."""
+        """Return whether the feed may have read this without its stream."""
         if isinstance(event, Trade):
             return self._gap_ns.get(event.instrument) == event.recv_ns
         if isinstance(event, Quote | BookRead) and (self._down or self._polling):
             return True
         heard_ns = self._heard.get(_series(event))
-        return heard_ns is None or event.recv_ns - heard_ns <= self._held_ns // _QUESTION_SHARE
+        return heard_ns is None or event.recv_ns - heard_ns <= self._held_ns // _QUERY_SHARE
 
     def _remember(self, event: Any) -> None:
         if isinstance(event, Trade):
-            told = self._told.setdefault(event.instrument, {})
-            told[_key(event)] = None
-            if len(told) > TOLD_MAX:
-                del told[next(iter(told))]
+            trades = self._trades.setdefault(event.instrument, {})
+            trades[_key(event)] = None
+            if len(trades) > TRADES_MAX:
+                del trades[next(iter(trades))]
         elif isinstance(event, Quote | BookRead):
             newest_ns = self._newest_ns.get(_series(event), 0)
             self._newest_ns[_series(event)] = max(event.venue_ns, newest_ns)
@@ -277,7 +278,7 @@ class _Comparison:
     # ---- the raw messages
 
     def _advance(self, until_ns: int | None) -> None:
-        """Decode what was received by then, all if None; then judge what can have no counterpart any more."""
+        """Decode what was received by then (None: all); then judge what can no longer have a counterpart."""
         while self._next is not None and (until_ns is None or self._next.recv_ns <= until_ns):
             self._decode(self._next)
             self._next = next(self._messages, None)
@@ -288,7 +289,7 @@ class _Comparison:
             entry = self._order[0]
             late = isinstance(entry.event, Trade) and len(self._order) <= ENTRIES_MAX
             if late and not (entry.used or self._is_explained(entry)):
-                # A print may be held for as long as a connection is down.
+                # A trade may be held for as long as a connection is down.
                 break
             self._order.popleft()
             self._forget(entry)
@@ -318,7 +319,7 @@ class _Comparison:
         if isinstance(event, BookRead) and event.fast != self._fast:
             known = True
         elif isinstance(event, Trade):
-            known = key in self._told.get(event.instrument, ()) or bool(waiting)
+            known = key in self._trades.get(event.instrument, ()) or bool(waiting)
         elif isinstance(event, Quote | BookRead):
             known = event.venue_ns < self._newest_ns.get(series, 0)
         else:
@@ -337,14 +338,14 @@ class _Comparison:
     # ---- judgement
 
     def _end_session(self) -> None:
-        """What the session has not told by its end, it never will."""
+        """Judge all that waits: the session has ended."""
         while self._order:
             self._forget(self._order.popleft(), ended=True)
         while self._waiting:
             self._judge_record(self._waiting.popleft())
         self._entries.clear()
         self._candles.clear()
-        self._told.clear()
+        self._trades.clear()
         self._newest_ns.clear()
         self._last.clear()
         self._heard.clear()
@@ -361,20 +362,20 @@ class _Comparison:
             return
         if self._is_explained(entry):
             self.found.repeated += 1
-        elif entry.down or (ended and entry.raw.recv_ns >= self._last_told_ns):
+        elif entry.down or (ended and entry.raw.recv_ns >= self._last_emitted_ns):
             self.found.unheard += 1
         else:
             self._differs("extra", 0, None, entry)
 
     def _is_explained(self, entry: _Entry) -> bool:
-        """Say whether the feed had a reason not to tell this: it was told before, or is too old."""
+        """Return whether the feed had a reason to leave this out: it was emitted before, or is too old."""
         if entry.known:
             return True
         if not isinstance(entry.event, Trade):
             return False
-        told = self._told.get(entry.event.instrument, ())
+        trades = self._trades.get(entry.event.instrument, ())
         old = self._floor_ns is None or entry.event.venue_ns <= self._floor_ns
-        return old or _key(entry.event) in told
+        return old or _key(entry.event) in trades
 
     def _judge_record(self, waiting: _Waiting) -> None:
         """Judge a record without a raw message."""
@@ -405,7 +406,7 @@ class _Comparison:
 
 
 def _key(event: Any) -> _Key:
-    """Return what names an event whatever it says; contexts and mids have no name of their own."""
+    """Return what identifies an event without its values; contexts and mids have only their series."""
     if isinstance(event, Trade):
         return (Trade, event.instrument, event.venue_ns, event.trade_id)
     if isinstance(event, Quote):
@@ -416,14 +417,14 @@ def _key(event: Any) -> _Key:
 
 
 def _series(event: Any) -> _Key:
-    """Return what an event is the next one of."""
+    """Return the series that an event continues."""
     if isinstance(event, MidsRead):
         return (MidsRead, event.instruments)
     return (event.__class__, event.instrument)
 
 
 def _is_same(decoded: Any, recorded: Any) -> bool:
-    """Say whether two events of one key, with other contents, stand for the same message."""
+    """Return whether two events of one key, with different contents, are of the same message."""
     return isinstance(recorded, Trade | Quote | BookRead) or decoded.recv_ns == recorded.recv_ns
 
 

@@ -19,14 +19,14 @@ from replay.bars import DayBar, bars_of
 __all__ = ["bar_row", "bars_command"]
 
 _SHOWN = 40
-"""Lines a table for people ends after, with a word about the rest."""
+"""Lines of a table for people at most; the last line says how many more there are."""
 
 
 @click.command("bars")
 @click.argument("day", type=click.Path(path_type=Path))
 @click.option("--interval", default="1m", show_default=True, help="Such as 1m, 1h, 1d, 1w or 1M.")
 @click.option("--instrument", metavar="NAME", help="Only of this instrument.")
-@click.option("--open", "unclosed", is_flag=True, help="The bar that is still open at the end, too.")
+@click.option("--open", "unclosed", is_flag=True, help="Also the bar that is still open at the end.")
 @click.option("--csv", "csv_path", type=click.Path(path_type=Path), help="Write them as CSV into this file.")
 @click.option("--parquet", type=click.Path(path_type=Path), help="Write them as Parquet into this file.")
 @json_option
@@ -45,15 +45,15 @@ def bars_command(
     `complete` is false where a gap, a start or a stop cut into a bar, and `incomplete_because` says which.
     """
     interval_ns = parse_interval(interval)
-    with progress("bars") as tell:
-        found = bars_of(day, interval_ns, unclosed=unclosed, progress=tell)
+    with progress("bars") as show:
+        found = bars_of(day, interval_ns, unclosed=unclosed, progress=show)
     bars = [one for one in found if instrument in (None, one.listed.name)]
     if instrument is not None and not bars:
         names = ", ".join(dict.fromkeys(one.listed.name for one in found))
         raise UsageError(f"{day}: has no bars of {instrument!r}; there are {names}")
     rows = [bar_row(one) for one in bars]
     if not rows:
-        hint = "" if unclosed else "; --open prints those that are still open"
+        hint = "" if unclosed else "; --open prints the open ones"
         click.echo(f"engine: {day}: no bar of {interval} has closed{hint}", err=True)
     for path, write in ((csv_path, _write_csv), (parquet, _write_parquet)):
         if path is not None:

@@ -86,10 +86,10 @@ def _set_params(config: Config, classes: dict[str, type[Strategy]], params: tupl
 
 
 def _warn_of_hooks(cls: type[Strategy]) -> None:
-    """Tell of a method that is named like a handler and is none: nothing will ever call it."""
+    """Warn of a method whose name is almost that of a handler: it is never called."""
     hooks = [name for name in vars(Strategy) if name.startswith("on_")]
     for name in vars(cls):
         if name.startswith("on") and name not in hooks and get_close_matches(name, hooks, 1, 0.8):
             click.echo(
-                f"engine: warning: {cls.__name__}.{name} is no handler; {nearest(name, hooks)}", err=True
+                f"engine: warning: {cls.__name__}.{name} is not a handler; {nearest(name, hooks)}", err=True
             )

@@ -32,7 +32,7 @@ __all__ = ["import_command"]
 @click.option(
     "--silence",
     type=click.Choice(["flat", "none"]),
-    help="Bars of windows without trades: flat, or none. Default: the venue's custom.",
+    help="Bars of windows without trades: flat, or none. Default: what the venue does.",
 )
 @json_option
 def import_command(
@@ -55,10 +55,10 @@ def import_command(
     cannot be read is named, and the days before it stay.
     """
     began = time.perf_counter()
-    with progress(f"importing {file.name}") as tell:
+    with progress(f"importing {file.name}") as show:
 
-        def told(at: ImportProgress) -> None:
-            tell(at.rows)
+        def notify(at: ImportProgress) -> None:
+            show(at.rows)
 
         report = import_file(
             file,
@@ -72,7 +72,7 @@ def import_command(
             day=day,
             silence=silence,
             ids=SystemIds(),
-            progress=told,
+            progress=notify,
         )
     seconds = time.perf_counter() - began
     if as_json:

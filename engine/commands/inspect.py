@@ -104,7 +104,7 @@ def _print_summary(day: Path, records: list[Record], as_json: bool) -> None:
 
 
 def _print_raw(day: Path, limit: int | None) -> None:
-    """Print what msgpack alone can tell: an unknown type of event does not stop it."""
+    """Print what msgpack alone decodes: works for types of events that this version does not know."""
     shown = 0
     for frame in open_day(day):
         inputs = msgspec.msgpack.decode(frame.inputs)

@@ -1,4 +1,4 @@
-"""`engine journal verify|seal`: the integrity of what was written."""
+"""`engine journal verify|seal`: checks and compresses recorded days."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def journal_command() -> None:
 def verify_command(paths: tuple[Path, ...], as_json: bool) -> None:
     """Check every byte of days (or of whole journals): CRCs, digest chain, seqs, order of segments.
 
-    Exit code 4 and the file with the offset if a byte is not what was written.
+    Prints the file and the offset of the first damaged byte; the exit code is then 4.
     """
     for folder in _days(paths):
-        with progress(f"verifying {folder.name}") as tell:
-            report = verify_day(folder, progress=lambda done, _: tell(done))
+        with progress(f"verifying {folder.name}") as show:
+            report = verify_day(folder, progress=lambda done, _: show(done))
         if as_json:
             print_json(_as_json(folder.name, report))
         else:
@@ -41,10 +41,10 @@ def verify_command(paths: tuple[Path, ...], as_json: bool) -> None:
 
 @journal_command.command("seal")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--newest", is_flag=True, help="Also the newest day, to which nothing will be added any more.")
+@click.option("--newest", is_flag=True, help="Also the newest day. Only if no session writes to it again.")
 @json_option
 def seal_command(paths: tuple[Path, ...], newest: bool, as_json: bool) -> None:
-    """Compress days (zstd) without changing what they mean: the digest stays."""
+    """Compress days with zstd. Records and digest stay the same."""
     for folder in _days(paths):
         with JournalLock(folder.resolve().parent):
             report = seal_day(folder, newest=newest)
@@ -67,7 +67,7 @@ def seal_command(paths: tuple[Path, ...], newest: bool, as_json: bool) -> None:
 
 
 def _days(paths: tuple[Path, ...]) -> list[Path]:
-    """Return the day folders that paths name. Raises UsageError where there is none."""
+    """Return the day folders that paths name. Raises UsageError for a path without any."""
     folders: list[Path] = []
     for path in paths:
         if not path.is_dir():

@@ -57,7 +57,7 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
     help="sandbox, hyperliquid, or a venue that an installed package brings.",
 )
 @click.option("--base-url", metavar="URL", help="Of the venue. Default: its own, or the embedded sandbox.")
-@click.option("--coins", metavar="BTC,ETH", help="Markets to trade. Default: all of a sandbox's.")
+@click.option("--coins", metavar="BTC,ETH", help="Instruments to trade. Default: all that a sandbox lists.")
 @click.option("--strategy", "strategies", multiple=True, metavar="M:C", help="module:Class; may be repeated.")
 @param_option
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file; `engine config` lists its keys.")
@@ -69,9 +69,9 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 )
 @click.option("--resume", is_flag=True, help="Lift a halt that an earlier session left.")
 @click.option(
-    "--csv", type=click.Path(path_type=Path), metavar="DIR", help="Append closed bars to CSV files, too."
+    "--csv", type=click.Path(path_type=Path), metavar="DIR", help="Also append closed bars to CSV files."
 )
-@click.option("--raw", is_flag=True, help="Keep the feed's messages as they came, in raw/ of the journal.")
+@click.option("--raw", is_flag=True, help="Record the feed's messages unchanged, in raw/ of the journal.")
 @json_option
 def live_command(
     duration: str | None,

@@ -1,4 +1,4 @@
-"""How commands speak: JSON for machines, short lines for people, progress on a terminal only."""
+"""The output of commands: JSON for machines, short lines for people, progress on a terminal only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 
 _SQLITE: Final = b"SQLite format 3\0"
 _DATABASES: Final = (".db", ".sqlite", ".sqlite3")
-"""What is named like a database is ours to make again, whatever a broken disk made of it."""
+"""A file with one of these suffixes may be rebuilt, even if a broken disk has changed its first bytes."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 """The option every reporting command has."""
@@ -50,7 +50,7 @@ def print_json(value: object) -> None:
 
 @contextmanager
 def progress(what: str, total: float | None = None) -> Iterator[Callable[[float], None]]:
-    """Show a progress bar on stderr while the block runs; yields a function that takes how far it is.
+    """Show a progress bar on stderr while the block runs; yields a function that takes the progress made.
 
     Shows nothing when stderr is not a terminal.
     """
@@ -69,7 +69,7 @@ def progress(what: str, total: float | None = None) -> Iterator[Callable[[float]
 
 
 def check_outputs(csv: Path | None, database: Path | None) -> None:
-    """Raise UsageError for what cannot be a folder of bars, or is a file that is no database of anybody."""
+    """Raise UsageError for a --csv that cannot be a folder, or a --db file that is not an SQLite database."""
     if csv is not None:
         try:
             csv.mkdir(parents=True, exist_ok=True)
@@ -79,14 +79,16 @@ def check_outputs(csv: Path | None, database: Path | None) -> None:
         with database.open("rb") as file:
             head = file.read(len(_SQLITE))
         if head not in (b"", _SQLITE):
-            raise UsageError(f"--db {database}: is no SQLite database; it is left alone, give another name")
+            raise UsageError(
+                f"--db {database}: is not an SQLite database and was not changed; give another name"
+            )
 
 
 def refuse_failures(failures: list[str]) -> None:
     """Raise StrategyFailed where a strategy raised, after everything else has been printed."""
     if failures:
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-        raise StrategyFailed(f"strategy failed: {failures[0]}{more}; what is printed is how far it came")
+        raise StrategyFailed(f"strategy failed: {failures[0]}{more}; the result shown ends there")
 
 
 def table(rows: list[tuple[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""`engine replay DAY --from-raw`: does today's decoder still say what the journal says?"""
+"""`engine replay DAY --from-raw`: compares what today's decoder makes of raw messages with the journal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _KINDS = {
 
 
 def compare_raw(folder: Path, *, as_json: bool) -> None:
-    """Compare the raw frames of a day with its journal, and say what differs. Leaves with 3 if it does."""
+    """Compare the raw frames of a day with its journal, and print what differs. The exit code is then 3."""
     raw = raw_folder(folder.parent) / folder.name
     if not raw.is_dir():
         raise UsageError(f"{raw}: there are no raw frames of this day; `engine live --raw` records them")
@@ -93,8 +93,11 @@ def _print(folder: Path, found: Redecoded, renderer: Renderer) -> None:
         ("differing", f"{found.differing:,} decode to something else"),
         ("missing", f"{found.missing:,} are in no raw message"),
         ("extra", f"{found.extra:,} are not in the journal"),
-        ("no news", f"{found.repeated:,} repeated or stale, {found.unheard:,} while not connected"),
-        ("not judged", f"{found.over_rest:,} read over REST, {found.uncovered:,} while nothing was recorded"),
+        ("left out", f"{found.repeated:,} repeated or stale, {found.unheard:,} while not connected"),
+        (
+            "not compared",
+            f"{found.over_rest:,} read over HTTP, {found.uncovered:,} not covered by a file",
+        ),
     ]
     table([(name, value) for name, value in counts])
     for note in found.notes:

@@ -1,4 +1,4 @@
-"""`engine sandbox`: the sandbox exchange as a process of its own."""
+"""`engine sandbox`: runs the sandbox exchange in its own process."""
 
 from __future__ import annotations
 
@@ -43,17 +43,21 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
     "accounts",
     multiple=True,
     metavar="ADDRESS:USDC",
-    help="An account with money; may be repeated.",
+    help="An account and its balance; may be repeated.",
 )
 @click.option(
-    "--volume", "volumes", multiple=True, metavar="ADDRESS:USD", help="What an account has traded so far."
+    "--volume",
+    "volumes",
+    multiple=True,
+    metavar="ADDRESS:USD",
+    help="What an account has traded before.",
 )
 @click.option(
     "--network",
     type=click.Choice(["testnet", "mainnet"]),
     default="testnet",
     show_default=True,
-    help="Whose signatures are good.",
+    help="The network that signatures must be made for.",
 )
 @click.option(
     "--rate-limit",
@@ -66,11 +70,11 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
     "--faults",
     default="",
     metavar="SPEC",
-    help="What goes wrong, by --seed: kind:chance[/ms][@scope], comma separated, such as "
+    help="Faults to inject, chosen by --seed: kind:chance[/ms][@scope], comma separated, such as "
     "lost-reply:0.05@exchange,cut:0.001. The chance (0 to 1) is of each request or frame. Of requests "
     f"(@info, @exchange): {' '.join(REQUEST_KINDS)}. "
     f"Of frames (@market, @user, @ws): {' '.join(FRAME_KINDS)}. "
-    "What fired is told on standard error at the end.",
+    "At the end the faults that occurred are counted on standard error.",
 )
 @click.option(
     "--maker", is_flag=True, help="A calm synthetic market, in which resting orders fill within seconds."
@@ -104,7 +108,7 @@ def sandbox_command(
     """
     names = tuple(name.strip() for name in coins.split(",") if name.strip())
     if not names:
-        raise UsageError("--coins names no coin")
+        raise UsageError("--coins names no instrument")
     options = SandboxOptions(
         port=port,
         day=tape,

@@ -1,4 +1,4 @@
-"""A session without feed and orders: puts read history into the journal, leaves all else as it was.
+"""A session without feeds and orders: writes history into the journal and changes nothing else.
 
 Promises: the configuration and the strategies are those of the newest session, so that every actor keeps
 its state for the next one; what is durable stays after a kill, and the next run goes on; the day replays
@@ -28,10 +28,10 @@ from engine.session import SessionBuilder
 __all__ = ["BackfillPlan", "Known", "known_history", "run_backfill"]
 
 BATCH: int = 2000
-"""Inputs of one turn batch; each is made durable before the next is asked for."""
+"""Inputs of one batch; each is durable before the next is requested."""
 
 Known = dict[tuple[str, int], set[int]]
-"""By (coin, interval in ns; 0 for funding rates): the starts, or times, that the journal has."""
+"""By (instrument, interval in ns; 0 for funding rates): the starts, or times, that the journal has."""
 
 
 class BackfillPlan(msgspec.Struct):
@@ -47,7 +47,7 @@ class BackfillPlan(msgspec.Struct):
 
 
 Read = Callable[[Sequence[InstrumentListed]], AsyncIterator[list[Event]]]
-"""Yields what is missing, in batches; the instruments have their numbers."""
+"""Yields missing history in batches; the instruments have their numbers."""
 
 
 def known_history(root: Path) -> Known:

@@ -2,7 +2,7 @@
 
 The sink of a live session. Turns gather while a sync is under way and go into the next frame together
 (group commit): at most one frame is unsynced. A frame with nothing but market data may wait
-`idle_ms` for company; an order, a cancel, a fill or an operator's command goes at once. The sync runs in
+`idle_ms` for more turns; an order, a cancel, a fill or an operator's command goes at once. The sync runs in
 a worker thread; any failure poisons the journal and ends the session.
 """
 
@@ -40,7 +40,7 @@ __all__ = ["Committed", "Committer"]
 IDLE_MS: Final = 20
 FRAME_RECORDS_MAX: Final = 16_384
 PENDING_RECORDS_MAX: Final = 131_072
-"""Records that may wait for the disk; then the sequencer waits, and behind it the feeds (J21)."""
+"""Records that may wait for the disk. Beyond that the sequencer waits, and the feeds with it (J21)."""
 
 _URGENT: Final = frozenset({*COMMANDS, OrderApproved, OrderFilled, OrderCanceled, OrderRejected, ActorFailed})
 _URGENT_INPUTS: Final = frozenset({OperatorCommand, SessionStarted, SessionStopped})
@@ -62,7 +62,7 @@ class Committed(msgspec.Struct, frozen=True):
 
 
 class _Outcome(Protocol):
-    """What a worker thread brings home: the digest after the frame, or what was raised."""
+    """The result of a worker thread: the digest after the frame, or the error it raised."""
 
     def unwrap(self) -> bytes:
         """Return the digest, or raise."""
@@ -92,14 +92,14 @@ class Committer:
         self,
         writer: JournalWriter,
         effects: Effects,
-        tell: Callable[[Committed], None],
+        notify: Callable[[Committed], None],
         idle_ms: int = IDLE_MS,
     ) -> None:
         self.durable_seq = writer.seq
         self.high_water = 0
         self._writer = writer
         self._effects = effects
-        self._tell = tell
+        self._notify = notify
         self._idle_s = idle_ms / 1000
         self._day = ""
         self._chunks: deque[_Chunk] = deque()
@@ -119,7 +119,7 @@ class Committer:
         """Take whole turns. See `engine.ports.Sink`."""
         count = len(inputs) + len(derived)
         last = self._chunks[-1] if self._chunks else None
-        # Turns without inputs end a day; they stay a frame of their own, which a replay tells by that.
+        # Turns without inputs end a day. They stay a separate frame, by which a replay recognises them.
         if (
             last is not None
             and last.day == self._day
@@ -178,7 +178,7 @@ class Committer:
                     await self._done.wait()
 
     def _start(self) -> None:
-        """Hand the oldest chunk to the worker thread, unless one is under way: one unsynced frame."""
+        """Pass the oldest chunk to the worker thread, unless it is busy: one unsynced frame at a time."""
         if self._in_flight is not None or not self._chunks or self._error is not None or self._token is None:
             return
         chunk = self._in_flight = self._chunks.popleft()
@@ -189,12 +189,12 @@ class Committer:
         trio.lowlevel.start_thread_soon(append, self._deliver, "journal")
 
     def _deliver(self, outcome: _Outcome) -> None:
-        """Runs in the worker thread: bring its outcome home."""
+        """Runs in the worker thread: pass its result to the event loop."""
         assert self._token is not None
         self._token.run_sync_soon(self._finish, outcome)
 
     def _finish(self, outcome: _Outcome) -> None:
-        """A frame is durable: release its commands, tell of it, and start the next one if that is urgent."""
+        """Called when a frame is durable: release its commands, report it, start an urgent next one."""
         chunk = self._in_flight
         assert chunk is not None
         self._in_flight = None
@@ -208,7 +208,7 @@ class Committer:
             commands = [record for record in chunk.derived if record[2].__class__ in COMMANDS]
             if commands:
                 self._effects.release(self.durable_seq, commands)
-            self._tell(Committed(chunk.day, chunk.first_seq, chunk.inputs, chunk.derived, digest))
+            self._notify(Committed(chunk.day, chunk.first_seq, chunk.inputs, chunk.derived, digest))
             if self._urgent:
                 self._start()
         self._wake.set()

@@ -1,4 +1,4 @@
-"""Who performs commands once they are durable: the gateway, in paper mode nobody. The way is measured."""
+"""Passes durable commands to the gateway, in paper mode nowhere, and measures how long each one took."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SAMPLES_MAX: Final = 10_000
 
 
 class MeasuredEffects:
-    """Hands durable commands to `gateway`. Keeps how long each took from receipt to release.
+    """Passes durable commands to `gateway`. Keeps how long each took from receipt to release.
 
-    Without a gateway commands go nowhere: a paper session has no signer and no socket for orders.
+    Without a gateway commands are dropped: a paper session has no signer and no connection for orders.
     """
 
     def __init__(self, clock: Clock, speed: float = 1.0) -> None:
@@ -29,7 +29,7 @@ class MeasuredEffects:
         self.latencies_ns: list[int] = []
 
     def release(self, durable_seq: int, commands: Iterable[Derived]) -> None:
-        """See `engine.ports.Effects`. Notes the time from the input that led to each command until now."""
+        """See `engine.ports.Effects`. Records the time since the input that led to each command."""
         now_ns = self._clock.now_ns()
         released = list(commands)
         for seq, _, command in released:

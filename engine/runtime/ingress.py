@@ -1,7 +1,7 @@
-"""The one bounded way in: edges put inputs here, the sequencer takes them out in the order of arrival.
+"""The bounded queue of inputs: edges put them in, the sequencer takes them out in the order of arrival.
 
-Filled by feeds and operators. When it is full, a sender waits, so that a venue's own buffer fills up and
-not our memory; the highest fill is kept for the health line.
+Filled by feeds and operators. While it is full, senders wait, so that the venue's buffer fills up instead of
+our memory. The highest fill is kept for the health line.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Ingress"]
 INPUTS_MAX = 65_536
 """Inputs that may wait; about ten seconds of the busiest market seen."""
 BATCH_MAX = 4_096
-"""Inputs handed over at once, so that a long queue does not hold up the committer."""
+"""Inputs of one batch at most, so that a long queue does not delay the committer."""
 
 
 class Ingress:
@@ -32,38 +32,38 @@ class Ingress:
         self._emptied = trio.Event()
 
     async def send(self, events: list[Event]) -> None:
-        """Put inputs in; waits while there is no room."""
+        """Put inputs in; wait while the queue is full."""
         while not self.offer(events):
             await self._emptied.wait()
 
     def offer(self, events: list[Event]) -> bool:
-        """Put inputs in if there is room, and say whether there was."""
+        """Put inputs in if there is room, and return whether there was."""
         if self._inputs and len(self._inputs) + len(events) > self._max:
             return False
         self.put(events)
         return True
 
     def put(self, events: list[Event]) -> None:
-        """Put inputs in at once: for the few of an operator, which must not wait behind the market."""
+        """Put inputs in whether or not there is room: for an operator's few, which must not wait."""
         self._inputs.extend(events)
         self.received += len(events)
         self.high_water = max(self.high_water, len(self._inputs))
         self._filled.set()
 
     def put_back(self, events: list[Event]) -> None:
-        """Put inputs that were taken, but not used, in front again."""
+        """Put inputs that were taken but not used back in front."""
         self._inputs.extendleft(reversed(events))
         self._filled.set()
 
     async def receive(self) -> list[Event]:
-        """Return the inputs that wait, at least one, at most BATCH_MAX."""
+        """Wait for an input; return all that are queued, at most BATCH_MAX."""
         if not self._inputs:
             self._filled = trio.Event()
             await self._filled.wait()
         return self.take()
 
     def take(self) -> list[Event]:
-        """Return the inputs that wait, at most BATCH_MAX, perhaps none."""
+        """Return the queued inputs, at most BATCH_MAX. May be empty."""
         count = min(len(self._inputs), BATCH_MAX)
         batch = [self._inputs.popleft() for _ in range(count)]
         self._emptied.set()

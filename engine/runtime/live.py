@@ -1,11 +1,11 @@
-"""Runs a live session: opens the journal, resumes from it, trades, stops in order.
+"""Runs a live session: opens the journal, resumes from it, trades, stops gracefully.
 
 Owns the nesting of the nurseries, which is the order of the stop: journal and projector outermost, then
 the sequencer and the gateway, feeds innermost. Start-up: lock, recover, follow the newest day's record, open
 a session, list the instruments, start gateway and feeds. Stop: an `OperatorCommand`, so that open orders are
 canceled through the journal, then the feeds, then `SessionStopped`, then the last sync.
 
-Called by the command line, which plugs in the feed, the clock and the projection.
+Called by the command line, which provides the feeds, the clock and the projectors.
 """
 
 from __future__ import annotations
@@ -62,19 +62,19 @@ STOP_S: Final = 8.0
 FILLS_OVERLAP_NS: Final = 60_000_000_000
 """Fills are read again from so long before the last reconciliation; each is counted once."""
 NONCE_MARGIN_MS: Final = 60_000
-"""Several commands of one millisecond use up the nonces of the next ones: never so many."""
+"""Upper bound on nonces used ahead of time, when one millisecond has several commands."""
 HEALTH_S: Final = 60.0
-"""How often people are told what the edges have counted."""
+"""How often the counts of the edges are shown."""
 STEP_BACK_NS: Final = 60_000_000_000
 """A clock further than this behind the journal's last event is refused at start."""
 
 
 class Live:
-    """One live session. `tell` receives health lines; both are for people, nothing depends on them."""
+    """One live session. `notify` receives health lines for people; nothing depends on them."""
 
-    def __init__(self, plan: LivePlan, tell: Callable[[Health], None]) -> None:
+    def __init__(self, plan: LivePlan, notify: Callable[[Health], None]) -> None:
         self._plan = plan
-        self._tell = tell
+        self._notify = notify
         self.ingress = Ingress()
         self.sequencer: Sequencer
         self.committer: Committer
@@ -86,10 +86,10 @@ class Live:
         self._quiet = trio.Event()
         self._stopping = False
         self._stopped_by = ""
-        self._failures_told = 0
+        self._failures_shown = 0
 
     def stop(self, reason: str) -> None:
-        """Begin an orderly stop."""
+        """Begin a graceful stop."""
         self._stopped_by = self._stopped_by or reason
         self._stop.set()
 
@@ -127,7 +127,7 @@ class Live:
             self.ingress.put([OperatorCommand(self._now_ns(), "resume", detail="at the start")])
         elif self._halted():
             detail = f"{self._halted()}; no order is approved until --resume lifts it"
-            self._tell(Health("risk", "halted", detail))
+            self._notify(Health("risk", "halted", detail))
         async with trio.open_nursery() as outer:
             outer.start_soon(self.committer.run)
             if plan.warm_up is not None:
@@ -136,7 +136,7 @@ class Live:
                 edge = Edge(name, projector.run, gives_up=False)
                 outer.start_soon(supervise, edge, self._edge_changed, plan.ids)
             await outer.start(self._watch_signals)
-            outer.start_soon(self._tell_health)
+            outer.start_soon(self._show_health)
             async with trio.open_nursery() as core:
                 core.start_soon(self._pump)
                 if plan.make_gateway is not None:
@@ -184,7 +184,7 @@ class Live:
     # Start.
 
     def _resume(self, folder: Path, last_trades: LastTrades) -> None:
-        """Follow the newest day's record to the state it led to; note the last print of each instrument."""
+        """Follow the newest day's record to the state it led to; note the last trade of each instrument."""
 
         def watched() -> Iterator[Record]:
             for record in read_records(folder):
@@ -208,7 +208,7 @@ class Live:
         self.committer.open_day(day_of(self.sequencer.now_ns))
 
     def _begin(self, session: str, recovered: Recovered) -> list[str]:
-        """Open the session; record what recovery mended and what the venue's clock says."""
+        """Open the session; record the repairs of recovery and the venue's clock."""
         plan = self._plan
         now_ns = self._now_ns()
         mode = "paper" if plan.make_gateway is None else "live"
@@ -217,10 +217,10 @@ class Live:
             TailRepaired(now_ns, repair.file, repair.offset, repair.size, repair.saved or "")
             for repair in recovered.repairs
         ]
-        # Asked before the session began, told in it: engine time does not go back for that.
-        told = [msgspec.structs.replace(event, recv_ns=now_ns) for event in plan.venue_events]
-        if repaired or told:
-            self._turn([*repaired, *told])
+        # Asked before the session began, but recorded in it: engine time does not go back.
+        read = [msgspec.structs.replace(event, recv_ns=now_ns) for event in plan.venue_events]
+        if repaired or read:
+            self._turn([*repaired, *read])
         return [f"{repair.kind} {repair.file} at {repair.offset}" for repair in recovered.repairs]
 
     def _list_instruments(self) -> list[InstrumentListed]:
@@ -256,22 +256,22 @@ class Live:
         )
 
     async def _warm_up(self, warm_up: WarmUp, instruments: Sequence[InstrumentListed]) -> None:
-        """Show strategies what came before. Without it they begin cold, which is no reason not to."""
+        """Give strategies the candles of the past. A failed warm-up is not fatal: they begin without."""
         try:
             events = await warm_up(instruments)
         except EngineError as error:
-            self._tell(Health("warm-up", "failed", str(error)))
+            self._notify(Health("warm-up", "failed", str(error)))
             return
         now_ns = self._now_ns()
-        told = [msgspec.structs.replace(event, recv_ns=now_ns) for event in events]
-        for start in range(0, len(told), BATCH_MAX):
-            self._turn(told[start : start + BATCH_MAX])
+        read = [msgspec.structs.replace(event, recv_ns=now_ns) for event in events]
+        for start in range(0, len(read), BATCH_MAX):
+            self._turn(read[start : start + BATCH_MAX])
             await self.committer.settled()
 
     # Run.
 
     async def _pump(self) -> None:
-        """Feed the sequencer; when nothing comes by the time a timer is due, the clock speaks."""
+        """Feed the sequencer. If no input comes by the time a timer is due, advance its clock."""
         while True:
             while self.committer.crowded:
                 await self.committer.settled()
@@ -282,13 +282,13 @@ class Live:
                 batch = await self.ingress.receive()
             if batch:
                 await self._turns(batch)
-                # However much waits, the committer gets its turn between two batches.
+                # The committer runs between two batches, however many are queued.
                 await trio.lowlevel.checkpoint()
             elif self._plan.clock.now_ns() >= due_ns:
                 self._turn([ClockAdvanced(self._now_ns())])
 
     async def _turns(self, batch: list[Event]) -> None:
-        """Run a batch; an operator's command alone, when all before it is durable: it may read that back."""
+        """Run a batch. An operator's command runs alone, once all before it is durable: it may read it."""
         if not any(event.__class__ is OperatorCommand for event in batch):
             self._turn(batch)
             return
@@ -307,9 +307,9 @@ class Live:
         ):
             self._first_feed_input.set()
         self.sequencer.run(batch)
-        for failed in self.sequencer.failures[self._failures_told :]:
-            self._failures_told += 1
-            self._tell(Health("strategy", "failed", failed))
+        for failed in self.sequencer.failures[self._failures_shown :]:
+            self._failures_shown += 1
+            self._notify(Health("strategy", "failed", failed))
         if isinstance(batch[0], OperatorCommand) and batch[0].command == "stop":
             self._stopping = True
         if self._stopping and not self._live_orders():
@@ -322,22 +322,22 @@ class Live:
             projector.tell(committed)
 
     def _edge_changed(self, health: Health) -> None:
-        self._tell(health)
+        self._notify(health)
         self.ingress.put(
             [EdgeChanged(self._now_ns(), health.name, health.state, health.detail, health.restarts)]
         )
 
-    async def _tell_health(self) -> None:
-        """Tell people now and then what the edges have counted."""
+    async def _show_health(self) -> None:
+        """Show what the edges have counted, every HEALTH_S."""
         while True:
             await trio.sleep(HEALTH_S)
             for name, line in self._plan.health.items():
-                self._tell(Health(name, "running", line()))
+                self._notify(Health(name, "running", line()))
 
     # Stop.
 
     async def _watch_signals(self, task_status: trio.TaskStatus[None]) -> None:
-        """First signal: an orderly stop. Second: at once; what is durable stays so."""
+        """First signal: a graceful stop. Second: stop at once; what is durable stays."""
         watched = [signal.SIGINT, signal.SIGTERM]
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
             watched.append(signal.SIGHUP)
@@ -361,12 +361,12 @@ class Live:
             await self._quiet.wait()
 
     async def _project_rest(self, name: str, projector: Projector) -> None:
-        """Have the last rows made. If they cannot be, the session is none the worse: they can be later."""
+        """Write the last rows. A failure does not matter to the session: they can be written later."""
         with trio.move_on_after(STOP_S):
             try:
                 await projector.flush()
             except EngineError as error:
-                self._tell(Health(name, "failed", str(error)))
+                self._notify(Health(name, "failed", str(error)))
 
     def _live_orders(self) -> int:
         return self._execution().live_orders
@@ -382,11 +382,11 @@ class Live:
         return risk.halted
 
     def _now_ns(self) -> int:
-        """The clock's time, never before the engine's."""
+        """Return the clock's time, never before the engine's."""
         return max(self._plan.clock.now_ns(), self.sequencer.now_ns)
 
 
 def open_journal(root: Path, ids: Ids, witness: Witness | None) -> Recovered:
-    """Make or recover the journal in `root`, whose lock the caller holds. Raises JournalError."""
+    """Create or recover the journal in `root`, whose lock the caller holds. Raises JournalError."""
     ensure_identity(root, ids.random_bytes(16))
     return recover(root, witness=witness)

@@ -1,6 +1,6 @@
-"""What a live session is given and what it returns: the parts that the command line plugs in.
+"""What a live session is given and what it returns: the parts that the command line provides.
 
-A plan with a gateway makes real orders; one without is of paper. Nothing here runs.
+With a gateway orders are real, without one the session trades on paper. Nothing here runs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 
 
 class MakeFeeds(Protocol):
-    """Makes what reads the market once the instruments have their numbers."""
+    """Makes the feeds once the instruments have their numbers."""
 
     def __call__(
         self, instruments: Sequence[InstrumentListed], ingress: Ingress, last: LastTrades
@@ -51,17 +51,18 @@ class MakeGateway(Protocol):
 
 
 WarmUp = Callable[[Sequence[InstrumentListed]], Awaitable[list[Event]]]
-"""Returns what strategies are shown before the first print: closed candles, oldest first."""
+"""Returns what strategies receive before the first trade: closed candles, oldest first."""
 
 MakeProjector = Callable[[bytes, int], Projector]
 """Makes the projector of a journal with this id, durable up to this seq."""
 
 
 class LivePlan(msgspec.Struct):
-    """What to run. `venue_events` are told right after the session started; `instruments` have number 0.
+    """What to run. `venue_events` are recorded right after the session started. The numbers of `instruments`
+    do not count: the journal gives them.
 
-    With `make_gateway` orders are real; without it the session is one of paper. `resume` lifts a halt that
-    an earlier session left: a person's decision. `projectors` are by name; `health` are lines for people,
+    With `make_gateway` orders are real, without it the session trades on paper. `resume` lifts a halt that an
+    earlier session left: a person's decision. `projectors` are by name; `health` are lines for people,
     by name: what feeds and gateways have counted, and how much of the venue's limits is used.
     """
 
@@ -87,8 +88,8 @@ class LivePlan(msgspec.Struct):
 class LiveResult(msgspec.Struct):
     """How a session went. Latencies are from receipt to release of a command, in milliseconds.
 
-    `failures` are the actors that raised, with the seq of the event and where. `halted` says why no order is
-    approved, "" where they are.
+    `failures` are the actors that raised, with the seq of the event and where. `halted` is why no order is
+    approved, "" if orders are approved.
     """
 
     session: str

@@ -1,8 +1,8 @@
-"""Starts, watches and restarts edge actors: feeds, the projector, the sandbox.
+"""Runs edges (feeds, the gateway, projectors), and restarts them after a failure.
 
 An edge that ends or raises is restarted after a jittered exponential backoff, for ever or up to a number
-of failures within a minute; each change of state is told, so that the journal has it. An error of a kind
-named `fatal` ends the session.
+of failures within a minute. Each change of state is reported, so that the journal records it. An error of a
+kind named `fatal` ends the session.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ class Health(msgspec.Struct):
     restarts: int = 0
 
 
-async def supervise(edge: Edge, tell: Callable[[Health], None], ids: Ids) -> None:
+async def supervise(edge: Edge, notify: Callable[[Health], None], ids: Ids) -> None:
     """Run an edge until cancelled. Raises EngineError when it fails too often, or at once if fatal."""
     health = Health(edge.name)
     failures: list[float] = []
     while True:
         health.state = "running"
-        tell(health)
+        notify(health)
         try:
             await edge.run()
             reason = "ended"
         except edge.fatal:
             health.state = "failed"
-            tell(health)
+            notify(health)
             raise
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"[:300]
@@ -55,11 +55,11 @@ async def supervise(edge: Edge, tell: Callable[[Health], None], ids: Ids) -> Non
         health.detail = reason
         if edge.gives_up and len(failures) >= FAILURES_MAX:
             health.state = "failed"
-            tell(health)
+            notify(health)
             raise EngineError(f"{edge.name} failed {len(failures)} times in {WINDOW_S:.0f} s: {reason}")
         health.state = "restarting"
         health.restarts += 1
-        tell(health)
+        notify(health)
         chance = int.from_bytes(ids.random_bytes(2), "big") / 65_536
         wait_ms = backoff_ms(len(failures) - 1, chance, min_ms=BACKOFF_MIN_MS, max_ms=BACKOFF_MAX_MS)
         await trio.sleep(wait_ms / 1000)

@@ -270,7 +270,7 @@ def test_a_mistyped_handler_is_told_of_and_a_mistyped_strategy_has_its_neighbour
     told(
         engine("backtest", SAMPLE, "--strategy", "near:Near"),
         0,
-        "Near.on_bars is no handler",
+        "Near.on_bars is not a handler",
         "did you mean on_bar",
     )
     told(engine("backtest", SAMPLE, "--strategy", "naer:Near"), 2, "no module 'naer'", "did you mean near")
