@@ -121,7 +121,7 @@ class Live:
         for entry in plan.config.strategies:
             why = self.sequencer.without_state.get(entry.title)
             if why is not None:
-                self._tell(Health(f"strategy {entry.title}", "reset", f"begins without its {why}"))
+                self._notify(Health(f"strategy {entry.title}", "reset", f"begins without its {why}"))
         instruments = self._list_instruments()
         if plan.resume:
             self.ingress.put([OperatorCommand(self._now_ns(), "resume", detail="at the start")])
