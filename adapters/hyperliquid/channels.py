@@ -1,27 +1,36 @@
-"""What is subscribed to: prints and the touch of every coin, and the channels a session asks for.
+"""What is subscribed to: trades and quotes of every instrument, and the channels that a session asks for.
 
-Owns the names of channels and how acknowledgements are matched. Promises: one book per coin, since fast and
-default books come on one channel and only a member tells them apart. Called by `feed.py` and `line.py`.
+Owns the names of channels and how acknowledgements are matched. Promises: one book per instrument, since fast
+and default books come on one channel and only a member distinguishes them. Called by `feed.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from adapters.hyperliquid.envelope import (
+    CONTROLS,
+    FRAME_BYTES_MAX,
+    PING,
+    Echo,
+    read_control,
+    subscribe_text,
+)
 from adapters.hyperliquid.listing import dex_of
-from adapters.hyperliquid.wire import Subscription, subscribe_text
+from adapters.hyperliquid.wire import Frame, decode_message
+from adapters.transport.protocol import Control, Subscription
 from engine.config import CHANNELS
 from engine.errors import UsageError
 from engine.events import InstrumentListed
 
-__all__ = ["VENUE_INTERVALS", "Wanted", "check_channels", "share_out", "venue_intervals"]
+__all__ = ["VENUE_INTERVALS", "Channel", "MarketProtocol", "check_channels", "share_out", "venue_intervals"]
 
 VENUE_INTERVALS: Final = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "8h", "12h", "1d")
 """The venue's candle intervals that divide a day; of those shorter than a minute it has none."""
 
 
-class Wanted(NamedTuple):
+class Channel(NamedTuple):
     """One subscription, as the venue names it. Equal to what its acknowledgement echoes of these members."""
 
     kind: str
@@ -30,14 +39,10 @@ class Wanted(NamedTuple):
     fast: bool = False
     dex: str = ""
 
-    def text(self) -> str:
-        """Return the message that asks for it; members that are not set are left out."""
-        options = {
-            name: value
-            for name, value in (("interval", self.interval), ("fast", self.fast), ("dex", self.dex))
-            if value
-        }
-        return subscribe_text(self.kind, self.coin, **options)
+    def subscription(self) -> Subscription:
+        """Return the subscription to it; members that are not set are left out of the message."""
+        text = subscribe_text(self.kind, self.coin, interval=self.interval, fast=self.fast, dex=self.dex)
+        return Subscription(self, text, str(self))
 
     def __str__(self) -> str:
         """Return it for people."""
@@ -45,9 +50,24 @@ class Wanted(NamedTuple):
         return f"the subscription to {self.kind}{of}"
 
     @classmethod
-    def echoed(cls, echo: Subscription) -> Wanted:
+    def echoed(cls, echo: Echo) -> Channel:
         """Return what an acknowledgement confirms: matched by our members, whatever else it has."""
         return cls(echo.type, echo.coin or "", echo.interval or "", bool(echo.fast), echo.dex or "")
+
+
+class MarketProtocol:
+    """The stream of market data. See `adapters.transport.protocol.StreamProtocol`."""
+
+    ping: Final = PING
+    message_bytes_max: Final = FRAME_BYTES_MAX
+    controls: Final = CONTROLS
+
+    def __init__(self) -> None:
+        self.decode: Callable[[str | bytes], Frame] = decode_message
+
+    def read_control(self, frame: Frame) -> Control:
+        """See `StreamProtocol`."""
+        return read_control(frame, Channel.echoed)
 
 
 def check_channels(channels: Sequence[str]) -> None:
@@ -69,33 +89,33 @@ def share_out(
     channels: Sequence[str],
     intervals: Sequence[str],
     per_connection: int,
-) -> list[tuple[tuple[InstrumentListed, ...], tuple[Wanted, ...]]]:
+) -> list[tuple[tuple[InstrumentListed, ...], tuple[Channel, ...]]]:
     """Return what each connection carries: its instruments, all of each, and its subscriptions.
 
-    A connection takes coins until it has `per_connection` subscriptions, and at least one.
+    A connection takes instruments until it has `per_connection` subscriptions, and at least one.
     """
-    shares: list[tuple[list[InstrumentListed], list[Wanted]]] = []
+    shares: list[tuple[list[InstrumentListed], list[Channel]]] = []
     dexs: set[str] = set()
     for listed in instruments:
-        wanted = list(_of_coin(listed.name, channels, venue_intervals(intervals)))
+        own = list(_of_instrument(listed.name, channels, venue_intervals(intervals)))
         dex = dex_of(listed.name)
         if "allMids" in channels and dex not in dexs:
             dexs.add(dex)
-            wanted.append(Wanted("allMids", dex=dex))
-        if not shares or len(shares[-1][1]) + len(wanted) > per_connection:
+            own.append(Channel("allMids", dex=dex))
+        if not shares or len(shares[-1][1]) + len(own) > per_connection:
             shares.append(([], []))
         shares[-1][0].append(listed)
-        shares[-1][1].extend(wanted)
-    return [(tuple(coins), tuple(wanted)) for coins, wanted in shares]
+        shares[-1][1].extend(own)
+    return [(tuple(carried), tuple(own)) for carried, own in shares]
 
 
-def _of_coin(coin: str, channels: Sequence[str], intervals: Sequence[str]) -> Iterator[Wanted]:
-    yield Wanted("trades", coin)
-    yield Wanted("bbo", coin)
+def _of_instrument(coin: str, channels: Sequence[str], intervals: Sequence[str]) -> Iterator[Channel]:
+    yield Channel("trades", coin)
+    yield Channel("bbo", coin)
     if "l2Book" in channels or "l2BookFast" in channels:
-        yield Wanted("l2Book", coin, fast="l2BookFast" in channels)
+        yield Channel("l2Book", coin, fast="l2BookFast" in channels)
     if "candle" in channels:
         for interval in intervals:
-            yield Wanted("candle", coin, interval)
+            yield Channel("candle", coin, interval)
     if "activeAssetCtx" in channels:
-        yield Wanted("activeAssetCtx", coin)
+        yield Channel("activeAssetCtx", coin)

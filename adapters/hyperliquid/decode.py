@@ -33,6 +33,7 @@ from adapters.hyperliquid.wire import (
     decode_message,
 )
 from adapters.transport.text import clip
+from adapters.transport.trades import by_time
 from engine.clock import DAY_NS, SECOND_NS
 from engine.errors import NumberError, UsageError, VenueProtocolError
 from engine.events import (
@@ -48,7 +49,7 @@ from engine.events import (
 )
 from engine.values import BUY, SELL, parse_interval, parse_scaled, power_of_ten, wide
 
-__all__ = ["AHEAD_NS_MAX", "EARLIEST_NS", "FINE_SCALE", "Decoder", "by_time", "touch_of"]
+__all__ = ["AHEAD_NS_MAX", "EARLIEST_NS", "FINE_SCALE", "Decoder", "quote_of"]
 
 EARLIEST_NS: Final = 1_420_070_400 * SECOND_NS
 """2015-01-01: the sandbox may play a day of years ago. An older time is a wrong unit or a broken clock."""
@@ -240,24 +241,10 @@ class Decoder:
         return False
 
 
-def touch_of(book: BookRead) -> Quote:
+def quote_of(book: BookRead) -> Quote:
     """Return the best bid and ask of a book."""
     bid, ask = ((side[0] if side else (0, 0, 0)) for side in (book.bids, book.asks))
     return Quote(book.recv_ns, book.venue_ns, book.instrument, *bid[:2], *ask[:2])
-
-
-def by_time(trades: list[Trade]) -> list[Trade]:
-    """Return prints by rising venue time; equal times keep their order, which is the venue's."""
-    last_ns = 0
-    for trade in trades:
-        if trade.venue_ns < last_ns:
-            return sorted(trades, key=_venue_ns)
-        last_ns = trade.venue_ns
-    return trades
-
-
-def _venue_ns(trade: Trade) -> int:
-    return trade.venue_ns
 
 
 def _positive(text: str, scale: int, coin: str) -> int:

@@ -10,17 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from adapters.hyperliquid.channels import venue_intervals
 from adapters.hyperliquid.decode import Decoder
-from adapters.transport.context import MarketInfo
+from adapters.hyperliquid.info import MarketInfo
 from adapters.transport.governor import Priority
 from engine.clock import SECOND_NS
 from engine.events import CandleRead, InstrumentListed
 from engine.values import format_interval, parse_interval
 
-__all__ = ["CANDLES_MAX", "read_candles", "stamped", "warmup"]
+__all__ = ["CANDLES_MAX", "read_candles", "warmup"]
 
 CANDLES_MAX: Final = 5000
 """The venue keeps so many candles of each interval."""
@@ -70,11 +68,6 @@ async def read_candles(
         found |= {candle.start_ns: candle for candle in page}
         from_ns = max(found) + interval_ns
     return [found[start] for start in sorted(found)]
-
-
-def stamped(candles: Sequence[CandleRead], recv_ns: int) -> list[CandleRead]:
-    """Return candles with the time they are told at: others have spoken while they were read."""
-    return [msgspec.structs.replace(candle, recv_ns=recv_ns) for candle in candles]
 
 
 async def warmup(

@@ -8,7 +8,7 @@ answer is charged for its rows. Called at start-up, by the feed, by backfills an
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import httpx
 
@@ -18,6 +18,7 @@ from adapters.hyperliquid.answers import (
     SpotMeta,
     WireFunding,
 )
+from adapters.hyperliquid.envelope import decode_body
 from adapters.hyperliquid.limits import LIMITS, info_weight, rows_weight
 from adapters.hyperliquid.wire import (
     ContextValues,
@@ -27,7 +28,6 @@ from adapters.hyperliquid.wire import (
     WireCandle,
     WireContext,
     WireTrade,
-    decode_body,
 )
 from adapters.transport.addresses import check_address, is_loopback
 from adapters.transport.governor import Governor, Priority
@@ -39,6 +39,7 @@ __all__ = [
     "MAINNET_URL",
     "TESTNET_URL",
     "HyperliquidInfo",
+    "MarketInfo",
     "check_base_url",
     "websocket_url",
 ]
@@ -50,6 +51,32 @@ _Body = TypeVar("_Body")
 _Row = TypeVar("_Row")
 _MAYBE_BOOK: Any = WireBook | None
 _ROWS_MAX: Final = 5000
+
+
+class MarketInfo(Protocol):
+    """What a feed asks the venue over HTTP: `HyperliquidInfo`. Every method raises VenueError."""
+
+    async def recent_trades(self, coin: str, priority: Priority = ...) -> list[WireTrade]:
+        """Return the newest trades, newest first."""
+        ...
+
+    async def book(self, coin: str, priority: Priority = ...) -> WireBook:
+        """Return the book."""
+        ...
+
+    async def contexts(self, dex: str = ...) -> list[WireContext]:
+        """Return the contexts of a dex's perps."""
+        ...
+
+    async def all_mids(self, dex: str = ...) -> dict[str, str]:
+        """Return the mids of a dex."""
+        ...
+
+    async def candles(
+        self, coin: str, interval: str, start_ms: int, end_ms: int, priority: Priority = ...
+    ) -> list[WireCandle]:
+        """Return candles that open from `start_ms` to `end_ms`, oldest first."""
+        ...
 
 
 class HyperliquidInfo:
@@ -131,7 +158,7 @@ class HyperliquidInfo:
         return book
 
     async def recent_trades(self, coin: str, priority: Priority = Priority.MARKET) -> list[WireTrade]:
-        """Return the newest prints of a coin, newest first, at most 5,000."""
+        """Return the newest trades of a coin, newest first, at most 5,000."""
         return await self._rows({"type": "recentTrades", "coin": coin}, WireTrade, priority)
 
     async def candles(

@@ -1,9 +1,9 @@
-"""One websocket to the venue, from dialing to the closed socket.
+"""One websocket to a venue, from dialing to the closed socket.
 
 Owns the deadlines: connecting, writing, proof of life, closing. Promises: `run` returns why the connection
-ended, for whatever reason it does, and the socket is closed by then; ordinary trouble of a network is a
-value (`Loss`), never an exception. Connections and messages are counted by a `Governor`, and wait for it.
-Called by `line.py` and the gateway, which say what to do with each message.
+ended, whatever the reason, and the socket is closed by then; an ordinary failure of a network is a value
+(`Loss`), never an exception. Connections and messages are counted by a `Governor`, and wait for it. Called by
+`stream.py`, which says what to do with each message.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 import trio
 from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
 
-from adapters.hyperliquid.wire import FRAME_BYTES_MAX, PING
 from adapters.transport.governor import BudgetSpent, Governor, Priority
 from adapters.transport.health import FeedLimits
+from adapters.transport.protocol import StreamProtocol
 from adapters.transport.text import clip
 
 __all__ = ["Connection", "Dial", "Loss", "dial_url"]
@@ -29,14 +29,14 @@ Dial = Callable[[], Awaitable[trio.abc.Stream]]
 
 _RECEIVE_BYTES: Final = 1 << 16
 
-# Codes and statuses that say "not so fast": 1008 is a policy, 1013 "try again later".
+# Codes and statuses that ask for patience: 1008 is a policy, 1013 "try again later".
 _PATIENT_CODES: Final = frozenset({1008, 1013})
 _PATIENT_STATUSES: Final = frozenset({403, 418, 429})
 _TOO_BIG: Final = 1009
 
 
 class Loss(NamedTuple):
-    """Why a connection ended. `patient`: the venue wants to be left alone for the longest backoff."""
+    """Why a connection ended. `patient`: the venue asks for the longest backoff."""
 
     reason: str
     patient: bool = False
@@ -45,12 +45,13 @@ class Loss(NamedTuple):
 
 class Connection:
     """One connection. `on_open` runs beside the reading once the websocket is open; `on_message` gets each
-    message, in order, and may wait: while it does, the venue's silence is not held against it."""
+    message, in order, and may wait: while it does, a silent venue is not taken for a lost connection."""
 
     def __init__(
         self,
         url: str,
         dial: Dial,
+        protocol: StreamProtocol,
         limits: FeedLimits,
         on_open: Callable[[], Awaitable[None]],
         on_message: Callable[[str | bytes], Awaitable[None]],
@@ -61,6 +62,8 @@ class Connection:
         self._host = parts.netloc
         self._path = parts.path or "/"
         self._dial = dial
+        self._ping_text = protocol.ping
+        self._message_bytes_max = protocol.message_bytes_max
         self._limits = limits
         self._on_open = on_open
         self._on_message = on_message
@@ -70,7 +73,7 @@ class Connection:
         self._tasks: trio.Nursery | None = None
         self._websocket: WebSocketConnection | None = None
         self._loss: Loss | None = None
-        self._heard = False  # a message since the last ping
+        self._heard = False  # a message, or the answer to a ping frame, since the last ping
         self._reading = False  # waiting for the network, not for our own side
 
     async def run(self) -> Loss:
@@ -90,7 +93,7 @@ class Connection:
             return self._late()
         except (OSError, trio.BrokenResourceError) as error:
             return Loss(f"cannot connect: {_describe(error)}")
-        # Nothing raises into these nurseries but a bug: trouble is told to `lose`.
+        # Only a bug raises into these nurseries: every failure goes to `lose`.
         async with trio.open_nursery() as library:
             reader = _Reader(library, self._reader_ended)
             try:
@@ -141,7 +144,7 @@ class Connection:
                 self._host,
                 self._path,
                 message_queue_size=self._limits.frames_queued_max,
-                max_message_size=FRAME_BYTES_MAX,
+                max_message_size=self._message_bytes_max,
                 receive_buffer_size=_RECEIVE_BYTES,
             )
         if self._websocket is None:
@@ -159,7 +162,7 @@ class Connection:
             try:
                 message = await websocket.get_message()
             except ConnectionClosed as closed:
-                self.lose(_closed(closed))
+                self.lose(self._closed(closed))
                 return
             self._heard = True
             self._reading = False
@@ -172,23 +175,47 @@ class Connection:
             await trio.sleep(limits.ping_s - limits.pong_s)
             self._heard = False
             try:
-                await self.send(PING)
+                await self._ping()
             except BudgetSpent as error:
                 self.lose(Loss(str(error)))
             await trio.sleep(limits.pong_s)
             if not self._heard and self._reading:
                 self.lose(Loss(f"no message within {limits.pong_s:g} s of a ping"))
 
+    async def _ping(self) -> None:
+        """Send a ping. Raises BudgetSpent."""
+        if self._ping_text:
+            await self.send(self._ping_text)
+        else:
+            await self._governor.message(self._priority)
+            self.start_soon(self._ping_frame)
+
+    async def _ping_frame(self) -> None:
+        """Ping with a frame of the websocket, whose answer is no message."""
+        assert self._websocket is not None, "only an open connection pings"
+        with contextlib.suppress(ConnectionClosed):
+            await self._websocket.ping()
+            self._heard = True
+
     async def _close(self) -> None:
         if self._websocket is not None:
             with contextlib.suppress(ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
                 await self._websocket.aclose()
 
+    def _closed(self, closed: ConnectionClosed) -> Loss:
+        reason = closed.reason
+        if reason is None:
+            return Loss("the connection ended")
+        if reason.code == _TOO_BIG:
+            return Loss(f"a message is longer than {self._message_bytes_max} bytes (1009)", oversize=True)
+        words = f": {clip(reason.reason)}" if reason.reason else ""
+        return Loss(f"closed by the venue ({reason.code}{words})", reason.code in _PATIENT_CODES)
+
     def _late(self) -> Loss:
         return Loss(f"no connection within {self._limits.connect_s:g} s")
 
     def _reader_ended(self, error: Exception | None) -> None:
-        """The library reads no more; once the websocket is open, `_read` is told that by the library."""
+        """The library reads no more; once the websocket is open, the library reports that to `_read`."""
         if self._websocket is not None:
             return
         if isinstance(error, ConnectionRejected):
@@ -221,7 +248,7 @@ class _Reader:
         with self.scope:
             try:
                 await task()
-            except Exception as error:  # whatever the bytes of a stranger made the library do
+            except Exception as error:  # whatever foreign bytes made the library raise
                 failure = error
         self._on_end(failure)
 
@@ -250,18 +277,8 @@ def dial_url(url: str) -> Dial:
     return dial
 
 
-def _closed(closed: ConnectionClosed) -> Loss:
-    reason = closed.reason
-    if reason is None:
-        return Loss("the connection ended")
-    if reason.code == _TOO_BIG:
-        return Loss(f"a message is longer than {FRAME_BYTES_MAX} bytes (1009)", oversize=True)
-    said = f": {clip(reason.reason)}" if reason.reason else ""
-    return Loss(f"closed by the venue ({reason.code}{said})", reason.code in _PATIENT_CODES)
-
-
 def _describe(error: BaseException) -> str:
-    """Return the words of the innermost cause, in one line."""
+    """Return the text of the innermost cause, in one line."""
     while error.__cause__ is not None:
         error = error.__cause__
     if isinstance(error, BaseExceptionGroup):

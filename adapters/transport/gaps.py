@@ -1,10 +1,13 @@
-"""One coin's prints on their way to the engine: told once, in order, every hole measured and named.
+"""One instrument's trades on their way to the engine: each emitted once, in order, every gap measured.
 
-Owns what happens between a loss and the first live print after it. Promises: a replay that overlaps the last
-print seen closes the gap; one that does not is helped by asking the venue, while live prints wait; what
-still cannot be proved is a `FeedGap` that is open, and is handed on for repair from the venue's candles.
-Called by `feed.py` with the prints of each message. Memory and judgement of single prints are in
-`prints.py`.
+Owns what happens between a loss and the first live trade after it. Promises: trades that are proved to follow
+the last one seen close the gap; where they are not, the venue is asked for the newest trades while live ones
+wait; a gap that still cannot be proved closed is a `FeedGap` that is open, and its bars are handed on for
+repair from the venue's candles. Memory and judgement of single trades are in `trades.py`.
+
+What proves that nothing is missing is the venue's custom, passed in as `proof`: an overlap with trades that
+the venue sends again on subscribing, or numbers without a hole. Called by a feed with the trades of a
+message.
 """
 
 from __future__ import annotations
@@ -15,19 +18,26 @@ from typing import Any, Protocol
 import msgspec
 import trio
 
-from adapters.hyperliquid.decode import by_time
-from adapters.hyperliquid.wire import WireTrade
 from adapters.transport.connection import Loss
-from adapters.transport.context import Desk, Recent
-from adapters.transport.trades import Prints
-from engine.errors import VenueError, VenueProtocolError
+from adapters.transport.context import FeedContext
+from adapters.transport.trades import TradeMemory, by_time
+from engine.errors import VenueError
 from engine.events import FeedGap, InstrumentListed, Trade
 
-__all__ = ["Carrier", "Tape"]
+__all__ = ["Carrier", "GapTracker", "Proof", "RecentTrades"]
+
+RecentTrades = Callable[[InstrumentListed], Awaitable[list[Trade]]]
+"""Returns the newest trades of an instrument, oldest first; raises VenueError."""
+
+Proof = Callable[[TradeMemory, list[Trade]], bool]
+"""Says whether trades received after a loss prove that none is missing since the last one seen.
+
+None do while the memory is in doubt.
+"""
 
 
 class Carrier(Protocol):
-    """The connection that carries a coin."""
+    """The stream that carries an instrument."""
 
     backfills: int
 
@@ -40,77 +50,79 @@ class Carrier(Protocol):
         ...
 
 
-class Tape:
-    """The prints of one instrument. `recent` is asked for missed ones, if given.
+class GapTracker:
+    """The trades of one instrument. `recent` is asked for missed ones, if given.
 
-    `on_open_gap` takes (instrument, from, until): the venue's times between which bars are not whole.
+    `on_open_gap` takes (instrument, from, until): the venue's times between which bars are incomplete.
     """
 
     def __init__(
         self,
-        desk: Desk,
+        context: FeedContext,
         listed: InstrumentListed,
-        prints: Prints,
-        recent: Recent | None,
+        memory: TradeMemory,
+        recent: RecentTrades | None,
         on_open_gap: Callable[[int, int, int], None],
+        proof: Proof,
     ) -> None:
-        self._desk = desk
+        self._context = context
+        self._listed = listed
         self._instrument = listed.instrument
-        self._coin = listed.name
         self._recent = recent
         self._on_open_gap = on_open_gap
-        self.prints = prints
+        self._proof = proof
+        self.memory = memory
 
-    def tell(self, trades: list[Trade], recv_ns: int, carrier: Carrier) -> None:
-        """Tell live prints; hold, ask or judge after a loss."""
-        prints = self.prints
-        if prints.waiting is not None:
-            prints.waiting += trades
-            if len(prints.waiting) > self._desk.limits.waiting_max:
+    def receive(self, trades: list[Trade], recv_ns: int, carrier: Carrier) -> None:
+        """Emit live trades; hold, ask or judge after a loss."""
+        memory = self.memory
+        if memory.waiting is not None:
+            memory.waiting += trades
+            if len(memory.waiting) > self._context.limits.waiting_max:
                 self._give_up(recv_ns, carrier)
-        elif not prints.resuming:
-            self._desk.emit(*prints.take(trades))
+        elif not memory.resuming:
+            self._context.emit(*memory.take(trades))
             self._check(carrier)
-        elif prints.reaches(trades):
+        elif self._proof(memory, trades):
             self._join(trades, True, recv_ns, carrier)
-        elif prints.doubtful or not self._may_ask(carrier):
+        elif memory.doubtful or not self._may_ask(carrier):
             self._join(trades, False, recv_ns, carrier)
         else:
-            prints.waiting = trades
+            memory.waiting = trades
             carrier.start_soon(self._backfill, carrier)
 
     async def ask_if_silent(self, carrier: Carrier) -> None:
-        """A coin that stays silent after a reconnect may be quiet, or have prints we missed."""
-        prints = self.prints
-        if prints.resuming and prints.waiting is None and self._may_ask(carrier):
-            prints.waiting = []
+        """Ask about an instrument that stays silent after a reconnect: quiet, or with trades missed."""
+        memory = self.memory
+        if memory.resuming and memory.waiting is None and self._may_ask(carrier):
+            memory.waiting = []
             await self._backfill(carrier)
 
     def _check(self, carrier: Carrier) -> None:
-        """A print that came again with other content: not to be trusted until everything is read anew."""
-        if self.prints.doubtful:
-            carrier.lose(Loss(f"{self._coin}: a print came again with other content"))
+        """Give up the connection after a known trade id with other content: everything is read again."""
+        if self.memory.doubtful:
+            carrier.lose(Loss(f"{self._listed.name}: a print came again with other content"))
 
     def _join(self, trades: list[Trade], closed: bool, recv_ns: int, carrier: Carrier) -> None:
-        """Join a replay to what was seen before: say what is known of the hole, then tell the new prints.
+        """Join trades to what was seen before: emit what is known of the gap, then the new trades.
 
         A closed gap spans all of the interruption, as nothing of it is missing. An open one ends at the first
-        print that is known again.
+        trade that is known again.
         """
-        prints = self.prints
-        from_ns = prints.last_ns
-        prints.join()
-        carried = [msgspec.structs.replace(trade, recv_ns=recv_ns) for trade in prints.carried]
-        prints.carried = []
-        fresh = prints.take(by_time(carried + trades))
-        until_ns = max(prints.last_ns, recv_ns)
+        memory = self.memory
+        from_ns = memory.last_ns
+        memory.join()
+        carried = [msgspec.structs.replace(trade, recv_ns=recv_ns) for trade in memory.carried]
+        memory.carried = []
+        fresh = memory.take(by_time(carried + trades))
+        until_ns = max(memory.last_ns, recv_ns)
         to_ns = until_ns
-        health = self._desk.health
+        health = self._context.health
         if closed:
             health.gaps_closed += 1
         else:
             health.gaps_open += 1
-            # There may be another hole between what an earlier connection left and this replay: spanned too.
+            # There may be another gap between what an earlier connection left and these trades: spanned too.
             known = {(trade.venue_ns, trade.trade_id) for trade in trades}
             ends = (
                 one.venue_ns
@@ -118,47 +130,41 @@ class Tape:
                 if one.venue_ns >= from_ns and (one.venue_ns, one.trade_id) in known
             )
             to_ns = next(ends, until_ns)
-        gap = FeedGap(recv_ns, self._desk.name, self._instrument, from_ns, to_ns, closed)
-        self._desk.emit(gap, *fresh)
+        gap = FeedGap(recv_ns, self._context.name, self._instrument, from_ns, to_ns, closed)
+        self._context.emit(gap, *fresh)
         if not closed:
             self._on_open_gap(self._instrument, from_ns, until_ns)
         self._check(carrier)
 
     def _may_ask(self, carrier: Carrier) -> bool:
-        return self._recent is not None and carrier.backfills < self._desk.limits.backfills_max
+        return self._recent is not None and carrier.backfills < self._context.limits.backfills_max
 
     async def _backfill(self, carrier: Carrier) -> None:
-        """Ask the venue for the newest prints; what it prints meanwhile is held in `waiting`."""
-        desk = self._desk
-        assert self._recent is not None, "asked for only where there is somebody to ask"
+        """Ask the venue for the newest trades; live ones are held in `waiting` meanwhile."""
+        context = self._context
+        assert self._recent is not None, "asked for only where the venue can be asked"
         carrier.backfills += 1
-        rows: list[WireTrade] | None = None
-        with trio.move_on_after(desk.limits.backfill_s):
+        recovered: list[Trade] | None = None
+        with trio.move_on_after(context.limits.backfill_s):
             try:
-                rows = await self._recent(self._coin)
+                recovered = await self._recent(self._listed)
             except VenueError:
-                desk.health.venue_errors += 1
-        recv_ns = desk.clock.now_ns()
-        prints = self.prints
-        if prints.waiting is None:
+                context.health.venue_errors += 1
+        recv_ns = context.clock.now_ns()
+        memory = self.memory
+        if memory.waiting is None:
             return  # given up meanwhile
-        if rows is None:
+        if recovered is None:
             self._give_up(recv_ns, carrier)
             return
-        try:
-            recovered = desk.decoder.trades(reversed(rows), recv_ns)
-        except VenueProtocolError:
-            desk.health.venue_errors += 1
-            self._give_up(recv_ns, carrier)
-            return
-        recovered = [trade for trade in recovered if trade.instrument == self._instrument]
-        closed = prints.reaches(recovered) or (not rows and not prints.proved)
+        closed = self._proof(memory, recovered) or (not recovered and not memory.proved)
+        recovered = [msgspec.structs.replace(trade, recv_ns=recv_ns) for trade in recovered]
         self._join(by_time(recovered + self._release(recv_ns)), closed, recv_ns, carrier)
 
     def _give_up(self, recv_ns: int, carrier: Carrier) -> None:
         self._join(self._release(recv_ns), False, recv_ns, carrier)
 
     def _release(self, recv_ns: int) -> list[Trade]:
-        """Return what was held, stamped anew: the engine learns of it only now, and time never goes back."""
-        waiting, self.prints.waiting = self.prints.waiting or [], None
+        """Return the trades that were held, stamped now, since the engine's time never goes back."""
+        waiting, self.memory.waiting = self.memory.waiting or [], None
         return by_time([msgspec.structs.replace(trade, recv_ns=recv_ns) for trade in waiting])

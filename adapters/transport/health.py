@@ -1,4 +1,4 @@
-"""What a feed has counted, and the limits it keeps: read by the supervisor and by tests."""
+"""What a feed has counted, and its limits: read by commands, for people, and by tests."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["FeedHealth", "FeedLimits"]
 class FeedHealth:
     """Counts since the feed was made.
 
-    `dropped` by reason: "foreign" (a coin we do not follow), "time" (a venue time that cannot be),
-    "old" (before the start, or forgotten), "stale-quote" and "stale-book" (older than one already told),
+    `dropped` by reason: "foreign" (an instrument that is not followed), "time" (an impossible venue time),
+    "old" (before the start, or forgotten), "stale-quote" and "stale-book" (older than one emitted before),
     "crossed", "interval" (a candle of another), "channel" (not market data, or not asked for).
 
     `questions` were asked about silent subscriptions, of which `silences` were found dead. `windows_repaired`
-    counts candles that stand for missed prints, `windows_lost` those the venue could not give.
+    counts candles that stand for missed trades, `windows_lost` those that the venue did not give.
     """
 
     live: bool = False
@@ -65,26 +65,26 @@ class FeedLimits:
     ping_s: float = 10.0
     pong_s: float = 8.0  # a ping without any frame after it for so long ends the connection
     close_s: float = 1.0  # waiting for the venue's half of a close
-    stable_s: float = 60.0  # a connection live for so long starts the backoff anew
+    stable_s: float = 60.0  # a connection live for so long starts the backoff again
     backoff_s_min: float = 0.5
     backoff_s_max: float = 30.0
-    replay_s: float = 5.0  # a coin silent for so long after a reconnect is asked about
-    backfill_s: float = 3.0  # one question for missed prints
-    backfills_max: int = 20  # questions per connection: each costs 21 of 1200 per minute
+    replay_s: float = 5.0  # an instrument silent for so long after a reconnect is checked
+    backfill_s: float = 3.0  # one request for missed trades
+    backfills_max: int = 20  # such requests per connection: each costs weight
     frames_queued_max: int = 256  # messages read from the socket and not yet decoded
     pending_max: int = 4096  # events decoded and not yet taken by the engine
     held_bytes_max: int = 16 << 20  # messages that came before every subscription was confirmed
-    waiting_max: int = 10_000  # prints of one coin held while missed ones are asked for
-    subscriptions_max: int = 200  # of one connection; all coins of a session share as few as that allows
-    stale_s: float = 7.0  # a busy subscription silent for so long is asked about
+    waiting_max: int = 10_000  # trades of one instrument held while missed ones are asked for
+    subscriptions_max: int = 200  # of one connection; a session has as few as that allows
+    stale_s: float = 7.0  # a busy subscription silent for so long is checked
     quiet_s: float = 60.0  # the same of any other
-    quiet_s_max: float = 300.0  # and after questions that found nothing, each of which doubles the wait
-    question_every_s: float = 5.0  # between questions about quiet ones, of 22 of 1200 weight a minute at most
+    quiet_s_max: float = 300.0  # and after checks that found nothing, each of which doubles the wait
+    question_every_s: float = 5.0  # between checks of quiet ones: each costs weight
     proof_s: float = 2.0  # what the venue has shown must have come by itself within this
-    question_s: float = 3.0  # one question about a silent subscription
-    grace_s: float = 3.0  # a window over for so long has its last print in the venue's candle
+    question_s: float = 3.0  # one request about a silent subscription
+    grace_s: float = 3.0  # a window over for so long has its last trade in the venue's candle
     repair_retry_s: float = 30.0  # between tries to read a candle that the venue did not give
     repair_tries_max: int = 4
     repairs_max: int = 1000  # spans of windows waiting to be read; what is beyond stays incomplete
-    poll_s: float = 10.0  # between two polls of a coin while its connection is down
+    poll_s: float = 10.0  # between two polls of an instrument while its stream is down
     check_windows_max: int = 8  # closed windows of one interval compared at a time

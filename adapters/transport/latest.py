@@ -1,7 +1,7 @@
-"""The newest that was told of each coin beside its prints: what is older or unchanged is not told again.
+"""The newest readings of each instrument beside its trades: what is older or unchanged is not emitted again.
 
-Owns the newest quote, book, context, candle and mids. Called by `feed.py` for what a stream or a poll
-brings, and by `questions.py` to see whether the venue shows something else. Pure: no clock, no socket.
+Owns the newest quote, book, context, candle and mids. Called by a feed for what a stream or a poll brings,
+and by a venue's checks of silent subscriptions, which compare. Pure: no clock, no socket.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Latest:
         self.mids: dict[tuple[int, ...], MidsRead] = {}
 
     def is_news(self, reading: Reading) -> bool:
-        """Say whether a reading is to be told, and remember it if so. Books are, changed or not."""
+        """Return whether to emit a reading, and remember it if so. Books are emitted, changed or not."""
         if isinstance(reading, Quote):
             before = self.quotes.get(reading.instrument)
             if before is not None and reading.venue_ns < before.venue_ns:
@@ -54,11 +54,11 @@ class Latest:
         return True
 
     def has(self, reading: Reading) -> bool:
-        """Say whether a reading tells nothing beyond what was told: the same values, or older ones."""
+        """Return whether a reading holds nothing new: the same values, or older ones."""
         if isinstance(reading, Quote):
             quote = self.quotes.get(reading.instrument)
             return quote is not None and (
-                quote.venue_ns >= reading.venue_ns or _touch(quote) == _touch(reading)
+                quote.venue_ns >= reading.venue_ns or _sides(quote) == _sides(reading)
             )
         if isinstance(reading, BookRead):
             book = self.books.get(reading.instrument)
@@ -71,7 +71,7 @@ class Latest:
         return known is not None and msgspec.structs.replace(known, recv_ns=reading.recv_ns) == reading
 
 
-def _touch(quote: Quote) -> tuple[int, int, int, int]:
+def _sides(quote: Quote) -> tuple[int, int, int, int]:
     return quote.bid, quote.bid_size, quote.ask, quote.ask_size
 
 

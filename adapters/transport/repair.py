@@ -1,9 +1,9 @@
-"""Windows with prints missing are read from the venue's candles; closed bars are compared with them.
+"""Windows with trades missing are read from the venue's candles; closed bars are compared with them.
 
-Owns which windows are still to be read. Promises: a window is read once it is over and its last print can be
+Owns which windows are still to be read. Promises: a window is read once it is over and its last trade can be
 in the venue's candle; what the venue does not give is asked for again a few times and then left, counted in
-`windows_lost`, so that its bar stays incomplete; the weight of all that is the governor's concern. Emits
-`CandleRead` for "repair" and for "check". Run by `feed.py` beside its connections.
+`windows_lost`, so that its bar stays incomplete; the weight of all that is limited by the governor. Emits
+`CandleRead` for "repair" and for "check". Run by `feed.py` beside its streams.
 """
 
 from __future__ import annotations
@@ -14,20 +14,18 @@ from dataclasses import dataclass
 
 import trio
 
-from adapters.hyperliquid.channels import venue_intervals
-from adapters.hyperliquid.history import CANDLES_MAX, read_candles, stamped
-from adapters.transport.context import Desk, MarketInfo
+from adapters.transport.candles import CandleSource, stamped
+from adapters.transport.context import FeedContext
 from adapters.transport.governor import Priority
 from engine.errors import VenueError
 from engine.events import InstrumentListed
-from engine.values import parse_interval
 
 __all__ = ["Checks", "Repairs"]
 
 
 @dataclass(slots=True)
 class _Span:
-    """Windows of one coin and interval to be read: from the first to before `end_ns`."""
+    """Windows of one instrument and interval to be read: from the first to before `end_ns`."""
 
     listed: InstrumentListed
     interval_ns: int
@@ -42,30 +40,25 @@ class _Span:
 
 
 class Repairs:
-    """The windows that open gaps touched. `intervals` are the session's bars."""
+    """The windows that open gaps touched."""
 
     def __init__(
-        self,
-        desk: Desk,
-        info: MarketInfo,
-        instruments: Sequence[InstrumentListed],
-        intervals: Sequence[str],
+        self, context: FeedContext, source: CandleSource, instruments: Sequence[InstrumentListed]
     ) -> None:
-        self._desk = desk
-        self._health = desk.health
-        self._limits = desk.limits
-        self._info = info
+        self._context = context
+        self._health = context.health
+        self._limits = context.limits
+        self._source = source
         self._instruments = {listed.instrument: listed for listed in instruments}
-        self._intervals_ns = [parse_interval(name) for name in venue_intervals(intervals)]
         self._spans: list[_Span] = []  # at most repairs_max
         self._touched = trio.Event()
 
     def touch(self, instrument: int, from_ns: int, to_ns: int) -> None:
         """Have every window between two venue times read, both ends included, once it is over."""
-        for interval_ns in self._intervals_ns:
+        for interval_ns in self._source.intervals_ns:
             start_ns = from_ns // interval_ns * interval_ns
             end_ns = (to_ns // interval_ns + 1) * interval_ns
-            forgotten = max(0, (end_ns - start_ns) // interval_ns - CANDLES_MAX)
+            forgotten = max(0, (end_ns - start_ns) // interval_ns - self._source.windows_max)
             self._health.windows_lost += forgotten
             span = _Span(
                 self._instruments[instrument], interval_ns, start_ns + forgotten * interval_ns, end_ns
@@ -99,21 +92,20 @@ class Repairs:
 
     def _due_in(self, span: _Span) -> float:
         """Return in how many seconds the last window is over and its candle has every print."""
-        over_s = self._desk.clock.real_seconds_until(span.end_ns) + self._limits.grace_s
+        over_s = self._context.clock.real_seconds_until(span.end_ns) + self._limits.grace_s
         return max(over_s, span.not_before - trio.current_time())
 
     async def _read(self, span: _Span) -> None:
         span.tries += 1
         missing_ns = [*range(span.start_ns, span.end_ns, span.interval_ns)]
         try:
-            candles = await read_candles(
-                self._info,
+            candles = await self._source.read(
                 span.listed,
                 span.interval_ns,
                 span.start_ns,
                 span.end_ns,
                 purpose="repair",
-                recv_ns=self._desk.clock.now_ns(),
+                recv_ns=self._context.clock.now_ns(),
                 priority=Priority.MARKET,
             )
         except VenueError:
@@ -122,8 +114,8 @@ class Repairs:
             found = {candle.start_ns for candle in candles}
             missing_ns = [start_ns for start_ns in missing_ns if start_ns not in found]
             self._health.windows_repaired += len(candles)
-            await self._desk.room()
-            self._desk.emit(*stamped(candles, self._desk.clock.now_ns()))
+            await self._context.catch_up()
+            self._context.emit(*stamped(candles, self._context.clock.now_ns()))
         if not missing_ns:
             return
         if span.tries >= self._limits.repair_tries_max:
@@ -135,25 +127,24 @@ class Repairs:
 
 
 class Checks:
-    """Reads the last closed candles of every coin and interval from time to time, to be compared."""
+    """Reads the last closed candles of every instrument and interval from time to time, to be compared."""
 
     def __init__(
         self,
-        desk: Desk,
-        info: MarketInfo,
+        context: FeedContext,
+        source: CandleSource,
         instruments: Sequence[InstrumentListed],
-        intervals: Sequence[str],
         every_s: float,
         since_ns: int,
     ) -> None:
-        self._desk = desk
-        self._info = info
+        self._context = context
+        self._source = source
         self._every_s = every_s
-        # Where the next comparison begins, by coin and interval: never with a window we saw only a part of.
+        # Where the next comparison begins, by instrument and interval: never with a window seen in part.
         self._next_ns = {
             (listed, interval_ns): -(-since_ns // interval_ns) * interval_ns
             for listed in instruments
-            for interval_ns in map(parse_interval, venue_intervals(intervals))
+            for interval_ns in source.intervals_ns
         }
 
     async def run(self) -> None:
@@ -166,32 +157,31 @@ class Checks:
 
     async def _check(self, listed: InstrumentListed, interval_ns: int) -> None:
         over_ns = self._over_ns() // interval_ns * interval_ns
-        oldest_ns = over_ns - self._desk.limits.check_windows_max * interval_ns
+        oldest_ns = over_ns - self._context.limits.check_windows_max * interval_ns
         start_ns = max(self._next_ns[listed, interval_ns], oldest_ns)
         if start_ns >= over_ns:
             return
         try:
-            candles = await read_candles(
-                self._info,
+            candles = await self._source.read(
                 listed,
                 interval_ns,
                 start_ns,
                 over_ns,
                 purpose="check",
-                recv_ns=self._desk.clock.now_ns(),
+                recv_ns=self._context.clock.now_ns(),
                 priority=Priority.HISTORY,
             )
         except VenueError:
-            self._desk.health.venue_errors += 1
+            self._context.health.venue_errors += 1
             return
         self._next_ns[listed, interval_ns] = over_ns
-        self._desk.health.checks += len(candles)
-        await self._desk.room()
-        self._desk.emit(*stamped(candles, self._desk.clock.now_ns()))
+        self._context.health.checks += len(candles)
+        await self._context.catch_up()
+        self._context.emit(*stamped(candles, self._context.clock.now_ns()))
 
     def _over_ns(self) -> int:
         """Return the venue's time that is `grace_s` real seconds ago."""
-        now_ns = self._desk.clock.now_ns()
+        now_ns = self._context.clock.now_ns()
         ahead_ns = now_ns + 1_000_000_000
-        speed = 1 / max(self._desk.clock.real_seconds_until(ahead_ns), 1e-9)
-        return now_ns - int(self._desk.limits.grace_s * speed * 1_000_000_000)
+        speed = 1 / max(self._context.clock.real_seconds_until(ahead_ns), 1e-9)
+        return now_ns - int(self._context.limits.grace_s * speed * 1_000_000_000)

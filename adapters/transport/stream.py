@@ -1,98 +1,108 @@
-"""One connection of a feed, again and again: subscribe, be confirmed, hand on what comes, be lost, wait.
+"""Some subscriptions over one connection at a time: subscribe, wait for confirmation, hand on, reconnect.
 
-Owns the life of one share of the subscriptions. Promises: nothing is handed on before all of it is
-confirmed, what came before is held within a bound and handed on then; every loss has its reason and its
-wait, which grows with each failure and is half chance. Called by `feed.py`, which says what the messages
-mean.
+Owns the life of its connections. Promises: no data is handed on before every subscription is confirmed; data
+that came earlier is held within a bound and handed on then; every loss is reported with its reason and the
+wait before the next connection, which grows with each failure and is half random. Called by a venue's feed
+for market data and by its gateway for an account; what its messages mean is the venue's `StreamProtocol`.
 
-    dial -> subscribe -> all confirmed -> up -> frames -> loss -> down -> backoff -> dial
+    connect -> subscribe -> all confirmed -> up -> frames -> loss -> down -> backoff -> connect
 
-A frame that cannot be decoded ends the connection like any loss; the backoff grows while that repeats, so a
-poisonous frame is met once per backoff, never in a busy loop.
+A message that cannot be decoded ends the connection like any loss. While that repeats the backoff grows, so
+such a message is met once per backoff, never in a busy loop.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Any, Protocol
 
 import trio
 
-from adapters.hyperliquid.channels import Wanted
-from adapters.hyperliquid.wire import Ack, AckFrame, ErrorFrame, Frame, OtherFrame, PongFrame, decode_message
 from adapters.transport.connection import Connection, Dial, Loss
-from adapters.transport.context import Desk
-from adapters.transport.governor import BudgetSpent
+from adapters.transport.context import StreamContext
+from adapters.transport.governor import BudgetSpent, Priority
+from adapters.transport.protocol import Confirmed, Refused, StreamProtocol, Subscription, Unread
 from adapters.transport.text import clip
+from engine.backoff import backoff_ms
 from engine.errors import UsageError, VenueProtocolError
 from engine.events import InstrumentListed
+from engine.venue import Tap
 
-__all__ = ["Host", "Line", "Tap"]
+__all__ = ["Stream", "StreamHost"]
 
-_CONTROL: Final = frozenset({AckFrame, ErrorFrame, OtherFrame, PongFrame})
-"""What is not market data."""
-
-Tap = Callable[[int, str | bytes], None]
-"""Takes every message as it came, with its time of receipt, before it is decoded."""
+_SEND_WITHIN_S = 120.0
 
 
-class Host(Protocol):
-    """The feed, as its lines see it."""
+class StreamHost(Protocol):
+    """The feed or gateway, as its streams see it."""
 
-    def line_up(self, line: Line, recv_ns: int) -> None:
-        """All of a line's subscriptions are confirmed."""
+    async def stream_up(self, stream: Stream, recv_ns: int) -> None:
+        """Every subscription is confirmed."""
         ...
 
-    def line_down(self, line: Line, loss: Loss, backoff_ms: int) -> None:
-        """A line is lost; it dials again after the backoff."""
+    async def stream_down(self, stream: Stream, loss: Loss, backoff_ms: int) -> None:
+        """The connection is lost; the next one is tried after the backoff."""
         ...
 
-    def tell(self, line: Line, frame: Frame, recv_ns: int) -> None:
-        """A message of market data. Raises VenueProtocolError."""
+    def receive(self, stream: Stream, frame: Any, recv_ns: int) -> None:
+        """Take one frame of data. Raises VenueProtocolError."""
         ...
 
     @property
-    def crowded(self) -> bool:
-        """Whether the engine is behind."""
+    def behind(self) -> bool:
+        """Whether `catch_up` must be awaited before the next message."""
         ...
 
-    async def room(self) -> None:
-        """Wait while the engine is behind."""
+    async def catch_up(self) -> None:
+        """Hand on what was received, or wait while the engine is behind."""
         ...
 
 
-class Line:
-    """The subscriptions of some `instruments` over one connection at a time. `url` is the websocket's."""
+class Stream:
+    """Subscriptions at a websocket's `url`. `instruments` are those it carries, none for an account.
+
+    `tap` takes every message as it came, with its time of receipt, before it is decoded. Subscriptions are
+    sent with `priority`, and each waits at most `send_within_s` for the venue's limits.
+    """
 
     def __init__(
         self,
-        desk: Desk,
-        host: Host,
-        instruments: tuple[InstrumentListed, ...],
-        wanted: tuple[Wanted, ...],
+        context: StreamContext,
+        host: StreamHost,
+        protocol: StreamProtocol,
+        subscriptions: Sequence[Subscription],
         url: str,
         dial: Dial,
-        tap: Tap | None,
+        *,
+        instruments: tuple[InstrumentListed, ...] = (),
+        tap: Tap | None = None,
+        priority: Priority = Priority.MARKET,
+        send_within_s: float = _SEND_WITHIN_S,
     ) -> None:
-        self._desk = desk
-        self._clock = desk.clock
-        self._health = desk.health
-        self._limits = desk.limits
+        self._context = context
+        self._clock = context.clock
+        self._health = context.health
+        self._limits = context.limits
         self._host = host
+        self._protocol = protocol
+        self._decode = protocol.decode
+        self._controls = protocol.controls
+        self.subscriptions = tuple(subscriptions)
         self.instruments = instruments
-        self.wanted = wanted
         self._url = url
         self._dial = dial
         self._tap = tap
+        self._priority = priority
+        self._send_within_s = send_within_s
         self.down_since: float | None = None  # trio's clock; None while it is up
         self.down_ns = 0  # the same in the engine's time, kept when it is up again
-        self.backfills = 0  # questions for missed prints of this connection
+        self.backfills = 0  # requests for missed trades on behalf of this connection
         self._attempts = 0  # connections tried since the feed was last up
         # Of one connection:
-        self._connection: Connection | None = None
-        self._unconfirmed: dict[Wanted, None] = {}
-        self._held: list[Frame] = []
+        self.connection: Connection | None = None
+        self._unconfirmed: dict[Hashable, Subscription] = {}
+        self._held: list[Any] = []
         self._held_bytes = 0
         self._live_at: float | None = None
 
@@ -106,51 +116,59 @@ class Line:
         self._note_down()
         failures = 0
         while True:
-            loss = await self._connect()
-            if self._live_at is not None:
-                self._note_down()
-                if trio.current_time() - self._live_at >= self._limits.stable_s:
-                    failures = 0
-            self._live_at = None
-            backoff_ms = self._backoff_ms(failures, loss)
+            try:
+                loss = await self._connect()
+                if self._live_at is not None:
+                    self._note_down()
+                    if trio.current_time() - self._live_at >= self._limits.stable_s:
+                        failures = 0
+            finally:
+                self._live_at = None
+            wait_ms = self._backoff_ms(failures, loss)
             self._health.losses += 1
             self._health.last_loss = loss.reason
             self._health.frames_oversize += loss.oversize
-            self._host.line_down(self, loss, backoff_ms)
+            await self._host.stream_down(self, loss, wait_ms)
             failures += 1
-            await trio.sleep(backoff_ms / 1000)
+            await trio.sleep(wait_ms / 1000)
 
     def take_attempts(self) -> int:
-        """Return how many connections were tried since this was last asked."""
+        """Return how many connections were tried since this was last called."""
         attempts, self._attempts = self._attempts, 0
         return attempts
 
     def lose(self, loss: Loss) -> None:
         """Give the connection up; the first reason counts."""
-        assert self._connection is not None, "only a connection that was made can be lost"
-        self._connection.lose(loss)
+        assert self.connection is not None, "only a connection that was made can be lost"
+        self.connection.lose(loss)
 
     def start_soon(self, task: Callable[..., Awaitable[None]], *args: Any) -> None:
         """Run a task that ends with the connection."""
-        assert self._connection is not None, "called by a connection's own tasks only"
-        self._connection.start_soon(task, *args)
+        assert self.connection is not None, "called by a connection's own tasks only"
+        self.connection.start_soon(task, *args)
 
     async def take(self, message: str | bytes) -> None:
-        """Take one message of the venue; waits while the engine is behind."""
+        """Take one message of the venue; waits while the host is behind."""
         recv_ns = self._clock.now_ns()  # before decoding
         self._health.frames += 1
         self._health.last_frame_ns = recv_ns
         if self._tap is not None:
             self._tap(recv_ns, message)
         try:
-            self._act_on(decode_message(message), recv_ns, len(message))
+            frame = self._decode(message)
+            if type(frame) in self._controls:
+                await self._control(frame, recv_ns)
+            elif self._live_at is not None:
+                self._host.receive(self, frame, recv_ns)
+            else:
+                self._hold(frame, len(message))
         except VenueProtocolError as error:
             self._health.frames_refused += 1
             data = message.encode("utf-8", "replace") if isinstance(message, str) else message
             digest = hashlib.blake2b(data, digest_size=4).hexdigest()
             self.lose(Loss(f"a message of {len(data)} bytes (blake2b {digest}) cannot be used: {error}"))
-        if self._host.crowded:
-            await self._host.room()
+        if self._host.behind:
+            await self._host.catch_up()
 
     def _note_down(self) -> None:
         self.down_since = trio.current_time()
@@ -159,26 +177,35 @@ class Line:
     async def _connect(self) -> Loss:
         self._health.connections += 1
         self._attempts += 1
-        self._unconfirmed = dict.fromkeys(self.wanted)
+        self._unconfirmed = {one.key: one for one in self.subscriptions}
         self._held = []
         self._held_bytes = 0
         self._live_at = None
         self.backfills = 0
-        self._connection = Connection(
-            self._url, self._dial, self._limits, self._subscribe, self.take, self._desk.governor
+        context = self._context
+        self.connection = Connection(
+            self._url,
+            self._dial,
+            self._protocol,
+            self._limits,
+            self._subscribe,
+            self.take,
+            context.governor,
+            self._priority,
         )
         try:
-            with self._desk.governor.subscriptions(len(self.wanted)):
-                return await self._connection.run()
+            with context.governor.subscriptions(len(self.subscriptions)):
+                return await self.connection.run()
         except UsageError as error:
             return Loss(str(error), patient=True)
 
     async def _subscribe(self) -> None:
-        """Ask for everything, and give up on a venue that does not confirm it in time."""
-        assert self._connection is not None, "called by the connection"
+        """Send every subscription, and give up on a venue that does not confirm them in time."""
+        assert self.connection is not None, "called by the connection"
         try:
-            for wanted in self.wanted:
-                await self._connection.send(wanted.text())
+            for one in self.subscriptions:
+                if one.text:
+                    await self.connection.send(one.text, within_s=self._send_within_s)
         except BudgetSpent as error:
             self.lose(Loss(str(error)))
         await trio.sleep(self._limits.confirm_s)
@@ -187,56 +214,43 @@ class Line:
                 Loss(f"{self._first_unconfirmed()} was not confirmed within {self._limits.confirm_s:g} s")
             )
 
-    def _act_on(self, frame: Frame, recv_ns: int, size: int) -> None:
-        if type(frame) not in _CONTROL:
-            if self._live_at is not None:
-                self._host.tell(self, frame, recv_ns)
-            else:
-                self._hold(frame, size)
-        elif isinstance(frame, AckFrame):
-            self._confirm(frame.data, recv_ns)
-        elif isinstance(frame, ErrorFrame):
-            self._complaint(frame.data)
-        elif isinstance(frame, OtherFrame):
+    async def _control(self, frame: Any, recv_ns: int) -> None:
+        control = self._protocol.read_control(frame)
+        if isinstance(control, Confirmed):
+            await self._confirm(control.key, recv_ns)
+        elif isinstance(control, Refused):
+            self._health.venue_errors += 1
+            if self._live_at is None:
+                self.lose(Loss(f"a subscription is refused: {clip(control.text)}"))
+        elif isinstance(control, Unread):
             self._health.dropped["channel"] += 1
 
-    def _hold(self, frame: Frame, size: int) -> None:
-        """Keep what came before the line is confirmed: it is told then, and not believed before."""
+    def _hold(self, frame: Any, size: int) -> None:
+        """Keep data that came before every subscription is confirmed."""
         self._held.append(frame)
         self._held_bytes += size
         if self._held_bytes > self._limits.held_bytes_max:
             self.lose(Loss(f"too much data before {self._first_unconfirmed()} was confirmed"))
 
-    def _confirm(self, ack: Ack, recv_ns: int) -> None:
-        """Match an acknowledgement by what was asked for, since the venue adds members of its own."""
-        asked = Wanted.echoed(ack.subscription)
-        if ack.method != "subscribe" or asked not in self._unconfirmed:
+    async def _confirm(self, key: Hashable, recv_ns: int) -> None:
+        if self._unconfirmed.pop(key, None) is None:
             self._health.dropped["channel"] += 1
             return
-        del self._unconfirmed[asked]
         if self._unconfirmed:
             return
         self._live_at = trio.current_time()
         self.down_since = None
-        self._host.line_up(self, recv_ns)
+        await self._host.stream_up(self, recv_ns)
         held, self._held = self._held, []
         for frame in held:
-            self._host.tell(self, frame, recv_ns)
-
-    def _complaint(self, text: str) -> None:
-        """The venue refuses something. Before the line is up that can only be a subscription."""
-        self._health.venue_errors += 1
-        if self._live_at is None:
-            self.lose(Loss(f"a subscription is refused: {clip(text)}"))
+            self._host.receive(self, frame, recv_ns)
 
     def _backoff_ms(self, failures: int, loss: Loss) -> int:
-        """Return the wait: half of a bound that doubles with each failure, and chance for the other half."""
         limits = self._limits
-        bound: float = min(limits.backoff_s_max, limits.backoff_s_min * 2.0 ** (min(failures, 20) + 1))
-        if loss.patient:
-            bound = limits.backoff_s_max
-        chance = min(1.0, max(0.0, self._desk.jitter()))
-        return round(1000 * bound * (1 + chance) / 2)
+        min_s = limits.backoff_s_max if loss.patient else limits.backoff_s_min
+        return backoff_ms(
+            failures, self._context.jitter(), min_ms=1000 * min_s, max_ms=1000 * limits.backoff_s_max
+        )
 
     def _first_unconfirmed(self) -> str:
-        return str(next(iter(self._unconfirmed)))
+        return next(iter(self._unconfirmed.values())).label

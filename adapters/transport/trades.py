@@ -1,41 +1,42 @@
-"""What of one instrument's prints has been seen: each is told once, and a hole is named.
+"""Which of one instrument's trades have been seen: each is emitted once, and a gap is noticed.
 
-The venue numbers nothing, and replays its newest prints untagged on every subscribe. So a print is
-known by (time, trade id), the newest are remembered, and after a loss the replay either contains the last
-print that was seen, which proves that nothing between is missing, or it does not. Pure: no clock,
-no socket. Called by `feed.py`.
+A venue that numbers its trades without holes proves by their numbers that none is missing. One that does
+not, but sends its newest trades again on every subscribe, proves it by an overlap: a trade is known by (time,
+trade id), the newest are remembered, and after a loss the trades sent again either contain the last one seen,
+or do not. Pure: no clock, no socket. Called by `gaps.py`.
 """
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from adapters.transport.health import FeedHealth
 from engine.events import Trade
 
-__all__ = ["MEMORY_MAX", "LastTrade", "Prints"]
+__all__ = ["MEMORY_MAX", "LastTrade", "TradeMemory", "by_time"]
 
 MEMORY_MAX: Final = 4096
-"""Prints remembered per instrument: more than a hundred replays of the venue's 30."""
+"""Trades remembered per instrument: more than a hundred times what a venue sends again."""
 
 _NOTHING: Final = object()
 
 
 class LastTrade(NamedTuple):
-    """The newest print of an instrument in the journal: its venue time, and every trade id at that time."""
+    """The newest trade of an instrument in the journal: its venue time, and every trade id at that time."""
 
     venue_ns: int
     trade_ids: tuple[int, ...]
 
 
-class Prints:
+class TradeMemory:
     """One instrument's memory.
 
-    Nothing older than `since_ns` is ever told, since a bar must not be built from part of its prints:
-    the replay on the first subscribe reaches minutes back. With `last` (from the journal of an earlier
-    session) that limit is the last print itself, so what was printed between the sessions is told too.
+    A trade older than `since_ns` is never emitted, since a bar must not be built from part of its trades:
+    what a venue sends on the first subscribe may be minutes old. With `last` (from the journal of an earlier
+    session) that limit is the last trade itself, so trades between the sessions are emitted too.
 
-    `resuming` says that the next frame is a replay that must be joined to what was seen before.
+    `resuming`: the next trades must be joined to what was seen before.
     """
 
     __slots__ = (
@@ -58,11 +59,11 @@ class Prints:
         last: LastTrade | None = None,
         memory_max: int = MEMORY_MAX,
     ) -> None:
-        self._health = health  # counts duplicates, conflicts and old prints
+        self._health = health  # counts duplicates, conflicts and old trades
         # Content by (venue_ns, trade_id), oldest first; None: seen, content not known.
         self._memory: dict[tuple[int, int | str], tuple[int, int, int] | None] = {}
         self._memory_max = memory_max
-        self.proved = last is not None  # last_ns is the time of a print, not only of a start
+        self.proved = last is not None  # last_ns is the time of a trade, not only of a start
         self.last_ns = since_ns if last is None else last.venue_ns
         self._floor_ns = self.last_ns - 1
         if last is not None:
@@ -70,20 +71,20 @@ class Prints:
                 self._memory[last.venue_ns, trade_id] = None
         self.resuming = last is not None
         self.doubtful = False
-        self.waiting: list[Trade] | None = None  # prints held until the hole is closed or given up
-        self.carried: list[Trade] = []  # prints that were held when the connection was lost
+        self.waiting: list[Trade] | None = None  # trades held until the gap is closed or given up
+        self.carried: list[Trade] = []  # trades that were held when the connection was lost
 
     def lose(self) -> None:
-        """The connection is gone: the next frame is a replay, and what is held waits for its judgement."""
+        """The connection is lost: the next trades must be joined, and those held wait for that."""
         self.resuming = True
         if self.waiting is not None:
             self.carried = (self.carried + self.waiting)[-self._memory_max :]
             self.waiting = None
 
-    def reaches(self, trades: list[Trade]) -> bool:
-        """Say whether a replay joins what was seen.
+    def overlaps(self, trades: list[Trade]) -> bool:
+        """Return whether trades sent again on subscribing join what was seen.
 
-        It does if it holds the last print or, where none was ever seen, reaches back beyond the start.
+        They do if the last trade is among them or, where none was ever seen, one from before the start.
         """
         if self.doubtful:
             return False
@@ -95,19 +96,19 @@ class Prints:
         )
 
     def has(self, trade: Trade) -> bool:
-        """Say whether a print has been seen, or is too old to be told."""
+        """Return whether a trade has been seen, or is too old to be emitted."""
         return trade.venue_ns <= self._floor_ns or (trade.venue_ns, trade.trade_id) in self._memory
 
     def join(self) -> None:
-        """The replay has been judged: what comes next is live."""
+        """The gap has been judged: what comes next is live."""
         self.resuming = False
         self.doubtful = False
 
     def take(self, trades: list[Trade]) -> list[Trade]:
-        """Return the prints that are new, in their order, and remember them.
+        """Return the trades that are new, in their order, and remember them.
 
         A known id with other content is left out, counted, and sets `doubtful`: which of the two is true
-        cannot be told, so the next replay proves nothing.
+        cannot be known, so the next trades prove nothing.
         """
         memory = self._memory
         fresh = []
@@ -136,3 +137,16 @@ class Prints:
             # What is forgotten must not come back as new.
             self._floor_ns = max(self._floor_ns, min(oldest[0], self.last_ns - 1))
         return fresh
+
+
+def by_time(trades: list[Trade]) -> list[Trade]:
+    """Return trades by rising venue time; equal times keep their order, which is the venue's."""
+    last_ns = 0
+    for trade in trades:
+        if trade.venue_ns < last_ns:
+            return sorted(trades, key=_venue_ns)
+        last_ns = trade.venue_ns
+    return trades
+
+
+_venue_ns = attrgetter("venue_ns")

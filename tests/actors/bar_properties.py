@@ -17,7 +17,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from adapters.transport.health import FeedHealth
-from adapters.transport.trades import Prints
+from adapters.transport.trades import TradeMemory
 from engine.actors import Aggregator
 from engine.clock import DAY_NS, SECOND_NS, window_end, window_start
 from engine.config import BarsConfig
@@ -375,7 +375,7 @@ def duplicates(make: Make, plan: list[Step], custom: Customs, again: list[tuple[
         place = which % len(trades)
         doubled.append((place + later + 0.5, trades[place]))
     doubled.sort(key=lambda pair: pair[0])
-    memory = {number: Prints(FeedHealth(), START - 1, memory_max=MEMORY) for number in (1, 2)}
+    memory = {number: TradeMemory(FeedHealth(), START - 1, memory_max=MEMORY) for number in (1, 2)}
     once = [one for _, trade in doubled for one in memory[trade.instrument].take([trade])]
     harness = new_harness(make, custom)
     for trade in once:

@@ -25,7 +25,7 @@ DATA = DataConfig(check_minutes=5, poll_after_s=30)
 
 
 class Market:
-    """Prints for ever: BTC twice a second, ETH now and then; prices walk."""
+    """TradeMemory for ever: BTC twice a second, ETH now and then; prices walk."""
 
     def __init__(self, play: Scene, chance: random.Random) -> None:
         self._play = play

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import trio
 
-from adapters.hyperliquid.channels import Wanted, check_channels, share_out
-from adapters.hyperliquid.wire import Subscription
+from adapters.hyperliquid.channels import Channel, check_channels, share_out
+from adapters.hyperliquid.envelope import Echo
 from adapters.transport.health import FeedLimits
 from engine.config import DataConfig
 from engine.errors import UsageError
@@ -55,10 +55,10 @@ async def test_every_channel_is_subscribed_the_way_the_venue_wants(autojump_cloc
 
 def test_an_acknowledgement_is_matched_by_what_was_asked_for() -> None:
     """By subset: members of the venue's own, such as nSigFigs, change nothing; another interval does."""
-    echo = Subscription("candle", "BTC", "1m", fast=False, dex=None)
-    assert Wanted.echoed(echo) == Wanted("candle", "BTC", "1m")
-    assert Wanted.echoed(echo) != Wanted("candle", "BTC", "5m")
-    assert Wanted.echoed(Subscription("l2Book", "BTC", fast=True)) != Wanted("l2Book", "BTC")
+    echo = Echo("candle", "BTC", "1m", fast=False, dex=None)
+    assert Channel.echoed(echo) == Channel("candle", "BTC", "1m")
+    assert Channel.echoed(echo) != Channel("candle", "BTC", "5m")
+    assert Channel.echoed(Echo("l2Book", "BTC", fast=True)) != Channel("l2Book", "BTC")
 
 
 def test_two_books_of_one_coin_and_unknown_channels_are_refused() -> None:

@@ -10,8 +10,9 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketRequest, serve_websocket
 from wsproto.events import Ping, TextMessage
 
+from adapters.hyperliquid.envelope import FRAME_BYTES_MAX, decode_body
 from adapters.hyperliquid.feed import HyperliquidFeed
-from adapters.hyperliquid.wire import FRAME_BYTES_MAX, WireTrade, decode_body
+from adapters.hyperliquid.wire import WireTrade
 from adapters.transport.health import FeedLimits
 from engine.events import Trade
 from tests.profiles import pick
@@ -162,7 +163,7 @@ async def test_n05_dialing_has_the_same_deadline(autojump_clock) -> None:
             await trio.sleep_forever()
             raise AssertionError
 
-        play.feed._lines[0]._dial = hang
+        play.feed._streams[0]._dial = hang
         await play.venue.drop()
         await play.until(lambda: len(play.engine.downs) == 2)
         assert play.engine.downs[1].reason == "no connection within 10 s"

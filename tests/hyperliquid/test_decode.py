@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.hyperliquid.decode import EARLIEST_NS, Decoder, by_time
+from adapters.hyperliquid.decode import EARLIEST_NS, Decoder
 from adapters.transport.health import FeedHealth
-from adapters.transport.trades import Prints
+from adapters.transport.trades import TradeMemory, by_time
 from engine.errors import VenueProtocolError
 from engine.events import InstrumentListed, Quote, Trade
 from engine.values import BUY, SELL
@@ -36,7 +36,7 @@ def test_recorded_trades_are_read_whole_and_each_once() -> None:
     listed = InstrumentListed(0, 1, "hyperliquid", "BTC", 1, 5, price_figures=5)
     decoder = Decoder((listed,))
     health = FeedHealth()
-    prints = Prints(health, since_ns=0)
+    prints = TradeMemory(health, since_ns=0)
     batches = []
     for recv_ns, text in recorded() * 2:
         trades = [event for event in decoder.decode_frame(text, recv_ns) if isinstance(event, Trade)]

@@ -12,20 +12,12 @@ import msgspec
 import pytest
 
 from adapters.hyperliquid.answers import SpotMeta, SpotPair, WireFunding
-from adapters.hyperliquid.decode import FINE_SCALE, Decoder, touch_of
+from adapters.hyperliquid.decode import FINE_SCALE, Decoder, quote_of
+from adapters.hyperliquid.envelope import AckFrame, ErrorFrame, OtherFrame, PongFrame
 from adapters.hyperliquid.feed import HyperliquidFeed
 from adapters.hyperliquid.info import HyperliquidInfo
 from adapters.hyperliquid.listing import asset_ids, dex_of, list_instruments
-from adapters.hyperliquid.wire import (
-    AckFrame,
-    AssetInfo,
-    CandleFrame,
-    ErrorFrame,
-    Meta,
-    OtherFrame,
-    PongFrame,
-    decode_message,
-)
+from adapters.hyperliquid.wire import AssetInfo, CandleFrame, Meta, decode_message
 from engine.config import DataConfig
 from engine.errors import UsageError, VenueProtocolError, VenueUnreachable
 from engine.events import BookRead, ContextRead, Event, InstrumentListed, MidsRead, Quote, Trade
@@ -128,11 +120,11 @@ def test_exact_values_of_some_examples() -> None:
     assert fast.fast
     assert fast.bids[0] == (634600, 2666, 2)
     assert fast.asks[4] == (635160, 2619, 2)
-    touch = touch_of(fast)
+    touch = quote_of(fast)
     assert (touch.bid, touch.bid_size, touch.ask, touch.ask_size) == (634600, 2666, 634880, 1246)
     (empty,) = decoder.decode_frame(by_id["delisted-empty"], NOW_NS)
     assert isinstance(empty, BookRead)
-    assert (touch_of(empty).bid, touch_of(empty).ask) == (0, 0)
+    assert (quote_of(empty).bid, quote_of(empty).ask) == (0, 0)
     (perp, spot) = (
         decoder.decode_frame(json.dumps(item["frame"]), NOW_NS)[0]
         for item in examples("ws-activeassetctx.json")
@@ -374,7 +366,7 @@ async def test_v01_v04_twenty_thousand_mutations_never_crash_the_feed() -> None:
         data=DataConfig(channels=("l2BookFast", "candle", "activeAssetCtx", "allMids")),
         intervals=("1m", "5m"),
     )
-    (line,) = feed._lines
+    (line,) = feed._streams
     refused = events = 0
     for _ in range(20_000):
         text = mutated(chance, chance.choice(frames))
@@ -384,7 +376,7 @@ async def test_v01_v04_twenty_thousand_mutations_never_crash_the_feed() -> None:
             refused += 1
         losses: list[Any] = []
         line._live_at = 0.0
-        line._connection = _Losing(losses)  # type: ignore[assignment]
+        line.connection = _Losing(losses)  # type: ignore[assignment]
         await line.take(text)
         feed._pending.clear()
     assert refused > 2_000

@@ -7,7 +7,7 @@ import json
 import pytest
 import trio
 
-from adapters.hyperliquid.wire import FRAME_BYTES_MAX
+from adapters.hyperliquid.envelope import FRAME_BYTES_MAX
 from adapters.transport.health import FeedLimits
 from engine.events import Trade
 

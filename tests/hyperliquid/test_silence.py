@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 
-from adapters.hyperliquid.channels import Wanted
+from adapters.hyperliquid.channels import Channel
 from adapters.hyperliquid.feed import HyperliquidFeed
 from adapters.transport.health import FeedLimits
 from engine.config import DataConfig
@@ -208,12 +208,12 @@ async def test_a_feed_that_is_run_again_after_an_engine_refused_goes_on(autojump
             nursery.start_soon(again.run)
             await play.until(lambda: again.health.live)
             await talk(play, made[0], 2, first=500)
+            assert again._streams[0].live
             nursery.cancel_scope.cancel()
         assert feed.health.live
         assert len(play.engine.trade_ids) == before + 2 * 4 + 6
-        assert again._lines[0].live
 
 
 def test_a_subscription_is_named_for_people() -> None:
-    assert str(Wanted("bbo", "BTC")) == "the subscription to bbo of BTC"
-    assert str(Wanted("allMids")) == "the subscription to allMids"
+    assert str(Channel("bbo", "BTC")) == "the subscription to bbo of BTC"
+    assert str(Channel("allMids")) == "the subscription to allMids"

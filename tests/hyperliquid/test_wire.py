@@ -10,25 +10,27 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapters.hyperliquid.decode import Decoder
-from adapters.hyperliquid.wire import (
+from adapters.hyperliquid.envelope import (
     FRAME_BYTES_MAX,
     AckFrame,
+    ErrorFrame,
+    OtherFrame,
+    PongFrame,
+    decode_body,
+    subscribe_text,
+)
+from adapters.hyperliquid.wire import (
     BboFrame,
     BookFrame,
     CandleFrame,
     ContextFrame,
-    ErrorFrame,
     ExchangeStatus,
     Meta,
     MidsFrame,
-    OtherFrame,
-    PongFrame,
     SpotContextFrame,
     TradesFrame,
     WireTrade,
-    decode_body,
     decode_message,
-    subscribe_text,
 )
 from adapters.transport.http import BODY_BYTES_MAX
 from adapters.transport.text import clip

@@ -12,7 +12,8 @@ from typing import Any
 
 import trio
 
-from adapters.hyperliquid.wire import WireBook, WireCandle, WireContext, WireTrade, decode_body
+from adapters.hyperliquid.envelope import decode_body
+from adapters.hyperliquid.wire import WireBook, WireCandle, WireContext, WireTrade
 from adapters.transport.governor import Priority
 from engine.errors import VenueUnreachable
 from engine.values import INTERVALS

@@ -16,13 +16,12 @@ Called by the runtime: `release` from the committer, `run` as a supervised edge.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 import trio
 
 from adapters.hyperliquid.gateway.account_wire import (
-    AccountFrame,
     EventsFrame,
     FillsFrame,
     UpdatesFrame,
@@ -34,14 +33,18 @@ from adapters.hyperliquid.gateway.keys import Signer
 from adapters.hyperliquid.gateway.nonces import Nonces
 from adapters.hyperliquid.gateway.orders import Orders
 from adapters.hyperliquid.gateway.outcomes import Accepted, Lost, Outcome, Refused
+from adapters.hyperliquid.gateway.posts import AccountProtocol, Posts, PostSender, account_subscriptions
 from adapters.hyperliquid.gateway.reading import Reading
 from adapters.hyperliquid.gateway.reconcile import Reconciler
 from adapters.hyperliquid.gateway.reports import report
 from adapters.hyperliquid.gateway.sender import RestSender, Sender
-from adapters.hyperliquid.gateway.stream import AccountStream
-from adapters.hyperliquid.info import HyperliquidInfo
-from adapters.transport.connection import Dial
+from adapters.hyperliquid.info import HyperliquidInfo, websocket_url
+from adapters.transport.connection import Dial, Loss, dial_url
+from adapters.transport.context import StreamContext
 from adapters.transport.governor import Governor, Priority
+from adapters.transport.health import FeedHealth, FeedLimits
+from adapters.transport.stream import Stream
+from engine.backoff import backoff_ms
 from engine.config import VenueConfig
 from engine.errors import EngineError, VenueError
 from engine.events import (
@@ -78,7 +81,13 @@ JOBS_MAX: Final = 10_000
 LANE_MAX: Final = 16
 """Jobs of one kind under way at a time: orders, cancels and questions do not wait for each other."""
 
-_RETRY_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
+_RETRY_MIN_MS: Final = 250
+_RETRY_MAX_MS: Final = 8000
+_RETRIES_QUIET: Final = 5
+"""Readings that fail in a row before the gateway is reported down."""
+
+_STREAM_LIMITS: Final = FeedLimits(backoff_s_min=0.25, stable_s=0.0)
+"""An account is connected to again sooner than a market; how often that may be is the governor's limit."""
 
 
 class OwnOrders(Protocol):
@@ -130,9 +139,23 @@ class HyperliquidGateway:
         self._orders = Orders()
         self._reading = Reading(instruments, account.knows)
         self._info = info or HyperliquidInfo(base_url, governor=governor)
-        self._stream = AccountStream(base_url, self._user, self, governor, jitter, dial=dial)
-        if sender is None:
-            sender = self._stream if venue.transport == "post" else RestSender(base_url, governor)
+        url = websocket_url(base_url)
+        self._posts = Posts()
+        self._stream = Stream(
+            StreamContext(clock, jitter, _STREAM_LIMITS, FeedHealth(), governor),
+            self,
+            AccountProtocol(self._posts),
+            account_subscriptions(self._user),
+            url,
+            dial or dial_url(url),
+            priority=Priority.ACCOUNT,
+            send_within_s=_STREAM_LIMITS.confirm_s,
+        )
+        self._received: list[Event] = []  # of the message being read
+        if sender is None and venue.transport == "post":
+            sender = PostSender(self._stream, self._posts, governor)
+        elif sender is None:
+            sender = RestSender(base_url, governor)
         self._sender = sender
         self._reconciler = Reconciler(
             self._info, self._reading, self._orders, self._user, name, account, self._now_ns
@@ -166,7 +189,8 @@ class HyperliquidGateway:
     async def run(self) -> None:
         """Work until cancelled. May be called again after it raised."""
         if self._told_up:
-            await self.stream_down("the gateway was restarted", 0)
+            await self.stream_down(self._stream, Loss("the gateway was restarted"), 0)
+        self._received.clear()
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._stream.run)
@@ -176,7 +200,6 @@ class HyperliquidGateway:
                 async for job in self._jobs:
                     nursery.start_soon(self._do, job, *self._claim(job))
         finally:
-            self._stream.live = False
             with trio.CancelScope(shield=True), trio.move_on_after(CLOSE_S):
                 await self._sender.aclose()
                 await self._info.aclose()
@@ -292,22 +315,23 @@ class HyperliquidGateway:
 
     # The stream.
 
-    async def stream_up(self) -> None:
-        """Tell that the account is heard, and begin to reconcile."""
+    async def stream_up(self, stream: Stream, recv_ns: int) -> None:
+        """See `StreamHost`. Report that the account is followed, and begin to reconcile."""
         self.health.connections += 1
         self._told_up = True
         await self._tell([GatewayUp(self._now_ns(), self.name, self._user, self._network)])
         self._wanted.set()
 
-    async def stream_down(self, reason: str, backoff_ms: int) -> None:
-        """Tell that the account is not known any more."""
+    async def stream_down(self, stream: Stream, loss: Loss, backoff_ms: int) -> None:
+        """See `StreamHost`. Report that the account is not known any more."""
+        self._posts.lose()
         self.health.losses += 1
-        self.health.last_loss = reason
+        self.health.last_loss = loss.reason
         self._told_up = False
-        await self._tell([GatewayDown(self._now_ns(), self.name, reason, backoff_ms)])
+        await self._tell([GatewayDown(self._now_ns(), self.name, loss.reason, backoff_ms)])
 
-    async def take(self, frame: AccountFrame) -> None:
-        """Take a frame of the account's stream. Raises VenueProtocolError."""
+    def receive(self, stream: Stream, frame: Any, recv_ns: int) -> None:
+        """See `StreamHost`. What the frame says is sent by `catch_up`."""
         recv_ns = self._now_ns()
         found: list[Event | None] = []
         if isinstance(frame, FillsFrame):
@@ -325,7 +349,17 @@ class HyperliquidGateway:
             self._canceled |= dict.fromkeys(
                 one.oid for one in events.non_user_cancel if not self._orders.ended(one.oid)
             )
-        await self._tell([event for event in found if event is not None])
+        self._received += [event for event in found if event is not None]
+
+    @property
+    def behind(self) -> bool:
+        """See `StreamHost`: whether events of the message are still to be sent."""
+        return bool(self._received)
+
+    async def catch_up(self) -> None:
+        """See `StreamHost`: send the events of the message."""
+        received, self._received = self._received, []
+        await self._tell(received)
 
     def _update(self, row: WireUpdate, recv_ns: int) -> list[Event]:
         """Return what an update tells now: an end waits for its fills, and for a modification under way."""
@@ -384,12 +418,12 @@ class HyperliquidGateway:
                 events = await self._reconciler.read()
             except VenueError as error:
                 self.health.reads_failed += 1
-                wait_s = _RETRY_S[min(tries, len(_RETRY_S) - 1)]
+                wait_ms = backoff_ms(tries, 1.0, min_ms=_RETRY_MIN_MS, max_ms=_RETRY_MAX_MS)
                 tries += 1
-                if tries == len(_RETRY_S):
+                if tries == _RETRIES_QUIET:
                     reason = f"the account cannot be read: {error}"
-                    await self._tell([GatewayDown(self._now_ns(), self.name, reason, round(wait_s * 1000))])
-                await trio.sleep(wait_s)
+                    await self._tell([GatewayDown(self._now_ns(), self.name, reason, wait_ms)])
+                await trio.sleep(wait_ms / 1000)
                 continue
             if self._hears(connection):
                 await self._tell(events)

@@ -9,15 +9,12 @@ from typing import Any
 
 import pytest
 
+from adapters.hyperliquid.envelope import AckFrame, ErrorFrame, OtherFrame, PongFrame, decode_body
 from adapters.hyperliquid.gateway.account_wire import (
-    AckFrame,
-    ErrorFrame,
     EventsFrame,
     FillsFrame,
     OpenOrder,
     OrderAnswer,
-    OtherFrame,
-    PongFrame,
     PostFrame,
     UpdatesFrame,
     WireFill,
@@ -25,7 +22,6 @@ from adapters.hyperliquid.gateway.account_wire import (
     decode_account_message,
 )
 from adapters.hyperliquid.gateway.reading import Reading
-from adapters.hyperliquid.wire import decode_body
 from engine.clock import SECOND_NS
 from engine.errors import VenueProtocolError
 from engine.events import (

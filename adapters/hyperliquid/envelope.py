@@ -1,0 +1,178 @@
+"""The envelope of Hyperliquid's messages: what every stream and every answer of the venue has in common.
+
+Owns control frames (acknowledgement, error, pong), the ping, the bounds of a message, and decoding.
+Promises: bytes become one of the shapes asked for or raise VenueProtocolError, and nothing else; members that
+are not known are ignored, members that are needed must be there with the right type. `wire.py` has the
+shapes of market data, `gateway/account_wire.py` those of an account. Source: the venue's API documentation,
+captures since 2025.
+
+A member given twice counts as its last value, as in every JSON reader of the venue's own software.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final, TypeVar, get_args
+
+import msgspec
+
+from adapters.transport.http import BODY_BYTES_MAX
+from adapters.transport.protocol import UNREAD, Confirmed, Control, Refused
+from adapters.transport.text import clip
+from engine.errors import VenueProtocolError
+
+__all__ = [
+    "CONTROLS",
+    "FRAME_BYTES_MAX",
+    "PING",
+    "Ack",
+    "AckFrame",
+    "ControlFrame",
+    "Echo",
+    "ErrorFrame",
+    "Id",
+    "Int64",
+    "Name",
+    "Number",
+    "OtherFrame",
+    "PongFrame",
+    "decode_body",
+    "frame_decoder",
+    "read_control",
+    "subscribe_text",
+]
+
+FRAME_BYTES_MAX: Final = 1 << 20
+"""Longest websocket message that is read; the longest known one has 120 kB."""
+
+PING: Final = '{"method":"ping"}'
+
+_GREETING: Final = "Websocket connection established."
+
+# Integers beyond 64 bits end here, before anything can overflow.
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Number = Annotated[str, msgspec.Meta(max_length=96)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+
+class Echo(msgspec.Struct, frozen=True):
+    """What an acknowledgement echoes of a subscription; the venue adds members of its own."""
+
+    type: Name
+    coin: Name | None = None
+    interval: Name | None = None
+    fast: bool | None = None
+    dex: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+
+
+class Ack(msgspec.Struct, frozen=True):
+    """The answer to a subscribe or unsubscribe."""
+
+    method: Name
+    subscription: Echo
+
+
+class AckFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="subscriptionResponse"):
+    """An acknowledgement."""
+
+    data: Ack
+
+
+class ErrorFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="error"):
+    """The venue's complaint about something we sent, in its own words."""
+
+    data: str
+
+
+class PongFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="pong"):
+    """The answer to a ping; carries nothing."""
+
+
+class OtherFrame(msgspec.Struct, frozen=True):
+    """A message on a channel that is not read: counted, never fatal. Not a wire shape."""
+
+    channel: str
+
+
+ControlFrame = AckFrame | ErrorFrame | PongFrame
+CONTROLS: Final = frozenset[type]({AckFrame, ErrorFrame, PongFrame, OtherFrame})
+"""What is not data, on every stream."""
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    channel: Name
+
+
+_Body = TypeVar("_Body")
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_BROKEN: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
+
+
+def frame_decoder(shapes: Any) -> Callable[[str | bytes], Any]:
+    """Return the decoder of a stream whose messages are a union of `shapes`, tagged by channel."""
+    decode_frame = msgspec.json.Decoder(shapes).decode
+    channels = frozenset(str(shape.__struct_config__.tag) for shape in get_args(shapes))
+
+    def decode(message: str | bytes) -> Any:
+        """Return one websocket message as a struct. Raises VenueProtocolError, and nothing else."""
+        if len(message) > FRAME_BYTES_MAX:
+            raise VenueProtocolError(f"a message of {len(message)} bytes is longer than {FRAME_BYTES_MAX}")
+        try:
+            # As text, since the JSON reader would not look at the bytes of members it skips.
+            text = message if isinstance(message, str) else message.decode()
+        except UnicodeError as error:
+            raise VenueProtocolError(f"{_reason(error)} in {clip(message)}") from error
+        try:
+            return decode_frame(text)
+        except _BROKEN as error:
+            return _other_frame(text, error, channels)
+
+    return decode
+
+
+def decode_body(body: bytes, shape: type[_Body]) -> _Body:
+    """Return the body of an HTTP answer as a `shape`. Raises VenueProtocolError, and nothing else."""
+    if len(body) > BODY_BYTES_MAX:
+        raise VenueProtocolError(f"an answer of {len(body)} bytes is longer than {BODY_BYTES_MAX}")
+    try:
+        return msgspec.json.decode(body.decode(), type=shape)
+    except _BROKEN as error:
+        raise VenueProtocolError(f"{_reason(error)} in {clip(body)}") from error
+
+
+def subscribe_text(kind: str, coin: str = "", **members: Any) -> str:
+    """Return the message that subscribes to `kind`; members of the venue that are empty are left out."""
+    given = {"coin": coin, **members}
+    asked = {"type": kind, **{name: value for name, value in given.items() if value}}
+    return msgspec.json.encode({"method": "subscribe", "subscription": asked}).decode()
+
+
+def read_control(frame: Any, key: Callable[[Echo], Any]) -> Control:
+    """Return what a control frame means to a stream; `key` names the subscription that an echo confirms."""
+    if isinstance(frame, AckFrame):
+        ack = frame.data
+        return Confirmed(key(ack.subscription)) if ack.method == "subscribe" else UNREAD
+    if isinstance(frame, ErrorFrame):
+        return Refused(frame.data)
+    return UNREAD if isinstance(frame, OtherFrame) else None
+
+
+def _other_frame(text: str, error: Exception, channels: frozenset[str]) -> OtherFrame:
+    """Tell a channel that is not read from a message that cannot be read."""
+    if text == _GREETING:
+        return OtherFrame("greeting")
+    try:
+        channel = _decode_envelope(text).channel
+    except _BROKEN:
+        channel = None
+    if channel is None or channel in channels:
+        raise VenueProtocolError(f"{_reason(error)} in {clip(text)}") from error
+    return OtherFrame(channel)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deep"
+    return clip(str(error)).strip("'\"")

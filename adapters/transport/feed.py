@@ -1,0 +1,267 @@
+"""A market data feed of one venue: several streams that are one feed to the engine, all through a session.
+
+Owns what is known of the market, and its way to the engine. Promises: `run` ends only by cancellation or when
+the engine no longer takes events; each trade is emitted once, in batches, with `recv_ns` never going back (as
+long as the clock does not); FeedUp comes when every subscription is confirmed; every loss of a connection is
+a FeedDown with the reason and the wait; every return gives each instrument a FeedGap that says whether trades
+are missing. A venue's feed derives from it, adds its streams, and says what a frame means (`receive`). Run by
+the runtime, which supervises it and reads `health`.
+
+The streams are one feed, not several: bars are in doubt while any part is down, so a FeedDown names the
+instruments of the lost connection, FeedUp waits for all, and then the instruments of the others get a closed
+gap.
+
+Beside the streams run, where the venue can be asked over HTTP (`watch`): the checks of silent subscriptions
+(`silence.py`), the repair of windows with trades missing and the comparison of closed bars (`repair.py`), and
+polling while a stream stays down (`polling.py`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+import trio
+
+from adapters.transport.candles import CandleSource, PushedCandles
+from adapters.transport.connection import Loss
+from adapters.transport.context import FeedContext
+from adapters.transport.gaps import GapTracker
+from adapters.transport.governor import Governor
+from adapters.transport.health import FeedHealth, FeedLimits
+from adapters.transport.latest import Latest, Reading
+from adapters.transport.polling import Polling
+from adapters.transport.repair import Checks, Repairs
+from adapters.transport.silence import Ask, Key, Silences
+from adapters.transport.stream import Stream
+from engine.config import DataConfig
+from engine.errors import UsageError
+from engine.events import CandleRead, Event, FeedDown, FeedGap, FeedUp, InstrumentListed, Trade
+from engine.ports import Clock
+
+__all__ = ["Feed"]
+
+_NAMES_MAX = 3
+
+
+class Feed(ABC):
+    """Base of a venue's feed of `instruments` (at least one).
+
+    `send` takes a batch of events and may wait: that is the backpressure. `offer`, if given, takes one at
+    once or says no; it saves the way through a task when nothing waits. `jitter` returns 0 to 1. `governor`
+    counts this address's limits, shared with the venue's HTTP client and gateway.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        instruments: Sequence[InstrumentListed],
+        clock: Clock,
+        jitter: Callable[[], float],
+        send: Callable[[list[Event]], Awaitable[None]],
+        offer: Callable[[list[Event]], bool] | None,
+        limits: FeedLimits,
+        governor: Governor,
+    ) -> None:
+        assert instruments, "a feed without instruments would never be confirmed"
+        self.governor = governor
+        self.health = FeedHealth()
+        self._name = name
+        self._instruments = instruments
+        self._clock = clock
+        self._send = send
+        self._offer = offer
+        self._limits = limits
+        self._context = context = FeedContext(
+            clock, jitter, limits, self.health, governor, name, self._emit, self.catch_up
+        )
+        self._delivering = False
+        # Filled by decoding, emptied by `_deliver`; at most pending_max and one frame's events.
+        self._pending: list[Event] = []
+        self._filled = trio.Event()
+        self._emptied = trio.Event()
+        self._interrupted: dict[int, int] = {}  # by instrument, its last trade when the feed went down
+        self._started = False
+        self._streams: list[Stream] = []
+        self._trackers: dict[int, GapTracker] = {}
+        self._latest = Latest(self.health)
+        self._candles = PushedCandles(lambda end_ns: context.seconds_since(end_ns) >= limits.grace_s)
+        self._silences = Silences(context)
+        # Run beside the streams, where the venue can be asked.
+        self._watchers: list[Callable[[], Awaitable[None]]] = []
+        self._repairs: Repairs | None = None
+        self._polling: Polling | None = None
+
+    # ---- what a venue adds
+
+    @abstractmethod
+    def receive(self, stream: Stream, frame: Any, recv_ns: int) -> None:
+        """Emit what a frame says, as far as it is new. Raises VenueProtocolError."""
+
+    def questions(self, stream: Stream) -> Iterable[tuple[Key, Ask]]:
+        """Return the request that settles each subscription of a stream that can be checked."""
+        return ()
+
+    def carry(self, streams: Sequence[Stream]) -> None:
+        """Add the streams of this feed. Raises UsageError for more subscriptions than the venue allows."""
+        asked = sum(len(one.subscriptions) for one in streams)
+        if asked > self.governor.limits.subscriptions:
+            raise UsageError(
+                f"{asked} subscriptions are more than the {self.governor.limits.subscriptions} "
+                "that the venue allows; choose fewer coins or channels"
+            )
+        self._streams += streams
+
+    def watch(
+        self,
+        source: CandleSource,
+        data: DataConfig,
+        since_ns: int,
+        poll_quote: Callable[[InstrumentListed], Awaitable[None]],
+    ) -> None:
+        """Run the checks, repairs and polls beside the streams. `poll_quote` reads and emits a quote."""
+        context = self._context
+        self._repairs = Repairs(context, source, self._instruments)
+        self._watchers += [self._silences.run, self._repairs.run]
+        if data.check_minutes and source.intervals_ns:
+            checks = Checks(context, source, self._instruments, data.check_minutes * 60.0, since_ns)
+            self._watchers.append(checks.run)
+        if data.poll_after_s:
+            self._polling = Polling(
+                context, source, self._streams, data.poll_after_s, poll_quote, self.interrupt_bars
+            )
+            self._watchers.append(self._polling.run)
+
+    def interrupt_bars(self, instrument: int, from_ns: int, to_ns: int) -> None:
+        """Have the bars between two venue times repaired."""
+        if self._repairs is not None:
+            self._repairs.touch(instrument, from_ns, to_ns)
+
+    def take_trades(self, trades: list[Trade], recv_ns: int, stream: Stream) -> None:
+        """Emit the new ones of a message's trades."""
+        if len(trades) == 1:
+            self._trackers[trades[0].instrument].receive(trades, recv_ns, stream)
+            return
+        for instrument in dict.fromkeys(trade.instrument for trade in trades):
+            own = [trade for trade in trades if trade.instrument == instrument]
+            self._trackers[instrument].receive(own, recv_ns, stream)
+
+    def take_reading(self, reading: Reading) -> None:
+        """Emit a reading that is new."""
+        if self._latest.is_news(reading):
+            self._emit(reading)
+
+    def take_candle(self, candle: CandleRead) -> None:
+        """Take a pushed candle; emit those that are closed now."""
+        self._latest.candles[candle.instrument, candle.interval_ns] = candle
+        self._emit(*self._candles.take(candle))
+
+    # ---- life
+
+    async def run(self) -> None:
+        """Keep the feed up until cancelled. Raises what `send` raises, and no error of the network.
+
+        May be called again after it raised: it goes on with what the engine has not taken.
+        """
+        self._delivering = False
+        if self._started:
+            for tracker in self._trackers.values():
+                tracker.memory.lose()
+            for stream in self._streams:
+                self._silences.forget(stream)
+        self._started = True
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._deliver)
+            for watcher in self._watchers:
+                nursery.start_soon(watcher)
+            for stream in self._streams:
+                nursery.start_soon(stream.run)
+
+    async def stream_up(self, stream: Stream, recv_ns: int) -> None:
+        """See `StreamHost`. The feed is up once the subscriptions of all streams are confirmed."""
+        self._silences.watch(stream, self.questions(stream), recv_ns)
+        if self._resuming(stream):
+            stream.start_soon(self._ask_about_silent, stream)
+        if not all(one.live for one in self._streams):
+            # Its own gap is emitted next: what is still in doubt begins here.
+            self._interrupted |= {listed.instrument: recv_ns for listed in stream.instruments}
+            return
+        self.health.live = True
+        subscriptions = sum(len(one.subscriptions) for one in self._streams)
+        attempts = sum(one.take_attempts() for one in self._streams)
+        self._emit(FeedUp(recv_ns, self._name, subscriptions, attempts))
+        if self._polling is not None:
+            self._polling.stream_up()
+        for number, from_ns in self._interrupted.items():
+            if not self._trackers[number].memory.resuming:
+                self._emit(FeedGap(recv_ns, self._name, number, from_ns, recv_ns, True))
+        self._interrupted.clear()
+
+    async def stream_down(self, stream: Stream, loss: Loss, backoff_ms: int) -> None:
+        """See `StreamHost`."""
+        for number, tracker in self._trackers.items():
+            self._interrupted.setdefault(number, tracker.memory.last_ns)
+        for listed in stream.instruments:
+            self._trackers[listed.instrument].memory.lose()
+        self._candles.lose(listed.instrument for listed in stream.instruments)
+        self._silences.forget(stream)
+        self.health.live = False
+        reason = loss.reason
+        if len(self._streams) > 1:
+            names = [listed.name for listed in stream.instruments]
+            more = f" and {len(names) - _NAMES_MAX} more" if len(names) > _NAMES_MAX else ""
+            reason = f"{', '.join(names[:_NAMES_MAX])}{more}: {reason}"
+        self._emit(FeedDown(self._clock.now_ns(), self._name, reason, backoff_ms))
+
+    @property
+    def behind(self) -> bool:
+        """Whether the engine is behind."""
+        return len(self._pending) >= self._limits.pending_max
+
+    async def catch_up(self) -> None:
+        """Wait while the engine is behind."""
+        while self.behind:
+            await self._emptied.wait()
+
+    def _resuming(self, stream: Stream) -> list[InstrumentListed]:
+        return [one for one in stream.instruments if self._trackers[one.instrument].memory.resuming]
+
+    async def _ask_about_silent(self, stream: Stream) -> None:
+        """Ask about instruments that sent nothing since a reconnect: quiet, or with trades missed."""
+        await trio.sleep(self._limits.replay_s)
+        for listed in self._resuming(stream):
+            await self._trackers[listed.instrument].ask_if_silent(stream)
+
+    # ---- to the engine
+
+    def _emit(self, *events: Event) -> None:
+        if not events:
+            return
+        idle = not self._pending and not self._delivering
+        if self._offer is not None and idle and self._offer(list(events)):
+            self.health.batches += 1
+            return
+        self._pending += events
+        self.health.events += len(events)
+        self.health.pending_high = max(self.health.pending_high, len(self._pending))
+        self._filled.set()
+
+    async def _deliver(self) -> None:
+        """Hand over what is decoded, as much as there is at a time."""
+        while True:
+            if not self._pending:
+                self._filled = trio.Event()
+                await self._filled.wait()
+            batch, self._pending = self._pending, []
+            self._emptied.set()
+            self._emptied = trio.Event()
+            self.health.batches += 1
+            self._delivering = True
+            try:
+                await self._send(batch)
+            except BaseException:
+                self._pending = batch + self._pending  # taken whole or not at all: sent by the next run
+                raise
+            self._delivering = False
