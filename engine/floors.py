@@ -34,15 +34,15 @@ _BELOW_EDGES = (*_TYPES, *_JOURNAL, *_ACTORS, *_ORDER)
 _VENUE = ("engine.venue",)
 _COMMANDS = _names("cli commands stopping __main__", "engine.")
 
-# What an adapter may use of floor 2: the sandbox runs the matching model, the file importer builds bars.
-_ADAPTER_ACTORS = _names("actors.matching actors.simulated_venue actors.bars actors.aggregator", "engine.")
+# What adapters may use of floor 2: the sandbox runs the matching model, the file importer builds bars.
+_MATCHING = _names("actors.matching actors.simulated_venue", "engine.")
+_BARS = _names("actors.bars actors.aggregator", "engine.")
 
 _PURE = ("msgspec",)
+_NETWORK = _names("trio httpx trio_websocket zstandard msgspec")
 _SIGNING = _names("eth_account eth_utils keyring")
-_ADAPTER_LIBRARIES = (
-    *_SIGNING,
-    *_names("trio httpx trio_websocket starlette hypercorn zstandard pyarrow msgspec"),
-)
+_SERVER = _names("starlette hypercorn")
+_ADAPTER_LIBRARIES = (*_NETWORK, *_SIGNING, *_SERVER, "pyarrow")
 _COMMAND_LIBRARIES = (*_ADAPTER_LIBRARIES, "click", "rich", "sqlite_utils")
 
 PACKAGES: Final = ("engine", "adapters", "replay")
@@ -64,7 +64,28 @@ FLOORS: Final = (
     Floor(3, _ORDER, (*_TYPES, *_ACTORS, *_ORDER), _PURE),
     Floor(4, ("engine.runtime",), (*_BELOW_EDGES, *_VENUE, "engine.runtime"), (*_PURE, "trio")),
     Floor(4, ("engine.stores",), (*_TYPES, *_JOURNAL, "engine.stores"), (*_PURE, "sqlite_utils")),
-    Floor(4, ("adapters",), (*_TYPES, *_JOURNAL, *_VENUE, *_ADAPTER_ACTORS, "adapters"), _ADAPTER_LIBRARIES),
+    # What all venues share knows none of them, and a venue knows no other. Only the sandbox, which speaks
+    # Hyperliquid's protocol, takes its rules and signatures from there (decisions 0008 and 0023).
+    Floor(4, ("adapters.transport",), (*_TYPES, *_VENUE, "adapters.transport"), _NETWORK),
+    Floor(
+        4,
+        ("adapters.hyperliquid",),
+        (*_TYPES, *_VENUE, "adapters.transport", "adapters.hyperliquid"),
+        (*_NETWORK, *_SIGNING),
+    ),
+    Floor(
+        4,
+        ("adapters.sandbox",),
+        (*_TYPES, *_JOURNAL, *_VENUE, *_MATCHING, "adapters.hyperliquid", "adapters.sandbox"),
+        (*_NETWORK, *_SIGNING, *_SERVER),
+    ),
+    Floor(
+        4,
+        ("adapters.files",),
+        (*_TYPES, *_JOURNAL, *_BARS, "adapters.files"),
+        (*_PURE, "zstandard", "pyarrow"),
+    ),
+    Floor(4, ("adapters",), _TYPES, _PURE),
     Floor(4, _LOADING, (*_TYPES, *_ACTORS, *_ORDER, *_VENUE, *_LOADING), _PURE),
     Floor(5, ("replay",), (*_BELOW_EDGES, *_EDGES, *_VENUE, *_LOADING, "replay"), _PURE),
     Floor(6, _COMMANDS, ("engine", "adapters", "replay"), _COMMAND_LIBRARIES),

@@ -25,7 +25,7 @@ DATA = DataConfig(check_minutes=5, poll_after_s=30)
 
 
 class Market:
-    """TradeMemory for ever: BTC twice a second, ETH now and then; prices walk."""
+    """Trades without end: BTC twice a second, ETH now and then; prices walk."""
 
     def __init__(self, play: Scene, chance: random.Random) -> None:
         self._play = play

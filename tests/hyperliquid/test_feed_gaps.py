@@ -148,7 +148,7 @@ async def test_prints_held_for_a_backfill_are_told_in_order_after_another_loss(a
 
 
 async def test_an_open_gap_spans_the_hole_on_both_sides_of_prints_from_between(autojump_clock) -> None:
-    """TradeMemory of a connection that lived too briefly are told, but the gap around them is one."""
+    """Trades of a connection that lived too briefly are emitted, but the gap around them is one."""
     recent = RecentTrades(40, wait_s=2.9)
     async with scene(recent=recent, prepare=bind(recent)) as play:
         await play.live()

@@ -38,7 +38,7 @@ async def reach(ms: int) -> None:
 
 
 def prints(*times: int, coin: str = "BTC", base: int = 0) -> list[dict[str, Any]]:
-    """TradeMemory at these ms after FIRST."""
+    """Trades at these ms after FIRST."""
     return [
         row(base + index, coin=coin, ms=FIRST - START_MS + ms, px=str(60_000 + base + index))
         for index, ms in enumerate(times)

@@ -1,0 +1,179 @@
+"""A stream of a venue that is none of ours: numbered requests, keys that share one, websocket pings."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import pytest
+import trio
+import trio.testing
+from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
+
+from adapters.transport.connection import Loss
+from adapters.transport.context import StreamContext
+from adapters.transport.governor import Governor, Limits, Rate
+from adapters.transport.health import FeedHealth, FeedLimits
+from adapters.transport.protocol import UNREAD, Confirmed, Control, Refused, Subscription
+from adapters.transport.stream import Stream
+from engine.errors import VenueProtocolError
+from tests.hyperliquid.venue import TrioClock
+from tests.transport.streams import BlackHole
+
+LIMITS = Limits(Rate(100), Rate(5, per_s=1), Rate(300, per_s=300), 10, 100, 10)
+FIRST = [
+    Subscription(("trade", "A"), '{"id":1,"ask":["A","B"]}', "trades of A"),
+    Subscription(("trade", "B"), "", "trades of B"),
+    Subscription(2, '{"id":2,"ask":["C"]}', "request 2"),
+]
+
+
+class Data(dict[str, Any]):
+    """A frame of data."""
+
+
+class Reply(dict[str, Any]):
+    """A frame that answers a request."""
+
+
+class Toy:
+    """One confirmation for each symbol of the first request, one by number for the second."""
+
+    ping: Final = ""
+    message_bytes_max: Final = 1000
+    controls: Final = frozenset[type]({Reply})
+
+    def decode(self, message: str | bytes) -> Any:
+        try:
+            found = json.loads(message)
+        except ValueError as error:
+            raise VenueProtocolError("no JSON") from error
+        return Data(found) if "data" in found else Reply(found)
+
+    def read_control(self, frame: Any) -> Control:
+        if "error" in frame:
+            return Refused(frame["error"])
+        if "symbol" in frame:
+            return Confirmed(("trade", frame["symbol"]))
+        return Confirmed(frame["id"]) if "id" in frame else UNREAD
+
+
+class Host:
+    """Keeps what the stream says."""
+
+    def __init__(self) -> None:
+        self.said: list[Any] = []
+        self.caught_up = 0
+
+    async def stream_up(self, stream: Stream, recv_ns: int) -> None:
+        self.said.append("up")
+
+    async def stream_down(self, stream: Stream, loss: Loss, backoff_ms: int) -> None:
+        self.said.append((loss.reason, backoff_ms))
+
+    def receive(self, stream: Stream, frame: Any, recv_ns: int) -> None:
+        self.said.append(frame["data"])
+
+    @property
+    def behind(self) -> bool:
+        return len(self.said) > self.caught_up
+
+    async def catch_up(self) -> None:
+        self.caught_up = len(self.said)
+
+
+class Server:
+    """Answers as the toy's venue does; `answers` are sent for each request, by its number."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self.sockets: list[WebSocketConnection] = []
+        self.answers: dict[int, list[str]] = {
+            1: ['{"symbol":"A"}', '{"data":1}', '{"symbol":"B"}'],
+            2: ['{"id":2}'],
+        }
+        self.dead: trio.Event | None = None
+
+    async def dial(self) -> trio.abc.Stream:
+        ours, theirs = trio.testing.memory_stream_pair()
+        self._nursery.start_soon(self._serve, ours)
+        return theirs if self.dead is None else BlackHole(theirs, self.dead)
+
+    async def _serve(self, stream: trio.abc.Stream) -> None:
+        async with trio.open_nursery() as nursery:
+            with contextlib.suppress(ConnectionClosed):
+                socket = await (await wrap_server_stream(nursery, stream)).accept()
+                self.sockets.append(socket)
+                while True:
+                    request = json.loads(await socket.get_message())
+                    for text in self.answers.get(request["id"], []):
+                        await socket.send_message(text)
+            nursery.cancel_scope.cancel()
+
+
+@contextlib.asynccontextmanager
+async def running(dead: trio.Event | None = None, **answers: list[str]) -> AsyncIterator[tuple[Host, Server]]:
+    host = Host()
+    async with trio.open_nursery() as nursery:
+        server = Server(nursery)
+        server.dead = dead
+        server.answers |= {int(number.strip("_")): texts for number, texts in answers.items()}
+        context = StreamContext(TrioClock(), lambda: 0.0, FeedLimits(), FeedHealth(), Governor(LIMITS))
+        stream = Stream(context, host, Toy(), FIRST, "ws://localhost:1/x", server.dial)
+        nursery.start_soon(stream.run)
+        yield host, server
+        nursery.cancel_scope.cancel()
+
+
+async def test_it_is_up_when_every_key_is_confirmed_and_data_from_before_follows(autojump_clock) -> None:
+    async with running() as (host, server):
+        await trio.sleep(1)
+        assert host.said == ["up", 1]
+        await server.sockets[0].send_message('{"data":2}')
+        await server.sockets[0].send_message('{"news":"not ours"}')
+        await trio.sleep(1)
+        assert host.said == ["up", 1, 2]
+        assert host.caught_up == 3
+
+
+async def test_a_key_without_a_message_of_its_own_must_be_confirmed_too(autojump_clock) -> None:
+    async with running(_1=['{"symbol":"A"}']) as (host, _):
+        await trio.sleep(10.5)
+        assert host.said == [("trades of B was not confirmed within 10 s", 500)]
+
+
+async def test_a_refused_request_ends_the_connection_with_the_venue_s_words(autojump_clock) -> None:
+    async with running(_2=['{"error":"no such symbol"}']) as (host, _):
+        await trio.sleep(0.1)
+        assert host.said == [("a subscription is refused: 'no such symbol'", 500)]
+
+
+async def test_the_bound_of_a_message_is_the_venue_s(autojump_clock) -> None:
+    async with running() as (host, server):
+        await trio.sleep(1)
+        await server.sockets[0].send_message('{"data":"' + "x" * 1000 + '"}')
+        await trio.sleep(0.1)
+        assert host.said[-1] == ("a message is longer than 1000 bytes (1009)", 500)
+
+
+async def test_a_websocket_ping_keeps_a_quiet_connection_and_finds_a_dead_one(autojump_clock) -> None:
+    """No message comes for an hour, only the answers to pings; then not even those."""
+    dead = trio.Event()
+    async with running(dead) as (host, server):
+        await trio.sleep(3600)
+        assert host.said == ["up", 1]
+        assert len(server.sockets) == 1
+        dead.set()
+        await trio.sleep(20)
+        assert host.said[2] == ("no message within 8 s of a ping", 500)
+
+
+@pytest.mark.parametrize("messages", [5, 12])
+async def test_a_rate_may_be_of_any_span(autojump_clock, messages: int) -> None:
+    """Four fifths of five messages a second are for everything but cancels."""
+    governor = Governor(LIMITS)
+    for _ in range(messages):
+        await governor.message()
+    assert trio.current_time() == pytest.approx(2.0 * ((messages - 1) // 4), abs=0.1)
