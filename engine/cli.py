@@ -1,4 +1,4 @@
-"""The command `engine`: the door. Wires nothing itself; each command has its file in `engine/commands/`.
+"""The command `engine`: loads the module of each command from `engine/commands/`, and exits with its code.
 
 Exit codes, stable: 0 done or identical, 1 internal error or stopped by a signal, 2 usage or configuration,
 3 replay diverged, 4 journal damaged, 5 venue or network, 6 refused by a safety rule.
@@ -43,7 +43,7 @@ _COMMANDS = {
 
 
 class _Commands(click.Group):
-    """Loads a command's file when it is called: `engine --help` stays quick."""
+    """Loads a command's module when it is called, so that `engine --help` is quick."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -94,7 +94,7 @@ def main() -> None:
     except EngineError as error:
         _leave(error)
     except BrokenPipeError:
-        # Whoever read our output has seen enough.
+        # The reader of our output has closed the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
@@ -102,7 +102,7 @@ def main() -> None:
             raise
         click.echo(
             f"engine: internal error: {type(error).__name__}: {error}\n"
-            "this is a fault of the engine; run it again with RETAPE_TRACEBACK=1 for a report",
+            "this is a bug in the engine; run it again with RETAPE_TRACEBACK=1 for a report",
             err=True,
         )
         sys.exit(1)
@@ -119,7 +119,7 @@ def _leave(error: EngineError) -> None:
 
 
 def _engine_error(group: BaseExceptionGroup[BaseException]) -> EngineError | None:
-    """Return the error that best tells why: the first of ours, if nothing else is in the group."""
+    """Return the first of our errors in a group, None if the group holds any other error."""
     ours, others = group.split(EngineError)
     if ours is None or others is not None:
         return None

@@ -1,4 +1,4 @@
-"""`engine backfill`: the venue's history of candles and funding rates into the journal."""
+"""`engine backfill`: writes a venue's history of candles and funding rates into the journal."""
 
 from __future__ import annotations
 

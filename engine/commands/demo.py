@@ -1,4 +1,4 @@
-"""`engine demo`: a live session on the embedded sandbox, then the proof that it re-derives."""
+"""`engine demo`: a live session on the embedded sandbox, then a replay that must give the same digest."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ grace_ms = 200
 @click.option("--for", "seconds", type=float, default=30.0, show_default=True, metavar="SECONDS")
 @click.option("--keep", type=click.Path(path_type=Path), default=Path(".demo"), show_default=True)
 def demo_command(seconds: float, keep: Path) -> None:
-    """Trade on the sandbox exchange for half a minute, then replay what happened and compare.
+    """Trade on the sandbox exchange for half a minute, then replay the journal and compare.
 
     Market data comes over a real websocket, an EMA crossover on one-second bars decides, the simulated venue
     fills, every event goes to a journal in the folder --keep. The replay must print the same digest.
     """
     if keep.exists() and any(keep.iterdir()) and not (keep / "journal.id").exists():
-        raise EngineError(f"{keep}: is not a demo's folder, so it is left alone; give another --keep")
+        raise EngineError(f"{keep}: is not the folder of a demo, and is left as it is; give another --keep")
     shutil.rmtree(keep, ignore_errors=True)
     keep.mkdir(parents=True)
     (keep / "demo.toml").write_text(DEMO_CONFIG, encoding="utf-8")
@@ -71,7 +71,7 @@ def demo_command(seconds: float, keep: Path) -> None:
             )
     click.echo(f"replay  {digest}")
     if digest != result.digest:
-        raise EngineError("the replay ends in another digest than the live session")
+        raise EngineError("the replay has another digest than the live session")
     click.echo("identical")
     last = keep / result.days[-1]
     click.echo(f"next: engine inspect {last} --type OrderFilled")

@@ -1,4 +1,4 @@
-"""`engine init DIR`: a small project of one's own, which works as it stands."""
+"""`engine init DIR`: writes a small project that runs without changes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class MyStrategy(Strategy):
         closes.append(bar.close)
         del closes[: -self.lookback]
 ''',
-    "tests/test_my_strategy.py": '''"""Shows the strategy bars and reads what it asks for."""
+    "tests/test_my_strategy.py": '''"""Gives the strategy bars and checks what it requests."""
 
 from engine.testing import Bench
 from strategies.my_strategy import MyStrategy
@@ -86,9 +86,9 @@ def test_it_looks_at_its_own_interval_only() -> None:
 ''',
     "README.md": """# My strategies
 
-    python -m pytest                                  # the strategy, shown a few bars
+    python -m pytest                                  # tests of the strategy
     engine live --config engine.toml --for 30s        # on paper, against the embedded sandbox exchange
-    engine replay journal/<day>                       # the proof that what happened re-derives bit for bit
+    engine replay journal/<day>                       # verifies that the day re-derives bit for bit
 
 Edit `strategies/my_strategy.py`; its parameters are in `engine.toml`. Then:
 

@@ -25,7 +25,7 @@ __all__ = ["project_command"]
 @click.option("--check", is_flag=True, help="Change nothing: compare the database with a fresh rebuild.")
 @json_option
 def project_command(days: tuple[Path, ...], db: Path, with_trades: bool, check: bool, as_json: bool) -> None:
-    """Make the rows of DAYS (in order, or a whole journal) again, in a SQLite database.
+    """Rebuild the rows of DAYS (in order, or of a whole journal) in a SQLite database.
 
     The old rows stay readable until the new ones are complete. Open the result with any SQLite tool, with
     Datasette or pandas; `seq` in every row leads back to the journal (`engine why DAY SEQ`).
@@ -55,7 +55,7 @@ def project_command(days: tuple[Path, ...], db: Path, with_trades: bool, check: 
 
 
 def _of_one_journal(paths: tuple[Path, ...]) -> list[Path]:
-    """Return the day folders; of a whole journal only its own days: others may lie beside them."""
+    """Return the day folders; of a whole journal only its own days, since others may be beside them."""
     folders: list[Path] = []
     for path in paths:
         days = day_folders((path,))

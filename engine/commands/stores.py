@@ -1,4 +1,4 @@
-"""The stores of a live session: which ones there are, what keeps them in step, and what they remember.
+"""The stores of a live session: which ones there are, what keeps them in step, and how far they are.
 
 Called by `engine live`, and by the tests of whole sessions.
 """
@@ -70,7 +70,7 @@ def make_projector(root: Path, store: Store, journal_id: bytes, durable_seq: int
     writer = StoreWriter(store, journal_id)
 
     def catch_up_from_journal(until_seq: int) -> int:
-        """Go on from the rows that are there; where they cannot be used any more, make them again."""
+        """Go on from the rows that are there; where they are unusable, write them again."""
         try:
             folders = days_from(root, journal_id, writer.read_cursor())
             frames = (frame for folder in folders for frame in open_day(folder))
@@ -88,7 +88,7 @@ def make_projector(root: Path, store: Store, journal_id: bytes, durable_seq: int
 
 
 def witness_of(root: Path, stores: Mapping[str, Store]) -> Witness | None:
-    """Return how far the stores remember this journal, so that a shortened journal is noticed."""
+    """Return how far the stores have read this journal, so that recovery notices a shortened journal."""
     found: list[tuple[Cursor, str]] = []
     for store in stores.values():
         with contextlib.suppress(StoreError):

@@ -319,7 +319,7 @@ class Live:
         if not self.days or self.days[-1] != committed.day:
             self.days.append(committed.day)
         for projector in self.projectors.values():
-            projector.tell(committed)
+            projector.take(committed)
 
     def _edge_changed(self, health: Health) -> None:
         self._notify(health)

@@ -1,7 +1,7 @@
-"""Keeps a projection up with the journal while the engine trades. An edge: it may lag, fail and restart.
+"""Keeps a store in step with the journal while the engine trades. An edge: it may lag, fail and restart.
 
-Takes committed turns through a bounded queue; when it falls too far behind, or starts, it reads the
-journal instead. Nothing waits for it, and nothing deterministic reads what it writes.
+Takes committed turns through a bounded queue. When it starts, or is too far behind, it reads the journal
+instead. Nothing waits for it, and nothing deterministic reads what it writes.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from engine.runtime.committer import Committed
 __all__ = ["Projection", "Projector"]
 
 WAITING_MAX: Final = 2_000
-"""Frames that may wait; beyond that the journal is read back, which costs no memory."""
+"""Frames that may wait; beyond that the journal is read, which needs no memory."""
 PAUSE_S: Final = 0.25
 """How long to gather frames for one transaction."""
 
 
 class Projection(Protocol):
-    """What a projection offers; see `engine.stores`. Called from one worker thread at a time."""
+    """The writer of a store; see `engine.stores`. Called from one worker thread at a time."""
 
     @property
     def seq(self) -> int:
@@ -58,8 +58,8 @@ class Projector:
         """Records committed whose rows are not there yet."""
         return max(0, self._last_seq - self._projection.seq)
 
-    def tell(self, committed: Committed) -> None:
-        """Take committed turns; never waits."""
+    def take(self, committed: Committed) -> None:
+        """Take committed turns; never wait."""
         self._last_seq = committed.last_seq
         if self._behind or len(self._waiting) >= WAITING_MAX:
             self._waiting.clear()

@@ -108,7 +108,7 @@ async def test_q04_a_projector_that_falls_behind_reads_the_journal_instead() -> 
     await projector.flush()
     assert caught_up == [0]
     for seq in range(1, WAITING_MAX + 2):
-        projector.tell(committed(seq))
+        projector.take(committed(seq))
     assert projector.high_water == WAITING_MAX
     assert projector.lag == WAITING_MAX + 1
     await projector.flush()
@@ -127,7 +127,7 @@ async def test_r11_after_a_failure_nothing_is_lost() -> None:
     projector = Projector(rows, catch_up)  # type: ignore[arg-type]
     await projector.flush()
     rows.broken = True
-    projector.tell(committed(1))
+    projector.take(committed(1))
     with pytest.raises(EngineError, match="locked"):
         await projector.flush()
     rows.broken = False
