@@ -26,7 +26,6 @@ from tests.commands.kit import (
     shell,
     spawn,
     start,
-    trades_csv,
     until,
     wait_for,
 )
@@ -127,37 +126,6 @@ def test_the_embedded_sandbox_ends_with_a_killed_engine(tmp_path: Path) -> None:
     process.communicate()
     assert children, "no sandbox was started"
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children))
-
-
-def test_a_recorded_tape_traded_live_gives_the_bars_of_the_day(tmp_path: Path) -> None:
-    """F09: bars over the covered stretch are those of the imported day."""
-    source = trades_csv(tmp_path / "trades.csv")
-    options = ["--venue", "binance", "--instrument", "BTCUSDT", "--price-decimals", 2, "--size-decimals", 8]
-    imported = as_json(engine("import", source, *options, "--journal", tmp_path / "in", "--json"))
-    assert imported["days"] == ["2022-01-15"]
-    assert imported["trades"] == 3000
-    day = tmp_path / "in" / "2022-01-15"
-    run = as_json(engine("backtest", day, "--out", tmp_path / "run", "--json"))
-    assert run["trades"] == 3000
-    with sandbox("--tape", day, "--clock", "tape", "--speed", 60) as url:
-        root = tmp_path / "journal"
-        venue = ["--venue", "hyperliquid", "--base-url", url]
-        spawn("live", *venue, "--for", "8s", "--journal", root, "--no-db")
-    assert [path.name for path in days(root)] == ["2022-01-15"]
-    assert_replays(root)
-    assert_replays(tmp_path / "run")
-    expected, live = bars(tmp_path / "run" / "2022-01-15"), bars(root / "2022-01-15")
-    covered = {key: bar for key, bar in live.items() if not bar["incomplete"]}
-    assert len(covered) >= 3
-    for key, bar in covered.items():
-        for field in ("open", "high", "low", "close", "volume", "trades"):
-            assert bar[field] == expected[key][field], (key, field)
-
-
-def bars(day: Path) -> dict[tuple[int, int], dict[str, object]]:
-    """The last revision of each bar."""
-    found = lines(engine("inspect", day, "--type", "BarClosed", "--json"))
-    return {(bar["interval_ns"], bar["start_ns"]): bar for bar in found}
 
 
 def test_a_venue_that_goes_away_is_survived_and_recorded(tmp_path: Path) -> None:

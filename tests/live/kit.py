@@ -1,4 +1,4 @@
-"""A sandbox and an armed session in one process, and what both say afterwards.
+"""A sandbox and a session in one process, and what both say afterwards.
 
 The venue's word is read over its own wire (`/info`), so that nothing here depends on how it keeps accounts.
 """
@@ -19,6 +19,7 @@ from adapters.hyperliquid.signing import address_of
 from adapters.hyperliquid.venue import HyperliquidVenue
 from adapters.sandbox.server import Sandbox, SandboxOptions
 from engine.commands.planning import LiveOptions, make_plan
+from engine.commands.stores import session_stores
 from engine.config import BarsConfig, Config, DataConfig, RiskConfig, StrategyConfig, VenueConfig
 from engine.events import BarClosed, Event, InstrumentListed, OrderFilled, PositionChanged
 from engine.journal import list_days
@@ -115,10 +116,21 @@ async def serving(**options: Any) -> AsyncIterator[Venue]:
 
 
 async def trade(
-    root: Path, venue: Venue, settings: Config, script: Callable[[Live], Awaitable[None]]
+    root: Path,
+    venue: Venue,
+    settings: Config,
+    script: Callable[[Live], Awaitable[None]],
+    *,
+    paper: bool = False,
 ) -> LiveResult:
-    """Run an armed session; it stops when the script ends."""
-    options = LiveOptions(config=settings, root=root, venue=HyperliquidVenue(), signer=Signer(KEY))
+    """Run a session, armed or on paper; it stops when the script ends. Its rows go to SQLite in `root`."""
+    options = LiveOptions(
+        config=settings,
+        root=root,
+        venue=HyperliquidVenue(),
+        signer=None if paper else Signer(KEY),
+        stores=session_stores(settings, root),
+    )
     plan = await make_plan(options, venue.base_url)
     live = Live(plan, lambda _: None)
 
@@ -161,11 +173,14 @@ def fill_ids(root: Path) -> list[tuple[int, int]]:
     return [(one.trade_id, one.venue_order_id) for one in of(OrderFilled, root)]
 
 
-def assert_replays(root: Path) -> None:
-    """Every day of a journal re-derives bit for bit, each alone."""
+def assert_replays(root: Path) -> list[str]:
+    """Every day of a journal re-derives bit for bit, each alone; return the digests."""
+    digests = []
     for day in list_days(root):
         report, _ = replay_day(open_day(day.path), make_builder(), history=JournalHistory(root))
         assert report.identical, (day.path.name, report.divergence)
+        digests.append(report.digest)
+    return digests
 
 
 async def assert_agrees(root: Path, venue: Venue) -> None:
