@@ -63,8 +63,8 @@ _QUERY_SHARE: Final = 12
 _READINGS: Final = (Trade, Quote, BookRead, ContextRead, MidsRead)
 _Key = tuple[Any, ...]
 
-DecoderOf = Callable[[Sequence[InstrumentListed]], RawDecoder]
-"""Returns the decoder of the venue that lists these instruments."""
+DecoderOf = Callable[[Sequence[InstrumentListed]], RawDecoder | None]
+"""Returns the decoder of the venue that lists these instruments, None if there is none so far."""
 
 
 class Mismatch(msgspec.Struct, frozen=True):
@@ -148,7 +148,7 @@ class _Comparison:
         self._next: RawMessage | None = next(self._messages, None)
         self._instruments: dict[int, InstrumentListed] = {}
         self._decoder_of = decoder_of
-        self._decoder: RawDecoder | None = None  # until an instrument is listed
+        self._decoder: RawDecoder | None = None
         self._fast = False
         self._held_ns = HELD_NS
         # Decoded and not yet recorded: by key, and in the order of receipt.
@@ -206,8 +206,7 @@ class _Comparison:
 
     def _learn(self, instruments: Iterable[InstrumentListed]) -> None:
         self._instruments |= {listed.instrument: listed for listed in instruments}
-        if self._instruments:
-            self._decoder = self._decoder_of(list(self._instruments.values()))
+        self._decoder = self._decoder_of(list(self._instruments.values()))
 
     def _begin(self, started: SessionStarted) -> None:
         self._fast = "l2BookFast" in parse_config(started.config).data.channels

@@ -25,7 +25,7 @@ from engine.commands.output import (
 )
 from engine.commands.planning import LiveOptions, make_plan
 from engine.commands.stores import session_stores
-from engine.errors import UsageError, VenueUnreachable
+from engine.errors import ConfigError, UsageError, VenueUnreachable
 from engine.loading.venues import find_venue
 from engine.runtime.live import Live
 from engine.runtime.plan import LiveResult
@@ -112,7 +112,10 @@ def live_command(
     stores = session_stores(settings, root, db=db, no_db=no_db, csv=csv)
     venue = find_venue(venue_name)
     real = check_armed(venue, settings.mode, armed)
-    venue.check(settings)
+    try:
+        venue.check(settings)
+    except ConfigError as error:
+        raise ConfigError(f"{config}: {error}" if config is not None else str(error)) from None
     base_url = venue.address(settings, base_url, real=real)
 
     def notify(health: Health) -> None:

@@ -17,7 +17,7 @@ from engine.events.codec import Record
 from engine.events.render import Renderer
 from engine.loading.venues import find_venue, venue_names
 from engine.records import read_records
-from engine.venue import RawDecoder
+from engine.venue import RawDecoder, Venue
 from replay.redecode import Mismatch, Redecoded, redecode
 
 __all__ = ["compare_raw"]
@@ -35,7 +35,11 @@ def compare_raw(folder: Path, *, as_json: bool) -> None:
     if not raw.is_dir():
         raise UsageError(f"{raw}: there are no raw frames of this day; `engine live --raw` records them")
     renderer = Renderer()
-    found = redecode(_learned(folder, renderer), RawReader(raw), _decoder_of)
+    decoders = _Decoders()
+    found = redecode(_learned(folder, renderer), RawReader(raw), decoders)
+    if decoders.venue is None:
+        listed = ", ".join(sorted(decoders.seen))
+        raise UsageError(f"no venue of this day ({listed}) can decode raw messages")
     if as_json:
         print_json({"same": found.same, **msgspec.to_builtins(_plain(found, renderer))})
     else:
@@ -44,18 +48,28 @@ def compare_raw(folder: Path, *, as_json: bool) -> None:
         raise SystemExit(3)
 
 
-def _decoder_of(instruments: Sequence[InstrumentListed]) -> RawDecoder:
-    """Return the decoder of the venue whose messages can be decoded. Raises UsageError if it is not one."""
-    known = venue_names()
-    venues = [find_venue(name) for name in sorted({one.venue for one in instruments} & set(known))]
-    able = [venue for venue in venues if venue.has_raw]
-    if len(able) != 1:
-        listed = ", ".join(sorted({one.venue for one in instruments}))
-        count = "several venues" if able else "no venue"
-        raise UsageError(
-            f"{count} of this day ({listed}) can decode raw messages; --from-raw needs exactly one"
-        )
-    return able[0].raw_decoder([one for one in instruments if one.venue == able[0].name])
+class _Decoders:
+    """Finds the one venue of a day that can decode its messages. `seen` are the venues of all instruments."""
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+        self.venue: Venue | None = None
+
+    def __call__(self, instruments: Sequence[InstrumentListed]) -> RawDecoder | None:
+        """Return a decoder, None if no instrument is of such a venue yet. Raises UsageError if two are."""
+        for name in sorted({one.venue for one in instruments} - self.seen):
+            self.seen.add(name)
+            venue = find_venue(name) if name in venue_names() else None
+            if venue is not None and venue.has_raw:
+                if self.venue is not None:
+                    both = f"{self.venue.name} and {name}"
+                    raise UsageError(
+                        f"the day has instruments of {both}; raw messages can be of one venue only"
+                    )
+                self.venue = venue
+        if self.venue is None:
+            return None
+        return self.venue.raw_decoder([one for one in instruments if one.venue == self.venue.name])
 
 
 def _learned(folder: Path, renderer: Renderer) -> Iterator[Record]:

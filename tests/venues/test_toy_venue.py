@@ -163,7 +163,7 @@ def test_what_a_venue_does_not_have_is_refused(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[venues.toy]\nquots = true\n", "there is no key 'venues.toy.quots'; did you mean quotes?"),
+        ("[venues.toy]\nquots = true\n", "c.toml: there is no key 'venues.toy.quots'; did you mean quotes?"),
         ("[venues.toy]\nquotes = 5\n", "venues.toy"),
         ('[data]\nchannels = ["candle"]\n', "data.channels: the toy venue has no 'candle'"),
     ],
