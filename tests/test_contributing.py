@@ -1,0 +1,62 @@
+"""The lists of files for whoever adds something, and what has been added so far, agree."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import typing
+from pathlib import Path
+
+import click
+import pytest
+
+import engine.indicators
+from engine.cli import cli
+from engine.loading.venues import VENUES
+from engine.strategies import Tif
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = cli.list_commands(click.Context(cli))
+
+
+def test_every_file_on_the_page_exists() -> None:
+    paths = re.findall(r"`((?:engine|adapters|replay|tests|docs)/[^`\s]*)`", PAGE)
+    assert len(paths) > 40
+    assert [path for path in paths if not (ROOT / path).exists() and "NAME" not in path] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_has_a_module_of_its_name_and_a_row_in_the_readme(name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert command.name == name
+    assert command.help, "a help text"
+    module = importlib.import_module(f"engine.commands.{name}{'_' if name == 'import' else ''}")
+    assert hasattr(module, f"{name}_command")
+    assert re.search(rf"^\|[^|]*`engine {name}\b", README, re.MULTILINE)
+
+
+def test_every_indicator_is_on_its_page() -> None:
+    page = (ROOT / "docs" / "indicators.md").read_text(encoding="utf-8")
+    updated = [
+        name for name in engine.indicators.__all__ if hasattr(getattr(engine.indicators, name), "update")
+    ]
+    assert len(updated) > 15
+    assert [name for name in updated if f"`{name}(" not in page] == []
+
+
+def test_every_time_in_force_is_in_the_guide() -> None:
+    guide = (ROOT / "docs" / "strategies.md").read_text(encoding="utf-8")
+    assert [tif for tif in typing.get_args(Tif) if f'"{tif}"' not in guide] == []
+
+
+@pytest.mark.parametrize("name", VENUES)
+def test_a_venue_has_its_files_under_the_same_names_as_every_other(name: str) -> None:
+    package, _, _ = VENUES[name].partition(":")
+    folder = ROOT / package.replace(".", "/").removesuffix("/venue")
+    assert (folder / "venue.py").is_file()
+    if name != "sandbox":  # An exchange to connect to, not a client of one.
+        for file in ("wire.py", "decode.py", "listing.py", "history.py", "feed.py", "gateway"):
+            assert (folder / file).exists()
