@@ -1,4 +1,4 @@
-"""Between frames of bytes and typed events: a recorded day read back, and a turn made ready to be written.
+"""Converts between frames of bytes and typed events: reads recorded days, prepares turns for writing.
 
 The only place that decodes a frame or encodes a draft. Called by everything that reads a day (replays,
 backtests, inspections, stores, restarts) and by everything that writes one (the committer, imports).
@@ -51,7 +51,10 @@ def inputs_of(frame: Frame) -> list[Event]:
 
 
 def derived_of(frame: Frame) -> list[Derived]:
-    """Return the derived records of a frame by rising seq, a day's opening complete. Raises JournalError."""
+    """Return the derived records of a frame by rising seq. Raises JournalError.
+
+    A `DayOpened` of an earlier version is completed (see `engine.opening`).
+    """
     derived = decode_derived(frame.derived) if frame.derived else []
     if derived:
         seq, cause, event = derived[0]
@@ -105,7 +108,7 @@ class JournalHistory:
 
 
 def sessions_of(folder: Path) -> list[SessionStarted]:
-    """Return the sessions that began in a day, first one first."""
+    """Return the sessions that began in a day, oldest first."""
     return [event for _, _, event in read_records(folder) if isinstance(event, SessionStarted)]
 
 

@@ -1,7 +1,7 @@
-"""Who plays: the actors of a session, the routing table, stored states, and what becomes of a failed actor.
+"""The registry of a session's actors: the routing table, stored states, failed actors.
 
-Owns the table from event type to bound handlers, built once at start and again whenever an actor says that
-what it listens to has changed. The sequencer asks here who is to see an event; nobody else does. Promises:
+Owns the table from event type to bound handlers. It is built at the start of a session, and again when an
+actor emits `RoutesChanged` and when an actor fails or is restarted. Only the sequencer calls it. Promises:
 the same session and the same states give the same actors in the same order.
 """
 
@@ -32,7 +32,7 @@ from engine.strategies.base import Strategy, place_of
 __all__ = ["Build", "Handler", "Registry"]
 
 Build = Callable[[SessionStarted], Sequence[Actor]]
-"""Makes the actors of a session, in the order they are to be called."""
+"""Makes the actors of a session, in the order in which they are called."""
 
 Handler = Callable[[Any, Any], None]
 """A bound handler: takes an event and `emit`."""
@@ -42,11 +42,12 @@ _BRACES: Final = re.compile(r"\{.*\}", re.DOTALL)
 
 
 class Registry:
-    """The actors and their routes. `failed` maps a failed actor's name to the seq it failed on; `failures`
-    are those of the session.
+    """The actors of a session and their routes.
 
-    `own` are the sequencer's handlers: (event type, handler), called before every actor's, and instead of
-    them where the type is `SessionStarted`.
+    `failed` maps the name of a failed actor to the seq it failed on. `failures` describes the failures of
+    this session for people. `without_state` maps a strategy that began without its stored state to the
+    reason. `own` are the sequencer's handlers by event type. They are called before every actor's; for
+    `SessionStarted` they are called instead, because they build the actors.
     """
 
     def __init__(self, build: Build, own: Mapping[type[Event], Handler]) -> None:
@@ -71,7 +72,8 @@ class Registry:
     def begin(self, started: SessionStarted) -> list[str]:
         """Build a session's actors; return the names of those that took over their predecessor's state.
 
-        Raises UsageError when a strategy's state would not come back from a snapshot: now, not at midnight.
+        Raises UsageError if a strategy's state would not come back from a snapshot. Without this check it
+        would fail at midnight.
         """
         states = self.states()
         self.session = started
@@ -106,9 +108,9 @@ class Registry:
         self._learn_handlers()
 
     def states(self) -> States:
-        """Return the states of all actors but the failed ones, whose state may be half a change.
+        """Return the states of all actors except the failed ones, whose last change may be incomplete.
 
-        A strategy whose state cannot be stored is left out too: its next session begins afresh.
+        A strategy whose state cannot be stored is left out too: in the next session it begins without state.
         """
         states: States = {}
         for actor in self.actors:
@@ -122,7 +124,7 @@ class Registry:
         return states
 
     def fail_unstorable(self, seq: int, at_ns: int) -> list[Event]:
-        """Fail the strategies whose state would not come back from a snapshot; return what says so."""
+        """Fail the strategies whose state would not come back from a snapshot; return their `ActorFailed`."""
         failures: list[Event] = []
         for actor in self.actors:
             if isinstance(actor, Strategy) and actor.name not in self.failed:
@@ -131,16 +133,16 @@ class Registry:
                 except UsageError as error:
                     failed = _failure(actor, error, seq, at_ns)
                     failures.append(failed)
-                    self.failures.append(_told(failed))
+                    self.failures.append(_described(failed))
                     self.failed[actor.name] = seq
         if failures:
             self.route()
         return failures
 
     def open_day(self) -> None:
-        """Keep the states that open a day, and let every strategy go on with what is stored of its own.
+        """Keep the states that open a day, and restore every strategy from its own.
 
-        So a live day goes on with exactly what a replay of it begins with.
+        A live day then continues with exactly the state that a replay of the day begins with.
         """
         self.day_states = self.states()
         self.day_shapes = {}
@@ -151,16 +153,16 @@ class Registry:
                     self._restore(actor, self.day_states, NO_SHAPES)
 
     def note_failure(self, failed: ActorFailed) -> None:
-        """Take a failure from the record."""
+        """Take over a recorded failure."""
         self.failed[failed.actor] = failed.seq
-        self.failures.append(_told(failed))
+        self.failures.append(_described(failed))
         self._skipped.setdefault(failed.actor, []).append(failed.seq)
         self.route()
 
     def fail(self, handler: Handler, error: BaseException, seq: int, at_ns: int) -> ActorFailed:
-        """Take the actor whose handler raised off the routes and return the event that says so.
+        """Remove the actor whose handler raised from the routes and return its `ActorFailed`.
 
-        Raises the error itself when it is no actor's fault: the engine's own handlers, or memory.
+        Raises the error itself if it is not an actor's: in the engine's own handlers, or out of memory.
         """
         actor = owner_of(handler)
         if actor is None or isinstance(error, MemoryError):
@@ -170,11 +172,11 @@ class Registry:
         return failed
 
     def rebuild(self, name: str, records: Iterable[Record], at_ns: int) -> list[Event | SetTimer]:
-        """Put a failed actor back, in the state that the day's records lead to without what it failed on.
+        """Restart a failed actor in the state that the day's records lead to without those it failed on.
 
-        What it emits meanwhile is dropped, except for the timers it still waits for; these are returned
-        behind an `ActorRestarted`. Its targets are those on record, not those it would have set. One that
-        raises again stays failed, which the `ActorFailed` returned then says.
+        What it emits meanwhile is dropped, except for the timers it still waits for; these are returned after
+        an `ActorRestarted`. Its targets are the recorded ones, not those it would set now. If it raises again
+        it stays failed, and an `ActorFailed` is returned.
         """
         assert self.session is not None, "an actor failed before any session"
         del self.failed[name]
@@ -216,7 +218,7 @@ class Registry:
         return [ActorRestarted(at_ns, name, count), *timers.values()]
 
     def route(self) -> None:
-        """Build the routing table: event type to bound handlers, in the actors' order. Keeps the dict."""
+        """Build the routing table: event type to bound handlers, in the actors' order. The dict stays."""
         table: dict[type[Event], list[Handler]] = {kind: [] for kind in EVENT_TYPES}
         for kind, handler in self._own.items():
             table[kind].append(handler)
@@ -236,7 +238,7 @@ class Registry:
             self.routes[kind] = tuple(chosen)
 
     def handlers(self, event: Event) -> tuple[Handler, ...]:
-        """Return who is to see an event now. A timer is seen by the actor that asked for it."""
+        """Return the handlers of an event. A timer goes to the actor that asked for it."""
         if isinstance(event, TimerFired):
             handler = self.timer_routes.get(event.actor)
             return () if handler is None else (handler,)
@@ -271,10 +273,10 @@ class Registry:
 
 
 def _failure(actor: Actor, error: BaseException, seq: int, at_ns: int) -> ActorFailed:
-    """Return the event that says that an actor raised.
+    """Return the event for an actor that raised.
 
-    Its text leaves out what another process may show otherwise: memory addresses, and what stands in
-    braces, since a set shows itself in an order of its own.
+    Its text leaves out what can differ in another process: memory addresses, and text in braces, since the
+    order in a set varies. The text is recorded, so its form must not change.
     """
     try:
         words = str(error)
@@ -286,8 +288,8 @@ def _failure(actor: Actor, error: BaseException, seq: int, at_ns: int) -> ActorF
     return ActorFailed(at_ns, actor.name, seq, text, actor.policy)
 
 
-def _told(failed: ActorFailed) -> str:
-    """Return who failed, on which event, and why, as people are told."""
+def _described(failed: ActorFailed) -> str:
+    """Return which actor failed, on which event, and why, in one line for people."""
     return f"{failed.actor} at seq {failed.seq}: {failed.error}"
 
 

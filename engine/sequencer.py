@@ -1,12 +1,12 @@
-"""Hands events to actors one at a time, in journal order. The heart of the engine.
+"""Delivers events to actors one at a time, in journal order. The core of the engine.
 
-Owns the order of everything: seqs, causes, the clock (the input's time, never going back), the timers, the
-routing table, the roll of days, and what happens when a handler raises. A *turn* is one input with all
-that follows from it: timers due before it, the handlers of the input, then every derived event in the
-order it was emitted, until quiet. Promises: given the same inputs it emits the same records, bit for bit.
+Owns the order of everything: seqs, causes, the clock (the time of the input, which never goes back), the
+timers, the change of days, and what happens when a handler raises. A *turn* is one input with everything that
+follows from it: the timers due before it, the handlers of the input, then every derived event in the order of
+emission, until no event is left. Promises: the same inputs give the same records, bit for bit.
 
 Called by the live runtime, the replay and the backtest, which differ only in source and sink. It never
-awaits, reads no clock, and does no I/O but through its `Sink` and, to rebuild a failed actor, `History`.
+awaits, reads no clock, and does I/O only through its `Sink` and, to rebuild a failed actor, its `History`.
 """
 
 from __future__ import annotations
@@ -41,25 +41,25 @@ __all__ = ["Sequencer"]
 
 NEVER: Final = 2**63 - 1
 TURN_EVENTS_MAX: Final = 100_000
-"""More derived events than this in one turn is a loop between actors, not a market."""
+"""More derived events than this in one turn are a loop between actors."""
 
 
 FAULTS: Final = (Exception, SystemExit)
-"""What an actor's code can raise that is the actor's failure; a strategy may well call `sys.exit`."""
+"""Errors that count as the actor's failure. A strategy may call `sys.exit`."""
 
 
 FLUSH_EVENTS: Final = 8192
-"""With so many derived events the turns so far go to the sink: one batch need not fit one frame."""
+"""After this many derived events the turns so far go to the sink: a batch may be larger than a frame."""
 
 
 class _Restart(msgspec.Struct, frozen=True):
-    """Asked by the sequencer of itself: rebuild this actor once the operator's input has its seq."""
+    """Emitted by the sequencer to itself: rebuild this actor once the operator's input has its seq."""
 
     actor: str
 
 
 class Sequencer:
-    """One journal's worth of order. `seq` is the last record's; `clock_steps_back` counts clamped inputs."""
+    """The order of one journal. `seq` is of the last record; `clock_steps_back` counts clamped inputs."""
 
     def __init__(self, build: Build, sink: Sink, history: History | None = None) -> None:
         self.seq = 0
@@ -94,7 +94,7 @@ class Sequencer:
 
     @property
     def due_ns(self) -> int:
-        """When a timer or midnight is next due: the time by which a live clock must speak up."""
+        """When the next timer or midnight is due: a live clock must send an input by then."""
         return self._due_ns
 
     @property
@@ -109,7 +109,7 @@ class Sequencer:
 
     @property
     def without_state(self) -> dict[str, str]:
-        """Why a strategy began without the state it had, by name: its classes cannot hold that state."""
+        """Strategies that began without their stored state, and why: a class cannot hold that state."""
         return self._registry.without_state
 
     @property
@@ -122,10 +122,10 @@ class Sequencer:
         return {actor.name: actor for actor in self._registry.actors}[name]
 
     def run(self, inputs: list[Event]) -> None:
-        """Run one turn per input. The hot path: nothing here that a quiet print does not need.
+        """Run one turn per input. The hot path: it does only what an input without consequences needs.
 
-        Takes over the list. Whole turns go to the sink before this returns. Raises EngineError only for
-        faults of the engine; what an actor raises becomes `ActorFailed`.
+        The caller must not change the list afterwards. Whole turns go to the sink before this returns. Raises
+        EngineError for faults of the engine; an error of an actor becomes `ActorFailed`.
         """
         self._batch = inputs
         self._flushed = 0
@@ -185,14 +185,14 @@ class Sequencer:
         self._flush(count)
 
     def close_day(self) -> None:
-        """Fire what is due before midnight: how a replay of one day ends when the next day has begun."""
+        """Fire the timers due before midnight: how the replay of a day ends if the next day has begun."""
         self._batch, self._flushed = [], 0
         self._fire_until(self._midnight_ns - 1)
         self._fail_unstorable()
         self._flush(0)
 
     def load(self, seq: int, opened: DayOpened) -> None:
-        """Take over the state of a day's opening snapshot; the record itself has this seq."""
+        """Take over the state that a day opens with; `seq` is that of the record."""
         opening = read_opening(opened)
         self.seq = seq
         self._now_ns = opening.now_ns
@@ -206,10 +206,11 @@ class Sequencer:
         self._set_due()
 
     def follow(self, records: Iterable[Record]) -> None:
-        """Take over the state that recorded events led to, deriving nothing: how a live session resumes.
+        """Take over the state that recorded events led to, without deriving: how a live session resumes.
 
-        Every actor sees the record as it saw the original; what it emits is dropped, but for its timers.
-        So the state is the journal's even where a strategy has been edited since. Nothing reaches the sink.
+        Every actor sees the records in their order; what it emits is dropped, except for its timers. The
+        state is therefore that of the journal even if a strategy has been edited since. Nothing reaches the
+        sink.
         """
         out = self._out
         emit = out.append
@@ -227,7 +228,7 @@ class Sequencer:
                 try:
                     handler(event, emit)
                 except FAULTS:
-                    # Its failure is on record, and comes next; or it is edited code, which starts afresh.
+                    # Either the next record is its failure, or it is edited code, whose state is not kept.
                     if owner_of(handler) is None:
                         raise
             if isinstance(event, ActorFailed):
@@ -247,10 +248,10 @@ class Sequencer:
     # Time: timers and days.
 
     def _catch_up(self, event: Event, recv_ns: int, index: int) -> None:
-        """Do what is due before an input: fire timers, roll the day.
+        """Do what is due before an input: fire timers, begin a new day.
 
-        The first input of a session comes before the timers that fell due while nothing ran, so that the
-        actors know of the interruption first.
+        The first input of a session comes before the timers that were due while the engine was down, so that
+        the actors learn of the interruption first.
         """
         starting = event.__class__ is SessionStarted
         if recv_ns >= self._midnight_ns:
@@ -275,7 +276,7 @@ class Sequencer:
         self._set_due()
 
     def _fire_until(self, until_ns: int) -> None:
-        """Fire every timer due by then, by due time and own number, each with all that follows from it."""
+        """Fire the timers due by then, by due time and number, each with everything that follows from it."""
         while self._next_timer_ns() <= until_ns:
             due_ns, _, actor, key, cause = heapq.heappop(self._timers)
             del self._waiting[actor, key]
@@ -284,7 +285,7 @@ class Sequencer:
             self._settle(cause)
 
     def _open_day(self, at_ns: int) -> None:
-        """Begin a UTC day: a new folder, and a snapshot as its first record unless the journal is new."""
+        """Begin a UTC day: a new folder, with `DayOpened` as its first record unless the journal is new."""
         day = day_of(at_ns)
         self._midnight_ns = day_start_ns(day) + DAY_NS
         self._sink.open_day(day)
@@ -307,27 +308,27 @@ class Sequencer:
         self._derived.append((self.seq, self.seq - 1, opened))
 
     def _fail_unstorable(self) -> None:
-        """Fail each strategy whose state the day's snapshot could not hold: the last records of the day."""
+        """Fail each strategy whose state cannot be stored at midnight, in the last records of the day."""
         failures = self._registry.fail_unstorable(self.seq, self._now_ns)
         if failures:
             self._out += failures
             self._settle()
 
     def _push_timer(self, timer: SetTimer, cause: int) -> None:
-        """Queue a timer; one with the same actor and key stays in the heap, but no longer counts."""
+        """Queue a timer. An earlier one with the same actor and key stays in the heap, but is ignored."""
         self._timer_number += 1
         self._waiting[timer.actor, timer.key] = self._timer_number
         heapq.heappush(self._timers, (timer.due_ns, self._timer_number, timer.actor, timer.key, cause))
 
     def _keep_timers(self, kept: Callable[[Timer], bool]) -> None:
-        """Drop the timers that no longer count, and those that are not to be kept."""
+        """Drop the timers that have been replaced, and those that `kept` refuses."""
         self._timers = sorted(
             timer for timer in self._timers if self._waiting.get(timer[2:4]) == timer[1] and kept(timer)
         )
         self._waiting = {timer[2:4]: timer[1] for timer in self._timers}
 
     def _next_timer_ns(self) -> int:
-        """Return when the next timer that counts is due; NEVER without one."""
+        """Return when the next timer is due; NEVER without one."""
         timers = self._timers
         while timers and self._waiting.get(timers[0][2:4]) != timers[0][1]:
             heapq.heappop(timers)
@@ -336,12 +337,12 @@ class Sequencer:
     def _set_due(self) -> None:
         self._due_ns = min(self._next_timer_ns(), self._midnight_ns)
 
-    # Turns: derived events until quiet.
+    # Turns: derived events until none is left.
 
     def _settle(self, cause: int = 0) -> None:
-        """Number, log and route what is in `_out`, and what follows from it, in the order of emission.
+        """Number, record and route the events in `_out` and all that follow, in the order of emission.
 
-        `cause` is the seq that emitted it, by default the last record's.
+        `cause` is the seq of the event that emitted them, by default the last record.
         """
         registry = self._registry
         out = self._out
@@ -379,14 +380,14 @@ class Sequencer:
             causes.extend([self.seq] * (len(out) - len(causes)))
             if len(out) > TURN_EVENTS_MAX:
                 raise EngineError(
-                    f"turn of seq {self.seq} has more than {TURN_EVENTS_MAX} derived events: actors answer "
-                    "each other without end; look at the last ones with `engine inspect`"
+                    f"turn of seq {self.seq} has more than {TURN_EVENTS_MAX} derived events: actors react to "
+                    "each other without end; look at the last events with `engine inspect`"
                 )
         out.clear()
         self._set_due()
 
     def _flush(self, index: int) -> None:
-        """Hand the turns of inputs before `index`, and their derived records, to the sink."""
+        """Pass the turns of the inputs before `index`, with their derived records, to the sink."""
         inputs = self._batch
         if self._flushed or index != len(inputs):
             inputs = inputs[self._flushed : index]
@@ -397,10 +398,11 @@ class Sequencer:
             self._sink.append(self.seq - len(inputs) - len(derived) + 1, inputs, derived)
 
     def _input_failed(self, event: Event, handler: Handler, error: BaseException) -> None:
-        """Finish the turn of an input whose `handler` raised: the other handlers still see it.
+        """Finish the turn of an input whose `handler` raised: the other handlers still see the input.
 
-        The failure comes before whatever else the turn emitted, so that risk knows of it first. What a
-        strategy emitted before it raised is dropped: how far it came may depend on more than its input.
+        The failure comes before everything else that the turn emitted, so that risk learns of it first. What
+        a strategy emitted before it raised is dropped, since where it stopped may depend on more than its
+        input.
         """
         failed = owner_of(handler)
         if isinstance(failed, Strategy):
@@ -420,7 +422,7 @@ class Sequencer:
     # The sequencer's own handlers: sessions, instruments, operators.
 
     def _begin_session(self, started: SessionStarted, emit: Any) -> None:
-        """Build the session's actors; timers stay with those that take over their predecessor's state."""
+        """Build the session's actors. An actor that takes over its predecessor's state keeps its timers."""
         kept = self._registry.begin(started)
         self._keep_timers(lambda timer: timer[2] in kept)
         for handler in self._registry.start_handlers:
@@ -430,12 +432,12 @@ class Sequencer:
         self._registry.instruments[listed.instrument] = listed
 
     def _operate(self, command: OperatorCommand, emit: Any) -> None:
-        """Have a failed actor restarted: its state is rebuilt from the journal, without what it failed on."""
+        """Restart a failed actor: its state is rebuilt from the journal without the events it failed on."""
         if command.command == "restart" and command.target in self._registry.failed:
             emit(_Restart(command.target))
 
     def _day_records(self, history: History, until_seq: int) -> Iterator[Record]:
-        """Yield the day's records: those in the journal, then those of this batch that are not there yet."""
+        """Yield the day's records: from the journal, then those of this batch that are not written yet."""
         reached = 0
         for record in history.records(day_of(self._midnight_ns - 1), until_seq):
             reached = record[0]

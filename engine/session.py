@@ -1,11 +1,11 @@
-"""Makes a session: which actors, in which order, with which signatures; and the event that opens it.
+"""Builds a session: its actors, their order, their signatures, and the event that opens it.
 
-The same for live, replay and backtest: everything it needs is in the `SessionStarted` event. The order is
-that of the way of the data: bars and fills first, then books, then strategies, then risk and execution.
+The same for live, replay and backtest: everything it needs is in the `SessionStarted` event. The order
+follows the data: bars and fills first, then positions, then strategies, then risk and execution.
 
 In mode "live" orders are real: there is no simulated venue, and risk, portfolio and execution know the
-account. What they and the strategies hold is that account's: the signature of their state names it, so that
-nothing of a paper session is taken for real.
+account. The signature of their state, and of the strategies' state, names the account, so a live session
+never takes over the state of a paper session.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ from engine.strategies.params import convert_params
 __all__ = ["PYTHON", "HashOf", "Load", "SessionBuilder", "source_hash"]
 
 PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
-"""The Python that runs: what a strategy calls may give other numbers on another."""
+"""The version of Python that runs: the libraries of another version may give other numbers."""
 
 Load = Callable[[str], type[Strategy]]
 """Returns the strategy class named module:Class. Raises UsageError."""
 
 HashOf = Callable[[type[Strategy]], str]
-"""Returns 16 hex digits of all the source a strategy consists of."""
+"""Returns a hash, 16 hex digits, of all source files of a strategy."""
 
 
 def source_hash(cls: type) -> str:
-    """Return 16 hex digits of the source of the module a class is in; "" where there is no source."""
+    """Return a hash, 16 hex digits, of the source of the module of a class; "" if it has no source."""
     module = inspect.getmodule(cls)
     try:
         source = inspect.getsource(module) if module is not None else ""
@@ -59,7 +59,7 @@ def source_hash(cls: type) -> str:
 
 
 class SessionBuilder:
-    """Builds actors from a `SessionStarted`; loads and hashes each strategy class once."""
+    """Builds the actors of a session from its `SessionStarted`; loads and hashes each strategy class once."""
 
     def __init__(self, load: Load, code: str, version: str, hash_of: HashOf = source_hash) -> None:
         self._load = load
@@ -73,7 +73,7 @@ class SessionBuilder:
         """Return the session's actors in the order they are called."""
         config = parse_config(started.config)
         hashes = {name: source for name, _, source in started.strategies}
-        # A backfill keeps every actor as it is: those of the newest session's own mode.
+        # A backfill keeps every actor's state, so it builds the actors of the newest session's mode.
         mode = config.mode if started.mode == "backfill" else started.mode
         venue = config.venue if mode == "live" else None
         actors: list[Actor] = [] if venue else [SimulatedVenue(config.paper)]
@@ -94,7 +94,7 @@ class SessionBuilder:
         """Return the event that opens a session with this configuration. Raises UsageError."""
         strategies = tuple((entry.title, entry.use, self._hash(entry.use)) for entry in config.strategies)
         for entry in config.strategies:
-            # What it cannot do is told before anything is written.
+            # A strategy that cannot start or be stored is refused before anything is written.
             strategy = self._make(entry, config.seed)
             stored_state(strategy.state(), entry.title, classes_of(strategy))
         return SessionStarted(
@@ -110,12 +110,12 @@ class SessionBuilder:
         )
 
     def strategy_hashes(self, started: SessionStarted) -> tuple[tuple[str, str, str], ...]:
-        """Return (name, module:Class, source hash) of a session's strategies as they are today."""
+        """Return (name, module:Class, source hash) of a session's strategies, with today's hashes."""
         return tuple((name, use, self._hash(use)) for name, use, _ in started.strategies)
 
     @property
     def code(self) -> str:
-        """The fingerprint of the engine's deterministic rooms as they are today."""
+        """The fingerprint of the engine's deterministic packages of today."""
         return self._code
 
     def _class(self, use: str) -> type[Strategy]:
@@ -131,7 +131,7 @@ class SessionBuilder:
         return found
 
     def _make(self, entry: StrategyConfig, seed: int) -> Strategy:
-        """Return a strategy that has begun. Raises ConfigError for its params and for what it raises."""
+        """Return a strategy that has started. Raises ConfigError for its params and for what it raises."""
         cls = self._class(entry.use)
         try:
             params = convert_params(cls, entry.params)
@@ -147,7 +147,7 @@ class SessionBuilder:
 
 
 def _optional(config: Config) -> list[Actor]:
-    """Return the actors of what is off unless asked for: none of it costs anything then."""
+    """Return the actors of features that are off by default; while they are off they cost nothing."""
     actors = flow_actors(config.flow)
     kinds = config.bars.kinds()
     if kinds:

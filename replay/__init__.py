@@ -1,4 +1,4 @@
-"""Recorded days as a library: prove that a day re-derives, or play its market to a strategy.
+"""Recorded days as a library: prove that a day re-derives, or run a strategy on its market data.
 
     import replay
 

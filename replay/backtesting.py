@@ -1,8 +1,8 @@
-"""Runs recorded market inputs through another strategy or configuration: the same sequencer and actors.
+"""Runs recorded market inputs through another strategy or configuration, with the same sequencer and actors.
 
-Takes from each recorded day what the market said (instruments, trades, quotes, candles, feed gaps), opens
-a session of its own, and writes what follows into a sink: a new journal, or memory that keeps only the
-digest. The same inputs, strategy and configuration give the same digest, on every machine.
+Takes the market inputs of each recorded day (instruments, trades, quotes, candles, feed gaps), opens a
+session of its own, and writes all records into a sink: a new journal, or one that keeps only the digest. The
+same inputs, strategy and configuration give the same digest, on every machine. Called by `replay.runs`.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ from engine.values import format_scaled, side_name
 __all__ = ["BacktestReport", "DigestSink", "JournalSink", "Progress", "market_inputs", "run_backtest"]
 
 MARKET = (InstrumentListed, Trade, Quote, Candle, FeedUp, FeedDown, FeedGap)
-"""What a backtest takes from a recorded day; everything else was said by or to another session."""
+"""What a backtest takes from a recorded day; all other inputs belong to the recorded session."""
 
 Progress = Callable[[int], None]
-"""Called now and then with the number of inputs played."""
+"""Called now and then with the number of inputs done."""
 
 
 class DigestSink:
-    """Keeps nothing but the digest chain: a backtest whose journal nobody wants."""
+    """Keeps only the digest chain: a backtest that is not written as a journal."""
 
     def __init__(self) -> None:
         self.digest = ZERO_DIGEST
@@ -78,7 +78,7 @@ class DigestSink:
 
 
 class JournalSink(DigestSink):
-    """Writes a new journal, unsynced until it is closed: nobody acts on it before."""
+    """Writes a new journal. It is synced when it is closed, since no order depends on it before."""
 
     def __init__(self, writer: JournalWriter) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class BacktestReport(msgspec.Struct):
 
 
 class _Tally:
-    """Sees to the numbers of the report: a sink that counts what passes on its way to another sink."""
+    """A sink that counts for the report and passes everything on to another sink."""
 
     def __init__(
         self, sink: DigestSink, report: BacktestReport, instruments: dict[int, InstrumentListed]
@@ -178,10 +178,10 @@ def run_backtest(
     *,
     progress: Progress | None = None,
 ) -> BacktestReport:
-    """Play the days in order through one session and return the result. Closes the sink.
+    """Run the days in order through one session and return the result. Closes the sink.
 
-    Only the configured coins are played, where there are any. Raises UsageError for a day without market
-    inputs or a coin that is not in it, JournalDamaged for a day that cannot be read.
+    If the configuration names instruments, only their inputs are used. Raises UsageError for a day without
+    market inputs or without a configured instrument, JournalDamaged for a day that cannot be read.
     """
     report = BacktestReport()
     sequencer: Sequencer
@@ -191,7 +191,7 @@ def run_backtest(
     batches = _only(market_inputs(folders), config)
     first = next(batches, None)
     if first is None:
-        raise UsageError(f"{folders[0]}: holds no market data to play")
+        raise UsageError(f"{folders[0]}: has no market data")
     report.first = report.last = engine_time(first[0])
     session = _session_name(config, folders)
     started = builder.start(recv_ns=report.first, session=session, mode="backtest", config=config)
@@ -219,7 +219,7 @@ def run_backtest(
 
 
 def _only(batches: Iterator[list[Event]], config: Config) -> Iterator[list[Event]]:
-    """Yield what concerns the configured coins. Raises UsageError for coins that the first listings lack."""
+    """Yield the inputs of the configured instruments. Raises UsageError for one that is not listed."""
     listed: dict[int, str] = {}
     for batch in batches:
         known = bool(listed)
@@ -236,7 +236,7 @@ def _only(batches: Iterator[list[Event]], config: Config) -> Iterator[list[Event
 
 
 def market_inputs(folders: Sequence[Path]) -> Iterator[list[Event]]:
-    """Yield the market inputs of the days in order, a frame at a time; instruments of a snapshot first.
+    """Yield the market inputs of the days in order, a frame at a time; a day's opening instruments first.
 
     Raises UsageError when the days are not in order.
     """
@@ -256,9 +256,9 @@ def market_inputs(folders: Sequence[Path]) -> Iterator[list[Event]]:
 
 
 def _session_name(config: Config, folders: Sequence[Path]) -> str:
-    """Return the session's id: the same for the same configuration and data, so that digests compare.
+    """Return the session's id: a digest of the configuration and of the first inputs of each day.
 
-    Of the data, what each day begins with counts; where its folder lies and how it is called does not.
+    The names of the folders do not matter, so that runs of the same data have the same digest everywhere.
     """
     state = hashlib.blake2b(config.canonical().encode(), digest_size=8)
     for folder in folders:

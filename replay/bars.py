@@ -1,11 +1,11 @@
-"""The bars of a recorded day: those on record, or made anew from its trades by the same aggregator.
+"""The bars of a recorded day: the recorded ones, or bars rebuilt from its trades by the same aggregator.
 
-Owns `engine bars`. A bar belongs to the day its window starts in; a window longer than a day, to every day
-in it. Bars close after their windows, so the bars of a day's last windows, and corrections, are on record
-in the day after: that is read too where there is one. To make bars anew the day before is played first, so
-that the first window is not taken for one that the data begins in; of longer windows every day there is.
-Promises: what is made anew keeps the rules of the session it was recorded in (grace, the venue's customs).
-Memory holds one day's bars of one interval.
+Called by `engine bars`. A bar belongs to the day in which its window starts; a window longer than a day
+belongs to every day in it. Bars close after their windows, so the bars of a day's last windows, and
+corrections, are recorded in the next day, which is read too if it exists. To rebuild bars, the day before is
+read first, so that the first window does not seem to be the one in which the data begins; for longer windows
+every available day of the window is read. Promises: rebuilt bars follow the rules of the recorded session
+(grace, the venue's rules). Memory holds one day's bars of one interval.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from engine.records import derived_of, inputs_of, open_day
 from engine.sequencer import Sequencer
 from engine.values import format_interval, parse_interval
 
-__all__ = ["STILL_OPEN", "BarsOnRecord", "BarsRemade", "DayBar", "bars_of"]
+__all__ = ["STILL_OPEN", "DayBar", "RebuiltBars", "RecordedBars", "bars_of"]
 
 STILL_OPEN: Final = "it is still open"
 
@@ -52,11 +52,11 @@ _OF_BARS: Final = (
     *(InstrumentListed, SessionStarted, Trade, Candle, CandleRead),
     *(FeedUp, FeedDown, FeedGap, FeedPolling),
 )
-"""What bars are made from."""
+"""The inputs that bars are built from."""
 
 
 class DayBar(msgspec.Struct, frozen=True):
-    """A bar, at its highest revision, and the instrument it is of."""
+    """A bar at its highest revision, and its instrument."""
 
     listed: InstrumentListed
     bar: BarClosed
@@ -72,16 +72,16 @@ def bars_of(
     unclosed: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> list[DayBar]:
-    """Return the bars of a day's windows, by instrument and start; with `unclosed` those that still grow too.
+    """Return the bars of a day's windows by instrument and start; with `unclosed` the open ones too.
 
-    Raises UsageError for a day that does not exist, or has nothing that bars of this interval are made of.
+    Raises UsageError for a day that does not exist, or has no data for bars of this interval.
     """
     open_day(folder)
     day_ns = day_start_ns(folder.name)
     first_ns = window_start(interval_ns, day_ns)
     end_ns = window_end(interval_ns, window_start(interval_ns, day_ns + DAY_NS - 1))
     days = {day_start_ns(day.path.name): day.path for day in list_days(folder.parent)}
-    found = BarsOnRecord(first_ns, end_ns)
+    found = RecordedBars(first_ns, end_ns)
     own = _listings(folder)
     near = [
         (at_ns, path)
@@ -93,25 +93,27 @@ def bars_of(
         found.read(path, interval_ns)
     if found.bars and found.whole and not unclosed:
         return found.sorted()
-    made = BarsRemade(interval_ns, found.config, progress)
-    made.play([path for _, path in near], end_ns)
+    rebuilt = RebuiltBars(interval_ns, found.config, progress)
+    rebuilt.run([path for _, path in near], end_ns)
     if not found.bars:
-        found.take(made.bars, made.listed)
-        if not found.bars and not made.open_bars():
-            known = ", ".join(sorted(made.sources)) or "neither trades nor candles"
-            raise UsageError(f"{folder}: holds {known}; no bars of {format_interval(interval_ns)} come of it")
+        found.take(rebuilt.bars, rebuilt.listed)
+        if not found.bars and not rebuilt.open_bars():
+            known = ", ".join(sorted(rebuilt.sources)) or "neither trades nor candles"
+            raise UsageError(
+                f"{folder}: holds {known}; no bars of {format_interval(interval_ns)} can be built from them"
+            )
     elif not found.whole:
-        found.take(made.bars, made.listed, only_new=True)
+        found.take(rebuilt.bars, rebuilt.listed, only_new=True)
     if unclosed:
-        for bar in made.open_bars():
-            found.take([bar], made.listed, only_new=True)
+        for bar in rebuilt.open_bars():
+            found.take([bar], rebuilt.listed, only_new=True)
     return found.sorted()
 
 
-class BarsOnRecord:
-    """Bars by instrument and start, the highest revision of each, of the windows that are asked for.
+class RecordedBars:
+    """The recorded bars of the requested windows by instrument and start, each at its highest revision.
 
-    `whole`: every session that was read made bars of the interval.
+    `whole`: every session that was read has bars of the interval.
     """
 
     def __init__(self, first_ns: int, end_ns: int) -> None:
@@ -122,7 +124,7 @@ class BarsOnRecord:
         self._end_ns = end_ns
 
     def read(self, folder: Path, interval_ns: int) -> None:
-        """Take the bars on record in a day's folder, and the configuration they were made with."""
+        """Read the bars in a day's folder, and the configuration they were built with."""
         listed: dict[int, InstrumentListed] = {}
         for inputs, derived in _frames(folder):
             for event in inputs:
@@ -144,7 +146,7 @@ class BarsOnRecord:
     def take(
         self, bars: Sequence[BarClosed], listed: dict[int, InstrumentListed], *, only_new: bool = False
     ) -> None:
-        """Take bars of any revision."""
+        """Add bars of any revision."""
         for bar in bars:
             if not self._first_ns <= bar.start_ns < self._end_ns:
                 continue
@@ -159,8 +161,8 @@ class BarsOnRecord:
         return [self.bars[key] for key in sorted(self.bars)]
 
 
-class BarsRemade:
-    """Plays days through an aggregator of one interval. A sink of its own sequencer."""
+class RebuiltBars:
+    """Runs days through an aggregator of one interval. It is the sink of its own sequencer."""
 
     def __init__(
         self, interval_ns: int, config: Config | None, progress: Callable[[int], None] | None
@@ -169,14 +171,14 @@ class BarsRemade:
         self._bars = BarsConfig((format_interval(interval_ns),), recorded.grace_ms, recorded.close)
         self._interval_ns = interval_ns
         self._progress = progress
-        self._played = 0
+        self._done = 0
         self._aggregator: Aggregator | None = None
         self.bars: list[BarClosed] = []
         self.listed: dict[int, InstrumentListed] = {}
         self.sources: set[str] = set()
 
-    def play(self, folders: Sequence[Path], end_ns: int) -> None:
-        """Play days in order, and let the time pass that is known to have passed."""
+    def run(self, folders: Sequence[Path], end_ns: int) -> None:
+        """Run days in order, and advance the clock as far as time is known to have passed."""
         sequencer = Sequencer(self._build, self)
         last_ns = 0
         grace_ns = self._bars.grace_ms * 1_000_000
@@ -196,11 +198,11 @@ class BarsRemade:
                     )
                 last_ns = max(last_ns, engine_time(batch[-1]))
                 sequencer.run(batch)
-                self._played += len(batch)
+                self._done += len(batch)
                 if self._progress is not None:
-                    self._progress(self._played)
+                    self._progress(self._done)
         if self._aggregator is not None:
-            # What ended by the last record is closed: nothing before it can come any more.
+            # Close the windows that ended by the last record: no more of their data can come.
             sequencer.run([ClockAdvanced(max(last_ns, sequencer.now_ns, min(last_ns, end_ns) + grace_ns))])
 
     def _candles(self, candle: Candle) -> str:
@@ -211,7 +213,7 @@ class BarsRemade:
         return [self._aggregator]
 
     def open_bars(self) -> list[BarClosed]:
-        """Return the bars that hold something and have not closed, as incomplete."""
+        """Return the open bars that have data, marked as incomplete."""
         if self._aggregator is None:
             return []
         return [
@@ -246,7 +248,7 @@ def _listings(folder: Path) -> dict[int, InstrumentListed]:
 
 
 def _is_same_market(one: dict[int, InstrumentListed], other: dict[int, InstrumentListed]) -> bool:
-    """Return whether numbers stand for the same instruments: days imported one by one may be anything."""
+    """Return whether numbers mean the same instruments: days may have been imported separately."""
     return all(
         (one[number].venue, one[number].name, one[number].price_scale, one[number].size_scale)
         == (other[number].venue, other[number].name, other[number].price_scale, other[number].size_scale)
@@ -260,7 +262,7 @@ def _still_open(bar: OpenBar, instrument: int, interval_ns: int) -> BarClosed:
 
 
 def _frames(folder: Path) -> Iterator[tuple[list[Event], list[Derived]]]:
-    """Yield the inputs and the derived records of a day's frames; instruments of a snapshot first."""
+    """Yield the inputs and derived records of a day's frames; the instruments of its opening first."""
     for frame in open_day(folder):
         inputs, derived = inputs_of(frame), derived_of(frame)
         if derived and isinstance(derived[0][2], DayOpened):

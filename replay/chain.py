@@ -18,8 +18,8 @@ CAUSES_MAX = 10_000
 def chain_of(folder: Path, seq: int) -> list[Record]:
     """Return the record `seq` and its causes, oldest first. Raises UsageError if the day has no such seq.
 
-    A venue's report that came from outside has no cause in the journal; the chain goes on with the
-    `SubmitOrder` of the order it reports on.
+    A report that came from a venue has no cause in the journal; the chain continues with the `SubmitOrder` of
+    its order.
     """
     causes: dict[int, int] = {}
     submitted: dict[str, int] = {}

@@ -1,8 +1,8 @@
-"""Decides whether a re-derived record is the recorded one.
+"""Decides whether re-derived records equal the recorded ones.
 
-Equal bytes are. Otherwise what the record has is compared, bit for bit: a record from before an event had its
-last fields does not have them, and a day opened by an earlier version does not have the fields that its
-classes of state have gained since. Called by `replay.verification` for frames whose bytes differ.
+What the record has is compared, bit for bit. An older record may lack fields that its event type has gained
+since, and an older opening of a day the fields that its states have gained since. Called by
+`replay.verification` for frames whose bytes differ.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def first_difference(
     *,
     changed: bool,
 ) -> int | None:
-    """Return the index of the first derived record that is not the recorded one; None if there is none.
+    """Return the index of the first derived record that differs from the recorded one; None if none does.
 
-    The blobs are those that the lists were decoded from and are encoded as. `changed` says that the code has
-    changed since: states may then have gained fields.
+    The blobs are the encoded lists. `changed` is whether the code has changed since the recording: only then
+    may states have gained fields.
     """
     then, now = _decode(recorded_blob) if recorded_blob else [], _decode(derived_blob)
     for index, (one, other) in enumerate(zip(then, now, strict=False)):
@@ -49,7 +49,7 @@ def first_difference(
 
 
 def _same_opening(recorded: Any, derived: Any, changed: bool) -> bool:
-    """Return whether a day opens as it was recorded: `recorded` is complete (see `engine.opening`)."""
+    """Return whether a day opens as recorded; `recorded` is completed (see `engine.opening`)."""
     for field in ("at_ns", "day", "started", "instruments"):
         if _encode(getattr(recorded, field)) != _encode(getattr(derived, field)):
             return False

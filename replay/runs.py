@@ -1,7 +1,7 @@
-"""A replay or a backtest as one call: from the folders of recorded days to a result.
+"""Replays and backtests as single calls: from the folders of recorded days to a result.
 
-Each call loads the modules of its strategies for itself (see `engine.loading.modules`), so that calls in one
-process do not see each other. Called by the command line and by programs, as `replay.verify` and
+Each call imports the modules of its strategies for itself (see `engine.loading.modules`), so that calls in
+one process cannot affect each other. Called by the command line and by programs, as `replay.verify` and
 `replay.backtest`.
 """
 
@@ -89,11 +89,11 @@ def backtest(
     out: str | Path | None = None,
     progress: Progress | None = None,
 ) -> BacktestReport:
-    """Play the market of recorded days, in order, to the strategies of a configuration.
+    """Run the strategies of a configuration on the market data of recorded days, in order.
 
     `days` are folders of days, or of journals with days in them. Strategies are loaded from the folder
     `project`, by default the working directory. With `out` the run is written as a new journal into that
-    folder. `progress` is called now and then with the number of inputs played.
+    folder. `progress` is called now and then with the number of inputs done.
 
     The same days, strategies and configuration give the same digest. Raises UsageError for days without
     market data or out of order and for a strategy that cannot be loaded, JournalDamaged.

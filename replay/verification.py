@@ -2,8 +2,8 @@
 
 Feeds the recorded inputs through the same sequencer and actors, encodes what they emit, and compares the
 bytes with the record, frame by frame. The reader has checked each frame against the digest chain, so equal
-bytes mean that the re-derived chain ends in the recorded digest. Holds no socket, no clock and no effects:
-a replay cannot trade. Called by the command line and by tests.
+bytes mean that the re-derived chain ends in the recorded digest. Has no socket, no clock and no effects: a
+replay cannot trade. Called by `replay.runs` and by tests.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Divergence(msgspec.Struct, frozen=True):
 
 
 class ReplayReport(msgspec.Struct):
-    """What a replay found. `digest` is the chain digest after the last verified frame, in hex.
+    """The result of a replay. `digest` is the chain digest after the last verified frame, in hex.
 
     `changes` lists what differs between recording and now ("code", "configuration", "events", "python",
     "strategy NAME"), each with both fingerprints: the reasons to look for first. `torn_bytes` is the size of
@@ -86,7 +86,7 @@ class ReplayReport(msgspec.Struct):
 
 
 class Verifier:
-    """The sink of a replay: keeps what one frame's inputs led to, for comparison."""
+    """The sink of a replay: keeps the records of one frame for comparison."""
 
     def __init__(self) -> None:
         self.inputs: list[Event] = []
@@ -102,7 +102,7 @@ class Verifier:
             self.derived = self.derived + derived
 
     def open_day(self, day: str) -> None:
-        """Days are told by the folders."""
+        """Do nothing: the folder that is replayed determines the day."""
 
     def take(self) -> tuple[int, list[Event], list[Derived]]:
         """Return (first seq, inputs, derived) since the last call."""
@@ -112,7 +112,7 @@ class Verifier:
 
 
 class DayReplay:
-    """Replays frames into one sequencer. Keeps `sequencer` so that a live session can go on from it."""
+    """Replays frames into one sequencer. `report` is the result so far."""
 
     def __init__(
         self, build: Build, history: History | None = None, *, expect: SessionCheck | None = None
@@ -141,7 +141,7 @@ class DayReplay:
         blob = encode_derived(derived)
         if blob != frame.derived:
             recorded = derived_of(frame)
-            # Without a check it is not known whether the code has changed.
+            # Without a check the code may have changed.
             changed = self._expect is None or bool(self.report.changes)
             index = first_difference(frame.derived, blob, recorded, derived, changed=changed)
             if index is not None:
@@ -163,7 +163,7 @@ class DayReplay:
             for name, why in self.sequencer.without_state.items():
                 self.report.changes.append(f"strategy {name}: begins without its {why}")
             return opening
-        # A day that was imported after another has no state to take over: its inputs begin it.
+        # A day that was imported after another opens without a state.
         self.sequencer.seq = frame.first_seq - 1
         return []
 
@@ -177,7 +177,10 @@ class DayReplay:
 def session_check(
     code: str, hashes: Callable[[SessionStarted], tuple[tuple[str, str, str], ...]], config: str | None
 ) -> SessionCheck:
-    """Return the check of what a session recorded of itself against what there is today."""
+    """Return a function that compares what a session recorded of itself with today's code.
+
+    `config` is the configuration of the replay, None for the recorded one.
+    """
 
     def check(started: SessionStarted) -> list[str]:
         changes: list[str] = []
@@ -207,7 +210,7 @@ def replay_day(
     until_seq: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[ReplayReport, Sequencer]:
-    """Replay a day and return what was found, and the sequencer as it stands at the end.
+    """Replay a day and return the result, and the sequencer in its state at the end.
 
     A divergence is in the report, not raised. Raises JournalDamaged, JournalVersionError.
     """

@@ -1,4 +1,4 @@
-"""The sequencer: order, time, timers, failures; and that how inputs are batched changes nothing."""
+"""The sequencer: order, time, timers, failures; the batching of inputs changes nothing."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_long_tape_gives_the_same_bytes_in_any_batches() -> None:
 
 @examples(0.4)
 @given(tapes, st.sampled_from([NOON, EVE]))
-def test_seqs_are_contiguous_and_every_cause_lies_before(plan: Any, at_ns: int) -> None:
+def test_seqs_are_contiguous_and_every_cause_comes_before(plan: Any, at_ns: int) -> None:
     records = run(opening(FRAGILE, at_ns) + market(plan, at_ns)).all()
     assert [seq for seq, _, _ in records] == list(range(1, len(records) + 1))
     assert all(0 <= cause < seq for seq, cause, _ in records)
@@ -87,7 +87,7 @@ def test_seqs_are_contiguous_and_every_cause_lies_before(plan: Any, at_ns: int) 
 
 @examples(0.4)
 @given(tapes)
-def test_causes_are_zero_for_inputs_and_for_nothing_else(plan: Any) -> None:
+def test_causes_are_zero_for_inputs_only(plan: Any) -> None:
     inputs = opening(BUSY, NOON) + market(plan, NOON)
     records = run(inputs).all()
     assert [event for _, cause, event in records if not cause] == inputs
@@ -130,8 +130,8 @@ def test_t02_a_jump_of_a_day_fires_each_timer_once_and_in_order() -> None:
     assert [timer.at_ns for timer in fired] == [NOON + h * 3600 * SECOND_NS + 300 * MS for h in range(1, 24)]
 
 
-def test_t04_timers_of_one_instant_fire_by_their_own_number() -> None:
-    """Two instruments' bars end together: the one whose timer was asked for first comes first."""
+def test_t04_timers_of_one_instant_fire_in_the_order_of_their_numbers() -> None:
+    """Bars of two instruments end together: the timer that was set first fires first."""
     config = config_of(use("Averages"))
     for first, second in ((1, 2), (2, 1)):
         inputs = [
@@ -154,8 +154,8 @@ def test_timers_fire_before_the_input_that_passes_them_and_never_before_they_are
     assert kinds.index(TimerFired) < kinds.index(BarClosed) < kinds.index(ClockAdvanced)
 
 
-def test_a_timer_names_the_event_in_whose_turn_it_was_asked_for_as_its_cause() -> None:
-    """However much was recorded between: each instrument's first print, then each timer the one before."""
+def test_the_cause_of_a_timer_is_the_event_in_whose_turn_it_was_set() -> None:
+    """First the instrument's first trade, then the timer before, however many records lie between."""
     inputs = [
         *opening(BUSY, NOON),
         Trade(NOON, NOON, 1, 100, 1, 1),
@@ -175,7 +175,7 @@ def test_a_timer_names_the_event_in_whose_turn_it_was_asked_for_as_its_cause() -
 
 
 def test_a_timer_of_an_actor_that_a_new_session_does_not_take_over_never_fires() -> None:
-    """Another parameter is another strategy: what the old one asked for is not for the new one."""
+    """A strategy with another parameter does not inherit the timers of the earlier one."""
     tape: list[Event] = opening(config_of(use("Busy", params={"wait_ms": 5000, "every": 1})), NOON)
     tape += [Trade(NOON + n, NOON + n, 1, 123_450, 5, 1, n) for n in range(1, 6)]
     again = [use("Busy", params={"wait_ms": 5000, "every": 1})], [use("Busy", params={"wait_ms": 5001})], []
@@ -188,7 +188,7 @@ def test_a_timer_of_an_actor_that_a_new_session_does_not_take_over_never_fires()
     assert fired[1:] == [[], []]
 
 
-def test_due_ns_says_when_a_live_clock_must_speak() -> None:
+def test_due_ns_is_when_a_live_clock_must_send_an_input() -> None:
     memory = Memory()
     sequencer = Sequencer(builder(), memory)
     sequencer.run([*opening(BUSY, NOON), Trade(NOON, NOON, 1, 100, 1, 1)])
@@ -201,7 +201,7 @@ def test_due_ns_says_when_a_live_clock_must_speak() -> None:
 # Failures.
 
 
-def test_c07_a_failure_is_an_event_and_halt_cancels_orders_and_refuses_wishes() -> None:
+def test_c07_a_failure_is_an_event_and_halt_cancels_orders_and_refuses_requests() -> None:
     config = config_of(
         use("Fragile", name="Failing", params={"fail_at": 60}), use("Busy", params={"every": 2})
     )
@@ -221,7 +221,7 @@ def test_c07_a_failure_is_an_event_and_halt_cancels_orders_and_refuses_wishes() 
     assert any(isinstance(event, BarClosed) and seq > at for seq, _, event in records), "bars go on"
 
 
-def test_c07_quarantine_stops_one_strategy_and_the_others_go_on() -> None:
+def test_c07_quarantine_stops_one_strategy_and_the_others_continue() -> None:
     config = config_of(
         use("Fragile", name="Failing", params={"fail_at": 30}, on_failure="quarantine"), use("Busy")
     )
@@ -243,7 +243,7 @@ def test_error_text_holds_no_memory_address() -> None:
 
 
 class Mute(Exception):
-    """An error that cannot say what it is."""
+    """An error whose text cannot be made."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
@@ -257,10 +257,8 @@ class Mute(Exception):
         ValueError("\0" * 5000),
     ],
 )
-def test_an_error_whose_text_cannot_be_written_is_recorded_all_the_same(
-    monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    """A strategy's exception must not stop the engine by the way it is worded."""
+def test_an_error_without_a_text_is_recorded_too(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """The text of a strategy's exception must not stop the engine."""
 
     def on_trade(self: object, trade: object) -> None:
         raise error
@@ -295,13 +293,13 @@ def test_r03_an_error_that_shows_a_set_replays_identical_under_another_hash_seed
     assert len(told) == 1
 
 
-def test_state_that_no_snapshot_can_store_is_refused_when_the_session_starts_not_at_midnight() -> None:
+def test_a_state_that_cannot_be_stored_is_refused_at_the_start_of_the_session() -> None:
     with pytest.raises(UsageError, match=r"Looking\.markets is a set.*keep sorted lists instead"):
         run(opening(config_of(use("Looking")), NOON))
 
 
-def test_what_fails_on_an_input_leaves_the_other_handlers_of_that_input_served() -> None:
-    """The failing strategy comes first; the one behind it must see the very same print."""
+def test_a_failure_on_an_input_does_not_keep_it_from_the_other_handlers() -> None:
+    """The failing strategy comes first; the next one must see the same trade."""
     config = config_of(use("Fragile", params={"fail_at": 5}, on_failure="quarantine"), use("Busy"))
     memory = Memory()
     sequencer = Sequencer(builder(), memory)
@@ -313,7 +311,7 @@ def test_what_fails_on_an_input_leaves_the_other_handlers_of_that_input_served()
     assert cause == failed.seq
 
 
-def test_what_fails_on_a_derived_event_leaves_its_other_handlers_served() -> None:
+def test_a_failure_on_a_derived_event_does_not_keep_it_from_the_other_handlers() -> None:
     config = config_of(
         use("Averages", name="First", params={"fail_at_count": 4}, on_failure="quarantine"),
         use("Averages", name="Second"),
@@ -328,7 +326,7 @@ def test_what_fails_on_a_derived_event_leaves_its_other_handlers_served() -> Non
     assert memory.all()[failed.seq - 1][2] == bars[3]
 
 
-def test_a_turn_without_end_is_an_error_of_the_engine() -> None:
+def test_an_endless_turn_is_an_error_of_the_engine() -> None:
     inputs = opening(config_of(use("Endless")), NOON) + steady(1, NOON)
     with pytest.raises(EngineError, match="without end"):
         run(inputs)
@@ -363,7 +361,7 @@ def restart_session(
 
 
 def test_a_strategy_that_fails_again_while_it_is_rebuilt_is_failed_again() -> None:
-    """Its n-th bar makes it fail whichever bar that is: leaving out the recorded one changes nothing."""
+    """It fails on its n-th bar, whichever bar that is, so skipping the recorded one does not help."""
     config = config_of(use("Averages", params={"fail_at_count": 4}, on_failure="quarantine"), use("Busy"))
     memory = run(restart_session("Averages", 120, config), range(400))
     assert [event.actor for event in memory.events(ActorFailed)] == ["Averages", "Averages"]
@@ -381,7 +379,7 @@ def test_a_restarted_session_replays_identical(command_after: int) -> None:
 
 
 def test_a_restart_in_whose_turn_timers_fire_replays_identical() -> None:
-    """What those timers led to is not in the journal yet when the command wants to read it back."""
+    """The events of those timers are not in the journal yet when the restart reads it."""
     config = config_of(use("Fragile", params={"fail_at": 2}, on_failure="quarantine"), use("Averages"))
     inputs = opening(config, NOON) + steady(5, NOON)
     inputs.append(OperatorCommand(NOON + 2 * SECOND_NS, "restart", "Fragile"))
@@ -398,7 +396,7 @@ def test_a_restart_reads_back_the_same_records_in_any_batch() -> None:
     assert memory.bytes() == run(inputs, range(400)).bytes()
 
 
-def test_a_restarted_strategy_goes_on_as_one_that_saw_all_but_the_failing_event() -> None:
+def test_a_restarted_strategy_continues_as_if_it_had_not_seen_the_failing_event() -> None:
     memory = Memory()
     sequencer = Sequencer(builder(), memory, memory)
     for batch in batches(restart_session("Broken", 120), range(400)):
@@ -427,7 +425,7 @@ def test_a_restart_needs_a_journal_to_read_back() -> None:
         sequencer.run([OperatorCommand(sequencer.now_ns, "restart", "Broken")])
 
 
-def test_a_restart_of_what_did_not_fail_does_nothing() -> None:
+def test_a_restart_of_an_actor_that_did_not_fail_does_nothing() -> None:
     inputs = opening(BUSY, NOON) + steady(30, NOON)
     with_command = [*inputs, OperatorCommand(NOON + 10 * SECOND_NS, "restart", "Busy")]
     plain = [*inputs, ClockAdvanced(NOON + 10 * SECOND_NS)]

@@ -1,4 +1,4 @@
-"""Snapshots: what goes in comes back equal in value, type, order; nothing in one runs (S14, R08)."""
+"""States come back equal in value, type and order; nothing in them can run (S14, R08)."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class Leaf(State):
 
 
 class Side(StrEnum):
-    """A choice."""
+    """An enum."""
 
     LONG = "long"
 
 
 class Outer(msgspec.Struct, kw_only=True):
-    """A struct that takes no fields by place, and holds a class of its own."""
+    """A struct with keyword-only fields and a nested class."""
 
     class Inner(msgspec.Struct):
-        """A class in a class."""
+        """A nested class."""
 
         count: int
 
@@ -48,7 +48,7 @@ class Outer(msgspec.Struct, kw_only=True):
 
 @dataclass
 class Counting:
-    """A dataclass that works out a field of its own."""
+    """A dataclass that computes a field."""
 
     first: int
     seen: int = field(init=False, default=0)
@@ -58,7 +58,7 @@ class Counting:
 
 
 class Growing(msgspec.Struct):
-    """A struct that is another one whenever it is made."""
+    """A struct that changes whenever it is built."""
 
     count: int
 
@@ -92,7 +92,7 @@ states = st.recursive(
 
 
 def shape(value: Any) -> Any:
-    """A value with its types spelled out and floats as bytes."""
+    """Return a value with its types as text and its floats as bytes."""
     if isinstance(value, float):
         return "float", struct.pack("<d", value)
     if isinstance(value, dict):
@@ -110,7 +110,7 @@ def shape(value: Any) -> Any:
 @example({1: [2**64, -(2**64)], (1, "a"): deque([float("nan"), -0.0], 2), "x": (Leaf(2**65, [()]),)})
 @example(INT64_MAX + 1)
 @example([True, 1, 1.0])
-def test_what_goes_in_comes_back(value: Any) -> None:
+def test_a_state_comes_back_equal(value: Any) -> None:
     blob = encode_state(value, "actor")
     found = decode_state(blob, CLASSES)
     assert shape(found) == shape(value)
@@ -121,7 +121,7 @@ def test_a_dict_keeps_its_order() -> None:
     assert list(decode_state(encode_state({"b": 1, "a": 2}, "x"), {})) == ["b", "a"]
 
 
-def test_a_full_deque_goes_on_dropping() -> None:
+def test_a_full_deque_keeps_dropping() -> None:
     found = decode_state(encode_state(deque([1, 2], 2), "x"), {})
     found.append(3)
     assert list(found) == [2, 3]
@@ -146,13 +146,13 @@ def test_a_bool_is_not_stored_as_the_number_it_equals() -> None:
 
 
 class Point(NamedTuple):
-    """A tuple with names."""
+    """A named tuple."""
 
     x: int
 
 
 class Text(str):
-    """Text with a class of its own."""
+    """A subclass of str."""
 
     __slots__ = ()
 
@@ -168,12 +168,12 @@ class Text(str):
         (np.float64(1.5), "float"),
     ],
 )
-def test_r07_what_would_come_back_as_something_else_is_refused(value: Any, plain: str) -> None:
+def test_r07_a_value_that_would_come_back_with_another_type_is_refused(value: Any, plain: str) -> None:
     with pytest.raises(UsageError, match=rf"Mine\.past is a .*; {plain}\(\.\.\.\) makes a plain one of it"):
         encode_state({"past": value}, "Mine")
 
 
-def test_enums_classes_in_classes_and_fields_that_are_worked_out_come_back_as_they_were() -> None:
+def test_enums_nested_classes_and_computed_fields_come_back_equal() -> None:
     held = Counting(3)
     held.seen = 8
     state = [Side.LONG, Outer(inner=Outer.Inner(2)), held]
@@ -182,7 +182,7 @@ def test_enums_classes_in_classes_and_fields_that_are_worked_out_come_back_as_th
     assert found[0] is Side.LONG
 
 
-def test_r07_a_state_that_does_not_come_back_as_it_was_is_refused_before_midnight() -> None:
+def test_r07_a_state_that_comes_back_changed_is_refused_before_midnight() -> None:
     with pytest.raises(UsageError, match="Mine changes when it comes back from a snapshot"):
         stored_state([Growing(1)], "Mine", CLASSES)
     hidden = msgspec.defstruct("Hidden", [("x", int)])

@@ -1,4 +1,4 @@
-"""`engine backtest DAY...`: recorded market inputs through another strategy or configuration."""
+"""`engine backtest DAY...`: runs another strategy or configuration on recorded market data."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def backtest_command(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Play the market of DAYS (in order) to a strategy on the simulated venue.
+    """Run a strategy on the market data of DAYS (in order), with the simulated venue.
 
     The same days, strategy and configuration give the same digest. With --out, the run can be replayed,
     inspected and projected like a day that traded live.
@@ -61,7 +61,7 @@ def backtest_command(
 def _print(report: BacktestReport, seconds: float) -> None:
     inputs = report.trades + report.quotes + report.candles
     rows = [
-        ("played", f"{iso_text(report.first)[:19]} to {iso_text(report.last)[:19]}"),
+        ("period", f"{iso_text(report.first)[:19]} to {iso_text(report.last)[:19]}"),
         ("inputs", f"{report.trades:,} trades, {report.quotes:,} quotes, {report.candles:,} candles"),
         ("bars", f"{report.bars:,}"),
         ("orders", f"{report.orders:,} sent, {report.refused:,} refused, {report.fills:,} fills"),

@@ -28,7 +28,9 @@ __all__ = ["replay_command", "report_of"]
     "--until", "until_seq", type=click.IntRange(1), metavar="SEQ", help="Stop after the frame that holds SEQ."
 )
 @click.option("--config", type=click.Path(path_type=Path), help="Replay under this configuration instead.")
-@click.option("--strategy", "strategies", multiple=True, metavar="M:C", help="... or with this strategy.")
+@click.option(
+    "--strategy", "strategies", multiple=True, metavar="M:C", help="Replay with this strategy instead."
+)
 @param_option
 @click.option(
     "--from-raw",
@@ -48,14 +50,14 @@ def replay_command(
 ) -> None:
     """Re-derive DAY from its recorded inputs and compare every event with the record.
 
-    Prints "identical" and the digest, or the first event that differs with what was recorded, what came
-    out now, and the chain of causes. Exit code 0 identical, 3 diverged, 4 damaged
+    Prints "identical" and the digest, or the first event that differs: as recorded, as derived now, and its
+    chain of causes. Exit code 0 identical, 3 diverged, 4 damaged
     or recorded with a state that this version cannot read.
     """
     if from_raw:
         if until_seq is not None or config is not None or strategies or params:
             raise UsageError(
-                "--from-raw compares what was received; it takes no --until, --config, --strategy, --param"
+                "--from-raw compares received messages; it takes no --until, --config, --strategy, --param"
             )
         # Here, since nothing else of a replay needs a venue.
         from engine.commands.redecoding import compare_raw
@@ -112,9 +114,7 @@ def _json(renderer: Renderer, record: Record | None) -> dict[str, Any] | None:
 
 def _print(folder: Path, report: ReplayReport, seconds: float) -> None:
     if report.torn_bytes:
-        click.echo(
-            f"{folder}: the last {report.torn_bytes} bytes are a torn frame; verified what is before it"
-        )
+        click.echo(f"{folder}: the last {report.torn_bytes} bytes are a torn frame and were not verified")
     if report.identical:
         click.echo(f"{folder}: identical")
         speed = f"{report.events / seconds:,.0f}" if seconds else "?"
@@ -126,7 +126,7 @@ def _print(folder: Path, report: ReplayReport, seconds: float) -> None:
             ]
         )
         for change in report.changes:
-            click.echo(f"  though changed since: {change}")
+            click.echo(f"  changed since: {change}")
         return
     assert report.divergence is not None
     renderer = Renderer()

@@ -1,4 +1,4 @@
-"""A strategy's project on disk, and a session of three days that it traded."""
+"""A strategy's project on disk, and a recorded session of three days."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ FACTOR = 1000
 
 
 class Counter:
-    """Goes on for as long as the module lives: what no snapshot holds."""
+    """Counts for as long as the module is loaded; no snapshot has it."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -59,7 +59,7 @@ class Counter:
 counter = Counter()
 '''
 QUIET = COMMON.replace("self.number += 1", "self.number = 0")
-"""The same without what goes on: its days replay one by one."""
+"""The same without counting, so that each day replays alone."""
 
 CONFIG = Config(
     strategies=(StrategyConfig(use="mine:Mine"),), bars=BarsConfig(("1m", "5m"), grace_ms=300, close="grace")
@@ -75,14 +75,14 @@ def make_project(folder: Path, mine: str = MINE, common: str = QUIET) -> Path:
 
 
 def edit(file: Path, old: str, new: str) -> None:
-    """Replace the one place in a file where a text stands."""
+    """Replace a text that occurs once in a file."""
     text = file.read_text(encoding="utf-8")
     assert text.count(old) == 1, (file, old)
     file.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def record_days(root: Path, project: Path, config: Config = CONFIG) -> list[Path]:
-    """Trade from the evening of one day over two midnights; return the folders of the three days."""
+    """Record a session over two midnights; return the folders of its three days."""
     root.mkdir(parents=True, exist_ok=True)
     with own_modules(project):
         tail = Tail(journal_id=ensure_identity(root, JOURNAL_ID))

@@ -1,4 +1,4 @@
-"""A backtest is one more session: same inputs, same digest, and a journal that replays (R03, R05)."""
+"""A backtest is a session: the same inputs give the same digest, and its journal replays (R03, R05)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def recorded(root: Path, at_ns: int = NOON, count: int = 400, tape: list[Event] | None = None) -> list[Path]:
-    """A journal of a session whose strategy does nothing: the market to play."""
+    """The journal of a session whose strategy does nothing: market data for backtests."""
     inputs = opening(config_of(use("Averages")), at_ns) + (tape or steady(count, at_ns))
     inputs.append(stopped(inputs[-1].recv_ns))  # type: ignore[attr-defined]
     write_journal(root, batches(inputs, range(0, len(inputs), 50)))
@@ -104,7 +104,7 @@ def test_r03_a_backtest_has_one_digest_under_every_hash_seed(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("at_ns", [NOON, EVE])
-def test_the_written_journal_replays_identical_and_ends_in_the_told_digest(
+def test_the_written_journal_replays_identical_and_ends_in_the_reported_digest(
     tmp_path: Path, at_ns: int
 ) -> None:
     folders = recorded(tmp_path / "a", at_ns)
@@ -138,7 +138,7 @@ def test_the_report_counts_what_the_journal_holds(tmp_path: Path) -> None:
 
 
 def test_equity_follows_from_the_fills_to_the_last_digit(tmp_path: Path) -> None:
-    """By Decimal arithmetic over the journal's own text, and the marks at the end."""
+    """Compared with Decimal arithmetic over the journal and the last marks."""
     report = play(recorded(tmp_path / "a", EVE), out=tmp_path / "out")
     scales = {1: (4, 3), 2: (2, 1)}
     cash, fees, held = Decimal(report.cash), Decimal(0), dict.fromkeys(scales, Decimal(0))
@@ -177,8 +177,8 @@ def test_positions_at_the_end_are_those_of_the_last_change(tmp_path: Path) -> No
         assert told["side"] == {1: "buy", -1: "sell", 0: ""}[(size > 0) - (size < 0)]
 
 
-def test_only_what_the_market_said_is_taken_from_a_day(tmp_path: Path) -> None:
-    """The recorded session's orders, clocks and operators are its own."""
+def test_only_market_inputs_are_taken_from_a_day(tmp_path: Path) -> None:
+    """Orders, clocks and operators belong to the recorded session."""
     inputs = opening(BUSY, NOON) + steady(100, NOON)
     middle: int = inputs[50].recv_ns  # type: ignore[attr-defined]
     inputs[51:51] = [OperatorCommand(middle, "halt"), ClockAdvanced(middle), EdgeChanged(middle, "feed", "x")]
@@ -189,7 +189,7 @@ def test_only_what_the_market_said_is_taken_from_a_day(tmp_path: Path) -> None:
     assert one == other
 
 
-def test_a_day_that_opens_with_a_snapshot_brings_its_instruments(tmp_path: Path) -> None:
+def test_a_day_that_opens_with_a_snapshot_has_its_instruments(tmp_path: Path) -> None:
     folders = recorded(tmp_path / "a", EVE)
     inputs = [event for batch in market_inputs(folders[1:]) for event in batch]
     assert inputs[:2] == listings(EVE)
@@ -197,7 +197,7 @@ def test_a_day_that_opens_with_a_snapshot_brings_its_instruments(tmp_path: Path)
 
 
 def test_candles_alone_are_enough(tmp_path: Path) -> None:
-    """Bars-only data: a strategy on one-minute closes trades at the next candle's open."""
+    """With candles only, a strategy on one-minute closes trades at the open of the next candle."""
     tape = candles(120, NOON, 60_000_000_000)
     config = config_of(
         use("Crossover", params={"fast": 2, "slow": 3, "notional": "100"}),
@@ -221,7 +221,7 @@ def test_days_in_the_wrong_order_are_refused(tmp_path: Path) -> None:
 def test_a_day_without_market_data_is_refused(tmp_path: Path) -> None:
     started = opening(config_of(use("Averages")), NOON)[:1]
     write_journal(tmp_path / "a", [[*started, SessionStopped(NOON, "a", "test")]])
-    with pytest.raises(UsageError, match="holds no market data"):
+    with pytest.raises(UsageError, match="has no market data"):
         play([tmp_path / "a" / "2024-12-05"])
 
 
@@ -230,7 +230,7 @@ def test_a_missing_day_is_refused_by_name(tmp_path: Path) -> None:
         play([tmp_path / "2024-12-05"])
 
 
-def test_a_failing_strategy_is_in_the_backtest_what_it_is_live(tmp_path: Path) -> None:
+def test_a_strategy_fails_in_a_backtest_as_it_does_live(tmp_path: Path) -> None:
     config = config_of(use("Fragile", params={"fail_at": 100}))
     report = play(recorded(tmp_path / "a"), config, tmp_path / "out")
     assert replay_day(open_day(tmp_path / "out" / "2024-12-05"), builder())[0].identical
@@ -239,7 +239,7 @@ def test_a_failing_strategy_is_in_the_backtest_what_it_is_live(tmp_path: Path) -
     assert re.fullmatch(r"Fragile at seq \d+: ValueError: .* \(tests/strategies/fakes\.py:\d+\)", failure)
 
 
-def test_only_the_configured_coins_are_played_and_all_of_them_are_in_the_day(tmp_path: Path) -> None:
+def test_only_configured_instruments_are_used_and_the_day_must_have_all_of_them(tmp_path: Path) -> None:
     days = recorded(tmp_path / "a")
     every = play(days, config_of(use("Averages")), tmp_path / "all")
     one = msgspec.structs.replace(config_of(use("Averages")), coins=("AAA",))

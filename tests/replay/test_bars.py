@@ -1,4 +1,4 @@
-"""`engine bars`: what venues made of recorded trades is what the aggregator makes of them, field by field."""
+"""`engine bars`: the aggregator builds the venues' candles from recorded trades, field by field."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from engine.commands.bars import bar_row
 from engine.errors import UsageError
 from engine.journal import list_days
 from engine.values import parse_interval
-from replay.bars import STILL_OPEN, BarsOnRecord, BarsRemade, bars_of
+from replay.bars import STILL_OPEN, RebuiltBars, RecordedBars, bars_of
 from tests.replay.kit import NOON, config_of, opening, steady, write_journal
 
 DATA = Path(__file__).resolve().parents[3] / "shared/data"
@@ -47,7 +47,7 @@ def same(row: dict[str, str], bar: dict[str, Any]) -> bool:
 
 @recorded
 @pytest.mark.parametrize("interval", ["1m", "5m"])
-def test_every_candle_of_recorded_trades_is_made_again(tmp_path: Path, interval: str) -> None:
+def test_every_candle_is_rebuilt_from_recorded_trades(tmp_path: Path, interval: str) -> None:
     """12,477 trades of a venue that has no candles for silent minutes."""
     folder = DATA / "trades-and-candles"
     import_file(
@@ -67,7 +67,7 @@ def test_every_candle_of_recorded_trades_is_made_again(tmp_path: Path, interval:
 
 
 @recorded
-def test_every_minute_is_made_of_its_seconds(tmp_path: Path) -> None:
+def test_every_minute_is_built_from_its_seconds(tmp_path: Path) -> None:
     folder = DATA / "trades-and-candles"
     columns = dict(zip(("time", *PRICES), "012345", strict=True))
     import_file(
@@ -89,8 +89,8 @@ def test_every_minute_is_made_of_its_seconds(tmp_path: Path) -> None:
 
 @recorded
 @pytest.mark.parametrize("coin", ["BTC", "HYPE"])
-def test_the_venues_longer_candles_are_made_of_its_minutes(tmp_path: Path, coin: str) -> None:
-    """Wherever a window's minutes are all there: without an exception."""
+def test_the_venues_longer_candles_are_built_from_its_minutes(tmp_path: Path, coin: str) -> None:
+    """Without exception, if all minutes of a window exist."""
     import_file(DATA / f"candles/hl-{coin}-1m.csv.gz", venue="hyperliquid", instrument=coin, journal=tmp_path)
     for interval in ("3m", "5m", "15m"):
         rows = {
@@ -108,15 +108,15 @@ def sample() -> Path:
 
 
 @pytest.mark.parametrize("interval", ["15s", "1m", "5m", "15m"])
-def test_bars_made_anew_are_the_recorded_ones(tmp_path: Path, interval: str) -> None:
-    """The sample day's own bars, against those of its trades alone."""
+def test_rebuilt_bars_are_the_recorded_ones(tmp_path: Path, interval: str) -> None:
+    """Compares the bars of the sample day with bars from its trades alone."""
     interval_ns = parse_interval(interval)
     on_record = bars_of(sample(), interval_ns)
     assert on_record
-    found = BarsOnRecord(0, 2**63 - 1)
+    found = RecordedBars(0, 2**63 - 1)
     found.read(sample(), interval_ns)
-    made = BarsRemade(interval_ns, found.config, None)
-    made.play([sample()], 2**63 - 1)
+    made = RebuiltBars(interval_ns, found.config, None)
+    made.run([sample()], 2**63 - 1)
     found.bars.clear()
     found.take(made.bars, made.listed)
     anew = {(one.listed.name, one.bar.start_ns): bar_row(one) for one in found.sorted()}
@@ -124,7 +124,7 @@ def test_bars_made_anew_are_the_recorded_ones(tmp_path: Path, interval: str) -> 
         assert anew.pop((one.listed.name, one.bar.start_ns)) == bar_row(one)
 
 
-def test_an_interval_that_was_not_recorded_is_made_from_the_trades() -> None:
+def test_an_interval_that_was_not_recorded_is_built_from_the_trades() -> None:
     minutes = bars_of(sample(), parse_interval("1m"))
     thirds = bars_of(sample(), parse_interval("3m"))
     assert {one.listed.name for one in thirds} == {"BTC", "ETH", "PURR"}
@@ -164,17 +164,17 @@ def test_a_day_of_candles_cannot_give_shorter_bars(tmp_path: Path) -> None:
     )
     import_file(file, venue="sim", instrument="AAA", journal=tmp_path / "j")
     day = tmp_path / "j/2024-12-05"
-    with pytest.raises(UsageError, match="holds candles of 1m; no bars of 30s come of it"):
+    with pytest.raises(UsageError, match="holds candles of 1m; no bars of 30s can be built from them"):
         bars_of(day, parse_interval("30s"))
     assert len(bars_of(day, parse_interval("1m"))) == 2
     (open_bar,) = bars_of(day, parse_interval("5m"), unclosed=True)
     assert (open_bar.bar.because, int(open_bar.bar.volume)) == (STILL_OPEN, 8)
 
 
-def test_windows_of_a_session_that_did_not_build_the_interval_are_made_from_its_trades(
+def test_windows_of_a_session_without_the_interval_are_built_from_its_trades(
     tmp_path: Path,
 ) -> None:
-    """A second session of the day that builds one interval more does not hide the first one's hours."""
+    """A second session of the day with one more interval does not hide the first session's hours."""
     second = NOON + 40 * SECOND_NS
     again = opening(config_of(intervals=("1s", "5s")), second, session="00000000000000bb")[:1]
     inputs = [*opening(config_of(intervals=("1s",)), NOON), *steady(300, NOON), *again, *steady(300, second)]

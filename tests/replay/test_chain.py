@@ -1,4 +1,4 @@
-"""Why: from a fill back to the print that caused it."""
+"""Chains of causes: from a fill back to the trade that caused it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.replay.kit import EVE, NOON, batches, config_of, opening, steady, use
 CROSSING = config_of(use("Crossover", params={"fast": 2, "slow": 3, "interval": "1s", "notional": "50"}))
 
 
-def test_the_chain_of_a_fill_leads_back_to_the_print_that_closed_the_bar(tmp_path: Path) -> None:
+def test_the_chain_of_a_fill_leads_back_to_the_trade_that_closed_the_bar(tmp_path: Path) -> None:
     inputs = opening(CROSSING, NOON) + steady(400, NOON)
     write_journal(tmp_path, batches(inputs, range(0, len(inputs), 30)))
     folder = tmp_path / "2024-12-05"
@@ -44,7 +44,7 @@ def test_every_chain_ends_at_an_input_or_at_the_days_opening(tmp_path: Path) -> 
             assert chain[0][1] == 0 or chain[0][1] < records[0][0]
 
 
-def test_a_seq_of_another_day_is_refused_with_the_seqs_there_are(tmp_path: Path) -> None:
+def test_a_seq_of_another_day_is_refused_with_the_range_of_the_day(tmp_path: Path) -> None:
     write_journal(tmp_path, [opening(CROSSING, NOON)])
     with pytest.raises(UsageError, match="has no seq 9; it holds 1 to 3"):
         chain_of(tmp_path / "2024-12-05", 9)

@@ -1,4 +1,4 @@
-"""Midnight: a day stands alone, whatever comes first after it and however late that comes (R07)."""
+"""Midnight: each day replays alone, whatever its first input is and however late it comes (R07)."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_each_day_replays_alone_when_the_next_input_comes_much_later(plan: Any, 
 def test_each_day_replays_alone_when_a_session_starts_on_a_new_day(
     plan: Any, gap: int, more: Any, stopped: bool
 ) -> None:
-    """The first session may have ended in order or been killed."""
+    """The first session may have stopped gracefully or been killed."""
     tape = opening(SLOW, EVE) + market(plan, EVE)
     end = tape[-1].recv_ns  # type: ignore[attr-defined]
     if stopped:
@@ -88,8 +88,8 @@ def test_each_day_replays_alone_when_a_session_starts_on_a_new_day(
 
 
 @pytest.mark.parametrize("grace_ms", [0, 1000])
-def test_timers_due_at_the_last_and_the_first_instant_of_a_day_fall_on_their_sides(grace_ms: int) -> None:
-    """A bar that ends at midnight is closed on the new day; one nanosecond before is the old one."""
+def test_timers_due_at_the_last_and_the_first_instant_of_a_day_belong_to_their_days(grace_ms: int) -> None:
+    """A bar that ends at midnight closes on the new day, one a nanosecond earlier on the old day."""
     config = config_of(use("Busy", params={"wait_ms": 1000}))
     tape: list[Event] = opening(config, EVE)
     offset = grace_ms * MS
@@ -153,7 +153,7 @@ def test_a_replay_that_comes_from_the_day_before_derives_the_snapshot() -> None:
 
 
 def test_r07_snapshot_and_tail_lead_to_the_state_of_a_full_replay() -> None:
-    """At midnight and from there at every further turn."""
+    """At midnight and at every turn after it."""
     tape = opening(BUSY, EVE) + steady(200, EVE)
     memory = Memory()
     whole = Sequencer(builder(), memory, memory)
@@ -197,7 +197,7 @@ def test_a_failed_strategy_stays_failed_over_midnight_and_can_be_restarted_there
 
 @pytest.mark.parametrize("later_ns", [0, SECOND_NS, DAY_NS])
 def test_a_restart_as_the_first_input_of_a_day_replays_identical(later_ns: int) -> None:
-    """Its day is not on disk yet: nothing of it was written before this turn."""
+    """The day is not on disk yet: none of its turns has been written."""
     config = config_of(use("Busy"), use("Fragile", params={"fail_at": 9}, on_failure="quarantine"))
     tape = opening(config, EVE) + steady(50, EVE)
     tape.append(OperatorCommand(MIDNIGHT + later_ns, "restart", "Fragile"))
@@ -206,8 +206,8 @@ def test_a_restart_as_the_first_input_of_a_day_replays_identical(later_ns: int) 
 
 
 @pytest.mark.parametrize("days", [2, 80])
-def test_a_journal_taken_up_again_after_a_long_time_goes_on(days: int) -> None:
-    """Nothing ran meanwhile; the bars of the silence must not make the first turn endless."""
+def test_a_journal_continues_after_a_long_time(days: int) -> None:
+    """The engine was down; the bars of that time must not make the first turn endless."""
     tape = opening(SLOW, NOON) + steady(30, NOON)
     tape.append(SessionStopped(tape[-1].recv_ns, "00000000000000aa", "test"))  # type: ignore[attr-defined]
     later = NOON + days * DAY_NS

@@ -1,4 +1,4 @@
-"""Following a record leads to the very state that deriving led to: how a live session resumes (I4)."""
+"""Following a record gives the same state as deriving it: how a live session resumes (I4)."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ FRAGILE = config_of(
 
 
 def newest_day(records: list[Record], memory: Memory) -> list[Record]:
-    """What a live session reads: the folder of the day in which it ended."""
+    """Return what a live session reads: the records of the newest day."""
     seqs = {record[0] for record in memory.all(memory.days[-1])}
     return [record for record in records if record[0] in seqs]
 
 
-def goes_on_the_same(inputs: list[Event], at: int) -> Sequencer:
-    """Derive all; then follow what was recorded before input `at`, derive the rest, and compare bytes."""
+def continues_the_same(inputs: list[Event], at: int) -> Sequencer:
+    """Derive everything; then follow the records before input `at`, derive the rest, and compare bytes."""
     memory = Memory()
     first = Sequencer(builder(), memory, memory)
     for batch in batches(inputs[:at], range(at)):
@@ -67,41 +67,41 @@ def goes_on_the_same(inputs: list[Event], at: int) -> Sequencer:
 
 @examples(0.6)
 @given(tapes, st.sampled_from([NOON, EVE]), st.integers(3, 40), st.sampled_from([BUSY, FRAGILE]))
-def test_following_up_to_any_turn_goes_on_as_deriving_did(
+def test_following_up_to_any_turn_continues_as_deriving_does(
     plan: Any, at_ns: int, at: int, config: Config
 ) -> None:
     inputs = opening(config, at_ns) + market(plan, at_ns)
-    goes_on_the_same(inputs, min(at, len(inputs)))
+    continues_the_same(inputs, min(at, len(inputs)))
 
 
 @pytest.mark.parametrize("at", range(3, 240, 13))
 def test_following_across_midnight_keeps_timer_numbers_and_snapshot_bytes(at: int) -> None:
-    goes_on_the_same(opening(FRAGILE, EVE) + steady(240, EVE), at)
+    continues_the_same(opening(FRAGILE, EVE) + steady(240, EVE), at)
 
 
 @pytest.mark.parametrize("at", [30, 60, 61, 62, 120, 150])
-def test_following_a_record_with_a_restart_in_it_goes_on_as_deriving_did(at: int) -> None:
+def test_following_a_record_with_a_restart_continues_as_deriving_does(at: int) -> None:
     config = config_of(
         use("Fragile", params={"fail_at": 9}, on_failure="quarantine"), use("Averages"), intervals=("5s",)
     )
     inputs = opening(config, NOON) + steady(200, NOON)
     at_ns = inputs[59].recv_ns  # type: ignore[attr-defined]
     inputs.insert(60, OperatorCommand(at_ns, "restart", "Fragile"))
-    goes_on_the_same(inputs, at)
+    continues_the_same(inputs, at)
 
 
 @examples(0.3)
 @given(tapes, st.integers(3, 40))
 def test_two_sessions_in_one_day_resume_where_the_first_was_killed(plan: Any, at: int) -> None:
-    """The second session starts from what the record says; then its day replays alone."""
+    """The second session starts from the recorded state; then its day replays alone."""
     tape = opening(BUSY, NOON) + market(plan, NOON)
     later = tape[-1].recv_ns + 3_000_000_000  # type: ignore[attr-defined]
     inputs = tape + opening(BUSY, later, "00000000000000bb") + market(plan, later)
-    goes_on_the_same(inputs, len(tape))
-    goes_on_the_same(inputs, len(tape) + at)
+    continues_the_same(inputs, len(tape))
+    continues_the_same(inputs, len(tape) + at)
 
 
-def test_following_reaches_nothing_outside() -> None:
+def test_following_has_no_effect_outside() -> None:
     memory = Memory()
     first = Sequencer(builder(), memory)
     first.run(opening(BUSY, NOON) + steady(100, NOON))

@@ -1,4 +1,4 @@
-"""`replay` as a library: typed results, and runs in one process that do not see each other (R01)."""
+"""`replay` as a library: typed results, and runs in one process that do not affect each other (R01)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return record_days(folder / "journal", make_project(folder / "project"))
 
 
-def test_the_public_surface_is_flat_sorted_and_there() -> None:
+def test_the_public_surface_is_flat_and_sorted_and_every_name_exists() -> None:
     assert replay.__all__ == sorted(replay.__all__)
     assert dir(replay) == replay.__all__
     assert {name: getattr(replay, name).__name__ for name in replay.__all__} == {
@@ -73,8 +73,8 @@ def test_results_are_typed(market: list[Path], tmp_path: Path) -> None:
     assert report.chain[-1][0] == report.divergence.seq
 
 
-def test_two_runs_in_one_process_are_as_two_processes(market: list[Path], tmp_path: Path) -> None:
-    """Two projects with a `mine.py`, a counter at the top of a module; in any order, again and again."""
+def test_two_runs_in_one_process_are_like_two_processes(market: list[Path], tmp_path: Path) -> None:
+    """Two projects with a `mine.py` and a counter in a module, in any order."""
     one = make_project(tmp_path / "one", common=COMMON)
     two = make_project(tmp_path / "two", mine=OTHER, common=COMMON)
     before, path = dict(sys.modules), list(sys.path)
@@ -95,7 +95,7 @@ def test_two_runs_in_one_process_are_as_two_processes(market: list[Path], tmp_pa
     }
 
 
-def test_commands_in_one_process_do_not_see_each_other(market: list[Path], tmp_path: Path) -> None:
+def test_commands_in_one_process_do_not_affect_each_other(market: list[Path], tmp_path: Path) -> None:
     digests = []
     for name, mine in (("one", MINE), ("two", OTHER)):
         project = make_project(tmp_path / name, mine=mine, common=COMMON)
@@ -106,8 +106,8 @@ def test_commands_in_one_process_do_not_see_each_other(market: list[Path], tmp_p
     assert digests[0] != digests[1]
 
 
-def test_a_module_that_was_there_before_is_there_after(tmp_path: Path, market: list[Path]) -> None:
-    """As in a notebook, which has imported the strategy to look at it."""
+def test_a_module_that_was_imported_before_is_put_back(tmp_path: Path, market: list[Path]) -> None:
+    """As in a notebook that has imported the strategy itself."""
     project = make_project(tmp_path / "project")
     with own_modules(project):
         mine = load_strategy("mine:Mine")
@@ -118,7 +118,7 @@ def test_a_module_that_was_there_before_is_there_after(tmp_path: Path, market: l
     assert "mine" not in sys.modules
 
 
-def test_files_are_guarded_for_the_run_alone(tmp_path: Path) -> None:
+def test_files_are_guarded_only_during_the_run(tmp_path: Path) -> None:
     reader = "\n\ndef read(function):\n    return function(__file__)\n"
     project = make_project(tmp_path / "project", mine=MINE + reader)
     with own_modules(project):
@@ -129,7 +129,7 @@ def test_files_are_guarded_for_the_run_alone(tmp_path: Path) -> None:
     read(open).close()
 
 
-def test_an_edit_within_a_second_is_what_runs(market: list[Path], tmp_path: Path) -> None:
+def test_an_edit_within_a_second_takes_effect(market: list[Path], tmp_path: Path) -> None:
     project = make_project(tmp_path / "project")
     first = replay.backtest(market[:1], CONFIG, project=project)
     edit(project / "common.py", "FACTOR = 1000", "FACTOR = 2000")
@@ -137,7 +137,7 @@ def test_an_edit_within_a_second_is_what_runs(market: list[Path], tmp_path: Path
     assert not list(project.rglob("*.pyc"))
 
 
-def test_a_project_is_looked_for_in_the_working_directory(
+def test_a_project_is_by_default_in_the_working_directory(
     market: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = make_project(tmp_path / "project")
@@ -165,7 +165,9 @@ def test_runs_in_several_threads_wait_for_each_other(tmp_path: Path) -> None:
     assert sorted(folders) == sorted(tmp_path / str(number) for number in range(8))
 
 
-def test_a_backtest_has_one_digest_wherever_its_days_lie(market: list[Path], tmp_path: Path) -> None:
+def test_the_digest_of_a_backtest_does_not_depend_on_the_names_of_folders(
+    market: list[Path], tmp_path: Path
+) -> None:
     project = make_project(tmp_path / "project")
     moved = []
     for number, day in enumerate(market):
@@ -192,7 +194,7 @@ def test_other_days_and_other_parameters_are_another_session(market: list[Path],
     assert len(digests) == 6
 
 
-def test_a_journal_of_several_days_is_no_day(market: list[Path], tmp_path: Path) -> None:
+def test_a_journal_of_several_days_is_refused(market: list[Path], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds 3 days; give one, such as"):
         replay.verify(market[0].parent)
     with pytest.raises(UsageError, match="there is no such day"):

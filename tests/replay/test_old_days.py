@@ -109,10 +109,10 @@ def test_an_edited_engine_is_named_on_every_day(
 
 
 @pytest.mark.parametrize("number", DAYS)
-def test_what_differs_without_a_change_is_not_deterministic(
+def test_a_difference_without_a_change_is_not_deterministic(
     tmp_path: Path, project: Path, number: int
 ) -> None:
-    """A module's own counter is no state: the day it goes on over midnight cannot be replayed alone."""
+    """A counter in a module is not part of the state: a day that begins with it cannot replay alone."""
     make_project(project, common=COMMON)
     days = record_days(tmp_path / "counting", project)
     report = replay.verify(days[number], project=project)
@@ -130,7 +130,7 @@ def test_a_class_that_gained_a_field_with_a_default_reads_its_old_state(
         assert [change.partition(" (")[0] for change in report.changes] == ["strategy Mine"]
 
 
-def test_a_midnight_derived_with_a_new_field_is_the_recorded_one(days: list[Path], project: Path) -> None:
+def test_a_derived_midnight_with_a_new_field_equals_the_recorded_one(days: list[Path], project: Path) -> None:
     edit(project / "mine.py", "    last: float = 0.0\n", "    last: float = 0.0\n    new: int = 7\n")
     edit(
         project / "mine.py",
@@ -141,7 +141,7 @@ def test_a_midnight_derived_with_a_new_field_is_the_recorded_one(days: list[Path
     assert report.events == sum(frame.count for day in days for frame in read_frames(day))
 
 
-def test_a_midnight_derived_with_another_value_in_an_old_field_is_not(
+def test_a_derived_midnight_with_another_value_in_an_old_field_differs(
     days: list[Path], project: Path
 ) -> None:
     edit(project / "mine.py", "self.count.last = bar.close", "self.count.last = bar.open")
@@ -175,7 +175,7 @@ def test_a_strategy_that_cannot_hold_its_state_begins_without_it_and_is_named(
     assert f"strategy Mine: begins without its state of an older version: {why}" in report.changes
 
 
-def test_a_type_that_is_only_written_differently_is_no_change(days: list[Path], project: Path) -> None:
+def test_a_type_that_still_fits_the_value_is_readable(days: list[Path], project: Path) -> None:
     edit(project / "mine.py", "    bars: int = 0\n", "    bars: 'int | None' = 0\n")
     assert all(replay.verify(day, project=project).identical for day in days)
 
@@ -190,11 +190,11 @@ def test_a_field_that_moved_is_read_by_its_name(days: list[Path], project: Path)
     from_the_day_before(days, project)
 
 
-# Days of before: no fields in `DayOpened`, no shapes.
+# Days that an earlier version opened: no fields in `DayOpened`, no shapes.
 
 
 def earlier(opened: DayOpened) -> DayOpened:
-    """The record as an earlier version wrote it: everything in the snapshot."""
+    """Return the record as an earlier version wrote it: everything in the snapshot."""
     opening = read_opening(opened)
     stored = {
         "now_ns": opening.now_ns,
@@ -208,7 +208,7 @@ def earlier(opened: DayOpened) -> DayOpened:
     return DayOpened(opened.at_ns, opened.day, encode_state(stored, "sequencer"))
 
 
-def test_a_day_that_an_earlier_version_opened_is_complete_when_it_is_read_and_the_same(
+def test_the_opening_of_an_earlier_version_is_completed_and_equal(
     days: list[Path],
 ) -> None:
     frame = next(iter(open_day(days[1])))
@@ -282,11 +282,11 @@ def test_a_state_of_the_engine_that_gained_a_field_reads_every_old_day(
         done = replay_with(engine_copy, day, project)
         assert done.returncode == 0, done.stderr
         assert f"{day}: identical" in done.stdout
-        assert "though changed since: code: recorded" in done.stdout
+        assert "changed since: code: recorded" in done.stdout
     (engine_copy / file).write_text(text)
 
 
-def test_a_state_of_the_engine_that_cannot_be_read_is_one_of_an_older_version_never_damaged(
+def test_an_unreadable_state_of_the_engine_is_of_an_older_version_not_damaged(
     days: list[Path], project: Path, engine_copy: Path
 ) -> None:
     file = engine_copy / "engine/actors/portfolio.py"
@@ -300,6 +300,6 @@ def test_a_state_of_the_engine_that_cannot_be_read_is_one_of_an_older_version_ne
     assert "damaged" not in done.stderr
 
 
-def test_the_error_of_an_older_state_is_of_its_own_type() -> None:
+def test_an_older_state_is_not_reported_as_damage() -> None:
     assert not issubclass(StateVersionError, JournalDamaged)
     assert StateVersionError.exit_code == 4

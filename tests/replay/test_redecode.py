@@ -1,4 +1,4 @@
-"""What raw messages decode to against what a journal has: every kind of difference, and what is none."""
+"""Decoded raw messages are compared with the journal: each kind of difference, and what is not one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ UP = FeedUp(T + SECOND_NS, "hyperliquid", 3, 1)
 
 
 class Raw:
-    """Stands for a `RawReader`."""
+    """Replaces a `RawReader`."""
 
     def __init__(self, messages: Sequence[tuple[int, Any]], holes: list[tuple[int, int | None]]) -> None:
         self.holes = holes
@@ -63,7 +63,7 @@ def at(seconds: float) -> int:
 
 
 def print_of(number: int, px: str = "100000.0") -> dict[str, Any]:
-    """Print `number`, at so many seconds."""
+    """Return trade `number` at this second."""
     return {
         "coin": "BTC",
         "side": "B",
@@ -103,7 +103,7 @@ def candle(start: int, close: str, count: int) -> dict[str, Any]:
 
 
 def decoded(message: dict[str, Any], recv_ns: int) -> Any:
-    """What the decoder of today makes of a message."""
+    """Return the events of a message."""
     return Decoder([BTC]).decode_frame(json.dumps(message), recv_ns)[0]
 
 
@@ -111,7 +111,7 @@ def counts(found: Redecoded) -> tuple[int, int, int, int]:
     return found.equal, found.differing, found.missing, found.extra
 
 
-def test_prints_that_come_again_after_a_reconnect_are_no_difference() -> None:
+def test_trades_repeated_after_a_reconnect_are_not_a_difference() -> None:
     down, up = FeedDown(at(5), "hyperliquid", "cut", 500), FeedUp(at(6), "hyperliquid", 3, 1)
     gap = FeedGap(at(7), "hyperliquid", 1, at(4), at(7), True)
     messages = [
@@ -127,7 +127,7 @@ def test_prints_that_come_again_after_a_reconnect_are_no_difference() -> None:
     assert found.same
 
 
-def test_a_print_that_decodes_to_something_else_is_named_with_its_message() -> None:
+def test_a_trade_that_decodes_differently_is_named_with_its_message() -> None:
     found = compare([(at(3), prints(3)), (at(4), prints(4))], [UP, trade(3), trade(4, price=999_999)])
     assert counts(found) == (1, 1, 0, 0)
     assert found.first is not None
@@ -136,7 +136,7 @@ def test_a_print_that_decodes_to_something_else_is_named_with_its_message() -> N
     assert found.first.decoded == trade(4)
 
 
-def test_a_record_that_no_message_gives_is_missing_unless_nothing_was_recorded_then() -> None:
+def test_a_record_without_a_message_is_missing_unless_no_raw_file_covers_it() -> None:
     messages = [(at(3), prints(3)), (at(200), prints(200))]
     events = [UP, trade(3), trade(4), trade(200)]
     found = compare(messages, events)
@@ -148,7 +148,7 @@ def test_a_record_that_no_message_gives_is_missing_unless_nothing_was_recorded_t
     assert found.uncovered == 1
 
 
-def test_prints_that_filled_a_gap_may_have_come_over_rest() -> None:
+def test_trades_that_filled_a_gap_may_have_come_over_rest() -> None:
     gap = FeedGap(at(9), "hyperliquid", 1, at(3), at(9), True)
     messages = [(at(3), prints(3)), (at(9), prints(9))]
     found = compare(messages, [UP, trade(3), gap, trade(6, at(9)), trade(9)])
@@ -164,7 +164,7 @@ def test_prints_that_filled_a_gap_may_have_come_over_rest() -> None:
         pytest.param(at(6), [trade(3), trade(5)], 0, 1, id="after the last that was told"),
     ],
 )
-def test_a_message_whose_event_was_not_told_needs_a_reason(
+def test_a_message_whose_event_was_not_recorded_needs_a_reason(
     received: int, told: list[Event], extra: int, unheard: int
 ) -> None:
     messages = sorted([(at(3), prints(3)), (at(5), prints(5)), (received, touch(4))], key=lambda one: one[0])
@@ -172,7 +172,7 @@ def test_a_message_whose_event_was_not_told_needs_a_reason(
     assert (found.equal, found.extra, found.unheard) == (2, extra, unheard)
 
 
-def test_a_print_nobody_told_is_extra_however_old_it_gets() -> None:
+def test_a_trade_that_was_never_recorded_is_extra_at_any_age() -> None:
     messages = [(at(number), prints(number)) for number in range(2, 300)]
     told = [trade(number) for number in range(2, 300) if number != 50]
     found = compare(messages, [UP, *told])
@@ -181,8 +181,8 @@ def test_a_print_nobody_told_is_extra_however_old_it_gets() -> None:
     assert (found.first.kind, found.first.number) == ("extra", 49)
 
 
-def test_what_was_held_back_is_found_by_its_content() -> None:
-    """Messages before the last confirmation are told with the time of that."""
+def test_a_delayed_event_is_found_by_its_content() -> None:
+    """Messages before the last confirmation are recorded with the time of the confirmation."""
     messages = [(at(0.2), prints(2)), (at(0.3), context("5.0")), (at(0.4), touch(0.4))]
     told = [
         trade(2, at(1)),
@@ -192,7 +192,7 @@ def test_what_was_held_back_is_found_by_its_content() -> None:
     assert counts(found) == (3, 0, 0, 0)
 
 
-def test_contexts_that_change_nothing_and_stale_touches_are_no_news() -> None:
+def test_unchanged_contexts_and_stale_quotes_are_not_new() -> None:
     first, second, third = context("5.0"), context("6.0"), context("5.0")
     messages = [
         (at(2), first),
@@ -214,7 +214,7 @@ def test_contexts_that_change_nothing_and_stale_touches_are_no_news() -> None:
     assert counts(found) == (4, 0, 0, 1), "a change that was not told"
 
 
-def test_of_a_closed_candle_the_last_restatement_counts() -> None:
+def test_the_last_message_about_a_closed_candle_counts() -> None:
     messages = [
         (at(1), candle(0, "100.0", 1)),
         (at(50), candle(0, "105.0", 2)),
@@ -253,7 +253,7 @@ def test_messages_that_cannot_be_decoded_are_counted() -> None:
     assert found.same
 
 
-def test_memory_is_bounded_where_the_journal_lacks_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_bounded_when_the_journal_has_none_of_the_events(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ENTRIES_MAX", 100)
     messages = [(at(2 + number / 100), touch(2 + number / 100)) for number in range(1000)]
     events = [decoded(touch(20), at(20))]

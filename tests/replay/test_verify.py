@@ -58,7 +58,7 @@ def verify(folder: Path, **options: Any) -> ReplayReport:
 
 
 def rewrite(folder: Path, root: Path, change: Change) -> Path:
-    """Write a day again, its digests right, with `change` applied to each frame's events."""
+    """Write a day again with valid digests, with `change` applied to each frame's events."""
     root.mkdir(exist_ok=True)
     day = int(folder.name.replace("-", ""))
     frames = list(read_frames(folder))
@@ -169,8 +169,8 @@ def test_r01_a_changed_cause_is_a_divergence(tmp_path: Path) -> None:
     assert report.divergence.seq == seq
 
 
-def test_r01_a_changed_input_is_found_at_what_it_first_changes(tmp_path: Path) -> None:
-    """The input itself is what it is; the first event it leads to differs."""
+def test_r01_a_changed_input_is_found_at_the_first_event_that_differs(tmp_path: Path) -> None:
+    """Inputs are not derived, so the first event that follows from the input differs."""
     (folder,) = record(tmp_path / "a")
     met = [0]
 
@@ -188,8 +188,8 @@ def test_r01_a_changed_input_is_found_at_what_it_first_changes(tmp_path: Path) -
     assert isinstance(report.divergence.expected[2], BarClosed)  # type: ignore[index]
 
 
-def test_a_derived_event_that_is_missing_or_too_many_is_named(tmp_path: Path) -> None:
-    """The last event of the day, a mark of the account, is left out; a replay derives it all the same."""
+def test_a_missing_or_additional_derived_event_is_named(tmp_path: Path) -> None:
+    """The last event of the day is missing in the record; the replay derives it."""
     (folder,) = record(tmp_path / "a")
     last = max(seq for seq, _, _ in read_records(folder))
 
@@ -217,7 +217,7 @@ def forged_day(tmp_path: Path) -> Path:
     return rewrite(folder, tmp_path / "b", changing(BarClosed, 3, close=1))
 
 
-def test_r02_a_difference_under_changed_code_is_told_as_that(tmp_path: Path) -> None:
+def test_r02_a_difference_under_changed_code_is_reported_as_code_changed(tmp_path: Path) -> None:
     report = verify(forged_day(tmp_path), code="f" * 16)
     assert report.verdict == "code changed"
     assert report.changes == [f"code: recorded {CODE}, now {'f' * 16}"]
@@ -246,7 +246,7 @@ def test_r02_another_python_than_the_recorded_one_is_named(tmp_path: Path) -> No
     assert check(msgspec.structs.replace(started, python="3.1")) == [f"python: recorded 3.1, now {PYTHON}"]
 
 
-def test_r02_changed_code_that_changes_nothing_is_identical_and_still_told(tmp_path: Path) -> None:
+def test_r02_changed_code_without_a_difference_is_identical_and_still_reported(tmp_path: Path) -> None:
     (folder,) = record(tmp_path)
     report = verify(folder, code="f" * 16)
     assert report.identical
@@ -254,7 +254,7 @@ def test_r02_changed_code_that_changes_nothing_is_identical_and_still_told(tmp_p
     assert report.changes
 
 
-def test_another_configuration_is_told_as_that(tmp_path: Path) -> None:
+def test_another_configuration_is_reported_as_configuration_changed(tmp_path: Path) -> None:
     (folder,) = record(tmp_path)
     other = config_of(use("Averages")).canonical()
 
@@ -291,8 +291,8 @@ def test_replay_until_a_seq_verifies_the_frames_up_to_it(tmp_path: Path) -> None
     assert report.digest == frames[3].digest.hex()
 
 
-def test_a_torn_tail_is_told_and_what_is_before_it_verified(tmp_path: Path) -> None:
-    """J01: a last frame cut short is no damage to a reader; it is counted in bytes."""
+def test_a_torn_tail_is_reported_and_the_frames_before_it_are_verified(tmp_path: Path) -> None:
+    """J01: for a reader an incomplete last frame is not damage; its bytes are counted."""
     (folder,) = record(tmp_path)
     segment = next(folder.glob("*.seg"))
     data = segment.read_bytes()
@@ -314,7 +314,7 @@ def test_a_flipped_byte_is_damage_and_never_a_divergence(tmp_path: Path) -> None
         verify(folder)
 
 
-def test_progress_is_told_by_rising_seqs(tmp_path: Path) -> None:
+def test_progress_is_reported_by_rising_seqs(tmp_path: Path) -> None:
     (folder,) = record(tmp_path)
     told: list[int] = []
     report = verify(folder, progress=told.append)
@@ -322,8 +322,8 @@ def test_progress_is_told_by_rising_seqs(tmp_path: Path) -> None:
     assert told[-1] == report.events
 
 
-def test_j26_records_from_before_an_event_had_its_last_fields_replay_identical(tmp_path: Path) -> None:
-    """An event gains fields with defaults; a journal from before has shorter records, and means the same."""
+def test_j26_records_older_than_the_last_fields_of_an_event_replay_identical(tmp_path: Path) -> None:
+    """Events gain fields with defaults; older journals have shorter records of the same meaning."""
     (day,) = record(tmp_path)
     replay = DayReplay(builder(), JournalHistory(tmp_path))
     shortened = 0

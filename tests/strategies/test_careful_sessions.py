@@ -42,7 +42,7 @@ from tests.replay.kit import (
     tapes,
     use,
 )
-from tests.replay.test_follow import goes_on_the_same
+from tests.replay.test_follow import continues_the_same
 
 careful = st.builds(
     lambda size, gap, every, latency_ms, touch: config_of(
@@ -138,7 +138,7 @@ def test_r07_following_the_record_leads_to_the_same_orders_and_stops(
     config: Config, plan: Any, at: int, at_ns: int
 ) -> None:
     inputs = session(config, at_ns, market(plan, at_ns))
-    goes_on_the_same(inputs, min(at, len(inputs)))
+    continues_the_same(inputs, min(at, len(inputs)))
 
 
 def test_the_sessions_above_use_every_type_of_order() -> None:
