@@ -63,7 +63,7 @@ def recorded(root: Path, at_ns: int = NOON, count: int = 400, tape: list[Event] 
     return [day.path for day in list_days(root)]
 
 
-def play(folders: list[Path], config: Config = BUSY, out: Path | None = None) -> BacktestReport:
+def run(folders: list[Path], config: Config = BUSY, out: Path | None = None) -> BacktestReport:
     sink = DigestSink()
     if out is not None:
         out.mkdir()
@@ -78,21 +78,21 @@ def written(out: Path) -> list[Any]:
 
 def test_the_same_days_strategy_and_configuration_give_the_same_digest(tmp_path: Path) -> None:
     folders = recorded(tmp_path / "a")
-    first, second = play(folders), play(folders)
+    first, second = run(folders), run(folders)
     assert first == second
     assert first.fills
-    assert first.digest != play(folders, config_of(use("Averages"))).digest
+    assert first.digest != run(folders, config_of(use("Averages"))).digest
 
 
 def test_r03_a_backtest_has_one_digest_under_every_hash_seed(tmp_path: Path) -> None:
     folders = recorded(tmp_path / "a", EVE)
-    expected = play(folders).digest
+    expected = run(folders).digest
     program = (
-        "import sys; from pathlib import Path; from tests.replay.test_backtest import play;"
-        "print(play([Path(arg) for arg in sys.argv[1:]]).digest)"
+        "import sys; from pathlib import Path; from tests.replay.test_backtest import run;"
+        "print(run([Path(arg) for arg in sys.argv[1:]]).digest)"
     )
     for seed in ("1", "2"):
-        told = subprocess.run(
+        found = subprocess.run(
             [sys.executable, "-c", program, *map(str, folders)],
             capture_output=True,
             text=True,
@@ -100,7 +100,7 @@ def test_r03_a_backtest_has_one_digest_under_every_hash_seed(tmp_path: Path) -> 
             cwd=ROOT,
             env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
         )
-        assert told.stdout.strip() == expected, seed
+        assert found.stdout.strip() == expected, seed
 
 
 @pytest.mark.parametrize("at_ns", [NOON, EVE])
@@ -108,8 +108,8 @@ def test_the_written_journal_replays_identical_and_ends_in_the_reported_digest(
     tmp_path: Path, at_ns: int
 ) -> None:
     folders = recorded(tmp_path / "a", at_ns)
-    report = play(folders, out=tmp_path / "out")
-    assert report.digest == play(folders).digest
+    report = run(folders, out=tmp_path / "out")
+    assert report.digest == run(folders).digest
     days = [day.path for day in list_days(tmp_path / "out")]
     assert [day.name for day in days] == [folder.name for folder in folders]
     found = [replay_day(open_day(day), builder())[0] for day in days]
@@ -120,7 +120,7 @@ def test_the_written_journal_replays_identical_and_ends_in_the_reported_digest(
 
 def test_the_report_counts_what_the_journal_holds(tmp_path: Path) -> None:
     folders = recorded(tmp_path / "a", EVE)
-    report = play(folders, out=tmp_path / "out")
+    report = run(folders, out=tmp_path / "out")
     events = [event for _, _, event in written(tmp_path / "out")]
 
     def count(kind: type[Event]) -> int:
@@ -139,7 +139,7 @@ def test_the_report_counts_what_the_journal_holds(tmp_path: Path) -> None:
 
 def test_equity_follows_from_the_fills_to_the_last_digit(tmp_path: Path) -> None:
     """Compared with Decimal arithmetic over the journal and the last marks."""
-    report = play(recorded(tmp_path / "a", EVE), out=tmp_path / "out")
+    report = run(recorded(tmp_path / "a", EVE), out=tmp_path / "out")
     scales = {1: (4, 3), 2: (2, 1)}
     cash, fees, held = Decimal(report.cash), Decimal(0), dict.fromkeys(scales, Decimal(0))
     marks: dict[int, Decimal] = {}
@@ -163,7 +163,7 @@ def test_equity_follows_from_the_fills_to_the_last_digit(tmp_path: Path) -> None
 
 
 def test_positions_at_the_end_are_those_of_the_last_change(tmp_path: Path) -> None:
-    report = play(recorded(tmp_path / "a"), out=tmp_path / "out")
+    report = run(recorded(tmp_path / "a"), out=tmp_path / "out")
     last = {
         (event.strategy, event.instrument): event.size
         for _, _, event in written(tmp_path / "out")
@@ -172,9 +172,9 @@ def test_positions_at_the_end_are_those_of_the_last_change(tmp_path: Path) -> No
     names = {1: ("AAA", 3), 2: ("BBB", 1)}
     for (strategy, instrument), size in last.items():
         name, scale = names[instrument]
-        told = report.positions[f"{strategy} {name}"]
-        assert Decimal(told["size"]) == Decimal(size).scaleb(-scale)
-        assert told["side"] == {1: "buy", -1: "sell", 0: ""}[(size > 0) - (size < 0)]
+        found = report.positions[f"{strategy} {name}"]
+        assert Decimal(found["size"]) == Decimal(size).scaleb(-scale)
+        assert found["side"] == {1: "buy", -1: "sell", 0: ""}[(size > 0) - (size < 0)]
 
 
 def test_only_market_inputs_are_taken_from_a_day(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_only_market_inputs_are_taken_from_a_day(tmp_path: Path) -> None:
     inputs[51:51] = [OperatorCommand(middle, "halt"), ClockAdvanced(middle), EdgeChanged(middle, "feed", "x")]
     write_journal(tmp_path / "busy", batches([*inputs, stopped(inputs[-1].recv_ns)], ()))  # type: ignore[attr-defined]
     quiet = recorded(tmp_path / "quiet", count=100)
-    one, other = play([tmp_path / "busy" / "2024-12-05"]), play(quiet)
+    one, other = run([tmp_path / "busy" / "2024-12-05"]), run(quiet)
     one.digest = other.digest  # frames are cut elsewhere
     assert one == other
 
@@ -193,7 +193,7 @@ def test_a_day_that_opens_with_a_snapshot_has_its_instruments(tmp_path: Path) ->
     folders = recorded(tmp_path / "a", EVE)
     inputs = [event for batch in market_inputs(folders[1:]) for event in batch]
     assert inputs[:2] == listings(EVE)
-    assert play(folders[1:]).trades > 0
+    assert run(folders[1:]).trades > 0
 
 
 def test_candles_alone_are_enough(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_candles_alone_are_enough(tmp_path: Path) -> None:
         intervals=("1m", "5m"),
         latency_ms=0,
     )
-    report = play(recorded(tmp_path / "a", tape=tape), config, tmp_path / "out")
+    report = run(recorded(tmp_path / "a", tape=tape), config, tmp_path / "out")
     assert (report.trades, report.candles) == (0, 120)
     assert report.bars == 120 + 24
     assert report.fills > 0
@@ -215,24 +215,24 @@ def test_days_in_the_wrong_order_are_refused(tmp_path: Path) -> None:
     first = recorded(tmp_path / "a", NOON, 50)
     second = recorded(tmp_path / "b", NOON + 3 * DAY_NS, 50)
     with pytest.raises(UsageError, match="give days in order"):
-        play(second + first)
+        run(second + first)
 
 
 def test_a_day_without_market_data_is_refused(tmp_path: Path) -> None:
     started = opening(config_of(use("Averages")), NOON)[:1]
     write_journal(tmp_path / "a", [[*started, SessionStopped(NOON, "a", "test")]])
     with pytest.raises(UsageError, match="has no market data"):
-        play([tmp_path / "a" / "2024-12-05"])
+        run([tmp_path / "a" / "2024-12-05"])
 
 
 def test_a_missing_day_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no such day"):
-        play([tmp_path / "2024-12-05"])
+        run([tmp_path / "2024-12-05"])
 
 
 def test_a_strategy_fails_in_a_backtest_as_it_does_live(tmp_path: Path) -> None:
     config = config_of(use("Fragile", params={"fail_at": 100}))
-    report = play(recorded(tmp_path / "a"), config, tmp_path / "out")
+    report = run(recorded(tmp_path / "a"), config, tmp_path / "out")
     assert replay_day(open_day(tmp_path / "out" / "2024-12-05"), builder())[0].identical
     assert report.trades == 400
     (failure,) = report.failures
@@ -241,9 +241,9 @@ def test_a_strategy_fails_in_a_backtest_as_it_does_live(tmp_path: Path) -> None:
 
 def test_only_configured_instruments_are_used_and_the_day_must_have_all_of_them(tmp_path: Path) -> None:
     days = recorded(tmp_path / "a")
-    every = play(days, config_of(use("Averages")), tmp_path / "all")
+    every = run(days, config_of(use("Averages")), tmp_path / "all")
     one = msgspec.structs.replace(config_of(use("Averages")), coins=("AAA",))
-    some = play(days, one, tmp_path / "some")
+    some = run(days, one, tmp_path / "some")
     assert 0 < some.trades < every.trades
     assert replay_day(open_day(tmp_path / "some" / "2024-12-05"), builder())[0].identical
     for wrong in (
@@ -252,4 +252,4 @@ def test_only_configured_instruments_are_used_and_the_day_must_have_all_of_them(
         config_of(msgspec.structs.replace(use("Averages"), coins=("AAB",))),
     ):
         with pytest.raises(UsageError, match="'AAB' is not an instrument of this session; did you mean AAA"):
-            play(days, wrong)
+            run(days, wrong)

@@ -119,9 +119,9 @@ def test_rebuilt_bars_are_the_recorded_ones(tmp_path: Path, interval: str) -> No
     made.run([sample()], 2**63 - 1)
     found.bars.clear()
     found.take(made.bars, made.listed)
-    anew = {(one.listed.name, one.bar.start_ns): bar_row(one) for one in found.sorted()}
+    again = {(one.listed.name, one.bar.start_ns): bar_row(one) for one in found.sorted()}
     for one in on_record:
-        assert anew.pop((one.listed.name, one.bar.start_ns)) == bar_row(one)
+        assert again.pop((one.listed.name, one.bar.start_ns)) == bar_row(one)
 
 
 def test_an_interval_that_was_not_recorded_is_built_from_the_trades() -> None:
