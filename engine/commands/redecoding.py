@@ -20,7 +20,7 @@ from engine.records import read_records
 from engine.venue import RawDecoder, Venue
 from replay.redecode import Mismatch, Redecoded, redecode
 
-__all__ = ["compare_raw"]
+__all__ = ["Decoders", "compare_raw"]
 
 _KINDS = {
     "differs": "decodes to something else",
@@ -35,7 +35,7 @@ def compare_raw(folder: Path, *, as_json: bool) -> None:
     if not raw.is_dir():
         raise UsageError(f"{raw}: there are no raw frames of this day; `engine live --raw` records them")
     renderer = Renderer()
-    decoders = _Decoders()
+    decoders = Decoders()
     found = redecode(_learned(folder, renderer), RawReader(raw), decoders)
     if decoders.venue is None:
         listed = ", ".join(sorted(decoders.seen))
@@ -48,7 +48,7 @@ def compare_raw(folder: Path, *, as_json: bool) -> None:
         raise SystemExit(3)
 
 
-class _Decoders:
+class Decoders:
     """Finds the one venue of a day that can decode its messages. `seen` are the venues of all instruments."""
 
     def __init__(self) -> None:

@@ -13,8 +13,10 @@ import pytest
 
 from adapters.hyperliquid.rules import RULES
 from adapters.hyperliquid.venue import HyperliquidVenue
+from engine.commands.redecoding import Decoders
 from engine.config import Config, PaperConfig, VenueConfig, parse_config
 from engine.errors import ConfigError, SafetyRefusal, UsageError
+from engine.events import InstrumentListed
 from engine.loading.venues import VENUES, find_venue, venue_names
 from engine.venue import Venue
 from tests.commands.kit import ROOT
@@ -114,3 +116,19 @@ def test_real_orders_go_to_the_address_of_the_configured_network() -> None:
     ):
         with pytest.raises(SafetyRefusal):
             venue.address(config, given, real=True)
+
+
+def listed(*venues: str) -> list[InstrumentListed]:
+    return [InstrumentListed(0, number, venue, "BTC", 1, 3) for number, venue in enumerate(venues, 1)]
+
+
+def test_raw_messages_are_decoded_by_the_one_venue_of_the_day_that_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(install(tmp_path)))
+    decoders = Decoders()
+    assert decoders(listed("imported")) is None, "files have no raw messages"
+    assert decoders(listed("imported", "bare")) is None
+    assert decoders(listed("imported", "bare", "hyperliquid")) is not None
+    with pytest.raises(UsageError, match="instruments of hyperliquid and toy"):
+        decoders(listed("imported", "bare", "hyperliquid", "toy"))

@@ -16,7 +16,7 @@ Called by the runtime: `release` from the committer, `run` as a supervised edge.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 import trio
@@ -67,8 +67,9 @@ from engine.events import (
 )
 from engine.events.codec import Derived
 from engine.ports import Clock
+from engine.venue import Account
 
-__all__ = ["HyperliquidGateway", "OwnOrders"]
+__all__ = ["HyperliquidGateway"]
 
 RECONCILE_S: Final = 60.0
 FILLS_LATE_S: Final = 2.0
@@ -90,19 +91,6 @@ _STREAM_LIMITS: Final = FeedLimits(backoff_s_min=0.25, stable_s=0.0)
 """An account is connected to again sooner than a market; how often that may be is the governor's limit."""
 
 
-class OwnOrders(Protocol):
-    """What the journal knows of the account; see `engine.runtime.plan.Account`."""
-
-    @property
-    def since_ns(self) -> int: ...
-    @property
-    def nonce_floor_ms(self) -> int: ...
-    @property
-    def working(self) -> Callable[[], list[str]]: ...
-    @property
-    def knows(self) -> Callable[[str], bool]: ...
-
-
 class HyperliquidGateway:
     """One account. `send` takes a batch of inputs and may wait; `jitter` returns 0 to 1."""
 
@@ -119,7 +107,7 @@ class HyperliquidGateway:
         jitter: Callable[[], float],
         send: Callable[[list[Event]], Awaitable[None]],
         governor: Governor,
-        account: OwnOrders,
+        account: Account,
         reconcile_s: float = RECONCILE_S,
         sender: Sender | None = None,
         info: HyperliquidInfo | None = None,

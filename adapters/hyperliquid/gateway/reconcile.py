@@ -8,7 +8,7 @@ raises, and nothing of a reading that failed is told. Called by the gateway.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from adapters.hyperliquid.gateway.account_wire import (
     OpenOrder,
@@ -24,6 +24,7 @@ from adapters.hyperliquid.info import HyperliquidInfo
 from adapters.hyperliquid.listing import dex_of
 from adapters.transport.governor import Priority
 from engine.events import AccountRead, Event, OrderFilled, QueryOrder
+from engine.venue import Account
 
 __all__ = ["Reconciler"]
 
@@ -44,15 +45,6 @@ _NS: Final = 1_000_000
 _Row = TypeVar("_Row", WireFill, WireFundingRow)
 
 
-class _Own(Protocol):
-    @property
-    def since_ns(self) -> int: ...
-    @property
-    def working(self) -> Callable[[], list[str]]: ...
-    @property
-    def knows(self) -> Callable[[str], bool]: ...
-
-
 class Reconciler:
     """Reads one account. `first_ms` is the venue's time before which nothing is told."""
 
@@ -63,7 +55,7 @@ class Reconciler:
         orders: Orders,
         user: str,
         gateway: str,
-        own: _Own,
+        account: Account,
         now_ns: Callable[[], int],
     ) -> None:
         self._info = info
@@ -71,9 +63,9 @@ class Reconciler:
         self._orders = orders
         self._user = user
         self._gateway = gateway
-        self._own = own
+        self._account = account
         self._now_ns = now_ns
-        self.first_ms = own.since_ns // _NS
+        self.first_ms = account.since_ns // _NS
         self._since_ms = self._read_ms = self.first_ms
         self._paid_until = self.first_ms // _HOUR_MS
 
@@ -83,10 +75,10 @@ class Reconciler:
         time_ms = min(state.time for state in states.values())
         opened = [row for dex in states for row in await self._open_orders(dex)]
         by_name = _by_name(opened)
-        working = self._own.working()
+        working = self._account.working()
         asked = [name for name in working if name not in by_name or self._orders.modified(name)]
         answers = {name: await self._ask_order(name) for name in asked}
-        strangers = [row for row in opened if not (row.cloid and self._own.knows(row.cloid.lower()))]
+        strangers = [row for row in opened if not (row.cloid and self._account.knows(row.cloid.lower()))]
         strangers += await self._forgotten(by_name, set(working))
         fills = await self.fills()
         paid = await self._payments(time_ms)
@@ -184,9 +176,9 @@ class Reconciler:
         """Return own orders that are open although the engine knows of their end; asked again to be sure."""
         found = []
         for name, row in opened.items():
-            if name not in working and self._own.knows(name):
+            if name not in working and self._account.knows(name):
                 update = await self.status(row.oid)
-                if update is not None and update.status == "open" and name not in self._own.working():
+                if update is not None and update.status == "open" and name not in self._account.working():
                     found.append(row)
         return found
 

@@ -28,6 +28,7 @@ from adapters.transport.governor import Governor
 from engine.config import VenueConfig
 from engine.events import Event, InstrumentListed, SubmitOrder
 from engine.values import BUY
+from engine.venue import Account
 from tests.hyperliquid.venue import START_MS, START_NS, TrioClock
 
 BASE_URL = "http://127.0.0.1:1"
@@ -436,7 +437,7 @@ async def scene(
             jitter=lambda: 0.0,
             send=engine.take,
             governor=governor,
-            account=own,
+            account=Account(own.since_ns, own.nonce_floor_ms, own.working, own.knows),
             sender=None if posts else RestSender(BASE_URL, governor, transport=venue),
             info=HyperliquidInfo(BASE_URL, governor=governor, transport=venue),
             dial=venue.dial,
