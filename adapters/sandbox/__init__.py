@@ -1,6 +1,6 @@
-"""The sandbox exchange: a venue on loopback that speaks the Hyperliquid protocol, fed by a tape.
+"""The sandbox exchange: a local server that speaks the Hyperliquid protocol and plays a tape.
 
-    tape (built-in market, or a journal day) -> pump on the sandbox's clock -> played market -> hub -> clients
+    tape (synthetic market or a journal day) -> player -> hub -> market state, exchange, clients
 
-`server.serve` runs it in a nursery, `run.run_sandbox` as a process.
+`server.serve` runs it in a nursery, `run.run_sandbox` runs it as a process.
 """

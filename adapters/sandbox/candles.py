@@ -1,12 +1,12 @@
-"""Candles of one coin at every interval, from its prints; memory is bounded.
+"""Candles of one instrument at every interval, built from its trades.
 
-A print touches the 1-minute candle only. When a minute is over it is folded into the longer ones, all
-of which are whole minutes; the open longer candle is what was folded so far plus the open minute. An
-interval in which nothing traded has no candle. Called by `played.py`; promises no more than 5000
-candles an interval, as the venue.
+A trade updates the 1-minute candle only. When that minute ends, the candle is merged into the longer ones,
+whose lengths are whole minutes. The open candle of a longer interval is what was merged so far plus the open
+minute. An interval without trades has no candle. Keeps at most 5000 candles per interval, as the venue does.
+Called by `market_state.py`.
 
-All times are UTC. A week begins on Monday and a month is the calendar's, as on other venues; three days are
-counted from the epoch. The venue's own page names these intervals and does not say where they begin.
+All times are UTC. A week starts on Monday, a month is a calendar month, and 3-day candles are counted from
+the epoch. The venue's page lists these intervals but does not say when they start.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ INTERVALS: Final = (*_LENGTHS_MS, _MONTH)
 
 
 def candle_start(interval: str, time_ms: int) -> int:
-    """Return when the candle of `interval` that holds a time began, in ms."""
+    """Return the start (ms) of the candle of `interval` that contains `time_ms`."""
     if interval == _MONTH:
         return _first_of_month(time_ms // _DAY_MS)
     offset_ms = _MONDAY_MS if interval == "1w" else 0
@@ -58,19 +58,22 @@ def candle_start(interval: str, time_ms: int) -> int:
 
 
 def candle_end(interval: str, start_ms: int) -> int:
-    """Return when the candle after the one that began at `start_ms` begins, in ms."""
+    """Return the end (ms, exclusive) of the candle of `interval` that starts at `start_ms`."""
     if interval == _MONTH:
-        return _first_of_month(start_ms // _DAY_MS + 31)  # no month is longer, and none is shorter than 28
+        return _first_of_month(start_ms // _DAY_MS + 31)  # a month has 28 to 31 days
     return start_ms + _LENGTHS_MS[interval]
 
 
 def _first_of_month(day: int) -> int:
-    """Return the first of the month of a day, which is counted from the epoch, in ms."""
+    """Return the start (ms) of the month that contains `day`, a number of days since the epoch."""
     return (date.fromordinal(_EPOCH_DAY + day).replace(day=1).toordinal() - _EPOCH_DAY) * _DAY_MS
 
 
 class OpenCandle(msgspec.Struct, gc=False):
-    """A candle that may still grow. Prices, volume and money are integers at the instrument's scales."""
+    """A candle that may still change.
+
+    Prices, volume and notional (the sum of price * size) are integers at the instrument's scales.
+    """
 
     start_ms: int
     open: int
@@ -78,21 +81,21 @@ class OpenCandle(msgspec.Struct, gc=False):
     low: int
     close: int
     volume: int
-    money: int
+    notional: int
     trades: int
 
     def fold(self, later: OpenCandle) -> None:
-        """Add a later candle."""
+        """Merge a later candle into this one."""
         self.high = max(self.high, later.high)
         self.low = min(self.low, later.low)
         self.close = later.close
         self.volume += later.volume
-        self.money += later.money
+        self.notional += later.notional
         self.trades += later.trades
 
 
 class CandleBook:
-    """The candles of one coin."""
+    """The candles of one instrument."""
 
     def __init__(self) -> None:
         self._minute: OpenCandle | None = None
@@ -102,7 +105,7 @@ class CandleBook:
         }
 
     def add(self, time_ms: int, price: int, size: int) -> None:
-        """Add a print; times do not go back."""
+        """Add a trade. Times must not decrease."""
         minute = self._minute
         if minute is None or time_ms >= minute.start_ms + _MINUTE_MS:
             if minute is not None:
@@ -116,15 +119,15 @@ class CandleBook:
             minute.low = price
         minute.close = price
         minute.volume += size
-        minute.money += price * size
+        minute.notional += price * size
         minute.trades += 1
 
     def begins_minute(self, time_ms: int) -> bool:
-        """Whether a print at this time closes the open minute."""
+        """Return whether a trade at this time would close the open minute."""
         return self._minute is not None and time_ms >= self._minute.start_ms + _MINUTE_MS
 
     def current(self, interval: str) -> OpenCandle | None:
-        """Return the open candle of an interval, or None before the first print."""
+        """Return the open candle of an interval, or None before the first trade."""
         minute = self._minute
         if minute is None or interval == "1m":
             return minute
@@ -137,7 +140,7 @@ class CandleBook:
         return candle
 
     def snapshot(self, interval: str) -> list[OpenCandle]:
-        """Return the newest candles of an interval, oldest first, the last one still open."""
+        """Return the newest candles of an interval, oldest first. The last one is still open."""
         current = self.current(interval)
         if current is None:
             return []

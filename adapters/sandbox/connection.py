@@ -1,7 +1,7 @@
-"""One connection below the protocol: how Hypercorn is set up, and how a socket is cut.
+"""TCP and websocket connections below the protocol: the Hypercorn setup, and abrupt disconnects.
 
-Owns what the sandbox must do differently from a polite web server: no close frame when the venue would send
-none, no compression, no logs of access. Called by the server only.
+Covers where the sandbox differs from an ordinary web server: it disconnects without a close frame where the
+venue does, never negotiates compression, and keeps no access log. Used by the server only.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from hypercorn.config import Config
 from hypercorn.protocol.ws_stream import WSStream
 from starlette.applications import Starlette
 
-__all__ = ["Asgi", "Connection", "Link", "hypercorn_config"]
+__all__ = ["Asgi", "TcpConnection", "WebsocketPeer", "hypercorn_config"]
 
 _FRAME_BYTES_MAX: Final = 65_536
 
 _log = logging.getLogger(__name__)
 
 
-class Link:
-    """A TCP connection and the ways to spoil it. `sent_at`: when a frame was last sent, trio's time."""
+class TcpConnection:
+    """A TCP connection that can be reset or left half-open. `sent_at`: trio's time of the last frame."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self.scope = trio.CancelScope()
@@ -34,38 +34,38 @@ class Link:
         self.stream = _Stream(stream)
 
     def abort(self) -> None:
-        """Reset the connection: what was not sent is dropped, and there is no close frame."""
-        with contextlib.suppress(OSError):  # it is closed already
+        """Reset the connection without a close frame. Unsent data is dropped."""
+        with contextlib.suppress(OSError):  # already closed
             self.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.stream.socket.close()
         self.scope.cancel()
 
-    def go_dead(self) -> None:
-        """Leave the connection half-open: from here on nothing passes either way, and it is not closed."""
-        self.stream.dead = True
+    def go_half_open(self) -> None:
+        """Stop all traffic in both directions without closing the connection."""
+        self.stream.half_open = True
 
     @property
-    def dead(self) -> bool:
-        """Whether nothing passes any more."""
-        return self.stream.dead
+    def half_open(self) -> bool:
+        """Whether the connection is half-open."""
+        return self.stream.half_open
 
 
 class _Stream:
-    """A TCP stream as Hypercorn uses it. A dead one reads and throws away, until the client leaves."""
+    """The TCP stream given to Hypercorn. When half-open, it discards data until the client disconnects."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self.socket = stream.socket
-        self.dead = False
+        self.half_open = False
         self._stream = stream
 
     async def receive_some(self, bytes_max: int) -> bytes | bytearray:
         while True:
             data = await self._stream.receive_some(bytes_max)
-            if not (self.dead and data):
+            if not (self.half_open and data):
                 return data
 
     async def send_all(self, data: bytes) -> None:
-        if self.dead:
+        if self.half_open:
             await trio.lowlevel.checkpoint()
         else:
             await self._stream.send_all(data)
@@ -77,27 +77,27 @@ class _Stream:
         await self._stream.aclose()
 
 
-class Connection:
-    """A websocket as the hub sees it (`hub.Peer`)."""
+class WebsocketPeer:
+    """A websocket client with a bounded queue of outgoing frames (implements `hub.Peer`)."""
 
-    def __init__(self, queue: trio.MemorySendChannel[str], link: Link) -> None:
+    def __init__(self, queue: trio.MemorySendChannel[str], tcp: TcpConnection) -> None:
         self._queue = queue
-        self._link = link
+        self._tcp = tcp
 
     def send(self, text: str) -> None:
         try:
             self._queue.send_nowait(text)
         except trio.WouldBlock:
-            self._link.abort()
+            self._tcp.abort()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # it is going already; the hub is about to be told
+            pass  # the connection is closing; the server removes this peer from the hub
 
     def abort(self) -> None:
-        self._link.abort()
+        self._tcp.abort()
 
 
 class Asgi:
-    """Starlette as Hypercorn calls it; refuses compressed websockets, which the venue never negotiates."""
+    """Adapts Starlette to Hypercorn. Disables websocket compression, which the venue never negotiates."""
 
     def __init__(self, app: Starlette) -> None:
         self._app = app

@@ -1,28 +1,30 @@
-"""Faults on demand: what a network and a venue do to messages, drawn from a seed or armed one by one.
+"""Fault injection: network and venue faults, drawn from a seed or armed one at a time.
 
-Owns the switch: which faults there are, and when one fires; `requests.py` and `outlet.py` carry them out.
-A specification is a list of `kind:chance[/ms][@scope]`, such as `lost-reply:0.05@exchange,cut:0.001`. The
-chance is drawn at each occurrence that the kind can hit; the milliseconds (real) are for kinds that last.
-Given the same seed and the same occurrences in the same order, the same faults fire. `arm` makes the next
-ones fire for sure. At most one fault hits an occurrence: an armed one, else the first of the list.
+Decides which fault hits which request or frame; `requests.py` and `sender.py` apply it.
 
-Of a request (over HTTP or as a post; scopes info, exchange):
-    429          refused before anything is done; with /ms a `Retry-After` of as many seconds, rounded up
-    5xx          500, 502, 503 or 504 before anything is done, with HTML or nothing in it
-    swallow      the connection is cut, and nothing was done
-    lost-reply   it is done, and the connection is cut
-    late-reply   it is done, and the answer comes after /ms (default 6000)
-Of a frame of a stream to a client (scopes market, user, or ws for both; answers are not hit):
+A specification is a comma-separated list of `kind:chance[/ms][@scope]`, such as
+`lost-reply:0.05@exchange,cut:0.001`. The chance (0 to 1) is drawn for every request or frame that the kind
+applies to. `ms`, in real milliseconds, sets the duration of the kinds that have one. The same seed and the
+same sequence of requests and frames give the same faults. `arm` makes a fault hit the next request or frame
+regardless of chance. At most one fault hits each: an armed one, otherwise the first of the list that fires.
+
+Requests (over HTTP or as a websocket post; scopes info, exchange):
+    429          refused before it is processed; with /ms the answer has `Retry-After`, in seconds, rounded up
+    5xx          500, 502, 503 or 504 before it is processed; the body is HTML or empty
+    swallow      not processed; the connection is cut
+    lost-reply   processed; the connection is cut before the answer
+    late-reply   processed; the answer is sent after /ms (default 6000)
+Stream frames sent to a client (scopes market, user, or ws for both; answers are never hit):
     drop         the frame is lost
-    duplicate    the frame comes twice
-    reorder      the frame comes after one to nine later ones, or after /ms (default 500)
-    delay        the frame, and what follows it, comes up to /ms late (default 500; armed: exactly)
-    silent       its channel is mute on that connection from here on; the rest goes on
-    half-open    the connection is mute both ways from here on and is never closed by us
-    cut          the connection ends abruptly (1006)
-Of either:
-    restart      every connection is cut, and so is whoever comes within /ms (default 3000); accounts,
-                 orders and the tape go on
+    duplicate    the frame is sent twice
+    reorder      the frame is sent after one to nine later frames, or after /ms (default 500)
+    delay        the frame and all after it are late by up to /ms (default 500); if armed, by exactly /ms
+    silent       the channel sends nothing more on this connection; other channels continue
+    half-open    nothing passes in either direction any more; the server never closes the connection
+    cut          the connection ends abruptly (code 1006)
+Requests and frames:
+    restart      all connections are cut, and new ones are cut for /ms (default 3000); accounts, orders and
+                 the tape continue
 """
 
 from __future__ import annotations
@@ -56,14 +58,14 @@ _DRAW_BITS: Final = 30
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """A fault that hits an occurrence now. `ms` is 0 for the kinds that do not last."""
+    """A fault to apply now. `ms` is 0 for kinds without a duration."""
 
     kind: str
     ms: int = 0
 
 
 class _Rule(msgspec.Struct):
-    """When a kind fires: by chance (of 2**30), or the next `armed` times."""
+    """When a kind fires: with a chance of `chance` / 2**30, or the next `armed` times."""
 
     kind: str
     scope: str
@@ -78,31 +80,31 @@ class _Rule(msgspec.Struct):
 
 
 class Faults:
-    """The rules, and how often each kind has `fired`."""
+    """The rules of one sandbox. `fired` counts faults by kind."""
 
     def __init__(self, spec: str = "", seed: int = 1) -> None:
-        """Raise UsageError for a specification that cannot be."""
+        """Parse the specification. Raises UsageError if it is invalid."""
         self.fired: Counter[str] = Counter()
         self._random = Random(seed)
         self._rules = [_rule(part.strip()) for part in spec.split(",") if part.strip()]
         self._armed: list[_Rule] = []
 
     def arm(self, kind: str, count: int = 1, *, scope: str = "", ms: int | None = None) -> None:
-        """Have the next `count` occurrences that a kind can hit be hit. Raises UsageError."""
+        """Make a kind hit the next `count` requests or frames that it applies to. Raises UsageError."""
         _check(kind, scope)
         wait_ms = _MS.get(kind, 0) if ms is None else ms
         self._armed.append(_Rule(kind, scope, wait_ms, armed=count))
 
     def disarm(self) -> None:
-        """Let nothing fire from here on."""
+        """Remove all rules, so that no further fault fires."""
         self._rules.clear()
         self._armed.clear()
 
-    def of_request(self, scope: str) -> Fault | None:
+    def for_request(self, scope: str) -> Fault | None:
         """Return the fault that hits a request, if any."""
         return self._draw(REQUEST_KINDS, scope)
 
-    def of_frame(self, scope: str) -> Fault | None:
+    def for_frame(self, scope: str) -> Fault | None:
         """Return the fault that hits a frame, if any."""
         return self._draw(FRAME_KINDS, scope)
 
@@ -112,8 +114,8 @@ class Faults:
         body = f"<html><body><h1>{status}</h1></body></html>" if self._random.getrandbits(1) else ""
         return status, body
 
-    def later(self) -> int:
-        """Return behind how many frames one is put that loses its place, 1 to 9."""
+    def reorder_distance(self) -> int:
+        """Return how many later frames overtake a reordered frame, 1 to 9."""
         return 1 + self._random.getrandbits(16) % _WINDOW
 
     def _draw(self, kinds: tuple[str, ...], scope: str) -> Fault | None:
@@ -135,12 +137,12 @@ class Faults:
 
 
 def channel_of(text: str) -> str:
-    """Return the channel of a frame of ours."""
+    """Return the channel of a frame made by `wire.frame`."""
     return text[12 : text.index('"', 12)]
 
 
 def scope_of(channel: str) -> str:
-    """Return which scope a channel belongs to; "" for answers."""
+    """Return the scope of a channel; "" for answers, which faults never hit."""
     if channel in _MARKET_CHANNELS:
         return "market"
     return "" if channel in _ANSWER_CHANNELS else "user"
@@ -157,15 +159,17 @@ def _rule(text: str) -> _Rule:
     except ValueError:
         share = -1.0
     if not 0 <= share <= 1:
-        raise UsageError(f"--faults {text[:60]!r}: {chance} is no chance between 0 and 1")
+        raise UsageError(f"--faults {text[:60]!r}: the chance must be between 0 and 1, not {chance}")
     wait_ms = int(ms) if ms else _MS.get(kind, 0)
     return _Rule(kind, scope or "", wait_ms, chance=int(share * 2**_DRAW_BITS))
 
 
 def _check(kind: str, scope: str) -> None:
-    """Raise UsageError for a kind that there is not, or that cannot happen in a scope."""
+    """Raise UsageError for an unknown kind, or a scope that the kind does not apply to."""
     if kind not in _KINDS:
-        raise UsageError(f"there is no fault {kind!r}; known: {', '.join(_KINDS)}")
+        raise UsageError(f"unknown fault {kind!r}; choose one of: {', '.join(_KINDS)}")
     scopes = (*_REQUEST_SCOPES * (kind in REQUEST_KINDS), *_FRAME_SCOPES * (kind in FRAME_KINDS))
     if scope and scope not in scopes:
-        raise UsageError(f"{kind} does not happen to {scope!r}; its scopes are {', '.join(scopes)}")
+        raise UsageError(
+            f"fault {kind} does not apply to scope {scope!r}; choose one of: {', '.join(scopes)}"
+        )

@@ -1,9 +1,8 @@
-"""The venue's price grid and the book that is drawn around a touch; integers only.
+"""The venue's price grid, and the order book generated around a best bid and ask. Integers only.
 
-Owns two walks over the venue's grid, and `levels`, which makes up the levels behind a best bid and ask. A
-tape knows only the touch, so what lies behind it is invented: a function of the price and the
-instrument's name, so the same level has the same size until the touch reaches it. Called by the synthetic
-market, the tape, and whatever shows a book.
+A tape holds only the best bid and ask, so `levels` generates the levels behind them. The size of a level is a
+function of its price and the instrument's name, so it stays the same until the best price reaches it. Called
+by the synthetic market, the tape, and everything that shows a book.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from engine.values import grid_step
 __all__ = ["DEPTH", "FIGURES", "Level", "above", "below", "levels", "orders_at"]
 
 FIGURES: Final = RULES.price_figures
-"""Significant figures of a price on this venue; integers are always allowed."""
+"""Significant figures of a price on this venue. Whole numbers are always allowed."""
 
 DEPTH: Final = 20
-"""Levels a side of a whole book."""
+"""Levels on each side of a full book."""
 
 Level = tuple[int, int, int]
 """(price, size, number of orders)."""
@@ -32,19 +31,19 @@ _MASK: Final = 2**64 - 1
 
 
 def below(price: int, scale: int, *, step: int = 1, figures: int = FIGURES) -> int:
-    """Return the highest price of the grid below `price`; 0 or less when there is none."""
+    """Return the highest grid price below `price`; 0 or less if there is no such price."""
     quantum = grid_step(price - 1, scale=scale, step=step, figures=figures) if price > 1 else step
     return (price - 1) // quantum * quantum
 
 
 def above(price: int, scale: int, *, step: int = 1, figures: int = FIGURES) -> int:
-    """Return the lowest price of the grid above `price`."""
+    """Return the lowest grid price above `price`."""
     quantum = grid_step(price, scale=scale, step=step, figures=figures)
     return (price // quantum + 1) * quantum
 
 
 def orders_at(price: int, size: int) -> int:
-    """Return how many orders a level is said to consist of: 1 to 40, the same for the same level."""
+    """Return the number of orders to show for a level: 1 to 40, always the same for the same level."""
     return 1 + _mix(price * 31 + size) % 40
 
 
@@ -56,10 +55,10 @@ def levels(
     figures: int | None = None,
     mantissa: int = 1,
 ) -> tuple[list[Level], list[Level]]:
-    """Return (bids, asks) around a touch: best first, at most `depth` a side, never crossed.
+    """Return (bids, asks) around a quote: best first, at most `depth` levels a side, never crossed.
 
-    `figures` and `mantissa` ask for a coarser book as the venue's `nSigFigs` and `mantissa` do: bids are
-    then rounded down and asks up. An empty side of the touch is an empty side of the book.
+    `figures` and `mantissa` request a coarser book, as the venue's `nSigFigs` and `mantissa` do: bids are
+    rounded down and asks up. A side that is empty in the quote is empty in the book.
     """
     coarse = None if figures is None else (figures, mantissa)
     bids = _walk(listed, quote.bid, quote.bid_size, coarse, up=False)
@@ -70,12 +69,12 @@ def levels(
 def _walk(
     listed: InstrumentListed, best: int, size: int, coarse: tuple[int, int] | None, *, up: bool
 ) -> Iterator[Level]:
-    """Yield levels away from the best price: about two of three grid prices, or every coarse one."""
+    """Yield levels away from the best price: about two thirds of the grid prices, or every coarse price."""
     if not best:
         return
     seed = crc32(listed.name.encode()) << 40
     scale, step, figures = listed.price_scale, listed.price_step, listed.price_figures
-    # About 500 of the quote currency, in a power of two so that it does not follow every tick.
+    # Worth about 500 of the quote currency. A power of two, so that it does not change with every tick.
     worth = 500 * 10**listed.money_scale // best
     unit = max(listed.size_step, 1 << max(0, worth.bit_length() - 1)) // listed.size_step * listed.size_step
     if coarse is None:

@@ -1,13 +1,13 @@
-"""Who listens to what, and what they are sent and when.
+"""Websocket subscriptions: which client gets which frames, and when.
 
-Owns the subscriptions and the venue's clocks of delivery. Promises: an acknowledgement comes before the
-first data; a frame is encoded once however many listen; nobody waits for a slow listener, which is cut
-off when its queue is full; nothing here awaits, so what one call does is never seen half done. The
-server calls `handle` with what a client sent, `add_trade`, `add_quote`, `flush` and `tick` with the tape.
+Owns the subscriptions and the schedule of periodic frames. Promises: a subscription is acknowledged before
+its first data; a frame is encoded once for all its subscribers; a slow client delays no other client and is
+disconnected when its queue is full. No method awaits, so every call is atomic. The server calls `handle` with
+client frames, and `add_trade`, `add_quote`, `flush` and `tick` as the tape is played.
 
-What the venue does is in its reference; what that leaves open is decided here: a bbo subscription
-is sent the standing touch at once, a trades subscription of a coin without prints gets an empty first
-frame, a candle subscription gets nothing before the next print.
+Where the venue's documentation is silent, the sandbox behaves like this: a bbo subscription immediately gets
+the current quote; a trades subscription to an instrument without trades gets an empty first frame; a candle
+subscription gets nothing until the next trade.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from typing import Final, Protocol
 
 import msgspec
 
-from adapters.sandbox.exchange.desk import Desk
-from adapters.sandbox.exchange.questions import first_user_frame
+from adapters.sandbox.exchange.exchange import Exchange
 from adapters.sandbox.exchange.refusals import BadRequest
+from adapters.sandbox.exchange.user_info import first_user_frame
+from adapters.sandbox.grid import DEPTH
 from adapters.sandbox.info import Info, book_options_known
-from adapters.sandbox.played import Coin, PlayedMarket
+from adapters.sandbox.market_state import InstrumentState, MarketState
 from adapters.sandbox.wire import (
     ERROR_PARSE,
     PONG,
@@ -62,7 +63,7 @@ _FAST_BOOK_NS: Final = 540_000_000
 _MIDS_NS: Final = 5_000_000_000
 _CONTEXT_NS: Final = 1_000_000_000
 _STATE_NS: Final = 5_000_000_000
-"""How often whole account states are pushed. The venue's own period is not known."""
+"""Period of the frames with a full account state. The venue's own period is not known."""
 
 _USER_TOPICS: Final[dict[str, Callable[[str], list[Subscription]]]] = {
     "orderUpdates": lambda user: [OrderUpdates(user)],
@@ -73,29 +74,29 @@ _USER_TOPICS: Final[dict[str, Callable[[str], list[Subscription]]]] = {
 }
 _CANDLE_NS: Final = 500_000_000
 _PUSH_REAL_NS: Final = 50_000_000
-"""A clock never runs faster than this in real time, however fast the tape plays."""
+"""Shortest real time between two periodic frames of a kind, however fast the tape is played."""
 
 _STATUS_TEXTS: Final = {400: "Bad Request", 422: "Unprocessable Entity"}
 
 
 class Peer(Protocol):
-    """A connection as the hub sees it."""
+    """A connected websocket client."""
 
     def send(self, text: str) -> None:
-        """Queue a frame; cuts the connection off when the queue is full."""
+        """Queue a frame. A full queue ends the connection."""
 
     def abort(self) -> None:
-        """End the connection abruptly: no close frame."""
+        """End the connection without a close frame."""
 
 
 class Hub:
-    """The streams of one sandbox."""
+    """The websocket streams of one sandbox."""
 
     def __init__(
         self,
-        market: PlayedMarket,
+        market: MarketState,
         info: Info,
-        desk: Desk,
+        exchange: Exchange,
         *,
         speed: float,
         subscriptions_max: int,
@@ -103,18 +104,18 @@ class Hub:
     ) -> None:
         self._market = market
         self._info = info
-        self._desk = desk
+        self._exchange = exchange
         self._subscriptions_max = subscriptions_max
         self._users_max = users_max
         self._count = 0
         self._peers: dict[Peer, dict[Subscription, None]] = {}
         self._topics: dict[Subscription, dict[Peer, None]] = {}
-        # What the tape brought since the last flush, in its order. Bounded by the events between two flushes.
-        self._fresh_trades: dict[Coin, list[Trade]] = {}
-        self._fresh_quotes: dict[Coin, Quote] = {}
-        # Candle streams by coin, and those whose candle has grown since it was last sent.
-        self._candle_streams: dict[Coin, list[Candles]] = {}
-        self._grown: dict[Candles, None] = {}
+        # Tape events since the last flush, in order. Bounded by the events of one round of the tape player.
+        self._pending_trades: dict[InstrumentState, list[Trade]] = {}
+        self._pending_quotes: dict[InstrumentState, Quote] = {}
+        # Candle subscriptions by instrument, and those whose candle changed since it was last sent.
+        self._candle_streams: dict[InstrumentState, list[Candles]] = {}
+        self._changed_candles: dict[Candles, None] = {}
         floor_ns = int(_PUSH_REAL_NS * speed)
         pushes: list[tuple[int, Callable[[int], None]]] = [
             (_CANDLE_NS, self._push_candles),
@@ -126,11 +127,11 @@ class Hub:
         ]
         self._clocks = [_PushClock(max(period_ns, floor_ns), push) for period_ns, push in pushes]
 
-    # --- who listens ----------------------------------------------------------------------------------
+    # --- clients and subscriptions --------------------------------------------------------------------
 
     @property
     def subscriptions(self) -> int:
-        """How many subscriptions there are, over all connections."""
+        """The number of subscriptions on all connections."""
         return self._count
 
     @property
@@ -139,16 +140,16 @@ class Hub:
         return list(self._peers)
 
     def connect(self, peer: Peer) -> None:
-        """Take a new connection."""
+        """Add a connection."""
         self._peers[peer] = {}
 
     def disconnect(self, peer: Peer) -> None:
-        """Forget a connection and its subscriptions."""
+        """Remove a connection and its subscriptions."""
         for subscription in self._peers.pop(peer, {}):
             self._drop(peer, subscription)
 
     def handle(self, peer: Peer, text: str, now_ms: int) -> Post | None:
-        """Do what a client's frame asks; a post is returned, for the caller to have answered."""
+        """Process a client's frame. A post is not processed but returned, for the caller to answer."""
         request = parse_client_frame(text)
         if request is None:
             peer.send(error_frame(ERROR_PARSE + text))
@@ -163,14 +164,14 @@ class Hub:
         return None
 
     def act(self, body: bytes | msgspec.Raw, now_ms: int) -> str:
-        """Do a signed action and return the answer; what it caused is sent before. Raises BadRequest."""
-        answer = encode(self._desk.act(body, now_ms)).decode()
+        """Execute a signed action, send the resulting reports, return the answer. Raises BadRequest."""
+        answer = encode(self._exchange.act(body, now_ms)).decode()
         self._send_reports()
         return answer
 
     def _send_reports(self) -> None:
-        """Send accounts what happened to them."""
-        for kind, user, text in self._desk.reports.drain():
+        """Send the exchange's pending account reports to their subscribers."""
+        for kind, user, text in self._exchange.reports.drain():
             for topic in _USER_TOPICS[kind](user):
                 listeners = self._topics.get(topic)
                 if listeners:
@@ -222,10 +223,10 @@ class Hub:
         del self._topics[subscription]
         if isinstance(subscription, Candles):
             self._candle_streams[self._market.by_name[subscription.coin]].remove(subscription)
-            self._grown.pop(subscription, None)
+            self._changed_candles.pop(subscription, None)
 
     def _known(self, subscription: Subscription) -> bool:
-        """Whether the venue has what is asked for; where it has not, it closes the whole connection."""
+        """Return whether the subscription exists on the venue, which cuts the connection if it does not."""
         if isinstance(subscription, AllMids):
             return not subscription.dex
         if isinstance(subscription, UserState | UserOrders):
@@ -239,25 +240,25 @@ class Hub:
         return True
 
     def _first(self, subscription: Subscription, now_ms: int) -> str | None:
-        """Return the frame that follows the acknowledgement at once."""
+        """Return the frame sent right after the acknowledgement, or None."""
         market = self._market
         if isinstance(subscription, AllMids):
             return self._mids_frame()
         if isinstance(subscription, UserSubscription):
-            return first_user_frame(self._desk, subscription, now_ms)
-        coin = market.by_name[subscription.coin]
+            return first_user_frame(self._exchange, subscription, now_ms)
+        instrument = market.by_name[subscription.coin]
         if isinstance(subscription, Trades):
-            return frame("trades", coin.replay())
+            return frame("trades", instrument.replay())
         if isinstance(subscription, Bbo):
-            return None if coin.touch is None else frame("bbo", coin.wire.bbo(coin.touch))
+            return None if instrument.quote is None else frame("bbo", instrument.wire.bbo(instrument.quote))
         if isinstance(subscription, L2Book):
             return self._book_frame(subscription, now_ms)
         if isinstance(subscription, ActiveAssetCtx):
-            return self._context_frame(coin, now_ms)
+            return self._context_frame(instrument, now_ms)
         return None
 
     def answer_post(self, post: Post, now_ms: int) -> str:
-        """Do what a post asks and return the frame that answers it."""
+        """Process a post and return the frame that answers it."""
         if post.request.type == "info":
             answer = self._info.answer(post.request.payload, now_ms)
             if answer.text:
@@ -268,45 +269,45 @@ class Hub:
         except BadRequest as refused:
             return post_error(post, f"{refused.status} {_STATUS_TEXTS[refused.status]}: {refused}")
 
-    # --- what they are sent ---------------------------------------------------------------------------
+    # --- frames to clients ----------------------------------------------------------------------------
 
     def add_trade(self, trade: Trade) -> None:
-        """Take a print from the tape; it is sent with the next flush."""
-        coin = self._market.by_number[trade.instrument]
-        streams = self._candle_streams.get(coin)
-        if streams and coin.candles.begins_minute(trade.venue_ns // 1_000_000):
-            # The last frame before a candle's `t` changes is its closing state.
-            self._send_candles([stream for stream in streams if stream in self._grown])
-        coin.add_trade(trade)
-        self._desk.add_trade(trade, coin)
+        """Add a trade from the tape. It is sent with the next flush."""
+        instrument = self._market.by_number[trade.instrument]
+        streams = self._candle_streams.get(instrument)
+        if streams and instrument.candles.begins_minute(trade.venue_ns // 1_000_000):
+            # The last frame of a candle must show its final state.
+            self._send_candles([stream for stream in streams if stream in self._changed_candles])
+        instrument.add_trade(trade)
+        self._exchange.add_trade(trade, instrument)
         if streams:
-            self._grown.update(dict.fromkeys(streams))
-        self._fresh_trades.setdefault(coin, []).append(trade)
+            self._changed_candles.update(dict.fromkeys(streams))
+        self._pending_trades.setdefault(instrument, []).append(trade)
 
     def add_quote(self, quote: Quote) -> None:
-        """Take a touch from the tape; the latest one is sent with the next flush if it changed."""
-        coin = self._market.by_number[quote.instrument]
-        if coin.add_quote(quote):
-            self._fresh_quotes[coin] = quote
-            self._desk.add_quote(quote, coin)
+        """Add a quote from the tape. The latest one is sent with the next flush, if it changed."""
+        instrument = self._market.by_number[quote.instrument]
+        if instrument.add_quote(quote):
+            self._pending_quotes[instrument] = quote
+            self._exchange.add_quote(quote, instrument)
 
     def flush(self) -> None:
-        """Send what came since the last flush, as the venue sends a block: prints first, a frame per coin."""
-        for coin, trades in self._fresh_trades.items():
-            listeners = self._topics.get(Trades(coin.name))
+        """Send the events since the last flush, trades before quotes, one frame per instrument and kind."""
+        for instrument, trades in self._pending_trades.items():
+            listeners = self._topics.get(Trades(instrument.name))
             if listeners:
-                _publish(listeners, frame("trades", coin.wire.trades(trades)))
-        self._fresh_trades.clear()
-        for coin, quote in self._fresh_quotes.items():
-            listeners = self._topics.get(Bbo(coin.name))
+                _publish(listeners, frame("trades", instrument.wire.trades(trades)))
+        self._pending_trades.clear()
+        for instrument, quote in self._pending_quotes.items():
+            listeners = self._topics.get(Bbo(instrument.name))
             if listeners:
-                _publish(listeners, frame("bbo", coin.wire.bbo(quote)))
-        self._fresh_quotes.clear()
+                _publish(listeners, frame("bbo", instrument.wire.bbo(quote)))
+        self._pending_quotes.clear()
         self._send_reports()
 
     def tick(self, now_ns: int) -> int:
-        """Push what the venue pushes by the clock; return the time (ns) when something is due again."""
-        self._desk.advance(now_ns // 1_000_000)
+        """Send the periodic frames that are due; return when the next one is due (ns)."""
+        self._exchange.advance(now_ns // 1_000_000)
         self._send_reports()
         for clock in self._clocks:
             if now_ns >= clock.due_ns:
@@ -315,11 +316,11 @@ class Hub:
         return min(clock.due_ns for clock in self._clocks)
 
     def _push_candles(self, now_ms: int) -> None:
-        self._send_candles(list(self._grown))
+        self._send_candles(list(self._changed_candles))
 
     def _send_candles(self, streams: list[Candles]) -> None:
         for stream in streams:
-            del self._grown[stream]
+            del self._changed_candles[stream]
             text = self._market.by_name[stream.coin].candle(stream.interval)
             if text is not None:
                 _publish(self._topics[stream], frame("candle", text))
@@ -342,34 +343,34 @@ class Hub:
     def _push_states(self, now_ms: int) -> None:
         for topic, listeners in list(self._topics.items()):
             if isinstance(topic, UserState | UserOrders | UserSpot | UserAsset):
-                text = first_user_frame(self._desk, topic, now_ms)
+                text = first_user_frame(self._exchange, topic, now_ms)
                 if text is not None:
                     _publish(listeners, text)
 
     def _users_full(self, user: str) -> bool:
-        """Return whether one more user would be too many."""
+        """Return whether subscribing to `user` would exceed the limit of users."""
         users = {topic.user for topic in self._topics if isinstance(topic, UserSubscription)}
         return user not in users and len(users) >= self._users_max
 
     def _mids_frame(self) -> str:
         return frame("allMids", f'{{"mids":{self._market.mids()}}}')
 
-    def _context_frame(self, coin: Coin, now_ms: int) -> str:
-        return frame("activeAssetCtx", coin.wire.context(coin.context(now_ms)))
+    def _context_frame(self, instrument: InstrumentState, now_ms: int) -> str:
+        return frame("activeAssetCtx", instrument.wire.context(instrument.context(now_ms)))
 
     def _book_frame(self, topic: L2Book, now_ms: int) -> str:
-        coin = self._market.by_name[topic.coin]
-        depth = FAST_DEPTH if topic.fast else 20
+        instrument = self._market.by_name[topic.coin]
+        depth = FAST_DEPTH if topic.fast else DEPTH
         return frame(
             "l2Book",
-            coin.book(
+            instrument.book(
                 now_ms, depth=depth, figures=topic.n_sig_figs, mantissa=topic.mantissa, fast=topic.fast
             ),
         )
 
 
 class _PushClock:
-    """Something that is pushed every `period_ns` of the sandbox's time; `push` is given the time in ms."""
+    """A frame sent every `period_ns` of the sandbox's time. `push` is called with the time in ms."""
 
     def __init__(self, period_ns: int, push: Callable[[int], None]) -> None:
         self.due_ns = 0
@@ -385,7 +386,7 @@ def _lowered(subscription: Subscription) -> Subscription:
 
 
 def post_error(post: Post, text: str) -> str:
-    """Return the frame that answers a post with an error: one string, HTTP's status and text."""
+    """Return the frame that answers a post with an error: HTTP status and text in one string."""
     return _post_frame(post, "error", encode(text).decode())
 
 
@@ -394,6 +395,6 @@ def _post_frame(post: Post, kind: str, payload: str) -> str:
 
 
 def _publish(listeners: dict[Peer, None], text: str) -> None:
-    """Queue a frame to every listener; one that is cut off by it leaves the others alone."""
+    """Queue a frame for every listener. Sending may disconnect a listener, so iterate over a copy."""
     for peer in list(listeners):
         peer.send(text)

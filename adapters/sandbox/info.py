@@ -1,7 +1,7 @@
-"""Answers `/info`, over HTTP and as a post over the websocket.
+"""Answers `/info` requests, sent over HTTP or as a websocket post.
 
-Owns the request types it knows and the venue's ways of refusing them. Promises the venue's status codes and
-texts; never raises for what a client sends. Called by the server and by the stream of a connection.
+Defines the request types and the venue's answers to invalid ones, with the venue's status codes and texts. No
+client input raises an exception. Called by `requests.py` and `hub.py`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import msgspec
 
-from adapters.sandbox.exchange.desk import Desk
+from adapters.sandbox.exchange.exchange import Exchange
 from adapters.sandbox.exchange.funding import HOUR_MS
-from adapters.sandbox.exchange.questions import UserRequest, answer_user
+from adapters.sandbox.exchange.user_info import UserRequest, answer_user
 from adapters.sandbox.grid import DEPTH
-from adapters.sandbox.played import FUNDING_RATE, PlayedMarket
+from adapters.sandbox.market_state import FUNDING_RATE, MarketState
 from adapters.sandbox.wire import (
     NOT_DESERIALIZED,
     NOT_JSON,
@@ -28,7 +28,7 @@ __all__ = ["Answer", "Info", "book_options_known"]
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """An HTTP answer: JSON, or plain text when `text`. `type` is the request's, "" when it had none."""
+    """An HTTP answer: JSON, or plain text if `text` is true. `type` is the request's type, "" if invalid."""
 
     status: int
     body: str
@@ -36,55 +36,55 @@ class Answer(msgspec.Struct, frozen=True):
     type: str = ""
 
 
-class _Ask(msgspec.Struct, frozen=True, tag_field="type", rename="camel"):
-    """Base of the requests."""
+class _InfoRequest(msgspec.Struct, frozen=True, tag_field="type", rename="camel"):
+    """Base class of the requests."""
 
 
-class _Meta(_Ask, frozen=True, tag="meta"):
+class _Meta(_InfoRequest, frozen=True, tag="meta"):
     dex: str | None = None
 
 
-class _MetaAndContexts(_Ask, frozen=True, tag="metaAndAssetCtxs"):
+class _MetaAndContexts(_InfoRequest, frozen=True, tag="metaAndAssetCtxs"):
     dex: str | None = None
 
 
-class _SpotMeta(_Ask, frozen=True, tag="spotMeta"):
+class _SpotMeta(_InfoRequest, frozen=True, tag="spotMeta"):
     pass
 
 
-class _PerpDexs(_Ask, frozen=True, tag="perpDexs"):
+class _PerpDexs(_InfoRequest, frozen=True, tag="perpDexs"):
     pass
 
 
-class _ExchangeStatus(_Ask, frozen=True, tag="exchangeStatus"):
+class _ExchangeStatus(_InfoRequest, frozen=True, tag="exchangeStatus"):
     pass
 
 
-class _RecentTrades(_Ask, frozen=True, tag="recentTrades"):
+class _RecentTrades(_InfoRequest, frozen=True, tag="recentTrades"):
     coin: str
 
 
-class _CandleSnapshot(_Ask, frozen=True, tag="candleSnapshot"):
+class _CandleSnapshot(_InfoRequest, frozen=True, tag="candleSnapshot"):
     req: CandleRequest
 
 
-class _AllPerpMetas(_Ask, frozen=True, tag="allPerpMetas"):
+class _AllPerpMetas(_InfoRequest, frozen=True, tag="allPerpMetas"):
     pass
 
 
-class _SpotMetaAndContexts(_Ask, frozen=True, tag="spotMetaAndAssetCtxs"):
+class _SpotMetaAndContexts(_InfoRequest, frozen=True, tag="spotMetaAndAssetCtxs"):
     pass
 
 
-class _PredictedFundings(_Ask, frozen=True, tag="predictedFundings"):
+class _PredictedFundings(_InfoRequest, frozen=True, tag="predictedFundings"):
     pass
 
 
-class _AtCap(_Ask, frozen=True, tag="perpsAtOpenInterestCap"):
+class _AtCap(_InfoRequest, frozen=True, tag="perpsAtOpenInterestCap"):
     dex: str | None = None
 
 
-class _FundingHistory(_Ask, frozen=True, tag="fundingHistory"):
+class _FundingHistory(_InfoRequest, frozen=True, tag="fundingHistory"):
     coin: str
     start_time: int
     end_time: int | None = None
@@ -125,23 +125,23 @@ _SPOT_META: Final = encode(
         ],
     }
 ).decode()
-"""No spot pairs, and the token that perps are margined in."""
+"""No spot pairs, only the token that collateralizes the perps."""
 
 _UNKNOWN: Final = (500, "null")
-"""How the venue says that it does not know a name."""
+"""The venue's answer to an unknown name."""
 
 
 class Info:
-    """Answers from what has been played. `speed` is told in `exchangeStatus`, which no real venue does."""
+    """Answers from the current state. `exchangeStatus` includes `speed`, which only the sandbox sends."""
 
-    def __init__(self, market: PlayedMarket, desk: Desk, speed: float) -> None:
+    def __init__(self, market: MarketState, exchange: Exchange, speed: float) -> None:
         self._market = market
-        self._desk = desk
+        self._exchange = exchange
         self._speed = int(speed) if speed == int(speed) else speed
         self._decode = msgspec.json.Decoder(_Request).decode
 
     def answer(self, body: bytes | msgspec.Raw, now_ms: int) -> Answer:
-        """Answer a request's body at the sandbox's time `now_ms`."""
+        """Answer a request body. `now_ms` is the sandbox's time."""
         try:
             request = self._decode(body)
         except (msgspec.MsgspecError, UnicodeError):
@@ -153,23 +153,23 @@ class Info:
         market = self._market
         match request:
             case BookRequest():
-                coin = market.by_name.get(request.coin)
-                if coin is None:
+                instrument = market.by_name.get(request.coin)
+                if instrument is None:
                     return 200, "null"
                 if not book_options_known(request.n_sig_figs, request.mantissa):
                     return _UNKNOWN
                 figures, mantissa = request.n_sig_figs, request.mantissa
-                return 200, coin.book(now_ms, depth=DEPTH, figures=figures, mantissa=mantissa)
+                return 200, instrument.book(now_ms, depth=DEPTH, figures=figures, mantissa=mantissa)
             case _CandleSnapshot():
                 wanted = request.req
-                coin = market.by_name.get(wanted.coin)
+                instrument = market.by_name.get(wanted.coin)
                 end_ms = now_ms if wanted.end_time is None else wanted.end_time
-                if coin is None:
+                if instrument is None:
                     return _UNKNOWN
-                return 200, coin.candle_rows(wanted.interval, wanted.start_time, end_ms)
+                return 200, instrument.candle_rows(wanted.interval, wanted.start_time, end_ms)
             case _RecentTrades():
-                coin = market.by_name.get(request.coin)
-                return _UNKNOWN if coin is None else (200, coin.recent_trades())
+                instrument = market.by_name.get(request.coin)
+                return _UNKNOWN if instrument is None else (200, instrument.recent_trades())
             case _ExchangeStatus():
                 status = {"time": now_ms, "specialStatuses": None, "speed": self._speed}
                 return 200, encode(status).decode()
@@ -183,7 +183,7 @@ class Info:
                 if request.coin not in market.by_name:
                     return _UNKNOWN
                 end_ms = now_ms if request.end_time is None else request.end_time
-                rows = self._desk.funding.rows(request.coin, request.start_time, end_ms)
+                rows = self._exchange.funding.rows(request.coin, request.start_time, end_ms)
                 return 200, encode(rows).decode()
             case _PredictedFundings():
                 return 200, encode(self._predicted(now_ms)).decode()
@@ -200,17 +200,17 @@ class Info:
             case _AtCap():
                 return 200, "[]"
             case _:
-                return 200, encode(answer_user(self._desk, request, now_ms)).decode()
+                return 200, encode(answer_user(self._exchange, request, now_ms)).decode()
 
     def _predicted(self, now_ms: int) -> list[Any]:
-        """Return `predictedFundings`; the venue names the settlement that just happened as the next one."""
+        """Return `predictedFundings`. As on the venue, the "next" time is that of the last settlement."""
         hour_ms = now_ms // HOUR_MS * HOUR_MS
-        told = {"fundingRate": FUNDING_RATE, "nextFundingTime": hour_ms, "fundingIntervalHours": 1}
-        return [[coin.name, [["HlPerp", told]]] for coin in self._market.coins]
+        funding = {"fundingRate": FUNDING_RATE, "nextFundingTime": hour_ms, "fundingIntervalHours": 1}
+        return [[instrument.name, [["HlPerp", funding]]] for instrument in self._market.instruments]
 
 
 def book_options_known(figures: int | None, mantissa: int | None) -> bool:
-    """Whether a book may be asked for with these `nSigFigs` and `mantissa`."""
+    """Return whether a book request with these `nSigFigs` and `mantissa` is valid."""
     if mantissa is not None:
         return figures == 5 and mantissa in (1, 2, 5)
     return figures is None or 2 <= figures <= 5

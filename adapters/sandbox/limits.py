@@ -1,15 +1,16 @@
-"""The venue's limits on one IP address, as far as the sandbox keeps them: all clients are one, on loopback.
+"""The venue's limits per IP address. All clients of the sandbox share one address, so they share the limits.
 
-Owns the counts of the last 60 seconds and the weights of requests. The weights are stated here a second time
-on purpose: the client's own table is what the sandbox is there to check. A minute is real time, but a
-sandbox that plays faster than that allows as many times more, since it then has more to tell in a minute.
+Counts request weight, new connections and messages over the last 60 seconds of real time. If the tape is
+played faster than real time, these limits are multiplied by its speed. The weights of requests are
+deliberately not shared with the Hyperliquid adapter: the sandbox is there to check the adapter's own table.
 
-Nobody has documented what the venue does beyond its limits, but for users. Here it is: for weight HTTP 429
-with one line and no `Retry-After` (which a fault can add); for connections an upgrade refused with 429; for
-messages an abrupt end (1006); for posts and subscriptions an error on the channel `error`. Posts weigh
-nothing, which is not known either. Source: the venue's rate limits page, 2026-08.
+The venue documents what happens beyond the limit of users, but not beyond the others. The sandbox does this:
+too much weight: HTTP 429 with one line of text and no `Retry-After` (a fault can add it); too many
+connections: the upgrade is refused with 429; too many messages: the connection is cut (1006); too many posts
+or subscriptions: an error on channel `error`. Posts have no weight here; whether they have on the venue is
+unknown. Source: the venue's rate limits page, 2026-08.
 
-Called by `requests.py` and the server; the hub keeps the bounds on subscriptions and users.
+Called by `requests.py` and the server. The hub enforces the limits on subscriptions and users.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ MESSAGES_MAX: Final = 2000
 POSTS_MAX: Final = 100
 USERS_MAX: Final = 10
 
-# What protects the sandbox itself when the venue's limits are lifted.
+# Limits that protect the sandbox itself when the venue's limits are off.
 _CONNECTIONS_OPEN_SAFE: Final = 256
 _SUBSCRIPTIONS_SAFE: Final = 16_384
 
 _WINDOW_S: Final = 60
 _TICKS_PER_S: Final = 10
-"""A count is forgotten up to a tenth of a second early, so that a window is at most 600 sums long."""
+"""Resolution of the sums: a window has at most 600 entries, and amounts expire up to 0.1 s early."""
 
 _LIGHT: Final = frozenset(
     {"l2Book", "allMids", "clearinghouseState", "orderStatus", "spotClearinghouseState", "exchangeStatus"}
@@ -78,9 +79,9 @@ class _Minute:
 
 
 class VenueLimits:
-    """What was used in the last minute. With `lifted` nothing is refused but what the sandbox cannot bear.
+    """Usage within the last minute. With `lifted`, only the limits that protect the sandbox apply.
 
-    `refused` counts refusals by what was short: weight, connections, messages, posts.
+    `refused` counts refusals by limit: weight, connections, messages, posts.
     """
 
     def __init__(
@@ -106,20 +107,20 @@ class VenueLimits:
 
     @property
     def messages(self) -> int:
-        """The messages of clients in the last minute."""
+        """The number of client messages in the last minute."""
         return self._messages.sum()
 
     @property
     def posts(self) -> int:
-        """The posts in flight: those whose answer is late."""
+        """The number of posts whose answer is pending."""
         return self._posts
 
     def request(self, body: bytes, *, action: bool) -> bool:
-        """Count a request; return whether it may be answered."""
+        """Count a request and return whether it is within the limit."""
         return self._take("weight", self._weight, _weight_of(body, action=action), WEIGHT_MAX)
 
     def rows(self, kind: str, answer: str) -> None:
-        """Count what the rows of an answer weigh on top, one for each begun 20 (60 candles)."""
+        """Add the weight of an answer's rows: 1 for every 20 rows (60 candles), rounded up."""
         per_weight = _ROWS_PER_WEIGHT.get(kind)
         if self._lifted or per_weight is None or not answer.startswith("["):
             return
@@ -128,18 +129,18 @@ class VenueLimits:
             self._weight.add(-(-rows // per_weight))
 
     def connection(self, already_open: int) -> bool:
-        """Count a new websocket; return whether it may be had beside those that are open."""
+        """Count a new websocket and return whether it is within the limits."""
         if already_open >= self.connections_open_max:
             self.refused["connections"] += 1
             return False
         return self._take("connections", self._connections, 1, NEW_CONNECTIONS_MAX)
 
     def message(self) -> bool:
-        """Count a message of a client; return whether it may go on."""
+        """Count a client message and return whether it is within the limit."""
         return self._take("messages", self._messages, 1, MESSAGES_MAX)
 
     def post_begins(self) -> bool:
-        """Count a post whose answer will be late; return whether there may be one more."""
+        """Count a post whose answer is pending and return whether it is within the limit."""
         if self._posts >= POSTS_MAX:
             self.refused["posts"] += 1
             return False
@@ -147,7 +148,7 @@ class VenueLimits:
         return True
 
     def post_ends(self) -> None:
-        """A post was answered, or its connection is gone."""
+        """Uncount a post that was answered or whose connection closed."""
         self._posts -= 1
 
     def _take(self, kind: str, minute: _Minute, amount: int, most: int) -> bool:
@@ -161,7 +162,7 @@ class VenueLimits:
 
 
 def _weight_of(body: bytes, *, action: bool) -> int:
-    """Return the weight of a request that may be anything at all."""
+    """Return the weight of a request, which may be invalid JSON."""
     try:
         request: Any = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -177,6 +178,6 @@ def _weight_of(body: bytes, *, action: bool) -> int:
 
 
 def _entries(action: dict[str, Any]) -> int:
-    """Return how many entries a batch has."""
+    """Return the number of entries in a batch; 1 for an action without one."""
     batches = [action[name] for name in _BATCHES if name in action]
     return len(batches[0]) if batches and isinstance(batches[0], list) else 1

@@ -1,15 +1,16 @@
-"""The built-in market: an endless, seeded, deterministic stream of trades and quotes.
+"""The synthetic market: an endless, deterministic stream of trades and quotes from a seed.
 
-Owns the coins it knows and how they move. Promises: the same seed, start and coins give the same events on
-every machine and Python version (integers only, no clock, and of `random.Random` nothing but its bits);
-time never goes back; every price is on the venue's grid; no touch is crossed; every trade prints at the
-bid or ask that the last quote showed. One coin's events do not depend on which others play.
+Defines the available instruments and how their prices move. Promises: the same seed, start and instruments
+give the same events on every machine and Python version (integers only, no clock, and only `getrandbits` of
+`random.Random`); time never decreases; every price is on the venue's grid; no quote is crossed; every trade
+is at the bid or ask of the last quote. The events of an instrument do not depend on the other instruments.
 
-How it moves. Each coin has a fair price: a random walk whose pace follows a volatility level (calm or busy
-for minutes, bursts that fade), on drifts of two lengths: tens of seconds and minutes, so that moving averages
-cross on short bars and on 1-minute bars. A taker's order takes from the touch in one or several prints,
-then the touch follows the fair price. All that happens falls on blocks about 70 ms apart. In a calm market
-the fair price is drawn back to where it began: orders that rest on either side are reached within seconds.
+The model. Each instrument has a fair price: a random walk whose step size follows a volatility level (calm or
+busy for minutes, with bursts that decay), plus a short drift (tens of seconds) and a long one (minutes), so
+that moving averages cross on short bars and on 1-minute bars. A taker order trades at the best bid or ask in
+one or more trades; the quote then follows the fair price. All events fall on blocks about 70 ms apart. In a
+calm market the fair price reverts to its start, so that resting orders on both sides are reached within
+seconds.
 """
 
 from __future__ import annotations
@@ -29,28 +30,30 @@ from engine.errors import UsageError
 from engine.events import InstrumentListed, Quote, Trade
 from engine.values import BUY, SELL, grid_step, parse_scaled
 
-__all__ = ["COINS_DEFAULT", "PROFILES", "VENUE", "CoinProfile", "SyntheticMarket"]
+__all__ = ["INSTRUMENTS_DEFAULT", "PROFILES", "VENUE", "InstrumentProfile", "SyntheticMarket"]
 
 VENUE: Final = "sandbox"
 
 _MS: Final = 1_000_000
 _BLOCK_MS: Final = 70
-_FINE_BITS: Final = 24  # the fair price is kept in 2**-24 of the price's unit
-_LEVEL_ONE: Final = 256  # a volatility level of 1
+_FINE_BITS: Final = 24  # the fair price is in units of 2**-24 of the price unit
+_LEVEL_ONE: Final = 256  # the volatility level 1
 _TID_BITS: Final = 50
 _TID_MASK: Final = 2**_TID_BITS - 1
-_PULL_CALM: Final = 200_000  # half of a distance is gone after 3.5 s
+_PULL_CALM: Final = 200_000  # the distance to the start halves every 3.5 s
 
 
-class CoinProfile(msgspec.Struct, frozen=True):
-    """How a coin behaves.
+class InstrumentProfile(msgspec.Struct, frozen=True):
+    """How an instrument behaves.
 
-    `price` is the first price as text. `gap_ms` is the mean time between two things happening, of which
-    `taker_percent` are taker's orders. `prints_percent` is the chance that one more print follows within an
-    order. `pace` is the random walk's step in 1e-9 of the price per square root of a millisecond. `lot` is
-    the smallest usual size, in units of the size scale. `spread` is the touch's width in grid steps. `burst`
-    is how many times busier a burst can be. `pull` draws the price back to the first one: by so many 1e-9 of
-    the distance each millisecond.
+    `price`: the first price, as text.
+    `gap_ms`: the mean time between two events; `taker_percent` of them are taker orders.
+    `prints_percent`: the chance that a taker order makes one more trade.
+    `pace`: the step of the random walk, in 1e-9 of the price per square root of a millisecond.
+    `lot`: the smallest usual size, in units of the size scale.
+    `spread`: the width of the quote in grid steps.
+    `burst`: how many times busier a burst can be.
+    `pull`: the reversion to the first price, in 1e-9 of the distance per millisecond.
     """
 
     name: str
@@ -67,45 +70,49 @@ class CoinProfile(msgspec.Struct, frozen=True):
 
     @property
     def price_scale(self) -> int:
-        """Decimal places of a price: the venue allows 6 minus those of the size."""
+        """Decimal places of a price: on the venue, 6 minus those of a size."""
         return RULES.price_decimals["perp"] - self.size_scale
 
 
 PROFILES: Final = {
     profile.name: profile
     for profile in (
-        CoinProfile("BTC", 5, "97000", 180, 76, 62, 2850, 400),
-        CoinProfile("ETH", 4, "3700", 405, 70, 60, 3500, 900, burst=8),
-        CoinProfile("PURR", 0, "0.21", 16_000, 14, 28, 7000, 300, spread=4),
-        CoinProfile("SOL", 2, "235", 300, 72, 58, 4200, 60, burst=5),
-        CoinProfile("HYPE", 2, "28", 420, 70, 55, 5200, 200, spread=2, burst=5),
-        CoinProfile("DOGE", 0, "0.43", 620, 66, 50, 5000, 300, burst=4),
-        CoinProfile("XRP", 0, "2.4", 520, 66, 50, 4600, 60, burst=4),
-        CoinProfile("LINK", 1, "24", 1500, 60, 45, 4800, 30, spread=2),
-        CoinProfile("AVAX", 2, "51", 1800, 60, 45, 5000, 150, spread=2),
+        InstrumentProfile("BTC", 5, "97000", 180, 76, 62, 2850, 400),
+        InstrumentProfile("ETH", 4, "3700", 405, 70, 60, 3500, 900, burst=8),
+        InstrumentProfile("PURR", 0, "0.21", 16_000, 14, 28, 7000, 300, spread=4),
+        InstrumentProfile("SOL", 2, "235", 300, 72, 58, 4200, 60, burst=5),
+        InstrumentProfile("HYPE", 2, "28", 420, 70, 55, 5200, 200, spread=2, burst=5),
+        InstrumentProfile("DOGE", 0, "0.43", 620, 66, 50, 5000, 300, burst=4),
+        InstrumentProfile("XRP", 0, "2.4", 520, 66, 50, 4600, 60, burst=4),
+        InstrumentProfile("LINK", 1, "24", 1500, 60, 45, 4800, 30, spread=2),
+        InstrumentProfile("AVAX", 2, "51", 1800, 60, 45, 5000, 150, spread=2),
     )
 }
-"""Every coin the market can play, by name."""
+"""All available instruments, by name."""
 
-COINS_DEFAULT: Final = ("BTC", "ETH", "PURR")
-"""A very busy coin, a busy one with bursts, and one that is often silent for minutes."""
+INSTRUMENTS_DEFAULT: Final = ("BTC", "ETH", "PURR")
+"""A very busy instrument, a busy one with bursts, and one that often has no trades for minutes."""
 
 
 class SyntheticMarket:
-    """The market of some coins from one seed. Each call of `events` is the same play from its beginning."""
+    """The market of some instruments from one seed. Every call of `events` yields the same stream."""
 
-    def __init__(self, seed: int = 1, coins: Sequence[str] = COINS_DEFAULT, *, calm: bool = False) -> None:
-        if not coins or len(set(coins)) != len(coins):
-            raise UsageError("name at least one coin, and each once")
-        unknown = [name for name in coins if name not in PROFILES]
+    def __init__(
+        self, seed: int = 1, instruments: Sequence[str] = INSTRUMENTS_DEFAULT, *, calm: bool = False
+    ) -> None:
+        if not instruments or len(set(instruments)) != len(instruments):
+            raise UsageError("give at least one instrument of the synthetic market, and none of them twice")
+        unknown = [name for name in instruments if name not in PROFILES]
         if unknown:
-            raise UsageError(f"the built-in market has no {unknown[0]!r}; it has: {' '.join(PROFILES)}")
+            raise UsageError(
+                f"the synthetic market has no instrument {unknown[0]!r}; available: {' '.join(PROFILES)}"
+            )
         self._seed = seed
-        profiles = [PROFILES[name] for name in coins]
+        profiles = [PROFILES[name] for name in instruments]
         self._profiles = [_calmed(profile) for profile in profiles] if calm else profiles
 
     def instruments(self, recv_ns: int) -> list[InstrumentListed]:
-        """Return the instruments, numbered from 1 in the order the coins were named."""
+        """Return the instruments, numbered from 1 in the given order."""
         return [
             InstrumentListed(
                 recv_ns=recv_ns,
@@ -120,34 +127,34 @@ class SyntheticMarket:
         ]
 
     def events(self, start_ns: int) -> Iterator[Trade | Quote]:
-        """Yield events for ever, by rising time; first a quote of every coin at `start_ns`."""
-        coins = [
-            _Coin(number, profile, self._seed, start_ns)
+        """Yield events in order of time, without end, beginning with a quote per instrument at `start_ns`."""
+        generators = [
+            _InstrumentGenerator(number, profile, self._seed, start_ns)
             for number, profile in enumerate(self._profiles, start=1)
         ]
-        for coin in coins:
-            yield coin.quote
+        for generator in generators:
+            yield generator.quote
         first_block = start_ns // (_MS * _BLOCK_MS) + 1
-        for coin in coins:
-            coin.next_block += first_block
+        for generator in generators:
+            generator.next_block += first_block
         while True:
-            coin = min(coins, key=_next_block)
-            yield from coin.step()
+            generator = min(generators, key=_next_block)
+            yield from generator.step()
 
 
-def _calmed(profile: CoinProfile) -> CoinProfile:
-    """Return a coin with many takers, whose price swings about the first one and is back within seconds."""
+def _calmed(profile: InstrumentProfile) -> InstrumentProfile:
+    """Return a profile with many taker orders, whose price returns to the first price within seconds."""
     return msgspec.structs.replace(
         profile, gap_ms=min(profile.gap_ms, 400), taker_percent=90, burst=1, pull=_PULL_CALM
     )
 
 
-def _next_block(coin: _Coin) -> int:
-    return coin.next_block
+def _next_block(generator: _InstrumentGenerator) -> int:
+    return generator.next_block
 
 
 def _decay_table() -> list[int]:
-    """Return 2**32 * (255/256)**n, rising, for n from 4095 down to 0."""
+    """Return 2**32 * (255/256)**n for n from 4095 down to 0, in ascending order."""
     table = [2**32]
     while len(table) < 4096:
         table.append(table[-1] * 255 // 256)
@@ -157,10 +164,10 @@ def _decay_table() -> list[int]:
 _DECAY: Final = _decay_table()
 
 
-class _Coin:
-    """One coin's state. All that is random comes from its own generator."""
+class _InstrumentGenerator:
+    """The state of one instrument, with its own random number generator."""
 
-    def __init__(self, number: int, profile: CoinProfile, seed: int, start_ns: int) -> None:
+    def __init__(self, number: int, profile: InstrumentProfile, seed: int, start_ns: int) -> None:
         salt = crc32(profile.name.encode())
         self._bits = Random(seed << 32 | salt).getrandbits
         self._number = number
@@ -185,9 +192,9 @@ class _Coin:
         self.next_block = self._gap_blocks()
 
     def step(self) -> list[Trade | Quote]:
-        """Play the next block: perhaps a taker's order, then the touch follows the fair price."""
+        """Return the events of the next block: possibly trades of a taker order, then possibly a quote."""
         block = self.next_block
-        # Blocks of all coins share their times; they are 47 to 93 ms apart.
+        # All instruments share the block times, which are 47 to 93 ms apart.
         now_ms = block * _BLOCK_MS + (block * 0x9E3779B1 + self._seed >> 7) % 24
         elapsed_ms = now_ms - self._now_ms
         self._now_ms = now_ms
@@ -199,14 +206,14 @@ class _Coin:
         self.next_block = block + self._gap_blocks()
         return events
 
-    # --- what is random -------------------------------------------------------------------------------
+    # --- random numbers -------------------------------------------------------------------------------
 
     def _exponential(self, mean: int) -> int:
         """Return an exponentially distributed integer."""
         return (4095 - bisect_left(_DECAY, self._bits(32))) * mean // 256
 
     def _normal(self) -> int:
-        """Return a bell-shaped integer of mean 0 and standard deviation 209."""
+        """Return an approximately normal integer with mean 0 and standard deviation 209."""
         return sum(self._bits(64).to_bytes(8, "little")) - 1020
 
     def _gap_blocks(self) -> int:
@@ -214,16 +221,16 @@ class _Coin:
         return 1 + gap_ms // _BLOCK_MS
 
     def _size(self) -> int:
-        """Return a size with a long tail: most are small, a few are hundreds of times larger."""
+        """Return a size from a long-tailed distribution: most are small, a few hundreds of times larger."""
         draw = self._bits(24)
         zeros = draw | 1 << 9
         doublings = (zeros & -zeros).bit_length() - 1
         return max(1, (self._profile.lot << doublings) * (128 + (draw >> 16)) >> 8)
 
-    # --- what happens ---------------------------------------------------------------------------------
+    # --- events ---------------------------------------------------------------------------------------
 
     def _take(self, events: list[Trade | Quote]) -> None:
-        """A taker's order: one or several prints at the standing bid or ask, never all that stands there."""
+        """Add a taker order: one or more trades at the current bid or ask that leave some size there."""
         quote = self.quote
         lean = self._fair - ((quote.bid + quote.ask) << _FINE_BITS - 1)
         width = (quote.ask - quote.bid) << _FINE_BITS
@@ -251,7 +258,7 @@ class _Coin:
         )
 
     def _next_trade_id(self) -> int:
-        """Return the next of 2**50 ids in an order that looks like chance; none comes twice, none is 0."""
+        """Return the next of 2**50 ids in pseudo-random order. Ids are unique and never 0."""
         while True:
             self._tid_count += 1
             value = (self._tid_count * 0x2545F4914F6CDD + self._salt) & _TID_MASK
@@ -261,7 +268,7 @@ class _Coin:
                 return value
 
     def _move(self, elapsed_ms: int) -> None:
-        """Move the fair price over `elapsed_ms`."""
+        """Move the fair price by `elapsed_ms` of time."""
         if self._now_ms >= self._short_until:
             self._turn_drifts()
         if self._burst:
@@ -269,16 +276,16 @@ class _Coin:
         fair, profile = self._fair, self._profile
         level = isqrt((self._level + self._burst) << 8)
         noise = profile.pace * self._normal() * level * isqrt(elapsed_ms << 8) // (209 * 16 * _LEVEL_ONE)
-        # The pull, a few percent a day but in a calm market, keeps an endless market where it began.
+        # The pull keeps an endless market near its first price: a few percent a day, more in a calm market.
         pull = (self._base - fair) * profile.pull // self._base
         drift = (self._long_drift + self._short_drift + pull) * elapsed_ms
         fair += fair * (noise + drift) // 1_000_000_000
         self._fair = min(max(fair, self._floor), self._ceiling)
 
     def _turn_drifts(self) -> None:
-        """Begin a new short drift (20 to 52 s), and when the long one is over a new long one (4 to 8 min).
+        """Start a new short drift (20 to 52 s) and, if the long one is over, a new long drift (4 to 8 min).
 
-        A drift turns more often than it goes on: a market that swings crosses its averages.
+        A drift reverses more often than it continues, so that the price crosses its moving averages.
         """
         pace = self._profile.pace
         self._short_drift = self._turned(self._short_drift, pace // 100)
@@ -292,13 +299,13 @@ class _Coin:
             self._burst = _LEVEL_ONE * (1 + self._bits(8) * self._profile.burst // 256)
 
     def _turned(self, drift: int, size: int) -> int:
-        """Return a drift of about `size` that goes the other way seven times of eight."""
+        """Return a drift of about `size` that has the opposite sign in seven of eight cases."""
         down = drift > 0 if self._bits(3) else drift < 0
         size = size * (256 + self._bits(8)) // 512
         return -size if down else size
 
     def _make_quote(self, venue_ns: int) -> Quote:
-        """Return the touch around the fair price, with new sizes."""
+        """Return a quote around the fair price, with new sizes."""
         scale = self._scale
         fair = self._fair >> _FINE_BITS
         width = self._profile.spread
@@ -314,7 +321,7 @@ class _Coin:
         return Quote(venue_ns, venue_ns, self._number, bid, 8 * self._size() + 2, ask, 8 * self._size() + 2)
 
     def _requote(self, events: list[Trade | Quote]) -> None:
-        """Follow the fair price; keep the touch while it encloses it."""
+        """Move the quote to the fair price if that lies outside it; otherwise mostly keep its prices."""
         quote = self.quote
         fair = self._fair >> _FINE_BITS
         venue_ns = self._now_ms * _MS

@@ -1,9 +1,9 @@
-"""Answers requests, over HTTP and as posts: within the venue's limits, unless a fault says otherwise.
+"""Answers requests sent over HTTP or as websocket posts, and applies rate limits and request faults.
 
-Owns what happens around an answer: how a body is read, what is refused for its weight, and what a fault does
-before or after. Promises the venue's status codes and texts; the body read is bounded, and so are the answers
-that are late. What a post refused by a fault is told is made up after the form that is known, an error which
-repeats HTTP's status and text. Called by the server.
+Reads the body, refuses requests beyond the weight limit, and applies faults before or after the answer. Uses
+the venue's status codes and texts. The size of a body and the number of late answers are bounded. The venue's
+answer to a post refused with an HTTP error is not known; the sandbox answers with an error that repeats the
+HTTP status and text. Called by the server.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import trio
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from adapters.sandbox.connection import Connection, Link
+from adapters.sandbox.connection import TcpConnection, WebsocketPeer
 from adapters.sandbox.exchange.refusals import BadRequest
 from adapters.sandbox.faults import Faults
 from adapters.sandbox.hub import Hub, post_error
@@ -34,8 +34,8 @@ _BODY_BYTES_MAX: Final = 1_000_000
 class Requests:
     """Answers requests.
 
-    `reach_now` plays the tape up to now and returns that time in ms; `restart` is told for how many ms
-    everything shall be away.
+    `catch_up` plays the tape up to now and returns that time in ms. `restart` is called with the milliseconds
+    for which the server is down.
     """
 
     def __init__(
@@ -45,22 +45,22 @@ class Requests:
         limits: VenueLimits,
         faults: Faults,
         *,
-        reach_now: Callable[[], int],
+        catch_up: Callable[[], int],
         restart: Callable[[int], None],
     ) -> None:
         self._hub = hub
         self._info = info
         self._limits = limits
         self._faults = faults
-        self._reach_now = reach_now
+        self._catch_up = catch_up
         self._restart = restart
 
-    async def answer(self, request: Request, scope: str, link: Link) -> Response:
+    async def answer(self, request: Request, scope: str, tcp: TcpConnection) -> Response:
         """Answer an HTTP request; `scope` is info or exchange."""
         body = await _body(request)
         if isinstance(body, Response):
             return body
-        fault = self._faults.of_request(scope)
+        fault = self._faults.for_request(scope)
         kind, ms = (fault.kind, fault.ms) if fault else ("", 0)
         if kind == "429":
             after = {"retry-after": str(math.ceil(ms / 1000))} if ms else {}
@@ -71,21 +71,21 @@ class Requests:
             status, text = self._faults.failure()
             return Response(text, status, media_type="text/html")
         if kind == "swallow":
-            link.abort()
+            tcp.abort()
         elif kind == "restart":
             self._restart(ms)
-        if link.scope.cancel_called:
-            return Response(status_code=503)  # which nobody will read
-        answer = self._inform(body) if scope == "info" else self._act(body)
+        if tcp.scope.cancel_called:
+            return Response(status_code=503)  # never delivered: the connection is closed
+        answer = self._answer_info(body) if scope == "info" else self._act(body)
         if kind == "lost-reply":
-            link.abort()
+            tcp.abort()
         elif kind == "late-reply":
             await trio.sleep(ms / 1000)
         return answer
 
-    def post(self, peer: Connection, link: Link, post: Post, nursery: trio.Nursery) -> None:
-        """Answer a post; a late answer is sent from the nursery, which is the connection's."""
-        fault = self._faults.of_request("info" if post.request.type == "info" else "exchange")
+    def post(self, peer: WebsocketPeer, tcp: TcpConnection, post: Post, nursery: trio.Nursery) -> None:
+        """Answer a post. `nursery` is the connection's and runs the task that sends a late answer."""
+        fault = self._faults.for_request("info" if post.request.type == "info" else "exchange")
         kind, ms = (fault.kind, fault.ms) if fault else ("", 0)
         if kind == "late-reply" and not self._limits.post_begins():
             peer.send(error_frame(f"Too many inflight posts id={post.id}"))
@@ -94,27 +94,27 @@ class Requests:
         elif kind == "5xx":
             peer.send(_refused(post, *self._faults.failure()))
         elif kind == "swallow":
-            link.abort()
+            tcp.abort()
         elif kind == "restart":
             self._restart(ms)
         else:
-            answer = self._hub.answer_post(post, self._reach_now())
+            answer = self._hub.answer_post(post, self._catch_up())
             if kind == "late-reply":
                 nursery.start_soon(self._send_late, peer, answer, ms)
             elif kind == "lost-reply":
-                link.abort()
+                tcp.abort()
             else:
                 peer.send(answer)
 
-    async def _send_late(self, peer: Connection, answer: str, ms: int) -> None:
+    async def _send_late(self, peer: WebsocketPeer, answer: str, ms: int) -> None:
         try:
             await trio.sleep(ms / 1000)
             peer.send(answer)
         finally:
             self._limits.post_ends()
 
-    def _inform(self, body: bytes) -> Response:
-        answer = self._info.answer(body, self._reach_now())
+    def _answer_info(self, body: bytes) -> Response:
+        answer = self._info.answer(body, self._catch_up())
         if answer.text:
             return _text(answer.status, answer.body)
         self._limits.rows(answer.type, answer.body)
@@ -122,13 +122,13 @@ class Requests:
 
     def _act(self, body: bytes) -> Response:
         try:
-            return Response(self._hub.act(body, self._reach_now()), media_type="application/json")
+            return Response(self._hub.act(body, self._catch_up()), media_type="application/json")
         except BadRequest as refused:
             return _text(refused.status, str(refused))
 
 
 async def _body(request: Request) -> bytes | Response:
-    """Return the body of a JSON request, or the answer to one that is none."""
+    """Return the body of a JSON request, or an error response if the request is not valid."""
     if request.method != "POST":
         return Response(status_code=405, headers={"allow": "POST"})
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":

@@ -1,8 +1,9 @@
-"""Runs a sandbox as a process of its own: what the command line calls.
+"""Runs a sandbox as a process. Called by `engine sandbox`.
 
-Promises: one line tells where it listens, once it does; SIGINT and SIGTERM stop it at once and quietly, but
-for a line of JSON on standard error that counts the faults that fired, when some were asked for; with
-`until_eof` it also ends when its standard input does, so that a parent that was killed leaves nothing behind.
+Prints one line with its address as soon as it accepts connections. SIGINT and SIGTERM stop it immediately and
+without further output, except that with faults configured it prints one line of JSON to standard error: how
+often each fault fired. With `until_eof` it also stops when its standard input ends, so that it does not
+outlive a parent process that was killed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _DRAIN_S: Final = 0.02
 
 
 def run_sandbox(options: SandboxOptions, *, as_json: bool = False, until_eof: bool = False) -> None:
-    """Serve until a signal, or the end of standard input, says stop. Raises EngineError."""
+    """Serve until SIGINT, SIGTERM or, with `until_eof`, the end of standard input. Raises EngineError."""
     sandbox = Sandbox(options)
     try:
         trio.run(_run, sandbox, options, as_json, until_eof)
@@ -50,8 +51,8 @@ async def _run(sandbox: Sandbox, options: SandboxOptions, as_json: bool, until_e
             print(_announcement(address, options, as_json), flush=True)
             async for _ in signals:
                 nursery.cancel_scope.cancel()
-        # A signal that came while all was ending anyway (standard input ended too, or a second Ctrl-C)
-        # would be raised again when the receiver closes; it has had its way already.
+        # The receiver raises unread signals again when it closes. Discard those that arrived during the
+        # shutdown, such as a second Ctrl-C.
         with trio.move_on_after(_DRAIN_S):
             async for _ in signals:
                 pass
@@ -59,7 +60,7 @@ async def _run(sandbox: Sandbox, options: SandboxOptions, as_json: bool, until_e
 
 async def _stop_at_eof(scope: trio.CancelScope) -> None:
     while True:
-        # A plain file or a closed descriptor cannot be waited for, and need not be.
+        # A regular file or a closed descriptor cannot be waited for; reading it does not block.
         with contextlib.suppress(OSError):
             await trio.lowlevel.wait_readable(_STDIN)
         try:
@@ -75,13 +76,13 @@ async def _stop_at_eof(scope: trio.CancelScope) -> None:
 def _announcement(address: SandboxAddress, options: SandboxOptions, as_json: bool) -> str:
     if as_json:
         return msgspec.json.encode(address).decode()
-    tape = f"the day {options.day}" if options.day else f"the built-in market (seed {options.seed})"
+    tape = f"recorded day {options.day}" if options.day else f"synthetic market (seed {options.seed})"
     pace = f"{options.speed:g} times real time"
-    return f"sandbox exchange at {address.base_url}: {tape} at {pace}; Ctrl-C stops it"
+    return f"sandbox exchange at {address.base_url}: {tape} at {pace}; press Ctrl-C to stop"
 
 
 def _only_error(group: BaseExceptionGroup[BaseException]) -> EngineError | None:
-    """Return the one error of this project that a group wraps, if that is all it wraps."""
+    """Return the EngineError inside a group that contains exactly one error; otherwise None."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]

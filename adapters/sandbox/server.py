@@ -1,12 +1,11 @@
-"""The sandbox exchange: one loopback port that speaks the venue's protocol, fed by a tape.
+"""The sandbox exchange server: the Hyperliquid protocol on one loopback port, fed by a tape.
 
-Owns the sockets, the clock and the pump that plays the tape; `hub.py` says what is sent, `info.py` what is
-answered, `outlet.py` and `requests.py` how, with faults and limits. Promises: it binds loopback addresses
-only; a connection the venue would cut is cut abruptly (code 1006, no close frame); a client that does not
-read, sends rubbish or vanishes hurts nobody else; everything stops when its nursery is cancelled. Started by
-the command line and by tests.
-
-`exchange/` keeps the accounts and does what signed actions ask.
+Owns the sockets, the clock and the task that plays the tape. `hub.py` decides which frames are sent and
+`info.py` answers requests; `sender.py` and `requests.py` apply faults and limits to them; `exchange/` keeps
+the accounts and executes signed actions. Promises: it binds loopback addresses only; it cuts connections
+where the venue does, without a close frame (code 1006); a client that does not read, sends invalid data or
+disappears does not affect other clients; everything stops when its nursery is cancelled. Started by the
+command line and by tests.
 """
 
 from __future__ import annotations
@@ -30,16 +29,16 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from adapters.sandbox.connection import Asgi, Connection, Link, hypercorn_config
-from adapters.sandbox.exchange.desk import Desk
+from adapters.sandbox.connection import Asgi, TcpConnection, WebsocketPeer, hypercorn_config
+from adapters.sandbox.exchange.exchange import Exchange
 from adapters.sandbox.faults import Faults
 from adapters.sandbox.hub import Hub
 from adapters.sandbox.info import Info
 from adapters.sandbox.limits import VenueLimits
-from adapters.sandbox.market import COINS_DEFAULT
-from adapters.sandbox.outlet import Outlet
-from adapters.sandbox.played import PlayedMarket
+from adapters.sandbox.market import INSTRUMENTS_DEFAULT
+from adapters.sandbox.market_state import MarketState
 from adapters.sandbox.requests import Requests
+from adapters.sandbox.sender import FrameSender
 from adapters.sandbox.tape import Play, Tape, journal_tape, synthetic_tape
 from engine.clock import SECOND_NS, AdoptedClock, SystemClock
 from engine.errors import SafetyRefusal, UsageError
@@ -48,25 +47,25 @@ from engine.events import Trade
 __all__ = ["PORT_DEFAULT", "Sandbox", "SandboxAddress", "SandboxOptions", "serve"]
 
 PORT_DEFAULT: Final = 3001
-"""The port that the official SDK calls local."""
+"""The port of the official SDK's local URL."""
 
 _TICK_S: Final = 0.005
-"""Shortest real pause between two rounds of the pump."""
+"""Shortest real pause between two rounds of playing the tape."""
 
 _BLOCK_NS: Final = 70_000_000
-"""Length of a venue's block: what falls within is sent together."""
+"""Length of a block: its events are sent together."""
 
 _SLICES: Final = 4
-"""At high speed a round plays many blocks; it is sent in at most about this many pieces."""
+"""At high speed a round covers many blocks. It is sent in about this many pieces at most."""
 
 _ROUND_EVENTS_MAX: Final = 4000
-"""Events of one round; then others get their turn, even when the tape is behind its clock."""
+"""Events per round. Other tasks run after each round, even when the tape is behind its clock."""
 
 _REACH_ROUNDS_MAX: Final = 16
-"""Rounds played at once before a request is answered."""
+"""Rounds played at most before a request is answered."""
 
 _LINKS_MAX: Final = 1024
-"""TCP connections at once, of any kind; one more is cut at once."""
+"""Open TCP connections of any kind; further ones are reset immediately."""
 
 _METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _SPEED_MAX: Final = 100_000
@@ -75,25 +74,29 @@ _log = logging.getLogger(__name__)
 
 
 class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What to play and how.
+    """Options of a sandbox.
 
-    `day` is the folder of a journal day; without it the built-in market plays `coins` from `seed`. `clock`
-    "now" moves the tape's times so that it starts now, "tape" keeps them. `history_s` seconds of tape are
-    played at once before anything is served, as if the venue had been open that long. `drop_every_s`: a
-    connection, chosen by the seed, is cut about that often (real seconds; 0 never). `idle_s` (real seconds)
-    and the two bounds after it are the venue's; `queue_max` is how many frames may wait for a slow client.
+    Tape: `day` is the folder of a journal day; without it, the synthetic market plays `instruments` from
+    `seed`. `clock` "now" shifts the times of the tape so that it starts now, "tape" keeps them. `history_s`
+    seconds of the tape are played before the server accepts connections, as if it had been running that long.
+    `maker` makes the synthetic market calm, so that resting orders fill.
 
-    `accounts` are (address, USDC) pairs, `volumes` what an address has traded so far in USD. `network`
-    decides which signatures are good. Without `rate_limit` none of the venue's limits apply (`limits.py`),
-    and the two bounds are raised to what protects the sandbox. `faults` is a specification of `faults.py`.
-    `maker` makes the built-in market a calm one, in which resting orders fill.
+    Connections: `drop_every_s` cuts a connection chosen by the seed about that often (real seconds; 0:
+    never). `idle_s` (real seconds), `connections_max` and `subscriptions_max` default to the venue's limits.
+    `queue_max` is the number of frames that may wait for a slow client.
+
+    Accounts: `accounts` are (address, USDC) pairs, `volumes` (address, USD traded so far) pairs. `network`
+    decides which signatures are valid. If `rate_limit` is off, none of the venue's limits apply (`limits.py`)
+    and the limits on connections and subscriptions are raised to what protects the sandbox itself.
+
+    `faults` is a specification as described in `faults.py`.
     """
 
     host: str = "127.0.0.1"
     port: int = PORT_DEFAULT
     day: Path | None = None
     seed: int = 1
-    coins: tuple[str, ...] = COINS_DEFAULT
+    instruments: tuple[str, ...] = INSTRUMENTS_DEFAULT
     clock: Literal["now", "tape"] = "now"
     speed: float = 1.0
     history_s: float = 0.0
@@ -111,7 +114,7 @@ class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SandboxAddress(msgspec.Struct, frozen=True):
-    """Where the sandbox listens."""
+    """The addresses of a running sandbox."""
 
     base_url: str
     ws_url: str
@@ -120,12 +123,12 @@ class SandboxAddress(msgspec.Struct, frozen=True):
 async def serve(
     options: SandboxOptions, *, task_status: trio.TaskStatus[SandboxAddress] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Serve until cancelled; the started value is the address. Raises UsageError, SafetyRefusal."""
+    """Serve until cancelled. Passes the address to `task_status`. Raises UsageError, SafetyRefusal."""
     await Sandbox(options).serve(task_status=task_status)
 
 
 class Sandbox:
-    """One sandbox exchange. Making it checks the options and opens the tape; `serve` listens."""
+    """One sandbox exchange. The constructor checks the options and opens the tape; `serve` runs it."""
 
     def __init__(self, options: SandboxOptions, tape: Tape | None = None) -> None:
         _check(options)
@@ -134,13 +137,13 @@ class Sandbox:
         if tape is None:
             day = options.day
             tape = (
-                synthetic_tape(options.seed, options.coins, calm=options.maker)
+                synthetic_tape(options.seed, options.instruments, calm=options.maker)
                 if day is None
                 else journal_tape(day)
             )
         self._tape = tape
-        self._market = PlayedMarket(tape.instruments)
-        self.desk = Desk(
+        self._market = MarketState(tape.instruments)
+        self.exchange = Exchange(
             self._market,
             options.accounts,
             options.volumes,
@@ -154,11 +157,11 @@ class Sandbox:
             connections_open_max=options.connections_max,
             subscriptions_max=options.subscriptions_max,
         )
-        self._info = Info(self._market, self.desk, options.speed)
+        self._info = Info(self._market, self.exchange, options.speed)
         self._hub = Hub(
             self._market,
             self._info,
-            self.desk,
+            self.exchange,
             speed=options.speed,
             subscriptions_max=self.limits.subscriptions_max,
             users_max=self.limits.users_max,
@@ -168,12 +171,12 @@ class Sandbox:
             self._info,
             self.limits,
             self.faults,
-            reach_now=self._reach_now,
+            catch_up=self._catch_up,
             restart=self._restart_for,
         )
-        self._away_until = -math.inf
-        # Each connection by the client's address, which is how the application learns whose it is.
-        self._links: dict[tuple[str, int], Link] = {}
+        self._down_until = -math.inf
+        # TCP connections by client address, so that a request handler can find its own.
+        self._tcp_connections: dict[tuple[str, int], TcpConnection] = {}
         self._clock = AdoptedClock(tape.start_ns, SystemClock().monotonic_ns(), options.speed)
         self._app = Asgi(
             Starlette(
@@ -195,33 +198,33 @@ class Sandbox:
 
     @property
     def connections(self) -> int:
-        """How many websocket connections are open."""
+        """The number of open websocket connections."""
         return len(self._hub.peers)
 
     @property
     def subscriptions(self) -> int:
-        """How many subscriptions there are, over all connections."""
+        """The number of subscriptions on all connections."""
         return self._hub.subscriptions
 
     def drop_connections(self) -> None:
-        """Cut every websocket connection abruptly."""
+        """Cut all websocket connections without a close frame."""
         for peer in self._hub.peers:
             peer.abort()
 
-    def restart(self, away_s: float) -> None:
-        """Cut every connection, and whoever comes within `away_s` real seconds.
+    def restart(self, down_s: float) -> None:
+        """Cut all connections, and for `down_s` real seconds every new one.
 
-        Accounts, orders and the tape go on: the venue's doors are shut, not the venue.
+        Accounts, orders and the tape continue.
         """
-        self._away_until = trio.current_time() + away_s
-        for link in list(self._links.values()):
-            link.abort()
+        self._down_until = trio.current_time() + down_s
+        for tcp in list(self._tcp_connections.values()):
+            tcp.abort()
 
     def _restart_for(self, ms: int) -> None:
         self.restart(ms / 1000)
 
     async def serve(self, *, task_status: trio.TaskStatus[SandboxAddress] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled; the started value is the address. Raises UsageError."""
+        """Serve until cancelled. Passes the address to `task_status`. Raises UsageError."""
         listener = await self._listen()
         port = listener.socket.getsockname()[1]
         host = f"[{self._host}]" if ":" in self._host else self._host
@@ -230,7 +233,8 @@ class Sandbox:
         opening_ns = self._tape.start_ns + history_ns
         shift_ns = 0
         if self._options.clock == "now":
-            # Whole milliseconds: the wire tells no more, and prints of one millisecond must stay together.
+            # Shift by whole milliseconds, the resolution of the protocol, so that trades of one millisecond
+            # stay in one millisecond.
             shift_ns = (system.now_ns() - opening_ns) // 1_000_000 * 1_000_000
         player = self._player = _Player(self._tape.play(shift_ns), self._hub)
         while not player.play(opening_ns + shift_ns, slice_ns=SECOND_NS):
@@ -245,14 +249,14 @@ class Sandbox:
             try:
                 await trio.sleep_forever()
             finally:
-                # Hypercorn shields its sends; one to a client that does not read ends with its socket.
-                for link in list(self._links.values()):
-                    link.abort()
+                # Hypercorn shields its sends from cancellation. Closing the socket ends a blocked send.
+                for tcp in list(self._tcp_connections.values()):
+                    tcp.abort()
 
     # --- the tape -------------------------------------------------------------------------------------
 
     async def _pump(self, player: _Player) -> None:
-        """Play what is due, again and again. At the end of the tape only the clock goes on."""
+        """Play due events until cancelled. After the end of the tape the clock continues."""
         clock, hub = self._clock, self._hub
         before_ns = clock.now_ns()
         while True:
@@ -270,19 +274,20 @@ class Sandbox:
     async def _drop_at_random(self) -> None:
         chance = Random(self._options.seed)
         while True:
-            # Between half and one and a half of the wanted time.
+            # Between half and one and a half times the configured time.
             await trio.sleep(self._options.drop_every_s * (512 + chance.getrandbits(10)) / 1024)
             peers = self._hub.peers
             if peers:
                 peers[chance.getrandbits(16) % len(peers)].abort()
 
-    def _reach_now(self) -> int:
-        """Play what is due and return the time in ms: what was before a request is not told after it.
+    def _catch_up(self) -> int:
+        """Play due events, so that they are reported before the answer to a request; return the time in ms.
 
-        Only accounts can tell, and a tape that plays too fast to be caught up with is left behind.
+        Does nothing without accounts, because no client could see a difference. Gives up after a bounded
+        number of rounds if the tape is too fast.
         """
         now_ns = self._clock.now_ns()
-        if self._player is not None and self.desk.accounts:
+        if self._player is not None and self.exchange.accounts:
             for _ in range(_REACH_ROUNDS_MAX):
                 if self._player.play(now_ns, slice_ns=_BLOCK_NS):
                     break
@@ -303,28 +308,28 @@ class Sandbox:
         return listeners[0]
 
     async def _serve_connection(self, stream: trio.SocketStream) -> None:
-        """Serve one TCP connection. A fault ends this connection and no other."""
+        """Serve one TCP connection. An error closes this connection only."""
         try:
             address = parse_socket_addr(stream.socket.family, stream.socket.getpeername())
         except OSError:
-            address = None  # it left before it was served
+            address = None  # already disconnected
         if address is None:
             await trio.aclose_forcefully(stream)
             return
-        link = Link(stream)
-        if trio.current_time() < self._away_until or len(self._links) >= _LINKS_MAX:
-            link.abort()
+        tcp = TcpConnection(stream)
+        if trio.current_time() < self._down_until or len(self._tcp_connections) >= _LINKS_MAX:
+            tcp.abort()
             return
-        self._links[address] = link
+        self._tcp_connections[address] = tcp
         try:
-            with link.scope:
-                await TCPServer(self._app, self._config, self._context, {}, cast("Any", link.stream)).run()
+            with tcp.scope:
+                await TCPServer(self._app, self._config, self._context, {}, cast("Any", tcp.stream)).run()
         except Exception:
-            _log.exception("sandbox: a connection failed and was cut")
-            link.abort()
+            _log.exception("sandbox: closed a connection after an internal error")
+            tcp.abort()
         finally:
-            if self._links.get(address) is link:
-                del self._links[address]
+            if self._tcp_connections.get(address) is tcp:
+                del self._tcp_connections[address]
 
     async def _answer_info(self, request: Request) -> Response:
         return await self._answer(request, "info")
@@ -333,34 +338,36 @@ class Sandbox:
         return await self._answer(request, "exchange")
 
     async def _answer(self, request: Request, scope: str) -> Response:
-        link = self._links.get(tuple(request.scope["client"]))
-        if link is None:
-            return Response(status_code=503)  # it was cut meanwhile, so nobody reads this
-        return await self._requests.answer(request, scope, link)
+        tcp = self._tcp_connections.get(tuple(request.scope["client"]))
+        if tcp is None:
+            return Response(status_code=503)  # never delivered: the connection was cut
+        return await self._requests.answer(request, scope, tcp)
 
     async def _stream(self, websocket: WebSocket) -> None:
-        """Serve one websocket: a reader, a writer and the idle rule."""
-        link = self._links.get(tuple(websocket.scope["client"]))
-        if link is None:
+        """Serve one websocket: a reader, a sender and the idle timeout."""
+        tcp = self._tcp_connections.get(tuple(websocket.scope["client"]))
+        if tcp is None:
             return
         if not self.limits.connection(self.connections):
             await websocket.send_denial_response(Response(status_code=429))
             return
         await websocket.accept()
-        # Filled by the hub; a client that leaves this many frames unread is cut off.
+        # Filled by the hub. A client with this many unread frames is disconnected.
         queue, frames = trio.open_memory_channel[str](self._options.queue_max)
-        peer = Connection(queue, link)
+        peer = WebsocketPeer(queue, tcp)
         self._hub.connect(peer)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(Outlet(websocket, frames, link, self.faults, self._restart_for).run)
-                nursery.start_soon(self._cut_when_idle, link)
-                await self._read(websocket, peer, link, nursery)
+                nursery.start_soon(FrameSender(websocket, frames, tcp, self.faults, self._restart_for).run)
+                nursery.start_soon(self._cut_when_idle, tcp)
+                await self._read(websocket, peer, tcp, nursery)
                 nursery.cancel_scope.cancel()
         finally:
             self._hub.disconnect(peer)
 
-    async def _read(self, websocket: WebSocket, peer: Connection, link: Link, nursery: trio.Nursery) -> None:
+    async def _read(
+        self, websocket: WebSocket, peer: WebsocketPeer, tcp: TcpConnection, nursery: trio.Nursery
+    ) -> None:
         while True:
             message = await websocket.receive()
             if message["type"] != "websocket.receive":
@@ -371,22 +378,22 @@ class Sandbox:
             if not self.limits.message():
                 peer.abort()
                 return
-            post = self._hub.handle(peer, text, self._reach_now())
+            post = self._hub.handle(peer, text, self._catch_up())
             if post is not None:
-                self._requests.post(peer, link, post, nursery)
+                self._requests.post(peer, tcp, post, nursery)
 
-    async def _cut_when_idle(self, link: Link) -> None:
-        """The venue cuts a connection to which it has sent nothing for a minute."""
-        while not link.dead:
-            left_s = link.sent_at + self._options.idle_s - trio.current_time()
+    async def _cut_when_idle(self, tcp: TcpConnection) -> None:
+        """Cut the connection when nothing was sent to it for `idle_s`, as the venue does after a minute."""
+        while not tcp.half_open:
+            left_s = tcp.sent_at + self._options.idle_s - trio.current_time()
             if left_s <= 0:
-                link.abort()
+                tcp.abort()
                 return
             await trio.sleep(left_s)
 
 
 class _Player:
-    """Feeds the tape to the hub. `next_ns` is when the next event is due, None at the end of the tape."""
+    """Plays the tape to the hub. `next_ns` is the time of the next event, None at the end of the tape."""
 
     def __init__(self, play: Play, hub: Hub) -> None:
         self._play = play
@@ -398,7 +405,7 @@ class _Player:
         return None if self._next is None else self._next.venue_ns
 
     def play(self, until_ns: int, *, slice_ns: int) -> bool:
-        """Play what is due by `until_ns`, sent in slices of the tape; return whether nothing due is left."""
+        """Play events due by `until_ns`, flushing after each slice; return whether none are left."""
         hub, event = self._hub, self._next
         slice_end_ns = 0
         count = 0
@@ -418,7 +425,7 @@ class _Player:
 
 
 def _loopback(host: str) -> str:
-    """Return the address to bind. Raises SafetyRefusal for anything that others could reach."""
+    """Return the address to bind. Raises SafetyRefusal unless it is a loopback address."""
     address = "127.0.0.1" if host == "localhost" else host
     try:
         loopback = ip_address(address).is_loopback
@@ -426,23 +433,23 @@ def _loopback(host: str) -> str:
         loopback = False
     if not loopback:
         raise SafetyRefusal(
-            f"the sandbox binds loopback addresses only, not {host!r}: it has no passwords; use 127.0.0.1"
+            f"the sandbox has no passwords, so it binds loopback addresses only, not {host!r}; use 127.0.0.1"
         )
     return address
 
 
 def _check(options: SandboxOptions) -> None:
-    """Raise UsageError for an option that cannot be."""
+    """Raise UsageError for an invalid option."""
     if not (math.isfinite(options.speed) and 0 < options.speed <= _SPEED_MAX):
         raise UsageError(f"the speed must be above 0 and at most {_SPEED_MAX}, not {options.speed}")
     if not 0 <= options.port <= 65_535:
         raise UsageError(f"{options.port} is not a port; choose 1 to 65535, or 0 for a free one")
     if options.clock not in ("now", "tape"):
-        raise UsageError(f"the clock is now or tape, not {options.clock!r}")
+        raise UsageError(f"the clock must be now or tape, not {options.clock!r}")
     if options.network not in ("testnet", "mainnet"):
-        raise UsageError(f"the network is testnet or mainnet, not {options.network!r}")
+        raise UsageError(f"the network must be testnet or mainnet, not {options.network!r}")
     if options.maker and options.day is not None:
-        raise UsageError("--maker makes the built-in market calm; a recorded day is played as it was")
+        raise UsageError("--maker applies to the synthetic market only; remove it or --tape")
     for name in ("history_s", "drop_every_s"):
         value = getattr(options, name)
         if not (math.isfinite(value) and value >= 0):

@@ -1,15 +1,18 @@
-"""What the sandbox plays: instruments, and trades and quotes by rising time.
+"""Tapes: the instruments, trades and quotes that the sandbox plays, in order of time.
 
-Owns `Tape` and its two makers: `synthetic_tape` from the built-in market, `journal_tape` from a recorded day.
-Promises: events come one at a time, so a tape of any length takes the same memory; their times never go
-back; every trade has a side and an id. Called by the server.
+`synthetic_tape` makes one from the synthetic market, `journal_tape` from a recorded day. Promises: events are
+read one at a time, so memory does not grow with the length of a tape; times never decrease; every trade has a
+side and an id. Called by the server.
 
-A journal day is played with what it holds. What it lacks is made up, the same on every play:
-- a trade without a side gets one by the tick rule (up: a buy, down: a sell, equal: as before);
-- a trade without an id gets the next of a rising count; an id that is other text gets 50 bits of its hash;
-- an instrument that has shown no quote yet gets a touch from its last print: the print stands on the side it
-  was taken from, the other side is one grid step away, both of the print's size;
-- a time that goes back is held at the latest one.
+Missing data of a recorded day is filled in, the same way on every play:
+- a trade without a side gets one by the tick rule (price up: buy, down: sell, equal: as the trade before);
+- a trade without an id gets the next number of a counter; an id that is text, other than digits, becomes 50
+  bits
+  of its hash;
+- an instrument without a quote so far gets one from its last trade: the trade's price on the side it was
+  taken
+  from, one grid step away on the other side, and the trade's size on both;
+- a time earlier than the latest one is replaced by it.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from typing import Final
 import msgspec
 
 from adapters.sandbox.grid import above, below
-from adapters.sandbox.market import COINS_DEFAULT, SyntheticMarket
+from adapters.sandbox.market import INSTRUMENTS_DEFAULT, SyntheticMarket
 from engine.errors import UsageError
 from engine.events import Event, InstrumentListed, Quote, Trade
 from engine.events.codec import decode_inputs
@@ -32,20 +35,20 @@ from engine.values import BUY, NO_SIDE, SELL
 __all__ = ["SYNTHETIC_START_NS", "Play", "Tape", "day_tape", "journal_tape", "synthetic_tape"]
 
 SYNTHETIC_START_NS: Final = 1_733_356_800_000_000_000
-"""Where the built-in market's tape begins when recorded times are kept: 2024-12-05T00:00:00Z."""
+"""Start of the synthetic tape with `clock="tape"`: 2024-12-05T00:00:00Z."""
 
 Play = Iterator[Trade | Quote]
 
 Blobs = Callable[[], Iterable[bytes]]
-"""The input blobs of a recorded day, from its first; asked for once to look through, once per play."""
+"""Returns the input blobs of a recorded day in order. Called once for the instruments and once per play."""
 
-# The tags as msgpack writes them: an input blob without these bytes holds no such event.
+# Event tags as encoded by msgpack: a blob without these bytes contains no such event.
 _LISTED_TAG: Final = b"\xaainstrument"
 _MARKET_TAGS: Final = (b"\xa5trade", b"\xa5quote")
 
 
 class Tape(msgspec.Struct, frozen=True):
-    """Instruments, the time of the first event, and a way to play it with all times moved by `shift_ns`."""
+    """The instruments, the time of the first event, and `play`, which yields events shifted by `shift_ns`."""
 
     instruments: list[InstrumentListed]
     start_ns: int
@@ -54,20 +57,20 @@ class Tape(msgspec.Struct, frozen=True):
 
 def synthetic_tape(
     seed: int = 1,
-    coins: Sequence[str] = COINS_DEFAULT,
+    instruments: Sequence[str] = INSTRUMENTS_DEFAULT,
     start_ns: int = SYNTHETIC_START_NS,
     *,
     calm: bool = False,
 ) -> Tape:
-    """Return the endless tape of the built-in market. Raises UsageError for a coin it does not know."""
-    market = SyntheticMarket(seed, coins, calm=calm)
+    """Return the endless tape of the synthetic market. Raises UsageError for an unknown instrument."""
+    market = SyntheticMarket(seed, instruments, calm=calm)
     return Tape(market.instruments(start_ns), start_ns, lambda shift_ns: market.events(start_ns + shift_ns))
 
 
 def journal_tape(day_dir: Path) -> Tape:
     """Return the tape of a recorded day.
 
-    Raises UsageError when it is missing or holds nothing to play, JournalError when it cannot be trusted.
+    Raises UsageError if it does not exist or has nothing to play, JournalError if it is damaged.
     """
     if not day_dir.is_dir():
         raise UsageError(
@@ -77,9 +80,9 @@ def journal_tape(day_dir: Path) -> Tape:
 
 
 def day_tape(name: str, blobs: Blobs) -> Tape:
-    """Return the tape of a day given as its input blobs; `name` is what an error calls it. Raises UsageError.
+    """Return the tape of a day given as input blobs; `name` is used in error messages. Raises UsageError.
 
-    The day is looked through once for its instruments, since `meta` must tell all of them from the start.
+    Reads the whole day once to find its instruments, because `meta` lists all of them from the start.
     """
     listed: dict[int, InstrumentListed] = {}
     start_ns: int | None = None
@@ -93,14 +96,14 @@ def day_tape(name: str, blobs: Blobs) -> Tape:
             elif start_ns is None and isinstance(event, Trade | Quote):
                 start_ns = event.venue_ns
     if start_ns is None:
-        raise UsageError(f"{name}: the day holds no trades or quotes; there is nothing to play")
+        raise UsageError(f"{name}: the day has no trades or quotes, so there is nothing to play")
     names: dict[str, InstrumentListed] = {}
     for instrument in listed.values():
         twin = names.setdefault(instrument.name, instrument)
         if twin is not instrument:
             raise UsageError(
-                f"{name}: {twin.venue} and {instrument.venue} both list {instrument.name!r}; "
-                "the sandbox plays one of a name, so record or import one venue to a day"
+                f"{name}: {twin.venue} and {instrument.venue} both list {instrument.name!r}, but the sandbox "
+                "needs unique names; record or import each venue into its own day"
             )
 
     def play(shift_ns: int) -> Play:
@@ -110,7 +113,7 @@ def day_tape(name: str, blobs: Blobs) -> Tape:
 
 
 def _finest(known: InstrumentListed | None, event: InstrumentListed) -> InstrumentListed:
-    """Return the latest listing with the finest scales of both: the grid of a day that changed it."""
+    """Return the later listing with the finer scales of both, so that it fits all prices of the day."""
     if known is None:
         return event
     price_scale = max(known.price_scale, event.price_scale)
@@ -125,7 +128,7 @@ def _finest(known: InstrumentListed | None, event: InstrumentListed) -> Instrume
 
 
 class _DayPlay:
-    """One play of a day: makes up what the record lacks."""
+    """One play of a recorded day. Fills in missing data."""
 
     def __init__(self, instruments: dict[int, InstrumentListed], shift_ns: int) -> None:
         self._instruments = instruments
@@ -135,7 +138,7 @@ class _DayPlay:
         self._factors = dict.fromkeys(instruments, (1, 1))
         self._quoted: set[int] = set()
         self._last: dict[int, Trade] = {}
-        self._touch: dict[int, tuple[int, int]] = {}
+        self._derived_prices: dict[int, tuple[int, int]] = {}
 
     def events(self, blobs: Iterable[bytes]) -> Play:
         for blob in blobs:
@@ -147,7 +150,7 @@ class _DayPlay:
             trade = self._trade(event)
             yield trade
             if trade.instrument not in self._quoted:
-                yield from self._derived(trade)
+                yield from self._derived_quote(trade)
         elif isinstance(event, Quote):
             self._quoted.add(event.instrument)
             price, size = self._factors[event.instrument]
@@ -196,7 +199,7 @@ class _DayPlay:
         return trade
 
     def _trade_id(self, known: int | str) -> int:
-        """Return the id as the number the wire carries."""
+        """Return the id as a number, as the venue sends it."""
         if isinstance(known, str):
             if known.isascii() and known.isdigit():
                 known = int(known)
@@ -209,22 +212,22 @@ class _DayPlay:
         self._count += 1
         return self._count
 
-    def _derived(self, trade: Trade) -> Iterator[Quote]:
+    def _derived_quote(self, trade: Trade) -> Iterator[Quote]:
         listed = self._instruments[trade.instrument]
         scale, step, figures = listed.price_scale, listed.price_step, listed.price_figures
         if trade.aggressor == SELL:
-            touch = trade.price, above(trade.price, scale, step=step, figures=figures)
+            prices = trade.price, above(trade.price, scale, step=step, figures=figures)
         else:
-            touch = max(0, below(trade.price, scale, step=step, figures=figures)), trade.price
-        if touch == self._touch.get(trade.instrument):
+            prices = max(0, below(trade.price, scale, step=step, figures=figures)), trade.price
+        if prices == self._derived_prices.get(trade.instrument):
             return
-        self._touch[trade.instrument] = touch
+        self._derived_prices[trade.instrument] = prices
         yield Quote(
             recv_ns=trade.recv_ns,
             venue_ns=trade.venue_ns,
             instrument=trade.instrument,
-            bid=touch[0],
-            bid_size=trade.size if touch[0] else 0,
-            ask=touch[1],
+            bid=prices[0],
+            bid_size=trade.size if prices[0] else 0,
+            ask=prices[1],
             ask_size=trade.size,
         )

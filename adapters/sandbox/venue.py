@@ -1,6 +1,6 @@
-"""The sandbox exchange as a venue: it speaks the Hyperliquid protocol, on this machine.
+"""The sandbox exchange as a venue: the Hyperliquid protocol, served on this machine.
 
-Without an address the command starts one of its own, which ends with the session.
+Without an address, the command starts an embedded sandbox that stops with the session.
 """
 
 from __future__ import annotations
@@ -17,5 +17,5 @@ class SandboxVenue(HyperliquidVenue):
     name = "sandbox"
 
     def address(self, config: Config, base_url: str | None, *, real: bool) -> str | None:
-        """See `Venue.address`: None is the embedded sandbox, which no real orders are sent to."""
+        """See `Venue.address`: None means the embedded sandbox, which never receives real orders."""
         return super().address(config, base_url, real=real) if real or base_url else None

@@ -1,8 +1,8 @@
-"""The venue's JSON: what a client may send, and the text of what it is sent.
+"""The venue's JSON: types of client requests, and encoders of the messages to clients.
 
-Owns the request types (websocket and `/info`) and the encoders of every market-data object. Promises: a
-number survives exactly, in the venue's style (an integer carries ".0"); a subscription encoded again is
-the normalised one that the venue echoes. Knows nothing of sockets. Called by the hub and `info.py`.
+Defines the websocket requests and the shared `/info` requests, and encodes all market data. Promises: numbers
+are exact and written as the venue writes them (a whole number ends in ".0"); a decoded subscription encodes
+to the normalized form that the venue echoes. No I/O. Called by the hub and `info.py`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
     "CandleRequest",
     "Candles",
     "Cloid",
-    "CoinWire",
+    "InstrumentEncoder",
     "Interval",
     "L2Book",
     "Mids",
@@ -55,8 +55,8 @@ __all__ = [
     "encode",
     "error_frame",
     "frame",
+    "normalize_cloid",
     "parse_client_frame",
-    "plain_cloid",
     "subscription_frame",
     "wire_number",
 ]
@@ -71,34 +71,34 @@ NOT_JSON: Final = "Failed to parse the request body as JSON"
 NOT_DESERIALIZED: Final = "Failed to deserialize the JSON body into the target type"
 
 Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-"""An id, a time or a count, as far as it fits what is signed."""
+"""An id, a time or a count: an integer from 0 to the largest that can be signed."""
 
 Address = Annotated[str, msgspec.Meta(pattern=r"\A0x[0-9a-fA-F]{40}\Z")]
 Cloid = Annotated[str, msgspec.Meta(pattern=r"\A(0x)?[0-9a-fA-F]{32}\Z")]
-"""A client id of 16 bytes; the venue reads one without 0x too, and adds it."""
+"""A client order id of 16 bytes. The venue accepts it without 0x and adds the prefix."""
 
 
-# --- what a client sends --------------------------------------------------------------------------------
+# --- messages from clients ------------------------------------------------------------------------------
 
 
 class _Tagged(msgspec.Struct, frozen=True, tag_field="type", rename="camel"):
-    """Base of what is told apart by its member `type`; unknown members are ignored, as the venue does."""
+    """Base of types distinguished by the member `type`. Unknown members are ignored, as on the venue."""
 
 
 class Trades(_Tagged, frozen=True, tag="trades"):
-    """Subscription to the prints of a coin."""
+    """Subscription to the trades of an instrument."""
 
     coin: str
 
 
 class Bbo(_Tagged, frozen=True, tag="bbo"):
-    """Subscription to the best bid and ask of a coin."""
+    """Subscription to the best bid and ask of an instrument."""
 
     coin: str
 
 
 class BookRequest(_Tagged, frozen=True, tag="l2Book"):
-    """`/info` request for a book."""
+    """`/info` request for an order book."""
 
     coin: str
     n_sig_figs: int | None = None
@@ -106,7 +106,7 @@ class BookRequest(_Tagged, frozen=True, tag="l2Book"):
 
 
 class L2Book(_Tagged, frozen=True, tag="l2Book"):
-    """Subscription to whole books: 20 levels on a slow clock, or 5 on a fast one."""
+    """Subscription to order books: 20 levels at a slow rate, or 5 levels at a fast rate."""
 
     coin: str
     n_sig_figs: int | None = None
@@ -115,26 +115,26 @@ class L2Book(_Tagged, frozen=True, tag="l2Book"):
 
 
 class Candles(_Tagged, frozen=True, tag="candle"):
-    """Subscription to the open candle of a coin."""
+    """Subscription to the open candle of an instrument."""
 
     coin: str
     interval: Interval
 
 
 class AllMids(_Tagged, frozen=True, tag="allMids"):
-    """Subscription to the mids of all coins."""
+    """Subscription to the mids of all instruments."""
 
     dex: str | None = None
 
 
 class ActiveAssetCtx(_Tagged, frozen=True, tag="activeAssetCtx"):
-    """Subscription to the context of a coin."""
+    """Subscription to the asset context of an instrument."""
 
     coin: str
 
 
 class UserFills(_Tagged, frozen=True, tag="userFills"):
-    """Subscription to an account's fills: a snapshot, then what comes."""
+    """Subscription to an account's fills: a snapshot, then new fills."""
 
     user: Address
     aggregate_by_time: bool = False
@@ -153,39 +153,39 @@ class UserEvents(_Tagged, frozen=True, tag="userEvents"):
 
 
 class UserFundings(_Tagged, frozen=True, tag="userFundings"):
-    """Subscription to an account's funding payments: a snapshot, then what comes."""
+    """Subscription to an account's funding payments: a snapshot, then new payments."""
 
     user: Address
 
 
 class UserState(_Tagged, frozen=True, tag="clearinghouseState"):
-    """Subscription to an account's whole state, pushed by the clock."""
+    """Subscription to an account's full state, sent periodically."""
 
     user: Address
     dex: str | None = None
 
 
 class UserOrders(_Tagged, frozen=True, tag="openOrders"):
-    """Subscription to an account's open orders, pushed by the clock."""
+    """Subscription to an account's open orders, sent periodically."""
 
     user: Address
     dex: str | None = None
 
 
 class UserLedger(_Tagged, frozen=True, tag="userNonFundingLedgerUpdates"):
-    """Subscription to an account's deposits and the like: a snapshot, then what comes."""
+    """Subscription to an account's ledger (deposits, liquidations): a snapshot, then new entries."""
 
     user: Address
 
 
 class UserSpot(_Tagged, frozen=True, tag="spotState"):
-    """Subscription to an account's balances of tokens, pushed by the clock."""
+    """Subscription to an account's token balances, sent periodically."""
 
     user: Address
 
 
 class UserAsset(_Tagged, frozen=True, tag="activeAssetData"):
-    """Subscription to an account's leverage and room on a coin, pushed by the clock."""
+    """Subscription to an account's leverage and tradable size of an instrument, sent periodically."""
 
     user: Address
     coin: str
@@ -207,34 +207,34 @@ Subscription = MarketSubscription | AllMids | UserSubscription
 
 
 class _Method(msgspec.Struct, frozen=True, tag_field="method"):
-    """Base of what a client sends on the websocket."""
+    """Base of a client's websocket messages."""
 
 
 class Ping(_Method, frozen=True, tag="ping"):
-    """Asks for a pong."""
+    """A ping, answered with a pong."""
 
 
 class Subscribe(_Method, frozen=True, tag="subscribe"):
-    """Asks for a stream."""
+    """Starts a stream."""
 
     subscription: Subscription
 
 
 class Unsubscribe(_Method, frozen=True, tag="unsubscribe"):
-    """Asks for a stream to end."""
+    """Ends a stream."""
 
     subscription: Subscription
 
 
 class PostRequest(msgspec.Struct, frozen=True):
-    """What a post carries: `payload` is the body that the HTTP request would have."""
+    """The content of a post. `payload` is the body of the same request over HTTP."""
 
     type: Literal["info", "action"]
     payload: msgspec.Raw
 
 
 class Post(_Method, frozen=True, tag="post"):
-    """A request over the websocket, answered under the same id."""
+    """A request over the websocket. The answer has the same id."""
 
     id: int
     request: PostRequest
@@ -261,19 +261,19 @@ encode: Final = msgspec.json.Encoder().encode
 
 
 def parse_client_frame(text: str) -> Ping | Subscribe | Unsubscribe | Post | None:
-    """Return what a websocket frame asks for, or None when it is not a valid request."""
+    """Return the message in a websocket frame, or None if it is not valid."""
     try:
         return _client_frame.decode(text)
     except (msgspec.MsgspecError, UnicodeError):
         return None
 
 
-# --- what a client is sent ------------------------------------------------------------------------------
+# --- messages to clients --------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=65_536)
 def wire_number(value: int, scale: int) -> str:
-    """Return a number as the venue writes it: plain decimal text that parses back to the same integer."""
+    """Return a number as the venue writes it: decimal text that parses back to the same integer."""
     text = format_scaled(value, scale)
     return text if "." in text else text + ".0"
 
@@ -283,18 +283,18 @@ def frame(channel: str, data: str) -> str:
     return f'{{"channel":"{channel}","data":{data}}}'
 
 
-def plain_cloid(cloid: str) -> str:
-    """Return a client id as the venue writes it."""
+def normalize_cloid(cloid: str) -> str:
+    """Return a client order id as the venue writes it: with 0x, in lower case."""
     return "0x" + cloid.removeprefix("0x").lower()
 
 
 def error_frame(text: str) -> str:
-    """Return an error as the venue tells it: one string."""
+    """Return an error frame as the venue sends it: one string."""
     return frame("error", encode(text).decode())
 
 
 def subscription_frame(method: Literal["subscribe", "unsubscribe"], subscription: Subscription) -> str:
-    """Return the acknowledgement: the subscription as it was understood, with every default."""
+    """Return the acknowledgement: the subscription with all defaults filled in."""
     return frame(
         "subscriptionResponse", f'{{"method":"{method}","subscription":{encode(subscription).decode()}}}'
     )
@@ -305,11 +305,11 @@ def _address(number: int) -> str:
 
 
 _ADDRESSES: Final = [_address(number) for number in range(256)]
-"""The accounts that trade on the sandbox; nobody owns them."""
+"""Made-up addresses of the buyers and sellers of the tape's trades."""
 
 
-class CoinWire:
-    """Encodes what concerns one coin. Built once per instrument: its name is escaped once."""
+class InstrumentEncoder:
+    """Encodes the market data of one instrument. Built once per instrument, so its name is escaped once."""
 
     def __init__(self, listed: InstrumentListed) -> None:
         self._name = encode(listed.name).decode()
@@ -317,7 +317,7 @@ class CoinWire:
         self._size_scale = listed.size_scale
 
     def trade(self, trade: Trade) -> str:
-        """Return one print. Prints of one coin, time and side share a transaction hash."""
+        """Return one trade. Trades with the same instrument, time and side share a transaction hash."""
         time_ms = trade.venue_ns // 1_000_000
         side = "B" if trade.aggressor == BUY else "A"
         tid = int(trade.trade_id)
@@ -330,11 +330,11 @@ class CoinWire:
         )
 
     def trades(self, trades: Iterable[Trade]) -> str:
-        """Return prints as an array."""
+        """Return trades as an array."""
         return f"[{','.join(map(self.trade, trades))}]"
 
     def bbo(self, quote: Quote) -> str:
-        """Return the best bid and ask; null on an empty side."""
+        """Return the best bid and ask. An empty side is null."""
         bid = self._level((quote.bid, quote.bid_size, orders_at(quote.bid, quote.bid_size)))
         ask = self._level((quote.ask, quote.ask_size, orders_at(quote.ask, quote.ask_size)))
         return (
@@ -351,7 +351,7 @@ class CoinWire:
         aggregated: bool = False,
         fast: bool = False,
     ) -> str:
-        """Return a whole book; `spread` is told only in an aggregated one, `fast` only in a fast one."""
+        """Return an order book. Only aggregated books have the member `spread`, only fast ones `fast`."""
         extra = ""
         if aggregated and bids and asks:
             extra = f',"spread":"{wire_number(asks[0][0] - bids[0][0], self._price_scale)}"'
@@ -373,12 +373,12 @@ class CoinWire:
             f'"v":"{wire_number(candle.volume, self._size_scale)}","n":{candle.trades}}}'
         )
 
-    def named(self, text: str) -> str:
-        """Return `"<name>":"<text>"`, a member of a map by coin."""
+    def map_member(self, text: str) -> str:
+        """Return `"<name>":"<text>"`, a member of a JSON object keyed by instrument name."""
         return f'{self._name}:"{text}"'
 
     def context(self, ctx: str) -> str:
-        """Return a context with its coin."""
+        """Return the data of an `activeAssetCtx` frame."""
         return f'{{"coin":{self._name},"ctx":{ctx}}}'
 
     def _level(self, level: Level) -> str:

@@ -9,7 +9,7 @@ from typing import Literal
 import click
 
 from adapters.sandbox.faults import FRAME_KINDS, REQUEST_KINDS
-from adapters.sandbox.market import COINS_DEFAULT
+from adapters.sandbox.market import INSTRUMENTS_DEFAULT
 from adapters.sandbox.run import run_sandbox
 from adapters.sandbox.server import PORT_DEFAULT, SandboxOptions
 from engine.errors import UsageError
@@ -29,7 +29,9 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 @click.option(
     "--seed", type=int, default=1, show_default=True, help="Of the synthetic market and of the faults."
 )
-@click.option("--coins", default=",".join(COINS_DEFAULT), show_default=True, help="Of the synthetic market.")
+@click.option(
+    "--coins", default=",".join(INSTRUMENTS_DEFAULT), show_default=True, help="Of the synthetic market."
+)
 @click.option("--clock", type=click.Choice(["now", "tape"]), default="now", show_default=True)
 @click.option("--speed", type=float, default=1.0, show_default=True, help="Times as fast as real time.")
 @click.option(
@@ -113,7 +115,7 @@ def sandbox_command(
         port=port,
         day=tape,
         seed=seed,
-        coins=names,
+        instruments=names,
         clock=clock,
         speed=speed,
         history_s=history_s,

@@ -211,7 +211,7 @@ async def test_t06_a_fast_sandbox_is_not_taken_for_a_venue_from_the_future(speed
     """At 50,000 times real time a millisecond on the way is most of a minute of the venue's."""
     events: list[Event] = []
     async with (
-        sandbox_of(None, speed=speed, clock="now", coins=("BTC",)) as (_, address),
+        sandbox_of(None, speed=speed, clock="now", instruments=("BTC",)) as (_, address),
         following(address, events, since_ns=0) as feed,
     ):
         await until(lambda: len(told(events, 1)) > 500)

@@ -32,7 +32,7 @@ async def test_every_channel_of_a_running_market_is_told() -> None:
         return sum(isinstance(event, kind) for event in events)
 
     async with (
-        sandbox_of(None, speed=SPEED, clock="now", coins=("BTC",)) as (_, address),
+        sandbox_of(None, speed=SPEED, clock="now", instruments=("BTC",)) as (_, address),
         HyperliquidInfo(address.base_url, governor=governor) as info,
     ):
         meta = await info.meta()

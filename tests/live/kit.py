@@ -103,7 +103,7 @@ async def serving(**options: Any) -> AsyncIterator[Venue]:
     """A sandbox with the account, on a free port."""
     chosen = {
         "port": 0,
-        "coins": ("BTC", "ETH"),
+        "instruments": ("BTC", "ETH"),
         "accounts": ((ACCOUNT, "100000"),),
         "rate_limit": False,
         **options,

@@ -1,4 +1,4 @@
-"""What the sandbox's tests share: small tapes, a running sandbox on a free port, and clients of it."""
+"""Shared by the sandbox tests: small tapes, a running sandbox on a free port, and clients."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ PURR = InstrumentListed(START_NS, 2, "hyperliquid", "PURR", 6, 0, price_figures=
 
 
 def trade(
-    at_ms: int, price: int, size: int = 100, side: int = BUY, tid: int | str = 0, coin: int = 1
+    at_ms: int, price: int, size: int = 100, side: int = BUY, tid: int | str = 0, instrument: int = 1
 ) -> Trade:
-    """A print `at_ms` after the start of the tape; its id is the time unless given."""
+    """Return a trade `at_ms` after the start of the tape. By default its id is derived from the time."""
     at_ns = START_NS + at_ms * MS
-    return Trade(at_ns, at_ns, coin, price, size, side, tid or at_ms + 1)
+    return Trade(at_ns, at_ns, instrument, price, size, side, tid or at_ms + 1)
 
 
-def quote(at_ms: int, bid: int, ask: int, size: int = 500, coin: int = 1) -> Quote:
-    """A touch `at_ms` after the start of the tape."""
+def quote(at_ms: int, bid: int, ask: int, size: int = 500, instrument: int = 1) -> Quote:
+    """Return a quote `at_ms` after the start of the tape."""
     at_ns = START_NS + at_ms * MS
-    return Quote(at_ns, at_ns, coin, bid, size, ask, size)
+    return Quote(at_ns, at_ns, instrument, bid, size, ask, size)
 
 
 def tape_of(events: Sequence[Trade | Quote], instruments: Sequence[InstrumentListed] = (BTC, PURR)) -> Tape:
-    """A tape of these events; it keeps its times, so play it with `clock="tape"`."""
+    """Return a tape of these events. It cannot be shifted, so play it with `clock="tape"`."""
     return Tape(list(instruments), START_NS, lambda _: iter(events))
 
 
@@ -50,7 +50,7 @@ def tape_of(events: Sequence[Trade | Quote], instruments: Sequence[InstrumentLis
 async def running(
     tape: Tape | None = None, *, patience_s: float = PATIENCE_S, **options: Any
 ) -> AsyncIterator[tuple[Sandbox, SandboxAddress]]:
-    """A sandbox that listens; a tape given here keeps its times."""
+    """Run a sandbox. A given tape keeps its times."""
     if tape is not None:
         options.setdefault("clock", "tape")
     sandbox = Sandbox(SandboxOptions(**{"port": 0, **options}), tape)
@@ -61,15 +61,15 @@ async def running(
             nursery.cancel_scope.cancel()
 
 
-async def until(promise: Callable[[], bool]) -> None:
-    """Wait until something that has no event of its own is so."""
-    while not promise():  # noqa: ASYNC110
+async def until(condition: Callable[[], bool]) -> None:
+    """Poll until a condition is true."""
+    while not condition():  # noqa: ASYNC110
         await trio.sleep(0.005)
 
 
 @asynccontextmanager
 async def connected(address: SandboxAddress) -> AsyncIterator[WebSocketConnection]:
-    """A websocket client; the library leaves a socket open that the server cut, so it is closed here."""
+    """Connect a websocket client. Closes the socket if the server cut it, which the library does not do."""
     async with open_websocket_url(address.ws_url) as socket:
         try:
             yield socket
@@ -79,7 +79,7 @@ async def connected(address: SandboxAddress) -> AsyncIterator[WebSocketConnectio
 
 
 async def send(socket: WebSocketConnection, method: str, **subscription: Any) -> None:
-    """Send a subscribe or unsubscribe."""
+    """Send a subscribe or unsubscribe message."""
     await socket.send_message(json.dumps({"method": method, "subscription": subscription}))
 
 
@@ -98,7 +98,7 @@ async def receive_until(socket: WebSocketConnection, channel: str) -> Any:
 
 
 async def ask(address: SandboxAddress, request: Any) -> Any:
-    """Return the answer of /info, which must be 200."""
+    """Return the answer of /info and assert that its status is 200."""
     async with httpx.AsyncClient() as client:
         response = await client.post(address.base_url + "/info", json=request)
     assert response.status_code == 200, response.text
@@ -106,7 +106,7 @@ async def ask(address: SandboxAddress, request: Any) -> Any:
 
 
 async def raw_session(address: SandboxAddress, *frames: str) -> tuple[list[Any], bool]:
-    """Open a websocket by hand, send frames, read to the end; return (events, whether it was reset)."""
+    """Open a websocket, send frames, read until it ends; return (events, whether it was reset)."""
     port = int(address.base_url.rsplit(":", 1)[1])
     client = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
     seen: list[Any] = []

@@ -1,4 +1,4 @@
-"""Candles: the bars of the prints at every interval of the venue, weeks and months too."""
+"""Candles of every interval of the venue, including weeks and months."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ticks = st.lists(
 
 
 def start_of(interval: str, time_ms: int) -> int:
-    """Where the candle of a time begins, said by the calendar."""
+    """Return the start of the candle that contains a time, computed with the calendar."""
     moment = EPOCH + timedelta(milliseconds=time_ms)
     if interval == "1M":
         start = moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
@@ -44,7 +44,7 @@ def start_of(interval: str, time_ms: int) -> int:
 
 
 @given(ticks, st.integers(0, 2 * 10**12), st.sampled_from(INTERVALS))
-def test_candles_are_the_bars_of_the_prints(
+def test_candles_equal_bars_computed_from_the_trades(
     gaps: list[tuple[int, int, int]], start_ms: int, interval: str
 ) -> None:
     book = CandleBook()
@@ -55,27 +55,27 @@ def test_candles_are_the_bars_of_the_prints(
         book.add(at_ms, price, size)
         bars[start_of(interval, at_ms)].append((price, size))
     found = [
-        (c.start_ms, c.open, c.high, c.low, c.close, c.volume, c.money, c.trades)
+        (c.start_ms, c.open, c.high, c.low, c.close, c.volume, c.notional, c.trades)
         for c in book.snapshot(interval)
     ]
     assert found == [
         (
             start,
-            prints[0][0],
-            max(price for price, _ in prints),
-            min(price for price, _ in prints),
-            prints[-1][0],
-            sum(size for _, size in prints),
-            sum(price * size for price, size in prints),
-            len(prints),
+            trades[0][0],
+            max(price for price, _ in trades),
+            min(price for price, _ in trades),
+            trades[-1][0],
+            sum(size for _, size in trades),
+            sum(price * size for price, size in trades),
+            len(trades),
         )
-        for start, prints in sorted(bars.items())
+        for start, trades in sorted(bars.items())
     ]
 
 
 @given(st.integers(0, 4 * 10**12), st.sampled_from(INTERVALS))
 @example(1_709_164_800_000, "1M")  # 29 February
-def test_candles_follow_one_another_without_a_hole(time_ms: int, interval: str) -> None:
+def test_candles_follow_each_other_without_gaps(time_ms: int, interval: str) -> None:
     start_ms = candle_start(interval, time_ms)
     end_ms = candle_end(interval, start_ms)
     assert start_ms == start_of(interval, time_ms)
@@ -92,15 +92,15 @@ def test_candles_follow_one_another_without_a_hole(time_ms: int, interval: str) 
         ("1M", "2024-12-01", "2025-01-01"),
     ],
 )
-async def test_long_candles_are_told_like_the_others(interval: str, start: str, close: str) -> None:
+async def test_long_candles_are_served_by_candle_snapshot(interval: str, start: str, close: str) -> None:
     began, closes = (
         int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() * 1000) for day in (start, close)
     )
     assert began <= START_NS // 1_000_000 < closes
     tape = tape_of([quote(0, 841430, 841440), trade(0, 841440), trade(1, 841430)])
     async with running(tape) as (_, address):
-        wanted = {"coin": "BTC", "interval": interval, "startTime": closes - 1}
-        rows = await ask(address, {"type": "candleSnapshot", "req": {**wanted, "endTime": closes}})
+        request = {"coin": "BTC", "interval": interval, "startTime": closes - 1}
+        rows = await ask(address, {"type": "candleSnapshot", "req": {**request, "endTime": closes}})
     assert [(row["t"], row["T"], row["i"], row["n"]) for row in rows] == [(began, closes - 1, interval, 2)]
 
 
@@ -117,5 +117,5 @@ def test_only_the_newest_candles_are_kept(interval: str) -> None:
 
 
 def test_the_tape_of_the_tests_begins_on_a_thursday() -> None:
-    """Else the weeks above would prove nothing."""
+    """A start on a Monday would not test the alignment of weeks."""
     assert datetime.fromtimestamp(START_NS // SECOND_NS, UTC).weekday() == 3

@@ -1,4 +1,4 @@
-"""When a fault fires: by chance from a seed, or because it was armed; and what cannot be asked for."""
+"""When faults fire: by chance from a seed, or armed. Invalid specifications are refused."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from engine.errors import UsageError
 
 SPEC = "drop:0.2@market,delay:0.1/800@user,lost-reply:0.3@exchange,5xx:0.1,duplicate:0.1@ws,restart:0.01"
 
-occurrences = st.lists(st.sampled_from(["info", "exchange", "market", "user"]), max_size=300)
+message_scopes = st.lists(st.sampled_from(["info", "exchange", "market", "user"]), max_size=300)
 
 
-def play(faults: Faults, scopes: list[str]) -> list[Fault | None]:
+def draw(faults: Faults, scopes: list[str]) -> list[Fault | None]:
     return [
-        faults.of_request(scope) if scope in ("info", "exchange") else faults.of_frame(scope)
+        faults.for_request(scope) if scope in ("info", "exchange") else faults.for_frame(scope)
         for scope in scopes
     ]
 
 
-@given(st.integers(0, 2**64), occurrences)
-def test_the_same_seed_and_occurrences_give_the_same_faults(seed: int, scopes: list[str]) -> None:
+@given(st.integers(0, 2**64), message_scopes)
+def test_the_same_seed_and_messages_give_the_same_faults(seed: int, scopes: list[str]) -> None:
     one, two = Faults(SPEC, seed), Faults(SPEC, seed)
-    fired = play(one, scopes)
-    assert fired == play(two, scopes)
+    fired = draw(one, scopes)
+    assert fired == draw(two, scopes)
     assert one.fired == two.fired
     assert sum(one.fired.values()) == sum(fault is not None for fault in fired)
 
 
-@given(st.integers(0, 2**64), occurrences)
-def test_faults_hit_only_what_they_can_hit(seed: int, scopes: list[str]) -> None:
-    for scope, fault in zip(scopes, play(Faults(SPEC, seed), scopes), strict=True):
+@given(st.integers(0, 2**64), message_scopes)
+def test_faults_hit_only_the_scopes_they_apply_to(seed: int, scopes: list[str]) -> None:
+    for scope, fault in zip(scopes, draw(Faults(SPEC, seed), scopes), strict=True):
         allowed = {
             "info": {"5xx", "restart"},
             "exchange": {"lost-reply", "5xx", "restart"},
@@ -47,63 +47,63 @@ def test_faults_hit_only_what_they_can_hit(seed: int, scopes: list[str]) -> None
 
 def test_another_seed_gives_other_faults() -> None:
     scopes = ["exchange", "market"] * 50
-    assert play(Faults(SPEC, 1), scopes) != play(Faults(SPEC, 2), scopes)
+    assert draw(Faults(SPEC, 1), scopes) != draw(Faults(SPEC, 2), scopes)
 
 
 @pytest.mark.parametrize("chance", ["0.1", "0.5", "0.9"])
-def test_a_fault_fires_about_as_often_as_asked_for(chance: str) -> None:
+def test_a_fault_fires_about_as_often_as_configured(chance: str) -> None:
     faults = Faults(f"drop:{chance}")
-    play(faults, ["market"] * 10_000)
+    draw(faults, ["market"] * 10_000)
     assert faults.fired["drop"] == pytest.approx(10_000 * float(chance), abs=250)
 
 
-def test_a_chance_of_nothing_never_fires_and_of_one_always_does() -> None:
+def test_chance_0_never_fires_and_chance_1_always_does() -> None:
     never, always = Faults("drop:0"), Faults("drop:1")
-    assert play(never, ["user"] * 100) == [None] * 100
-    assert play(always, ["user"] * 100) == [Fault("drop")] * 100
+    assert draw(never, ["user"] * 100) == [None] * 100
+    assert draw(always, ["user"] * 100) == [Fault("drop")] * 100
 
 
-def test_an_armed_fault_hits_the_next_occurrences_and_no_others() -> None:
+def test_an_armed_fault_hits_the_next_messages_and_no_others() -> None:
     faults = Faults()
     faults.arm("lost-reply", 2, scope="exchange")
     faults.arm("late-reply", ms=70)
-    assert faults.of_request("exchange") == Fault("lost-reply")
-    assert faults.of_request("info") == Fault("late-reply", 70)
-    assert faults.of_frame("user") is None
-    assert faults.of_request("exchange") == Fault("lost-reply")
-    assert faults.of_request("exchange") is None
+    assert faults.for_request("exchange") == Fault("lost-reply")
+    assert faults.for_request("info") == Fault("late-reply", 70)
+    assert faults.for_frame("user") is None
+    assert faults.for_request("exchange") == Fault("lost-reply")
+    assert faults.for_request("exchange") is None
     assert faults.fired == {"lost-reply": 2, "late-reply": 1}
 
 
-def test_an_armed_fault_goes_before_one_by_chance() -> None:
+def test_an_armed_fault_has_priority_over_chance() -> None:
     faults = Faults("drop:1")
     faults.arm("cut", scope="user")
-    assert faults.of_frame("market") == Fault("drop")
-    assert faults.of_frame("user") == Fault("cut")
-    assert faults.of_frame("user") == Fault("drop")
+    assert faults.for_frame("market") == Fault("drop")
+    assert faults.for_frame("user") == Fault("cut")
+    assert faults.for_frame("user") == Fault("drop")
 
 
-def test_a_delay_by_chance_varies_and_an_armed_one_is_exact() -> None:
+def test_a_random_delay_varies_and_an_armed_one_is_exact() -> None:
     faults = Faults("delay:1/1000")
-    drawn = [fault.ms for fault in play(faults, ["market"] * 50) if fault]
+    drawn = [fault.ms for fault in draw(faults, ["market"] * 50) if fault]
     assert len(set(drawn)) > 20
     assert max(drawn) < 1000
     faults.arm("delay", ms=250)
-    assert faults.of_frame("market") == Fault("delay", 250)
+    assert faults.for_frame("market") == Fault("delay", 250)
 
 
 def test_nothing_fires_once_disarmed() -> None:
     faults = Faults("drop:1,5xx:1")
     faults.arm("429", 5)
     faults.disarm()
-    assert play(faults, ["info", "exchange", "market", "user"]) == [None] * 4
+    assert draw(faults, ["info", "exchange", "market", "user"]) == [None] * 4
     assert not faults.fired
 
 
 @pytest.mark.parametrize("kind", sorted({*REQUEST_KINDS, *FRAME_KINDS}))
 def test_every_kind_can_be_specified(kind: str) -> None:
     faults = Faults(f" {kind}:1/20 , ")
-    fault = faults.of_request("info") if kind in REQUEST_KINDS else faults.of_frame("market")
+    fault = faults.for_request("info") if kind in REQUEST_KINDS else faults.for_frame("market")
     assert fault is not None
     assert fault.kind == kind
     assert faults.fired == {kind: 1}
@@ -130,13 +130,13 @@ def test_every_kind_can_be_specified(kind: str) -> None:
         "drop:0.1 cut:0.1",
     ],
 )
-def test_a_specification_that_cannot_be_is_refused_before_anything_starts(spec: str) -> None:
+def test_an_invalid_specification_is_refused_before_anything_starts(spec: str) -> None:
     with pytest.raises(UsageError):
         Sandbox(SandboxOptions(faults=spec))
 
 
 @pytest.mark.parametrize(("kind", "scope"), [("nonsense", ""), ("drop", "info"), ("429", "ws")])
-def test_what_cannot_happen_cannot_be_armed(kind: str, scope: str) -> None:
+def test_an_unknown_kind_or_scope_cannot_be_armed(kind: str, scope: str) -> None:
     with pytest.raises(UsageError):
         Faults().arm(kind, scope=scope)
 
@@ -157,7 +157,7 @@ def test_a_frame_belongs_to_the_scope_of_its_channel(text: str, channel: str, sc
     assert scope_of(channel) == scope
 
 
-def test_a_server_error_comes_in_every_status_with_and_without_html() -> None:
+def test_a_server_error_has_any_of_the_statuses_with_or_without_html() -> None:
     faults = Faults()
     seen = {faults.failure() for _ in range(200)}
     assert {status for status, _ in seen} == {500, 502, 503, 504}

@@ -1,4 +1,4 @@
-"""/info over a real socket: answers, and the venue's ways of refusing."""
+"""/info over a real socket: valid answers, and the venue's errors."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .kit import BTC, PURR, START_NS, ask, quote, running, tape_of, trade
 START_MS = START_NS // 1_000_000
 OPENING = [
     quote(0, 841430, 841440),
-    quote(0, 209990, 210010, coin=2),
+    quote(0, 209990, 210010, instrument=2),
     *(trade(i, 841430 + 10 * (i % 2), size=36 + i, side=BUY if i % 2 else SELL) for i in range(40)),
 ]
 
 
-async def test_meta_tells_the_grid_of_every_instrument() -> None:
+async def test_meta_has_the_grid_of_every_instrument() -> None:
     binance = InstrumentListed(START_NS, 3, "binance", "BTCUSDT", 2, 8)
     async with running(tape_of(OPENING, [BTC, PURR, binance])) as (_, address):
         meta = await ask(address, {"type": "meta", "dex": ""})
@@ -38,7 +38,7 @@ async def test_meta_tells_the_grid_of_every_instrument() -> None:
         assert len(both[1]) == 3
         assert both[1][0]["midPx"] == "84143.5"
         assert both[1][0]["impactPxs"] == ["84143.0", "84144.0"]
-        # Nothing of the third one was played: null together, as the venue tells an empty book.
+        # The third instrument has no market data: these members are null, as on the venue for an empty book.
         assert (both[1][2]["midPx"], both[1][2]["premium"], both[1][2]["impactPxs"]) == (None, None, None)
         assert set(both[1][0]) == {
             *("funding", "openInterest", "prevDayPx", "dayNtlVlm", "premium", "oraclePx", "markPx"),
@@ -46,14 +46,14 @@ async def test_meta_tells_the_grid_of_every_instrument() -> None:
         }
 
 
-async def test_spot_meta_is_what_a_client_needs_to_start() -> None:
+async def test_spot_meta_has_what_a_client_needs_to_start() -> None:
     async with running(tape_of(OPENING)) as (_, address):
         spot = await ask(address, {"type": "spotMeta"})
         assert spot["universe"] == []
         assert spot["tokens"][0]["name"] == "USDC"
 
 
-async def test_the_clock_is_told_with_its_speed() -> None:
+async def test_exchange_status_has_the_time_and_the_speed() -> None:
     async with running(tape_of(OPENING), speed=50) as (_, address):
         status = await ask(address, {"type": "exchangeStatus"})
         assert set(status) == {"time", "specialStatuses", "speed"}
@@ -81,7 +81,7 @@ async def test_recent_trades_are_newest_first_and_exact() -> None:
         assert sandbox.now_ms >= rows[0]["time"]
 
 
-async def test_a_book_stands_around_the_touch() -> None:
+async def test_a_book_surrounds_the_best_bid_and_ask() -> None:
     async with running(tape_of(OPENING)) as (_, address):
         book = await ask(address, {"type": "l2Book", "coin": "BTC"})
         assert set(book) == {"coin", "time", "levels"}
@@ -95,30 +95,30 @@ async def test_a_book_stands_around_the_touch() -> None:
         assert await ask(address, {"type": "l2Book", "coin": "NOPE"}) is None
 
 
-async def test_candles_are_the_bars_of_the_tape() -> None:
-    async with running(coins=("ETH",), clock="tape", history_s=6 * 3600, speed=0.001) as (_, address):
+async def test_candles_equal_bars_computed_from_the_tape() -> None:
+    async with running(instruments=("ETH",), clock="tape", history_s=6 * 3600, speed=0.001) as (_, address):
         trades = await ask(address, {"type": "recentTrades", "coin": "ETH"})
         bars: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for row in reversed(trades):
             bars[row["time"] // 60_000 * 60_000].append(row)
         whole = sorted(bars)[1:]
-        assert whole, "500 prints of ETH span more than one minute"
-        wanted = {"coin": "ETH", "interval": "1m", "startTime": whole[0], "endTime": None}
-        candles = await ask(address, {"type": "candleSnapshot", "req": wanted})
+        assert whole, "500 trades of ETH should span more than one minute"
+        request = {"coin": "ETH", "interval": "1m", "startTime": whole[0], "endTime": None}
+        candles = await ask(address, {"type": "candleSnapshot", "req": request})
         assert [candle["t"] for candle in candles] == whole
         for candle in candles:
-            prints = bars[candle["t"]]
-            prices = [parse_scaled(row["px"], 2) for row in prints]
+            window = bars[candle["t"]]
+            prices = [parse_scaled(row["px"], 2) for row in window]
             assert candle["T"] == candle["t"] + 59_999
-            assert (candle["s"], candle["i"], candle["n"]) == ("ETH", "1m", len(prints))
+            assert (candle["s"], candle["i"], candle["n"]) == ("ETH", "1m", len(window))
             assert [parse_scaled(candle[name], 2) for name in "ohlc"] == [
                 *(prices[0], max(prices), min(prices), prices[-1]),
             ]
-            assert parse_scaled(candle["v"], 4) == sum(parse_scaled(row["sz"], 4) for row in prints)
+            assert parse_scaled(candle["v"], 4) == sum(parse_scaled(row["sz"], 4) for row in window)
 
         async def total(interval: str) -> tuple[int, int, int]:
-            wanted = {"coin": "ETH", "interval": interval, "startTime": 0}
-            rows = await ask(address, {"type": "candleSnapshot", "req": wanted})
+            request = {"coin": "ETH", "interval": interval, "startTime": 0}
+            rows = await ask(address, {"type": "candleSnapshot", "req": request})
             volume = sum(parse_scaled(row["v"], 4) for row in rows)
             return sum(row["n"] for row in rows), volume, parse_scaled(rows[-1]["c"], 2)
 
@@ -127,8 +127,8 @@ async def test_candles_are_the_bars_of_the_tape() -> None:
             assert await total(interval) == minutes
 
 
-async def test_mids_are_the_middle_of_the_touch_or_the_last_print() -> None:
-    async with running(tape_of([quote(0, 841430, 841440), trade(0, 210000, coin=2)])) as (_, address):
+async def test_mids_are_the_mid_of_the_quote_or_the_last_trade() -> None:
+    async with running(tape_of([quote(0, 841430, 841440), trade(0, 210000, instrument=2)])) as (_, address):
         assert await ask(address, {"type": "allMids"}) == {"BTC": "84143.5", "PURR": "0.21"}
 
 
@@ -188,19 +188,19 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
 ]
 
 
-async def test_it_refuses_as_the_venue_does() -> None:
+async def test_invalid_requests_are_refused_as_on_the_venue() -> None:
     async with running(tape_of(OPENING)) as (_, address), httpx.AsyncClient() as client:
         for name, request, status, body in REFUSED:
             response = await client.post(address.base_url + "/info", **request)
             assert (name, response.status_code, response.text) == (name, status, body)
         response = await client.get(address.base_url + "/info")
         assert (response.status_code, response.text) == (405, "")
-        # None of it broke the connection or the sandbox.
+        # The connection and the sandbox still work.
         assert (await client.post(address.base_url + "/info", json={"type": "meta"})).status_code == 200
 
 
 @pytest.mark.parametrize("history_s", [0.0, 60.0])
-async def test_a_tape_from_now_has_the_time_of_now(history_s: float) -> None:
+async def test_with_clock_now_the_tape_has_the_current_time(history_s: float) -> None:
     async with running(history_s=history_s) as (sandbox, address):
         first = await ask(address, {"type": "l2Book", "coin": "PURR"})
         assert abs(first["time"] - sandbox.now_ms) < 5000

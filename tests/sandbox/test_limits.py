@@ -1,4 +1,4 @@
-"""The venue's limits on one address: what requests weigh, what is counted, and what happens beyond."""
+"""The venue's limits per IP address: weights, counts, and what happens beyond a limit."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def limits(*, lifted: bool = False, speed: float = 1.0) -> VenueLimits:
     return VenueLimits(lifted=lifted, speed=speed, connections_open_max=10, subscriptions_max=1000)
 
 
-async def refusal(address: SandboxAddress) -> int:
-    """The status with which a new websocket is refused."""
+async def refusal_status(address: SandboxAddress) -> int:
+    """Return the HTTP status with which a new websocket is refused."""
     seen, _ = await raw_session(address)
     assert isinstance(seen[0], RejectConnection)
     return seen[0].status_code
@@ -65,14 +65,14 @@ def body(**request: Any) -> bytes:
 
 
 @pytest.mark.parametrize(("kind", "weight"), INFO_WEIGHTS.items())
-async def test_a_question_weighs_what_the_venue_says(kind: str, weight: int) -> None:
+async def test_an_info_request_has_the_documented_weight(kind: str, weight: int) -> None:
     counted = limits()
     assert counted.request(body(type=kind), action=False)
     assert counted.weight == weight == info_weight(kind)
 
 
 @pytest.mark.parametrize("kind", ROWS)
-async def test_rows_weigh_on_top(kind: str) -> None:
+async def test_rows_add_weight(kind: str) -> None:
     for rows, weight in ROWS[kind].items():
         counted = limits()
         counted.rows(kind, json.dumps([0] * rows))
@@ -81,7 +81,7 @@ async def test_rows_weigh_on_top(kind: str) -> None:
 
 @pytest.mark.parametrize(("kind", "name"), [("order", "orders"), ("cancel", "cancels"), ("x", "modifies")])
 @pytest.mark.parametrize(("entries", "weight"), [(0, 1), (1, 1), (39, 1), (40, 2), (79, 2), (200, 6)])
-async def test_an_action_weighs_by_the_length_of_its_batch(
+async def test_the_weight_of_an_action_depends_on_the_length_of_its_batch(
     kind: str, name: str, entries: int, weight: int
 ) -> None:
     counted = limits()
@@ -90,16 +90,16 @@ async def test_an_action_weighs_by_the_length_of_its_batch(
 
 
 @pytest.mark.parametrize(
-    "rubbish", [b"", b"[1]", b'"x"', b"\xff", b'{"type":[]}', b'{"action":1}', b"[" * 9999]
+    "invalid", [b"", b"[1]", b'"x"', b"\xff", b'{"type":[]}', b'{"action":1}', b"[" * 9999]
 )
 @pytest.mark.parametrize("action", [False, True])
-async def test_rubbish_has_a_weight_too(rubbish: bytes, action: bool) -> None:
+async def test_invalid_requests_have_a_weight_too(invalid: bytes, action: bool) -> None:
     counted = limits()
-    assert counted.request(rubbish, action=action)
+    assert counted.request(invalid, action=action)
     assert counted.weight == (1 if action else 20)
 
 
-async def test_the_budget_of_a_minute_comes_back_after_a_minute(
+async def test_used_weight_is_free_again_after_a_minute(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     counted = limits()
@@ -111,7 +111,7 @@ async def test_the_budget_of_a_minute_comes_back_after_a_minute(
     assert not counted.request(body(type="allMids"), action=False)
     assert counted.refused == {"weight": 1}
     await trio.sleep(6.1)
-    # The first question is older than a minute; what was refused weighed nothing.
+    # The first request is older than a minute. The refused one had no weight.
     assert counted.weight == WEIGHT_MAX - 20
     assert counted.request(body(type="meta"), action=False)
     assert not counted.request(body(type="meta"), action=False)
@@ -119,14 +119,14 @@ async def test_the_budget_of_a_minute_comes_back_after_a_minute(
     assert counted.weight == 0
 
 
-async def test_a_fast_sandbox_allows_more_in_a_minute_of_ours() -> None:
+async def test_a_fast_sandbox_allows_more_per_real_minute() -> None:
     counted = limits(speed=10.0)
     for _ in range(10 * 60):
         assert counted.request(body(type="meta"), action=False)
     assert not counted.request(body(type="meta"), action=False)
 
 
-async def test_messages_and_connections_have_their_own_minutes() -> None:
+async def test_messages_and_connections_are_counted_separately() -> None:
     counted = limits()
     assert all(counted.message() for _ in range(2000))
     assert not counted.message()
@@ -136,7 +136,7 @@ async def test_messages_and_connections_have_their_own_minutes() -> None:
     assert counted.messages == 2000
 
 
-async def test_a_window_takes_no_more_memory_the_more_is_counted(
+async def test_memory_of_a_window_is_bounded(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     counted = limits(speed=1000.0)
@@ -146,7 +146,7 @@ async def test_a_window_takes_no_more_memory_the_more_is_counted(
     assert len(counted._messages._ticks) <= 602
 
 
-async def test_lifted_limits_refuse_only_what_the_sandbox_cannot_bear() -> None:
+async def test_lifted_limits_keep_only_those_that_protect_the_sandbox() -> None:
     counted = limits(lifted=True)
     assert all(counted.request(body(type="userRole"), action=False) for _ in range(100))
     assert all(counted.message() for _ in range(3000))
@@ -156,7 +156,7 @@ async def test_lifted_limits_refuse_only_what_the_sandbox_cannot_bear() -> None:
     assert counted.users_max > 10
 
 
-async def test_too_heavy_is_429_for_questions_and_orders_until_the_minute_is_over() -> None:
+async def test_beyond_the_weight_limit_requests_and_orders_get_429() -> None:
     async with running(TAPE, accounts=((ALICE, "100000"),)) as (sandbox, address):
         async with httpx.AsyncClient() as client:
             for _ in range(60):
@@ -176,7 +176,7 @@ async def test_rows_of_an_answer_are_counted_after_it() -> None:
         assert sandbox.limits.weight == 20 + 3
 
 
-async def test_a_posted_question_weighs_nothing_but_is_a_message() -> None:
+async def test_an_info_post_has_no_weight_but_counts_as_a_message() -> None:
     async with running(TAPE) as (sandbox, address), connected(address) as socket:
         request = {"type": "info", "payload": {"type": "meta"}}
         await socket.send_message(json.dumps({"method": "post", "id": 1, "request": request}))
@@ -184,7 +184,7 @@ async def test_a_posted_question_weighs_nothing_but_is_a_message() -> None:
         assert (sandbox.limits.weight, sandbox.limits.messages) == (0, 1)
 
 
-async def test_the_eleventh_connection_is_refused_and_a_closed_one_makes_room() -> None:
+async def test_the_eleventh_connection_is_refused_until_one_closes() -> None:
     async with running(TAPE) as (sandbox, address):
         async with trio.open_nursery() as nursery:
             done = trio.Event()
@@ -196,7 +196,7 @@ async def test_the_eleventh_connection_is_refused_and_a_closed_one_makes_room() 
             for _ in range(10):
                 nursery.start_soon(stay)
             await until(lambda: sandbox.connections == 10)
-            assert await refusal(address) == 429
+            assert await refusal_status(address) == 429
             done.set()
         await until(lambda: not sandbox.connections)
         async with connected(address):
@@ -209,10 +209,10 @@ async def test_the_thirty_first_new_connection_of_a_minute_is_refused() -> None:
         for _ in range(30):
             async with connected(address):
                 pass
-        assert await refusal(address) == 429
+        assert await refusal_status(address) == 429
 
 
-async def test_the_message_too_many_ends_the_connection() -> None:
+async def test_exceeding_the_message_limit_ends_the_connection() -> None:
     async with running(TAPE) as (_, address), connected(address) as socket:
         for _ in range(2000):
             await socket.send_message('{"method":"ping"}')
@@ -223,13 +223,13 @@ async def test_the_message_too_many_ends_the_connection() -> None:
         assert closed.value.reason.code == 1006
 
 
-async def test_an_eleventh_user_is_refused_until_one_is_let_go() -> None:
+async def test_an_eleventh_user_is_refused_until_one_is_released() -> None:
     users = [f"0x{number:040x}" for number in range(11)]
     async with running(TAPE) as (sandbox, address), connected(address) as one:
         async with connected(address) as two:
             for number, user in enumerate(users[:10]):
                 await send(two if number else one, "subscribe", type="orderUpdates", user=user)
-            await send(two, "subscribe", type="userFills", user=users[1])  # the same user costs nothing
+            await send(two, "subscribe", type="userFills", user=users[1])  # the same user is counted once
             await receive_until(two, "userFills")
             await send(one, "subscribe", type="orderUpdates", user=users[10])
             assert await receive_until(one, "error") == "Cannot track more than 10 total users."
@@ -238,7 +238,7 @@ async def test_an_eleventh_user_is_refused_until_one_is_let_go() -> None:
         assert await receive_until(one, "subscriptionResponse")
 
 
-async def test_the_post_too_many_in_flight_is_refused_by_its_id() -> None:
+async def test_a_post_beyond_the_limit_is_refused_with_its_id() -> None:
     async with running(TAPE) as (sandbox, address), connected(address) as socket:
         sandbox.faults.arm("late-reply", POSTS_MAX + 1, ms=60_000)
         request = {"type": "info", "payload": {"type": "meta"}}

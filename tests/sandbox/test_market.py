@@ -1,4 +1,4 @@
-"""The built-in market: its order, its grid, its rhythm, and that it is the same everywhere."""
+"""The synthetic market: order, grid, activity, and that it is the same on every machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.sandbox.grid import FIGURES
-from adapters.sandbox.market import COINS_DEFAULT, PROFILES, SyntheticMarket
+from adapters.sandbox.market import INSTRUMENTS_DEFAULT, PROFILES, SyntheticMarket
 from engine.clock import SECOND_NS
 from engine.errors import UsageError
 from engine.events import Quote, Trade
@@ -24,20 +24,22 @@ HOUR_NS = 3600 * SECOND_NS
 
 seeds = st.integers(0, 2**64)
 starts = st.integers(0, 2**61)
-some_coins = st.lists(st.sampled_from(sorted(PROFILES)), min_size=1, max_size=4, unique=True)
+some_instruments = st.lists(st.sampled_from(sorted(PROFILES)), min_size=1, max_size=4, unique=True)
 
 
-def first_hour(seed: int = 1, coins: Sequence[str] = COINS_DEFAULT) -> list[Trade | Quote]:
-    market = SyntheticMarket(seed, coins)
+def first_hour(seed: int = 1, instruments: Sequence[str] = INSTRUMENTS_DEFAULT) -> list[Trade | Quote]:
+    market = SyntheticMarket(seed, instruments)
     return list(takewhile(lambda event: event.venue_ns < START_NS + HOUR_NS, market.events(START_NS)))
 
 
-@given(seeds, starts, some_coins)
+@given(seeds, starts, some_instruments)
 @examples(0.4)
-def test_prints_stand_on_the_touch_the_grid_and_in_time(seed: int, start_ns: int, coins: list[str]) -> None:
-    market = SyntheticMarket(seed, coins)
+def test_trades_are_at_the_quote_on_the_grid_and_in_order_of_time(
+    seed: int, start_ns: int, instruments: list[str]
+) -> None:
+    market = SyntheticMarket(seed, instruments)
     listed = {instrument.instrument: instrument for instrument in market.instruments(start_ns)}
-    touch: dict[int, Quote] = {}
+    quotes: dict[int, Quote] = {}
     latest = start_ns
     for event in islice(market.events(start_ns), 2000):
         assert event.venue_ns >= latest
@@ -48,21 +50,21 @@ def test_prints_stand_on_the_touch_the_grid_and_in_time(seed: int, start_ns: int
             assert 0 < event.bid < event.ask
             assert event.bid_size > 0 < event.ask_size
             prices = [event.bid, event.ask]
-            touch[event.instrument] = event
+            quotes[event.instrument] = event
         else:
-            standing = touch[event.instrument]
-            assert event.price == (standing.ask if event.aggressor == BUY else standing.bid)
+            quote = quotes[event.instrument]
+            assert event.price == (quote.ask if event.aggressor == BUY else quote.bid)
             assert event.size > 0
             prices = [event.price]
         for price in prices:
             assert price % grid_step(price, scale=scale, figures=FIGURES) == 0
-            # to_grid takes plain numbers: the price is a whole number at a scale of its own
+            # to_grid takes unscaled numbers, so the price is passed as a whole number with scale 0
             assert to_grid(price, scale=0, figures=FIGURES) == price or len(str(price)) > 5 + scale
 
 
 @given(seeds, starts)
 @examples(0.2)
-def test_a_print_is_named_by_its_id_and_ids_look_like_fifty_bits(seed: int, start_ns: int) -> None:
+def test_trade_ids_are_unique_and_use_fifty_bits(seed: int, start_ns: int) -> None:
     trades = [
         event for event in islice(SyntheticMarket(seed).events(start_ns), 3000) if isinstance(event, Trade)
     ]
@@ -74,11 +76,13 @@ def test_a_print_is_named_by_its_id_and_ids_look_like_fifty_bits(seed: int, star
 
 @given(seeds)
 @examples(0.1)
-def test_a_coin_plays_the_same_whoever_else_plays(seed: int) -> None:
-    def of_eth(coins: Sequence[str]) -> list[tuple[object, ...]]:
-        number = coins.index("ETH") + 1
+def test_an_instrument_is_the_same_whichever_others_are_played(seed: int) -> None:
+    def eth_events(instruments: Sequence[str]) -> list[tuple[object, ...]]:
+        number = instruments.index("ETH") + 1
         events = (
-            event for event in SyntheticMarket(seed, coins).events(START_NS) if event.instrument == number
+            event
+            for event in SyntheticMarket(seed, instruments).events(START_NS)
+            if event.instrument == number
         )
         drop = {"instrument"}
         return [
@@ -86,7 +90,7 @@ def test_a_coin_plays_the_same_whoever_else_plays(seed: int) -> None:
             for event in islice(events, 300)
         ]
 
-    assert of_eth(("ETH",)) == of_eth(("BTC", "ETH", "PURR"))
+    assert eth_events(("ETH",)) == eth_events(("BTC", "ETH", "PURR"))
 
 
 def test_the_same_seed_is_the_same_tape_on_every_machine() -> None:
@@ -94,7 +98,7 @@ def test_the_same_seed_is_the_same_tape_on_every_machine() -> None:
     encode = msgspec.msgpack.Encoder().encode
     for event in islice(SyntheticMarket(7, tuple(PROFILES)).events(START_NS), 20_000):
         digest.update(encode(event))
-    # Changes only when the market itself is changed on purpose.
+    # Changes only when the market is changed on purpose.
     assert digest.hexdigest() == "27804b1c884aebdf"
 
 
@@ -103,7 +107,7 @@ def test_another_seed_is_another_tape() -> None:
     assert one != two
 
 
-def test_busy_coins_are_busy_and_the_quiet_coin_is_quiet() -> None:
+def test_busy_instruments_are_busy_and_the_quiet_one_is_quiet() -> None:
     trades = [event for event in first_hour() if isinstance(event, Trade)]
     per_second = {n: sum(t.instrument == n for t in trades) / 3600 for n in (1, 2, 3)}
     assert 7 < per_second[1] < 11
@@ -114,7 +118,7 @@ def test_busy_coins_are_busy_and_the_quiet_coin_is_quiet() -> None:
     assert sum(silence > 180 * SECOND_NS for silence in silences) >= 3
 
 
-def test_several_prints_share_a_millisecond() -> None:
+def test_several_trades_share_a_millisecond() -> None:
     trades = [event for event in first_hour() if isinstance(event, Trade)]
     moments = {(trade.instrument, trade.venue_ns) for trade in trades}
     assert len(moments) < len(trades) * 0.7
@@ -145,7 +149,7 @@ def crosses(closes: list[int]) -> int:
     return sum(one != two for one, two in pairwise(above[20:]))
 
 
-@pytest.mark.parametrize("coins", [(), ("BTC", "BTC"), ("btc",), ("NOPE",)])
-def test_coins_it_cannot_play_are_refused(coins: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("instruments", [(), ("BTC", "BTC"), ("btc",), ("NOPE",)])
+def test_invalid_lists_of_instruments_are_refused(instruments: tuple[str, ...]) -> None:
     with pytest.raises(UsageError):
-        SyntheticMarket(1, coins)
+        SyntheticMarket(1, instruments)

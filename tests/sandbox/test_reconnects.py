@@ -1,4 +1,4 @@
-"""A storm of reconnects leaves nothing behind in the sandbox."""
+"""Many reconnects leave no tasks, files or objects behind in the sandbox."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import trio
 import wsproto
 from wsproto import events as ws_events
 
-from adapters.sandbox.connection import Connection, Link
-from adapters.sandbox.outlet import Outlet
+from adapters.sandbox.connection import TcpConnection, WebsocketPeer
+from adapters.sandbox.sender import FrameSender
 from adapters.sandbox.server import SandboxAddress
 from tests.profiles import pick
 
@@ -26,7 +26,7 @@ FDS = Path("/proc/self/fd")
 CLIENTS = 8
 ROUNDS = pick(30, deep=120)
 HALF_OPEN = 40
-ENDINGS = ("reset", "gone", "goodbye", "unknown coin")
+ENDINGS = ("reset", "eof", "close", "unknown instrument")
 
 
 def subscribe(**subscription: object) -> str:
@@ -42,64 +42,64 @@ SUBSCRIPTIONS = (
 
 
 async def reconnect(address: SandboxAddress, ending: str) -> None:
-    """Connect, subscribe, hear something, and leave in one of the ways a client leaves."""
+    """Connect, subscribe, receive a frame, and disconnect in the given way."""
     client = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
     async with await trio.open_tcp_stream("127.0.0.1", int(address.base_url.rsplit(":", 1)[1])) as stream:
 
-        async def hear(kind: type[ws_events.Event]) -> None:
+        async def receive(kind: type[ws_events.Event]) -> None:
             while True:
                 client.receive_data(await stream.receive_some())
                 if any(isinstance(event, kind) for event in client.events()):
                     return
 
         await stream.send_all(client.send(ws_events.Request(host="127.0.0.1", target="/ws")))
-        await hear(ws_events.AcceptConnection)
+        await receive(ws_events.AcceptConnection)
         texts = b"".join(client.send(ws_events.TextMessage(text)) for text in SUBSCRIPTIONS)
         await stream.send_all(texts)
-        await hear(ws_events.TextMessage)
+        await receive(ws_events.TextMessage)
         if ending == "reset":
             stream.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("ii", 1, 0))
-        elif ending == "goodbye":
+        elif ending == "close":
             await stream.send_all(client.send(ws_events.CloseConnection(1000)))
-            await hear(ws_events.CloseConnection)
-        elif ending == "unknown coin":
+            await receive(ws_events.CloseConnection)
+        elif ending == "unknown instrument":
             await stream.send_all(client.send(ws_events.TextMessage(subscribe(type="bbo", coin="NOPE"))))
             with contextlib.suppress(trio.BrokenResourceError):
                 while await stream.receive_some():
                     pass
 
 
-def census() -> dict[str, int]:
-    """What there is of that which a connection brings along."""
+def resources() -> dict[str, int]:
+    """Count the tasks, file descriptors and objects that belong to connections."""
     gc.collect()
     tasks = trio.lowlevel.current_statistics().tasks_living
-    kinds = Link, Connection, Outlet
+    kinds = TcpConnection, WebsocketPeer, FrameSender
     living = [type(thing).__name__ for thing in gc.get_objects() if type(thing) in kinds]
     fds = len(list(FDS.iterdir())) if FDS.is_dir() else 0
     return {"tasks": tasks, "fds": fds, **{kind.__name__: living.count(kind.__name__) for kind in kinds}}
 
 
 async def test_n20_reconnects_leave_the_sandbox_as_it_was() -> None:
-    options = {"rate_limit": False, "accounts": ((ALICE, "1000"),), "coins": ("BTC",), "speed": 5.0}
+    options = {"rate_limit": False, "accounts": ((ALICE, "1000"),), "instruments": ("BTC",), "speed": 5.0}
     async with running(None, patience_s=60, **options) as (sandbox, address):
 
         async def one(number: int) -> None:
-            for turn in range(ROUNDS):
-                await reconnect(address, ENDINGS[(number + turn) % len(ENDINGS)])
+            for round_ in range(ROUNDS):
+                await reconnect(address, ENDINGS[(number + round_) % len(ENDINGS)])
 
         for ending in ENDINGS:
             await reconnect(address, ending)
         await until(lambda: not sandbox.connections)
-        before = census()
+        before = resources()
         async with trio.open_nursery() as nursery:
             for number in range(CLIENTS):
                 nursery.start_soon(one, number)
         for _ in range(HALF_OPEN):
             sandbox.faults.arm("half-open")
-            await reconnect(address, "gone")
+            await reconnect(address, "eof")
         async with httpx.AsyncClient() as client:
             assert (await client.post(address.base_url + "/info", json={"type": "meta"})).status_code == 200
         await until(lambda: not sandbox.connections)
-        await until(lambda: census() == before)
+        await until(lambda: resources() == before)
         assert sandbox.subscriptions == 0
         assert sandbox.faults.fired == {"half-open": HALF_OPEN}

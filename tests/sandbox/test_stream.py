@@ -1,4 +1,4 @@
-"""/ws over a real socket: acknowledgements, replays, streams and errors, as clients of the venue see them."""
+"""/ws over a real socket: acknowledgements, first frames, streams and errors, as clients see them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ START_MS = START_NS // MS
 HISTORY = [quote(0, 841430, 841440), *(trade(i, 841440, tid=1000 + i) for i in range(50))]
 LATER = [trade(2000, 841440, tid=5), trade(2000, 841430, tid=6, side=SELL), quote(2000, 841420, 841430)]
 
-# (subscription as sent, as acknowledged); recorded on the venue where the reference has it.
-NORMALISED: list[tuple[dict[str, Any], dict[str, Any]]] = [
+# (subscription as sent, as acknowledged). Those in the reference were recorded on the venue.
+NORMALIZED: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"type": "trades", "coin": "BTC"}, {"type": "trades", "coin": "BTC"}),
     ({"coin": "BTC", "type": "bbo", "odd": 1}, {"type": "bbo", "coin": "BTC"}),
     (
@@ -55,8 +55,8 @@ NORMALISED: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("sent", "echoed"), NORMALISED)
-async def test_the_acknowledgement_is_normalised_and_comes_before_the_data(
+@pytest.mark.parametrize(("sent", "echoed"), NORMALIZED)
+async def test_the_acknowledgement_is_normalized_and_precedes_the_data(
     sent: dict[str, Any], echoed: dict[str, Any]
 ) -> None:
     async with running(tape_of(HISTORY), history_s=0.5) as (_, address), connected(address) as socket:
@@ -69,7 +69,7 @@ async def test_the_acknowledgement_is_normalised_and_comes_before_the_data(
         assert await receive_until(socket, "subscriptionResponse") == {**data, "method": "unsubscribe"}
 
 
-async def test_every_trades_subscription_begins_with_the_latest_thirty_prints() -> None:
+async def test_every_trades_subscription_begins_with_the_latest_thirty_trades() -> None:
     async with (
         running(tape_of([*HISTORY, *LATER]), history_s=0.5) as (_, address),
         connected(address) as socket,
@@ -83,20 +83,20 @@ async def test_every_trades_subscription_begins_with_the_latest_thirty_prints() 
         await send(socket, "subscribe", type="trades", coin="BTC")
         await receive_until(socket, "trades")
         rows = await receive_until(socket, "trades")
-        # The two prints of one block come in one frame.
+        # The two trades of one block are in one frame.
         assert [(row["tid"], row["side"], row["px"]) for row in rows] == [
             (5, "B", "84144.0"),
             (6, "A", "84143.0"),
         ]
 
 
-async def test_a_coin_without_prints_still_has_a_first_frame() -> None:
+async def test_an_instrument_without_trades_gets_an_empty_first_frame() -> None:
     async with running(tape_of(HISTORY)) as (_, address), connected(address) as socket:
         await send(socket, "subscribe", type="trades", coin="PURR")
         assert await receive_until(socket, "trades") == []
 
 
-async def test_bbo_is_sent_when_it_changes_and_after_the_prints_that_changed_it() -> None:
+async def test_bbo_is_sent_when_it_changes_after_the_trades_that_changed_it() -> None:
     same = quote(900, 841430, 841440)
     tape = tape_of([*HISTORY, same, *LATER])
     async with running(tape, history_s=0.5) as (_, address), connected(address) as socket:
@@ -113,7 +113,7 @@ async def test_bbo_is_sent_when_it_changes_and_after_the_prints_that_changed_it(
         assert set(last["data"]["bbo"][0]) == {"px", "sz", "n"}
 
 
-async def test_books_come_at_once_and_then_on_the_clock_of_the_venue() -> None:
+async def test_books_are_sent_at_once_and_then_periodically() -> None:
     async with running(tape_of(HISTORY), speed=20) as (_, address), connected(address) as socket:
         await send(socket, "subscribe", type="l2Book", coin="BTC")
         await send(socket, "subscribe", type="l2Book", coin="BTC", fast=True)
@@ -124,12 +124,12 @@ async def test_books_come_at_once_and_then_on_the_clock_of_the_venue() -> None:
         assert [len(side) for book in slow for side in book["levels"]] == [20] * 6
         assert {len(side) for book in fast for side in book["levels"]} == {5}
         assert 5000 <= slow[2]["time"] - slow[1]["time"] < 9000
-        # At 20 times real time the fast clock is held at 50 ms of real time: one second of the tape.
+        # At 20 times real time the fast books come every 50 ms of real time: every second of the tape.
         assert len(fast) >= 4
         assert all(late["time"] > soon["time"] for soon, late in pairwise(fast))
 
 
-async def test_the_last_candle_frame_before_the_next_minute_is_its_closing_state() -> None:
+async def test_the_last_frame_of_a_candle_has_its_final_state() -> None:
     events = [*HISTORY, trade(59_990, 841450), trade(60_010, 841460), trade(60_020, 841470)]
     async with running(tape_of(events), history_s=59, speed=5) as (_, address), connected(address) as socket:
         await send(socket, "subscribe", type="candle", coin="BTC", interval="1m")
@@ -141,7 +141,7 @@ async def test_the_last_candle_frame_before_the_next_minute_is_its_closing_state
         assert (seen[-1]["t"], seen[-1]["o"], seen[-1]["n"]) == (START_MS + 60_000, "84146.0", 2)
 
 
-async def test_mids_come_at_once_and_again() -> None:
+async def test_mids_are_sent_at_once_and_then_periodically() -> None:
     async with running(tape_of(HISTORY), speed=100) as (_, address), connected(address) as socket:
         await send(socket, "subscribe", type="allMids")
         for _ in range(3):
@@ -155,7 +155,7 @@ async def test_a_ping_is_answered_by_a_pong_without_data() -> None:
 
 
 BAD_FRAMES = [
-    # The first two are recorded on the venue; the echo keeps the sender's own spacing.
+    # The first two were recorded on the venue. The echo keeps the sender's spacing.
     '{"method":"subscribe","subscription":{"type":"bbo","coin":["BTC","ETH"]}}',
     '{"method": "subscribe", "subscription": {"type": "noSuchType", "coin": "BTC"}}',
     '{"method":"shout"}',
@@ -175,10 +175,10 @@ async def test_errors_are_one_string_and_the_connection_stays_open() -> None:
         await send(socket, "subscribe", type="l2Book", coin="PURR")
         await receive_until(socket, "l2Book")
         await send(socket, "subscribe", type="l2Book", coin="PURR", fast=False)
-        normalised = '{"type":"l2Book","coin":"PURR","nSigFigs":null,"mantissa":null,"fast":false}'
-        assert await receive_until(socket, "error") == "Already subscribed: " + normalised
+        normalized = '{"type":"l2Book","coin":"PURR","nSigFigs":null,"mantissa":null,"fast":false}'
+        assert await receive_until(socket, "error") == "Already subscribed: " + normalized
         await send(socket, "unsubscribe", type="l2Book", coin="PURR", fast=True)
-        absent = normalised.replace("false", "true")
+        absent = normalized.replace("false", "true")
         assert await receive_until(socket, "error") == "Already unsubscribed: " + absent
         await socket.send_message('{"method":"ping"}')
         await receive_until(socket, "pong")
@@ -196,7 +196,7 @@ async def test_a_post_answers_what_http_answers() -> None:
 
         meta = await ask(address, {"type": "meta"})
         assert await post(1, type="meta") == {"type": "info", "payload": {"type": "meta", "data": meta}}
-        # Recorded on the venue: an unknown coin gives null, one level deeper than over HTTP.
+        # Recorded on the venue: an unknown instrument gives null, one level deeper than over HTTP.
         unknown = {"type": "info", "payload": {"type": "l2Book", "data": None}}
         assert await post(7, type="l2Book", coin="NOPE") == unknown
         refused = await post(8, type="nope")
@@ -204,7 +204,7 @@ async def test_a_post_answers_what_http_answers() -> None:
         assert refused["payload"].startswith("422 ")
 
 
-async def test_what_is_streamed_is_the_tape_exactly_and_in_order() -> None:
+async def test_the_stream_equals_the_tape() -> None:
     events = [trade(4000 + i * 7, 841430 + 10 * (i * i % 9), size=1 + i, tid=10_000 - i) for i in range(400)]
     tape = tape_of([quote(0, 841430, 841440), *events])
     async with running(tape, speed=4) as (_, address), connected(address) as socket:
@@ -219,7 +219,7 @@ async def test_what_is_streamed_is_the_tape_exactly_and_in_order() -> None:
         assert got == [(e.venue_ns // MS, e.price, e.size, e.trade_id) for e in events]
 
 
-async def test_after_the_end_of_the_tape_the_clock_goes_on_and_connections_stay() -> None:
+async def test_after_the_end_of_the_tape_the_clock_continues_and_connections_stay_open() -> None:
     async with running(tape_of(HISTORY), speed=100) as (sandbox, address), connected(address) as socket:
         await until(lambda: sandbox.now_ms > START_MS + 5000)
         await send(socket, "subscribe", type="trades", coin="BTC")
@@ -234,12 +234,12 @@ async def test_at_two_thousand_times_real_time_it_keeps_up() -> None:
         for coin in ("BTC", "ETH", "PURR"):
             await send(socket, "subscribe", type="trades", coin=coin)
             await send(socket, "subscribe", type="bbo", coin=coin)
-        prints, began_ms, lags = 0, sandbox.now_ms, []
+        count, began_ms, lags = 0, sandbox.now_ms, []
         while sandbox.now_ms < began_ms + 2000 * 1000:
             rows = await receive_until(socket, "trades")
             if rows:
-                prints += len(rows)
+                count += len(rows)
                 lags.append(sandbox.now_ms - rows[-1]["time"])
-        assert prints > 3000
-        # Real milliseconds behind, at the median: the tape's are 2000 times as many.
+        assert count > 3000
+        # The median lag in real milliseconds. One is 2000 ms of the tape.
         assert sorted(lags)[len(lags) // 2] / 2000 < 1000

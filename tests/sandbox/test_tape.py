@@ -1,4 +1,4 @@
-"""What a recorded day becomes when it is played."""
+"""Tapes made from recorded days."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def write_day(root: Path, frames: Sequence[Sequence[Event]]) -> Path:
     return root / "2024-12-05"
 
 
-def test_a_journal_day_plays_what_it_holds(tmp_path: Path) -> None:
+def test_a_recorded_day_is_played_as_recorded(tmp_path: Path) -> None:
     market = [
         quote(0, 841430, 841440),
         trade(1, 841440),
@@ -68,7 +68,7 @@ def test_a_missing_or_empty_day_is_a_usage_error(tmp_path: Path) -> None:
         journal_tape(write_day(tmp_path, [[BTC]]))
 
 
-def test_two_venues_with_the_same_coin_are_refused() -> None:
+def test_two_venues_with_the_same_instrument_are_refused() -> None:
     twin = InstrumentListed(START_NS, 3, "other", "BTC", 1, 5)
     with pytest.raises(UsageError, match="hyperliquid and other both list 'BTC'"):
         recorded([BTC, twin], [trade(0, 841430)])
@@ -78,13 +78,13 @@ def test_an_instrument_listed_late_is_known_from_the_start() -> None:
     assert recorded([BTC], [trade(0, 841430)], [PURR]).instruments == [BTC, PURR]
 
 
-def test_a_print_without_a_side_gets_one_by_the_tick_rule() -> None:
+def test_a_trade_without_a_side_gets_one_by_the_tick_rule() -> None:
     prices = [100, 100, 101, 101, 99, 99, 100]
     events = played([BTC], [trade(i, price, side=NO_SIDE) for i, price in enumerate(prices)])
     assert [t.aggressor for t in trades_of(events)] == [BUY, BUY, BUY, BUY, SELL, SELL, BUY]
 
 
-def test_a_print_without_an_id_gets_the_next_number() -> None:
+def test_a_trade_without_an_id_gets_the_next_number() -> None:
     bare = [Trade(START_NS, START_NS, 1, 841430, 1, BUY, known) for known in (0, "", "12", "a-b", 77, 0)]
     ids = [t.trade_id for t in trades_of(played([BTC], bare))]
     assert (ids[0], ids[1], ids[2], ids[4], ids[5]) == (1, 2, 12, 77, 3)
@@ -92,19 +92,19 @@ def test_a_print_without_an_id_gets_the_next_number() -> None:
     assert 2**20 < ids[3] < 2**50
 
 
-def test_a_day_without_quotes_has_a_touch_around_its_prints() -> None:
+def test_a_day_without_quotes_gets_quotes_from_its_trades() -> None:
     events = played([BTC], [trade(0, 841440), trade(1, 841440), trade(2, 841440, side=SELL)])
     assert [(e.bid, e.ask) for e in events if isinstance(e, Quote)] == [(841430, 841440), (841440, 841450)]
     assert [type(e) for e in events] == [Trade, Quote, Trade, Trade, Quote]
 
 
-def test_a_coin_with_quotes_shows_only_its_own() -> None:
-    events = played([BTC, PURR], [quote(0, 841430, 841440), trade(1, 841440), trade(2, 210000, coin=2)])
+def test_an_instrument_with_quotes_gets_no_others() -> None:
+    events = played([BTC, PURR], [quote(0, 841430, 841440), trade(1, 841440), trade(2, 210000, instrument=2)])
     assert [(e.instrument, e.ask) for e in events if isinstance(e, Quote)] == [(1, 841440), (2, 210000)]
 
 
 @given(st.lists(st.integers(-1000, 1000), min_size=1, max_size=40), st.integers(0, 10**18))
-def test_a_time_that_goes_back_is_held(steps: list[int], shift_ns: int) -> None:
+def test_a_time_that_decreases_is_replaced_by_the_latest(steps: list[int], shift_ns: int) -> None:
     at_ms = 100_000
     events: list[Event] = []
     for step in steps:
@@ -116,14 +116,14 @@ def test_a_time_that_goes_back_is_held(steps: list[int], shift_ns: int) -> None:
     assert max(times) == max(e.venue_ns for e in events if isinstance(e, Trade)) + shift_ns
 
 
-def test_a_grid_that_changed_within_the_day_is_played_at_its_finest() -> None:
+def test_a_day_with_a_changed_grid_is_played_at_the_finest_scale() -> None:
     finer = InstrumentListed(START_NS, 1, "hyperliquid", "BTC", 2, 5, price_figures=5)
     tape = recorded([BTC], [trade(0, 841430)], [finer], [trade(1, 8414305)])
     assert tape.instruments[0].price_scale == 2
     assert [t.price for t in trades_of(list(tape.play(0)))] == [8414300, 8414305]
 
 
-def test_the_built_in_tape_is_the_same_moved_in_time() -> None:
+def test_the_synthetic_tape_can_be_shifted_in_time() -> None:
     tape = synthetic_tape(seed=3)
     kept = list(islice(tape.play(0), 500))
     moved = list(islice(tape.play(0), 500))

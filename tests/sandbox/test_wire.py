@@ -1,4 +1,4 @@
-"""Numbers and books: what the JSON is made of."""
+"""Encoding of numbers and order books."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.sandbox.grid import FIGURES, above, below, levels
-from adapters.sandbox.wire import CoinWire, wire_number
+from adapters.sandbox.wire import InstrumentEncoder, wire_number
 from engine.events import InstrumentListed, Quote
 from engine.values import INT64_MAX, grid_step, parse_scaled, to_grid
 
@@ -23,14 +23,14 @@ def test_a_number_parses_back_to_the_same_integer(value: int, scale: int) -> Non
     assert re.fullmatch(r"[0-9]+\.[0-9]+", text)
 
 
-def test_a_whole_number_carries_a_zero_as_on_the_venue() -> None:
+def test_a_whole_number_ends_in_a_zero_as_on_the_venue() -> None:
     assert wire_number(841430, 1) == "84143.0"
     assert wire_number(36, 5) == "0.00036"
     assert wire_number(0, 0) == "0.0"
 
 
 @given(st.integers(1, 10**12), st.integers(0, 6))
-def test_a_step_along_the_grid_is_the_next_price_of_the_grid(price: int, scale: int) -> None:
+def test_above_and_below_return_the_next_grid_price(price: int, scale: int) -> None:
     price = (
         price
         // grid_step(price, scale=scale, figures=FIGURES)
@@ -49,7 +49,7 @@ prices = st.integers(1, 10**9)
 @given(
     prices, st.integers(1, 50), st.integers(1, 10**6), st.integers(1, 20), st.sampled_from([None, 2, 3, 4, 5])
 )
-def test_a_book_is_ordered_uncrossed_and_begins_at_the_touch(
+def test_a_book_is_ordered_uncrossed_and_begins_at_the_quote(
     price: int, steps: int, size: int, depth: int, figures: int | None
 ) -> None:
     scale = BTC.price_scale
@@ -74,15 +74,15 @@ def test_a_book_is_ordered_uncrossed_and_begins_at_the_touch(
         assert bids[0][0] <= bid < ask <= asks[0][0]
 
 
-def test_an_empty_side_of_the_touch_is_an_empty_side_of_the_book() -> None:
+def test_an_empty_side_of_the_quote_is_an_empty_side_of_the_book() -> None:
     bids, asks = levels(BTC, Quote(0, 0, 1, 0, 0, 841440, 7))
     assert bids == []
     assert len(asks) == 20
-    text = CoinWire(BTC).bbo(Quote(0, START_NS, 1, 0, 0, 841440, 7))
+    text = InstrumentEncoder(BTC).bbo(Quote(0, START_NS, 1, 0, 0, 841440, 7))
     assert json.loads(text)["bbo"][0] is None
 
 
-def test_a_level_keeps_its_size_while_the_touch_moves() -> None:
+def test_a_level_keeps_its_size_while_the_quote_moves() -> None:
     first = dict(level[:2] for level in levels(BTC, quote(0, 841430, 841440))[0])
     later = dict(level[:2] for level in levels(BTC, quote(0, 841450, 841460))[0][1:])
     shared = set(first) & set(later) - {841430}
@@ -90,6 +90,6 @@ def test_a_level_keeps_its_size_while_the_touch_moves() -> None:
     assert all(first[price] == later[price] for price in shared)
 
 
-def test_a_name_with_odd_characters_stays_json() -> None:
+def test_a_name_with_special_characters_is_escaped() -> None:
     odd = InstrumentListed(0, 1, "x", 'a"b\\c\u00e9', 2, 2)
-    assert json.loads(CoinWire(odd).trade(trade(0, 5)))["coin"] == odd.name
+    assert json.loads(InstrumentEncoder(odd).trade(trade(0, 5)))["coin"] == odd.name

@@ -1,1 +1,1 @@
-"""The sandbox's exchange side: accounts, orders, matching, and what is told of them."""
+"""The exchange behind the sandbox: accounts, orders, margin, matching, and account reports."""

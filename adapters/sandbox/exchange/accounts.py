@@ -1,8 +1,9 @@
-"""An account: its money, positions, orders and history, in exact integers.
+"""An account: its cash, positions, orders and history, in exact integers.
 
-Cash changes by realized gains, fees and funding alone, always by whole units (`money.UNIT`); equity is cash
-and what open positions have gained at the mark. An isolated position has a part of the cash set aside. Memory
-is bounded: 2,000 ended orders, 10,000 fills, fundings and ledger entries.
+Cash changes only by deposits, realized profit and loss, fees, funding and bought requests, in whole units
+(`money.UNIT`). Equity is cash plus the unrealized profit and loss of open positions at the mark. Part of the
+cash is set aside as the margin of isolated positions. Memory is bounded: 2,000 ended orders, and 10,000
+fills, funding payments and ledger entries each.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ _LEVERAGE_DEFAULT: Final = 20
 
 @dataclass(slots=True)
 class Position:
-    """A signed size and what it cost (money, signed).
+    """A position in one instrument: `size` and `cost` (money) are signed.
 
-    `margin` is the cash set aside for it when it is isolated. `funding` was paid since it was opened,
-    `changed_funding` since its size last changed, `all_funding` ever; negative when more was received.
+    `margin` is the cash set aside for an isolated position. `funding` is what was paid since the position was
+    opened, `changed_funding` since its size last changed, `all_funding` in total; negative if received.
     """
 
     listed: InstrumentListed
@@ -40,10 +41,11 @@ class Position:
     all_funding: int = 0
 
     def fill(self, side: int, size: int, value: int, *, leverage: int = 0) -> int:
-        """Apply an execution worth `value`; return what was realized, cut to whole units.
+        """Apply a fill worth `value`; return the realized profit and loss, rounded down to whole units.
 
-        Costs are averaged; what cutting leaves stays in the cost of the rest. `leverage` is that of an
-        isolated position, whose margin grows and shrinks with it; 0 for a cross one.
+        The cost is averaged. The remainder of the rounding stays in the cost of the remaining position.
+        `leverage` is that of an isolated position, whose margin changes with its size; 0 for a cross
+        position.
         """
         closing = min(size, abs(self.size)) if self.size * side < 0 else 0
         realized = 0
@@ -59,7 +61,7 @@ class Position:
         if size == closing and not self.size:
             self.cost = self.margin = self.funding = 0
         elif size > closing:
-            if closing:  # it turned: what was held is gone
+            if closing:  # the position reversed, so the old one is closed
                 self.cost = self.margin = self.funding = 0
             self.cost += side * value
             if leverage:
@@ -67,15 +69,15 @@ class Position:
         return realized
 
     def value(self, price: int) -> int:
-        """Return the signed worth at a price."""
+        """Return the signed value at a price."""
         return notional(self.listed, price, self.size)
 
-    def gain(self, price: int) -> int:
-        """Return what it has gained at a price."""
+    def unrealized_pnl(self, price: int) -> int:
+        """Return the unrealized profit and loss at a price."""
         return self.value(price) - self.cost
 
     def entry(self) -> int:
-        """Return the average price, cut at 2 decimals more than the coin's."""
+        """Return the average entry price, truncated to 2 decimals more than the price scale."""
         if not self.size:
             return 0
         unit = power_of_ten(SCALE - self.listed.money_scale)
@@ -84,11 +86,11 @@ class Position:
 
 @dataclass(slots=True, eq=False)
 class Account:
-    """One address. Times in ms, money with 12 decimals.
+    """The account of one address. Times are in ms; money has 12 decimals.
 
-    `agents` maps a name ("" for the one without) to an address and the time it ends; `leverage` a coin to
-    its leverage and whether it is cross. `reserved` requests were bought. `cancel_at_ms` is 0 when no cancel
-    is scheduled; `schedules` is a UTC day and how many of them have fired in it.
+    `agents` maps a name ("" for the unnamed agent) to its address and expiry. `leverage` maps an instrument
+    to its leverage and whether it is cross. `reserved` is the number of bought requests. `cancel_at_ms` is 0
+    if no cancel is scheduled. `schedules` is a UTC day and the number of scheduled cancels that fired on it.
     """
 
     address: str
@@ -110,24 +112,24 @@ class Account:
     schedules: tuple[int, int] = (0, 0)
 
     def position(self, listed: InstrumentListed) -> Position:
-        """Return the position of a coin, flat if there is none."""
+        """Return the position in an instrument, created flat if there is none yet."""
         held = self.positions.get(listed.name)
         if held is None:
             held = self.positions[listed.name] = Position(listed)
         return held
 
-    def leverage_of(self, coin: str, highest: int) -> tuple[int, bool]:
-        """Return the leverage of a coin and whether it is cross: what was set, else 20 or the highest."""
-        return self.leverage.get(coin, (min(_LEVERAGE_DEFAULT, highest), True))
+    def leverage_of(self, name: str, max_leverage: int) -> tuple[int, bool]:
+        """Return the leverage of an instrument and whether it is cross. Default: 20 or the maximum, cross."""
+        return self.leverage.get(name, (min(_LEVERAGE_DEFAULT, max_leverage), True))
 
-    def take_up(self, order: Order) -> None:
-        """Add an order that works."""
+    def add_order(self, order: Order) -> None:
+        """Add an open order."""
         self.orders[order.oid] = order
         if order.cloid is not None:
             self.by_cloid[order.cloid] = order
 
-    def remember(self, order: Order) -> None:
-        """Move an order that ended, or never worked, to the history."""
+    def archive(self, order: Order) -> None:
+        """Move an order that ended, or was rejected, to the history."""
         self.orders.pop(order.oid, None)
         if len(self.history) == ORDERS_MAX:
             oldest = self.history[0]
@@ -138,7 +140,7 @@ class Account:
             self.by_cloid.setdefault(order.cloid, order)
 
     def find(self, oid: int | str) -> Order | None:
-        """Return an order by its id or client id, ended ones too."""
+        """Return an open or ended order by its id or client order id."""
         if isinstance(oid, str):
             return self.by_cloid.get(oid)
         return self.orders.get(oid) or next((one for one in self.history if one.oid == oid), None)

@@ -1,9 +1,10 @@
-"""What a client may sign: the venue's actions, decoded, and encoded again as they enter the hash.
+"""The actions that clients sign for `/exchange`: decoding, and encoding in the canonical form that is hashed.
 
-Owns the shapes of `/exchange`. The venue recovers the signer over its own rebuild of an action: members in
-its own order, unused ones left out, numbers without trailing zeros, ids and addresses in lower case. So a
-client that signs `"f": false` or `"100.0"` has signed something else, and is told that some address nobody
-knows does not exist. `canonical` is that rebuild. Source: the venue's exchange endpoint page, 2026-08.
+The venue does not hash the JSON as sent. It decodes an action and encodes it again: members in its own order,
+unused ones left out, numbers without trailing zeros, ids and addresses in lower case. A client that signed
+`"f": false` or `"100.0"` signed a different hash: the recovered signer is an unknown address, and the venue
+answers that this address does not exist. `canonical` returns this form. Source: the venue's exchange endpoint
+page, 2026-08.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from adapters.sandbox.exchange.refusals import BadRequest
-from adapters.sandbox.wire import NOT_DESERIALIZED, NOT_JSON, Address, Cloid, Natural, plain_cloid
+from adapters.sandbox.wire import NOT_DESERIALIZED, NOT_JSON, Address, Cloid, Natural, normalize_cloid
 
 __all__ = [
     "Action",
@@ -46,17 +47,17 @@ _Hex = Annotated[str, msgspec.Meta(pattern=r"\A0x[0-9a-fA-F]{1,64}\Z")]
 
 
 class _Part(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Base of the parts of an action; members in signing order, unused ones left out."""
+    """Base of the parts of an action. Members are in signing order; unused ones are left out."""
 
 
 class Limit(_Part, frozen=True):
-    """How long a limit order works."""
+    """The time in force of a limit order."""
 
     tif: Literal["Gtc", "Ioc", "Alo", "FrontendMarket"]
 
 
 class Trigger(_Part, frozen=True):
-    """What a trigger order waits for."""
+    """The trigger of a trigger order."""
 
     isMarket: bool  # noqa: N815  the venue's own names
     triggerPx: _Number  # noqa: N815
@@ -67,18 +68,18 @@ class Trigger(_Part, frozen=True):
 
 
 class Kind(_Part, frozen=True):
-    """One of the two."""
+    """The kind of an order: exactly one of the two is set."""
 
     limit: Limit | None = None
     trigger: Trigger | None = None
 
     def __post_init__(self) -> None:
         if (self.limit is None) == (self.trigger is None):
-            raise ValueError("an order is a limit or a trigger order")
+            raise ValueError("an order must have either limit or trigger")
 
 
 class OrderWire(_Part, frozen=True):
-    """One order: asset, is buy, price, size, reduce only, type, client id."""
+    """One order: asset, is buy, price, size, reduce only, type, client order id."""
 
     a: Natural
     b: bool
@@ -92,11 +93,11 @@ class OrderWire(_Part, frozen=True):
         force_setattr(self, "p", _plain(self.p))
         force_setattr(self, "s", _plain(self.s))
         if self.c is not None:
-            force_setattr(self, "c", plain_cloid(self.c))
+            force_setattr(self, "c", normalize_cloid(self.c))
 
 
 class Builder(_Part, frozen=True):
-    """Who gets a builder's fee, in tenths of a basis point; signed, and never charged here."""
+    """The receiver of a builder fee, in tenths of a basis point. Part of the signature; not charged here."""
 
     b: Address
     f: Natural
@@ -106,7 +107,7 @@ class Builder(_Part, frozen=True):
 
 
 class Priority(_Part, frozen=True):
-    """Instead of a grouping: what is paid to be first, in 1e-8; signed, and never charged here."""
+    """A priority fee (1e-8), in place of a grouping. Part of the signature; not charged here."""
 
     p: Natural
 
@@ -119,28 +120,28 @@ class CancelWire(_Part, frozen=True):
 
 
 class CancelCloidWire(_Part, frozen=True):
-    """One cancel by client id."""
+    """One cancel by client order id."""
 
     asset: Natural
     cloid: Cloid
 
     def __post_init__(self) -> None:
-        force_setattr(self, "cloid", plain_cloid(self.cloid))
+        force_setattr(self, "cloid", normalize_cloid(self.cloid))
 
 
 class ModifyWire(_Part, frozen=True):
-    """One change of an order."""
+    """One modification of an order."""
 
     oid: Natural | Cloid
     order: OrderWire
 
     def __post_init__(self) -> None:
         if isinstance(self.oid, str):
-            force_setattr(self, "oid", plain_cloid(self.oid))
+            force_setattr(self, "oid", normalize_cloid(self.oid))
 
 
 class _Action(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True):
-    """Base of the actions."""
+    """Base class of the actions."""
 
 
 class OrderAction(_Action, frozen=True, tag="order"):
@@ -152,21 +153,21 @@ class OrderAction(_Action, frozen=True, tag="order"):
 
 
 class Cancel(_Action, frozen=True, tag="cancel"):
-    """Cancel by order id; `f` is the fast way, and never false."""
+    """Cancel by order id. `f` requests a fast cancel; a false value is left out."""
 
     cancels: list[CancelWire]
     f: bool = False
 
 
 class CancelByCloid(_Action, frozen=True, tag="cancelByCloid"):
-    """Cancel by client id."""
+    """Cancel by client order id."""
 
     cancels: list[CancelCloidWire]
     f: bool = False
 
 
 class Modify(_Action, frozen=True, tag="modify"):
-    """Change one order; `a` places the new one whatever becomes of the old."""
+    """Modify one order. `a`: place the new order even if the old one is no longer open."""
 
     oid: Natural | Cloid
     order: OrderWire
@@ -174,24 +175,24 @@ class Modify(_Action, frozen=True, tag="modify"):
 
     def __post_init__(self) -> None:
         if isinstance(self.oid, str):
-            force_setattr(self, "oid", plain_cloid(self.oid))
+            force_setattr(self, "oid", normalize_cloid(self.oid))
 
 
 class BatchModify(_Action, frozen=True, tag="batchModify"):
-    """Change several orders."""
+    """Modify several orders."""
 
     modifies: list[ModifyWire]
     a: bool = False
 
 
 class ScheduleCancel(_Action, frozen=True, tag="scheduleCancel"):
-    """Cancel everything at a time, or take that back."""
+    """Schedule a cancel of all orders, or clear the schedule."""
 
     time: Natural | None = None
 
 
 class UpdateLeverage(_Action, frozen=True, tag="updateLeverage"):
-    """Set the leverage of a coin."""
+    """Set the leverage of an instrument."""
 
     asset: Natural
     isCross: bool  # noqa: N815
@@ -199,7 +200,7 @@ class UpdateLeverage(_Action, frozen=True, tag="updateLeverage"):
 
 
 class UpdateIsolatedMargin(_Action, frozen=True, tag="updateIsolatedMargin"):
-    """Move margin to or from an isolated position; `ntli` in millionths of a dollar."""
+    """Add or remove margin of an isolated position. `ntli` is in millionths of a dollar."""
 
     asset: Natural
     isBuy: bool  # noqa: N815
@@ -207,7 +208,7 @@ class UpdateIsolatedMargin(_Action, frozen=True, tag="updateIsolatedMargin"):
 
 
 class Noop(_Action, frozen=True, tag="noop"):
-    """Use a nonce up."""
+    """Do nothing except use up the nonce."""
 
 
 class ReserveRequestWeight(_Action, frozen=True, tag="reserveRequestWeight"):
@@ -217,7 +218,7 @@ class ReserveRequestWeight(_Action, frozen=True, tag="reserveRequestWeight"):
 
 
 class ApproveAgent(_Action, frozen=True, tag="approveAgent"):
-    """Let another address trade for the account; signed by the user, not as an L1 action."""
+    """Allow another address to sign for the account. A user-signed action, not an L1 action."""
 
     signatureChainId: _Hex  # noqa: N815
     hyperliquidChain: Literal["Mainnet", "Testnet"]  # noqa: N815
@@ -242,7 +243,7 @@ Action = (
 
 
 class Signature(msgspec.Struct, frozen=True):
-    """As the client sends it; leading zeros may be missing."""
+    """A signature as the client sends it. Leading zeros may be missing."""
 
     r: _Hex
     s: _Hex
@@ -263,7 +264,7 @@ _decode: Final = msgspec.json.Decoder(Request).decode
 
 
 def parse_request(body: bytes | msgspec.Raw) -> Request:
-    """Return a request. Raises BadRequest with the status and text the venue answers with."""
+    """Decode a request. Raises BadRequest with the venue's status and text."""
     try:
         return _decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -276,13 +277,13 @@ def parse_request(body: bytes | msgspec.Raw) -> Request:
 
 
 def canonical(action: Action) -> dict[str, Any]:
-    """Return an action as it enters the hash: members in the venue's order, unused ones left out."""
+    """Return the form of an action that is hashed: members in the venue's order, unused ones left out."""
     built: dict[str, Any] = msgspec.to_builtins(action)
     return built
 
 
 def entries(action: Action) -> int:
-    """Return how many orders or cancels an action holds; 1 for one that is no batch."""
+    """Return the number of orders or cancels in a batch; 1 for any other action."""
     match action:
         case OrderAction():
             return len(action.orders)
@@ -294,7 +295,7 @@ def entries(action: Action) -> int:
 
 
 def _plain(number: str) -> str:
-    """Return a number as the venue writes it into the hash: no leading or trailing zeros."""
+    """Return a number as it is hashed: without leading or trailing zeros."""
     whole, _, fraction = number.partition(".")
     whole, fraction = whole.lstrip("0") or "0", fraction.rstrip("0")
     return f"{whole}.{fraction}" if fraction else whole

@@ -1,9 +1,9 @@
-"""Agents: addresses that may sign for an account.
+"""Agents (API wallets): addresses that may sign for an account.
 
-Owns approvals and what an `approveAgent` signature covers. An account has one agent without a name and three
-with; a name that is given again moves to the new address, and the zero address takes it away. A name may end
-in ` valid_until <ms>`. On the venue an expired agent lives on until it is pruned; here it ends at once.
-Source: the venue's pages on the exchange endpoint and on API wallets, 2026-09.
+Handles approvals and recovers the signer of an `approveAgent` action. An account can have one unnamed agent
+and three named ones. Approving a name again moves it to the new address; the zero address removes it. A name
+may end in ` valid_until <ms>`. On the venue an expired agent stays valid until it is pruned; here it expires
+at once. Source: the venue's pages on the exchange endpoint and on API wallets, 2026-09.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 from adapters.sandbox.exchange import refusals
 from adapters.sandbox.exchange.accounts import Account
 from adapters.sandbox.exchange.actions import ApproveAgent, Signature
-from adapters.sandbox.exchange.refusals import Refused
+from adapters.sandbox.exchange.refusals import ActionRefused
 from engine.errors import UsageError
 
 __all__ = ["Agents", "recover_user_signer"]
@@ -25,7 +25,7 @@ _NAME_CHARS_MAX: Final = 16
 _DAY_MS: Final = 86_400_000
 _VALID_MS: Final = 90 * _DAY_MS
 _VALID_MS_MAX: Final = 180 * _DAY_MS
-_NOBODY: Final = "0x" + "0" * 40
+_ZERO_ADDRESS: Final = "0x" + "0" * 40
 _UNTIL: Final = re.compile(r"(.*?) ?valid_until ([0-9]{1,15})")
 _FIELDS: Final = [
     {"name": "hyperliquidChain", "type": "string"},
@@ -36,13 +36,13 @@ _FIELDS: Final = [
 
 
 class Agents:
-    """Who may sign for whom."""
+    """The agents of all accounts."""
 
     def __init__(self, accounts: Mapping[str, Account]) -> None:
         self._accounts = accounts
 
     def master_of(self, address: str, now_ms: int) -> Account | None:
-        """Return the account an address is an agent of."""
+        """Return the account for which an address may sign, or None."""
         for account in self._accounts.values():
             for agent, until_ms in account.agents.values():
                 if agent == address and until_ms > now_ms:
@@ -50,30 +50,30 @@ class Agents:
         return None
 
     def approve(self, account: Account, action: ApproveAgent, now_ms: int) -> str | None:
-        """Do what an approval asks; return the address that is no agent any more. Raises Refused."""
+        """Apply an approval; return the address that it replaced, if any. Raises ActionRefused."""
         name, until_ms = action.agentName or "", now_ms + _VALID_MS
         suffix = _UNTIL.fullmatch(name)
         if suffix is not None:
             name, until_ms = suffix[1], int(suffix[2])
         if not now_ms < until_ms <= now_ms + _VALID_MS_MAX:
-            raise Refused(refusals.AGENT_EXPIRED)
+            raise ActionRefused(refusals.AGENT_EXPIRED)
         if len(name) > _NAME_CHARS_MAX:
-            raise Refused("Agent name is too long.")  # not confirmed
+            raise ActionRefused("Agent name is too long.")  # not confirmed
         address = action.agentAddress.lower()
         before, _ = account.agents.get(name, (None, 0))
-        if address == _NOBODY:
+        if address == _ZERO_ADDRESS:
             account.agents.pop(name, None)
             return before
         if address in self._accounts or self._known(address):
-            raise Refused(refusals.AGENT_USED)
+            raise ActionRefused(refusals.AGENT_USED)
         others = sum(1 for other in account.agents if other and other != name)
         if name and others >= _NAMED_MAX:
-            raise Refused(refusals.AGENTS_MAX)
+            raise ActionRefused(refusals.AGENTS_MAX)
         account.agents[name] = (address, until_ms)
         return before
 
     def rows(self, account: Account) -> list[dict[str, Any]]:
-        """Return `extraAgents`: those with a name."""
+        """Return `extraAgents`: the named agents."""
         return [
             {"name": name, "address": address, "validUntil": until_ms}
             for name, (address, until_ms) in account.agents.items()
@@ -86,7 +86,7 @@ class Agents:
 
 
 def recover_user_signer(action: ApproveAgent, signature: Signature) -> str:
-    """Return the lower-case address that signed an approval. Raises UsageError for what is no signature."""
+    """Return the lower-case address that signed an approval. Raises UsageError for an invalid signature."""
     from eth_account import Account as EthAccount
     from eth_account.messages import encode_typed_data
 
@@ -100,12 +100,12 @@ def recover_user_signer(action: ApproveAgent, signature: Signature) -> str:
         "name": "HyperliquidSignTransaction",
         "version": "1",
         "chainId": int(action.signatureChainId, 16),
-        "verifyingContract": _NOBODY,
+        "verifyingContract": _ZERO_ADDRESS,
     }
     try:
         signable = encode_typed_data(domain, {"HyperliquidTransaction:ApproveAgent": _FIELDS}, message)
         vrs = (signature.v, int(signature.r, 16), int(signature.s, 16))
         recovered: str = EthAccount.recover_message(signable, vrs=vrs)
     except Exception as error:
-        raise UsageError(f"not a signature: {type(error).__name__}") from None
+        raise UsageError(f"invalid signature: {type(error).__name__}") from None
     return recovered.lower()

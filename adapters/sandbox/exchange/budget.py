@@ -1,8 +1,8 @@
-"""The budget of actions that each account has: 10,000, and one more for each dollar it has traded.
+"""The request budget of an account: 10,000 requests, plus one for each dollar traded.
 
-Promises: entries of a batch count one each, failed ones too, an action that is refused as a whole nothing;
-cancels may go on to min(limit + 100,000, 2 * limit). Beyond that one action is let through every 10 s, and a
-refusal neither counts nor starts that time anew. Source: the venue's rate limit page, 2026-08.
+Each entry of a batch counts as one request, even if it fails; an action refused as a whole counts as none.
+Cancels may go up to min(limit + 100,000, 2 * limit). Beyond the limit, one action is allowed every 10 s; a
+refused one neither counts nor restarts these 10 s. Source: the venue's rate limits page, 2026-08.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from adapters.sandbox.exchange.accounts import Account
 from adapters.sandbox.exchange.actions import Action, Cancel, CancelByCloid, ReserveRequestWeight, entries
 from adapters.sandbox.exchange.margin import Margin
 from adapters.sandbox.exchange.money import DOLLAR, money_text
-from adapters.sandbox.exchange.refusals import Refused
+from adapters.sandbox.exchange.refusals import ActionRefused
 
 __all__ = ["Budget"]
 
@@ -22,36 +22,36 @@ _REQUESTS: Final = 10_000
 _CANCELS_MORE: Final = 100_000
 _PAUSE_MS: Final = 10_000
 _PRICE: Final = 5 * DOLLAR // 10_000
-"""What a reserved request costs: 0.0005 USDC."""
+"""Price of a reserved request: 0.0005 USDC."""
 
 
 class Budget:
-    """Counts; and refuses, if `limited`."""
+    """Counts requests, and refuses actions beyond the limit if `limited`."""
 
     def __init__(self, margin: Margin, *, limited: bool) -> None:
         self._margin = margin
         self._limited = limited
 
     def admit(self, account: Account, action: Action, now_ms: int) -> None:
-        """Raise Refused for an action the account has no budget for."""
+        """Raise ActionRefused if the action exceeds the account's budget."""
         if self._limited and self._over(account, action) and now_ms < account.paused_until_ms:
-            raise Refused(
+            raise ActionRefused(
                 f"Too many cumulative requests sent ({_used(account)} > {_cap(account)}) for "
                 f"cumulative volume traded ${money_text(account.volume, 2)}. Place taker orders to free up "
                 "1 request per USDC traded."
             )
 
     def charge(self, account: Account, action: Action, now_ms: int) -> None:
-        """Count an action that was not refused."""
+        """Count an action that was accepted."""
         if self._over(account, action):
             account.paused_until_ms = now_ms + _PAUSE_MS
         account.requests += entries(action)
 
     def reserve(self, account: Account, action: ReserveRequestWeight) -> None:
-        """Sell requests. Raises Refused."""
+        """Charge for requests and add them to the budget. Raises ActionRefused."""
         cost = action.weight * _PRICE
         if cost > self._margin.withdrawable(account):
-            raise Refused(refusals.MARGIN_MISSING)
+            raise ActionRefused(refusals.MARGIN_MISSING)
         account.cash -= cost
         account.reserved += action.weight
 

@@ -1,8 +1,8 @@
-"""Funding: a running rate per coin, settled on the hour of the sandbox's clock.
+"""Funding payments, settled every hour of the sandbox's clock.
 
-Payment = position size * oracle price * rate; where the rate is positive longs pay. The oracle is the mark
-here, so there is no premium, and the rate is what the venue's formula gives then: 0.0001 for 8 hours,
-0.0000125 an hour. Source: the venue's funding page, 2026-08.
+Payment = position size * oracle price * rate. Longs pay, because the rate is positive. The oracle price is
+the mark, so there is no premium, and the venue's formula gives a constant rate: 0.0001 for 8 hours, 0.0000125
+per hour. Source: the venue's funding page, 2026-08.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from adapters.sandbox.exchange.accounts import Account
 from adapters.sandbox.exchange.margin import Margin
 from adapters.sandbox.exchange.money import UNIT, money_text
 from adapters.sandbox.exchange.reports import Reports
-from adapters.sandbox.played import FUNDING_RATE
+from adapters.sandbox.market_state import FUNDING_RATE
 from adapters.sandbox.wire import wire_number
 from engine.values import parse_scaled, power_of_ten
 
@@ -29,7 +29,7 @@ _ROWS_MAX: Final = 500
 
 
 class Funding:
-    """The hours that were settled, and the payments."""
+    """Settles funding and keeps the history of settled hours."""
 
     def __init__(self, accounts: Mapping[str, Account], margin: Margin, reports: Reports) -> None:
         self._accounts = accounts
@@ -39,7 +39,7 @@ class Funding:
         self._hours: deque[int] = deque(maxlen=_HOURS_MAX)
 
     def advance(self, now_ms: int) -> int:
-        """Settle each hour that has begun since the last call; return when the next one begins."""
+        """Settle each hour that began since the last call; return when the next one begins (ms)."""
         hour = now_ms // HOUR_MS
         for passed in range(self._hour + 1 if self._hour else hour + 1, hour + 1):
             self._hours.append(passed * HOUR_MS)
@@ -48,11 +48,11 @@ class Funding:
         self._hour = max(self._hour, hour)
         return (self._hour + 1) * HOUR_MS
 
-    def rows(self, coin: str, start_ms: int, end_ms: int) -> list[dict[str, Any]]:
+    def rows(self, name: str, start_ms: int, end_ms: int) -> list[dict[str, Any]]:
         """Return `fundingHistory`, oldest first, at most 500."""
         found = [time_ms for time_ms in self._hours if start_ms <= time_ms <= end_ms]
         return [
-            {"coin": coin, "fundingRate": FUNDING_RATE, "premium": "0.0", "time": time_ms}
+            {"coin": name, "fundingRate": FUNDING_RATE, "premium": "0.0", "time": time_ms}
             for time_ms in found[:_ROWS_MAX]
         ]
 

@@ -1,10 +1,10 @@
-"""Liquidation: what happens when an account no longer carries its positions.
+"""Liquidation of positions that fall below their maintenance margin.
 
-When the equity of an account's cross positions falls below their maintenance margin, all its orders are
-canceled (`liquidatedCanceled`) and its cross positions go to the book as market orders, again with every new
-touch until they are gone; an isolated position goes alone. The venue sells positions above 100,000 USDC in
-parts and has a backstop below two thirds of maintenance; neither is done here. Called by the desk with every
-new touch.
+When an account's cross equity falls below the maintenance margin of its cross positions, all its orders are
+canceled (`liquidatedCanceled`) and the cross positions are sold to the book as market orders, again with
+every new quote until they are closed. An isolated position is liquidated alone. Not implemented: the venue
+liquidates positions above 100,000 USDC in parts, and has a backstop below two thirds of the maintenance
+margin. Called by the exchange with every new quote.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from adapters.sandbox.exchange.accounts import Account, Position
 from adapters.sandbox.exchange.margin import Margin
-from adapters.sandbox.exchange.matching import Matching
+from adapters.sandbox.exchange.matching import MatchingEngine
 from adapters.sandbox.exchange.money import money_text
 from adapters.sandbox.exchange.orders import Order
 from adapters.sandbox.exchange.reports import Reports, hash_of
@@ -24,17 +24,17 @@ from engine.values import BUY, SELL
 __all__ = ["Liquidation"]
 
 _BEYOND: Final = 1_000_000
-"""A market order's limit, in multiples of the mark: none."""
+"""Limit price of a market buy, in multiples of the mark: high enough to be no limit."""
 
 
 class Liquidation:
-    """Watches the accounts. `next_oid` numbers the orders it sends, `asset_of` tells a coin's asset id."""
+    """Checks the accounts. `next_oid` gives an order its id, `asset_of` returns an instrument's asset id."""
 
     def __init__(
         self,
         accounts: Mapping[str, Account],
         margin: Margin,
-        matching: Matching,
+        matching: MatchingEngine,
         reports: Reports,
         *,
         next_oid: Callable[[], int],
@@ -48,15 +48,15 @@ class Liquidation:
         self._asset_of = asset_of
         self._count = 0
 
-    def check(self, coin: str, now_ms: int) -> None:
-        """Liquidate what a new mark of a coin has brought below its maintenance margin."""
+    def check(self, name: str, now_ms: int) -> None:
+        """Liquidate positions that the new mark of an instrument has brought below maintenance margin."""
         margin = self._margin
         for account in self._accounts.values():
-            held = account.positions.get(coin)
+            held = account.positions.get(name)
             if held is None or not held.size:
                 continue
-            if not margin.is_cross(account, coin):
-                if held.margin + margin.gain(held) < margin.maintenance(held):
+            if not margin.is_cross(account, name):
+                if held.margin + margin.unrealized_pnl(held) < margin.maintenance(held):
                     self._liquidate(account, [held], now_ms, kind="Isolated")
             elif margin.cross_equity(account) < margin.cross_maintenance(account):
                 self._liquidate(account, margin.held(account, cross_only=True), now_ms, kind="Cross")
@@ -69,13 +69,13 @@ class Liquidation:
             {"coin": one.listed.name, "szi": wire_number(one.size, one.listed.size_scale)}
             for one in positions
         ]
-        coins = {one.listed.name for one in positions}
+        instruments = {one.listed.name for one in positions}
         for order in list(account.orders.values()):
-            if kind == "Cross" or order.listed.name in coins:
+            if kind == "Cross" or order.listed.name in instruments:
                 self._matching.end(order, "liquidatedCanceled", now_ms)
         sold = [self._sell(account, one, now_ms) for one in positions if one.size]
         if not any(sold):
-            return  # nobody is there to trade with; the next touch is the next try
+            return  # no liquidity: try again with the next quote
         self._count += 1
         self._reports.event(
             account,
@@ -100,7 +100,7 @@ class Liquidation:
         self._reports.ledger(account, {"time": now_ms, "hash": digest, "delta": delta})
 
     def _sell(self, account: Account, held: Position, now_ms: int) -> int:
-        """Send a position to the book; return what of it was taken."""
+        """Sell a position to the book; return the executed size."""
         listed, mark = held.listed, self._margin.mark(held.listed.name)
         side = SELL if held.size > 0 else BUY
         size = abs(held.size)
@@ -121,14 +121,14 @@ class Liquidation:
         )
         if not self._matching.crosses(order):
             return 0
-        account.take_up(order)
+        account.add_order(order)
         self._reports.update(order)
-        told = {
+        details = {
             "liquidatedUser": account.address,
             "markPx": wire_number(mark, listed.price_scale),
             "method": "market",
         }
-        done, _ = self._matching.take(order, now_ms, told)
+        done, _ = self._matching.take(order, now_ms, details)
         if not order.ended:
             self._matching.end(order, "canceled", now_ms)
         return done

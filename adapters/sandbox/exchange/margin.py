@@ -1,10 +1,11 @@
-"""What accounts are worth and what they need, at the marks.
+"""Equity and margin requirements of accounts, at the mark prices.
 
-The mark, and the oracle with it, is the middle of the touch. A cross position needs its value divided by the
-coin's leverage, and shares the account's equity with the others; an isolated one has its own margin. A
-resting order needs what the position would need if it and all others of its side were filled. Maintenance is
-half of the initial margin at the highest leverage: there is one margin tier. Source: the venue's margining
-and liquidation pages, 2026-08. Called by whatever places, matches, liquidates or shows.
+The mark, also used as the oracle price, is the mid of the best bid and ask. A cross position requires its
+value divided by the instrument's leverage and shares the account's equity with other cross positions; an
+isolated position has its own margin. Resting orders require what the position would require if all orders on
+their side were filled. The maintenance margin is half of the initial margin at the maximum leverage; there is
+one margin tier. Source: the venue's margining and liquidation pages, 2026-08. Called by order entry,
+matching, liquidation and the account views.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from adapters.sandbox.exchange.accounts import Account, Position
 from adapters.sandbox.exchange.money import SCALE, notional
 from adapters.sandbox.exchange.orders import Order
-from adapters.sandbox.played import PlayedMarket, max_leverage
+from adapters.sandbox.market_state import MarketState, max_leverage
 from engine.events import InstrumentListed
 from engine.values import BUY, SELL, power_of_ten
 
@@ -20,23 +21,25 @@ __all__ = ["Margin"]
 
 
 class Margin:
-    """Marks, and sums over accounts. All money with 12 decimals."""
+    """Marks, equity and margin. All money has 12 decimals."""
 
-    def __init__(self, market: PlayedMarket) -> None:
+    def __init__(self, market: MarketState) -> None:
         self._market = market
-        self.highest = {coin.name: max_leverage(coin.name) for coin in market.coins}
+        self.max_leverage = {
+            instrument.name: max_leverage(instrument.name) for instrument in market.instruments
+        }
 
     def mark(self, name: str) -> int:
-        """Return a coin's mark at its price scale; 0 before the first print."""
+        """Return the mark of an instrument at its price scale; 0 without market data."""
         return self._market.by_name[name].mark
 
     def leverage(self, account: Account, name: str) -> int:
-        """Return the leverage of a coin."""
-        return account.leverage_of(name, self.highest[name])[0]
+        """Return the leverage of an instrument."""
+        return account.leverage_of(name, self.max_leverage[name])[0]
 
     def is_cross(self, account: Account, name: str) -> bool:
-        """Return whether a coin's position shares the account's equity."""
-        return account.leverage_of(name, self.highest[name])[1]
+        """Return whether the position in an instrument is cross, not isolated."""
+        return account.leverage_of(name, self.max_leverage[name])[1]
 
     def held(self, account: Account, *, cross_only: bool = False) -> list[Position]:
         """Return the open positions."""
@@ -46,28 +49,28 @@ class Margin:
             if one.size and not (cross_only and not self.is_cross(account, one.listed.name))
         ]
 
-    def gain(self, held: Position) -> int:
-        """Return what a position has gained at the mark."""
-        return held.gain(self.mark(held.listed.name))
+    def unrealized_pnl(self, held: Position) -> int:
+        """Return the unrealized profit and loss of a position at the mark."""
+        return held.unrealized_pnl(self.mark(held.listed.name))
 
     def value(self, held: Position) -> int:
-        """Return the signed worth of a position at the mark."""
+        """Return the signed value of a position at the mark."""
         return held.value(self.mark(held.listed.name))
 
     def equity(self, account: Account) -> int:
-        """Return cash and the gains of all positions."""
-        return account.cash + sum(map(self.gain, self.held(account)))
+        """Return cash plus the unrealized profit and loss of all positions."""
+        return account.cash + sum(map(self.unrealized_pnl, self.held(account)))
 
     def cross_equity(self, account: Account) -> int:
-        """Return what is not set aside for isolated positions."""
+        """Return the equity without the isolated positions and their margin."""
         isolated = sum(one.margin for one in self.held(account))
-        return account.cash - isolated + sum(map(self.gain, self.held(account, cross_only=True)))
+        return account.cash - isolated + sum(map(self.unrealized_pnl, self.held(account, cross_only=True)))
 
     def position_used(self, account: Account, held: Position) -> int:
-        """Return the margin a position uses: its initial one, or all that is in an isolated one."""
+        """Return the margin a position uses: the initial margin if cross, its own equity if isolated."""
         if self.is_cross(account, held.listed.name):
             return abs(self.value(held)) // self.leverage(account, held.listed.name)
-        return held.margin + self.gain(held)
+        return held.margin + self.unrealized_pnl(held)
 
     def cross_used(self, account: Account) -> int:
         """Return the initial margin of the cross positions."""
@@ -75,22 +78,22 @@ class Margin:
 
     def maintenance(self, held: Position) -> int:
         """Return the margin below which a position is liquidated."""
-        return abs(self.value(held)) // (2 * self.highest[held.listed.name])
+        return abs(self.value(held)) // (2 * self.max_leverage[held.listed.name])
 
     def cross_maintenance(self, account: Account) -> int:
         """Return the maintenance margin of the cross positions."""
         return sum(map(self.maintenance, self.held(account, cross_only=True)))
 
     def withdrawable(self, account: Account) -> int:
-        """Return what neither positions nor orders need."""
+        """Return the equity that neither positions nor orders require."""
         return max(0, self.cross_equity(account) - self._needed(account, None))
 
     def affords(self, account: Account, order: Order | None = None) -> bool:
-        """Return whether equity covers the positions, the resting orders, and this one on top."""
+        """Return whether the equity covers the positions, the resting orders and, if given, this order."""
         return self._needed(account, order) <= self.cross_equity(account)
 
     def may_trade(self, account: Account, order: Order, size: int) -> bool:
-        """Return whether the account can hold what an execution of a resting order would leave."""
+        """Return whether the account could hold the position after a fill of a resting order."""
         name = order.listed.name
         held = account.position(order.listed)
         after = held.size + order.side * size
@@ -101,7 +104,7 @@ class Margin:
         return needed <= self.cross_equity(account)
 
     def liquidation_price(self, account: Account, held: Position) -> tuple[int, int] | None:
-        """Return (price, scale) at which a position is liquidated if only its mark moves; None if nowhere.
+        """Return (price, scale) at which a position is liquidated if only its mark moves, or None.
 
         price - side * margin available / size / (1 - side / L), where L is twice the highest leverage.
         """
@@ -109,9 +112,9 @@ class Margin:
         if self.is_cross(account, listed.name):
             available = self.cross_equity(account) - self.cross_maintenance(account)
         else:
-            available = held.margin + self.gain(held) - self.maintenance(held)
+            available = held.margin + self.unrealized_pnl(held) - self.maintenance(held)
         side = BUY if held.size > 0 else SELL
-        size, bound = abs(held.size), 2 * self.highest[listed.name]
+        size, bound = abs(held.size), 2 * self.max_leverage[listed.name]
         unit = power_of_ten(SCALE - listed.money_scale)
         scale = max(8, listed.price_scale)
         above = self.mark(listed.name) * unit * size * (bound - side) - side * available * bound

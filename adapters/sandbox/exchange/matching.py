@@ -1,23 +1,24 @@
-"""Our orders against the tape: who trades with whom, at which price, and what becomes of the rest.
+"""The matching engine: matches the accounts' orders with the tape and with each other.
 
-The rules, stated so that nobody has to guess:
+The rules:
 
-- The tape is the market. A taker walks the book that `l2Book` shows, best level first; what was taken of a
-  level stays gone until the touch changes. Orders of other accounts stand behind the tape's own size at
-  their price, and share the trade's id with the taker.
-- A resting order fills as a maker at its own price: wholly when a print goes through it or the other side
-  of the touch reaches it; on a print at its price with what is left of the print once the size that stood
-  there before it, and the accounts' older orders there, have had theirs.
-- Our orders do not move the tape: they are not in the book that is shown, and their executions are no
-  prints; an execution on a print has an id of its own.
-- Self-trade: the resting order is canceled (`selfTradeCanceled`), the taker goes on.
-- A resting order whose account cannot carry the execution is canceled instead (`marginCanceled`).
-- A reduce-only order never turns a position: it is cut to it when it comes, when it trades, and while it
-  rests; it ends as `reduceOnlyCanceled` when there is nothing left to reduce.
-- Triggers go by the mark. A market trigger trades up to its limit price when that lies beyond the trigger,
-  else up to 10 % beyond it, which is what the venue's own page allows.
+- The tape is the market. A taker order trades against the book that `l2Book` shows, best level first. Size
+  taken from a level stays gone until the quote changes. Orders of other accounts queue behind the tape's size
+  at their price. Both sides of a trade between accounts have the same trade id.
+- A resting order fills as maker at its own price. It fills completely when a tape trade is beyond its price
+  or the opposite best price reaches it. A tape trade at its price fills it with what remains of the trade
+  after the size that stood at that price before the order, and after older orders of the accounts.
+- Orders of accounts do not affect the tape: they are not in the book shown, and their fills are not in the
+  trades stream. A fill against a tape trade has its own trade id.
+- Self-trade: the resting order is canceled (`selfTradeCanceled`) and the taker order continues.
+- A resting order whose account lacks the margin for a fill is canceled (`marginCanceled`).
+- A reduce-only order never reverses a position. Its size is reduced to that of the position when it arrives,
+  trades or rests; it ends as `reduceOnlyCanceled` when there is nothing left to reduce.
+- Triggers compare with the mark. A triggered market order trades up to its limit price if that is beyond the
+  trigger price, else up to 10 % beyond the trigger price, as the venue documents.
 
-Prices and sizes are integers at the coin's scales, times ms. Nothing awaits. Called by the desk.
+Prices and sizes are integers at the instrument's scales; times are in ms. Nothing awaits. Called by the
+exchange, order entry and liquidation.
 """
 
 from __future__ import annotations
@@ -31,20 +32,20 @@ from adapters.sandbox.exchange.money import fee_of, notional
 from adapters.sandbox.exchange.orders import Order
 from adapters.sandbox.exchange.reports import Execution, Reports
 from adapters.sandbox.grid import DEPTH, levels
-from adapters.sandbox.played import Coin, PlayedMarket
+from adapters.sandbox.market_state import InstrumentState, MarketState
 from engine.events import Quote, Trade
 from engine.values import BUY
 
-__all__ = ["Matching"]
+__all__ = ["MatchingEngine"]
 
 _SLIPPAGE_BPS: Final = 1000
 
 
-class Matching:
-    """The books of all coins: resting and waiting orders, in the order of their arrival."""
+class MatchingEngine:
+    """Resting and trigger orders of all instruments, in the order of their arrival."""
 
     def __init__(
-        self, market: PlayedMarket, accounts: Mapping[str, Account], margin: Margin, reports: Reports
+        self, market: MarketState, accounts: Mapping[str, Account], margin: Margin, reports: Reports
     ) -> None:
         self._market = market
         self._accounts = accounts
@@ -52,24 +53,24 @@ class Matching:
         self._reports = reports
         self._resting: dict[str, list[Order]] = {}
         self._waiting: dict[str, list[Order]] = {}
-        # What was taken of the tape's levels since the touch last changed, by price.
+        # Size taken from the tape's levels since the quote last changed, by price.
         self._taken: dict[str, dict[int, int]] = {}
 
     def crosses(self, order: Order) -> bool:
-        """Return whether an order would trade at once."""
+        """Return whether an order would trade immediately."""
         return bool(self._opposite(order))
 
     def reducible(self, order: Order) -> int:
-        """Return how much of an order may trade: all of it, or what there is to reduce."""
+        """Return how much of an order may trade: all that remains, or what a reduce-only order can reduce."""
         if not order.reduce_only:
             return order.remaining
         size = self._accounts[order.user].position(order.listed).size
         return min(order.remaining, abs(size)) if size * order.side < 0 else 0
 
-    # An order arrives.
+    # New orders.
 
     def take(self, order: Order, now_ms: int, liquidation: dict[str, Any] | None = None) -> tuple[int, int]:
-        """Trade an order as far as it goes; return (size, size * price) of what was executed."""
+        """Execute a taker order as far as possible; return the executed (size, size * price)."""
         done = worth = 0
         for price, available, maker in self._opposite(order):
             size = self.reducible(order)
@@ -81,7 +82,7 @@ class Matching:
                 taken[price] = taken.get(price, 0) + size
                 tid = self._reports.next_trade_id(order.oid, 0)
             else:
-                size = self._size_of_maker(maker, order, size, now_ms)
+                size = self._maker_size(maker, order, size, now_ms)
                 if not size:
                     continue
                 tid = self._reports.next_trade_id(order.oid, maker.oid)
@@ -92,52 +93,52 @@ class Matching:
         return done, worth
 
     def rest(self, order: Order) -> None:
-        """Put an order in the book, behind what stands at its price."""
+        """Put an order in the book, behind the size at its price."""
         order.queue = self._standing(order)
         self._resting.setdefault(order.listed.name, []).append(order)
 
     def wait(self, order: Order) -> None:
-        """Let a trigger order wait for the mark, and tell that it is open."""
+        """Add a trigger order that waits for the mark, and report it as open."""
         order.waits = "trigger"
         self._waiting.setdefault(order.listed.name, []).append(order)
         self._reports.update(order)
 
-    # The tape goes on.
+    # Tape events.
 
-    def add_trade(self, trade: Trade, coin: Coin) -> None:
-        """Fill resting orders that a print reaches."""
+    def add_trade(self, trade: Trade, instrument: InstrumentState) -> None:
+        """Fill the resting orders that a trade reaches."""
         now_ms = trade.venue_ns // 1_000_000
         given = 0
-        for order in self._by_priority(coin):
+        for order in self._by_priority(instrument):
             if order.ended or trade.aggressor == order.side:
                 continue
             beyond = (trade.price - order.price) * order.side
             if beyond < 0:
-                self._make(order, order.remaining, now_ms)
+                self._fill_resting(order, order.remaining, now_ms)
             elif beyond == 0:
                 left = trade.size - order.queue - given
                 order.queue = max(0, order.queue - trade.size)
                 if left > 0:
-                    given += self._make(order, min(left, order.remaining), now_ms)
+                    given += self._fill_resting(order, min(left, order.remaining), now_ms)
 
-    def add_quote(self, quote: Quote, coin: Coin) -> None:
-        """Fill resting orders that the touch reaches, and fire triggers that the mark has hit."""
+    def add_quote(self, quote: Quote, instrument: InstrumentState) -> None:
+        """Fill the resting orders that the quote reaches, and activate triggers that the mark reaches."""
         now_ms = quote.venue_ns // 1_000_000
-        self._taken.pop(coin.name, None)
-        for order in self._by_priority(coin):
+        self._taken.pop(instrument.name, None)
+        for order in self._by_priority(instrument):
             other = quote.ask if order.side == BUY else quote.bid
             if other and (order.price - other) * order.side >= 0 and not order.ended:
-                self._make(order, order.remaining, now_ms)
-        for order in tuple(self._waiting.get(coin.name, ())):
-            if not order.ended and order.hit_by(self._margin.mark(coin.name)):
-                self._fire(order, now_ms)
+                self._fill_resting(order, order.remaining, now_ms)
+        for order in tuple(self._waiting.get(instrument.name, ())):
+            if not order.ended and order.hit_by(self._margin.mark(instrument.name)):
+                self._trigger(order, now_ms)
 
-    def _by_priority(self, coin: Coin) -> list[Order]:
-        """Return the resting orders, those of the best price first, older before younger."""
-        return sorted(self._resting.get(coin.name, ()), key=lambda order: -order.price * order.side)
+    def _by_priority(self, instrument: InstrumentState) -> list[Order]:
+        """Return the resting orders, best price first, then oldest first."""
+        return sorted(self._resting.get(instrument.name, ()), key=lambda order: -order.price * order.side)
 
-    def _fire(self, order: Order, now_ms: int) -> None:
-        """A trigger is hit: from here on the order is an ordinary one."""
+    def _trigger(self, order: Order, now_ms: int) -> None:
+        """Activate a trigger order: from now on it is an ordinary order."""
         account = self._accounts[order.user]
         self._waiting[order.listed.name].remove(order)
         order.waits, order.status, order.status_ms = "", "triggered", now_ms
@@ -164,37 +165,37 @@ class Matching:
 
     @staticmethod
     def _set_bound(order: Order) -> None:
-        """Give a fired market order the worst price it may trade at."""
+        """Set the worst price at which a triggered market order may trade."""
         if (order.price - order.trigger_price) * order.side > 0:
             return
         order.price = order.listed.bounded_price(order.trigger_price, order.side, _SLIPPAGE_BPS, up=False)
 
-    def _make(self, order: Order, wanted: int, now_ms: int) -> int:
+    def _fill_resting(self, order: Order, wanted: int, now_ms: int) -> int:
         """Execute a resting order against the tape; return the size."""
-        size = self._carried(order, wanted, now_ms)
+        size = self._fillable(order, wanted, now_ms)
         if size:
             tid = self._reports.next_trade_id(order.oid, 0)
             self._execute(order, order.price, size, tid, now_ms, False, None)
         return size
 
-    def _size_of_maker(self, maker: Order, taker: Order, wanted: int, now_ms: int) -> int:
-        """Return how much a resting order gives a taker; 0 ends what cannot give."""
+    def _maker_size(self, maker: Order, taker: Order, wanted: int, now_ms: int) -> int:
+        """Return how much of a resting order a taker can trade with. At 0 the resting order has ended."""
         if maker.ended:
             return 0
         if maker.user == taker.user:
             self.end(maker, "selfTradeCanceled", now_ms)
             return 0
-        return self._carried(maker, wanted, now_ms)
+        return self._fillable(maker, wanted, now_ms)
 
-    def _carried(self, order: Order, wanted: int, now_ms: int) -> int:
-        """Return how much of a resting order can be executed; end one that its account cannot carry."""
+    def _fillable(self, order: Order, wanted: int, now_ms: int) -> int:
+        """Return how much of a resting order can fill. Cancels it if its account lacks the margin."""
         size = min(wanted, self.reducible(order))
         if not order.reduce_only and not self._margin.may_trade(self._accounts[order.user], order, size):
             self.end(order, "marginCanceled", now_ms)
             return 0
         return size
 
-    # Executions and ends.
+    # Fills and ends of orders.
 
     def _execute(
         self,
@@ -206,7 +207,7 @@ class Matching:
         taker: bool,
         liquidation: dict[str, Any] | None,
     ) -> None:
-        """Book an execution of an order, and tell it; the last one ends the order."""
+        """Book and report a fill. The last fill ends the order."""
         account = self._accounts[order.user]
         held = account.position(order.listed)
         start = held.size
@@ -222,10 +223,10 @@ class Matching:
         self._reports.fill(account, order, execution)
         if not order.remaining:
             self.end(order, "filled", now_ms)
-        self._shrink(account, order, now_ms)
+        self._cut_reduce_only(account, order, now_ms)
 
     def end(self, order: Order, status: str, now_ms: int) -> None:
-        """End an order: tell it, forget it here, and what hangs on it."""
+        """End an order: remove it, report it, and cancel or activate its linked orders."""
         if order.ended:
             return
         for book in (self._resting, self._waiting):
@@ -233,7 +234,7 @@ class Matching:
             if order in orders:
                 orders.remove(order)
         order.status, order.status_ms = status, now_ms
-        self._accounts[order.user].remember(order)
+        self._accounts[order.user].archive(order)
         self._reports.update(order)
         for child in order.children:
             if child.ended:
@@ -247,8 +248,8 @@ class Matching:
                 if sibling is not order:
                     self.end(sibling, "siblingFilledCanceled", now_ms)
 
-    def _shrink(self, account: Account, cause: Order, now_ms: int) -> None:
-        """Cut the account's reduce-only orders on a coin to what is left to reduce."""
+    def _cut_reduce_only(self, account: Account, cause: Order, now_ms: int) -> None:
+        """Reduce the account's reduce-only orders in an instrument to the size of the position."""
         for order in list(account.orders.values()):
             if order is cause or order.listed is not cause.listed or not order.reduce_only:
                 continue
@@ -260,28 +261,28 @@ class Matching:
             elif not order.waits:
                 order.remaining = min(order.remaining, abs(size))
 
-    # The other side.
+    # The opposite side of the book.
 
     def _opposite(self, order: Order) -> list[tuple[int, int, Order | None]]:
-        """Return what an order can trade with: (price, size, whose), best first, the tape's own first."""
-        coin = self._market.by_name[order.listed.name]
+        """Return what an order can trade with, best first: (price, size, order or None for the tape)."""
+        instrument = self._market.by_name[order.listed.name]
         found: list[tuple[int, int, Order | None]] = []
-        if coin.touch is not None:
-            bids, asks = levels(coin.listed, coin.touch, DEPTH)
-            taken = self._taken.get(coin.name, {})
+        if instrument.quote is not None:
+            bids, asks = levels(instrument.listed, instrument.quote, DEPTH)
+            taken = self._taken.get(instrument.name, {})
             for price, size, _ in asks if order.side == BUY else bids:
                 left = size - taken.get(price, 0)
                 if left > 0:
                     found.append((price, left, None))
-        resting = self._resting.get(coin.name, ())
+        resting = self._resting.get(instrument.name, ())
         found += [(other.price, other.remaining, other) for other in resting if other.side != order.side]
         found.sort(key=lambda one: one[0] * order.side)
         return [one for one in found if (order.price - one[0]) * order.side >= 0]
 
     def _standing(self, order: Order) -> int:
-        """Return the size that stands at an order's price on its own side."""
-        coin = self._market.by_name[order.listed.name]
-        if coin.touch is None:
+        """Return the tape's size at the order's price, on the order's side."""
+        instrument = self._market.by_name[order.listed.name]
+        if instrument.quote is None:
             return 0
-        bids, asks = levels(coin.listed, coin.touch, DEPTH)
+        bids, asks = levels(instrument.listed, instrument.quote, DEPTH)
         return sum(size for price, size, _ in (bids if order.side == BUY else asks) if price == order.price)

@@ -1,7 +1,7 @@
-"""An order at the exchange, and how the venue's messages show it.
+"""An order at the exchange, and its form in the venue's messages.
 
-Sizes and prices are integers at the coin's scales. `remaining` is what the order still works for, and stays
-what it was when the order is canceled: executed is told by fills alone, as on the venue.
+Sizes and prices are integers at the instrument's scales. `remaining` is the open size. It does not change
+when an order is canceled: as on the venue, the executed size is known from the fills only.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ __all__ = ["Order", "open_row", "order_row", "status_row", "update_row"]
 
 @dataclass(slots=True, eq=False)
 class Order:
-    """One order. `trigger` is "", "sl" or "tp"; `market` says that a trigger fires a market order.
+    """One order.
 
-    `waits` says what keeps it from the book: "" (nothing), "trigger" (armed) or "parent" (not armed yet).
-    `queue` is the size that stood at its price when it came. `of_position` follows the position's size.
+    `trigger` is "", "sl" (stop loss) or "tp" (take profit); `market`: the trigger places a market order.
+    `waits` is "" for an order that can trade, "trigger" while it waits for the mark, "parent" while it waits
+    for its parent to fill. `queue` is the size ahead of it at its price. `of_position`: its size follows the
+    position's.
     """
 
     oid: int
@@ -49,21 +51,21 @@ class Order:
 
     @property
     def ended(self) -> bool:
-        """Whether it can no longer trade."""
+        """Whether the order can no longer trade."""
         return self.status not in ("open", "triggered")
 
     @property
     def rising(self) -> bool:
-        """Whether its trigger is hit from below: the stop of a buy, the target of a sell."""
+        """Whether the trigger fires on a rising price: the stop of a buy, the take profit of a sell."""
         return (self.side == BUY) == (self.trigger == "sl")
 
     def hit_by(self, mark: int) -> bool:
-        """Whether a mark has reached the trigger."""
+        """Return whether a mark has reached the trigger price."""
         return mark >= self.trigger_price if self.rising else mark <= self.trigger_price
 
 
 def order_row(order: Order) -> dict[str, Any]:
-    """Return an order as `openOrders` and `orderUpdates` show it; trigger members are hidden."""
+    """Return an order as in `openOrders` and `orderUpdates`, without trigger members."""
     listed = order.listed
     row = {
         "coin": listed.name,
@@ -87,7 +89,7 @@ def update_row(order: Order) -> dict[str, Any]:
 
 
 def open_row(order: Order) -> dict[str, Any]:
-    """Return an order as `frontendOpenOrders` and `historicalOrders` show it."""
+    """Return an order as in `frontendOpenOrders` and `historicalOrders`."""
     listed = order.listed
     row = order_row(order)
     size = row.pop("origSz")
@@ -110,9 +112,9 @@ def open_row(order: Order) -> dict[str, Any]:
 
 
 def status_row(order: Order) -> dict[str, Any]:
-    """Return an order as `orderStatus` shows it: while it is open, with the size it was opened with.
+    """Return an order as in `orderStatus`: an open order is shown with its original size.
 
-    The venue does not refresh that size while the status stays the same (issue 141 of its Python SDK).
+    The venue does not update the size while the status stays the same (issue 141 of its Python SDK).
     """
     row = open_row(order)
     if order.status == "open":

@@ -1,8 +1,9 @@
-"""What the venue says when it refuses: the texts, and where each of them goes.
+"""The venue's error texts, and the exceptions that carry them.
 
-`Refused` is one whole action refused (HTTP 200, status "err"); `Wrong` is one entry of it, with the name
-that the order's status gets; `BadRequest` is no action at all. Sources: the venue's error responses page,
-2026-08; live texts, which end in ` asset=<id>`; texts that traders report. Those nobody could confirm say so.
+`ActionRefused`: the whole action is refused (HTTP 200, status "err"). `EntryRefused`: one entry of a batch is
+refused; it also carries the order's status. `BadRequest`: the request cannot be decoded. Sources: the venue's
+error responses page, 2026-08; texts seen on the live venue, which end in ` asset=<id>`; texts reported by
+traders. Texts that are not confirmed are marked.
 """
 
 from __future__ import annotations
@@ -48,14 +49,14 @@ __all__ = [
     "TPSL_NUMBER",
     "TPSL_REDUCE_ONLY",
     "USER_SIGNED",
+    "ActionRefused",
     "BadRequest",
+    "EntryRefused",
     "Refusal",
-    "Refused",
-    "Wrong",
 ]
 
 Refusal = tuple[str, str]
-"""A text and the status of the order it is about."""
+"""An error text and the order status that goes with it."""
 
 TICK: Final = ("Price must be divisible by tick size.", "tickRejected")
 SIZE: Final = ("Order has invalid size.", "tickRejected")
@@ -67,7 +68,7 @@ IOC: Final = ("Order could not immediately match against any resting orders.", "
 NO_LIQUIDITY: Final = ("No liquidity available for market order.", "marketOrderNoLiquidityRejected")
 BAD_TRIGGER: Final = ("Invalid TP/SL price.", "badTriggerPxRejected")
 FAR: Final = ("Order price cannot be more than 95% away from the reference price", "oracleRejected")
-# The words of the rest are not confirmed.
+# The following texts are not confirmed.
 TOO_MANY: Final = ("Too many open orders.", "tooManyOpenOrdersRejected")
 CLOID_USED: Final = ("Client order id was used before.", "rejected")
 HALTED: Final = ("Trading is halted.", "rejected")
@@ -105,12 +106,12 @@ SCHEDULE_SOON: Final = "Scheduled cancel time must be at least 5 seconds in the 
 SCHEDULES_USED: Final = "Scheduled cancels of today are used up."  # not confirmed
 
 
-class Refused(Exception):
-    """The whole action is refused; nothing of it was done."""
+class ActionRefused(Exception):
+    """The whole action is refused and has no effect."""
 
 
-class Wrong(Exception):
-    """One entry is refused. `status` names it in order statuses."""
+class EntryRefused(Exception):
+    """One entry of a batch is refused. `status` is the resulting order status."""
 
     def __init__(self, refusal: Refusal, asset: int, **filled: str) -> None:
         text, self.status = refusal
@@ -118,7 +119,7 @@ class Wrong(Exception):
 
 
 class BadRequest(Exception):
-    """No action the venue could read."""
+    """The request cannot be decoded."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)

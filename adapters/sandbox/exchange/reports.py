@@ -1,7 +1,8 @@
-"""What accounts are told: order updates, fills, events, in the order they happened.
+"""Reports to accounts: order updates, fills, funding, ledger entries and other events.
 
-Owns the outbox. Everything that happens between two drains is one frame per channel and account, as the venue
-batches a block: order updates first, then fills. The hub takes the frames and sends them to whoever listens.
+Queues reports in the order in which they happened. All reports between two calls of `drain` become one frame
+per account and channel, order updates before fills, as the venue batches a block; each other event on channel
+`user` is a frame of its own. The hub sends the frames to their subscribers.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ ZERO_HASH: Final = "0x" + "0" * 64
 
 _TID_MASK: Final = 2**50 - 1
 _BY_VENUE: Final = ("selfTradeCanceled", "marginCanceled", "liquidatedCanceled", "scheduledCancel")
-"""Ends of an order that are told as `nonUserCancel` too; a `reduceOnlyCanceled` is not, on the venue."""
+"""Order statuses also reported as `nonUserCancel`. On the venue, `reduceOnlyCanceled` is not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One side of a trade. `start` is the signed position before it; money with 12 decimals."""
+    """A fill. `start` is the signed position before it. Money has 12 decimals."""
 
     price: int
     size: int
@@ -41,7 +42,7 @@ class Execution:
 
 
 class Reports:
-    """The outbox."""
+    """The queue of reports."""
 
     def __init__(self) -> None:
         self._updates: dict[str, list[dict[str, Any]]] = {}
@@ -52,41 +53,41 @@ class Reports:
         self._executions = 0
 
     def update(self, order: Order) -> None:
-        """Tell an order as it is now."""
+        """Report the current state of an order."""
         self._updates.setdefault(order.user, []).append(update_row(order))
         if order.status in _BY_VENUE:
             row = {"coin": order.listed.name, "oid": order.oid}
             self._events.append((order.user, {"nonUserCancel": [row]}))
 
     def fill(self, account: Account, order: Order, execution: Execution) -> None:
-        """Tell an execution."""
+        """Report a fill."""
         row = _fill_row(order, execution)
         account.fills.append(row)
         self._fills.setdefault(account.address, []).append(row)
 
     def funding(self, account: Account, row: dict[str, Any]) -> None:
-        """Tell a funding payment."""
+        """Report a funding payment."""
         account.fundings.append(row)
         self._fundings.setdefault(account.address, []).append(row)
         self._events.append((account.address, {"funding": row}))
 
     def ledger(self, account: Account, row: dict[str, Any]) -> None:
-        """Tell an entry of the ledger."""
+        """Report a ledger entry."""
         account.ledger.append(row)
         self._ledgers.setdefault(account.address, []).append(row)
 
     def event(self, account: Account, event: dict[str, Any]) -> None:
-        """Tell something on channel `user`."""
+        """Report an event on channel `user`."""
         self._events.append((account.address, event))
 
     def next_trade_id(self, oid: int, other: int) -> int:
-        """Return the id of a trade between two orders: never the same twice, and never 0."""
+        """Return a new trade id for two orders, `other` being 0 for the tape. Ids are unique and never 0."""
         self._executions += 1
         digest = blake2b(f"{oid} {other} {self._executions}".encode(), digest_size=8).digest()
         return int.from_bytes(digest, "big") & _TID_MASK or 1
 
     def drain(self) -> list[tuple[str, str, str]]:
-        """Return (subscription type, address, frame) of what happened since the last call."""
+        """Return the reports since the last call as (subscription type, address, frame)."""
         frames: list[tuple[str, str, str]] = []
 
         def add(kind: str, channel: str, user: str, data: Any) -> None:
@@ -110,7 +111,7 @@ class Reports:
 
 
 def hash_of(*parts: object) -> str:
-    """Return a transaction hash made of what happened."""
+    """Return a transaction hash derived from `parts`."""
     return "0x" + blake2b(" ".join(map(str, parts)).encode(), digest_size=32).hexdigest()
 
 
@@ -141,7 +142,7 @@ def _fill_row(order: Order, execution: Execution) -> dict[str, Any]:
 
 
 def _direction(start: int, side: int, size: int) -> str:
-    """Return the venue's words for what an execution does to a position."""
+    """Return the venue's term for the effect of a fill on a position."""
     end = start + side * size
     if start * side >= 0:
         return "Open Long" if side == BUY else "Open Short"

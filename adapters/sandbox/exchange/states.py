@@ -1,6 +1,6 @@
-"""How an account is shown: `clearinghouseState` and `activeAssetData`.
+"""Account views: `clearinghouseState` and `activeAssetData`.
 
-Called by the questions of `/info` and by the channels that push whole states.
+Called by `user_info.py` for `/info` requests and for the channels that send a full state.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["asset_data", "clearinghouse_state"]
 
 
 def clearinghouse_state(account: Account, margin: Margin, now_ms: int) -> dict[str, Any]:
-    """Return `clearinghouseState`; flat coins are absent."""
+    """Return `clearinghouseState`. Flat positions are left out."""
     held, cross = margin.held(account), margin.held(account, cross_only=True)
     used = sum(margin.position_used(account, one) for one in held)
     return {
@@ -36,7 +36,7 @@ def clearinghouse_state(account: Account, margin: Margin, now_ms: int) -> dict[s
 
 
 def asset_data(account: Account, margin: Margin, listed: InstrumentListed) -> dict[str, Any]:
-    """Return `activeAssetData`. Both pairs are taken to be (buy, sell), which nobody has confirmed."""
+    """Return `activeAssetData`. Both pairs are (buy, sell), which is an unconfirmed assumption."""
     name = listed.name
     leverage, cross = margin.leverage(account, name), margin.is_cross(account, name)
     mark, free = margin.mark(name), margin.withdrawable(account)
@@ -64,7 +64,11 @@ def _summary(margin: Margin, held: list[Position], equity: int, used: int) -> di
 
 def _position_row(account: Account, margin: Margin, held: Position) -> dict[str, Any]:
     listed, name = held.listed, held.listed.name
-    value, gain, leverage = margin.value(held), margin.gain(held), margin.leverage(account, name)
+    value, unrealized_pnl, leverage = (
+        margin.value(held),
+        margin.unrealized_pnl(held),
+        margin.leverage(account, name),
+    )
     kind: dict[str, Any] = {"type": "cross", "value": leverage}
     if not margin.is_cross(account, name):
         kind = {"type": "isolated", "value": leverage, "rawUsd": money_text(held.margin - held.cost)}
@@ -76,11 +80,11 @@ def _position_row(account: Account, margin: Margin, held: Position) -> dict[str,
         "leverage": kind,
         "entryPx": wire_number(held.entry(), listed.price_scale + 2),
         "positionValue": money_text(abs(value)),
-        "unrealizedPnl": money_text(gain),
-        "returnOnEquity": money_text(gain * power_of_ten(SCALE) // opened if opened else 0),
+        "unrealizedPnl": money_text(unrealized_pnl),
+        "returnOnEquity": money_text(unrealized_pnl * power_of_ten(SCALE) // opened if opened else 0),
         "liquidationPx": None if liquidation is None else wire_number(*liquidation),
         "marginUsed": money_text(margin.position_used(account, held)),
-        "maxLeverage": margin.highest[name],
+        "maxLeverage": margin.max_leverage[name],
         "cumFunding": {
             "allTime": money_text(held.all_funding),
             "sinceOpen": money_text(held.funding),

@@ -1,4 +1,4 @@
-"""What the tests of the exchange share: one without sockets, clients that sign, and a moving touch."""
+"""Shared by the tests of the exchange: an exchange without sockets, and signed requests."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import msgspec
 
 from adapters.hyperliquid.signing import address_of, sign_l1_action
 from adapters.sandbox.exchange.accounts import Account
-from adapters.sandbox.exchange.desk import Desk
-from adapters.sandbox.played import PlayedMarket
+from adapters.sandbox.exchange.exchange import Exchange
+from adapters.sandbox.market_state import MarketState
 from adapters.sandbox.server import SandboxAddress
 from engine.events import InstrumentListed, Quote, Trade
 from engine.values import BUY, SELL, parse_scaled
@@ -32,7 +32,7 @@ ALO = {"limit": {"tif": "Alo"}}
 
 
 def trigger(price: str, tpsl: str, *, market: bool = True) -> dict[str, Any]:
-    """The type of a trigger order."""
+    """Return the type of a trigger order."""
     return {"trigger": {"isMarket": market, "triggerPx": price, "tpsl": tpsl}}
 
 
@@ -46,18 +46,18 @@ def wire(
     cloid: str | None = None,
     asset: int = BTC_ID,
 ) -> dict[str, Any]:
-    """An order as clients send it."""
+    """Return an order as clients send it."""
     order: dict[str, Any] = {"a": asset, "b": buy, "p": price, "s": size, "r": reduce_only, "t": kind}
     return order if cloid is None else {**order, "c": cloid}
 
 
 def orders(*wires: dict[str, Any], grouping: Any = "na") -> dict[str, Any]:
-    """An order action."""
+    """Return an order action."""
     return {"type": "order", "orders": list(wires), "grouping": grouping}
 
 
-class Floor:
-    """An exchange that a test drives by hand: the touch, prints, the clock, and signed requests."""
+class ExchangeDriver:
+    """An exchange controlled by a test: quotes, trades, the clock and signed requests."""
 
     def __init__(
         self,
@@ -65,64 +65,64 @@ class Floor:
         instruments: Sequence[InstrumentListed] = (BTC, PURR),
         **options: Any,
     ) -> None:
-        self.market = PlayedMarket(instruments)
-        self.desk = Desk(self.market, accounts, **options)
+        self.market = MarketState(instruments)
+        self.exchange = Exchange(self.market, accounts, **options)
         self.now_ms = START_MS
         self._nonce = 0
         self.frames: list[tuple[str, str, Any]] = []
-        self.touch("84143", "84144")
+        self.quote("84143", "84144")
 
     @property
     def alice(self) -> Account:
-        return self.desk.accounts[ALICE]
+        return self.exchange.accounts[ALICE]
 
     @property
     def bob(self) -> Account:
-        return self.desk.accounts[BOB]
+        return self.exchange.accounts[BOB]
 
-    def touch(self, bid: str, ask: str, size: str = "1", *, after_ms: int = 100) -> None:
-        """Move the touch of BTC; `size` stands on both sides."""
+    def quote(self, bid: str, ask: str, size: str = "1", *, after_ms: int = 100) -> None:
+        """Play a quote of BTC with `size` on both sides."""
         self.now_ms += after_ms
         at_ms = self.now_ms - START_MS
         event = quote(at_ms, parse_scaled(bid, 1), parse_scaled(ask, 1), parse_scaled(size, 5))
-        coin = self.market.by_name["BTC"]
-        if coin.add_quote(event):
-            self.desk.add_quote(event, coin)
+        instrument = self.market.by_name["BTC"]
+        if instrument.add_quote(event):
+            self.exchange.add_quote(event, instrument)
         self._drain()
 
     def quote_purr(self, bid: int, ask: int) -> None:
-        """Give PURR a touch, in millionths."""
-        coin = self.market.by_name["PURR"]
-        event = quote(self.now_ms - START_MS, bid, ask, 100_000, coin=2)
-        coin.add_quote(event)
-        self.desk.add_quote(event, coin)
+        """Play a quote of PURR; prices are in millionths."""
+        instrument = self.market.by_name["PURR"]
+        event = quote(self.now_ms - START_MS, bid, ask, 100_000, instrument=2)
+        instrument.add_quote(event)
+        self.exchange.add_quote(event, instrument)
 
     def one_sided(self, bid: str) -> None:
-        """Leave no asks."""
+        """Play a quote of BTC without asks."""
         at_ns = self.now_ms * 1_000_000
         event = Quote(at_ns, at_ns, 1, parse_scaled(bid, 1), 100, 0, 0)
-        coin = self.market.by_name["BTC"]
-        coin.add_quote(event)
-        self.desk.add_quote(event, coin)
+        instrument = self.market.by_name["BTC"]
+        instrument.add_quote(event)
+        self.exchange.add_quote(event, instrument)
 
-    def print(self, price: str, size: str, *, sold: bool = False) -> None:
-        """Play a print of BTC."""
+    def trade(self, price: str, size: str, *, sold: bool = False) -> None:
+        """Play a trade of BTC."""
         self.now_ms += 1
         at_ms = self.now_ms - START_MS
         event: Trade = trade(at_ms, parse_scaled(price, 1), parse_scaled(size, 5), SELL if sold else BUY)
-        coin = self.market.by_name["BTC"]
-        coin.add_trade(event)
-        self.desk.add_trade(event, coin)
+        instrument = self.market.by_name["BTC"]
+        instrument.add_trade(event)
+        self.exchange.add_trade(event, instrument)
         self._drain()
 
     def wait(self, ms: int) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self.now_ms += ms
-        self.desk.advance(self.now_ms)
+        self.exchange.advance(self.now_ms)
         self._drain()
 
     def nonce(self) -> int:
-        """A nonce that was not used yet."""
+        """Return an unused nonce."""
         self._nonce = max(self._nonce + 1, self.now_ms)
         return self._nonce
 
@@ -132,7 +132,7 @@ class Floor:
 
     def send(self, body: dict[str, Any]) -> dict[str, Any]:
         """Send a body and return the answer as a client reads it."""
-        answer = self.desk.act(json.dumps(body).encode(), self.now_ms)
+        answer = self.exchange.act(json.dumps(body).encode(), self.now_ms)
         self._drain()
         read: dict[str, Any] = json.loads(msgspec.json.encode(answer))
         return read
@@ -141,22 +141,22 @@ class Floor:
         """Place orders and return their statuses."""
         return statuses(self.act(orders(*wires, grouping=grouping), key))
 
-    def told(self, kind: str, user: str = ALICE) -> list[Any]:
-        """Return the data of an account's frames of a subscription since the start."""
-        self.frames += [
-            (name, who, json.loads(text)["data"]) for name, who, text in self.desk.reports.drain()
-        ]
+    def reported(self, kind: str, user: str = ALICE) -> list[Any]:
+        """Return the data of all frames of an account's subscription."""
+        self._drain()
         return [data for name, who, data in self.frames if (name, who) == (kind, user)]
 
     def _drain(self) -> None:
         self.frames += [
-            (name, who, json.loads(text)["data"]) for name, who, text in self.desk.reports.drain()
+            (name, who, json.loads(text)["data"]) for name, who, text in self.exchange.reports.drain()
         ]
 
     def updates(self, user: str = ALICE) -> list[tuple[str, str]]:
         """Return (status, size) of every order update of an account."""
         return [
-            (row["status"], row["order"]["sz"]) for rows in self.told("orderUpdates", user) for row in rows
+            (row["status"], row["order"]["sz"])
+            for rows in self.reported("orderUpdates", user)
+            for row in rows
         ]
 
 
@@ -169,7 +169,7 @@ def signed(
     expires: int | None = None,
     mainnet: bool = False,
 ) -> dict[str, Any]:
-    """A request body."""
+    """Return a signed request body."""
     return {
         "action": action,
         "nonce": nonce,
@@ -180,16 +180,16 @@ def signed(
 
 
 def statuses(answer: dict[str, Any]) -> list[Any]:
-    """The statuses of an answer, which must be one."""
+    """Return the statuses of a successful answer."""
     assert answer["status"] == "ok", answer
     found: list[Any] = answer["response"]["data"]["statuses"]
     return found
 
 
 def oid_of(status: dict[str, Any]) -> int:
-    """The order id that a status tells."""
-    (told,) = status.values()
-    oid: int = told["oid"]
+    """Return the order id of a status."""
+    (data,) = status.values()
+    oid: int = data["oid"]
     return oid
 
 

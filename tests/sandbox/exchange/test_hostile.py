@@ -1,4 +1,4 @@
-"""Whatever is signed and sent, the exchange answers, and its books stay whole."""
+"""The exchange answers every request, and its accounts stay consistent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from adapters.sandbox.exchange.actions import canonical, parse_request
 from adapters.sandbox.exchange.refusals import BadRequest
 from adapters.sandbox.exchange.states import clearinghouse_state
 from tests.profiles import examples
-from tests.sandbox.exchange.kit import ALICE, ALO, GTC, IOC, Floor, signed, trigger, wire
+from tests.sandbox.exchange.kit import ALICE, ALO, GTC, IOC, ExchangeDriver, signed, trigger, wire
 
 WHOLE = st.one_of(
     st.integers(0, 3), st.sampled_from([2**31, 2**32, 2**53, 2**63 - 1, 2**63, 2**64, -1, -(2**63)])
@@ -74,34 +74,34 @@ ACTION: st.SearchStrategy[dict[str, Any]] = st.one_of(
 @examples(0.6)
 @given(st.lists(ACTION, max_size=25))
 def test_v05_every_signed_action_is_answered(actions: list[dict[str, Any]]) -> None:
-    floor = Floor(volumes=[(ALICE, "2000000")])
+    driver = ExchangeDriver(volumes=[(ALICE, "2000000")])
     for number, action in enumerate(actions):
-        nonce = floor.nonce()
+        nonce = driver.nonce()
         body = {"action": action, "nonce": nonce, "signature": {"r": "0x1", "s": "0x1", "v": 27}}
         try:
             request = parse_request(json.dumps(body).encode())
         except BadRequest:
             continue
         # Signed over the venue's own rebuild, so that it is not refused for its spelling.
-        answer = floor.send(signed(canonical(request.action), nonce))
+        answer = driver.send(signed(canonical(request.action), nonce))
         assert answer["status"] in ("ok", "err")
         assert "does not exist" not in str(answer["response"])
-        floor.touch(str(84_000 + number * 31 % 300), str(84_001 + number * 31 % 300), "0.4")
-    state = clearinghouse_state(floor.alice, floor.desk.margin, floor.now_ms)
-    assert state["time"] == floor.now_ms
+        driver.quote(str(84_000 + number * 31 % 300), str(84_001 + number * 31 % 300), "0.4")
+    state = clearinghouse_state(driver.alice, driver.exchange.margin, driver.now_ms)
+    assert state["time"] == driver.now_ms
 
 
 @examples(2)
 @given(st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode)))
-def test_v02_bytes_that_are_no_request_are_refused_by_one_error(body: bytes) -> None:
-    floor = Floor()
+def test_v02_bytes_that_are_not_a_request_raise_one_error(body: bytes) -> None:
+    driver = ExchangeDriver()
     with pytest.raises(BadRequest):
-        floor.desk.act(body, floor.now_ms)
+        driver.exchange.act(body, driver.now_ms)
 
 
-def test_v03_deep_nesting_is_refused_by_the_same_error() -> None:
-    floor = Floor()
+def test_v03_deep_nesting_raises_the_same_error() -> None:
+    driver = ExchangeDriver()
     for body in (b"[" * 100_000, b'{"action":' * 100_000):
         with pytest.raises(BadRequest) as caught:
-            floor.desk.act(body, floor.now_ms)
+            driver.exchange.act(body, driver.now_ms)
         assert caught.value.status == 400

@@ -1,4 +1,4 @@
-"""Every answer and frame of the exchange has the members of the venue's payload examples, and no others."""
+"""Answers and frames of the exchange have exactly the members of the venue's payload examples."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adapters.sandbox.exchange.questions import first_user_frame
+from adapters.sandbox.exchange.user_info import first_user_frame
 from adapters.sandbox.info import Info
 from adapters.sandbox.wire import (
     OrderUpdates,
@@ -20,7 +20,7 @@ from adapters.sandbox.wire import (
     UserState,
     UserSubscription,
 )
-from tests.sandbox.exchange.kit import ALICE, ALO, BOB, Floor, oid_of, orders, trigger, wire
+from tests.sandbox.exchange.kit import ALICE, ALO, BOB, ExchangeDriver, oid_of, orders, trigger, wire
 
 EXAMPLES = Path(__file__).resolve().parents[4] / "shared" / "exchanges" / "hyperliquid"
 pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the payload examples are not here")
@@ -28,21 +28,21 @@ pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the payload examp
 HOUR_MS = 3_600_000
 CLOID = "0x" + "ab" * 16
 
-# Members that are there only when they apply.
+# Members that are present only when they apply.
 OPTIONAL = {"cloid", "builderFee", "liquidation", "reduceOnly", "isSnapshot", "rawUsd"}
-# Members of a live row that the documentation's sample lacks: the reference names them.
+# Members of live rows that are missing in the documentation's sample but named in its reference.
 UNDOCUMENTED = {"twapId", "fundingIntervalHours"}
 
 
 def example(file: str, name: str) -> Any:
-    """A payload example: a frame's data, or a response."""
+    """Return a payload example: a frame's data, or a response."""
     items = json.loads((EXAMPLES / f"{file}.json").read_text("utf-8"))["items"]
     (found,) = [item for item in items if item["id"] == name]
     return found["frame"] if "frame" in found else found["response"]
 
 
 def objects(value: Any, path: str = "") -> list[tuple[str, set[str]]]:
-    """Every object as (path, member names); rows of a list have one path, children that of their parent."""
+    """Yield every object as (path, member names). All rows of a list have the same path."""
     if isinstance(value, list):
         return [found for one in value for found in objects(one, path + "[]")]
     if not isinstance(value, dict):
@@ -57,7 +57,7 @@ def objects(value: Any, path: str = "") -> list[tuple[str, set[str]]]:
 
 
 def compare(ours: Any, theirs: Any) -> None:
-    """See that each of our objects has what theirs always have, and nothing that theirs never have."""
+    """Assert that our objects have all members that theirs always have, and none that theirs never have."""
     known: dict[str, list[set[str]]] = {}
     for path, names in objects(theirs):
         known.setdefault(path, []).append(names)
@@ -68,25 +68,25 @@ def compare(ours: Any, theirs: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def floor() -> Floor:
-    """An account that has done about everything."""
-    floor = Floor()
-    floor.act({"type": "updateLeverage", "asset": 0, "isCross": False, "leverage": 10})
-    floor.place(wire("84200", "0.3", cloid=CLOID))
-    floor.place(wire("84144", "0.05"), wire("80000", "0.1", kind=ALO))
+def driver() -> ExchangeDriver:
+    """Return an exchange with an account that has orders, fills, funding and a position."""
+    driver = ExchangeDriver()
+    driver.act({"type": "updateLeverage", "asset": 0, "isCross": False, "leverage": 10})
+    driver.place(wire("84200", "0.3", cloid=CLOID))
+    driver.place(wire("84144", "0.05"), wire("80000", "0.1", kind=ALO))
     children = [
         wire("90000", "0.1", buy=False, reduce_only=True, kind=trigger("90000", "tp")),
         wire("70000", "0.1", buy=False, reduce_only=True, kind=trigger("70000", "sl")),
     ]
-    floor.place(wire("81000", "0.1"), *children, grouping="normalTpsl")
-    floor.place(wire("84000", "0.1", buy=False))
-    floor.wait(HOUR_MS)
-    return floor
+    driver.place(wire("81000", "0.1"), *children, grouping="normalTpsl")
+    driver.place(wire("84000", "0.1", buy=False))
+    driver.wait(HOUR_MS)
+    return driver
 
 
-def answer(floor: Floor, **request: Any) -> Any:
-    info = Info(floor.market, floor.desk, 1.0)
-    found = info.answer(json.dumps(request).encode(), floor.now_ms)
+def answer(driver: ExchangeDriver, **request: Any) -> Any:
+    info = Info(driver.market, driver.exchange, 1.0)
+    found = info.answer(json.dumps(request).encode(), driver.now_ms)
     assert found.status == 200, found
     return json.loads(found.body)
 
@@ -116,31 +116,31 @@ def answer(floor: Floor, **request: Any) -> Any:
         ),
     ],
 )
-def test_answers_of_info(floor: Floor, file: str, name: str, request_: dict[str, Any]) -> None:
-    ours = answer(floor, user=ALICE, **request_)
+def test_answers_of_info(driver: ExchangeDriver, file: str, name: str, request_: dict[str, Any]) -> None:
+    ours = answer(driver, user=ALICE, **request_)
     assert ours or file == "info-perpdexs"
     compare(ours, example(file, name))
 
 
-def test_historical_orders_are_rows_of_order_status(floor: Floor) -> None:
+def test_historical_orders_are_rows_of_order_status(driver: ExchangeDriver) -> None:
     row = example("info-orderstatus", "filled-frontend-market")["order"]
-    ours = answer(floor, type="historicalOrders", user=ALICE)
+    ours = answer(driver, type="historicalOrders", user=ALICE)
     compare(ours, [row])
     times = [one["order"]["timestamp"] for one in ours if one["status"] != "open"]
     assert times == sorted(times, reverse=True)
 
 
-def test_the_ledger_is_that_of_its_channel(floor: Floor) -> None:
+def test_the_ledger_is_that_of_its_channel(driver: ExchangeDriver) -> None:
     rows = example("ws-usernonfundingledgerupdates", "snapshot")["data"]["nonFundingLedgerUpdates"]
-    compare(answer(floor, type="userNonFundingLedgerUpdates", user=ALICE, startTime=0), rows[:1])
+    compare(answer(driver, type="userNonFundingLedgerUpdates", user=ALICE, startTime=0), rows[:1])
 
 
-def test_roles_and_agents(floor: Floor) -> None:
-    assert answer(floor, type="userRole", user=ALICE) == {"role": "user"}
-    assert answer(floor, type="userRole", user="0x" + "0" * 40) == {"role": "missing"}
-    assert answer(floor, type="extraAgents", user=ALICE) == []
-    assert answer(floor, type="subAccounts", user=ALICE) == []
-    assert answer(floor, type="perpsAtOpenInterestCap") == []
+def test_roles_and_agents(driver: ExchangeDriver) -> None:
+    assert answer(driver, type="userRole", user=ALICE) == {"role": "user"}
+    assert answer(driver, type="userRole", user="0x" + "0" * 40) == {"role": "missing"}
+    assert answer(driver, type="extraAgents", user=ALICE) == []
+    assert answer(driver, type="subAccounts", user=ALICE) == []
+    assert answer(driver, type="perpsAtOpenInterestCap") == []
 
 
 @pytest.mark.parametrize(
@@ -155,8 +155,8 @@ def test_roles_and_agents(floor: Floor) -> None:
         ("ws-usernonfundingledgerupdates", "snapshot", UserLedger(ALICE)),
     ],
 )
-def test_first_frames(floor: Floor, file: str, name: str, subscription: UserSubscription) -> None:
-    text = first_user_frame(floor.desk, subscription, floor.now_ms)
+def test_first_frames(driver: ExchangeDriver, file: str, name: str, subscription: UserSubscription) -> None:
+    text = first_user_frame(driver.exchange, subscription, driver.now_ms)
     assert text is not None
     ours, theirs = json.loads(text), example(file, name)
     assert ours["channel"] == theirs["channel"]
@@ -164,8 +164,8 @@ def test_first_frames(floor: Floor, file: str, name: str, subscription: UserSubs
     compare(ours["data"], theirs["data"])
 
 
-def test_channels_without_a_snapshot(floor: Floor) -> None:
-    assert first_user_frame(floor.desk, OrderUpdates(ALICE), floor.now_ms) is None
+def test_channels_without_a_snapshot(driver: ExchangeDriver) -> None:
+    assert first_user_frame(driver.exchange, OrderUpdates(ALICE), driver.now_ms) is None
 
 
 @pytest.mark.parametrize(
@@ -177,31 +177,31 @@ def test_channels_without_a_snapshot(floor: Floor) -> None:
         ("ws-user-events", "funding", "userEvents", "funding"),
     ],
 )
-def test_later_frames(floor: Floor, file: str, name: str, kind: str, member: str) -> None:
+def test_later_frames(driver: ExchangeDriver, file: str, name: str, kind: str, member: str) -> None:
     theirs = example(file, name)["data"]
-    told = [data for data in floor.told(kind) if not member or member in data]
-    assert told
-    for data in told:
+    reported = [data for data in driver.reported(kind) if not member or member in data]
+    assert reported
+    for data in reported:
         compare(data, theirs)
 
 
-def test_events_of_the_venues_own_doing() -> None:
-    floor = Floor([(ALICE, "3000")])
-    floor.place(wire("84200", "0.5"))
-    floor.place(wire("70000", "0.01"))
-    floor.touch("78000", "78002")
-    told = floor.told("userEvents")
+def test_events_initiated_by_the_venue() -> None:
+    driver = ExchangeDriver([(ALICE, "3000")])
+    driver.place(wire("84200", "0.5"))
+    driver.place(wire("70000", "0.01"))
+    driver.quote("78000", "78002")
+    reported = driver.reported("userEvents")
     for name, member in (("liquidation", "liquidation"), ("non-user-cancel", "nonUserCancel")):
-        (data,) = [one for one in told if member in one]
+        (data,) = [one for one in reported if member in one]
         compare(data, example("ws-user-events", name)["data"])
-    (data,) = floor.told("userNonFundingLedgerUpdates")[1:]
+    (data,) = driver.reported("userNonFundingLedgerUpdates")[1:]
     compare(data, example("ws-usernonfundingledgerupdates", "snapshot")["data"])
-    (data,) = [one for one in told if "fills" in one and "liquidation" in one["fills"][0]]
+    (data,) = [one for one in reported if "fills" in one and "liquidation" in one["fills"][0]]
     assert set(data["fills"][0]["liquidation"]) == {"liquidatedUser", "markPx", "method"}
 
 
 class TestExchange:
-    """Answers of `/exchange`, against those that were recorded."""
+    """Answers of `/exchange` compared with recorded ones."""
 
     @pytest.mark.parametrize(
         ("name", "order"),
@@ -213,7 +213,7 @@ class TestExchange:
         ],
     )
     def test_orders(self, name: str, order: dict[str, Any]) -> None:
-        ours, theirs = Floor().act(orders(order)), example("exchange-order", name)
+        ours, theirs = ExchangeDriver().act(orders(order)), example("exchange-order", name)
         assert objects(ours) == objects(theirs)
         assert (ours["status"], ours["response"]["type"]) == (theirs["status"], theirs["response"]["type"])
 
@@ -223,29 +223,29 @@ class TestExchange:
     def test_groups(self, name: str, price: str) -> None:
         legs = [("90000", "tp"), ("70000", "sl")]
         children = [wire(at, "0.1", buy=False, reduce_only=True, kind=trigger(at, kind)) for at, kind in legs]
-        ours = Floor().act(orders(wire(price, "0.1"), *children, grouping="normalTpsl"))
+        ours = ExchangeDriver().act(orders(wire(price, "0.1"), *children, grouping="normalTpsl"))
         theirs = example("exchange-order", name)
         assert objects(ours) == objects(theirs)
         assert ours["response"]["data"]["statuses"][1:] == theirs["response"]["data"]["statuses"][1:]
 
     def test_cancels(self) -> None:
-        floor = Floor()
-        (status,) = floor.place(wire("84000", "0.1", cloid=CLOID))
+        driver = ExchangeDriver()
+        (status,) = driver.place(wire("84000", "0.1", cloid=CLOID))
         cancel = {"type": "cancelByCloid", "cancels": [{"asset": 0, "cloid": CLOID}]}
-        assert floor.act(cancel) == example("exchange-cancel", "cancel-by-cloid-ok")
+        assert driver.act(cancel) == example("exchange-cancel", "cancel-by-cloid-ok")
         cancel = {"type": "cancel", "cancels": [{"a": 0, "o": oid_of(status)}]}
-        ours, theirs = floor.act(cancel), example("exchange-cancel", "cancel-unknown")
+        ours, theirs = driver.act(cancel), example("exchange-cancel", "cancel-unknown")
         assert objects(ours) == objects(theirs)
 
     @pytest.mark.parametrize("name", ["update-leverage", "noop", "reserve-request-weight"])
-    def test_answers_that_say_nothing_more(self, name: str) -> None:
+    def test_default_answers(self, name: str) -> None:
         items = json.loads((EXAMPLES / "exchange-default.json").read_text("utf-8"))["items"]
         (item,) = [item for item in items if item["id"] == name]
         action = item["action"]
         if "asset" in action:
             action["asset"] = 0
-        assert Floor().act(action) == item["response"]
+        assert ExchangeDriver().act(action) == item["response"]
 
-    def test_the_volume_gate_in_the_recorded_words(self) -> None:
+    def test_the_text_for_missing_volume_equals_the_recorded_one(self) -> None:
         theirs = example("exchange-errors", "dead-man-switch-volume-gate")
-        assert Floor().act({"type": "scheduleCancel", "time": 1_790_000_000_000}) == theirs
+        assert ExchangeDriver().act({"type": "scheduleCancel", "time": 1_790_000_000_000}) == theirs

@@ -34,7 +34,7 @@ def tape() -> Tape:
 
 
 async def acknowledged(socket: WebSocketConnection, kind: str, **more: Any) -> dict[str, Any]:
-    """Subscribe, and return the subscription as it is acknowledged, which must come first."""
+    """Subscribe and return the subscription from the acknowledgement, which must be the first frame."""
     await send(socket, "subscribe", type=kind, **more)
     frame = await receive(socket)
     assert frame["channel"] == "subscriptionResponse", frame
@@ -42,7 +42,7 @@ async def acknowledged(socket: WebSocketConnection, kind: str, **more: Any) -> d
     return subscription
 
 
-async def test_an_order_over_http_is_answered_and_told_on_every_channel_of_its_account() -> None:
+async def test_an_order_over_http_is_answered_and_reported_on_every_channel_of_its_account() -> None:
     async with (
         running(tape(), accounts=ACCOUNTS) as (_, address),
         connected(address) as socket,
@@ -71,7 +71,7 @@ async def test_an_order_over_http_is_answered_and_told_on_every_channel_of_its_a
         assert quiet.cancelled_caught
 
 
-async def test_an_action_may_be_posted_and_its_effects_come_before_its_answer() -> None:
+async def test_the_effects_of_a_posted_action_are_sent_before_its_answer() -> None:
     async with running(tape(), accounts=ACCOUNTS) as (_, address), connected(address) as socket:
         await acknowledged(socket, "orderUpdates", user=ALICE)
         request = {"type": "action", "payload": signed(BUY_ONE, START_MS)}
@@ -85,7 +85,7 @@ async def test_an_action_may_be_posted_and_its_effects_come_before_its_answer() 
         assert response["payload"]["response"]["type"] == "order"
 
 
-async def test_a_post_that_is_no_action_is_an_error_with_the_status_and_text() -> None:
+async def test_an_invalid_post_gets_an_error_with_status_and_text() -> None:
     async with running(tape(), accounts=ACCOUNTS) as (_, address), connected(address) as socket:
         request = {"type": "action", "payload": {"action": {"type": "nope"}}}
         await socket.send_message(json.dumps({"method": "post", "id": 7, "request": request}))
@@ -102,7 +102,7 @@ async def test_a_post_that_is_no_action_is_an_error_with_the_status_and_text() -
         }
 
 
-async def test_http_says_what_it_cannot_read_and_refuses_with_200() -> None:
+async def test_http_errors_for_invalid_bodies_and_200_for_refused_actions() -> None:
     async with running(tape(), accounts=ACCOUNTS) as (_, address):
         answer = await post(address, {"action": {"type": "nope"}})
         assert (answer.status_code, answer.text) == (
@@ -119,7 +119,7 @@ async def test_http_says_what_it_cannot_read_and_refuses_with_200() -> None:
         )
 
 
-async def test_addresses_are_lowered_in_acknowledgements_and_one_account_in_two_cases_is_one() -> None:
+async def test_addresses_are_case_insensitive_and_acknowledged_in_lower_case() -> None:
     upper = "0x" + ALICE[2:].upper()
     async with running(tape(), accounts=((upper, "100000"),)) as (_, address), connected(address) as socket:
         subscription = await acknowledged(socket, "userFills", user=upper)
@@ -133,7 +133,7 @@ async def test_addresses_are_lowered_in_acknowledgements_and_one_account_in_two_
         assert state["withdrawable"] == "100000.0"
 
 
-async def test_something_that_is_no_address_is_an_error_and_the_socket_stays() -> None:
+async def test_an_invalid_address_is_an_error_and_the_socket_stays_open() -> None:
     async with running(tape()) as (_, address), connected(address) as socket:
         await send(socket, "subscribe", type="userFills", user="0x12")
         frame = await receive(socket)
@@ -143,7 +143,7 @@ async def test_something_that_is_no_address_is_an_error_and_the_socket_stays() -
         assert await receive(socket) == {"channel": "pong"}
 
 
-async def test_whole_states_come_at_once_and_by_the_clock() -> None:
+async def test_full_states_are_sent_at_once_and_then_periodically() -> None:
     async with (
         running(tape(), accounts=ACCOUNTS, speed=100) as (_, address),
         connected(address) as socket,
@@ -156,13 +156,13 @@ async def test_whole_states_come_at_once_and_by_the_clock() -> None:
         assert (await receive_until(socket, "activeAssetData"))["leverage"] == {"type": "cross", "value": 20}
         await post(address, signed(orders(wire("84000", "0.1")), START_MS))
         while True:
-            told = await receive_until(socket, "openOrders")
-            if told["orders"]:
+            data = await receive_until(socket, "openOrders")
+            if data["orders"]:
                 break
-        assert [row["limitPx"] for row in told["orders"]] == ["84000.0"]
+        assert [row["limitPx"] for row in data["orders"]] == ["84000.0"]
 
 
-async def test_n20_fills_come_again_in_the_snapshot_of_every_subscribe() -> None:
+async def test_n20_every_subscription_gets_a_snapshot_of_the_fills() -> None:
     async with running(tape(), accounts=ACCOUNTS) as (_, address):
         for nonce in range(3):
             await post(address, signed(BUY_ONE, START_MS + nonce))
@@ -176,7 +176,7 @@ async def test_n20_fills_come_again_in_the_snapshot_of_every_subscribe() -> None
                 assert len(times) == 3
 
 
-async def test_order_status_knows_orders_by_both_ids_and_shows_the_size_at_open() -> None:
+async def test_order_status_accepts_both_ids_and_shows_the_original_size() -> None:
     cloid = "0x" + "ab" * 16
     async with running(tape(), accounts=ACCOUNTS) as (_, address):
         status = {"type": "orderStatus", "user": ALICE}
@@ -196,7 +196,7 @@ async def test_order_status_knows_orders_by_both_ids_and_shows_the_size_at_open(
         assert (found["order"]["status"], found["order"]["order"]["sz"]) == ("canceled", "0.5")
 
 
-async def test_no_more_than_ten_users_are_told_of_and_a_closed_connection_frees_them() -> None:
+async def test_at_most_ten_users_are_tracked_until_a_connection_closes() -> None:
     async with running(tape(), accounts=ACCOUNTS) as (sandbox, address):
         async with connected(address) as socket:
             for number in range(10):

@@ -1,8 +1,8 @@
-"""Sends one client its frames, and does to them what the faults of frames say.
+"""Sends queued frames to one websocket client and applies frame faults to them.
 
-Owns what a faulty connection remembers: which channels are mute and which frames lost their place. Promises
-the frames in the order of the queue where no fault fires; at most nine frames are held back, none for longer
-than its fault says. Run by the server, one for each websocket, until it is cancelled.
+Keeps the connection's fault state: silenced channels, and reordered frames that are held back. Without
+faults, frames are sent in queue order. A frame is held back for at most nine later frames and no longer than
+its fault specifies. The server runs one `FrameSender` per websocket until it is cancelled.
 """
 
 from __future__ import annotations
@@ -14,41 +14,41 @@ import msgspec
 import trio
 from starlette.websockets import WebSocket
 
-from adapters.sandbox.connection import Link
+from adapters.sandbox.connection import TcpConnection
 from adapters.sandbox.faults import Faults, channel_of, scope_of
 
-__all__ = ["Outlet"]
+__all__ = ["FrameSender"]
 
 
 class _Held(msgspec.Struct):
-    """A frame that lost its place: sent after `behind` more frames, or at `until` (trio's time)."""
+    """A reordered frame: sent after `behind` more frames, or at `until` (trio's time)."""
 
     text: str
     behind: int
     until: float
 
 
-class Outlet:
-    """One client's frames. `restart` is told for how many ms everything shall be away."""
+class FrameSender:
+    """Sends one client's frames. `restart` is called with the milliseconds for which the server is down."""
 
     def __init__(
         self,
         websocket: WebSocket,
         frames: trio.MemoryReceiveChannel[str],
-        link: Link,
+        tcp: TcpConnection,
         faults: Faults,
         restart: Callable[[int], None],
     ) -> None:
         self._websocket = websocket
         self._frames = frames
-        self._link = link
+        self._tcp = tcp
         self._faults = faults
         self._restart = restart
         self._mute: set[str] = set()
         self._held: list[_Held] = []
 
     async def run(self) -> None:
-        """Send until cancelled."""
+        """Send frames until cancelled."""
         while True:
             text = None
             with trio.move_on_at(min((one.until for one in self._held), default=math.inf)):
@@ -60,12 +60,12 @@ class Outlet:
             await self._release()
 
     async def _pass(self, text: str) -> None:
-        """Send a frame, unless a fault has it otherwise."""
+        """Send a frame, or apply the fault that hits it."""
         channel = channel_of(text)
         if channel in self._mute:
             return
         scope = scope_of(channel)
-        fault = self._faults.of_frame(scope) if scope else None
+        fault = self._faults.for_frame(scope) if scope else None
         match fault.kind if fault else "":
             case "drop":
                 return
@@ -73,9 +73,9 @@ class Outlet:
                 self._mute.add(channel)
                 return
             case "half-open":
-                self._link.go_dead()
+                self._tcp.go_half_open()
             case "cut":
-                self._link.abort()
+                self._tcp.abort()
                 return
             case "restart" if fault:
                 self._restart(fault.ms)
@@ -84,14 +84,14 @@ class Outlet:
                 await trio.sleep(fault.ms / 1000)
             case "reorder" if fault:
                 until = trio.current_time() + fault.ms / 1000
-                self._held.append(_Held(text, self._faults.later(), until))
+                self._held.append(_Held(text, self._faults.reorder_distance(), until))
                 return
             case "duplicate":
                 await self._send(text)
         await self._send(text)
 
     async def _release(self) -> None:
-        """Send what was held back long enough."""
+        """Send the held-back frames that are due."""
         now = trio.current_time()
         for one in list(self._held):
             if one.behind <= 0 or one.until <= now:
@@ -100,5 +100,5 @@ class Outlet:
 
     async def _send(self, text: str) -> None:
         await self._websocket.send({"type": "websocket.send", "text": text})
-        if not self._link.dead:
-            self._link.sent_at = trio.current_time()
+        if not self._tcp.half_open:
+            self._tcp.sent_at = trio.current_time()

@@ -1,7 +1,6 @@
-"""What may be asked of an account: the `/info` requests that name a user, first frames of user channels.
+"""Account data: `/info` requests with a user, and the first frames of the user channels.
 
-An address nobody gave money to is answered as the venue answers a stranger: empty, not an error. Called by
-`info.py` and the hub.
+An unknown address gets empty answers instead of errors, as on the venue. Called by `info.py` and the hub.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import msgspec
 
 from adapters.hyperliquid.rules import RULES
 from adapters.sandbox.exchange.accounts import Account
-from adapters.sandbox.exchange.desk import Desk
+from adapters.sandbox.exchange.exchange import Exchange
 from adapters.sandbox.exchange.orders import Order, open_row, order_row, status_row, update_row
 from adapters.sandbox.exchange.reports import ZERO_HASH
 from adapters.sandbox.exchange.states import asset_data, clearinghouse_state
@@ -31,7 +30,7 @@ from adapters.sandbox.wire import (
     UserSubscription,
     encode,
     frame,
-    plain_cloid,
+    normalize_cloid,
 )
 
 __all__ = ["UserRequest", "answer_user", "first_user_frame"]
@@ -40,52 +39,52 @@ ROWS_MAX: Final = 2000
 _RANGE_ROWS_MAX: Final = 500
 
 
-class _Ask(msgspec.Struct, frozen=True, tag_field="type", rename="camel"):
-    """Base of the requests that name a user."""
+class _InfoRequest(msgspec.Struct, frozen=True, tag_field="type", rename="camel"):
+    """Base of the requests with a user."""
 
     user: Address
 
 
-class State(_Ask, frozen=True, tag="clearinghouseState"):
+class State(_InfoRequest, frozen=True, tag="clearinghouseState"):
     """Positions and margin."""
 
     dex: str | None = None
 
 
-class SpotState(_Ask, frozen=True, tag="spotClearinghouseState"):
-    """Balances of tokens."""
+class SpotState(_InfoRequest, frozen=True, tag="spotClearinghouseState"):
+    """Token balances."""
 
 
-class OpenOrders(_Ask, frozen=True, tag="openOrders"):
-    """Open orders, trigger members hidden."""
-
-    dex: str | None = None
-
-
-class FrontendOpenOrders(_Ask, frozen=True, tag="frontendOpenOrders"):
-    """Open orders with everything."""
+class OpenOrders(_InfoRequest, frozen=True, tag="openOrders"):
+    """Open orders without trigger members."""
 
     dex: str | None = None
 
 
-class OrderStatus(_Ask, frozen=True, tag="orderStatus"):
-    """One order, by oid or client id."""
+class FrontendOpenOrders(_InfoRequest, frozen=True, tag="frontendOpenOrders"):
+    """Open orders with all members."""
+
+    dex: str | None = None
+
+
+class OrderStatus(_InfoRequest, frozen=True, tag="orderStatus"):
+    """One order, by oid or client order id."""
 
     oid: Natural | Cloid
 
 
-class HistoricalOrders(_Ask, frozen=True, tag="historicalOrders"):
-    """Orders of any state."""
+class HistoricalOrders(_InfoRequest, frozen=True, tag="historicalOrders"):
+    """Open and ended orders."""
 
 
-class Fills(_Ask, frozen=True, tag="userFills"):
+class Fills(_InfoRequest, frozen=True, tag="userFills"):
     """The newest fills, newest first."""
 
     aggregate_by_time: bool = False
 
 
-class FillsByTime(_Ask, frozen=True, tag="userFillsByTime"):
-    """Fills of a range, oldest first unless `reversed`."""
+class FillsByTime(_InfoRequest, frozen=True, tag="userFillsByTime"):
+    """Fills of a time range, oldest first unless `reversed`."""
 
     start_time: int
     end_time: int | None = None
@@ -93,42 +92,42 @@ class FillsByTime(_Ask, frozen=True, tag="userFillsByTime"):
     reversed: bool = False
 
 
-class FundingPayments(_Ask, frozen=True, tag="userFunding"):
-    """Funding payments of a range."""
+class FundingPayments(_InfoRequest, frozen=True, tag="userFunding"):
+    """Funding payments of a time range."""
 
     start_time: int
     end_time: int | None = None
 
 
-class Ledger(_Ask, frozen=True, tag="userNonFundingLedgerUpdates"):
-    """Deposits and liquidations; here there is one deposit, the first."""
+class Ledger(_InfoRequest, frozen=True, tag="userNonFundingLedgerUpdates"):
+    """Deposits and liquidations of a time range. The sandbox has one deposit per account, at the start."""
 
     start_time: int
     end_time: int | None = None
 
 
-class RateLimit(_Ask, frozen=True, tag="userRateLimit"):
-    """The account's budget of requests."""
+class RateLimit(_InfoRequest, frozen=True, tag="userRateLimit"):
+    """The account's request budget."""
 
 
-class Fees(_Ask, frozen=True, tag="userFees"):
-    """Fee schedule and own rates."""
+class Fees(_InfoRequest, frozen=True, tag="userFees"):
+    """The fee schedule and the account's rates."""
 
 
-class Role(_Ask, frozen=True, tag="userRole"):
-    """What an address is."""
+class Role(_InfoRequest, frozen=True, tag="userRole"):
+    """Whether an address is an account, an agent or unknown."""
 
 
-class Agents(_Ask, frozen=True, tag="extraAgents"):
+class Agents(_InfoRequest, frozen=True, tag="extraAgents"):
     """Named agents of an account."""
 
 
-class SubAccounts(_Ask, frozen=True, tag="subAccounts"):
-    """None, here."""
+class SubAccounts(_InfoRequest, frozen=True, tag="subAccounts"):
+    """Sub-accounts, of which the sandbox has none."""
 
 
-class AssetData(_Ask, frozen=True, tag="activeAssetData"):
-    """Leverage and what may be traded of a coin."""
+class AssetData(_InfoRequest, frozen=True, tag="activeAssetData"):
+    """Leverage and tradable size of an instrument."""
 
     coin: str
 
@@ -153,13 +152,13 @@ UserRequest = (
 )
 
 
-def answer_user(desk: Desk, request: UserRequest, now_ms: int) -> Any:
-    """Return the answer to a request, as JSON is made of it."""
+def answer_user(exchange: Exchange, request: UserRequest, now_ms: int) -> Any:
+    """Return the answer to a request, ready to encode as JSON."""
     user = request.user.lower()
-    account = desk.accounts.get(user) or Account(user)
+    account = exchange.accounts.get(user) or Account(user)
     match request:
         case State():
-            return clearinghouse_state(account, desk.margin, now_ms)
+            return clearinghouse_state(account, exchange.margin, now_ms)
         case SpotState():
             return {"balances": []}
         case OpenOrders():
@@ -191,25 +190,25 @@ def answer_user(desk: Desk, request: UserRequest, now_ms: int) -> Any:
         case SubAccounts():
             return []
         case RateLimit():
-            return desk.budget.row(account)
+            return exchange.budget.row(account)
         case Fees():
             return _FEES
         case Role():
-            return _role(desk, user, now_ms)
+            return _role(exchange, user, now_ms)
         case Agents():
-            return desk.agents.rows(account)
+            return exchange.agents.rows(account)
         case AssetData():
-            coin = desk.market.by_name.get(request.coin)
-            return None if coin is None else asset_data(account, desk.margin, coin.listed)
+            instrument = exchange.market.by_name.get(request.coin)
+            return None if instrument is None else asset_data(account, exchange.margin, instrument.listed)
 
 
-def first_user_frame(desk: Desk, subscription: UserSubscription, now_ms: int) -> str | None:
-    """Return the frame that follows the acknowledgement of a user's channel, None without a snapshot.
+def first_user_frame(exchange: Exchange, subscription: UserSubscription, now_ms: int) -> str | None:
+    """Return the first frame of a user channel, or None if the channel has no snapshot.
 
-    The channels of whole states repeat it by the clock.
+    Channels with a full state send this frame again periodically.
     """
     user = subscription.user
-    account = desk.accounts.get(user) or Account(user)
+    account = exchange.accounts.get(user) or Account(user)
     match subscription:
         case UserFills():
             fills = list(account.fills)[: -ROWS_MAX - 1 : -1]
@@ -222,7 +221,7 @@ def first_user_frame(desk: Desk, subscription: UserSubscription, now_ms: int) ->
             data = {"isSnapshot": True, "user": user, "nonFundingLedgerUpdates": rows}
             return _frame("userNonFundingLedgerUpdates", data)
         case UserState():
-            state = clearinghouse_state(account, desk.margin, now_ms)
+            state = clearinghouse_state(account, exchange.margin, now_ms)
             return _frame("clearinghouseState", {"dex": "", "user": user, "clearinghouseState": state})
         case UserOrders():
             orders = [open_row(order) for order in _open(account)]
@@ -231,8 +230,8 @@ def first_user_frame(desk: Desk, subscription: UserSubscription, now_ms: int) ->
             spot: dict[str, Any] = {"balances": [], "tokenToAvailableAfterMaintenance": []}
             return _frame("spotState", {"user": user, "spotState": spot})
         case UserAsset():
-            listed = desk.market.by_name[subscription.coin].listed
-            return _frame("activeAssetData", asset_data(account, desk.margin, listed))
+            listed = exchange.market.by_name[subscription.coin].listed
+            return _frame("activeAssetData", asset_data(account, exchange.margin, listed))
     return None
 
 
@@ -241,12 +240,12 @@ def _frame(channel: str, data: dict[str, Any]) -> str:
 
 
 def _open(account: Account) -> list[Order]:
-    """Return open orders, newest first; children are shown in their parents until they are armed."""
+    """Return the open orders, newest first, without children that wait for their parent."""
     return [order for order in reversed(account.orders.values()) if order.waits != "parent"]
 
 
 def _status(account: Account, oid: int | str) -> dict[str, Any]:
-    order = account.find(plain_cloid(oid) if isinstance(oid, str) else oid)
+    order = account.find(normalize_cloid(oid) if isinstance(oid, str) else oid)
     if order is None:
         return {"status": "unknownOid"}
     return {"status": "order", "order": status_row(order)}
@@ -260,10 +259,10 @@ def _between(rows: Iterable[dict[str, Any]], start_ms: int, end_ms: int | None) 
     return [row for row in rows if start_ms <= row["time"] and (end_ms is None or row["time"] <= end_ms)]
 
 
-def _role(desk: Desk, user: str, now_ms: int) -> dict[str, Any]:
-    if user in desk.accounts:
+def _role(exchange: Exchange, user: str, now_ms: int) -> dict[str, Any]:
+    if user in exchange.accounts:
         return {"role": "user"}
-    master = desk.agents.master_of(user, now_ms)
+    master = exchange.agents.master_of(user, now_ms)
     if master is not None:
         return {"role": "agent", "data": {"user": master.address}}
     return {"role": "missing"}
@@ -302,4 +301,4 @@ _FEES: Final[dict[str, Any]] = {
     "stakingLink": None,
     "activeStakingDiscount": {"bpsOfMaxSupply": "0.0", "discount": "0.0"},
 }
-"""Fee tier 0, which every account has here."""
+"""Fee tier 0, which applies to every account of the sandbox."""

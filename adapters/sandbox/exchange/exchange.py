@@ -1,9 +1,10 @@
-"""Takes signed actions and does what they ask, or says in the venue's words why not.
+"""The exchange: executes signed actions, or answers with the venue's error text.
 
-Owns the accounts and puts the exchange together. Promises: everything one action causes is done before it is
-answered, and told in one batch (`reports.py`); a refused action changes nothing but its nonce. Times are the
-sandbox's own, in ms. Nothing awaits, nothing draws chance: the same tape and the same requests at the same
-times give the same answers. Called by the hub with bodies and with the tape, by `questions.py` to look.
+Owns the accounts and connects the parts of the exchange. Promises: all effects of an action happen before it
+is answered and are reported in one batch (`reports.py`); a refused action changes nothing except its nonce.
+Times are the sandbox's own, in ms. Nothing awaits and nothing is random: the same tape and the same requests
+at the same times give the same answers. The hub passes in request bodies and the tape; `user_info.py` reads
+the accounts.
 """
 
 from __future__ import annotations
@@ -36,18 +37,18 @@ from adapters.sandbox.exchange.budget import Budget
 from adapters.sandbox.exchange.funding import Funding
 from adapters.sandbox.exchange.liquidation import Liquidation
 from adapters.sandbox.exchange.margin import Margin
-from adapters.sandbox.exchange.matching import Matching
+from adapters.sandbox.exchange.matching import MatchingEngine
 from adapters.sandbox.exchange.money import DOLLAR, SCALE, UNIT, money_text
-from adapters.sandbox.exchange.placing import Placing, Status
-from adapters.sandbox.exchange.refusals import Refused
+from adapters.sandbox.exchange.order_entry import OrderEntry, Status
+from adapters.sandbox.exchange.refusals import ActionRefused
 from adapters.sandbox.exchange.reports import Reports, hash_of
 from adapters.sandbox.exchange.signers import Signers
-from adapters.sandbox.played import Coin, PlayedMarket
+from adapters.sandbox.market_state import InstrumentState, MarketState
 from engine.errors import NumberError, UsageError
 from engine.events import Quote, Trade
 from engine.values import parse_scaled, power_of_ten
 
-__all__ = ["Desk"]
+__all__ = ["Exchange"]
 
 _BATCH_MAX: Final = 200
 _VOLUME_NEEDED: Final = 1_000_000 * DOLLAR
@@ -56,12 +57,12 @@ _SCHEDULES_A_DAY: Final = 10
 _DAY_MS: Final = 86_400_000
 
 
-class Desk:
-    """The exchange. `accounts` are (address, USDC) pairs, `volumes` (address, USD traded so far)."""
+class Exchange:
+    """The exchange. `accounts` are (address, USDC) pairs, `volumes` (address, USD traded so far) pairs."""
 
     def __init__(
         self,
-        market: PlayedMarket,
+        market: MarketState,
         accounts: Sequence[tuple[str, str]] = (),
         volumes: Sequence[tuple[str, str]] = (),
         *,
@@ -75,23 +76,23 @@ class Desk:
         self.agents = Agents(self.accounts)
         self.budget = Budget(self.margin, limited=limited)
         self.funding = Funding(self.accounts, self.margin, self.reports)
-        self._matching = Matching(market, self.accounts, self.margin, self.reports)
-        self._placing = Placing(market, self.margin, self._matching, self.reports)
+        self._matching = MatchingEngine(market, self.accounts, self.margin, self.reports)
+        self._order_entry = OrderEntry(market, self.margin, self._matching, self.reports)
         self._liquidation = Liquidation(
             self.accounts,
             self.margin,
             self._matching,
             self.reports,
-            next_oid=self._placing.next_oid,
-            asset_of=self._placing.asset_of,
+            next_oid=self._order_entry.next_oid,
+            asset_of=self._order_entry.asset_of,
         )
         self._signers = Signers(self.accounts, self.agents, mainnet=mainnet)
         self._due_ms = 0
 
-    # What clients ask for.
+    # Signed actions.
 
     def act(self, body: bytes | msgspec.Raw, now_ms: int) -> dict[str, Any]:
-        """Do what a request asks and return the answer. Raises BadRequest when it is no action at all."""
+        """Execute a request and return the answer. Raises BadRequest if it cannot be decoded."""
         request = parse_request(body)
         self.advance(now_ms)
         try:
@@ -99,16 +100,16 @@ class Desk:
             self.budget.admit(account, request.action, now_ms)
             _check_batch(request.action)
             response = self._do(account, request.action, now_ms)
-        except Refused as refused:
+        except ActionRefused as refused:
             return {"status": "err", "response": str(refused)}
         self.budget.charge(account, request.action, now_ms)
         return {"status": "ok", "response": response}
 
     def _do(self, account: Account, action: Action, now_ms: int) -> dict[str, Any]:
-        """Do an action. Raises Refused when nothing of it could be done."""
+        """Execute an action and return its response. Raises ActionRefused if it is refused as a whole."""
         match action:
             case OrderAction():
-                return _statuses("order", self._placing.place(account, action, now_ms))
+                return _statuses("order", self._order_entry.place(account, action, now_ms))
             case Cancel():
                 return _statuses("cancel", [self._cancel(account, c.a, c.o, now_ms) for c in action.cancels])
             case CancelByCloid():
@@ -118,13 +119,13 @@ class Desk:
             case BatchModify():
                 return _statuses(
                     "order",
-                    [self._placing.modify(account, one, action.a, now_ms) for one in action.modifies],
+                    [self._order_entry.modify(account, one, action.a, now_ms) for one in action.modifies],
                 )
             case Modify():
                 change = ModifyWire(action.oid, action.order)
-                status = self._placing.modify(account, change, action.a, now_ms)
+                status = self._order_entry.modify(account, change, action.a, now_ms)
                 if isinstance(status, dict) and "error" in status:
-                    raise Refused(str(status["error"]))
+                    raise ActionRefused(str(status["error"]))
             case ScheduleCancel():
                 self._schedule(account, action.time, now_ms)
             case UpdateLeverage():
@@ -149,7 +150,7 @@ class Desk:
     def _schedule(self, account: Account, time_ms: int | None, now_ms: int) -> None:
         if account.volume < _VOLUME_NEEDED:
             traded = money_text(account.volume, 2).removesuffix(".0")
-            raise Refused(
+            raise ActionRefused(
                 "Cannot set scheduled cancel time until enough volume traded. "
                 f"Required: $1000000. Traded: ${traded}."
             )
@@ -157,71 +158,71 @@ class Desk:
             account.cancel_at_ms = 0
             return
         if time_ms < now_ms + _SCHEDULE_AHEAD_MS:
-            raise Refused(refusals.SCHEDULE_SOON)
+            raise ActionRefused(refusals.SCHEDULE_SOON)
         if account.schedules >= (now_ms // _DAY_MS, _SCHEDULES_A_DAY):
-            raise Refused(refusals.SCHEDULES_USED)
+            raise ActionRefused(refusals.SCHEDULES_USED)
         account.cancel_at_ms = time_ms
         self._due_ms = min(self._due_ms, time_ms)
 
     def _set_leverage(self, account: Account, action: UpdateLeverage) -> None:
-        coin, margin = self._placing.coin(action.asset), self.margin
-        if coin is None:
-            raise Refused(refusals.NO_ASSET[0])
-        name = coin.name
-        if not 1 <= action.leverage <= margin.highest[name]:
-            raise Refused(refusals.LEVERAGE)
-        held = account.position(coin.listed)
+        instrument, margin = self._order_entry.instrument(action.asset), self.margin
+        if instrument is None:
+            raise ActionRefused(refusals.NO_ASSET[0])
+        name = instrument.name
+        if not 1 <= action.leverage <= margin.max_leverage[name]:
+            raise ActionRefused(refusals.LEVERAGE)
+        held = account.position(instrument.listed)
         cross = margin.is_cross(account, name)
         if held.size and action.isCross != cross:
-            raise Refused(refusals.SWITCH)
+            raise ActionRefused(refusals.SWITCH)
         before = account.leverage.get(name)
         lower = action.leverage < margin.leverage(account, name)
         account.leverage[name] = (action.leverage, action.isCross)
         if not lower:
             return
         needed = abs(margin.value(held)) // action.leverage
-        enough = margin.affords(account) if cross else held.margin + margin.gain(held) >= needed
+        enough = margin.affords(account) if cross else held.margin + margin.unrealized_pnl(held) >= needed
         if not enough:
             if before is None:
                 del account.leverage[name]
             else:
                 account.leverage[name] = before
-            raise Refused(refusals.CROSS_SHORT if cross else refusals.ISOLATED_SHORT)
+            raise ActionRefused(refusals.CROSS_SHORT if cross else refusals.ISOLATED_SHORT)
 
     def _move_margin(self, account: Account, action: UpdateIsolatedMargin) -> None:
-        coin, margin = self._placing.coin(action.asset), self.margin
-        if coin is None:
-            raise Refused(refusals.NO_ASSET[0])
-        held, amount = account.position(coin.listed), action.ntli * UNIT
+        instrument, margin = self._order_entry.instrument(action.asset), self.margin
+        if instrument is None:
+            raise ActionRefused(refusals.NO_ASSET[0])
+        held, amount = account.position(instrument.listed), action.ntli * UNIT
         if not amount:
-            raise Refused(refusals.MARGIN_ZERO)
+            raise ActionRefused(refusals.MARGIN_ZERO)
         if not held.size:
-            raise Refused(refusals.MARGIN_EMPTY)
-        if margin.is_cross(account, coin.name):
-            raise Refused(refusals.MARGIN_NOT_ISOLATED)
+            raise ActionRefused(refusals.MARGIN_EMPTY)
+        if margin.is_cross(account, instrument.name):
+            raise ActionRefused(refusals.MARGIN_NOT_ISOLATED)
         if amount > margin.withdrawable(account):
-            raise Refused(refusals.MARGIN_MISSING)
-        needed = abs(margin.value(held)) // margin.leverage(account, coin.name)
-        if amount < 0 and held.margin + margin.gain(held) + amount < needed:
-            raise Refused(refusals.MARGIN_NOT_LEFT)
+            raise ActionRefused(refusals.MARGIN_MISSING)
+        needed = abs(margin.value(held)) // margin.leverage(account, instrument.name)
+        if amount < 0 and held.margin + margin.unrealized_pnl(held) + amount < needed:
+            raise ActionRefused(refusals.MARGIN_NOT_LEFT)
         held.margin += amount
 
     # The tape and the clock.
 
-    def add_trade(self, trade: Trade, coin: Coin) -> None:
-        """Take a print from the tape."""
+    def add_trade(self, trade: Trade, instrument: InstrumentState) -> None:
+        """Process a trade from the tape."""
         self.advance(trade.venue_ns // 1_000_000)
-        self._matching.add_trade(trade, coin)
+        self._matching.add_trade(trade, instrument)
 
-    def add_quote(self, quote: Quote, coin: Coin) -> None:
-        """Take a touch from the tape."""
+    def add_quote(self, quote: Quote, instrument: InstrumentState) -> None:
+        """Process a quote from the tape."""
         now_ms = quote.venue_ns // 1_000_000
         self.advance(now_ms)
-        self._matching.add_quote(quote, coin)
-        self._liquidation.check(coin.name, now_ms)
+        self._matching.add_quote(quote, instrument)
+        self._liquidation.check(instrument.name, now_ms)
 
     def advance(self, now_ms: int) -> None:
-        """Do what is due by the clock: scheduled cancels, funding on the hour."""
+        """Process what is due: scheduled cancels, and funding on the hour."""
         if now_ms < self._due_ms:
             return
         for account in self.accounts.values():
@@ -244,14 +245,14 @@ class Desk:
 
 
 def _opened(accounts: Sequence[tuple[str, str]], volumes: Sequence[tuple[str, str]]) -> dict[str, Account]:
-    """Return the accounts by address. Raises UsageError."""
+    """Return the initial accounts by address. Raises UsageError."""
     opened: dict[str, Account] = {}
     for address, amount in accounts:
         account = opened.setdefault(address.lower(), Account(address.lower()))
         account.cash += _dollars(amount, "--account", address)
     for address, amount in volumes:
         if address.lower() not in opened:
-            raise UsageError(f"--volume {address}: there is no such --account")
+            raise UsageError(f"--volume {address}: no --account has this address")
         opened[address.lower()].volume += _dollars(amount, "--volume", address)
     return opened
 
@@ -264,12 +265,12 @@ def _dollars(text: str, option: str, address: str) -> int:
 
 
 def _check_batch(action: Action) -> None:
-    """Raise Refused for a batch that is empty or too long."""
+    """Raise ActionRefused for a batch that is empty or too long."""
     count = entries(action)
     if count > _BATCH_MAX:
-        raise Refused(f"Signed action over weight limit of {_BATCH_MAX}.")
+        raise ActionRefused(f"Signed action over weight limit of {_BATCH_MAX}.")
     if not count:
-        raise Refused(refusals.BATCH_EMPTY)
+        raise ActionRefused(refusals.BATCH_EMPTY)
 
 
 def _statuses(kind: str, statuses: list[Status]) -> dict[str, Any]:

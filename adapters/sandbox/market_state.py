@@ -1,7 +1,7 @@
-"""What has been played so far: each coin's touch, latest prints and candles; and the venue's `meta`.
+"""Current market data: quotes, recent trades and candles of each instrument, and the venue's `meta`.
 
-Owns the state that both `/info` and the streams read. Memory is bounded whatever the tape's length. Times
-are the sandbox's own. Called by the pump with every event, by `info.py` and `hub.py` to answer.
+`/info` and the streams read this state; the hub adds every event of the tape. Memory is bounded for tapes of
+any length. Times are the sandbox's own.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import Any, Final
 
 from adapters.sandbox.candles import CandleBook, OpenCandle, candle_end
 from adapters.sandbox.grid import DEPTH, levels
-from adapters.sandbox.wire import CoinWire, encode, wire_number
+from adapters.sandbox.wire import InstrumentEncoder, encode, wire_number
 from engine.events import InstrumentListed, Quote, Trade
 
-__all__ = ["FUNDING_RATE", "RECENT_MAX", "REPLAY_COUNT", "Coin", "PlayedMarket", "max_leverage"]
+__all__ = ["FUNDING_RATE", "RECENT_MAX", "REPLAY_COUNT", "InstrumentState", "MarketState", "max_leverage"]
 
 RECENT_MAX: Final = 500
-"""Latest prints kept per coin: what `recentTrades` can tell."""
+"""Trades kept per instrument, for `recentTrades`."""
 
 REPLAY_COUNT: Final = 30
-"""Prints that the first frame of a trades subscription repeats."""
+"""Recent trades in the first frame of a trades subscription."""
 
 FUNDING_RATE: Final = "0.0000125"
-"""What an hour costs, always: the venue's rate where there is no premium."""
+"""The hourly funding rate. Constant: the venue's rate without a premium."""
 
 _LEVERAGE: Final = {"BTC": 40, "ETH": 25, "SOL": 20, "XRP": 20}
 _LEVERAGE_DEFAULT: Final = 10
@@ -32,34 +32,34 @@ _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 24 * _HOUR_MS
 
 
-class Coin:
-    """One instrument and what has been played of it.
+class InstrumentState:
+    """The market data of one instrument.
 
-    `mark`, and the oracle, is the last mid of a touch with two sides, cut to the coin's decimals; while there
-    is none the last print; 0 before anything was played.
+    `mark`, which is also the oracle price, is the mid of the last two-sided quote, truncated to the price
+    scale. Until there is such a quote it is the price of the last trade, or 0.
     """
 
     def __init__(self, listed: InstrumentListed) -> None:
         self.listed = listed
         self.name = listed.name
-        self.wire = CoinWire(listed)
+        self.wire = InstrumentEncoder(listed)
         self.recent: deque[Trade] = deque(maxlen=RECENT_MAX)
         self.candles = CandleBook()
-        self.touch: Quote | None = None
+        self.quote: Quote | None = None
         self.mark = 0
         self._two_sided = False
 
     def add_trade(self, trade: Trade) -> None:
-        """Take a print."""
+        """Add a trade."""
         self.recent.append(trade)
         self.candles.add(trade.venue_ns // 1_000_000, trade.price, trade.size)
         if not self._two_sided:
             self.mark = trade.price
 
     def add_quote(self, quote: Quote) -> bool:
-        """Take a touch; return whether it differs from the one before."""
-        old = self.touch
-        self.touch = quote
+        """Add a quote; return whether it differs from the previous one."""
+        old = self.quote
+        self.quote = quote
         self._two_sided = bool(quote.bid and quote.ask)
         if self._two_sided:
             self.mark = (quote.bid + quote.ask) // 2
@@ -71,11 +71,11 @@ class Coin:
         )
 
     def replay(self) -> str:
-        """Return the latest prints, oldest first, as a subscription's first frame holds them."""
+        """Return the recent trades for the first frame of a subscription, oldest first."""
         return self.wire.trades(list(self.recent)[-REPLAY_COUNT:])
 
     def recent_trades(self) -> str:
-        """Return the latest prints, newest first."""
+        """Return the recent trades, newest first."""
         return self.wire.trades(reversed(self.recent))
 
     def book(
@@ -87,26 +87,26 @@ class Coin:
         mantissa: int | None = None,
         fast: bool = False,
     ) -> str:
-        """Return the book around the touch."""
-        if self.touch is None:
+        """Return the order book around the current quote."""
+        if self.quote is None:
             return self.wire.book(time_ms, [], [], fast=fast)
-        bids, asks = levels(self.listed, self.touch, depth, figures=figures, mantissa=mantissa or 1)
+        bids, asks = levels(self.listed, self.quote, depth, figures=figures, mantissa=mantissa or 1)
         return self.wire.book(time_ms, bids, asks, aggregated=figures is not None, fast=fast)
 
     def mid(self) -> str | None:
-        """Return the middle of the touch; the last print without one; None before the first."""
-        touch, scale = self.touch, self.listed.price_scale
-        if touch is not None and touch.bid and touch.ask:
-            return wire_number((touch.bid + touch.ask) * 5, scale + 1)
+        """Return the mid of the quote, or the last trade's price without a two-sided quote, or None."""
+        quote, scale = self.quote, self.listed.price_scale
+        if quote is not None and quote.bid and quote.ask:
+            return wire_number((quote.bid + quote.ask) * 5, scale + 1)
         return wire_number(self.recent[-1].price, scale) if self.recent else None
 
     def candle(self, interval: str) -> str | None:
-        """Return the open candle of an interval, or None before the first print."""
+        """Return the open candle of an interval, or None before the first trade."""
         candle = self.candles.current(interval)
         return None if candle is None else self._candle(interval, candle)
 
     def candle_rows(self, interval: str, start_ms: int, end_ms: int) -> str:
-        """Return the candles that overlap a range (both ends inclusive), oldest first."""
+        """Return the candles that overlap a time range (both ends inclusive), oldest first."""
         rows = [
             self._candle(interval, candle)
             for candle in self.candles.snapshot(interval)
@@ -118,60 +118,65 @@ class Coin:
         return self.wire.candle(interval, candle_end(interval, candle.start_ms) - candle.start_ms, candle)
 
     def context(self, now_ms: int) -> str:
-        """Return the asset context. Funding is a constant, open interest nil."""
-        listed, touch = self.listed, self.touch
+        """Return the asset context. Funding is constant and open interest is zero."""
+        listed, quote = self.listed, self.quote
         hours = [c for c in self.candles.snapshot("1h") if c.start_ms > now_ms - _DAY_MS - _HOUR_MS]
         last = self.recent[-1].price if self.recent else 0
         mark = wire_number(self.mark, listed.price_scale)
-        booked = touch is not None and touch.bid > 0 and touch.ask > 0
+        booked = quote is not None and quote.bid > 0 and quote.ask > 0
         return encode(
             {
                 "funding": FUNDING_RATE,
                 "openInterest": "0.0",
                 "prevDayPx": wire_number(hours[0].open if hours else last, listed.price_scale),
-                "dayNtlVlm": wire_number(sum(c.money for c in hours), listed.money_scale),
+                "dayNtlVlm": wire_number(sum(c.notional for c in hours), listed.money_scale),
                 "premium": "0.0" if booked else None,
                 "oraclePx": mark,
                 "markPx": mark,
                 "midPx": self.mid() if booked else None,
-                "impactPxs": [wire_number(price, listed.price_scale) for price in (touch.bid, touch.ask)]
-                if touch is not None and booked
+                "impactPxs": [wire_number(price, listed.price_scale) for price in (quote.bid, quote.ask)]
+                if quote is not None and booked
                 else None,
                 "dayBaseVlm": wire_number(sum(c.volume for c in hours), listed.size_scale),
             }
         ).decode()
 
 
-class PlayedMarket:
-    """All coins, by name and by the number that the tape's events carry."""
+class MarketState:
+    """All instruments, by name and by the instrument number of the tape's events."""
 
     def __init__(self, instruments: Sequence[InstrumentListed]) -> None:
-        self.coins = [Coin(listed) for listed in instruments]
-        self.by_name = {coin.name: coin for coin in self.coins}
-        self.by_number = {coin.listed.instrument: coin for coin in self.coins}
+        self.instruments = [InstrumentState(listed) for listed in instruments]
+        self.by_name = {instrument.name: instrument for instrument in self.instruments}
+        self.by_number = {instrument.listed.instrument: instrument for instrument in self.instruments}
         self.meta = encode(_meta(instruments)).decode()
 
     def mids(self) -> str:
-        """Return the map of coin to mid."""
-        pairs = [(coin, coin.mid()) for coin in self.coins]
-        return "{" + ",".join(coin.wire.named(mid) for coin, mid in pairs if mid is not None) + "}"
+        """Return the mids as a JSON object, by instrument name."""
+        pairs = [(instrument, instrument.mid()) for instrument in self.instruments]
+        return (
+            "{"
+            + ",".join(instrument.wire.map_member(mid) for instrument, mid in pairs if mid is not None)
+            + "}"
+        )
 
     def contexts(self, now_ms: int) -> str:
-        """Return `[meta, contexts]`, joined by position."""
-        return f"[{self.meta},[{','.join(coin.context(now_ms) for coin in self.coins)}]]"
+        """Return `[meta, contexts]`. Contexts are in the order of the instruments in `meta`."""
+        return f"[{self.meta},[{','.join(instrument.context(now_ms) for instrument in self.instruments)}]]"
 
 
-def max_leverage(coin: str) -> int:
-    """Return the highest leverage of a coin."""
-    return _LEVERAGE.get(coin, _LEVERAGE_DEFAULT)
+def max_leverage(name: str) -> int:
+    """Return the maximum leverage of an instrument."""
+    return _LEVERAGE.get(name, _LEVERAGE_DEFAULT)
 
 
 def _meta(instruments: Sequence[InstrumentListed]) -> dict[str, Any]:
     """Return the venue's `meta`.
 
-    On the venue a price has at most 6 - szDecimals decimals and 5 significant figures. An instrument of
-    another grid (an imported Binance day, say) carries one member more, `pxDecimals`: its prices have that
-    many decimals and any number of figures. No real venue sends it, and our feed honours it on loopback only.
+    On the venue a price has at most 6 - szDecimals decimals and 5 significant figures. An instrument with
+    another grid, for example from an imported Binance day, has the extra member `pxDecimals`: its prices have
+    that many decimals and any number of figures. The real venue never sends it, and the feed accepts it from
+    loopback addresses only.
     """
     universe = []
     leverages = {_LEVERAGE_DEFAULT}
