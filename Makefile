@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PIP_QUIET := --quiet --disable-pip-version-check --no-input
 SOURCES := engine adapters replay benchmarks tests
 
-# One worker for each core; a worker that is done takes tests from the others.
+# Workers: see tests/conftest.py. One that is done takes tests from the others.
 TEST_OPTIONS := --numprocesses auto --dist worksteal --durations 10
 
 # Installed beside the project only while the lock is written.
@@ -27,7 +27,7 @@ demo: $(STAMP) ## one-minute tour that proves itself (ARGS="--for 10s" passes op
 test: $(STAMP) ## the whole test suite on all cores (ARGS="-k journal" passes options on)
 	@$(PY) -m pytest $(TEST_OPTIONS) $(ARGS)
 
-test-deep: $(STAMP) ## the same tests with 25 times the examples; takes an hour or two
+test-deep: $(STAMP) ## the same tests, with 25 times the examples and the longest runs
 	@HYPOTHESIS_PROFILE=deep $(PY) -m pytest $(TEST_OPTIONS) $(ARGS)
 
 check: $(STAMP) ## format, lint, types, and the rules of the house

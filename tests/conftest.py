@@ -1,7 +1,25 @@
-"""Settings that every test shares: the hypothesis profile."""
+"""What every test shares: the hypothesis profile, and how `make test` spreads tests over the cores."""
 
 from __future__ import annotations
+
+import os
+
+import pytest
 
 from tests.profiles import load
 
 load()
+
+LONG = ("tests/test_pages.py", "tests/live/", "tests/commands/")
+"""Tests that run whole sessions: they start first, so that no core waits for one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: next((at for at, part in enumerate(LONG) if item.nodeid.startswith(part)), 9))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than cores: long tests mostly wait for a session."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + 1

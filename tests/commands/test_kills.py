@@ -1,17 +1,17 @@
-"""SIGKILL at random moments of a fast session that crosses midnights; RETAPE_KILLS says how often."""
+"""SIGKILL at random moments of a fast session that crosses midnights."""
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import time
 from pathlib import Path
 
 from engine.events import Event
 from tests.commands.kit import FAST, as_json, days, engine, sandbox, spawn, start, wait_for
+from tests.profiles import pick
 
-KILLS = int(os.environ.get("RETAPE_KILLS", "2"))
+KILLS = pick(2, deep=20)
 
 
 def test_c01_c03_i1_i2_killed_at_any_moment_each_day_opens_replays_and_the_rows_catch_up(

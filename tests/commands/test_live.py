@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import sqlite3
@@ -29,8 +28,9 @@ from tests.commands.kit import (
     until,
     wait_for,
 )
+from tests.profiles import pick
 
-KILLS = int(os.environ.get("RETAPE_KILLS", "3"))
+KILLS = pick(3, deep=20)
 
 
 @pytest.fixture

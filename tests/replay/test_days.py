@@ -198,7 +198,8 @@ def test_a_failed_strategy_stays_failed_over_midnight_and_can_be_restarted_there
 @pytest.mark.parametrize("later_ns", [0, SECOND_NS, DAY_NS])
 def test_a_restart_as_the_first_input_of_a_day_replays_identical(later_ns: int) -> None:
     """The day is not on disk yet: none of its turns has been written."""
-    config = config_of(use("Busy"), use("Fragile", params={"fail_at": 9}, on_failure="quarantine"))
+    fragile = use("Fragile", params={"fail_at": 9}, on_failure="quarantine")
+    config = config_of(use("Busy"), fragile, intervals=("1m", "5m"))
     tape = opening(config, EVE) + steady(50, EVE)
     tape.append(OperatorCommand(MIDNIGHT + later_ns, "restart", "Fragile"))
     tape += steady(50, MIDNIGHT + later_ns)
