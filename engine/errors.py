@@ -12,7 +12,7 @@ EngineError                     1   a fault of the engine itself
 │   ├── JournalDamaged          4   bytes are not what was written (file, offset, seq)
 │   ├── JournalVersionError     4   written by another format or with unknown events
 │   │   └── StateVersionError   4   a stored state that the current class cannot hold
-│   ├── JournalBehindWitness    4   a projection has records that the journal lacks
+│   ├── JournalBehindWitness    4   a store has records that the journal lacks
 │   ├── JournalLocked           6   another process has it open
 │   └── JournalPoisoned         4   a write or sync failed; the writer accepts no more
 ├── VenueError                  5   the venue or the network failed
@@ -128,7 +128,7 @@ class StateVersionError(JournalVersionError):
 
 
 class JournalBehindWitness(JournalError):
-    """A projection or snapshot has an event that the journal no longer holds."""
+    """A store or snapshot has an event that the journal no longer holds."""
 
 
 class JournalLocked(JournalError):

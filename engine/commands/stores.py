@@ -66,13 +66,22 @@ def make_projectors(root: Path, stores: Mapping[str, Store]) -> dict[str, MakePr
 
 
 def make_projector(root: Path, store: Store, journal_id: bytes, durable_seq: int) -> Projector:
-    """Return the projector of the journal in `root` into a store. Raises StoreError."""
+    """Return the projector of the journal in `root` into a store.
+
+    A store that is unavailable now is tried again while the session runs. Raises StoreOutOfStep for one that
+    holds something else.
+    """
     writer = StoreWriter(store, journal_id)
+    with contextlib.suppress(StoreUnavailable):
+        writer.read_cursor()
 
     def catch_up_from_journal(until_seq: int) -> int:
         """Go on from the rows that are there; where they are unusable, write them again."""
         try:
-            folders = days_from(root, journal_id, writer.read_cursor())
+            start = writer.read_cursor()
+            if start == until_seq == 0:
+                return 0
+            folders = days_from(root, journal_id, start)
             frames = (frame for folder in folders for frame in open_day(folder))
             return catch_up(writer, frames, until_seq=until_seq)
         except StoreOutOfStep:

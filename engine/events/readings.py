@@ -1,7 +1,7 @@
 """Further market data of a venue: books, candles, contexts, mid prices, funding rates.
 
 All are inputs (cause 0). Emitted by feeds and backfills, handled by the aggregator, by strategies that use
-them, and by the projections. Prices and sizes are exact integers at the instrument's scales. Values that
+them, and by the stores. Prices and sizes are exact integers at the instrument's scales. Values that
 may be finer (marks, mids, rates) are exact integers at the event's own `scale`. Times are UTC nanoseconds.
 """
 
@@ -34,7 +34,7 @@ class BookRead(Event, frozen=True, tag="book"):
 class CandleRead(Event, frozen=True, tag="candle-read"):
     """A closed candle from the venue. `venue_ns` is its end.
 
-    `purpose` is "history" (for the warm-up of strategies and for the projection; it makes no bar), "repair"
+    `purpose` is "history" (for the warm-up of strategies and for the stores; it makes no bar), "repair"
     (it replaces the bar of a window with missed trades), "check" (it is compared with the bar made from
     trades) or "stream" (pushed by the venue and only recorded).
     """

@@ -1,7 +1,7 @@
 """Events of the engine itself: sessions, days, clocks, actors, operators, timers, repairs.
 
 Emitted by the runtime (inputs) and by the sequencer (derived), handled by the sequencer, risk, execution
-and the projections. Times are UTC nanoseconds.
+and the stores. Times are UTC nanoseconds.
 """
 
 from __future__ import annotations

@@ -104,7 +104,10 @@ class Live:
             recovered = open_journal(plan.root, plan.ids, plan.witness)
             writer = JournalWriter(plan.root, recovered.tail, salts=lambda: plan.ids.random_bytes(16))
             with writer:
-                return await self._run(writer, recovered)
+                try:
+                    return await self._run(writer, recovered)
+                finally:
+                    self._close_stores()
 
     async def _run(self, writer: JournalWriter, recovered: Recovered) -> LiveResult:
         plan = self._plan
@@ -157,8 +160,9 @@ class Live:
                 await self._turns(batch)
             self._turn([SessionStopped(self._now_ns(), session, self._stopped_by)])
             await self.committer.settled()
-            for name, projector in self.projectors.items():
-                await self._project_rest(name, projector)
+            async with trio.open_nursery() as rest:
+                for name, projector in self.projectors.items():
+                    rest.start_soon(self._project_rest, name, projector)
             outer.cancel_scope.cancel()
         return LiveResult(
             session,
@@ -365,6 +369,13 @@ class Live:
         with trio.move_on_after(STOP_S):
             try:
                 await projector.flush()
+            except EngineError as error:
+                self._notify(Health(name, "failed", str(error)))
+
+    def _close_stores(self) -> None:
+        for name, projector in self.projectors.items():
+            try:
+                projector.close()
             except EngineError as error:
                 self._notify(Health(name, "failed", str(error)))
 

@@ -1,7 +1,8 @@
-"""Keeps a store in step with the journal while the engine trades. An edge: it may lag, fail and restart.
+"""Keeps one store in step with the journal while the engine trades. An edge: it may lag, fail and restart.
 
-Takes committed turns through a bounded queue. When it starts, or is too far behind, it reads the journal
-instead. Nothing waits for it, and nothing deterministic reads what it writes.
+Takes committed turns through a bounded queue; when it falls too far behind, or starts, it reads the journal
+instead. Nothing waits for it, and nothing deterministic reads what it writes. A session has one for each
+store, so that a store which fails or hangs stops neither trading nor the other stores.
 """
 
 from __future__ import annotations
@@ -15,37 +16,37 @@ import trio
 from engine.events.codec import Record, in_order
 from engine.runtime.committer import Committed
 
-__all__ = ["Projection", "Projector"]
+__all__ = ["Projector", "Writer"]
 
 WAITING_MAX: Final = 2_000
 """Frames that may wait; beyond that the journal is read, which needs no memory."""
 PAUSE_S: Final = 0.25
-"""How long to gather frames for one transaction."""
+"""How long frames are gathered for one batch."""
 
 
-class Projection(Protocol):
-    """The writer of a store; see `engine.stores`. Called from one worker thread at a time."""
+class Writer(Protocol):
+    """What a projector needs of `engine.stores.writer.StoreWriter`. Called by one thread at a time."""
 
     @property
     def seq(self) -> int:
-        """The last record whose rows are kept."""
+        """Seq of the last record whose rows are written."""
         ...
 
     def apply(self, records: list[Record], *, seq: int, digest: bytes) -> int:
-        """Add rows and move the cursor, in one transaction."""
+        """Write rows and move the cursor."""
         ...
 
     def close(self) -> None:
-        """Checkpoint and close."""
+        """Close the store."""
         ...
 
 
 class Projector:
-    """See the module. `catch_up` reads the journal up to a durable seq and returns the seq reached."""
+    """The projector of one store. `catch_up` reads the journal up to a durable seq, and returns the seq."""
 
-    def __init__(self, projection: Projection, catch_up: Callable[[int], int], durable_seq: int = 0) -> None:
+    def __init__(self, writer: Writer, catch_up: Callable[[int], int], durable_seq: int = 0) -> None:
         self.high_water = 0
-        self._projection = projection
+        self._writer = writer
         self._catch_up = catch_up
         self._waiting: deque[Committed] = deque()
         self._behind = True
@@ -55,11 +56,11 @@ class Projector:
 
     @property
     def lag(self) -> int:
-        """Records committed whose rows are not there yet."""
-        return max(0, self._last_seq - self._projection.seq)
+        """Number of committed records whose rows are not written yet."""
+        return max(0, self._last_seq - self._writer.seq)
 
     def take(self, committed: Committed) -> None:
-        """Take committed turns; never wait."""
+        """Take committed turns. Returns at once."""
         self._last_seq = committed.last_seq
         if self._behind or len(self._waiting) >= WAITING_MAX:
             self._waiting.clear()
@@ -70,7 +71,7 @@ class Projector:
         self._wake.set()
 
     async def run(self) -> None:
-        """Apply what is committed, for ever. Raises what the projection raises."""
+        """Apply what is committed until cancelled. Raises what the store raises."""
         self._behind = True
         while True:
             await self.flush()
@@ -80,9 +81,13 @@ class Projector:
             await trio.sleep(PAUSE_S)
 
     async def flush(self) -> None:
-        """Apply what has been committed until now; one call at a time, the others wait."""
+        """Apply what has been committed so far. One call runs at a time, others wait."""
         async with self._flushing:
             await self._flush()
+
+    def close(self) -> None:
+        """Close the store. Raises what the store raises."""
+        self._writer.close()
 
     async def _flush(self) -> None:
         if self._behind:
@@ -107,4 +112,4 @@ class Projector:
         for committed in batch:
             records.extend(in_order(committed.first_seq, committed.inputs, committed.derived))
         last = batch[-1]
-        self._projection.apply(records, seq=last.last_seq, digest=last.digest)
+        self._writer.apply(records, seq=last.last_seq, digest=last.digest)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from engine.events.codec import Record
-from engine.journal import Frame, belongs, list_days, read_frames, read_headers
+from engine.journal import Frame, belongs, list_days, list_segments, read_frames, read_headers
 from engine.records import records_of
 from engine.stores.errors import StoreOutOfStep
 from engine.stores.store import Store
@@ -42,8 +42,12 @@ class Frames(Protocol):
 
 
 def days_from(root: Path, journal_id: bytes, seq: int) -> list[Path]:
-    """Return the day folders of a journal from the one that holds `seq` on, oldest first."""
-    own = [day.path for day in list_days(root) if belongs(day.path, journal_id)]
+    """Return the day folders of a journal from the one that holds `seq` on, oldest first.
+
+    A folder without segments is left out: the journal has just made it.
+    """
+    begun = [day.path for day in list_days(root) if list_segments(day.path)]
+    own = [path for path in begun if belongs(path, journal_id)]
     for number in range(len(own) - 1, 0, -1):
         if read_headers(own[number])[0].first_seq <= seq:
             return own[number:]

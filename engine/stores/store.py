@@ -14,6 +14,7 @@ What every store promises (tests/stores/store_contract.py checks it):
 - The cursor never goes beyond records that are durable in the journal: `StoreWriter` is given only those.
 - What the database or the disk can do becomes `StoreUnavailable`; anything else that `write` raises means
   that a value cannot be held.
+- No call blocks for more than a few seconds: waits for locks and for the network have a limit.
 - Nothing waits for a store. It may be slow, fail, or be deleted: its rows can be made again from the journal.
 """
 

@@ -23,8 +23,7 @@ __all__ = ["StoreWriter"]
 class StoreWriter:
     """The one writer of a store. `journal_id` is the id of the journal (16 bytes).
 
-    Opens the store, and raises StoreUnavailable, or StoreOutOfStep when the rows are those of another journal
-    or have other tables. After an error the store is closed; the next call opens it again.
+    The first call opens the store. After an error the store is closed; the next call opens it again.
     """
 
     def __init__(self, store: Store, journal_id: bytes) -> None:
@@ -33,7 +32,6 @@ class StoreWriter:
         self._cursor: Cursor | None = None
         self._instruments: dict[int, Listing] = {}
         self._stale = True
-        self.read_cursor()
 
     @property
     def seq(self) -> int:
@@ -46,7 +44,11 @@ class StoreWriter:
         return self._cursor.digest if self._cursor else b""
 
     def read_cursor(self) -> int:
-        """Ask the store how far its rows go, and return the seq."""
+        """Ask the store how far its rows go, and return the seq.
+
+        Raises StoreUnavailable, and StoreOutOfStep when the rows are those of another journal or have other
+        tables.
+        """
         try:
             with self.store.transaction():
                 self._load()
@@ -77,6 +79,7 @@ class StoreWriter:
         self.store.close()
 
     def __enter__(self) -> StoreWriter:
+        self.read_cursor()
         return self
 
     def __exit__(self, *_: object) -> None:

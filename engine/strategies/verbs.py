@@ -275,7 +275,7 @@ class Verbs(Actor):
     # Plots and timers.
 
     def plot(self, name: str, value: float, market: str | None = None) -> None:
-        """Record a named number in the journal and in the table `signals` of the projection.
+        """Record a named number in the journal and in the table `signals` of the stores.
 
         `market` defaults to that of the current event. Raises ValueError if the event has none (a timer, the
         stop), and TypeError if the value is not a number, such as an average that is still None.

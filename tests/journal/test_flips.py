@@ -55,7 +55,7 @@ def test_a_last_frame_with_a_flipped_bit_is_cut_unless_a_witness_shows_it_was_ac
     image = bytearray(whole.get(FIRST))
     starts = offsets(whole)
     last = read(whole)[-1]
-    witness = Witness(last.last_seq, last.digest, "the projection") if witnessed else None
+    witness = Witness(last.last_seq, last.digest, "the database") if witnessed else None
     fired = 0
     disk = whole
     for at in range(starts[-2], starts[-1]):
@@ -68,7 +68,7 @@ def test_a_last_frame_with_a_flipped_bit_is_cut_unless_a_witness_shows_it_was_ac
             disk.put(FIRST, damaged)
             fired += 1
             if witness is not None:
-                with pytest.raises(JournalBehindWitness, match="the projection"):
+                with pytest.raises(JournalBehindWitness, match="the database"):
                     recover(ROOT, witness=witness, disk=disk)
                 assert disk.get(FIRST) == damaged
                 assert disk.listdir(FOLDER) == [FIRST.name]

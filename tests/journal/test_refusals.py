@@ -135,10 +135,10 @@ def test_a_deleted_newest_segment_is_found_by_a_witness() -> None:
     """J11, R10: without a witness it cannot be found."""
     disk = five_segments()
     end = recover(ROOT, disk=disk)
-    witness = Witness(end.end_seq, end.digest, "the projection")
+    witness = Witness(end.end_seq, end.digest, "the database")
     disk.unlink(segments_of(disk)[-1])
     before = disk.files()
-    with pytest.raises(JournalBehindWitness, match=r"the projection has seq 36"):
+    with pytest.raises(JournalBehindWitness, match=r"the database has seq 36"):
         recover(ROOT, witness=witness, disk=disk)
     assert disk.files() == before
     assert recover(ROOT, disk=disk).end_seq < end.end_seq

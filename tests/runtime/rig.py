@@ -153,7 +153,7 @@ class Rig:
 
 
 class Rows:
-    """A projection in memory that keeps seqs, takes `slow_s` for a batch, and can be locked."""
+    """A store in memory that keeps seqs, takes `slow_s` for a batch, and can be locked."""
 
     def __init__(self, slow_s: float = 0.0) -> None:
         self.seq = 0

@@ -71,7 +71,7 @@ async def test_a_fatal_error_is_not_retried() -> None:
 
 
 class Rows:
-    """A projection that keeps seqs, and refuses while `broken`."""
+    """A store that keeps seqs, and refuses while `broken`."""
 
     def __init__(self) -> None:
         self.seqs: list[int] = []

@@ -18,6 +18,8 @@ from engine.journal import list_days
 from engine.runtime.ingress import BATCH_MAX, Ingress
 from engine.runtime.plan import MakeProjector
 from engine.stores.catchup import rebuild
+from engine.stores.csv_bars import CsvStore
+from engine.stores.lock import WriterLock
 from engine.stores.sqlite.reading import first_difference
 from engine.stores.sqlite.store import SqliteStore
 from tests.runtime.kit import assert_replays, config, of
@@ -224,3 +226,39 @@ async def test_i11_a_sender_of_more_than_the_bound_gets_in_when_all_is_quiet() -
     assert not ingress.offer(prints)
     assert ingress.take() == prints
     assert ingress.take() == []
+
+
+async def test_q04_several_stores_are_independent_and_one_that_fails_costs_its_own_rows_only(
+    tmp_path: Path,
+) -> None:
+    root, database, folder = tmp_path / "journal", tmp_path / "rows.db", tmp_path / "bars"
+    late = tmp_path / "late.db"
+    taken = WriterLock(late)
+    broken = Rows()
+    broken.locked = True
+    projectors = into(root, database) | {
+        "late": partial(make_projector, root, SqliteStore(late)),
+        "csv": partial(make_projector, root, CsvStore(folder)),
+        "broken": broken.projector,
+    }
+
+    async def script(rig: Rig) -> None:
+        await busy(rig, 0.5)
+        taken.release()
+        await busy(rig, 1.5)
+
+    rig = Rig(root, config("Steady"), projectors=projectors)
+    result = await rig.run(script)
+    assert result.stopped_by == "script"
+    assert "restarting" in states(root, "broken")
+    assert states(root, "csv") == states(root, "projector") == ["running"]
+    days = [day.path for day in list_days(root)]
+    fresh, again = tmp_path / "fresh.db", tmp_path / "again"
+    rebuild(SqliteStore(fresh), days)
+    assert first_difference(database, fresh) is None
+    assert first_difference(late, fresh) is None
+    rebuild(CsvStore(again), days)
+    assert {path.name: path.read_bytes() for path in folder.glob("*.csv")} == {
+        path.name: path.read_bytes() for path in again.glob("*.csv")
+    }
+    assert_replays(root)

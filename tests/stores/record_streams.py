@@ -209,7 +209,7 @@ def reader_of(days: dict[str, Sequence[Frame]], journal_id: bytes = JOURNAL_ID):
 def opened(path: Path, **options) -> StoreWriter:
     """The writer of the tests' journal to a database; it does not wait long for a lock."""
     options.setdefault("busy_s", 0.05)
-    return StoreWriter(SqliteStore(path, **options), JOURNAL_ID)
+    return StoreWriter(SqliteStore(path, **options), JOURNAL_ID).__enter__()
 
 
 def rows(path: Path, sql: str) -> list[tuple]:

@@ -210,7 +210,7 @@ class StoreContract(ABC):
     def test_rows_of_another_journal_are_refused_and_left_alone(self, tmp_path: Path) -> None:
         expected = self.written(tmp_path, a_day())
         with pytest.raises(StoreOutOfStep, match="another journal"):
-            StoreWriter(self.make(tmp_path), bytes(16))
+            StoreWriter(self.make(tmp_path), bytes(16)).read_cursor()
         assert self.content(tmp_path) == expected
 
     def test_rows_of_another_state_of_the_journal_are_refused_until_rebuilt(self, tmp_path: Path) -> None:
@@ -329,9 +329,10 @@ class StoreContract(ABC):
     def test_a_store_has_one_writer(self, tmp_path: Path) -> None:
         with StoreWriter(self.make(tmp_path), JOURNAL_ID):
             with pytest.raises(StoreUnavailable, match="already has a writer") as caught:
-                StoreWriter(self.make(tmp_path), JOURNAL_ID)
+                StoreWriter(self.make(tmp_path), JOURNAL_ID).read_cursor()
             assert caught.value.reason == "locked"
-        StoreWriter(self.make(tmp_path), JOURNAL_ID).close()
+        with StoreWriter(self.make(tmp_path), JOURNAL_ID) as again:
+            assert again.seq == 0
 
     def test_the_witness_is_read_beside_a_writer(self, tmp_path: Path) -> None:
         assert self.make(tmp_path).witness() is None

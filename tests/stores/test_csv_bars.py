@@ -50,7 +50,7 @@ def bar(minute: int, close: int = 150, revision: int = 0, instrument: int = 1) -
 
 
 def opened(folder: Path, journal_id: bytes = JOURNAL) -> StoreWriter:
-    return StoreWriter(CsvStore(folder), journal_id)
+    return StoreWriter(CsvStore(folder), journal_id).__enter__()
 
 
 def apply(writer: StoreWriter, records: list[Record]) -> None:
@@ -115,16 +115,16 @@ def test_c01_whatever_is_repeated_or_torn_each_bar_is_there_once(
     assert found == [seq for seq, _, _ in bars]
 
 
-def test_files_that_were_deleted_are_asked_for_anew(tmp_path: Path) -> None:
+def test_after_a_file_was_deleted_the_journal_is_read_again(tmp_path: Path) -> None:
     records: list[Record] = [(1, 0, listing()), (2, 1, bar(0))]
     written(tmp_path, records)
     again = opened(tmp_path)
     assert again.seq == 2
     again.close()
     (tmp_path / "BTC-1m.csv").unlink()
-    anew = opened(tmp_path)
-    assert anew.seq == 0
-    anew.close()
+    reopened = opened(tmp_path)
+    assert reopened.seq == 0
+    reopened.close()
     written(tmp_path, records)
     assert len(read(tmp_path / "BTC-1m.csv")) == 1
 
@@ -139,7 +139,7 @@ def test_c12_two_writers_and_two_journals_are_refused(tmp_path: Path) -> None:
         opened(tmp_path, bytes(16))
 
 
-def test_a_disk_that_does_not_take_it_is_told_and_nothing_is_lost(
+def test_a_write_that_fails_is_reported_and_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = opened(tmp_path)

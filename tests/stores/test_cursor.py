@@ -159,7 +159,7 @@ def test_rows_of_another_journal_are_refused(tmp_path):
     with opened(path) as writer:
         apply_all(writer, life_of_an_order())
     with pytest.raises(StoreOutOfStep, match="engine project DAY"):
-        StoreWriter(SqliteStore(path), bytes(16))
+        StoreWriter(SqliteStore(path), bytes(16)).read_cursor()
 
 
 def test_rows_of_another_shape_are_refused(tmp_path):
@@ -175,7 +175,7 @@ def test_rows_of_another_shape_are_refused(tmp_path):
 
 
 def test_missing_records_are_refused(tmp_path):
-    """R10: behind. Rows with a hole in them would not be told from whole ones."""
+    """R10: behind. Rows with a hole in them could not be distinguished from complete ones."""
     path = tmp_path / "rows.db"
     stream = life_of_an_order()
     with opened(path) as writer:

@@ -1,4 +1,4 @@
-"""Projections when the database does not play, two want to write, or an event cannot be a row."""
+"""The SQLite store when the database fails, has two writers, or an event cannot be made into a row."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ from .record_streams import (
     run_apart,
 )
 
-# A database that does not play.
+# A database that fails.
 
 
-def test_a_locked_database_is_told_and_the_batch_can_be_applied_later(tmp_path):
+def test_a_locked_database_is_reported_and_the_batch_can_be_applied_later(tmp_path):
     """R11."""
     path = tmp_path / "rows.db"
     with opened(path) as writer:
@@ -62,7 +62,7 @@ def test_a_locked_database_is_told_and_the_batch_can_be_applied_later(tmp_path):
     assert dumped(path) == dumped(tmp_path / "whole.db")
 
 
-def test_a_full_disk_is_told_and_the_batch_can_be_applied_later(tmp_path):
+def test_a_full_disk_is_reported_and_the_batch_can_be_applied_later(tmp_path):
     """R11."""
     path = tmp_path / "rows.db"
     stream = [(1, 0, BTC), *((seq, 0, SignalRaised(T, "ema", 1, "x" * 1000, 0.5)) for seq in range(2, 500))]
@@ -76,7 +76,7 @@ def test_a_full_disk_is_told_and_the_batch_can_be_applied_later(tmp_path):
         assert apply_all(writer, stream) == len(stream)
 
 
-def test_a_database_deleted_while_running_is_told_until_it_is_rebuilt(tmp_path):
+def test_a_database_deleted_while_running_is_reported_until_it_is_rebuilt(tmp_path):
     """R11."""
     path = tmp_path / "rows.db"
     frames = frames_of(life_of_an_order(), 1)
@@ -96,7 +96,7 @@ def test_a_database_deleted_while_running_is_told_until_it_is_rebuilt(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["whole", "header", "middle"])
-def test_a_corrupt_database_is_told_and_rebuilt(tmp_path, damage):
+def test_a_corrupt_database_is_reported_and_rebuilt(tmp_path, damage):
     """R11."""
     path = tmp_path / "rows.db"
     frames = frames_of(life_of_an_order(), 1)
@@ -122,14 +122,14 @@ def test_a_corrupt_database_is_told_and_rebuilt(tmp_path, damage):
     assert dumped(path) == dumped(tmp_path / "whole.db")
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path):
+def test_a_missing_folder_is_reported(tmp_path):
     """R11."""
     with pytest.raises(StoreUnavailable) as caught:
         opened(tmp_path / "no" / "rows.db")
     assert caught.value.reason == "unreachable"
 
 
-def test_a_table_dropped_by_someone_is_told(tmp_path):
+def test_a_table_dropped_by_another_program_is_reported(tmp_path):
     """R11."""
     path = tmp_path / "rows.db"
     with opened(path) as writer:
@@ -198,8 +198,8 @@ def test_only_the_writer_ever_writes_or_checkpoints(tmp_path):
 
 POISON = {
     "a time beyond 64 bits": Trade(T, 2**64 - 1, 1, 1, 1, 1),
-    "a side that is none": Trade(T, T, 1, 1, 1, 5),
-    "text that is no number": BarClosed(T, 1, MINUTE_NS, T, 1, 1, 1, 1, "many", 1, "trade"),
+    "an invalid side": Trade(T, T, 1, 1, 1, 5),
+    "text that is not a number": BarClosed(T, 1, MINUTE_NS, T, 1, 1, 1, 1, "many", 1, "trade"),
     "a number of 5,000 digits": BarClosed(T, 1, MINUTE_NS, T, 1, 1, 1, 1, "9" * 5000, 1, "trade"),
     "a lone surrogate": OrderRejected(T, T, ORDER, "\ud800"),
     "a fee that cannot be summed": OrderFilled(T, T, ORDER, 1, 1, 1, 1, "9" * 500, "taker", 99),

@@ -97,14 +97,16 @@ def test_market_orders_have_no_limit_price(tmp_path):
 
 def test_a_higher_revision_replaces_a_bar_and_a_lower_one_does_not(tmp_path):
     path = tmp_path / "rows.db"
-    told = [(100, 0), (200, 1), (300, 0), (400, 1), (500, 0)]
-    bars = [BarClosed(T, 1, MINUTE_NS, T, 1, 2, 3, close, 5, 1, "trade", number) for close, number in told]
+    received = [(100, 0), (200, 1), (300, 0), (400, 1), (500, 0)]
+    bars = [
+        BarClosed(T, 1, MINUTE_NS, T, 1, 2, 3, close, 5, 1, "trade", number) for close, number in received
+    ]
     with opened(path) as writer:
         apply_all(writer, [(1, 0, BTC), *((seq, 1, bar) for seq, bar in enumerate(bars, 2))])
     assert rows(path, "select close, revision, seq from bars") == [(4.0, 1, 5)]
 
 
-def test_a_fill_told_twice_is_counted_once(tmp_path):
+def test_a_fill_that_is_reported_twice_is_counted_once(tmp_path):
     """I7: a venue that reports a trade id again after a reconnect adds nothing."""
     path = tmp_path / "rows.db"
     fill = OrderFilled(T, T, ORDER, 1, 1, 4305997, 100_000, 12_000, "taker", 1)
@@ -115,7 +117,7 @@ def test_a_fill_told_twice_is_counted_once(tmp_path):
     assert rows(path, "select fees from orders") == [(0.0012,)]
 
 
-def test_an_instrument_nobody_listed_has_a_number_for_a_name_and_no_prices(tmp_path):
+def test_an_instrument_that_was_never_listed_has_a_number_for_a_name_and_no_prices(tmp_path):
     path = tmp_path / "rows.db"
     with opened(path, with_trades=True) as writer:
         apply_all(writer, [(1, 0, Trade(T, T, 9, 5, 6, 0))])
