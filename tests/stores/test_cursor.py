@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from engine.events import (
     EquityMarked,
 )
-from engine.stores.catchup import catch_up, rebuild
+from engine.stores.catchup import catch_up
 from engine.stores.errors import StoreError, StoreOutOfStep, StoreUnavailable
 from engine.stores.sqlite.reading import first_difference, witness
 from engine.stores.sqlite.store import SqliteStore
@@ -29,7 +28,6 @@ from .record_streams import (
     frames_of,
     life_of_an_order,
     opened,
-    reader_of,
     record_streams,
     rows,
     run_apart,
@@ -62,26 +60,6 @@ def test_split_at_every_point_gives_the_same_rows(tmp_path):
             with opened(path) as writer:
                 apply_all(writer, part)
         assert dumped(path) == dumped(tmp_path / "one.db")
-
-
-@given(records=record_streams(), size=st.integers(1, 9))
-def test_rows_deleted_and_rebuilt_are_equal_row_for_row(tmp_path_factory, records, size):
-    """I14: live, frame by frame, against a rebuild from the frames."""
-    folder = tmp_path_factory.mktemp("rebuild")
-    frames = frames_of(records, size)
-    with opened(folder / "live.db") as live:
-        at = 0
-        for frame in frames:
-            live.apply(records[at : at + frame.count], seq=frame.last_seq, digest=frame.digest)
-            at += frame.count
-    middle = len(frames) // 2
-    read = reader_of({"2024-12-05": frames[:middle], "2024-12-06": frames[middle:]})
-    days = [Path("2024-12-05"), Path("2024-12-06")]
-    assert rebuild(SqliteStore(folder / "again.db"), days, read=read) == records[-1][0]
-    assert dumped(folder / "live.db") == dumped(folder / "again.db")
-    before = dumped(folder / "live.db")
-    rebuild(SqliteStore(folder / "live.db"), days, read=read)
-    assert dumped(folder / "live.db") == before
 
 
 @given(records=record_streams(), data=st.data())
@@ -210,17 +188,6 @@ def test_cursor_ahead_of_the_journal_or_of_another_state_of_it_is_refused(tmp_pa
             catch_up(writer, frames[3:])
         assert catch_up(writer, frames) == 7
     assert dumped(path) == dumped(tmp_path / "late.db")
-
-
-def test_catching_up_stops_at_the_last_durable_frame(tmp_path):
-    """R09: rows never go beyond what the journal would still hold after a power cut."""
-    path = tmp_path / "rows.db"
-    frames = frames_of(life_of_an_order(), 2)
-    with opened(path) as writer:
-        assert catch_up(writer, frames, until_seq=5) == 4
-        assert writer.seq == 4
-        assert catch_up(writer, frames, until_seq=3) == 4
-        assert catch_up(writer, frames) == 7
 
 
 def test_a_cursor_altered_by_hand_is_noticed(tmp_path):
