@@ -51,7 +51,7 @@ class Channel(NamedTuple):
 
     @classmethod
     def echoed(cls, echo: Echo) -> Channel:
-        """Return what an acknowledgement confirms: matched by our members, whatever else it has."""
+        """Return what an acknowledgement confirms: matched by our members, and no other."""
         return cls(echo.type, echo.coin or "", echo.interval or "", bool(echo.fast), echo.dex or "")
 
 
@@ -71,7 +71,7 @@ class MarketProtocol:
 
 
 def check_channels(channels: Sequence[str]) -> None:
-    """Raise UsageError for channels that cannot be had, or not together."""
+    """Raise UsageError for channels that do not exist, or exclude each other."""
     for channel in channels:
         if channel not in CHANNELS:
             raise UsageError(f"there is no channel {channel!r}; known: {', '.join(CHANNELS)}")

@@ -1,9 +1,9 @@
-"""Hyperliquid's words into events: exact integers, nanoseconds, and only what was asked for.
+"""Hyperliquid's messages as events: exact integers, nanoseconds, and only what was asked for.
 
 Owns the judgement of values. A price or size that is not a plain positive decimal on the instrument's scale
-refuses the whole message (VenueProtocolError). What may be finer than a grid is rounded: volumes to the size
-scale, since the venue adds them up in binary, and contexts, mids and rates to FINE_SCALE. What is of a coin
-we do not follow, has a time that cannot be, or is crossed is left out and counted.
+makes the whole message a VenueProtocolError. Values that may be finer than a grid are rounded: volumes to the
+size scale, since the venue adds them up in binary, and contexts, mids and rates to FINE_SCALE. A value of an
+instrument that is not followed, with an impossible time, or crossed, is left out and counted.
 Called by `feed.py` and `history.py` with the time each message came in.
 """
 
@@ -76,8 +76,8 @@ class Decoder:
     def decode_frame(self, message: str | bytes, recv_ns: int) -> list[Event]:
         """Return the events of one websocket message; none for a message that is not market data.
 
-        Prints are in the order of their times. A pushed candle is no event: only time tells whether it is
-        closed (see `candles.py`). Raises VenueProtocolError.
+        Trades are in the order of their times. A pushed candle is not an event yet: only time shows whether
+        it is closed (see `adapters/transport/candles.py`). Raises VenueProtocolError.
         """
         frame = decode_message(message)
         if isinstance(frame, TradesFrame):
@@ -94,7 +94,7 @@ class Decoder:
         return [] if reading is None else [reading]
 
     def trades(self, rows: Iterable[WireTrade], recv_ns: int) -> list[Trade]:
-        """Return prints as events, in the order of their times. Raises VenueProtocolError."""
+        """Return trades as events, in the order of their times. Raises VenueProtocolError."""
         trades = []
         for row in rows:
             listed = self._by_coin.get(row.coin)
@@ -111,7 +111,7 @@ class Decoder:
         return by_time(trades)
 
     def quote(self, row: Bbo, recv_ns: int) -> Quote | None:
-        """Return the touch as an event, None if it is left out. Raises VenueProtocolError."""
+        """Return the best bid and ask as an event, None if it is left out. Raises VenueProtocolError."""
         listed = self._by_coin.get(row.coin)
         if listed is None:
             self.dropped["foreign"] += 1
@@ -156,7 +156,7 @@ class Decoder:
             self.dropped["interval"] += 1
             return None
         if interval_ns > DAY_NS:
-            # Where the venue's weeks and months begin is not confirmed: none of them is compared with a bar.
+            # Where the venue's weeks and months begin is not confirmed, so they are not compared with bars.
             self.dropped["interval"] += 1
             return None
         end_ns = start_ns + interval_ns

@@ -160,7 +160,7 @@ def read_control(frame: Any, key: Callable[[Echo], Any]) -> Control:
 
 
 def _other_frame(text: str, error: Exception, channels: frozenset[str]) -> OtherFrame:
-    """Tell a channel that is not read from a message that cannot be read."""
+    """Distinguish a channel that is not read from a message that cannot be read."""
     if text == _GREETING:
         return OtherFrame("greeting")
     try:

@@ -77,10 +77,10 @@ async def warmup(
     count: int,
     now: int,
 ) -> list[CandleRead]:
-    """Return the last `count` closed candles of each coin and interval, merged by the time of their end.
+    """Return the last `count` closed candles of each instrument and interval, merged by end.
 
     At equal ends shorter intervals come first, then lower instruments. `now` is the venue's time in UTC
-    nanoseconds; a candle that ended within the last 3 s may lack a print, and is left out. Raises VenueError.
+    nanoseconds; a candle that ended within the last 3 s may lack a trade, and is left out. Raises VenueError.
     """
     candles: list[CandleRead] = []
     for listed in instruments:

@@ -1,4 +1,4 @@
-"""Keeps the history of a live session up to date: candles and funding rates since the last look.
+"""Keeps the history of a live session up to date: candles and funding rates since the last reading.
 
 An edge: it reads at the lowest priority every `minutes`, and sends only what it has not sent. A reading that
 fails is left for the next time. Called by the runtime where the configuration asks for it.

@@ -59,13 +59,13 @@ def sign_l1_action(
 ) -> Signature:
     """Return the signature of an action whose members stand in signing order.
 
-    `nonce` and `expires_after` in ms. Raises UsageError for a key or an address that is none.
+    `nonce` and `expires_after` in ms. Raises UsageError for an invalid key or address.
     """
     digest = agent_digest(action_hash(action, nonce, vault_address, expires_after), is_mainnet)
     try:
         signed = Account.unsafe_sign_hash(digest, private_key)
     except Exception:
-        # The library's own words could hold the key.
+        # The library's own message could hold the key.
         raise UsageError("the private key is not 32 bytes of a secp256k1 key") from None
     return {"r": f"0x{signed.r:064x}", "s": f"0x{signed.s:064x}", "v": int(signed.v)}
 
@@ -80,8 +80,8 @@ def recover_l1_signer(
 ) -> str:
     """Return the lower-case address that made a signature; `r` and `s` may lack leading zeros.
 
-    A signature over anything else gives some other address: only its caller knows whether that is one.
-    Raises UsageError for what is no signature at all.
+    A signature over anything else gives some other address; only the caller can notice.
+    Raises UsageError for a malformed signature.
     """
     digest = agent_digest(action_hash(action, nonce, vault_address, expires_after), is_mainnet)
     try:
@@ -95,7 +95,7 @@ def recover_l1_signer(
 def action_hash(
     action: Mapping[str, Any], nonce: int, vault_address: str | None, expires_after: int | None
 ) -> bytes:
-    """Return the 32 bytes that stand for an action. Raises UsageError for an address that is none."""
+    """Return the 32 bytes that stand for an action. Raises UsageError for an invalid address."""
     data = bytearray(_pack(action))
     data += nonce.to_bytes(8, "big")
     data += b"\0" if vault_address is None else b"\1" + _address_bytes(vault_address)
@@ -111,7 +111,7 @@ def agent_digest(connection_id: bytes, is_mainnet: bool) -> bytes:
 
 
 def address_of(private_key: str | bytes) -> str:
-    """Return the lower-case address of a key. Raises UsageError, which does not tell the key."""
+    """Return the lower-case address of a key. Raises UsageError, which does not show the key."""
     try:
         return str(Account.from_key(private_key).address).lower()
     except Exception:

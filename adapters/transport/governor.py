@@ -42,7 +42,7 @@ CUT_MIN: Final = 0.125
 """What is left of the budget of weight, at least, however often the venue refuses."""
 
 RETRY_AFTER_S_MAX: Final = 300.0
-"""A `Retry-After` is believed up to here."""
+"""The longest `Retry-After` that is honoured."""
 
 WAITING_MAX: Final = 1000
 """Tasks that may wait for one resource; each holds one request of a feed, an account or an order."""
@@ -61,7 +61,7 @@ class Priority(enum.IntEnum):
 
 
 class BudgetSpent(VenueUnreachable):
-    """The venue's limits left no room in time: nothing was sent, so there is no doubt about its fate."""
+    """The venue's limits left no room in time: nothing was sent, so its outcome is not in doubt."""
 
 
 class Rate(msgspec.Struct, frozen=True):
@@ -186,7 +186,7 @@ class Governor:
 
     @contextmanager
     def subscriptions(self, count: int) -> Iterator[None]:
-        """Hold so many subscriptions for as long as a connection lives. Raises UsageError."""
+        """Hold so many subscriptions for the life of a connection. Raises UsageError."""
         if self._subscriptions + count > self.limits.subscriptions:
             raise UsageError(
                 f"{self._subscriptions + count} subscriptions are more than the {self.limits.subscriptions} "

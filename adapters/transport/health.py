@@ -48,7 +48,7 @@ class FeedHealth:
         """Return one line."""
         dropped = "".join(f", {name} {count}" for name, count in sorted(self.dropped.items()))
         return (
-            f"frames {self.frames} (refused {self.frames_refused}), prints repeated {self.duplicates}, "
+            f"frames {self.frames} (refused {self.frames_refused}), trades repeated {self.duplicates}, "
             f"connections {self.connections}, losses {self.losses}, "
             f"gaps {self.gaps_closed} closed {self.gaps_open} open, silent channels {self.silences}, "
             f"bars repaired {self.windows_repaired}, checks {self.checks}{dropped}"

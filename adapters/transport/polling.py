@@ -102,7 +102,7 @@ class Polling:
         over_ns = now_ns // self._base_ns * self._base_ns
         if self._context.seconds_since(over_ns) < self._context.limits.grace_s:
             over_ns -= self._base_ns
-        # The first poll begins with the window in which the connection was lost: that one lacks prints too.
+        # The first poll begins with the window in which the connection was lost: that one lacks trades too.
         start_ns = max(self._next_ns.get(listed.instrument, 0), down_ns // self._base_ns * self._base_ns)
         if start_ns >= over_ns:
             return

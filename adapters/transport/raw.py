@@ -12,7 +12,7 @@ of receipt. A run is one session's recorder; its parts follow each other without
 
 Owns the files under `raw/`, which are no part of the journal: they are a witness of the decoder, may be
 deleted, and lose the last seconds at a kill. Promises: recording never waits for the disk and never takes
-more memory or disk than its bounds; what was not kept is counted in `health` and told in the file. Written
+more memory or disk than its bounds; what was not kept is counted in `health` and noted in the file. Written
 by the feed through `RawRecorder.record`, read by `engine replay --from-raw`.
 """
 
@@ -91,7 +91,7 @@ class RawRecorder:
         self._part = 0
         self._waiting: deque[tuple[int, bytes]] = deque()  # at most WAITING_BYTES_MAX
         self._waiting_bytes = 0
-        self._lost: list[int] = []  # how many, and from when to when; told with the next block
+        self._lost: list[int] = []  # how many, and from when to when; noted with the next block
         self._filled = trio.Event()
         self._file: _RawFile | None = None
 
@@ -256,7 +256,7 @@ class RawReader:
     """The messages of a day's folder in the order of their receipt, in bounded memory.
 
     `holes` grows while it is read: spans of receipt (from, to; None: open) of which nothing is known: before
-    and after the runs, behind a torn end, around what was lost. `notes` tells people why.
+    and after the runs, behind a torn end, around what was lost. `notes` says why, for people.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -304,10 +304,10 @@ class RawReader:
         elif found := _END.fullmatch(line):
             self._reached_ns = max(self._reached_ns, int(found["end"]))
         else:
-            self._doubt(path, "a note that is none")
+            self._doubt(path, "a note that cannot be read")
 
     def _doubt(self, path: Path, what: str) -> None:
-        """What follows begins anew: nothing is known of the time until then."""
+        """Start again after it: nothing is known of the time until then."""
         self.notes.append(f"{path.name}: {what}")
         self._run = b"?"
 
@@ -357,7 +357,7 @@ def _line(recv_ns: int, message: str | bytes) -> bytes:
 
 
 def _message(line: bytes) -> tuple[int, str | bytes] | None:
-    """Return (recv_ns, message) of a line, None if it is none."""
+    """Return (recv_ns, message) of a line, None if it cannot be read."""
     time, _, data = line.partition(b" ")
     if not time.isdigit() or len(time) > 20:
         return None

@@ -91,7 +91,7 @@ class Repairs:
             await self._read(span)
 
     def _due_in(self, span: _Span) -> float:
-        """Return in how many seconds the last window is over and its candle has every print."""
+        """Return in how many seconds the last window is over and its candle has every trade."""
         over_s = self._context.clock.real_seconds_until(span.end_ns) + self._limits.grace_s
         return max(over_s, span.not_before - trio.current_time())
 

@@ -1,6 +1,6 @@
 """Commands of the engine as actions of the venue: members in signing order, numbers as plain text.
 
-Owns the way from exact integers to what is signed. What is released together goes out together: cancels
+Owns the way from exact integers to what is signed. Commands released together are sent together: cancels
 first (but for those of an order that is released with them), then post-only orders, then the others, at
 most `BATCH_MAX` of one kind in an action; an order with attached ones is an action of its own. Called by
 the gateway. Source: the exchange endpoint's reference, 2026-08.
@@ -48,7 +48,7 @@ class Job(msgspec.Struct, frozen=True):
 
     @property
     def cancels(self) -> bool:
-        """Whether it takes risk away."""
+        """Whether it reduces risk."""
         return isinstance(self.commands[0], CancelOrder | ScheduleCancel)
 
     @property
@@ -58,7 +58,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Wire:
-    """Turns commands into entries. `assets` maps the names of coins to the venue's numbers."""
+    """Turns commands into entries. `assets` maps the names of instruments to the venue's numbers."""
 
     def __init__(
         self, instruments: Iterable[InstrumentListed], assets: Mapping[str, int], venue: VenueConfig
@@ -117,7 +117,7 @@ class Wire:
 
 
 def jobs_of(commands: Iterable[Event], wire: Wire) -> list[Job]:
-    """Return what to do for commands that were released together, what takes risk away first."""
+    """Return what to do for commands that were released together, what reduces risk first."""
     commands = list(commands)
     fresh = {one.client_order_id for one in commands if isinstance(one, SubmitOrder)}
     cancels: dict[bool, list[CancelOrder]] = {True: [], False: []}
@@ -172,7 +172,7 @@ def _cancels(commands: list[CancelOrder], wire: Wire) -> Job:
 
 def _modify(command: ModifyOrder, wire: Wire) -> Job:
     """Without "always place" (`a`): with it the venue places the new order even if the old one is filled by
-    then, so that both would be. Its price: a Gtc comes back post-only, and one that crosses is refused.
+    then, so that both would be. The cost: a Gtc becomes post-only, and one that crosses is refused.
     """
     entry = {"oid": command.client_order_id, "order": wire.changed(command)}
     action = {"type": "batchModify", "modifies": [entry]}

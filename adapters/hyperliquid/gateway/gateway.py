@@ -1,10 +1,10 @@
-"""Real orders on Hyperliquid: sends what the journal has made durable, and tells what became of it.
+"""Real orders on Hyperliquid: sends durable commands, and reports their outcome.
 
 Decides nothing: which order is in doubt and what an answer proves is the execution actor's work. Promises:
 each action is signed and sent once, with a nonce that rises; every command leads to a report, if only
-`OrderUnknown`; every fill is told once, and before the end of its order where that can be known; after
-every connection, and every `reconcile_s`, orders, fills and positions are read anew. A reading that fails
-is tried again, never taken for flat. `recv_ns` of what is told never goes back.
+`OrderUnknown`; every fill is reported once, and before the end of its order where that can be known; after
+every connection, and every `reconcile_s`, orders, fills and positions are read again. A reading that fails is
+repeated, never taken for a flat account. `recv_ns` of the reports never goes back.
 
     release -> jobs -> sign -> send -> outcome -> report
     stream  -> fills, updates, events -> reports
@@ -153,10 +153,10 @@ class HyperliquidGateway:
         self._overflow = trio.Event()
         self._lanes = [trio.CapacityLimiter(LANE_MAX) for _ in range(3)]
         self._busy: dict[str, trio.Event] = {}  # client ids of jobs under way
-        self._canceled: dict[int, None] = {}  # orders the venue says it canceled, not told as ended yet
-        self._telling = trio.Lock()
-        self._told_ns = 0
-        self._told_up = False
+        self._canceled: dict[int, None] = {}  # canceled by the venue, the end not reported yet
+        self._emitting = trio.Lock()
+        self._last_ns = 0
+        self._is_up = False
         self._wanted = trio.Event()
 
     # Effects.
@@ -167,7 +167,7 @@ class HyperliquidGateway:
         assert all(seq <= durable_seq for seq, _, _ in released), "a command before it was durable"
         for job in jobs_of((command for _, _, command in released), self._wire):
             if self._jobs_open >= JOBS_MAX:
-                # This one stays without an answer, and the engine will ask about it.
+                # This one stays without an answer, and the engine asks about it later.
                 self._overflow.set()
                 continue
             self._jobs_open += 1
@@ -176,7 +176,7 @@ class HyperliquidGateway:
 
     async def run(self) -> None:
         """Work until cancelled. May be called again after it raised."""
-        if self._told_up:
+        if self._is_up:
             await self.stream_down(self._stream, Loss("the gateway was restarted"), 0)
         self._received.clear()
         try:
@@ -208,7 +208,7 @@ class HyperliquidGateway:
         return before, done
 
     async def _do(self, job: Job, before: list[trio.Event], done: trio.Event) -> None:
-        """Do one job after those about the same orders; what becomes of it is told."""
+        """Do one job after those about the same orders, and report its outcome."""
         try:
             for event in before:
                 await event.wait()
@@ -236,7 +236,7 @@ class HyperliquidGateway:
             self._count(outcome)
             events += report(command, outcome, recv_ns)
             events += self._follow(command, outcome, events[-1:])
-        await self._tell(events)
+        await self._emit(events)
 
     async def _send(self, job: Job) -> list[Outcome]:
         assert job.action is not None, "only a question has no action"
@@ -258,12 +258,12 @@ class HyperliquidGateway:
         priority = Priority.CANCEL if job.cancels else Priority.ORDER
         return await self._sender.send(body, entries, priority)
 
-    def _follow(self, command: Event, outcome: Outcome, told: list[Event]) -> list[Event]:
-        """Return what an outcome proves besides: the end of an Ioc, the ends held back by a modification."""
+    def _follow(self, command: Event, outcome: Outcome, reported: list[Event]) -> list[Event]:
+        """Return what an outcome also proves: the end of an Ioc, the ends held back by a modification."""
         if isinstance(command, ModifyOrder):
-            if told and isinstance(told[0], OrderModified):
-                return self._orders.goes_on_as(command.client_order_id, told[0].venue_order_id)
-            if told and isinstance(told[0], ModifyRejected):
+            if reported and isinstance(reported[0], OrderModified):
+                return self._orders.goes_on_as(command.client_order_id, reported[0].venue_order_id)
+            if reported and isinstance(reported[0], ModifyRejected):
                 return self._orders.unmodified(command.client_order_id)
         elif isinstance(command, SubmitOrder) and isinstance(outcome, Accepted) and outcome.filled:
             executed = self._reading.size(command.instrument, outcome.filled)
@@ -299,15 +299,15 @@ class HyperliquidGateway:
         except VenueError as error:
             self.health.reads_failed += 1
             events = [OrderUnknown(self._now_ns(), name, f"the question failed: {error}")]
-        await self._tell(events)
+        await self._emit(events)
 
     # The stream.
 
     async def stream_up(self, stream: Stream, recv_ns: int) -> None:
         """See `StreamHost`. Report that the account is followed, and begin to reconcile."""
         self.health.connections += 1
-        self._told_up = True
-        await self._tell([GatewayUp(self._now_ns(), self.name, self._user, self._network)])
+        self._is_up = True
+        await self._emit([GatewayUp(self._now_ns(), self.name, self._user, self._network)])
         self._wanted.set()
 
     async def stream_down(self, stream: Stream, loss: Loss, backoff_ms: int) -> None:
@@ -315,8 +315,8 @@ class HyperliquidGateway:
         self._posts.lose()
         self.health.losses += 1
         self.health.last_loss = loss.reason
-        self._told_up = False
-        await self._tell([GatewayDown(self._now_ns(), self.name, loss.reason, backoff_ms)])
+        self._is_up = False
+        await self._emit([GatewayDown(self._now_ns(), self.name, loss.reason, backoff_ms)])
 
     def receive(self, stream: Stream, frame: Any, recv_ns: int) -> None:
         """See `StreamHost`. What the frame says is sent by `catch_up`."""
@@ -347,10 +347,10 @@ class HyperliquidGateway:
     async def catch_up(self) -> None:
         """See `StreamHost`: send the events of the message."""
         received, self._received = self._received, []
-        await self._tell(received)
+        await self._emit(received)
 
     def _update(self, row: WireUpdate, recv_ns: int) -> list[Event]:
-        """Return what an update tells now: an end waits for its fills, and for a modification under way."""
+        """Return what to report of an update now: an end waits for its fills, and for a modification."""
         event = self._reading.update(row, recv_ns)
         oid, now = row.order.oid, trio.current_time()
         if row.status == "filled":
@@ -365,7 +365,7 @@ class HyperliquidGateway:
             return []
         return self._orders.await_fills(oid, self._reading.executed(row), now, event)
 
-    # Reading what the stream does not tell, or not in time.
+    # Reading what the stream does not report, or not in time.
 
     async def _watch_ends(self) -> None:
         """Every second: read the fills that an end has waited for too long, and what the venue canceled."""
@@ -374,19 +374,19 @@ class HyperliquidGateway:
             late = self._orders.late(trio.current_time() - FILLS_LATE_S)
             try:
                 if late:
-                    await self._tell(await self._reconciler.fills())
-                    await self._tell([end for oid in late for end in self._orders.give_up(oid)])
+                    await self._emit(await self._reconciler.fills())
+                    await self._emit([end for oid in late for end in self._orders.give_up(oid)])
                 await self._ask_canceled()
             except VenueError:
                 self.health.reads_failed += 1
 
     async def _ask_canceled(self) -> None:
-        """Ask about orders that the venue said it canceled, and that no update told the end of."""
+        """Ask about orders that the venue canceled without an update that reports their end."""
         for oid in list(self._canceled):
             if not self._orders.ended(oid):
                 row = await self._reconciler.status(oid)
                 if row is not None:
-                    await self._tell(self._update(row, self._now_ns()))
+                    await self._emit(self._update(row, self._now_ns()))
             self._canceled.pop(oid, None)
 
     async def _reconcile_again(self) -> None:
@@ -401,7 +401,7 @@ class HyperliquidGateway:
         """Read the account, again and again until it is known or the connection is another one."""
         tries = 0
         connection = self.health.connections
-        while self._hears(connection):
+        while self._follows(connection):
             try:
                 events = await self._reconciler.read()
             except VenueError as error:
@@ -410,16 +410,16 @@ class HyperliquidGateway:
                 tries += 1
                 if tries == _RETRIES_QUIET:
                     reason = f"the account cannot be read: {error}"
-                    await self._tell([GatewayDown(self._now_ns(), self.name, reason, wait_ms)])
+                    await self._emit([GatewayDown(self._now_ns(), self.name, reason, wait_ms)])
                 await trio.sleep(wait_ms / 1000)
                 continue
-            if self._hears(connection):
-                await self._tell(events)
-                self._reconciler.told()
+            if self._follows(connection):
+                await self._emit(events)
+                self._reconciler.sent()
                 self.health.reconciliations += 1
             return
 
-    def _hears(self, connection: int) -> bool:
+    def _follows(self, connection: int) -> bool:
         """Return whether the stream was up ever since a connection: what was read meanwhile holds."""
         return self._stream.live and self.health.connections == connection
 
@@ -428,27 +428,27 @@ class HyperliquidGateway:
     def _now_ns(self) -> int:
         return self._clock.now_ns()
 
-    async def _tell(self, events: Sequence[Event]) -> None:
-        """Hand events over: fills and payments once each, the end of an order after its last fill."""
+    async def _emit(self, events: Sequence[Event]) -> None:
+        """Send events to the engine: fills and payments once each, an order's end after its last fill."""
         if not events:
             return
-        async with self._telling:
-            told: list[Event] = []
+        async with self._emitting:
+            fresh: list[Event] = []
             for event in events:
                 if isinstance(event, OrderFilled):
                     if self._orders.first(event):
                         self.health.fills += 1
-                        told += [event, *self._orders.due(event.venue_order_id)]
+                        fresh += [event, *self._orders.due(event.venue_order_id)]
                     else:
                         self.health.fills_repeated += 1
                 elif not isinstance(event, FundingPaid) or self._orders.first_payment(event):
-                    told.append(event)
-            if not told:
+                    fresh.append(event)
+            if not fresh:
                 return
             try:
-                await self._send_inputs([self._stamped(event) for event in told])
+                await self._send_inputs([self._stamped(event) for event in fresh])
             except BaseException:
-                for event in told:
+                for event in fresh:
                     if isinstance(event, OrderFilled | FundingPaid):
                         self._orders.forget(event)
                 raise
@@ -456,8 +456,8 @@ class HyperliquidGateway:
     def _stamped(self, event: Event) -> Event:
         """Return an event whose time is not before that of the last one: an end may have waited."""
         recv_ns: int = event.recv_ns  # type: ignore[attr-defined]
-        self._told_ns = max(self._told_ns, recv_ns)
-        return event if recv_ns == self._told_ns else msgspec.structs.replace(event, recv_ns=self._told_ns)
+        self._last_ns = max(self._last_ns, recv_ns)
+        return event if recv_ns == self._last_ns else msgspec.structs.replace(event, recv_ns=self._last_ns)
 
 
 def _client_id(command: Event) -> str:

@@ -12,8 +12,8 @@ class GatewayHealth:
     """Counts since the gateway was made.
 
     `actions` were given to the sender; of the commands in them and those that were not sent, `accepted`,
-    `refused`, `unsent` and `lost` tell what became of each. `jobs_high` is the most that ever waited or was
-    under way at a time. `fills_repeated` came again, and were not told. `reads_failed` counts readings of the
+    `refused`, `unsent` and `lost` count the outcomes. `jobs_high` is the most that ever waited or was under
+    way at a time. `fills_repeated` came again, and were not reported. `reads_failed` counts readings of the
     account, questions about an order and late readings of fills without an answer.
     """
 

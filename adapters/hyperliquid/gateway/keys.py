@@ -1,4 +1,4 @@
-"""The private key: where it is read from, who may use it, and that nobody sees it.
+"""The private key: where it is read from, who may use it, and that it is never shown.
 
 Promises: read once, at the start of an armed session; a file must be a regular one that only its owner may
 read; a variable is taken out of the environment, used or not; from the moment it is read the key is a
@@ -26,7 +26,7 @@ _Result = TypeVar("_Result")
 
 
 class Secret:
-    """A text to be used and never shown: not by repr, copy or pickle, nor by what goes wrong in its use."""
+    """A text to be used and never shown: not by repr, copy or pickle, nor by an error of its use."""
 
     __slots__ = ("__text",)
 
@@ -97,7 +97,7 @@ def load_key(venue: VenueConfig, environ: MutableMapping[str, str] = os.environ)
 
 
 def _from_file(path: Path) -> Secret:
-    """Return what a key file holds. Raises SafetyRefusal for one that others can read, or that is no file."""
+    """Return what a key file holds. Raises SafetyRefusal if others can read it, or if it is not a file."""
     try:
         # No link is followed, and what is checked is what is read.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -124,7 +124,7 @@ def _from_keyring(name: str) -> Secret:
         raise SafetyRefusal("key_ring needs the keyring package; install retape[hyperliquid]") from None
     try:
         secret = Secret(keyring.get_password(_KEYRING, name) or "")
-    except Exception as error:  # whatever a desktop's keyring raises
+    except Exception as error:  # any error of a desktop's keyring
         raise SafetyRefusal(f"the keyring cannot be read: {type(error).__name__}") from None
     if not secret:
         raise SafetyRefusal(f"the keyring has no entry {name!r} of {_KEYRING}")

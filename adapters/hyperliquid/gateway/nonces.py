@@ -1,4 +1,4 @@
-"""Nonces that strictly rise, whatever the clock does.
+"""Nonces that strictly rise, even if the clock goes back.
 
 The venue takes a nonce once per signer, in milliseconds, within two days before and one day after its own
 clock. One counter per process; `floor_ms` is above every nonce that an earlier process may have used.

@@ -1,7 +1,7 @@
-"""What the gateway remembers of orders while answers and streams race: so that things are told in order.
+"""What the gateway remembers of orders while answers and streams race, so that reports come in order.
 
-Owns short memories, all bounded: which fills and payments were told; how much of each order is told as
-filled, so that an order's end is told after its fills; which ends were told; and under which venue id a
+Owns short memories, all bounded: which fills and payments were reported; how much of each order is reported
+as filled, so that an order's end follows its fills; which ends were reported; and under which venue id a
 modified order goes on, so that the end of its old leg is not taken for its own. Venue ids are the venue's
 numbers of orders, sizes exact integers.
 """
@@ -24,7 +24,7 @@ _ABSENT: Final = object()
 
 
 class Waiting(msgspec.Struct):
-    """An order of which `executed` has to be told as filled before its `end`. `since` is trio's clock."""
+    """An order of which `executed` must be reported as filled before its `end`. `since` is trio's clock."""
 
     executed: int
     since: float
@@ -35,7 +35,7 @@ class Orders:
     """Memories by venue id and client id; the oldest go first."""
 
     def __init__(self) -> None:
-        self._told: dict[tuple[int, int], object] = {}
+        self._reported: dict[tuple[int, int], object] = {}
         self._paid: dict[tuple[int, int], None] = {}
         self._filled: dict[int, int] = {}
         self._ended: dict[int, None] = {}
@@ -46,7 +46,7 @@ class Orders:
     # Fills and payments.
 
     def first_payment(self, paid: FundingPaid) -> bool:
-        """Return whether funding is told for the first time, and remember it: there is one an hour."""
+        """Return whether a payment is new, and remember it: there is one an hour."""
         key = (paid.instrument, paid.venue_ns // _HOUR_NS)
         if key in self._paid:
             return False
@@ -54,40 +54,40 @@ class Orders:
         return True
 
     def first(self, fill: OrderFilled) -> bool:
-        """Return whether an execution is told for the first time, and remember it."""
+        """Return whether an execution is new, and remember it."""
         key = (int(fill.trade_id), fill.venue_order_id)
-        if key in self._told:
+        if key in self._reported:
             return False
-        _keep(self._told, key, None)
+        _keep(self._reported, key, None)
         _keep(self._filled, fill.venue_order_id, self._filled.get(fill.venue_order_id, 0) + fill.size)
         return True
 
     def forget(self, event: OrderFilled | FundingPaid) -> None:
-        """Take back what could not be told after all."""
+        """Forget an event that could not be sent after all."""
         if isinstance(event, FundingPaid):
             self._paid.pop((event.instrument, event.venue_ns // _HOUR_NS), None)
-        elif self._told.pop((int(event.trade_id), event.venue_order_id), _ABSENT) is not _ABSENT:
+        elif self._reported.pop((int(event.trade_id), event.venue_order_id), _ABSENT) is not _ABSENT:
             self._filled[event.venue_order_id] = self._filled.get(event.venue_order_id, 0) - event.size
 
     def missing(self, oid: int, executed: int) -> bool:
-        """Return whether executions of an order are still to be told."""
+        """Return whether executions of an order are still to be reported."""
         return self._filled.get(oid, 0) < executed
 
     # Ends.
 
     def end(self, oid: int, end: Event) -> list[Event]:
-        """Return an order's end to tell, if it was not told before."""
+        """Return an order's end to report, if it was not reported before."""
         if oid in self._ended:
             return []
         _keep(self._ended, oid, None)
         return [end]
 
     def ended(self, oid: int) -> bool:
-        """Return whether the end of an order was told, or waits for its fills."""
+        """Return whether the end of an order was reported, or waits for its fills."""
         return oid in self._ended or oid in self._waiting
 
     def await_fills(self, oid: int, executed: int, since: float, end: Event | None = None) -> list[Event]:
-        """Tell `end` once so much of an order is told as filled; return it if that is so already."""
+        """Hold `end` until so much of an order is reported as filled; return it if that is so already."""
         if self.missing(oid, executed):
             waiting = self._waiting.get(oid)
             kept = end if end is not None or waiting is None else waiting.end
@@ -126,7 +126,7 @@ class Orders:
         return True
 
     def goes_on_as(self, client_order_id: str, oid: int) -> list[Event]:
-        """The venue works the order under this number: return the end that was held back and is its own."""
+        """The venue has the order under this number: return the end that was held back and is its own."""
         _keep(self._legs, client_order_id, oid)
         held = self._modifying.pop(client_order_id, {})
         return self.end(oid, held[oid]) if oid in held else []

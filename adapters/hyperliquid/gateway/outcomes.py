@@ -1,8 +1,8 @@
 """What an answer to an action means, entry by entry.
 
 Owns the three levels of refusal: a whole action (`status` "err", the response a string), an entry (`error`
-in its status), and no answer that could be understood. Promises: what is not plainly an acceptance or a
-refusal is `Lost`, never a guess; one error for a whole batch counts for each entry; a number of statuses
+in its status), and no answer that could be understood. Promises: an answer that is not clearly an acceptance
+or a refusal is `Lost`, never a guess; one error for a whole batch counts for each entry; a number of statuses
 that does not match the entries loses all of them. Source: the exchange endpoint's responses, 2026-08, and
 live texts.
 """
@@ -25,10 +25,10 @@ _DECIMAL: Final = re.compile(r"[0-9]{1,40}(\.[0-9]{1,40})?")
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """The venue has the order. `oid` is 0 where it does not tell: attached and waiting orders.
+    """The venue has the order. `oid` is 0 where it is not given: attached and waiting orders.
 
     `filled` is the decimal text of what was executed at once, "" when the order rests; an Ioc's may be less
-    than what was ordered, and the rest of it is canceled without a word.
+    than what was ordered, and the rest of it is canceled without a message.
     """
 
     oid: int
@@ -40,14 +40,14 @@ class Done(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """The venue said no, in these words. `whole`: to all of the action."""
+    """The venue refused, in these words. `whole`: all of the action."""
 
     text: str
     whole: bool = False
 
 
 class Lost(msgspec.Struct, frozen=True):
-    """What became of it is not known. `unsent`: nothing can have reached the venue."""
+    """The outcome is not known. `unsent`: nothing can have reached the venue."""
 
     reason: str
     unsent: bool = False

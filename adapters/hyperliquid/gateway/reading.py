@@ -1,7 +1,7 @@
 """The venue's rows about an account as events: exact integers, nanoseconds, only instruments of this session.
 
-A row of a coin that is not traded here gives nothing, and is counted. A number that cannot be makes the
-whole message VenueProtocolError: an account is not guessed at. Called by the account's stream and by
+A row of an instrument that is not traded here gives nothing, and is counted. An impossible number makes the
+whole message a VenueProtocolError: an account is not guessed at. Called by the account's stream and by
 reconciliation.
 
 Fees count in the quote currency. One in another token is of two kinds: a spot buy pays in what it bought,
@@ -75,7 +75,7 @@ class Reading:
 
     @property
     def dexes(self) -> list[str]:
-        """The dexes whose coins are traded, "" for the venue's own, which is always read."""
+        """The dexes whose instruments are traded, "" for the venue's own, which is always read."""
         return sorted({"", *map(dex_of, self._by_coin)})
 
     def coin(self, instrument: int) -> str:
@@ -107,7 +107,7 @@ class Reading:
         )
 
     def update(self, row: WireUpdate, recv_ns: int) -> Event | None:
-        """Return what a change of an order's status means; None for one that fills tell, or of a stranger."""
+        """Return what a change of an order's status means; None if fills say it, or if it is foreign."""
         listed = self._listed(row.order.coin)
         name = self._client_id(row.order.cloid)
         if listed is None or not name:
@@ -139,7 +139,7 @@ class Reading:
     ) -> OrderRead:
         """Return what the venue says of an own order, whose instrument is that of its coin unless given.
 
-        One of a coin that is not traded in this session has a state, but neither size nor price.
+        An order of an instrument that is not traded in this session has a state, but neither size nor price.
         """
         update = answer.order
         number = instrument or next(iter(self._by_number))
@@ -160,7 +160,7 @@ class Reading:
         )
 
     def foreign(self, row: OpenOrder, venue_ns: int, recv_ns: int) -> ForeignOrderSeen | None:
-        """Return an open order that is not ours."""
+        """Return an open order of another program or person."""
         listed = self._listed(row.coin)
         if listed is None:
             return None
@@ -246,7 +246,7 @@ class Reading:
 
 
 def _state(status: str) -> str:
-    """Return the engine's word for a status. Raises VenueProtocolError for one that no rule covers."""
+    """Return the engine's name for a status. Raises VenueProtocolError for one that no rule covers."""
     if status in ("open", "triggered"):
         return "open"
     if status == "filled":

@@ -1,8 +1,8 @@
 """Reads the account: what is open, what filled, what is held, what was paid; and one order when asked.
 
 Promises: positions are read first and fills after them, so that every fill up to the positions' time is
-told before they are; statuses of own orders are told after their fills; an answer that does not come
-raises, and nothing of a reading that failed is told. Called by the gateway.
+reported before they are; statuses of own orders are reported after their fills; an answer that does not come
+raises, and nothing of a reading that failed is reported. Called by the gateway.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _Row = TypeVar("_Row", WireFill, WireFundingRow)
 
 
 class Reconciler:
-    """Reads one account. `first_ms` is the venue's time before which nothing is told."""
+    """Reads one account. `first_ms` is the venue's time before which nothing is reported."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Reconciler:
         self._paid_until = self.first_ms // _HOUR_MS
 
     async def read(self) -> list[Event]:
-        """Return everything a reconciliation tells, in order. Raises VenueError."""
+        """Return the reports of a reconciliation, in order. Raises VenueError."""
         states = {dex: await self._state(dex) for dex in self._reading.dexes}
         time_ms = min(state.time for state in states.values())
         opened = [row for dex in states for row in await self._open_orders(dex)]
@@ -78,8 +78,8 @@ class Reconciler:
         working = self._account.working()
         asked = [name for name in working if name not in by_name or self._orders.modified(name)]
         answers = {name: await self._ask_order(name) for name in asked}
-        strangers = [row for row in opened if not (row.cloid and self._account.knows(row.cloid.lower()))]
-        strangers += await self._forgotten(by_name, set(working))
+        foreign_rows = [row for row in opened if not (row.cloid and self._account.knows(row.cloid.lower()))]
+        foreign_rows += await self._still_open(by_name, set(working))
         fills = await self.fills()
         paid = await self._payments(time_ms)
         recv_ns, venue_ns = self._now_ns(), time_ms * _NS
@@ -87,7 +87,7 @@ class Reconciler:
         for name in working:
             answer = _newest(answers.get(name), by_name.get(name))
             events.append(self._reading.answer(answer, name, venue_ns, recv_ns))
-        foreign = [self._reading.foreign(row, venue_ns, recv_ns) for row in strangers]
+        foreign = [self._reading.foreign(row, venue_ns, recv_ns) for row in foreign_rows]
         events += [one for one in foreign if one is not None]
         for dex, state in states.items():
             events += self._reading.positions(dex, state, recv_ns)
@@ -100,21 +100,21 @@ class Reconciler:
                 self._reading.money(*(state.margin_summary.account_value for state in states.values())),
                 self._reading.money(*(state.withdrawable for state in states.values())),
                 len(opened),
-                len(strangers),
+                len(foreign_rows),
             )
         )
         self._read_ms = time_ms
         return events
 
-    def told(self) -> None:
-        """What `read` returned last was told: what is older need not be read again."""
+    def sent(self) -> None:
+        """What `read` returned last has been sent: what is older need not be read again."""
         self._since_ms = max(self._since_ms, self._read_ms - OVERLAP_MS)
         self._paid_until = max(self._paid_until, _hour(self._read_ms))
 
     async def ask(self, query: QueryOrder, coin: str) -> list[Event]:
         """Return what the venue says of an order, its fills first. Raises VenueError.
 
-        The fills are read only if some of the order are not told yet, since that costs five times the
+        The fills are read only if some of the order are not reported yet, since that costs five times the
         question. An order that is attached to another one has no number until that is filled, and one that
         was modified had two: what the venue has open decides about those.
         """
@@ -168,11 +168,11 @@ class Reconciler:
             found |= {key(row): row for row in rows}
             if len(rows) < FULL_ROWS or len(found) == before:
                 break
-            # Ends are inclusive: the last time is read again, and its rows are told apart by their keys.
+            # Ends are inclusive: the last time is read again, and its rows are distinguished by their keys.
             start_ms = max(row.time for row in rows)
         return sorted(found.values(), key=lambda row: row.time)
 
-    async def _forgotten(self, opened: dict[str, OpenOrder], working: set[str]) -> list[OpenOrder]:
+    async def _still_open(self, opened: dict[str, OpenOrder], working: set[str]) -> list[OpenOrder]:
         """Return own orders that are open although the engine knows of their end; asked again to be sure."""
         found = []
         for name, row in opened.items():

@@ -1,4 +1,4 @@
-"""From the outcome of an action to what is told of each command in it."""
+"""The reports for each command of an action, by its outcome."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ __all__ = ["report"]
 
 
 def report(command: Event, outcome: Outcome, recv_ns: int) -> list[Event]:
-    """Return what a command's outcome tells; nothing where the account's stream will tell it better.
+    """Return the reports of a command's outcome; none where the account's stream reports it better.
 
-    An order that was not sent is refused; one whose client id the venue has already lives, and is asked
-    about.
+    An order that was not sent is rejected. One whose client id the venue has already exists there, and is
+    asked about.
     """
     words = outcome.text if isinstance(outcome, Refused) else ""
     if isinstance(outcome, Lost):
@@ -79,7 +79,7 @@ def report(command: Event, outcome: Outcome, recv_ns: int) -> list[Event]:
 
 
 def _is_taken(words: str) -> bool:
-    """Return whether the venue refuses a client id that it has already. Its words are not documented."""
+    """Return whether the venue refuses a client id that it has already. Its text is not documented."""
     lowered = words.lower()
     return ("cloid" in lowered or "client order id" in lowered) and (
         any(word in lowered for word in ("duplicate", "already", "exists", "used"))

@@ -1,8 +1,8 @@
 """Sends signed actions over HTTP, once each, and says what came back.
 
-Promises: an action is written to the network at most once; what is not plainly answered is `Lost`, and
-`unsent` only where nothing can have left this machine. No redirect is followed. Orders have their own
-connections, so that a hanging question does not hold them up (N19).
+Promises: an action is written to the network at most once; an action without a clear answer is `Lost`,
+and `unsent` only where nothing can have left this machine. No redirect is followed. Orders have their own
+connections, so that a hanging read does not delay them (N19).
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class RestSender:
 
 
 def read_answer(status: int, data: bytes, entries: int) -> list[Outcome]:
-    """Return what an HTTP answer means. Whether a 429 can have been executed is not known: it is lost."""
+    """Return what an HTTP answer means. An action refused with 429 may have been executed: it is lost."""
     if status == 200:
         return read_outcomes(data, entries)
     return refusal_of(status, clip(data), entries)
