@@ -1,4 +1,4 @@
-"""Which column of a data file is what: names people use, a mapping given by a person, positions.
+"""Which column of a data file is which: usual names, a mapping given by the user, positions.
 
 Owns the table of usual names. Promises: never a guess between two candidates; what is missing or
 ambiguous is a UsageError that says what was looked for and what the file has. Called by the importer with
@@ -65,11 +65,11 @@ def lay_out(first: Sequence[str], mapping: Mapping[str, str], *, file: str, head
     """Find the columns in `first`, the first row of a file or its column names.
 
     `mapping` goes from role to a name or a position from 0; an empty name leaves an optional role out.
-    `headed` says that `first` is names for sure (JSON lines, Parquet). Raises UsageError.
+    `headed`: `first` holds names, not data (JSON lines, Parquet). Raises UsageError.
     """
     unknown = [role for role in mapping if role not in NAMES]
     if unknown:
-        raise UsageError(f"--columns: {unknown[0]!r} is no role of a column; known: {' '.join(ROLES)}")
+        raise UsageError(f"--columns: {unknown[0]!r} is not a role of a column; known: {' '.join(ROLES)}")
     header = headed or not any(_is_data(cell) for cell in first)
     finder = _Finder(first, mapping, file=file, header=header)
     kind = finder.kind()
@@ -88,13 +88,13 @@ def lay_out(first: Sequence[str], mapping: Mapping[str, str], *, file: str, head
         if len(explicit) != 1:
             names = f"{first[at['side']]!r} and {first[at['maker']]!r}"
             raise UsageError(
-                f"{file}: both {names} tell the taker's side; choose with --columns side=... or maker=..."
+                f"{file}: both {names} give the taker's side; choose with --columns side=... or maker=..."
             )
         del at["maker" if explicit == ["side"] else "side"]
-    idle = [role for role, name in mapping.items() if name and role not in at]
-    if idle:
+    unused = [role for role, name in mapping.items() if name and role not in at]
+    if unused:
         raise UsageError(
-            f"{file}: --columns {idle[0]}=...: the file is read as {kind}, which have no such column"
+            f"{file}: --columns {unused[0]}=...: the file is read as {kind}, which have no such column"
         )
     if len(set(at.values())) < len(at):
         twice = next(role for role, where in at.items() if list(at.values()).count(where) > 1)
@@ -105,7 +105,7 @@ def lay_out(first: Sequence[str], mapping: Mapping[str, str], *, file: str, head
 
 
 class _Finder:
-    """Looks roles up among the names of one file."""
+    """Finds roles among the names of one file."""
 
     def __init__(self, first: Sequence[str], mapping: Mapping[str, str], *, file: str, header: bool) -> None:
         self._first = first
@@ -128,9 +128,9 @@ class _Finder:
 
     def find(self, role: str, kind: str) -> int | None:
         """Return the position of a role, None when the file has none. Raises UsageError."""
-        wanted = self._mapping.get(role)
-        if wanted is not None:
-            return self._mapped(role, wanted) if wanted else None
+        given = self._mapping.get(role)
+        if given is not None:
+            return self._mapped(role, given) if given else None
         if not self._header:
             return None
         if role in ("side", "maker") and self._mapping.get("maker" if role == "side" else "side"):
@@ -178,7 +178,7 @@ class _Finder:
         )
 
     def _free(self, at: int, role: str) -> bool:
-        """Whether no other role was given this column by a person."""
+        """Return whether the mapping gives this column to no other role."""
         return not any(
             other != role and wanted and self._first[at] == wanted for other, wanted in self._mapping.items()
         )

@@ -1,4 +1,4 @@
-"""Where imported events go: day folders of a journal, each complete or not there at all.
+"""Where imported events go: day folders of a journal, each complete or absent.
 
 Owns the way from batches of events to staged days. Promises: a day appears in the journal's root only when
 `put` was given its last batch; leaving the block with an error removes the day in progress and keeps the
@@ -34,9 +34,9 @@ FRAME_EVENTS_MAX: Final = 4096
 class DayWriter:
     """Writes batches of inputs into days below `root`, in order of time; a context manager.
 
-    `seal` compresses each day. A root that is, or becomes, the journal of a live session takes days of
-    others only sealed, so not sealing is for roots that hold nothing but imports. `done` lists the
-    complete days, `digests` their last digest in hex.
+    `seal` compresses each day. The journal of a live session, now or later, may hold imported
+    days only if they are sealed; leave days unsealed only in roots that hold nothing but imports. `done`
+    lists the complete days, `digests` their last digest in hex.
     """
 
     def __init__(self, root: Path, *, ids: Ids, seal: bool = True) -> None:
@@ -108,7 +108,7 @@ class DayWriter:
             self.day = None
 
     def outcome(self) -> str:
-        """Say what stands in the journal after an error."""
+        """Return what is in the journal after an error, for people."""
         if not self.done:
             return "nothing was imported"
         kept = (

@@ -1,8 +1,8 @@
 """`engine import`: trades or candles from a data file into days of a journal.
 
 Owns the way from rows to events. Promises: memory does not grow with the file; every value is exact; a row
-that cannot be read is refused with file, line and reason, the day it belongs to is then not there at all,
-and the days before it are; the same file gives the same digest in any journal. Called by the command.
+that cannot be read is refused with file, line and reason, its day is then absent, and the days before it are
+complete; the same file gives the same digest in any journal. Called by the command.
 
 Rows are in order of time; equal times are fine, a step back is not. An imported event was received when it
 happened (`recv_ns` = `venue_ns`), a candle at its end. So a candle that ends at midnight is the first event
@@ -39,7 +39,7 @@ CUSTOMS: Final = {
     "coinbase": ("none", "sequence"),
 }
 """By venue: what its candles do in a window without trades, and what orders trades of one time stamp; see
-`InstrumentListed`. A venue that is not here is taken to have flat candles, and its file to be in order."""
+`InstrumentListed`. A venue that is not here has flat candles, and its file is in order."""
 
 _NAME_LENGTH_MAX: Final = 64
 _ROWS_PER_PROGRESS: Final = 16_384
@@ -82,7 +82,7 @@ class ImportReport(msgspec.Struct, frozen=True):
 
 
 class _Needs(msgspec.Struct):
-    """What a first pass found out."""
+    """What a first pass found."""
 
     price_decimals: int = 0
     size_decimals: int = 0
@@ -111,7 +111,7 @@ def import_file(
 
     `columns` goes from role (see `adapters.files.columns`) to a name or, for CSV, a position from 0; with
     positions a CSV file needs no names. Decimals and interval that are not given are measured by a first
-    pass. `time_unit` is s, ms, us, ns or iso, None to tell by the first time; `day` (YYYY-MM-DD) is for
+    pass. `time_unit` is s, ms, us, ns or iso, None to decide by the first time; `day` (YYYY-MM-DD) is for
     files whose times count from midnight, in `time_unit` or ms. `silence`, "flat" or "none", stands in for
     the venue's custom in windows without trades. `seal` is that of `DayWriter`.
 
@@ -125,10 +125,10 @@ def import_file(
         if decimals is not None and not 0 <= decimals <= DECIMALS_MAX:
             raise UsageError(f"{what} decimals must be 0 to {DECIMALS_MAX}, not {decimals}")
     interval_ns = 0 if interval is None else parse_interval(interval)
-    TimeReader(time_unit, day)  # a wrong unit or day is told before the file is opened
+    TimeReader(time_unit, day)  # a wrong unit or day is refused before the file is opened
 
     mapping = dict(columns or {})
-    tell = _Teller(path, progress)
+    reporter = _Reporter(path, progress)
     with closing(open_table(path)) as table:
         layout = lay_out(table.first, mapping, file=str(path), headed=table.headed)
     measured = [
@@ -144,7 +144,7 @@ def import_file(
         raise UsageError(f"{path}: holds trades; an interval is for candles")
     needs = _Needs(price_decimals or 0, size_decimals or 0, interval_ns)
     if measured:
-        needs = _measure(path, layout, measured, TimeReader(time_unit, day), tell)
+        needs = _measure(path, layout, measured, TimeReader(time_unit, day), reporter)
         needs.price_decimals = needs.price_decimals if price_decimals is None else price_decimals
         needs.size_decimals = needs.size_decimals if size_decimals is None else size_decimals
         if interval is not None:
@@ -164,11 +164,11 @@ def import_file(
         ids=customs[1],
     )
     days = DayWriter(journal, ids=ids or SystemIds(), seal=seal)
-    tell.stage = "importing"
+    reporter.stage = "importing"
     try:
         with days, closing(open_table(path)) as table:
             reader = RowReader(table, layout, listed, TimeReader(time_unit, day), days, file=str(path))
-            reader.tell = lambda: tell.tell(table, reader.count, days.day or days.done[-1])
+            reader.report = lambda: reporter.report(table, reader.count, days.day or days.done[-1])
             if layout.kind == TRADES:
                 reader.read_trades()
             else:
@@ -201,16 +201,16 @@ def import_file(
 def _check_step(path: Path, step_ns: int) -> None:
     named = {seconds * SECOND_NS for seconds in INTERVALS.values()}
     if not step_ns:
-        raise UsageError(f"{path}: one row does not tell the interval of the candles; give --interval")
+        raise UsageError(f"{path}: one row does not show the interval of the candles; give --interval")
     if step_ns not in named:
         raise UsageError(
-            f"{path}: the smallest step between rows is {format_scaled(step_ns, 9)} s, which is no bar "
+            f"{path}: the smallest step between rows is {format_scaled(step_ns, 9)} s, which is not a bar "
             f"interval; give --interval, one of {' '.join(INTERVALS)}"
         )
 
 
-class _Teller:
-    """Tells the caller how far the import is, every so many rows."""
+class _Reporter:
+    """Reports progress to the caller, every `_ROWS_PER_PROGRESS` rows."""
 
     def __init__(self, path: Path, progress: Callable[[ImportProgress], None] | None) -> None:
         self.stage = "measuring"
@@ -218,13 +218,15 @@ class _Teller:
         self._path = path
         self._total = 0
 
-    def tell(self, table: Table, rows: int, day: str = "") -> None:
+    def report(self, table: Table, rows: int, day: str = "") -> None:
         if self._progress is not None:
             self._total = self._total or self._path.stat().st_size
             self._progress(ImportProgress(self.stage, rows, table.bytes_read(), self._total, day))
 
 
-def _measure(path: Path, layout: Layout, wanted: list[str], times: TimeReader, tell: _Teller) -> _Needs:
+def _measure(
+    path: Path, layout: Layout, measured: list[str], times: TimeReader, reporter: _Reporter
+) -> _Needs:
     """Find the decimals and the interval a file needs.
 
     Ends early and without an error at a row that cannot be read: the import itself will refuse it, and
@@ -236,10 +238,10 @@ def _measure(path: Path, layout: Layout, wanted: list[str], times: TimeReader, t
         at, width, rows = table.rows(list(layout.at.values()), header=layout.header)
         where = dict(zip(roles, at, strict=True))
         price_roles = ("price",) if layout.kind == TRADES else ("open", "high", "low", "close")
-        prices = [where[role] for role in price_roles] if "price_decimals" in wanted else []
+        prices = [where[role] for role in price_roles] if "price_decimals" in measured else []
         size = where["size" if layout.kind == TRADES else "volume"]
-        sizes = [size] if "size_decimals" in wanted else []
-        reads = time_reader(table, layout, times) if "interval" in wanted else None
+        sizes = [size] if "size_decimals" in measured else []
+        reads = time_reader(table, layout, times) if "interval" in measured else None
         last = -1
         count = 0
         try:
@@ -260,7 +262,7 @@ def _measure(path: Path, layout: Layout, wanted: list[str], times: TimeReader, t
                     last = ns
                 count += 1
                 if not count % _ROWS_PER_PROGRESS:
-                    tell.tell(table, count)
+                    reporter.report(table, count)
         except UsageError:
-            pass  # the second pass comes to the same row and says what is wrong with it
+            pass  # the second pass comes to the same row and refuses it with its reason
     return needs

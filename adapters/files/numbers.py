@@ -1,7 +1,7 @@
 """Cells of a data file as exact integers: prices, sizes, volumes, trade ids, sides.
 
 Owns the fast paths of the import. Promises: a fast path accepts nothing that `engine.values.parse_scaled`
-refuses and gives the same integer (held by a property test); what it does not know it hands to that
+refuses and gives the same integer (held by a property test); every other cell goes to that
 parser. No float appears here. Every reader is made once per file and called once per cell; it raises
 NumberError naming the column's role, and the importer adds file and line.
 """
@@ -49,7 +49,7 @@ _MAKER: Final = {"": NO_SIDE, "false": BUY, "f": BUY, "0": BUY, "true": SELL, "t
 
 
 class Sides(dict[str, int]):
-    """Side of the taker by cell; case does not matter. Raises NumberError for a cell that is no side."""
+    """Side of the taker by cell; case does not matter. Raises NumberError for a cell that is not a side."""
 
     def __init__(self, role: str, sides: dict[str, int], known: str) -> None:
         super().__init__(sides)
@@ -60,17 +60,17 @@ class Sides(dict[str, int]):
     def __missing__(self, cell: str) -> int:
         side = self._sides.get(cell.strip().lower())
         if side is None:
-            raise NumberError(f"{self._role} {cell[:40]!r} is none of {self._known}")
+            raise NumberError(f"{self._role} {cell[:40]!r} is not one of {self._known}")
         return side
 
 
 def taker_sides() -> Sides:
-    """Return the sides of a column that tells the taker's side (Hyperliquid: B bought, A sold)."""
+    """Return the sides of a column with the taker's side (Hyperliquid: B bought, A sold)."""
     return Sides("side", _TAKER, "buy, sell, b, s, bid, ask, a, 1, -1")
 
 
 def maker_sides() -> Sides:
-    """Return the sides of a column that tells whether the buyer was the maker: then the taker sold."""
+    """Return the sides of a column that says whether the buyer was the maker: then the taker sold."""
     return Sides("maker", _MAKER, "true, false, 1, 0")
 
 
@@ -134,7 +134,7 @@ def volume_reader(scale: int) -> Callable[[str], Amount]:
 def decimals_of(cell: str, at_least: int) -> int:
     """Return how many decimals a number needs to be exact, or `at_least` when that is more.
 
-    A cell that is no number, or needs more than DECIMALS_MAX, gives `at_least`: reading it will refuse it.
+    A cell that is not a number, or needs more than DECIMALS_MAX, gives `at_least`: reading refuses it.
     """
     fraction = cell.partition(".")[2]
     if len(fraction) <= at_least and "e" not in cell and "E" not in cell:

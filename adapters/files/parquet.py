@@ -1,7 +1,7 @@
 """Parquet files as rows of exact text cells; the only module that needs pyarrow.
 
 Promises: integers, decimals and text are exact; a float becomes the shortest text that reads back as the
-same float, which is what whoever wrote it meant. Nothing is rounded. Imported by `tables` when the first
+same float, which is what its writer meant. Nothing is rounded. Imported by `tables` when the first
 Parquet file is opened, so that pyarrow stays an optional extra (`retape[parquet]`).
 """
 
@@ -77,7 +77,7 @@ class ParquetTable:
             raise ImportRefused(self._file, self.line + 1, f"damaged: {_short(error)}") from error
 
     def _convert(self, at: int) -> Convert:
-        """Return what turns a column into text. Raises UsageError for a type that holds no plain values."""
+        """Return the conversion of a column to text. Raises UsageError for a type without plain values."""
         kind = self._schema.field(at).type
         if pa.types.is_dictionary(kind):
             kind = kind.value_type
@@ -87,7 +87,7 @@ class ParquetTable:
         if pa.types.is_float64(kind):
             return _shortest
         if pa.types.is_float32(kind):
-            return _cast  # the shortest text of 32 bits; widened to 64 they would show digits nobody wrote
+            return _cast  # the shortest text of 32 bits; widened to 64 bits it would have more digits
         if pa.types.is_decimal(kind):
             return _decimals
         if pa.types.is_timestamp(kind):

@@ -34,15 +34,15 @@ _ABSENT: Final = -1
 
 
 def time_reader(table: Table, layout: Layout, times: TimeReader) -> TimeReader:
-    """Return the reader of a table's times: of the unit the format itself tells, or else `times`."""
+    """Return the reader of a table's times: of the unit that the format gives, or else `times`."""
     unit = table.time_unit(layout.at["time"])
     return times if unit is None else TimeReader(unit)
 
 
 class RowReader:
-    """One pass over the rows of a file, handing events to the days.
+    """One pass over the rows of a file, writing events to the days.
 
-    `listed` is the instrument; its `recv_ns` is set anew for each day. `tell` is called after each frame.
+    `listed` is the instrument; its `recv_ns` is set for each day. `report` is called after each frame.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class RowReader:
         self.duplicates = 0
         self.first_ns = 0
         self.last_ns = 0
-        self.tell: Callable[[], None] = lambda: None
+        self.report: Callable[[], None] = lambda: None
         self._table = table
         self._file = file
         self._listed = listed
@@ -94,7 +94,7 @@ class RowReader:
                 if ns < last_ns:
                     raise NumberError(self._times.explain_step_back(row[time_at], last_ns))
                 if ns >= day_end or len(batch) >= FRAME_EVENTS_MAX:
-                    batch, day_end = self._turn(batch, ns, day_end)
+                    batch, day_end = self._advance(batch, ns, day_end)
                 price = read_price(row[price_at])
                 size = read_size(row[size_at])
                 if side_at >= 0:
@@ -149,7 +149,7 @@ class RowReader:
                 if start_ns % interval_ns or end_ns > INT64_MAX:
                     raise _off_grid(start_ns, interval_ns, measured=measured)
                 if end_ns >= day_end or len(batch) >= FRAME_EVENTS_MAX:
-                    batch, day_end = self._turn(batch, end_ns, day_end)
+                    batch, day_end = self._advance(batch, end_ns, day_end)
                 open_, high = read_open(row[open_at]), read_high(row[high_at])
                 low, close = read_low(row[low_at]), read_close(row[close_at])
                 if not low <= open_ <= high or not low <= close <= high:
@@ -182,7 +182,7 @@ class RowReader:
             raise self._refused(error) from error
         self._end(batch)
 
-    def _turn(self, batch: list[Event], ns: int, day_end: int) -> tuple[list[Event], int]:
+    def _advance(self, batch: list[Event], ns: int, day_end: int) -> tuple[list[Event], int]:
         """Write a full batch, or the last one of a day; return the next batch and the end of its day."""
         if ns < day_end:
             self._put(batch, last=False)
@@ -206,7 +206,7 @@ class RowReader:
         self._days.put(batch, first.recv_ns, last=last)
         self.count += len(batch) - isinstance(first, InstrumentListed)
         self.last_ns = final.recv_ns
-        self.tell()
+        self.report()
 
     def _check_symbol(self, symbol: str) -> None:
         if self._symbol is not None:

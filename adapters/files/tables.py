@@ -1,7 +1,7 @@
 """Data files as streams of rows of text cells: CSV, JSON lines, Parquet; CSV and JSON also gzipped.
 
-Owns reading and naming of lines. Promises: memory does not grow with the file; every row that is whole is
-handed out before the error that ends the file; an error names file and line (Parquet: row, from 1). Cells
+Owns reading and naming of lines. Promises: memory does not grow with the file; every complete row is
+returned before the error that ends the file; an error names file and line (Parquet: row, from 1). Cells
 are the exact text of the file; a JSON or Parquet null is "", a boolean "true" or "false". Called by the
 importer, which reads some files twice and so opens them twice.
 """
@@ -53,12 +53,12 @@ class Table(Protocol):
 
     @property
     def headed(self) -> bool:
-        """Whether `first` is names for sure."""
+        """Whether `first` holds names, not data."""
         ...
 
     @property
     def line(self) -> int:
-        """Line (or row) of the row handed out last; 1 is the first."""
+        """Line (or row) of the row returned last; 1 is the first."""
         ...
 
     def rows(
@@ -71,7 +71,7 @@ class Table(Protocol):
         ...
 
     def time_unit(self, at: int) -> str | None:
-        """Return the unit of a time column where the format itself tells."""
+        """Return the unit of a time column where the format gives it."""
         ...
 
     def bytes_read(self) -> int:
@@ -84,7 +84,7 @@ class Table(Protocol):
 
 
 def open_table(path: Path) -> Table:
-    """Open a data file. The ending decides the format, or where it does not tell, the first bytes.
+    """Open a data file. The ending decides the format; where it is unknown, the first bytes do.
 
     Raises UsageError when there is no such file or the format is not known, ImportRefused when it is empty.
     """
@@ -139,7 +139,7 @@ class _Lines:
     def __init__(self, raw: BinaryIO, file: str, *, packed: bool) -> None:
         self.file = file
         self._raw = raw
-        # read1: what a damaged gzip gave before the damage is not lost with it.
+        # read1: what a damaged gzip gave before the damage is kept.
         self._next_block = gzip.GzipFile(fileobj=raw).read1 if packed else raw.read
         self._done = 0  # whole lines of the blocks before
         self._lines = self._read()
@@ -189,7 +189,7 @@ class _Lines:
             yield from self._decode(rest)
 
     def _decode(self, block: bytes) -> Iterator[str]:
-        """Yield the lines of a block; before a byte that is no text, all lines above it."""
+        """Yield the lines of a block; before a byte that is not text, all lines above it."""
         bad = block.find(b"\0")
         reason = "a NUL byte; is this a text file?"
         text = ""

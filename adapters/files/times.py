@@ -1,7 +1,7 @@
 """Cells of a data file as UTC nanoseconds: numbers in s, ms, us or ns, or ISO 8601 text.
 
-Owns the decision which of these a file is written in. It is taken once, at the first time of the file, by
-its magnitude, and then fixed: a later time of another magnitude is refused, never guessed anew. Decimals
+Owns the decision which of these a file uses. It is taken once, at the first time of the file, by
+its magnitude, and then fixed: a later time of another magnitude is refused, never guessed again. Decimals
 are exact ("1577836800.123" is 1577836800123000000); no float appears here. Called by the importer.
 """
 
@@ -33,7 +33,7 @@ _WHOLE: Final = re.compile(r"([0-9]{1,40})(?:\.[0-9]+)?", re.ASCII)
 
 
 def is_iso(cell: str) -> bool:
-    """Say whether a cell looks like ISO 8601 text: 2024-12-05, 2024-12-05T00:00:00.123Z, and so on."""
+    """Return whether a cell looks like ISO 8601 text: 2024-12-05, 2024-12-05T00:00:00.123Z, and so on."""
     return _ISO_TEXT.fullmatch(cell) is not None
 
 
@@ -46,7 +46,7 @@ class TimeReader:
 
     def __init__(self, unit: str | None = None, day: str | None = None) -> None:
         if unit is not None and unit != ISO and unit not in UNITS:
-            raise UsageError(f"{unit!r} is no unit of time; known: {' '.join(UNITS)} {ISO}")
+            raise UsageError(f"{unit!r} is not a unit of time; known: {' '.join(UNITS)} {ISO}")
         if day is not None and unit == ISO:
             raise UsageError("times counted from the midnight of a day are numbers, not ISO 8601 text")
         self._base_ns = 0 if day is None else day_start_ns(day)
@@ -127,7 +127,7 @@ class TimeReader:
 
     @staticmethod
     def _guess(cell: str) -> str | None:
-        """Return the unit a number is in, by its magnitude; None for what is too small or no plain number."""
+        """Return the unit a number is in, by its magnitude; None if it is too small or not a plain number."""
         match = _WHOLE.fullmatch(cell)
         whole = int(match[1]) if match else 0
         return next((unit for unit in ("ns", "us", "ms", "s") if whole >= _LEAST[unit]), None)

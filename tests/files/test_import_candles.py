@@ -102,9 +102,9 @@ def test_a_candle_that_cannot_be_is_named(imports: Imports, line: str, reason: s
 
 
 def test_an_interval_that_cannot_be_found_is_asked_for(imports: Imports) -> None:
-    with pytest.raises(UsageError, match="one row does not tell the interval"):
+    with pytest.raises(UsageError, match="one row does not show the interval"):
         imports.load(HEADER + row(0))
-    with pytest.raises(UsageError, match="smallest step between rows is 420 s, which is no bar"):
+    with pytest.raises(UsageError, match="smallest step between rows is 420 s, which is not a bar"):
         imports.load(HEADER + row(0) + row(7))
     with pytest.raises(ImportRefused, match=r"line 4: a candle of 5m cannot start at .*give --interval"):
         imports.load(HEADER + row(0) + row(5) + row(12))

@@ -112,7 +112,7 @@ def test_sides_of_the_taker() -> None:
     assert {sides[cell] for cell in ("buy", "Buy", "BUY", "b", "B", "bid", "1", "1.0")} == {BUY}
     assert {sides[cell] for cell in ("sell", "SELL", "s", "a", "A", "ask", "-1")} == {SELL}
     assert sides[""] == NO_SIDE
-    with pytest.raises(NumberError, match="side 'long' is none of buy, sell"):
+    with pytest.raises(NumberError, match="side 'long' is not one of buy, sell"):
         sides["long"]
 
 

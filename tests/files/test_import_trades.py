@@ -61,12 +61,12 @@ def test_journal_read_back_equals_the_rows(rows: list[tuple[int, int, int, str, 
         "c.jsonl": "\n".join(json.dumps(dict(zip(names, row, strict=True))) for row in cells),
         "d": "\ufeff" + "\n\n".join(map(",".join, [names, *cells])),
     }
-    told: set[tuple[int, int | str]] = set()
+    given: set[tuple[int, int | str]] = set()
     expected = []
     for ms, price, size, side, number in rows:
         # One that comes again, with its id at its time, is the first one.
-        if not number or (ms, number) not in told:
-            told.add((ms, number))
+        if not number or (ms, number) not in given:
+            given.add((ms, number))
             expected.append(Trade(START + ms * MS, START + ms * MS, 1, price, size, sides[side], number or 0))
     digests = []
     for name, content in forms.items():
@@ -414,8 +414,8 @@ def test_one_instrument_in_one_file(imports: Imports) -> None:
         ({"instrument": "a\nb"}, "must be 1 to 64 printable"),
         ({"interval": "7m"}, "'7m' is not a bar interval"),
         ({"interval": "1m"}, "holds trades; an interval is for candles"),
-        ({"time_unit": "minutes"}, "no unit of time"),
-        ({"columns": {"cost": "x"}}, "'cost' is no role"),
+        ({"time_unit": "minutes"}, "not a unit of time"),
+        ({"columns": {"cost": "x"}}, "'cost' is not a role"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(
