@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,15 @@ import pytest
 from engine.commands.stores import session_stores, witness_of
 from engine.config import Config, StrategyConfig, parse_config
 from engine.errors import ConfigError, UsageError
-from engine.journal import ensure_identity
+from engine.events import SessionStarted
+from engine.journal import ensure_identity, list_days
+from engine.records import read_records
+from engine.stores.catchup import rebuild
 from engine.stores.csv_bars import CsvStore
-from engine.stores.kinds import StoreKind, make_store
+from engine.stores.kinds import STORES, StoreKind, make_store
 from engine.stores.sqlite.store import SqliteStore
 from engine.stores.writer import StoreWriter
+from tests.commands.kit import FAST, engine, spawn
 from tests.stores.key_value import KeyValueStore, Server
 from tests.stores.record_streams import JOURNAL_ID, digest_at, life_of_an_order
 
@@ -132,3 +137,45 @@ def test_the_store_that_is_furthest_is_the_witness(tmp_path: Path) -> None:
     (tmp_path / "bars" / ".cursor.json").write_bytes(b"torn")
     (tmp_path / "rows.db").write_bytes(b"nonsense" * 1000)
     assert witness_of(root, stores) is None
+
+
+def test_the_page_on_the_configuration_lists_the_keys_of_every_kind() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    rows = page.partition("## Stores")[2].partition("## Every key")[0]
+    for name, place in STORES.items():
+        module, _, attribute = place.partition(":")
+        kind = getattr(importlib.import_module(module), attribute)
+        assert f"| `{name}` |" in rows
+        for field in msgspec.structs.fields(kind.settings):
+            assert f"| `{field.name}` |" in rows, (name, field.name)
+
+
+def test_a_session_with_two_stores_of_its_configuration_fills_both(tmp_path: Path) -> None:
+    root, config = tmp_path / "journal", tmp_path / "fast.toml"
+    sections = f"""
+[[stores]]
+kind = "sqlite"
+path = "{tmp_path}/rows.db"
+trades = true
+[[stores]]
+kind = "csv"
+path = "{tmp_path}/bars"
+"""
+    config.write_text(FAST + sections, encoding="utf-8")
+    live = spawn("live", "--journal", root, "--config", config, "--speed", 60, "--for", "3s")
+    assert live.code == 0, live.err
+    assert f"{tmp_path}/rows.db" in live.out
+    assert not (root / "retape.db").exists()
+    check = engine("project", root, "--db", tmp_path / "rows.db", "--trades", "--check")
+    assert check.code == 0, check.out + check.err
+    rebuild(CsvStore(tmp_path / "again"), [day.path for day in list_days(root)])
+    found = [
+        {path.name: path.read_bytes() for path in (tmp_path / name).glob("*.csv")}
+        for name in ("bars", "again")
+    ]
+    assert found[0]
+    assert found[0] == found[1]
+    (day, *_) = list_days(root)
+    for started in (event for _, _, event in read_records(day.path) if isinstance(event, SessionStarted)):
+        assert "stores" not in started.config
+        assert str(tmp_path) not in started.config

@@ -299,7 +299,7 @@ _SELECTS: Final = {table: _select(table) for table in TABLES}
 class SqliteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The keys of an SQLite store. `path` is the file (default: retape.db in the journal's folder).
 
-    `trades`: a row for every public trade too.
+    `trades`: a row for every public trade too. docs/configuration.md lists the keys of every kind.
     """
 
     path: str = ""
