@@ -7,10 +7,10 @@ STAMP := $(VENV)/.installed
 PIP_QUIET := --quiet --disable-pip-version-check --no-input
 SOURCES := engine adapters replay benchmarks tests
 
-# Workers: see tests/conftest.py. One that is done takes tests from the others.
+# The number of workers is set in tests/conftest.py. Idle workers take tests from busy ones.
 TEST_OPTIONS := --numprocesses auto --dist worksteal --durations 10
 
-# Installed beside the project only while the lock is written.
+# Installed only while requirements.lock is written.
 LOCK_VENV := .venv/lock
 LOCK_TOOL := pip-tools>=7.5,<8
 
@@ -18,39 +18,39 @@ LOCK_TOOL := pip-tools>=7.5,<8
 .DELETE_ON_ERROR:
 .PHONY: help docs demo test test-deep check bench sample lock clean
 
-help: ## say what each target does
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(STAMP) ## one-minute tour that proves itself (ARGS="--for 10s" passes options on)
+demo: $(STAMP) ## trade on the sandbox for a minute, then verify the day (ARGS="--for 10s" passes options)
 	@$(VENV)/bin/engine demo $(ARGS)
 
-test: $(STAMP) ## the whole test suite on all cores (ARGS="-k journal" passes options on)
+test: $(STAMP) ## run all tests on all cores (ARGS="-k journal" passes options to pytest)
 	@$(PY) -m pytest $(TEST_OPTIONS) $(ARGS)
 
-test-deep: $(STAMP) ## the same tests, with 25 times the examples and the longest runs
+test-deep: $(STAMP) ## run the same tests with 25 times as many examples and the longest sessions
 	@HYPOTHESIS_PROFILE=deep $(PY) -m pytest $(TEST_OPTIONS) $(ARGS)
 
-check: $(STAMP) ## format, lint, types, and the rules of the house
+check: $(STAMP) ## check format, lint, types and the structure of the code
 	@echo "check: ruff format"
 	@$(PY) -m ruff format --check --quiet . || { echo "check: run '$(PY) -m ruff format .'" >&2; exit 1; }
 	@echo "check: ruff lint"
 	@$(PY) -m ruff check --quiet .
 	@echo "check: mypy"
 	@$(PY) -m mypy
-	@echo "check: house rules"
+	@echo "check: structure"
 	@$(PY) -m pytest tests/test_house.py
 
-bench: $(STAMP) ## measure the hot path (ARGS passes options on)
-	@$(PY) -m benchmarks.run $(ARGS)
+bench: $(STAMP) ## run the benchmarks
+	@$(PY) -m benchmarks.run
 
-sample: $(STAMP) ## write the sample day again
+sample: $(STAMP) ## record the sample day again
 	@$(PY) -m benchmarks.sample journal/2024-12-05
 
-docs: $(STAMP) ## write the generated tables of the docs
+docs: $(STAMP) ## write the generated tables in docs/
 	@$(PY) -m tests.docs_tables
 
-lock: ## resolve the bounds of pyproject.toml again and pin them with hashes
-	@echo "lock: resolving"
+lock: ## resolve the dependencies in pyproject.toml and pin them with hashes
+	@echo "lock: resolving dependencies"
 	@$(PYTHON) -m venv --clear $(LOCK_VENV)
 	@$(LOCK_VENV)/bin/python -m pip install $(PIP_QUIET) '$(LOCK_TOOL)'
 	@$(LOCK_VENV)/bin/pip-compile --quiet --upgrade --strip-extras --generate-hashes --allow-unsafe \
@@ -60,10 +60,10 @@ lock: ## resolve the bounds of pyproject.toml again and pin them with hashes
 	@rm -rf $(LOCK_VENV)
 	@{ echo '# Everything this project installs, pinned with hashes. Written by make lock; not edited by hand.'; \
 		grep -v '^# ' requirements.lock; } > requirements.lock.new && mv requirements.lock.new requirements.lock
-	@! grep -nE '://|file:' requirements.lock || { echo "lock: an address is in requirements.lock" >&2; exit 1; }
-	@echo "lock: requirements.lock written; run 'make test' with it"
+	@! grep -nE '://|file:' requirements.lock || { echo "lock: requirements.lock contains an address" >&2; exit 1; }
+	@echo "lock: wrote requirements.lock; run 'make test' before you commit it"
 
-clean: ## remove what was built; recorded days stay
+clean: ## remove everything that was built, but no recorded days
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo
 	@find engine adapters replay benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,1 +1,1 @@
-"""Measurements: `make bench`. Every number is a ratio within one run, because machines differ."""
+"""Benchmarks, run by `make bench`. Compare ratios within one run, because machines differ."""

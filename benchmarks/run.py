@@ -1,13 +1,13 @@
-"""`make bench`: how fast a recorded day is verified, journalled, and traded live.
+"""`make bench`: speed of replays, backtests and journal writes, and the latency of a live session.
 
     replay      journal bytes -> decode -> actors -> compare -> verified result, one million trades, one core
-    bare loop   the same bytes, decoded and summed to OHLCV in one Python loop: the floor for any design
-    bars        the same backtest with ten intervals instead of one, and with fifty coins instead of one
-    aggregator  a print alone, and one that shares its time stamp with others
-    append      frames written, with and without a sync for each
-    live        a session on the sandbox exchange: receipt of a frame to release of an order, sync included
+    bare loop   the same bytes, decoded and aggregated to OHLCV in one Python loop: the limit for any design
+    bars        the same backtest with ten intervals instead of one, and with fifty instruments instead of one
+    aggregator  one trade, with a time stamp of its own or shared with others
+    append      frames written to the journal, with and without a sync for each
+    live        a session on the sandbox: from receipt of a frame to release of an order, including the sync
 
-Each replay is measured right after a bare loop in the same process; what counts is the median ratio.
+Each replay is measured directly after a bare loop in the same process. The result is the median ratio.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ GOALS = {"bars": 0.4, "handler": 0.3}
 
 
 def main() -> None:
-    """Measure and print. Exit code 0 even if a goal is missed; the line says by how much."""
+    """Run all benchmarks and print the results. A missed goal is reported and is not an error."""
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         market_day = _write_market(root / "market")
@@ -60,20 +60,19 @@ def main() -> None:
             day = _record(root / name, market_day, strategy)
             _measure_replay(name, what, day)
         _measure_bars(root, market_day)
-        _measure_prints()
+        _measure_aggregator()
         _measure_append(root / "append")
     _measure_live()
 
 
-def _write_market(root: Path, coins: int = 1) -> Path:
+def _write_market(root: Path, instruments: int = 1) -> Path:
     """Write the tape as a journal day of market inputs."""
-
     ids = SystemIds()
     root.mkdir()
     tail = Tail(journal_id=ensure_identity(root, ids.random_bytes(16)))
     with JournalWriter(root, tail, salts=lambda: ids.random_bytes(16), sync=False) as writer:
         seq = 1
-        for batch in market(coins=coins):
+        for batch in market(instruments=instruments):
             at_ns = engine_time(batch[0])
             writer.append(draft_of(seq, batch), at_ns)
             seq += len(batch)
@@ -81,7 +80,7 @@ def _write_market(root: Path, coins: int = 1) -> Path:
 
 
 def _record(root: Path, market_day: Path, strategy: str) -> Path:
-    """Trade the tape into a journal, to be replayed."""
+    """Run a backtest on the tape into a journal, for the replays."""
     ids = SystemIds()
     root.mkdir()
     config = Config(strategies=(StrategyConfig(use=strategy),), bars=BarsConfig(intervals=("1m",)))
@@ -112,8 +111,8 @@ def _measure_replay(name: str, what: str, day: Path) -> None:
 
 
 def _measure_bars(root: Path, market_day: Path) -> None:
-    """Compare what bars cost: ten intervals with one, fifty coins with one."""
-    fifty = _write_market(root / "fifty", coins=50)
+    """Compare the cost of bars: ten intervals with one, fifty instruments with one."""
+    fifty = _write_market(root / "fifty", instruments=50)
     seconds = {}
     for name, day, intervals in (
         ("1m", market_day, ("1m",)),
@@ -127,7 +126,7 @@ def _measure_bars(root: Path, market_day: Path) -> None:
     for what, one, other, goal in (
         ("ten intervals, one", "ten", "1m", 2.5),
         ("the same, from a second", "ten from 1s", "1s", 2.5),
-        ("fifty coins, one", "fifty", "1m", 1.3),
+        ("fifty instruments, one", "fifty", "1m", 1.3),
     ):
         ratio = seconds[one] / seconds[other]
         verdict = "reached" if ratio <= goal else "missed"
@@ -135,27 +134,27 @@ def _measure_bars(root: Path, market_day: Path) -> None:
     print()
 
 
-def _measure_prints() -> None:
-    """Time the aggregator alone, per print: each at a time of its own, and ten to a time stamp."""
+def _measure_aggregator() -> None:
+    """Measure the aggregator alone, per trade: each with its own time stamp, or ten sharing one."""
     listed, *trades = (event for batch in market() for event in batch)
     assert isinstance(listed, InstrumentListed)
-    told: list[object] = []
+    emitted: list[object] = []
     for what, share in (("a time of its own", 1), ("ten to a time stamp", 10)):
-        prints = [
+        stamped = [
             msgspec.structs.replace(trade, venue_ns=trades[number // share * share].venue_ns)  # type: ignore[attr-defined]
             for number, trade in enumerate(trades)
         ]
 
-        def add_all(prints: list[Event] = prints) -> None:
+        def add_all(stamped: list[Event] = stamped) -> None:
             aggregator = Aggregator(BarsConfig(intervals=("1m",)))
             aggregator.bind({1: listed}, Turn())
-            add, emit = aggregator.add, told.append
-            for trade in prints:
+            add, emit = aggregator.add, emitted.append
+            for trade in stamped:
                 add(trade, emit)  # type: ignore[arg-type]
-            told.clear()
+            emitted.clear()
 
         cost = min(_timed(add_all) for _ in range(3)) / TRADES * 1e9
-        print(f"aggregator: a print, {what:21} {cost:>4.0f} ns")
+        print(f"aggregator: a trade, {what:21} {cost:>4.0f} ns")
     print()
 
 
@@ -164,7 +163,7 @@ def _play(day: Path, config: Config) -> None:
 
 
 def _bare_loop(day: Path) -> None:
-    """Decode every frame and sum its trades to one-minute bars: what no engine can do without."""
+    """Decode every frame and aggregate its trades to one-minute bars: the minimal work of any engine."""
     bars: list[tuple[int, int, int, int, int, int]] = []
     end = first = high = low = close = volume = count = 0
     for frame in read_frames(day, verify_digest=False):
@@ -220,7 +219,7 @@ def _measure_append(root: Path) -> None:
 
 
 def _measure_live(seconds: int = 15) -> None:
-    """Run a live session on the sandbox whose strategy orders on prints, and read its latencies."""
+    """Run a live session on the sandbox with a strategy that orders on trades, and print its latencies."""
     with tempfile.TemporaryDirectory() as scratch:
         config = Path(scratch) / "bench.toml"
         config.write_text(

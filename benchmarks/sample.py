@@ -1,8 +1,8 @@
-"""`make sample`: records the sample day `journal/2024-12-05/` anew.
+"""`make sample`: records the sample day `journal/2024-12-05/` again.
 
-Runs a real session: the sandbox exchange plays its synthetic market at its recorded times, `engine live`
-trades on it over the websocket, and the day it wrote is sealed and put in place. Nothing in it is a real
-market's. The session is live, so two samples differ in their times of receipt, not in their market.
+Runs a live session: the sandbox exchange plays its synthetic market with the times of the tape, `engine live`
+trades on it over the websocket, and the recorded day is sealed and copied to its place. No data of a real
+market is involved. Two samples differ in their times of receipt, but not in their market data.
 """
 
 from __future__ import annotations
@@ -78,16 +78,19 @@ def main() -> None:
 
 
 def _check(day: Path) -> None:
-    """Refuse a sample that does not show what a sample is for."""
-    coins = fills = events = 0
+    """Exit with an error if the day does not contain what the sample should show."""
+    instruments = fills = events = 0
     for _, _, event in read_records(day):
         events += 1
-        coins += isinstance(event, InstrumentListed)
+        instruments += isinstance(event, InstrumentListed)
         fills += isinstance(event, OrderFilled)
     size = sum(path.stat().st_size for path in day.iterdir())
-    print(f"{events:,} events, {coins} coins, {fills} fills, {size:,} bytes")
-    if events < EVENTS_MIN or coins != 3 or not fills or size > BYTES_MAX:
-        raise SystemExit(f"not fit for a sample: {EVENTS_MIN:,} events, 3 coins, fills, {BYTES_MAX:,} bytes")
+    print(f"{events:,} events, {instruments} instruments, {fills} fills, {size:,} bytes")
+    if events < EVENTS_MIN or instruments != 3 or not fills or size > BYTES_MAX:
+        raise SystemExit(
+            f"unsuitable as a sample: it needs at least {EVENTS_MIN:,} events, 3 instruments, "
+            f"fills, and at most {BYTES_MAX:,} bytes"
+        )
 
 
 if __name__ == "__main__":

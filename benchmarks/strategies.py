@@ -1,4 +1,4 @@
-"""Strategies that exist to be measured."""
+"""Strategies for the benchmarks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ __all__ = ["EveryTrade", "OrderOften"]
 
 
 class EveryTrade(Crossover):
-    """The crossover, and a handler that looks at the price of every print."""
+    """The crossover strategy with an additional handler for every trade."""
 
     def on_start(self) -> None:
-        """Begin without a price."""
+        """Initialize the state."""
         super().on_start()
         self.highest = 0.0
 
@@ -24,14 +24,14 @@ class EveryTrade(Crossover):
 
 
 class OrderOften(Strategy):
-    """Changes its position on every third print of BTC: many orders, each asked for by a print."""
+    """Changes its position on every third trade of BTC, so that many orders are caused by trades."""
 
     def on_start(self) -> None:
-        """Begin to count."""
+        """Initialize the state."""
         self.seen = 0
 
     def on_trade(self, trade: Tick) -> None:
-        """Ask for an order now and then."""
+        """Count trades of BTC and change the position on every third one."""
         self.seen += trade.market == "BTC"
         if trade.market == "BTC" and self.seen % 3 == 0:
             self.target("BTC", "0.001" if self.seen % 2 else "0.002")

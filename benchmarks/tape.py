@@ -1,4 +1,4 @@
-"""The data of the benchmark: one million prints of one instrument over a day, by a fixed rule."""
+"""The benchmark's market data: one million deterministic trades over a day."""
 
 from __future__ import annotations
 
@@ -15,24 +15,26 @@ _STEP_NS = 86_000_000_000_000 // TRADES // 1_000_000 * 1_000_000
 _BATCH = 4096
 
 
-def market(trades: int = TRADES, coins: int = 1) -> Iterator[list[Event]]:
-    """Yield batches of inputs: listings, then prints that wander around a slow swing, coin after coin.
+def market(trades: int = TRADES, instruments: int = 1) -> Iterator[list[Event]]:
+    """Yield batches of inputs: listings, then trades on a random walk, for each instrument in turn.
 
-    Each coin has a print as often as one coin alone has it, so that bars hold as many prints: with more
-    coins the tape is shorter. Chance comes from a linear congruential generator (Knuth's MMIX constants),
-    so every run is the same.
+    The rate of trades per instrument does not depend on the number of instruments, so that bars contain the
+    same number of trades; with more instruments the tape is shorter. Random numbers come from a linear
+    congruential generator (Knuth's MMIX constants), so every run is the same.
     """
-    yield [InstrumentListed(START_NS, coin, "bench", f"C{coin}", 2, 8) for coin in range(1, coins + 1)]
+    numbers = range(1, instruments + 1)
+    yield [InstrumentListed(START_NS, number, "bench", f"C{number}", 2, 8) for number in numbers]
     state, price = 1, 9_500_000
     batch: list[Event] = []
     for number in range(trades):
         state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
         direction = 1 if number // 20_000 % 2 else -1
         price += (state >> 60) * 2 - 15 + direction
-        at_ns = START_NS + number // coins * _STEP_NS
-        coin = number % coins + 1
+        at_ns = START_NS + number // instruments * _STEP_NS
+        instrument = number % instruments + 1
         side = BUY if state >> 40 & 1 else SELL
-        batch.append(Trade(at_ns, at_ns, coin, price, (state >> 33) % 100_000_000 + 1, side, number + 1))
+        size = (state >> 33) % 100_000_000 + 1
+        batch.append(Trade(at_ns, at_ns, instrument, price, size, side, number + 1))
         if len(batch) == _BATCH:
             yield batch
             batch = []

@@ -1,4 +1,4 @@
-"""The venue's own Python client, unchanged but for its address, and what the tests of it share."""
+"""The official Hyperliquid Python SDK, pointed at a sandbox. Shared by the `test_sdk*` files."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ GTC: Any = {"limit": {"tif": "Gtc"}}
 IOC: Any = {"limit": {"tif": "Ioc"}}
 ALO: Any = {"limit": {"tif": "Alo"}}
 TIMEOUT_S = 20
-"""Instead of the client's own "forever": what is never answered must fail, not hang."""
+"""The SDK has no timeout by default. With this one, a missing answer fails instead of hanging."""
 
 
 Accounts = Iterator[tuple[str, str]]
-"""(address of the sandbox, private key) of accounts that nobody has used."""
+"""(sandbox URL, private key) of accounts without orders or positions."""
 
 _ACCOUNTS = 60
 
 
 def key(number: int) -> str:
-    """The private key of one of the tests' accounts."""
+    """Return the private key of a test account."""
     return f"0x{number:064x}"
 
 
 class Client:
-    """The client of one account: `info` asks and listens, `exchange` signs.
+    """The SDK for one account: `info` sends requests and subscribes, `exchange` signs actions.
 
-    `frames` is every frame of its connection as it came, also those that no callback is for.
+    `frames` holds all frames of the connection in order, including those without a callback.
     """
 
     def __init__(self, base_url: str, private_key: str = KEY) -> None:
@@ -66,11 +66,11 @@ class Client:
         self._socket = self.info.ws_manager.ws
         handle = self._socket.on_message
 
-        def tap(app: Any, text: str) -> None:
+        def record(app: Any, text: str) -> None:
             self.frames.append(json.loads(text))
             handle(app, text)
 
-        self._socket.on_message = tap
+        self._socket.on_message = record
 
     def close(self) -> None:
         self.info.disconnect_websocket()
@@ -84,31 +84,31 @@ class Client:
         return float(self.info.all_mids()[coin])
 
     def low(self) -> int:
-        """A price at which an order to buy BTC rests."""
+        """Return a price at which a buy order of BTC rests."""
         return round(self.mid() * 0.97)
 
     def order(self, price: float, **changed: Any) -> Any:
-        """An order to buy a little BTC, as the client's batches take it."""
+        """Return an order for the SDK's batches: by default, buy a little BTC."""
         request = {"coin": "BTC", "is_buy": True, "sz": 0.001, "limit_px": price, "order_type": GTC}
         return {**request, "reduce_only": False, **changed}
 
     def listen(self, **subscription: Any) -> list[Any]:
-        heard: list[Any] = []
-        self.info.subscribe(subscription, heard.append)
-        return heard
+        messages: list[Any] = []
+        self.info.subscribe(subscription, messages.append)
+        return messages
 
     def on(self, channel: str) -> list[Any]:
-        """The frames of a channel so far."""
+        """Return the frames of a channel so far."""
         return [one for one in self.frames if one["channel"] == channel]
 
     def catch_up(self) -> None:
-        """Return when all that the venue had sent is here: frames of one connection keep their order."""
+        """Wait until all frames sent so far have arrived. Frames of a connection keep their order."""
         before = len(self.on("pong"))
         self._socket.send('{"method":"ping"}')
         until(lambda: len(self.on("pong")) > before)
 
     def position(self, coin: str = "BTC") -> dict[str, Any]:
-        """The position of a coin, empty when flat."""
+        """Return the position in an instrument, or an empty dict if it is flat."""
         held = self.info.user_state(self.address)["assetPositions"]
         return next((one["position"] for one in held if one["position"]["coin"] == coin), {})
 
@@ -118,7 +118,7 @@ class Client:
 
 @contextlib.contextmanager
 def accounts() -> Iterator[Accounts]:
-    """A sandbox with 100,000 USDC in each of many accounts, so that every test has one of its own."""
+    """Run a sandbox with many accounts of 100,000 USDC each, so that every test has its own."""
     keys = [key(number) for number in range(1, _ACCOUNTS + 1)]
     options = [word for one in keys for word in ("--account", f"{address_of(one)}:100000")]
     with sandbox(*options, "--coins", "BTC,ETH", "--rate-limit", "off", "--history", "600", "--maker") as url:
@@ -127,7 +127,7 @@ def accounts() -> Iterator[Accounts]:
 
 @contextlib.contextmanager
 def closing(client: Client) -> Iterator[Client]:
-    """The client, its connections closed at the end."""
+    """Close the client's connections at the end."""
     try:
         yield client
     finally:
@@ -136,7 +136,7 @@ def closing(client: Client) -> Iterator[Client]:
 
 @contextlib.contextmanager
 def trading_as(base_url: str, private_key: str, **options: Any) -> Iterator[Exchange]:
-    """An `Exchange` that signs with another key, or for another address."""
+    """Yield an `Exchange` that signs with another key, or for another address."""
     exchange = Exchange(Account.from_key(private_key), base_url, timeout=TIMEOUT_S, **options)
     try:
         yield exchange
@@ -146,18 +146,18 @@ def trading_as(base_url: str, private_key: str, **options: Any) -> Iterator[Exch
 
 
 def status(answer: Any) -> Any:
-    """The only entry of an answer."""
+    """Return the only status of a successful answer."""
     assert answer["status"] == "ok", answer
     (only,) = answer["response"]["data"]["statuses"]
     return only
 
 
-def until(promise: Callable[[], Any], seconds: float = 5.0) -> Any:
-    """Wait for something the client's own threads bring."""
+def until(condition: Callable[[], Any], seconds: float = 5.0) -> Any:
+    """Wait until a condition is true; the SDK's threads change it. Return its value."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        found = promise()
+        found = condition()
         if found:
             return found
         time.sleep(0.02)
-    raise AssertionError("it did not come")
+    raise AssertionError(f"condition not met within {seconds} s")

@@ -1,6 +1,6 @@
-"""A sandbox and a session in one process, and what both say afterwards.
+"""Runs a sandbox and a session in one process, and compares their records afterwards.
 
-The venue's word is read over its own wire (`/info`), so that nothing here depends on how it keeps accounts.
+The sandbox's records are read over the wire (`/info`), so nothing here depends on how it stores accounts.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ ACCOUNT = address_of(KEY)
 
 
 def config(use: str = "tests.live.traders:Busy", **venue: Any) -> Config:
-    """An armed configuration for the sandbox; limits are wide, the traders are small."""
+    """Return a configuration for real orders on the sandbox. Risk limits are wide, order sizes small."""
     return Config(
         mode="live",
         strategies=(StrategyConfig(use=use),),
@@ -63,7 +63,7 @@ def config(use: str = "tests.live.traders:Busy", **venue: Any) -> Config:
 
 
 class Venue:
-    """What the sandbox says of the account."""
+    """The account as shown by the sandbox's `/info`."""
 
     def __init__(self, sandbox: Sandbox, base_url: str) -> None:
         self.sandbox = sandbox
@@ -77,7 +77,7 @@ class Venue:
         return answer.json()
 
     async def positions(self) -> dict[str, Decimal]:
-        """Return the signed position of each coin that is not flat."""
+        """Return the signed position in each instrument that is not flat."""
         state = await self.ask("clearinghouseState")
         return {
             one["position"]["coin"]: Decimal(one["position"]["szi"])
@@ -90,7 +90,7 @@ class Venue:
         return list(await self.ask("userFills"))
 
     async def orders(self) -> list[dict[str, Any]]:
-        """Return the account's orders of any state."""
+        """Return the account's open and ended orders."""
         return list(await self.ask("historicalOrders"))
 
     async def open_orders(self) -> list[dict[str, Any]]:
@@ -100,7 +100,7 @@ class Venue:
 
 @asynccontextmanager
 async def serving(**options: Any) -> AsyncIterator[Venue]:
-    """A sandbox with the account, on a free port."""
+    """Run a sandbox with the account on a free port."""
     chosen = {
         "port": 0,
         "instruments": ("BTC", "ETH"),
@@ -156,11 +156,11 @@ def of(kind: type[Any], root: Path) -> list[Any]:
 
 
 def positions(root: Path) -> dict[str, Decimal]:
-    """Return what the journal's books hold, by coin; flat ones left out."""
+    """Return the journal's positions by instrument, without flat ones."""
     listed = {one.instrument: one for one in of(InstrumentListed, root)}
     last: dict[tuple[str, int], int] = {}
-    for told in of(PositionChanged, root):
-        last[told.strategy, told.instrument] = told.size
+    for change in of(PositionChanged, root):
+        last[change.strategy, change.instrument] = change.size
     sums: dict[str, Decimal] = {}
     for (_, number), size in last.items():
         one = listed[number]
@@ -169,12 +169,12 @@ def positions(root: Path) -> dict[str, Decimal]:
 
 
 def fill_ids(root: Path) -> list[tuple[int, int]]:
-    """Return (trade id, venue order id) of every fill on record, doubled ones twice."""
+    """Return (trade id, venue order id) of every recorded fill, including duplicates."""
     return [(one.trade_id, one.venue_order_id) for one in of(OrderFilled, root)]
 
 
 def assert_replays(root: Path) -> list[str]:
-    """Every day of a journal re-derives bit for bit, each alone; return the digests."""
+    """Assert that each day of a journal replays identical on its own; return the digests."""
     digests = []
     for day in list_days(root):
         report, _ = replay_day(open_day(day.path), make_builder(), history=JournalHistory(root))
@@ -184,26 +184,26 @@ def assert_replays(root: Path) -> list[str]:
 
 
 async def assert_agrees(root: Path, venue: Venue) -> None:
-    """The journal and the venue tell the same story, and the journal tells it again."""
+    """Assert that the journal has the venue's orders, fills and positions, and that it replays identical."""
     orders = await venue.orders()
     by_client: dict[str, set[int]] = {}
     for one in orders:
         by_client.setdefault(one["order"].get("cloid") or "none", set()).add(one["order"]["oid"])
     doubled = {name: oids for name, oids in by_client.items() if len(oids) > 1}
     assert not doubled, "an order was placed twice"
-    told = fill_ids(root)
-    assert len(told) == len(set(told)), "a fill was counted twice"
+    ours = fill_ids(root)
+    assert len(ours) == len(set(ours)), "a fill was counted twice"
     theirs = {(one["tid"], one["oid"]) for one in await venue.fills()}
-    assert set(told) == theirs, "a fill was lost or made up"
+    assert set(ours) == theirs, "a fill was lost or made up"
     assert positions(root) == await venue.positions()
     assert await venue.open_orders() == []
     assert_replays(root)
 
 
 async def bars_against_candles(root: Path, venue: Venue) -> tuple[int, int]:
-    """Return how many one-minute bars are whole, and how many say that they are not.
+    """Return the number of complete one-minute bars, and of those marked incomplete.
 
-    A whole one that is not the venue's candle is an error (I8).
+    Asserts that every complete bar equals the venue's candle (I8).
     """
     whole = marked = 0
     listed = {one.instrument: one for one in of(InstrumentListed, root)}

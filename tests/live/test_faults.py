@@ -1,6 +1,7 @@
-"""Ten minutes of sandbox time under each kind of fault: journal and venue still agree, and it replays.
+"""Sessions under each kind of fault: the journal and the venue agree, and the days replay identical.
 
-While the faults go on nothing may be doubled or lost; once they end all is found out (I5, I7, I10, I13).
+During the faults no order or fill may be duplicated or lost. After they end, the state of every order becomes
+known (I5, I7, I10, I13).
 """
 
 from __future__ import annotations
@@ -46,14 +47,14 @@ async def test_real_orders_survive(paced_clock: MockClock, tmp_path: Path, name:
         async def script(live: Live) -> None:
             await trio.sleep(SECONDS)
             venue.sandbox.faults.disarm()
-            # A frame that is overtaken and then cut off with its connection is a loss nobody can see.
+            # A reordered frame that is lost with its connection cannot be noticed by a client.
             if "reorder" not in FAULTS[name]:
                 venue.sandbox.drop_connections()
             await trio.sleep(CALM_S)
 
         result = await trade(tmp_path, venue, config(answer_ms=500, expires_ms=2000), script)
         assert sum(venue.sandbox.faults.fired.values()) > 0, "the fault never fired"
-        assert result.live_orders == 0, "an order's fate was not found out"
+        assert result.live_orders == 0, "the state of an order is still unknown"
         await assert_agrees(tmp_path, venue)
         await bars_against_candles(tmp_path, venue)
     assert len(of(SubmitOrder, tmp_path)) > 10

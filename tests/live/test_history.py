@@ -1,4 +1,4 @@
-"""History kept up to date in a live session: each window once, and the day replays."""
+"""History that a live session keeps up to date: each window is read once, and the day replays identical."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def test_closed_candles_and_rates_are_read_once_while_a_session_trades(
         await trade(tmp_path, venue, settings, script)
     history = [one for one in of(CandleRead, tmp_path) if one.purpose == "history"]
     windows = [(one.instrument, one.interval_ns, one.start_ns) for one in history]
-    # A window may have come with the warm-up too, which is read before.
+    # The warm-up, which is read first, may contain some of these windows too.
     assert len(windows) <= len(set(windows)) + 10
     assert len(set(windows)) >= 2 * (5 + 3)
     rates = [(one.instrument, one.venue_ns) for one in of(FundingRead, tmp_path)]

@@ -1,4 +1,4 @@
-"""Real orders on the sandbox, end to end: the journal and the venue agree, and the day replays."""
+"""Real orders on the sandbox, end to end: the journal and the venue agree, and the day replays identical."""
 
 from __future__ import annotations
 

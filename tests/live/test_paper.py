@@ -1,4 +1,4 @@
-"""Paper sessions on fast sandboxes. No machine is too slow for them: their clock waits for the engine."""
+"""Paper sessions on fast sandboxes. They do not depend on the machine: the clock waits for the engine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FAST = Config(
 )
 
 
-async def test_q01_two_thousand_times_real_time_keeps_every_promise(
+async def test_q01_a_session_at_two_thousand_times_real_time_loses_nothing(
     paced_clock: MockClock, tmp_path: Path
 ) -> None:
     async def script(live: Live) -> None:
@@ -42,7 +42,7 @@ async def test_q01_two_thousand_times_real_time_keeps_every_promise(
 async def test_f09_a_recorded_tape_traded_live_gives_the_bars_of_the_day(
     paced_clock: MockClock, tmp_path: Path
 ) -> None:
-    """Bars over the covered stretch are those of the imported day."""
+    """Complete bars equal those of the imported day."""
     source = trades_csv(tmp_path / "trades.csv")
     options = ["--venue", "binance", "--instrument", "BTCUSDT", "--price-decimals", 2, "--size-decimals", 8]
     imported = as_json(engine("import", source, *options, "--journal", tmp_path / "in", "--json"))

@@ -1,4 +1,4 @@
-"""The venue's own Python client, unchanged but for its address, takes the sandbox for the venue."""
+"""The official Hyperliquid Python SDK works unchanged against the sandbox."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_info_of_an_account(client: Client) -> None:
     assert info.user_fills(stranger) == []
 
 
-def test_an_order_rests_is_shown_is_changed_and_is_canceled(client: Client) -> None:
+def test_an_order_rests_is_shown_modified_and_canceled(client: Client) -> None:
     info, exchange, address = client.info, client.exchange, client.address
     price, cloid = round(client.mid() * 0.97), client.cloid()
     resting = status(exchange.order("BTC", True, 0.001, price, GTC, cloid=cloid))["resting"]
@@ -71,7 +71,7 @@ def test_an_order_rests_is_shown_is_changed_and_is_canceled(client: Client) -> N
     assert again == {"error": "Order was never placed, already canceled, or filled. asset=0"}
 
 
-def test_a_market_order_opens_and_another_closes(client: Client) -> None:
+def test_market_orders_open_and_close_a_position(client: Client) -> None:
     exchange = client.exchange
     before = client.size()
     filled = status(exchange.market_open("BTC", True, 0.01))["filled"]
@@ -85,7 +85,7 @@ def test_a_market_order_opens_and_another_closes(client: Client) -> None:
     assert client.info.user_fills_by_time(client.address, 0)[-1]["dir"] == "Close Long"
 
 
-def test_refusals_are_the_venues_words(client: Client) -> None:
+def test_refusals_have_the_texts_of_the_venue(client: Client) -> None:
     exchange, mid = client.exchange, client.mid()
     low, high = round(mid * 0.97), round(mid * 1.03)
     small = status(exchange.order("BTC", True, 0.00001, low, GTC))
@@ -100,7 +100,7 @@ def test_refusals_are_the_venues_words(client: Client) -> None:
     assert rich == "Insufficient margin to place order. asset=0"
 
 
-def test_batches_brackets_leverage_and_the_dead_mans_switch(client: Client) -> None:
+def test_batches_brackets_leverage_and_scheduled_cancels(client: Client) -> None:
     exchange, info, address = client.exchange, client.info, client.address
     price = round(client.mid() * 0.97)
     one: Any = {
@@ -138,8 +138,8 @@ def test_batches_brackets_leverage_and_the_dead_mans_switch(client: Client) -> N
     assert exchange.schedule_cancel(None)["status"] == "ok"
 
 
-def test_every_stream_comes(client: Client) -> None:
-    heard = {
+def test_every_stream_sends_frames(client: Client) -> None:
+    received = {
         name: client.listen(type=name, **more)
         for name, more in {
             "trades": {"coin": "BTC"},
@@ -151,19 +151,21 @@ def test_every_stream_comes(client: Client) -> None:
         }.items()
     }
     for name in ("trades", "l2Book", "bbo", "candle", "userFills"):
-        until(lambda name=name: heard[name])  # type: ignore[misc]
-    assert len(heard["trades"][0]["data"]) == 30, "the first frame replays old prints"
-    assert heard["userFills"][0]["data"]["isSnapshot"]
+        until(lambda name=name: received[name])  # type: ignore[misc]
+    assert len(received["trades"][0]["data"]) == 30, "the first frame has recent trades"
+    assert received["userFills"][0]["data"]["isSnapshot"]
     client.exchange.market_open("ETH", True, 0.01)
-    fills = until(lambda: [one for one in heard["userFills"] if "isSnapshot" not in one["data"]])
+    fills = until(lambda: [one for one in received["userFills"] if "isSnapshot" not in one["data"]])
     assert fills[0]["data"]["fills"][0]["coin"] == "ETH"
-    updates = until(lambda: heard["orderUpdates"])
+    updates = until(lambda: received["orderUpdates"])
     assert [one["status"] for one in updates[0]["data"]] == ["open", "filled"], "both in one frame"
     assert updates[0]["data"][1]["order"]["sz"] == "0.0"
     client.exchange.market_close("ETH")
 
 
-def test_a_stranger_and_a_used_nonce_are_refused(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_signer_and_a_used_nonce_are_refused(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with trading_as(client.base_url, "0x" + "09" * 32) as stranger:
         answer = stranger.order("BTC", True, 0.001, round(client.mid() * 0.97), GTC)
     assert answer["status"] == "err"

@@ -1,4 +1,4 @@
-"""What the venue's own Python client reads of an account's past: fills, orders, budgets, funding."""
+"""The official SDK reads an account's history: fills, orders, request budget and funding."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.live.client import ALO, GTC, IOC, Accounts, Client, accounts, closing
 KEY = key(1)
 HOUR_MS = 3_600_000
 SPEED = 1200
-"""An hour of the sandbox is three seconds of ours."""
+"""An hour of the sandbox takes three seconds."""
 
 RATE = "0.0000125"
 
@@ -36,8 +36,8 @@ def client(venue: Accounts) -> Iterator[Client]:
 
 
 @pytest.fixture
-def hurried() -> Iterator[Client]:
-    """An account at a sandbox whose hours are short; two of them were played before it opened."""
+def fast_client() -> Iterator[Client]:
+    """An account on a fast sandbox that has already played more than two hours."""
     options = (
         "--account",
         f"{address_of(KEY)}:100000",
@@ -55,7 +55,7 @@ def hurried() -> Iterator[Client]:
 
 
 class TestFills:
-    def test_newest_first_when_asked_for_and_oldest_first_by_time(self, client: Client) -> None:
+    def test_fills_are_newest_first_and_by_time_oldest_first(self, client: Client) -> None:
         opened = status(client.exchange.market_open("BTC", True, 0.001))["filled"]["oid"]
         closed = status(client.exchange.market_close("BTC"))["filled"]["oid"]
         assert list(dict.fromkeys(one["oid"] for one in client.info.user_fills(client.address))) == [
@@ -65,7 +65,7 @@ class TestFills:
         by_time = client.info.user_fills_by_time(client.address, 0)
         assert list(dict.fromkeys(one["oid"] for one in by_time)) == [opened, closed]
 
-    def test_both_ends_of_a_range_belong_to_it(self, client: Client) -> None:
+    def test_both_ends_of_a_range_are_inclusive(self, client: Client) -> None:
         client.exchange.market_open("BTC", True, 0.001)
         fills = client.info.user_fills(client.address)
         at = fills[0]["time"]
@@ -85,7 +85,7 @@ class TestFills:
 
 
 class TestOrders:
-    def test_history_has_every_order_with_its_end(self, client: Client) -> None:
+    def test_history_has_every_order_with_its_final_status(self, client: Client) -> None:
         low, high = client.low(), round(client.mid() * 1.03)
         filled = status(client.exchange.market_open("BTC", True, 0.001))["filled"]["oid"]
         canceled = status(client.exchange.order("BTC", True, 0.001, low, GTC))["resting"]["oid"]
@@ -101,7 +101,7 @@ class TestOrders:
             assert {"order", "status", "statusTimestamp"} == set(one)
             assert {"tif", "orderType", "isTrigger", "triggerPx", "children", "cloid"} <= set(one["order"])
 
-    def test_one_is_found_by_its_id_until_and_after_its_end(self, client: Client) -> None:
+    def test_an_order_is_found_by_its_id_while_open_and_after_its_end(self, client: Client) -> None:
         oid = status(client.exchange.order("BTC", True, 0.001, client.low(), GTC))["resting"]["oid"]
         answer = client.info.query_order_by_oid(client.address, oid)
         assert (answer["status"], answer["order"]["status"]) == ("order", "open")
@@ -109,7 +109,7 @@ class TestOrders:
         client.exchange.cancel("BTC", oid)
         assert client.info.query_order_by_oid(client.address, oid)["order"]["status"] == "canceled"
 
-    def test_one_is_the_same_by_either_id(self, client: Client) -> None:
+    def test_an_order_is_the_same_by_either_id(self, client: Client) -> None:
         mine = client.cloid()
         oid = status(client.exchange.order("BTC", True, 0.001, client.low(), GTC, cloid=mine))["resting"][
             "oid"
@@ -118,7 +118,7 @@ class TestOrders:
         assert by_oid == client.info.query_order_by_cloid(client.address, mine)
         assert by_oid["order"]["order"]["cloid"] == mine.to_raw()
 
-    def test_what_is_no_order_of_the_account_is_unknown(self, client: Client) -> None:
+    def test_orders_of_other_accounts_are_unknown(self, client: Client) -> None:
         oid = status(client.exchange.order("BTC", True, 0.001, client.low(), GTC))["resting"]["oid"]
         unknown = {"status": "unknownOid"}
         assert client.info.query_order_by_oid("0x" + "ab" * 20, oid) == unknown
@@ -130,18 +130,18 @@ class TestBudget:
     def used(self, client: Client) -> int:
         return int(client.info.user_rate_limit(client.address)["nRequestsUsed"])
 
-    def test_each_entry_counts_one_also_those_that_fail(self, client: Client) -> None:
+    def test_every_entry_counts_including_failed_ones(self, client: Client) -> None:
         before = self.used(client)
         client.exchange.bulk_orders([client.order(client.low()), client.order(client.low(), sz=0.00001)])
         client.exchange.bulk_cancel([{"coin": "BTC", "oid": oid} for oid in (1, 2, 3)])
         assert self.used(client) == before + 5
 
-    def test_a_whole_action_that_is_refused_counts_nothing(self, client: Client) -> None:
+    def test_an_action_refused_as_a_whole_is_not_counted(self, client: Client) -> None:
         before = self.used(client)
         assert client.exchange.update_leverage(1000, "BTC")["status"] == "err"
         assert self.used(client) == before
 
-    def test_it_grows_by_one_request_a_dollar_traded(self, client: Client) -> None:
+    def test_it_grows_by_one_request_for_each_dollar_traded(self, client: Client) -> None:
         client.exchange.market_open("BTC", True, 0.001)
         row = client.info.user_rate_limit(client.address)
         fills = client.info.user_fills(client.address)
@@ -152,37 +152,39 @@ class TestBudget:
 
 
 class TestFunding:
-    def test_the_history_of_a_coin_has_one_row_an_hour_oldest_first(self, hurried: Client) -> None:
-        rows = hurried.info.funding_history("BTC", 0)
+    def test_funding_history_has_one_row_per_hour_oldest_first(self, fast_client: Client) -> None:
+        rows = fast_client.info.funding_history("BTC", 0)
         assert len(rows) >= 2
         assert all(set(one) == {"coin", "fundingRate", "premium", "time"} for one in rows)
         times = [one["time"] for one in rows]
         assert all(after - before == HOUR_MS for before, after in pairwise(times))
         assert [one["time"] // HOUR_MS * HOUR_MS for one in rows] == times
-        assert hurried.info.funding_history("BTC", times[0], times[0]) == rows[:1]
+        assert fast_client.info.funding_history("BTC", times[0], times[0]) == rows[:1]
 
-    def test_a_payment_is_told_on_both_channels_and_is_in_the_history(self, hurried: Client) -> None:
-        user = hurried.address
-        events = hurried.listen(type="userEvents", user=user)
-        fundings = hurried.listen(type="userFundings", user=user)
+    def test_a_payment_is_reported_on_both_channels_and_in_the_history(self, fast_client: Client) -> None:
+        user = fast_client.address
+        events = fast_client.listen(type="userEvents", user=user)
+        fundings = fast_client.listen(type="userFundings", user=user)
         until(lambda: fundings)
         assert fundings[0]["data"]["isSnapshot"] is True
-        hurried.exchange.market_open("BTC", True, 0.1)
+        fast_client.exchange.market_open("BTC", True, 0.1)
         event = until(lambda: [one for one in events if "funding" in one["data"]], 20)[0]
         row = event["data"]["funding"]
         assert set(event["data"]) == {"funding"}
         assert (row["coin"], row["szi"], row["fundingRate"]) == ("BTC", "0.1", RATE)
         assert row["time"] % HOUR_MS < 1000
-        assert float(row["usdc"]) == pytest.approx(-0.1 * hurried.mid() * float(RATE), rel=0.02), "longs pay"
+        assert float(row["usdc"]) == pytest.approx(-0.1 * fast_client.mid() * float(RATE), rel=0.02), (
+            "longs pay"
+        )
         later = until(lambda: [one["data"] for one in fundings if "isSnapshot" not in one["data"]])[0]
         assert later == {"user": user.lower(), "fundings": [row]}
-        paid = hurried.info.user_funding_history(user, row["time"], row["time"])
+        paid = fast_client.info.user_funding_history(user, row["time"], row["time"])
         delta = {name: value for name, value in row.items() if name != "time"}
         assert paid == [{"time": row["time"], "hash": "0x" + "0" * 64, "delta": {"type": "funding", **delta}}]
-        counted = until(lambda: hurried.position()["cumFunding"])
-        assert float(counted["sinceOpen"]) >= -float(row["usdc"]), "what was paid counts up"
+        counted = until(lambda: fast_client.position()["cumFunding"])
+        assert float(counted["sinceOpen"]) >= -float(row["usdc"]), "payments add up"
 
-    def test_an_account_that_held_nothing_paid_nothing(self, client: Client) -> None:
+    def test_an_account_without_positions_pays_nothing(self, client: Client) -> None:
         assert client.info.user_funding_history(client.address, 0) == []
 
 
@@ -202,10 +204,8 @@ UNKNOWN: dict[str, Callable[[Info, str], Any]] = {
 }
 
 
-@pytest.mark.parametrize("question", UNKNOWN.values(), ids=UNKNOWN.keys())
-def test_a_question_the_sandbox_does_not_know_is_an_error(
-    client: Client, question: Callable[[Info, str], Any]
-) -> None:
+@pytest.mark.parametrize("send", UNKNOWN.values(), ids=UNKNOWN.keys())
+def test_an_unsupported_request_is_an_error(client: Client, send: Callable[[Info, str], Any]) -> None:
     with pytest.raises(ClientError) as error:
-        question(client.info, client.address)
+        send(client.info, client.address)
     assert error.value.status_code == 422

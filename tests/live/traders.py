@@ -1,4 +1,4 @@
-"""Strategies that do something all the time: every kind of order, so that every fault finds one to hit."""
+"""Strategies for the live tests. `Busy` uses every kind of order, so that every fault can hit one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SIZES = {"BTC": "0.002", "ETH": "0.05", "PURR": "2000"}
 
 
 class Busy(Strategy):
-    """Each bar the next step of a round: rest, take, cross, flatten, cancel; a few sizes held at most."""
+    """On each bar the next step of a cycle: rest, take, cross, flatten, cancel. Positions stay small."""
 
     def on_start(self) -> None:
         self.step = 0
@@ -25,27 +25,27 @@ class Busy(Strategy):
             return
         market, size, close = bar.market, SIZES[bar.market], bar.close
         self.step += 1
-        what = self.step % 9
+        action = self.step % 9
         near, far = close * 0.9998, close * 0.97
-        if what in (1, 5):
+        if action in (1, 5):
             self.buy(market, size, limit=_text(near))
             self.sell(market, size, limit=_text(close * 1.0002))
-        elif what == 2:
+        elif action == 2:
             self.buy(market, size, limit=_text(far), tif="Alo")
-        elif what == 3:
+        elif action == 3:
             (self.sell if self.step % 2 else self.buy)(market, size)
-        elif what == 4:
+        elif action == 4:
             self.buy(market, size, limit=_text(close * 1.001), tif="Ioc")
-        elif what == 6:
+        elif action == 6:
             self.sell(market, size, limit=_text(close * 0.999), tif="Ioc")
-        elif what == 7:
+        elif action == 7:
             self.target(market, 0, reason="even")
-        elif what == 8:
+        elif action == 8:
             self.cancel_all(market, reason="round")
 
 
 class Quiet(Strategy):
-    """Never does anything."""
+    """Places no orders."""
 
 
 def _text(price: float) -> str:
