@@ -21,15 +21,18 @@ from engine.events import (
     EquityMarked,
     FeedDown,
     InstrumentListed,
+    MidsRead,
     OperatorCommand,
     OrderFilled,
     OrderRequested,
     PriceMarked,
+    SessionStarted,
     SignalRaised,
     Trade,
 )
 from engine.events.render import Renderer, event_type, nearest_type_names
 from engine.values import INT64_MAX
+from tests.profiles import examples
 
 T = 1_733_356_800_000_000_000
 BTC = InstrumentListed(T, 7, "hyperliquid", "BTC", 2, 5)
@@ -78,12 +81,16 @@ def values_for(name: str, hint: Any) -> st.SearchStrategy[Any]:
         return st.lists(st.integers(0, 99), max_size=3).map(tuple)
     if hint == tuple[int | str, ...]:
         return st.lists(amounts, max_size=3).map(tuple)
+    if hint == SessionStarted | None:
+        return st.none() | events(SessionStarted)
+    if hint == tuple[InstrumentListed, ...]:
+        return st.lists(events(InstrumentListed), max_size=3).map(tuple)
     return st.lists(st.tuples(texts, texts, texts), max_size=3).map(tuple)
 
 
 @st.composite
-def events(draw: st.DrawFn) -> Any:
-    cls = draw(st.sampled_from(EVENT_TYPES))
+def events(draw: st.DrawFn, *types: Any) -> Any:
+    cls = draw(st.sampled_from(types or EVENT_TYPES))
     hints = get_type_hints(cls, include_extras=True)
     return cls(*(draw(values_for(name, hints[name])) for name in cls.__struct_fields__))
 
@@ -108,8 +115,10 @@ def test_a_record_is_an_object_with_its_keys_in_order():
     assert list(shown)[5:] == list(Trade.__struct_fields__)
 
 
+@examples(10)  # so that most runs see every type of event
 @given(events())
 @example(BarClosed(T, 7, 60 * 10**9, T, 1, 2, 3, 4, str(2**70), 5, "trade"))
+@example(MidsRead(T, 0, (0,), ()))
 def test_every_event_can_be_rendered_and_its_numbers_are_exact(event):
     renderer = Renderer([BTC])
     shown = renderer.as_json(3, 1, event)

@@ -21,7 +21,7 @@ import msgspec
 
 from engine.clock import iso_text
 from engine.errors import UsageError
-from engine.events import EVENT_TYPES, Event, InstrumentListed
+from engine.events import EVENT_TYPES, Event, InstrumentListed, SessionStarted
 from engine.values import BUY, NO_SIDE, SELL, Amount, format_interval, format_scaled, side_name
 
 __all__ = ["Renderer", "event_type", "nearest_type_names"]
@@ -160,7 +160,7 @@ def _unit(name: str, hint: Any) -> str:
                 return str(note)
     if hint is bytes:
         return "bytes"
-    if name in ("started", "instruments"):
+    if hint in (SessionStarted | None, tuple[InstrumentListed, ...]):
         return "events"
     if hint is float:
         return "float"
@@ -223,6 +223,8 @@ def _word(field: _Field, value: Any, event: Event, listed: InstrumentListed | No
     show = _WORDS.get(field.name)
     if show is not None:
         return show(value, listed)
+    if field.unit == "events":
+        return _text(", ".join(one.name for one in value))
     if field.unit == "bytes":
         return f"{len(value)} bytes"
     if field.unit == "volumes":
@@ -268,7 +270,6 @@ _WORDS: Final[dict[str, Callable[[Any, InstrumentListed | None], str]]] = {
     "to_ns": _moment,
     "strategies": lambda value, _: _text(", ".join(entry[0] for entry in value)),
     "started": lambda value, _: _text(value.session) if value is not None else "",
-    "instruments": lambda value, _: _text(", ".join(listed.name for listed in value)),
     "config": lambda value, _: f"{len(value)} characters",
 }
 
