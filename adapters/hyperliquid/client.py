@@ -8,6 +8,7 @@ listing, from which orders take their asset ids. Made by `venue.py`, used by the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -15,14 +16,14 @@ import msgspec
 from adapters.hyperliquid.answers import SpotMeta
 from adapters.hyperliquid.decode import Decoder
 from adapters.hyperliquid.feed import HyperliquidFeed
-from adapters.hyperliquid.history import read_candles, warmup
+from adapters.hyperliquid.history import read_candles, read_closed, warmup
 from adapters.hyperliquid.info import HyperliquidInfo
-from adapters.hyperliquid.keeper import HistoryKeeper
 from adapters.hyperliquid.limits import LIMITS
 from adapters.hyperliquid.listing import asset_ids, dex_of, list_instruments
 from adapters.hyperliquid.wire import ExchangeStatus, Meta
 from adapters.transport.addresses import is_loopback
 from adapters.transport.governor import Governor, Limits, Priority
+from adapters.transport.keeper import HistoryKeeper
 from adapters.transport.trades import LastTrade
 from engine.clock import SystemClock
 from engine.config import Config, VenueConfig
@@ -133,15 +134,15 @@ class HyperliquidClient(VenueClient):
 
         edges = [Edge("hyperliquid", read_market)]
         if data.backfill_minutes:
-            keeper = HistoryKeeper(
-                self._info(),
-                context.instruments,
-                context.config.bars.intervals,
-                clock,
-                context.inputs.send,
-                data.backfill_minutes,
-            )
-            edges.append(Edge("history", keeper.run, gives_up=False))
+            history = self._info()
+            read = partial(read_closed, history, context.instruments, context.config.bars.intervals)
+            keeper = HistoryKeeper(read, clock, context.inputs.send, data.backfill_minutes)
+
+            async def keep_history() -> None:
+                async with history:
+                    await keeper.run()
+
+            edges.append(Edge("history", keep_history, gives_up=False))
         return edges
 
     async def warm_up(

@@ -1,7 +1,7 @@
 """The venue's own candles over HTTP: read on over its pages, and only those that are closed.
 
 Owns paging and the judgement of what is closed. Promises: candles come oldest first, each once, within the
-windows asked for; one that may still change is left out. Called by the repairs, checks and polls of a feed,
+windows asked for; one that may still change is left out. Called by the repairs, checks and polls of a feed, by its history,
 at start-up for warm indicators, and by backfills.
 """
 
@@ -12,13 +12,13 @@ from typing import Final
 
 from adapters.hyperliquid.channels import venue_intervals
 from adapters.hyperliquid.decode import Decoder
-from adapters.hyperliquid.info import MarketInfo
+from adapters.hyperliquid.info import HyperliquidInfo, MarketInfo
 from adapters.transport.governor import Priority
 from engine.clock import SECOND_NS
-from engine.events import CandleRead, InstrumentListed
+from engine.events import CandleRead, FundingRead, InstrumentListed
 from engine.values import format_interval, parse_interval
 
-__all__ = ["CANDLES_MAX", "read_candles", "warmup"]
+__all__ = ["CANDLES_MAX", "read_candles", "read_closed", "warmup"]
 
 CANDLES_MAX: Final = 5000
 """The venue keeps so many candles of each interval."""
@@ -28,6 +28,7 @@ _PAGES_MAX: Final = 24
 """More than `CANDLES_MAX` candles take at the 500 rows of the venue's smallest pages."""
 
 _NS_PER_MS: Final = 1_000_000
+_HOUR_NS: Final = 3_600 * SECOND_NS
 
 
 async def read_candles(
@@ -98,3 +99,26 @@ async def warmup(
                 priority=Priority.HISTORY,
             )
     return sorted(candles, key=lambda one: (one.venue_ns, one.interval_ns, one.instrument))
+
+
+async def read_closed(
+    info: HyperliquidInfo,
+    instruments: Sequence[InstrumentListed],
+    intervals: Sequence[str],
+    period_ns: int,
+    now_ns: int,
+) -> list[CandleRead | FundingRead]:
+    """Return what has closed or settled within `period_ns` before `now_ns`, or a little earlier.
+
+    Raises VenueError.
+    """
+    shortest_ns = min(parse_interval(name) for name in intervals)
+    read: list[CandleRead | FundingRead] = []
+    read += await warmup(info, instruments, intervals, period_ns // shortest_ns + 2, now_ns)
+    since_ns = now_ns - max(period_ns, _HOUR_NS) - _HOUR_NS
+    for listed in instruments:
+        rows = await info.funding_history(listed.name, since_ns // _NS_PER_MS, now_ns // _NS_PER_MS)
+        decoder = Decoder([listed])
+        rates = [decoder.funding(row, now_ns) for row in rows]
+        read += [rate for rate in rates if rate is not None]
+    return read

@@ -1,0 +1,62 @@
+"""Keeps the history of a live session up to date: candles and funding rates since the last reading.
+
+An edge: it reads every `minutes`, and sends only what it has not sent. A reading that fails is left for the
+next time. What is read is the venue's, which reads at the lowest priority. Run by the runtime where the
+configuration asks for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+
+import trio
+
+from engine.errors import VenueError
+from engine.events import CandleRead, Event, FundingRead
+from engine.ports import Clock
+
+__all__ = ["HistoryKeeper", "ReadClosed"]
+
+_MINUTE_NS = 60_000_000_000
+
+ReadClosed = Callable[[int, int], Awaitable[Sequence[CandleRead | FundingRead]]]
+"""Returns what has closed or settled within (period_ns) before (now_ns), or earlier. Raises VenueError."""
+
+
+class HistoryKeeper:
+    """State: the newest window sent, by instrument and interval; 0 stands for funding rates."""
+
+    def __init__(
+        self,
+        read: ReadClosed,
+        clock: Clock,
+        send: Callable[[list[Event]], Awaitable[None]],
+        minutes: int,
+    ) -> None:
+        self._read = read
+        self._clock = clock
+        self._send = send
+        self._every_ns = minutes * _MINUTE_NS
+        self._sent: dict[tuple[int, int], int] = {}
+
+    async def run(self) -> None:
+        """Read and send until cancelled."""
+        while True:
+            with contextlib.suppress(VenueError):  # what is missing now is read the next time
+                await self._send(await self.look())
+            until_ns = self._clock.now_ns() + self._every_ns
+            await trio.sleep(max(1.0, self._clock.real_seconds_until(until_ns)))
+
+    async def look(self) -> list[Event]:
+        """Return what is new since the last look. Raises VenueError."""
+        fresh: list[Event] = []
+        for event in await self._read(self._every_ns, self._clock.now_ns()):
+            if isinstance(event, CandleRead):
+                key, at_ns = (event.instrument, event.interval_ns), event.start_ns
+            else:
+                key, at_ns = (event.instrument, 0), event.venue_ns
+            if at_ns > self._sent.get(key, 0):
+                self._sent[key] = at_ns
+                fresh.append(event)
+        return fresh
