@@ -1,8 +1,8 @@
 """The venue's own candles over HTTP: read on over its pages, and only those that are closed.
 
 Owns paging and the judgement of what is closed. Promises: candles come oldest first, each once, within the
-windows asked for; one that may still change is left out. Called by the repairs, checks and polls of a feed, by its history,
-at start-up for warm indicators, and by backfills.
+windows asked for; one that may still change is left out. Called by the repairs, checks and polls of a feed,
+by the history of a session, at start-up to warm indicators up, and by backfills.
 """
 
 from __future__ import annotations
