@@ -1,4 +1,4 @@
-"""Saved messages: ours beside the tests, and recorded ones beside the project where they are at hand."""
+"""Saved messages: ours beside the tests, and recorded ones beside the project where they exist."""
 
 from __future__ import annotations
 

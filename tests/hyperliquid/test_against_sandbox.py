@@ -27,13 +27,13 @@ QUICK = FeedLimits(backoff_s_min=0.02, backoff_s_max=0.1, replay_s=0.2)
 BTC = InstrumentListed(START_NS, 1, "hyperliquid", "BTC", 1, 5, price_figures=5)
 PURR = InstrumentListed(START_NS, 2, "hyperliquid", "PURR", 6, 0, price_figures=5)
 
-Print = tuple[int, int, int, int, int | str]
+TradeRow = tuple[int, int, int, int, int | str]
 
 
-def prints(
+def trades(
     count: int, *, coin: int, over_ms: int, from_ms: int = 300, start_ns: int = START_NS
 ) -> list[Trade]:
-    """`count` prints spread over a time; three of them share each millisecond, price and size (F02)."""
+    """`count` trades spread over a time; three of them share each millisecond, price and size (F02)."""
     events = []
     for number in range(count):
         at_ns = start_ns + (from_ms + number // 3 * 3 * over_ms // count) * MS
@@ -46,7 +46,7 @@ def prints(
 
 
 def tape_of(*streams: Sequence[Trade], start_ns: int = START_NS) -> Tape:
-    """A tape of these prints, each coin with a touch that moves with them."""
+    """A tape of these trades, each instrument with a quote that moves with them."""
     events: list[Trade | Quote] = []
     for trade in sorted((trade for stream in streams for trade in stream), key=lambda trade: trade.venue_ns):
         at_ns, coin, price = trade.venue_ns, trade.instrument, trade.price
@@ -54,8 +54,8 @@ def tape_of(*streams: Sequence[Trade], start_ns: int = START_NS) -> Tape:
     return Tape([BTC, PURR], start_ns, lambda _: iter(events))
 
 
-def told(events: Sequence[Event], coin: int) -> list[Print]:
-    """What the engine was told of a coin's prints."""
+def emitted(events: Sequence[Event], coin: int) -> list[TradeRow]:
+    """The trades of an instrument that the engine got."""
     return [
         (event.venue_ns, event.price, event.size, event.aggressor, event.trade_id)
         for event in events
@@ -118,33 +118,33 @@ async def until(promise: object) -> None:
         await trio.sleep(0.01)
 
 
-async def test_n03_f01_no_print_is_lost_or_doubled_however_often_the_connection_is_cut() -> None:
-    """N03, F01, F02: cut about eight times a second, the tape arrives whole, in order, each print once."""
-    btc, purr = prints(2400, coin=1, over_ms=2000), prints(600, coin=2, over_ms=2000)
-    # One print from before the start each: with it a replay proves that it reaches back far enough.
-    early = prints(1, coin=1, over_ms=1, from_ms=1), prints(1, coin=2, over_ms=1, from_ms=1)
+async def test_n03_f01_no_trade_is_lost_or_doubled_however_often_the_connection_is_cut() -> None:
+    """N03, F01, F02: cut about eight times a second, the tape arrives whole, in order, each trade once."""
+    btc, purr = trades(2400, coin=1, over_ms=2000), trades(600, coin=2, over_ms=2000)
+    # One trade from before the start each: with it a replay proves that it reaches back far enough.
+    early = trades(1, coin=1, over_ms=1, from_ms=1), trades(1, coin=2, over_ms=1, from_ms=1)
     tape = tape_of(*early, [*btc, *purr])
     events: list[Event] = []
     async with (
         sandbox_of(tape, drop_every_s=0.12) as (_, address),
         following(address, events, since_ns=START_NS + 50 * MS) as feed,
     ):
-        await until(lambda: len(told(events, 1)) >= len(btc) and len(told(events, 2)) >= len(purr))
+        await until(lambda: len(emitted(events, 1)) >= len(btc) and len(emitted(events, 2)) >= len(purr))
         await trio.sleep(0.3)
     assert feed.health.losses >= 5
-    assert told(events, 1) == told(btc, 1)
-    assert told(events, 2) == told(purr, 2)
+    assert emitted(events, 1) == emitted(btc, 1)
+    assert emitted(events, 2) == emitted(purr, 2)
     assert [gap for gap in gaps(events) if not gap.closed] == []
     ups = [event for event in events if isinstance(event, FeedUp)]
     assert len(ups) >= 5
     assert all(up.subscriptions == 4 for up in ups)
 
 
-async def test_every_quote_of_the_tape_is_told_while_the_feed_is_up() -> None:
-    btc = prints(300, coin=1, over_ms=600)
+async def test_every_quote_of_the_tape_is_emitted_while_the_feed_is_up() -> None:
+    btc = trades(300, coin=1, over_ms=600)
     events: list[Event] = []
     async with sandbox_of(tape_of(btc)) as (_, address), following(address, events):
-        await until(lambda: len(told(events, 1)) >= len(btc))
+        await until(lambda: len(emitted(events, 1)) >= len(btc))
         await trio.sleep(0.1)
     quotes = [event for event in events if isinstance(event, Quote)]
     assert quotes[-1].bid == btc[-1].price - 10
@@ -153,9 +153,9 @@ async def test_every_quote_of_the_tape_is_told_while_the_feed_is_up() -> None:
 
 
 @pytest.mark.parametrize("missed", [20, 300])
-async def test_f01_a_restart_tells_what_was_printed_meanwhile_and_nothing_twice(missed: int) -> None:
-    """F01: within the replay of 30, and beyond it, where recentTrades fills the hole."""
-    before, after = prints(90, coin=1, over_ms=300), prints(missed, coin=1, over_ms=300, from_ms=900)
+async def test_f01_a_restart_emits_what_was_tradeed_meanwhile_and_nothing_twice(missed: int) -> None:
+    """F01: within the replay of 30, and beyond it, where recentTrades fills the gap."""
+    before, after = trades(90, coin=1, over_ms=300), trades(missed, coin=1, over_ms=300, from_ms=900)
     after = [
         Trade(*(getattr(t, f) for f in t.__struct_fields__[:-1]), 9_000_000 + n) for n, t in enumerate(after)
     ]
@@ -163,7 +163,7 @@ async def test_f01_a_restart_tells_what_was_printed_meanwhile_and_nothing_twice(
     second: list[Event] = []
     async with sandbox_of(tape_of(before, after)) as (sandbox, address):
         async with following(address, first):
-            await until(lambda: len(told(first, 1)) == len(before))
+            await until(lambda: len(emitted(first, 1)) == len(before))
         await until(lambda: sandbox.now_ms * MS > after[-1].venue_ns + 100 * MS)
         last_ns = before[-1].venue_ns
         same = tuple(int(t.trade_id) for t in before if t.venue_ns == last_ns)
@@ -172,14 +172,14 @@ async def test_f01_a_restart_tells_what_was_printed_meanwhile_and_nothing_twice(
         ):
             await until(lambda: gaps(second))
             await trio.sleep(0.1)
-    assert told(first, 1) + told(second, 1) == told([*before, *after], 1)
+    assert emitted(first, 1) + emitted(second, 1) == emitted([*before, *after], 1)
     assert [gap.closed for gap in gaps(second)] == [True]
     assert gaps(second)[0].from_ns == last_ns
 
 
 async def test_f04_a_stop_longer_than_the_venues_memory_leaves_the_gap_open() -> None:
-    """F04, F06: recentTrades reaches back 500 prints; what is older is named as a gap, never invented."""
-    btc = prints(900, coin=1, over_ms=400)
+    """F04, F06: recentTrades reaches back 500 trades; what is older is named as a gap, never invented."""
+    btc = trades(900, coin=1, over_ms=400)
     events: list[Event] = []
     async with sandbox_of(tape_of(btc)) as (sandbox, address):
         await until(lambda: sandbox.now_ms * MS > btc[-1].venue_ns + 100 * MS)
@@ -187,22 +187,22 @@ async def test_f04_a_stop_longer_than_the_venues_memory_leaves_the_gap_open() ->
         async with following(address, events, last_seen=seen):
             await until(lambda: gaps(events))
             await trio.sleep(0.1)
-    assert told(events, 1) == told(btc, 1)[-500:]
+    assert emitted(events, 1) == emitted(btc, 1)[-500:]
     gap = gaps(events)[0]
     assert (gap.from_ns, gap.to_ns, gap.closed) == (btc[2].venue_ns, btc[-500].venue_ns, False)
 
 
-async def test_a_quiet_coin_is_proved_to_have_missed_nothing() -> None:
-    """A coin that prints nothing after a loss, and one that never did: neither keeps the other waiting."""
-    btc = prints(9, coin=1, over_ms=50)
+async def test_a_quiet_instrument_is_proved_to_have_missed_nothing() -> None:
+    """An instrument without trades after a loss, and one without any: neither keeps the other waiting."""
+    btc = trades(9, coin=1, over_ms=50)
     events: list[Event] = []
     async with sandbox_of(tape_of(btc)) as (sandbox, address), following(address, events):
-        await until(lambda: len(told(events, 1)) == len(btc))
+        await until(lambda: len(emitted(events, 1)) == len(btc))
         sandbox.drop_connections()
         await until(lambda: len([gap for gap in gaps(events) if gap.instrument == 1]) == 1)
         await trio.sleep(0.5)
     assert all(gap.closed for gap in gaps(events))
-    assert told(events, 1) == told(btc, 1)
+    assert emitted(events, 1) == emitted(btc, 1)
     assert len([event for event in events if isinstance(event, FeedDown)]) == 1
 
 
@@ -214,14 +214,14 @@ async def test_t06_a_fast_sandbox_is_not_taken_for_a_venue_from_the_future(speed
         sandbox_of(None, speed=speed, clock="now", instruments=("BTC",)) as (_, address),
         following(address, events, since_ns=0) as feed,
     ):
-        await until(lambda: len(told(events, 1)) > 500)
+        await until(lambda: len(emitted(events, 1)) > 500)
     assert feed.health.dropped["time"] == 0
 
 
 @pytest.mark.parametrize("day", ["2016-10-07", "2019-10-01"])
 async def test_t06_a_recorded_day_of_years_ago_can_be_played_at_its_own_times(day: str) -> None:
     start_ns = {"2016-10-07": 1_475_798_400, "2019-10-01": 1_569_888_000}[day] * 1_000 * MS
-    btc = prints(30, coin=1, over_ms=50, start_ns=start_ns)
+    btc = trades(30, coin=1, over_ms=50, start_ns=start_ns)
     events: list[Event] = []
     async with (
         sandbox_of(tape_of(btc, start_ns=start_ns)) as (_, address),
@@ -229,4 +229,4 @@ async def test_t06_a_recorded_day_of_years_ago_can_be_played_at_its_own_times(da
     ):
         await until(lambda: feed.health.frames > 6)
         await trio.sleep(0.3)
-    assert told(events, 1) == told(btc, 1)
+    assert emitted(events, 1) == emitted(btc, 1)

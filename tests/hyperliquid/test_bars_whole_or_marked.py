@@ -48,7 +48,7 @@ async def misfortune(play: Scene, world: Truth, chance: random.Random, dead: lis
     """One thing after another goes wrong, and is well again in between."""
     while True:
         await trio.sleep(chance.uniform(20, 200))
-        kind = chance.choice(("drop", "outage", "half-open", "dumb", "http"))
+        kind = chance.choice(("drop", "outage", "half-open", "muted", "http"))
         if kind in ("drop", "outage"):
             if kind == "outage":
                 play.venue.refuse = lambda _: OSError("down")
@@ -57,7 +57,7 @@ async def misfortune(play: Scene, world: Truth, chance: random.Random, dead: lis
             play.venue.refuse = None
         elif kind == "half-open":
             dead[-1].set()
-        elif kind == "dumb":
+        elif kind == "muted":
             play.venue.muted.add(("trades", chance.choice(("BTC", "ETH"))))
             downs = len(play.engine.downs)
             with trio.move_on_after(400):
@@ -74,7 +74,7 @@ async def misfortune(play: Scene, world: Truth, chance: random.Random, dead: lis
 
 @pytest.mark.parametrize("seed", range(pick(4, deep=12)))
 async def test_i8_f04_n11_every_closed_bar_is_the_venues_candle_or_marked(autojump_clock, seed: int) -> None:
-    """I8, F04, N11: cuts, outages, half-open sockets, dumb subscriptions, HTTP down; most bars end whole."""
+    """I8, F04, N11: cuts, outages, half-open sockets, muted subscriptions, HTTP down; most bars end whole."""
     chance = random.Random(seed)
     worlds: list[Truth] = []
     dead: list[trio.Event] = []
@@ -116,7 +116,7 @@ async def test_i8_f04_n11_every_closed_bar_is_the_venues_candle_or_marked(autoju
         for name in INTERVALS:
             truth = {
                 candle["t"]: candle
-                for candle in candle_rows(play.venue.prints[listed.name], listed.name, name)
+                for candle in candle_rows(play.venue.trades[listed.name], listed.name, name)
             }
             for (instrument, interval_ns, start_ns), bar in bars.items():
                 if (instrument, interval_ns) != (listed.instrument, parse_interval(name)):

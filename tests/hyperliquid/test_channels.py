@@ -1,4 +1,4 @@
-"""The channels beside prints and the touch: subscribed as asked, confirmed, told when there is news."""
+"""The channels beside trades and quotes: subscribed as asked, confirmed, emitted when they are new."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def test_an_acknowledgement_is_matched_by_what_was_asked_for() -> None:
     assert Channel.echoed(Echo("l2Book", "BTC", fast=True)) != Channel("l2Book", "BTC")
 
 
-def test_two_books_of_one_coin_and_unknown_channels_are_refused() -> None:
+def test_two_books_of_one_instrument_and_unknown_channels_are_refused() -> None:
     with pytest.raises(UsageError, match="choose one"):
         check_channels(("l2Book", "l2BookFast"))
     with pytest.raises(UsageError, match="no channel 'l3'"):
         check_channels(("l3",))
 
 
-def test_coins_are_shared_out_whole_over_as_few_connections_as_it_takes() -> None:
+def test_instruments_are_shared_out_whole_over_as_few_connections_as_it_takes() -> None:
     shares = share_out((BTC, ETH, SP, SPOT), ("l2Book",), ("1m",), 7)
     assert [[listed.name for listed in coins] for coins, _ in shares] == [
         ["BTC", "ETH"],
@@ -77,7 +77,7 @@ def test_coins_are_shared_out_whole_over_as_few_connections_as_it_takes() -> Non
     assert len(share_out((BTC, ETH), ("candle",), ("1m", "5m"), 1)) == 2
 
 
-async def test_books_are_told_whole_and_never_go_back(autojump_clock) -> None:
+async def test_books_are_emitted_whole_and_never_go_back(autojump_clock) -> None:
     data = DataConfig(channels=("l2Book",))
     async with scene(data=data) as play:
         await play.live()
@@ -101,7 +101,7 @@ async def test_books_are_told_whole_and_never_go_back(autojump_clock) -> None:
         assert play.engine.downs == []
 
 
-async def test_contexts_and_mids_are_told_only_when_they_change(autojump_clock) -> None:
+async def test_contexts_and_mids_are_emitted_only_when_they_change(autojump_clock) -> None:
     data = DataConfig(channels=("activeAssetCtx", "allMids"))
     ctx = {"funding": "0.0000018952", "openInterest": "36585.31848", "markPx": "84148.0", "midPx": None}
     async with scene(instruments=(BTC, SPOT), data=data) as play:
@@ -128,19 +128,19 @@ async def test_contexts_and_mids_are_told_only_when_they_change(autojump_clock) 
         assert {one.instruments for one in mids} == {(1, 4)}
 
 
-async def test_f08_a_pushed_candle_is_told_when_it_is_closed_and_not_before(autojump_clock) -> None:
+async def test_f08_a_pushed_candle_is_emitted_when_it_is_closed_and_not_before(autojump_clock) -> None:
     """F08: by the first of the next window, or once its end is the grace ago; then corrections (F07) too."""
     start = START_MS - START_MS % 60_000 + 60_000
 
     def candle(window: int, count: int, interval: str = "1m") -> str:
-        prints = [row(n, ms=start - START_MS + window * 60_000 + n) for n in range(count)]
-        return text("candle", candle_rows(prints, "BTC", interval)[0])
+        trades = [row(n, ms=start - START_MS + window * 60_000 + n) for n in range(count)]
+        return text("candle", candle_rows(trades, "BTC", interval)[0])
 
     async with scene(data=DataConfig(channels=("candle",)), intervals=("1m", "5m")) as play:
         await play.live()
         await trio.sleep((start - now_ms()) / 1000)
 
-        async def told(*texts: str) -> list[tuple[int, int]]:
+        async def emitted(*texts: str) -> list[tuple[int, int]]:
             for one in texts:
                 await play.venue.say(one)
             await play.settle()
@@ -148,26 +148,26 @@ async def test_f08_a_pushed_candle_is_told_when_it_is_closed_and_not_before(auto
             play.engine.events.clear()
             return closed
 
-        assert await told(candle(0, 1), candle(0, 2), candle(0, 3)) == []
+        assert await emitted(candle(0, 1), candle(0, 2), candle(0, 3)) == []
         await trio.sleep(59)
-        assert await told(candle(0, 4)) == []
+        assert await emitted(candle(0, 4)) == []
         await trio.sleep(1)  # the end, but not the grace
-        assert await told(candle(0, 5)) == []
-        assert await told(candle(1, 1)) == [(0, 5)]
-        assert await told(candle(0, 5)) == []
-        assert await told(candle(0, 6)) == [(0, 6)]
+        assert await emitted(candle(0, 5)) == []
+        assert await emitted(candle(1, 1)) == [(0, 5)]
+        assert await emitted(candle(0, 5)) == []
+        assert await emitted(candle(0, 6)) == [(0, 6)]
         await trio.sleep(64)
-        assert await told(candle(0, 1, "5m")) == [(60_000, 1)]
-        assert await told(candle(2, 2)) == []
+        assert await emitted(candle(0, 1, "5m")) == [(60_000, 1)]
+        assert await emitted(candle(2, 2)) == []
         await play.venue.drop()
         await play.live()
         play.engine.events.clear()
         await trio.sleep(60)
-        assert await told(candle(3, 1)) == []
+        assert await emitted(candle(3, 1)) == []
 
 
 async def test_several_connections_are_one_feed(autojump_clock) -> None:
-    """FeedUp waits for all; the loss of one names its coins; on its return the others get a closed gap."""
+    """FeedUp waits for all; a loss names its instruments; on its return the others get a closed gap."""
     async with scene(instruments=(BTC, ETH), limits=FeedLimits(subscriptions_max=2)) as play:
         await play.live()
         assert play.venue.served == 2

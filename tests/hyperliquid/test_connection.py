@@ -1,4 +1,4 @@
-"""The network does its worst: the feed comes back, loses no print, and never hammers the venue."""
+"""Every failure of a network: the feed comes back, loses no trade, and never hammers the venue."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_n01_n02_a_venue_that_cannot_be_reached_is_tried_with_growing_wait
         assert trio.current_time() == pytest.approx(149.5, abs=1)
 
 
-async def test_n01_a_stable_minute_starts_the_backoff_anew(autojump_clock) -> None:
+async def test_n01_a_stable_minute_starts_the_backoff_again(autojump_clock) -> None:
     """N01: and less than a minute does not."""
     async with scene() as play:
         for times, seconds in enumerate((1, 1, 1, 61), start=1):
@@ -62,11 +62,11 @@ async def test_n01_a_stable_minute_starts_the_backoff_anew(autojump_clock) -> No
 
 
 @pytest.mark.parametrize("reset", [True, False], ids=["reset", "end"])
-async def test_n03_a_cut_at_any_byte_loses_no_print(autojump_clock, reset: bool) -> None:
-    """N03: cut at each byte of handshake, acknowledgements and messages; each print is told once."""
+async def test_n03_a_cut_at_any_byte_loses_no_trade(autojump_clock, reset: bool) -> None:
+    """N03: cut at each byte of handshake, acknowledgements and messages; each trade is emitted once."""
 
-    def prints(venue: Venue) -> None:
-        venue.prints["BTC"] = [row(-1), row(1), row(2)]
+    def trades(venue: Venue) -> None:
+        venue.trades["BTC"] = [row(-1), row(1), row(2)]
 
     counted: list[Counted] = []
 
@@ -75,7 +75,7 @@ async def test_n03_a_cut_at_any_byte_loses_no_print(autojump_clock, reset: bool)
         return counted[-1]
 
     def count(venue: Venue) -> None:
-        prints(venue)
+        trades(venue)
         venue.wrap = count_one
 
     async with scene(since_ns=START_NS, prepare=count) as play:
@@ -89,7 +89,7 @@ async def test_n03_a_cut_at_any_byte_loses_no_print(autojump_clock, reset: bool)
     for offset in range(int(reset) % step, total, step):
 
         def cut(venue: Venue, offset: int = offset) -> None:
-            prints(venue)
+            trades(venue)
             venue.wrap = lambda stream, number: Cut(stream, offset, reset=reset) if number == 1 else stream
 
         async with scene(since_ns=START_NS, prepare=cut, limits=FeedLimits(backoff_s_min=0.02)) as play:
@@ -183,7 +183,7 @@ async def test_n12_messages_in_one_byte_pieces_are_the_same_messages(autojump_cl
     """N12: the stream sliced into single bytes."""
 
     def prepare(venue: Venue) -> None:
-        venue.prints["BTC"] = [row(number) for number in range(5)]
+        venue.trades["BTC"] = [row(number) for number in range(5)]
         venue.wrap = lambda stream, _: Sliced(stream)
 
     async with scene(prepare=prepare) as play:
@@ -289,11 +289,11 @@ async def test_n21_1006_an_end_without_a_close_is_recovered_from(autojump_clock,
 async def test_n21_a_close_while_the_past_is_put_together_loses_nothing(
     autojump_clock, state: str, code: int
 ) -> None:
-    """N21: with data before confirmation, while missed prints are asked for, and before a silent coin is."""
+    """N21: with data before confirmation, while missed trades are asked for, and before silent ones are."""
 
     async def recent(coin: str) -> list[WireTrade]:
         await trio.sleep(2)
-        rows = play.venue.prints[coin][-100:][::-1]
+        rows = play.venue.trades[coin][-100:][::-1]
         return decode_body(json.dumps(rows).encode(), list[WireTrade])
 
     async with scene(recent=recent) as play:
@@ -301,7 +301,7 @@ async def test_n21_a_close_while_the_past_is_put_together_loses_nothing(
         await play.venue.trade(row(0))
         await play.settle()
         await play.venue.drop()
-        play.venue.prints["BTC"] += [row(n) for n in range(1, 50)]
+        play.venue.trades["BTC"] += [row(n) for n in range(1, 50)]
         play.venue.replays = state != "silent"
         play.venue.unconfirmed = ("bbo",) if state == "held" else ()
         await play.until(lambda: play.venue.served == 2)

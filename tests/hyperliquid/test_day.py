@@ -35,7 +35,7 @@ def descriptors() -> int:
 
 
 async def test_n20_q05_a_day_of_reconnects_leaves_nothing_behind(autojump_clock) -> None:
-    """N20, Q05: tasks, descriptors, objects back to the baseline; every print told once or in a named gap."""
+    """N20, Q05: tasks, descriptors, objects return to the baseline; a trade is emitted or in a named gap."""
     chance = random.Random(20)
     worlds: list[Truth] = []
 
@@ -50,16 +50,16 @@ async def test_n20_q05_a_day_of_reconnects_leaves_nothing_behind(autojump_clock)
     ) as play:
         await play.live()
         baseline: tuple[int, ...] = ()
-        printed = {"BTC": 0, "ETH": 0}
+        traded = {"BTC": 0, "ETH": 0}
 
         def state() -> tuple[int, ...]:
             return trio.lowlevel.current_statistics().tasks_living, descriptors(), living()
 
         for loss in range(LOSSES):
             began = trio.current_time()
-            for coin in printed:
-                printed[coin] += 1
-                await play.venue.trade(row(printed[coin], coin=coin, ms=now_ms() - START_MS))
+            for coin in traded:
+                traded[coin] += 1
+                await play.venue.trade(row(traded[coin], coin=coin, ms=now_ms() - START_MS))
             await play.settle()
             if loss == 50:
                 await trio.sleep(400)
@@ -72,19 +72,19 @@ async def test_n20_q05_a_day_of_reconnects_leaves_nothing_behind(autojump_clock)
                 await trio.sleep(chance.choice((20, 50)))
                 play.venue.refuse = None
             coin = chance.choice(("BTC", "ETH"))
-            printed[coin] += 1
-            play.venue.prints[coin].append(row(printed[coin], coin=coin, ms=now_ms() - START_MS))
-            play.venue.prints[coin] = play.venue.prints[coin][-500:]
+            traded[coin] += 1
+            play.venue.trades[coin].append(row(traded[coin], coin=coin, ms=now_ms() - START_MS))
+            play.venue.trades[coin] = play.venue.trades[coin][-500:]
             await play.until(lambda: play.feed.health.live)
             await trio.sleep(max(1.0, DAY_S / LOSSES - (trio.current_time() - began)))
         await trio.sleep(400)
         assert state()[:2] == baseline[:2]
         assert state()[2] <= baseline[2] + 5  # a reading more may be remembered
         assert trio.current_time() > DAY_S
-        told: dict[int, list[Any]] = {1: [], 2: []}
+        emitted: dict[int, list[Any]] = {1: [], 2: []}
         for trade in play.engine.of(Trade):
-            told[trade.instrument].append(trade.trade_id - 10**12)
-        assert told == {1: list(range(1, printed["BTC"] + 1)), 2: list(range(1, printed["ETH"] + 1))}
+            emitted[trade.instrument].append(trade.trade_id - 10**12)
+        assert emitted == {1: list(range(1, traded["BTC"] + 1)), 2: list(range(1, traded["ETH"] + 1))}
         assert len(play.engine.downs) >= LOSSES
         assert all(gap.closed for gap in play.engine.gaps)
         polls = [polling.active for polling in play.engine.of(FeedPolling)]

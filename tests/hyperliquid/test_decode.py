@@ -32,16 +32,16 @@ def decoded(text: str, decoder: Decoder | None = None) -> list[object]:
 
 
 def test_recorded_trades_are_read_whole_and_each_once() -> None:
-    """F01: 64 prints with distinct ids, 30 of them the replay; feeding it all twice adds none."""
+    """F01: 64 trades with distinct ids, 30 of them the replay; feeding it all twice adds none."""
     listed = InstrumentListed(0, 1, "hyperliquid", "BTC", 1, 5, price_figures=5)
     decoder = Decoder((listed,))
     health = FeedHealth()
-    prints = TradeMemory(health, since_ns=0)
+    memory = TradeMemory(health, since_ns=0)
     batches = []
     for recv_ns, text in recorded() * 2:
         trades = [event for event in decoder.decode_frame(text, recv_ns) if isinstance(event, Trade)]
         if trades:
-            batches.append((len(trades), prints.take(trades)))
+            batches.append((len(trades), memory.take(trades)))
     assert batches[0][0] == 30
     assert len(batches) == 18
     fresh = [trade for _, new in batches for trade in new]
@@ -100,7 +100,7 @@ def test_v01_v05_v09_the_same_for_a_size(text: str) -> None:
         START_MS + 10**9,
     ],
 )
-def test_t06_a_time_that_cannot_be_leaves_the_print_out_and_is_counted(ms: int) -> None:
+def test_t06_a_time_that_cannot_be_leaves_the_trade_out_and_is_counted(ms: int) -> None:
     """T06: negative, 1970, seconds, microseconds, nanoseconds, far in the future."""
     decoder = Decoder((BTC,))
     bad = {**row(2), "time": ms}
@@ -112,7 +112,7 @@ def test_t06_a_time_that_cannot_be_leaves_the_print_out_and_is_counted(ms: int) 
 
 
 @given(st.integers(-(2**63), 2**63 - 1))
-def test_t06_no_time_overflows_and_none_from_before_the_bound_is_told(ms: int) -> None:
+def test_t06_no_time_overflows_and_none_from_before_the_bound_is_emitted(ms: int) -> None:
     """T06: whatever 64 bits hold."""
     for trade in decoded(trades_text([{**row(1), "time": ms}])):
         assert isinstance(trade, Trade)
@@ -124,13 +124,13 @@ def test_t06_a_venue_a_few_seconds_ahead_is_believed() -> None:
     assert len(decoded(trades_text([row(1, ms=7_000)]))) == 1
 
 
-def test_f02_prints_of_one_millisecond_with_equal_price_and_size_are_all_told() -> None:
+def test_f02_trades_of_one_millisecond_with_equal_price_and_size_are_all_emitted() -> None:
     """F02: different ids only."""
     trades = decoded(trades_text([row(n, ms=5, px="64000.0", sz="0.01") for n in range(4)]))
     assert len(trades) == 4
 
 
-def test_v08_coins_that_are_not_followed_are_left_out_and_counted() -> None:
+def test_v08_instruments_that_are_not_followed_are_left_out_and_counted() -> None:
     """V08: also as another spelling, or inside a frame with ours."""
     decoder = Decoder((BTC,))
     message = trades_text([row(1, coin="btc"), row(2), row(3, coin="ETH")])
@@ -139,7 +139,7 @@ def test_v08_coins_that_are_not_followed_are_left_out_and_counted() -> None:
     assert decoder.dropped == {"foreign": 3}
 
 
-def test_sides_of_the_touch_may_be_empty_but_not_crossed() -> None:
+def test_sides_of_the_quote_may_be_empty_but_not_crossed() -> None:
     decoder = Decoder((BTC,))
     (quote,) = decoded(bbo_text("BTC", 1, None, None), decoder)
     assert isinstance(quote, Quote)
@@ -155,7 +155,7 @@ def test_the_taker_s_side_is_kept() -> None:
 
 
 @given(st.lists(st.integers(0, 5)))
-def test_prints_are_in_the_order_of_their_times_and_equal_times_keep_the_venue_s(times: list[int]) -> None:
+def test_trades_are_in_the_order_of_their_times_and_equal_times_keep_the_venue_s(times: list[int]) -> None:
     trades = [Trade(1, at, 1, 1, 1, 1, number) for number, at in enumerate(times)]
     expected = sorted(trades, key=lambda trade: (trade.venue_ns, trade.trade_id))
     assert by_time(trades) == expected

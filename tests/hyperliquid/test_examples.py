@@ -45,7 +45,7 @@ OTHERS = (
 
 
 def everything() -> Decoder:
-    """A decoder that follows every coin of the examples, on a grid that is fine enough for all."""
+    """A decoder that follows every instrument of the examples, on a grid that is fine enough for all."""
     names = (
         "BTC",
         "ETH",
@@ -120,8 +120,8 @@ def test_exact_values_of_some_examples() -> None:
     assert fast.fast
     assert fast.bids[0] == (634600, 2666, 2)
     assert fast.asks[4] == (635160, 2619, 2)
-    touch = quote_of(fast)
-    assert (touch.bid, touch.bid_size, touch.ask, touch.ask_size) == (634600, 2666, 634880, 1246)
+    quote = quote_of(fast)
+    assert (quote.bid, quote.bid_size, quote.ask, quote.ask_size) == (634600, 2666, 634880, 1246)
     (empty,) = decoder.decode_frame(by_id["delisted-empty"], NOW_NS)
     assert isinstance(empty, BookRead)
     assert (quote_of(empty).bid, quote_of(empty).ask) == (0, 0)
@@ -173,7 +173,7 @@ def test_volumes_are_rounded_to_the_size_scale(text: str, scale: int, value: int
     ],
 )
 def test_v01_v09_a_candle_without_sense_is_refused(change: dict[str, Any]) -> None:
-    """V01, V09: prices out of order, a window that is none, numbers that are none."""
+    """V01, V09: prices out of order, invalid windows, invalid numbers."""
     raw = examples("ws-candle.json")[0]["frame"]["data"]
     frame = decode_message(json.dumps({"channel": "candle", "data": {**raw, **change}}))
     assert isinstance(frame, CandleFrame)
@@ -395,7 +395,7 @@ class _Losing:
         self._losses.append(loss)
 
     def start_soon(self, task: Any, *args: Any) -> None:
-        """Nothing runs: there is nobody to ask."""
+        """Nothing runs: there is no venue to ask."""
 
 
 def test_every_example_file_of_the_market_has_a_test() -> None:

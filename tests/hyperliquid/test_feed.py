@@ -17,7 +17,7 @@ from tests.profiles import pick
 from .venue import BTC, ETH, START_NS, Venue, bbo_text, row, scene, trades_text
 
 
-async def test_a_feed_comes_up_and_tells_prints_and_quotes_exactly(autojump_clock) -> None:
+async def test_a_feed_comes_up_and_emits_trades_and_quotes_exactly(autojump_clock) -> None:
     async with scene(instruments=(BTC, ETH)) as play:
         await play.live()
         up = play.engine.ups[0]
@@ -38,18 +38,18 @@ async def test_a_feed_comes_up_and_tells_prints_and_quotes_exactly(autojump_cloc
         ]
 
 
-async def test_every_coin_is_subscribed_to_trades_and_quotes_once(autojump_clock) -> None:
+async def test_every_instrument_is_subscribed_to_trades_and_quotes_once(autojump_clock) -> None:
     async with scene(instruments=(BTC, ETH)) as play:
         await play.live()
         asked = [(r["subscription"]["type"], r["subscription"]["coin"]) for r in play.venue.requests]
         assert sorted(asked) == [("bbo", "BTC"), ("bbo", "ETH"), ("trades", "BTC"), ("trades", "ETH")]
 
 
-async def test_n08_nothing_is_told_before_every_subscription_is_confirmed(autojump_clock) -> None:
-    """N08: an answer that comes late; data that comes first is told after FeedUp, none of it lost."""
+async def test_n08_nothing_is_emitted_before_every_subscription_is_confirmed(autojump_clock) -> None:
+    """N08: an answer that comes late; data that comes first is emitted after FeedUp, none of it lost."""
 
     def prepare(venue: Venue) -> None:
-        venue.prints["BTC"] = [row(1), row(2)]
+        venue.trades["BTC"] = [row(1), row(2)]
         venue.unconfirmed = ("bbo",)
 
     async with scene(prepare=prepare) as play:
@@ -119,7 +119,7 @@ async def test_data_before_confirmation_is_bounded(autojump_clock) -> None:
         assert trio.current_time() < 1
 
 
-async def test_v08_other_coins_and_unknown_channels_are_dropped_and_counted(autojump_clock) -> None:
+async def test_v08_other_instruments_and_unknown_channels_are_dropped_and_counted(autojump_clock) -> None:
     """V08: crossed wires."""
     async with scene() as play:
         await play.live()
@@ -134,7 +134,7 @@ async def test_v08_other_coins_and_unknown_channels_are_dropped_and_counted(auto
 
 
 async def test_n10_quotes_that_come_twice_or_out_of_order_never_go_back(autojump_clock) -> None:
-    """N10: an older touch must not replace a newer one."""
+    """N10: an older quote must not replace a newer one."""
     async with scene() as play:
         await play.live()
         for ms in (100, 200, 150, 300):
@@ -144,7 +144,7 @@ async def test_n10_quotes_that_come_twice_or_out_of_order_never_go_back(autojump
         assert play.feed.health.dropped["stale-quote"] == 1
 
 
-async def test_a_crossed_touch_is_left_out(autojump_clock) -> None:
+async def test_a_crossed_quote_is_left_out(autojump_clock) -> None:
     async with scene() as play:
         await play.live()
         await play.venue.say(bbo_text("BTC", 100, ("64001.0", "1"), ("64001.0", "1")))
@@ -153,12 +153,12 @@ async def test_a_crossed_touch_is_left_out(autojump_clock) -> None:
         assert play.feed.health.dropped["crossed"] == 1
 
 
-async def test_v10_a_poisonous_frame_ends_the_connection_and_the_wait_grows(autojump_clock) -> None:
-    """V10: met on every connect, quarantined by hash and size, and never a busy loop."""
-    poison = '{"channel":"trades","data":[{"coin":"BTC","px":"NaN"}]}'
+async def test_v10_a_broken_frame_ends_the_connection_and_the_wait_grows(autojump_clock) -> None:
+    """V10: met on every connect, named by hash and size, and never a busy loop."""
+    broken = '{"channel":"trades","data":[{"coin":"BTC","px":"NaN"}]}'
 
     def prepare(venue: Venue) -> None:
-        venue.after_ack = [poison]
+        venue.after_ack = [broken]
 
     async with scene(prepare=prepare) as play:
         await trio.sleep(120)
@@ -166,12 +166,12 @@ async def test_v10_a_poisonous_frame_ends_the_connection_and_the_wait_grows(auto
         waits = [down.backoff_ms for down in downs]
         assert waits == [500, 1000, 2000, 4000, 8000, *[15000] * (len(waits) - 5)]
         assert len(waits) < 16
-        assert f"a message of {len(poison)} bytes (blake2b " in downs[0].reason
+        assert f"a message of {len(broken)} bytes (blake2b " in downs[0].reason
         assert play.feed.health.frames_refused == len(waits)
 
 
-async def test_v10_prints_before_a_poisonous_frame_are_kept_and_one_renewal_heals(autojump_clock) -> None:
-    """V10: one bad frame costs one connection, and no print."""
+async def test_v10_trades_before_a_broken_frame_are_kept_and_one_renewal_heals(autojump_clock) -> None:
+    """V10: one bad frame costs one connection, and no trade."""
     async with scene() as play:
         await play.live()
         await play.venue.trade(row(1))
@@ -244,8 +244,8 @@ def living(*kinds: type) -> int:
 ROUNDS = pick(250, deep=1000)
 
 
-async def test_f14_n20_many_reconnects_tell_every_print_once_and_leave_nothing(autojump_clock) -> None:
-    """F14: the replay of each connection is told once. N20: tasks, connections and memory come back."""
+async def test_f14_n20_many_reconnects_report_every_trade_once_and_leave_nothing(autojump_clock) -> None:
+    """F14: the replay of each connection is emitted once. N20: tasks, connections and memory come back."""
     left = (Connection, WebSocketConnection, trio.Nursery, trio.Event)
     async with scene(limits=FeedLimits(stable_s=0.0, backoff_s_min=0.02)) as play:
         tasks = objects = 0
@@ -259,7 +259,7 @@ async def test_f14_n20_many_reconnects_tell_every_print_once_and_leave_nothing(a
                 assert trio.lowlevel.current_statistics().tasks_living == tasks
                 assert living(*left) == objects
             await play.venue.drop()
-            play.venue.prints["BTC"].append(row(round_number * 2 + 1))
+            play.venue.trades["BTC"].append(row(round_number * 2 + 1))
             await play.until(lambda: not play.feed.health.live)
         assert play.engine.trade_ids == list(range(2 * ROUNDS - 1))
         assert all(gap.closed for gap in play.engine.gaps)

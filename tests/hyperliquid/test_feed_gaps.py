@@ -1,4 +1,4 @@
-"""After a loss: what is proved, what is missing, what is told again."""
+"""After a loss: what is proved, what is missing, what comes again."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .venue import BTC, ETH, START_NS, Venue, row, scene, trades_text
 
 
 def at(number: int) -> int:
-    """Return the venue time of print `number`."""
+    """Return the venue time of trade `number`."""
     return START_NS + number * 100_000_000
 
 
 class RecentTrades:
-    """`recentTrades` over a venue's truth: the newest `reach` prints, newest first, after `wait_s`."""
+    """`recentTrades` over a venue's truth: the newest `reach` trades, newest first, after `wait_s`."""
 
     def __init__(self, reach: int, wait_s: float = 0.2, error: Exception | None = None) -> None:
         self.venue: Venue | None = None
@@ -39,7 +39,7 @@ class RecentTrades:
         if self.error:
             raise self.error
 
-        rows = list(reversed(self.venue.prints.get(coin, [])[-self.reach :]))
+        rows = list(reversed(self.venue.trades.get(coin, [])[-self.reach :]))
         return decode_body(json.dumps(rows).encode(), list[WireTrade])
 
 
@@ -51,14 +51,14 @@ def bind(recent: RecentTrades) -> Any:
 
 
 @pytest.mark.parametrize("missed", [0, 1, 29])
-async def test_f01_n11_a_replay_that_holds_the_last_print_closes_the_gap(autojump_clock, missed: int) -> None:
-    """F01, N11: the overlap proves that nothing is missing; missed prints come before live ones."""
+async def test_f01_n11_a_replay_that_holds_the_last_trade_closes_the_gap(autojump_clock, missed: int) -> None:
+    """F01, N11: the overlap proves that nothing is missing; missed trades come before live ones."""
     async with scene() as play:
         await play.live()
         await play.venue.trade(*[row(n) for n in range(10)])
         await play.settle()
         await play.venue.drop()
-        play.venue.prints["BTC"] += [row(10 + n) for n in range(missed)]
+        play.venue.trades["BTC"] += [row(10 + n) for n in range(missed)]
         await play.live(2)
         await play.venue.trade(row(10 + missed))
         await play.settle()
@@ -74,28 +74,28 @@ async def test_f01_n11_a_replay_that_holds_the_last_print_closes_the_gap(autojum
 
 
 async def test_n11_a_replay_that_does_not_reach_back_leaves_the_gap_open(autojump_clock) -> None:
-    """N11, F04: 30 prints are not enough after a long loss; the hole is named from last to first."""
+    """N11, F04: 30 trades are not enough after a long loss; the gap is named from last to first."""
     async with scene() as play:
         await play.live()
         await play.venue.trade(row(0))
         await play.settle()
         await play.venue.drop()
-        play.venue.prints["BTC"] += [row(n) for n in range(1, 50)]
+        play.venue.trades["BTC"] += [row(n) for n in range(1, 50)]
         await play.live(2)
         assert play.engine.trade_ids == [0, *range(20, 50)]
         assert [(g.from_ns, g.to_ns, g.closed) for g in play.engine.gaps] == [(at(0), at(20), False)]
         assert play.feed.health.gaps_open == 1
 
 
-async def test_n11_f05_the_venue_is_asked_and_fills_the_gap_before_live_prints(autojump_clock) -> None:
-    """N11, F05: live prints wait while the venue is asked, and the result is in order, each print once."""
+async def test_n11_f05_the_venue_is_asked_and_fills_the_gap_before_live_trades(autojump_clock) -> None:
+    """N11, F05: live trades wait while the venue is asked, and the result is in order, each trade once."""
     recent = RecentTrades(reach=100)
     async with scene(recent=recent, prepare=bind(recent)) as play:
         await play.live()
         await play.venue.trade(row(0))
         await play.settle()
         await play.venue.drop()
-        play.venue.prints["BTC"] += [row(n) for n in range(1, 50)]
+        play.venue.trades["BTC"] += [row(n) for n in range(1, 50)]
         await play.until(lambda: recent.asked)
         await play.venue.trade(row(50))
         await play.settle()
@@ -114,29 +114,29 @@ async def test_n11_f05_the_venue_is_asked_and_fills_the_gap_before_live_prints(a
 async def test_n11_f06_a_backfill_that_stops_short_leaves_the_gap_open(
     autojump_clock, reach: int, wait_s: float, error: Exception | None, first: int
 ) -> None:
-    """F06: an answer too short, too late or none; what was held is told, and the hole is named."""
+    """F06: an answer too short, too late or none; what was held is emitted, and the gap is named."""
     recent = RecentTrades(reach, wait_s, error)
     async with scene(recent=recent, prepare=bind(recent)) as play:
         await play.live()
         await play.venue.trade(row(0))
         await play.settle()
         await play.venue.drop()
-        play.venue.prints["BTC"] += [row(n) for n in range(1, 50)]
+        play.venue.trades["BTC"] += [row(n) for n in range(1, 50)]
         await play.until(lambda: play.engine.gaps)
         await play.settle()
         assert play.engine.trade_ids == [0, *range(first, 50)]
         assert [(g.from_ns, g.to_ns, g.closed) for g in play.engine.gaps] == [(at(0), at(first), False)]
 
 
-async def test_prints_held_for_a_backfill_are_told_in_order_after_another_loss(autojump_clock) -> None:
-    """A loss while the venue is asked: nothing is told out of order; the next answer proves all of it."""
+async def test_trades_held_for_a_backfill_are_emitted_in_order_after_another_loss(autojump_clock) -> None:
+    """A loss while the venue is asked: nothing is emitted out of order; the next answer proves all of it."""
     recent = RecentTrades(100, wait_s=2.9)
     async with scene(recent=recent, prepare=bind(recent)) as play:
         await play.live()
         await play.venue.trade(row(0))
         await play.settle()
         await play.venue.drop()
-        play.venue.prints["BTC"] += [row(n) for n in range(1, 50)]
+        play.venue.trades["BTC"] += [row(n) for n in range(1, 50)]
         await play.until(lambda: recent.asked)
         await play.venue.drop()
         await play.until(lambda: len(play.engine.downs) == 2)
@@ -147,7 +147,7 @@ async def test_prints_held_for_a_backfill_are_told_in_order_after_another_loss(a
         assert [(g.from_ns, g.to_ns, g.closed) for g in play.engine.gaps] == [(at(0), at(49), True)]
 
 
-async def test_an_open_gap_spans_the_hole_on_both_sides_of_prints_from_between(autojump_clock) -> None:
+async def test_an_open_gap_spans_both_sides_of_trades_from_between(autojump_clock) -> None:
     """Trades of a connection that lived too briefly are emitted, but the gap around them is one."""
     recent = RecentTrades(40, wait_s=2.9)
     async with scene(recent=recent, prepare=bind(recent)) as play:
@@ -155,17 +155,17 @@ async def test_an_open_gap_spans_the_hole_on_both_sides_of_prints_from_between(a
         await play.venue.trade(row(0))
         await play.settle()
         await play.venue.drop()
-        play.venue.prints["BTC"] += [row(n) for n in range(1, 50)]
+        play.venue.trades["BTC"] += [row(n) for n in range(1, 50)]
         await play.until(lambda: recent.asked)
         await play.venue.drop()
-        play.venue.prints["BTC"] += [row(n) for n in range(50, 150)]
+        play.venue.trades["BTC"] += [row(n) for n in range(50, 150)]
         await play.until(lambda: play.engine.gaps)
         await play.settle()
         assert play.engine.trade_ids == [0, *range(20, 50), *range(110, 150)]
         assert [(g.from_ns, g.to_ns, g.closed) for g in play.engine.gaps] == [(at(0), at(110), False)]
 
 
-async def test_a_coin_that_stays_silent_after_a_loss_is_asked_about(autojump_clock) -> None:
+async def test_an_instrument_that_stays_silent_after_a_loss_is_asked_about(autojump_clock) -> None:
     """N11: a venue whose replay is lost too; the question proves that nothing is missing, or finds it."""
     recent = RecentTrades(30)
 
@@ -178,7 +178,7 @@ async def test_a_coin_that_stays_silent_after_a_loss_is_asked_about(autojump_clo
         await play.venue.trade(row(0))
         await play.settle()
         await play.venue.drop()
-        play.venue.prints["BTC"].append(row(1))
+        play.venue.trades["BTC"].append(row(1))
         await play.live(2)
         await trio.sleep(10)
         assert play.engine.trade_ids == [0, 1]
@@ -186,11 +186,11 @@ async def test_a_coin_that_stays_silent_after_a_loss_is_asked_about(autojump_clo
         assert recent.asked == ["BTC", "ETH"]
 
 
-async def test_prints_from_before_the_session_are_never_told(autojump_clock) -> None:
-    """A bar must not be built from part of its prints: the first replay reaches minutes back."""
+async def test_trades_from_before_the_session_are_never_emitted(autojump_clock) -> None:
+    """A bar must not be built from part of its trades: the first replay reaches minutes back."""
 
     def prepare(venue: Venue) -> None:
-        venue.prints["BTC"] = [row(n - 25) for n in range(30)]
+        venue.trades["BTC"] = [row(n - 25) for n in range(30)]
 
     async with scene(since_ns=START_NS, prepare=prepare) as play:
         await play.live()
@@ -199,12 +199,12 @@ async def test_prints_from_before_the_session_are_never_told(autojump_clock) -> 
         assert play.feed.health.dropped["old"] == 25
 
 
-async def test_a_restart_joins_the_journal_and_tells_what_was_printed_between(autojump_clock) -> None:
-    """Two prints share the journal's last millisecond, of which one was seen: F02 across a restart."""
+async def test_a_restart_joins_the_journal_and_emits_what_was_tradeed_between(autojump_clock) -> None:
+    """Two trades share the journal's last millisecond, of which one was seen: F02 across a restart."""
 
     def prepare(venue: Venue) -> None:
-        venue.prints["BTC"] = [row(n) for n in range(-10, 0)]
-        venue.prints["BTC"] += [row(0, ms=0), row(1, ms=0), row(2, ms=50)]
+        venue.trades["BTC"] = [row(n) for n in range(-10, 0)]
+        venue.trades["BTC"] += [row(0, ms=0), row(1, ms=0), row(2, ms=50)]
 
     last = {1: LastTrade(START_NS, (10**12,))}
     async with scene(since_ns=START_NS + 10**9, last_seen=last, prepare=prepare) as play:
@@ -217,7 +217,7 @@ async def test_a_restart_joins_the_journal_and_tells_what_was_printed_between(au
 
 async def test_a_restart_after_a_long_stop_names_the_gap(autojump_clock) -> None:
     def prepare(venue: Venue) -> None:
-        venue.prints["BTC"] = [row(n) for n in range(-10, 0)]
+        venue.trades["BTC"] = [row(n) for n in range(-10, 0)]
 
     last = {1: LastTrade(START_NS - 10**12, (7,))}
     async with scene(since_ns=START_NS, last_seen=last, prepare=prepare) as play:
@@ -228,7 +228,7 @@ async def test_a_restart_after_a_long_stop_names_the_gap(autojump_clock) -> None
         ]
 
 
-async def test_f03_the_same_id_with_other_content_is_a_conflict_until_all_is_read_anew(
+async def test_f03_the_same_id_with_other_content_is_a_conflict_until_all_is_read_again(
     autojump_clock,
 ) -> None:
     """F03: counted, connection renewed, the gap left open since neither version is proved."""
@@ -247,8 +247,8 @@ async def test_f03_the_same_id_with_other_content_is_a_conflict_until_all_is_rea
         assert play.engine.of(Trade)[1].price == 640005
 
 
-async def test_n10_frames_in_any_order_tell_each_print_once(autojump_clock) -> None:
-    """N10: windows of frames exchanged and doubled; late prints come late, none twice, none lost."""
+async def test_n10_frames_in_any_order_report_each_trade_once(autojump_clock) -> None:
+    """N10: windows of frames exchanged and doubled; late trades come late, none twice, none lost."""
     order = [3, 0, 1, 0, 2, 3, 9, 5, 4, 8, 7, 6, 6, 9]
     async with scene() as play:
         await play.live()

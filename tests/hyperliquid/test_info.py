@@ -1,4 +1,4 @@
-"""Reading over HTTP: bounded, never redirected; every trouble is one of two errors with the address in it."""
+"""Reading over HTTP: bounded, never redirected; every failure is one of two errors with the address in it."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def answering(*answers: httpx.Response | Exception) -> tuple[Handler, list[httpx
         asked.append(request)
         if isinstance(answer, Exception):
             raise answer
-        # Made anew each time, and as off the wire: not read yet.
+        # Made again each time, and as off the wire: not read yet.
         stream = Pieces(answer.content, 1) if hasattr(answer, "_content") else answer.stream
         return httpx.Response(answer.status_code, headers=answer.headers, stream=stream)
 
@@ -140,7 +140,7 @@ async def test_n01_n15_n16_trouble_is_one_clear_line_with_the_address(
     assert len(asked) == tries
 
 
-async def test_n16_a_fault_that_passes_is_not_told(autojump_clock) -> None:
+async def test_n16_a_fault_that_passes_is_not_reported(autojump_clock) -> None:
     """N16: the second or third try counts."""
     handle, asked = answering(httpx.Response(502), httpx.ConnectError("x"), httpx.Response(200, json=META))
     async with asking(handle) as info:
@@ -155,7 +155,7 @@ async def test_n16_a_fault_that_passes_is_not_told(autojump_clock) -> None:
 async def test_n15_retry_after_is_honoured_or_the_question_given_up(
     autojump_clock, after: str, tries: int, seconds: float
 ) -> None:
-    """N15: never asked again sooner than told."""
+    """N15: never asked again sooner than the venue allows."""
     headers = {"retry-after": after.encode()}
     handle, asked = answering(httpx.Response(429, headers=headers))  # type: ignore[arg-type]
     async with asking(handle) as info:
@@ -167,7 +167,7 @@ async def test_n15_retry_after_is_honoured_or_the_question_given_up(
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_n17_a_redirect_is_refused_and_not_followed(status: int) -> None:
-    """N17: to whatever host."""
+    """N17: to any host."""
     handle, asked = answering(httpx.Response(status, headers={"location": "https://elsewhere.example/info"}))
     async with asking(handle) as info:
         with pytest.raises(VenueProtocolError, match="redirected to 'https://elsewhere"):
@@ -268,7 +268,7 @@ def test_numbers_of_the_journal_are_kept_and_never_given_twice() -> None:
     assert {one.name: one.instrument for one in listed} == {"A": 4, "B": 3, "C": 1, "D": 5, "E": 6}
 
 
-def test_a_sandbox_may_give_its_own_grid_and_nobody_else() -> None:
+def test_a_sandbox_may_give_its_own_grid_and_no_other() -> None:
     odd = meta(AssetInfo("X", 8, px_decimals=8), AssetInfo("Y", 2, px_decimals=3))
     x, y = list_instruments(odd, 7, ["X", "Y"], loopback=True)
     assert (x.price_scale, x.size_scale, x.price_figures) == (8, 8, 0)
@@ -279,8 +279,8 @@ def test_a_sandbox_may_give_its_own_grid_and_nobody_else() -> None:
         list_instruments(odd, 7, ["X"])
 
 
-def test_a_coin_the_venue_does_not_have_is_refused_with_the_nearest() -> None:
-    """An unknown coin would close the whole socket, so it is never subscribed to."""
+def test_an_instrument_the_venue_does_not_have_is_refused_with_the_nearest() -> None:
+    """An unknown instrument would close the whole socket, so it is never subscribed to."""
     every = meta(AssetInfo("BTC", 5), AssetInfo("ETH", 4), AssetInfo("LOOM", 1, is_delisted=True))
     with pytest.raises(UsageError, match="no market 'btc'; did you mean BTC"):
         list_instruments(every, 7, ["btc"])
@@ -299,7 +299,7 @@ def test_a_coin_the_venue_does_not_have_is_refused_with_the_nearest() -> None:
     ],
 )  # fmt: skip
 def test_n22_an_address_in_plain_text_to_another_machine_is_refused(address: str) -> None:
-    """N22: no plain-text path exists; and an address that is none is named."""
+    """N22: no plain-text path exists; and an invalid address is named."""
     with pytest.raises(UsageError):
         check_base_url(address)
     assert "secret" not in MAINNET_URL
@@ -329,7 +329,7 @@ async def test_a_client_that_was_closed_can_be_asked_again() -> None:
 
 
 async def test_n15_every_question_is_weighed_and_every_answer_charged_for_its_rows() -> None:
-    """N15: by the venue's table; one account for whoever shares it."""
+    """N15: by the venue's table; one account for all who share it."""
     governor = Governor(LIMITS)
     handle, _ = answering(httpx.Response(200, json=[row(n) for n in range(100)]))
     async with asking(handle, governor=governor) as info, asking(handle, governor=governor) as other:

@@ -99,14 +99,14 @@ async def test_n01_chance_spreads_the_waits(autojump_clock) -> None:
 
 
 async def test_n03_a_reset_at_any_byte_loses_and_doubles_nothing(autojump_clock) -> None:
-    """N03: handshake, acknowledgements, replay or a live print: cut anywhere, everything is told once."""
+    """N03: handshake, acknowledgements, replay or a live trade: cut anywhere, everything is emitted once."""
     async with scene() as play:
         await play.live()
     cuts = list(range(0, 360, 7)) + list(range(360, 1500, 23))
     for left in cuts:
 
         def prepare(venue: Venue, left: int = left) -> None:
-            venue.prints["BTC"] = [row(0)]
+            venue.trades["BTC"] = [row(0)]
             venue.wrap = lambda stream, number: Cut(stream, left) if number == 1 else stream
 
         async with scene(prepare=prepare) as play:
@@ -137,7 +137,7 @@ async def test_n04_a_half_open_connection_is_closed_within_20_seconds(autojump_c
         await play.until(lambda: play.engine.downs)
         assert trio.current_time() - since <= 20
         assert "of a ping" in play.engine.downs[0].reason
-        play.venue.prints["BTC"].append(row(1))
+        play.venue.trades["BTC"].append(row(1))
         await play.live(2)
         assert play.engine.trade_ids == [0, 1]
 
@@ -175,7 +175,7 @@ async def test_n12_slivers_of_a_few_bytes_give_the_same_events(autojump_clock, p
     """N12: fragmentation below the protocol changes nothing."""
 
     def prepare(venue: Venue) -> None:
-        venue.prints["BTC"] = [row(n) for n in range(5)]
+        venue.trades["BTC"] = [row(n) for n in range(5)]
         venue.wrap = lambda stream, _: Cut(stream, None, piece)
 
     async with scene(prepare=prepare) as play:
@@ -219,11 +219,11 @@ async def test_n13_a_message_above_a_mebibyte_ends_the_connection_with_1009(auto
 @pytest.mark.parametrize("code", [1000, 1001, 1006, 1008, 1011, 1012, 1013])
 @pytest.mark.parametrize("state", ["before", "live"])
 async def test_n21_every_close_code_is_recovered_from(autojump_clock, code: int, state: str) -> None:
-    """N21: whatever the venue says on leaving; a policy (1008) or a plea (1013) gets the longest wait."""
+    """N21: any reason of a close; a policy (1008) or "try again later" (1013) gets the longest wait."""
     confirmed = state == "live"
 
     def prepare(venue: Venue) -> None:
-        venue.prints["BTC"] = [row(0)]
+        venue.trades["BTC"] = [row(0)]
         venue.confirms = lambda kind, _: confirmed or kind == "trades" or len(venue.requests) > 4
 
     async with scene(prepare=prepare) as play:
@@ -255,7 +255,7 @@ async def test_n15_n16_a_refused_handshake_is_a_loss_with_its_status(autojump_cl
         await play.live()
 
 
-async def test_the_wait_starts_anew_after_a_stable_minute(autojump_clock) -> None:
+async def test_the_wait_starts_again_after_a_stable_minute(autojump_clock) -> None:
     async with scene(limits=FeedLimits(stable_s=60)) as play:
         for number in range(4):
             await play.live(number + 1)

@@ -56,8 +56,8 @@ def capture() -> list[tuple[int, str]]:
     return [(int(recv), text) for recv, text in parts]
 
 
-def test_a_recorded_minute_gives_its_64_prints_exactly() -> None:
-    """55 frames of 2025-01-26: 46 books, 9 of prints, the first a replay of 30."""
+def test_a_recorded_minute_gives_its_64_trades_exactly() -> None:
+    """55 frames of 2025-01-26: 46 books, 9 of trades, the first a replay of 30."""
     decoder = Decoder(INSTRUMENTS)
     frames = [decoder.decode_frame(text, recv_ns) for recv_ns, text in capture()]
     assert len(frames) == 55
@@ -68,13 +68,13 @@ def test_a_recorded_minute_gives_its_64_prints_exactly() -> None:
     assert [book.venue_ns for book in books] == sorted(book.venue_ns for book in books)
     assert len(with_prints) == 9
     assert len(with_prints[0]) == 30
-    prints = [event for frame in frames for event in frame if isinstance(event, Trade)]
-    assert len(prints) == 64
-    assert len({each.trade_id for each in prints}) == 64
+    trades = [event for frame in frames for event in frame if isinstance(event, Trade)]
+    assert len(trades) == 64
+    assert len({each.trade_id for each in trades}) == 64
     assert decoder.dropped == {}
-    assert [each.venue_ns for each in prints] == sorted(each.venue_ns for each in prints)
+    assert [each.venue_ns for each in trades] == sorted(each.venue_ns for each in trades)
     raw = [row for _, text in capture() for row in _rows(text)]
-    assert [(each.price, each.size, each.aggressor, each.trade_id) for each in prints] == [
+    assert [(each.price, each.size, each.aggressor, each.trade_id) for each in trades] == [
         (_exact(row["px"], 1), _exact(row["sz"], 5), BUY if row["side"] == "B" else SELL, row["tid"])
         for row in raw
     ]
@@ -212,7 +212,7 @@ def test_v02_noise_gives_the_one_error(noise: bytes | str) -> None:
         return
 
 
-def test_an_unknown_or_delisted_coin_is_refused_by_name() -> None:
+def test_an_unknown_or_delisted_instrument_is_refused_by_name() -> None:
     meta = decode_body(
         b'{"universe":[{"name":"BTC","szDecimals":5},{"name":"X","szDecimals":1,"isDelisted":true}]}', Meta
     )

@@ -1,4 +1,4 @@
-"""Windows with prints missing: read from the venue's candles once they are over; closed bars compared."""
+"""Windows with trades missing: read from the venue's candles once they are over; closed bars compared."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def reach(ms: int) -> None:
     await trio.sleep((FIRST + ms - now_ms()) / 1000)
 
 
-def prints(*times: int, coin: str = "BTC", base: int = 0) -> list[dict[str, Any]]:
+def trades(*times: int, coin: str = "BTC", base: int = 0) -> list[dict[str, Any]]:
     """Trades at these ms after FIRST."""
     return [
         row(base + index, coin=coin, ms=FIRST - START_MS + ms, px=str(60_000 + base + index))
@@ -46,7 +46,7 @@ def prints(*times: int, coin: str = "BTC", base: int = 0) -> list[dict[str, Any]
 
 
 def windows(play: Scene, purpose: str, interval_s: int = 60) -> list[tuple[int, int]]:
-    """Return (start in minutes after FIRST, prints) of the candles told for a purpose."""
+    """Return (start in minutes after FIRST, trades) of the candles emitted for a purpose."""
     return [
         ((candle.start_ns // 10**6 - FIRST) // MINUTE, candle.trades)
         for candle in play.engine.of(CandleRead)
@@ -54,11 +54,11 @@ def windows(play: Scene, purpose: str, interval_s: int = 60) -> list[tuple[int, 
     ]
 
 
-async def lose_prints(play: Scene, missed: list[dict[str, Any]]) -> None:
-    """Drop the connection and print more than its replay and `recentTrades` hold before it is back."""
+async def lose_trades(play: Scene, missed: list[dict[str, Any]]) -> None:
+    """Drop the connection and trade more than its replay and `recentTrades` hold before it is back."""
     play.venue.refuse = lambda _: OSError("down")
     await play.venue.drop()
-    play.venue.prints["BTC"] += missed
+    play.venue.trades["BTC"] += missed
 
 
 async def test_n11_f04_windows_of_an_open_gap_are_read_once_they_are_over(autojump_clock) -> None:
@@ -68,9 +68,9 @@ async def test_n11_f04_windows_of_an_open_gap_are_read_once_they_are_over(autoju
         play.venue.replays = False
         await play.live()
         await reach(10_000)
-        await play.venue.trade(*prints(10_000))
+        await play.venue.trade(*trades(10_000))
         await play.settle()
-        await lose_prints(play, prints(*range(20_000, 130_000, 500), base=10))
+        await lose_trades(play, trades(*range(20_000, 130_000, 500), base=10))
         await reach(135_000)
         play.venue.refuse = None
         await play.live(2)
@@ -91,34 +91,34 @@ async def test_n11_f04_windows_of_an_open_gap_are_read_once_they_are_over(autoju
 
 
 async def test_f04_windows_up_to_the_return_are_read_although_the_backlog_is_older(autojump_clock) -> None:
-    """F04: bars that closed after the last print of the backlog were in doubt too."""
+    """F04: bars that closed after the last trade of the backlog were in doubt too."""
     make, _ = truth(reach=2)
     async with scene(info=make, data=NO_CHECKS, intervals=("1m",), limits=EAGER) as play:
         play.venue.replays = False
         await play.live()
         await reach(10_000)
-        await play.venue.trade(*prints(10_000))
+        await play.venue.trade(*trades(10_000))
         await play.settle()
-        await lose_prints(play, prints(*range(20_000, 50_000, 500), base=10))
+        await lose_trades(play, trades(*range(20_000, 50_000, 500), base=10))
         await reach(190_000)
         play.venue.refuse = None
         await play.until(lambda: play.engine.gaps)
         await reach(210_000)
-        await play.venue.trade(*prints(210_000, base=900))
+        await play.venue.trade(*trades(210_000, base=900))
         await reach(250_000)
         assert windows(play, "repair") == [(0, 61), (3, 1)]
 
 
 async def test_f06_a_window_the_venue_does_not_give_is_asked_for_again_and_then_left(autojump_clock) -> None:
-    """F06: nothing is invented; what comes late is told, what never comes is counted."""
+    """F06: nothing is invented; what comes late is emitted, what never comes is counted."""
     make, made = truth(reach=2)
     async with scene(info=make, data=NO_CHECKS, intervals=("1m",), limits=EAGER) as play:
         play.venue.replays = False
         await play.live()
         await reach(1_000)
-        await play.venue.trade(*prints(1_000))
+        await play.venue.trade(*trades(1_000))
         await play.settle()
-        await lose_prints(play, prints(*range(2_000, 170_000, 1_000), base=10))
+        await lose_trades(play, trades(*range(2_000, 170_000, 1_000), base=10))
         made[0].hidden = {FIRST + MINUTE, FIRST + 2 * MINUTE}
         await reach(171_000)
         play.venue.refuse = None
@@ -138,9 +138,9 @@ async def test_f06_a_venue_that_does_not_answer_is_asked_a_few_times(autojump_cl
         play.venue.replays = False
         await play.live()
         await reach(1_000)
-        await play.venue.trade(*prints(1_000))
+        await play.venue.trade(*trades(1_000))
         await play.settle()
-        await lose_prints(play, prints(*range(2_000, 50_000, 1_000), base=10))
+        await lose_trades(play, trades(*range(2_000, 50_000, 1_000), base=10))
         made[0].fails = True
         play.venue.refuse = None
         await reach(1_000_000)
@@ -154,9 +154,9 @@ async def test_f05_a_gap_that_the_backlog_closes_needs_no_candles(autojump_clock
     async with scene(info=make, data=NO_CHECKS, intervals=("1m",)) as play:
         await play.live()
         await reach(1_000)
-        await play.venue.trade(*prints(1_000))
+        await play.venue.trade(*trades(1_000))
         await play.settle()
-        await lose_prints(play, prints(*range(2_000, 50_000, 1_000), base=10))
+        await lose_trades(play, trades(*range(2_000, 50_000, 1_000), base=10))
         play.venue.refuse = None
         await reach(500_000)
         assert [gap.closed for gap in play.engine.gaps] == [True]
@@ -165,7 +165,7 @@ async def test_f05_a_gap_that_the_backlog_closes_needs_no_candles(autojump_clock
 
 
 async def test_i11_spans_waiting_to_be_read_are_bounded_and_joined(autojump_clock) -> None:
-    """I11: gaps that touch are one question; beyond the bound windows are given up, and counted."""
+    """I11: adjacent gaps are one question; beyond the bound windows are given up, and counted."""
     make, _ = truth()
     async with scene(
         instruments=(BTC, ETH),
@@ -175,7 +175,7 @@ async def test_i11_spans_waiting_to_be_read_are_bounded_and_joined(autojump_cloc
         limits=FeedLimits(repairs_max=1, quiet_s=1e6),
     ) as play:
         await play.live()
-        play.venue.prints["BTC"] = prints(*range(0, 180_000, 30_000))
+        play.venue.trades["BTC"] = trades(*range(0, 180_000, 30_000))
         repairs = play.feed._repairs
         assert repairs is not None
         for start in (1_000, 62_000, 90_000):
@@ -189,14 +189,14 @@ async def test_i11_spans_waiting_to_be_read_are_bounded_and_joined(autojump_cloc
 
 
 async def test_closed_bars_are_compared_from_time_to_time(autojump_clock) -> None:
-    """Every window once, whole ones only, and none before its last print can be in the venue's candle."""
+    """Every window once, whole ones only, and none before its last trade can be in the venue's candle."""
     make, _ = truth()
     data = DataConfig(check_minutes=5, poll_after_s=0)
     async with scene(info=make, data=data, intervals=("1m", "5m"), since_ns=START_NS) as play:
         await play.live()
         for minute in range(20):
             await reach(minute * MINUTE + 30_000)
-            await play.venue.trade(*prints(minute * MINUTE + 30_000, base=minute))
+            await play.venue.trade(*trades(minute * MINUTE + 30_000, base=minute))
         await reach(20 * MINUTE + 10 * MINUTE)
         assert windows(play, "check") == [(minute, 1) for minute in range(20)]
         assert [trades for _, trades in windows(play, "check", 300)][1:-1] == [5, 5]
@@ -207,10 +207,10 @@ async def test_closed_bars_are_compared_from_time_to_time(autojump_clock) -> Non
 
 @pytest.mark.parametrize("lost", range(6))
 @pytest.mark.parametrize("busy", [True, False])
-async def test_n11_a_print_lost_in_a_stream_that_is_up_is_found(
+async def test_n11_a_trade_lost_in_a_stream_that_is_up_is_found(
     autojump_clock, lost: int, busy: bool
 ) -> None:
-    """N11: nothing is numbered, so a busy coin's shows in the comparison; a quiet one is asked about."""
+    """N11: nothing is numbered, so a busy one shows in the comparison; a quiet one is asked about."""
     make, _ = truth()
     data = DataConfig(check_minutes=1, poll_after_s=0)
     limits = FeedLimits(quiet_s=1e6 if busy else 60.0)
@@ -219,9 +219,9 @@ async def test_n11_a_print_lost_in_a_stream_that_is_up_is_found(
         for index in range(6):
             await reach(10_000 + index * 5_000)
             if index == lost:
-                play.venue.prints.setdefault("BTC", []).extend(prints(10_000 + index * 5_000, base=index))
+                play.venue.trades.setdefault("BTC", []).extend(trades(10_000 + index * 5_000, base=index))
             else:
-                await play.venue.trade(*prints(10_000 + index * 5_000, base=index))
+                await play.venue.trade(*trades(10_000 + index * 5_000, base=index))
         await reach(130_000)
         assert windows(play, "check") == [(0, 6)]
         assert len(play.engine.trade_ids) == (5 if busy else 6)
@@ -235,10 +235,10 @@ async def test_while_the_stream_stays_down_candles_and_books_are_polled(autojump
     async with scene(info=make, data=data, intervals=("1m", "5m")) as play:
         await play.live()
         await reach(10_000)
-        await play.venue.trade(*prints(10_000))
+        await play.venue.trade(*trades(10_000))
         await play.settle()
         made[0].books["BTC"] = book_row("BTC", now_ms(), [("60000", "1")], [("60001", "2")])
-        await lose_prints(play, prints(*range(20_000, 400_000, 1_000), base=10))
+        await lose_trades(play, trades(*range(20_000, 400_000, 1_000), base=10))
         down_at = trio.current_time()
         await play.until(lambda: play.engine.of(FeedPolling))
         assert 30 <= trio.current_time() - down_at < 33
@@ -260,15 +260,15 @@ async def test_while_the_stream_stays_down_candles_and_books_are_polled(autojump
 
 
 async def test_polling_begins_with_the_window_of_the_loss(autojump_clock) -> None:
-    """However late it begins; and no window is read before its last print can be in the candle."""
+    """However late it begins; and no window is read before its last trade can be in the candle."""
     make, _ = truth()
     data = DataConfig(check_minutes=0, poll_after_s=160)
     async with scene(info=make, data=data, intervals=("1m",)) as play:
         await play.live()
         await reach(10_000)
-        await play.venue.trade(*prints(10_000))
+        await play.venue.trade(*trades(10_000))
         await play.settle()
-        await lose_prints(play, prints(*range(20_000, 400_000, 1_000), base=10))
+        await lose_trades(play, trades(*range(20_000, 400_000, 1_000), base=10))
         await reach(300_000)
         assert windows(play, "repair") == [(0, 41), (1, 60), (2, 60), (3, 60)]
         assert play.engine.of(BookRead) == []
@@ -312,16 +312,16 @@ async def test_the_warm_up_is_the_last_closed_candles_merged_by_their_end(autoju
         info.page = page
         hour = START_MS // 3_600_000 * 3_600_000
         for coin in ("BTC", "ETH"):
-            venue.prints[coin] = [
+            venue.trades[coin] = [
                 row(n, coin=coin, ms=hour - START_MS + n * 30_000) for n in range(-400, 122)
             ]
         now = (hour + 61 * 60_000) * 10**6
         candles = await warmup(info, (BTC, ETH), ("1m", "5s", "1h"), 3, now)
-        told = [
+        emitted = [
             ((one.venue_ns // 10**6 - hour) // MINUTE, one.interval_ns // 10**9, one.instrument)
             for one in candles
         ]
-        assert told == [
+        assert emitted == [
             *((-60, 3600, 1), (-60, 3600, 2), (0, 3600, 1), (0, 3600, 2)),
             *((58, 60, 1), (58, 60, 2), (59, 60, 1), (59, 60, 2), (60, 60, 1), (60, 60, 2)),
             *((60, 3600, 1), (60, 3600, 2)),

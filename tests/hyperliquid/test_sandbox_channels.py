@@ -20,8 +20,8 @@ from .test_against_sandbox import MS, sandbox_of, until
 SPEED = 200.0
 
 
-async def test_every_channel_of_a_running_market_is_told() -> None:
-    """A generated market at 200 times real time: prints, touch, books, closed candles, contexts, mids."""
+async def test_every_channel_of_a_running_market_is_emitted() -> None:
+    """A generated market at 200 times real time: trades, quote, books, closed candles, contexts, mids."""
     events: list[Event] = []
     governor = Governor(LIMITS)
 

@@ -1,4 +1,4 @@
-"""Signatures equal the venue's vectors, and tell who made them."""
+"""Signatures equal the venue's vectors, and show who made them."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_signer_is_recovered_whatever_the_options(nonce: int, expiry: int | No
 
 
 @pytest.mark.parametrize("key", ["", "0x", "11" * 31, "zz" * 32, "0x" + "00" * 32, "11" * 33])
-def test_s01_a_key_that_is_none_is_refused_without_being_told(key: str) -> None:
+def test_s01_an_invalid_key_is_refused_without_being_shown(key: str) -> None:
     for attempt in (lambda: address_of(key), lambda: sign_l1_action(key, ORDER, 1, None, None, False)):
         with pytest.raises(UsageError) as refusal:
             attempt()

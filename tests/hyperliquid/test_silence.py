@@ -1,4 +1,4 @@
-"""A subscription that says nothing: quiet or dead, told apart by asking the venue."""
+"""A subscription without messages: quiet or dead, decided by asking the venue."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def talk(play: Scene, world: Truth, seconds: int, first: int = 5000) -> No
         world.books["BTC"] = book_row("BTC", now_ms(), bids, asks)
         world.ctxs["BTC"] = {"markPx": str(60000 + number)}
         world.mids = {"BTC": str(60000 + number)}
-        candle = candle_rows(play.venue.prints["BTC"], "BTC", "1m")[-1]
+        candle = candle_rows(play.venue.trades["BTC"], "BTC", "1m")[-1]
         for kind, said in (
             ("bbo", bbo_text("BTC", ms, bids[0], asks[0])),
             ("l2Book", text("l2Book", {**world.books["BTC"], "fast": True})),
@@ -55,7 +55,7 @@ async def talk(play: Scene, world: Truth, seconds: int, first: int = 5000) -> No
 
 
 @pytest.mark.parametrize("kind", ["trades", "bbo", "l2Book", "activeAssetCtx", "candle", "allMids"])
-async def test_n06_a_busy_subscription_gone_dumb_is_found_within_10_seconds(
+async def test_n06_a_busy_subscription_gone_mute_is_found_within_10_seconds(
     autojump_clock, kind: str
 ) -> None:
     """N06: pongs and all other channels go on; the venue shows what did not come; a new connection heals."""
@@ -78,16 +78,16 @@ async def test_n06_a_busy_subscription_gone_dumb_is_found_within_10_seconds(
         await play.live(2)
         await talk(play, made[0], 3, first=2000)
         assert play.feed.health.silences == 1
-        told = play.engine.trade_ids
-        assert len(told) == len(set(told)) == len(play.venue.prints["BTC"])
+        emitted = play.engine.trade_ids
+        assert len(emitted) == len(set(emitted)) == len(play.venue.trades["BTC"])
 
 
 async def talk_on(play: Scene, world: Truth) -> None:
     await talk(play, world, 100, first=1000)
 
 
-async def test_n06_a_quiet_subscription_gone_dumb_is_found_by_asking(autojump_clock) -> None:
-    """N06: a coin that prints once in a while; whatever it last printed, the venue's word counts."""
+async def test_n06_a_quiet_subscription_gone_mute_is_found_by_asking(autojump_clock) -> None:
+    """N06: an instrument that trades now and then; what the venue shows counts."""
     make, made = truth()
     async with scene(instruments=(BTC, ETH), info=make) as play:
         await play.live()
@@ -116,11 +116,11 @@ async def test_n07_a_quiet_market_is_asked_about_rarely_and_never_left(autojump_
         assert play.venue.served == 1
         assert sum(made[0].asked.values()) <= 11 * (hours * 12 + 5)
         assert play.feed.health.silences == 0
-        # The touch that the venue never said by itself is known from the first question.
+        # The quote that the venue never sent by itself is known from the first question.
         assert [quote.ask_size for quote in play.engine.of(Quote) if quote.instrument == 1] == [200000]
 
 
-async def test_n06_a_quiet_touch_that_moves_unheard_is_found(autojump_clock) -> None:
+async def test_n06_a_quiet_quote_that_moves_unheard_is_found(autojump_clock) -> None:
     """N06: the first answer is where it begins, the second shows that it moved."""
     make, made = truth()
     async with scene(info=make) as play:
@@ -148,20 +148,20 @@ async def test_a_question_without_an_answer_changes_nothing(autojump_clock) -> N
 
 
 async def test_what_comes_while_the_venue_is_asked_is_proof_enough(autojump_clock) -> None:
-    """A print on its way overtaken by the answer: it comes within the time of proof."""
+    """A trade on its way overtaken by the answer: it comes within the time of proof."""
     make, made = truth(lag_s=0.5)
     async with scene(info=make) as play:
         await play.live()
         await play.until(lambda: made[0].asked["recentTrades"], seconds=200)
-        play.venue.prints["BTC"] = [row(1, ms=now_ms() - START_MS)]
+        play.venue.trades["BTC"] = [row(1, ms=now_ms() - START_MS)]
         await trio.sleep(1.5)
-        await play.venue.say(text("trades", play.venue.prints["BTC"]), kind="trades", coin="BTC")
+        await play.venue.say(text("trades", play.venue.trades["BTC"]), kind="trades", coin="BTC")
         await trio.sleep(100)
         assert play.engine.downs == []
         assert play.engine.trade_ids == [1]
 
 
-async def test_a_slow_engine_is_not_taken_for_a_dumb_venue(autojump_clock) -> None:
+async def test_a_slow_engine_is_not_taken_for_a_mute_venue(autojump_clock) -> None:
     """While the engine is behind nothing is read: it is not the venue that is silent then."""
     make, made = truth()
     async with scene(info=make, data=DATA, intervals=("1m",), limits=FeedLimits(pending_max=5)) as play:
@@ -178,7 +178,7 @@ async def test_a_slow_engine_is_not_taken_for_a_dumb_venue(autojump_clock) -> No
 
 
 async def test_a_feed_that_is_run_again_after_an_engine_refused_goes_on(autojump_clock) -> None:
-    """The supervisor restarts it: connected anew, watched anew, each print told once."""
+    """The supervisor restarts it: connected again, watched again, each trade emitted once."""
     make, made = truth()
     async with scene(info=make, data=DATA, intervals=("1m",)) as play:
         await play.live()

@@ -1,4 +1,4 @@
-"""Whatever the venue sends becomes a struct or VenueProtocolError, and nothing else."""
+"""Every message of the venue becomes a struct or VenueProtocolError, and nothing else."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_v03_nesting_a_hundred_thousand_deep_is_refused_at_once(opening: str) ->
 
 
 def test_n13_v07_messages_and_lists_have_a_bound() -> None:
-    """N13, V07: 1 MiB a frame, 8 MiB a body, 5,000 prints a frame."""
+    """N13, V07: 1 MiB a frame, 8 MiB a body, 5,000 trades a frame."""
     with pytest.raises(VenueProtocolError, match="longer than 1048576"):
         decode_message(" " * (FRAME_BYTES_MAX + 1))
     with pytest.raises(VenueProtocolError, match="longer than 8388608"):
@@ -160,7 +160,7 @@ def test_what_we_send_is_what_the_venue_reads() -> None:
 
 
 @given(st.text() | st.binary(), st.integers(1, 200))
-def test_v06_text_from_outside_is_shown_in_one_printable_line(text: str | bytes, length_max: int) -> None:
+def test_v06_text_from_outside_is_shown_in_one_tradeable_line(text: str | bytes, length_max: int) -> None:
     """V06: control characters, NUL, markup: escaped and bounded."""
     shown = clip(text, length_max)
     assert shown.isprintable()
@@ -223,7 +223,7 @@ def test_v01_v04_mutated_recorded_messages_give_events_or_one_error() -> None:
 
 @given(st.text() | st.binary())
 def test_v02_any_text_gives_events_or_one_error(message: str | bytes) -> None:
-    """V02: no other exception, whatever comes."""
+    """V02: no other exception, for any input."""
     events_or_refusal(message)
 
 

@@ -1,7 +1,7 @@
-"""What a fake venue answers over HTTP: its prints, candles made of all of them, books, contexts, mids.
+"""What a fake venue answers over HTTP: its trades, candles made of all of them, books, contexts, mids.
 
 Nothing here goes the stream's way, so that a test can hold one against the other. `fails` makes every
-question fail, `reach` bounds the prints it remembers, `lag_s` is how long an answer takes.
+question fail, `reach` bounds the trades it remembers, `lag_s` is how long an answer takes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Truth:
 
     async def recent_trades(self, coin: str, priority: Priority = Priority.MARKET) -> list[WireTrade]:
         await self._answer("recentTrades")
-        rows = self.venue.prints.get(coin, [])[-self.reach :][::-1]
+        rows = self.venue.trades.get(coin, [])[-self.reach :][::-1]
         return decode_body(json.dumps(rows).encode(), list[WireTrade])
 
     async def book(self, coin: str, priority: Priority = Priority.MARKET) -> WireBook:
@@ -63,7 +63,7 @@ class Truth:
         self.candle_requests.append((coin, interval, start_ms, end_ms))
         rows = [
             candle
-            for candle in candle_rows(self.venue.prints.get(coin, []), coin, interval)
+            for candle in candle_rows(self.venue.trades.get(coin, []), coin, interval)
             if start_ms <= candle["t"] <= end_ms and candle["t"] not in self.hidden
         ]
         return decode_body(json.dumps(rows[: self.page]).encode(), list[WireCandle])
@@ -79,11 +79,11 @@ def now_ms() -> int:
     return START_MS + round(trio.current_time() * 1000)
 
 
-def candle_rows(prints: list[Row], coin: str, interval: str) -> list[dict[str, Any]]:
-    """Return the candles of some prints, the plain way; windows without prints have none."""
+def candle_rows(trades: list[Row], coin: str, interval: str) -> list[dict[str, Any]]:
+    """Return the candles of some trades, the plain way; windows without trades have none."""
     span = INTERVALS[interval] * 1000
     windows: dict[int, list[Row]] = {}
-    for one in sorted(prints, key=lambda row: row["time"]):
+    for one in sorted(trades, key=lambda row: row["time"]):
         windows.setdefault(one["time"] // span * span, []).append(one)
     rows = []
     for start, own in sorted(windows.items()):

@@ -1,8 +1,8 @@
 """A venue that behaves like Hyperliquid's websocket, in memory, and streams that misbehave on order.
 
-`Venue` keeps its own truth: the prints of each coin. It confirms subscriptions in its normalised way, replays
-the newest 30 prints untagged, answers pings, and does what a test tells it to do wrong. Time is trio's, so
-with `autojump_clock` nothing really sleeps.
+`Venue` keeps its own record: the trades of each instrument. It confirms subscriptions in its normalised way,
+replays the newest 30 trades untagged, answers pings, and fails in the ways that a test asks for. Time is
+trio's, so with `autojump_clock` nothing really sleeps.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class TrioClock:
 def row(
     number: int, *, coin: str = "BTC", ms: int | None = None, px: str = "64000.5", sz: str = "0.01"
 ) -> Row:
-    """Return the wire form of print `number`; 100 ms lie between prints unless `ms` is given."""
+    """Return the wire form of trade `number`; 100 ms lie between trades unless `ms` is given."""
     return {
         "coin": coin,
         "side": "B" if number % 2 else "A",
@@ -75,14 +75,14 @@ class Venue:
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
-        self.prints: dict[str, list[Row]] = {}
+        self.trades: dict[str, list[Row]] = {}
         self.sockets: list[WebSocketConnection] = []
         self.served = 0
         self.dials = 0
         self.pings = 0
         self.requests: list[dict[str, Any]] = []
         self.subscribed: dict[WebSocketConnection, set[tuple[str, str]]] = {}
-        # What it does wrong:
+        # How it fails:
         self.answers_pings = True
         self.unconfirmed: tuple[str, ...] = ()  # kinds
         self.replays = True
@@ -91,7 +91,7 @@ class Venue:
         self.wrap: Callable[[trio.abc.Stream, int], trio.abc.Stream] | None = None
         self.refuse: Callable[[int], BaseException | None] | None = None
         self.reject_status = 0
-        self.muted: set[tuple[str, str]] = set()  # (kind, coin) that is told nothing
+        self.muted: set[tuple[str, str]] = set()  # (kind, instrument) that is sent nothing
 
     async def dial(self) -> trio.abc.Stream:
         """Open a connection: the client's end of a memory stream."""
@@ -140,22 +140,22 @@ class Venue:
         echo = {"method": "subscribe", "subscription": {"fast": False, "nSigFigs": None, **wanted}}
         await socket.send_message(json.dumps({"channel": "subscriptionResponse", "data": echo}))
         self.subscribed[socket].add((kind, coin))
-        if kind == "trades" and self.replays and self.prints.get(coin):
-            await socket.send_message(trades_text(self.prints[coin][-REPLAY:]))
+        if kind == "trades" and self.replays and self.trades.get(coin):
+            await socket.send_message(trades_text(self.trades[coin][-REPLAY:]))
         for text in self.after_ack:
             await socket.send_message(text)
 
     async def trade(self, *rows: Row) -> None:
-        """Print, and tell whoever is subscribed, in one frame."""
+        """Trade, and send it to every subscriber, in one frame."""
         coin = rows[0]["coin"]
-        self.prints.setdefault(coin, []).extend(rows)
+        self.trades.setdefault(coin, []).extend(rows)
         await self.say(trades_text(list(rows)), kind="trades", coin=coin)
 
     async def say(self, text: str | bytes, kind: str | None = None, coin: str = "") -> None:
         """Send one message to every socket, or to those subscribed."""
         for socket in list(self.sockets):
-            told = (kind, coin) in self.subscribed[socket] and (kind, coin) not in self.muted
-            if kind is None or told:
+            emitted = (kind, coin) in self.subscribed[socket] and (kind, coin) not in self.muted
+            if kind is None or emitted:
                 with contextlib.suppress(ConnectionClosed):
                     await socket.send_message(text)
 
@@ -167,13 +167,13 @@ class Venue:
     async def close(self, code: int, reason: str = "") -> None:
         """End every connection with a close frame."""
         for socket in list(self.sockets):
-            # Sent by now; the answer is nobody's concern.
+            # Sent by now; the answer does not matter.
             with contextlib.suppress(ConnectionClosed), trio.move_on_after(0.01):
                 await socket.aclose(code, reason)
 
 
 class Engine:
-    """What stands behind the feed: keeps what it is sent, and waits if told to."""
+    """Stands for the engine: keeps what it is sent, and waits while the gate is closed."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []

@@ -1,4 +1,4 @@
-"""One account of the venue's limits: nothing beyond them, cancels first, refusals believed."""
+"""One account of the venue's limits: nothing beyond them, cancels first, refusals honoured."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_weights_are_the_venues() -> None:
 
 
 async def test_n15_no_minute_holds_more_than_the_limit(autojump_clock) -> None:
-    """N15: whatever is asked for at whatever moment, any 60 seconds stay within the budget."""
+    """N15: for any requests at any moment, any 60 seconds stay within the budget."""
     governor = Governor(LIMITS)
     chance = random.Random(7)
     sent: list[tuple[float, int, Priority]] = []
@@ -98,7 +98,7 @@ async def test_rows_are_charged_after_the_answer_and_hold_up_what_comes_next(aut
 async def test_n15_x15_a_refusal_cuts_the_budget_and_is_waited_out(
     autojump_clock, status: int, retry_after_s: float | None
 ) -> None:
-    """N15, X15: `Retry-After` binds everyone, within a bound; a plain 429 lets cancels through."""
+    """N15, X15: `Retry-After` binds every priority, within a bound; a plain 429 lets cancels through."""
     governor = Governor(LIMITS)
     governor.refused(status, retry_after_s)
     assert governor.budget().weight_limit == 600

@@ -1,4 +1,4 @@
-"""Raw frames: kept as they came, within bounds, and read back up to whatever a crash has left."""
+"""Raw frames: kept as they came, within bounds, and read back as far as a crash has left them."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ async def test_any_cut_of_the_file_gives_the_whole_messages_before_it_and_says_s
         kept = [(one.recv_ns, one.message) for one in found]
         assert kept == messages[: len(kept)]
         if length:
-            assert len(reader.notes) == 1, "a torn end is told"
+            assert len(reader.notes) == 1, "a torn end is noted"
             assert "torn" in reader.notes[0]
             assert reader.holes[-1] == (kept[-1][0] if kept else reader.holes[-1][0], None)
 
@@ -144,7 +144,7 @@ async def test_what_was_flushed_is_there_without_an_orderly_end(tmp_path: Path) 
         assert [one.message for one in read(tmp_path / DAY)[0]] == [text for _, text in messages[:number]]
 
 
-async def test_damage_is_told_and_the_next_file_is_read(tmp_path: Path) -> None:
+async def test_damage_is_noted_and_the_next_file_is_read(tmp_path: Path) -> None:
     for run in ("a1", "b2"):
         await recorded(tmp_path, [(T + number, f"{run} message {number} " * 30) for number in range(5)], run)
     path = tmp_path / DAY / "000001.zst"
@@ -178,13 +178,13 @@ async def test_the_oldest_files_go_when_the_bound_is_reached(
     assert left == [text for _, text in messages][-len(left) :]
 
 
-async def test_a_slow_disk_never_holds_up_the_feed_and_what_is_lost_is_told(
+async def test_a_slow_disk_never_holds_up_the_feed_and_what_is_lost_is_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(raw, "WAITING_BYTES_MAX", 1000)
     clock = Clock()
     recorder = RawRecorder(tmp_path, clock, "a1")
-    for number in range(100):  # nobody writes
+    for number in range(100):  # nothing is written
         recorder.record(T + number, "x" * 80)
     assert recorder.health.waiting_high <= 1000
     assert recorder.health.lost == 91

@@ -1,4 +1,4 @@
-"""A stream of a venue that is none of ours: numbered requests, keys that share one, websocket pings."""
+"""A stream of an invented venue: numbered requests, keys that share one, websocket pings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The memory of prints: each told once, none invented, a hole never taken for none."""
+"""The memory of trades: each emitted once, none invented, a gap never overlooked."""
 
 from __future__ import annotations
 
@@ -20,81 +20,81 @@ def numbers(trades: list[Trade]) -> list[int | str]:
 
 
 @pytest.mark.parametrize("overlap", [0, 1, 2, 29, 30, 31, 100, 499, 500])
-def test_f01_a_replay_of_any_length_is_told_once(overlap: int) -> None:
-    """F01: overlap of 0 to 500 prints."""
+def test_f01_a_replay_of_any_length_is_emitted_once(overlap: int) -> None:
+    """F01: overlap of 0 to 500 trades."""
     health = FeedHealth()
-    prints = TradeMemory(health, since_ns=0)
+    memory = TradeMemory(health, since_ns=0)
     seen = [trade(n) for n in range(600)]
-    assert prints.take(seen) == seen
-    prints.lose()
+    assert memory.take(seen) == seen
+    memory.lose()
     replay = [trade(n) for n in range(600 - overlap, 610)]
-    assert prints.overlaps(replay) is (overlap > 0)
-    prints.join()
-    assert numbers(prints.take(replay)) == list(range(600, 610))
+    assert memory.overlaps(replay) is (overlap > 0)
+    memory.join()
+    assert numbers(memory.take(replay)) == list(range(600, 610))
     assert health.duplicates == overlap
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 60)), max_size=30))
-def test_f01_n10_any_overlapping_windows_tell_each_print_once(windows: list[tuple[int, int]]) -> None:
-    """F01, N10: whatever pieces of one truth come, in any order."""
+def test_f01_n10_any_overlapping_windows_report_each_trade_once(windows: list[tuple[int, int]]) -> None:
+    """F01, N10: pieces of one record, in any order."""
     truth = [trade(n, at_ns=n // 3) for n in range(120)]
-    prints = TradeMemory(FeedHealth(), since_ns=0)
-    told: list[Trade] = []
+    memory = TradeMemory(FeedHealth(), since_ns=0)
+    emitted: list[Trade] = []
     for start, length in windows:
-        told += prints.take(truth[start : start + length])
+        emitted += memory.take(truth[start : start + length])
     expected = {n for start, length in windows for n in range(start, start + length)}
-    assert sorted(numbers(told)) == sorted(expected)  # type: ignore[type-var]
+    assert sorted(numbers(emitted)) == sorted(expected)  # type: ignore[type-var]
 
 
-def test_f02_equal_time_price_and_size_with_other_ids_are_other_prints() -> None:
+def test_f02_equal_time_price_and_size_with_other_ids_are_other_trades() -> None:
     """F02: and X11, a key of the time alone, would lose two of these."""
-    prints = TradeMemory(FeedHealth(), since_ns=0)
+    memory = TradeMemory(FeedHealth(), since_ns=0)
     same = [trade(n, at_ns=50) for n in range(3)]
-    assert prints.take(same) == same
+    assert memory.take(same) == same
 
 
-def test_one_id_at_two_times_is_two_prints() -> None:
+def test_one_id_at_two_times_is_two_trades() -> None:
     """The venue promises an id to be unique only together with the time."""
-    prints = TradeMemory(FeedHealth(), since_ns=0)
-    assert len(prints.take([trade(1, at_ns=50), trade(1, at_ns=60)])) == 2
+    memory = TradeMemory(FeedHealth(), since_ns=0)
+    assert len(memory.take([trade(1, at_ns=50), trade(1, at_ns=60)])) == 2
 
 
 def test_f03_other_content_is_a_conflict_and_proves_nothing_until_joined_again() -> None:
-    """F03: the first version stays told, the second is left out, and the rest of the frame is kept."""
+    """F03: the first version stays emitted, the second is left out, and the rest of the frame is kept."""
     health = FeedHealth()
-    prints = TradeMemory(health, since_ns=0)
-    prints.take([trade(1), trade(2)])
-    assert numbers(prints.take([trade(2, price=6), trade(3)])) == [3]
+    memory = TradeMemory(health, since_ns=0)
+    memory.take([trade(1), trade(2)])
+    assert numbers(memory.take([trade(2, price=6), trade(3)])) == [3]
     assert health.conflicts == 1
-    assert prints.doubtful
+    assert memory.doubtful
     replay = [trade(2), trade(3), trade(4)]
-    assert not prints.overlaps(replay)
-    prints.join()
-    assert numbers(prints.take(replay)) == [4]
-    assert not prints.doubtful
-    prints.lose()
-    assert prints.overlaps([trade(4)])
+    assert not memory.overlaps(replay)
+    memory.join()
+    assert numbers(memory.take(replay)) == [4]
+    assert not memory.doubtful
+    memory.lose()
+    assert memory.overlaps([trade(4)])
 
 
-def test_nothing_from_before_the_start_is_told() -> None:
+def test_nothing_from_before_the_start_is_emitted() -> None:
     health = FeedHealth()
-    prints = TradeMemory(health, since_ns=100)
-    assert numbers(prints.take([trade(9), trade(10), trade(11)])) == [10, 11]
+    memory = TradeMemory(health, since_ns=100)
+    assert numbers(memory.take([trade(9), trade(10), trade(11)])) == [10, 11]
     assert health.dropped == {"old": 1}
 
 
-def test_before_any_print_a_replay_proves_something_only_if_it_reaches_beyond_the_start() -> None:
-    prints = TradeMemory(FeedHealth(), since_ns=100)
-    assert not prints.overlaps([])
-    assert not prints.overlaps([trade(10), trade(11)])
-    assert prints.overlaps([trade(9), trade(11)])
+def test_before_any_trade_a_replay_proves_something_only_if_it_reaches_beyond_the_start() -> None:
+    memory = TradeMemory(FeedHealth(), since_ns=100)
+    assert not memory.overlaps([])
+    assert not memory.overlaps([trade(10), trade(11)])
+    assert memory.overlaps([trade(9), trade(11)])
 
 
 def test_f02_a_restart_knows_every_id_of_the_last_millisecond() -> None:
-    """F02: across a restart, what was told at the last time is not told again, the others are."""
-    prints = TradeMemory(FeedHealth(), since_ns=500, last=LastTrade(100, (1, 2)))
-    assert prints.resuming
-    assert not prints.overlaps([trade(3, at_ns=100), trade(2, at_ns=101)])
+    """F02: across a restart, what was emitted at the last time is not emitted again, the others are."""
+    memory = TradeMemory(FeedHealth(), since_ns=500, last=LastTrade(100, (1, 2)))
+    assert memory.resuming
+    assert not memory.overlaps([trade(3, at_ns=100), trade(2, at_ns=101)])
     replay = [
         trade(0, at_ns=99),
         trade(1, at_ns=100),
@@ -102,18 +102,18 @@ def test_f02_a_restart_knows_every_id_of_the_last_millisecond() -> None:
         trade(3, at_ns=100),
         trade(4, at_ns=120),
     ]
-    assert prints.overlaps(replay)
-    assert numbers(prints.take(replay)) == [3, 4]
+    assert memory.overlaps(replay)
+    assert numbers(memory.take(replay)) == [3, 4]
 
 
 @given(st.integers(1, 20), st.integers(0, 200))
 def test_i11_what_is_forgotten_never_comes_back_as_new(memory_max: int, count: int) -> None:
-    """I11: the memory is bounded, and forgetting loses no later print."""
-    prints = TradeMemory(FeedHealth(), since_ns=0, memory_max=memory_max)
+    """I11: the memory is bounded, and forgetting loses no later trade."""
+    memory = TradeMemory(FeedHealth(), since_ns=0, memory_max=memory_max)
     seen = [trade(n, at_ns=n // 2) for n in range(count)]
-    told = [one for each in seen for one in prints.take([each])]
-    assert told == seen
-    assert len(prints._memory) <= memory_max
-    assert all(one.venue_ns == prints.last_ns for one in prints.take(seen))
+    emitted = [one for each in seen for one in memory.take([each])]
+    assert emitted == seen
+    assert len(memory._memory) <= memory_max
+    assert all(one.venue_ns == memory.last_ns for one in memory.take(seen))
     newer = trade(10_000)
-    assert prints.take([newer]) == [newer]
+    assert memory.take([newer]) == [newer]

@@ -1,4 +1,4 @@
-"""A venue for one account, in memory: it keeps its own truth, and does wrong what a test tells it to.
+"""A venue for one account, in memory: it keeps its own record, and fails in the ways a test asks for.
 
 `Venue` answers `/info` and `/exchange` over a transport and the account's websocket over memory streams. It
 checks every signature, counts client ids and nonces, and knows nothing of the engine. Time is trio's, so
@@ -51,7 +51,7 @@ def name(number: int, session: str = SESSION) -> str:
 
 
 def order(number: int, *, size: int = 100, price: int = 640000, tif: str = "Gtc", **more: Any) -> SubmitOrder:
-    """Return the command that places order `number`: 0.001 BTC at 64000.0 unless told otherwise."""
+    """Return the command that places order `number`: 0.001 BTC at 64000.0 unless given otherwise."""
     values = {"expires_ns": START_NS + 10_000_000_000, "reduce_only": False, "side": BUY, **more}
     return SubmitOrder(
         START_NS,
@@ -86,7 +86,7 @@ class Venue(httpx.AsyncBaseTransport):
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._oid = 1000
-        # Its truth.
+        # Its record.
         self.orders: dict[int, Row] = {}  # by oid: {"order": ..., "status": ..., "statusTimestamp": ...}
         self.fills: list[Row] = []
         self.fundings: list[Row] = []
@@ -100,9 +100,9 @@ class Venue(httpx.AsyncBaseTransport):
         self.sockets: list[WebSocketConnection] = []
         self.served = 0
         self.posts: list[Row] = []
-        # What it does wrong.
+        # How it fails.
         self.exchange: Callable[[Row], Awaitable[Answer]] = self.obey
-        self.info: Callable[[Row], Awaitable[Answer]] = self.tell
+        self.info: Callable[[Row], Awaitable[Answer]] = self.answer_info
         self.post: Callable[[WebSocketConnection, Row], Awaitable[None]] = self.answer_post
         self.confirms: tuple[str, ...] = ("userFills", "orderUpdates", "userEvents")
         self.first_frames: list[str] = []  # said between the acknowledgements
@@ -183,7 +183,7 @@ class Venue(httpx.AsyncBaseTransport):
             return self.orders.get(oid)
         return next((one for one in reversed(self.orders.values()) if one["order"].get("cloid") == oid), None)
 
-    async def tell(self, body: Row) -> Answer:
+    async def answer_info(self, body: Row) -> Answer:
         """Answer a question truly."""
         match body["type"]:
             case "exchangeStatus":
@@ -289,7 +289,7 @@ class Venue(httpx.AsyncBaseTransport):
                 await socket.send_message(text)
 
     async def say_fills(self, *rows: Row) -> None:
-        """Execute, and tell it."""
+        """Execute, and send it."""
         self.fills += rows
         await self.say("userFills", {"user": USER, "fills": list(rows)})
 
@@ -350,7 +350,7 @@ def update(
 
 
 class Engine:
-    """What stands behind the gateway: keeps what it is told."""
+    """Stands for the engine: keeps what it is sent."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -368,8 +368,8 @@ class Engine:
     def about(self, client_order_id: str) -> list[Any]:
         return [one for one in self.events if getattr(one, "client_order_id", None) == client_order_id]
 
-    def told(self, client_order_id: str) -> list[str]:
-        """The types of what was told of an order, in order."""
+    def reports(self, client_order_id: str) -> list[str]:
+        """The types of the reports of an order, in order."""
         return [type(one).__name__ for one in self.about(client_order_id)]
 
 
@@ -396,7 +396,7 @@ class Scene:
                 await trio.sleep(0.01)
 
     async def live(self, times: int = 1) -> None:
-        """Wait until the account was read so many times, and nobody has more to say."""
+        """Wait until the account was read so many times, and nothing more is on its way."""
         await self.until(lambda: self.gateway.health.reconciliations >= times)
         await self.settle()
 

@@ -114,8 +114,8 @@ def test_updates_become_reports_by_the_rule_of_their_status(name: str, item: dic
     frame = decode_account_message(json.dumps(item["frame"]))
     assert isinstance(frame, UpdatesFrame)
     reading = listed(*dict.fromkeys(row.order.coin for row in frame.data))
-    told = [(row.status, reading.update(row, NOW)) for row in frame.data if row.order.cloid]
-    for status, event in told:
+    reported = [(row.status, reading.update(row, NOW)) for row in frame.data if row.order.cloid]
+    for status, event in reported:
         expected = {"open": OrderAccepted, "canceled": OrderCanceled, "filled": type(None)}[status]
         assert type(event) is expected
         if isinstance(event, OrderCanceled):

@@ -1,4 +1,4 @@
-"""Orders from a command to what is told of them, against a venue that answers (O02, O03, O04, O08, O11)."""
+"""Orders from a command to its reports, against a venue that answers (O02, O03, O04, O08, O11)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def place(scene: Scene, number: int = 1, **more: Any) -> int:
     return int(row["order"]["oid"])
 
 
-async def test_an_order_rests_fills_and_every_step_is_told(autojump_clock: Clock) -> None:
+async def test_an_order_rests_fills_and_every_step_is_reported(autojump_clock: Clock) -> None:
     async with scene() as at:
         oid = await place(at)
         await at.venue.say("orderUpdates", [update(oid, name(1), "open")])
@@ -157,7 +157,7 @@ async def test_settings_are_answered(autojump_clock: Clock) -> None:
         assert {"type": "scheduleCancel", "time": START_MS + 10_000} in at.venue.actions
 
 
-async def test_o03_a_fill_before_the_answer_is_told_at_once_and_not_again(autojump_clock: Clock) -> None:
+async def test_o03_a_fill_before_the_answer_is_reported_at_once_and_not_again(autojump_clock: Clock) -> None:
     async with scene() as at:
 
         async def fill_then_answer(body: dict[str, Any]) -> httpx.Response:
@@ -169,7 +169,7 @@ async def test_o03_a_fill_before_the_answer_is_told_at_once_and_not_again(autoju
         at.venue.exchange = fill_then_answer
         at.release(order(1))
         await trio.sleep(4)
-        assert at.engine.told(name(1)) == ["OrderFilled", "OrderAccepted"]
+        assert at.engine.reports(name(1)) == ["OrderFilled", "OrderAccepted"]
         assert len(at.venue.asked("userFillsByTime")) == 1, "only the reconciliation asked"
 
 
@@ -192,7 +192,7 @@ async def test_o02_an_order_accepted_by_the_stream_before_the_answer_is_one_orde
         assert at.venue.placed == [name(1)]
 
 
-async def test_o04_a_fill_is_told_once_by_stream_doubled_frame_snapshot_and_reading(
+async def test_o04_a_fill_is_reported_once_by_stream_doubled_frame_snapshot_and_reading(
     autojump_clock: Clock,
 ) -> None:
     async with scene() as at:
@@ -233,19 +233,19 @@ async def test_an_ioc_filled_in_part_ends_after_its_fills(autojump_clock: Clock)
         at.venue.exchange = fill_half
         at.release(order(1, tif="Ioc"))
         await at.settle()
-        assert at.engine.told(name(1)) == ["OrderAccepted"], "its fills are still to come"
+        assert at.engine.reports(name(1)) == ["OrderAccepted"], "its fills are still to come"
         oid = at.engine.of(OrderAccepted)[0].venue_order_id
         await at.venue.say_fills(fill_row(1, oid, name(1), sz="0.0003"))
         await at.settle()
-        assert at.engine.told(name(1)) == ["OrderAccepted", "OrderFilled"]
+        assert at.engine.reports(name(1)) == ["OrderAccepted", "OrderFilled"]
         await at.venue.say_fills(fill_row(2, oid, name(1), sz="0.0001"))
         await at.venue.say("orderUpdates", [update(oid, name(1), "canceled", sz="0.0006", orig="0.001")])
         await at.settle()
-        assert at.engine.told(name(1)) == ["OrderAccepted", "OrderFilled", "OrderFilled", "OrderCanceled"]
+        assert at.engine.reports(name(1)) == ["OrderAccepted", "OrderFilled", "OrderFilled", "OrderCanceled"]
         assert at.engine.of(OrderCanceled)[0].remaining == 60
 
 
-async def test_fills_that_the_stream_does_not_tell_are_read_before_the_end_is_told(
+async def test_fills_that_the_stream_does_not_report_are_read_before_the_end_is_reported(
     autojump_clock: Clock,
 ) -> None:
     async with scene() as at:
@@ -253,12 +253,12 @@ async def test_fills_that_the_stream_does_not_tell_are_read_before_the_end_is_to
         at.venue.fills.append(fill_row(1, oid, name(1), sz="0.0004"))  # and no frame
         await at.venue.say("orderUpdates", [update(oid, name(1), "canceled", sz="0.0006", orig="0.001")])
         await trio.sleep(1)
-        assert at.engine.told(name(1)) == ["OrderAccepted"]
+        assert at.engine.reports(name(1)) == ["OrderAccepted"]
         await trio.sleep(3)
-        assert at.engine.told(name(1)) == ["OrderAccepted", "OrderFilled", "OrderCanceled"]
+        assert at.engine.reports(name(1)) == ["OrderAccepted", "OrderFilled", "OrderCanceled"]
 
 
-async def test_an_end_that_waits_in_vain_is_told_all_the_same(autojump_clock: Clock) -> None:
+async def test_an_end_that_waits_in_vain_is_reported_all_the_same(autojump_clock: Clock) -> None:
     # A reduce-only order is shrunk by the venue: what is missing was never executed.
     async with scene() as at:
         oid = await place(at)
@@ -266,22 +266,22 @@ async def test_an_end_that_waits_in_vain_is_told_all_the_same(autojump_clock: Cl
             "orderUpdates", [update(oid, name(1), "reduceOnlyCanceled", sz="0.0006", orig="0.001")]
         )
         await trio.sleep(4)
-        assert at.engine.told(name(1)) == ["OrderAccepted", "OrderCanceled"]
+        assert at.engine.reports(name(1)) == ["OrderAccepted", "OrderCanceled"]
         assert at.engine.of(OrderCanceled)[0].reason == "reduceOnlyCanceled"
 
 
-async def test_a_cancel_of_the_venues_own_is_asked_about_unless_an_update_told_it(
+async def test_a_cancel_of_the_venues_own_is_asked_about_unless_an_update_reported_it(
     autojump_clock: Clock,
 ) -> None:
     async with scene() as at:
-        told, untold = await place(at, 1), await place(at, 2)
-        for oid in (told, untold):
+        reported, unreported = await place(at, 1), await place(at, 2)
+        for oid in (reported, unreported):
             at.venue.orders[oid]["status"] = "marginCanceled"
-        await at.venue.say("orderUpdates", [at.venue.orders[told]])
-        both = [{"coin": "BTC", "oid": told}, {"coin": "BTC", "oid": untold}]
+        await at.venue.say("orderUpdates", [at.venue.orders[reported]])
+        both = [{"coin": "BTC", "oid": reported}, {"coin": "BTC", "oid": unreported}]
         await at.venue.say("user", {"nonUserCancel": both})
         await trio.sleep(2)
-        assert [one["oid"] for one in at.venue.asked("orderStatus")] == [untold]
+        assert [one["oid"] for one in at.venue.asked("orderStatus")] == [unreported]
         assert [(one.client_order_id, one.reason) for one in at.engine.of(OrderCanceled)] == [
             (name(1), "marginCanceled"),
             (name(2), "marginCanceled"),
@@ -318,7 +318,7 @@ async def test_o08_the_end_of_an_old_leg_is_not_the_end_of_a_modified_order(
         await at.venue.say_fills(fill_row(1, old, name(1)), fill_row(2, old + 1, name(1), sz="0.0005"))
         await at.venue.say("orderUpdates", [update(old + 1, name(1), "canceled", sz="0.0005", orig="0.001")])
         await at.settle()
-        assert at.engine.told(name(1))[2:] == ["OrderFilled", "OrderFilled", "OrderCanceled"]
+        assert at.engine.reports(name(1))[2:] == ["OrderFilled", "OrderFilled", "OrderCanceled"]
 
 
 async def test_a_refused_modification_lets_the_end_that_was_held_back_out(autojump_clock: Clock) -> None:
@@ -333,7 +333,7 @@ async def test_a_refused_modification_lets_the_end_that_was_held_back_out(autoju
         at.venue.exchange = refuse
         at.release(ModifyOrder(START_NS, name(1), 1, BUY, 100, 639_000, "Gtc", False, START_NS + 10**10))
         await trio.sleep(1)
-        assert at.engine.told(name(1)) == ["OrderAccepted", "ModifyRejected", "OrderCanceled"]
+        assert at.engine.reports(name(1)) == ["OrderAccepted", "ModifyRejected", "OrderCanceled"]
 
 
 async def test_an_order_with_two_attached_goes_out_as_a_family_and_all_are_accepted(
@@ -367,7 +367,7 @@ async def test_an_order_with_two_attached_goes_out_as_a_family_and_all_are_accep
         assert [one.venue_order_id for one in at.engine.of(OrderAccepted)] == [1001, 0, 0]
 
 
-async def test_a_coin_of_another_session_is_refused_not_sent(autojump_clock: Clock) -> None:
+async def test_an_instrument_of_another_session_is_refused_not_sent(autojump_clock: Clock) -> None:
     async with scene() as at:
         at.release(CancelOrder(START_NS, name(1), 77))
         await at.settle()
@@ -405,7 +405,7 @@ async def test_i11_too_many_commands_fail_the_edge_not_the_session(
             await at.settle()
 
 
-async def test_what_comes_before_the_stream_is_confirmed_is_told_behind_it(autojump_clock: Clock) -> None:
+async def test_what_comes_before_the_stream_is_confirmed_is_reported_behind_it(autojump_clock: Clock) -> None:
     def prepare(venue: Venue) -> None:
         venue.fills = [fill_row(1, 50, None), fill_row(2, 51, None, ms=START_MS - 1)]
         row = update(52, name(9), "open")

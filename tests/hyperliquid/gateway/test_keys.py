@@ -47,7 +47,9 @@ def test_s02_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -
 
 
 @pytest.mark.parametrize("text", ["", "0x", "hello", KEY[:-2], KEY + "00", "0x" + "00" * 32, "\x00" * 66])
-def test_s02_a_file_without_a_key_is_refused_and_what_it_holds_is_not_told(tmp_path: Path, text: str) -> None:
+def test_s02_a_file_without_a_key_is_refused_and_what_it_holds_is_not_shown(
+    tmp_path: Path, text: str
+) -> None:
     with pytest.raises(SafetyRefusal) as refusal:
         load_key(VenueConfig(key_file=key_file(tmp_path, text)), {})
     assert len(text) < 4 or text not in str(refusal.value)
@@ -141,11 +143,11 @@ def test_s01_a_traceback_with_locals_does_not_hold_it(tmp_path: Path) -> None:
         try:
             call()
         except BaseException as error:
-            told = whole(error)
+            output = whole(error)
         else:
             pytest.fail(f"{number} did not fail")
-        assert f"number = {number}" in told, "the frames' own variables were looked at"
-        assert not shown(told), number
+        assert f"number = {number}" in output, "the frames' own variables were looked at"
+        assert not shown(output), number
 
 
 def test_s01_a_secret_is_not_shown_copied_or_packed() -> None:
@@ -168,13 +170,13 @@ def test_s03_the_variable_is_taken_out_even_if_another_key_is_used(tmp_path: Pat
 def test_s03_no_child_inherits_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RETAPE_KEY", KEY)
     assert load_key(VenueConfig()).address == address_of(KEY)
-    told = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", "import os; print(sorted(os.environ.items()))"],
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     )
-    assert "PATH" in told.stdout
-    assert "RETAPE_KEY" not in told.stdout
-    assert not shown(told.stdout)
+    assert "PATH" in output.stdout
+    assert "RETAPE_KEY" not in output.stdout
+    assert not shown(output.stdout)

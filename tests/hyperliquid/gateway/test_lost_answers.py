@@ -53,7 +53,7 @@ async def unknown(at: Scene, answer: Any, *, does: bool) -> None:
     at.venue.exchange = exchange
     at.release(order(1))
     await at.until(lambda: at.engine.of(OrderUnknown), 10)
-    assert at.engine.told(name(1)) == ["OrderUnknown"]
+    assert at.engine.reports(name(1)) == ["OrderUnknown"]
 
 
 def raw(status: int, body: bytes) -> httpx.Response:
@@ -110,12 +110,14 @@ async def test_what_cannot_have_left_is_refused(autojump_clock: Clock) -> None:
         at.venue.exchange = unreachable
         at.release(order(1), CancelOrder(START_NS, name(2), 1))
         await at.settle()
-        assert at.engine.told(name(1)) == ["OrderRejected"]
-        assert at.engine.told(name(2)) == ["CancelRejected"]
+        assert at.engine.reports(name(1)) == ["OrderRejected"]
+        assert at.engine.reports(name(2)) == ["CancelRejected"]
         assert at.engine.of(OrderRejected)[0].reason.startswith("not sent: no connection")
 
 
-async def test_o09_not_found_right_after_is_told_as_absent_then_not_as_refused(autojump_clock: Clock) -> None:
+async def test_o09_not_found_right_after_is_reported_as_absent_then_not_as_refused(
+    autojump_clock: Clock,
+) -> None:
     async with scene() as at:
         await unknown(at, None, does=False)
         at.release(ask(1))
@@ -154,7 +156,7 @@ async def test_o13_a_client_id_that_is_taken_means_that_the_first_one_lives(auto
         assert at.venue.placed == [name(1)]
 
 
-async def test_the_fills_of_an_order_asked_about_are_told_before_its_state(autojump_clock: Clock) -> None:
+async def test_the_fills_of_an_order_asked_about_are_reported_before_its_state(autojump_clock: Clock) -> None:
     async with scene() as at:
         await unknown(at, None, does=True)
         oid = next(iter(at.venue.orders))
@@ -162,11 +164,13 @@ async def test_the_fills_of_an_order_asked_about_are_told_before_its_state(autoj
         at.venue.orders[oid] = update(oid, name(1), "filled", sz="0.0", orig="0.001")
         at.release(ask(1))
         await at.settle()
-        assert at.engine.told(name(1))[1:] == ["OrderFilled", "OrderFilled", "OrderRead"]
+        assert at.engine.reports(name(1))[1:] == ["OrderFilled", "OrderFilled", "OrderRead"]
         before = len(at.venue.asked("userFillsByTime"))
         at.release(ask(1))
         await at.settle()
-        assert len(at.venue.asked("userFillsByTime")) == before, "all of it is told: they are not read again"
+        assert len(at.venue.asked("userFillsByTime")) == before, (
+            "all of it is reported: they are not read again"
+        )
 
 
 async def test_an_order_that_is_filled_in_part_and_gone_is_canceled(autojump_clock: Clock) -> None:
@@ -221,7 +225,7 @@ async def test_o22_each_leg_of_a_batch_has_its_own_fate(autojump_clock: Clock) -
         at.venue.exchange = mixed
         at.release(*(order(number) for number in range(1, 5)))
         await at.settle()
-        assert [at.engine.told(name(number)) for number in range(1, 5)] == [
+        assert [at.engine.reports(name(number)) for number in range(1, 5)] == [
             ["OrderAccepted"],
             ["OrderRejected"],
             ["OrderAccepted"],
@@ -231,7 +235,7 @@ async def test_o22_each_leg_of_a_batch_has_its_own_fate(autojump_clock: Clock) -
         found.pop()
         at.release(*(order(number) for number in range(5, 9)))
         await at.settle()
-        assert [at.engine.told(name(number)) for number in range(5, 9)] == [["OrderUnknown"]] * 4
+        assert [at.engine.reports(name(number)) for number in range(5, 9)] == [["OrderUnknown"]] * 4
 
 
 async def test_o15_nonces_rise_through_a_thousand_orders_at_once_and_a_restart(autojump_clock: Clock) -> None:
@@ -278,7 +282,7 @@ async def test_what_a_venue_says_of_an_earlier_leg_is_not_believed(autojump_cloc
         old = at.venue.rest({"a": 3, "s": "0.001", "p": "64000", "c": name(1)})
         at.release(ModifyOrder(START_NS, name(1), 1, BUY, 100, 639_000, "Gtc", False, 0))
         await at.settle()
-        true = at.venue.tell
+        true = at.venue.answer_info
 
         async def first_leg(body: dict[str, Any]) -> Any:
             if body["type"] == "orderStatus":

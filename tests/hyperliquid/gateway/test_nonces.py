@@ -1,4 +1,4 @@
-"""Nonces strictly rise, whatever the clock and however many (O15, T01, T08)."""
+"""Nonces strictly rise, even if the clock goes back (O15, T01, T08)."""
 
 from __future__ import annotations
 

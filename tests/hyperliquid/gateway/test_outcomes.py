@@ -102,7 +102,7 @@ def test_a_status_is_read(status: Any, outcome: Any) -> None:
         {"filled": {"oid": 8, "totalSz": "-1"}},
     ],
 )
-def test_o22_a_status_nobody_knows_is_lost_not_guessed(status: Any) -> None:
+def test_o22_a_status_no_one_knows_is_lost_not_guessed(status: Any) -> None:
     assert isinstance(read_outcomes(body([status]), 1)[0], Lost)
 
 
@@ -146,13 +146,13 @@ def test_n16_an_http_status_that_is_no_answer_leaves_an_order_unknown(status: in
 @pytest.mark.parametrize("status", [400, 415, 422])
 def test_what_the_venue_could_not_read_was_not_done(status: int) -> None:
     (outcome,) = read_answer(status, b"Failed to deserialize", 1)
-    (told,) = report(SUBMIT, outcome, 5)
-    assert isinstance(told, OrderRejected)
-    assert str(status) in told.reason
+    (reported,) = report(SUBMIT, outcome, 5)
+    assert isinstance(reported, OrderRejected)
+    assert str(status) in reported.reason
 
 
 @pytest.mark.parametrize(
-    ("command", "outcome", "told"),
+    ("command", "outcome", "reported"),
     [
         (SUBMIT, Accepted(7), OrderAccepted),
         (SUBMIT, Accepted(7, "0.5"), OrderAccepted),
@@ -172,10 +172,10 @@ def test_what_the_venue_could_not_read_was_not_done(status: int) -> None:
         (MODIFY, Done(), OrderUnknown),
     ],
 )
-def test_o13_what_is_told_of_a_command_is_never_more_than_what_was_proved(
-    command: Any, outcome: Any, told: type
+def test_o13_what_is_reported_of_a_command_is_never_more_than_what_was_proved(
+    command: Any, outcome: Any, reported: type
 ) -> None:
-    assert [type(one) for one in report(command, outcome, 5)] == [told]
+    assert [type(one) for one in report(command, outcome, 5)] == [reported]
 
 
 def test_that_a_cancel_was_done_is_left_to_the_stream_which_knows_what_was_filled() -> None:

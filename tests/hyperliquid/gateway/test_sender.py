@@ -24,7 +24,7 @@ def answered(status: int, body: bytes = b"", **headers: str) -> httpx.Response:
 
 
 class Venue(httpx.AsyncBaseTransport):
-    """Answers as told; counts what it was sent."""
+    """Gives one answer; counts what it was sent."""
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer
