@@ -17,7 +17,7 @@ import click
 import adapters  # noqa: F401
 import replay  # noqa: F401
 from engine import stopping
-from engine.errors import EngineError
+from engine.errors import EngineError, error_in
 from engine.loading.modules import own_modules
 
 __all__ = ["cli", "main"]
@@ -87,7 +87,7 @@ def main() -> None:
     except BaseExceptionGroup as group:
         if group.subgroup(KeyboardInterrupt) is not None:
             _leave_stopped()
-        first = _engine_error(group)
+        first = error_in(group)
         if first is None or os.environ.get("RETAPE_TRACEBACK"):
             raise
         _leave(first)
@@ -116,15 +116,3 @@ def _leave_stopped() -> NoReturn:
 def _leave(error: EngineError) -> None:
     click.echo(f"engine: {error}", err=True)
     sys.exit(error.exit_code)
-
-
-def _engine_error(group: BaseExceptionGroup[BaseException]) -> EngineError | None:
-    """Return the first of our errors in a group, None if the group holds any other error."""
-    ours, others = group.split(EngineError)
-    if ours is None or others is not None:
-        return None
-    error: BaseException = ours
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, EngineError)
-    return error

@@ -47,6 +47,7 @@ __all__ = [
     "VenueError",
     "VenueProtocolError",
     "VenueUnreachable",
+    "error_in",
 ]
 
 
@@ -159,3 +160,15 @@ class SafetyRefusal(EngineError):
     """A safety rule refused the action. The message names the rule."""
 
     exit_code = 6
+
+
+def error_in(group: BaseExceptionGroup[BaseException]) -> EngineError | None:
+    """Return the first EngineError in a group, or None if the group also has other exceptions."""
+    ours, others = group.split(EngineError)
+    if ours is None or others is not None:
+        return None
+    error: BaseException = ours
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, EngineError)
+    return error

@@ -12,61 +12,34 @@ the epoch. The venue's page lists these intervals but does not say when they sta
 from __future__ import annotations
 
 from collections import deque
-from datetime import date
-from typing import Final
+from typing import Final, Literal, get_args
 
 import msgspec
 
-__all__ = ["CANDLES_MAX", "INTERVALS", "CandleBook", "OpenCandle", "candle_end", "candle_start"]
+from engine.clock import SECOND_NS, window_end, window_start
+from engine.values import INTERVALS as SECONDS
+
+__all__ = ["CANDLES_MAX", "INTERVALS", "CandleBook", "Interval", "OpenCandle", "candle_end", "candle_start"]
 
 CANDLES_MAX: Final = 5000
 
-_MINUTE_MS: Final = 60_000
-_HOUR_MS: Final = 60 * _MINUTE_MS
-_DAY_MS: Final = 24 * _HOUR_MS
-_MONTH: Final = "1M"
-_EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
-
-_LENGTHS_MS: Final = {
-    "1m": _MINUTE_MS,
-    "3m": 3 * _MINUTE_MS,
-    "5m": 5 * _MINUTE_MS,
-    "15m": 15 * _MINUTE_MS,
-    "30m": 30 * _MINUTE_MS,
-    "1h": _HOUR_MS,
-    "2h": 2 * _HOUR_MS,
-    "4h": 4 * _HOUR_MS,
-    "8h": 8 * _HOUR_MS,
-    "12h": 12 * _HOUR_MS,
-    "1d": _DAY_MS,
-    "3d": 3 * _DAY_MS,
-    "1w": 7 * _DAY_MS,
-}
-_MONDAY_MS: Final = 4 * _DAY_MS
-"""The first Monday: the epoch was a Thursday."""
-
-INTERVALS: Final = (*_LENGTHS_MS, _MONTH)
+Interval = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "8h", "12h", "1d", "3d", "1w", "1M"]
 """The venue's intervals, shortest first. All but the first are whole minutes."""
+
+INTERVALS: Final[tuple[str, ...]] = get_args(Interval)
+
+_MS_NS: Final = 1_000_000
+_MINUTE_MS: Final = 60_000
 
 
 def candle_start(interval: str, time_ms: int) -> int:
     """Return the start (ms) of the candle of `interval` that contains `time_ms`."""
-    if interval == _MONTH:
-        return _first_of_month(time_ms // _DAY_MS)
-    offset_ms = _MONDAY_MS if interval == "1w" else 0
-    return time_ms - (time_ms - offset_ms) % _LENGTHS_MS[interval]
+    return window_start(SECONDS[interval] * SECOND_NS, time_ms * _MS_NS) // _MS_NS
 
 
 def candle_end(interval: str, start_ms: int) -> int:
     """Return the end (ms, exclusive) of the candle of `interval` that starts at `start_ms`."""
-    if interval == _MONTH:
-        return _first_of_month(start_ms // _DAY_MS + 31)  # a month has 28 to 31 days
-    return start_ms + _LENGTHS_MS[interval]
-
-
-def _first_of_month(day: int) -> int:
-    """Return the start (ms) of the month that contains `day`, a number of days since the epoch."""
-    return (date.fromordinal(_EPOCH_DAY + day).replace(day=1).toordinal() - _EPOCH_DAY) * _DAY_MS
+    return window_end(SECONDS[interval] * SECOND_NS, start_ms * _MS_NS) // _MS_NS
 
 
 class OpenCandle(msgspec.Struct, gc=False):

@@ -18,7 +18,7 @@ import msgspec
 import trio
 
 from adapters.sandbox.server import Sandbox, SandboxAddress, SandboxOptions
-from engine.errors import EngineError
+from engine.errors import error_in
 
 __all__ = ["run_sandbox"]
 
@@ -32,7 +32,7 @@ def run_sandbox(options: SandboxOptions, *, as_json: bool = False, until_eof: bo
     try:
         trio.run(_run, sandbox, options, as_json, until_eof)
     except BaseExceptionGroup as group:
-        error = _only_error(group)
+        error = error_in(group)
         if error is None:
             raise
         raise error from None
@@ -79,11 +79,3 @@ def _announcement(address: SandboxAddress, options: SandboxOptions, as_json: boo
     tape = f"recorded day {options.day}" if options.day else f"synthetic market (seed {options.seed})"
     pace = f"{options.speed:g} times real time"
     return f"sandbox exchange at {address.base_url}: {tape} at {pace}; press Ctrl-C to stop"
-
-
-def _only_error(group: BaseExceptionGroup[BaseException]) -> EngineError | None:
-    """Return the EngineError inside a group that contains exactly one error; otherwise None."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error if isinstance(error, EngineError) else None

@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from adapters.sandbox.candles import OpenCandle
+from adapters.sandbox.candles import Interval, OpenCandle
 from adapters.sandbox.grid import Level, orders_at
 from engine.events import InstrumentListed, Quote, Trade
 from engine.values import BUY, format_scaled
@@ -32,7 +32,6 @@ __all__ = [
     "Candles",
     "Cloid",
     "InstrumentEncoder",
-    "Interval",
     "L2Book",
     "Mids",
     "Natural",
@@ -60,8 +59,6 @@ __all__ = [
     "subscription_frame",
     "wire_number",
 ]
-
-Interval = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "8h", "12h", "1d", "3d", "1w", "1M"]
 
 ERROR_PARSE: Final = "Error parsing JSON into valid websocket request: "
 
