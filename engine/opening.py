@@ -52,7 +52,10 @@ def day_opened(
 def read_opening(opened: DayOpened) -> Opening:
     """Return what a day begins with. Raises JournalError."""
     stored = _stored(opened)
-    return Opening(**{name: stored[name] for name in Opening.__struct_fields__ if name in stored})
+    try:
+        return Opening(**{name: stored[name] for name in Opening.__struct_fields__ if name in stored})
+    except TypeError:
+        raise JournalError(f"the snapshot that {opened.day} opens with is not complete") from None
 
 
 def completed(opened: DayOpened) -> DayOpened:

@@ -269,11 +269,22 @@ def _annotations(cls: type) -> dict[str, str]:
     written: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         for name, hint in inspect.get_annotations(base).items():
-            if isinstance(hint, str):
-                written[name] = hint
-            else:
-                written[name] = hint.__qualname__ if isinstance(hint, type) else repr(hint)
+            written[name] = _written(hint)
     return written
+
+
+def _written(hint: Any) -> str:
+    """Return a type as text that is the same in every process; "" for what has no such text."""
+    if isinstance(hint, str):
+        return hint
+    origin = get_origin(hint)
+    if origin is Annotated:
+        return _written(get_args(hint)[0])
+    if origin is Literal:
+        return f"Literal{[str(one) for one in get_args(hint)]}"
+    if origin is not None:
+        return f"{_written(origin)}[{', '.join(map(_written, get_args(hint)))}]"
+    return str(getattr(hint, "__qualname__", ""))
 
 
 def _hints(cls: type) -> dict[str, Any]:

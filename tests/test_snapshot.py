@@ -6,7 +6,7 @@ import struct
 from collections import Counter, OrderedDict, defaultdict, deque
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Optional
 
 import msgspec
 import numpy as np
@@ -15,10 +15,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.actors.base import State
-from engine.errors import JournalError, UsageError
+from engine.errors import JournalError, StateVersionError, UsageError
 from engine.indicators import Ema, Sma
 from engine.snapshot import state_classes
-from engine.states import decode_state, encode_state, stored_state
+from engine.states import decode_state, encode_state, holds, shapes_of, stored_state
 from engine.values import INT64_MAX
 
 
@@ -66,7 +66,40 @@ class Growing(msgspec.Struct):
         self.count += 1
 
 
+class Before(State):
+    """A state of an earlier version."""
+
+    number: int
+    text: str = ""
+
+
+class After(State):
+    """The same state, which has gained a field."""
+
+    number: int
+    text: str = ""
+    past: list[int] = []
+
+
+@dataclass
+class Typed:
+    """Types that are not text, one of them with an object that has an address."""
+
+    plain: int
+    union: Optional[int]  # noqa: UP045
+    noted: Annotated[dict[str, list[int]], object()]
+    choice: Literal["a", 1] = 1
+
+
+Typed.__annotations__ = {
+    "plain": int,
+    "union": Optional[int],  # noqa: UP045
+    "noted": Annotated[dict[str, list[int]], object()],
+    "choice": Literal["a", 1],
+}
+
 CLASSES = state_classes([__name__, "engine.indicators.moving"])
+BEFORE, AFTER = f"{__name__}:Before", f"{__name__}:After"
 
 plain = (
     st.none()
@@ -261,3 +294,71 @@ def test_a_struct_that_shares_a_default_does_not_share_it_after_restoring() -> N
     one, other = decode_state(encode_state([Sma(2), Sma(2)], "x"), CLASSES)
     one.update(1.0)
     assert other.values == []
+
+
+# Evolution.
+
+
+def as_after(value: Any) -> bytes:
+    """Return a `Before` as an earlier version stored it under the name of `After`."""
+    tree = msgspec.msgpack.decode(encode_state(value, "x"))
+    tree[1] = AFTER
+    return msgspec.msgpack.encode(tree)
+
+
+def test_a_new_field_takes_its_default_and_does_not_share_it() -> None:
+    one, other = (decode_state(as_after(Before(7, "a")), CLASSES) for _ in range(2))
+    assert one == After(7, "a", [])
+    one.past.append(1)
+    assert other.past == []
+
+
+def test_a_field_that_is_gone_is_noticed_with_and_without_shapes() -> None:
+    tree = msgspec.msgpack.decode(encode_state(After(1), "x"))
+    tree[1] = BEFORE
+    blob = msgspec.msgpack.encode(tree)
+    with pytest.raises(StateVersionError, match=r"Before had 3 fields, it has 2"):
+        decode_state(blob, CLASSES)
+    shapes = {BEFORE: shapes_of(encode_state(After(1), "x"), CLASSES)[AFTER]}
+    with pytest.raises(StateVersionError, match=r"Before had the field 'past', it has not any more"):
+        decode_state(blob, CLASSES, shapes)
+
+
+def test_a_missing_member_of_an_enum_is_a_state_of_an_older_version() -> None:
+    blob = encode_state(Side.LONG, "x").replace(b"LONG", b"FLAT")
+    with pytest.raises(StateVersionError, match=r"Side has no member 'FLAT'"):
+        decode_state(blob, CLASSES)
+
+
+def test_shapes_have_the_same_text_in_every_process() -> None:
+    classes = state_classes([__name__])
+    (shape,) = shapes_of(encode_state(Typed(1, None, {}), "x"), classes).values()
+    assert shape == [
+        ("plain", "int"),
+        ("union", "Union[int, NoneType]"),
+        ("noted", "dict[str, list[int]]"),
+        ("choice", "Literal['a', '1']"),
+    ]
+
+
+numbers = st.lists(st.integers(0, 3), max_size=3)
+
+
+@given(st.builds(After, st.integers(), st.text(max_size=3), numbers), st.integers(), numbers)
+def test_a_state_holds_what_it_was_before_it_gained_fields(
+    value: After, other: int, extra: list[int]
+) -> None:
+    """And no other value of a field that was there, and no other item of a container."""
+    blob = encode_state({"a": [value, extra], "new": 1}, "x")
+    shapes = shapes_of(blob, CLASSES)
+    earlier = {AFTER: shapes[AFTER][:2]}
+    tree = msgspec.msgpack.decode(encode_state({"a": [value, extra]}, "x"))
+    struct = tree[1][0][1][1][0]
+    del struct[2][2:]
+    assert holds(blob, msgspec.msgpack.encode(tree), shapes, earlier)
+    assert holds(blob, msgspec.msgpack.encode(tree), shapes, {})
+    struct[2][0] = other
+    assert holds(blob, msgspec.msgpack.encode(tree), shapes, earlier) == (other == value.number)
+    struct[2][0] = value.number
+    tree[1][0][1][1][1][1].append(9)
+    assert not holds(blob, msgspec.msgpack.encode(tree), shapes, earlier)
