@@ -206,6 +206,17 @@ def test_a_snapshot_is_shown_as_its_length_and_hash():
     assert "3 bytes" in Renderer().as_text(1, 0, DayOpened(T, "2024-12-05", b"abc"))
 
 
+def test_the_opening_of_a_day_shows_its_session_and_its_instruments():
+    started = SessionStarted(T, "aa" * 8, "paper", "1", "s", "c", (("Mine", "mine:Mine", "h"),), "{}")
+    opened = DayOpened(T, "2024-12-05", b"abc", started, (BTC,))
+    shown = Renderer().as_json(1, 0, opened)
+    assert shown["started"] == msgspec.structs.asdict(started)
+    assert shown["instruments"] == [msgspec.structs.asdict(BTC)]
+    assert msgspec.json.decode(msgspec.json.encode(shown))["instruments"][0]["name"] == BTC.name
+    text = Renderer().as_text(1, 0, opened)
+    assert text.endswith(f"started {'aa' * 8}  instruments {BTC.name}")
+
+
 def test_a_field_with_the_name_of_a_record_key_is_prefixed():
     shown = Renderer().as_json(9, 8, ActorFailed(T, "ema", 5, "boom", "halt"))
     assert (shown["seq"], shown["event_seq"]) == (9, 5)

@@ -7,7 +7,6 @@ process has one: signals, kills, pipes, hash seeds, limits of the system, sessio
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import json
 import os
@@ -52,15 +51,11 @@ class Done(NamedTuple):
 
 
 def engine(*args: object, cwd: Path | None = None) -> Done:
-    """Run `engine ARGS` in this process to its end. It must not print a traceback.
-
-    Modules of the working directory are forgotten afterwards, as if the process had ended.
-    """
+    """Run `engine ARGS` in this process to its end. It must not print a traceback."""
     out, err = _Captured(), _Captured()
     code = 0
     with (
         contextlib.chdir(cwd or Path.cwd()),
-        _fresh_imports(),
         patch.object(sys, "argv", ["engine", *map(str, args)]),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
@@ -103,22 +98,6 @@ class _Captured(io.TextIOWrapper):
         buffer = self.buffer
         assert isinstance(buffer, io.BytesIO)
         return buffer.getvalue().decode()
-
-
-@contextlib.contextmanager
-def _fresh_imports() -> Iterator[None]:
-    """Find modules of the working directory as they are now, and forget them at the end."""
-    folder = str(Path.cwd())
-    path, known = list(sys.path), set(sys.modules)
-    importlib.invalidate_caches()
-    # A module that is written again within a second would be taken from its bytecode.
-    with patch.object(sys, "dont_write_bytecode", new=True):
-        yield
-    sys.path[:] = path
-    for name in sorted(set(sys.modules) - known):
-        file = getattr(sys.modules[name], "__file__", None)
-        if file and file.startswith(folder) and not file.startswith(str(ROOT)):
-            del sys.modules[name]
 
 
 def environment() -> dict[str, str]:
