@@ -21,24 +21,45 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 @click.command("sandbox")
 @click.option(
-    "--port", type=click.IntRange(0, 65_535), default=PORT_DEFAULT, show_default=True, help="0 picks one."
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=PORT_DEFAULT,
+    show_default=True,
+    help="0 chooses a free port.",
 )
 @click.option(
-    "--tape", type=click.Path(path_type=Path), help="A journal day to play. Default: synthetic market."
+    "--tape", type=click.Path(path_type=Path), help="Journal day to play. Default: the synthetic market."
 )
 @click.option(
-    "--seed", type=int, default=1, show_default=True, help="Of the synthetic market and of the faults."
+    "--seed", type=int, default=1, show_default=True, help="Seed of the synthetic market and the faults."
 )
 @click.option(
-    "--coins", default=",".join(INSTRUMENTS_DEFAULT), show_default=True, help="Of the synthetic market."
-)
-@click.option("--clock", type=click.Choice(["now", "tape"]), default="now", show_default=True)
-@click.option("--speed", type=float, default=1.0, show_default=True, help="Times as fast as real time.")
-@click.option(
-    "--history", "history_s", type=float, default=0.0, help="Seconds of tape played before opening."
+    "--coins",
+    default=",".join(INSTRUMENTS_DEFAULT),
+    show_default=True,
+    help="Instruments of the synthetic market.",
 )
 @click.option(
-    "--drop-every", "drop_every_s", type=float, default=0.0, help="Cut a connection about that often (s)."
+    "--clock",
+    type=click.Choice(["now", "tape"]),
+    default="now",
+    show_default=True,
+    help="now: shift the tape so that it starts now. tape: keep its times.",
+)
+@click.option("--speed", type=float, default=1.0, show_default=True, help="Multiple of real time.")
+@click.option(
+    "--history",
+    "history_s",
+    type=float,
+    default=0.0,
+    help="Seconds of the tape to play before the server starts.",
+)
+@click.option(
+    "--drop-every",
+    "drop_every_s",
+    type=float,
+    default=0.0,
+    help="Cut a random connection about every so many seconds.",
 )
 @click.option(
     "--account",
@@ -52,7 +73,7 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
     "volumes",
     multiple=True,
     metavar="ADDRESS:USD",
-    help="What an account has traded before.",
+    help="Volume that an account has traded before; may be repeated.",
 )
 @click.option(
     "--network",
@@ -72,18 +93,23 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
     "--faults",
     default="",
     metavar="SPEC",
-    help="Faults to inject, chosen by --seed: kind:chance[/ms][@scope], comma separated, such as "
-    "lost-reply:0.05@exchange,cut:0.001. The chance (0 to 1) is of each request or frame. Of requests "
-    f"(@info, @exchange): {' '.join(REQUEST_KINDS)}. "
-    f"Of frames (@market, @user, @ws): {' '.join(FRAME_KINDS)}. "
-    "At the end the faults that occurred are counted on standard error.",
+    help="Faults to inject, drawn with --seed: a comma-separated list of kind:chance[/ms][@scope], such as "
+    "lost-reply:0.05@exchange,cut:0.001. The chance (0 to 1) applies to each request or frame. "
+    f"Faults of requests (@info, @exchange): {' '.join(REQUEST_KINDS)}. "
+    f"Faults of frames (@market, @user, @ws): {' '.join(FRAME_KINDS)}. "
+    "At the end, the faults that occurred are counted on standard error.",
 )
 @click.option(
-    "--maker", is_flag=True, help="A calm synthetic market, in which resting orders fill within seconds."
+    "--maker",
+    is_flag=True,
+    help="Make the synthetic market calm, so that resting orders fill within seconds.",
 )
 @click.option("--until-eof", is_flag=True, help="Also stop when standard input ends.")
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print one line with base_url and ws_url when it listens."
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print base_url and ws_url as one line of JSON when the server is ready.",
 )
 def sandbox_command(
     port: int,
@@ -103,10 +129,10 @@ def sandbox_command(
     until_eof: bool,
     as_json: bool,
 ) -> None:
-    """Serve a Hyperliquid exchange on loopback: /info, /exchange and /ws on one port, fed by a tape.
+    """Run a local exchange with Hyperliquid's protocol: /info, /exchange and /ws on one loopback port.
 
-    --clock now shifts the tape so that it starts now; --clock tape keeps its recorded times. Stop it with
-    Ctrl-C. Point the engine at it with `engine live --venue hyperliquid --base-url http://127.0.0.1:PORT`.
+    It plays a tape: the synthetic market or a recorded day. Press Ctrl-C to stop it. To connect the engine:
+    `engine live --venue hyperliquid --base-url http://127.0.0.1:PORT`.
     """
     names = tuple(name.strip() for name in coins.split(",") if name.strip())
     if not names:

@@ -18,7 +18,7 @@ from tests.sandbox.exchange.kit import (
 )
 
 CLOID = "0x" + "ab" * 16
-GONE = {"error": "Order was never placed, already canceled, or filled. asset=0"}
+NOT_OPEN = {"error": "Order was never placed, already canceled, or filled. asset=0"}
 OK = {"status": "ok", "response": {"type": "default"}}
 
 
@@ -57,19 +57,19 @@ class TestCancel:
         (resting,), (filled,) = driver.place(wire("84000", "0.1")), driver.place(wire("84144", "0.1"))
         assert statuses(driver.act(cancel(oid_of(resting)))) == ["success"]
         for oid in (oid_of(resting), oid_of(filled), 1):
-            assert statuses(driver.act(cancel(oid))) == [GONE]
+            assert statuses(driver.act(cancel(oid))) == [NOT_OPEN]
 
     def test_by_client_id_with_the_same_answers(self) -> None:
         driver = ExchangeDriver()
         driver.place(wire("84000", "0.1", cloid=CLOID))
         answer = driver.act(by_cloid(CLOID))
         assert answer["response"] == {"type": "cancel", "data": {"statuses": ["success"]}}
-        assert statuses(driver.act(by_cloid(CLOID))) == [GONE]
+        assert statuses(driver.act(by_cloid(CLOID))) == [NOT_OPEN]
 
     def test_o29_an_order_of_another_account_or_asset_is_not_found(self) -> None:
         driver = ExchangeDriver()
         (status,) = driver.place(wire("84000", "0.1"))
-        assert statuses(driver.act(cancel(oid_of(status)), BOB_KEY)) == [GONE]
+        assert statuses(driver.act(cancel(oid_of(status)), BOB_KEY)) == [NOT_OPEN]
         (found,) = statuses(driver.act(cancel(oid_of(status), asset=1)))
         assert found["error"].endswith("asset=1")
         assert driver.alice.orders
@@ -202,7 +202,7 @@ class TestScheduledCancel:
         driver.act(self.schedule(driver.now_ms + 5_000))
         (status,) = driver.place(wire("84000", "0.1"))
         driver.now_ms += 5_000
-        assert statuses(driver.act(cancel(oid_of(status)))) == [GONE]
+        assert statuses(driver.act(cancel(oid_of(status)))) == [NOT_OPEN]
 
     def test_o30_it_fires_ten_times_a_day(self) -> None:
         driver = ExchangeDriver(volumes=[(ALICE, "1000000")])

@@ -82,7 +82,7 @@ def test_v05_every_signed_action_is_answered(actions: list[dict[str, Any]]) -> N
             request = parse_request(json.dumps(body).encode())
         except BadRequest:
             continue
-        # Signed over the venue's own rebuild, so that it is not refused for its spelling.
+        # Sign the canonical form, so that the signature is valid.
         answer = driver.send(signed(canonical(request.action), nonce))
         assert answer["status"] in ("ok", "err")
         assert "does not exist" not in str(answer["response"])

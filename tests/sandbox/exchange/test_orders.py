@@ -157,10 +157,10 @@ class TestResting:
 
     def test_orders_do_not_change_the_shown_book(self) -> None:
         driver = ExchangeDriver()
-        coin = driver.market.by_name["BTC"]
-        before = coin.book(0)
+        instrument = driver.market.by_name["BTC"]
+        before = instrument.book(0)
         driver.place(wire("84143", "0.5"), wire("84144", "0.5", kind=IOC))
-        assert coin.book(0) == before
+        assert instrument.book(0) == before
 
 
 class TestBetweenAccounts:
