@@ -89,7 +89,7 @@ class HyperliquidClient(VenueClient):
             answered_ns = system.monotonic_ns()
         if not names:
             if not self._loopback:
-                raise UsageError("the venue lists hundreds of coins; choose some with --coins BTC,ETH")
+                raise UsageError("the venue lists hundreds of instruments; choose some with --coins BTC,ETH")
             names = tuple(asset.name for asset in listed.meta.universe)
         chosen = list_instruments(
             listed.meta, 0, names, loopback=self._loopback, spot=listed.spot, dexs=listed.dexs

@@ -190,7 +190,7 @@ class Decoder:
         )
 
     def context(self, row: WireContext, recv_ns: int) -> ContextRead | None:
-        """Return a coin's context as an event, None if it is left out. Raises VenueProtocolError."""
+        """Return an instrument's context as an event, None if it is left out. Raises VenueProtocolError."""
         listed = self._known(row.coin)
         if listed is None:
             return None
@@ -207,7 +207,7 @@ class Decoder:
         return ContextRead(recv_ns, listed.instrument, FINE_SCALE, *fine)
 
     def mids(self, mids: Mapping[str, str], recv_ns: int) -> MidsRead | None:
-        """Return the mids of our coins as an event, None if there are none. Raises VenueProtocolError."""
+        """Return the instruments' mids as an event, None if there are none. Raises VenueProtocolError."""
         found = [(listed.instrument, mids[coin]) for coin, listed in self._by_coin.items() if coin in mids]
         if not found:
             return None

@@ -33,7 +33,7 @@ _DEX_IDS: Final = 10_000
 def list_instruments(
     meta: Meta,
     recv_ns: int,
-    coins: Sequence[str],
+    names: Sequence[str],
     *,
     known: Mapping[str, int] | None = None,
     first_number: int = 1,
@@ -41,12 +41,12 @@ def list_instruments(
     spot: SpotMeta | None = None,
     dexs: Sequence[Meta] = (),
 ) -> list[InstrumentListed]:
-    """Return the listing of `coins`, in their order.
+    """Return the listing of the instruments named, in their order.
 
-    `spot` and `dexs` (the metas of builders' dexes) are needed for coins of theirs. `known` gives numbers to
-    coins that the journal already lists; others are numbered from `first_number` on, over numbers that are
-    taken. The sandbox's `pxDecimals` counts only with `loopback`. Raises UsageError for a coin the venue does
-    not have, VenueProtocolError for a grid that cannot be.
+    `spot` and `dexs` (the metas of builders' dexes) are needed for instruments of theirs. `known` gives
+    numbers to names that the journal already lists; others are numbered from `first_number` on, skipping
+    numbers that are taken. The sandbox's `pxDecimals` counts only with `loopback`. Raises UsageError for a
+    name that the venue does not have, VenueProtocolError for an impossible grid.
     """
     known = known or {}
     perps = {asset.name: asset for one in (meta, *dexs) for asset in one.universe}
@@ -54,28 +54,30 @@ def list_instruments(
     taken = set(known.values())
     number = first_number
     listed = []
-    for coin in dict.fromkeys(coins):
-        asset = perps.get(coin)
+    for name in dict.fromkeys(names):
+        asset = perps.get(name)
         if asset is not None and asset.is_delisted:
-            raise UsageError(f"{coin} is delisted on hyperliquid; choose another coin")
+            raise UsageError(f"{name} is delisted on hyperliquid; choose another instrument")
         if asset is not None:
             kind, size_scale = "perp", asset.sz_decimals
             price_scale, price_figures = _price_grid(asset, loopback)
-        elif coin in pairs:
-            kind, size_scale = "spot", pairs[coin]
-            price_scale, price_figures = _decimals(coin, "spot", size_scale), RULES.price_figures
+        elif name in pairs:
+            kind, size_scale = "spot", pairs[name]
+            price_scale, price_figures = _decimals(name, "spot", size_scale), RULES.price_figures
         else:
-            raise UsageError(f"hyperliquid has no market {clip(coin, 40)}{_nearest(coin, [*perps, *pairs])}")
-        if coin not in known:
+            raise UsageError(
+                f"hyperliquid has no instrument {clip(name, 40)}{_nearest(name, [*perps, *pairs])}"
+            )
+        if name not in known:
             while number in taken:
                 number += 1
             taken.add(number)
         listed.append(
             InstrumentListed(
                 recv_ns=recv_ns,
-                instrument=known.get(coin, number),
+                instrument=known.get(name, number),
                 venue="hyperliquid",
-                name=coin,
+                name=name,
                 price_scale=price_scale,
                 size_scale=size_scale,
                 price_figures=price_figures,
@@ -88,7 +90,7 @@ def list_instruments(
 
 
 def asset_ids(meta: Meta, spot: SpotMeta | None = None, dexs: Sequence[Meta] = ()) -> dict[str, int]:
-    """Return the number that orders name a market by, for every name; delisted ones keep their place.
+    """Return the number that orders use for each instrument, by name; delisted ones keep their place.
 
     `dexs` are the metas of all builders' dexes in the order of `perpDexs`, without the venue's own: the place
     in it is part of the number.
@@ -101,9 +103,9 @@ def asset_ids(meta: Meta, spot: SpotMeta | None = None, dexs: Sequence[Meta] = (
     return ids
 
 
-def dex_of(coin: str) -> str:
+def dex_of(name: str) -> str:
     """Return the builder's dex in a name such as "xyz:SP500", "" for everything else."""
-    return coin.partition(":")[0] if ":" in coin else ""
+    return name.partition(":")[0] if ":" in name else ""
 
 
 def _spot_decimals(spot: SpotMeta | None) -> dict[str, int]:
@@ -121,17 +123,17 @@ def _price_grid(asset: AssetInfo, loopback: bool) -> tuple[int, int]:
     return _decimals(asset.name, "perp", asset.sz_decimals), RULES.price_figures
 
 
-def _decimals(coin: str, kind: str, size_scale: int) -> int:
+def _decimals(name: str, kind: str, size_scale: int) -> int:
     """Return the decimals of a price: what the size leaves of those that the kind has."""
     decimals_max = RULES.price_decimals[kind]
     if size_scale > decimals_max:
         raise VenueProtocolError(
-            f"{clip(coin)} has sizes of {size_scale} decimals; it can have at most {decimals_max}"
+            f"{clip(name)} has sizes of {size_scale} decimals; it can have at most {decimals_max}"
         )
     return decimals_max - size_scale
 
 
-def _nearest(coin: str, names: Sequence[str]) -> str:
+def _nearest(name: str, names: Sequence[str]) -> str:
     folded = {name.casefold(): name for name in names}
-    found = difflib.get_close_matches(coin.casefold(), folded, n=1)
+    found = difflib.get_close_matches(name.casefold(), folded, n=1)
     return f"; did you mean {folded[found[0]]}? Names are case sensitive" if found else ""

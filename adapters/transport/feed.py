@@ -110,7 +110,7 @@ class Feed(ABC):
         if asked > self.governor.limits.subscriptions:
             raise UsageError(
                 f"{asked} subscriptions are more than the {self.governor.limits.subscriptions} "
-                "that the venue allows; choose fewer coins or channels"
+                "that the venue allows; choose fewer instruments or channels"
             )
         self._streams += streams
 

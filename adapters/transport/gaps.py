@@ -6,7 +6,7 @@ wait; a gap that still cannot be proved closed is a `FeedGap` that is open, and 
 repair from the venue's candles. Memory and judgement of single trades are in `trades.py`.
 
 What proves that nothing is missing is the venue's custom, passed in as `proof`: an overlap with trades that
-the venue sends again on subscribing, or numbers without a hole. Called by a feed with the trades of a
+the venue sends again on subscribing, or numbers without a gap. Called by a feed with the trades of a
 message.
 """
 

@@ -8,7 +8,7 @@
         # end 1733356900000000000
 
 A message with a line break, or one that is not text, stands as "~" and base64. The day is that of the time
-of receipt. A run is one session's recorder; its parts follow each other without a hole.
+of receipt. A run is one session's recorder; its parts follow each other without a gap.
 
 Owns the files under `raw/`, which are no part of the journal: they are a witness of the decoder, may be
 deleted, and lose the last seconds at a kill. Promises: recording never waits for the disk and never takes

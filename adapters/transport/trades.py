@@ -1,6 +1,6 @@
 """Which of one instrument's trades have been seen: each is emitted once, and a gap is noticed.
 
-A venue that numbers its trades without holes proves by their numbers that none is missing. One that does
+A venue that numbers its trades without gaps proves by their numbers that none is missing. One that does
 not, but sends its newest trades again on every subscribe, proves it by an overlap: a trade is known by (time,
 trade id), the newest are remembered, and after a loss the trades sent again either contain the last one seen,
 or do not. Pure: no clock, no socket. Called by `gaps.py`.

@@ -137,12 +137,12 @@ async def test_i8_f04_n11_every_closed_bar_is_the_venues_candle_or_marked(autoju
 
 def build(play: Scene) -> dict[tuple[int, int, int], BarClosed]:
     """Return the last revision of each bar."""
-    desk = Harness(Aggregator(BarsConfig(INTERVALS, 1000)))
+    harness = Harness(Aggregator(BarsConfig(INTERVALS, 1000)))
     for event in play.engine.events:
-        desk.advance(event.recv_ns)  # type: ignore[attr-defined]
-        desk.send(event)
+        harness.advance(event.recv_ns)  # type: ignore[attr-defined]
+        harness.send(event)
     bars: dict[tuple[int, int, int], BarClosed] = {}
-    for made in desk.log:
+    for made in harness.log:
         if isinstance(made, BarClosed):
             bars[made.instrument, made.interval_ns, made.start_ns] = made
     return bars

@@ -282,9 +282,9 @@ def test_a_sandbox_may_give_its_own_grid_and_no_other() -> None:
 def test_an_instrument_the_venue_does_not_have_is_refused_with_the_nearest() -> None:
     """An unknown instrument would close the whole socket, so it is never subscribed to."""
     every = meta(AssetInfo("BTC", 5), AssetInfo("ETH", 4), AssetInfo("LOOM", 1, is_delisted=True))
-    with pytest.raises(UsageError, match="no market 'btc'; did you mean BTC"):
+    with pytest.raises(UsageError, match="no instrument 'btc'; did you mean BTC"):
         list_instruments(every, 7, ["btc"])
-    with pytest.raises(UsageError, match=r"no market 'QQQQQQ'$"):
+    with pytest.raises(UsageError, match=r"no instrument 'QQQQQQ'$"):
         list_instruments(every, 7, ["QQQQQQ"])
     with pytest.raises(UsageError, match="LOOM is delisted"):
         list_instruments(every, 7, ["LOOM"])

@@ -191,3 +191,15 @@ async def test_i11_the_line_is_bounded_and_who_gives_up_leaves_it(autojump_clock
         nursery.cancel_scope.cancel()
     assert governor.budget().waiting == 0
     await governor.weigh(1, MARKET)
+
+
+def test_the_limits_of_a_sandbox_at_a_speed_are_those_of_its_own_minutes() -> None:
+    """Rates grow; the bounds on what is open at a time stay."""
+    faster = LIMITS.at_speed(60.0)
+    assert (faster.weight, faster.messages, faster.connections) == (Rate(72_000), Rate(120_000), Rate(1800))
+    assert (
+        msgspec.structs.replace(
+            faster, weight=LIMITS.weight, messages=LIMITS.messages, connections=LIMITS.connections
+        )
+        == LIMITS
+    )
