@@ -21,7 +21,7 @@ from engine.runtime.plan import MakeProjector
 from engine.runtime.projector import Projector
 from engine.stores.catchup import catch_up, days_from, rebuild
 from engine.stores.csv_bars import CsvStore
-from engine.stores.errors import StoreError, StoreOutOfStep, StoreUnavailable
+from engine.stores.errors import StoreError, StoreForeign, StoreOutOfStep, StoreUnavailable
 from engine.stores.kinds import make_store
 from engine.stores.sqlite.store import SqliteStore
 from engine.stores.store import Cursor, Store
@@ -50,6 +50,9 @@ def session_stores(
         stores["csv"] = CsvStore(csv)
     if no_db:
         stores = {name: store for name, store in stores.items() if not isinstance(store, SqliteStore)}
+    for store in stores.values():
+        if isinstance(store, SqliteStore) and not (store.path.parent.is_dir() or store.path.parent == root):
+            raise UsageError(f"{store.place}: there is no folder {store.path.parent}; give another path")
     places: dict[tuple[str, str], str] = {}
     for name, store in stores.items():
         other = places.setdefault((store.kind, store.place), name)
@@ -68,8 +71,8 @@ def make_projectors(root: Path, stores: Mapping[str, Store]) -> dict[str, MakePr
 def make_projector(root: Path, store: Store, journal_id: bytes, durable_seq: int) -> Projector:
     """Return the projector of the journal in `root` into a store.
 
-    A store that is unavailable now is tried again while the session runs. Raises StoreOutOfStep for one that
-    holds something else.
+    A store that is unavailable now is tried again while the session runs. Raises StoreOutOfStep for one whose
+    rows are those of another journal or have other tables.
     """
     writer = StoreWriter(store, journal_id)
     with contextlib.suppress(StoreUnavailable):
@@ -84,14 +87,16 @@ def make_projector(root: Path, store: Store, journal_id: bytes, durable_seq: int
             folders = days_from(root, journal_id, start)
             frames = (frame for folder in folders for frame in open_day(folder))
             return catch_up(writer, frames, until_seq=until_seq)
+        except StoreForeign:
+            raise
         except StoreOutOfStep:
             pass
         except StoreUnavailable as error:
             if error.reason not in ("corrupt", "deleted"):
                 raise
         writer.close()
-        everything = days_from(root, journal_id, 0)
-        return rebuild(store, everything, until_seq=until_seq)
+        rebuild(store, days_from(root, journal_id, 0), until_seq=until_seq)
+        return writer.read_cursor()
 
     return Projector(writer, catch_up_from_journal, durable_seq)
 

@@ -2,7 +2,8 @@
 
 StoreError             1   the rows cannot be used or written
 ├── StoreUnavailable   1   the database is locked, full, corrupt, deleted: trading goes on without it
-├── StoreOutOfStep     4   the rows belong to another journal, or to another state of this one
+├── StoreOutOfStep     4   the rows belong to another state of the journal: they have to be made again
+│   └── StoreForeign   4   the rows belong to another journal, or are not ours: they are never overwritten
 └── RowFailed          1   one event cannot be made into a row
 
 None of these touches the journal: a store can always be deleted and rebuilt.
@@ -18,6 +19,7 @@ __all__ = [
     "Reason",
     "RowFailed",
     "StoreError",
+    "StoreForeign",
     "StoreOutOfStep",
     "StoreUnavailable",
     "first_line",
@@ -47,6 +49,10 @@ class StoreOutOfStep(StoreError):
     """The rows do not end where the next records begin: another journal, ahead, behind, or other tables."""
 
     exit_code = 4
+
+
+class StoreForeign(StoreOutOfStep):
+    """What is at the store's place belongs to another journal or program. No session overwrites it."""
 
 
 class RowFailed(StoreError):

@@ -98,7 +98,7 @@ class Store(RowSource, Protocol):
         """Open the store if it is not open, and keep all that is written in the block, or nothing of it.
 
         A store without transactions only opens itself. Raises StoreUnavailable when another writer has it,
-        StoreOutOfStep when what is there is not a store of ours or has other tables.
+        StoreForeign when what is there is not a store of ours, StoreOutOfStep when it has other tables.
         """
         ...
 
@@ -130,5 +130,5 @@ class Store(RowSource, Protocol):
         ...
 
     def close(self) -> None:
-        """Give back what the store holds open; a second call does nothing, a transaction opens it again."""
+        """Close connections, files and locks; a second call does nothing, a transaction opens them again."""
         ...

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from engine.events.codec import Record
-from engine.stores.errors import RowFailed, StoreError, StoreOutOfStep, first_line
+from engine.stores.errors import RowFailed, StoreError, StoreForeign, StoreOutOfStep, first_line
 from engine.stores.rows.builder import RowBuilder
 from engine.stores.rows.units import Listing
 from engine.stores.store import Cursor, Rows, Store
@@ -46,8 +46,8 @@ class StoreWriter:
     def read_cursor(self) -> int:
         """Ask the store how far its rows go, and return the seq.
 
-        Raises StoreUnavailable, and StoreOutOfStep when the rows are those of another journal or have other
-        tables.
+        Raises StoreUnavailable, StoreForeign when the rows are those of another journal, StoreOutOfStep when
+        they have other tables.
         """
         try:
             with self.store.transaction():
@@ -111,7 +111,10 @@ class StoreWriter:
         if cursor == self._cursor and not self._stale:
             return
         if cursor is not None and cursor.journal_id != self.journal_id:
-            raise self._out_of_step(f"its rows come from another journal ({cursor.journal_id.hex()})")
+            raise StoreForeign(
+                f"{self.store.place}: its rows come from another journal ({cursor.journal_id.hex()}); "
+                f"{self.store.remedy}"
+            )
         self._instruments = self._listed()
         self._cursor = cursor
         self._stale = False

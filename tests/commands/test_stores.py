@@ -118,6 +118,8 @@ def test_sections_replace_the_default_and_options_come_on_top() -> None:
     assert places(config, csv=Path("other")) == both | {"csv": ("csv", "other")}
     assert places(config, db=Path("a.db")) == both | {"projector": ("sqlite", "a.db")}
     assert places(config, no_db=True) == {"csv": ("csv", "bars")}
+    with pytest.raises(UsageError, match="there is no folder absent"):
+        places(config, db=Path("absent/a.db"))
     with pytest.raises(UsageError, match="both at"):
         places(config, db=Path("journal/retape.db"))
 

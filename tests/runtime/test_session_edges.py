@@ -19,11 +19,15 @@ from engine.runtime.ingress import BATCH_MAX, Ingress
 from engine.runtime.plan import MakeProjector
 from engine.stores.catchup import rebuild
 from engine.stores.csv_bars import CsvStore
+from engine.stores.errors import StoreForeign
 from engine.stores.lock import WriterLock
 from engine.stores.sqlite.reading import first_difference
 from engine.stores.sqlite.store import SqliteStore
+from engine.stores.store import Store
+from engine.stores.writer import StoreWriter
 from tests.runtime.kit import assert_replays, config, of
 from tests.runtime.rig import Rig, Rows
+from tests.stores.record_streams import BTC, digest_at
 
 
 async def busy(rig: Rig, seconds: float = 1.0) -> None:
@@ -262,3 +266,26 @@ async def test_q04_several_stores_are_independent_and_one_that_fails_costs_its_o
         path.name: path.read_bytes() for path in again.glob("*.csv")
     }
     assert_replays(root)
+
+
+@pytest.mark.parametrize("make", [lambda path: SqliteStore(path / "rows.db"), CsvStore])
+async def test_r10_rows_of_another_journal_that_come_free_during_a_session_are_left_alone(
+    tmp_path: Path, make: Callable[[Path], Store]
+) -> None:
+    root, place = tmp_path / "journal", tmp_path / "place"
+    place.mkdir()
+    other = StoreWriter(make(place), bytes(16))
+    other.apply([(1, 0, BTC)], seq=1, digest=digest_at(1))
+    before = other.store.witness()
+
+    async def script(rig: Rig) -> None:
+        await busy(rig, 0.5)
+        other.close()
+        await busy(rig, 1.5)
+
+    rig = Rig(root, config("Steady"), projectors={"rows": partial(make_projector, root, make(place))})
+    assert (await rig.run(script)).stopped_by == "script"
+    assert any("another journal" in health.detail for health in rig.health)
+    assert make(place).witness() == before
+    with pytest.raises(StoreForeign):
+        make_projector(root, make(place), bytes(range(16)), 0)

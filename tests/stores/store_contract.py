@@ -38,7 +38,7 @@ from engine.events import (
 from engine.events.codec import Record
 from engine.journal import Frame
 from engine.stores.catchup import catch_up, rebuild
-from engine.stores.errors import RowFailed, StoreOutOfStep, StoreUnavailable
+from engine.stores.errors import RowFailed, StoreForeign, StoreOutOfStep, StoreUnavailable
 from engine.stores.store import Cursor, Store
 from engine.stores.writer import StoreWriter
 from tests.profiles import examples
@@ -209,7 +209,7 @@ class StoreContract(ABC):
 
     def test_rows_of_another_journal_are_refused_and_left_alone(self, tmp_path: Path) -> None:
         expected = self.written(tmp_path, a_day())
-        with pytest.raises(StoreOutOfStep, match="another journal"):
+        with pytest.raises(StoreForeign, match="another journal"):
             StoreWriter(self.make(tmp_path), bytes(16)).read_cursor()
         assert self.content(tmp_path) == expected
 

@@ -1,5 +1,4 @@
-"""Puts rebuilt rows in the place of the old ones: readers see the old rows or the new ones, never some of
-each.
+"""Puts rebuilt rows in the place of the old ones: readers see the old rows or the new ones, never a mix.
 
 The new rows are built in a scratch file beside the database. A database that can be read is then overwritten
 by SQLite's own backup, as one transaction of one connection: a reader's next query sees the new rows. The
@@ -17,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from engine.stores.errors import StoreOutOfStep, StoreUnavailable
+from engine.stores.errors import StoreForeign, StoreUnavailable
 from engine.stores.sqlite.reading import BUSY_SECONDS, connect_readonly, unavailable
 
 __all__ = ["copy_into", "holds_rows", "put_in_place", "remove"]
@@ -28,7 +27,7 @@ _RETRY_SECONDS: Final = 0.05
 def holds_rows(path: Path) -> bool:
     """Return whether a database can be read here, one with our tables or without any.
 
-    Raises StoreOutOfStep when it has other tables: such a database is never overwritten.
+    Raises StoreForeign when it has other tables: such a database is never overwritten.
     """
     if not path.exists() or not path.stat().st_size:
         return False
@@ -41,7 +40,7 @@ def holds_rows(path: Path) -> bool:
             raise failure from error
         return False
     if names and "cursor" not in names:
-        raise StoreOutOfStep(f"{path}: holds something else than our rows; give them a path of their own")
+        raise StoreForeign(f"{path}: holds something else than our rows; give them a path of their own")
     return True
 
 

@@ -23,7 +23,7 @@ from typing import Final
 import msgspec
 import sqlite_utils
 
-from engine.stores.errors import StoreOutOfStep, StoreUnavailable, unreachable
+from engine.stores.errors import StoreForeign, StoreOutOfStep, StoreUnavailable, unreachable
 from engine.stores.kinds import StoreKind
 from engine.stores.lock import WriterLock
 from engine.stores.rows.tables import SCHEMA_VERSION, TABLES, VIEWS
@@ -128,7 +128,7 @@ class SqliteStore:
         return witness(self.path)
 
     def rebuild(self, fill: Callable[[Store], int]) -> int:
-        """See `Store`. Readers see the old rows or the new ones, never some of each; see `copying.py`."""
+        """See `Store`. Readers see the old rows or the new ones, never a mix; see `copying.py`."""
         self.close()
         lock = WriterLock(self.path)
         scratch = self.path.with_name(f".{self.path.name}.rebuilding")
@@ -220,13 +220,13 @@ class SqliteStore:
         return db
 
     def _make_tables(self, db: sqlite_utils.Database) -> None:
-        """Make the tables of an empty database. Raises StoreOutOfStep when it holds something else."""
+        """Make the tables of an empty database. Raises StoreForeign when it holds something else."""
         with _transaction(db):
             version = db.conn.execute("PRAGMA user_version").fetchone()[0]
             names = db.table_names()
             if names:
                 if "cursor" not in names:
-                    raise StoreOutOfStep(
+                    raise StoreForeign(
                         f"{self.path}: holds something else than our rows; give them a path of their own"
                     )
                 if version != SCHEMA_VERSION:
