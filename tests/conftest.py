@@ -1,11 +1,13 @@
-"""What every test shares: the hypothesis profile, and how `make test` spreads tests over the cores."""
+"""What every test shares: the hypothesis profile, virtual time, and how `make test` spreads tests over the cores."""
 
 from __future__ import annotations
 
 import os
 
 import pytest
+from trio.testing import MockClock
 
+from tests.pacing import VirtualTime, make_clock
 from tests.profiles import load
 
 load()
@@ -23,3 +25,10 @@ def pytest_xdist_auto_num_workers() -> int:
     """One worker more than cores: long tests mostly wait for a session."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cores + 1
+
+
+@pytest.fixture
+def paced_clock(monkeypatch: pytest.MonkeyPatch) -> MockClock:
+    """The clock of trio and of the engine; `pacing` moves it."""
+    monkeypatch.setattr("engine.clock.time", VirtualTime())
+    return make_clock()

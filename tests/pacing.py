@@ -3,8 +3,9 @@
 Owns the clock of a test in which the sandbox and the engine share one process: trio's time and the engine's
 time (`engine.clock` is the one place that reads the machine's) are both virtual. Promises: time jumps to the
 next deadline when every task waits, no worker thread is busy and no byte is on its way through the loopback,
-so a slow or busy machine changes no result, and a test takes as long as its CPU work. Called by
-`tests/live/kit.py`, whose tests take the fixture `paced_clock`.
+and each step of a task takes a fixed time. So a slow or busy machine changes no result, and a test takes as
+long as its CPU work. Called by tests that take the fixture
+`paced_clock`, and by what they share.
 
 The `autojump_clock` of trio watches its tasks only: it would jump over a sync of the journal in a thread, and
 over bytes that the kernel has accepted and not yet delivered.
@@ -29,8 +30,8 @@ START_NS: Final = 1_741_179_300 * SECOND_NS
 _THREAD_CUSHION_S: Final = 0.001
 """How long to wait, in real seconds, before looking again whether a thread has finished."""
 
-_STEP_S: Final = 1e-6
-"""The shortest jump: a deadline is passed, whatever its floating point says."""
+_STEP_S: Final = 20e-6
+"""How long a task's step takes on this clock: two requests are never handled at the same moment."""
 
 
 class VirtualTime:
@@ -44,15 +45,17 @@ class VirtualTime:
 
 
 class _Steps(trio.abc.Instrument):
-    """Counts the steps of all tasks but the one that asks."""
+    """Counts the steps of all tasks but the one that made it, and has time pass with each."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: MockClock) -> None:
         self.count = 0
+        self._clock = clock
         self._own = trio.lowlevel.current_task()
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         if task is not self._own:
             self.count += 1
+            self._clock.jump(_STEP_S)
 
 
 def make_clock() -> MockClock:
@@ -73,7 +76,7 @@ async def pacing() -> AsyncIterator[None]:
 
 async def _pace(clock: MockClock) -> None:
     threads = trio.to_thread.current_default_thread_limiter()
-    steps = _Steps()
+    steps = _Steps(clock)
     trio.lowlevel.add_instrument(steps)
     near, far = await _loopback()
     try:

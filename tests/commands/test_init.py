@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.commands.init import FILES
-from tests.commands.kit import SAMPLE, assert_replays, engine, environment, spawn
+from tests.commands.kit import PATIENCE_S, SAMPLE, assert_replays, engine, environment, spawn
 
 CROSSOVER = "engine.strategies.crossover:Crossover"
 
@@ -31,7 +31,7 @@ def test_a_new_project_tests_itself_trades_replays_and_backtests(tmp_path: Path)
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert tested.returncode == 0, tested.stdout
     assert "2 passed" in tested.stdout

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from adapters.hyperliquid.feed import HyperliquidFeed
 from adapters.hyperliquid.info import HyperliquidInfo
@@ -18,10 +19,11 @@ from adapters.transport.trades import LastTrade
 from engine.clock import AdoptedClock, SystemClock
 from engine.events import Event, FeedDown, FeedGap, FeedUp, InstrumentListed, Quote, Trade
 from engine.values import BUY, SELL
+from tests.pacing import pacing
 
 START_NS = 1_733_356_800_000_000_000
 MS = 1_000_000
-PATIENCE_S = 20
+PATIENCE_S = 600
 QUICK = FeedLimits(backoff_s_min=0.02, backoff_s_max=0.1, replay_s=0.2)
 
 BTC = InstrumentListed(START_NS, 1, "hyperliquid", "BTC", 1, 5, price_figures=5)
@@ -72,7 +74,7 @@ async def sandbox_of(tape: Tape | None, **options: object) -> AsyncIterator[tupl
     settings = {"port": 0, "clock": "tape", **options}
     sandbox = Sandbox(SandboxOptions(**settings), tape)  # type: ignore[arg-type]
     with trio.fail_after(PATIENCE_S):
-        async with trio.open_nursery() as nursery:
+        async with pacing(), trio.open_nursery() as nursery:
             address = await nursery.start(sandbox.serve)
             yield sandbox, address
             nursery.cancel_scope.cancel()
@@ -118,7 +120,9 @@ async def until(promise: object) -> None:
         await trio.sleep(0.01)
 
 
-async def test_n03_f01_no_trade_is_lost_or_doubled_however_often_the_connection_is_cut() -> None:
+async def test_n03_f01_no_trade_is_lost_or_doubled_however_often_the_connection_is_cut(
+    paced_clock: MockClock,
+) -> None:
     """N03, F01, F02: cut about eight times a second, the tape arrives whole, in order, each trade once."""
     btc, purr = trades(2400, coin=1, over_ms=2000), trades(600, coin=2, over_ms=2000)
     # One trade from before the start each: with it a replay proves that it reaches back far enough.
@@ -140,7 +144,7 @@ async def test_n03_f01_no_trade_is_lost_or_doubled_however_often_the_connection_
     assert all(up.subscriptions == 4 for up in ups)
 
 
-async def test_every_quote_of_the_tape_is_emitted_while_the_feed_is_up() -> None:
+async def test_every_quote_of_the_tape_is_emitted_while_the_feed_is_up(paced_clock: MockClock) -> None:
     btc = trades(300, coin=1, over_ms=600)
     events: list[Event] = []
     async with sandbox_of(tape_of(btc)) as (_, address), following(address, events):
@@ -153,7 +157,9 @@ async def test_every_quote_of_the_tape_is_emitted_while_the_feed_is_up() -> None
 
 
 @pytest.mark.parametrize("missed", [20, 300])
-async def test_f01_a_restart_emits_what_was_tradeed_meanwhile_and_nothing_twice(missed: int) -> None:
+async def test_f01_a_restart_emits_what_was_tradeed_meanwhile_and_nothing_twice(
+    paced_clock: MockClock, missed: int
+) -> None:
     """F01: within the replay of 30, and beyond it, where recentTrades fills the gap."""
     before, after = trades(90, coin=1, over_ms=300), trades(missed, coin=1, over_ms=300, from_ms=900)
     after = [
@@ -177,7 +183,7 @@ async def test_f01_a_restart_emits_what_was_tradeed_meanwhile_and_nothing_twice(
     assert gaps(second)[0].from_ns == last_ns
 
 
-async def test_f04_a_stop_longer_than_the_venues_memory_leaves_the_gap_open() -> None:
+async def test_f04_a_stop_longer_than_the_venues_memory_leaves_the_gap_open(paced_clock: MockClock) -> None:
     """F04, F06: recentTrades reaches back 500 trades; what is older is named as a gap, never invented."""
     btc = trades(900, coin=1, over_ms=400)
     events: list[Event] = []
@@ -192,7 +198,7 @@ async def test_f04_a_stop_longer_than_the_venues_memory_leaves_the_gap_open() ->
     assert (gap.from_ns, gap.to_ns, gap.closed) == (btc[2].venue_ns, btc[-500].venue_ns, False)
 
 
-async def test_a_quiet_instrument_is_proved_to_have_missed_nothing() -> None:
+async def test_a_quiet_instrument_is_proved_to_have_missed_nothing(paced_clock: MockClock) -> None:
     """An instrument without trades after a loss, and one without any: neither keeps the other waiting."""
     btc = trades(9, coin=1, over_ms=50)
     events: list[Event] = []
@@ -207,7 +213,9 @@ async def test_a_quiet_instrument_is_proved_to_have_missed_nothing() -> None:
 
 
 @pytest.mark.parametrize("speed", [1_000.0, 50_000.0])
-async def test_t06_a_fast_sandbox_is_not_taken_for_a_venue_from_the_future(speed: float) -> None:
+async def test_t06_a_fast_sandbox_is_not_taken_for_a_venue_from_the_future(
+    paced_clock: MockClock, speed: float
+) -> None:
     """At 50,000 times real time a millisecond on the way is most of a minute of the venue's."""
     events: list[Event] = []
     async with (
@@ -219,7 +227,9 @@ async def test_t06_a_fast_sandbox_is_not_taken_for_a_venue_from_the_future(speed
 
 
 @pytest.mark.parametrize("day", ["2016-10-07", "2019-10-01"])
-async def test_t06_a_recorded_day_of_years_ago_can_be_played_at_its_own_times(day: str) -> None:
+async def test_t06_a_recorded_day_of_years_ago_can_be_played_at_its_own_times(
+    paced_clock: MockClock, day: str
+) -> None:
     start_ns = {"2016-10-07": 1_475_798_400, "2019-10-01": 1_569_888_000}[day] * 1_000 * MS
     btc = trades(30, coin=1, over_ms=50, start_ns=start_ns)
     events: list[Event] = []

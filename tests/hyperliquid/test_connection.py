@@ -348,7 +348,7 @@ async def test_the_feed_works_over_a_real_socket() -> None:
             pass
 
     engine = Engine()
-    with trio.fail_after(10):
+    with trio.fail_after(120):
         async with trio.open_nursery() as nursery:
             server = await nursery.start(serve_websocket, handle, "127.0.0.1", 0, None)
             feed = HyperliquidFeed(

@@ -14,7 +14,7 @@ from hyperliquid.info import Info
 from hyperliquid.utils.types import Cloid
 
 from adapters.hyperliquid.signing import address_of
-from tests.commands.kit import sandbox
+from tests.commands.kit import PATIENCE_S, sandbox
 from tests.live.kit import KEY
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
 GTC: Any = {"limit": {"tif": "Gtc"}}
 IOC: Any = {"limit": {"tif": "Ioc"}}
 ALO: Any = {"limit": {"tif": "Alo"}}
-TIMEOUT_S = 20
+TIMEOUT_S = PATIENCE_S
 """The SDK has no timeout by default. With this one, a missing answer fails instead of hanging."""
 
 
@@ -152,7 +152,7 @@ def status(answer: Any) -> Any:
     return only
 
 
-def until(condition: Callable[[], Any], seconds: float = 5.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = PATIENCE_S) -> Any:
     """Wait until a condition is true; the SDK's threads change it. Return its value."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

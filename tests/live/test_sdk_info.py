@@ -168,7 +168,7 @@ class TestFunding:
         until(lambda: fundings)
         assert fundings[0]["data"]["isSnapshot"] is True
         fast_client.exchange.market_open("BTC", True, 0.1)
-        event = until(lambda: [one for one in events if "funding" in one["data"]], 20)[0]
+        event = until(lambda: [one for one in events if "funding" in one["data"]])[0]
         row = event["data"]["funding"]
         assert set(event["data"]) == {"funding"}
         assert (row["coin"], row["szi"], row["fundingRate"]) == ("BTC", "0.1", RATE)

@@ -154,7 +154,7 @@ def test_subscriptions_to_two_instruments_are_independent(client: Client, channe
         coin: client.listen(type=channel, coin=coin, **MORE.get(channel, {})) for coin in sorted(COINS)
     }
     # The first frame answers the subscription, the next ones follow market events.
-    until(lambda: all(len(messages) >= 2 for messages in received.values()), 20)
+    until(lambda: all(len(messages) >= 2 for messages in received.values()))
     for coin, messages in received.items():
         assert {one for message in messages for one in coin_of(channel, message)} == {coin}
 
@@ -185,7 +185,7 @@ def test_after_unsubscribe_no_market_data_is_sent(client: Client, other: Client,
     before = len(client.on(channel))
     other_messages = other.listen(**subscription)
     first = len(until(lambda: other_messages))
-    until(lambda: len(other_messages) > first, 15)
+    until(lambda: len(other_messages) > first)
     client.catch_up()
     assert len(client.on(channel)) == before, "no frame arrives, with or without a callback"
 

@@ -44,7 +44,7 @@ class SickDisk(Disk):
         self.calls += 1
         if self.calls in self._fails:
             self.fired += 1
-            self.failed_at = self.failed_at or time.monotonic()
+            self.failed_at = self.failed_at or time.process_time()
             raise OSError(self._error, os.strerror(self._error))
 
     def write(self, fd: int, data: memoryview | bytes) -> int:

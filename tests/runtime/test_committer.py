@@ -101,7 +101,7 @@ async def test_market_data_waits_for_company_and_an_order_takes_it_along(tmp_pat
             await trio.sleep(0.05)
             assert not told
             committer.append(2, [ClockAdvanced(NOON)], [(3, 2, CancelOrder(NOON, "0x1", 1))])
-            with trio.fail_after(10):
+            with trio.fail_after(120):
                 await committer.settled()
             nursery.cancel_scope.cancel()
     assert [one.first_seq for one in told] == [1]
@@ -140,7 +140,7 @@ async def test_j13_j14_a_failed_sync_ends_the_session_and_releases_nothing_more(
     writer = JournalWriter(tmp_path, tail, salts=salts, disk=disk)
     committer = Committer(writer, effects, lambda _: None)
     committer.open_day("2024-12-05")
-    with trio.fail_after(10), pytest.RaisesGroup(JournalPoisoned):
+    with trio.fail_after(120), pytest.RaisesGroup(JournalPoisoned):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(committer.run)
             for turn in turns(50):

@@ -135,7 +135,7 @@ def test_the_hash_seed_of_the_process_changes_nothing() -> None:
             capture_output=True,
             text=True,
             check=True,
-            timeout=30,
+            timeout=300,
         ).stdout
         for seed in ("0", "1", "12345")
     }

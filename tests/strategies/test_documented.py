@@ -125,4 +125,4 @@ def test_the_bench_in_the_guide_works_as_shown(tmp_path: Path) -> None:
         f"{examples()['breakout.py']}\nfrom decimal import Decimal\nfrom engine.testing import Bench\n{shown}"
     )
     (tmp_path / "shown.py").write_text(code, encoding="utf-8")
-    subprocess.run([sys.executable, "shown.py"], cwd=tmp_path, env=environment(), check=True, timeout=30)
+    subprocess.run([sys.executable, "shown.py"], cwd=tmp_path, env=environment(), check=True, timeout=300)

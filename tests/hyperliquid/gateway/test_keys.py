@@ -174,7 +174,7 @@ def test_s03_no_child_inherits_the_variable(monkeypatch: pytest.MonkeyPatch) -> 
         [sys.executable, "-c", "import os; print(sorted(os.environ.items()))"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     assert "PATH" in output.stdout
