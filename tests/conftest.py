@@ -1,4 +1,4 @@
-"""What every test shares: the hypothesis profile, virtual time, and how `make test` spreads tests over the cores."""
+"""What every test shares: the hypothesis profile, virtual time, and how `make test` uses the cores."""
 
 from __future__ import annotations
 
