@@ -33,7 +33,7 @@ def project_command(days: tuple[Path, ...], db: Path, with_trades: bool, check: 
     check_outputs(None, db)
     folders = _of_one_journal(days)
     began = time.perf_counter()
-    with progress("projecting") as report:
+    with progress("rows") as report:
         if check:
             with tempfile.TemporaryDirectory() as scratch:
                 fresh = Path(scratch) / "fresh.db"

@@ -119,7 +119,7 @@ class Store(RowSource, Protocol):
         ...
 
     def witness(self) -> Cursor | None:
-        """Return the cursor, or None, without opening the store for writing, while anyone may write to it."""
+        """Return the cursor, or None, without opening the store for writing; it may have a writer."""
         ...
 
     def rebuild(self, fill: Callable[[Store], int]) -> int:

@@ -213,7 +213,7 @@ def opened(path: Path, **options) -> StoreWriter:
 
 
 def rows(path: Path, sql: str) -> list[tuple]:
-    """Ask as anyone would: a plain connection, plain SQL."""
+    """Query as users do: a plain connection, plain SQL."""
     with contextlib.closing(sqlite3.connect(path)) as conn:
         found = conn.execute(sql).fetchall()
         conn.commit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
@@ -185,5 +186,41 @@ def test_s09_a_cursor_that_a_loss_of_power_tore_costs_no_line_and_doubles_none(
     records: list[Record] = [(1, 0, listing()), (2, 1, bar(0)), (3, 1, bar(1))]
     written(tmp_path, records)
     (tmp_path / ".cursor.json").write_bytes(torn)
+    written(tmp_path, [*records, (4, 1, bar(2))])
+    assert [row["seq"] for row in read(tmp_path / "BTC-1m.csv")] == ["2", "3", "4"]
+
+
+def test_s09_lines_are_on_disk_before_the_cursor_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    sync, replace = os.fdatasync, Path.replace
+
+    def synced(descriptor: int) -> None:
+        steps.append("sync")
+        sync(descriptor)
+
+    def replaced(path: Path, target: Path) -> Path:
+        steps.append(target.name)
+        return replace(path, target)
+
+    monkeypatch.setattr("os.fdatasync", synced)
+    monkeypatch.setattr(Path, "replace", replaced)
+    written(
+        tmp_path, [(1, 0, listing()), (2, 0, listing(2, "ETH")), (3, 1, bar(0)), (4, 1, bar(0, instrument=2))]
+    )
+    assert steps == ["sync", "sync", ".cursor.json"]
+
+
+def test_a_cursor_of_an_earlier_version_has_its_journal_read_again_and_no_line_twice(tmp_path: Path) -> None:
+    records: list[Record] = [(1, 0, listing()), (2, 1, bar(0)), (3, 1, bar(1))]
+    written(tmp_path, records)
+    old = b'{"journal_id":"%s","seq":3,"files":["BTC-1m.csv"]}' % JOURNAL.hex().encode()
+    (tmp_path / ".cursor.json").write_bytes(old)
+    writer = opened(tmp_path)
+    assert writer.seq == 0
+    writer.close()
+    with pytest.raises(StoreOutOfStep, match="another journal"):
+        opened(tmp_path, bytes(16))
     written(tmp_path, [*records, (4, 1, bar(2))])
     assert [row["seq"] for row in read(tmp_path / "BTC-1m.csv")] == ["2", "3", "4"]

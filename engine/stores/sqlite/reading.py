@@ -38,7 +38,7 @@ _REASONS: Final[dict[int, Reason]] = {
     sqlite3.SQLITE_FULL: "full",
     sqlite3.SQLITE_CORRUPT: "corrupt",
     sqlite3.SQLITE_NOTADB: "corrupt",
-    sqlite3.SQLITE_ERROR: "corrupt",  # a table or a column of ours is gone
+    sqlite3.SQLITE_ERROR: "corrupt",  # a table or a column of ours is missing
 }
 _ADVICE: Final[dict[Reason, str]] = {
     "locked": "another program is writing to it; the next attempt follows",
