@@ -32,6 +32,7 @@ _EDGES = (*_names("runtime stores", "engine."), "adapters")
 _LOADING = _names("guard loading", "engine.")
 _BELOW_EDGES = (*_TYPES, *_JOURNAL, *_ACTORS, *_ORDER)
 _VENUE = ("engine.venue",)
+_PLUGINS = ("engine.plugins",)
 _COMMANDS = _names("cli commands stopping __main__", "engine.")
 
 # What adapters may use of floor 2: the sandbox runs the matching model, the file importer builds bars.
@@ -57,13 +58,14 @@ FLOORS: Final = (
     Floor(1, ("engine.records",), (*_TYPES, *_JOURNAL), _PURE),
     # The port to venues: for the edges, and nothing that decides results.
     Floor(1, _VENUE, _TYPES, _PURE),
+    Floor(1, _PLUGINS, _TYPES, _PURE),
     # Within floor 2 too the imports go one way: indicators, then actors, then strategies.
     Floor(2, ("engine.indicators",), (*_TYPES, "engine.indicators"), _PURE),
     Floor(2, ("engine.actors",), (*_TYPES, "engine.indicators", "engine.actors"), _PURE),
     Floor(2, ("engine.strategies",), (*_TYPES, *_ACTORS), _PURE),
     Floor(3, _ORDER, (*_TYPES, *_ACTORS, *_ORDER), _PURE),
     Floor(4, ("engine.runtime",), (*_BELOW_EDGES, *_VENUE, "engine.runtime"), (*_PURE, "trio")),
-    Floor(4, ("engine.stores",), (*_TYPES, *_JOURNAL, "engine.stores"), (*_PURE, "sqlite_utils")),
+    Floor(4, ("engine.stores",), (*_TYPES, *_JOURNAL, *_PLUGINS, "engine.stores"), (*_PURE, "sqlite_utils")),
     # What all venues share knows none of them, and a venue knows no other. Only the sandbox, which speaks
     # Hyperliquid's protocol, takes its rules and signatures from there (decisions 0008 and 0023).
     Floor(4, ("adapters.transport",), (*_TYPES, *_VENUE, "adapters.transport"), _NETWORK),
@@ -86,7 +88,7 @@ FLOORS: Final = (
         (*_PURE, "zstandard", "pyarrow"),
     ),
     Floor(4, ("adapters",), _TYPES, _PURE),
-    Floor(4, _LOADING, (*_TYPES, *_ACTORS, *_ORDER, *_VENUE, *_LOADING), _PURE),
+    Floor(4, _LOADING, (*_TYPES, *_ACTORS, *_ORDER, *_VENUE, *_PLUGINS, *_LOADING), _PURE),
     Floor(5, ("replay",), (*_BELOW_EDGES, *_EDGES, *_VENUE, *_LOADING, "replay"), _PURE),
     Floor(6, _COMMANDS, ("engine", "adapters", "replay"), _COMMAND_LIBRARIES),
 )

@@ -7,12 +7,10 @@ commands.
 
 from __future__ import annotations
 
-import importlib
-from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
-from engine.config import nearest
 from engine.errors import UsageError
+from engine.plugins import Plugins
 from engine.venue import Venue
 
 __all__ = ["ENTRY_POINTS", "HISTORY_DEFAULT", "VENUES", "find_venue", "venue_names"]
@@ -29,36 +27,17 @@ VENUES: Final = {
 HISTORY_DEFAULT: Final = "hyperliquid"
 """The venue whose history is read unless another is named."""
 
+_VENUES: Final = Plugins("venue", VENUES, ENTRY_POINTS)
+
 
 def venue_names() -> list[str]:
     """Return the names of all venues that can be found."""
-    return [*VENUES, *sorted(name for name in _installed() if name not in VENUES)]
+    return _VENUES.names()
 
 
 def find_venue(name: str) -> Venue:
     """Return the venue of this name. Raises UsageError with the nearest names."""
-    if name in VENUES:
-        module, _, attribute = VENUES[name].partition(":")
-        return _made(name, getattr(importlib.import_module(module), attribute))
-    found = _installed().get(name, [])
-    if not found:
-        raise UsageError(f"there is no venue {name!r}; {nearest(name, venue_names())}")
-    if len({entry.value for entry in found}) > 1:
-        values = " and ".join(sorted({entry.value for entry in found}))
-        raise UsageError(f"two installed packages bring a venue {name!r}: {values}; uninstall one of them")
-    try:
-        cls = found[0].load()
-    except Exception as error:
-        words = f"{type(error).__name__}: {error}"
-        raise UsageError(f"the venue {name!r} cannot be loaded from {found[0].value}: {words}") from error
-    return _made(name, cls)
-
-
-def _installed() -> dict[str, list[EntryPoint]]:
-    found: dict[str, list[EntryPoint]] = {}
-    for entry in entry_points(group=ENTRY_POINTS):
-        found.setdefault(entry.name, []).append(entry)
-    return found
+    return _made(name, _VENUES.find(name))
 
 
 def _made(name: str, cls: object) -> Venue:

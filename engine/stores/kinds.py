@@ -7,9 +7,7 @@ by the commands.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +15,7 @@ import msgspec
 
 from engine.config import nearest
 from engine.errors import ConfigError, UsageError
+from engine.plugins import Plugins
 from engine.stores.store import Store
 
 __all__ = ["ENTRY_POINTS", "STORES", "StoreKind", "make_store"]
@@ -29,6 +28,8 @@ STORES: Final = {
     "csv": "engine.stores.csv_bars:CSV",
 }
 """The kinds of this project: module:attribute by name."""
+
+_KINDS: Final = Plugins("kind of store", STORES, ENTRY_POINTS)
 
 
 class StoreKind(msgspec.Struct, frozen=True):
@@ -44,7 +45,14 @@ class StoreKind(msgspec.Struct, frozen=True):
 def make_store(section: Mapping[str, object], root: Path) -> Store:
     """Return the store of a `[[stores]]` section. Raises ConfigError naming the key that is invalid."""
     name = str(section["kind"])
-    kind = _find(name)
+    try:
+        kind = _KINDS.find(name)
+    except UsageError as error:
+        raise ConfigError(f"stores: {error}") from error
+    if not isinstance(kind, StoreKind):
+        raise ConfigError(
+            f"stores: the kind of store {name!r} is {kind!r}, not an engine.stores.kinds.StoreKind"
+        )
     given = {key: value for key, value in section.items() if key not in ("kind", "name")}
     known = [field.name for field in msgspec.structs.fields(kind.settings)]
     for key in given:
@@ -56,33 +64,3 @@ def make_store(section: Mapping[str, object], root: Path) -> Store:
     except msgspec.ValidationError as error:
         raise ConfigError(f"stores: kind {name!r}: {error}") from None
     return kind.make(settings, root)
-
-
-def _find(name: str) -> StoreKind:
-    if name in STORES:
-        module, _, attribute = STORES[name].partition(":")
-        kind = getattr(importlib.import_module(module), attribute)
-        assert isinstance(kind, StoreKind)
-        return kind
-    installed: dict[str, list[EntryPoint]] = {}
-    for entry in entry_points(group=ENTRY_POINTS):
-        installed.setdefault(entry.name, []).append(entry)
-    found = installed.get(name, [])
-    if not found:
-        near = nearest(name, [*STORES, *sorted(installed)])
-        raise ConfigError(f"stores: there is no kind of store {name!r}; {near}")
-    values = sorted({entry.value for entry in found})
-    if len(values) > 1:
-        raise UsageError(
-            f"two packages bring a kind of store {name!r}: {' and '.join(values)}; uninstall one of them"
-        )
-    try:
-        loaded = found[0].load()
-    except Exception as error:
-        words = f"{type(error).__name__}: {error}"
-        raise UsageError(f"the kind of store {name!r} cannot be loaded from {values[0]}: {words}") from error
-    if not isinstance(loaded, StoreKind):
-        raise UsageError(
-            f"the kind of store {name!r} is {loaded!r}, which is not an engine.stores.kinds.StoreKind"
-        )
-    return loaded

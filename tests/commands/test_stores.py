@@ -91,7 +91,7 @@ def test_a_kind_of_an_installed_package_is_found_by_its_entry_point(monkeypatch:
         def load(self) -> StoreKind:
             return StoreKind(Settings, lambda *_: KeyValueStore(Server()))
 
-    monkeypatch.setattr("engine.stores.kinds.entry_points", lambda **_: [Entry()])
+    monkeypatch.setattr("engine.plugins.entry_points", lambda **_: [Entry()])
     assert make_store({"kind": "key-value", "url": "kv://x"}, ROOT).kind == "key-value"
     with pytest.raises(ConfigError, match="no key 'path'; known: kind, name, url"):
         make_store({"kind": "key-value", "path": "x"}, ROOT)
