@@ -1,7 +1,8 @@
 """The command `engine`: loads the module of each command from `engine/commands/`, and exits with its code.
 
 Exit codes, stable: 0 done or identical, 1 internal error or stopped by a signal, 2 usage or configuration,
-3 replay diverged, 4 journal damaged or not usable, 5 venue or network, 6 refused by a safety rule.
+3 replay diverged, 4 journal damaged or not usable, 5 venue or network, 6 refused by a safety rule, 7 a
+strategy failed.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def cli() -> None:
     engine backtest DAY --strategy M:C   the same inputs, another strategy
 
     Exit codes: 0 done or identical, 1 internal error or stopped by a signal, 2 usage, 3 replay diverged,
-    4 journal damaged or not usable, 5 venue or network, 6 refused by a safety rule.
+    4 journal damaged or not usable, 5 venue or network, 6 refused by a safety rule, 7 a strategy failed.
     """
     click.get_current_context().with_resource(own_modules())
 
