@@ -19,7 +19,7 @@ intervals = ["5s", "1m"]
 
 @pytest.fixture(scope="session")
 def traded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A backtest's journal: one day with orders and fills. Shared, so read only."""
+    """The journal of a backtest: one day with orders and fills. Tests share it and only read it."""
     folder = tmp_path_factory.mktemp("traded")
     source = trades_csv(folder / "trades.csv", 600)
     config = folder / "c.toml"

@@ -1,7 +1,7 @@
 """Runs the command `engine`: in this process, or as a user does in a process of its own.
 
-In this process it costs no start of an interpreter, so that is how most tests run it. What depends on a
-process has one: signals, kills, pipes, hash seeds, limits of the system, sessions that trade.
+Most tests run it in this process, which saves starting an interpreter. Tests of signals, kills, pipes, hash
+seeds, system limits and trading sessions start a process.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "journal" / "2024-12-05"
 ENGINE = [sys.executable, "-m", "engine"]
 PATIENCE_S = 300
-"""How long anything may take before a test gives up: no promise is about the speed of the machine."""
+"""How long a test waits before it fails. No test depends on the speed of the machine."""
 
 FAST = """
 [[strategies]]
@@ -43,7 +43,7 @@ grace_ms = 100
 
 
 class Done(NamedTuple):
-    """A command that has ended: its exit code and what it printed."""
+    """The exit code and the output of a finished command."""
 
     code: int
     out: str
@@ -62,8 +62,8 @@ def engine(*args: object, cwd: Path | None = None) -> Done:
     ):
         try:
             main()
-        except SystemExit as left:
-            code = left.code if isinstance(left.code, int) else 1
+        except SystemExit as exited:
+            code = exited.code if isinstance(exited.code, int) else 1
     return _without_traceback(Done(code, out.text(), err.text()))
 
 
@@ -89,7 +89,7 @@ def _without_traceback(done: Done) -> Done:
 
 
 class _Captured(io.TextIOWrapper):
-    """A stream that keeps what is written to it."""
+    """A text stream that keeps what is written to it."""
 
     def __init__(self) -> None:
         super().__init__(io.BytesIO(), encoding="utf-8", write_through=True)
@@ -131,7 +131,7 @@ def days(root: Path) -> list[Path]:
 
 
 def assert_replays(root: Path) -> list[dict[str, Any]]:
-    """Every day of a journal re-derives bit for bit; return the reports."""
+    """Assert that every day of a journal replays identical; return the reports."""
     reports = [as_json(engine("replay", day, "--json")) for day in days(root)]
     assert reports
     assert all(report["identical"] for report in reports), reports
@@ -139,7 +139,7 @@ def assert_replays(root: Path) -> list[dict[str, Any]]:
 
 
 def wait_for(process: subprocess.Popen[Any], root: Path, kind: type[Event], count: int = 1) -> None:
-    """Wait until the journal that a process writes holds so many events of a type."""
+    """Wait until the journal that a process writes holds at least `count` events of a type."""
     end = time.monotonic() + PATIENCE_S
     while process.poll() is None and time.monotonic() < end:
         with contextlib.suppress(EngineError, OSError):  # before the first frame there is nothing to read
@@ -151,17 +151,17 @@ def wait_for(process: subprocess.Popen[Any], root: Path, kind: type[Event], coun
     raise AssertionError(f"{root} does not hold {count} {kind.__name__}: {process.communicate()[1]}")
 
 
-def until(promise: Callable[[], object]) -> None:
-    """Wait for something that another process brings."""
+def until(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds that another process brings about."""
     end = time.monotonic() + PATIENCE_S
-    while not promise():
-        assert time.monotonic() < end, "it did not come"
+    while not condition():
+        assert time.monotonic() < end, "the condition did not become true"
         time.sleep(0.05)
 
 
 @contextlib.contextmanager
 def sandbox(*args: object) -> Iterator[str]:
-    """A sandbox of its own; yields its base url."""
+    """Run a sandbox in its own process; yield its base URL."""
     process = start("sandbox", "--port", 0, "--json", *args)
     try:
         assert process.stdout is not None

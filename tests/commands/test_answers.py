@@ -1,4 +1,4 @@
-"""What commands answer: shapes for machines, errors in one line with the right exit code, nothing lost."""
+"""The output of commands: JSON for programs, errors in one line with the right exit code, no data lost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_sample_day_replays_identical_under_any_hash_seed() -> None:
     assert len(digests) == 1
 
 
-def test_why_leads_from_a_fill_to_a_print_by_causes() -> None:
+def test_why_follows_the_causes_of_a_fill_back_to_a_trade() -> None:
     fill = lines(engine("inspect", SAMPLE, "--type", "OrderFilled", "--json"))[-1]
     chain = lines(engine("why", SAMPLE, fill["seq"], "--json"))
     assert chain[-1] == fill
@@ -42,7 +42,7 @@ def test_why_leads_from_a_fill_to_a_print_by_causes() -> None:
         assert kind in kinds
 
 
-def test_inspect_prints_exact_text_names_and_sides() -> None:
+def test_inspect_shows_exact_numbers_names_and_sides() -> None:
     fill = lines(engine("inspect", SAMPLE, "--type", "OrderFilled", "--limit", 1, "--json"))[0]
     assert list(fill)[:5] == ["seq", "cause", "type", "at", "at_ns"]
     assert fill["at"].endswith("Z")
@@ -100,7 +100,7 @@ def test_j02_one_changed_byte_in_a_segment_names_file_and_offset(tmp_path: Path)
             assert segment.name in done.err
 
 
-def test_j25_a_journal_of_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
+def test_j25_a_journal_of_a_newer_format_is_refused_with_its_version(tmp_path: Path) -> None:
     source = trades_csv(tmp_path / "trades.csv", 50)
     engine("import", source, "--venue", "x", "--instrument", "AAA", "--journal", tmp_path / "in")
     out = tmp_path / "out"
@@ -115,8 +115,8 @@ def test_j25_a_journal_of_a_newer_format_is_refused_by_name(tmp_path: Path) -> N
     assert "99" in done.err
 
 
-def test_an_edited_strategy_is_told_apart_from_chance(tmp_path: Path) -> None:
-    """R02: another strategy on a recorded day diverges at the first event that differs, and says why."""
+def test_another_strategy_is_reported_as_a_change_not_as_nondeterminism(tmp_path: Path) -> None:
+    """R02: replay with another strategy stops at the first event that differs and reports the reason."""
     done = engine("replay", SAMPLE, "--strategy", "benchmarks.strategies:EveryTrade", "--json")
     report = json.loads(done.out)
     assert done.code == 3
@@ -143,7 +143,7 @@ def test_an_edited_strategy_is_told_apart_from_chance(tmp_path: Path) -> None:
         (["backtest", "nowhere"], 2, "no such day"),
     ],
 )
-def test_a_wrong_word_is_one_line_with_its_exit_code_and_writes_nothing(
+def test_an_invalid_argument_gets_one_line_and_its_exit_code_and_writes_nothing(
     tmp_path: Path, args: list[object], code: int, words: str
 ) -> None:
     journal = ["--journal", tmp_path / "j"] if args[0] == "live" else []
@@ -154,7 +154,7 @@ def test_a_wrong_word_is_one_line_with_its_exit_code_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_configuration_key_is_named_with_the_nearest(tmp_path: Path) -> None:
+def test_an_unknown_configuration_key_is_reported_with_the_nearest_known_key(tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
     path.write_text('[risk]\nmax_order_notinal = "1"\n')
     done = engine("live", "--config", path, "--journal", tmp_path / "j")
@@ -164,7 +164,7 @@ def test_an_unknown_configuration_key_is_named_with_the_nearest(tmp_path: Path) 
     assert not (tmp_path / "j").exists()
 
 
-def test_a_bad_line_of_a_file_is_named_and_loses_nothing(tmp_path: Path) -> None:
+def test_an_invalid_line_of_a_file_is_reported_and_no_data_is_lost(tmp_path: Path) -> None:
     good = trades_csv(tmp_path / "good.csv", 20)
     engine("import", good, "--venue", "x", "--instrument", "AAA", "--journal", tmp_path / "in")
     before = sorted((path, path.stat().st_size) for path in (tmp_path / "in").rglob("*"))
@@ -183,7 +183,7 @@ def test_a_bad_line_of_a_file_is_named_and_loses_nothing(tmp_path: Path) -> None
     assert sorted((path, path.stat().st_size) for path in (tmp_path / "in").rglob("*")) == before
 
 
-def test_a_port_in_use_is_named() -> None:
+def test_a_port_in_use_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = engine("sandbox", "--port", port)
@@ -191,8 +191,8 @@ def test_a_port_in_use_is_named() -> None:
     assert str(port) in done.err
 
 
-def test_j16_a_full_disk_stops_the_session_and_the_journal_goes_on_afterwards(tmp_path: Path) -> None:
-    """A limit on the size of files stands in for the disk: a write fails in the middle of the session."""
+def test_j16_a_full_disk_stops_the_session_and_the_next_session_continues_the_journal(tmp_path: Path) -> None:
+    """A limit on the size of files replaces a full disk: a write fails in the middle of the session."""
     root = tmp_path / "journal"
     limited = f"ulimit -f 12; exec {{engine}} live --for 20s --no-db --journal {shlex.quote(str(root))}"
     done = shell(f"trap '' XFSZ; {limited}")
@@ -205,12 +205,12 @@ def test_j16_a_full_disk_stops_the_session_and_the_journal_goes_on_afterwards(tm
 
 
 @pytest.mark.parametrize("command", sorted(_COMMANDS))
-def test_every_command_explains_itself(command: str) -> None:
+def test_every_command_has_help(command: str) -> None:
     done = engine(command, "--help")
     assert done.code == 0
     assert "Usage: " in done.out
 
 
-def test_doctor_finds_this_machine_fit(tmp_path: Path) -> None:
+def test_doctor_checks_this_machine(tmp_path: Path) -> None:
     report = json.loads(engine("doctor", "--journal", tmp_path, "--json").out)
     assert report["checks"]["trio"]["ok"]

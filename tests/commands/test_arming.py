@@ -1,4 +1,4 @@
-"""Arming: real orders need mode, key and --arm at once; otherwise exit 6, and nothing is sent (L09, L10)."""
+"""Real orders need the mode, the key and --arm together; otherwise exit 6 and nothing is sent (L09, L10)."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def venue() -> Iterator[str]:
         yield url
 
 
-def desk(
+def write_config(
     folder: Path, *, mode: str = "live", network: str = "sandbox", key: str = KEY, account: str = ADDRESS
 ) -> Path:
-    """A configuration and a key file in a folder."""
+    """Write a configuration and a key file to a folder; return the path of the configuration."""
     (folder / "key").write_text(key)
     (folder / "key").chmod(0o600)
     text = f'mode = "{mode}"\n[bars]\nintervals = ["5s", "1m"]\n'
@@ -41,8 +41,8 @@ def live(folder: Path, config: Path, url: str, *more: str) -> tuple[object, ...]
     return ("live", "--config", config, *where, "--for", "3s", "--json", *more)
 
 
-def test_an_armed_session_trades_for_real_and_its_key_is_nowhere(venue: str, tmp_path: Path) -> None:
-    result = as_json(spawn(*live(tmp_path, desk(tmp_path), venue, "--arm")))
+def test_an_armed_session_sends_real_orders_and_writes_its_key_nowhere(venue: str, tmp_path: Path) -> None:
+    result = as_json(spawn(*live(tmp_path, write_config(tmp_path), venue, "--arm")))
     assert result["live_orders"] == 0
     (day,) = days(tmp_path / "j")
     started = lines(engine("inspect", day, "--type", "SessionStarted", "--json"))
@@ -71,23 +71,23 @@ def test_an_armed_session_trades_for_real_and_its_key_is_nowhere(venue: str, tmp
 def test_l10_without_all_three_nothing_is_sent_and_the_exit_code_is_6(
     venue: str, tmp_path: Path, change: dict[str, str], more: tuple[str, ...], words: str
 ) -> None:
-    done = engine(*live(tmp_path, desk(tmp_path, **change), venue, *more))
+    done = engine(*live(tmp_path, write_config(tmp_path, **change), venue, *more))
     assert done.code == 6, (done.out, done.err)
     assert words in done.err
     assert KEY[2:] not in done.err
     assert not (tmp_path / "j").exists()
 
 
-def test_l10_a_key_that_is_not_the_accounts_is_refused(venue: str, tmp_path: Path) -> None:
-    other = desk(tmp_path, key="0x" + "32" * 32)
-    done = engine(*live(tmp_path, other, venue, "--arm"))
+def test_l10_a_key_of_another_account_is_refused(venue: str, tmp_path: Path) -> None:
+    config = write_config(tmp_path, key="0x" + "32" * 32)
+    done = engine(*live(tmp_path, config, venue, "--arm"))
     assert done.code == 6, (done.out, done.err)
     assert ADDRESS in done.err
     assert not (tmp_path / "j").exists()
 
 
 def test_l09_a_paper_session_does_not_open_the_key_file(venue: str, tmp_path: Path) -> None:
-    config = desk(tmp_path, mode="paper")
+    config = write_config(tmp_path, mode="paper")
     (tmp_path / "key").unlink()
     result = as_json(spawn(*live(tmp_path, config, venue)))
     assert result["session"]

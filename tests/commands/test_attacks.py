@@ -1,4 +1,4 @@
-"""What people and machines do to a command: refused in a line or two, with the right code, nothing lost."""
+"""Wrong input and failing machines: a message of one or two lines, the right exit code, no data lost."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ class Quiet(Strategy):
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of a user, with strategies of every bad kind in it, and the working directory."""
+def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory: a user's folder with strategies that fail in every way."""
     for name, text in STRATEGIES.items():
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -88,7 +88,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def told(done: Done, code: int, *words: str) -> None:
+def assert_refused(done: Done, code: int, *words: str) -> None:
     assert done.code == code, (done.code, done.err)
     for word in words:
         assert word in done.err
@@ -113,11 +113,13 @@ def told(done: Done, code: int, *words: str) -> None:
         ("mine:Unready", "not ready"),
     ],
 )
-def test_a_strategy_that_cannot_begin_is_exit_2_and_no_event_is_written(
-    desk: Path, use: str, words: str
+def test_a_strategy_that_cannot_start_is_exit_2_and_no_event_is_written(
+    user_folder: Path, use: str, words: str
 ) -> None:
-    told(engine("live", "--strategy", use, "--journal", "j", "--for", "1s", cwd=desk), 2, words)
-    assert not (desk / "j").exists() or not days(desk / "j")
+    assert_refused(
+        engine("live", "--strategy", use, "--journal", "j", "--for", "1s", cwd=user_folder), 2, words
+    )
+    assert not (user_folder / "j").exists() or not days(user_folder / "j")
 
 
 @pytest.mark.parametrize(
@@ -129,18 +131,18 @@ def test_a_strategy_that_cannot_begin_is_exit_2_and_no_event_is_written(
         ("mine:Leaving", "SystemExit"),
     ],
 )
-def test_c07_a_strategy_that_misbehaves_on_a_print_does_not_end_the_session(
-    desk: Path, use: str, fails: str
+def test_c07_a_strategy_that_fails_on_a_trade_does_not_end_the_session(
+    user_folder: Path, use: str, fails: str
 ) -> None:
     done = spawn(
-        "live", "--strategy", use, "--journal", "j", "--for", "1s", "--speed", 20, "--json", cwd=desk
+        "live", "--strategy", use, "--journal", "j", "--for", "1s", "--speed", 20, "--json", cwd=user_folder
     )
     assert done.code == (7 if fails else 0), done.err
     assert fails in done.err
     result = json.loads(done.out)
     assert [fails in one for one in result["failures"]] == [True] * bool(fails)
     assert bool(result["halted"]) == bool(fails)
-    (day,) = days(desk / "j")
+    (day,) = days(user_folder / "j")
     assert json.loads(engine("replay", day, "--json").out)["identical"] is True
     failed = [
         json.loads(line)
@@ -149,14 +151,14 @@ def test_c07_a_strategy_that_misbehaves_on_a_print_does_not_end_the_session(
     assert len(failed) == bool(fails)
     assert all(fails in one["error"] for one in failed)
     if use == "mine:Lost":
-        # The next session is told that it may not trade, and how to go on; it does, when that is asked for.
+        # The next session reports that it is halted and how to resume; with --resume it trades again.
         quiet = ("live", "--strategy", "mine:Quiet", "--journal", "j", "--for", "1s", "--speed", 20)
         for more, halted in (((), True), (("--resume",), False)):
-            done = spawn(*quiet, *more, cwd=desk)
+            done = spawn(*quiet, *more, cwd=user_folder)
             assert done.code == 0, done.err
             assert ("halted Lost failed: KeyError" in done.err) == halted, done.err
             assert ("--resume lifts it" in done.out) == halted, done.out
-    # Found by name in the journal, and shown with what led to it.
+    # `engine why` shows what led to the failure.
     if failed:
         assert engine("why", day, failed[0]["seq"]).code == 0
 
@@ -179,16 +181,18 @@ def test_c07_a_strategy_that_misbehaves_on_a_print_does_not_end_the_session(
         ("[[strategies]]\nname = 'execution'\n", "execution"),
     ],
 )
-def test_a_configuration_that_cannot_be_is_refused_before_anything_is_written(
-    desk: Path, text: str, words: str
+def test_an_invalid_configuration_is_refused_before_anything_is_written(
+    user_folder: Path, text: str, words: str
 ) -> None:
-    (desk / "c.toml").write_text(text, encoding="utf-8")
-    told(engine("live", "--config", "c.toml", "--journal", "j", "--for", "1s", cwd=desk), 2, words)
-    assert not (desk / "j").exists()
+    (user_folder / "c.toml").write_text(text, encoding="utf-8")
+    assert_refused(
+        engine("live", "--config", "c.toml", "--journal", "j", "--for", "1s", cwd=user_folder), 2, words
+    )
+    assert not (user_folder / "j").exists()
 
 
 @pytest.mark.parametrize("speed", ["0", "-1", "nan", "inf", "100001"])
-def test_a_speed_that_cannot_be_is_exit_2(tmp_path: Path, speed: str) -> None:
+def test_an_invalid_speed_is_exit_2(tmp_path: Path, speed: str) -> None:
     for command in (["live", "--journal", tmp_path / "j"], ["sandbox", "--port", 0]):
         done = engine(*command, "--speed", speed)
         assert done.code == 2
@@ -231,53 +235,55 @@ def test_a_speed_that_cannot_be_is_exit_2(tmp_path: Path, speed: str) -> None:
         (["live", "--fast"], 2),
     ],
 )
-def test_a_wrong_word_is_refused_in_a_few_lines(desk: Path, args: list[Any], code: int) -> None:
-    before = sorted(desk.rglob("*"))
+def test_an_invalid_argument_is_refused_in_a_few_lines(user_folder: Path, args: list[Any], code: int) -> None:
+    before = sorted(user_folder.rglob("*"))
     done = engine(*args)
     assert done.code == code, done
     assert 1 <= len(done.err.strip().splitlines()) <= 4
     assert done.out == ""
-    assert sorted(desk.rglob("*")) == before
+    assert sorted(user_folder.rglob("*")) == before
 
 
-def test_doctor_answers_for_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
+def test_doctor_accepts_a_folder_that_does_not_exist_yet(tmp_path: Path) -> None:
     report = json.loads(engine("doctor", "--journal", tmp_path / "a" / "b" / "c", "--json").out)
     assert report["checks"]["disk sync"]["ok"] in (True, False)
     assert not (tmp_path / "a").exists()
 
 
-def test_a_journal_whose_name_begins_with_a_digit_is_a_journal(traded: Path, tmp_path: Path) -> None:
+def test_the_name_of_a_journal_may_start_with_a_digit(traded: Path, tmp_path: Path) -> None:
     shutil.copytree(traded.parent, tmp_path / "2nd")
     assert engine("project", tmp_path / "2nd", "--db", tmp_path / "p.db").code == 0
     assert engine("replay", tmp_path / "2nd").code == 0
 
 
-def test_j22_a_journal_that_cannot_be_made_or_written_is_exit_4(tmp_path: Path) -> None:
+def test_j22_a_journal_that_cannot_be_created_or_written_is_exit_4(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    told(engine("live", "--journal", tmp_path / "file", "--for", "1s", "--no-db"), 4, "file")
-    told(engine("live", "--journal", tmp_path / "file" / "j", "--for", "1s", "--no-db"), 4, "file")
-    told(engine("live", "--journal", "/proc/journal", "--for", "1s", "--no-db"), 4, "/proc/journal")
+    assert_refused(engine("live", "--journal", tmp_path / "file", "--for", "1s", "--no-db"), 4, "file")
+    assert_refused(engine("live", "--journal", tmp_path / "file" / "j", "--for", "1s", "--no-db"), 4, "file")
+    assert_refused(engine("live", "--journal", "/proc/journal", "--for", "1s", "--no-db"), 4, "/proc/journal")
     assert (tmp_path / "file").read_text() == "no folder"
 
 
-def test_a_mistyped_handler_is_told_of_and_a_mistyped_strategy_has_its_neighbour(desk: Path) -> None:
-    (desk / "near.py").write_text(
+def test_a_mistyped_handler_or_strategy_is_reported_with_the_nearest_name(user_folder: Path) -> None:
+    (user_folder / "near.py").write_text(
         "from engine.strategies import Strategy\n\n\n"
         "class Near(Strategy):\n    def on_bars(self, bar): pass\n",
         encoding="utf-8",
     )
-    told(
+    assert_refused(
         engine("backtest", SAMPLE, "--strategy", "near:Near"),
         0,
         "Near.on_bars is not a handler",
         "did you mean on_bar",
     )
-    told(engine("backtest", SAMPLE, "--strategy", "naer:Near"), 2, "no module 'naer'", "did you mean near")
-    told(engine("backtest", SAMPLE, "--strategy", "near"), 2, "write it as near:Near")
+    assert_refused(
+        engine("backtest", SAMPLE, "--strategy", "naer:Near"), 2, "no module 'naer'", "did you mean near"
+    )
+    assert_refused(engine("backtest", SAMPLE, "--strategy", "near"), 2, "write it as near:Near")
 
 
-def test_c01_a_project_of_a_whole_journal_leaves_out_a_day_of_another_one(tmp_path: Path) -> None:
-    """The sample day lies where a first session goes by default."""
+def test_c01_engine_project_leaves_out_a_day_of_another_journal(tmp_path: Path) -> None:
+    """The sample day is in the folder that the first session uses by default."""
     root = tmp_path / "journal"
     shutil.copytree(SAMPLE, root / SAMPLE.name)
     assert spawn("live", "--journal", root, "--for", "1s", "--no-db").code == 0
@@ -286,15 +292,15 @@ def test_c01_a_project_of_a_whole_journal_leaves_out_a_day_of_another_one(tmp_pa
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_j22_a_folder_of_someone_else_is_exit_4(tmp_path: Path) -> None:
+def test_j22_a_folder_without_write_permission_is_exit_4(tmp_path: Path) -> None:
     root = tmp_path / "j"
     root.mkdir(0o500)
-    told(engine("live", "--journal", root, "--for", "1s", "--no-db"), 4, str(root))
+    assert_refused(engine("live", "--journal", root, "--for", "1s", "--no-db"), 4, str(root))
 
 
 @pytest.fixture
-def tiny(tmp_path: Path) -> Any:
-    """A disk of 200 KB, where this process may mount one."""
+def small_disk(tmp_path: Path) -> Any:
+    """A disk of 200 KB; the test is skipped where this process may not mount one."""
     place = tmp_path / "disk"
     place.mkdir()
     mounted = (
@@ -309,31 +315,31 @@ def tiny(tmp_path: Path) -> Any:
     subprocess.run(["umount", "-l", place], check=False)
 
 
-def test_j16_a_disk_that_fills_up_ends_the_session_and_room_lets_it_go_on(
-    tiny: Path,
-    desk: Path,
+def test_j16_a_full_disk_ends_the_session_and_free_space_lets_the_next_one_continue(
+    small_disk: Path,
+    user_folder: Path,
 ) -> None:
-    root = tiny / "journal"
+    root = small_disk / "journal"
     options = ["--journal", root, "--no-db", "--strategy"]
-    told(spawn("live", *options, "mine:Flood", "--for", "20s", cwd=desk), 4, "No space left")
+    assert_refused(spawn("live", *options, "mine:Flood", "--for", "20s", cwd=user_folder), 4, "No space left")
     (day,) = days(root)
     first = json.loads(engine("replay", day, "--json").out)
     assert first["identical"] is True
-    # Without room it does not go on; it says so, and what there is stays readable.
-    fill(tiny / "filler")
-    again = spawn("live", *options, "mine:Quiet", "--for", "1s", cwd=desk)
+    # On a full disk the next session reports the error, and the recorded events stay readable.
+    fill(small_disk / "filler")
+    again = spawn("live", *options, "mine:Quiet", "--for", "1s", cwd=user_folder)
     assert again.code == 4, again.err
     assert "No space left" in again.err
     assert json.loads(engine("replay", day, "--json").out)["events"] == first["events"]
-    (tiny / "filler").unlink()
-    subprocess.run(["mount", "-o", "remount,size=4m", tiny], check=True)
-    after = as_json(spawn("live", *options, "mine:Quiet", "--for", "1s", "--json", cwd=desk))
+    (small_disk / "filler").unlink()
+    subprocess.run(["mount", "-o", "remount,size=4m", small_disk], check=True)
+    after = as_json(spawn("live", *options, "mine:Quiet", "--for", "1s", "--json", cwd=user_folder))
     assert after["first_seq"] == first["events"] + 1
     assert json.loads(engine("replay", day, "--json").out)["identical"] is True
 
 
 def fill(path: Path) -> None:
-    """Leave no room for another page."""
+    """Fill the disk of a path to the last page."""
     with contextlib.suppress(OSError):
         while True:
             with path.open("ab", buffering=0) as file:
@@ -341,17 +347,17 @@ def fill(path: Path) -> None:
 
 
 def test_t08_a_clock_far_behind_the_journal_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
-    """A fast sandbox takes the journal hours ahead; the next one begins at the real time again."""
+    """A fast sandbox takes the journal hours ahead; the next sandbox starts at the real time."""
     root = tmp_path / "j"
     ahead = as_json(spawn("live", "--journal", root, "--for", "1s", "--speed", 2000, "--no-db", "--json"))
     before = sorted((path, path.stat().st_size) for path in root.rglob("*") if path.name != "LOCK")
-    told(engine("live", "--journal", root, "--for", "1s", "--no-db"), 2, "give another --journal")
+    assert_refused(engine("live", "--journal", root, "--for", "1s", "--no-db"), 2, "give another --journal")
     assert sorted((path, path.stat().st_size) for path in root.rglob("*") if path.name != "LOCK") == before
     assert assert_replays(root)[-1]["digest"] == ahead["digest"]
 
 
-def test_n01_a_venue_that_dies_and_one_that_comes_back_are_survived(tmp_path: Path) -> None:
-    """SIGKILL for the sandbox: no goodbye on the wire. Another one on its port is found again."""
+def test_n01_a_session_survives_the_death_and_the_return_of_its_venue(tmp_path: Path) -> None:
+    """SIGKILL ends the sandbox without closing its connections; the feed connects to its successor."""
     root = tmp_path / "j"
     first = start("sandbox", "--port", 0, "--json")
     assert first.stdout is not None
@@ -371,7 +377,7 @@ def test_n01_a_venue_that_dies_and_one_that_comes_back_are_survived(tmp_path: Pa
     assert err == ""
     (day,) = days(root)
     feed = lines(engine("inspect", day, "--type", "FeedUp", "--type", "FeedDown", "--json"))
-    # Every attempt to connect that fails is a FeedDown, too.
+    # Every failed attempt to connect is a FeedDown as well.
     changes = [name for name, _ in itertools.groupby(feed, key=lambda one: one["type"])]
     assert changes[:3] == ["FeedUp", "FeedDown", "FeedUp"], feed
     assert json.loads(out)["stopped_by"] == "SIGTERM"
@@ -391,7 +397,7 @@ def test_n01_a_venue_that_dies_and_one_that_comes_back_are_survived(tmp_path: Pa
         (["journal", "verify", SAMPLE], "true"),
     ],
 )
-def test_a_reader_that_leaves_is_no_error(command: list[Any], reader: str) -> None:
+def test_a_closed_pipe_of_any_command_is_not_an_error(command: list[Any], reader: str) -> None:
     done = shell(" ".join(["{engine}", *map(str, command), "|", reader]))
     assert done.err == ""
 
@@ -417,12 +423,12 @@ sys.addaudithook(count)
 sys.argv = ["engine", *sys.argv[3:]]
 runpy.run_module("engine", run_name="__main__", alter_sys=True)
 """
-"""Runs the command, and sends it a signal as it imports its nth module."""
+"""Runs the command and sends it a signal when it imports its nth module."""
 
 
-def test_c06_a_signal_at_any_moment_of_the_start_leaves_no_traceback_and_no_orphan(tmp_path: Path) -> None:
+def test_c06_a_signal_at_any_moment_of_the_start_leaves_no_traceback(tmp_path: Path) -> None:
     running = []
-    # About 600 modules are imported before the session, the rest within it.
+    # About 600 modules are imported before the session, the others within it.
     for left in range(1, 750, 50):
         number = signal.SIGTERM if left % 100 == 1 else signal.SIGINT
         root = tmp_path / str(left)
@@ -449,8 +455,8 @@ def test_c06_a_signal_at_any_moment_of_the_start_leaves_no_traceback_and_no_orph
     assert stopped >= 10
 
 
-def test_a_tape_that_ends_is_survived(tmp_path: Path) -> None:
-    """The recorded day is over before the session is: bars of the silence close by the clock."""
+def test_a_session_survives_the_end_of_a_tape(tmp_path: Path) -> None:
+    """The recorded day ends before the session does: bars without trades close by the clock."""
     source = trades_csv(tmp_path / "t.csv", 300)
     options = ["--venue", "x", "--instrument", "AAA", "--journal", tmp_path / "in"]
     assert engine("import", source, *options).code == 0

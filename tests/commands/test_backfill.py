@@ -1,4 +1,4 @@
-"""`engine backfill`: history into the journal, once, and nothing else is touched (F06, J14)."""
+"""`engine backfill` writes history to the journal once and changes nothing else (F06, J14)."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ def backfill(url: str, root: Path, *more: str) -> dict[str, Any]:
     return found
 
 
-def test_a_backfill_is_read_once_and_replays_and_is_in_the_database(venue: str, tmp_path: Path) -> None:
+def test_a_backfill_reads_each_candle_once_replays_and_is_in_the_database(venue: str, tmp_path: Path) -> None:
     root = tmp_path / "j"
     first = backfill(venue, root)
     assert first["rows"] > 200
     lines = {(one["coin"], one["interval"]): one for one in first["series"]}
     assert lines["BTC", "1m"]["rows"] >= 119
-    assert not lines["BTC", "1m"]["complete"], "the venue's history begins later than asked, and that is said"
+    assert not lines["BTC", "1m"]["complete"], (
+        "the venue's history starts later than requested, and the result shows it"
+    )
     again = backfill(venue, root)
     assert again["rows"] <= 6, "only candles that have closed since"
     with sqlite3.connect(root / "retape.db") as database:
@@ -41,7 +43,7 @@ def test_a_backfill_is_read_once_and_replays_and_is_in_the_database(venue: str, 
     assert_replays(root)
 
 
-def test_a_live_session_goes_on_after_a_backfill_with_what_it_had(venue: str, tmp_path: Path) -> None:
+def test_a_live_session_continues_after_a_backfill(venue: str, tmp_path: Path) -> None:
     root = tmp_path / "j"
     live = ("live", "--base-url", venue, "--venue", "hyperliquid", "--journal", root, "--for", "2s", "--json")
     assert spawn(*live).code == 0
@@ -51,7 +53,7 @@ def test_a_live_session_goes_on_after_a_backfill_with_what_it_had(venue: str, tm
     assert_replays(root)
 
 
-def test_a_backfill_that_cannot_be_is_refused_before_anything_is_written(venue: str, tmp_path: Path) -> None:
+def test_an_invalid_backfill_is_refused_before_anything_is_written(venue: str, tmp_path: Path) -> None:
     root = tmp_path / "j"
     for args, words in (
         (("--coins", "BTX", "--since", "2024-01-01"), "did you mean BTC"),

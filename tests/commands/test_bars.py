@@ -1,4 +1,4 @@
-"""`engine bars`: as lines of JSON, a table, CSV and Parquet; and what it says of what it cannot do."""
+"""`engine bars` as lines of JSON, a table, CSV and Parquet, and its errors."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_bars_are_the_same_as_json_csv_and_parquet(tmp_path: Path) -> None:
     assert [row["start_ns"] for row in table] == [row["start_ns"] for row in rows]
 
 
-def test_people_get_a_table_and_one_instrument_if_they_want() -> None:
+def test_the_default_output_is_a_table_of_all_or_one_instrument() -> None:
     done = engine("bars", SAMPLE, "--interval", "15m", "--instrument", "BTC")
     assert done.code == 0
     head, *lines = done.out.splitlines()
@@ -61,21 +61,21 @@ def test_people_get_a_table_and_one_instrument_if_they_want() -> None:
     assert all(line.startswith("BTC ") for line in lines)
 
 
-def test_what_cannot_be_done_is_said_in_a_line(tmp_path: Path) -> None:
-    for words, told in (
+def test_an_error_is_one_line(tmp_path: Path) -> None:
+    for args, message in (
         ((SAMPLE, "--interval", "7m"), "'7m' is not a bar interval"),
         ((tmp_path / "2024-12-05",), "there is no such day"),
         ((SAMPLE, "--instrument", "DOGE"), "has no bars of 'DOGE'; there are BTC, ETH, PURR"),
         ((SAMPLE, "--csv", tmp_path / "no" / "bars.csv"), "cannot be written"),
     ):
-        done = engine("bars", *words)
-        assert done.code == 2, words
-        assert told in done.err
+        done = engine("bars", *args)
+        assert done.code == 2, args
+        assert message in done.err
         assert len(done.err.splitlines()) <= 2
 
 
-def test_c01_a_live_session_appends_each_closed_bar_once_though_it_was_killed(tmp_path: Path) -> None:
-    """The files are what `engine bars` says, after a kill and two more sessions."""
+def test_c01_live_sessions_append_each_closed_bar_once_in_spite_of_a_kill(tmp_path: Path) -> None:
+    """After a kill and two more sessions the files hold what `engine bars` shows."""
     root, folder, config = tmp_path / "journal", tmp_path / "csv", tmp_path / "fast.toml"
     config.write_text(FAST, encoding="utf-8")
     with sandbox("--speed", 60) as url:
@@ -90,7 +90,7 @@ def test_c01_a_live_session_appends_each_closed_bar_once_though_it_was_killed(tm
         assert spawn(*live, "--for", "1s").code == 0
     assert before
     for name, data in before.items():
-        assert (folder / name).read_bytes().startswith(data), "what is written stays"
+        assert (folder / name).read_bytes().startswith(data), "written lines stay"
     lines: dict[tuple[str, str, str], dict[str, str]] = {}
     for path in sorted(folder.glob("*.csv"), key=lambda path: "corrections" in path.name):
         instrument, interval = path.name.split(".")[0].split("-")

@@ -1,4 +1,4 @@
-"""A journal that someone touched: refused by file and offset, or caught by the replay, never believed."""
+"""A journal that someone changed: refused with file and offset, or reported by the replay."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_j02_s17_a_flipped_byte_anywhere_is_exit_4_with_file_and_offset(
     (segment,) = (root / traded.name).iterdir()
     good = segment.read_bytes()
     chance = random.Random(4)
-    # The last frame of an open segment may be a torn tail; what lies before it may not.
+    # Only the last frame of an open segment may be a torn tail.
     end = len(good) if sealed else _last_frame(root / traded.name, good)
     for offset in [*range(0, 40, 3), *(chance.randrange(end) for _ in range(40)), end - 1]:
         bad = bytearray(good)
@@ -52,7 +52,7 @@ def _last_frame(day: Path, data: bytes) -> int:
 
 
 @pytest.mark.parametrize("cut", [1, 7, 300])
-def test_j01_a_torn_tail_is_told_and_what_is_before_it_verified(
+def test_j01_a_torn_tail_is_reported_and_the_records_before_it_are_verified(
     traded: Path, tmp_path: Path, cut: int
 ) -> None:
     day = tmp_path / "j" / traded.name
@@ -94,7 +94,7 @@ def test_j25_a_journal_of_another_version_is_refused_by_every_command(
 
 
 def rewritten(day: Path, root: Path, edit: Any) -> Path:
-    """Write a day again with an edit of its events: every CRC and digest is right, as a forger would."""
+    """Write a day again with edited events and correct CRCs and digests, as a forger would."""
     root.mkdir()
     tail = Tail(journal_id=ensure_identity(root, b"f" * 16))
     with JournalWriter(root, tail, salts=lambda: b"s" * 16, sync=False) as writer:
@@ -108,7 +108,7 @@ def rewritten(day: Path, root: Path, edit: Any) -> Path:
     return root / day.name
 
 
-def dearer_print(inputs: list[Any], derived: list[Any]) -> None:
+def higher_trade(inputs: list[Any], derived: list[Any]) -> None:
     for index, event in enumerate(inputs):
         if isinstance(event, Trade) and index % 50 == 49:
             inputs[index] = msgspec.structs.replace(event, price=event.price + 100_000)
@@ -126,12 +126,12 @@ def other_cause(inputs: list[Any], derived: list[Any]) -> None:
             derived[index] = (seq, cause - 1, event)
 
 
-@pytest.mark.parametrize("edit", [dearer_print, better_fill, other_cause])
-def test_s17_an_edited_event_under_a_chain_that_was_made_anew_is_exit_3_with_its_seq(
+@pytest.mark.parametrize("edit", [higher_trade, better_fill, other_cause])
+def test_s17_an_edited_event_with_recomputed_digests_is_exit_3_with_its_seq(
     traded: Path, tmp_path: Path, edit: Any
 ) -> None:
     day = rewritten(traded, tmp_path / "forged", edit)
-    assert engine("journal", "verify", day).code == 0, "the forger did the sums"
+    assert engine("journal", "verify", day).code == 0, "all digests are correct"
     done = engine("replay", day, "--json")
     assert done.code == 3
     report = json.loads(done.out)

@@ -1,4 +1,4 @@
-"""`engine init` writes a project that works as it stands; a strategy's options of the command line."""
+"""`engine init` writes a project that works unchanged; the command line's options for strategies."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.commands.kit import PATIENCE_S, SAMPLE, assert_replays, engine, envir
 CROSSOVER = "engine.strategies.crossover:Crossover"
 
 
-# A project of one's own.
+# A new project.
 
 
 def test_a_new_project_tests_itself_trades_replays_and_backtests(tmp_path: Path) -> None:
-    told = engine("init", "mine", cwd=tmp_path)
-    assert told.code == 0, told.err
+    done = engine("init", "mine", cwd=tmp_path)
+    assert done.code == 0, done.err
     mine = tmp_path / "mine"
     assert sorted(path.relative_to(mine).as_posix() for path in mine.rglob("*.*")) == sorted(FILES)
     tested = subprocess.run(
@@ -46,32 +46,32 @@ def test_a_new_project_tests_itself_trades_replays_and_backtests(tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_nothing_is_overwritten(tmp_path: Path, name: str) -> None:
+def test_init_overwrites_nothing(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("mine", encoding="utf-8")
-    told = engine("init", tmp_path)
-    assert (told.code, told.out) == (2, "")
-    assert f"holds {name} already" in told.err
+    done = engine("init", tmp_path)
+    assert (done.code, done.out) == (2, "")
+    assert f"holds {name} already" in done.err
     assert path.read_text(encoding="utf-8") == "mine"
     assert [one for one in tmp_path.rglob("*") if one.is_file()] == [path]
 
 
-def test_a_folder_with_other_things_in_it_is_fine_and_one_that_is_a_file_is_not(
+def test_init_accepts_a_folder_with_other_files_and_refuses_a_file(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "notes.txt").write_text("x", encoding="utf-8")
     assert engine("init", tmp_path).code == 0
-    told = engine("init", tmp_path / "notes.txt")
-    assert told.code == 2
-    assert "cannot be written" in told.err
+    done = engine("init", tmp_path / "notes.txt")
+    assert done.code == 2
+    assert "cannot be written" in done.err
 
 
-# The guard, as a user meets it.
+# The guard against nondeterminism.
 
 
 @pytest.mark.parametrize("command", [["backtest", SAMPLE], ["live", "--for", "1s"], ["replay", SAMPLE]])
-def test_a_strategy_that_reads_the_clock_is_refused_with_its_line(
+def test_a_strategy_that_reads_the_clock_is_refused_with_the_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[object]
 ) -> None:
     (tmp_path / "late.py").write_text(
@@ -83,12 +83,12 @@ def test_a_strategy_that_reads_the_clock_is_refused_with_its_line(
         encoding="utf-8",
     )
     monkeypatch.chdir(tmp_path)
-    told = engine(*command, "--strategy", "late:Late")
-    assert told == (2, "", "engine: late.py:7: calls time.time(): a strategy has no clock; use self.now_ns\n")
+    done = engine(*command, "--strategy", "late:Late")
+    assert done == (2, "", "engine: late.py:7: calls time.time(): a strategy has no clock; use self.now_ns\n")
     assert not [path for path in tmp_path.iterdir() if path.name not in ("late.py", "__pycache__")]
 
 
-def test_a_trap_at_run_time_becomes_a_failure_of_the_strategy_that_replays(tmp_path: Path) -> None:
+def test_a_clock_read_at_run_time_becomes_a_failure_of_the_strategy_that_replays(tmp_path: Path) -> None:
     (tmp_path / "site-packages").mkdir()
     (tmp_path / "site-packages" / "lib.py").write_text(
         "import time\ndef now(): return time.time()\n", encoding="utf-8"
@@ -105,8 +105,8 @@ def test_a_trap_at_run_time_becomes_a_failure_of_the_strategy_that_replays(tmp_p
         assert done.code == code, done.err
         return done.out
 
-    told = run("backtest", SAMPLE, "--strategy", "late:Late", "--out", "out", code=7)
-    assert re.search(r"failed +Late at seq \d+: NotDeterministic: late\.py:7", told)
+    out = run("backtest", SAMPLE, "--strategy", "late:Late", "--out", "out", code=7)
+    assert re.search(r"failed +Late at seq \d+: NotDeterministic: late\.py:7", out)
     failed = json.loads(run("inspect", "out/2024-12-05", "--type", "ActorFailed", "--json"))
     assert "NotDeterministic: late.py:7: comes to time.time(): a strategy has no clock" in json.dumps(failed)
     assert json.loads(run("replay", "out/2024-12-05", "--json"))["identical"] is True
@@ -119,10 +119,10 @@ def test_parameters_are_set_converted_and_recorded(tmp_path: Path) -> None:
     sent = [
         "--strategy", CROSSOVER, "--param", "fast=2", "--param", "Crossover.interval=15s",
     ]  # fmt: skip
-    told = engine("backtest", SAMPLE, *sent, "--out", tmp_path / "out", "--json")
-    assert told.code == 0, told.err
+    done = engine("backtest", SAMPLE, *sent, "--out", tmp_path / "out", "--json")
+    assert done.code == 0, done.err
     plain = engine("backtest", SAMPLE, "--strategy", CROSSOVER, "--json")
-    assert json.loads(told.out)["digest"] != json.loads(plain.out)["digest"]
+    assert json.loads(done.out)["digest"] != json.loads(plain.out)["digest"]
     (started,) = engine(
         "inspect", tmp_path / "out" / "2024-12-05", "--type", "SessionStarted", "--json"
     ).out.splitlines()
@@ -146,21 +146,21 @@ def test_parameters_are_set_converted_and_recorded(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("command", [["backtest", SAMPLE], ["live"], ["replay", SAMPLE]])
-def test_parameters_that_are_none_are_refused(command: list[object], params: list[str], words: str) -> None:
-    told = engine(*command, "--strategy", CROSSOVER, *(f"--param={one}" for one in params))
-    assert (told.code, told.out) == (2, "")
-    assert words in told.err
-    assert len(told.err.splitlines()) == 1
+def test_invalid_parameters_are_refused(command: list[object], params: list[str], words: str) -> None:
+    done = engine(*command, "--strategy", CROSSOVER, *(f"--param={one}" for one in params))
+    assert (done.code, done.out) == (2, "")
+    assert words in done.err
+    assert len(done.err.splitlines()) == 1
 
 
-def test_a_replay_has_the_recorded_parameters_unless_it_is_told_a_strategy() -> None:
-    told = engine("replay", SAMPLE, "--param", "fast=5")
-    assert told.code == 2
-    assert "--param needs --strategy or --config" in told.err
+def test_a_replay_accepts_parameters_only_with_a_strategy() -> None:
+    done = engine("replay", SAMPLE, "--param", "fast=5")
+    assert done.code == 2
+    assert "--param needs --strategy or --config" in done.err
 
 
-def test_r02_an_edited_helper_module_is_told_as_changed_code(tmp_path: Path) -> None:
-    """A strategy is all modules of its project, not only the one it is in."""
+def test_r02_an_edited_helper_module_is_reported_as_changed_code(tmp_path: Path) -> None:
+    """All modules of a strategy's project belong to its code, not only its own module."""
     (tmp_path / "sizes.py").write_text("STEP = 1.0\n", encoding="utf-8")
     (tmp_path / "mine.py").write_text(
         "from engine.strategies import Strategy\nfrom sizes import STEP\n\n\n"
@@ -175,8 +175,8 @@ def test_r02_an_edited_helper_module_is_told_as_changed_code(tmp_path: Path) -> 
     assert any(change.startswith("strategy Mine (mine:Mine)") for change in report["changes"])
 
 
-def test_a_strategy_is_found_beside_the_configuration_file(tmp_path: Path) -> None:
-    """From any working directory; one of the same name in the working directory comes first."""
+def test_a_strategy_is_found_in_the_folder_of_the_configuration_file(tmp_path: Path) -> None:
+    """It is found from any working directory; the working directory comes first."""
     engine("init", tmp_path / "mine")
     place = tmp_path / "elsewhere"
     place.mkdir()

@@ -17,7 +17,7 @@ KILLS = pick(2, deep=20)
 def test_c01_c03_i1_i2_killed_at_any_moment_each_day_opens_replays_and_the_rows_catch_up(
     tmp_path: Path,
 ) -> None:
-    """The venue's clock runs 3,000 times as fast, so days begin and end while the kills fall."""
+    """The venue's clock runs 3,000 times as fast, so days begin and end between the kills."""
     root, config = tmp_path / "journal", tmp_path / "fast.toml"
     config.write_text(FAST, encoding="utf-8")
     chance = random.Random(11)
@@ -42,7 +42,7 @@ def test_c01_c03_i1_i2_killed_at_any_moment_each_day_opens_replays_and_the_rows_
                 assert report["identical"] is True
                 verified = engine("journal", "verify", day, "--json")
                 reached = json.loads(verified.out)["end_seq"]
-            # What was found once is never lost again.
+            # Records that were read once are never lost.
             assert reached >= end
             end = reached
             for day in days(root)[:-1]:

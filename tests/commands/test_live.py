@@ -1,4 +1,4 @@
-"""Live sessions as processes: they trade, stop, die, go on, and every journal they leave replays."""
+"""Live sessions as processes: they trade, stop, are killed and continue, and every journal replays."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def test_a_session_trades_replays_and_its_rows_equal_a_rebuild(tmp_path: Path, c
     assert report["digest"] == live["digest"]
     assert report["events"] == live["last_seq"]
     assert live["live_orders"] == 0
-    assert live["health"]["limits"].startswith("weight "), "how much of the venue's limits is used"
+    assert live["health"]["limits"].startswith("weight "), "the used part of the venue's limits"
     assert live["health"]["feed"].startswith("frames ")
     (day,) = days(root)
-    assert lines(engine("inspect", day, "--type", "SubmitOrder", "--json")), "a session without an order"
+    assert lines(engine("inspect", day, "--type", "SubmitOrder", "--json")), "the session sent no order"
     (stopped,) = lines(engine("inspect", day, "--type", "SessionStopped", "--json"))
     after = lines(engine("inspect", day, "--from", stopped["seq"] + 1, "--json"))
     assert {one["type"] for one in after} <= {"PriceMarked", "EquityMarked"}
@@ -61,7 +61,7 @@ def test_a_session_trades_replays_and_its_rows_equal_a_rebuild(tmp_path: Path, c
         assert conn.execute("select count(*) from bars").fetchone()[0] > 5
 
 
-def test_the_next_session_goes_on_with_the_next_seq(tmp_path: Path, config: Path) -> None:
+def test_the_next_session_continues_with_the_next_seq(tmp_path: Path, config: Path) -> None:
     root = tmp_path / "journal"
     first = as_json(spawn("live", "--for", "1s", "--journal", root, "--config", config, "--json"))
     second = as_json(spawn("live", "--for", "1s", "--journal", root, "--config", config, "--json"))
@@ -69,7 +69,7 @@ def test_the_next_session_goes_on_with_the_next_seq(tmp_path: Path, config: Path
     assert assert_replays(root)[-1]["digest"] == second["digest"]
 
 
-def test_c01_c03_killed_at_any_moment_the_journal_opens_replays_and_goes_on(
+def test_c01_c03_after_a_kill_at_any_moment_the_journal_opens_replays_and_continues(
     tmp_path: Path, config: Path
 ) -> None:
     root = tmp_path / "journal"
@@ -92,7 +92,9 @@ def test_c01_c03_killed_at_any_moment_the_journal_opens_replays_and_goes_on(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_c06_a_signal_stops_in_order(tmp_path: Path, config: Path, number: signal.Signals) -> None:
+def test_c06_a_signal_stops_the_session_gracefully(
+    tmp_path: Path, config: Path, number: signal.Signals
+) -> None:
     root = tmp_path / "journal"
     process = start("live", "--journal", root, "--config", config, "--json")
     wait_for(process, root, SubmitOrder)
@@ -104,7 +106,7 @@ def test_c06_a_signal_stops_in_order(tmp_path: Path, config: Path, number: signa
     assert stopped["reason"] == number.name
 
 
-def test_j23_a_second_engine_on_the_journal_is_refused(tmp_path: Path) -> None:
+def test_j23_a_second_engine_on_a_journal_is_refused(tmp_path: Path) -> None:
     root = tmp_path / "journal"
     process = start("live", "--journal", root, "--no-db")
     wait_for(process, root, SessionStarted)
@@ -128,8 +130,8 @@ def test_the_embedded_sandbox_ends_with_a_killed_engine(tmp_path: Path) -> None:
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children))
 
 
-def test_a_venue_that_goes_away_is_survived_and_recorded(tmp_path: Path) -> None:
-    """N01: the sandbox ends in the middle; the engine records it and stops in order."""
+def test_a_session_survives_and_records_the_loss_of_its_venue(tmp_path: Path) -> None:
+    """N01: the sandbox ends during the session; the engine records it and stops gracefully."""
     root = tmp_path / "journal"
     with sandbox() as url:
         process = start("live", "--venue", "hyperliquid", "--base-url", url, "--no-db", "--journal", root)
@@ -142,7 +144,7 @@ def test_a_venue_that_goes_away_is_survived_and_recorded(tmp_path: Path) -> None
     assert_replays(root)
 
 
-def test_the_demo_proves_itself(tmp_path: Path) -> None:
+def test_the_demo_replays_identical(tmp_path: Path) -> None:
     done = spawn("demo", "--for", "3", "--keep", tmp_path / "demo")
     assert done.code == 0, done.err
     out = done.out.splitlines()
@@ -151,7 +153,7 @@ def test_the_demo_proves_itself(tmp_path: Path) -> None:
     assert live.split()[1] == again.split()[1]
 
 
-def test_a_closed_pipe_is_no_error() -> None:
+def test_a_pipe_closed_after_the_first_line_is_not_an_error() -> None:
     done = shell(f"{{engine}} inspect {SAMPLE} | head -1")
     assert "SessionStarted" in done.out
     assert done.err == ""

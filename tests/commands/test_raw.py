@@ -1,4 +1,4 @@
-"""`engine live --raw` and `engine replay DAY --from-raw`: the decoder is held against what really came."""
+"""`engine live --raw` and `engine replay DAY --from-raw`: decode the received messages again and compare."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def rewrite(path: Path, old: bytes, new: bytes) -> None:
     path.write_bytes(zstandard.ZstdCompressor().compress(text[:half] + text[half:].replace(old, new)))
 
 
-def test_raw_frames_of_a_troubled_session_decode_to_what_the_journal_has(tmp_path: Path) -> None:
-    """Dropped connections, a kill, a second session; then one message is altered."""
+def test_raw_frames_of_a_session_with_faults_decode_to_what_the_journal_holds(tmp_path: Path) -> None:
+    """Dropped connections, a kill, a second session; then some messages are altered."""
     root, config = tmp_path / "journal", tmp_path / "fast.toml"
     config.write_text(FAST + CHANNELS, encoding="utf-8")
     with sandbox("--speed", 20, "--drop-every", 3, "--history", 600, "--clock", "now") as url:

@@ -1,4 +1,4 @@
-"""The command that serves the sandbox: what its options do, and what it says at the end."""
+"""`engine sandbox`: its options, and its report at the end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .kit import PATIENCE_S, engine, start
 ADDRESS = "0x" + "ab" * 20
 
 
-def test_accounts_limits_and_faults_are_what_the_options_say() -> None:
+def test_options_set_accounts_limits_and_faults() -> None:
     options = ["--account", f"{ADDRESS}:250.5", "--volume", f"{ADDRESS}:2000000", "--rate-limit", "off"]
     run = start("sandbox", "--port", 0, "--json", "--maker", *options, "--faults", "5xx:1@exchange")
     try:
@@ -35,7 +35,7 @@ def test_accounts_limits_and_faults_are_what_the_options_say() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         (["--account", ADDRESS], "--account"),
         (["--account", "0xabc:5"], "--account"),
@@ -48,7 +48,7 @@ def test_accounts_limits_and_faults_are_what_the_options_say() -> None:
         (["--tape", "journal", "--maker"], "--maker"),
     ],
 )
-def test_options_that_cannot_be_are_named(options: list[str], says: str) -> None:
+def test_invalid_options_are_reported(options: list[str], message: str) -> None:
     done = engine("sandbox", "--port", 0, *options)
     assert done.code == 2
-    assert says in done.err
+    assert message in done.err

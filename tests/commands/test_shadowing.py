@@ -1,4 +1,4 @@
-"""A user's folder may hold files named like the engine's packages: nothing of it is run."""
+"""A user's folder may hold files named like the engine's packages: the engine never runs them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from tests.commands.kit import SAMPLE
 
 ENGINE = Path(sysconfig.get_path("scripts")) / "engine"
-"""The command as it is installed."""
+"""The installed command."""
 
 MINE = """from engine.strategies import Bar, Strategy
 
@@ -25,7 +25,7 @@ class Mine(Strategy):
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A user's folder in which every name of ours is taken, by files that end a process when they are run."""
+    """A user's folder with files named like the engine's packages; importing one ends the process."""
     for name in ("engine.py", "replay.py", "adapters.py"):
         (tmp_path / name).write_text("raise SystemExit('the wrong module was imported')\n", encoding="utf-8")
     for name in ("replay", "adapters"):
@@ -41,7 +41,7 @@ def run(folder: Path, *args: object) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def test_live_replay_and_backtest_run_beside_files_of_these_names(folder: Path) -> None:
+def test_live_replay_and_backtest_run_in_a_folder_with_such_files(folder: Path) -> None:
     lived = run(folder, "live", "--for", "2s", "--speed", 10, "--strategy", "mine:Mine", "--csv", "csv")
     assert lived.returncode == 0, lived.stderr
     (day,) = (path for path in (folder / "journal").iterdir() if path.is_dir())
@@ -50,7 +50,7 @@ def test_live_replay_and_backtest_run_beside_files_of_these_names(folder: Path) 
     assert done.returncode == 0, done.stderr
 
 
-def test_doctor_names_what_hides_the_engine(folder: Path) -> None:
+def test_doctor_reports_files_that_hide_the_engine(folder: Path) -> None:
     done = run(folder, "doctor", "--json")
     check = json.loads(done.stdout)["checks"]["names"]
     assert done.returncode == 1
@@ -60,7 +60,7 @@ def test_doctor_names_what_hides_the_engine(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("use", ["engine:Mine", "replay:Mine", "adapters.mine:Mine"])
-def test_a_strategy_in_a_module_of_such_a_name_is_refused(folder: Path, use: str) -> None:
+def test_a_strategy_in_a_module_with_such_a_name_is_refused(folder: Path, use: str) -> None:
     done = run(folder, "backtest", SAMPLE, "--strategy", use)
     assert done.returncode == 2
     assert "is a package of the engine; give your module another name" in done.stderr

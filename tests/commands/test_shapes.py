@@ -1,4 +1,4 @@
-"""What `--json` prints, key by key: machines read it, so it is a promise."""
+"""The keys that `--json` prints. Programs read them, so they must not change."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def types_of(day: Path) -> list[str]:
     return list(one(engine("inspect", day, "--summary", "--json").out)["types"])
 
 
-def test_inspect_prints_each_type_with_its_own_fields_behind_the_five_of_the_record() -> None:
+def test_inspect_shows_the_fields_of_each_type_after_the_five_of_the_record() -> None:
     for name in types_of(SAMPLE):
         for row in rows(engine("inspect", SAMPLE, "--type", name, "--limit", 20, "--json").out):
             assert list(row)[:5] == FRONT
@@ -48,7 +48,7 @@ def test_inspect_prints_each_type_with_its_own_fields_behind_the_five_of_the_rec
             assert own == [key for key in expected if key != "event_at_ns"], name
 
 
-def test_inspect_prints_no_money_as_a_float_and_no_instrument_as_a_number() -> None:
+def test_inspect_shows_money_as_text_and_instruments_by_name() -> None:
     exact = ("price", "size", "open", "high", "low", "close", "volume", "fee", "bid", "ask", "equity", "cash")
     for name in types_of(SAMPLE):
         for row in rows(engine("inspect", SAMPLE, "--type", name, "--limit", 50, "--json").out):
@@ -102,7 +102,7 @@ def test_why_explains_every_derived_event_of_a_day(traded: Path) -> None:
             assert after["cause"] == before["seq"]
 
 
-def test_reports_have_their_keys(traded: Path, tmp_path: Path) -> None:
+def test_reports_have_all_keys(traded: Path, tmp_path: Path) -> None:
     replay = one(engine("replay", traded, "--json").out)
     for key in (
         "identical",
@@ -142,7 +142,7 @@ def test_reports_have_their_keys(traded: Path, tmp_path: Path) -> None:
     assert checked == {"equal": True, "seq": replay["events"], "difference": None}
 
 
-def test_a_changed_row_is_found_by_the_check(traded: Path, tmp_path: Path) -> None:
+def test_the_check_finds_a_changed_row(traded: Path, tmp_path: Path) -> None:
     engine("project", traded, "--db", tmp_path / "p.db")
     with sqlite3.connect(tmp_path / "p.db") as conn:
         conn.execute("update bars set close = close + 1 where rowid = 3")
@@ -159,7 +159,7 @@ def test_a_replay_until_a_seq_verifies_whole_frames_up_to_it(traded: Path, until
     assert report["events"] >= min(until, one(engine("replay", traded, "--json").out)["events"])
 
 
-def test_sealing_changes_no_digest_and_replays(traded: Path, tmp_path: Path) -> None:
+def test_a_sealed_day_has_the_same_digest(traded: Path, tmp_path: Path) -> None:
     root = tmp_path / "j"
     shutil.copytree(traded.parent, root)
     before = one(engine("replay", root / traded.name, "--json").out)["digest"]

@@ -1,4 +1,4 @@
-"""The stores of a session: configured, found by kind, combined with the options of the command line."""
+"""The stores of a session: the configuration, the kinds, and the options of the command line."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def with_stores(*sections: dict[str, Any]) -> Config:
 # The configuration.
 
 
-def test_the_recorded_text_does_not_hold_the_stores() -> None:
+def test_the_recorded_configuration_leaves_out_the_stores() -> None:
     plain = parse_config({})
     config = with_stores({"kind": "csv", "path": "bars"}, {"kind": "sqlite", "path": "a.db", "trades": True})
     assert config.canonical() == plain.canonical()
@@ -47,7 +47,7 @@ def test_the_recorded_text_does_not_hold_the_stores() -> None:
     assert parse_config(config.canonical()) == plain
 
 
-def test_the_recorded_text_is_that_of_all_other_fields_byte_for_byte() -> None:
+def test_the_recorded_configuration_holds_all_other_fields_byte_for_byte() -> None:
     config = Config(coins=("BTC",), strategies=(StrategyConfig(name="a"),), seed=7)
     assert config.canonical() == msgspec.json.encode(config, order="deterministic").decode()
 
@@ -99,7 +99,7 @@ def test_a_kind_of_an_installed_package_is_found_by_its_entry_point(monkeypatch:
         make_store({"kind": "redis"}, ROOT)
 
 
-# What a session gets.
+# The stores of a session.
 
 
 def test_without_sections_a_session_has_sqlite_in_its_journal() -> None:
@@ -111,7 +111,7 @@ def test_without_sections_a_session_has_sqlite_in_its_journal() -> None:
     assert places(parse_config({"stores": []})) == {}
 
 
-def test_sections_replace_the_default_and_options_come_on_top() -> None:
+def test_sections_replace_the_default_and_options_add_to_them() -> None:
     config = with_stores({"kind": "csv", "path": "bars"}, {"kind": "sqlite", "name": "all", "trades": True})
     both = {"csv": ("csv", "bars"), "all": ("sqlite", "journal/retape.db")}
     assert places(config) == both
@@ -124,7 +124,7 @@ def test_sections_replace_the_default_and_options_come_on_top() -> None:
         places(config, db=Path("journal/retape.db"))
 
 
-def test_the_store_that_is_furthest_is_the_witness(tmp_path: Path) -> None:
+def test_the_store_with_the_highest_seq_is_the_witness(tmp_path: Path) -> None:
     root = tmp_path / "journal"
     root.mkdir()
     ensure_identity(root, JOURNAL_ID)
@@ -141,7 +141,7 @@ def test_the_store_that_is_furthest_is_the_witness(tmp_path: Path) -> None:
     assert witness_of(root, stores) is None
 
 
-def test_the_page_on_the_configuration_lists_the_keys_of_every_kind() -> None:
+def test_the_configuration_page_lists_the_keys_of_every_kind() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
     rows = page.partition("## Stores")[2].partition("## Every key")[0]
     for name, place in STORES.items():
@@ -152,7 +152,7 @@ def test_the_page_on_the_configuration_lists_the_keys_of_every_kind() -> None:
             assert f"| `{field.name}` |" in rows, (name, field.name)
 
 
-def test_a_session_with_two_stores_of_its_configuration_fills_both(tmp_path: Path) -> None:
+def test_a_session_with_two_configured_stores_fills_both(tmp_path: Path) -> None:
     root, config = tmp_path / "journal", tmp_path / "fast.toml"
     sections = f"""
 [[stores]]

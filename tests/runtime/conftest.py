@@ -1,4 +1,4 @@
-"""A clock that runs a hundred times as fast: real threads sync the journal, so time cannot simply jump."""
+"""A clock that runs a hundred times as fast. Threads sync the journal, so time cannot simply jump."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What sessions in one process are made of: strategies, a clock over trio's, a replay of what was written."""
+"""Parts of sessions in one process: strategies, a clock based on trio's, and replays of the journal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LISTED = InstrumentListed(0, 0, "test", "AAA", 2, 3)
 
 
 class Fragile(Strategy):
-    """Holds a position from its first print on, and raises on a print at price 666."""
+    """Holds a position from its first trade on, and raises on a trade at price 666."""
 
     size: str = "0.5"
 
@@ -40,7 +40,7 @@ class Fragile(Strategy):
 
 
 class Steady(Fragile):
-    """The same, and nothing disturbs it."""
+    """The same, but it never raises."""
 
     def on_trade(self, trade: Tick) -> None:
         self.seen += 1
@@ -48,7 +48,7 @@ class Steady(Fragile):
 
 
 class TestClock:
-    """The engine's clock over trio's, so that a mock clock moves both. `shift_ns` steps it."""
+    """The engine's clock, based on trio's, so that a mock clock moves both. `shift_ns` steps it."""
 
     __test__ = False
 
@@ -67,7 +67,7 @@ class TestClock:
 
 
 class Counting:
-    """Ids that count up: the same in every run."""
+    """Ids that count up: the same ids in every run."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -101,7 +101,7 @@ def of(kind: type[Event], root: Path) -> list[Event]:
 
 
 def assert_replays(root: Path) -> None:
-    """Every day of the journal re-derives bit for bit, each alone."""
+    """Assert that each day of the journal replays identical on its own."""
     days = list_days(root)
     assert days
     for day in days:

@@ -1,4 +1,4 @@
-"""A live session with what can break in it: a slow or failing disk, a projector, real signals."""
+"""A live session with the parts that can fail: a slow or failing disk, a store."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from engine.venue import LastTrades
 from tests.runtime.kit import LISTED, Counting, builder
 
 
-class SickDisk(Disk):
-    """A real disk that can be slow, and that fails the n-th call of one kind; `fired` counts the failures."""
+class FaultyDisk(Disk):
+    """A real disk that can be slow and fails the nth call of one kind; `fired` counts the failures."""
 
     def __init__(self, call: str = "", nth: int = 0, error: int = errno.EIO, times: int = 1) -> None:
         self.slow_s = 0.0
@@ -79,7 +79,7 @@ def use_disk(monkeypatch: Any, disk: Disk) -> None:
 
 
 class Rig:
-    """A session whose feed plays a script: `run(script)` returns when the session is over."""
+    """A session whose feed runs a script. `run(script)` returns when the session has ended."""
 
     def __init__(self, root: Path, settings: Config, clock: Clock | None = None, **plan: Any) -> None:
         self.root = root
@@ -109,7 +109,7 @@ class Rig:
 
             return [Edge("feed", play, fatal=(AssertionError,))]
 
-        told = self._plan.pop("venue_events", [])
+        venue_events = self._plan.pop("venue_events", [])
         plan = LivePlan(
             root=self.root,
             config=self.settings,
@@ -117,19 +117,19 @@ class Rig:
             clock=self.clock,
             ids=Counting(),
             instruments=[LISTED],
-            venue_events=told,
+            venue_events=venue_events,
             make_feeds=make_feeds,
             **self._plan,
         )
-        self.live = Live(plan, self._heard)
+        self.live = Live(plan, self._add_health)
         self.result = await self.live.run()
         return self.result
 
-    def _heard(self, health: Health) -> None:
+    def _add_health(self, health: Health) -> None:
         self.health.append(Health(health.name, health.state, health.detail, health.restarts))
 
-    def prints(self, *prices: int) -> list[Event]:
-        """Prints of one batch, each with the clock's time."""
+    def trades(self, *prices: int) -> list[Event]:
+        """Return a batch of trades, each with the clock's time."""
         made: list[Event] = []
         for price in prices:
             self.number += 1
@@ -138,42 +138,42 @@ class Rig:
         return made
 
     async def send(self, *prices: int) -> None:
-        await self.ingress.send(self.prints(*prices))
+        await self.ingress.send(self.trades(*prices))
 
     async def record(self, *prices: int) -> None:
-        """Send prints and wait until they are on disk."""
+        """Send trades and wait until they are on disk."""
         await self.send(*prices)
         await self.durable()
 
     async def durable(self) -> None:
-        """Wait until what was sent is on disk."""
+        """Wait until all sent events are on disk."""
         while self.ingress._inputs:
             await trio.lowlevel.checkpoint()
         await self.live.committer.settled()
 
 
 class Rows:
-    """A store in memory that keeps seqs, takes `slow_s` for a batch, and can be locked."""
+    """A store in memory that keeps seqs, needs `slow_s` for a batch, and can be locked."""
 
     def __init__(self, slow_s: float = 0.0) -> None:
         self.seq = 0
         self.locked = False
         self.slow_s = slow_s
-        self.under_way = self.most = 0
-        self.holes: list[tuple[int, int]] = []
+        self.running = self.most = 0
+        self.gaps: list[tuple[int, int]] = []
 
     def apply(self, records: list[Record], *, seq: int, digest: bytes) -> int:
-        self.under_way += 1
-        self.most = max(self.most, self.under_way)
+        self.running += 1
+        self.most = max(self.most, self.running)
         try:
             time.sleep(self.slow_s)
             if self.locked:
                 raise EngineError("rows.db: the database is locked")
             if records[0][0] > self.seq + 1:
-                self.holes.append((self.seq, records[0][0]))
+                self.gaps.append((self.seq, records[0][0]))
             self.seq = seq
         finally:
-            self.under_way -= 1
+            self.running -= 1
         return len(records)
 
     def catch_up(self, until_seq: int) -> int:

@@ -1,4 +1,4 @@
-"""Signals, adopted and jumping clocks, midnight: a session ends in order and its days replay alone."""
+"""Signals, adopted and jumping clocks, midnight: a session stops gracefully and each of its days replays."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def adopted(start_ns: int, speed: float) -> AdoptedClock:
     return AdoptedClock(start_ns, time.monotonic_ns(), speed)
 
 
-class Jumping:
-    """A clock that a person or a suspended machine sets: real time, moved by `shift_ns`."""
+class ShiftedClock:
+    """A clock that somebody sets or that a suspended machine moves: real time plus `shift_ns`."""
 
     def __init__(self, start_ns: int) -> None:
         self._clock = adopted(start_ns, 1.0)
@@ -59,9 +59,9 @@ class Jumping:
 
 @pytest.fixture(autouse=True)
 def _handlers() -> Iterator[None]:
-    """Leave this process's signals as they were."""
+    """Restore the signal handlers of this process."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    # As at a terminal, also where the tests run in the background and some are ignored.
+    # The defaults of a terminal. A process in the background may have inherited ignored signals.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
@@ -70,7 +70,7 @@ def _handlers() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-async def test_c06_a_signal_cancels_open_orders_through_the_journal_which_ends_clean(
+async def test_c06_a_signal_cancels_open_orders_through_the_journal_and_stops_gracefully(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     async def script(rig: Rig) -> None:
@@ -91,13 +91,13 @@ async def test_c06_a_signal_cancels_open_orders_through_the_journal_which_ends_c
     assert_replays(tmp_path)
 
 
-async def test_c06_a_second_signal_ends_at_once_and_what_is_durable_replays(
+async def test_c06_a_second_signal_stops_at_once_and_durable_records_replay(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
     async def script(rig: Rig) -> None:
         await rig.send(100, 101)
         await rig.durable()
-        # The venue never answers the cancel: without a second signal the stop would wait for it.
+        # The venue never answers the cancel. Without a second signal the stop would wait for it.
         monkeypatch.setattr(rig.live, "_live_orders", lambda: 1)
         os.kill(os.getpid(), signal.SIGINT)
         await trio.sleep(0.3)
@@ -122,7 +122,7 @@ async def test_c06_a_second_signal_ends_at_once_and_what_is_durable_replays(
     assert_replays(tmp_path)
 
 
-async def test_c06_orders_the_venue_does_not_cancel_are_reported_and_hold_the_stop_up_only_so_long(
+async def test_c06_orders_that_are_not_canceled_in_time_are_reported_and_the_stop_goes_on(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("engine.runtime.live.STOP_S", 0.2)
@@ -137,8 +137,8 @@ async def test_c06_orders_the_venue_does_not_cancel_are_reported_and_hold_the_st
     assert_replays(tmp_path)
 
 
-async def test_days_of_a_fast_adopted_clock_each_replay_alone(tmp_path: Path) -> None:
-    """Three days in a second, with and without prints: timers, bars and midnights follow the clock."""
+async def test_each_day_of_a_fast_adopted_clock_replays_alone(tmp_path: Path) -> None:
+    """Three days in a second, with and without trades: timers, bars and midnights follow the clock."""
     speed = 200_000.0
     clock = adopted(EVE - 3600 * SECOND, speed)
 
@@ -147,8 +147,8 @@ async def test_days_of_a_fast_adopted_clock_each_replay_alone(tmp_path: Path) ->
             await rig.send(100, 101, 102)
             await trio.sleep(0.02)
 
-    told = [ClockAdopted(EVE - 3600 * SECOND, "http://127.0.0.1:1", EVE - 3600 * SECOND, speed)]
-    rig = Rig(tmp_path, config("Steady"), clock, venue_events=told, speed=speed)
+    venue_events = [ClockAdopted(EVE - 3600 * SECOND, "http://127.0.0.1:1", EVE - 3600 * SECOND, speed)]
+    rig = Rig(tmp_path, config("Steady"), clock, venue_events=venue_events, speed=speed)
     result = await rig.run(script)
     days = list_days(tmp_path)
     assert result.days == [day.path.name for day in days]
@@ -160,8 +160,8 @@ async def test_days_of_a_fast_adopted_clock_each_replay_alone(tmp_path: Path) ->
     assert_replays(tmp_path)
 
 
-async def test_a_session_on_a_quiet_clock_steps_back_nowhere(tmp_path: Path) -> None:
-    """What the venue said of its clock was asked before the session began; it is no step back."""
+async def test_a_steady_clock_has_no_steps_back(tmp_path: Path) -> None:
+    """The engine reads the venue's clock before the session starts; that is not a step back."""
     at = NOON - SECOND
     venue_events = [ClockAdopted(at, "http://127.0.0.1:1", at, 1.0)]
 
@@ -172,15 +172,15 @@ async def test_a_session_on_a_quiet_clock_steps_back_nowhere(tmp_path: Path) -> 
     assert (await rig.run(script)).clock_steps_back == 0
     times = [engine_time(event) for event in events(tmp_path)]
     assert times == sorted(times)
-    (told,) = of(ClockAdopted, tmp_path)
-    assert isinstance(told, ClockAdopted)
-    assert told.venue_ns == at
+    (adoption,) = of(ClockAdopted, tmp_path)
+    assert isinstance(adoption, ClockAdopted)
+    assert adoption.venue_ns == at
     assert_replays(tmp_path)
 
 
 @pytest.mark.parametrize("hours", [1, 30])
 async def test_c14_t02_a_clock_that_jumps_ahead_leaves_days_that_replay(tmp_path: Path, hours: int) -> None:
-    clock = Jumping(EVE - 600 * SECOND)
+    clock = ShiftedClock(EVE - 600 * SECOND)
 
     async def script(rig: Rig) -> None:
         await rig.send(100, 101)
@@ -199,7 +199,7 @@ async def test_c14_t02_a_clock_that_jumps_ahead_leaves_days_that_replay(tmp_path
 async def test_t01_a_clock_set_back_over_midnight_stays_in_the_new_day(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
-    clock = Jumping(EVE - SECOND // 5)
+    clock = ShiftedClock(EVE - SECOND // 5)
     monkeypatch.setattr("engine.runtime.live.STOP_S", 0.3)
 
     async def script(rig: Rig) -> None:
@@ -215,7 +215,7 @@ async def test_t01_a_clock_set_back_over_midnight_stays_in_the_new_day(
     assert_replays(tmp_path)
 
 
-async def test_t08_a_clock_a_little_behind_the_journal_goes_on_from_where_the_journal_is(
+async def test_t08_a_clock_slightly_behind_the_journal_continues_from_the_journals_time(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("engine.runtime.live.STOP_S", 0.3)
@@ -230,7 +230,7 @@ async def test_t08_a_clock_a_little_behind_the_journal_goes_on_from_where_the_jo
     assert_replays(tmp_path)
 
 
-async def test_t01_timers_go_on_after_the_clock_was_set_back(tmp_path: Path, monkeypatch: Any) -> None:
+async def test_t01_timers_fire_after_the_clock_was_set_back(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("engine.runtime.live.STOP_S", 0.5)
     wall_ns = time.time_ns
 
@@ -241,18 +241,18 @@ async def test_t01_timers_go_on_after_the_clock_was_set_back(tmp_path: Path, mon
         await rig.send(101)
 
     result = await Rig(tmp_path, config("Steady"), SystemClock()).run(script)
-    assert result.live_orders == 0, "the cancel's answer is a timer that never fired"
+    assert result.live_orders == 0, "the timer of the cancel's answer did not fire"
     assert_replays(tmp_path)
 
 
-async def test_timers_fire_when_nothing_comes_and_the_engine_sleeps_in_between(tmp_path: Path) -> None:
+async def test_timers_fire_without_inputs_and_the_engine_sleeps_between_them(tmp_path: Path) -> None:
     async def script(rig: Rig) -> None:
         await rig.send(100)
         await trio.sleep(1.5)
 
     await Rig(tmp_path, config("Steady"), adopted(NOON, 100.0), speed=100.0).run(script)
-    fired, spoken = len(of(TimerFired, tmp_path)), len(of(ClockAdvanced, tmp_path))
+    fired, advanced = len(of(TimerFired, tmp_path)), len(of(ClockAdvanced, tmp_path))
     assert fired >= 2
-    # The clock speaks up when something is due, not in a loop.
-    assert spoken <= fired + 2
+    # The clock advances when a timer is due, not in a loop.
+    assert advanced <= fired + 2
     assert_replays(tmp_path)

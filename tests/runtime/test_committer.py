@@ -1,4 +1,4 @@
-"""The committer on a real journal: durable before released, one frame at a time, poisoned for good."""
+"""The committer on a real journal: durable before release, one frame at a time, poisoned after an error."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from engine.runtime.committer import Committed, Committer
 from tests.runtime.kit import NOON
 
 
-class Witnessing:
-    """Effects that look at the disk: a command released must be in a synced frame already."""
+class CheckingEffects:
+    """Effects that check the disk: a released command must be in a synced frame."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -31,24 +31,24 @@ class Witnessing:
             self.released.append(seq)
 
 
-class SlowDisk(Disk):
-    """Counts syncs under way, and fails from the `fails_from`-th on."""
+class FailingDisk(Disk):
+    """Counts concurrent syncs, and fails `times` syncs from the `fails_from`-th on."""
 
     def __init__(self, fails_from: int = 1_000_000, times: int = 1) -> None:
         super().__init__()
-        self.under_way = self.most = self.syncs = 0
+        self.running = self.most = self.syncs = 0
         self.fails = range(fails_from, fails_from + times)
 
     def fdatasync(self, fd: int) -> None:
         self.syncs += 1
-        self.under_way += 1
-        self.most = max(self.most, self.under_way)
+        self.running += 1
+        self.most = max(self.most, self.running)
         try:
             if self.syncs in self.fails:
                 raise OSError(5, "Input/output error")
             super().fdatasync(fd)
         finally:
-            self.under_way -= 1
+            self.running -= 1
 
 
 @pytest.fixture
@@ -71,10 +71,10 @@ def turns(count: int) -> Iterator[tuple[int, list[Event], list[Derived]]]:
 async def test_i6_a_command_is_released_once_and_only_when_its_record_is_on_disk(
     tmp_path: Path, tail: Tail
 ) -> None:
-    effects, told = Witnessing(tmp_path), list[Committed]()
-    disk = SlowDisk()
+    effects, frames = CheckingEffects(tmp_path), list[Committed]()
+    disk = FailingDisk()
     with JournalWriter(tmp_path, tail, salts=salts, disk=disk) as writer:
-        committer = Committer(writer, effects, told.append)
+        committer = Committer(writer, effects, frames.append)
         committer.open_day("2024-12-05")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(committer.run)
@@ -86,32 +86,34 @@ async def test_i6_a_command_is_released_once_and_only_when_its_record_is_on_disk
             nursery.cancel_scope.cancel()
     assert effects.released == [2 * number + 2 for number in range(200)]
     assert disk.most == 1, "a second frame was synced before the first one was"
-    assert len(told) < 200, "turns that wait for a sync go together into the next frame"
-    assert [one.first_seq for one in told][1:] == [one.last_seq + 1 for one in told][:-1]
+    assert len(frames) < 200, "turns that wait for a sync share the next frame"
+    assert [one.first_seq for one in frames][1:] == [one.last_seq + 1 for one in frames][:-1]
 
 
-async def test_market_data_waits_for_company_and_an_order_takes_it_along(tmp_path: Path, tail: Tail) -> None:
-    effects, told = Witnessing(tmp_path), list[Committed]()
+async def test_market_data_waits_for_more_records_and_an_order_ends_the_wait(
+    tmp_path: Path, tail: Tail
+) -> None:
+    effects, frames = CheckingEffects(tmp_path), list[Committed]()
     with JournalWriter(tmp_path, tail, salts=salts) as writer:
-        committer = Committer(writer, effects, told.append, idle_ms=60_000)
+        committer = Committer(writer, effects, frames.append, idle_ms=60_000)
         committer.open_day("2024-12-05")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(committer.run)
             committer.append(1, [ClockAdvanced(NOON)], [])
             await trio.sleep(0.05)
-            assert not told
+            assert not frames
             committer.append(2, [ClockAdvanced(NOON)], [(3, 2, CancelOrder(NOON, "0x1", 1))])
             with trio.fail_after(120):
                 await committer.settled()
             nursery.cancel_scope.cancel()
-    assert [one.first_seq for one in told] == [1]
+    assert [one.first_seq for one in frames] == [1]
     assert effects.released == [3]
 
 
-async def test_turns_without_inputs_and_days_stay_frames_of_their_own(tmp_path: Path, tail: Tail) -> None:
-    told: list[Committed] = []
+async def test_turns_without_inputs_and_new_days_start_their_own_frames(tmp_path: Path, tail: Tail) -> None:
+    frames: list[Committed] = []
     with JournalWriter(tmp_path, tail, salts=salts) as writer:
-        committer = Committer(writer, Witnessing(tmp_path), told.append)
+        committer = Committer(writer, CheckingEffects(tmp_path), frames.append)
         committer.open_day("2024-12-05")
         committer.append(1, [ClockAdvanced(NOON)], [])
         committer.append(2, [], [(2, 1, TimerFired(NOON, "a", "b"))])
@@ -122,7 +124,7 @@ async def test_turns_without_inputs_and_days_stay_frames_of_their_own(tmp_path: 
             nursery.start_soon(committer.run)
             await committer.settled()
             nursery.cancel_scope.cancel()
-    assert [(one.day, one.first_seq) for one in told] == [
+    assert [(one.day, one.first_seq) for one in frames] == [
         ("2024-12-05", 1),
         ("2024-12-05", 2),
         ("2024-12-05", 3),
@@ -135,8 +137,8 @@ async def test_turns_without_inputs_and_days_stay_frames_of_their_own(tmp_path: 
 async def test_j13_j14_a_failed_sync_ends_the_session_and_releases_nothing_more(
     tmp_path: Path, tail: Tail, fails_from: int, times: int
 ) -> None:
-    effects = Witnessing(tmp_path)
-    disk = SlowDisk(fails_from, times)
+    effects = CheckingEffects(tmp_path)
+    disk = FailingDisk(fails_from, times)
     writer = JournalWriter(tmp_path, tail, salts=salts, disk=disk)
     committer = Committer(writer, effects, lambda _: None)
     committer.open_day("2024-12-05")

@@ -1,4 +1,4 @@
-"""A whole session on a disk that fails or stalls: nothing leaves, the end is quick, the journal replays."""
+"""A session on a disk that fails or stalls: it sends no command, ends soon, and its journal replays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from engine.events import COMMANDS, OperatorCommand, SessionStopped, Trade
 from engine.journal import list_days, recover
 from engine.records import read_records
 from tests.runtime.kit import NOON, SECOND, assert_replays, config, events, of
-from tests.runtime.rig import Rig, SickDisk, use_disk
+from tests.runtime.rig import FaultyDisk, Rig, use_disk
 
 
 async def trading(rig: Rig) -> None:
@@ -48,10 +48,10 @@ async def until_poisoned(rig: Rig) -> JournalPoisoned:
 async def test_j13_j14_a_failed_sync_ends_the_session_within_a_second_with_exit_code_4(
     tmp_path: Path, monkeypatch: Any, nth: int, times: int
 ) -> None:
-    disk = SickDisk("fdatasync", nth, errno.EIO, times)
+    disk = FaultyDisk("fdatasync", nth, errno.EIO, times)
     use_disk(monkeypatch, disk)
     rig = Rig(tmp_path, config("Steady"))
-    monkeypatch.setattr("engine.runtime.live.STOP_S", math.inf)  # it does not wait for anything
+    monkeypatch.setattr("engine.runtime.live.STOP_S", math.inf)  # the end does not wait for cancels
     error = await until_poisoned(rig)
     assert disk.fired
     assert time.process_time() - disk.failed_at < 1
@@ -59,13 +59,13 @@ async def test_j13_j14_a_failed_sync_ends_the_session_within_a_second_with_exit_
     assert "Check the disk" in str(error)
     assert disk.calls == nth, "a failed sync was tried again"
     released, durable = rig.live.effects.released, rig.live.committer.durable_seq
-    kept = [record for record in of_commands(tmp_path) if record <= durable]
-    assert released == len(kept), "released what is not acknowledged, or the other way round"
+    kept = [seq for seq in command_seqs(tmp_path) if seq <= durable]
+    assert released == len(kept), "released and durable commands differ"
     if list_days(tmp_path):
         assert_replays(tmp_path)
 
 
-def of_commands(root: Path) -> list[int]:
+def command_seqs(root: Path) -> list[int]:
     return [
         record[0]
         for day in list_days(root)
@@ -77,10 +77,10 @@ def of_commands(root: Path) -> list[int]:
 @pytest.mark.parametrize(
     ("call", "nth"), [("write", 1), ("write", 2), ("write", 9), ("create", 1), ("mkdir", 1)]
 )
-async def test_j16_no_space_ends_the_session_and_the_next_one_goes_on(
+async def test_j16_a_full_disk_ends_the_session_and_the_next_one_continues(
     tmp_path: Path, monkeypatch: Any, call: str, nth: int
 ) -> None:
-    disk = SickDisk(call, nth, errno.ENOSPC)
+    disk = FaultyDisk(call, nth, errno.ENOSPC)
     use_disk(monkeypatch, disk)
     rig = Rig(tmp_path, config("Steady"))
     error = await until_poisoned(rig)
@@ -97,10 +97,10 @@ async def test_j16_no_space_ends_the_session_and_the_next_one_goes_on(
     assert_replays(tmp_path)
 
 
-async def test_j21_a_sync_of_a_second_holds_commands_back_and_loses_nothing(
+async def test_j21_a_sync_of_a_second_delays_commands_and_loses_nothing(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
-    disk = SickDisk()
+    disk = FaultyDisk()
     use_disk(monkeypatch, disk)
     sent = 2000
 
@@ -114,8 +114,8 @@ async def test_j21_a_sync_of_a_second_holds_commands_back_and_loses_nothing(
         began = trio.current_time()
         for price in range(sent - 2):
             await rig.send(price % 50 + 100)
-        assert trio.current_time() - began < 0.9, "the market waits for the disk"
-        assert rig.live.effects.released == before, "a command left before its sync returned"
+        assert trio.current_time() - began < 0.9, "market data waited for the disk"
+        assert rig.live.effects.released == before, "a command was released before its sync returned"
         disk.slow_s = 0.0
 
     result = await Rig(tmp_path, config("Steady")).run(script)
@@ -124,8 +124,10 @@ async def test_j21_a_sync_of_a_second_holds_commands_back_and_loses_nothing(
     assert_replays(tmp_path)
 
 
-async def test_j21_what_waits_for_a_stalled_disk_is_bounded(tmp_path: Path, monkeypatch: Any) -> None:
-    disk = SickDisk()
+async def test_j21_the_records_that_wait_for_a_stalled_disk_are_bounded(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    disk = FaultyDisk()
     use_disk(monkeypatch, disk)
     monkeypatch.setattr("engine.runtime.committer.PENDING_RECORDS_MAX", 1000)
     sent = 0
@@ -138,7 +140,7 @@ async def test_j21_what_waits_for_a_stalled_disk_is_bounded(tmp_path: Path, monk
             while sent < 100_000:
                 await rig.send(*range(100, 150))
                 sent += 50
-        assert sent < 100_000, "nothing held the feed back"
+        assert sent < 100_000, "the feed did not wait"
         disk.slow_s = 0.0
 
     result = await Rig(tmp_path, config("Steady")).run(script)
@@ -147,11 +149,11 @@ async def test_j21_what_waits_for_a_stalled_disk_is_bounded(tmp_path: Path, monk
     assert_replays(tmp_path)
 
 
-async def test_j21_a_stop_that_the_disk_outlasts_still_journals_what_was_received(
+async def test_j21_a_stop_during_a_stalled_sync_journals_all_received_inputs(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
-    """The stop gives up waiting for its cancels while the sequencer waits for the disk; no input is lost."""
-    disk = SickDisk()
+    """The stop stops waiting for its cancels while the sequencer waits for the disk; no input is lost."""
+    disk = FaultyDisk()
     use_disk(monkeypatch, disk)
     monkeypatch.setattr("engine.runtime.live.STOP_S", 0.2)
 
@@ -161,11 +163,11 @@ async def test_j21_a_stop_that_the_disk_outlasts_still_journals_what_was_receive
         disk.slow_s = 1.0
         await rig.send(101)
         await trio.sleep(0.1)
-        # Received together: the stop lies between two prints, and the sync is under way.
+        # The stop is between two trades of one batch, while a sync is running.
         rig.live.stop("script")
-        rig.ingress.put(rig.prints(102, 103))
+        rig.ingress.put(rig.trades(102, 103))
         await trio.sleep(0.1)
-        rig.ingress.put(rig.prints(104))
+        rig.ingress.put(rig.trades(104))
         await trio.sleep(0.5)
         disk.slow_s = 0.0
 
@@ -179,12 +181,12 @@ async def test_j21_a_stop_that_the_disk_outlasts_still_journals_what_was_receive
     assert_replays(tmp_path)
 
 
-async def test_a_failed_roll_at_midnight_leaves_the_day_before_whole(
+async def test_a_failed_roll_at_midnight_keeps_the_previous_day_whole(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
-    """J16 at the worst moment: the folder of the new day cannot be made."""
+    """J16 at midnight: the folder of the new day cannot be created."""
     eve = NOON - NOON % DAY_NS + DAY_NS - SECOND // 2
-    disk = SickDisk("mkdir", 2, errno.ENOSPC)
+    disk = FaultyDisk("mkdir", 2, errno.ENOSPC)
     use_disk(monkeypatch, disk)
 
     async def script(rig: Rig) -> None:

@@ -1,4 +1,4 @@
-"""Ingress, supervisor and projector: bounds, restarts, and an edge that may fail without stopping trading."""
+"""Ingress, supervisor and projector: bounds, restarts, and failures that do not stop trading."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ async def test_i11_a_full_ingress_makes_senders_wait_and_keeps_order() -> None:
     assert taken == [ClockAdvanced(number) for number in range(100)]
 
 
-async def test_an_edge_that_fails_is_restarted_with_backoff_and_gives_up_in_a_loop(
+async def test_a_failed_edge_restarts_with_backoff_and_repeated_failures_end_the_session(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """C09: five failures in a minute end the session; the states are told."""
-    told: list[str] = []
+    """C09: five failures in a minute end the session; each state is reported."""
+    states: list[str] = []
     starts: list[float] = []
 
     async def fail() -> None:
         starts.append(trio.current_time())
         raise OSError("no")
 
-    def tell(health: Health) -> None:
-        told.append(health.state)
+    def report(health: Health) -> None:
+        states.append(health.state)
 
     with pytest.raises(EngineError, match="failed 5 times"):
-        await supervise(Edge("feed", fail), tell, Counting())
+        await supervise(Edge("feed", fail), report, Counting())
     assert len(starts) == 5
     waits = [after - before for before, after in pairwise(starts)]
     assert waits == sorted(waits)
     assert min(waits) >= 0.2
-    assert told == ["running", "restarting"] * 4 + ["running", "failed"]
+    assert states == ["running", "restarting"] * 4 + ["running", "failed"]
 
 
 async def test_a_fatal_error_is_not_retried() -> None:
@@ -71,7 +71,7 @@ async def test_a_fatal_error_is_not_retried() -> None:
 
 
 class Rows:
-    """A store that keeps seqs, and refuses while `broken`."""
+    """A store that keeps seqs and fails while `broken`."""
 
     def __init__(self) -> None:
         self.seqs: list[int] = []
@@ -112,11 +112,11 @@ async def test_q04_a_projector_that_falls_behind_reads_the_journal_instead() -> 
     assert projector.high_water == WAITING_MAX
     assert projector.lag == WAITING_MAX + 1
     await projector.flush()
-    assert caught_up == [0, WAITING_MAX + 1], "what waited was dropped, and read back"
+    assert caught_up == [0, WAITING_MAX + 1], "the waiting records were dropped and read from the journal"
     assert projector.lag == 0
 
 
-async def test_r11_after_a_failure_nothing_is_lost() -> None:
+async def test_r11_a_failure_loses_no_rows() -> None:
     rows = Rows()
     caught_up: list[int] = []
 
@@ -132,4 +132,4 @@ async def test_r11_after_a_failure_nothing_is_lost() -> None:
         await projector.flush()
     rows.broken = False
     await projector.flush()
-    assert caught_up == [0, 1], "the batch that failed is read back from the journal"
+    assert caught_up == [0, 1], "the failed batch was read from the journal"

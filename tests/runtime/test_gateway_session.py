@@ -1,4 +1,4 @@
-"""A session with real orders and a scripted gateway: what leaves, and what a restart does (I6, O28, C03)."""
+"""A session with real orders and a scripted gateway: sent commands and restarts (I6, O28, C03)."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ FAST = {"idle_ms": 1}
 
 
 class Resting(Strategy):
-    """Asks for a resting order on every print."""
+    """Requests a resting order on every trade."""
 
     def on_trade(self, trade: Tick) -> None:
         self.buy("AAA", "0.001", limit="50")
 
 
 class Scripted:
-    """A gateway that answers at once, or not at all, and keeps every command."""
+    """A gateway that answers at once or never, and keeps every command."""
 
     name = "gateway"
 
@@ -110,7 +110,7 @@ async def trading(rig: Rig) -> None:
     await rig.durable()
 
 
-async def test_i6_commands_leave_when_they_are_durable_and_a_stop_cancels_what_is_open(
+async def test_i6_commands_are_sent_when_they_are_durable_and_a_stop_cancels_open_orders(
     tmp_path: Path,
 ) -> None:
     gateway = Scripted()
@@ -125,7 +125,7 @@ async def test_i6_commands_leave_when_they_are_durable_and_a_stop_cancels_what_i
     assert_replays(tmp_path)
 
 
-async def test_c03_a_restart_asks_about_what_was_open_and_sends_nothing_again(
+async def test_c03_a_restart_queries_open_orders_and_sends_no_order_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.runtime.live.STOP_S", 0.1)
@@ -142,9 +142,9 @@ async def test_c03_a_restart_asks_about_what_was_open_and_sends_nothing_again(
         await rig.durable()
 
     await session(tmp_path, again, answering)
-    asked = [one.client_order_id for one in again.commands if isinstance(one, QueryOrder)]
-    assert asked[: len(sent)] == sent, "the questions come first"
-    assert not [one for one in again.commands if isinstance(one, SubmitOrder)], "sent again"
+    queried = [one.client_order_id for one in again.commands if isinstance(one, QueryOrder)]
+    assert queried[: len(sent)] == sent, "the queries come first"
+    assert not [one for one in again.commands if isinstance(one, SubmitOrder)], "an order was sent twice"
     last = {one.client_order_id: one.state for one in of(OrderChanged, tmp_path)}
     assert {last[name] for name in sent} == {"Rejected"}
     assert again.account is not None
@@ -152,7 +152,7 @@ async def test_c03_a_restart_asks_about_what_was_open_and_sends_nothing_again(
     assert_replays(tmp_path)
 
 
-async def test_what_paper_held_is_never_taken_for_real(tmp_path: Path) -> None:
+async def test_positions_on_paper_are_never_taken_for_real(tmp_path: Path) -> None:
     async def paper(rig: Rig) -> None:
         await trading(rig)
         await trio.sleep(0.3)
@@ -161,6 +161,6 @@ async def test_what_paper_held_is_never_taken_for_real(tmp_path: Path) -> None:
     gateway = Scripted()
     await session(tmp_path, gateway, trading, "tests.runtime.kit:Steady")
     assert not [one for one in gateway.commands if isinstance(one, QueryOrder)]
-    # Refused for want of a touch; it asks for the whole target, as if nothing were held.
+    # Refused because there is no quote. The size is the whole target, so nothing counts as held.
     assert of(OrderRefused, tmp_path)[0].size == 500
     assert_replays(tmp_path)

@@ -1,4 +1,4 @@
-"""A live session on a scripted feed: timers, midnight, failures, operators, stops; and each replays."""
+"""A live session on a scripted feed: timers, midnight, failures, operators, stops. Each session replays."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.runtime.kit import NOON, SECOND, TestClock, assert_replays, config, e
 from tests.runtime.rig import Rig
 
 
-async def test_bars_of_a_silent_market_close_by_the_clock(
+async def test_bars_of_an_instrument_without_trades_close_by_the_clock(
     tmp_path: Path, fast_clock: trio.testing.MockClock
 ) -> None:
     async def script(rig: Rig) -> None:
@@ -62,10 +62,10 @@ async def test_a_day_that_begins_at_midnight_replays_alone(
     assert_replays(tmp_path)
 
 
-async def test_a_stop_cancels_orders_through_the_journal_and_is_its_end(
+async def test_a_stop_cancels_orders_through_the_journal_and_ends_it(
     tmp_path: Path, fast_clock: trio.testing.MockClock
 ) -> None:
-    """C06, O29: the order on its way at the stop is canceled or filled, nothing is left."""
+    """C06, O29: an order in flight at the stop is canceled or filled; no order stays live."""
 
     async def script(rig: Rig) -> None:
         await rig.record(100)
@@ -119,20 +119,22 @@ async def test_c07_a_quarantined_strategy_stops_alone_and_an_operator_restarts_i
     await Rig(tmp_path, config("Fragile", "Steady", on_failure="quarantine"), TestClock()).run(script)
     assert len(of(ActorFailed, tmp_path)) == 1
     assert len(of(ActorRestarted, tmp_path)) == 1
-    assert seen == [(6, 7)], "the restarted strategy has seen all but the print it failed on"
-    told = events(tmp_path)
-    failed, back = (
-        next(at for at, event in enumerate(told) if isinstance(event, kind))
+    assert seen == [(6, 7)], "the restarted strategy has seen all trades except the one on which it failed"
+    recorded = events(tmp_path)
+    failed, restarted = (
+        next(at for at, event in enumerate(recorded) if isinstance(event, kind))
         for kind in (ActorFailed, ActorRestarted)
     )
-    while_out = [event for event in told[failed:back] if isinstance(event, SubmitOrder)]
-    assert {order.strategy for order in while_out} == {"Steady"}
+    meanwhile = [event for event in recorded[failed:restarted] if isinstance(event, SubmitOrder)]
+    assert {order.strategy for order in meanwhile} == {"Steady"}
     fills: list[Any] = of(OrderFilled, tmp_path)
     assert fills
     assert_replays(tmp_path)
 
 
-async def test_state_goes_on_in_the_next_session(tmp_path: Path, fast_clock: trio.testing.MockClock) -> None:
+async def test_the_next_session_continues_with_the_state(
+    tmp_path: Path, fast_clock: trio.testing.MockClock
+) -> None:
     async def script(rig: Rig) -> None:
         for price in (100, 101, 102):
             await rig.record(price)
@@ -149,7 +151,7 @@ async def test_state_goes_on_in_the_next_session(tmp_path: Path, fast_clock: tri
     assert_replays(tmp_path)
 
 
-async def test_t01_a_clock_that_steps_back_moves_no_record_back_in_order(
+async def test_t01_a_clock_that_steps_back_does_not_change_the_order_of_records(
     tmp_path: Path, fast_clock: trio.testing.MockClock
 ) -> None:
     async def script(rig: Rig) -> None:
@@ -178,7 +180,7 @@ async def test_a_clock_far_behind_the_journal_is_refused_before_anything_is_writ
     assert len(events(tmp_path)) == before
 
 
-async def test_what_was_received_before_the_stop_is_journalled(
+async def test_all_inputs_received_before_the_stop_are_journalled(
     tmp_path: Path, fast_clock: trio.testing.MockClock
 ) -> None:
     async def script(rig: Rig) -> None:

@@ -1,4 +1,4 @@
-"""A journal whose newest day opens with the state of an older version, taken up by a live session (R08)."""
+"""A live session continues a journal whose newest day opens with the state of an older version (R08)."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-async def go_on(root: Path) -> list[str]:
-    """Take the journal up in a live session that stops at once; return what it reports."""
+async def continue_journal(root: Path) -> list[str]:
+    """Continue the journal with a live session that stops at once; return its reports on strategies."""
     reports: list[Health] = []
     clock = TestClock(EVE + DAY_NS + 3600 * 1_000_000_000)
 
@@ -77,14 +77,14 @@ async def go_on(root: Path) -> list[str]:
     ],
     ids=["source alone", "new field", "other type"],
 )
-async def test_a_strategy_that_begins_without_its_state_is_named_at_the_start(
+async def test_a_strategy_that_starts_without_its_state_is_reported(
     recorded: Path, tmp_path: Path, old: str, new: str, expected: list[str], fast_clock: object
 ) -> None:
     shutil.copytree(recorded / "journal", tmp_path / "journal")
     project = make_project(tmp_path / "project")
     edit(project / "mine.py", old, new)
     with own_modules(project):
-        assert await go_on(tmp_path / "journal") == expected
+        assert await continue_journal(tmp_path / "journal") == expected
         newest = max(path for path in (tmp_path / "journal").iterdir() if path.is_dir())
         assert sum(1 for _ in read_records(newest)) > 0
         if not expected:

@@ -1,4 +1,4 @@
-"""Failed strategies and operators, in a running session: whatever the order of things, it replays."""
+"""Failed strategies and operators' commands in a running session. It replays in every order of events."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FAST = {"idle_ms": 1}
 
 
 class Hoarder(Strategy):
-    """Begins to keep what no snapshot can hold."""
+    """Keeps a set, which a snapshot cannot store."""
 
     def on_trade(self, trade: Tick) -> None:
         self.kept = {1}
@@ -48,16 +48,16 @@ def clock(start_ns: int) -> AdoptedClock:
     return AdoptedClock(start_ns, time.monotonic_ns(), 1.0)
 
 
-async def test_c07_a_restart_received_among_prints_reads_back_all_before_it(tmp_path: Path) -> None:
+async def test_c07_a_restart_between_trades_of_a_batch_reads_all_records_before_it(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
 
     async def script(rig: Rig) -> None:
         batch: list[Event] = [
-            *rig.prints(100, 101, 666, 102),
+            *rig.trades(100, 101, 666, 102),
             command(rig, "restart", "Fragile"),
-            *rig.prints(103, 666, 104),
+            *rig.trades(103, 666, 104),
             command(rig, "restart", "Fragile"),
-            *rig.prints(105),
+            *rig.trades(105),
         ]
         rig.ingress.put(batch)
         await trio.sleep(0.3)
@@ -78,13 +78,13 @@ async def test_c07_a_restart_received_among_prints_reads_back_all_before_it(tmp_
 async def test_c07_a_restart_in_the_last_batch_before_the_end_replays(tmp_path: Path, policy: str) -> None:
     async def script(rig: Rig) -> None:
         await rig.send(100, 101, 666, 102)
-        canceled = rig.live._cancel_orders
+        cancel = rig.live._cancel_orders
 
-        async def and_then() -> None:
-            await canceled()
-            rig.ingress.put([*rig.prints(103), command(rig, "restart", "Fragile"), *rig.prints(104)])
+        async def cancel_and_restart() -> None:
+            await cancel()
+            rig.ingress.put([*rig.trades(103), command(rig, "restart", "Fragile"), *rig.trades(104)])
 
-        rig.live._cancel_orders = and_then  # type: ignore[method-assign]
+        rig.live._cancel_orders = cancel_and_restart  # type: ignore[method-assign]
 
     await Rig(tmp_path, config("Fragile", "Steady", on_failure=policy), **FAST).run(script)
     assert len(of(Trade, tmp_path)) == 6
@@ -93,7 +93,7 @@ async def test_c07_a_restart_in_the_last_batch_before_the_end_replays(tmp_path: 
 
 
 async def test_c07_a_strategy_that_failed_yesterday_is_restarted_today(tmp_path: Path) -> None:
-    """Each day replays alone: the failure is in the snapshot, the restart reads the day's records."""
+    """Each day replays alone: the snapshot holds the failure, and the restart reads the day's records."""
 
     async def script(rig: Rig) -> None:
         await rig.send(100, 101, 666, 102)
@@ -111,7 +111,7 @@ async def test_c07_a_strategy_that_failed_yesterday_is_restarted_today(tmp_path:
     assert_replays(tmp_path)
 
 
-async def test_c07_a_restart_after_a_second_session_began_replays(tmp_path: Path) -> None:
+async def test_c07_a_restart_in_the_second_session_replays(tmp_path: Path) -> None:
     settings = config("Fragile", "Steady", on_failure="quarantine")
 
     async def first(rig: Rig) -> None:
@@ -119,7 +119,7 @@ async def test_c07_a_restart_after_a_second_session_began_replays(tmp_path: Path
 
     async def second(rig: Rig) -> None:
         await rig.send(100, 666, 101)
-        rig.ingress.put([command(rig, "restart", "Fragile"), command(rig, "restart", "nobody")])
+        rig.ingress.put([command(rig, "restart", "Fragile"), command(rig, "restart", "unknown")])
         await rig.send(104, 105)
         await trio.sleep(0.2)
 
@@ -131,7 +131,7 @@ async def test_c07_a_restart_after_a_second_session_began_replays(tmp_path: Path
     assert_replays(tmp_path)
 
 
-async def test_the_halt_policy_cancels_open_orders_of_all_and_a_restart_alone_lifts_nothing(
+async def test_the_halt_policy_cancels_all_open_orders_and_a_restart_does_not_lift_the_halt(
     tmp_path: Path,
 ) -> None:
     async def script(rig: Rig) -> None:
@@ -158,7 +158,7 @@ async def test_the_halt_policy_cancels_open_orders_of_all_and_a_restart_alone_li
     assert_replays(tmp_path)
 
 
-async def test_l07_a_halt_outlives_the_session_until_a_person_resumes(tmp_path: Path) -> None:
+async def test_l07_a_halt_lasts_over_sessions_until_a_person_resumes(tmp_path: Path) -> None:
     async def failing(rig: Rig) -> None:
         await rig.send(100, 666)
         await trio.sleep(0.2)
@@ -176,7 +176,7 @@ async def test_l07_a_halt_outlives_the_session_until_a_person_resumes(tmp_path: 
         await Rig(tmp_path, config("Fragile"), **FAST, resume=script is resumed).run(script)
         orders.append(len(of(SubmitOrder, tmp_path)))
     assert orders[0] == 1
-    assert orders[1] == 1, "traded though nobody lifted the halt"
+    assert orders[1] == 1, "sent an order while halted"
     assert orders[2] > 1
     assert_replays(tmp_path)
 
@@ -200,10 +200,10 @@ async def test_an_operators_halt_and_resume_are_inputs(tmp_path: Path) -> None:
     assert_replays(tmp_path)
 
 
-async def test_a_strategy_whose_state_cannot_be_stored_any_more_stops_alone_at_midnight(
+async def test_a_strategy_whose_state_cannot_be_stored_stops_alone_at_midnight(
     tmp_path: Path,
 ) -> None:
-    """The day must open, and the other strategies trade on: a snapshot is no reason to end a session."""
+    """The day opens and the other strategies go on; the snapshot of one strategy may fail."""
 
     async def script(rig: Rig) -> None:
         while rig.clock.now_ns() < EVE + SECOND // 4:

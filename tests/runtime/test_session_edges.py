@@ -1,4 +1,4 @@
-"""Edges of a running session: projector, feed, ingress. Each may fail without stopping what matters."""
+"""Edges of a running session: projectors, feeds, ingress. A failing store does not stop trading."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def busy(rig: Rig, seconds: float = 1.0) -> None:
         await trio.sleep(0.005)
 
 
-def into(root: Path, database: Path) -> dict[str, MakeProjector]:
+def sqlite_projector(root: Path, database: Path) -> dict[str, MakeProjector]:
     return {"projector": partial(make_projector, root, SqliteStore(database))}
 
 
@@ -48,24 +48,24 @@ def states(root: Path, actor: str) -> list[str]:
     return [change.state for change in changes if change.actor == actor]
 
 
-async def test_q04_a_slow_store_is_never_called_twice_at_once_and_misses_nothing(tmp_path: Path) -> None:
+async def test_q04_a_slow_store_gets_one_batch_at_a_time_and_every_record(tmp_path: Path) -> None:
     rows = Rows(slow_s=0.2)
 
     async def script(rig: Rig) -> None:
         await busy(rig)
-        while not rows.under_way:
+        while not rows.running:
             await rig.send(100)
             await trio.lowlevel.checkpoint()
-        # The stop comes while a batch is being applied, and has the rest applied too.
+        # The session stops while the store applies a batch. The store must get the rest as well.
 
     result = await Rig(tmp_path, config("Steady"), projectors={"projector": rows.projector}).run(script)
     assert rows.most == 1
-    assert rows.holes == []
+    assert rows.gaps == []
     assert rows.seq == result.last_seq
     assert_replays(tmp_path)
 
 
-async def test_r11_a_database_that_is_locked_all_the_time_costs_rows_only(tmp_path: Path) -> None:
+async def test_r11_a_database_that_is_always_locked_does_not_stop_trading(tmp_path: Path) -> None:
     rows = Rows()
     rows.locked = True
     rig = Rig(tmp_path, config("Steady"), projectors={"projector": rows.projector})
@@ -77,7 +77,7 @@ async def test_r11_a_database_that_is_locked_all_the_time_costs_rows_only(tmp_pa
     assert_replays(tmp_path)
 
 
-async def test_r11_a_database_locked_at_the_stop_does_not_spoil_the_session(tmp_path: Path) -> None:
+async def test_r11_a_database_locked_at_the_stop_does_not_prevent_a_graceful_stop(tmp_path: Path) -> None:
     rows = Rows()
 
     async def script(rig: Rig) -> None:
@@ -92,7 +92,7 @@ async def test_r11_a_database_locked_at_the_stop_does_not_spoil_the_session(tmp_
     assert_replays(tmp_path)
 
 
-def locks_it(path: Path) -> None:
+def lock(path: Path) -> None:
     conn = sqlite3.connect(path)
     conn.execute("BEGIN IMMEDIATE")
     time.sleep(0.4)
@@ -100,19 +100,19 @@ def locks_it(path: Path) -> None:
     conn.close()
 
 
-def deletes_it(path: Path) -> None:
+def delete(path: Path) -> None:
     for name in path.parent.glob("rows.db*"):
         if not name.name.endswith(".lock"):
             name.unlink()
 
 
-def fills_it_with_rubbish(path: Path) -> None:
-    path.write_bytes(b"no database at all" * 1000)
+def overwrite(path: Path) -> None:
+    path.write_bytes(b"not a database" * 1000)
 
 
-@pytest.mark.parametrize("spoil", [locks_it, deletes_it, fills_it_with_rubbish])
-async def test_r11_a_spoiled_database_is_whole_again_at_the_end(
-    tmp_path: Path, spoil: Callable[[Path], None]
+@pytest.mark.parametrize("damage", [lock, delete, overwrite])
+async def test_r11_a_damaged_database_is_complete_at_the_end(
+    tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     root, database = tmp_path / "journal", tmp_path / "rows.db"
 
@@ -120,12 +120,12 @@ async def test_r11_a_spoiled_database_is_whole_again_at_the_end(
         await busy(rig, 0.7)
         before = rig.live.committer.durable_seq
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(trio.to_thread.run_sync, spoil, database)
+            nursery.start_soon(trio.to_thread.run_sync, damage, database)
             await busy(rig, 0.5)
         assert rig.live.committer.durable_seq > before + 20, "trading waited for the database"
         await busy(rig, 1.5)
 
-    rig = Rig(root, config("Steady"), projectors=into(root, database))
+    rig = Rig(root, config("Steady"), projectors=sqlite_projector(root, database))
     result = await rig.run(script)
     assert result.stopped_by == "script"
     fresh = tmp_path / "fresh.db"
@@ -134,60 +134,60 @@ async def test_r11_a_spoiled_database_is_whole_again_at_the_end(
     assert_replays(root)
 
 
-async def test_i14_rows_of_a_session_equal_a_rebuild_though_frames_overflowed(
+async def test_i14_rows_equal_a_rebuild_after_the_queue_overflowed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.runtime.projector.WAITING_MAX", 5)
     root, database = tmp_path / "journal", tmp_path / "rows.db"
-    await Rig(root, config("Steady"), projectors=into(root, database)).run(busy)
+    await Rig(root, config("Steady"), projectors=sqlite_projector(root, database)).run(busy)
     fresh = tmp_path / "fresh.db"
     rebuild(SqliteStore(fresh), [day.path for day in list_days(root)])
     assert first_difference(database, fresh) is None
     assert_replays(root)
 
 
-async def test_i11_a_flood_leaves_the_other_tasks_their_turns(tmp_path: Path) -> None:
-    """The sequencer takes a batch at a time; committer, feeds and signals get theirs in between."""
-    flood = 10 * BATCH_MAX
+async def test_i11_other_tasks_run_during_a_burst_of_inputs(tmp_path: Path) -> None:
+    """The sequencer takes one batch at a time; committer, feeds and signals run between batches."""
+    burst = 10 * BATCH_MAX
     turns: list[int] = []
 
     async def script(rig: Rig) -> None:
-        rig.ingress.put(rig.prints(*(100 + number % 50 for number in range(flood))))
+        rig.ingress.put(rig.trades(*(100 + number % 50 for number in range(burst))))
         while rig.ingress._inputs:
             turns.append(1)
             await trio.lowlevel.checkpoint()
 
     result = await Rig(tmp_path, config()).run(script)
-    assert len(of(Trade, tmp_path)) == flood
-    assert result.ingress_high_water >= flood
+    assert len(of(Trade, tmp_path)) == burst
+    assert result.ingress_high_water >= burst
     assert len(turns) >= 9
     assert_replays(tmp_path)
 
 
-async def test_i11_what_a_batch_leads_to_is_split_before_it_is_too_much_for_a_frame(
+async def test_i11_the_events_of_a_batch_are_split_before_they_exceed_a_frame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At full size: a burst of 4,096 prints, and a strategy that records 256 values or more for each."""
+    """At full size: a burst of 4,096 trades, and a strategy that records 256 values or more for each."""
     monkeypatch.setattr("engine.journal.frame.COUNT_MAX", 5000)
     monkeypatch.setattr("engine.sequencer.FLUSH_EVENTS", 500)
     monkeypatch.setattr("engine.runtime.committer.FRAME_RECORDS_MAX", 2000)
 
     async def script(rig: Rig) -> None:
-        rig.ingress.put(rig.prints(*(100 + number % 50 for number in range(BATCH_MAX))))
+        rig.ingress.put(rig.trades(*(100 + number % 50 for number in range(BATCH_MAX))))
         await rig.durable()
 
     await Rig(tmp_path, config("Steady")).run(script)
     assert_replays(tmp_path)
 
 
-async def test_c09_a_feed_that_fails_again_and_again_ends_the_session_and_the_journal_replays(
+async def test_c09_a_feed_that_fails_repeatedly_ends_the_session_and_the_journal_replays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.runtime.supervisor.BACKOFF_MIN_MS", 10)
 
     async def script(rig: Rig) -> None:
         await rig.send(100)
-        raise OSError("the cable is out")
+        raise OSError("connection lost")
 
     with pytest.RaisesGroup(pytest.RaisesExc(EngineError, match="failed 5 times"), flatten_subgroups=True):
         await Rig(tmp_path, config("Steady")).run(script)
@@ -205,7 +205,7 @@ async def test_c07_a_feed_that_fails_once_is_restarted_and_each_state_is_an_inpu
         await rig.send(100)
         await rig.durable()
         if len(runs) == 1:
-            raise OSError("the cable is out")
+            raise OSError("connection lost")
 
     await Rig(tmp_path, config("Steady")).run(script)
     assert states(tmp_path, "feed") == ["running", "restarting", "running"]
@@ -213,26 +213,26 @@ async def test_c07_a_feed_that_fails_once_is_restarted_and_each_state_is_an_inpu
     assert_replays(tmp_path)
 
 
-async def test_i11_inputs_put_back_come_first_again() -> None:
+async def test_i11_inputs_that_were_put_back_come_first() -> None:
     ingress = Ingress()
-    prints = Rig(Path(), config()).prints(1, 2, 3, 4)
-    ingress.put(prints[:3])
+    trades = Rig(Path(), config()).trades(1, 2, 3, 4)
+    ingress.put(trades[:3])
     taken = await ingress.receive()
-    ingress.put(prints[3:])
+    ingress.put(trades[3:])
     ingress.put_back(taken[1:])
-    assert await ingress.receive() == prints[1:]
+    assert await ingress.receive() == trades[1:]
 
 
-async def test_i11_a_sender_of_more_than_the_bound_gets_in_when_all_is_quiet() -> None:
+async def test_i11_an_empty_ingress_accepts_more_than_its_bound() -> None:
     ingress = Ingress(inputs_max=3)
-    prints = Rig(Path(), config()).prints(*range(1, 6))
-    assert ingress.offer(prints)
-    assert not ingress.offer(prints)
-    assert ingress.take() == prints
+    trades = Rig(Path(), config()).trades(*range(1, 6))
+    assert ingress.offer(trades)
+    assert not ingress.offer(trades)
+    assert ingress.take() == trades
     assert ingress.take() == []
 
 
-async def test_q04_several_stores_are_independent_and_one_that_fails_costs_its_own_rows_only(
+async def test_q04_a_failing_store_does_not_affect_the_other_stores(
     tmp_path: Path,
 ) -> None:
     root, database, folder = tmp_path / "journal", tmp_path / "rows.db", tmp_path / "bars"
@@ -240,7 +240,7 @@ async def test_q04_several_stores_are_independent_and_one_that_fails_costs_its_o
     taken = WriterLock(late)
     broken = Rows()
     broken.locked = True
-    projectors = into(root, database) | {
+    projectors = sqlite_projector(root, database) | {
         "late": partial(make_projector, root, SqliteStore(late)),
         "csv": partial(make_projector, root, CsvStore(folder)),
         "broken": broken.projector,
@@ -269,7 +269,7 @@ async def test_q04_several_stores_are_independent_and_one_that_fails_costs_its_o
 
 
 @pytest.mark.parametrize("make", [lambda path: SqliteStore(path / "rows.db"), CsvStore])
-async def test_r10_rows_of_another_journal_that_come_free_during_a_session_are_left_alone(
+async def test_r10_rows_of_another_journal_that_become_free_during_a_session_stay_unchanged(
     tmp_path: Path, make: Callable[[Path], Store]
 ) -> None:
     root, place = tmp_path / "journal", tmp_path / "place"
