@@ -14,14 +14,16 @@ over bytes that the kernel has accepted and not yet delivered.
 from __future__ import annotations
 
 import math
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
+from unittest.mock import patch
 
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-__all__ = ["START_NS", "VirtualTime", "make_clock", "pacing"]
+__all__ = ["START_NS", "VirtualTime", "make_clock", "pacing", "sleep_in_thread"]
 
 SECOND_NS: Final = 1_000_000_000
 START_NS: Final = 1_741_179_300 * SECOND_NS
@@ -58,6 +60,43 @@ class _Steps(trio.abc.Instrument):
             self._clock.jump(_STEP_S)
 
 
+class _Threads:
+    """Counts the worker threads of a run that are at work, except those in `sleep_in_thread`."""
+
+    def __init__(self) -> None:
+        self.token = trio.lowlevel.current_trio_token()
+        self._limiter = trio.to_thread.current_default_thread_limiter()
+        self._start = trio.lowlevel.start_thread_soon
+        self._started = 0
+        self._asleep = 0
+
+    def busy(self) -> bool:
+        return self._limiter.borrowed_tokens + self._started > self._asleep
+
+    def start_thread_soon(self, work: Any, deliver: Any, name: str | None = None) -> None:
+        """Stands in for `trio.lowlevel.start_thread_soon`, whose threads take nothing from the limiter."""
+
+        def deliver_and_count(outcome: Any) -> None:
+            deliver(outcome)
+            # In this order: what was delivered is handled before the thread counts as idle.
+            self.token.run_sync_soon(self._end)
+
+        self._started += 1
+        self._start(work, deliver_and_count, name)
+
+    def _end(self) -> None:
+        self._started -= 1
+
+    async def sleep(self, seconds: float) -> None:
+        self._asleep += 1
+        with trio.CancelScope(shield=True):
+            await trio.sleep(seconds)
+        self._asleep -= 1
+
+
+_threads: _Threads | None = None
+
+
 def make_clock() -> MockClock:
     """Return a clock that stands still until `pacing` moves it."""
     return MockClock(rate=0.0, autojump_threshold=math.inf)
@@ -68,26 +107,34 @@ async def pacing() -> AsyncIterator[None]:
     """Move the clock of this run, which `make_clock` made, as long as the block lasts."""
     clock = trio.lowlevel.current_clock()
     assert isinstance(clock, MockClock), "the test does not take the fixture paced_clock"
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_pace, clock)
-        yield
-        nursery.cancel_scope.cancel()
+    global _threads
+    _threads = _Threads()
+    with patch.object(trio.lowlevel, "start_thread_soon", _threads.start_thread_soon):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_pace, clock, _threads)
+            yield
+            nursery.cancel_scope.cancel()
 
 
-async def _pace(clock: MockClock) -> None:
-    threads = trio.to_thread.current_default_thread_limiter()
+def sleep_in_thread(seconds: float) -> None:
+    """Sleep on this clock in a worker thread: a slow disk or store. Time does not wait for this thread."""
+    assert _threads is not None
+    trio.from_thread.run(_threads.sleep, seconds, trio_token=_threads.token)
+
+
+async def _pace(clock: MockClock, threads: _Threads) -> None:
     steps = _Steps(clock)
     trio.lowlevel.add_instrument(steps)
-    near, far = await _loopback()
+    near, far = _loopback()
     try:
         while True:
-            await wait_all_tasks_blocked(_THREAD_CUSHION_S if threads.borrowed_tokens else 0.0)
+            await wait_all_tasks_blocked(_THREAD_CUSHION_S if threads.busy() else 0.0)
             before = steps.count
             # The loopback delivers in order: what was sent before this byte has arrived when it has.
             await near.send_all(b".")
             await far.receive_some(1)
             await wait_all_tasks_blocked()
-            if steps.count != before or threads.borrowed_tokens:
+            if steps.count != before or threads.busy():
                 continue
             ahead_s = trio.lowlevel.current_statistics().seconds_to_next_deadline
             if ahead_s == math.inf:
@@ -101,9 +148,13 @@ async def _pace(clock: MockClock) -> None:
         far.socket.close()
 
 
-async def _loopback() -> tuple[trio.SocketStream, trio.SocketStream]:
+def _loopback() -> tuple[trio.SocketStream, trio.SocketStream]:
     """Return both ends of a TCP connection to ourselves."""
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    async with listener:
-        near = await trio.open_tcp_stream(*listener.socket.getsockname())
-        return near, await listener.accept()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        near = socket.create_connection(server.getsockname())
+        far, _ = server.accept()
+    return _stream(near), _stream(far)
+
+
+def _stream(end: socket.socket) -> trio.SocketStream:
+    return trio.SocketStream(trio.socket.from_stdlib_socket(end))

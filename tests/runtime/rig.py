@@ -1,4 +1,7 @@
-"""A live session with the parts that can fail: a slow or failing disk, a store."""
+"""A live session with the parts that can fail: a slow or failing disk, a store.
+
+Its time is the paced clock's: no result depends on how fast the machine is.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,7 @@ from engine.runtime.plan import LivePlan, LiveResult
 from engine.runtime.projector import Projector
 from engine.runtime.supervisor import Health
 from engine.venue import LastTrades
+from tests.pacing import pacing, sleep_in_thread
 from tests.runtime.kit import LISTED, Counting, builder
 
 
@@ -61,7 +65,8 @@ class FaultyDisk(Disk):
 
     def fdatasync(self, fd: int) -> None:
         self._before("fdatasync")
-        time.sleep(self.slow_s)
+        if self.slow_s:
+            sleep_in_thread(self.slow_s)
         super().fdatasync(fd)
 
     def fsync_dir(self, path: Path) -> None:
@@ -122,7 +127,8 @@ class Rig:
             **self._plan,
         )
         self.live = Live(plan, self._add_health)
-        self.result = await self.live.run()
+        async with pacing():
+            self.result = await self.live.run()
         return self.result
 
     def _add_health(self, health: Health) -> None:
@@ -166,7 +172,8 @@ class Rows:
         self.running += 1
         self.most = max(self.most, self.running)
         try:
-            time.sleep(self.slow_s)
+            if self.slow_s:
+                sleep_in_thread(self.slow_s)
             if self.locked:
                 raise EngineError("rows.db: the database is locked")
             if records[0][0] > self.seq + 1:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from engine.clock import DAY_NS, AdoptedClock, SystemClock
 from engine.errors import EngineError
@@ -30,6 +30,7 @@ from engine.events import (
     engine_time,
 )
 from engine.journal import FLAG_CLEAN_STOP, list_days, read_frames, recover
+from tests.pacing import VirtualTime
 from tests.runtime.kit import NOON, SECOND, assert_replays, config, events, of
 from tests.runtime.rig import Rig
 
@@ -37,7 +38,7 @@ EVE = NOON - NOON % DAY_NS + DAY_NS
 
 
 def adopted(start_ns: int, speed: float) -> AdoptedClock:
-    return AdoptedClock(start_ns, time.monotonic_ns(), speed)
+    return AdoptedClock(start_ns, VirtualTime().monotonic_ns(), speed)
 
 
 class ShiftedClock:
@@ -71,7 +72,7 @@ def _handlers() -> Iterator[None]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_c06_a_signal_cancels_open_orders_through_the_journal_and_stops_gracefully(
-    tmp_path: Path, number: signal.Signals
+    paced_clock: MockClock, tmp_path: Path, number: signal.Signals
 ) -> None:
     async def script(rig: Rig) -> None:
         await rig.send(100)
@@ -92,7 +93,7 @@ async def test_c06_a_signal_cancels_open_orders_through_the_journal_and_stops_gr
 
 
 async def test_c06_a_second_signal_stops_at_once_and_durable_records_replay(
-    tmp_path: Path, monkeypatch: Any
+    paced_clock: MockClock, tmp_path: Path, monkeypatch: Any
 ) -> None:
     async def script(rig: Rig) -> None:
         await rig.send(100, 101)
@@ -123,7 +124,7 @@ async def test_c06_a_second_signal_stops_at_once_and_durable_records_replay(
 
 
 async def test_c06_orders_that_are_not_canceled_in_time_are_reported_and_the_stop_goes_on(
-    tmp_path: Path, monkeypatch: Any
+    paced_clock: MockClock, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("engine.runtime.live.STOP_S", 0.2)
 
@@ -137,7 +138,7 @@ async def test_c06_orders_that_are_not_canceled_in_time_are_reported_and_the_sto
     assert_replays(tmp_path)
 
 
-async def test_each_day_of_a_fast_adopted_clock_replays_alone(tmp_path: Path) -> None:
+async def test_each_day_of_a_fast_adopted_clock_replays_alone(paced_clock: MockClock, tmp_path: Path) -> None:
     """Three days in a second, with and without trades: timers, bars and midnights follow the clock."""
     speed = 200_000.0
     clock = adopted(EVE - 3600 * SECOND, speed)
@@ -160,7 +161,7 @@ async def test_each_day_of_a_fast_adopted_clock_replays_alone(tmp_path: Path) ->
     assert_replays(tmp_path)
 
 
-async def test_a_steady_clock_has_no_steps_back(tmp_path: Path) -> None:
+async def test_a_steady_clock_has_no_steps_back(paced_clock: MockClock, tmp_path: Path) -> None:
     """The engine reads the venue's clock before the session starts; that is not a step back."""
     at = NOON - SECOND
     venue_events = [ClockAdopted(at, "http://127.0.0.1:1", at, 1.0)]
@@ -179,7 +180,9 @@ async def test_a_steady_clock_has_no_steps_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("hours", [1, 30])
-async def test_c14_t02_a_clock_that_jumps_ahead_leaves_days_that_replay(tmp_path: Path, hours: int) -> None:
+async def test_c14_t02_a_clock_that_jumps_ahead_leaves_days_that_replay(
+    paced_clock: MockClock, tmp_path: Path, hours: int
+) -> None:
     clock = ShiftedClock(EVE - 600 * SECOND)
 
     async def script(rig: Rig) -> None:
@@ -197,7 +200,7 @@ async def test_c14_t02_a_clock_that_jumps_ahead_leaves_days_that_replay(tmp_path
 
 
 async def test_t01_a_clock_set_back_over_midnight_stays_in_the_new_day(
-    tmp_path: Path, monkeypatch: Any
+    paced_clock: MockClock, tmp_path: Path, monkeypatch: Any
 ) -> None:
     clock = ShiftedClock(EVE - SECOND // 5)
     monkeypatch.setattr("engine.runtime.live.STOP_S", 0.3)
@@ -216,7 +219,7 @@ async def test_t01_a_clock_set_back_over_midnight_stays_in_the_new_day(
 
 
 async def test_t08_a_clock_slightly_behind_the_journal_continues_from_the_journals_time(
-    tmp_path: Path, monkeypatch: Any
+    paced_clock: MockClock, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("engine.runtime.live.STOP_S", 0.3)
 
@@ -230,14 +233,16 @@ async def test_t08_a_clock_slightly_behind_the_journal_continues_from_the_journa
     assert_replays(tmp_path)
 
 
-async def test_t01_timers_fire_after_the_clock_was_set_back(tmp_path: Path, monkeypatch: Any) -> None:
+async def test_t01_timers_fire_after_the_clock_was_set_back(
+    paced_clock: MockClock, tmp_path: Path, monkeypatch: Any
+) -> None:
     monkeypatch.setattr("engine.runtime.live.STOP_S", 0.5)
-    wall_ns = time.time_ns
+    before = VirtualTime.time_ns
 
     async def script(rig: Rig) -> None:
         await rig.send(100)
         await rig.durable()
-        monkeypatch.setattr(time, "time_ns", lambda: wall_ns() - 3600 * SECOND)
+        monkeypatch.setattr(VirtualTime, "time_ns", lambda time: before(time) - 3600 * SECOND)
         await rig.send(101)
 
     result = await Rig(tmp_path, config("Steady"), SystemClock()).run(script)
@@ -245,7 +250,9 @@ async def test_t01_timers_fire_after_the_clock_was_set_back(tmp_path: Path, monk
     assert_replays(tmp_path)
 
 
-async def test_timers_fire_without_inputs_and_the_engine_sleeps_between_them(tmp_path: Path) -> None:
+async def test_timers_fire_without_inputs_and_the_engine_sleeps_between_them(
+    paced_clock: MockClock, tmp_path: Path
+) -> None:
     async def script(rig: Rig) -> None:
         await rig.send(100)
         await trio.sleep(1.5)

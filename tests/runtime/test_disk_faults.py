@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from engine.clock import DAY_NS, AdoptedClock
 from engine.errors import EngineError, JournalPoisoned
 from engine.events import COMMANDS, OperatorCommand, SessionStopped, Trade
 from engine.journal import list_days, recover
 from engine.records import read_records
+from tests.pacing import VirtualTime
 from tests.runtime.kit import NOON, SECOND, assert_replays, config, events, of
 from tests.runtime.rig import FaultyDisk, Rig, use_disk
 
@@ -46,7 +48,7 @@ async def until_poisoned(rig: Rig) -> JournalPoisoned:
 @pytest.mark.parametrize("times", [1, 10**9], ids=["once", "for good"])
 @pytest.mark.parametrize("nth", [1, 2, 3, 7, 20])
 async def test_j13_j14_a_failed_sync_ends_the_session_within_a_second_with_exit_code_4(
-    tmp_path: Path, monkeypatch: Any, nth: int, times: int
+    paced_clock: MockClock, tmp_path: Path, monkeypatch: Any, nth: int, times: int
 ) -> None:
     disk = FaultyDisk("fdatasync", nth, errno.EIO, times)
     use_disk(monkeypatch, disk)
@@ -78,7 +80,7 @@ def command_seqs(root: Path) -> list[int]:
     ("call", "nth"), [("write", 1), ("write", 2), ("write", 9), ("create", 1), ("mkdir", 1)]
 )
 async def test_j16_a_full_disk_ends_the_session_and_the_next_one_continues(
-    tmp_path: Path, monkeypatch: Any, call: str, nth: int
+    paced_clock: MockClock, tmp_path: Path, monkeypatch: Any, call: str, nth: int
 ) -> None:
     disk = FaultyDisk(call, nth, errno.ENOSPC)
     use_disk(monkeypatch, disk)
@@ -98,7 +100,7 @@ async def test_j16_a_full_disk_ends_the_session_and_the_next_one_continues(
 
 
 async def test_j21_a_sync_of_a_second_delays_commands_and_loses_nothing(
-    tmp_path: Path, monkeypatch: Any
+    paced_clock: MockClock, tmp_path: Path, monkeypatch: Any
 ) -> None:
     disk = FaultyDisk()
     use_disk(monkeypatch, disk)
@@ -125,7 +127,7 @@ async def test_j21_a_sync_of_a_second_delays_commands_and_loses_nothing(
 
 
 async def test_j21_the_records_that_wait_for_a_stalled_disk_are_bounded(
-    tmp_path: Path, monkeypatch: Any
+    paced_clock: MockClock, tmp_path: Path, monkeypatch: Any
 ) -> None:
     disk = FaultyDisk()
     use_disk(monkeypatch, disk)
@@ -150,7 +152,7 @@ async def test_j21_the_records_that_wait_for_a_stalled_disk_are_bounded(
 
 
 async def test_j21_a_stop_during_a_stalled_sync_journals_all_received_inputs(
-    tmp_path: Path, monkeypatch: Any
+    paced_clock: MockClock, tmp_path: Path, monkeypatch: Any
 ) -> None:
     """The stop stops waiting for its cancels while the sequencer waits for the disk; no input is lost."""
     disk = FaultyDisk()
@@ -182,7 +184,7 @@ async def test_j21_a_stop_during_a_stalled_sync_journals_all_received_inputs(
 
 
 async def test_a_failed_roll_at_midnight_keeps_the_previous_day_whole(
-    tmp_path: Path, monkeypatch: Any
+    paced_clock: MockClock, tmp_path: Path, monkeypatch: Any
 ) -> None:
     """J16 at midnight: the folder of the new day cannot be created."""
     eve = NOON - NOON % DAY_NS + DAY_NS - SECOND // 2
@@ -195,12 +197,16 @@ async def test_a_failed_roll_at_midnight_keeps_the_previous_day_whole(
             await trio.sleep(0.02)
 
     with trio.fail_after(120), pytest.raises((EngineError, BaseExceptionGroup)):
-        await Rig(tmp_path, config("Steady"), AdoptedClock(eve, time.monotonic_ns(), 1.0)).run(script)
+        await Rig(tmp_path, config("Steady"), AdoptedClock(eve, VirtualTime().monotonic_ns(), 1.0)).run(
+            script
+        )
     assert disk.fired == 1
     assert [day.path.name for day in list_days(tmp_path)] == ["2024-12-05"]
     assert_replays(tmp_path)
     end = recover(tmp_path).end_seq
-    after = Rig(tmp_path, config("Steady"), AdoptedClock(eve + 10 * SECOND, time.monotonic_ns(), 1.0))
+    after = Rig(
+        tmp_path, config("Steady"), AdoptedClock(eve + 10 * SECOND, VirtualTime().monotonic_ns(), 1.0)
+    )
     monkeypatch.undo()
     assert (await after.run(script)).first_seq == end + 1
     assert [day.path.name for day in list_days(tmp_path)] == ["2024-12-05", "2024-12-06"]

@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import pytest
 import trio
-import trio.testing
 
 from engine.errors import EngineError
 from engine.events import ClockAdvanced, Event

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import trio
-import trio.testing
+from trio.testing import MockClock
 
 from engine.errors import UsageError
 from engine.events import (
@@ -33,7 +33,7 @@ from tests.runtime.rig import Rig
 
 
 async def test_bars_of_an_instrument_without_trades_close_by_the_clock(
-    tmp_path: Path, fast_clock: trio.testing.MockClock
+    tmp_path: Path, paced_clock: MockClock
 ) -> None:
     async def script(rig: Rig) -> None:
         await rig.record(100)
@@ -46,9 +46,7 @@ async def test_bars_of_an_instrument_without_trades_close_by_the_clock(
     assert_replays(tmp_path)
 
 
-async def test_a_day_that_begins_at_midnight_replays_alone(
-    tmp_path: Path, fast_clock: trio.testing.MockClock
-) -> None:
+async def test_a_day_that_begins_at_midnight_replays_alone(tmp_path: Path, paced_clock: MockClock) -> None:
     eve = NOON - NOON % (86_400 * SECOND) + 86_400 * SECOND - 90 * SECOND
 
     async def script(rig: Rig) -> None:
@@ -63,7 +61,7 @@ async def test_a_day_that_begins_at_midnight_replays_alone(
 
 
 async def test_a_stop_cancels_orders_through_the_journal_and_ends_it(
-    tmp_path: Path, fast_clock: trio.testing.MockClock
+    tmp_path: Path, paced_clock: MockClock
 ) -> None:
     """C06, O29: an order in flight at the stop is canceled or filled; no order stays live."""
 
@@ -82,7 +80,7 @@ async def test_a_stop_cancels_orders_through_the_journal_and_ends_it(
 
 
 async def test_c07_a_strategy_that_raises_halts_the_engine_by_default(
-    tmp_path: Path, fast_clock: trio.testing.MockClock
+    tmp_path: Path, paced_clock: MockClock
 ) -> None:
     async def script(rig: Rig) -> None:
         for price in (100, 101, 666, 102, 103):
@@ -100,7 +98,7 @@ async def test_c07_a_strategy_that_raises_halts_the_engine_by_default(
 
 
 async def test_c07_a_quarantined_strategy_stops_alone_and_an_operator_restarts_it(
-    tmp_path: Path, fast_clock: trio.testing.MockClock
+    tmp_path: Path, paced_clock: MockClock
 ) -> None:
     seen: list[tuple[int, int]] = []
 
@@ -132,9 +130,7 @@ async def test_c07_a_quarantined_strategy_stops_alone_and_an_operator_restarts_i
     assert_replays(tmp_path)
 
 
-async def test_the_next_session_continues_with_the_state(
-    tmp_path: Path, fast_clock: trio.testing.MockClock
-) -> None:
+async def test_the_next_session_continues_with_the_state(tmp_path: Path, paced_clock: MockClock) -> None:
     async def script(rig: Rig) -> None:
         for price in (100, 101, 102):
             await rig.record(price)
@@ -152,7 +148,7 @@ async def test_the_next_session_continues_with_the_state(
 
 
 async def test_t01_a_clock_that_steps_back_does_not_change_the_order_of_records(
-    tmp_path: Path, fast_clock: trio.testing.MockClock
+    tmp_path: Path, paced_clock: MockClock
 ) -> None:
     async def script(rig: Rig) -> None:
         await rig.record(100)
@@ -168,20 +164,21 @@ async def test_t01_a_clock_that_steps_back_does_not_change_the_order_of_records(
 
 
 async def test_a_clock_far_behind_the_journal_is_refused_before_anything_is_written(
-    tmp_path: Path, fast_clock: trio.testing.MockClock
+    tmp_path: Path, paced_clock: MockClock
 ) -> None:
     async def script(rig: Rig) -> None:
         await rig.record(100)
 
     await Rig(tmp_path, config("Steady"), TestClock()).run(script)
     before = len(events(tmp_path))
-    with pytest.raises(UsageError, match="another --journal"):
+    refused = pytest.RaisesExc(UsageError, match="another --journal")
+    with pytest.RaisesGroup(refused, flatten_subgroups=True):
         await Rig(tmp_path, config("Steady"), TestClock(NOON - 86_400 * SECOND)).run(script)
     assert len(events(tmp_path)) == before
 
 
 async def test_all_inputs_received_before_the_stop_are_journalled(
-    tmp_path: Path, fast_clock: trio.testing.MockClock
+    tmp_path: Path, paced_clock: MockClock
 ) -> None:
     async def script(rig: Rig) -> None:
         now = rig.clock.now_ns()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from engine.clock import DAY_NS
 from engine.events import FeedUp, InstrumentListed
@@ -21,6 +22,7 @@ from engine.runtime.plan import LivePlan
 from engine.runtime.supervisor import Health
 from engine.venue import LastTrades
 from replay.verification import replay_day
+from tests.pacing import pacing
 from tests.replay.kit import EVE, listings
 from tests.replay.projects import CONFIG, edit, make_project, record_days
 from tests.runtime.kit import Counting, TestClock
@@ -59,7 +61,7 @@ async def continue_journal(root: Path) -> list[str]:
         make_feeds=make_feeds,
     )
     live = Live(plan, reports.append)
-    with trio.fail_after(1_000_000):
+    async with pacing():
         await live.run()
     return [f"{one.name}: {one.state} {one.detail}" for one in reports if one.name.startswith("strategy")]
 
@@ -78,7 +80,7 @@ async def continue_journal(root: Path) -> list[str]:
     ids=["source alone", "new field", "other type"],
 )
 async def test_a_strategy_that_starts_without_its_state_is_reported(
-    recorded: Path, tmp_path: Path, old: str, new: str, expected: list[str], fast_clock: object
+    recorded: Path, tmp_path: Path, old: str, new: str, expected: list[str], paced_clock: MockClock
 ) -> None:
     shutil.copytree(recorded / "journal", tmp_path / "journal")
     project = make_project(tmp_path / "project")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 import trio
+from trio.testing import MockClock
 
 from engine.clock import DAY_NS, AdoptedClock
 from engine.config import StrategyConfig
@@ -26,6 +26,7 @@ from engine.events import (
 )
 from engine.journal import list_days
 from engine.strategies import Strategy, Tick
+from tests.pacing import VirtualTime
 from tests.runtime.kit import NOON, SECOND, assert_replays, config, of
 from tests.runtime.rig import Rig
 
@@ -45,10 +46,12 @@ def command(rig: Rig, word: str, target: str = "") -> OperatorCommand:
 
 
 def clock(start_ns: int) -> AdoptedClock:
-    return AdoptedClock(start_ns, time.monotonic_ns(), 1.0)
+    return AdoptedClock(start_ns, VirtualTime().monotonic_ns(), 1.0)
 
 
-async def test_c07_a_restart_between_trades_of_a_batch_reads_all_records_before_it(tmp_path: Path) -> None:
+async def test_c07_a_restart_between_trades_of_a_batch_reads_all_records_before_it(
+    paced_clock: MockClock, tmp_path: Path
+) -> None:
     seen: list[tuple[int, int]] = []
 
     async def script(rig: Rig) -> None:
@@ -75,7 +78,9 @@ async def test_c07_a_restart_between_trades_of_a_batch_reads_all_records_before_
 
 
 @pytest.mark.parametrize("policy", ["quarantine", "halt"])
-async def test_c07_a_restart_in_the_last_batch_before_the_end_replays(tmp_path: Path, policy: str) -> None:
+async def test_c07_a_restart_in_the_last_batch_before_the_end_replays(
+    paced_clock: MockClock, tmp_path: Path, policy: str
+) -> None:
     async def script(rig: Rig) -> None:
         await rig.send(100, 101, 666, 102)
         cancel = rig.live._cancel_orders
@@ -92,7 +97,9 @@ async def test_c07_a_restart_in_the_last_batch_before_the_end_replays(tmp_path: 
     assert_replays(tmp_path)
 
 
-async def test_c07_a_strategy_that_failed_yesterday_is_restarted_today(tmp_path: Path) -> None:
+async def test_c07_a_strategy_that_failed_yesterday_is_restarted_today(
+    paced_clock: MockClock, tmp_path: Path
+) -> None:
     """Each day replays alone: the snapshot holds the failure, and the restart reads the day's records."""
 
     async def script(rig: Rig) -> None:
@@ -111,7 +118,7 @@ async def test_c07_a_strategy_that_failed_yesterday_is_restarted_today(tmp_path:
     assert_replays(tmp_path)
 
 
-async def test_c07_a_restart_in_the_second_session_replays(tmp_path: Path) -> None:
+async def test_c07_a_restart_in_the_second_session_replays(paced_clock: MockClock, tmp_path: Path) -> None:
     settings = config("Fragile", "Steady", on_failure="quarantine")
 
     async def first(rig: Rig) -> None:
@@ -132,6 +139,7 @@ async def test_c07_a_restart_in_the_second_session_replays(tmp_path: Path) -> No
 
 
 async def test_the_halt_policy_cancels_all_open_orders_and_a_restart_does_not_lift_the_halt(
+    paced_clock: MockClock,
     tmp_path: Path,
 ) -> None:
     async def script(rig: Rig) -> None:
@@ -158,7 +166,9 @@ async def test_the_halt_policy_cancels_all_open_orders_and_a_restart_does_not_li
     assert_replays(tmp_path)
 
 
-async def test_l07_a_halt_lasts_over_sessions_until_a_person_resumes(tmp_path: Path) -> None:
+async def test_l07_a_halt_lasts_over_sessions_until_a_person_resumes(
+    paced_clock: MockClock, tmp_path: Path
+) -> None:
     async def failing(rig: Rig) -> None:
         await rig.send(100, 666)
         await trio.sleep(0.2)
@@ -181,7 +191,7 @@ async def test_l07_a_halt_lasts_over_sessions_until_a_person_resumes(tmp_path: P
     assert_replays(tmp_path)
 
 
-async def test_an_operators_halt_and_resume_are_inputs(tmp_path: Path) -> None:
+async def test_an_operators_halt_and_resume_are_inputs(paced_clock: MockClock, tmp_path: Path) -> None:
     async def script(rig: Rig) -> None:
         await rig.send(100)
         rig.ingress.put([command(rig, "halt")])
@@ -201,6 +211,7 @@ async def test_an_operators_halt_and_resume_are_inputs(tmp_path: Path) -> None:
 
 
 async def test_a_strategy_whose_state_cannot_be_stored_stops_alone_at_midnight(
+    paced_clock: MockClock,
     tmp_path: Path,
 ) -> None:
     """The day opens and the other strategies go on; the snapshot of one strategy may fail."""

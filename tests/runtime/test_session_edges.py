@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from engine.commands.stores import make_projector
 from engine.errors import EngineError
@@ -25,22 +25,24 @@ from engine.stores.sqlite.reading import first_difference
 from engine.stores.sqlite.store import SqliteStore
 from engine.stores.store import Store
 from engine.stores.writer import StoreWriter
+from tests.pacing import sleep_in_thread
 from tests.runtime.kit import assert_replays, config, of
 from tests.runtime.rig import Rig, Rows
 from tests.stores.record_streams import BTC, digest_at
 
 
 async def busy(rig: Rig, seconds: float = 1.0) -> None:
-    until = time.monotonic() + seconds
+    until = trio.current_time() + seconds
     price = 100
-    while time.monotonic() < until:
+    while trio.current_time() < until:
         price = 100 + price % 37
         await rig.send(price)
         await trio.sleep(0.005)
 
 
 def sqlite_projector(root: Path, database: Path) -> dict[str, MakeProjector]:
-    return {"projector": partial(make_projector, root, SqliteStore(database))}
+    # A call that waits for a lock waits in real time, for which the paced clock stops.
+    return {"projector": partial(make_projector, root, SqliteStore(database, busy_s=0.05))}
 
 
 def states(root: Path, actor: str) -> list[str]:
@@ -48,11 +50,14 @@ def states(root: Path, actor: str) -> list[str]:
     return [change.state for change in changes if change.actor == actor]
 
 
-async def test_q04_a_slow_store_gets_one_batch_at_a_time_and_every_record(tmp_path: Path) -> None:
+async def test_q04_a_slow_store_gets_one_batch_at_a_time_and_every_record(
+    paced_clock: MockClock, tmp_path: Path
+) -> None:
     rows = Rows(slow_s=0.2)
 
     async def script(rig: Rig) -> None:
         await busy(rig)
+        assert rig.live.committer.durable_seq > rows.seq + 20, "trading waited for the store"
         while not rows.running:
             await rig.send(100)
             await trio.lowlevel.checkpoint()
@@ -65,7 +70,9 @@ async def test_q04_a_slow_store_gets_one_batch_at_a_time_and_every_record(tmp_pa
     assert_replays(tmp_path)
 
 
-async def test_r11_a_database_that_is_always_locked_does_not_stop_trading(tmp_path: Path) -> None:
+async def test_r11_a_database_that_is_always_locked_does_not_stop_trading(
+    paced_clock: MockClock, tmp_path: Path
+) -> None:
     rows = Rows()
     rows.locked = True
     rig = Rig(tmp_path, config("Steady"), projectors={"projector": rows.projector})
@@ -77,7 +84,9 @@ async def test_r11_a_database_that_is_always_locked_does_not_stop_trading(tmp_pa
     assert_replays(tmp_path)
 
 
-async def test_r11_a_database_locked_at_the_stop_does_not_prevent_a_graceful_stop(tmp_path: Path) -> None:
+async def test_r11_a_database_locked_at_the_stop_does_not_prevent_a_graceful_stop(
+    paced_clock: MockClock, tmp_path: Path
+) -> None:
     rows = Rows()
 
     async def script(rig: Rig) -> None:
@@ -95,7 +104,7 @@ async def test_r11_a_database_locked_at_the_stop_does_not_prevent_a_graceful_sto
 def lock(path: Path) -> None:
     conn = sqlite3.connect(path)
     conn.execute("BEGIN IMMEDIATE")
-    time.sleep(0.4)
+    sleep_in_thread(0.4)
     conn.rollback()
     conn.close()
 
@@ -112,7 +121,7 @@ def overwrite(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [lock, delete, overwrite])
 async def test_r11_a_damaged_database_is_complete_at_the_end(
-    tmp_path: Path, damage: Callable[[Path], None]
+    paced_clock: MockClock, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     root, database = tmp_path / "journal", tmp_path / "rows.db"
 
@@ -135,7 +144,7 @@ async def test_r11_a_damaged_database_is_complete_at_the_end(
 
 
 async def test_i14_rows_equal_a_rebuild_after_the_queue_overflowed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    paced_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.runtime.projector.WAITING_MAX", 5)
     root, database = tmp_path / "journal", tmp_path / "rows.db"
@@ -146,7 +155,7 @@ async def test_i14_rows_equal_a_rebuild_after_the_queue_overflowed(
     assert_replays(root)
 
 
-async def test_i11_other_tasks_run_during_a_burst_of_inputs(tmp_path: Path) -> None:
+async def test_i11_other_tasks_run_during_a_burst_of_inputs(paced_clock: MockClock, tmp_path: Path) -> None:
     """The sequencer takes one batch at a time; committer, feeds and signals run between batches."""
     burst = 10 * BATCH_MAX
     turns: list[int] = []
@@ -165,7 +174,7 @@ async def test_i11_other_tasks_run_during_a_burst_of_inputs(tmp_path: Path) -> N
 
 
 async def test_i11_the_events_of_a_batch_are_split_before_they_exceed_a_frame(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    paced_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At full size: a burst of 4,096 trades, and a strategy that records 256 values or more for each."""
     monkeypatch.setattr("engine.journal.frame.COUNT_MAX", 5000)
@@ -181,7 +190,7 @@ async def test_i11_the_events_of_a_batch_are_split_before_they_exceed_a_frame(
 
 
 async def test_c09_a_feed_that_fails_repeatedly_ends_the_session_and_the_journal_replays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    paced_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.runtime.supervisor.BACKOFF_MIN_MS", 10)
 
@@ -195,7 +204,7 @@ async def test_c09_a_feed_that_fails_repeatedly_ends_the_session_and_the_journal
 
 
 async def test_c07_a_feed_that_fails_once_is_restarted_and_each_state_is_an_input(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    paced_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.runtime.supervisor.BACKOFF_MIN_MS", 10)
     runs: list[int] = []
@@ -233,6 +242,7 @@ async def test_i11_an_empty_ingress_accepts_more_than_its_bound() -> None:
 
 
 async def test_q04_a_failing_store_does_not_affect_the_other_stores(
+    paced_clock: MockClock,
     tmp_path: Path,
 ) -> None:
     root, database, folder = tmp_path / "journal", tmp_path / "rows.db", tmp_path / "bars"
@@ -270,7 +280,7 @@ async def test_q04_a_failing_store_does_not_affect_the_other_stores(
 
 @pytest.mark.parametrize("make", [lambda path: SqliteStore(path / "rows.db"), CsvStore])
 async def test_r10_rows_of_another_journal_that_become_free_during_a_session_stay_unchanged(
-    tmp_path: Path, make: Callable[[Path], Store]
+    paced_clock: MockClock, tmp_path: Path, make: Callable[[Path], Store]
 ) -> None:
     root, place = tmp_path / "journal", tmp_path / "place"
     place.mkdir()
