@@ -1,1 +1,1 @@
-"""Edges that speak to the outside: venues, the sandbox exchange and files."""
+"""Connections to the outside: venues, the sandbox exchange, data files."""

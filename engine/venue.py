@@ -124,12 +124,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class VenueTime(msgspec.Struct, frozen=True):
     """What time it is at the venue.
 
-    `asked_ns` is our clock when the question was sent, `answered_ns` our monotonic clock when the answer had
+    `sent_ns` is our clock when the question was sent, `answered_ns` our monotonic clock when the answer had
     come. `speed` is set by a venue whose clock the engine adopts, such as a sandbox: seconds per real second.
     """
 
     venue_ns: int
-    asked_ns: int
+    sent_ns: int
     answered_ns: int
     speed: float | None = None
 

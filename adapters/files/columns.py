@@ -1,6 +1,6 @@
 """Which column of a data file is which: usual names, a mapping given by the user, positions.
 
-Owns the table of usual names. Promises: never a guess between two candidates; what is missing or
+Owns the table of usual names. Promises: it never guesses between two candidates; what is missing or
 ambiguous is a UsageError that says what was looked for and what the file has. Called by the importer with
 the first row of a CSV file, the keys of the first JSON line, or the column names of a Parquet file.
 """

@@ -1,6 +1,6 @@
 """`engine import`: trades or candles from a data file into days of a journal.
 
-Owns the way from rows to events. Promises: memory does not grow with the file; every value is exact; a row
+Converts rows to events. Promises: memory does not grow with the file; every value is exact; a row
 that cannot be read is refused with file, line and reason, its day is then absent, and the days before it are
 complete; the same file gives the same digest in any journal. Called by the command.
 
@@ -112,8 +112,8 @@ def import_file(
     `columns` goes from role (see `adapters.files.columns`) to a name or, for CSV, a position from 0; with
     positions a CSV file needs no names. Decimals and interval that are not given are measured by a first
     pass. `time_unit` is s, ms, us, ns or iso, None to decide by the first time; `day` (YYYY-MM-DD) is for
-    files whose times count from midnight, in `time_unit` or ms. `silence`, "flat" or "none", stands in for
-    the venue's custom in windows without trades. `seal` is that of `DayWriter`.
+    files whose times count from midnight, in `time_unit` or ms. `silence`, "flat" or "none", replaces
+    the venue's rule for windows without trades. `seal` is that of `DayWriter`.
 
     Raises ImportRefused for a row that cannot be read, other UsageErrors for what the caller can change,
     JournalError when the journal cannot be written. Complete days stay; the day in progress does not.

@@ -1,1 +1,1 @@
-"""The Hyperliquid venue: feed, gateway and wire words."""
+"""The Hyperliquid venue: feed, gateway and wire formats."""

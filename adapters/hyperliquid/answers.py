@@ -1,4 +1,4 @@
-"""What `/info` answers: the shapes of listings, contexts and funding that no websocket frame has.
+"""The shapes of answers of `/info`: listings, contexts and funding that no websocket frame has.
 
 Owns shapes only, with the promises of `wire.py`: what does not fit is VenueProtocolError, unknown members
 are ignored, everything has a bound. Called by `info.py` and `listing.py`. Source: the venue's API
@@ -35,7 +35,7 @@ class SpotToken(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class SpotPair(msgspec.Struct, frozen=True):
-    """A spot pair: `tokens` are the indexes of base and quote, `name` is what every other call wants."""
+    """A spot pair: `tokens` are the indexes of base and quote, `name` is what other calls take."""
 
     name: _Name
     index: _Index
@@ -65,7 +65,7 @@ class WireFunding(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class PredictedFunding(msgspec.Struct, frozen=True, rename="camel"):
-    """A venue's next rate. `next_funding_time` is that of the settlement just over, so count on from it."""
+    """A venue's next rate. `next_funding_time` is that of the last settlement, so add the interval to it."""
 
     funding_rate: _Number
     next_funding_time: _Time

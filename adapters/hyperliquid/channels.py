@@ -1,4 +1,4 @@
-"""What is subscribed to: trades and quotes of every instrument, and the channels that a session asks for.
+"""Subscriptions: trades and quotes of every instrument, and the channels that the configuration names.
 
 Owns the names of channels and how acknowledgements are matched. Promises: one book per instrument, since fast
 and default books come on one channel and only a member distinguishes them. Called by `feed.py`.
@@ -27,7 +27,7 @@ from engine.events import InstrumentListed
 __all__ = ["VENUE_INTERVALS", "Channel", "MarketProtocol", "check_channels", "share_out", "venue_intervals"]
 
 VENUE_INTERVALS: Final = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "8h", "12h", "1d")
-"""The venue's candle intervals that divide a day; of those shorter than a minute it has none."""
+"""The venue's candle intervals that divide a day; the shortest is a minute."""
 
 
 class Channel(NamedTuple):
@@ -45,13 +45,13 @@ class Channel(NamedTuple):
         return Subscription(self, text, str(self))
 
     def __str__(self) -> str:
-        """Return it for people."""
+        """Return a description for error messages."""
         of = f" of {self.coin}" if self.coin else ""
         return f"the subscription to {self.kind}{of}"
 
     @classmethod
     def echoed(cls, echo: Echo) -> Channel:
-        """Return what an acknowledgement confirms: matched by our members, and no other."""
+        """Return the channel that an acknowledgement confirms, from the members that we send."""
         return cls(echo.type, echo.coin or "", echo.interval or "", bool(echo.fast), echo.dex or "")
 
 
@@ -90,7 +90,7 @@ def share_out(
     intervals: Sequence[str],
     per_connection: int,
 ) -> list[tuple[tuple[InstrumentListed, ...], tuple[Channel, ...]]]:
-    """Return what each connection carries: its instruments, all of each, and its subscriptions.
+    """Return the instruments and subscriptions of each connection; an instrument is never split.
 
     A connection takes instruments until it has `per_connection` subscriptions, and at least one.
     """
@@ -109,13 +109,13 @@ def share_out(
     return [(tuple(carried), tuple(own)) for carried, own in shares]
 
 
-def _of_instrument(coin: str, channels: Sequence[str], intervals: Sequence[str]) -> Iterator[Channel]:
-    yield Channel("trades", coin)
-    yield Channel("bbo", coin)
+def _of_instrument(name: str, channels: Sequence[str], intervals: Sequence[str]) -> Iterator[Channel]:
+    yield Channel("trades", name)
+    yield Channel("bbo", name)
     if "l2Book" in channels or "l2BookFast" in channels:
-        yield Channel("l2Book", coin, fast="l2BookFast" in channels)
+        yield Channel("l2Book", name, fast="l2BookFast" in channels)
     if "candle" in channels:
         for interval in intervals:
-            yield Channel("candle", coin, interval)
+            yield Channel("candle", name, interval)
     if "activeAssetCtx" in channels:
-        yield Channel("activeAssetCtx", coin)
+        yield Channel("activeAssetCtx", name)

@@ -1,7 +1,7 @@
 """One session's access to Hyperliquid, or to a sandbox: listing, feeds, history, gateway.
 
-Owns what they share: the address, the governor that counts the venue's limits for all of them, and the
-listing, from which orders take their asset ids. Made by `venue.py`, used by the commands through
+Owns what these share: the address, the governor that counts usage of the venue's limits, and the listing,
+which gives the asset ids of orders. Made by `venue.py`, used by the commands through
 `engine.venue`.
 """
 
@@ -45,7 +45,7 @@ class _Master(msgspec.Struct, frozen=True):
 
 
 class _Role(msgspec.Struct, frozen=True):
-    """What an address is at the venue; an agent has a master."""
+    """The role of an address at the venue; an agent has a master."""
 
     role: str
     data: _Master | None = None
@@ -82,9 +82,9 @@ class HyperliquidClient(VenueClient):
     async def listing(self, names: Sequence[str]) -> Listing:
         """See `VenueClient.listing`. Only a sandbox lists all that it has; real orders are for perps."""
         async with self._info() as info:
-            self._listed = listed = await _ask(info, names)
+            self._listed = listed = await _read_listings(info, names)
             system = SystemClock()
-            asked_ns = system.now_ns()
+            sent_ns = system.now_ns()
             status: ExchangeStatus = await info.exchange_status()
             answered_ns = system.monotonic_ns()
         if not names:
@@ -100,7 +100,7 @@ class HyperliquidClient(VenueClient):
                 f"real orders are for perps; {spot[0]} is a spot pair, leave it out of --coins"
             )
         speed = status.speed if self._loopback else None
-        return Listing(chosen, VenueTime(status.time * _NS_PER_MS, asked_ns, answered_ns, speed))
+        return Listing(chosen, VenueTime(status.time * _NS_PER_MS, sent_ns, answered_ns, speed))
 
     def feeds(self, context: SessionContext) -> Sequence[Edge]:
         """See `VenueClient.feeds`."""
@@ -128,7 +128,7 @@ class HyperliquidClient(VenueClient):
         self.health["feed"] = lambda: str(feed.health)
 
         async def read_market() -> None:
-            # The supervisor runs the same feed again, which goes on from what it has emitted.
+            # The supervisor runs the same feed again; it continues after what it has emitted.
             async with info:
                 await feed.run()
 
@@ -171,7 +171,7 @@ class HyperliquidClient(VenueClient):
     async def funding_rates(
         self, listed: InstrumentListed, from_ns: int, to_ns: int
     ) -> Sequence[FundingRead]:
-        """See `VenueClient.funding_rates`. Read on over the venue's pages."""
+        """See `VenueClient.funding_rates`. Reads all pages."""
         decoder = Decoder([listed])
         found: list[FundingRead] = []
         async with self._info() as info:
@@ -217,7 +217,7 @@ class HyperliquidClient(VenueClient):
             return
         request = {"type": "userRole", "user": signer.address}
         async with self._info() as info:
-            role = await info.ask(request, _Role, Priority.ACCOUNT)
+            role = await info.request(request, _Role, Priority.ACCOUNT)
         if role.role != "agent" or role.data is None or role.data.user.lower() != account:
             raise SafetyRefusal(
                 f"the key is that of {signer.address}, "
@@ -225,8 +225,8 @@ class HyperliquidClient(VenueClient):
             )
 
 
-async def _ask(info: HyperliquidInfo, names: Sequence[str]) -> _Listed:
-    """Ask the venue for the listings that the names need."""
+async def _read_listings(info: HyperliquidInfo, names: Sequence[str]) -> _Listed:
+    """Read the listings that the names need."""
     meta = await info.meta()
     plain = {asset.name for asset in meta.universe}
     others = [name for name in names if name not in plain]
@@ -236,7 +236,7 @@ async def _ask(info: HyperliquidInfo, names: Sequence[str]) -> _Listed:
 
 
 async def _limits(base_url: str) -> Limits:
-    """Return the venue's limits; a sandbox at a speed has those of its own, faster minutes."""
+    """Return the venue's limits; those of a sandbox are multiplied by its speed."""
     if not is_loopback(base_url):
         return LIMITS
     async with HyperliquidInfo(base_url) as info:

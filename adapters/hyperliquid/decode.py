@@ -1,10 +1,10 @@
-"""Hyperliquid's messages as events: exact integers, nanoseconds, and only what was asked for.
+"""Hyperliquid's messages as events: exact integers, nanoseconds, only instruments of the session.
 
-Owns the judgement of values. A price or size that is not a plain positive decimal on the instrument's scale
+Validates values. A price or size that is not a plain positive decimal on the instrument's scale
 makes the whole message a VenueProtocolError. Values that may be finer than a grid are rounded: volumes to the
 size scale, since the venue adds them up in binary, and contexts, mids and rates to FINE_SCALE. A value of an
-instrument that is not followed, with an impossible time, or crossed, is left out and counted.
-Called by `feed.py` and `history.py` with the time each message came in.
+instrument that not of the session, with an impossible time, or crossed, is left out and counted.
+Called by `feed.py` and `history.py` with the time of receipt of each message.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ AHEAD_NS_MAX: Final = 86_400 * SECOND_NS
 at many thousand times real time is minutes ahead of what it sent; a wrong unit is off by years."""
 
 FINE_SCALE: Final = 10
-"""Decimal places of contexts, mids and rates: the most that was ever seen."""
+"""Decimal places of contexts, mids and rates: the most that any recorded message has."""
 
 _NS_PER_MS: Final = 1_000_000
 _DECIMAL: Final = re.compile(r"(-?)([0-9]{1,40})(?:\.([0-9]{1,40}))?", re.ASCII)
@@ -70,7 +70,7 @@ class Decoder:
     """Decodes for a fixed set of instruments; `dropped` counts what was left out, by reason."""
 
     def __init__(self, instruments: Sequence[InstrumentListed], dropped: Counter[str] | None = None) -> None:
-        self._by_coin = {listed.name: listed for listed in instruments}
+        self._by_name = {listed.name: listed for listed in instruments}
         self.dropped: Counter[str] = Counter() if dropped is None else dropped
 
     def decode_frame(self, message: str | bytes, recv_ns: int) -> list[Event]:
@@ -97,7 +97,7 @@ class Decoder:
         """Return trades as events, in the order of their times. Raises VenueProtocolError."""
         trades = []
         for row in rows:
-            listed = self._by_coin.get(row.coin)
+            listed = self._by_name.get(row.coin)
             if listed is None:
                 self.dropped["foreign"] += 1
                 continue
@@ -112,7 +112,7 @@ class Decoder:
 
     def quote(self, row: Bbo, recv_ns: int) -> Quote | None:
         """Return the best bid and ask as an event, None if it is left out. Raises VenueProtocolError."""
-        listed = self._by_coin.get(row.coin)
+        listed = self._by_name.get(row.coin)
         if listed is None:
             self.dropped["foreign"] += 1
             return None
@@ -162,7 +162,7 @@ class Decoder:
         end_ns = start_ns + interval_ns
         if start_ns % interval_ns or (row.end + 1) * _NS_PER_MS != end_ns:
             raise VenueProtocolError(
-                f"{clip(row.coin)}: a candle of {row.interval} from {row.start} to {row.end} is none"
+                f"{clip(row.coin)}: a candle of {row.interval} from {row.start} to {row.end} is invalid"
             )
         prices = [
             _positive(text, listed.price_scale, listed.name)
@@ -170,9 +170,7 @@ class Decoder:
         ]
         opened, high, low, close = prices
         if max(prices) != high or min(prices) != low:
-            raise VenueProtocolError(
-                f"{clip(row.coin)}: the candle of {row.start} has no sense in its prices"
-            )
+            raise VenueProtocolError(f"{clip(row.coin)}: the candle of {row.start} has inconsistent prices")
         volume = wide(_rounded(row.volume, listed.size_scale, listed.name))
         return CandleRead(
             recv_ns,
@@ -208,7 +206,7 @@ class Decoder:
 
     def mids(self, mids: Mapping[str, str], recv_ns: int) -> MidsRead | None:
         """Return the instruments' mids as an event, None if there are none. Raises VenueProtocolError."""
-        found = [(listed.instrument, mids[coin]) for coin, listed in self._by_coin.items() if coin in mids]
+        found = [(listed.instrument, mids[name]) for name, listed in self._by_name.items() if name in mids]
         if not found:
             return None
         return MidsRead(
@@ -228,8 +226,8 @@ class Decoder:
         premium = wide(_rounded(row.premium, FINE_SCALE, row.coin))
         return FundingRead(recv_ns, venue_ns, listed.instrument, FINE_SCALE, rate, premium)
 
-    def _known(self, coin: str) -> InstrumentListed | None:
-        listed = self._by_coin.get(coin)
+    def _known(self, name: str) -> InstrumentListed | None:
+        listed = self._by_name.get(name)
         if listed is None:
             self.dropped["foreign"] += 1
         return listed
@@ -247,21 +245,21 @@ def quote_of(book: BookRead) -> Quote:
     return Quote(book.recv_ns, book.venue_ns, book.instrument, *bid[:2], *ask[:2])
 
 
-def _positive(text: str, scale: int, coin: str) -> int:
+def _positive(text: str, scale: int, name: str) -> int:
     try:
         value = parse_scaled(text, scale)
     except NumberError as error:
-        raise VenueProtocolError(f"{clip(coin)}: {error}") from error
+        raise VenueProtocolError(f"{clip(name)}: {error}") from error
     if not value:
-        raise VenueProtocolError(f"{clip(coin)}: {clip(text)} is zero, which no price or size may be")
+        raise VenueProtocolError(f"{clip(name)}: {clip(text)} is zero, which no price or size may be")
     return value
 
 
-def _rounded(text: str, scale: int, coin: str) -> int:
+def _rounded(text: str, scale: int, name: str) -> int:
     """Return a number that may be negative, zero or finer than `scale`: rounded to it, halves away from 0."""
     match = _DECIMAL.fullmatch(text)
     if match is None:
-        raise VenueProtocolError(f"{clip(coin)}: {clip(text, 40)} is not a plain decimal number")
+        raise VenueProtocolError(f"{clip(name)}: {clip(text, 40)} is not a plain decimal number")
     minus, whole, fraction = match[1], match[2], match[3] or ""
     digits, shift = int(whole + fraction), scale - len(fraction)
     if shift >= 0:
@@ -273,9 +271,9 @@ def _rounded(text: str, scale: int, coin: str) -> int:
 
 
 def _side(levels: list[BookLevel], listed: InstrumentListed) -> tuple[tuple[int, int, int], ...]:
-    coin, price_scale, size_scale = listed.name, listed.price_scale, listed.size_scale
+    name, price_scale, size_scale = listed.name, listed.price_scale, listed.size_scale
     return tuple(
-        (_positive(level.px, price_scale, coin), _positive(level.sz, size_scale, coin), level.n)
+        (_positive(level.px, price_scale, name), _positive(level.sz, size_scale, name), level.n)
         for level in levels
     )
 

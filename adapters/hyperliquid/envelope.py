@@ -1,8 +1,8 @@
-"""The envelope of Hyperliquid's messages: what every stream and every answer of the venue has in common.
+"""The envelope of Hyperliquid's messages: shared by every stream and every answer of the venue.
 
 Owns control frames (acknowledgement, error, pong), the ping, the bounds of a message, and decoding.
-Promises: bytes become one of the shapes asked for or raise VenueProtocolError, and nothing else; members that
-are not known are ignored, members that are needed must be there with the right type. `wire.py` has the
+Promises: bytes are decoded to one of the given shapes or raise VenueProtocolError, and nothing else; unknown
+members are ignored, required members must exist with the right type. `wire.py` has the
 shapes of market data, `gateway/account_wire.py` those of an account. Source: the venue's API documentation,
 captures since 2025.
 
@@ -80,7 +80,7 @@ class AckFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="subscripti
 
 
 class ErrorFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="error"):
-    """The venue's complaint about something we sent, in its own words."""
+    """The venue's error about a message that we sent, as text."""
 
     data: str
 
@@ -97,7 +97,7 @@ class OtherFrame(msgspec.Struct, frozen=True):
 
 ControlFrame = AckFrame | ErrorFrame | PongFrame
 CONTROLS: Final = frozenset[type]({AckFrame, ErrorFrame, PongFrame, OtherFrame})
-"""What is not data, on every stream."""
+"""Frames of every stream that are not data."""
 
 
 class _Envelope(msgspec.Struct, frozen=True):
@@ -145,12 +145,12 @@ def decode_body(body: bytes, shape: type[_Body]) -> _Body:
 def subscribe_text(kind: str, coin: str = "", **members: Any) -> str:
     """Return the message that subscribes to `kind`; members of the venue that are empty are left out."""
     given = {"coin": coin, **members}
-    asked = {"type": kind, **{name: value for name, value in given.items() if value}}
-    return msgspec.json.encode({"method": "subscribe", "subscription": asked}).decode()
+    subscription = {"type": kind, **{name: value for name, value in given.items() if value}}
+    return msgspec.json.encode({"method": "subscribe", "subscription": subscription}).decode()
 
 
 def read_control(frame: Any, key: Callable[[Echo], Any]) -> Control:
-    """Return what a control frame means to a stream; `key` names the subscription that an echo confirms."""
+    """Return the meaning of a control frame; `key` returns the subscription that an echo confirms."""
     if isinstance(frame, AckFrame):
         ack = frame.data
         return Confirmed(key(ack.subscription)) if ack.method == "subscribe" else UNREAD

@@ -1,10 +1,11 @@
-"""The Hyperliquid market data feed: trades, quotes and what else a session asks for.
+"""The Hyperliquid market data feed: trades, quotes, and the channels that the configuration names.
 
-Owns what a frame of the venue means, what the venue is asked, and how its subscriptions are shared out over
-connections. Everything that a feed of any venue does is in `adapters/transport/feed.py`. Made by `client.py`.
+Owns the handling of frames, the requests that check or replace a stream, and the distribution of
+subscriptions over connections. What is the same for every venue is in `adapters/transport/feed.py`. Made by
+`client.py`.
 
-Of the venue: it numbers no messages and no trades, and sends its newest trades again, unmarked, after every
-subscribe; so an overlap with the last trade seen proves that none is missing.
+The venue numbers neither messages nor trades, and sends its newest trades again, unmarked, after every
+subscribe. An overlap with the last known trade therefore proves that none is missing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from adapters.hyperliquid.decode import Decoder, quote_of
 from adapters.hyperliquid.history import CANDLES_MAX, read_candles
 from adapters.hyperliquid.info import MarketInfo, websocket_url
 from adapters.hyperliquid.limits import LIMITS
-from adapters.hyperliquid.questions import Questions
+from adapters.hyperliquid.probes import Probes
 from adapters.hyperliquid.wire import (
     BboFrame,
     BookFrame,
@@ -37,7 +38,7 @@ from adapters.transport.feed import Feed
 from adapters.transport.gaps import GapTracker
 from adapters.transport.governor import Governor
 from adapters.transport.health import FeedLimits
-from adapters.transport.silence import Ask, Key
+from adapters.transport.silence import Key, Probe
 from adapters.transport.stream import Stream
 from adapters.transport.trades import LastTrade, TradeMemory
 from engine.config import DataConfig
@@ -50,7 +51,7 @@ from engine.venue import Tap
 __all__ = ["HyperliquidFeed"]
 
 Recent = Callable[[str], Awaitable[list[WireTrade]]]
-"""Returns the newest trades of a coin, newest first; raises VenueError: `HyperliquidInfo.recent_trades`."""
+"""Returns the newest trades of an instrument, newest first. Raises VenueError."""
 
 
 class HyperliquidFeed(Feed):
@@ -62,9 +63,9 @@ class HyperliquidFeed(Feed):
     and what comes first shows whether trades are missing since, as after a loss.
 
     `data` says what is read beside trades and quotes, and how it is watched; `intervals` are the session's
-    bars. `info` is asked for what a stream cannot prove; without one, only `recent` is, for missed trades.
-    `tap` takes every message as it came. Raises UsageError for channels, or more instruments, than the venue
-    has.
+    bars. `info` checks and repairs what a stream cannot; without it, only `recent` is used, for missed
+    trades. `tap` takes every message as it came. Raises UsageError for channels, or more instruments, than
+    the venue has.
     """
 
     def __init__(
@@ -113,15 +114,15 @@ class HyperliquidFeed(Feed):
                 listed,
                 TradeMemory(self.health, since_ns, seen.get(listed.instrument)),
                 self._recent_trades if self._recent is not None else None,
-                self.interrupt_bars,
+                self.request_repair,
                 TradeMemory.overlaps,
             )
             for listed in instruments
         }
-        self._questions: Questions | None = None
+        self._probes: Probes | None = None
         if info is not None:
             memories = {listed.name: self._trackers[listed.instrument].memory for listed in instruments}
-            self._questions = Questions(
+            self._probes = Probes(
                 info, self._decoder, clock.now_ns, self._latest, memories, self.take_reading
             )
             intervals_ns = tuple(map(parse_interval, venue_intervals(intervals)))
@@ -129,26 +130,26 @@ class HyperliquidFeed(Feed):
             self.watch(source, data, since_ns, self._poll_quote)
 
     def receive(self, stream: Stream, frame: Any, recv_ns: int) -> None:
-        """Emit what a frame says, as far as it is new. Raises VenueProtocolError."""
+        """Emit the events of a frame that are new. Raises VenueProtocolError."""
         if isinstance(frame, BboFrame):
-            self._silences.heard("bbo", frame.data.coin, recv_ns)
+            self._silences.note_message("bbo", frame.data.coin, recv_ns)
             quote = self._decoder.quote(frame.data, recv_ns)
             if quote is not None:
                 self.take_reading(quote)
         elif isinstance(frame, TradesFrame):
             trades = self._decoder.trades(frame.data, recv_ns)
             if frame.data:
-                self._silences.heard("trades", frame.data[0].coin, recv_ns)
+                self._silences.note_message("trades", frame.data[0].coin, recv_ns)
             self.take_trades(trades, recv_ns, stream)
         elif isinstance(frame, BookFrame):
             self._take_book(frame.data, recv_ns)
         elif isinstance(frame, ContextFrame | SpotContextFrame):
-            self._silences.heard("activeAssetCtx", frame.data.coin, recv_ns)
+            self._silences.note_message("activeAssetCtx", frame.data.coin, recv_ns)
             context = self._decoder.context(frame.data, recv_ns)
             if context is not None:
                 self.take_reading(context)
         elif isinstance(frame, MidsFrame):
-            self._silences.heard("allMids", frame.data.dex or "", recv_ns)
+            self._silences.note_message("allMids", frame.data.dex or "", recv_ns)
             mids = self._decoder.mids(frame.data.mids, recv_ns)
             if mids is not None:
                 self.take_reading(mids)
@@ -157,17 +158,17 @@ class HyperliquidFeed(Feed):
             for row in rows:
                 self._take_row(row, recv_ns)
 
-    def questions(self, stream: Stream) -> Iterable[tuple[Key, Ask]]:
-        """See `Feed.questions`."""
-        if self._questions is None:
+    def probes(self, stream: Stream) -> Iterable[tuple[Key, Probe]]:
+        """See `Feed.probes`."""
+        if self._probes is None:
             return ()
         channels = [one.key for one in stream.subscriptions if isinstance(one.key, Channel)]
-        return self._questions.of(channels, stream.instruments)
+        return self._probes.of(channels, stream.instruments)
 
     def _carry(
         self, channels: Sequence[str], intervals: Sequence[str], url: str, dial: Dial | None, tap: Tap | None
     ) -> None:
-        """Share the subscriptions out over as few connections as the limits allow."""
+        """Distribute the subscriptions over as few connections as the limits allow."""
         dial = dial or dial_url(url)
         protocol = MarketProtocol()
         shares = share_out(self._instruments, channels, intervals, self._limits.subscriptions_max)
@@ -191,20 +192,20 @@ class HyperliquidFeed(Feed):
         if bool(row.fast) != self._fast:
             self.health.dropped["channel"] += 1
             return
-        self._silences.heard("l2Book", row.coin, recv_ns)
+        self._silences.note_message("l2Book", row.coin, recv_ns)
         book = self._decoder.book(row, recv_ns)
         if book is not None:
             self.take_reading(book)
 
     def _take_row(self, row: WireCandle, recv_ns: int) -> None:
-        self._silences.heard("candle", row.coin, recv_ns)
+        self._silences.note_message("candle", row.coin, recv_ns)
         candle = self._decoder.candle(row, recv_ns, "stream")
         if candle is not None:
             self.take_candle(candle)
 
     async def _poll_quote(self, listed: InstrumentListed) -> None:
-        """Emit the quote of a book read over HTTP, and the book where books are asked for."""
-        assert self._info is not None, "polled only where the venue can be asked"
+        """Emit the quote of a book read over HTTP, and the book if books are configured."""
+        assert self._info is not None, "polls need HTTP"
         row = await self._info.book(listed.name)
         await self.catch_up()
         book = self._decoder.book(row, self._clock.now_ns())
@@ -215,11 +216,11 @@ class HyperliquidFeed(Feed):
 
     async def _recent_trades(self, listed: InstrumentListed) -> list[Trade]:
         """Return the newest trades of an instrument, oldest first. Raises VenueError."""
-        assert self._recent is not None, "asked for only where the venue can be asked"
+        assert self._recent is not None, "missed trades are read over HTTP"
         rows = await self._recent(listed.name)
         trades = self._decoder.trades(reversed(rows), self._clock.now_ns())
         own = [trade for trade in trades if trade.instrument == listed.instrument]
         if rows and not own:
-            # An answer without any trade of the instrument would prove that there was none.
+            # An answer without usable trades proves nothing, and is an error.
             raise VenueProtocolError(f"{listed.name}: none of {len(rows)} recent trades can be used")
         return own

@@ -1,8 +1,8 @@
-"""The venue's own candles over HTTP: read on over its pages, and only those that are closed.
+"""The venue's own candles over HTTP: all pages, closed candles only.
 
-Owns paging and the judgement of what is closed. Promises: candles come oldest first, each once, within the
-windows asked for; one that may still change is left out. Called by the repairs, checks and polls of a feed,
-by the history of a session, at start-up to warm indicators up, and by backfills.
+Owns paging and the decision which candles are closed. Promises: candles are returned oldest first, each once,
+within the requested windows; a candle that may still change is left out. Called by the repairs, checks and
+polls of a feed, by the history of a session, at start-up to warm indicators up, and by backfills.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from engine.values import format_interval, parse_interval
 __all__ = ["CANDLES_MAX", "read_candles", "read_closed", "warmup"]
 
 CANDLES_MAX: Final = 5000
-"""The venue keeps so many candles of each interval."""
+"""Number of candles of each interval that the venue keeps."""
 
 _GRACE_NS: Final = 3 * SECOND_NS
 _PAGES_MAX: Final = 24
-"""More than `CANDLES_MAX` candles take at the 500 rows of the venue's smallest pages."""
+"""Upper bound on pages: more than `CANDLES_MAX` candles need at 500 rows a page, the venue's smallest."""
 
 _NS_PER_MS: Final = 1_000_000
 _HOUR_NS: Final = 3_600 * SECOND_NS
@@ -108,7 +108,7 @@ async def read_closed(
     period_ns: int,
     now_ns: int,
 ) -> list[CandleRead | FundingRead]:
-    """Return what has closed or settled within `period_ns` before `now_ns`, or a little earlier.
+    """Return the candles closed and rates settled within `period_ns` before `now_ns`, or a little earlier.
 
     Raises VenueError.
     """

@@ -54,13 +54,13 @@ _ROWS_MAX: Final = 5000
 
 
 class MarketInfo(Protocol):
-    """What a feed asks the venue over HTTP: `HyperliquidInfo`. Every method raises VenueError."""
+    """What a feed needs of `HyperliquidInfo`. Every method raises VenueError."""
 
-    async def recent_trades(self, coin: str, priority: Priority = ...) -> list[WireTrade]:
+    async def recent_trades(self, name: str, priority: Priority = ...) -> list[WireTrade]:
         """Return the newest trades, newest first."""
         ...
 
-    async def book(self, coin: str, priority: Priority = ...) -> WireBook:
+    async def book(self, name: str, priority: Priority = ...) -> WireBook:
         """Return the book."""
         ...
 
@@ -73,19 +73,19 @@ class MarketInfo(Protocol):
         ...
 
     async def candles(
-        self, coin: str, interval: str, start_ms: int, end_ms: int, priority: Priority = ...
+        self, name: str, interval: str, start_ms: int, end_ms: int, priority: Priority = ...
     ) -> list[WireCandle]:
         """Return candles that open from `start_ms` to `end_ms`, oldest first."""
         ...
 
 
 class HyperliquidInfo:
-    """Asks `/info` of one venue. Use as an async context manager, or call `aclose`.
+    """Client of `/info` at one address. Use as an async context manager, or call `aclose`.
 
-    `timeout_s` bounds each try as a whole. `governor` is the one account of this address's limits; without
-    one, it has its own. `transport` stands in for the network in tests.
+    `timeout_s` bounds each try as a whole. `governor` counts usage of this address's limits; default: one of
+    its own. `transport` replaces the network in tests.
 
-    Every question raises VenueUnreachable (BudgetSpent: it was not even asked) or VenueProtocolError.
+    Every request raises VenueUnreachable (BudgetSpent if it was not sent) or VenueProtocolError.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class HyperliquidInfo:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections; a later question opens new ones."""
+        """Close the connections; a later request opens new ones."""
         await self._client.aclose()
 
     async def meta(self, dex: str = "") -> Meta:
@@ -121,16 +121,16 @@ class HyperliquidInfo:
 
     async def all_perp_metas(self) -> list[Meta]:
         """Return the perps of every dex, in the order of `perp_dexs`."""
-        return await self.ask({"type": "allPerpMetas"}, list[Meta])
+        return await self.request({"type": "allPerpMetas"}, list[Meta])
 
     async def perp_dexs(self) -> list[str]:
         """Return the names of the dexes by index; "" for the venue's own, which is the first."""
-        dexs = await self.ask({"type": "perpDexs"}, list[PerpDex | None])
+        dexs = await self.request({"type": "perpDexs"}, list[PerpDex | None])
         return ["" if dex is None else dex.name for dex in dexs]
 
     async def spot_meta(self) -> SpotMeta:
         """Return the spot pairs and their tokens."""
-        return await self.ask({"type": "spotMeta"}, SpotMeta)
+        return await self.request({"type": "spotMeta"}, SpotMeta)
 
     async def contexts(self, dex: str = "") -> list[WireContext]:
         """Return the contexts of a dex's perps; they come without names, and are joined by position."""
@@ -142,28 +142,28 @@ class HyperliquidInfo:
         return [WireContext(asset.name, ctx) for asset, ctx in zip(meta.universe, contexts, strict=True)]
 
     async def exchange_status(self) -> ExchangeStatus:
-        """Return the venue's clock; its pace only from this machine."""
-        status = await self.ask({"type": "exchangeStatus"}, ExchangeStatus)
+        """Return the venue's clock; `speed` is read from a loopback address only."""
+        status = await self.request({"type": "exchangeStatus"}, ExchangeStatus)
         return status if self.loopback else ExchangeStatus(status.time)
 
     async def all_mids(self, dex: str = "") -> dict[str, str]:
-        """Return the mids of a dex by coin, those of spot pairs with the venue's own."""
+        """Return the mids of a dex by instrument, those of spot pairs with the venue's own."""
         return await self._of_dex("allMids", dex, dict[str, str])
 
-    async def book(self, coin: str, priority: Priority = Priority.MARKET) -> WireBook:
-        """Return the book of a coin, at most 20 levels a side."""
-        book: WireBook | None = await self.ask({"type": "l2Book", "coin": coin}, _MAYBE_BOOK, priority)
+    async def book(self, name: str, priority: Priority = Priority.MARKET) -> WireBook:
+        """Return the book of an instrument, at most 20 levels a side."""
+        book: WireBook | None = await self.request({"type": "l2Book", "coin": name}, _MAYBE_BOOK, priority)
         if book is None:
-            raise VenueProtocolError(f"{self._url}: l2Book: the venue does not know the name {clip(coin)}")
+            raise VenueProtocolError(f"{self._url}: l2Book: the venue does not know the name {clip(name)}")
         return book
 
-    async def recent_trades(self, coin: str, priority: Priority = Priority.MARKET) -> list[WireTrade]:
-        """Return the newest trades of a coin, newest first, at most 5,000."""
-        return await self._rows({"type": "recentTrades", "coin": coin}, WireTrade, priority)
+    async def recent_trades(self, name: str, priority: Priority = Priority.MARKET) -> list[WireTrade]:
+        """Return the newest trades of an instrument, newest first, at most 5,000."""
+        return await self._rows({"type": "recentTrades", "coin": name}, WireTrade, priority)
 
     async def candles(
         self,
-        coin: str,
+        name: str,
         interval: str,
         start_ms: int,
         end_ms: int,
@@ -174,24 +174,24 @@ class HyperliquidInfo:
         The venue has only the newest 5,000 of an interval; an answer that ends before `end_ms` may have more
         behind it (see `history.read_candles`, which reads on).
         """
-        span = {"coin": coin, "interval": interval, "startTime": start_ms, "endTime": end_ms}
+        span = {"coin": name, "interval": interval, "startTime": start_ms, "endTime": end_ms}
         return await self._rows({"type": "candleSnapshot", "req": span}, WireCandle, priority)
 
     async def funding_history(
-        self, coin: str, start_ms: int, end_ms: int, priority: Priority = Priority.HISTORY
+        self, name: str, start_ms: int, end_ms: int, priority: Priority = Priority.HISTORY
     ) -> list[WireFunding]:
         """Return settled rates from `start_ms` to `end_ms`, oldest first, at most 500 at a time."""
-        request = {"type": "fundingHistory", "coin": coin, "startTime": start_ms, "endTime": end_ms}
+        request = {"type": "fundingHistory", "coin": name, "startTime": start_ms, "endTime": end_ms}
         return await self._rows(request, WireFunding, priority)
 
     async def predicted_fundings(self) -> dict[str, dict[str, PredictedFunding]]:
-        """Return the next rate by coin and by venue, this one ("HlPerp") among others."""
-        rows = await self.ask(
+        """Return the next rate by instrument and by venue, this one ("HlPerp") among others."""
+        rows = await self.request(
             {"type": "predictedFundings"}, list[tuple[str, list[tuple[str, PredictedFunding | None]]]]
         )
-        return {coin: {venue: one for venue, one in venues if one is not None} for coin, venues in rows}
+        return {name: {venue: one for venue, one in venues if one is not None} for name, venues in rows}
 
-    async def ask(
+    async def request(
         self, request: dict[str, Any], shape: type[_Body], priority: Priority = Priority.MARKET
     ) -> _Body:
         """Return the answer to a request as a `shape`, after at most three tries."""
@@ -207,10 +207,10 @@ class HyperliquidInfo:
         return answer
 
     async def _of_dex(self, kind: str, dex: str, shape: type[_Body]) -> _Body:
-        return await self.ask({"type": kind, **({"dex": dex} if dex else {})}, shape)
+        return await self.request({"type": kind, **({"dex": dex} if dex else {})}, shape)
 
     async def _rows(self, request: dict[str, Any], shape: type[_Row], priority: Priority) -> list[_Row]:
-        rows = await self.ask(request, list[shape], priority)  # type: ignore[valid-type]
+        rows = await self.request(request, list[shape], priority)  # type: ignore[valid-type]
         if len(rows) > _ROWS_MAX:
             raise VenueProtocolError(f"{self._url}: {request['type']} has {len(rows)} rows")
         return rows
@@ -227,7 +227,7 @@ def websocket_url(base_url: str) -> str:
 
 
 def _refusal(request: Request, answer: Answer) -> str:
-    """Return words for the venue's way to refuse a name it does not know: a fault with `null` as body."""
+    """Return the error text for HTTP 500 with body `null`, the venue's answer to an unknown name; else ""."""
     if answer.status == 500 and answer.body.strip() == b"null":
         return f"the venue does not know a name in {clip(str(request.json))}"
     return ""

@@ -46,7 +46,7 @@ def info_weight(kind: str) -> int:
 
 
 def rows_weight(kind: str, rows: int) -> int:
-    """Return what the rows of an answer weigh on top."""
+    """Return the additional weight of the rows of an answer."""
     if kind == "candleSnapshot":
         return -(-rows // 60)
     return -(-rows // 20) if kind in _BY_20_ROWS else 0

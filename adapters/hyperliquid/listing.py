@@ -124,7 +124,7 @@ def _price_grid(asset: AssetInfo, loopback: bool) -> tuple[int, int]:
 
 
 def _decimals(name: str, kind: str, size_scale: int) -> int:
-    """Return the decimals of a price: what the size leaves of those that the kind has."""
+    """Return the decimals of a price: those of the kind minus those of a size."""
     decimals_max = RULES.price_decimals[kind]
     if size_scale > decimals_max:
         raise VenueProtocolError(

@@ -1,4 +1,4 @@
-"""Signs Hyperliquid's L1 actions, and recovers who signed one.
+"""Signs Hyperliquid's L1 actions, and recovers the signer of an action.
 
 Owns the bytes that are signed; keys are held elsewhere (`keys.py`). Promises: the same action, nonce and
 options give the same signature on every machine, equal to the venue's vectors. Called by the gateway with

@@ -1,7 +1,7 @@
-"""Hyperliquid as a venue: its rules, its networks, what a configuration must keep to, and who signs.
+"""Hyperliquid as a venue: its rules, its networks, the checks of its configuration, and its signer.
 
-Promises: nothing here dials before `connect`; a key is read by `load_signer` only, which the command line
-calls when a person has armed a session. Found by the engine under the name "hyperliquid"; the sandbox
+Promises: no network access before `connect`; the key is read by `load_signer` only, which the command line
+calls for an armed session. Found by the engine under the name "hyperliquid"; the sandbox
 exchange speaks the same protocol (`adapters/sandbox/venue.py`).
 """
 
@@ -33,7 +33,7 @@ _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
 class HyperliquidVenue(Venue):
-    """See `engine.venue.Venue`. Its own keys are among those of `[venue]`, which came first."""
+    """See `engine.venue.Venue`. Its keys are in the section `[venue]`."""
 
     name = "hyperliquid"
     rules: ClassVar[Rules] = RULES
@@ -58,7 +58,7 @@ class HyperliquidVenue(Venue):
                 raise ConfigError(f"venue.{key}: {address[:50]!r} is not an address (0x and 40 hex digits)")
 
     def address(self, config: Config, base_url: str | None, *, real: bool) -> str | None:
-        """See `Venue.address`. Real orders go to the address of the configured network, and to no other."""
+        """See `Venue.address`. Real orders go only to the address of the configured network."""
         if not real:
             return base_url or MAINNET_URL
         venue = config.venue
@@ -101,7 +101,7 @@ class HyperliquidVenue(Venue):
 
 
 class _RawDecoder:
-    """The feed's decoder, and candles as they are pushed, which the feed waits with until they are closed."""
+    """The feed's decoder, with pushed candles before they are closed, which the feed holds back."""
 
     def __init__(self, instruments: Sequence[InstrumentListed]) -> None:
         self._decoder = Decoder(instruments)

@@ -136,21 +136,21 @@ class ContextValues(msgspec.Struct, frozen=True, gc=False, rename="camel"):
 
 
 class WireContext(msgspec.Struct, frozen=True):
-    """The context of one coin."""
+    """The context of one instrument."""
 
     coin: Name
     ctx: ContextValues
 
 
 class WireMids(msgspec.Struct, frozen=True):
-    """The mids of all coins of a dex, by name."""
+    """The mids of all instruments of a dex, by name."""
 
     mids: Annotated[dict[Name, Number], msgspec.Meta(max_length=20_000)]
     dex: Annotated[str, msgspec.Meta(max_length=64)] | None = None
 
 
 class TradesFrame(msgspec.Struct, frozen=True, tag_field="channel", tag="trades"):
-    """Trades, usually of one block and one coin."""
+    """Trades, usually of one block and one instrument."""
 
     data: Annotated[list[WireTrade], msgspec.Meta(max_length=5000)]
 
@@ -214,7 +214,7 @@ class Meta(msgspec.Struct, frozen=True):
 
 
 class ExchangeStatus(msgspec.Struct, frozen=True):
-    """The venue's clock, in ms. `speed`, on the sandbox only, is its pace in venue seconds a second."""
+    """The venue's clock, in ms. `speed`, on the sandbox only, is venue seconds per real second."""
 
     time: Int64
     speed: Annotated[float, msgspec.Meta(gt=0, le=1e6)] | None = None

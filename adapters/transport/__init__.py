@@ -1,1 +1,1 @@
-"""What every venue needs between its servers and its decoder: connections, limits, gaps, repair, raw."""
+"""Shared by all venues: connections, limits, gap detection, repair of bars, raw recording."""

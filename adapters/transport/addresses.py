@@ -1,7 +1,7 @@
-"""Addresses of venues: which are accepted.
+"""Checks the addresses of venues.
 
-Promises: plain text goes to this machine only, since on a network it can be read and changed. Called by each
-venue's client and by the commands.
+Promises: plain http is accepted for loopback addresses only, since on a network it can be read and changed.
+Called by each venue's client and by the commands.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Candles of a venue: which pushed ones are closed, and where closed ones are read.
+"""Candles of a venue: decides which pushed ones are closed; the port for reading closed ones.
 
 A venue restates the open candle and may never say that it is closed. `PushedCandles` owns the newest
 restatement of each series. Promises: a candle is returned once it is proved closed, by the next one of its
-series or by its end being long enough ago, and again if the venue corrects it then; never one whose closing
-state may have been missed with a connection. Pure: the caller brings the time. `CandleSource` is how a
+series or by its end being long enough ago, and again if the venue corrects it later; never one whose closing
+state may have been missed while disconnected. Pure: the caller passes the time. `CandleSource` is how a
 venue's adapter offers its closed candles to repair, checks and polling. Called by `feed.py`.
 """
 
@@ -74,7 +74,7 @@ class PushedCandles:
         self._series: dict[tuple[int, int], _Series] = {}  # as many as subscriptions
 
     def take(self, candle: CandleRead) -> list[CandleRead]:
-        """Take a restatement; return the candles that are closed now, of any series, oldest first."""
+        """Add a restatement; return the candles of all series that are now closed, oldest first."""
         series = self._series.setdefault((candle.instrument, candle.interval_ns), _Series())
         closed = []
         if series.closed is not None and candle.start_ns <= series.closed.start_ns:
@@ -90,7 +90,7 @@ class PushedCandles:
         return sorted(closed + self._overdue(candle.recv_ns), key=lambda one: one.venue_ns)
 
     def lose(self, instruments: Iterable[int]) -> None:
-        """A connection is lost: how its open candles ended is not known."""
+        """Discard the open candles of instruments whose connection is lost: their final state is unknown."""
         for instrument in instruments:
             for key, series in self._series.items():
                 if key[0] == instrument:
@@ -108,7 +108,7 @@ class PushedCandles:
 
 
 def stamped(candles: Sequence[CandleRead], recv_ns: int) -> list[CandleRead]:
-    """Return candles with the time they are emitted at: other events came while they were read."""
+    """Return candles with the current time of receipt: other events were emitted while they were read."""
     return [msgspec.structs.replace(candle, recv_ns=recv_ns) for candle in candles]
 
 

@@ -2,8 +2,8 @@
 
 Owns the deadlines: connecting, writing, proof of life, closing. Promises: `run` returns why the connection
 ended, whatever the reason, and the socket is closed by then; an ordinary failure of a network is a value
-(`Loss`), never an exception. Connections and messages are counted by a `Governor`, and wait for it. Called by
-`stream.py`, which says what to do with each message.
+(`Loss`), never an exception. Connections and messages are counted by a `Governor`, and wait for it. Used by
+`stream.py`, which passes a callback for messages.
 """
 
 from __future__ import annotations
@@ -29,23 +29,24 @@ Dial = Callable[[], Awaitable[trio.abc.Stream]]
 
 _RECEIVE_BYTES: Final = 1 << 16
 
-# Codes and statuses that ask for patience: 1008 is a policy, 1013 "try again later".
-_PATIENT_CODES: Final = frozenset({1008, 1013})
-_PATIENT_STATUSES: Final = frozenset({403, 418, 429})
+# After these codes and statuses the longest backoff applies: 1008 is a policy violation, 1013 "try again
+# later".
+_LONG_BACKOFF_CODES: Final = frozenset({1008, 1013})
+_LONG_BACKOFF_STATUSES: Final = frozenset({403, 418, 429})
 _TOO_BIG: Final = 1009
 
 
 class Loss(NamedTuple):
-    """Why a connection ended. `patient`: the venue asks for the longest backoff."""
+    """Why a connection ended. `longest_backoff`: reconnect only after the longest backoff."""
 
     reason: str
-    patient: bool = False
+    longest_backoff: bool = False
     oversize: bool = False
 
 
 class Connection:
     """One connection. `on_open` runs beside the reading once the websocket is open; `on_message` gets each
-    message, in order, and may wait: while it does, a silent venue is not taken for a lost connection."""
+    message, in order, and may wait; while it does, the ping timeout is suspended."""
 
     def __init__(
         self,
@@ -73,11 +74,11 @@ class Connection:
         self._tasks: trio.Nursery | None = None
         self._websocket: WebSocketConnection | None = None
         self._loss: Loss | None = None
-        self._heard = False  # a message, or the answer to a ping frame, since the last ping
-        self._reading = False  # waiting for the network, not for our own side
+        self._received = False  # a message, or the answer to a ping frame, since the last ping
+        self._reading = False  # waiting for the network, not for `on_message`
 
     async def run(self) -> Loss:
-        """Connect, read until the connection is lost, close. Returns why."""
+        """Connect, read until the connection is lost, close. Return the reason."""
         try:
             async with self._governor.connection(self._priority):
                 return await self._run()
@@ -93,7 +94,7 @@ class Connection:
             return self._late()
         except (OSError, trio.BrokenResourceError) as error:
             return Loss(f"cannot connect: {_describe(error)}")
-        # Only a bug raises into these nurseries: every failure goes to `lose`.
+        # Only bugs raise into these nurseries; failures of the network are passed to `lose`.
         async with trio.open_nursery() as library:
             reader = _Reader(library, self._reader_ended)
             try:
@@ -109,7 +110,7 @@ class Connection:
         return self._loss
 
     def lose(self, loss: Loss) -> None:
-        """Give the connection up; the first reason counts."""
+        """Close the connection. Only the first reason is kept."""
         if self._loss is None:
             self._loss = loss
             self._scope.cancel()
@@ -120,9 +121,9 @@ class Connection:
         self._tasks.start_soon(task, *args)
 
     async def send(self, text: str, priority: Priority | None = None, within_s: float = 120.0) -> bool:
-        """Write one message, or lose the connection. Returns False if the venue may not have got it.
+        """Write one message; on failure close the connection. Return False if it may not have been delivered.
 
-        Raises BudgetSpent, after which nothing was written, when the venue's limits leave no room in time.
+        Raises BudgetSpent if the venue's limits do not allow it in time; nothing is written then.
         """
         assert self._websocket is not None, "nothing is sent before the connection is open"
         await self._governor.message(self._priority if priority is None else priority, within_s)
@@ -164,7 +165,7 @@ class Connection:
             except ConnectionClosed as closed:
                 self.lose(self._closed(closed))
                 return
-            self._heard = True
+            self._received = True
             self._reading = False
             await self._on_message(message)
 
@@ -173,13 +174,13 @@ class Connection:
         limits = self._limits
         while True:
             await trio.sleep(limits.ping_s - limits.pong_s)
-            self._heard = False
+            self._received = False
             try:
                 await self._ping()
             except BudgetSpent as error:
                 self.lose(Loss(str(error)))
             await trio.sleep(limits.pong_s)
-            if not self._heard and self._reading:
+            if not self._received and self._reading:
                 self.lose(Loss(f"no message within {limits.pong_s:g} s of a ping"))
 
     async def _ping(self) -> None:
@@ -191,11 +192,11 @@ class Connection:
             self.start_soon(self._ping_frame)
 
     async def _ping_frame(self) -> None:
-        """Ping with a frame of the websocket, whose answer is no message."""
+        """Send a websocket ping frame and wait for the pong."""
         assert self._websocket is not None, "only an open connection pings"
         with contextlib.suppress(ConnectionClosed):
             await self._websocket.ping()
-            self._heard = True
+            self._received = True
 
     async def _close(self) -> None:
         if self._websocket is not None:
@@ -209,27 +210,27 @@ class Connection:
         if reason.code == _TOO_BIG:
             return Loss(f"a message is longer than {self._message_bytes_max} bytes (1009)", oversize=True)
         words = f": {clip(reason.reason)}" if reason.reason else ""
-        return Loss(f"closed by the venue ({reason.code}{words})", reason.code in _PATIENT_CODES)
+        return Loss(f"closed by the venue ({reason.code}{words})", reason.code in _LONG_BACKOFF_CODES)
 
     def _late(self) -> Loss:
         return Loss(f"no connection within {self._limits.connect_s:g} s")
 
     def _reader_ended(self, error: Exception | None) -> None:
-        """The library reads no more; once the websocket is open, the library reports that to `_read`."""
+        """Called when the library stops reading. Once the websocket is open, `_read` receives the reason."""
         if self._websocket is not None:
             return
         if isinstance(error, ConnectionRejected):
             status = error.status_code
-            if status in _PATIENT_STATUSES:
+            if status in _LONG_BACKOFF_STATUSES:
                 self._governor.refused(status)
-            self.lose(Loss(f"the websocket is refused with HTTP {status}", status in _PATIENT_STATUSES))
+            self.lose(Loss(f"the websocket is refused with HTTP {status}", status in _LONG_BACKOFF_STATUSES))
         else:
             detail = f": {_describe(error)}" if error else ""
             self.lose(Loss(f"the connection ended during the websocket handshake{detail}"))
 
 
 class _Reader:
-    """Stands where the library wants a nursery for its one task, so that its errors are values too.
+    """Passed to the library in place of a nursery, so that errors of its one task become values too.
 
     Shielded: the closing handshake needs it to the end, and `scope` is cancelled after that.
     """
@@ -248,13 +249,13 @@ class _Reader:
         with self.scope:
             try:
                 await task()
-            except Exception as error:  # whatever foreign bytes made the library raise
+            except Exception as error:  # invalid bytes from the venue can make the library raise anything
                 failure = error
         self._on_end(failure)
 
 
 def dial_url(url: str) -> Dial:
-    """Return the way to the venue: TCP, and TLS with the system's trust for wss."""
+    """Return a function that opens TCP, and for wss TLS with the system's certificates."""
     parts = urlsplit(url)
     secure = parts.scheme == "wss"
     host = parts.hostname or ""

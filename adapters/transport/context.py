@@ -1,6 +1,6 @@
-"""What every part of a stream or a feed works with: clock, limits, counts, and the way to the engine.
+"""Shared by the parts of a stream or feed: clock, limits, counters, and `emit`.
 
-Owns nothing of its own. Made by a feed or a gateway, passed to its streams, trackers, watches and polls.
+Made by a feed or a gateway, passed to its streams, trackers, watches and polls.
 """
 
 from __future__ import annotations
@@ -38,5 +38,5 @@ class FeedContext(StreamContext):
     catch_up: Callable[[], Awaitable[None]]
 
     def seconds_since(self, engine_ns: int) -> float:
-        """Return how many real seconds ago the engine's clock read `engine_ns`."""
+        """Return the real seconds since the engine's clock read `engine_ns`."""
         return -self.clock.real_seconds_until(engine_ns)

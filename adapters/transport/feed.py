@@ -1,17 +1,17 @@
-"""A market data feed of one venue: several streams that are one feed to the engine, all through a session.
+"""A market data feed of one venue: several streams that the engine sees as one feed.
 
-Owns what is known of the market, and its way to the engine. Promises: `run` ends only by cancellation or when
-the engine no longer takes events; each trade is emitted once, in batches, with `recv_ns` never going back (as
-long as the clock does not); FeedUp comes when every subscription is confirmed; every loss of a connection is
-a FeedDown with the reason and the wait; every return gives each instrument a FeedGap that says whether trades
-are missing. A venue's feed derives from it, adds its streams, and says what a frame means (`receive`). Run by
-the runtime, which supervises it and reads `health`.
+Owns the newest state of the market and the queue of events for the engine. Promises: `run` ends only by
+cancellation or when the engine no longer takes events; each trade is emitted once, in batches, with `recv_ns`
+never going back (as long as the clock does not); FeedUp is emitted when every subscription is confirmed;
+every loss of a connection is a FeedDown with the reason and the wait; after every reconnect each instrument
+gets a FeedGap that reports whether trades are missing. A venue's feed derives from it, adds its streams, and
+handles frames (`receive`). Run by the runtime, which supervises it and reads `health`.
 
 The streams are one feed, not several: bars are in doubt while any part is down, so a FeedDown names the
 instruments of the lost connection, FeedUp waits for all, and then the instruments of the others get a closed
 gap.
 
-Beside the streams run, where the venue can be asked over HTTP (`watch`): the checks of silent subscriptions
+If the venue has an HTTP API, `watch` also starts: the probes of silent subscriptions
 (`silence.py`), the repair of windows with trades missing and the comparison of closed bars (`repair.py`), and
 polling while a stream stays down (`polling.py`).
 """
@@ -33,7 +33,7 @@ from adapters.transport.health import FeedHealth, FeedLimits
 from adapters.transport.latest import Latest, Reading
 from adapters.transport.polling import Polling
 from adapters.transport.repair import Checks, Repairs
-from adapters.transport.silence import Ask, Key, Silences
+from adapters.transport.silence import Key, Probe, Silences
 from adapters.transport.stream import Stream
 from engine.config import DataConfig
 from engine.errors import UsageError
@@ -48,9 +48,9 @@ _NAMES_MAX = 3
 class Feed(ABC):
     """Base of a venue's feed of `instruments` (at least one).
 
-    `send` takes a batch of events and may wait: that is the backpressure. `offer`, if given, takes one at
-    once or says no; it saves the way through a task when nothing waits. `jitter` returns 0 to 1. `governor`
-    counts this address's limits, shared with the venue's HTTP client and gateway.
+    `send` takes a batch of events and may wait (backpressure). `offer`, if given, takes a batch without
+    waiting or returns False; it avoids a task switch when the queue is empty. `jitter` returns 0 to 1.
+    `governor` counts this address's limits, shared with the venue's HTTP client and gateway.
     """
 
     def __init__(
@@ -89,19 +89,19 @@ class Feed(ABC):
         self._latest = Latest(self.health)
         self._candles = PushedCandles(lambda end_ns: context.seconds_since(end_ns) >= limits.grace_s)
         self._silences = Silences(context)
-        # Run beside the streams, where the venue can be asked.
+        # Started with the streams if the venue has an HTTP API.
         self._watchers: list[Callable[[], Awaitable[None]]] = []
         self._repairs: Repairs | None = None
         self._polling: Polling | None = None
 
-    # ---- what a venue adds
+    # ---- implemented by a venue
 
     @abstractmethod
     def receive(self, stream: Stream, frame: Any, recv_ns: int) -> None:
-        """Emit what a frame says, as far as it is new. Raises VenueProtocolError."""
+        """Emit the events of a frame that are new. Raises VenueProtocolError."""
 
-    def questions(self, stream: Stream) -> Iterable[tuple[Key, Ask]]:
-        """Return the request that settles each subscription of a stream that can be checked."""
+    def probes(self, stream: Stream) -> Iterable[tuple[Key, Probe]]:
+        """Return the probe of each subscription of a stream that has one."""
         return ()
 
     def carry(self, streams: Sequence[Stream]) -> None:
@@ -121,7 +121,7 @@ class Feed(ABC):
         since_ns: int,
         poll_quote: Callable[[InstrumentListed], Awaitable[None]],
     ) -> None:
-        """Run the checks, repairs and polls beside the streams. `poll_quote` reads and emits a quote."""
+        """Start the probes, repairs, comparisons and polls with the streams. `poll_quote` emits a quote."""
         context = self._context
         self._repairs = Repairs(context, source, self._instruments)
         self._watchers += [self._silences.run, self._repairs.run]
@@ -130,17 +130,17 @@ class Feed(ABC):
             self._watchers.append(checks.run)
         if data.poll_after_s:
             self._polling = Polling(
-                context, source, self._streams, data.poll_after_s, poll_quote, self.interrupt_bars
+                context, source, self._streams, data.poll_after_s, poll_quote, self.request_repair
             )
             self._watchers.append(self._polling.run)
 
-    def interrupt_bars(self, instrument: int, from_ns: int, to_ns: int) -> None:
-        """Have the bars between two venue times repaired."""
+    def request_repair(self, instrument: int, from_ns: int, to_ns: int) -> None:
+        """Request repair of the bars between two venue times."""
         if self._repairs is not None:
-            self._repairs.touch(instrument, from_ns, to_ns)
+            self._repairs.add_windows(instrument, from_ns, to_ns)
 
     def take_trades(self, trades: list[Trade], recv_ns: int, stream: Stream) -> None:
-        """Emit the new ones of a message's trades."""
+        """Emit the trades of a message that are new."""
         if len(trades) == 1:
             self._trackers[trades[0].instrument].receive(trades, recv_ns, stream)
             return
@@ -149,28 +149,28 @@ class Feed(ABC):
             self._trackers[instrument].receive(own, recv_ns, stream)
 
     def take_reading(self, reading: Reading) -> None:
-        """Emit a reading that is new."""
-        if self._latest.is_news(reading):
+        """Emit a reading if it is new."""
+        if self._latest.is_new(reading):
             self._emit(reading)
 
     def take_candle(self, candle: CandleRead) -> None:
-        """Take a pushed candle; emit those that are closed now."""
+        """Add a pushed candle; emit the candles that are now closed."""
         self._latest.candles[candle.instrument, candle.interval_ns] = candle
         self._emit(*self._candles.take(candle))
 
-    # ---- life
+    # ---- life cycle
 
     async def run(self) -> None:
         """Keep the feed up until cancelled. Raises what `send` raises, and no error of the network.
 
-        May be called again after it raised: it goes on with what the engine has not taken.
+        May be called again after it raised; it continues with the events that were not sent.
         """
         self._delivering = False
         if self._started:
             for tracker in self._trackers.values():
                 tracker.memory.lose()
             for stream in self._streams:
-                self._silences.forget(stream)
+                self._silences.unwatch(stream)
         self._started = True
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._deliver)
@@ -181,11 +181,11 @@ class Feed(ABC):
 
     async def stream_up(self, stream: Stream, recv_ns: int) -> None:
         """See `StreamHost`. The feed is up once the subscriptions of all streams are confirmed."""
-        self._silences.watch(stream, self.questions(stream), recv_ns)
+        self._silences.watch(stream, self.probes(stream), recv_ns)
         if self._resuming(stream):
-            stream.start_soon(self._ask_about_silent, stream)
+            stream.start_soon(self._check_silent, stream)
         if not all(one.live for one in self._streams):
-            # Its own gap is emitted next: what is still in doubt begins here.
+            # The gap of this stream is emitted next; a later doubt begins here.
             self._interrupted |= {listed.instrument: recv_ns for listed in stream.instruments}
             return
         self.health.live = True
@@ -206,7 +206,7 @@ class Feed(ABC):
         for listed in stream.instruments:
             self._trackers[listed.instrument].memory.lose()
         self._candles.lose(listed.instrument for listed in stream.instruments)
-        self._silences.forget(stream)
+        self._silences.unwatch(stream)
         self.health.live = False
         reason = loss.reason
         if len(self._streams) > 1:
@@ -228,11 +228,11 @@ class Feed(ABC):
     def _resuming(self, stream: Stream) -> list[InstrumentListed]:
         return [one for one in stream.instruments if self._trackers[one.instrument].memory.resuming]
 
-    async def _ask_about_silent(self, stream: Stream) -> None:
-        """Ask about instruments that sent nothing since a reconnect: quiet, or with trades missed."""
+    async def _check_silent(self, stream: Stream) -> None:
+        """Check instruments that sent nothing since a reconnect: they are quiet, or trades are missing."""
         await trio.sleep(self._limits.replay_s)
         for listed in self._resuming(stream):
-            await self._trackers[listed.instrument].ask_if_silent(stream)
+            await self._trackers[listed.instrument].check_if_silent(stream)
 
     # ---- to the engine
 
@@ -249,7 +249,7 @@ class Feed(ABC):
         self._filled.set()
 
     async def _deliver(self) -> None:
-        """Hand over what is decoded, as much as there is at a time."""
+        """Send the decoded events to the engine, all that are queued at a time."""
         while True:
             if not self._pending:
                 self._filled = trio.Event()
@@ -262,6 +262,6 @@ class Feed(ABC):
             try:
                 await self._send(batch)
             except BaseException:
-                self._pending = batch + self._pending  # taken whole or not at all: sent by the next run
+                self._pending = batch + self._pending  # not sent: the next run sends the whole batch
                 raise
             self._delivering = False

@@ -1,12 +1,12 @@
-"""One instrument's trades on their way to the engine: each emitted once, in order, every gap measured.
+"""Gap detection for one instrument's trades: each is emitted once, in order, and every gap is reported.
 
-Owns what happens between a loss and the first live trade after it. Promises: trades that are proved to follow
-the last one seen close the gap; where they are not, the venue is asked for the newest trades while live ones
-wait; a gap that still cannot be proved closed is a `FeedGap` that is open, and its bars are handed on for
-repair from the venue's candles. Memory and judgement of single trades are in `trades.py`.
+Owns the state between a loss and the first live trade after it. Promises: trades that are proved to follow
+the last known one close the gap; otherwise the newest trades are read from the venue while live ones are
+held; if that does not prove the gap closed, a `FeedGap` with `closed` False is emitted, and repair of its
+bars from the venue's candles is requested. The memory of single trades is in `trades.py`.
 
-What proves that nothing is missing is the venue's custom, passed in as `proof`: an overlap with trades that
-the venue sends again on subscribing, or numbers without a gap. Called by a feed with the trades of a
+How a venue proves that nothing is missing is passed in as `proof`: an overlap with trades that the venue
+sends again on subscribing, or consecutive trade numbers. Called by a feed with the trades of a
 message.
 """
 
@@ -30,9 +30,9 @@ RecentTrades = Callable[[InstrumentListed], Awaitable[list[Trade]]]
 """Returns the newest trades of an instrument, oldest first; raises VenueError."""
 
 Proof = Callable[[TradeMemory, list[Trade]], bool]
-"""Says whether trades received after a loss prove that none is missing since the last one seen.
+"""Returns whether trades received after a loss prove that none is missing since the last known one.
 
-None do while the memory is in doubt.
+Always False while the memory is doubtful.
 """
 
 
@@ -42,7 +42,7 @@ class Carrier(Protocol):
     backfills: int
 
     def lose(self, loss: Loss) -> None:
-        """Give the connection up."""
+        """Close the connection."""
         ...
 
     def start_soon(self, task: Callable[..., Awaitable[None]], *args: Any) -> None:
@@ -51,7 +51,7 @@ class Carrier(Protocol):
 
 
 class GapTracker:
-    """The trades of one instrument. `recent` is asked for missed ones, if given.
+    """The trades of one instrument. `recent`, if given, reads missed ones.
 
     `on_open_gap` takes (instrument, from, until): the venue's times between which bars are incomplete.
     """
@@ -74,7 +74,7 @@ class GapTracker:
         self.memory = memory
 
     def receive(self, trades: list[Trade], recv_ns: int, carrier: Carrier) -> None:
-        """Emit live trades; hold, ask or judge after a loss."""
+        """Emit live trades. After a loss, join them, or hold them and read the missed ones."""
         memory = self.memory
         if memory.waiting is not None:
             memory.waiting += trades
@@ -85,29 +85,28 @@ class GapTracker:
             self._check(carrier)
         elif self._proof(memory, trades):
             self._join(trades, True, recv_ns, carrier)
-        elif memory.doubtful or not self._may_ask(carrier):
+        elif memory.doubtful or not self._may_request(carrier):
             self._join(trades, False, recv_ns, carrier)
         else:
             memory.waiting = trades
             carrier.start_soon(self._backfill, carrier)
 
-    async def ask_if_silent(self, carrier: Carrier) -> None:
-        """Ask about an instrument that stays silent after a reconnect: quiet, or with trades missed."""
+    async def check_if_silent(self, carrier: Carrier) -> None:
+        """Read the newest trades of an instrument that is silent after a reconnect: some may be missing."""
         memory = self.memory
-        if memory.resuming and memory.waiting is None and self._may_ask(carrier):
+        if memory.resuming and memory.waiting is None and self._may_request(carrier):
             memory.waiting = []
             await self._backfill(carrier)
 
     def _check(self, carrier: Carrier) -> None:
-        """Give up the connection after a known trade id with other content: everything is read again."""
+        """Close the connection after a known trade id with other content, to read everything again."""
         if self.memory.doubtful:
             carrier.lose(Loss(f"{self._listed.name}: a print came again with other content"))
 
     def _join(self, trades: list[Trade], closed: bool, recv_ns: int, carrier: Carrier) -> None:
-        """Join trades to what was seen before: emit what is known of the gap, then the new trades.
+        """Join trades to the known ones: emit the gap, then the new trades.
 
-        A closed gap spans all of the interruption, as nothing of it is missing. An open one ends at the first
-        trade that is known again.
+        A closed gap spans the whole interruption. An open one ends at the first trade received after it.
         """
         memory = self.memory
         from_ns = memory.last_ns
@@ -122,7 +121,8 @@ class GapTracker:
             health.gaps_closed += 1
         else:
             health.gaps_open += 1
-            # There may be another gap between what an earlier connection left and these trades: spanned too.
+            # There may be another gap between the trades held by an earlier connection and these; it is
+            # included.
             known = {(trade.venue_ns, trade.trade_id) for trade in trades}
             ends = (
                 one.venue_ns
@@ -136,13 +136,13 @@ class GapTracker:
             self._on_open_gap(self._instrument, from_ns, until_ns)
         self._check(carrier)
 
-    def _may_ask(self, carrier: Carrier) -> bool:
+    def _may_request(self, carrier: Carrier) -> bool:
         return self._recent is not None and carrier.backfills < self._context.limits.backfills_max
 
     async def _backfill(self, carrier: Carrier) -> None:
-        """Ask the venue for the newest trades; live ones are held in `waiting` meanwhile."""
+        """Read the newest trades from the venue; live ones are held in `waiting` meanwhile."""
         context = self._context
-        assert self._recent is not None, "asked for only where the venue can be asked"
+        assert self._recent is not None, "missed trades are read over HTTP"
         carrier.backfills += 1
         recovered: list[Trade] | None = None
         with trio.move_on_after(context.limits.backfill_s):
@@ -153,7 +153,7 @@ class GapTracker:
         recv_ns = context.clock.now_ns()
         memory = self.memory
         if memory.waiting is None:
-            return  # given up meanwhile
+            return  # the connection was lost meanwhile
         if recovered is None:
             self._give_up(recv_ns, carrier)
             return

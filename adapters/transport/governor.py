@@ -1,11 +1,11 @@
-"""What a venue allows one IP address, and who may use how much of it: one account for all connections.
+"""Rate limits of a venue for one IP address, counted for all connections and requests together.
 
-Owns the count of everything a venue limits: REST weight, messages and new connections within a time; open
+Counts everything a venue limits: REST weight, messages and new connections within a time; open
 connections, subscriptions and posts in flight. The numbers are data of each venue (`Limits`). Promises: no
 span of time holds more than its rate allows; a fifth of weight, messages and posts is kept for cancels;
-requests that wait are served by priority, then in the order of asking; a refusal by the venue (429, 418,
+requests that wait are served by priority, then first in, first out; a refusal by the venue (429, 418,
 403) halves the budget of weight for a minute, and its `Retry-After` is honoured; a wait that would last too
-long is `BudgetSpent`, and then nothing was sent.
+long raises `BudgetSpent`, and nothing is sent.
 
 Shared by the feed, the HTTP client and the gateway. Not for threads: called by trio tasks only.
 """
@@ -39,13 +39,13 @@ RESERVE: Final = 0.2
 """The share of messages, weight and posts that only cancels may use."""
 
 CUT_MIN: Final = 0.125
-"""What is left of the budget of weight, at least, however often the venue refuses."""
+"""Lower bound on the fraction of the weight budget that refusals leave."""
 
 RETRY_AFTER_S_MAX: Final = 300.0
 """The longest `Retry-After` that is honoured."""
 
 WAITING_MAX: Final = 1000
-"""Tasks that may wait for one resource; each holds one request of a feed, an account or an order."""
+"""Upper bound on tasks waiting for one resource; each holds one request."""
 
 _PAUSES_S: Final = {429: 5.0, 418: 60.0, 403: 60.0}
 
@@ -61,7 +61,7 @@ class Priority(enum.IntEnum):
 
 
 class BudgetSpent(VenueUnreachable):
-    """The venue's limits left no room in time: nothing was sent, so its outcome is not in doubt."""
+    """The venue's limits did not allow the request in time. It was not sent, so its outcome is known."""
 
 
 class Rate(msgspec.Struct, frozen=True):
@@ -95,7 +95,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Budget(msgspec.Struct, frozen=True):
-    """What is used now of what there is, for people. `paused_s`: how long the venue wants no requests."""
+    """Current usage and limits, for people. `paused_s`: how long no requests are sent."""
 
     weight: int
     weight_limit: int
@@ -120,7 +120,7 @@ class Budget(msgspec.Struct, frozen=True):
 
 
 class Governor:
-    """Counts for one address. Every `async` method waits at most `within_s`, then raises BudgetSpent."""
+    """The limits of one address. Every `async` method waits at most `within_s`, then raises BudgetSpent."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -137,8 +137,8 @@ class Governor:
         self._refusals = 0
         self._cut = 1.0
         self._cut_at = -math.inf
-        self._closed_until = -math.inf  # no request may go
-        self._cancels_until = -math.inf  # only cancels may go
+        self._closed_until = -math.inf  # no request is sent before this
+        self._cancels_until = -math.inf  # only cancels are sent before this
 
     async def weigh(self, weight: int, priority: Priority, within_s: float = 120.0) -> None:
         """Wait until a REST request of this weight may be sent, and count it. Raises BudgetSpent."""
@@ -146,7 +146,7 @@ class Governor:
         self._weight.add(weight)
 
     def charge(self, weight: int) -> None:
-        """Count what turned out to weigh more, such as the rows of an answer."""
+        """Count additional weight, such as that of an answer's rows."""
         self._weight.add(weight)
 
     async def message(self, priority: Priority = Priority.MARKET, within_s: float = 120.0) -> None:
@@ -186,11 +186,11 @@ class Governor:
 
     @contextmanager
     def subscriptions(self, count: int) -> Iterator[None]:
-        """Hold so many subscriptions for the life of a connection. Raises UsageError."""
+        """Hold `count` subscriptions for the life of a connection. Raises UsageError."""
         if self._subscriptions + count > self.limits.subscriptions:
             raise UsageError(
                 f"{self._subscriptions + count} subscriptions are more than the {self.limits.subscriptions} "
-                "that the venue allows one address; choose fewer coins or channels"
+                "that the venue allows one address; choose fewer instruments or channels"
             )
         self._subscriptions += count
         try:
@@ -199,10 +199,10 @@ class Governor:
             self._subscriptions -= count
 
     def refused(self, status: int, retry_after_s: float | None = None) -> None:
-        """Take a refusal for too many requests: HTTP 429, or the bans 418 and 403.
+        """Apply a refusal for too many requests: HTTP 429, or a ban (418, 403).
 
-        Halves the weight for a minute. With a `Retry-After`, or banned, no request goes until it is over;
-        after a plain 429 cancels still go, since an order that must be canceled is worth another refusal.
+        Halves the weight for a minute. With a `Retry-After` or a ban, no request is sent until it is over.
+        After a plain 429 cancels are still sent: a cancel is worth the risk of another refusal.
         """
         now = trio.current_time()
         self._refusals += 1
@@ -216,7 +216,7 @@ class Governor:
         self._weight_queue.stir()
 
     def budget(self) -> Budget:
-        """Return what is used now."""
+        """Return the current usage."""
         queues = (self._weight_queue, self._message_queue, self._connection_queue, self._post_queue)
         paused_s = max(0.0, max(self._closed_until, self._cancels_until) - trio.current_time())
         return Budget(
@@ -234,7 +234,7 @@ class Governor:
         )
 
     def _factor(self) -> float:
-        """Return what the venue's refusals have left of the budget: doubled by each minute without one."""
+        """Return the fraction of the budget that refusals leave; it doubles with each minute without one."""
         quiet_s = min(trio.current_time() - self._cut_at, 10.0 * MINUTE_S)
         return min(1.0, math.ldexp(self._cut, int(quiet_s / MINUTE_S)))
 
@@ -246,7 +246,7 @@ class Governor:
             return closed_s
         limit = _share(int(self.limits.weight.amount * self._factor()), priority)
         room_s = self._weight.room_in(weight, limit)
-        # A cut budget grows again by the minute, perhaps before the window has room.
+        # A reduced budget grows every minute, possibly before entries leave the window.
         return min(room_s, MINUTE_S) if self._factor() < 1 else room_s
 
     def _connection_in(self) -> float:
@@ -273,7 +273,7 @@ class _Window:
         self._sum += amount
 
     def used(self) -> int:
-        """Return the sum. What was counted within a second leaves when all of that second is old enough."""
+        """Return the sum. Entries of one second are dropped together, once the whole second is old enough."""
         now = trio.current_time()
         while self._seconds and self._seconds[0][0] + 1 + self._per_s <= now:
             self._sum -= self._seconds.popleft()[1]
@@ -292,7 +292,7 @@ class _Window:
 
 
 class _Queue:
-    """The tasks that wait for one resource, by priority and then by the order of asking."""
+    """The tasks that wait for one resource, by priority, then first in, first out."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -302,18 +302,18 @@ class _Queue:
         self.high = 0
 
     def __len__(self) -> int:
-        """Return how many wait."""
+        """Return the number of waiting tasks."""
         return len(self._tickets)
 
     def stir(self) -> None:
-        """Something changed: the first in the queue checks again."""
+        """Wake the first task in the queue to check again."""
         self._stirred.set()
         self._stirred = trio.Event()
 
     async def wait(self, priority: Priority, room_in: Callable[[], float], within_s: float) -> None:
-        """Wait until this is the first of the queue and there is room. Raises BudgetSpent.
+        """Wait until this is the first of the queue and `room_in` returns 0. Raises BudgetSpent.
 
-        Returns without a checkpoint after the last check, so that the caller takes what was free.
+        Returns without a checkpoint after the last check, so that the caller can count it at once.
         """
         if not self._tickets and room_in() <= 0:
             return
@@ -341,5 +341,5 @@ class _Queue:
 
 
 def _share(limit: int, priority: Priority) -> int:
-    """Return what a priority may use of a limit: cancels all of it, every other four fifths."""
+    """Return the part of a limit that a priority may use: cancels all of it, others four fifths."""
     return limit if priority is Priority.CANCEL else int(limit * (1 - RESERVE))

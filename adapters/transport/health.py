@@ -1,4 +1,4 @@
-"""What a feed has counted, and its limits: read by commands, for people, and by tests."""
+"""Counters of a feed, and its limits. Read by commands, for people, and by tests."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["FeedHealth", "FeedLimits"]
 class FeedHealth:
     """Counts since the feed was made.
 
-    `dropped` by reason: "foreign" (an instrument that is not followed), "time" (an impossible venue time),
-    "old" (before the start, or forgotten), "stale-quote" and "stale-book" (older than one emitted before),
-    "crossed", "interval" (a candle of another), "channel" (not market data, or not asked for).
+    `dropped` by reason: "foreign" (an instrument not of the session), "time" (an impossible venue time),
+    "old" (before the start, or no longer remembered), "stale-quote" and "stale-book" (older than one emitted
+    before), "crossed", "interval" (a candle of another), "channel" (not market data, or not subscribed to).
 
-    `questions` were asked about silent subscriptions, of which `silences` were found dead. `windows_repaired`
-    counts candles that stand for missed trades, `windows_lost` those that the venue did not give.
+    `probes` counts checks of silent subscriptions, `silences` those that were dead. `windows_repaired` counts
+    candles that replace missed trades, `windows_lost` those that the venue did not return.
     """
 
     live: bool = False
@@ -33,7 +33,7 @@ class FeedHealth:
     losses: int = 0
     gaps_closed: int = 0
     gaps_open: int = 0
-    questions: int = 0
+    probes: int = 0
     silences: int = 0
     windows_repaired: int = 0
     windows_lost: int = 0
@@ -63,28 +63,28 @@ class FeedLimits:
     confirm_s: float = 10.0  # every subscription confirmed
     send_s: float = 5.0  # one message of ours written
     ping_s: float = 10.0
-    pong_s: float = 8.0  # a ping without any frame after it for so long ends the connection
+    pong_s: float = 8.0  # no frame for this long after a ping ends the connection
     close_s: float = 1.0  # waiting for the venue's half of a close
-    stable_s: float = 60.0  # a connection live for so long starts the backoff again
+    stable_s: float = 60.0  # a connection up for this long resets the backoff
     backoff_s_min: float = 0.5
     backoff_s_max: float = 30.0
-    replay_s: float = 5.0  # an instrument silent for so long after a reconnect is checked
+    replay_s: float = 5.0  # an instrument silent for this long after a reconnect is checked
     backfill_s: float = 3.0  # one request for missed trades
     backfills_max: int = 20  # such requests per connection: each costs weight
     frames_queued_max: int = 256  # messages read from the socket and not yet decoded
     pending_max: int = 4096  # events decoded and not yet taken by the engine
     held_bytes_max: int = 16 << 20  # messages that came before every subscription was confirmed
-    waiting_max: int = 10_000  # trades of one instrument held while missed ones are asked for
-    subscriptions_max: int = 200  # of one connection; a session has as few as that allows
-    stale_s: float = 7.0  # a busy subscription silent for so long is checked
-    quiet_s: float = 60.0  # the same of any other
-    quiet_s_max: float = 300.0  # and after checks that found nothing, each of which doubles the wait
-    question_every_s: float = 5.0  # between checks of quiet ones: each costs weight
-    proof_s: float = 2.0  # what the venue has shown must have come by itself within this
-    question_s: float = 3.0  # one request about a silent subscription
-    grace_s: float = 3.0  # a window over for so long has its last trade in the venue's candle
-    repair_retry_s: float = 30.0  # between tries to read a candle that the venue did not give
+    waiting_max: int = 10_000  # trades of one instrument held while missed ones are read
+    subscriptions_max: int = 200  # of one connection
+    stale_s: float = 7.0  # a busy subscription silent for this long is probed
+    quiet_s: float = 60.0  # any other subscription
+    quiet_s_max: float = 300.0  # upper bound: each probe that finds nothing doubles the wait
+    probe_every_s: float = 5.0  # between probes of quiet ones: each costs weight
+    proof_s: float = 2.0  # after a probe, how long the stream has to deliver what the probe returned
+    probe_s: float = 3.0  # one request about a silent subscription
+    grace_s: float = 3.0  # after a window's end, until the venue's candle has its last trade
+    repair_retry_s: float = 30.0  # between tries to read a missing candle
     repair_tries_max: int = 4
-    repairs_max: int = 1000  # spans of windows waiting to be read; what is beyond stays incomplete
+    repairs_max: int = 1000  # spans of windows waiting to be read; bars of further ones stay incomplete
     poll_s: float = 10.0  # between two polls of an instrument while its stream is down
     check_windows_max: int = 8  # closed windows of one interval compared at a time

@@ -1,13 +1,13 @@
-"""HTTP to a venue: requests that are bounded in time and size, and reads that are repeated.
+"""HTTP to a venue: requests bounded in time and size, and reads with retries.
 
 `HttpClient` sends one request once: no redirect is followed, no proxy of the environment is used, and an
 answer is never longer than its bound, compressed or not. `HttpReader` reads with it: each try waits for its
-weight in the budget of the `Governor`, a failure that may pass is tried again at most twice, and every
+weight in the budget of the `Governor`, a temporary failure is retried at most twice, and every
 failure is VenueUnreachable (no answer) or VenueProtocolError (an answer that cannot be used), with the
 address in it. An action that must not be sent twice uses the client alone.
 
 What is specific to a venue comes with the call: the address, the request, its weight, and a function that
-recognises the venue's own way to refuse a request for good.
+recognises the venue's own form of a permanent refusal.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Answer(NamedTuple):
 
 
 class HttpClient:
-    """Connections to one venue. `transport` stands in for the network in tests."""
+    """Connections to one venue. `transport` replaces the network in tests."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class HttpClient:
     def _open(self) -> httpx.AsyncClient:
         if self._client is None:
             self._client = httpx.AsyncClient(
-                # Answers are small: asked for plain, so that nothing can inflate.
+                # Answers are small, so compression is not requested: nothing can inflate.
                 headers={"accept-encoding": "identity"},
                 timeout=self._timeout_s,
                 follow_redirects=False,
@@ -115,7 +115,7 @@ class HttpClient:
         """Return the body, never more of it than the bound."""
         coding = answer.headers.get("content-encoding", "identity").strip().lower()
         if coding not in ("identity", "gzip"):
-            raise VenueProtocolError(f"{url}: answered in {clip(coding, 20)}, which was not asked for")
+            raise VenueProtocolError(f"{url}: answered in {clip(coding, 20)}, which was not requested")
         inflate = zlib.decompressobj(wbits=31) if coding == "gzip" else None
         body = bytearray()
         async for chunk in answer.aiter_raw():
@@ -130,7 +130,7 @@ class HttpClient:
 
 
 class _Again(Exception):
-    """This try failed in a way that the next may not."""
+    """This try failed temporarily: the request may be retried."""
 
     def __init__(self, error: VenueUnreachable, wait_s: float | None = None) -> None:
         super().__init__(str(error))
@@ -141,8 +141,8 @@ class _Again(Exception):
 class HttpReader:
     """Reads from one venue. `timeout_s` bounds each try as a whole.
 
-    `refusal` returns the words for an answer by which the venue refuses a request for good in its own way,
-    "" for every other answer.
+    `refusal` returns the error text for an answer that is the venue's own form of a permanent refusal, "" for
+    every other answer.
     """
 
     def __init__(

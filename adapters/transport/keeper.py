@@ -1,8 +1,8 @@
 """Keeps the history of a live session up to date: candles and funding rates since the last reading.
 
-An edge: it reads every `minutes`, and sends only what it has not sent. A reading that fails is left for the
-next time. What is read is the venue's, which reads at the lowest priority. Run by the runtime where the
-configuration asks for it.
+An edge: it reads every `minutes`, and sends only what it has not sent before. After a failed reading it tries
+again the next time. The venue's client reads at the lowest priority. Run by the runtime if the configuration
+enables it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["HistoryKeeper", "ReadClosed"]
 _MINUTE_NS = 60_000_000_000
 
 ReadClosed = Callable[[int, int], Awaitable[Sequence[CandleRead | FundingRead]]]
-"""Returns what has closed or settled within (period_ns) before (now_ns), or earlier. Raises VenueError."""
+"""Returns what closed or settled in (period_ns) before (now_ns), or slightly earlier. Raises VenueError."""
 
 
 class HistoryKeeper:
@@ -43,13 +43,13 @@ class HistoryKeeper:
     async def run(self) -> None:
         """Read and send until cancelled."""
         while True:
-            with contextlib.suppress(VenueError):  # what is missing now is read the next time
+            with contextlib.suppress(VenueError):  # read the next time
                 await self._send(await self.look())
             until_ns = self._clock.now_ns() + self._every_ns
             await trio.sleep(max(1.0, self._clock.real_seconds_until(until_ns)))
 
     async def look(self) -> list[Event]:
-        """Return what is new since the last look. Raises VenueError."""
+        """Return what is new since the last call. Raises VenueError."""
         fresh: list[Event] = []
         for event in await self._read(self._every_ns, self._clock.now_ns()):
             if isinstance(event, CandleRead):

@@ -1,7 +1,7 @@
-"""The newest readings of each instrument beside its trades: what is older or unchanged is not emitted again.
+"""The newest quote, book, context and candle of each instrument: older or unchanged ones are not emitted.
 
-Owns the newest quote, book, context, candle and mids. Called by a feed for what a stream or a poll brings,
-and by a venue's checks of silent subscriptions, which compare. Pure: no clock, no socket.
+Owns the newest quote, book, context, candle and mids. Called by a feed for readings of a stream or a poll,
+and by a venue's probes of silent subscriptions, which compare. Pure: no clock, no socket.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Latest:
         self.candles: dict[tuple[int, int], CandleRead] = {}  # by instrument and interval
         self.mids: dict[tuple[int, ...], MidsRead] = {}
 
-    def is_news(self, reading: Reading) -> bool:
+    def is_new(self, reading: Reading) -> bool:
         """Return whether to emit a reading, and remember it if so. Books are emitted, changed or not."""
         if isinstance(reading, Quote):
             before = self.quotes.get(reading.instrument)

@@ -1,8 +1,8 @@
-"""While a stream stays down, quotes and closed candles of its instruments are read over HTTP.
+"""Reads quotes and closed candles over HTTP while a stream stays down.
 
-Owns when that begins and ends. Promises: `FeedPolling` says so both times; a poll never runs ahead of the
-budget of the `Governor`, so with many instruments it only gets slower; candles of the shortest bar
-are emitted for windows that are over, as "repair", each once. Run by `feed.py` beside its streams.
+Decides when polling begins and ends. Promises: both are reported by `FeedPolling`; polls stay within the
+budget of the `Governor`, so with many instruments they only get slower; candles of the shortest bar
+are emitted for windows that are over, as "repair", each once. Run by `feed.py`.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _LOOK_S: Final = 1.0
 
 
 class Polling:
-    """Watches `streams`. `poll_quote` reads and emits what the venue quotes now; it raises VenueError.
+    """Watches `streams`. `poll_quote` reads and emits the current quote; raises VenueError.
 
-    `touch` has windows read again when the stream is back: of those emitted, only the shortest bars are the
-    venue's candles now, and the backlog may bring the same trades again.
+    `request_repair` is called for the polled windows when the stream is back: polling reads candles of the
+    shortest interval only, and the venue's backlog may repeat the same trades.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Polling:
         streams: Sequence[Stream],
         after_s: float,
         poll_quote: Callable[[InstrumentListed], Awaitable[None]],
-        touch: Callable[[int, int, int], None],
+        request_repair: Callable[[int, int, int], None],
     ) -> None:
         self._context = context
         self._source = source
@@ -46,14 +46,14 @@ class Polling:
         self._base_ns = min(source.intervals_ns, default=0)
         self._after_s = after_s
         self._poll_quote = poll_quote
-        self._touch = touch
+        self._request_repair = request_repair
         self._active = False
         # By instrument, while it is polled: where the emitted windows begin, and where they end.
         self._from_ns: dict[int, int] = {}
         self._next_ns: dict[int, int] = {}
 
     async def run(self) -> None:
-        """Poll whenever it is needed, until cancelled."""
+        """Poll while a stream is down for long, until cancelled."""
         while True:
             await trio.sleep(_LOOK_S)
             down = [stream for stream in self._streams if self._is_long_down(stream)]
@@ -70,12 +70,12 @@ class Polling:
             await trio.sleep_until(began + self._context.limits.poll_s - _LOOK_S)
 
     def stream_up(self) -> None:
-        """A stream is up: stop polling if that was the last one down."""
+        """Called when a stream is up: stop polling if it was the last one down."""
         if self._active and not any(self._is_long_down(stream) for stream in self._streams):
             self._active = False
             self._report("")
             for instrument, from_ns in self._from_ns.items():
-                self._touch(instrument, from_ns, self._context.clock.now_ns())
+                self._request_repair(instrument, from_ns, self._context.clock.now_ns())
             self._from_ns.clear()
             self._next_ns.clear()
 
@@ -102,7 +102,8 @@ class Polling:
         over_ns = now_ns // self._base_ns * self._base_ns
         if self._context.seconds_since(over_ns) < self._context.limits.grace_s:
             over_ns -= self._base_ns
-        # The first poll begins with the window in which the connection was lost: that one lacks trades too.
+        # The first poll begins with the window in which the connection was lost: trades are missing in it
+        # too.
         start_ns = max(self._next_ns.get(listed.instrument, 0), down_ns // self._base_ns * self._base_ns)
         if start_ns >= over_ns:
             return
@@ -116,7 +117,7 @@ class Polling:
             priority=Priority.MARKET,
         )
         if not self._active:
-            return  # the stream is back: its gap says what is to be repaired
+            return  # the stream is back: repair follows its gap
         self._from_ns.setdefault(listed.instrument, start_ns)
         self._next_ns[listed.instrument] = over_ns
         self._context.emit(*stamped(candles, self._context.clock.now_ns()))

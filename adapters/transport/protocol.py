@@ -1,8 +1,8 @@
-"""What a venue's adapter says about its streams: how to subscribe, how a message is read, how to ping.
+"""The port of a venue's streams: how to subscribe, decode a message, and ping.
 
-A stream (`stream.py`) knows that subscriptions are sent, confirmed or refused, and that everything else is
-data. What a confirmation looks like is the venue's: `StreamProtocol` decodes a message into a frame and says
-of the frames in `controls` what they mean for the stream. Implemented by each adapter, for market data and
+A stream (`stream.py`) sends subscriptions, which are confirmed or refused; every other message is data.
+`StreamProtocol` hides the venue's formats: it decodes a message into a frame, and returns the meaning of
+the frames in `controls`. Implemented by each adapter, for market data and
 for its account.
 """
 
@@ -15,9 +15,9 @@ __all__ = ["UNREAD", "Confirmed", "Control", "Refused", "StreamProtocol", "Subsc
 
 
 class Subscription(NamedTuple):
-    """One thing to be confirmed. `label` names it in errors.
+    """One subscription to be confirmed. `label` names it in errors.
 
-    `text` is the message that asks for it, "" where the message of an earlier one asks for both: a venue may
+    `text` is the message that requests it, "" if an earlier subscription's message requests both: a venue may
     confirm each symbol of one request, or one request for many symbols (then it is one subscription here).
     """
 
@@ -33,7 +33,7 @@ class Confirmed(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """The venue refuses something we sent, in its own words. Before the stream is up: a subscription."""
+    """The venue refuses a message that we sent, with this text. Before the stream is up: a subscription."""
 
     text: str
 
@@ -45,7 +45,7 @@ class Unread(NamedTuple):
 UNREAD: Final = Unread()
 
 Control = Confirmed | Refused | Unread | None
-"""What a control frame means; None: nothing, such as the answer to a ping."""
+"""The meaning of a control frame; None if there is nothing to do, as after the answer to a ping."""
 
 
 class StreamProtocol(Protocol):
@@ -53,12 +53,12 @@ class StreamProtocol(Protocol):
 
     @property
     def ping(self) -> str:
-        """The message that the venue answers; "" for a ping frame of the websocket."""
+        """The venue's ping message; "" to use a websocket ping frame."""
         ...
 
     @property
     def message_bytes_max(self) -> int:
-        """The longest message that is read."""
+        """Longest message that is read, in bytes."""
         ...
 
     @property

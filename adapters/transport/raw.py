@@ -1,4 +1,4 @@
-"""Raw frames: every websocket message of a feed as it came, compressed, beside the journal.
+"""Raw frames: every websocket message of a feed, unchanged and compressed, beside the journal.
 
     <journal>/raw/2024-12-05/000001.zst      zstd frames; together, text of one line per message:
 
@@ -10,7 +10,7 @@
 A message with a line break, or one that is not text, stands as "~" and base64. The day is that of the time
 of receipt. A run is one session's recorder; its parts follow each other without a gap.
 
-Owns the files under `raw/`, which are no part of the journal: they are a witness of the decoder, may be
+Owns the files under `raw/`, which are not part of the journal: they serve to check the decoder, may be
 deleted, and lose the last seconds at a kill. Promises: recording never waits for the disk and never takes
 more memory or disk than its bounds; what was not kept is counted in `health` and noted in the file. Written
 by the feed through `RawRecorder.record`, read by `engine replay --from-raw`.
@@ -37,12 +37,12 @@ from engine.ports import Clock
 __all__ = ["RAW_BYTES_MAX", "RawHealth", "RawMessage", "RawReader", "RawRecorder", "raw_folder"]
 
 RAW_BYTES_MAX: Final = 4 << 30
-"""Of all files of a journal together; the oldest goes first."""
+"""Upper bound on all files of a journal together; the oldest are removed first."""
 
 FLUSH_S: Final = 2.0
 FILE_BYTES_MAX: Final = 64 << 20
 WAITING_BYTES_MAX: Final = 32 << 20
-"""Messages that wait for the disk, filled by the feed: half a minute of the busiest market seen."""
+"""Upper bound on messages waiting for the disk: half a minute of the busiest market recorded."""
 BLOCK_BYTES: Final = 1 << 18
 FRAME_BYTES: Final = 1 << 20
 """Plain bytes after which a zstd frame, and with it a checksum, ends."""
@@ -96,7 +96,7 @@ class RawRecorder:
         self._file: _RawFile | None = None
 
     def record(self, recv_ns: int, message: str | bytes) -> None:
-        """Take a message; never waits. Drops it, and counts it, when too much waits for the disk."""
+        """Queue a message; never waits. Drops and counts it when too many wait for the disk."""
         line = _line(recv_ns, message)
         if self._waiting_bytes + len(line) > WAITING_BYTES_MAX:
             self._lose(1, recv_ns, recv_ns)
@@ -111,9 +111,9 @@ class RawRecorder:
             self._filled.set()
 
     async def run(self) -> None:
-        """Write until cancelled; then the rest. Raises JournalError when the disk does not take it.
+        """Write until cancelled, then write the rest. Raises JournalError when a write fails.
 
-        May be called again after that: it goes on in a new file.
+        May be called again after that; it continues in a new file.
         """
         try:
             while True:
@@ -168,7 +168,7 @@ class RawRecorder:
             self._file = None
 
     def _file_of(self, day: str, recv_ns: int) -> _RawFile:
-        """Return the file to go on in: a new one for a new day, or when this one is full."""
+        """Return the file to write to: a new one for a new day, or when the current one is full."""
         file = self._file
         if file is not None and file.day == day and file.bytes_written < FILE_BYTES_MAX:
             return file
@@ -188,7 +188,7 @@ class RawRecorder:
         return file
 
     def _make_room(self) -> None:
-        """Remove the oldest files until one more fits."""
+        """Remove the oldest files until a new one fits."""
         days = sorted(path for path in self._folder.iterdir() if path.is_dir())
         files = [path for day in days for path in _files(day)]
         sizes = {path: path.stat().st_size for path in files}
@@ -204,7 +204,7 @@ class RawRecorder:
 
 
 class _RawFile:
-    """One file under way: a zstd frame that is flushed with every block and ended now and then."""
+    """One open file: a zstd frame, flushed with every block and ended at intervals."""
 
     def __init__(self, path: Path, day: str) -> None:
         self.day = day
@@ -214,7 +214,7 @@ class _RawFile:
         self._plain = 0
 
     def write(self, block: bytes) -> int:
-        """Compress whole lines and hand them to the system; return how many bytes that were."""
+        """Compress whole lines and write them; return the number of bytes written."""
         data = self._compressor.compress(block)
         self._plain += len(block)
         if self._plain < FRAME_BYTES:
@@ -236,7 +236,7 @@ class _RawFile:
             self._file.close()
 
     def abandon(self) -> None:
-        """Close after a failure; what could not be written stays unwritten."""
+        """Close after a failure, without writing the rest."""
         try:
             self._file.close()
         except OSError:
@@ -244,7 +244,7 @@ class _RawFile:
 
 
 class RawMessage(NamedTuple):
-    """A message as it came: `file` is its file's name, `number` its place in there, from 1."""
+    """A recorded message: `file` is its file's name, `number` its position in the file, from 1."""
 
     file: str
     number: int
@@ -255,8 +255,8 @@ class RawMessage(NamedTuple):
 class RawReader:
     """The messages of a day's folder in the order of their receipt, in bounded memory.
 
-    `holes` grows while it is read: spans of receipt (from, to; None: open) of which nothing is known: before
-    and after the runs, behind a torn end, around what was lost. `notes` says why, for people.
+    `holes` grows while it is read: spans of receipt times (from, to; None: open) without complete records:
+    before and after the runs, after a torn end, around lost messages. `notes` gives the reasons, for people.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -307,12 +307,12 @@ class RawReader:
             self._doubt(path, "a note that cannot be read")
 
     def _doubt(self, path: Path, what: str) -> None:
-        """Start again after it: nothing is known of the time until then."""
+        """Note damage: the messages up to the next readable one are unknown."""
         self.notes.append(f"{path.name}: {what}")
         self._run = b"?"
 
     def _lines(self, path: Path) -> Iterator[bytes]:
-        """Yield whole lines; say so where the end is torn or the bytes are damaged, and go on elsewhere."""
+        """Yield whole lines; note a torn end or damaged bytes."""
         inflate = zstandard.ZstdDecompressor().decompressobj()
         rest = b""
         ended = True

@@ -1,9 +1,9 @@
-"""Windows with trades missing are read from the venue's candles; closed bars are compared with them.
+"""Reads the venue's candles for windows with missing trades, and to compare closed bars.
 
-Owns which windows are still to be read. Promises: a window is read once it is over and its last trade can be
-in the venue's candle; what the venue does not give is asked for again a few times and then left, counted in
-`windows_lost`, so that its bar stays incomplete; the weight of all that is limited by the governor. Emits
-`CandleRead` for "repair" and for "check". Run by `feed.py` beside its streams.
+Owns the queue of windows to read. Promises: a window is read once it is over and the venue's candle can have
+its last trade; a missing candle is requested again a few times and then counted in `windows_lost`, and its
+bar stays incomplete; the governor limits the weight of these requests. Emits
+`CandleRead` for "repair" and for "check". Run by `feed.py`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _Span:
 
 
 class Repairs:
-    """The windows that open gaps touched."""
+    """The windows to read, and the task that reads them."""
 
     def __init__(
         self, context: FeedContext, source: CandleSource, instruments: Sequence[InstrumentListed]
@@ -51,18 +51,16 @@ class Repairs:
         self._source = source
         self._instruments = {listed.instrument: listed for listed in instruments}
         self._spans: list[_Span] = []  # at most repairs_max
-        self._touched = trio.Event()
+        self._added = trio.Event()
 
-    def touch(self, instrument: int, from_ns: int, to_ns: int) -> None:
-        """Have every window between two venue times read, both ends included, once it is over."""
+    def add_windows(self, instrument: int, from_ns: int, to_ns: int) -> None:
+        """Queue every window between two venue times, both included; each is read once it is over."""
         for interval_ns in self._source.intervals_ns:
             start_ns = from_ns // interval_ns * interval_ns
             end_ns = (to_ns // interval_ns + 1) * interval_ns
-            forgotten = max(0, (end_ns - start_ns) // interval_ns - self._source.windows_max)
-            self._health.windows_lost += forgotten
-            span = _Span(
-                self._instruments[instrument], interval_ns, start_ns + forgotten * interval_ns, end_ns
-            )
+            skipped = max(0, (end_ns - start_ns) // interval_ns - self._source.windows_max)
+            self._health.windows_lost += skipped
+            span = _Span(self._instruments[instrument], interval_ns, start_ns + skipped * interval_ns, end_ns)
             for other in self._spans:
                 same = other.listed is span.listed and other.interval_ns == interval_ns
                 if same and other.start_ns <= span.end_ns and span.start_ns <= other.end_ns:
@@ -74,18 +72,18 @@ class Repairs:
                     self._spans.append(span)
                 else:
                     self._health.windows_lost += span.windows
-        self._touched.set()
-        self._touched = trio.Event()
+        self._added.set()
+        self._added = trio.Event()
 
     async def run(self) -> None:
         """Read spans as they fall due, shortest wait first, until cancelled."""
         while True:
-            touched = self._touched
+            added = self._added
             span = min(self._spans, key=self._due_in, default=None)
             wait_s = math.inf if span is None else self._due_in(span)
             if span is None or wait_s > 0:
                 with trio.move_on_after(wait_s):
-                    await touched.wait()
+                    await added.wait()
                 continue
             self._spans.remove(span)
             await self._read(span)
@@ -127,7 +125,7 @@ class Repairs:
 
 
 class Checks:
-    """Reads the last closed candles of every instrument and interval from time to time, to be compared."""
+    """Reads the last closed candles of every instrument and interval periodically, to be compared."""
 
     def __init__(
         self,
@@ -140,7 +138,7 @@ class Checks:
         self._context = context
         self._source = source
         self._every_s = every_s
-        # Where the next comparison begins, by instrument and interval: never with a window seen in part.
+        # Where the next comparison begins, by instrument and interval: never with a partly observed window.
         self._next_ns = {
             (listed, interval_ns): -(-since_ns // interval_ns) * interval_ns
             for listed in instruments

@@ -1,11 +1,11 @@
-"""Finds dead subscriptions among quiet ones: a subscription silent for too long is checked with the venue.
+"""Detects dead subscriptions: one that is silent for too long is checked with a probe over HTTP.
 
 Owns a deadline for each subscription of each instrument: short for one that is busy, long for the others.
-Promises: a subscription is called dead only if the venue shows something that did not come, and still has not
-`proof_s` later; a quiet one is checked ever more rarely, so that a quiet market costs little and never a
-connection; one check at a time. A connection that is dead as a whole is found by `connection.py`. The
-venue's customs are numbers of `FeedLimits` and the request that settles each subscription (`Ask`). Run by
-`feed.py`, which reports what was received.
+Promises: a subscription counts as dead only if the probe returned something that was not received, and still
+is not `proof_s` later; a quiet one is probed less and less often, so that a quiet market costs little and
+never a connection; one probe at a time. A connection that is dead as a whole is found by `connection.py`.
+What is specific to a venue are numbers of `FeedLimits` and the probes (`Probe`). Run by `feed.py`, which
+reports what was received.
 """
 
 from __future__ import annotations
@@ -22,25 +22,26 @@ from adapters.transport.context import FeedContext
 from adapters.transport.stream import Stream
 from engine.errors import VenueError
 
-__all__ = ["Ask", "Key", "Silences"]
+__all__ = ["Key", "Probe", "Silences"]
 
 Key = tuple[str, str]
-"""Kind of subscription and name of its instrument, "" for one that is of none."""
+"""Kind of subscription and name of its instrument, "" for one without an instrument."""
 
-Ask = Callable[[bool], Awaitable[Callable[[], bool]]]
-"""Asks the venue for the newest of a subscription; returns a function that says whether that has come.
+Probe = Callable[[bool], Awaitable[Callable[[], bool]]]
+"""Reads the newest data of a subscription; returns a function that returns whether it has been received.
 
-True asks for a subscription that has sent nothing on its connection yet: what the venue shows is then its
-beginning, since not every channel sends one by itself. Raises VenueError.
+The argument is True for a subscription that has sent nothing on its connection yet: the data then counts as
+its first message, since not every channel sends one on its own. Raises VenueError.
 """
 
 _LOOK_S: Final = 1.0
 
 _BUSY: Final = 5.0
-"""Messages that a busy one would have sent in `stale_s`: by chance it sends none once in 150 times."""
+"""A subscription is busy if it sends at least this many messages in `stale_s`. With 5 expected (Poisson), it
+sends none by chance once in 150 times."""
 
 _COUNT_MIN: Final = 10
-"""Messages before a subscription's pace is known."""
+"""Messages before a subscription's rate is known."""
 
 
 @dataclass(slots=True)
@@ -48,14 +49,14 @@ class _Watch:
     """One subscription. Times are the engine's: of its confirmation, and of its last message since."""
 
     stream: Stream
-    ask: Ask
+    probe: Probe
     since_ns: int
     last_ns: int
     count: int = 0  # messages of this connection
-    begun: bool = False  # the venue has shown its beginning
-    asked_at: float = -math.inf  # trio's clock
-    asked_count: int = -1  # messages when it was last checked
-    patience: float = 1.0  # doubled by each check in a row that found nothing
+    begun: bool = False  # a probe has returned its first message
+    probed_at: float = -math.inf  # trio's clock
+    probed_count: int = -1  # messages at the last probe
+    wait_factor: float = 1.0  # doubled by each probe in a row that found nothing
 
 
 class Silences:
@@ -67,26 +68,26 @@ class Silences:
         self._limits = context.limits
         self._watches: dict[Key, _Watch] = {}
 
-    def watch(self, stream: Stream, asks: Iterable[tuple[Key, Ask]], now_ns: int) -> None:
-        """Begin to watch the subscriptions of a stream that has just come up."""
-        for key, ask in asks:
-            self._watches[key] = _Watch(stream, ask, now_ns, now_ns)
+    def watch(self, stream: Stream, probes: Iterable[tuple[Key, Probe]], now_ns: int) -> None:
+        """Watch the subscriptions of a stream that is now up."""
+        for key, probe in probes:
+            self._watches[key] = _Watch(stream, probe, now_ns, now_ns)
 
-    def forget(self, stream: Stream) -> None:
-        """A stream is down: no message is expected of its subscriptions."""
+    def unwatch(self, stream: Stream) -> None:
+        """Stop watching the subscriptions of a stream that is down."""
         self._watches = {key: watch for key, watch in self._watches.items() if watch.stream is not stream}
 
-    def heard(self, kind: str, name: str, recv_ns: int) -> None:
-        """A message of a subscription came."""
+    def note_message(self, kind: str, name: str, recv_ns: int) -> None:
+        """Note a message of a subscription."""
         watch = self._watches.get((kind, name))
         if watch is not None:
             watch.last_ns = recv_ns
             watch.count += 1
 
     async def run(self) -> None:
-        """Look once a second, and check what is overdue: busy ones at once, quiet ones now and then.
+        """Once a second, probe overdue subscriptions: busy ones at once, quiet ones at intervals.
 
-        Not while the engine is behind, since then messages wait on our side.
+        Paused while the engine is behind, since messages then wait on our side.
         """
         quiet_at = 0.0
         while True:
@@ -97,8 +98,8 @@ class Silences:
             if not busy and trio.current_time() < quiet_at:
                 continue
             if overdue:
-                key = min(busy or overdue, key=lambda one: self._watches[one].asked_at)
-                quiet_at = trio.current_time() + self._limits.question_every_s
+                key = min(busy or overdue, key=lambda one: self._watches[one].probed_at)
+                quiet_at = trio.current_time() + self._limits.probe_every_s
                 await self._check(key, self._watches[key])
 
     def _is_busy(self, watch: _Watch) -> bool:
@@ -108,22 +109,22 @@ class Silences:
     def _is_overdue(self, watch: _Watch) -> bool:
         limits = self._limits
         bound_s = limits.stale_s if self._is_busy(watch) else limits.quiet_s
-        if watch.count == watch.asked_count:  # still silent since it was checked
-            wait_s = min(bound_s * watch.patience, limits.quiet_s_max)
-            return trio.current_time() - watch.asked_at >= wait_s
+        if watch.count == watch.probed_count:  # still silent since the last probe
+            wait_s = min(bound_s * watch.wait_factor, limits.quiet_s_max)
+            return trio.current_time() - watch.probed_at >= wait_s
         return self._context.seconds_since(watch.last_ns) >= bound_s
 
     async def _check(self, key: Key, watch: _Watch) -> None:
-        """Check one subscription, and give up its connection if the venue has what did not come."""
-        self._health.questions += 1
+        """Probe one subscription, and close its connection if it misses what the probe returned."""
+        self._health.probes += 1
         count = watch.count
-        watch.patience = 2 * watch.patience if count == watch.asked_count else 1.0
-        watch.asked_at, watch.asked_count = trio.current_time(), count
+        watch.wait_factor = 2 * watch.wait_factor if count == watch.probed_count else 1.0
+        watch.probed_at, watch.probed_count = trio.current_time(), count
         silent_s = self._context.seconds_since(watch.last_ns)
         has_come: Callable[[], bool] | None = None
-        with trio.move_on_after(self._limits.question_s):
+        with trio.move_on_after(self._limits.probe_s):
             try:
-                has_come = await watch.ask(not count and not watch.begun)
+                has_come = await watch.probe(not count and not watch.begun)
             except VenueError:
                 self._health.venue_errors += 1
         watch.begun = watch.begun or has_come is not None

@@ -1,14 +1,14 @@
-"""Some subscriptions over one connection at a time: subscribe, wait for confirmation, hand on, reconnect.
+"""Subscriptions over one connection at a time: subscribe, wait for confirmation, pass data on, reconnect.
 
-Owns the life of its connections. Promises: no data is handed on before every subscription is confirmed; data
-that came earlier is held within a bound and handed on then; every loss is reported with its reason and the
+Owns its connections. Promises: no data is passed on before every subscription is confirmed; earlier data is
+held within a bound and passed on then; every loss is reported with its reason and the
 wait before the next connection, which grows with each failure and is half random. Called by a venue's feed
-for market data and by its gateway for an account; what its messages mean is the venue's `StreamProtocol`.
+for market data and by its gateway for an account; the venue's `StreamProtocol` interprets messages.
 
     connect -> subscribe -> all confirmed -> up -> frames -> loss -> down -> backoff -> connect
 
 A message that cannot be decoded ends the connection like any loss. While that repeats the backoff grows, so
-such a message is met once per backoff, never in a busy loop.
+it never becomes a busy loop.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ _SEND_WITHIN_S = 120.0
 
 
 class StreamHost(Protocol):
-    """The feed or gateway, as its streams see it."""
+    """What a stream needs of its feed or gateway."""
 
     async def stream_up(self, stream: Stream, recv_ns: int) -> None:
-        """Every subscription is confirmed."""
+        """Called when every subscription is confirmed."""
         ...
 
     async def stream_down(self, stream: Stream, loss: Loss, backoff_ms: int) -> None:
-        """The connection is lost; the next one is tried after the backoff."""
+        """Called when the connection is lost; the next try follows after the backoff."""
         ...
 
     def receive(self, stream: Stream, frame: Any, recv_ns: int) -> None:
-        """Take one frame of data. Raises VenueProtocolError."""
+        """Handle one frame of data. Raises VenueProtocolError."""
         ...
 
     @property
@@ -55,14 +55,14 @@ class StreamHost(Protocol):
         ...
 
     async def catch_up(self) -> None:
-        """Hand on what was received, or wait while the engine is behind."""
+        """Send what was received, or wait while the engine is behind."""
         ...
 
 
 class Stream:
     """Subscriptions at a websocket's `url`. `instruments` are those it carries, none for an account.
 
-    `tap` takes every message as it came, with its time of receipt, before it is decoded. Subscriptions are
+    `tap` receives every message unchanged, with its time of receipt, before it is decoded. Subscriptions are
     sent with `priority`, and each waits at most `send_within_s` for the venue's limits.
     """
 
@@ -97,7 +97,7 @@ class Stream:
         self._send_within_s = send_within_s
         self.down_since: float | None = None  # trio's clock; None while it is up
         self.down_ns = 0  # the same in the engine's time, kept when it is up again
-        self.backfills = 0  # requests for missed trades on behalf of this connection
+        self.backfills = 0  # requests for missed trades during this connection
         self._attempts = 0  # connections tried since the feed was last up
         # Of one connection:
         self.connection: Connection | None = None
@@ -133,12 +133,12 @@ class Stream:
             await trio.sleep(wait_ms / 1000)
 
     def take_attempts(self) -> int:
-        """Return how many connections were tried since this was last called."""
+        """Return the number of connection attempts since the last call."""
         attempts, self._attempts = self._attempts, 0
         return attempts
 
     def lose(self, loss: Loss) -> None:
-        """Give the connection up; the first reason counts."""
+        """Close the connection. Only the first reason is kept."""
         assert self.connection is not None, "only a connection that was made can be lost"
         self.connection.lose(loss)
 
@@ -148,7 +148,7 @@ class Stream:
         self.connection.start_soon(task, *args)
 
     async def take(self, message: str | bytes) -> None:
-        """Take one message of the venue; waits while the host is behind."""
+        """Handle one message of the venue; waits while the host is behind."""
         recv_ns = self._clock.now_ns()  # before decoding
         self._health.frames += 1
         self._health.last_frame_ns = recv_ns
@@ -197,10 +197,10 @@ class Stream:
             with context.governor.subscriptions(len(self.subscriptions)):
                 return await self.connection.run()
         except UsageError as error:
-            return Loss(str(error), patient=True)
+            return Loss(str(error), longest_backoff=True)
 
     async def _subscribe(self) -> None:
-        """Send every subscription, and give up on a venue that does not confirm them in time."""
+        """Send every subscription; close the connection if they are not confirmed in time."""
         assert self.connection is not None, "called by the connection"
         try:
             for one in self.subscriptions:
@@ -226,7 +226,7 @@ class Stream:
             self._health.dropped["channel"] += 1
 
     def _hold(self, frame: Any, size: int) -> None:
-        """Keep data that came before every subscription is confirmed."""
+        """Hold data received before every subscription is confirmed."""
         self._held.append(frame)
         self._held_bytes += size
         if self._held_bytes > self._limits.held_bytes_max:
@@ -247,7 +247,7 @@ class Stream:
 
     def _backoff_ms(self, failures: int, loss: Loss) -> int:
         limits = self._limits
-        min_s = limits.backoff_s_max if loss.patient else limits.backoff_s_min
+        min_s = limits.backoff_s_max if loss.longest_backoff else limits.backoff_s_min
         return backoff_ms(
             failures, self._context.jitter(), min_ms=1000 * min_s, max_ms=1000 * limits.backoff_s_max
         )

@@ -1,4 +1,4 @@
-"""Text from outside, made safe to show."""
+"""Makes text from outside safe to show."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ __all__ = ["clip"]
 
 
 def clip(text: str | bytes, length_max: int = 120) -> str:
-    """Return `text` as it can be shown: quoted, control characters escaped, at most `length_max` long."""
+    """Return printable `text`: quoted, control characters escaped, at most `length_max` long."""
     shown = text[:length_max] if isinstance(text, str) else text[:length_max].decode("utf-8", "replace")
     return ascii(shown)[:length_max] + ("..." if len(text) > length_max else "")

@@ -1,9 +1,9 @@
-"""Which of one instrument's trades have been seen: each is emitted once, and a gap is noticed.
+"""The known trades of one instrument: duplicates are dropped and gaps are detected.
 
 A venue that numbers its trades without gaps proves by their numbers that none is missing. One that does
 not, but sends its newest trades again on every subscribe, proves it by an overlap: a trade is known by (time,
-trade id), the newest are remembered, and after a loss the trades sent again either contain the last one seen,
-or do not. Pure: no clock, no socket. Called by `gaps.py`.
+trade id), the newest are remembered, and after a loss the trades sent again either contain the last known
+one, or do not. Pure: no clock, no socket. Called by `gaps.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from engine.events import Trade
 __all__ = ["MEMORY_MAX", "LastTrade", "TradeMemory", "by_time"]
 
 MEMORY_MAX: Final = 4096
-"""Trades remembered per instrument: more than a hundred times what a venue sends again."""
+"""Trades remembered per instrument: more than a hundred times a venue's backlog."""
 
 _NOTHING: Final = object()
 
@@ -33,10 +33,10 @@ class TradeMemory:
     """One instrument's memory.
 
     A trade older than `since_ns` is never emitted, since a bar must not be built from part of its trades:
-    what a venue sends on the first subscribe may be minutes old. With `last` (from the journal of an earlier
-    session) that limit is the last trade itself, so trades between the sessions are emitted too.
+    trades that a venue sends on the first subscribe may be minutes old. With `last` (from the journal of an
+    earlier session) that limit is the last trade itself, so trades between the sessions are emitted too.
 
-    `resuming`: the next trades must be joined to what was seen before.
+    `resuming`: the next trades must be joined to the known ones.
     """
 
     __slots__ = (
@@ -60,7 +60,7 @@ class TradeMemory:
         memory_max: int = MEMORY_MAX,
     ) -> None:
         self._health = health  # counts duplicates, conflicts and old trades
-        # Content by (venue_ns, trade_id), oldest first; None: seen, content not known.
+        # Content by (venue_ns, trade_id), oldest first; None: known without its content.
         self._memory: dict[tuple[int, int | str], tuple[int, int, int] | None] = {}
         self._memory_max = memory_max
         self.proved = last is not None  # last_ns is the time of a trade, not only of a start
@@ -71,20 +71,20 @@ class TradeMemory:
                 self._memory[last.venue_ns, trade_id] = None
         self.resuming = last is not None
         self.doubtful = False
-        self.waiting: list[Trade] | None = None  # trades held until the gap is closed or given up
+        self.waiting: list[Trade] | None = None  # trades held until the gap is resolved
         self.carried: list[Trade] = []  # trades that were held when the connection was lost
 
     def lose(self) -> None:
-        """The connection is lost: the next trades must be joined, and those held wait for that."""
+        """Note a lost connection: the next trades must be joined first, and held ones wait for that."""
         self.resuming = True
         if self.waiting is not None:
             self.carried = (self.carried + self.waiting)[-self._memory_max :]
             self.waiting = None
 
     def overlaps(self, trades: list[Trade]) -> bool:
-        """Return whether trades sent again on subscribing join what was seen.
+        """Return whether trades sent again on subscribing overlap with the known ones.
 
-        They do if the last trade is among them or, where none was ever seen, one from before the start.
+        They do if the last trade is among them or, if none is known, one from before the start.
         """
         if self.doubtful:
             return False
@@ -96,19 +96,19 @@ class TradeMemory:
         )
 
     def has(self, trade: Trade) -> bool:
-        """Return whether a trade has been seen, or is too old to be emitted."""
+        """Return whether a trade is known, or too old to be emitted."""
         return trade.venue_ns <= self._floor_ns or (trade.venue_ns, trade.trade_id) in self._memory
 
     def join(self) -> None:
-        """The gap has been judged: what comes next is live."""
+        """Note that the gap is resolved: the next trades are live."""
         self.resuming = False
         self.doubtful = False
 
     def take(self, trades: list[Trade]) -> list[Trade]:
         """Return the trades that are new, in their order, and remember them.
 
-        A known id with other content is left out, counted, and sets `doubtful`: which of the two is true
-        cannot be known, so the next trades prove nothing.
+        A known id with other content is left out, counted, and sets `doubtful`: it is unknown which
+        of the two is right, so the next trades prove nothing.
         """
         memory = self._memory
         fresh = []
@@ -134,7 +134,7 @@ class TradeMemory:
         while len(memory) > self._memory_max:
             oldest = next(iter(memory))
             del memory[oldest]
-            # What is forgotten must not come back as new.
+            # A dropped entry must not be emitted again.
             self._floor_ns = max(self._floor_ns, min(oldest[0], self.last_ns - 1))
         return fresh
 

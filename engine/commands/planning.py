@@ -110,13 +110,13 @@ def _clock(time: VenueTime, base_url: str, *, real: bool) -> tuple[Clock, float,
     if time.speed is not None:
         adopted = AdoptedClock(time.venue_ns, time.answered_ns, time.speed)
         return adopted, time.speed, [ClockAdopted(time.venue_ns, base_url, time.venue_ns, time.speed)]
-    offset_ns = time.venue_ns - time.asked_ns
+    offset_ns = time.venue_ns - time.sent_ns
     if abs(offset_ns) > SKEW_NS_MAX:
         off = f"this machine's clock is {abs(offset_ns) / 1e9:.1f} s off the venue's"
         if real:
             raise SafetyRefusal(f"{off}; correct it before real orders are sent")
         click.echo(f"engine: warning: {off}; real orders are refused until it is corrected", err=True)
-    return SystemClock(), 1.0, [ClockChecked(time.asked_ns, base_url, offset_ns)]
+    return SystemClock(), 1.0, [ClockChecked(time.sent_ns, base_url, offset_ns)]
 
 
 def _at_speed(config: Config, speed: float) -> Config:

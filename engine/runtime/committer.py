@@ -144,7 +144,7 @@ class Committer:
             self._wake.set()
 
     @property
-    def crowded(self) -> bool:
+    def backlogged(self) -> bool:
         """Whether the disk is so far behind that the sequencer should wait."""
         return self._pending > PENDING_RECORDS_MAX
 

@@ -83,7 +83,7 @@ class Live:
         self.days: list[str] = []
         self._first_feed_input = trio.Event()
         self._stop = trio.Event()
-        self._quiet = trio.Event()
+        self._no_live_orders = trio.Event()
         self._stopping = False
         self._stopped_by = ""
         self._failures_shown = 0
@@ -277,7 +277,7 @@ class Live:
     async def _pump(self) -> None:
         """Feed the sequencer. If no input comes by the time a timer is due, advance its clock."""
         while True:
-            while self.committer.crowded:
+            while self.committer.backlogged:
                 await self.committer.settled()
             due_ns = self.sequencer.due_ns
             wait_s = min(max(self._plan.clock.real_seconds_until(due_ns), 0.0), 3600.0)
@@ -317,7 +317,7 @@ class Live:
         if isinstance(batch[0], OperatorCommand) and batch[0].command == "stop":
             self._stopping = True
         if self._stopping and not self._live_orders():
-            self._quiet.set()
+            self._no_live_orders.set()
 
     def _committed(self, committed: Committed) -> None:
         if not self.days or self.days[-1] != committed.day:
@@ -362,7 +362,7 @@ class Live:
         """Refuse new orders and wait until the open ones are canceled, at most STOP_S."""
         self.ingress.put([OperatorCommand(self._now_ns(), "stop", detail=self._stopped_by)])
         with trio.move_on_after(STOP_S):
-            await self._quiet.wait()
+            await self._no_live_orders.wait()
 
     async def _project_rest(self, name: str, projector: Projector) -> None:
         """Write the last rows. A failure does not matter to the session: they can be written later."""

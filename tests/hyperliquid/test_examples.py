@@ -254,7 +254,7 @@ async def test_every_example_of_a_refusal_is_the_right_error() -> None:
             continue
         async with HyperliquidInfo(transport=answering(item, asked)) as info:
             with pytest.raises(VenueProtocolError) as caught:
-                await info.ask(item["request"], Meta)
+                await info.request(item["request"], Meta)
         assert len(asked) == 1
         known = "does not know a name" if item["http_status"] == 500 else f"HTTP {item['http_status']}"
         assert known in str(caught.value)
@@ -358,7 +358,7 @@ async def test_v01_v04_twenty_thousand_mutations_never_crash_the_feed() -> None:
     feed = HyperliquidFeed(
         name="hyperliquid",
         base_url="http://localhost:3001",
-        instruments=list(decoder._by_coin.values()),
+        instruments=list(decoder._by_name.values()),
         clock=TrioClock(),
         jitter=lambda: 0.0,
         send=Engine().take,

@@ -179,12 +179,12 @@ async def test_i11_spans_waiting_to_be_read_are_bounded_and_joined(autojump_cloc
         repairs = play.feed._repairs
         assert repairs is not None
         for start in (1_000, 62_000, 90_000):
-            repairs.touch(1, (FIRST + start) * 10**6, (FIRST + start + 10_000) * 10**6)
-        repairs.touch(2, FIRST * 10**6, FIRST * 10**6)
+            repairs.add_windows(1, (FIRST + start) * 10**6, (FIRST + start + 10_000) * 10**6)
+        repairs.add_windows(2, FIRST * 10**6, FIRST * 10**6)
         assert play.feed.health.windows_lost == 1
         await reach(300_000)
         assert windows(play, "repair") == [(0, 2), (1, 2)]
-        repairs.touch(1, (FIRST - 6_000 * MINUTE) * 10**6, FIRST * 10**6)
+        repairs.add_windows(1, (FIRST - 6_000 * MINUTE) * 10**6, FIRST * 10**6)
         assert play.feed.health.windows_lost == 1 + 1_001
 
 

@@ -143,7 +143,7 @@ async def test_a_question_without_an_answer_changes_nothing(autojump_clock) -> N
         made[0].lag_s = 100
         await trio.sleep(3600)
         assert play.engine.downs == []
-        assert play.feed.health.questions > 20
+        assert play.feed.health.probes > 20
         assert play.feed.health.venue_errors > 10
 
 

@@ -102,7 +102,7 @@ async def test_c06_a_second_signal_stops_at_once_and_durable_records_replay(
         monkeypatch.setattr(rig.live, "_live_orders", lambda: 1)
         os.kill(os.getpid(), signal.SIGINT)
         await trio.sleep(0.3)
-        assert not rig.live._quiet.is_set()
+        assert not rig.live._no_live_orders.is_set()
         os.kill(os.getpid(), signal.SIGTERM)
         await trio.sleep_forever()
 

@@ -117,9 +117,9 @@ class ToyClient(VenueClient):
 
     async def listing(self, names: Sequence[str]) -> Listing:
         clock, rules = SystemClock(), self._venue.rules
-        asked_ns = clock.now_ns()
+        sent_ns = clock.now_ns()
         answer = await self._ask({"do": "list"})
-        time = VenueTime(answer["now"] * MS, asked_ns, clock.monotonic_ns())
+        time = VenueTime(answer["now"] * MS, sent_ns, clock.monotonic_ns())
         known = {
             name: InstrumentListed(
                 0, 0, self._venue.name, name, price, size, silence=rules.silence, ids=rules.ids

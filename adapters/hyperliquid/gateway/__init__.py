@@ -1,1 +1,1 @@
-"""Real orders: the key, the signed actions, what becomes of them, and the account's own stream."""
+"""Real orders: the key, signed actions, their outcomes, and the account's stream."""

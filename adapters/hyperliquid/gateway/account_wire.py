@@ -147,7 +147,7 @@ class _Summary(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class WireState(msgspec.Struct, frozen=True, rename="camel"):
-    """`clearinghouseState`: coins without a position are absent."""
+    """`clearinghouseState`: instruments without a position are absent."""
 
     asset_positions: Annotated[list[_AssetPosition], msgspec.Meta(max_length=_ROWS_MAX)]
     margin_summary: _Summary

@@ -1,6 +1,6 @@
 """Commands of the engine as actions of the venue: members in signing order, numbers as plain text.
 
-Owns the way from exact integers to what is signed. Commands released together are sent together: cancels
+Converts exact integers to the action that is signed. Commands released together are sent together: cancels
 first (but for those of an order that is released with them), then post-only orders, then the others, at
 most `BATCH_MAX` of one kind in an action; an order with attached ones is an action of its own. Called by
 the gateway. Source: the exchange endpoint's reference, 2026-08.
@@ -36,9 +36,9 @@ _TRADING: Final = (SubmitOrder, CancelOrder, ModifyOrder, SetLeverage)
 
 
 class Job(msgspec.Struct, frozen=True):
-    """One thing to do: an action and the commands in it, in the order of its entries; or a question.
+    """One task: an action and the commands in it, in the order of its entries; or a query, without an action.
 
-    With a `refusal` it is not to be sent, for that reason.
+    A job with a `refusal` is not sent; `refusal` is the reason.
     """
 
     action: dict[str, Any] | None
@@ -52,8 +52,8 @@ class Job(msgspec.Struct, frozen=True):
         return isinstance(self.commands[0], CancelOrder | ScheduleCancel)
 
     @property
-    def asks(self) -> bool:
-        """Whether it is a question."""
+    def is_query(self) -> bool:
+        """Whether it queries an order."""
         return self.action is None
 
 
@@ -117,7 +117,7 @@ class Wire:
 
 
 def jobs_of(commands: Iterable[Event], wire: Wire) -> list[Job]:
-    """Return what to do for commands that were released together, what reduces risk first."""
+    """Return the jobs for commands that were released together; those that reduce risk come first."""
     commands = list(commands)
     fresh = {one.client_order_id for one in commands if isinstance(one, SubmitOrder)}
     cancels: dict[bool, list[CancelOrder]] = {True: [], False: []}

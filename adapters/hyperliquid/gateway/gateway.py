@@ -1,7 +1,7 @@
 """Real orders on Hyperliquid: sends durable commands, and reports their outcome.
 
-Decides nothing: which order is in doubt and what an answer proves is the execution actor's work. Promises:
-each action is signed and sent once, with a nonce that rises; every command leads to a report, if only
+Only reports: the execution actor decides which orders are Unknown and what an answer proves. Promises:
+each action is signed and sent once, with a nonce that rises; every command leads to a report, at least
 `OrderUnknown`; every fill is reported once, and before the end of its order where that can be known; after
 every connection, and every `reconcile_s`, orders, fills and positions are read again. A reading that fails is
 repeated, never taken for a flat account. `recv_ns` of the reports never goes back.
@@ -73,14 +73,14 @@ __all__ = ["HyperliquidGateway"]
 
 RECONCILE_S: Final = 60.0
 FILLS_LATE_S: Final = 2.0
-"""How long the end of an order waits for fills that must have been, before they are asked for."""
+"""How long the end of an order waits for its missing fills before they are read over HTTP."""
 
 CLOSE_S: Final = 1.0
 JOBS_MAX: Final = 10_000
-"""Jobs waiting or under way. More is a loop somewhere, and the edge fails rather than hide it."""
+"""Upper bound on jobs waiting or under way. Beyond it a strategy is in a loop, and the gateway fails."""
 
 LANE_MAX: Final = 16
-"""Jobs of one kind under way at a time: orders, cancels and questions do not wait for each other."""
+"""Jobs of one kind under way at a time: orders, cancels and queries do not wait for each other."""
 
 _RETRY_MIN_MS: Final = 250
 _RETRY_MAX_MS: Final = 8000
@@ -88,7 +88,7 @@ _RETRIES_QUIET: Final = 5
 """Readings that fail in a row before the gateway is reported down."""
 
 _STREAM_LIMITS: Final = FeedLimits(backoff_s_min=0.25, stable_s=0.0)
-"""An account is connected to again sooner than a market; how often that may be is the governor's limit."""
+"""The account's stream reconnects sooner than a market's; the governor limits how often."""
 
 
 class HyperliquidGateway:
@@ -167,7 +167,7 @@ class HyperliquidGateway:
         assert all(seq <= durable_seq for seq, _, _ in released), "a command before it was durable"
         for job in jobs_of((command for _, _, command in released), self._wire):
             if self._jobs_open >= JOBS_MAX:
-                # This one stays without an answer, and the engine asks about it later.
+                # This command gets no answer; the execution actor queries the order later.
                 self._overflow.set()
                 continue
             self._jobs_open += 1
@@ -200,7 +200,7 @@ class HyperliquidGateway:
     # Sending.
 
     def _claim(self, job: Job) -> tuple[list[trio.Event], trio.Event]:
-        """Return what a job has to wait for, the jobs before it about the same orders, and its own end."""
+        """Return the events of earlier jobs for the same orders, which a job waits for, and its own event."""
         done = trio.Event()
         names = [name for name in map(_client_id, job.commands) if name]
         before = [self._busy[name] for name in names if name in self._busy]
@@ -208,11 +208,11 @@ class HyperliquidGateway:
         return before, done
 
     async def _do(self, job: Job, before: list[trio.Event], done: trio.Event) -> None:
-        """Do one job after those about the same orders, and report its outcome."""
+        """Do one job after earlier ones for the same orders, and report its outcome."""
         try:
             for event in before:
                 await event.wait()
-            async with self._lanes[2 if job.asks else job.cancels]:
+            async with self._lanes[2 if job.is_query else job.cancels]:
                 command = job.commands[0]
                 if isinstance(command, QueryOrder):
                     await self._query(command)
@@ -239,7 +239,7 @@ class HyperliquidGateway:
         await self._emit(events)
 
     async def _send(self, job: Job) -> list[Outcome]:
-        assert job.action is not None, "only a question has no action"
+        assert job.action is not None, "only a query has no action"
         entries = len(job.commands)
         if job.refusal:
             return [Lost(job.refusal, unsent=True)] * entries
@@ -259,10 +259,10 @@ class HyperliquidGateway:
         return await self._sender.send(body, entries, priority)
 
     def _follow(self, command: Event, outcome: Outcome, reported: list[Event]) -> list[Event]:
-        """Return what an outcome also proves: the end of an Ioc, the ends held back by a modification."""
+        """Return further reports: the end of an Ioc, and ends held back by a modification."""
         if isinstance(command, ModifyOrder):
             if reported and isinstance(reported[0], OrderModified):
-                return self._orders.goes_on_as(command.client_order_id, reported[0].venue_order_id)
+                return self._orders.continue_as(command.client_order_id, reported[0].venue_order_id)
             if reported and isinstance(reported[0], ModifyRejected):
                 return self._orders.unmodified(command.client_order_id)
         elif isinstance(command, SubmitOrder) and isinstance(outcome, Accepted) and outcome.filled:
@@ -287,15 +287,15 @@ class HyperliquidGateway:
             self.health.lost += 1
 
     async def _query(self, command: QueryOrder) -> None:
-        """Ask about one order; when that fails too, it stays in doubt and is asked about again."""
-        self.health.questions += 1
+        """Query one order. If that fails it stays Unknown, and the execution actor queries it again."""
+        self.health.queries += 1
         name = command.client_order_id
         try:
-            events = await self._reconciler.ask(command, self._reading.coin(command.instrument))
+            events = await self._reconciler.query(command, self._reading.name(command.instrument))
             for read in events[-1:]:
                 if isinstance(read, OrderRead) and read.venue_order_id and self._orders.modifying(name):
-                    # The modification whose answer was lost: this is how the order goes on.
-                    events += self._orders.goes_on_as(name, read.venue_order_id)
+                    # The answer to the modification was lost: the order continues under this number.
+                    events += self._orders.continue_as(name, read.venue_order_id)
         except VenueError as error:
             self.health.reads_failed += 1
             events = [OrderUnknown(self._now_ns(), name, f"the question failed: {error}")]
@@ -304,14 +304,14 @@ class HyperliquidGateway:
     # The stream.
 
     async def stream_up(self, stream: Stream, recv_ns: int) -> None:
-        """See `StreamHost`. Report that the account is followed, and begin to reconcile."""
+        """See `StreamHost`. Report `GatewayUp`, and begin to reconcile."""
         self.health.connections += 1
         self._is_up = True
         await self._emit([GatewayUp(self._now_ns(), self.name, self._user, self._network)])
         self._wanted.set()
 
     async def stream_down(self, stream: Stream, loss: Loss, backoff_ms: int) -> None:
-        """See `StreamHost`. Report that the account is not known any more."""
+        """See `StreamHost`. Report `GatewayDown`."""
         self._posts.lose()
         self.health.losses += 1
         self.health.last_loss = loss.reason
@@ -319,7 +319,7 @@ class HyperliquidGateway:
         await self._emit([GatewayDown(self._now_ns(), self.name, loss.reason, backoff_ms)])
 
     def receive(self, stream: Stream, frame: Any, recv_ns: int) -> None:
-        """See `StreamHost`. What the frame says is sent by `catch_up`."""
+        """See `StreamHost`. The events of the frame are sent by `catch_up`."""
         recv_ns = self._now_ns()
         found: list[Event | None] = []
         if isinstance(frame, FillsFrame):
@@ -350,7 +350,7 @@ class HyperliquidGateway:
         await self._emit(received)
 
     def _update(self, row: WireUpdate, recv_ns: int) -> list[Event]:
-        """Return what to report of an update now: an end waits for its fills, and for a modification."""
+        """Return the events of an update to report now; an end waits for its fills and for a modification."""
         event = self._reading.update(row, recv_ns)
         oid, now = row.order.oid, trio.current_time()
         if row.status == "filled":
@@ -365,10 +365,10 @@ class HyperliquidGateway:
             return []
         return self._orders.await_fills(oid, self._reading.executed(row), now, event)
 
-    # Reading what the stream does not report, or not in time.
+    # Reads over HTTP of what the stream does not report, or not in time.
 
     async def _watch_ends(self) -> None:
-        """Every second: read the fills that an end has waited for too long, and what the venue canceled."""
+        """Every second, read fills that are late, and orders that the venue canceled."""
         while True:
             await trio.sleep(FILLS_LATE_S / 2)
             late = self._orders.late(trio.current_time() - FILLS_LATE_S)
@@ -376,12 +376,12 @@ class HyperliquidGateway:
                 if late:
                     await self._emit(await self._reconciler.fills())
                     await self._emit([end for oid in late for end in self._orders.give_up(oid)])
-                await self._ask_canceled()
+                await self._query_canceled()
             except VenueError:
                 self.health.reads_failed += 1
 
-    async def _ask_canceled(self) -> None:
-        """Ask about orders that the venue canceled without an update that reports their end."""
+    async def _query_canceled(self) -> None:
+        """Query orders that the venue canceled without an update that reports their end."""
         for oid in list(self._canceled):
             if not self._orders.ended(oid):
                 row = await self._reconciler.status(oid)
@@ -398,7 +398,7 @@ class HyperliquidGateway:
             await self._reconcile()
 
     async def _reconcile(self) -> None:
-        """Read the account, again and again until it is known or the connection is another one."""
+        """Read the account; repeat until it succeeds or the connection is lost."""
         tries = 0
         connection = self.health.connections
         while self._follows(connection):
@@ -420,10 +420,10 @@ class HyperliquidGateway:
             return
 
     def _follows(self, connection: int) -> bool:
-        """Return whether the stream was up ever since a connection: what was read meanwhile holds."""
+        """Return whether the stream has stayed up since a connection, so that its readings are valid."""
         return self._stream.live and self.health.connections == connection
 
-    # To the engine.
+    # Events to the engine.
 
     def _now_ns(self) -> int:
         return self._clock.now_ns()

@@ -1,4 +1,4 @@
-"""What the gateway has counted: read by tests and, in one line, by people."""
+"""Counters of the gateway, for tests and for the health line."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class GatewayHealth:
     """Counts since the gateway was made.
 
     `actions` were given to the sender; of the commands in them and those that were not sent, `accepted`,
-    `refused`, `unsent` and `lost` count the outcomes. `jobs_high` is the most that ever waited or was under
-    way at a time. `fills_repeated` came again, and were not reported. `reads_failed` counts readings of the
-    account, questions about an order and late readings of fills without an answer.
+    `refused`, `unsent` and `lost` count the outcomes. `jobs_high` is the highest number of jobs waiting or
+    under way at a time. `fills_repeated` were received again and not reported. `reads_failed` counts readings
+    of the account, queries about an order and late readings of fills without an answer.
     """
 
     actions: int = 0
@@ -22,7 +22,7 @@ class GatewayHealth:
     refused: int = 0
     unsent: int = 0
     lost: int = 0
-    questions: int = 0
+    queries: int = 0
     jobs_high: int = 0
     fills: int = 0
     fills_repeated: int = 0
@@ -36,6 +36,6 @@ class GatewayHealth:
         """Return one line."""
         return (
             f"actions {self.actions} (accepted {self.accepted}, refused {self.refused}, "
-            f"unsent {self.unsent}, lost {self.lost}), questions {self.questions}, fills {self.fills}, "
+            f"unsent {self.unsent}, lost {self.lost}), queries {self.queries}, fills {self.fills}, "
             f"losses {self.losses}, reconciled {self.reconciliations}, failed reads {self.reads_failed}"
         )

@@ -1,9 +1,9 @@
-"""The private key: where it is read from, who may use it, and that it is never shown.
+"""The private key: reads it, limits its use, and never shows it.
 
 Promises: read once, at the start of an armed session; a file must be a regular one that only its owner may
 read; a variable is taken out of the environment, used or not; from the moment it is read the key is a
 `Secret`, which no text of this program can show, tracebacks with locals included. Called by the command
-line when a person has armed a session, and by nothing else.
+line for an armed session only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _Result = TypeVar("_Result")
 
 
 class Secret:
-    """A text to be used and never shown: not by repr, copy or pickle, nor by an error of its use."""
+    """A text that can be used but is never shown by repr, copy, pickle or tracebacks."""
 
     __slots__ = ("__text",)
 

@@ -1,9 +1,9 @@
-"""What the gateway remembers of orders while answers and streams race, so that reports come in order.
+"""What the gateway remembers of orders, so that reports are in order although answers and streams race.
 
-Owns short memories, all bounded: which fills and payments were reported; how much of each order is reported
-as filled, so that an order's end follows its fills; which ends were reported; and under which venue id a
-modified order goes on, so that the end of its old leg is not taken for its own. Venue ids are the venue's
-numbers of orders, sizes exact integers.
+Owns bounded memories: which fills and payments were reported; how much of each order is reported as filled,
+so that an order's end follows its fills; which ends were reported; and the venue id under which a modified
+order continues, so that the end of its old id is not taken for its own. Venue ids are the venue's numbers of
+orders, sizes exact integers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Waiting(msgspec.Struct):
 
 
 class Orders:
-    """Memories by venue id and client id; the oldest go first."""
+    """Memories by venue id and client id; the oldest entries are dropped first."""
 
     def __init__(self) -> None:
         self._reported: dict[tuple[int, int], object] = {}
@@ -63,7 +63,7 @@ class Orders:
         return True
 
     def forget(self, event: OrderFilled | FundingPaid) -> None:
-        """Forget an event that could not be sent after all."""
+        """Forget an event that could not be sent."""
         if isinstance(event, FundingPaid):
             self._paid.pop((event.instrument, event.venue_ns // _HOUR_NS), None)
         elif self._reported.pop((int(event.trade_id), event.venue_order_id), _ABSENT) is not _ABSENT:
@@ -87,7 +87,7 @@ class Orders:
         return oid in self._ended or oid in self._waiting
 
     def await_fills(self, oid: int, executed: int, since: float, end: Event | None = None) -> list[Event]:
-        """Hold `end` until so much of an order is reported as filled; return it if that is so already."""
+        """Hold `end` until so much of an order is reported as filled; return it at once if it already is."""
         if self.missing(oid, executed):
             waiting = self._waiting.get(oid)
             kept = end if end is not None or waiting is None else waiting.end
@@ -107,7 +107,7 @@ class Orders:
         return [oid for oid, waiting in self._waiting.items() if waiting.since <= before]
 
     def give_up(self, oid: int) -> list[Event]:
-        """Wait no longer; return the end that waited."""
+        """Stop waiting for fills; return the end that was held back."""
         waiting = self._waiting.pop(oid, None)
         return [] if waiting is None or waiting.end is None else self.end(oid, waiting.end)
 
@@ -125,8 +125,8 @@ class Orders:
         held[oid] = end
         return True
 
-    def goes_on_as(self, client_order_id: str, oid: int) -> list[Event]:
-        """The venue has the order under this number: return the end that was held back and is its own."""
+    def continue_as(self, client_order_id: str, oid: int) -> list[Event]:
+        """Set the order's current number; return the end held back for that number."""
         _keep(self._legs, client_order_id, oid)
         held = self._modifying.pop(client_order_id, {})
         return self.end(oid, held[oid]) if oid in held else []
@@ -137,7 +137,7 @@ class Orders:
         return [one for oid, end in held.items() for one in self.end(oid, end)]
 
     def modifying(self, client_order_id: str) -> bool:
-        """Return whether it is not known yet under which number an order goes on."""
+        """Return whether it is not known yet under which number an order continues."""
         return client_order_id in self._modifying
 
     def modified(self, client_order_id: str) -> bool:

@@ -1,7 +1,7 @@
-"""What an answer to an action means, entry by entry.
+"""Decodes the answer to an action into one outcome for each entry.
 
 Owns the three levels of refusal: a whole action (`status` "err", the response a string), an entry (`error`
-in its status), and no answer that could be understood. Promises: an answer that is not clearly an acceptance
+in its status), and an answer that cannot be decoded. Promises: an answer that is not clearly an acceptance
 or a refusal is `Lost`, never a guess; one error for a whole batch counts for each entry; a number of statuses
 that does not match the entries loses all of them. Source: the exchange endpoint's responses, 2026-08, and
 live texts.
@@ -36,11 +36,11 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class Done(msgspec.Struct, frozen=True):
-    """The venue did it: a cancel, a setting."""
+    """The venue carried out a cancel or a setting."""
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """The venue refused, in these words. `whole`: all of the action."""
+    """The venue refused, with this text. `whole`: the whole action was refused."""
 
     text: str
     whole: bool = False

@@ -1,7 +1,7 @@
-"""The account's stream, and posts: actions that go over it instead of over HTTP.
+"""The account's stream, and posts: actions sent over it instead of over HTTP.
 
 Owns the subscriptions of an account and the posts in flight. Promises: a post is written at most once, and
-one whose answer does not come, or whose connection is lost, is `Lost`. One user per connection, since order
+its outcome is `Lost` if no answer comes or the connection is lost. One user per connection, since order
 updates do not say whose they are. The connection itself is a `Stream` of `adapters/transport`. Called by the
 gateway.
 """
@@ -56,7 +56,7 @@ class _Post:
         self.lost = ""
 
     def settle(self, answer: PostFrame | None, lost: str = "") -> None:
-        """Take the first of an answer and a loss."""
+        """Set the answer, or the reason of the loss; only the first call counts."""
         if not self.settled.is_set():
             self.answer, self.lost = answer, lost
             self.settled.set()
@@ -66,7 +66,7 @@ class Posts:
     """The posts in flight, by number."""
 
     def __init__(self) -> None:
-        self._posts: dict[int, _Post] = {}  # at most what the governor lets be in flight
+        self._posts: dict[int, _Post] = {}  # bounded by the governor's limit of posts in flight
         self._last = 0
 
     def number(self) -> int:
@@ -80,7 +80,7 @@ class Posts:
         return post
 
     def close(self, number: int) -> None:
-        """Wait no longer."""
+        """Stop waiting for the answer."""
         del self._posts[number]
 
     def answer(self, frame: PostFrame) -> None:
@@ -89,9 +89,9 @@ class Posts:
             post.settle(frame)
 
     def refuse(self, text: str) -> bool:
-        """Take a complaint of the venue; return whether it names a post.
+        """Apply an error frame of the venue; return whether it names a post.
 
-        Whether a post that the venue does not take was read first is not documented: it is lost, not refused.
+        It is not documented whether such a post was carried out, so it is lost, not refused.
         """
         named = _POST_NUMBER.search(text)
         post = self._posts.get(int(named[1])) if named is not None else None
@@ -100,7 +100,7 @@ class Posts:
         return post is not None
 
     def lose(self) -> None:
-        """The connection is lost, and every answer with it."""
+        """Mark all posts as lost: the connection is lost."""
         for post in self._posts.values():
             post.settle(None, "the connection was lost before the answer came")
 
@@ -138,7 +138,7 @@ class PostSender:
         self._answer_s = answer_s
 
     async def send(self, body: dict[str, Any], entries: int, priority: Priority) -> list[Outcome]:
-        """Post an action; see `Sender`. Its weight counts, since it is not known that it does not."""
+        """Post an action; see `Sender`. Its weight is counted, as over HTTP."""
         connection = self._stream.connection
         if connection is None or not self._stream.live:
             return [Lost("the account's stream is down", unsent=True)] * entries
@@ -165,7 +165,8 @@ class PostSender:
     async def _post(self, number: int, text: str, connection: Connection, priority: Priority) -> _Post:
         """Write a post and wait for its answer. Raises BudgetSpent, and then nothing was written.
 
-        The write has its own deadline, after which the connection is given up: half a frame would spoil it.
+        The write has its own deadline, after which the connection is closed: a partial frame would corrupt
+        it.
         """
         post = self._posts.open(number)
         try:
@@ -178,4 +179,4 @@ class PostSender:
         return post
 
     async def aclose(self) -> None:
-        """The stream closes its own connection."""
+        """Do nothing: the stream closes its own connection."""

@@ -1,12 +1,12 @@
 """The venue's rows about an account as events: exact integers, nanoseconds, only instruments of this session.
 
-A row of an instrument that is not traded here gives nothing, and is counted. An impossible number makes the
-whole message a VenueProtocolError: an account is not guessed at. Called by the account's stream and by
+A row of another instrument is left out and counted. An impossible number makes the whole message a
+VenueProtocolError. Called by the account's stream and by
 reconciliation.
 
-Fees count in the quote currency. One in another token is of two kinds: a spot buy pays in what it bought,
-which is converted at the fill's own price; a builder's dex charges its collateral, another dollar, which is
-taken one for one. Every fee is rounded up to the decimals of price * size.
+Fees are in the quote currency. There are two other cases: a spot buy is charged in the token it bought, which
+is converted at the fill's price; a builder's dex charges its collateral, another dollar token, which is
+converted one to one. Every fee is rounded up to the decimals of price * size.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from engine.values import BUY, SELL, parse_scaled, wide
 __all__ = ["MONEY_SCALE", "Reading", "is_terminal"]
 
 MONEY_SCALE: Final = 8
-"""Decimal places of account values and payments; finer digits are the venue's binary dust."""
+"""Decimal places of account values and payments; finer digits are binary rounding of the venue."""
 
 _RATE_SCALE: Final = 18
 _NS: Final = 1_000_000
@@ -60,7 +60,8 @@ _CANCELS: Final = frozenset({"canceled", "scheduledCancel", "internalCancel"})
 
 
 class Reading:
-    """Reads rows for a fixed set of instruments. `ours` says whether a client id was given by this journal.
+    """Reads rows for a fixed set of instruments. `ours` returns whether a client id was given by this
+    journal.
 
     `dropped` counts what was left out, by reason.
     """
@@ -68,17 +69,17 @@ class Reading:
     def __init__(
         self, instruments: Iterable[InstrumentListed], ours: Callable[[str], bool] = lambda _: True
     ) -> None:
-        self._by_coin = {one.name: one for one in instruments}
-        self._by_number = {one.instrument: one for one in self._by_coin.values()}
+        self._by_name = {one.name: one for one in instruments}
+        self._by_number = {one.instrument: one for one in self._by_name.values()}
         self._ours = ours
         self.dropped: Counter[str] = Counter()
 
     @property
     def dexes(self) -> list[str]:
         """The dexes whose instruments are traded, "" for the venue's own, which is always read."""
-        return sorted({"", *map(dex_of, self._by_coin)})
+        return sorted({"", *map(dex_of, self._by_name)})
 
-    def coin(self, instrument: int) -> str:
+    def name(self, instrument: int) -> str:
         """Return the name of an instrument, "" for one that is not traded here."""
         listed = self._by_number.get(instrument)
         return "" if listed is None else listed.name
@@ -107,7 +108,7 @@ class Reading:
         )
 
     def update(self, row: WireUpdate, recv_ns: int) -> Event | None:
-        """Return what a change of an order's status means; None if fills say it, or if it is foreign."""
+        """Return the event of an order's new status; None if fills report it, or if the order is foreign."""
         listed = self._listed(row.order.coin)
         name = self._client_id(row.order.cloid)
         if listed is None or not name:
@@ -123,7 +124,7 @@ class Reading:
         return None
 
     def executed(self, row: WireUpdate) -> int:
-        """Return how much of an order must have been executed: at most, since a venue also shrinks orders."""
+        """Return the executed size of an order: an upper bound, since a venue also reduces orders."""
         listed = self._listed(row.order.coin)
         if listed is None or not row.order.orig_sz:
             return 0
@@ -137,7 +138,7 @@ class Reading:
     def answer(
         self, answer: OrderAnswer, client_order_id: str, venue_ns: int, recv_ns: int, instrument: int = 0
     ) -> OrderRead:
-        """Return what the venue says of an own order, whose instrument is that of its coin unless given.
+        """Return the status of an own order at the venue; `instrument` defaults to that of its `coin`.
 
         An order of an instrument that is not traded in this session has a state, but neither size nor price.
         """
@@ -146,7 +147,7 @@ class Reading:
         if answer.status != "order" or update is None:
             return OrderRead(recv_ns, venue_ns, client_order_id, number, "absent")
         order = update.order
-        listed = self._by_coin.get(order.coin)
+        listed = self._by_name.get(order.coin)
         left = price = 0
         if listed is not None:
             number = listed.instrument
@@ -154,13 +155,13 @@ class Reading:
             price = _amount(order.limit_px, listed.price_scale, order.coin)
         state = _state(update.status)
         if state == "filled" and left and self.executed(update) > 0:
-            state = "canceled"  # an Ioc that was filled in part: the rest is gone
+            state = "canceled"  # an Ioc that was filled in part: the rest was canceled
         return OrderRead(
             recv_ns, venue_ns, client_order_id, number, state, order.oid, left, price, update.status
         )
 
     def foreign(self, row: OpenOrder, venue_ns: int, recv_ns: int) -> ForeignOrderSeen | None:
-        """Return an open order of another program or person."""
+        """Return an open order that this journal did not send."""
         listed = self._listed(row.coin)
         if listed is None:
             return None
@@ -179,7 +180,7 @@ class Reading:
         """Return the position of every instrument of a dex, 0 where its state shows none."""
         held = {one.position.coin: one.position for one in state.asset_positions}
         found = []
-        for listed in self._by_coin.values():
+        for listed in self._by_name.values():
             if dex_of(listed.name) != dex:
                 continue
             one = held.get(listed.name)
@@ -238,10 +239,10 @@ class Reading:
         name = (cloid or "").lower()
         return name if _CLOID.fullmatch(name) and self._ours(name) else ""
 
-    def _listed(self, coin: str) -> InstrumentListed | None:
-        listed = self._by_coin.get(coin)
+    def _listed(self, name: str) -> InstrumentListed | None:
+        listed = self._by_name.get(name)
         if listed is None:
-            self.dropped["foreign coin"] += 1
+            self.dropped["foreign instrument"] += 1
         return listed
 
 
@@ -255,7 +256,7 @@ def _state(status: str) -> str:
         return "rejected"
     if is_terminal(status):
         return "canceled"
-    raise VenueProtocolError(f"{clip(status)} is no status of an order that is known")
+    raise VenueProtocolError(f"{clip(status)} is not a known status of an order")
 
 
 def is_terminal(status: str) -> bool:
@@ -263,18 +264,18 @@ def is_terminal(status: str) -> bool:
     return status in _CANCELS or status.endswith(("Canceled", "Rejected")) or status in ("filled", "rejected")
 
 
-def _whole(text: str, scale: int, coin: str) -> int:
-    value = _amount(text, scale, coin)
+def _whole(text: str, scale: int, name: str) -> int:
+    value = _amount(text, scale, name)
     if not value:
-        raise VenueProtocolError(f"{clip(coin)}: {clip(text)} is zero, which no execution has")
+        raise VenueProtocolError(f"{clip(name)}: {clip(text)} is zero, which no execution has")
     return value
 
 
-def _amount(text: str, scale: int, coin: str, *, signed: bool = False) -> int:
+def _amount(text: str, scale: int, name: str, *, signed: bool = False) -> int:
     try:
         return parse_scaled(text, scale, signed=signed)
     except NumberError as error:
-        raise VenueProtocolError(f"{clip(coin)}: {error}") from error
+        raise VenueProtocolError(f"{clip(name)}: {error}") from error
 
 
 def _decimal(text: str) -> Decimal:

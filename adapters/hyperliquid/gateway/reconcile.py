@@ -1,8 +1,8 @@
-"""Reads the account: what is open, what filled, what is held, what was paid; and one order when asked.
+"""Reads the account: open orders, fills, positions, funding payments; and single orders.
 
 Promises: positions are read first and fills after them, so that every fill up to the positions' time is
-reported before they are; statuses of own orders are reported after their fills; an answer that does not come
-raises, and nothing of a reading that failed is reported. Called by the gateway.
+reported before they are; statuses of own orders are reported after their fills; a missing answer
+raises, and a failed reading reports nothing. Called by the gateway.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from engine.venue import Account
 __all__ = ["Reconciler"]
 
 FULL_ROWS: Final = 500
-"""An answer of so many rows may not be all there is: the venue's ranges end after 500 or 2,000."""
+"""An answer of this many rows may be incomplete: the venue cuts ranges at 500 or 2,000 rows."""
 
 PAGES_MAX: Final = 25
-"""The venue keeps 10,000 fills; so many pages hold more than that."""
+"""Upper bound on pages: more than the 10,000 fills that the venue keeps."""
 
 OVERLAP_MS: Final = 300_000
-"""Fills of so long before the last reading are read again: one may have become visible late."""
+"""Fills this long before the last reading are read again: some become visible late."""
 
 FUNDING_LATE_MS: Final = 30_000
-"""An hour's payments are there so long after it."""
+"""How long after an hour its funding payments can be read."""
 
 _HOUR_MS: Final = 3_600_000
 _NS: Final = 1_000_000
@@ -76,8 +76,8 @@ class Reconciler:
         opened = [row for dex in states for row in await self._open_orders(dex)]
         by_name = _by_name(opened)
         working = self._account.working()
-        asked = [name for name in working if name not in by_name or self._orders.modified(name)]
-        answers = {name: await self._ask_order(name) for name in asked}
+        queried = [name for name in working if name not in by_name or self._orders.modified(name)]
+        answers = {name: await self._query_order(name) for name in queried}
         foreign_rows = [row for row in opened if not (row.cloid and self._account.knows(row.cloid.lower()))]
         foreign_rows += await self._still_open(by_name, set(working))
         fills = await self.fills()
@@ -107,23 +107,23 @@ class Reconciler:
         return events
 
     def sent(self) -> None:
-        """What `read` returned last has been sent: what is older need not be read again."""
+        """Note that the last result of `read` was sent, so that older rows need not be read again."""
         self._since_ms = max(self._since_ms, self._read_ms - OVERLAP_MS)
         self._paid_until = max(self._paid_until, _hour(self._read_ms))
 
-    async def ask(self, query: QueryOrder, coin: str) -> list[Event]:
-        """Return what the venue says of an order, its fills first. Raises VenueError.
+    async def query(self, query: QueryOrder, name: str) -> list[Event]:
+        """Return the status of an order, its fills first. Raises VenueError.
 
-        The fills are read only if some of the order are not reported yet, since that costs five times the
-        question. An order that is attached to another one has no number until that is filled, and one that
-        was modified had two: what the venue has open decides about those.
+        The fills are read only if some of the order are not reported yet, since that weighs five times as
+        much as the status. An order attached to another one has no number until that one is filled, and a
+        modified order had two numbers: for these the list of open orders decides.
         """
         name = query.client_order_id
         clock = await self._info.exchange_status()
-        answer = await self._ask_order(name)
+        answer = await self._query_order(name)
         update = answer.order
         if update is None or self._orders.modified(name):
-            opened = _by_name(await self._open_orders(dex_of(coin)))
+            opened = _by_name(await self._open_orders(dex_of(name)))
             answer = _newest(answer, opened.get(name))
             update = answer.order
         fills: list[OrderFilled] = []
@@ -133,9 +133,9 @@ class Reconciler:
         return [*fills, self._reading.answer(answer, name, clock.time * _NS, recv_ns, query.instrument)]
 
     async def status(self, oid: int) -> WireUpdate | None:
-        """Return what the venue says of an order by its number. Raises VenueError."""
+        """Return the status of an order by its number. Raises VenueError."""
         request = {"type": "orderStatus", "user": self._user, "oid": oid}
-        return (await self._info.ask(request, OrderAnswer, Priority.ACCOUNT)).order
+        return (await self._info.request(request, OrderAnswer, Priority.ACCOUNT)).order
 
     async def fills(self) -> list[OrderFilled]:
         """Return the fills since the last known, oldest first. Raises VenueError."""
@@ -145,7 +145,7 @@ class Reconciler:
         return [fill for fill in fills if fill is not None]
 
     async def _payments(self, time_ms: int) -> list[Event]:
-        """Return the funding paid since the last reading: asked once an hour, when the hour's is there."""
+        """Return the funding paid since the last reading: read once an hour, when it is available."""
         if _hour(time_ms) <= self._paid_until:
             return []
         start_ms = max(self.first_ms, (self._paid_until + 1) * _HOUR_MS)
@@ -163,7 +163,7 @@ class Reconciler:
         found: dict[tuple[object, ...], _Row] = {}
         for _ in range(PAGES_MAX):
             request = {"type": kind, "user": self._user, "startTime": start_ms}
-            rows: list[_Row] = await self._info.ask(request, list[shape], Priority.ACCOUNT)  # type: ignore[valid-type]
+            rows: list[_Row] = await self._info.request(request, list[shape], Priority.ACCOUNT)  # type: ignore[valid-type]
             before = len(found)
             found |= {key(row): row for row in rows}
             if len(rows) < FULL_ROWS or len(found) == before:
@@ -173,7 +173,7 @@ class Reconciler:
         return sorted(found.values(), key=lambda row: row.time)
 
     async def _still_open(self, opened: dict[str, OpenOrder], working: set[str]) -> list[OpenOrder]:
-        """Return own orders that are open although the engine knows of their end; asked again to be sure."""
+        """Return own orders that are open although the engine knows their end; each is queried to be sure."""
         found = []
         for name, row in opened.items():
             if name not in working and self._account.knows(name):
@@ -183,15 +183,15 @@ class Reconciler:
         return found
 
     async def _state(self, dex: str) -> WireState:
-        return await self._info.ask(self._of_dex("clearinghouseState", dex), WireState, Priority.ACCOUNT)
+        return await self._info.request(self._of_dex("clearinghouseState", dex), WireState, Priority.ACCOUNT)
 
     async def _open_orders(self, dex: str) -> list[OpenOrder]:
         request = self._of_dex("frontendOpenOrders", dex)
-        return await self._info.ask(request, list[OpenOrder], Priority.ACCOUNT)
+        return await self._info.request(request, list[OpenOrder], Priority.ACCOUNT)
 
-    async def _ask_order(self, client_order_id: str) -> OrderAnswer:
+    async def _query_order(self, client_order_id: str) -> OrderAnswer:
         request = {"type": "orderStatus", "user": self._user, "oid": client_order_id}
-        return await self._info.ask(request, OrderAnswer, Priority.ACCOUNT)
+        return await self._info.request(request, OrderAnswer, Priority.ACCOUNT)
 
     def _of_dex(self, kind: str, dex: str) -> dict[str, str]:
         return {"type": kind, "user": self._user, **({"dex": dex} if dex else {})}
@@ -208,13 +208,13 @@ def _by_name(opened: Iterable[OpenOrder]) -> dict[str, OpenOrder]:
 
 
 def _newest(answer: OrderAnswer | None, opened: OpenOrder | None) -> OrderAnswer:
-    """Return what is true of an order by its status and by the list of open orders.
+    """Return the newer of an order's status and its entry in the list of open orders.
 
     The list decides where there is no status, and where the status is that of an earlier number.
     """
     if opened is not None and (answer is None or answer.order is None or answer.order.order.oid < opened.oid):
         return OrderAnswer("order", WireUpdate(opened, "open", opened.timestamp))
-    assert answer is not None, "an order that is not in the list was asked about"
+    assert answer is not None, "an order that is not in the list was queried"
     return answer
 
 

@@ -26,8 +26,8 @@ __all__ = ["report"]
 def report(command: Event, outcome: Outcome, recv_ns: int) -> list[Event]:
     """Return the reports of a command's outcome; none where the account's stream reports it better.
 
-    An order that was not sent is rejected. One whose client id the venue has already exists there, and is
-    asked about.
+    An order that was not sent is rejected. If the venue already has its client id, the order exists there and
+    is reported as Unknown, so that it is queried.
     """
     words = outcome.text if isinstance(outcome, Refused) else ""
     if isinstance(outcome, Lost):

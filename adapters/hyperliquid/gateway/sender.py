@@ -1,4 +1,4 @@
-"""Sends signed actions over HTTP, once each, and says what came back.
+"""Sends signed actions over HTTP, once each, and returns their outcomes.
 
 Promises: an action is written to the network at most once; an action without a clear answer is `Lost`,
 and `unsent` only where nothing can have left this machine. No redirect is followed. Orders have their own
@@ -23,30 +23,30 @@ from engine.errors import VenueProtocolError
 __all__ = ["ANSWER_S", "BUDGET_S", "RestSender", "Sender", "read_answer", "refusal_of"]
 
 ANSWER_S: Final = 5.0
-"""How long an answer may take; then the action's fate is not known (N18)."""
+"""How long an answer may take; after that the outcome is unknown (N18)."""
 
 BUDGET_S: Final = 2.0
 """How long an action may wait for the venue's limits before it counts as unsent."""
 
 _BODY_BYTES_MAX: Final = 1 << 20
 _REFUSALS: Final = frozenset({400, 404, 405, 413, 415, 422})
-"""The venue could not read the request: nothing of it was done."""
+"""HTTP statuses with which the venue refuses a request before it carries out any of it."""
 
 
 class Sender(Protocol):
-    """A way to the venue for actions."""
+    """Sends actions to the venue."""
 
     async def send(self, body: dict[str, Any], entries: int, priority: Priority) -> list[Outcome]:
-        """Send a request once; return an outcome for each of its entries. Raises nothing of the network's."""
+        """Send a request once; return an outcome for each of its entries. Raises no network errors."""
         ...
 
     async def aclose(self) -> None:
-        """Close what is open."""
+        """Close the connections."""
         ...
 
 
 class RestSender:
-    """POSTs to `/exchange`. `transport` stands in for the network in tests."""
+    """POSTs to `/exchange`. `transport` replaces the network in tests."""
 
     def __init__(
         self,

@@ -130,9 +130,9 @@ class Margin:
             if not one.reduce_only and (not one.trigger or one is order):
                 orders.setdefault(one.listed.name, []).append(one)
         names = dict.fromkeys([*orders, *(one.listed.name for one in self.held(account))])
-        return sum(self._coin_needs(account, name, orders.get(name, [])) for name in names)
+        return sum(self._instrument_needs(account, name, orders.get(name, [])) for name in names)
 
-    def _coin_needs(self, account: Account, name: str, orders: list[Order]) -> int:
+    def _instrument_needs(self, account: Account, name: str, orders: list[Order]) -> int:
         held = account.positions.get(name)
         value = 0 if held is None else self.value(held)
         bought = sum(_worth(one.listed, one) for one in orders if one.side == BUY)

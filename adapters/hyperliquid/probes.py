@@ -1,8 +1,7 @@
-"""How the venue is asked whether a silent subscription is only quiet: one request for each kind.
+"""Probes of silent subscriptions: one HTTP request for each kind of channel.
 
-Owns which request settles which subscription. Promises: for a subscription that has sent nothing yet, what
-the venue shows is taken for its beginning, and emitted. Made by `feed.py`, asked by
-`adapters/transport/silence.py`.
+Owns the request for each kind of subscription. Promises: for a subscription that has not sent anything yet,
+the answer is emitted as its first message. Made by `feed.py`, called by `adapters/transport/silence.py`.
 """
 
 from __future__ import annotations
@@ -14,18 +13,18 @@ from adapters.hyperliquid.decode import Decoder, quote_of
 from adapters.hyperliquid.info import MarketInfo
 from adapters.hyperliquid.listing import dex_of
 from adapters.transport.latest import Latest, Reading
-from adapters.transport.silence import Ask, Key
+from adapters.transport.silence import Key, Probe
 from adapters.transport.trades import TradeMemory
 from engine.events import InstrumentListed
 from engine.values import parse_interval
 
-__all__ = ["Questions"]
+__all__ = ["Probes"]
 
 _NS_PER_MS = 1_000_000
 
 
-class Questions:
-    """The questions of one feed. `emit` takes a reading that stands for a channel that never began."""
+class Probes:
+    """The probes of one feed. `emit` takes the reading of a channel that has not sent anything yet."""
 
     def __init__(
         self,
@@ -40,28 +39,28 @@ class Questions:
         self._decoder = decoder
         self._now_ns = now_ns
         self._latest = latest
-        self._memories = memories  # by coin
+        self._memories = memories  # by name of instrument
         self._emit = emit
 
     def of(
         self, channels: Iterable[Channel], instruments: tuple[InstrumentListed, ...]
-    ) -> Iterator[tuple[Key, Ask]]:
-        """Yield the question of each channel of a connection that can be asked about.
+    ) -> Iterator[tuple[Key, Probe]]:
+        """Yield the probe of each channel of a connection that has one.
 
-        Candles of several intervals come together, so an instrument has one question for them. A spot pair's
-        context cannot be asked for.
+        An instrument has one probe for candles of all intervals. The context of a spot pair has none: it
+        cannot be read over HTTP.
         """
         perps = {listed.name for listed in instruments if listed.kind == "perp"}
-        asked: set[Key] = set()
+        covered: set[Key] = set()
         for one in channels:
             key = (one.kind, one.coin or one.dex)
-            if key in asked or (one.kind == "activeAssetCtx" and one.coin not in perps):
+            if key in covered or (one.kind == "activeAssetCtx" and one.coin not in perps):
                 continue
-            asked.add(key)
-            yield key, self._ask(one)
+            covered.add(key)
+            yield key, self._probe(one)
 
-    def _ask(self, channel: Channel) -> Ask:
-        async def ask(first: bool) -> Callable[[], bool]:
+    def _probe(self, channel: Channel) -> Probe:
+        async def probe(first: bool) -> Callable[[], bool]:
             if channel.kind == "trades":
                 return await self._trades_of(channel.coin)
             if channel.kind == "candle":
@@ -74,12 +73,12 @@ class Questions:
                 return lambda: True
             return lambda: self._latest.has(reading)
 
-        return ask
+        return probe
 
-    async def _trades_of(self, coin: str) -> Callable[[], bool]:
-        rows = await self._info.recent_trades(coin)
-        trades = self._decoder.trades((row for row in rows if row.coin == coin), self._now_ns())
-        memory = self._memories[coin]
+    async def _trades_of(self, name: str) -> Callable[[], bool]:
+        rows = await self._info.recent_trades(name)
+        trades = self._decoder.trades((row for row in rows if row.coin == name), self._now_ns())
+        memory = self._memories[name]
         return lambda: all(memory.has(trade) for trade in trades)
 
     async def _candle_of(self, channel: Channel, first: bool) -> Callable[[], bool]:
