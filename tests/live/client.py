@@ -77,7 +77,6 @@ class Client:
         # The SDK does not close a connection that it is still opening.
         until(lambda: connection.ws_ready)
         self.info.disconnect_websocket()
-        connection.join(TIMEOUT_S)
         for session in (self.info.session, self.exchange.session, self.exchange.info.session):
             session.close()
 
