@@ -1,4 +1,4 @@
-"""What every test shares: the hypothesis profile, virtual time, and how `make test` uses the cores."""
+"""Shared by all tests: the hypothesis profile, virtual time, and the distribution of tests over cores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.profiles import load
 load()
 
 LONG = ("tests/test_pages.py", "tests/live/", "tests/commands/")
-"""Tests that run whole sessions: they start first, so that no core waits for one of them at the end."""
+"""Tests that run whole sessions. They start first, so that no core waits for one of them at the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than cores: long tests mostly wait for a session."""
+    """Start one worker more than there are cores, because long tests mostly wait for a session."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cores + 1
 

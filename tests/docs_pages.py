@@ -1,7 +1,7 @@
 """The code blocks of a page, and a folder like a fresh clone to run them in.
 
-Shell blocks are marked `sh`: every one of them is run by `tests/test_pages.py`. A block whose first line is a
-comment with a file name is that file.
+`tests/test_pages.py` runs every shell block (`sh`). A block whose first line is a comment with a file name is
+that file.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _FILE = re.compile(r"# ([\w/]+\.(?:py|toml))\n")
 
 
 class Block(NamedTuple):
-    """A code block: its language ("" where none is given) and its text."""
+    """A code block: its language ("" if it has none) and its text."""
 
     language: str
     text: str
 
     @property
     def file(self) -> str:
-        """The file that it shows, "" for none."""
+        """The file that the block shows, or ""."""
         found = _FILE.match(self.text)
         return found[1] if found else ""
 

@@ -1,4 +1,4 @@
-"""`make docs`: writes the tables of the pages that are generated from the code."""
+"""`make docs`: writes the tables that are generated from the code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MARK = "<!-- The table is written by `make docs`. -->\n"
 
 
 def configuration_page() -> str:
-    """Return the page on the configuration with today's table."""
+    """Return the page on the configuration with an up-to-date table."""
     head, mark, _ = CONFIGURATION.read_text(encoding="utf-8").partition(_MARK)
     return f"{head}{mark}\n{as_markdown(keys())}"
 

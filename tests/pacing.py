@@ -2,7 +2,7 @@
 
 Owns the clock of a test in which the sandbox and the engine share one process: trio's time and the engine's
 time (`engine.clock` is the one place that reads the machine's) are both virtual. Promises: time jumps to the
-next deadline when every task waits, no worker thread is busy and no byte is on its way through the loopback,
+next deadline when every task waits, no worker thread is busy and no byte is in flight on the loopback,
 and each step of a task takes a fixed time. So a slow or busy machine changes no result, and a test takes as
 long as its CPU work. Called by tests that take the fixture
 `paced_clock`, and by what they share.
@@ -37,7 +37,7 @@ _STEP_S: Final = 20e-6
 
 
 class VirtualTime:
-    """Stands in for the `time` module in `engine.clock`: everything follows trio's clock."""
+    """Replaces the `time` module in `engine.clock`; all times follow trio's clock."""
 
     def time_ns(self) -> int:
         return START_NS + self.monotonic_ns()
@@ -47,7 +47,7 @@ class VirtualTime:
 
 
 class _Steps(trio.abc.Instrument):
-    """Counts the steps of all tasks but the one that made it, and has time pass with each."""
+    """Counts the steps of all other tasks, and advances the clock with each."""
 
     def __init__(self, clock: MockClock) -> None:
         self.count = 0
@@ -130,7 +130,7 @@ async def _pace(clock: MockClock, threads: _Threads) -> None:
         while True:
             await wait_all_tasks_blocked(_THREAD_CUSHION_S if threads.busy() else 0.0)
             before = steps.count
-            # The loopback delivers in order: what was sent before this byte has arrived when it has.
+            # The loopback delivers in order: when this byte arrives, all earlier bytes have arrived.
             await near.send_all(b".")
             await far.receive_some(1)
             await wait_all_tasks_blocked()
@@ -138,7 +138,7 @@ async def _pace(clock: MockClock, threads: _Threads) -> None:
                 continue
             ahead_s = trio.lowlevel.current_statistics().seconds_to_next_deadline
             if ahead_s == math.inf:
-                # Only the world outside can bring anything.
+                # Only another process can wake a task.
                 await wait_all_tasks_blocked(_THREAD_CUSHION_S)
             else:
                 clock.jump(max(ahead_s, _STEP_S))

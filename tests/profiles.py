@@ -1,8 +1,7 @@
-"""How hard the tests search: the number of hypothesis examples and the length of long runs, set in one place.
+"""The number of hypothesis examples and the length of long runs, set in one place.
 
 `make test` uses the profile "default", `make test-deep` the profile "deep"; the variable HYPOTHESIS_PROFILE
-chooses. A test whose examples are costly takes a part of the number, one that needs many takes more:
-`@examples(0.4)`.
+selects one. A test scales the number of its examples with a weight: `@examples(0.4)`.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from hypothesis import HealthCheck, settings
 
 __all__ = ["examples", "load", "pick"]
 
-# No deadline: a shared machine is slow at times, and a promise does not depend on it. A failure prints the
-# blob that repeats it. Not derandomized: each run looks somewhere new; what it finds stays as an @example.
+# No deadline, because no test depends on the speed of the machine. A failure prints the blob that reproduces
+# it. Not derandomized: each run tries other examples, and a failing one is kept as an @example.
 settings.register_profile("default", deadline=None, derandomize=False, print_blob=True, max_examples=40)
 settings.register_profile(
     "deep",
@@ -26,7 +25,7 @@ settings.register_profile(
 
 
 def load() -> None:
-    """Load the profile that HYPOTHESIS_PROFILE names; conftest.py calls this before any test is read."""
+    """Load the profile named in HYPOTHESIS_PROFILE. conftest.py calls this before tests are collected."""
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

@@ -39,7 +39,7 @@ times = st.integers(0, 4_000_000_000 * SECOND_NS)
 @example(day_start_ns("2024-12-31") + DAY_NS - 1)
 @example(day_start_ns("2016-12-31") + DAY_NS)
 @example(day_start_ns("2024-03-31") + 3600 * SECOND_NS)
-def test_t05_a_time_lies_in_its_day(ns: int) -> None:
+def test_t05_a_time_is_within_its_day(ns: int) -> None:
     start = day_start_ns(day_of(ns))
     assert start <= ns < start + DAY_NS
     assert start % DAY_NS == 0
@@ -72,7 +72,7 @@ def test_a_zone_is_taken_into_account(seconds: int, minutes: int) -> None:
         ("2024-12-05T02:00:00.000000009+02:00", day_start_ns("2024-12-05") + 9),
     ],
 )
-def test_iso_text_in_its_usual_spellings(text: str, ns: int) -> None:
+def test_common_forms_of_iso_text_are_read(text: str, ns: int) -> None:
     assert parse_iso(text) == ns
 
 
@@ -127,14 +127,14 @@ def test_an_adopted_clock_runs_with_its_venue() -> None:
     assert clock.real_seconds_until(clock.now_ns() + 100 * SECOND_NS) == pytest.approx(2.0, abs=0.5)
 
 
-def test_random_bytes_have_the_length_asked_for_and_differ() -> None:
+def test_random_bytes_have_the_requested_length_and_differ() -> None:
     ids = SystemIds()
     assert len(ids.random_bytes(16)) == 16
     assert ids.random_bytes(16) != ids.random_bytes(16)
 
 
 @given(st.integers(0, 4_000_000_000 * SECOND_NS), st.sampled_from(sorted(INTERVALS)))
-def test_t05_every_time_is_in_one_window_and_windows_follow_each_other(time_ns: int, name: str) -> None:
+def test_t05_every_time_is_in_one_window_and_windows_are_contiguous(time_ns: int, name: str) -> None:
     interval_ns = parse_interval(name)
     start_ns = window_start(interval_ns, time_ns)
     end_ns = window_end(interval_ns, start_ns)

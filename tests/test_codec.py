@@ -94,7 +94,7 @@ def test_every_event_type_round_trips(cls: type[Event]) -> None:
 @example(struct.unpack("<d", b"\x01\0\0\0\0\0\xf8\xff")[0])
 @example(-0.0)
 @example(5e-324)
-def test_r04_an_analytic_value_keeps_every_bit(value: float) -> None:
+def test_r04_an_analytic_value_round_trips_bit_for_bit(value: float) -> None:
     (found,) = decode_inputs(encode_inputs([SignalRaised(1, "s", 1, "x", value)]))
     assert struct.pack("<d", found.value) == struct.pack("<d", value)  # type: ignore[attr-defined]
     assert math.isnan(value) or found.value == value  # type: ignore[attr-defined]

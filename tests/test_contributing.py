@@ -1,4 +1,4 @@
-"""The lists of files for whoever adds something, and what has been added so far, agree."""
+"""The page for contributors agrees with the files, commands, indicators and venues that exist."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_every_file_on_the_page_exists() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_has_a_module_of_its_name_and_a_row_in_the_readme(name: str) -> None:
+def test_each_command_has_a_module_with_its_name_and_a_row_in_the_readme(name: str) -> None:
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
     assert command.name == name
@@ -53,10 +53,10 @@ def test_every_time_in_force_is_in_the_guide() -> None:
 
 
 @pytest.mark.parametrize("name", VENUES)
-def test_a_venue_has_its_files_under_the_same_names_as_every_other(name: str) -> None:
+def test_each_venue_has_the_same_file_names(name: str) -> None:
     package, _, _ = VENUES[name].partition(":")
     folder = ROOT / package.replace(".", "/").removesuffix("/venue")
     assert (folder / "venue.py").is_file()
-    if name != "sandbox":  # An exchange to connect to, not a client of one.
+    if name != "sandbox":  # This package is an exchange, not a client of one.
         for file in ("wire.py", "decode.py", "listing.py", "history.py", "feed.py", "gateway"):
             assert (folder / file).exists()

@@ -1,4 +1,4 @@
-"""The pages are true: fault ids are explained, tables are generated from the code, keys are described."""
+"""The pages match the code: fault ids are explained, tables are generated, keys are described."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IN_TEXT = re.compile(r"\b([IJCTNFOVRQSLX][0-9]{1,2})\b(?=[,)\s:.])")
 
 
 def ids_in_tests() -> dict[str, str]:
-    """Return the ids that tests name, each with a file that does."""
+    """Return the ids in the names of tests, each with one of its files."""
     found: dict[str, str] = {}
     for path in sorted((ROOT / "tests").rglob("*.py")):
         text = path.read_text(encoding="utf-8")
@@ -29,7 +29,7 @@ def ids_in_tests() -> dict[str, str]:
     return found
 
 
-def test_every_fault_that_a_test_names_is_explained_and_every_explained_one_is_tested() -> None:
+def test_the_page_on_faults_explains_exactly_the_ids_in_the_names_of_tests() -> None:
     page = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
     explained = re.findall(r"^\| ([A-Z][0-9]{1,2}) \|", page, re.MULTILINE)
     assert len(explained) == len(set(explained))
@@ -52,7 +52,7 @@ def test_every_key_of_the_configuration_is_described() -> None:
             assert ("", name) in listed
 
 
-def test_what_engine_config_prints_is_a_configuration_of_defaults() -> None:
+def test_engine_config_shows_a_configuration_of_defaults() -> None:
     printed = engine("config").out
     assert parse_config(tomllib.loads(printed)) == Config()
     assert engine("config", "risk").out.startswith("\n[risk]\n# ")

@@ -1,8 +1,7 @@
-"""The rules of the house: who may import whom, and what may not be used where.
+"""The structure of the code: which package may import which, and what may not be used where.
 
-Reads the syntax of every file (nothing is imported or run) and prints each violation as
-`file:line: rule: why`.
-The second half feeds the checker small files that break each rule: a check that cannot fail holds nothing.
+`make check` runs it. It reads the syntax of every file, without importing or running it, and reports each
+violation as `file:line: rule: why`. The second half tests the checker with small files that break each rule.
 """
 
 from __future__ import annotations
@@ -20,27 +19,27 @@ import pytest
 from engine.floors import FLOORS, Floor
 
 ROOT = Path(__file__).resolve().parent.parent
-HOUSE = ("engine", "adapters", "replay")
-OUTSIDE = ("benchmarks", "tests")
+PACKAGES = ("engine", "adapters", "replay")
+OTHERS = ("benchmarks", "tests")
 LINES_MAX = 500
 
 
 def words(text: str, before: str = "") -> tuple[str, ...]:
-    """Return the words of `text`, each with `before` put before it."""
+    """Return the words of `text`, each with the prefix `before`."""
     return tuple(before + word for word in text.split())
 
 
-# On floors 0 to 3 nothing may read a clock, draw chance, start a thread or depend on where an object lies.
-# `engine/clock.py` is the seam for the clock and chance; threads are not for it either.
-SEAM = "engine.clock"
-CHANCE = words("time random secrets uuid")
-CHANCE_ORIGINS = words("os.urandom os.getrandom")
+# On floors 0 to 3 no module may read a clock, draw random numbers, start a thread or depend on the address of
+# an object. `engine/clock.py` is the exception for the clock and random numbers, but not for threads.
+CLOCK_MODULE = "engine.clock"
+RANDOM = words("time random secrets uuid")
+RANDOM_ORIGINS = words("os.urandom os.getrandom")
 THREADS = words("threading _thread concurrent asyncio multiprocessing")
 CLOCK_ORIGINS = (*words("now utcnow today", "datetime.datetime."), "datetime.date.today")
 ORIGINS = CLOCK_ORIGINS + words("id hash print", "builtins.")
 NO_IO = words("io os pathlib shutil socket sqlite3 ssl subprocess tempfile urllib")
 
-# Nowhere: these run what they read.
+# Forbidden everywhere: these run what they read.
 UNSAFE_MODULES = words("pickle _pickle cPickle marshal shelve dill")
 UNSAFE_ORIGINS = words("eval exec __import__", "builtins.") + words("load unsafe_load full_load", "yaml.")
 
@@ -77,7 +76,7 @@ def module_of(path: str) -> str:
 
 
 def within(name: str, prefixes: tuple[str, ...]) -> bool:
-    """Say whether `name` is one of `prefixes` or lies inside one."""
+    """Return whether `name` is one of `prefixes` or inside one."""
     return any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes)
 
 
@@ -90,7 +89,7 @@ class Reader:
         self.source = source
         self.tree = ast.parse(source, path)
         self.nodes = list(ast.walk(self.tree))
-        self.in_house = path.split("/")[0] in HOUSE
+        self.in_packages = path.split("/")[0] in PACKAGES
         self.imports = [found for node in self.nodes for found in self._imported(node)]
         self.bound = self._bound_names()
         self.origins = self._alias_origins()
@@ -100,19 +99,19 @@ class Reader:
         """Yield every violation of this file."""
         yield from self._check_shape()
         yield from self._check_unsafe()
-        if not self.in_house or self.module == "engine":
+        if not self.in_packages or self.module == "engine":
             return
-        room = next((room for room in FLOORS if within(self.module, room.packages)), None)
-        if room is None:
-            yield self._found(self.tree, "unknown-room", f"{self.module} is not in the floors table")
+        floor = next((floor for floor in FLOORS if within(self.module, floor.packages)), None)
+        if floor is None:
+            yield self._found(self.tree, "unknown-floor", f"{self.module} is not in the floors table")
             return
-        yield from self._check_floor(room)
-        if room.number <= 3:
-            yield from self._check_deterministic(room)
-        if room.number in (2, 3):
+        yield from self._check_floor(floor)
+        if floor.number <= 3:
+            yield from self._check_deterministic(floor)
+        if floor.number in (2, 3):
             yield from self._check_set_order()
 
-    # What the file says.
+    # The names in the file.
 
     def _imported(self, node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
         if isinstance(node, ast.Import):
@@ -180,9 +179,9 @@ class Reader:
             yield self._found(self.tree, "too-long", f"{lines} lines, at most {LINES_MAX}")
         for part in self.path.removesuffix(".py").split("/"):
             if VAGUE_NAME.search(part):
-                yield self._found(self.tree, "vague-name", f"{part!r} says nothing; name what it owns")
+                yield self._found(self.tree, "vague-name", f"{part!r} is vague; name what it owns")
         empty_init = self.path.endswith("/__init__.py") and not self.tree.body
-        if self.in_house and not empty_init and not ast.get_docstring(self.tree):
+        if self.in_packages and not empty_init and not ast.get_docstring(self.tree):
             yield self._found(self.tree, "no-docstring", "a module opens with what it owns and promises")
         if self.module == "engine":
             for node, name in self.imports:
@@ -196,27 +195,27 @@ class Reader:
             if origin in UNSAFE_ORIGINS:
                 yield self._found(node, "unsafe", f"{origin.removeprefix('builtins.')} runs what it reads")
 
-    def _check_floor(self, room: Floor) -> Iterator[Violation]:
+    def _check_floor(self, floor: Floor) -> Iterator[Violation]:
         for node, name in self.imports:
             top = name.split(".")[0]
-            if top in HOUSE:
-                if name != "engine" and not within(name, room.may):
-                    yield self._found(node, "floor", f"floor {room.number} may not import {name}")
-            elif top not in room.libraries and top not in sys.stdlib_module_names:
-                yield self._found(node, "third-party", f"floor {room.number} may not use {top}")
+            if top in PACKAGES:
+                if name != "engine" and not within(name, floor.may):
+                    yield self._found(node, "floor", f"floor {floor.number} may not import {name}")
+            elif top not in floor.libraries and top not in sys.stdlib_module_names:
+                yield self._found(node, "third-party", f"floor {floor.number} may not use {top}")
 
-    def _check_deterministic(self, room: Floor) -> Iterator[Violation]:
-        seam = self.module == SEAM
-        modules = THREADS + (() if seam else CHANCE) + (NO_IO if room.number == 2 else ())
-        origins = ORIGINS + (() if seam else CHANCE_ORIGINS)
-        origins += ("builtins.open",) if room.number == 2 else ()
+    def _check_deterministic(self, floor: Floor) -> Iterator[Violation]:
+        is_clock = self.module == CLOCK_MODULE
+        modules = THREADS + (() if is_clock else RANDOM) + (NO_IO if floor.number == 2 else ())
+        origins = ORIGINS + (() if is_clock else RANDOM_ORIGINS)
+        origins += ("builtins.open",) if floor.number == 2 else ()
         for node, name in self.imports:
             if name.split(".")[0] in modules:
-                yield self._found(node, "deterministic", f"{name} is not for floor {room.number}")
+                yield self._found(node, "deterministic", f"{name} is not allowed on floor {floor.number}")
         for node, origin in self._uses():
             if origin in origins:
                 name = origin.removeprefix("builtins.")
-                yield self._found(node, "deterministic", f"{name} is not for floor {room.number}")
+                yield self._found(node, "deterministic", f"{name} is not allowed on floor {floor.number}")
 
     def _check_set_order(self) -> Iterator[Violation]:
         blind = {
@@ -312,7 +311,7 @@ def python_files(*folders: str) -> list[str]:
 
 def text_files() -> list[str]:
     """Return the text files that a person reads, relative to the root, sorted."""
-    paths = [path for each in (*HOUSE, *OUTSIDE, "docs", ".ci") for path in (ROOT / each).rglob("*")]
+    paths = [path for each in (*PACKAGES, *OTHERS, "docs", ".ci") for path in (ROOT / each).rglob("*")]
     # In a linked worktree .git is a file, of git.
     paths += [*(path for path in ROOT.iterdir() if path.name != ".git"), *(ROOT / "journal").glob("**/*.md")]
     paths = [path for path in paths if path.suffix in TEXT_SUFFIXES and path.is_file()]
@@ -327,8 +326,8 @@ def report(violations: list[Violation]) -> str:
 # The tree as it is.
 
 
-def test_every_file_keeps_the_rules_of_the_house() -> None:
-    files = python_files(*HOUSE, *OUTSIDE)
+def test_every_file_follows_the_rules() -> None:
+    files = python_files(*PACKAGES, *OTHERS)
     assert "engine/__init__.py" in files
     violations = [found for path in files for found in check_source(path, (ROOT / path).read_text("utf-8"))]
     assert not violations, report(violations)
@@ -341,7 +340,7 @@ def test_no_text_names_a_machine_or_a_registry() -> None:
     assert not violations, report(violations)
 
 
-def test_lock_pins_every_requirement_with_a_hash_and_holds_no_address() -> None:
+def test_the_lock_pins_every_requirement_with_a_hash_and_contains_no_address() -> None:
     violations = check_lock("requirements.lock", (ROOT / "requirements.lock").read_text("utf-8"))
     assert not violations, report(violations)
 
@@ -379,7 +378,7 @@ BROKEN = [
     ("third-party", "engine/runtime/live.py", "import httpx"),
     ("third-party", "adapters/files/csv.py", "import pandas"),
     ("third-party", "engine/cli.py", "import benchmarks.run"),
-    ("unknown-room", "engine/extra/thing.py", ""),
+    ("unknown-floor", "engine/extra/thing.py", ""),
     ("deterministic", "engine/values.py", "import time", "from random import Random", "print(1)"),
     ("deterministic", "engine/journal/disk.py", "import secrets", "import os\nos.urandom(16)",
      "from os import urandom as salt\nsalt(16)"),
@@ -443,7 +442,7 @@ def test_a_broken_rule_is_reported(rule: str, path: str, source: str) -> None:
 
 
 @pytest.mark.parametrize(("path", "source"), [(path, each) for path, *sources in KEPT for each in sources])
-def test_what_the_rules_allow_is_not_reported(path: str, source: str) -> None:
+def test_allowed_code_is_not_reported(path: str, source: str) -> None:
     assert check_source(path, DOC + source) == []
 
 

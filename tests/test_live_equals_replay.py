@@ -1,4 +1,4 @@
-"""The main promise of the project: a traded day replays bit for bit from its journal (I4, R01)."""
+"""The main promise of the project: a traded day replays identical from its journal (I4, R01)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from engine.sequencer import Sequencer
 from replay.backtesting import JournalSink
 from replay.verification import replay_day
 from tests.profiles import examples
-from tests.replay.kit import EVE, JOURNAL_ID, NOON, batches, config_of, market, opening, tapes, use
+from tests.replay.kit import EVE, JOURNAL_ID, NOON, batches, config_of, market, markets, opening, use
 from tests.strategies.fakes import builder
 
 LATER = EVE + 1000 * SECOND_NS
@@ -64,7 +64,9 @@ def configs(draw: st.DrawFn) -> Config:
     kinds = busy | crossing | averages | careful | gambling
     entries: list[StrategyConfig] = draw(st.lists(kinds, min_size=1, max_size=3))
     named = [
-        StrategyConfig(entry.use, f"{entry.title}{number}", entry.params, draw(coins), entry.on_failure)
+        StrategyConfig(
+            entry.use, f"{entry.title}{number}", entry.params, draw(entry_markets), entry.on_failure
+        )
         for number, entry in enumerate(entries)
     ]
     return config_of(
@@ -78,10 +80,10 @@ def configs(draw: st.DrawFn) -> Config:
     )
 
 
-coins = st.sampled_from([(), ("AAA",), ("BBB", "AAA")])
+entry_markets = st.sampled_from([(), ("AAA",), ("BBB", "AAA")])
 
 
-def with_operator(draw: st.DrawFn, tape: list[Event]) -> list[Event]:
+def with_operator(draw: st.DrawFn, inputs: list[Event]) -> list[Event]:
     """Insert operator commands at random places."""
     for command, target in draw(
         st.lists(
@@ -92,9 +94,9 @@ def with_operator(draw: st.DrawFn, tape: list[Event]) -> list[Event]:
             max_size=3,
         )
     ):
-        at = draw(st.integers(3, len(tape)))
-        tape.insert(at, OperatorCommand(tape[at - 1].recv_ns, command, target))  # type: ignore[attr-defined]
-    return tape
+        at = draw(st.integers(3, len(inputs)))
+        inputs.insert(at, OperatorCommand(inputs[at - 1].recv_ns, command, target))  # type: ignore[attr-defined]
+    return inputs
 
 
 @st.composite
@@ -102,16 +104,18 @@ def sessions(draw: st.DrawFn, *starts_ns: int) -> list[list[Event]]:
     """Draw the inputs of one or two sessions of one journal, in batches."""
     at_ns = draw(st.sampled_from(starts_ns))
     config = draw(configs())
-    tape = with_operator(draw, opening(config, at_ns) + market(draw(tapes), at_ns))
+    inputs = with_operator(draw, opening(config, at_ns) + market(draw(markets), at_ns))
     if draw(st.booleans()):
-        end: int = max(event.recv_ns for event in tape)  # type: ignore[attr-defined]
+        end: int = max(event.recv_ns for event in inputs)  # type: ignore[attr-defined]
         if draw(st.booleans()):
-            tape.append(SessionStopped(end, "00000000000000aa", "test"))
+            inputs.append(SessionStopped(end, "00000000000000aa", "test"))
         begin = end + draw(st.sampled_from([1, 1000, 90_000])) * 1_000_000
-        again = draw(st.sampled_from([config, draw(configs())]))
-        tape += with_operator(draw, opening(again, begin, "00000000000000bb") + market(draw(tapes), begin))
-    cuts = draw(st.lists(st.integers(1, max(2, len(tape))), max_size=10))
-    return batches(tape, cuts)
+        other = draw(st.sampled_from([config, draw(configs())]))
+        inputs += with_operator(
+            draw, opening(other, begin, "00000000000000bb") + market(draw(markets), begin)
+        )
+    cuts = draw(st.lists(st.integers(1, max(2, len(inputs))), max_size=10))
+    return batches(inputs, cuts)
 
 
 def trade(root: Path, sequence: list[list[Event]]) -> str:
@@ -125,7 +129,7 @@ def trade(root: Path, sequence: list[list[Event]]) -> str:
     return sink.digest.hex()
 
 
-def replays_identical(root: Path, digest: str) -> None:
+def assert_replays_identical(root: Path, digest: str) -> None:
     last = ""
     for day in list_days(root):
         report, _ = replay_day(open_day(day.path), builder(), history=JournalHistory(root))
@@ -136,16 +140,16 @@ def replays_identical(root: Path, digest: str) -> None:
 
 @examples(1.2)
 @given(sessions(NOON, EVE))
-def test_i4_traded_days_replay_bit_for_bit(sequence: Any) -> None:
+def test_i4_traded_days_replay_identical(sequence: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "journal"
         root.mkdir()
-        replays_identical(root, trade(root, sequence))
+        assert_replays_identical(root, trade(root, sequence))
 
 
 @examples(0.4)
 @given(sessions(EVE), sessions(LATER, LATER + 600 * SECOND_NS))
-def test_i4_a_resumed_journal_replays_too(sequence: Any, more: Any) -> None:
+def test_i4_a_resumed_journal_replays_identical(sequence: Any, more: Any) -> None:
     """As a second process does: recover, follow the newest day, open a session, continue."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "journal"
@@ -161,4 +165,4 @@ def test_i4_a_resumed_journal_replays_too(sequence: Any, more: Any) -> None:
         for batch in more:
             sequencer.run(batch)
         sink.close()
-        replays_identical(root, sink.digest.hex())
+        assert_replays_identical(root, sink.digest.hex())

@@ -1,7 +1,7 @@
-"""Every command in the README and the docs works as written, in its order, from a fresh clone.
+"""The commands of the README and the docs work as written, in order, from a fresh clone.
 
-A few are changed before they run, by the rules in `runnable`: endless commands get an end, long ones are
-shortened, and the venue is a sandbox on this machine.
+`runnable` changes a few commands before they run: endless sessions get an end, long ones are shortened, and a
+local sandbox replaces the venue.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ import pytest
 from engine.cli import cli
 from tests.docs_pages import PAGES, ROOT, blocks, clone, commands
 
-# A key that signs nothing but these sessions.
+# A key that is used in these sessions only.
 KEY = "0x" + "07" * 32
 ADDRESS = "0x4a62316623ad457f02cdc5d997ded67a383ec569"
 
-NEEDS_THE_VENUE = ("--config testnet.toml",)
-"""Parts of commands that only the real venue can answer: they are parsed, not run."""
+VENUE_ONLY = ("--config testnet.toml",)
+"""Parts of commands that need the real venue. The test parses them and does not run them."""
 
-ENDLESS = 3
-"""Seconds that a session without an end is given."""
+SESSION_S = 3
+"""How long sessions run, in seconds."""
 
 LISTENS = """python -c "import socket; socket.create_connection(('127.0.0.1', $PORT))" 2>/dev/null"""
-"""Succeeds once the sandbox that a page starts is there."""
+"""Succeeds once the sandbox that a page starts accepts connections."""
 
 
 def pages_with(language: str) -> list[Path]:
@@ -49,22 +49,22 @@ def name_of(page: Path) -> str:
 def runnable(command: str) -> str:
     """Return a command as the test runs it."""
     command = command.replace("0xYOUR_ADDRESS", ADDRESS).replace(":3001", ":$PORT")
-    if command.startswith("git clone") or any(part in command for part in NEEDS_THE_VENUE):
+    if command.startswith("git clone") or any(part in command for part in VENUE_ONLY):
         return "true"
     if command == "make demo":
-        return f'make demo ARGS="--for {ENDLESS}"'
+        return f'make demo ARGS="--for {SESSION_S}"'
     if command.startswith("make "):
         return command.replace("make ", "make -n ", 1) + " >/dev/null"
     if command.startswith("install -m 600 /dev/stdin"):
         return f"printf %s {KEY} | {command}"
     if re.match(r"engine (live|backfill)\b", command) and "--venue hyperliquid" in command:
-        # The sandbox has had no history before today.
+        # The sandbox has no history before today.
         command = re.sub(r"--since \S+", "--since $TODAY", command)
         command += "" if "--base-url" in command else " --base-url $SANDBOX"
     if command.startswith("engine live"):
-        command = re.sub(r"--for \S+", "", command) + f" --for {ENDLESS}s"
+        command = re.sub(r"--for \S+", "", command) + f" --for {SESSION_S}s"
     if command.startswith("engine sandbox"):
-        # Runs on, for the commands below it; the script ends it.
+        # The sandbox runs for the commands below it; the script ends it.
         return f"{command} --port $PORT &\nuntil {LISTENS}; do sleep 0.1; done"
     return command
 
@@ -77,7 +77,7 @@ def script_of(page: Path, folder: Path) -> str:
         "export TODAY=$(date -u +%F)",
     ]
     if "source .venv/bin/activate" not in page.read_text(encoding="utf-8"):
-        lines.append("source .venv/bin/activate")  # A page for somebody who has begun with the README.
+        lines.append("source .venv/bin/activate")  # The page assumes that the reader has followed the README.
     for block in blocks(page):
         if block.file:
             text = block.text.replace("0xYOUR_ADDRESS", ADDRESS)
@@ -90,7 +90,7 @@ def script_of(page: Path, folder: Path) -> str:
 
 @pytest.fixture
 def page_folder(tmp_path: Path) -> Path:
-    """A fresh clone, and beside it what a page takes from elsewhere: a file of trades."""
+    """A fresh clone with a file of trades, which a page uses."""
     clone(tmp_path)
     lines = ["timestamp,price,quantity,side,id"]
     start_ms = 1_642_204_800_000  # 2022-01-15
@@ -111,7 +111,7 @@ def environment() -> Iterator[dict[str, str]]:
         assert venue.stdout is not None
         base_url = json.loads(venue.stdout.readline())["base_url"]
         kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
-        # Nothing is on the path that a user has not put there.
+        # As for a user, the path does not hold this environment.
         here = str(Path(sys.prefix) / "bin")
         path = os.pathsep.join(one for one in kept["PATH"].split(os.pathsep) if one != here)
         yield {**kept, "PATH": path, "PORT": port, "SANDBOX": base_url}
@@ -132,8 +132,8 @@ def test_the_commands_of_a_page_work_as_written(
 
 
 @pytest.mark.parametrize("page", pages_with("sh"), ids=name_of)
-def test_every_command_of_a_page_has_the_options_it_is_shown_with(page: Path) -> None:
-    """Those too that need the venue."""
+def test_every_command_of_a_page_accepts_its_options(page: Path) -> None:
+    """Commands that need the venue included."""
     for block in blocks(page):
         for command in commands(block.text) if block.language == "sh" else ():
             name, *args = shlex.split(re.sub(r"\$\(.*?\)", "value", re.split(r" [>|] ", command)[0]))
@@ -150,8 +150,8 @@ def test_every_command_of_a_page_has_the_options_it_is_shown_with(page: Path) ->
                 found.make_context(args[0], args[1:])
 
 
-def test_every_block_names_its_language() -> None:
-    """So that no command is overlooked: `sh` is run, `text` is output, `python` and `toml` are files."""
+def test_every_block_has_a_language() -> None:
+    """So that every command is tested: `sh` is run, `text` is output, `python` and `toml` are files."""
     known = {"sh", "text", "python", "toml", "sql", "json", "hexdump"}
     nameless = [
         f"{name_of(page)}: {block.text.splitlines()[0]}"

@@ -175,7 +175,7 @@ def test_equity_is_at_its_own_scale():
     assert (shown["realized"], shown["unrealized"], shown["equity"]) == ("0.0001", "-2", "10000")
 
 
-def test_instruments_are_learned_from_rendered_records():
+def test_the_renderer_learns_instruments_from_records():
     renderer = Renderer()
     mark = PriceMarked(T, 7, 4305997)
     assert renderer.as_json(1, 0, mark)["instrument"] == "#7"

@@ -1,4 +1,4 @@
-"""The sequencer: order, time, timers, failures; the batching of inputs changes nothing."""
+"""The sequencer: order, time, timers, failures. The result does not depend on how inputs are batched."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ from tests.replay.kit import (
     MS,
     NOON,
     Memory,
+    assert_replays_alone,
     batches,
     config_of,
     market,
+    markets,
     opening,
-    replays_alone,
     run,
     steady,
-    tapes,
     use,
 )
 from tests.strategies.fakes import builder
@@ -58,7 +58,7 @@ cut_lists = st.lists(st.integers(1, 80), max_size=12)
 
 
 @examples(0.6)
-@given(tapes, cut_lists, st.sampled_from([NOON, EVE]), st.booleans())
+@given(markets, cut_lists, st.sampled_from([NOON, EVE]), st.booleans())
 def test_records_do_not_depend_on_how_inputs_are_batched(
     plan: Any, cuts: list[int], at_ns: int, failing: bool
 ) -> None:
@@ -68,7 +68,7 @@ def test_records_do_not_depend_on_how_inputs_are_batched(
     assert run(inputs, cuts).bytes() == whole
 
 
-def test_a_long_tape_gives_the_same_bytes_in_any_batches() -> None:
+def test_long_market_data_gives_the_same_bytes_in_any_batches() -> None:
     inputs = opening(FRAGILE, EVE) + steady(600, EVE)
     whole = run(inputs)
     assert len(whole.events(ActorFailed)) == 2
@@ -78,7 +78,7 @@ def test_a_long_tape_gives_the_same_bytes_in_any_batches() -> None:
 
 
 @examples(0.4)
-@given(tapes, st.sampled_from([NOON, EVE]))
+@given(markets, st.sampled_from([NOON, EVE]))
 def test_seqs_are_contiguous_and_every_cause_comes_before(plan: Any, at_ns: int) -> None:
     records = run(opening(FRAGILE, at_ns) + market(plan, at_ns)).all()
     assert [seq for seq, _, _ in records] == list(range(1, len(records) + 1))
@@ -86,7 +86,7 @@ def test_seqs_are_contiguous_and_every_cause_comes_before(plan: Any, at_ns: int)
 
 
 @examples(0.4)
-@given(tapes)
+@given(markets)
 def test_causes_are_zero_for_inputs_only(plan: Any) -> None:
     inputs = opening(BUSY, NOON) + market(plan, NOON)
     records = run(inputs).all()
@@ -100,18 +100,18 @@ def test_t01_a_clock_that_steps_back_is_clamped_and_counted() -> None:
     memory = Memory()
     sequencer = Sequencer(builder(), memory)
     sequencer.run(opening(BUSY, NOON))
-    tape: list[Event] = [
+    inputs: list[Event] = [
         ClockAdvanced(NOON + 5 * SECOND_NS),
         ClockAdvanced(NOON - 3600 * SECOND_NS),
         ClockAdvanced(NOON + 4 * SECOND_NS),
         ClockAdvanced(NOON + 5 * SECOND_NS),
     ]
-    sequencer.run(tape)
+    sequencer.run(inputs)
     assert sequencer.clock_steps_back == 2
     assert sequencer.now_ns == NOON + 5 * SECOND_NS
 
 
-@given(tapes)
+@given(markets)
 @examples(0.4)
 def test_t01_timers_never_fire_at_a_time_that_goes_back(plan: Any) -> None:
     fired = run(opening(BUSY, NOON) + market(plan, NOON)).events(TimerFired)
@@ -174,15 +174,15 @@ def test_the_cause_of_a_timer_is_the_event_in_whose_turn_it_was_set() -> None:
     assert [cause for _, cause, _ in fired] == [seqs["1"], seqs["2"], fired[0][0], fired[1][0]]
 
 
-def test_a_timer_of_an_actor_that_a_new_session_does_not_take_over_never_fires() -> None:
+def test_timers_of_an_actor_without_a_successor_in_a_new_session_never_fire() -> None:
     """A strategy with another parameter does not inherit the timers of the earlier one."""
-    tape: list[Event] = opening(config_of(use("Busy", params={"wait_ms": 5000, "every": 1})), NOON)
-    tape += [Trade(NOON + n, NOON + n, 1, 123_450, 5, 1, n) for n in range(1, 6)]
+    inputs: list[Event] = opening(config_of(use("Busy", params={"wait_ms": 5000, "every": 1})), NOON)
+    inputs += [Trade(NOON + n, NOON + n, 1, 123_450, 5, 1, n) for n in range(1, 6)]
     again = [use("Busy", params={"wait_ms": 5000, "every": 1})], [use("Busy", params={"wait_ms": 5001})], []
     fired = []
     for strategies in again:
         later = opening(config_of(*strategies), NOON + SECOND_NS, "00000000000000bb")
-        memory = run([*tape, *later, ClockAdvanced(NOON + 9 * SECOND_NS)])
+        memory = run([*inputs, *later, ClockAdvanced(NOON + 9 * SECOND_NS)])
         fired.append([timer.key for timer in memory.events(TimerFired) if timer.actor == "Busy"])
     assert fired[0][:1] == ["timer AAA"]
     assert fired[1:] == [[], []]
@@ -213,12 +213,12 @@ def test_c07_a_failure_is_an_event_and_halt_cancels_orders_and_refuses_requests(
     assert failed.policy == "halt"
     assert isinstance({seq: event for seq, _, event in records}[failed.seq], Trade)
     at = next(seq for seq, _, event in records if event is halted)
-    wishes = {seq for seq, _, event in records if seq > at and isinstance(event, OrderRequested)}
+    requests = {seq for seq, _, event in records if seq > at and isinstance(event, OrderRequested)}
     refused = {event.request_seq for _, _, event in records if isinstance(event, OrderRefused)}
-    assert wishes
-    assert wishes <= refused
+    assert requests
+    assert requests <= refused
     assert any(isinstance(event, CancelOrder) and seq > at for seq, _, event in records)
-    assert any(isinstance(event, BarClosed) and seq > at for seq, _, event in records), "bars go on"
+    assert any(isinstance(event, BarClosed) and seq > at for seq, _, event in records), "bars still close"
 
 
 def test_c07_quarantine_stops_one_strategy_and_the_others_continue() -> None:
@@ -229,8 +229,8 @@ def test_c07_quarantine_stops_one_strategy_and_the_others_continue() -> None:
     (failed,) = memory.events(ActorFailed)
     assert not memory.events(EngineHalted)
     after = [event for seq, _, event in memory.all() if seq > failed.seq + 10]
-    speakers = {event.strategy for event in after if isinstance(event, SignalRaised | OrderRequested)}
-    assert speakers == {"Busy"}
+    emitters = {event.strategy for event in after if isinstance(event, SignalRaised | OrderRequested)}
+    assert emitters == {"Busy"}
     assert any(isinstance(event, OrderFilled) for event in after)
 
 
@@ -242,8 +242,8 @@ def test_error_text_holds_no_memory_address() -> None:
         assert memory.bytes() == run(opening(FRAGILE, NOON) + steady(60, NOON)).bytes()
 
 
-class Mute(Exception):
-    """An error whose text cannot be made."""
+class Textless(Exception):
+    """An error whose text cannot be produced."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
@@ -252,12 +252,12 @@ class Mute(Exception):
 @pytest.mark.parametrize(
     "error",
     [
-        Mute(),
+        Textless(),
         ValueError("half a character: \ud800"),
         ValueError("\0" * 5000),
     ],
 )
-def test_an_error_without_a_text_is_recorded_too(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_an_error_with_unusable_text_is_recorded(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """The text of a strategy's exception must not stop the engine."""
 
     def on_trade(self: object, trade: object) -> None:
@@ -279,7 +279,7 @@ def test_r03_an_error_that_shows_a_set_replays_identical_under_another_hash_seed
         "print(run(opening(BUSY, NOON) + steady(1, NOON)).events(ActorFailed)[0].error)"
     )
     root = Path(__file__).resolve().parents[1]
-    told = {
+    printed = {
         subprocess.run(
             [sys.executable, "-c", program],
             capture_output=True,
@@ -290,7 +290,7 @@ def test_r03_an_error_that_shows_a_set_replays_identical_under_another_hash_seed
         ).stdout
         for seed in range(1, 4)
     }
-    assert len(told) == 1
+    assert len(printed) == 1
 
 
 def test_a_state_that_cannot_be_stored_is_refused_at_the_start_of_the_session() -> None:
@@ -298,7 +298,7 @@ def test_a_state_that_cannot_be_stored_is_refused_at_the_start_of_the_session() 
         run(opening(config_of(use("Looking")), NOON))
 
 
-def test_a_failure_on_an_input_does_not_keep_it_from_the_other_handlers() -> None:
+def test_other_handlers_receive_an_input_on_which_one_failed() -> None:
     """The failing strategy comes first; the next one must see the same trade."""
     config = config_of(use("Fragile", params={"fail_at": 5}, on_failure="quarantine"), use("Busy"))
     memory = Memory()
@@ -311,7 +311,7 @@ def test_a_failure_on_an_input_does_not_keep_it_from_the_other_handlers() -> Non
     assert cause == failed.seq
 
 
-def test_a_failure_on_a_derived_event_does_not_keep_it_from_the_other_handlers() -> None:
+def test_other_handlers_receive_a_derived_event_on_which_one_failed() -> None:
     config = config_of(
         use("Averages", name="First", params={"fail_at_count": 4}, on_failure="quarantine"),
         use("Averages", name="Second"),
@@ -326,13 +326,13 @@ def test_a_failure_on_a_derived_event_does_not_keep_it_from_the_other_handlers()
     assert memory.all()[failed.seq - 1][2] == bars[3]
 
 
-def test_an_endless_turn_is_an_error_of_the_engine() -> None:
+def test_an_endless_turn_is_an_engine_error() -> None:
     inputs = opening(config_of(use("Endless")), NOON) + steady(1, NOON)
     with pytest.raises(EngineError, match="without end"):
         run(inputs)
 
 
-def test_memory_exhaustion_is_never_an_actors_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_exhaustion_stops_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """C12: out of memory stops the engine; it is not recorded as one strategy's fault."""
 
     def no_memory(self: object, trade: object) -> None:
@@ -361,11 +361,11 @@ def restart_session(
 
 
 def test_a_strategy_that_fails_again_while_it_is_rebuilt_is_failed_again() -> None:
-    """It fails on its n-th bar, whichever bar that is, so skipping the recorded one does not help."""
+    """It fails on its nth bar, so skipping the recorded bar does not prevent the failure."""
     config = config_of(use("Averages", params={"fail_at_count": 4}, on_failure="quarantine"), use("Busy"))
     memory = run(restart_session("Averages", 120, config), range(400))
     assert [event.actor for event in memory.events(ActorFailed)] == ["Averages", "Averages"]
-    replays_alone(memory, memory.days[0])
+    assert_replays_alone(memory, memory.days[0])
 
 
 @pytest.mark.parametrize("command_after", [60, 100, 101, 250])
@@ -375,19 +375,19 @@ def test_a_restarted_session_replays_identical(command_after: int) -> None:
     )
     memory = run(restart_session("Fragile", command_after, config), range(400))
     assert [event.actor for event in memory.events(ActorFailed)] == ["Fragile"]
-    replays_alone(memory, memory.days[0])
+    assert_replays_alone(memory, memory.days[0])
 
 
-def test_a_restart_in_whose_turn_timers_fire_replays_identical() -> None:
+def test_a_restart_replays_identical_when_timers_fire_in_its_turn() -> None:
     """The events of those timers are not in the journal yet when the restart reads it."""
     config = config_of(use("Fragile", params={"fail_at": 2}, on_failure="quarantine"), use("Averages"))
     inputs = opening(config, NOON) + steady(5, NOON)
     inputs.append(OperatorCommand(NOON + 2 * SECOND_NS, "restart", "Fragile"))
     memory = run(inputs, range(400))
-    replays_alone(memory, memory.days[0])
+    assert_replays_alone(memory, memory.days[0])
 
 
-def test_a_restart_reads_back_the_same_records_in_any_batch() -> None:
+def test_a_restart_reads_the_same_records_in_any_batch() -> None:
     config = config_of(use("Fragile", params={"fail_at": 2}, on_failure="quarantine"), use("Averages"))
     inputs = opening(config, NOON) + steady(5, NOON)
     inputs.append(OperatorCommand(inputs[-1].recv_ns, "restart", "Fragile"))  # type: ignore[attr-defined]
@@ -416,7 +416,7 @@ def test_a_restarted_strategy_continues_as_if_it_had_not_seen_the_failing_event(
     assert whole.state()["bars"] == len(bars)
 
 
-def test_a_restart_needs_a_journal_to_read_back() -> None:
+def test_a_restart_needs_a_readable_journal() -> None:
     memory = Memory()
     sequencer = Sequencer(builder(), memory)
     for batch in batches(restart_session("Broken", 120)[:120], ()):
@@ -432,12 +432,12 @@ def test_a_restart_of_an_actor_that_did_not_fail_does_nothing() -> None:
     assert len(run(with_command).all()) == len(run(plain).all())
 
 
-def test_r01_a_replay_that_differs_is_found_at_the_first_seq() -> None:
+def test_r01_a_replay_reports_the_first_seq_that_differs() -> None:
     memory = run(opening(BUSY, NOON) + steady(100, NOON))
     day, first_seq, inputs, derived = memory.frames[-1]
     seq, cause, event = derived[3]
     changed = [*derived[:3], (seq, cause + 1, event), *derived[4:]]
     memory.frames[-1] = day, first_seq, inputs, changed
     with pytest.raises(ReplayDivergence) as caught:
-        replays_alone(memory, day)
+        assert_replays_alone(memory, day)
     assert caught.value.seq == seq

@@ -1,4 +1,4 @@
-"""States come back equal in value, type and order; nothing in them can run (S14, R08)."""
+"""Decoded states are equal in value, type and order, and decoding runs no code (S14, R08)."""
 
 from __future__ import annotations
 
@@ -124,18 +124,18 @@ states = st.recursive(
 )
 
 
-def shape(value: Any) -> Any:
+def typed(value: Any) -> Any:
     """Return a value with its types as text and its floats as bytes."""
     if isinstance(value, float):
         return "float", struct.pack("<d", value)
     if isinstance(value, dict):
-        return "dict", [(shape(key), shape(item)) for key, item in value.items()]
+        return "dict", [(typed(key), typed(item)) for key, item in value.items()]
     if isinstance(value, deque):
-        return "deque", value.maxlen, [shape(item) for item in value]
+        return "deque", value.maxlen, [typed(item) for item in value]
     if isinstance(value, list | tuple):
-        return type(value).__name__, [shape(item) for item in value]
+        return type(value).__name__, [typed(item) for item in value]
     if isinstance(value, msgspec.Struct):
-        return type(value), [shape(getattr(value, field)) for field in value.__struct_fields__]
+        return type(value), [typed(getattr(value, field)) for field in value.__struct_fields__]
     return type(value).__name__, value
 
 
@@ -143,10 +143,10 @@ def shape(value: Any) -> Any:
 @example({1: [2**64, -(2**64)], (1, "a"): deque([float("nan"), -0.0], 2), "x": (Leaf(2**65, [()]),)})
 @example(INT64_MAX + 1)
 @example([True, 1, 1.0])
-def test_a_state_comes_back_equal(value: Any) -> None:
+def test_a_state_round_trips(value: Any) -> None:
     blob = encode_state(value, "actor")
     found = decode_state(blob, CLASSES)
-    assert shape(found) == shape(value)
+    assert typed(found) == typed(value)
     assert encode_state(found, "actor") == blob
 
 
@@ -154,7 +154,7 @@ def test_a_dict_keeps_its_order() -> None:
     assert list(decode_state(encode_state({"b": 1, "a": 2}, "x"), {})) == ["b", "a"]
 
 
-def test_a_full_deque_keeps_dropping() -> None:
+def test_a_full_deque_stays_bounded() -> None:
     found = decode_state(encode_state(deque([1, 2], 2), "x"), {})
     found.append(3)
     assert list(found) == [2, 3]
@@ -175,7 +175,7 @@ def test_what_a_snapshot_cannot_store_is_refused_by_name(value: Any) -> None:
 
 
 def test_a_bool_is_not_stored_as_the_number_it_equals() -> None:
-    assert shape(decode_state(encode_state([True, 1], "x"), {})) == shape([True, 1])
+    assert typed(decode_state(encode_state([True, 1], "x"), {})) == typed([True, 1])
 
 
 class Point(NamedTuple):
@@ -201,12 +201,12 @@ class Text(str):
         (np.float64(1.5), "float"),
     ],
 )
-def test_r07_a_value_that_would_come_back_with_another_type_is_refused(value: Any, plain: str) -> None:
+def test_r07_a_value_that_would_be_restored_with_another_type_is_refused(value: Any, plain: str) -> None:
     with pytest.raises(UsageError, match=rf"Mine\.past is a .*; {plain}\(\.\.\.\) makes a plain one of it"):
         encode_state({"past": value}, "Mine")
 
 
-def test_enums_nested_classes_and_computed_fields_come_back_equal() -> None:
+def test_enums_nested_classes_and_computed_fields_round_trip() -> None:
     held = Counting(3)
     held.seen = 8
     state = [Side.LONG, Outer(inner=Outer.Inner(2)), held]
@@ -215,7 +215,7 @@ def test_enums_nested_classes_and_computed_fields_come_back_equal() -> None:
     assert found[0] is Side.LONG
 
 
-def test_r07_a_state_that_comes_back_changed_is_refused_before_midnight() -> None:
+def test_r07_a_state_that_does_not_round_trip_is_refused_before_midnight() -> None:
     with pytest.raises(UsageError, match="Mine changes when it comes back from a snapshot"):
         stored_state([Growing(1)], "Mine", CLASSES)
     hidden = msgspec.defstruct("Hidden", [("x", int)])
@@ -233,7 +233,7 @@ def test_a_struct_of_a_class_that_is_not_allowed_is_refused() -> None:
         decode_state(blob, state_classes(["engine.indicators.moving"]))
 
 
-def test_s14_nothing_in_a_snapshot_runs() -> None:
+def test_s14_a_snapshot_runs_no_code() -> None:
     """Only names of allowed struct classes are looked up; a class name is never imported."""
     for name in ("os:system", "builtins:eval", "engine.sequencer:Sequencer", "subprocess:Popen", "x"):
         blob = msgspec.msgpack.encode(["s", name, ["echo broken"]])
@@ -263,7 +263,7 @@ def test_r08_any_bytes_are_a_state_or_one_declared_error(blob: bytes) -> None:
     assert not callable(found)
 
 
-def test_a_snapshot_nested_without_end_is_refused() -> None:
+def test_a_snapshot_that_is_nested_too_deep_is_refused() -> None:
     deep: Any = ["l", []]
     for _ in range(400):
         deep = ["l", [deep]]
@@ -281,7 +281,7 @@ def test_a_state_that_holds_itself_is_refused_by_name() -> None:
         encode_state({"loop": endless}, "Mine")
 
 
-def test_state_classes_are_the_structs_a_module_shows() -> None:
+def test_state_classes_are_the_public_structs_of_a_module() -> None:
     assert CLASSES["engine.indicators.moving:Ema"] is Ema
     assert CLASSES["engine.indicators.moving:Sma"] is Sma
     assert CLASSES[f"{__name__}:Leaf"] is Leaf
@@ -313,7 +313,7 @@ def test_a_new_field_takes_its_default_and_does_not_share_it() -> None:
     assert other.past == []
 
 
-def test_a_field_that_is_gone_is_noticed_with_and_without_shapes() -> None:
+def test_a_removed_field_is_reported_with_and_without_shapes() -> None:
     tree = msgspec.msgpack.decode(encode_state(After(1), "x"))
     tree[1] = BEFORE
     blob = msgspec.msgpack.encode(tree)
@@ -346,10 +346,10 @@ numbers = st.lists(st.integers(0, 3), max_size=3)
 
 @given(st.builds(After, st.integers(), st.text(max_size=3), numbers), st.integers(), numbers)
 @example(After(-(2**63) - 1, "", []), 2**64, [])
-def test_a_state_holds_what_it_was_before_it_gained_fields(
+def test_a_state_contains_its_earlier_version_without_the_new_fields(
     value: After, other: int, extra: list[int]
 ) -> None:
-    """And no other value of a field that was there, and no other item of a container."""
+    """It does not contain a state with another value or another item."""
     blob = encode_state({"a": [value, extra], "new": 1}, "x")
     shapes = shapes_of(blob, CLASSES)
     earlier = {AFTER: shapes[AFTER][:2]}

@@ -1,4 +1,4 @@
-"""What authors import is flat, sorted, documented and typed; every example strategy has annotated hooks."""
+"""The public names for authors of strategies are documented and typed; examples have annotated hooks."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def public_functions(thing: object) -> Iterator[tuple[str, FunctionType]]:
 
 
 @pytest.mark.parametrize("module", SURFACE)
-def test_all_is_flat_sorted_and_whole(module: str) -> None:
+def test_all_is_sorted_and_complete(module: str) -> None:
     loaded = importlib.import_module(module)
     names = loaded.__all__
     assert names == sorted(set(names))
@@ -127,11 +127,11 @@ def test_states_sides_and_tif_are_literals() -> None:
     assert (stop["side"], stop["kind"]) == (strategies.Side, strategies.TriggerKind)
 
 
-# Every strategy that is shown.
+# Every example strategy.
 
 
-def shown() -> dict[str, str]:
-    """Return the Python of every strategy that is shown to a reader, by where it stands."""
+def example_sources() -> dict[str, str]:
+    """Return the source of every example strategy by its place."""
     found = {name: text for name, text in FILES.items() if name.endswith(".py")}
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
         blocks = re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
@@ -143,7 +143,7 @@ def shown() -> dict[str, str]:
 
 
 def hooks_of(text: str) -> list[ast.FunctionDef]:
-    """Return the functions of a source that are named as a hook is."""
+    """Return the functions of a source that have the name of a hook."""
     return [
         node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef) and node.name in HOOKS
     ]
@@ -155,13 +155,13 @@ def notes_of(node: ast.FunctionDef) -> dict[str, str]:
     return notes | {"return": ast.unparse(node.returns) if node.returns else ""}
 
 
-def test_the_readme_the_guides_and_the_template_are_among_what_is_shown() -> None:
-    assert sum(len(hooks_of(text)) for text in shown().values()) > 60
-    places = {where.split("[")[0] for where in shown()}
+def test_the_readme_the_guides_and_the_template_are_among_the_examples() -> None:
+    assert sum(len(hooks_of(text)) for text in example_sources().values()) > 60
+    places = {where.split("[")[0] for where in example_sources()}
     assert {"README.md", "docs/strategies.md", "docs/order-flow.md", "strategies/my_strategy.py"} <= places
 
 
-@pytest.mark.parametrize("where", shown())
-def test_every_hook_that_is_shown_is_annotated(where: str) -> None:
-    for node in hooks_of(shown()[where]):
+@pytest.mark.parametrize("where", example_sources())
+def test_every_hook_of_an_example_is_annotated(where: str) -> None:
+    for node in hooks_of(example_sources()[where]):
         assert list(notes_of(node).values()) == list(HOOKS[node.name].values()), f"{where}: {node.name}"

@@ -29,7 +29,7 @@ class FailsOnBars(Strategy):
     """Raises on its first bar."""
 
     def on_bar(self, bar: Bar) -> None:
-        raise ValueError("no bars, please")
+        raise ValueError("failed on a bar")
 
 
 class EmitsThenFails(Strategy):
@@ -94,7 +94,7 @@ def test_a_failure_during_derived_events_keeps_every_cause() -> None:
             assert not isinstance(by_seq[cause], BarClosed), (seq, cause)
 
 
-def test_after_an_interruption_over_midnight_the_session_precedes_the_bars_of_the_interruption() -> None:
+def test_the_session_precedes_the_bars_of_an_interruption_over_midnight() -> None:
     """F04: windows of an interruption are incomplete, on the day before midnight and on the day after."""
     sequencer, sink, inputs = opened(NEARLY_MIDNIGHT, "a" * 16)
     sequencer.run([*inputs, trade(NEARLY_MIDNIGHT)])
@@ -110,7 +110,7 @@ def test_after_an_interruption_over_midnight_the_session_precedes_the_bars_of_th
 
 
 @pytest.mark.parametrize("on", ["trade", "bar"])
-def test_what_a_strategy_emitted_before_it_raised_is_dropped(on: str) -> None:
+def test_events_that_a_strategy_emitted_before_it_raised_are_dropped(on: str) -> None:
     """The depth that a recursion reaches depends on the stack, which a replay cannot reproduce."""
     use = "tests.test_turns:EmitsThenFails"
     sequencer, sink, inputs = opened(NEARLY_MIDNIGHT, "a" * 16, use, on=on)

@@ -66,7 +66,7 @@ def parsed(text: str, scale: int, signed: bool) -> int | None:
 @example("9223372036854775807", 0, False)
 @example("9223372036854775808", 0, False)
 @example("1" * 40 + "." + "0" * 40, 0, False)
-def test_v01_text_means_what_decimal_says_or_is_refused(text: str, scale: int, signed: bool) -> None:
+def test_v01_text_is_parsed_as_decimal_does_or_refused(text: str, scale: int, signed: bool) -> None:
     assert parsed(text, scale, signed) == expected_value(text, scale, signed)
 
 
@@ -88,7 +88,7 @@ def test_v01_text_that_is_not_a_plain_number_is_refused_by_both_parsers(text: st
 
 
 @pytest.mark.parametrize("scale", [0, 2, 8, 18])
-def test_v05_what_does_not_fit_64_bits_is_refused(scale: int) -> None:
+def test_v05_a_number_beyond_64_bits_is_refused(scale: int) -> None:
     most = format_scaled(INT64_MAX, scale)
     over = format_scaled(INT64_MAX + 1, scale)
     assert parse_scaled(most, scale) == to_grid(most, scale=scale) == INT64_MAX
@@ -108,7 +108,7 @@ def test_a_minus_sign_is_refused_where_it_is_not_allowed() -> None:
     assert parse_scaled("-1", 2, signed=True) == -100
 
 
-def test_digits_finer_than_the_scale_are_refused_not_rounded() -> None:
+def test_decimals_beyond_the_scale_are_refused_and_not_rounded() -> None:
     assert parse_scaled("1.2300", 2) == 123
     with pytest.raises(NumberError, match="more than 2 decimals"):
         parse_scaled("1.234", 2)
@@ -135,7 +135,7 @@ def test_text_is_exact_and_plain(value: int, scale: int) -> None:
 
 
 @given(st.integers(-(10**40), 10**40))
-def test_wide_turns_into_text_beyond_64_bits_and_only_there(value: int) -> None:
+def test_wide_returns_text_only_beyond_64_bits(value: int) -> None:
     kept = wide(value)
     assert int(kept) == value
     assert isinstance(kept, int) == (abs(value) <= INT64_MAX)
@@ -149,7 +149,7 @@ def test_rescale_is_exact(value: int, scale: int, finer: int) -> None:
 # The venue's grid.
 
 
-def valid_hyperliquid_price(price: Decimal, decimals_max: int) -> bool:
+def is_valid_hyperliquid_price(price: Decimal, decimals_max: int) -> bool:
     """The venue's rule: an integer, or at most 5 significant figures and `decimals_max` decimals."""
     if price == price.to_integral_value():
         return True
@@ -164,7 +164,7 @@ def nearest_valid(value: Decimal, decimals_max: int, up: bool) -> Decimal:
     exponent = max(value.adjusted() - 4, -decimals_max)
     with localcontext(EXACT):
         kinds = [value.quantize(Decimal(1), rounding), value.quantize(Decimal(1).scaleb(exponent), rounding)]
-    kinds = [kind for kind in kinds if valid_hyperliquid_price(kind, decimals_max)]
+    kinds = [kind for kind in kinds if is_valid_hyperliquid_price(kind, decimals_max)]
     return min(kinds) if up else max(kinds)
 
 
@@ -177,12 +177,12 @@ def nearest_valid(value: Decimal, decimals_max: int, up: bool) -> Decimal:
 def test_o20_a_price_is_rounded_to_the_nearest_valid_one(value: Decimal | int, scale: int, up: bool) -> None:
     result = to_grid(value, scale=scale, figures=5, up=up)
     price = Decimal(result).scaleb(-scale)
-    assert valid_hyperliquid_price(price, scale)
+    assert is_valid_hyperliquid_price(price, scale)
     assert price == nearest_valid(Decimal(value), scale, up)
 
 
 @given(decimals, st.integers(0, 6), st.sampled_from([0, 5]), st.sampled_from([1, 5, 25]), st.booleans())
-def test_o20_rounding_goes_one_way_by_less_than_a_step(
+def test_o20_rounding_is_in_one_direction_and_less_than_a_step(
     value: Decimal | int, scale: int, figures: int, step: int, up: bool
 ) -> None:
     result = to_grid(value, scale=scale, step=step, figures=figures, up=up)
@@ -193,7 +193,7 @@ def test_o20_rounding_goes_one_way_by_less_than_a_step(
 
 
 @given(decimals, st.integers(0, 6), st.sampled_from([0, 5]), st.booleans(), st.booleans())
-def test_o20_what_is_on_the_grid_stays(
+def test_o20_a_value_on_the_grid_is_unchanged(
     value: Decimal | int, scale: int, figures: int, up: bool, again: bool
 ) -> None:
     once = to_grid(value, scale=scale, figures=figures, up=up)
@@ -237,7 +237,7 @@ def test_o10_a_bounded_price_is_on_the_grid_within_one_step_of_the_exact_bound(
 
 
 @given(st.decimals(0, 10**6, places=9), st.integers(0, 6))
-def test_text_int_and_decimal_mean_the_same(value: Decimal, scale: int) -> None:
+def test_text_int_and_decimal_are_equivalent(value: Decimal, scale: int) -> None:
     text = format(value, "f")
     assert to_grid(text, scale=scale) == to_grid(value, scale=scale)
     assert to_grid(int(value), scale=scale) == int(value) * 10**scale
@@ -285,7 +285,7 @@ def test_sides_have_names() -> None:
     assert [side_name(side) for side in (BUY, SELL, NO_SIDE)] == ["buy", "sell", ""]
 
 
-def test_o20_a_number_too_small_or_too_large_to_see_keeps_its_sign_and_is_refused() -> None:
+def test_o20_a_negative_number_of_any_size_and_a_huge_one_are_refused() -> None:
     """Found by fuzzing: the sign was lost below 1e-96, and a huge int could not be turned into text."""
     with pytest.raises(NumberError, match="negative"):
         to_grid(Decimal("-1e-97"), scale=2, up=True)

@@ -27,7 +27,7 @@ from engine.snapshot import state_classes
 from engine.states import decode_state, encode_state
 from engine.values import parse_interval
 from tests.actors.harness import Harness
-from tests.replay.kit import EVE, NOON, Memory, config_of, opening, replays_alone, run, use
+from tests.replay.kit import EVE, NOON, Memory, assert_replays_alone, config_of, opening, run, use
 
 __all__ = ["PROPERTIES", "Property"]
 
@@ -408,7 +408,7 @@ def replay(make: Make, plan: list[Step], begin_ns: int, at_ns: int) -> None:
         memory: Memory = run(session(plan, begin_ns, at_ns))
         try:
             for day in memory.days:
-                replays_alone(memory, day)
+                assert_replays_alone(memory, day)
         except ReplayDivergence as error:
             raise AssertionError(str(error)) from error
 

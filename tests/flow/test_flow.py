@@ -35,7 +35,7 @@ from engine.values import BUY, SELL
 from tests.actors.bar_properties import Step, arriving, steps, tape
 from tests.actors.harness import MINUTE, Harness, T
 from tests.profiles import examples
-from tests.replay.kit import EVE, NOON, config_of, market, opening, replays_alone, run, tapes, use
+from tests.replay.kit import EVE, NOON, assert_replays_alone, config_of, market, markets, opening, run, use
 
 FLOW = FlowConfig(footprint=("1m", "5m"), profile=("1m", "15m"), level={"AAA": "0.1", "BBB": "0.01"})
 
@@ -133,7 +133,7 @@ def test_restoring_a_snapshot_at_any_point_changes_nothing(plan: list[Step], cut
 
 
 @examples(0.25)
-@given(tapes, st.sampled_from([NOON, EVE]))
+@given(markets, st.sampled_from([NOON, EVE]))
 def test_r01_a_session_with_all_flow_actors_replays_alone(plan: Any, at_ns: int) -> None:
     flow = FlowConfig(
         footprint=("1s", "5s"), profile=("5s",), large={"AAA": "1"}, book=("1s",), imbalance_run=1
@@ -142,7 +142,7 @@ def test_r01_a_session_with_all_flow_actors_replays_alone(plan: Any, at_ns: int)
     inputs = opening(Config(strategies=config.strategies, bars=config.bars, flow=flow), at_ns)
     memory = run(inputs + market(plan, at_ns))
     for day in memory.days:
-        replays_alone(memory, day)
+        assert_replays_alone(memory, day)
 
 
 def test_a_late_trade_emits_the_footprint_again_with_its_bars_revision() -> None:

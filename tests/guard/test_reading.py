@@ -1,4 +1,4 @@
-"""The source of a strategy is checked before it runs: uses that differ between runs are found by line."""
+"""The guard reads a strategy's source before it runs and reports nondeterministic uses with their lines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from engine.errors import NotDeterministic
 from engine.guard.reading import Source, find, refuse
 from engine.guard.rules import HINTS
 
-# Family, and sources that each have one banned use, on their last line.
+# A family, and sources with one banned use each, on the last line.
 # fmt: off
 BANNED = [
     ("clock", "import time\ntime.time()", "import time\nx = time.monotonic_ns()",

@@ -1,4 +1,4 @@
-"""Uses that reading the source cannot find are refused when a hook runs, with the strategy's line."""
+"""Uses that the check of the source cannot find raise when a hook runs, with the strategy's line."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_the_examples_of_the_engine_pass() -> None:
     assert issubclass(load_strategy("benchmarks.strategies:OrderOften"), Strategy)
 
 
-# Not found by the check at load, but by the traps.
+# Found by the traps only.
 
 TRICKS = {
     "an installed module's function": ("import tricks\nnow = getattr(tricks, 'ti' + 'me')", "now()"),

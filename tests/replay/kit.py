@@ -153,7 +153,7 @@ def batches(inputs: Sequence[Event], cuts: Sequence[int]) -> list[list[Event]]:
     return [list(inputs[a:b]) for a, b in itertools.pairwise(order) if a < b]
 
 
-def replays_alone(memory: Memory, day: str, history: Memory | None = None) -> None:
+def assert_replays_alone(memory: Memory, day: str, history: Memory | None = None) -> None:
     """Replay one day from its own frames. Raises ReplayDivergence at the first difference."""
     replay = DayReplay(builder(), history or memory)
     for frame in memory.day_frames(day):
@@ -217,7 +217,7 @@ def market(plan: Sequence[tuple[int, str, int, int, int]], at_ns: int) -> list[E
     return events
 
 
-tapes = st.lists(steps, min_size=5, max_size=60)
+markets = st.lists(steps, min_size=5, max_size=60)
 
 
 def steady(count: int, at_ns: int, *, gap_ms: int = 90, seed: int = 7) -> list[Event]:

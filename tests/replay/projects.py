@@ -46,7 +46,7 @@ FACTOR = 1000
 
 
 class Counter:
-    """Counts for as long as the module is loaded; no snapshot has it."""
+    """Counts while the module is loaded. Snapshots do not hold it."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -59,7 +59,7 @@ class Counter:
 counter = Counter()
 '''
 QUIET = COMMON.replace("self.number += 1", "self.number = 0")
-"""The same without counting, so that each day replays alone."""
+"""The same module, but it does not count, so that each day replays alone."""
 
 CONFIG = Config(
     strategies=(StrategyConfig(use="mine:Mine"),), bars=BarsConfig(("1m", "5m"), grace_ms=300, close="grace")
@@ -91,10 +91,10 @@ def record_days(root: Path, project: Path, config: Config = CONFIG) -> list[Path
         sequencer = Sequencer(builder, sink)
         at_ns = EVE - 600 * SECOND_NS
         sequencer.run([builder.start(recv_ns=at_ns, session="aa" * 8, mode="paper", config=config)])
-        tape = listings(at_ns)
-        tape += steady(200, at_ns, gap_ms=5000) + steady(200, at_ns + DAY_NS, gap_ms=5000)
-        for begin in range(0, len(tape), 20):
-            sequencer.run(tape[begin : begin + 20])
+        inputs = listings(at_ns)
+        inputs += steady(200, at_ns, gap_ms=5000) + steady(200, at_ns + DAY_NS, gap_ms=5000)
+        for begin in range(0, len(inputs), 20):
+            sequencer.run(inputs[begin : begin + 20])
         sequencer.run([stopped(sequencer.now_ns)])
         sink.close()
     folders = [day.path for day in list_days(root)]

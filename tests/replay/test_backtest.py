@@ -55,9 +55,9 @@ from tests.strategies.fakes import builder
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def recorded(root: Path, at_ns: int = NOON, count: int = 400, tape: list[Event] | None = None) -> list[Path]:
-    """The journal of a session whose strategy does nothing: market data for backtests."""
-    inputs = opening(config_of(use("Averages")), at_ns) + (tape or steady(count, at_ns))
+def recorded(root: Path, at_ns: int = NOON, count: int = 400, data: list[Event] | None = None) -> list[Path]:
+    """Record a session whose strategy does nothing, as market data for backtests; return its days."""
+    inputs = opening(config_of(use("Averages")), at_ns) + (data or steady(count, at_ns))
     inputs.append(stopped(inputs[-1].recv_ns))  # type: ignore[attr-defined]
     write_journal(root, batches(inputs, range(0, len(inputs), 50)))
     return [day.path for day in list_days(root)]
@@ -198,13 +198,13 @@ def test_a_day_that_opens_with_a_snapshot_has_its_instruments(tmp_path: Path) ->
 
 def test_candles_alone_are_enough(tmp_path: Path) -> None:
     """With candles only, a strategy on one-minute closes trades at the open of the next candle."""
-    tape = candles(120, NOON, 60_000_000_000)
+    data = candles(120, NOON, 60_000_000_000)
     config = config_of(
         use("Crossover", params={"fast": 2, "slow": 3, "notional": "100"}),
         intervals=("1m", "5m"),
         latency_ms=0,
     )
-    report = run(recorded(tmp_path / "a", tape=tape), config, tmp_path / "out")
+    report = run(recorded(tmp_path / "a", data=data), config, tmp_path / "out")
     assert (report.trades, report.candles) == (0, 120)
     assert report.bars == 120 + 24
     assert report.fills > 0

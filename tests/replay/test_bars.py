@@ -22,12 +22,12 @@ from tests.replay.kit import NOON, config_of, opening, steady, write_journal
 
 DATA = Path(__file__).resolve().parents[3] / "shared/data"
 ROOT = Path(__file__).resolve().parents[2]
-recorded = pytest.mark.skipif(not DATA.is_dir(), reason="the recorded data is not beside this checkout")
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the recorded data is not available")
 PRICES = ("open", "high", "low", "close", "volume")
 
 
 def rows_of(root: Path, interval: str, **options: Any) -> dict[int, dict[str, Any]]:
-    """The bars of every day of a journal, by start."""
+    """Return the bars of every day of a journal by start."""
     found: dict[int, dict[str, Any]] = {}
     for day in list_days(root):
         for one in bars_of(day.path, parse_interval(interval), **options):
@@ -45,10 +45,10 @@ def same(row: dict[str, str], bar: dict[str, Any]) -> bool:
     return all(Decimal(row[name]) == Decimal(bar[name]) for name in PRICES)
 
 
-@recorded
+@needs_data
 @pytest.mark.parametrize("interval", ["1m", "5m"])
 def test_every_candle_is_rebuilt_from_recorded_trades(tmp_path: Path, interval: str) -> None:
-    """12,477 trades of a venue that has no candles for silent minutes."""
+    """12,477 trades of a venue that has no candles for minutes without trades."""
     folder = DATA / "trades-and-candles"
     import_file(
         folder / "binance-spot-XRPETH-201910-trades.csv.gz",
@@ -66,7 +66,7 @@ def test_every_candle_is_rebuilt_from_recorded_trades(tmp_path: Path, interval: 
     assert len(closed) == len(bars) - 1, "the bar that is still open is left out"
 
 
-@recorded
+@needs_data
 def test_every_minute_is_built_from_its_seconds(tmp_path: Path) -> None:
     folder = DATA / "trades-and-candles"
     columns = dict(zip(("time", *PRICES), "012345", strict=True))
@@ -87,14 +87,20 @@ def test_every_minute_is_built_from_its_seconds(tmp_path: Path) -> None:
     assert {bar["source"] for bar in bars.values()} == {"venue"}
 
 
-@recorded
-@pytest.mark.parametrize("coin", ["BTC", "HYPE"])
-def test_the_venues_longer_candles_are_built_from_its_minutes(tmp_path: Path, coin: str) -> None:
-    """Without exception, if all minutes of a window exist."""
-    import_file(DATA / f"candles/hl-{coin}-1m.csv.gz", venue="hyperliquid", instrument=coin, journal=tmp_path)
+@needs_data
+@pytest.mark.parametrize("instrument", ["BTC", "HYPE"])
+def test_the_venues_longer_candles_are_built_from_its_minutes(tmp_path: Path, instrument: str) -> None:
+    """Every candle whose minutes all exist is rebuilt exactly."""
+    import_file(
+        DATA / f"candles/hl-{instrument}-1m.csv.gz",
+        venue="hyperliquid",
+        instrument=instrument,
+        journal=tmp_path,
+    )
     for interval in ("3m", "5m", "15m"):
         rows = {
-            int(row["t"]) * 1_000_000: row for row in candles(DATA / f"candles/hl-{coin}-{interval}.csv.gz")
+            int(row["t"]) * 1_000_000: row
+            for row in candles(DATA / f"candles/hl-{instrument}-{interval}.csv.gz")
         }
         bars = rows_of(tmp_path, interval)
         whole = {start: bar for start, bar in bars.items() if bar["complete"]}
@@ -143,7 +149,7 @@ def test_an_interval_that_was_not_recorded_is_built_from_the_trades() -> None:
         assert (one.bar.open, one.bar.close) == (traded[0].open, traded[-1].close)
 
 
-def test_days_of_other_instruments_beside_it_are_left_alone(tmp_path: Path) -> None:
+def test_other_days_of_the_journal_are_not_read(tmp_path: Path) -> None:
     for name, day, price in (("AAA", "04", "7"), ("BBB", "05", "500"), ("CCC", "06", "0.1")):
         file = tmp_path / f"{name}.csv"
         file.write_text(
@@ -181,5 +187,7 @@ def test_windows_of_a_session_without_the_interval_are_built_from_its_trades(
     write_journal(tmp_path, [inputs])
     day = tmp_path / "2024-12-05"
     starts = {one.bar.start_ns for one in bars_of(day, parse_interval("5s"))}
-    assert {start for start in starts if start < second - 20 * SECOND_NS}, "made of the first one's prints"
+    assert {start for start in starts if start < second - 20 * SECOND_NS}, (
+        "built from the first session's trades"
+    )
     assert {start for start in starts if start >= second}, "on record"

@@ -31,14 +31,14 @@ from tests.replay.kit import (
     MS,
     NOON,
     Memory,
+    assert_replays_alone,
     batches,
     config_of,
     market,
+    markets,
     opening,
-    replays_alone,
     run,
     steady,
-    tapes,
     use,
 )
 from tests.strategies.fakes import builder
@@ -49,54 +49,54 @@ FRAGILE = config_of(use("Busy"), use("Fragile", params={"fail_at": 9}, on_failur
 gaps = st.sampled_from([0, 1, 299 * MS, 300 * MS, SECOND_NS, 90 * SECOND_NS, DAY_NS // 2, DAY_NS, 3 * DAY_NS])
 
 
-def each_day_alone(memory: Memory) -> None:
+def assert_each_day_replays_alone(memory: Memory) -> None:
     for day in memory.days:
-        replays_alone(memory, day)
+        assert_replays_alone(memory, day)
 
 
 @examples(0.6)
-@given(tapes, st.lists(st.integers(1, 60), max_size=6), st.booleans())
+@given(markets, st.lists(st.integers(1, 60), max_size=6), st.booleans())
 def test_each_day_replays_alone(plan: Any, cuts: list[int], failing: bool) -> None:
     config = FRAGILE if failing else BUSY
-    each_day_alone(run(opening(config, EVE) + market(plan, EVE), cuts))
+    assert_each_day_replays_alone(run(opening(config, EVE) + market(plan, EVE), cuts))
 
 
 @examples(0.4)
-@given(tapes, gaps, tapes)
+@given(markets, gaps, markets)
 @example([(0, "t", 1, 1, 1)] * 9, 3 * DAY_NS, [(0, "t", 1, 1, 1)])
 def test_each_day_replays_alone_when_the_next_input_comes_much_later(plan: Any, gap: int, more: Any) -> None:
-    tape = opening(SLOW, EVE) + market(plan, EVE)
-    tape += market(more, tape[-1].recv_ns + gap)  # type: ignore[attr-defined]
-    memory = run(tape)
-    each_day_alone(memory)
+    inputs = opening(SLOW, EVE) + market(plan, EVE)
+    inputs += market(more, inputs[-1].recv_ns + gap)  # type: ignore[attr-defined]
+    memory = run(inputs)
+    assert_each_day_replays_alone(memory)
     assert memory.days == sorted(set(memory.days))
 
 
 @examples(0.3)
-@given(tapes, gaps, tapes, st.booleans())
+@given(markets, gaps, markets, st.booleans())
 def test_each_day_replays_alone_when_a_session_starts_on_a_new_day(
     plan: Any, gap: int, more: Any, stopped: bool
 ) -> None:
     """The first session may have stopped gracefully or been killed."""
-    tape = opening(SLOW, EVE) + market(plan, EVE)
-    end = tape[-1].recv_ns  # type: ignore[attr-defined]
+    inputs = opening(SLOW, EVE) + market(plan, EVE)
+    end = inputs[-1].recv_ns  # type: ignore[attr-defined]
     if stopped:
-        tape.append(SessionStopped(end, "00000000000000aa", "test"))
+        inputs.append(SessionStopped(end, "00000000000000aa", "test"))
     begin = max(MIDNIGHT, end) + gap
-    tape += opening(SLOW, begin, "00000000000000bb") + market(more, begin)
-    each_day_alone(run(tape, range(len(tape))))
+    inputs += opening(SLOW, begin, "00000000000000bb") + market(more, begin)
+    assert_each_day_replays_alone(run(inputs, range(len(inputs))))
 
 
 @pytest.mark.parametrize("grace_ms", [0, 1000])
 def test_timers_due_at_the_last_and_the_first_instant_of_a_day_belong_to_their_days(grace_ms: int) -> None:
     """A bar that ends at midnight closes on the new day, one a nanosecond earlier on the old day."""
     config = config_of(use("Busy", params={"wait_ms": 1000}))
-    tape: list[Event] = opening(config, EVE)
+    inputs: list[Event] = opening(config, EVE)
     offset = grace_ms * MS
     at = MIDNIGHT - SECOND_NS - 300 * MS + offset
-    tape += [Trade(at, at, 1, 100, 1, 1), ClockAdvanced(MIDNIGHT + 5 * SECOND_NS)]
-    memory = run(tape)
-    each_day_alone(memory)
+    inputs += [Trade(at, at, 1, 100, 1, 1), ClockAdvanced(MIDNIGHT + 5 * SECOND_NS)]
+    memory = run(inputs)
+    assert_each_day_replays_alone(memory)
     for day in memory.days:
         for _, _, event in memory.all(day):
             if isinstance(event, TimerFired):
@@ -107,13 +107,13 @@ def test_a_timer_due_exactly_at_midnight_belongs_to_the_new_day() -> None:
     config = config_of(use("Busy"), intervals=("1s", "5s"))
     at = MIDNIGHT - SECOND_NS - 300 * MS
     due = MIDNIGHT - 300 * MS + 300 * MS
-    tape: list[Event] = [*opening(config, EVE), Trade(at, at - at % SECOND_NS + 999 * MS, 1, 100, 1, 1)]
-    memory = run([*tape, ClockAdvanced(due)])
+    inputs: list[Event] = [*opening(config, EVE), Trade(at, at - at % SECOND_NS + 999 * MS, 1, 100, 1, 1)]
+    memory = run([*inputs, ClockAdvanced(due)])
     assert memory.days == [day_of(EVE), day_of(MIDNIGHT)]
     kinds = [type(event) for _, _, event in memory.all(day_of(MIDNIGHT))]
     assert kinds[0] is DayOpened
     assert memory.events(BarClosed)
-    each_day_alone(memory)
+    assert_each_day_replays_alone(memory)
 
 
 def test_the_first_record_of_a_later_day_is_its_snapshot_and_its_cause_the_last_of_the_day_before() -> None:
@@ -133,17 +133,17 @@ def test_the_first_day_of_a_journal_opens_without_a_snapshot() -> None:
     assert memory.days == [day_of(NOON)]
 
 
-def test_no_record_lies_in_the_folder_of_another_day() -> None:
-    tape = opening(SLOW, EVE) + steady(30, EVE)
-    tape += steady(30, MIDNIGHT + 2 * DAY_NS + 5 * SECOND_NS)
-    memory = run(tape)
+def test_every_record_is_in_the_folder_of_its_day() -> None:
+    inputs = opening(SLOW, EVE) + steady(30, EVE)
+    inputs += steady(30, MIDNIGHT + 2 * DAY_NS + 5 * SECOND_NS)
+    memory = run(inputs)
     assert len(memory.days) == 4
     for day in memory.days:
         times = [getattr(event, event.__struct_fields__[0]) for _, _, event in memory.all(day)]
         assert {day_of(time) for time in times} == {day}
 
 
-def test_a_replay_that_comes_from_the_day_before_derives_the_snapshot() -> None:
+def test_a_replay_that_starts_on_the_previous_day_derives_the_snapshot() -> None:
     memory = run(opening(BUSY, EVE) + steady(300, EVE))
     replay = DayReplay(builder())
     for day in memory.days:
@@ -154,10 +154,10 @@ def test_a_replay_that_comes_from_the_day_before_derives_the_snapshot() -> None:
 
 def test_r07_snapshot_and_tail_lead_to_the_state_of_a_full_replay() -> None:
     """At midnight and at every turn after it."""
-    tape = opening(BUSY, EVE) + steady(200, EVE)
+    inputs = opening(BUSY, EVE) + steady(200, EVE)
     memory = Memory()
     whole = Sequencer(builder(), memory, memory)
-    for batch in batches(tape, range(len(tape))):
+    for batch in batches(inputs, range(len(inputs))):
         whole.run(batch)
     tail = Sequencer(builder(), Memory())
     opened = memory.events(DayOpened)[0]
@@ -187,12 +187,12 @@ def test_a_failed_strategy_stays_failed_over_midnight_and_can_be_restarted_there
     config = config_of(
         use("Busy"), use("Fragile", params={"fail_at": 9}, on_failure="quarantine"), use("Averages")
     )
-    tape = opening(config, EVE) + steady(200, EVE)
-    tape.insert(150, OperatorCommand(tape[149].recv_ns, "restart", "Fragile"))  # type: ignore[attr-defined]
-    memory = run(tape, range(len(tape)))
+    inputs = opening(config, EVE) + steady(200, EVE)
+    inputs.insert(150, OperatorCommand(inputs[149].recv_ns, "restart", "Fragile"))  # type: ignore[attr-defined]
+    memory = run(inputs, range(len(inputs)))
     assert [event.actor for event in memory.events(ActorFailed)] == ["Fragile"]
     assert [event.actor for event in memory.events(ActorRestarted)] == ["Fragile"]
-    each_day_alone(memory)
+    assert_each_day_replays_alone(memory)
 
 
 @pytest.mark.parametrize("later_ns", [0, SECOND_NS, DAY_NS])
@@ -200,17 +200,17 @@ def test_a_restart_as_the_first_input_of_a_day_replays_identical(later_ns: int) 
     """The day is not on disk yet: none of its turns has been written."""
     fragile = use("Fragile", params={"fail_at": 9}, on_failure="quarantine")
     config = config_of(use("Busy"), fragile, intervals=("1m", "5m"))
-    tape = opening(config, EVE) + steady(50, EVE)
-    tape.append(OperatorCommand(MIDNIGHT + later_ns, "restart", "Fragile"))
-    tape += steady(50, MIDNIGHT + later_ns)
-    each_day_alone(run(tape, range(len(tape))))
+    inputs = opening(config, EVE) + steady(50, EVE)
+    inputs.append(OperatorCommand(MIDNIGHT + later_ns, "restart", "Fragile"))
+    inputs += steady(50, MIDNIGHT + later_ns)
+    assert_each_day_replays_alone(run(inputs, range(len(inputs))))
 
 
 @pytest.mark.parametrize("days", [2, 80])
 def test_a_journal_continues_after_a_long_time(days: int) -> None:
     """The engine was down; the bars of that time must not make the first turn endless."""
-    tape = opening(SLOW, NOON) + steady(30, NOON)
-    tape.append(SessionStopped(tape[-1].recv_ns, "00000000000000aa", "test"))  # type: ignore[attr-defined]
+    inputs = opening(SLOW, NOON) + steady(30, NOON)
+    inputs.append(SessionStopped(inputs[-1].recv_ns, "00000000000000aa", "test"))  # type: ignore[attr-defined]
     later = NOON + days * DAY_NS
-    tape += opening(SLOW, later, "00000000000000bb") + steady(30, later)
-    each_day_alone(run(tape, range(len(tape))))
+    inputs += opening(SLOW, later, "00000000000000bb") + steady(30, later)
+    assert_each_day_replays_alone(run(inputs, range(len(inputs))))

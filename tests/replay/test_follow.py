@@ -21,9 +21,9 @@ from tests.replay.kit import (
     batches,
     config_of,
     market,
+    markets,
     opening,
     steady,
-    tapes,
     use,
 )
 from tests.strategies.fakes import builder
@@ -41,8 +41,8 @@ def newest_day(records: list[Record], memory: Memory) -> list[Record]:
     return [record for record in records if record[0] in seqs]
 
 
-def continues_the_same(inputs: list[Event], at: int) -> Sequencer:
-    """Derive everything; then follow the records before input `at`, derive the rest, and compare bytes."""
+def assert_continues_the_same(inputs: list[Event], at: int) -> Sequencer:
+    """Derive everything. Then follow the records before input `at`, derive the rest, and compare bytes."""
     memory = Memory()
     first = Sequencer(builder(), memory, memory)
     for batch in batches(inputs[:at], range(at)):
@@ -66,17 +66,17 @@ def continues_the_same(inputs: list[Event], at: int) -> Sequencer:
 
 
 @examples(0.6)
-@given(tapes, st.sampled_from([NOON, EVE]), st.integers(3, 40), st.sampled_from([BUSY, FRAGILE]))
+@given(markets, st.sampled_from([NOON, EVE]), st.integers(3, 40), st.sampled_from([BUSY, FRAGILE]))
 def test_following_up_to_any_turn_continues_as_deriving_does(
     plan: Any, at_ns: int, at: int, config: Config
 ) -> None:
     inputs = opening(config, at_ns) + market(plan, at_ns)
-    continues_the_same(inputs, min(at, len(inputs)))
+    assert_continues_the_same(inputs, min(at, len(inputs)))
 
 
 @pytest.mark.parametrize("at", range(3, 240, 13))
 def test_following_across_midnight_keeps_timer_numbers_and_snapshot_bytes(at: int) -> None:
-    continues_the_same(opening(FRAGILE, EVE) + steady(240, EVE), at)
+    assert_continues_the_same(opening(FRAGILE, EVE) + steady(240, EVE), at)
 
 
 @pytest.mark.parametrize("at", [30, 60, 61, 62, 120, 150])
@@ -87,18 +87,18 @@ def test_following_a_record_with_a_restart_continues_as_deriving_does(at: int) -
     inputs = opening(config, NOON) + steady(200, NOON)
     at_ns = inputs[59].recv_ns  # type: ignore[attr-defined]
     inputs.insert(60, OperatorCommand(at_ns, "restart", "Fragile"))
-    continues_the_same(inputs, at)
+    assert_continues_the_same(inputs, at)
 
 
 @examples(0.3)
-@given(tapes, st.integers(3, 40))
+@given(markets, st.integers(3, 40))
 def test_two_sessions_in_one_day_resume_where_the_first_was_killed(plan: Any, at: int) -> None:
     """The second session starts from the recorded state; then its day replays alone."""
-    tape = opening(BUSY, NOON) + market(plan, NOON)
-    later = tape[-1].recv_ns + 3_000_000_000  # type: ignore[attr-defined]
-    inputs = tape + opening(BUSY, later, "00000000000000bb") + market(plan, later)
-    continues_the_same(inputs, len(tape))
-    continues_the_same(inputs, len(tape) + at)
+    first = opening(BUSY, NOON) + market(plan, NOON)
+    later = first[-1].recv_ns + 3_000_000_000  # type: ignore[attr-defined]
+    inputs = first + opening(BUSY, later, "00000000000000bb") + market(plan, later)
+    assert_continues_the_same(inputs, len(first))
+    assert_continues_the_same(inputs, len(first) + at)
 
 
 def test_following_has_no_effect_outside() -> None:

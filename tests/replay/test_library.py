@@ -33,7 +33,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return record_days(folder / "journal", make_project(folder / "project"))
 
 
-def test_the_public_surface_is_flat_and_sorted_and_every_name_exists() -> None:
+def test_the_public_names_are_sorted_and_exist() -> None:
     assert replay.__all__ == sorted(replay.__all__)
     assert dir(replay) == replay.__all__
     assert {name: getattr(replay, name).__name__ for name in replay.__all__} == {
@@ -47,9 +47,9 @@ def test_the_public_surface_is_flat_and_sorted_and_every_name_exists() -> None:
 
 def test_the_examples_of_the_page_run() -> None:
     page = ROOT / "docs" / "replay-as-a-library.md"
-    verified, played, several = [block.text for block in blocks(page) if block.language == "python"]
+    verify, backtest, several = [block.text for block in blocks(page) if block.language == "python"]
     done = subprocess.run(
-        [sys.executable, "-c", verified + played], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", verify + backtest], cwd=ROOT, capture_output=True, text=True, check=True
     )
     first, second = done.stdout.splitlines()
     assert first.startswith("identical 89069 ")
@@ -106,7 +106,7 @@ def test_commands_in_one_process_do_not_affect_each_other(market: list[Path], tm
     assert digests[0] != digests[1]
 
 
-def test_a_module_that_was_imported_before_is_put_back(tmp_path: Path, market: list[Path]) -> None:
+def test_a_module_that_was_imported_before_is_restored(tmp_path: Path, market: list[Path]) -> None:
     """As in a notebook that has imported the strategy itself."""
     project = make_project(tmp_path / "project")
     with own_modules(project):
@@ -137,7 +137,7 @@ def test_an_edit_within_a_second_takes_effect(market: list[Path], tmp_path: Path
     assert not list(project.rglob("*.pyc"))
 
 
-def test_a_project_is_by_default_in_the_working_directory(
+def test_the_default_project_is_the_working_directory(
     market: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = make_project(tmp_path / "project")
@@ -149,7 +149,7 @@ def test_a_project_is_by_default_in_the_working_directory(
         replay.backtest(market[:1], CONFIG)
 
 
-def test_runs_in_several_threads_wait_for_each_other(tmp_path: Path) -> None:
+def test_runs_in_several_threads_run_one_after_another(tmp_path: Path) -> None:
     folders: list[Path] = []
 
     def run(folder: Path) -> None:
@@ -184,7 +184,7 @@ def test_the_digest_of_a_backtest_does_not_depend_on_the_names_of_folders(
     )
 
 
-def test_other_days_and_other_parameters_are_another_session(market: list[Path], tmp_path: Path) -> None:
+def test_other_days_and_other_parameters_give_other_digests(market: list[Path], tmp_path: Path) -> None:
     project = make_project(tmp_path / "project")
     digests = {
         replay.backtest(days, config, project=project).digest

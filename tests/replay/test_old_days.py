@@ -44,27 +44,27 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return record_days(folder / "journal", make_project(folder / "project"))
 
 
-def from_the_day_before(days: list[Path], project: Path) -> replay.ReplayReport:
+def replay_in_a_row(days: list[Path], project: Path) -> replay.ReplayReport:
     """Replay the days in a row, so that each midnight is derived and compared with the record."""
     with own_modules(project):
         builder = make_builder()
         check = session_check(code_fingerprint(), builder.strategy_hashes, None)
-        row = DayReplay(builder, JournalHistory(days[0].parent), expect=check)
+        days_replay = DayReplay(builder, JournalHistory(days[0].parent), expect=check)
         for day in days:
             for frame in open_day(day):
-                row.feed(frame)
-    return row.report
+                days_replay.feed(frame)
+    return days_replay.report
 
 
-def test_nothing_changed_is_identical_and_lists_nothing(days: list[Path], project: Path) -> None:
+def test_days_without_a_change_are_identical_and_list_no_change(days: list[Path], project: Path) -> None:
     for day in days:
         report = replay.verify(day, project=project)
         assert (report.verdict, report.changes) == ("identical", [])
-    assert from_the_day_before(days, project).changes == []
+    assert replay_in_a_row(days, project).changes == []
 
 
 @pytest.mark.parametrize("number", DAYS)
-def test_an_edited_strategy_is_named_on_every_day(days: list[Path], project: Path, number: int) -> None:
+def test_an_edited_strategy_is_reported_on_every_day(days: list[Path], project: Path, number: int) -> None:
     edit(project / "mine.py", "bars * common.FACTOR", "bars * 2 * common.FACTOR")
     report = replay.verify(days[number], project=project)
     assert report.verdict == "code changed"
@@ -72,7 +72,7 @@ def test_an_edited_strategy_is_named_on_every_day(days: list[Path], project: Pat
 
 
 @pytest.mark.parametrize("number", DAYS)
-def test_an_edited_module_of_the_project_is_named_on_every_day(
+def test_an_edited_module_of_the_project_is_reported_on_every_day(
     days: list[Path], project: Path, number: int
 ) -> None:
     edit(project / "common.py", "FACTOR = 1000", "FACTOR = 2000")
@@ -90,7 +90,7 @@ def test_an_edited_module_of_the_project_is_named_on_every_day(
     ],
     ids=["parameter", "bars"],
 )
-def test_another_configuration_is_named_on_every_day(
+def test_another_configuration_is_reported_on_every_day(
     days: list[Path], project: Path, number: int, other: object
 ) -> None:
     report = replay.verify(days[number], project=project, config=other)  # type: ignore[arg-type]
@@ -99,7 +99,7 @@ def test_another_configuration_is_named_on_every_day(
 
 
 @pytest.mark.parametrize("number", DAYS)
-def test_an_edited_engine_is_named_on_every_day(
+def test_an_edited_engine_is_reported_on_every_day(
     days: list[Path], project: Path, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runs, "code_fingerprint", lambda: "0" * 16)
@@ -112,7 +112,7 @@ def test_an_edited_engine_is_named_on_every_day(
 def test_a_difference_without_a_change_is_not_deterministic(
     tmp_path: Path, project: Path, number: int
 ) -> None:
-    """A counter in a module is not part of the state: a day that begins with it cannot replay alone."""
+    """A counter in a module is not part of the state, so later days do not replay alone."""
     make_project(project, common=COMMON)
     days = record_days(tmp_path / "counting", project)
     report = replay.verify(days[number], project=project)
@@ -137,7 +137,7 @@ def test_a_derived_midnight_with_a_new_field_equals_the_recorded_one(days: list[
         "        self.count.last = bar.close\n",
         "        self.count.new += 1\n        self.count.last = bar.close\n",
     )
-    report = from_the_day_before(days, project)
+    report = replay_in_a_row(days, project)
     assert report.events == sum(frame.count for day in days for frame in read_frames(day))
 
 
@@ -146,7 +146,7 @@ def test_a_derived_midnight_with_another_value_in_an_old_field_differs(
 ) -> None:
     edit(project / "mine.py", "self.count.last = bar.close", "self.count.last = bar.open")
     with pytest.raises(ReplayDivergence) as caught:
-        from_the_day_before(days, project)
+        replay_in_a_row(days, project)
     expected: Any = caught.value.expected
     assert isinstance(expected[2], DayOpened)
 
@@ -164,7 +164,7 @@ def test_a_derived_midnight_with_another_value_in_an_old_field_differs(
         ("class Count:", "class Tally:", "there is no class mine:Count"),
     ],
 )
-def test_a_strategy_that_cannot_hold_its_state_begins_without_it_and_is_named(
+def test_a_strategy_that_cannot_hold_its_state_starts_without_it_and_is_reported(
     days: list[Path], project: Path, old: str, new: str, why: str
 ) -> None:
     edit(project / "mine.py", old, new)
@@ -187,7 +187,7 @@ def test_a_field_that_moved_is_read_by_its_name(days: list[Path], project: Path)
         "    new: int = 0\n    last: float = 0.0\n    bars: int = 0\n",
     )
     assert all(replay.verify(day, project=project).identical for day in days)
-    from_the_day_before(days, project)
+    replay_in_a_row(days, project)
 
 
 # Days that an earlier version opened: no fields in `DayOpened`, no shapes.
@@ -208,7 +208,7 @@ def earlier(opened: DayOpened) -> DayOpened:
     return DayOpened(opened.at_ns, opened.day, encode_state(stored, "sequencer"))
 
 
-def test_the_opening_of_an_earlier_version_is_completed_and_equal(
+def test_the_opening_of_an_earlier_version_is_completed_and_compares_equal(
     days: list[Path],
 ) -> None:
     frame = next(iter(open_day(days[1])))

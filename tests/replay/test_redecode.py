@@ -62,7 +62,7 @@ def at(seconds: float) -> int:
     return T + round(seconds * SECOND_NS)
 
 
-def print_of(number: int, px: str = "100000.0") -> dict[str, Any]:
+def trade_row(number: int, px: str = "100000.0") -> dict[str, Any]:
     """Return trade `number` at this second."""
     return {
         "coin": "BTC",
@@ -76,15 +76,15 @@ def print_of(number: int, px: str = "100000.0") -> dict[str, Any]:
     }
 
 
-def prints(*numbers: int) -> dict[str, Any]:
-    return {"channel": "trades", "data": [print_of(number) for number in numbers]}
+def trade_message(*numbers: int) -> dict[str, Any]:
+    return {"channel": "trades", "data": [trade_row(number) for number in numbers]}
 
 
 def trade(number: int, recv_ns: int = 0, price: int = 1_000_000) -> Trade:
     return Trade(recv_ns or at(number), at(number), 1, price, 50_000, 1, 1000 + number)
 
 
-def touch(seconds: float, px: str = "100.0") -> dict[str, Any]:
+def quote_message(seconds: float, px: str = "100.0") -> dict[str, Any]:
     sides = [{"px": px, "sz": "1.0", "n": 1}, {"px": "101.0", "sz": "1.0", "n": 1}]
     return {"channel": "bbo", "data": {"coin": "BTC", "time": at(seconds) // 1_000_000, "bbo": sides}}
 
@@ -115,11 +115,11 @@ def test_trades_repeated_after_a_reconnect_are_not_a_difference() -> None:
     down, up = FeedDown(at(5), "hyperliquid", "cut", 500), FeedUp(at(6), "hyperliquid", 3, 1)
     gap = FeedGap(at(7), "hyperliquid", 1, at(4), at(7), True)
     messages = [
-        (at(0.9), prints(-9, -8)),  # the replay on subscribing: before the session
-        (at(3), prints(3)),
-        (at(4), prints(4)),
-        (at(7), prints(3, 4, 5)),
-        (at(8), prints(8)),
+        (at(0.9), trade_message(-9, -8)),  # the replay on subscribing: before the session
+        (at(3), trade_message(3)),
+        (at(4), trade_message(4)),
+        (at(7), trade_message(3, 4, 5)),
+        (at(8), trade_message(8)),
     ]
     found = compare(messages, [UP, trade(3), trade(4), down, up, gap, trade(5, at(7)), trade(8)])
     assert counts(found) == (4, 0, 0, 0)
@@ -127,8 +127,10 @@ def test_trades_repeated_after_a_reconnect_are_not_a_difference() -> None:
     assert found.same
 
 
-def test_a_trade_that_decodes_differently_is_named_with_its_message() -> None:
-    found = compare([(at(3), prints(3)), (at(4), prints(4))], [UP, trade(3), trade(4, price=999_999)])
+def test_a_trade_that_decodes_differently_is_reported_with_its_message() -> None:
+    found = compare(
+        [(at(3), trade_message(3)), (at(4), trade_message(4))], [UP, trade(3), trade(4, price=999_999)]
+    )
     assert counts(found) == (1, 1, 0, 0)
     assert found.first is not None
     assert (found.first.kind, found.first.file, found.first.number) == ("differs", "000001.zst", 2)
@@ -137,7 +139,7 @@ def test_a_trade_that_decodes_differently_is_named_with_its_message() -> None:
 
 
 def test_a_record_without_a_message_is_missing_unless_no_raw_file_covers_it() -> None:
-    messages = [(at(3), prints(3)), (at(200), prints(200))]
+    messages = [(at(3), trade_message(3)), (at(200), trade_message(200))]
     events = [UP, trade(3), trade(4), trade(200)]
     found = compare(messages, events)
     assert counts(found) == (2, 0, 1, 0)
@@ -148,34 +150,37 @@ def test_a_record_without_a_message_is_missing_unless_no_raw_file_covers_it() ->
     assert found.uncovered == 1
 
 
-def test_trades_that_filled_a_gap_may_have_come_over_rest() -> None:
+def test_trades_that_filled_a_gap_may_be_from_rest() -> None:
     gap = FeedGap(at(9), "hyperliquid", 1, at(3), at(9), True)
-    messages = [(at(3), prints(3)), (at(9), prints(9))]
+    messages = [(at(3), trade_message(3)), (at(9), trade_message(9))]
     found = compare(messages, [UP, trade(3), gap, trade(6, at(9)), trade(9)])
     assert counts(found) == (2, 0, 0, 0)
     assert found.over_rest == 1
 
 
 @pytest.mark.parametrize(
-    ("received", "told", "extra", "unheard"),
+    ("received", "recorded", "extra", "unheard"),
     [
-        pytest.param(at(4), [trade(3), trade(5)], 1, 0, id="between two that were told"),
+        pytest.param(at(4), [trade(3), trade(5)], 1, 0, id="between two recorded events"),
         pytest.param(at(0.5), [trade(3), trade(5)], 0, 1, id="before the feed was up"),
-        pytest.param(at(6), [trade(3), trade(5)], 0, 1, id="after the last that was told"),
+        pytest.param(at(6), [trade(3), trade(5)], 0, 1, id="after the last recorded event"),
     ],
 )
 def test_a_message_whose_event_was_not_recorded_needs_a_reason(
-    received: int, told: list[Event], extra: int, unheard: int
+    received: int, recorded: list[Event], extra: int, unheard: int
 ) -> None:
-    messages = sorted([(at(3), prints(3)), (at(5), prints(5)), (received, touch(4))], key=lambda one: one[0])
-    found = compare(messages, [UP, *told, SessionStopped(at(7), "a" * 16, "test")])
+    messages = sorted(
+        [(at(3), trade_message(3)), (at(5), trade_message(5)), (received, quote_message(4))],
+        key=lambda one: one[0],
+    )
+    found = compare(messages, [UP, *recorded, SessionStopped(at(7), "a" * 16, "test")])
     assert (found.equal, found.extra, found.unheard) == (2, extra, unheard)
 
 
 def test_a_trade_that_was_never_recorded_is_extra_at_any_age() -> None:
-    messages = [(at(number), prints(number)) for number in range(2, 300)]
-    told = [trade(number) for number in range(2, 300) if number != 50]
-    found = compare(messages, [UP, *told])
+    messages = [(at(number), trade_message(number)) for number in range(2, 300)]
+    recorded = [trade(number) for number in range(2, 300) if number != 50]
+    found = compare(messages, [UP, *recorded])
     assert counts(found) == (297, 0, 0, 1)
     assert found.first is not None
     assert (found.first.kind, found.first.number) == ("extra", 49)
@@ -183,12 +188,12 @@ def test_a_trade_that_was_never_recorded_is_extra_at_any_age() -> None:
 
 def test_a_delayed_event_is_found_by_its_content() -> None:
     """Messages before the last confirmation are recorded with the time of the confirmation."""
-    messages = [(at(0.2), prints(2)), (at(0.3), context("5.0")), (at(0.4), touch(0.4))]
-    told = [
+    messages = [(at(0.2), trade_message(2)), (at(0.3), context("5.0")), (at(0.4), quote_message(0.4))]
+    recorded = [
         trade(2, at(1)),
-        *(decoded(message, at(1)) for message in (context("5.0"), touch(0.4))),
+        *(decoded(message, at(1)) for message in (context("5.0"), quote_message(0.4))),
     ]
-    found = compare(messages, [UP, *told])
+    found = compare(messages, [UP, *recorded])
     assert counts(found) == (3, 0, 0, 0)
 
 
@@ -199,19 +204,19 @@ def test_unchanged_contexts_and_stale_quotes_are_not_new() -> None:
         (at(3), first),
         (at(4), second),
         (at(5), third),
-        (at(6), touch(6)),
-        (at(7), touch(5)),
-        (at(8), touch(8)),
+        (at(6), quote_message(6)),
+        (at(7), quote_message(5)),
+        (at(8), quote_message(8)),
     ]
-    told: list[Event] = [decoded(message, recv_ns) for recv_ns, message in messages]
-    assert isinstance(told[0], ContextRead)
-    assert isinstance(told[-1], Quote)
-    news = [told[0], told[2], told[3], told[4], told[6]]
+    recorded: list[Event] = [decoded(message, recv_ns) for recv_ns, message in messages]
+    assert isinstance(recorded[0], ContextRead)
+    assert isinstance(recorded[-1], Quote)
+    news = [recorded[0], recorded[2], recorded[3], recorded[4], recorded[6]]
     found = compare(messages, [UP, *news])
     assert counts(found) == (5, 0, 0, 0)
     assert found.repeated == 2
-    found = compare(messages, [UP, told[0], told[3], told[4], told[6]])
-    assert counts(found) == (4, 0, 0, 1), "a change that was not told"
+    found = compare(messages, [UP, recorded[0], recorded[3], recorded[4], recorded[6]])
+    assert counts(found) == (4, 0, 0, 1), "a change was not recorded"
 
 
 def test_the_last_message_about_a_closed_candle_counts() -> None:
@@ -222,7 +227,7 @@ def test_the_last_message_about_a_closed_candle_counts() -> None:
     ]
     row = messages[1][1]["data"]
     start_ns = row["t"] * 1_000_000
-    told = CandleRead(
+    recorded = CandleRead(
         at(61),
         start_ns + 60 * SECOND_NS,
         1,
@@ -236,10 +241,10 @@ def test_the_last_message_about_a_closed_candle_counts() -> None:
         2,
         "stream",
     )
-    assert counts(compare(messages, [UP, told])) == (1, 0, 0, 0)
-    earlier = compare([messages[0], messages[2]], [UP, told])
+    assert counts(compare(messages, [UP, recorded])) == (1, 0, 0, 0)
+    earlier = compare([messages[0], messages[2]], [UP, recorded])
     assert counts(earlier) == (0, 1, 0, 0)
-    assert counts(compare([], [UP, told])) == (0, 0, 1, 0)
+    assert counts(compare([], [UP, recorded])) == (0, 0, 1, 0)
 
 
 def test_messages_that_cannot_be_decoded_are_counted() -> None:
@@ -255,7 +260,7 @@ def test_messages_that_cannot_be_decoded_are_counted() -> None:
 
 def test_memory_is_bounded_when_the_journal_has_none_of_the_events(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ENTRIES_MAX", 100)
-    messages = [(at(2 + number / 100), touch(2 + number / 100)) for number in range(1000)]
-    events = [decoded(touch(20), at(20))]
-    found = compare([*messages, (at(20), touch(20))], [UP, trade(3), *events])
+    messages = [(at(2 + number / 100), quote_message(2 + number / 100)) for number in range(1000)]
+    events = [decoded(quote_message(20), at(20))]
+    found = compare([*messages, (at(20), quote_message(20))], [UP, trade(3), *events])
     assert found.extra >= 900

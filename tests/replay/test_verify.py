@@ -74,14 +74,14 @@ def rewrite(folder: Path, root: Path, change: Change) -> Path:
 
 def changing(kind: type[Event], nth: int, **fields: Any) -> Change:
     """Change fields of the n-th derived event of a type."""
-    met = [0]
+    count = [0]
 
     def change(inputs: list[Event], derived: list[Derived]) -> tuple[list[Event], list[Derived]]:
         changed: list[Derived] = []
         for seq, cause, event in derived:
             if isinstance(event, kind):
-                met[0] += 1
-                if met[0] == nth:
+                count[0] += 1
+                if count[0] == nth:
                     event = msgspec.structs.replace(event, **fields)
             changed.append((seq, cause, event))
         return inputs, changed
@@ -122,7 +122,7 @@ def test_every_day_of_a_session_over_midnight_replays_identical(tmp_path: Path) 
         (SignalRaised, 40, {"value": float("nan")}),
     ],
 )
-def test_r01_one_changed_event_is_named_with_seq_expected_and_actual(
+def test_r01_one_changed_event_is_reported_with_seq_expected_and_actual(
     tmp_path: Path, kind: type[Event], nth: int, fields: dict[str, Any]
 ) -> None:
     (folder,) = record(tmp_path / "a")
@@ -139,7 +139,7 @@ def test_r01_one_changed_event_is_named_with_seq_expected_and_actual(
 
 
 def test_r04_values_are_compared_bit_for_bit(tmp_path: Path) -> None:
-    """A NaN equals itself, however many come before; 0.0 is not -0.0."""
+    """A NaN equals itself; 0.0 differs from -0.0."""
     (folder,) = record(tmp_path / "a", config_of(use("Nothings")))
     assert verify(folder).identical
     report = verify(rewrite(folder, tmp_path / "b", changing(SignalRaised, 8, value=-0.0)))
@@ -172,13 +172,13 @@ def test_r01_a_changed_cause_is_a_divergence(tmp_path: Path) -> None:
 def test_r01_a_changed_input_is_found_at_the_first_event_that_differs(tmp_path: Path) -> None:
     """Inputs are not derived, so the first event that follows from the input differs."""
     (folder,) = record(tmp_path / "a")
-    met = [0]
+    count = [0]
 
     def change(inputs: list[Event], derived: list[Derived]) -> tuple[list[Event], list[Derived]]:
         changed: list[Event] = []
         for event in inputs:
-            met[0] += isinstance(event, Trade)
-            if isinstance(event, Trade) and met[0] == 30:
+            count[0] += isinstance(event, Trade)
+            if isinstance(event, Trade) and count[0] == 30:
                 event = msgspec.structs.replace(event, size=event.size + 1)
             changed.append(event)
         return changed, derived
@@ -188,7 +188,7 @@ def test_r01_a_changed_input_is_found_at_the_first_event_that_differs(tmp_path: 
     assert isinstance(report.divergence.expected[2], BarClosed)  # type: ignore[index]
 
 
-def test_a_missing_or_additional_derived_event_is_named(tmp_path: Path) -> None:
+def test_a_missing_or_additional_derived_event_is_reported(tmp_path: Path) -> None:
     """The last event of the day is missing in the record; the replay derives it."""
     (folder,) = record(tmp_path / "a")
     last = max(seq for seq, _, _ in read_records(folder))
@@ -223,7 +223,7 @@ def test_r02_a_difference_under_changed_code_is_reported_as_code_changed(tmp_pat
     assert report.changes == [f"code: recorded {CODE}, now {'f' * 16}"]
 
 
-def test_r02_a_changed_strategy_source_or_schema_is_named(tmp_path: Path) -> None:
+def test_r02_a_changed_strategy_source_or_schema_is_reported(tmp_path: Path) -> None:
     (folder,) = record(tmp_path)
     started = sessions_of(folder)[0]
     hashes = lambda _: (("Busy", "fakes:Busy", "0" * 16), builder().strategy_hashes(started)[1])  # noqa: E731
@@ -236,13 +236,13 @@ def test_r02_a_changed_strategy_source_or_schema_is_named(tmp_path: Path) -> Non
     assert change == f"events: recorded {'0' * 16}, now {schema_fingerprint()}"
 
 
-def test_r02_another_python_than_the_recorded_one_is_named(tmp_path: Path) -> None:
+def test_r02_another_python_than_the_recorded_one_is_reported(tmp_path: Path) -> None:
     (folder,) = record(tmp_path)
     started = sessions_of(folder)[0]
     assert started.python == PYTHON
     check = session_check(CODE, builder().strategy_hashes, None)
     assert check(started) == []
-    assert check(msgspec.structs.replace(started, python="")) == [], "a record from before it was told"
+    assert check(msgspec.structs.replace(started, python="")) == [], "older records do not hold the version"
     assert check(msgspec.structs.replace(started, python="3.1")) == [f"python: recorded 3.1, now {PYTHON}"]
 
 
@@ -316,10 +316,10 @@ def test_a_flipped_byte_is_damage_and_never_a_divergence(tmp_path: Path) -> None
 
 def test_progress_is_reported_by_rising_seqs(tmp_path: Path) -> None:
     (folder,) = record(tmp_path)
-    told: list[int] = []
-    report = verify(folder, progress=told.append)
-    assert told == sorted(told)
-    assert told[-1] == report.events
+    seqs: list[int] = []
+    report = verify(folder, progress=seqs.append)
+    assert seqs == sorted(seqs)
+    assert seqs[-1] == report.events
 
 
 def test_j26_records_older_than_the_last_fields_of_an_event_replay_identical(tmp_path: Path) -> None:
@@ -336,7 +336,7 @@ def test_j26_records_older_than_the_last_fields_of_an_event_replay_identical(tmp
         replay.feed(msgspec.structs.replace(frame, derived=msgspec.msgpack.encode(records)))
     assert shortened
     assert replay.report.identical
-    # A field that is there, and is another than re-derived, is still a divergence.
+    # A present field whose value differs from the derived one is still a divergence.
     replay = DayReplay(builder(), JournalHistory(tmp_path))
     for frame in open_day(day):
         records = msgspec.msgpack.decode(frame.derived)

@@ -1,4 +1,4 @@
-"""A strategy that makes the requests a test gives it."""
+"""A strategy that runs the function of a test on each trade."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Asking", "asked", "harness"]
 
 
 class Asking(Strategy):
-    """Calls `todo`, set by the test, on each trade. Keeps what it was shown last."""
+    """Calls `todo`, set by the test, on each trade. Keeps the last view that it received."""
 
     def on_trade(self, trade: Tick) -> None:
         self.todo(trade)
@@ -31,12 +31,12 @@ class Asking(Strategy):
         self.shown = key
 
 
-def harness(coins: tuple[str, ...] = (), cls: type[Strategy] = Asking) -> Harness:
-    strategy = cls.make("mine", {}, coins)
+def harness(markets: tuple[str, ...] = (), cls: type[Strategy] = Asking) -> Harness:
+    strategy = cls.make("mine", {}, markets)
     return Harness(strategy)
 
 
 def asked(on: Harness, todo: Any) -> list[Any]:
-    """Call `todo` inside a hook of the strategy. Return what it emitted."""
+    """Call `todo` inside a hook of the strategy; return the emitted events."""
     on.actor.todo = lambda _: todo(on.actor)  # type: ignore[attr-defined]
     return on.send(Trade(T, T, 1, 10_050, 1500, BUY))

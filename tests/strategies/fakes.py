@@ -88,7 +88,7 @@ class Busy(Strategy):
 
 
 class Fragile(Busy):
-    """Busy under another name, to run beside it and to fail."""
+    """Busy under another name, so that it can run and fail beside it."""
 
 
 class Careful(Strategy):
@@ -145,7 +145,7 @@ class Careful(Strategy):
 
 
 class Watcher(Strategy):
-    """Plots the order flow it is shown."""
+    """Plots the order flow that it receives."""
 
     def on_flow(self, flow: Flow) -> None:
         match flow:

@@ -116,7 +116,7 @@ def test_a_target_is_signed_and_rounded_towards_zero(given_as: Any, short: bool,
     on = harness()
     emitted = asked(on, lambda s: s.target("AAA", given_as, short=short, reason="r"))
     assert emitted == ([TargetSet(T, "mine", 1, steps, "r")] if steps else [])
-    assert asked(on, lambda s: s.target("AAA", given_as, short=short)) == [], "it is the target already"
+    assert asked(on, lambda s: s.target("AAA", given_as, short=short)) == [], "this is already the target"
     assert on.actor.holds("AAA") == bool(steps)  # type: ignore[attr-defined]
 
 

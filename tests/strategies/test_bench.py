@@ -1,4 +1,4 @@
-"""The test bench for strategies: it shows the given events and keeps what the strategy emits."""
+"""The test bench for strategies: it sends the given events and keeps the emitted events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MINUTE_NS = 60_000_000_000
 
 
 class Watching(Strategy):
-    """Keeps what it is shown as text, and sets a timer at each trade."""
+    """Keeps every event it receives as text, and sets a timer at each trade."""
 
     wait_ms: int = 500
 

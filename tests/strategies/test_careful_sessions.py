@@ -33,22 +33,22 @@ from tests.replay.kit import (
     EVE,
     NOON,
     Memory,
+    assert_replays_alone,
     config_of,
     market,
+    markets,
     opening,
-    replays_alone,
     run,
     steady,
-    tapes,
     use,
 )
-from tests.replay.test_follow import continues_the_same
+from tests.replay.test_follow import assert_continues_the_same
 
 careful = st.builds(
-    lambda size, gap, every, latency_ms, touch: config_of(
+    lambda size, gap, every, latency_ms, fill_on_touch: config_of(
         use("Careful", params={"size": size, "gap": gap, "every": every}),
         latency_ms=latency_ms,
-        fill_on_touch=touch,
+        fill_on_touch=fill_on_touch,
     ),
     st.sampled_from(["1", "0.1", "40"]),
     st.integers(1, 6),
@@ -66,8 +66,8 @@ def history(at_ns: int, count: int = 4) -> list[Event]:
     ]
 
 
-def session(config: Config, at_ns: int, tape: list[Event]) -> list[Event]:
-    return opening(config, at_ns) + history(at_ns) + tape
+def session(config: Config, at_ns: int, data: list[Event]) -> list[Event]:
+    return opening(config, at_ns) + history(at_ns) + data
 
 
 def check_orders(memory: Memory) -> None:
@@ -112,33 +112,33 @@ def check_orders(memory: Memory) -> None:
 
 
 @examples(0.8)
-@given(careful, tapes, st.lists(st.integers(1, 60), max_size=6), st.sampled_from([NOON, EVE]))
+@given(careful, markets, st.lists(st.integers(1, 60), max_size=6), st.sampled_from([NOON, EVE]))
 def test_i7_the_states_of_all_orders_agree_and_the_session_replays(
     config: Config, plan: Any, cuts: list[int], at_ns: int
 ) -> None:
     memory = run(session(config, at_ns, market(plan, at_ns)), cuts)
     check_orders(memory)
     for day in memory.days:
-        replays_alone(memory, day)
+        assert_replays_alone(memory, day)
 
 
 @examples(0.15)
 @given(careful, st.integers(1, 10**9))
-def test_i7_on_longer_tapes_with_moving_prices(config: Config, seed: int) -> None:
+def test_i7_on_longer_market_data_with_moving_prices(config: Config, seed: int) -> None:
     at_ns = EVE
     memory = run(session(config, at_ns, steady(400, at_ns, gap_ms=60, seed=seed)))
     check_orders(memory)
     for day in memory.days:
-        replays_alone(memory, day)
+        assert_replays_alone(memory, day)
 
 
 @examples(0.4)
-@given(careful, tapes, st.integers(3, 60), st.sampled_from([NOON, EVE]))
+@given(careful, markets, st.integers(3, 60), st.sampled_from([NOON, EVE]))
 def test_r07_following_the_record_leads_to_the_same_orders_and_stops(
     config: Config, plan: Any, at: int, at_ns: int
 ) -> None:
     inputs = session(config, at_ns, market(plan, at_ns))
-    continues_the_same(inputs, min(at, len(inputs)))
+    assert_continues_the_same(inputs, min(at, len(inputs)))
 
 
 def test_the_sessions_above_use_every_type_of_order() -> None:

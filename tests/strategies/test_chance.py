@@ -17,7 +17,7 @@ from engine.snapshot import state_classes
 from engine.states import decode_state, encode_state
 from engine.strategies import Strategy
 from engine.strategies.chance import Random, seeded
-from tests.replay.kit import EVE, NOON, Memory, config_of, opening, replays_alone, run, steady, use
+from tests.replay.kit import EVE, NOON, Memory, assert_replays_alone, config_of, opening, run, steady, use
 from tests.strategies.fakes import Gambler
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,14 +107,14 @@ def test_a_session_with_random_numbers_replays_across_midnight(begin_ns: int) ->
     memory = gamble(1, begin_ns)
     assert memory.bytes() == gamble(1, begin_ns).bytes()
     for day in dict.fromkeys(memory.days):
-        replays_alone(memory, day)
+        assert_replays_alone(memory, day)
 
 
 def test_r07_a_list_with_two_references_is_two_lists_after_midnight_live_and_in_a_replay() -> None:
     memory = run(opening(config_of(use("Twin")), EVE) + steady(300, EVE), range(0, 400, 7))
     first, second = dict.fromkeys(memory.days)
     for day in (first, second):
-        replays_alone(memory, day)
+        assert_replays_alone(memory, day)
     seen = drawn(memory, "Twin")
     assert seen != sorted(seen) or len(set(seen)) < len(seen), "only one of the two grows after midnight"
 

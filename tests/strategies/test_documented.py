@@ -67,7 +67,7 @@ def documented(folder: Path) -> Strategy:
     return strategy
 
 
-def test_the_examples_in_the_guide_do_what_they_say(tmp_path: Path) -> None:
+def test_the_examples_in_the_guide_emit_the_described_events(tmp_path: Path) -> None:
     strategy = documented(tmp_path)
     strategy.attach("mine", ())
     strategy.on_start()
@@ -83,7 +83,7 @@ def test_the_examples_in_the_guide_do_what_they_say(tmp_path: Path) -> None:
     (change,) = on.send(OrderChanged(T, "0x1", "mine", 1, "New", 0, 5))
     assert change == ModifyRequested(T, "mine", "0x1", 1, 5, 951_000)
     on.send(OrderModified(T, T, "0x1", 1, 2, 5, 951_000))
-    assert on.send(OrderChanged(T, "0x1", "mine", 1, "New", 0, 5)) == [], "once"
+    assert on.send(OrderChanged(T, "0x1", "mine", 1, "New", 0, 5)) == [], "the order is changed once"
     assert [type(one) for one in on.send(OrderFilled(T, T, "0x1", 1, BUY, 951_000, 5, 0, "taker", 1))] == [
         TrailRequested
     ]

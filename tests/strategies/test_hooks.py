@@ -1,4 +1,4 @@
-"""The hooks besides those for bars, trades and quotes; and history, on which verbs do nothing."""
+"""The hooks other than those for bars, trades and quotes, and history, on which verbs do nothing."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ class Watching(Strategy):
         self.shown.append(payment)
 
 
-def watching(coins: tuple[str, ...] = (), mode: str = "paper", *intervals: str) -> Harness:
-    strategy = Watching.make("mine", {}, coins)
+def watching(markets: tuple[str, ...] = (), mode: str = "paper", *intervals: str) -> Harness:
+    strategy = Watching.make("mine", {}, markets)
     on = Harness(strategy)
     on.send(started(mode, *intervals))
     return on
@@ -97,7 +97,7 @@ def started(mode: str = "paper", *intervals: str, at: int = T) -> SessionStarted
 
 
 def shown(on: Harness) -> list[Any]:
-    """Return what the strategy was shown since the last call."""
+    """Return the views that the strategy received since the last call."""
     seen: list[Any] = on.actor.shown  # type: ignore[attr-defined]
     on.actor.shown = []  # type: ignore[attr-defined]
     return seen
@@ -302,7 +302,7 @@ def test_history_does_not_replace_the_sessions_own_bar() -> None:
     assert windows(on) == [(False, 0), (False, 1)]
 
 
-def test_the_next_session_shows_missed_windows_and_none_twice() -> None:
+def test_the_next_session_shows_missed_windows_once() -> None:
     on = watching()
     on.send(bar(0), bar(1), started(at=T + 5 * MINUTE), candle(0), candle(1), candle(2), candle(3), bar(4))
     assert windows(on) == [(False, 0), (False, 1), (True, 2), (True, 3), (False, 4)]
@@ -372,7 +372,7 @@ def test_errors_name_the_line_and_the_nearest_market() -> None:
 
 
 class Broken(Strategy):
-    """Fails as it begins."""
+    """Raises in `on_start`."""
 
     def on_start(self) -> None:
         self.x = 1 / 0
