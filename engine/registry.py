@@ -261,7 +261,8 @@ class Registry:
             actor.restore(decode_state(blob, classes_of(actor), shapes))
         except JournalError as error:
             if isinstance(actor, Strategy):
-                self.without_state[actor.name] = str(error)
+                old = isinstance(error, StateVersionError)
+                self.without_state[actor.name] = str(error) if old else f"state: {error}"
                 return False
             if isinstance(error, StateVersionError) and self.session is not None:
                 raise StateVersionError(

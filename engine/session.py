@@ -80,7 +80,10 @@ class SessionBuilder:
         actors.append(Portfolio(config.account, venue))
         for entry in config.strategies:
             strategy = self._make(entry, config.seed)
-            strategy.signature = f"{entry.use} {sorted(entry.params.items())} {hashes.get(entry.title, '')}"
+            recorded = hashes.get(entry.title, "")
+            strategy.signature = f"{entry.use} {sorted(entry.params.items())} {recorded}"
+            if recorded != self._hash(entry.use):
+                strategy.note_edit()
             actors.append(strategy)
         actors += [Trailing(), Risk(config.risk, venue), Execution(venue)]
         account = f" {venue.network} {(venue.vault or venue.account).lower()}" if venue else ""

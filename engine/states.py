@@ -18,7 +18,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
@@ -66,8 +66,8 @@ def decode_state(blob: bytes, classes: Mapping[str, type], shapes: Shapes = NO_S
     """
     try:
         return _unpack(_decode(blob), classes, shapes)
-    except KeyError as error:
-        raise StateVersionError(f"state of an older version: there is no class {error.args[0]}") from None
+    except (_Unknown, _Refused) as error:
+        raise StateVersionError(f"state of an older version: {error.why}") from None
     except (msgspec.MsgspecError, TypeError, ValueError, IndexError, RecursionError) as error:
         raise JournalError(f"a snapshot cannot be read ({error!r})") from None
 
@@ -83,7 +83,7 @@ def stored_state(value: object, where: str, classes: Mapping[str, type]) -> Any:
     try:
         found = _unpack(_decode(blob), classes, NO_SHAPES)
         same = encode_state(found, where) == blob
-    except KeyError as error:
+    except _Unknown as error:
         raise UsageError(
             f"{where} holds a {error.args[0]}, which a snapshot would not find again: define it at the top "
             "of the strategy's module, or import it there by its name"
@@ -126,6 +126,23 @@ def name_of(cls: type) -> str:
     return f"{cls.__module__}:{cls.__qualname__}"
 
 
+class _Unknown(KeyError):
+    """A stored class, or member of an enum, that does not exist. `why` says so for people."""
+
+    def __init__(self, name: str | None, why: str) -> None:
+        super().__init__(name)
+        self.why = why
+
+
+class _Refused(ValueError):
+    """A class whose own code raised when an object was made of stored fields. `why` says so for people."""
+
+    def __init__(self, cls: type, error: BaseException) -> None:
+        words = f"{type(error).__name__}: {error}"
+        super().__init__(str(error) if isinstance(error, TypeError | ValueError) else words)
+        self.why = f"{name_of(cls)} cannot be made of it: {words}"
+
+
 def _pack(value: Any, where: str) -> Any:
     # The texts of these errors are recorded: they stand in the `ActorFailed` of a strategy.
     cls = type(value)
@@ -144,12 +161,18 @@ def _pack(value: Any, where: str) -> Any:
     if issubclass(cls, Enum):
         return ["s", name_of(cls), [value.name]]
     if issubclass(cls, msgspec.Struct) or is_dataclass(cls):
-        names = _fields_of(cls)
-        return ["s", name_of(cls), [_pack(getattr(value, f), f"{where}.{f}") for f in names]]
+        return ["s", name_of(cls), [_pack(_field(value, f, where), f"{where}.{f}") for f in _fields_of(cls)]]
     raise UsageError(
         f"{where} is a {cls.__name__}, which a snapshot cannot store: "
         f"use numbers, text, lists, dicts, enums, msgspec structs or dataclasses{_hint(cls)}"
     )
+
+
+def _field(value: Any, field: str, where: str) -> Any:
+    try:
+        return getattr(value, field)
+    except AttributeError:
+        raise UsageError(f"{where}.{field} has no value yet; give the field a default") from None
 
 
 def _hint(cls: type) -> str:
@@ -176,7 +199,11 @@ def _unpack(value: Any, classes: Mapping[str, type], shapes: Shapes) -> Any:
     if kind == "d":
         return {_unpack(key, classes, shapes): _unpack(item, classes, shapes) for key, item in content}
     if kind == "s":
+        if content not in classes:
+            raise _Unknown(content, f"there is no class {content}")
         values = [_unpack(item, classes, shapes) for item in value[2]]
+        if shapes and (content not in shapes) != issubclass(classes[content], Enum):
+            raise StateVersionError(f"state of an older version: {content} was another kind of class")
         return _made(classes[content], values, shapes.get(content))
     raise ValueError(f"unknown kind {kind!r}")
 
@@ -190,7 +217,7 @@ def _made(cls: type, values: Sequence[Any], shape: Sequence[tuple[str, str]] | N
     if issubclass(cls, Enum):
         (member,) = values
         if member not in cls.__members__:
-            raise StateVersionError(f"state of an older version: {name} has no member {member!r}")
+            raise _Unknown(member, f"{name} has no member {member!r}")
         return cls[member]
     names = _fields_of(cls)
     if shape is None:
@@ -211,13 +238,21 @@ def _made(cls: type, values: Sequence[Any], shape: Sequence[tuple[str, str]] | N
                     f"state of an older version: {name} did not have the field {field!r}, "
                     "which has no default"
                 )
-            given[field] = defaults[field]()
+            given[field] = _call(cls, defaults[field])
     if issubclass(cls, msgspec.Struct):
-        return cls(**given)
+        return _call(cls, cls, **given)
     fresh: Any = object.__new__(cls)
     for field in names:
         object.__setattr__(fresh, field, given[field])
     return fresh
+
+
+def _call(cls: type, make: Callable[..., Any], **given: Any) -> Any:
+    """Return what a strategy's own code makes: a default, or a struct with its `__post_init__`."""
+    try:
+        return make(**given)
+    except (Exception, SystemExit) as error:
+        raise _Refused(cls, error) from error
 
 
 def _check_shape(cls: type, shape: Sequence[tuple[str, str]], given: Mapping[str, Any]) -> None:

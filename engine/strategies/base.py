@@ -113,6 +113,7 @@ class Strategy(Verbs):
         "_markets",
         "_every_market",
         "_seed",
+        "_edited",
     }
 
     def __init__(self) -> None:
@@ -192,6 +193,7 @@ class Strategy(Verbs):
         self.name = name
         self.coins = coins
         self._seed = seed
+        self._edited = False
         self._event = None
         self._emit = self._emit_at_stop = refuse
         self._numbers = {}
@@ -205,6 +207,13 @@ class Strategy(Verbs):
         self._seen: dict[tuple[int, int], Seen] = {}
         self._warm_spans_ns: list[int] = []
         self._began_ns = 0
+
+    def note_edit(self) -> None:
+        """Note that the source has changed since the state to restore was stored.
+
+        What `on_start` made and the state does not have is then kept: it is an attribute that the edit added.
+        """
+        self._edited = True
 
     # How events reach the hooks above.
 
@@ -221,16 +230,21 @@ class Strategy(Verbs):
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Replace the whole state by a stored one. A `PerMarket` keeps its indicator class and arguments."""
-        for key in [key for key in self.state() if key not in state and not key.startswith("_")]:
-            delattr(self, key)
+        """Replace the whole state by a stored one. A `PerMarket` keeps its indicator class and arguments.
+
+        An attribute that the state does not have is deleted, except after `note_edit`.
+        """
+        own = vars(self)
+        if not self._edited:
+            for key in [key for key in self.state() if key not in state and not key.startswith("_")]:
+                del own[key]
         for key, value in state.items():
-            held = vars(self).get(key)
-            if isinstance(held, PerMarket):
+            held = own.get(key)
+            if isinstance(held, PerMarket) and isinstance(value, dict):
                 held.clear()
                 held.update(value)
             else:
-                setattr(self, key, value)
+                own[key] = value
 
     def listens(self, event_type: type[Event]) -> bool:
         """Return whether the hook for an event type is overridden."""
