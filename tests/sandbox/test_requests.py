@@ -8,9 +8,11 @@ from typing import Any
 import httpx
 import pytest
 import trio
+from trio.testing import MockClock
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from adapters.sandbox.server import SandboxAddress
+from tests.pacing import pacing
 
 from .exchange.kit import ALICE, GTC, orders, post, signed, wire
 from .kit import START_NS, ask, connected, quote, receive_until, running, send, tape_of, trade, until
@@ -35,8 +37,10 @@ async def send_post(socket: WebSocketConnection, number: int, kind: str, payload
     await socket.send_message(json.dumps({"method": "post", "id": number, "request": request}))
 
 
-async def test_429_refuses_before_processing_and_has_retry_after_only_if_configured() -> None:
-    async with running(TAPE, **ACCOUNT) as (sandbox, address):
+async def test_429_refuses_before_processing_and_has_retry_after_only_if_configured(
+    paced_clock: MockClock,
+) -> None:
+    async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address):
         sandbox.faults.arm("429", scope="exchange")
         refused = await post(address, bid())
         assert (refused.status_code, refused.text) == (429, "Too many requests")
@@ -48,8 +52,8 @@ async def test_429_refuses_before_processing_and_has_retry_after_only_if_configu
         assert sandbox.faults.fired == {"429": 2}
 
 
-async def test_5xx_fails_before_processing() -> None:
-    async with running(TAPE, **ACCOUNT) as (sandbox, address):
+async def test_5xx_fails_before_processing(paced_clock: MockClock) -> None:
+    async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address):
         sandbox.faults.arm("5xx", 8)
         seen = set()
         for _ in range(8):
@@ -61,8 +65,8 @@ async def test_5xx_fails_before_processing() -> None:
         assert await open_orders(address) == 0
 
 
-async def test_an_order_with_a_lost_reply_is_open() -> None:
-    async with running(TAPE, **ACCOUNT) as (sandbox, address), connected(address) as socket:
+async def test_an_order_with_a_lost_reply_is_open(paced_clock: MockClock) -> None:
+    async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address), connected(address) as socket:
         await send(socket, "subscribe", type="orderUpdates", user=ALICE)
         await receive_until(socket, "subscriptionResponse")
         sandbox.faults.arm("lost-reply", scope="exchange")
@@ -73,8 +77,10 @@ async def test_an_order_with_a_lost_reply_is_open() -> None:
         assert await open_orders(address) == 1
 
 
-async def test_a_swallowed_order_is_not_placed_and_looks_the_same_to_the_client() -> None:
-    async with running(TAPE, **ACCOUNT) as (sandbox, address):
+async def test_a_swallowed_order_is_not_placed_and_looks_the_same_to_the_client(
+    paced_clock: MockClock,
+) -> None:
+    async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address):
         sandbox.faults.arm("swallow", scope="exchange")
         with pytest.raises(httpx.TransportError):
             await post(address, bid())
@@ -83,8 +89,8 @@ async def test_a_swallowed_order_is_not_placed_and_looks_the_same_to_the_client(
         assert (await post(address, bid())).json()["status"] == "ok"
 
 
-async def test_an_order_with_a_late_reply_is_placed_at_once() -> None:
-    async with running(TAPE, **ACCOUNT) as (sandbox, address):
+async def test_an_order_with_a_late_reply_is_placed_at_once(paced_clock: MockClock) -> None:
+    async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address):
         sandbox.faults.arm("late-reply", scope="exchange", ms=400)
         replies: list[float] = []
 
@@ -101,16 +107,16 @@ async def test_an_order_with_a_late_reply_is_placed_at_once() -> None:
         assert replies[0] - began >= 0.4
 
 
-async def test_faults_of_one_scope_do_not_affect_the_other() -> None:
-    async with running(TAPE, **ACCOUNT) as (sandbox, address):
+async def test_faults_of_one_scope_do_not_affect_the_other(paced_clock: MockClock) -> None:
+    async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address):
         sandbox.faults.arm("5xx", scope="info")
         assert (await post(address, bid())).json()["status"] == "ok"
         async with httpx.AsyncClient() as client:
             assert (await client.post(address.base_url + "/info", json=META)).status_code >= 500
 
 
-async def test_a_client_may_disconnect_before_its_late_reply() -> None:
-    async with running(TAPE, **ACCOUNT) as (sandbox, address):
+async def test_a_client_may_disconnect_before_its_late_reply(paced_clock: MockClock) -> None:
+    async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address):
         sandbox.faults.arm("late-reply", scope="exchange", ms=200)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(post, address, bid())
@@ -124,8 +130,10 @@ async def test_a_client_may_disconnect_before_its_late_reply() -> None:
 @pytest.mark.parametrize(
     ("kind", "begins"), [("429", "429 Too Many Requests: Too many requests"), ("5xx", "5")]
 )
-async def test_a_post_is_refused_with_the_status_as_text(kind: str, begins: str) -> None:
-    async with running(TAPE, **ACCOUNT) as (sandbox, address), connected(address) as socket:
+async def test_a_post_is_refused_with_the_status_as_text(
+    paced_clock: MockClock, kind: str, begins: str
+) -> None:
+    async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address), connected(address) as socket:
         sandbox.faults.arm(kind, scope="exchange")
         await send_post(socket, 7, "action", bid())
         answer = await receive_until(socket, "post")
@@ -136,8 +144,8 @@ async def test_a_post_is_refused_with_the_status_as_text(kind: str, begins: str)
 
 
 @pytest.mark.parametrize(("kind", "placed"), [("lost-reply", 1), ("swallow", 0)])
-async def test_a_post_is_lost_with_its_connection(kind: str, placed: int) -> None:
-    async with running(TAPE, **ACCOUNT) as (sandbox, address):
+async def test_a_post_is_lost_with_its_connection(paced_clock: MockClock, kind: str, placed: int) -> None:
+    async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address):
         async with connected(address) as socket:
             sandbox.faults.arm(kind)
             await send_post(socket, 7, "action", bid())
@@ -147,8 +155,8 @@ async def test_a_post_is_lost_with_its_connection(kind: str, placed: int) -> Non
         assert await open_orders(address) == placed
 
 
-async def test_a_late_post_does_not_delay_others() -> None:
-    async with running(TAPE, **ACCOUNT) as (sandbox, address), connected(address) as socket:
+async def test_a_late_post_does_not_delay_others(paced_clock: MockClock) -> None:
+    async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address), connected(address) as socket:
         sandbox.faults.arm("late-reply", scope="exchange", ms=300)
         await send_post(socket, 1, "action", bid())
         await send_post(socket, 2, "info", META)
@@ -159,8 +167,8 @@ async def test_a_late_post_does_not_delay_others() -> None:
         assert sandbox.limits.posts == 0
 
 
-async def test_a_late_post_ends_with_its_connection() -> None:
-    async with running(TAPE, **ACCOUNT) as (sandbox, address):
+async def test_a_late_post_ends_with_its_connection(paced_clock: MockClock) -> None:
+    async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address):
         async with connected(address) as socket:
             sandbox.faults.arm("late-reply", ms=60_000)
             await send_post(socket, 1, "info", META)
@@ -168,8 +176,8 @@ async def test_a_late_post_ends_with_its_connection() -> None:
         await until(lambda: sandbox.limits.posts == 0)
 
 
-async def test_a_restart_cuts_all_connections_and_keeps_accounts_and_orders() -> None:
-    async with running(TAPE, **ACCOUNT) as (sandbox, address):
+async def test_a_restart_cuts_all_connections_and_keeps_accounts_and_orders(paced_clock: MockClock) -> None:
+    async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address):
         assert (await post(address, bid())).json()["status"] == "ok"
         async with connected(address) as one, connected(address) as two:
             await send(one, "subscribe", type="trades", coin="BTC")
@@ -196,8 +204,8 @@ async def test_a_restart_cuts_all_connections_and_keeps_accounts_and_orders() ->
         assert sandbox.connections == sandbox.subscriptions == 0
 
 
-async def test_an_order_hit_by_a_restart_is_not_placed() -> None:
-    async with running(TAPE, **ACCOUNT) as (sandbox, address):
+async def test_an_order_hit_by_a_restart_is_not_placed(paced_clock: MockClock) -> None:
+    async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address):
         sandbox.faults.arm("restart", scope="exchange", ms=1)
         with pytest.raises(httpx.TransportError):
             await post(address, bid())
@@ -205,11 +213,11 @@ async def test_an_order_hit_by_a_restart_is_not_placed() -> None:
         assert await open_orders(address) == 0
 
 
-async def test_random_faults_are_determined_by_the_seed() -> None:
+async def test_random_faults_are_determined_by_the_seed(paced_clock: MockClock) -> None:
     async def statuses(seed: int) -> list[int]:
         found = []
         options = {"faults": "5xx:0.3@info,429:0.3@info", "seed": seed}
-        async with running(TAPE, **options) as (_, address), httpx.AsyncClient() as client:
+        async with pacing(), running(TAPE, **options) as (_, address), httpx.AsyncClient() as client:
             for _ in range(30):
                 answer = await client.post(address.base_url + "/info", json={"type": "allMids"})
                 found.append(answer.status_code)
@@ -221,8 +229,8 @@ async def test_random_faults_are_determined_by_the_seed() -> None:
     assert {200, 429} < set(first)
 
 
-async def test_a_half_open_connection_passes_nothing_and_stays_open() -> None:
-    async with running(TAPE, idle_s=0.2, **ACCOUNT) as (sandbox, address):
+async def test_a_half_open_connection_passes_nothing_and_stays_open(paced_clock: MockClock) -> None:
+    async with pacing(), running(TAPE, idle_s=0.2, **ACCOUNT) as (sandbox, address):
         async with connected(address) as dead, connected(address) as alive:
             sandbox.faults.arm("half-open", scope="market")
             await send(dead, "subscribe", type="trades", coin="BTC")
@@ -243,9 +251,9 @@ async def test_a_half_open_connection_passes_nothing_and_stays_open() -> None:
         await until(lambda: sandbox.connections == 0)
 
 
-async def test_a_silent_channel_still_answers_pings_and_sends_the_rest() -> None:
+async def test_a_silent_channel_still_answers_pings_and_sends_the_rest(paced_clock: MockClock) -> None:
     tape = tape_of([quote(0, 841430, 841440), *(trade(i * 20, 841440) for i in range(200))])
-    async with running(tape) as (sandbox, address), connected(address) as socket:
+    async with pacing(), running(tape) as (sandbox, address), connected(address) as socket:
         sandbox.faults.arm("silent", scope="market")
         await send(socket, "subscribe", type="trades", coin="BTC")
         await send(socket, "subscribe", type="bbo", coin="BTC")
