@@ -1,4 +1,4 @@
-"""Saved messages: ours beside the tests, and recorded ones beside the project where they exist."""
+"""Saved messages: those of the tests, and recorded ones outside the project where they exist."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SHARED = ROOT.parent / "shared"
 
 
 def lines(name: str) -> list[str]:
-    """Return the messages of one of our own files."""
+    """Return the messages of a file of the tests."""
     return (FRAMES / name).read_text("utf-8").split("\n")[:-1]
 
 
 def recorded() -> list[tuple[int, str]]:
-    """Return 55 recorded messages of BTC, 2025-01-26, each with the time it came in; skips where absent."""
+    """Return 55 recorded messages of 2025-01-26 with their times of receipt; skip the test if absent."""
     path = SHARED / "data" / "frames" / "hyperliquid-BTC-20250126.jsonl.gz"
     if not path.exists():
         pytest.skip("the recorded frames are not beside the project")
@@ -29,7 +29,7 @@ def recorded() -> list[tuple[int, str]]:
 
 
 def examples(name: str) -> list[dict[str, Any]]:
-    """Return the items of one file of collected examples; skips where they are not."""
+    """Return the items of a file of collected examples; skip the test if it is absent."""
     path = SHARED / "exchanges" / "hyperliquid" / name
     if not path.exists():
         pytest.skip("the collected examples are not beside the project")

@@ -1,4 +1,4 @@
-"""The feed against the sandbox exchange, over real sockets: what its tape holds is what the engine gets."""
+"""The feed against the sandbox exchange over real sockets: the engine receives what the tape holds."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TradeRow = tuple[int, int, int, int, int | str]
 def trades(
     count: int, *, coin: int, over_ms: int, from_ms: int = 300, start_ns: int = START_NS
 ) -> list[Trade]:
-    """`count` trades spread over a time; three of them share each millisecond, price and size (F02)."""
+    """Return `count` trades spread over a time. Three at a time share millisecond, price and size (F02)."""
     events = []
     for number in range(count):
         at_ns = start_ns + (from_ms + number // 3 * 3 * over_ms // count) * MS
@@ -48,7 +48,7 @@ def trades(
 
 
 def tape_of(*streams: Sequence[Trade], start_ns: int = START_NS) -> Tape:
-    """A tape of these trades, each instrument with a quote that moves with them."""
+    """Return a tape of these trades, with quotes that follow them."""
     events: list[Trade | Quote] = []
     for trade in sorted((trade for stream in streams for trade in stream), key=lambda trade: trade.venue_ns):
         at_ns, coin, price = trade.venue_ns, trade.instrument, trade.price
@@ -57,7 +57,7 @@ def tape_of(*streams: Sequence[Trade], start_ns: int = START_NS) -> Tape:
 
 
 def emitted(events: Sequence[Event], coin: int) -> list[TradeRow]:
-    """The trades of an instrument that the engine got."""
+    """Return the trades of an instrument that the engine received."""
     return [
         (event.venue_ns, event.price, event.size, event.aggressor, event.trade_id)
         for event in events
@@ -88,7 +88,7 @@ async def following(
     since_ns: int = START_NS,
     last_seen: dict[int, LastTrade] | None = None,
 ) -> AsyncIterator[HyperliquidFeed]:
-    """A feed made the way a session makes it, whose events end up in `events`."""
+    """Run a feed as a session does; append its events to `events`."""
 
     async def send(batch: list[Event]) -> None:
         events.extend(batch)
@@ -120,12 +120,12 @@ async def until(promise: object) -> None:
         await trio.sleep(0.01)
 
 
-async def test_n03_f01_no_trade_is_lost_or_doubled_however_often_the_connection_is_cut(
+async def test_n03_f01_frequent_cuts_lose_and_double_no_trade(
     paced_clock: MockClock,
 ) -> None:
-    """N03, F01, F02: cut about eight times a second, the tape arrives whole, in order, each trade once."""
+    """N03, F01, F02: with eight cuts a second the whole tape arrives in order, each trade once."""
     btc, purr = trades(2400, coin=1, over_ms=2000), trades(600, coin=2, over_ms=2000)
-    # One trade from before the start each: with it a replay proves that it reaches back far enough.
+    # One trade of each before the start, so that a replay can prove that it reaches back far enough.
     early = trades(1, coin=1, over_ms=1, from_ms=1), trades(1, coin=2, over_ms=1, from_ms=1)
     tape = tape_of(*early, [*btc, *purr])
     events: list[Event] = []
@@ -157,9 +157,7 @@ async def test_every_quote_of_the_tape_is_emitted_while_the_feed_is_up(paced_clo
 
 
 @pytest.mark.parametrize("missed", [20, 300])
-async def test_f01_a_restart_emits_what_was_tradeed_meanwhile_and_nothing_twice(
-    paced_clock: MockClock, missed: int
-) -> None:
+async def test_f01_a_restart_emits_the_missed_trades_once(paced_clock: MockClock, missed: int) -> None:
     """F01: within the replay of 30, and beyond it, where recentTrades fills the gap."""
     before, after = trades(90, coin=1, over_ms=300), trades(missed, coin=1, over_ms=300, from_ms=900)
     after = [
@@ -184,7 +182,7 @@ async def test_f01_a_restart_emits_what_was_tradeed_meanwhile_and_nothing_twice(
 
 
 async def test_f04_a_stop_longer_than_the_venues_memory_leaves_the_gap_open(paced_clock: MockClock) -> None:
-    """F04, F06: recentTrades reaches back 500 trades; what is older is named as a gap, never invented."""
+    """F04, F06: recentTrades reaches back 500 trades; older trades are reported as a gap."""
     btc = trades(900, coin=1, over_ms=400)
     events: list[Event] = []
     async with sandbox_of(tape_of(btc)) as (sandbox, address):
@@ -198,8 +196,8 @@ async def test_f04_a_stop_longer_than_the_venues_memory_leaves_the_gap_open(pace
     assert (gap.from_ns, gap.to_ns, gap.closed) == (btc[2].venue_ns, btc[-500].venue_ns, False)
 
 
-async def test_a_quiet_instrument_is_proved_to_have_missed_nothing(paced_clock: MockClock) -> None:
-    """An instrument without trades after a loss, and one without any: neither keeps the other waiting."""
+async def test_a_quiet_instrument_has_a_closed_gap_after_a_loss(paced_clock: MockClock) -> None:
+    """One instrument has no trades after the loss, another has none at all; neither waits for the other."""
     btc = trades(9, coin=1, over_ms=50)
     events: list[Event] = []
     async with sandbox_of(tape_of(btc)) as (sandbox, address), following(address, events):
@@ -213,10 +211,10 @@ async def test_a_quiet_instrument_is_proved_to_have_missed_nothing(paced_clock: 
 
 
 @pytest.mark.parametrize("speed", [1_000.0, 50_000.0])
-async def test_t06_a_fast_sandbox_is_not_taken_for_a_venue_from_the_future(
+async def test_t06_times_of_a_fast_sandbox_are_not_refused_as_future_times(
     paced_clock: MockClock, speed: float
 ) -> None:
-    """At 50,000 times real time a millisecond on the way is most of a minute of the venue's."""
+    """At 50,000 times real time one millisecond of latency is 50 s of the venue's time."""
     events: list[Event] = []
     async with (
         sandbox_of(None, speed=speed, clock="now", instruments=("BTC",)) as (_, address),

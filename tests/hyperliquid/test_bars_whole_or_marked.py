@@ -1,4 +1,4 @@
-"""Feed and bars on a bad network: a closed bar is the venue's candle, or says that it is not whole."""
+"""Feed and bars on a bad network: a closed bar equals the venue's candle or is marked incomplete."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DATA = DataConfig(check_minutes=5, poll_after_s=30)
 
 
 class Market:
-    """Trades without end: BTC twice a second, ETH now and then; prices walk."""
+    """Endless trades: BTC twice a second, ETH now and then, with random walks of prices."""
 
     def __init__(self, play: Scene, chance: random.Random) -> None:
         self._play = play
@@ -45,7 +45,7 @@ class Market:
 
 
 async def misfortune(play: Scene, world: Truth, chance: random.Random, dead: list[trio.Event]) -> None:
-    """One thing after another goes wrong, and is well again in between."""
+    """Inject one fault after another, with pauses between them."""
     while True:
         await trio.sleep(chance.uniform(20, 200))
         kind = chance.choice(("drop", "outage", "half-open", "muted", "http"))

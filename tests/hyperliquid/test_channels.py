@@ -1,4 +1,4 @@
-"""The channels beside trades and quotes: subscribed as asked, confirmed, emitted when they are new."""
+"""The channels other than trades and quotes: subscribed, confirmed, and emitted when they change."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def asked(requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [request["subscription"] for request in requests if request["method"] == "subscribe"]
 
 
-async def test_every_channel_is_subscribed_the_way_the_venue_wants(autojump_clock) -> None:
+async def test_every_channel_is_subscribed_in_the_venues_form(autojump_clock) -> None:
     async with scene(instruments=(BTC, SP), data=ALL, intervals=("5s", "1m", "1h")) as play:
         await play.live()
         wanted = asked(play.venue.requests)
@@ -53,8 +53,8 @@ async def test_every_channel_is_subscribed_the_way_the_venue_wants(autojump_cloc
         assert play.engine.ups[0].subscriptions == 14
 
 
-def test_an_acknowledgement_is_matched_by_what_was_asked_for() -> None:
-    """By subset: members of the venue's own, such as nSigFigs, change nothing; another interval does."""
+def test_an_acknowledgement_is_matched_with_its_request() -> None:
+    """Additional members such as nSigFigs are ignored; another interval does not match."""
     echo = Echo("candle", "BTC", "1m", fast=False, dex=None)
     assert Channel.echoed(echo) == Channel("candle", "BTC", "1m")
     assert Channel.echoed(echo) != Channel("candle", "BTC", "5m")
@@ -68,7 +68,7 @@ def test_two_books_of_one_instrument_and_unknown_channels_are_refused() -> None:
         check_channels(("l3",))
 
 
-def test_instruments_are_shared_out_whole_over_as_few_connections_as_it_takes() -> None:
+def test_instruments_are_spread_over_as_few_connections_as_possible() -> None:
     shares = share_out((BTC, ETH, SP, SPOT), ("l2Book",), ("1m",), 7)
     assert [[listed.name for listed in coins] for coins, _ in shares] == [
         ["BTC", "ETH"],
@@ -77,7 +77,7 @@ def test_instruments_are_shared_out_whole_over_as_few_connections_as_it_takes() 
     assert len(share_out((BTC, ETH), ("candle",), ("1m", "5m"), 1)) == 2
 
 
-async def test_books_are_emitted_whole_and_never_go_back(autojump_clock) -> None:
+async def test_books_are_complete_and_never_go_back_in_time(autojump_clock) -> None:
     data = DataConfig(channels=("l2Book",))
     async with scene(data=data) as play:
         await play.live()
@@ -129,7 +129,7 @@ async def test_contexts_and_mids_are_emitted_only_when_they_change(autojump_cloc
 
 
 async def test_f08_a_pushed_candle_is_emitted_when_it_is_closed_and_not_before(autojump_clock) -> None:
-    """F08: by the first of the next window, or once its end is the grace ago; then corrections (F07) too."""
+    """F08: with the first message of the next window, or after the grace period; corrections follow (F07)."""
     start = START_MS - START_MS % 60_000 + 60_000
 
     def candle(window: int, count: int, interval: str = "1m") -> str:

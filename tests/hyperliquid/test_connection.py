@@ -1,4 +1,4 @@
-"""Every failure of a network: the feed comes back, loses no trade, and never hammers the venue."""
+"""Network failures: the feed reconnects, loses no trade, and waits between attempts."""
 
 from __future__ import annotations
 
@@ -30,10 +30,8 @@ from .venue import BTC, START_NS, Engine, TrioClock, Venue, row, scene, trades_t
         trio.BrokenResourceError("TLS"),
     ],
 )
-async def test_n01_n02_a_venue_that_cannot_be_reached_is_tried_with_growing_waits(
-    autojump_clock, error: Exception
-) -> None:
-    """N01, N02: waits of 0.5 s to 30 s, with chance; each is a FeedDown with the reason; then it works."""
+async def test_n01_n02_waits_grow_while_a_venue_cannot_be_reached(autojump_clock, error: Exception) -> None:
+    """N01, N02: waits of 0.5 s to 30 s with jitter, each with a FeedDown that has the reason."""
     chances = iter([0.0, 1.0, 0.5] + [1.0] * 20)
 
     def prepare(venue: Venue) -> None:
@@ -50,8 +48,8 @@ async def test_n01_n02_a_venue_that_cannot_be_reached_is_tried_with_growing_wait
         assert trio.current_time() == pytest.approx(149.5, abs=1)
 
 
-async def test_n01_a_stable_minute_starts_the_backoff_again(autojump_clock) -> None:
-    """N01: and less than a minute does not."""
+async def test_n01_a_stable_minute_resets_the_backoff(autojump_clock) -> None:
+    """N01: less than a minute does not."""
     async with scene() as play:
         for times, seconds in enumerate((1, 1, 1, 61), start=1):
             await play.live(times)
@@ -84,7 +82,7 @@ async def test_n03_a_cut_at_any_byte_loses_no_trade(autojump_clock, reset: bool)
         await play.settle()
         total = counted[0].received
     assert 500 < total < 3000
-    # By default each of the two tests takes every other byte, so that together they cut at each of them.
+    # By default each of the two tests cuts at every other byte, so that together they cut at each byte.
     step = pick(2, deep=1)
     for offset in range(int(reset) % step, total, step):
 
@@ -104,7 +102,7 @@ async def test_n03_a_cut_at_any_byte_loses_no_trade(autojump_clock, reset: bool)
 
 @pytest.mark.parametrize("full", [False, True], ids=["writes vanish", "writes block"])
 async def test_n04_n18_x16_a_half_open_connection_ends_within_20_seconds(autojump_clock, full: bool) -> None:
-    """N04, N18, X16: whenever it dies, the unanswered ping is noticed; what was missed comes after."""
+    """N04, N18, X16: an unanswered ping ends the connection; the missed trades are emitted afterwards."""
     for moment in (0.0, 1.9, 2.1, 5.0, 9.9, 10.1, 15.0):
         dead = trio.Event()
 
@@ -129,7 +127,7 @@ async def test_n04_n18_x16_a_half_open_connection_ends_within_20_seconds(autojum
 
 
 async def test_n04_a_venue_that_answers_no_ping_but_sends_data_is_alive(autojump_clock) -> None:
-    """N04: proof of life is any message."""
+    """N04: any message shows that the connection works."""
     async with scene() as play:
         play.venue.answers_pings = False
         await play.live()
@@ -139,7 +137,9 @@ async def test_n04_a_venue_that_answers_no_ping_but_sends_data_is_alive(autojump
         assert play.engine.downs == []
 
 
-async def test_n05_a_server_that_accepts_and_stays_silent_is_left_after_10_seconds(autojump_clock) -> None:
+async def test_n05_a_server_that_accepts_and_stays_silent_is_given_up_after_10_seconds(
+    autojump_clock,
+) -> None:
     """N05: TCP works, the websocket handshake never comes."""
     dead = trio.Event()
     dead.set()
@@ -155,7 +155,7 @@ async def test_n05_a_server_that_accepts_and_stays_silent_is_left_after_10_secon
 
 
 async def test_n05_dialing_has_the_same_deadline(autojump_clock) -> None:
-    """N05: packets that vanish before there is a connection."""
+    """N05: packets are lost before the connection exists."""
     async with scene() as play:
         await play.live()
 
@@ -212,8 +212,10 @@ async def test_n12_fragments_with_pings_between_are_one_message(autojump_clock) 
 @pytest.mark.parametrize(
     "raw", [b"\x83\x00", b"\xff\xff\xff", b"\x81\x02\xff\xfe", b"\x80\x01a", b"\x81\xff" + b"\xff" * 8]
 )
-async def test_n12_bytes_that_are_no_websocket_end_in_a_clean_close(autojump_clock, raw: bytes) -> None:
-    """N12: unknown opcodes, reserved bits, bad UTF-8, a continuation of nothing, an absurd length."""
+async def test_n12_bytes_that_are_not_websocket_frames_close_the_connection(
+    autojump_clock, raw: bytes
+) -> None:
+    """N12: unknown opcodes, reserved bits, bad UTF-8, a continuation without a start, an absurd length."""
     async with scene() as play:
         await play.live()
         await play.venue.trade(row(1))
@@ -226,7 +228,7 @@ async def test_n12_bytes_that_are_no_websocket_end_in_a_clean_close(autojump_clo
 
 
 async def test_n13_a_message_above_one_mebibyte_is_closed_with_1009_and_counted(autojump_clock) -> None:
-    """N13: 1 MiB is read (and refused, as it is no message we know), one more byte is not."""
+    """N13: 1 MiB is read (and refused as an unknown message); one more byte is not read."""
     async with scene() as play:
         await play.live()
         envelope = '{"channel":"error","data":""}'
@@ -244,16 +246,16 @@ async def test_n13_a_message_above_one_mebibyte_is_closed_with_1009_and_counted(
         assert server.closed.code == 1009
 
 
-# Codes at each state: what the wait before the next try is.
+# For each code and state, the wait before the next attempt.
 @pytest.mark.parametrize(
     ("code", "wait_ms"),
     [(1000, 500), (1001, 500), (1008, 15000), (1011, 500), (1012, 500), (1013, 15000), (4000, 500)],
 )
 @pytest.mark.parametrize("state", ["confirming", "live"])
-async def test_n21_a_close_at_any_state_is_recovered_from_by_the_table(
+async def test_n21_the_feed_recovers_from_a_close_in_any_state(
     autojump_clock, code: int, wait_ms: int, state: str
 ) -> None:
-    """N21: 1008 and 1013 ask to be left alone, so they get the longest wait."""
+    """N21: 1008 and 1013 cause the longest wait."""
     async with scene() as play:
         if state == "confirming":
             play.venue.unconfirmed = ("bbo",)
@@ -269,8 +271,8 @@ async def test_n21_a_close_at_any_state_is_recovered_from_by_the_table(
 
 
 @pytest.mark.parametrize("state", ["confirming", "live"])
-async def test_n21_1006_an_end_without_a_close_is_recovered_from(autojump_clock, state: str) -> None:
-    """N21: the venue's own way to go."""
+async def test_n21_the_feed_recovers_from_an_end_without_a_close_frame(autojump_clock, state: str) -> None:
+    """N21: code 1006, as the venue ends connections."""
     async with scene() as play:
         if state == "confirming":
             play.venue.unconfirmed = ("bbo",)
@@ -286,10 +288,8 @@ async def test_n21_1006_an_end_without_a_close_is_recovered_from(autojump_clock,
 
 @pytest.mark.parametrize("code", [1000, 1001, 1006, 1008, 1011, 1012, 1013])
 @pytest.mark.parametrize("state", ["held", "asking", "silent"])
-async def test_n21_a_close_while_the_past_is_put_together_loses_nothing(
-    autojump_clock, state: str, code: int
-) -> None:
-    """N21: with data before confirmation, while missed trades are asked for, and before silent ones are."""
+async def test_n21_a_close_during_a_backfill_loses_nothing(autojump_clock, state: str, code: int) -> None:
+    """N21: with data before the confirmation, during the request for missed trades, and before probes."""
 
     async def recent(coin: str) -> list[WireTrade]:
         await trio.sleep(2)
@@ -316,10 +316,10 @@ async def test_n21_a_close_while_the_past_is_put_together_loses_nothing(
 
 
 @pytest.mark.parametrize(("status", "wait_ms"), [(400, 500), (403, 15000), (429, 15000), (502, 500)])
-async def test_n15_n16_a_handshake_answered_with_http_is_a_loss_at_once(
+async def test_n15_n16_a_handshake_answered_with_an_http_status_is_a_loss(
     autojump_clock, status: int, wait_ms: int
 ) -> None:
-    """N15, N16: no websocket but a status; the venue's bans get the longest wait."""
+    """N15, N16: a ban causes the longest wait."""
 
     def prepare(venue: Venue) -> None:
         venue.reject_status = status
@@ -332,7 +332,7 @@ async def test_n15_n16_a_handshake_answered_with_http_is_a_loss_at_once(
 
 
 async def test_the_feed_works_over_a_real_socket() -> None:
-    """The way to a loopback address, with the library's own server behind it."""
+    """A connection to a loopback address with the library's own server."""
 
     async def handle(request: WebSocketRequest) -> None:
         socket = await request.accept()

@@ -1,4 +1,4 @@
-"""Hours of a bad network, a day under the deep profile: reconnects, and nothing left but the record."""
+"""Hours of a bad network (a day in the deep profile): reconnects leave no tasks, descriptors or objects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LEFT = (trio.Nursery, trio.Event, trio.CancelScope)
 
 
 def living() -> int:
-    """Return how many objects are alive of the kinds that a connection and a feed are made of."""
+    """Return the number of live objects of the types that belong to connections and feeds."""
     gc.collect()
     kinds = [type(thing) for thing in gc.get_objects()]
     return sum(kind in LEFT or str(kind.__module__).startswith(ROOMS) for kind in kinds)
@@ -35,7 +35,7 @@ def descriptors() -> int:
 
 
 async def test_n20_q05_a_day_of_reconnects_leaves_nothing_behind(autojump_clock) -> None:
-    """N20, Q05: tasks, descriptors, objects return to the baseline; a trade is emitted or in a named gap."""
+    """N20, Q05: tasks, descriptors and objects return to the baseline; missing trades are in gaps."""
     chance = random.Random(20)
     worlds: list[Truth] = []
 

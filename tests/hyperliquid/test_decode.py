@@ -1,4 +1,4 @@
-"""Values: exact, on the instrument's scale, at a time that can be; or left out, or refused."""
+"""Values are exact at the instrument's scale and at a valid time, or they are left out or refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .venue import BTC, ETH, START_MS, START_NS, bbo_text, row, trades_text
 
 NOW_NS = START_NS + 10**9
 
-# V01 of the fault catalogue, and its neighbours.
+# V01 of the list of faults, and similar texts.
 NOT_NUMBERS = (
     "NaN", "nan", "Infinity", "-Infinity", "sNaN", "1e1000000", "1e31", "1_000", " 1", "1 ", "+1", "0x1",
     "", ".", "1.", ".5", "1,5", "١٢", "\uff11", "1\n", "--1", "1e", "1" * 90, "True", "null",
@@ -31,8 +31,8 @@ def decoded(text: str, decoder: Decoder | None = None) -> list[object]:
     return list((decoder or Decoder((BTC, ETH))).decode_frame(text, NOW_NS))
 
 
-def test_recorded_trades_are_read_whole_and_each_once() -> None:
-    """F01: 64 trades with distinct ids, 30 of them the replay; feeding it all twice adds none."""
+def test_recorded_trades_are_read_completely_and_once() -> None:
+    """F01: 64 trades with distinct ids, 30 of them the replay; decoding all again adds none."""
     listed = InstrumentListed(0, 1, "hyperliquid", "BTC", 1, 5, price_figures=5)
     decoder = Decoder((listed,))
     health = FeedHealth()
@@ -67,7 +67,7 @@ def test_prices_and_sizes_are_exact(price: int, size: int, trailing: bool) -> No
 
 
 @pytest.mark.parametrize("text", [*NOT_NUMBERS, "-1", "-0.5", "0", "0.0", "0e5", "1.23", "9" * 19])
-def test_v01_v05_v09_a_price_that_is_no_plain_positive_number_refuses_the_message(text: str) -> None:
+def test_v01_v05_v09_a_message_with_an_invalid_price_is_refused(text: str) -> None:
     """V01, V05, V09: not a number, negative, zero, finer than the scale, beyond 64 bits."""
     for message in (
         trades_text([row(1), row(2, px=text)]),
@@ -79,7 +79,7 @@ def test_v01_v05_v09_a_price_that_is_no_plain_positive_number_refuses_the_messag
 
 
 @pytest.mark.parametrize("text", [*NOT_NUMBERS, "-1", "0", "0.000001", "9" * 15])
-def test_v01_v05_v09_the_same_for_a_size(text: str) -> None:
+def test_v01_v05_v09_a_message_with_an_invalid_size_is_refused(text: str) -> None:
     """V01, V05, V09."""
     for message in (trades_text([row(1, sz=text)]), bbo_text("BTC", 1, ("64000.0", text), None)):
         with pytest.raises(VenueProtocolError):
@@ -100,7 +100,7 @@ def test_v01_v05_v09_the_same_for_a_size(text: str) -> None:
         START_MS + 10**9,
     ],
 )
-def test_t06_a_time_that_cannot_be_leaves_the_trade_out_and_is_counted(ms: int) -> None:
+def test_t06_a_trade_with_an_invalid_time_is_left_out_and_counted(ms: int) -> None:
     """T06: negative, 1970, seconds, microseconds, nanoseconds, far in the future."""
     decoder = Decoder((BTC,))
     bad = {**row(2), "time": ms}
@@ -112,15 +112,15 @@ def test_t06_a_time_that_cannot_be_leaves_the_trade_out_and_is_counted(ms: int) 
 
 
 @given(st.integers(-(2**63), 2**63 - 1))
-def test_t06_no_time_overflows_and_none_from_before_the_bound_is_emitted(ms: int) -> None:
-    """T06: whatever 64 bits hold."""
+def test_t06_times_do_not_overflow_and_times_before_the_bound_are_left_out(ms: int) -> None:
+    """T06: for any 64-bit value."""
     for trade in decoded(trades_text([{**row(1), "time": ms}])):
         assert isinstance(trade, Trade)
         assert trade.venue_ns == ms * 10**6 >= EARLIEST_NS
 
 
-def test_t06_a_venue_a_few_seconds_ahead_is_believed() -> None:
-    """T06, T03: our own clock may be the wrong one."""
+def test_t06_times_a_few_seconds_ahead_are_accepted() -> None:
+    """T06, T03: the engine's clock may be the wrong one."""
     assert len(decoded(trades_text([row(1, ms=7_000)]))) == 1
 
 
@@ -130,8 +130,8 @@ def test_f02_trades_of_one_millisecond_with_equal_price_and_size_are_all_emitted
     assert len(trades) == 4
 
 
-def test_v08_instruments_that_are_not_followed_are_left_out_and_counted() -> None:
-    """V08: also as another spelling, or inside a frame with ours."""
+def test_v08_other_instruments_are_left_out_and_counted() -> None:
+    """V08: in another spelling as well, or in a frame with subscribed ones."""
     decoder = Decoder((BTC,))
     message = trades_text([row(1, coin="btc"), row(2), row(3, coin="ETH")])
     assert len(decoded(message, decoder)) == 1
@@ -149,13 +149,13 @@ def test_sides_of_the_quote_may_be_empty_but_not_crossed() -> None:
     assert decoder.dropped == {"crossed": 2}
 
 
-def test_the_taker_s_side_is_kept() -> None:
+def test_trades_have_the_takers_side() -> None:
     trades = decoded(trades_text([row(1), row(2)]))
     assert [trade.aggressor for trade in trades] == [BUY, SELL]  # type: ignore[attr-defined]
 
 
 @given(st.lists(st.integers(0, 5)))
-def test_trades_are_in_the_order_of_their_times_and_equal_times_keep_the_venue_s(times: list[int]) -> None:
+def test_trades_are_ordered_by_time_and_equal_times_keep_the_venues_order(times: list[int]) -> None:
     trades = [Trade(1, at, 1, 1, 1, 1, number) for number, at in enumerate(times)]
     expected = sorted(trades, key=lambda trade: (trade.venue_ns, trade.trade_id))
     assert by_time(trades) == expected

@@ -35,7 +35,7 @@ MARKET: dict[str, type[Event]] = {
     "ws-activeassetctx.json": ContextRead,
     "ws-allmids.json": MidsRead,
 }
-# Channels that are not subscribed to: understood as far as their name, counted, never fatal.
+# Channels that the feed does not subscribe to: counted by name, not fatal.
 OTHERS = (
     "ws-alldexsassetctxs.json",
     "ws-fastassetctxs.json",
@@ -99,7 +99,7 @@ def test_every_example_of_a_candle_is_exact() -> None:
         assert isinstance(decode_message(listed), CandleFrame)
 
 
-def test_every_other_example_of_the_websocket_is_known_or_counted() -> None:
+def test_every_other_example_of_the_websocket_is_decoded_or_counted() -> None:
     shapes: dict[str, Any] = {
         "ws-subscribe-ack.json": AckFrame,
         "ws-error.json": ErrorFrame,
@@ -148,7 +148,7 @@ def test_exact_values_of_some_examples() -> None:
     ],
 )
 def test_volumes_are_rounded_to_the_size_scale(text: str, scale: int, value: int | str) -> None:
-    """Sums in binary leave dust; what is beyond 64 bits stays exact."""
+    """Binary sums have rounding errors; values beyond 64 bits stay exact."""
     listed = InstrumentListed(0, 1, "hyperliquid", "X", 2, scale)
     raw = examples("ws-candle.json")[0]["frame"]["data"]
     row = {**raw, "s": "X", "v": text}
@@ -172,7 +172,7 @@ def test_volumes_are_rounded_to_the_size_scale(text: str, scale: int, value: int
         {"T": 1790232240000},
     ],
 )
-def test_v01_v09_a_candle_without_sense_is_refused(change: dict[str, Any]) -> None:
+def test_v01_v09_an_invalid_candle_is_refused(change: dict[str, Any]) -> None:
     """V01, V09: prices out of order, invalid windows, invalid numbers."""
     raw = examples("ws-candle.json")[0]["frame"]["data"]
     frame = decode_message(json.dumps({"channel": "candle", "data": {**raw, **change}}))
@@ -215,7 +215,7 @@ ASKS: dict[str, Callable[[HyperliquidInfo, dict[str, Any]], Any]] = {
 
 
 @pytest.mark.parametrize("name", ASKS)
-async def test_every_example_of_info_is_asked_for_and_read(name: str) -> None:
+async def test_every_example_of_info_is_requested_and_read(name: str) -> None:
     """The request is the example's own, the answer has every row, or is the right error."""
     for item in examples(name):
         asked: list[Any] = []
@@ -247,7 +247,7 @@ def _count_raw(response: Any) -> int:
 
 
 async def test_every_example_of_a_refusal_is_the_right_error() -> None:
-    """A refusal is not asked again; 500 with null means a name the venue does not know."""
+    """A refused request is not repeated; 500 with null means an unknown name."""
     for item in examples("info-errors.json"):
         asked: list[Any] = []
         if not isinstance(item["request"], dict):
@@ -294,7 +294,7 @@ async def test_spot_pairs_and_builders_perps_are_listed_with_their_own_grids() -
     assert (dex_of("xyz:SP500"), dex_of("PURR/USDC"), dex_of("BTC")) == ("xyz", "", "")
 
 
-async def test_the_perps_of_every_dex_are_one_question() -> None:
+async def test_the_perps_of_every_dex_are_one_request() -> None:
     """In the order of `perpDexs`, as asset ids need them."""
     asked: list[Any] = []
     dexs = [{"universe": [{"name": name, "szDecimals": 3}]} for name in ("BTC", "xyz:SP500")]
@@ -386,7 +386,7 @@ async def test_v01_v04_twenty_thousand_mutations_never_crash_the_feed() -> None:
 
 
 class _Losing:
-    """Stands where the connection is: takes every loss."""
+    """Replaces the connection and accepts every loss."""
 
     def __init__(self, losses: list[Any]) -> None:
         self._losses = losses
@@ -395,11 +395,11 @@ class _Losing:
         self._losses.append(loss)
 
     def start_soon(self, task: Any, *args: Any) -> None:
-        """Nothing runs: there is no venue to ask."""
+        """Runs nothing, because there is no venue to query."""
 
 
 def test_every_example_file_of_the_market_has_a_test() -> None:
-    """A new file beside the project is noticed here."""
+    """Fails when a new file of examples has no test."""
     if not FOLDER.is_dir():
         pytest.skip("the collected examples are not beside the project")
     account = {
@@ -415,7 +415,7 @@ def test_every_example_file_of_the_market_has_a_test() -> None:
     assert rest == set()
 
 
-def test_a_pushed_candle_of_a_strange_interval_is_left_out() -> None:
+def test_a_pushed_candle_of_an_unknown_interval_is_left_out() -> None:
     raw = examples("ws-candle.json")[0]["frame"]["data"]
     frame = decode_message(json.dumps({"channel": "candle", "data": {**raw, "i": "1M"}}))
     assert isinstance(frame, CandleFrame)

@@ -1,4 +1,4 @@
-"""The feed's life: up, live, down, up again."""
+"""The life cycle of the feed: up, live, down, up again."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def test_every_instrument_is_subscribed_to_trades_and_quotes_once(autojump
 
 
 async def test_n08_nothing_is_emitted_before_every_subscription_is_confirmed(autojump_clock) -> None:
-    """N08: an answer that comes late; data that comes first is emitted after FeedUp, none of it lost."""
+    """N08: with a late answer, earlier data is emitted after FeedUp and none is lost."""
 
     def prepare(venue: Venue) -> None:
         venue.trades["BTC"] = [row(1), row(2)]
@@ -80,7 +80,7 @@ async def test_n08_a_subscription_that_is_never_confirmed_ends_the_connection(au
         assert play.engine.ups == []
 
 
-async def test_n08_a_refused_subscription_is_a_loss_with_the_venues_words(autojump_clock) -> None:
+async def test_n08_a_refused_subscription_is_a_loss_with_the_venues_message(autojump_clock) -> None:
     """N08: the venue replies with an error."""
     words = '{"channel":"error","data":"Invalid subscription {\\"type\\":\\"bbo\\"}\\u0000<b>"}'
 
@@ -120,7 +120,7 @@ async def test_data_before_confirmation_is_bounded(autojump_clock) -> None:
 
 
 async def test_v08_other_instruments_and_unknown_channels_are_dropped_and_counted(autojump_clock) -> None:
-    """V08: crossed wires."""
+    """V08: messages of other subscriptions."""
     async with scene() as play:
         await play.live()
         await play.venue.say(trades_text([row(1, coin="DOGE")]))
@@ -133,7 +133,7 @@ async def test_v08_other_instruments_and_unknown_channels_are_dropped_and_counte
         assert play.feed.health.dropped == {"foreign": 2, "channel": 2}
 
 
-async def test_n10_quotes_that_come_twice_or_out_of_order_never_go_back(autojump_clock) -> None:
+async def test_n10_repeated_or_reordered_quotes_never_go_back_in_time(autojump_clock) -> None:
     """N10: an older quote must not replace a newer one."""
     async with scene() as play:
         await play.live()
@@ -154,7 +154,7 @@ async def test_a_crossed_quote_is_left_out(autojump_clock) -> None:
 
 
 async def test_v10_a_broken_frame_ends_the_connection_and_the_wait_grows(autojump_clock) -> None:
-    """V10: met on every connect, named by hash and size, and never a busy loop."""
+    """V10: on every connection, reported with hash and size, without a busy loop."""
     broken = '{"channel":"trades","data":[{"coin":"BTC","px":"NaN"}]}'
 
     def prepare(venue: Venue) -> None:
@@ -170,8 +170,8 @@ async def test_v10_a_broken_frame_ends_the_connection_and_the_wait_grows(autojum
         assert play.feed.health.frames_refused == len(waits)
 
 
-async def test_v10_trades_before_a_broken_frame_are_kept_and_one_renewal_heals(autojump_clock) -> None:
-    """V10: one bad frame costs one connection, and no trade."""
+async def test_v10_trades_before_a_broken_frame_are_kept_and_one_reconnect_suffices(autojump_clock) -> None:
+    """V10: one bad frame ends one connection and loses no trade."""
     async with scene() as play:
         await play.live()
         await play.venue.trade(row(1))
@@ -185,7 +185,7 @@ async def test_v10_trades_before_a_broken_frame_are_kept_and_one_renewal_heals(a
 
 
 async def test_a_slow_engine_slows_the_feed_and_loses_nothing(autojump_clock) -> None:
-    """Backpressure: bounded memory, and the venue's silence is not held against it meanwhile."""
+    """Backpressure: memory is bounded, and meanwhile the silence of the venue does not count."""
     limits = FeedLimits(pending_max=10, frames_queued_max=4)
     async with scene(limits=limits) as play:
         await play.live()
@@ -201,7 +201,7 @@ async def test_a_slow_engine_slows_the_feed_and_loses_nothing(autojump_clock) ->
         assert play.engine.downs == []
 
 
-async def test_what_came_while_the_engine_was_busy_is_one_batch(autojump_clock) -> None:
+async def test_messages_received_while_the_engine_was_busy_are_one_batch(autojump_clock) -> None:
     async with scene() as play:
         await play.live()
         play.engine.gate = trio.Event()
@@ -215,7 +215,7 @@ async def test_what_came_while_the_engine_was_busy_is_one_batch(autojump_clock) 
         assert play.engine.trade_ids == list(range(50))
 
 
-async def test_an_engine_that_takes_no_more_ends_the_feed(autojump_clock) -> None:
+async def test_an_engine_that_accepts_no_events_ends_the_feed(autojump_clock) -> None:
     async def refuse(batch: object) -> None:
         raise trio.BrokenResourceError
 
@@ -226,7 +226,7 @@ async def test_an_engine_that_takes_no_more_ends_the_feed(autojump_clock) -> Non
 
 
 async def test_a_stop_closes_the_socket_at_once(autojump_clock) -> None:
-    """A venue that never answers the close costs a second at most (checked by `scene`)."""
+    """If the venue never answers the close, the stop takes a second at most (checked by `scene`)."""
     async with scene() as play:
         await play.live()
         socket = play.venue.sockets[0]
@@ -245,7 +245,7 @@ ROUNDS = pick(250, deep=1000)
 
 
 async def test_f14_n20_many_reconnects_report_every_trade_once_and_leave_nothing(autojump_clock) -> None:
-    """F14: the replay of each connection is emitted once. N20: tasks, connections and memory come back."""
+    """F14: the replay of each connection is emitted once. N20: tasks, connections and memory are released."""
     left = (Connection, WebSocketConnection, trio.Nursery, trio.Event)
     async with scene(limits=FeedLimits(stable_s=0.0, backoff_s_min=0.02)) as play:
         tasks = objects = 0

@@ -1,4 +1,4 @@
-"""After a loss: what is proved, what is missing, what comes again."""
+"""After a loss: proved, missing and repeated trades."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def at(number: int) -> int:
 
 
 class RecentTrades:
-    """`recentTrades` over a venue's truth: the newest `reach` trades, newest first, after `wait_s`."""
+    """`recentTrades` of the fake venue: the newest `reach` trades, newest first, after `wait_s`."""
 
     def __init__(self, reach: int, wait_s: float = 0.2, error: Exception | None = None) -> None:
         self.venue: Venue | None = None
@@ -74,7 +74,7 @@ async def test_f01_n11_a_replay_that_holds_the_last_trade_closes_the_gap(autojum
 
 
 async def test_n11_a_replay_that_does_not_reach_back_leaves_the_gap_open(autojump_clock) -> None:
-    """N11, F04: 30 trades are not enough after a long loss; the gap is named from last to first."""
+    """N11, F04: 30 trades are not enough after a long loss; the gap is open from last to first trade."""
     async with scene() as play:
         await play.live()
         await play.venue.trade(row(0))
@@ -87,8 +87,8 @@ async def test_n11_a_replay_that_does_not_reach_back_leaves_the_gap_open(autojum
         assert play.feed.health.gaps_open == 1
 
 
-async def test_n11_f05_the_venue_is_asked_and_fills_the_gap_before_live_trades(autojump_clock) -> None:
-    """N11, F05: live trades wait while the venue is asked, and the result is in order, each trade once."""
+async def test_n11_f05_recent_trades_fill_the_gap_before_live_trades(autojump_clock) -> None:
+    """N11, F05: live trades wait for the venue's answer; the result is in order, each trade once."""
     recent = RecentTrades(reach=100)
     async with scene(recent=recent, prepare=bind(recent)) as play:
         await play.live()
@@ -114,7 +114,7 @@ async def test_n11_f05_the_venue_is_asked_and_fills_the_gap_before_live_trades(a
 async def test_n11_f06_a_backfill_that_stops_short_leaves_the_gap_open(
     autojump_clock, reach: int, wait_s: float, error: Exception | None, first: int
 ) -> None:
-    """F06: an answer too short, too late or none; what was held is emitted, and the gap is named."""
+    """F06: the answer is too short, too late or missing; held trades are emitted and the gap is reported."""
     recent = RecentTrades(reach, wait_s, error)
     async with scene(recent=recent, prepare=bind(recent)) as play:
         await play.live()
@@ -129,7 +129,7 @@ async def test_n11_f06_a_backfill_that_stops_short_leaves_the_gap_open(
 
 
 async def test_trades_held_for_a_backfill_are_emitted_in_order_after_another_loss(autojump_clock) -> None:
-    """A loss while the venue is asked: nothing is emitted out of order; the next answer proves all of it."""
+    """A loss during the request: nothing is emitted out of order, and the next answer proves all trades."""
     recent = RecentTrades(100, wait_s=2.9)
     async with scene(recent=recent, prepare=bind(recent)) as play:
         await play.live()
@@ -148,7 +148,7 @@ async def test_trades_held_for_a_backfill_are_emitted_in_order_after_another_los
 
 
 async def test_an_open_gap_spans_both_sides_of_trades_from_between(autojump_clock) -> None:
-    """Trades of a connection that lived too briefly are emitted, but the gap around them is one."""
+    """The trades of a short connection are emitted, and the gap around them is one gap."""
     recent = RecentTrades(40, wait_s=2.9)
     async with scene(recent=recent, prepare=bind(recent)) as play:
         await play.live()
@@ -165,8 +165,8 @@ async def test_an_open_gap_spans_both_sides_of_trades_from_between(autojump_cloc
         assert [(g.from_ns, g.to_ns, g.closed) for g in play.engine.gaps] == [(at(0), at(110), False)]
 
 
-async def test_an_instrument_that_stays_silent_after_a_loss_is_asked_about(autojump_clock) -> None:
-    """N11: a venue whose replay is lost too; the question proves that nothing is missing, or finds it."""
+async def test_an_instrument_that_stays_silent_after_a_loss_is_queried(autojump_clock) -> None:
+    """N11: the replay is lost as well; the query proves that nothing is missing, or returns it."""
     recent = RecentTrades(30)
 
     def prepare(venue: Venue) -> None:
@@ -199,7 +199,7 @@ async def test_trades_from_before_the_session_are_never_emitted(autojump_clock) 
         assert play.feed.health.dropped["old"] == 25
 
 
-async def test_a_restart_joins_the_journal_and_emits_what_was_tradeed_between(autojump_clock) -> None:
+async def test_a_restart_continues_after_the_journal_and_emits_the_trades_between(autojump_clock) -> None:
     """Two trades share the journal's last millisecond, of which one was seen: F02 across a restart."""
 
     def prepare(venue: Venue) -> None:
@@ -215,7 +215,7 @@ async def test_a_restart_joins_the_journal_and_emits_what_was_tradeed_between(au
         ]
 
 
-async def test_a_restart_after_a_long_stop_names_the_gap(autojump_clock) -> None:
+async def test_a_restart_after_a_long_stop_reports_the_gap(autojump_clock) -> None:
     def prepare(venue: Venue) -> None:
         venue.trades["BTC"] = [row(n) for n in range(-10, 0)]
 
@@ -231,7 +231,7 @@ async def test_a_restart_after_a_long_stop_names_the_gap(autojump_clock) -> None
 async def test_f03_the_same_id_with_other_content_is_a_conflict_until_all_is_read_again(
     autojump_clock,
 ) -> None:
-    """F03: counted, connection renewed, the gap left open since neither version is proved."""
+    """F03: counted, reconnected, and the gap stays open because neither version is proved."""
     async with scene() as play:
         await play.live()
         await play.venue.trade(row(0), row(1))
@@ -248,7 +248,7 @@ async def test_f03_the_same_id_with_other_content_is_a_conflict_until_all_is_rea
 
 
 async def test_n10_frames_in_any_order_report_each_trade_once(autojump_clock) -> None:
-    """N10: windows of frames exchanged and doubled; late trades come late, none twice, none lost."""
+    """N10: frames are swapped and doubled; late trades are emitted late, none twice, and none is lost."""
     order = [3, 0, 1, 0, 2, 3, 9, 5, 4, 8, 7, 6, 6, 9]
     async with scene() as play:
         await play.live()

@@ -1,4 +1,4 @@
-"""Reading over HTTP: bounded, never redirected; every failure is one of two errors with the address in it."""
+"""Reading over HTTP: bounded, without redirects; every failure is one of two errors with the address."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Pieces(httpx.AsyncByteStream):
 
 
 def answering(*answers: httpx.Response | Exception) -> tuple[Handler, list[httpx.Request]]:
-    """Return a handler that gives these answers in turn, the last one for ever, and what it was asked."""
+    """Return a handler that gives these answers in turn (the last one repeatedly), and its requests."""
     asked: list[httpx.Request] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
@@ -83,7 +83,7 @@ def answering(*answers: httpx.Response | Exception) -> tuple[Handler, list[httpx
     return handle, asked
 
 
-async def test_each_question_is_asked_the_way_the_venue_wants() -> None:
+async def test_each_request_has_the_venues_form() -> None:
     handle, asked = answering(
         httpx.Response(200, json=META),
         httpx.Response(200, json={"time": 1_790_231_586_439, "specialStatuses": None}),
@@ -126,7 +126,7 @@ async def test_each_question_is_asked_the_way_the_venue_wants() -> None:
         (httpx.Response(204), VenueProtocolError, 1),
     ],
 )  # fmt: skip
-async def test_n01_n15_n16_trouble_is_one_clear_line_with_the_address(
+async def test_n01_n15_n16_a_failure_is_one_line_with_the_address(
     autojump_clock, answer: httpx.Response | Exception, kind: type[VenueError], tries: int
 ) -> None:
     """N01, N15, N16: every status, HTML, an empty body; faults are tried three times, refusals once."""
@@ -140,7 +140,7 @@ async def test_n01_n15_n16_trouble_is_one_clear_line_with_the_address(
     assert len(asked) == tries
 
 
-async def test_n16_a_fault_that_passes_is_not_reported(autojump_clock) -> None:
+async def test_n16_a_temporary_fault_is_not_reported(autojump_clock) -> None:
     """N16: the second or third try counts."""
     handle, asked = answering(httpx.Response(502), httpx.ConnectError("x"), httpx.Response(200, json=META))
     async with asking(handle) as info:
@@ -152,10 +152,10 @@ async def test_n16_a_fault_that_passes_is_not_reported(autojump_clock) -> None:
 @pytest.mark.parametrize(
     ("after", "tries", "seconds"), [("4", 3, 8), ("3600", 1, 0), ("soon", 3, 10), ("²", 3, 10)]
 )
-async def test_n15_retry_after_is_honoured_or_the_question_given_up(
+async def test_n15_retry_after_is_honoured_or_the_request_fails(
     autojump_clock, after: str, tries: int, seconds: float
 ) -> None:
-    """N15: never asked again sooner than the venue allows."""
+    """N15: a request is never repeated sooner than the venue allows."""
     headers = {"retry-after": after.encode()}
     handle, asked = answering(httpx.Response(429, headers=headers))  # type: ignore[arg-type]
     async with asking(handle) as info:
@@ -176,7 +176,7 @@ async def test_n17_a_redirect_is_refused_and_not_followed(status: int) -> None:
 
 
 @UNREAD
-async def test_n05_a_venue_that_never_answers_is_left_in_time(autojump_clock) -> None:
+async def test_n05_a_venue_that_never_answers_causes_a_timeout(autojump_clock) -> None:
     """N05: each try is bounded as a whole, trickling answers included."""
 
     class Trickle(httpx.AsyncByteStream):
@@ -222,8 +222,8 @@ async def test_n14_a_gzip_answer_that_inflates_to_200_megabytes_is_stopped() -> 
 
 
 @UNREAD
-async def test_n14_an_honest_gzip_answer_is_read_and_other_codings_are_not() -> None:
-    """N14: nothing but plain is asked for; gzip is read all the same."""
+async def test_n14_a_valid_gzip_answer_is_read_and_other_codings_are_refused() -> None:
+    """N14: requests accept plain answers only; gzip is read nevertheless."""
     body = gzip.compress(json.dumps(META).encode())
     handle, asked = answering(
         httpx.Response(200, headers={"content-encoding": "gzip"}, stream=Pieces(body, 1)),
@@ -262,7 +262,7 @@ def test_a_listing_has_the_venue_s_grid() -> None:
     ]
 
 
-def test_numbers_of_the_journal_are_kept_and_never_given_twice() -> None:
+def test_instrument_numbers_of_the_journal_are_kept_and_unique() -> None:
     every = meta(*[AssetInfo(name, 2) for name in "ABCDE"])
     listed = list_instruments(every, 7, list("ABCDE"), known={"C": 1, "A": 4, "gone": 2}, first_number=1)
     assert {one.name: one.instrument for one in listed} == {"A": 4, "B": 3, "C": 1, "D": 5, "E": 6}
@@ -279,7 +279,7 @@ def test_a_sandbox_may_give_its_own_grid_and_no_other() -> None:
         list_instruments(odd, 7, ["X"])
 
 
-def test_an_instrument_the_venue_does_not_have_is_refused_with_the_nearest() -> None:
+def test_an_unknown_instrument_is_refused_with_the_nearest_name() -> None:
     """An unknown instrument would close the whole socket, so it is never subscribed to."""
     every = meta(AssetInfo("BTC", 5), AssetInfo("ETH", 4), AssetInfo("LOOM", 1, is_delisted=True))
     with pytest.raises(UsageError, match="no instrument 'btc'; did you mean BTC"):
@@ -314,8 +314,8 @@ def test_the_websocket_is_beside_the_rest() -> None:
     assert not is_loopback(MAINNET_URL)
 
 
-async def test_a_client_that_was_closed_can_be_asked_again() -> None:
-    """As a feed does that is restarted."""
+async def test_a_closed_client_can_be_used_again() -> None:
+    """As by a restarted feed."""
     handle, asked = answering(httpx.Response(200, json=META))
     info = asking(handle)
     for _ in range(2):
@@ -328,8 +328,8 @@ async def test_a_client_that_was_closed_can_be_asked_again() -> None:
 # ---- the venue's limits
 
 
-async def test_n15_every_question_is_weighed_and_every_answer_charged_for_its_rows() -> None:
-    """N15: by the venue's table; one account for all who share it."""
+async def test_n15_every_request_has_a_weight_and_every_answer_is_charged_for_its_rows() -> None:
+    """N15: by the venue's table; all clients share one budget."""
     governor = Governor(LIMITS)
     handle, _ = answering(httpx.Response(200, json=[row(n) for n in range(100)]))
     async with asking(handle, governor=governor) as info, asking(handle, governor=governor) as other:
@@ -342,10 +342,10 @@ async def test_n15_every_question_is_weighed_and_every_answer_charged_for_its_ro
     ("status", "headers", "silent_s"),
     [(429, {}, 5.0), (429, {"retry-after": "40"}, 40.0), (418, {}, 60.0), (403, {}, 60.0)],
 )
-async def test_n15_a_refusal_stops_everyone_who_shares_the_account(
+async def test_n15_a_refusal_stops_every_client_of_the_budget(
     autojump_clock, status: int, headers: dict[str, str], silent_s: float
 ) -> None:
-    """N15: budget cut, the venue's wait honoured by the next question of another."""
+    """N15: the budget is cut, and requests of other clients wait as well."""
     governor = Governor(LIMITS)
     refusing, _ = answering(httpx.Response(status, headers=headers))
     serving, asked = answering(httpx.Response(200, json=META))
@@ -365,8 +365,8 @@ async def test_n15_a_refusal_stops_everyone_who_shares_the_account(
     assert trio.current_time() == pytest.approx(silent_s, abs=0.2)
 
 
-async def test_n15_without_room_in_time_nothing_is_sent(autojump_clock) -> None:
-    """N15: and that is said by an error of its own."""
+async def test_n15_without_budget_in_time_nothing_is_sent(autojump_clock) -> None:
+    """N15: this has its own error."""
     governor = Governor(msgspec.structs.replace(LIMITS, weight=Rate(20)))
     handle, asked = answering(httpx.Response(200, json=META))
     async with asking(handle, governor=governor) as info:

@@ -1,4 +1,4 @@
-"""`/info` when the answer is not one: faults, redirects, bombs, bodies that are no JSON."""
+"""`/info` with invalid answers: faults, redirects, decompression bombs, bodies that are not JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Body(httpx.AsyncByteStream):
 
 
 class Answers:
-    """A transport that gives one answer, and counts how often it was asked."""
+    """A transport that always gives one answer and counts the requests."""
 
     def __init__(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.asked: list[httpx.Request] = []
@@ -52,7 +52,7 @@ async def test_the_clock_of_the_venue_is_read(autojump_clock) -> None:
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-async def test_n16_a_fault_of_the_venue_is_asked_again_at_most_twice(autojump_clock, status: int) -> None:
+async def test_n16_a_request_is_repeated_at_most_twice_after_faults(autojump_clock, status: int) -> None:
     answers = Answers(status, b"<html>sorry</html>")
     with pytest.raises(VenueUnreachable, match=f"{URL}/info: exchangeStatus: .*{status}"):
         await ask(answers)
@@ -63,7 +63,7 @@ async def test_n16_a_fault_of_the_venue_is_asked_again_at_most_twice(autojump_cl
 @pytest.mark.parametrize(
     "body", [b"", b"<html>", b"null", b"[]", b'{"time":"1"}', b'{"time":1e999}', b"\xff", b"[" * 10**5]
 )
-async def test_n16_v03_a_body_that_is_no_answer_is_a_protocol_error(autojump_clock, body: bytes) -> None:
+async def test_n16_v03_a_body_that_is_not_an_answer_is_a_protocol_error(autojump_clock, body: bytes) -> None:
     answers = Answers(200, body)
     with pytest.raises(VenueProtocolError, match=f"{URL}/info: exchangeStatus"):
         await ask(answers)

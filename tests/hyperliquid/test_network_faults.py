@@ -1,4 +1,4 @@
-"""The feed on a network that fails: refused, silent, cut at any byte, in slivers, closed with any code."""
+"""The feed on a failing network: refused, silent, cut at any byte, in small pieces, closed with any code."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Deaf(trio.abc.Stream):
         await self._stream.aclose()
 
 
-async def test_n01_a_venue_that_refuses_is_tried_with_growing_waits(autojump_clock) -> None:
+async def test_n01_waits_grow_while_a_venue_refuses_connections(autojump_clock) -> None:
     """N01: one FeedDown per attempt, from a quarter of a second to at most 30 s; never a busy loop."""
 
     def prepare(venue: Venue) -> None:
@@ -86,7 +86,7 @@ async def test_n01_a_venue_that_refuses_is_tried_with_growing_waits(autojump_clo
         assert "refused" in play.engine.downs[0].reason
 
 
-async def test_n01_chance_spreads_the_waits(autojump_clock) -> None:
+async def test_n01_the_waits_have_jitter(autojump_clock) -> None:
     shares = iter([0.0, 1.0] * 20)
 
     def prepare(venue: Venue) -> None:
@@ -157,7 +157,9 @@ async def test_n04_a_venue_that_answers_no_ping_but_sends_data_is_alive(autojump
         assert play.venue.pings >= 300
 
 
-async def test_n05_a_server_that_accepts_and_stays_silent_is_left_after_10_seconds(autojump_clock) -> None:
+async def test_n05_a_server_that_accepts_and_stays_silent_is_given_up_after_10_seconds(
+    autojump_clock,
+) -> None:
     """N05: the deadline spans dialing and the handshake."""
 
     def prepare(venue: Venue) -> None:
@@ -171,7 +173,7 @@ async def test_n05_a_server_that_accepts_and_stays_silent_is_left_after_10_secon
 
 
 @pytest.mark.parametrize("piece", [1, 2, 7])
-async def test_n12_slivers_of_a_few_bytes_give_the_same_events(autojump_clock, piece: int) -> None:
+async def test_n12_pieces_of_a_few_bytes_give_the_same_events(autojump_clock, piece: int) -> None:
     """N12: fragmentation below the protocol changes nothing."""
 
     def prepare(venue: Venue) -> None:
@@ -186,7 +188,7 @@ async def test_n12_slivers_of_a_few_bytes_give_the_same_events(autojump_clock, p
         assert play.engine.downs == []
 
 
-async def test_n12_pings_and_fragments_between_are_put_together(autojump_clock) -> None:
+async def test_n12_fragments_with_pings_between_them_are_joined(autojump_clock) -> None:
     """N12: one message in many websocket fragments, protocol pings in the middle of it."""
     from wsproto.events import Ping, TextMessage
 
@@ -218,7 +220,7 @@ async def test_n13_a_message_above_a_mebibyte_ends_the_connection_with_1009(auto
 
 @pytest.mark.parametrize("code", [1000, 1001, 1006, 1008, 1011, 1012, 1013])
 @pytest.mark.parametrize("state", ["before", "live"])
-async def test_n21_every_close_code_is_recovered_from(autojump_clock, code: int, state: str) -> None:
+async def test_n21_the_feed_recovers_from_every_close_code(autojump_clock, code: int, state: str) -> None:
     """N21: any reason of a close; a policy (1008) or "try again later" (1013) gets the longest wait."""
     confirmed = state == "live"
 
@@ -255,7 +257,7 @@ async def test_n15_n16_a_refused_handshake_is_a_loss_with_its_status(autojump_cl
         await play.live()
 
 
-async def test_the_wait_starts_again_after_a_stable_minute(autojump_clock) -> None:
+async def test_a_stable_minute_resets_the_wait(autojump_clock) -> None:
     async with scene(limits=FeedLimits(stable_s=60)) as play:
         for number in range(4):
             await play.live(number + 1)

@@ -1,4 +1,4 @@
-"""What the venue really sent: frames recorded beside the project, and a few kept with the tests."""
+"""Recorded frames of the venue: those outside the project, and a few kept with the tests."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def test_a_recorded_minute_gives_its_64_trades_exactly() -> None:
     decoder = Decoder(INSTRUMENTS)
     frames = [decoder.decode_frame(text, recv_ns) for recv_ns, text in capture()]
     assert len(frames) == 55
-    with_prints = [frame for frame in frames if isinstance(frame[0], Trade)]
+    with_trades = [frame for frame in frames if isinstance(frame[0], Trade)]
     books = [event for frame in frames for event in frame if isinstance(event, BookRead)]
     assert len(books) == 46
     assert {(len(book.bids), len(book.asks), book.fast) for book in books} == {(20, 20, False)}
     assert [book.venue_ns for book in books] == sorted(book.venue_ns for book in books)
-    assert len(with_prints) == 9
-    assert len(with_prints[0]) == 30
+    assert len(with_trades) == 9
+    assert len(with_trades[0]) == 30
     trades = [event for frame in frames for event in frame if isinstance(event, Trade)]
     assert len(trades) == 64
     assert len({each.trade_id for each in trades}) == 64
@@ -112,8 +112,8 @@ def test_recorded_acknowledgements_and_errors_are_understood() -> None:
         assert frame.data == item["frame"]["data"]
 
 
-def test_every_recorded_message_of_any_channel_is_read_without_complaint() -> None:
-    """Channels we never asked for are counted by the feed, not fatal."""
+def test_every_recorded_message_of_any_channel_is_read_without_an_error() -> None:
+    """The feed counts channels without a subscription; they are not fatal."""
     paths = sorted(EXAMPLES.glob("ws-*.json"))
     if not paths:
         pytest.skip("no examples beside the project")
@@ -139,7 +139,7 @@ def test_recent_trades_of_the_venues_shape_are_read() -> None:
     assert [each.trade_id for each in trades] == [300001, 300002, 300003]
 
 
-def test_the_kept_frames_give_what_they_say() -> None:
+def test_the_kept_frames_give_their_events() -> None:
     decoder = Decoder(INSTRUMENTS)
     events = [event for line in own_lines() for event in decoder.decode_frame(line, LATER_NS)]
     assert [type(event).__name__ for event in events] == [
@@ -185,8 +185,8 @@ def _poke(draw: st.DrawFn, value: Any) -> Any:
 
 
 @given(mutated())
-def test_v01_v02_v04_v05_a_mutated_frame_gives_sane_events_or_the_one_error(text: str) -> None:
-    """V01, V02, V04, V05: what comes out is exact, positive and fits 64 bits; else one error."""
+def test_v01_v02_v04_v05_a_mutated_frame_gives_valid_events_or_the_one_error(text: str) -> None:
+    """V01, V02, V04, V05: the events are exact, positive and fit 64 bits; otherwise there is one error."""
     try:
         events: list[Event] = Decoder(INSTRUMENTS).decode_frame(text, LATER_NS)
     except VenueProtocolError:
@@ -212,7 +212,7 @@ def test_v02_noise_gives_the_one_error(noise: bytes | str) -> None:
         return
 
 
-def test_an_unknown_or_delisted_instrument_is_refused_by_name() -> None:
+def test_an_unknown_or_delisted_instrument_is_refused_with_its_name() -> None:
     meta = decode_body(
         b'{"universe":[{"name":"BTC","szDecimals":5},{"name":"X","szDecimals":1,"isDelisted":true}]}', Meta
     )

@@ -1,4 +1,4 @@
-"""Windows with trades missing: read from the venue's candles once they are over; closed bars compared."""
+"""Windows with missing trades are read from the venue's candles when they end; closed bars are compared."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def lose_trades(play: Scene, missed: list[dict[str, Any]]) -> None:
 
 
 async def test_n11_f04_windows_of_an_open_gap_are_read_once_they_are_over(autojump_clock) -> None:
-    """N11, F04: every window touched, at every interval, and no sooner than the grace after its end."""
+    """N11, F04: every affected window of every interval, a grace period after its end at the earliest."""
     make, _ = truth(reach=2)
     async with scene(info=make, data=NO_CHECKS, intervals=("1m", "5m")) as play:
         play.venue.replays = False
@@ -109,8 +109,8 @@ async def test_f04_windows_up_to_the_return_are_read_although_the_backlog_is_old
         assert windows(play, "repair") == [(0, 61), (3, 1)]
 
 
-async def test_f06_a_window_the_venue_does_not_give_is_asked_for_again_and_then_left(autojump_clock) -> None:
-    """F06: nothing is invented; what comes late is emitted, what never comes is counted."""
+async def test_f06_a_window_without_a_candle_is_requested_again_and_then_given_up(autojump_clock) -> None:
+    """F06: late candles are emitted, missing ones are counted."""
     make, made = truth(reach=2)
     async with scene(info=make, data=NO_CHECKS, intervals=("1m",), limits=EAGER) as play:
         play.venue.replays = False
@@ -131,8 +131,8 @@ async def test_f06_a_window_the_venue_does_not_give_is_asked_for_again_and_then_
         assert made[0].asked["candleSnapshot"] == 2 + 2 + 1 + 1  # a try reads on until nothing comes
 
 
-async def test_f06_a_venue_that_does_not_answer_is_asked_a_few_times(autojump_clock) -> None:
-    """F06: then the windows stay as they are."""
+async def test_f06_requests_are_repeated_a_few_times_without_an_answer(autojump_clock) -> None:
+    """F06: after that the windows stay incomplete."""
     make, made = truth(reach=2)
     async with scene(info=make, data=NO_CHECKS, intervals=("1m",)) as play:
         play.venue.replays = False
@@ -165,7 +165,7 @@ async def test_f05_a_gap_that_the_backlog_closes_needs_no_candles(autojump_clock
 
 
 async def test_i11_spans_waiting_to_be_read_are_bounded_and_joined(autojump_clock) -> None:
-    """I11: adjacent gaps are one question; beyond the bound windows are given up, and counted."""
+    """I11: adjacent gaps are one request; beyond the bound, windows are given up and counted."""
     make, _ = truth()
     async with scene(
         instruments=(BTC, ETH),
@@ -188,8 +188,8 @@ async def test_i11_spans_waiting_to_be_read_are_bounded_and_joined(autojump_cloc
         assert play.feed.health.windows_lost == 1 + 1_001
 
 
-async def test_closed_bars_are_compared_from_time_to_time(autojump_clock) -> None:
-    """Every window once, whole ones only, and none before its last trade can be in the venue's candle."""
+async def test_closed_bars_are_compared_periodically(autojump_clock) -> None:
+    """Every complete window once, and not before its last trade can be in the venue's candle."""
     make, _ = truth()
     data = DataConfig(check_minutes=5, poll_after_s=0)
     async with scene(info=make, data=data, intervals=("1m", "5m"), since_ns=START_NS) as play:
@@ -210,7 +210,7 @@ async def test_closed_bars_are_compared_from_time_to_time(autojump_clock) -> Non
 async def test_n11_a_trade_lost_in_a_stream_that_is_up_is_found(
     autojump_clock, lost: int, busy: bool
 ) -> None:
-    """N11: nothing is numbered, so a busy one shows in the comparison; a quiet one is asked about."""
+    """N11: the comparison finds the loss of a busy instrument, a probe that of a quiet one."""
     make, _ = truth()
     data = DataConfig(check_minutes=1, poll_after_s=0)
     limits = FeedLimits(quiet_s=1e6 if busy else 60.0)
@@ -229,7 +229,7 @@ async def test_n11_a_trade_lost_in_a_stream_that_is_up_is_found(
 
 
 async def test_while_the_stream_stays_down_candles_and_books_are_polled(autojump_clock) -> None:
-    """Named as such when it begins and when it ends; each window once, from that of the loss on."""
+    """The start and the end are reported; each window is read once, beginning with that of the loss."""
     make, made = truth()
     data = DataConfig(channels=("l2Book",), check_minutes=0, poll_after_s=30)
     async with scene(info=make, data=data, intervals=("1m", "5m")) as play:
@@ -260,7 +260,7 @@ async def test_while_the_stream_stays_down_candles_and_books_are_polled(autojump
 
 
 async def test_polling_begins_with_the_window_of_the_loss(autojump_clock) -> None:
-    """However late it begins; and no window is read before its last trade can be in the candle."""
+    """Even when it begins late; and no window is read before its last trade can be in the candle."""
     make, _ = truth()
     data = DataConfig(check_minutes=0, poll_after_s=160)
     async with scene(info=make, data=data, intervals=("1m",)) as play:
@@ -289,7 +289,7 @@ async def test_a_short_loss_is_not_polled(autojump_clock) -> None:
         assert play.feed.health.polls == 0
 
 
-async def test_a_venue_that_does_not_answer_polls_either_is_no_end(autojump_clock) -> None:
+async def test_polls_without_an_answer_do_not_end_the_feed(autojump_clock) -> None:
     make, made = truth()
     async with scene(info=make, data=DataConfig(check_minutes=0, poll_after_s=5), intervals=("1m",)) as play:
         await play.live()
@@ -305,7 +305,7 @@ async def test_a_venue_that_does_not_answer_polls_either_is_no_end(autojump_cloc
 
 @pytest.mark.parametrize("page", [5000, 2])
 async def test_the_warm_up_is_the_last_closed_candles_merged_by_their_end(autojump_clock, page: int) -> None:
-    """Oldest first; at one end shorter intervals first; read over pages of any size."""
+    """Oldest first; of candles with the same end, shorter intervals first; with pages of any size."""
     async with trio.open_nursery() as nursery:
         venue = Venue(nursery)
         info = Truth(venue)

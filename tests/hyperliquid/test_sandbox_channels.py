@@ -1,4 +1,4 @@
-"""Every channel and question against the sandbox exchange, over real sockets."""
+"""Every channel and request against the sandbox exchange over real sockets."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ ORDER = {
 
 
 def vectors(kind: str) -> list[Any]:
-    """One parameter per vector; none where the references are absent."""
+    """Return one parameter per vector, or none if the references are absent."""
     if not VECTORS.exists():
         return [pytest.param(None, marks=pytest.mark.skip(reason="the venue's vectors are not here"))]
     return [pytest.param(one, id=one["id"]) for one in json.loads(VECTORS.read_text())[kind]]
@@ -70,7 +70,7 @@ def test_a_signature_is_the_venues_on_both_networks(vector: dict[str, Any], netw
         assert found == vector["signer_address"].lower()
 
 
-def test_another_network_vault_expiry_nonce_or_member_order_is_another_signature() -> None:
+def test_the_signature_depends_on_network_vault_expiry_nonce_and_order_of_members() -> None:
     seen = {
         padded(dict(signature))
         for signature in (
@@ -86,7 +86,7 @@ def test_another_network_vault_expiry_nonce_or_member_order_is_another_signature
 
 
 @given(nonce=st.integers(0, 2**63 - 1), expiry=st.none() | st.integers(0, 2**63 - 1), vault=st.booleans())
-def test_a_signer_is_recovered_whatever_the_options(nonce: int, expiry: int | None, vault: bool) -> None:
+def test_the_signer_is_recovered_with_any_options(nonce: int, expiry: int | None, vault: bool) -> None:
     address = "0x" + "Ab" * 20 if vault else None
     signature = sign_l1_action(KEY, ORDER, nonce, address, expiry, False)
     unpadded = {**signature, "r": hex(int(signature["r"], 16)), "s": hex(int(signature["s"], 16))}
@@ -94,7 +94,7 @@ def test_a_signer_is_recovered_whatever_the_options(nonce: int, expiry: int | No
 
 
 @pytest.mark.parametrize("key", ["", "0x", "11" * 31, "zz" * 32, "0x" + "00" * 32, "11" * 33])
-def test_s01_an_invalid_key_is_refused_without_being_shown(key: str) -> None:
+def test_s01_the_error_of_an_invalid_key_does_not_show_it(key: str) -> None:
     for attempt in (lambda: address_of(key), lambda: sign_l1_action(key, ORDER, 1, None, None, False)):
         with pytest.raises(UsageError) as refusal:
             attempt()
@@ -105,6 +105,6 @@ def test_s01_an_invalid_key_is_refused_without_being_shown(key: str) -> None:
 @pytest.mark.parametrize(
     "signature", [{}, {"r": "0x", "s": "0x1", "v": 27}, {"r": "0x0", "s": "0x0", "v": 99}, {"r": 1}]
 )
-def test_what_is_no_signature_is_refused(signature: dict[str, Any]) -> None:
+def test_an_invalid_signature_is_refused(signature: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="not a signature"):
         recover_l1_signer(ORDER, signature, 1, None, None, False)

@@ -21,7 +21,7 @@ KEY_MAX = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364140
 assets = st.integers(0, 12_000) | st.integers(110_000, 200_000) | st.integers(100_000_000, 2**32)
 oids = st.integers(0, 2**53)
 numbers = st.builds(lambda whole, places: whole / 10**places, st.integers(1, 10**9), st.integers(0, 8))
-"""What the client takes: floats of at most 8 decimals, which it refuses to round."""
+"""Numbers that the client accepts: floats of at most 8 decimals, which it refuses to round."""
 
 cloids = st.integers(0, 2**128 - 1).map(Cloid.from_int)
 addresses = st.binary(min_size=20, max_size=20).map(lambda raw: "0x" + raw.hex())
@@ -45,7 +45,7 @@ triggers = st.builds(
 
 @st.composite
 def order_wires(draw: st.DrawFn) -> Any:
-    """One order, through the client's own way from a request to the wire."""
+    """Return one order in the client's own wire form."""
     request: Any = {
         "coin": "BTC",
         "is_buy": draw(st.booleans()),
@@ -92,7 +92,7 @@ actions = (
     )
     | tagged("noop")
 )
-"""What a trader signs, as `Exchange` of the client builds it."""
+"""Actions of a trader, as the client's `Exchange` builds them."""
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=300),
@@ -148,7 +148,7 @@ def test_an_action_of_any_form_is_packed_as_the_venues_client_packs_it(action: A
 def test_the_sandbox_finds_the_signer_of_whatever_the_venues_client_sends(
     key: str, action: Any, nonce: int, vault: str | None, expiry: int | None, main: bool
 ) -> None:
-    """Over its own rebuild of what came as JSON, and with zeros missing from `r` and `s`."""
+    """It rebuilds the action from JSON; leading zeros of `r` and `s` may be missing."""
     signature = client_signs(key, action, nonce, vault, expiry, main)
     body = {
         "action": action,

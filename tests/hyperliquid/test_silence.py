@@ -1,4 +1,4 @@
-"""A subscription without messages: quiet or dead, decided by asking the venue."""
+"""A subscription without messages is quiet or dead; a query to the venue decides."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def truth(**options: Any) -> tuple[Callable[[Venue], Truth], list[Truth]]:
 
 
 async def talk(play: Scene, world: Truth, seconds: int, first: int = 5000) -> None:
-    """A second of market after another, on every channel; muted ones change too, and say nothing."""
+    """Run the market second by second on every channel; muted channels change but send no messages."""
     for number in range(first, first + seconds):
         ms = now_ms() - START_MS
         await play.venue.trade(row(number, ms=ms), row(10**6 + number, ms=ms + 1))
@@ -55,10 +55,10 @@ async def talk(play: Scene, world: Truth, seconds: int, first: int = 5000) -> No
 
 
 @pytest.mark.parametrize("kind", ["trades", "bbo", "l2Book", "activeAssetCtx", "candle", "allMids"])
-async def test_n06_a_busy_subscription_gone_mute_is_found_within_10_seconds(
+async def test_n06_a_busy_subscription_that_goes_silent_is_found_within_10_seconds(
     autojump_clock, kind: str
 ) -> None:
-    """N06: pongs and all other channels go on; the venue shows what did not come; a new connection heals."""
+    """N06: pongs and other channels continue; a query shows the missing data; a reconnect restores it."""
     make, made = truth()
     async with scene(info=make, data=DATA, intervals=("1m",)) as play:
         await play.live()
@@ -86,8 +86,8 @@ async def talk_on(play: Scene, world: Truth) -> None:
     await talk(play, world, 100, first=1000)
 
 
-async def test_n06_a_quiet_subscription_gone_mute_is_found_by_asking(autojump_clock) -> None:
-    """N06: an instrument that trades now and then; what the venue shows counts."""
+async def test_n06_a_quiet_subscription_that_goes_silent_is_found_by_a_query(autojump_clock) -> None:
+    """N06: an instrument that trades now and then; the venue's answer decides."""
     make, made = truth()
     async with scene(instruments=(BTC, ETH), info=make) as play:
         await play.live()
@@ -104,8 +104,8 @@ async def test_n06_a_quiet_subscription_gone_mute_is_found_by_asking(autojump_cl
         assert made[0].asked["recentTrades"] >= 1
 
 
-async def test_n07_a_quiet_market_is_asked_about_rarely_and_never_left(autojump_clock) -> None:
-    """N07: hours of pongs; at most a question each five minutes and subscription, and no reconnect."""
+async def test_n07_a_quiet_market_is_queried_rarely_and_never_reconnected(autojump_clock) -> None:
+    """N07: hours of pongs; at most one query per subscription in five minutes, and no reconnect."""
     hours = pick(8, deep=24)
     make, made = truth()
     async with scene(instruments=(BTC, ETH), info=make, data=DATA, intervals=("1m",)) as play:
@@ -116,12 +116,12 @@ async def test_n07_a_quiet_market_is_asked_about_rarely_and_never_left(autojump_
         assert play.venue.served == 1
         assert sum(made[0].asked.values()) <= 11 * (hours * 12 + 5)
         assert play.feed.health.silences == 0
-        # The quote that the venue never sent by itself is known from the first question.
+        # The first query returned the quote that the venue never sent.
         assert [quote.ask_size for quote in play.engine.of(Quote) if quote.instrument == 1] == [200000]
 
 
-async def test_n06_a_quiet_quote_that_moves_unheard_is_found(autojump_clock) -> None:
-    """N06: the first answer is where it begins, the second shows that it moved."""
+async def test_n06_a_quiet_quote_that_changes_without_a_message_is_found(autojump_clock) -> None:
+    """N06: the first answer is the reference, the second shows the change."""
     make, made = truth()
     async with scene(info=make) as play:
         await play.live()
@@ -133,8 +133,8 @@ async def test_n06_a_quiet_quote_that_moves_unheard_is_found(autojump_clock) -> 
         assert play.engine.downs[0].reason.startswith("bbo of BTC is silent for")
 
 
-async def test_a_question_without_an_answer_changes_nothing(autojump_clock) -> None:
-    """The venue's HTTP being down is no reason to give up a stream that is up."""
+async def test_a_query_without_an_answer_changes_nothing(autojump_clock) -> None:
+    """A stream that is up is kept while the venue's HTTP is down."""
     make, made = truth()
     async with scene(info=make) as play:
         await play.live()
@@ -147,8 +147,8 @@ async def test_a_question_without_an_answer_changes_nothing(autojump_clock) -> N
         assert play.feed.health.venue_errors > 10
 
 
-async def test_what_comes_while_the_venue_is_asked_is_proof_enough(autojump_clock) -> None:
-    """A trade on its way overtaken by the answer: it comes within the time of proof."""
+async def test_a_message_during_a_query_proves_the_subscription(autojump_clock) -> None:
+    """The answer overtakes a trade, which arrives before the deadline."""
     make, made = truth(lag_s=0.5)
     async with scene(info=make) as play:
         await play.live()
@@ -161,8 +161,8 @@ async def test_what_comes_while_the_venue_is_asked_is_proof_enough(autojump_cloc
         assert play.engine.trade_ids == [1]
 
 
-async def test_a_slow_engine_is_not_taken_for_a_mute_venue(autojump_clock) -> None:
-    """While the engine is behind nothing is read: it is not the venue that is silent then."""
+async def test_a_slow_engine_is_not_taken_for_a_silent_venue(autojump_clock) -> None:
+    """While the engine is behind, the feed reads nothing, so silence does not count."""
     make, made = truth()
     async with scene(info=make, data=DATA, intervals=("1m",), limits=FeedLimits(pending_max=5)) as play:
         await play.live()
@@ -177,8 +177,8 @@ async def test_a_slow_engine_is_not_taken_for_a_mute_venue(autojump_clock) -> No
         assert play.feed.health.silences == 0
 
 
-async def test_a_feed_that_is_run_again_after_an_engine_refused_goes_on(autojump_clock) -> None:
-    """The supervisor restarts it: connected again, watched again, each trade emitted once."""
+async def test_a_feed_that_was_refused_by_the_engine_works_after_a_restart(autojump_clock) -> None:
+    """The supervisor restarts it; each trade is emitted once."""
     make, made = truth()
     async with scene(info=make, data=DATA, intervals=("1m",)) as play:
         await play.live()
@@ -214,6 +214,6 @@ async def test_a_feed_that_is_run_again_after_an_engine_refused_goes_on(autojump
         assert len(play.engine.trade_ids) == before + 2 * 4 + 6
 
 
-def test_a_subscription_is_named_for_people() -> None:
+def test_the_text_of_a_subscription() -> None:
     assert str(Channel("bbo", "BTC")) == "the subscription to bbo of BTC"
     assert str(Channel("allMids")) == "the subscription to allMids"

@@ -57,7 +57,7 @@ KINDS = {
 
 
 def events_or_refusal(message: str | bytes) -> list[Event] | None:
-    """Decode as the feed does; anything but VenueProtocolError escapes and fails the test."""
+    """Decode as the feed does; any error but VenueProtocolError fails the test."""
     try:
         return Decoder((BTC, ETH)).decode_frame(message, START_NS + 10**9)
     except VenueProtocolError as error:
@@ -82,8 +82,8 @@ def test_v02_v04_v05_a_message_with_a_part_missing_or_wrong_is_refused(text: str
         decode_message(text)
 
 
-def test_v04_unknown_members_change_nothing() -> None:
-    """V04: unknown ones are ignored, everywhere."""
+def test_v04_unknown_members_are_ignored() -> None:
+    """V04: at every level."""
     plain = row(1)
     strange = {**plain, "liquidation": {"a": [1, {}]}, "n": None, "": 1}
     text = json.dumps({"id": 7, "channel": "trades", "data": [strange], "isSnapshot": True})
@@ -107,7 +107,7 @@ def test_v02_bad_utf8_and_lone_surrogates_are_refused(message: str | bytes) -> N
 
 
 def test_v02_a_member_given_twice_counts_as_its_last_value() -> None:
-    """V02: duplicate keys are no error, and mean the same each time."""
+    """V02: duplicate keys are not an error and have a fixed meaning."""
     frame = decode_message('{"channel":"error","data":"a","data":"b"}')
     assert frame == ErrorFrame("b")
 
@@ -140,19 +140,19 @@ def test_n13_v07_messages_and_lists_have_a_bound() -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"<html></html>", b"null", b"[]", b'{"time":"1"}', b"\xff", b"[" * 10**5]
 )
-def test_n16_a_body_that_is_no_answer_is_refused(body: bytes) -> None:
+def test_n16_a_body_that_is_not_an_answer_is_refused(body: bytes) -> None:
     """N16: HTML, nothing, null, another type."""
     with pytest.raises(VenueProtocolError):
         decode_body(body, ExchangeStatus)
 
 
 @pytest.mark.parametrize("speed", ["0", "-1", "1e7", '"2"', "1e999", "NaN"])
-def test_a_pace_that_cannot_be_is_refused(speed: str) -> None:
+def test_an_invalid_pace_is_refused(speed: str) -> None:
     with pytest.raises(VenueProtocolError):
         decode_body(b'{"time":1,"speed":' + speed.encode() + b"}", ExchangeStatus)
 
 
-def test_what_we_send_is_what_the_venue_reads() -> None:
+def test_requests_have_the_venues_form() -> None:
     assert json.loads(subscribe_text("trades", 'A"B')) == {
         "method": "subscribe",
         "subscription": {"type": "trades", "coin": 'A"B'},
@@ -160,7 +160,7 @@ def test_what_we_send_is_what_the_venue_reads() -> None:
 
 
 @given(st.text() | st.binary(), st.integers(1, 200))
-def test_v06_text_from_outside_is_shown_in_one_tradeable_line(text: str | bytes, length_max: int) -> None:
+def test_v06_external_text_is_shown_in_one_printable_line(text: str | bytes, length_max: int) -> None:
     """V06: control characters, NUL, markup: escaped and bounded."""
     shown = clip(text, length_max)
     assert shown.isprintable()
@@ -173,7 +173,7 @@ def test_v06_text_from_outside_is_shown_in_one_tradeable_line(text: str | bytes,
 
 @st.composite
 def mutated(draw: st.DrawFn, texts: list[str]) -> bytes:
-    """A real message with a few of its bytes changed, cut, doubled or exchanged for hostile ones."""
+    """Draw a real message with a few bytes changed, cut, doubled or replaced by hostile ones."""
     data = bytearray(draw(st.sampled_from(texts)).encode())
     hostile = [
         b"NaN",

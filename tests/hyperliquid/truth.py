@@ -22,7 +22,7 @@ from .venue import START_MS, Row, Venue
 
 
 class Truth:
-    """Stands where `HyperliquidInfo` does."""
+    """Replaces `HyperliquidInfo`."""
 
     def __init__(self, venue: Venue, *, reach: int = 30, lag_s: float = 0.1) -> None:
         self.venue = venue
@@ -80,7 +80,7 @@ def now_ms() -> int:
 
 
 def candle_rows(trades: list[Row], coin: str, interval: str) -> list[dict[str, Any]]:
-    """Return the candles of some trades, the plain way; windows without trades have none."""
+    """Return the candles of some trades; windows without trades have none."""
     span = INTERVALS[interval] * 1000
     windows: dict[int, list[Row]] = {}
     for one in sorted(trades, key=lambda row: row["time"]):

@@ -1,4 +1,4 @@
-"""A venue that behaves like Hyperliquid's websocket, in memory, and streams that misbehave on order.
+"""A fake of Hyperliquid's websocket in memory, and streams that fail on demand.
 
 `Venue` keeps its own record: the trades of each instrument. It confirms subscriptions in its normalised way,
 replays the newest 30 trades untagged, answers pings, and fails in the ways that a test asks for. Time is
@@ -167,13 +167,13 @@ class Venue:
     async def close(self, code: int, reason: str = "") -> None:
         """End every connection with a close frame."""
         for socket in list(self.sockets):
-            # Sent by now; the answer does not matter.
+            # It has been sent; the answer does not matter.
             with contextlib.suppress(ConnectionClosed), trio.move_on_after(0.01):
                 await socket.aclose(code, reason)
 
 
 class Engine:
-    """Stands for the engine: keeps what it is sent, and waits while the gate is closed."""
+    """Replaces the engine: keeps the events it receives, and waits while the gate is closed."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -218,18 +218,18 @@ class Scene:
         self.engine = engine
 
     async def until(self, condition: Callable[[], object], seconds: float = 120.0) -> None:
-        """Wait for something to become true; fail if it does not."""
+        """Wait until a condition is true; fail if it does not become true."""
         with trio.fail_after(seconds):
             while not condition():  # noqa: ASYNC110 - any condition a test thinks of
                 await trio.sleep(0.01)
 
     async def live(self, times: int = 1) -> None:
-        """Wait until the feed has come up so many times, and the venue has nothing more to say."""
+        """Wait until the feed has come up so many times and the venue has no more messages."""
         await self.until(lambda: self.engine.times_up >= times and self.feed.health.live)
         await self.settle()
 
     async def settle(self) -> None:
-        """Let everything that is under way arrive."""
+        """Wait until everything in flight has arrived."""
         await trio.sleep(0.05)
 
 

@@ -1,4 +1,4 @@
-"""Streams that do wrong what networks do wrong. Each stands before a good one, at the client's end."""
+"""Streams with the faults of networks. Each wraps a good stream at the client's end."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Sliced(Bent):
 
 
 class BlackHole(Bent):
-    """From `dead` on nothing arrives, and what is sent vanishes; `full` blocks the sender instead."""
+    """After `dead`, nothing arrives and sent data is lost; `full` blocks the sender instead."""
 
     def __init__(self, stream: trio.abc.Stream, dead: trio.Event, *, full: bool = False) -> None:
         super().__init__(stream)

@@ -1,4 +1,4 @@
-"""One account of the venue's limits: nothing beyond them, cancels first, refusals honoured."""
+"""The governor keeps the venue's limits, sends cancels first, and honours refusals."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ async def test_n15_no_minute_holds_more_than_the_limit(autojump_clock) -> None:
     assert trio.current_time() > 15 * 60
 
 
-async def test_n15_o25_cancels_go_when_everything_else_has_used_its_share(autojump_clock) -> None:
-    """N15, O25: a fifth is theirs; then even they wait for the minute to pass."""
+async def test_n15_o25_cancels_are_sent_when_all_other_budget_is_used(autojump_clock) -> None:
+    """N15, O25: a fifth of the budget is reserved for cancels; after that cancels wait as well."""
     governor = Governor(LIMITS)
     await governor.weigh(960, MARKET)
     with pytest.raises(BudgetSpent, match="not sent"):
@@ -66,7 +66,7 @@ async def test_n15_o25_cancels_go_when_everything_else_has_used_its_share(autoju
     assert trio.current_time() == pytest.approx(61)
 
 
-async def test_who_waits_is_served_by_priority_then_in_order(autojump_clock) -> None:
+async def test_waiting_requests_are_served_by_priority_and_then_in_order(autojump_clock) -> None:
     governor = Governor(LIMITS)
     await governor.weigh(1200, CANCEL)
     served: list[tuple[Priority, int]] = []
@@ -84,7 +84,7 @@ async def test_who_waits_is_served_by_priority_then_in_order(autojump_clock) -> 
     assert governor.budget().waiting_high == 15
 
 
-async def test_rows_are_charged_after_the_answer_and_hold_up_what_comes_next(autojump_clock) -> None:
+async def test_rows_are_charged_after_the_answer_and_delay_later_requests(autojump_clock) -> None:
     governor = Governor(LIMITS)
     await governor.weigh(20, HISTORY)
     governor.charge(rows_weight("candleSnapshot", 5000) * 12)
@@ -95,7 +95,7 @@ async def test_rows_are_charged_after_the_answer_and_hold_up_what_comes_next(aut
 
 @pytest.mark.parametrize("status", [429, 418, 403])
 @pytest.mark.parametrize("retry_after_s", [None, 7.0, 9000.0])
-async def test_n15_x15_a_refusal_cuts_the_budget_and_is_waited_out(
+async def test_n15_x15_a_refusal_cuts_the_budget_and_delays_requests(
     autojump_clock, status: int, retry_after_s: float | None
 ) -> None:
     """N15, X15: `Retry-After` binds every priority, within a bound; a plain 429 lets cancels through."""
@@ -112,8 +112,8 @@ async def test_n15_x15_a_refusal_cuts_the_budget_and_is_waited_out(
     assert "refused 1" in str(governor.budget())
 
 
-async def test_n15_repeated_refusals_cut_on_and_quiet_minutes_give_back(autojump_clock) -> None:
-    """N15: never below an eighth, doubled by each minute without a refusal."""
+async def test_n15_repeated_refusals_cut_the_budget_and_quiet_minutes_restore_it(autojump_clock) -> None:
+    """N15: it is at least an eighth, and doubles in each minute without a refusal."""
     governor = Governor(LIMITS)
     for _ in range(9):
         governor.refused(429)
@@ -127,7 +127,7 @@ async def test_n15_repeated_refusals_cut_on_and_quiet_minutes_give_back(autojump
 
 
 async def test_connections_are_bounded_in_number_and_by_the_minute(autojump_clock) -> None:
-    """At most 10 open and 30 new a minute, however many want to connect."""
+    """At most 10 are open and 30 new in a minute."""
     governor = Governor(LIMITS)
     dialed: list[float] = []
     high = 0
@@ -178,8 +178,8 @@ async def test_messages_posts_and_subscriptions_are_bounded(autojump_clock) -> N
     assert governor.budget().subscriptions == 0
 
 
-async def test_i11_the_line_is_bounded_and_who_gives_up_leaves_it(autojump_clock) -> None:
-    """I11: and what is not sent says so, as a kind of "no answer" that leaves no doubt."""
+async def test_i11_the_queue_is_bounded_and_cancelled_requests_leave_it(autojump_clock) -> None:
+    """I11: the error of a request that was not sent says so."""
     governor = Governor(LIMITS)
     await governor.weigh(1200, CANCEL)
     async with trio.open_nursery() as nursery:
@@ -193,7 +193,7 @@ async def test_i11_the_line_is_bounded_and_who_gives_up_leaves_it(autojump_clock
     await governor.weigh(1, MARKET)
 
 
-def test_the_limits_of_a_sandbox_at_a_speed_are_those_of_its_own_minutes() -> None:
+def test_limits_at_a_speed_apply_to_the_minutes_of_the_sandbox() -> None:
     """Rates grow; the bounds on what is open at a time stay."""
     faster = LIMITS.at_speed(60.0)
     assert (faster.weight, faster.messages, faster.connections) == (Rate(72_000), Rate(120_000), Rate(1800))

@@ -1,4 +1,4 @@
-"""The history of a live session: what has closed is sent once; a reading that fails is left for the next."""
+"""The history of a live session: closed candles are sent once, and a failed read is repeated later."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def candle(number: int, now_ns: int) -> CandleRead:
     return CandleRead(now_ns, end_ns, 1, MINUTE_NS, start_ns, 1, 1, 1, 1, 1, 1, "history")
 
 
-async def test_what_has_closed_is_sent_once_and_a_failure_is_made_up_for(autojump_clock) -> None:
+async def test_closed_candles_are_sent_once_and_read_again_after_a_failure(autojump_clock) -> None:
     asked: list[int] = []
     sent: list[Event] = []
 

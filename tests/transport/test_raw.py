@@ -1,4 +1,4 @@
-"""Raw frames: kept as they came, within bounds, and read back as far as a crash has left them."""
+"""Raw messages: stored as received, within bounds, and readable up to the last complete one."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def recorded(
 
 
 async def stopped(recorder: RawRecorder) -> None:
-    """Run the recorder as a session that stops at once does."""
+    """Run the recorder as in a session that stops at once."""
     with trio.CancelScope() as scope:
         scope.cancel()
         await recorder.run()
@@ -73,7 +73,7 @@ def read(folder: Path) -> tuple[list[RawMessage], RawReader]:
     return list(reader), reader
 
 
-async def test_messages_come_back_as_they_were_whatever_is_in_them(tmp_path: Path) -> None:
+async def test_messages_round_trip_with_any_content(tmp_path: Path) -> None:
     messages: list[tuple[int, str | bytes]] = [
         (T + 1, '{"channel":"pong"}'),
         (T + 1, ""),
@@ -94,14 +94,14 @@ async def test_messages_come_back_as_they_were_whatever_is_in_them(tmp_path: Pat
 
 
 @given(st.lists(st.one_of(st.text(), st.binary()), max_size=20))
-def test_every_message_survives_its_line(messages: list[str | bytes]) -> None:
+def test_every_message_round_trips_in_one_line(messages: list[str | bytes]) -> None:
     for message in messages:
         line = raw._line(T, message)
         assert line.count(b"\n") == 1
         assert raw._message(line[:-1]) == (T, message)
 
 
-async def test_a_day_has_a_folder_of_its_own_and_a_second_run_a_file_of_its_own(tmp_path: Path) -> None:
+async def test_each_day_has_a_folder_and_each_run_a_file(tmp_path: Path) -> None:
     await recorded(tmp_path, [(T + 1, "one"), (T + DAY_NS, "two"), (T + DAY_NS + 1, "three")])
     later = Clock(T + DAY_NS + 60 * SECOND_NS)
     await recorded(tmp_path, [(later.ns + 5, "four")], run="b2", clock=later)
@@ -116,7 +116,9 @@ async def test_a_day_has_a_folder_of_its_own_and_a_second_run_a_file_of_its_own(
     assert reader.holes[1] == (T + DAY_NS + 1, T + DAY_NS + 60 * SECOND_NS)
 
 
-async def test_any_cut_of_the_file_gives_the_whole_messages_before_it_and_says_so(tmp_path: Path) -> None:
+async def test_after_any_cut_the_whole_messages_before_it_are_read_and_the_cut_is_noted(
+    tmp_path: Path,
+) -> None:
     messages: list[tuple[int, str | bytes]] = [(T + number, f"message {number} " * 9) for number in range(12)]
     await recorded(tmp_path, messages)
     path = tmp_path / DAY / "000001.zst"
@@ -132,8 +134,8 @@ async def test_any_cut_of_the_file_gives_the_whole_messages_before_it_and_says_s
             assert reader.holes[-1] == (kept[-1][0] if kept else reader.holes[-1][0], None)
 
 
-async def test_what_was_flushed_is_there_without_an_orderly_end(tmp_path: Path) -> None:
-    """A kill loses no more than what came since the last flush."""
+async def test_flushed_messages_are_readable_without_a_graceful_stop(tmp_path: Path) -> None:
+    """A kill loses only the messages since the last flush."""
     sizes: list[int] = []
     path = tmp_path / DAY / "000001.zst"
     messages: list[tuple[int, str | bytes]] = [(T + number, f"message {number}") for number in range(4)]
@@ -160,7 +162,7 @@ async def test_damage_is_noted_and_the_next_file_is_read(tmp_path: Path) -> None
     assert len(read(tmp_path / DAY)[0]) == 5
 
 
-async def test_the_oldest_files_go_when_the_bound_is_reached(
+async def test_the_oldest_files_are_removed_at_the_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(raw, "FILE_BYTES_MAX", 100)
@@ -178,7 +180,7 @@ async def test_the_oldest_files_go_when_the_bound_is_reached(
     assert left == [text for _, text in messages][-len(left) :]
 
 
-async def test_a_slow_disk_never_holds_up_the_feed_and_what_is_lost_is_noted(
+async def test_a_slow_disk_does_not_delay_the_feed_and_losses_are_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(raw, "WAITING_BYTES_MAX", 1000)
@@ -195,7 +197,7 @@ async def test_a_slow_disk_never_holds_up_the_feed_and_what_is_lost_is_noted(
     assert any("lost 91" in note for note in reader.notes)
 
 
-async def test_what_waits_is_written_without_being_asked(
+async def test_waiting_messages_are_written_periodically(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(raw, "FLUSH_S", 0.01)
@@ -218,7 +220,7 @@ async def test_what_waits_is_written_without_being_asked(
         nursery.cancel_scope.cancel()
 
 
-async def test_a_full_disk_is_an_error_and_the_next_run_goes_on_in_a_new_file(
+async def test_a_full_disk_is_an_error_and_the_next_run_starts_a_new_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = RawRecorder(tmp_path, Clock(), "a1")

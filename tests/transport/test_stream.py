@@ -1,4 +1,4 @@
-"""A stream of an invented venue: numbered requests, keys that share one, websocket pings."""
+"""A stream of a toy venue: numbered requests, keys that share a request, websocket pings."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Toy:
 
 
 class Host:
-    """Keeps what the stream says."""
+    """Keeps the notifications of the stream."""
 
     def __init__(self) -> None:
         self.said: list[Any] = []
@@ -85,7 +85,7 @@ class Host:
 
 
 class Server:
-    """Answers as the toy's venue does; `answers` are sent for each request, by its number."""
+    """Answers as the toy venue does: `answers` holds the messages for each request number."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
@@ -127,7 +127,7 @@ async def running(dead: trio.Event | None = None, **answers: list[str]) -> Async
         nursery.cancel_scope.cancel()
 
 
-async def test_it_is_up_when_every_key_is_confirmed_and_data_from_before_follows(autojump_clock) -> None:
+async def test_a_stream_is_up_when_every_key_is_confirmed_and_earlier_data_follows(autojump_clock) -> None:
     async with running() as (host, server):
         await trio.sleep(1)
         assert host.said == ["up", 1]
@@ -138,19 +138,19 @@ async def test_it_is_up_when_every_key_is_confirmed_and_data_from_before_follows
         assert host.caught_up == 3
 
 
-async def test_a_key_without_a_message_of_its_own_must_be_confirmed_too(autojump_clock) -> None:
+async def test_a_key_that_shares_a_request_must_be_confirmed_too(autojump_clock) -> None:
     async with running(_1=['{"symbol":"A"}']) as (host, _):
         await trio.sleep(10.5)
         assert host.said == [("trades of B was not confirmed within 10 s", 500)]
 
 
-async def test_a_refused_request_ends_the_connection_with_the_venue_s_words(autojump_clock) -> None:
+async def test_a_refused_request_ends_the_connection_with_the_venues_message(autojump_clock) -> None:
     async with running(_2=['{"error":"no such symbol"}']) as (host, _):
         await trio.sleep(0.1)
         assert host.said == [("a subscription is refused: 'no such symbol'", 500)]
 
 
-async def test_the_bound_of_a_message_is_the_venue_s(autojump_clock) -> None:
+async def test_the_bound_of_a_message_is_set_by_the_venue(autojump_clock) -> None:
     async with running() as (host, server):
         await trio.sleep(1)
         await server.sockets[0].send_message('{"data":"' + "x" * 1000 + '"}')
@@ -159,7 +159,7 @@ async def test_the_bound_of_a_message_is_the_venue_s(autojump_clock) -> None:
 
 
 async def test_a_websocket_ping_keeps_a_quiet_connection_and_finds_a_dead_one(autojump_clock) -> None:
-    """No message comes for an hour, only the answers to pings; then not even those."""
+    """For an hour only pongs arrive, and then no pongs either."""
     dead = trio.Event()
     async with running(dead) as (host, server):
         await trio.sleep(3600)

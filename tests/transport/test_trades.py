@@ -1,4 +1,4 @@
-"""The memory of trades: each emitted once, none invented, a gap never overlooked."""
+"""The memory of trades: each trade is emitted once, and every gap is reported."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_f01_n10_any_overlapping_windows_report_each_trade_once(windows: list[tu
     assert sorted(numbers(emitted)) == sorted(expected)  # type: ignore[type-var]
 
 
-def test_f02_equal_time_price_and_size_with_other_ids_are_other_trades() -> None:
-    """F02: and X11, a key of the time alone, would lose two of these."""
+def test_f02_trades_that_differ_in_their_ids_only_are_different_trades() -> None:
+    """F02, X11: a key of the time alone would lose two of these."""
     memory = TradeMemory(FeedHealth(), since_ns=0)
     same = [trade(n, at_ns=50) for n in range(3)]
     assert memory.take(same) == same
@@ -59,7 +59,7 @@ def test_one_id_at_two_times_is_two_trades() -> None:
     assert len(memory.take([trade(1, at_ns=50), trade(1, at_ns=60)])) == 2
 
 
-def test_f03_other_content_is_a_conflict_and_proves_nothing_until_joined_again() -> None:
+def test_f03_other_content_is_a_conflict_until_the_next_overlap() -> None:
     """F03: the first version stays emitted, the second is left out, and the rest of the frame is kept."""
     health = FeedHealth()
     memory = TradeMemory(health, since_ns=0)
@@ -76,14 +76,14 @@ def test_f03_other_content_is_a_conflict_and_proves_nothing_until_joined_again()
     assert memory.overlaps([trade(4)])
 
 
-def test_nothing_from_before_the_start_is_emitted() -> None:
+def test_trades_before_the_start_are_not_emitted() -> None:
     health = FeedHealth()
     memory = TradeMemory(health, since_ns=100)
     assert numbers(memory.take([trade(9), trade(10), trade(11)])) == [10, 11]
     assert health.dropped == {"old": 1}
 
 
-def test_before_any_trade_a_replay_proves_something_only_if_it_reaches_beyond_the_start() -> None:
+def test_without_a_known_trade_only_a_replay_from_before_the_start_proves_completeness() -> None:
     memory = TradeMemory(FeedHealth(), since_ns=100)
     assert not memory.overlaps([])
     assert not memory.overlaps([trade(10), trade(11)])
@@ -107,7 +107,7 @@ def test_f02_a_restart_knows_every_id_of_the_last_millisecond() -> None:
 
 
 @given(st.integers(1, 20), st.integers(0, 200))
-def test_i11_what_is_forgotten_never_comes_back_as_new(memory_max: int, count: int) -> None:
+def test_i11_forgotten_trades_are_not_emitted_again(memory_max: int, count: int) -> None:
     """I11: the memory is bounded, and forgetting loses no later trade."""
     memory = TradeMemory(FeedHealth(), since_ns=0, memory_max=memory_max)
     seen = [trade(n, at_ns=n // 2) for n in range(count)]

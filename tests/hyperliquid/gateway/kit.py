@@ -42,11 +42,11 @@ ASSETS = {"BTC": 3, "ETH": 4}
 Clock = trio.testing.MockClock
 Row = dict[str, Any]
 Answer = httpx.Response | Exception | None
-"""What a request comes to: an answer, an error of the network, or None: nothing, for ever."""
+"""The result of a request: an answer, a network error, or None for no answer at all."""
 
 
 def name(number: int, session: str = SESSION) -> str:
-    """Return the client id of an order of ours."""
+    """Return the client order id of an own order."""
     return f"0x{session}{number:016x}"
 
 
@@ -66,7 +66,7 @@ def order(number: int, *, size: int = 100, price: int = 640000, tif: str = "Gtc"
 
 
 class Own:
-    """What the journal knows; `working` is set by a test."""
+    """The state from the journal; a test sets `working`."""
 
     def __init__(self, since_ns: int = START_NS, nonce_floor_ms: int = 0) -> None:
         self.since_ns = since_ns
@@ -81,7 +81,7 @@ class Own:
 
 
 class Venue(httpx.AsyncBaseTransport):
-    """The fake. `exchange` and `info` may be replaced by what a test wants answered."""
+    """The fake. A test may replace `exchange` and `info`."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
@@ -92,7 +92,7 @@ class Venue(httpx.AsyncBaseTransport):
         self.fundings: list[Row] = []
         self.positions: dict[str, str] = {}
         self.attached: dict[int, list[Row]] = {}  # children by the oid of their parent
-        # What it was asked.
+        # The requests that it received.
         self.actions: list[Row] = []
         self.bodies: list[Row] = []
         self.nonces: list[int] = []
@@ -131,7 +131,7 @@ class Venue(httpx.AsyncBaseTransport):
         return answer
 
     def check(self, body: Row) -> None:
-        """Take a signed action down; a wrong signature is a wrong test."""
+        """Record a signed action. A wrong signature is an error of the test."""
         signer = recover_l1_signer(
             body["action"],
             body["signature"],
@@ -140,24 +140,24 @@ class Venue(httpx.AsyncBaseTransport):
             body["expiresAfter"],
             False,
         )
-        assert signer == USER, "the signature is over something else"
+        assert signer == USER, "the signature belongs to another action"
         self.bodies.append(body)
         self.actions.append(body["action"])
         self.nonces.append(body["nonce"])
 
     async def obey(self, body: Row) -> Answer:
-        """Do an action and answer it."""
+        """Execute an action and answer it."""
         return said(self.do(body["action"]))
 
     def do(self, action: Row) -> Row:
-        """Do an action: every order rests, every cancel succeeds. Return the answer."""
+        """Execute an action: every order rests, every cancel succeeds. Return the answer."""
         kind = action["type"]
         if kind == "order":
             return statuses([{"resting": {"oid": self.rest(one)}} for one in action["orders"]])
         if kind == "cancelByCloid":
             for one in action["cancels"]:
                 row = self.find(one["cloid"])
-                assert row is not None, "a cancel of what was never placed"
+                assert row is not None, "a cancel of an order that was never placed"
                 row["status"] = "canceled"
             return statuses(["success"] * len(action["cancels"]))
         if kind == "batchModify":
@@ -184,7 +184,7 @@ class Venue(httpx.AsyncBaseTransport):
         return next((one for one in reversed(self.orders.values()) if one["order"].get("cloid") == oid), None)
 
     async def answer_info(self, body: Row) -> Answer:
-        """Answer a question truly."""
+        """Answer a query from the record."""
         match body["type"]:
             case "exchangeStatus":
                 return said({"time": self.now_ms, "specialStatuses": None})
@@ -210,7 +210,7 @@ class Venue(httpx.AsyncBaseTransport):
                 raise AssertionError(f"{other} is not asked")
 
     def state(self, dex: str = "") -> Row:
-        """Return what `clearinghouseState` says of a dex."""
+        """Return `clearinghouseState` of a dex."""
         held = [
             {"type": "oneWay", "position": {"coin": coin, "szi": szi, "entryPx": "64000.0"}}
             for coin, szi in self.positions.items()
@@ -224,7 +224,7 @@ class Venue(httpx.AsyncBaseTransport):
         }
 
     def asked(self, kind: str) -> list[Row]:
-        """Return the questions of a kind."""
+        """Return the queries of a type."""
         return [one for one in self.questions if one["type"] == kind]
 
     @property
@@ -274,7 +274,7 @@ class Venue(httpx.AsyncBaseTransport):
                     await socket.send_message(text)
 
     async def answer_post(self, socket: WebSocketConnection, request: Row) -> None:
-        """Do a posted action and answer it."""
+        """Execute a posted action and answer it."""
         answer = self.do(request["request"]["payload"]["action"])
         await reply(socket, request["id"], "action", answer)
 
@@ -289,7 +289,7 @@ class Venue(httpx.AsyncBaseTransport):
                 await socket.send_message(text)
 
     async def say_fills(self, *rows: Row) -> None:
-        """Execute, and send it."""
+        """Execute an order and send the fill."""
         self.fills += rows
         await self.say("userFills", {"user": USER, "fills": list(rows)})
 
@@ -350,7 +350,7 @@ def update(
 
 
 class Engine:
-    """Stands for the engine: keeps what it is sent."""
+    """Replaces the engine: keeps the events it receives."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -390,18 +390,18 @@ class Scene:
         self.gateway.release(self._seq, derived)
 
     async def until(self, condition: Callable[[], object], seconds: float = 120.0) -> None:
-        """Wait for something to become true; fail if it does not."""
+        """Wait until a condition is true; fail if it does not become true."""
         with trio.fail_after(seconds):
             while not condition():  # noqa: ASYNC110 - any condition a test thinks of
                 await trio.sleep(0.01)
 
     async def live(self, times: int = 1) -> None:
-        """Wait until the account was read so many times, and nothing more is on its way."""
+        """Wait until the account was read so many times and nothing is in flight."""
         await self.until(lambda: self.gateway.health.reconciliations >= times)
         await self.settle()
 
     async def settle(self) -> None:
-        """Let everything that is under way arrive."""
+        """Wait until everything in flight has arrived."""
         await trio.sleep(0.1)
 
 

@@ -1,4 +1,4 @@
-"""Every example of what the venue says about an account is read; no mutation of one breaks a reader (V04)."""
+"""Every example of an account message is read; no mutation of one breaks a reader (V04)."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_updates_become_reports_by_the_rule_of_their_status(name: str, item: dic
 
 
 @pytest.mark.parametrize(("name", "item"), items(["ws-user-events"]))
-def test_events_are_funding_liquidation_and_nothing_that_fills_tell(name: str, item: dict[str, Any]) -> None:
+def test_events_are_funding_and_liquidations_without_fills(name: str, item: dict[str, Any]) -> None:
     frame = decode_account_message(json.dumps(item["frame"]))
     assert isinstance(frame, EventsFrame)
     reading = listed("BTC")
@@ -136,7 +136,7 @@ def test_events_are_funding_liquidation_and_nothing_that_fills_tell(name: str, i
 
 
 @pytest.mark.parametrize(("name", "item"), items(["info-orderstatus"]))
-def test_an_asked_order_has_a_state(name: str, item: dict[str, Any]) -> None:
+def test_a_queried_order_has_a_state(name: str, item: dict[str, Any]) -> None:
     answer = decode_body(json.dumps(item["response"]).encode(), OrderAnswer)
     read = listed("ETH").answer(answer, "0x" + "0" * 32, NOW, NOW, 1)
     assert isinstance(read, OrderRead)

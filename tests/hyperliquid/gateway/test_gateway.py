@@ -93,7 +93,7 @@ async def test_o11_an_order_carries_the_time_after_which_the_venue_refuses_it(au
         assert [body["expiresAfter"] - START_MS for body in at.venue.bodies] == [10_000, 2_000]
 
 
-async def test_o11_what_is_late_already_is_not_sent_at_all(autojump_clock: Clock) -> None:
+async def test_o11_an_expired_command_is_not_sent(autojump_clock: Clock) -> None:
     async with scene() as at:
         await trio.sleep(11)
         at.release(order(1))
@@ -123,7 +123,7 @@ async def test_cancels_go_first_and_each_kind_in_one_action(autojump_clock: Cloc
         }
 
 
-async def test_a_cancel_released_with_its_order_goes_after_it(autojump_clock: Clock) -> None:
+async def test_a_cancel_released_with_its_order_is_sent_after_it(autojump_clock: Clock) -> None:
     async with scene() as at:
         at.release(order(1), cancel(1))
         await at.settle()
@@ -170,7 +170,7 @@ async def test_o03_a_fill_before_the_answer_is_reported_at_once_and_not_again(au
         at.release(order(1))
         await trio.sleep(4)
         assert at.engine.reports(name(1)) == ["OrderFilled", "OrderAccepted"]
-        assert len(at.venue.asked("userFillsByTime")) == 1, "only the reconciliation asked"
+        assert len(at.venue.asked("userFillsByTime")) == 1, "only the reconciliation queried fills"
 
 
 async def test_o02_an_order_accepted_by_the_stream_before_the_answer_is_one_order(
@@ -207,7 +207,7 @@ async def test_o04_a_fill_is_reported_once_by_stream_doubled_frame_snapshot_and_
         assert at.gateway.health.fills_repeated >= 2
 
 
-async def test_o16_fills_that_are_not_ours_have_no_client_id(autojump_clock: Clock) -> None:
+async def test_o16_fills_of_other_orders_have_no_client_order_id(autojump_clock: Clock) -> None:
     async with scene() as at:
         await at.venue.say_fills(
             fill_row(1, 50, None), fill_row(2, 51, "0x" + "e" * 32), fill_row(3, 52, "nonsense")
@@ -233,7 +233,7 @@ async def test_an_ioc_filled_in_part_ends_after_its_fills(autojump_clock: Clock)
         at.venue.exchange = fill_half
         at.release(order(1, tif="Ioc"))
         await at.settle()
-        assert at.engine.reports(name(1)) == ["OrderAccepted"], "its fills are still to come"
+        assert at.engine.reports(name(1)) == ["OrderAccepted"], "its fills arrive later"
         oid = at.engine.of(OrderAccepted)[0].venue_order_id
         await at.venue.say_fills(fill_row(1, oid, name(1), sz="0.0003"))
         await at.settle()
@@ -258,8 +258,8 @@ async def test_fills_that_the_stream_does_not_report_are_read_before_the_end_is_
         assert at.engine.reports(name(1)) == ["OrderAccepted", "OrderFilled", "OrderCanceled"]
 
 
-async def test_an_end_that_waits_in_vain_is_reported_all_the_same(autojump_clock: Clock) -> None:
-    # A reduce-only order is shrunk by the venue: what is missing was never executed.
+async def test_an_end_is_reported_even_if_fills_never_arrive(autojump_clock: Clock) -> None:
+    # The venue shrinks a reduce-only order, so the missing part was never executed.
     async with scene() as at:
         oid = await place(at)
         await at.venue.say(
@@ -270,7 +270,7 @@ async def test_an_end_that_waits_in_vain_is_reported_all_the_same(autojump_clock
         assert at.engine.of(OrderCanceled)[0].reason == "reduceOnlyCanceled"
 
 
-async def test_a_cancel_of_the_venues_own_is_asked_about_unless_an_update_reported_it(
+async def test_a_cancel_by_the_venue_is_queried_unless_an_update_reported_it(
     autojump_clock: Clock,
 ) -> None:
     async with scene() as at:
@@ -314,14 +314,14 @@ async def test_o08_the_end_of_an_old_leg_is_not_the_end_of_a_modified_order(
         (action,) = [one for one in at.venue.actions if one["type"] == "batchModify"]
         assert "a" not in action, "it would be placed even if the old one was filled"
         assert action["modifies"][0]["oid"] == name(1)
-        # Fills of either leg count, and the new one's end is the order's.
+        # Fills of both legs count, and the end of the new leg is the end of the order.
         await at.venue.say_fills(fill_row(1, old, name(1)), fill_row(2, old + 1, name(1), sz="0.0005"))
         await at.venue.say("orderUpdates", [update(old + 1, name(1), "canceled", sz="0.0005", orig="0.001")])
         await at.settle()
         assert at.engine.reports(name(1))[2:] == ["OrderFilled", "OrderFilled", "OrderCanceled"]
 
 
-async def test_a_refused_modification_lets_the_end_that_was_held_back_out(autojump_clock: Clock) -> None:
+async def test_a_refused_modification_releases_the_delayed_end(autojump_clock: Clock) -> None:
     async with scene() as at:
         oid = await place(at)
 
@@ -336,7 +336,7 @@ async def test_a_refused_modification_lets_the_end_that_was_held_back_out(autoju
         assert at.engine.reports(name(1)) == ["OrderAccepted", "ModifyRejected", "OrderCanceled"]
 
 
-async def test_an_order_with_two_attached_goes_out_as_a_family_and_all_are_accepted(
+async def test_an_order_with_two_attached_orders_is_sent_in_one_action(
     autojump_clock: Clock,
 ) -> None:
     async with scene() as at:
@@ -367,7 +367,7 @@ async def test_an_order_with_two_attached_goes_out_as_a_family_and_all_are_accep
         assert [one.venue_order_id for one in at.engine.of(OrderAccepted)] == [1001, 0, 0]
 
 
-async def test_an_instrument_of_another_session_is_refused_not_sent(autojump_clock: Clock) -> None:
+async def test_an_unknown_instrument_is_refused_and_not_sent(autojump_clock: Clock) -> None:
     async with scene() as at:
         at.release(CancelOrder(START_NS, name(1), 77))
         await at.settle()
@@ -376,7 +376,7 @@ async def test_an_instrument_of_another_session_is_refused_not_sent(autojump_clo
         assert not at.venue.actions
 
 
-async def test_orders_wait_for_the_job_before_about_the_same_order(autojump_clock: Clock) -> None:
+async def test_a_command_waits_for_the_earlier_one_about_the_same_order(autojump_clock: Clock) -> None:
     async with scene() as at:
 
         async def slowly(body: dict[str, Any]) -> httpx.Response | Exception | None:
@@ -405,7 +405,7 @@ async def test_i11_too_many_commands_fail_the_edge_not_the_session(
             await at.settle()
 
 
-async def test_what_comes_before_the_stream_is_confirmed_is_reported_behind_it(autojump_clock: Clock) -> None:
+async def test_messages_before_the_confirmation_are_reported_after_it(autojump_clock: Clock) -> None:
     def prepare(venue: Venue) -> None:
         venue.fills = [fill_row(1, 50, None), fill_row(2, 51, None, ms=START_MS - 1)]
         row = update(52, name(9), "open")

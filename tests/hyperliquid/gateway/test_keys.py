@@ -1,4 +1,4 @@
-"""The key: read from where only its owner can, and shown nowhere (S01, S02, S03, L09)."""
+"""The key is read from places that only its owner can read, and is never shown (S01, S02, S03, L09)."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ def test_s02_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -
 
 
 @pytest.mark.parametrize("text", ["", "0x", "hello", KEY[:-2], KEY + "00", "0x" + "00" * 32, "\x00" * 66])
-def test_s02_a_file_without_a_key_is_refused_and_what_it_holds_is_not_shown(
-    tmp_path: Path, text: str
-) -> None:
+def test_s02_a_file_without_a_key_is_refused_without_showing_its_content(tmp_path: Path, text: str) -> None:
     with pytest.raises(SafetyRefusal) as refusal:
         load_key(VenueConfig(key_file=key_file(tmp_path, text)), {})
     assert len(text) < 4 or text not in str(refusal.value)
@@ -64,7 +62,7 @@ def test_s02_links_folders_and_missing_files_are_refused(tmp_path: Path) -> None
             load_key(VenueConfig(key_file=str(path)), {})
 
 
-def test_s03_a_variable_is_taken_out_of_the_environment() -> None:
+def test_s03_the_variable_is_removed_from_the_environment() -> None:
     environ = {"RETAPE_KEY": KEY, "OTHER": "x"}
     assert load_key(VenueConfig(), environ).address == address_of(KEY)
     assert environ == {"OTHER": "x"}
@@ -90,7 +88,7 @@ def test_a_keyring_entry_is_read_last(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == [("retape", "mine"), ("retape", "other")]
 
 
-def test_s01_no_text_a_signer_can_give_holds_its_key() -> None:
+def test_s01_no_text_of_a_signer_contains_its_key() -> None:
     signer = Signer(KEY)
     for text in (
         repr(signer),
@@ -112,7 +110,7 @@ def test_s01_no_text_a_signer_can_give_holds_its_key() -> None:
 
 
 def whole(error: BaseException) -> str:
-    """Everything a traceback can show of an error, of those before it, and of what their frames hold."""
+    """Return all that a traceback can show of an error, its causes and the variables of their frames."""
     seen: list[str] = []
     chain: list[BaseException | None] = [error]
     while chain:
@@ -161,7 +159,7 @@ def test_s01_a_secret_is_not_shown_copied_or_packed() -> None:
         vars(secret)
 
 
-def test_s03_the_variable_is_taken_out_even_if_another_key_is_used(tmp_path: Path) -> None:
+def test_s03_the_variable_is_removed_even_if_another_key_is_used(tmp_path: Path) -> None:
     environ = {"RETAPE_KEY": "0x" + "11" * 32, "OTHER": "x"}
     assert load_key(VenueConfig(key_file=key_file(tmp_path)), environ).address == address_of(KEY)
     assert environ == {"OTHER": "x"}

@@ -43,7 +43,7 @@ def ask(number: int) -> QueryOrder:
 
 
 async def unknown(at: Scene, answer: Any, *, does: bool) -> None:
-    """Place order 1; the venue does it or not, and answers like this."""
+    """Place order 1; the venue executes it or not, and gives this answer."""
 
     async def exchange(body: dict[str, Any]) -> Any:
         if does:
@@ -78,19 +78,19 @@ LOST: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("what", LOST)
 @pytest.mark.parametrize("does", [True, False])
-async def test_o01_n16_a_lost_answer_is_unknown_and_found_out_by_asking(
+async def test_o01_n16_after_a_lost_answer_the_order_is_unknown_and_queried(
     autojump_clock: Clock, what: str, does: bool
 ) -> None:
     async with scene() as at:
         await unknown(at, LOST[what](), does=does)
         await trio.sleep(30)
-        assert len(at.venue.actions) == 1, "nothing is sent again"
+        assert len(at.venue.actions) == 1, "the order is not sent again"
         before_ms = at.venue.now_ms
         at.release(ask(1))
         await at.settle()
         (read,) = at.engine.of(OrderRead)
         assert read.state == ("open" if does else "absent")
-        assert read.venue_ns == before_ms * 1_000_000, "the venue's clock, read before the question"
+        assert read.venue_ns == before_ms * 1_000_000, "the venue's clock, read before the query"
         assert not at.engine.of(OrderRejected)
 
 
@@ -101,7 +101,7 @@ async def test_n18_a_venue_that_never_answers_is_waited_for_five_seconds(autojum
         assert trio.current_time() - began == pytest.approx(5.0, abs=0.2)
 
 
-async def test_what_cannot_have_left_is_refused(autojump_clock: Clock) -> None:
+async def test_an_order_that_was_not_sent_is_refused(autojump_clock: Clock) -> None:
     async with scene() as at:
 
         async def unreachable(body: dict[str, Any]) -> Any:
@@ -131,7 +131,7 @@ async def test_o09_not_found_right_after_is_reported_as_absent_then_not_as_refus
         assert not at.engine.of(OrderRejected, OrderCanceled)
 
 
-async def test_o12_an_order_that_was_swallowed_is_absent_at_the_venues_own_time(
+async def test_o12_a_dropped_order_is_absent_at_the_venues_time(
     autojump_clock: Clock,
 ) -> None:
     async with scene() as at:
@@ -145,7 +145,9 @@ async def test_o12_an_order_that_was_swallowed_is_absent_at_the_venues_own_time(
         assert at.venue.bodies[0]["expiresAfter"] * 1_000_000 == order(1).expires_ns
 
 
-async def test_o13_a_client_id_that_is_taken_means_that_the_first_one_lives(autojump_clock: Clock) -> None:
+async def test_o13_a_duplicate_client_order_id_means_that_the_first_order_exists(
+    autojump_clock: Clock,
+) -> None:
     async with scene() as at:
         at.venue.rest({"a": 3, "s": "0.001", "p": "64000", "c": name(1)})
         refused = statuses([{"error": "Client order id was used before. asset=3"}])
@@ -156,7 +158,7 @@ async def test_o13_a_client_id_that_is_taken_means_that_the_first_one_lives(auto
         assert at.venue.placed == [name(1)]
 
 
-async def test_the_fills_of_an_order_asked_about_are_reported_before_its_state(autojump_clock: Clock) -> None:
+async def test_the_fills_of_a_queried_order_are_reported_before_its_state(autojump_clock: Clock) -> None:
     async with scene() as at:
         await unknown(at, None, does=True)
         oid = next(iter(at.venue.orders))
@@ -173,7 +175,7 @@ async def test_the_fills_of_an_order_asked_about_are_reported_before_its_state(a
         )
 
 
-async def test_an_order_that_is_filled_in_part_and_gone_is_canceled(autojump_clock: Clock) -> None:
+async def test_an_order_that_is_partly_filled_and_absent_is_canceled(autojump_clock: Clock) -> None:
     async with scene() as at:
         await unknown(at, None, does=True)
         oid = next(iter(at.venue.orders))
@@ -185,7 +187,7 @@ async def test_an_order_that_is_filled_in_part_and_gone_is_canceled(autojump_clo
         assert len(at.engine.of(OrderFilled)) == 1
 
 
-async def test_o10_a_question_without_an_answer_leaves_it_unknown(autojump_clock: Clock) -> None:
+async def test_o10_a_query_without_an_answer_leaves_the_order_unknown(autojump_clock: Clock) -> None:
     async with scene() as at:
         await unknown(at, None, does=True)
 
@@ -199,7 +201,7 @@ async def test_o10_a_question_without_an_answer_leaves_it_unknown(autojump_clock
         assert not at.engine.of(OrderRead)
 
 
-async def test_a_waiting_child_is_found_in_its_parent_not_taken_for_absent(autojump_clock: Clock) -> None:
+async def test_a_waiting_child_is_found_in_its_parent(autojump_clock: Clock) -> None:
     async with scene() as at:
         await unknown(at, None, does=True)
         parent = next(iter(at.venue.orders))
@@ -210,7 +212,7 @@ async def test_a_waiting_child_is_found_in_its_parent_not_taken_for_absent(autoj
         assert (read.client_order_id, read.state, read.venue_order_id) == (name(2), "open", 2000)
 
 
-async def test_o22_each_leg_of_a_batch_has_its_own_fate(autojump_clock: Clock) -> None:
+async def test_o22_each_order_of_a_batch_has_its_own_outcome(autojump_clock: Clock) -> None:
     async with scene() as at:
         found = [
             {"resting": {"oid": 1}},
@@ -248,7 +250,7 @@ async def test_o15_nonces_rise_through_a_thousand_orders_at_once_and_a_restart(a
         assert max(at.venue.nonces) <= floor + 1000
 
 
-async def test_an_order_whose_modification_is_lost_goes_on_as_what_the_venue_has_open(
+async def test_after_a_lost_modification_the_order_is_the_venues_open_order(
     autojump_clock: Clock,
 ) -> None:
     async with scene() as at:
@@ -261,7 +263,7 @@ async def test_an_order_whose_modification_is_lost_goes_on_as_what_the_venue_has
         at.venue.exchange = lose
         at.release(ModifyOrder(START_NS, name(1), 1, BUY, 100, 639_000, "Gtc", False, START_NS + 10**10))
         await at.until(lambda: at.engine.of(OrderUnknown))
-        # The old leg's end comes before anybody knows that there is another one.
+        # The end of the old leg arrives before the new leg is known.
         await at.venue.say("orderUpdates", [update(old, name(1), "canceled")])
         await at.settle()
         assert not at.engine.of(OrderCanceled)
@@ -277,7 +279,7 @@ async def test_an_order_whose_modification_is_lost_goes_on_as_what_the_venue_has
         assert len(at.engine.of(OrderCanceled)) == 1
 
 
-async def test_what_a_venue_says_of_an_earlier_leg_is_not_believed(autojump_clock: Clock) -> None:
+async def test_the_state_of_an_earlier_leg_is_not_used(autojump_clock: Clock) -> None:
     async with scene() as at:
         old = at.venue.rest({"a": 3, "s": "0.001", "p": "64000", "c": name(1)})
         at.release(ModifyOrder(START_NS, name(1), 1, BUY, 100, 639_000, "Gtc", False, 0))

@@ -1,4 +1,4 @@
-"""Nonces strictly rise, even if the clock goes back (O15, T01, T08)."""
+"""Nonces rise strictly, even if the clock goes back (O15, T01, T08)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_t01_a_clock_that_steps_does_not_make_them_fall(times: list[int], floor:
     assert found[0] > floor
 
 
-def test_t08_a_restart_an_hour_earlier_goes_on_above_the_last_one() -> None:
+def test_t08_a_restart_an_hour_earlier_continues_above_the_last_nonce() -> None:
     before = Nonces(lambda: 3_600_000 * MS)
     last = [before.next() for _ in range(5)][-1]
     assert Nonces(lambda: 0, last).next() == last + 1

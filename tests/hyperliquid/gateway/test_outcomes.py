@@ -1,4 +1,4 @@
-"""Answers to actions: three levels of refusal, and what is not plainly an answer is lost (N16, O13, O22)."""
+"""Answers to actions: three levels of refusal; an unclear answer counts as lost (N16, O13, O22)."""
 
 from __future__ import annotations
 
@@ -102,22 +102,22 @@ def test_a_status_is_read(status: Any, outcome: Any) -> None:
         {"filled": {"oid": 8, "totalSz": "-1"}},
     ],
 )
-def test_o22_a_status_no_one_knows_is_lost_not_guessed(status: Any) -> None:
+def test_o22_an_unknown_status_counts_as_a_lost_answer(status: Any) -> None:
     assert isinstance(read_outcomes(body([status]), 1)[0], Lost)
 
 
-def test_o22_each_entry_has_its_own_outcome_and_a_wrong_number_loses_all() -> None:
+def test_o22_each_entry_has_its_own_outcome_and_a_wrong_count_loses_all() -> None:
     mixed = [{"resting": {"oid": 1}}, {"error": "no asset=1"}, {"filled": {"oid": 2, "totalSz": "3"}}]
     assert read_outcomes(body(mixed), 3) == [Accepted(1), Refused("no"), Accepted(2, "3")]
     for count in (2, 4):
         assert all(isinstance(one, Lost) for one in read_outcomes(body(mixed), count))
-    # Found before anything was done, one error stands for the whole batch.
+    # One error before the execution applies to the whole batch.
     assert read_outcomes(body([{"error": "no"}]), 3) == [Refused("no")] * 3
     assert all(isinstance(one, Lost) for one in read_outcomes(body(["success"]), 3))
 
 
 @given(st.binary(max_size=80) | st.text(max_size=80).map(str.encode), st.integers(1, 4))
-def test_v02_no_bytes_at_all_raise(data: bytes, entries: int) -> None:
+def test_v02_any_bytes_are_read_without_an_error(data: bytes, entries: int) -> None:
     assert len(read_outcomes(data, entries)) == entries
 
 
@@ -130,13 +130,13 @@ trees: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(trees)
-def test_v04_no_json_at_all_raises(tree: Any) -> None:
+def test_v04_any_json_is_read_without_an_error(tree: Any) -> None:
     assert len(read_outcomes(msgspec.json.encode(tree), 2)) == 2
 
 
 @pytest.mark.parametrize("status", [429, 403, 418, 500, 502, 503, 504, 302, 204])
 @pytest.mark.parametrize("data", [b"", b"<html>bad</html>", b"null", body(["success"])])
-def test_n16_an_http_status_that_is_no_answer_leaves_an_order_unknown(status: int, data: bytes) -> None:
+def test_n16_an_http_error_leaves_an_order_unknown(status: int, data: bytes) -> None:
     (outcome,) = read_answer(status, data, 1)
     assert isinstance(outcome, Lost)
     assert not outcome.unsent
@@ -144,7 +144,7 @@ def test_n16_an_http_status_that_is_no_answer_leaves_an_order_unknown(status: in
 
 
 @pytest.mark.parametrize("status", [400, 415, 422])
-def test_what_the_venue_could_not_read_was_not_done(status: int) -> None:
+def test_a_request_that_the_venue_could_not_read_was_not_executed(status: int) -> None:
     (outcome,) = read_answer(status, b"Failed to deserialize", 1)
     (reported,) = report(SUBMIT, outcome, 5)
     assert isinstance(reported, OrderRejected)
@@ -172,13 +172,13 @@ def test_what_the_venue_could_not_read_was_not_done(status: int) -> None:
         (MODIFY, Done(), OrderUnknown),
     ],
 )
-def test_o13_what_is_reported_of_a_command_is_never_more_than_what_was_proved(
+def test_o13_the_report_of_a_command_states_only_what_was_proved(
     command: Any, outcome: Any, reported: type
 ) -> None:
     assert [type(one) for one in report(command, outcome, 5)] == [reported]
 
 
-def test_that_a_cancel_was_done_is_left_to_the_stream_which_knows_what_was_filled() -> None:
+def test_a_successful_cancel_is_reported_by_the_stream_which_knows_the_fills() -> None:
     assert report(CANCEL, Done(), 5) == []
 
 

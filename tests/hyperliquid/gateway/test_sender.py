@@ -1,4 +1,4 @@
-"""Sending an action once: what comes back, what never does, and the venue's limits (N15, N16, N18, O01)."""
+"""Sending an action once: answers, lost answers, and the venue's limits (N15, N16, N18, O01)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def answered(status: int, body: bytes = b"", **headers: str) -> httpx.Response:
 
 
 class Venue(httpx.AsyncBaseTransport):
-    """Gives one answer; counts what it was sent."""
+    """Gives one answer and counts the requests."""
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer
@@ -51,7 +51,7 @@ async def test_an_answer_is_read_for_every_entry() -> None:
     assert await send(Venue(answered(200, OK))) == [Done(), Done()]
 
 
-async def test_n18_a_venue_that_does_not_answer_leaves_it_unknown_after_five_seconds(
+async def test_n18_without_an_answer_the_order_is_unknown_after_five_seconds(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     venue = Venue(None)
@@ -74,7 +74,7 @@ async def test_n18_a_venue_that_does_not_answer_leaves_it_unknown_after_five_sec
         (httpx.ReadTimeout("late"), False),
     ],
 )
-async def test_o01_only_what_cannot_have_left_counts_as_unsent(error: Exception, unsent: bool) -> None:
+async def test_o01_only_a_request_that_was_not_sent_counts_as_unsent(error: Exception, unsent: bool) -> None:
     venue = Venue(error)
     outcomes = await send(venue)
     assert [(type(one), one.unsent) for one in outcomes] == [(Lost, unsent)] * 2
@@ -82,7 +82,7 @@ async def test_o01_only_what_cannot_have_left_counts_as_unsent(error: Exception,
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 429, 302])
-async def test_n16_a_server_error_is_no_refusal(status: int) -> None:
+async def test_n16_a_server_error_is_not_a_refusal(status: int) -> None:
     outcomes = await send(Venue(answered(status, b"<html>", location="https://x")))
     assert all(isinstance(one, Lost) and not one.unsent for one in outcomes)
 
