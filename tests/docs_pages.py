@@ -51,7 +51,7 @@ def commands(text: str) -> Iterator[str]:
 def clone(folder: Path) -> None:
     """Make `folder` look like a fresh clone after the first `make`: the sources are links."""
     for path in ROOT.iterdir():
-        if path.name not in (".git", ".venv", "journal") and not path.name.endswith("_cache"):
+        if path.name not in (".git", ".venv", ".demo", "journal") and not path.name.endswith("_cache"):
             (folder / path.name).symlink_to(path)
     (folder / ".venv").symlink_to(sys.prefix)
     shutil.copytree(ROOT / "journal" / "2024-12-05", folder / "journal" / "2024-12-05")

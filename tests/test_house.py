@@ -16,10 +16,9 @@ from typing import NamedTuple
 
 import pytest
 
-from engine.floors import FLOORS, Floor
+from engine.floors import FLOORS, PACKAGES, Floor
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("engine", "adapters", "replay")
 OTHERS = ("benchmarks", "tests")
 LINES_MAX = 500
 
