@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -111,8 +111,7 @@ def start(*args: object, **kwargs: Any) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment(),
-        **kwargs,
+        **{"env": environment(), **kwargs},
     )
 
 
@@ -141,14 +140,35 @@ def assert_replays(root: Path) -> list[dict[str, Any]]:
 def wait_for(process: subprocess.Popen[Any], root: Path, kind: type[Event], count: int = 1) -> None:
     """Wait until the journal that a process writes holds at least `count` events of a type."""
     end = time.monotonic() + PATIENCE_S
-    while process.poll() is None and time.monotonic() < end:
-        with contextlib.suppress(EngineError, OSError):  # before the first frame there is nothing to read
-            records = (record for day in list_days(root) for record in read_records(day.path))
-            if sum(isinstance(event, kind) for _, _, event in records) >= count:
-                return
+    while recorded(root, kind) < count:
+        if process.poll() is not None or time.monotonic() > end:
+            process.kill()
+            raise AssertionError(f"{root} does not hold {count} {kind.__name__}: {process.communicate()[1]}")
         time.sleep(0.05)
-    process.kill()
-    raise AssertionError(f"{root} does not hold {count} {kind.__name__}: {process.communicate()[1]}")
+
+
+def recorded(root: Path, kind: type[Event]) -> int:
+    """Return how many events of a type a journal holds, also while a session writes it."""
+    with contextlib.suppress(EngineError, OSError):  # before the first frame there is nothing to read
+        records = (record for day in list_days(root) for record in read_records(day.path))
+        return sum(isinstance(event, kind) for _, _, event in records)
+    return 0
+
+
+def trade_until(
+    root: Path, seen: Mapping[type[Event], int], *args: object, cwd: Path | None = None, **variables: str
+) -> Done:
+    """Run `engine live ARGS` in a process of its own until its session has recorded these, then stop it.
+
+    `root` is its journal, and `seen` the number of events of each type to wait for.
+    """
+    counts = {kind: recorded(root, kind) + count for kind, count in seen.items()}
+    process = start("live", "--journal", root, *args, cwd=cwd, env=environment() | variables)
+    for kind, count in counts.items():
+        wait_for(process, root, kind, count)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=PATIENCE_S)
+    return _without_traceback(Done(process.returncode, out, err))
 
 
 def until(condition: Callable[[], object]) -> None:

@@ -10,7 +10,18 @@ from pathlib import Path
 import pytest
 
 from adapters.hyperliquid.signing import address_of
-from tests.commands.kit import as_json, assert_replays, days, engine, environment, lines, sandbox, spawn
+from engine.events import AccountRead, OrderFilled
+from tests.commands.kit import (
+    as_json,
+    assert_replays,
+    days,
+    engine,
+    environment,
+    lines,
+    sandbox,
+    spawn,
+    trade_until,
+)
 
 KEY = "0x" + "31" * 32
 ADDRESS = address_of(KEY)
@@ -36,13 +47,18 @@ def write_config(
     return path
 
 
+def options(config: Path, url: str, *more: str) -> tuple[object, ...]:
+    where = ("--venue", "hyperliquid", "--base-url", url, "--coins", "BTC,ETH")
+    return ("--config", config, *where, "--json", *more)
+
+
 def live(folder: Path, config: Path, url: str, *more: str) -> tuple[object, ...]:
-    where = ("--venue", "hyperliquid", "--base-url", url, "--coins", "BTC,ETH", "--journal", folder / "j")
-    return ("live", "--config", config, *where, "--for", "3s", "--json", *more)
+    return ("live", *options(config, url, *more), "--journal", folder / "j", "--for", "1s")
 
 
 def test_an_armed_session_sends_real_orders_and_writes_its_key_nowhere(venue: str, tmp_path: Path) -> None:
-    result = as_json(spawn(*live(tmp_path, write_config(tmp_path), venue, "--arm")))
+    armed = options(write_config(tmp_path), venue, "--arm")
+    result = as_json(trade_until(tmp_path / "j", {AccountRead: 1, OrderFilled: 1}, *armed))
     assert result["live_orders"] == 0
     (day,) = days(tmp_path / "j")
     started = lines(engine("inspect", day, "--type", "SessionStarted", "--json"))

@@ -45,7 +45,7 @@ def test_a_backfill_reads_each_candle_once_replays_and_is_in_the_database(venue:
 
 def test_a_live_session_continues_after_a_backfill(venue: str, tmp_path: Path) -> None:
     root = tmp_path / "j"
-    live = ("live", "--base-url", venue, "--venue", "hyperliquid", "--journal", root, "--for", "2s", "--json")
+    live = ("live", "--base-url", venue, "--venue", "hyperliquid", "--journal", root, "--for", "1s", "--json")
     assert spawn(*live).code == 0
     backfill(venue, root)
     done = spawn(*live)

@@ -85,7 +85,7 @@ def test_c01_live_sessions_append_each_closed_bar_once_in_spite_of_a_kill(tmp_pa
         wait_for(process, root, BarClosed, 10)
         process.kill()
         process.communicate()
-        assert spawn(*live, "--for", "3s").code == 0
+        assert spawn(*live, "--for", "1s").code == 0
         before = {path.name: path.read_bytes() for path in sorted(folder.glob("*.csv"))}
         assert spawn(*live, "--for", "1s").code == 0
     assert before

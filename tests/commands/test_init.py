@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from engine.commands.init import FILES
-from tests.commands.kit import PATIENCE_S, SAMPLE, assert_replays, engine, environment, spawn
+from engine.events import BarClosed
+from tests.commands.kit import PATIENCE_S, SAMPLE, assert_replays, engine, environment, spawn, trade_until
 
 CROSSOVER = "engine.strategies.crossover:Crossover"
 
@@ -35,7 +36,8 @@ def test_a_new_project_tests_itself_trades_replays_and_backtests(tmp_path: Path)
     )
     assert tested.returncode == 0, tested.stdout
     assert "2 passed" in tested.stdout
-    lived = spawn("live", "--for", "3s", "--config", "engine.toml", "--speed", 20, "--json", cwd=mine)
+    sent = ["--config", "engine.toml", "--speed", 20, "--json"]
+    lived = trade_until(mine / "journal", {BarClosed: 200}, *sent, cwd=mine)
     assert lived.code == 0, lived.err
     # Its strategy is found from its own folder, so it is replayed there.
     (day,) = [path for path in (mine / "journal").iterdir() if path.is_dir()]

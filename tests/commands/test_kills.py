@@ -29,7 +29,7 @@ def test_c01_c03_i1_i2_killed_at_any_moment_each_day_opens_replays_and_the_rows_
             process = start("live", *venue)
             if number % 2:
                 wait_for(process, root, Event, end + 1)
-            time.sleep(chance.uniform(0.0, 2.0))
+            time.sleep(chance.uniform(0.0, 1.0))
             process.kill()
             process.communicate()
             if not root.is_dir() or not days(root):

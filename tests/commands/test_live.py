@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.events import Event, FeedDown, FeedUp, SessionStarted, SubmitOrder
+from engine.events import BarClosed, Event, FeedDown, FeedUp, SessionStarted, SubmitOrder
 from tests.commands.kit import (
     FAST,
     PATIENCE_S,
@@ -25,6 +25,7 @@ from tests.commands.kit import (
     shell,
     spawn,
     start,
+    trade_until,
     until,
     wait_for,
 )
@@ -43,7 +44,7 @@ def config(tmp_path: Path) -> Path:
 def test_a_session_trades_replays_and_its_rows_equal_a_rebuild(tmp_path: Path, config: Path) -> None:
     root = tmp_path / "journal"
     live = as_json(
-        spawn("live", "--for", "3s", "--speed", 5, "--journal", root, "--config", config, "--json")
+        trade_until(root, {BarClosed: 8, SubmitOrder: 1}, "--speed", 10, "--config", config, "--json")
     )
     (report,) = assert_replays(root)
     assert report["digest"] == live["digest"]
@@ -78,7 +79,7 @@ def test_c01_c03_after_a_kill_at_any_moment_the_journal_opens_replays_and_contin
     for _ in range(KILLS):
         process = start("live", "--for", "20s", "--journal", root, "--config", config, "--json")
         wait_for(process, root, Event, end + 1)
-        time.sleep(chance.uniform(0.0, 3.0))
+        time.sleep(chance.uniform(0.0, 1.5))
         process.kill()
         process.communicate()
         if not root.is_dir() or not days(root):

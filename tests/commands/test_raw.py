@@ -8,8 +8,8 @@ from pathlib import Path
 
 import zstandard
 
-from engine.events import FeedDown
-from tests.commands.kit import FAST, as_json, engine, sandbox, spawn, start, wait_for
+from engine.events import FeedDown, Trade
+from tests.commands.kit import FAST, as_json, engine, sandbox, start, trade_until, wait_for
 
 CHANNELS = '\n[data]\nchannels = ["l2BookFast", "candle", "activeAssetCtx", "allMids"]\n'
 
@@ -41,7 +41,7 @@ def test_raw_frames_of_a_session_with_faults_decode_to_what_the_journal_holds(tm
         wait_for(process, root, FeedDown, 2)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        assert spawn(*live, "--for", "4s").code == 0
+        assert trade_until(root, {Trade: 200}, *live[1:]).code == 0
     days = sorted(path for path in root.iterdir() if path.name[0] == "2")
     for day in days:
         found = compared(day)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.kit import SAMPLE
+from tests.commands.kit import PATIENCE_S, SAMPLE
 
 ENGINE = Path(sysconfig.get_path("scripts")) / "engine"
 """The installed command."""
@@ -36,13 +36,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *args: object) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([ENGINE, *map(str, args)], cwd=folder, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [ENGINE, *map(str, args)], cwd=folder, capture_output=True, text=True, timeout=PATIENCE_S
+    )
     assert "Traceback" not in done.stderr, done.stderr
     return done
 
 
 def test_live_replay_and_backtest_run_in_a_folder_with_such_files(folder: Path) -> None:
-    lived = run(folder, "live", "--for", "2s", "--speed", 10, "--strategy", "mine:Mine", "--csv", "csv")
+    lived = run(folder, "live", "--for", "1s", "--speed", 10, "--strategy", "mine:Mine", "--csv", "csv")
     assert lived.returncode == 0, lived.stderr
     (day,) = (path for path in (folder / "journal").iterdir() if path.is_dir())
     assert "identical" in run(folder, "replay", day).stdout

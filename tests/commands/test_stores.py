@@ -12,7 +12,7 @@ import pytest
 from engine.commands.stores import session_stores, witness_of
 from engine.config import Config, StrategyConfig, parse_config
 from engine.errors import ConfigError, UsageError
-from engine.events import SessionStarted
+from engine.events import BarClosed, SessionStarted
 from engine.journal import ensure_identity, list_days
 from engine.records import read_records
 from engine.stores.catchup import rebuild
@@ -20,7 +20,7 @@ from engine.stores.csv_bars import CsvStore
 from engine.stores.kinds import STORES, StoreKind, make_store
 from engine.stores.sqlite.store import SqliteStore
 from engine.stores.writer import StoreWriter
-from tests.commands.kit import FAST, engine, spawn
+from tests.commands.kit import FAST, engine, trade_until
 from tests.stores.key_value import KeyValueStore, Server
 from tests.stores.record_streams import JOURNAL_ID, digest_at, life_of_an_order
 
@@ -164,7 +164,7 @@ kind = "csv"
 path = "{tmp_path}/bars"
 """
     config.write_text(FAST + sections, encoding="utf-8")
-    live = spawn("live", "--journal", root, "--config", config, "--speed", 60, "--for", "3s")
+    live = trade_until(root, {BarClosed: 50}, "--config", config, "--speed", 60)
     assert live.code == 0, live.err
     assert f"{tmp_path}/rows.db" in live.out
     assert not (root / "retape.db").exists()

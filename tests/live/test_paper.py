@@ -68,6 +68,25 @@ async def test_f09_a_recorded_tape_traded_live_gives_the_bars_of_the_day(
             assert getattr(bar, field) == getattr(expected[key], field), (key, field)
 
 
+async def test_a_session_survives_the_end_of_a_tape(paced_clock: MockClock, tmp_path: Path) -> None:
+    """The recorded day ends before the session does: bars without trades close by the clock."""
+    source = trades_csv(tmp_path / "t.csv", 300)
+    options = ["--venue", "x", "--instrument", "AAA", "--journal", tmp_path / "in"]
+    assert engine("import", source, *options).code == 0
+    root = tmp_path / "j"
+
+    async def script(live: Live) -> None:
+        await trio.sleep(9)
+
+    async with serving(day=tmp_path / "in" / "2022-01-15", clock="tape", speed=15.0) as venue:
+        result = await trade(root, venue, Config(), script, paper=True)
+    assert result.days == ["2022-01-15"]
+    bars = of(BarClosed, root)
+    assert any(bar.trades > 0 for bar in bars)
+    assert any(bar.trades == 0 for bar in bars)
+    assert_replays(root)
+
+
 def last_revisions(root: Path) -> dict[tuple[int, int], BarClosed]:
     """Return the last revision of each bar."""
     return {(bar.interval_ns, bar.start_ns): bar for bar in of(BarClosed, root)}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.events import Event, FeedGap, OrderFilled, Quote, Trade
 from tests.commands.kit import (
     ENGINE,
     FAST,
@@ -22,7 +23,7 @@ from tests.commands.kit import (
     environment,
     lines,
     run,
-    spawn,
+    trade_until,
 )
 from tests.venues.kit import exchange, install
 
@@ -46,12 +47,15 @@ def installed(packages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(packages))
 
 
-def trade(packages: Path, url: str, folder: Path, *more: object, venue: str = "toy") -> Done:
-    """Run a live session of the toy venue in a process of its own."""
+def trade(
+    packages: Path, url: str, folder: Path, seen: dict[type[Event], int], *more: object, venue: str = "toy"
+) -> Done:
+    """Run a live session of the toy venue in a process of its own until it has recorded these."""
     config = folder / "c.toml"
     config.write_text(CONFIG, encoding="utf-8")
-    where = ["--venue", venue, "--base-url", url, "--config", config, "--journal", folder / "j"]
-    return spawn("live", *where, "--json", *more, PYTHONPATH=f"{ROOT}{os.pathsep}{packages}")
+    where = ["--venue", venue, "--base-url", url, "--config", config]
+    path = f"{ROOT}{os.pathsep}{packages}"
+    return trade_until(folder / "j", seen, *where, "--json", *more, PYTHONPATH=path)
 
 
 def newest(root: Path) -> Path:
@@ -67,7 +71,8 @@ def kinds(day: Path) -> Counter[str]:
 def traded(packages: Path, url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The journal of a session of the toy venue, with its raw messages. Shared, so read only."""
     folder = tmp_path_factory.mktemp("traded")
-    result = as_json(trade(packages, url, folder, "--for", "9s", "--raw", "--coins", "AAA"))
+    seen: dict[type[Event], int] = {OrderFilled: 1, Trade: 110, Quote: 110}
+    result = as_json(trade(packages, url, folder, seen, "--raw", "--coins", "AAA"))
     assert result["health"]["feed"].startswith("frames ")
     return folder / "j"
 
@@ -111,8 +116,8 @@ def test_raw_messages_of_a_venue_that_is_not_installed_are_a_usage_error(traded:
 
 
 def test_a_second_session_goes_on_and_marks_the_gap(packages: Path, url: str, tmp_path: Path) -> None:
-    for _ in range(2):
-        assert trade(packages, url, tmp_path, "--for", "2s").code == 0
+    assert trade(packages, url, tmp_path, {Trade: 10}).code == 0
+    assert trade(packages, url, tmp_path, {FeedGap: 2}).code == 0
     found = kinds(newest(tmp_path / "j"))
     assert found["FeedGap"] == 2, "one for each instrument"
     assert_replays(tmp_path / "j")
@@ -183,7 +188,7 @@ def test_a_venue_checks_its_own_section(
 def test_a_bare_venue_trades_too_but_its_raw_messages_cannot_be_decoded(
     packages: Path, url: str, installed: None, tmp_path: Path
 ) -> None:
-    assert trade(packages, url, tmp_path, "--for", "1s", "--raw", venue="bare").code == 0
+    assert trade(packages, url, tmp_path, {Trade: 10}, "--raw", venue="bare").code == 0
     day = newest(tmp_path / "j")
     assert not kinds(day)["CandleRead"], "without history there is no warm-up"
     assert as_json(engine("replay", day, "--json"))["identical"]
