@@ -1,4 +1,4 @@
-"""Where the command `engine` starts, and `python -m engine`: before anything large is imported."""
+"""Entry point of the command `engine` and of `python -m engine`, before any large import."""
 
 from __future__ import annotations
 

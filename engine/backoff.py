@@ -1,4 +1,4 @@
-"""How long to wait before the next try after failures in a row.
+"""The wait before the next try after consecutive failures.
 
 The wait doubles with each failure up to a bound, and half of it is random, so that many clients of one server
 do not return at the same moment. Called by the supervisor and by every connection and read of an adapter.

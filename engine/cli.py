@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import click
 
-# Imported while no folder of the user's is on the path: a folder of the same name cannot replace them later.
+# Imported before the user's folder is on the path, so that a folder of the same name cannot replace them.
 import adapters  # noqa: F401
 import replay  # noqa: F401
 from engine import stopping
@@ -64,10 +64,10 @@ def cli() -> None:
     """A trading engine whose days re-derive bit for bit from their journal.
 
     \b
-    engine demo                          a tour that proves itself, in half a minute
-    engine init mine                     a small project: config, strategy, test
+    engine demo                          a live session and its replay, in half a minute
+    engine init mine                     writes a small project: config, strategy, test
     engine live                          paper trading on the embedded sandbox exchange
-    engine replay journal/2024-12-05     proves a recorded day
+    engine replay journal/2024-12-05     verifies a recorded day
     engine backtest DAY --strategy M:C   the same inputs, another strategy
 
     Exit codes: 0 done or identical, 1 internal error or stopped by a signal, 2 usage, 3 replay diverged,
@@ -77,7 +77,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code; errors are one or two lines on stderr."""
+    """Run the command line and exit with its code; errors are one or two lines on stderr."""
     try:
         cli(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
@@ -95,7 +95,7 @@ def main() -> None:
     except EngineError as error:
         _leave(error)
     except BrokenPipeError:
-        # The reader of our output has closed the pipe.
+        # The reader of the output has closed the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:

@@ -35,7 +35,7 @@ DAY_NS: Final = 86_400 * SECOND_NS
 
 WEEK_NS: Final = 7 * DAY_NS
 MONTH_NS: Final = 30 * DAY_NS
-"""Names the interval "1M". A month is as long as the calendar says; see `window_end`."""
+"""Names the interval "1M". A month has its calendar length; see `window_end`."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MONDAY_NS: Final = 4 * DAY_NS
@@ -49,8 +49,8 @@ STEP_NS = SECOND_NS // 2
 class SystemClock:
     """The machine's clock, which never goes back.
 
-    Steps forward, and small adjustments either way, are followed. When the clock is set back, time goes on
-    from where it was: timers do not wait twice.
+    Steps forward, and small adjustments either way, are followed. When the clock is set back, time
+    continues from the last value, so that timers do not wait twice.
     """
 
     def __init__(self) -> None:

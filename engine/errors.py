@@ -1,6 +1,6 @@
 """The error tree and the exit codes of the command line.
 
-EngineError                     1   a fault of the engine itself
+EngineError                     1   base of all; raised itself for faults of the engine
 ├── UsageError                  2   a wrong option, name, file or value
 │   ├── ConfigError             2   a configuration key or value is wrong
 │   ├── NumberError             2   text is not a plain decimal number in range

@@ -12,7 +12,7 @@ __all__ = ["EDGE_FLOOR", "FLOORS", "PACKAGES", "Floor", "deterministic_packages"
 
 
 class Floor(NamedTuple):
-    """One row of the table. `may` and `libraries` are dotted prefixes: our packages, and other people's."""
+    """One row of the table. `may` and `libraries` are dotted prefixes: our packages and third-party ones."""
 
     number: int
     packages: tuple[str, ...]
@@ -56,7 +56,7 @@ FLOORS: Final = (
     Floor(0, _TYPES, _TYPES, _PURE),
     Floor(1, ("engine.journal",), (*_TYPES, "engine.journal"), (*_PURE, "zstandard")),
     Floor(1, ("engine.records",), (*_TYPES, *_JOURNAL), _PURE),
-    # The port to venues: for the edges, and nothing that decides results.
+    # The port to venues: only for the edges.
     Floor(1, _VENUE, _TYPES, _PURE),
     Floor(1, _PLUGINS, _TYPES, _PURE),
     # Within floor 2 too the imports go one way: indicators, then actors, then strategies.
@@ -66,8 +66,8 @@ FLOORS: Final = (
     Floor(3, _ORDER, (*_TYPES, *_ACTORS, *_ORDER), _PURE),
     Floor(4, ("engine.runtime",), (*_BELOW_EDGES, *_VENUE, "engine.runtime"), (*_PURE, "trio")),
     Floor(4, ("engine.stores",), (*_TYPES, *_JOURNAL, *_PLUGINS, "engine.stores"), (*_PURE, "sqlite_utils")),
-    # What all venues share knows none of them, and a venue knows no other. Only the sandbox, which speaks
-    # Hyperliquid's protocol, takes its rules and signatures from there (decisions 0008 and 0023).
+    # The shared transport imports no venue, and a venue imports no other. Only the sandbox, which serves
+    # Hyperliquid's protocol, imports its rules and signatures (decisions 0008 and 0023).
     Floor(4, ("adapters.transport",), (*_TYPES, *_VENUE, "adapters.transport"), _NETWORK),
     Floor(
         4,
@@ -97,7 +97,7 @@ FLOORS: Final = (
 def deterministic_packages() -> list[str]:
     """Return the packages whose sources decide what a journal's inputs lead to, sorted.
 
-    Everything below the edges but the journal, which moves bytes and decides nothing.
+    All packages below the edges except the journal, which only moves bytes.
     """
     return sorted(
         name for floor in FLOORS if floor.number < EDGE_FLOOR and floor.number != 1 for name in floor.packages

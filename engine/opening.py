@@ -1,7 +1,7 @@
 """The first record of a day: the state of the sequencer and of every actor, as `DayOpened` stores it.
 
-Owns what is in the snapshot. A day opened by an earlier version has its session and its instruments in there,
-not in fields of their own; `completed` copies them into the fields, where all readers look for them.
+Owns the content of the snapshot. A day opened by an earlier version has its session and instruments in the
+snapshot, not in fields of their own; `completed` copies them into the fields.
 
 Called by the sequencer, by `engine.records` and by the replay, which compares a day's opening.
 """

@@ -1,7 +1,7 @@
-"""The three sockets of a session and the seams to the outside: what may be plugged in, and no more.
+"""The interfaces of a session: source, sink and effects, and the ports for clock, chance and edges.
 
-`Source`, `Sink` and `Effects` are all that differs between live, replay and backtest. `Clock` and `Ids` are
-the only ways to time and chance. Implemented on floors 0 (`clock.py`), 4 and 5; called by floors 3 to 6.
+Live, replay and backtest differ only in `Source`, `Sink` and `Effects`. `Clock` and `Ids` are the only
+sources of time and randomness. Implemented on floors 0 (`clock.py`), 4 and 5; called by floors 3 to 6.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Clock(Protocol):
 
 
 class Ids(Protocol):
-    """Chance, where it is allowed: names of journals and sessions, salts, jitter."""
+    """Random bytes, where they are allowed: ids of journals and sessions, salts, jitter."""
 
     def random_bytes(self, count: int) -> bytes:
         """Return `count` random bytes."""
@@ -42,7 +42,7 @@ class Ids(Protocol):
 
 
 class Source(Protocol):
-    """Where inputs come from: batches of inputs in the order of their arrival."""
+    """Yields batches of inputs in the order of their arrival."""
 
     def batches(self) -> Iterator[list[Event]]:
         """Yield batches of inputs."""
@@ -50,19 +50,19 @@ class Source(Protocol):
 
 
 class Sink(Protocol):
-    """Where the events of a turn go. The sequencer calls it between turns, never within one."""
+    """Receives the events of turns. The sequencer calls it between turns, never within one."""
 
     def append(self, first_seq: int, inputs: list[Event], derived: list[Derived]) -> None:
-        """Take whole turns whose first seq is `first_seq`; the lists belong to the sink from then on."""
+        """Append whole turns whose first seq is `first_seq`; the sink owns the lists afterwards."""
         ...
 
     def open_day(self, day: str) -> None:
-        """All that follows belongs to this UTC day."""
+        """Begin a UTC day: the following turns belong to it."""
         ...
 
 
 class Effects(Protocol):
-    """Who performs commands, once their record is durable."""
+    """Performs commands once their record is durable."""
 
     def release(self, durable_seq: int, commands: Iterable[Derived]) -> None:
         """Perform these commands; every one has seq <= durable_seq."""
@@ -70,7 +70,7 @@ class Effects(Protocol):
 
 
 class History(Protocol):
-    """Reads back what the sequencer appended: how a restarted actor's state is rebuilt."""
+    """Reads back what the sequencer appended, to rebuild a restarted actor's state."""
 
     def records(self, day: str, until_seq: int) -> Iterator[Record]:
         """Yield the records of `day` with seq <= until_seq, by rising seq; none if none is stored yet."""

@@ -1,7 +1,7 @@
 """Converts between frames of bytes and typed events: reads recorded days, prepares turns for writing.
 
-The only place that decodes a frame or encodes a draft. Called by everything that reads a day (replays,
-backtests, inspections, stores, restarts) and by everything that writes one (the committer, imports).
+The only module that decodes frames and encodes drafts. Called by all readers of a day (replays, backtests,
+inspection, stores, restarts) and all its writers (the committer, imports).
 """
 
 from __future__ import annotations

@@ -72,8 +72,7 @@ class Registry:
     def begin(self, started: SessionStarted) -> list[str]:
         """Build a session's actors; return the names of those that took over their predecessor's state.
 
-        Raises UsageError if a strategy's state would not come back from a snapshot. Without this check it
-        would fail at midnight.
+        Raises UsageError if a strategy's state cannot be restored from a snapshot; it would fail at midnight.
         """
         states = self.states()
         self.session = started
@@ -93,7 +92,8 @@ class Registry:
     def resume(self, session: SessionStarted | None, opening: Opening) -> None:
         """Build the actors of a session that was under way, with the states that a day opened with.
 
-        Raises StateVersionError if an actor of today cannot hold its state; a strategy then begins without.
+        Raises StateVersionError if a current actor class cannot hold its state; a strategy begins without it
+        instead.
         """
         self.session = session
         self.failed = opening.failed
@@ -124,7 +124,7 @@ class Registry:
         return states
 
     def fail_unstorable(self, seq: int, at_ns: int) -> list[Event]:
-        """Fail the strategies whose state would not come back from a snapshot; return their `ActorFailed`."""
+        """Fail the strategies whose state cannot be restored from a snapshot; return their `ActorFailed`."""
         failures: list[Event] = []
         for actor in self.actors:
             if isinstance(actor, Strategy) and actor.name not in self.failed:
@@ -140,7 +140,7 @@ class Registry:
         return failures
 
     def open_day(self) -> None:
-        """Keep the states that open a day, and restore every strategy from its own.
+        """Store the states that open a day, and restore every strategy from its stored state.
 
         A live day then continues with exactly the state that a replay of the day begins with.
         """
@@ -162,7 +162,7 @@ class Registry:
     def fail(self, handler: Handler, error: BaseException, seq: int, at_ns: int) -> ActorFailed:
         """Remove the actor whose handler raised from the routes and return its `ActorFailed`.
 
-        Raises the error itself if it is not an actor's: in the engine's own handlers, or out of memory.
+        Re-raises an error of the engine's own handlers, and MemoryError.
         """
         actor = owner_of(handler)
         if actor is None or isinstance(error, MemoryError):
@@ -174,8 +174,8 @@ class Registry:
     def rebuild(self, name: str, records: Iterable[Record], at_ns: int) -> list[Event | SetTimer]:
         """Restart a failed actor in the state that the day's records lead to without those it failed on.
 
-        What it emits meanwhile is dropped, except for the timers it still waits for; these are returned after
-        an `ActorRestarted`. Its targets are the recorded ones, not those it would set now. If it raises again
+        What it emits meanwhile is dropped, except for its pending timers, which are returned after an
+        `ActorRestarted`. Its targets are the recorded ones, not those it would set now. If it raises again
         it stays failed, and an `ActorFailed` is returned.
         """
         assert self.session is not None, "an actor failed before any session"
@@ -189,7 +189,7 @@ class Registry:
             handlers.setdefault(kind, []).append(handler)
         timers: dict[str, SetTimer] = {}
         targets: dict[int, int] = {}
-        asked: list[Any] = []
+        emitted: list[Any] = []
         count = 0
         for seq, _, event in records:
             count += 1
@@ -204,13 +204,13 @@ class Registry:
             self.turn.seq = seq
             try:
                 for handler in handlers.get(event.__class__, ()):
-                    handler(event, asked.append)
+                    handler(event, emitted.append)
             except (Exception, SystemExit) as error:
                 failed = _failure(actor, error, seq, at_ns)
                 self.note_failure(failed)
                 return [failed]
-            timers |= {item.key: item for item in asked if isinstance(item, SetTimer)}
-            asked.clear()
+            timers |= {item.key: item for item in emitted if isinstance(item, SetTimer)}
+            emitted.clear()
         if isinstance(actor, Strategy):
             actor.resume_targets(targets)
         self.actors = [actor if other.name == name else other for other in self.actors]
@@ -218,7 +218,7 @@ class Registry:
         return [ActorRestarted(at_ns, name, count), *timers.values()]
 
     def route(self) -> None:
-        """Build the routing table: event type to bound handlers, in the actors' order. The dict stays."""
+        """Update the routing table in place: event type to bound handlers, in the actors' order."""
         table: dict[type[Event], list[Handler]] = {kind: [] for kind in EVENT_TYPES}
         for kind, handler in self._own.items():
             table[kind].append(handler)
@@ -238,7 +238,7 @@ class Registry:
             self.routes[kind] = tuple(chosen)
 
     def handlers(self, event: Event) -> tuple[Handler, ...]:
-        """Return the handlers of an event. A timer goes to the actor that asked for it."""
+        """Return the handlers of an event. A timer goes to the actor that set it."""
         if isinstance(event, TimerFired):
             handler = self.timer_routes.get(event.actor)
             return () if handler is None else (handler,)
@@ -251,8 +251,8 @@ class Registry:
     def _restore(self, actor: Actor, states: States, shapes: Shapes) -> bool:
         """Give an actor its stored state if there is one under the same signature.
 
-        A strategy whose classes cannot hold the state begins without it, as an edited one does; why is in
-        `without_state`. Any other actor raises StateVersionError.
+        A strategy whose classes cannot hold the state begins without it, as an edited one does; the reason is
+        in `without_state`. Any other actor raises StateVersionError.
         """
         signature, blob = states.get(actor.name, ("", b""))
         if actor.name in self.failed or not blob or signature != actor.signature:

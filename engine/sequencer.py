@@ -45,11 +45,11 @@ TURN_EVENTS_MAX: Final = 100_000
 
 
 FAULTS: Final = (Exception, SystemExit)
-"""Errors that count as the actor's failure. A strategy may call `sys.exit`."""
+"""Errors that count as a failure of the actor; SystemExit because a strategy may call `sys.exit`."""
 
 
 FLUSH_EVENTS: Final = 8192
-"""After this many derived events the turns so far go to the sink: a batch may be larger than a frame."""
+"""After this many derived events the turns so far are passed to the sink: a batch may exceed a frame."""
 
 
 class _Restart(msgspec.Struct, frozen=True):
@@ -59,7 +59,7 @@ class _Restart(msgspec.Struct, frozen=True):
 
 
 class Sequencer:
-    """The order of one journal. `seq` is of the last record; `clock_steps_back` counts clamped inputs."""
+    """The sequencer of one journal. `seq`: of the last record; `clock_steps_back` counts clamped inputs."""
 
     def __init__(self, build: Build, sink: Sink, history: History | None = None) -> None:
         self.seq = 0
@@ -138,7 +138,7 @@ class Sequencer:
         due = self._due_ns
         handler: Handler | None = None
         event: Event
-        # The seq of input i is before + i + 1; derived records push it on.
+        # The seq of input i is before + i + 1, plus the number of derived records before it.
         before = self.seq
         source = iter(inputs)
         while True:
@@ -185,14 +185,14 @@ class Sequencer:
         self._flush(count)
 
     def close_day(self) -> None:
-        """Fire the timers due before midnight: how the replay of a day ends if the next day has begun."""
+        """Fire the timers due before midnight. For a replayed day, if the next day has begun."""
         self._batch, self._flushed = [], 0
         self._fire_until(self._midnight_ns - 1)
         self._fail_unstorable()
         self._flush(0)
 
     def load(self, seq: int, opened: DayOpened) -> None:
-        """Take over the state that a day opens with; `seq` is that of the record."""
+        """Restore the state that a day opens with; `seq` is that of the record."""
         opening = read_opening(opened)
         self.seq = seq
         self._now_ns = opening.now_ns
@@ -206,7 +206,7 @@ class Sequencer:
         self._set_due()
 
     def follow(self, records: Iterable[Record]) -> None:
-        """Take over the state that recorded events led to, without deriving: how a live session resumes.
+        """Restore the state that recorded events led to, without deriving. Used when a live session resumes.
 
         Every actor sees the records in their order; what it emits is dropped, except for its timers. The
         state is therefore that of the journal even if a strategy has been edited since. Nothing reaches the
@@ -228,7 +228,7 @@ class Sequencer:
                 try:
                     handler(event, emit)
                 except FAULTS:
-                    # Either the next record is its failure, or it is edited code, whose state is not kept.
+                    # Either the next record is its failure, or the code was edited and its state is not kept.
                     if owner_of(handler) is None:
                         raise
             if isinstance(event, ActorFailed):
@@ -248,7 +248,7 @@ class Sequencer:
     # Time: timers and days.
 
     def _catch_up(self, event: Event, recv_ns: int, index: int) -> None:
-        """Do what is due before an input: fire timers, begin a new day.
+        """Fire timers and begin a new day before an input, if due.
 
         The first input of a session comes before the timers that were due while the engine was down, so that
         the actors learn of the interruption first.
@@ -315,20 +315,20 @@ class Sequencer:
             self._settle()
 
     def _push_timer(self, timer: SetTimer, cause: int) -> None:
-        """Queue a timer. An earlier one with the same actor and key stays in the heap, but is ignored."""
+        """Queue a timer. An earlier one with the same actor and key stays in the heap and is ignored."""
         self._timer_number += 1
         self._waiting[timer.actor, timer.key] = self._timer_number
         heapq.heappush(self._timers, (timer.due_ns, self._timer_number, timer.actor, timer.key, cause))
 
     def _keep_timers(self, kept: Callable[[Timer], bool]) -> None:
-        """Drop the timers that have been replaced, and those that `kept` refuses."""
+        """Drop the timers that have been replaced, and those for which `kept` returns False."""
         self._timers = sorted(
             timer for timer in self._timers if self._waiting.get(timer[2:4]) == timer[1] and kept(timer)
         )
         self._waiting = {timer[2:4]: timer[1] for timer in self._timers}
 
     def _next_timer_ns(self) -> int:
-        """Return when the next timer is due; NEVER without one."""
+        """Return when the next timer is due, NEVER if there is none."""
         timers = self._timers
         while timers and self._waiting.get(timers[0][2:4]) != timers[0][1]:
             heapq.heappop(timers)
@@ -337,7 +337,7 @@ class Sequencer:
     def _set_due(self) -> None:
         self._due_ns = min(self._next_timer_ns(), self._midnight_ns)
 
-    # Turns: derived events until none is left.
+    # Turns: inputs and the events derived from them.
 
     def _settle(self, cause: int = 0) -> None:
         """Number, record and route the events in `_out` and all that follow, in the order of emission.
@@ -401,8 +401,8 @@ class Sequencer:
         """Finish the turn of an input whose `handler` raised: the other handlers still see the input.
 
         The failure comes before everything else that the turn emitted, so that risk learns of it first. What
-        a strategy emitted before it raised is dropped, since where it stopped may depend on more than its
-        input.
+        a strategy emitted before it raised is dropped, since where it stopped may not be
+        reproducible (memory, recursion depth).
         """
         failed = owner_of(handler)
         if isinstance(failed, Strategy):

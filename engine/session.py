@@ -1,7 +1,7 @@
 """Builds a session: its actors, their order, their signatures, and the event that opens it.
 
-The same for live, replay and backtest: everything it needs is in the `SessionStarted` event. The order
-follows the data: bars and fills first, then positions, then strategies, then risk and execution.
+Used by live, replay and backtest alike: everything it needs is in the `SessionStarted` event. The order of
+actors follows the data: bars and fills first, then positions, then strategies, then risk and execution.
 
 In mode "live" orders are real: there is no simulated venue, and risk, portfolio and execution know the
 account. The signature of their state, and of the strategies' state, names the account, so a live session
@@ -39,7 +39,7 @@ from engine.strategies.params import convert_params
 __all__ = ["PYTHON", "HashOf", "Load", "SessionBuilder", "source_hash"]
 
 PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
-"""The version of Python that runs: the libraries of another version may give other numbers."""
+"""The running version of Python: libraries of another version may compute other numbers."""
 
 Load = Callable[[str], type[Strategy]]
 """Returns the strategy class named module:Class. Raises UsageError."""
@@ -113,12 +113,12 @@ class SessionBuilder:
         )
 
     def strategy_hashes(self, started: SessionStarted) -> tuple[tuple[str, str, str], ...]:
-        """Return (name, module:Class, source hash) of a session's strategies, with today's hashes."""
+        """Return (name, module:Class, hash of the current sources) of a session's strategies."""
         return tuple((name, use, self._hash(use)) for name, use, _ in started.strategies)
 
     @property
     def code(self) -> str:
-        """The fingerprint of the engine's deterministic packages of today."""
+        """The fingerprint of the current sources of the engine's deterministic packages."""
         return self._code
 
     def _class(self, use: str) -> type[Strategy]:
@@ -134,7 +134,7 @@ class SessionBuilder:
         return found
 
     def _make(self, entry: StrategyConfig, seed: int) -> Strategy:
-        """Return a strategy that has started. Raises ConfigError for its params and for what it raises."""
+        """Return a started strategy. Raises ConfigError for invalid parameters and for its exceptions."""
         cls = self._class(entry.use)
         try:
             params = convert_params(cls, entry.params)

@@ -1,4 +1,4 @@
-"""The state of an actor as bytes, and back.
+"""Encodes the state of an actor as bytes, and decodes it.
 
 Owns the encoding: msgpack, in which every container names its kind, so that a value comes back equal in type
 and in order: lists, tuples, dicts with any keys, deques, enums, and structs and dataclasses by class name. A
@@ -6,9 +6,9 @@ subclass of these, which would come back as something else, is refused. Nothing 
 object is built only if its class is among those the caller allows. State is a tree: an object held in two
 places comes back as two.
 
-States evolve as events do: a new field comes last and has a default, and a state from before it reads with
-the default. `shapes_of` names the fields and types of the classes in a state, so that a later version knows
-which fields it has; a state that a class of today cannot hold raises `StateVersionError`.
+States evolve as events do: a new field comes last and has a default, and a state stored before it decodes
+with the default. `shapes_of` names the fields and types of the classes in a state, so that a later version
+knows which fields it has; a state that the current class cannot hold raises `StateVersionError`.
 
 Called by `engine.snapshot` and `engine.opening`.
 """
@@ -73,10 +73,11 @@ def decode_state(blob: bytes, classes: Mapping[str, type], shapes: Shapes = NO_S
 
 
 def stored_state(value: object, where: str, classes: Mapping[str, type]) -> Any:
-    """Return the state as it will come back. Raises UsageError if it cannot be stored or comes back changed.
+    """Return the state as decoded after encoding. Raises UsageError if it cannot be stored or comes back
+    changed.
 
-    A state that does not come back would end the replay of the day that opens with it, so this is checked
-    before the state is written.
+    A state that cannot be restored would make the day that opens with it unreadable, so it is checked before
+    it is written.
     """
     # The texts of these errors are recorded: they stand in the `ActorFailed` of a strategy.
     blob = encode_state(value, where)
@@ -283,7 +284,7 @@ def _fields_of(cls: Any) -> Sequence[str]:
 
 
 def _defaults_of(cls: Any) -> dict[str, Any]:
-    """Return what makes the default of each field that has one, by its name."""
+    """Return a function that makes the default of each field that has one, by its name."""
     if issubclass(cls, msgspec.Struct):
         missing: Any = msgspec.NODEFAULT
         found = [(one.name, one.default, one.default_factory) for one in msgspec.structs.fields(cls)]
@@ -300,7 +301,7 @@ def _defaults_of(cls: Any) -> dict[str, Any]:
 
 
 def _annotations(cls: type) -> dict[str, str]:
-    """Return the types of a class's fields as they are written, by field."""
+    """Return the annotations of a class's fields as text, by field."""
     written: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         for name, hint in inspect.get_annotations(base).items():
@@ -309,7 +310,7 @@ def _annotations(cls: type) -> dict[str, str]:
 
 
 def _written(hint: Any) -> str:
-    """Return a type as text that is the same in every process; "" for what has no such text."""
+    """Return a type as text that is the same in every process; "" if there is no such text."""
     if isinstance(hint, str):
         return hint
     origin = get_origin(hint)
@@ -331,7 +332,7 @@ def _hints(cls: type) -> dict[str, Any]:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Return whether a value can be of a type; what is inside a container is not looked at."""
+    """Return whether a value can be of a type; the contents of containers are not checked."""
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
         return any(_fits(value, one) for one in get_args(hint))
@@ -359,7 +360,7 @@ def _classes_in(tree: Any) -> Iterator[str]:
 
 
 def _holds(now: Any, then: Any, shapes: Shapes, recorded_shapes: Shapes) -> bool:
-    """Return whether a stored tree is a recorded one, but for fields of classes that the record has not."""
+    """Return whether a stored tree is a recorded one, apart from fields that the record does not have."""
     if not (isinstance(now, list) and isinstance(then, list)):
         return bool(_encode(now) == _encode(then))
     if len(now) == 3 and len(then) == 3 and now[0] == then[0] == "s" and now[1] == then[1]:

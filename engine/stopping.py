@@ -1,8 +1,8 @@
-"""What a signal does while the modules of a command are still being imported.
+"""Handles signals while the modules of a command are being imported.
 
 Owns the handlers of SIGINT and SIGTERM until the command runs. Promises: a signal in that time ends the
 process with the line "stopped" and exit code 1; nothing is open yet, so nothing is lost. A KeyboardInterrupt
-would not do: in the middle of an import it is printed as a traceback or dropped, depending on where it falls.
+is not enough: during an import it is printed as a traceback or dropped, depending on the statement.
 A signal that the caller has set to be ignored stays ignored. Called by `engine/__main__.py`, and by
 `engine/cli.py` when the command is loaded.
 """
@@ -26,14 +26,14 @@ _STARTED: Final[dict[signal.Signals, Any]] = {
 
 
 def end_at_once() -> None:
-    """From here on SIGINT and SIGTERM end the process at once."""
+    """Make SIGINT and SIGTERM end the process at once."""
     for number, started in _STARTED.items():
         if signal.getsignal(number) is started:
             signal.signal(number, _end)
 
 
 def end_in_order() -> None:
-    """Give both signals their usual meaning again: the command decides."""
+    """Restore Python's handlers of both signals, for the command to replace."""
     for number, started in _STARTED.items():
         if signal.getsignal(number) is _end:
             signal.signal(number, started)

@@ -1,4 +1,4 @@
-"""A test bench for one strategy: show it bars, trades and quotes, and read what it requests.
+"""A test bench for one strategy: send it bars, trades and quotes, and check what it requests.
 
     bench = Bench(Crossover, fast=2, slow=3)
     for close in (100, 101, 103):
@@ -6,8 +6,8 @@
     assert bench.wants() > 0
 
 Owns one strategy and its time. There are no other actors, so orders are not approved or filled. After each
-event the state is stored in a snapshot and restored, as at midnight. Used by authors' tests; results depend
-only on the arguments.
+event the state is stored in a snapshot and restored, as at midnight. Used by tests of strategies; results
+depend only on the arguments.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ SIZE_SCALE: Final = 6
 
 
 class Bench:
-    """One strategy. `asked`: the events it emitted, in order. `plots`: the numbers it plotted, by name."""
+    """One strategy. `emitted`: the events it emitted, in order. `plots`: the numbers it plotted, by name."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Bench:
     ) -> None:
         """Create the strategy with these parameters. Raises ConfigError for a wrong name or value."""
         self.now_ns = begin_ns
-        self.asked: list[Event] = []
+        self.emitted: list[Event] = []
         self.plots: dict[str, list[float]] = {}
         self._listed = {
             number: InstrumentListed(begin_ns, number, "bench", name, PRICE_SCALE, SIZE_SCALE)
@@ -89,7 +89,7 @@ class Bench:
         volume: Number = 1,
         trades: int = 1,
     ) -> list[Event]:
-        """Show a closed bar, one interval later. Omitted prices are the close. Return the emitted events."""
+        """Send a closed bar, one interval later. Omitted prices are the close. Return the emitted events."""
         span_ns = parse_interval(interval)
         start_ns = -(-self.now_ns // span_ns) * span_ns
         self._pass_time(start_ns + span_ns)
@@ -106,55 +106,55 @@ class Bench:
             trades=trades,
             closed_by="trade",
         )
-        return self._show(bar)
+        return self._send(bar)
 
     def trade(
         self, price: Number, size: Number = 1, *, side: Side = "buy", market: str = "", after_ms: int = 1
     ) -> list[Event]:
-        """Show a trade. Return the emitted events."""
+        """Send a trade. Return the emitted events."""
         self._pass_time(self.now_ns + after_ms * 1_000_000)
         aggressor = {"buy": BUY, "sell": SELL}[side]
         number = self._number(market)
-        return self._show(Trade(self.now_ns, self.now_ns, number, _steps(price), _steps(size), aggressor))
+        return self._send(Trade(self.now_ns, self.now_ns, number, _steps(price), _steps(size), aggressor))
 
     def quote(self, bid: Number, ask: Number, *, market: str = "", after_ms: int = 1) -> list[Event]:
-        """Show a best bid and ask, with a size of one unit each. Return the emitted events."""
+        """Send a best bid and ask, with a size of one unit each. Return the emitted events."""
         self._pass_time(self.now_ns + after_ms * 1_000_000)
         unit = _steps(1)
         number = self._number(market)
-        return self._show(Quote(self.now_ns, self.now_ns, number, _steps(bid), unit, _steps(ask), unit))
+        return self._send(Quote(self.now_ns, self.now_ns, number, _steps(bid), unit, _steps(ask), unit))
 
     def stop(self) -> list[Event]:
         """Stop the session. Return the emitted events, which are plots only."""
-        return self._show(SessionStopped(self.now_ns, "bench", "end of test"))
+        return self._send(SessionStopped(self.now_ns, "bench", "end of test"))
 
     def wants(self, market: str = "") -> Decimal:
         """Return the last target of the strategy: 0 if it has set none."""
         number = self._number(market)
-        sizes = [one.size for one in self.asked if isinstance(one, TargetSet) and one.instrument == number]
+        sizes = [one.size for one in self.emitted if isinstance(one, TargetSet) and one.instrument == number]
         return Decimal(sizes[-1] if sizes else 0).scaleb(-SIZE_SCALE)
 
     def _pass_time(self, until_ns: int) -> None:
-        """Fire the timers due until then, and move the time there."""
+        """Fire the timers due until then, and advance the time."""
         while due := [timer for timer in self._timers.values() if timer.due_ns <= until_ns]:
             timer = min(due, key=lambda one: (one.due_ns, one.key))
             del self._timers[timer.key]
             self.now_ns = max(self.now_ns, timer.due_ns)
-            self._show(TimerFired(self.now_ns, self.strategy.name, timer.key))
+            self._send(TimerFired(self.now_ns, self.strategy.name, timer.key))
         self.now_ns = max(self.now_ns, until_ns)
 
-    def _show(self, event: Event) -> list[Event]:
-        asked: list[Any] = []
+    def _send(self, event: Event) -> list[Event]:
+        emitted: list[Any] = []
         for kind, handler in handlers_of(self.strategy):
             if kind is type(event) and self.strategy.listens(kind):
-                handler(event, asked.append)
-        for item in asked:
+                handler(event, emitted.append)
+        for item in emitted:
             if isinstance(item, SetTimer):
                 self._timers[item.key] = item
             elif isinstance(item, SignalRaised):
                 self.plots.setdefault(item.name, []).append(item.value)
-        events = [item for item in asked if isinstance(item, Event)]
-        self.asked += events
+        events = [item for item in emitted if isinstance(item, Event)]
+        self.emitted += events
         self.strategy = self._restored()
         return events
 

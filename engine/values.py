@@ -1,7 +1,7 @@
-"""Exact numbers: text to integer, integer to text, and rounding to the venue's grid.
+"""Exact numbers: conversion between text and integers, and rounding to the venue's grid.
 
-Owns the strict number parser, the rounding function and the constants for sides. Promises: no float
-ever carries money or quantity, and rounding to the grid never adds risk. Used by every package above.
+Owns the strict number parser, the rounding function and the constants for sides. Promises: money and
+quantities are never floats, and rounding to the grid never adds risk. Used by every package above.
 
 A *scale* is a count of decimal places: 43059.97 at scale 2 is the integer 4305997. The scale of money is
 price scale + size scale, so price * size is money without rounding.
@@ -166,7 +166,7 @@ def rescale(value: Amount, scale: int, to: int) -> int:
 def to_grid(
     value: str | int | Decimal, *, scale: int, step: int = 1, figures: int = 0, up: bool = False
 ) -> int:
-    """Round a price or a size to the venue's grid. Nothing else rounds to it.
+    """Round a price or a size to the venue's grid. The only function that does.
 
     Rounds towards zero, or away from it when `up`. To add no risk, callers round sizes and buy
     prices down, and sell prices up. `step` is the grid's step at `scale`. `figures`, when not 0,

@@ -3,11 +3,11 @@
 A venue is a package (`adapters/hyperliquid/`, or somebody else's) with a subclass of `Venue`; it is found by
 its name (`engine.loading.venues`). `Venue` is what can be known without a connection: names, rules, checks
 of the configuration, keys. `VenueClient` is one session's access at one address: listing, feeds, history,
-orders; all of it shares the account of the venue's limits. The engine never imports a venue by name, and
+orders, which share the count of the venue's limits. The engine never imports a venue by name, and
 `engine replay` imports none at all, unless it decodes raw messages again.
 
-What a venue does not have it leaves out: `has_orders`, `has_history` and `has_raw` are False, the commands
-refuse what needs them, and the methods are never called.
+Optional parts: where `has_orders`, `has_history` or `has_raw` is False, the commands refuse what needs it,
+and the methods are never called.
 """
 
 from __future__ import annotations
@@ -44,23 +44,23 @@ LastTrades = dict[int, tuple[int, list[int | str]]]
 """Per instrument number, the venue time of the last trade on record and the ids of all at that time."""
 
 Tap = Callable[[int, str | bytes], None]
-"""Takes each message of a feed with its time of receipt, exactly as it came; never waits."""
+"""Receives each message of a feed, unchanged, with its time of receipt; never waits."""
 
 
 class Inputs(Protocol):
-    """The bounded way into the engine."""
+    """The bounded queue of inputs of the engine."""
 
     async def send(self, events: list[Event]) -> None:
-        """Put inputs in; wait while the queue is full."""
+        """Queue inputs; wait while the queue is full."""
         ...
 
     def offer(self, events: list[Event]) -> bool:
-        """Put inputs in if there is room, and return whether there was."""
+        """Queue inputs if they fit, and return whether they did."""
         ...
 
 
 class Account(msgspec.Struct, frozen=True):
-    """What the journal knows of the account when a session begins.
+    """What the journal records of the account when a session begins.
 
     `since_ns`: fills from then on may be missing. `nonce_floor_ms` is above every nonce ever used. `working`
     returns the client ids of orders that may still fill, `knows` whether an order was sent by this journal.
@@ -83,7 +83,7 @@ class Gateway(Effects, Protocol):
 
 
 class Signer(Protocol):
-    """Signs for one address. Nothing outside the venue's own package sees the key."""
+    """Signs for one address. Only the venue's package has access to the key."""
 
     @property
     def address(self) -> str:
@@ -103,8 +103,8 @@ class Rules(msgspec.Struct, frozen=True):
     """A venue's rules as data: for its listing, its sandbox and the engine's checks.
 
     `price_figures`: significant figures of a price at most (0: no bound). `price_decimals`: by kind of
-    instrument, the decimals of price and size together at most. `silence` and `ids`: what the venue has for a
-    window without trades, and how its trades are ordered (see `InstrumentListed`). `value_min`: the smallest
+    instrument, the decimals of price and size together at most. `silence` and `ids`: the candles of a
+    window without trades, and the order of trades (see `InstrumentListed`). `value_min`: the smallest
     value of an order, in quote currency. `taker_fee`, `maker_fee`: the rates of a new account.
     """
 
@@ -122,10 +122,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class VenueTime(msgspec.Struct, frozen=True):
-    """What time it is at the venue.
+    """The venue's clock, read once.
 
-    `sent_ns` is our clock when the question was sent, `answered_ns` our monotonic clock when the answer had
-    come. `speed` is set by a venue whose clock the engine adopts, such as a sandbox: seconds per real second.
+    `sent_ns` is our clock when the request was sent, `answered_ns` our monotonic clock when the answer was
+    received. `speed` is set by a venue whose clock the engine adopts, such as a sandbox: seconds per real
+    second.
     """
 
     venue_ns: int
@@ -142,10 +143,10 @@ class Listing(msgspec.Struct, frozen=True):
 
 
 class SessionContext(msgspec.Struct, frozen=True):
-    """What a running session gives to feeds and gateway.
+    """What a session passes to feeds and gateway.
 
     The instruments have their numbers. `jitter` returns 0 to 1. `last` are the newest trades on record.
-    `tap`, if set, takes every message of the feed.
+    `tap`, if set, receives every message of the feed.
     """
 
     config: Config
@@ -168,14 +169,14 @@ class VenueClient(ABC):
 
     @abstractmethod
     async def listing(self, names: Sequence[str]) -> Listing:
-        """Return the instruments named, or all if none is, and ask for the venue's time last.
+        """Return the named instruments, or all if `names` is empty, and then the venue's time.
 
         Raises UsageError for a name that the venue does not list, VenueError.
         """
 
     @abstractmethod
     def feeds(self, context: SessionContext) -> Sequence[Edge]:
-        """Return what reads the market, as edges that send to `context.inputs`; they are started once."""
+        """Return the market data feeds, as edges that send to `context.inputs`. Called once."""
 
     async def warm_up(
         self, instruments: Sequence[InstrumentListed], intervals: Sequence[str], count: int, now_ns: int
@@ -188,7 +189,7 @@ class VenueClient(ABC):
     ) -> Sequence[CandleRead]:
         """Return the closed candles of the windows from `from_ns` to `to_ns`, oldest first.
 
-        Both are starts of windows. A window that the venue has no candle of is left out. Raises VenueError.
+        Both are starts of windows. Windows without a candle are left out. Raises VenueError.
         """
         raise NotImplementedError
 
@@ -209,8 +210,8 @@ class VenueClient(ABC):
 class Venue(ABC):
     """A venue: found by name, made without arguments, and without I/O until `connect`.
 
-    `rules`, `settings` (the struct of its section `[venues.NAME]`) and `channels` (market data that it has
-    besides trades and the best bid and ask, in the words of `data.channels`) are data. `has_orders`: real
+    `rules`, `settings` (the struct of its section `[venues.NAME]`) and `channels` (market data besides
+    trades and the best bid and ask, named as in `data.channels`) are data. `has_orders`: real
     orders can be sent. `has_history`: candles of the past can be read. `has_raw`: recorded messages can be
     decoded again.
     """
@@ -235,7 +236,7 @@ class Venue(ABC):
     def address(self, config: Config, base_url: str | None, *, real: bool) -> str | None:
         """Return the address to connect to: `base_url` if given, else the venue's own.
 
-        None asks the command for the embedded sandbox. With `real` orders are real. Raises UsageError,
+        None means the embedded sandbox. `real`: for real orders. Raises UsageError,
         SafetyRefusal.
         """
 

@@ -1,12 +1,12 @@
-"""Recorded days as a library: prove that a day re-derives, or run a strategy on its market data.
+"""Recorded days as a library: verify that a day re-derives, or run a strategy on its market data.
 
     import replay
 
     report = replay.verify("journal/2024-12-05")
     print(report.verdict, report.digest)
 
-See docs/replay-as-a-library.md. What is listed in `__all__` is the public surface; it is imported when it is
-first used, since the command line imports this package at every start.
+See docs/replay-as-a-library.md. `__all__` lists the public names; each is imported on first use, since the
+command line imports this package at every start.
 """
 
 from __future__ import annotations

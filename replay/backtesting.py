@@ -1,7 +1,7 @@
 """Runs recorded market inputs through another strategy or configuration, with the same sequencer and actors.
 
 Takes the market inputs of each recorded day (instruments, trades, quotes, candles, feed gaps), opens a
-session of its own, and writes all records into a sink: a new journal, or one that keeps only the digest. The
+new session, and writes all records into a sink: a new journal, or one that keeps only the digest. The
 same inputs, strategy and configuration give the same digest, on every machine. Called by `replay.runs`.
 """
 
@@ -48,10 +48,10 @@ from engine.values import format_scaled, side_name
 __all__ = ["BacktestReport", "DigestSink", "JournalSink", "Progress", "market_inputs", "run_backtest"]
 
 MARKET = (InstrumentListed, Trade, Quote, Candle, FeedUp, FeedDown, FeedGap)
-"""What a backtest takes from a recorded day; all other inputs belong to the recorded session."""
+"""The inputs that a backtest takes from a recorded day; all others belong to the recorded session."""
 
 Progress = Callable[[int], None]
-"""Called now and then with the number of inputs done."""
+"""Called at intervals with the number of inputs processed."""
 
 
 class DigestSink:
@@ -78,7 +78,7 @@ class DigestSink:
 
 
 class JournalSink(DigestSink):
-    """Writes a new journal. It is synced when it is closed, since no order depends on it before."""
+    """Writes a new journal. Synced only when closed, since no order depends on it."""
 
     def __init__(self, writer: JournalWriter) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class BacktestReport(msgspec.Struct):
 
 
 class _Tally:
-    """A sink that counts for the report and passes everything on to another sink."""
+    """Counts events for the report and passes everything to another sink."""
 
     def __init__(
         self, sink: DigestSink, report: BacktestReport, instruments: dict[int, InstrumentListed]

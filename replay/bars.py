@@ -3,7 +3,7 @@
 Called by `engine bars`. A bar belongs to the day in which its window starts; a window longer than a day
 belongs to every day in it. Bars close after their windows, so the bars of a day's last windows, and
 corrections, are recorded in the next day, which is read too if it exists. To rebuild bars, the day before is
-read first, so that the first window does not seem to be the one in which the data begins; for longer windows
+read first, so that the data does not seem to begin inside the first window; for longer windows
 every available day of the window is read. Promises: rebuilt bars follow the rules of the recorded session
 (grace, the venue's rules). Memory holds one day's bars of one interval.
 """
@@ -178,7 +178,7 @@ class RebuiltBars:
         self.sources: set[str] = set()
 
     def run(self, folders: Sequence[Path], end_ns: int) -> None:
-        """Run days in order, and advance the clock as far as time is known to have passed."""
+        """Run days in order, and advance the clock to the last known time."""
         sequencer = Sequencer(self._build, self)
         last_ns = 0
         grace_ns = self._bars.grace_ms * 1_000_000
@@ -248,7 +248,7 @@ def _listings(folder: Path) -> dict[int, InstrumentListed]:
 
 
 def _is_same_market(one: dict[int, InstrumentListed], other: dict[int, InstrumentListed]) -> bool:
-    """Return whether numbers mean the same instruments: days may have been imported separately."""
+    """Return whether numbers stand for the same instruments: days may have been imported separately."""
     return all(
         (one[number].venue, one[number].name, one[number].price_scale, one[number].size_scale)
         == (other[number].venue, other[number].name, other[number].price_scale, other[number].size_scale)

@@ -1,4 +1,4 @@
-"""Follows causes: from an event back to the input that led to it, and on to what it led to."""
+"""Follows the causes of an event back to the input that led to it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Decides whether re-derived records equal the recorded ones.
 
-What the record has is compared, bit for bit. An older record may lack fields that its event type has gained
-since, and an older opening of a day the fields that its states have gained since. Called by
+Everything in the record is compared, bit for bit. An older record may lack fields that its event type has
+gained since, and an older opening of a day the fields that its states have gained since. Called by
 `replay.verification` for frames whose bytes differ.
 """
 

@@ -1,15 +1,16 @@
-"""Decodes the raw messages of a day again, with today's decoder, and compares the events with the journal.
+"""Decodes the raw messages of a day with the current decoder, and compares the events with the journal.
 
 Compared are all trades, quotes, books, contexts, mids and pushed candles among the journal's inputs, without
-their time of receipt, which the feed changes when it holds a message back. Conversely, every decoded event
+their time of receipt, which the feed changes if it holds a message back. Conversely, every decoded event
 must be in the journal, unless the feed had a reason to leave it out: venues repeat trades on every subscribe,
 a context may not have changed, a book may be older than the last, and messages before the confirmation of a
 connection may be dropped.
 
-What cannot be compared is only counted: what the feed read over HTTP (trades that fill a gap, polls while
-the stream is down, the first value of a channel without messages), and spans that no raw file covers. Open
-candles are not recorded; of a closed one the last restatement counts. Memory is bounded by `ENTRIES_MAX`.
-The venue's decoder is an argument: nothing here knows a venue. Called by `engine replay DAY --from-raw`.
+Events that cannot be compared are only counted: what the feed read over HTTP (trades that fill a gap, polls
+while the stream is down, the first value of a channel without messages), and spans that no raw file covers.
+Open candles are not recorded; of a closed one the last restatement counts. Memory is bounded by
+`ENTRIES_MAX`. The venue's decoder is an argument, so this module is independent of venues. Called by `engine
+replay DAY --from-raw`.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ HELD_NS: Final = 60 * SECOND_NS
 """How long a feed may hold a message back, in real time: confirmations and queries take less."""
 
 ENTRIES_MAX: Final = 200_000
-"""Upper bound on decoded events that wait for their records: many minutes of the busiest market seen."""
+"""Upper bound on decoded events that wait for their records: many minutes of the busiest market recorded."""
 
 TRADES_MAX: Final = 4096
 """Trades remembered per instrument, as the feed does."""
@@ -58,7 +59,7 @@ TRADES_MAX: Final = 4096
 CANDLES_KEPT: Final = 4
 
 _QUERY_SHARE: Final = 12
-"""A query about a silent channel is answered within this part of `HELD_NS`: 5 s."""
+"""A probe of a silent channel is answered within this part of `HELD_NS`: 5 s."""
 
 _READINGS: Final = (Trade, Quote, BookRead, ContextRead, MidsRead)
 _Key = tuple[Any, ...]
@@ -68,7 +69,7 @@ DecoderOf = Callable[[Sequence[InstrumentListed]], RawDecoder | None]
 
 
 class Mismatch(msgspec.Struct, frozen=True):
-    """One difference: the raw message by `file` and `number`, the record by `seq`, as far as there are both.
+    """One difference: the raw message by `file` and `number`, the record by `seq`, each if it exists.
 
     `kind`: "differs", "missing" (no raw message gives the recorded event) or "extra" (there is no record of
     it).
@@ -85,7 +86,7 @@ class Mismatch(msgspec.Struct, frozen=True):
 class Redecoded(msgspec.Struct):
     """The result: messages that cannot be decoded are `refused`; the other fields count events.
 
-    Not compared: `repeated` (emitted before, older, or unchanged), `unheard` (before a connection was
+    Not compared: `repeated` (emitted before, older, or unchanged), `unconfirmed` (before a connection was
     confirmed or after the session's last event), `over_rest` and `uncovered` records.
     """
 
@@ -96,7 +97,7 @@ class Redecoded(msgspec.Struct):
     missing: int = 0
     extra: int = 0
     repeated: int = 0
-    unheard: int = 0
+    unconfirmed: int = 0
     over_rest: int = 0
     uncovered: int = 0
     first: Mismatch | None = None
@@ -104,7 +105,7 @@ class Redecoded(msgspec.Struct):
 
     @property
     def same(self) -> bool:
-        """Whether today's decoder gives the events of the journal."""
+        """Whether the current decoder returns the events of the journal."""
         return not (self.differing or self.missing or self.extra)
 
 
@@ -122,7 +123,7 @@ class _Entry:
 
 
 class _Waiting(msgspec.Struct, frozen=True):
-    """A record without a raw message, judged once all messages of its time are decoded."""
+    """A record without a raw message, classified once all messages of its time are decoded."""
 
     seq: int
     event: Any
@@ -156,12 +157,12 @@ class _Comparison:
         self._order: deque[_Entry] = deque()
         self._waiting: deque[_Waiting] = deque()
         self._candles: dict[tuple[int, int], dict[int, _Entry]] = {}
-        # What the feed has emitted, as far as the journal shows it:
+        # What the feed has emitted, according to the journal:
         self._trades: dict[int, dict[_Key, None]] = {}
         self._newest_ns: dict[_Key, int] = {}
         self._last: dict[_Key, Any] = {}
         self._gap_ns: dict[int, int] = {}
-        self._heard: dict[_Key, int] = {}  # the first message of each series since the feed was down
+        self._first_ns: dict[_Key, int] = {}  # the first message of each series since the feed was down
         self._down = True
         self._polling = False
         self._floor_ns: int | None = None  # older trades are not emitted; None: not known yet
@@ -170,7 +171,7 @@ class _Comparison:
     # ---- the journal
 
     def open_day(self, opened: DayOpened) -> None:
-        """Take over what continued over midnight."""
+        """Restore what continues over midnight."""
         self._learn(opened.instruments)
         if opened.started is not None:
             self._begin(opened.started)
@@ -178,7 +179,7 @@ class _Comparison:
         self._floor_ns = opened.at_ns
 
     def take(self, seq: int, event: Event) -> None:
-        """Take an input of the journal."""
+        """Compare an input of the journal."""
         if isinstance(event, InstrumentListed):
             self._learn([event])
         elif isinstance(event, SessionStarted):
@@ -198,7 +199,7 @@ class _Comparison:
             self._match_candle(seq, event)
 
     def finish(self) -> Redecoded:
-        """Judge what is left, and return the result."""
+        """Classify the remaining events, and return the result."""
         self._advance(None)
         self._end_session()
         self.found.notes = self._raw.notes
@@ -224,7 +225,7 @@ class _Comparison:
                 self._floor_ns = event.recv_ns
         else:
             self._down = True
-            self._heard.clear()
+            self._first_ns.clear()
 
     def _match(self, seq: int, event: Any) -> None:
         """Find the raw message of a record."""
@@ -254,13 +255,13 @@ class _Comparison:
             self._differs("differs", seq, candle, entry)
 
     def _may_be_over_rest(self, event: Any) -> bool:
-        """Return whether the feed may have read this without its stream."""
+        """Return whether the feed may have read this event over HTTP."""
         if isinstance(event, Trade):
             return self._gap_ns.get(event.instrument) == event.recv_ns
         if isinstance(event, Quote | BookRead) and (self._down or self._polling):
             return True
-        heard_ns = self._heard.get(_series(event))
-        return heard_ns is None or event.recv_ns - heard_ns <= self._held_ns // _QUERY_SHARE
+        first_ns = self._first_ns.get(_series(event))
+        return first_ns is None or event.recv_ns - first_ns <= self._held_ns // _QUERY_SHARE
 
     def _remember(self, event: Any) -> None:
         if isinstance(event, Trade):
@@ -277,7 +278,7 @@ class _Comparison:
     # ---- the raw messages
 
     def _advance(self, until_ns: int | None) -> None:
-        """Decode what was received by then (None: all); then judge what can no longer have a counterpart."""
+        """Decode messages received by then (None: all); classify what can no longer have a counterpart."""
         while self._next is not None and (until_ns is None or self._next.recv_ns <= until_ns):
             self._decode(self._next)
             self._next = next(self._messages, None)
@@ -288,12 +289,12 @@ class _Comparison:
             entry = self._order[0]
             late = isinstance(entry.event, Trade) and len(self._order) <= ENTRIES_MAX
             if late and not (entry.used or self._is_explained(entry)):
-                # A trade may be held for as long as a connection is down.
+                # A trade may be held while a connection is down.
                 break
             self._order.popleft()
-            self._forget(entry)
+            self._drop(entry)
         while self._waiting and self._waiting[0].event.recv_ns < due_ns:
-            self._judge_record(self._waiting.popleft())
+            self._finish_record(self._waiting.popleft())
 
     def _decode(self, raw: RawMessage) -> None:
         self.found.frames += 1
@@ -313,7 +314,7 @@ class _Comparison:
     def _keep(self, event: Any, raw: RawMessage) -> None:
         """Keep a decoded event for its record."""
         series, key = _series(event), _key(event)
-        self._heard.setdefault(series, raw.recv_ns)
+        self._first_ns.setdefault(series, raw.recv_ns)
         waiting = self._entries.setdefault(key, [])
         if isinstance(event, BookRead) and event.fast != self._fast:
             known = True
@@ -334,23 +335,23 @@ class _Comparison:
         if len(series) > CANDLES_KEPT:
             del series[min(series)]
 
-    # ---- judgement
+    # ---- classification
 
     def _end_session(self) -> None:
-        """Judge all that waits: the session has ended."""
+        """Classify all waiting events at the end of a session."""
         while self._order:
-            self._forget(self._order.popleft(), ended=True)
+            self._drop(self._order.popleft(), ended=True)
         while self._waiting:
-            self._judge_record(self._waiting.popleft())
+            self._finish_record(self._waiting.popleft())
         self._entries.clear()
         self._candles.clear()
         self._trades.clear()
         self._newest_ns.clear()
         self._last.clear()
-        self._heard.clear()
+        self._first_ns.clear()
 
-    def _forget(self, entry: _Entry, *, ended: bool = False) -> None:
-        """Judge a decoded event that has no record, and drop it."""
+    def _drop(self, entry: _Entry, *, ended: bool = False) -> None:
+        """Classify a decoded event that has no record, and drop it."""
         key = _key(entry.event)
         entries = self._entries.get(key, [])
         if entry in entries:
@@ -362,12 +363,12 @@ class _Comparison:
         if self._is_explained(entry):
             self.found.repeated += 1
         elif entry.down or (ended and entry.raw.recv_ns >= self._last_emitted_ns):
-            self.found.unheard += 1
+            self.found.unconfirmed += 1
         else:
             self._differs("extra", 0, None, entry)
 
     def _is_explained(self, entry: _Entry) -> bool:
-        """Return whether the feed had a reason to leave this out: it was emitted before, or is too old."""
+        """Return whether the feed left this out on purpose: it was emitted before, or is too old."""
         if entry.known:
             return True
         if not isinstance(entry.event, Trade):
@@ -376,8 +377,8 @@ class _Comparison:
         old = self._floor_ns is None or entry.event.venue_ns <= self._floor_ns
         return old or _key(entry.event) in trades
 
-    def _judge_record(self, waiting: _Waiting) -> None:
-        """Judge a record without a raw message."""
+    def _finish_record(self, waiting: _Waiting) -> None:
+        """Classify a record without a raw message."""
         recv_ns = waiting.event.recv_ns
         if self._is_uncovered(recv_ns):
             self.found.uncovered += 1
@@ -388,7 +389,7 @@ class _Comparison:
 
     def _is_uncovered(self, recv_ns: int) -> bool:
         for place, (from_ns, to_ns) in enumerate(self._raw.holes):
-            # The first minute of a run that goes on from the day before may be of messages of that day.
+            # The first minute of a run that continues from the day before may belong to messages of that day.
             more_ns = self._held_ns if not place and self._raw.continued else 0
             if from_ns < recv_ns and (to_ns is None or recv_ns <= to_ns + more_ns):
                 return True
@@ -423,7 +424,7 @@ def _series(event: Any) -> _Key:
 
 
 def _is_same(decoded: Any, recorded: Any) -> bool:
-    """Return whether two events of one key, with different contents, are of the same message."""
+    """Return whether two events with one key and different contents come from the same message."""
     return isinstance(recorded, Trade | Quote | BookRead) or decoded.recv_ns == recorded.recv_ns
 
 

@@ -1,8 +1,8 @@
-"""Replays and backtests as single calls: from the folders of recorded days to a result.
+"""Replays and backtests as single calls, from folders of recorded days to a result.
 
-Each call imports the modules of its strategies for itself (see `engine.loading.modules`), so that calls in
-one process cannot affect each other. Called by the command line and by programs, as `replay.verify` and
-`replay.backtest`.
+Each call imports its own copies of the modules of its strategies (see `engine.loading.modules`), so that
+calls in one process cannot affect each other. Called by the command line and by programs, as `replay.verify`
+and `replay.backtest`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def verify(
 
     `config` replays under this configuration instead of the recorded one. Strategies are loaded from the
     folder `project`, by default the working directory. `until_seq` stops after the frame that holds it;
-    `progress` is called now and then with the last seq verified.
+    `progress` is called at intervals with the last seq verified.
 
     A difference is in the report, not raised. Raises UsageError if there is no such day or a strategy cannot
     be loaded, JournalDamaged, JournalVersionError.
@@ -67,7 +67,7 @@ def verify(
     if until_seq is not None and not report.events and report.identical:
         raise UsageError(f"{folder}: begins after seq {until_seq}; nothing was verified")
     if report.divergence is not None:
-        # An event that the record does not have has no causes in it.
+        # An event that is not in the record has no causes there.
         with suppress(UsageError):
             report.chain = chain_of(folder, report.divergence.seq)
     return report
@@ -93,7 +93,7 @@ def backtest(
 
     `days` are folders of days, or of journals with days in them. Strategies are loaded from the folder
     `project`, by default the working directory. With `out` the run is written as a new journal into that
-    folder. `progress` is called now and then with the number of inputs done.
+    folder. `progress` is called at intervals with the number of inputs processed.
 
     The same days, strategies and configuration give the same digest. Raises UsageError for days without
     market data or out of order and for a strategy that cannot be loaded, JournalDamaged.

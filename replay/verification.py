@@ -1,8 +1,8 @@
-"""Proves that a recorded day re-derives bit for bit, or names the first event that differs.
+"""Verifies that a recorded day re-derives bit for bit, or reports the first event that differs.
 
 Feeds the recorded inputs through the same sequencer and actors, encodes what they emit, and compares the
 bytes with the record, frame by frame. The reader has checked each frame against the digest chain, so equal
-bytes mean that the re-derived chain ends in the recorded digest. Has no socket, no clock and no effects: a
+bytes mean that the re-derived chain ends in the recorded digest. There is no socket, clock or gateway: a
 replay cannot trade. Called by `replay.runs` and by tests.
 """
 
@@ -41,11 +41,11 @@ __all__ = [
 ]
 
 Progress = Callable[[int], None]
-"""Called now and then with the last seq that was verified."""
+"""Called at intervals with the last seq that was verified."""
 
 
 SessionCheck = Callable[[SessionStarted], list[str]]
-"""Returns what differs between a recorded session and today, as lines for people."""
+"""Returns the differences between a recorded session and the current code, as lines for people."""
 
 
 class Divergence(msgspec.Struct, frozen=True):
@@ -60,9 +60,9 @@ class ReplayReport(msgspec.Struct):
     """The result of a replay. `digest` is the chain digest after the last verified frame, in hex.
 
     `changes` lists what differs between recording and now ("code", "configuration", "events", "python",
-    "strategy NAME"), each with both fingerprints: the reasons to look for first. `torn_bytes` is the size of
-    a torn frame at the end, which was not verified. `chain` are the causes of the event that differs, oldest
-    first.
+    "strategy NAME"), each with both fingerprints: the likely reasons of a divergence. `torn_bytes` is the
+    size of a torn frame at the end, which was not verified. `chain` are the causes of the event that differs,
+    oldest first.
     """
 
     identical: bool = True
@@ -153,7 +153,7 @@ class DayReplay:
         report.digest = frame.digest.hex()
 
     def _load(self, frame: Frame) -> list[Derived]:
-        """Take over the state that a day opens with; return the record of it."""
+        """Restore the state that a day opens with; return its record."""
         opening = derived_of(frame)[:1]
         for seq, _, opened in opening:
             if not isinstance(opened, DayOpened):
@@ -168,7 +168,7 @@ class DayReplay:
         return []
 
     def _check(self, started: Event | None) -> None:
-        """List what has changed since the session began."""
+        """Add what has changed since the session began to the report."""
         if self._expect is not None and isinstance(started, SessionStarted):
             changes = self.report.changes
             changes += [change for change in self._expect(started) if change not in changes]
@@ -177,7 +177,7 @@ class DayReplay:
 def session_check(
     code: str, hashes: Callable[[SessionStarted], tuple[tuple[str, str, str], ...]], config: str | None
 ) -> SessionCheck:
-    """Return a function that compares what a session recorded of itself with today's code.
+    """Return a function that compares a session's recorded fingerprints with the current code.
 
     `config` is the configuration of the replay, None for the recorded one.
     """

@@ -1,4 +1,4 @@
-"""The sandbox exchange: a local server that speaks the Hyperliquid protocol and plays a tape.
+"""The sandbox exchange: a local server with the Hyperliquid protocol that plays a tape.
 
     tape (synthetic market or a journal day) -> player -> hub -> market state, exchange, clients
 

@@ -6,12 +6,10 @@ side and an id. Called by the server.
 
 Missing data of a recorded day is filled in, the same way on every play:
 - a trade without a side gets one by the tick rule (price up: buy, down: sell, equal: as the trade before);
-- a trade without an id gets the next number of a counter; an id that is text, other than digits, becomes 50
-  bits
-  of its hash;
+- a trade without an id gets the next number of a counter; an id that is text, other than digits, becomes
+  50 bits of its hash;
 - an instrument without a quote so far gets one from its last trade: the trade's price on the side it was
-  taken
-  from, one grid step away on the other side, and the trade's size on both;
+  taken from, one grid step away on the other side, and the trade's size on both;
 - a time earlier than the latest one is replaced by it.
 """
 

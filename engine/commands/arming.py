@@ -1,7 +1,7 @@
-"""Arming: real orders need the configuration, the account's key and a person, all at once.
+"""Arming: real orders need `mode = "live"`, the account's key and `--arm`, all at once.
 
-Called by `engine live` before anything is written or dialed. Whatever is missing ends the command with exit
-code 6 and says what. In paper mode no key is read.
+Called by `engine live` before anything is written or connected. If one is missing, the command ends with exit
+code 6 and names it. In paper mode no key is read.
 """
 
 from __future__ import annotations

@@ -29,9 +29,9 @@ _HOUR_NS = 3_600_000_000_000
 
 
 class Series(msgspec.Struct):
-    """What was requested of one instrument and interval ("funding": rates), and what the venue had."""
+    """The result for one instrument and interval ("funding": rates)."""
 
-    coin: str
+    instrument: str
     interval: str
     rows: int = 0
     already: int = 0
@@ -62,7 +62,7 @@ class Backfilled(msgspec.Struct):
 @click.option("--since", required=True, metavar="2024-11-01", help="ISO 8601, UTC.")
 @click.option("--until", metavar="2024-12-01", help="Default: now.")
 @click.option("--funding/--no-funding", default=True, show_default=True, help="Funding rates too.")
-@click.option("--base-url", metavar="URL", help="Of the venue. Default: its own.")
+@click.option("--base-url", metavar="URL", help="Address of the venue. Default: its own.")
 @click.option(
     "--journal", "root", type=click.Path(path_type=Path), default=Path("journal"), show_default=True
 )
@@ -82,9 +82,9 @@ def backfill_command(
 ) -> None:
     """Read candles and funding rates into the journal and the SQLite database.
 
-    Only what the journal does not have yet is requested: a run may be repeated, and continues after a kill.
-    A venue keeps a limited number of candles (Hyperliquid: the newest 5,000 of an interval); where it has no
-    more, the result says from when on.
+    Only what the journal does not have yet is requested: a run can be repeated, and continues after a kill.
+    A venue keeps a limited number of candles (Hyperliquid: the newest 5,000 of an interval); if it has no
+    earlier ones, the result shows where they begin.
     """
     names = tuple(name.strip() for name in coins.split(",") if name.strip())
     spans = tuple(parse_interval(name.strip()) for name in intervals.split(",") if name.strip())
@@ -118,7 +118,7 @@ def backfill_command(
     if as_json:
         print_json(msgspec.to_builtins(result))
         return
-    table([(f"{one.coin} {one.interval}", _line(one)) for one in series])
+    table([(f"{one.instrument} {one.interval}", _line(one)) for one in series])
     table([("rows", f"{rows:,} new"), ("sqlite", str(database))])
 
 
@@ -141,7 +141,7 @@ async def _backfill(
         by_name = {one.name: one for one in listed}
         with progress("backfill", len(series)) as show:
             for done, one in enumerate(series, start=1):
-                instrument = by_name[one.coin]
+                instrument = by_name[one.instrument]
                 if one.interval == "funding":
                     found = await _rates(client, instrument, known, start_ns, until_ns)
                 else:
@@ -157,7 +157,7 @@ async def _backfill(
 async def _candles(
     client: VenueClient, listed: InstrumentListed, one: Series, known: Known, start_ns: int, end_ns: int
 ) -> list[Event]:
-    """Return the closed candles of a range that the journal does not have; only those are asked for."""
+    """Return the closed candles of a range that the journal does not have; only those are requested."""
     span_ns = parse_interval(one.interval)
     first_ns, last_ns = -(-start_ns // span_ns) * span_ns, end_ns // span_ns * span_ns
     have = known.get((listed.name, span_ns), set())
@@ -183,7 +183,7 @@ async def _rates(
 
 
 def _note(one: Series, found: list[Event], start_ns: int) -> None:
-    """Note what the venue had; incomplete where its history begins later than requested."""
+    """Note the rows found; incomplete if the venue's history begins later than requested."""
     one.rows = len(found)
     if not found:
         return

@@ -1,4 +1,4 @@
-"""`engine bars DAY`: the bars of a recorded day, exact, for people, scripts, spreadsheets and data frames."""
+"""`engine bars DAY`: the bars of a recorded day, as a table, JSON, CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from replay.bars import DayBar, bars_of
 __all__ = ["bar_row", "bars_command"]
 
 _SHOWN = 40
-"""Lines of a table for people at most; the last line says how many more there are."""
+"""Upper bound on rows of the table; the last line shows how many more there are."""
 
 
 @click.command("bars")
@@ -27,8 +27,8 @@ _SHOWN = 40
 @click.option("--interval", default="1m", show_default=True, help="Such as 1m, 1h, 1d, 1w or 1M.")
 @click.option("--instrument", metavar="NAME", help="Only of this instrument.")
 @click.option("--open", "unclosed", is_flag=True, help="Also the bar that is still open at the end.")
-@click.option("--csv", "csv_path", type=click.Path(path_type=Path), help="Write them as CSV into this file.")
-@click.option("--parquet", type=click.Path(path_type=Path), help="Write them as Parquet into this file.")
+@click.option("--csv", "csv_path", type=click.Path(path_type=Path), help="Write the bars as CSV to a file.")
+@click.option("--parquet", type=click.Path(path_type=Path), help="Write the bars as Parquet to a file.")
 @json_option
 def bars_command(
     day: Path,
@@ -42,7 +42,7 @@ def bars_command(
     """Print the bars of DAY's windows: the recorded ones, or made from its trades by the same aggregator.
 
     With --json one object a line; prices and volumes as exact decimal text, the highest revision of each bar.
-    `complete` is false where a gap, a start or a stop cut into a bar, and `incomplete_because` says which.
+    `complete` is false if a gap, a start or a stop falls into a bar; `incomplete_because` is the reason.
     """
     interval_ns = parse_interval(interval)
     with progress("bars") as show:
@@ -90,7 +90,7 @@ def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _write_parquet(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Numbers stay text, so that they stay exact; ids are text too, since some venues' are."""
+    """Write bars as Parquet. Numbers are text, to stay exact; so are ids, since some venues have text ids."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -118,4 +118,4 @@ def _print(rows: Sequence[dict[str, Any]]) -> None:
     for line in lines:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
     if len(rows) > _SHOWN:
-        click.echo(f"... {len(rows) - _SHOWN:,} more; --json and --csv FILE give all")
+        click.echo(f"... {len(rows) - _SHOWN:,} more; --json and --csv FILE show all")

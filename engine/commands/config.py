@@ -18,7 +18,7 @@ __all__ = ["config_command"]
 def config_command(section: str | None, markdown: bool, as_json: bool) -> None:
     """List the keys of a configuration file with their defaults, all or those of one SECTION.
 
-    What is printed is a valid configuration file: every key has its default, with its description above it.
+    The output is a valid configuration file: every key with its default, below its description.
     """
     found = list(keys())
     if section is not None:

@@ -1,4 +1,4 @@
-"""The configuration of a command: the file's, with the options of the command line on top."""
+"""The configuration of a command: that of the file, overridden by the options of the command line."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = ["read_config"]
 def read_config(
     path: Path | None, strategies: tuple[str, ...], coins: str | None, params: tuple[str, ...] = ()
 ) -> Config:
-    """Return the configuration of a file (or the defaults) with the options of the command line on top.
+    """Return the configuration of a file (or the defaults), overridden by the options of the command line.
 
-    Strategies are found beside the file too. Raises UsageError for an unknown strategy or parameter.
+    Strategies are also searched in the file's folder. Raises UsageError for an unknown strategy or parameter.
     """
     config = Config()
     if path is not None:
@@ -45,7 +45,7 @@ def read_config(
 
 
 def _strategy(config: Config, use: str) -> StrategyConfig:
-    """Return the file's entry for a strategy given with --strategy, or a plain one."""
+    """Return the file's entry for a strategy given with --strategy, or one with defaults."""
     return next((entry for entry in config.strategies if entry.use == use), StrategyConfig(use=use))
 
 
@@ -86,7 +86,7 @@ def _set_params(config: Config, classes: dict[str, type[Strategy]], params: tupl
 
 
 def _warn_of_hooks(cls: type[Strategy]) -> None:
-    """Warn of a method whose name is almost that of a handler: it is never called."""
+    """Warn of methods with a name similar to that of a hook: they are never called."""
     hooks = [name for name in vars(Strategy) if name.startswith("on_")]
     for name in vars(cls):
         if name.startswith("on") and name not in hooks and get_close_matches(name, hooks, 1, 0.8):

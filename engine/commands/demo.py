@@ -35,11 +35,12 @@ grace_ms = 200
 def demo_command(seconds: float, keep: Path) -> None:
     """Trade on the sandbox exchange for half a minute, then replay the journal and compare.
 
-    Market data comes over a real websocket, an EMA crossover on one-second bars decides, the simulated venue
-    fills, every event goes to a journal in the folder --keep. The replay must print the same digest.
+    Market data is received over a real websocket, an EMA crossover on one-second bars trades, the simulated
+    venue fills its orders, and every event is written to a journal in the folder --keep. The replay must
+    print the same digest.
     """
     if keep.exists() and any(keep.iterdir()) and not (keep / "journal.id").exists():
-        raise EngineError(f"{keep}: is not the folder of a demo, and is left as it is; give another --keep")
+        raise EngineError(f"{keep}: is not the folder of a demo and was not changed; give another --keep")
     shutil.rmtree(keep, ignore_errors=True)
     keep.mkdir(parents=True)
     (keep / "demo.toml").write_text(DEMO_CONFIG, encoding="utf-8")

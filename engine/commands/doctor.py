@@ -36,7 +36,7 @@ _FREE_MIN = 1024**3
 
 @click.command("doctor")
 @click.option(
-    "--journal", "root", type=click.Path(path_type=Path), default=Path(), help="Where it would write."
+    "--journal", "root", type=click.Path(path_type=Path), default=Path(), help="Folder of the journal to be."
 )
 @json_option
 def doctor_command(root: Path, as_json: bool) -> None:
@@ -58,7 +58,7 @@ def doctor_command(root: Path, as_json: bool) -> None:
         checks.append(("disk sync", False, f"{place} cannot be written: {error.strerror}"))
     try:
         with socket.create_server(("127.0.0.1", 0)):
-            checks.append(("loopback", True, "127.0.0.1 can be listened on"))
+            checks.append(("loopback", True, "can listen on 127.0.0.1"))
     except OSError as error:
         checks.append(("loopback", False, str(error)))
     checks.append(_check_names(Path.cwd()))
@@ -93,7 +93,7 @@ def _check_names(folder: Path) -> tuple[str, bool, str]:
 
 
 def _sync_ms(place: Path) -> float:
-    """Return the median time of an append with fdatasync, through the journal's own disk."""
+    """Return the median time in ms of an append with fdatasync, by the journal's disk functions."""
     with tempfile.TemporaryDirectory(dir=place) as folder:
         fd = DISK.create(Path(folder) / "probe")
         times = []

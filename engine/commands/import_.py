@@ -50,9 +50,9 @@ def import_command(
 ) -> None:
     """Import trades or candles from CSV, JSONL (both also .gz) or Parquet into journal days.
 
-    Columns are found by their usual names: timestamp, price, quantity, and where there are any id and side;
-    or open, high, low, close, volume. Numbers stay exact. A day is written whole or not at all; a line that
-    cannot be read is named, and the days before it stay.
+    Columns are found by their usual names: timestamp, price, quantity, and optionally id and side; or open,
+    high, low, close, volume. Numbers stay exact. A day is written completely or not at all; an error
+    names the line, and the days before it are kept.
     """
     began = time.perf_counter()
     with progress(f"importing {file.name}") as show:

@@ -12,7 +12,7 @@ from engine.errors import UsageError
 __all__ = ["init_command"]
 
 FILES: Final = {
-    "engine.toml": """# What a session trades, how, and within which limits. Every key: `engine config`.
+    "engine.toml": """# Instruments, strategies and limits of a session. `engine config` lists every key.
 coins = ["BTC", "ETH"]
 
 [[strategies]]
@@ -58,7 +58,7 @@ class MyStrategy(Strategy):
         closes.append(bar.close)
         del closes[: -self.lookback]
 ''',
-    "tests/test_my_strategy.py": '''"""Gives the strategy bars and checks what it requests."""
+    "tests/test_my_strategy.py": '''"""Sends bars to the strategy and checks what it requests."""
 
 from engine.testing import Bench
 from strategies.my_strategy import MyStrategy
@@ -80,7 +80,7 @@ def test_it_looks_at_its_own_interval_only() -> None:
     bench = Bench(MyStrategy, lookback=2)
     for close in range(100, 110):
         bench.bar(close, interval="1m")
-    assert bench.asked == []
+    assert bench.emitted == []
 ''',
     "conftest.py": '''"""Lets the tests import `strategies`: pytest puts this folder on the path."""
 ''',

@@ -69,7 +69,7 @@ def inspect_command(
 
 
 def rendered(renderer: Renderer, day: Path) -> Iterator[tuple[Renderer, Record]]:
-    """Yield (renderer, record), the renderer knowing every instrument listed so far."""
+    """Yield (renderer, record). The renderer knows all instruments listed so far."""
     for record in read_records(day):
         event = record[2]
         if isinstance(event, DayOpened):
@@ -104,7 +104,7 @@ def _print_summary(day: Path, records: list[Record], as_json: bool) -> None:
 
 
 def _print_raw(day: Path, limit: int | None) -> None:
-    """Print what msgpack alone decodes: works for types of events that this version does not know."""
+    """Print the msgpack content of records: works for event types that this version does not know."""
     shown = 0
     for frame in open_day(day):
         inputs = msgspec.msgpack.decode(frame.inputs)

@@ -56,7 +56,7 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
     metavar="NAME",
     help="sandbox, hyperliquid, or a venue that an installed package brings.",
 )
-@click.option("--base-url", metavar="URL", help="Of the venue. Default: its own, or the embedded sandbox.")
+@click.option("--base-url", metavar="URL", help="The venue's address. Default: its own, or the sandbox.")
 @click.option("--coins", metavar="BTC,ETH", help="Instruments to trade. Default: all that a sandbox lists.")
 @click.option("--strategy", "strategies", multiple=True, metavar="M:C", help="module:Class; may be repeated.")
 @param_option
@@ -144,7 +144,7 @@ def live_command(
 
 
 async def run_live(options: LiveOptions, notify: Callable[[Health], None]) -> LiveResult:
-    """Run a session and return how it went. `notify` receives health lines. Raises EngineError."""
+    """Run a session and return its result. `notify` receives health lines. Raises EngineError."""
     async with _address(options) as base_url:
         return await Live(await make_plan(options, base_url), notify).run()
 

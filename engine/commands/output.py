@@ -1,4 +1,4 @@
-"""The output of commands: JSON for machines, short lines for people, progress on a terminal only."""
+"""Output of commands: JSON, tables, and progress bars on a terminal. Options shared by commands."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 
 _SQLITE: Final = b"SQLite format 3\0"
 _DATABASES: Final = (".db", ".sqlite", ".sqlite3")
-"""A file with one of these suffixes may be rebuilt, even if a broken disk has changed its first bytes."""
+"""Files with these suffixes may be rebuilt even if their first bytes are damaged."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 """The option every reporting command has."""
@@ -85,7 +85,7 @@ def check_outputs(csv: Path | None, database: Path | None) -> None:
 
 
 def refuse_failures(failures: list[str]) -> None:
-    """Raise StrategyFailed where a strategy raised, after everything else has been printed."""
+    """Raise StrategyFailed if a strategy failed. Called after all other output."""
     if failures:
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
         raise StrategyFailed(f"strategy failed: {failures[0]}{more}; the result shown ends there")

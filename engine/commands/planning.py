@@ -1,7 +1,7 @@
-"""Connects to a venue and puts a live session together: clock, instruments, feeds, gateway, projectors.
+"""Connects to a venue and builds the plan of a live session: clock, instruments, feeds, gateway, projectors.
 
-Raises UsageError for what the venue does not list, SafetyRefusal for what real orders forbid; all before
-anything is written. Called by `engine live` and by the tests of whole sessions.
+Raises UsageError for an instrument that the venue does not list, and SafetyRefusal if real orders are not
+safe; both before anything is written. Called by `engine live` and by the tests of whole sessions.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from engine.venue import Account, Gateway, LastTrades, SessionContext, Signer, V
 __all__ = ["LiveOptions", "make_plan"]
 
 SKEW_NS_MAX: Final = SECOND_NS
-"""A clock that differs more from the venue's brings a warning; real orders are refused."""
+"""If the clock differs more than this from the venue's: a warning, and real orders are refused."""
 
 
 class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a live session is asked to do.
+    """Options of a live session.
 
     `base_url` is the venue's address, None for the embedded sandbox, which runs at `speed` from `seed`. With
     a `signer` orders are real. `stores` receive the rows, by name; `raw` records the feed's messages. The
@@ -54,7 +54,7 @@ class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def make_plan(options: LiveOptions, base_url: str) -> LivePlan:
-    """Connect to the venue at `base_url` and put the session together. Raises EngineError."""
+    """Connect to the venue at `base_url` and build the plan. Raises EngineError."""
     ids = SystemIds()
     config, root = options.config, options.root
     real = options.signer is not None
@@ -120,7 +120,7 @@ def _clock(time: VenueTime, base_url: str, *, real: bool) -> tuple[Clock, float,
 
 
 def _at_speed(config: Config, speed: float) -> Config:
-    """Return the configuration with its waits, which are real time, in the time of a faster clock."""
+    """Return the configuration with its waits converted from real time to the time of a faster clock."""
 
     def scaled(milliseconds: int) -> int:
         return min(int(milliseconds * speed), 3_600_000)

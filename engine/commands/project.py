@@ -21,13 +21,13 @@ __all__ = ["project_command"]
 @click.command("project")
 @click.argument("days", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--db", type=click.Path(path_type=Path), default=Path("retape.db"), show_default=True)
-@click.option("--trades", "with_trades", is_flag=True, help="A row for every public trade too.")
-@click.option("--check", is_flag=True, help="Change nothing: compare the database with a fresh rebuild.")
+@click.option("--trades", "with_trades", is_flag=True, help="Also a row for every public trade.")
+@click.option("--check", is_flag=True, help="Compare the database with a rebuild; change nothing.")
 @json_option
 def project_command(days: tuple[Path, ...], db: Path, with_trades: bool, check: bool, as_json: bool) -> None:
     """Rebuild the rows of DAYS (in order, or of a whole journal) in a SQLite database.
 
-    The old rows stay readable until the new ones are complete. Open the result with any SQLite tool, with
+    The old rows stay readable until the new ones are complete. Open the result with any SQLite tool,
     Datasette or pandas; `seq` in every row leads back to the journal (`engine why DAY SEQ`).
     """
     check_outputs(None, db)
@@ -55,7 +55,7 @@ def project_command(days: tuple[Path, ...], db: Path, with_trades: bool, check: 
 
 
 def _of_one_journal(paths: tuple[Path, ...]) -> list[Path]:
-    """Return the day folders; of a whole journal only its own days, since others may be beside them."""
+    """Return the day folders; of a whole journal only its own days, since its folder may hold others."""
     folders: list[Path] = []
     for path in paths:
         days = day_folders((path,))

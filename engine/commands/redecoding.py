@@ -1,4 +1,4 @@
-"""`engine replay DAY --from-raw`: compares what today's decoder makes of raw messages with the journal."""
+"""`engine replay DAY --from-raw`: compares raw messages, decoded with the current code, with the journal."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def compare_raw(folder: Path, *, as_json: bool) -> None:
 
 
 class Decoders:
-    """Finds the one venue of a day that can decode its messages. `seen` are the venues of all instruments."""
+    """Finds the venue of a day that can decode its messages. `seen`: the venues of all instruments."""
 
     def __init__(self) -> None:
         self.seen: set[str] = set()
         self.venue: Venue | None = None
 
     def __call__(self, instruments: Sequence[InstrumentListed]) -> RawDecoder | None:
-        """Return a decoder, None if no instrument is of such a venue yet. Raises UsageError if two are."""
+        """Return the decoder, None if no venue has one yet. Raises UsageError if two venues have one."""
         for name in sorted({one.venue for one in instruments} - self.seen):
             self.seen.add(name)
             venue = find_venue(name) if name in venue_names() else None
@@ -73,7 +73,7 @@ class Decoders:
 
 
 def _learned(folder: Path, renderer: Renderer) -> Iterator[Record]:
-    """Yield the records of a day; the renderer learns the instruments that pass."""
+    """Yield the records of a day, and add its instruments to the renderer."""
     for record in read_records(folder):
         event = record[2]
         if isinstance(event, InstrumentListed):
@@ -84,7 +84,7 @@ def _learned(folder: Path, renderer: Renderer) -> Iterator[Record]:
 
 
 def _plain(found: Redecoded, renderer: Renderer) -> dict[str, Any]:
-    """Return what was found for machines: events as `engine inspect` shows them."""
+    """Return the result for JSON, with events as in `engine inspect`."""
     plain: dict[str, Any] = {name: getattr(found, name) for name in found.__struct_fields__}
     if found.first is not None:
         first = found.first
@@ -107,7 +107,7 @@ def _print(folder: Path, found: Redecoded, renderer: Renderer) -> None:
         ("differing", f"{found.differing:,} decode to something else"),
         ("missing", f"{found.missing:,} are in no raw message"),
         ("extra", f"{found.extra:,} are not in the journal"),
-        ("left out", f"{found.repeated:,} repeated or stale, {found.unheard:,} while not connected"),
+        ("left out", f"{found.repeated:,} repeated or stale, {found.unconfirmed:,} while not connected"),
         (
             "not compared",
             f"{found.over_rest:,} read over HTTP, {found.uncovered:,} not covered by a file",

@@ -1,4 +1,4 @@
-"""`engine replay DAY`: proves that a recorded day re-derives bit for bit, or names what differs first."""
+"""`engine replay DAY`: verifies that a recorded day re-derives bit for bit, or shows the first difference."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ def replay_command(
     """Re-derive DAY from its recorded inputs and compare every event with the record.
 
     Prints "identical" and the digest, or the first event that differs: as recorded, as derived now, and its
-    chain of causes. Exit code 0 identical, 3 diverged, 4 damaged
-    or recorded with a state that this version cannot read.
+    chain of causes. Exit code 0 identical, 3 diverged, 4 damaged or recorded with a state that this version
+    cannot read.
     """
     if from_raw:
         if until_seq is not None or config is not None or strategies or params:
             raise UsageError(
                 "--from-raw compares received messages; it takes no --until, --config, --strategy, --param"
             )
-        # Here, since nothing else of a replay needs a venue.
+        # Imported here: nothing else of a replay needs a venue.
         from engine.commands.redecoding import compare_raw
 
         compare_raw(one_day(day), as_json=as_json)

@@ -1,4 +1,4 @@
-"""The stores of a live session: which ones there are, what keeps them in step, and how far they are.
+"""The stores of a live session: builds them, their projectors, and the witness of their cursors.
 
 Called by `engine live`, and by the tests of whole sessions.
 """
@@ -36,10 +36,10 @@ DEFAULT_STORE: Final = "projector"
 def session_stores(
     config: Config, root: Path, *, db: Path | None = None, no_db: bool = False, csv: Path | None = None
 ) -> dict[str, Store]:
-    """Return the stores of a session by name; none of them is touched.
+    """Return the stores of a session by name, without any I/O on them.
 
-    Those of the configuration's `[[stores]]`, else SQLite in `root`. `db` and `csv` come on top, in the place
-    of a store of the same name; with `no_db` no store is SQLite. Raises ConfigError, UsageError.
+    Those of the configuration's `[[stores]]`, else SQLite in `root`. `db` and `csv` are added, and replace
+    a store of the same name; with `no_db` there is no SQLite store. Raises ConfigError, UsageError.
     """
     stores: dict[str, Store] = {}
     for section in () if config.stores is msgspec.UNSET else config.stores:
@@ -64,7 +64,7 @@ def session_stores(
 
 
 def make_projectors(root: Path, stores: Mapping[str, Store]) -> dict[str, MakeProjector]:
-    """Return what makes the projector of each store, by name."""
+    """Return a factory of the projector of each store, by name."""
     return {name: functools.partial(make_projector, root, store) for name, store in stores.items()}
 
 
@@ -79,7 +79,7 @@ def make_projector(root: Path, store: Store, journal_id: bytes, durable_seq: int
         writer.read_cursor()
 
     def catch_up_from_journal(until_seq: int) -> int:
-        """Go on from the rows that are there; where they are unusable, write them again."""
+        """Continue after the existing rows; if they are unusable, rebuild them."""
         try:
             start = writer.read_cursor()
             if start == until_seq == 0:
@@ -102,7 +102,7 @@ def make_projector(root: Path, store: Store, journal_id: bytes, durable_seq: int
 
 
 def witness_of(root: Path, stores: Mapping[str, Store]) -> Witness | None:
-    """Return how far the stores have read this journal, so that recovery notices a shortened journal."""
+    """Return the cursor of the store furthest ahead, so that recovery detects a shortened journal."""
     found: list[tuple[Cursor, str]] = []
     for store in stores.values():
         with contextlib.suppress(StoreError):

@@ -21,7 +21,7 @@ __all__ = ["why_command"]
 def why_command(day: Path, seq: int, as_json: bool) -> None:
     """Show what led to event SEQ of DAY: the chain of causes, from the input that began it.
 
-    Each event names its cause, so the chain is read from the journal, not guessed. The last line is SEQ.
+    Each event records its cause; the chain is read from the journal. The last line is SEQ.
     """
     chain = chain_of(day, seq)
     renderer = Renderer()

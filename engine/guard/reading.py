@@ -1,6 +1,6 @@
 """Reads the syntax of a strategy's modules and finds banned uses. Nothing is imported or run.
 
-A name is judged by its origin: aliases of imports, plain assignments and names that another of the modules
+A name is checked by its origin: aliases of imports, plain assignments and names that another of the modules
 re-exports are followed, scope by scope. Annotations and unused imports are not uses.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from engine.errors import NotDeterministic
-from engine.guard.rules import CLASSES, HINTS, HOLDERS, MODULES, judge
+from engine.guard.rules import CLASSES, HINTS, HOLDERS, MODULES, banned_name
 from engine.guard.shared import shared_state
 
 __all__ = ["Finding", "Source", "find", "refuse"]
@@ -199,11 +199,11 @@ class _Reader(ast.NodeVisitor):
             self.note(node, f"imports everything of {base}", MODULES[base][0])
 
     def visit_Call(self, node: ast.Call) -> None:
-        """Judge the called name, and the first argument of `getattr`."""
+        """Check the called name, and the first argument of `getattr`."""
         origin = self._origin(node.func, self._scope)
         if origin == "builtins.getattr" and node.args:
             inner = self._origin(node.args[0], self._scope)
-            if inner in HOLDERS or judge(inner)[0]:
+            if inner in HOLDERS or banned_name(inner)[0]:
                 self.note(node, f"accesses {inner} with getattr()", "code")
                 return
         if origin == _ZONED:
@@ -217,30 +217,30 @@ class _Reader(ast.NodeVisitor):
         ):
             self.note(node, "calls astimezone() without a time zone", "zone")
             self.visit(node.func.value)
-        elif judge(origin)[0]:
-            self._judge(node.func, origin, "calls")
+        elif banned_name(origin)[0]:
+            self._check_use(node.func, origin, "calls")
         else:
             self.visit(node.func)
         for part in (*node.args, *(keyword.value for keyword in node.keywords)):
             self.visit(part)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        """Judge a dotted name as a unit."""
+        """Check a dotted name as a unit."""
         origin = self._origin(node, self._scope)
         if origin == _ZONED:
             self.note(node, "passes datetime.fromtimestamp on", "zone")
         elif origin:
-            self._judge(node, origin, "uses")
+            self._check_use(node, origin, "uses")
         else:
             self.visit(node.value)
 
     def visit_Name(self, node: ast.Name) -> None:
-        """Judge a name that is read."""
+        """Check a name that is read."""
         if isinstance(node.ctx, ast.Load):
-            self._judge(node, self._origin(node, self._scope), "uses")
+            self._check_use(node, self._origin(node, self._scope), "uses")
 
-    def _judge(self, node: ast.AST, origin: str, verb: str) -> None:
-        banned, family = judge(origin)
+    def _check_use(self, node: ast.AST, origin: str, verb: str) -> None:
+        banned, family = banned_name(origin)
         if banned:
             name = banned.removeprefix("builtins.")
             whole = banned in MODULES

@@ -1,13 +1,13 @@
 """The names that a strategy may not use, and what to use instead.
 
-Owns the table. `judge` looks up one name: `os.environ.get` is judged like `os.environ`.
+Owns the table. `banned_name` looks up one name: `os.environ.get` is banned like `os.environ`.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["CLASSES", "HINTS", "HOLDERS", "MODULES", "judge"]
+__all__ = ["CLASSES", "HINTS", "HOLDERS", "MODULES", "banned_name"]
 
 HINTS: Final = {
     "clock": "a strategy has no clock; use self.now_ns",
@@ -103,7 +103,7 @@ _NAMES: Final = {
 """Banned names of modules that are otherwise allowed, or with another family than their module."""
 
 
-def judge(origin: str) -> tuple[str, str]:
+def banned_name(origin: str) -> tuple[str, str]:
     """Return the banned name that `origin` is or begins with, and its family; ("", "") if it is allowed."""
     parts = origin.split(".")
     for length in range(len(parts), 0, -1):

@@ -17,7 +17,7 @@ from types import BuiltinFunctionType, FrameType, FunctionType, MethodType, Modu
 from typing import Any, Final
 
 from engine.errors import NotDeterministic
-from engine.guard.rules import HINTS, HOLDERS, MODULES, judge
+from engine.guard.rules import HINTS, HOLDERS, MODULES, banned_name
 
 __all__ = ["arm", "disarm", "set_traps"]
 
@@ -115,7 +115,7 @@ class _TrappedModule(ModuleType):
         if isinstance(value, ModuleType) and _concerns(full, strict):
             value = _TrappedModule(value, full, strict=strict)
         else:
-            banned, family = judge(full)
+            banned, family = banned_name(full)
             if banned and (strict or family in _LIBRARY_FAMILIES):
                 _refuse(banned, family)
                 return value
@@ -143,8 +143,8 @@ class _TrappedFunction:
 def _concerns(origin: str, strict: bool) -> bool:
     """Return whether a module contains banned names."""
     if strict:
-        return origin in HOLDERS or bool(judge(origin)[0])
-    return judge(origin)[1] in _LIBRARY_FAMILIES
+        return origin in HOLDERS or bool(banned_name(origin)[0])
+    return banned_name(origin)[1] in _LIBRARY_FAMILIES
 
 
 def _replace(module: ModuleType, functions: Mapping[Any, str], *, strict: bool) -> None:
@@ -157,7 +157,7 @@ def _replace(module: ModuleType, functions: Mapping[Any, str], *, strict: bool) 
                 own[name] = _TrappedModule(value, value.__name__, strict=strict)
         elif isinstance(value, _FUNCTIONS):
             origin = functions.get(value, "")
-            family = judge(origin)[1]
+            family = banned_name(origin)[1]
             if family and (strict or family in _LIBRARY_FAMILIES):
                 own[name] = _TrappedFunction(value, origin, family)
 
@@ -173,7 +173,11 @@ def _banned_functions() -> dict[Any, str]:
         if module is None or name.partition(".")[0] not in sys.stdlib_module_names:
             continue
         for key, value in vars(module).items():
-            if isinstance(value, _FUNCTIONS) and judge(f"{name}.{key}")[0] and _is_defined_in(value, name):
+            if (
+                isinstance(value, _FUNCTIONS)
+                and banned_name(f"{name}.{key}")[0]
+                and _is_defined_in(value, name)
+            ):
                 found.setdefault(value, f"{name}.{key}")
     return found
 

@@ -9,11 +9,13 @@ format for a reader with only a hex editor.
          0     4  magic              ab 46 52 4d ("\\xabFRM")
          4     4  inputs_length      bytes of the inputs blob
          8     4  derived_length     bytes of the derived blob
-        12     8  first_seq          seq of the first record of the frame 20     4  count              records
-        in the frame, inputs + derived 24     2  flags              bit 0: last frame of a session that
-        stopped cleanly; the others belong to the caller 26     2  reserved           zero 28     4  crc32 of
-        the 28 bytes before, seeded with crc32 of the segment's salt 32        inputs blob, then derived blob
-        (msgpack; opaque to this package)
+        12     8  first_seq          seq of the first record of the frame
+        20     4  count              records in the frame, inputs + derived
+        24     2  flags              bit 0: last frame of a session that stopped cleanly;
+                                     the others belong to the caller
+        26     2  reserved           zero
+        28     4  crc32 of the 28 bytes before, seeded with crc32 of the segment's salt
+        32        inputs blob, then derived blob (msgpack; opaque to this package)
        ...    32  digest = blake2b-256(previous digest, first_seq, count, inputs_length,
                                        derived_length, flags, inputs blob, derived blob)
 

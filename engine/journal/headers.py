@@ -1,6 +1,6 @@
 """Headers and trailers of segments, read without their frames.
 
-Owns the cheap questions: the journal, day and first seq of a segment (any format version, for
+Reads, at low cost, the journal, day and first seq of a segment (any format version, for
 `engine inspect` and error messages), the end of a sealed one, and which days of a root belong to its journal.
 
 A root may hold days of other journals, such as the sample day. A day is an archive, and is left

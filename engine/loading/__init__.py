@@ -1,4 +1,4 @@
-"""Strategies by name, and fingerprints of what decides a session: the code as it is today.
+"""Loads strategies and venues by name; fingerprints of the installed code.
 
 Called by the commands and by `replay` as a library.
 """

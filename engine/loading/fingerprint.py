@@ -1,4 +1,4 @@
-"""What the installed engine is: its version, and a fingerprint of the sources that decide results."""
+"""Identifies the installed engine: its version, and a fingerprint of the sources that decide results."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Loads the modules of a run for that run alone, so that two runs in one process are as two processes.
+"""Loads the modules of a run for that run only, so that runs in one process are independent.
 
-Inside `own_modules` every module of a strategy's project is imported again, and at the end forgotten: a
-counter at the top of a module begins as in a new process, and two projects can each have a module of the same
-name. What was imported before, such as the same module in a notebook, is put back. Installed packages are
+Inside `own_modules` every module of a strategy's project is imported again, and removed at the end: a counter
+at the top of a module starts as in a new process, and two projects can have modules of the same name. Modules
+imported before, such as the same one in a notebook, are restored. Installed packages are
 shared. One run at a time: `sys.modules` and `sys.path` belong to the process, so runs in several threads wait
 for each other; several at once need several processes.
 
@@ -28,7 +28,7 @@ _lock = threading.RLock()
 
 
 class _Run:
-    """The modules of one run. `hidden` are those of the same names from before, `files` what it guards."""
+    """The modules of one run. `hidden` are earlier modules of the same names, `files` the watched files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -38,7 +38,7 @@ class _Run:
         self.files: list[str] = []
 
     def hide(self, names: Iterable[str]) -> None:
-        """Have these modules imported again, unless this run has imported them."""
+        """Remove these modules so that they are imported again, unless this run has imported them."""
         for name in names:
             if name not in self.names:
                 self.names.add(name)
@@ -46,8 +46,8 @@ class _Run:
                 if known is not None:
                     self.hidden[name] = known
 
-    def forget(self) -> None:
-        """Forget the modules of this run and put back those from before."""
+    def restore(self) -> None:
+        """Remove the modules of this run and restore the earlier ones."""
         for name in self.names:
             sys.modules.pop(name, None)
         sys.modules.update(self.hidden)
@@ -55,12 +55,12 @@ class _Run:
 
 
 _runs: list[_Run] = []
-"""The runs under way, innermost last."""
+"""The active runs, innermost last."""
 
 
 @contextmanager
 def own_modules(folder: Path | None = None) -> Iterator[None]:
-    """Import the modules of strategies for this block alone: from `folder`, or the working directory.
+    """Import the modules of strategies for this block only: from `folder`, or the working directory.
 
     A block inside another one has modules of its own.
     """
@@ -69,7 +69,7 @@ def own_modules(folder: Path | None = None) -> Iterator[None]:
         path, writes_no_bytecode = list(sys.path), sys.dont_write_bytecode
         if folder is not None:
             sys.path.insert(0, str(run.folder))
-        # Bytecode knows its source by size and second: an edit within a second would go unnoticed.
+        # Bytecode identifies its source by size and second: an edit within a second would go unnoticed.
         sys.dont_write_bytecode = True
         _runs.append(run)
         try:
@@ -78,18 +78,18 @@ def own_modules(folder: Path | None = None) -> Iterator[None]:
             _runs.pop()
             sys.dont_write_bytecode = writes_no_bytecode
             sys.path[:] = path
-            run.forget()
+            run.restore()
 
 
 def project_folder() -> Path:
-    """Return where the modules of strategies are looked for, before what is installed."""
+    """Return the folder searched for modules of strategies, before installed packages."""
     return _runs[-1].folder if _runs else Path.cwd()
 
 
 def add_folder(folder: Path) -> None:
-    """Look for strategies in this folder too, after the project's own and before what is installed.
+    """Search this folder for strategies too, after the project's folder and before installed packages.
 
-    Until the end of the run; a command calls it for the folder of its configuration file.
+    Lasts until the end of the run. Called for the folder of a command's configuration file.
     """
     folder = folder.resolve()
     if not _runs or folder in search_folders():
@@ -105,7 +105,7 @@ def search_folders() -> list[Path]:
 
 
 def add_project(project: Project) -> None:
-    """Guard the files of a strategy's project; in a run its modules are that run's own from here on."""
+    """Guard the files of a strategy's project; from now on its modules belong to the current run."""
     armed = arm(project.files)
     if _runs:
         importlib.invalidate_caches()
@@ -114,7 +114,7 @@ def add_project(project: Project) -> None:
 
 
 def _with_parents(names: Iterable[str]) -> Iterator[str]:
-    """Yield these modules and the packages they are in, but for the engine's own."""
+    """Yield these modules and their packages, except the engine's."""
     for name in names:
         parts = name.split(".")
         if parts[0] not in PACKAGES:

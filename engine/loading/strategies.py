@@ -1,6 +1,6 @@
-"""Loads strategies by name, after the guard has read their sources, and hashes their project.
+"""Loads strategies by name, after the guard has checked their sources, and hashes their projects.
 
-The only place that imports strategy modules.
+The only module that imports strategies.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ __all__ = ["load_strategy", "make_builder", "project_hash"]
 
 
 def make_builder() -> SessionBuilder:
-    """Return what makes a session's actors."""
+    """Return the builder of a session's actors."""
     return SessionBuilder(load_strategy, code_fingerprint(), version(), project_hash)
 
 
 def load_strategy(use: str) -> type[Strategy]:
-    """Return the strategy class named module:Class, from the project's folder or what is installed.
+    """Return the strategy class named module:Class, from the project's folder or an installed package.
 
-    The project's folder is the working directory, or what `own_modules` names.
+    The project's folder is the working directory, or the argument of `own_modules`.
 
     Raises UsageError with the nearest names, NotDeterministic for one that uses what differs from run to run
-    (see `engine.guard`): it is then not imported at all.
+    (see `engine.guard`), which is then not imported.
     """
     module_name, colon, class_name = use.partition(":")
     if not colon or not module_name or not class_name:
@@ -84,7 +84,7 @@ def load_strategy(use: str) -> type[Strategy]:
 
 
 def _check_name(module_name: str) -> None:
-    """Raise UsageError for a module of the user's that is named like one of the engine's packages."""
+    """Raise UsageError for a user's module with the name of one of the engine's packages."""
     top, _, rest = module_name.partition(".")
     place = project_folder() / top
     if top not in PACKAGES or not (place.exists() or place.with_suffix(".py").is_file()):

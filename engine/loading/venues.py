@@ -1,8 +1,7 @@
 """Finds venues by name: the table of this project's own, then the entry points of installed packages.
 
 A package brings a venue by an entry point of the group `retape.venues` that names a subclass of
-`engine.venue.Venue`. A venue's module is imported when it is asked for, and not before. Called by the
-commands.
+`engine.venue.Venue`. A venue's module is imported only when the venue is used. Called by the commands.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A session without feeds and orders: writes history into the journal and changes nothing else.
 
 Promises: the configuration and the strategies are those of the newest session, so that every actor keeps
-its state for the next one; what is durable stays after a kill, and the next run goes on; the day replays
-like any other. Called by `engine backfill`, which says what is missing.
+its state for the next one; what is durable stays after a kill, and the next run continues; the day replays
+like any other. Called by `engine backfill`, which reads the missing history.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ async def _session(plan: BackfillPlan, read: Read, sequencer: Sequencer, committ
 def _number(
     instruments: Sequence[InstrumentListed], sequencer: Sequencer, now_ns: int
 ) -> list[InstrumentListed]:
-    """Give instruments the numbers the journal knows them by; list those that are new to it."""
+    """Give instruments their numbers in the journal; list those that are new to it."""
     known = {(one.venue, one.name): one for one in sequencer.instruments.values()}
     number = max(sequencer.instruments, default=0)
     listed: list[InstrumentListed] = []

@@ -1,9 +1,9 @@
-"""Makes turns durable, one frame per sync, and releases commands only then.
+"""Makes turns durable, one frame per sync, and then releases their commands.
 
-The sink of a live session. Turns gather while a sync is under way and go into the next frame together
-(group commit): at most one frame is unsynced. A frame with nothing but market data may wait
-`idle_ms` for more turns; an order, a cancel, a fill or an operator's command goes at once. The sync runs in
-a worker thread; any failure poisons the journal and ends the session.
+The sink of a live session. Turns gather while a sync is under way and go into the next frame together (group
+commit): at most one frame is unsynced. A frame with nothing but market data may wait `idle_ms` for more
+turns; an order, a cancel, a fill or an operator's command is written at once. The sync runs in a worker
+thread; any failure poisons the journal and ends the session.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = ["Committed", "Committer"]
 IDLE_MS: Final = 20
 FRAME_RECORDS_MAX: Final = 16_384
 PENDING_RECORDS_MAX: Final = 131_072
-"""Records that may wait for the disk. Beyond that the sequencer waits, and the feeds with it (J21)."""
+"""Upper bound on records waiting for the disk. Beyond it the sequencer waits, and so do the feeds (J21)."""
 
 _URGENT: Final = frozenset({*COMMANDS, OrderApproved, OrderFilled, OrderCanceled, OrderRejected, ActorFailed})
 _URGENT_INPUTS: Final = frozenset({OperatorCommand, SessionStarted, SessionStopped})
@@ -82,10 +82,10 @@ class _Chunk:
 
 
 class Committer:
-    """See the module. `durable_seq` is the last record on disk.
+    """The sink of a live session. `durable_seq` is the seq of the last record on disk.
 
     An urgent turn goes to the worker thread from `append` itself, and its commands are released from the
-    callback of the thread: on this path no task has to be scheduled in between.
+    callback of the thread: no task switch lies on this path.
     """
 
     def __init__(
@@ -112,11 +112,11 @@ class Committer:
         self._done = trio.Event()
 
     def open_day(self, day: str) -> None:
-        """What follows belongs to this day. See `engine.ports.Sink`."""
+        """Begin a day. See `engine.ports.Sink`."""
         self._day = day
 
     def append(self, first_seq: int, inputs: list[Event], derived: list[Derived]) -> None:
-        """Take whole turns. See `engine.ports.Sink`."""
+        """Queue whole turns. See `engine.ports.Sink`."""
         count = len(inputs) + len(derived)
         last = self._chunks[-1] if self._chunks else None
         # Turns without inputs end a day. They stay a separate frame, by which a replay recognises them.
@@ -149,7 +149,7 @@ class Committer:
         return self._pending > PENDING_RECORDS_MAX
 
     async def settled(self) -> None:
-        """Wait until everything taken so far is durable."""
+        """Wait until everything appended so far is durable."""
         while self._pending:
             self._urgent = True
             self._start()
@@ -158,7 +158,7 @@ class Committer:
     async def run(self) -> None:
         """Commit until cancelled. Raises JournalPoisoned when a write or sync fails.
 
-        Does not return while the worker thread is at work: the file is closed after it.
+        Does not return before the worker thread has finished, since the file is closed afterwards.
         """
         self._token = trio.lowlevel.current_trio_token()
         if self._urgent:

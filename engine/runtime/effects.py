@@ -1,4 +1,4 @@
-"""Passes durable commands to the gateway, in paper mode nowhere, and measures how long each one took."""
+"""Passes durable commands to the gateway, if there is one, and measures the latency of each."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from engine.ports import Clock, Effects
 __all__ = ["MeasuredEffects"]
 
 SAMPLES_MAX: Final = 10_000
-"""Latencies kept; the oldest go first."""
+"""Upper bound on latencies kept; the oldest are dropped first."""
 
 
 class MeasuredEffects:
-    """Passes durable commands to `gateway`. Keeps how long each took from receipt to release.
+    """Passes durable commands to `gateway`. Keeps the latency of each, from receipt to release.
 
     Without a gateway commands are dropped: a paper session has no signer and no connection for orders.
     """

@@ -1,7 +1,7 @@
 """The bounded queue of inputs: edges put them in, the sequencer takes them out in the order of arrival.
 
-Filled by feeds and operators. While it is full, senders wait, so that the venue's buffer fills up instead of
-our memory. The highest fill is kept for the health line.
+Filled by feeds and operators. While it is full, senders wait, so that backpressure reaches the venue instead
+of filling our memory. The highest fill is kept for the health line.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from engine.events import Event
 __all__ = ["Ingress"]
 
 INPUTS_MAX = 65_536
-"""Inputs that may wait; about ten seconds of the busiest market seen."""
+"""Upper bound on queued inputs: about ten seconds of the busiest market recorded."""
 BATCH_MAX = 4_096
 """Inputs of one batch at most, so that a long queue does not delay the committer."""
 
 
 class Ingress:
-    """A queue of inputs. `high_water` is the most that ever waited."""
+    """A queue of inputs. `high_water` is the highest number queued."""
 
     def __init__(self, inputs_max: int = INPUTS_MAX) -> None:
         self.high_water = 0
@@ -32,26 +32,26 @@ class Ingress:
         self._emptied = trio.Event()
 
     async def send(self, events: list[Event]) -> None:
-        """Put inputs in; wait while the queue is full."""
+        """Queue inputs; wait while the queue is full."""
         while not self.offer(events):
             await self._emptied.wait()
 
     def offer(self, events: list[Event]) -> bool:
-        """Put inputs in if there is room, and return whether there was."""
+        """Queue inputs if they fit, and return whether they did."""
         if self._inputs and len(self._inputs) + len(events) > self._max:
             return False
         self.put(events)
         return True
 
     def put(self, events: list[Event]) -> None:
-        """Put inputs in whether or not there is room: for an operator's few, which must not wait."""
+        """Queue inputs even beyond the bound: for the few of an operator, which must not wait."""
         self._inputs.extend(events)
         self.received += len(events)
         self.high_water = max(self.high_water, len(self._inputs))
         self._filled.set()
 
     def put_back(self, events: list[Event]) -> None:
-        """Put inputs that were taken but not used back in front."""
+        """Put inputs that were taken but not processed back at the front."""
         self._inputs.extendleft(reversed(events))
         self._filled.set()
 

@@ -60,11 +60,11 @@ __all__ = ["Live", "open_journal"]
 STOP_S: Final = 8.0
 """How long open orders may take to be canceled at a stop, in real seconds."""
 FILLS_OVERLAP_NS: Final = 60_000_000_000
-"""Fills are read again from so long before the last reconciliation; each is counted once."""
+"""Fills this long before the last reconciliation are read again; each is counted once."""
 NONCE_MARGIN_MS: Final = 60_000
 """Upper bound on nonces used ahead of time, when one millisecond has several commands."""
 HEALTH_S: Final = 60.0
-"""How often the counts of the edges are shown."""
+"""How often the counters of the edges are shown."""
 STEP_BACK_NS: Final = 60_000_000_000
 """A clock further than this behind the journal's last event is refused at start."""
 
@@ -221,14 +221,14 @@ class Live:
             TailRepaired(now_ns, repair.file, repair.offset, repair.size, repair.saved or "")
             for repair in recovered.repairs
         ]
-        # Asked before the session began, but recorded in it: engine time does not go back.
+        # Read before the session began, but recorded in it: engine time does not go back.
         read = [msgspec.structs.replace(event, recv_ns=now_ns) for event in plan.venue_events]
         if repaired or read:
             self._turn([*repaired, *read])
         return [f"{repair.kind} {repair.file} at {repair.offset}" for repair in recovered.repairs]
 
     def _list_instruments(self) -> list[InstrumentListed]:
-        """Number the venue's instruments as the journal knows them; list those that are new or changed."""
+        """Give the venue's instruments their numbers in the journal; list those that are new or changed."""
         known = {(one.venue, one.name): one for one in self.sequencer.instruments.values()}
         number = max(self.sequencer.instruments, default=0)
         now_ns = self._now_ns()
@@ -248,7 +248,7 @@ class Live:
         return listed
 
     def _account(self) -> Account:
-        """Return what the journal knows of the account. Nonces are engine time, or one more than the last."""
+        """Return the account as the journal has it. Nonces are engine time, or one more than the last."""
         execution = self._execution()
         reached_ms = self.sequencer.now_ns // 1_000_000
         known_ns = execution.reconciled_ns - FILLS_OVERLAP_NS
@@ -260,7 +260,7 @@ class Live:
         )
 
     async def _warm_up(self, warm_up: WarmUp, instruments: Sequence[InstrumentListed]) -> None:
-        """Give strategies the candles of the past. A failed warm-up is not fatal: they begin without."""
+        """Send past candles to the strategies. A failed warm-up is not fatal: they begin without it."""
         try:
             events = await warm_up(instruments)
         except EngineError as error:
@@ -275,7 +275,7 @@ class Live:
     # Run.
 
     async def _pump(self) -> None:
-        """Feed the sequencer. If no input comes by the time a timer is due, advance its clock."""
+        """Pass inputs to the sequencer. If none arrives before a timer is due, advance its clock."""
         while True:
             while self.committer.backlogged:
                 await self.committer.settled()
@@ -292,7 +292,7 @@ class Live:
                 self._turn([ClockAdvanced(self._now_ns())])
 
     async def _turns(self, batch: list[Event]) -> None:
-        """Run a batch. An operator's command runs alone, once all before it is durable: it may read it."""
+        """Run a batch. An operator's command may read the journal, so it waits for earlier records."""
         if not any(event.__class__ is OperatorCommand for event in batch):
             self._turn(batch)
             return
@@ -332,7 +332,7 @@ class Live:
         )
 
     async def _show_health(self) -> None:
-        """Show what the edges have counted, every HEALTH_S."""
+        """Report the counters of the edges every HEALTH_S."""
         while True:
             await trio.sleep(HEALTH_S)
             for name, line in self._plan.health.items():
@@ -343,7 +343,7 @@ class Live:
     async def _watch_signals(self, task_status: trio.TaskStatus[None]) -> None:
         """First signal: a graceful stop. Second: stop at once; what is durable stays."""
         watched = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
             watched.append(signal.SIGHUP)
         with trio.open_signal_receiver(*watched) as signals:
             task_status.started()

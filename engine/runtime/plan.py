@@ -1,6 +1,6 @@
-"""What a live session is given and what it returns: the parts that the command line provides.
+"""The arguments and the result of a live session. The command line provides the parts.
 
-With a gateway orders are real, without one the session trades on paper. Nothing here runs.
+With a gateway orders are real, without one the session trades on paper. Declarations only.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ MakeProjector = Callable[[bytes, int], Projector]
 
 class LivePlan(msgspec.Struct):
     """What to run. `venue_events` are recorded right after the session started. The numbers of `instruments`
-    do not count: the journal gives them.
+    are ignored: the journal assigns them.
 
     With `make_gateway` orders are real, without it the session trades on paper. `resume` lifts a halt that an
     earlier session left: a person's decision. `projectors` are by name; `health` are lines for people,
-    by name: what feeds and gateways have counted, and how much of the venue's limits is used.
+    by name: counters of feeds and gateways, and usage of the venue's limits.
     """
 
     root: Path
@@ -86,10 +86,10 @@ class LivePlan(msgspec.Struct):
 
 
 class LiveResult(msgspec.Struct):
-    """How a session went. Latencies are from receipt to release of a command, in milliseconds.
+    """The result of a session. Latencies are from receipt to release of a command, in milliseconds.
 
-    `failures` are the actors that raised, with the seq of the event and where. `halted` is why no order is
-    approved, "" if orders are approved.
+    `failures` are the actors that raised, with the seq of the event and where. `halted` is the reason of a
+    halt, "" if there is none.
     """
 
     session: str

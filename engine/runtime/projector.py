@@ -19,7 +19,7 @@ from engine.runtime.committer import Committed
 __all__ = ["Projector", "Writer"]
 
 WAITING_MAX: Final = 2_000
-"""Frames that may wait; beyond that the journal is read, which needs no memory."""
+"""Upper bound on queued frames; beyond it the journal is read instead, which needs no memory."""
 PAUSE_S: Final = 0.25
 """How long frames are gathered for one batch."""
 
@@ -60,7 +60,7 @@ class Projector:
         return max(0, self._last_seq - self._writer.seq)
 
     def take(self, committed: Committed) -> None:
-        """Take committed turns. Returns at once."""
+        """Queue committed turns. Never waits."""
         self._last_seq = committed.last_seq
         if self._behind or len(self._waiting) >= WAITING_MAX:
             self._waiting.clear()
@@ -71,7 +71,7 @@ class Projector:
         self._wake.set()
 
     async def run(self) -> None:
-        """Apply what is committed until cancelled. Raises what the store raises."""
+        """Write committed turns until cancelled. Raises what the store raises."""
         self._behind = True
         while True:
             await self.flush()
@@ -81,7 +81,7 @@ class Projector:
             await trio.sleep(PAUSE_S)
 
     async def flush(self) -> None:
-        """Apply what has been committed so far. One call runs at a time, others wait."""
+        """Write what has been committed so far. One call runs at a time, others wait."""
         async with self._flushing:
             await self._flush()
 

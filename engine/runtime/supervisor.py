@@ -26,7 +26,10 @@ WINDOW_S: Final = 60.0
 
 
 class Health(msgspec.Struct):
-    """One line about an actor. `state`: starting, running, restarting, failed, stopped, halted or reset."""
+    """The state of an edge or actor, for people and for `EdgeChanged`.
+
+    `state` is starting, running, restarting, failed, stopped, halted or reset.
+    """
 
     name: str
     state: str = "starting"

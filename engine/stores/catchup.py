@@ -1,8 +1,8 @@
-"""From the days of a journal to rows: going on where the rows end, and making all of them again.
+"""Writes a journal's days to a store: from where its rows end, or all of them again.
 
-`catch_up` brings a store to the end of the journal after a crash or a pause; `rebuild` makes all rows again.
+`catch_up` brings a store to the end of the journal after a crash or a pause; `rebuild` writes all rows again.
 Both read frame by frame and write in batches, so that their memory does not grow with the journal. Called by
-`engine project`, `engine backfill`, and for the runtime's projector.
+`engine project`, `engine backfill` and the runtime's projector.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Progress = Callable[[int], None]
 """Receives the seq reached, after each batch."""
 
 BATCH_RECORDS: Final = 20_000
-"""A batch ends with the first frame that makes it this long, or with the journal."""
+"""Records after which a batch ends, at the end of a frame."""
 
 
 class Frames(Protocol):
@@ -44,7 +44,7 @@ class Frames(Protocol):
 def days_from(root: Path, journal_id: bytes, seq: int) -> list[Path]:
     """Return the day folders of a journal from the one that holds `seq` on, oldest first.
 
-    A folder without segments is left out: the journal has just made it.
+    A folder without segments is left out: the journal has just created it.
     """
     begun = [day.path for day in list_days(root) if list_segments(day.path)]
     own = [path for path in begun if belongs(path, journal_id)]
@@ -65,7 +65,7 @@ def catch_up(
 
     The frames are those of the journal's days, oldest first, from the one that holds the cursor on. While a
     session writes the journal, `until_seq` is its durable seq: a cursor beyond it could, after a power cut,
-    remember more than the journal does. Frames that end beyond it are left out. Raises StoreOutOfStep when
+    be ahead of the journal. Frames that end beyond it are left out. Raises StoreOutOfStep when
     the cursor is ahead of the frames, lies in none of them, or does not have their digest: then the rows come
     from another state of the journal.
     """
@@ -104,12 +104,12 @@ def rebuild(
     progress: Progress | None = None,
     read: Callable[[Path], Frames] = read_frames,
 ) -> int:
-    """Make the rows of these journal days (folders, oldest first) again, and return the last seq.
+    """Rewrite the rows of these journal days (folders, oldest first), and return the last seq.
 
-    The rows are those that a store has which followed the journal from the first record on. Frames that end
+    The result equals that of a store which followed the journal from its first record. Frames that end
     beyond `until_seq` are left out. Raises what reading the journal raises, StoreUnavailable when the store
-    has a writer or cannot be written, StoreOutOfStep when the days are of several journals or there is
-    something else at the store's place.
+    has a writer or cannot be written, StoreOutOfStep when the days are of several journals or the store's
+    place holds something else.
     """
 
     def fill(empty: Store) -> int:

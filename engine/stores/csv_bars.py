@@ -5,10 +5,9 @@
 
 Owns the folder, under a lock on `bars.lock` in it. A store without transactions: lines are whole and synced
 before the cursor (`.cursor.json`, which also holds the instruments) moves past them. The `seq` of a line is
-its record's, for `engine why`, and rises from line to line: a bar that is already in the file is recognised
-by it, so each bar is written once, also over restarts and kills. Numbers are exact decimal text. A last line
-that a kill tore is written again, and files that were deleted are made again from the journal. Found by the
-name "csv".
+its record's, for `engine why`, and rises from line to line: a bar that is already in the file is recognized
+by it, so each bar is written once, even across restarts and kills. Numbers are exact decimal text. A last
+line torn by a kill is written again, and deleted files are rebuilt from the journal. Registered as "csv".
 """
 
 from __future__ import annotations
@@ -38,11 +37,11 @@ COLUMNS: Final = (
 _HEADER: Final = ",".join(COLUMNS) + "\n"
 _CURSOR: Final = ".cursor.json"
 _TAIL_BYTES: Final = 1 << 16
-"""How much of a file's end is read to find its last line, which is much shorter."""
+"""Bytes at a file's end that are read to find its last line, which is much shorter."""
 
 
 class _Saved(msgspec.Struct):
-    """The content of the cursor file: how far the files go, in which journal, and which files there are.
+    """The content of the cursor file: the position of the files in the journal, and the names of the files.
 
     A file written by an older version has no digest: the journal is then read again from its first record.
     """
@@ -71,7 +70,7 @@ class CsvStore:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """See `Store`. What the file system reports becomes StoreUnavailable."""
+        """See `Store`. OSError becomes StoreUnavailable."""
         try:
             if self._lock is None:
                 self._open()
@@ -88,11 +87,11 @@ class CsvStore:
         return self._saved.instruments if self._saved is not None else []
 
     def row(self, table: str, key: str) -> Row | None:
-        """See `RowSource`. No row of a bar depends on an earlier one."""
+        """See `RowSource`. Always None: no bar depends on an earlier row."""
         return None
 
     def trade_ids(self, client_order_id: str) -> dict[str, int]:
-        """See `RowSource`. There are no fills here."""
+        """See `RowSource`. Always empty: there are no fills."""
         return {}
 
     def write(self, rows: Rows, cursor: Cursor | None) -> None:
@@ -149,7 +148,7 @@ class CsvStore:
                 self._saved = _Saved(saved.journal_id, files=present)
 
     def _last_seq(self, file: str) -> int:
-        """Return the seq of a file's last line; 0 without one. Cuts off a line that a kill tore."""
+        """Return the seq of a file's last line; 0 without one. Cuts off a torn line."""
         known = self._last_seqs.get(file)
         if known is None:
             known = self._last_seqs[file] = _mend(self.folder / file)
@@ -173,7 +172,7 @@ class CsvStore:
         try:
             return msgspec.json.decode((self.folder / _CURSOR).read_bytes(), type=_Saved)
         except (FileNotFoundError, msgspec.MsgspecError):
-            # Torn by a loss of power: the seqs in the files show how far each of them goes.
+            # Torn by a loss of power: the seqs in the files show the end of each.
             return None
         except OSError as error:
             raise unreachable(self.folder / _CURSOR, error) from error
@@ -216,7 +215,7 @@ def _mend(path: Path) -> int:
 
 
 def _file_of(bar: Row) -> str:
-    """Return the name of a bar's file. A month is spelled out: some disks do not distinguish 1M from 1m."""
+    """Return the name of a bar's file. A month is spelled out: not every disk distinguishes 1M from 1m."""
     interval = bar["interval"].replace("1M", "1month")
     return f"{_safe(bar['instrument'])}-{interval}{'.corrections' if bar['revision'] else ''}.csv"
 

@@ -1,12 +1,12 @@
-"""What can go wrong with a store.
+"""The errors of stores.
 
-StoreError             1   the rows cannot be used or written
-├── StoreUnavailable   1   the database is locked, full, corrupt, deleted: trading goes on without it
-├── StoreOutOfStep     4   the rows belong to another state of the journal: they have to be made again
-│   └── StoreForeign   4   the rows belong to another journal, or are not ours: they are never overwritten
-└── RowFailed          1   one event cannot be made into a row
+StoreError             1   the rows cannot be used or written ├── StoreUnavailable   1   the database is
+locked, full, corrupt, deleted: trading goes on without it ├── StoreOutOfStep     4   the rows belong to
+another state of the journal: they must be rebuilt │   └── StoreForeign   4   the rows belong to another
+journal, or are not ours: a session never overwrites them └── RowFailed          1   one event cannot be made
+into a row
 
-None of these touches the journal: a store can always be deleted and rebuilt.
+None of these affects the journal: a store can always be deleted and rebuilt.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class StoreOutOfStep(StoreError):
 
 
 class StoreForeign(StoreOutOfStep):
-    """What is at the store's place belongs to another journal or program. No session overwrites it."""
+    """The store's place holds rows of another journal, or other data. No session overwrites it."""
 
 
 class RowFailed(StoreError):
@@ -65,7 +65,7 @@ class RowFailed(StoreError):
 
 
 def unreachable(place: object, error: OSError) -> StoreUnavailable:
-    """Return the error for what the file system reported."""
+    """Return the error for an OSError of the file system."""
     return StoreUnavailable(
         f"{place}: the store is unreachable ({first_line(error)}); the next attempt follows",
         reason="unreachable",

@@ -1,7 +1,7 @@
 """Kinds of stores by name: the table of this project's own, then the entry points of installed packages.
 
 A package brings a kind by an entry point of the group `retape.stores` that names a `StoreKind`. Its module is
-imported when the kind is asked for, and not before: a driver that is not used need not be installed. Called
+imported only when the kind is used, so that unused drivers need not be installed. Called
 by the commands.
 """
 
@@ -33,9 +33,9 @@ _KINDS: Final = Plugins("kind of store", STORES, ENTRY_POINTS)
 
 
 class StoreKind(msgspec.Struct, frozen=True):
-    """What a name stands for. `settings`: the keys of its `[[stores]]` section besides `kind` and `name`.
+    """A kind of store. `settings`: the keys of its `[[stores]]` section besides `kind` and `name`.
 
-    `make` takes the settings and the journal's folder, and returns a store without touching anything yet.
+    `make` takes the settings and the journal's folder, and returns a store without any I/O.
     """
 
     settings: type[msgspec.Struct]

@@ -1,4 +1,4 @@
-"""The right to write a store of files: a kernel lock, gone when the process is."""
+"""The lock of a store's writer, for stores in files. The kernel releases it when the process ends."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class WriterLock:
             ) from error
 
     def release(self) -> None:
-        """Give the lock back; a second call does nothing."""
+        """Release the lock. A second call does nothing."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

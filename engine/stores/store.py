@@ -1,21 +1,20 @@
-"""The port to stores: what a database or a folder of files must do to hold the rows of a journal.
+"""The port to stores: what a database or a folder of files must implement to hold the rows of a journal.
 
-A store holds some of the tables of `engine.stores.rows.tables`, and a cursor: how far in which journal its
-rows go. `StoreWriter` makes the rows, checks what belongs together, and drives the store; `catch_up` and
-`rebuild` read the journal for it. What is particular to one database is behind this port, and nothing else
-is.
+A store holds some of the tables of `engine.stores.rows.tables`, and a cursor: the position of its rows in the
+journal. `StoreWriter` makes the rows, checks that they follow the cursor, and calls the store; `catch_up` and
+`rebuild` read the journal for it. Only what is specific to one database is behind this port.
 
 What every store promises (tests/stores/store_contract.py checks it):
 
 - A store that has transactions writes the rows and their cursor in one. A store without them writes each row
   under its primary key, so that a row written again replaces itself; makes the rows durable; and writes the
-  cursor last, together with the instruments. After any crash the same records may then come again, and each
-  row is there once.
+  cursor last, together with the instruments. After a crash the same records may be written again; each row
+  still exists once.
 - The cursor never goes beyond records that are durable in the journal: `StoreWriter` is given only those.
-- What the database or the disk can do becomes `StoreUnavailable`; anything else that `write` raises means
-  that a value cannot be held.
+- Errors of the database or the disk are raised as `StoreUnavailable`; any other error of `write` means that
+  a value cannot be stored.
 - No call blocks for more than a few seconds: waits for locks and for the network have a limit.
-- Nothing waits for a store. It may be slow, fail, or be deleted: its rows can be made again from the journal.
+- Nothing waits for a store. It may be slow, fail, or be deleted: its rows can be rebuilt from the journal.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ Number = Callable[[int, int], object]
 
 
 class Cursor(msgspec.Struct, frozen=True):
-    """How far rows go: all records up to `seq` of this journal, whose chain digest there is `digest`.
+    """The position of rows in a journal: all records up to `seq`, where the chain digest is `digest`.
 
     Passed as a whole, so that a field added at the end, such as an epoch, reaches every store.
     """
@@ -46,11 +45,11 @@ class Cursor(msgspec.Struct, frozen=True):
 
 
 class Rows(msgspec.Struct):
-    """What one batch changes, by table; tables without changes are left out.
+    """The changes of one batch, by table; tables without changes are left out.
 
-    `appended`: tuples in the order of the table's columns. `changed`: whole rows by primary key, each in the
-    place of the row that has this key. A table with `newest` set keeps, of two rows with one key, the one
-    that is not lower in that column.
+    `appended`: tuples in the order of the table's columns. `changed`: whole rows by primary key, each
+    replaces the row with this key. A table with `newest` set keeps, of two rows with one key, the one that is
+    not lower in that column.
     """
 
     appended: dict[str, list[tuple[object, ...]]]
@@ -58,7 +57,7 @@ class Rows(msgspec.Struct):
 
 
 class RowSource(Protocol):
-    """What the builder of rows needs of a store."""
+    """The part of a store that the builder of rows uses."""
 
     tables: frozenset[str]
     """The tables that the store holds. `orders`, `order_sums` and `fills` go together."""
@@ -80,7 +79,7 @@ class RowSource(Protocol):
 
 
 class Store(RowSource, Protocol):
-    """One place that holds rows. Made without touching anything; the first transaction opens it.
+    """A store of rows. Created without I/O; the first transaction opens it.
 
     Called by one thread at a time, not always the same one. Every method may raise StoreUnavailable.
     """
@@ -95,10 +94,10 @@ class Store(RowSource, Protocol):
     """What to do about rows that do not fit the journal, as the end of an error message."""
 
     def transaction(self) -> AbstractContextManager[None]:
-        """Open the store if it is not open, and keep all that is written in the block, or nothing of it.
+        """Open the store if it is not open, and keep everything written in the block, or nothing.
 
         A store without transactions only opens itself. Raises StoreUnavailable when another writer has it,
-        StoreForeign when what is there is not a store of ours, StoreOutOfStep when it has other tables.
+        StoreForeign when its place holds something else, StoreOutOfStep when it has other tables.
         """
         ...
 
@@ -113,8 +112,9 @@ class Store(RowSource, Protocol):
     def write(self, rows: Rows, cursor: Cursor | None) -> None:
         """Write rows, then the cursor. Called in a transaction.
 
-        Without a cursor only the rows are written: `StoreWriter` finds out which of them cannot be held, and
-        undoes the transaction. Without transactions such rows stay, ahead of the cursor, which is harmless.
+        Without a cursor only the rows are written: `StoreWriter` uses this to find the row that cannot be
+        stored, and undoes the transaction. Without transactions such rows remain ahead of the cursor, which
+        is harmless.
         """
         ...
 
@@ -123,7 +123,7 @@ class Store(RowSource, Protocol):
         ...
 
     def rebuild(self, fill: Callable[[Store], int]) -> int:
-        """Make all rows again: have `fill` write them to an empty store, and return what it returns.
+        """Rewrite all rows: call `fill` with an empty store, and return its result.
 
         A store that can do so keeps the old rows readable until the new ones are complete.
         """

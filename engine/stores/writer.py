@@ -1,9 +1,9 @@
-"""Writes the records of one journal to a store: the checks that every store needs, once.
+"""Writes the records of one journal to a store, with the checks that every store needs.
 
-Owns the order of things within a batch: read the cursor, pass over the records before it, refuse what does
-not follow it, make rows, write them with the new cursor. Promises that a record applied twice changes
-nothing, that no record is left out, and that a record no row can be made of is named. Called by the runtime's
-projector (in a worker thread, one call at a time) and by `catchup.py`.
+Owns the steps of a batch: read the cursor, skip records up to it, refuse records that do not follow it, make
+rows, write them with the new cursor. Promises that a record applied twice changes nothing, that no record is
+left out, and that an error names the record that cannot become a row. Called by the runtime's projector (in a
+worker thread, one call at a time) and by `catchup.py`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class StoreWriter:
 
     @property
     def seq(self) -> int:
-        """Seq of the last record whose rows are written, as last seen; 0 when there is none."""
+        """Seq of the last record whose rows are written, as last read; 0 when there is none."""
         return self._cursor.seq if self._cursor else 0
 
     @property
@@ -44,7 +44,7 @@ class StoreWriter:
         return self._cursor.digest if self._cursor else b""
 
     def read_cursor(self) -> int:
-        """Ask the store how far its rows go, and return the seq.
+        """Read the store's cursor, and return its seq.
 
         Raises StoreUnavailable, StoreForeign when the rows are those of another journal, StoreOutOfStep when
         they have other tables.
@@ -61,11 +61,11 @@ class StoreWriter:
         """Write the rows of whole frames and move the cursor to `seq`. Return how many records were new.
 
         `records` are all records of the frames by rising seq, `seq` is that of the last one, `digest` the
-        chain digest there. Records up to the cursor are passed over.
+        chain digest there. Records up to the cursor are skipped.
 
         Raises StoreUnavailable (see its `reason`), StoreOutOfStep when records are missing between the cursor
-        and these or the journal is not the one the rows come from, and RowFailed, which names the record no
-        row can be made of. The cursor has not moved then.
+        and these or the journal is not the one the rows come from, and RowFailed, which names the record that
+        cannot become a row. The cursor has not moved then.
         """
         batch = records if isinstance(records, list) else list(records)
         try:
@@ -106,7 +106,7 @@ class StoreWriter:
         raise self._blame(new, fault) from fault
 
     def _load(self) -> None:
-        """Read the cursor, and the instruments when it is not where this writer left it."""
+        """Read the cursor, and the instruments if the cursor is not where this writer left it."""
         cursor = self.store.cursor()
         if cursor == self._cursor and not self._stale:
             return
@@ -120,7 +120,7 @@ class StoreWriter:
         self._stale = False
 
     def _new_records(self, batch: list[Record], after: Cursor) -> list[Record]:
-        """Return the records beyond the cursor, which must follow it without a hole up to `after`."""
+        """Return the records beyond the cursor, which must follow it without a gap up to `after`."""
         if not self.seq:
             first = batch[0][0] if batch else 1
         else:
@@ -148,7 +148,7 @@ class StoreWriter:
         return {listing.named[1]: listing for listing in listings}
 
     def _blame(self, records: list[Record], fault: Exception) -> RowFailed:
-        """Find the record that no row can be made of, one record at a time; what is tried is undone."""
+        """Find the record that cannot become a row, trying one at a time; the tries are undone."""
         culprit = records[0]
         with suppress(_Undo), self.store.transaction():
             known = self._listed()
@@ -184,4 +184,4 @@ class StoreWriter:
 
 
 class _Undo(Exception):
-    """Ends a transaction without keeping anything of it."""
+    """Ends a transaction without keeping any of it."""

@@ -28,7 +28,7 @@ def test_a_backfill_reads_each_candle_once_replays_and_is_in_the_database(venue:
     root = tmp_path / "j"
     first = backfill(venue, root)
     assert first["rows"] > 200
-    lines = {(one["coin"], one["interval"]): one for one in first["series"]}
+    lines = {(one["instrument"], one["interval"]): one for one in first["series"]}
     assert lines["BTC", "1m"]["rows"] >= 119
     assert not lines["BTC", "1m"]["complete"], (
         "the venue's history starts later than requested, and the result shows it"

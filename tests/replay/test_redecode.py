@@ -159,7 +159,7 @@ def test_trades_that_filled_a_gap_may_be_from_rest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("received", "recorded", "extra", "unheard"),
+    ("received", "recorded", "extra", "unconfirmed"),
     [
         pytest.param(at(4), [trade(3), trade(5)], 1, 0, id="between two recorded events"),
         pytest.param(at(0.5), [trade(3), trade(5)], 0, 1, id="before the feed was up"),
@@ -167,14 +167,14 @@ def test_trades_that_filled_a_gap_may_be_from_rest() -> None:
     ],
 )
 def test_a_message_whose_event_was_not_recorded_needs_a_reason(
-    received: int, recorded: list[Event], extra: int, unheard: int
+    received: int, recorded: list[Event], extra: int, unconfirmed: int
 ) -> None:
     messages = sorted(
         [(at(3), trade_message(3)), (at(5), trade_message(5)), (received, quote_message(4))],
         key=lambda one: one[0],
     )
     found = compare(messages, [UP, *recorded, SessionStopped(at(7), "a" * 16, "test")])
-    assert (found.equal, found.extra, found.unheard) == (2, extra, unheard)
+    assert (found.equal, found.extra, found.unconfirmed) == (2, extra, unconfirmed)
 
 
 def test_a_trade_that_was_never_recorded_is_extra_at_any_age() -> None:

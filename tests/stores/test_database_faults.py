@@ -143,9 +143,9 @@ def test_a_database_that_is_no_store_is_never_touched(tmp_path):
     path = tmp_path / "notes.db"
     rows(path, "create table notes (text)")
     before = path.read_bytes()
-    with pytest.raises(StoreOutOfStep, match="something else"):
+    with pytest.raises(StoreOutOfStep, match="other data"):
         opened(path)
-    with pytest.raises(StoreOutOfStep, match="something else"):
+    with pytest.raises(StoreOutOfStep, match="other data"):
         rebuild(SqliteStore(path), [Path("day")], read=reader_of({"day": frames_of(life_of_an_order(), 3)}))
     assert rows(path, "select name from sqlite_master") == [("notes",)]
     assert len(path.read_bytes()) == len(before)

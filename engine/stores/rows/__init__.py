@@ -1,1 +1,1 @@
-"""Events into rows: the tables, and what each event changes in them. Knows no database."""
+"""Converts events to rows: the tables, and what each event changes in them. Independent of any database."""

@@ -1,9 +1,9 @@
-"""Records into rows: what each event changes in the tables. Knows events and columns, but no database.
+"""Converts records to rows: what each event changes in the tables. Independent of any database.
 
 Promises that the rows depend on the records alone, not on where a batch begins: what a batch needs of earlier
-ones is read from the store, and sums are kept exactly. Records may come again, after a crash of a store
-without transactions, and onto rows that are already ahead of them: the rows end up the same. Called by
-`StoreWriter`, one builder for each batch.
+ones is read from the store, and sums are kept exactly. After a crash of a store without transactions records
+may be applied again, even to rows that are ahead of them: the rows end up the same. Called by `StoreWriter`,
+one builder for each batch.
 
 The prices and sizes of an instrument that was never listed are null: without its scales they are not known.
 """
@@ -67,7 +67,7 @@ Handler = Callable[[int, int, Any], None]
 class RowBuilder:
     """The rows of one batch, for the tables that the store holds.
 
-    `instruments` belongs to the caller; instruments that the records list are added to it.
+    `instruments` is the caller's; instruments that the records list are added to it.
     """
 
     def __init__(self, instruments: dict[int, Listing], store: RowSource) -> None:
@@ -126,13 +126,13 @@ class RowBuilder:
         )
 
     def add(self, seq: int, cause: int, event: Event) -> None:
-        """Take the next record. An event that has no rows is passed over."""
+        """Apply the next record. Events without rows are ignored."""
         handler = self._handlers.get(type(event))
         if handler is not None:
             handler(seq, cause, event)
 
     def learn(self, listed: InstrumentListed, seq: int | None = None) -> None:
-        """Take an instrument; `seq` is None when it comes from a snapshot and not from a record."""
+        """Add an instrument; `seq` is None if it comes from a snapshot, not from a record."""
         number = listed.instrument
         row = {
             "instrument_id": number,
@@ -300,12 +300,12 @@ class RowBuilder:
         row["remaining"] = listing.size(event.remaining)
 
     def _filled(self, seq: int, cause: int, event: OrderFilled) -> None:
-        """One fill. A venue may report a trade id of an order twice: the later record is passed over."""
+        """One fill. A venue may report a trade id of an order twice: the later record is ignored."""
         key = event.client_order_id
         trade_id = str(event.trade_id) if event.trade_id else None
         if key not in self._trade_ids:
             self._trade_ids[key] = self._store.trade_ids(key)
-        # A seq that is not earlier is this record's own: it comes again after a crash.
+        # A seq that is not earlier is this record's own: it is applied again after a crash.
         if trade_id is not None and self._trade_ids[key].setdefault(trade_id, seq) < seq:
             return
         listing = self.listing(event.instrument)
@@ -337,7 +337,7 @@ class RowBuilder:
         """Add a fill to the exact sums of its order, and divide them again."""
         key = row["client_order_id"]
         sums = self._row("order_sums", key) or {"filled": "0", "cost": "0", "fees": "0", "seq": 0}
-        if sums["seq"] < seq:  # else the sums already have this fill: the record comes again after a crash
+        if sums["seq"] < seq:  # else the sums have this fill: the record is applied again after a crash
             money_scale = sum(scales)
             sums = {
                 "client_order_id": key,
@@ -453,14 +453,14 @@ class RowBuilder:
     # Lookups.
 
     def listing(self, number: int) -> Listing:
-        """Return what rows need of an instrument, listed or not."""
+        """Return the listing of an instrument, listed or not."""
         listing = self._instruments.get(number)
         if listing is None:
             return Listing.unknown(number, self.number)
         return listing
 
     def _row(self, table: str, key: str) -> Row | None:
-        """Return a row to change: of this batch, or a copy of the stored one, which then belongs to it."""
+        """Return the row of this batch to change; if there is none, a copy of the stored one is added."""
         row = self.changed[table].get(key)
         if row is None:
             row = self._store.row(table, key)

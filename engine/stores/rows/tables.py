@@ -1,11 +1,11 @@
-"""The tables: what the rows of a store look like to those who query them.
+"""The tables of a store: names, columns, keys, indexes and views.
 
-Owns names, columns, keys, indexes and views. Promises that they read well in Datasette and pandas: prices,
-sizes and money are in the instrument's own units, times are ISO 8601 text beside integer nanoseconds (`at`,
+Promises that they are readable in Datasette and pandas: prices,
+sizes and money are in the instrument's units, times are ISO 8601 text beside integer nanoseconds (`at`,
 `at_ns`), instruments have their name and number, and every row has the `seq` of the event it comes from, so
 that `engine why DAY SEQ` works from any row. Used by the builder of rows and by stores.
 
-`at` is the engine's time of the event; the names of other times say what they are (`start`, `venue_time`,
+`at` is the engine's time of the event; other times have names of their own (`start`, `venue_time`,
 `submitted`). Where a store holds floats they are for reading: the exact value is in the journal. Ids given by
 a venue are text, because they may outgrow the 64 bits of a database.
 """
@@ -208,7 +208,7 @@ TABLES: Final[dict[str, TableShape]] = {
         pk="client_order_id",
         indexes=(("seq",), ("state",), ("strategy", "submitted_ns"), ("instrument", "submitted_ns")),
     ),
-    # The exact sums behind avg_price and fees, as decimal text, so that a restart goes on exactly.
+    # The exact sums behind avg_price and fees, as decimal text, so that a restart continues exactly.
     "order_sums": TableShape(
         {"client_order_id": str, "filled": str, "cost": str, "fees": str, "seq": int},
         pk="client_order_id",
@@ -422,7 +422,7 @@ TABLES: Final[dict[str, TableShape]] = {
         pk="seq",
         indexes=(("actor",),),
     ),
-    # How far the rows go: one row, written in the same transaction.
+    # The position of the rows in the journal: one row, written in the same transaction.
     "cursor": TableShape(
         {"id": int, "journal_id": str, "seq": int, "digest": str, "with_trades": int},
         pk="id",

@@ -1,8 +1,8 @@
-"""From exact integers to the numbers of a row: units of instruments, exact sums, names of intervals.
+"""Converts exact integers to the numbers of rows: units of instruments, exact sums, names of intervals.
 
-Owns the arithmetic of rows. A store says how it holds an exact number (`as_float`, `as_text`, or its own); a
-float comes of one division of exact integers, which rounds once. Sums are kept as decimal text, never
-rounded.
+Owns the arithmetic of rows. A store chooses how it holds an exact number (`as_float`, `as_text`, or its own
+function); a float results from one division of exact integers, which rounds once. Sums are kept as decimal
+text, never rounded.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def as_text(value: int, scale: int) -> str:
 
 
 class Listing(NamedTuple):
-    """What rows need of an instrument. Without `scales` it was never listed, and has no numbers."""
+    """What rows need of an instrument. `scales` is None for one that was never listed; it has no prices."""
 
     named: tuple[str, int, str | None]  # the columns instrument, instrument_id, venue
     scales: tuple[int, int] | None  # of prices and of sizes; None when not listed
@@ -45,7 +45,7 @@ class Listing(NamedTuple):
 
     @classmethod
     def unknown(cls, instrument: int, number: Number) -> Listing:
-        """Return what stands for an instrument that was never listed: a number for a name, no scales."""
+        """Return the listing of an instrument that was never listed: its number as its name, no scales."""
         return cls((f"#{instrument}", instrument, None), None, number)
 
     def price(self, value: int) -> object:
@@ -62,7 +62,7 @@ class Listing(NamedTuple):
 
     @property
     def price_unit(self) -> int | None:
-        """What a price's integer is divided by; None when not listed."""
+        """Divisor of a price's integer; None when not listed."""
         return None if self.scales is None else power_of_ten(self.scales[0])
 
 
@@ -72,7 +72,7 @@ def record(seq: int, cause: int, at_ns: int) -> tuple[int, int, str, int]:
 
 
 def interval_name(interval_ns: int) -> str:
-    """Return the name of an interval; one without a name is given in nanoseconds, so none are mixed."""
+    """Return the unique name of an interval; one without a name is given in nanoseconds."""
     return format_interval(interval_ns) if interval_ns in _NAMED_INTERVALS else f"{interval_ns}ns"
 
 

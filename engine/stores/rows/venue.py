@@ -1,7 +1,7 @@
 """Rows of what a venue reports besides trades and orders: candles, funding, differences, the account.
 
-Books, contexts and mids have no tables: they come many times a second, and are in the journal. Called by
-`builder.py`.
+Books, contexts and mids have no tables: they arrive many times a second; read them from the journal. Called
+by `builder.py`.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ __all__ = ["VenueRows"]
 
 
 class Batch(Protocol):
-    """What these handlers need of the builder."""
+    """The part of the builder that these handlers use."""
 
     appended: dict[str, list[tuple[object, ...]]]
     changed: dict[str, dict[object, Row]]
     number: Number
 
     def listing(self, number: int) -> Listing:
-        """Return what rows need of an instrument."""
+        """Return the listing of an instrument."""
         ...
 
 

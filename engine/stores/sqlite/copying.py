@@ -1,10 +1,10 @@
-"""Puts rebuilt rows in the place of the old ones: readers see the old rows or the new ones, never a mix.
+"""Replaces rows by rebuilt ones: readers see the old rows or the new ones, never a mix.
 
 The new rows are built in a scratch file beside the database. A database that can be read is then overwritten
 by SQLite's own backup, as one transaction of one connection: a reader's next query sees the new rows. The
 file is not renamed over a live one, because in WAL mode a database is three files and a rename moves one of
 them: the new database would be read together with the old -wal. Only where there is no readable database does
-a rename put the scratch file in place, and what lay there is kept as `<name>.damaged`. Called by
+a rename put the scratch file in place, and the file it replaces is kept as `<name>.damaged`. Called by
 `SqliteStore.rebuild`.
 """
 
@@ -25,7 +25,7 @@ _RETRY_SECONDS: Final = 0.05
 
 
 def holds_rows(path: Path) -> bool:
-    """Return whether a database can be read here, one with our tables or without any.
+    """Return whether there is a readable database that has our tables or no tables.
 
     Raises StoreForeign when it has other tables: such a database is never overwritten.
     """
@@ -40,7 +40,7 @@ def holds_rows(path: Path) -> bool:
             raise failure from error
         return False
     if names and "cursor" not in names:
-        raise StoreForeign(f"{path}: holds something else than our rows; give them a path of their own")
+        raise StoreForeign(f"{path}: holds other data, not rows of this engine; give another path")
     return True
 
 
@@ -68,7 +68,7 @@ def copy_into(scratch: Path, path: Path) -> bool:
 
 
 def put_in_place(scratch: Path, path: Path) -> None:
-    """Rename the scratch file to `path`, where no database can be read; keep what lies there aside."""
+    """Rename the scratch file to `path`, where no database can be read; move the file that is there aside."""
     for suffix in ("-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     if path.exists() and path.stat().st_size:

@@ -1,7 +1,7 @@
-"""Reading a store's database: its cursor, its rows, and what SQLite's errors mean.
+"""Reads a store's database: its cursor and its rows. Translates SQLite's errors.
 
-Owns read-only connections, which neither write nor checkpoint (the one writer is `store.py`), and the
-declared error that every error of the database or its file becomes. Called by `store.py`, by `copying.py`,
+Owns read-only connections, which neither write nor checkpoint (only `store.py` writes), and the conversion
+of errors of the database or its file to StoreUnavailable. Called by `store.py`, by `copying.py`,
 before the journal is recovered (`witness`) and by `engine project --check` (`dump_rows`).
 """
 
@@ -50,7 +50,7 @@ _ADVICE: Final[dict[Reason, str]] = {
 
 
 def witness(path: str | Path) -> Cursor | None:
-    """Return the cursor of a database, or None when there is no file or nothing in it yet.
+    """Return the cursor of a database, or None when there is no file or it is still empty.
 
     Reads only, and may be called while another process writes. Raises StoreUnavailable when the file
     cannot be read, or is not a store of ours.
@@ -83,7 +83,7 @@ def dump_rows(path: str | Path) -> Generator[tuple[str, Row], None, None]:
 
 
 def first_difference(one: str | Path, other: str | Path) -> str | None:
-    """Return a sentence on the first row in which two databases differ, or None when they are equal."""
+    """Describe the first row in which two databases differ; None when they are equal."""
     with closing(dump_rows(one)) as left, closing(dump_rows(other)) as right:
         for mine, theirs in zip_longest(left, right):
             if mine == theirs:
@@ -109,7 +109,7 @@ def read_cursor(conn: sqlite3.Connection) -> Cursor | None:
 
 
 def unavailable(path: Path, error: Exception) -> StoreUnavailable:
-    """Return the declared error for what the database or the file system said."""
+    """Return the error for an error of the database or the file system."""
     code = getattr(error, "sqlite_errorcode", None)
     reason: Reason = "unreachable"
     if code is not None:

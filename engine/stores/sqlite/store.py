@@ -1,14 +1,14 @@
 """The store in SQLite: rows and cursor in one transaction, on one connection.
 
-Owns the database file. Promises, besides what every store promises:
+Owns the database file. Promises, in addition to those of every store:
 
 - One connection writes and checkpoints: a lock on `<name>.lock` beside the database keeps every other
-  writer out, of this process or another. Readers (Datasette, pandas) come and go as they like: WAL mode.
-- Whatever happens to the database is one declared error, `StoreUnavailable`. Nothing of the batch was
-  kept, and the next transaction opens the database again.
+  writer out, of this process or another. Readers (Datasette, pandas) are not limited: WAL mode.
+- Every error of the database is raised as `StoreUnavailable`. Nothing of the batch is kept then, and the
+  next transaction opens the database again.
 
-The state a batch needs of earlier ones is in the database itself, so a restart goes on where it stopped.
-Found by the name "sqlite" (`kinds.py`); used by `engine project` and `engine backfill` directly.
+A batch reads the state of earlier ones from the database, so a restart continues where it stopped.
+Registered as "sqlite" (`kinds.py`); used by `engine project` and `engine backfill` directly.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class SqliteStore:
     """Rows of one journal in one SQLite database. `with_trades` fills the table of public trades, which is
     large.
 
-    `scratch` is for a database that is thrown away when anything goes wrong: no WAL, no syncs.
+    `scratch` is for a database that is discarded after any error: no WAL, no syncs.
     """
 
     kind = "sqlite"
@@ -70,7 +70,7 @@ class SqliteStore:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """See `Store`. Takes the right to write at once, so that no later step can find it taken."""
+        """See `Store`. Takes the write lock at once, so that no later step can fail to get it."""
         try:
             db = self._ready()
             self._moved = False
@@ -138,7 +138,7 @@ class SqliteStore:
             store = SqliteStore(scratch, with_trades=self.with_trades, scratch=True)
             with closing(store):
                 with store.transaction():
-                    pass  # makes the tables, also of a journal without records
+                    pass  # creates the tables, even for a journal without records
                 reached = fill(store)
             with scratch.open("rb") as file:
                 os.fsync(file.fileno())
@@ -220,14 +220,14 @@ class SqliteStore:
         return db
 
     def _make_tables(self, db: sqlite_utils.Database) -> None:
-        """Make the tables of an empty database. Raises StoreForeign when it holds something else."""
+        """Create the tables of an empty database. Raises StoreForeign when it has other tables."""
         with _transaction(db):
             version = db.conn.execute("PRAGMA user_version").fetchone()[0]
             names = db.table_names()
             if names:
                 if "cursor" not in names:
                     raise StoreForeign(
-                        f"{self.path}: holds something else than our rows; give them a path of their own"
+                        f"{self.path}: holds other data, not rows of this engine; give another path"
                     )
                 if version != SCHEMA_VERSION:
                     raise self._out_of_step(f"its tables are of version {version}, not {SCHEMA_VERSION}")
@@ -259,7 +259,7 @@ def _transaction(db: sqlite_utils.Database) -> Iterator[None]:
 
 
 def _is_of_the_file(error: Exception) -> bool:
-    """Return whether an error comes from the file and not from a value that was put into it."""
+    """Return whether an error comes from the file, not from a value that was written."""
     return type(error) in (sqlite3.OperationalError, sqlite3.DatabaseError, sqlite3.InternalError)
 
 
