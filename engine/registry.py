@@ -37,6 +37,7 @@ Build = Callable[[SessionStarted], Sequence[Actor]]
 Handler = Callable[[Any, Any], None]
 """A bound handler: takes an event and `emit`."""
 
+_CHANGED: Final = "state: its code, its parameters or the account changed"
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
 _BRACES: Final = re.compile(r"\{.*\}", re.DOTALL)
 
@@ -61,6 +62,7 @@ class Registry:
         self.day_states: States = {}
         self.day_shapes: Shapes = NO_SHAPES
         self.without_state: dict[str, str] = {}
+        self._unreadable: dict[str, str] = {}  # of the day's opening, until the strategy begins a new state
         self.routes: dict[type[Event], tuple[Handler, ...]] = {}
         self.timer_routes: dict[str, Handler] = {}
         self.start_handlers: tuple[Handler, ...] = ()
@@ -80,12 +82,16 @@ class Registry:
         self.failures = []
         self.actors = list(self._build(started))
         kept: list[str] = []
+        without: dict[str, str] = {}
         for actor in self.actors:
             actor.bind(self.instruments, self.turn)
             if self._restore(actor, states, NO_SHAPES):
                 kept.append(actor.name)
             elif isinstance(actor, Strategy):
                 stored_state(actor.state(), actor.name, classes_of(actor))
+                if actor.name in states:
+                    without[actor.name] = self._unreadable.pop(actor.name, _CHANGED)
+        self.without_state = without | self._unreadable
         self._learn_handlers()
         return kept
 
@@ -98,13 +104,14 @@ class Registry:
         self.session = session
         self.failed = opening.failed
         self._skipped = {}
-        self.without_state = {}
+        self._unreadable = {}
         self.day_states = opening.actors
         self.day_shapes = opening.shapes
         self.actors = list(self._build(session)) if session is not None else []
         for actor in self.actors:
             actor.bind(self.instruments, self.turn)
             self._restore(actor, self.day_states, self.day_shapes)
+        self.without_state = dict(self._unreadable)
         self._learn_handlers()
 
     def states(self) -> States:
@@ -252,7 +259,7 @@ class Registry:
         """Give an actor its stored state if there is one under the same signature.
 
         A strategy whose classes cannot hold the state begins without it, as an edited one does; the reason is
-        in `without_state`. Any other actor raises StateVersionError.
+        in `_unreadable`. Any other actor raises StateVersionError.
         """
         signature, blob = states.get(actor.name, ("", b""))
         if actor.name in self.failed or not blob or signature != actor.signature:
@@ -262,7 +269,7 @@ class Registry:
         except JournalError as error:
             if isinstance(actor, Strategy):
                 old = isinstance(error, StateVersionError)
-                self.without_state[actor.name] = str(error) if old else f"state: {error}"
+                self._unreadable[actor.name] = str(error) if old else f"state: {error}"
                 return False
             if isinstance(error, StateVersionError) and self.session is not None:
                 raise StateVersionError(

@@ -28,6 +28,7 @@ from tests.replay.projects import CONFIG, edit, make_project, record_days
 from tests.runtime.kit import Counting, TestClock
 
 RESET = "strategy Mine: reset begins without its state of an older version"
+CHANGED = "strategy Mine: reset begins without its state: its code, its parameters or the account changed"
 
 
 @pytest.fixture(scope="module")
@@ -69,15 +70,16 @@ async def continue_journal(root: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("self.step\n", "self.step\n\n", []),
-        ("last: float = 0.0", "last: float = 0.0\n    new: int = 7", []),
+        ("import common", "import common", []),
+        ("self.step\n", "self.step\n\n", [CHANGED]),
+        ("last: float = 0.0", "last: float = 0.0\n    new: int = 7", [CHANGED]),
         (
             "bars: int = 0",
             "bars: str = ''",
             [f"{RESET}: mine:Count.bars was int, it is str"],
         ),
     ],
-    ids=["source alone", "new field", "other type"],
+    ids=["no edit", "source alone", "new field", "other type"],
 )
 async def test_a_strategy_that_starts_without_its_state_is_reported(
     recorded: Path, tmp_path: Path, old: str, new: str, expected: list[str], paced_clock: MockClock
@@ -87,7 +89,9 @@ async def test_a_strategy_that_starts_without_its_state_is_reported(
     edit(project / "mine.py", old, new)
     with own_modules(project):
         assert await continue_journal(tmp_path / "journal") == expected
+        # The new state is that of the next start.
+        assert await continue_journal(tmp_path / "journal") == []
         newest = max(path for path in (tmp_path / "journal").iterdir() if path.is_dir())
         assert sum(1 for _ in read_records(newest)) > 0
-        if not expected:
+        if expected in ([], [CHANGED]):
             assert replay_day(open_day(newest), make_builder())[0].identical
