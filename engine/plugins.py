@@ -52,7 +52,7 @@ class Plugins(msgspec.Struct, frozen=True):
             )
         try:
             return found[0].load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             words = f"{type(error).__name__}: {error}"
             raise UsageError(
                 f"the {self.what} {name!r} cannot be loaded from {values[0]}: {words}"

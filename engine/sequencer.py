@@ -109,7 +109,7 @@ class Sequencer:
 
     @property
     def without_state(self) -> dict[str, str]:
-        """Strategies that began without their state of before, and why: an edit, or a class cannot hold it."""
+        """Strategies that began without their stored state, and why: an edit, or a class cannot hold it."""
         return self._registry.without_state
 
     @property

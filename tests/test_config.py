@@ -133,6 +133,8 @@ BAD = [
     ({"strategies": [{}, {}]}, "two are named 'Crossover'; give one of them another name"),
     ({"strategies": [{"params": {"a": [1]}}]}, "params"),
     ({"coins": "BTC"}, "coins"),
+    ({"strategies": {"use": "mine:Mine"}}, "`$.strategies`; write [[strategies]] above each of them"),
+    ({"stores": {"kind": "csv"}}, "`$.stores`; write [[stores]] above each of them"),
 ]
 
 

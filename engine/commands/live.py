@@ -26,7 +26,7 @@ from engine.commands.output import (
 from engine.commands.planning import LiveOptions, make_plan
 from engine.commands.stores import session_stores
 from engine.errors import ConfigError, UsageError, VenueUnreachable
-from engine.loading.venues import find_venue
+from engine.loading.venues import check_sections, find_venue
 from engine.runtime.live import Live
 from engine.runtime.plan import LiveResult
 from engine.runtime.supervisor import Health
@@ -113,6 +113,7 @@ def live_command(
     venue = find_venue(venue_name)
     real = check_armed(venue, settings.mode, armed)
     try:
+        check_sections(settings, venue)
         venue.check(settings)
     except ConfigError as error:
         raise ConfigError(f"{config}: {error}" if config is not None else str(error)) from None

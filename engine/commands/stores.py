@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -55,7 +56,7 @@ def session_stores(
             raise UsageError(f"{store.place}: there is no folder {store.path.parent}; give another path")
     places: dict[tuple[str, str], str] = {}
     for name, store in stores.items():
-        other = places.setdefault((store.kind, store.place), name)
+        other = places.setdefault((store.kind, os.path.realpath(store.place)), name)
         if other != name:
             raise UsageError(
                 f"the stores {other!r} and {name!r} are both at {store.place}; give one another path"

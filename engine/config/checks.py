@@ -40,7 +40,7 @@ def nearest(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, 3, 0.5)
     if close:
         return f"did you mean {', '.join(close)}?"
-    return f"known: {', '.join(known[:12])}{' ...' if len(known) > 12 else ''}"
+    return f"known: {', '.join(known[:12]) or 'none'}{' ...' if len(known) > 12 else ''}"
 
 
 def check_instruments(config: Config, names: list[str]) -> None:

@@ -44,7 +44,7 @@ def parse_config(data: dict[str, Any] | str) -> Config:
     try:
         config = msgspec.convert(data, Config)
     except msgspec.ValidationError as error:
-        raise ConfigError(str(error)) from None
+        raise ConfigError(f"{error}{_hint(data, str(error))}") from None
     check(config)
     return config
 
@@ -58,6 +58,12 @@ def read_section(config: Config, name: str, cls: type[_Section]) -> _Section:
         return msgspec.convert(data, cls)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where.rstrip('.')}: {error}") from None
+
+
+def _hint(data: dict[str, Any], error: str) -> str:
+    """Return what to write instead, if a section is written in place of a list of sections."""
+    key = next((key for key in ("strategies", "stores") if f"`$.{key}`" in error), "")
+    return f"; write [[{key}]] above each of them" if isinstance(data.get(key), dict) else ""
 
 
 def _refuse_unknown_keys(data: Any, cls: type[msgspec.Struct], where: str) -> None:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from engine.errors import UsageError
+import msgspec
+
+from engine.config import Config, nearest
+from engine.errors import ConfigError, UsageError
 from engine.plugins import Plugins
 from engine.venue import Venue
 
-__all__ = ["ENTRY_POINTS", "HISTORY_DEFAULT", "VENUES", "find_venue", "venue_names"]
+__all__ = ["ENTRY_POINTS", "HISTORY_DEFAULT", "VENUES", "check_sections", "find_venue", "venue_names"]
 
 ENTRY_POINTS: Final = "retape.venues"
 """The group of entry points."""
@@ -39,10 +42,20 @@ def find_venue(name: str) -> Venue:
     return _made(name, _VENUES.find(name))
 
 
+def check_sections(config: Config, venue: Venue) -> None:
+    """Raise ConfigError for a section `[venues.NAME]` of a venue that does not exist; `venue` does."""
+    known = [venue.name, *(name for name in venue_names() if name != venue.name)]
+    for name in {} if config.venues is msgspec.UNSET else config.venues:
+        if name not in known:
+            raise ConfigError(f"venues.{name}: there is no venue {name!r}; {nearest(name, known)}")
+
+
 def _made(name: str, cls: object) -> Venue:
     if not isinstance(cls, type) or not issubclass(cls, Venue):
         raise UsageError(f"the venue {name!r} is {cls!r}, which is not a subclass of engine.venue.Venue")
+    if not isinstance(getattr(cls, "name", None), str):
+        raise UsageError(f"the venue {name!r}: {cls.__name__} has no name; set it as name = {name!r}")
     try:
         return cls()
-    except TypeError as error:
-        raise UsageError(f"the venue {name!r} cannot be made: {error}") from error
+    except Exception as error:
+        raise UsageError(f"the venue {name!r} cannot be made: {type(error).__name__}: {error}") from error

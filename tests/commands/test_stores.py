@@ -120,6 +120,13 @@ def test_sections_replace_the_default_and_options_add_to_them() -> None:
     assert places(config, no_db=True) == {"csv": ("csv", "bars")}
     with pytest.raises(UsageError, match="there is no folder absent"):
         places(config, db=Path("absent/a.db"))
+    with pytest.raises(UsageError, match=r"'one' and 'other' are both at \./bars"):
+        places(
+            with_stores(
+                {"kind": "csv", "name": "one", "path": "bars"},
+                {"kind": "csv", "name": "other", "path": "./bars"},
+            )
+        )
     with pytest.raises(UsageError, match="both at"):
         places(config, db=Path("journal/retape.db"))
 

@@ -17,7 +17,7 @@ from engine.commands.redecoding import Decoders
 from engine.config import Config, PaperConfig, VenueConfig, parse_config
 from engine.errors import ConfigError, SafetyRefusal, UsageError
 from engine.events import InstrumentListed
-from engine.loading.venues import VENUES, find_venue, venue_names
+from engine.loading.venues import VENUES, check_sections, find_venue, venue_names
 from engine.venue import Venue
 from tests.commands.kit import ROOT
 from tests.venues.kit import install
@@ -54,6 +54,24 @@ def test_every_venue_of_the_table_is_found_under_its_name(name: str) -> None:
     venue.check(Config())
 
 
+UNREADY = """
+from engine.venue import Venue
+
+
+class Nameless(Venue):
+    def check(self, config): ...
+    def address(self, config, base_url, *, real): ...
+    async def connect(self, base_url, config, signer=None): ...
+
+
+class Raising(Nameless):
+    name = "raises"
+
+    def __init__(self):
+        raise RuntimeError("not ready")
+"""
+
+
 def test_the_simulated_venue_charges_the_fees_of_the_venue_by_default() -> None:
     assert (PaperConfig().taker_fee, PaperConfig().maker_fee) == (RULES.taker_fee, RULES.maker_fee)
 
@@ -62,21 +80,39 @@ def test_entry_points_are_found_and_what_is_wrong_with_them_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = ["[retape.venues]", "good = tests.venues.toy:ToyVenue", "gone = no_such_module:Venue"]
+    (tmp_path / "leaving.py").write_text("import sys\n\nsys.exit(3)\n", encoding="utf-8")
+    (tmp_path / "unready.py").write_text(UNREADY, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    lines += ["leaves = leaving:Venue", "module = unready", "nameless = unready:Nameless"]
+    lines += ["raises = unready:Raising"]
     lines += ["odd = tests.venues.toy:ANSWER_S", "two = tests.venues.toy:ToyVenue", ""]
     monkeypatch.syspath_prepend(str(install(tmp_path / "one", "one", "\n".join(lines))))
     monkeypatch.syspath_prepend(
         str(install(tmp_path / "two", "two", "[retape.venues]\ntwo = tests.venues.toy:BareVenue\n"))
     )
-    assert venue_names() == [*VENUES, "gone", "good", "odd", "two"]
+    assert venue_names() == [*VENUES, "gone", "good", "leaves", "module", "nameless", "odd", "raises", "two"]
     assert find_venue("good").name == "toy"
     for name, words in (
         ("gone", "cannot be loaded from no_such_module:Venue: ModuleNotFoundError"),
+        ("leaves", "cannot be loaded from leaving:Venue: SystemExit: 3"),
+        ("module", "is not a subclass of engine.venue.Venue"),
+        ("nameless", "Nameless has no name; set it as name = 'nameless'"),
+        ("raises", "cannot be made: RuntimeError: not ready"),
         ("odd", "is not a subclass of engine.venue.Venue"),
         ("two", "two installed packages bring a venue 'two'"),
         ("god", "there is no venue 'god'; did you mean good"),
     ):
         with pytest.raises(UsageError, match=words):
             find_venue(name)
+
+
+def test_a_section_of_a_venue_that_does_not_exist_is_refused() -> None:
+    venue = find_venue("hyperliquid")
+    check_sections(parse_config({"venues": {"sandbox": {}, "hyperliquid": {}}}), venue)
+    with pytest.raises(
+        ConfigError, match=r"venues\.hyperliqid: there is no venue .*did you mean hyperliquid"
+    ):
+        check_sections(parse_config({"venues": {"hyperliqid": {}}}), venue)
 
 
 def test_a_configuration_without_sections_of_venues_is_recorded_as_before() -> None:
