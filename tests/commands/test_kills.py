@@ -12,18 +12,19 @@ from tests.commands.kit import FAST, as_json, days, engine, sandbox, spawn, star
 from tests.profiles import pick
 
 KILLS = pick(2, deep=20)
+SPEED = pick(300, deep=3000)
 
 
 def test_c01_c03_i1_i2_killed_at_any_moment_each_day_opens_replays_and_the_rows_catch_up(
     tmp_path: Path,
 ) -> None:
-    """The venue's clock runs 3,000 times as fast, so days begin and end between the kills."""
+    """The deep profile has 3,000 times the speed, so days begin and end between the kills."""
     root, config = tmp_path / "journal", tmp_path / "fast.toml"
     config.write_text(FAST, encoding="utf-8")
     chance = random.Random(11)
     kept: dict[str, str] = {}
     end = 0
-    with sandbox("--speed", 3000) as url:
+    with sandbox("--speed", SPEED) as url:
         venue = ["--venue", "hyperliquid", "--base-url", url, "--journal", root, "--config", config]
         for number in range(KILLS):
             process = start("live", *venue)

@@ -17,8 +17,8 @@ from tests.profiles import pick
 from .truth import Truth, now_ms
 from .venue import BTC, ETH, START_MS, Venue, row, scene
 
-DAY_S = pick(6, deep=24) * 3600
-LOSSES = pick(250, deep=1_000)
+DAY_S = pick(3, deep=24) * 3600
+LOSSES = pick(100, deep=1_000)
 ROOMS = ("adapters.", "trio_websocket", "wsproto")
 LEFT = (trio.Nursery, trio.Event, trio.CancelScope)
 

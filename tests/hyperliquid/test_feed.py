@@ -241,7 +241,7 @@ def living(*kinds: type) -> int:
     return sum(isinstance(thing, kinds) for thing in gc.get_objects())
 
 
-ROUNDS = pick(250, deep=1000)
+ROUNDS = pick(120, deep=1000)
 
 
 async def test_f14_n20_many_reconnects_report_every_trade_once_and_leave_nothing(autojump_clock) -> None:

@@ -106,7 +106,7 @@ async def test_n06_a_quiet_subscription_that_goes_silent_is_found_by_a_query(aut
 
 async def test_n07_a_quiet_market_is_queried_rarely_and_never_reconnected(autojump_clock) -> None:
     """N07: hours of pongs; at most one query per subscription in five minutes, and no reconnect."""
-    hours = pick(8, deep=24)
+    hours = pick(4, deep=24)
     make, made = truth()
     async with scene(instruments=(BTC, ETH), info=make, data=DATA, intervals=("1m",)) as play:
         await play.live()

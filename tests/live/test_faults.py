@@ -15,11 +15,12 @@ from trio.testing import MockClock
 from engine.events import EngineHalted, MarketHalted, OrderFilled, OrderUnknown, SubmitOrder
 from engine.runtime.live import Live
 from tests.live.kit import assert_agrees, bars_against_candles, config, of, serving, trade
+from tests.profiles import pick
 
 SPEED = 60.0
-SECONDS = 10.0
+SECONDS = pick(4, deep=30)
 HITS = 3
-CALM_S = 4.0
+CALM_S = 3.0
 
 FAULTS = {
     "n16_server_errors": "5xx:0.3@exchange,5xx:0.2@info",
