@@ -92,7 +92,7 @@ def candle(number: int, late_ns: int = 0) -> Candle:
 
 
 @pytest.mark.parametrize(("grace_ms", "late_ns"), [(0, 0), (1000, 0), (1000, 2 * S), (0, 2 * S)])
-def test_f07_a_longer_bar_closes_once_however_late_its_candles_are(grace_ms: int, late_ns: int) -> None:
+def test_f07_a_longer_bar_closes_once_with_late_candles(grace_ms: int, late_ns: int) -> None:
     harness = new_harness("1m", "5m", "15m", silence="none", grace_ms=grace_ms)
     for number in range(17):
         one = candle(number, late_ns)

@@ -1,4 +1,4 @@
-"""Fixtures of the file import: a folder to import into, and recorded data where there is any."""
+"""Fixtures of the file import: a folder to import into, and recorded data if available."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def imports(tmp_path: Path) -> Imports:
 
 @pytest.fixture
 def recorded() -> Callable[[str], Path]:
-    """Give the path of a recorded file; the test is skipped where there are none."""
+    """Return the path of a recorded file; skip the test if there is none."""
 
     def find(name: str) -> Path:
         path = SHARED / name

@@ -13,7 +13,7 @@ from engine.journal import read_frames
 
 
 class CountingIds:
-    """Random bytes that are not random: counts up from a start, so that two of them differ."""
+    """Replaces random bytes: counts up from a start, so that two values differ."""
 
     def __init__(self, start: int = 1) -> None:
         self._next = start

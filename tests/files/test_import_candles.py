@@ -1,4 +1,4 @@
-"""Candles of a file as bars-only data: on their grid, closed, each day whole or not there."""
+"""Import of candles: on their grid, closed, each day complete or absent."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_count_of_trades_and_a_volume_beyond_64_bits_are_kept(imports: Imports) 
         (f"{START // 10**6 + 90_000},1,1,1,1,1\n", "a candle of 1m cannot start at 2022-01-15T00:01:30"),
     ],
 )
-def test_a_candle_that_cannot_be_is_named(imports: Imports, line: str, reason: str) -> None:
+def test_an_invalid_candle_is_reported(imports: Imports, line: str, reason: str) -> None:
     text = HEADER + row(-1440, volume="1") + row(0) + line
     if reason.startswith("5 columns"):
         text = HEADER + row(-1440) + row(0) + line.rsplit(",", 1)[0] + "\n"
@@ -101,7 +101,7 @@ def test_a_candle_that_cannot_be_is_named(imports: Imports, line: str, reason: s
     assert imports.days() == ["2022-01-14"]
 
 
-def test_an_interval_that_cannot_be_found_is_asked_for(imports: Imports) -> None:
+def test_an_unclear_interval_must_be_given(imports: Imports) -> None:
     with pytest.raises(UsageError, match="one row does not show the interval"):
         imports.load(HEADER + row(0))
     with pytest.raises(UsageError, match="smallest step between rows is 420 s, which is not a bar"):

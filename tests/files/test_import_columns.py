@@ -1,4 +1,4 @@
-"""Which column is what: usual names, mappings, positions; never a guess."""
+"""The meaning of columns: usual names, mappings, positions, without guesses."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_candle_columns_are_recognised() -> None:
     assert venue.at == {"time": 0, "open": 4, "high": 6, "low": 7, "close": 5, "volume": 8, "trades": 9}
 
 
-def test_mapping_goes_before_names() -> None:
+def test_a_mapping_takes_precedence_over_names() -> None:
     assert lay("timestamp,price,Px,Vol", "price=Px,size=Vol").at == {"time": 0, "price": 2, "size": 3}
     assert lay("when,p,q", "time=WHEN").at["time"] == 0
     assert lay(",Open,High,Low,Close,Volume", "time=0").at["time"] == 0
@@ -92,6 +92,6 @@ def test_without_names_positions_are_needed() -> None:
         ("time,open,high,low,close", "", "no volume column for candles"),
     ],
 )
-def test_missing_or_ambiguous_columns_are_named(first: str, mapping: str, reason: str) -> None:
+def test_missing_or_ambiguous_columns_are_reported(first: str, mapping: str, reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         lay(first, mapping)

@@ -20,7 +20,7 @@ from adapters.files.numbers import (
 from engine.errors import NumberError
 from engine.values import BUY, INT64_MAX, NO_SIDE, SELL, format_scaled, parse_scaled
 
-# Text near a number, so that a shortcut that is too wide is found.
+# Text similar to a number, to find a fast path that accepts too much.
 NEAR_NUMBERS = st.one_of(
     st.text("0123456789.", max_size=24),
     st.text("0123456789.eE+-_ \t\u0661\u00b2\uff11naifINF,", max_size=12),
@@ -66,7 +66,7 @@ def test_every_exact_number_is_read_back(value: int, scale: int) -> None:
 
 
 @given(st.integers(0, 10**24), SCALES)
-def test_volume_may_outgrow_64_bits_and_stays_exact(value: int, scale: int) -> None:
+def test_a_volume_may_exceed_64_bits_and_stays_exact(value: int, scale: int) -> None:
     found = volume_reader(scale)(format_scaled(value, scale))
     assert int(found) == value
     assert isinstance(found, str) == (value > INT64_MAX)
@@ -88,7 +88,7 @@ def test_volume_is_never_another_number(cell: str, scale: int) -> None:
 
 @given(st.lists(NEAR_NUMBERS | st.decimals(0, 10**6, places=9).map(str), max_size=8))
 @example(["1e-7", "1.50"])
-def test_measured_decimals_are_enough_and_no_more(cells: list[str]) -> None:
+def test_measured_decimals_are_exactly_enough(cells: list[str]) -> None:
     decimals = 0
     for cell in cells:
         decimals = decimals_of(cell, decimals)
@@ -102,7 +102,7 @@ def test_measured_decimals_are_enough_and_no_more(cells: list[str]) -> None:
 @pytest.mark.parametrize(
     "cell", ["0", "0.00", "-1", "-0.5", "NaN", "inf", "1_000", " 1", "+1", "", "1e99", "0x1"]
 )
-def test_price_that_is_no_positive_number_is_refused(cell: str) -> None:
+def test_an_invalid_price_is_refused(cell: str) -> None:
     with pytest.raises(NumberError, match=r"^price "):
         number_reader("price", 2)(cell)
 

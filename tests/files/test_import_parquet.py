@@ -1,4 +1,4 @@
-"""Parquet: every type that holds plain values, exactly; and what to do without pyarrow."""
+"""Parquet: every type with plain values is read exactly; the error without pyarrow."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def trades(imports: Imports) -> list[Trade]:
     return [event for event in imports.events("2022-01-15") if isinstance(event, Trade)]
 
 
-def test_parquet_gives_what_csv_gives(imports: Imports) -> None:
+def test_parquet_and_csv_give_the_same_events(imports: Imports) -> None:
     rows = 20_000
     times = [START // MS + row for row in range(rows)]
     prices = [round(100 + row % 1000 * 0.01, 2) for row in range(rows)]
@@ -121,7 +121,7 @@ def test_a_float_is_its_shortest_text_or_refused(value: float) -> None:
         (pa.array([1.5, 1.123]), "price '1.123' has more than 2 decimals"),
     ],
 )
-def test_a_row_that_cannot_be_read_is_named(imports: Imports, price: Any, reason: str) -> None:
+def test_an_unreadable_row_is_reported(imports: Imports, price: Any, reason: str) -> None:
     path = save(imports, time=[START, START], price=price, size=[1, 1])
     with pytest.raises(ImportRefused) as caught:
         imports.load(path, price_decimals=2, size_decimals=0)
@@ -129,7 +129,7 @@ def test_a_row_that_cannot_be_read_is_named(imports: Imports, price: Any, reason
     assert not imports.journal.exists()
 
 
-def test_types_that_hold_no_plain_value_are_refused(imports: Imports) -> None:
+def test_types_without_plain_values_are_refused(imports: Imports) -> None:
     path = save(imports, time=[START], price=[[1, 2]], size=[1])
     with pytest.raises(UsageError, match="column 'price' is of type list"):
         imports.load(path, price_decimals=2, size_decimals=0)
@@ -148,11 +148,11 @@ def test_an_empty_or_damaged_file_is_refused(imports: Imports) -> None:
     assert not imports.journal.exists()
 
 
-def test_parquet_is_told_by_its_first_bytes(imports: Imports) -> None:
+def test_parquet_is_recognized_by_its_first_bytes(imports: Imports) -> None:
     assert imports.load(save(imports, "trades.data", time=[START], price=[1], size=[1])).trades == 1
 
 
-def test_without_pyarrow_the_extra_is_named(imports: Imports, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pyarrow_the_error_names_the_extra(imports: Imports, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(imports, time=[START], price=[1], size=[1])
     monkeypatch.delitem(sys.modules, "adapters.files.parquet", raising=False)
     monkeypatch.setitem(sys.modules, "pyarrow", None)

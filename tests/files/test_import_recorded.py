@@ -1,4 +1,4 @@
-"""Recorded market data, where there is any: every row of it, compared with a reading that shares no code."""
+"""Recorded market data, if available: every row is compared with an independent reading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Times of a file: one unit, decided once, exact."""
+"""Times of a file: one unit for the whole file, exact."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PLAUSIBLE = st.integers(10**8 * SECOND, INT64_MAX)  # 1973 to 2262
 
 
 @given(PLAUSIBLE, st.sampled_from(list(UNITS)))
-def test_unit_is_told_by_the_magnitude_and_decimals_are_exact(ns: int, unit: str) -> None:
+def test_the_unit_follows_from_the_magnitude_and_decimals_are_exact(ns: int, unit: str) -> None:
     reader = TimeReader()
     assert reader.read(format_scaled(ns, UNITS[unit])) == ns
     assert reader.unit == unit
 
 
 @given(PLAUSIBLE, PLAUSIBLE, st.sampled_from(list(UNITS)), st.sampled_from(list(UNITS)))
-def test_another_magnitude_is_refused_or_told_as_a_step_back(
+def test_another_magnitude_is_refused_or_reported_as_a_step_back(
     first: int, later: int, unit: str, other: str
 ) -> None:
     reader = TimeReader()
@@ -80,7 +80,7 @@ def test_known_times(cell: str, ns: int) -> None:
         ("NaN", "neither"),
     ],
 )
-def test_what_is_no_time_is_refused(cell: str, reason: str) -> None:
+def test_an_invalid_time_is_refused(cell: str, reason: str) -> None:
     with pytest.raises(NumberError, match=reason):
         TimeReader().read(cell)
 
@@ -103,7 +103,7 @@ def test_times_since_midnight_belong_to_the_day_given() -> None:
         TimeReader(day="2016-10-07").read("86400000")
 
 
-def test_unit_and_day_that_make_no_sense_are_refused() -> None:
+def test_an_invalid_unit_or_day_is_refused() -> None:
     for unit, day in (("minutes", None), ("iso", "2016-10-07"), (None, "7 Oct 2016")):
         with pytest.raises(UsageError):
             TimeReader(unit, day)

@@ -1,4 +1,4 @@
-"""Trades of a file in a journal: exact, in order, each day whole or not there."""
+"""Import of trades: exact, in order, each day complete or absent."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_journal_read_back_equals_the_rows(rows: list[tuple[int, int, int, str, 
     assert digests.count(digests[0]) == len(digests)
 
 
-def test_same_file_gives_the_same_digest_whatever_the_ids(imports: Imports) -> None:
+def test_the_same_file_gives_the_same_digest_with_any_ids(imports: Imports) -> None:
     text = csv_text(10_000, step_ms=20_000)
     reports = [
         imports.load(text, journal=imports.folder / name, ids=CountingIds(start), seal=seal)
@@ -104,7 +104,7 @@ def test_same_file_gives_the_same_digest_whatever_the_ids(imports: Imports) -> N
 
 
 @pytest.mark.parametrize("rows", [1, FRAME_EVENTS_MAX - 2, FRAME_EVENTS_MAX - 1, FRAME_EVENTS_MAX, 9000])
-def test_frames_are_full_and_the_last_one_ends_the_day_in_order(imports: Imports, rows: int) -> None:
+def test_frames_are_full_and_the_last_one_ends_the_day_cleanly(imports: Imports, rows: int) -> None:
     imports.load(csv_text(rows))
     frames = list(read_frames(imports.journal / "2022-01-15"))
     assert [frame.count for frame in frames[:-1]] == [FRAME_EVENTS_MAX] * (len(frames) - 1)
@@ -132,7 +132,7 @@ def test_decimals_are_measured_when_they_are_not_given(imports: Imports) -> None
     assert prices_and_sizes == [(150, 2000), (125, 1), (300, 4100)]
 
 
-def test_f01_ids_and_sides_may_be_absent_and_a_trade_that_comes_again_is_counted_and_left_out(
+def test_f01_ids_and_sides_may_be_absent_and_repeated_trades_are_left_out_and_counted(
     imports: Imports,
 ) -> None:
     rows = (
@@ -146,7 +146,7 @@ def test_f01_ids_and_sides_may_be_absent_and_a_trade_that_comes_again_is_counted
     assert {trade.aggressor for trade in imports.trades("2022-01-15")} == {NO_SIDE}
 
 
-def test_maker_column_tells_the_taker(imports: Imports) -> None:
+def test_the_maker_column_determines_the_taker(imports: Imports) -> None:
     imports.load("T,p,q,m\n1642204800000,1,1,true\n1642204800000,1,1,False\n")
     assert [trade.aggressor for trade in imports.trades("2022-01-15")] == [SELL, BUY]
 
@@ -201,9 +201,7 @@ BAD_LINES = [
     # Measured decimals fit every number.
     + [(line, reason, True) for line, reason in BAD_LINES if "decimals" not in reason],
 )
-def test_a_line_that_cannot_be_read_is_named(
-    imports: Imports, line: str, reason: str, measured: bool
-) -> None:
+def test_an_unreadable_line_is_reported(imports: Imports, line: str, reason: str, measured: bool) -> None:
     options: dict[str, Any] = {} if measured else {"price_decimals": 2, "size_decimals": 4}
     error = refused(imports, f"{HEADER}{GOOD}\n\n{GOOD}\n{line}", **options)
     assert (error.line, reason in error.reason) == (5, True), error.reason
@@ -228,7 +226,7 @@ def test_a_line_that_cannot_be_read_is_named(
         ("[" * 100_000, "nested too deep"),
     ],
 )
-def test_a_json_line_that_cannot_be_read_is_named(imports: Imports, line: str, reason: str) -> None:
+def test_an_unreadable_json_line_is_reported(imports: Imports, line: str, reason: str) -> None:
     good = '{"time": 1642204800000, "price": 1.5, "size": "2"}\n'
     error = refused(imports, good + "\n" + line + "\n", "trades.jsonl", price_decimals=2, size_decimals=2)
     assert error.line == 3
@@ -257,7 +255,7 @@ def test_json_numbers_keep_their_exact_text(imports: Imports) -> None:
         (b"not parquet at all", "trades.parquet", 1, "not a Parquet file"),
     ],
 )
-def test_a_file_that_is_none_is_refused(
+def test_an_invalid_file_is_refused(
     imports: Imports, content: bytes, name: str, line: int, reason: str
 ) -> None:
     error = refused(imports, content, name)
@@ -317,7 +315,7 @@ def test_any_bytes_are_imported_or_refused(content: bytes, name: str, columns: d
 @pytest.mark.parametrize(
     ("magic", "what"), [(b"PK\x03\x04..", "zip archive"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh9", "bzip2")]
 )
-def test_other_packings_are_named(imports: Imports, magic: bytes, what: str) -> None:
+def test_other_compressions_are_reported(imports: Imports, magic: bytes, what: str) -> None:
     with pytest.raises(UsageError, match=f"{what}.*unpack it first"):
         imports.load(magic, name="trades.csv")
 
@@ -328,7 +326,7 @@ def test_a_file_that_cannot_be_opened_is_a_usage_error(imports: Imports) -> None
             imports.load(path)
 
 
-def test_a_bad_last_line_leaves_nothing_of_its_day_and_all_of_the_day_before(imports: Imports) -> None:
+def test_a_bad_last_line_leaves_no_part_of_its_day_and_all_of_the_previous_day(imports: Imports) -> None:
     text = csv_text(12_000, step_ms=10_000)  # a day and 9 hours
     error = refused(imports, text + "1642324800000,oops,1\n", seal=False)
     assert error.line == 12_002
@@ -345,7 +343,7 @@ def test_a_bad_first_line_of_a_day_leaves_the_days_before(imports: Imports) -> N
     assert "3 days, 2022-01-15 to 2022-01-17, are complete and stay" in error.reason
 
 
-def test_a_bad_byte_does_not_reach_back_to_the_day_before(imports: Imports) -> None:
+def test_a_bad_byte_does_not_affect_the_previous_day(imports: Imports) -> None:
     content = csv_text(2, step_ms=86_400_000).encode() + b"\xff\n"
     assert refused(imports, content, price_decimals=1, size_decimals=1).line == 4
     assert imports.days() == ["2022-01-15"]
@@ -418,15 +416,13 @@ def test_one_instrument_in_one_file(imports: Imports) -> None:
         ({"columns": {"cost": "x"}}, "'cost' is not a role"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(
-    imports: Imports, options: dict[str, Any], reason: str
-) -> None:
+def test_contradictory_options_are_refused(imports: Imports, options: dict[str, Any], reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         imports.load(csv_text(5), **options)
     assert not imports.journal.exists()
 
 
-def test_progress_tells_both_passes(imports: Imports) -> None:
+def test_progress_is_reported_in_both_passes(imports: Imports) -> None:
     seen: list[ImportProgress] = []
     imports.load(csv_text(40_000), progress=seen.append, name="trades.csv.gz")
     assert [each.stage for each in seen] == sorted((each.stage for each in seen), reverse=True)

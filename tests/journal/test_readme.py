@@ -83,7 +83,7 @@ def test_each_line_of_the_table_is_in_the_dump() -> None:
             assert int.from_bytes(found, "little") == int(number[1]), meaning
 
 
-def test_the_code_on_the_page_reads_what_the_engine_wrote(code: ModuleType) -> None:
+def test_the_code_on_the_page_reads_a_journal_of_the_engine(code: ModuleType) -> None:
     frames = drafts(30, size=200)
     disk = journal(frames, segment_bytes_max=2000)
     images = [disk.get(FOLDER / name) for name in sorted(disk.listdir(FOLDER))]

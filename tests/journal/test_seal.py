@@ -231,7 +231,7 @@ def test_the_newest_day_is_sealed_only_when_asked() -> None:
     assert seal_day(FOLDER, disk=disk).segments == 1
 
 
-def test_a_journal_goes_on_in_a_new_segment_after_its_newest_day_was_sealed() -> None:
+def test_a_journal_continues_in_a_new_segment_after_its_newest_day_was_sealed() -> None:
     disk = sealed(FRAMES[:6], segment_bytes_max=600)
     recovered = recover(ROOT, disk=disk)
     assert recovered.tail.segment is None

@@ -238,7 +238,7 @@ def test_the_digest_depends_on_the_events_and_not_on_salt_segment_size_or_time()
     assert write(fresh(), other).digest not in ends
 
 
-def test_a_day_in_the_past_is_refused_and_the_writer_goes_on() -> None:
+def test_a_day_in_the_past_is_refused_and_the_writer_continues() -> None:
     disk = fresh()
     with open_writer(disk) as writer:
         writer.append(FRAMES[0], NEXT_NOON)

@@ -206,7 +206,7 @@ async def test_it_serves_on_ipv6_loopback() -> None:
         pytest.skip("no IPv6 loopback here")
 
 
-async def test_a_port_in_use_is_named() -> None:
+async def test_a_port_in_use_is_reported() -> None:
     async with running(TAPE) as (_, address):
         port = int(address.base_url.rsplit(":", 1)[1])
         with pytest.raises(UsageError, match=rf"port {port} .* is in use; choose another with --port"):

@@ -46,7 +46,7 @@ async def test_meta_has_the_grid_of_every_instrument() -> None:
         }
 
 
-async def test_spot_meta_has_what_a_client_needs_to_start() -> None:
+async def test_spot_meta_has_all_fields_that_a_client_needs() -> None:
     async with running(tape_of(OPENING)) as (_, address):
         spot = await ask(address, {"type": "spotMeta"})
         assert spot["universe"] == []

@@ -186,7 +186,7 @@ async def test_errors_are_one_string_and_the_connection_stays_open() -> None:
         await receive_until(socket, "pong")
 
 
-async def test_a_post_answers_what_http_answers() -> None:
+async def test_a_post_has_the_same_answer_as_http() -> None:
     async with running(tape_of(HISTORY)) as (_, address), connected(address) as socket:
 
         async def post(number: int, **payload: Any) -> Any:

@@ -156,7 +156,7 @@ class StoreContract(ABC):
         assert self.content(live) == expected
         assert self.make(live).witness() == self.make(again).witness() == self.make(late).witness()
 
-    def test_records_that_come_again_change_nothing(self, tmp_path: Path) -> None:
+    def test_repeated_records_change_nothing(self, tmp_path: Path) -> None:
         records = a_day()
         expected = self.written(tmp_path, records)
         with StoreWriter(self.make(tmp_path), JOURNAL_ID) as writer:
@@ -195,7 +195,7 @@ class StoreContract(ABC):
         assert self.content(place) == expected
         assert steps > 5
 
-    def test_a_store_that_is_opened_again_goes_on(self, tmp_path: Path) -> None:
+    def test_a_store_that_is_opened_again_continues(self, tmp_path: Path) -> None:
         records = a_day()
         expected = self.written(tmp_path / "whole", records, 1)
         for frame in frames_of(records, 1):
@@ -207,7 +207,7 @@ class StoreContract(ABC):
 
     # What does not belong together.
 
-    def test_rows_of_another_journal_are_refused_and_left_alone(self, tmp_path: Path) -> None:
+    def test_rows_of_another_journal_are_refused_and_unchanged(self, tmp_path: Path) -> None:
         expected = self.written(tmp_path, a_day())
         with pytest.raises(StoreForeign, match="another journal"):
             StoreWriter(self.make(tmp_path), bytes(16)).read_cursor()
@@ -273,7 +273,7 @@ class StoreContract(ABC):
                 catch_up(writer, [frame])
             assert writer.read_cursor() == 0
 
-    def test_a_record_that_no_row_can_be_made_of_is_named(self, tmp_path: Path) -> None:
+    def test_a_record_without_a_row_is_reported(self, tmp_path: Path) -> None:
         records = a_day()[:12]
         records[10] = (11, 0, BarClosed(T, 1, MINUTE_NS, T, 1, 1, 1, 1, "many", 1, "trade"))
         self.written(tmp_path / "store", records[:6])

@@ -117,7 +117,7 @@ def test_killed_between_rows_and_commit_leaves_the_batch_before(tmp_path):
     assert dumped(path) == dumped(tmp_path / "whole.db")
 
 
-def test_witness_says_where_the_rows_end(tmp_path):
+def test_the_witness_is_the_end_of_the_rows(tmp_path):
     path = tmp_path / "rows.db"
     assert witness(path) is None
     with opened(path) as writer:

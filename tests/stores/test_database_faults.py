@@ -139,7 +139,7 @@ def test_a_table_dropped_by_another_program_is_reported(tmp_path):
         assert caught.value.reason == "corrupt"
 
 
-def test_a_database_that_is_no_store_is_never_touched(tmp_path):
+def test_a_database_that_is_not_a_store_is_never_changed(tmp_path):
     path = tmp_path / "notes.db"
     rows(path, "create table notes (text)")
     before = path.read_bytes()
@@ -207,7 +207,7 @@ POISON = {
 
 
 @pytest.mark.parametrize("event", POISON.values(), ids=POISON)
-def test_an_event_no_row_can_be_made_of_is_named_and_stops_the_store(tmp_path, event):
+def test_an_event_without_a_row_is_reported_and_stops_the_store(tmp_path, event):
     """R13, V05."""
     path = tmp_path / "rows.db"
     stream = life_of_an_order()
@@ -226,7 +226,7 @@ def test_an_event_no_row_can_be_made_of_is_named_and_stops_the_store(tmp_path, e
         assert apply_all(writer, poisoned[:3]) == 3
 
 
-def test_a_batch_that_failed_teaches_nothing(tmp_path):
+def test_a_failed_batch_has_no_effect(tmp_path):
     """R13: a new grid in a batch that was undone is not the grid of what comes before it."""
     path = tmp_path / "rows.db"
     mark = (2, 1, PriceMarked(T, 1, 4305997))

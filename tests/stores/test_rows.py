@@ -77,7 +77,7 @@ def test_rows_read_as_people_expect_with_plain_sql(tmp_path):
     assert len(rows(path, "select * from open_orders")) == 1
 
 
-def test_every_table_has_a_seq_and_its_columns_hold_what_they_are_named_for(tmp_path):
+def test_every_table_has_a_seq_and_its_columns_match_their_names(tmp_path):
     path = tmp_path / "rows.db"
     opened(path).close()
     for table, shape in TABLES.items():

@@ -103,7 +103,7 @@ def test_a_replay_needs_no_venue_and_imports_none(traded: Path) -> None:
     assert modules == "[]"
 
 
-def test_its_raw_messages_decode_to_what_the_journal_has(traded: Path, installed: None) -> None:
+def test_its_raw_messages_decode_to_the_recorded_events(traded: Path, installed: None) -> None:
     found = as_json(engine("replay", newest(traded), "--from-raw", "--json"))
     assert found["same"], found
     assert found["equal"] > 200
@@ -115,7 +115,7 @@ def test_raw_messages_of_a_venue_that_is_not_installed_are_a_usage_error(traded:
     assert "no venue of this day (toy) can decode raw messages" in done.err
 
 
-def test_a_second_session_goes_on_and_marks_the_gap(packages: Path, url: str, tmp_path: Path) -> None:
+def test_a_second_session_continues_and_marks_the_gap(packages: Path, url: str, tmp_path: Path) -> None:
     assert trade(packages, url, tmp_path, {Trade: 10}).code == 0
     assert trade(packages, url, tmp_path, {FeedGap: 2}).code == 0
     found = kinds(newest(tmp_path / "j"))
@@ -155,7 +155,7 @@ def test_a_backfill_reads_history_once(url: str, installed: None, tmp_path: Path
         ("backfill --venue sandbox --coins BTC --since 2024-01-01", 2, "give its --base-url"),
     ],
 )
-def test_what_a_venue_does_not_have_is_refused(
+def test_a_missing_capability_of_a_venue_is_refused(
     command: str, code: int, words: str, url: str, installed: None, tmp_path: Path
 ) -> None:
     root = tmp_path / "j"

@@ -76,7 +76,7 @@ def test_the_simulated_venue_charges_the_fees_of_the_venue_by_default() -> None:
     assert (PaperConfig().taker_fee, PaperConfig().maker_fee) == (RULES.taker_fee, RULES.maker_fee)
 
 
-def test_entry_points_are_found_and_what_is_wrong_with_them_is_said(
+def test_entry_points_are_found_and_their_errors_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = ["[retape.venues]", "good = tests.venues.toy:ToyVenue", "gone = no_such_module:Venue"]

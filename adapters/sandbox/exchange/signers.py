@@ -2,7 +2,7 @@
 
 Nonces as on the venue: the 100 highest of each signer are kept; a new one must be unused, larger than the
 smallest of them, and at most two days before or one day after the sandbox's time. An incorrect signature
-recovers to some other address, so the client is told that this address does not exist. There are no vaults or
+recovers to some other address, so the answer says that this address does not exist. There are no vaults or
 sub-accounts. The signature of a user-signed action covers neither a vault nor an expiry, so such a request
 with one of them is refused.
 """

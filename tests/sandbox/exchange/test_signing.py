@@ -137,7 +137,7 @@ class TestBodies:
             {"signature": None},
         ],
     )
-    def test_what_cannot_be_deserialized_is_422_and_has_no_effect(self, change: dict[str, Any]) -> None:
+    def test_an_unreadable_request_is_422_and_has_no_effect(self, change: dict[str, Any]) -> None:
         driver = ExchangeDriver()
         with pytest.raises(BadRequest, match="Failed to deserialize the JSON body") as caught:
             driver.send({**signed(NOOP, START_MS), **change})
