@@ -63,7 +63,8 @@ class Account(msgspec.Struct, frozen=True):
     """What the journal records of the account when a session begins.
 
     `since_ns`: fills from then on may be missing. `nonce_floor_ms` is above every nonce ever used. `working`
-    returns the client ids of orders that may still fill, `knows` whether an order was sent by this journal.
+    returns the client ids of orders that may still fill, `knows` returns whether an order was sent by this
+    journal.
     """
 
     since_ns: int

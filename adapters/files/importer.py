@@ -60,8 +60,8 @@ class ImportReport(msgspec.Struct, frozen=True):
 
     `days` are complete, `digests` the last digest of each. `bytes` are those written. `measured` says which
     of "price_decimals", "size_decimals" and "interval" were found in the file rather than given. `columns`
-    goes from role to the file's name. `duplicates` counts trades that came again, with time and id of an
-    earlier one; they are imported once. `interval` is that of candles.
+    goes from role to the file's name. `duplicates` counts trades with the time and id of an earlier
+    one; they are imported once. `interval` is that of candles.
     """
 
     file: str
@@ -264,5 +264,5 @@ def _measure(
                 if not count % _ROWS_PER_PROGRESS:
                     reporter.report(table, count)
         except UsageError:
-            pass  # the second pass comes to the same row and refuses it with its reason
+            pass  # the second pass refuses the same row, with the reason
     return needs

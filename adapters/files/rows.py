@@ -1,8 +1,8 @@
 """Rows of text cells to events: the inner loops of the import.
 
 Owns what a row must be: in order of time, numbers above zero and on the scale, one instrument throughout,
-candles on their grid. Promises that nothing is rounded, reordered, filled in or dropped, but for a trade that
-comes again (same id and time), which is counted; the first row that breaks a rule ends the import with
+candles on their grid. Promises that nothing is rounded, reordered, filled in or dropped, except repeated
+trades (same id and time), which are counted; the first row that breaks a rule ends the import with
 file, line and reason. Called by `importer` once per file.
 
 The loops are written out, with local names and one call per cell, because they run once per row.

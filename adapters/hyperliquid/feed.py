@@ -64,7 +64,7 @@ class HyperliquidFeed(Feed):
 
     `data` says what is read beside trades and quotes, and how it is watched; `intervals` are the session's
     bars. `info` checks and repairs what a stream cannot; without it, only `recent` is used, for missed
-    trades. `tap` takes every message as it came. Raises UsageError for channels, or more instruments, than
+    trades. `tap` receives every message unchanged. Raises UsageError for channels, or more instruments, than
     the venue has.
     """
 

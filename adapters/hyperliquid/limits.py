@@ -53,5 +53,5 @@ def rows_weight(kind: str, rows: int) -> int:
 
 
 def action_weight(batch: int = 1) -> int:
-    """Return the weight of an exchange action with so many entries."""
+    """Return the weight of an exchange action with `batch` entries."""
     return 1 + batch // 40

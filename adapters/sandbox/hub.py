@@ -173,9 +173,9 @@ class Hub:
         """Send the exchange's pending account reports to their subscribers."""
         for kind, user, text in self._exchange.reports.drain():
             for topic in _USER_TOPICS[kind](user):
-                listeners = self._topics.get(topic)
-                if listeners:
-                    _publish(listeners, text)
+                subscribers = self._topics.get(topic)
+                if subscribers:
+                    _publish(subscribers, text)
 
     def _subscribe(self, peer: Peer, subscription: Subscription, now_ms: int) -> None:
         held = self._peers.get(peer)
@@ -216,9 +216,9 @@ class Hub:
 
     def _drop(self, peer: Peer, subscription: Subscription) -> None:
         self._count -= 1
-        listeners = self._topics[subscription]
-        del listeners[peer]
-        if listeners:
+        subscribers = self._topics[subscription]
+        del subscribers[peer]
+        if subscribers:
             return
         del self._topics[subscription]
         if isinstance(subscription, Candles):
@@ -294,14 +294,14 @@ class Hub:
     def flush(self) -> None:
         """Send the events since the last flush, trades before quotes, one frame per instrument and kind."""
         for instrument, trades in self._pending_trades.items():
-            listeners = self._topics.get(Trades(instrument.name))
-            if listeners:
-                _publish(listeners, frame("trades", instrument.wire.trades(trades)))
+            subscribers = self._topics.get(Trades(instrument.name))
+            if subscribers:
+                _publish(subscribers, frame("trades", instrument.wire.trades(trades)))
         self._pending_trades.clear()
         for instrument, quote in self._pending_quotes.items():
-            listeners = self._topics.get(Bbo(instrument.name))
-            if listeners:
-                _publish(listeners, frame("bbo", instrument.wire.bbo(quote)))
+            subscribers = self._topics.get(Bbo(instrument.name))
+            if subscribers:
+                _publish(subscribers, frame("bbo", instrument.wire.bbo(quote)))
         self._pending_quotes.clear()
         self._send_reports()
 
@@ -326,26 +326,26 @@ class Hub:
                 _publish(self._topics[stream], frame("candle", text))
 
     def _push_books(self, now_ms: int, *, fast: bool) -> None:
-        for topic, listeners in list(self._topics.items()):
+        for topic, subscribers in list(self._topics.items()):
             if isinstance(topic, L2Book) and topic.fast == fast:
-                _publish(listeners, self._book_frame(topic, now_ms))
+                _publish(subscribers, self._book_frame(topic, now_ms))
 
     def _push_contexts(self, now_ms: int) -> None:
-        for topic, listeners in list(self._topics.items()):
+        for topic, subscribers in list(self._topics.items()):
             if isinstance(topic, ActiveAssetCtx):
-                _publish(listeners, self._context_frame(self._market.by_name[topic.coin], now_ms))
+                _publish(subscribers, self._context_frame(self._market.by_name[topic.coin], now_ms))
 
     def _push_mids(self, now_ms: int) -> None:
-        for topic, listeners in list(self._topics.items()):
+        for topic, subscribers in list(self._topics.items()):
             if isinstance(topic, AllMids):
-                _publish(listeners, self._mids_frame())
+                _publish(subscribers, self._mids_frame())
 
     def _push_states(self, now_ms: int) -> None:
-        for topic, listeners in list(self._topics.items()):
+        for topic, subscribers in list(self._topics.items()):
             if isinstance(topic, UserState | UserOrders | UserSpot | UserAsset):
                 text = first_user_frame(self._exchange, topic, now_ms)
                 if text is not None:
-                    _publish(listeners, text)
+                    _publish(subscribers, text)
 
     def _users_full(self, user: str) -> bool:
         """Return whether subscribing to `user` would exceed the limit of users."""
@@ -394,7 +394,7 @@ def _post_frame(post: Post, kind: str, payload: str) -> str:
     return frame("post", f'{{"id":{post.id},"response":{{"type":"{kind}","payload":{payload}}}}}')
 
 
-def _publish(listeners: dict[Peer, None], text: str) -> None:
-    """Queue a frame for every listener. Sending may disconnect a listener, so iterate over a copy."""
-    for peer in list(listeners):
+def _publish(subscribers: dict[Peer, None], text: str) -> None:
+    """Queue a frame for every subscriber. Sending may disconnect one, so iterate over a copy."""
+    for peer in list(subscribers):
         peer.send(text)

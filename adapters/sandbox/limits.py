@@ -169,8 +169,8 @@ def _weight_of(body: bytes, *, action: bool) -> int:
         request = None
     request = request if isinstance(request, dict) else {}
     if action:
-        asked = request.get("action")
-        return 1 + _entries(asked if isinstance(asked, dict) else {}) // _ENTRIES_PER_WEIGHT
+        payload = request.get("action")
+        return 1 + _entries(payload if isinstance(payload, dict) else {}) // _ENTRIES_PER_WEIGHT
     kind = request.get("type")
     if kind == "userRole":
         return 60

@@ -48,7 +48,7 @@ class InstrumentProfile(msgspec.Struct, frozen=True):
 
     `price`: the first price, as text.
     `gap_ms`: the mean time between two events; `taker_percent` of them are taker orders.
-    `prints_percent`: the chance that a taker order makes one more trade.
+    `more_trades_percent`: the chance that a taker order makes one more trade.
     `pace`: the step of the random walk, in 1e-9 of the price per square root of a millisecond.
     `lot`: the smallest usual size, in units of the size scale.
     `spread`: the width of the quote in grid steps.
@@ -61,7 +61,7 @@ class InstrumentProfile(msgspec.Struct, frozen=True):
     price: str
     gap_ms: int
     taker_percent: int
-    prints_percent: int
+    more_trades_percent: int
     pace: int
     lot: int
     spread: int = 1
@@ -245,7 +245,7 @@ class _InstrumentGenerator:
             events.append(
                 Trade(venue_ns, venue_ns, self._number, price, size, self._side, self._next_trade_id())
             )
-            if self._bits(16) * 100 >= self._profile.prints_percent << 16:
+            if self._bits(16) * 100 >= self._profile.more_trades_percent << 16:
                 break
         remaining = left + 1
         bid_size, ask_size = quote.bid_size, quote.ask_size

@@ -17,5 +17,5 @@ class SandboxVenue(HyperliquidVenue):
     name = "sandbox"
 
     def address(self, config: Config, base_url: str | None, *, real: bool) -> str | None:
-        """See `Venue.address`: None means the embedded sandbox, which never receives real orders."""
+        """See `Venue.address`. The embedded sandbox (None) never receives real orders."""
         return super().address(config, base_url, real=real) if real or base_url else None

@@ -37,7 +37,7 @@ class CandleBars(Closing):
         market = self._market(instrument, [span, *longer])
         base, *_ = market.series
         if span != base.interval_ns:
-            # Only candles of the first interval seen are parts of longer bars.
+            # Only candles of the first interval received are parts of longer bars.
             emit(bar_event(bar, instrument, span, "candle", at_ns))
             return
         if base.closed and bar.start_ns <= base.closed[-1].start_ns:

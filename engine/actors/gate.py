@@ -39,7 +39,7 @@ SKEW_NS_MAX = SECOND_NS
 class Gate(State):
     """State: best prices by instrument, feeds that are down, Unknown orders, and the clock's difference.
 
-    `touch` holds (bid, ask). `unreconciled` is the reason why the account is not reconciled, or "".
+    `touch` holds the best (bid, ask). `unreconciled` is the reason why the account is not reconciled, or "".
     """
 
     WATCHES: ClassVar[tuple[type[Event], ...]] = (

@@ -343,9 +343,9 @@ class Risk(Actor):
         if _more(request.size, scale, order_max):
             return "max_order_size", f"{size} {name} is more than {order_max}"
         price = self._prices.get(request.instrument, 0)
-        asked = request.limit_price or request.trigger_price
-        if asked:
-            price = asked if request.side == BUY else max(price, asked)
+        requested = request.limit_price or request.trigger_price
+        if requested:
+            price = requested if request.side == BUY else max(price, requested)
         if not price:
             return "no_price", f"no price of {name} is known yet"
         exposure = self._exposure(request.instrument)

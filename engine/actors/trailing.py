@@ -5,7 +5,7 @@ Owns one stop per strategy and instrument. A stop follows the best price since i
 stop is removed and a reduce-only market order is requested for the strategy. The rules:
 
 - Trades move and fire a stop. In data without trades, candles do: first the end that could fire it, then the
-  other end, then the close. Quotes do not, and neither does a trade older than the newest one seen.
+  other end, then the close. Quotes do not, and neither does a trade older than the newest one so far.
 - The first trade (or a candle's close) after the request arms a stop, so that trade never fires it.
 - It fires once. Its order is checked and reported like any other order.
 - A new request replaces the existing stop. A stop is dropped on request, when the strategy's position is flat

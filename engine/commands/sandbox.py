@@ -59,7 +59,7 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
     "drop_every_s",
     type=float,
     default=0.0,
-    help="Cut a random connection about every so many seconds.",
+    help="Cut a random connection about this often, in seconds.",
 )
 @click.option(
     "--account",

@@ -1,4 +1,4 @@
-"""The configuration: what a session trades, how, and within which limits.
+"""The configuration of a session: instruments, strategies, bars, limits, stores, venue.
 
 A file is TOML; every key has a default (`sections.py`). The configuration is recorded in
 `SessionStarted` as canonical JSON, so that a replay needs no file; only `[[stores]]` is not.
@@ -11,7 +11,7 @@ A file is TOML; every key has a default (`sections.py`). The configuration is re
     intervals = ["1m", "5m"]
     [risk]
     max_order_notional = "20000"
-    [[stores]]                      # what receives the rows; default: SQLite in the journal's folder
+    [[stores]]                      # stores of rows; default: SQLite in the journal's folder
     kind = "csv"
     path = "bars"
 """

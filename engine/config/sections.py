@@ -34,7 +34,7 @@ FEE_SCALE: Final = 7
 """Decimal places of a fee rate: 0.00045 is 4500."""
 
 CHANNELS: Final = ("l2Book", "l2BookFast", "candle", "activeAssetCtx", "allMids")
-"""Market data that can be read besides trades and the best bid and ask."""
+"""Channels of market data besides trades and the best bid and ask."""
 
 ACTIVITY_MEASURES: Final = ("tick", "volume", "value", "imbalance")
 """What an activity bar can count instead of time."""
@@ -138,7 +138,7 @@ class StrategyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     params: Annotated[
         dict[str, str | int | float | bool | None], Meta(description="Its parameters, by name.")
     ] = {}
-    coins: Annotated[tuple[str, ...], Meta(description="Instruments it sees. Default: all.")] = ()
+    coins: Annotated[tuple[str, ...], Meta(description="Instruments it trades. Default: all.")] = ()
     on_failure: Annotated[
         str,
         Meta(
@@ -233,7 +233,7 @@ class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int, Meta(description="The venue refuses an order that arrives later than this after it was sent.")
     ] = 10_000
     answer_ms: Annotated[
-        int, Meta(description="The venue is asked about a command without a report after this long.")
+        int, Meta(description="A command without a report is queried at the venue after this long.")
     ] = 5_000
     slippage_bps: Annotated[
         int, Meta(description="A market order is an Ioc at most this far beyond the best bid or ask.")
@@ -241,8 +241,8 @@ class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dead_man_s: Annotated[
         int,
         Meta(
-            description="The venue cancels all orders when it has not heard from the engine for this long; "
-            "0: off. Hyperliquid requires 1,000,000 USD of traded volume."
+            description="Dead man's switch: the venue cancels all orders unless the engine renews it within "
+            "this time; 0: off. Hyperliquid requires 1,000,000 USD of traded volume."
         ),
     ] = 0
     adopt: Annotated[
@@ -256,7 +256,7 @@ class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that decides what the actors do.
+    """The configuration of a session: everything that determines what the actors do.
 
     `venues` holds the sections `[venues.NAME]`, the settings of one venue each, which that venue checks;
     without any, the recorded text has no such key.

@@ -1,4 +1,4 @@
-"""Events to bytes and back: the two blobs of a journal frame, and the fingerprint of the schema.
+"""Encodes and decodes events: the two blobs of a journal frame, and the fingerprint of the schema.
 
     inputs blob    msgpack array of events, each an array [tag, field, ...]
     derived blob   msgpack array of [seq, cause, event]

@@ -1,4 +1,4 @@
-"""What a market says: instruments, trades, quotes, candles, and whether the feed can be believed.
+"""Market data: instruments, trades, quotes, candles, and the state of feeds.
 
 All are inputs (cause 0). Emitted by feeds and importers, consumed by the aggregator, the simulated venue
 and strategies. Times are UTC nanoseconds; prices and sizes are exact integers at the instrument's scales.
@@ -21,7 +21,7 @@ class InstrumentListed(Event, frozen=True, tag="instrument"):
     allowed). Listed again with the same number when the venue changes its grid.
 
     `silence` is "flat" if the venue has candles for windows without trades (at the last close, volume 0;
-    Hyperliquid, Kraken), or "none" if it has not (Binance's archives, Coinbase). `ids` is "sequence" if
+    Hyperliquid, Kraken), or "none" if it does not (Binance's archives, Coinbase). `ids` is "sequence" if
     trade ids count up in order of execution; trades with equal time stamps are then ordered by id.
     Otherwise it is "arrival", and they are ordered by arrival.
     """

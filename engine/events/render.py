@@ -53,7 +53,7 @@ class _Field(msgspec.Struct, frozen=True):
 
 
 class Renderer:
-    """Renders records as JSON objects and lines. Keeps the instruments seen so far, by number."""
+    """Renders records as JSON objects and lines. Keeps the instruments listed so far, by number."""
 
     def __init__(self, instruments: Iterable[InstrumentListed] = ()) -> None:
         self._instruments: dict[int, InstrumentListed] = {}

@@ -6,7 +6,7 @@
       2024-12-05/                     one UTC day
         00000000000000000001.seg      a plain segment, named by its first seq
         00000000000000052114.seg.zst  a sealed one
-        damaged/                      bytes that recovery moved out of segments; never read again
+        damaged/                      bytes that recovery moved out of segments; not read again
 
 Only file names are read here, never the content of a segment.
 """

@@ -1,7 +1,7 @@
 """The disk: the only calls through which the journal accesses files.
 
 `Disk` calls the operating system. Tests replace it with one that loses power, fails the n-th call, writes
-less than asked or is interrupted. Each method is one system call and raises OSError as that does. Retrying
+less than requested, or is interrupted. A method is one system call and raises OSError as that does. Retrying
 an interrupted call is done by the caller with `uninterrupted`, so that tests cover it as well.
 """
 

@@ -64,7 +64,7 @@ _NAME = re.compile(r"([0-9]{20})\.seg(\.zst)?")
 
 
 class SegmentInfo(msgspec.Struct, frozen=True):
-    """What is known of a segment of any format version."""
+    """The header fields that every format version has."""
 
     file: str
     version: int
@@ -118,7 +118,7 @@ def pack_segment_header(header: SegmentHeader) -> bytes:
 
 
 def parse_segment_info(data: bytes, *, file: str, sealed: bool) -> SegmentInfo:
-    """Return what the start of a segment (`data`, up to 4096 bytes) says, in any format version.
+    """Return the common header fields at the start of a segment (`data`, up to 4096 bytes) of any version.
 
     Raises JournalDamaged if `data` is not a segment header or its CRC is wrong.
     """

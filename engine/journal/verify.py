@@ -1,4 +1,4 @@
-"""Checks every byte of a day or of a whole journal, and reports what is there.
+"""Checks every byte of a day or of a whole journal, and reports its contents.
 
 Reads only. Promises that a changed byte anywhere in a segment is found and reported, with the same rule
 for a torn tail as the reader. Called by `engine journal verify` and `engine doctor`.

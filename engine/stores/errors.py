@@ -1,10 +1,10 @@
 """The errors of stores.
 
-StoreError             1   the rows cannot be used or written ├── StoreUnavailable   1   the database is
-locked, full, corrupt, deleted: trading goes on without it ├── StoreOutOfStep     4   the rows belong to
-another state of the journal: they must be rebuilt │   └── StoreForeign   4   the rows belong to another
-journal, or are not ours: a session never overwrites them └── RowFailed          1   one event cannot be made
-into a row
+StoreError             1   the rows cannot be used or written
+├── StoreUnavailable   1   the store is locked, full, corrupt, deleted: trading continues without it
+├── StoreOutOfStep     4   the rows belong to another state of the journal: they must be rebuilt
+│   └── StoreForeign   4   the rows belong to another journal or program: a session never overwrites them
+└── RowFailed          1   one event cannot be made into a row
 
 None of these affects the journal: a store can always be deleted and rebuilt.
 """

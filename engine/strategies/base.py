@@ -95,7 +95,7 @@ class PerMarket(dict[str, T], Generic[T]):
 
 
 class Seen(State):
-    """The newest bar shown of a market and interval. `live`: the session has shown a bar of its own."""
+    """The newest bar passed to `on_bar` for a market and interval. `live`: a bar of this session was."""
 
     start_ns: int
     live: bool
@@ -146,7 +146,7 @@ class Strategy(Verbs):
     def on_bar(self, bar: Bar) -> None:
         """Called with each closed bar of every interval of the session (see `bar.interval`).
 
-        Each window is shown once, without corrections. If the session reads history, its bars come first
+        Called once for each window, without corrections. If the session reads history, its bars come first
         (`bar.warmup`); verbs do nothing on them.
         """
 
@@ -261,7 +261,7 @@ class Strategy(Verbs):
 
     @handles(SessionStarted)
     def _begin(self, started: SessionStarted, emit: Emit) -> None:
-        """Set which history is shown. A session that only backfills shows none.
+        """Decide which history is passed on: none in a session that only backfills.
 
         If the clock was set back, bars in its future are forgotten; otherwise they would hide new bars.
         """
@@ -280,9 +280,9 @@ class Strategy(Verbs):
 
     @handles(BarClosed)
     def _bar(self, event: BarClosed, emit: Emit) -> None:
-        """Show a bar. A bar that ended before the session began is history: verbs do nothing on it.
+        """Pass a bar on. A bar that ended before the session began is history: verbs do nothing on it.
 
-        If such a bar is incomplete too, it is not shown: the engine was down, and the venue's candle of that
+        If such a bar is also incomplete, it is dropped: the engine was down, and the venue's candle of that
         window may still come.
         """
         stale = self._is_stale(event)
@@ -300,7 +300,7 @@ class Strategy(Verbs):
 
     @handles(FootprintClosed, ImbalanceStacked, ProfileClosed, LargePrintSeen, BookSampled)
     def _flow(self, event: FlowEvent, emit: Emit) -> None:
-        """Show order flow, except windows that ended before the session began: they are incomplete."""
+        """Pass order flow on, except windows that ended before the session began: they are incomplete."""
         if not isinstance(event, LargePrintSeen) and self._is_stale(event):
             return
         if self._enter(event, event.instrument, emit):
@@ -308,7 +308,7 @@ class Strategy(Verbs):
 
     @handles(CandleRead)
     def _history(self, event: CandleRead, emit: Emit) -> None:
-        """Show a candle of the venue's history, until there is an own bar of that market and interval."""
+        """Pass a candle of the venue's history on, until there is a bar of this session."""
         if (
             event.purpose == "history"
             and event.interval_ns in self._warm_spans_ns
@@ -323,7 +323,7 @@ class Strategy(Verbs):
         return window_end(event.interval_ns, event.start_ns) < self._began_ns
 
     def _is_next(self, event: BarClosed | CandleRead, *, live: bool) -> bool:
-        """Return whether a window is later than all windows shown, and remember it."""
+        """Return whether a window is later than all earlier ones, and remember it."""
         key = (event.instrument, event.interval_ns)
         seen = self._seen.get(key)
         if seen is None:
@@ -362,7 +362,7 @@ class Strategy(Verbs):
 
     @handles(FundingPaid)
     def _funding(self, event: FundingPaid, emit: Emit) -> None:
-        """Show each payment once. Payments come in the order of their times."""
+        """Pass each payment on once. Payments come in the order of their times."""
         if event.venue_ns > self._funded_ns.get(event.instrument, 0):
             self._funded_ns[event.instrument] = event.venue_ns
             if self._enter(event, event.instrument, emit):
@@ -377,7 +377,7 @@ class Strategy(Verbs):
 
     @handles(OrderFilled)
     def _filled(self, event: OrderFilled, emit: Emit) -> None:
-        """Show each fill once. A fill may come after its order was canceled or rejected."""
+        """Pass each fill on once. A fill may come after its order was canceled or rejected."""
         if (
             event.client_order_id in self._working or event.client_order_id in self._ended
         ) and self._fills.first(event):
@@ -413,7 +413,7 @@ class Strategy(Verbs):
 
     @handles(SessionStopped)
     def _stopped(self, event: SessionStopped, emit: Emit) -> None:
-        """Let a strategy plot its last numbers. Orders are discarded: they would not be watched any more."""
+        """Let a strategy plot its last numbers. Orders are discarded, since the session ends."""
         self._emit = discard
         self._emit_at_stop = emit
         self._event = event

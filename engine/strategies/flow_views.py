@@ -168,7 +168,7 @@ class BookSample(_View, frozen=True):
 
 
 Flow = Footprint | StackedImbalance | Profile | LargePrint | BookSample
-"""What `on_flow` is called with."""
+"""The argument of `on_flow`."""
 
 FlowEvent = FootprintClosed | ImbalanceStacked | ProfileClosed | LargePrintSeen | BookSampled
 

@@ -1,7 +1,7 @@
 """The arguments of the hooks: bars, trades, quotes, books, orders, fills and more, in decimal numbers.
 
 A view is made from an event and its instrument, for one call. Prices and sizes are float64 (the nearest to
-the exact value); `event` is the exact record. Authors need no scale arithmetic.
+the exact value); `event` is the exact record. Strategies need no scale arithmetic.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["Bar", "Book", "Context", "Fill", "Funding", "OrderView", "Tick", "To
 class Bar(msgspec.Struct, frozen=True):
     """A closed bar. `market` is the instrument's name, `start_ns` UTC.
 
-    `interval` is text such as "1m", or "volume:50" for an activity bar. `warmup`: the bar is history, shown
+    `interval` is text such as "1m", or "volume:50" for an activity bar. `warmup`: the bar is history, passed
     to warm up indicators; verbs do nothing on it.
     """
 
@@ -92,7 +92,7 @@ class Bar(msgspec.Struct, frozen=True):
 
 
 class Market(msgspec.Struct, frozen=True):
-    """What views need of an instrument: its listing, and the divisors of its integers."""
+    """The listing of an instrument, and the divisors of its integers."""
 
     listed: InstrumentListed
     price_unit: int
@@ -311,7 +311,7 @@ def _levels(side: BookLevels, listed: InstrumentListed) -> list[tuple[float, flo
 
 
 def market_of(listed: InstrumentListed) -> Market:
-    """Return what views need of an instrument."""
+    """Return the listing and divisors of an instrument."""
     return Market(listed, power_of_ten(listed.price_scale), power_of_ten(listed.size_scale))
 
 

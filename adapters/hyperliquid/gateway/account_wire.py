@@ -50,7 +50,7 @@ class WireFill(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class OpenOrder(msgspec.Struct, frozen=True, rename="camel"):
-    """An order as every message shows it; `sz` is what is open. `children` wait until it is filled."""
+    """An order as every message shows it; `sz` is the open size. `children` wait until it is filled."""
 
     coin: Name
     side: Literal["A", "B"]

@@ -450,7 +450,7 @@ class HyperliquidGateway:
             except BaseException:
                 for event in fresh:
                     if isinstance(event, OrderFilled | FundingPaid):
-                        self._orders.forget(event)
+                        self._orders.discard(event)
                 raise
 
     def _stamped(self, event: Event) -> Event:

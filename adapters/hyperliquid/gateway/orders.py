@@ -62,8 +62,8 @@ class Orders:
         _keep(self._filled, fill.venue_order_id, self._filled.get(fill.venue_order_id, 0) + fill.size)
         return True
 
-    def forget(self, event: OrderFilled | FundingPaid) -> None:
-        """Forget an event that could not be sent."""
+    def discard(self, event: OrderFilled | FundingPaid) -> None:
+        """Remove an event that could not be sent."""
         if isinstance(event, FundingPaid):
             self._paid.pop((event.instrument, event.venue_ns // _HOUR_NS), None)
         elif self._reported.pop((int(event.trade_id), event.venue_order_id), _ABSENT) is not _ABSENT:

@@ -137,7 +137,7 @@ class Exchange:
             case ApproveAgent():
                 replaced = self.agents.approve(account, action, now_ms)
                 if replaced is not None:
-                    self._signers.forget(replaced)
+                    self._signers.remove(replaced)
         return {"type": "default"}
 
     def _cancel(self, account: Account, asset: int, oid: int | str, now_ms: int) -> Status:

@@ -2,7 +2,8 @@
 
 The rules:
 
-- The tape is the market. A taker order trades against the book that `l2Book` shows, best level first. Size
+- The tape is the market data. A taker order trades against the book that `l2Book` shows, best level first.
+  Size
   taken from a level stays gone until the quote changes. Orders of other accounts queue behind the tape's size
   at their price. Both sides of a trade between accounts have the same trade id.
 - A resting order fills as maker at its own price. It fills completely when a tape trade is beyond its price

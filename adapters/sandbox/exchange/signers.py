@@ -65,7 +65,7 @@ class Signers:
             raise ActionRefused(f"Must deposit before performing actions. User: {account.address}")
         return account
 
-    def forget(self, signer: str) -> None:
+    def remove(self, signer: str) -> None:
         """Drop the nonces of an agent that was removed or replaced."""
         self._nonces.pop(signer, None)
 

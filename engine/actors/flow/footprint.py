@@ -24,7 +24,7 @@ WINDOWS_MAX = REVISABLE_BARS_MAX + 5
 
 
 class Window(State):
-    """The levels of one window. `told` is the delta last emitted."""
+    """The levels of one window. `told` is the last delta emitted."""
 
     cells: dict[int, Cell]
     told: int = 0

@@ -1,4 +1,4 @@
-"""Large prints: an event for each trade of at least a configured size."""
+"""Large trades: an event for each trade of at least a configured size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["LargePrints"]
 class LargePrints(Actor):
     """State: the minimum size of a large trade by instrument.
 
-    One that is not configured has no large trades.
+    An instrument that is not configured has no large trades.
     """
 
     WIRING = Actor.WIRING | {"_large"}
