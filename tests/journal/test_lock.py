@@ -39,7 +39,7 @@ def test_a_second_process_is_refused_with_the_pid_of_the_first_and_sigkill_relea
         with pytest.raises(JournalLocked, match=f"process {holder.pid}"):
             JournalLock(tmp_path)
         holder.send_signal(signal.SIGKILL)
-        holder.wait(timeout=10)
+        holder.wait(timeout=300)
     with JournalLock(tmp_path) as lock:
         assert lock.path.read_text() == f"{os.getpid()}\n"
 

@@ -177,7 +177,7 @@ def test_a_running_build_is_not_disturbed_and_a_killed_one_is_removed(tmp_path: 
             builder.append(FRAMES[0])
         assert (tmp_path / f".{NAME}.partial").exists()
         other.send_signal(signal.SIGKILL)
-        other.wait(timeout=10)
+        other.wait(timeout=300)
     build(tmp_path)
     assert names(tmp_path) == [NAME, "2024-12-06"]
 

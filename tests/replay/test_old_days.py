@@ -252,7 +252,7 @@ def replay_with(copy: Path, day: Path, project: Path) -> subprocess.CompletedPro
         env={**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

@@ -63,22 +63,28 @@ def subscribe(**subscription: Any) -> str:
     ],
 )
 async def test_an_unknown_instrument_closes_the_socket_without_a_close_frame(
+    paced_clock: MockClock,
     subscription: dict[str, Any],
 ) -> None:
-    async with running(TAPE) as (_, address):
+    async with pacing(), running(TAPE) as (_, address):
         seen, was_reset = await raw_session(address, subscribe(**subscription))
         assert was_reset
         assert [type(event) for event in seen] == [ws_events.AcceptConnection]
 
 
-async def test_compression_is_never_negotiated() -> None:
-    async with running(TAPE) as (_, address):
+async def test_compression_is_never_negotiated(paced_clock: MockClock) -> None:
+    async with pacing(), running(TAPE) as (_, address):
         seen, _ = await raw_session(address, subscribe(type="trades", coin="NOPE"))
         assert seen[0].extensions == []
 
 
-async def test_clients_see_close_code_1006() -> None:
-    async with running(TAPE) as (sandbox, address), connected(address) as one, connected(address) as two:
+async def test_clients_see_close_code_1006(paced_clock: MockClock) -> None:
+    async with (
+        pacing(),
+        running(TAPE) as (sandbox, address),
+        connected(address) as one,
+        connected(address) as two,
+    ):
         await send(one, "subscribe", type="trades", coin="nope")
         with pytest.raises(ConnectionClosed) as closed:
             await receive(one)
@@ -127,8 +133,8 @@ async def test_a_client_that_does_not_read_is_cut_and_others_continue(paced_cloc
         assert len(await receive_until(good, "allMids")) > 0
 
 
-async def test_invalid_data_ends_only_its_own_connection() -> None:
-    async with running(TAPE) as (_, address), connected(address) as good:
+async def test_invalid_data_ends_only_its_own_connection(paced_clock: MockClock) -> None:
+    async with pacing(), running(TAPE) as (_, address), connected(address) as good:
         port = int(address.base_url.rsplit(":", 1)[1])
         for data in (
             b"\x00\xff" * 500,
@@ -145,8 +151,8 @@ async def test_invalid_data_ends_only_its_own_connection() -> None:
         assert await receive(good) == {"channel": "pong"}
 
 
-async def test_clients_can_reconnect_after_all_connections_were_dropped() -> None:
-    async with running(TAPE) as (sandbox, address):
+async def test_clients_can_reconnect_after_all_connections_were_dropped(paced_clock: MockClock) -> None:
+    async with pacing(), running(TAPE) as (sandbox, address):
         async with connected(address) as one, connected(address) as two:
             await until(lambda: sandbox.connections == 2)
             sandbox.drop_connections()
@@ -158,14 +164,14 @@ async def test_clients_can_reconnect_after_all_connections_were_dropped() -> Non
             await receive_until(again, "trades")
 
 
-async def test_drop_every_cuts_connections_at_random() -> None:
-    async with running(TAPE, drop_every_s=0.1) as (_, address), connected(address) as socket:
+async def test_drop_every_cuts_connections_at_random(paced_clock: MockClock) -> None:
+    async with pacing(), running(TAPE, drop_every_s=0.1) as (_, address), connected(address) as socket:
         with pytest.raises(ConnectionClosed):
             await receive(socket)
 
 
-async def test_limits_on_connections_and_subscriptions_are_enforced() -> None:
-    async with running(TAPE, connections_max=2, subscriptions_max=3) as (sandbox, address):
+async def test_limits_on_connections_and_subscriptions_are_enforced(paced_clock: MockClock) -> None:
+    async with pacing(), running(TAPE, connections_max=2, subscriptions_max=3) as (sandbox, address):
         async with connected(address) as one, connected(address) as two:
             await until(lambda: sandbox.connections == 2)
             seen, _ = await raw_session(address)
@@ -206,8 +212,8 @@ async def test_it_serves_on_ipv6_loopback() -> None:
         pytest.skip("no IPv6 loopback here")
 
 
-async def test_a_port_in_use_is_reported() -> None:
-    async with running(TAPE) as (_, address):
+async def test_a_port_in_use_is_reported(paced_clock: MockClock) -> None:
+    async with pacing(), running(TAPE) as (_, address):
         port = int(address.base_url.rsplit(":", 1)[1])
         with pytest.raises(UsageError, match=rf"port {port} .* is in use; choose another with --port"):
             await serve(SandboxOptions(port=port))

@@ -7,9 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
+from trio.testing import MockClock
 
 from engine.events import InstrumentListed
 from engine.values import BUY, SELL, parse_scaled
+from tests.pacing import pacing
 
 from .kit import BTC, PURR, START_NS, ask, quote, running, tape_of, trade
 
@@ -21,9 +23,9 @@ OPENING = [
 ]
 
 
-async def test_meta_has_the_grid_of_every_instrument() -> None:
+async def test_meta_has_the_grid_of_every_instrument(paced_clock: MockClock) -> None:
     binance = InstrumentListed(START_NS, 3, "binance", "BTCUSDT", 2, 8)
-    async with running(tape_of(OPENING, [BTC, PURR, binance])) as (_, address):
+    async with pacing(), running(tape_of(OPENING, [BTC, PURR, binance])) as (_, address):
         meta = await ask(address, {"type": "meta", "dex": ""})
         assert [(u["name"], u["szDecimals"], u.get("pxDecimals")) for u in meta["universe"]] == [
             ("BTC", 5, None),
@@ -46,15 +48,15 @@ async def test_meta_has_the_grid_of_every_instrument() -> None:
         }
 
 
-async def test_spot_meta_has_all_fields_that_a_client_needs() -> None:
-    async with running(tape_of(OPENING)) as (_, address):
+async def test_spot_meta_has_all_fields_that_a_client_needs(paced_clock: MockClock) -> None:
+    async with pacing(), running(tape_of(OPENING)) as (_, address):
         spot = await ask(address, {"type": "spotMeta"})
         assert spot["universe"] == []
         assert spot["tokens"][0]["name"] == "USDC"
 
 
-async def test_exchange_status_has_the_time_and_the_speed() -> None:
-    async with running(tape_of(OPENING), speed=50) as (_, address):
+async def test_exchange_status_has_the_time_and_the_speed(paced_clock: MockClock) -> None:
+    async with pacing(), running(tape_of(OPENING), speed=50) as (_, address):
         status = await ask(address, {"type": "exchangeStatus"})
         assert set(status) == {"time", "specialStatuses", "speed"}
         assert status["specialStatuses"] is None
@@ -62,8 +64,8 @@ async def test_exchange_status_has_the_time_and_the_speed() -> None:
         assert START_MS <= status["time"] < START_MS + 50 * 10_000
 
 
-async def test_recent_trades_are_newest_first_and_exact() -> None:
-    async with running(tape_of(OPENING), speed=1000) as (sandbox, address):
+async def test_recent_trades_are_newest_first_and_exact(paced_clock: MockClock) -> None:
+    async with pacing(), running(tape_of(OPENING), speed=1000) as (sandbox, address):
         rows: list[dict[str, Any]] = []
         while len(rows) < 40:
             rows = await ask(address, {"type": "recentTrades", "coin": "BTC"})
@@ -81,8 +83,8 @@ async def test_recent_trades_are_newest_first_and_exact() -> None:
         assert sandbox.now_ms >= rows[0]["time"]
 
 
-async def test_a_book_surrounds_the_best_bid_and_ask() -> None:
-    async with running(tape_of(OPENING)) as (_, address):
+async def test_a_book_surrounds_the_best_bid_and_ask(paced_clock: MockClock) -> None:
+    async with pacing(), running(tape_of(OPENING)) as (_, address):
         book = await ask(address, {"type": "l2Book", "coin": "BTC"})
         assert set(book) == {"coin", "time", "levels"}
         assert [len(side) for side in book["levels"]] == [20, 20]
@@ -95,8 +97,11 @@ async def test_a_book_surrounds_the_best_bid_and_ask() -> None:
         assert await ask(address, {"type": "l2Book", "coin": "NOPE"}) is None
 
 
-async def test_candles_equal_bars_computed_from_the_tape() -> None:
-    async with running(instruments=("ETH",), clock="tape", history_s=6 * 3600, speed=0.001) as (_, address):
+async def test_candles_equal_bars_computed_from_the_tape(paced_clock: MockClock) -> None:
+    async with (
+        pacing(),
+        running(instruments=("ETH",), clock="tape", history_s=6 * 3600, speed=0.001) as (_, address),
+    ):
         trades = await ask(address, {"type": "recentTrades", "coin": "ETH"})
         bars: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for row in reversed(trades):
@@ -127,8 +132,11 @@ async def test_candles_equal_bars_computed_from_the_tape() -> None:
             assert await total(interval) == minutes
 
 
-async def test_mids_are_the_mid_of_the_quote_or_the_last_trade() -> None:
-    async with running(tape_of([quote(0, 841430, 841440), trade(0, 210000, instrument=2)])) as (_, address):
+async def test_mids_are_the_mid_of_the_quote_or_the_last_trade(paced_clock: MockClock) -> None:
+    async with (
+        pacing(),
+        running(tape_of([quote(0, 841430, 841440), trade(0, 210000, instrument=2)])) as (_, address),
+    ):
         assert await ask(address, {"type": "allMids"}) == {"BTC": "84143.5", "PURR": "0.21"}
 
 
@@ -188,8 +196,8 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
 ]
 
 
-async def test_invalid_requests_are_refused_as_on_the_venue() -> None:
-    async with running(tape_of(OPENING)) as (_, address), httpx.AsyncClient() as client:
+async def test_invalid_requests_are_refused_as_on_the_venue(paced_clock: MockClock) -> None:
+    async with pacing(), running(tape_of(OPENING)) as (_, address), httpx.AsyncClient() as client:
         for name, request, status, body in REFUSED:
             response = await client.post(address.base_url + "/info", **request)
             assert (name, response.status_code, response.text) == (name, status, body)
@@ -200,8 +208,8 @@ async def test_invalid_requests_are_refused_as_on_the_venue() -> None:
 
 
 @pytest.mark.parametrize("history_s", [0.0, 60.0])
-async def test_with_clock_now_the_tape_has_the_current_time(history_s: float) -> None:
-    async with running(history_s=history_s) as (sandbox, address):
+async def test_with_clock_now_the_tape_has_the_current_time(paced_clock: MockClock, history_s: float) -> None:
+    async with pacing(), running(history_s=history_s) as (sandbox, address):
         first = await ask(address, {"type": "l2Book", "coin": "PURR"})
         assert abs(first["time"] - sandbox.now_ms) < 5000
         rows = await ask(address, {"type": "recentTrades", "coin": "BTC"})

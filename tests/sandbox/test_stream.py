@@ -59,9 +59,13 @@ NORMALIZED: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("sent", "echoed"), NORMALIZED)
 async def test_the_acknowledgement_is_normalized_and_precedes_the_data(
-    sent: dict[str, Any], echoed: dict[str, Any]
+    paced_clock: MockClock, sent: dict[str, Any], echoed: dict[str, Any]
 ) -> None:
-    async with running(tape_of(HISTORY), history_s=0.5) as (_, address), connected(address) as socket:
+    async with (
+        pacing(),
+        running(tape_of(HISTORY), history_s=0.5) as (_, address),
+        connected(address) as socket,
+    ):
         await send(socket, "subscribe", **sent)
         data = {"method": "subscribe", "subscription": echoed}
         assert await receive(socket) == {"channel": "subscriptionResponse", "data": data}
@@ -71,8 +75,9 @@ async def test_the_acknowledgement_is_normalized_and_precedes_the_data(
         assert await receive_until(socket, "subscriptionResponse") == {**data, "method": "unsubscribe"}
 
 
-async def test_every_trades_subscription_begins_with_the_latest_thirty_trades() -> None:
+async def test_every_trades_subscription_begins_with_the_latest_thirty_trades(paced_clock: MockClock) -> None:
     async with (
+        pacing(),
         running(tape_of([*HISTORY, *LATER]), history_s=0.5) as (_, address),
         connected(address) as socket,
     ):
@@ -92,16 +97,16 @@ async def test_every_trades_subscription_begins_with_the_latest_thirty_trades() 
         ]
 
 
-async def test_an_instrument_without_trades_gets_an_empty_first_frame() -> None:
-    async with running(tape_of(HISTORY)) as (_, address), connected(address) as socket:
+async def test_an_instrument_without_trades_gets_an_empty_first_frame(paced_clock: MockClock) -> None:
+    async with pacing(), running(tape_of(HISTORY)) as (_, address), connected(address) as socket:
         await send(socket, "subscribe", type="trades", coin="PURR")
         assert await receive_until(socket, "trades") == []
 
 
-async def test_bbo_is_sent_when_it_changes_after_the_trades_that_changed_it() -> None:
+async def test_bbo_is_sent_when_it_changes_after_the_trades_that_changed_it(paced_clock: MockClock) -> None:
     same = quote(900, 841430, 841440)
     tape = tape_of([*HISTORY, same, *LATER])
-    async with running(tape, history_s=0.5) as (_, address), connected(address) as socket:
+    async with pacing(), running(tape, history_s=0.5) as (_, address), connected(address) as socket:
         await send(socket, "subscribe", type="trades", coin="BTC")
         await receive_until(socket, "trades")
         await send(socket, "subscribe", type="bbo", coin="BTC")
@@ -115,8 +120,8 @@ async def test_bbo_is_sent_when_it_changes_after_the_trades_that_changed_it() ->
         assert set(last["data"]["bbo"][0]) == {"px", "sz", "n"}
 
 
-async def test_books_are_sent_at_once_and_then_periodically() -> None:
-    async with running(tape_of(HISTORY), speed=20) as (_, address), connected(address) as socket:
+async def test_books_are_sent_at_once_and_then_periodically(paced_clock: MockClock) -> None:
+    async with pacing(), running(tape_of(HISTORY), speed=20) as (_, address), connected(address) as socket:
         await send(socket, "subscribe", type="l2Book", coin="BTC")
         await send(socket, "subscribe", type="l2Book", coin="BTC", fast=True)
         slow, fast = [], []
@@ -131,9 +136,13 @@ async def test_books_are_sent_at_once_and_then_periodically() -> None:
         assert all(late["time"] > soon["time"] for soon, late in pairwise(fast))
 
 
-async def test_the_last_frame_of_a_candle_has_its_final_state() -> None:
+async def test_the_last_frame_of_a_candle_has_its_final_state(paced_clock: MockClock) -> None:
     events = [*HISTORY, trade(59_990, 841450), trade(60_010, 841460), trade(60_020, 841470)]
-    async with running(tape_of(events), history_s=59, speed=5) as (_, address), connected(address) as socket:
+    async with (
+        pacing(),
+        running(tape_of(events), history_s=59, speed=5) as (_, address),
+        connected(address) as socket,
+    ):
         await send(socket, "subscribe", type="candle", coin="BTC", interval="1m")
         seen = []
         while not seen or seen[-1]["c"] != "84147.0":
@@ -143,15 +152,15 @@ async def test_the_last_frame_of_a_candle_has_its_final_state() -> None:
         assert (seen[-1]["t"], seen[-1]["o"], seen[-1]["n"]) == (START_MS + 60_000, "84146.0", 2)
 
 
-async def test_mids_are_sent_at_once_and_then_periodically() -> None:
-    async with running(tape_of(HISTORY), speed=100) as (_, address), connected(address) as socket:
+async def test_mids_are_sent_at_once_and_then_periodically(paced_clock: MockClock) -> None:
+    async with pacing(), running(tape_of(HISTORY), speed=100) as (_, address), connected(address) as socket:
         await send(socket, "subscribe", type="allMids")
         for _ in range(3):
             assert await receive_until(socket, "allMids") == {"mids": {"BTC": "84143.5"}}
 
 
-async def test_a_ping_is_answered_by_a_pong_without_data() -> None:
-    async with running(tape_of(HISTORY)) as (_, address), connected(address) as socket:
+async def test_a_ping_is_answered_by_a_pong_without_data(paced_clock: MockClock) -> None:
+    async with pacing(), running(tape_of(HISTORY)) as (_, address), connected(address) as socket:
         await socket.send_message('{"method":"ping"}')
         assert await receive(socket) == {"channel": "pong"}
 
@@ -168,8 +177,8 @@ BAD_FRAMES = [
 ]
 
 
-async def test_errors_are_one_string_and_the_connection_stays_open() -> None:
-    async with running(tape_of(HISTORY)) as (_, address), connected(address) as socket:
+async def test_errors_are_one_string_and_the_connection_stays_open(paced_clock: MockClock) -> None:
+    async with pacing(), running(tape_of(HISTORY)) as (_, address), connected(address) as socket:
         for text in BAD_FRAMES:
             await socket.send_message(text)
             expected = "Error parsing JSON into valid websocket request: " + text
@@ -186,8 +195,8 @@ async def test_errors_are_one_string_and_the_connection_stays_open() -> None:
         await receive_until(socket, "pong")
 
 
-async def test_a_post_has_the_same_answer_as_http() -> None:
-    async with running(tape_of(HISTORY)) as (_, address), connected(address) as socket:
+async def test_a_post_has_the_same_answer_as_http(paced_clock: MockClock) -> None:
+    async with pacing(), running(tape_of(HISTORY)) as (_, address), connected(address) as socket:
 
         async def post(number: int, **payload: Any) -> Any:
             request = {"type": "info", "payload": payload}

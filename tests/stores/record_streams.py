@@ -249,6 +249,6 @@ def run_apart(code: str, path: Path) -> int:
     script = textwrap.dedent(before) + textwrap.dedent(code)
     root = Path(__file__).resolve().parents[2]
     command = [sys.executable, "-c", script, str(path)]
-    done = subprocess.run(command, cwd=root, check=False, timeout=60, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=root, check=False, timeout=300, capture_output=True, text=True)
     assert not done.stderr, done.stderr
     return done.returncode

@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 import trio
+from trio.testing import MockClock
 from trio_websocket import WebSocketConnection
 
 from adapters.sandbox.tape import Tape
+from tests.pacing import pacing
 from tests.sandbox.exchange.kit import (
     ALICE,
     ALICE_KEY,
@@ -42,8 +44,11 @@ async def acknowledged(socket: WebSocketConnection, kind: str, **more: Any) -> d
     return subscription
 
 
-async def test_an_order_over_http_is_answered_and_reported_on_every_channel_of_its_account() -> None:
+async def test_an_order_over_http_is_answered_and_reported_on_every_channel_of_its_account(
+    paced_clock: MockClock,
+) -> None:
     async with (
+        pacing(),
         running(tape(), accounts=ACCOUNTS) as (_, address),
         connected(address) as socket,
         connected(address) as other,
@@ -71,8 +76,8 @@ async def test_an_order_over_http_is_answered_and_reported_on_every_channel_of_i
         assert quiet.cancelled_caught
 
 
-async def test_the_effects_of_a_posted_action_are_sent_before_its_answer() -> None:
-    async with running(tape(), accounts=ACCOUNTS) as (_, address), connected(address) as socket:
+async def test_the_effects_of_a_posted_action_are_sent_before_its_answer(paced_clock: MockClock) -> None:
+    async with pacing(), running(tape(), accounts=ACCOUNTS) as (_, address), connected(address) as socket:
         await acknowledged(socket, "orderUpdates", user=ALICE)
         request = {"type": "action", "payload": signed(BUY_ONE, START_MS)}
         await socket.send_message(json.dumps({"method": "post", "id": 7, "request": request}))
@@ -85,8 +90,8 @@ async def test_the_effects_of_a_posted_action_are_sent_before_its_answer() -> No
         assert response["payload"]["response"]["type"] == "order"
 
 
-async def test_an_invalid_post_gets_an_error_with_status_and_text() -> None:
-    async with running(tape(), accounts=ACCOUNTS) as (_, address), connected(address) as socket:
+async def test_an_invalid_post_gets_an_error_with_status_and_text(paced_clock: MockClock) -> None:
+    async with pacing(), running(tape(), accounts=ACCOUNTS) as (_, address), connected(address) as socket:
         request = {"type": "action", "payload": {"action": {"type": "nope"}}}
         await socket.send_message(json.dumps({"method": "post", "id": 7, "request": request}))
         assert await receive(socket) == {
@@ -102,8 +107,8 @@ async def test_an_invalid_post_gets_an_error_with_status_and_text() -> None:
         }
 
 
-async def test_http_errors_for_invalid_bodies_and_200_for_refused_actions() -> None:
-    async with running(tape(), accounts=ACCOUNTS) as (_, address):
+async def test_http_errors_for_invalid_bodies_and_200_for_refused_actions(paced_clock: MockClock) -> None:
+    async with pacing(), running(tape(), accounts=ACCOUNTS) as (_, address):
         answer = await post(address, {"action": {"type": "nope"}})
         assert (answer.status_code, answer.text) == (
             422,
@@ -119,9 +124,13 @@ async def test_http_errors_for_invalid_bodies_and_200_for_refused_actions() -> N
         )
 
 
-async def test_addresses_are_case_insensitive_and_acknowledged_in_lower_case() -> None:
+async def test_addresses_are_case_insensitive_and_acknowledged_in_lower_case(paced_clock: MockClock) -> None:
     upper = "0x" + ALICE[2:].upper()
-    async with running(tape(), accounts=((upper, "100000"),)) as (_, address), connected(address) as socket:
+    async with (
+        pacing(),
+        running(tape(), accounts=((upper, "100000"),)) as (_, address),
+        connected(address) as socket,
+    ):
         subscription = await acknowledged(socket, "userFills", user=upper)
         assert subscription == {"type": "userFills", "user": ALICE, "aggregateByTime": False}
         await receive(socket)
@@ -133,8 +142,8 @@ async def test_addresses_are_case_insensitive_and_acknowledged_in_lower_case() -
         assert state["withdrawable"] == "100000.0"
 
 
-async def test_an_invalid_address_is_an_error_and_the_socket_stays_open() -> None:
-    async with running(tape()) as (_, address), connected(address) as socket:
+async def test_an_invalid_address_is_an_error_and_the_socket_stays_open(paced_clock: MockClock) -> None:
+    async with pacing(), running(tape()) as (_, address), connected(address) as socket:
         await send(socket, "subscribe", type="userFills", user="0x12")
         frame = await receive(socket)
         assert frame["channel"] == "error"
@@ -143,8 +152,9 @@ async def test_an_invalid_address_is_an_error_and_the_socket_stays_open() -> Non
         assert await receive(socket) == {"channel": "pong"}
 
 
-async def test_full_states_are_sent_at_once_and_then_periodically() -> None:
+async def test_full_states_are_sent_at_once_and_then_periodically(paced_clock: MockClock) -> None:
     async with (
+        pacing(),
         running(tape(), accounts=ACCOUNTS, speed=100) as (_, address),
         connected(address) as socket,
     ):
@@ -162,8 +172,8 @@ async def test_full_states_are_sent_at_once_and_then_periodically() -> None:
         assert [row["limitPx"] for row in data["orders"]] == ["84000.0"]
 
 
-async def test_n20_every_subscription_gets_a_snapshot_of_the_fills() -> None:
-    async with running(tape(), accounts=ACCOUNTS) as (_, address):
+async def test_n20_every_subscription_gets_a_snapshot_of_the_fills(paced_clock: MockClock) -> None:
+    async with pacing(), running(tape(), accounts=ACCOUNTS) as (_, address):
         for nonce in range(3):
             await post(address, signed(BUY_ONE, START_MS + nonce))
         for _ in range(2):
@@ -176,9 +186,9 @@ async def test_n20_every_subscription_gets_a_snapshot_of_the_fills() -> None:
                 assert len(times) == 3
 
 
-async def test_order_status_accepts_both_ids_and_shows_the_original_size() -> None:
+async def test_order_status_accepts_both_ids_and_shows_the_original_size(paced_clock: MockClock) -> None:
     cloid = "0x" + "ab" * 16
-    async with running(tape(), accounts=ACCOUNTS) as (_, address):
+    async with pacing(), running(tape(), accounts=ACCOUNTS) as (_, address):
         status = {"type": "orderStatus", "user": ALICE}
         assert await ask(address, {**status, "oid": 1}) == {"status": "unknownOid"}
         assert await ask(address, {**status, "oid": cloid}) == {"status": "unknownOid"}
@@ -196,8 +206,8 @@ async def test_order_status_accepts_both_ids_and_shows_the_original_size() -> No
         assert (found["order"]["status"], found["order"]["order"]["sz"]) == ("canceled", "0.5")
 
 
-async def test_at_most_ten_users_are_tracked_until_a_connection_closes() -> None:
-    async with running(tape(), accounts=ACCOUNTS) as (sandbox, address):
+async def test_at_most_ten_users_are_tracked_until_a_connection_closes(paced_clock: MockClock) -> None:
+    async with pacing(), running(tape(), accounts=ACCOUNTS) as (sandbox, address):
         async with connected(address) as socket:
             for number in range(10):
                 await acknowledged(socket, "orderUpdates", user=f"0x{number:040x}")
