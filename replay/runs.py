@@ -98,7 +98,11 @@ def backtest(
     The same days, strategies and configuration give the same digest. Raises UsageError for days without
     market data or out of order and for a strategy that cannot be loaded, JournalDamaged.
     """
+    if isinstance(days, str):
+        raise UsageError(f"days: {days!r} is a text, not a list; write it as [{days!r}]")
     folders = day_folders(tuple(map(Path, days)))
+    if not folders:
+        raise UsageError("days: the list is empty; give at least one day, such as journal/2024-12-05")
     with own_modules(_folder(project)):
         builder = make_builder()
         if out is None:
@@ -116,4 +120,8 @@ def backtest(
 
 
 def _folder(project: str | Path | None) -> Path | None:
-    return None if project is None else Path(project)
+    if project is None:
+        return None
+    if not Path(project).is_dir():
+        raise UsageError(f"{project}: there is no such folder; give the folder of the strategies")
+    return Path(project)

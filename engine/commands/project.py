@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from engine.commands.output import check_outputs, json_option, print_json, progress
+from engine.errors import UsageError
 from engine.journal import belongs, read_identity
 from engine.records import day_folders
 from engine.stores.catchup import rebuild
@@ -31,6 +32,10 @@ def project_command(days: tuple[Path, ...], db: Path, with_trades: bool, check: 
     Datasette or pandas; `seq` in every row leads back to the journal (`engine why DAY SEQ`).
     """
     check_outputs(None, db)
+    if not db.parent.is_dir():
+        raise UsageError(f"{db}: there is no folder {db.parent}; give another path")
+    if check and not db.exists():
+        raise UsageError(f"{db}: there is no such database; give the path of one with --db")
     folders = _of_one_journal(days)
     began = time.perf_counter()
     with progress("rows") as report:

@@ -53,7 +53,7 @@ def load_strategy(use: str) -> type[Strategy]:
     refuse(project.findings())
     add_project(project)
     try:
-        found = importlib.util.find_spec(module_name)
+        found = importlib.util.find_spec(module_name) if _is_here(module_name) else None
     except (ImportError, ValueError):
         found = None
     except (Exception, SystemExit) as error:
@@ -81,6 +81,20 @@ def load_strategy(use: str) -> type[Strategy]:
         there = nearest(class_name, candidates) if candidates else "it has none: no class of it is a Strategy"
         raise UsageError(f"{module_name} has no strategy {class_name!r}; {there}")
     return chosen
+
+
+def _is_here(module_name: str) -> bool:
+    """Return whether an import would find the module now, in this project or among what is installed.
+
+    One that a program imported before, from the folder of another project, is not here.
+    """
+    top = module_name.partition(".")[0]
+    known = sys.modules.pop(top, None)
+    try:
+        return importlib.util.find_spec(top) is not None
+    finally:
+        if known is not None:
+            sys.modules[top] = known
 
 
 def _check_name(module_name: str) -> None:

@@ -168,3 +168,17 @@ def test_a_sealed_day_has_the_same_digest(traded: Path, tmp_path: Path) -> None:
     assert sealed["segments"] == 1
     assert one(engine("replay", root / traded.name, "--json").out)["digest"] == before
     assert one(engine("journal", "seal", root, "--newest", "--json").out)["segments"] == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--db", "absent/rows.db"], "absent/rows.db: there is no folder absent; give another path"),
+        (["--check"], "retape.db: there is no such database; give the path of one with --db"),
+    ],
+)
+def test_project_refuses_a_database_that_cannot_be(tmp_path: Path, args: list[str], words: str) -> None:
+    done = engine("project", SAMPLE, *args, cwd=tmp_path)
+    assert done.code == 2
+    assert done.err == f"engine: {words}\n"
+    assert not list(tmp_path.iterdir())

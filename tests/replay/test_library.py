@@ -118,6 +118,30 @@ def test_a_module_that_was_imported_before_is_restored(tmp_path: Path, market: l
     assert "mine" not in sys.modules
 
 
+def test_a_module_imported_before_does_not_stand_in_for_one_that_the_project_lacks(
+    tmp_path: Path, market: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = make_project(tmp_path / "other")
+    (tmp_path / "empty").mkdir()
+    with own_modules(other):
+        load_strategy("mine:Mine")
+        monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(other)])
+        with pytest.raises(UsageError, match="there is no module 'mine' in"):
+            replay.backtest(market[:1], CONFIG, project=tmp_path / "empty")
+        assert "mine" in sys.modules
+
+
+def test_arguments_that_name_nothing_are_refused(tmp_path: Path, market: list[Path]) -> None:
+    with pytest.raises(
+        UsageError, match="absent: there is no such folder; give the folder of the strategies"
+    ):
+        replay.backtest(market[:1], CONFIG, project=tmp_path / "absent")
+    with pytest.raises(UsageError, match="the list is empty; give at least one day"):
+        replay.backtest([], CONFIG)
+    with pytest.raises(UsageError, match="is a text, not a list; write it as"):
+        replay.backtest(str(market[0]), CONFIG)
+
+
 def test_files_are_guarded_only_during_the_run(tmp_path: Path) -> None:
     reader = "\n\ndef read(function):\n    return function(__file__)\n"
     project = make_project(tmp_path / "project", mine=MINE + reader)
