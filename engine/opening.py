@@ -28,7 +28,7 @@ _CLASSES = {name_of(cls): cls for cls in (SessionStarted, InstrumentListed)}
 
 
 class Opening(msgspec.Struct):
-    """What a day begins with. `failed` maps the name of each failed actor to the seq it failed on.
+    """The state at the start of a day. `failed` maps the name of each failed actor to the seq it failed on.
 
     `shapes` names the fields of the classes in the states; {} if they were stored before that was recorded.
     """
@@ -50,7 +50,7 @@ def day_opened(
 
 
 def read_opening(opened: DayOpened) -> Opening:
-    """Return what a day begins with. Raises JournalError."""
+    """Return the state at the start of a day. Raises JournalError."""
     stored = _stored(opened)
     try:
         return Opening(**{name: stored[name] for name in Opening.__struct_fields__ if name in stored})

@@ -60,7 +60,7 @@ class Inputs(Protocol):
 
 
 class Account(msgspec.Struct, frozen=True):
-    """What the journal records of the account when a session begins.
+    """The account as the journal records it when a session begins.
 
     `since_ns`: fills from then on may be missing. `nonce_floor_ms` is above every nonce ever used. `working`
     returns the client ids of orders that may still fill, `knows` returns whether an order was sent by this
@@ -144,7 +144,7 @@ class Listing(msgspec.Struct, frozen=True):
 
 
 class SessionContext(msgspec.Struct, frozen=True):
-    """What a session passes to feeds and gateway.
+    """The context that a session passes to feeds and gateway.
 
     The instruments have their numbers. `jitter` returns 0 to 1. `last` are the newest trades on record.
     `tap`, if set, receives every message of the feed.

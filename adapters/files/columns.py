@@ -50,7 +50,7 @@ _PLAIN_NUMBER: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", 
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """Where the columns are. `at` gives the position of each role; `names` is what the file calls it.
+    """The layout of a file. `at` gives the position of each role; `names` is what the file calls it.
 
     `kind` is TRADES or CANDLES. Without `header` the first row is data.
     """

@@ -1,6 +1,6 @@
-"""Where imported events go: day folders of a journal, each complete or absent.
+"""Writes imported events to day folders of a journal, each complete or absent.
 
-Writes batches of events into staged days. Promises: a day appears in the journal's root only when
+Promises: a day appears in the journal's root only when
 `put` was given its last batch; leaving the block with an error removes the day in progress and keeps the
 complete ones; a day that exists already is refused when its first event comes. Each day is an archive of
 its own: own journal id, first seq 1. Called by the importer.

@@ -46,7 +46,7 @@ _ROWS_PER_PROGRESS: Final = 16_384
 
 
 class ImportProgress(msgspec.Struct, frozen=True):
-    """How far an import is. `stage` is "measuring" (the first pass, when it needs one) or "importing"."""
+    """The progress of an import. `stage` is "measuring" (a first pass, if needed) or "importing"."""
 
     stage: str
     rows: int
@@ -56,7 +56,7 @@ class ImportProgress(msgspec.Struct, frozen=True):
 
 
 class ImportReport(msgspec.Struct, frozen=True):
-    """What an import did.
+    """The result of an import.
 
     `days` are complete, `digests` the last digest of each. `bytes` are those written. `measured` says which
     of "price_decimals", "size_decimals" and "interval" were found in the file rather than given. `columns`
@@ -82,7 +82,7 @@ class ImportReport(msgspec.Struct, frozen=True):
 
 
 class _Needs(msgspec.Struct):
-    """What a first pass found."""
+    """The result of the first pass."""
 
     price_decimals: int = 0
     size_decimals: int = 0

@@ -57,7 +57,7 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
 class Echo(msgspec.Struct, frozen=True):
-    """What an acknowledgement echoes of a subscription; the venue adds members of its own."""
+    """The subscription echoed in an acknowledgement; the venue adds members of its own."""
 
     type: Name
     coin: Name | None = None

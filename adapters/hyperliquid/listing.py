@@ -1,4 +1,4 @@
-"""What the venue lists: perps of its own dex and of builders' dexes, spot pairs; their grids and asset ids.
+"""The venue's listing: perps of its own dex and of builders' dexes, spot pairs; their grids and asset ids.
 
 Owns the rules of names, decimals and numbers. Promises: only a name that the venue's own metadata holds
 becomes an instrument, since a subscription to any other ends the whole connection. Called at start-up by the

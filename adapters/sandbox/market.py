@@ -44,7 +44,7 @@ _PULL_CALM: Final = 200_000  # the distance to the start halves every 3.5 s
 
 
 class InstrumentProfile(msgspec.Struct, frozen=True):
-    """How an instrument behaves.
+    """The parameters of one instrument of the synthetic market.
 
     `price`: the first price, as text.
     `gap_ms`: the mean time between two events; `taker_percent` of them are taker orders.

@@ -45,7 +45,7 @@ class ReadCandles(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CandleSource:
-    """Where closed candles come from.
+    """A source of closed candles.
 
     `intervals_ns` are the session's intervals that the venue has candles of, shortest first, and
     `windows_max` is how many candles of each it keeps.

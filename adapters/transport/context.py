@@ -17,7 +17,7 @@ __all__ = ["FeedContext", "StreamContext"]
 
 @dataclass(frozen=True, slots=True)
 class StreamContext:
-    """What a stream needs. `jitter` returns 0 to 1."""
+    """The context of a stream. `jitter` returns 0 to 1."""
 
     clock: Clock
     jitter: Callable[[], float]
@@ -28,7 +28,7 @@ class StreamContext:
 
 @dataclass(frozen=True, slots=True)
 class FeedContext(StreamContext):
-    """What the parts of a feed need.
+    """The context of the parts of a feed.
 
     `emit` takes events for the engine, `catch_up` waits while it is behind.
     """

@@ -72,7 +72,7 @@ class Rate(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What a venue allows one IP address. `connections` are new ones."""
+    """A venue's limits for one IP address. `connections` are new ones."""
 
     weight: Rate
     messages: Rate

@@ -43,7 +43,7 @@ class AnswerTooLong(VenueProtocolError):
 
 
 class Request(NamedTuple):
-    """What to send. `json` is the body, None for no body; `url` is sent as it stands."""
+    """A request. `json` is the body, None for no body; `url` is sent as it stands."""
 
     method: str
     url: str
@@ -52,7 +52,7 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came back."""
+    """The response to a request: status, headers, body."""
 
     status: int
     headers: httpx.Headers

@@ -128,7 +128,7 @@ class Actor:
     signature: str = ""
     """Identifies what the state depends on. A new session restores a state only if its signature is equal."""
     policy: str = "halt"
-    """What happens when a handler raises: "halt" or "quarantine"."""
+    """Policy when a handler raises: "halt" or "quarantine"."""
 
     def __init__(self, name: str) -> None:
         self.name = name

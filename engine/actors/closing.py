@@ -1,4 +1,4 @@
-"""How bars open, wait for late trades, close, and are merged into longer bars. Shared by all sources of bars.
+"""Opens bars, holds them for late trades, closes them, and merges them into longer bars, for all sources.
 
 Owns the open bars of every instrument. Promises: a window closes once, in order, and not before its grace
 period is over; a longer bar is emitted after the last of its parts; no window is skipped if the venue has

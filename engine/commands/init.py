@@ -95,7 +95,7 @@ Edit `strategies/my_strategy.py`; its parameters are in `engine.toml`. Then:
     engine backtest journal/<day> --config engine.toml --param lookback=30
 """,
 }
-"""What is written, by path."""
+"""The files of the project: content by path."""
 
 
 @click.command("init")

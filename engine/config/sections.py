@@ -37,7 +37,7 @@ CHANNELS: Final = ("l2Book", "l2BookFast", "candle", "activeAssetCtx", "allMids"
 """Channels of market data besides trades and the best bid and ask."""
 
 ACTIVITY_MEASURES: Final = ("tick", "volume", "value", "imbalance")
-"""What an activity bar can count instead of time."""
+"""Measures of activity bars."""
 
 MONEY_TEXT_SCALE: Final = 6
 """Most decimal places of an amount of money in the configuration."""

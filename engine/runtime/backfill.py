@@ -35,7 +35,7 @@ Known = dict[tuple[str, int], set[int]]
 
 
 class BackfillPlan(msgspec.Struct):
-    """What to run. `config` counts only where the journal has no session yet."""
+    """The plan of a backfill. `config` is used only if the journal has no session yet."""
 
     root: Path
     config: Config

@@ -58,8 +58,8 @@ MakeProjector = Callable[[bytes, int], Projector]
 
 
 class LivePlan(msgspec.Struct):
-    """What to run. `venue_events` are recorded right after the session started. The numbers of `instruments`
-    are ignored: the journal assigns them.
+    """The plan of a live session. `venue_events` are recorded right after the session started. The numbers of
+    `instruments` are ignored: the journal assigns them.
 
     With `make_gateway` orders are real, without it the session trades on paper. `resume` lifts a halt that an
     earlier session left: a person's decision. `projectors` are by name; `health` are lines for people,

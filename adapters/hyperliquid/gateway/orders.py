@@ -1,4 +1,4 @@
-"""What the gateway remembers of orders, so that reports are in order although answers and streams race.
+"""The gateway's memory of orders, which puts reports in order although answers and streams race.
 
 Owns bounded memories: which fills and payments were reported; how much of each order is reported as filled,
 so that an order's end follows its fills; which ends were reported; and the venue id under which a modified

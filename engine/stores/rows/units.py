@@ -31,7 +31,7 @@ def as_text(value: int, scale: int) -> str:
 
 
 class Listing(NamedTuple):
-    """What rows need of an instrument. `scales` is None for one that was never listed; it has no prices."""
+    """Name and scales of an instrument, for rows. `scales` is None for one that was never listed."""
 
     named: tuple[str, int, str | None]  # the columns instrument, instrument_id, venue
     scales: tuple[int, int] | None  # of prices and of sizes; None when not listed
