@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from decimal import Context, Decimal
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -17,6 +18,7 @@ from engine.events import (
     EVENT_TYPES,
     ActorFailed,
     BarClosed,
+    BookSampled,
     DayOpened,
     EquityMarked,
     FeedDown,
@@ -119,6 +121,7 @@ def test_a_record_is_an_object_with_its_keys_in_order():
 @given(events())
 @example(BarClosed(T, 7, 60 * 10**9, T, 1, 2, 3, 4, str(2**70), 5, "trade"))
 @example(MidsRead(T, 0, (0,), ()))
+@example(BookSampled(T, 7, 1, 0, 0, 0, 0.0, math.inf))
 def test_every_event_can_be_rendered_and_its_numbers_are_exact(event):
     renderer = Renderer([BTC])
     shown = renderer.as_json(3, 1, event)

@@ -162,7 +162,7 @@ def _unit(name: str, hint: Any) -> str:
         return "bytes"
     if hint in (SessionStarted | None, tuple[InstrumentListed, ...]):
         return "events"
-    if hint is float:
+    if hint in (float, float | None):
         return "float"
     return ""
 
@@ -202,7 +202,7 @@ def _value(unit: str, value: Any, event: Event, listed: InstrumentListed | None)
         case "bytes":
             return {"bytes": len(value), "blake2b": hashlib.blake2b(value, digest_size=32).hexdigest()}
         case _:
-            return value if math.isfinite(value) else str(value)
+            return value if value is None or math.isfinite(value) else str(value)
 
 
 def _fields(event: Event) -> dict[str, object]:
