@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from keyword import iskeyword
 from typing import NoReturn
 
 import click
@@ -23,24 +24,24 @@ from engine.loading.modules import own_modules
 
 __all__ = ["cli", "main"]
 
-_COMMANDS = {
-    "init": "init",
-    "config": "config",
-    "live": "live",
-    "replay": "replay",
-    "backtest": "backtest",
-    "import": "import_",
-    "backfill": "backfill",
-    "bars": "bars",
-    "inspect": "inspect",
-    "why": "why",
-    "project": "project",
-    "journal": "journal",
-    "sandbox": "sandbox",
-    "demo": "demo",
-    "doctor": "doctor",
-}
-"""The module in `engine/commands/` of each command, in the order of `engine --help`."""
+_COMMANDS = (
+    "init",
+    "config",
+    "live",
+    "replay",
+    "backtest",
+    "import",
+    "backfill",
+    "bars",
+    "inspect",
+    "why",
+    "project",
+    "journal",
+    "sandbox",
+    "demo",
+    "doctor",
+)
+"""The commands in the order of `engine --help`. Each has a module of its name in `engine/commands/`."""
 
 
 class _Commands(click.Group):
@@ -52,7 +53,9 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"engine.commands.{_COMMANDS[cmd_name]}")
+        # A keyword cannot be the name of a module that is imported by a statement.
+        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        module = importlib.import_module(f"engine.commands.{name}")
         stopping.end_in_order()
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
