@@ -1,0 +1,96 @@
+"""A strategy that does what its script says, so that a random sequence of calls is recorded and replays.
+
+The script is a parameter: a JSON list of `[at_ms, hook, action, ...]`, ordered by time. An action waits for
+the first call of its hook at or after `at_ms` (since `begin_ns`); hooks are "trade", "quote", "bar", "fill",
+"order" and "timer". What the strategy reads in each hook goes to the function that `watch_with` was given.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from engine.strategies import Bar, Fill, OrderView, Strategy, Tick, Touch
+
+__all__ = ["Action", "Scripted", "watch_with"]
+
+Action = tuple[Any, ...]
+"""A verb and its arguments: ("buy", "AAA", "1", {"limit": "99"}). Handles are numbers: -1 is the newest."""
+
+Watch = Callable[["Scripted", str, Any], None]
+
+_watch: Watch | None = None
+
+
+def watch_with(watch: Watch | None) -> None:
+    """Call this function at the begin of every hook with the strategy, the hook's name and its event."""
+    global _watch
+    _watch = watch
+
+
+@lru_cache(maxsize=64)
+def _parsed(script: str) -> dict[str, list[tuple[int, Action]]]:
+    """Return the actions of each hook in order of time."""
+    queues: dict[str, list[tuple[int, Action]]] = {}
+    for at_ms, hook, *action in json.loads(script):
+        queues.setdefault(hook, []).append((at_ms, tuple(action)))
+    return queues
+
+
+class Scripted(Strategy):
+    """Runs the actions of `script` in its hooks. Its state is how far it got and the handles it received."""
+
+    script: str = "[]"
+    begin_ns: int = 0
+
+    def on_start(self) -> None:
+        self.done: dict[str, int] = {}
+        self.handles: list[str] = []
+
+    def on_trade(self, trade: Tick) -> None:
+        self._hook("trade", trade.event)
+
+    def on_quote(self, quote: Touch) -> None:
+        self._hook("quote", quote.event)
+
+    def on_bar(self, bar: Bar) -> None:
+        self._hook("bar", bar.event)
+
+    def on_fill(self, fill: Fill) -> None:
+        self._hook("fill", fill.event)
+
+    def on_order(self, order: OrderView) -> None:
+        self._hook("order", order.event)
+
+    def on_timer(self, key: str) -> None:
+        self._hook("timer", None)
+
+    def _hook(self, hook: str, event: Any) -> None:
+        if _watch is not None:
+            _watch(self, hook, event)
+        queue = _parsed(self.script).get(hook)
+        if queue is None or self.warming:
+            return
+        now_ms = (self.now_ns - self.begin_ns) // 1_000_000
+        position = self.done.get(hook, 0)
+        while position < len(queue) and queue[position][0] <= now_ms:
+            position += 1
+            # Written first: an action that raises is not run again after a restart.
+            self.done[hook] = position
+            self._act(*queue[position - 1][1])
+
+    def _act(self, verb: str, *arguments: Any) -> None:
+        named: dict[str, Any] = {}
+        if arguments and isinstance(arguments[-1], dict):
+            *arguments, named = arguments  # type: ignore[assignment]
+        if verb == "raise":
+            raise RuntimeError("the script says so")
+        if verb in ("modify", "cancel"):
+            if not self.handles:
+                return
+            arguments = (self.handles[arguments[0] % len(self.handles)], *arguments[1:])
+        answer = getattr(self, verb)(*arguments, **named)
+        if verb in ("buy", "sell", "stop"):
+            self.handles.append(answer)
