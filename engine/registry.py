@@ -27,7 +27,8 @@ from engine.events.codec import Record
 from engine.opening import Opening, States
 from engine.snapshot import classes_of
 from engine.states import NO_SHAPES, Shapes, decode_state, encode_state, shapes_of, stored_state
-from engine.strategies.base import Strategy, place_of
+from engine.strategies.actor import StrategyActor
+from engine.strategies.base import place_of
 
 __all__ = ["Build", "Handler", "Registry"]
 
@@ -87,7 +88,7 @@ class Registry:
             actor.bind(self.instruments, self.turn)
             if self._restore(actor, states, NO_SHAPES):
                 kept.append(actor.name)
-            elif isinstance(actor, Strategy):
+            elif isinstance(actor, StrategyActor):
                 stored_state(actor.state(), actor.name, classes_of(actor))
                 if actor.name in states:
                     without[actor.name] = self._unreadable.pop(actor.name, _CHANGED)
@@ -126,7 +127,7 @@ class Registry:
             try:
                 states[actor.name] = (actor.signature, encode_state(actor.state(), actor.name))
             except UsageError:
-                if not isinstance(actor, Strategy):
+                if not isinstance(actor, StrategyActor):
                     raise
         return states
 
@@ -134,7 +135,7 @@ class Registry:
         """Fail the strategies whose state cannot be restored from a snapshot; return their `ActorFailed`."""
         failures: list[Event] = []
         for actor in self.actors:
-            if isinstance(actor, Strategy) and actor.name not in self.failed:
+            if isinstance(actor, StrategyActor) and actor.name not in self.failed:
                 try:
                     stored_state(actor.state(), actor.name, classes_of(actor))
                 except UsageError as error:
@@ -156,7 +157,7 @@ class Registry:
         for actor in self.actors:
             if actor.name in self.day_states:
                 self.day_shapes |= shapes_of(self.day_states[actor.name][1], classes_of(actor))
-                if isinstance(actor, Strategy):
+                if isinstance(actor, StrategyActor):
                     self._restore(actor, self.day_states, NO_SHAPES)
 
     def note_failure(self, failed: ActorFailed) -> None:
@@ -218,8 +219,8 @@ class Registry:
                 return [failed]
             timers |= {item.key: item for item in emitted if isinstance(item, SetTimer)}
             emitted.clear()
-        if isinstance(actor, Strategy):
-            actor.resume_targets(targets)
+        if isinstance(actor, StrategyActor):
+            actor.targets = targets
         self.actors = [actor if other.name == name else other for other in self.actors]
         self._learn_handlers()
         return [ActorRestarted(at_ns, name, count), *timers.values()]
@@ -267,7 +268,7 @@ class Registry:
         try:
             actor.restore(decode_state(blob, classes_of(actor), shapes))
         except JournalError as error:
-            if isinstance(actor, Strategy):
+            if isinstance(actor, StrategyActor):
                 old = isinstance(error, StateVersionError)
                 self._unreadable[actor.name] = str(error) if old else f"state: {error}"
                 return False
@@ -291,7 +292,7 @@ def _failure(actor: Actor, error: BaseException, seq: int, at_ns: int) -> ActorF
     except Exception:
         words = "(it has no text)"
     words = _BRACES.sub("{...}", _ADDRESS.sub("0x...", words))
-    place = place_of(error, type(actor)) if isinstance(actor, Strategy) else ""
+    place = place_of(error, type(actor.strategy)) if isinstance(actor, StrategyActor) else ""
     text = f"{type(error).__name__}: {words}"[:300].encode("utf-8", "backslashreplace").decode() + place
     return ActorFailed(at_ns, actor.name, seq, text, actor.policy)
 

@@ -35,7 +35,7 @@ from engine.events.codec import Derived, Record, in_order
 from engine.opening import Opening, Timer, day_opened, read_opening
 from engine.ports import History, Sink
 from engine.registry import Build, Handler, Registry, owner_of
-from engine.strategies.base import Strategy
+from engine.strategies.actor import StrategyActor
 
 __all__ = ["Sequencer"]
 
@@ -405,7 +405,7 @@ class Sequencer:
         reproducible (memory, recursion depth).
         """
         failed = owner_of(handler)
-        if isinstance(failed, Strategy):
+        if isinstance(failed, StrategyActor):
             self._out[:] = [item for item in self._out if not _emitted_by(item, failed.name)]
         remaining = list(self._registry.routes[event.__class__])
         del remaining[: remaining.index(handler) + 1]

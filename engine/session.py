@@ -33,6 +33,7 @@ from engine.events import SessionStarted
 from engine.events.codec import schema_fingerprint
 from engine.snapshot import classes_of
 from engine.states import stored_state
+from engine.strategies.actor import StrategyActor
 from engine.strategies.base import Strategy, place_of
 from engine.strategies.params import convert_params
 
@@ -133,7 +134,7 @@ class SessionBuilder:
             found = self._hashes[use] = self._hash_of(self._class(use))
         return found
 
-    def _make(self, entry: StrategyConfig, seed: int) -> Strategy:
+    def _make(self, entry: StrategyConfig, seed: int) -> StrategyActor:
         """Return a started strategy. Raises ConfigError for invalid parameters and for its exceptions."""
         cls = self._class(entry.use)
         try:
@@ -141,7 +142,7 @@ class SessionBuilder:
         except ConfigError as error:
             raise ConfigError(f"strategy {entry.use}: {error}") from None
         try:
-            strategy = cls.make(entry.title, params, entry.coins, seed)
+            strategy = StrategyActor(cls, entry.title, params, entry.coins, seed)
         except (Exception, SystemExit) as error:
             words = f"{type(error).__name__}: {error}{place_of(error, cls)}"
             raise ConfigError(f"strategy {entry.use}: cannot begin: {words}") from None

@@ -18,17 +18,23 @@ import msgspec
 import engine.indicators  # noqa: F401  its structs may be in a state that is read back
 from engine.floors import PACKAGES
 from engine.states import name_of
+from engine.strategies.actor import Seen, StrategyActor
 
 __all__ = ["classes_of", "state_classes"]
 
 _SHARED_MODULES: Final = ("engine.events", "engine.indicators")
 """Modules whose structs every actor's state may contain, besides those of its own classes."""
 
+_MOVED: Final[dict[str, type]] = {"engine.strategies.base:Seen": Seen}
+"""Classes that states of an earlier version name by the module they were in."""
+
 
 def classes_of(actor: object) -> dict[str, type]:
     """Return the classes that an actor's state may contain, by their name in snapshots."""
-    own = dict.fromkeys((*_SHARED_MODULES, *(cls.__module__ for cls in type(actor).__mro__)))
-    return state_classes([name for name in own if name in sys.modules])
+    kinds = [type(actor), *([type(actor.strategy)] if isinstance(actor, StrategyActor) else [])]
+    modules = [cls.__module__ for kind in kinds for cls in kind.__mro__]
+    own = dict.fromkeys((*_SHARED_MODULES, *modules))
+    return state_classes([name for name in own if name in sys.modules]) | _MOVED
 
 
 def state_classes(modules: Iterable[str]) -> dict[str, type]:

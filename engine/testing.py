@@ -33,6 +33,7 @@ from engine.events import (
 )
 from engine.snapshot import classes_of
 from engine.states import stored_state
+from engine.strategies.actor import StrategyActor
 from engine.strategies.base import Strategy
 from engine.strategies.literals import Side
 from engine.strategies.params import convert_params
@@ -72,10 +73,15 @@ class Bench:
         }
         self._numbers = {listed.name: number for number, listed in self._listed.items()}
         self._timers: dict[str, SetTimer] = {}
-        self._make: Callable[[], Strategy] = lambda: strategy.make(
-            strategy.__name__, convert_params(strategy, params), seed=seed
+        self._make: Callable[[], StrategyActor] = lambda: StrategyActor(
+            strategy, strategy.__name__, convert_params(strategy, params), seed=seed
         )
-        self.strategy = self._begin(self._make())
+        self._actor = self._begin(self._make())
+
+    @property
+    def strategy(self) -> Strategy:
+        """The strategy. After each event it is another object: the one that the snapshot restored."""
+        return self._actor.strategy
 
     def bar(
         self,
@@ -140,13 +146,13 @@ class Bench:
             timer = min(due, key=lambda one: (one.due_ns, one.key))
             del self._timers[timer.key]
             self.now_ns = max(self.now_ns, timer.due_ns)
-            self._send(TimerFired(self.now_ns, self.strategy.name, timer.key))
+            self._send(TimerFired(self.now_ns, self._actor.name, timer.key))
         self.now_ns = max(self.now_ns, until_ns)
 
     def _send(self, event: Event) -> list[Event]:
         emitted: list[Any] = []
-        for kind, handler in handlers_of(self.strategy):
-            if kind is type(event) and self.strategy.listens(kind):
+        for kind, handler in handlers_of(self._actor):
+            if kind is type(event) and self._actor.listens(kind):
                 handler(event, emitted.append)
         for item in emitted:
             if isinstance(item, SetTimer):
@@ -155,21 +161,21 @@ class Bench:
                 self.plots.setdefault(item.name, []).append(item.value)
         events = [item for item in emitted if isinstance(item, Event)]
         self.emitted += events
-        self.strategy = self._restored()
+        self._actor = self._restored()
         return events
 
-    def _restored(self) -> Strategy:
+    def _restored(self) -> StrategyActor:
         """Return the strategy restored from a snapshot. Raises UsageError for state that cannot be stored."""
-        name = self.strategy.name
-        stored = stored_state(self.strategy.state(), name, classes_of(self.strategy))
+        name = self._actor.name
+        stored = stored_state(self._actor.state(), name, classes_of(self._actor))
         restored = self._begin(self._make())
         restored.restore(stored)
         return restored
 
-    def _begin(self, strategy: Strategy) -> Strategy:
-        strategy.bind(self._listed, Turn())
-        stored_state(strategy.state(), strategy.name, classes_of(strategy))
-        return strategy
+    def _begin(self, actor: StrategyActor) -> StrategyActor:
+        actor.bind(self._listed, Turn())
+        stored_state(actor.state(), actor.name, classes_of(actor))
+        return actor
 
     def _number(self, market: str) -> int:
         name = market or next(iter(self._numbers))

@@ -30,6 +30,7 @@ from engine.events import (
     Trade,
 )
 from engine.sequencer import Sequencer
+from engine.strategies.actor import StrategyActor
 from tests.profiles import examples
 from tests.replay.kit import (
     BUSY,
@@ -305,7 +306,7 @@ def test_other_handlers_receive_an_input_on_which_one_failed() -> None:
     sequencer = Sequencer(builder(), memory)
     sequencer.run(opening(config, NOON) + steady(12, NOON))
     busy: Any = sequencer.actor("Busy")
-    assert busy.seen == 12
+    assert busy.strategy.seen == 12
     (failed,) = memory.events(ActorFailed)
     cause = next(cause for _, cause, event in memory.all() if event is failed)
     assert cause == failed.seq
@@ -321,7 +322,7 @@ def test_other_handlers_receive_a_derived_event_on_which_one_failed() -> None:
     sequencer.run(opening(config, NOON) + steady(200, NOON))
     bars = [bar for bar in memory.events(BarClosed) if bar.revision == 0]
     second: Any = sequencer.actor("Second")
-    assert second.bars == len(bars)
+    assert second.strategy.bars == len(bars)
     (failed,) = memory.events(ActorFailed)
     assert memory.all()[failed.seq - 1][2] == bars[3]
 
@@ -406,11 +407,11 @@ def test_a_restarted_strategy_continues_as_if_it_had_not_seen_the_failing_event(
     lost = memory.all()[failed.seq - 1][2]
     assert isinstance(lost, BarClosed)
     bars = [bar for bar in memory.events(BarClosed) if bar.revision == 0]
-    expected = type(whole).make("expected", {})  # type: ignore[attr-defined]
+    expected = StrategyActor(type(whole.strategy), "expected", {})  # type: ignore[attr-defined]
     expected.bind(sequencer.instruments, sequencer.actor("risk").turn)
     for bar in bars:
         if bar is not lost:
-            expected._bar(bar, [].append)  # type: ignore[attr-defined]
+            expected._bar(bar, [].append)
     assert broken.state()["ema"] == expected.state()["ema"]
     assert broken.state()["sma"] == expected.state()["sma"]
     assert whole.state()["bars"] == len(bars)

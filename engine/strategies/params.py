@@ -50,7 +50,7 @@ def params_of(cls: type[Strategy]) -> dict[str, Param]:
         if name.startswith("_") or not hasattr(cls, name) or typing.get_origin(hint) is ClassVar:
             continue
         where = f"{cls.__name__}.{name}"
-        if hasattr(Strategy, name) or name in Strategy.WIRING:
+        if hasattr(Strategy, name):
             raise ConfigError(f"{where}: the base class has this name already; choose another")
         default = getattr(cls, name)
         if not isinstance(default, _SIMPLE):

@@ -12,14 +12,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 from operator import index
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from engine.actors.base import Actor, Emit, SetTimer, State
-from engine.config import nearest
+from engine.actors.base import SetTimer, State
 from engine.errors import NumberError
 from engine.events import (
     CancelRequested,
-    Event,
     InstrumentListed,
     ModifyRequested,
     OrderRequested,
@@ -27,11 +25,13 @@ from engine.events import (
     SignalRaised,
     TargetSet,
     TrailRequested,
-    engine_time,
 )
 from engine.strategies.literals import Side, Tif, TriggerKind
 from engine.strategies.views import Bar
 from engine.values import BUY, NO_SIDE, SELL, to_grid
+
+if TYPE_CHECKING:
+    from engine.strategies.actor import StrategyActor
 
 __all__ = ["Number", "OwnOrder", "Verbs", "discard", "refuse"]
 
@@ -69,28 +69,27 @@ def _text(value: str) -> str:
     return value
 
 
-class Verbs(Actor):
+class Verbs:
     """The verbs of a strategy. Prices are in quote currency, sizes in base units.
 
     Every verb raises NumberError for a float or an invalid number, and KeyError for an unknown market.
     """
 
-    _event: Event | None
-    _emit: Emit
-    _emit_at_stop: Emit
-    _numbers: dict[str, int]
-    _targets: dict[int, int]
-    _working: dict[str, OwnOrder]
+    # The actor that runs the strategy: the one attribute that is the engine's.
+    __slots__ = ("_retape",)
+    if TYPE_CHECKING:
+        _retape: StrategyActor
 
     @property
     def now_ns(self) -> int:
         """The engine's time in UTC nanoseconds: the time of the current event."""
-        return engine_time(self._event) if self._event is not None else 0
+        return self._retape.now_ns
 
     @property
     def warming(self) -> bool:
         """Whether the current event is history, on which verbs do nothing."""
-        return self._emit is discard and self._event.__class__ is not SessionStopped
+        actor = self._retape
+        return actor.emit is discard and actor.event.__class__ is not SessionStopped
 
     # Positions.
 
@@ -99,16 +98,18 @@ class Verbs(Actor):
 
         The size is rounded to the venue's grid towards zero. Does nothing if the target is already set.
         """
-        listed = self._listed(market)
+        actor = self._retape
+        listed = actor.listed(market)
         steps = _signed(listed, size, short)
         why = _text(reason)
-        if self._targets.get(listed.instrument, 0) != steps and self._emit is not discard:
-            self._targets[listed.instrument] = steps
-            self._emit(TargetSet(self.now_ns, self.name, listed.instrument, steps, why))
+        if actor.targets.get(listed.instrument, 0) != steps and actor.emit is not discard:
+            actor.targets[listed.instrument] = steps
+            actor.emit(TargetSet(actor.now_ns, actor.name, listed.instrument, steps, why))
 
     def holds(self, market: str) -> bool:
         """Return whether the last target for `market` is not 0."""
-        return bool(self._targets.get(self._listed(market).instrument))
+        actor = self._retape
+        return bool(actor.targets.get(actor.listed(market).instrument))
 
     def size_for(self, bar: Bar, notional: Number) -> Decimal:
         """Return the size, in base units, that `notional` of quote currency buys at the close of `bar`."""
@@ -143,7 +144,7 @@ class Verbs(Actor):
         reduce-only orders of the same size, which become active once this order is completely filled. When
         one of them fills, the other is canceled. Raises ValueError for arguments that contradict each other.
         """
-        self._order(market, BUY, size, limit, tif, reduce_only, stop_loss, take_profit, reason)
+        _order(self._retape, market, BUY, size, limit, tif, reduce_only, stop_loss, take_profit, reason)
 
     def sell(
         self,
@@ -158,7 +159,7 @@ class Verbs(Actor):
         reason: str = "",
     ) -> None:
         """Request to sell `size` at market, or at `limit` or better. See `buy`."""
-        self._order(market, SELL, size, limit, tif, reduce_only, stop_loss, take_profit, reason)
+        _order(self._retape, market, SELL, size, limit, tif, reduce_only, stop_loss, take_profit, reason)
 
     def stop(
         self,
@@ -179,14 +180,15 @@ class Verbs(Actor):
         for a sell, down for a buy. So a stop-loss triggers a little earlier, and a take-profit at no worse a
         price.
         """
-        listed = self._listed(market)
+        actor = self._retape
+        listed = actor.listed(market)
         if side not in _SIDES:
             raise ValueError(f"side is 'buy' or 'sell', not {side!r}")
         if kind not in ("sl", "tp"):
             raise ValueError(f"kind is 'sl' or 'tp', not {kind!r}")
         request = OrderRequested(
-            self.now_ns,
-            self.name,
+            actor.now_ns,
+            actor.name,
             listed.instrument,
             _SIDES[side],
             listed.size_on_grid(size),
@@ -196,7 +198,7 @@ class Verbs(Actor):
             trigger=kind,
             trigger_price=_needed_price(listed, trigger, _SIDES[side], "trigger"),
         )
-        self._emit(request)
+        actor.emit(request)
 
     def modify(
         self,
@@ -211,38 +213,41 @@ class Verbs(Actor):
         An omitted argument leaves its value unchanged. Does nothing if the order no longer works. Raises
         ValueError for a market order and for a trigger order: cancel it and place another.
         """
+        actor = self._retape
         if size is None and limit is None:
             raise ValueError("give a size, a limit, or both")
-        order = self._working.get(client_order_id)
+        order = actor.working.get(client_order_id)
         if order is None:
             return
         if order.trigger or not order.limit_price:
             kind = "trigger" if order.trigger else "market"
             raise ValueError(f"a {kind} order cannot be changed; cancel it and place another")
-        listed = self.instruments[order.instrument]
+        listed = actor.instruments[order.instrument]
         request = ModifyRequested(
-            self.now_ns,
-            self.name,
+            actor.now_ns,
+            actor.name,
             client_order_id,
             order.instrument,
             order.remaining if size is None else listed.size_on_grid(size),
             order.limit_price if limit is None else _needed_price(listed, limit, order.side, "limit"),
             _text(reason),
         )
-        self._emit(request)
+        actor.emit(request)
 
     def cancel(self, client_order_id: str, reason: str = "") -> None:
         """Request to cancel an own order. Does nothing if it no longer works."""
+        actor = self._retape
         why = _text(reason)
-        if client_order_id in self._working:
-            self._emit(CancelRequested(self.now_ns, self.name, client_order_id, why))
+        if client_order_id in actor.working:
+            actor.emit(CancelRequested(actor.now_ns, actor.name, client_order_id, why))
 
     def cancel_all(self, market: str, reason: str = "") -> None:
         """Request to cancel every own working order in `market`. For a trailing stop use `untrail`."""
-        instrument = self._listed(market).instrument
-        for client_order_id, order in self._working.items():
+        actor = self._retape
+        instrument = actor.listed(market).instrument
+        for client_order_id, order in actor.working.items():
             if order.instrument == instrument:
-                self.cancel(client_order_id, reason)
+                Verbs.cancel(self, client_order_id, reason)
 
     # Trailing stops.
 
@@ -256,21 +261,23 @@ class Verbs(Actor):
         the position is closed or reversed, so request it when there is a position. Size and distance are
         rounded down to the grid. Raises NumberError if either is then 0.
         """
-        listed = self._listed(market)
+        actor = self._retape
+        listed = actor.listed(market)
         steps = _signed(listed, size, short)
         gap = to_grid(distance, scale=listed.price_scale)
         if not steps or not gap:
             what, value = ("distance", distance) if steps else ("size", size)
             raise NumberError(f"{what} {value} is 0 on the grid of {market}")
         side = SELL if steps > 0 else BUY
-        self._emit(
-            TrailRequested(self.now_ns, self.name, listed.instrument, side, abs(steps), gap, _text(reason))
+        actor.emit(
+            TrailRequested(actor.now_ns, actor.name, listed.instrument, side, abs(steps), gap, _text(reason))
         )
 
     def untrail(self, market: str, reason: str = "") -> None:
         """Request to remove the trailing stop of `market`, if there is one."""
-        instrument = self._listed(market).instrument
-        self._emit(TrailRequested(self.now_ns, self.name, instrument, NO_SIDE, 0, 0, _text(reason)))
+        actor = self._retape
+        instrument = actor.listed(market).instrument
+        actor.emit(TrailRequested(actor.now_ns, actor.name, instrument, NO_SIDE, 0, 0, _text(reason)))
 
     # Plots and timers.
 
@@ -280,74 +287,69 @@ class Verbs(Actor):
         `market` defaults to that of the current event. Raises ValueError if the event has none (a timer, the
         stop), and TypeError if the value is not a number, such as an average that is still None.
         """
-        event = self._event
-        if self._emit is refuse:
+        actor = self._retape
+        event = actor.event
+        if actor.emit is refuse:
             refuse(name)
         if market is not None:
-            instrument = self._listed(market).instrument
-        elif (instrument := getattr(event, "instrument", 0)) not in self.instruments:
+            instrument = actor.listed(market).instrument
+        elif (instrument := getattr(event, "instrument", 0)) not in actor.instruments:
             raise ValueError(
                 f"{type(event).__name__} is of no market; name one: plot({name!r}, value, market)"
             )
-        emit = self._emit_at_stop if event.__class__ is SessionStopped else self._emit
-        emit(SignalRaised(self.now_ns, self.name, instrument, _text(name), float(value)))
+        emit = actor.emit_at_stop if event.__class__ is SessionStopped else actor.emit
+        emit(SignalRaised(actor.now_ns, actor.name, instrument, _text(name), float(value)))
 
     def after(self, milliseconds: int, key: str) -> None:
         """Call `on_timer(key)` after this much engine time. The same key restarts the timer.
 
         Raises TypeError for a float, and ValueError for less than 1 ms.
         """
+        actor = self._retape
         if index(milliseconds) < 1:
             raise ValueError(f"a timer is due after 1 millisecond at the soonest, not {milliseconds}")
-        self._emit(SetTimer(self.name, self.now_ns + index(milliseconds) * 1_000_000, _text(key)))
+        actor.emit(SetTimer(actor.name, actor.now_ns + index(milliseconds) * 1_000_000, _text(key)))
 
-    def _order(
-        self,
-        market: str,
-        side: int,
-        size: Number,
-        limit: Number | None,
-        tif: Tif,
-        reduce_only: bool,
-        stop_loss: Number | None,
-        take_profit: Number | None,
-        reason: str,
-    ) -> None:
-        listed = self._listed(market)
-        if tif not in _TIFS:
-            raise ValueError(f"tif is 'Gtc', 'Ioc' or 'Alo', not {tif!r}")
-        if tif == "Alo" and limit is None:
-            raise ValueError("a post-only order (tif 'Alo') needs a limit")
-        if reduce_only and (stop_loss is not None or take_profit is not None):
-            raise ValueError("an order that only reduces leaves nothing for a stop_loss or take_profit")
-        price = _price(listed, limit, side, "limit")
-        loss = _price(listed, stop_loss, -side, "stop_loss")
-        profit = _price(listed, take_profit, -side, "take_profit")
-        if loss and profit and (profit - loss) * side <= 0:
-            raise ValueError(f"stop_loss {stop_loss} and take_profit {take_profit} are the wrong way round")
-        self._emit(
-            OrderRequested(
-                self.now_ns,
-                self.name,
-                listed.instrument,
-                side,
-                listed.size_on_grid(size),
-                price,
-                tif,
-                reduce_only,
-                _text(reason),
-                stop_loss=loss,
-                take_profit=profit,
-            )
+
+def _order(
+    actor: StrategyActor,
+    market: str,
+    side: int,
+    size: Number,
+    limit: Number | None,
+    tif: Tif,
+    reduce_only: bool,
+    stop_loss: Number | None,
+    take_profit: Number | None,
+    reason: str,
+) -> None:
+    listed = actor.listed(market)
+    if tif not in _TIFS:
+        raise ValueError(f"tif is 'Gtc', 'Ioc' or 'Alo', not {tif!r}")
+    if tif == "Alo" and limit is None:
+        raise ValueError("a post-only order (tif 'Alo') needs a limit")
+    if reduce_only and (stop_loss is not None or take_profit is not None):
+        raise ValueError("an order that only reduces leaves nothing for a stop_loss or take_profit")
+    price = _price(listed, limit, side, "limit")
+    loss = _price(listed, stop_loss, -side, "stop_loss")
+    profit = _price(listed, take_profit, -side, "take_profit")
+    if loss and profit and (profit - loss) * side <= 0:
+        raise ValueError(f"stop_loss {stop_loss} and take_profit {take_profit} are the wrong way round")
+    actor.emit(
+        OrderRequested(
+            actor.now_ns,
+            actor.name,
+            listed.instrument,
+            side,
+            listed.size_on_grid(size),
+            price,
+            tif,
+            reduce_only,
+            _text(reason),
+            stop_loss=loss,
+            take_profit=profit,
         )
-
-    def _listed(self, market: str) -> InstrumentListed:
-        number = self._numbers.get(market)
-        if number is None:
-            if self._emit is refuse:
-                refuse(market)
-            raise KeyError(f"there is no market {market!r}; {nearest(str(market), list(self._numbers))}")
-        return self.instruments[number]
+    )
 
 
 def _signed(listed: InstrumentListed, size: Number, short: bool) -> int:

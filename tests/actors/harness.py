@@ -36,6 +36,11 @@ class Harness:
         self.causes: list[tuple[Event, int]] = []  # events emitted with a cause of their own
         self.timers: list[SetTimer] = []
 
+    @property
+    def strategy(self) -> Any:
+        """The strategy that the actor runs."""
+        return vars(self.actor)["strategy"]
+
     def send(self, *events: Event) -> list[Any]:
         """Send events to the actor; return the events it emitted."""
         before = len(self.log)

@@ -18,6 +18,7 @@ from engine.events import Trade
 from engine.guard.traps import set_traps
 from engine.loading.strategies import load_strategy
 from engine.strategies import Strategy
+from engine.strategies.actor import StrategyActor
 from engine.values import BUY
 from tests.actors.harness import Harness, T
 
@@ -55,7 +56,7 @@ def on_trade(before: str, body: str) -> str:
 
 def run(use: str = "mine:Mine") -> None:
     """Load a strategy and show it a trade."""
-    Harness(load_strategy(use).make("mine", {})).send(TRADE)
+    Harness(StrategyActor(load_strategy(use), "mine", {})).send(TRADE)
 
 
 # Found by the check at load.
@@ -209,9 +210,9 @@ datetime.strptime("2024-12-05", "%Y-%m-%d")
 self.shown = [os.path.join("a", "b"), math.log(2), log(2), late.os.sep, statistics.mean([1, 2])]""",
         ),
     )
-    strategy = load_strategy("mine:Mine").make("mine", {})
-    Harness(strategy).send(TRADE)
-    assert strategy.shown == [  # type: ignore[attr-defined]
+    on = Harness(StrategyActor(load_strategy("mine:Mine"), "mine", {}))
+    on.send(TRADE)
+    assert on.strategy.shown == [
         os.path.join("a", "b"),  # noqa: PTH118
         math.log(2),
         math.log(2),

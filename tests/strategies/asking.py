@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.events import Trade
 from engine.strategies import Bar, Fill, Strategy, Tick, Touch
+from engine.strategies.actor import StrategyActor
 from engine.values import BUY
 from tests.actors.harness import Harness, T
 
@@ -32,11 +33,10 @@ class Asking(Strategy):
 
 
 def harness(markets: tuple[str, ...] = (), cls: type[Strategy] = Asking) -> Harness:
-    strategy = cls.make("mine", {}, markets)
-    return Harness(strategy)
+    return Harness(StrategyActor(cls, "mine", {}, markets))
 
 
 def asked(on: Harness, todo: Any) -> list[Any]:
     """Call `todo` inside a hook of the strategy; return the emitted events."""
-    on.actor.todo = lambda _: todo(on.actor)  # type: ignore[attr-defined]
+    on.strategy.todo = lambda _: todo(on.strategy)
     return on.send(Trade(T, T, 1, 10_050, 1500, BUY))

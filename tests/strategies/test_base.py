@@ -27,9 +27,10 @@ from engine.events import (
     Trade,
 )
 from engine.events.codec import decode_inputs, encode_inputs
-from engine.snapshot import state_classes
+from engine.snapshot import classes_of
 from engine.states import decode_state, encode_state
 from engine.strategies import Strategy, Tick
+from engine.strategies.actor import StrategyActor
 from engine.values import BUY, SELL
 from tests.actors.harness import MINUTE, T
 from tests.strategies.asking import asked, harness
@@ -117,7 +118,7 @@ def test_a_target_is_signed_and_rounded_towards_zero(given_as: Any, short: bool,
     emitted = asked(on, lambda s: s.target("AAA", given_as, short=short, reason="r"))
     assert emitted == ([TargetSet(T, "mine", 1, steps, "r")] if steps else [])
     assert asked(on, lambda s: s.target("AAA", given_as, short=short)) == [], "this is already the target"
-    assert on.actor.holds("AAA") == bool(steps)  # type: ignore[attr-defined]
+    assert on.strategy.holds("AAA") == bool(steps)
 
 
 @pytest.mark.parametrize("size", [1.5, "--1", "x", None, True, "1e99", Decimal("NaN")])
@@ -137,10 +138,10 @@ def bar(close: int = 10_050, instrument: int = 1, revision: int = 0, number: int
 def test_size_for_is_exactly_the_size_that_the_money_buys() -> None:
     on = harness()
     on.send(bar())
-    assert on.actor.size_for(on.actor.shown, "201") == 2  # type: ignore[attr-defined]
+    assert on.strategy.size_for(on.strategy.shown, "201") == 2
     for odd in ("lots", 201.0, float("nan"), True, None):
         with pytest.raises(NumberError):
-            on.actor.size_for(on.actor.shown, odd)  # type: ignore[attr-defined]
+            on.strategy.size_for(on.strategy.shown, odd)
 
 
 # Plots and timers: their values must be readable in the journal.
@@ -185,7 +186,7 @@ def test_a_timer_is_due_after_whole_milliseconds() -> None:
     assert asked(on, lambda s: s.after(250, "k")) == []
     assert on.timers == [SetTimer("mine", T + 250_000_000, "k")]
     on.advance(T + 250_000_000)
-    assert on.actor.shown == "k"  # type: ignore[attr-defined]
+    assert on.strategy.shown == "k"
     for odd in (1.5, "5", None):
         with pytest.raises(TypeError):
             asked(on, lambda s, odd=odd: s.after(odd, "k"))
@@ -200,35 +201,35 @@ def test_a_timer_is_due_after_whole_milliseconds() -> None:
 def test_views_show_decimal_numbers() -> None:
     on = harness()
     on.send(bar())
-    shown: Any = on.actor.shown  # type: ignore[attr-defined]
+    shown: Any = on.strategy.shown
     assert (shown.market, shown.interval, shown.close, shown.volume) == ("AAA", "1m", 100.5, 1.5)
     assert (shown.open, shown.high, shown.low, shown.trades, shown.start_ns) == (0.01, 0.03, 0.01, 7, T)
     on.send(Quote(T, T, 1, 0, 0, 10_050, 1))
-    shown = on.actor.shown  # type: ignore[attr-defined]
+    shown = on.strategy.shown
     assert (shown.market, shown.bid, shown.ask) == ("AAA", None, 100.5)
     ticks: list[Tick] = []
-    on.actor.todo = ticks.append  # type: ignore[attr-defined]
+    on.strategy.todo = ticks.append
     on.send(Trade(T, T, 1, 10_050, 1500, SELL))
     assert (ticks[0].market, ticks[0].price, ticks[0].size, ticks[0].side) == ("AAA", 100.5, 1.5, "sell")
     on.send(SubmitOrder(T, "0x1", "mine", 1, SELL, 5, 0, "Gtc", False))
     on.send(OrderFilled(T, T, "0x1", 1, SELL, 10_050, 1500, 3, "taker", 1))
-    shown = on.actor.shown  # type: ignore[attr-defined]
+    shown = on.strategy.shown
     assert (shown.market, shown.side, shown.price, shown.size) == ("AAA", "sell", 100.5, 1.5)
 
 
 def test_corrections_and_other_markets_do_not_reach_a_strategy() -> None:
     on = harness(("BBB",))
     on.send(bar(), bar(instrument=2, revision=1), Quote(T, T, 1, 1, 1, 2, 1))
-    assert not hasattr(on.actor, "shown")
+    assert not hasattr(on.strategy, "shown")
     on.send(bar(instrument=2))
-    assert on.actor.shown.market == "BBB"  # type: ignore[attr-defined]
+    assert on.strategy.shown.market == "BBB"
 
 
 def test_another_strategys_fills_are_not_shown() -> None:
     on = harness()
     on.send(SubmitOrder(T, "0x1", "other", 1, BUY, 5, 0, "Gtc", False))
     on.send(OrderFilled(T, T, "0x1", 1, BUY, 1, 5, 0, "taker", 1))
-    assert not hasattr(on.actor, "shown")
+    assert not hasattr(on.strategy, "shown")
 
 
 def test_a_market_listed_later_or_again_is_known() -> None:
@@ -256,18 +257,18 @@ def test_cancel_all_cancels_the_own_working_orders_of_a_market() -> None:
 
 
 def test_verbs_work_only_inside_handlers() -> None:
-    strategy = Busy.make("mine", {})
-    strategy.bind({1: InstrumentListed(T, 1, "sim", "AAA", 2, 3)}, Turn())
+    actor = StrategyActor(Busy, "mine", {})
+    actor.bind({1: InstrumentListed(T, 1, "sim", "AAA", 2, 3)}, Turn())
     with pytest.raises(RuntimeError, match="only inside its handlers"):
-        strategy.buy("AAA", 1)
+        actor.strategy.buy("AAA", 1)
 
 
 def test_a_stored_state_replaces_what_on_start_created() -> None:
-    strategy, fresh = Busy.make("mine", {}), Busy.make("mine", {})
-    del strategy.past
-    strategy.later = 5  # type: ignore[attr-defined]
-    fresh.restore(strategy.state())
-    assert fresh.state() == strategy.state()
+    actor, fresh = StrategyActor(Busy, "mine", {}), StrategyActor(Busy, "mine", {})
+    del vars(actor.strategy)["past"]
+    vars(actor.strategy)["later"] = 5
+    fresh.restore(actor.state())
+    assert fresh.state() == actor.state()
 
 
 def test_only_overridden_hooks_are_routed() -> None:
@@ -288,7 +289,7 @@ def test_r07_the_state_of_a_strategy_is_stored_in_a_snapshot(cls: type[Strategy]
         on.send(Trade(T, T, 1, 10_000 + number, 5, BUY, number))
         on.send(bar(10_000 + number, number=number), bar(5, instrument=2, number=number))
     blob = encode_state(on.actor.state(), "mine")
-    classes = state_classes(["engine.indicators.moving", "engine.events", "engine.strategies.base"])
+    classes = classes_of(on.actor)
     other.actor.restore(decode_state(blob, classes))
     assert encode_state(other.actor.state(), "mine") == blob
     for instrument in (1, 2):

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.events import SignalRaised
-from engine.snapshot import state_classes
+from engine.snapshot import classes_of
 from engine.states import decode_state, encode_state
 from engine.strategies import Strategy
+from engine.strategies.actor import StrategyActor
 from engine.strategies.chance import Random, seeded
 from tests.replay.kit import EVE, NOON, Memory, assert_replays_alone, config_of, opening, run, steady, use
 from tests.strategies.fakes import Gambler
@@ -80,19 +81,19 @@ def test_seed_and_name_determine_the_generator() -> None:
 
 
 def test_a_strategy_that_draws_no_numbers_has_no_generator_in_its_state() -> None:
-    strategy = Strategy.make("mine", {})
-    assert "_random" not in strategy.state()
-    assert strategy.random is strategy.random
-    assert "_random" in strategy.state()
+    actor = StrategyActor(Strategy, "mine", {})
+    assert actor.state()[""]["random"] is None
+    assert actor.strategy.random is actor.strategy.random
+    assert actor.state()[""]["random"] is actor.strategy.random
 
 
 def test_a_generator_is_stored_in_a_snapshot() -> None:
-    one = Gambler.make("mine", {}, seed=5)
-    one.random.random()
-    classes = state_classes(["engine.strategies.base"])
-    other = Gambler.make("mine", {}, seed=5)
+    one = StrategyActor(Gambler, "mine", {}, seed=5)
+    one.strategy.random.random()
+    classes = classes_of(one)
+    other = StrategyActor(Gambler, "mine", {}, seed=5)
     other.restore(decode_state(encode_state(one.state(), "mine"), classes))
-    assert [one.random.bits() for _ in range(5)] == [other.random.bits() for _ in range(5)]
+    assert [one.strategy.random.bits() for _ in range(5)] == [other.strategy.random.bits() for _ in range(5)]
 
 
 def gamble(seed: int, begin_ns: int) -> Memory:

@@ -29,6 +29,7 @@ from engine.events import (
     TrailRequested,
 )
 from engine.strategies import Strategy
+from engine.strategies.actor import StrategyActor
 from engine.values import BUY
 from tests.actors.harness import Harness, T
 from tests.commands.kit import SAMPLE, engine, environment
@@ -46,8 +47,8 @@ def examples() -> dict[str, str]:
     return {text.split("\n", 1)[0][2:]: text for text in blocks() if text.startswith("# ")}
 
 
-def documented(folder: Path) -> Strategy:
-    """Return a strategy whose `on_trade` is the list of verbs, with the hooks shown below it."""
+def documented(folder: Path) -> type[Strategy]:
+    """Return a strategy class whose `on_trade` is the list of verbs, with the hooks shown below it."""
     verbs, hooks = (text for text in blocks() if not text.startswith(("# ", "bench")))
     lines = [
         "from engine.strategies import Book, Context, Fill, Funding, OrderView, Strategy, Tick",
@@ -63,17 +64,15 @@ def documented(folder: Path) -> Strategy:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    strategy: Strategy = module.Shown()
-    return strategy
+    cls: type[Strategy] = module.Shown
+    return cls
 
 
 def test_the_examples_in_the_guide_emit_the_described_events(tmp_path: Path) -> None:
-    strategy = documented(tmp_path)
-    strategy.attach("mine", ())
-    strategy.on_start()
-    on = Harness(strategy)
+    actor = StrategyActor(documented(tmp_path), "mine", {})
+    on = Harness(actor)
     listed = InstrumentListed(T, 1, "sim", "BTC", 1, 5, price_figures=5)
-    strategy.bind({1: listed}, Turn())
+    actor.bind({1: listed}, Turn())
     emitted = on.send(Trade(T, T, 1, 950_000, 1, BUY))
     kinds = [type(one) for one in emitted]
     assert kinds == [TargetSet, *[OrderRequested] * 8, TrailRequested, TrailRequested]

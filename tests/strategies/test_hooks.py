@@ -27,6 +27,7 @@ from engine.events import (
     TimerFired,
 )
 from engine.strategies import Bar, Book, Context, Fill, Funding, OrderView, Strategy
+from engine.strategies.actor import StrategyActor
 from engine.strategies.base import place_of
 from engine.strategies.crossover import Crossover
 from engine.values import SELL
@@ -85,8 +86,7 @@ class Watching(Strategy):
 
 
 def watching(markets: tuple[str, ...] = (), mode: str = "paper", *intervals: str) -> Harness:
-    strategy = Watching.make("mine", {}, markets)
-    on = Harness(strategy)
+    on = Harness(StrategyActor(Watching, "mine", {}, markets))
     on.send(started(mode, *intervals))
     return on
 
@@ -98,8 +98,8 @@ def started(mode: str = "paper", *intervals: str, at: int = T) -> SessionStarted
 
 def shown(on: Harness) -> list[Any]:
     """Return the views that the strategy received since the last call."""
-    seen: list[Any] = on.actor.shown  # type: ignore[attr-defined]
-    on.actor.shown = []  # type: ignore[attr-defined]
+    seen: list[Any] = on.strategy.shown
+    on.strategy.shown = []
     return seen
 
 
@@ -148,21 +148,21 @@ def test_o04_a_repeated_fill_is_shown_once() -> None:
 
 def test_a_plot_has_the_market_of_the_event_unless_another_is_named() -> None:
     on = watching()
-    on.actor.ask = lambda: None  # type: ignore[attr-defined]
+    on.strategy.ask = lambda: None
     plots: list[Any] = []
 
     def plot(bar: Bar) -> None:
-        on.actor.plot("x", 1)  # type: ignore[attr-defined]
-        on.actor.plot("x", 2, "AAA")  # type: ignore[attr-defined]
+        on.strategy.plot("x", 1)
+        on.strategy.plot("x", 2, "AAA")
 
-    on.actor.on_bar = plot  # type: ignore[attr-defined]
+    on.strategy.on_bar = plot
     plots = on.send(bar(0, instrument=2))
     assert plots == [SignalRaised(T, "mine", 2, "x", 1.0), SignalRaised(T, "mine", 1, "x", 2.0)]
 
 
 def test_a_plot_at_an_event_without_a_market_needs_one_named() -> None:
     on = watching()
-    on.actor.on_timer = lambda _: on.actor.plot("x", 1)  # type: ignore[attr-defined]
+    on.strategy.on_timer = lambda _: on.strategy.plot("x", 1)
     with pytest.raises(ValueError, match="TimerFired is of no market; name one"):
         on.actor._timer(TimerFired(T, "mine", "k"), [].append)  # type: ignore[attr-defined]
 
@@ -170,16 +170,16 @@ def test_a_plot_at_an_event_without_a_market_needs_one_named() -> None:
 def test_at_the_stop_only_plots_work() -> None:
     on = watching()
     on.send(msgspec.structs.replace(ORDER, trigger=""))
-    on.actor.on_stop = on.actor.ask_at_end  # type: ignore[attr-defined]
+    on.strategy.on_stop = on.strategy.ask_at_end
     assert on.send(SessionStopped(T, "a" * 16, "test")) == [SignalRaised(T, "mine", 1, "x", 1.0)]
     assert on.timers == []
-    assert not on.actor.holds("AAA"), "a target is not remembered as set"  # type: ignore[attr-defined]
-    assert on.actor.warming is False  # type: ignore[attr-defined]
+    assert not on.strategy.holds("AAA"), "a target is not remembered as set"
+    assert on.strategy.warming is False
 
 
 def test_an_invalid_argument_at_the_stop_raises() -> None:
     on = watching()
-    on.actor.on_stop = lambda: on.actor.buy("AAA", 1.5)  # type: ignore[attr-defined]
+    on.strategy.on_stop = lambda: on.strategy.buy("AAA", 1.5)
     with pytest.raises(NumberError):
         on.send(SessionStopped(T, "a" * 16, "test"))
 
@@ -218,7 +218,7 @@ def test_other_markets_are_not_shown() -> None:
 
 
 def test_hooks_that_are_not_overridden_are_not_routed() -> None:
-    averages = Averages.make("mine", {})
+    averages = StrategyActor(Averages, "mine", {})
     kinds = (BarClosed, CandleRead, BookRead, ContextRead, FundingPaid, OrderFilled, SessionStopped)
     assert [averages.listens(kind) for kind in kinds] == [True, True, False, False, False, False, False]
     assert all(watching().actor.listens(kind) for kind in kinds)
@@ -250,7 +250,7 @@ def test_history_is_shown_as_bars_on_which_every_verb_does_nothing() -> None:
     assert (one.warmup, one.market, one.interval, one.close, one.volume) == (True, "AAA", "1m", 100.5, 1.5)
     assert (one.start_ns, one.trades, longer.interval) == (T, 7, "5m")
     assert one.event == BarClosed(T, 1, MINUTE, T, 1, 3, 1, 10_050, "1500", 7, "candle", source="venue")
-    assert not on.actor.holds("AAA"), "a target is not remembered as set"  # type: ignore[attr-defined]
+    assert not on.strategy.holds("AAA"), "a target is not remembered as set"
     emitted = on.send(bar(1))
     assert emitted[0] == TargetSet(T, "mine", 1, 1000)
     kinds = [type(one).__name__ for one in emitted]
@@ -270,7 +270,7 @@ def test_history_is_shown_as_bars_on_which_every_verb_does_nothing() -> None:
 
 def test_an_invalid_argument_on_history_raises() -> None:
     on = watching()
-    on.actor.ask = lambda: on.actor.buy("AAA", 1.5)  # type: ignore[attr-defined]
+    on.strategy.ask = lambda: on.strategy.buy("AAA", 1.5)
     with pytest.raises(NumberError):
         on.send(candle(0))
 
@@ -323,7 +323,7 @@ def test_windows_of_a_market_only_rise_and_history_ends_with_the_first_bar(plan:
     for live, number, instrument in plan:
         on.send(bar(number, instrument=instrument) if live else candle(number, instrument=instrument))
     for market in ("AAA", "BBB"):
-        seen = [one for one in on.actor.shown if one.market == market]  # type: ignore[attr-defined]
+        seen = [one for one in on.strategy.shown if one.market == market]
         starts = [one.start_ns for one in seen]
         assert starts == sorted(dict.fromkeys(starts))
         kinds = [one.warmup for one in seen]
@@ -333,8 +333,8 @@ def test_windows_of_a_market_only_rise_and_history_ends_with_the_first_bar(plan:
 def test_a_bar_of_another_market_does_not_change_the_state() -> None:
     on = watching(("AAA",))
     on.send(bar(0, instrument=2), candle(0, instrument=2))
-    assert vars(on.actor)["_seen"] == {}
-    assert on.actor.warming is False  # type: ignore[attr-defined]
+    assert vars(on.actor)["seen"] == {}
+    assert on.strategy.warming is False
 
 
 # A later session.
@@ -360,12 +360,12 @@ def test_errors_name_the_line_and_the_nearest_market() -> None:
     on = watching()
     on.send(bar(0))
     with pytest.raises(KeyError, match="there is no market 'AAB'; did you mean AAA"):
-        on.actor.target("AAB", "1")  # type: ignore[attr-defined]
+        on.strategy.target("AAB", "1")
     for ask in (lambda one: one.plot("x", 1.0), lambda one: one.target("AAA", "1")):
         with pytest.raises(RuntimeError, match="not in on_start yet"):
-            ask(Watching.make("fresh", {}, ()))
+            ask(StrategyActor(Watching, "fresh", {}).strategy)
     with pytest.raises(ZeroDivisionError) as caught:
-        Broken.make("broken", {})
+        StrategyActor(Broken, "broken", {})
     line = Broken.on_start.__code__.co_firstlineno + 1
     assert place_of(caught.value, Broken) == f" ({__name__.replace('.', '/')}.py:{line})"
     assert place_of(caught.value, Crossover) == ""

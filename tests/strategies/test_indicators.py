@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from engine.events import BarClosed, TargetSet
 from engine.indicators import Ema, Sma
+from engine.strategies.actor import StrategyActor
 from engine.strategies.crossover import Crossover
 from tests.actors.harness import MINUTE, Harness, T
 
@@ -56,8 +57,7 @@ def bar(close: int, number: int, interval_ns: int = MINUTE) -> BarClosed:
 
 
 def test_the_example_is_long_while_the_fast_average_is_above_the_slow_one() -> None:
-    strategy = Crossover.make("x", {"fast": 2, "slow": 4, "notional": "1000"})
-    on = Harness(strategy)
+    on = Harness(StrategyActor(Crossover, "x", {"fast": 2, "slow": 4, "notional": "1000"}))
     up = [10_000, 10_000, 10_000, 10_000, 10_100, 10_200, 10_300]
     down = [10_200, 9_000, 8_000, 7_000]
     emitted = [on.send(bar(close, number)) for number, close in enumerate(up + down)]
@@ -69,8 +69,7 @@ def test_the_example_is_long_while_the_fast_average_is_above_the_slow_one() -> N
 
 
 def test_the_example_uses_one_interval_and_each_market_separately() -> None:
-    strategy = Crossover.make("x", {"fast": 1, "slow": 2})
-    on = Harness(strategy)
+    on = Harness(StrategyActor(Crossover, "x", {"fast": 1, "slow": 2}))
     for number, close in enumerate([1, 2, 3, 4]):
         assert on.send(bar(close, number, 5 * MINUTE)) == []
-    assert not strategy.quick  # type: ignore[attr-defined]
+    assert not on.strategy.quick

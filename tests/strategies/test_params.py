@@ -15,6 +15,7 @@ from engine.errors import ConfigError
 from engine.session import SessionBuilder
 from engine.strategies import Strategy
 from engine.strategies import crossover as example
+from engine.strategies.actor import StrategyActor
 from engine.strategies.params import convert_params, params_of
 from tests.actors.harness import T
 
@@ -56,17 +57,18 @@ def test_annotated_attributes_with_a_default_are_the_parameters() -> None:
 
 
 def test_parameters_are_set_before_the_strategy_begins() -> None:
-    strategy = Derived.make("mine", convert_params(Derived, {"count": 9, "rate": 2, "way": 5}))
+    strategy = StrategyActor(
+        Derived, "mine", convert_params(Derived, {"count": 9, "rate": 2, "way": 5})
+    ).strategy
     assert strategy.begun == (9, 2.0, "b", False, None, 5)  # type: ignore[attr-defined]
-    assert Derived.make("mine", {}).begun[0] == 3, "the class is unchanged"  # type: ignore[attr-defined]
+    assert vars(StrategyActor(Derived, "mine", {}).strategy)["begun"][0] == 3, "the class is unchanged"
 
 
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({"name": "x"}, "the base class has this name already"),
-        ({"coins": "x"}, "the base class has this name already"),
-        ({"policy": "x"}, "the base class has this name already"),
+        ({"warming": "x"}, "the base class has this name already"),
+        ({"on_bar": "x"}, "the base class has this name already"),
         ({"random": "x"}, "the base class has this name already"),
         ({"target": "x"}, "the base class has this name already"),
         ({"seen": []}, "a list on the class is shared by all instances; set it in on_start"),
@@ -139,8 +141,9 @@ def test_the_record_of_a_session_and_its_actors_have_the_parameters() -> None:
     entry = StrategyConfig("m:Derived", params={"count": 7, "limit": None, "rate": 2})
     started = builder().start(recv_ns=T, session="a", mode="paper", config=Config(strategies=(entry,)))
     assert parse_config(started.config).strategies == (entry,)
-    strategy = next(actor for actor in builder()(started) if actor.name == "Derived")
-    assert (strategy.count, strategy.rate, strategy.limit) == (7, 2.0, None)  # type: ignore[attr-defined]
+    actor = next(actor for actor in builder()(started) if actor.name == "Derived")
+    given = vars(vars(actor)["strategy"])
+    assert (given["count"], given["rate"], given["limit"]) == (7, 2.0, None)
 
 
 def test_an_unknown_parameter_is_refused_before_the_session_begins() -> None:

@@ -1,0 +1,403 @@
+"""The actor that runs a strategy: how events reach its hooks, and what the engine keeps for its verbs.
+
+Owns one strategy and what the engine keeps about it: its name and markets, its working orders and targets,
+the bars it has seen. Nothing of that is on the strategy, whose attributes belong to its author: it has the
+actor in one slot, which the verbs use (`verbs.py`).
+
+The state is the author's attributes by their names, and under "" those of the engine, so they cannot meet.
+States of an earlier version, which have all in one dict, are read too. Called by sessions and by the bench.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from engine.actors.base import Actor, Emit, Once, State, Turn, handles, remember
+from engine.clock import window_end
+from engine.config import nearest, parse_config
+from engine.events import (
+    ENDED,
+    ActivityBarClosed,
+    BarClosed,
+    BookRead,
+    BookSampled,
+    CandleRead,
+    ContextRead,
+    Event,
+    FootprintClosed,
+    FundingPaid,
+    ImbalanceStacked,
+    InstrumentListed,
+    LargePrintSeen,
+    OrderChanged,
+    OrderFilled,
+    OrderModified,
+    ProfileClosed,
+    Quote,
+    SessionStarted,
+    SessionStopped,
+    SubmitOrder,
+    TimerFired,
+    Trade,
+    engine_time,
+)
+from engine.strategies.base import PerMarket, Strategy
+from engine.strategies.chance import Random
+from engine.strategies.flow_views import FlowEvent, view_flow
+from engine.strategies.verbs import OwnOrder, discard, refuse
+from engine.strategies.views import (
+    Book,
+    Context,
+    Fill,
+    Funding,
+    Market,
+    Tick,
+    Touch,
+    history_bar,
+    market_of,
+    view_bar,
+    view_order,
+)
+from engine.values import parse_interval
+
+__all__ = ["Seen", "StrategyActor"]
+
+_EARLIER: Final = (
+    "targets",
+    "working",
+    "ended",
+    "fills",
+    "funded_ns",
+    "seen",
+    "warm_spans_ns",
+    "began_ns",
+    "random",
+)
+"""What states of an earlier version hold among the author's attributes, with a leading "_"."""
+
+Windowed = BarClosed | FootprintClosed | ImbalanceStacked | ProfileClosed | BookSampled
+"""Events at the end of a time window."""
+
+
+class Seen(State):
+    """The newest bar passed to `on_bar` for a market and interval. `live`: a bar of this session was."""
+
+    start_ns: int
+    live: bool
+
+
+class StrategyActor(Actor):
+    """Runs one strategy. `strategy` is the author's object, `markets` the names it trades (empty: all)."""
+
+    WIRING = Actor.WIRING | {
+        "strategy",
+        "markets",
+        "seed",
+        "event",
+        "emit",
+        "emit_at_stop",
+        "numbers",
+        "_traded",
+        "_every",
+        "_edited",
+    }
+
+    def __init__(
+        self,
+        cls: type[Strategy],
+        name: str,
+        params: Mapping[str, Any],
+        markets: tuple[str, ...] = (),
+        seed: int = 0,
+    ) -> None:
+        """Create the strategy, set its parameters, which are already converted, and call `on_start`.
+
+        Exceptions of the author's code are not caught.
+        """
+        super().__init__(name)
+        self.markets = markets
+        self.seed = seed
+        self.event: Event | None = None
+        self.emit: Emit = refuse
+        self.emit_at_stop: Emit = refuse
+        self.numbers: dict[str, int] = {}
+        self._traded: dict[int, Market] = {}
+        self._every: dict[int, Market | None] = {}  # None: not traded
+        self._edited = False
+        self.targets: dict[int, int] = {}
+        self.working: dict[str, OwnOrder] = {}
+        self.ended: dict[str, OwnOrder] = {}
+        self.fills = Once()
+        self.funded_ns: dict[int, int] = {}
+        self.seen: dict[tuple[int, int], Seen] = {}
+        self.warm_spans_ns: list[int] = []
+        self.began_ns = 0
+        self.random: Random | None = None
+        self.strategy = cls.__new__(cls)
+        self.strategy._retape = self
+        cls.__init__(self.strategy)
+        for key, value in params.items():
+            setattr(self.strategy, key, value)
+        self.strategy.on_start()
+
+    def note_edit(self) -> None:
+        """Note that the source has changed since the state to restore was stored.
+
+        What `on_start` made and the state does not have is then kept: it is an attribute that the edit added.
+        """
+        self._edited = True
+
+    def bind(self, instruments: Mapping[int, InstrumentListed], turn: Turn) -> None:
+        """See `Actor.bind`."""
+        super().bind(instruments, turn)
+        self._look_up()
+
+    def state(self) -> dict[str, Any]:
+        """See `Actor.state`. A `PerMarket` is returned as a plain dict."""
+        own = {
+            key: dict(value) if isinstance(value, PerMarket) else value
+            for key, value in vars(self.strategy).items()
+        }
+        return {**own, "": super().state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Replace the whole state by a stored one. A `PerMarket` keeps its indicator class and arguments.
+
+        An attribute that the state does not have is deleted, except after `note_edit`.
+        """
+        stored = dict(state)
+        kept = stored.pop("", None)
+        if kept is None:
+            kept = {name: stored.pop(f"_{name}") for name in _EARLIER if f"_{name}" in stored}
+        vars(self).update(kept)
+        own = vars(self.strategy)
+        if not self._edited:
+            for key in [key for key in own if key not in stored]:
+                del own[key]
+        for key, value in stored.items():
+            held = own.get(key)
+            if isinstance(held, PerMarket) and isinstance(value, dict):
+                held.clear()
+                held.update(value)
+            else:
+                own[key] = value
+
+    def listens(self, event_type: type[Event]) -> bool:
+        """Return whether the hook for an event type is overridden."""
+        hook = _HOOKS.get(event_type)
+        return hook is None or getattr(type(self.strategy), hook) is not getattr(Strategy, hook)
+
+    def wants(self, listed: InstrumentListed) -> bool:
+        """Return whether the strategy trades this market."""
+        return not self.markets or listed.name in self.markets
+
+    @property
+    def now_ns(self) -> int:
+        """The time of the current event, 0 before the first one."""
+        return engine_time(self.event) if self.event is not None else 0
+
+    def listed(self, market: str) -> InstrumentListed:
+        """Return a market by its name. Raises KeyError with the nearest names."""
+        number = self.numbers.get(market)
+        if number is None:
+            if self.emit is refuse:
+                refuse(market)
+            raise KeyError(f"there is no market {market!r}; {nearest(str(market), list(self.numbers))}")
+        return self.instruments[number]
+
+    # How events reach the hooks.
+
+    @handles(SessionStarted)
+    def _begin(self, started: SessionStarted, emit: Emit) -> None:
+        """Decide which history is passed on: none in a session that only backfills.
+
+        If the clock was set back, bars in its future are forgotten; otherwise they would hide new bars.
+        """
+        intervals = () if started.mode == "backfill" else parse_config(started.config).bars.intervals
+        self.began_ns = started.recv_ns
+        self.warm_spans_ns = [parse_interval(name) for name in intervals]
+        self.seen = {
+            key: Seen(seen.start_ns, False)
+            for key, seen in self.seen.items()
+            if seen.start_ns <= started.recv_ns
+        }
+
+    @handles(InstrumentListed)
+    def _learn(self, listed: InstrumentListed, emit: Emit) -> None:
+        self._look_up()
+
+    @handles(BarClosed)
+    def _bar(self, event: BarClosed, emit: Emit) -> None:
+        """Pass a bar on. A bar that ended before the session began is history: verbs do nothing on it.
+
+        If such a bar is also incomplete, it is dropped: the engine was down, and the venue's candle of that
+        window may still come.
+        """
+        stale = self._is_stale(event)
+        if event.instrument not in self._traded or (stale and event.incomplete):
+            return
+        if self._is_next(event, live=not stale):
+            self.emit = discard if stale else emit
+            self.event = event
+            self.strategy.on_bar(view_bar(event, self.instruments[event.instrument], warmup=stale))
+
+    @handles(ActivityBarClosed)
+    def _activity_bar(self, event: ActivityBarClosed, emit: Emit) -> None:
+        if self._enter(event, event.instrument, emit):
+            self.strategy.on_bar(view_bar(event, self.instruments[event.instrument]))
+
+    @handles(FootprintClosed, ImbalanceStacked, ProfileClosed, LargePrintSeen, BookSampled)
+    def _flow(self, event: FlowEvent, emit: Emit) -> None:
+        """Pass order flow on, except windows that ended before the session began: they are incomplete."""
+        if not isinstance(event, LargePrintSeen) and self._is_stale(event):
+            return
+        if self._enter(event, event.instrument, emit):
+            self.strategy.on_flow(view_flow(event, self.instruments[event.instrument]))
+
+    @handles(CandleRead)
+    def _history(self, event: CandleRead, emit: Emit) -> None:
+        """Pass a candle of the venue's history on, until there is a bar of this session."""
+        if (
+            event.purpose == "history"
+            and event.interval_ns in self.warm_spans_ns
+            and event.instrument in self._traded
+            and self._is_next(event, live=False)
+        ):
+            self.emit = discard
+            self.event = event
+            self.strategy.on_bar(
+                view_bar(history_bar(event), self.instruments[event.instrument], warmup=True)
+            )
+
+    def _is_stale(self, event: Windowed) -> bool:
+        return window_end(event.interval_ns, event.start_ns) < self.began_ns
+
+    def _is_next(self, event: BarClosed | CandleRead, *, live: bool) -> bool:
+        """Return whether a window is later than all earlier ones, and remember it."""
+        key = (event.instrument, event.interval_ns)
+        seen = self.seen.get(key)
+        if seen is None:
+            self.seen[key] = Seen(event.start_ns, live)
+            return True
+        if not live and seen.live:
+            return False
+        seen.live = live
+        if event.start_ns <= seen.start_ns:
+            return False
+        seen.start_ns = event.start_ns
+        return True
+
+    @handles(Trade)
+    def _trade(self, event: Trade, emit: Emit) -> None:
+        market = self._every[event.instrument]  # takes half the time of .get()
+        if market is not None:
+            self.emit = emit
+            self.event = event
+            self.strategy.on_trade(Tick(event, market, event.price / market.price_unit))
+
+    @handles(Quote)
+    def _quote(self, event: Quote, emit: Emit) -> None:
+        if self._enter(event, event.instrument, emit):
+            self.strategy.on_quote(Touch(event, self.instruments[event.instrument]))
+
+    @handles(BookRead)
+    def _book(self, event: BookRead, emit: Emit) -> None:
+        if self._enter(event, event.instrument, emit):
+            self.strategy.on_book(Book(event, self.instruments[event.instrument]))
+
+    @handles(ContextRead)
+    def _context(self, event: ContextRead, emit: Emit) -> None:
+        if self._enter(event, event.instrument, emit):
+            self.strategy.on_context(Context(event, self.instruments[event.instrument]))
+
+    @handles(FundingPaid)
+    def _funding(self, event: FundingPaid, emit: Emit) -> None:
+        """Pass each payment on once. Payments come in the order of their times."""
+        if event.venue_ns > self.funded_ns.get(event.instrument, 0):
+            self.funded_ns[event.instrument] = event.venue_ns
+            if self._enter(event, event.instrument, emit):
+                self.strategy.on_funding(Funding(event, self.instruments[event.instrument]))
+
+    @handles(SubmitOrder)
+    def _submitted(self, event: SubmitOrder, emit: Emit) -> None:
+        if event.strategy == self.name:
+            self.working[event.client_order_id] = OwnOrder(
+                event.instrument, event.side, event.size, event.limit_price, event.trigger
+            )
+
+    @handles(OrderFilled)
+    def _filled(self, event: OrderFilled, emit: Emit) -> None:
+        """Pass each fill on once. A fill may come after its order was canceled or rejected."""
+        if (
+            event.client_order_id in self.working or event.client_order_id in self.ended
+        ) and self.fills.first(event):
+            self.emit = emit
+            self.event = event
+            self.strategy.on_fill(Fill(event, self.instruments[event.instrument]))
+
+    @handles(OrderModified)
+    def _modified(self, event: OrderModified, emit: Emit) -> None:
+        order = self.working.get(event.client_order_id)
+        if order is not None:
+            order.limit_price = event.limit_price
+
+    @handles(OrderChanged)
+    def _changed(self, event: OrderChanged, emit: Emit) -> None:
+        client_order_id = event.client_order_id
+        order = self.working.get(client_order_id) or self.ended.get(client_order_id)
+        if order is None:
+            return
+        order.remaining = event.remaining
+        if event.state in ENDED and client_order_id in self.working:
+            remember(self.ended, client_order_id, self.working.pop(client_order_id))
+        self.emit = emit
+        self.event = event
+        listed = self.instruments[event.instrument]
+        self.strategy.on_order(view_order(event, listed, order.side, order.trigger, order.limit_price))
+
+    @handles(TimerFired)
+    def _timer(self, event: TimerFired, emit: Emit) -> None:
+        self.emit = emit
+        self.event = event
+        self.strategy.on_timer(event.key)
+
+    @handles(SessionStopped)
+    def _stopped(self, event: SessionStopped, emit: Emit) -> None:
+        """Let a strategy plot its last numbers. Orders are discarded, since the session ends."""
+        self.emit = discard
+        self.emit_at_stop = emit
+        self.event = event
+        self.strategy.on_stop()
+
+    def _enter(self, event: Event, instrument: int, emit: Emit) -> bool:
+        """Make an event the current one. Return whether the strategy trades its market."""
+        self.emit = emit
+        self.event = event
+        return instrument in self._traded
+
+    def _look_up(self) -> None:
+        """Prepare the tables used for each event: numbers by name, and the markets that are traded."""
+        self.numbers = {listed.name: listed.instrument for listed in self.instruments.values()}
+        self._traded = {
+            number: market_of(listed) for number, listed in self.instruments.items() if self.wants(listed)
+        }
+        self._every = {number: self._traded.get(number) for number in self.instruments}
+
+
+_HOOKS: Final[dict[type[Event], str]] = {
+    ActivityBarClosed: "on_bar",
+    BarClosed: "on_bar",
+    CandleRead: "on_bar",
+    Trade: "on_trade",
+    Quote: "on_quote",
+    BookRead: "on_book",
+    **dict.fromkeys(
+        (FootprintClosed, ImbalanceStacked, ProfileClosed, LargePrintSeen, BookSampled), "on_flow"
+    ),
+    ContextRead: "on_context",
+    OrderFilled: "on_fill",
+    FundingPaid: "on_funding",
+    TimerFired: "on_timer",
+    SessionStopped: "on_stop",
+}

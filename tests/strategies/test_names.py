@@ -1,0 +1,86 @@
+"""The attributes of a strategy are its author's: the engine's names and theirs cannot meet."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.actors import Actor
+from engine.actors.base import Once
+from engine.events import CancelRequested, SubmitOrder, Trade
+from engine.snapshot import classes_of
+from engine.states import decode_state, encode_state
+from engine.strategies import Strategy, Tick
+from engine.strategies.actor import Seen, StrategyActor
+from engine.strategies.verbs import OwnOrder
+from engine.values import BUY
+from tests.actors.harness import Harness, T
+
+ENGINE_NAMES = sorted(
+    {
+        *vars(Actor),
+        *vars(StrategyActor),
+        *vars(StrategyActor(Strategy, "x", {})),
+        *("_working", "_emit", "_event", "_targets", "coins", "make", "attach", "_look_up", "_trade"),
+    }
+    - set(dir(Strategy))
+)
+"""Names that the engine uses, now or in an earlier version, except those that authors are offered."""
+
+
+class Naming(Strategy):
+    """Sets every name of the engine on itself, in `on_start` and again at each trade."""
+
+    def on_start(self) -> None:
+        self.count = 0
+        for name in ENGINE_NAMES:
+            setattr(self, name, "flat")
+
+    def on_trade(self, trade: Tick) -> None:
+        self.count += 1
+        for name in ENGINE_NAMES:
+            setattr(self, name, [getattr(self, name), self.count])
+        self.cancel_all(trade.market)
+
+
+def test_a_strategy_can_use_every_name_of_the_engine() -> None:
+    on = Harness(StrategyActor(Naming, "mine", {}))
+    on.send(SubmitOrder(T, "0x1", "mine", 1, BUY, 5, 0, "Gtc", False))
+    assert on.send(Trade(T, T, 1, 10_050, 1500, BUY)) == [CancelRequested(T, "mine", "0x1")]
+    again = Harness(StrategyActor(Naming, "mine", {}))
+    blob = encode_state(on.actor.state(), "mine")
+    again.actor.restore(decode_state(blob, classes_of(again.actor)))
+    assert encode_state(again.actor.state(), "mine") == blob
+    assert again.send(Trade(T, T, 1, 10_050, 1500, BUY)) == [CancelRequested(T, "mine", "0x1")]
+    assert all(getattr(again.strategy, name) == [["flat", 1], 2] for name in ENGINE_NAMES)
+
+
+def test_the_state_of_an_earlier_version_is_read() -> None:
+    """It held the engine's attributes among the author's, with a leading underscore."""
+    order = OwnOrder(1, BUY, 5, 10_000, "")
+    earlier = {
+        "seen": 3,
+        "_targets": {1: 7},
+        "_working": {"0x1": order},
+        "_ended": {},
+        "_fills": Once({"0x1 5": None}),
+        "_funded_ns": {1: T},
+        "_seen": {(1, 60): Seen(T, True)},
+        "_warm_spans_ns": [60],
+        "_began_ns": T,
+    }
+    # The class of bars seen was in another module then.
+    blob = encode_state(earlier, "mine").replace(
+        b"\xbcengine.strategies.actor:Seen", b"\xbbengine.strategies.base:Seen"
+    )
+    assert b"engine.strategies.base:Seen" in blob
+    actor = StrategyActor(Naming, "mine", {})
+    actor.restore(decode_state(blob, classes_of(actor)))
+    assert vars(actor.strategy) == {"seen": 3}
+    assert (actor.targets, actor.working, actor.seen) == ({1: 7}, {"0x1": order}, {(1, 60): Seen(T, True)})
+    assert (actor.fills, actor.began_ns, actor.random) == (Once({"0x1 5": None}), T, None)
+
+
+@pytest.mark.parametrize("name", ["name", "policy", "instruments", "turn", "signature", "coins"])
+def test_names_of_actors_can_be_parameters(name: str) -> None:
+    cls = type("Mine", (Strategy,), {name: 5, "__annotations__": {name: int}})
+    assert getattr(StrategyActor(cls, "mine", {name: 6}).strategy, name) == 6
