@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
-from engine.errors import NotDeterministic
+from engine.errors import NotDeterministic, UsageError
 from engine.guard.rules import CLASSES, HINTS, HOLDERS, MODULES, banned_name
 from engine.guard.shared import shared_state
 
@@ -134,12 +134,12 @@ def find(sources: Mapping[str, Source]) -> list[Finding]:
     return found
 
 
-def refuse(found: list[Finding]) -> None:
-    """Raise NotDeterministic for the first finding, if any. The message lists the lines of the next ones."""
+def refuse(found: list[Finding], error: type[UsageError] = NotDeterministic) -> None:
+    """Raise `error` for the first finding, if any. The message lists the lines of the next ones."""
     if found:
         more = [f"{one.shown}:{one.line}" for one in found[1:5]]
         rest = f"\nalso in {', '.join(more)}{' ...' if len(found) > 5 else ''}" if more else ""
-        raise NotDeterministic(f"{found[0]}{rest}")
+        raise error(f"{found[0]}{rest}")
 
 
 class _Reader(ast.NodeVisitor):

@@ -21,6 +21,7 @@ HINTS: Final = {
     "console": "a strategy has no console; use self.plot or a reason",
     "code": "it hides what is used; write it out",
     "shared": "no snapshot holds it; make it in on_start and keep it on self",
+    "name": "the base class Strategy has this name; choose another",
     "engine": "a strategy builds on engine.strategies, indicators, events and values",
 }
 """The second half of an error message, by family: why it is refused and what to do instead."""

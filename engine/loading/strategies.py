@@ -14,7 +14,7 @@ from pathlib import Path
 from engine.config import nearest
 from engine.errors import NotDeterministic, UsageError
 from engine.floors import PACKAGES
-from engine.guard import read_project, refuse, set_traps
+from engine.guard import hidden_names, read_project, refuse, set_traps
 from engine.loading.fingerprint import code_fingerprint, version
 from engine.loading.modules import add_project, project_folder, search_folders
 from engine.session import SessionBuilder, source_hash
@@ -33,7 +33,8 @@ def load_strategy(use: str) -> type[Strategy]:
 
     The project's folder is the working directory, or the argument of `own_modules`.
 
-    Raises UsageError with the nearest names, NotDeterministic for one that uses what differs from run to run
+    Raises UsageError with the nearest names, or with the line of an attribute that hides a name of the base
+    class (`engine.guard.names`); NotDeterministic for one that uses what differs from run to run
     (see `engine.guard`), which is then not imported.
     """
     module_name, colon, class_name = use.partition(":")
@@ -80,6 +81,7 @@ def load_strategy(use: str) -> type[Strategy]:
     if not isinstance(chosen, type) or not issubclass(chosen, Strategy) or chosen is Strategy:
         there = nearest(class_name, candidates) if candidates else "it has none: no class of it is a Strategy"
         raise UsageError(f"{module_name} has no strategy {class_name!r}; {there}")
+    refuse(hidden_names(chosen, project.sources), UsageError)
     return chosen
 
 

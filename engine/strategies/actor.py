@@ -42,7 +42,7 @@ from engine.events import (
     Trade,
     engine_time,
 )
-from engine.strategies.base import PerMarket, Strategy
+from engine.strategies.base import RESERVED, PerMarket, Strategy
 from engine.strategies.chance import Random
 from engine.strategies.flow_views import FlowEvent, view_flow
 from engine.strategies.verbs import OwnOrder, discard, refuse
@@ -140,6 +140,14 @@ class StrategyActor(Actor):
         for key, value in params.items():
             setattr(self.strategy, key, value)
         self.strategy.on_start()
+        hidden = self.hidden()
+        if hidden:
+            raise AttributeError(hidden)
+
+    def hidden(self) -> str:
+        """Return what is wrong with an attribute that hides a name of the base class, "" if none does."""
+        name = min(RESERVED & vars(self.strategy).keys(), default="")
+        return name and f"self.{name}: the base class Strategy has this name; choose another"
 
     def note_edit(self) -> None:
         """Note that the source has changed since the state to restore was stored.

@@ -26,7 +26,7 @@ engine keeps what it needs in one slot (`_retape`) and in the actor that the slo
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from engine.errors import NotDeterministic
 from engine.strategies.chance import Random, seeded
@@ -34,7 +34,7 @@ from engine.strategies.flow_views import Flow
 from engine.strategies.verbs import Verbs
 from engine.strategies.views import Bar, Book, Context, Fill, Funding, OrderView, Tick, Touch
 
-__all__ = ["PerMarket", "Strategy", "place_of"]
+__all__ = ["RESERVED", "PerMarket", "Strategy", "place_of"]
 
 T = TypeVar("T")
 
@@ -111,6 +111,10 @@ class Strategy(Verbs):
         if actor.random is None:
             actor.random = seeded(actor.seed, actor.name)
         return actor.random
+
+
+RESERVED: Final = frozenset(name for name in dir(Strategy) if not name.startswith("__"))
+"""The names of the base class, which an attribute of a strategy would hide."""
 
 
 def place_of(error: BaseException, strategy: type[Strategy]) -> str:

@@ -84,3 +84,12 @@ def test_the_state_of_an_earlier_version_is_read() -> None:
 def test_names_of_actors_can_be_parameters(name: str) -> None:
     cls = type("Mine", (Strategy,), {name: 5, "__annotations__": {name: int}})
     assert getattr(StrategyActor(cls, "mine", {name: 6}).strategy, name) == 6
+
+
+def test_an_attribute_that_hides_a_verb_is_refused_when_the_strategy_begins() -> None:
+    class Hiding(Strategy):
+        def on_start(self) -> None:
+            vars(self)["target"] = 5
+
+    with pytest.raises(AttributeError, match=r"self\.target: the base class Strategy has this name"):
+        StrategyActor(Hiding, "mine", {})
