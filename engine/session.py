@@ -1,9 +1,10 @@
 """Builds a session: its actors, their order, their signatures, and the event that opens it.
 
 Used by live, replay and backtest alike: everything it needs is in the `SessionStarted` event. The order of
-actors follows the data: bars and fills first, then positions, then strategies, then risk and execution.
+actors follows the data: bars and fills first, then books, then the order manager, then strategies, then
+execution.
 
-In mode "live" orders are real: there is no simulated venue, and risk, portfolio and execution know the
+In mode "live" orders are real: there is no simulated venue, and books, order manager and execution know the
 account. The signature of their state, and of the strategies' state, names the account, so a live session
 never takes over the state of a paper session.
 """
@@ -20,11 +21,10 @@ from engine.actors import (
     ActivityBars,
     Actor,
     Aggregator,
+    Books,
     Execution,
-    Portfolio,
-    Risk,
+    OrderManager,
     SimulatedVenue,
-    Trailing,
 )
 from engine.actors.flow import flow_actors
 from engine.config import Config, StrategyConfig, parse_config
@@ -78,15 +78,18 @@ class SessionBuilder:
         mode = config.mode if started.mode == "backfill" else started.mode
         venue = config.venue if mode == "live" else None
         actors: list[Actor] = [] if venue else [SimulatedVenue(config.paper)]
-        actors.append(Portfolio(config.account, venue))
+        strategies: list[StrategyActor] = []
         for entry in config.strategies:
             strategy = self._make(entry, config.seed)
             recorded = hashes.get(entry.title, "")
             strategy.signature = f"{entry.use} {sorted(entry.params.items())} {recorded}"
             if recorded != self._hash(entry.use):
                 strategy.note_edit()
-            actors.append(strategy)
-        actors += [Trailing(), Risk(config.risk, venue), Execution(venue)]
+            strategies.append(strategy)
+        actors.append(Books(config.account, venue))
+        watches = any(strategy.acts_between_bars() for strategy in strategies)
+        actors.append(OrderManager(config, real=venue is not None, watches=watches))
+        actors += [*strategies, Execution(venue)]
         account = f" {venue.network} {(venue.vault or venue.account).lower()}" if venue else ""
         for actor in actors:
             actor.signature = (actor.signature or type(actor).__name__) + account

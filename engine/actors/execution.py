@@ -12,7 +12,7 @@ venue does not know the order after its expiry, when it would have refused it.
 
 from __future__ import annotations
 
-from engine.actors.base import Actor, Emit, Once, SetTimer, State, handles, remember
+from engine.actors.base import Actor, Emit, SetTimer, State, handles, remember
 from engine.clock import SECOND_NS
 from engine.config import VenueConfig
 from engine.events import (
@@ -22,6 +22,7 @@ from engine.events import (
     CancelRejected,
     CancelRequested,
     EngineHalted,
+    FillBooked,
     MarketHalted,
     ModifyApproved,
     ModifyOrder,
@@ -31,7 +32,6 @@ from engine.events import (
     OrderApproved,
     OrderCanceled,
     OrderChanged,
-    OrderFilled,
     OrderModified,
     OrderRead,
     OrderRejected,
@@ -74,6 +74,7 @@ class Order(State):
     canceling: str = ""
     modifying: int = 0
     queries: int = 0
+    role: str = ""
 
     @property
     def working_state(self) -> str:
@@ -101,7 +102,6 @@ class Execution(Actor):
         self._session = "0" * 16
         self._orders: dict[str, Order] = {}
         self._ended: dict[str, Order] = {}
-        self._fills = Once()
         self._leverage_asked = False
         self._dead_man = False
         self.reconciled_ns = 0
@@ -145,61 +145,28 @@ class Execution(Actor):
 
     @handles(OrderApproved)
     def submit(self, approved: OrderApproved, emit: Emit) -> None:
-        """Submit an approved order, and the stop-loss and take-profit orders attached to it."""
+        """Submit an approved order."""
         expires_ns = 0 if self._venue is None else approved.at_ns + self._venue.expires_ms * 1_000_000
-        parent = f"0x{self._session}{self.turn.seq:016x}"
-        self._send(
-            emit,
+        client_order_id = f"0x{self._session}{self.turn.seq:016x}"
+        terms = approved.terms
+        self._orders[client_order_id] = Order(
+            approved.strategy,
+            approved.instrument,
+            terms.side,
+            terms.size,
+            terms.worst,
+            terms.tif,
+            terms.reduce_only,
+            expires_ns,
+            role=terms.role,
+        )
+        emit(
             SubmitOrder(
-                approved.at_ns,
-                parent,
-                approved.strategy,
-                approved.instrument,
-                approved.side,
-                approved.size,
-                approved.limit_price,
-                approved.tif,
-                approved.reduce_only,
-                approved.trigger,
-                approved.trigger_price,
-                "",
-                expires_ns,
-            ),
+                approved.at_ns, client_order_id, approved.strategy, approved.instrument, terms, expires_ns
+            )
         )
-        attached = ((1, "sl", approved.stop_loss), (2, "tp", approved.take_profit))
-        for digit, trigger, price in attached:
-            if price:
-                child = SubmitOrder(
-                    approved.at_ns,
-                    f"0x{self._session}{digit}{self.turn.seq:015x}",
-                    approved.strategy,
-                    approved.instrument,
-                    -approved.side,
-                    approved.size,
-                    0,
-                    "Gtc",
-                    True,
-                    trigger,
-                    price,
-                    parent,
-                    expires_ns,
-                )
-                self._send(emit, child)
-
-    def _send(self, emit: Emit, command: SubmitOrder) -> None:
-        self._orders[command.client_order_id] = Order(
-            command.strategy,
-            command.instrument,
-            command.side,
-            command.size,
-            command.limit_price,
-            command.tif,
-            command.reduce_only,
-            command.expires_ns,
-        )
-        emit(command)
-        self._report(command.at_ns, command.client_order_id, emit)
-        self._await_response(command.at_ns, command.client_order_id, emit)
+        self._report(approved.at_ns, client_order_id, emit)
+        self._await_response(approved.at_ns, client_order_id, emit)
 
     @handles(ModifyApproved)
     def modify(self, approved: ModifyApproved, emit: Emit) -> None:
@@ -248,9 +215,9 @@ class Execution(Actor):
 
     @handles(ActorFailed)
     def cancel_of(self, failed: ActorFailed, emit: Emit) -> None:
-        """Cancel the orders of a strategy that failed, or every live order if risk failed."""
+        """Cancel the orders of a strategy that failed; all orders if the books or the manager failed."""
         for client_order_id, order in list(self._orders.items()):
-            if failed.actor in (order.strategy, "risk"):
+            if failed.actor in (order.strategy, "orders", "books"):
                 self._cancel(failed.at_ns, client_order_id, f"{failed.actor} failed", emit)
 
     def _cancel(self, at_ns: int, client_order_id: str, reason: str, emit: Emit) -> None:
@@ -276,21 +243,21 @@ class Execution(Actor):
         if order.state in ("PendingNew", "Unknown"):
             self._work(report.recv_ns, report.client_order_id, emit)
 
-    @handles(OrderFilled)
-    def fill(self, report: OrderFilled, emit: Emit) -> None:
+    @handles(FillBooked)
+    def fill(self, report: FillBooked, emit: Emit) -> None:
         """Count an execution. The last one ends the order. One may follow a cancel or a rejection."""
         client_order_id = report.client_order_id
         order = self._orders.get(client_order_id) or self._ended.get(client_order_id)
-        if order is None or not self._fills.first(report):
+        if order is None:
             return
         order.filled += report.size
         if client_order_id in self._ended:
             order.state = "Filled" if order.filled >= order.size else "Canceled"
-            self._report(report.recv_ns, client_order_id, emit)
+            self._report(report.at_ns, client_order_id, emit)
         elif order.filled >= order.size:
-            self._end(report.recv_ns, client_order_id, "Filled", emit)
+            self._end(report.at_ns, client_order_id, "Filled", emit)
         else:
-            self._work(report.recv_ns, client_order_id, emit)
+            self._work(report.at_ns, client_order_id, emit)
 
     @handles(OrderCanceled)
     def end_canceled(self, report: OrderCanceled, emit: Emit) -> None:

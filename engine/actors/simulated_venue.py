@@ -97,20 +97,21 @@ class SimulatedVenue(Actor):
     @handles(SubmitOrder)
     def receive_order(self, order: SubmitOrder, emit: Emit) -> None:
         """Put an order in transit."""
-        assert order.trigger or not order.parent, "an attached order must have a trigger"
+        terms = order.terms
+        assert terms.trigger or not terms.parent, "an attached order must have a trigger"
         self._under_way[order.client_order_id] = VenueOrder(
             self.turn.seq,
             order.client_order_id,
             order.instrument,
-            order.side,
-            order.size,
-            order.limit_price,
-            order.tif,
-            order.reduce_only,
-            order.trigger,
-            order.trigger_price,
-            order.parent,
-            DORMANT if order.parent else WAITING if order.trigger else WORKING,
+            terms.side,
+            terms.size,
+            terms.worst,
+            terms.tif,
+            terms.reduce_only,
+            terms.trigger,
+            terms.trigger_price,
+            terms.parent,
+            DORMANT if terms.parent else WAITING if terms.trigger else WORKING,
         )
         emit(SetTimer(self.name, order.at_ns + self._latency_ns, f"order {order.client_order_id}"))
 

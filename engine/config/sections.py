@@ -163,6 +163,30 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_orders_per_minute: Annotated[int, Meta(description="Orders approved in any minute.")] = 60
     max_order_size: Annotated[dict[str, str], Meta(description="Largest order, by instrument.")] = {}
     max_position_size: Annotated[dict[str, str], Meta(description="Largest position, by instrument.")] = {}
+    max_price_age_ms: Annotated[
+        int, Meta(description="Openings are refused on a price older than this; exits never are.")
+    ] = 5_000
+    exit_bps: Annotated[
+        int, Meta(description="A market order that closes trades at most this far beyond the known prices.")
+    ] = 800
+    protect_bps: Annotated[
+        int,
+        Meta(description="The same for a protective exit, measured from its trigger or the known prices."),
+    ] = 1_000
+    netting: Annotated[
+        str,
+        Meta(
+            description='"allow": strategies may hold opposite positions in a market. "refuse": an opening '
+            "that would do so is refused."
+        ),
+    ] = "allow"
+    on_stop: Annotated[
+        str,
+        Meta(
+            description='On an orderly stop: "keep" positions and protective orders, "cancel" every order, '
+            'or "flatten" all positions first.'
+        ),
+    ] = "keep"
 
 
 class PaperConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

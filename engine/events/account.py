@@ -30,6 +30,7 @@ __all__ = [
     "PositionDiffers",
     "PositionRead",
     "ScheduleAnswered",
+    "TransferSeen",
 ]
 
 _Scaled = Annotated[Amount, "scaled"]
@@ -58,7 +59,8 @@ class OrderRead(Event, frozen=True, tag="order-read"):
 
     `state` is "open", "filled", "canceled", "rejected", or "absent" if the venue does not know the order.
     `venue_ns` is the venue's clock, read before the query: an absent order was absent at that time, and all
-    fills up to then have already been reported. `size` is the open size.
+    fills up to then have already been reported. `size` is the open size. `triggered`: the price has reached
+    the trigger of the order.
     """
 
     recv_ns: int
@@ -70,6 +72,7 @@ class OrderRead(Event, frozen=True, tag="order-read"):
     size: Size = 0
     limit_price: Price = 0
     reason: str = ""
+    triggered: bool = False
 
 
 class OrderModified(Event, frozen=True, tag="modified"):
@@ -162,6 +165,21 @@ class Liquidated(Event, frozen=True, tag="liquidated"):
     scale: int
     notional: _Scaled
     account_value: _Scaled
+
+
+class TransferSeen(Event, frozen=True, tag="transfer"):
+    """Input. Money that went in or out: a deposit, withdrawal or transfer. It is no profit or loss.
+
+    `amount` is signed; `asset` "" is the quote currency. `transfer_id` is the venue's.
+    """
+
+    recv_ns: int
+    venue_ns: int
+    scale: int
+    amount: _Scaled
+    asset: str
+    kind: str
+    transfer_id: str
 
 
 class LeverageAnswered(Event, frozen=True, tag="leverage-answered"):

@@ -16,6 +16,7 @@ __all__ = [
     "BarClosed",
     "BarCorrected",
     "BarDiffers",
+    "LogWritten",
     "PriceMarked",
     "SignalRaised",
     "TargetSet",
@@ -133,11 +134,24 @@ class SignalRaised(Event, frozen=True, tag="signal"):
     value: float
 
 
+class LogWritten(Event, frozen=True, tag="log"):
+    """A line of text that a strategy records."""
+
+    at_ns: int
+    strategy: str
+    text: str
+    instrument: InstrumentId = 0
+
+
 class TargetSet(Event, frozen=True, tag="target"):
-    """The position that a strategy wants to hold. `size` is signed; negative is short."""
+    """The position that a strategy wants to hold. `size` is signed; negative is short.
+
+    `withdrawn`: the strategy wants no particular position any more; the one it has stays.
+    """
 
     at_ns: int
     strategy: str
     instrument: InstrumentId
     size: Size
     reason: str = ""
+    withdrawn: bool = False

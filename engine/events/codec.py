@@ -18,6 +18,7 @@ import msgspec
 
 from engine.errors import JournalVersionError
 from engine.events import EVENT_TYPES, Event
+from engine.events.legacy import OLD_TAGS, OLD_TYPES, upgraded
 
 __all__ = [
     "Derived",
@@ -36,7 +37,8 @@ Derived = tuple[int, int, Event]
 Record = tuple[int, int, Event]
 """(seq, cause, event) of any record; cause is 0 for an input."""
 
-_AnyEvent = Union[EVENT_TYPES]  # type: ignore[valid-type]  # noqa: UP007
+_READABLE = EVENT_TYPES + OLD_TYPES
+_AnyEvent = Union[_READABLE]  # type: ignore[valid-type]  # noqa: UP007
 _encode = msgspec.msgpack.Encoder().encode
 _decode_inputs = msgspec.msgpack.Decoder(list[_AnyEvent]).decode
 _decode_derived = msgspec.msgpack.Decoder(list[tuple[int, int, _AnyEvent]]).decode
@@ -63,9 +65,13 @@ def decode_inputs(blob: bytes | memoryview) -> list[Event]:
 def decode_derived(blob: bytes | memoryview) -> list[Derived]:
     """Return the derived records of a frame. Raises JournalVersionError on an unknown or altered type."""
     try:
-        return _decode_derived(blob)
+        records = _decode_derived(blob)
     except msgspec.MsgspecError as error:
         raise _version_error(error) from error
+    whole = bytes(blob)
+    if any(tag in whole for tag in OLD_TAGS):
+        return [(seq, cause, upgraded(event)) for seq, cause, event in records]
+    return records
 
 
 def in_order(first_seq: int, inputs: Sequence[Event], derived: Sequence[Derived]) -> Iterator[Record]:

@@ -7,7 +7,7 @@ and strategies. Times are UTC nanoseconds; prices and sizes are exact integers a
 from __future__ import annotations
 
 from engine.events.base import Event
-from engine.values import BUY, InstrumentId, Price, Side, Size, Volume, grid_step, to_grid
+from engine.values import BUY, InstrumentId, Price, Side, Size, Volume, grid_step, power_of_ten, to_grid
 
 __all__ = ["Candle", "FeedDown", "FeedGap", "FeedUp", "InstrumentListed", "Quote", "Trade"]
 
@@ -71,6 +71,12 @@ class InstrumentListed(Event, frozen=True, tag="instrument"):
         step = step or self.price_step_at(raw // 10_000)
         steps = -(-raw // (10_000 * step)) if up else raw // (10_000 * step)
         return max(steps * step, price if side == BUY else step)
+
+    def nearest_price(self, value: int, scale: int) -> int:
+        """Return a price given at another scale at the instrument's, rounded down; at least 1."""
+        if scale <= self.price_scale:
+            return value * power_of_ten(self.price_scale - scale)
+        return max(1, value // power_of_ten(scale - self.price_scale))
 
     def size_on_grid(self, value: object) -> int:
         """Put a size on the grid, rounding towards zero. Raises NumberError. May return 0."""

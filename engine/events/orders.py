@@ -1,12 +1,14 @@
 """The life cycle of an order, from a strategy's request to the resulting position.
 
-    OrderRequested -> OrderApproved | OrderRefused       strategy or portfolio -> risk
+    TargetSet      -> TargetChanged, OrderRequested      strategy -> order manager
+    OrderRequested -> OrderApproved | OrderRefused       strategy or order manager -> order manager
     OrderApproved  -> SubmitOrder                        execution, the only emitter of commands
     CancelRequested -> CancelOrder
     ModifyRequested -> ModifyApproved | OrderRefused, then ModifyOrder
-    TrailRequested -> TrailChanged ... -> OrderRequested when the stop is hit         the trailing actor
+    StopRequested, TrailRequested -> ProtectionChanged, TrailChanged ... -> OrderRequested
     SubmitOrder    -> OrderAccepted | OrderRejected -> OrderFilled ... | OrderCanceled     the venue
-    any report     -> OrderChanged (execution), PositionChanged and EquityMarked (portfolio)
+    OrderFilled    -> FillBooked, PositionChanged, EquityMarked                            books
+    any report     -> OrderChanged (execution)
 
 Venue reports carry `recv_ns` and `venue_ns`: they are inputs when a real venue sends them and derived
 when the simulated venue does. Prices and sizes are exact integers at the instrument's scales, money at
@@ -19,6 +21,7 @@ from typing import Annotated, Final
 
 from engine.events.account import CancelRejected, ModifyRejected, OrderModified, OrderRead
 from engine.events.base import Event
+from engine.events.terms import OrderTerms
 from engine.values import Amount, InstrumentId, Money, Price, Side, Size
 
 __all__ = [
@@ -40,59 +43,51 @@ __all__ = [
     "OrderRequested",
     "OrderUnknown",
     "PositionChanged",
+    "QueryAccount",
     "QueryOrder",
     "ScheduleCancel",
     "SetLeverage",
+    "StopRequested",
     "SubmitOrder",
     "TrailChanged",
     "TrailRequested",
 ]
 
 
-class OrderRequested(Event, frozen=True, tag="order-requested"):
-    """A request for an order. `limit_price` 0 is a market order; `tif` is "Gtc", "Ioc" or "Alo" (post only).
+class OrderRequested(Event, frozen=True, tag="request"):
+    """A request for an order, of a strategy or of the order manager.
 
-    `for_target`: the portfolio requests it to reach a target. `trigger` "sl" or "tp" (stop-loss, take-profit)
-    makes the order wait for `trigger_price`. `stop_loss` and `take_profit` are the trigger prices of attached
-    orders, which become active once this one is filled; 0 attaches none.
+    A strategy's request has the purpose "own" and no role: the order manager divides it into a part that
+    closes and a part that opens, and answers each. `children` are the stops that protect what it fills, each
+    (kind "sl" or "tp", trigger price, size).
     """
 
     at_ns: int
     strategy: str
     instrument: InstrumentId
-    side: Side
-    size: Size
-    limit_price: Price = 0
-    tif: str = "Gtc"
-    reduce_only: bool = False
+    terms: OrderTerms
     reason: str = ""
-    for_target: bool = False
-    trigger: str = ""
-    trigger_price: Price = 0
-    stop_loss: Price = 0
-    take_profit: Price = 0
+    children: tuple[tuple[str, int, int], ...] = ()
 
 
-class OrderApproved(Event, frozen=True, tag="order-approved"):
-    """Risk approves the request recorded at `request_seq`. Only approved orders are submitted."""
+class OrderApproved(Event, frozen=True, tag="approve"):
+    """The order manager approves the request recorded at `request_seq`, or a part of it.
+
+    Only approved orders are submitted.
+    """
 
     at_ns: int
     request_seq: int
     strategy: str
     instrument: InstrumentId
-    side: Side
-    size: Size
-    limit_price: Price
-    tif: str
-    reduce_only: bool
-    trigger: str = ""
-    trigger_price: Price = 0
-    stop_loss: Price = 0
-    take_profit: Price = 0
+    terms: OrderTerms
 
 
 class OrderRefused(Event, frozen=True, tag="order-refused"):
-    """Risk refuses the request recorded at `request_seq`. `limit` names the rule, `reason` the numbers."""
+    """The request recorded at `request_seq`, or a part of it, is refused.
+
+    `limit` names the rule, `reason` the numbers.
+    """
 
     at_ns: int
     request_seq: int
@@ -103,38 +98,34 @@ class OrderRefused(Event, frozen=True, tag="order-refused"):
     limit: str
     reason: str
     reduce_only: bool = False
+    role: str = ""
+    handle: str = ""
+    purpose: str = "own"
 
 
-class SubmitOrder(Event, frozen=True, tag="submit"):
+class SubmitOrder(Event, frozen=True, tag="place"):
     """Command: place this order. The id is 0x + session (16 hex) + seq of the approval (16 hex).
 
-    An order with a `parent` is attached to that order and becomes active once it is filled. The first digit
-    of its id after the session is 1 or 2. A real venue refuses the order after `expires_ns`; 0 in paper
-    mode.
+    An order whose terms have a `parent` is attached to that order and becomes active once it is filled. A
+    real venue refuses the order after `expires_ns`; 0 in paper mode.
     """
 
     at_ns: int
     client_order_id: str
     strategy: str
     instrument: InstrumentId
-    side: Side
-    size: Size
-    limit_price: Price
-    tif: str
-    reduce_only: bool
-    trigger: str = ""
-    trigger_price: Price = 0
-    parent: str = ""
+    terms: OrderTerms
     expires_ns: int = 0
 
 
 class CancelRequested(Event, frozen=True, tag="cancel-requested"):
-    """A strategy's request to cancel one of its orders."""
+    """A request to cancel the orders of a handle (a strategy's), or one order by its id (the manager's)."""
 
     at_ns: int
     strategy: str
     client_order_id: str
     reason: str = ""
+    handle: str = ""
 
 
 class CancelOrder(Event, frozen=True, tag="cancel"):
@@ -147,7 +138,10 @@ class CancelOrder(Event, frozen=True, tag="cancel"):
 
 
 class ModifyRequested(Event, frozen=True, tag="modify-requested"):
-    """A strategy's request to change one of its orders to an open `size` at `limit_price`."""
+    """A strategy's request to change the order of a handle to an open `size` at `limit_price`.
+
+    A stop gets the trigger `trigger_price`. 0 leaves a value as it is.
+    """
 
     at_ns: int
     strategy: str
@@ -156,6 +150,8 @@ class ModifyRequested(Event, frozen=True, tag="modify-requested"):
     size: Size
     limit_price: Price
     reason: str = ""
+    handle: str = ""
+    trigger_price: Price = 0
 
 
 class ModifyApproved(Event, frozen=True, tag="modify-approved"):
@@ -193,6 +189,13 @@ class QueryOrder(Event, frozen=True, tag="query"):
     attempt: int
 
 
+class QueryAccount(Event, frozen=True, tag="query-account"):
+    """Command: read orders, fills and positions of the account again; ends with an `AccountRead`."""
+
+    at_ns: int
+    reason: str = ""
+
+
 class SetLeverage(Event, frozen=True, tag="set-leverage"):
     """Command: use this leverage on an instrument."""
 
@@ -209,6 +212,26 @@ class ScheduleCancel(Event, frozen=True, tag="schedule-cancel"):
     cancel_at_ns: int
 
 
+class StopRequested(Event, frozen=True, tag="stop-requested"):
+    """A strategy's request for a stop that closes its position once the price reaches `trigger_price`.
+
+    It closes at market, or at `limit_price`. `kind` is "sl" or "tp". The stop protects at most `size`, and
+    never more than the position.
+    """
+
+    at_ns: int
+    strategy: str
+    instrument: InstrumentId
+    handle: str
+    side: Side
+    size: Size
+    kind: str
+    trigger_price: Price
+    limit_price: Price = 0
+    group: str = ""
+    reason: str = ""
+
+
 class TrailRequested(Event, frozen=True, tag="trail-requested"):
     """A request for a trailing stop, kept by the engine: an order for `size` on `side` once the price
     returns by `distance` from its best. A `size` of 0 drops the strategy's stop on that instrument."""
@@ -223,7 +246,11 @@ class TrailRequested(Event, frozen=True, tag="trail-requested"):
 
 
 class TrailChanged(Event, frozen=True, tag="trail"):
-    """A trailing stop was "armed", "fired" or "dropped". `stop` is its price."""
+    """A trailing stop changed. `stop` is its price.
+
+    `state` is "waiting" (for a position), "armed", "firing", "fired", "dropped", or "parked": at the venue
+    while the engine is stopped.
+    """
 
     at_ns: int
     strategy: str
@@ -255,7 +282,10 @@ class OrderRejected(Event, frozen=True, tag="rejected"):
 class OrderFilled(Event, frozen=True, tag="filled"):
     """One execution. A positive `fee` is paid, a negative one received. `liquidity` is "maker" or "taker".
 
-    `client_order_id` is "" if the order does not come from this journal.
+    `client_order_id` is "" if the order does not come from this journal. `finer` are the decimals that
+    `price` and `fee` have beyond the instrument's. `fee_asset` is the asset of the fee, "" for the quote
+    currency; `fee` is at the scale of money in any case. `cause` is "liquidation" or "adl" if the venue
+    closed the position, else "".
     """
 
     recv_ns: int
@@ -269,6 +299,9 @@ class OrderFilled(Event, frozen=True, tag="filled"):
     liquidity: str
     trade_id: int
     venue_order_id: int = 0
+    finer: int = 0
+    fee_asset: str = ""
+    cause: str = ""
 
 
 class OrderCanceled(Event, frozen=True, tag="canceled"):
@@ -310,7 +343,8 @@ class PositionChanged(Event, frozen=True, tag="position"):
     """A strategy's position after a fill.
 
     `size` is signed; `cost` is what the open position cost (signed, without fees); `realized` and `fees`
-    are sums since the account began.
+    are sums since the account began. Money has `finer` more decimals than the instrument's. `external`: the
+    fill was not ordered through the engine.
     """
 
     at_ns: int
@@ -320,10 +354,16 @@ class PositionChanged(Event, frozen=True, tag="position"):
     cost: Money
     realized: Money
     fees: Money
+    finer: int = 0
+    funding: Money = 0
+    external: bool = False
 
 
 class EquityMarked(Event, frozen=True, tag="equity"):
-    """The account: equity = cash at start + realized + unrealized - fees + funding, at `scale` decimals."""
+    """The account at `scale` decimals: equity = start + adjustments + realized + unrealized - fees + funding.
+
+    `start` is the equity at the start, `adjustments` the sum of deposits, withdrawals and corrections.
+    """
 
     at_ns: int
     scale: int
@@ -332,12 +372,14 @@ class EquityMarked(Event, frozen=True, tag="equity"):
     fees: Annotated[Amount, "scaled"]
     equity: Annotated[Amount, "scaled"]
     funding: Annotated[Amount, "scaled"] = 0
+    start: Annotated[Amount, "scaled"] = 0
+    adjustments: Annotated[Amount, "scaled"] = 0
 
 
 ENDED: Final = ("Filled", "Canceled", "Rejected")
 """The states of `OrderChanged` in which an order no longer works. A late fill may still follow."""
 
-COMMANDS = (SubmitOrder, CancelOrder, ModifyOrder, QueryOrder, SetLeverage, ScheduleCancel)
+COMMANDS = (SubmitOrder, CancelOrder, ModifyOrder, QueryOrder, SetLeverage, ScheduleCancel, QueryAccount)
 """Commands. They are sent to the venue, but only after their record is durable."""
 
 REPORTS = (

@@ -21,7 +21,7 @@ import msgspec
 
 from engine.clock import iso_text
 from engine.errors import UsageError
-from engine.events import EVENT_TYPES, Event, InstrumentListed, SessionStarted
+from engine.events import EVENT_TYPES, Event, InstrumentListed, OrderTerms, SessionStarted
 from engine.values import BUY, NO_SIDE, SELL, Amount, format_interval, format_scaled, side_name
 
 __all__ = ["Renderer", "event_type", "nearest_type_names"]
@@ -32,7 +32,7 @@ TEXT_LENGTH_MAX: Final = 160
 _RECORD_KEYS: Final = ("seq", "cause", "type", "at", "at_ns")
 _UNITS: Final = frozenset({"price", "size", "money", "side", "instrument", "scaled", "levels", "volumes"})
 _BARE: Final = frozenset({"instrument", "side", "aggressor", "strategy"})  # shown without a label
-_HIDDEN: Final = frozenset({"scale", "venue_ns"})  # shown in JSON only
+_HIDDEN: Final = frozenset({"scale", "finer", "venue_ns"})  # shown in JSON only
 
 _TYPES: Final = {cls.__name__: cls for cls in EVENT_TYPES}
 _BY_ANY_NAME: Final = {
@@ -88,8 +88,7 @@ class Renderer:
             "at_ns": at_ns,
         }
         for field in plan:
-            value = getattr(event, field.name)
-            shown[field.key] = _value(field.unit, value, event, listed) if field.unit else value
+            shown[field.key] = _shown(field, event, event, listed)
         return shown
 
     def as_text(self, seq: int, cause: int, event: Event) -> str:
@@ -103,13 +102,7 @@ class Renderer:
         plan = _plan(type(event))
         at = iso_text(getattr(event, plan[0].name))
         words = [at, f"#{seq}" if not cause else f"#{seq} <- #{cause}", type(event).__name__]
-        for field in plan[1:]:
-            value = getattr(event, field.name)
-            if field.hidden or value == field.omitted:
-                continue
-            word = _word(field, value, event, listed)
-            if word:
-                words.append(f"{field.label} {word}" if field.label else word)
+        words += _words_of(plan[1:], event, event, listed)
         return "  ".join(words)
 
     def _listed(self, event: Event) -> InstrumentListed | None:
@@ -134,7 +127,7 @@ def nearest_type_names(name: str) -> list[str]:
 
 
 @functools.cache
-def _plan(cls: type[Event]) -> tuple[_Field, ...]:
+def _plan(cls: type[Event] | type[OrderTerms]) -> tuple[_Field, ...]:
     """Return how each field of a class is shown, read from its annotations."""
     hints = get_type_hints(cls, include_extras=True)
     fields: tuple[Any, ...] = msgspec.structs.fields(cls)
@@ -148,7 +141,7 @@ def _field(field: Any, hint: Any, *, first: bool) -> _Field:
     bare = name in _BARE and (unit != "" or name != "instrument")
     label = "" if bare else name.removesuffix("_ns").replace("_", " ")
     omitted = field.default if field.default is not msgspec.NODEFAULT else ""
-    if name == "limit_price":
+    if name in ("limit_price", "limit") and unit:
         label, omitted = "limit", msgspec.NODEFAULT
     return _Field(name, f"event_{name}" if taken else name, unit, label, omitted, name in _HIDDEN)
 
@@ -162,6 +155,8 @@ def _unit(name: str, hint: Any) -> str:
         return "bytes"
     if hint in (SessionStarted | None, tuple[InstrumentListed, ...]):
         return "events"
+    if hint is OrderTerms:
+        return "terms"
     if hint in (float, float | None):
         return "float"
     return ""
@@ -191,18 +186,35 @@ def _value(unit: str, value: Any, event: Event, listed: InstrumentListed | None)
                 ]
                 for level in value
             ]
+        case "terms":
+            return {field.key: _shown(field, value, event, listed) for field in _plan(OrderTerms)}
         case "price":
-            return value if listed is None else _exact(value, listed.price_scale)
+            return value if listed is None else _exact(value, listed.price_scale + _finer(event))
         case "size":
             return value if listed is None or value is None else _exact(value, listed.size_scale)
         case "money":
-            return value if listed is None or value is None else _exact(value, listed.money_scale)
+            return (
+                value
+                if listed is None or value is None
+                else _exact(value, listed.money_scale + _finer(event))
+            )
         case "events":
             return [_fields(one) for one in value] if isinstance(value, tuple) else value and _fields(value)
         case "bytes":
             return {"bytes": len(value), "blake2b": hashlib.blake2b(value, digest_size=32).hexdigest()}
         case _:
             return value if value is None or math.isfinite(value) else str(value)
+
+
+def _finer(event: Event) -> int:
+    """Return the decimals that prices and money of an event have beyond the instrument's."""
+    return getattr(event, "finer", 0)
+
+
+def _shown(field: _Field, owner: Any, event: Event, listed: InstrumentListed | None) -> object:
+    """Return a field of an event, or of its terms, as JSON shows it."""
+    value = getattr(owner, field.name)
+    return _value(field.unit, value, event, listed) if field.unit else value
 
 
 def _fields(event: Event) -> dict[str, object]:
@@ -218,9 +230,25 @@ def _exact(value: Amount, scale: int) -> object:
         return value
 
 
+def _words_of(
+    plan: tuple[_Field, ...], owner: Any, event: Event, listed: InstrumentListed | None
+) -> list[str]:
+    """Return the fields of an event, or of its terms, as a line shows them. Defaults are left out."""
+    words: list[str] = []
+    for field in plan:
+        value = getattr(owner, field.name)
+        if field.unit == "terms":
+            words += _words_of(_plan(OrderTerms), value, event, listed)
+        elif not field.hidden and value != field.omitted:
+            word = _word(field, value, event, listed)
+            if word:
+                words.append(f"{field.label} {word}" if field.label else word)
+    return words
+
+
 def _word(field: _Field, value: Any, event: Event, listed: InstrumentListed | None) -> str:
     """Return a field as a line shows it, or "" to leave it out."""
-    show = _WORDS.get(field.name)
+    show = _limit_price if field.name == "limit" and field.unit else _WORDS.get(field.name)
     if show is not None:
         return show(value, listed)
     if field.unit == "events":

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 import trio
 
-from engine.actors import Execution, Risk
+from engine.actors import Execution, OrderManager
 from engine.clock import day_of, iso_text
 from engine.errors import EngineError, JournalError, UsageError
 from engine.events import (
@@ -130,7 +130,7 @@ class Live:
             self.ingress.put([OperatorCommand(self._now_ns(), "resume", detail="at the start")])
         elif self._halted():
             detail = f"{self._halted()}; no order is approved until --resume lifts it"
-            self._notify(Health("risk", "halted", detail))
+            self._notify(Health("orders", "halted", detail))
         async with trio.open_nursery() as outer:
             outer.start_soon(self.committer.run)
             if plan.warm_up is not None:
@@ -388,9 +388,9 @@ class Live:
         return execution
 
     def _halted(self) -> str:
-        risk = self.sequencer.actor("risk")
-        assert isinstance(risk, Risk)
-        return risk.halted
+        manager = self.sequencer.actor("orders")
+        assert isinstance(manager, OrderManager)
+        return manager.gates.halted
 
     def _now_ns(self) -> int:
         """Return the clock's time, never before the engine's."""

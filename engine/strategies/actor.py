@@ -216,6 +216,13 @@ class StrategyActor(Actor):
 
     # How events reach the hooks.
 
+    def acts_between_bars(self) -> bool:
+        """Return whether a hook can act at another time than the close of a bar."""
+        return any(
+            getattr(type(self.strategy), hook) is not getattr(Strategy, hook)
+            for hook in ("on_trade", "on_quote", "on_book", "on_context", "on_flow", "on_timer")
+        )
+
     @handles(SessionStarted)
     def _begin(self, started: SessionStarted, emit: Emit) -> None:
         """Decide which history is passed on: none in a session that only backfills.
@@ -331,7 +338,11 @@ class StrategyActor(Actor):
     def _submitted(self, event: SubmitOrder, emit: Emit) -> None:
         if event.strategy == self.name:
             self.working[event.client_order_id] = OwnOrder(
-                event.instrument, event.side, event.size, event.limit_price, event.trigger
+                event.instrument,
+                event.terms.side,
+                event.terms.size,
+                event.terms.limit,
+                event.terms.trigger,
             )
 
     @handles(OrderFilled)

@@ -21,8 +21,10 @@ from engine.events import (
     InstrumentListed,
     ModifyRequested,
     OrderRequested,
+    OrderTerms,
     SessionStopped,
     SignalRaised,
+    StopRequested,
     TargetSet,
     TrailRequested,
 )
@@ -186,17 +188,18 @@ class Verbs:
             raise ValueError(f"side is 'buy' or 'sell', not {side!r}")
         if kind not in ("sl", "tp"):
             raise ValueError(f"kind is 'sl' or 'tp', not {kind!r}")
-        request = OrderRequested(
+        request = StopRequested(
             actor.now_ns,
             actor.name,
             listed.instrument,
+            "",
             _SIDES[side],
             listed.size_on_grid(size),
+            kind,
+            _needed_price(listed, trigger, _SIDES[side], "trigger"),
             _price(listed, limit, _SIDES[side], "limit"),
-            reduce_only=True,
-            reason=_text(reason),
-            trigger=kind,
-            trigger_price=_needed_price(listed, trigger, _SIDES[side], "trigger"),
+            "",
+            _text(reason),
         )
         actor.emit(request)
 
@@ -340,14 +343,13 @@ def _order(
             actor.now_ns,
             actor.name,
             listed.instrument,
-            side,
-            listed.size_on_grid(size),
-            price,
-            tif,
-            reduce_only,
+            OrderTerms(side, listed.size_on_grid(size), price, tif, reduce_only=reduce_only),
             _text(reason),
-            stop_loss=loss,
-            take_profit=profit,
+            tuple(
+                (kind, price, listed.size_on_grid(size))
+                for kind, price in (("sl", loss), ("tp", profit))
+                if price
+            ),
         )
     )
 

@@ -24,7 +24,7 @@ from engine.events import (
     SetLeverage,
     SubmitOrder,
 )
-from engine.values import BUY, SELL, format_scaled
+from engine.values import BUY, format_scaled
 
 __all__ = ["BATCH_MAX", "Job", "jobs_of"]
 
@@ -77,27 +77,23 @@ class Wire:
 
     def order(self, command: SubmitOrder) -> dict[str, Any]:
         """Return an order's entry."""
-        listed = self._listed[command.instrument]
-        price = command.limit_price
-        if command.trigger:
+        listed, terms = self._listed[command.instrument], command.terms
+        if terms.trigger:
             kind: dict[str, Any] = {
                 "trigger": {
-                    "isMarket": not price,
-                    "triggerPx": format_scaled(command.trigger_price, listed.price_scale),
-                    "tpsl": command.trigger,
+                    "isMarket": terms.market,
+                    "triggerPx": format_scaled(terms.trigger_price, listed.price_scale),
+                    "tpsl": terms.trigger,
                 }
             }
-            price = price or listed.bounded_price(
-                command.trigger_price, command.side, self._slippage_bps, up=command.side == SELL
-            )
         else:
-            kind = {"limit": {"tif": command.tif}}
+            kind = {"limit": {"tif": terms.tif}}
         return {
             "a": self.asset(command.instrument),
-            "b": command.side == BUY,
-            "p": format_scaled(price, listed.price_scale),
-            "s": format_scaled(command.size, listed.size_scale),
-            "r": command.reduce_only,
+            "b": terms.side == BUY,
+            "p": format_scaled(terms.worst, listed.price_scale),
+            "s": format_scaled(terms.size, listed.size_scale),
+            "r": terms.reduce_only,
             "t": kind,
             "c": command.client_order_id,
         }
@@ -131,7 +127,7 @@ def jobs_of(commands: Iterable[Event], wire: Wire) -> list[Job]:
         elif isinstance(command, CancelOrder):
             cancels[command.client_order_id in fresh].append(command)
         elif isinstance(command, SubmitOrder):
-            families.setdefault(command.parent or command.client_order_id, []).append(command)
+            families.setdefault(command.terms.parent or command.client_order_id, []).append(command)
         elif isinstance(command, ModifyOrder):
             rest.append(_modify(command, wire))
         elif isinstance(command, SetLeverage):
@@ -153,7 +149,7 @@ def jobs_of(commands: Iterable[Event], wire: Wire) -> list[Job]:
         if len(family) > 1:
             grouped.append(_orders(family, "normalTpsl", wire))
         else:
-            plain[family[0].tif == "Alo"].append(family[0])
+            plain[family[0].terms.tif == "Alo"].append(family[0])
     jobs = [_cancels(part, wire) for part in _parts(cancels[False])]
     for post_only in (True, False):
         jobs += [_orders(part, "na", wire) for part in _parts(plain[post_only])]

@@ -267,9 +267,9 @@ class HyperliquidGateway:
                 return self._orders.unmodified(command.client_order_id)
         elif isinstance(command, SubmitOrder) and isinstance(outcome, Accepted) and outcome.filled:
             executed = self._reading.size(command.instrument, outcome.filled)
-            left = command.size - executed
+            left = command.terms.size - executed
             end = None
-            if left > 0 and command.tif == "Ioc" and not command.trigger:
+            if left > 0 and command.terms.tif == "Ioc" and not command.terms.trigger:
                 recv_ns = self._now_ns()
                 name, number = command.client_order_id, command.instrument
                 end = OrderCanceled(recv_ns, recv_ns, name, number, left, "Ioc: the rest found nobody")

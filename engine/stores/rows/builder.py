@@ -257,15 +257,16 @@ class RowBuilder:
 
     def _submitted(self, seq: int, cause: int, event: SubmitOrder) -> None:
         listing = self.listing(event.instrument)
-        size = listing.size(event.size)
+        terms = event.terms
+        size = listing.size(terms.size)
         row = self._order(event.client_order_id, seq, cause, event.at_ns)
         self._own(row, event.strategy, listing)
         row |= {
-            "side": side_name(event.side),
+            "side": side_name(terms.side),
             "size": size,
-            "limit_price": listing.price(event.limit_price) if event.limit_price else None,
-            "tif": event.tif,
-            "reduce_only": event.reduce_only,
+            "limit_price": listing.price(terms.worst) if terms.worst else None,
+            "tif": terms.tif,
+            "reduce_only": terms.reduce_only,
             "submitted": iso_text(event.at_ns),
             "submitted_ns": event.at_ns,
             "seq": seq,

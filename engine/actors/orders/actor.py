@@ -1,0 +1,422 @@
+"""The order manager: everything between what a strategy asks for and an approved order.
+
+Owns, in its state, the live orders, the size of every book, prices, targets, owed exits, stops and trails.
+Promises: an exit never opens, no exit is lost, openings pass every gate, a target is worked until it is
+reached, replaced or withdrawn. The parts are logic without state of their own: `requests` (divides a request
+into what closes and what opens), `exits` (who may close how much), `targets`, `protection` (stops, brackets,
+trails), `gates` (limits, halts, margin). All rules: docs/orders.md.
+
+Decisions are recorded where they are made: role, bound and the venue's flags are terms of `OrderApproved`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from engine.actors.base import Actor, Emit, RoutesChanged, SetTimer, handles, remember
+from engine.actors.orders.exits import Exits
+from engine.actors.orders.gates import Gates
+from engine.actors.orders.protection import Protection
+from engine.actors.orders.requests import Requests
+from engine.actors.orders.state import ENGINE, Live, Owed, Prices, Target, Turn, Waiting
+from engine.actors.orders.targets import Targets
+from engine.config import Config
+from engine.events import (
+    ENDED,
+    AccountRead,
+    ActorFailed,
+    ActorRestarted,
+    BarClosed,
+    BookRead,
+    CancelRequested,
+    Candle,
+    ContextRead,
+    EngineHalted,
+    EquityMarked,
+    Event,
+    FillBooked,
+    InstrumentListed,
+    MarketHalted,
+    ModifyRequested,
+    OperatorCommand,
+    OrderCanceled,
+    OrderChanged,
+    OrderModified,
+    OrderRead,
+    OrderRejected,
+    OrderRequested,
+    OrderTerms,
+    PositionChanged,
+    Quote,
+    SessionStarted,
+    StopRequested,
+    SubmitOrder,
+    TargetSet,
+    TimerFired,
+    Trade,
+    TrailRequested,
+)
+
+__all__ = ["OrderManager"]
+
+
+class OrderManager(Actor):
+    """State: see `state.py`; books by instrument and owner; halts; what the parts keep under their names.
+
+    `watches`: a strategy can act between bars, or orders are real, so prices are followed trade by trade.
+    """
+
+    WIRING = Actor.WIRING | {
+        "config",
+        "real",
+        "watches",
+        "gates",
+        "exits",
+        "requests",
+        "targets",
+        "protection",
+    }
+
+    def __init__(self, config: Config, *, real: bool = False, watches: bool = True) -> None:
+        super().__init__(ENGINE)
+        self.config = config
+        self.real = real
+        self.watches = watches or real
+        self.books: dict[int, dict[str, int]] = {}
+        self.live: dict[str, Live] = {}
+        self.approved: list[Live] = []
+        self.ended: dict[str, Live] = {}
+        self.prices: dict[int, Prices] = {}
+        self.aims: dict[int, dict[str, Target]] = {}
+        self.owed: dict[str, Owed] = {}
+        self.turns: dict[str, Turn] = {}
+        self.waiting: list[Waiting] = []
+        self.gates = Gates(self)
+        self.exits = Exits(self)
+        self.requests = Requests(self)
+        self.targets = Targets(self)
+        self.protection = Protection(self)
+
+    # What the parts use.
+
+    def book(self, owner: str, instrument: int) -> int:
+        """Return the signed size of a book."""
+        return self.books.get(instrument, {}).get(owner, 0)
+
+    def account(self, instrument: int) -> int:
+        """Return the signed position of the account: the sum of the books."""
+        return sum(self.books.get(instrument, {}).values())
+
+    def netted(self, instrument: int) -> bool:
+        """Return whether a market has a long book and a short book."""
+        sizes = self.books.get(instrument, {}).values()
+        return any(size > 0 for size in sizes) and any(size < 0 for size in sizes)
+
+    def price(self, instrument: int) -> Prices:
+        """Return what is known of the prices of a market."""
+        known = self.prices.get(instrument)
+        if known is None:
+            known = self.prices[instrument] = Prices()
+        return known
+
+    def orders_of(self, owner: str, instrument: int) -> Iterator[tuple[str, Live]]:
+        """Yield the orders of a book that may still fill, oldest first; the id of one on its way is ""."""
+        for client_order_id, order in tuple(self.live.items()):
+            if order.owner == owner and order.instrument == instrument:
+                yield client_order_id, order
+        for order in tuple(self.approved):
+            if order.owner == owner and order.instrument == instrument:
+                yield "", order
+
+    def request(
+        self, at_ns: int, owner: str, instrument: int, terms: OrderTerms, reason: str, emit: Emit
+    ) -> None:
+        """Request an order of the manager's own; its role is decided."""
+        emit(OrderRequested(at_ns, owner, instrument, terms, reason))
+
+    def cancel(self, at_ns: int, client_order_id: str, reason: str, emit: Emit) -> None:
+        """Request the cancel of a live order, once."""
+        order = self.live.get(client_order_id)
+        if order is not None and not order.canceling:
+            order.canceling = True
+            emit(CancelRequested(at_ns, order.owner, client_order_id, reason))
+
+    def timer(self, due_ns: int, key: str, emit: Emit) -> None:
+        """Set a timer of the manager; the first word of its key names the part."""
+        emit(SetTimer(self.name, due_ns, key))
+
+    def listens(self, event_type: type[Event]) -> bool:
+        """Return whether events of a type are needed now: trades and quotes only if followed."""
+        if event_type in (Trade, Quote, BookRead):
+            return (
+                self.watches
+                or bool(self.live or self.approved or self.owed)
+                or len(self.prices) < len(self.instruments)
+                or self.protection.follows()
+            )
+        return True
+
+    # Sessions.
+
+    @handles(SessionStarted)
+    def begin(self, started: SessionStarted, emit: Emit) -> None:
+        """Begin a session: what was under way is asked about, what was owed is worked again."""
+        self.approved.clear()
+        self.gates.begin(started, emit)
+        self.protection.begin(started, emit)
+        self.exits.begin(started.recv_ns, emit)
+        self.targets.begin(started.recv_ns, emit)
+
+    @handles(InstrumentListed)
+    def note_instrument(self, listed: InstrumentListed, emit: Emit) -> None:
+        """Listen to trades until the new instrument has a price."""
+        emit(RoutesChanged())
+
+    # Prices.
+
+    @handles(Trade)
+    def note_trade(self, trade: Trade, emit: Emit) -> None:
+        """Use the price of a trade."""
+        known = self.prices.get(trade.instrument)
+        if known is None:
+            known = self.prices[trade.instrument] = Prices()
+            emit(RoutesChanged())
+        known.last = trade.price
+        self.protection.traded(trade, emit)
+
+    @handles(Quote)
+    def note_quote(self, quote: Quote, emit: Emit) -> None:
+        """Use the best bid and ask."""
+        known = self.prices.get(quote.instrument)
+        if known is None:
+            known = self.prices[quote.instrument] = Prices()
+            emit(RoutesChanged())
+        known.bid, known.bid_size = quote.bid, quote.bid_size
+        known.ask, known.ask_size = quote.ask, quote.ask_size
+        self.gates.watch(quote)
+        self.protection.priced(quote.instrument, quote.recv_ns, emit)
+
+    @handles(BookRead)
+    def note_book(self, book: BookRead, emit: Emit) -> None:
+        """Use the best levels of a book."""
+        known = self.price(book.instrument)
+        known.bid, known.bid_size = book.bids[0][:2] if book.bids else (0, 0)
+        known.ask, known.ask_size = book.asks[0][:2] if book.asks else (0, 0)
+        self.gates.watch(book)
+        self.protection.priced(book.instrument, book.recv_ns, emit)
+
+    @handles(ContextRead)
+    def note_context(self, context: ContextRead, emit: Emit) -> None:
+        """Use the venue's mark."""
+        if context.mark is not None:
+            listed = self.instruments[context.instrument]
+            self.price(context.instrument).mark = listed.nearest_price(int(context.mark), context.scale)
+            self.protection.priced(context.instrument, context.recv_ns, emit)
+
+    @handles(Candle)
+    def note_candle(self, candle: Candle, emit: Emit) -> None:
+        """Use the close of a candle, in data that has no trades."""
+        self.price(candle.instrument).last = candle.close
+        self.protection.candle(candle, emit)
+
+    @handles(BarClosed)
+    def note_bar(self, bar: BarClosed, emit: Emit) -> None:
+        """Use the close of a bar while trades are not followed."""
+        if bar.instrument not in self.prices:
+            emit(RoutesChanged())
+        if not self.listens(Trade):
+            self.price(bar.instrument).last = bar.close
+
+    # Requests.
+
+    @handles(TargetSet)
+    def set_target(self, target: TargetSet, emit: Emit) -> None:
+        """Work a target."""
+        self.targets.set(target, emit)
+
+    @handles(OrderRequested)
+    def take_request(self, request: OrderRequested, emit: Emit) -> None:
+        """Approve or refuse a request, in parts."""
+        self.requests.take(request, emit)
+
+    @handles(StopRequested)
+    def take_stop(self, request: StopRequested, emit: Emit) -> None:
+        """Protect a position with a stop."""
+        self.protection.stop(request, emit)
+
+    @handles(TrailRequested)
+    def take_trail(self, request: TrailRequested, emit: Emit) -> None:
+        """Protect a position with a trailing stop, or drop it."""
+        self.protection.trail(request, emit)
+
+    @handles(CancelRequested)
+    def take_cancel(self, request: CancelRequested, emit: Emit) -> None:
+        """Cancel all that lives under a handle."""
+        if not request.client_order_id:
+            self.requests.cancel(request, emit)
+
+    @handles(ModifyRequested)
+    def take_change(self, request: ModifyRequested, emit: Emit) -> None:
+        """Approve or refuse a change."""
+        self.requests.modify(request, emit)
+
+    # Orders and fills.
+
+    @handles(SubmitOrder)
+    def note_order(self, order: SubmitOrder, emit: Emit) -> None:
+        """Move an approved order to the live ones, under its client order id."""
+        for index, live in enumerate(self.approved):
+            if (live.owner, live.instrument, live.terms) == (order.strategy, order.instrument, order.terms):
+                del self.approved[index]
+                break
+        else:
+            live = Live(order.strategy, order.instrument, order.terms, order.terms.size, self.turn.seq)
+        if not self.live:
+            emit(RoutesChanged())
+        self.live[order.client_order_id] = live
+        self.targets.submitted(order, emit)
+        self.exits.submitted(order, emit)
+        self.protection.submitted(order, emit)
+
+    @handles(FillBooked)
+    def note_fill(self, fill: FillBooked, emit: Emit) -> None:
+        """Move a book, then let exits, protection and targets follow."""
+        books = self.books.setdefault(fill.instrument, {})
+        before = books.get(fill.owner, 0)
+        books[fill.owner] = before + fill.side * fill.size
+        order = self.live.get(fill.client_order_id)
+        asked = order or self.ended.get(fill.client_order_id)
+        if order is not None:
+            order.left -= fill.size
+            order.fired = True
+        self.targets.filled(fill, before, asked is not None and asked.canceling, emit)
+        self.exits.filled(fill, before, emit)
+        self.protection.filled(fill, before, emit)
+        if order is not None and order.left <= 0:
+            self._end(fill.at_ns, fill.client_order_id, emit)
+        self.settle(fill.at_ns, fill.owner, fill.instrument, emit)
+
+    @handles(OrderModified)
+    def note_change(self, report: OrderModified, emit: Emit) -> None:
+        """Use the open size and the limit that the venue reports."""
+        order = self.live.get(report.client_order_id)
+        if order is not None:
+            order.left = report.size
+            order.modifying = False
+            order.terms = msgspec.structs.replace(
+                order.terms, limit=report.limit_price if order.terms.limit else 0
+            )
+            self.settle(report.recv_ns, order.owner, order.instrument, emit)
+
+    @handles(OrderCanceled, OrderRejected)
+    def note_refused_by_venue(self, report: OrderCanceled | OrderRejected, emit: Emit) -> None:
+        """Note why the venue ended an order, before the end is handled."""
+        order = self.live.get(report.client_order_id)
+        if order is not None:
+            self.exits.ended_by_venue(report, order, emit)
+            self.protection.ended_by_venue(report, order, emit)
+
+    @handles(OrderRead)
+    def note_read(self, read: OrderRead, emit: Emit) -> None:
+        """Note that a trigger price was reached."""
+        order = self.live.get(read.client_order_id)
+        if order is not None and read.triggered:
+            order.fired = True
+
+    @handles(OrderChanged)
+    def note_state(self, changed: OrderChanged, emit: Emit) -> None:
+        """Follow the state of an order to its end."""
+        self.gates.note_order(changed)
+        order = self.live.get(changed.client_order_id)
+        if order is None:
+            return
+        order.state = changed.state
+        if changed.state in ENDED:
+            self._end(changed.at_ns, changed.client_order_id, emit)
+            self.settle(changed.at_ns, order.owner, order.instrument, emit)
+
+    @handles(PositionChanged)
+    def note_position(self, changed: PositionChanged, emit: Emit) -> None:
+        """Note the cost of a book, for margin."""
+        self.gates.note_position(changed)
+
+    def settle(self, at_ns: int, owner: str, instrument: int, emit: Emit) -> None:
+        """Look again at all that waits for something in a book: turns, exits, protection, the target."""
+        self.requests.settle(at_ns, owner, instrument, emit)
+        self.exits.settle(at_ns, owner, instrument, emit)
+        self.protection.settle(at_ns, owner, instrument, emit)
+        self.targets.settle(at_ns, owner, instrument, emit)
+
+    def _end(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
+        order = self.live.pop(client_order_id)
+        remember(self.ended, client_order_id, order)
+        self.requests.ended(at_ns, client_order_id, order, emit)
+        self.exits.ended(at_ns, client_order_id, order, emit)
+        self.targets.ended(at_ns, client_order_id, order, emit)
+        self.protection.ended(at_ns, client_order_id, order, emit)
+        if not self.live:
+            emit(RoutesChanged())
+
+    # The account, operators, failures.
+
+    @handles(AccountRead)
+    def note_account(self, read: AccountRead, emit: Emit) -> None:
+        """Work what waited for the account."""
+        self.protection.account_read(read.recv_ns, emit)
+        self.exits.account_read(read.recv_ns, emit)
+        self.targets.retry(read.recv_ns, emit)
+
+    @handles(EquityMarked)
+    def note_equity(self, marked: EquityMarked, emit: Emit) -> None:
+        """Compare the equity with the loss limits."""
+        self.gates.note_equity(marked, emit)
+
+    @handles(*Gates.WATCHES)
+    def watch(self, event: Event, emit: Emit) -> None:
+        """Update the conditions for openings."""
+        self.gates.watch(event)
+
+    @handles(OperatorCommand)
+    def apply_command(self, command: OperatorCommand, emit: Emit) -> None:
+        """Apply an operator's command."""
+        self.gates.command(command, emit)
+
+    @handles(EngineHalted)
+    def note_halt(self, halted: EngineHalted, emit: Emit) -> None:
+        """Withdraw the openings of all targets."""
+        self.requests.drop_openings(halted.at_ns, emit)
+        self.targets.clamp(halted.at_ns, emit)
+
+    @handles(MarketHalted)
+    def note_market_halt(self, halted: MarketHalted, emit: Emit) -> None:
+        """Withdraw the openings of targets of one market."""
+        self.requests.drop_openings(halted.at_ns, emit, instrument=halted.instrument)
+        self.targets.clamp(halted.at_ns, emit, instrument=halted.instrument)
+
+    @handles(ActorFailed)
+    def note_failure(self, failed: ActorFailed, emit: Emit) -> None:
+        """Withdraw the openings of a strategy that failed; its exits and protection go on."""
+        self.gates.failed(failed, emit)
+        self.requests.drop_openings(failed.at_ns, emit, owner=failed.actor)
+        self.targets.clamp(failed.at_ns, emit, owner=failed.actor)
+
+    @handles(ActorRestarted)
+    def note_restart(self, restarted: ActorRestarted, emit: Emit) -> None:
+        """Let a restarted strategy open again."""
+        self.gates.restarted(restarted)
+
+    @handles(TimerFired)
+    def fire(self, timer: TimerFired, emit: Emit) -> None:
+        """Try again what is due."""
+        part, _, rest = timer.key.partition(" ")
+        match part:
+            case "target":
+                self.targets.due(timer.at_ns, rest, emit)
+            case "exit":
+                self.exits.due(timer.at_ns, rest, emit)
+            case "protection":
+                self.protection.due(timer.at_ns, rest, emit)
+            case _:
+                self.gates.due(timer.at_ns, timer.key, emit)

@@ -1,0 +1,302 @@
+"""Exits: who may close how much of a book, and protective exits that are owed until they are done.
+
+Owns the exit budget: the open sizes of a book's live exits never sum to more than the book, so together they
+cannot carry it beyond 0. An immediate exit takes its size from resting exits, youngest first; a resting one
+gets what no exit has. Owns also the price bound of market orders, and owed exits: a fired stop, a fired
+trail, `flatten`, a correction. They are tried until the size is closed or the book is flat, and reported
+while they are late. Called by the manager and its parts. State: the manager's `owed`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.actors.base import Emit
+from engine.actors.orders.pace import HOPELESS_NS, REPORT_NS, wait_ns
+from engine.actors.orders.state import Live, Owed
+from engine.events import (
+    ExitDelayed,
+    FillBooked,
+    ModifyApproved,
+    OrderCanceled,
+    OrderRejected,
+    OrderTerms,
+    QueryAccount,
+    SubmitOrder,
+)
+from engine.events.terms import CLOSE, PROTECTIVE
+from engine.values import BUY, SELL
+
+if TYPE_CHECKING:
+    from engine.actors.orders.actor import OrderManager
+
+__all__ = ["Exits"]
+
+
+class Exits:
+    """See the module."""
+
+    def __init__(self, manager: OrderManager) -> None:
+        self.m = manager
+
+    # The budget.
+
+    def room(self, owner: str, instrument: int) -> int:
+        """Return the size of a book that no exit, immediate or resting, is about to close."""
+        taken = sum(order.left for _, order in self._exits(owner, instrument) if not order.waiting)
+        return max(0, abs(self.m.book(owner, instrument)) - taken)
+
+    def in_flight(self, owner: str, instrument: int) -> int:
+        """Return the open size of the immediate exits of a book."""
+        return sum(order.left for _, order in self._exits(owner, instrument) if order.immediate)
+
+    def admit(
+        self, at_ns: int, owner: str, instrument: int, terms: OrderTerms, emit: Emit
+    ) -> tuple[int, bool, str]:
+        """Return what a new exit gets of the book: (size, waits, holder).
+
+        A size of 0 is a refusal; `holder` then names the exit that has it, "" if the book holds nothing to
+        close. `waits`: it takes its size from orders whose end is not proved yet.
+        """
+        held = self.m.book(owner, instrument)
+        closable = abs(held) if held * terms.side < 0 else 0
+        exits = [one for one in self._exits(owner, instrument) if not one[1].waiting]
+        free = closable - sum(order.left for _, order in exits if order.immediate)
+        resting = [one for one in exits if one[1].resting]
+        if not terms.market and terms.tif != "Ioc":
+            room = min(terms.size, free - sum(order.left for _, order in resting))
+        else:
+            room = min(terms.size, free)
+            if room > 0:
+                self._cut(at_ns, resting, free - room, emit)
+        if room <= 0:
+            return 0, False, self._name(exits) if closable else ""
+        waits = any(order.canceling or order.modifying for _, order in resting) or any(
+            order.canceling and not order.exits and order.terms.side == terms.side
+            for _, order in self.m.orders_of(owner, instrument)
+        )
+        return room, waits, ""
+
+    def fit(self, at_ns: int, owner: str, instrument: int, emit: Emit) -> None:
+        """Cut the resting exits of a book that has shrunk, youngest first; cancel all if it is closed."""
+        held = self.m.book(owner, instrument)
+        exits = list(self._exits(owner, instrument))
+        for client_order_id, order in exits:
+            if order.resting and held * order.terms.side >= 0:
+                self.m.cancel(at_ns, client_order_id, "the position is closed", emit)
+        resting = [one for one in exits if one[1].resting and not one[1].canceling]
+        free = abs(held) - sum(order.left for _, order in exits if order.immediate)
+        self._cut(at_ns, resting, free, emit)
+
+    def _cut(self, at_ns: int, resting: list[tuple[str, Live]], room: int, emit: Emit) -> None:
+        """Reduce resting exits, youngest first, until they fit into `room`."""
+        working = [one for one in resting if not one[1].canceling]
+        excess = sum(order.left for _, order in working) - max(room, 0)
+        for client_order_id, order in reversed(working):
+            if excess <= 0:
+                return
+            less = min(excess, order.left)
+            excess -= less
+            if less == order.left or order.modifying or not client_order_id:
+                self.m.cancel(at_ns, client_order_id, "another exit takes its size", emit)
+            else:
+                order.modifying = True
+                emit(
+                    ModifyApproved(
+                        at_ns,
+                        self.m.turn.seq,
+                        order.owner,
+                        client_order_id,
+                        order.instrument,
+                        order.left - less,
+                        order.terms.limit,
+                    )
+                )
+
+    def _exits(self, owner: str, instrument: int) -> list[tuple[str, Live]]:
+        return [one for one in self.m.orders_of(owner, instrument) if one[1].exits]
+
+    def _name(self, exits: list[tuple[str, Live]]) -> str:
+        for _, order in exits:
+            return order.terms.handle or order.terms.purpose
+        return ""
+
+    # Bounds of market orders.
+
+    def bound(self, instrument: int, terms: OrderTerms) -> int:
+        """Return the worst price of a market order: its distance depends on what the order is for."""
+        m = self.m
+        listed = m.instruments[instrument]
+        side = terms.side
+        if terms.role == CLOSE:
+            risk = m.config.risk
+            protects = terms.purpose in PROTECTIVE
+            bps = risk.protect_bps if protects else risk.exit_bps
+        else:
+            bps = m.config.venue.slippage_bps
+        reference = terms.trigger_price or self.reference(instrument, side, closing=terms.role == CLOSE)
+        return listed.bounded_price(reference, side, bps, up=side == SELL) if reference else 0
+
+    def reference(self, instrument: int, side: int, *, closing: bool) -> int:
+        """Return the price that a market order is measured from; 0 if none is known.
+
+        An opening is measured from the best opposite price. An exit is measured from the worst of what is
+        known, so that an old quote is no reason for it to miss.
+        """
+        prices = self.m.price(instrument)
+        if not closing:
+            return prices.best(side) or prices.any
+        known = [price for price in (prices.best(side), prices.last, prices.mark) if price]
+        if not known:
+            return prices.any
+        return max(known) if side == BUY else min(known)
+
+    # Owed exits.
+
+    def owe(
+        self,
+        at_ns: int,
+        owner: str,
+        instrument: int,
+        purpose: str,
+        size: int,
+        handle: str,
+        reason: str,
+        emit: Emit,
+    ) -> None:
+        """Owe an exit of `size`, and try it at once. One with the same handle is replaced."""
+        key = f"{instrument} {owner} {handle or purpose}"
+        owed = self.m.owed.get(key)
+        if owed is None:
+            owed = self.m.owed[key] = Owed(owner, instrument, purpose, size, handle, reason, at_ns)
+        else:
+            owed.left = size
+        self._work(at_ns, key, owed, emit)
+
+    def exiting(self, owner: str, instrument: int) -> int:
+        """Return the size of a book that owed exits still have to close."""
+        return sum(
+            owed.left for owed in self.m.owed.values() if (owed.owner, owed.instrument) == (owner, instrument)
+        )
+
+    def begin(self, at_ns: int, emit: Emit) -> None:
+        """Begin a session: what is owed is tried again; with real orders once the account has been read."""
+        for key, owed in tuple(self.m.owed.items()):
+            owed.requested = False
+            if owed.order not in self.m.live:
+                owed.order = ""
+            if not self.m.real:
+                owed.next_ns = at_ns
+                self.m.timer(at_ns + wait_ns(1, closing=True), f"exit {key}", emit)
+
+    def account_read(self, at_ns: int, emit: Emit) -> None:
+        """Try what is owed now that the account is known."""
+        for key, owed in tuple(self.m.owed.items()):
+            owed.next_ns = 0
+            self._work(at_ns, key, owed, emit)
+
+    def submitted(self, order: SubmitOrder, emit: Emit) -> None:
+        """Note the client order id of an owed exit."""
+        if order.terms.purpose in PROTECTIVE and not order.terms.trigger:
+            owed = self._owed_of(order.strategy, order.instrument, order.terms)
+            if owed is not None:
+                owed.order, owed.requested = order.client_order_id, False
+
+    def filled(self, fill: FillBooked, before: int, emit: Emit) -> None:
+        """Follow a book: what an owed exit closed is no longer owed; resting exits have to fit."""
+        m = self.m
+        for owed in m.owed.values():
+            if owed.order and owed.order == fill.client_order_id and not fill.over:
+                owed.left -= fill.size
+                owed.tries = 0
+        if fill.role == CLOSE or fill.over:
+            self.fit(fill.at_ns, fill.owner, fill.instrument, emit)
+        if fill.over and not m.targets.welcomes(fill.owner, fill.instrument):
+            size = abs(m.book(fill.owner, fill.instrument))
+            self.owe(
+                fill.at_ns, fill.owner, fill.instrument, "correct", size, "", "an exit went beyond 0", emit
+            )
+
+    def ended_by_venue(self, report: OrderCanceled | OrderRejected, order: Live, emit: Emit) -> None:
+        """Note that the venue cut an exit because it would not reduce: in doubt the account is read again."""
+        words = report.reason.lower().replace(" ", "")
+        if not order.exits or order.canceling or "reduceonly" not in words.replace("-", ""):
+            return
+        if not self.m.netted(order.instrument) and self.m.real:
+            emit(QueryAccount(report.recv_ns, f"the venue refused an exit: {report.reason}"))
+            for owed in self.m.owed.values():
+                if (owed.owner, owed.instrument) == (order.owner, order.instrument):
+                    owed.next_ns = report.recv_ns + HOPELESS_NS
+
+    def ended(self, at_ns: int, client_order_id: str, order: Live, emit: Emit) -> None:
+        """Plan the next try of an owed exit whose order ended."""
+        for key, owed in tuple(self.m.owed.items()):
+            if owed.order == client_order_id:
+                owed.order = ""
+                if owed.left > 0:
+                    self._delay(at_ns, key, owed, f"its order ended: {order.state}", emit)
+
+    def refused(
+        self,
+        at_ns: int,
+        owner: str,
+        instrument: int,
+        terms: OrderTerms,
+        broken: tuple[str, str],
+        emit: Emit,
+    ) -> None:
+        """Plan the next try of an owed exit whose request was refused."""
+        owed = self._owed_of(owner, instrument, terms)
+        if owed is not None:
+            owed.requested = False
+            self._delay(at_ns, f"{instrument} {owner} {owed.handle or owed.purpose}", owed, broken[0], emit)
+
+    def settle(self, at_ns: int, owner: str, instrument: int, emit: Emit) -> None:
+        """Look again at the owed exits of a book."""
+        for key, owed in tuple(self.m.owed.items()):
+            if (owed.owner, owed.instrument) == (owner, instrument):
+                self._work(at_ns, key, owed, emit)
+
+    def due(self, at_ns: int, key: str, emit: Emit) -> None:
+        """Try an owed exit whose wait is over."""
+        owed = self.m.owed.get(key)
+        if owed is not None:
+            owed.next_ns = min(owed.next_ns, at_ns)
+            if owed.order:
+                self._report(at_ns, owed, "its order is still working", emit)
+                self.m.timer(at_ns + REPORT_NS, f"exit {key}", emit)
+            self._work(at_ns, key, owed, emit)
+
+    def _work(self, at_ns: int, key: str, owed: Owed, emit: Emit) -> None:
+        """Try an owed exit unless it is on its way or has to wait; drop it when nothing is left."""
+        m = self.m
+        held = m.book(owed.owner, owed.instrument)
+        owed.left = min(owed.left, abs(held))
+        if owed.left <= 0:
+            if not owed.order:
+                del m.owed[key]
+            return
+        if owed.order or owed.requested or owed.next_ns > at_ns:
+            return
+        side = SELL if held > 0 else BUY
+        if self.in_flight(owed.owner, owed.instrument) >= abs(held):
+            return  # Another exit closes it; its end or its fill leads back here.
+        owed.requested = True
+        terms = OrderTerms(side, owed.left, role=CLOSE, purpose=owed.purpose, handle=owed.handle)
+        m.request(at_ns, owed.owner, owed.instrument, terms, owed.reason, emit)
+
+    def _delay(self, at_ns: int, key: str, owed: Owed, why: str, emit: Emit) -> None:
+        owed.tries += 1
+        owed.next_ns = max(owed.next_ns, at_ns + wait_ns(owed.tries, closing=True))
+        self.m.timer(owed.next_ns, f"exit {key}", emit)
+        self._report(at_ns, owed, why, emit)
+
+    def _report(self, at_ns: int, owed: Owed, why: str, emit: Emit) -> None:
+        """Report that an exit is late: at the first end that leaves something, then every ten seconds."""
+        if owed.reported_ns and at_ns < owed.reported_ns + REPORT_NS:
+            return
+        owed.reported_ns = at_ns
+        emit(ExitDelayed(at_ns, owed.owner, owed.instrument, owed.left, owed.tries, owed.since_ns, why))
+
+    def _owed_of(self, owner: str, instrument: int, terms: OrderTerms) -> Owed | None:
+        return self.m.owed.get(f"{instrument} {owner} {terms.handle or terms.purpose}")

@@ -1,0 +1,27 @@
+"""The pace of tries: how long the order manager waits before it tries an order again."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from engine.clock import SECOND_NS
+
+__all__ = ["CLOSING_NS", "HOPELESS_NS", "OPENING_NS", "REPORT_NS", "wait_ns"]
+
+OPENING_NS: Final = (SECOND_NS, 5 * SECOND_NS, 60 * SECOND_NS)
+"""Waits before the second, third, ... try of an opening; the last one repeats."""
+
+CLOSING_NS: Final = (SECOND_NS // 4, SECOND_NS // 2, SECOND_NS, 2 * SECOND_NS, 5 * SECOND_NS)
+"""The same for an exit: without end, until the book is where it has to be."""
+
+HOPELESS_NS: Final = 60 * SECOND_NS
+"""The wait after a rejection that time does not mend, such as a delisted market."""
+
+REPORT_NS: Final = 10 * SECOND_NS
+"""How often an exit that is owed is reported."""
+
+
+def wait_ns(tries: int, *, closing: bool) -> int:
+    """Return the wait after `tries` attempts without progress."""
+    waits = CLOSING_NS if closing else OPENING_NS
+    return waits[min(max(tries, 1), len(waits)) - 1]

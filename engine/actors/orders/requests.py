@@ -1,0 +1,259 @@
+"""Divides requests into the part that closes and the part that opens, and approves or refuses each.
+
+Owns the way from a request to its answer: which part is judged by which rule, what waits for what, and the
+terms that an approval fixes (role, bound, the venue's reduce-only flag). Called by the manager. Its state is
+`turns` (opening parts that wait for their closing part) and `waiting` (own exits that wait for evidence).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+
+from engine.actors.base import Emit
+from engine.actors.orders.state import Live, Turn, Waiting
+from engine.events import (
+    CancelRequested,
+    ModifyApproved,
+    ModifyRequested,
+    OrderApproved,
+    OrderRefused,
+    OrderRequested,
+    OrderTerms,
+)
+from engine.events.terms import CLOSE, MARKET_TIF, OPEN, PROTECTIVE
+
+if TYPE_CHECKING:
+    from engine.actors.orders.actor import OrderManager
+
+__all__ = ["Requests"]
+
+_NOTHING: Final = ("nothing_to_close", "the book holds nothing that this order could close")
+
+
+class Requests:
+    """See the module."""
+
+    def __init__(self, manager: OrderManager) -> None:
+        self.m = manager
+
+    def take(self, request: OrderRequested, emit: Emit) -> None:
+        """Answer a request. A strategy's own is divided by what its book holds at this moment."""
+        terms = request.terms
+        if terms.role:
+            self._judge(request, terms, emit)
+            return
+        held = self.m.book(request.strategy, request.instrument)
+        closes = min(terms.size, abs(held)) if held * terms.side < 0 else 0
+        opens = 0 if terms.reduce_only else terms.size - closes
+        if terms.size > 0 and not closes and not opens:
+            self.refuse(request, replace(terms, role=CLOSE), _NOTHING, emit)
+            return
+        if not closes:
+            self._judge(request, replace(terms, role=OPEN), emit)
+            return
+        if opens:
+            # The part that opens is judged once the other is wholly filled, on the book as it is then.
+            following = replace(terms, size=opens, role=OPEN, trigger="", trigger_price=0)
+            self.m.turns[terms.handle] = Turn(
+                request.strategy,
+                request.instrument,
+                following,
+                request.reason,
+                request.children,
+                self.m.turn.seq,
+                closes,
+            )
+        self._judge(request, replace(terms, size=closes, role=CLOSE), emit)
+
+    def _judge(self, request: OrderRequested, terms: OrderTerms, emit: Emit) -> None:
+        """Approve or refuse one part; an exit may have to wait."""
+        m = self.m
+        owner, instrument, at_ns = request.strategy, request.instrument, request.at_ns
+        broken = m.gates.refusal(at_ns, owner, instrument, terms)
+        if broken is not None:
+            self.refuse(request, terms, broken, emit)
+            return
+        if terms.role == CLOSE and not terms.trigger:
+            room, waits, holder = m.exits.admit(at_ns, owner, instrument, terms, emit)
+            if not room:
+                words = f"{holder} already closes it" if holder else _NOTHING[1]
+                self.refuse(request, terms, ("exit_budget" if holder else _NOTHING[0], words), emit)
+                return
+            terms = replace(terms, size=room)
+            if waits and terms.purpose == "target":
+                m.targets.blocked(at_ns, owner, instrument, emit)
+                return
+            if waits and terms.purpose not in PROTECTIVE:
+                m.waiting.append(Waiting(owner, instrument, terms, request.reason, m.turn.seq))
+                return
+        self.approve(at_ns, owner, instrument, terms, request.children, m.turn.seq, emit)
+
+    def approve(
+        self,
+        at_ns: int,
+        owner: str,
+        instrument: int,
+        terms: OrderTerms,
+        children: tuple[tuple[str, int, int], ...],
+        request_seq: int,
+        emit: Emit,
+    ) -> None:
+        """Fix the last terms of a part, count it as live, and approve it."""
+        m = self.m
+        flag = terms.role == CLOSE and m.gates.flags_exits(instrument) and not m.netted(instrument)
+        terms = replace(terms, reduce_only=flag)
+        if terms.market:
+            terms = replace(terms, tif=MARKET_TIF, bound=m.exits.bound(instrument, terms))
+        m.approved.append(Live(owner, instrument, terms, terms.size, request_seq))
+        m.gates.note_approval(at_ns, terms)
+        emit(OrderApproved(at_ns, request_seq, owner, instrument, terms))
+        if children:
+            m.protection.attach(at_ns, owner, instrument, terms, children, emit)
+
+    def refuse(self, request: OrderRequested, terms: OrderTerms, broken: tuple[str, str], emit: Emit) -> None:
+        """Refuse a part; with a closing part goes the opening part that waits for it."""
+        m = self.m
+        self._refused(request.at_ns, request.strategy, request.instrument, terms, broken, m.turn.seq, emit)
+        turn = m.turns.pop(terms.handle, None) if terms.role == CLOSE else None
+        if turn is not None:
+            self._drop(request.at_ns, turn, "its closing part was refused", emit)
+        if terms.purpose == "target":
+            m.targets.refused(request.at_ns, request.strategy, request.instrument, terms, broken, emit)
+        elif terms.purpose in PROTECTIVE:
+            m.exits.refused(request.at_ns, request.strategy, request.instrument, terms, broken, emit)
+
+    def settle(self, at_ns: int, owner: str, instrument: int, emit: Emit) -> None:
+        """Look again at the exits of a book that wait for evidence of the end of other orders."""
+        m = self.m
+        if not m.waiting:
+            return
+        mine = [one for one in m.waiting if (one.owner, one.instrument) == (owner, instrument)]
+        m.waiting = [one for one in m.waiting if (one.owner, one.instrument) != (owner, instrument)]
+        for one in mine:
+            room, waits, holder = m.exits.admit(at_ns, owner, instrument, one.terms, emit)
+            if not room:
+                words = f"{holder} closed it" if holder else _NOTHING[1]
+                limit = "exit_budget" if holder else _NOTHING[0]
+                self._refused(at_ns, owner, instrument, one.terms, (limit, words), one.request_seq, emit)
+                turn = m.turns.pop(one.terms.handle, None)
+                if turn is not None:
+                    self._drop(at_ns, turn, "its closing part was refused", emit)
+            elif waits:
+                m.waiting.append(one)
+            else:
+                terms = replace(one.terms, size=room)
+                self.approve(at_ns, owner, instrument, terms, (), one.request_seq, emit)
+
+    def ended(self, at_ns: int, client_order_id: str, order: Live, emit: Emit) -> None:
+        """Judge the opening part of a turn once its closing part is wholly filled; drop it otherwise."""
+        m = self.m
+        turn = m.turns.get(order.terms.handle) if order.exits else None
+        if turn is None or order.terms.purpose != "own":
+            return
+        del m.turns[order.terms.handle]
+        if order.left > 0 or order.terms.size < turn.closes:
+            self._drop(at_ns, turn, "its closing part was not wholly filled", emit)
+            return
+        # The book may have moved: the part is divided like a new request of its size.
+        terms = replace(turn.terms, role="")
+        emit(OrderRequested(at_ns, turn.owner, turn.instrument, terms, turn.reason, turn.children))
+
+    def cancel(self, request: CancelRequested, emit: Emit) -> None:
+        """Cancel what lives under a handle: orders, an opening part that waits, stops."""
+        m = self.m
+        handle, at_ns = request.handle, request.at_ns
+        turn = m.turns.pop(handle, None)
+        if turn is not None:
+            self._drop(at_ns, turn, "canceled", emit)
+        for one in [one for one in m.waiting if one.terms.handle == handle]:
+            m.waiting.remove(one)
+            broken = ("canceled", request.reason or "canceled before it was sent")
+            self._refused(at_ns, one.owner, one.instrument, one.terms, broken, one.request_seq, emit)
+        for client_order_id, order in tuple(m.live.items()):
+            if order.terms.handle == handle and order.terms.purpose == "own":
+                m.cancel(at_ns, client_order_id, request.reason, emit)
+        m.protection.cancel(at_ns, request.strategy, handle, request.reason, emit)
+
+    def modify(self, request: ModifyRequested, emit: Emit) -> None:
+        """Change an own order. More size is judged like a new request for the difference."""
+        m = self.m
+        if m.protection.modify(request, emit):
+            return
+        for client_order_id, order in tuple(m.live.items()):
+            if order.terms.handle != request.handle or order.terms.purpose != "own" or order.canceling:
+                continue
+            size = request.size or order.left
+            limit = request.limit_price or order.terms.limit
+            more = size - order.left
+            broken: tuple[str, str] | None = None
+            if not order.terms.limit:
+                broken = "modify", "a market order cannot be changed"
+            elif order.exits and more > 0:
+                room = m.exits.room(order.owner, order.instrument)
+                if more > room:
+                    broken = "exit_budget", "other exits already close the rest of the book"
+            elif not order.exits:
+                changed = replace(order.terms, size=max(more, 0), limit=limit)
+                broken = m.gates.refusal_of_change(request.at_ns, order, changed)
+            if broken is not None:
+                terms = replace(order.terms, size=size, limit=limit)
+                self._refused(request.at_ns, order.owner, order.instrument, terms, broken, m.turn.seq, emit)
+                continue
+            order.left = max(order.left, size)
+            order.modifying = True
+            emit(
+                ModifyApproved(
+                    request.at_ns, m.turn.seq, order.owner, client_order_id, order.instrument, size, limit
+                )
+            )
+
+    def cancel_openings(self, at_ns: int, owner: str, instrument: int, reason: str, emit: Emit) -> None:
+        """Cancel the own open orders of a book, and drop its opening parts that wait."""
+        m = self.m
+        for handle, turn in tuple(m.turns.items()):
+            if (turn.owner, turn.instrument) == (owner, instrument):
+                del m.turns[handle]
+                self._drop(at_ns, turn, reason, emit)
+        for client_order_id, order in m.orders_of(owner, instrument):
+            if not order.exits and order.terms.purpose == "own" and client_order_id:
+                m.cancel(at_ns, client_order_id, reason, emit)
+
+    def drop_openings(self, at_ns: int, emit: Emit, *, owner: str = "", instrument: int = 0) -> None:
+        """Drop the opening parts that wait: of all books, one owner, or one market."""
+        for handle, turn in tuple(self.m.turns.items()):
+            if owner in ("", turn.owner) and instrument in (0, turn.instrument):
+                del self.m.turns[handle]
+                self._drop(at_ns, turn, "openings were stopped", emit)
+
+    def _drop(self, at_ns: int, turn: Turn, why: str, emit: Emit) -> None:
+        self._refused(at_ns, turn.owner, turn.instrument, turn.terms, ("turn", why), turn.request_seq, emit)
+
+    def _refused(
+        self,
+        at_ns: int,
+        owner: str,
+        instrument: int,
+        terms: OrderTerms,
+        broken: tuple[str, str],
+        request_seq: int,
+        emit: Emit,
+    ) -> None:
+        limit, reason = broken
+        emit(
+            OrderRefused(
+                at_ns,
+                request_seq,
+                owner,
+                instrument,
+                terms.side,
+                terms.size,
+                limit,
+                reason,
+                terms.reduce_only,
+                terms.role,
+                terms.handle,
+                terms.purpose,
+            )
+        )

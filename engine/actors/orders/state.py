@@ -1,0 +1,143 @@
+"""The records in the state of the order manager: live orders, targets, exits that are owed, waiting parts.
+
+Sizes and prices are exact integers at the instrument's scales. A snapshot stores these records as they are.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from engine.actors.base import State
+from engine.events import OrderTerms
+from engine.events.terms import CLOSE
+
+__all__ = ["ENGINE", "Live", "Owed", "Prices", "Target", "Turn", "Waiting"]
+
+ENGINE: Final = "orders"
+"""The name of the order manager in timers and events."""
+
+
+class Prices(State):
+    """What is known of the prices of one market; 0 for unknown.
+
+    `last` is the last trade or close, `mark` the venue's.
+    """
+
+    last: int = 0
+    mark: int = 0
+    bid: int = 0
+    bid_size: int = 0
+    ask: int = 0
+    ask_size: int = 0
+
+    @property
+    def any(self) -> int:
+        """The best known single price: the mark, else the last, else a side of the quote; 0 for none."""
+        return self.mark or self.last or self.bid or self.ask
+
+    def best(self, side: int) -> int:
+        """Return the price that an order of `side` would trade at: the opposite side of the quote."""
+        return self.ask if side > 0 else self.bid
+
+
+class Live(State):
+    """An order that may still fill, from its approval to the evidence of its end.
+
+    `left` is what it can still fill. `canceling`: its cancel has been requested. `fired`: its trigger price
+    has been reached, so far as the venue has said.
+    """
+
+    owner: str
+    instrument: int
+    terms: OrderTerms
+    left: int
+    request_seq: int
+    state: str = "PendingNew"
+    canceling: bool = False
+    modifying: bool = False
+    fired: bool = False
+
+    @property
+    def exits(self) -> bool:
+        """Whether the order closes."""
+        return self.terms.role == CLOSE
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the order waits for its trigger price: it cannot fill yet."""
+        return bool(self.terms.trigger) and not self.fired
+
+    @property
+    def resting(self) -> bool:
+        """Whether the order can rest in the book."""
+        return not self.waiting and not self.terms.market and self.terms.tif != "Ioc"
+
+    @property
+    def immediate(self) -> bool:
+        """Whether the order fills at once or ends."""
+        return not self.waiting and not self.resting
+
+
+class Target(State):
+    """The position that a strategy wants in a market.
+
+    `wanted` None: no target. `order` is the client order id of its live order; `requested`: its request is on
+    the way. `tries` counts attempts since the last progress; `next_ns` is when the next is due. `blocked`:
+    what it waits for is an event, not a time. `refused_ns`: since when openings wait for a condition that
+    time may not mend.
+    """
+
+    wanted: int | None = None
+    state: str = "none"
+    reason: str = ""
+    requested: bool = False
+    order: str = ""
+    tries: int = 0
+    next_ns: int = 0
+    blocked: bool = False
+    refused_ns: int = 0
+    since_ns: int = 0
+    reported_ns: int = 0
+    shown: tuple[int | None, str, str] = (None, "none", "")
+
+
+class Owed(State):
+    """A protective exit that is owed until the size is closed or the book is flat.
+
+    `left` is the size still to close; `order` the client order id of its live order, "" between tries.
+    """
+
+    owner: str
+    instrument: int
+    purpose: str
+    left: int
+    handle: str
+    reason: str
+    since_ns: int
+    order: str = ""
+    requested: bool = False
+    tries: int = 0
+    next_ns: int = 0
+    reported_ns: int = 0
+
+
+class Turn(State):
+    """The part of an own order that opens, which waits until the part that closes is wholly filled."""
+
+    owner: str
+    instrument: int
+    terms: OrderTerms
+    reason: str
+    children: tuple[tuple[str, int, int], ...]
+    request_seq: int
+    closes: int
+
+
+class Waiting(State):
+    """An own exit that waits for evidence that the orders it takes its size from have ended."""
+
+    owner: str
+    instrument: int
+    terms: OrderTerms
+    reason: str
+    request_seq: int

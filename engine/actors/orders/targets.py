@@ -1,0 +1,296 @@
+"""Targets: the position that a strategy wants in a market, worked until it is reached, replaced or withdrawn.
+
+What counts is the position and what the target's own live order can still fill, never an earlier target. One
+order at a time: while it is live nothing else is sent. A target that crosses 0 closes first, then opens. A
+fill that the target did not order (a stop, an own order, a fill from outside) never withdraws an exit, and
+caps what may be opened again. Called by the manager. State: the manager's `aims`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from engine.actors.base import Emit
+from engine.actors.orders.pace import HOPELESS_NS, REPORT_NS, wait_ns
+from engine.actors.orders.state import Live, Target
+from engine.clock import SECOND_NS
+from engine.events import ExitDelayed, FillBooked, OrderTerms, SubmitOrder, TargetChanged, TargetSet
+from engine.events.terms import CLOSE, OPEN
+from engine.values import BUY, SELL
+
+if TYPE_CHECKING:
+    from engine.actors.orders.actor import OrderManager
+
+__all__ = ["Targets"]
+
+GIVE_UP_NS: Final = 60 * SECOND_NS
+"""How long an opening waits for a fresh price or for the account before it is given up."""
+
+_GIVEN_UP: Final = frozenset({"stale", "unreconciled", "no_price"})
+"""The limits that an opening waits for no longer than `GIVE_UP_NS`."""
+
+_CLAMPED: Final = frozenset({"halted", "market_halted", "quarantined"})
+"""The limits that withdraw an opening at once."""
+
+
+class Targets:
+    """See the module."""
+
+    def __init__(self, manager: OrderManager) -> None:
+        self.m = manager
+
+    def of(self, owner: str, instrument: int) -> Target | None:
+        """Return the target of a book, if it ever had one."""
+        return self.m.aims.get(instrument, {}).get(owner)
+
+    def set(self, event: TargetSet, emit: Emit) -> None:
+        """Take a strategy's call: the last word counts."""
+        m = self.m
+        owner, instrument, at_ns = event.strategy, event.instrument, event.at_ns
+        target = m.aims.setdefault(instrument, {}).setdefault(owner, Target())
+        m.requests.cancel_openings(at_ns, owner, instrument, "a newer target", emit)
+        if event.withdrawn:
+            target.wanted = None
+            self._show(at_ns, owner, instrument, target, "none", "", emit)
+            return
+        if target.wanted == event.size and target.state not in ("none", "withdrawn"):
+            return
+        target.wanted = event.size
+        self._reset(target, at_ns)
+        self.work(at_ns, owner, instrument, target, emit, withdrawn=False)
+
+    def work(
+        self,
+        at_ns: int,
+        owner: str,
+        instrument: int,
+        target: Target,
+        emit: Emit,
+        *,
+        withdrawn: bool | None = None,
+    ) -> None:
+        """Send the order for what is missing, unless one is live or the next try is not due yet."""
+        m = self.m
+        if target.wanted is None:
+            return
+        only_closes = target.state == "withdrawn" if withdrawn is None else withdrawn
+        if target.order or target.requested:
+            self._show(at_ns, owner, instrument, target, self._stay(target, "working", only_closes), "", emit)
+            return
+        held = m.book(owner, instrument)
+        missing = target.wanted - held
+        if not missing:
+            self._reset(target, at_ns)
+            self._show(at_ns, owner, instrument, target, self._stay(target, "reached", only_closes), "", emit)
+            return
+        side = BUY if missing > 0 else SELL
+        closes = min(abs(missing), abs(held)) if held * side < 0 else 0
+        if only_closes and not closes:
+            self._show(at_ns, owner, instrument, target, "withdrawn", target.reason, emit)
+            return
+        if target.next_ns > at_ns:
+            self._show(at_ns, owner, instrument, target, self._stay(target, "waiting", only_closes), "", emit)
+            return
+        size = closes or abs(missing)
+        role = CLOSE if closes else OPEN
+        if closes and m.exits.in_flight(owner, instrument) >= abs(held):
+            words = "another exit is on its way"
+            self._show(
+                at_ns, owner, instrument, target, self._stay(target, "waiting", only_closes), words, emit
+            )
+            return
+        target.requested = True
+        if role == CLOSE and not target.since_ns:
+            target.since_ns = at_ns
+        self._show(at_ns, owner, instrument, target, self._stay(target, "working", only_closes), "", emit)
+        largest = m.gates.largest_order(instrument)
+        size = min(size, largest) if largest else size
+        m.request(at_ns, owner, instrument, OrderTerms(side, size, role=role, purpose="target"), "", emit)
+
+    def submitted(self, order: SubmitOrder, emit: Emit) -> None:
+        """Note the client order id of a target's order."""
+        target = self.of(order.strategy, order.instrument)
+        if order.terms.purpose == "target" and target is not None:
+            target.order, target.requested = order.client_order_id, False
+
+    def refused(
+        self, at_ns: int, owner: str, instrument: int, terms: OrderTerms, broken: tuple[str, str], emit: Emit
+    ) -> None:
+        """Plan the next try after a refusal, or withdraw an opening that must not wait."""
+        target = self.of(owner, instrument)
+        if target is None:
+            return
+        target.requested = False
+        limit = broken[0]
+        if terms.role == OPEN:
+            if limit in _CLAMPED:
+                self._clamp(at_ns, owner, instrument, target, limit, emit)
+                return
+            if limit in _GIVEN_UP:
+                target.refused_ns = target.refused_ns or at_ns
+                if at_ns >= target.refused_ns + GIVE_UP_NS:
+                    self._clamp(at_ns, owner, instrument, target, limit, emit)
+                    return
+        if limit == "exit_budget":
+            self._wait_for_event(at_ns, owner, instrument, target, "another exit is on its way", emit)
+        else:
+            self._wait(at_ns, owner, instrument, target, terms.role == CLOSE, limit, emit)
+
+    def blocked(self, at_ns: int, owner: str, instrument: int, emit: Emit) -> None:
+        """Wait for evidence that the orders an exit takes its size from have ended."""
+        target = self.of(owner, instrument)
+        if target is not None:
+            target.requested = False
+            words = "orders that it replaces are being canceled"
+            self._wait_for_event(at_ns, owner, instrument, target, words, emit)
+
+    def ended(self, at_ns: int, client_order_id: str, order: Live, emit: Emit) -> None:
+        """Plan the next try when the target's order ended; what is missing is computed again."""
+        target = self.of(order.owner, order.instrument)
+        if target is None or target.order != client_order_id:
+            return
+        target.order = ""
+        if order.left > 0 or order.state == "Rejected":
+            why = "rejected" if order.state == "Rejected" else "not wholly filled"
+            self._wait(at_ns, order.owner, order.instrument, target, order.exits, why, emit)
+
+    def filled(self, fill: FillBooked, before: int, canceling: bool, emit: Emit) -> None:
+        """Apply a fill to the target of its book: see the table in docs/orders.md."""
+        target = self.of(fill.owner, fill.instrument)
+        if target is None:
+            return
+        if fill.client_order_id and fill.client_order_id == target.order:
+            target.tries = 0
+            target.next_ns = 0
+        wanted = target.wanted
+        if wanted is None or fill.purpose == "target" or fill.over or (canceling and fill.role == OPEN):
+            return
+        after = self.m.book(fill.owner, fill.instrument)
+        if fill.cause in ("liquidation", "adl"):
+            target.wanted = after
+        elif fill.role == CLOSE:
+            target.wanted = min(wanted, after) if before > 0 else max(wanted, after)
+        else:
+            target.wanted = wanted + fill.side * fill.size
+            return
+        if target.wanted != wanted or fill.cause in ("liquidation", "adl"):
+            self._show(fill.at_ns, fill.owner, fill.instrument, target, "withdrawn", fill.purpose, emit)
+
+    def welcomes(self, owner: str, instrument: int) -> bool:
+        """Return whether a book beyond 0 is on the way to its target."""
+        target = self.of(owner, instrument)
+        held = self.m.book(owner, instrument)
+        return (
+            target is not None
+            and target.wanted is not None
+            and target.wanted * held > 0
+            and abs(held) <= abs(target.wanted)
+        )
+
+    def clamp(self, at_ns: int, emit: Emit, *, owner: str = "", instrument: int = 0) -> None:
+        """Withdraw the openings of targets: of all books, one owner, or one market. Closing goes on."""
+        for number, targets in self.m.aims.items():
+            for name, target in targets.items():
+                if owner in ("", name) and instrument in (0, number):
+                    self._clamp(at_ns, name, number, target, "openings were stopped", emit)
+
+    def begin(self, at_ns: int, emit: Emit) -> None:
+        """Begin a session: what was wanted stands. With real orders the account is read first."""
+        for number, targets in self.m.aims.items():
+            for name, target in targets.items():
+                target.requested = False
+                if target.order not in self.m.live:
+                    target.order = ""
+                if target.wanted is not None:
+                    target.next_ns = at_ns + SECOND_NS
+                    if not self.m.real:
+                        self.m.timer(target.next_ns, f"target {number} {name}", emit)
+
+    def retry(self, at_ns: int, emit: Emit) -> None:
+        """Try all targets now: the account has been read, or an operator resumed."""
+        for number, targets in self.m.aims.items():
+            for name, target in targets.items():
+                target.next_ns = 0
+                self.work(at_ns, name, number, target, emit)
+
+    def settle(self, at_ns: int, owner: str, instrument: int, emit: Emit) -> None:
+        """Look again at the target of a book after anything changed in it."""
+        target = self.of(owner, instrument)
+        if target is not None:
+            if target.blocked:
+                target.blocked = False
+                target.next_ns = 0
+            self.work(at_ns, owner, instrument, target, emit)
+
+    def due(self, at_ns: int, key: str, emit: Emit) -> None:
+        """Try a target whose wait is over."""
+        number, _, owner = key.partition(" ")
+        target = self.of(owner, int(number))
+        if target is not None and target.next_ns <= at_ns:
+            self.work(at_ns, owner, int(number), target, emit)
+
+    def _wait(
+        self, at_ns: int, owner: str, instrument: int, target: Target, closing: bool, why: str, emit: Emit
+    ) -> None:
+        """Set the next try by the pace, and report an exit that is late."""
+        target.tries += 1
+        wait = (
+            HOPELESS_NS if why == "rejected" and target.tries > 3 else wait_ns(target.tries, closing=closing)
+        )
+        target.next_ns = at_ns + wait
+        self.m.timer(target.next_ns, f"target {instrument} {owner}", emit)
+        state = self._stay(target, "waiting", target.state == "withdrawn")
+        self._show(at_ns, owner, instrument, target, state, why, emit)
+        if closing and (not target.reported_ns or at_ns >= target.reported_ns + REPORT_NS):
+            target.reported_ns = at_ns
+            left = abs(self.m.book(owner, instrument))
+            emit(ExitDelayed(at_ns, owner, instrument, left, target.tries, target.since_ns or at_ns, why))
+
+    def _wait_for_event(
+        self, at_ns: int, owner: str, instrument: int, target: Target, why: str, emit: Emit
+    ) -> None:
+        target.blocked = True
+        self._show(
+            at_ns,
+            owner,
+            instrument,
+            target,
+            self._stay(target, "waiting", target.state == "withdrawn"),
+            why,
+            emit,
+        )
+
+    def _clamp(self, at_ns: int, owner: str, instrument: int, target: Target, why: str, emit: Emit) -> None:
+        if target.wanted is None:
+            return
+        held = self.m.book(owner, instrument)
+        low, high = min(0, held), max(0, held)
+        target.wanted = min(max(target.wanted, low), high)
+        self._show(at_ns, owner, instrument, target, "withdrawn", why, emit)
+        self.work(at_ns, owner, instrument, target, emit)
+
+    def _reset(self, target: Target, at_ns: int) -> None:
+        target.tries = target.next_ns = target.refused_ns = target.since_ns = target.reported_ns = 0
+        target.blocked = False
+
+    def _stay(self, target: Target, state: str, only_closes: bool) -> str:
+        """Return the state, or "withdrawn" while only closing goes on."""
+        return "withdrawn" if only_closes else state
+
+    def _show(
+        self, at_ns: int, owner: str, instrument: int, target: Target, state: str, reason: str, emit: Emit
+    ) -> None:
+        """Set the state, and emit a change of what is wanted, of the state or of its reason."""
+        target.state, target.reason = state, reason
+        shown = (target.wanted, state, reason)
+        if shown == target.shown:
+            return
+        target.shown = shown
+        live = self.m.live.get(target.order)
+        working = live.terms.side * live.left if live is not None else 0
+        held = self.m.book(owner, instrument)
+        emit(
+            TargetChanged(
+                at_ns, owner, instrument, target.wanted, held, working, state, reason, target.next_ns
+            )
+        )
