@@ -65,6 +65,9 @@ __all__ = ["OrderManager"]
 class OrderManager(Actor):
     """State: see `state.py`; books by instrument and owner; halts; what the parts keep under their names.
 
+    `doubted`: markets in which the venue refused an exit as not reducing; no exit is tried there before the
+    account has been read.
+
     `watches`: a strategy can act between bars, or orders are real, so prices are followed trade by trade.
     """
 
@@ -93,6 +96,7 @@ class OrderManager(Actor):
         self.owed: dict[str, Owed] = {}
         self.turns: dict[str, Turn] = {}
         self.waiting: list[Waiting] = []
+        self.doubted: dict[int, None] = {}
         self.gates = Gates(self)
         self.exits = Exits(self)
         self.requests = Requests(self)
@@ -315,6 +319,7 @@ class OrderManager(Actor):
         """Note why the venue ended an order, before the end is handled."""
         order = self.live.get(report.client_order_id)
         if order is not None:
+            order.why = report.reason
             self.exits.ended_by_venue(report, order, emit)
             self.protection.ended_by_venue(report, order, emit)
 
@@ -364,6 +369,7 @@ class OrderManager(Actor):
     @handles(AccountRead)
     def note_account(self, read: AccountRead, emit: Emit) -> None:
         """Work what waited for the account."""
+        self.doubted.clear()
         self.protection.account_read(read.recv_ns, emit)
         self.exits.account_read(read.recv_ns, emit)
         self.targets.retry(read.recv_ns, emit)

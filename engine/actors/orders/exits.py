@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.actors.base import Emit
-from engine.actors.orders.pace import HOPELESS_NS, REPORT_NS, wait_ns
+from msgspec.structs import replace
+
+from engine.actors.base import Emit, RoutesChanged
+from engine.actors.orders.pace import HOPELESS_NS, REPORT_NS, is_hopeless, wait_ns
 from engine.actors.orders.state import Live, Owed
 from engine.events import (
     ExitDelayed,
@@ -218,23 +220,34 @@ class Exits:
             )
 
     def ended_by_venue(self, report: OrderCanceled | OrderRejected, order: Live, emit: Emit) -> None:
-        """Note that the venue cut an exit because it would not reduce: in doubt the account is read again."""
-        words = report.reason.lower().replace(" ", "")
-        if not order.exits or order.canceling or "reduceonly" not in words.replace("-", ""):
-            return
-        if not self.m.netted(order.instrument) and self.m.real:
+        """Doubt the books where the venue refuses an exit as not reducing: no exit is tried before it is read."""
+        m = self.m
+        if m.real and _not_reducing(order) and not m.netted(order.instrument):
+            m.doubted[order.instrument] = None
             emit(QueryAccount(report.recv_ns, f"the venue refused an exit: {report.reason}"))
-            for owed in self.m.owed.values():
-                if (owed.owner, owed.instrument) == (order.owner, order.instrument):
-                    owed.next_ns = report.recv_ns + HOPELESS_NS
 
     def ended(self, at_ns: int, client_order_id: str, order: Live, emit: Emit) -> None:
-        """Plan the next try of an owed exit whose order ended."""
+        """Plan the next try of an owed exit whose order ended.
+
+        In a netted market the venue's reduce-only flag goes by the account: a resting exit that it cut is
+        placed again without the flag.
+        """
         for key, owed in tuple(self.m.owed.items()):
             if owed.order == client_order_id:
                 owed.order = ""
                 if owed.left > 0:
-                    self._delay(at_ns, key, owed, f"its order ended: {order.state}", emit)
+                    self._delay(at_ns, key, owed, order.why or "not wholly filled", emit)
+        held = self.m.book(order.owner, order.instrument)
+        if (
+            order.left > 0
+            and order.resting
+            and order.terms.purpose == "own"
+            and _not_reducing(order)
+            and self.m.netted(order.instrument)
+            and held * order.terms.side < 0
+        ):
+            terms = replace(order.terms, size=min(order.left, abs(held)))
+            self.m.request(at_ns, order.owner, order.instrument, terms, "placed again", emit)
 
     def refused(
         self,
@@ -275,8 +288,9 @@ class Exits:
         if owed.left <= 0:
             if not owed.order:
                 del m.owed[key]
+                emit(RoutesChanged())
             return
-        if owed.order or owed.requested or owed.next_ns > at_ns:
+        if owed.order or owed.requested or owed.next_ns > at_ns or owed.instrument in m.doubted:
             return
         side = SELL if held > 0 else BUY
         if self.in_flight(owed.owner, owed.instrument) >= abs(held):
@@ -287,7 +301,7 @@ class Exits:
 
     def _delay(self, at_ns: int, key: str, owed: Owed, why: str, emit: Emit) -> None:
         owed.tries += 1
-        owed.next_ns = max(owed.next_ns, at_ns + wait_ns(owed.tries, closing=True))
+        owed.next_ns = at_ns + (HOPELESS_NS if is_hopeless(why) else wait_ns(owed.tries, closing=True))
         self.m.timer(owed.next_ns, f"exit {key}", emit)
         self._report(at_ns, owed, why, emit)
 
@@ -300,3 +314,9 @@ class Exits:
 
     def _owed_of(self, owner: str, instrument: int, terms: OrderTerms) -> Owed | None:
         return self.m.owed.get(f"{instrument} {owner} {terms.handle or terms.purpose}")
+
+
+def _not_reducing(order: Live) -> bool:
+    """Return whether the venue ended an exit by itself because it would not reduce the account."""
+    words = order.why.lower().replace(" ", "").replace("-", "")
+    return order.exits and not order.canceling and "reduceonly" in words

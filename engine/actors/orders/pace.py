@@ -6,7 +6,9 @@ from typing import Final
 
 from engine.clock import SECOND_NS
 
-__all__ = ["CLOSING_NS", "HOPELESS_NS", "OPENING_NS", "REPORT_NS", "wait_ns"]
+__all__ = ["CLOSING_NS", "HOPELESS_NS", "OPENING_NS", "REPORT_NS", "is_hopeless", "wait_ns"]
+
+_HOPELESS: Final = ("delist", "unknown asset", "not traded in this session", "does not exist", "api wallet")
 
 OPENING_NS: Final = (SECOND_NS, 5 * SECOND_NS, 60 * SECOND_NS)
 """Waits before the second, third, ... try of an opening; the last one repeats."""
@@ -19,6 +21,12 @@ HOPELESS_NS: Final = 60 * SECOND_NS
 
 REPORT_NS: Final = 10 * SECOND_NS
 """How often an exit that is owed is reported."""
+
+
+def is_hopeless(reason: str) -> bool:
+    """Return whether time does not mend the reason of a rejection: an unknown market, a refused key."""
+    words = reason.lower()
+    return any(word in words for word in _HOPELESS)
 
 
 def wait_ns(tries: int, *, closing: bool) -> int:

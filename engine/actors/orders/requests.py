@@ -82,9 +82,6 @@ class Requests:
                 self.refuse(request, terms, ("exit_budget" if holder else _NOTHING[0], words), emit)
                 return
             terms = replace(terms, size=room)
-            if waits and terms.purpose == "target":
-                m.targets.blocked(at_ns, owner, instrument, emit)
-                return
             if waits and terms.purpose not in PROTECTIVE:
                 m.waiting.append(Waiting(owner, instrument, terms, request.reason, m.turn.seq))
                 return

@@ -44,7 +44,7 @@ class Live(State):
     """An order that may still fill, from its approval to the evidence of its end.
 
     `left` is what it can still fill. `canceling`: its cancel has been requested. `fired`: its trigger price
-    has been reached, so far as the venue has said.
+    has been reached, so far as the venue has said. `why`: the venue's reason for its end.
     """
 
     owner: str
@@ -56,6 +56,7 @@ class Live(State):
     canceling: bool = False
     modifying: bool = False
     fired: bool = False
+    why: str = ""
 
     @property
     def exits(self) -> bool:

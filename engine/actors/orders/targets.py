@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from engine.actors.base import Emit
-from engine.actors.orders.pace import HOPELESS_NS, REPORT_NS, wait_ns
+from engine.actors.orders.pace import HOPELESS_NS, REPORT_NS, is_hopeless, wait_ns
 from engine.actors.orders.state import Live, Target
 from engine.clock import SECOND_NS
 from engine.events import ExitDelayed, FillBooked, OrderTerms, SubmitOrder, TargetChanged, TargetSet
@@ -93,19 +95,23 @@ class Targets:
             return
         size = closes or abs(missing)
         role = CLOSE if closes else OPEN
-        if closes and m.exits.in_flight(owner, instrument) >= abs(held):
-            words = "another exit is on its way"
-            self._show(
-                at_ns, owner, instrument, target, self._stay(target, "waiting", only_closes), words, emit
-            )
-            return
+        largest = m.gates.largest_order(instrument)
+        size = min(size, largest) if largest else size
+        terms = OrderTerms(side, size, role=role, purpose="target")
+        if closes:
+            room, waits, _ = m.exits.admit(at_ns, owner, instrument, terms, emit)
+            if waits or not room or instrument in m.doubted:
+                words = "orders that it replaces are being canceled" if waits else "another exit works"
+                self._wait_for_event(
+                    at_ns, owner, instrument, target, words if room else "another exit works", emit
+                )
+                return
+            terms = replace(terms, size=room)
         target.requested = True
         if role == CLOSE and not target.since_ns:
             target.since_ns = at_ns
         self._show(at_ns, owner, instrument, target, self._stay(target, "working", only_closes), "", emit)
-        largest = m.gates.largest_order(instrument)
-        size = min(size, largest) if largest else size
-        m.request(at_ns, owner, instrument, OrderTerms(side, size, role=role, purpose="target"), "", emit)
+        m.request(at_ns, owner, instrument, terms, "", emit)
 
     def submitted(self, order: SubmitOrder, emit: Emit) -> None:
         """Note the client order id of a target's order."""
@@ -132,17 +138,9 @@ class Targets:
                     self._clamp(at_ns, owner, instrument, target, limit, emit)
                     return
         if limit == "exit_budget":
-            self._wait_for_event(at_ns, owner, instrument, target, "another exit is on its way", emit)
+            self._wait_for_event(at_ns, owner, instrument, target, "another exit works", emit)
         else:
             self._wait(at_ns, owner, instrument, target, terms.role == CLOSE, limit, emit)
-
-    def blocked(self, at_ns: int, owner: str, instrument: int, emit: Emit) -> None:
-        """Wait for evidence that the orders an exit takes its size from have ended."""
-        target = self.of(owner, instrument)
-        if target is not None:
-            target.requested = False
-            words = "orders that it replaces are being canceled"
-            self._wait_for_event(at_ns, owner, instrument, target, words, emit)
 
     def ended(self, at_ns: int, client_order_id: str, order: Live, emit: Emit) -> None:
         """Plan the next try when the target's order ended; what is missing is computed again."""
@@ -151,7 +149,7 @@ class Targets:
             return
         target.order = ""
         if order.left > 0 or order.state == "Rejected":
-            why = "rejected" if order.state == "Rejected" else "not wholly filled"
+            why = order.why or ("rejected" if order.state == "Rejected" else "not wholly filled")
             self._wait(at_ns, order.owner, order.instrument, target, order.exits, why, emit)
 
     def filled(self, fill: FillBooked, before: int, canceling: bool, emit: Emit) -> None:
@@ -234,9 +232,7 @@ class Targets:
     ) -> None:
         """Set the next try by the pace, and report an exit that is late."""
         target.tries += 1
-        wait = (
-            HOPELESS_NS if why == "rejected" and target.tries > 3 else wait_ns(target.tries, closing=closing)
-        )
+        wait = HOPELESS_NS if is_hopeless(why) else wait_ns(target.tries, closing=closing)
         target.next_ns = at_ns + wait
         self.m.timer(target.next_ns, f"target {instrument} {owner}", emit)
         state = self._stay(target, "waiting", target.state == "withdrawn")
@@ -264,8 +260,10 @@ class Targets:
         if target.wanted is None:
             return
         held = self.m.book(owner, instrument)
-        low, high = min(0, held), max(0, held)
-        target.wanted = min(max(target.wanted, low), high)
+        wanted = min(max(target.wanted, min(0, held)), max(0, held))
+        if wanted == target.wanted:
+            return
+        target.wanted = wanted
         self._show(at_ns, owner, instrument, target, "withdrawn", why, emit)
         self.work(at_ns, owner, instrument, target, emit)
 
