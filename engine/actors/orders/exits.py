@@ -220,7 +220,7 @@ class Exits:
             )
 
     def ended_by_venue(self, report: OrderCanceled | OrderRejected, order: Live, emit: Emit) -> None:
-        """Doubt the books where the venue refuses an exit as not reducing: no exit is tried before it is read."""
+        """Doubt the books where the venue refuses an exit as not reducing; the account is read first."""
         m = self.m
         if m.real and _not_reducing(order) and not m.netted(order.instrument):
             m.doubted[order.instrument] = None
