@@ -7,7 +7,9 @@ the rules; `assert_replays` derives the session again. Used by the tests of rand
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from random import Random
 from typing import Any
 
@@ -18,6 +20,7 @@ from engine.events import (
     Candle,
     ClockAdvanced,
     ContextRead,
+    DayOpened,
     Event,
     FeedDown,
     FeedGap,
@@ -26,7 +29,9 @@ from engine.events import (
     OperatorCommand,
     Quote,
     SessionStopped,
+    TimerFired,
     Trade,
+    engine_time,
 )
 from engine.events.codec import Record
 from engine.sequencer import Sequencer
@@ -35,7 +40,11 @@ from engine.strategies import Strategy
 from engine.values import parse_scaled
 from replay.verification import DayReplay
 from tests.orders import scripted
-from tests.orders.scripted import Scripted
+from tests.orders.facts import Broken, Read
+from tests.orders.invariants import check_end, check_turn
+from tests.orders.model import Model
+from tests.orders.paper_fills import PaperFills
+from tests.orders.scripted import Action, Scripted
 from tests.orders.sequences import NAMES, PRICE_SCALE, SIZE_SCALE, STRATEGIES, Plan, Settings, Step
 from tests.replay.kit import Memory
 
@@ -66,14 +75,14 @@ def config_of(plan: Plan) -> Config:
         StrategyConfig(
             use="tests.orders.scripted:Scripted",
             name=name,
-            params={"script": scripts[name], "begin_ns": begin_ns},
+            params={"script": scripts[name], "label": name, "begin_ns": begin_ns},
             on_failure=settings.on_failure,
         )
         for name in STRATEGIES
     )
     return Config(
         strategies=entries,
-        bars=BarsConfig(intervals=("1m",) if settings.data == "candles" else ("15s",)),
+        bars=BarsConfig(intervals=("1m",)),
         risk=RiskConfig(
             max_order_notional="1000000",
             max_position_notional=settings.position_notional,
@@ -97,8 +106,6 @@ def begin_of(settings: Settings) -> int:
 
 def scripts_of(plan: Plan) -> dict[str, str]:
     """Return the script of each strategy as JSON."""
-    import json
-
     scripts: dict[str, list[Any]] = {name: [] for name in STRATEGIES}
     at_ms = 0
     for step in plan.steps:
@@ -116,7 +123,7 @@ class Run:
         self.plan = plan
         self.config = config_of(plan)
         self.memory = Memory()
-        self.reads: list[tuple[str, str, Any, dict[str, Any]]] = []
+        self.reads: dict[int, list[Read]] = {}
         self.now_ns = begin_of(plan.settings)
         self.trades = 0
         self.sessions = 0
@@ -140,8 +147,9 @@ class Run:
         """Return every record by rising seq."""
         return self.memory.all()
 
-    def _watch(self, strategy: Scripted, hook: str, event: Any) -> None:
-        """Keep what a strategy reads at the begin of a hook."""
+    def _watch(self, strategy: Scripted, what: str, event: Any, action: Action) -> None:
+        """Keep what a strategy reads and calls, by the event that it handles."""
+        self.reads.setdefault(id(event), []).append(Read(strategy.label, what, action))
 
     def _start(self) -> None:
         self.sessions += 1
@@ -212,6 +220,47 @@ def resumed(memory: Memory, until_seq: int = 0) -> Sequencer:
     records = memory.all(memory.day if not until_seq else None)
     sequencer.follow(record for record in records if not until_seq or record[0] <= until_seq)
     return sequencer
+
+
+def check(run: Run) -> Broken | None:
+    """Follow a session's records with the model; return the first that breaks a rule, None if none does."""
+    settings = run.plan.settings
+    model = Model(STRATEGIES, Fraction(settings.cash))
+    fills = PaperFills(
+        model,
+        settings.latency_ms,
+        Fraction(settings.taker_fee),
+        Fraction(settings.maker_fee),
+        settings.slippage_bps,
+        settings.fill_on_touch,
+    )
+    try:
+        for turn in turns(run.records()):
+            first = turn[0]
+            fills.begin_turn(first[0], first[2])
+            for seq, _, event in turn:
+                model.follow(seq, event, engine_time(event))
+                for read in run.reads.get(id(event), ()):
+                    model.hear(read)
+                fills.follow(seq, event)
+            check_turn(model)
+        if run.plan.calm:
+            check_end(model)
+    except Broken as broken:
+        return broken
+    return None
+
+
+def turns(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """Divide records into turns: each begins with an input, a timer or a day."""
+    turn: list[Record] = []
+    for record in records:
+        if turn and (not record[1] or isinstance(record[2], TimerFired | DayOpened)):
+            yield turn
+            turn = []
+        turn.append(record)
+    if turn:
+        yield turn
 
 
 def assert_replays(run: Run, random: Random) -> None:

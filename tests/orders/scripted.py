@@ -19,13 +19,16 @@ __all__ = ["Action", "Scripted", "watch_with"]
 Action = tuple[Any, ...]
 """A verb and its arguments: ("buy", "AAA", "1", {"limit": "99"}). Handles are numbers: -1 is the newest."""
 
-Watch = Callable[["Scripted", str, Any], None]
+Watch = Callable[["Scripted", str, Any, Action], None]
 
 _watch: Watch | None = None
 
 
 def watch_with(watch: Watch | None) -> None:
-    """Call this function at the begin of every hook with the strategy, the hook's name and its event."""
+    """Call this function at the begin of every hook, and before every action.
+
+    It receives the strategy, the hook's name or "call", the hook's event and the action.
+    """
     global _watch
     _watch = watch
 
@@ -43,6 +46,7 @@ class Scripted(Strategy):
     """Runs the actions of `script` in its hooks. Its state is how far it got and the handles it received."""
 
     script: str = "[]"
+    label: str = ""
     begin_ns: int = 0
 
     def on_start(self) -> None:
@@ -69,7 +73,7 @@ class Scripted(Strategy):
 
     def _hook(self, hook: str, event: Any) -> None:
         if _watch is not None:
-            _watch(self, hook, event)
+            _watch(self, hook, event, ())
         queue = _parsed(self.script).get(hook)
         if queue is None or self.warming:
             return
@@ -79,7 +83,10 @@ class Scripted(Strategy):
             position += 1
             # Written first: an action that raises is not run again after a restart.
             self.done[hook] = position
-            self._act(*queue[position - 1][1])
+            action = queue[position - 1][1]
+            if _watch is not None:
+                _watch(self, "call", event, action)
+            self._act(*action)
 
     def _act(self, verb: str, *arguments: Any) -> None:
         named: dict[str, Any] = {}

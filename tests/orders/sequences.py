@@ -82,11 +82,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Plan:
-    """One session. `number` is that of the generator, -1 for a plan written by hand."""
+    """One session. `number` is that of the generator, -1 for a plan written by hand.
+
+    The last `calm` steps are the calm end; 0: the plan ends otherwise.
+    """
 
     number: int
     settings: Settings
     steps: tuple[Step, ...]
+    calm: int = 0
 
     def without(self, indexes: set[int]) -> Plan:
         """Return the plan without these steps. Later steps keep their time."""
@@ -98,11 +102,15 @@ class Plan:
             else:
                 kept.append(Step(step.after_ms + owed, step.kind, step.market, step.values))
                 owed = 0
-        return Plan(self.number, self.settings, tuple(kept))
+        return Plan(self.number, self.settings, tuple(kept), self.calm)
 
-    def __str__(self) -> str:
-        lines = [f"plan {self.number}: {self.settings}"]
-        return "\n  ".join(lines + [f"{index}: {step}" for index, step in enumerate(self.steps)])
+    def head(self) -> str:
+        """Return the plan as text, without the calm end."""
+        steps = self.steps[: len(self.steps) - self.calm]
+        lines = [f"plan {self.number}: {self.settings}", *map(str, steps)]
+        if self.calm:
+            lines.append(f"and {self.calm} steps of a calm end")
+        return "\n  ".join(lines)
 
 
 def plan(number: int, *, steps: int = 0) -> Plan:
@@ -137,8 +145,9 @@ class _Author:
         self._begin()
         for _ in range(length or self.random.choice((10, 20, 30, 45, 60))):
             self._one()
+        random_steps = len(self.steps)
         self._calm()
-        return Plan(number, self.settings, tuple(self.steps))
+        return Plan(number, self.settings, tuple(self.steps), len(self.steps) - random_steps)
 
     def _settings(self) -> Settings:
         r = self.random

@@ -1,0 +1,229 @@
+"""Whose a fill is, and what books and money are after it: the part of the model that books.
+
+`Bookings` takes the reports of the venue and prices, works out how each fill is to be booked, and compares
+what the engine booked. It is the base of `model.Model`, which adds targets, orders and halts.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from engine.events import (
+    Candle,
+    ContextRead,
+    EquityMarked,
+    FillBooked,
+    FundingPaid,
+    InstrumentListed,
+    OrderFilled,
+    PositionChanged,
+    Trade,
+)
+from tests.orders.facts import CLOSE, OPEN, Broken, Listed, Order
+from tests.orders.ledger import EXTERNAL, ZERO, Account, allocate, parts, sign
+from tests.orders.wanted import CANCELED, OUTSIDE, OVER, OWN, TARGET, Wanted
+
+__all__ = ["Bookings"]
+
+
+@dataclass
+class Bookings:
+    """Books and money, as the fills so far lead to them."""
+
+    owners: tuple[str, ...]
+    cash: Fraction
+    account: Account = field(init=False)
+    listed: dict[int, Listed] = field(default_factory=dict)
+    orders: dict[str, Order] = field(default_factory=dict)
+    wanted: dict[tuple[str, int], Wanted] = field(default_factory=dict)
+    last: dict[int, Fraction] = field(default_factory=dict)
+    marks: dict[int, Fraction] = field(default_factory=dict)
+    due: deque[Any] = field(default_factory=deque)
+    seen: set[tuple[int, Any, int]] = field(default_factory=set)
+    touched_ns: dict[tuple[str, int], int] = field(default_factory=dict)
+    seq: int = 0
+    now_ns: int = 0
+
+    def __post_init__(self) -> None:
+        self.account = Account(self.cash, 8, self.owners)
+
+    def require(self, holds: object, rule: str, *words: object) -> None:
+        """Raise Broken unless it holds."""
+        if not holds:
+            raise Broken(self.seq, rule, " ".join(str(word) for word in words))
+
+    def position(self, owner: str, market: int) -> Fraction:
+        """Return the size of a book."""
+        return self.account.book(owner, market).size
+
+    def target(self, owner: str, market: int) -> Wanted:
+        """Return what a strategy wants in a market."""
+        return self.wanted.setdefault((owner, market), Wanted())
+
+    # Markets and prices.
+
+    def _list(self, listed: InstrumentListed) -> None:
+        one = Listed(
+            listed.name,
+            listed.price_scale,
+            listed.size_scale,
+            Fraction(listed.size_step, 10**listed.size_scale),
+            listed.kind,
+        )
+        self.listed[listed.instrument] = one
+        self.account.places = max(self.account.places, one.price_scale + 4 + one.size_scale)
+
+    def _trade(self, trade: Trade) -> None:
+        self.last[trade.instrument] = self.listed[trade.instrument].price(trade.price)
+
+    def _candle(self, candle: Candle) -> None:
+        self.last[candle.instrument] = self.listed[candle.instrument].price(candle.close)
+
+    def _context(self, context: ContextRead) -> None:
+        if context.mark is not None:
+            self.marks[context.instrument] = Fraction(int(context.mark), 10**context.scale)
+
+    def values(self) -> dict[int, Fraction]:
+        """Return the price of each market at which positions are valued: the mark, else the last."""
+        return {**self.last, **self.marks}
+
+    # Fills and money.
+
+    def _filled(self, fill: OrderFilled) -> None:
+        """Work out how a report of the venue is to be booked."""
+        key = (fill.instrument, fill.trade_id, fill.side)
+        if fill.trade_id and key in self.seen:
+            return
+        self.seen.add(key)
+        listed, market = self.listed[fill.instrument], fill.instrument
+        size, price = listed.size(fill.size), listed.price(fill.price, fill.finer)
+        order = self.orders.get(fill.client_order_id)
+        if order is not None:
+            order.accepted = True
+            order.filled += size
+            self.require(order.filled <= order.size, "no order fills more than its size", order)
+            if order.filled == order.size:
+                order.ended = True
+            shares = [(order.owner, size)]
+        else:
+            books = [(owner, book.size) for owner, book in self.account.of(market)]
+            shares = allocate(books, fill.side, size, listed.size_step)
+        waiting = [
+            part for owner, share in shares for part in self._parts(owner, market, fill.side, share, order)
+        ]
+        self.due.append((fill, price, order, waiting, []))
+
+    def _parts(
+        self, owner: str, market: int, side: int, share: Fraction, order: Order | None
+    ) -> list[tuple[str, Fraction, str, bool]]:
+        held = self.position(owner, market)
+        for _, _, _, waiting, done in self.due:  # fills of this turn that are not booked yet
+            for other, size, _, _ in waiting[len(done) :]:
+                held += side * size if other == owner else ZERO
+        found: list[tuple[str, Fraction, str, bool]] = []
+        for part in parts(held, side, share):
+            role = CLOSE if sign(held) == -side else OPEN
+            over = role == OPEN and order is not None and order.role == CLOSE
+            found.append((owner, part, role, over))
+            held += side * part
+        return found
+
+    def _booked(self, booked: FillBooked) -> None:
+        if booked.cause in ("flat", "position read"):
+            self._book(booked, None)
+            return
+        self.require(self.due, "every booked fill was reported by the venue once", booked)
+        fill, price, order, waiting, done = self.due[0]
+        listed = self.listed[booked.instrument]
+        owner, size, role, over = waiting[len(done)]
+        expected = (owner, fill.instrument, fill.side, price, size, role, over, order is None)
+        found = (
+            booked.owner,
+            booked.instrument,
+            booked.side,
+            listed.price(booked.price, booked.finer),
+            listed.size(booked.size),
+            booked.role,
+            booked.over,
+            booked.external,
+        )
+        self.require(found == expected, "a fill is booked to its owner", found, "instead of", expected)
+        done.append(listed.money(booked.fee, booked.finer))
+        if len(done) == len(waiting):
+            self.due.popleft()
+            paid = listed.money(fill.fee, fill.finer)
+            self.require(sum(done) == paid, "the fee of a fill is booked once", done, "instead of", paid)
+        self._book(booked, order)
+
+    def _book(self, booked: FillBooked, order: Order | None) -> None:
+        owner, market = booked.owner, booked.instrument
+        listed, book = self.listed[market], self.account.book(owner, market)
+        before = book.size
+        size, price = listed.size(booked.size), listed.price(booked.price, booked.finer)
+        crosses = sign(before) == -booked.side and size > abs(before)
+        self.require(not crosses, "no booked fill crosses 0", booked, "position", before)
+        fee = listed.money(booked.fee, booked.finer) if not booked.fee_asset else ZERO
+        book.fill(booked.side, size, price, fee, self.account.places)
+        if owner != EXTERNAL:
+            self.target(owner, market).fill(self._kind(booked, order), before, book.size)
+            self.touched_ns[owner, market] = self.now_ns
+
+    def _kind(self, booked: FillBooked, order: Order | None) -> str:
+        if booked.cause in ("liquidation", "adl"):
+            return OUTSIDE
+        if booked.over:
+            return OVER
+        if order is not None and order.purpose == TARGET:
+            return TARGET
+        if order is not None and order.role == OPEN and order.dropped:
+            return CANCELED
+        return OWN
+
+    def _position(self, changed: PositionChanged) -> None:
+        listed, book = (
+            self.listed[changed.instrument],
+            self.account.book(changed.strategy, changed.instrument),
+        )
+        finer = changed.finer
+        found = (
+            listed.size(changed.size),
+            listed.money(changed.cost, finer),
+            listed.money(changed.realized, finer),
+            listed.money(changed.fees, finer),
+            listed.money(changed.funding, finer),
+        )
+        expected = (book.size, book.cost, book.realized, book.fees, book.funding)
+        self.require(
+            found == expected,
+            "size, cost, realized, fees and funding of a book are those of its fills",
+            [float(one) for one in found],
+            "instead of",
+            [float(one) for one in expected],
+            changed.strategy,
+        )
+
+    def _funding(self, paid: FundingPaid) -> None:
+        """On paper each book pays for itself: the payment names the account's size."""
+        raise NotImplementedError
+
+    def _equity(self, marked: EquityMarked) -> None:
+        unit = 10**marked.scale
+        account, values = self.account, self.values()
+        expected = {
+            "realized": account.total("realized"),
+            "unrealized": account.unrealized(values),
+            "fees": account.total("fees"),
+            "funding": account.total("funding"),
+            "equity": account.equity(values),
+        }
+        found = {name: Fraction(int(getattr(marked, name)), unit) for name in expected}
+        self.require(
+            found == expected,
+            "the equity is what the fills lead to",
+            {name: float(value) for name, value in found.items()},
+            "instead of",
+            {name: float(value) for name, value in expected.items()},
+        )

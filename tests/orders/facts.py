@@ -1,0 +1,105 @@
+"""The facts of a session that its model works with: markets, orders, what strategies read and called.
+
+Owns no rule. `Broken` is what a check raises; its words name the rule.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from tests.orders.ledger import ZERO
+
+__all__ = ["CLOSE", "OPEN", "Broken", "Listed", "Order", "Read"]
+
+CLOSE, OPEN = "close", "open"
+
+
+class Broken(AssertionError):
+    """A record breaks a rule. `rule` is the rule in words, `seq` that of the record."""
+
+    def __init__(self, seq: int, rule: str, words: str) -> None:
+        super().__init__(f"seq {seq}: {rule}: {words}")
+        self.seq = seq
+        self.rule = rule
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A market's grid, as fractions."""
+
+    name: str
+    price_scale: int
+    size_scale: int
+    size_step: Fraction
+    kind: str
+
+    def price(self, value: Any, finer: int = 0) -> Fraction:
+        return Fraction(int(value), 10 ** (self.price_scale + finer))
+
+    def size(self, value: Any) -> Fraction:
+        return Fraction(int(value), 10**self.size_scale)
+
+    def money(self, value: Any, finer: int = 0) -> Fraction:
+        return Fraction(int(value), 10 ** (self.price_scale + self.size_scale + finer))
+
+
+@dataclass
+class Order:
+    """One submitted order. `size` is the whole one, after changes too."""
+
+    name: str
+    owner: str
+    market: int
+    seq: int
+    at_ns: int
+    side: int
+    size: Fraction
+    limit: Fraction
+    bound: Fraction
+    tif: str
+    role: str
+    purpose: str
+    trigger: str
+    trigger_price: Fraction
+    reduce_only: bool
+    handle: str
+    filled: Fraction = ZERO
+    ended: bool = False
+    accepted: bool = False
+    asked: bool = False  # a cancel is on its way
+    dropped: bool = False  # the strategy, a call of `target` or a pause wants it canceled
+    coming: Fraction | None = None  # the open size of a change on its way
+
+    @property
+    def open(self) -> Fraction:
+        return ZERO if self.ended else max(self.size - self.filled, ZERO)
+
+    @property
+    def live(self) -> bool:
+        return not self.ended
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it waits for its trigger, as far as is known."""
+        return bool(self.trigger) and not self.filled
+
+    @property
+    def rests(self) -> bool:
+        return bool(self.limit) and self.tif != "Ioc" and not self.trigger
+
+    def counted(self) -> Fraction:
+        """Return the size that counts against the position: 0 while it waits or is being canceled."""
+        if self.ended or self.asked or self.waiting:
+            return ZERO
+        return min(self.open, self.coming) if self.coming is not None else self.open
+
+
+@dataclass(frozen=True)
+class Read:
+    """A hook of a strategy was called, or its script called a verb (`what` is "call")."""
+
+    owner: str
+    what: str
+    action: tuple[Any, ...] = ()

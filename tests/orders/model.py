@@ -1,0 +1,326 @@
+"""The plain model of a session: follows its records and says what positions, targets and money have to be.
+
+It takes only facts from the records: what strategies called, what was submitted, what the venue reported, and
+prices. From these it works out whose a fill is, every book and its money, and every target, in exact
+fractions and without code of the engine's actors. What the engine derives (`FillBooked`, `PositionChanged`,
+`EquityMarked`, `TargetChanged`, approvals) is compared, and the first difference raises `Broken`.
+
+`Model.follow` takes one record; `invariants.py` has what must hold after a turn, `paper_fills.py` what
+a simulated fill may be. The names of the checks are the rules in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from engine.events import (
+    ActorFailed,
+    ActorRestarted,
+    CancelOrder,
+    CancelRejected,
+    Candle,
+    ContextRead,
+    EngineHalted,
+    EquityMarked,
+    Event,
+    FillBooked,
+    FundingPaid,
+    InstrumentListed,
+    MarketHalted,
+    ModifyOrder,
+    OperatorCommand,
+    OrderApproved,
+    OrderCanceled,
+    OrderFilled,
+    OrderModified,
+    OrderRead,
+    OrderRejected,
+    OrderRequested,
+    PositionChanged,
+    SessionStarted,
+    SubmitOrder,
+    TargetChanged,
+    TargetSet,
+    Trade,
+)
+from tests.orders.bookings import Bookings
+from tests.orders.facts import CLOSE, OPEN, Broken, Listed, Order, Read
+from tests.orders.ledger import ZERO, sign
+from tests.orders.wanted import TARGET
+
+__all__ = ["Broken", "Listed", "Model", "Order", "Read"]
+
+
+@dataclass
+class Model(Bookings):
+    """The state of a session as its facts so far lead to it."""
+
+    shown: dict[tuple[str, int], TargetChanged] = field(default_factory=dict)
+    requests: dict[int, OrderRequested] = field(default_factory=dict)
+    approved: dict[int, list[OrderApproved]] = field(default_factory=dict)
+    pending: list[OrderApproved] = field(default_factory=list)
+    failed: set[str] = field(default_factory=set)
+    paused: set[str] = field(default_factory=set)
+    halted: bool = False
+    halted_markets: set[int] = field(default_factory=set)
+    stopping: bool = False
+    called: list[tuple[str, int, Fraction | None]] = field(default_factory=list)
+    call_seq: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._follow: dict[type[Event], Callable[[Any], None]] = {
+            InstrumentListed: self._list,
+            Trade: self._trade,
+            Candle: self._candle,
+            ContextRead: self._context,
+            TargetSet: self._call,
+            TargetChanged: self._target_changed,
+            OrderRequested: self._request,
+            OrderApproved: self._approve,
+            SubmitOrder: self._submit,
+            CancelOrder: self._cancel,
+            CancelRejected: self._cancel_rejected,
+            ModifyOrder: self._modify,
+            OrderModified: self._modified,
+            OrderRejected: self._end,
+            OrderCanceled: self._end,
+            OrderRead: self._read,
+            OrderFilled: self._filled,
+            FillBooked: self._booked,
+            PositionChanged: self._position,
+            FundingPaid: self._funding,
+            EquityMarked: self._equity,
+            OperatorCommand: self._operate,
+            EngineHalted: self._halt,
+            MarketHalted: self._halt_market,
+            ActorFailed: self._fail,
+            ActorRestarted: self._restarted,
+            SessionStarted: self._start,
+        }
+
+    def follow(self, seq: int, event: Event, now_ns: int) -> None:
+        """Take one record. Raises Broken if it is not what the facts so far lead to."""
+        self.seq, self.now_ns = seq, max(self.now_ns, now_ns)
+        handler = self._follow.get(type(event))
+        if handler is not None:
+            handler(event)
+
+    def live_orders(self, owner: str, market: int, role: str = "") -> list[Order]:
+        """Return the live orders of a book, oldest first; of one role if given."""
+        return [
+            order
+            for order in self.orders.values()
+            if not order.ended and (order.owner, order.market) == (owner, market) and role in ("", order.role)
+        ]
+
+    # Targets.
+
+    def hear(self, read: Read) -> None:
+        """A strategy calls `target` now: if it changes anything, a `TargetSet` follows in this turn."""
+        if read.what != "call" or read.action[0] != "target" or self.stopping:
+            return
+        _, name, size, _ = read.action
+        market = next(number for number, listed in self.listed.items() if listed.name == name)
+        wanted = None if size is None else Fraction(size)
+        target = self.target(read.owner, market)
+        earlier = [one for one in self.called if one[:2] == (read.owner, market)]
+        changes = (
+            (target.size != wanted or target.withdrawn) if not earlier else earlier[-1][2] != wanted
+        ) or (
+            wanted is not None
+            and any(
+                order.purpose != TARGET and not order.dropped
+                for order in self.live_orders(read.owner, market, OPEN)
+            )
+        )
+        if changes:
+            self.called.append((read.owner, market, wanted))
+
+    def _call(self, call: TargetSet) -> None:
+        owner, market = call.strategy, call.instrument
+        target = self.target(owner, market)
+        wanted = None if call.withdrawn else self.listed[market].size(call.size)
+        if (owner, market, wanted) in self.called:
+            self.called.remove((owner, market, wanted))
+        self.call_seq[owner, market] = self.seq
+        target.call(wanted)
+        self.touched_ns[owner, market] = self.now_ns
+        for order in self.live_orders(owner, market, OPEN):
+            if order.purpose != TARGET:
+                order.dropped = True
+        self._clamp_if_stopped(owner, market)
+
+    def _clamp_if_stopped(self, owner: str, market: int) -> None:
+        if self.halted or market in self.halted_markets or owner in self.failed:
+            self.target(owner, market).clamp(self.position(owner, market))
+
+    def _target_changed(self, changed: TargetChanged) -> None:
+        self.shown[changed.strategy, changed.instrument] = changed
+        target = self.target(changed.strategy, changed.instrument)
+        if changed.state != "withdrawn" or changed.wanted is None or target.withdrawn:
+            return
+        # An opening that has waited for a fresh price or a reconciled account for a minute is given up.
+        waited_ns = self.now_ns - self.touched_ns.get((changed.strategy, changed.instrument), 0)
+        if waited_ns >= 60_000_000_000:
+            target.clamp(self.position(changed.strategy, changed.instrument))
+
+    # Orders.
+
+    def _request(self, request: OrderRequested) -> None:
+        self.requests[self.seq] = request
+
+    def _approve(self, approval: OrderApproved) -> None:
+        self.approved.setdefault(approval.request_seq, []).append(approval)
+        listed, terms = self.listed[approval.instrument], approval.terms
+        owner, market = approval.strategy, approval.instrument
+        held, size = self.position(owner, market), listed.size(terms.size)
+        role = terms.role
+        self.require(role in (OPEN, CLOSE), "every order has one role", approval)
+        self.require(size > 0, "an order has a size", approval)
+        if role == CLOSE and not terms.trigger:
+            self.require(
+                sign(held) == -terms.side, "an exit is against its position", approval, "position", held
+            )
+            taken = sum((order.counted() for order in self.live_orders(owner, market, CLOSE)), ZERO)
+            taken += sum(
+                (
+                    listed.size(other.terms.size)
+                    for other in self.pending
+                    if (other.strategy, other.instrument) == (owner, market)
+                    and other.terms.role == CLOSE
+                    and not other.terms.trigger
+                ),
+                ZERO,
+            )
+            self.require(
+                taken + size <= abs(held),
+                "exits never exceed the position",
+                f"{taken} on the way and {size} more, position {held}:",
+                approval,
+            )
+        if role == OPEN:
+            self._check_opening(approval)
+        if terms.purpose == TARGET:
+            target = self.target(owner, market)
+            self.require(
+                target.may_trade(terms.side, size, held),
+                "an order of a target moves the position towards it and not past it",
+                f"wanted {target}, position {held}:",
+                approval,
+            )
+            others = [order.name for order in self.live_orders(owner, market) if order.purpose == TARGET]
+            self.require(not others, "a target has one live order", others, approval)
+        self.pending.append(approval)
+
+    def _check_opening(self, approval: OrderApproved) -> None:
+        owner, market = approval.strategy, approval.instrument
+        rule = "nothing opens during a halt, a pause or after a failure"
+        self.require(not self.halted, rule, approval)
+        self.require(market not in self.halted_markets, rule, approval)
+        self.require(owner not in self.failed and owner not in self.paused, rule, approval)
+
+    def _submit(self, command: SubmitOrder) -> None:
+        terms, listed = command.terms, self.listed[command.instrument]
+        self.require(command.client_order_id not in self.orders, "an order is submitted once", command)
+        for index, approval in enumerate(self.pending):
+            if (approval.strategy, approval.instrument) == (command.strategy, command.instrument) and (
+                approval.terms.side,
+                approval.terms.size,
+                approval.terms.role,
+                approval.terms.purpose,
+            ) == (terms.side, terms.size, terms.role, terms.purpose):
+                del self.pending[index]
+                older = approval.request_seq < self.call_seq.get((command.strategy, command.instrument), 0)
+                break
+        else:
+            raise Broken(self.seq, "only approved orders are submitted", str(command))
+        self.orders[command.client_order_id] = Order(
+            name=command.client_order_id,
+            owner=command.strategy,
+            market=command.instrument,
+            seq=self.seq,
+            at_ns=command.at_ns,
+            side=terms.side,
+            size=listed.size(terms.size),
+            limit=listed.price(terms.limit),
+            bound=listed.price(terms.bound),
+            tif=terms.tif,
+            role=terms.role,
+            purpose=terms.purpose,
+            trigger=terms.trigger,
+            trigger_price=listed.price(terms.trigger_price),
+            reduce_only=terms.reduce_only,
+            handle=terms.handle,
+            dropped=older and terms.role == OPEN and terms.purpose != TARGET,
+        )
+
+    def _cancel(self, command: CancelOrder) -> None:
+        order = self.orders[command.client_order_id]
+        order.asked = True
+
+    def _cancel_rejected(self, report: CancelRejected) -> None:
+        order = self.orders.get(report.client_order_id)
+        if order is not None:
+            order.asked = False
+
+    def _modify(self, command: ModifyOrder) -> None:
+        order = self.orders[command.client_order_id]
+        order.coming = self.listed[order.market].size(command.size)
+
+    def _modified(self, report: OrderModified) -> None:
+        order = self.orders[report.client_order_id]
+        order.size = order.filled + self.listed[order.market].size(report.size)
+        order.limit = self.listed[order.market].price(report.limit_price)
+        order.coming = None
+
+    def _end(self, report: OrderRejected | OrderCanceled) -> None:
+        order = self.orders.get(report.client_order_id)
+        if order is not None:
+            order.ended = True
+
+    def _read(self, read: OrderRead) -> None:
+        order = self.orders.get(read.client_order_id)
+        if order is not None and read.state in ("filled", "canceled", "rejected", "absent"):
+            order.ended = True
+
+    # Operators and failures.
+
+    def _operate(self, command: OperatorCommand) -> None:
+        if command.command == "pause":
+            names = (command.target,) if command.target else self.owners
+            self.paused |= set(names)
+            for order in self.orders.values():
+                if order.owner in names and order.role == OPEN:
+                    order.dropped = True
+        elif command.command == "stop":
+            self.stopping = True
+        elif command.command == "resume":
+            self.halted = False
+            self.halted_markets.clear()
+            self.paused.clear()
+
+    def _start(self, started: SessionStarted) -> None:
+        self.stopping = False
+
+    def _halt(self, halted: EngineHalted) -> None:
+        self.halted = True
+        self._clamp_all()
+
+    def _halt_market(self, halted: MarketHalted) -> None:
+        self.halted_markets.add(halted.instrument)
+        self._clamp_all()
+
+    def _fail(self, failed: ActorFailed) -> None:
+        self.failed.add(failed.actor)
+        self._clamp_all()
+
+    def _restarted(self, restarted: ActorRestarted) -> None:
+        self.failed.discard(restarted.actor)
+
+    def _clamp_all(self) -> None:
+        for owner, market in self.wanted:
+            self._clamp_if_stopped(owner, market)
