@@ -279,6 +279,7 @@ class Targets:
         self, at_ns: int, owner: str, instrument: int, target: Target, state: str, reason: str, emit: Emit
     ) -> None:
         """Set the state, and emit a change of what is wanted, of the state or of its reason."""
+        reason = reason or (target.reason if state == target.state == "withdrawn" else "")
         target.state, target.reason = state, reason
         shown = (target.wanted, state, reason)
         if shown == target.shown:
