@@ -39,6 +39,7 @@ from engine.events import (
     FillBooked,
     InstrumentListed,
     MarketHalted,
+    ModifyRejected,
     ModifyRequested,
     OperatorCommand,
     OrderCanceled,
@@ -312,6 +313,14 @@ class OrderManager(Actor):
             order.terms = msgspec.structs.replace(
                 order.terms, limit=report.limit_price if order.terms.limit else 0
             )
+            self.settle(report.recv_ns, order.owner, order.instrument, emit)
+
+    @handles(ModifyRejected)
+    def note_unchanged(self, report: ModifyRejected, emit: Emit) -> None:
+        """Note that a change was refused: the order may have ended, which execution asks about."""
+        order = self.live.get(report.client_order_id)
+        if order is not None:
+            order.modifying = False
             self.settle(report.recv_ns, order.owner, order.instrument, emit)
 
     @handles(OrderCanceled, OrderRejected)

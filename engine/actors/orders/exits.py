@@ -93,16 +93,16 @@ class Exits:
     def _cut(self, at_ns: int, resting: list[tuple[str, Live]], room: int, emit: Emit) -> None:
         """Reduce resting exits, youngest first, until they fit into `room`."""
         working = [one for one in resting if not one[1].canceling]
-        excess = sum(order.left for _, order in working) - max(room, 0)
+        excess = sum(order.kept for _, order in working) - max(room, 0)
         for client_order_id, order in reversed(working):
             if excess <= 0:
                 return
-            less = min(excess, order.left)
+            less = min(excess, order.kept)
             excess -= less
-            if less == order.left or order.modifying or not client_order_id:
+            if less == order.kept or order.modifying or not client_order_id:
                 self.m.cancel(at_ns, client_order_id, "another exit takes its size", emit)
             else:
-                order.modifying = True
+                order.modifying, order.cut_to = True, order.left - less
                 emit(
                     ModifyApproved(
                         at_ns,
@@ -211,8 +211,6 @@ class Exits:
             if owed.order and owed.order == fill.client_order_id and not fill.over:
                 owed.left -= fill.size
                 owed.tries = 0
-        if fill.role == CLOSE or fill.over:
-            self.fit(fill.at_ns, fill.owner, fill.instrument, emit)
         if fill.over and not m.targets.welcomes(fill.owner, fill.instrument):
             size = abs(m.book(fill.owner, fill.instrument))
             self.owe(
@@ -265,7 +263,8 @@ class Exits:
             self._delay(at_ns, f"{instrument} {owner} {owed.handle or owed.purpose}", owed, broken[0], emit)
 
     def settle(self, at_ns: int, owner: str, instrument: int, emit: Emit) -> None:
-        """Look again at the owed exits of a book."""
+        """Look again at the exits of a book: resting ones have to fit, owed ones are tried."""
+        self.fit(at_ns, owner, instrument, emit)
         for key, owed in tuple(self.m.owed.items()):
             if (owed.owner, owed.instrument) == (owner, instrument):
                 self._work(at_ns, key, owed, emit)

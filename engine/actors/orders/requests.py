@@ -199,7 +199,7 @@ class Requests:
                 self._refused(request.at_ns, order.owner, order.instrument, terms, broken, m.turn.seq, emit)
                 continue
             order.left = max(order.left, size)
-            order.modifying = True
+            order.modifying, order.cut_to = True, size
             emit(
                 ModifyApproved(
                     request.at_ns, m.turn.seq, order.owner, client_order_id, order.instrument, size, limit

@@ -43,7 +43,8 @@ class Prices(State):
 class Live(State):
     """An order that may still fill, from its approval to the evidence of its end.
 
-    `left` is what it can still fill. `canceling`: its cancel has been requested. `fired`: its trigger price
+    `left` is what it can still fill. `canceling`: its cancel has been requested. `modifying`: a change has,
+    to an open size of `cut_to`. `fired`: its trigger price
     has been reached, so far as the venue has said. `why`: the venue's reason for its end.
     """
 
@@ -55,8 +56,14 @@ class Live(State):
     state: str = "PendingNew"
     canceling: bool = False
     modifying: bool = False
+    cut_to: int = 0
     fired: bool = False
     why: str = ""
+
+    @property
+    def kept(self) -> int:
+        """What it can fill once the requested change is carried out."""
+        return min(self.left, self.cut_to) if self.modifying else self.left
 
     @property
     def exits(self) -> bool:
