@@ -75,6 +75,7 @@ from engine.events.orders import (
     QueryOrder,
     ScheduleCancel,
     SetLeverage,
+    StopChanged,
     StopRequested,
     SubmitOrder,
     TrailChanged,
@@ -193,6 +194,7 @@ EVENT_TYPES: Final[tuple[type[Event], ...]] = (
     MarginCalled,
     StrategyBegan,
     LogWritten,
+    StopChanged,
 )
 
 __all__ = [
@@ -278,6 +280,7 @@ __all__ = [
     "SessionStopped",
     "SetLeverage",
     "SignalRaised",
+    "StopChanged",
     "StopRequested",
     "StrategyBegan",
     "SubmitOrder",

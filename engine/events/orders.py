@@ -47,6 +47,7 @@ __all__ = [
     "QueryOrder",
     "ScheduleCancel",
     "SetLeverage",
+    "StopChanged",
     "StopRequested",
     "SubmitOrder",
     "TrailChanged",
@@ -229,6 +230,27 @@ class StopRequested(Event, frozen=True, tag="stop-requested"):
     trigger_price: Price
     limit_price: Price = 0
     group: str = ""
+    reason: str = ""
+
+
+class StopChanged(Event, frozen=True, tag="stop"):
+    """A stop or take-profit of a strategy changed, one of a bracket included.
+
+    `state` is "waiting" (for its price or for a position, at the venue or in the engine; emitted again when
+    size or trigger change), "firing" (its price was reached, an exit is owed), "fired", "dropped" (`reason`
+    says why), or "parked": at the venue while the engine is stopped. `size` is what it protects at most.
+    """
+
+    at_ns: int
+    strategy: str
+    instrument: InstrumentId
+    handle: str
+    side: Side
+    size: Size
+    kind: str
+    trigger_price: Price
+    state: str
+    limit_price: Price = 0
     reason: str = ""
 
 
