@@ -14,7 +14,7 @@ from typing import Any
 
 from engine.strategies import Bar, Fill, OrderView, Strategy, Tick, Touch
 
-__all__ = ["Action", "Scripted", "watch_with"]
+__all__ = ["Action", "Scripted", "add", "new_script", "watch_with"]
 
 Action = tuple[Any, ...]
 """A verb and its arguments: ("buy", "AAA", "1", {"limit": "99"}). Handles are numbers: -1 is the newest."""
@@ -33,13 +33,35 @@ def watch_with(watch: Watch | None) -> None:
     _watch = watch
 
 
+Queues = dict[str, list[tuple[int, Action]]]
+"""The actions of each hook in order of time."""
+
+_written: dict[str, Queues] = {}
+
+
+def new_script() -> str:
+    """Return the name of an empty script that a test adds to while its session runs."""
+    name = f"@{len(_written)}"
+    _written[name] = {}
+    return name
+
+
+def add(name: str, entry: list[Any]) -> None:
+    """Add an entry to a script made by `new_script`."""
+    at_ms, hook, *action = entry
+    _written[name].setdefault(hook, []).append((at_ms, tuple(action)))
+
+
 @lru_cache(maxsize=64)
-def _parsed(script: str) -> dict[str, list[tuple[int, Action]]]:
-    """Return the actions of each hook in order of time."""
-    queues: dict[str, list[tuple[int, Action]]] = {}
+def _parsed(script: str) -> Queues:
+    queues: Queues = {}
     for at_ms, hook, *action in json.loads(script):
         queues.setdefault(hook, []).append((at_ms, tuple(action)))
     return queues
+
+
+def _queues(script: str) -> Queues:
+    return _written[script] if script.startswith("@") else _parsed(script)
 
 
 class Scripted(Strategy):
@@ -74,7 +96,7 @@ class Scripted(Strategy):
     def _hook(self, hook: str, event: Any) -> None:
         if _watch is not None:
             _watch(self, hook, event, ())
-        queue = _parsed(self.script).get(hook)
+        queue = _queues(self.script).get(hook)
         if queue is None or self.warming:
             return
         now_ms = (self.now_ns - self.begin_ns) // 1_000_000

@@ -18,7 +18,8 @@ from random import Random
 
 from engine.events import ActorFailed, BarClosed, DayOpened, SessionStarted, TimerFired, engine_time
 from engine.values import format_scaled
-from tests.orders.paper import Run, assert_replays, check
+from tests.orders.checking import assert_replays, check
+from tests.orders.paper import Run
 from tests.orders.sequences import Plan, plan
 
 __all__ = ["break_of", "shortened", "story"]
@@ -32,7 +33,7 @@ def break_of(of: Plan) -> tuple[str, str] | None:
         run = Run(of).play()
     except Exception as error:
         return f"{type(error).__name__} in the engine", f"{error!r}"
-    broken = check(run)
+    broken = check(run, calm=bool(of.calm))
     if broken is not None:
         return broken.rule, str(broken)
     failed = [one for one in run.memory.events(ActorFailed) if SCRIPTED_FAILURE not in one.error]
@@ -67,7 +68,7 @@ def story(run: Run, until_seq: int = 0) -> str:
     """Return a session's records as lines, without bars and with short ids and times."""
     lines: list[str] = []
     begin_ns = 0
-    for seq, cause, event in run.records():
+    for seq, cause, event in run.memory.all():
         begin_ns = begin_ns or engine_time(event)
         if isinstance(event, BarClosed | SessionStarted | DayOpened) or (until_seq and seq > until_seq):
             continue

@@ -1,0 +1,111 @@
+"""Follows the records of a session with the model, and derives the session again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from random import Random
+
+from engine.events import DayOpened, Event, TimerFired, engine_time
+from engine.events.codec import Derived, Record, encode_derived
+from engine.sequencer import Sequencer
+from replay.verification import DayReplay
+from tests.orders.facts import Broken
+from tests.orders.invariants import check_end, check_turn
+from tests.orders.model import Model
+from tests.orders.paper_fills import PaperFills
+from tests.orders.session import BUILDER, Session
+
+__all__ = ["assert_replays", "check", "turns"]
+
+
+def check(session: Session, *, calm: bool = False) -> Broken | None:
+    """Follow a session's records with the model; return the first that breaks a rule, None if none does.
+
+    `calm`: the session ended calmly, so nothing may be left.
+    """
+    settings = session.settings
+    model = Model(session.names, Fraction(settings.cash))
+    fills = (
+        PaperFills(
+            model,
+            settings.latency_ms,
+            Fraction(settings.taker_fee),
+            Fraction(settings.maker_fee),
+            settings.slippage_bps,
+            settings.fill_on_touch,
+        )
+        if session.mode == "paper"
+        else None
+    )
+    try:
+        for turn in turns(session.memory.all()):
+            if fills is not None:
+                fills.begin_turn(turn[0][0], turn[0][2])
+            for seq, _, event in turn:
+                model.follow(seq, event, engine_time(event))
+                for read in session.reads.get(id(event), ()):
+                    model.hear(read)
+                if fills is not None:
+                    fills.follow(seq, event)
+            check_turn(model)
+        if calm:
+            check_end(model)
+    except Broken as broken:
+        return broken
+    return None
+
+
+def turns(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """Divide records into turns: each begins with an input, a timer or a day."""
+    turn: list[Record] = []
+    for record in records:
+        if turn and (not record[1] or isinstance(record[2], TimerFired | DayOpened)):
+            yield turn
+            turn = []
+        turn.append(record)
+    if turn:
+        yield turn
+
+
+def assert_replays(session: Session, random: Random | None = None) -> None:
+    """Derive the session again: each day alone, and from a random input on after following the rest."""
+    memory = session.memory
+    for day in dict.fromkeys(memory.days):
+        replay = DayReplay(BUILDER, memory)
+        for frame in memory.day_frames(day):
+            replay.feed(frame)
+    if random is not None:
+        _assert_continues(session, random)
+
+
+class _Kept:
+    """A sink that keeps records."""
+
+    def __init__(self) -> None:
+        self.derived: list[Derived] = []
+
+    def open_day(self, day: str) -> None:
+        pass
+
+    def append(self, first_seq: int, inputs: list[Event], derived: list[Derived]) -> None:
+        self.derived += derived
+
+
+def _assert_continues(session: Session, random: Random) -> None:
+    """Follow the records up to a random turn of the last day, then derive the rest from its inputs."""
+    memory = session.memory
+    records = memory.all(memory.day)
+    inputs = [index for index, (_, cause, _) in enumerate(records) if not cause]
+    if not inputs:
+        return
+    cut = random.choice(inputs)
+    kept = _Kept()
+    sequencer = Sequencer(BUILDER, kept, memory)
+    sequencer.follow(records[:cut])
+    rest = records[cut:]
+    sequencer.run([event for _, cause, event in rest if not cause])
+    expected = [record for record in rest if record[1]]
+    assert encode_derived(kept.derived) == encode_derived(expected), (
+        f"it differs after seq {records[cut][0] - 1}"
+    )
