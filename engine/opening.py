@@ -13,16 +13,26 @@ from typing import Any
 import msgspec
 
 from engine.errors import JournalError
-from engine.events import DayOpened, InstrumentListed, SessionStarted
+from engine.events import DayOpened, Event, InstrumentListed, OrderApproved, SessionStarted
 from engine.states import Shapes, decode_state, encode_state, name_of
 
-__all__ = ["Opening", "States", "Timer", "completed", "day_opened", "read_opening"]
+__all__ = [
+    "Opening",
+    "States",
+    "Timer",
+    "completed",
+    "day_opened",
+    "has_earlier_books",
+    "read_opening",
+]
 
 States = dict[str, tuple[str, bytes]]
 """Stored states by actor name, each with the signature it was stored under."""
 
 Timer = tuple[int, int, str, str, int]
 """(due_ns, own number, actor, key, cause): the order of the queue is the order of this tuple."""
+
+_EARLIER_BOOKS = "portfolio"
 
 _CLASSES = {name_of(cls): cls for cls in (SessionStarted, InstrumentListed)}
 
@@ -56,6 +66,17 @@ def read_opening(opened: DayOpened) -> Opening:
         return Opening(**{name: stored[name] for name in Opening.__struct_fields__ if name in stored})
     except TypeError:
         raise JournalError(f"the snapshot that {opened.day} opens with is not complete") from None
+
+
+def has_earlier_books(event: Event) -> bool:
+    """Return whether a record comes from a version that kept the books in another actor.
+
+    Such a day replays, with its first order as the first difference, but a session cannot continue it: the
+    positions would be lost.
+    """
+    if isinstance(event, DayOpened):
+        return _EARLIER_BOOKS in read_opening(event).actors
+    return isinstance(event, OrderApproved) and not event.terms.role
 
 
 def completed(opened: DayOpened) -> DayOpened:

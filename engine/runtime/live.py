@@ -44,6 +44,7 @@ from engine.journal import (
     ensure_identity,
     recover,
 )
+from engine.opening import has_earlier_books
 from engine.ports import Edge, Ids
 from engine.records import JournalHistory, read_records
 from engine.runtime.committer import Committed, Committer
@@ -193,6 +194,12 @@ class Live:
         def watched() -> Iterator[Record]:
             for record in read_records(folder):
                 event = record[2]
+                if has_earlier_books(event):
+                    raise UsageError(
+                        f"{self._plan.root}: its newest day was traded by an earlier version, whose books "
+                        "this version cannot continue; give another --journal (with real orders, venue.adopt "
+                        "takes over the positions of the account)"
+                    )
                 if event.__class__ is Trade:
                     assert isinstance(event, Trade)
                     reached_ns, ids = last_trades.get(event.instrument, (0, []))
