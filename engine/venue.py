@@ -20,7 +20,7 @@ from typing import ClassVar, Literal, Protocol
 import msgspec
 
 from engine.config import Config, read_section
-from engine.events import CandleRead, Event, FundingRead, InstrumentListed
+from engine.events import CandleRead, Event, FundingRead, InstrumentListed, MarketRules
 from engine.ports import Clock, Edge, Effects
 
 __all__ = [
@@ -101,21 +101,19 @@ class RawDecoder(Protocol):
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """A venue's rules as data: for its listing, its sandbox and the engine's checks.
+    """A venue's rules as data, from which its listing gives each market its own.
 
     `price_figures`: significant figures of a price at most (0: no bound). `price_decimals`: by kind of
     instrument, the decimals of price and size together at most. `silence` and `ids`: the candles of a
-    window without trades, and the order of trades (see `InstrumentListed`). `value_min`: the smallest
-    value of an order, in quote currency. `taker_fee`, `maker_fee`: the rates of a new account.
+    window without trades, and the order of trades (see `InstrumentListed`). `markets`: by kind of
+    instrument, the trading rules of its markets; what differs between markets is set by the listing.
     """
 
     price_figures: int = 0
     price_decimals: Mapping[str, int] = {}
     silence: Literal["flat", "none"] = "flat"
     ids: Literal["arrival", "sequence"] = "arrival"
-    value_min: str = "0"
-    taker_fee: str = "0"
-    maker_fee: str = "0"
+    markets: Mapping[str, MarketRules] = {}
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

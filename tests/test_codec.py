@@ -39,11 +39,13 @@ def values_for(hint: Any) -> st.SearchStrategy[Any]:
         hint = get_args(hint)[0]
     if hint == int | str | None:
         return st.none() | values_for(int | str)
+    if hint == int | None:
+        return st.none() | int64
     if hint == float | None:
         return st.none() | st.floats()
     if hint == SessionStarted | None:
         return st.none() | events_of(SessionStarted)
-    if isinstance(hint, type) and issubclass(hint, Event):
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return events_of(hint)
     if get_origin(hint) is tuple and get_args(hint)[-1] is Ellipsis:
         return st.lists(values_for(get_args(hint)[0]), max_size=2).map(tuple)
@@ -61,7 +63,7 @@ def values_for(hint: Any) -> st.SearchStrategy[Any]:
     return plain[hint]
 
 
-def events_of(cls: type[Event]) -> st.SearchStrategy[Event]:
+def events_of(cls: type[Any]) -> st.SearchStrategy[Any]:
     hints = get_type_hints(cls, include_extras=True)
     return st.builds(cls, *(values_for(hints[field]) for field in cls.__struct_fields__))
 

@@ -26,7 +26,7 @@ from adapters.files.tables import Table, open_table
 from adapters.files.times import TimeReader
 from engine.clock import SECOND_NS, SystemIds
 from engine.errors import ImportRefused, JournalPoisoned, UsageError
-from engine.events import InstrumentListed
+from engine.events import KINDS, InstrumentListed, assumed_rules
 from engine.ports import Ids
 from engine.values import INTERVALS, format_interval, format_scaled, parse_interval
 
@@ -99,7 +99,7 @@ def import_file(
     size_decimals: int | None = None,
     columns: Mapping[str, str] | None = None,
     interval: str | None = None,
-    instrument_kind: str = "spot",
+    instrument_kind: str = "perp",
     silence: str | None = None,
     time_unit: str | None = None,
     day: str | None = None,
@@ -113,12 +113,15 @@ def import_file(
     positions a CSV file needs no names. Decimals and interval that are not given are measured by a first
     pass. `time_unit` is s, ms, us, ns or iso, None to decide by the first time; `day` (YYYY-MM-DD) is for
     files whose times count from midnight, in `time_unit` or ms. `silence`, "flat" or "none", replaces
-    the venue's rule for windows without trades. `seal` is that of `DayWriter`.
+    the venue's rule for windows without trades. `instrument_kind` is one of `KINDS`; a file states no trading
+    rules, so those of the kind are assumed (`assumed_rules`). `seal` is that of `DayWriter`.
 
     Raises ImportRefused for a row that cannot be read, other UsageErrors for what the caller can change,
     JournalError when the journal cannot be written. Complete days stay; the day in progress does not.
     """
-    for what, name in (("venue", venue), ("instrument", instrument), ("kind", instrument_kind)):
+    if instrument_kind not in KINDS:
+        raise UsageError(f"kind {instrument_kind[:40]!r} is not one of {', '.join(KINDS)}")
+    for what, name in (("venue", venue), ("instrument", instrument)):
         if not name or len(name) > _NAME_LENGTH_MAX or not name.isprintable():
             raise UsageError(f"{what} {name[:40]!r} must be 1 to {_NAME_LENGTH_MAX} printable characters")
     for what, decimals in (("price", price_decimals), ("size", size_decimals)):
@@ -160,6 +163,7 @@ def import_file(
         price_scale=needs.price_decimals,
         size_scale=needs.size_decimals,
         kind=instrument_kind,
+        rules=assumed_rules(instrument_kind),
         silence=silence or customs[0],
         ids=customs[1],
     )

@@ -12,17 +12,20 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from adapters.hyperliquid.answers import SpotMeta
-from adapters.hyperliquid.rules import RULES
-from adapters.hyperliquid.wire import AssetInfo, Meta
+from adapters.hyperliquid.rules import LEVERAGE_DEFAULT, PERP, RULES, SPOT
+from adapters.hyperliquid.wire import AssetInfo, MarginTable, Meta
 from adapters.transport.text import clip
 from engine.errors import UsageError, VenueProtocolError
-from engine.events import InstrumentListed
+from engine.events import InstrumentListed, MarketRules
 
 __all__ = [
     "asset_ids",
     "dex_of",
     "list_instruments",
+    "perp_rules",
 ]
 
 _SPOT_ID: Final = 10_000
@@ -50,7 +53,9 @@ def list_instruments(
     """
     known = known or {}
     perps = {asset.name: asset for one in (meta, *dexs) for asset in one.universe}
+    tables = {asset.name: one.margin_tables for one in (meta, *dexs) for asset in one.universe}
     pairs = _spot_decimals(spot)
+    assets = _spot_assets(spot)
     taken = set(known.values())
     number = first_number
     listed = []
@@ -60,9 +65,12 @@ def list_instruments(
             raise UsageError(f"{name} is delisted on hyperliquid; choose another instrument")
         if asset is not None:
             kind, size_scale = "perp", asset.sz_decimals
+            rules = _perp_rules(asset, tables[name])
             price_scale, price_figures = _price_grid(asset, loopback)
         elif name in pairs:
             kind, size_scale = "spot", pairs[name]
+            base, quote = assets[name]
+            rules = replace(SPOT, base=base, quote=quote)
             price_scale, price_figures = _decimals(name, "spot", size_scale), RULES.price_figures
         else:
             raise UsageError(
@@ -84,6 +92,7 @@ def list_instruments(
                 kind=kind,
                 silence=RULES.silence,
                 ids=RULES.ids,
+                rules=rules,
             )
         )
     return listed
@@ -114,6 +123,38 @@ def _spot_decimals(spot: SpotMeta | None) -> dict[str, int]:
         return {}
     decimals = {token.index: token.sz_decimals for token in spot.tokens}
     return {pair.name: decimals[pair.tokens[0]] for pair in spot.universe if pair.tokens[0] in decimals}
+
+
+def _spot_assets(spot: SpotMeta | None) -> dict[str, tuple[str, str]]:
+    """Return the base and quote token of each pair, by name."""
+    if spot is None:
+        return {}
+    names = {token.index: token.name for token in spot.tokens}
+    return {
+        pair.name: (names.get(pair.tokens[0], ""), names.get(pair.tokens[1], "")) for pair in spot.universe
+    }
+
+
+def perp_rules(name: str, leverage_max: int, tiers: Sequence[tuple[str, int]] = ()) -> MarketRules:
+    """Return the rules of a perp with this highest leverage, which is lower for positions of larger value."""
+    return replace(
+        PERP,
+        base=name.rpartition(":")[2],
+        leverage=min(LEVERAGE_DEFAULT, leverage_max),
+        leverage_max=leverage_max,
+        tiers=tuple(tiers),
+    )
+
+
+def _perp_rules(asset: AssetInfo, tables: Sequence[tuple[int, MarginTable]]) -> MarketRules:
+    """Return the rules of a perp; its margin table holds the highest leverage of larger positions."""
+    tiers = [
+        (tier.lower_bound, tier.max_leverage)
+        for number, table in tables
+        if number == asset.margin_table_id
+        for tier in table.margin_tiers[1:]
+    ]
+    return perp_rules(asset.name, asset.max_leverage or LEVERAGE_DEFAULT, tiers)
 
 
 def _price_grid(asset: AssetInfo, loopback: bool) -> tuple[int, int]:

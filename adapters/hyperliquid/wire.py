@@ -205,12 +205,28 @@ class AssetInfo(msgspec.Struct, frozen=True, rename="camel"):
     sz_decimals: Annotated[int, msgspec.Meta(ge=0, le=18)]
     is_delisted: bool | None = None
     px_decimals: Annotated[int, msgspec.Meta(ge=0, le=18)] | None = None
+    max_leverage: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
+    margin_table_id: int | None = None
 
 
-class Meta(msgspec.Struct, frozen=True):
-    """The perps of the venue."""
+class MarginTier(msgspec.Struct, frozen=True, rename="camel"):
+    """The highest leverage of a position whose value is at least `lower_bound`."""
+
+    lower_bound: Number
+    max_leverage: Annotated[int, msgspec.Meta(ge=1, le=1000)]
+
+
+class MarginTable(msgspec.Struct, frozen=True, rename="camel"):
+    """The tiers of the perps with this table, lowest first."""
+
+    margin_tiers: Annotated[list[MarginTier], msgspec.Meta(max_length=100)]
+
+
+class Meta(msgspec.Struct, frozen=True, rename="camel"):
+    """The perps of the venue, and the margin tables by their ids."""
 
     universe: Annotated[list[AssetInfo], msgspec.Meta(max_length=10_000)]
+    margin_tables: Annotated[list[tuple[int, MarginTable]], msgspec.Meta(max_length=10_000)] = []
 
 
 class ExchangeStatus(msgspec.Struct, frozen=True):

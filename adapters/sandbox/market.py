@@ -24,15 +24,29 @@ from zlib import crc32
 
 import msgspec
 
+from adapters.hyperliquid.listing import perp_rules
 from adapters.hyperliquid.rules import RULES
 from adapters.sandbox.grid import FIGURES, above, below
 from engine.errors import UsageError
 from engine.events import InstrumentListed, Quote, Trade
 from engine.values import BUY, SELL, grid_step, parse_scaled
 
-__all__ = ["INSTRUMENTS_DEFAULT", "PROFILES", "VENUE", "InstrumentProfile", "SyntheticMarket"]
+__all__ = [
+    "INSTRUMENTS_DEFAULT",
+    "LEVERAGE_DEFAULT",
+    "PROFILES",
+    "VENUE",
+    "InstrumentProfile",
+    "SyntheticMarket",
+    "max_leverage",
+]
 
 VENUE: Final = "sandbox"
+
+LEVERAGE_DEFAULT: Final = 10
+"""The highest leverage of an instrument without one of its own."""
+
+_LEVERAGE: Final = {"BTC": 40, "ETH": 25, "SOL": 20, "XRP": 20}
 
 _MS: Final = 1_000_000
 _BLOCK_MS: Final = 70
@@ -122,6 +136,7 @@ class SyntheticMarket:
                 price_scale=profile.price_scale,
                 size_scale=profile.size_scale,
                 price_figures=FIGURES,
+                rules=perp_rules(profile.name, max_leverage(profile.name)),
             )
             for number, profile in enumerate(self._profiles, start=1)
         ]
@@ -140,6 +155,11 @@ class SyntheticMarket:
         while True:
             generator = min(generators, key=_next_block)
             yield from generator.step()
+
+
+def max_leverage(name: str) -> int:
+    """Return the highest leverage of an instrument."""
+    return _LEVERAGE.get(name, LEVERAGE_DEFAULT)
 
 
 def _calmed(profile: InstrumentProfile) -> InstrumentProfile:

@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from adapters.sandbox.candles import CandleBook, OpenCandle, candle_end
 from adapters.sandbox.grid import DEPTH, levels
+from adapters.sandbox.market import LEVERAGE_DEFAULT, max_leverage
 from adapters.sandbox.wire import InstrumentEncoder, encode, wire_number
 from engine.events import InstrumentListed, Quote, Trade
 
-__all__ = ["FUNDING_RATE", "RECENT_MAX", "REPLAY_COUNT", "InstrumentState", "MarketState", "max_leverage"]
+__all__ = ["FUNDING_RATE", "RECENT_MAX", "REPLAY_COUNT", "InstrumentState", "MarketState"]
 
 RECENT_MAX: Final = 500
 """Trades kept per instrument, for `recentTrades`."""
@@ -26,8 +27,6 @@ REPLAY_COUNT: Final = 30
 FUNDING_RATE: Final = "0.0000125"
 """The hourly funding rate. Constant: the venue's rate without a premium."""
 
-_LEVERAGE: Final = {"BTC": 40, "ETH": 25, "SOL": 20, "XRP": 20}
-_LEVERAGE_DEFAULT: Final = 10
 _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 24 * _HOUR_MS
 
@@ -165,11 +164,6 @@ class MarketState:
         return f"[{self.meta},[{','.join(instrument.context(now_ms) for instrument in self.instruments)}]]"
 
 
-def max_leverage(name: str) -> int:
-    """Return the maximum leverage of an instrument."""
-    return _LEVERAGE.get(name, _LEVERAGE_DEFAULT)
-
-
 def _meta(instruments: Sequence[InstrumentListed]) -> dict[str, Any]:
     """Return the venue's `meta`.
 
@@ -179,7 +173,7 @@ def _meta(instruments: Sequence[InstrumentListed]) -> dict[str, Any]:
     loopback addresses only.
     """
     universe = []
-    leverages = {_LEVERAGE_DEFAULT}
+    leverages = {LEVERAGE_DEFAULT}
     for listed in instruments:
         leverage = max_leverage(listed.name)
         leverages.add(leverage)

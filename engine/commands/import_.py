@@ -11,6 +11,7 @@ from adapters.files.importer import ImportProgress, import_file
 from engine.clock import SystemIds
 from engine.commands.output import json_option, print_json, progress
 from engine.errors import UsageError
+from engine.events import KINDS
 
 __all__ = ["import_command"]
 
@@ -19,6 +20,13 @@ __all__ = ["import_command"]
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--venue", required=True, help="Where the data comes from, such as binance.")
 @click.option("--instrument", required=True, help="The instrument's name, such as BTCUSDT.")
+@click.option(
+    "--kind",
+    type=click.Choice(KINDS),
+    default="perp",
+    show_default=True,
+    help="A perp is held on margin, long or short; spot and stocks are bought with cash, never sold short.",
+)
 @click.option(
     "--journal", "root", type=click.Path(path_type=Path), default=Path("journal"), show_default=True
 )
@@ -39,6 +47,7 @@ def import_command(
     file: Path,
     venue: str,
     instrument: str,
+    kind: str,
     root: Path,
     price_decimals: int | None,
     size_decimals: int | None,
@@ -64,6 +73,7 @@ def import_command(
             file,
             venue=venue,
             instrument=instrument,
+            instrument_kind=kind,
             price_decimals=price_decimals,
             size_decimals=size_decimals,
             journal=root,

@@ -89,6 +89,7 @@ from engine.events.readings import (
     FundingRead,
     MidsRead,
 )
+from engine.events.rules import KINDS, MarketRules, assumed_rules
 from engine.events.session import (
     ActorFailed,
     ActorRestarted,
@@ -201,6 +202,7 @@ __all__ = [
     "COMMANDS",
     "ENDED",
     "EVENT_TYPES",
+    "KINDS",
     "REPORTS",
     "AccountAdjusted",
     "AccountRead",
@@ -247,6 +249,7 @@ __all__ = [
     "LogWritten",
     "MarginCalled",
     "MarketHalted",
+    "MarketRules",
     "MidsRead",
     "ModifyApproved",
     "ModifyOrder",
@@ -292,5 +295,6 @@ __all__ = [
     "TrailChanged",
     "TrailRequested",
     "TransferSeen",
+    "assumed_rules",
     "engine_time",
 ]

@@ -7,6 +7,7 @@ and strategies. Times are UTC nanoseconds; prices and sizes are exact integers a
 from __future__ import annotations
 
 from engine.events.base import Event
+from engine.events.rules import MarketRules
 from engine.values import BUY, InstrumentId, Price, Side, Size, Volume, grid_step, power_of_ten, to_grid
 
 __all__ = ["Candle", "FeedDown", "FeedGap", "FeedUp", "InstrumentListed", "Quote", "Trade"]
@@ -24,6 +25,8 @@ class InstrumentListed(Event, frozen=True, tag="instrument"):
     Hyperliquid, Kraken), or "none" if it does not (Binance's archives, Coinbase). `ids` is "sequence" if
     trade ids count up in order of execution; trades with equal time stamps are then ordered by id.
     Otherwise it is "arrival", and they are ordered by arrival.
+
+    `kind` is "perp", "spot" or "stock". `rules` are the venue's trading rules for this market.
     """
 
     recv_ns: int
@@ -38,6 +41,7 @@ class InstrumentListed(Event, frozen=True, tag="instrument"):
     kind: str = "perp"
     silence: str = "flat"
     ids: str = "arrival"
+    rules: MarketRules = MarketRules()
 
     @property
     def money_scale(self) -> int:

@@ -21,7 +21,7 @@ import msgspec
 
 from engine.clock import iso_text
 from engine.errors import UsageError
-from engine.events import EVENT_TYPES, Event, InstrumentListed, OrderTerms, SessionStarted
+from engine.events import EVENT_TYPES, Event, InstrumentListed, MarketRules, OrderTerms, SessionStarted
 from engine.values import BUY, NO_SIDE, SELL, Amount, format_interval, format_scaled, side_name
 
 __all__ = ["Renderer", "event_type", "nearest_type_names"]
@@ -127,7 +127,7 @@ def nearest_type_names(name: str) -> list[str]:
 
 
 @functools.cache
-def _plan(cls: type[Event] | type[OrderTerms]) -> tuple[_Field, ...]:
+def _plan(cls: type[msgspec.Struct]) -> tuple[_Field, ...]:
     """Return how each field of a class is shown, read from its annotations."""
     hints = get_type_hints(cls, include_extras=True)
     fields: tuple[Any, ...] = msgspec.structs.fields(cls)
@@ -155,8 +155,8 @@ def _unit(name: str, hint: Any) -> str:
         return "bytes"
     if hint in (SessionStarted | None, tuple[InstrumentListed, ...]):
         return "events"
-    if hint is OrderTerms:
-        return "terms"
+    if hint in (OrderTerms, MarketRules):
+        return "part"
     if hint in (float, float | None):
         return "float"
     return ""
@@ -186,8 +186,8 @@ def _value(unit: str, value: Any, event: Event, listed: InstrumentListed | None)
                 ]
                 for level in value
             ]
-        case "terms":
-            return {field.key: _shown(field, value, event, listed) for field in _plan(OrderTerms)}
+        case "part":
+            return {field.key: _shown(field, value, event, listed) for field in _plan(value.__class__)}
         case "price":
             return value if listed is None else _exact(value, listed.price_scale + _finer(event))
         case "size":
@@ -212,7 +212,7 @@ def _finer(event: Event) -> int:
 
 
 def _shown(field: _Field, owner: Any, event: Event, listed: InstrumentListed | None) -> object:
-    """Return a field of an event, or of its terms, as JSON shows it."""
+    """Return a field of an event, or of a struct in it, as JSON shows it."""
     value = getattr(owner, field.name)
     return _value(field.unit, value, event, listed) if field.unit else value
 
@@ -233,12 +233,12 @@ def _exact(value: Amount, scale: int) -> object:
 def _words_of(
     plan: tuple[_Field, ...], owner: Any, event: Event, listed: InstrumentListed | None
 ) -> list[str]:
-    """Return the fields of an event, or of its terms, as a line shows them. Defaults are left out."""
+    """Return the fields of an event, or of a struct in it, as a line shows them. Defaults are left out."""
     words: list[str] = []
     for field in plan:
         value = getattr(owner, field.name)
-        if field.unit == "terms":
-            words += _words_of(_plan(OrderTerms), value, event, listed)
+        if field.unit == "part":
+            words += _words_of(_plan(value.__class__), value, event, listed)
         elif not field.hidden and value != field.omitted:
             word = _word(field, value, event, listed)
             if word:

@@ -28,7 +28,7 @@ def test_a_candle_is_received_at_its_end(imports: Imports) -> None:
     assert report.measured == ("price_decimals", "size_decimals", "interval")
     listed, first, second, third = imports.events("2022-01-15")
     end = START + MINUTE
-    assert listed == InstrumentListed(end, 1, "venue", "COIN", 1, 1, kind="spot")
+    assert listed == InstrumentListed(end, 1, "venue", "COIN", 1, 1, kind="perp")
     assert first == Candle(end, end, 1, MINUTE, START, 100, 120, 90, 110, 15)
     assert isinstance(second, Candle)
     assert isinstance(third, Candle)

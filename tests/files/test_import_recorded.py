@@ -40,7 +40,7 @@ def test_half_a_million_trades_of_one_day(imports: Imports, recorded: Recorded) 
     assert (report.trades, report.days, report.kind) == (451_466, ("2022-01-15",), "trades")
     listed, *trades = imports.events("2022-01-15")
     assert listed == InstrumentListed(
-        report.first_ns, 1, "binance", "BTCUSDT", 2, 8, kind="spot", silence="none", ids="sequence"
+        report.first_ns, 1, "binance", "BTCUSDT", 2, 8, kind="perp", silence="none", ids="sequence"
     )
     source = rows(path)
     next(source)

@@ -82,7 +82,7 @@ def test_journal_read_back_equals_the_rows(rows: list[tuple[int, int, int, str, 
             for day in report.days:
                 listed, *trades = imports.events(day)
                 first = next(trade.recv_ns for trade in expected if day_of(trade.recv_ns) == day)
-                assert listed == InstrumentListed(first, 1, "venue", "COIN", 2, 4, kind="spot")
+                assert listed == InstrumentListed(first, 1, "venue", "COIN", 2, 4, kind="perp")
                 found += trades
             assert found == expected
             digests.append(report.digests)

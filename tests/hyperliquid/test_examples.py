@@ -289,6 +289,9 @@ async def test_spot_pairs_and_builders_perps_are_listed_with_their_own_grids() -
         ("xyz:SP500", "perp", 3, 3, 5),
         ("BTC", "perp", 3, 3, 5),
     ]
+    pair, built, _ = (one.rules for one in listed)
+    assert (pair.on_margin, pair.base, pair.quote, pair.fee_in) == (False, "PURR", "USDC", "received")
+    assert (built.on_margin, built.base, built.value_min_exempts_close) == (True, "SP500", True)
     with pytest.raises(UsageError, match="did you mean PURR/USDC"):
         list_instruments(meta_of("BTC"), 7, ["purr/usdc"], spot=spot)
     assert (dex_of("xyz:SP500"), dex_of("PURR/USDC"), dex_of("BTC")) == ("xyz", "", "")

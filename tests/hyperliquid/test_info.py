@@ -22,7 +22,7 @@ from adapters.hyperliquid.info import (
     websocket_url,
 )
 from adapters.hyperliquid.limits import LIMITS
-from adapters.hyperliquid.listing import list_instruments
+from adapters.hyperliquid.listing import list_instruments, perp_rules
 from adapters.hyperliquid.wire import AssetInfo, Meta
 from adapters.transport.addresses import is_loopback
 from adapters.transport.governor import BudgetSpent, Governor, Rate
@@ -257,9 +257,30 @@ def meta(*assets: AssetInfo) -> Meta:
 def test_a_listing_has_the_venue_s_grid() -> None:
     listed = list_instruments(meta(AssetInfo("BTC", 5), AssetInfo("kPEPE", 0)), 7, ["kPEPE", "BTC", "BTC"])
     assert listed == [
-        InstrumentListed(7, 1, "hyperliquid", "kPEPE", 6, 0, price_figures=5, kind="perp"),
-        InstrumentListed(7, 2, "hyperliquid", "BTC", 1, 5, price_figures=5, kind="perp"),
+        InstrumentListed(7, 1, "hyperliquid", "kPEPE", 6, 0, price_figures=5, rules=perp_rules("kPEPE", 20)),
+        InstrumentListed(7, 2, "hyperliquid", "BTC", 1, 5, price_figures=5, rules=perp_rules("BTC", 20)),
     ]
+
+
+def test_a_listing_has_the_venue_s_margin_tiers() -> None:
+    text = b"""{
+        "universe": [
+            {"name": "BTC", "szDecimals": 5, "maxLeverage": 40, "marginTableId": 56},
+            {"name": "TINY", "szDecimals": 1, "maxLeverage": 3, "marginTableId": 3}
+        ],
+        "marginTables": [
+            [56, {"description": "tiered 40x", "marginTiers": [
+                {"lowerBound": "0.0", "maxLeverage": 40}, {"lowerBound": "150000000.0", "maxLeverage": 20}
+            ]}],
+            [3, {"description": "", "marginTiers": [{"lowerBound": "0.0", "maxLeverage": 3}]}]
+        ]
+    }"""
+    btc, tiny = list_instruments(msgspec.json.decode(text, type=Meta), 7, ["BTC", "TINY"])
+    assert (btc.rules.leverage, btc.rules.leverage_max) == (20, 40)
+    assert btc.rules.tiers == (("150000000.0", 20),)
+    assert (tiny.rules.leverage, tiny.rules.leverage_max, tiny.rules.tiers) == (3, 3, ())
+    assert (btc.rules.stated, btc.rules.base, btc.rules.quote) == (True, "BTC", "USDC")
+    assert (btc.rules.value_min, btc.rules.value_min_exempts_close) == ("10", True)
 
 
 def test_instrument_numbers_of_the_journal_are_kept_and_unique() -> None:

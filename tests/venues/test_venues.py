@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from adapters.hyperliquid.rules import RULES
+from adapters.hyperliquid.rules import PERP
 from adapters.hyperliquid.venue import HyperliquidVenue
 from engine.commands.redecoding import Decoders
 from engine.config import Config, PaperConfig, VenueConfig, parse_config
@@ -73,7 +73,7 @@ class Raising(Nameless):
 
 
 def test_the_simulated_venue_charges_the_fees_of_the_venue_by_default() -> None:
-    assert (PaperConfig().taker_fee, PaperConfig().maker_fee) == (RULES.taker_fee, RULES.maker_fee)
+    assert (PaperConfig().taker_fee, PaperConfig().maker_fee) == (PERP.taker_fee, PERP.maker_fee)
 
 
 def test_entry_points_are_found_and_their_errors_are_reported(

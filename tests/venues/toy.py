@@ -22,7 +22,17 @@ from trio_websocket import HandshakeError, open_websocket_url
 from engine.clock import SystemClock
 from engine.config import Config, nearest
 from engine.errors import ConfigError, UsageError, VenueProtocolError, VenueUnreachable
-from engine.events import CandleRead, Event, FeedDown, FeedGap, FeedUp, InstrumentListed, Quote, Trade
+from engine.events import (
+    CandleRead,
+    Event,
+    FeedDown,
+    FeedGap,
+    FeedUp,
+    InstrumentListed,
+    MarketRules,
+    Quote,
+    Trade,
+)
 from engine.ports import Edge
 from engine.values import BUY, SELL, parse_interval, parse_scaled
 from engine.venue import (
@@ -51,7 +61,11 @@ class ToyVenue(Venue):
     """See `engine.venue.Venue`."""
 
     name = "toy"
-    rules = Rules(silence="none", ids="sequence", value_min="1")
+    rules = Rules(
+        silence="none",
+        ids="sequence",
+        markets={"perp": MarketRules(stated=True, quote="USD", value_min="1")},
+    )
     settings = ToySettings
     has_history = True
     has_raw = True
@@ -122,7 +136,15 @@ class ToyClient(VenueClient):
         time = VenueTime(answer["now"] * MS, sent_ns, clock.monotonic_ns())
         known = {
             name: InstrumentListed(
-                0, 0, self._venue.name, name, price, size, silence=rules.silence, ids=rules.ids
+                0,
+                0,
+                self._venue.name,
+                name,
+                price,
+                size,
+                silence=rules.silence,
+                ids=rules.ids,
+                rules=rules.markets["perp"],
             )
             for name, price, size in answer["list"]
         }

@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from adapters.hyperliquid.rules import LEVERAGE_DEFAULT
 from adapters.sandbox.exchange.money import SCALE, UNIT, notional
 from adapters.sandbox.exchange.orders import Order
 from engine.events import InstrumentListed
@@ -21,7 +22,6 @@ __all__ = ["FILLS_MAX", "ORDERS_MAX", "Account", "Position"]
 
 ORDERS_MAX: Final = 2000
 FILLS_MAX: Final = 10_000
-_LEVERAGE_DEFAULT: Final = 20
 
 
 @dataclass(slots=True)
@@ -120,7 +120,7 @@ class Account:
 
     def leverage_of(self, name: str, max_leverage: int) -> tuple[int, bool]:
         """Return the leverage of an instrument and whether it is cross. Default: 20 or the maximum, cross."""
-        return self.leverage.get(name, (min(_LEVERAGE_DEFAULT, max_leverage), True))
+        return self.leverage.get(name, (min(LEVERAGE_DEFAULT, max_leverage), True))
 
     def add_order(self, order: Order) -> None:
         """Add an open order."""

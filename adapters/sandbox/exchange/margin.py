@@ -13,7 +13,8 @@ from __future__ import annotations
 from adapters.sandbox.exchange.accounts import Account, Position
 from adapters.sandbox.exchange.money import SCALE, notional
 from adapters.sandbox.exchange.orders import Order
-from adapters.sandbox.market_state import MarketState, max_leverage
+from adapters.sandbox.market import max_leverage
+from adapters.sandbox.market_state import MarketState
 from engine.events import InstrumentListed
 from engine.values import BUY, SELL, power_of_ten
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from adapters.hyperliquid.rules import RULES
+from adapters.hyperliquid.rules import PERP
 from adapters.sandbox.exchange import refusals
 from adapters.sandbox.exchange.accounts import Account
 from adapters.sandbox.exchange.actions import ModifyWire, OrderAction, OrderWire
@@ -35,8 +35,7 @@ __all__ = ["OrderEntry", "Status"]
 Status = dict[str, Any] | str
 """An entry of `statuses`."""
 
-_MIN_VALUE: Final = parse_scaled(RULES.value_min, 0) * DOLLAR
-_FAR_PERCENT: Final = 95
+_MIN_VALUE: Final = parse_scaled(PERP.value_min, 0) * DOLLAR
 _OPEN_MAX: Final = 1000
 _OPEN_MAX_EVER: Final = 5000
 _OPEN_MORE_EACH: Final = 5_000_000 * DOLLAR
@@ -163,7 +162,7 @@ class OrderEntry:
         mark = self._margin.mark(listed.name)
         if not mark:  # no market data yet, so a position could not be valued
             raise EntryRefused(refusals.HALTED, wire.a)
-        if not order.trigger and abs(price - mark) * 100 > _FAR_PERCENT * mark:
+        if not order.trigger and abs(price - mark) * 100 > PERP.far_percent * mark:
             raise EntryRefused(refusals.FAR, wire.a)
         return order
 

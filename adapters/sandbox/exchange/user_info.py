@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from adapters.hyperliquid.rules import RULES
+from adapters.hyperliquid.rules import PERP, SPOT
 from adapters.sandbox.exchange.accounts import Account
 from adapters.sandbox.exchange.exchange import Exchange
 from adapters.sandbox.exchange.orders import Order, open_row, order_row, status_row, update_row
@@ -271,10 +271,10 @@ def _role(exchange: Exchange, user: str, now_ms: int) -> dict[str, Any]:
 _FEES: Final[dict[str, Any]] = {
     "dailyUserVlm": [],
     "feeSchedule": {
-        "cross": RULES.taker_fee,
-        "add": RULES.maker_fee,
-        "spotCross": "0.0007",
-        "spotAdd": "0.0004",
+        "cross": PERP.taker_fee,
+        "add": PERP.maker_fee,
+        "spotCross": SPOT.taker_fee,
+        "spotAdd": SPOT.maker_fee,
         "tiers": {
             "vip": [
                 {
@@ -290,10 +290,10 @@ _FEES: Final[dict[str, Any]] = {
         "referralDiscount": "0.04",
         "stakingDiscountTiers": [{"bpsOfMaxSupply": "0.0", "discount": "0.0"}],
     },
-    "userCrossRate": RULES.taker_fee,
-    "userAddRate": RULES.maker_fee,
-    "userSpotCrossRate": "0.0007",
-    "userSpotAddRate": "0.0004",
+    "userCrossRate": PERP.taker_fee,
+    "userAddRate": PERP.maker_fee,
+    "userSpotCrossRate": SPOT.taker_fee,
+    "userSpotAddRate": SPOT.maker_fee,
     "activeReferralDiscount": "0.0",
     "trial": None,
     "feeTrialReward": "0.0",
