@@ -284,12 +284,13 @@ class TrailChanged(Event, frozen=True, tag="trail"):
 
 
 class OrderAccepted(Event, frozen=True, tag="accepted"):
-    """The venue accepted the order."""
+    """The venue accepted the order. `triggered`: the price has reached its trigger, so it can fill now."""
 
     recv_ns: int
     venue_ns: int
     client_order_id: str
     venue_order_id: int
+    triggered: bool = False
 
 
 class OrderRejected(Event, frozen=True, tag="rejected"):

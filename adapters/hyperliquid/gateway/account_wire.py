@@ -8,7 +8,7 @@ and info references, 2026-08, and captures of 2026.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -18,6 +18,7 @@ __all__ = [
     "AccountFrame",
     "EventsFrame",
     "FillsFrame",
+    "LedgerFrame",
     "OpenOrder",
     "OrderAnswer",
     "PostFrame",
@@ -25,6 +26,7 @@ __all__ = [
     "WireFill",
     "WireFunding",
     "WireFundingRow",
+    "WireLedgerRow",
     "WireState",
     "WireUpdate",
     "decode_account_message",
@@ -32,9 +34,17 @@ __all__ = [
 
 _ROWS_MAX: Final = 10_000
 
+Text = Annotated[str, msgspec.Meta(max_length=96)]
+
+
+class _FillLiquidation(msgspec.Struct, frozen=True, rename="camel"):
+    """Says whose liquidation a fill belongs to: the account's own, or the counterparty's."""
+
+    liquidated_user: Text | None = None
+
 
 class WireFill(msgspec.Struct, frozen=True, rename="camel"):
-    """One execution. `side` is the account's; `crossed` means taker."""
+    """One execution. `side` is the account's; `crossed` means taker; `dir` is the venue's term for it."""
 
     coin: Name
     px: Number
@@ -47,10 +57,15 @@ class WireFill(msgspec.Struct, frozen=True, rename="camel"):
     fee: Number
     fee_token: Name = "USDC"
     cloid: str | None = None
+    dir: Text = ""
+    liquidation: _FillLiquidation | None = None
 
 
 class OpenOrder(msgspec.Struct, frozen=True, rename="camel"):
-    """An order as every message shows it; `sz` is the open size. `children` wait until it is filled."""
+    """An order as every message shows it; `sz` is the open size. `children` wait until it is filled.
+
+    `trigger_condition` is "Triggered" once the price has reached the trigger.
+    """
 
     coin: Name
     side: Literal["A", "B"]
@@ -61,6 +76,7 @@ class OpenOrder(msgspec.Struct, frozen=True, rename="camel"):
     orig_sz: Number = ""
     cloid: str | None = None
     children: list[OpenOrder] = []
+    trigger_condition: Text | None = None
 
 
 class WireUpdate(msgspec.Struct, frozen=True, rename="camel"):
@@ -102,6 +118,14 @@ class WireFundingRow(msgspec.Struct, frozen=True):
     delta: _FundingDelta
 
 
+class WireLedgerRow(msgspec.Struct, frozen=True):
+    """A row of `userNonFundingLedgerUpdates`. The members of `delta` depend on its type."""
+
+    time: Id
+    hash: Text
+    delta: dict[str, Any]
+
+
 class WireLiquidation(msgspec.Struct, frozen=True):
     """A liquidation; the venue's own snake case."""
 
@@ -130,6 +154,12 @@ class Fills(msgspec.Struct, frozen=True, rename="camel"):
     user: Name
     fills: Annotated[list[WireFill], msgspec.Meta(max_length=_ROWS_MAX)]
     is_snapshot: bool = False
+
+
+class Ledger(msgspec.Struct, frozen=True, rename="camel"):
+    """The `userNonFundingLedgerUpdates` channel; a snapshot comes after every subscribe."""
+
+    non_funding_ledger_updates: Annotated[list[WireLedgerRow], msgspec.Meta(max_length=_ROWS_MAX)]
 
 
 class _Position(msgspec.Struct, frozen=True, rename="camel"):
@@ -177,6 +207,12 @@ class EventsFrame(_Frame, frozen=True, tag="user"):
     data: Events
 
 
+class LedgerFrame(_Frame, frozen=True, tag="userNonFundingLedgerUpdates"):
+    """Deposits, withdrawals and transfers."""
+
+    data: Ledger
+
+
 class _PostResponse(msgspec.Struct, frozen=True):
     type: Literal["info", "action", "error"]
     payload: msgspec.Raw
@@ -193,9 +229,9 @@ class PostFrame(_Frame, frozen=True, tag="post"):
     data: _Post
 
 
-AccountFrame = FillsFrame | UpdatesFrame | EventsFrame | PostFrame | ControlFrame | OtherFrame
+AccountFrame = FillsFrame | UpdatesFrame | EventsFrame | LedgerFrame | PostFrame | ControlFrame | OtherFrame
 
 decode_account_message: Callable[[str | bytes], AccountFrame] = frame_decoder(
-    FillsFrame | UpdatesFrame | EventsFrame | PostFrame | ControlFrame
+    FillsFrame | UpdatesFrame | EventsFrame | LedgerFrame | PostFrame | ControlFrame
 )
 """Returns one websocket message as a struct. Raises VenueProtocolError, and nothing else."""

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.config import VenueConfig
 from engine.events import (
     CancelOrder,
     Event,
     InstrumentListed,
     ModifyOrder,
+    QueryAccount,
     QueryOrder,
     ScheduleCancel,
     SetLeverage,
@@ -53,19 +53,16 @@ class Job(msgspec.Struct, frozen=True):
 
     @property
     def is_query(self) -> bool:
-        """Whether it queries an order."""
+        """Whether it queries an order or the account."""
         return self.action is None
 
 
 class Wire:
     """Turns commands into entries. `assets` maps the names of instruments to the venue's numbers."""
 
-    def __init__(
-        self, instruments: Iterable[InstrumentListed], assets: Mapping[str, int], venue: VenueConfig
-    ) -> None:
+    def __init__(self, instruments: Iterable[InstrumentListed], assets: Mapping[str, int]) -> None:
         self._listed = {one.instrument: one for one in instruments}
         self._assets = assets
-        self._slippage_bps = venue.slippage_bps
 
     def trades(self, instrument: int) -> bool:
         """Return whether an instrument is one of this session's; an order may be left from another one."""
@@ -142,7 +139,7 @@ def jobs_of(commands: Iterable[Event], wire: Wire) -> list[Job]:
             time_ms = command.cancel_at_ns // 1_000_000
             action = {"type": "scheduleCancel", **({"time": time_ms} if time_ms else {})}
             rest.append(Job(action, (command,)))
-        elif isinstance(command, QueryOrder):
+        elif isinstance(command, QueryOrder | QueryAccount):
             rest.append(Job(None, (command,)))
     grouped: list[Job] = []
     for family in families.values():

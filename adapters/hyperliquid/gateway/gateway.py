@@ -3,11 +3,11 @@
 Only reports: the execution actor decides which orders are Unknown and what an answer proves. Promises:
 each action is signed and sent once, with a nonce that rises; every command leads to a report, at least
 `OrderUnknown`; every fill is reported once, and before the end of its order where that can be known; after
-every connection, and every `reconcile_s`, orders, fills and positions are read again. A reading that fails is
-repeated, never taken for a flat account. `recv_ns` of the reports never goes back.
+every connection, every `reconcile_s`, and when asked, orders, fills, transfers and positions are read again.
+A reading that fails is repeated, never taken for a flat account. `recv_ns` of the reports never goes back.
 
     release -> jobs -> sign -> send -> outcome -> report
-    stream  -> fills, updates, events -> reports
+    stream  -> fills, updates, events, transfers -> reports
     stream up -> read state, open orders, fills -> reports, PositionRead ..., AccountRead
 
 Called by the runtime: `release` from the committer, `run` as a supervised edge.
@@ -24,6 +24,7 @@ import trio
 from adapters.hyperliquid.gateway.account_wire import (
     EventsFrame,
     FillsFrame,
+    LedgerFrame,
     UpdatesFrame,
     WireUpdate,
 )
@@ -62,8 +63,10 @@ from engine.events import (
     OrderRead,
     OrderRejected,
     OrderUnknown,
+    QueryAccount,
     QueryOrder,
     SubmitOrder,
+    TransferSeen,
 )
 from engine.events.codec import Derived
 from engine.ports import Clock
@@ -122,10 +125,10 @@ class HyperliquidGateway:
         self._clock = clock
         self._send_inputs = send
         self._reconcile_s = reconcile_s
-        self._wire = Wire(instruments, asset_ids, venue)
+        self._wire = Wire(instruments, asset_ids)
         self._nonces = Nonces(clock.now_ns, account.nonce_floor_ms)
         self._orders = Orders()
-        self._reading = Reading(instruments, account.knows)
+        self._reading = Reading(instruments, account.knows, self._user)
         self._info = info or HyperliquidInfo(base_url, governor=governor)
         url = websocket_url(base_url)
         self._posts = Posts()
@@ -216,6 +219,8 @@ class HyperliquidGateway:
                 command = job.commands[0]
                 if isinstance(command, QueryOrder):
                     await self._query(command)
+                elif isinstance(command, QueryAccount):
+                    self._wanted.set()
                 else:
                     await self._act(job)
         finally:
@@ -328,6 +333,10 @@ class HyperliquidGateway:
         elif isinstance(frame, UpdatesFrame):
             for row in frame.data:
                 found += self._update(row, recv_ns)
+        elif isinstance(frame, LedgerFrame):
+            moved = frame.data.non_funding_ledger_updates
+            new = [row for row in moved if row.time >= self._reconciler.first_ms]
+            found += [self._reading.transfer(row, recv_ns) for row in sorted(new, key=lambda row: row.time)]
         elif isinstance(frame, EventsFrame):
             events = frame.data
             if events.funding is not None:
@@ -429,7 +438,9 @@ class HyperliquidGateway:
         return self._clock.now_ns()
 
     async def _emit(self, events: Sequence[Event]) -> None:
-        """Send events to the engine: fills and payments once each, an order's end after its last fill."""
+        """Send events to the engine: fills, payments and transfers once each, an order's end after its last
+        fill.
+        """
         if not events:
             return
         async with self._emitting:
@@ -441,7 +452,9 @@ class HyperliquidGateway:
                         fresh += [event, *self._orders.due(event.venue_order_id)]
                     else:
                         self.health.fills_repeated += 1
-                elif not isinstance(event, FundingPaid) or self._orders.first_payment(event):
+                elif isinstance(event, FundingPaid):
+                    fresh += [event] if self._orders.first_payment(event) else []
+                elif not isinstance(event, TransferSeen) or self._orders.first_transfer(event):
                     fresh.append(event)
             if not fresh:
                 return
@@ -449,7 +462,7 @@ class HyperliquidGateway:
                 await self._send_inputs([self._stamped(event) for event in fresh])
             except BaseException:
                 for event in fresh:
-                    if isinstance(event, OrderFilled | FundingPaid):
+                    if isinstance(event, OrderFilled | FundingPaid | TransferSeen):
                         self._orders.discard(event)
                 raise
 

@@ -1,9 +1,9 @@
 """The gateway's memory of orders, which puts reports in order although answers and streams race.
 
-Owns bounded memories: which fills and payments were reported; how much of each order is reported as filled,
-so that an order's end follows its fills; which ends were reported; and the venue id under which a modified
-order continues, so that the end of its old id is not taken for its own. Venue ids are the venue's numbers of
-orders, sizes exact integers.
+Owns bounded memories: which fills, payments and transfers were reported; how much of each order is reported
+as filled, so that an order's end follows its fills; which ends were reported; and the venue id under which a
+modified order continues, so that the end of its old id is not taken for its own. Venue ids are the venue's
+numbers of orders, sizes exact integers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.events import Event, FundingPaid, OrderCanceled, OrderFilled
+from engine.events import Event, FundingPaid, OrderCanceled, OrderFilled, TransferSeen
 
 __all__ = ["Orders", "Waiting"]
 
@@ -37,13 +37,14 @@ class Orders:
     def __init__(self) -> None:
         self._reported: dict[tuple[int, int], object] = {}
         self._paid: dict[tuple[int, int], None] = {}
+        self._moved: dict[str, None] = {}
         self._filled: dict[int, int] = {}
         self._ended: dict[int, None] = {}
         self._legs: dict[str, int] = {}
         self._modifying: dict[str, dict[int, OrderCanceled]] = {}
         self._waiting: dict[int, Waiting] = {}
 
-    # Fills and payments.
+    # Fills, payments and transfers.
 
     def first_payment(self, paid: FundingPaid) -> bool:
         """Return whether a payment is new, and remember it: there is one an hour."""
@@ -51,6 +52,13 @@ class Orders:
         if key in self._paid:
             return False
         _keep(self._paid, key, None)
+        return True
+
+    def first_transfer(self, moved: TransferSeen) -> bool:
+        """Return whether a transfer is new, and remember it."""
+        if moved.transfer_id in self._moved:
+            return False
+        _keep(self._moved, moved.transfer_id, None)
         return True
 
     def first(self, fill: OrderFilled) -> bool:
@@ -62,9 +70,11 @@ class Orders:
         _keep(self._filled, fill.venue_order_id, self._filled.get(fill.venue_order_id, 0) + fill.size)
         return True
 
-    def discard(self, event: OrderFilled | FundingPaid) -> None:
+    def discard(self, event: OrderFilled | FundingPaid | TransferSeen) -> None:
         """Remove an event that could not be sent."""
-        if isinstance(event, FundingPaid):
+        if isinstance(event, TransferSeen):
+            self._moved.pop(event.transfer_id, None)
+        elif isinstance(event, FundingPaid):
             self._paid.pop((event.instrument, event.venue_ns // _HOUR_NS), None)
         elif self._reported.pop((int(event.trade_id), event.venue_order_id), _ABSENT) is not _ABSENT:
             self._filled[event.venue_order_id] = self._filled.get(event.venue_order_id, 0) - event.size

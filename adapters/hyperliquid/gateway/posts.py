@@ -33,9 +33,9 @@ from adapters.transport.protocol import Control, Subscription
 from adapters.transport.stream import Stream
 from adapters.transport.text import clip
 
-__all__ = ["AccountProtocol", "PostSender", "Posts", "account_subscriptions"]
+__all__ = ["CHANNELS", "AccountProtocol", "PostSender", "Posts", "account_subscriptions"]
 
-CHANNELS: Final = ("userFills", "orderUpdates", "userEvents")
+CHANNELS: Final = ("userFills", "orderUpdates", "userEvents", "userNonFundingLedgerUpdates")
 
 _encode = msgspec.json.Encoder().encode
 _STATUS: Final = re.compile(r"\s*([0-9]{3})\b")

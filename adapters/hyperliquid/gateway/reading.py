@@ -4,9 +4,8 @@ A row of another instrument is left out and counted. An impossible number makes 
 VenueProtocolError. Called by the account's stream and by
 reconciliation.
 
-Fees are in the quote currency. There are two other cases: a spot buy is charged in the token it bought, which
-is converted at the fill's price; a builder's dex charges its collateral, another dollar token, which is
-converted one to one. Every fee is rounded up to the decimals of price * size.
+A fee is in the quote currency, which for a builder's dex is its collateral. Only a spot buy is charged in the
+token it bought, which is named. Every fee is rounded up to the decimals of price * size.
 """
 
 from __future__ import annotations
@@ -23,10 +22,12 @@ from adapters.hyperliquid.gateway.account_wire import (
     WireFill,
     WireFunding,
     WireFundingRow,
+    WireLedgerRow,
     WireLiquidation,
     WireState,
     WireUpdate,
 )
+from adapters.hyperliquid.gateway.ledger import decimal_of, moved
 from adapters.hyperliquid.listing import dex_of
 from adapters.transport.text import clip
 from engine.errors import NumberError, VenueProtocolError
@@ -42,6 +43,7 @@ from engine.events import (
     OrderRead,
     OrderRejected,
     PositionRead,
+    TransferSeen,
 )
 from engine.values import BUY, SELL, parse_scaled, wide
 
@@ -54,24 +56,28 @@ _RATE_SCALE: Final = 18
 _NS: Final = 1_000_000
 _SIDES: Final = {"B": BUY, "A": SELL}
 _CLOID: Final = re.compile(r"0x[0-9a-f]{32}")
-_DECIMAL: Final = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?")
 _WIDE: Final = Context(prec=120)
+_DELEVERAGED: Final = "Auto-Deleveraging"
 _CANCELS: Final = frozenset({"canceled", "scheduledCancel", "internalCancel"})
 
 
 class Reading:
-    """Reads rows for a fixed set of instruments. `ours` returns whether a client id was given by this
-    journal.
+    """Reads rows for a fixed set of instruments, of the account `user` (lower case). `ours` returns whether a
+    client id was given by this journal.
 
     `dropped` counts what was left out, by reason.
     """
 
     def __init__(
-        self, instruments: Iterable[InstrumentListed], ours: Callable[[str], bool] = lambda _: True
+        self,
+        instruments: Iterable[InstrumentListed],
+        ours: Callable[[str], bool] = lambda _: True,
+        user: str = "",
     ) -> None:
         self._by_name = {one.name: one for one in instruments}
         self._by_number = {one.instrument: one for one in self._by_name.values()}
         self._ours = ours
+        self._user = user
         self.dropped: Counter[str] = Counter()
 
     @property
@@ -92,7 +98,6 @@ class Reading:
         price = _whole(row.px, listed.price_scale, row.coin)
         size = _whole(row.sz, listed.size_scale, row.coin)
         bought = row.fee_token != "USDC" and listed.kind == "spot" and row.side == "B"
-        fee = _decimal(row.fee) * (_decimal(row.px) if bought else 1)
         return OrderFilled(
             recv_ns,
             row.time * _NS,
@@ -101,11 +106,19 @@ class Reading:
             _SIDES[row.side],
             price,
             size,
-            wide(_scaled(fee, listed.money_scale, ROUND_CEILING)),
+            wide(_scaled(decimal_of(row.fee), listed.money_scale, ROUND_CEILING)),
             "taker" if row.crossed else "maker",
             row.tid,
             row.oid,
+            fee_asset=row.fee_token if bought else "",
+            cause=self._cause(row),
         )
+
+    def _cause(self, row: WireFill) -> str:
+        """Return why the venue closed the position. A counterparty's liquidation is no cause."""
+        if row.liquidation is not None and (row.liquidation.liquidated_user or "").lower() == self._user:
+            return "liquidation"
+        return "adl" if row.dir == _DELEVERAGED else ""
 
     def update(self, row: WireUpdate, recv_ns: int) -> Event | None:
         """Return the event of an order's new status; None if fills report it, or if the order is foreign."""
@@ -115,7 +128,7 @@ class Reading:
             return None
         venue_ns = row.status_timestamp * _NS
         if row.status in ("open", "triggered"):
-            return OrderAccepted(recv_ns, venue_ns, name, row.order.oid)
+            return OrderAccepted(recv_ns, venue_ns, name, row.order.oid, _is_triggered(row))
         if row.status.endswith("Rejected") or row.status == "rejected":
             return OrderRejected(recv_ns, venue_ns, name, row.status)
         if row.status != "filled" and is_terminal(row.status):
@@ -133,7 +146,7 @@ class Reading:
 
     def size(self, instrument: int, text: str) -> int:
         """Return a size at the instrument's scale, rounded down. Raises VenueProtocolError."""
-        return _scaled(_decimal(text), self._by_number[instrument].size_scale, ROUND_FLOOR)
+        return _scaled(decimal_of(text), self._by_number[instrument].size_scale, ROUND_FLOOR)
 
     def answer(
         self, answer: OrderAnswer, client_order_id: str, venue_ns: int, recv_ns: int, instrument: int = 0
@@ -157,7 +170,16 @@ class Reading:
         if state == "filled" and left and self.executed(update) > 0:
             state = "canceled"  # an Ioc that was filled in part: the rest was canceled
         return OrderRead(
-            recv_ns, venue_ns, client_order_id, number, state, order.oid, left, price, update.status
+            recv_ns,
+            venue_ns,
+            client_order_id,
+            number,
+            state,
+            order.oid,
+            left,
+            price,
+            update.status,
+            _is_triggered(update),
         )
 
     def foreign(self, row: OpenOrder, venue_ns: int, recv_ns: int) -> ForeignOrderSeen | None:
@@ -185,7 +207,7 @@ class Reading:
                 continue
             one = held.get(listed.name)
             size = 0 if one is None else _amount(one.szi, listed.size_scale, listed.name, signed=True)
-            entry = _decimal(one.entry_px) if one is not None and one.entry_px else Decimal(0)
+            entry = decimal_of(one.entry_px) if one is not None and one.entry_px else Decimal(0)
             found.append(
                 PositionRead(
                     recv_ns,
@@ -209,14 +231,29 @@ class Reading:
             listed.instrument,
             _amount(row.szi, listed.size_scale, row.coin, signed=True),
             _RATE_SCALE,
-            wide(_scaled(_decimal(row.usdc), _RATE_SCALE, ROUND_FLOOR)),
-            wide(_scaled(_decimal(row.funding_rate), _RATE_SCALE, ROUND_FLOOR)),
+            wide(_scaled(decimal_of(row.usdc), _RATE_SCALE, ROUND_FLOOR)),
+            wide(_scaled(decimal_of(row.funding_rate), _RATE_SCALE, ROUND_FLOOR)),
         )
 
     def payment(self, row: WireFundingRow, recv_ns: int) -> FundingPaid | None:
         """Return a funding payment of the account's history."""
         paid = row.delta
         return self.funding(WireFunding(row.time, paid.coin, paid.usdc, paid.szi, paid.funding_rate), recv_ns)
+
+    def transfer(self, row: WireLedgerRow, recv_ns: int) -> TransferSeen | None:
+        """Return a movement of money into the account or out of it; None for any other row.
+
+        Raises VenueProtocolError.
+        """
+        kind = str(row.delta.get("type"))
+        amount = moved(row.delta, self._user, self.dexes)
+        if amount is None:
+            self.dropped[f"ledger {clip(kind, 40)}"] += 1
+        if not amount:
+            return None
+        scaled = wide(_scaled(amount, MONEY_SCALE, ROUND_FLOOR))
+        number = f"{row.time}:{row.hash}:{kind}:{amount}"
+        return TransferSeen(recv_ns, row.time * _NS, MONEY_SCALE, scaled, "", kind, number)
 
     @staticmethod
     def liquidation(row: WireLiquidation, recv_ns: int) -> Liquidated:
@@ -225,14 +262,14 @@ class Reading:
             recv_ns,
             row.lid,
             MONEY_SCALE,
-            wide(_scaled(_decimal(row.liquidated_ntl_pos), MONEY_SCALE, ROUND_FLOOR)),
-            wide(_scaled(_decimal(row.liquidated_account_value), MONEY_SCALE, ROUND_FLOOR)),
+            wide(_scaled(decimal_of(row.liquidated_ntl_pos), MONEY_SCALE, ROUND_FLOOR)),
+            wide(_scaled(decimal_of(row.liquidated_account_value), MONEY_SCALE, ROUND_FLOOR)),
         )
 
     @staticmethod
     def money(*texts: str) -> int | str:
         """Return the sum of account values at MONEY_SCALE. Raises VenueProtocolError."""
-        return wide(sum(_scaled(_decimal(text), MONEY_SCALE, ROUND_FLOOR) for text in texts))
+        return wide(sum(_scaled(decimal_of(text), MONEY_SCALE, ROUND_FLOOR) for text in texts))
 
     def _client_id(self, cloid: str | None) -> str:
         """Return a client id that this journal gave, else ""."""
@@ -259,6 +296,11 @@ def _state(status: str) -> str:
     raise VenueProtocolError(f"{clip(status)} is not a known status of an order")
 
 
+def _is_triggered(update: WireUpdate) -> bool:
+    """Return whether the price has reached the trigger of an order."""
+    return update.status == "triggered" or update.order.trigger_condition == "Triggered"
+
+
 def is_terminal(status: str) -> bool:
     """Return whether an order of this status can never trade again."""
     return status in _CANCELS or status.endswith(("Canceled", "Rejected")) or status in ("filled", "rejected")
@@ -276,12 +318,6 @@ def _amount(text: str, scale: int, name: str, *, signed: bool = False) -> int:
         return parse_scaled(text, scale, signed=signed)
     except NumberError as error:
         raise VenueProtocolError(f"{clip(name)}: {error}") from error
-
-
-def _decimal(text: str) -> Decimal:
-    if not _DECIMAL.fullmatch(text):
-        raise VenueProtocolError(f"{clip(text)} is not a plain decimal number")
-    return Decimal(text)
 
 
 def _scaled(value: Decimal, scale: int, rounding: str) -> int:

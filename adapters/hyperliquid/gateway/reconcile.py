@@ -1,7 +1,7 @@
-"""Reads the account: open orders, fills, positions, funding payments; and single orders.
+"""Reads the account: open orders, fills, positions, funding payments, transfers; and single orders.
 
-Promises: positions are read first and fills after them, so that every fill up to the positions' time is
-reported before they are; statuses of own orders are reported after their fills; a missing answer
+Promises: positions are read first, fills and transfers after them, so that all of them up to the positions'
+time are reported before they are; statuses of own orders are reported after their fills; a missing answer
 raises, and a failed reading reports nothing. Called by the gateway.
 """
 
@@ -15,6 +15,7 @@ from adapters.hyperliquid.gateway.account_wire import (
     OrderAnswer,
     WireFill,
     WireFundingRow,
+    WireLedgerRow,
     WireState,
     WireUpdate,
 )
@@ -42,7 +43,7 @@ FUNDING_LATE_MS: Final = 30_000
 
 _HOUR_MS: Final = 3_600_000
 _NS: Final = 1_000_000
-_Row = TypeVar("_Row", WireFill, WireFundingRow)
+_Row = TypeVar("_Row", WireFill, WireFundingRow, WireLedgerRow)
 
 
 class Reconciler:
@@ -82,8 +83,9 @@ class Reconciler:
         foreign_rows += await self._still_open(by_name, set(working))
         fills = await self.fills()
         paid = await self._payments(time_ms)
+        moved = await self._transfers()
         recv_ns, venue_ns = self._now_ns(), time_ms * _NS
-        events: list[Event] = [*fills, *paid]
+        events: list[Event] = [*fills, *paid, *moved]
         for name in working:
             answer = _newest(answers.get(name), by_name.get(name))
             events.append(self._reading.answer(answer, name, venue_ns, recv_ns))
@@ -155,6 +157,18 @@ class Reconciler:
         recv_ns = self._now_ns()
         paid = [self._reading.payment(row, recv_ns) for row in rows]
         return [one for one in paid if one is not None]
+
+    async def _transfers(self) -> list[Event]:
+        """Return the transfers since the last known, oldest first."""
+        rows = await self._rows(
+            "userNonFundingLedgerUpdates",
+            WireLedgerRow,
+            self._since_ms,
+            lambda row: (row.time, row.hash, str(row.delta)),
+        )
+        recv_ns = self._now_ns()
+        moved = [self._reading.transfer(row, recv_ns) for row in rows]
+        return [one for one in moved if one is not None]
 
     async def _rows(
         self, kind: str, shape: type[_Row], start_ms: int, key: Callable[[_Row], tuple[object, ...]]

@@ -20,13 +20,14 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_st
 
 from adapters.hyperliquid.gateway.gateway import HyperliquidGateway
 from adapters.hyperliquid.gateway.keys import Signer
+from adapters.hyperliquid.gateway.posts import CHANNELS
 from adapters.hyperliquid.gateway.sender import RestSender
 from adapters.hyperliquid.info import HyperliquidInfo
 from adapters.hyperliquid.limits import LIMITS
 from adapters.hyperliquid.signing import address_of, recover_l1_signer
 from adapters.transport.governor import Governor
 from engine.config import VenueConfig
-from engine.events import Event, InstrumentListed, SubmitOrder
+from engine.events import Event, InstrumentListed, OrderTerms, SubmitOrder
 from engine.values import BUY
 from engine.venue import Account
 from tests.hyperliquid.venue import START_MS, START_NS, TrioClock
@@ -38,6 +39,7 @@ SESSION = "0" * 15 + "7"
 BTC = InstrumentListed(START_NS, 1, "hyperliquid", "BTC", price_scale=1, size_scale=5, price_figures=5)
 ETH = InstrumentListed(START_NS, 2, "hyperliquid", "ETH", price_scale=2, size_scale=4, price_figures=5)
 ASSETS = {"BTC": 3, "ETH": 4}
+LEDGER = "userNonFundingLedgerUpdates"
 
 Clock = trio.testing.MockClock
 Row = dict[str, Any]
@@ -50,19 +52,19 @@ def name(number: int, session: str = SESSION) -> str:
     return f"0x{session}{number:016x}"
 
 
-def order(number: int, *, size: int = 100, price: int = 640000, tif: str = "Gtc", **more: Any) -> SubmitOrder:
+def order(
+    number: int,
+    *,
+    size: int = 100,
+    price: int = 640000,
+    tif: str = "Gtc",
+    expires_ns: int = START_NS + 10_000_000_000,
+    side: int = BUY,
+    **terms: Any,
+) -> SubmitOrder:
     """Return the command that places order `number`: 0.001 BTC at 64000.0 unless given otherwise."""
-    values = {"expires_ns": START_NS + 10_000_000_000, "reduce_only": False, "side": BUY, **more}
-    return SubmitOrder(
-        START_NS,
-        name(number),
-        "s",
-        1,
-        size=size,
-        limit_price=price,
-        tif=tif,
-        **values,
-    )
+    found = OrderTerms(side, size, price, tif, **terms)
+    return SubmitOrder(START_NS, name(number), "s", 1, found, expires_ns)
 
 
 class Own:
@@ -90,6 +92,7 @@ class Venue(httpx.AsyncBaseTransport):
         self.orders: dict[int, Row] = {}  # by oid: {"order": ..., "status": ..., "statusTimestamp": ...}
         self.fills: list[Row] = []
         self.fundings: list[Row] = []
+        self.ledger: list[Row] = []
         self.positions: dict[str, str] = {}
         self.attached: dict[int, list[Row]] = {}  # children by the oid of their parent
         # The requests that it received.
@@ -104,7 +107,7 @@ class Venue(httpx.AsyncBaseTransport):
         self.exchange: Callable[[Row], Awaitable[Answer]] = self.obey
         self.info: Callable[[Row], Awaitable[Answer]] = self.answer_info
         self.post: Callable[[WebSocketConnection, Row], Awaitable[None]] = self.answer_post
-        self.confirms: tuple[str, ...] = ("userFills", "orderUpdates", "userEvents")
+        self.confirms: tuple[str, ...] = CHANNELS
         self.first_frames: list[str] = []  # said between the acknowledgements
         self.wrap: Callable[[trio.abc.Stream], trio.abc.Stream] = lambda stream: stream
 
@@ -206,6 +209,8 @@ class Venue(httpx.AsyncBaseTransport):
                 return said(sorted(rows, key=lambda row: row["time"])[:2000])
             case "userFunding":
                 return said([row for row in self.fundings if row["time"] >= body["startTime"]])
+            case "userNonFundingLedgerUpdates":
+                return said([row for row in self.ledger if row["time"] >= body["startTime"]])
             case other:
                 raise AssertionError(f"{other} is not asked")
 
@@ -272,6 +277,9 @@ class Venue(httpx.AsyncBaseTransport):
                 await socket.send_message(json.dumps({"channel": "userFills", "data": snapshot}))
                 for text in self.first_frames:
                     await socket.send_message(text)
+            if wanted["type"] == LEDGER:
+                rows = {"user": USER, "nonFundingLedgerUpdates": self.ledger[::-1], "isSnapshot": True}
+                await socket.send_message(json.dumps({"channel": LEDGER, "data": rows}))
 
     async def answer_post(self, socket: WebSocketConnection, request: Row) -> None:
         """Execute a posted action and answer it."""
@@ -292,6 +300,11 @@ class Venue(httpx.AsyncBaseTransport):
         """Execute an order and send the fill."""
         self.fills += rows
         await self.say("userFills", {"user": USER, "fills": list(rows)})
+
+    async def say_ledger(self, *rows: Row) -> None:
+        """Move money and send the rows of the ledger."""
+        self.ledger += rows
+        await self.say(LEDGER, {"user": USER, "nonFundingLedgerUpdates": list(rows)})
 
     async def drop(self) -> None:
         """End every connection the way the venue does: no close frame, code 1006."""

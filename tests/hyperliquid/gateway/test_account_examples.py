@@ -13,6 +13,7 @@ from adapters.hyperliquid.envelope import AckFrame, ErrorFrame, OtherFrame, Pong
 from adapters.hyperliquid.gateway.account_wire import (
     EventsFrame,
     FillsFrame,
+    LedgerFrame,
     OpenOrder,
     OrderAnswer,
     PostFrame,
@@ -47,7 +48,7 @@ FRAMES: dict[str, type] = {
     "ws-openorders": OtherFrame,
     "ws-clearinghousestate": OtherFrame,
     "ws-userfundings": OtherFrame,
-    "ws-usernonfundingledgerupdates": OtherFrame,
+    "ws-usernonfundingledgerupdates": LedgerFrame,
     "ws-spotstate": OtherFrame,
     "ws-notification": OtherFrame,
     "ws-webdata3": OtherFrame,

@@ -355,15 +355,17 @@ async def test_an_order_with_two_attached_orders_is_sent_in_one_action(
                 trigger=kind,
                 trigger_price=price,
                 parent=name(1),
+                bound=bound,
             )
-            for number, kind, price in ((2, "sl", 630_000), (3, "tp", 650_000))
+            for number, kind, price, bound in ((2, "sl", 630_000, 567_000), (3, "tp", 650_000, 598_000))
         ]
         at.release(order(1), *children)
         await at.settle()
         (action,) = at.venue.actions
         assert action["grouping"] == "normalTpsl"
         assert [one["t"].get("trigger", {}).get("tpsl") for one in action["orders"]] == [None, "sl", "tp"]
-        assert [one["p"] for one in action["orders"]] == ["64000", "62370", "64350"]
+        assert [one["p"] for one in action["orders"]] == ["64000", "56700", "59800"]
+        assert all(one["t"]["trigger"]["isMarket"] and one["r"] for one in action["orders"][1:])
         assert [one.venue_order_id for one in at.engine.of(OrderAccepted)] == [1001, 0, 0]
 
 

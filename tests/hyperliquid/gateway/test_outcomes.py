@@ -22,13 +22,14 @@ from engine.events import (
     OrderAccepted,
     OrderModified,
     OrderRejected,
+    OrderTerms,
     OrderUnknown,
     SubmitOrder,
 )
 from engine.values import BUY
 
 EXAMPLES = Path(__file__).resolve().parents[4] / "shared" / "exchanges" / "hyperliquid"
-SUBMIT = SubmitOrder(1, "0x" + "0" * 32, "s", 1, BUY, 10, 100, "Gtc", False)
+SUBMIT = SubmitOrder(1, "0x" + "0" * 32, "s", 1, OrderTerms(BUY, 10, 100))
 CANCEL = CancelOrder(1, "0x" + "0" * 32, 1)
 MODIFY = ModifyOrder(1, "0x" + "0" * 32, 1, BUY, 10, 100, "Gtc", False)
 
