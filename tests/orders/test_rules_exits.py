@@ -1,0 +1,137 @@
+"""Exits: together they never exceed the position, none is lost, and none opens."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+from tests.orders.cases import Case, run
+from tests.orders.real import RealSession
+
+CASES = (
+    Case(
+        "a market sale takes from resting exits, youngest first",
+        "buy 3 | 100 100 | sell 2 limit=110 | sell 1 limit=112 | 100 | sell 2 | 101 101 101 | 113 113",
+        books={"Long": "0"},
+        cash="1012",
+        live=0,
+    ),
+    Case(
+        "a new resting exit gets only what no other exit has",
+        "buy 1 | 100 100 | sell 1 limit=110 | sell 1 limit=112 | 100 | 113 113",
+        books={"Long": "0"},
+        refused=("exit_budget",),
+        cash="1010",
+    ),
+    Case(
+        "a resting exit, a stop and a trail may protect one position",
+        "buy 1 | 100 100 | sell 1 limit=110 | stop sell 1 97 | trail 1 5 | 100 100 | 111 111 | 90 90",
+        books={"Long": "0"},
+        cash="1010",
+        refused=(),
+        live=0,
+    ),
+    Case(
+        "the position is gone and so are its exits",
+        "buy 2 | 100 100 | sell 1 limit=110 | stop sell 2 95 | 100 | sell 2 | 101 101 101 | 111 111 | 94 94",
+        books={"Long": "0"},
+        cash="1002",
+        live=0,
+    ),
+    Case(
+        "a target of zero replaces a resting exit",
+        "target 1 | 100 100 | sell 1 limit=110 | 100 | target 0 | 101 101 101 | 111 111",
+        books={"Long": "0"},
+        cash="1001",
+        live=0,
+    ),
+    Case(
+        "a stop of one book works in a netted market",
+        "target 1 | Short: target -1 | 100 100 | stop sell 1 97 | 100 | 96 96 96",
+        books={"Long": "0", "Short": "-1"},
+        cash="996",
+    ),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_exits(case: Case) -> None:
+    run(case)
+
+
+def test_an_exit_waits_for_the_end_of_the_order_it_takes_over() -> None:
+    with RealSession() as s:
+        s.say("Long", "target", "AAA", "1")
+        s.trade(100)
+        s.fill(100)
+        s.say("Long", "sell", "AAA", "1", limit="110")
+        s.trade(100)
+        s.hold()
+        s.say("Long", "target", "AAA", "0")
+        s.trade(100)
+        assert len(s.submitted(side=-1)) == 1, "the sale waits for the end of the limit"
+        s.release()
+        assert len(s.submitted(side=-1)) == 2
+        s.fill(100)
+        assert s.book() == 0
+
+
+def test_resting_exits_are_cut_when_somebody_sells() -> None:
+    with RealSession() as s:
+        s.say("Long", "buy", "AAA", "2")
+        s.trade(100)
+        s.fill(100)
+        s.say("Long", "sell", "AAA", "1", limit="110")
+        s.say("Long", "sell", "AAA", "1", limit="112")
+        s.trade(100)
+        s.others(-1, 1, 100)
+        s.wait(1)
+        left = [order for order in s.orders.values() if order.state == "open"]
+        assert [order.limit for order in left] == [s.price(110)]
+        assert s.book() == 1
+
+
+def test_an_exit_in_a_netted_market_goes_without_the_flag_of_the_venue() -> None:
+    with RealSession() as s:
+        s.say("Long", "target", "AAA", "1")
+        s.say("Short", "target", "AAA", "-1")
+        s.trade(100)
+        for order in list(s.orders.values()):
+            s.fill(100, order=order)
+        s.say("Long", "target", "AAA", "0")
+        s.trade(100)
+        exit_ = s.order()
+        assert not exit_.command.terms.reduce_only
+        s.fill(100)
+        assert (s.book("Long"), s.book("Short")) == (0, -1)
+
+
+def test_an_exit_in_a_one_sided_market_carries_the_flag_of_the_venue() -> None:
+    with RealSession() as s:
+        s.say("Long", "target", "AAA", "1")
+        s.trade(100)
+        s.fill(100)
+        s.say("Long", "target", "AAA", "0")
+        s.trade(100)
+        assert s.order().command.terms.reduce_only
+        s.fill(100)
+
+
+def test_an_exit_that_the_venue_canceled_as_reduce_only_is_placed_again_without_the_flag() -> None:
+    with RealSession() as s:
+        s.say("Long", "target", "AAA", "1")
+        s.trade(100)
+        s.fill(100)
+        s.say("Long", "sell", "AAA", "1", limit="110")
+        s.trade(100)
+        resting = s.order(side=-1)
+        s.say("Short", "target", "AAA", "-1")
+        s.trade(100)
+        s.fill(100, order=s.order(purpose="target"))
+        s.end(resting, "reduceOnlyCanceled")
+        s.wait(1)
+        again = s.order(side=-1)
+        assert again.limit == s.price(110)
+        assert not again.command.terms.reduce_only
+        assert s.book("Long") == Fraction(1)

@@ -1,0 +1,185 @@
+"""Targets: what a call means, how it is worked, and what changes it. Each case is an example of a rule."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.orders.cases import Case, run
+from tests.orders.real import RealSession
+from tests.orders.sequences import Settings
+
+HALTING = Settings(cash="1000", taker_fee="0", maker_fee="0", slippage_bps=0, latency_ms=0, on_failure="halt")
+TWO_A_MINUTE = Settings(
+    cash="1000", taker_fee="0", maker_fee="0", slippage_bps=0, latency_ms=0, orders_per_minute=2
+)
+FEED = Settings(cash="1000", taker_fee="0", maker_fee="0", slippage_bps=0, latency_ms=0, feed=True)
+
+CASES = (
+    Case(
+        "a call cancels older open orders",
+        "buy 2 limit=95 | 100 | target 1 | 100 100 | 94 94",
+        books={"Long": "1"},
+        live=0,
+    ),
+    Case(
+        "an order placed after the call stands beside it",
+        "target 1 | 100 100 | buy 2 limit=95 | 100 | 94 94",
+        books={"Long": "3"},
+        wanted={"Long": "3"},
+    ),
+    Case(
+        "the last word counts",
+        "target 2 | 100 | target 0 | 100 100 100",
+        books={"Long": "0"},
+        cash="1000",
+    ),
+    Case(
+        "a call in the same hook as an older order cancels it",
+        "sell 1 limit=110 | target 0 | 100 | 111 111",
+        books={"Long": "0"},
+        live=0,
+    ),
+    Case(
+        "none stops working the target and keeps the position",
+        "target 1 | 100 100 | target none | 100 | 100",
+        books={"Long": "1"},
+        wanted={"Long": None},
+    ),
+    Case(
+        "after none the same target is worked again",
+        "target 1 | 100 100 | target none | 100 | sell 1 | 100 100 | target 1 | 100 100",
+        books={"Long": "1"},
+    ),
+    Case(
+        "a turn closes and then opens",
+        "target 1 | 100 100 | target -2 | 101 101 101",
+        books={"Long": "-2"},
+        cash="1001",
+        sent=3,
+    ),
+    Case(
+        "a call that changes nothing places nothing",
+        "target 1 | 100 100 | target 1 | 100 | target 1 | 100 100",
+        books={"Long": "1"},
+        sent=1,
+    ),
+    Case(
+        "what is on offer is bought until the target is reached",
+        "quote 99 100 9 3 | target 20 | 100 | quote 99 100 9 3 | wait 1 | quote 99 100 9 30 | wait 6 |"
+        " quote 99 100 9 30 | wait 60 | quote 99 100 9 30",
+        books={"Long": "20"},
+        settings=Settings(cash="10000", taker_fee="0", maker_fee="0", slippage_bps=0, latency_ms=0),
+    ),
+    Case(
+        "cancel_all leaves the target and takes the stop",
+        "target 1 | fill> stop sell 1 97 | 100 100 100 | cancel_all | target 0 | 101 101 | 96 96",
+        books={"Long": "0"},
+        cash="1001",
+        live=0,
+    ),
+    Case(
+        "a stop-out withdraws what it closed",
+        "target 1 | fill> stop sell 1 97 | 100 100 | 96 96 | 100 100 | wait 70 | 100 100",
+        books={"Long": "0"},
+        wanted={"Long": "0"},
+        cash="996",
+    ),
+    Case(
+        "the next call counts with the same value",
+        "target 1 | fill> stop sell 1 97 | 100 100 | 96 96 | 100 | target 1 | 100 100",
+        books={"Long": "1"},
+        wanted={"Long": "1"},
+    ),
+    Case(
+        "a target of zero goes on after a stop sold a part",
+        "buy 2 | fill> stop sell 1 97 | 100 100 100 | 96 | target 0 | 96 96 96 | wait 2 | 96 96",
+        books={"Long": "0"},
+        cash="992",
+    ),
+    Case(
+        "own orders are on top of the target",
+        "target 1 | 100 100 | buy 2 | 100 100 | wait 70 | 100 100",
+        books={"Long": "3"},
+        wanted={"Long": "3"},
+    ),
+    Case(
+        "an own exit is not bought back",
+        "target 2 | 100 100 | sell 1 | 100 100 | wait 70 | 100 100",
+        books={"Long": "1"},
+        wanted={"Long": "1"},
+    ),
+    Case(
+        "a pause keeps the target and closes",
+        "target 1 | 100 100 | pause Long | target -1 | 101 101 101 | resume | 102 102",
+        books={"Long": "-1"},
+        cash="1001",
+    ),
+    Case(
+        "a halt withdraws the opening part only",
+        "target 1 | 100 100 | halt | target -2 | 101 101 101 | wait 70 | 101 101",
+        books={"Long": "0"},
+        wanted={"Long": "0"},
+        cash="1001",
+    ),
+    Case(
+        "a failed strategy keeps its target of zero",
+        "target 1 | 100 100 | quote 99 100 | target 0 | fill> raise | 101 101 101",
+        books={"Long": "0"},
+        cash="1001",
+    ),
+    Case(
+        "a closing passes a spent budget and a feed that is down, an opening waits",
+        "up | target 1 | 100 100 | buy 1 | 100 100 | down | wait 10 | quote> target -1 | quote 99 101 |"
+        " quote 99 101 | wait 70 | up | 100 100",
+        books={"Long": "0"},
+        wanted={"Long": "0"},
+        settings=TWO_A_MINUTE,
+    ),
+    Case(
+        "a restart keeps the target and does not buy twice",
+        "target 1 | 100 | kill | 100 100 | wait 70 | 100 100",
+        books={"Long": "1"},
+        wanted={"Long": "1"},
+    ),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_targets(case: Case) -> None:
+    run(case)
+
+
+def test_a_late_fill_of_a_target_after_a_stop_out_is_sold_again() -> None:
+    with RealSession() as s:
+        s.say("Long", "target", "AAA", "1")
+        s.trade(100)
+        s.hold()
+        order = s.order()
+        s.fill(100, "0.4", order=order)
+        s.say("Long", "stop", "AAA", "sell", "0.4", "97")
+        s.trade(100)
+        s.release()
+        s.fill(97, "0.4", order=s.order(side=-1))
+        assert s.wanted() == 0
+        s.fill(96, "0.6", order=order)
+        s.fill(96, order=s.order(side=-1))
+        s.wait(70)
+        assert s.book() == 0
+        assert s.live() == []
+
+
+def test_a_killed_process_does_not_buy_twice_what_the_venue_has() -> None:
+    with RealSession() as s:
+        s.hold()
+        s.say("Long", "target", "AAA", "1")
+        s.trade(100)
+        order = s.order()
+        s.held_back.clear()
+        s.restart(orderly=False)
+        s.release()
+        s.trade(100)
+        s.fill(100, order=order)
+        s.wait(70)
+        s.trade(100)
+        assert len(s.submitted()) == 1
+        assert s.book() == 1
