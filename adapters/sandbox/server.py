@@ -42,7 +42,7 @@ from adapters.sandbox.sender import FrameSender
 from adapters.sandbox.tape import Play, Tape, journal_tape, synthetic_tape
 from engine.clock import SECOND_NS, AdoptedClock, SystemClock
 from engine.errors import SafetyRefusal, UsageError
-from engine.events import Trade
+from engine.events import Quote, Trade
 
 __all__ = ["PORT_DEFAULT", "Sandbox", "SandboxAddress", "SandboxOptions", "serve"]
 
@@ -210,6 +210,15 @@ class Sandbox:
         """Cut all websocket connections without a close frame."""
         for peer in self._hub.peers:
             peer.abort()
+
+    def play(self, *events: Trade | Quote) -> None:
+        """Play events at once, besides the tape: a test moves the market by hand."""
+        for event in events:
+            if isinstance(event, Trade):
+                self._hub.add_trade(event)
+            else:
+                self._hub.add_quote(event)
+        self._hub.flush()
 
     def restart(self, down_s: float) -> None:
         """Cut all connections, and for `down_s` real seconds every new one.

@@ -35,6 +35,9 @@ __all__ = [
     "Trigger",
     "UpdateIsolatedMargin",
     "UpdateLeverage",
+    "UsdSend",
+    "UserSigned",
+    "Withdraw",
     "canonical",
     "entries",
     "parse_request",
@@ -227,6 +230,32 @@ class ApproveAgent(_Action, frozen=True, tag="approveAgent"):
     agentName: str | None = None  # noqa: N815
 
 
+class _Payment(_Action, frozen=True):
+    """A user-signed action that moves USDC to another address."""
+
+    signatureChainId: _Hex  # noqa: N815
+    hyperliquidChain: Literal["Mainnet", "Testnet"]  # noqa: N815
+    destination: Address
+    amount: _Number
+    time: Natural
+
+    @property
+    def nonce(self) -> int:
+        """The signed nonce."""
+        return self.time
+
+
+class UsdSend(_Payment, frozen=True, tag="usdSend"):
+    """Send USDC to another account of the venue."""
+
+
+class Withdraw(_Payment, frozen=True, tag="withdraw3"):
+    """Withdraw USDC from the venue."""
+
+
+UserSigned = ApproveAgent | UsdSend | Withdraw
+"""Actions that a wallet signs by their members, not by the hash of an L1 action."""
+
 Action = (
     OrderAction
     | Cancel
@@ -239,6 +268,8 @@ Action = (
     | Noop
     | ReserveRequestWeight
     | ApproveAgent
+    | UsdSend
+    | Withdraw
 )
 
 

@@ -1,6 +1,6 @@
 """Agents (API wallets): addresses that may sign for an account.
 
-Handles approvals and recovers the signer of an `approveAgent` action. An account can have one unnamed agent
+Handles approvals. An account can have one unnamed agent
 and three named ones. Approving a name again moves it to the new address; the zero address removes it. A name
 may end in ` valid_until <ms>`. On the venue an expired agent stays valid until it is pruned; here it expires
 at once. Source: the venue's pages on the exchange endpoint and on API wallets, 2026-09.
@@ -14,11 +14,10 @@ from typing import Any, Final
 
 from adapters.sandbox.exchange import refusals
 from adapters.sandbox.exchange.accounts import Account
-from adapters.sandbox.exchange.actions import ApproveAgent, Signature
+from adapters.sandbox.exchange.actions import ApproveAgent
 from adapters.sandbox.exchange.refusals import ActionRefused
-from engine.errors import UsageError
 
-__all__ = ["Agents", "recover_user_signer"]
+__all__ = ["Agents"]
 
 _NAMED_MAX: Final = 3
 _NAME_CHARS_MAX: Final = 16
@@ -27,12 +26,6 @@ _VALID_MS: Final = 90 * _DAY_MS
 _VALID_MS_MAX: Final = 180 * _DAY_MS
 _ZERO_ADDRESS: Final = "0x" + "0" * 40
 _UNTIL: Final = re.compile(r"(.*?) ?valid_until ([0-9]{1,15})")
-_FIELDS: Final = [
-    {"name": "hyperliquidChain", "type": "string"},
-    {"name": "agentAddress", "type": "address"},
-    {"name": "agentName", "type": "string"},
-    {"name": "nonce", "type": "uint64"},
-]
 
 
 class Agents:
@@ -83,29 +76,3 @@ class Agents:
     def _known(self, address: str) -> bool:
         agents = (agent for account in self._accounts.values() for agent, _ in account.agents.values())
         return address in agents
-
-
-def recover_user_signer(action: ApproveAgent, signature: Signature) -> str:
-    """Return the lower-case address that signed an approval. Raises UsageError for an invalid signature."""
-    from eth_account import Account as EthAccount
-    from eth_account.messages import encode_typed_data
-
-    message = {
-        "hyperliquidChain": action.hyperliquidChain,
-        "agentAddress": action.agentAddress,
-        "agentName": action.agentName or "",
-        "nonce": action.nonce,
-    }
-    domain = {
-        "name": "HyperliquidSignTransaction",
-        "version": "1",
-        "chainId": int(action.signatureChainId, 16),
-        "verifyingContract": _ZERO_ADDRESS,
-    }
-    try:
-        signable = encode_typed_data(domain, {"HyperliquidTransaction:ApproveAgent": _FIELDS}, message)
-        vrs = (signature.v, int(signature.r, 16), int(signature.s, 16))
-        recovered: str = EthAccount.recover_message(signable, vrs=vrs)
-    except Exception as error:
-        raise UsageError(f"invalid signature: {type(error).__name__}") from None
-    return recovered.lower()

@@ -29,6 +29,8 @@ from adapters.sandbox.exchange.actions import (
     ScheduleCancel,
     UpdateIsolatedMargin,
     UpdateLeverage,
+    UsdSend,
+    Withdraw,
     entries,
     parse_request,
 )
@@ -41,8 +43,9 @@ from adapters.sandbox.exchange.matching import MatchingEngine
 from adapters.sandbox.exchange.money import DOLLAR, SCALE, UNIT, money_text
 from adapters.sandbox.exchange.order_entry import OrderEntry, Status
 from adapters.sandbox.exchange.refusals import ActionRefused
-from adapters.sandbox.exchange.reports import Reports, hash_of
+from adapters.sandbox.exchange.reports import Reports
 from adapters.sandbox.exchange.signers import Signers
+from adapters.sandbox.exchange.transfers import Transfers
 from adapters.sandbox.market_state import InstrumentState, MarketState
 from engine.errors import NumberError, UsageError
 from engine.events import Quote, Trade
@@ -86,6 +89,7 @@ class Exchange:
             next_oid=self._order_entry.next_oid,
             asset_of=self._order_entry.asset_of,
         )
+        self._transfers = Transfers(self.accounts, self.margin, self.reports)
         self._signers = Signers(self.accounts, self.agents, mainnet=mainnet)
         self._due_ms = 0
 
@@ -138,6 +142,10 @@ class Exchange:
                 replaced = self.agents.approve(account, action, now_ms)
                 if replaced is not None:
                     self._signers.remove(replaced)
+            case UsdSend():
+                self._transfers.send(account, action, now_ms)
+            case Withdraw():
+                self._transfers.withdraw(account, action, now_ms)
         return {"type": "default"}
 
     def _cancel(self, account: Account, asset: int, oid: int | str, now_ms: int) -> Status:
@@ -227,9 +235,7 @@ class Exchange:
             return
         for account in self.accounts.values():
             if not self._due_ms and account.cash:
-                row = {"type": "deposit", "usdc": money_text(account.cash)}
-                digest = hash_of("deposit", account.address)
-                self.reports.ledger(account, {"time": now_ms, "hash": digest, "delta": row})
+                self._transfers.note_deposit(account, now_ms)
             if account.cancel_at_ms and now_ms >= account.cancel_at_ms:
                 self._cancel_all(account, now_ms)
         scheduled = [one.cancel_at_ms for one in self.accounts.values() if one.cancel_at_ms]

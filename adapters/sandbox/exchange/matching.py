@@ -142,7 +142,7 @@ class MatchingEngine:
         """Activate a trigger order: from now on it is an ordinary order."""
         account = self._accounts[order.user]
         self._waiting[order.listed.name].remove(order)
-        order.waits, order.status, order.status_ms = "", "triggered", now_ms
+        order.waits, order.status, order.status_ms, order.fired = "", "triggered", now_ms, True
         if order.of_position and account.position(order.listed).size:
             order.size = order.remaining = abs(account.position(order.listed).size)
         size = self.reducible(order)

@@ -21,9 +21,9 @@ class Order:
     """One order.
 
     `trigger` is "", "sl" (stop loss) or "tp" (take profit); `market`: the trigger places a market order.
-    `waits` is "" for an order that can trade, "trigger" while it waits for the mark, "parent" while it waits
-    for its parent to fill. `queue` is the size ahead of it at its price. `of_position`: its size follows the
-    position's.
+    `fired`: the mark has reached the trigger. `waits` is "" for an order that can trade, "trigger" while it
+    waits for the mark, "parent" while it waits for its parent to fill. `queue` is the size ahead of it at its
+    price. `of_position`: its size follows the position's.
     """
 
     oid: int
@@ -42,6 +42,7 @@ class Order:
     trigger_price: int = 0
     market: bool = False
     of_position: bool = False
+    fired: bool = False
     waits: str = ""
     status: str = "open"
     status_ms: int = 0
@@ -95,7 +96,9 @@ def open_row(order: Order) -> dict[str, Any]:
     size = row.pop("origSz")
     trigger_price = wire_number(order.trigger_price, listed.price_scale)
     condition = "N/A"
-    if order.trigger:
+    if order.fired:
+        condition = "Triggered"
+    elif order.trigger:
         condition = f"Price {'above' if order.rising else 'below'} {trigger_price.removesuffix('.0')}"
     return row | {
         "triggerCondition": condition,

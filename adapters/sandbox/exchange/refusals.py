@@ -16,6 +16,7 @@ __all__ = [
     "AGENT_USED",
     "ALO",
     "ALREADY_EXPIRED",
+    "AMOUNT",
     "BAD_TRIGGER",
     "BATCH_EMPTY",
     "CANCEL",
@@ -37,6 +38,7 @@ __all__ = [
     "MODIFY_FAILED",
     "MODIFY_KIND",
     "NO_ASSET",
+    "NO_DESTINATION",
     "NO_LIQUIDITY",
     "REDUCE_ONLY",
     "SCHEDULES_USED",
@@ -102,6 +104,8 @@ MARGIN_NOT_LEFT: Final = "Position does not have sufficient margin for reduction
 AGENT_USED: Final = "Extra agent already used."
 AGENT_EXPIRED: Final = "Agent valid_until already expired."
 AGENTS_MAX: Final = "Too many extra agents for cumulative volume traded. Current limit is 3"
+AMOUNT: Final = "Insufficient balance for withdrawal."  # not confirmed
+NO_DESTINATION: Final = "Destination does not exist."  # not confirmed
 SCHEDULE_SOON: Final = "Scheduled cancel time must be at least 5 seconds in the future."  # not confirmed
 SCHEDULES_USED: Final = "Scheduled cancels of today are used up."  # not confirmed
 

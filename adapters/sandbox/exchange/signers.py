@@ -17,9 +17,10 @@ import msgspec
 
 from adapters.sandbox.exchange import refusals
 from adapters.sandbox.exchange.accounts import Account
-from adapters.sandbox.exchange.actions import ApproveAgent, Request, canonical, entries
-from adapters.sandbox.exchange.agents import Agents, recover_user_signer
+from adapters.sandbox.exchange.actions import Request, UserSigned, canonical, entries
+from adapters.sandbox.exchange.agents import Agents
 from adapters.sandbox.exchange.refusals import ActionRefused
+from adapters.sandbox.exchange.user_signing import recover_user_signer
 from engine.errors import UsageError
 
 __all__ = ["Signers"]
@@ -45,7 +46,7 @@ class Signers:
         except UsageError:
             raise ActionRefused("Unable to recover signer") from None  # not confirmed
         account = self._accounts.get(signer)
-        if isinstance(request.action, ApproveAgent):
+        if isinstance(request.action, UserSigned):
             # A user-signed action applies to the signer's own account, which an agent does not have.
             if account is None:
                 raise ActionRefused(f"Must deposit before performing actions. User: {signer}")
@@ -78,7 +79,7 @@ class Signers:
                 f"the sandbox cannot check signatures: {error.name} is not installed"
             ) from None
         action = request.action
-        if isinstance(action, ApproveAgent):
+        if isinstance(action, UserSigned):
             chain = "Mainnet" if self._mainnet else "Testnet"
             if action.nonce != request.nonce or action.hyperliquidChain != chain:
                 raise UsageError("the signed nonce or chain does not match the request")

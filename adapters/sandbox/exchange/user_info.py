@@ -100,7 +100,7 @@ class FundingPayments(_InfoRequest, frozen=True, tag="userFunding"):
 
 
 class Ledger(_InfoRequest, frozen=True, tag="userNonFundingLedgerUpdates"):
-    """Deposits and liquidations of a time range. The sandbox has one deposit per account, at the start."""
+    """Deposits, transfers, withdrawals and liquidations of a time range."""
 
     start_time: int
     end_time: int | None = None

@@ -178,6 +178,9 @@ def test_v04_no_mutation_of_an_example_raises_anything_but_the_one_error() -> No
                     reading.executed(update)
             elif isinstance(frame, EventsFrame) and frame.data.funding is not None:
                 reading.funding(frame.data.funding, NOW)
+            elif isinstance(frame, LedgerFrame):
+                for moved in frame.data.non_funding_ledger_updates:
+                    reading.transfer(moved, NOW)
         except VenueProtocolError:
             refused += 1
     assert 5_000 < refused < 20_000
