@@ -53,6 +53,8 @@ EDGE_FLOOR: Final = 4
 """Below this floor nothing reads a clock, draws random numbers or starts a thread."""
 
 FLOORS: Final = (
+    # numpy is imported only to restore a value that a strategy made with it.
+    Floor(0, ("engine.states",), _TYPES, (*_PURE, "numpy")),
     Floor(0, _TYPES, _TYPES, _PURE),
     Floor(1, ("engine.journal",), (*_TYPES, "engine.journal"), (*_PURE, "zstandard")),
     Floor(1, ("engine.records",), (*_TYPES, *_JOURNAL), _PURE),
@@ -99,6 +101,5 @@ def deterministic_packages() -> list[str]:
 
     All packages below the edges except the journal, which only moves bytes.
     """
-    return sorted(
-        name for floor in FLOORS if floor.number < EDGE_FLOOR and floor.number != 1 for name in floor.packages
-    )
+    floors = [floor for floor in FLOORS if floor.number < EDGE_FLOOR and floor.number != 1]
+    return sorted({name for floor in floors for name in floor.packages})

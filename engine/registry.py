@@ -28,7 +28,7 @@ from engine.opening import Opening, States
 from engine.snapshot import classes_of
 from engine.states import NO_SHAPES, Shapes, decode_state, encode_state, shapes_of, stored_state
 from engine.strategies.actor import StrategyActor
-from engine.strategies.base import place_of
+from engine.strategies.places import place_of
 
 __all__ = ["Build", "Handler", "Registry"]
 

@@ -32,10 +32,11 @@ from engine.errors import ConfigError
 from engine.events import SessionStarted
 from engine.events.codec import schema_fingerprint
 from engine.snapshot import classes_of
-from engine.states import stored_state
+from engine.states import StateCheck
 from engine.strategies.actor import StrategyActor
-from engine.strategies.base import Strategy, place_of
+from engine.strategies.base import Strategy
 from engine.strategies.params import convert_params
+from engine.strategies.places import place_of
 
 __all__ = ["PYTHON", "HashOf", "Load", "SessionBuilder", "source_hash"]
 
@@ -103,7 +104,8 @@ class SessionBuilder:
         for entry in config.strategies:
             # A strategy that cannot start or be stored is refused before anything is written.
             strategy = self._make(entry, config.seed)
-            stored_state(strategy.state(), entry.title, classes_of(strategy))
+            check = StateCheck(classes_of(strategy))
+            strategy.refuse(check.find_exactly(strategy.attributes(), entry.title))
         return SessionStarted(
             recv_ns,
             session,
@@ -150,6 +152,7 @@ class SessionBuilder:
             words = f"{type(error).__name__}: {error}{place_of(error, cls)}"
             raise ConfigError(f"strategy {entry.use}: cannot begin: {words}") from None
         strategy.policy = entry.on_failure
+        strategy.check = StateCheck(classes_of(strategy))
         return strategy
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 import engine.indicators  # noqa: F401  its structs may be in a state that is read back
 from engine.floors import PACKAGES
-from engine.states import name_of
+from engine.states import is_named, name_of
 from engine.strategies.actor import Seen, StrategyActor
 
 __all__ = ["classes_of", "state_classes"]
@@ -38,7 +38,7 @@ def classes_of(actor: object) -> dict[str, type]:
 
 
 def state_classes(modules: Iterable[str]) -> dict[str, type]:
-    """Return the structs, dataclasses and enums of imported modules, by their name in snapshots.
+    """Return the structs, dataclasses, named tuples and enums of imported modules, by name in snapshots.
 
     Includes those nested in classes, and those of modules of a strategy's project that the modules import.
     """
@@ -66,7 +66,7 @@ def _is_of_project(module: ModuleType) -> bool:
 def _add_classes(cls: type, found: dict[str, type]) -> None:
     if name_of(cls) in found or cls.__module__ == "builtins":
         return
-    if issubclass(cls, msgspec.Struct | Enum) or is_dataclass(cls):
+    if issubclass(cls, msgspec.Struct | Enum) or is_dataclass(cls) or is_named(cls):
         found[name_of(cls)] = cls
     for member in vars(cls).values():
         if isinstance(member, type) and member.__qualname__.startswith(f"{cls.__qualname__}."):

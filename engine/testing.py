@@ -32,7 +32,7 @@ from engine.events import (
     Trade,
 )
 from engine.snapshot import classes_of
-from engine.states import stored_state
+from engine.states import StateCheck, stored_state
 from engine.strategies.actor import StrategyActor
 from engine.strategies.base import Strategy
 from engine.strategies.literals import Side
@@ -166,15 +166,14 @@ class Bench:
 
     def _restored(self) -> StrategyActor:
         """Return the strategy restored from a snapshot. Raises UsageError for state that cannot be stored."""
-        name = self._actor.name
-        stored = stored_state(self._actor.state(), name, classes_of(self._actor))
+        stored = _stored(self._actor)
         restored = self._begin(self._make())
         restored.restore(stored)
         return restored
 
     def _begin(self, actor: StrategyActor) -> StrategyActor:
         actor.bind(self._listed, Turn())
-        stored_state(actor.state(), actor.name, classes_of(actor))
+        _stored(actor)
         return actor
 
     def _number(self, market: str) -> int:
@@ -182,6 +181,13 @@ class Bench:
         if name not in self._numbers:
             raise UsageError(f"the bench has no market {name!r}; add it with markets=(...)")
         return self._numbers[name]
+
+
+def _stored(actor: StrategyActor) -> Any:
+    """Return the state as a snapshot restores it. Raises UsageError if it cannot be stored."""
+    classes = classes_of(actor)
+    actor.refuse(StateCheck(classes).find_exactly(actor.attributes(), actor.name))
+    return stored_state(actor.state(), actor.name, classes)
 
 
 def _steps(value: Number) -> int:

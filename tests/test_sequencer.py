@@ -295,7 +295,10 @@ def test_r03_an_error_that_shows_a_set_replays_identical_under_another_hash_seed
 
 
 def test_a_state_that_cannot_be_stored_is_refused_at_the_start_of_the_session() -> None:
-    with pytest.raises(UsageError, match=r"Looking\.markets is a set.*keep sorted lists instead"):
+    with pytest.raises(
+        UsageError,
+        match=r"Looking\.key is a method_descriptor, which .*dataclasses \(tests/strategies/fakes\.py:\d+\)$",
+    ):
         run(opening(config_of(use("Looking")), NOON))
 
 

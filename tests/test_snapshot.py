@@ -6,10 +6,9 @@ import struct
 from collections import Counter, OrderedDict, defaultdict, deque
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any, Literal, NamedTuple, Optional
+from typing import Annotated, Any, Literal, Optional
 
 import msgspec
-import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -160,12 +159,6 @@ def test_a_full_deque_stays_bounded() -> None:
     assert list(found) == [2, 3]
 
 
-@pytest.mark.parametrize("value", [{1, 2}, frozenset()])
-def test_r03_a_set_is_refused_by_the_name_of_its_attribute(value: Any) -> None:
-    with pytest.raises(UsageError, match=r"Mine\.seen is a (frozen)?set.*keep sorted lists instead"):
-        encode_state({"ok": 1, "seen": value}, "Mine")
-
-
 @pytest.mark.parametrize(
     "value", [object(), len, lambda: None, complex(1), open, type, bytearray(b"x"), range(3)]
 )
@@ -178,16 +171,14 @@ def test_a_bool_is_not_stored_as_the_number_it_equals() -> None:
     assert typed(decode_state(encode_state([True, 1], "x"), {})) == typed([True, 1])
 
 
-class Point(NamedTuple):
-    """A named tuple."""
-
-    x: int
-
-
 class Text(str):
     """A subclass of str."""
 
     __slots__ = ()
+
+
+class Members(set[int]):
+    """A subclass of set."""
 
 
 @pytest.mark.parametrize(
@@ -196,9 +187,8 @@ class Text(str):
         (defaultdict(int), "dict"),
         (Counter("a"), "dict"),
         (OrderedDict(), "dict"),
-        (Point(1), "tuple"),
         (Text("a"), "str"),
-        (np.float64(1.5), "float"),
+        (Members({1}), "set"),
     ],
 )
 def test_r07_a_value_that_would_be_restored_with_another_type_is_refused(value: Any, plain: str) -> None:

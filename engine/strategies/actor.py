@@ -16,6 +16,7 @@ from typing import Any, Final
 from engine.actors.base import Actor, Emit, Once, State, Turn, handles, remember
 from engine.clock import window_end
 from engine.config import nearest, parse_config
+from engine.errors import UsageError
 from engine.events import (
     ENDED,
     ActivityBarClosed,
@@ -42,9 +43,11 @@ from engine.events import (
     Trade,
     engine_time,
 )
+from engine.states import StateCheck, Unstorable
 from engine.strategies.base import RESERVED, PerMarket, Strategy
 from engine.strategies.chance import Random
 from engine.strategies.flow_views import FlowEvent, view_flow
+from engine.strategies.places import lines_of
 from engine.strategies.verbs import OwnOrder, discard, refuse
 from engine.strategies.views import (
     Book,
@@ -99,6 +102,7 @@ class StrategyActor(Actor):
         "emit_at_stop",
         "numbers",
         "_traded",
+        "check",
         "_every",
         "_edited",
     }
@@ -124,7 +128,10 @@ class StrategyActor(Actor):
         self.numbers: dict[str, int] = {}
         self._traded: dict[int, Market] = {}
         self._every: dict[int, Market | None] = {}  # None: not traded
+        self.check: StateCheck | None = None
         self._edited = False
+        self.checked_ns = 0
+        self.unchecked = 0  # calls of the check until it reads the whole state again
         self.targets: dict[int, int] = {}
         self.working: dict[str, OwnOrder] = {}
         self.ended: dict[str, OwnOrder] = {}
@@ -140,14 +147,7 @@ class StrategyActor(Actor):
         for key, value in params.items():
             setattr(self.strategy, key, value)
         self.strategy.on_start()
-        hidden = self.hidden()
-        if hidden:
-            raise AttributeError(hidden)
-
-    def hidden(self) -> str:
-        """Return what is wrong with an attribute that hides a name of the base class, "" if none does."""
-        name = min(RESERVED & vars(self.strategy).keys(), default="")
-        return name and f"self.{name}: the base class Strategy has this name; choose another"
+        self._refuse_hidden_names()
 
     def note_edit(self) -> None:
         """Note that the source has changed since the state to restore was stored.
@@ -162,12 +162,15 @@ class StrategyActor(Actor):
         self._look_up()
 
     def state(self) -> dict[str, Any]:
-        """See `Actor.state`. A `PerMarket` is returned as a plain dict."""
-        own = {
+        """See `Actor.state`."""
+        return {**self.attributes(), "": super().state()}
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the author's attributes. A `PerMarket` is returned as a plain dict."""
+        return {
             key: dict(value) if isinstance(value, PerMarket) else value
             for key, value in vars(self.strategy).items()
         }
-        return {**own, "": super().state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Replace the whole state by a stored one. A `PerMarket` keeps its indicator class and arguments.
@@ -192,7 +195,7 @@ class StrategyActor(Actor):
                 own[key] = value
 
     def listens(self, event_type: type[Event]) -> bool:
-        """Return whether the hook for an event type is overridden."""
+        """Return whether the hook for an event type is overridden. Bars also start the check of the state."""
         hook = _HOOKS.get(event_type)
         return hook is None or getattr(type(self.strategy), hook) is not getattr(Strategy, hook)
 
@@ -256,6 +259,7 @@ class StrategyActor(Actor):
             self.emit = discard if stale else emit
             self.event = event
             self.strategy.on_bar(view_bar(event, self.instruments[event.instrument], warmup=stale))
+            self._check_state(event)
 
     @handles(ActivityBarClosed)
     def _activity_bar(self, event: ActivityBarClosed, emit: Emit) -> None:
@@ -284,6 +288,36 @@ class StrategyActor(Actor):
             self.strategy.on_bar(
                 view_bar(history_bar(event), self.instruments[event.instrument], warmup=True)
             )
+            self._check_state(event)
+
+    def _check_state(self, event: BarClosed | CandleRead) -> None:
+        """Raise UsageError if the state cannot be stored: once for each window of the shortest interval.
+
+        So the strategy fails at the bar after which the state could not be stored, not at midnight.
+        """
+        end_ns = window_end(event.interval_ns, event.start_ns)
+        if end_ns <= self.checked_ns or self.check is None:
+            return
+        self.checked_ns = end_ns
+        self._refuse_hidden_names()
+        whole = not self.unchecked
+        found = self.check.find(self.attributes(), self.name, whole=whole)
+        self.refuse(found)
+        self.unchecked = self.check.calls_between() if whole else self.unchecked - 1
+
+    def refuse(self, found: Unstorable | None) -> None:
+        """Raise UsageError for an attribute that cannot be stored, with the lines that set it."""
+        if found is not None:
+            lines = lines_of(found.attribute, type(self.strategy), inside=found.inside)
+            raise UsageError(f"{found.why}{lines}")
+
+    def _refuse_hidden_names(self) -> None:
+        """Raise UsageError for an attribute that hides a name of the base class."""
+        own = vars(self.strategy)
+        if not RESERVED.isdisjoint(own):
+            name = min(RESERVED & own.keys())
+            lines = lines_of(name, type(self.strategy))
+            raise UsageError(f"self.{name}: the base class Strategy has this name; choose another{lines}")
 
     def _is_stale(self, event: Windowed) -> bool:
         return window_end(event.interval_ns, event.start_ns) < self.began_ns
@@ -406,7 +440,6 @@ class StrategyActor(Actor):
 
 _HOOKS: Final[dict[type[Event], str]] = {
     ActivityBarClosed: "on_bar",
-    BarClosed: "on_bar",
     CandleRead: "on_bar",
     Trade: "on_trade",
     Quote: "on_quote",

@@ -28,13 +28,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
-from engine.errors import NotDeterministic
 from engine.strategies.chance import Random, seeded
 from engine.strategies.flow_views import Flow
 from engine.strategies.verbs import Verbs
 from engine.strategies.views import Bar, Book, Context, Fill, Funding, OrderView, Tick, Touch
 
-__all__ = ["RESERVED", "PerMarket", "Strategy", "place_of"]
+__all__ = ["RESERVED", "PerMarket", "Strategy"]
 
 T = TypeVar("T")
 
@@ -115,19 +114,3 @@ class Strategy(Verbs):
 
 RESERVED: Final = frozenset(name for name in dir(Strategy) if not name.startswith("__"))
 """The names of the base class, which an attribute of a strategy would hide."""
-
-
-def place_of(error: BaseException, strategy: type[Strategy]) -> str:
-    """Return where in a strategy's own module an error was raised, as " (mine.py:7)", or "".
-
-    "" for a RecursionError too: its line depends on the depth of the callers.
-    """
-    own = [cls.__module__ for cls in strategy.__mro__[: strategy.__mro__.index(Strategy)]]
-    place = ""
-    trace = None if isinstance(error, RecursionError | NotDeterministic) else error.__traceback__
-    while trace is not None:
-        module = trace.tb_frame.f_globals.get("__name__", "")
-        if module in own:
-            place = f" ({module.replace('.', '/')}.py:{trace.tb_lineno})"
-        trace = trace.tb_next
-    return place

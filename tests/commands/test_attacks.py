@@ -43,7 +43,7 @@ STRATEGIES = {
 from engine.strategies import Strategy
 
 class Hoarder(Strategy):
-    def on_start(self): self.kept = {1, 2}
+    def on_start(self): self.kept = complex(1)
 
 class Function(Strategy):
     def on_start(self): self.pick = lambda: 1
@@ -101,7 +101,7 @@ def assert_refused(done: Done, code: int, *words: str) -> None:
         ("raising:Any", "not today"),
         ("leaving:Any", "SystemExit"),
         ("package.inner:Any", "SyntaxError"),
-        ("mine:Hoarder", "Hoarder.kept is a set"),
+        ("mine:Hoarder", "Hoarder.kept is a complex"),
         ("mine:Function", "Function.pick is a function"),
         ("mine:Picky", "period"),
         ("mine:Hoader", "did you mean Hoarder"),

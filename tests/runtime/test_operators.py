@@ -35,10 +35,10 @@ FAST = {"idle_ms": 1}
 
 
 class Hoarder(Strategy):
-    """Keeps a set, which a snapshot cannot store."""
+    """Keeps a complex number, which a snapshot cannot store."""
 
     def on_trade(self, trade: Tick) -> None:
-        self.kept = {1}
+        self.kept = complex(1)
 
 
 def command(rig: Rig, word: str, target: str = "") -> OperatorCommand:

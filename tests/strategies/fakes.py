@@ -25,6 +25,8 @@ __all__ = [
     "Gambler",
     "Looking",
     "Nothings",
+    "Spoiled",
+    "SpoiledOnBars",
     "Twin",
     "Watcher",
     "builder",
@@ -233,13 +235,39 @@ class Drifting(Strategy):
 
 
 class Looking(Strategy):
-    """Keeps a set, which a snapshot cannot store."""
+    """Keeps a function, which a snapshot cannot store."""
 
     def on_start(self) -> None:
-        self.markets = {"AAA"}
+        self.key = str.lower
+
+
+class Spoiled(Strategy):
+    """Comes to have a state that cannot be stored, in the way of its parameter, at trade `at`."""
+
+    way: str = ""
+    at: int = 30
+
+    def on_start(self) -> None:
+        self.seen = 0
+        self.past: dict[str, list[Any]] = {}
+        self.kept: Any = None
+
+    def on_trade(self, trade: Tick) -> None:
+        self.seen += 1
+        if self.seen == self.at:
+            if self.way == "attribute":
+                self.kept = self.on_trade  # spoils kept
+            elif self.way == "inside":
+                self.past.setdefault("AAA", []).append(object())  # spoils past
+            else:
+                setattr(self, self.way, 5)
+
+
+class SpoiledOnBars(Spoiled):
+    """The same, and a hook for bars."""
 
     def on_bar(self, bar: Bar) -> None:
-        self.markets.add(bar.market)
+        self.plot("close", bar.close)
 
 
 class Twin(Strategy):
@@ -266,6 +294,8 @@ STRATEGIES: dict[str, type[Strategy]] = {
         Drifting,
         Looking,
         Nothings,
+        Spoiled,
+        SpoiledOnBars,
         Watcher,
         Crossover,
         Twin,

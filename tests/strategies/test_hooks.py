@@ -28,8 +28,8 @@ from engine.events import (
 )
 from engine.strategies import Bar, Book, Context, Fill, Funding, OrderView, Strategy
 from engine.strategies.actor import StrategyActor
-from engine.strategies.base import place_of
 from engine.strategies.crossover import Crossover
+from engine.strategies.places import place_of
 from engine.values import SELL
 from tests.actors.harness import MINUTE, Harness, T
 from tests.strategies.fakes import Averages

@@ -6,6 +6,7 @@ import pytest
 
 from engine.actors import Actor
 from engine.actors.base import Once
+from engine.errors import UsageError
 from engine.events import CancelRequested, SubmitOrder, Trade
 from engine.snapshot import classes_of
 from engine.states import decode_state, encode_state
@@ -91,5 +92,5 @@ def test_an_attribute_that_hides_a_verb_is_refused_when_the_strategy_begins() ->
         def on_start(self) -> None:
             vars(self)["target"] = 5
 
-    with pytest.raises(AttributeError, match=r"self\.target: the base class Strategy has this name"):
+    with pytest.raises(UsageError, match=r"self\.target: the base class Strategy has this name"):
         StrategyActor(Hiding, "mine", {})

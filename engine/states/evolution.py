@@ -1,42 +1,37 @@
-"""Encodes the state of an actor as bytes, and decodes it.
-
-Owns the encoding: msgpack, in which every container names its kind, so that a value comes back equal in type
-and in order: lists, tuples, dicts with any keys, deques, enums, and structs and dataclasses by class name. A
-subclass of these, which would come back as something else, is refused. Nothing in a state can run code: an
-object is built only if its class is among those the caller allows. State is a tree: an object held in two
-places comes back as two.
+"""Makes objects of stored fields, also of those that an earlier version stored.
 
 States evolve as events do: a new field comes last and has a default, and a state stored before it decodes
 with the default. `shapes_of` names the fields and types of the classes in a state, so that a later version
 knows which fields it has; a state that the current class cannot hold raises `StateVersionError`.
 
-Called by `engine.snapshot` and `engine.opening`.
+A class is a struct, a dataclass, a named tuple or an enum. An object of it is stored as ["s", name of the
+class, values of its fields in their order]. Called by `encoding`.
 """
 
 from __future__ import annotations
 
 import inspect
 import types
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields
 from enum import Enum
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, ForwardRef, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from engine.errors import JournalError, StateVersionError, UsageError
-from engine.values import INT64_MAX
+from engine.errors import StateVersionError
 
 __all__ = [
     "NO_SHAPES",
+    "Refused",
     "Shapes",
-    "decode_state",
-    "encode_state",
+    "Unknown",
+    "fields_of",
     "holds",
+    "is_named",
+    "made",
     "name_of",
     "shapes_of",
-    "stored_state",
 ]
 
 Shapes = dict[str, list[tuple[str, str]]]
@@ -44,56 +39,35 @@ Shapes = dict[str, list[tuple[str, str]]]
 
 NO_SHAPES: Final[Shapes] = {}
 
-_PLAIN: Final = frozenset({type(None), bool, float, str, bytes})
-
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 
 
-def encode_state(value: object, where: str) -> bytes:
-    """Return the state as bytes. Raises UsageError naming the attribute that cannot be stored."""
-    try:
-        return _encode(_pack(value, where))
-    except RecursionError:
-        raise UsageError(f"{where} is nested too deep, or holds itself; keep it flat") from None
+def name_of(cls: type) -> str:
+    """Return the name of a class in states."""
+    return f"{cls.__module__}:{cls.__qualname__}"
 
 
-def decode_state(blob: bytes, classes: Mapping[str, type], shapes: Shapes = NO_SHAPES) -> Any:
-    """Return the state that `encode_state` stored; `shapes` are those of the time it was stored.
-
-    Raises StateVersionError if a class has changed in a way that the state cannot follow, JournalError if
-    the bytes are not a state.
-    """
-    try:
-        return _unpack(_decode(blob), classes, shapes)
-    except (_Unknown, _Refused) as error:
-        raise StateVersionError(f"state of an older version: {error.why}") from None
-    except (msgspec.MsgspecError, TypeError, ValueError, IndexError, RecursionError) as error:
-        raise JournalError(f"a snapshot cannot be read ({error!r})") from None
+def is_named(cls: type) -> bool:
+    """Return whether a class is a named tuple."""
+    return issubclass(cls, tuple) and isinstance(getattr(cls, "_fields", None), tuple)
 
 
-def stored_state(value: object, where: str, classes: Mapping[str, type]) -> Any:
-    """Return the state as decoded after encoding. Raises UsageError if it cannot be stored or comes back
-    changed.
+class Unknown(KeyError):
+    """A stored class, or member of an enum, that does not exist. `why` says so for people."""
 
-    A state that cannot be restored would make the day that opens with it unreadable, so it is checked before
-    it is written.
-    """
-    # The texts of these errors are recorded: they stand in the `ActorFailed` of a strategy.
-    blob = encode_state(value, where)
-    try:
-        found = _unpack(_decode(blob), classes, NO_SHAPES)
-        same = encode_state(found, where) == blob
-    except _Unknown as error:
-        raise UsageError(
-            f"{where} holds a {error.args[0]}, which a snapshot would not find again: define it at the top "
-            "of the strategy's module, or import it there by its name"
-        ) from None
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{where} does not come back from a snapshot: {error}") from None
-    if not same:
-        raise UsageError(f"{where} changes when it comes back from a snapshot")
-    return found
+    def __init__(self, name: str | None, why: str) -> None:
+        super().__init__(name)
+        self.why = why
+
+
+class Refused(ValueError):
+    """A class whose own code raised when an object was made of stored fields. `why` says so for people."""
+
+    def __init__(self, cls: type, error: BaseException) -> None:
+        words = f"{type(error).__name__}: {error}"
+        super().__init__(str(error) if isinstance(error, TypeError | ValueError) else words)
+        self.why = f"{name_of(cls)} cannot be made of it: {words}"
 
 
 def shapes_of(blob: bytes, classes: Mapping[str, type]) -> Shapes:
@@ -103,7 +77,7 @@ def shapes_of(blob: bytes, classes: Mapping[str, type]) -> Shapes:
         cls = classes.get(name)
         if cls is not None and name not in shapes and not issubclass(cls, Enum):
             written = _annotations(cls)
-            shapes[name] = [(field, written.get(field, "")) for field in _fields_of(cls)]
+            shapes[name] = [(field, written.get(field, "")) for field in fields_of(cls)]
     return shapes
 
 
@@ -122,95 +96,9 @@ def holds(state: bytes, recorded: bytes, shapes: Shapes, recorded_shapes: Shapes
     )
 
 
-def name_of(cls: type) -> str:
-    """Return the name of a class in states."""
-    return f"{cls.__module__}:{cls.__qualname__}"
-
-
-class _Unknown(KeyError):
-    """A stored class, or member of an enum, that does not exist. `why` says so for people."""
-
-    def __init__(self, name: str | None, why: str) -> None:
-        super().__init__(name)
-        self.why = why
-
-
-class _Refused(ValueError):
-    """A class whose own code raised when an object was made of stored fields. `why` says so for people."""
-
-    def __init__(self, cls: type, error: BaseException) -> None:
-        words = f"{type(error).__name__}: {error}"
-        super().__init__(str(error) if isinstance(error, TypeError | ValueError) else words)
-        self.why = f"{name_of(cls)} cannot be made of it: {words}"
-
-
-def _pack(value: Any, where: str) -> Any:
-    # The texts of these errors are recorded: they stand in the `ActorFailed` of a strategy.
-    cls = type(value)
-    if cls in _PLAIN:
-        return value
-    if cls is int:
-        return value if -INT64_MAX <= value <= INT64_MAX else ["i", str(value)]
-    if cls is list:
-        return ["l", [_pack(item, where) for item in value]]
-    if cls is tuple:
-        return ["t", [_pack(item, where) for item in value]]
-    if cls is deque:
-        return ["q", value.maxlen, [_pack(item, where) for item in value]]
-    if cls is dict:
-        return ["d", [[_pack(key, where), _pack(item, f"{where}.{key}")] for key, item in value.items()]]
-    if issubclass(cls, Enum):
-        return ["s", name_of(cls), [value.name]]
-    if issubclass(cls, msgspec.Struct) or is_dataclass(cls):
-        return ["s", name_of(cls), [_pack(_field(value, f, where), f"{where}.{f}") for f in _fields_of(cls)]]
-    raise UsageError(
-        f"{where} is a {cls.__name__}, which a snapshot cannot store: "
-        f"use numbers, text, lists, dicts, enums, msgspec structs or dataclasses{_hint(cls)}"
-    )
-
-
-def _field(value: Any, field: str, where: str) -> Any:
-    try:
-        return getattr(value, field)
-    except AttributeError:
-        raise UsageError(f"{where}.{field} has no value yet; give the field a default") from None
-
-
-def _hint(cls: type) -> str:
-    if issubclass(cls, set | frozenset):
-        return "; keep sorted lists instead"
-    plain = next(
-        (one for one in (bool, int, float, str, bytes, list, tuple, dict) if issubclass(cls, one)), None
-    )
-    return f"; {plain.__name__}(...) makes a plain one of it" if plain else ""
-
-
-def _unpack(value: Any, classes: Mapping[str, type], shapes: Shapes) -> Any:
-    if not isinstance(value, list):
-        return value
-    kind, content = value[0], value[1]
-    if kind == "i":
-        return int(content)
-    if kind == "l":
-        return [_unpack(item, classes, shapes) for item in content]
-    if kind == "t":
-        return tuple(_unpack(item, classes, shapes) for item in content)
-    if kind == "q":
-        return deque((_unpack(item, classes, shapes) for item in value[2]), maxlen=content)
-    if kind == "d":
-        return {_unpack(key, classes, shapes): _unpack(item, classes, shapes) for key, item in content}
-    if kind == "s":
-        if content not in classes:
-            raise _Unknown(content, f"there is no class {content}")
-        values = [_unpack(item, classes, shapes) for item in value[2]]
-        if shapes and (content not in shapes) != issubclass(classes[content], Enum):
-            raise StateVersionError(f"state of an older version: {content} was another kind of class")
-        return _made(classes[content], values, shapes.get(content))
-    raise ValueError(f"unknown kind {kind!r}")
-
-
-def _made(cls: type, values: Sequence[Any], shape: Sequence[tuple[str, str]] | None) -> Any:
-    """Return an object with these fields. A dataclass's `__init__` and `__post_init__` do not run again.
+def made(cls: type, values: Sequence[Any], shape: Sequence[tuple[str, str]] | None) -> Any:
+    """Return an object with these fields. The author's `__init__`, `__new__` and, of a dataclass,
+    `__post_init__` do not run again.
 
     Raises StateVersionError unless every value has its field and every other field has a default.
     """
@@ -218,9 +106,9 @@ def _made(cls: type, values: Sequence[Any], shape: Sequence[tuple[str, str]] | N
     if issubclass(cls, Enum):
         (member,) = values
         if member not in cls.__members__:
-            raise _Unknown(member, f"{name} has no member {member!r}")
+            raise Unknown(member, f"{name} has no member {member!r}")
         return cls[member]
-    names = _fields_of(cls)
+    names = fields_of(cls)
     if shape is None:
         if len(values) > len(names):
             raise StateVersionError(
@@ -242,6 +130,8 @@ def _made(cls: type, values: Sequence[Any], shape: Sequence[tuple[str, str]] | N
             given[field] = _call(cls, defaults[field])
     if issubclass(cls, msgspec.Struct):
         return _call(cls, cls, **given)
+    if is_named(cls):
+        return tuple.__new__(cls, (given[field] for field in names))  # type: ignore[type-var]
     fresh: Any = object.__new__(cls)
     for field in names:
         object.__setattr__(fresh, field, given[field])
@@ -253,13 +143,13 @@ def _call(cls: type, make: Callable[..., Any], **given: Any) -> Any:
     try:
         return make(**given)
     except (Exception, SystemExit) as error:
-        raise _Refused(cls, error) from error
+        raise Refused(cls, error) from error
 
 
 def _check_shape(cls: type, shape: Sequence[tuple[str, str]], given: Mapping[str, Any]) -> None:
     """Raise StateVersionError if a stored field is gone, or has a type now that its value is not of."""
     now = _annotations(cls)
-    fields_now = _fields_of(cls)
+    fields_now = fields_of(cls)
     hints: dict[str, Any] | None = None
     for field, written in shape:
         if field not in fields_now:
@@ -276,15 +166,19 @@ def _check_shape(cls: type, shape: Sequence[tuple[str, str]], given: Mapping[str
             )
 
 
-def _fields_of(cls: Any) -> Sequence[str]:
-    """Return the names of a struct's or dataclass's fields, in their order."""
+def fields_of(cls: Any) -> Sequence[str]:
+    """Return the names of the fields of a struct, dataclass or named tuple, in their order."""
     if issubclass(cls, msgspec.Struct):
         return tuple(cls.__struct_fields__)
+    if is_named(cls):
+        return tuple(cls._fields)
     return [field.name for field in fields(cls)]
 
 
 def _defaults_of(cls: Any) -> dict[str, Any]:
     """Return a function that makes the default of each field that has one, by its name."""
+    if is_named(cls):
+        return {name: lambda default=default: default for name, default in cls._field_defaults.items()}
     if issubclass(cls, msgspec.Struct):
         missing: Any = msgspec.NODEFAULT
         found = [(one.name, one.default, one.default_factory) for one in msgspec.structs.fields(cls)]
@@ -313,6 +207,8 @@ def _written(hint: Any) -> str:
     """Return a type as text that is the same in every process; "" if there is no such text."""
     if isinstance(hint, str):
         return hint
+    if isinstance(hint, ForwardRef):  # what a named tuple makes of text
+        return hint.__forward_arg__
     origin = get_origin(hint)
     if origin is Annotated:
         return _written(get_args(hint)[0])
