@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.errors import UsageError
-from engine.events import REPORTS, SubmitOrder
+from engine.events import REPORTS, OrderCanceled, OrderFilled, SubmitOrder
 from engine.events.codec import Record
 from engine.records import read_records
 
@@ -19,16 +19,22 @@ def chain_of(folder: Path, seq: int) -> list[Record]:
     """Return the record `seq` and its causes, oldest first. Raises UsageError if the day has no such seq.
 
     A report that came from a venue has no cause in the journal; the chain continues with the `SubmitOrder` of
-    its order.
+    its order. The simulated venue's report on an order names that order as its cause; the chain has also the
+    market event that let it happen, the input of the same turn.
     """
     causes: dict[int, int] = {}
     submitted: dict[str, int] = {}
-    first = last = 0
+    markets: dict[int, int] = {}
+    first = last = turn = 0
     for number, cause, event in read_records(folder):
         first = first or number
         last = number
         if isinstance(event, SubmitOrder):
             submitted[event.client_order_id] = number
+        if not cause:
+            turn = number
+        elif isinstance(event, OrderFilled | OrderCanceled) and cause < turn:
+            markets[number] = turn
         if not cause and isinstance(event, REPORTS):
             cause = submitted.get(event.client_order_id, 0)
         if cause:
@@ -40,7 +46,7 @@ def chain_of(folder: Path, seq: int) -> list[Record]:
     wanted = [seq]
     while (cause := causes.get(wanted[-1], 0)) >= first and len(wanted) < CAUSES_MAX:
         wanted.append(cause)
-    numbers = frozenset(wanted)
+    numbers = frozenset([*wanted, *(markets[number] for number in wanted if number in markets)])
     found = []
     for record in read_records(folder):
         if record[0] in numbers:

@@ -162,7 +162,13 @@ class Execution(Actor):
         )
         emit(
             SubmitOrder(
-                approved.at_ns, client_order_id, approved.strategy, approved.instrument, terms, expires_ns
+                approved.at_ns,
+                client_order_id,
+                approved.strategy,
+                approved.instrument,
+                terms,
+                expires_ns,
+                approved.reason,
             )
         )
         self._report(approved.at_ns, client_order_id, emit)

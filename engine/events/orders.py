@@ -82,6 +82,7 @@ class OrderApproved(Event, frozen=True, tag="approve"):
     strategy: str
     instrument: InstrumentId
     terms: OrderTerms
+    reason: str = ""
 
 
 class OrderRefused(Event, frozen=True, tag="order-refused"):
@@ -117,6 +118,7 @@ class SubmitOrder(Event, frozen=True, tag="place"):
     instrument: InstrumentId
     terms: OrderTerms
     expires_ns: int = 0
+    reason: str = ""
 
 
 class CancelRequested(Event, frozen=True, tag="cancel-requested"):

@@ -27,9 +27,12 @@ def test_the_chain_of_a_fill_leads_back_to_the_trade_that_closed_the_bar(tmp_pat
         chain = chain_of(folder, seq)
         kinds = [type(event) for _, _, event in chain]
         assert chain[0][1] == 0
-        assert kinds[-6:] == [BarClosed, TargetSet, OrderRequested, OrderApproved, SubmitOrder, OrderFilled]
+        steps = [BarClosed, TargetSet, OrderRequested, OrderApproved, SubmitOrder, Trade, OrderFilled]
+        assert kinds[-7:] == steps
         assert kinds[0] is Trade
-        for (before, _, _), (_, cause, _) in itertools.pairwise(chain):
+        # The trade before the fill is the one that let it happen; the others are each other's cause.
+        assert chain[-2][1] == 0
+        for (before, _, _), (_, cause, _) in itertools.pairwise([*chain[:-2], chain[-1]]):
             assert cause == before
 
 

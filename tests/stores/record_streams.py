@@ -25,6 +25,7 @@ from engine.events import (
     FeedDown,
     FeedGap,
     FeedUp,
+    FillBooked,
     InstrumentListed,
     OperatorCommand,
     OrderAccepted,
@@ -33,6 +34,7 @@ from engine.events import (
     OrderFilled,
     OrderRefused,
     OrderRejected,
+    OrderTerms,
     OrderUnknown,
     PositionChanged,
     PriceMarked,
@@ -61,9 +63,10 @@ BTC = InstrumentListed(START_NS, 1, "hyperliquid", "BTC", 2, 5)
 KPEPE = InstrumentListed(START_NS, 2, "hyperliquid", "kPEPE", 6, 0)
 
 KINDS = (
-    *("bar", "bar", "fill", "fill", "fill", "submit", "submit", "accept", "change", "cancel", "canceled"),
-    *("reject", "unknown", "position", "equity", "trade", "signal", "target", "mark", "refuse", "relist"),
-    *("up", "down", "gap", "start", "stop", "fail", "halt", "repair", "edge", "operator", "restart", "timer"),
+    *("bar", "bar", "fill", "fill", "fill", "booked", "booked", "submit", "submit", "accept"),
+    *("change", "cancel", "canceled", "reject", "unknown", "position", "equity", "trade"),
+    *("signal", "target", "mark", "refuse", "relist", "up", "down", "gap", "start", "stop"),
+    *("fail", "halt", "repair", "edge", "operator", "restart", "timer"),
 )
 
 ops = st.tuples(
@@ -86,7 +89,14 @@ def event_of(kind: str, pick: int, number: int, text: str, at: int) -> Event:
                 at, which, MINUTE_NS, start, number, number + 9, 1, 7, wide, 3, "trade", number % 3
             )
         case "submit":
-            return SubmitOrder(at, order, strategy, which, side, number, number * (pick % 2), "Gtc", False)
+            terms = OrderTerms(side, number, number * (pick % 2), role="open", bound=number, handle=text)
+            return SubmitOrder(at, order, strategy, which, terms, reason=text)
+        case "booked":
+            role = "open" if number % 3 else "close"
+            size, fee = number % 97 + 1, str(number * 10**9)
+            return FillBooked(
+                at, strategy, which, side, number, size, fee, pick, order, number % 5, "taker", role, "stop"
+            )
         case "accept":
             return OrderAccepted(at, at, order, number * 10**7)
         case "fill":
@@ -231,7 +241,7 @@ def life_of_an_order() -> list[Record]:
         (1, 0, BTC),
         (2, 0, Trade(T + 1, T, 1, 4305997, 50_000, 1, 77)),
         (3, 2, BarClosed(T + 2, 1, MINUTE_NS, T, 4305997, 4306000, 4305990, 4305998, 150_000, 3, "trade")),
-        (4, 3, SubmitOrder(T + 2, ORDER, "ema", 1, 1, 200_000, 4306000, "Gtc", False)),
+        (4, 3, SubmitOrder(T + 2, ORDER, "ema", 1, OrderTerms(1, 200_000, 4306000))),
         (5, 0, OrderFilled(T + 3, T + 3, ORDER, 1, 1, 4305997, 100_000, 12_000, "taker", 1)),
         (6, 0, OrderFilled(T + 4, T + 4, ORDER, 1, 1, 4305999, 100_000, 12_000, "maker", 2)),
         (7, 6, EquityMarked(T + 4, 2, 0, 150, 20, 1_000_130)),

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from engine.events import (
     BarClosed,
     DayOpened,
+    FillBooked,
     InstrumentListed,
     OrderFilled,
     OrderRejected,
+    OrderTerms,
     SessionStarted,
     SignalRaised,
     SubmitOrder,
@@ -89,9 +91,72 @@ def test_every_table_has_a_seq_and_its_columns_match_their_names(tmp_path):
 def test_market_orders_have_no_limit_price(tmp_path):
     path = tmp_path / "rows.db"
     with opened(path) as writer:
-        apply_all(writer, [(1, 0, BTC), (2, 1, SubmitOrder(T, ORDER, "ema", 1, -1, 5, 0, "Ioc", True))])
+        apply_all(
+            writer,
+            [
+                (1, 0, BTC),
+                (2, 1, SubmitOrder(T, ORDER, "ema", 1, OrderTerms(-1, 5, tif="Ioc", reduce_only=True))),
+            ],
+        )
     assert rows(path, "select limit_price, side, reduce_only, state from orders") == [
         (None, "sell", 1, "PendingNew")
+    ]
+
+
+def test_an_order_shows_its_terms_and_what_the_strategy_gave_as_its_reason(tmp_path):
+    path = tmp_path / "rows.db"
+    terms = OrderTerms(
+        -1,
+        500_000,
+        0,
+        "Ioc",
+        "close",
+        "stop",
+        True,
+        "sl",
+        4200000,
+        group="pair",
+        bound=3780000,
+        handle="ema-3",
+    )
+    with opened(path) as writer:
+        apply_all(
+            writer, [(1, 0, BTC), (2, 1, SubmitOrder(T, ORDER, "ema", 1, terms, reason="below the low"))]
+        )
+    columns = (
+        "kind, limit_price, bound, role, purpose, trigger, trigger_price, order_group, handle, asked_for"
+    )
+    assert rows(path, f"select {columns} from orders") == [
+        ("market stop", None, 37800.0, "close", "stop", "sl", 42000.0, "pair", "ema-3", "below the low")
+    ]
+
+
+def test_a_round_trip_is_a_row_with_its_prices_fees_profit_and_reason(tmp_path):
+    path = tmp_path / "rows.db"
+
+    def booked(at_s: int, side: int, price: int, size: int, fee: int, role: str, purpose: str) -> FillBooked:
+        at_ns = T + at_s * 1_000_000_000
+        return FillBooked(at_ns, "ema", 1, side, price, size, fee, 4, ORDER, at_s, "taker", role, purpose)
+
+    submit = SubmitOrder(T, ORDER, "ema", 1, OrderTerms(-1, 300_000), reason="crossed down")
+    stream = [
+        (1, 0, BTC),
+        (2, 1, submit),
+        # Prices have four decimals more than the instrument's two: 100.5 and 101.25.
+        (3, 0, booked(0, 1, 100_500000, 100_000, 7 * 10**10, "open", "target")),
+        (4, 0, booked(1, 1, 101_250000, 200_000, 0, "open", "target")),
+        (5, 0, booked(3, -1, 102_000000, 300_000, 10**10, "close", "stop")),
+        (6, 0, booked(9, -1, 102_000000, 100_000, 0, "open", "own")),
+    ]
+    with opened(path) as writer:
+        apply_all(writer, stream)
+        apply_all(writer, [(7, 0, booked(10, 1, 101_000000, 100_000, 0, "close", "own"))])
+    columns = (
+        "side, size, entry_price, exit_price, profit, fees, net, seconds, exit_by, entry_seq, reason, seq"
+    )
+    assert rows(path, f"select {columns} from round_trips order by seq") == [
+        ("long", 3.0, 101.0, 102.0, 3.0, 0.8, 2.2, 3.0, "stop", 3, "crossed down", 5),
+        ("short", 1.0, 102.0, 101.0, 1.0, 0.0, 1.0, 1.0, "own", 6, "crossed down", 7),
     ]
 
 
@@ -180,7 +245,7 @@ def test_hostile_text_is_stored_as_data(tmp_path, text):
         (1, 0, BTC),
         (2, 1, SignalRaised(T, text, 1, text, 1.5)),
         (3, 0, SessionStarted(T, text, "paper", "0", "s", "c", ((text, text, text),), text)),
-        (4, 1, SubmitOrder(T, text, text, 1, 1, 1, 1, text, False)),
+        (4, 1, SubmitOrder(T, text, text, 1, OrderTerms(1, 1, 1, text))),
         (5, 0, OrderRejected(T, T, text, text)),
     ]
     with opened(path) as writer:

@@ -85,7 +85,7 @@ class Requests:
             if waits and terms.purpose not in PROTECTIVE:
                 m.waiting.append(Waiting(owner, instrument, terms, request.reason, m.turn.seq))
                 return
-        self.approve(at_ns, owner, instrument, terms, request.children, m.turn.seq, emit)
+        self.approve(at_ns, owner, instrument, terms, request.reason, request.children, m.turn.seq, emit)
 
     def approve(
         self,
@@ -93,6 +93,7 @@ class Requests:
         owner: str,
         instrument: int,
         terms: OrderTerms,
+        reason: str,
         children: tuple[tuple[str, int, int], ...],
         request_seq: int,
         emit: Emit,
@@ -105,7 +106,7 @@ class Requests:
             terms = replace(terms, tif=MARKET_TIF, bound=m.exits.bound(instrument, terms))
         m.approved.append(Live(owner, instrument, terms, terms.size, request_seq))
         m.gates.note_approval(at_ns, terms)
-        emit(OrderApproved(at_ns, request_seq, owner, instrument, terms))
+        emit(OrderApproved(at_ns, request_seq, owner, instrument, terms, reason))
         if children:
             m.protection.attach(at_ns, owner, instrument, terms, children, emit)
 
@@ -141,7 +142,7 @@ class Requests:
                 m.waiting.append(one)
             else:
                 terms = replace(one.terms, size=room)
-                self.approve(at_ns, owner, instrument, terms, (), one.request_seq, emit)
+                self.approve(at_ns, owner, instrument, terms, one.reason, (), one.request_seq, emit)
 
     def ended(self, at_ns: int, client_order_id: str, order: Live, emit: Emit) -> None:
         """Judge the opening part of a turn once its closing part is wholly filled; drop it otherwise."""

@@ -91,7 +91,8 @@ class Target(State):
 
     `wanted` None: no target. `order` is the client order id of its live order; `requested`: its request is on
     the way. `tries` counts attempts since the last progress; `next_ns` is when the next is due. `blocked`:
-    what it waits for is an event, not a time. `refused_ns`: since when openings wait for a condition that
+    what it waits for is an event, not a time. `given` is the strategy's reason.
+    `refused_ns`: since when openings wait for a condition that
     time may not mend.
     """
 
@@ -106,6 +107,7 @@ class Target(State):
     refused_ns: int = 0
     since_ns: int = 0
     reported_ns: int = 0
+    given: str = ""
     shown: tuple[int | None, str, str] = (None, "none", "")
 
 

@@ -58,6 +58,7 @@ class Targets:
         if target.wanted == event.size and target.state not in ("none", "withdrawn"):
             return
         target.wanted = event.size
+        target.given = event.reason
         self._reset(target, at_ns)
         self.work(at_ns, owner, instrument, target, emit, withdrawn=False)
 
@@ -111,7 +112,7 @@ class Targets:
         if role == CLOSE and not target.since_ns:
             target.since_ns = at_ns
         self._show(at_ns, owner, instrument, target, self._stay(target, "working", only_closes), "", emit)
-        m.request(at_ns, owner, instrument, terms, "", emit)
+        m.request(at_ns, owner, instrument, terms, target.given, emit)
 
     def submitted(self, order: SubmitOrder, emit: Emit) -> None:
         """Note the client order id of a target's order."""

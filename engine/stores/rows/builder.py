@@ -54,6 +54,7 @@ from engine.events import (
 from engine.stores.rows.bars import activity_bar_row, bar_row
 from engine.stores.rows.flow import FlowRows
 from engine.stores.rows.tables import TABLES
+from engine.stores.rows.trips import TripRows
 from engine.stores.rows.units import Listing, added, record
 from engine.stores.rows.venue import VenueRows
 from engine.stores.store import Row, Rows, RowSource
@@ -112,6 +113,7 @@ class RowBuilder:
             ActorRestarted: ("lifecycle", self._restarted),
             **VenueRows(self).handlers,
             **FlowRows(self).handlers,
+            **TripRows(self).handlers,
         }
         self._handlers = {
             event_type: handler for event_type, (table, handler) in handlers.items() if table in store.tables
@@ -264,9 +266,19 @@ class RowBuilder:
         row |= {
             "side": side_name(terms.side),
             "size": size,
-            "limit_price": listing.price(terms.worst) if terms.worst else None,
+            "kind": f"{'market' if terms.market else 'limit'}{' stop' if terms.trigger else ''}",
+            "limit_price": listing.price(terms.limit) if terms.limit else None,
+            "bound": listing.price(terms.bound) if terms.bound else None,
             "tif": terms.tif,
+            "role": terms.role or None,
+            "purpose": terms.purpose,
             "reduce_only": terms.reduce_only,
+            "trigger": terms.trigger or None,
+            "trigger_price": listing.price(terms.trigger_price) if terms.trigger_price else None,
+            "parent": terms.parent or None,
+            "order_group": terms.group or None,
+            "handle": terms.handle or None,
+            "asked_for": event.reason or None,
             "submitted": iso_text(event.at_ns),
             "submitted_ns": event.at_ns,
             "seq": seq,
@@ -337,7 +349,7 @@ class RowBuilder:
     def _sum(self, row: Row, seq: int, scales: tuple[int, int], price: int, size: int, fee: int) -> None:
         """Add a fill to the exact sums of its order, and divide them again."""
         key = row["client_order_id"]
-        sums = self._row("order_sums", key) or {"filled": "0", "cost": "0", "fees": "0", "seq": 0}
+        sums = self.row("order_sums", key) or {"filled": "0", "cost": "0", "fees": "0", "seq": 0}
         if sums["seq"] < seq:  # else the sums have this fill: the record is applied again after a crash
             money_scale = sum(scales)
             sums = {
@@ -353,7 +365,7 @@ class RowBuilder:
         row["fees"] = float(sums["fees"])
 
     def _order(self, key: str, seq: int, cause: int, at_ns: int) -> Row:
-        row = self._row("orders", key)
+        row = self.row("orders", key)
         if row is None:
             row = dict.fromkeys(TABLES["orders"].columns)
             row |= {"client_order_id": key, "seq": seq, "cause": cause}
@@ -418,7 +430,7 @@ class RowBuilder:
         }
 
     def _session(self, session: str) -> Row:
-        row = self._row("sessions", session)
+        row = self.row("sessions", session)
         if row is None:
             row = dict.fromkeys(TABLES["sessions"].columns)
             row["session"] = session
@@ -460,7 +472,7 @@ class RowBuilder:
             return Listing.unknown(number, self.number)
         return listing
 
-    def _row(self, table: str, key: str) -> Row | None:
+    def row(self, table: str, key: str) -> Row | None:
         """Return the row of this batch to change; if there is none, a copy of the stored one is added."""
         row = self.changed[table].get(key)
         if row is None:

@@ -14,45 +14,14 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
+from engine.stores.rows.flow_tables import FLOW_TABLES
+from engine.stores.rows.shapes import INSTRUMENT, PRINT, RECORD, TRADED, TableShape
 
 __all__ = ["SCHEMA_VERSION", "TABLES", "VIEWS", "TableShape"]
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """Kept in the database as `user_version`; a database of another version is rebuilt."""
 
-
-class TableShape(msgspec.Struct, frozen=True):
-    """One table. `columns` in order with their types, `pk` the primary key, `indexes` beyond it.
-
-    `float` stands for an exact number as the store holds it. With `newest`, a row replaces the one with the
-    same key only if it is not lower in that column; otherwise it always does.
-    """
-
-    columns: dict[str, type]
-    pk: str | tuple[str, ...]
-    indexes: tuple[tuple[str, ...], ...] = ()
-    newest: str = ""
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """The columns of the primary key."""
-        return (self.pk,) if isinstance(self.pk, str) else self.pk
-
-
-_RECORD: Final[dict[str, type]] = {"seq": int, "cause": int, "at": str, "at_ns": int}
-_INSTRUMENT: Final[dict[str, type]] = {"instrument": str, "instrument_id": int, "venue": str}
-_WINDOW: Final[dict[str, type]] = {**_INSTRUMENT, "interval": str, "start": str, "start_ns": int}
-_PRINT: Final[dict[str, type]] = {"price": float, "size": float, "side": str, "trade_id": str}
-_TRADED: Final[dict[str, type]] = {
-    **dict.fromkeys(("open", "high", "low", "close", "volume"), float),
-    **dict.fromkeys(("quote_volume", "vwap", "buy_volume", "sell_volume"), float),
-    "trades": int,
-    "first_id": str,
-    "last_id": str,
-    "incomplete": int,
-    "because": str,
-}
 
 TABLES: Final[dict[str, TableShape]] = {
     "instruments": TableShape(
@@ -75,108 +44,40 @@ TABLES: Final[dict[str, TableShape]] = {
     ),
     "trades": TableShape(
         {
-            **_RECORD,
+            **RECORD,
             "venue_time": str,
             "venue_ns": int,
-            **_INSTRUMENT,
-            **_PRINT,
+            **INSTRUMENT,
+            **PRINT,
         },
         pk="seq",
         indexes=(("instrument", "at_ns"),),
     ),
     "bars": TableShape(
         {
-            **_INSTRUMENT,
+            **INSTRUMENT,
             "interval": str,
             "start": str,
             "start_ns": int,
-            **_TRADED,
+            **TRADED,
             "source": str,
             "revision": int,
             "closed_by": str,
-            **_RECORD,
+            **RECORD,
         },
         pk=("instrument_id", "interval", "start_ns"),
         indexes=(("instrument", "interval", "start_ns"), ("start_ns",)),
         newest="revision",
     ),
-    "activity_bars": TableShape(
-        {
-            **_INSTRUMENT,
-            "kind": str,
-            "number": int,
-            "start": str,
-            "start_ns": int,
-            "end": str,
-            "end_ns": int,
-            **_TRADED,
-            **_RECORD,
-        },
-        pk="seq",
-        indexes=(("instrument", "kind", "start_ns"),),
-    ),
-    "footprints": TableShape(
-        {**_RECORD, **_WINDOW, "level": float, "delta": float, "day_delta": float, "revision": int},
-        pk="seq",
-        indexes=(("instrument", "interval", "start_ns"),),
-    ),
-    "footprint_levels": TableShape(
-        {
-            **_RECORD,
-            **_WINDOW,
-            **dict.fromkeys(("price", "bought", "sold", "unsided"), float),
-            "revision": int,
-        },
-        pk=("seq", "price"),
-        indexes=(("instrument", "interval", "start_ns"),),
-    ),
-    "stacked_imbalances": TableShape(
-        {**_RECORD, **_WINDOW, "side": str, "low": float, "high": float, "run": int, "revision": int},
-        pk="seq",
-        indexes=(("instrument", "interval", "start_ns"),),
-    ),
-    "profiles": TableShape(
-        {
-            **_RECORD,
-            **_WINDOW,
-            **dict.fromkeys(("volume", "level", "point", "value_low", "value_high"), float),
-        },
-        pk="seq",
-        indexes=(("instrument", "interval", "start_ns"),),
-    ),
-    "profile_levels": TableShape(
-        {**_RECORD, **_WINDOW, "price": float, "volume": float},
-        pk=("seq", "price"),
-        indexes=(("instrument", "interval", "start_ns"),),
-    ),
-    "large_prints": TableShape(
-        {
-            **_RECORD,
-            **_INSTRUMENT,
-            "venue_time": str,
-            "venue_ns": int,
-            **_PRINT,
-        },
-        pk="seq",
-        indexes=(("instrument", "venue_ns"),),
-    ),
-    "book_samples": TableShape(
-        {
-            **_RECORD,
-            **_WINDOW,
-            **dict.fromkeys(("bid", "ask", "spread", "imbalance", "depth_imbalance"), float),
-        },
-        pk="seq",
-        indexes=(("instrument", "interval", "start_ns"),),
-    ),
-    "marks": TableShape({**_RECORD, **_INSTRUMENT, "price": float}, pk="seq"),
+    **FLOW_TABLES,
+    "marks": TableShape({**RECORD, **INSTRUMENT, "price": float}, pk="seq"),
     "signals": TableShape(
-        {**_RECORD, "strategy": str, **_INSTRUMENT, "name": str, "value": float},
+        {**RECORD, "strategy": str, **INSTRUMENT, "name": str, "value": float},
         pk="seq",
         indexes=(("strategy", "name", "instrument", "at_ns"),),
     ),
     "targets": TableShape(
-        {**_RECORD, "strategy": str, **_INSTRUMENT, "size": float, "reason": str},
+        {**RECORD, "strategy": str, **INSTRUMENT, "size": float, "reason": str},
         pk="seq",
         indexes=(("strategy", "instrument", "at_ns"),),
     ),
@@ -184,12 +85,22 @@ TABLES: Final[dict[str, TableShape]] = {
         {
             "client_order_id": str,
             "strategy": str,
-            **_INSTRUMENT,
+            **INSTRUMENT,
             "side": str,
             "size": float,
+            "kind": str,
             "limit_price": float,
+            "bound": float,
             "tif": str,
+            "role": str,
+            "purpose": str,
             "reduce_only": int,
+            "trigger": str,
+            "trigger_price": float,
+            "parent": str,
+            "order_group": str,
+            "handle": str,
+            "asked_for": str,
             "state": str,
             "filled": float,
             "remaining": float,
@@ -215,12 +126,12 @@ TABLES: Final[dict[str, TableShape]] = {
     ),
     "fills": TableShape(
         {
-            **_RECORD,
+            **RECORD,
             "venue_time": str,
             "venue_ns": int,
             "client_order_id": str,
             "strategy": str,
-            **_INSTRUMENT,
+            **INSTRUMENT,
             "side": str,
             "price": float,
             "size": float,
@@ -234,9 +145,9 @@ TABLES: Final[dict[str, TableShape]] = {
     ),
     "refusals": TableShape(
         {
-            **_RECORD,
+            **RECORD,
             "strategy": str,
-            **_INSTRUMENT,
+            **INSTRUMENT,
             "side": str,
             "size": float,
             "rule": str,
@@ -246,24 +157,63 @@ TABLES: Final[dict[str, TableShape]] = {
         pk="seq",
         indexes=(("rule",),),
     ),
+    # From flat to flat. `size` is what was opened; prices are averages; `net` is the profit after fees.
+    "round_trips": TableShape(
+        {
+            "strategy": str,
+            **INSTRUMENT,
+            "side": str,
+            "size": float,
+            "entry_price": float,
+            "exit_price": float,
+            "profit": float,
+            "fees": float,
+            "net": float,
+            "seconds": float,
+            "exit_by": str,
+            "entered": str,
+            "entered_ns": int,
+            "exited": str,
+            "exited_ns": int,
+            "entry_seq": int,
+            "reason": str,
+            "seq": int,
+            "cause": int,
+        },
+        pk="seq",
+        indexes=(("strategy", "instrument", "exited_ns"), ("exited_ns",)),
+    ),
+    # The exact sums of trips under way, as decimal text.
+    "open_trips": TableShape(
+        {
+            "book": str,
+            "side": str,
+            "entered": str,
+            "entered_ns": int,
+            "entry_seq": int,
+            **dict.fromkeys(("held", "opened", "entry_value", "exit_value", "fees"), str),
+            "seq": int,
+        },
+        pk="book",
+    ),
     "positions": TableShape(
         {
             "strategy": str,
-            **_INSTRUMENT,
+            **INSTRUMENT,
             "size": float,
             "avg_price": float,
             "cost": float,
             "realized": float,
             "fees": float,
-            **_RECORD,
+            **RECORD,
         },
         pk=("strategy", "instrument_id"),
     ),
     "position_changes": TableShape(
         {
-            **_RECORD,
+            **RECORD,
             "strategy": str,
-            **_INSTRUMENT,
+            **INSTRUMENT,
             "size": float,
             "avg_price": float,
             "cost": float,
@@ -275,7 +225,7 @@ TABLES: Final[dict[str, TableShape]] = {
     ),
     "equity": TableShape(
         {
-            **_RECORD,
+            **RECORD,
             "realized": float,
             "unrealized": float,
             "fees": float,
@@ -287,10 +237,10 @@ TABLES: Final[dict[str, TableShape]] = {
     ),
     "feed_events": TableShape(
         {
-            **_RECORD,
+            **RECORD,
             "feed": str,
             "event": str,
-            **_INSTRUMENT,
+            **INSTRUMENT,
             "from_time": str,
             "from_ns": int,
             "to_time": str,
@@ -306,7 +256,7 @@ TABLES: Final[dict[str, TableShape]] = {
     ),
     "candles": TableShape(
         {
-            **_INSTRUMENT,
+            **INSTRUMENT,
             "interval": str,
             "start": str,
             "start_ns": int,
@@ -317,38 +267,38 @@ TABLES: Final[dict[str, TableShape]] = {
             "volume": float,
             "trades": int,
             "purpose": str,
-            **_RECORD,
+            **RECORD,
         },
         pk=("instrument_id", "interval", "start_ns"),
         indexes=(("instrument", "interval", "start_ns"),),
     ),
     "funding_rates": TableShape(
         {
-            **_INSTRUMENT,
+            **INSTRUMENT,
             "time": str,
             "time_ns": int,
             "rate": float,
             "premium": float,
-            **_RECORD,
+            **RECORD,
         },
         pk=("instrument_id", "time_ns"),
     ),
     "funding_payments": TableShape(
         {
-            **_INSTRUMENT,
+            **INSTRUMENT,
             "time": str,
             "time_ns": int,
             "size": float,
             "amount": float,
             "rate": float,
-            **_RECORD,
+            **RECORD,
         },
         pk=("instrument_id", "time_ns"),
     ),
     "bar_differences": TableShape(
         {
-            **_RECORD,
-            **_INSTRUMENT,
+            **RECORD,
+            **INSTRUMENT,
             "interval": str,
             "start": str,
             "start_ns": int,
@@ -368,11 +318,11 @@ TABLES: Final[dict[str, TableShape]] = {
         pk="seq",
     ),
     "position_differences": TableShape(
-        {**_RECORD, **_INSTRUMENT, "own": float, "venue_size": float, "adopted": int}, pk="seq"
+        {**RECORD, **INSTRUMENT, "own": float, "venue_size": float, "adopted": int}, pk="seq"
     ),
     "account": TableShape(
         {
-            **_RECORD,
+            **RECORD,
             "gateway": str,
             "equity": float,
             "withdrawable": float,
@@ -383,8 +333,8 @@ TABLES: Final[dict[str, TableShape]] = {
     ),
     "foreign_orders": TableShape(
         {
-            **_RECORD,
-            **_INSTRUMENT,
+            **RECORD,
+            **INSTRUMENT,
             "venue_order_id": str,
             "client_order_id": str,
             "side": str,
@@ -414,11 +364,11 @@ TABLES: Final[dict[str, TableShape]] = {
         indexes=(("seq",),),
     ),
     "failures": TableShape(
-        {**_RECORD, "event": str, "actor": str, "failed_seq": int, "error": str, "policy": str},
+        {**RECORD, "event": str, "actor": str, "failed_seq": int, "error": str, "policy": str},
         pk="seq",
     ),
     "lifecycle": TableShape(
-        {**_RECORD, "event": str, "actor": str, "state": str, "detail": str, "restarts": int},
+        {**RECORD, "event": str, "actor": str, "state": str, "detail": str, "restarts": int},
         pk="seq",
         indexes=(("actor",),),
     ),

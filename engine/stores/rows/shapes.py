@@ -1,0 +1,42 @@
+"""The shape of a table, and the columns that many tables share."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+__all__ = ["INSTRUMENT", "PRINT", "RECORD", "TRADED", "WINDOW", "TableShape"]
+
+
+class TableShape(msgspec.Struct, frozen=True):
+    """One table. `columns` in order with their types, `pk` the primary key, `indexes` beyond it.
+
+    `float` stands for an exact number as the store holds it. With `newest`, a row replaces the one with the
+    same key only if it is not lower in that column; otherwise it always does.
+    """
+
+    columns: dict[str, type]
+    pk: str | tuple[str, ...]
+    indexes: tuple[tuple[str, ...], ...] = ()
+    newest: str = ""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns of the primary key."""
+        return (self.pk,) if isinstance(self.pk, str) else self.pk
+
+
+RECORD: Final[dict[str, type]] = {"seq": int, "cause": int, "at": str, "at_ns": int}
+INSTRUMENT: Final[dict[str, type]] = {"instrument": str, "instrument_id": int, "venue": str}
+WINDOW: Final[dict[str, type]] = {**INSTRUMENT, "interval": str, "start": str, "start_ns": int}
+PRINT: Final[dict[str, type]] = {"price": float, "size": float, "side": str, "trade_id": str}
+TRADED: Final[dict[str, type]] = {
+    **dict.fromkeys(("open", "high", "low", "close", "volume"), float),
+    **dict.fromkeys(("quote_volume", "vwap", "buy_volume", "sell_volume"), float),
+    "trades": int,
+    "first_id": str,
+    "last_id": str,
+    "incomplete": int,
+    "because": str,
+}
