@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.actors.base import Actor, Because, RoutesChanged, SetTimer
+from engine.actors.base import Actor, Because, Later, RoutesChanged, SetTimer
 from engine.clock import DAY_NS, day_of, day_start_ns
 from engine.errors import EngineError, UsageError
 from engine.events import (
@@ -73,6 +73,7 @@ class Sequencer:
         self._waiting: dict[tuple[str, str], int] = {}
         self._timer_number = 0
         self._out: list[Any] = []
+        self._later: list[tuple[Later, int]] = []
         self._derived: list[Derived] = []
         self._batch: list[Event] = []
         self._index = 0
@@ -349,7 +350,9 @@ class Sequencer:
         emit = out.append
         causes = [cause or self.seq] * len(out)
         position = 0
-        while position < len(out):
+        while position < len(out) or self._later:
+            if position == len(out):
+                self._bring_later(out, causes)
             event = out[position]
             cause = causes[position]
             position += 1
@@ -359,6 +362,10 @@ class Sequencer:
                 continue
             if kind is RoutesChanged:
                 registry.route()
+                continue
+            if kind is Later:
+                self._later = [one for one in self._later if not event.key or one[0].key != event.key]
+                self._later.append((event, cause))
                 continue
             if kind is _Restart:
                 out += self._restart(event.actor, cause - 1)
@@ -385,6 +392,14 @@ class Sequencer:
                 )
         out.clear()
         self._set_due()
+
+    def _bring_later(self, out: list[Any], causes: list[int]) -> None:
+        """Append the postponed events of the lowest place, with the causes they had."""
+        place = min(later.place for later, _ in self._later)
+        brought = [one for one in self._later if one[0].place == place]
+        self._later = [one for one in self._later if one[0].place != place]
+        out += [later.event for later, _ in brought]
+        causes += [cause for _, cause in brought]
 
     def _flush(self, index: int) -> None:
         """Pass the turns of the inputs before `index`, with their derived records, to the sink."""

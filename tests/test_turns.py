@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from engine.actors.base import END_OF_CANDLE, PATH, Actor, Emit, Later, handles
 from engine.config import BarsConfig, Config, StrategyConfig
 from engine.events import (
     ActorFailed,
@@ -11,6 +12,7 @@ from engine.events import (
     DayOpened,
     Event,
     InstrumentListed,
+    PriceMarked,
     SessionStarted,
     TargetSet,
     TimerFired,
@@ -121,3 +123,33 @@ def test_events_that_a_strategy_emitted_before_it_raised_are_dropped(on: str) ->
     assert not any(isinstance(event, TargetSet) for event in events)
     assert not any(isinstance(event, TimerFired) and event.key == "later" for event in events)
     assert any(isinstance(event, BarClosed) for event in events)
+
+
+class Postpones(Actor):
+    """Postpones two marks for each trade, with another actor's reaction between them."""
+
+    @handles(Trade)
+    def trade(self, trade: Trade, emit: Emit) -> None:
+        emit(Later(PriceMarked(trade.recv_ns, 1, 3), END_OF_CANDLE))
+        emit(Later(PriceMarked(trade.recv_ns, 1, 99), PATH, "a"))
+        emit(Later(PriceMarked(trade.recv_ns, 1, 1), PATH, "a"))
+
+    @handles(PriceMarked)
+    def mark(self, mark: PriceMarked, emit: Emit) -> None:
+        if mark.price == 1:
+            emit(PriceMarked(mark.at_ns, 1, 10))
+            emit(Later(PriceMarked(mark.at_ns, 1, 2), PATH, "a"))
+        elif mark.price == 10:
+            emit(PriceMarked(mark.at_ns, 1, 11))
+
+
+def test_postponed_events_come_once_nothing_else_is_left_by_place_and_the_latest_of_a_key() -> None:
+    sink = Memory()
+    sequencer = Sequencer(lambda _: [Postpones("p")], sink)
+    builder = SessionBuilder(load, "test", "0")
+    started = builder.start(recv_ns=1, session="a" * 16, mode="backtest", config=Config(strategies=()))
+    sequencer.run([started, InstrumentListed(1, 1, "x", "AAA", 2, 3), trade(2), trade(3)])
+    marks = [(seq, cause, event) for seq, cause, event in sink.records if isinstance(event, PriceMarked)]
+    assert [event.price for _, _, event in marks] == [1, 10, 11, 2, 3] * 2
+    first = marks[0][0]
+    assert [cause - first for _, cause, _ in marks[:5]] == [-1, 0, 1, 0, -1], "each names what postponed it"

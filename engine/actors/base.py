@@ -18,10 +18,13 @@ import msgspec
 from engine.events import Event, InstrumentListed, OrderFilled
 
 __all__ = [
+    "END_OF_CANDLE",
+    "PATH",
     "REMEMBERED_MAX",
     "Actor",
     "Because",
     "Emit",
+    "Later",
     "Once",
     "RoutesChanged",
     "SetTimer",
@@ -88,6 +91,18 @@ class Because(msgspec.Struct, frozen=True, gc=False):
     cause: int
 
 
+class Later(msgspec.Struct, frozen=True, gc=False):
+    """An event that is recorded and routed once nothing else of the turn is left.
+
+    Of several, those with the lowest `place` come first. One with a `key` replaces the pending one with the
+    same key.
+    """
+
+    event: Event
+    place: int
+    key: str = ""
+
+
 class RoutesChanged(msgspec.Struct, frozen=True, gc=False):
     """Request to the sequencer, passed to `emit` and not journalled: the result of `listens` has changed."""
 
@@ -104,8 +119,14 @@ class Turn:
         self.seq = 0
 
 
-Emit = Callable[[Event | Because | SetTimer | RoutesChanged], None]
+Emit = Callable[[Event | Because | Later | SetTimer | RoutesChanged], None]
 """Appends to the turn. Events are journalled and routed; `SetTimer` and `RoutesChanged` are carried out."""
+
+PATH: Final = 0
+"""Place of the events along a candle (see `Later`)."""
+
+END_OF_CANDLE: Final = 1
+"""Place of the bars of a candle: after all that happens within it."""
 
 
 def handles(*types: type[Event]) -> Callable[[F], F]:

@@ -8,11 +8,11 @@ venue's candle of a window (`CandleRead`) replaces a bar that is incomplete or d
 from __future__ import annotations
 
 from engine.actors.bars import GAP, Market, OpenBar, Series, apply_candle, bar_event, flatten
-from engine.actors.base import Emit, SetTimer, handles
+from engine.actors.base import END_OF_CANDLE, Because, Emit, Later, RoutesChanged, SetTimer, handles
 from engine.actors.closing import Closing, End
 from engine.clock import window_end
 from engine.config import BarsConfig
-from engine.events import BarDiffers, Candle, CandleRead
+from engine.events import BarDiffers, Candle, CandleRead, Event
 from engine.values import wide
 
 __all__ = ["CandleBars"]
@@ -30,7 +30,11 @@ class CandleBars(Closing):
 
     @handles(Candle)
     def add_candle(self, candle: Candle, emit: Emit) -> None:
-        """Emit a candle as a closed bar of its own interval, and merge it into longer bars."""
+        """Emit a candle as a closed bar of its own interval, and merge it into longer bars.
+
+        The bars come after all that happens within the candle: the fills, and what they lead to.
+        """
+        emit = _at_end(emit)
         instrument, span, at_ns = candle.instrument, candle.interval_ns, candle.recv_ns
         bar = _bar_of(candle)
         longer = [one for one in self._spans_ns if one > span and window_end(one, 0) % span == 0]
@@ -169,6 +173,15 @@ class CandleBars(Closing):
                 if bar is not series.bar:
                     bar.revision += 1
                     emit(bar_event(bar, candle.instrument, series.interval_ns, "gap", candle.recv_ns))
+
+
+def _at_end(emit: Emit) -> Emit:
+    """Return an `emit` that postpones events to the end of the candle."""
+
+    def postpone(item: Event | Because | Later | SetTimer | RoutesChanged) -> None:
+        emit(Later(item, END_OF_CANDLE) if isinstance(item, Event) else item)
+
+    return postpone
 
 
 def _bar_of(candle: Candle) -> OpenBar:

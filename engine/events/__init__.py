@@ -28,6 +28,7 @@ from engine.events.analysis import (
     BarCorrected,
     BarDiffers,
     LogWritten,
+    PathReached,
     PriceMarked,
     SignalRaised,
     TargetSet,
@@ -196,6 +197,7 @@ EVENT_TYPES: Final[tuple[type[Event], ...]] = (
     StrategyBegan,
     LogWritten,
     StopChanged,
+    PathReached,
 )
 
 __all__ = [
@@ -268,6 +270,7 @@ __all__ = [
     "OrderRequested",
     "OrderTerms",
     "OrderUnknown",
+    "PathReached",
     "PositionChanged",
     "PositionDiffers",
     "PositionRead",

@@ -146,7 +146,10 @@ class ForeignOrderSeen(Event, frozen=True, tag="foreign-order"):
 
 
 class FundingPaid(Event, frozen=True, tag="funding-paid"):
-    """Input. A funding payment. `amount` is in quote currency, negative if the account paid."""
+    """A funding payment. `amount` is in quote currency, negative if the account paid.
+
+    An input from a real venue, for the whole account. The simulated venue emits one for each book: `owner`.
+    """
 
     recv_ns: int
     venue_ns: int
@@ -155,10 +158,14 @@ class FundingPaid(Event, frozen=True, tag="funding-paid"):
     scale: int
     amount: _Scaled
     rate: _Scaled
+    owner: str = ""
 
 
 class Liquidated(Event, frozen=True, tag="liquidated"):
-    """Input. The venue liquidated the account, partly or completely. The fills are reported as usual."""
+    """The venue liquidated the account, partly or completely. The fills are reported as usual.
+
+    An input from a real venue, derived when the simulated venue does it.
+    """
 
     recv_ns: int
     liquidation_id: int

@@ -17,6 +17,7 @@ __all__ = [
     "BarCorrected",
     "BarDiffers",
     "LogWritten",
+    "PathReached",
     "PriceMarked",
     "SignalRaised",
     "TargetSet",
@@ -122,6 +123,21 @@ class PriceMarked(Event, frozen=True, tag="mark"):
     at_ns: int
     instrument: InstrumentId
     price: Price
+
+
+class PathReached(Event, frozen=True, tag="path"):
+    """The simulated venue has led one book along a candle to `price`.
+
+    `part` is "open", "low", "high" or "close", or "" for a price between them at which an order fills. What
+    happens at a price follows before the next one. The bar of the candle comes after its close.
+    """
+
+    at_ns: int
+    venue_ns: int
+    instrument: InstrumentId
+    owner: str
+    price: Price
+    part: str
 
 
 class SignalRaised(Event, frozen=True, tag="signal"):

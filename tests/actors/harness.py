@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from engine.actors import Actor, Because, RoutesChanged, SetTimer, Turn
-from engine.actors.base import handlers_of
+from engine.actors.base import Later, handlers_of
 from engine.clock import SECOND_NS
 from engine.events import Event, InstrumentListed, TimerFired
 
@@ -23,7 +23,10 @@ LISTED = {
 
 
 class Harness:
-    """`seq` counts the events sent to the actor, `log` holds those it emitted, `timers` the pending ones."""
+    """`seq` counts the events sent to the actor, `log` holds those it emitted, `timers` the pending ones.
+
+    What the actor postpones to the end of the turn is logged then, and sent to it.
+    """
 
     def __init__(self, actor: Actor, listed: Mapping[int, InstrumentListed] = LISTED) -> None:
         self.actor = actor
@@ -35,6 +38,7 @@ class Harness:
         self.log: list[Event] = []
         self.causes: list[tuple[Event, int]] = []  # events emitted with a cause of their own
         self.timers: list[SetTimer] = []
+        self.later: list[Later] = []
 
     @property
     def strategy(self) -> Any:
@@ -45,21 +49,32 @@ class Harness:
         """Send events to the actor; return the events it emitted."""
         before = len(self.log)
         for event in events:
-            self.seq += 1
-            self.actor.turn.seq = self.seq
-            out: list[Any] = []
-            if self.actor.listens(type(event)):
-                for handler in self.routes.get(type(event), ()):
-                    handler(event, out.append)
-            for item in out:
-                if isinstance(item, SetTimer):
-                    self.timers = [one for one in self.timers if one.key != item.key] + [item]
-                elif isinstance(item, Because):
-                    self.causes.append((item.event, item.cause))
-                    self.log.append(item.event)
-                elif not isinstance(item, RoutesChanged):
-                    self.log.append(item)
+            self._handle(event)
+            while self.later:
+                later = min(self.later, key=lambda one: one.place)
+                self.later.remove(later)
+                self.log.append(later.event)
+                self._handle(later.event)
         return self.log[before:]
+
+    def _handle(self, event: Event) -> None:
+        self.seq += 1
+        self.actor.turn.seq = self.seq
+        out: list[Any] = []
+        if self.actor.listens(type(event)):
+            for handler in self.routes.get(type(event), ()):
+                handler(event, out.append)
+        for item in out:
+            if isinstance(item, SetTimer):
+                self.timers = [one for one in self.timers if one.key != item.key] + [item]
+            elif isinstance(item, Later):
+                kept = [one for one in self.later if not item.key or one.key != item.key]
+                self.later = [*kept, item]
+            elif isinstance(item, Because):
+                self.causes.append((item.event, item.cause))
+                self.log.append(item.event)
+            elif not isinstance(item, RoutesChanged):
+                self.log.append(item)
 
     def advance(self, until_ns: int) -> list[Any]:
         """Fire the timers due up to a time, in order; return the events the actor emitted."""
