@@ -49,6 +49,7 @@ from engine.events import (
     OrderRejected,
     OrderRequested,
     OrderTerms,
+    PathReached,
     PositionChanged,
     Quote,
     SessionStarted,
@@ -224,7 +225,12 @@ class OrderManager(Actor):
     def note_candle(self, candle: Candle, emit: Emit) -> None:
         """Use the close of a candle, in data that has no trades."""
         self.price(candle.instrument).last = candle.close
-        self.protection.candle(candle, emit)
+
+    @handles(PathReached)
+    def note_path(self, reached: PathReached, emit: Emit) -> None:
+        """Use the price that a book has been led to within a candle."""
+        self.price(reached.instrument).last = reached.price
+        self.protection.path(reached, emit)
 
     @handles(BarClosed)
     def note_bar(self, bar: BarClosed, emit: Emit) -> None:

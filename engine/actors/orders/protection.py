@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from engine.actors.base import Emit
 from engine.actors.orders.state import Live
 from engine.events import (
-    Candle,
     FillBooked,
     ModifyRequested,
     OrderCanceled,
     OrderRejected,
     OrderTerms,
+    PathReached,
     SessionStarted,
     StopRequested,
     SubmitOrder,
@@ -69,8 +69,11 @@ class Protection:
     def priced(self, instrument: int, at_ns: int, emit: Emit) -> None:
         """Fire stops in the engine after a quote, a book or a mark."""
 
-    def candle(self, candle: Candle, emit: Emit) -> None:
-        """Move and fire trails on a candle."""
+    def path(self, reached: PathReached, emit: Emit) -> None:
+        """Move and fire the trail, and fire the stops in the engine, of a book that is led along a candle.
+
+        What fires asks for an exit with its trigger price: it takes part in the rest of the path.
+        """
 
     def filled(self, fill: FillBooked, before: int, emit: Emit) -> None:
         """Follow a book, which was `before`: brackets, sizes, what is dropped."""
