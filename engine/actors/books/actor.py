@@ -1,63 +1,160 @@
-"""Books every fill once, with its owner, and values the account.
+"""The books: the only judge of whether a fill is new, whose it is, and what it cost.
 
-Owns the books. A placeholder for the time being: fills of own orders only.
+Owns `FillBooked`, `PositionChanged`, `BookAdjusted` and `EquityMarked`, and the `MarketHalted` of what the
+engine did not do itself: a liquidation, an ADL, a fill of an order that is no longer remembered. Promises:
+the account is the sum of the books after every event, books change by `FillBooked` only, no `FillBooked`
+crosses 0, and money is exact (`ledger.py`). State follows from what is handled, never from what is emitted.
+
+    OrderFilled -> new? -> whose (owners.py) or which books (allocation.py) -> FillBooked ... (booking.py)
+                -> PositionChanged per book -> BookAdjusted if from outside -> EquityMarked
 """
 
 from __future__ import annotations
 
-from engine.actors.base import Actor, Emit, Once, handles
-from engine.config import AccountConfig, VenueConfig
-from engine.events import FillBooked, OrderFilled, PositionChanged, SubmitOrder
-from engine.events.terms import CLOSE, OPEN
+from typing import Final
 
-__all__ = ["Books"]
+from engine.actors.base import Emit, handles
+from engine.actors.books.allocation import allocate
+from engine.actors.books.book import Book
+from engine.actors.books.booking import Booking
+from engine.actors.books.ledger import Ledger
+from engine.actors.books.owners import Executions, Owned, Owners
+from engine.clock import SECOND_NS
+from engine.config import MONEY_TEXT_SCALE, Config
+from engine.events import (
+    ENDED,
+    AccountAdjusted,
+    FillBooked,
+    MarketHalted,
+    OperatorCommand,
+    OrderChanged,
+    OrderFilled,
+    SessionStarted,
+    SubmitOrder,
+)
+from engine.events.terms import CLOSE
+from engine.values import parse_scaled, rescale, wide
+
+__all__ = ["Book", "Books", "Owned"]
+
+_HALTED_AGAIN_NS: Final = 60 * SECOND_NS
+"""A market that was halted this recently is not halted again for the same kind of reason."""
 
 
-class Books(Actor):
-    """State: books by owner and instrument, owners of orders."""
+class Books(Ledger):
+    """State: the ledger, whose orders are whose, the latest executions, the newest halts by market.
 
-    def __init__(self, config: AccountConfig, venue: VenueConfig | None = None) -> None:
-        super().__init__("books")
-        self._fills = Once()
-        self._orders: dict[str, SubmitOrder] = {}
-        self._sizes: dict[str, dict[int, int]] = {}
+    `real`: the account is at a venue, and begins with the venue's value. Otherwise it begins with the
+    configured cash.
+    """
+
+    WIRING = Ledger.WIRING | {"real", "cash"}
+
+    def __init__(self, config: Config, *, real: bool = False) -> None:
+        super().__init__(config)
+        self.real = real
+        self.cash = parse_scaled(config.account.cash, MONEY_TEXT_SCALE)
+        self.configured = self.cash
+        self.owners = Owners()
+        self.executions = Executions()
+        self.halts: dict[int, int] = {}
+
+    def knows(self, client_order_id: str) -> bool:
+        """Return whether an order was sent by this journal."""
+        return self.owners.knows(client_order_id)
+
+    @handles(SessionStarted)
+    def begin(self, started: SessionStarted, emit: Emit) -> None:
+        """Begin a session. A paper account begins with the configured cash, and follows its changes."""
+        self.owners.begin(started.session)
+        self.fit_scale()
+        if self.real or started.mode == "backfill":
+            return
+        if self.start is None:
+            self.start = rescale(self.cash, MONEY_TEXT_SCALE, self.scale)
+            self.configured = self.cash
+        elif self.cash != self.configured:
+            amount = rescale(self.cash - self.configured, MONEY_TEXT_SCALE, self.scale)
+            self.configured = self.cash
+            self.adjust(started.recv_ns, amount, "account.cash was changed", emit)
+        self.mark(started.recv_ns, emit)
+
+    def adjust(self, at_ns: int, amount: int, reason: str, emit: Emit) -> None:
+        """Move equity by an amount that is no profit or loss."""
+        self.adjustments += amount
+        emit(AccountAdjusted(at_ns, self.scale, wide(amount), reason))
+
+    # Whose orders are.
 
     @handles(SubmitOrder)
     def note_order(self, order: SubmitOrder, emit: Emit) -> None:
         """Remember the owner of an order."""
-        self._orders[order.client_order_id] = order
+        self.owners.submitted(order)
+
+    @handles(OrderChanged)
+    def note_end(self, changed: OrderChanged, emit: Emit) -> None:
+        """Remember the owner of an order that ended for as long as a late fill may come."""
+        if changed.state in ENDED:
+            self.owners.note_end(changed.client_order_id, changed.at_ns)
+
+    # Fills.
 
     @handles(OrderFilled)
-    def book(self, fill: OrderFilled, emit: Emit) -> None:
-        """Book a fill."""
-        if not self._fills.first(fill):
+    def book_fill(self, fill: OrderFilled, emit: Emit) -> None:
+        """Book an execution once: to the owner of its order, or from outside by the rule of allocation."""
+        if not self.executions.first(fill):
             return
-        order = self._orders.get(fill.client_order_id)
-        owner = order.strategy if order else "external"
-        held = self._sizes.setdefault(owner, {}).get(fill.instrument, 0)
-        closes = min(fill.size, abs(held)) if held * fill.side < 0 else 0
-        over = order is not None and order.terms.role == CLOSE
-        for size, role in ((closes, CLOSE), (fill.size - closes, OPEN)):
-            if size:
-                emit(
-                    FillBooked(
-                        fill.recv_ns,
-                        owner,
-                        fill.instrument,
-                        fill.side,
-                        fill.price,
-                        size,
-                        0,
-                        fill.finer,
-                        fill.client_order_id,
-                        fill.trade_id,
-                        fill.liquidity,
-                        role,
-                        order.terms.purpose if order else "own",
-                        not order,
-                        over and role == OPEN,
-                        handle=order.terms.handle if order else "",
-                    )
-                )
-        self._sizes[owner][fill.instrument] = held + fill.side * fill.size
-        emit(PositionChanged(fill.recv_ns, owner, fill.instrument, held + fill.side * fill.size, 0, 0, 0))
+        instrument = fill.instrument
+        owned = None if fill.cause else self.owners.of(fill.client_order_id)
+        if fill.cause:
+            self.halt(fill.recv_ns, instrument, fill.cause, emit)
+        elif owned is None and fill.client_order_id:
+            words = f"a fill of order {fill.client_order_id}, which is no longer remembered"
+            self.halt(fill.recv_ns, instrument, words, emit)
+        booking = Booking(self, _template(fill, owned), emit)
+        if owned is not None:
+            booking.shares([(owned.owner, fill.size)], int(fill.fee), exits=owned.role == CLOSE)
+            booking.report()
+            return
+        step = self.instruments[instrument].size_step
+        booking.shares(allocate(self.sizes(instrument), fill.side, fill.size, step), int(fill.fee))
+        if booking.of_strategies and not self.account(instrument):
+            booking.flatten()
+        booking.report(fill.cause or "fill from outside")
+
+    def halt(self, at_ns: int, instrument: int, reason: str, emit: Emit) -> None:
+        """Halt a market, unless that was done a moment ago."""
+        if at_ns >= self.halts.get(instrument, -_HALTED_AGAIN_NS) + _HALTED_AGAIN_NS:
+            self.halts[instrument] = at_ns
+            emit(MarketHalted(at_ns, instrument, reason))
+
+    @handles(OperatorCommand)
+    def note_resume(self, command: OperatorCommand, emit: Emit) -> None:
+        """Let the next reason halt a market again, once a person has resumed."""
+        if command.command == "resume":
+            self.halts.clear()
+
+
+def _template(fill: OrderFilled, owned: Owned | None) -> FillBooked:
+    """Return what all parts of a fill have in common."""
+    return FillBooked(
+        fill.recv_ns,
+        "",
+        fill.instrument,
+        fill.side,
+        fill.price,
+        0,
+        0,
+        fill.finer,
+        fill.client_order_id,
+        fill.trade_id,
+        fill.liquidity,
+        "",
+        owned.purpose if owned is not None else "own",
+        owned is None,
+        False,
+        fill.cause,
+        owned.handle if owned is not None else "",
+        fill.fee_asset,
+        fill.venue_ns,
+    )

@@ -1,0 +1,72 @@
+"""One book: the position of one owner in one market, in exact integers.
+
+Owns the arithmetic of cost and realized profit. Money is at the ledger's scale, where every product of a
+price and a size is exact; only a quotient is rounded, once and against the account: realized profit down.
+Called by the other parts of `books`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from engine.actors.base import State
+
+__all__ = ["EXTERNAL", "MANUAL", "Book", "Part", "parts"]
+
+MANUAL = "manual"
+"""Owner of orders that a person placed through the engine."""
+
+EXTERNAL = "external"
+"""Owner of fills that were not ordered through the engine."""
+
+
+class Book(State):
+    """`size` is signed, at the instrument's scale. Money is at the ledger's scale.
+
+    `cost` is what the open size cost, negative for a short; `realized`, `fees` and `funding` are sums since
+    the account began. `fills` counts the bookings. `base_fees` are fees in base units, at the instrument's
+    size scale + `BASE_FINER` decimals, of which `base_taken` have been taken from the size.
+    """
+
+    size: int = 0
+    cost: int = 0
+    realized: int = 0
+    fees: int = 0
+    funding: int = 0
+    fills: int = 0
+    base_fees: int = 0
+    base_taken: int = 0
+
+    def fill(self, side: int, size: int, value: int) -> None:
+        """Book an execution of `size` for `value`, price times size. It never takes the book across 0."""
+        assert size > 0, "an execution has a size"
+        if self.size * side < 0:
+            held = abs(self.size)
+            assert size <= held, "an execution that crosses 0 is two"
+            gain = (-side * value * held - self.cost * size) // held
+            self.realized += gain
+            self.cost += side * value + gain
+        else:
+            self.cost += side * value
+        self.size += side * size
+        self.fills += 1
+
+    def rescale(self, factor: int) -> None:
+        """Move the money to a finer scale, exactly."""
+        self.cost *= factor
+        self.realized *= factor
+        self.fees *= factor
+        self.funding *= factor
+
+
+class Part(NamedTuple):
+    """A part of an execution that does not cross 0. `opens`: it takes the book away from 0."""
+
+    size: int
+    opens: bool
+
+
+def parts(held: int, side: int, size: int) -> list[Part]:
+    """Divide an execution on a book that holds `held`: what closes it, then what opens."""
+    closes = min(size, abs(held)) if held * side < 0 else 0
+    return [Part(part, opens) for part, opens in ((closes, False), (size - closes, True)) if part]

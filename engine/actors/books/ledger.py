@@ -1,0 +1,213 @@
+"""The ledger: every book, the prices that value them, and the equity of the account.
+
+Owns the scale of money, the books by market and owner, and the formula of equity:
+
+    equity = start + adjustments + realized - fees + funding + unrealized
+    unrealized = size * price - cost, of each book; the price is the mark, else the last trade, else a close
+
+Money is in exact integers at one scale, fine enough for every product of a price and a size in a listed
+market. It only grows, and a finer scale is exact. What is not a product is rounded once, against the account.
+`Books` (`actor.py`) is the actor; this is its lower half, which books nothing by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from engine.actors.base import Actor, Emit, handles
+from engine.actors.books.book import EXTERNAL, MANUAL, Book
+from engine.config import Config
+from engine.events import (
+    BarClosed,
+    Candle,
+    ContextRead,
+    EquityMarked,
+    InstrumentListed,
+    PositionChanged,
+    SessionStopped,
+    Trade,
+)
+from engine.values import power_of_ten, wide
+
+__all__ = ["FINER", "SCALE_MIN", "Ledger", "at_scale"]
+
+SCALE_MIN: Final = 8
+"""Fewest decimals of money."""
+
+FINER: Final = 4
+"""Decimals that a price of a fill may have beyond the instrument's."""
+
+
+def at_scale(value: int, scale: int, to: int, *, up: bool = False) -> int:
+    """Return an amount at another scale: exactly if that is finer, else rounded down, or `up`."""
+    if to >= scale:
+        return value * power_of_ten(to - scale)
+    unit = power_of_ten(scale - to)
+    return -(-value // unit) if up else value // unit
+
+
+class Ledger(Actor):
+    """State: the books by market and owner, prices, and what equity began with and was adjusted by.
+
+    `start` is None as long as the value of a real account is not known; nothing is marked before.
+    """
+
+    WIRING = Actor.WIRING | {"strategies"}
+
+    def __init__(self, config: Config) -> None:
+        super().__init__("books")
+        self.strategies = tuple(entry.title for entry in config.strategies)
+        self.scale = SCALE_MIN
+        self.books: dict[int, dict[str, Book]] = {}
+        self.marks: dict[int, tuple[int, int]] = {}
+        self.last: dict[int, int] = {}
+        self.closes: dict[int, int] = {}
+        self.start: int | None = None
+        self.adjustments = 0
+        self.marked: tuple[int, ...] = ()
+
+    # Books.
+
+    def book(self, owner: str, instrument: int) -> Book:
+        """Return a book; an empty one if there was none."""
+        books = self.books.setdefault(instrument, {})
+        found = books.get(owner)
+        if found is None:
+            found = books[owner] = Book()
+        return found
+
+    def sizes(self, instrument: int) -> list[tuple[str, int]]:
+        """Return (owner, signed size) of the books of a market: strategies as configured, others by name,
+        `manual`, `external`."""
+        books = self.books.get(instrument, {})
+        others = sorted(books.keys() - {*self.strategies, MANUAL, EXTERNAL})
+        order = (*self.strategies, *others, MANUAL, EXTERNAL)
+        return [(owner, books[owner].size) for owner in order if owner in books]
+
+    def account(self, instrument: int) -> int:
+        """Return the signed position of the account: the sum of the books."""
+        return sum(book.size for book in self.books.get(instrument, {}).values())
+
+    def all_books(self) -> Iterator[tuple[int, str, Book]]:
+        """Yield every book with its market and owner."""
+        for instrument, books in self.books.items():
+            for owner, book in books.items():
+                yield instrument, owner, book
+
+    def finer(self, instrument: int) -> int:
+        """Return the decimals that the ledger's money has beyond an instrument's."""
+        return self.scale - self.instruments[instrument].money_scale
+
+    def changed(self, at_ns: int, owner: str, instrument: int, *, external: bool = False) -> PositionChanged:
+        """Return the event of a book as it is now."""
+        book = self.book(owner, instrument)
+        return PositionChanged(
+            at_ns,
+            owner,
+            instrument,
+            book.size,
+            wide(book.cost),
+            wide(book.realized),
+            wide(book.fees),
+            self.finer(instrument),
+            wide(book.funding),
+            external,
+        )
+
+    # The scale of money.
+
+    def fit_scale(self, scale: int = 0) -> None:
+        """Make the scale fine enough for every listed market, and for amounts at `scale`."""
+        finest = max((scale, *(one.money_scale + FINER for one in self.instruments.values())))
+        if finest > self.scale:
+            factor = power_of_ten(finest - self.scale)
+            self.scale = finest
+            for _, _, book in self.all_books():
+                book.rescale(factor)
+            self.rescale(factor)
+
+    def rescale(self, factor: int) -> None:
+        """Move all other money to a finer scale."""
+        self.adjustments *= factor
+        if self.start is not None:
+            self.start *= factor
+
+    @handles(InstrumentListed)
+    def note_instrument(self, listed: InstrumentListed, emit: Emit) -> None:
+        """Make the scale fine enough for a new market."""
+        self.fit_scale()
+
+    # Prices.
+
+    @handles(Trade)
+    def note_trade(self, trade: Trade, emit: Emit) -> None:
+        """Use the price of a trade."""
+        self.last[trade.instrument] = trade.price
+
+    @handles(Candle)
+    def note_candle(self, candle: Candle, emit: Emit) -> None:
+        """Use the close of a candle, in data that has no trades."""
+        self.last[candle.instrument] = candle.close
+
+    @handles(ContextRead)
+    def note_context(self, context: ContextRead, emit: Emit) -> None:
+        """Use the venue's mark."""
+        if context.mark is not None:
+            self.marks[context.instrument] = (int(context.mark), context.scale)
+
+    def price(self, instrument: int) -> tuple[int, int] | None:
+        """Return the price that positions are valued at, and its scale; None before any."""
+        mark = self.marks.get(instrument)
+        if mark is not None:
+            return mark
+        last = self.last.get(instrument)
+        if last is None:
+            last = self.closes.get(instrument)
+        return None if last is None else (last, self.instruments[instrument].price_scale)
+
+    # Equity.
+
+    def unrealized(self, instrument: int, book: Book) -> int:
+        """Return the profit of an open position, rounded down; 0 before any price."""
+        price = self.price(instrument)
+        if price is None or not book.size:
+            return 0
+        value, scale = price
+        scale += self.instruments[instrument].size_scale
+        if scale <= self.scale:
+            return book.size * value * power_of_ten(self.scale - scale) - book.cost
+        unit = power_of_ten(scale - self.scale)
+        return (book.size * value - book.cost * unit) // unit
+
+    def settled(self) -> int:
+        """Return what the bookings have added to cash: realized profit and funding, less fees."""
+        return sum(book.realized - book.fees + book.funding for _, _, book in self.all_books())
+
+    def mark(self, at_ns: int, emit: Emit, *, always: bool = True) -> None:
+        """Emit the equity; without `always` only if it has changed since it was last emitted."""
+        if self.start is None:
+            return
+        realized = unrealized = fees = funding = 0
+        for instrument, _, book in self.all_books():
+            realized += book.realized
+            unrealized += self.unrealized(instrument, book)
+            fees += book.fees
+            funding += book.funding
+        equity = self.start + self.adjustments + realized - fees + funding + unrealized
+        numbers = (realized, unrealized, fees, equity, funding, self.start, self.adjustments)
+        if always or numbers != self.marked:
+            self.marked = numbers
+            emit(EquityMarked(at_ns, self.scale, *map(wide, numbers)))
+
+    @handles(BarClosed)
+    def note_bar(self, bar: BarClosed, emit: Emit) -> None:
+        """Use the close in data that has bars only; value the account if it holds the instrument."""
+        self.closes[bar.instrument] = bar.close
+        if any(book.size for book in self.books.get(bar.instrument, {}).values()):
+            self.mark(bar.at_ns, emit, always=False)
+
+    @handles(SessionStopped)
+    def close(self, stopped: SessionStopped, emit: Emit) -> None:
+        """Value the account a last time."""
+        self.mark(stopped.recv_ns, emit)
