@@ -64,7 +64,8 @@ FLOORS: Final = (
     # Within floor 2 too the imports go one way: indicators, then actors, then strategies.
     Floor(2, ("engine.indicators",), (*_TYPES, "engine.indicators"), _PURE),
     Floor(2, ("engine.actors",), (*_TYPES, "engine.indicators", "engine.actors"), _PURE),
-    Floor(2, ("engine.strategies",), (*_TYPES, *_ACTORS), _PURE),
+    # numpy only gives an author the values of bars as an array; it is imported when one asks for it.
+    Floor(2, ("engine.strategies",), (*_TYPES, *_ACTORS), (*_PURE, "numpy")),
     Floor(3, _ORDER, (*_TYPES, *_ACTORS, *_ORDER), _PURE),
     Floor(4, ("engine.runtime",), (*_BELOW_EDGES, *_VENUE, "engine.runtime"), (*_PURE, "trio")),
     Floor(4, ("engine.stores",), (*_TYPES, *_JOURNAL, *_PLUGINS, "engine.stores"), (*_PURE, "sqlite_utils")),

@@ -20,7 +20,6 @@ from engine.events import (
     Event,
     InstrumentListed,
     SessionStarted,
-    TargetSet,
     TimerFired,
 )
 from engine.events.codec import Record
@@ -183,8 +182,7 @@ class Registry:
         """Restart a failed actor in the state that the day's records lead to without those it failed on.
 
         What it emits meanwhile is dropped, except for its pending timers, which are returned after an
-        `ActorRestarted`. Its targets are the recorded ones, not those it would set now. If it raises again
-        it stays failed, and an `ActorFailed` is returned.
+        `ActorRestarted`. If it raises again it stays failed, and an `ActorFailed` is returned.
         """
         assert self.session is not None, "an actor failed before any session"
         del self.failed[name]
@@ -196,7 +194,6 @@ class Registry:
         for kind, handler in handlers_of(actor):
             handlers.setdefault(kind, []).append(handler)
         timers: dict[str, SetTimer] = {}
-        targets: dict[int, int] = {}
         emitted: list[Any] = []
         count = 0
         for seq, _, event in records:
@@ -205,8 +202,6 @@ class Registry:
                 if event.actor != name:
                     continue
                 timers.pop(event.key, None)
-            elif isinstance(event, TargetSet) and event.strategy == name:
-                targets[event.instrument] = event.size
             if seq in skipped:
                 continue
             self.turn.seq = seq
@@ -219,8 +214,6 @@ class Registry:
                 return [failed]
             timers |= {item.key: item for item in emitted if isinstance(item, SetTimer)}
             emitted.clear()
-        if isinstance(actor, StrategyActor):
-            actor.targets = targets
         self.actors = [actor if other.name == name else other for other in self.actors]
         self._learn_handlers()
         return [ActorRestarted(at_ns, name, count), *timers.values()]

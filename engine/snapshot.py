@@ -18,14 +18,17 @@ import msgspec
 import engine.indicators  # noqa: F401  its structs may be in a state that is read back
 from engine.floors import PACKAGES
 from engine.states import is_named, name_of
-from engine.strategies.actor import Seen, StrategyActor
+from engine.strategies.actor import EarlierOrder, Seen, StrategyActor
 
 __all__ = ["classes_of", "state_classes"]
 
 _SHARED_MODULES: Final = ("engine.events", "engine.indicators")
 """Modules whose structs every actor's state may contain, besides those of its own classes."""
 
-_MOVED: Final[dict[str, type]] = {"engine.strategies.base:Seen": Seen}
+_MOVED: Final[dict[str, type]] = {
+    "engine.strategies.base:Seen": Seen,
+    "engine.strategies.verbs:OwnOrder": EarlierOrder,
+}
 """Classes that states of an earlier version name by the module they were in."""
 
 

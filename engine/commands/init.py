@@ -52,7 +52,7 @@ class MyStrategy(Strategy):
         if average is not None:
             self.plot("average", average)
             if not self.holds(bar.market) and bar.close > max(closes):
-                self.target(bar.market, self.size_for(bar, self.notional), reason="new high")
+                self.target(bar.market, notional=self.notional, reason="new high")
             elif self.holds(bar.market) and bar.close < average:
                 self.target(bar.market, 0, reason="below average")
         closes.append(bar.close)

@@ -3,15 +3,18 @@
 `crossover.py` is an example strategy.
 """
 
+from engine.strategies.account_views import Fill, Funding, OrderView, Position
+from engine.strategies.amounts import Number
 from engine.strategies.base import PerMarket, Strategy
 from engine.strategies.chance import Random
 from engine.strategies.flow_views import BookSample, Flow, Footprint, LargePrint, Profile, StackedImbalance
-from engine.strategies.literals import OrderState, Side, TakerSide, Tif, TriggerKind
-from engine.strategies.verbs import Number
-from engine.strategies.views import Bar, Book, Context, Fill, Funding, OrderView, Tick, Touch
+from engine.strategies.literals import OrderState, Purpose, Side, TakerSide, Tif, TriggerKind
+from engine.strategies.readings import Bars
+from engine.strategies.views import Bar, Book, Context, Tick, Touch
 
 __all__ = [
     "Bar",
+    "Bars",
     "Book",
     "BookSample",
     "Context",
@@ -24,7 +27,9 @@ __all__ = [
     "OrderState",
     "OrderView",
     "PerMarket",
+    "Position",
     "Profile",
+    "Purpose",
     "Random",
     "Side",
     "StackedImbalance",

@@ -1,8 +1,8 @@
 """The actor that runs a strategy: how events reach its hooks, and what the engine keeps for its verbs.
 
-Owns one strategy and what the engine keeps about it: its name and markets, its working orders and targets,
-the bars it has seen. Nothing of that is on the strategy, whose attributes belong to its author: it has the
-actor in one slot, which the verbs use (`verbs.py`).
+Owns one strategy and what the engine keeps about it: its name and markets, copies of its orders, targets and
+positions (`own.py`), prices, the bars it has seen. Nothing of that is on the strategy, whose attributes
+belong to its author: it has the actor in one slot, which the verbs use (`verbs.py`).
 
 The state is the author's attributes by their names, and under "" those of the engine, so they cannot meet.
 States of an earlier version, which have all in one dict, are read too. Called by sessions and by the bench.
@@ -13,16 +13,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.actors.base import Actor, Emit, Once, State, Turn, handles, remember
+from engine.actors.base import Emit, RoutesChanged, State, Turn, handles
 from engine.clock import window_end
 from engine.config import nearest, parse_config
 from engine.errors import UsageError
 from engine.events import (
-    ENDED,
     ActivityBarClosed,
     BarClosed,
     BookRead,
     BookSampled,
+    CancelRequested,
     CandleRead,
     ContextRead,
     Event,
@@ -31,53 +31,35 @@ from engine.events import (
     ImbalanceStacked,
     InstrumentListed,
     LargePrintSeen,
-    OrderChanged,
-    OrderFilled,
-    OrderModified,
     ProfileClosed,
     Quote,
     SessionStarted,
     SessionStopped,
-    SubmitOrder,
     TimerFired,
     Trade,
     engine_time,
 )
 from engine.states import StateCheck, Unstorable
+from engine.strategies.account_views import Funding, OwnOrder
 from engine.strategies.base import RESERVED, PerMarket, Strategy
 from engine.strategies.chance import Random
 from engine.strategies.flow_views import FlowEvent, view_flow
+from engine.strategies.following import Following
+from engine.strategies.own import Aim, Asked, Holding, Own
 from engine.strategies.places import lines_of
-from engine.strategies.verbs import OwnOrder, discard, refuse
-from engine.strategies.views import (
-    Book,
-    Context,
-    Fill,
-    Funding,
-    Market,
-    Tick,
-    Touch,
-    history_bar,
-    market_of,
-    view_bar,
-    view_order,
-)
+from engine.strategies.placing import EXPIRES, discard, refuse
+from engine.strategies.views import Bar, Book, Context, Market, Tick, Touch, history_bar, market_of, view_bar
+from engine.strategies.windows import Closed, Kept, Windows
 from engine.values import parse_interval
 
 __all__ = ["Seen", "StrategyActor"]
 
-_EARLIER: Final = (
-    "targets",
-    "working",
-    "ended",
-    "fills",
-    "funded_ns",
-    "seen",
-    "warm_spans_ns",
-    "began_ns",
-    "random",
-)
-"""What states of an earlier version hold among the author's attributes, with a leading "_"."""
+_EARLIER: Final = ("funded_ns", "seen", "warm_spans_ns", "began_ns", "random")
+"""What is used of the states of an earlier version, which hold it among the author's attributes, with a
+leading "_"."""
+
+_EARLIER_DROPPED: Final = ("targets", "working", "ended", "fills")
+"""What is not: orders and targets of that version are not those of today's order manager."""
 
 Windowed = BarClosed | FootprintClosed | ImbalanceStacked | ProfileClosed | BookSampled
 """Events at the end of a time window."""
@@ -90,21 +72,35 @@ class Seen(State):
     live: bool
 
 
-class StrategyActor(Actor):
+class EarlierOrder(State):
+    """An order in a state of an earlier version. Only read."""
+
+    instrument: int
+    side: int
+    remaining: int
+    limit_price: int
+    trigger: str
+
+
+STORED: Final = (Aim, Asked, Holding, Own, OwnOrder)
+"""Records of the actor's state, besides those defined here."""
+
+
+class StrategyActor(Following):
     """Runs one strategy. `strategy` is the author's object, `markets` the names it trades (empty: all)."""
 
-    WIRING = Actor.WIRING | {
-        "strategy",
+    WIRING = Following.WIRING | {
         "markets",
         "seed",
-        "event",
-        "emit",
         "emit_at_stop",
         "numbers",
+        "windows",
+        "bar",
         "_traded",
         "check",
         "_every",
         "_edited",
+        "_hears",
     }
 
     def __init__(
@@ -119,11 +115,9 @@ class StrategyActor(Actor):
 
         Exceptions of the author's code are not caught.
         """
-        super().__init__(name)
+        super().__init__(name, cls.__new__(cls))
         self.markets = markets
         self.seed = seed
-        self.event: Event | None = None
-        self.emit: Emit = refuse
         self.emit_at_stop: Emit = refuse
         self.numbers: dict[str, int] = {}
         self._traded: dict[int, Market] = {}
@@ -132,16 +126,21 @@ class StrategyActor(Actor):
         self._edited = False
         self.checked_ns = 0
         self.unchecked = 0  # calls of the check until it reads the whole state again
-        self.targets: dict[int, int] = {}
-        self.working: dict[str, OwnOrder] = {}
-        self.ended: dict[str, OwnOrder] = {}
-        self.fills = Once()
+        self._hears = {hook for hook in _ALL_HOOKS if getattr(cls, hook) is not getattr(Strategy, hook)}
+        self.windows = Windows()
+        self.bar: Bar | None = None
+        self.trades: dict[int, Trade] = {}
+        self.closes: dict[int, Closed] = {}
+        self.marks: dict[int, int] = {}
+        self.quotes: dict[int, Quote] = {}
+        self.follows_trades = False
+        self.follows_quotes = False
+        self.kept: Kept = {}
         self.funded_ns: dict[int, int] = {}
         self.seen: dict[tuple[int, int], Seen] = {}
         self.warm_spans_ns: list[int] = []
         self.began_ns = 0
         self.random: Random | None = None
-        self.strategy = cls.__new__(cls)
         self.strategy._retape = self
         cls.__init__(self.strategy)
         for key, value in params.items():
@@ -181,7 +180,9 @@ class StrategyActor(Actor):
         kept = stored.pop("", None)
         if kept is None:
             kept = {name: stored.pop(f"_{name}") for name in _EARLIER if f"_{name}" in stored}
-        vars(self).update(kept)
+            for name in _EARLIER_DROPPED:
+                stored.pop(f"_{name}", None)
+        vars(self).update({name: value for name, value in kept.items() if name not in _EARLIER_DROPPED})
         own = vars(self.strategy)
         if not self._edited:
             for key in [key for key in own if key not in stored]:
@@ -195,9 +196,11 @@ class StrategyActor(Actor):
                 own[key] = value
 
     def listens(self, event_type: type[Event]) -> bool:
-        """Return whether the hook for an event type is overridden. Bars also start the check of the state."""
+        """Return whether the hook for an event type is overridden, or a reading has asked to follow it."""
         hook = _HOOKS.get(event_type)
-        return hook is None or getattr(type(self.strategy), hook) is not getattr(Strategy, hook)
+        if hook is None or hook in self._hears:
+            return True
+        return (event_type is Trade and self.follows_trades) or (event_type is Quote and self.follows_quotes)
 
     def wants(self, listed: InstrumentListed) -> bool:
         """Return whether the strategy trades this market."""
@@ -217,14 +220,45 @@ class StrategyActor(Actor):
             raise KeyError(f"there is no market {market!r}; {nearest(str(market), list(self.numbers))}")
         return self.instruments[number]
 
-    # How events reach the hooks.
+    # What the verbs and readings use.
+
+    def acts(self, market: str) -> bool:
+        """Return whether a request is passed on now. Raises RuntimeError before the first event."""
+        if self.emit is refuse:
+            refuse(market)
+        return self.emit is not discard
+
+    def follow(self, event_type: type[Event]) -> None:
+        """Follow trades or quotes from now on."""
+        name = "follows_trades" if event_type is Trade else "follows_quotes"
+        if not getattr(self, name) and self.emit is not discard:
+            setattr(self, name, True)
+            self.emit(RoutesChanged())
+
+    def last_price(self, instrument: int) -> int:
+        """Return the newest price of a market that is known here; 0 for none."""
+        event = self.event
+        if isinstance(event, Trade) and event.instrument == instrument:
+            return event.price
+        trade, bar = self.trades.get(instrument), self.closes.get(instrument)
+        if trade is not None and (bar is None or trade.venue_ns >= _end_ns(bar)):
+            return trade.price
+        if bar is not None:
+            return bar.close
+        quote = self.quotes.get(instrument)
+        if quote is not None and quote.bid and quote.ask:
+            return (quote.bid + quote.ask) // 2
+        return self.marks.get(instrument, 0)
+
+    def price(self, instrument: int) -> int:
+        """Return the price at which a position is valued: the mark, else the newest; 0 for none."""
+        return self.marks.get(instrument, 0) or self.last_price(instrument)
 
     def acts_between_bars(self) -> bool:
         """Return whether a hook can act at another time than the close of a bar."""
-        return any(
-            getattr(type(self.strategy), hook) is not getattr(Strategy, hook)
-            for hook in ("on_trade", "on_quote", "on_book", "on_context", "on_flow", "on_timer")
-        )
+        return bool(self._hears & {"on_trade", "on_quote", "on_book", "on_context", "on_flow", "on_timer"})
+
+    # How events reach the hooks.
 
     @handles(SessionStarted)
     def _begin(self, started: SessionStarted, emit: Emit) -> None:
@@ -234,6 +268,10 @@ class StrategyActor(Actor):
         """
         intervals = () if started.mode == "backfill" else parse_config(started.config).bars.intervals
         self.began_ns = started.recv_ns
+        self.trades.clear()
+        self.closes.clear()
+        self.marks.clear()
+        self.quotes.clear()
         self.warm_spans_ns = [parse_interval(name) for name in intervals]
         self.seen = {
             key: Seen(seen.start_ns, False)
@@ -256,15 +294,24 @@ class StrategyActor(Actor):
         if event.instrument not in self._traded or (stale and event.incomplete):
             return
         if self._is_next(event, live=not stale):
-            self.emit = discard if stale else emit
             self.event = event
-            self.strategy.on_bar(view_bar(event, self.instruments[event.instrument], warmup=stale))
+            self._show_bar(event, discard if stale else emit, warmup=stale)
             self._check_state(event)
 
     @handles(ActivityBarClosed)
     def _activity_bar(self, event: ActivityBarClosed, emit: Emit) -> None:
         if self._enter(event, event.instrument, emit):
-            self.strategy.on_bar(view_bar(event, self.instruments[event.instrument]))
+            self._show_bar(event, emit)
+
+    def _show_bar(self, event: Closed, emit: Emit, *, warmup: bool = False) -> None:
+        """Pass a bar on, after its window and the newest price have it."""
+        self.emit = emit
+        self.closes[event.instrument] = event
+        if self.kept or "on_bar" in self._hears:
+            bar = self.bar = view_bar(event, self.instruments[event.instrument], warmup=warmup)
+            self.windows.add(self.kept, event, bar)
+            self.strategy.on_bar(bar)
+            self.bar = None
 
     @handles(FootprintClosed, ImbalanceStacked, ProfileClosed, LargePrintSeen, BookSampled)
     def _flow(self, event: FlowEvent, emit: Emit) -> None:
@@ -283,11 +330,8 @@ class StrategyActor(Actor):
             and event.instrument in self._traded
             and self._is_next(event, live=False)
         ):
-            self.emit = discard
             self.event = event
-            self.strategy.on_bar(
-                view_bar(history_bar(event), self.instruments[event.instrument], warmup=True)
-            )
+            self._show_bar(history_bar(event), discard, warmup=True)
             self._check_state(event)
 
     def _check_state(self, event: BarClosed | CandleRead) -> None:
@@ -341,14 +385,22 @@ class StrategyActor(Actor):
     def _trade(self, event: Trade, emit: Emit) -> None:
         market = self._every[event.instrument]  # takes half the time of .get()
         if market is not None:
+            if self.follows_trades:
+                self.trades[event.instrument] = event
+                if "on_trade" not in self._hears:
+                    return
             self.emit = emit
             self.event = event
             self.strategy.on_trade(Tick(event, market, event.price / market.price_unit))
 
     @handles(Quote)
     def _quote(self, event: Quote, emit: Emit) -> None:
-        if self._enter(event, event.instrument, emit):
-            self.strategy.on_quote(Touch(event, self.instruments[event.instrument]))
+        if event.instrument in self._traded:
+            self.quotes[event.instrument] = event
+            if "on_quote" in self._hears:
+                self.emit = emit
+                self.event = event
+                self.strategy.on_quote(Touch(event, self.instruments[event.instrument]))
 
     @handles(BookRead)
     def _book(self, event: BookRead, emit: Emit) -> None:
@@ -357,7 +409,10 @@ class StrategyActor(Actor):
 
     @handles(ContextRead)
     def _context(self, event: ContextRead, emit: Emit) -> None:
-        if self._enter(event, event.instrument, emit):
+        if event.mark is not None:
+            listed = self.instruments[event.instrument]
+            self.marks[event.instrument] = listed.nearest_price(int(event.mark), event.scale)
+        if "on_context" in self._hears and self._enter(event, event.instrument, emit):
             self.strategy.on_context(Context(event, self.instruments[event.instrument]))
 
     @handles(FundingPaid)
@@ -368,52 +423,16 @@ class StrategyActor(Actor):
             if self._enter(event, event.instrument, emit):
                 self.strategy.on_funding(Funding(event, self.instruments[event.instrument]))
 
-    @handles(SubmitOrder)
-    def _submitted(self, event: SubmitOrder, emit: Emit) -> None:
-        if event.strategy == self.name:
-            self.working[event.client_order_id] = OwnOrder(
-                event.instrument,
-                event.terms.side,
-                event.terms.size,
-                event.terms.limit,
-                event.terms.trigger,
-            )
-
-    @handles(OrderFilled)
-    def _filled(self, event: OrderFilled, emit: Emit) -> None:
-        """Pass each fill on once. A fill may come after its order was canceled or rejected."""
-        if (
-            event.client_order_id in self.working or event.client_order_id in self.ended
-        ) and self.fills.first(event):
-            self.emit = emit
-            self.event = event
-            self.strategy.on_fill(Fill(event, self.instruments[event.instrument]))
-
-    @handles(OrderModified)
-    def _modified(self, event: OrderModified, emit: Emit) -> None:
-        order = self.working.get(event.client_order_id)
-        if order is not None:
-            order.limit_price = event.limit_price
-
-    @handles(OrderChanged)
-    def _changed(self, event: OrderChanged, emit: Emit) -> None:
-        client_order_id = event.client_order_id
-        order = self.working.get(client_order_id) or self.ended.get(client_order_id)
-        if order is None:
-            return
-        order.remaining = event.remaining
-        if event.state in ENDED and client_order_id in self.working:
-            remember(self.ended, client_order_id, self.working.pop(client_order_id))
-        self.emit = emit
-        self.event = event
-        listed = self.instruments[event.instrument]
-        self.strategy.on_order(view_order(event, listed, order.side, order.trigger, order.limit_price))
-
     @handles(TimerFired)
     def _timer(self, event: TimerFired, emit: Emit) -> None:
         self.emit = emit
         self.event = event
-        self.strategy.on_timer(event.key)
+        if event.key.startswith(EXPIRES):
+            handle = event.key[len(EXPIRES) :]
+            if self.own.find(handle) is not None:
+                emit(CancelRequested(event.at_ns, self.name, "", "its time to live ended", handle))
+        else:
+            self.strategy.on_timer(event.key)
 
     @handles(SessionStopped)
     def _stopped(self, event: SessionStopped, emit: Emit) -> None:
@@ -438,18 +457,20 @@ class StrategyActor(Actor):
         self._every = {number: self._traded.get(number) for number in self.instruments}
 
 
+def _end_ns(bar: Closed) -> int:
+    """Return the venue's time up to which a bar has trades."""
+    return window_end(bar.interval_ns, bar.start_ns) if isinstance(bar, BarClosed) else bar.end_ns
+
+
 _HOOKS: Final[dict[type[Event], str]] = {
-    ActivityBarClosed: "on_bar",
-    CandleRead: "on_bar",
     Trade: "on_trade",
     Quote: "on_quote",
     BookRead: "on_book",
     **dict.fromkeys(
         (FootprintClosed, ImbalanceStacked, ProfileClosed, LargePrintSeen, BookSampled), "on_flow"
     ),
-    ContextRead: "on_context",
-    OrderFilled: "on_fill",
     FundingPaid: "on_funding",
-    TimerFired: "on_timer",
     SessionStopped: "on_stop",
 }
+
+_ALL_HOOKS: Final = sorted(name for name in vars(Strategy) if name.startswith("on_"))

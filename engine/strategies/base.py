@@ -16,8 +16,8 @@ Only overridden hooks are routed: a strategy without `on_trade` costs nothing pe
 attribute with a default is a parameter (`params.py`). Attributes of `self` are the state. They must be
 numbers, text, lists, dicts, indicators or other msgspec structs, so that a day can be replayed from its
 snapshot at midnight. Time is `self.now_ns` and randomness is `self.random`; other sources are refused when
-the strategy is loaded (`engine.guard`). The methods that an author calls are in `verbs.py`; how events reach
-the hooks is in `actor.py`.
+the strategy is loaded (`engine.guard`). The methods that an author calls are in `verbs.py` and `readings.py`;
+how events reach the hooks is in `actor.py`.
 
 The names of attributes are the author's, except those of the hooks, the verbs and the properties below: the
 engine keeps what it needs in one slot (`_retape`) and in the actor that the slot holds.
@@ -28,10 +28,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
+from engine.strategies.account_views import Fill, Funding, OrderView
 from engine.strategies.chance import Random, seeded
 from engine.strategies.flow_views import Flow
 from engine.strategies.verbs import Verbs
-from engine.strategies.views import Bar, Book, Context, Fill, Funding, OrderView, Tick, Touch
+from engine.strategies.views import Bar, Book, Context, Tick, Touch
 
 __all__ = ["RESERVED", "PerMarket", "Strategy"]
 
@@ -89,13 +90,16 @@ class Strategy(Verbs):
         """Called with a market's context: mark and oracle price, funding rate, open interest."""
 
     def on_order(self, order: OrderView) -> None:
-        """Called when an own order changes its state. Attached orders are separate orders."""
+        """Called when an own order changes its state, and when one is refused (state "Refused").
+
+        Stops of a bracket are separate ones, with handles of their own.
+        """
 
     def on_fill(self, fill: Fill) -> None:
-        """Called with each fill of an own order."""
+        """Called with each fill in the strategy's position; `fill.external`: nobody here ordered it."""
 
     def on_funding(self, payment: Funding) -> None:
-        """Called with each funding payment. Only real accounts have them."""
+        """Called with each funding payment of the account."""
 
     def on_timer(self, key: str) -> None:
         """Called when a timer set with `after` is due."""

@@ -23,4 +23,4 @@ class Crossover(Strategy):
             if quick is not None and calm is not None and quick <= calm:
                 self.target(bar.market, 0, reason="fast EMA below slow")
             elif quick is not None and calm is not None and not self.holds(bar.market):
-                self.target(bar.market, self.size_for(bar, self.notional), reason="fast EMA above slow")
+                self.target(bar.market, notional=self.notional, reason="fast EMA above slow")

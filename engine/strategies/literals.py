@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from engine.values import BUY, SELL
 
-__all__ = ["OrderState", "Side", "TakerSide", "Tif", "TriggerKind", "order_side"]
+__all__ = ["OrderState", "Purpose", "Side", "TakerSide", "Tif", "TriggerKind", "order_side"]
 
 Side = Literal["buy", "sell"]
 """The side of an order or a fill."""
@@ -34,8 +34,14 @@ OrderState = Literal[
     "Canceled",
     "Rejected",
     "Unknown",
+    "Waiting",
+    "Refused",
 ]
-"""The state of an order, in FIX spelling. Unknown: the venue has not confirmed the state yet."""
+"""The state of an order, in FIX spelling. Unknown: the venue has not confirmed the state yet. Waiting: a stop
+waits for its price or for a position. Refused: the engine did not send it."""
+
+Purpose = Literal["own", "target", "stop", "take", "trail", "flatten", "correct"]
+"""What an order is for: see `engine.events.terms.Purpose`."""
 
 _ORDER_SIDES: Final[dict[int, Side]] = {BUY: "buy", SELL: "sell"}
 

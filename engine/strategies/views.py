@@ -1,12 +1,10 @@
-"""The arguments of the hooks: bars, trades, quotes, books, orders, fills and more, in decimal numbers.
+"""The arguments of the hooks about the market: bars, trades, quotes, books, contexts, in decimal numbers.
 
 A view is made from an event and its instrument, for one call. Prices and sizes are float64 (the nearest to
 the exact value); `event` is the exact record. Strategies need no scale arithmetic.
 """
 
 from __future__ import annotations
-
-from typing import Literal, cast
 
 import msgspec
 
@@ -16,18 +14,15 @@ from engine.events import (
     BookRead,
     CandleRead,
     ContextRead,
-    FundingPaid,
     InstrumentListed,
-    OrderChanged,
-    OrderFilled,
     Quote,
     Trade,
 )
 from engine.events.readings import BookLevels
-from engine.strategies.literals import OrderState, Side, TakerSide, TriggerKind, order_side
+from engine.strategies.literals import TakerSide
 from engine.values import Amount, format_interval, power_of_ten, side_name
 
-__all__ = ["Bar", "Book", "Context", "Fill", "Funding", "OrderView", "Tick", "Touch"]
+__all__ = ["Bar", "Book", "Context", "Market", "Tick", "Touch", "history_bar", "market_of", "view_bar"]
 
 
 class Bar(msgspec.Struct, frozen=True):
@@ -143,94 +138,15 @@ class Touch(msgspec.Struct, frozen=True, gc=False):
         """Best ask price."""
         return self.event.ask / power_of_ten(self.listed.price_scale) if self.event.ask else None
 
-
-class Fill(msgspec.Struct, frozen=True, gc=False):
-    """A fill of one of the strategy's own orders."""
-
-    event: OrderFilled
-    listed: InstrumentListed
+    @property
+    def bid_size(self) -> float:
+        """Size at the best bid, in base units; 0 for an empty side."""
+        return self.event.bid_size / power_of_ten(self.listed.size_scale)
 
     @property
-    def market(self) -> str:
-        """The instrument's name."""
-        return self.listed.name
-
-    @property
-    def side(self) -> Side:
-        """ "buy" or "sell"."""
-        return order_side(self.event.side)
-
-    @property
-    def price(self) -> float:
-        """Price in quote currency."""
-        return self.event.price / power_of_ten(self.listed.price_scale)
-
-    @property
-    def size(self) -> float:
-        """Size in base units."""
-        return self.event.size / power_of_ten(self.listed.size_scale)
-
-
-class OrderView(msgspec.Struct, frozen=True, gc=False):
-    """One of the strategy's own orders after a change of its state.
-
-    `state` follows FIX: PendingNew, New, PartiallyFilled, Filled, PendingReplace, PendingCancel, Canceled,
-    Rejected; or it is Unknown. `side` is "buy" or "sell". `trigger` is "sl" or "tp" for a trigger order,
-    else "". `limit` is None for a market order.
-    """
-
-    event: OrderChanged
-    listed: InstrumentListed
-    side: Side
-    trigger: TriggerKind | Literal[""]
-    limit: float | None
-
-    @property
-    def client_order_id(self) -> str:
-        """The id for `modify` and `cancel`."""
-        return self.event.client_order_id
-
-    @property
-    def market(self) -> str:
-        """The instrument's name."""
-        return self.listed.name
-
-    @property
-    def state(self) -> OrderState:
-        """The order's state."""
-        return cast("OrderState", self.event.state)
-
-    @property
-    def filled(self) -> float:
-        """The filled size, in base units."""
-        return self.event.filled / power_of_ten(self.listed.size_scale)
-
-    @property
-    def remaining(self) -> float:
-        """The size that is not filled, in base units."""
-        return self.event.remaining / power_of_ten(self.listed.size_scale)
-
-
-class Funding(msgspec.Struct, frozen=True, gc=False):
-    """A funding payment of the account."""
-
-    event: FundingPaid
-    listed: InstrumentListed
-
-    @property
-    def market(self) -> str:
-        """The instrument's name."""
-        return self.listed.name
-
-    @property
-    def amount(self) -> float:
-        """Quote currency received; negative when the account paid."""
-        return int(self.event.amount) / power_of_ten(self.event.scale)
-
-    @property
-    def rate(self) -> float:
-        """The funding rate of the payment, a fraction."""
-        return int(self.event.rate) / power_of_ten(self.event.scale)
+    def ask_size(self) -> float:
+        """Size at the best ask, in base units; 0 for an empty side."""
+        return self.event.ask_size / power_of_ten(self.listed.size_scale)
 
 
 class Book(msgspec.Struct, frozen=True, gc=False):
@@ -313,14 +229,6 @@ def _levels(side: BookLevels, listed: InstrumentListed) -> list[tuple[float, flo
 def market_of(listed: InstrumentListed) -> Market:
     """Return the listing and divisors of an instrument."""
     return Market(listed, power_of_ten(listed.price_scale), power_of_ten(listed.size_scale))
-
-
-def view_order(
-    event: OrderChanged, listed: InstrumentListed, side: int, trigger: str, limit_price: int
-) -> OrderView:
-    """Return the view of an own order. `limit_price` 0 means no limit."""
-    limit = limit_price / power_of_ten(listed.price_scale) if limit_price else None
-    return OrderView(event, listed, order_side(side), cast("TriggerKind | Literal['']", trigger), limit)
 
 
 def history_bar(candle: CandleRead) -> BarClosed:

@@ -1,0 +1,124 @@
+"""The half of a strategy's actor that follows the account: orders, stops, fills, targets, money.
+
+Owns how the events of the order manager, of execution and of the books reach `on_order` and `on_fill`, after
+the copies in `own.py` have them: a hook reads what is true at its event. Base class of `StrategyActor`.
+"""
+
+from __future__ import annotations
+
+from engine.actors.base import Actor, Emit, handles
+from engine.events import (
+    ActorRestarted,
+    EquityMarked,
+    Event,
+    FillBooked,
+    OrderChanged,
+    OrderModified,
+    OrderRefused,
+    OrderRequested,
+    PositionChanged,
+    StopChanged,
+    StopRequested,
+    SubmitOrder,
+    TargetChanged,
+)
+from engine.strategies.account_views import Fill, view_order, view_refused
+from engine.strategies.base import Strategy
+from engine.strategies.own import Own
+from engine.strategies.placing import refuse
+
+__all__ = ["Following"]
+
+
+class Following(Actor):
+    """State: `own` and the newest `marked` equity. `event` is the current event, `emit` that of its hook."""
+
+    WIRING = Actor.WIRING | {"strategy", "event", "emit"}
+
+    def __init__(self, name: str, strategy: Strategy) -> None:
+        super().__init__(name)
+        self.strategy = strategy
+        self.event: Event | None = None
+        self.emit: Emit = refuse
+        self.own = Own()
+        self.marked: EquityMarked | None = None
+
+    @handles(OrderRequested)
+    def _requested(self, event: OrderRequested, emit: Emit) -> None:
+        if event.strategy == self.name:
+            self.own.requested(event)
+
+    @handles(StopRequested)
+    def _stop_requested(self, event: StopRequested, emit: Emit) -> None:
+        if event.strategy == self.name:
+            self.own.stop_requested(event)
+
+    @handles(OrderRefused)
+    def _refused(self, event: OrderRefused, emit: Emit) -> None:
+        if event.strategy == self.name:
+            asked = self.own.refused(event)
+            self._show_order(event, emit)
+            self.strategy.on_order(view_refused(event, self.instruments[event.instrument], asked))
+
+    @handles(SubmitOrder)
+    def _submitted(self, event: SubmitOrder, emit: Emit) -> None:
+        if event.strategy == self.name:
+            self.own.submitted(event)
+
+    @handles(OrderModified)
+    def _modified(self, event: OrderModified, emit: Emit) -> None:
+        self.own.modified(event)
+
+    @handles(OrderChanged)
+    def _changed(self, event: OrderChanged, emit: Emit) -> None:
+        order = self.own.changed(event)
+        if order is not None:
+            self._show_order(event, emit)
+            self.strategy.on_order(view_order(order, self.instruments[event.instrument], event))
+
+    @handles(StopChanged)
+    def _stop_changed(self, event: StopChanged, emit: Emit) -> None:
+        """Pass on that a stop waits or was dropped. From its firing on, its exit is an order of its own."""
+        if event.strategy == self.name:
+            stop = self.own.stopped(event)
+            if event.state in ("waiting", "parked", "dropped"):
+                self._show_order(event, emit)
+                self.strategy.on_order(view_order(stop, self.instruments[event.instrument], event))
+
+    def _show_order(self, event: OrderChanged | OrderRefused | StopChanged, emit: Emit) -> None:
+        self.emit = emit
+        self.event = event
+
+    @handles(FillBooked)
+    def _filled(self, event: FillBooked, emit: Emit) -> None:
+        """Pass a fill on. The position has it already."""
+        if event.owner != self.name:
+            return
+        self.own.booked(event, self.instruments[event.instrument], self._money_scale())
+        self.emit = emit
+        self.event = event
+        reason = self.own.reason_of(event.client_order_id)
+        self.strategy.on_fill(Fill(event, self.instruments[event.instrument], reason))
+
+    @handles(PositionChanged)
+    def _positioned(self, event: PositionChanged, emit: Emit) -> None:
+        if event.strategy == self.name:
+            self.own.positioned(event, self.instruments[event.instrument])
+
+    @handles(TargetChanged)
+    def _aimed(self, event: TargetChanged, emit: Emit) -> None:
+        if event.strategy == self.name:
+            self.own.aimed(event)
+
+    @handles(EquityMarked)
+    def _marked(self, event: EquityMarked, emit: Emit) -> None:
+        self.marked = event
+
+    @handles(ActorRestarted)
+    def _restarted(self, event: ActorRestarted, emit: Emit) -> None:
+        if event.actor == self.name:
+            self.own.restarted()
+
+    def _money_scale(self) -> int:
+        """Return the decimals of all money in the books."""
+        return max((8, *(one.money_scale + 4 for one in self.instruments.values())))

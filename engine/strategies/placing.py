@@ -1,0 +1,179 @@
+"""From the arguments of `buy`, `sell` and `target` to one request: sizes, brackets, groups, times to live.
+
+Owns what these verbs have in common. Called by `verbs.py` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from operator import index
+from typing import TYPE_CHECKING, Final
+
+from engine.actors.base import SetTimer
+from engine.errors import NumberError
+from engine.events import InstrumentListed, LogWritten, OrderRequested, OrderTerms
+from engine.strategies.account_views import OwnOrder
+from engine.strategies.amounts import Number, amount, needed_price, price, signed, steps, steps_for
+from engine.strategies.literals import Tif, TriggerKind
+from engine.values import power_of_ten
+
+if TYPE_CHECKING:
+    from engine.strategies.actor import StrategyActor
+
+__all__ = ["EXPIRES", "LOG_MAX", "Exit", "discard", "place", "refuse", "sized", "text"]
+
+Exit = Number | Sequence[tuple[Number, Number]]
+"""The price of a take-profit, or (price, size) of several."""
+
+EXPIRES: Final = "expires "
+"""What the keys of the timers of `ttl_ms` begin with; the handle follows."""
+
+LOG_MAX: Final = 1000
+"""The most characters of a line that `log` records."""
+
+_TIFS: Final = ("Gtc", "Ioc", "Alo")
+_KINDS: Final = ("sl", "tp")
+
+
+def refuse(item: object) -> None:
+    """Replace `emit` before the first event. Raises RuntimeError."""
+    raise RuntimeError("a strategy can act only inside its handlers, and not in on_start yet")
+
+
+def discard(item: object) -> None:
+    """Replace `emit` on history and while the session stops. Does nothing."""
+
+
+def text(value: str) -> str:
+    """Return text that an event can store. Raises TypeError, or UnicodeEncodeError for a lone surrogate."""
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is a {type(value).__name__}; give text")
+    value.encode()
+    return value
+
+
+def sized(
+    actor: StrategyActor,
+    listed: InstrumentListed,
+    size: Number | None,
+    notional: Number | None,
+    percent: Number | None,
+    at: int = 0,
+    *,
+    short: bool | None = None,
+) -> int | None:
+    """Return the size on the grid that one of the three gives; signed if `short` is not None.
+
+    `at` is the price that `notional` and `percent` are worked out with, 0 for the newest one. None: the price
+    or the equity is not known yet, which is recorded as a line of the strategy's log.
+    """
+    if sum(one is not None for one in (size, notional, percent)) != 1:
+        raise ValueError("give one of size, notional and percent")
+    if size is not None:
+        return steps(listed, size) if short is None else signed(listed, size, short)
+    money: Fraction
+    if notional is not None:
+        money = amount(notional, "notional")
+    else:
+        assert percent is not None
+        share = amount(percent, "percent")
+        if actor.marked is None:
+            _log_unknown(actor, listed, "the equity is not known yet")
+            return None
+        money = share * Fraction(int(actor.marked.equity), power_of_ten(actor.marked.scale)) / 100
+    if money < 0 and short is None:
+        raise NumberError("the value of an order is negative, which is not allowed here")
+    at = at or actor.last_price(listed.instrument)
+    if not at:
+        _log_unknown(actor, listed, "no price is known yet")
+        return None
+    found = steps_for(listed, money, at)
+    return -found if short else found
+
+
+def _log_unknown(actor: StrategyActor, listed: InstrumentListed, why: str) -> None:
+    actor.acts(listed.name)
+    words = f"nothing was requested: the size depends on what is not known: {why}"
+    actor.emit(LogWritten(actor.now_ns, actor.name, words, listed.instrument))
+
+
+def place(
+    actor: StrategyActor,
+    market: str,
+    side: int,
+    size: Number | None,
+    notional: Number | None,
+    percent: Number | None,
+    limit: Number | None,
+    trigger: Number | None,
+    kind: TriggerKind,
+    tif: Tif,
+    reduce_only: bool,
+    stop_loss: Number | None,
+    take_profit: Exit | None,
+    group: str,
+    ttl_ms: int | None,
+    reason: str,
+) -> str:
+    """Request an order; return its handle, "" if nothing was requested. Raises as `Verbs.buy` says."""
+    listed = actor.listed(market)
+    if tif not in _TIFS:
+        raise ValueError(f"tif is 'Gtc', 'Ioc' or 'Alo', not {tif!r}")
+    if kind not in _KINDS:
+        raise ValueError(f"kind is 'sl' or 'tp', not {kind!r}")
+    if tif == "Alo" and limit is None:
+        raise ValueError("a post-only order (tif 'Alo') needs a limit")
+    if reduce_only and (stop_loss is not None or take_profit is not None):
+        raise ValueError("an order that only reduces leaves nothing for a stop_loss or take_profit")
+    if ttl_ms is not None and index(ttl_ms) < 1:
+        raise ValueError(f"an order lives at least 1 millisecond, not {ttl_ms}")
+    worst = price(listed, limit, side, "limit")
+    waits = price(listed, trigger, side, "trigger")
+    found = sized(actor, listed, size, notional, percent, worst or waits)
+    if found is None:
+        return ""
+    children = _children(listed, side, found, stop_loss, take_profit)
+    trigger_kind = kind if waits else ""
+    order = OwnOrder(listed.instrument, side, found, found, worst, trigger_kind, waits, reason=text(reason))
+    text(group)
+    if not actor.acts(market):
+        return ""
+    handle = order.handle = actor.own.handle(actor.name)
+    actor.own.ask(order, closes_only=reduce_only)
+    terms = OrderTerms(
+        side,
+        found,
+        worst,
+        tif,
+        reduce_only=reduce_only,
+        trigger=trigger_kind,
+        trigger_price=waits,
+        group=group,
+        handle=handle,
+    )
+    actor.emit(OrderRequested(actor.now_ns, actor.name, listed.instrument, terms, reason, children))
+    if ttl_ms is not None:
+        actor.emit(SetTimer(actor.name, actor.now_ns + index(ttl_ms) * 1_000_000, EXPIRES + handle))
+    return handle
+
+
+def _children(
+    listed: InstrumentListed, side: int, size: int, stop_loss: Number | None, take_profit: Exit | None
+) -> tuple[tuple[str, int, int], ...]:
+    """Return the bracket of an order: (kind, trigger price, size). Raises ValueError and NumberError."""
+    loss = price(listed, stop_loss, -side, "stop_loss")
+    exits: list[tuple[int, int]] = []
+    if take_profit is not None and isinstance(take_profit, Sequence) and not isinstance(take_profit, str):
+        for one, part in take_profit:
+            found = steps(listed, part)
+            if not found:
+                raise NumberError(f"size {part} is 0 on the grid of {listed.name}")
+            exits.append((needed_price(listed, one, -side, "take_profit"), found))
+        if sum(part for _, part in exits) > size:
+            raise ValueError("the sizes of the take_profits are more than the order's")
+    elif take_profit is not None:
+        exits.append((needed_price(listed, take_profit, -side, "take_profit"), size))
+    if loss and any((profit - loss) * side <= 0 for profit, _ in exits):
+        raise ValueError(f"stop_loss {stop_loss} and take_profit {take_profit} are the wrong way round")
+    return (*((("sl", loss, size),) if loss else ()), *(("tp", profit, part) for profit, part in exits))

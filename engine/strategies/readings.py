@@ -1,0 +1,140 @@
+"""What a strategy reads between its hooks: position, orders, target, money, prices, windows of bars.
+
+Owns the reading half of a strategy's interface. Everything read is a copy that the strategy's actor keeps
+from events, so it replays. Prices between bars and windows of bars are kept from the first time they are
+asked for: a strategy that does not read them pays nothing.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from math import nan
+from typing import TYPE_CHECKING, Any
+
+from engine.events import Quote, Trade
+from engine.strategies.account_views import OrderView, Position, view_order
+from engine.strategies.views import Bar, Touch
+from engine.values import power_of_ten
+
+if TYPE_CHECKING:
+    from engine.strategies.actor import StrategyActor
+
+__all__ = ["Bars", "Readings"]
+
+
+class Bars(tuple[Bar, ...]):
+    """The newest bars of a market and interval, oldest first."""
+
+    __slots__ = ()
+
+    def values(self, field: str = "close") -> list[float]:
+        """Return one field of each bar, such as "close", "high" or "volume"."""
+        return [getattr(bar, field) for bar in self]
+
+    def numpy(self, field: str = "close") -> Any:
+        """Return one field of each bar as a float64 array of numpy, which has to be installed."""
+        import numpy as np  # only here: the engine works without it
+
+        return np.array(self.values(field), dtype=np.float64)
+
+
+class Readings:
+    """What a strategy can read at any time. Raises KeyError for an unknown market."""
+
+    # The actor that runs the strategy: the one attribute that is the engine's.
+    __slots__ = ("_retape",)
+    if TYPE_CHECKING:
+        _retape: StrategyActor
+
+    # Positions, orders, money.
+
+    def position(self, market: str) -> Position:
+        """Return the strategy's own position in `market`: size, entry price, unrealized profit.
+
+        Only fills count, not orders on their way. It is true unless it is flat.
+        """
+        actor = self._retape
+        listed = actor.listed(market)
+        held = actor.own.held(listed.instrument)
+        price = actor.price(listed.instrument)
+        exact = Decimal(held.size).scaleb(-listed.size_scale)
+        size = held.size / power_of_ten(listed.size_scale)
+        cost = held.cost / power_of_ten(held.scale)
+        known = price / power_of_ten(listed.price_scale) if price else None
+        profit = 0.0
+        if price and held.size:
+            profit = (
+                held.size * price * power_of_ten(held.scale) - held.cost * power_of_ten(listed.money_scale)
+            ) / power_of_ten(held.scale + listed.money_scale)
+        return Position(listed.name, size, exact, cost / size if held.size else None, known, profit)
+
+    def holds(self, market: str) -> bool:
+        """Return whether the strategy has a position in `market`."""
+        actor = self._retape
+        return bool(actor.own.held(actor.listed(market).instrument).size)
+
+    def wanted(self, market: str) -> float | None:
+        """Return the target for `market`, None if there is none.
+
+        Fills that the target did not order change it: after a stop it is what was left.
+        """
+        actor = self._retape
+        listed = actor.listed(market)
+        wanted = actor.own.aim(listed.instrument).size
+        return None if wanted is None else wanted / power_of_ten(listed.size_scale)
+
+    def orders(self, market: str) -> list[OrderView]:
+        """Return the strategy's orders and stops in `market` that are not at their end, oldest first."""
+        actor = self._retape
+        listed = actor.listed(market)
+        return [view_order(order, listed) for order in actor.own.of(listed.instrument)]
+
+    @property
+    def equity(self) -> float:
+        """The account's equity in quote currency, over all strategies. Not a number until it is known."""
+        marked = self._retape.marked
+        return nan if marked is None else int(marked.equity) / power_of_ten(marked.scale)
+
+    @property
+    def cash(self) -> float:
+        """The equity without the unrealized profit of open positions."""
+        marked = self._retape.marked
+        if marked is None:
+            return nan
+        return (int(marked.equity) - int(marked.unrealized)) / power_of_ten(marked.scale)
+
+    # Prices.
+
+    def last(self, market: str) -> float | None:
+        """Return the newest price of `market`: of a trade, else the close of a bar; None before the first.
+
+        Trades are followed from the first call on.
+        """
+        actor = self._retape
+        listed = actor.listed(market)
+        actor.follow(Trade)
+        price = actor.last_price(listed.instrument)
+        return price / power_of_ten(listed.price_scale) if price else None
+
+    def quote(self, market: str) -> Touch | None:
+        """Return the best bid and ask of `market` with their sizes; None before the first.
+
+        Quotes are followed from the first call on.
+        """
+        actor = self._retape
+        listed = actor.listed(market)
+        actor.follow(Quote)
+        event = actor.event
+        if isinstance(event, Quote) and event.instrument == listed.instrument:
+            return Touch(event, listed)
+        known = actor.quotes.get(listed.instrument)
+        return None if known is None else Touch(known, listed)
+
+    def bars(self, market: str, interval: str, n: int) -> Bars:
+        """Return the newest `n` bars of `market`, the one in `on_bar` included; fewer if there are fewer.
+
+        They are kept from the first call for this market and interval on, history included: call it on every
+        bar. `interval` is as in `Bar.interval`.
+        """
+        actor = self._retape
+        return Bars(actor.windows.newest(actor.kept, actor.listed(market), interval, n, actor.bar))
