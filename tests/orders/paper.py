@@ -40,11 +40,12 @@ class Run(Session):
             if step.kind in ("restart", "kill"):
                 self.restart(after_s=0, orderly=step.kind == "restart")
             elif step.kind != "call":
-                self.send(self._event(step))
+                self.send(self.event_of(step))
         self.stop()
         return self
 
-    def _event(self, step: Step) -> Event:
+    def event_of(self, step: Step) -> Event:
+        """Return the input of a step."""
         now, market, values = self.now_ns, step.market, step.values
         if step.kind == "trade":
             self.trades += 1

@@ -42,9 +42,15 @@ from engine.events import (
 from tests.orders.sequences import AAA, NAMES
 from tests.orders.session import Number, Session
 
-__all__ = ["RealSession", "VenueOrder"]
+__all__ = ["ACCOUNT", "RealSession", "VenueOrder", "real_config"]
 
 ACCOUNT = "0x" + "11" * 20
+
+
+def real_config(config: Config) -> Config:
+    """Return a configuration for real orders."""
+    venue = VenueConfig(network="sandbox", account=ACCOUNT)
+    return msgspec.structs.replace(config, mode="live", venue=venue)
 
 
 @dataclass
@@ -81,8 +87,7 @@ class RealSession(Session):
 
     def make_config(self, scripts: dict[str, str]) -> Config:
         """See `Session`. Real orders of an account on the sandbox."""
-        venue = VenueConfig(network="sandbox", account=ACCOUNT)
-        return msgspec.structs.replace(super().make_config(scripts), mode="live", venue=venue)
+        return real_config(super().make_config(scripts))
 
     # The connection and its readings.
 
