@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import FieldInfo
 
 from engine.config.checks import check, nearest
 from engine.config.sections import Config, StrategyConfig
@@ -66,10 +68,16 @@ def _hint(data: dict[str, Any], error: str) -> str:
     return f"; write [[{key}]] above each of them" if isinstance(data.get(key), dict) else ""
 
 
+@cache
+def _fields(cls: type[msgspec.Struct]) -> dict[str, FieldInfo]:
+    """Return the fields of a section by name."""
+    return {field.name: field for field in msgspec.structs.fields(cls)}
+
+
 def _refuse_unknown_keys(data: Any, cls: type[msgspec.Struct], where: str) -> None:
     if not isinstance(data, dict):
         return
-    fields = {field.name: field for field in msgspec.structs.fields(cls)}
+    fields = _fields(cls)
     for key, value in data.items():
         if key not in fields:
             raise ConfigError(f"there is no key {where + key!r}; {nearest(key, sorted(fields))}")

@@ -43,6 +43,7 @@ class Bookings:
     marks: dict[int, Fraction] = field(default_factory=dict)
     due: deque[Any] = field(default_factory=deque)
     seen: set[tuple[int, Any, int]] = field(default_factory=set)
+    call_seq: dict[tuple[str, int], int] = field(default_factory=dict)
     touched_ns: dict[tuple[str, int], int] = field(default_factory=dict)
     seq: int = 0
     now_ns: int = 0
@@ -120,9 +121,10 @@ class Bookings:
         self, owner: str, market: int, side: int, share: Fraction, order: Order | None
     ) -> list[tuple[str, Fraction, str, bool]]:
         held = self.position(owner, market)
-        for _, _, _, waiting, done in self.due:  # fills of this turn that are not booked yet
+        for earlier, _, _, waiting, done in self.due:  # fills of this turn that are not booked yet
             for other, size, _, _ in waiting[len(done) :]:
-                held += side * size if other == owner else ZERO
+                if (other, market) == (owner, earlier.instrument):
+                    held += earlier.side * size
         found: list[tuple[str, Fraction, str, bool]] = []
         for part in parts(held, side, share):
             role = CLOSE if sign(held) == -side else OPEN
@@ -178,8 +180,10 @@ class Bookings:
             return OVER
         if order is not None and order.purpose == TARGET:
             return TARGET
-        if order is not None and order.role == OPEN and order.dropped:
-            return CANCELED
+        if order is not None and order.role == OPEN:
+            older = order.seq < self.call_seq.get((booked.owner, booked.instrument), 0)
+            if order.dropped or older:
+                return CANCELED
         return OWN
 
     def _position(self, changed: PositionChanged) -> None:

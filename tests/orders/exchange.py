@@ -1,4 +1,4 @@
-"""A plain exchange with one account: the truth about orders and positions in random sessions with real orders.
+"""A plain exchange with one account: the truth about orders and positions in sessions with real orders.
 
 It matches at the newest price of each market, holds stops, and keeps to reduce-only. Every method returns the
 reports that the account's owner should receive, in order; how and when they arrive is the caller's matter

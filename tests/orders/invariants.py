@@ -87,7 +87,8 @@ def no_exit_of_a_target_is_lost(model: Model) -> None:
     for (owner, market), target in model.wanted.items():
         held = model.position(owner, market)
         closing, _ = target.distance(held)
-        if not closing or any(order.role == CLOSE for order in model.live_orders(owner, market)):
+        live = model.live_orders(owner, market)
+        if not closing or any(order.role == CLOSE or order.purpose == "target" for order in live):
             continue
         place = f"{owner} {market}: position {held}, wanted {target}, {model.shown.get((owner, market))}"
         shown = model.shown.get((owner, market))

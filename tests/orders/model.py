@@ -68,7 +68,6 @@ class Model(Bookings):
     halted_markets: set[int] = field(default_factory=set)
     stopping: bool = False
     called: list[tuple[str, int, Fraction | None]] = field(default_factory=list)
-    call_seq: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()

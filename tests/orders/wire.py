@@ -1,8 +1,8 @@
 """Random sessions with real orders: the plain exchange, reached over a wire that loses, delays and doubles.
 
-`RealRun` plays a plan as `paper.Run` does, with real orders. The market's trades and quotes move the exchange.
-What the wire does to a command or a report is decided by the plan's number and a count, so that a plan that is
-shortened keeps most of it. Readings are true, as a gateway's are: they report all fills first.
+`RealRun` plays a plan as `paper.Run` does, with real orders. Trades and quotes also move the exchange.
+The plan's number and a count decide what the wire does to a command or a report, so that a shortened plan
+keeps most of it. Readings are true, as a gateway's are: they report all fills first.
 """
 
 from __future__ import annotations
