@@ -21,6 +21,7 @@ from engine.events import (
     CancelOrder,
     CancelRejected,
     CancelRequested,
+    ClockChecked,
     EngineHalted,
     FillBooked,
     MarketHalted,
@@ -44,6 +45,7 @@ from engine.events import (
     SubmitOrder,
     TimerFired,
 )
+from engine.events.terms import CLOSE
 
 __all__ = ["Execution", "Order"]
 
@@ -57,7 +59,7 @@ class Order(State):
     """An order. `state` follows FIX. `size` is the filled and the open size together, at the size scale.
 
     `canceling` is the reason of a cancel, `modifying` the new limit price of a change, that was requested and
-    is not confirmed yet.
+    is not confirmed yet. `trigger` and `parent` are as in its terms.
     """
 
     strategy: str
@@ -75,6 +77,8 @@ class Order(State):
     modifying: int = 0
     queries: int = 0
     role: str = ""
+    trigger: str = ""
+    parent: str = ""
 
     @property
     def working_state(self) -> str:
@@ -88,9 +92,10 @@ class Order(State):
 
 class Execution(Actor):
     """State: the session's id, the live orders by client order id in order of submission, the latest ended
-    orders, and `reconciled_ns`, the venue's time up to which the account is known.
+    orders, the venue's clock minus ours, the dead man's switch, and `reconciled_ns`, the venue's time up to
+    which the account is known.
 
-    With `venue` orders are real: they expire, and the venue is queried about them.
+    With `venue` orders are real: they expire by the venue's clock, and the venue is queried about them.
     """
 
     WIRING = Actor.WIRING | {"_venue", "_answer_ns"}
@@ -103,7 +108,9 @@ class Execution(Actor):
         self._orders: dict[str, Order] = {}
         self._ended: dict[str, Order] = {}
         self._leverage_asked = False
+        self._clock_ns = 0
         self._dead_man = False
+        self._dead_man_set = False
         self.reconciled_ns = 0
 
     @property
@@ -135,6 +142,7 @@ class Execution(Actor):
             return
         self._leverage_asked = False
         self._dead_man = bool(self._venue.dead_man_s)
+        self._dead_man_set = False
         for client_order_id, order in list(self._orders.items()):
             order.state = "Unknown"
             order.queries = 0
@@ -146,7 +154,7 @@ class Execution(Actor):
     @handles(OrderApproved)
     def submit(self, approved: OrderApproved, emit: Emit) -> None:
         """Submit an approved order."""
-        expires_ns = 0 if self._venue is None else approved.at_ns + self._venue.expires_ms * 1_000_000
+        expires_ns = self._expires_ns(approved.at_ns)
         client_order_id = f"0x{self._session}{self.turn.seq:016x}"
         terms = approved.terms
         self._orders[client_order_id] = Order(
@@ -159,6 +167,8 @@ class Execution(Actor):
             terms.reduce_only,
             expires_ns,
             role=terms.role,
+            trigger=terms.trigger,
+            parent=terms.parent,
         )
         emit(
             SubmitOrder(
@@ -173,6 +183,7 @@ class Execution(Actor):
         )
         self._report(approved.at_ns, client_order_id, emit)
         self._await_response(approved.at_ns, client_order_id, emit)
+        self._suspend_dead_man(approved.at_ns, emit)
 
     @handles(ModifyApproved)
     def modify(self, approved: ModifyApproved, emit: Emit) -> None:
@@ -182,7 +193,6 @@ class Execution(Actor):
             return
         order.modifying = approved.limit_price
         order.state = order.working_state
-        expires_ns = 0 if self._venue is None else approved.at_ns + self._venue.expires_ms * 1_000_000
         emit(
             ModifyOrder(
                 approved.at_ns,
@@ -193,7 +203,7 @@ class Execution(Actor):
                 approved.limit_price,
                 order.tif,
                 order.reduce_only,
-                expires_ns,
+                self._expires_ns(approved.at_ns),
             )
         )
         self._report(approved.at_ns, approved.client_order_id, emit)
@@ -225,6 +235,10 @@ class Execution(Actor):
         for client_order_id, order in list(self._orders.items()):
             if failed.actor in (order.strategy, "orders", "books"):
                 self._cancel(failed.at_ns, client_order_id, f"{failed.actor} failed", emit)
+
+    def _expires_ns(self, at_ns: int) -> int:
+        """Return the venue's time after which it refuses an order sent now; 0 on paper."""
+        return 0 if self._venue is None else at_ns + self._clock_ns + self._venue.expires_ms * 1_000_000
 
     def _cancel(self, at_ns: int, client_order_id: str, reason: str, emit: Emit) -> None:
         order = self._orders[client_order_id]
@@ -392,7 +406,12 @@ class Execution(Actor):
         wait_ns = min(self._answer_ns * fifths // 5, self._answer_ns * QUERY_WAITS_MAX)
         emit(_timer(at_ns + wait_ns, client_order_id))
 
-    # The account.
+    # The account, and the venue's clock.
+
+    @handles(ClockChecked)
+    def note_clock(self, checked: ClockChecked, emit: Emit) -> None:
+        """Note how far the venue's clock is from ours."""
+        self._clock_ns = checked.offset_ns
 
     @handles(AccountRead)
     def note_account(self, read: AccountRead, emit: Emit) -> None:
@@ -411,7 +430,7 @@ class Execution(Actor):
     def note_schedule(self, answer: ScheduleAnswered, emit: Emit) -> None:
         """Stop using the dead man's switch in this session if the venue refuses it."""
         if not answer.accepted:
-            self._dead_man = False
+            self._dead_man = self._dead_man_set = False
 
     @handles(OperatorCommand)
     def stop_dead_man(self, command: OperatorCommand, emit: Emit) -> None:
@@ -419,15 +438,36 @@ class Execution(Actor):
 
         The stop cancels the engine's orders. The switch would later cancel orders of other programs.
         """
-        if command.command == "stop" and self._dead_man:
+        if command.command == "stop":
             self._dead_man = False
-            emit(ScheduleCancel(command.recv_ns, 0))
+            self._withdraw_dead_man(command.recv_ns, emit)
 
     def _postpone_dead_man(self, at_ns: int, emit: Emit) -> None:
-        if self._venue is not None and self._dead_man:
-            span_ns = self._venue.dead_man_s * SECOND_NS
-            emit(ScheduleCancel(at_ns, at_ns + span_ns))
-            emit(_timer(at_ns + span_ns // 3, _DEAD_MAN))
+        """Set the switch again, unless it would cancel a stop that protects a position."""
+        if self._venue is None or not self._dead_man:
+            return
+        span_ns = self._venue.dead_man_s * SECOND_NS
+        emit(_timer(at_ns + span_ns // 3, _DEAD_MAN))
+        if not self._protects():
+            self._dead_man_set = True
+            emit(ScheduleCancel(at_ns, at_ns + self._clock_ns + span_ns))
+
+    def _suspend_dead_man(self, at_ns: int, emit: Emit) -> None:
+        """Withdraw the switch while a stop at the venue protects a position: it would cancel that too."""
+        if self._dead_man_set and self._protects():
+            self._withdraw_dead_man(at_ns, emit)
+
+    def _withdraw_dead_man(self, at_ns: int, emit: Emit) -> None:
+        if self._dead_man_set:
+            self._dead_man_set = False
+            emit(ScheduleCancel(at_ns, 0))
+
+    def _protects(self) -> bool:
+        """Return whether a live stop protects a position; one attached to a live order does not yet."""
+        return any(
+            order.trigger and order.role == CLOSE and order.parent not in self._orders
+            for order in self._orders.values()
+        )
 
     # Changes of state.
 
@@ -441,6 +481,7 @@ class Execution(Actor):
         self._report(at_ns, client_order_id, emit)
         # A fill can still be reported for it.
         remember(self._ended, client_order_id, self._orders.pop(client_order_id))
+        self._suspend_dead_man(at_ns, emit)
 
     def _report(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
         order = self._orders.get(client_order_id) or self._ended[client_order_id]

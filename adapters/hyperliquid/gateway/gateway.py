@@ -248,7 +248,8 @@ class HyperliquidGateway:
         entries = len(job.commands)
         if job.refusal:
             return [Lost(job.refusal, unsent=True)] * entries
-        if job.expires_ms is not None and job.expires_ms <= self._now_ns() // 1_000_000:
+        venue_ns = self._now_ns() + self._reconciler.clock_ns
+        if job.expires_ms is not None and job.expires_ms <= venue_ns // 1_000_000:
             return [Lost("it was due to expire before it could be sent", unsent=True)] * entries
         nonce = self._nonces.next()
         signature = self._signer.sign(job.action, nonce, self._vault, job.expires_ms)

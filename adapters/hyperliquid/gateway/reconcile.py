@@ -23,8 +23,9 @@ from adapters.hyperliquid.gateway.orders import Orders
 from adapters.hyperliquid.gateway.reading import MONEY_SCALE, Reading
 from adapters.hyperliquid.info import HyperliquidInfo
 from adapters.hyperliquid.listing import dex_of
+from adapters.hyperliquid.wire import ExchangeStatus
 from adapters.transport.governor import Priority
-from engine.events import AccountRead, Event, OrderFilled, QueryOrder
+from engine.events import AccountRead, ClockChecked, Event, OrderFilled, QueryOrder
 from engine.venue import Account
 
 __all__ = ["Reconciler"]
@@ -41,13 +42,19 @@ OVERLAP_MS: Final = 300_000
 FUNDING_LATE_MS: Final = 30_000
 """How long after an hour its funding payments can be read."""
 
+CLOCK_MOVED_NS: Final = 100_000_000
+"""A smaller change of the difference between the clocks is not reported."""
+
 _HOUR_MS: Final = 3_600_000
 _NS: Final = 1_000_000
 _Row = TypeVar("_Row", WireFill, WireFundingRow, WireLedgerRow)
 
 
 class Reconciler:
-    """Reads one account. `first_ms` is the venue's time before which nothing is reported."""
+    """Reads one account. `first_ms` is the venue's time before which nothing is reported.
+
+    `clock_ns` is the venue's clock minus ours; 0 if the delay of the answers explains the difference.
+    """
 
     def __init__(
         self,
@@ -69,9 +76,12 @@ class Reconciler:
         self.first_ms = account.since_ns // _NS
         self._since_ms = self._read_ms = self.first_ms
         self._paid_until = self.first_ms // _HOUR_MS
+        self.clock_ns = 0
+        self._reported_clock_ns: int | None = None
 
     async def read(self) -> list[Event]:
         """Return the reports of a reconciliation, in order. Raises VenueError."""
+        checked = await self._check_clock()
         states = {dex: await self._state(dex) for dex in self._reading.dexes}
         time_ms = min(state.time for state in states.values())
         opened = [row for dex in states for row in await self._open_orders(dex)]
@@ -85,7 +95,7 @@ class Reconciler:
         paid = await self._payments(time_ms)
         moved = await self._transfers()
         recv_ns, venue_ns = self._now_ns(), time_ms * _NS
-        events: list[Event] = [*fills, *paid, *moved]
+        events: list[Event] = [*checked, *fills, *paid, *moved]
         for name in working:
             answer = _newest(answers.get(name), by_name.get(name))
             events.append(self._reading.answer(answer, name, venue_ns, recv_ns))
@@ -121,7 +131,7 @@ class Reconciler:
         modified order had two numbers: for these the list of open orders decides.
         """
         name = query.client_order_id
-        clock = await self._info.exchange_status()
+        clock = await self._read_clock()
         answer = await self._query_order(name)
         update = answer.order
         if update is None or self._orders.modified(name):
@@ -133,6 +143,22 @@ class Reconciler:
             fills = await self.fills()
         recv_ns = self._now_ns()
         return [*fills, self._reading.answer(answer, name, clock.time * _NS, recv_ns, query.instrument)]
+
+    async def _check_clock(self) -> list[Event]:
+        """Return the venue's clock if it has moved against ours since it was last reported."""
+        await self._read_clock()
+        reported_ns = self._reported_clock_ns
+        if reported_ns is not None and abs(self.clock_ns - reported_ns) < CLOCK_MOVED_NS:
+            return []
+        self._reported_clock_ns = self.clock_ns
+        return [ClockChecked(self._now_ns(), self._gateway, self.clock_ns)]
+
+    async def _read_clock(self) -> ExchangeStatus:
+        sent_ns = self._now_ns()
+        status = await self._info.exchange_status()
+        venue_ns = status.time * _NS
+        self.clock_ns = min(venue_ns - sent_ns, 0) + max(venue_ns - self._now_ns(), 0)
+        return status
 
     async def status(self, oid: int) -> WireUpdate | None:
         """Return the status of an order by its number. Raises VenueError."""

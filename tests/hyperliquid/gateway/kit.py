@@ -109,6 +109,7 @@ class Venue(httpx.AsyncBaseTransport):
         self.post: Callable[[WebSocketConnection, Row], Awaitable[None]] = self.answer_post
         self.confirms: tuple[str, ...] = CHANNELS
         self.first_frames: list[str] = []  # said between the acknowledgements
+        self.ahead_ms = 0  # of our clock
         self.wrap: Callable[[trio.abc.Stream], trio.abc.Stream] = lambda stream: stream
 
     @property
@@ -190,7 +191,7 @@ class Venue(httpx.AsyncBaseTransport):
         """Answer a query from the record."""
         match body["type"]:
             case "exchangeStatus":
-                return said({"time": self.now_ms, "specialStatuses": None})
+                return said({"time": self.now_ms + self.ahead_ms, "specialStatuses": None})
             case "clearinghouseState":
                 return said(self.state(body.get("dex", "")))
             case "frontendOpenOrders":

@@ -1,4 +1,4 @@
-"""Transfers of money, and what the venue says about a fill or a trigger besides its numbers."""
+"""Transfers of money, the venue's clock, and what it says about fills and triggers besides their numbers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from adapters.hyperliquid.gateway.reading import Reading
 from engine.errors import VenueProtocolError
 from engine.events import (
     AccountRead,
+    ClockChecked,
     InstrumentListed,
     OrderAccepted,
     OrderCanceled,
     OrderFilled,
     OrderRead,
+    OrderRejected,
     QueryAccount,
     QueryOrder,
     TransferSeen,
@@ -213,3 +215,29 @@ async def test_the_answer_about_a_stop_says_whether_it_fired(
         await at.settle()
         (read,) = at.engine.of(OrderRead)
         assert read.triggered is fired
+
+
+@pytest.mark.parametrize("ahead_ms", [0, 4_000, -20_000])
+async def test_the_venues_clock_is_reported_and_decides_when_an_order_has_expired(
+    autojump_clock: Clock, ahead_ms: int
+) -> None:
+    def prepare(venue: Venue) -> None:
+        venue.ahead_ms = ahead_ms
+
+    async with scene(prepare=prepare) as at:
+        (checked,) = at.engine.of(ClockChecked)
+        assert checked.offset_ns == ahead_ms * 1_000_000
+        soon, late = START_NS + (ahead_ms + 10_000) * 10**6, START_NS + (ahead_ms - 1) * 10**6
+        at.release(order(1, expires_ns=soon))
+        at.release(order(2, expires_ns=late))
+        await at.settle()
+        assert at.venue.placed == [name(1)]
+        assert [one.client_order_id for one in at.engine.of(OrderRejected)] == [name(2)]
+
+
+async def test_the_venues_clock_is_reported_again_once_it_has_moved(autojump_clock: Clock) -> None:
+    async with scene(reconcile_s=5) as at:
+        for ahead_ms in (50, 1_500, 1_450):
+            at.venue.ahead_ms = ahead_ms
+            await at.live(at.gateway.health.reconciliations + 1)
+        assert [one.offset_ns for one in at.engine.of(ClockChecked)] == [0, 1_500 * 10**6]
