@@ -12,7 +12,8 @@ venue does not know the order after its expiry, when it would have refused it.
 
 from __future__ import annotations
 
-from engine.actors.base import Actor, Emit, SetTimer, State, handles, remember
+from engine.actors.base import Actor, Emit, SetTimer, handles, remember
+from engine.actors.order import Order
 from engine.clock import SECOND_NS
 from engine.config import VenueConfig
 from engine.events import (
@@ -47,47 +48,12 @@ from engine.events import (
 )
 from engine.events.terms import CLOSE
 
-__all__ = ["Execution", "Order"]
+__all__ = ["Execution"]
 
 QUERY_WAITS_MAX = 6
 """The wait between two queries of an order doubles each time, up to this multiple of `answer_ms`."""
 
 _DEAD_MAN = "dead man's switch"
-
-
-class Order(State):
-    """An order. `state` follows FIX. `size` is the filled and the open size together, at the size scale.
-
-    `canceling` is the reason of a cancel, `modifying` the new limit price of a change, that was requested and
-    is not confirmed yet. `trigger` and `parent` are as in its terms.
-    """
-
-    strategy: str
-    instrument: int
-    side: int
-    size: int
-    limit_price: int
-    tif: str
-    reduce_only: bool
-    expires_ns: int = 0
-    state: str = "PendingNew"
-    filled: int = 0
-    venue_order_id: int = 0
-    canceling: str = ""
-    modifying: int = 0
-    queries: int = 0
-    role: str = ""
-    trigger: str = ""
-    parent: str = ""
-
-    @property
-    def working_state(self) -> str:
-        """The state of the order while the venue works it."""
-        if self.canceling:
-            return "PendingCancel"
-        if self.modifying:
-            return "PendingReplace"
-        return "PartiallyFilled" if self.filled else "New"
 
 
 class Execution(Actor):

@@ -1,0 +1,42 @@
+"""An order in its life cycle at the venue, as the execution actor keeps it."""
+
+from __future__ import annotations
+
+from engine.actors.base import State
+
+__all__ = ["Order"]
+
+
+class Order(State):
+    """An order. `state` follows FIX. `size` is the filled and the open size together, at the size scale.
+
+    `canceling` is the reason of a cancel, `modifying` the new limit price of a change, that was requested and
+    is not confirmed yet. `trigger` and `parent` are as in its terms.
+    """
+
+    strategy: str
+    instrument: int
+    side: int
+    size: int
+    limit_price: int
+    tif: str
+    reduce_only: bool
+    expires_ns: int = 0
+    state: str = "PendingNew"
+    filled: int = 0
+    venue_order_id: int = 0
+    canceling: str = ""
+    modifying: int = 0
+    queries: int = 0
+    role: str = ""
+    trigger: str = ""
+    parent: str = ""
+
+    @property
+    def working_state(self) -> str:
+        """The state of the order while the venue works it."""
+        if self.canceling:
+            return "PendingCancel"
+        if self.modifying:
+            return "PendingReplace"
+        return "PartiallyFilled" if self.filled else "New"
