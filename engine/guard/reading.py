@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from engine.errors import NotDeterministic, UsageError
 from engine.guard.rules import CLASSES, HINTS, HOLDERS, MODULES, banned_name
+from engine.guard.sets import set_order
 from engine.guard.shared import shared_state
 
 __all__ = ["Finding", "Source", "find", "refuse"]
@@ -130,6 +131,8 @@ def find(sources: Mapping[str, Source]) -> list[Finding]:
         reader.visit(source.tree)
         for node, what in shared_state(source.tree):
             reader.note(node, what, "shared")
+        for node, what in set_order(source.tree):
+            reader.note(node, what, "order")
         found += sorted(set(reader.found), key=lambda one: one.line)
     return found
 

@@ -20,6 +20,7 @@ HINTS: Final = {
     "identity": "its result differs from run to run; use a number or name of your own",
     "console": "a strategy has no console; use self.plot or a reason",
     "code": "it hides what is used; write it out",
+    "order": "the order of a set differs from run to run; use sorted()",
     "shared": "no snapshot holds it; make it in on_start and keep it on self",
     "name": "the base class Strategy has this name; choose another",
     "engine": "a strategy builds on engine.strategies, indicators, events and values",
