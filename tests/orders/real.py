@@ -40,7 +40,7 @@ from engine.events import (
     SubmitOrder,
 )
 from tests.orders.sequences import AAA, NAMES
-from tests.orders.session import Number, Session
+from tests.orders.session import MS, Number, Session
 
 __all__ = ["ACCOUNT", "RealSession", "VenueOrder", "real_config"]
 
@@ -169,6 +169,7 @@ class RealSession(Session):
         order = order or self.order()
         order.state = "canceled"
         left, market = order.open, order.command.instrument
+        self.now_ns += MS
         if not silent:
             self.send(OrderCanceled(self.now_ns, self.now_ns, order.name, market, left, reason))
 
@@ -176,12 +177,14 @@ class RealSession(Session):
         """The venue refuses an order. Use with `hold`, or the order has been accepted."""
         order = order or self.order()
         order.state = "rejected"
+        self.now_ns += MS
         self._drop_answers(order.name)
         self.send(OrderRejected(self.now_ns, self.now_ns, order.name, reason))
 
     def lose(self, order: VenueOrder | None = None) -> None:
         """The answer to an order is lost. Use with `hold`."""
         order = order or self.order()
+        self.now_ns += MS
         self._drop_answers(order.name)
         self.send(OrderUnknown(self.now_ns, order.name, "no response"))
 
@@ -192,6 +195,7 @@ class RealSession(Session):
     def release(self) -> None:
         """Send what was kept back; cancels and changes arrive now."""
         self.holding = False
+        self.now_ns += MS
         events, self.held_back = self.held_back, []
         commands, self.on_the_way = self.on_the_way, []
         for command in commands:
@@ -281,6 +285,7 @@ class RealSession(Session):
         silent: bool = False,
         number: int = 0,
     ) -> OrderFilled:
+        self.now_ns += MS
         self.positions[market] = self.positions.get(market, 0) + side * size
         self.trades += 1
         report = OrderFilled(

@@ -157,8 +157,8 @@ class Session:
         """On paper there is nothing more to do."""
 
     def say(self, strategy: str, verb: str, *arguments: Any, on: str = "trade", **named: Any) -> None:
-        """Let a strategy call a verb in the next hook of this kind."""
-        at_ms = (self.now_ns - self.begin_ns) // MS
+        """Let a strategy call a verb in the next hook of this kind, a millisecond from now or later."""
+        at_ms = (self.now_ns - self.begin_ns) // MS + 1
         scripted.add(self.spoken[strategy], [at_ms, on, verb, *arguments, named])
 
     def trade(self, price: Number, size: Number = 1000, *, market: int = AAA, after_s: Number = 1) -> None:

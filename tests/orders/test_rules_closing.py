@@ -44,7 +44,7 @@ CASES = (
     ),
     Case(
         "a limit beyond the position rests as its closing part first",
-        "buy 1 | 100 100 | sell 3 limit=105 | 100 | 106 106 106 106",
+        "buy 1 | 100 100 | sell 3 limit=105 | 100 100 | 106 106 106 106",
         books={"Long": "-2"},
         cash="1005",
     ),

@@ -12,14 +12,14 @@ from tests.orders.real import RealSession
 CASES = (
     Case(
         "a market sale takes from resting exits, youngest first",
-        "buy 3 | 100 100 | sell 2 limit=110 | sell 1 limit=112 | 100 | sell 2 | 101 101 101 | 113 113",
+        "buy 3 | 100 100 | sell 2 limit=110 | sell 1 limit=112 | 100 100 | sell 2 | 101 101 101 | 113 113",
         books={"Long": "0"},
         cash="1012",
         live=0,
     ),
     Case(
         "a new resting exit gets only what no other exit has",
-        "buy 1 | 100 100 | sell 1 limit=110 | sell 1 limit=112 | 100 | 113 113",
+        "buy 1 | 100 100 | sell 1 limit=110 | sell 1 limit=112 | 100 100 | 113 113",
         books={"Long": "0"},
         refused=("exit_budget",),
         cash="1010",

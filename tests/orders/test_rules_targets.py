@@ -123,7 +123,7 @@ CASES = (
     ),
     Case(
         "a failed strategy keeps its target of zero",
-        "target 1 | 100 100 | quote 99 100 | target 0 | fill> raise | 101 101 101",
+        "target 1 | 100 100 | target 0 | fill> raise | 101 101 101",
         books={"Long": "0"},
         cash="1001",
     ),
