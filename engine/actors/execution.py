@@ -321,7 +321,7 @@ class Execution(Actor):
     def _apply_open(self, order: Order, read: OrderRead, emit: Emit) -> None:
         """Handle an order that the venue still works: a pending cancel or change was not carried out."""
         client_order_id = read.client_order_id
-        if order.modifying and read.limit_price != order.limit_price:
+        if order.modifying:
             order.limit_price = read.limit_price
             order.size = order.filled + read.size
         order.modifying = 0

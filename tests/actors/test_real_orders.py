@@ -339,6 +339,20 @@ def test_a_refused_modify_is_queried() -> None:
     assert state(harness, name) == "New"
 
 
+@pytest.mark.parametrize("filled_first", [0, 2])
+def test_o08_a_cut_whose_answer_is_lost_is_known_from_the_open_size(filled_first: int) -> None:
+    harness = new_harness()
+    name = submitted(harness)
+    harness.send(OrderAccepted(T, T, name, 3), ModifyApproved(T, 9, "s", name, 1, 6, 1000))
+    harness.send(OrderUnknown(T, name, "no reply"))
+    if filled_first:
+        harness.send(filled(name, filled_first, 1))
+    harness.send(read(name, "open", T + S, venue_order_id=4, size=6 - filled_first, limit_price=1000))
+    last = harness.all(OrderChanged)[-1]
+    assert (last.filled, last.remaining) == (filled_first, 6 - filled_first)
+    assert last.state == ("PartiallyFilled" if filled_first else "New")
+
+
 def test_o28_orders_an_earlier_session_left_open_are_queried_first() -> None:
     harness = new_harness()
     name = submitted(harness)

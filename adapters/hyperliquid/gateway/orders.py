@@ -83,6 +83,15 @@ class Orders:
         """Return whether executions of an order are still to be reported."""
         return self._filled.get(oid, 0) < executed
 
+    def filled(self, oid: int, further: list[OrderFilled]) -> int:
+        """Return how much of an order is reported as filled once `further` fills are."""
+        more = {
+            (int(one.trade_id), oid): one.size
+            for one in further
+            if one.venue_order_id == oid and (int(one.trade_id), oid) not in self._reported
+        }
+        return self._filled.get(oid, 0) + sum(more.values())
+
     # Ends.
 
     def end(self, oid: int, end: Event) -> list[Event]:

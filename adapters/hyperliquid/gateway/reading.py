@@ -149,10 +149,17 @@ class Reading:
         return _scaled(decimal_of(text), self._by_number[instrument].size_scale, ROUND_FLOOR)
 
     def answer(
-        self, answer: OrderAnswer, client_order_id: str, venue_ns: int, recv_ns: int, instrument: int = 0
+        self,
+        answer: OrderAnswer,
+        client_order_id: str,
+        venue_ns: int,
+        recv_ns: int,
+        instrument: int = 0,
+        filled: int = 0,
     ) -> OrderRead:
         """Return the status of an own order at the venue; `instrument` defaults to that of its `coin`.
 
+        Its open size is at most what is left after `filled`, which is reported by then.
         An order of an instrument that is not traded in this session has a state, but neither size nor price.
         """
         update = answer.order
@@ -165,6 +172,8 @@ class Reading:
         if listed is not None:
             number = listed.instrument
             left = _amount(order.sz, listed.size_scale, order.coin)
+            if order.orig_sz:
+                left = min(left, max(0, _amount(order.orig_sz, listed.size_scale, order.coin) - filled))
             price = _amount(order.limit_px, listed.price_scale, order.coin)
         state = _state(update.status)
         if state == "filled" and left and self.executed(update) > 0:

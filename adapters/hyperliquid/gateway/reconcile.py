@@ -20,7 +20,7 @@ from adapters.hyperliquid.gateway.account_wire import (
     WireUpdate,
 )
 from adapters.hyperliquid.gateway.orders import Orders
-from adapters.hyperliquid.gateway.reading import MONEY_SCALE, Reading
+from adapters.hyperliquid.gateway.reading import MONEY_SCALE, Reading, is_terminal
 from adapters.hyperliquid.info import HyperliquidInfo
 from adapters.hyperliquid.listing import dex_of
 from adapters.hyperliquid.wire import ExchangeStatus
@@ -98,7 +98,8 @@ class Reconciler:
         events: list[Event] = [*checked, *fills, *paid, *moved]
         for name in working:
             answer = _newest(answers.get(name), by_name.get(name))
-            events.append(self._reading.answer(answer, name, venue_ns, recv_ns))
+            filled = self._filled(answer, fills)
+            events.append(self._reading.answer(answer, name, venue_ns, recv_ns, filled=filled))
         foreign = [self._reading.foreign(row, venue_ns, recv_ns) for row in foreign_rows]
         events += [one for one in foreign if one is not None]
         for dex, state in states.items():
@@ -141,8 +142,16 @@ class Reconciler:
         fills: list[OrderFilled] = []
         if update is not None and self._orders.missing(update.order.oid, self._reading.executed(update)):
             fills = await self.fills()
-        recv_ns = self._now_ns()
-        return [*fills, self._reading.answer(answer, name, clock.time * _NS, recv_ns, query.instrument)]
+        recv_ns, number = self._now_ns(), query.instrument
+        filled = self._filled(answer, fills)
+        return [
+            *fills,
+            self._reading.answer(answer, name, clock.time * _NS, recv_ns, number, filled=filled),
+        ]
+
+    def _filled(self, answer: OrderAnswer, fills: list[OrderFilled]) -> int:
+        """Return how much of an order is reported as filled once `fills` are."""
+        return 0 if answer.order is None else self._orders.filled(answer.order.order.oid, fills)
 
     async def _check_clock(self) -> list[Event]:
         """Return the venue's clock if it has moved against ours since it was last reported."""
@@ -250,9 +259,15 @@ def _by_name(opened: Iterable[OpenOrder]) -> dict[str, OpenOrder]:
 def _newest(answer: OrderAnswer | None, opened: OpenOrder | None) -> OrderAnswer:
     """Return the newer of an order's status and its entry in the list of open orders.
 
-    The list decides where there is no status, and where the status is that of an earlier number.
+    The list decides where there is no status, where the status is that of an earlier number, and about the
+    size of an order that both show as open: the status has it as it was when the order was placed.
     """
-    if opened is not None and (answer is None or answer.order is None or answer.order.order.oid < opened.oid):
+    update = None if answer is None else answer.order
+    if opened is not None and (
+        update is None
+        or update.order.oid < opened.oid
+        or (update.order.oid == opened.oid and not is_terminal(update.status))
+    ):
         return OrderAnswer("order", WireUpdate(opened, "open", opened.timestamp))
     assert answer is not None, "an order that is not in the list was queried"
     return answer

@@ -42,6 +42,7 @@ from engine.events import (
     ModifyRejected,
     ModifyRequested,
     OperatorCommand,
+    OrderAccepted,
     OrderCanceled,
     OrderChanged,
     OrderModified,
@@ -338,12 +339,28 @@ class OrderManager(Actor):
             self.exits.ended_by_venue(report, order, emit)
             self.protection.ended_by_venue(report, order, emit)
 
+    @handles(OrderAccepted)
+    def note_trigger(self, report: OrderAccepted, emit: Emit) -> None:
+        """Note that a trigger price was reached."""
+        order = self.live.get(report.client_order_id)
+        if order is not None and report.triggered:
+            order.fired = True
+
     @handles(OrderRead)
     def note_read(self, read: OrderRead, emit: Emit) -> None:
-        """Note that a trigger price was reached."""
+        """Use the venue's response to a query: a trigger price, the outcome of a change, or why it ended."""
         order = self.live.get(read.client_order_id)
-        if order is not None and read.triggered:
-            order.fired = True
+        if order is None:
+            return
+        order.fired = order.fired or read.triggered
+        at_ns, name, number, left = read.recv_ns, read.client_order_id, read.instrument, read.size
+        if read.state == "open" and order.modifying:
+            venue_id, limit = read.venue_order_id, read.limit_price
+            self.note_change(OrderModified(at_ns, read.venue_ns, name, number, venue_id, left, limit), emit)
+        elif read.state in ("canceled", "rejected"):
+            self.note_refused_by_venue(
+                OrderCanceled(at_ns, read.venue_ns, name, number, left, read.reason), emit
+            )
 
     @handles(OrderChanged)
     def note_state(self, changed: OrderChanged, emit: Emit) -> None:

@@ -15,6 +15,7 @@ import trio
 from engine.events import (
     CancelOrder,
     ModifyOrder,
+    OrderAccepted,
     OrderCanceled,
     OrderFilled,
     OrderRead,
@@ -296,3 +297,30 @@ async def test_the_state_of_an_earlier_leg_is_not_used(autojump_clock: Clock) ->
         await at.settle()
         (read,) = at.engine.of(OrderRead)
         assert (read.state, read.venue_order_id) == ("open", old + 1)
+
+
+async def test_the_open_size_of_a_modified_order_is_what_its_reported_fills_leave(
+    autojump_clock: Clock,
+) -> None:
+    """The status of an open order shows the size that it was placed with."""
+    async with scene() as at:
+        at.release(order(1))
+        await at.settle()
+        old = at.engine.of(OrderAccepted)[0].venue_order_id
+
+        async def modify_and_lose(body: dict[str, Any]) -> Any:
+            await at.venue.obey(body)
+            return httpx.ReadTimeout("no answer")
+
+        at.venue.exchange = modify_and_lose
+        at.release(ModifyOrder(START_NS, name(1), 1, BUY, 60, 640_000, "Gtc", False, START_NS + 10**10))
+        await at.settle()
+        at.venue.fills += [
+            fill_row(1, old, name(1), sz="0.0002"),
+            fill_row(2, old + 1, name(1), sz="0.0004"),
+        ]
+        at.release(ask(1))
+        await at.settle()
+        (read,) = at.engine.of(OrderRead)
+        assert (read.state, read.venue_order_id, read.size) == ("open", old + 1, 20)
+        assert [one.size for one in at.engine.of(OrderFilled)] == [20, 40]
