@@ -143,12 +143,15 @@ class OrderManager(Actor):
         """Request an order of the manager's own; its role is decided."""
         emit(OrderRequested(at_ns, owner, instrument, terms, reason))
 
-    def cancel(self, at_ns: int, client_order_id: str, reason: str, emit: Emit) -> None:
-        """Request the cancel of a live order, once."""
-        order = self.live.get(client_order_id)
-        if order is not None and not order.canceling:
-            order.canceling = True
+    def cancel(self, at_ns: int, client_order_id: str, order: Live, reason: str, emit: Emit) -> None:
+        """Request the cancel of a live order, once; of an approved one as soon as it is submitted."""
+        if order.canceling:
+            return
+        order.canceling = True
+        if client_order_id:
             emit(CancelRequested(at_ns, order.owner, client_order_id, reason))
+        else:
+            order.why = reason
 
     def timer(self, due_ns: int, key: str, emit: Emit) -> None:
         """Set a timer of the manager; the first word of its key names the part."""
@@ -288,6 +291,8 @@ class OrderManager(Actor):
         if not self.live:
             emit(RoutesChanged())
         self.live[order.client_order_id] = live
+        if live.canceling:
+            emit(CancelRequested(order.at_ns, live.owner, order.client_order_id, live.why))
         self.targets.submitted(order, emit)
         self.exits.submitted(order, emit)
         self.protection.submitted(order, emit)

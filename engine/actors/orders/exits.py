@@ -85,7 +85,7 @@ class Exits:
         exits = list(self._exits(owner, instrument))
         for client_order_id, order in exits:
             if order.resting and held * order.terms.side >= 0:
-                self.m.cancel(at_ns, client_order_id, "the position is closed", emit)
+                self.m.cancel(at_ns, client_order_id, order, "the position is closed", emit)
         resting = [one for one in exits if one[1].resting and not one[1].canceling]
         free = abs(held) - sum(order.left for _, order in exits if order.immediate)
         self._cut(at_ns, resting, free, emit)
@@ -100,7 +100,7 @@ class Exits:
             less = min(excess, order.kept)
             excess -= less
             if less == order.kept or order.modifying or not client_order_id:
-                self.m.cancel(at_ns, client_order_id, "another exit takes its size", emit)
+                self.m.cancel(at_ns, client_order_id, order, "another exit takes its size", emit)
             else:
                 order.modifying, order.cut_to = True, order.left - less
                 emit(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Requests"]
 
+_REPLACED: Final = ("replaced", "the strategy wants something else by now")
 _NOTHING: Final = ("nothing_to_close", "the book holds nothing that this order could close")
 
 
@@ -41,6 +42,13 @@ class Requests:
     def take(self, request: OrderRequested, emit: Emit) -> None:
         """Answer a request. A strategy's own is divided by what its book holds at this moment."""
         terms = request.terms
+        if terms.purpose == "target":
+            # A call in the same turn may have changed what is wanted.
+            wanted = self.m.targets.still_wants(request.strategy, request.instrument, terms)
+            if not wanted:
+                self.refuse(request, terms, _REPLACED, emit)
+                return
+            terms = replace(terms, size=wanted)
         if terms.role:
             self._judge(request, terms, emit)
             return
@@ -131,18 +139,25 @@ class Requests:
         m.waiting = [one for one in m.waiting if (one.owner, one.instrument) != (owner, instrument)]
         for one in mine:
             room, waits, holder = m.exits.admit(at_ns, owner, instrument, one.terms, emit)
+            if one.terms.purpose == "target":
+                room = min(room, m.targets.still_wants(owner, instrument, one.terms))
             if not room:
-                words = f"{holder} closed it" if holder else _NOTHING[1]
-                limit = "exit_budget" if holder else _NOTHING[0]
-                self._refused(at_ns, owner, instrument, one.terms, (limit, words), one.request_seq, emit)
-                turn = m.turns.pop(one.terms.handle, None)
-                if turn is not None:
-                    self._drop(at_ns, turn, "its closing part was refused", emit)
+                broken = ("exit_budget", f"{holder} closes it") if holder else _NOTHING
+                self._refuse_waiting(at_ns, one, broken, emit)
             elif waits:
                 m.waiting.append(one)
             else:
                 terms = replace(one.terms, size=room)
                 self.approve(at_ns, owner, instrument, terms, one.reason, (), one.request_seq, emit)
+
+    def _refuse_waiting(self, at_ns: int, one: Waiting, broken: tuple[str, str], emit: Emit) -> None:
+        m = self.m
+        self._refused(at_ns, one.owner, one.instrument, one.terms, broken, one.request_seq, emit)
+        turn = m.turns.pop(one.terms.handle, None)
+        if turn is not None:
+            self._drop(at_ns, turn, "its closing part was refused", emit)
+        if one.terms.purpose == "target":
+            m.targets.refused(at_ns, one.owner, one.instrument, one.terms, broken, emit)
 
     def ended(self, at_ns: int, client_order_id: str, order: Live, emit: Emit) -> None:
         """Judge the opening part of a turn once its closing part is wholly filled; drop it otherwise."""
@@ -169,9 +184,9 @@ class Requests:
             m.waiting.remove(one)
             broken = ("canceled", request.reason or "canceled before it was sent")
             self._refused(at_ns, one.owner, one.instrument, one.terms, broken, one.request_seq, emit)
-        for client_order_id, order in tuple(m.live.items()):
+        for client_order_id, order in [*m.live.items(), *(("", order) for order in m.approved)]:
             if order.terms.handle == handle and order.terms.purpose == "own":
-                m.cancel(at_ns, client_order_id, request.reason, emit)
+                m.cancel(at_ns, client_order_id, order, request.reason, emit)
         m.protection.cancel(at_ns, request.strategy, handle, request.reason, emit)
 
     def modify(self, request: ModifyRequested, emit: Emit) -> None:
@@ -179,14 +194,16 @@ class Requests:
         m = self.m
         if m.protection.modify(request, emit):
             return
-        for client_order_id, order in tuple(m.live.items()):
+        for client_order_id, order in [*m.live.items(), *(("", order) for order in m.approved)]:
             if order.terms.handle != request.handle or order.terms.purpose != "own" or order.canceling:
                 continue
             size = request.size or order.left
             limit = request.limit_price or order.terms.limit
             more = size - order.left
             broken: tuple[str, str] | None = None
-            if not order.terms.limit:
+            if not client_order_id:
+                broken = "modify", "the order has not been submitted yet"
+            elif not order.terms.limit:
                 broken = "modify", "a market order cannot be changed"
             elif order.exits and more > 0:
                 room = m.exits.room(order.owner, order.instrument)
@@ -207,16 +224,25 @@ class Requests:
                 )
             )
 
-    def cancel_openings(self, at_ns: int, owner: str, instrument: int, reason: str, emit: Emit) -> None:
-        """Cancel the own open orders of a book, and drop its opening parts that wait."""
+    def make_way(self, at_ns: int, owner: str, instrument: int, emit: Emit) -> None:
+        """Make way for a newer target of a book.
+
+        Its own open orders are canceled, opening parts that wait are dropped, and so is an exit of the
+        older target that was not sent yet.
+        """
         m = self.m
+        reason = "a newer target"
+        for one in [one for one in m.waiting if one.terms.purpose == "target"]:
+            if (one.owner, one.instrument) == (owner, instrument):
+                m.waiting.remove(one)
+                self._refuse_waiting(at_ns, one, _REPLACED, emit)
         for handle, turn in tuple(m.turns.items()):
             if (turn.owner, turn.instrument) == (owner, instrument):
                 del m.turns[handle]
                 self._drop(at_ns, turn, reason, emit)
         for client_order_id, order in m.orders_of(owner, instrument):
-            if not order.exits and order.terms.purpose == "own" and client_order_id:
-                m.cancel(at_ns, client_order_id, reason, emit)
+            if not order.exits and order.terms.purpose == "own":
+                m.cancel(at_ns, client_order_id, order, reason, emit)
 
     def drop_openings(self, at_ns: int, emit: Emit, *, owner: str = "", instrument: int = 0) -> None:
         """Drop the opening parts that wait: of all books, one owner, or one market."""

@@ -50,17 +50,20 @@ class Targets:
         m = self.m
         owner, instrument, at_ns = event.strategy, event.instrument, event.at_ns
         target = m.aims.setdefault(instrument, {}).setdefault(owner, Target())
-        m.requests.cancel_openings(at_ns, owner, instrument, "a newer target", emit)
         if event.withdrawn:
             target.wanted = None
+            m.requests.make_way(at_ns, owner, instrument, emit)
             self._show(at_ns, owner, instrument, target, "none", "", emit)
             return
-        if target.wanted == event.size and target.state not in ("none", "withdrawn"):
-            return
-        target.wanted = event.size
-        target.given = event.reason
-        self._reset(target, at_ns)
-        self.work(at_ns, owner, instrument, target, emit, withdrawn=False)
+        same = target.wanted == event.size and target.state not in ("none", "withdrawn")
+        if not same:
+            target.wanted = event.size
+            target.given = event.reason
+            target.state = "waiting"
+            self._reset(target)
+        m.requests.make_way(at_ns, owner, instrument, emit)
+        if not same:
+            self.work(at_ns, owner, instrument, target, emit)
 
     def work(
         self,
@@ -69,21 +72,19 @@ class Targets:
         instrument: int,
         target: Target,
         emit: Emit,
-        *,
-        withdrawn: bool | None = None,
     ) -> None:
         """Send the order for what is missing, unless one is live or the next try is not due yet."""
         m = self.m
         if target.wanted is None:
             return
-        only_closes = target.state == "withdrawn" if withdrawn is None else withdrawn
+        only_closes = target.state == "withdrawn"
         if target.order or target.requested:
             self._show(at_ns, owner, instrument, target, self._stay(target, "working", only_closes), "", emit)
             return
         held = m.book(owner, instrument)
         missing = target.wanted - held
         if not missing:
-            self._reset(target, at_ns)
+            self._reset(target)
             self._show(at_ns, owner, instrument, target, self._stay(target, "reached", only_closes), "", emit)
             return
         side = BUY if missing > 0 else SELL
@@ -114,6 +115,20 @@ class Targets:
         self._show(at_ns, owner, instrument, target, self._stay(target, "working", only_closes), "", emit)
         m.request(at_ns, owner, instrument, terms, target.given, emit)
 
+    def still_wants(self, owner: str, instrument: int, terms: OrderTerms) -> int:
+        """Return how much of a target's order, requested earlier in the turn, is still wanted."""
+        target = self.of(owner, instrument)
+        if target is None or target.wanted is None:
+            return 0
+        held = self.m.book(owner, instrument)
+        missing = target.wanted - held
+        if missing * terms.side <= 0:
+            return 0
+        against = held * terms.side < 0
+        if (terms.role == CLOSE) != against:
+            return 0
+        return min(terms.size, abs(missing), abs(held)) if against else min(terms.size, abs(missing))
+
     def submitted(self, order: SubmitOrder, emit: Emit) -> None:
         """Note the client order id of a target's order."""
         target = self.of(order.strategy, order.instrument)
@@ -128,7 +143,12 @@ class Targets:
         if target is None:
             return
         target.requested = False
+        if target.wanted is None:
+            return
         limit = broken[0]
+        if limit == "replaced":
+            self.work(at_ns, owner, instrument, target, emit)
+            return
         if terms.role == OPEN:
             if limit in _CLAMPED:
                 self._clamp(at_ns, owner, instrument, target, limit, emit)
@@ -149,7 +169,7 @@ class Targets:
         if target is None or target.order != client_order_id:
             return
         target.order = ""
-        if order.left > 0 or order.state == "Rejected":
+        if target.wanted is not None and (order.left > 0 or order.state == "Rejected"):
             why = order.why or ("rejected" if order.state == "Rejected" else "not wholly filled")
             self._wait(at_ns, order.owner, order.instrument, target, order.exits, why, emit)
 
@@ -268,7 +288,7 @@ class Targets:
         self._show(at_ns, owner, instrument, target, "withdrawn", why, emit)
         self.work(at_ns, owner, instrument, target, emit)
 
-    def _reset(self, target: Target, at_ns: int) -> None:
+    def _reset(self, target: Target) -> None:
         target.tries = target.next_ns = target.refused_ns = target.since_ns = target.reported_ns = 0
         target.blocked = False
 
