@@ -22,5 +22,5 @@ class Crossover(Strategy):
             quick, calm = self.quick[bar.market].update(bar.close), self.calm[bar.market].update(bar.close)
             if quick is not None and calm is not None and quick <= calm:
                 self.target(bar.market, 0, reason="fast EMA below slow")
-            elif quick is not None and calm is not None and not self.holds(bar.market):
+            elif quick is not None and calm is not None and not self.wanted(bar.market):
                 self.target(bar.market, notional=self.notional, reason="fast EMA above slow")

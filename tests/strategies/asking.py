@@ -1,20 +1,23 @@
-"""A strategy that runs the function of a test on each trade."""
+"""A strategy that runs the function of a test on each trade, and the events that answer it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from engine.events import Trade
-from engine.strategies import Bar, Fill, Strategy, Tick, Touch
+from engine.events import EquityMarked, FillBooked, OrderTerms, PositionChanged, SubmitOrder, Trade
+from engine.strategies import Bar, Fill, OrderView, Strategy, Tick, Touch
 from engine.strategies.actor import StrategyActor
 from engine.values import BUY
 from tests.actors.harness import Harness, T
 
-__all__ = ["Asking", "asked", "harness"]
+__all__ = ["Asking", "asked", "booked", "equity", "harness", "placed", "position", "read"]
 
 
 class Asking(Strategy):
-    """Calls `todo`, set by the test, on each trade. Keeps the last view that it received."""
+    """Calls `todo`, set by the test, on each trade. Keeps the last view that it received, and all orders."""
+
+    def on_start(self) -> None:
+        self.orders_seen: list[OrderView] = []
 
     def on_trade(self, trade: Tick) -> None:
         self.todo(trade)
@@ -27,6 +30,10 @@ class Asking(Strategy):
 
     def on_fill(self, fill: Fill) -> None:
         self.shown = fill
+        self.then = self.position(fill.market)
+
+    def on_order(self, order: OrderView) -> None:
+        self.orders_seen.append(order)
 
     def on_timer(self, key: str) -> None:
         self.shown = key
@@ -40,3 +47,39 @@ def asked(on: Harness, todo: Any) -> list[Any]:
     """Call `todo` inside a hook of the strategy; return the emitted events."""
     on.strategy.todo = lambda _: todo(on.strategy)
     return on.send(Trade(T, T, 1, 10_050, 1500, BUY))
+
+
+def read(on: Harness, what: Any) -> Any:
+    """Return what `what` returns inside a hook of the strategy."""
+    found: list[Any] = []
+    asked(on, lambda s: found.append(what(s)))
+    return found[0]
+
+
+def placed(
+    name: str = "0x1",
+    handle: str = "mine-1",
+    side: int = BUY,
+    size: int = 5000,
+    limit: int = 10_000,
+    **terms: Any,
+) -> SubmitOrder:
+    """Return the command of an order, as execution emits it."""
+    strategy, instrument = terms.pop("strategy", "mine"), terms.pop("instrument", 1)
+    terms = {"role": "open", "handle": handle, **terms}
+    return SubmitOrder(T, name, strategy, instrument, OrderTerms(side, size, limit, **terms))
+
+
+def booked(side: int, size: int, price: int, role: str = "open", **fields: Any) -> FillBooked:
+    """Return a booked fill in AAA."""
+    values = {"owner": "mine", "instrument": 1, "fee": 0, "finer": 0, "client_order_id": "0x1", "trade_id": 1}
+    values |= {"liquidity": "taker", "purpose": "own", **fields}
+    return FillBooked(T, side=side, price=price, size=size, role=role, **values)
+
+
+def position(size: int, cost: int, **fields: Any) -> PositionChanged:
+    return PositionChanged(T, fields.pop("strategy", "mine"), 1, size, cost, 0, 0, **fields)
+
+
+def equity(value: int, unrealized: int = 0, scale: int = 5) -> EquityMarked:
+    return EquityMarked(T, scale, 0, unrealized, 0, value)

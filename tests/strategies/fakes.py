@@ -94,7 +94,10 @@ class Fragile(Busy):
 
 
 class Careful(Strategy):
-    """Uses orders of every type: brackets, stops, post-only, changes, trailing stops. Counts history."""
+    """Uses orders of every type: brackets, stops, stop entries, post-only, groups, changes, trailing stops.
+
+    Reads all that it can, and counts history.
+    """
 
     size: str = "1"
     gap: int = 2
@@ -103,17 +106,20 @@ class Careful(Strategy):
     def on_start(self) -> None:
         self.seen = 0
         self.warm = 0
-        self.orders: dict[str, str] = {}
+        self.entry = ""
+        self.refused = 0
 
     def on_trade(self, trade: Tick) -> None:
         self.seen += 1
-        step, rest = divmod(self.seen % (self.every * 8), self.every)
+        step, rest = divmod(self.seen % (self.every * 11), self.every)
         if rest:
             return
-        below, above = (f"{trade.price * (1 + way * self.gap / 2000):.4f}" for way in (-1, 1))
+        below, above = (trade.price * (1 + way * self.gap / 2000) for way in (-1, 1))
         market = trade.market
+        position, quote = self.position(market), self.quote(market)
         if step == 0:
-            self.buy(market, self.size, limit=below, stop_loss=below, take_profit=above)
+            parts = [(above, float(self.size) / 2), (above * 1.001, float(self.size) / 4)]
+            self.entry = self.buy(market, self.size, limit=below, stop_loss=below * 0.999, take_profit=parts)
         elif step == 1:
             self.stop(market, "sell", self.size, below, limit=below if self.seen % 3 else None)
         elif step == 2:
@@ -121,29 +127,40 @@ class Careful(Strategy):
         elif step == 3:
             self.buy(market, self.size, stop_loss=below)
         elif step == 4:
-            for client_order_id in [one for one, kind in self.orders.items() if kind == "limit"][:2]:
-                self.modify(client_order_id, limit=above if self.seen % 3 else below)
+            self.modify(self.entry, limit=above if self.seen % 3 else below)
+            for order in [one for one in self.orders(market) if one.trigger][:2]:
+                self.modify(order.handle, trigger=order.trigger_price, size=self.size)
         elif step == 5:
             self.stop(market, "sell", self.size, above, kind="tp")
         elif step == 6:
             self.sell(market, self.size, take_profit=below)
+        elif step == 7:
+            self.buy(market, self.size, trigger=above, ttl_ms=900)
+            self.buy(market, notional=trade.price, limit=below, group="pair")
+            self.sell(market, percent=1, limit=above, group="pair")
+        elif step == 8:
+            self.target(market, None if position else float(self.size) / 2)
+        elif step == 9 and quote is not None:
+            self.plot("held", position.size * (self.last(market) or 0.0))
+            self.plot("spread", (quote.ask or 0.0) - (quote.bid or 0.0))
         else:
-            self.cancel(next(iter(self.orders), ""))
+            self.cancel(self.entry)
+            for order in self.orders(market)[:1]:
+                self.cancel(order.handle)
 
     def on_order(self, order: OrderView) -> None:
-        if order.state in ("Filled", "Canceled", "Rejected"):
-            self.orders.pop(order.client_order_id, None)
-        else:
-            self.orders[order.client_order_id] = order.trigger or (
-                "market" if order.limit is None else "limit"
-            )
+        if order.state == "Refused":
+            self.refused += 1
+            self.log(f"{order.handle}: {order.rule}")
 
     def on_fill(self, fill: Fill) -> None:
-        self.trail(fill.market, self.size, f"{fill.price * self.gap / 1000:.4f}", short=fill.side == "sell")
+        self.trail(fill.market, self.size, fill.price * self.gap / 1000, short=fill.side == "sell")
+        self.plot("position", self.position(fill.market).size)
 
     def on_bar(self, bar: Bar) -> None:
         self.warm += bar.warmup
         self.plot("warm", float(self.warm))
+        self.plot("mean", sum(self.bars(bar.market, bar.interval, 3).values()) / 3)
 
 
 class Watcher(Strategy):
@@ -168,14 +185,14 @@ class Averages(Strategy):
 
     def on_start(self) -> None:
         self.ema, self.sma = PerMarket(Ema, 2), PerMarket(Sma, 3)
-        self.bars = 0
+        self.count = 0
 
     def on_bar(self, bar: Bar) -> None:
-        self.bars += 1
+        self.count += 1
         second = bar.start_ns // SECOND_NS % 60
         if (bar.market, bar.interval, second) == ("AAA", "1s", self.fail_at):
             raise ValueError("broke")
-        if self.bars == self.fail_at_count:
+        if self.count == self.fail_at_count:
             raise ValueError("broke by count")
         for name, average in (("ema", self.ema), ("sma", self.sma)):
             value = average[bar.market].update(bar.close)

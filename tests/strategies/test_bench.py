@@ -49,7 +49,7 @@ def test_bars_follow_each_other_and_targets_are_in_base_units() -> None:
     (target,) = bench.bar(90)
     assert isinstance(target, TargetSet)
     assert bench.wants() == 0
-    assert [type(one) for one in bench.emitted] == [TargetSet, TargetSet]
+    assert [one.size > 0 for one in bench.emitted if isinstance(one, TargetSet)] == [False, True, False]
 
 
 def test_events_have_the_given_values_in_each_market() -> None:

@@ -17,21 +17,25 @@ from engine.events import (
     CandleRead,
     ContextRead,
     FundingPaid,
+    LogWritten,
     OrderChanged,
-    OrderFilled,
+    OrderRefused,
+    Quote,
     SessionStarted,
     SessionStopped,
     SignalRaised,
-    SubmitOrder,
+    StopChanged,
     TargetSet,
     TimerFired,
+    Trade,
 )
 from engine.strategies import Bar, Book, Context, Fill, Funding, OrderView, Strategy
 from engine.strategies.actor import StrategyActor
 from engine.strategies.crossover import Crossover
 from engine.strategies.places import place_of
-from engine.values import SELL
+from engine.values import BUY, SELL
 from tests.actors.harness import MINUTE, Harness, T
+from tests.strategies.asking import booked, placed
 from tests.strategies.fakes import Averages
 
 
@@ -52,18 +56,22 @@ class Watching(Strategy):
         self.stop("AAA", "sell", "1", "5")
         self.trail("AAA", "1", "5")
         self.untrail("AAA")
-        self.cancel("0x1")
+        self.cancel("mine-1")
         self.cancel_all("AAA")
-        self.modify("0x1", size="1", limit="5")
+        self.modify("mine-1", size="1", limit="5")
+        self.log("words")
+        self.last("AAA")
+        self.quote("AAA")
         self.plot("x", 1.0)
         self.after(5, "k")
 
     def ask_at_end(self) -> None:
         self.plot("x", 1.0, "AAA")
+        self.log("words")
         self.target("AAA", "1")
         self.buy("AAA", "1")
         self.cancel_all("AAA")
-        self.modify("0x1", size="1", limit="5")
+        self.modify("mine-1", size="1", limit="5")
         self.after(5, "k")
 
     def on_stop(self) -> None:
@@ -103,7 +111,7 @@ def shown(on: Harness) -> list[Any]:
     return seen
 
 
-ORDER = SubmitOrder(T, "0x1", "mine", 1, SELL, 5000, 10_000, "Gtc", True, "sl", 9_500)
+ORDER = placed(side=SELL, trigger="sl", trigger_price=9_500, reduce_only=True, role="close")
 
 
 # Own orders.
@@ -115,32 +123,71 @@ def test_an_own_order_is_shown_at_each_change_with_its_id_and_limit() -> None:
     on.send(OrderChanged(T, "0x1", "mine", 1, "PartiallyFilled", 1500, 3500))
     first, second = shown(on)
     assert (first.client_order_id, first.market, first.state) == ("0x1", "AAA", "PendingNew")
-    assert (second.side, second.trigger, second.limit) == ("sell", "sl", 100.0)
-    assert (second.filled, second.remaining) == (1.5, 3.5)
+    assert (second.side, second.trigger, second.trigger_price, second.limit) == ("sell", "sl", 95.0, 100.0)
+    assert (second.size, second.filled, second.remaining) == (5.0, 1.5, 3.5)
+    assert (second.handle, second.purpose, second.ended) == ("mine-1", "own", False)
+    assert second.event == OrderChanged(T, "0x1", "mine", 1, "PartiallyFilled", 1500, 3500)
 
 
 def test_another_strategys_orders_are_not_shown() -> None:
     on = watching()
     other = msgspec.structs.replace(ORDER, strategy="other")
     on.send(other, OrderChanged(T, "0x1", "other", 1, "New", 0, 5000))
-    on.send(OrderFilled(T, T, "0x1", 1, SELL, 1, 5, 0, "taker", 1))
+    on.send(booked(SELL, 5, 1, owner="other"), booked(SELL, 5, 1, owner="external", external=True))
+    on.send(OrderRefused(T, 1, "other", 1, SELL, 5, "size", "words"))
+    on.send(StopChanged(T, "other", 1, "other-1", SELL, 5, "sl", 9_000, "waiting"))
     assert shown(on) == []
 
 
 def test_o03_a_fill_after_the_end_of_its_order_is_shown_with_the_new_state() -> None:
     on = watching()
     on.send(ORDER, OrderChanged(T, "0x1", "mine", 1, "Canceled", 0, 5000))
-    on.send(OrderFilled(T, T, "0x1", 1, SELL, 10_000, 5000, 0, "taker", 1))
+    on.send(booked(SELL, 5000, 10_000))
     on.send(OrderChanged(T, "0x1", "mine", 1, "Filled", 5000, 0))
     canceled, fill, filled = shown(on)
     assert (canceled.state, fill.size, filled.state) == ("Canceled", 5.0, "Filled")
 
 
-def test_o04_a_repeated_fill_is_shown_once() -> None:
+def test_a_fill_has_its_fee_its_order_and_what_it_was_for() -> None:
+    """Prices and fees of the simulated venue have more decimals than the grid."""
     on = watching()
-    fill = OrderFilled(T, T, "0x1", 1, SELL, 10_000, 5, 0, "taker", 77)
-    on.send(ORDER, fill, fill)
-    assert len(shown(on)) == 1
+    on.strategy.ask = lambda: on.strategy.buy("AAA", 2, reason="why")
+    on.send(bar(1), placed(size=2000, limit=0))
+    fill = booked(BUY, 1500, 100_501_234, fee=-12_345_678, finer=4, handle="mine-1")
+    on.send(fill, booked(SELL, 500, 10_000, "close", client_order_id="", external=True, cause="adl"))
+    _, own, other = shown(on)
+    assert (own.market, own.side, own.price, own.size) == ("AAA", "buy", 100.501234, 1.5)
+    assert (own.fee, own.fee_asset, own.liquidity, own.purpose) == (-0.012345678, "", "taker", "own")
+    assert (own.handle, own.client_order_id, own.reason, own.event) == ("mine-1", "0x1", "why", fill)
+    assert (own.external, own.closes, own.cause) == (False, False, "")
+    assert (other.external, other.closes, other.cause) == (True, True, "adl")
+    assert (other.handle, other.client_order_id, other.reason) == ("", "", "")
+
+
+def test_a_refusal_is_shown_with_its_rule_and_its_numbers() -> None:
+    on = watching()
+    on.strategy.ask = lambda: on.strategy.buy("AAA", 2, limit=99)
+    on.send(bar(1))
+    refused = OrderRefused(T, 1, "mine", 1, BUY, 2000, "margin", "needs 5", role="open", handle="mine-1")
+    on.send(refused, msgspec.structs.replace(refused, handle="", purpose="target"))
+    _, own, target = shown(on)
+    assert (own.state, own.rule, own.reason, own.ended) == ("Refused", "margin", "needs 5", True)
+    assert (own.handle, own.side, own.size, own.limit, own.filled) == ("mine-1", "buy", 2.0, 99.0, 0.0)
+    assert (own.client_order_id, own.event) == ("", refused)
+    assert (target.handle, target.purpose, target.limit) == ("", "target", None)
+
+
+def test_a_stop_is_shown_when_it_waits_and_when_it_is_dropped() -> None:
+    """Once its price is reached, its exit is an order of its own."""
+    on = watching()
+    waits = StopChanged(T, "mine", 1, "mine-1", SELL, 5000, "sl", 9_500, "waiting", 9_400)
+    on.send(*(msgspec.structs.replace(waits, state=state) for state in ("waiting", "firing", "fired")))
+    on.send(msgspec.structs.replace(waits, state="dropped", reason="the position is closed"))
+    first, last = shown(on)
+    assert (first.state, first.handle, first.purpose, first.ended) == ("Waiting", "mine-1", "stop", False)
+    assert (first.trigger, first.trigger_price, first.limit, first.size) == ("sl", 95.0, 94.0, 5.0)
+    assert (first.client_order_id, first.event) == ("", waits)
+    assert (last.state, last.reason, last.ended) == ("Canceled", "the position is closed", True)
 
 
 # Plots and the stop.
@@ -167,19 +214,23 @@ def test_a_plot_at_an_event_without_a_market_needs_one_named() -> None:
         on.actor._timer(TimerFired(T, "mine", "k"), [].append)  # type: ignore[attr-defined]
 
 
-def test_at_the_stop_only_plots_work() -> None:
+def test_at_the_stop_only_plots_and_logs_work() -> None:
     on = watching()
-    on.send(msgspec.structs.replace(ORDER, trigger=""))
+    on.send(placed())
     on.strategy.on_stop = on.strategy.ask_at_end
-    assert on.send(SessionStopped(T, "a" * 16, "test")) == [SignalRaised(T, "mine", 1, "x", 1.0)]
+    assert on.send(SessionStopped(T, "a" * 16, "test")) == [
+        SignalRaised(T, "mine", 1, "x", 1.0),
+        LogWritten(T, "mine", "words"),
+    ]
     assert on.timers == []
-    assert not on.strategy.holds("AAA"), "a target is not remembered as set"
+    assert on.strategy.wanted("AAA") is None, "a target is not remembered as set"
+    assert [one.handle for one in on.strategy.orders("AAA")] == ["mine-1"], "nor is an order"
     assert on.strategy.warming is False
 
 
 def test_an_invalid_argument_at_the_stop_raises() -> None:
     on = watching()
-    on.strategy.on_stop = lambda: on.strategy.buy("AAA", 1.5)
+    on.strategy.on_stop = lambda: on.strategy.buy("AAA", -1.5)
     with pytest.raises(NumberError):
         on.send(SessionStopped(T, "a" * 16, "test"))
 
@@ -219,8 +270,9 @@ def test_other_markets_are_not_shown() -> None:
 
 def test_hooks_that_are_not_overridden_are_not_routed() -> None:
     averages = StrategyActor(Averages, "mine", {})
-    kinds = (BarClosed, CandleRead, BookRead, ContextRead, FundingPaid, OrderFilled, SessionStopped)
+    kinds = (BarClosed, CandleRead, BookRead, Trade, Quote, FundingPaid, SessionStopped)
     assert [averages.listens(kind) for kind in kinds] == [True, True, False, False, False, False, False]
+    kinds = (BarClosed, CandleRead, BookRead, FundingPaid, SessionStopped)
     assert all(watching().actor.listens(kind) for kind in kinds)
 
 
@@ -243,26 +295,30 @@ def windows(on: Harness) -> list[tuple[bool, int]]:
 
 def test_history_is_shown_as_bars_on_which_every_verb_does_nothing() -> None:
     on = watching()
-    on.send(msgspec.structs.replace(ORDER, trigger=""))
+    on.send(placed())
     assert on.send(candle(0), candle(0, 5 * MINUTE)) == []
     assert on.timers == []
     one, longer = shown(on)
     assert (one.warmup, one.market, one.interval, one.close, one.volume) == (True, "AAA", "1m", 100.5, 1.5)
     assert (one.start_ns, one.trades, longer.interval) == (T, 7, "5m")
     assert one.event == BarClosed(T, 1, MINUTE, T, 1, 3, 1, 10_050, "1500", 7, "candle", source="venue")
-    assert not on.strategy.holds("AAA"), "a target is not remembered as set"
+    assert on.strategy.wanted("AAA") is None, "a target is not remembered as set"
+    assert [one.handle for one in on.strategy.orders("AAA")] == ["mine-1"], "nor is an order"
+    assert not on.actor.listens(Trade), "nothing is followed that was asked for on history"
     emitted = on.send(bar(1))
     assert emitted[0] == TargetSet(T, "mine", 1, 1000)
     kinds = [type(one).__name__ for one in emitted]
     assert kinds == [
         "TargetSet",
         "OrderRequested",
-        "OrderRequested",
+        "StopRequested",
         "TrailRequested",
         "TrailRequested",
+        "CancelRequested",
         "CancelRequested",
         "CancelRequested",
         "ModifyRequested",
+        "LogWritten",
         "SignalRaised",
     ]
     assert [timer.key for timer in on.timers] == ["k"]
@@ -270,7 +326,7 @@ def test_history_is_shown_as_bars_on_which_every_verb_does_nothing() -> None:
 
 def test_an_invalid_argument_on_history_raises() -> None:
     on = watching()
-    on.strategy.ask = lambda: on.strategy.buy("AAA", 1.5)
+    on.strategy.ask = lambda: on.strategy.buy("AAA", -1.5)
     with pytest.raises(NumberError):
         on.send(candle(0))
 

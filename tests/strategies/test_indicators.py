@@ -62,10 +62,10 @@ def test_the_example_is_long_while_the_fast_average_is_above_the_slow_one() -> N
     down = [10_200, 9_000, 8_000, 7_000]
     emitted = [on.send(bar(close, number)) for number, close in enumerate(up + down)]
     targets = on.all(TargetSet)
-    assert [events != [] for events in emitted[:4]] == [False] * 4
-    assert [one.size > 0 for one in targets] == [True, False]
-    assert targets[0].size == 1000 * 100_000 // 10_100, "1000 of quote currency at 101.00, in steps of 0.001"
-    assert targets[0].reason == "fast EMA above slow"
+    assert [events != [] for events in emitted[:5]] == [False, False, False, True, True]
+    assert [one.size > 0 for one in targets] == [False, True, False]
+    assert targets[1].size == 1000 * 100_000 // 10_100, "1000 of quote currency at 101.00, in steps of 0.001"
+    assert targets[1].reason == "fast EMA above slow"
 
 
 def test_the_example_uses_one_interval_and_each_market_separately() -> None:
