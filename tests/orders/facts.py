@@ -103,3 +103,5 @@ class Read:
     owner: str
     what: str
     action: tuple[Any, ...] = ()
+    held: tuple[tuple[int, Fraction, Fraction | None, frozenset[str]], ...] = ()
+    """What the hook read of each market: its position, its target, the ids of its live orders."""

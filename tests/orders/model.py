@@ -119,7 +119,9 @@ class Model(Bookings):
     # Targets.
 
     def hear(self, read: Read) -> None:
-        """A strategy calls `target` now: if it changes anything, a `TargetSet` follows in this turn."""
+        """Take what a strategy read or called. A call of `target` that changes anything is recorded next."""
+        for market, held, wanted, orders in read.held:
+            self._check_read(read, market, held, wanted, orders)
         if read.what != "call" or read.action[0] != "target" or self.stopping:
             return
         _, name, size, _ = read.action
@@ -138,6 +140,19 @@ class Model(Bookings):
         )
         if changes:
             self.called.append((read.owner, market, wanted))
+
+    def _check_read(
+        self, read: Read, market: int, held: Fraction, wanted: Fraction | None, orders: frozenset[str]
+    ) -> None:
+        owner = read.owner
+        right = self.position(owner, market)
+        self.require(held == right, "position() is true in every hook", read, "instead of", right)
+        if read.what not in ("trade", "quote"):
+            return  # what the turn still leads to is not known to the strategy yet
+        target = self.target(owner, market).size
+        self.require(wanted == target, "wanted() is true in every hook", read, "instead of", target)
+        live = {order.name for order in self.live_orders(owner, market)}
+        self.require(orders == live, "orders() has every live order", read, "instead of", live)
 
     def _call(self, call: TargetSet) -> None:
         owner, market = call.strategy, call.instrument
@@ -304,6 +319,11 @@ class Model(Bookings):
 
     def _start(self, started: SessionStarted) -> None:
         self.stopping = False
+        for owner in self.failed:  # it begins without its state
+            for name, market in self.wanted:
+                if name == owner:
+                    self.target(owner, market).call(None)
+        self.failed.clear()
 
     def _halt(self, halted: EngineHalted) -> None:
         self.halted = True
@@ -315,6 +335,8 @@ class Model(Bookings):
 
     def _fail(self, failed: ActorFailed) -> None:
         self.failed.add(failed.actor)
+        # What a handler called before it raised is not recorded.
+        self.called = [one for one in self.called if one[0] != failed.actor]
         self._clamp_all()
 
     def _restarted(self, restarted: ActorRestarted) -> None:

@@ -30,6 +30,8 @@ class Run(Session):
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        before = plan.steps[: len(plan.steps) - plan.calm]
+        self.calm_ms = sum(step.after_ms for step in before) + 1 if plan.calm else 0
         begin_ns = EVE if plan.settings.begin == "eve" else NOON
         super().__init__(plan.settings, scripts=scripts_of(plan), begin_ns=begin_ns)
 

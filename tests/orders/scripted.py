@@ -14,7 +14,7 @@ from typing import Any
 
 from engine.strategies import Bar, Fill, OrderView, Strategy, Tick, Touch
 
-__all__ = ["Action", "Scripted", "add", "new_script", "watch_with"]
+__all__ = ["Action", "Scripted", "add", "begin", "new_script", "watch_with"]
 
 Action = tuple[Any, ...]
 """A verb and its arguments: ("buy", "AAA", "1", {"limit": "99"}). Handles are numbers: -1 is the newest."""
@@ -22,6 +22,14 @@ Action = tuple[Any, ...]
 Watch = Callable[["Scripted", str, Any, Action], None]
 
 _watch: Watch | None = None
+
+_raised: dict[tuple[str, int], int] = {}
+"""When an action "raise" was reached first. A restarted strategy, which skips that event, goes on."""
+
+
+def begin() -> None:
+    """Forget the session before."""
+    _raised.clear()
 
 
 def watch_with(watch: Watch | None) -> None:
@@ -65,11 +73,15 @@ def _queues(script: str) -> Queues:
 
 
 class Scripted(Strategy):
-    """Runs the actions of `script` in its hooks. Its state is how far it got and the handles it received."""
+    """Runs the actions of `script` in its hooks. Its state is how far it got and the handles it received.
+
+    From `calm_ms` on, what was written for an earlier time is left out.
+    """
 
     script: str = "[]"
     label: str = ""
     begin_ns: int = 0
+    calm_ms: int = 0
 
     def on_start(self) -> None:
         self.done: dict[str, int] = {}
@@ -105,7 +117,11 @@ class Scripted(Strategy):
             position += 1
             # Written first: an action that raises is not run again after a restart.
             self.done[hook] = position
-            action = queue[position - 1][1]
+            at_ms, action = queue[position - 1]
+            if at_ms < self.calm_ms <= now_ms:
+                continue
+            if action[0] == "raise" and _raised.setdefault((self.label, at_ms), self.now_ns) != self.now_ns:
+                continue
             if _watch is not None:
                 _watch(self, "call", event, action)
             self._act(*action)

@@ -411,6 +411,7 @@ class _Author:
     def _calm(self) -> None:
         """Make prices fresh, resume, and let every strategy cancel everything and ask for `target(0)`."""
         candles = self.settings.data == "candles"
+        self._add(50, "clock")
         if self.settings.feed:
             self._add(100, "up")
         for strategy in STRATEGIES:

@@ -100,6 +100,7 @@ class Session:
     """
 
     mode = "paper"
+    calm_ms = 0
 
     def __init__(
         self,
@@ -109,6 +110,7 @@ class Session:
         names: Sequence[str] = STRATEGIES,
         begin_ns: int = NOON,
     ) -> None:
+        scripted.begin()
         self.settings = settings
         self.names = tuple(names)
         self.begin_ns = self.now_ns = begin_ns
@@ -125,7 +127,7 @@ class Session:
 
     def make_config(self, scripts: dict[str, str]) -> Config:
         """Return the configuration of the session."""
-        return config_of(self.settings, scripts, self.begin_ns)
+        return config_of(self.settings, scripts, self.begin_ns, self.calm_ms)
 
     def __enter__(self) -> Self:
         return self
@@ -146,7 +148,9 @@ class Session:
 
     def send(self, *events: Event) -> None:
         """Give inputs to the engine."""
-        scripted.watch_with(self._watch)
+        # A restart of a strategy runs its hooks again on events of the past.
+        again = any(isinstance(event, OperatorCommand) and event.command == "restart" for event in events)
+        scripted.watch_with(None if again else self._watch)
         try:
             self.sequencer.run(list(events))
         finally:
@@ -346,7 +350,19 @@ class Session:
         return parse_scaled(str(value), SIZE_SCALE[market])
 
     def _watch(self, strategy: Scripted, what: str, event: Any, action: Action) -> None:
-        self.reads.setdefault(id(event), []).append(Read(strategy.label, what, action))
+        held: list[tuple[int, Fraction, Fraction | None, frozenset[str]]] = []
+        if what != "call" and event is not None:
+            for market, name in NAMES.items():
+                wanted = strategy.wanted(name)
+                held.append(
+                    (
+                        market,
+                        Fraction(strategy.position(name).exact),
+                        None if wanted is None else Fraction(str(wanted)),
+                        frozenset(order.client_order_id for order in strategy.orders(name)) - {""},
+                    )
+                )
+        self.reads.setdefault(id(event), []).append(Read(strategy.label, what, action, tuple(held)))
 
 
 def resumed(memory: Memory) -> Sequencer:

@@ -10,14 +10,14 @@ __all__ = ["config_of"]
 USE = "tests.orders.scripted:Scripted"
 
 
-def config_of(settings: Settings, scripts: dict[str, str], begin_ns: int) -> Config:
+def config_of(settings: Settings, scripts: dict[str, str], begin_ns: int, calm_ms: int = 0) -> Config:
     """Return the configuration of a paper session: each strategy runs its script."""
     return Config(
         strategies=tuple(
             StrategyConfig(
                 use=USE,
                 name=name,
-                params={"script": script, "label": name, "begin_ns": begin_ns},
+                params={"script": script, "label": name, "begin_ns": begin_ns, "calm_ms": calm_ms},
                 on_failure=settings.on_failure,
             )
             for name, script in scripts.items()
