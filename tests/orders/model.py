@@ -129,15 +129,13 @@ class Model(Bookings):
         wanted = None if size is None else Fraction(size)
         target = self.target(read.owner, market)
         earlier = [one for one in self.called if one[:2] == (read.owner, market)]
-        changes = (
-            (target.size != wanted or target.withdrawn) if not earlier else earlier[-1][2] != wanted
-        ) or (
-            wanted is not None
-            and any(
-                order.purpose != TARGET and not order.dropped
-                for order in self.live_orders(read.owner, market, OPEN)
-            )
-        )
+        if earlier:
+            changes = earlier[-1][2] != wanted
+        else:
+            changes = target.size != wanted or target.withdrawn
+            if wanted is not None:
+                opening = self.live_orders(read.owner, market, OPEN)
+                changes |= any(order.purpose != TARGET and not order.dropped for order in opening)
         if changes:
             self.called.append((read.owner, market, wanted))
 

@@ -246,7 +246,7 @@ class _Author:
         )[0]
         if kind == "price" and candles:
             for number, each in enumerate(NAMES):
-                self._candle(each, 0 if number else 60_000, deep=False)
+                self._candle(each, 1 if number else 60_000, deep=False)
         elif kind == "price":
             self._move(market)
             self._prices(market, self._pause_ms())
@@ -426,7 +426,7 @@ class _Author:
             for number, market in enumerate(NAMES):
                 after_ms = 5 if number else pause_ms + 10
                 if candles:
-                    self._candle(market, 0 if number else 60_000, deep=True)
+                    self._candle(market, 1 if number else 60_000, deep=True)
                     continue
                 self._add(after_ms, "trade", market, self.prices[market], UNIT[market] * 1000, 1)
                 if self.settings.data != "trades":
