@@ -37,8 +37,10 @@ class Run(Session):
 
     def play(self) -> Run:
         """Run every step, then stop the session."""
+        due_ns = self.begin_ns
         for step in self.plan.steps:
-            self.now_ns += step.after_ms * MS
+            due_ns += step.after_ms * MS
+            self.now_ns = max(self.now_ns, due_ns)  # a stop takes longer than a step
             if step.kind in ("restart", "kill"):
                 self.restart(after_s=0, orderly=step.kind == "restart")
             elif step.kind != "call":

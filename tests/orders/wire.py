@@ -66,6 +66,7 @@ class RealRun(Run):
     def play(self) -> RealRun:
         """See `Run`. The wire is in order during the calm end."""
         begin_calm = len(self.plan.steps) - self.plan.calm
+        self.due_ns = self.begin_ns
         for index, step in enumerate(self.plan.steps):
             if index == begin_calm:
                 self.calm = True
@@ -75,7 +76,8 @@ class RealRun(Run):
         return self
 
     def _step(self, step: Step) -> None:
-        self._pass_time(step.after_ms * MS)
+        self.due_ns += step.after_ms * MS
+        self._pass_time(max(0, self.due_ns - self.now_ns))
         if step.kind in ("restart", "kill"):
             self.connected = False
             self.restart(after_s=0, orderly=step.kind == "restart")
