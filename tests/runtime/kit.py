@@ -27,7 +27,7 @@ class Fragile(Strategy):
 
     def on_start(self) -> None:
         self.seen = 0
-        self.bars = 0
+        self.closed = 0
 
     def on_trade(self, trade: Tick) -> None:
         if trade.price == 666.0:
@@ -36,7 +36,7 @@ class Fragile(Strategy):
         self.target("AAA", self.size if self.seen % 2 else "0.1")
 
     def on_bar(self, bar: Bar) -> None:
-        self.bars += 1
+        self.closed += 1
 
 
 class Steady(Fragile):
