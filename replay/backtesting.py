@@ -96,8 +96,9 @@ class JournalSink(DigestSink):
 class BacktestReport(msgspec.Struct):
     """The result. Money is exact decimal text in quote currency.
 
-    equity = cash + realized_pnl + unrealized_pnl - fees. `first` and `last` are UTC nanoseconds. `failures`
-    are the strategies that raised, with the seq of the event and where.
+    equity = cash + realized_pnl + unrealized_pnl - fees. `first` and `last` are UTC nanoseconds. `refusals`
+    counts refusals by the limit that refused. `failures` are the strategies that raised, with the seq of the
+    event and where.
     """
 
     digest: str = ""
@@ -119,6 +120,7 @@ class BacktestReport(msgspec.Struct):
     last: int = 0
     events: int = 0
     failures: list[str] = []
+    refusals: dict[str, int] = {}
 
 
 class _Tally:
@@ -149,8 +151,9 @@ class _Tally:
                 report.bars += 1
             elif kind is SubmitOrder:
                 report.orders += 1
-            elif kind is OrderRefused:
+            elif isinstance(event, OrderRefused):
                 report.refused += 1
+                report.refusals[event.limit] = report.refusals.get(event.limit, 0) + 1
             elif kind is OrderFilled:
                 report.fills += 1
             elif isinstance(event, EquityMarked):

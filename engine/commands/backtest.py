@@ -12,6 +12,7 @@ from engine.clock import iso_text
 from engine.commands.configuration import read_config
 from engine.commands.output import json_option, param_option, print_json, progress, refuse_failures, table
 from engine.journal import list_days
+from engine.runtime.notices import refusals_text
 from replay.backtesting import BacktestReport
 from replay.runs import backtest
 
@@ -65,6 +66,7 @@ def _print(report: BacktestReport, seconds: float) -> None:
         ("inputs", f"{report.trades:,} trades, {report.quotes:,} quotes, {report.candles:,} candles"),
         ("bars", f"{report.bars:,}"),
         ("orders", f"{report.orders:,} sent, {report.refused:,} refused, {report.fills:,} fills"),
+        *([("refused", refusals_text(report.refusals))] if report.refusals else []),
         ("fees", report.fees),
         ("realized", report.realized_pnl),
         ("unrealized", report.unrealized_pnl),

@@ -25,9 +25,10 @@ from engine.commands.output import (
 )
 from engine.commands.planning import LiveOptions, make_plan
 from engine.commands.stores import session_stores
-from engine.errors import ConfigError, UsageError, VenueUnreachable
+from engine.errors import ConfigError, SafetyRefusal, UsageError, VenueUnreachable
 from engine.loading.venues import check_sections, find_venue
 from engine.runtime.live import Live
+from engine.runtime.notices import LOUD, refusals_text
 from engine.runtime.plan import LiveResult
 from engine.runtime.supervisor import Health
 from engine.stores.store import Store
@@ -120,7 +121,7 @@ def live_command(
     base_url = venue.address(settings, base_url, real=real)
 
     def notify(health: Health) -> None:
-        if health.state in ("failed", "halted", "reset") or (not as_json and sys.stderr.isatty()):
+        if health.state in LOUD or (not as_json and sys.stderr.isatty()):
             click.echo(f"{health.name}: {health.state} {health.detail}".rstrip(), err=True)
 
     options = LiveOptions(
@@ -141,6 +142,12 @@ def live_command(
         print_json(msgspec.to_builtins(result))
     else:
         _print(result, root, stores)
+    if result.owed:
+        more = f" (and {len(result.owed) - 1} more)" if len(result.owed) > 1 else ""
+        raise SafetyRefusal(
+            f"the session ended with an exit that is not done, of {result.owed[0]}{more}; close it at the "
+            "venue, or start again"
+        )
     refuse_failures(result.failures)
 
 
@@ -197,10 +204,18 @@ def _print(result: LiveResult, root: Path, stores: dict[str, Store]) -> None:
     rows += list(result.health.items())
     rows += [("repaired", repair) for repair in result.repairs]
     rows += [("failed", failure) for failure in result.failures]
+    if result.refused:
+        rows.append(("refused", refusals_text(result.refused)))
     if result.halted:
         rows.append(("halted", f"{result.halted}; --resume lifts it"))
+    rows += [
+        ("halted", f"{market}: {reason}; --resume lifts it")
+        for market, reason in result.halted_markets.items()
+    ]
     if result.live_orders:
-        rows.append(("left over", f"{result.live_orders} orders were not canceled in time"))
+        rows.append(("left over", f"{result.live_orders} orders did not end in time"))
+    rows += [("position", str(book)) for book in result.positions]
+    rows += [("owed", f"an exit of {owed}") for owed in result.owed]
     rows += [(store.kind, store.place) for store in stores.values()]
     if result.days:
         rows.append(("verify", f"engine replay {root / result.days[-1]}"))

@@ -2,8 +2,9 @@
 
 Owns the nesting of the nurseries, which is the order of the stop: journal and projector outermost, then
 the sequencer and the gateway, feeds innermost. Start-up: lock, recover, follow the newest day's record, open
-a session, list the instruments, start gateway and feeds. Stop: an `OperatorCommand`, so that open orders are
-canceled through the journal, then the feeds, then `SessionStopped`, then the last sync.
+a session, list the instruments, start gateway and feeds. Stop: an `OperatorCommand`, so that what `[risk]
+on_stop` says is done through the journal, then the feeds, then `SessionStopped`, then the last sync. A
+session that stops or fails with a position says so, and what protects it.
 
 Called by the command line, which provides the feeds, the clock and the projectors.
 """
@@ -50,7 +51,9 @@ from engine.records import JournalHistory, read_records
 from engine.runtime.committer import Committed, Committer
 from engine.runtime.effects import MeasuredEffects
 from engine.runtime.ingress import BATCH_MAX, Ingress
+from engine.runtime.notices import Notices
 from engine.runtime.plan import LivePlan, LiveResult, WarmUp
+from engine.runtime.positions import exits_owed, open_books, unsettled
 from engine.runtime.projector import Projector
 from engine.runtime.supervisor import Health, supervise
 from engine.sequencer import Sequencer
@@ -58,8 +61,12 @@ from engine.venue import Account, LastTrades
 
 __all__ = ["Live", "open_journal"]
 
-STOP_S: Final = 8.0
-"""How long open orders may take to be canceled at a stop, in real seconds."""
+STOP_S: Final = {"keep": 10.0, "cancel": 10.0, "flatten": 60.0}
+"""By `[risk] on_stop`: how long orders may take to end at a stop, in real seconds."""
+PARK_S: Final = 5.0
+"""How long the venue may take to accept the stops that stand for those of the engine, in real seconds."""
+PROJECT_S: Final = 8.0
+"""How long the last rows of a store may take, in real seconds."""
 FILLS_OVERLAP_NS: Final = 60_000_000_000
 """Fills this long before the last reconciliation are read again; each is counted once."""
 NONCE_MARGIN_MS: Final = 60_000
@@ -84,7 +91,7 @@ class Live:
         self.days: list[str] = []
         self._first_feed_input = trio.Event()
         self._stop = trio.Event()
-        self._no_live_orders = trio.Event()
+        self._settled = trio.Event()
         self._stopping = False
         self._stopped_by = ""
         self._failures_shown = 0
@@ -107,6 +114,9 @@ class Live:
             with writer:
                 try:
                     return await self._run(writer, recovered)
+                except BaseException:
+                    self._report_positions()
+                    raise
                 finally:
                     self._close_stores()
 
@@ -116,6 +126,7 @@ class Live:
             self.projectors[name] = make(recovered.tail.journal_id, recovered.end_seq)
         self.committer = Committer(writer, self.effects, self._committed, plan.idle_ms)
         self.sequencer = Sequencer(plan.builder, self.committer, JournalHistory(plan.root))
+        self._notices = Notices(self.sequencer.instruments)
         last_trades: LastTrades = {}
         first_seq = recovered.end_seq + 1
         if recovered.end_seq:
@@ -154,7 +165,7 @@ class Live:
                     if plan.for_seconds is not None:
                         feeds.start_soon(self._stop_after, plan.for_seconds)
                     await self._stop.wait()
-                    await self._cancel_orders()
+                    await self._settle_orders()
                     feeds.cancel_scope.cancel()
                 core.cancel_scope.cancel()
             while batch := self.ingress.take():
@@ -180,10 +191,13 @@ class Live:
             self.ingress.high_water,
             self.committer.high_water,
             self.sequencer.clock_steps_back,
-            self._live_orders(),
+            len(unsettled(self._manager())),
             {name: line() for name, line in plan.health.items()},
             list(self.sequencer.failures),
             self._halted(),
+            refused=dict(self._notices.refused),
+            positions=open_books(self._manager(), self.sequencer.instruments),
+            owed=exits_owed(self._manager(), self.sequencer.instruments),
         )
 
     # Start.
@@ -321,16 +335,20 @@ class Live:
         for failed in self.sequencer.failures[self._failures_shown :]:
             self._failures_shown += 1
             self._notify(Health("strategy", "failed", failed))
-        if isinstance(batch[0], OperatorCommand) and batch[0].command == "stop":
+        if isinstance(batch[0], OperatorCommand) and batch[0].command in ("stop", "park"):
             self._stopping = True
-        if self._stopping and not self._live_orders():
-            self._no_live_orders.set()
+        if self._stopping and self._is_settled():
+            self._settled.set()
 
     def _committed(self, committed: Committed) -> None:
         if not self.days or self.days[-1] != committed.day:
             self.days.append(committed.day)
         for projector in self.projectors.values():
             projector.take(committed)
+        for event in (*committed.inputs, *(record[2] for record in committed.derived)):
+            notice = self._notices.of(event)
+            if notice is not None:
+                self._notify(notice)
 
     def _edge_changed(self, health: Health) -> None:
         self._notify(health)
@@ -365,15 +383,39 @@ class Live:
         await trio.sleep(seconds)
         self.stop(f"--for {seconds:g}s")
 
-    async def _cancel_orders(self) -> None:
-        """Refuse new orders and wait until the open ones are canceled, at most STOP_S."""
-        self.ingress.put([OperatorCommand(self._now_ns(), "stop", detail=self._stopped_by)])
-        with trio.move_on_after(STOP_S):
-            await self._no_live_orders.wait()
+    async def _settle_orders(self) -> None:
+        """Stop trading as configured: openings are canceled, exits on their way get some time.
+
+        With real orders that keep their positions, what the engine protects is then placed at the venue.
+        """
+        on_stop = self._plan.config.risk.on_stop
+        await self._settle("stop", STOP_S[on_stop])
+        if on_stop == "keep" and self._plan.make_gateway is not None:
+            await self._settle("park", PARK_S)
+
+    async def _settle(self, command: str, seconds: float) -> None:
+        """Send a command and wait until no order is under way and no exit is owed."""
+        self._settled, self._stopping = trio.Event(), False
+        self.ingress.put([OperatorCommand(self._now_ns(), command, detail=self._stopped_by)])
+        with trio.move_on_after(seconds):
+            await self._settled.wait()
+
+    def _is_settled(self) -> bool:
+        manager = self._manager()
+        return not unsettled(manager) and not exits_owed(manager, self.sequencer.instruments)
+
+    def _report_positions(self) -> None:
+        """Report the positions of a session that failed, and what protects them."""
+        try:
+            books = open_books(self._manager(), self.sequencer.instruments)
+        except (AttributeError, KeyError):
+            return  # it failed before there was a session
+        for book in books:
+            self._notify(Health("position", "open", str(book)))
 
     async def _project_rest(self, name: str, projector: Projector) -> None:
         """Write the last rows. A failure does not matter to the session: they can be written later."""
-        with trio.move_on_after(STOP_S):
+        with trio.move_on_after(PROJECT_S):
             try:
                 await projector.flush()
             except EngineError as error:
@@ -386,18 +428,18 @@ class Live:
             except EngineError as error:
                 self._notify(Health(name, "failed", str(error)))
 
-    def _live_orders(self) -> int:
-        return self._execution().live_orders
-
     def _execution(self) -> Execution:
         execution = self.sequencer.actor("execution")
         assert isinstance(execution, Execution)
         return execution
 
-    def _halted(self) -> str:
+    def _manager(self) -> OrderManager:
         manager = self.sequencer.actor("orders")
         assert isinstance(manager, OrderManager)
-        return manager.gates.halted
+        return manager
+
+    def _halted(self) -> str:
+        return self._manager().gates.halted
 
     def _now_ns(self) -> int:
         """Return the clock's time, never before the engine's."""

@@ -16,6 +16,7 @@ from engine.events import Event, InstrumentListed
 from engine.journal import Witness
 from engine.ports import Clock, Edge, Ids
 from engine.runtime.ingress import Ingress
+from engine.runtime.positions import OpenBook
 from engine.runtime.projector import Projector
 from engine.session import SessionBuilder
 from engine.venue import Account, Gateway, LastTrades
@@ -88,8 +89,10 @@ class LivePlan(msgspec.Struct):
 class LiveResult(msgspec.Struct):
     """The result of a session. Latencies are from receipt to release of a command, in milliseconds.
 
-    `failures` are the actors that raised, with the seq of the event and where. `halted` is the reason of a
-    halt, "" if there is none.
+    `live_orders` counts orders that did not end in time. `failures` are the actors that raised, with the seq
+    of the event and where. `halted` is the reason of a halt, "" if there is none; `halted_markets` are the
+    reasons by market. `refused` counts refusals by the limit that refused. `positions` are the books that are
+    not flat, `owed` the exits that are not done.
     """
 
     session: str
@@ -110,3 +113,7 @@ class LiveResult(msgspec.Struct):
     health: dict[str, str] = {}
     failures: list[str] = []
     halted: str = ""
+    halted_markets: dict[str, str] = {}
+    refused: dict[str, int] = {}
+    positions: list[OpenBook] = []
+    owed: list[str] = []

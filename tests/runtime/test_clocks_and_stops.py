@@ -30,6 +30,7 @@ from engine.events import (
     engine_time,
 )
 from engine.journal import FLAG_CLEAN_STOP, list_days, read_frames, recover
+from engine.runtime.live import STOP_S
 from tests.pacing import VirtualTime
 from tests.runtime.kit import NOON, SECOND, assert_replays, config, events, of
 from tests.runtime.rig import Rig
@@ -99,14 +100,14 @@ async def test_c06_a_second_signal_stops_at_once_and_durable_records_replay(
         await rig.send(100, 101)
         await rig.durable()
         # The venue never answers the cancel. Without a second signal the stop would wait for it.
-        monkeypatch.setattr(rig.live, "_live_orders", lambda: 1)
+        monkeypatch.setattr(rig.live, "_is_settled", lambda: False)
         os.kill(os.getpid(), signal.SIGINT)
         await trio.sleep(0.3)
-        assert not rig.live._no_live_orders.is_set()
+        assert not rig.live._settled.is_set()
         os.kill(os.getpid(), signal.SIGTERM)
         await trio.sleep_forever()
 
-    monkeypatch.setattr("engine.runtime.live.STOP_S", math.inf)
+    monkeypatch.setitem(STOP_S, "keep", math.inf)
     second = pytest.RaisesExc(EngineError, match="second signal")
     with pytest.RaisesGroup(second, flatten_subgroups=True):
         with trio.fail_after(120):
@@ -126,11 +127,10 @@ async def test_c06_a_second_signal_stops_at_once_and_durable_records_replay(
 async def test_c06_orders_that_are_not_canceled_in_time_are_reported_and_the_stop_goes_on(
     paced_clock: MockClock, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("engine.runtime.live.STOP_S", 0.2)
+    monkeypatch.setitem(STOP_S, "keep", 0.02)  # the latency of a cancel is longer
 
     async def script(rig: Rig) -> None:
         await rig.send(100)
-        monkeypatch.setattr(rig.live, "_live_orders", lambda: 1)
 
     result = await Rig(tmp_path, config("Steady")).run(script)
     assert result.live_orders == 1
@@ -203,7 +203,7 @@ async def test_t01_a_clock_set_back_over_midnight_stays_in_the_new_day(
     paced_clock: MockClock, tmp_path: Path, monkeypatch: Any
 ) -> None:
     clock = ShiftedClock(EVE - SECOND // 5)
-    monkeypatch.setattr("engine.runtime.live.STOP_S", 0.3)
+    monkeypatch.setitem(STOP_S, "keep", 0.3)
 
     async def script(rig: Rig) -> None:
         await rig.send(100)
@@ -221,7 +221,7 @@ async def test_t01_a_clock_set_back_over_midnight_stays_in_the_new_day(
 async def test_t08_a_clock_slightly_behind_the_journal_continues_from_the_journals_time(
     paced_clock: MockClock, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("engine.runtime.live.STOP_S", 0.3)
+    monkeypatch.setitem(STOP_S, "keep", 0.3)
 
     async def script(rig: Rig) -> None:
         await rig.send(100, 101)
@@ -236,7 +236,7 @@ async def test_t08_a_clock_slightly_behind_the_journal_continues_from_the_journa
 async def test_t01_timers_fire_after_the_clock_was_set_back(
     paced_clock: MockClock, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("engine.runtime.live.STOP_S", 0.5)
+    monkeypatch.setitem(STOP_S, "keep", 0.5)
     before = VirtualTime.time_ns
 
     async def script(rig: Rig) -> None:

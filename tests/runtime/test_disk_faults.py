@@ -17,6 +17,7 @@ from engine.errors import EngineError, JournalPoisoned
 from engine.events import COMMANDS, OperatorCommand, SessionStopped, Trade
 from engine.journal import list_days, recover
 from engine.records import read_records
+from engine.runtime.live import STOP_S
 from tests.pacing import VirtualTime
 from tests.runtime.kit import NOON, SECOND, assert_replays, config, events, of
 from tests.runtime.rig import FaultyDisk, Rig, use_disk
@@ -53,7 +54,7 @@ async def test_j13_j14_a_failed_sync_ends_the_session_within_a_second_with_exit_
     disk = FaultyDisk("fdatasync", nth, errno.EIO, times)
     use_disk(monkeypatch, disk)
     rig = Rig(tmp_path, config("Steady"))
-    monkeypatch.setattr("engine.runtime.live.STOP_S", math.inf)  # the end does not wait for cancels
+    monkeypatch.setitem(STOP_S, "keep", math.inf)  # the end does not wait for cancels
     error = await until_poisoned(rig)
     assert disk.fired
     assert time.process_time() - disk.failed_at < 1
@@ -157,7 +158,7 @@ async def test_j21_a_stop_during_a_stalled_sync_journals_all_received_inputs(
     """The stop stops waiting for its cancels while the sequencer waits for the disk; no input is lost."""
     disk = FaultyDisk()
     use_disk(monkeypatch, disk)
-    monkeypatch.setattr("engine.runtime.live.STOP_S", 0.2)
+    monkeypatch.setitem(STOP_S, "keep", 0.2)
 
     async def script(rig: Rig) -> None:
         await rig.send(100)

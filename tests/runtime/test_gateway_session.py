@@ -27,6 +27,7 @@ from engine.events import (
 from engine.events import CancelOrder as Cancel
 from engine.events.codec import Derived
 from engine.runtime.ingress import Ingress
+from engine.runtime.live import STOP_S
 from engine.strategies import Strategy, Tick
 from engine.venue import Account
 from tests.runtime.kit import assert_replays, config, of
@@ -130,7 +131,7 @@ async def test_i6_commands_are_sent_when_they_are_durable_and_a_stop_cancels_ope
 async def test_c03_a_restart_queries_open_orders_and_sends_no_order_twice(
     paced_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.runtime.live.STOP_S", 0.1)
+    monkeypatch.setitem(STOP_S, "keep", 0.1)
     silent = Scripted(answers=False)
     await session(tmp_path, silent, trading)
     sent = [one.client_order_id for one in silent.commands if isinstance(one, SubmitOrder)]

@@ -149,7 +149,7 @@ async def test_the_halt_policy_cancels_all_open_orders_and_a_restart_does_not_li
         rig.ingress.put([command(rig, "restart", "Fragile")])
         await rig.send(101, 102)
         await trio.sleep(0.3)
-        assert rig.live._live_orders() == 0
+        assert rig.live._is_settled()
 
     result = await Rig(tmp_path, config("Fragile", "Steady"), **FAST).run(script)
     assert result.live_orders == 0

@@ -1,0 +1,107 @@
+"""Recorded events that a person should know about at once, and the count of refusals.
+
+Owns which events become a line, and its words. Nothing depends on a line. Called by the live session for
+every record that is durable.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+from engine.events import (
+    AccountAdjusted,
+    BookAdjusted,
+    EngineHalted,
+    Event,
+    ExitDelayed,
+    InstrumentListed,
+    Liquidated,
+    MarginCalled,
+    MarketHalted,
+    OrderRefused,
+    PositionDiffers,
+    ProtectionChanged,
+)
+from engine.runtime.supervisor import Health
+from engine.values import format_scaled
+
+__all__ = ["LOUD", "Notices", "refusals_text"]
+
+LOUD: Final = frozenset(
+    {"failed", "halted", "reset", "delayed", "adjusted", "unprotected", "liquidated", "margin", "open"}
+)
+"""The states of lines that are shown even where nobody watches."""
+
+_STOPPED: Final = "operator: stop"
+
+
+class Notices:
+    """Makes lines of events. `refused` counts refusals by the limit that refused."""
+
+    def __init__(self, instruments: Mapping[int, InstrumentListed]) -> None:
+        self.refused: Counter[str] = Counter()
+        self._instruments = instruments
+        self._engine: dict[tuple[str, int], int] = {}
+
+    def of(self, event: Event) -> Health | None:
+        """Return the line of an event, or None."""
+        match event:
+            case OrderRefused():
+                self.refused[event.limit] += 1
+            case EngineHalted() if event.reason != _STOPPED:
+                return Health("engine", "halted", event.reason)
+            case MarketHalted():
+                return Health(self._name(event.instrument), "halted", event.reason)
+            case ExitDelayed():
+                left = self._size(event.instrument, event.left)
+                detail = f"an exit of {left} is not done after {event.tries} tries: {event.reason}"
+                return Health(self._book(event.owner, event.instrument), "delayed", detail)
+            case BookAdjusted():
+                before, after = (self._size(event.instrument, one) for one in (event.before, event.after))
+                detail = f"{before} is now {after}: {event.reason}"
+                return Health(self._book(event.owner, event.instrument), "adjusted", detail)
+            case PositionDiffers():
+                own, venue = (self._size(event.instrument, one) for one in (event.own, event.venue))
+                taken = ", adopted" if event.adopted else ""
+                detail = f"own fills make {own}, the venue says {venue}{taken}"
+                return Health(self._name(event.instrument), "adjusted", detail)
+            case AccountAdjusted():
+                amount = format_scaled(event.amount, event.scale)
+                return Health("account", "adjusted", f"{amount}: {event.reason}")
+            case Liquidated():
+                worth = format_scaled(event.notional, event.scale)
+                return Health("account", "liquidated", f"positions worth {worth}")
+            case MarginCalled():
+                equity, needed = (format_scaled(one, event.scale) for one in (event.equity, event.required))
+                return Health("account", "margin", f"equity {equity} is below the initial margin {needed}")
+            case ProtectionChanged():
+                return self._protection(event)
+        return None
+
+    def _protection(self, event: ProtectionChanged) -> Health | None:
+        """Return a line when more of a position than before is protected by the engine only."""
+        key = event.owner, event.instrument
+        before, self._engine[key] = self._engine.get(key, 0), event.in_engine
+        if event.in_engine <= before or not event.size:
+            return None
+        held, engine = (self._size(event.instrument, one) for one in (abs(event.size), event.in_engine))
+        detail = f"stops of {engine} are held by the engine, not the venue (position {held}): {event.reason}"
+        return Health(self._book(*key), "unprotected", detail.removesuffix(": "))
+
+    def _name(self, instrument: int) -> str:
+        return self._instruments[instrument].name
+
+    def _book(self, owner: str, instrument: int) -> str:
+        return f"{self._name(instrument)} {owner}"
+
+    def _size(self, instrument: int, size: int) -> str:
+        return format_scaled(size, self._instruments[instrument].size_scale)
+
+
+def refusals_text(refused: Mapping[str, int]) -> str:
+    """Return the refusals by reason, most frequent first, such as "12: 10 margin, 2 stale"."""
+    ordered = sorted(refused.items(), key=lambda one: (-one[1], one[0]))
+    reasons = ", ".join(f"{count:,} {limit}" for limit, count in ordered)
+    return f"{sum(refused.values()):,}: {reasons}"
