@@ -21,6 +21,7 @@ from engine.events import (
     ActorRestarted,
     CancelOrder,
     CancelRejected,
+    CancelRequested,
     Candle,
     ContextRead,
     EngineHalted,
@@ -81,6 +82,7 @@ class Model(Bookings):
             OrderRequested: self._request,
             OrderApproved: self._approve,
             SubmitOrder: self._submit,
+            CancelRequested: self._ask_cancel,
             CancelOrder: self._cancel,
             CancelRejected: self._cancel_rejected,
             ModifyOrder: self._modify,
@@ -135,7 +137,9 @@ class Model(Bookings):
             changes = target.size != wanted or target.withdrawn
             if wanted is not None:
                 opening = self.live_orders(read.owner, market, OPEN)
-                changes |= any(order.purpose != TARGET and not order.dropped for order in opening)
+                changes |= any(
+                    order.purpose != TARGET and not (order.dropped or order.asked) for order in opening
+                )
         if changes:
             self.called.append((read.owner, market, wanted))
 
@@ -269,6 +273,11 @@ class Model(Bookings):
             handle=terms.handle,
             dropped=older and terms.role == OPEN and terms.purpose != TARGET,
         )
+
+    def _ask_cancel(self, request: CancelRequested) -> None:
+        for order in self.orders.values():
+            if request.handle and order.owner == request.strategy and order.role == OPEN:
+                order.dropped |= order.handle == request.handle
 
     def _cancel(self, command: CancelOrder) -> None:
         order = self.orders[command.client_order_id]
