@@ -272,6 +272,8 @@ class StrategyActor(Following):
         self.closes.clear()
         self.marks.clear()
         self.quotes.clear()
+        if started.mode != "backtest":
+            self.own.count_from(started.recv_ns // 1_000_000)
         self.warm_spans_ns = [parse_interval(name) for name in intervals]
         self.seen = {
             key: Seen(seen.start_ns, False)

@@ -152,6 +152,14 @@ class Own(State):
 
     # What the verbs write: what they have just asked for.
 
+    def count_from(self, number: int) -> None:
+        """Begin to count handles, unless one was given already.
+
+        A strategy that begins without its state may still have orders and stops of earlier handles. Counted
+        from the time in milliseconds, a new handle is none of them.
+        """
+        self.count = self.count or number
+
     def handle(self, name: str) -> str:
         """Return a new handle."""
         self.count += 1

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.events import EquityMarked, FillBooked, OrderTerms, PositionChanged, SubmitOrder, Trade
+from engine.config import BarsConfig, Config
+from engine.events import (
+    EquityMarked,
+    FillBooked,
+    OrderTerms,
+    PositionChanged,
+    SessionStarted,
+    SubmitOrder,
+    Trade,
+)
 from engine.strategies import Bar, Fill, OrderView, Strategy, Tick, Touch
 from engine.strategies.actor import StrategyActor
 from engine.values import BUY
 from tests.actors.harness import Harness, T
 
-__all__ = ["Asking", "asked", "booked", "equity", "harness", "placed", "position", "read"]
+__all__ = ["Asking", "asked", "booked", "equity", "harness", "placed", "position", "read", "started"]
 
 
 class Asking(Strategy):
@@ -83,3 +92,9 @@ def position(size: int, cost: int, **fields: Any) -> PositionChanged:
 
 def equity(value: int, unrealized: int = 0, scale: int = 5) -> EquityMarked:
     return EquityMarked(T, scale, 0, unrealized, 0, value)
+
+
+def started(mode: str = "paper", *intervals: str, at: int = T) -> SessionStarted:
+    """Return the event that opens a session."""
+    config = Config(bars=BarsConfig(intervals=intervals or ("1m", "5m")))
+    return SessionStarted(at, "a" * 16, mode, "0", "", "", (), config.canonical())

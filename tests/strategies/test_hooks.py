@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.config import BarsConfig, Config
 from engine.errors import NumberError
 from engine.events import (
     BarClosed,
@@ -21,7 +20,6 @@ from engine.events import (
     OrderChanged,
     OrderRefused,
     Quote,
-    SessionStarted,
     SessionStopped,
     SignalRaised,
     StopChanged,
@@ -35,7 +33,7 @@ from engine.strategies.crossover import Crossover
 from engine.strategies.places import place_of
 from engine.values import BUY, SELL
 from tests.actors.harness import MINUTE, Harness, T
-from tests.strategies.asking import booked, placed
+from tests.strategies.asking import booked, placed, started
 from tests.strategies.fakes import Averages
 
 
@@ -93,15 +91,10 @@ class Watching(Strategy):
         self.shown.append(payment)
 
 
-def watching(markets: tuple[str, ...] = (), mode: str = "paper", *intervals: str) -> Harness:
+def watching(markets: tuple[str, ...] = (), mode: str = "backtest", *intervals: str) -> Harness:
     on = Harness(StrategyActor(Watching, "mine", {}, markets))
     on.send(started(mode, *intervals))
     return on
-
-
-def started(mode: str = "paper", *intervals: str, at: int = T) -> SessionStarted:
-    config = Config(bars=BarsConfig(intervals=intervals or ("1m", "5m")))
-    return SessionStarted(at, "a" * 16, mode, "0", "", "", (), config.canonical())
 
 
 def shown(on: Harness) -> list[Any]:
@@ -332,7 +325,7 @@ def test_an_invalid_argument_on_history_raises() -> None:
 
 
 def test_only_history_of_the_sessions_intervals_is_shown() -> None:
-    on = watching((), "paper", "1m")
+    on = watching((), "backtest", "1m")
     on.send(candle(0, 5 * MINUTE), *(candle(0, MINUTE, purpose) for purpose in ("repair", "check", "stream")))
     assert shown(on) == []
 

@@ -25,7 +25,7 @@ from engine.events import (
 )
 from engine.values import BUY, NO_SIDE, SELL
 from tests.actors.harness import Harness, T
-from tests.strategies.asking import asked, booked, equity, harness, placed, read
+from tests.strategies.asking import asked, booked, equity, harness, placed, read, started
 
 INVALID = [0, "0", "0.001", 0.001, "-1", -1, -1.5, float("nan"), "NaN", Decimal("NaN"), True, "", "1e99", [5]]
 """Invalid prices of AAA, whose grid has two decimals, when rounded down as for a buy."""
@@ -56,6 +56,18 @@ def test_a_recorded_handle_is_not_given_again() -> None:
     on.send(StopRequested(T, "mine", 1, "mine-9", SELL, 5, "sl", 9_500))
     on.send(OrderRequested(T, "other", 1, OrderTerms(BUY, 5, handle="other-70")))
     assert read(on, lambda s: s.buy("AAA", 1)) == "mine-10"
+
+
+@pytest.mark.parametrize(
+    ("mode", "first"), [("paper", T // 10**6 + 1), ("live", T // 10**6 + 1), ("backtest", 1)]
+)
+def test_a_strategy_that_begins_without_its_state_gives_other_handles(mode: str, first: int) -> None:
+    """Its earlier orders and stops may still live. A backtest has none."""
+    on = harness()
+    on.send(started(mode))
+    assert read(on, lambda s: s.buy("AAA", 1)) == f"mine-{first}"
+    on.send(started(mode))
+    assert read(on, lambda s: s.buy("AAA", 1)) == f"mine-{first + 1}"
 
 
 # Buy and sell.
