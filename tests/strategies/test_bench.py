@@ -8,7 +8,7 @@ import pytest
 
 from engine.errors import ConfigError, UsageError
 from engine.events import OrderRequested, SignalRaised, TargetSet
-from engine.strategies import Bar, Strategy, Tick, Touch
+from engine.strategies import Bar, Fill, OrderView, Strategy, Tick, Touch
 from engine.strategies.crossover import Crossover
 from engine.testing import BEGIN_NS, Bench
 from tests.strategies.fakes import Gambler, Looking
@@ -122,3 +122,131 @@ def test_an_unknown_parameter_or_market_is_refused() -> None:
 def test_state_that_a_snapshot_cannot_store_is_an_error_at_the_start() -> None:
     with pytest.raises(UsageError, match=r"Looking\.key is a method_descriptor.*fakes\.py:\d+\)$"):
         Bench(Looking)
+
+
+# Answers.
+
+
+class Trading(Strategy):
+    """Does what the price of a trade says, and keeps what it hears."""
+
+    def on_start(self) -> None:
+        self.heard: list[str] = []
+        self.handle = ""
+
+    def on_trade(self, trade: Tick) -> None:
+        match trade.price:
+            case 1:
+                self.handle = self.buy("BTC", 2, limit=90, stop_loss=80, take_profit=[(110, 1), (120, 1)])
+            case 2:
+                self.target("BTC", 3, reason="why")
+            case 3:
+                self.handle = self.stop("BTC", "sell", 3, 95)
+            case 4:
+                self.handle = self.sell("BTC", 5)
+
+    def on_order(self, order: OrderView) -> None:
+        self.heard.append(f"{order.handle} {order.state} {order.rule}".strip())
+
+    def on_fill(self, fill: Fill) -> None:
+        position = self.position(fill.market)
+        self.heard.append(f"{fill.purpose} {fill.side} {fill.size} at {fill.price}: {position.size}")
+        if fill.external:
+            self.heard.append("external")
+
+
+def trading() -> tuple[Bench, Trading]:
+    """Return a bench, and its strategy at this moment."""
+    bench = Bench(Trading, cash=1000)
+    assert isinstance(bench.strategy, Trading)
+    return bench, bench.strategy
+
+
+def heard(bench: Bench) -> list[str]:
+    """Return what the strategy has heard since the last call."""
+    strategy = bench.strategy
+    assert isinstance(strategy, Trading)
+    words, strategy.heard = strategy.heard, []
+    return words
+
+
+def test_a_target_is_filled_in_parts_and_the_money_follows() -> None:
+    bench, strategy = trading()
+    assert (strategy.equity, strategy.cash, strategy.wanted("BTC")) == (1000.0, 1000.0, None)
+    bench.trade(2)
+    bench.fill(size=1, price=100, fee="0.5")
+    assert heard(bench) == ["target buy 1.0 at 100.0: 1.0", "PartiallyFilled"]
+    bench.fill(price=103)
+    assert heard(bench) == ["target buy 2.0 at 103.0: 3.0", "Filled"]
+    bench.bar(105)
+    strategy = bench.strategy
+    position = strategy.position("BTC")
+    assert (position.size, position.entry, position.unrealized) == (3.0, 102.0, 9.0)
+    assert (strategy.equity, strategy.cash) == (1008.5, 999.5)
+    assert (strategy.wanted("BTC"), strategy.holds("BTC"), strategy.orders("BTC")) == (3.0, True, [])
+    with pytest.raises(UsageError, match="nothing was requested"):
+        bench.fill()
+
+
+def test_a_bracket_begins_with_the_first_fill_and_its_stops_are_filled_by_their_handles() -> None:
+    bench, _ = trading()
+    bench.trade(1)
+    handle = bench.strategy.handle  # type: ignore[attr-defined]
+    bench.accept(handle)
+    assert heard(bench) == [f"{handle} New"]
+    bench.fill(handle, 2)
+    assert heard(bench) == [
+        "own buy 2.0 at 90.0: 2.0",
+        *(f"{handle}/{name} Waiting" for name in ("sl", "tp1", "tp2")),
+        f"{handle} Filled",
+    ]
+    bench.fill(f"{handle}/tp1")
+    assert heard(bench) == ["take sell 1.0 at 110.0: 1.0", f"{handle}/tp1 Filled"]
+    bench.cancel(f"{handle}/tp2")
+    assert heard(bench) == [f"{handle}/tp2 Canceled"]
+    assert [one.handle for one in bench.strategy.orders("BTC")] == [f"{handle}/sl"]
+    bench.fill(f"{handle}/sl", 1, 79)
+    assert bench.strategy.position("BTC").size == 0
+    assert bench.strategy.equity == 1000 + 20 - 11
+
+
+def test_a_stop_withdraws_the_target_and_the_next_call_counts() -> None:
+    bench, _ = trading()
+    bench.trade(2)
+    bench.fill(price=100)
+    bench.trade(3)
+    bench.accept()
+    bench.fill()
+    assert (bench.strategy.wanted("BTC"), bench.strategy.holds("BTC")) == (0.0, False)
+    (target,) = bench.trade(2)
+    assert isinstance(target, TargetSet)
+
+
+def test_an_order_that_turns_the_position_is_two_fills_and_a_fill_from_outside_says_so() -> None:
+    bench, _ = trading()
+    bench.trade(2)
+    bench.fill(price=100)
+    bench.trade(4)
+    heard(bench)
+    bench.fill(price=101)
+    assert heard(bench)[:2] == ["own sell 3.0 at 101.0: 0.0", "own sell 2.0 at 101.0: -2.0"]
+    bench.external("buy", 2, 99)
+    assert heard(bench) == ["own buy 2.0 at 99.0: 0.0", "external"]
+    assert bench.strategy.equity == 1000 + 3 + 4
+
+
+def test_requests_are_refused_rejected_and_canceled() -> None:
+    bench, _ = trading()
+    answers = [(bench.refuse, ("", "margin"), "Refused margin"), (bench.reject, (), "Rejected")]
+    answers += [(bench.cancel, (), "Canceled")]
+    for answer, arguments, words in answers:
+        bench.trade(4)
+        handle = bench.strategy.handle  # type: ignore[attr-defined]
+        answer(*arguments)
+        assert heard(bench)[-1] == f"{handle} {words}"
+        assert bench.strategy.orders("BTC") == []
+    with pytest.raises(UsageError, match="no order 'x'"):
+        bench.fill("x")
+    bench.trade(4)
+    with pytest.raises(UsageError, match="left to fill, not 6"):
+        bench.fill(size=6)

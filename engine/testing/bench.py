@@ -4,10 +4,13 @@
     for close in (100, 101, 103):
         bench.bar(close)
     assert bench.wants() > 0
+    bench.fill()
+    assert bench.strategy.position("BTC")
 
-Owns one strategy and its time. There are no other actors, so orders are not approved or filled. After each
-event the state is stored in a snapshot and restored, as at midnight. Used by tests of strategies; results
-depend only on the arguments.
+Owns one strategy, its time, and the answers that the test gives: an order is accepted, filled, refused or
+canceled when the test says so. There are no other actors: no rule is checked, and no price fills anything.
+After each event the state is stored in a snapshot and restored, as at midnight. Used by tests of strategies;
+results depend only on the arguments.
 """
 
 from __future__ import annotations
@@ -37,21 +40,16 @@ from engine.strategies.actor import StrategyActor
 from engine.strategies.base import Strategy
 from engine.strategies.literals import Side
 from engine.strategies.params import convert_params
-from engine.values import BUY, SELL, parse_interval, to_grid
+from engine.testing.answers import PRICE_SCALE, SIDES, SIZE_SCALE, Answers, Number, steps
+from engine.values import parse_interval
 
 __all__ = ["BEGIN_NS", "Bench"]
-
-Number = str | int | float | Decimal
-"""Prices and sizes in a test; floats such as 100.5 are accepted."""
 
 BEGIN_NS: Final = 1_733_356_800 * SECOND_NS
 """2024-12-05T00:00:00Z: the time at which a bench begins by default."""
 
-PRICE_SCALE: Final = 6
-SIZE_SCALE: Final = 6
 
-
-class Bench:
+class Bench(Answers):
     """One strategy. `emitted`: the events it emitted, in order. `plots`: the numbers it plotted, by name."""
 
     def __init__(
@@ -61,10 +59,12 @@ class Bench:
         markets: tuple[str, ...] = ("BTC",),
         begin_ns: int = BEGIN_NS,
         seed: int = 1,
+        cash: Number = 10_000,
         **params: Any,
     ) -> None:
         """Create the strategy with these parameters. Raises ConfigError for a wrong name or value."""
         self.now_ns = begin_ns
+        super().__init__(cash)
         self.emitted: list[Event] = []
         self.plots: dict[str, list[float]] = {}
         self._listed = {
@@ -76,7 +76,9 @@ class Bench:
         self._make: Callable[[], StrategyActor] = lambda: StrategyActor(
             strategy, strategy.__name__, convert_params(strategy, params), seed=seed
         )
+        self._name = strategy.__name__
         self._actor = self._begin(self._make())
+        self._send(self._equity())
 
     @property
     def strategy(self) -> Strategy:
@@ -99,36 +101,49 @@ class Bench:
         span_ns = parse_interval(interval)
         start_ns = -(-self.now_ns // span_ns) * span_ns
         self._pass_time(start_ns + span_ns)
+        self._prices[self._number(market)] = steps(close)
         bar = BarClosed(
             at_ns=self.now_ns,
             instrument=self._number(market),
             interval_ns=span_ns,
             start_ns=start_ns,
-            open=_steps(close if open is None else open),
-            high=_steps(close if high is None else high),
-            low=_steps(close if low is None else low),
-            close=_steps(close),
-            volume=str(_steps(volume)),
+            open=steps(close if open is None else open),
+            high=steps(close if high is None else high),
+            low=steps(close if low is None else low),
+            close=steps(close),
+            volume=str(steps(volume)),
             trades=trades,
             closed_by="trade",
         )
-        return self._send(bar)
+        emitted = self._send(bar)
+        if self._books.holdings:
+            emitted += self._send(self._equity())
+        return emitted
 
     def trade(
         self, price: Number, size: Number = 1, *, side: Side = "buy", market: str = "", after_ms: int = 1
     ) -> list[Event]:
         """Send a trade. Return the emitted events."""
         self._pass_time(self.now_ns + after_ms * 1_000_000)
-        aggressor = {"buy": BUY, "sell": SELL}[side]
         number = self._number(market)
-        return self._send(Trade(self.now_ns, self.now_ns, number, _steps(price), _steps(size), aggressor))
+        self._prices[number] = steps(price)
+        return self._send(Trade(self.now_ns, self.now_ns, number, steps(price), steps(size), SIDES[side]))
 
-    def quote(self, bid: Number, ask: Number, *, market: str = "", after_ms: int = 1) -> list[Event]:
-        """Send a best bid and ask, with a size of one unit each. Return the emitted events."""
+    def quote(
+        self,
+        bid: Number,
+        ask: Number,
+        *,
+        bid_size: Number = 1,
+        ask_size: Number = 1,
+        market: str = "",
+        after_ms: int = 1,
+    ) -> list[Event]:
+        """Send a best bid and ask. Return the emitted events."""
         self._pass_time(self.now_ns + after_ms * 1_000_000)
-        unit = _steps(1)
         number = self._number(market)
-        return self._send(Quote(self.now_ns, self.now_ns, number, _steps(bid), unit, _steps(ask), unit))
+        sizes = steps(bid_size), steps(ask_size)
+        return self._send(Quote(self.now_ns, self.now_ns, number, steps(bid), sizes[0], steps(ask), sizes[1]))
 
     def stop(self) -> list[Event]:
         """Stop the session. Return the emitted events, which are plots only."""
@@ -162,6 +177,8 @@ class Bench:
         events = [item for item in emitted if isinstance(item, Event)]
         self.emitted += events
         self._actor = self._restored()
+        for item in events:
+            self._note(item)
         return events
 
     def _restored(self) -> StrategyActor:
@@ -188,8 +205,3 @@ def _stored(actor: StrategyActor) -> Any:
     classes = classes_of(actor)
     actor.refuse(StateCheck(classes).find_exactly(actor.attributes(), actor.name))
     return stored_state(actor.state(), actor.name, classes)
-
-
-def _steps(value: Number) -> int:
-    """Return a price or size on the bench's grid. Raises NumberError for an invalid number."""
-    return to_grid(str(value) if isinstance(value, float) else value, scale=PRICE_SCALE)
