@@ -18,6 +18,7 @@ import msgspec
 from engine.events import Event, InstrumentListed, OrderFilled
 
 __all__ = [
+    "DECISIONS",
     "END_OF_CANDLE",
     "PATH",
     "REMEMBERED_MAX",
@@ -121,6 +122,9 @@ class Turn:
 
 Emit = Callable[[Event | Because | Later | SetTimer | RoutesChanged], None]
 """Appends to the turn. Events are journalled and routed; `SetTimer` and `RoutesChanged` are carried out."""
+
+DECISIONS: Final = -1
+"""Place of the orders of targets: after all that strategies call in the turn, so the last call counts."""
 
 PATH: Final = 0
 """Place of the events along a candle (see `Later`)."""

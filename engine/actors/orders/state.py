@@ -90,16 +90,16 @@ class Target(State):
     """The position that a strategy wants in a market.
 
     `wanted` None: no target. `order` is the client order id of its live order; `requested`: its request is on
-    the way. `tries` counts attempts since the last progress; `next_ns` is when the next is due. `blocked`:
-    what it waits for is an event, not a time. `given` is the strategy's reason.
-    `refused_ns`: since when openings wait for a condition that
-    time may not mend.
+    the way, `judged`: and can no longer be replaced. `tries` counts attempts since the last progress;
+    `next_ns` is when the next is due. `blocked`: what it waits for is an event, not a time. `given` is the
+    strategy's reason. `refused_ns`: since when openings wait for a condition that time may not mend.
     """
 
     wanted: int | None = None
     state: str = "none"
     reason: str = ""
     requested: bool = False
+    judged: bool = False
     order: str = ""
     tries: int = 0
     next_ns: int = 0

@@ -12,11 +12,19 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from engine.actors.base import Emit
+from engine.actors.base import DECISIONS, Emit, Later
 from engine.actors.orders.pace import HOPELESS_NS, REPORT_NS, is_hopeless, wait_ns
 from engine.actors.orders.state import Live, Target
 from engine.clock import SECOND_NS
-from engine.events import ExitDelayed, FillBooked, OrderTerms, SubmitOrder, TargetChanged, TargetSet
+from engine.events import (
+    ExitDelayed,
+    FillBooked,
+    OrderRequested,
+    OrderTerms,
+    SubmitOrder,
+    TargetChanged,
+    TargetSet,
+)
 from engine.events.terms import CLOSE, OPEN
 from engine.values import BUY, SELL
 
@@ -78,7 +86,7 @@ class Targets:
         if target.wanted is None:
             return
         only_closes = target.state == "withdrawn"
-        if target.order or target.requested:
+        if target.order or (target.requested and target.judged):
             self._show(at_ns, owner, instrument, target, self._stay(target, "working", only_closes), "", emit)
             return
         held = m.book(owner, instrument)
@@ -109,17 +117,19 @@ class Targets:
                 )
                 return
             terms = replace(terms, size=room)
-        target.requested = True
+        target.requested, target.judged = True, False
         if role == CLOSE and not target.since_ns:
             target.since_ns = at_ns
         self._show(at_ns, owner, instrument, target, self._stay(target, "working", only_closes), "", emit)
-        m.request(at_ns, owner, instrument, terms, target.given, emit)
+        request = OrderRequested(at_ns, owner, instrument, terms, target.given)
+        emit(Later(request, DECISIONS, f"target {instrument} {owner}"))
 
     def still_wants(self, owner: str, instrument: int, terms: OrderTerms) -> int:
         """Return how much of a target's order, requested earlier in the turn, is still wanted."""
         target = self.of(owner, instrument)
         if target is None or target.wanted is None:
             return 0
+        target.judged = True
         held = self.m.book(owner, instrument)
         missing = target.wanted - held
         if missing * terms.side <= 0:
