@@ -23,7 +23,7 @@ from engine.events import (
     Trade,
 )
 from tests.orders.facts import CLOSE, OPEN, Broken, Listed, Order
-from tests.orders.ledger import EXTERNAL, ZERO, Account, allocate, parts, sign
+from tests.orders.ledger import EXTERNAL, ZERO, Account, allocate, down, parts, share_funding, sign
 from tests.orders.wanted import CANCELED, OUTSIDE, OVER, OWN, TARGET, Wanted
 
 __all__ = ["Bookings"]
@@ -41,6 +41,9 @@ class Bookings:
     wanted: dict[tuple[str, int], Wanted] = field(default_factory=dict)
     last: dict[int, Fraction] = field(default_factory=dict)
     marks: dict[int, Fraction] = field(default_factory=dict)
+    oracles: dict[int, Fraction] = field(default_factory=dict)
+    rates: dict[int, Fraction] = field(default_factory=dict)
+    real: bool = False
     due: deque[Any] = field(default_factory=deque)
     seen: set[tuple[int, Any, int]] = field(default_factory=set)
     call_seq: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -84,8 +87,13 @@ class Bookings:
         self.last[candle.instrument] = self.listed[candle.instrument].price(candle.close)
 
     def _context(self, context: ContextRead) -> None:
+        market, unit = context.instrument, 10**context.scale
         if context.mark is not None:
-            self.marks[context.instrument] = Fraction(int(context.mark), 10**context.scale)
+            self.marks[market] = Fraction(int(context.mark), unit)
+        if context.oracle is not None:
+            self.oracles[market] = Fraction(int(context.oracle), unit)
+        if context.funding is not None:
+            self.rates[market] = Fraction(int(context.funding), unit)
 
     def values(self) -> dict[int, Fraction]:
         """Return the price of each market at which positions are valued: the mark, else the last."""
@@ -112,15 +120,16 @@ class Bookings:
         else:
             books = [(owner, book.size) for owner, book in self.account.of(market)]
             shares = allocate(books, fill.side, size, listed.size_step)
-        waiting = [
-            part for owner, share in shares for part in self._parts(owner, market, fill.side, share, order)
-        ]
+        waiting: list[tuple[str, Fraction, str, bool]] = []
+        for owner, share in shares:
+            same = sum((part[1] for part in waiting if part[0] == owner), ZERO)
+            waiting += self._parts(owner, market, fill.side, share, order, fill.side * same)
         self.due.append((fill, price, order, waiting, []))
 
     def _parts(
-        self, owner: str, market: int, side: int, share: Fraction, order: Order | None
+        self, owner: str, market: int, side: int, share: Fraction, order: Order | None, ahead: Fraction
     ) -> list[tuple[str, Fraction, str, bool]]:
-        held = self.position(owner, market)
+        held = self.position(owner, market) + ahead
         for earlier, _, _, waiting, done in self.due:  # fills of this turn that are not booked yet
             for other, size, _, _ in waiting[len(done) :]:
                 if (other, market) == (owner, earlier.instrument):
@@ -210,8 +219,24 @@ class Bookings:
         )
 
     def _funding(self, paid: FundingPaid) -> None:
-        """On paper each book pays for itself: the payment names the account's size."""
-        raise NotImplementedError
+        """A settlement: on paper each book pays for itself, a real payment is shared by size."""
+        market = paid.instrument
+        unit = 10**paid.scale
+        books = [(owner, book.size) for owner, book in self.account.of(market) if book.size]
+        amount = Fraction(int(paid.amount), unit)
+        if self.real:
+            shares = share_funding(books, amount, self.account.places)
+        else:
+            price = self.oracles.get(market) or self.marks.get(market) or self.last.get(market)
+            self.require(price, "funding needs a price", paid)
+            assert price is not None
+            rate = Fraction(int(paid.rate), unit)
+            self.require(rate == self.rates.get(market), "funding is paid at the newest rate", paid)
+            shares = [(owner, down(-p * price * rate, self.account.places)) for owner, p in books]
+            total = sum((share for _, share in shares), ZERO)
+            self.require(amount == total, "each book pays its funding", float(amount), float(total), paid)
+        for owner, share in shares:
+            self.account.book(owner, market).funding += share
 
     def _equity(self, marked: EquityMarked) -> None:
         unit = 10**marked.scale

@@ -25,7 +25,7 @@ def check(session: Session, *, calm: bool = False) -> Broken | None:
     `calm`: the session ended calmly, so nothing may be left.
     """
     settings = session.settings
-    model = Model(session.names, Fraction(settings.cash))
+    model = Model(session.names, Fraction(settings.cash), real=session.mode == "live")
     fills = (
         PaperFills(
             model,

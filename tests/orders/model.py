@@ -271,6 +271,7 @@ class Model(Bookings):
             trigger_price=listed.price(terms.trigger_price),
             reduce_only=terms.reduce_only,
             handle=terms.handle,
+            expires_ns=command.expires_ns,
             dropped=older and terms.role == OPEN and terms.purpose != TARGET,
         )
 
@@ -305,7 +306,11 @@ class Model(Bookings):
 
     def _read(self, read: OrderRead) -> None:
         order = self.orders.get(read.client_order_id)
-        if order is not None and read.state in ("filled", "canceled", "rejected", "absent"):
+        if order is None:
+            return
+        # An order that the venue does not know may still arrive until it expires.
+        gone = read.state == "absent" and read.venue_ns > order.expires_ns
+        if gone or read.state in ("filled", "canceled", "rejected"):
             order.ended = True
 
     # Operators and failures.

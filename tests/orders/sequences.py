@@ -9,7 +9,7 @@ Run by `paper.py`, which makes a session of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -47,6 +47,7 @@ class Step:
     | operator | - | command, target |
     | restart, kill | - | - |
     | call | - | strategy, hook, verb, arguments ..., named arguments |
+    | venue | yes | with real orders: others, side, size; liquidate; person, which; down; up; transfer, sum |
 
     Prices and sizes are whole steps of the market's grid, but decimal text in calls.
     """
@@ -84,13 +85,14 @@ class Settings:
 class Plan:
     """One session. `number` is that of the generator, -1 for a plan written by hand.
 
-    The last `calm` steps are the calm end; 0: the plan ends otherwise.
+    The last `calm` steps are the calm end; 0: the plan ends otherwise. `real`: with real orders.
     """
 
     number: int
     settings: Settings
     steps: tuple[Step, ...]
     calm: int = 0
+    real: bool = False
 
     def without(self, indexes: set[int]) -> Plan:
         """Return the plan without these steps. Later steps keep their time."""
@@ -102,7 +104,7 @@ class Plan:
             else:
                 kept.append(Step(step.after_ms + owed, step.kind, step.market, step.values))
                 owed = 0
-        return Plan(self.number, self.settings, tuple(kept), self.calm)
+        return replace(self, steps=tuple(kept))
 
     def head(self) -> str:
         """Return the plan as text, without the calm end."""
@@ -113,9 +115,14 @@ class Plan:
         return "\n  ".join(lines)
 
 
-def plan(number: int, *, steps: int = 0) -> Plan:
-    """Return the plan of this number. `steps` sets its length; by default the number decides."""
-    return _Author(Random(number)).write(number, steps)
+def plan(number: int) -> Plan:
+    """Return the plan of this number."""
+    return _Author(Random(number)).write(number)
+
+
+def real_plan(number: int) -> Plan:
+    """Return the plan of this number for a session with real orders: the venue does things of its own."""
+    return _Author(Random(number), real=True).write(number)
 
 
 def price_text(market: int, price: int) -> str:
@@ -139,15 +146,19 @@ class _Author:
     settings: Settings = Settings()
     is_down: bool = False
     paused: bool = False
+    real: bool = False
 
-    def write(self, number: int, length: int) -> Plan:
+    def write(self, number: int) -> Plan:
         self.settings = self._settings()
+        if self.real:
+            data = "quotes" if self.settings.data in ("books", "candles") else self.settings.data
+            self.settings = replace(self.settings, data=data, spot=False, begin="noon")
         self._begin()
-        for _ in range(length or self.random.choice((10, 20, 30, 45, 60))):
+        for _ in range(self.random.choice((10, 20, 30, 45, 60))):
             self._one()
         random_steps = len(self.steps)
         self._calm()
-        return Plan(number, self.settings, tuple(self.steps), len(self.steps) - random_steps)
+        return Plan(number, self.settings, tuple(self.steps), len(self.steps) - random_steps, self.real)
 
     def _settings(self) -> Settings:
         r = self.random
@@ -241,8 +252,8 @@ class _Author:
         market = r.choice((AAA, AAA, BBB))
         candles = self.settings.data == "candles"
         kind = r.choices(
-            ("price", "call", "context", "feed", "operator", "clock", "restart", "raise"),
-            (50, 38, 3, 2 if self.settings.feed else 0, 3, 2, 1.5, 0.7),
+            ("price", "call", "context", "feed", "operator", "clock", "restart", "raise", "venue"),
+            (50, 38, 3, 2 if self.settings.feed else 0, 3, 2, 1.5, 0.7, 6 if self.real else 0),
         )[0]
         if kind == "price" and candles:
             for number, each in enumerate(NAMES):
@@ -265,6 +276,8 @@ class _Author:
             if self.settings.feed:
                 self._add(100, "up")
                 self.is_down = False
+        elif kind == "venue":
+            self._venue(market)
         elif kind == "raise":
             self._add(0, "call", 0, r.choice(STRATEGIES), self._hook(), "raise", {})
 
@@ -276,6 +289,20 @@ class _Author:
         self._add(1, "context", market, mark, oracle, rate)
         if r.random() < 0.3:  # past the next hour
             self._add(3_600_000, "clock")
+
+    def _venue(self, market: int) -> None:
+        r = self.random
+        kind = r.choices(("others", "liquidate", "person", "down", "up", "transfer"), (40, 4, 20, 12, 18, 6))[
+            0
+        ]
+        values: tuple[Any, ...] = ()
+        if kind == "others":
+            values = (r.choice((1, -1)), self._size(market))
+        elif kind == "person":
+            values = (r.randint(0, 9),)
+        elif kind == "transfer":
+            values = (r.choice((100, -50)),)
+        self._add(3, "venue", market, kind, *values)
 
     def _feed(self, market: int) -> None:
         if self.is_down:

@@ -1,7 +1,8 @@
 """Runs plans from the command line, and shortens one that fails.
 
-    python -m tests.orders.shrink 17        run plan 17; if it breaks a rule, print its shortest form
-    python -m tests.orders.shrink 0 500     run these plans; count what they break, with examples
+    python -m tests.orders.shrink 17            run plan 17; if it breaks a rule, print its shortest form
+    python -m tests.orders.shrink 0 500         run these plans; count what they break, with examples
+    python -m tests.orders.shrink real 17       the same with real orders
 
 A plan is shortened by leaving out steps, half of them first and then single ones, as long as the same rule is
 broken. The steps of the calm end stay.
@@ -14,23 +15,30 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 
 from engine.events import ActorFailed, BarClosed, DayOpened, SessionStarted, TimerFired, engine_time
 from engine.values import format_scaled
 from tests.orders.checking import assert_replays, check
 from tests.orders.paper import Run
-from tests.orders.sequences import Plan, plan
+from tests.orders.sequences import Plan, plan, real_plan
+from tests.orders.wire import RealRun
 
-__all__ = ["break_of", "shortened", "story"]
+__all__ = ["break_of", "explained", "run_of", "shortened", "story"]
 
 SCRIPTED_FAILURE = "the script says so"
+
+
+def run_of(of: Plan) -> Run:
+    """Return the session of a plan."""
+    return RealRun(of) if of.real else Run(of)
 
 
 def break_of(of: Plan) -> tuple[str, str] | None:
     """Run a plan; return the rule that it breaks and the words, None if none."""
     try:
-        run = Run(of).play()
+        run = run_of(of).play()
     except Exception as error:
         return f"{type(error).__name__} in the engine", f"{error!r}"
     broken = check(run, calm=bool(of.calm))
@@ -84,29 +92,31 @@ def story(run: Run, until_seq: int = 0) -> str:
 
 def main(arguments: list[str]) -> int:
     """Run one plan or a range of plans; return 1 if any breaks a rule."""
-    if len(arguments) == 1:
-        return _one(int(arguments[0]))
-    first, end = map(int, arguments)
+    make = real_plan if arguments[0] == "real" else plan
+    first, *rest = (int(text) for text in arguments if text != "real")
+    if not rest:
+        broken = break_of(make(first))
+        print(explained(make(first)) if broken else f"plan {first} breaks no rule")
+        return int(broken is not None)
     found: dict[str, list[tuple[int, str]]] = defaultdict(list)
     began = time.perf_counter()
-    for number in range(first, end):
-        broken = break_of(plan(number))
+    numbers = range(first, rest[0])
+    for number in numbers:
+        broken = break_of(make(number))
         if broken is not None:
             found[broken[0]].append((number, broken[1]))
-    spent_ms = (time.perf_counter() - began) * 1000 / (end - first)
-    print(f"{end - first} plans, {sum(map(len, found.values()))} break a rule, {spent_ms:.0f} ms each")
+    spent_ms = (time.perf_counter() - began) * 1000 / len(numbers)
+    print(f"{len(numbers)} plans, {sum(map(len, found.values()))} break a rule, {spent_ms:.0f} ms each")
     for rule, examples in sorted(found.items(), key=lambda one: -len(one[1])):
         print(f"{len(examples):4} {rule}: plans {[number for number, _ in examples[:10]]}")
         print(f"      {examples[0][1][:600]}")
     return int(bool(found))
 
 
-def _one(number: int) -> int:
-    whole = plan(number)
+def explained(whole: Plan) -> str:
+    """Return the shortest form of a plan that breaks a rule: its steps, its records, and the rule."""
     broken = break_of(whole)
-    if broken is None:
-        print(f"plan {number} breaks no rule")
-        return 0
+    assert broken is not None, "it breaks no rule"
     rule = broken[0]
 
     def breaks(tried: Plan) -> bool:
@@ -115,12 +125,12 @@ def _one(number: int) -> int:
 
     short = shortened(whole, breaks)
     found = break_of(short)
-    assert found is not None
-    print(short.head())
-    seq = re.match(r"seq (\d+)", found[1])
-    print(story(Run(short).play(), int(seq[1]) + 12 if seq else 0))
-    print(f"{rule}\n{found[1]}")
-    return 1
+    assert found is not None, "a plan has one outcome"
+    lines = [short.head()]
+    with suppress(Exception):  # an error in the engine is the outcome itself
+        seq = re.match(r"seq (\d+)", found[1])
+        lines.append(story(run_of(short).play(), int(seq[1]) + 12 if seq else 0))
+    return "\n".join([*lines, rule, found[1]])
 
 
 if __name__ == "__main__":
