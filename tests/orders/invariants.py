@@ -105,7 +105,7 @@ def _comes(model: Model, shown: TargetChanged, owner: str, market: int) -> bool:
     """Return whether a target that waits will try again: at a time, or on evidence that is outstanding."""
     if shown.next_ns:
         return shown.next_ns <= model.now_ns + CLOSING_TRY_NS
-    if any(order.asked for order in model.live_orders(owner, market)):
+    if any(order.asked or order.dropped for order in model.live_orders(owner, market)):
         return True
     return shown.reason.startswith(EVIDENCE)
 

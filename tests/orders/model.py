@@ -17,6 +17,7 @@ from fractions import Fraction
 from typing import Any
 
 from engine.events import (
+    ENDED,
     ActorFailed,
     ActorRestarted,
     CancelOrder,
@@ -35,6 +36,7 @@ from engine.events import (
     OperatorCommand,
     OrderApproved,
     OrderCanceled,
+    OrderChanged,
     OrderFilled,
     OrderModified,
     OrderRead,
@@ -68,6 +70,7 @@ class Model(Bookings):
     halted: bool = False
     halted_markets: set[int] = field(default_factory=set)
     stopping: bool = False
+    asked_handles: set[str] = field(default_factory=set)
     called: list[tuple[str, int, Fraction | None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -90,6 +93,7 @@ class Model(Bookings):
             OrderRejected: self._end,
             OrderCanceled: self._end,
             OrderRead: self._read,
+            OrderChanged: self._changed,
             OrderFilled: self._filled,
             FillBooked: self._booked,
             PositionChanged: self._position,
@@ -272,10 +276,13 @@ class Model(Bookings):
             reduce_only=terms.reduce_only,
             handle=terms.handle,
             expires_ns=command.expires_ns,
-            dropped=older and terms.role == OPEN and terms.purpose != TARGET,
+            dropped=terms.role == OPEN
+            and terms.purpose != TARGET
+            and (older or bool(terms.handle and terms.handle in self.asked_handles)),
         )
 
     def _ask_cancel(self, request: CancelRequested) -> None:
+        self.asked_handles.add(request.handle)
         for order in self.orders.values():
             if request.handle and order.owner == request.strategy and order.role == OPEN:
                 order.dropped |= order.handle == request.handle
@@ -287,7 +294,7 @@ class Model(Bookings):
     def _cancel_rejected(self, report: CancelRejected) -> None:
         order = self.orders.get(report.client_order_id)
         if order is not None:
-            order.asked = False
+            order.refused = True
 
     def _modify(self, command: ModifyOrder) -> None:
         order = self.orders[command.client_order_id]
@@ -309,8 +316,15 @@ class Model(Bookings):
         if order is None:
             return
         # An order that the venue does not know may still arrive until it expires.
-        gone = read.state == "absent" and read.venue_ns > order.expires_ns
-        if gone or read.state in ("filled", "canceled", "rejected"):
+        order.absent = read.state == "absent" and read.venue_ns > order.expires_ns
+        if read.state in ("filled", "canceled", "rejected"):
+            order.ended = True
+        elif read.state == "open" and order.refused:
+            order.asked = order.refused = False  # it works after all
+
+    def _changed(self, changed: OrderChanged) -> None:
+        order = self.orders[changed.client_order_id]
+        if order.absent and changed.state in ENDED:
             order.ended = True
 
     # Operators and failures.

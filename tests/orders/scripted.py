@@ -23,8 +23,8 @@ Watch = Callable[["Scripted", str, Any, Action], None]
 
 _watch: Watch | None = None
 
-_raised: dict[tuple[str, int], int] = {}
-"""When an action "raise" was reached first. A restarted strategy, which skips that event, goes on."""
+_raised: dict[tuple[str, int], Any] = {}
+"""The event on which an action "raise" was reached first. A restarted strategy skips it, and goes on."""
 
 
 def begin() -> None:
@@ -120,7 +120,7 @@ class Scripted(Strategy):
             at_ms, action = queue[position - 1]
             if at_ms < self.calm_ms <= now_ms:
                 continue
-            if action[0] == "raise" and _raised.setdefault((self.label, at_ms), self.now_ns) != self.now_ns:
+            if action[0] == "raise" and _raised.setdefault((self.label, at_ms), event) != event:
                 continue
             if _watch is not None:
                 _watch(self, "call", event, action)
