@@ -57,7 +57,7 @@ from engine.events.codec import Derived, Record, in_order
 from engine.sequencer import Sequencer
 from engine.session import SessionBuilder
 from engine.states import encode_state
-from engine.strategies import Strategy
+from engine.strategies import Strategy, Tick
 from engine.strategies.actor import StrategyActor
 from engine.values import BUY, SELL
 from tests.actors.rig_reading import Number
@@ -75,7 +75,10 @@ FEED_PRICE = 100
 
 
 class Silent(Strategy):
-    """Stands in the configuration; a `Caller` takes its place."""
+    """Stands in the configuration; a `Caller` takes its place. It acts between bars."""
+
+    def on_trade(self, trade: Tick) -> None:
+        """See `Strategy`."""
 
 
 class Script:

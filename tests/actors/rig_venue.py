@@ -42,6 +42,11 @@ class Venue(Reading):
         at_ns = self.tick()
         self.send(OrderAccepted(at_ns, at_ns, order.client_order_id, 1000 + len(self.sent)))
 
+    def triggered(self, order: SubmitOrder) -> None:
+        """Let the venue report that an order has reached its trigger price."""
+        at_ns = self.tick()
+        self.send(OrderAccepted(at_ns, at_ns, order.client_order_id, 1000, triggered=True))
+
     def reject(self, order: SubmitOrder, reason: str = "no") -> None:
         """Let the venue reject an order."""
         at_ns = self.tick()

@@ -19,6 +19,7 @@ from engine.actors.base import Actor, Emit, RoutesChanged, SetTimer, handles, re
 from engine.actors.orders.exits import Exits
 from engine.actors.orders.gates import Gates
 from engine.actors.orders.protection import Protection
+from engine.actors.orders.protection_state import Bracket, Stop, Trail
 from engine.actors.orders.requests import Requests
 from engine.actors.orders.state import ENGINE, Live, Owed, Prices, Target, Turn, Waiting
 from engine.actors.orders.targets import Targets
@@ -69,7 +70,11 @@ class OrderManager(Actor):
     """State: see `state.py`; books by instrument and owner; halts; what the parts keep under their names.
 
     `doubted`: markets in which the venue refused an exit as not reducing; no exit is tried there before the
-    account has been read.
+    account has been read. `protected`: what protects each book, as last recorded: the position, sizes at the
+    venue and in the engine, exits. `priced`: markets with a price in this session; `candles`: markets whose
+    data has candles, each with the owner whose book is being led along one, "" between candles.
+    `reconciled`: the account has been read in this session. `parking`: the engine is stopping, so the venue
+    is to hold what the engine watches.
 
     `watches`: a strategy can act between bars, or orders are real, so prices are followed trade by trade.
     """
@@ -100,6 +105,15 @@ class OrderManager(Actor):
         self.turns: dict[str, Turn] = {}
         self.waiting: list[Waiting] = []
         self.doubted: dict[int, None] = {}
+        self.stops: dict[int, dict[str, Stop]] = {}
+        self.brackets: dict[str, Bracket] = {}
+        self.trails: dict[int, dict[str, Trail]] = {}
+        self.protected: dict[int, dict[str, tuple[int, int, int, int]]] = {}
+        self.protections = 0
+        self.priced: dict[int, None] = {}
+        self.candles: dict[int, str] = {}
+        self.reconciled = not real
+        self.parking = False
         self.gates = Gates(self)
         self.exits = Exits(self)
         self.requests = Requests(self)
@@ -222,13 +236,16 @@ class OrderManager(Actor):
         """Use the venue's mark."""
         if context.mark is not None:
             listed = self.instruments[context.instrument]
-            self.price(context.instrument).mark = listed.nearest_price(int(context.mark), context.scale)
+            known = self.price(context.instrument)
+            known.mark = listed.nearest_price(int(context.mark), context.scale)
+            known.mark_ns = context.recv_ns
             self.protection.priced(context.instrument, context.recv_ns, emit)
 
     @handles(Candle)
     def note_candle(self, candle: Candle, emit: Emit) -> None:
         """Use the close of a candle, in data that has no trades."""
         self.price(candle.instrument).last = candle.close
+        self.protection.candle(candle)
 
     @handles(PathReached)
     def note_path(self, reached: PathReached, emit: Emit) -> None:
@@ -310,7 +327,7 @@ class OrderManager(Actor):
             order.fired = True
         self.targets.filled(fill, before, asked is not None and asked.canceling, emit)
         self.exits.filled(fill, before, emit)
-        self.protection.filled(fill, before, emit)
+        self.protection.filled(fill, emit)
         if order is not None and order.left <= 0:
             self._end(fill.at_ns, fill.client_order_id, emit)
         self.settle(fill.at_ns, fill.owner, fill.instrument, emit)
@@ -342,14 +359,13 @@ class OrderManager(Actor):
         if order is not None:
             order.why = report.reason
             self.exits.ended_by_venue(report, order, emit)
-            self.protection.ended_by_venue(report, order, emit)
 
     @handles(OrderAccepted)
     def note_trigger(self, report: OrderAccepted, emit: Emit) -> None:
         """Note that a trigger price was reached."""
         order = self.live.get(report.client_order_id)
         if order is not None and report.triggered:
-            order.fired = True
+            self._fire(report.recv_ns, order, emit)
 
     @handles(OrderRead)
     def note_read(self, read: OrderRead, emit: Emit) -> None:
@@ -357,7 +373,8 @@ class OrderManager(Actor):
         order = self.live.get(read.client_order_id)
         if order is None:
             return
-        order.fired = order.fired or read.triggered
+        if read.triggered:
+            self._fire(read.recv_ns, order, emit)
         at_ns, name, number, left = read.recv_ns, read.client_order_id, read.instrument, read.size
         if read.state == "open" and order.modifying:
             venue_id, limit = read.venue_order_id, read.limit_price
@@ -367,6 +384,13 @@ class OrderManager(Actor):
                 OrderCanceled(at_ns, read.venue_ns, name, number, left, read.reason), emit
             )
 
+    def _fire(self, at_ns: int, order: Live, emit: Emit) -> None:
+        """Count an order whose trigger price was reached as an exit on its way."""
+        if not order.fired:
+            order.fired = True
+            self.protection.triggered(at_ns, order, emit)
+            self.settle(at_ns, order.owner, order.instrument, emit)
+
     @handles(OrderChanged)
     def note_state(self, changed: OrderChanged, emit: Emit) -> None:
         """Follow the state of an order to its end."""
@@ -375,7 +399,9 @@ class OrderManager(Actor):
         if order is None:
             return
         order.state = changed.state
-        if changed.state in ENDED:
+        if changed.state not in ENDED:
+            self.protection.changed(changed.at_ns, order, emit)
+        else:
             self._end(changed.at_ns, changed.client_order_id, emit)
             self.settle(changed.at_ns, order.owner, order.instrument, emit)
 
@@ -425,6 +451,7 @@ class OrderManager(Actor):
     def apply_command(self, command: OperatorCommand, emit: Emit) -> None:
         """Apply an operator's command."""
         self.gates.command(command, emit)
+        self.protection.command(command, emit)
 
     @handles(EngineHalted)
     def note_halt(self, halted: EngineHalted, emit: Emit) -> None:

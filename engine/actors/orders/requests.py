@@ -80,6 +80,8 @@ class Requests:
         m = self.m
         owner, instrument, at_ns = request.strategy, request.instrument, request.at_ns
         broken = m.gates.refusal(at_ns, owner, instrument, terms)
+        if broken is None and request.children and terms.role == OPEN:
+            broken = m.protection.broken(at_ns, instrument, terms, request.children)
         if broken is not None:
             self.refuse(request, terms, broken, emit)
             return
@@ -108,7 +110,10 @@ class Requests:
     ) -> None:
         """Fix the last terms of a part, count it as live, and approve it."""
         m = self.m
-        flag = terms.role == CLOSE and m.gates.flags_exits(instrument) and not m.netted(instrument)
+        # A stop is placed only on the side of the account, so the flag fits it in a netted market too.
+        guards = bool(terms.trigger) and terms.purpose != "own"
+        flag = terms.role == CLOSE and m.gates.flags_exits(instrument)
+        flag = flag and (guards or not m.netted(instrument))
         terms = replace(terms, reduce_only=flag)
         if terms.market:
             terms = replace(terms, tif=MARKET_TIF, bound=m.exits.bound(instrument, terms))
@@ -121,14 +126,17 @@ class Requests:
     def refuse(self, request: OrderRequested, terms: OrderTerms, broken: tuple[str, str], emit: Emit) -> None:
         """Refuse a part; with a closing part goes the opening part that waits for it."""
         m = self.m
-        self._refused(request.at_ns, request.strategy, request.instrument, terms, broken, m.turn.seq, emit)
+        self.report_refusal(
+            request.at_ns, request.strategy, request.instrument, terms, broken, m.turn.seq, emit
+        )
         turn = m.turns.pop(terms.handle, None) if terms.role == CLOSE else None
         if turn is not None:
-            self._drop(request.at_ns, turn, "its closing part was refused", emit)
+            self.drop(request.at_ns, turn, "its closing part was refused", emit)
         if terms.purpose == "target":
             m.targets.refused(request.at_ns, request.strategy, request.instrument, terms, broken, emit)
-        elif terms.purpose in PROTECTIVE:
+        elif terms.purpose in PROTECTIVE and not terms.trigger:
             m.exits.refused(request.at_ns, request.strategy, request.instrument, terms, broken, emit)
+        m.protection.refused(request.at_ns, request.strategy, request.instrument, terms, emit)
 
     def settle(self, at_ns: int, owner: str, instrument: int, emit: Emit) -> None:
         """Look again at the exits of a book that wait for evidence of the end of other orders."""
@@ -152,10 +160,11 @@ class Requests:
 
     def _refuse_waiting(self, at_ns: int, one: Waiting, broken: tuple[str, str], emit: Emit) -> None:
         m = self.m
-        self._refused(at_ns, one.owner, one.instrument, one.terms, broken, one.request_seq, emit)
+        self.report_refusal(at_ns, one.owner, one.instrument, one.terms, broken, one.request_seq, emit)
+        m.protection.refused(at_ns, one.owner, one.instrument, one.terms, emit)
         turn = m.turns.pop(one.terms.handle, None)
         if turn is not None:
-            self._drop(at_ns, turn, "its closing part was refused", emit)
+            self.drop(at_ns, turn, "its closing part was refused", emit)
         if one.terms.purpose == "target":
             m.targets.refused(at_ns, one.owner, one.instrument, one.terms, broken, emit)
 
@@ -167,7 +176,7 @@ class Requests:
             return
         del m.turns[order.terms.handle]
         if order.left > 0 or order.terms.size < turn.closes:
-            self._drop(at_ns, turn, "its closing part was not wholly filled", emit)
+            self.drop(at_ns, turn, "its closing part was not wholly filled", emit)
             return
         # The book may have moved: the part is divided like a new request of its size.
         terms = replace(turn.terms, role="")
@@ -179,13 +188,18 @@ class Requests:
         handle, at_ns = request.handle, request.at_ns
         turn = m.turns.pop(handle, None)
         if turn is not None:
-            self._drop(at_ns, turn, "canceled", emit)
+            self.drop(at_ns, turn, "canceled", emit)
         for one in [one for one in m.waiting if one.terms.handle == handle]:
             m.waiting.remove(one)
             broken = ("canceled", request.reason or "canceled before it was sent")
-            self._refused(at_ns, one.owner, one.instrument, one.terms, broken, one.request_seq, emit)
+            self.report_refusal(at_ns, one.owner, one.instrument, one.terms, broken, one.request_seq, emit)
+            m.protection.refused(at_ns, one.owner, one.instrument, one.terms, emit)
         for client_order_id, order in [*m.live.items(), *(("", order) for order in m.approved)]:
-            if order.terms.handle == handle and order.terms.purpose == "own":
+            own = order.terms.purpose == "own" or (
+                # What a stop with a limit became: a resting exit.
+                order.terms.purpose in ("stop", "take") and order.resting
+            )
+            if order.terms.handle == handle and own:
                 m.cancel(at_ns, client_order_id, order, request.reason, emit)
         m.protection.cancel(at_ns, request.strategy, handle, request.reason, emit)
 
@@ -214,7 +228,9 @@ class Requests:
                 broken = m.gates.refusal_of_change(request.at_ns, order, changed)
             if broken is not None:
                 terms = replace(order.terms, size=size, limit=limit)
-                self._refused(request.at_ns, order.owner, order.instrument, terms, broken, m.turn.seq, emit)
+                self.report_refusal(
+                    request.at_ns, order.owner, order.instrument, terms, broken, m.turn.seq, emit
+                )
                 continue
             order.left = max(order.left, size)
             order.modifying, order.cut_to = True, size
@@ -239,7 +255,7 @@ class Requests:
         for handle, turn in tuple(m.turns.items()):
             if (turn.owner, turn.instrument) == (owner, instrument):
                 del m.turns[handle]
-                self._drop(at_ns, turn, reason, emit)
+                self.drop(at_ns, turn, reason, emit)
         for client_order_id, order in m.orders_of(owner, instrument):
             if not order.exits and order.terms.purpose == "own":
                 m.cancel(at_ns, client_order_id, order, reason, emit)
@@ -249,12 +265,14 @@ class Requests:
         for handle, turn in tuple(self.m.turns.items()):
             if owner in ("", turn.owner) and instrument in (0, turn.instrument):
                 del self.m.turns[handle]
-                self._drop(at_ns, turn, "openings were stopped", emit)
+                self.drop(at_ns, turn, "openings were stopped", emit)
 
-    def _drop(self, at_ns: int, turn: Turn, why: str, emit: Emit) -> None:
-        self._refused(at_ns, turn.owner, turn.instrument, turn.terms, ("turn", why), turn.request_seq, emit)
+    def drop(self, at_ns: int, turn: Turn, why: str, emit: Emit) -> None:
+        self.report_refusal(
+            at_ns, turn.owner, turn.instrument, turn.terms, ("turn", why), turn.request_seq, emit
+        )
 
-    def _refused(
+    def report_refusal(
         self,
         at_ns: int,
         owner: str,
@@ -264,6 +282,7 @@ class Requests:
         request_seq: int,
         emit: Emit,
     ) -> None:
+        """Report that a part is refused: by which limit, and why."""
         limit, reason = broken
         emit(
             OrderRefused(

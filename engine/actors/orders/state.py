@@ -20,7 +20,7 @@ ENGINE: Final = "orders"
 class Prices(State):
     """What is known of the prices of one market; 0 for unknown.
 
-    `last` is the last trade or close, `mark` the venue's.
+    `last` is the last trade or close, `mark` the venue's, which is of `mark_ns`.
     """
 
     last: int = 0
@@ -29,6 +29,7 @@ class Prices(State):
     bid_size: int = 0
     ask: int = 0
     ask_size: int = 0
+    mark_ns: int = 0
 
     @property
     def any(self) -> int:

@@ -1,0 +1,126 @@
+"""The records of protection in the state of the order manager: stops, brackets and trailing stops.
+
+Sizes and prices are exact integers at the instrument's scales. A snapshot stores these records as they are.
+"""
+
+from __future__ import annotations
+
+from engine.actors.base import State
+from engine.values import SELL
+
+__all__ = ["Bracket", "Stop", "Trail"]
+
+
+class Stop(State):
+    """A stop ("sl") or take-profit ("tp") of a book; a child of the bracket `parent` if that is set.
+
+    `size` is what it protects at most: what it closes is taken off. `number` counts requests, so a lower one
+    is older. `cap` is what it would protect of a book without end: its size, or its part of a bracket; `need`
+    what it has to protect now, `engine` the part of that which the engine watches.
+    `placing`: the request of an order at the venue is on its way. `asked`: the size of an exit that is
+    requested and not answered yet. `placed_ns`: when it was last placed; `next_ns`: not placed again before; `fire_ns`: not fired again before.
+    `refusals`: how often in a row the venue did not keep it. `missed`: what an order left that fired while
+    the engine was down. `final`: canceled after it fired, so that nothing follows what is under way.
+    """
+
+    owner: str
+    instrument: int
+    handle: str
+    side: int
+    size: int
+    kind: str
+    trigger_price: int
+    number: int
+    limit: int = 0
+    group: str = ""
+    reason: str = ""
+    parent: str = ""
+    cap: int = 0
+    need: int = 0
+    engine: int = 0
+    placing: bool = False
+    asked: int = 0
+    placed_ns: int = 0
+    next_ns: int = 0
+    fire_ns: int = 0
+    refusals: int = 0
+    missed: int = 0
+    state: str = "waiting"
+    final: bool = False
+    shown: tuple[int, int, int, str] = (0, 0, 0, "")
+
+    @property
+    def loss(self) -> bool:
+        """Whether it is a stop-loss."""
+        return self.kind == "sl"
+
+    @property
+    def purpose(self) -> str:
+        """The purpose of its orders."""
+        return "stop" if self.loss else "take"
+
+    @property
+    def falling(self) -> bool:
+        """Whether the price has to fall to the trigger price."""
+        return (self.side == SELL) == self.loss
+
+    def reached(self, price: int) -> bool:
+        """Return whether a price is at the trigger price or beyond."""
+        return price <= self.trigger_price if self.falling else price >= self.trigger_price
+
+
+class Bracket(State):
+    """The children of one order: a stop-loss, take-profits or both.
+
+    `order` is the client order id of the parent, "" until it is submitted. The children protect `filled` less
+    `closed`: what the parent filled less what they closed. `ended`: the parent can no longer fill; `whole`:
+    it was filled completely, so that orders attached to it are active.
+    """
+
+    owner: str
+    instrument: int
+    side: int
+    size: int
+    children: list[str]
+    order: str = ""
+    filled: int = 0
+    closed: int = 0
+    ended: bool = False
+    whole: bool = False
+
+    @property
+    def left(self) -> int:
+        """What the children have to protect."""
+        return max(0, self.filled - self.closed)
+
+
+class Trail(State):
+    """A trailing stop of a book.
+
+    `best` is 0 until a trade arms it; `seen_ns` is the venue time of the newest trade. `held`: the book has
+    had a position for it. `placing`: the request of the stop that stands for it at the venue while the engine
+    is stopped is on its way.
+    """
+
+    side: int
+    size: int
+    distance: int
+    number: int
+    state: str = "waiting"
+    best: int = 0
+    seen_ns: int = 0
+    held: bool = False
+    placing: bool = False
+
+    @property
+    def stop(self) -> int:
+        """The stop's price; 0 before it is armed, or if the distance is greater than the best price."""
+        return max(0, self.best + self.side * self.distance) if self.best else 0
+
+    def hit(self, price: int) -> bool:
+        """Return whether a price is at the stop or beyond."""
+        return price <= self.stop if self.side == SELL else price >= self.stop
+
+    def follow(self, price: int) -> None:
+        """Move the stop if a price is better than the best so far."""
+        self.best = max(self.best, price) if self.side == SELL else min(self.best, price)
