@@ -18,9 +18,10 @@ class Stop(State):
     is older. `cap` is what it would protect of a book without end: its size, or its part of a bracket; `need`
     what it has to protect now, `engine` the part of that which the engine watches.
     `placing`: the request of an order at the venue is on its way. `asked`: the size of an exit that is
-    requested and not answered yet. `placed_ns`: when it was last placed; `next_ns`: not placed again before; `fire_ns`: not fired again before.
-    `refusals`: how often in a row the venue did not keep it. `missed`: what an order left that fired while
-    the engine was down. `final`: canceled after it fired, so that nothing follows what is under way.
+    requested and not answered yet. `placed_ns`: when it was last placed; `next_ns`: not placed again before;
+    `fire_ns`: not fired again before. `refusals`: how often in a row the venue did not keep it. `missed`:
+    what an order left that fired while the engine was down. `final`: canceled after it fired, so that nothing
+    follows what is under way.
     """
 
     owner: str

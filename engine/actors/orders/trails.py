@@ -107,11 +107,14 @@ class Trails:
         elif trail.hit(price):
             return [(-abs(price - trail.stop), trail.number, owner)]
         else:
+            before = trail.stop
             trail.follow(price)
             if trail.state == "parked" and not self.m.parking:
                 # The engine follows it again.
                 self._change(at_ns, owner, instrument, trail, "armed", emit)
                 self._cancel_parked(at_ns, owner, instrument, "followed by the engine again", emit)
+            elif trail.stop != before:
+                self._change(at_ns, owner, instrument, trail, trail.state, emit)
         return []
 
     def fire(self, at_ns: int, owner: str, instrument: int, emit: Emit) -> None:
