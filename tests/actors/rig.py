@@ -17,6 +17,7 @@ in `sent`, and the test answers them (`accept`, `reject`, `fill`, `end`, `read`)
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -423,6 +424,18 @@ class Rig(Venue):
         script.outbox += [replace(event, at_ns=at_ns) for event in events]
         if not script.running:
             self.send(EdgeChanged(at_ns, name, "call"))
+
+    def hold(self, name: str, size: Number, price: Number = FEED_PRICE, *, market: int = 1) -> Rig:
+        """Give a strategy a position, bought or sold at a price; return the rig."""
+        amount = Decimal(size)
+        self.order(name, BUY if amount > 0 else SELL, abs(amount), market=market)
+        if self.real:
+            order = self.newest(market)
+            self.accept(order)
+            self.fill(order, abs(amount), price)
+        else:
+            self.trade(price, market=market)
+        return self
 
     # The operator and the account.
 

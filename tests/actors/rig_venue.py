@@ -77,6 +77,14 @@ class Venue(Reading):
         """Return the orders sent so far, oldest first."""
         return [one for one in self.sent if isinstance(one, SubmitOrder) and one.instrument == market]
 
+    def newest(self, market: int = 1) -> SubmitOrder:
+        """Return the newest order that was sent."""
+        return self.placed(market)[-1]
+
+    def stops(self, market: int = 1) -> list[SubmitOrder]:
+        """Return the stops that were sent to the venue, oldest first."""
+        return [one for one in self.placed(market) if one.terms.trigger]
+
     def canceled(self) -> list[str]:
         """Return the client order ids of the cancels sent so far."""
         return [one.client_order_id for one in self.sent if isinstance(one, CancelOrder)]

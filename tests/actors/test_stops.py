@@ -11,28 +11,6 @@ from tests.actors.rig import Rig
 D = Decimal
 
 
-def long(rig: Rig, size: int | str = 1, name: str = "S") -> Rig:
-    """Give a strategy a long position, bought at 100."""
-    rig.buy(name, size)
-    fill_newest(rig, 100)
-    return rig
-
-
-def short(rig: Rig, size: int | str, name: str) -> Rig:
-    rig.sell(name, size)
-    fill_newest(rig, 100)
-    return rig
-
-
-def fill_newest(rig: Rig, price: int | str) -> None:
-    if rig.real:
-        order = rig.placed()[-1]
-        rig.accept(order)
-        rig.fill(order, D(order.terms.size) / 100, price)
-    else:
-        rig.trade(price)
-
-
 def real(*names: str) -> Rig:
     rig = Rig(*names, real=True)
     rig.quote(99, 101)
@@ -47,7 +25,7 @@ def states(rig: Rig, handle: str) -> list[str]:
 
 
 def test_stop_is_held_at_the_venue_and_sells_there() -> None:
-    rig = long(Rig())
+    rig = Rig().hold("S", 1)
     handle = rig.stop("S", 1, 97)
     rig.trade(100)
     assert rig.orders("S") == [("sell stop", D(1), D(97))]
@@ -61,15 +39,15 @@ def test_stop_is_held_at_the_venue_and_sells_there() -> None:
 
 
 def test_terms_of_a_stop_at_the_venue() -> None:
-    rig = long(real())
+    rig = real().hold("S", 1)
     rig.stop("S", 1, 97)
-    terms = rig.placed()[-1].terms
+    terms = rig.newest().terms
     assert (terms.role, terms.purpose, terms.trigger, terms.reduce_only) == ("close", "stop", "sl", True)
     assert (terms.size, terms.trigger_price, terms.bound) == (100, 9700, 8730)
 
 
 def test_stop_larger_than_the_book_protects_the_book() -> None:
-    rig = long(Rig())
+    rig = Rig().hold("S", 1)
     rig.stop("S", 3, 97)
     assert rig.protection("S") == (0, 1, 0)
     rig.trade(96, 96, 96)
@@ -77,19 +55,17 @@ def test_stop_larger_than_the_book_protects_the_book() -> None:
 
 
 def test_stop_shrinks_with_the_book_and_grows_back() -> None:
-    rig = long(real(), 2)
+    rig = real().hold("S", 2)
     rig.stop("S", 2, 97)
-    rig.accept(rig.placed()[-1])
-    rig.sell("S", 1)
-    fill_newest(rig, 100)
+    rig.accept(rig.newest())
+    rig.hold("S", -1)
     assert rig.protection("S") == (1, 0, 0)
-    rig.buy("S", 3)
-    fill_newest(rig, 100)
+    rig.hold("S", 3)
     assert rig.protection("S") == (2, 0, 0)
 
 
 def test_stop_on_the_wrong_side_is_refused() -> None:
-    rig = long(Rig())
+    rig = Rig().hold("S", 1)
     handle = rig.stop("S", 1, 103)
     assert rig.refusals() == ["trigger_side"]
     assert [one.handle for one in rig.events(OrderRefused)] == [handle]
@@ -102,7 +78,7 @@ def test_stop_on_the_wrong_side_is_refused() -> None:
 def test_stop_on_a_flat_book_is_refused() -> None:
     rig = Rig()
     rig.stop("S", 1, 97)
-    long(rig)
+    rig.hold("S", 1)
     rig.stop("S", 1, 103, side=BUY)
     assert rig.refusals() == ["nothing_to_close", "nothing_to_close"]
 
@@ -140,11 +116,11 @@ def test_stop_waits_for_a_target() -> None:
 
 
 def test_stop_accepted_by_the_engine_and_reached_on_the_way_sells_at_market() -> None:
-    rig = long(real())
+    rig = real().hold("S", 1)
     rig.trade("97.1")
     rig.stop("S", 1, 97)
-    rig.reject(rig.placed()[-1], "Invalid TP/SL price. asset=3")
-    sale = rig.placed()[-1]
+    rig.reject(rig.newest(), "Invalid TP/SL price. asset=3")
+    sale = rig.newest()
     assert (sale.terms.trigger, sale.terms.purpose, sale.terms.size) == ("", "stop", 100)
     assert rig.protection("S") == (0, 0, 1)
     rig.accept(sale)
@@ -156,18 +132,18 @@ def test_a_fired_stop_sells_at_once_what_the_entry_fills_later() -> None:
     rig = real()
     rig.trade(100)
     rig.buy("S", 1, limit=100)
-    bid = rig.placed()[-1]
+    bid = rig.newest()
     rig.accept(bid)
     rig.fill(bid, "0.4", 100)
     rig.stop("S", 1, 97)
-    stop = rig.placed()[-1]
+    stop = rig.newest()
     assert stop.terms.size == 40
     rig.accept(stop)
     rig.fill(stop, "0.4", "96.9")
     assert rig.book("S") == 0
     rig.trade("96.8")
     rig.fill(bid, "0.6", 100)
-    sale = rig.placed()[-1]
+    sale = rig.newest()
     assert (sale.terms.trigger, sale.terms.size, sale.terms.purpose) == ("", 60, "stop")
     rig.accept(sale)
     rig.fill(sale, "0.6", "96.7")
@@ -178,16 +154,16 @@ def test_a_fired_stop_sells_at_once_what_the_entry_fills_later() -> None:
 def test_a_stop_with_an_entry_still_working_stays_for_the_rest() -> None:
     rig = real()
     rig.buy("S", 1, limit=100)
-    bid = rig.placed()[-1]
+    bid = rig.newest()
     rig.accept(bid)
     rig.fill(bid, "0.4", 100)
     rig.stop("S", 1, 97)
-    stop = rig.placed()[-1]
+    stop = rig.newest()
     rig.accept(stop)
     rig.fill(stop, "0.4", "96.9")
     rig.trade(99)
     rig.fill(bid, "0.6", 100)
-    again = rig.placed()[-1]
+    again = rig.newest()
     assert (again.terms.trigger, again.terms.size) == ("sl", 60)
 
 
@@ -195,7 +171,7 @@ def test_a_stop_with_an_entry_still_working_stays_for_the_rest() -> None:
 
 
 def test_take_profit_sells_at_its_price() -> None:
-    rig = long(Rig())
+    rig = Rig().hold("S", 1)
     rig.stop("S", 1, 103, kind="tp")
     rig.trade(102, 103, 103)
     assert rig.book("S") == 0
@@ -203,27 +179,27 @@ def test_take_profit_sells_at_its_price() -> None:
 
 
 def test_take_profit_is_armed_again_for_what_did_not_fill() -> None:
-    rig = long(real())
+    rig = real().hold("S", 1)
     rig.stop("S", 1, 105, kind="tp")
-    order = rig.placed()[-1]
+    order = rig.newest()
     rig.accept(order)
     rig.fill(order, "0.1", 105)
     rig.end(order, "Ioc: the rest found nobody")
     assert rig.book("S") == D("0.9")
     rig.wait(2)
-    again = rig.placed()[-1]
+    again = rig.newest()
     assert (again.terms.trigger, again.terms.trigger_price, again.terms.size) == ("tp", 10500, 90)
     assert rig.events(ExitDelayed) == []
 
 
 def test_take_profit_in_the_engine_is_an_ordinary_exit_and_fires_again_after_a_second() -> None:
-    rig = short(long(real("L", "T"), 1, "L"), 1, "T")
+    rig = real("L", "T").hold("L", 1).hold("T", -1)
     rig.trade(100)
     rig.stop("L", 1, 105, kind="tp")
-    assert rig.placed()[-1].terms.trigger == ""
+    assert rig.newest().terms.trigger == ""
     count = len(rig.placed())
     rig.trade(106)
-    exit_ = rig.placed()[-1]
+    exit_ = rig.newest()
     assert (exit_.terms.purpose, exit_.terms.size, len(rig.placed())) == ("take", 100, count + 1)
     rig.accept(exit_)
     rig.fill(exit_, "0.3", 106)
@@ -231,11 +207,11 @@ def test_take_profit_in_the_engine_is_an_ordinary_exit_and_fires_again_after_a_s
     rig.trade(106)
     assert len(rig.placed()) == count + 1
     rig.wait(1)
-    assert rig.placed()[-1].terms.size == 70
+    assert rig.newest().terms.size == 70
 
 
 def test_stop_with_a_limit_becomes_a_resting_exit() -> None:
-    rig = long(Rig(fill_on_touch=True))
+    rig = Rig(fill_on_touch=True).hold("S", 1)
     rig.stop("S", 1, 97, limit="96.5")
     rig.trade(97, 96)
     rig.trade("96.5")
@@ -244,11 +220,11 @@ def test_stop_with_a_limit_becomes_a_resting_exit() -> None:
 
 
 def test_stop_with_a_limit_in_the_engine_becomes_a_resting_exit() -> None:
-    rig = short(long(real("L", "T"), 1, "L"), 1, "T")
+    rig = real("L", "T").hold("L", 1).hold("T", -1)
     rig.trade(100)
     handle = rig.stop("L", 1, 97, limit="96.5")
     rig.trade("96.9")
-    exit_ = rig.placed()[-1]
+    exit_ = rig.newest()
     assert (exit_.terms.limit, exit_.terms.tif, exit_.terms.purpose) == (9650, "Gtc", "stop")
     assert rig.manager.owed == {}
     assert rig.manager.stops == {}
@@ -257,203 +233,14 @@ def test_stop_with_a_limit_in_the_engine_becomes_a_resting_exit() -> None:
     assert rig.canceled() == [exit_.client_order_id]
     rig.end(exit_)
     rig.trade(96)
-    assert rig.placed()[-1] is exit_
-
-
-# Where it is held.
-
-
-def test_netted_market_divides_between_venue_and_engine() -> None:
-    rig = Rig("L", "T")
-    rig.buy("L", 1)
-    rig.sell("T", "0.4")
-    rig.trade(100)
-    rig.stop("L", 1, 97)
-    rig.stop("T", "0.4", 103, side=BUY)
-    rig.trade(100)
-    assert rig.orders() == [("sell stop", D("0.6"), D(97))]
-    assert rig.protection("L") == (D("0.6"), D("0.4"), 0)
-    assert rig.protection("T") == (0, D("0.4"), 0)
-    rig.trade(104)
-    assert rig.orders("T") == [("buy stop", D("0.4"), D(0))]
-    rig.trade(104)
-    assert rig.book("T") == 0
-    rig.wait(2)
-    rig.trade(100)
-    assert rig.protection("L") == (1, 0, 0)
-    rig.trade(96, 96)
-    assert rig.book("L") == 0
-
-
-def test_both_parts_of_a_divided_stop_sell() -> None:
-    rig = Rig("L", "T")
-    rig.buy("L", 1)
-    rig.sell("T", "0.4")
-    rig.trade(100)
-    rig.stop("L", 1, 97)
-    rig.trade(100)
-    rig.trade(96, 96)
-    assert rig.book("L") == 0
-    assert rig.book("T") == D("-0.4")
-    assert [size for size, _ in rig.fills("L")][1:] in ([D("-0.6"), D("-0.4")], [D("-0.4"), D("-0.6")])
-
-
-def test_stop_works_although_the_other_strategy_nets_the_account_to_nothing() -> None:
-    rig = Rig("L", "T")
-    rig.target("L", 1)
-    rig.trade(100)
-    rig.stop("L", 1, 97)
-    rig.target("T", -1)
-    rig.trade(100)
-    assert rig.account() == 0
-    rig.trade(96, 96)
-    assert rig.book("L") == 0
-    assert rig.book("T") == -1
-    assert rig.cash_flow() == 96
-    assert rig.orders() == []
-
-
-def test_stop_losses_keep_their_place_at_the_venue_from_take_profits() -> None:
-    rig = Rig("L", "T")
-    rig.buy("L", 1)
-    rig.sell("T", "0.4")
-    rig.trade(100)
-    rig.stop("L", 1, 101, kind="tp")
-    rig.stop("L", "0.5", 95)
-    rig.stop("L", "0.5", 97)
-    rig.trade(100)
-    rig.wait(1)
-    rig.trade(100)
-    assert sorted(rig.orders()) == [
-        ("sell stop", D("0.1"), D(95)),
-        ("sell stop", D("0.5"), D(97)),
-        ("sell take", D("0.6"), D(101)),
-    ]
-
-
-def test_what_the_venue_refuses_is_held_in_the_engine_and_placed_again_after_a_minute() -> None:
-    rig = long(real())
-    rig.trade(100)
-    rig.stop("S", 1, 97)
-    rig.reject(rig.placed()[-1], "too many open orders")
-    assert rig.protection("S") == (0, 1, 0)
-    count = len(rig.placed())
-    rig.wait(59)
-    assert len(rig.placed()) == count
-    rig.wait(2)
-    assert len(rig.placed()) == count + 1
-    rig.reject(rig.placed()[-1], "too many open orders")
-    rig.trade(96)
-    assert rig.placed()[-1].terms.trigger == ""
-    assert rig.protection("S") == (0, 0, 1)
-
-
-def test_the_difference_is_watched_by_the_engine_while_the_size_is_changed() -> None:
-    rig = long(real("S", "T"), 1, "S")
-    long(rig, 1, "T")
-    rig.stop("S", 2, 97)
-    first = rig.placed()[-1]
-    rig.accept(first)
-    rig.wait(2)
-    rig.buy("S", 1)
-    fill_newest(rig, 100)
-    second = rig.placed()[-1]
-    assert (second.terms.trigger, second.terms.size) == ("sl", 200)
-    assert rig.protection("S") == (1, 1, 0)
-    assert rig.canceled() == []
-    rig.accept(second)
-    assert rig.canceled() == [first.client_order_id]
-    assert rig.protection("S") == (2, 0, 0)
-
-
-def test_a_stop_is_resized_at_most_once_a_second() -> None:
-    rig = long(real("S", "T"), 1, "S")
-    long(rig, 1, "T")
-    rig.stop("S", 3, 97)
-    rig.accept(rig.placed()[-1])
-    for _ in range(2):
-        rig.buy("S", 1)
-        fill_newest(rig, 100)
-    stops = [one.terms.size for one in rig.placed() if one.terms.trigger]
-    assert stops == [100]
-    rig.wait(1)
-    assert [one.terms.size for one in rig.placed() if one.terms.trigger] == [100, 300]
-
-
-def test_the_venue_cuts_a_stop_of_the_only_book() -> None:
-    rig = long(real(), 2)
-    rig.stop("S", 2, 97)
-    rig.accept(rig.placed()[-1])
-    rig.sell("S", 1)
-    fill_newest(rig, 100)
-    rig.wait(5)
-    assert len([one for one in rig.placed() if one.terms.trigger]) == 1
-    assert rig.canceled() == []
-
-
-def test_stops_of_two_books_are_resized_with_their_own() -> None:
-    rig = long(long(real("S", "T"), 2, "S"), 2, "T")
-    rig.stop("S", 2, 97)
-    rig.accept(rig.placed()[-1])
-    rig.wait(2)
-    rig.sell("S", 1)
-    fill_newest(rig, 100)
-    assert (rig.placed()[-1].terms.trigger, rig.placed()[-1].terms.size) == ("sl", 100)
-
-
-# Fired and not filled, ended by others.
-
-
-def test_a_stop_that_fired_and_found_no_buyer_is_owed() -> None:
-    rig = long(real())
-    rig.stop("S", 1, 97)
-    stop = rig.placed()[-1]
-    rig.accept(stop)
-    rig.quote(85, 86)
-    rig.trade(86)
-    rig.triggered(stop)
-    assert rig.protection("S") == (0, 0, 1)
-    rig.end(stop, "iocCancelRejected")
-    sale = rig.placed()[-1]
-    assert (sale.terms.trigger, sale.terms.purpose, sale.terms.bound) == ("", "stop", 7650)
-    rig.accept(sale)
-    rig.fill(sale, 1, 85)
-    assert rig.book("S") == 0
-    assert rig.cash_flow() == -15
-
-
-def test_a_stop_the_venue_ended_for_its_own_reason_is_placed_again() -> None:
-    rig = long(real())
-    rig.stop("S", 1, 97)
-    stop = rig.placed()[-1]
-    rig.accept(stop)
-    rig.end(stop, "marginCanceled")
-    assert rig.protection("S") == (0, 1, 0)
-    rig.wait(1)
-    again = rig.placed()[-1]
-    assert again is not stop
-    assert (again.terms.trigger, again.terms.size) == ("sl", 100)
-
-
-def test_a_stop_that_a_person_canceled_at_the_venue_stays_canceled() -> None:
-    rig = long(real())
-    handle = rig.stop("S", 1, 97)
-    stop = rig.placed()[-1]
-    rig.accept(stop)
-    rig.end(stop, "canceled")
-    rig.wait(120)
-    rig.trade(96)
-    assert rig.placed()[-1] is stop
-    assert rig.protection("S") == (0, 0, 0)
-    assert states(rig, handle)[-1] == "dropped"
-    assert "somebody else" in rig.events(StopChanged)[-1].reason
+    assert rig.newest() is exit_
 
 
 # cancel, modify.
 
 
 def test_cancel_drops_a_stop() -> None:
-    rig = long(Rig())
+    rig = Rig().hold("S", 1)
     handle = rig.stop("S", 1, 97)
     rig.trade(100)
     rig.cancel("S", handle)
@@ -479,29 +266,29 @@ def test_cancel_all_drops_the_stop_and_the_target_sells_once() -> None:
 
 
 def test_cancel_does_not_touch_a_stop_that_has_fired() -> None:
-    rig = long(real())
+    rig = real().hold("S", 1)
     rig.trade(98)
     handle = rig.stop("S", 1, 97)
-    rig.reject(rig.placed()[-1], "badTriggerPxRejected")
-    sale = rig.placed()[-1]
+    rig.reject(rig.newest(), "badTriggerPxRejected")
+    sale = rig.newest()
     rig.accept(sale)
     rig.cancel_all("S")
     assert rig.canceled() == []
     rig.fill(sale, "0.5", 97)
     rig.end(sale, "Ioc: the rest found nobody")
     rig.wait(1)
-    assert rig.placed()[-1].terms.size == 50
+    assert rig.newest().terms.size == 50
     assert states(rig, handle)[-1] == "firing"
 
 
 def test_modify_leaves_no_moment_without_a_stop() -> None:
-    rig = long(real())
+    rig = real().hold("S", 1)
     handle = rig.stop("S", 1, 97)
-    old = rig.placed()[-1]
+    old = rig.newest()
     rig.accept(old)
     rig.wait(2)
     rig.modify("S", handle, trigger=98)
-    new = rig.placed()[-1]
+    new = rig.newest()
     assert new.terms.trigger_price == 9800
     assert rig.canceled() == []
     assert rig.protection("S") == (0, 1, 0)
@@ -511,7 +298,7 @@ def test_modify_leaves_no_moment_without_a_stop() -> None:
 
 
 def test_modify_to_the_wrong_side_is_refused_and_the_stop_stays() -> None:
-    rig = long(Rig())
+    rig = Rig().hold("S", 1)
     handle = rig.stop("S", 1, 97)
     rig.trade(100)
     rig.modify("S", handle, trigger=101)
@@ -521,20 +308,20 @@ def test_modify_to_the_wrong_side_is_refused_and_the_stop_stays() -> None:
 
 
 def test_modify_at_most_once_a_second() -> None:
-    rig = long(real())
+    rig = real().hold("S", 1)
     handle = rig.stop("S", 1, 90)
-    rig.accept(rig.placed()[-1])
+    rig.accept(rig.newest())
     for price in range(91, 95):
         rig.modify("S", handle, trigger=price)
-    stops = [one.terms.trigger_price for one in rig.placed() if one.terms.trigger]
+    stops = [one.terms.trigger_price for one in rig.stops()]
     assert stops == [9000]
     rig.wait(1)
-    stops = [one.terms.trigger_price for one in rig.placed() if one.terms.trigger]
+    stops = [one.terms.trigger_price for one in rig.stops()]
     assert stops == [9000, 9400]
 
 
 def test_modify_changes_the_size() -> None:
-    rig = long(Rig(), 2)
+    rig = Rig().hold("S", 2)
     handle = rig.stop("S", 2, 97)
     rig.trade(100)
     rig.wait(2)
@@ -551,9 +338,10 @@ def test_modify_changes_the_size() -> None:
 def test_somebody_sells_and_the_stop_closes_what_is_left() -> None:
     rig = real()
     rig.target("S", 3)
-    fill_newest(rig, 100)
+    rig.accept(rig.newest())
+    rig.fill(rig.newest(), 3, 100)
     rig.stop("S", 3, 97)
-    stop = rig.placed()[-1]
+    stop = rig.newest()
     rig.accept(stop)
     rig.outside(SELL, 2, 101)
     assert rig.book("S") == 1
@@ -564,12 +352,12 @@ def test_somebody_sells_and_the_stop_closes_what_is_left() -> None:
     assert rig.cash_flow("S") == D("-1.5")
     rig.wait(120)
     rig.trade(100)
-    assert rig.placed()[-1] is stop
+    assert rig.newest() is stop
     assert rig.wanted("S") == 0
 
 
 def test_a_stop_ends_with_its_position() -> None:
-    rig = long(Rig())
+    rig = Rig().hold("S", 1)
     handle = rig.stop("S", 1, 97)
     rig.trade(100)
     rig.sell("S", 1)
@@ -609,7 +397,7 @@ def test_the_print_that_fires_a_stop_in_the_engine_and_a_target_of_zero_sell_onc
 
 
 def test_fills_of_a_stop_carry_its_handle_and_purpose() -> None:
-    rig = long(Rig())
+    rig = Rig().hold("S", 1)
     handle = rig.stop("S", 1, 97)
     rig.trade(96, 96)
     fill = rig.events(FillBooked)[-1]
@@ -617,7 +405,7 @@ def test_fills_of_a_stop_carry_its_handle_and_purpose() -> None:
 
 
 def test_every_change_of_protection_is_recorded_once() -> None:
-    rig = long(Rig())
+    rig = Rig().hold("S", 1)
     rig.stop("S", 1, 97)
     rig.trade(100, 100, 100)
     shown = [(one.at_venue, one.in_engine, one.exiting) for one in rig.events(ProtectionChanged)]
