@@ -15,7 +15,7 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from engine.actors import (
     ActivityBars,
@@ -35,6 +35,7 @@ from engine.snapshot import classes_of
 from engine.states import StateCheck
 from engine.strategies.actor import StrategyActor
 from engine.strategies.base import Strategy
+from engine.strategies.needs import Need, check_built, needs_of
 from engine.strategies.params import convert_params
 from engine.strategies.places import place_of
 
@@ -100,6 +101,8 @@ class SessionBuilder:
 
     def start(self, *, recv_ns: int, session: str, mode: str, config: Config) -> SessionStarted:
         """Return the event that opens a session with this configuration. Raises UsageError."""
+        if mode in ("live", "paper"):
+            check_built(self.needs(config), config)
         strategies = tuple((entry.title, entry.use, self._hash(entry.use)) for entry in config.strategies)
         for entry in config.strategies:
             # A strategy that cannot start or be stored is refused before anything is written.
@@ -117,6 +120,16 @@ class SessionBuilder:
             config.canonical(),
             PYTHON,
         )
+
+    def needs(self, config: Config) -> list[Need]:
+        """Return the bars and markets that the strategies say they need. Raises UsageError."""
+        return [
+            need
+            for entry in config.strategies
+            for need in needs_of(
+                self._class(entry.use), entry.title, self._params(entry), entry.coins or config.coins
+            )
+        ]
 
     def strategy_hashes(self, started: SessionStarted) -> tuple[tuple[str, str, str], ...]:
         """Return (name, module:Class, hash of the current sources) of a session's strategies."""
@@ -139,13 +152,16 @@ class SessionBuilder:
             found = self._hashes[use] = self._hash_of(self._class(use))
         return found
 
-    def _make(self, entry: StrategyConfig, seed: int) -> StrategyActor:
-        """Return a started strategy. Raises ConfigError for invalid parameters and for its exceptions."""
-        cls = self._class(entry.use)
+    def _params(self, entry: StrategyConfig) -> dict[str, Any]:
+        """Return a strategy's parameters, converted. Raises ConfigError."""
         try:
-            params = convert_params(cls, entry.params)
+            return convert_params(self._class(entry.use), entry.params)
         except ConfigError as error:
             raise ConfigError(f"strategy {entry.use}: {error}") from None
+
+    def _make(self, entry: StrategyConfig, seed: int) -> StrategyActor:
+        """Return a started strategy. Raises ConfigError for invalid parameters and for its exceptions."""
+        cls, params = self._class(entry.use), self._params(entry)
         try:
             strategy = StrategyActor(cls, entry.title, params, entry.coins, seed)
         except (Exception, SystemExit) as error:

@@ -18,6 +18,7 @@ from engine.clock import DAY_NS, day_start_ns
 from engine.config import Config, check_instruments
 from engine.errors import UsageError
 from engine.events import (
+    ActivityBarClosed,
     BarClosed,
     Candle,
     DayOpened,
@@ -43,7 +44,9 @@ from engine.journal.frame import chained_digest
 from engine.records import derived_of, draft_of, inputs_of, open_day
 from engine.sequencer import Sequencer
 from engine.session import SessionBuilder
-from engine.values import format_scaled, side_name
+from engine.strategies.needs import Need, check_markets
+from engine.values import format_interval, format_scaled, side_name
+from replay.coverage import check_data, missing_bars
 
 __all__ = ["BacktestReport", "DigestSink", "JournalSink", "Progress", "market_inputs", "run_backtest"]
 
@@ -98,7 +101,7 @@ class BacktestReport(msgspec.Struct):
 
     equity = cash + realized_pnl + unrealized_pnl - fees. `first` and `last` are UTC nanoseconds. `refusals`
     counts refusals by the limit that refused. `failures` are the strategies that raised, with the seq of the
-    event and where.
+    event and where. `notes` are lines for people, such as a strategy that got no bar of its interval.
     """
 
     digest: str = ""
@@ -121,6 +124,7 @@ class BacktestReport(msgspec.Struct):
     events: int = 0
     failures: list[str] = []
     refusals: dict[str, int] = {}
+    notes: list[str] = []
 
 
 class _Tally:
@@ -135,6 +139,7 @@ class _Tally:
         self.equity: EquityMarked | None = None
         self.positions: dict[tuple[str, int], PositionChanged] = {}
         self.marks: dict[int, int] = {}
+        self.bars: set[tuple[int, int | str]] = set()
         self._peak = 0
         self.drawdown = (0, 0)
 
@@ -147,8 +152,11 @@ class _Tally:
         report.events += len(inputs) + len(derived)
         for _, _, event in derived:
             kind = event.__class__
-            if kind is BarClosed:
-                report.bars += 1
+            if isinstance(event, BarClosed | ActivityBarClosed):
+                report.bars += kind is BarClosed
+                self.bars.add(
+                    (event.instrument, event.interval_ns if isinstance(event, BarClosed) else event.kind)
+                )
             elif kind is SubmitOrder:
                 report.orders += 1
             elif isinstance(event, OrderRefused):
@@ -191,7 +199,9 @@ def run_backtest(
     tally = _Tally(sink, report, {})
     sequencer = Sequencer(builder, tally)
     tally.instruments = sequencer.instruments
-    batches = _only(market_inputs(folders), config)
+    needs = builder.needs(config)
+    check_data(_only(market_inputs(folders), config, needs), needs, config)
+    batches = _only(market_inputs(folders), config, needs)
     first = next(batches, None)
     if first is None:
         raise UsageError(f"{folders[0]}: has no market data")
@@ -218,10 +228,16 @@ def run_backtest(
     _fill_in(report, tally, config, sequencer)
     report.digest = sink.digest.hex()
     report.failures = list(sequencer.failures)
+    seen = {
+        (sequencer.instruments[number].name, kind if isinstance(kind, str) else format_interval(kind))
+        for number, kind in tally.bars
+    }
+    strategies = [sequencer.actor(entry.title) for entry in config.strategies]
+    report.notes += missing_bars(strategies, needs, seen)
     return report
 
 
-def _only(batches: Iterator[list[Event]], config: Config) -> Iterator[list[Event]]:
+def _only(batches: Iterator[list[Event]], config: Config, needs: Sequence[Need]) -> Iterator[list[Event]]:
     """Yield the inputs of the configured instruments. Raises UsageError for one that is not listed."""
     listed: dict[int, str] = {}
     for batch in batches:
@@ -229,6 +245,7 @@ def _only(batches: Iterator[list[Event]], config: Config) -> Iterator[list[Event
         listed |= {one.instrument: one.name for one in batch if isinstance(one, InstrumentListed)}
         if listed and not known:
             check_instruments(config, list(listed.values()))
+            check_markets(needs, list(listed.values()))
         if not config.coins:
             yield batch
             continue

@@ -75,6 +75,7 @@ def _print(report: BacktestReport, seconds: float) -> None:
     rows += [
         (name, f"{held['side']} {held['size']} at {held['mark']}") for name, held in report.positions.items()
     ]
+    rows += [("note", note) for note in report.notes]
     rows += [("failed", failure) for failure in report.failures]
     rows += [("digest", report.digest), ("time", f"{seconds:.2f} s, {inputs / seconds:,.0f} inputs/s")]
     table(rows)

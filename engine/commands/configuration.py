@@ -13,9 +13,10 @@ from engine.errors import ConfigError, UsageError
 from engine.loading.modules import add_folder
 from engine.loading.strategies import load_strategy
 from engine.strategies.base import Strategy
+from engine.strategies.needs import built, spoken
 from engine.strategies.params import convert_params, params_of
 
-__all__ = ["read_config"]
+__all__ = ["read_config", "warn_of_intervals"]
 
 
 def read_config(
@@ -92,4 +93,18 @@ def _warn_of_hooks(cls: type[Strategy]) -> None:
         if name.startswith("on") and name not in hooks and get_close_matches(name, hooks, 1, 0.8):
             click.echo(
                 f"engine: warning: {cls.__name__}.{name} is not a handler; {nearest(name, hooks)}", err=True
+            )
+
+
+def warn_of_intervals(config: Config) -> None:
+    """Warn of a strategy whose code names intervals, and bars of none of them are built."""
+    known = built(config)
+    for entry in config.strategies:
+        cls = load_strategy(entry.use)
+        said = spoken(cls)
+        if cls.on_bar is not Strategy.on_bar and said and not set(said).intersection(known):
+            click.echo(
+                f"engine: warning: {entry.title} names bars of {' '.join(said)}, which are not built; "
+                f"[bars] intervals has {' '.join(known)}",
+                err=True,
             )

@@ -14,7 +14,7 @@ import msgspec
 import trio
 
 from engine.commands.arming import check_armed
-from engine.commands.configuration import read_config
+from engine.commands.configuration import read_config, warn_of_intervals
 from engine.commands.output import (
     check_outputs,
     json_option,
@@ -104,6 +104,7 @@ def live_command(
     and --arm. Otherwise nothing is sent and the exit code is 6. See docs/hyperliquid.md.
     """
     settings = read_config(config, strategies, coins, params)
+    warn_of_intervals(settings)
     if mode is not None:
         settings = msgspec.structs.replace(settings, mode=mode)
     seconds = None if duration is None else _seconds(duration)

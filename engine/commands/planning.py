@@ -24,6 +24,7 @@ from engine.ports import Clock, Edge
 from engine.runtime.ingress import Ingress
 from engine.runtime.plan import LivePlan
 from engine.stores.store import Store
+from engine.strategies.needs import check_markets
 from engine.venue import Account, Gateway, LastTrades, SessionContext, Signer, Venue, VenueTime
 
 __all__ = ["LiveOptions", "make_plan"]
@@ -62,6 +63,8 @@ async def make_plan(options: LiveOptions, base_url: str) -> LivePlan:
     listing = await client.listing(config.coins)
     names = [one.name for one in listing.instruments]
     check_instruments(config, names)
+    builder = make_builder()
+    check_markets(builder.needs(config), names)
     clock, speed, venue_events = _clock(listing.time, base_url, real=real)
     settings = _at_speed(msgspec.structs.replace(config, coins=tuple(names)), speed)
     health = client.health
@@ -88,7 +91,7 @@ async def make_plan(options: LiveOptions, base_url: str) -> LivePlan:
     return LivePlan(
         root=root,
         config=settings,
-        builder=make_builder(),
+        builder=builder,
         clock=clock,
         ids=ids,
         instruments=listing.instruments,

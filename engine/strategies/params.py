@@ -5,7 +5,8 @@
         interval: str = "1m"
 
 Owns which attributes are parameters and which values they accept. A parameter is an int, float, str or bool,
-one of these or None, or a `Literal` of them: values that TOML, the command line and a snapshot can store.
+one of these or None, or a `Literal` of them: values that TOML, the command line and a snapshot can store. A
+number given for a text parameter is its text, so `size = 0.05` and `size = "0.05"` are the same.
 Called by the session when it creates a strategy, and by the command line for `--param`.
 """
 
@@ -15,6 +16,7 @@ import inspect
 import math
 import typing
 from collections.abc import Mapping
+from contextlib import suppress
 from types import UnionType
 from typing import Any, ClassVar, Final, NamedTuple
 
@@ -74,7 +76,20 @@ def convert_params(cls: type[Strategy], given: Mapping[str, Any], *, as_text: bo
         if name not in known:
             near = nearest(name, sorted(known)) if known else "the strategy has no parameters"
             raise ConfigError(f"there is no parameter {name!r}; {near}")
-    return {name: _converted(value, known[name].type, name, as_text=as_text) for name, value in given.items()}
+    return {
+        name: _converted(_as_given(value, known[name].type), known[name].type, name, as_text=as_text)
+        for name, value in given.items()
+    }
+
+
+def _as_given(value: Any, kind: Any) -> Any:
+    """Return a number as text if its parameter is text; anything else as it is."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        for one in (value, str(value)):
+            with suppress(msgspec.ValidationError):
+                msgspec.convert(one, kind)
+                return one
+    return value
 
 
 def _converted(value: Any, kind: Any, where: str, *, as_text: bool) -> Any:

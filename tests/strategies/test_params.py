@@ -101,7 +101,8 @@ def test_a_default_of_another_type_and_an_unknown_annotation_are_refused() -> No
         ({"count": 1.5}, "count: Expected `int`, got `float`"),
         ({"count": True}, "count: Expected `int`, got `bool`"),
         ({"flag": 1}, "flag: Expected `bool`"),
-        ({"word": 5}, "word: Expected `str`"),
+        ({"word": True}, "word: Expected `str`"),
+        ({"word": [5]}, "word: Expected `str`"),
         ({"way": "left"}, "way: "),
         ({"rate": float("nan")}, "rate: nan is not a number"),
         ({"constant": 1}, "there is no parameter 'constant'"),
@@ -112,6 +113,12 @@ def test_an_invalid_value_of_a_parameter_is_refused(given_as: dict[str, Any], wo
     with pytest.raises(ConfigError) as raised:
         convert_params(Base, given_as)
     assert words in str(raised.value)
+
+
+@pytest.mark.parametrize(("value", "text"), [(5, "5"), (0.05, "0.05"), (-2.5, "-2.5"), ("0.05", "0.05")])
+def test_a_number_given_for_a_text_is_its_text(value: Any, text: str) -> None:
+    """`size = 0.05` in the configuration is `size = "0.05"`."""
+    assert convert_params(Base, {"word": value}) == {"word": text}
 
 
 def test_a_parameter_for_a_strategy_without_parameters_is_refused() -> None:
