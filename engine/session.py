@@ -91,7 +91,7 @@ class SessionBuilder:
         actors.append(Books(config, real=venue is not None))
         watches = any(strategy.acts_between_bars() for strategy in strategies)
         actors.append(OrderManager(config, real=venue is not None, watches=watches))
-        actors += [*strategies, Execution(venue)]
+        actors += [*strategies, Execution(venue, config.account)]
         account = f" {venue.network} {(venue.vault or venue.account).lower()}" if venue else ""
         for actor in actors:
             actor.signature = (actor.signature or type(actor).__name__) + account

@@ -34,6 +34,7 @@ __all__ = [
     "grid_step",
     "parse_interval",
     "parse_scaled",
+    "parse_span",
     "power_of_ten",
     "rescale",
     "side_name",
@@ -97,6 +98,9 @@ INTERVALS: Final = {
     "1M": 30 * 86400,
 }
 """Bar intervals by name, in seconds. That of a month is nominal; see `engine.clock.window_end`."""
+
+_SPAN: Final = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
+_SPAN_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 _INTERVAL_NAMES: Final = {seconds * 1_000_000_000: name for name, seconds in INTERVALS.items()}
 
@@ -229,6 +233,14 @@ def parse_interval(name: str) -> int:
         return INTERVALS[name] * 1_000_000_000
     except KeyError:
         raise UsageError(f"{name!r} is not a bar interval; known: {' '.join(INTERVALS)}") from None
+
+
+def parse_span(text: str) -> int:
+    """Return a span of time such as "90s", "15m", "2h" or "1d", in nanoseconds. Raises NumberError."""
+    match = _SPAN.fullmatch(text)
+    if match is None:
+        raise NumberError(f"{text[:40]!r} is not a span of time; write it as 90s, 15m, 2h or 1d")
+    return int(match[1]) * _SPAN_SECONDS[match[2]] * 1_000_000_000
 
 
 def format_interval(interval_ns: int) -> str:

@@ -26,6 +26,7 @@ from engine.events import (
     Event,
     FeedDown,
     FeedGap,
+    FeedHeard,
     FeedUp,
     InstrumentListed,
     OrderFilled,
@@ -50,7 +51,7 @@ from replay.coverage import check_data, missing_bars
 
 __all__ = ["BacktestReport", "DigestSink", "JournalSink", "Progress", "market_inputs", "run_backtest"]
 
-MARKET = (InstrumentListed, Trade, Quote, Candle, FeedUp, FeedDown, FeedGap)
+MARKET = (InstrumentListed, Trade, Quote, Candle, FeedUp, FeedDown, FeedGap, FeedHeard)
 """The inputs that a backtest takes from a recorded day; all others belong to the recorded session."""
 
 Progress = Callable[[int], None]

@@ -28,6 +28,7 @@ PERP: Final = MarketRules(
     maker_fee="0.00015",
     funding_s=3600,
     funding_price="oracle",
+    requests_per_minute=1200,
 )
 
 SPOT: Final = MarketRules(
@@ -45,6 +46,7 @@ SPOT: Final = MarketRules(
     taker_fee="0.0007",
     maker_fee="0.0004",
     fee_in="received",
+    requests_per_minute=1200,
 )
 
 RULES: Final = Rules(

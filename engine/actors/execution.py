@@ -15,7 +15,7 @@ from __future__ import annotations
 from engine.actors.base import Actor, Emit, SetTimer, handles, remember
 from engine.actors.order import Order
 from engine.clock import SECOND_NS
-from engine.config import VenueConfig
+from engine.config import AccountConfig, VenueConfig
 from engine.events import (
     AccountRead,
     ActorFailed,
@@ -64,11 +64,12 @@ class Execution(Actor):
     With `venue` orders are real: they expire by the venue's clock, and the venue is queried about them.
     """
 
-    WIRING = Actor.WIRING | {"_venue", "_answer_ns"}
+    WIRING = Actor.WIRING | {"_venue", "_account", "_answer_ns"}
 
-    def __init__(self, venue: VenueConfig | None = None) -> None:
+    def __init__(self, venue: VenueConfig | None = None, account: AccountConfig | None = None) -> None:
         super().__init__("execution")
         self._venue = venue
+        self._account = account or AccountConfig()
         self._answer_ns = venue.answer_ms * 1_000_000 if venue else 0
         self._session = "0" * 16
         self._orders: dict[str, Order] = {}
@@ -184,23 +185,27 @@ class Execution(Actor):
 
     @handles(EngineHalted)
     def cancel_all(self, halted: EngineHalted, emit: Emit) -> None:
-        """Cancel every live order."""
-        for client_order_id in list(self._orders):
-            self._cancel(halted.at_ns, client_order_id, "halted", emit)
+        """Cancel every live order that opens. Exits and protection stay."""
+        self._cancel_openings(halted.at_ns, "halted", emit)
 
     @handles(MarketHalted)
     def cancel_market(self, halted: MarketHalted, emit: Emit) -> None:
-        """Cancel the live orders of an instrument that is halted."""
-        for client_order_id, order in list(self._orders.items()):
-            if order.instrument == halted.instrument:
-                self._cancel(halted.at_ns, client_order_id, "market halted", emit)
+        """Cancel the live orders that open in a market that is halted."""
+        self._cancel_openings(halted.at_ns, "market halted", emit, instrument=halted.instrument)
 
     @handles(ActorFailed)
     def cancel_of(self, failed: ActorFailed, emit: Emit) -> None:
-        """Cancel the orders of a strategy that failed; all orders if the books or the manager failed."""
+        """Cancel the orders that open of a strategy that failed; all if the books or the manager failed."""
+        owner = "" if failed.actor in ("orders", "books") else failed.actor
+        self._cancel_openings(failed.at_ns, f"{failed.actor} failed", emit, owner=owner)
+
+    def _cancel_openings(
+        self, at_ns: int, reason: str, emit: Emit, *, owner: str = "", instrument: int = 0
+    ) -> None:
+        """Cancel the live orders that open: all, those of one owner, or of one market."""
         for client_order_id, order in list(self._orders.items()):
-            if failed.actor in (order.strategy, "orders", "books"):
-                self._cancel(failed.at_ns, client_order_id, f"{failed.actor} failed", emit)
+            if owner in ("", order.strategy) and instrument in (0, order.instrument) and order.role != CLOSE:
+                self._cancel(at_ns, client_order_id, reason, emit)
 
     def _expires_ns(self, at_ns: int) -> int:
         """Return the venue's time after which it refuses an order sent now; 0 on paper."""
@@ -386,10 +391,11 @@ class Execution(Actor):
         if self._venue is None or self._leverage_asked:
             return
         self._leverage_asked = True
-        numbers = {listed.name: number for number, listed in self.instruments.items()}
-        for name, leverage in sorted(self._venue.leverage.items()):
-            if name in numbers:
-                emit(SetLeverage(read.recv_ns, numbers[name], leverage, True))
+        cross = self._account.margin == "cross"
+        for number, listed in sorted(self.instruments.items()):
+            leverage = self._account.leverage.get(listed.name, 0)
+            if listed.rules.on_margin and (leverage or not cross):
+                emit(SetLeverage(read.recv_ns, number, leverage or listed.rules.leverage, cross))
         self._postpone_dead_man(read.recv_ns, emit)
 
     @handles(ScheduleAnswered)

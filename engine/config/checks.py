@@ -10,7 +10,7 @@ import msgspec
 from engine.clock import DAY_NS
 from engine.config.sections import CHANNELS, FEE_SCALE, MONEY_TEXT_SCALE, Config
 from engine.errors import ConfigError, NumberError, UsageError
-from engine.values import parse_interval, parse_scaled, to_grid
+from engine.values import parse_interval, parse_scaled, parse_span, to_grid
 
 __all__ = ["check", "check_instruments", "nearest"]
 
@@ -48,7 +48,7 @@ def check_instruments(config: Config, names: list[str]) -> None:
     used = [("coins", name) for name in config.coins]
     used += [(f"strategy {entry.title}", name) for entry in config.strategies for name in entry.coins]
     used += [("risk", name) for name in (*config.risk.max_order_size, *config.risk.max_position_size)]
-    used += [("venue.leverage", name) for name in config.venue.leverage]
+    used += [("account.leverage", name) for name in config.account.leverage]
     for where, name in used:
         if name not in names:
             raise UsageError(
@@ -103,6 +103,9 @@ def check(config: Config) -> None:
     numbers: list[tuple[str, str, int]] = [
         ("risk.max_order_notional", config.risk.max_order_notional, MONEY_TEXT_SCALE),
         ("risk.max_position_notional", config.risk.max_position_notional, MONEY_TEXT_SCALE),
+        ("risk.max_daily_loss", config.risk.max_daily_loss, MONEY_TEXT_SCALE),
+        ("risk.max_drawdown_percent", config.risk.max_drawdown_percent, MONEY_TEXT_SCALE),
+        ("risk.max_leverage", config.risk.max_leverage, MONEY_TEXT_SCALE),
         ("account.cash", config.account.cash, MONEY_TEXT_SCALE),
         ("paper.taker_fee", config.paper.taker_fee, FEE_SCALE),
         ("paper.maker_fee", config.paper.maker_fee, FEE_SCALE),
@@ -123,6 +126,8 @@ def check(config: Config) -> None:
         "paper.latency_ms": config.paper.latency_ms,
         "paper.slippage_bps": config.paper.slippage_bps,
         "risk.max_orders_per_minute": config.risk.max_orders_per_minute,
+        "risk.max_open_positions": config.risk.max_open_positions,
+        "risk.max_price_age_ms": config.risk.max_price_age_ms,
         "data.warmup_bars": config.data.warmup_bars,
         "data.check_minutes": config.data.check_minutes,
         "data.poll_after_s": config.data.poll_after_s,
@@ -135,6 +140,7 @@ def check(config: Config) -> None:
     for key, value in whole.items():
         if not 0 <= value <= 3_600_000:
             raise ConfigError(f"{key}: {value} is out of range (0 to 3600000)")
+    _check_account(config)
     _check_venue(config)
     _check_stores(config)
     titles = [strategy.title for strategy in config.strategies]
@@ -162,6 +168,29 @@ def _check_stores(config: Config) -> None:
         names.append(str(name))
 
 
+def _check_account(config: Config) -> None:
+    """Raise ConfigError for invalid bounds of market orders, margin, and choices of the risk section."""
+    risk, account = config.risk, config.account
+    choices = [
+        ("risk.netting", risk.netting, ("allow", "refuse")),
+        ("risk.on_stop", risk.on_stop, ("keep", "cancel", "flatten")),
+        ("account.margin", account.margin, ("cross", "isolated")),
+    ]
+    for key, value, allowed in choices:
+        if value not in allowed:
+            raise ConfigError(f"{key}: {value!r} is not one of {', '.join(allowed)}")
+    for key, bps in (("risk.exit_bps", risk.exit_bps), ("risk.protect_bps", risk.protect_bps)):
+        if not 0 <= bps < 10_000:
+            raise ConfigError(f"{key}: {bps} is out of range (0 to 9999)")
+    try:
+        parse_span(risk.cooldown)
+    except NumberError as error:
+        raise ConfigError(f"risk.cooldown: {error}") from None
+    for name, leverage in account.leverage.items():
+        if not 1 <= leverage <= 1000:
+            raise ConfigError(f"account.leverage.{name}: {leverage} is out of range (1 to 1000)")
+
+
 def _check_venue(config: Config) -> None:
     """Raise ConfigError for values invalid at every venue. `engine.venue.Venue.check` checks the others."""
     choices: list[tuple[str, str, tuple[str, ...]]] = [("mode", config.mode, ("paper", "live"))]
@@ -169,6 +198,3 @@ def _check_venue(config: Config) -> None:
     for key, value, allowed in choices:
         if value not in allowed:
             raise ConfigError(f"{key}: {value!r} is not one of {', '.join(allowed)}")
-    for name, leverage in config.venue.leverage.items():
-        if not 1 <= leverage <= 1000:
-            raise ConfigError(f"venue.leverage.{name}: {leverage} is out of range (1 to 1000)")

@@ -42,6 +42,7 @@ def parse_config(data: dict[str, Any] | str) -> Config:
             data = msgspec.json.decode(data, type=dict[str, Any])
         except msgspec.MsgspecError as error:
             raise ConfigError(f"the recorded configuration is not JSON: {error}") from None
+        data = _moved(data)
     _refuse_unknown_keys(data, Config, "")
     try:
         config = msgspec.convert(data, Config)
@@ -62,6 +63,16 @@ def read_section(config: Config, name: str, cls: type[_Section]) -> _Section:
         raise ConfigError(f"{where.rstrip('.')}: {error}") from None
 
 
+def _moved(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a recorded configuration with the keys that an earlier version had elsewhere at their place."""
+    venue = data.get("venue")
+    if isinstance(venue, dict) and "leverage" in venue:
+        kept = {key: value for key, value in venue.items() if key != "leverage"}
+        account = {"leverage": venue["leverage"], **data.get("account", {})}
+        return {**data, "venue": kept, "account": account}
+    return data
+
+
 def _hint(data: dict[str, Any], error: str) -> str:
     """Return what to write instead, if a section is written in place of a list of sections."""
     key = next((key for key in ("strategies", "stores") if f"`$.{key}`" in error), "")
@@ -79,6 +90,8 @@ def _refuse_unknown_keys(data: Any, cls: type[msgspec.Struct], where: str) -> No
         return
     fields = _fields(cls)
     for key, value in data.items():
+        if where + key == "venue.leverage":
+            raise ConfigError("there is no key 'venue.leverage'; it is account.leverage now")
         if key not in fields:
             raise ConfigError(f"there is no key {where + key!r}; {nearest(key, sorted(fields))}")
         inner = fields[key].default

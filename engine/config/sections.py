@@ -187,6 +187,40 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             'or "flatten" all positions first.'
         ),
     ] = "keep"
+    max_daily_loss: Annotated[
+        str,
+        Meta(
+            description="The engine halts once a UTC day has cost this much, fees and open losses included, "
+            "until an operator resumes. Deposits and withdrawals do not count."
+        ),
+    ] = "0"
+    max_drawdown_percent: Annotated[
+        str, Meta(description="The same for the fall from the highest equity, in percent of it.")
+    ] = "0"
+    flatten_on_loss: Annotated[
+        bool, Meta(description="A loss limit that is reached closes all positions too.")
+    ] = False
+    max_leverage: Annotated[
+        str,
+        Meta(
+            description="Largest value of all positions, with all working orders filled, as a multiple of "
+            "the equity."
+        ),
+    ] = "0"
+    max_open_positions: Annotated[
+        int,
+        Meta(
+            description="Most positions at a time, of all strategies and instruments; an order that opens "
+            "one counts."
+        ),
+    ] = 0
+    cooldown: Annotated[
+        str,
+        Meta(
+            description='How long a strategy opens nothing after one of its stops or trails closed: "90s", '
+            '"15m", "2h".'
+        ),
+    ] = "0s"
 
 
 class PaperConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -206,9 +240,23 @@ class PaperConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AccountConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The paper account."""
+    """The account's money and margin. `cash` is that of paper sessions and backtests."""
 
     cash: Annotated[str, Meta(description="Cash at the start, in quote currency.")] = "100000"
+    leverage: Annotated[
+        dict[str, int],
+        Meta(
+            description="Leverage by instrument; with real orders it is set at the start. Default: the "
+            "venue's."
+        ),
+    ] = {}
+    margin: Annotated[
+        str,
+        Meta(
+            description='"cross": positions share the equity. "isolated": each has margin of its own, and '
+            "can lose no more."
+        ),
+    ] = "cross"
 
 
 class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -276,7 +324,6 @@ class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "halted."
         ),
     ] = False
-    leverage: Annotated[dict[str, int], Meta(description="Set at the start, by instrument.")] = {}
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

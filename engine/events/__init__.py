@@ -51,7 +51,7 @@ from engine.events.flow import (
     LargePrintSeen,
     ProfileClosed,
 )
-from engine.events.market import Candle, FeedDown, FeedGap, FeedUp, InstrumentListed, Quote, Trade
+from engine.events.market import Candle, FeedDown, FeedGap, FeedHeard, FeedUp, InstrumentListed, Quote, Trade
 from engine.events.orders import (
     COMMANDS,
     ENDED,
@@ -198,6 +198,7 @@ EVENT_TYPES: Final[tuple[type[Event], ...]] = (
     LogWritten,
     StopChanged,
     PathReached,
+    FeedHeard,
 )
 
 __all__ = [
@@ -234,6 +235,7 @@ __all__ = [
     "ExitDelayed",
     "FeedDown",
     "FeedGap",
+    "FeedHeard",
     "FeedPolling",
     "FeedUp",
     "FillBooked",

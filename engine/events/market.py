@@ -10,7 +10,16 @@ from engine.events.base import Event
 from engine.events.rules import MarketRules
 from engine.values import BUY, InstrumentId, Price, Side, Size, Volume, grid_step, power_of_ten, to_grid
 
-__all__ = ["Candle", "FeedDown", "FeedGap", "FeedUp", "InstrumentListed", "Quote", "Trade"]
+__all__ = [
+    "Candle",
+    "FeedDown",
+    "FeedGap",
+    "FeedHeard",
+    "FeedUp",
+    "InstrumentListed",
+    "Quote",
+    "Trade",
+]
 
 
 class InstrumentListed(Event, frozen=True, tag="instrument"):
@@ -132,12 +141,25 @@ class Candle(Event, frozen=True, tag="candle"):
 
 
 class FeedUp(Event, frozen=True, tag="feed-up"):
-    """A feed is connected and every subscription is confirmed."""
+    """A feed is connected and every subscription is confirmed.
+
+    From then on `FeedHeard` proves about every `heard_ms` of real time that it is alive; 0: it has no such
+    proof, and only a `FeedDown` says that it is not.
+    """
 
     recv_ns: int
     feed: str
     subscriptions: int
     attempt: int = 1
+    heard_ms: int = 0
+
+
+class FeedHeard(Event, frozen=True, tag="feed-heard"):
+    """Every connection of a feed has received something, if only the answer to a ping, since `heard_ns`."""
+
+    recv_ns: int
+    feed: str
+    heard_ns: int
 
 
 class FeedDown(Event, frozen=True, tag="feed-down"):

@@ -35,6 +35,7 @@ class MarketRules(msgspec.Struct, frozen=True, array_like=True, gc=False):
     `leverage` is that of a position unless the account chooses another, `leverage_max` the highest. `tiers`
     are (value from which it holds, highest leverage), for values above the first. `taker_fee` and `maker_fee`
     are fractions of the value of a fill. `fee_in` is "quote", or "received": the asset that the fill brings.
+    `requests_per_minute` is what the venue allows one account or address, 0 for no bound.
     `funding_s` is the time between two funding payments, 0 if there are none, `funding_price` the price they
     go by: "oracle", "mark" or "last".
     """
@@ -60,6 +61,7 @@ class MarketRules(msgspec.Struct, frozen=True, array_like=True, gc=False):
     fee_in: str = "quote"
     funding_s: int = 0
     funding_price: str = "mark"
+    requests_per_minute: int = 0
 
 
 def assumed_rules(kind: str) -> MarketRules:

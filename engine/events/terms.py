@@ -61,6 +61,11 @@ class OrderTerms(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return not self.limit
 
     @property
+    def rests(self) -> bool:
+        """Whether the order can rest in the book."""
+        return bool(self.limit) and self.tif != "Ioc"
+
+    @property
     def worst(self) -> int:
         """The worst price it may trade at: its limit, else its bound; 0 for none."""
         return self.limit or self.bound

@@ -143,6 +143,8 @@ class Live:
         elif self._halted():
             detail = f"{self._halted()}; no order is approved until --resume lifts it"
             self._notify(Health("orders", "halted", detail))
+        for market, why in self._manager().gates.halted_markets.items() if not plan.resume else ():
+            self._notify(Health(market, "halted", f"{why}; --resume lifts it"))
         async with trio.open_nursery() as outer:
             outer.start_soon(self.committer.run)
             if plan.warm_up is not None:
@@ -195,6 +197,7 @@ class Live:
             {name: line() for name, line in plan.health.items()},
             list(self.sequencer.failures),
             self._halted(),
+            self._manager().gates.halted_markets,
             refused=dict(self._notices.refused),
             positions=open_books(self._manager(), self.sequencer.instruments),
             owed=exits_owed(self._manager(), self.sequencer.instruments),

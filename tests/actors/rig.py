@@ -38,6 +38,7 @@ from engine.events import (
     Event,
     FillBooked,
     InstrumentListed,
+    MarketRules,
     ModifyRequested,
     OperatorCommand,
     OrderChanged,
@@ -53,6 +54,7 @@ from engine.events import (
     Trade,
     TrailChanged,
     TrailRequested,
+    assumed_rules,
 )
 from engine.events.codec import Derived, Record, in_order
 from engine.sequencer import Sequencer
@@ -145,6 +147,7 @@ class Rig(Venue):
         size_scale: int = 2,
         markets: int = 1,
         kind: str = "perp",
+        rules: MarketRules | None = None,
         risk: dict[str, Any] | None = None,
         venue: dict[str, Any] | None = None,
         account: dict[str, Any] | None = None,
@@ -181,7 +184,18 @@ class Rig(Venue):
         self._start()
         for number in range(1, markets + 1):
             name = f"M{number}"
-            self.send(InstrumentListed(self.tick(), number, "sim", name, price_scale, size_scale, kind=kind))
+            self.send(
+                InstrumentListed(
+                    self.tick(),
+                    number,
+                    "sim",
+                    name,
+                    price_scale,
+                    size_scale,
+                    kind=kind,
+                    rules=rules or assumed_rules(kind),
+                )
+            )
         if real:
             self.account_read()
         if price is not None:

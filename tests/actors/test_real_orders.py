@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from engine.actors import Execution
 from engine.clock import SECOND_NS
-from engine.config import VenueConfig
+from engine.config import AccountConfig, VenueConfig
 from engine.events import (
     AccountRead,
     CancelOrder,
@@ -59,8 +59,8 @@ def approved(size: int = 10, at_ns: int = T, instrument: int = 1, **more: Any) -
     return OrderApproved(at_ns, 1, "s", instrument, OrderTerms(BUY, size, 1000, **{"role": OPEN, **more}))
 
 
-def new_harness(venue: VenueConfig = VENUE) -> Harness:
-    harness = Harness(Execution(venue))
+def new_harness(venue: VenueConfig = VENUE, account: AccountConfig | None = None) -> Harness:
+    harness = Harness(Execution(venue, account))
     harness.send(SessionStarted(T, SESSION, "live", "", "", "", (), ""))
     return harness
 
@@ -372,7 +372,7 @@ def test_o18_only_the_orders_of_a_halted_instrument_are_canceled() -> None:
 
 @pytest.mark.parametrize("accepted", [True, False])
 def test_o30_the_dead_mans_switch_is_renewed_until_the_venue_refuses_it(accepted: bool) -> None:
-    harness = new_harness(VenueConfig(dead_man_s=30, leverage={"AAA": 5}))
+    harness = new_harness(VenueConfig(dead_man_s=30), AccountConfig(leverage={"AAA": 5}))
     account = AccountRead(T, T, "g", 6, 0, 0, 0, 0)
     leverage, first = harness.send(account)
     assert leverage == SetLeverage(T, 1, 5, True)

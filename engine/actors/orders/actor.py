@@ -16,8 +16,12 @@ from collections.abc import Iterator
 import msgspec
 
 from engine.actors.base import Actor, Emit, RoutesChanged, SetTimer, handles, remember
+from engine.actors.orders.conditions import Conditions
 from engine.actors.orders.exits import Exits
 from engine.actors.orders.gates import Gates
+from engine.actors.orders.losses import Counted
+from engine.actors.orders.margin import Money
+from engine.actors.orders.prices import PriceFollower
 from engine.actors.orders.protection import Protection
 from engine.actors.orders.protection_state import Bracket, Stop, Trail
 from engine.actors.orders.requests import Requests
@@ -29,17 +33,16 @@ from engine.events import (
     AccountRead,
     ActorFailed,
     ActorRestarted,
-    BarClosed,
     BookRead,
+    CancelOrder,
     CancelRequested,
-    Candle,
-    ContextRead,
     EngineHalted,
     EquityMarked,
     Event,
     FillBooked,
     InstrumentListed,
     MarketHalted,
+    ModifyOrder,
     ModifyRejected,
     ModifyRequested,
     OperatorCommand,
@@ -51,8 +54,8 @@ from engine.events import (
     OrderRejected,
     OrderRequested,
     OrderTerms,
-    PathReached,
     PositionChanged,
+    QueryOrder,
     Quote,
     SessionStarted,
     StopRequested,
@@ -66,7 +69,7 @@ from engine.events import (
 __all__ = ["OrderManager"]
 
 
-class OrderManager(Actor):
+class OrderManager(PriceFollower):
     """State: see `state.py`; books by instrument and owner; halts; what the parts keep under their names.
 
     `doubted`: markets in which the venue refused an exit as not reducing; no exit is tried there before the
@@ -75,6 +78,8 @@ class OrderManager(Actor):
     data has candles, each with the owner whose book is being led along one, "" between candles.
     `reconciled`: the account has been read in this session. `parking`: the engine is stopping, so the venue
     is to hold what the engine watches.
+
+    `gate`, `money` and `counted`: halts, feeds and account; what margin needs; what losses are counted from.
 
     `watches`: a strategy can act between bars, or orders are real, so prices are followed trade by trade.
     """
@@ -114,6 +119,9 @@ class OrderManager(Actor):
         self.candles: dict[int, str] = {}
         self.reconciled = not real
         self.parking = False
+        self.gate = Conditions()
+        self.money = Money()
+        self.counted = Counted()
         self.gates = Gates(self)
         self.exits = Exits(self)
         self.requests = Requests(self)
@@ -134,13 +142,6 @@ class OrderManager(Actor):
         """Return whether a market has a long book and a short book."""
         sizes = self.books.get(instrument, {}).values()
         return any(size > 0 for size in sizes) and any(size < 0 for size in sizes)
-
-    def price(self, instrument: int) -> Prices:
-        """Return what is known of the prices of a market."""
-        known = self.prices.get(instrument)
-        if known is None:
-            known = self.prices[instrument] = Prices()
-        return known
 
     def orders_of(self, owner: str, instrument: int) -> Iterator[tuple[str, Live]]:
         """Yield the orders of a book that may still fill, oldest first; the id of one on its way is ""."""
@@ -179,6 +180,7 @@ class OrderManager(Actor):
                 or bool(self.live or self.approved or self.owed)
                 or len(self.prices) < len(self.instruments)
                 or self.protection.follows()
+                or self.gates.follows()
             )
         return True
 
@@ -197,69 +199,6 @@ class OrderManager(Actor):
     def note_instrument(self, listed: InstrumentListed, emit: Emit) -> None:
         """Listen to trades until the new instrument has a price."""
         emit(RoutesChanged())
-
-    # Prices.
-
-    @handles(Trade)
-    def note_trade(self, trade: Trade, emit: Emit) -> None:
-        """Use the price of a trade."""
-        known = self.prices.get(trade.instrument)
-        if known is None:
-            known = self.prices[trade.instrument] = Prices()
-            emit(RoutesChanged())
-        known.last = trade.price
-        self.protection.traded(trade, emit)
-
-    @handles(Quote)
-    def note_quote(self, quote: Quote, emit: Emit) -> None:
-        """Use the best bid and ask."""
-        known = self.prices.get(quote.instrument)
-        if known is None:
-            known = self.prices[quote.instrument] = Prices()
-            emit(RoutesChanged())
-        known.bid, known.bid_size = quote.bid, quote.bid_size
-        known.ask, known.ask_size = quote.ask, quote.ask_size
-        self.gates.watch(quote)
-        self.protection.priced(quote.instrument, quote.recv_ns, emit)
-
-    @handles(BookRead)
-    def note_book(self, book: BookRead, emit: Emit) -> None:
-        """Use the best levels of a book."""
-        known = self.price(book.instrument)
-        known.bid, known.bid_size = book.bids[0][:2] if book.bids else (0, 0)
-        known.ask, known.ask_size = book.asks[0][:2] if book.asks else (0, 0)
-        self.gates.watch(book)
-        self.protection.priced(book.instrument, book.recv_ns, emit)
-
-    @handles(ContextRead)
-    def note_context(self, context: ContextRead, emit: Emit) -> None:
-        """Use the venue's mark."""
-        if context.mark is not None:
-            listed = self.instruments[context.instrument]
-            known = self.price(context.instrument)
-            known.mark = listed.nearest_price(int(context.mark), context.scale)
-            known.mark_ns = context.recv_ns
-            self.protection.priced(context.instrument, context.recv_ns, emit)
-
-    @handles(Candle)
-    def note_candle(self, candle: Candle, emit: Emit) -> None:
-        """Use the close of a candle, in data that has no trades."""
-        self.price(candle.instrument).last = candle.close
-        self.protection.candle(candle)
-
-    @handles(PathReached)
-    def note_path(self, reached: PathReached, emit: Emit) -> None:
-        """Use the price that a book has been led to within a candle."""
-        self.price(reached.instrument).last = reached.price
-        self.protection.path(reached, emit)
-
-    @handles(BarClosed)
-    def note_bar(self, bar: BarClosed, emit: Emit) -> None:
-        """Use the close of a bar while trades are not followed."""
-        if bar.instrument not in self.prices:
-            emit(RoutesChanged())
-        if not self.listens(Trade):
-            self.price(bar.instrument).last = bar.close
 
     # Requests.
 
@@ -310,6 +249,7 @@ class OrderManager(Actor):
         self.live[order.client_order_id] = live
         if live.canceling:
             emit(CancelRequested(order.at_ns, live.owner, order.client_order_id, live.why))
+        self.gates.note_command(order.at_ns, order.instrument)
         self.targets.submitted(order, emit)
         self.exits.submitted(order, emit)
         self.protection.submitted(order, emit)
@@ -322,14 +262,16 @@ class OrderManager(Actor):
         books[fill.owner] = before + fill.side * fill.size
         order = self.live.get(fill.client_order_id)
         asked = order or self.ended.get(fill.client_order_id)
+        if asked is not None:
+            asked.left -= fill.size
         if order is not None:
-            order.left -= fill.size
             order.fired = True
         self.targets.filled(fill, before, asked is not None and asked.canceling, emit)
         self.exits.filled(fill, before, emit)
         self.protection.filled(fill, emit)
         if order is not None and order.left <= 0:
             self._end(fill.at_ns, fill.client_order_id, emit)
+        self.gates.note_fill(fill, 0 if asked is None else asked.left, emit)
         self.settle(fill.at_ns, fill.owner, fill.instrument, emit)
 
     @handles(OrderModified)
@@ -399,6 +341,7 @@ class OrderManager(Actor):
         if order is None:
             return
         order.state = changed.state
+        order.canceling = order.canceling or changed.state == "PendingCancel"
         if changed.state not in ENDED:
             self.protection.changed(changed.at_ns, order, emit)
         else:
@@ -432,6 +375,7 @@ class OrderManager(Actor):
     @handles(AccountRead)
     def note_account(self, read: AccountRead, emit: Emit) -> None:
         """Work what waited for the account."""
+        self.gates.note_account(read)
         self.doubted.clear()
         self.protection.account_read(read.recv_ns, emit)
         self.exits.account_read(read.recv_ns, emit)
@@ -439,13 +383,18 @@ class OrderManager(Actor):
 
     @handles(EquityMarked)
     def note_equity(self, marked: EquityMarked, emit: Emit) -> None:
-        """Compare the equity with the loss limits."""
+        """Compare the equity with the loss limits and with what positions need."""
         self.gates.note_equity(marked, emit)
 
     @handles(*Gates.WATCHES)
     def watch(self, event: Event, emit: Emit) -> None:
         """Update the conditions for openings."""
-        self.gates.watch(event)
+        self.gates.watch(event, emit)
+
+    @handles(CancelOrder, ModifyOrder, QueryOrder)
+    def count_command(self, command: CancelOrder | ModifyOrder | QueryOrder, emit: Emit) -> None:
+        """Count a command to the venue."""
+        self.gates.note_command(command.at_ns, command.instrument)
 
     @handles(OperatorCommand)
     def apply_command(self, command: OperatorCommand, emit: Emit) -> None:
@@ -462,6 +411,7 @@ class OrderManager(Actor):
     @handles(MarketHalted)
     def note_market_halt(self, halted: MarketHalted, emit: Emit) -> None:
         """Withdraw the openings of targets of one market."""
+        self.gates.halts.note_market(halted)
         self.requests.drop_openings(halted.at_ns, emit, instrument=halted.instrument)
         self.targets.clamp(halted.at_ns, emit, instrument=halted.instrument)
 
@@ -488,5 +438,3 @@ class OrderManager(Actor):
                 self.exits.due(timer.at_ns, rest, emit)
             case "protection":
                 self.protection.due(timer.at_ns, rest, emit)
-            case _:
-                self.gates.due(timer.at_ns, timer.key, emit)

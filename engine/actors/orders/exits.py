@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from engine.actors.base import Emit, RoutesChanged
-from engine.actors.orders.pace import HOPELESS_NS, REPORT_NS, is_hopeless, wait_ns
+from engine.actors.orders.pace import DUST_NS, HOPELESS_NS, REPORT_NS, is_hopeless, wait_ns
 from engine.actors.orders.state import Live, Owed
 from engine.events import (
     ExitDelayed,
@@ -52,6 +52,19 @@ class Exits:
         """Return the open size of the immediate exits of a book."""
         return sum(order.left for _, order in self._exits(owner, instrument) if order.immediate)
 
+    def budget(self, owner: str, instrument: int, terms: OrderTerms) -> tuple[int, str]:
+        """Return what a new exit may have of the book, and who has the rest of it: (size, holder).
+
+        `holder` is "" if the book holds nothing to close.
+        """
+        held = self.m.book(owner, instrument)
+        closable = abs(held) if held * terms.side < 0 else 0
+        exits = [one for one in self._exits(owner, instrument) if not one[1].waiting]
+        immediate = not terms.rests
+        taken = sum(order.left for _, order in exits if order.immediate or not immediate)
+        room = min(terms.size, closable - taken)
+        return (room, "") if room > 0 else (0, self._name(exits) if closable else "")
+
     def admit(
         self, at_ns: int, owner: str, instrument: int, terms: OrderTerms, emit: Emit
     ) -> tuple[int, bool, str]:
@@ -60,19 +73,15 @@ class Exits:
         A size of 0 is a refusal; `holder` then names the exit that has it, "" if the book holds nothing to
         close. `waits`: it takes its size from orders whose end is not proved yet.
         """
-        held = self.m.book(owner, instrument)
-        closable = abs(held) if held * terms.side < 0 else 0
-        exits = [one for one in self._exits(owner, instrument) if not one[1].waiting]
-        free = closable - sum(order.left for _, order in exits if order.immediate)
+        room, holder = self.budget(owner, instrument, terms)
+        if not room:
+            return 0, False, holder
+        exits = self._exits(owner, instrument)
         resting = [one for one in exits if one[1].resting]
-        if not terms.market and terms.tif != "Ioc":
-            room = min(terms.size, free - sum(order.left for _, order in resting))
-        else:
-            room = min(terms.size, free)
-            if room > 0:
-                self._cut(at_ns, resting, free - room, emit)
-        if room <= 0:
-            return 0, False, self._name(exits) if closable else ""
+        if not terms.rests:
+            free = abs(self.m.book(owner, instrument))
+            free -= sum(order.left for _, order in exits if order.immediate)
+            self._cut(at_ns, resting, free - room, emit)
         waits = any(order.canceling or order.modifying for _, order in resting) or any(
             order.canceling and not order.exits and order.terms.side == terms.side
             for _, order in self.m.orders_of(owner, instrument)
@@ -233,7 +242,7 @@ class Exits:
         for key, owed in tuple(self.m.owed.items()):
             if owed.order == client_order_id:
                 owed.order = ""
-                if owed.left > 0:
+                if owed.left > 0 and (order.left > 0 or order.state == "Rejected"):
                     self._delay(at_ns, key, owed, order.why or "not wholly filled", emit)
         held = self.m.book(order.owner, order.instrument)
         if (
@@ -294,8 +303,16 @@ class Exits:
         side = SELL if held > 0 else BUY
         if self.in_flight(owed.owner, owed.instrument) >= abs(held):
             return  # Another exit closes it; its end or its fill leads back here.
-        owed.requested = True
         terms = OrderTerms(side, owed.left, role=CLOSE, purpose=owed.purpose, handle=owed.handle)
+        largest = m.gates.largest_order(owed.instrument)
+        if largest and owed.left > largest:
+            terms = replace(terms, size=largest)
+        if m.gates.is_dust(owed.instrument, terms):
+            if not owed.reported_ns:
+                self._report(at_ns, owed, "dust", emit)
+            m.timer(at_ns + DUST_NS, f"exit {key}", emit)
+            return
+        owed.requested = True
         m.request(at_ns, owed.owner, owed.instrument, terms, owed.reason, emit)
 
     def _delay(self, at_ns: int, key: str, owed: Owed, why: str, emit: Emit) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from engine.clock import SECOND_NS
 
-__all__ = ["CLOSING_NS", "HOPELESS_NS", "OPENING_NS", "REPORT_NS", "is_hopeless", "wait_ns"]
+__all__ = ["CLOSING_NS", "DUST_NS", "HOPELESS_NS", "OPENING_NS", "REPORT_NS", "is_hopeless", "wait_ns"]
 
 _HOPELESS: Final = ("delist", "unknown asset", "not traded in this session", "does not exist", "api wallet")
 
@@ -18,6 +18,9 @@ CLOSING_NS: Final = (SECOND_NS // 4, SECOND_NS // 2, SECOND_NS, 2 * SECOND_NS, 5
 
 HOPELESS_NS: Final = 60 * SECOND_NS
 """The wait after a rejection that time does not mend, such as a delisted market."""
+
+DUST_NS: Final = 60 * SECOND_NS
+"""How often an exit below the venue's minimum value is looked at again, since prices change."""
 
 REPORT_NS: Final = 10 * SECOND_NS
 """How often an exit that is owed is reported."""

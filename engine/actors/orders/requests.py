@@ -79,18 +79,24 @@ class Requests:
         """Approve or refuse one part; an exit may have to wait."""
         m = self.m
         owner, instrument, at_ns = request.strategy, request.instrument, request.at_ns
-        broken = m.gates.refusal(at_ns, owner, instrument, terms)
-        if broken is None and request.children and terms.role == OPEN:
-            broken = m.protection.broken(at_ns, instrument, terms, request.children)
-        if broken is not None:
-            self.refuse(request, terms, broken, emit)
-            return
-        if terms.role == CLOSE and not terms.trigger:
-            room, waits, holder = m.exits.admit(at_ns, owner, instrument, terms, emit)
+        exits = terms.role == CLOSE and not terms.trigger and terms.size > 0
+        if exits:
+            room, holder = m.exits.budget(owner, instrument, terms)
             if not room:
                 words = f"{holder} already closes it" if holder else _NOTHING[1]
                 self.refuse(request, terms, ("exit_budget" if holder else _NOTHING[0], words), emit)
                 return
+        broken = m.gates.refusal(at_ns, owner, instrument, terms)
+        if broken is None and request.children and terms.role == OPEN:
+            broken = m.protection.broken(at_ns, instrument, terms, request.children)
+        if broken is not None:
+            if exits and broken[0] == "no_price" and terms.purpose == "own":
+                m.waiting.append(Waiting(owner, instrument, terms, request.reason, m.turn.seq, True))
+            else:
+                self.refuse(request, terms, broken, emit)
+            return
+        if exits:
+            room, waits, _ = m.exits.admit(at_ns, owner, instrument, terms, emit)
             terms = replace(terms, size=room)
             if waits and terms.purpose not in PROTECTIVE:
                 m.waiting.append(Waiting(owner, instrument, terms, request.reason, m.turn.seq))
@@ -108,8 +114,17 @@ class Requests:
         request_seq: int,
         emit: Emit,
     ) -> None:
-        """Fix the last terms of a part, count it as live, and approve it."""
+        """Fix the last terms of a part, count it as live, and approve it.
+
+        An exit that is larger than the venue's largest order goes in several.
+        """
         m = self.m
+        largest = m.gates.largest_order(instrument)
+        if largest and terms.role == CLOSE:
+            while terms.size > largest:
+                part = replace(terms, size=largest)
+                self.approve(at_ns, owner, instrument, part, reason, (), request_seq, emit)
+                terms = replace(terms, size=terms.size - largest)
         # A stop is placed only on the side of the account, so the flag fits it in a netted market too.
         guards = bool(terms.trigger) and terms.purpose != "own"
         flag = terms.role == CLOSE and m.gates.flags_exits(instrument)
@@ -118,7 +133,7 @@ class Requests:
         if terms.market:
             terms = replace(terms, tif=MARKET_TIF, bound=m.exits.bound(instrument, terms))
         m.approved.append(Live(owner, instrument, terms, terms.size, request_seq))
-        m.gates.note_approval(at_ns, terms)
+        m.gates.note_approval(at_ns)
         emit(OrderApproved(at_ns, request_seq, owner, instrument, terms, reason))
         if children:
             m.protection.attach(at_ns, owner, instrument, terms, children, emit)
@@ -146,6 +161,10 @@ class Requests:
         mine = [one for one in m.waiting if (one.owner, one.instrument) == (owner, instrument)]
         m.waiting = [one for one in m.waiting if (one.owner, one.instrument) != (owner, instrument)]
         for one in mine:
+            if one.unpriced and not m.price(instrument).any:
+                m.waiting.append(one)
+                continue
+            one.unpriced = False
             room, waits, holder = m.exits.admit(at_ns, owner, instrument, one.terms, emit)
             if one.terms.purpose == "target":
                 room = min(room, m.targets.still_wants(owner, instrument, one.terms))
@@ -168,14 +187,28 @@ class Requests:
         if one.terms.purpose == "target":
             m.targets.refused(at_ns, one.owner, one.instrument, one.terms, broken, emit)
 
+    def priced(self, at_ns: int, instrument: int, emit: Emit) -> None:
+        """Look again at the exits that waited for the first price of a market."""
+        owners = {one.owner: None for one in self.m.waiting if one.instrument == instrument and one.unpriced}
+        for owner in owners:
+            self.settle(at_ns, owner, instrument, emit)
+
     def ended(self, at_ns: int, client_order_id: str, order: Live, emit: Emit) -> None:
         """Judge the opening part of a turn once its closing part is wholly filled; drop it otherwise."""
         m = self.m
         turn = m.turns.get(order.terms.handle) if order.exits else None
         if turn is None or order.terms.purpose != "own":
             return
+        turn.closes -= order.terms.size
+        parts = (*m.live.values(), *m.approved)
+        if (
+            turn.closes > 0
+            and order.left <= 0
+            and any(one.terms.handle == order.terms.handle for one in parts)
+        ):
+            return
         del m.turns[order.terms.handle]
-        if order.left > 0 or order.terms.size < turn.closes:
+        if order.left > 0 or turn.closes > 0:
             self.drop(at_ns, turn, "its closing part was not wholly filled", emit)
             return
         # The book may have moved: the part is divided like a new request of its size.
@@ -240,14 +273,13 @@ class Requests:
                 )
             )
 
-    def make_way(self, at_ns: int, owner: str, instrument: int, emit: Emit) -> None:
-        """Make way for a newer target of a book.
+    def make_way(self, at_ns: int, owner: str, instrument: int, reason: str, emit: Emit) -> None:
+        """Make way for what is wanted of a book from now on.
 
         Its own open orders are canceled, opening parts that wait are dropped, and so is an exit of the
         older target that was not sent yet.
         """
         m = self.m
-        reason = "a newer target"
         for one in [one for one in m.waiting if one.terms.purpose == "target"]:
             if (one.owner, one.instrument) == (owner, instrument):
                 m.waiting.remove(one)

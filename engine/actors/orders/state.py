@@ -20,7 +20,8 @@ ENGINE: Final = "orders"
 class Prices(State):
     """What is known of the prices of one market; 0 for unknown.
 
-    `last` is the last trade or close, `mark` the venue's, which is of `mark_ns`.
+    `last` is the last trade or close, `mark` the venue's, which is of `mark_ns`. The newest trade, quote or
+    book was received at `seen_ns`; `venue_ns` is the venue's time of it.
     """
 
     last: int = 0
@@ -30,6 +31,8 @@ class Prices(State):
     ask: int = 0
     ask_size: int = 0
     mark_ns: int = 0
+    seen_ns: int = 0
+    venue_ns: int = 0
 
     @property
     def any(self) -> int:
@@ -145,10 +148,14 @@ class Turn(State):
 
 
 class Waiting(State):
-    """An own exit that waits for evidence that the orders it takes its size from have ended."""
+    """An own exit that waits for evidence that the orders it takes its size from have ended.
+
+    `unpriced`: it waits for the first price of its market.
+    """
 
     owner: str
     instrument: int
     terms: OrderTerms
     reason: str
     request_seq: int
+    unpriced: bool = False

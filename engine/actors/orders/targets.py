@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from engine.actors.base import DECISIONS, Emit, Later
-from engine.actors.orders.pace import HOPELESS_NS, REPORT_NS, is_hopeless, wait_ns
+from engine.actors.orders.pace import DUST_NS, HOPELESS_NS, REPORT_NS, is_hopeless, wait_ns
 from engine.actors.orders.state import Live, Target
 from engine.clock import SECOND_NS
 from engine.events import (
@@ -39,7 +39,7 @@ GIVE_UP_NS: Final = 60 * SECOND_NS
 _GIVEN_UP: Final = frozenset({"stale", "unreconciled", "no_price"})
 """The limits that an opening waits for no longer than `GIVE_UP_NS`."""
 
-_CLAMPED: Final = frozenset({"halted", "market_halted", "quarantined"})
+_CLAMPED: Final = frozenset({"halted", "market_halted", "quarantined", "stopping"})
 """The limits that withdraw an opening at once."""
 
 
@@ -60,7 +60,7 @@ class Targets:
         target = m.aims.setdefault(instrument, {}).setdefault(owner, Target())
         if event.withdrawn:
             target.wanted = None
-            m.requests.make_way(at_ns, owner, instrument, emit)
+            m.requests.make_way(at_ns, owner, instrument, "a newer target", emit)
             self._show(at_ns, owner, instrument, target, "none", "", emit)
             return
         same = target.wanted == event.size and target.state not in ("none", "withdrawn")
@@ -69,7 +69,9 @@ class Targets:
             target.given = event.reason
             target.state = "waiting"
             self._reset(target)
-        m.requests.make_way(at_ns, owner, instrument, emit)
+            if m.gates.halts.withdraws(owner, instrument) and self._cap(owner, instrument, target):
+                target.state, target.reason = "withdrawn", "openings are stopped"
+        m.requests.make_way(at_ns, owner, instrument, "a newer target", emit)
         if not same:
             self.work(at_ns, owner, instrument, target, emit)
 
@@ -101,13 +103,21 @@ class Targets:
             self._show(at_ns, owner, instrument, target, "withdrawn", target.reason, emit)
             return
         if target.next_ns > at_ns:
-            self._show(at_ns, owner, instrument, target, self._stay(target, "waiting", only_closes), "", emit)
+            state = self._stay(target, "waiting", only_closes)
+            self._show(at_ns, owner, instrument, target, state, target.reason, emit)
             return
         size = closes or abs(missing)
         role = CLOSE if closes else OPEN
         largest = m.gates.largest_order(instrument)
         size = min(size, largest) if largest else size
         terms = OrderTerms(side, size, role=role, purpose="target")
+        if not closes and m.gates.halts.paused(owner):
+            self._wait_for_event(at_ns, owner, instrument, target, "paused", emit)
+            return
+        if closes and m.gates.is_dust(instrument, terms):
+            self._wait_for_event(at_ns, owner, instrument, target, "dust", emit)
+            m.timer(at_ns + DUST_NS, f"target {instrument} {owner}", emit)
+            return
         if closes:
             room, waits, _ = m.exits.admit(at_ns, owner, instrument, terms, emit)
             if waits or not room or instrument in m.doubted:
@@ -163,7 +173,9 @@ class Targets:
             if limit in _CLAMPED:
                 self._clamp(at_ns, owner, instrument, target, limit, emit)
                 return
-            if limit in _GIVEN_UP:
+            if limit not in _GIVEN_UP:
+                target.refused_ns = 0
+            else:
                 target.refused_ns = target.refused_ns or at_ns
                 if at_ns >= target.refused_ns + GIVE_UP_NS:
                     self._clamp(at_ns, owner, instrument, target, limit, emit)
@@ -204,6 +216,18 @@ class Targets:
             return
         if target.wanted != wanted or fill.cause in ("liquidation", "adl"):
             self._show(fill.at_ns, fill.owner, fill.instrument, target, "withdrawn", fill.purpose, emit)
+
+    def zero(self, at_ns: int, owner: str, instrument: int, why: str, emit: Emit) -> None:
+        """Want nothing in a book any more; the exit that is owed for that closes it."""
+        target = self.of(owner, instrument)
+        if target is None or target.wanted is None:
+            return
+        target.wanted = 0
+        self._reset(target)
+        if self.m.exits.exiting(owner, instrument):
+            self._wait_for_event(at_ns, owner, instrument, target, why, emit)
+        else:
+            self.work(at_ns, owner, instrument, target, emit)
 
     def welcomes(self, owner: str, instrument: int) -> bool:
         """Return whether a book beyond 0 is on the way to its target."""
@@ -290,13 +314,16 @@ class Targets:
     def _clamp(self, at_ns: int, owner: str, instrument: int, target: Target, why: str, emit: Emit) -> None:
         if target.wanted is None:
             return
-        held = self.m.book(owner, instrument)
-        wanted = min(max(target.wanted, min(0, held)), max(0, held))
-        if wanted == target.wanted:
+        if not self._cap(owner, instrument, target):
             return
-        target.wanted = wanted
         self._show(at_ns, owner, instrument, target, "withdrawn", why, emit)
         self.work(at_ns, owner, instrument, target, emit)
+
+    def _cap(self, owner: str, instrument: int, target: Target) -> bool:
+        """Want no more than the position, on its side; return whether that withdraws anything."""
+        held, wanted = self.m.book(owner, instrument), target.wanted or 0
+        target.wanted = min(max(wanted, min(0, held)), max(0, held))
+        return target.wanted != wanted
 
     def _reset(self, target: Target) -> None:
         target.tries = target.next_ns = target.refused_ns = target.since_ns = target.reported_ns = 0

@@ -1,0 +1,132 @@
+"""The conditions for openings that do not depend on the order: halts, feeds, the account, and freshness.
+
+Owns the state of the gates (`Conditions`, the manager's attribute `gate`) and the rule by which a price is
+fresh. Called by `gates`, `halts`, `limits` and `losses`.
+
+A price is fresh while its feed is up, nothing of its market was missed since, and its age is at most
+`[risk] max_price_age_ms`: the time since the last proof that the feed is alive, plus the time that the price
+took from the venue. Ages are wall time: on a venue whose clock runs faster they may be so many times as long.
+A feed that does not prove its life (`FeedUp.heard_ms` is 0) has no age, and data without events of a feed,
+such as an imported file, is always fresh.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from engine.actors.base import State
+from engine.actors.orders.state import Prices
+from engine.clock import SECOND_NS
+from engine.events import (
+    AccountRead,
+    ClockAdopted,
+    ClockChecked,
+    Event,
+    FeedDown,
+    FeedGap,
+    FeedHeard,
+    FeedPolling,
+    FeedUp,
+    GatewayDown,
+)
+
+__all__ = ["SKEW_NS_MAX", "UNKNOWN_MAX", "UNREAD", "Conditions", "not_fresh", "note"]
+
+UNKNOWN_MAX: Final = 3
+"""With more Unknown orders than this nothing is opened."""
+
+SKEW_NS_MAX: Final = SECOND_NS
+"""Largest difference to the venue's clock. Beyond it, expiries and nonces are not reliable."""
+
+UNREAD: Final = "the account has not been read yet"
+
+_MS: Final = 1_000_000
+
+
+class Conditions(State):
+    """State of the gates.
+
+    `halted` is the reason of a halt, "" for none; `stop_ns` when an orderly stop began, 0 for none. `markets`
+    are halted markets and `quarantined` failed strategies, each with the reason. `paused` are the names of
+    paused strategies; "" stands for all.
+
+    `feeds` are the feeds of this session, each with the reason it is down, "" if it is up. `heard_ms` is how
+    often a feed proves that it is alive (0: it does not), `heard_ns` when it last did. `doubted_ns`: by
+    market, the time since which only a newer price counts. `speed`: seconds of the venue per real second.
+
+    `unreconciled` is why the account is not known, "" if it is. `skew_ns` is the difference to the venue's
+    clock. `unknown` are the ids of the orders whose fate is not known.
+
+    `approvals_ns` and `commands_ns` are the times of the last minute's approvals and of all commands.
+    `cooling_ns` is until when a strategy opens nothing after a stop.
+    """
+
+    halted: str = ""
+    stop_ns: int = 0
+    markets: dict[int, str] = msgspec.field(default_factory=dict)
+    quarantined: dict[str, str] = msgspec.field(default_factory=dict)
+    paused: dict[str, None] = msgspec.field(default_factory=dict)
+    feeds: dict[str, str] = msgspec.field(default_factory=dict)
+    heard_ms: int = 0
+    heard_ns: int = 0
+    doubted_ns: dict[int, int] = msgspec.field(default_factory=dict)
+    speed: float = 1.0
+    unreconciled: str = UNREAD
+    skew_ns: int = 0
+    unknown: dict[str, None] = msgspec.field(default_factory=dict)
+    approvals_ns: list[int] = msgspec.field(default_factory=list)
+    commands_ns: list[int] = msgspec.field(default_factory=list)
+    cooling_ns: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+def note(conditions: Conditions, event: Event, markets: dict[int, Prices]) -> None:
+    """Apply an event of a feed, of the account or of the clock. `markets` are those with a known price."""
+    if isinstance(event, FeedHeard):
+        conditions.heard_ns = max(conditions.heard_ns, event.heard_ns)
+    elif isinstance(event, FeedUp):
+        conditions.feeds[event.feed] = ""
+        conditions.heard_ms = event.heard_ms
+        conditions.heard_ns = event.recv_ns
+    elif isinstance(event, FeedDown):
+        conditions.feeds[event.feed] = f"{event.feed} is down: {event.reason}"
+        conditions.doubted_ns |= dict.fromkeys(markets, event.recv_ns)
+    elif isinstance(event, FeedPolling):
+        if event.active:
+            conditions.feeds[event.feed] = f"{event.feed} is down: {event.reason}"
+    elif isinstance(event, FeedGap):
+        if event.closed:
+            conditions.doubted_ns.pop(event.instrument, None)
+        else:
+            conditions.doubted_ns[event.instrument] = event.recv_ns
+    elif isinstance(event, GatewayDown):
+        conditions.unreconciled = f"the account's stream is lost: {event.reason}"
+    elif isinstance(event, AccountRead):
+        conditions.unreconciled = ""
+    elif isinstance(event, ClockChecked):
+        conditions.skew_ns = event.offset_ns
+    elif isinstance(event, ClockAdopted):
+        conditions.speed = max(event.speed, 1.0)
+
+
+def not_fresh(
+    conditions: Conditions, instrument: int, prices: Prices, at_ns: int, max_age_ms: int
+) -> str | None:
+    """Return why the price of a market is not fresh, or None if it is."""
+    if not conditions.feeds:
+        return None
+    for why in conditions.feeds.values():
+        if why:
+            return why
+    doubted_ns = conditions.doubted_ns.get(instrument, 0)
+    if doubted_ns and prices.seen_ns < doubted_ns:
+        return "no price since data was missed"
+    if not conditions.heard_ms:
+        return None
+    silent_ns = at_ns - max(conditions.heard_ns, prices.seen_ns)
+    lag_ns = max(0, prices.seen_ns - prices.venue_ns)
+    age_ms = round((silent_ns + lag_ns) / conditions.speed) // _MS
+    if age_ms > max_age_ms:
+        return f"the newest price is {age_ms} ms old, more than {max_age_ms}"
+    return None
