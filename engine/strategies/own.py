@@ -60,7 +60,8 @@ class Holding(State):
 class Aim(State):
     """A target: the size, None for no target, its state, and the reason of the newest call.
 
-    `asked`: a call has set `called`, and the order manager has not answered.
+    `asked`: a call has set `called`, and the order manager has not answered. `moved`: a fill that the target
+    did not order may have changed it, so that the next call counts.
     """
 
     wanted: int | None = None
@@ -68,6 +69,7 @@ class Aim(State):
     reason: str = ""
     called: int | None = None
     asked: bool = False
+    moved: bool = False
 
     @property
     def size(self) -> int | None:
@@ -175,8 +177,10 @@ class Own(State):
     def aim_at(self, instrument: int, wanted: int | None, reason: str) -> bool:
         """Note a call of `target`. Return whether it changes the target, or cancels an order."""
         aim = self.aim(instrument)
-        stands = aim.size == wanted and (
-            wanted is None or aim.asked or aim.state not in ("none", "withdrawn")
+        stands = (
+            not aim.moved
+            and aim.size == wanted
+            and (wanted is None or aim.asked or aim.state not in ("none", "withdrawn"))
         )
         if stands and not self.has_openings(instrument):
             return False
@@ -319,6 +323,8 @@ class Own(State):
         else:
             held.cost += fill.side * rescale(fill.price * fill.size, at, scale)
         held.size += fill.side * fill.size
+        if fill.purpose != "target" and fill.instrument in self.aims:
+            self.aims[fill.instrument].moved = True
 
     def positioned(self, event: PositionChanged, listed: InstrumentListed) -> None:
         """Take over a position from the books."""

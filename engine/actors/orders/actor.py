@@ -266,7 +266,8 @@ class OrderManager(PriceFollower):
             asked.left -= fill.size
         if order is not None:
             order.fired = True
-        self.targets.filled(fill, before, asked is not None and asked.canceling, emit)
+        canceled = asked is not None and asked.canceling and not asked.exits
+        self.targets.filled(fill, before, canceled, emit)
         self.exits.filled(fill, before, emit)
         self.protection.filled(fill, emit)
         if order is not None and order.left <= 0:

@@ -204,7 +204,7 @@ class Targets:
             target.tries = 0
             target.next_ns = 0
         wanted = target.wanted
-        if wanted is None or fill.purpose == "target" or fill.over or (canceling and fill.role == OPEN):
+        if wanted is None or fill.purpose == "target" or fill.over or canceling:
             return
         after = self.m.book(fill.owner, fill.instrument)
         if fill.cause in ("liquidation", "adl"):
