@@ -76,6 +76,9 @@ class Exchange:
             order.state = "rejected"
             return [OrderRejected(self.now_ns, self.now_ns, name, why)]
         reports: list[Event] = [OrderAccepted(self.now_ns, self.now_ns, name, order.number)]
+        parent = self.orders.get(terms.parent)
+        if parent is not None and parent.state in ("canceled", "rejected"):
+            return [*reports, *self.end(order, "parent canceled")]
         if not terms.trigger:
             reports += self._match(order, price)
         return reports
@@ -84,7 +87,7 @@ class Exchange:
         terms = order.terms
         if not price:
             return "no price"
-        if terms.trigger and _reached(terms, price):
+        if terms.trigger and _reached(terms, price) and not terms.parent:
             return "badTriggerPx"
         if terms.reduce_only and not terms.trigger and not self._reducible(order):
             return "reduceOnlyRejected"
@@ -103,7 +106,12 @@ class Exchange:
     def end(self, order: Resting, reason: str) -> list[Event]:
         """End an order for a reason of the exchange's own, or of a person's."""
         order.state = "canceled"
-        return [OrderCanceled(self.now_ns, self.now_ns, order.name, order.market, order.left, reason)]
+        report = OrderCanceled(self.now_ns, self.now_ns, order.name, order.market, order.left, reason)
+        reports: list[Event] = [report]
+        for child in self.open_orders():
+            if child.terms.parent == order.name:
+                reports += self.end(child, "parent canceled")
+        return reports
 
     def modify(self, command: ModifyOrder) -> list[Event]:
         """Change an order's open size and limit."""
@@ -141,6 +149,8 @@ class Exchange:
         reports: list[Event] = []
         for order in self.open_orders():
             if order.market != market or order.state != "open":
+                continue
+            if self._is_waiting(order):
                 continue
             if order.terms.trigger and not order.triggered:
                 if not _reached(order.terms, price):
@@ -199,11 +209,17 @@ class Exchange:
             cause=cause,
         )
 
+    def _is_waiting(self, order: Resting) -> bool:
+        """Return whether an order is attached to one that is not filled yet."""
+        parent = self.orders.get(order.terms.parent)
+        return parent is not None and parent.state == "open"
+
     def _cut(self, market: int) -> list[Event]:
         """End reduce-only orders that have nothing left to reduce."""
         reports: list[Event] = []
         for order in self.open_orders():
-            if order.market == market and order.terms.reduce_only and not self._reducible(order):
+            idle = order.market != market or self._is_waiting(order)
+            if not idle and order.terms.reduce_only and not self._reducible(order):
                 reports += self.end(order, "reduceOnlyCanceled")
         return reports
 

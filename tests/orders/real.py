@@ -170,8 +170,10 @@ class RealSession(Session):
         order.state = "canceled"
         left, market = order.open, order.command.instrument
         self.now_ns += MS
+        children = self._end_children(order)
         if not silent:
-            self.send(OrderCanceled(self.now_ns, self.now_ns, order.name, market, left, reason))
+            report = OrderCanceled(self.now_ns, self.now_ns, order.name, market, left, reason)
+            self.send(report, *children)
 
     def reject(self, order: VenueOrder | None = None, reason: str = "rejected") -> None:
         """The venue refuses an order. Use with `hold`, or the order has been accepted."""
@@ -239,7 +241,7 @@ class RealSession(Session):
             known = self.orders.get(command.client_order_id)
             if known is None or known.state != "open":
                 return [CancelRejected(now, now, command.client_order_id, "never placed, canceled or filled")]
-            return [self._canceled(known)]
+            return [self._canceled(known), *self._end_children(known)]
         if isinstance(command, ModifyOrder):
             order = self.orders[command.client_order_id]
             order.open, order.limit = command.size, command.limit_price
@@ -249,10 +251,15 @@ class RealSession(Session):
             return [self._answer(command.client_order_id)]
         return []
 
-    def _canceled(self, order: VenueOrder) -> OrderCanceled:
+    def _end_children(self, parent: VenueOrder) -> list[Event]:
+        """Cancel the orders that are attached to one that ended before it was whole."""
+        waiting = [order for order in self.orders.values() if order.command.terms.parent == parent.name]
+        return [self._canceled(order) for order in waiting if order.state == "open"]
+
+    def _canceled(self, order: VenueOrder, reason: str = "canceled") -> OrderCanceled:
         order.state = "canceled"
         now = self.now_ns
-        return OrderCanceled(now, now, order.name, order.command.instrument, order.open, "canceled")
+        return OrderCanceled(now, now, order.name, order.command.instrument, order.open, reason)
 
     def _answer(self, name: str) -> OrderRead:
         order = self.orders.get(name)
@@ -303,5 +310,18 @@ class RealSession(Session):
             cause=cause,
         )
         if not silent:
-            self.send(report)
+            self.send(report, *self._cut(market))
         return report
+
+    def _cut(self, market: int) -> list[Event]:
+        """Cancel reduce-only orders that have nothing left to reduce."""
+        held = self.positions.get(market, 0)
+        return [
+            self._canceled(order, "reduceOnlyCanceled")
+            for order in self.orders.values()
+            if order.state == "open"
+            and order.command.instrument == market
+            and order.command.terms.reduce_only
+            and not order.command.terms.parent
+            and held * order.command.terms.side >= 0
+        ]

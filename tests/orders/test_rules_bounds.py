@@ -45,6 +45,7 @@ def test_a_trail_goes_ten_percent_beyond_the_trade_that_fired_it_whatever_the_qu
         s.say("Long", "trail", "AAA", "1", "1")
         s.quote(100, 101)
         s.trade(100)
+        s.trade(100)
         s.trade("98.5")
         assert s.order(purpose="trail").command.terms.bound == s.price("88.65")
         s.fill(98)
@@ -53,6 +54,7 @@ def test_a_trail_goes_ten_percent_beyond_the_trade_that_fired_it_whatever_the_qu
 def test_a_protective_exit_that_missed_is_tried_again_from_a_new_reference() -> None:
     with protected() as s:
         s.say("Long", "trail", "AAA", "1", "1")
+        s.trade(100)
         s.trade(100)
         s.trade(97)
         first = s.order(purpose="trail")
@@ -72,6 +74,7 @@ def test_a_protective_exit_that_missed_is_tried_again_from_a_new_reference() -> 
 def test_a_protective_exit_is_tried_without_end_and_reported_every_ten_seconds() -> None:
     with protected() as s:
         s.say("Long", "trail", "AAA", "1", "1")
+        s.trade(100)
         s.trade(100)
         s.trade(97)
         sent: list[int] = []

@@ -63,21 +63,21 @@ CASES = (
     ),
     Case(
         "a stop with a limit becomes a resting exit",
-        "buy 1 | fill> stop sell 1 97 limit=96.5 | 100 100 | 97 97 | 95 | 98 98",
+        "buy 1 | fill> stop sell 1 97 limit=96.5 | 100 100 | 97 95 95 98 98",
         books={"Long": "0"},
         cash="996.5",
         settings=FREE_TOUCH,
     ),
     Case(
         "a bracket protects what its parent filled",
-        "buy 1 limit=100 stop_loss=97 take_profit=105 | 101 | 99x0.4 | cancel 0 | 101 101 | 96 96",
+        "buy 1 limit=100 stop_loss=97 take_profit=105 | 101 101 | 99x0.4 | cancel 0 | 101 101 | 96 96",
         books={"Long": "0"},
         cash="998.4",
         live=0,
     ),
     Case(
         "the profit of a bracket cancels its loss",
-        "buy 1 limit=100 stop_loss=97 take_profit=105 | 101 | 99 | 106 106 | 96 96",
+        "buy 1 limit=100 stop_loss=97 take_profit=105 | 101 101 | 99 | 106 106 | 96 96",
         books={"Long": "0"},
         cash="1006",
         live=0,
@@ -234,7 +234,9 @@ def test_one_child_of_a_bracket_that_fills_a_part_cuts_the_other() -> None:
         s.fill(100, "0.4", order=s.order(side=1))
         s.say("Long", "cancel", -1)
         s.trade(101)
-        s.fill(105, "0.1", order=s.order(trigger="tp"))
+        profit = s.order(trigger="tp")
+        s.fill(105, "0.1", order=profit)
+        s.end(profit, "iocCancelRejected")
         s.wait(2)
         assert Fraction(s.order(trigger="sl").open, 100) == Fraction("0.3")
 
