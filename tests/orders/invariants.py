@@ -31,6 +31,13 @@ def approved_orders_are_submitted(model: Model) -> None:
     model.require(not model.pending, "an approved order is submitted in its turn", model.pending)
 
 
+def requested_cancels_are_commanded(model: Model) -> None:
+    """A request to cancel an order leads to its command in the same turn, unless the order ended."""
+    owed = [name for name in sorted(model.owed) if model.orders[name].live]
+    model.require(not owed, "a requested cancel is sent in its turn", owed)
+    model.owed.clear()
+
+
 def every_call_of_target_is_recorded(model: Model) -> None:
     """A call of `target` that changes something leads to a `TargetSet` in its turn."""
     model.require(not model.called, "every call of target counts", model.called)
@@ -130,6 +137,7 @@ def nothing_opens_after_a_stop_is_answered(model: Model) -> None:
 CHECKS: tuple[Callable[[Model], None], ...] = (
     books_change_by_booked_fills_only,
     approved_orders_are_submitted,
+    requested_cancels_are_commanded,
     every_call_of_target_is_recorded,
     resting_exits_fit_the_position,
     one_live_order_of_a_target,

@@ -33,6 +33,7 @@ from engine.events import (
     InstrumentListed,
     MarketHalted,
     ModifyOrder,
+    ModifyRequested,
     OperatorCommand,
     OrderApproved,
     OrderCanceled,
@@ -70,6 +71,7 @@ class Model(Bookings):
     halted: bool = False
     halted_markets: set[int] = field(default_factory=set)
     stopping: bool = False
+    owed: set[str] = field(default_factory=set)  # orders whose cancel was requested and not commanded yet
     asked_handles: set[str] = field(default_factory=set)
     called: list[tuple[str, int, Fraction | None]] = field(default_factory=list)
 
@@ -88,6 +90,7 @@ class Model(Bookings):
             CancelRequested: self._ask_cancel,
             CancelOrder: self._cancel,
             CancelRejected: self._cancel_rejected,
+            ModifyRequested: self._ask_modify,
             ModifyOrder: self._modify,
             OrderModified: self._modified,
             OrderRejected: self._end,
@@ -284,19 +287,30 @@ class Model(Bookings):
         )
 
     def _ask_cancel(self, request: CancelRequested) -> None:
+        if request.client_order_id and not request.handle:
+            order = self.orders[request.client_order_id]
+            if not order.ended and not order.asked:
+                order.asked = True
+                self.owed.add(order.name)
+            return
         self.asked_handles.add(request.handle)
         for order in self.orders.values():
             if request.handle and order.owner == request.strategy and order.role == OPEN:
                 order.dropped |= order.handle == request.handle
 
     def _cancel(self, command: CancelOrder) -> None:
-        order = self.orders[command.client_order_id]
-        order.asked = True
+        self.owed.discard(command.client_order_id)
+        self.orders[command.client_order_id].asked = True
 
     def _cancel_rejected(self, report: CancelRejected) -> None:
         order = self.orders.get(report.client_order_id)
         if order is not None:
             order.refused = True
+
+    def _ask_modify(self, request: ModifyRequested) -> None:
+        order = self.orders.get(request.client_order_id)
+        if order is not None and request.size:
+            order.coming = self.listed[order.market].size(request.size)
 
     def _modify(self, command: ModifyOrder) -> None:
         order = self.orders[command.client_order_id]
