@@ -35,8 +35,8 @@ _VENUE = ("engine.venue",)
 _PLUGINS = ("engine.plugins",)
 _COMMANDS = _names("cli commands stopping __main__", "engine.")
 
-# What adapters may use of floor 2: the sandbox runs the matching model, the file importer builds bars.
-_MATCHING = _names("actors.matching actors.simulated_venue", "engine.")
+# What adapters may use of floor 2: the sandbox the simulated venue, the file importer builds bars.
+_MATCHING = _names("actors.simulated", "engine.")
 _BARS = _names("actors.bars actors.aggregator", "engine.")
 
 _PURE = ("msgspec",)

@@ -79,7 +79,7 @@ class SessionBuilder:
         # A backfill keeps every actor's state, so it builds the actors of the newest session's mode.
         mode = config.mode if started.mode == "backfill" else started.mode
         venue = config.venue if mode == "live" else None
-        actors: list[Actor] = [] if venue else [SimulatedVenue(config.paper)]
+        actors: list[Actor] = [] if venue else [SimulatedVenue(config.paper, config.account)]
         strategies: list[StrategyActor] = []
         for entry in config.strategies:
             strategy = self._make(entry, config.seed)

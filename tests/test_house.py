@@ -413,7 +413,7 @@ KEPT = [
     ("engine/runtime/live.py", "import time\nimport trio\nfor x in {1, 2}:\n    print(x)"),
     ("adapters/transport/stream.py", "import trio\nfrom engine.venue import Tap"),
     ("adapters/hyperliquid/feed.py", "from adapters.transport.feed import Feed"),
-    ("adapters/sandbox/server.py", "from engine.actors.matching import Book\nfrom engine.journal import day"),
+    ("adapters/sandbox/server.py", "from engine.actors import simulated\nfrom engine.journal import day"),
     ("replay/verification.py", "from engine.sequencer import Sequencer\nfrom adapters import sandbox"),
     ("engine/commands/live.py", "import click\nfrom engine.runtime import live\nimport replay"),
     ("tests/test_x.py", "import random\nfrom engine import session"),

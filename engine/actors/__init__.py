@@ -6,7 +6,7 @@ from engine.actors.base import Actor, Because, Emit, RoutesChanged, SetTimer, St
 from engine.actors.books import Books
 from engine.actors.execution import Execution
 from engine.actors.orders import OrderManager
-from engine.actors.simulated_venue import SimulatedVenue
+from engine.actors.simulated import SimulatedVenue
 
 __all__ = [
     "ActivityBars",

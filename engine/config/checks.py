@@ -125,6 +125,7 @@ def check(config: Config) -> None:
         "bars.grace_ms": config.bars.grace_ms,
         "paper.latency_ms": config.paper.latency_ms,
         "paper.slippage_bps": config.paper.slippage_bps,
+        "paper.liquidation_bps": config.paper.liquidation_bps,
         "risk.max_orders_per_minute": config.risk.max_orders_per_minute,
         "risk.max_open_positions": config.risk.max_open_positions,
         "risk.max_price_age_ms": config.risk.max_price_age_ms,

@@ -229,7 +229,9 @@ class PaperConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     latency_ms: Annotated[int, Meta(description="From sending an order to its arrival.")] = 100
     taker_fee: Annotated[str, Meta(description="Fraction of the value of a fill.")] = "0.00045"
     maker_fee: Annotated[str, Meta(description="The same; negative is a rebate.")] = "0.00015"
-    slippage_bps: Annotated[int, Meta(description="Worsens the price of every taker fill.")] = 1
+    slippage_bps: Annotated[
+        int, Meta(description="Worsens the price of a taker where the data has no book.")
+    ] = 1
     fill_on_touch: Annotated[
         bool,
         Meta(
@@ -237,6 +239,13 @@ class PaperConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "only when one goes through it."
         ),
     ] = False
+    liquidation_bps: Annotated[
+        int,
+        Meta(
+            description="How much worse than the mark a liquidation closes, where the data has neither a "
+            "book nor a best bid and ask."
+        ),
+    ] = 100
 
 
 class AccountConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

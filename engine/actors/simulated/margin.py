@@ -1,0 +1,300 @@
+"""Margin at the simulated venue: what the account can carry, and the liquidation of what it cannot.
+
+The venue knows one account, not the books of strategies: a market needs the value of its position or, if that
+is more, of the position with all live orders of one side filled, divided by the leverage. Orders count at the
+worse of their price and the mark. Cross positions share the equity; an isolated position has its own margin
+set aside. Below the maintenance margin, half of the initial margin at the highest leverage of the position's
+tier, all open orders are canceled and the positions are closed at the market. Equity below 0 stays.
+
+Markets without margin are paid in cash, and only what is held and not for sale already can be sold.
+
+Money is at the account's scale; what is required is rounded up. Called by `arrival`, `fills`, `ticks` and
+`candles`. State: the venue's `leverages` and `liquidations`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from engine.actors.simulated import depth
+from engine.actors.simulated.state import DORMANT, FINER, UNIT, WAITING, At, VenueOrder
+from engine.config import FEE_SCALE
+from engine.events import InstrumentListed, Liquidated
+from engine.values import BUY, SELL, parse_scaled, power_of_ten, wide
+
+if TYPE_CHECKING:
+    from engine.actors.simulated.venue import SimulatedVenue
+
+__all__ = ["Margin", "liquidation_price"]
+
+NO_MARGIN: Final = "Insufficient margin to place order."
+NO_BALANCE: Final = "Insufficient spot balance."
+FAR: Final = 2
+"""A liquidation is far away while the equity above the maintenance margin is at least the value of all
+positions divided by this; the venue then looks at the bars, not at every trade."""
+
+
+def liquidation_price(
+    *, mark: int, scale: int, size: int, available: int, money_scale: int, size_scale: int, leverage_max: int
+) -> int | None:
+    """Return the price at which a position is liquidated if only its mark moves, None if there is none.
+
+    mark - side x available / |size| / (1 - side / n), where n is twice the highest leverage: `available`, at
+    `money_scale`, is the equity that the position can use less its maintenance margin. `mark` and the result
+    are at `scale`. The result is rounded towards the mark.
+    """
+    side, n = (BUY if size > 0 else SELL), 2 * leverage_max
+    unit = power_of_ten(money_scale + 20 - scale - size_scale)
+    above = mark * abs(size) * unit * (n - side) - side * available * n * power_of_ten(20)
+    below = abs(size) * unit * (n - side)
+    price = -(-above // below) if side == BUY else above // below
+    return price if price > 0 else None
+
+
+class Margin:
+    """See the module."""
+
+    def __init__(self, venue: SimulatedVenue) -> None:
+        self.v = venue
+
+    # Leverage.
+
+    def on_margin(self, instrument: int) -> bool:
+        """Return whether positions in a market are held on margin."""
+        return self.v.instruments[instrument].rules.on_margin
+
+    def is_isolated(self, instrument: int) -> bool:
+        """Return whether a position has a margin of its own."""
+        cross = self.v.leverages.get(instrument, (0, self.v.cross))[1]
+        return self.on_margin(instrument) and not cross
+
+    def leverage(self, instrument: int, value: int = 0) -> int:
+        """Return the leverage of a position of this value: the chosen one, as far as its tier allows."""
+        listed = self.v.instruments[instrument]
+        chosen = self.v.leverages.get(instrument, (0, True))[0]
+        chosen = chosen or self.v.leverage_of.get(listed.name, listed.rules.leverage)
+        return max(1, min(chosen, self.highest(listed, value)))
+
+    def highest(self, listed: InstrumentListed, value: int) -> int:
+        """Return the highest leverage of a position of this value."""
+        highest = listed.rules.leverage_max
+        for begins, most in listed.rules.tiers:
+            if value * power_of_ten(FEE_SCALE) >= parse_scaled(begins, self.v.scale + FEE_SCALE):
+                highest = most
+        return max(1, highest)
+
+    # What is required.
+
+    def cross_equity(self) -> int:
+        """Return the equity that cross positions and new orders can use.
+
+        What was paid in cash is spent, and margin set aside belongs to its position.
+        """
+        v = self.v
+        free = v.cash
+        for instrument, held in v.positions.items():
+            if not self.on_margin(instrument):
+                free -= held.cost
+            elif self.is_isolated(instrument):
+                free -= held.margin
+            else:
+                free += v.account.unrealized(instrument)
+        return free
+
+    def maintenance(self, instrument: int) -> int:
+        """Return the margin below which a position is liquidated."""
+        value = abs(self.v.account.value(instrument))
+        return -(-value // (2 * self.highest(self.v.instruments[instrument], value)))
+
+    def refusal(self, order: VenueOrder) -> str:
+        """Return why the account cannot carry an order, "" if it can."""
+        v = self.v
+        if not self.on_margin(order.instrument):
+            return self._cash_refusal(order)
+        if self._closes(order):
+            return ""
+        fee = max(0, self._worth(order)) * max(0, v.taker) // power_of_ten(FEE_SCALE)
+        return NO_MARGIN if self._needed(order) + fee > self.cross_equity() else ""
+
+    def may_fill(self, order: VenueOrder, size: int) -> bool:
+        """Return whether the account can hold the position after a fill of a resting order."""
+        v = self.v
+        held = v.account.size(order.instrument)
+        after = held + order.side * size
+        if abs(after) <= abs(held):
+            return True
+        if not self.on_margin(order.instrument):
+            return not self._cash_refusal(order)
+        mark = v.account.mark(order.instrument)
+        others = sum(self._initial(number) for number in v.positions if number != order.instrument)
+        value = v.account.money(order.instrument, mark, abs(after))
+        if self.is_isolated(order.instrument):
+            value -= v.account.money(order.instrument, mark, abs(held))
+        return others - (-value // self.leverage(order.instrument, value)) <= self.cross_equity()
+
+    def _closes(self, order: VenueOrder) -> bool:
+        """Return whether an order only reduces the account's position."""
+        held = self.v.account.size(order.instrument)
+        return order.terms.reduce_only or (held * order.side < 0 and order.remaining <= abs(held))
+
+    def _worth(self, order: VenueOrder) -> int:
+        """Return the value of an order at the worse of its price and the mark."""
+        price = order.limit or order.terms.trigger_price or order.terms.bound
+        fine = max(price * UNIT, self.v.account.mark(order.instrument))
+        return self.v.account.money(order.instrument, fine, order.remaining)
+
+    def _initial(self, instrument: int) -> int:
+        """Return the initial margin of a cross position; an isolated one needs nothing more."""
+        if not self.on_margin(instrument) or self.is_isolated(instrument):
+            return 0
+        value = abs(self.v.account.value(instrument))
+        return -(-value // self.leverage(instrument, value))
+
+    def _needed(self, order: VenueOrder) -> int:
+        """Return what positions and live orders require together with this order."""
+        live: dict[int, list[VenueOrder]] = {order.instrument: [order]}
+        for instrument, orders in self.v.orders.items():
+            live.setdefault(instrument, []).extend(
+                one
+                for one in orders
+                if one is not order
+                and one.remaining
+                and one.phase not in (DORMANT, WAITING)
+                and not one.terms.reduce_only
+                and self.on_margin(instrument)
+            )
+        needed = sum(self._initial(number) for number in self.v.positions if number not in live)
+        return needed + sum(self._market_needs(number, orders) for number, orders in live.items())
+
+    def _market_needs(self, instrument: int, orders: list[VenueOrder]) -> int:
+        held = instrument in self.v.positions
+        value = self.v.account.value(instrument) if held and self.on_margin(instrument) else 0
+        bought = sum(self._worth(one) for one in orders if one.side == BUY)
+        sold = sum(self._worth(one) for one in orders if one.side == SELL)
+        most = max(abs(value), abs(value + bought), abs(value - sold))
+        lever = self.leverage(instrument, most)
+        if self.is_isolated(instrument):
+            most -= abs(value)
+        return -(-most // lever)
+
+    def _cash_refusal(self, order: VenueOrder) -> str:
+        """Return why cash or holding do not suffice for an order in a market without margin."""
+        v = self.v
+        alike = [
+            one
+            for orders in v.orders.values()
+            for one in orders
+            if one is not order
+            and one.remaining
+            and one.side == order.side
+            and not self.on_margin(one.instrument)
+        ]
+        if order.side == SELL:
+            for_sale = sum(one.remaining for one in alike if one.instrument == order.instrument)
+            return NO_BALANCE if order.remaining + for_sale > v.account.size(order.instrument) else ""
+        cost = sum(self._worth(one) for one in (*alike, order))
+        cost += -(-cost * max(0, v.taker) // power_of_ten(FEE_SCALE))
+        used = sum(self._initial(number) for number in v.positions)
+        return NO_BALANCE if cost > min(self.cross_equity() - used, self._cash()) else ""
+
+    def _cash(self) -> int:
+        return self.v.cash - sum(
+            held.cost for number, held in self.v.positions.items() if not self.on_margin(number)
+        )
+
+    # Liquidation.
+
+    def is_near(self) -> bool:
+        """Return whether a liquidation is near enough to look at every price."""
+        v = self.v
+        margined = [number for number in v.positions if self.on_margin(number)]
+        if not margined:
+            return False
+        value = sum(abs(v.account.value(number)) for number in margined)
+        needed = sum(map(self.maintenance, margined))
+        least = min(
+            [self.cross_equity() - needed, *(self._available(n) for n in margined if self.is_isolated(n))]
+        )
+        return least * FAR < value
+
+    def level(self, instrument: int) -> int:
+        """Return the first price of the grid's scale at which the account is liquidated if only this market
+        moves; 0 if there is none."""
+        v = self.v
+        held = v.positions.get(instrument)
+        if held is None or not self.on_margin(instrument):
+            return 0
+        listed = v.instruments[instrument]
+        value = abs(v.account.value(instrument))
+        fine = liquidation_price(
+            mark=v.account.mark(instrument),
+            scale=listed.price_scale + FINER,
+            size=held.size,
+            available=self._available(instrument),
+            money_scale=v.scale,
+            size_scale=listed.size_scale,
+            leverage_max=self.highest(listed, value),
+        )
+        if fine is None:
+            return 0
+        return (fine - 1) // UNIT if held.size > 0 else fine // UNIT + 1
+
+    def _available(self, instrument: int) -> int:
+        """Return the equity that a position can use less the maintenance margin that it has to cover."""
+        v = self.v
+        if self.is_isolated(instrument):
+            margin = v.positions[instrument].margin
+            return margin + v.account.unrealized(instrument) - self.maintenance(instrument)
+        return self.cross_equity() - sum(map(self.maintenance, self._cross_positions()))
+
+    def _cross_positions(self) -> list[int]:
+        return [n for n in self.v.positions if self.on_margin(n) and not self.is_isolated(n)]
+
+    def check(self, at: At) -> None:
+        """Liquidate what the account cannot carry at the prices known now."""
+        v = self.v
+        if not v.positions:
+            return
+        for instrument in [n for n in v.positions if self.is_isolated(n)]:
+            if self._available(instrument) < 0:
+                self._liquidate([instrument], [instrument], at)
+        cross = self._cross_positions()
+        if cross and self._available(cross[0]) < 0:
+            self._liquidate(cross, list(v.orders), at)
+
+    def _liquidate(self, held: list[int], canceled: list[int], at: At) -> None:
+        """Cancel the open orders of some markets and close positions."""
+        v = self.v
+        value = sum(abs(v.account.value(number)) for number in held)
+        equity = v.account.equity()
+        for number in canceled:
+            for order in tuple(v.orders.get(number, ())):
+                if order.remaining:
+                    v.fills.end(order, "liquidation", at)
+        sold = [(number, *close) for number in held for close in self._closes_at(number)]
+        if not sold:
+            return  # nothing to trade with: the next price decides
+        v.liquidations += 1
+        at.emit(Liquidated(at.recv_ns, v.liquidations, v.scale, wide(value), wide(equity)))
+        for number, fine, size in sold:
+            side = SELL if v.account.size(number) > 0 else BUY
+            v.fills.liquidate(number, side, fine, size, at)
+
+    def _closes_at(self, instrument: int) -> list[tuple[int, int]]:
+        """Return the (fine price, size) at which a position is closed now, taking what is shown."""
+        v = self.v
+        market, held = v.market(instrument), v.account.size(instrument)
+        side, left = (SELL if held > 0 else BUY), abs(held)
+        if not market.depth:
+            mark = v.account.mark(instrument)
+            price = mark * (UNIT + side * v.liquidation_bps)
+            price = -(-price // UNIT) if side == BUY else price // UNIT
+            return [(max(price, 1), left)]
+        found = []
+        for price, size in list(depth.levels_for(market, side)):
+            taken = min(left, size)
+            if taken:
+                depth.take(market, side, price, taken)
+                found.append((price * UNIT, taken))
+                left -= taken
+        return found

@@ -1,0 +1,363 @@
+"""The simulated venue of paper trading and backtests: an actor that takes commands and answers as a venue.
+
+Owns the orders that have arrived, those on their way, and its own account. It refuses what the market's rules
+refuse and is never kinder than the market data: see `arrival` (what is refused), `ticks` and `candles` (what
+an order meets), `depth` (what there is to take), `fills`, `margin` and `funding`. These parts are logic
+without state; they hold the venue. It knows nothing of targets, and of strategies only who sent an order.
+
+Promises: an order, a change or a cancel arrives `latency_ms` after it was sent and meets the first market
+event after that, never the one that caused it. While it has no orders and no liquidation is near, it does not
+listen to trades and quotes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from engine.actors.base import Actor, Emit, RoutesChanged, SetTimer, Turn, handles
+from engine.actors.simulated import depth
+from engine.actors.simulated.account import Account
+from engine.actors.simulated.arrival import Arrival
+from engine.actors.simulated.candles import Candles
+from engine.actors.simulated.fills import Fills
+from engine.actors.simulated.funding import KEY, Funding
+from engine.actors.simulated.margin import Margin
+from engine.actors.simulated.state import (
+    DORMANT,
+    WAITING,
+    WORKING,
+    At,
+    DepthSide,
+    Market,
+    Path,
+    Position,
+    VenueOrder,
+)
+from engine.actors.simulated.ticks import Ticks
+from engine.clock import SECOND_NS
+from engine.config import FEE_SCALE, AccountConfig, PaperConfig
+from engine.events import (
+    BarClosed,
+    BookRead,
+    CancelOrder,
+    Candle,
+    ContextRead,
+    Event,
+    FeedDown,
+    FundingRead,
+    InstrumentListed,
+    LeverageAnswered,
+    ModifyOrder,
+    PathReached,
+    Quote,
+    SetLeverage,
+    SubmitOrder,
+    TimerFired,
+    Trade,
+)
+from engine.values import parse_scaled
+
+__all__ = ["DepthSide", "Market", "Path", "Position", "SimulatedVenue", "VenueOrder"]
+
+MARK_AGE_NS_MAX = 60 * SECOND_NS
+"""An older mark no longer counts: the data has stopped to have them."""
+
+_FOLLOWED = (Trade, Quote, BookRead)
+
+
+class SimulatedVenue(Actor):
+    """State: orders on their way and commands by key; orders by instrument in order of arrival; what each
+    market showed; the account; counters.
+
+    `active`: it follows the market trade by trade; `idle_ns` is when it last stopped to. `path`: of the
+    candle that is handled now.
+    """
+
+    WIRING = Actor.WIRING | {
+        "latency_ns",
+        "taker",
+        "maker",
+        "slippage_bps",
+        "fill_on_touch",
+        "liquidation_bps",
+        "leverage_of",
+        "cross",
+        "account",
+        "arrival",
+        "fills",
+        "ticks",
+        "candles",
+        "margin",
+        "funding",
+    }
+
+    def __init__(self, paper: PaperConfig, config: AccountConfig) -> None:
+        super().__init__("venue")
+        self.latency_ns = paper.latency_ms * 1_000_000
+        self.taker = parse_scaled(paper.taker_fee, FEE_SCALE)
+        self.maker = parse_scaled(paper.maker_fee, FEE_SCALE, signed=True)
+        self.slippage_bps = paper.slippage_bps
+        self.fill_on_touch = paper.fill_on_touch
+        self.liquidation_bps = paper.liquidation_bps
+        self.leverage_of = config.leverage
+        self.cross = config.margin == "cross"
+        self.in_transit: dict[str, VenueOrder] = {}
+        self.commands: dict[str, ModifyOrder | SetLeverage] = {}
+        self.orders: dict[int, list[VenueOrder]] = {}
+        self.markets: dict[int, Market] = {}
+        self.positions: dict[int, Position] = {}
+        self.books: dict[int, dict[str, int]] = {}
+        self.leverages: dict[int, tuple[int, bool]] = {}
+        self.settled_ns: dict[int, int] = {}
+        self.sizes: dict[int, list[tuple[int, dict[str, int]]]] = {}
+        self.path: Path | None = None
+        self.active = False
+        self.idle_ns = 0
+        self.now_ns = 0
+        self.scale = 0
+        self.cash = 0
+        self.last_order_id = 0
+        self.last_trade_id = 0
+        self.liquidations = 0
+        self.account = Account(self)
+        self.arrival = Arrival(self)
+        self.fills = Fills(self)
+        self.ticks = Ticks(self)
+        self.candles = Candles(self)
+        self.margin = Margin(self)
+        self.funding = Funding(self)
+        self.account.open(config.cash)
+
+    def bind(self, instruments: Mapping[int, InstrumentListed], turn: Turn) -> None:
+        """See `Actor.bind`."""
+        super().bind(instruments, turn)
+        for listed in instruments.values():
+            self.account.note_instrument(listed)
+
+    def listens(self, event_type: type[Event]) -> bool:
+        """Return whether events of a type are needed now.
+
+        Trades, quotes and books only while there are orders or a liquidation is near; quotes and books also
+        until it is known which markets have them.
+        """
+        if event_type not in _FOLLOWED:
+            return True
+        return self.active or (event_type is not Trade and self._is_learning())
+
+    def _is_learning(self) -> bool:
+        return sum(1 for market in self.markets.values() if market.depth) < len(self.instruments)
+
+    def _update(self, at_ns: int, emit: Emit) -> None:
+        """Begin or stop to follow the market. What it showed before an interruption is forgotten."""
+        active = bool(self.orders or self.in_transit) or self.margin.is_near()
+        if active == self.active:
+            return
+        self.active = active
+        if not active:
+            self.idle_ns = at_ns
+        elif at_ns > self.idle_ns:
+            self._forget()
+        emit(RoutesChanged())
+
+    def _forget(self) -> None:
+        for market in self.markets.values():
+            if not market.candles:
+                depth.forget(market)
+
+    # What the parts use.
+
+    def market(self, instrument: int) -> Market:
+        """Return what is known of a market."""
+        market = self.markets.get(instrument)
+        if market is None:
+            market = self.markets[instrument] = Market()
+        return market
+
+    def mark_is_fresh(self, market: Market) -> bool:
+        """Return whether the data has had a mark of this market lately."""
+        return bool(market.mark) and self.now_ns - market.mark_ns <= MARK_AGE_NS_MAX
+
+    def find(self, client_order_id: str) -> VenueOrder | None:
+        """Return an order that has arrived and has not ended."""
+        for orders in self.orders.values():
+            for order in orders:
+                if order.client_order_id == client_order_id:
+                    return order
+        return None
+
+    def next_order_id(self) -> int:
+        """Return a new order id."""
+        self.last_order_id += 1
+        return self.last_order_id
+
+    # Commands: in transit, then arrived.
+
+    @handles(SubmitOrder)
+    def receive_order(self, order: SubmitOrder, emit: Emit) -> None:
+        """Put an order in transit; a stop that is sent along the path of a candle arrives at once."""
+        terms = order.terms
+        assert terms.trigger or not terms.parent, "an attached order must have a trigger"
+        received = VenueOrder(
+            self.turn.seq,
+            order.client_order_id,
+            order.strategy,
+            order.instrument,
+            terms,
+            terms.size,
+            terms.limit,
+            DORMANT if terms.parent else WAITING if terms.trigger else WORKING,
+        )
+        if self.candles.joins(received, order.at_ns):
+            self.candles.join(received, emit)
+        else:
+            self.in_transit[order.client_order_id] = received
+            emit(SetTimer(self.name, order.at_ns + self.latency_ns, f"order {order.client_order_id}"))
+        self._update(order.at_ns, emit)
+
+    @handles(CancelOrder)
+    def receive_cancel(self, cancel: CancelOrder, emit: Emit) -> None:
+        """Put a cancel in transit."""
+        emit(SetTimer(self.name, cancel.at_ns + self.latency_ns, f"cancel {cancel.client_order_id}"))
+
+    @handles(ModifyOrder, SetLeverage)
+    def receive_command(self, command: ModifyOrder | SetLeverage, emit: Emit) -> None:
+        """Put a change of an order or of a setting in transit."""
+        key = f"command {self.turn.seq}"
+        self.commands[key] = command
+        emit(SetTimer(self.name, command.at_ns + self.latency_ns, key))
+
+    @handles(TimerFired)
+    def arrive(self, timer: TimerFired, emit: Emit) -> None:
+        """Apply what arrives now, or settle funding."""
+        self.now_ns = timer.at_ns
+        at = At(timer.at_ns, timer.at_ns, emit)
+        what, _, client_order_id = timer.key.partition(" ")
+        if what == KEY:
+            self.funding.settle(timer.at_ns, emit)
+            self.margin.check(at)
+        elif what == "order":
+            self.arrival.accept(self.in_transit.pop(client_order_id), at)
+        elif what == "cancel":
+            order = self.find(client_order_id)
+            if order is not None:
+                self.fills.end(order, "canceled", at)
+        else:
+            command = self.commands.pop(timer.key)
+            if isinstance(command, ModifyOrder):
+                self.arrival.change(command, at)
+            else:
+                self._set_leverage(command, at)
+        self._update(timer.at_ns, emit)
+
+    def _set_leverage(self, command: SetLeverage, at: At) -> None:
+        highest = self.instruments[command.instrument].rules.leverage_max
+        reason = "" if 1 <= command.leverage <= highest else "Invalid leverage value"
+        held = command.instrument in self.positions
+        if not reason and held and command.cross == self.margin.is_isolated(command.instrument):
+            reason = "Cannot switch leverage type with open position."
+        if not reason:
+            self.leverages[command.instrument] = (command.leverage, command.cross)
+        at.emit(
+            LeverageAnswered(
+                at.recv_ns, command.instrument, command.leverage, command.cross, not reason, reason
+            )
+        )
+
+    # The market.
+
+    @handles(InstrumentListed)
+    def note_instrument(self, listed: InstrumentListed, emit: Emit) -> None:
+        """Make money fine enough for a market, and learn what its data has."""
+        self.account.note_instrument(listed)
+        emit(RoutesChanged())
+
+    @handles(Trade)
+    def match_trade(self, trade: Trade, emit: Emit) -> None:
+        """Match the orders against a trade."""
+        self.now_ns = trade.recv_ns
+        market = self.market(trade.instrument)
+        market.last, market.traded, market.candles = trade.price, True, False
+        market.priced = True
+        at = At(trade.recv_ns, trade.venue_ns, emit)
+        self.ticks.meet(trade.instrument, at, price=trade.price, size=trade.size)
+        self._after(trade.instrument, at)
+
+    @handles(Quote)
+    def match_quote(self, quote: Quote, emit: Emit) -> None:
+        """Match the orders against the best bid and ask."""
+        self.now_ns = quote.recv_ns
+        market = self.market(quote.instrument)
+        self._learn(market, emit)
+        depth.show_quote(market, quote)
+        at = At(quote.recv_ns, quote.venue_ns, emit)
+        self.ticks.meet(quote.instrument, at)
+        self._after(quote.instrument, at)
+
+    @handles(BookRead)
+    def match_book(self, book: BookRead, emit: Emit) -> None:
+        """Match the orders against a book."""
+        self.now_ns = book.recv_ns
+        market = self.market(book.instrument)
+        self._learn(market, emit)
+        depth.show_book(market, book)
+        at = At(book.recv_ns, book.venue_ns, emit)
+        self.ticks.meet(book.instrument, at)
+        self._after(book.instrument, at)
+
+    @handles(ContextRead)
+    def note_context(self, context: ContextRead, emit: Emit) -> None:
+        """Take over mark, oracle price and funding rate; the mark fires stops."""
+        self.now_ns = context.recv_ns
+        self.funding.note_context(context, emit)
+        at = At(context.recv_ns, context.recv_ns, emit)
+        if context.mark is not None:
+            self.ticks.mark(context.instrument, at)
+        self._after(context.instrument, at)
+
+    @handles(FundingRead)
+    def note_funding(self, read: FundingRead, emit: Emit) -> None:
+        """Settle funding with a rate of the venue's history."""
+        self.now_ns = read.recv_ns
+        self.funding.read(read, emit)
+        self._after(read.instrument, At(read.recv_ns, read.venue_ns, emit))
+
+    @handles(Candle)
+    def lead(self, candle: Candle, emit: Emit) -> None:
+        """Lead the books along a candle."""
+        self.now_ns = candle.recv_ns
+        self.candles.begin(candle, emit)
+
+    @handles(PathReached)
+    def follow(self, reached: PathReached, emit: Emit) -> None:
+        """Match the orders of a book at the price it has been led to."""
+        self.candles.reach(reached, emit)
+        self._update(reached.at_ns, emit)
+
+    @handles(BarClosed)
+    def note_bar(self, bar: BarClosed, emit: Emit) -> None:
+        """End the path of a candle. While trades are not followed, look at the account at the bar's ends."""
+        self.now_ns = bar.at_ns
+        self.candles.end()
+        market = self.market(bar.instrument)
+        if self.active or market.candles or bar.instrument not in self.positions:
+            return
+        at = At(bar.at_ns, bar.at_ns, emit)
+        for price in (bar.low, bar.high, bar.close):
+            market.last = price
+            self.margin.check(at)
+        self._update(bar.at_ns, emit)
+
+    @handles(FeedDown)
+    def forget_depth(self, down: FeedDown, emit: Emit) -> None:
+        """Forget what was shown: it may change unseen."""
+        self._forget()
+
+    def _learn(self, market: Market, emit: Emit) -> None:
+        if not market.depth:
+            emit(RoutesChanged())
+
+    def _after(self, instrument: int, at: At) -> None:
+        """Look at the account after a change of price."""
+        if instrument in self.positions:
+            self.margin.check(at)
+        self._update(at.recv_ns, at.emit)
