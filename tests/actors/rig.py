@@ -425,6 +425,10 @@ class Rig(Venue):
         """Let a strategy react to each event of a type, in which it may call verbs."""
         self._scripts[name].reacts.append((kind, answer))
 
+    def derive(self, *events: Event) -> None:
+        """Let an actor emit events of another one."""
+        self._call(self.names[0], *events)
+
     def _handle(self, name: str, market: int) -> str:
         self._verbs += 1
         handle = f"{name}-{self._verbs}"

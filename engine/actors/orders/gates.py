@@ -139,17 +139,18 @@ class Gates:
             or self.margin.refusal(instrument, terms, price)
         )
 
-    def refusal_of_change(self, at_ns: int, order: Live, changed: OrderTerms) -> _Refusal:
-        """Return the (limit, reason) that refuses a change of an opening; `changed.size` is added.
+    def refusal_of_change(self, at_ns: int, order: Live, size: int, limit: int) -> _Refusal:
+        """Return the (limit, reason) that refuses a change of an opening to an open size and a limit.
 
         More size is judged like a new order for the difference, without the venue's minimum, which goes by
         the whole. Less size or another price has to pass only the limits of money at the new price.
         """
         m, instrument = self.m, order.instrument
         listed = m.instruments[instrument]
-        whole = replace(changed, size=order.left + changed.size)
-        if changed.size:
-            broken = self._refusal_of_opening(at_ns, order.owner, instrument, changed)
+        whole = replace(order.terms, size=size, limit=limit)
+        if size > order.left:
+            more = replace(whole, size=size - order.left)
+            broken = self._refusal_of_opening(at_ns, order.owner, instrument, more)
             if broken is not None:
                 return broken
         price = self.limits.price_of(instrument, whole)

@@ -257,8 +257,7 @@ class Requests:
                 if more > room:
                     broken = "exit_budget", "other exits already close the rest of the book"
             elif not order.exits:
-                changed = replace(order.terms, size=max(more, 0), limit=limit)
-                broken = m.gates.refusal_of_change(request.at_ns, order, changed)
+                broken = m.gates.refusal_of_change(request.at_ns, order, size, limit)
             if broken is not None:
                 terms = replace(order.terms, size=size, limit=limit)
                 self.report_refusal(
