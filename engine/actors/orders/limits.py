@@ -55,12 +55,14 @@ class Limits:
 
     # What is there.
 
+    def own_price(self, instrument: int, terms: OrderTerms) -> int:
+        """Return the worst price that an order can trade at: its limit, or the bound it would get."""
+        return max(terms.worst or self.m.exits.bound(instrument, terms), terms.trigger_price)
+
     def price_of(self, instrument: int, terms: OrderTerms) -> int:
         """Return the price that an order is valued at: the worse of its own and the market's."""
-        m = self.m
-        own = terms.worst or m.exits.bound(instrument, terms)
-        best = m.price(instrument).best(terms.side)
-        return max(own, terms.trigger_price, best, m.price(instrument).any)
+        known = self.m.price(instrument)
+        return max(self.own_price(instrument, terms), known.best(terms.side), known.any)
 
     def sides(
         self, instrument: int, *, adds: tuple[int, int, int] = (0, 0, 0), without: Live | None = None

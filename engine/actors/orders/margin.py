@@ -108,15 +108,17 @@ class Margin:
     def refusal(
         self, instrument: int, terms: OrderTerms, price: int, without: Live | None = None
     ) -> tuple[str, str] | None:
-        """Return why the account cannot carry an opening at this price, or None.
+        """Return why the account cannot carry an opening, or None.
 
-        `without` is a live order that it replaces.
+        On margin it is valued at `price`, in cash at its own. `without` is a live order that it replaces.
         """
         listed = self.m.instruments[instrument]
         if not listed.rules.on_margin and terms.side != BUY:
             return "short_spot", f"{listed.name} is not held on margin: only what is held can be sold"
         if self.m.money.cash is None and self.m.real:
             return None  # An account that was not read is refused as such, and its money comes with it.
+        if not listed.rules.on_margin:
+            price = self.m.gates.limits.own_price(instrument, terms)
         scale = self._scale()
         adds = (instrument, terms.side, terms.size, price)
         free = self._free(scale)

@@ -1,0 +1,130 @@
+"""When a price is fresh: the feed is up, nothing was missed since, and it is not too old in wall time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from engine.actors import OrderManager
+from engine.clock import SECOND_NS
+from engine.config import Config, RiskConfig
+from engine.events import (
+    ClockAdopted,
+    FeedDown,
+    FeedGap,
+    FeedHeard,
+    FeedPolling,
+    FeedUp,
+    OrderRefused,
+    OrderRequested,
+    OrderTerms,
+    Quote,
+    SessionStarted,
+    Trade,
+)
+from engine.values import BUY
+from tests.actors.harness import Harness, T
+
+S = SECOND_NS
+MS = S // 1000
+UP = FeedUp(T, "f", 1, heard_ms=2000)
+QUIET = FeedUp(T, "f", 1)
+FREE: dict[str, Any] = {"max_order_notional": "0", "max_position_notional": "0", "max_orders_per_minute": 0}
+
+
+def trade(at_ns: int = T, *, late_ns: int = 0) -> Trade:
+    return Trade(at_ns, at_ns - late_ns, 1, 10_000, 1, 1)
+
+
+def quote(at_ns: int = T) -> Quote:
+    return Quote(at_ns, at_ns, 1, 9_990, 5, 10_000, 5)
+
+
+def heard(at_ns: int) -> FeedHeard:
+    return FeedHeard(at_ns, "f", at_ns)
+
+
+def stale(events: Sequence[Any], at_ns: int, **risk: Any) -> str:
+    """Return why the price is not fresh at a time, "" if it is."""
+    harness = Harness(OrderManager(Config(risk=RiskConfig(**{**FREE, **risk})), watches=False))
+    harness.send(*events)
+    request = OrderRequested(at_ns, "s", 1, OrderTerms(BUY, 1, 10_000, handle="s-1"))
+    (answer,) = [one for one in harness.send(request) if isinstance(one, OrderRefused)] or [None]
+    assert answer is None or answer.limit == "stale"
+    return answer.reason if answer is not None else ""
+
+
+def test_data_without_a_feed_is_always_fresh() -> None:
+    assert stale([trade()], T + 86_400 * S) == ""
+
+
+def test_a_feed_that_does_not_prove_its_life_has_no_age() -> None:
+    assert stale([QUIET, trade()], T + 3600 * S) == ""
+
+
+@pytest.mark.parametrize(
+    ("events", "after_ns", "reason"),
+    [
+        ([], 5000 * MS, ""),
+        ([], 5001 * MS, "the newest price is 5001 ms old, more than 5000"),
+        ([heard(T + 4 * S)], 9 * S, ""),
+        ([heard(T + 4 * S)], 9001 * MS, "the newest price is 5001 ms old, more than 5000"),
+        ([quote(T + 4 * S)], 9 * S, ""),
+        ([trade(T + 4 * S)], 9 * S, ""),
+        ([trade(T + 4 * S, late_ns=2 * S)], 7 * S, ""),
+        ([trade(T + 4 * S, late_ns=2 * S)], 7001 * MS, "the newest price is 5001 ms old, more than 5000"),
+        ([ClockAdopted(T, "v", T, 60.0)], 300 * S, ""),
+        ([ClockAdopted(T, "v", T, 60.0)], 301 * S, "the newest price is 5016 ms old, more than 5000"),
+    ],
+)
+def test_a_price_is_as_old_as_the_last_proof_of_life_and_its_way(
+    events: list[Any], after_ns: int, reason: str
+) -> None:
+    """Wall time: with a venue at 60 times real time, 5 s are 300 s of the venue."""
+    assert stale([UP, trade(), *events], T + after_ns) == reason
+
+
+def test_the_age_that_is_allowed_is_configured() -> None:
+    assert stale([UP, trade()], T + 1000 * MS, max_price_age_ms=1000) == ""
+    assert stale([UP, trade()], T + 1001 * MS, max_price_age_ms=1000) != ""
+
+
+def test_a_feed_that_is_down_is_not_fresh_until_a_new_price_or_proof_that_none_was_missed() -> None:
+    down = [UP, trade(), FeedDown(T + S, "f", "reset")]
+    again = FeedUp(T + 2 * S, "f", 1, heard_ms=2000)
+    at_ns = T + 3 * S
+    assert stale(down, at_ns) == "f is down: reset"
+    assert stale([*down, FeedPolling(T + S, "f", True, "down")], at_ns) == "f is down: down"
+    assert stale([*down, again], at_ns) == "no price since data was missed"
+    assert stale([*down, again, heard(at_ns)], at_ns) == "no price since data was missed"
+    assert stale([*down, again, trade(at_ns)], at_ns) == ""
+    assert stale([*down, again, quote(at_ns)], at_ns) == ""
+    closed = FeedGap(at_ns, "f", 1, T, at_ns, True)
+    assert stale([*down, again, closed], at_ns) == ""
+    opened = FeedGap(at_ns, "f", 1, T, at_ns)
+    assert stale([*down, again, opened], at_ns) == "no price since data was missed"
+    assert stale([*down, again, opened, trade(at_ns)], at_ns) == ""
+
+
+def test_a_gap_in_another_market_does_not_matter() -> None:
+    gap = FeedGap(T + S, "f", 2, T, T + S)
+    assert stale([UP, trade(), Trade(T, T, 2, 5, 1, 1), gap], T + 2 * S) == ""
+
+
+def test_a_price_of_an_earlier_session_is_not_fresh() -> None:
+    started = SessionStarted(T + S, "b" * 16, "paper", "", "", "", (), "")
+    events = [UP, trade(), started, FeedUp(T + 2 * S, "f", 1)]
+    assert stale(events, T + 3 * S) == "no price since data was missed"
+    assert stale([*events, quote(T + 3 * S)], T + 3 * S) == ""
+
+
+def test_trades_are_followed_only_where_their_age_counts() -> None:
+    harness = Harness(OrderManager(Config(), watches=False))
+    assert harness.actor.listens(Trade), "until there is a price"
+    harness.send(trade(), Trade(T, T, 2, 5, 1, 1))
+    assert not harness.actor.listens(Trade)
+    harness.send(UP)
+    assert harness.actor.listens(Trade)
+    assert harness.actor.listens(Quote)
