@@ -1,10 +1,13 @@
-"""Strategies for the live tests. `Busy` uses every kind of order, so that every fault can hit one."""
+"""Strategies for the live tests.
+
+`Busy` uses every kind of order, so that every fault can hit one. `Signaled` does what a test says.
+"""
 
 from __future__ import annotations
 
-from engine.strategies import Bar, Fill, Strategy
+from engine.strategies import Bar, Fill, Strategy, Tick
 
-__all__ = ["Busy", "Quiet"]
+__all__ = ["Busy", "Quiet", "Signaled"]
 
 SIZES = {"BTC": "0.002", "ETH": "0.05", "PURR": "2000"}
 
@@ -46,6 +49,34 @@ class Busy(Strategy):
 
 class Quiet(Strategy):
     """Places no orders."""
+
+
+class Signaled(Strategy):
+    """Runs calls on signals. `script`: lines "NUMBER: verb argument ... name=argument", all about BTC."""
+
+    script: str = ""
+
+    def on_start(self) -> None:
+        self.calls: dict[int, list[str]] = {}
+        self.handles: list[str] = []
+        for line in self.script.split(";"):
+            number, _, call = line.partition(":")
+            if call:
+                self.calls.setdefault(int(number), []).append(call.strip())
+
+    def on_trade(self, trade: Tick) -> None:
+        for call in self.calls.get(trade.event.size, ()):
+            verb, *words = call.split()
+            named = dict(word.split("=") for word in words if "=" in word)
+            plain = [word for word in words if "=" not in word]
+            if verb == "cancel":
+                self.cancel(self.handles[int(plain[0])])
+            elif verb == "raise":
+                raise ValueError("as the script says")
+            else:
+                found = getattr(self, verb)("BTC", *plain, **named)
+                if isinstance(found, str):
+                    self.handles.append(found)
 
 
 def _text(price: float) -> str:
