@@ -58,18 +58,20 @@ class Stage(Venue):
 
     # The market.
 
-    def quote(self, bid: float, ask: float, *, bid_size: int = DEPTH, ask_size: int = DEPTH) -> None:
+    def quote(
+        self, bid: float | Decimal, ask: float | Decimal, *, bid_size: int = DEPTH, ask_size: int = DEPTH
+    ) -> None:
         """Set the best bid and ask; sizes are in steps of 0.001."""
         now = self._now_ns()
         self.sandbox.play(Quote(now, now, 1, round(bid * 100), bid_size, round(ask * 100), ask_size))
 
-    def print(self, price: float, size: int = 900_000, *, side: int = SELL) -> None:
+    def print(self, price: float | Decimal, size: int = 900_000, *, side: int = SELL) -> None:
         """Play a trade; its size, in steps, is no signal by default."""
         now = self._now_ns()
         self._trades += 1
         self.sandbox.play(Trade(now, now, 1, round(price * 100), size, side, self._trades))
 
-    async def price(self, price: float) -> None:
+    async def price(self, price: float | Decimal) -> None:
         """Move the market, and wait until everything that follows is done."""
         side = BUY if price * 100 >= self.at else SELL
         self.at = round(price * 100)
@@ -90,7 +92,8 @@ class Stage(Venue):
 
     async def others(self, side: str, size: str, **more: Any) -> Any:
         """Trade at market with the account's key, as another program does; return the status."""
-        return await self.order(side, size, price="200" if side == "buy" else "10", **more)
+        beyond = self.at * 3 // 2 if side == "buy" else self.at // 2
+        return await self.order(side, size, price=format_scaled(beyond, 2), **more)
 
     async def order(
         self, side: str, size: str, *, price: str, tif: str = "Ioc", wait: bool = True, **more: Any
