@@ -56,7 +56,7 @@ def config(use: str = "tests.live.traders:Busy", **venue: Any) -> Config:
         mode="live",
         strategies=(StrategyConfig(use=use),),
         bars=BarsConfig(intervals=("5s", "1m")),
-        risk=RiskConfig(max_orders_per_minute=0),
+        risk=RiskConfig(max_orders_per_minute=0, on_stop="cancel"),
         data=DataConfig(warmup_bars=0, check_minutes=1),
         venue=VenueConfig(network="sandbox", account=ACCOUNT, **venue),
     )
