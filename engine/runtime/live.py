@@ -63,8 +63,6 @@ __all__ = ["Live", "open_journal"]
 
 STOP_S: Final = {"keep": 10.0, "cancel": 10.0, "flatten": 60.0}
 """By `[risk] on_stop`: how long orders may take to end at a stop, in real seconds."""
-PARK_S: Final = 5.0
-"""How long the venue may take to accept the stops that stand for those of the engine, in real seconds."""
 PROJECT_S: Final = 8.0
 """How long the last rows of a store may take, in real seconds."""
 FILLS_OVERLAP_NS: Final = 60_000_000_000
@@ -338,7 +336,7 @@ class Live:
         for failed in self.sequencer.failures[self._failures_shown :]:
             self._failures_shown += 1
             self._notify(Health("strategy", "failed", failed))
-        if isinstance(batch[0], OperatorCommand) and batch[0].command in ("stop", "park"):
+        if isinstance(batch[0], OperatorCommand) and batch[0].command == "stop":
             self._stopping = True
         if self._stopping and self._is_settled():
             self._settled.set()
@@ -387,20 +385,12 @@ class Live:
         self.stop(f"--for {seconds:g}s")
 
     async def _settle_orders(self) -> None:
-        """Stop trading as configured: openings are canceled, exits on their way get some time.
+        """Stop trading as configured, and wait until no order is under way and no exit is owed.
 
-        With real orders that keep their positions, what the engine protects is then placed at the venue.
+        Openings are canceled in any case, and what the engine protects is placed at the venue if it stays.
         """
-        on_stop = self._plan.config.risk.on_stop
-        await self._settle("stop", STOP_S[on_stop])
-        if on_stop == "keep" and self._plan.make_gateway is not None:
-            await self._settle("park", PARK_S)
-
-    async def _settle(self, command: str, seconds: float) -> None:
-        """Send a command and wait until no order is under way and no exit is owed."""
-        self._settled, self._stopping = trio.Event(), False
-        self.ingress.put([OperatorCommand(self._now_ns(), command, detail=self._stopped_by)])
-        with trio.move_on_after(seconds):
+        self.ingress.put([OperatorCommand(self._now_ns(), "stop", detail=self._stopped_by)])
+        with trio.move_on_after(STOP_S[self._plan.config.risk.on_stop]):
             await self._settled.wait()
 
     def _is_settled(self) -> bool:

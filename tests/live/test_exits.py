@@ -154,6 +154,7 @@ async def test_an_exit_without_buyers_is_tried_until_there_are_some(
         async def script(live: Live) -> None:
             await stage.signal(1)
             await stage.signal(2)
+            await stage.price(100)  # arms the trail
             stage.at = 9600
             stage.quote(50, 96)
             stage.print(96)
@@ -181,6 +182,7 @@ async def test_netted_strategies_have_a_stop_each(paced_clock: MockClock, tmp_pa
             await stage.signal(2)
             assert await stage.position() == 0
             await stage.price(96)
+            await stage.wait(2)  # the engine's stop goes by the mark, which is sent every second
             assert await stage.position() == -1
 
         scripts = {"Long": "1: target 1; 2: stop sell 1 97", "Short": "2: target -1"}
@@ -223,7 +225,10 @@ async def test_an_exit_whose_answer_is_lost_is_asked_about_and_never_sent_again(
             await stage.signal(1)
             stage.sandbox.faults.arm("lost-reply", scope="exchange")
             stage.sandbox.faults.arm("drop", 100, scope="user")
+            stage.sandbox.faults.arm("5xx", 100, scope="info")
             await stage.signal(2)
+            stage.sandbox.faults.disarm()
+            stage.sandbox.faults.arm("drop", 100, scope="user")
             assert await stage.position() == 0
             await stage.signal(3)
             stage.sandbox.faults.disarm()
