@@ -61,8 +61,9 @@ class Stage(Venue):
     def quote(
         self, bid: float | Decimal, ask: float | Decimal, *, bid_size: int = DEPTH, ask_size: int = DEPTH
     ) -> None:
-        """Set the best bid and ask; sizes are in steps of 0.001."""
+        """Set the best bid and ask; sizes are in steps of 0.001. A bid of 0: there is none."""
         now = self._now_ns()
+        bid_size = bid_size if bid else 0
         self.sandbox.play(Quote(now, now, 1, round(bid * 100), bid_size, round(ask * 100), ask_size))
 
     def print(self, price: float | Decimal, size: int = 900_000, *, side: int = SELL) -> None:

@@ -148,15 +148,14 @@ async def test_a_gap_beyond_the_bound_is_answered_until_the_position_is_flat(
 async def test_an_exit_without_buyers_is_tried_until_there_are_some(
     paced_clock: MockClock, tmp_path: Path
 ) -> None:
-    """No bid within the bound for twenty seconds: told at once and every ten seconds, then sold."""
+    """No bid at all for twenty seconds: told at once and again, then sold."""
     async with staged() as stage:
 
         async def script(live: Live) -> None:
             await stage.signal(1)
             await stage.signal(2)
             await stage.price(100)  # arms the trail
-            stage.at = 9600
-            stage.quote(50, 96)
+            stage.quote(0, 96)
             stage.print(96)
             await stage.wait(22)
             assert await stage.position() == 1
@@ -165,8 +164,9 @@ async def test_an_exit_without_buyers_is_tried_until_there_are_some(
 
         await stage.trade(tmp_path, {"Long": "1: target 1; 2: trail 1 2"}, script)
         await assert_flat(tmp_path, stage)
-    delayed = of(ExitDelayed, tmp_path)
-    assert len(delayed) == 3
+    at = [one.at_ns / 1e9 for one in of(ExitDelayed, tmp_path)]
+    assert len(at) >= 2
+    assert all(10 <= later - earlier <= 15.5 for earlier, later in pairwise(at))
     tries = [one.at_ns for one in of(SubmitOrder, tmp_path) if one.terms.purpose == "trail"]
     gaps = [round((later - earlier) / 1e9, 1) for earlier, later in pairwise(tries)]
     assert gaps[:4] == [pytest.approx(gap, abs=0.2) for gap in (0.25, 0.5, 1, 2)]

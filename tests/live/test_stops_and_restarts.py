@@ -98,9 +98,26 @@ async def test_a_stop_that_fired_and_missed_while_the_engine_was_down_is_sold_at
     assert [one.owner for one in of(ExitDelayed, tmp_path)] == ["Long"]
 
 
-async def test_a_stop_that_a_person_canceled_while_the_engine_was_down_stays_canceled(
+async def test_a_stop_that_a_person_canceled_stays_canceled(paced_clock: MockClock, tmp_path: Path) -> None:
+    async with staged() as stage:
+
+        async def script(live: Live) -> None:
+            await stage.signal(1)
+            await stage.signal(2)
+            (stop,) = await stage.open_orders()
+            await stage.cancel(stop["oid"])
+            await stage.wait(70)
+            assert await stage.open_orders() == []
+
+        result = await stage.trade(tmp_path, {"Long": STOPPED}, script)
+        assert await stage.position() == 1
+    assert [one.protected_by for one in result.positions] == [[]]
+
+
+async def test_a_stop_that_is_gone_after_downtime_is_placed_again(
     paced_clock: MockClock, tmp_path: Path
 ) -> None:
+    """The engine was not there to see who canceled it."""
     async with staged() as stage:
 
         async def script(live: Live) -> None:
@@ -111,9 +128,9 @@ async def test_a_stop_that_a_person_canceled_while_the_engine_was_down_stays_can
         (stop,) = await stage.open_orders()
         await stage.cancel(stop["oid"])
         result = await stage.trade(tmp_path, {"Long": STOPPED}, nothing)
-        assert await stage.open_orders() == []
-        assert await stage.position() == 1
-    assert [one.protected_by for one in result.positions] == [[]]
+        (again,) = await stage.open_orders()
+        assert again["oid"] != stop["oid"]
+    assert [len(one.protected_by) for one in result.positions] == [1]
 
 
 async def test_a_trail_is_parked_at_the_venue_and_taken_back(paced_clock: MockClock, tmp_path: Path) -> None:
@@ -189,8 +206,8 @@ async def test_an_exit_that_is_owed_at_the_end_is_named(paced_clock: MockClock, 
         async def script(live: Live) -> None:
             await stage.signal(1)
             await stage.signal(2)
-            stage.quote(50, 96)
-            stage.print(96)
+            stage.quote(50, 96)  # fires the stop, far beyond its bound
+            stage.quote(0, 96)
             await stage.wait(3)
 
         result = await stage.trade(tmp_path, {"Long": STOPPED}, script)

@@ -83,13 +83,13 @@ async def test_c07_a_restart_in_the_last_batch_before_the_end_replays(
 ) -> None:
     async def script(rig: Rig) -> None:
         await rig.send(100, 101, 666, 102)
-        cancel = rig.live._cancel_orders
+        cancel = rig.live._settle_orders
 
         async def cancel_and_restart() -> None:
             await cancel()
             rig.ingress.put([*rig.trades(103), command(rig, "restart", "Fragile"), *rig.trades(104)])
 
-        rig.live._cancel_orders = cancel_and_restart  # type: ignore[method-assign]
+        rig.live._settle_orders = cancel_and_restart  # type: ignore[method-assign]
 
     await Rig(tmp_path, config("Fragile", "Steady", on_failure=policy), **FAST).run(script)
     assert len(of(Trade, tmp_path)) == 6
