@@ -71,6 +71,7 @@ class Targets:
             self._reset(target)
             if m.gates.halts.withdraws(owner, instrument) and self._cap(owner, instrument, target):
                 target.state, target.reason = "withdrawn", "openings are stopped"
+                self._refuse_opening(at_ns, owner, instrument, event.size - target.wanted, emit)
         m.requests.make_way(at_ns, owner, instrument, "a newer target", emit)
         if not same:
             self.work(at_ns, owner, instrument, target, emit)
@@ -133,6 +134,13 @@ class Targets:
         self._show(at_ns, owner, instrument, target, self._stay(target, "working", only_closes), "", emit)
         request = OrderRequested(at_ns, owner, instrument, terms, target.given)
         emit(Later(request, DECISIONS, f"target {instrument} {owner}"))
+
+    def _refuse_opening(self, at_ns: int, owner: str, instrument: int, opening: int, emit: Emit) -> None:
+        """Answer a call whose opening part a halt withdraws at once."""
+        broken = self.m.gates.halts.refusal(owner, instrument)
+        assert broken is not None, "only a halt withdraws"
+        terms = OrderTerms(BUY if opening > 0 else SELL, abs(opening), role=OPEN, purpose="target")
+        self.m.requests.report_refusal(at_ns, owner, instrument, terms, broken, self.m.turn.seq, emit)
 
     def still_wants(self, owner: str, instrument: int, terms: OrderTerms) -> int:
         """Return how much of a target's order, requested earlier in the turn, is still wanted."""
