@@ -18,6 +18,7 @@ __all__ = [
     "CHANNELS",
     "FEE_SCALE",
     "MONEY_TEXT_SCALE",
+    "PRICE_TEXT_SCALE",
     "AccountConfig",
     "ActivityKind",
     "BarsConfig",
@@ -41,6 +42,9 @@ ACTIVITY_MEASURES: Final = ("tick", "volume", "value", "imbalance")
 
 MONEY_TEXT_SCALE: Final = 6
 """Most decimal places of an amount of money in the configuration."""
+
+PRICE_TEXT_SCALE: Final = 12
+"""Most decimal places of a price in the configuration."""
 
 
 class ActivityKind(msgspec.Struct, frozen=True):
@@ -266,6 +270,19 @@ class AccountConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "can lose no more."
         ),
     ] = "cross"
+    currency: Annotated[
+        str,
+        Meta(
+            description="Currency that the account is valued in. Default: the first market's quote currency."
+        ),
+    ] = ""
+    prices: Annotated[
+        dict[str, str],
+        Meta(
+            description="What one unit of another currency or asset (of a fee, a market's quote) is worth: a "
+            'number, or the name of a market of this session, as in `{ BNB = "BNB/USDC" }`.'
+        ),
+    ] = {}
 
 
 class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -327,10 +344,10 @@ class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 0
     adopt: Annotated[
-        bool,
+        bool | dict[str, str],
         Meta(
-            description="Take over a position that the account already has; otherwise that instrument is "
-            "halted."
+            description="Give a position that the account already has to the strategy that trades its "
+            'market; where several do, name one: `{ BTC = "Trend" }`. Otherwise the market is halted.'
         ),
     ] = False
 

@@ -120,7 +120,10 @@ class PositionRead(Event, frozen=True, tag="position-read"):
 
 
 class AccountRead(Event, frozen=True, tag="account-read"):
-    """Input. Ends a reconciliation: orders, fills and positions up to `venue_ns` have been reported."""
+    """Input. Ends a reconciliation: orders, fills and positions up to `venue_ns` have been reported.
+
+    `unrealized` is the profit of the open positions that `equity` includes; None if the venue does not say.
+    """
 
     recv_ns: int
     venue_ns: int
@@ -130,6 +133,7 @@ class AccountRead(Event, frozen=True, tag="account-read"):
     withdrawable: _Scaled
     open_orders: int
     foreign_orders: int
+    unrealized: Annotated[Amount | None, "scaled"] = None
 
 
 class ForeignOrderSeen(Event, frozen=True, tag="foreign-order"):
@@ -212,8 +216,8 @@ class ScheduleAnswered(Event, frozen=True, tag="schedule-answered"):
 class PositionDiffers(Event, frozen=True, tag="position-differs"):
     """Derived. The position from the engine's fills (`own`) and the venue's position (`venue`) differ.
 
-    `adopted`: the venue's position was taken over. This happens only at the start of a session, if
-    configured.
+    `adopted`: the position was there before the engine, and a strategy takes it over, if configured.
+    Otherwise the books follow the venue and the market is halted.
     """
 
     at_ns: int

@@ -31,9 +31,10 @@ class FillBooked(Event, frozen=True, tag="fill-booked"):
 
     Price and money have `finer` more decimals than the instrument's. `role` is whether it took the book away
     from 0 ("open") or towards it ("close"). `external`: it was not ordered through the engine. `over`: an
-    exit carried the book beyond 0 by this part. `cause` is "liquidation", "adl", "position read" (the
-    venue's position differed), "flat" (the account was flat), or "" for an ordinary fill. `reason` is the
-    order's.
+    exit carried the book beyond 0 by this part. `cause` is "" for an ordinary fill, "liquidation", "adl",
+    "position read" (the venue's position differed), "taken back" (such a difference is explained by a fill
+    that came later, which follows), "flat" (the account is flat), "adopted", or "fee" (a fee in base units
+    took a part of the position).
     """
 
     at_ns: int

@@ -388,6 +388,7 @@ class EquityMarked(Event, frozen=True, tag="equity"):
     """The account at `scale` decimals: equity = start + adjustments + realized + unrealized - fees + funding.
 
     `start` is the equity at the start, `adjustments` the sum of deposits, withdrawals and corrections.
+    `unvalued` are (asset, amount) for which no price is known: they are not in these numbers.
     """
 
     at_ns: int
@@ -399,6 +400,7 @@ class EquityMarked(Event, frozen=True, tag="equity"):
     funding: Annotated[Amount, "scaled"] = 0
     start: Annotated[Amount, "scaled"] = 0
     adjustments: Annotated[Amount, "scaled"] = 0
+    unvalued: tuple[tuple[str, str], ...] = ()
 
 
 ENDED: Final = ("Filled", "Canceled", "Rejected")

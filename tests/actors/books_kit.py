@@ -9,6 +9,7 @@ from typing import Any
 from engine.actors import Books
 from engine.config import AccountConfig, Config, StrategyConfig, VenueConfig
 from engine.events import (
+    AccountRead,
     EquityMarked,
     FillBooked,
     InstrumentListed,
@@ -16,6 +17,7 @@ from engine.events import (
     OrderFilled,
     OrderTerms,
     PositionChanged,
+    PositionRead,
     SessionStarted,
     SubmitOrder,
     Trade,
@@ -125,6 +127,15 @@ class Kit(Harness):
         """Submit an order and fill it."""
         order = self.order(owner, side, size, market=fields.get("market", 1))
         return self.fill(order, side, size, price, **fields)
+
+    def position_read(self, size: str, *, at_ns: int = T, entry: str = "100", market: int = 1) -> list[Any]:
+        """Report the venue's position."""
+        return self.send(PositionRead(at_ns, at_ns, market, self.size(size, market), 8, _at(entry, 8)))
+
+    def account_read(self, equity: str, *, unrealized: str | None = "0", at_ns: int = T) -> list[Any]:
+        """Report the venue's value of the account."""
+        profit = None if unrealized is None else _at(unrealized, 8)
+        return self.send(AccountRead(at_ns, at_ns, "g", 8, _at(equity, 8), 0, 0, 0, profit))
 
     def trade(self, price: str, market: int = 1) -> None:
         """Show a trade of the market."""

@@ -166,6 +166,7 @@ class _Position(msgspec.Struct, frozen=True, rename="camel"):
     coin: Name
     szi: Number
     entry_px: Number | None = None
+    unrealized_pnl: Number | None = None
 
 
 class _AssetPosition(msgspec.Struct, frozen=True):

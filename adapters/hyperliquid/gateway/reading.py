@@ -229,6 +229,12 @@ class Reading:
             )
         return found
 
+    def unrealized(self, states: Iterable[WireState]) -> int | str | None:
+        """Return the profit of all open positions at MONEY_SCALE; None if a position does not say it."""
+        texts = [one.position.unrealized_pnl for state in states for one in state.asset_positions]
+        known = [text for text in texts if text is not None]
+        return self.money(*known) if len(known) == len(texts) else None
+
     def funding(self, row: WireFunding, recv_ns: int) -> FundingPaid | None:
         """Return a funding payment."""
         listed = self._listed(row.coin)

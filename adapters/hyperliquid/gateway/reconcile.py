@@ -114,6 +114,7 @@ class Reconciler:
                 self._reading.money(*(state.withdrawable for state in states.values())),
                 len(opened),
                 len(foreign_rows),
+                self._reading.unrealized(states.values()),
             )
         )
         self._read_ms = time_ms

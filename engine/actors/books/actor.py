@@ -15,40 +15,49 @@ from typing import Final
 
 from engine.actors.base import Emit, handles
 from engine.actors.books.allocation import allocate
-from engine.actors.books.book import Book
-from engine.actors.books.booking import Booking
-from engine.actors.books.ledger import Ledger
+from engine.actors.books.book import EXTERNAL, MANUAL, Book
+from engine.actors.books.booking import Booking, Correction
+from engine.actors.books.funding import shared_payment
+from engine.actors.books.ledger import Ledger, Other
 from engine.actors.books.owners import Executions, Owned, Owners
+from engine.actors.books.readings import Found, Readings
+from engine.actors.books.scaling import at_scale
+from engine.actors.books.settling import Settling
 from engine.clock import SECOND_NS
 from engine.config import MONEY_TEXT_SCALE, Config
 from engine.events import (
     ENDED,
     AccountAdjusted,
+    AccountRead,
     FillBooked,
+    FundingPaid,
     MarketHalted,
     OperatorCommand,
     OrderChanged,
     OrderFilled,
+    PositionRead,
     SessionStarted,
     SubmitOrder,
+    TransferSeen,
 )
 from engine.events.terms import CLOSE
 from engine.values import parse_scaled, rescale, wide
 
-__all__ = ["Book", "Books", "Owned"]
+__all__ = ["Book", "Books", "Other", "Owned"]
 
 _HALTED_AGAIN_NS: Final = 60 * SECOND_NS
 """A market that was halted this recently is not halted again for the same kind of reason."""
 
 
 class Books(Ledger):
-    """State: the ledger, whose orders are whose, the latest executions, the newest halts by market.
+    """State: the ledger, whose orders are whose, the latest executions, the newest halts by market, the time
+    of the newest funding payment by market, and what the attributes below say about a real account.
 
     `real`: the account is at a venue, and begins with the venue's value. Otherwise it begins with the
     configured cash.
     """
 
-    WIRING = Ledger.WIRING | {"real", "cash"}
+    WIRING = Ledger.WIRING | {"real", "cash", "adopt", "traders", "readings", "settling"}
 
     def __init__(self, config: Config, *, real: bool = False) -> None:
         super().__init__(config)
@@ -58,6 +67,20 @@ class Books(Ledger):
         self.owners = Owners()
         self.executions = Executions()
         self.halts: dict[int, int] = {}
+        self.funded_ns: dict[str, int] = {}
+        self.adopt = config.venue.adopt
+        self.traders = tuple((entry.title, entry.coins) for entry in config.strategies)
+        self.readings = Readings(self)
+        self.settling = Settling(self)
+        # Of a real account: what was booked when, and what its readings have shown.
+        self.starting = True
+        self.settled_ns = 0
+        self.recent: dict[int, list[tuple[int, str, int]]] = {}
+        self.effects: list[tuple[int, int]] = []
+        self.compared: dict[int, None] = {}
+        self.doubts: dict[int, int] = {}
+        self.corrections: dict[int, list[Correction]] = {}
+        self.found: dict[int, Found] = {}
 
     def knows(self, client_order_id: str) -> bool:
         """Return whether an order was sent by this journal."""
@@ -68,6 +91,7 @@ class Books(Ledger):
         """Begin a session. A paper account begins with the configured cash, and follows its changes."""
         self.owners.begin(started.session)
         self.fit_scale()
+        self.starting = True
         if self.real or started.mode == "backfill":
             return
         if self.start is None:
@@ -111,16 +135,27 @@ class Books(Ledger):
         elif owned is None and fill.client_order_id:
             words = f"a fill of order {fill.client_order_id}, which is no longer remembered"
             self.halt(fill.recv_ns, instrument, words, emit)
+        before = self.settling.cash() if self.real else 0
         booking = Booking(self, _template(fill, owned), emit)
+        owner = owned.owner if owned is not None else ""
+        instead_ns = self.readings.take_back(fill, owner, booking) if self.real else 0
         if owned is not None:
             booking.shares([(owned.owner, fill.size)], int(fill.fee), exits=owned.role == CLOSE)
-            booking.report()
-            return
-        step = self.instruments[instrument].size_step
-        booking.shares(allocate(self.sizes(instrument), fill.side, fill.size, step), int(fill.fee))
-        if booking.of_strategies and not self.account(instrument):
+        else:
+            step = self.instruments[instrument].size_step
+            shares = allocate(self.sizes(instrument), fill.side, fill.size, step)
+            booking.shares(shares, int(fill.fee))
+            self.close_if_flat(booking, shares, instrument)
+        if self.real:
+            self.readings.note(instrument, booking.pieces)
+            self.settling.note(fill.recv_ns, fill.venue_ns, before, "a fill", emit, instead_ns=instead_ns)
+        booking.report("" if owned is not None else fill.cause or "fill from outside")
+
+    def close_if_flat(self, booking: Booking, shares: list[tuple[str, int]], instrument: int) -> None:
+        """Close all books of a market if a fill from outside touched a strategy's and the account is flat."""
+        touched = any(owner not in (MANUAL, EXTERNAL) for owner, _ in shares)
+        if touched and not self.account(instrument):
             booking.flatten()
-        booking.report(fill.cause or "fill from outside")
 
     def halt(self, at_ns: int, instrument: int, reason: str, emit: Emit) -> None:
         """Halt a market, unless that was done a moment ago."""
@@ -133,6 +168,55 @@ class Books(Ledger):
         """Let the next reason halt a market again, once a person has resumed."""
         if command.command == "resume":
             self.halts.clear()
+
+    # Funding.
+
+    @handles(FundingPaid)
+    def fund(self, paid: FundingPaid, emit: Emit) -> None:
+        """Book a payment once: to the book it is for, else divided. Payments come in order of their times."""
+        instrument, key = paid.instrument, f"{paid.instrument} {paid.owner}"
+        if paid.venue_ns <= self.funded_ns.get(key, 0):
+            return
+        self.funded_ns[key] = paid.venue_ns
+        amount = at_scale(int(paid.amount), paid.scale, self.scale)
+        if paid.owner:
+            shares = [(paid.owner, amount)]
+        else:
+            shares = shared_payment(self.readings.sizes_at(instrument, paid.venue_ns), amount)
+        before = self.settling.cash() if self.real else 0
+        for owner, amount in shares:
+            self.book(owner, instrument).funding += amount
+        for owner, _ in shares:
+            emit(self.changed(paid.recv_ns, owner, instrument))
+        if self.real:
+            self.settling.note(paid.recv_ns, paid.venue_ns, before, "funding", emit)
+        self.mark(paid.recv_ns, emit)
+
+    # The account at a real venue.
+
+    @handles(PositionRead)
+    def compare(self, read: PositionRead, emit: Emit) -> None:
+        """Compare the venue's position with the books."""
+        self.readings.compare(read, emit)
+
+    @handles(AccountRead)
+    def note_account(self, read: AccountRead, emit: Emit) -> None:
+        """Compare the venue's value of the account with the ledger."""
+        self.settling.read(read, emit)
+
+    @handles(TransferSeen)
+    def note_transfer(self, seen: TransferSeen, emit: Emit) -> None:
+        """Book a deposit, a withdrawal or a transfer."""
+        self.settling.transfer(seen, emit)
+
+    def rescale(self, factor: int) -> None:
+        """Move all other money to a finer scale."""
+        super().rescale(factor)
+        self.effects = [(venue_ns, amount * factor) for venue_ns, amount in self.effects]
+        for corrections in self.corrections.values():
+            for one in corrections:
+                one.gain *= factor
+                one.cost *= factor
 
 
 def _template(fill: OrderFilled, owned: Owned | None) -> FillBooked:

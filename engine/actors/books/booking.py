@@ -6,17 +6,50 @@ it touched, `BookAdjusted` where the fill came from outside, and the equity. Cal
 
 from __future__ import annotations
 
-import msgspec
+from typing import NamedTuple
 
-from engine.actors.base import Emit
+from msgspec.structs import replace
+
+from engine.actors.base import Emit, State
 from engine.actors.books.allocation import portions
-from engine.actors.books.book import EXTERNAL, MANUAL, parts
-from engine.actors.books.ledger import Ledger
+from engine.actors.books.book import Book, parts
+from engine.actors.books.ledger import FINER, Ledger
+from engine.actors.books.scaling import at_scale
 from engine.events import BookAdjusted, FillBooked
 from engine.events.terms import CLOSE, OPEN
-from engine.values import power_of_ten, wide
+from engine.values import BUY, SELL, power_of_ten, wide
 
-__all__ = ["Booking"]
+__all__ = ["Booking", "Correction", "Piece"]
+
+
+class Correction(State):
+    """A part of a difference to the venue's position, as it was booked; a missing fill takes it back.
+
+    `size` is what has not been taken back, `gain` and `cost` what it changed in the book, which had `fills`
+    bookings after it. `venue_ns` is the time of the reading.
+    """
+
+    venue_ns: int
+    owner: str
+    side: int
+    size: int
+    price: int
+    finer: int
+    gain: int
+    cost: int
+    fills: int
+
+
+class Piece(NamedTuple):
+    """What one `FillBooked` changed in a book."""
+
+    venue_ns: int
+    owner: str
+    side: int
+    size: int
+    gain: int
+    cost: int
+    fills: int
 
 
 class Booking:
@@ -26,40 +59,71 @@ class Booking:
         self._ledger = ledger
         self._template = template
         self._emit = emit
-        self.touched: dict[str, int] = {}
+        self._listed = ledger.instruments[template.instrument]
+        self.before: dict[str, int] = {}
+        self.pieces: list[Piece] = []
+        ledger.fit_scale(self._listed.money_scale + template.finer)
 
-    def shares(self, owned: list[tuple[str, int]], fee: int, *, exits: bool = False) -> None:
+    def shares(self, owned: list[tuple[str, int]], fee: int = 0, *, exits: bool = False) -> None:
         """Book (owner, size) shares of the fill, each with its share of the fee.
 
         `exits`: the order may only close, so what opens is `over`.
         """
         fees = portions(fee, [size for _, size in owned])
         for (owner, size), paid in zip(owned, fees, strict=True):
-            self._share(owner, size, paid, exits)
+            self._share(self._template, owner, size, paid, exits)
 
     def flatten(self) -> None:
-        """Close every book of a market against the others, without fee: the account is flat."""
-        self._template = msgspec.structs.replace(
-            self._template, cause="flat", client_order_id="", external=True
-        )
-        for owner, held in self._ledger.sizes(self._template.instrument):
+        """Close every book of the market against the others, without fee: the account is flat."""
+        flat = replace(self._template, cause="flat", client_order_id="", external=True, fee_asset="")
+        for owner, held in self._ledger.sizes(flat.instrument):
             if held:
-                self._template = msgspec.structs.replace(self._template, side=-1 if held > 0 else 1)
-                self._share(owner, abs(held), 0, False)
+                self._share(replace(flat, side=SELL if held > 0 else BUY), owner, abs(held), 0, False)
 
-    @property
-    def of_strategies(self) -> bool:
-        """Whether a book of a strategy was touched."""
-        return any(owner not in (MANUAL, EXTERNAL) for owner in self.touched)
+    def take_back(self, correction: Correction, size: int) -> None:
+        """Undo a part of a difference that was booked: exactly, if its book has not changed since."""
+        side = -correction.side
+        undone = replace(
+            self._template,
+            side=side,
+            price=correction.price,
+            finer=correction.finer,
+            client_order_id="",
+            trade_id=0,
+            liquidity="",
+            purpose="own",
+            handle="",
+            external=True,
+            cause="taken back",
+            fee_asset="",
+            venue_ns=correction.venue_ns,
+        )
+        book = self._book(correction.owner)
+        if book.fills != correction.fills:
+            self._share(undone, correction.owner, size, 0, False)
+        else:
+            gain = correction.gain * size // correction.size
+            cost = correction.cost * size // correction.size
+            role = CLOSE if book.size * side < 0 else OPEN
+            book.size += side * size
+            book.realized -= gain
+            book.cost -= cost
+            correction.gain -= gain
+            correction.cost -= cost
+            if size == correction.size:
+                book.fills -= 1  # as if it had never been booked: an earlier part can be undone exactly too
+            self.pieces.append(Piece(undone.venue_ns, correction.owner, side, size, -gain, -cost, book.fills))
+            self._emit(replace(undone, owner=correction.owner, size=size, role=role))
+        correction.size -= size
 
     def report(self, reason: str = "", venue: int | None = None) -> None:
-        """Emit what the booking changed. With a `reason` it came from outside."""
+        """Emit what the booking changed. With a `reason` it came from outside; `venue` is the size there."""
         ledger, template = self._ledger, self._template
         at_ns, instrument = template.at_ns, template.instrument
         account = ledger.account(instrument)
-        for owner in self.touched:
+        for owner in self.before:
             self._emit(ledger.changed(at_ns, owner, instrument, external=bool(reason)))
-        for owner, before in self.touched.items() if reason else ():
+        for owner, before in self.before.items() if reason else ():
             after = ledger.book(owner, instrument).size
             self._emit(
                 BookAdjusted(
@@ -75,21 +139,23 @@ class Booking:
             )
         ledger.mark(at_ns, self._emit)
 
-    def _share(self, owner: str, size: int, fee: int, exits: bool) -> None:
-        ledger, template = self._ledger, self._template
-        book = ledger.book(owner, template.instrument)
-        self.touched.setdefault(owner, book.size)
-        scale = ledger.instruments[template.instrument].money_scale + template.finer
-        ledger.fit_scale(scale)
-        unit = power_of_ten(ledger.scale - scale)
-        pieces = parts(book.size, template.side, size)
+    def _book(self, owner: str) -> Book:
+        book = self._ledger.book(owner, self._template.instrument)
+        self.before.setdefault(owner, book.size)
+        return book
+
+    def _share(self, fill: FillBooked, owner: str, size: int, fee: int, exits: bool) -> None:
+        """Book a share, in two parts if it crosses 0."""
+        book = self._book(owner)
+        unit = power_of_ten(self._ledger.scale - self._listed.money_scale - fill.finer)
+        pieces = parts(book.size, fill.side, size)
         fees = portions(fee, [piece.size for piece in pieces])
         for piece, paid in zip(pieces, fees, strict=True):
-            book.fill(template.side, piece.size, piece.size * template.price * unit)
-            book.fees += paid * unit
+            self._part(fill, owner, book, piece.size, unit)
+            taken = self._pay(fill, book, paid, unit)
             self._emit(
-                msgspec.structs.replace(
-                    template,
+                replace(
+                    fill,
                     owner=owner,
                     size=piece.size,
                     fee=wide(paid),
@@ -97,3 +163,37 @@ class Booking:
                     over=exits and piece.opens,
                 )
             )
+            if taken:
+                self._take(fill, owner, book, taken, unit)
+
+    def _part(self, fill: FillBooked, owner: str, book: Book, size: int, unit: int) -> None:
+        realized, cost = book.realized, book.cost
+        book.fill(fill.side, size, size * fill.price * unit)
+        gain, cost = book.realized - realized, book.cost - cost
+        self.pieces.append(Piece(fill.venue_ns, owner, fill.side, size, gain, cost, book.fills))
+
+    def _pay(self, fill: FillBooked, book: Book, fee: int, unit: int) -> int:
+        """Book a fee in its asset; return the size that a fee in base units takes from the book."""
+        asset, rules, ledger = fill.fee_asset, self._listed.rules, self._ledger
+        if asset in ("", rules.quote or ledger.currency):
+            book.fees += fee * unit
+            return 0
+        if self._listed.kind != "spot" or asset != (rules.base or self._listed.name.partition("/")[0]):
+            ledger.other(asset).fees += fee * unit
+            return 0
+        # What is left of the last step of the grid stays with the account, and counts for the next fee.
+        scale = self._listed.money_scale
+        book.base_fees += at_scale(fee, scale + fill.finer, scale + FINER, up=True)
+        due = at_scale(book.base_fees, scale + FINER, self._listed.size_scale, up=True) - book.base_taken
+        return max(0, min(due, book.size))
+
+    def _take(self, fill: FillBooked, owner: str, book: Book, size: int, unit: int) -> None:
+        """Take a fee in base units from the book: its value at the fill's price is the fee."""
+        fee = size * fill.price
+        taken = replace(
+            fill, side=SELL, client_order_id="", trade_id=0, liquidity="", fee_asset="", cause="fee"
+        )
+        self._part(taken, owner, book, size, unit)
+        book.fees += fee * unit
+        book.base_taken += size
+        self._emit(replace(taken, owner=owner, size=size, fee=wide(fee), role=CLOSE))

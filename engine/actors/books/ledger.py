@@ -15,8 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+import msgspec
+
 from engine.actors.base import Actor, Emit, handles
 from engine.actors.books.book import EXTERNAL, MANUAL, Book
+from engine.actors.books.equity import Other, valued
 from engine.config import Config
 from engine.events import (
     BarClosed,
@@ -30,7 +33,7 @@ from engine.events import (
 )
 from engine.values import power_of_ten, wide
 
-__all__ = ["FINER", "SCALE_MIN", "Ledger", "at_scale"]
+__all__ = ["FINER", "SCALE_MIN", "Ledger", "Other"]
 
 SCALE_MIN: Final = 8
 """Fewest decimals of money."""
@@ -39,25 +42,20 @@ FINER: Final = 4
 """Decimals that a price of a fill may have beyond the instrument's."""
 
 
-def at_scale(value: int, scale: int, to: int, *, up: bool = False) -> int:
-    """Return an amount at another scale: exactly if that is finer, else rounded down, or `up`."""
-    if to >= scale:
-        return value * power_of_ten(to - scale)
-    unit = power_of_ten(scale - to)
-    return -(-value // unit) if up else value // unit
-
-
 class Ledger(Actor):
     """State: the books by market and owner, prices, and what equity began with and was adjusted by.
 
-    `start` is None as long as the value of a real account is not known; nothing is marked before.
+    `others` are amounts of assets that no market is quoted in. `start` is None as long as the value of a real
+    account is not known; nothing is marked before.
     """
 
-    WIRING = Actor.WIRING | {"strategies"}
+    WIRING = Actor.WIRING | {"strategies", "configured_currency", "prices"}
 
     def __init__(self, config: Config) -> None:
         super().__init__("books")
         self.strategies = tuple(entry.title for entry in config.strategies)
+        self.configured_currency = config.account.currency
+        self.prices = config.account.prices
         self.scale = SCALE_MIN
         self.books: dict[int, dict[str, Book]] = {}
         self.marks: dict[int, tuple[int, int]] = {}
@@ -65,7 +63,8 @@ class Ledger(Actor):
         self.closes: dict[int, int] = {}
         self.start: int | None = None
         self.adjustments = 0
-        self.marked: tuple[int, ...] = ()
+        self.others: dict[str, Other] = {}
+        self.marked: tuple[object, ...] = ()
 
     # Books.
 
@@ -130,6 +129,8 @@ class Ledger(Actor):
     def rescale(self, factor: int) -> None:
         """Move all other money to a finer scale."""
         self.adjustments *= factor
+        for other in self.others.values():
+            other.rescale(factor)
         if self.start is not None:
             self.start *= factor
 
@@ -180,25 +181,42 @@ class Ledger(Actor):
         unit = power_of_ten(scale - self.scale)
         return (book.size * value - book.cost * unit) // unit
 
-    def settled(self) -> int:
-        """Return what the bookings have added to cash: realized profit and funding, less fees."""
-        return sum(book.realized - book.fees + book.funding for _, _, book in self.all_books())
+    @property
+    def currency(self) -> str:
+        """The currency that the account is valued in: as configured, else that of the first market."""
+        quotes = (listed.rules.quote for listed in self.instruments.values() if listed.rules.quote)
+        return self.configured_currency or next(quotes, "")
+
+    def other(self, asset: str) -> Other:
+        """Return the amounts of an asset."""
+        found = self.others.get(asset)
+        if found is None:
+            found = self.others[asset] = Other()
+        return found
 
     def mark(self, at_ns: int, emit: Emit, *, always: bool = True) -> None:
         """Emit the equity; without `always` only if it has changed since it was last emitted."""
         if self.start is None:
             return
-        realized = unrealized = fees = funding = 0
-        for instrument, _, book in self.all_books():
-            realized += book.realized
-            unrealized += self.unrealized(instrument, book)
-            fees += book.fees
-            funding += book.funding
-        equity = self.start + self.adjustments + realized - fees + funding + unrealized
-        numbers = (realized, unrealized, fees, equity, funding, self.start, self.adjustments)
+        sums = valued(self)
+        adjustments = self.adjustments + sums.moved
+        cash = self.start + self.adjustments + sums.settled
+        marked = EquityMarked(
+            at_ns,
+            self.scale,
+            wide(sums.realized),
+            wide(sums.unrealized),
+            wide(sums.fees),
+            wide(cash + sums.unrealized),
+            wide(sums.funding),
+            wide(self.start),
+            wide(adjustments),
+            sums.unvalued,
+        )
+        numbers = msgspec.structs.astuple(marked)[1:]
         if always or numbers != self.marked:
             self.marked = numbers
-            emit(EquityMarked(at_ns, self.scale, *map(wide, numbers)))
+            emit(marked)
 
     @handles(BarClosed)
     def note_bar(self, bar: BarClosed, emit: Emit) -> None:

@@ -1,0 +1,102 @@
+"""What the venue says the account is worth, against the ledger: start, differences, transfers.
+
+Owns the start of a real account and its adjustments. The account begins with the venue's equity less the
+profit of its open positions, at the first reading. Later readings are compared with the ledger's cash of the
+same time; a difference of 0.01 or more moves equity, but is no profit. A transfer, a payment or a fill that
+is reported after a reading that had it already takes the difference back. Called by `Books`, which holds the
+state.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from engine.actors.base import Emit
+from engine.actors.books.equity import valued
+from engine.actors.books.readings import MS
+from engine.actors.books.scaling import at_scale
+from engine.events import AccountRead, QueryAccount, TransferSeen
+from engine.values import power_of_ten
+
+if TYPE_CHECKING:
+    from engine.actors.books.actor import Books
+
+__all__ = ["Settling"]
+
+CENT_SCALE: Final = 2
+"""A difference below one unit at this scale is the venue's rounding."""
+
+EFFECTS_MAX: Final = 512
+"""Upper bound on the movements of cash that are remembered with their times."""
+
+
+class Settling:
+    """See the module."""
+
+    def __init__(self, books: Books) -> None:
+        self.b = books
+
+    def cash(self) -> int:
+        """Return the ledger's cash without the start: what bookings and adjustments have moved."""
+        return self.b.adjustments + valued(self.b).settled
+
+    def note(
+        self, at_ns: int, venue_ns: int, before: int, why: str, emit: Emit, *, instead_ns: int = 0
+    ) -> None:
+        """Remember a movement of cash, which was `before`; take it back if equity has had it already.
+
+        Equity has what is older than the reading that it follows, and a fill in whose place something was
+        booked for a reading up to that one (`instead_ns`). In its very millisecond all else is later.
+        """
+        b = self.b
+        amount = self.cash() - before
+        if 0 < instead_ns <= b.settled_ns or venue_ns // MS < b.settled_ns // MS:
+            if amount:
+                b.adjust(at_ns, -amount, f"already in the account's value: {why}", emit)
+            return
+        b.effects.append((venue_ns, amount))
+        del b.effects[:-EFFECTS_MAX]
+
+    def transfer(self, seen: TransferSeen, emit: Emit) -> None:
+        """Book a transfer once: it moves equity, and is no profit."""
+        b = self.b
+        if not b.executions.first_of(f"transfer {seen.transfer_id}"):
+            return
+        before = self.cash()
+        amount = at_scale(int(seen.amount), seen.scale, b.scale)
+        if seen.asset in ("", b.currency):
+            b.adjust(seen.recv_ns, amount, seen.kind, emit)
+        else:
+            b.other(seen.asset).moved += amount
+        self.note(seen.recv_ns, seen.venue_ns, before, seen.kind, emit)
+        b.mark(seen.recv_ns, emit)
+
+    def read(self, read: AccountRead, emit: Emit) -> None:
+        """Begin the account at its first reading; compare the later ones."""
+        b = self.b
+        if b.doubts:
+            emit(QueryAccount(read.recv_ns, "a fill and a position have the same time"))
+            return
+        b.starting = False
+        unrealized = self._unrealized(read)
+        later = sum(amount for venue_ns, amount in b.effects if venue_ns > read.venue_ns)
+        cash = self.cash() - later
+        equity = at_scale(int(read.equity), read.scale, b.scale)
+        if b.start is None:
+            b.start = equity - (unrealized or 0) - cash
+            b.settled_ns = read.venue_ns
+        elif unrealized is not None:
+            differs = equity - unrealized - b.start - cash
+            if abs(differs) >= power_of_ten(b.scale - CENT_SCALE):
+                b.settled_ns = read.venue_ns
+                b.adjust(read.recv_ns, differs, "unexplained", emit)
+        b.mark(read.recv_ns, emit)
+
+    def _unrealized(self, read: AccountRead) -> int | None:
+        """Return the profit of the venue's positions that its equity includes; None if it is not known."""
+        b = self.b
+        if read.unrealized is not None:
+            return at_scale(int(read.unrealized), read.scale, b.scale)
+        if b.start is None:
+            return valued(b).unrealized
+        return None if any(b.account(instrument) for instrument in b.books) else 0
