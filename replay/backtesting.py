@@ -46,7 +46,7 @@ from engine.records import derived_of, draft_of, inputs_of, open_day
 from engine.sequencer import Sequencer
 from engine.session import SessionBuilder
 from engine.strategies.needs import Need, check_markets
-from engine.values import format_interval, format_scaled, side_name
+from engine.values import format_interval, format_scaled, rescale, side_name
 from replay.coverage import check_data, missing_bars
 
 __all__ = ["BacktestReport", "DigestSink", "JournalSink", "Progress", "market_inputs", "run_backtest"]
@@ -100,9 +100,11 @@ class JournalSink(DigestSink):
 class BacktestReport(msgspec.Struct):
     """The result. Money is exact decimal text in quote currency.
 
-    equity = cash + realized_pnl + unrealized_pnl - fees. `first` and `last` are UTC nanoseconds. `refusals`
-    counts refusals by the limit that refused. `failures` are the strategies that raised, with the seq of the
-    event and where. `notes` are lines for people, such as a strategy that got no bar of its interval.
+    equity = cash + realized_pnl + unrealized_pnl - fees + funding. `max_drawdown` is the largest fall of
+    equity below its highest value, which begins with the cash. `first` and `last` are UTC nanoseconds.
+    `refusals` counts refusals by the limit that refused. `failures` are the strategies that raised, with the
+    seq of the event and where. `notes` are lines for people, such as a strategy that got no bar of its
+    interval, or an amount that is not in these numbers because no price is known for it.
     """
 
     digest: str = ""
@@ -126,6 +128,7 @@ class BacktestReport(msgspec.Struct):
     failures: list[str] = []
     refusals: dict[str, int] = {}
     notes: list[str] = []
+    funding: str = "0"
 
 
 class _Tally:
@@ -142,7 +145,7 @@ class _Tally:
         self.marks: dict[int, int] = {}
         self.bars: set[tuple[int, int | str]] = set()
         self._peak = 0
-        self.drawdown = (0, 0)
+        self.drawdown = 0
 
     def open_day(self, day: str) -> None:
         self._sink.open_day(day)
@@ -173,13 +176,16 @@ class _Tally:
                 self.marks[event.instrument] = event.price
 
     def _value(self, marked: EquityMarked) -> None:
-        """Follow the largest fall of equity below its highest value so far."""
+        """Follow the largest fall of equity below its highest value so far. The scale only grows."""
         equity = int(marked.equity)
-        if self.equity is None or self.equity.scale != marked.scale:
-            self._peak = equity
+        if self.equity is None:
+            self._peak = int(marked.start)
+        else:
+            self._peak = rescale(self._peak, self.equity.scale, marked.scale)
+            self.drawdown = rescale(self.drawdown, self.equity.scale, marked.scale)
         self.equity = marked
         self._peak = max(self._peak, equity)
-        self.drawdown = max(self.drawdown, (self._peak - equity, marked.scale))
+        self.drawdown = max(self.drawdown, self._peak - equity)
 
 
 def run_backtest(
@@ -297,12 +303,17 @@ def _fill_in(report: BacktestReport, tally: _Tally, config: Config, sequencer: S
         report.realized_pnl = format_scaled(tally.equity.realized, scale)
         report.unrealized_pnl = format_scaled(tally.equity.unrealized, scale)
         report.equity = format_scaled(tally.equity.equity, scale)
-    report.max_drawdown = format_scaled(*tally.drawdown)
+        report.funding = format_scaled(tally.equity.funding, scale)
+        report.notes += [
+            f"{amount} {asset} is not counted: account.prices has no price for it"
+            for asset, amount in tally.equity.unvalued
+        ]
+        report.max_drawdown = format_scaled(tally.drawdown, scale)
     for (strategy, instrument), position in tally.positions.items():
         listed = sequencer.instruments[instrument]
         report.positions[f"{strategy} {listed.name}"] = {
             "side": side_name((position.size > 0) - (position.size < 0)),
             "size": format_scaled(position.size, listed.size_scale),
-            "cost": format_scaled(position.cost, listed.money_scale),
+            "cost": format_scaled(position.cost, listed.money_scale + position.finer),
             "mark": format_scaled(tally.marks.get(instrument, 0), listed.price_scale),
         }

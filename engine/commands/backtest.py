@@ -70,6 +70,7 @@ def _print(report: BacktestReport, seconds: float) -> None:
         ("fees", report.fees),
         ("realized", report.realized_pnl),
         ("unrealized", report.unrealized_pnl),
+        *([("funding", report.funding)] if report.funding != "0" else []),
         ("equity", f"{report.equity} (began with {report.cash}, largest fall {report.max_drawdown})"),
     ]
     rows += [

@@ -77,6 +77,28 @@ ops = st.tuples(
 )
 
 
+def booked(
+    at_ns: int, price: int, size: int, fee: int | str, trade_id: int, liquidity: str = "taker", finer: int = 0
+) -> FillBooked:
+    """Return a fill of the order `ORDER` of the strategy "ema", which buys BTC."""
+    return FillBooked(
+        at_ns,
+        "ema",
+        1,
+        1,
+        price,
+        size,
+        fee,
+        finer,
+        ORDER,
+        trade_id,
+        liquidity,
+        "open",
+        "own",
+        venue_ns=at_ns,
+    )
+
+
 def event_of(kind: str, pick: int, number: int, text: str, at: int) -> Event:
     """One event; `pick` chooses among a few orders, instruments and sessions, `number` is every amount."""
     which = pick % 3 + 1  # instrument 3 is never listed
@@ -89,7 +111,14 @@ def event_of(kind: str, pick: int, number: int, text: str, at: int) -> Event:
                 at, which, MINUTE_NS, start, number, number + 9, 1, 7, wide, 3, "trade", number % 3
             )
         case "submit":
-            terms = OrderTerms(side, number, number * (pick % 2), role="open", bound=number, handle=text)
+            terms = OrderTerms(
+                side,
+                number,
+                number * (pick % 2),
+                role="open" if number % 2 else "",
+                bound=number,
+                handle=text,
+            )
             return SubmitOrder(at, order, strategy, which, terms, reason=text)
         case "booked":
             role = "open" if number % 3 else "close"
@@ -241,9 +270,9 @@ def life_of_an_order() -> list[Record]:
         (1, 0, BTC),
         (2, 0, Trade(T + 1, T, 1, 4305997, 50_000, 1, 77)),
         (3, 2, BarClosed(T + 2, 1, MINUTE_NS, T, 4305997, 4306000, 4305990, 4305998, 150_000, 3, "trade")),
-        (4, 3, SubmitOrder(T + 2, ORDER, "ema", 1, OrderTerms(1, 200_000, 4306000))),
-        (5, 0, OrderFilled(T + 3, T + 3, ORDER, 1, 1, 4305997, 100_000, 12_000, "taker", 1)),
-        (6, 0, OrderFilled(T + 4, T + 4, ORDER, 1, 1, 4305999, 100_000, 12_000, "maker", 2)),
+        (4, 3, SubmitOrder(T + 2, ORDER, "ema", 1, OrderTerms(1, 200_000, 4306000, role="open"))),
+        (5, 0, booked(T + 3, 4305997, 100_000, 12_000, 1)),
+        (6, 0, booked(T + 4, 4305999, 100_000, 12_000, 2, "maker")),
         (7, 6, EquityMarked(T + 4, 2, 0, 150, 20, 1_000_130)),
     ]
 

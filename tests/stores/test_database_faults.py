@@ -12,7 +12,6 @@ from engine.events import (
     BarClosed,
     EquityMarked,
     InstrumentListed,
-    OrderFilled,
     OrderRejected,
     PriceMarked,
     SignalRaised,
@@ -31,6 +30,7 @@ from .record_streams import (
     ORDER,
     T,
     apply_all,
+    booked,
     digest_at,
     dumped,
     frames_of,
@@ -202,7 +202,7 @@ POISON = {
     "text that is not a number": BarClosed(T, 1, MINUTE_NS, T, 1, 1, 1, 1, "many", 1, "trade"),
     "a number of 5,000 digits": BarClosed(T, 1, MINUTE_NS, T, 1, 1, 1, 1, "9" * 5000, 1, "trade"),
     "a lone surrogate": OrderRejected(T, T, ORDER, "\ud800"),
-    "a fee that cannot be summed": OrderFilled(T, T, ORDER, 1, 1, 1, 1, "9" * 500, "taker", 99),
+    "a fee that cannot be summed": booked(T, 1, 1, "9" * 500, 99),
 }
 
 

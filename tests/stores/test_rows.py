@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -11,11 +12,13 @@ from hypothesis import strategies as st
 from engine.events import (
     BarClosed,
     DayOpened,
+    EquityMarked,
     FillBooked,
     InstrumentListed,
     OrderFilled,
     OrderRejected,
     OrderTerms,
+    PositionChanged,
     SessionStarted,
     SignalRaised,
     SubmitOrder,
@@ -34,10 +37,13 @@ from .record_streams import (
     ORDER,
     T,
     apply_all,
+    booked,
     life_of_an_order,
     opened,
     rows,
 )
+
+BOOKED = booked(T, 4305997, 100_000, 12_000, 1)
 
 # What people see.
 
@@ -134,7 +140,7 @@ def test_an_order_shows_its_terms_and_what_the_strategy_gave_as_its_reason(tmp_p
 def test_a_round_trip_is_a_row_with_its_prices_fees_profit_and_reason(tmp_path):
     path = tmp_path / "rows.db"
 
-    def booked(at_s: int, side: int, price: int, size: int, fee: int, role: str, purpose: str) -> FillBooked:
+    def part(at_s: int, side: int, price: int, size: int, fee: int, role: str, purpose: str) -> FillBooked:
         at_ns = T + at_s * 1_000_000_000
         return FillBooked(at_ns, "ema", 1, side, price, size, fee, 4, ORDER, at_s, "taker", role, purpose)
 
@@ -143,14 +149,14 @@ def test_a_round_trip_is_a_row_with_its_prices_fees_profit_and_reason(tmp_path):
         (1, 0, BTC),
         (2, 1, submit),
         # Prices have four decimals more than the instrument's two: 100.5 and 101.25.
-        (3, 0, booked(0, 1, 100_500000, 100_000, 7 * 10**10, "open", "target")),
-        (4, 0, booked(1, 1, 101_250000, 200_000, 0, "open", "target")),
-        (5, 0, booked(3, -1, 102_000000, 300_000, 10**10, "close", "stop")),
-        (6, 0, booked(9, -1, 102_000000, 100_000, 0, "open", "own")),
+        (3, 0, part(0, 1, 100_500000, 100_000, 7 * 10**10, "open", "target")),
+        (4, 0, part(1, 1, 101_250000, 200_000, 0, "open", "target")),
+        (5, 0, part(3, -1, 102_000000, 300_000, 10**10, "close", "stop")),
+        (6, 0, part(9, -1, 102_000000, 100_000, 0, "open", "own")),
     ]
     with opened(path) as writer:
         apply_all(writer, stream)
-        apply_all(writer, [(7, 0, booked(10, 1, 101_000000, 100_000, 0, "close", "own"))])
+        apply_all(writer, [(7, 0, part(10, 1, 101_000000, 100_000, 0, "close", "own"))])
     columns = (
         "side, size, entry_price, exit_price, profit, fees, net, seconds, exit_by, entry_seq, reason, seq"
     )
@@ -171,15 +177,87 @@ def test_a_higher_revision_replaces_a_bar_and_a_lower_one_does_not(tmp_path):
     assert rows(path, "select close, revision, seq from bars") == [(4.0, 1, 5)]
 
 
-def test_a_fill_that_is_reported_twice_is_counted_once(tmp_path):
+def test_a_reported_fill_is_a_row_once_it_is_booked(tmp_path):
     """I7: a venue that reports a trade id again after a reconnect adds nothing."""
     path = tmp_path / "rows.db"
+    placed = SubmitOrder(T, ORDER, "ema", 1, OrderTerms(1, 200_000, role="open"))
     fill = OrderFilled(T, T, ORDER, 1, 1, 4305997, 100_000, 12_000, "taker", 1)
     with opened(path) as writer:
-        apply_all(writer, [(1, 0, BTC), (2, 0, fill), (3, 0, fill)])
-        apply_all(writer, [(4, 0, fill)])
-    assert rows(path, "select seq from fills") == [(2,)]
+        apply_all(writer, [(1, 0, BTC), (2, 1, placed), (3, 0, fill), (4, 3, BOOKED), (5, 0, fill)])
+    assert rows(path, "select seq, role, purpose, external from fills") == [(4, "open", "own", 0)]
     assert rows(path, "select fees from orders") == [(0.0012,)]
+
+
+def test_a_fill_of_an_earlier_version_is_a_row_and_counted_once(tmp_path):
+    path = tmp_path / "rows.db"
+    placed = SubmitOrder(T, ORDER, "ema", 1, OrderTerms(1, 200_000))
+    fill = OrderFilled(T, T, ORDER, 1, 1, 4305997, 100_000, 12_000, "taker", 1)
+    with opened(path) as writer:
+        apply_all(writer, [(1, 0, BTC), (2, 1, placed), (3, 0, fill), (4, 0, fill)])
+        apply_all(writer, [(5, 0, fill)])
+    assert rows(path, "select seq, strategy from fills") == [(3, "ema")]
+    assert rows(path, "select fees from orders") == [(0.0012,)]
+
+
+def test_a_fill_from_outside_belongs_to_the_books_and_to_no_order(tmp_path):
+    path = tmp_path / "rows.db"
+    outside = msgspec.structs.replace(
+        BOOKED, client_order_id="", side=-1, role="close", external=True, cause="liquidation", fee_asset="BNB"
+    )
+    with opened(path) as writer:
+        apply_all(writer, [(1, 0, BTC), (2, 0, outside)])
+    assert rows(path, "select strategy, external, why, fee_asset, client_order_id from fills") == [
+        ("ema", 1, "liquidation", "BNB", "")
+    ]
+    assert rows(path, "select * from orders") == []
+
+
+def test_prices_and_money_finer_than_the_grid_are_stored_as_they_are(tmp_path):
+    path = tmp_path / "rows.db"
+    changed = PositionChanged(T, "ema", 1, 100_000, 9749025000000, 10_0000, 6_0000, 4, -5)
+    marked = EquityMarked(T, 6, 0, 0, 0, 5, 0, 7, -2, (("BNB", "-0.1"),))
+    with opened(path) as writer:
+        apply_all(
+            writer,
+            [
+                (1, 0, BTC),
+                (2, 0, booked(T, 97490250, 100_000, 674_9999, 1, finer=4)),
+                (3, 2, changed),
+                (4, 2, marked),
+            ],
+        )
+    assert rows(path, "select price, value, fee from fills") == [(97.49025, 97.49025, 0.0000674_9999)]
+    columns = "size, avg_price, cost, realized, fees, funding"
+    assert rows(path, f"select {columns} from positions") == [
+        (1.0, 97.49025, 97.49025, 0.000001, 0.0000006, -0.00000000005)
+    ]
+    assert rows(path, "select equity, start, adjustments, unvalued from equity") == [
+        (0.000005, 0.000007, -0.000002, "-0.1 BNB")
+    ]
+
+
+def test_the_profit_of_a_day_is_without_transfers_and_begins_at_the_start(tmp_path):
+    path = tmp_path / "rows.db"
+    day = 86_400 * 10**9
+
+    def marked(at_ns: int, equity: int, fees: int, funding: int, adjustments: int) -> EquityMarked:
+        return EquityMarked(at_ns, 5, 0, 0, fees, equity, funding, 1000_00000, adjustments)
+
+    with opened(path) as writer:
+        apply_all(
+            writer,
+            [
+                (1, 0, marked(T, 999_91000, 9000, 0, 0)),
+                (2, 0, marked(T + 1, 1005_86365, 13635, 0, 0)),
+                (3, 0, marked(T + day, 1255_86365, 13635, 0, 250_00000)),
+                (4, 0, marked(T + day + 1, 1255_36365, 23635, -40000, 250_00000)),
+            ],
+        )
+    columns = "equity, round(pnl, 5), round(fees, 5), funding, adjustments"
+    assert rows(path, f"select {columns} from daily_pnl") == [
+        (1005.86365, 5.86365, 0.13635, 0.0, 0.0),
+        (1255.36365, -0.5, 0.1, -0.4, 250.0),
+    ]
 
 
 def test_an_instrument_that_was_never_listed_has_a_number_for_a_name_and_no_prices(tmp_path):
@@ -221,7 +299,7 @@ def test_volumes_beyond_64_bits_are_real_numbers(tmp_path, volume):
 def test_ids_of_a_venue_beyond_64_bits_are_text(tmp_path):
     """V05."""
     path = tmp_path / "rows.db"
-    fill = OrderFilled(T, T, ORDER, 1, 1, 1, 1, 1, "taker", 2**64 - 1)
+    fill = booked(T, 1, 1, 1, 2**64 - 1)
     with opened(path) as writer:
         apply_all(writer, [(1, 0, BTC), (2, 0, fill)])
     assert rows(path, "select trade_id from fills") == [(str(2**64 - 1),)]
@@ -277,7 +355,7 @@ def test_numbers_are_the_nearest_to_the_exact_ones(price, size, scales):
     builder = RowBuilder({}, Empty())
     builder.learn(InstrumentListed(T, 1, "v", "X", *scales))
     builder.add(2, 0, Trade(T, T, 1, price, size, 1))
-    builder.add(3, 0, OrderFilled(T, T, ORDER, 1, 1, price, size + 1, 0, "taker", 1))
+    builder.add(3, 0, booked(T, price, size + 1, 0, 1))
     row = dict(zip(TABLES["trades"].columns, builder.appended["trades"][0], strict=True))
     assert row["price"] == float(Decimal(price).scaleb(-scales[0]))
     assert row["size"] == float(Decimal(size).scaleb(-scales[1]))
@@ -291,10 +369,7 @@ def test_numbers_are_the_nearest_to_the_exact_ones(price, size, scales):
 @example(fills=[(10, 3), (20, 7), (70, 1)], at=1)
 def test_averages_are_of_exact_sums_also_across_a_restart(tmp_path_factory, fills, at):
     path = tmp_path_factory.mktemp("sums") / "rows.db"
-    stream = [
-        (seq, 0, OrderFilled(T, T, ORDER, 1, 1, price, size, price, "taker", seq))
-        for seq, (price, size) in enumerate(fills, 2)
-    ]
+    stream = [(seq, 0, booked(T, price, size, price, seq)) for seq, (price, size) in enumerate(fills, 2)]
     for part in ([(1, 0, BTC)], stream[:at], stream[at:]):
         if part:
             with opened(path) as writer:

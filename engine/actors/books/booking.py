@@ -61,6 +61,7 @@ class Booking:
         self._emit = emit
         self._listed = ledger.instruments[template.instrument]
         self.before: dict[str, int] = {}
+        self._undone: dict[str, None] = {}
         self.pieces: list[Piece] = []
         ledger.fit_scale(self._listed.money_scale + template.finer)
 
@@ -98,6 +99,7 @@ class Booking:
             fee_asset="",
             venue_ns=correction.venue_ns,
         )
+        self._undone[correction.owner] = None
         book = self._book(correction.owner)
         if book.fills != correction.fills:
             self._share(undone, correction.owner, size, 0, False)
@@ -122,21 +124,24 @@ class Booking:
         at_ns, instrument = template.at_ns, template.instrument
         account = ledger.account(instrument)
         for owner in self.before:
-            self._emit(ledger.changed(at_ns, owner, instrument, external=bool(reason)))
-        for owner, before in self.before.items() if reason else ():
+            external = bool(reason) or owner in self._undone
+            self._emit(ledger.changed(at_ns, owner, instrument, external=external))
+        for owner, before in self.before.items():
+            why = reason or ("taken back" if owner in self._undone else "")
             after = ledger.book(owner, instrument).size
-            self._emit(
-                BookAdjusted(
-                    at_ns,
-                    owner,
-                    instrument,
-                    before,
-                    after,
-                    account,
-                    account if venue is None else venue,
-                    reason,
+            if why and after != before:
+                self._emit(
+                    BookAdjusted(
+                        at_ns,
+                        owner,
+                        instrument,
+                        before,
+                        after,
+                        account,
+                        account if venue is None else venue,
+                        why,
+                    )
                 )
-            )
         ledger.mark(at_ns, self._emit)
 
     def _book(self, owner: str) -> Book:

@@ -33,6 +33,7 @@ from engine.events import (
     AccountRead,
     ActorFailed,
     ActorRestarted,
+    BookAdjusted,
     BookRead,
     CancelOrder,
     CancelRequested,
@@ -260,6 +261,8 @@ class OrderManager(PriceFollower):
         books = self.books.setdefault(fill.instrument, {})
         before = books.get(fill.owner, 0)
         books[fill.owner] = before + fill.side * fill.size
+        if fill.cause == "taken back":
+            return  # The fill that explains it follows; what waits is looked at when both are booked.
         order = self.live.get(fill.client_order_id)
         asked = order or self.ended.get(fill.client_order_id)
         if asked is not None:
@@ -274,6 +277,11 @@ class OrderManager(PriceFollower):
             self._end(fill.at_ns, fill.client_order_id, emit)
         self.gates.note_fill(fill, 0 if asked is None else asked.left, emit)
         self.settle(fill.at_ns, fill.owner, fill.instrument, emit)
+
+    @handles(BookAdjusted)
+    def note_adjustment(self, adjusted: BookAdjusted, emit: Emit) -> None:
+        """Look again at a book that something from outside has changed."""
+        self.settle(adjusted.at_ns, adjusted.owner, adjusted.instrument, emit)
 
     @handles(OrderModified)
     def note_change(self, report: OrderModified, emit: Emit) -> None:

@@ -212,6 +212,10 @@ class Targets:
             target.tries = 0
             target.next_ns = 0
         wanted = target.wanted
+        if fill.cause == "fee" and wanted is not None and wanted * before > 0:
+            # What the fee took of a purchase is not bought again.
+            target.wanted = max(0, wanted + fill.side * fill.size)
+            return
         if wanted is None or fill.purpose == "target" or fill.over or canceling:
             return
         after = self.m.book(fill.owner, fill.instrument)

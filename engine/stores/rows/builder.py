@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 from engine.clock import iso_text
@@ -26,7 +25,6 @@ from engine.events import (
     DayOpened,
     EdgeChanged,
     EngineHalted,
-    EquityMarked,
     Event,
     FeedDown,
     FeedGap,
@@ -36,12 +34,10 @@ from engine.events import (
     OrderAccepted,
     OrderCanceled,
     OrderChanged,
-    OrderFilled,
     OrderModified,
     OrderRefused,
     OrderRejected,
     OrderUnknown,
-    PositionChanged,
     PriceMarked,
     SessionStarted,
     SessionStopped,
@@ -52,10 +48,10 @@ from engine.events import (
     Trade,
 )
 from engine.stores.rows.bars import activity_bar_row, bar_row
+from engine.stores.rows.books import BookRows
 from engine.stores.rows.flow import FlowRows
 from engine.stores.rows.tables import TABLES
-from engine.stores.rows.trips import TripRows
-from engine.stores.rows.units import Listing, added, record
+from engine.stores.rows.units import Listing, record
 from engine.stores.rows.venue import VenueRows
 from engine.stores.store import Row, Rows, RowSource
 from engine.values import side_name
@@ -77,7 +73,6 @@ class RowBuilder:
         self.number = store.number
         self._instruments = instruments
         self._store = store
-        self._trade_ids: dict[str, dict[str, int]] = {}
         handlers: dict[type[Event], tuple[str, Handler]] = {
             DayOpened: ("instruments", self._day_opened),
             InstrumentListed: ("instruments", self._listed),
@@ -95,11 +90,8 @@ class RowBuilder:
             OrderUnknown: ("orders", self._reason),
             OrderModified: ("orders", self._modified),
             CancelOrder: ("orders", self._reason),
-            OrderFilled: ("orders", self._filled),
             OrderChanged: ("orders", self._order_changed),
             OrderRefused: ("refusals", self._refused),
-            PositionChanged: ("positions", self._position),
-            EquityMarked: ("equity", self._equity),
             FeedUp: ("feed_events", self._feed_up),
             FeedDown: ("feed_events", self._feed_down),
             FeedGap: ("feed_events", self._feed_gap),
@@ -111,9 +103,9 @@ class RowBuilder:
             EdgeChanged: ("lifecycle", self._edge),
             OperatorCommand: ("lifecycle", self._operator),
             ActorRestarted: ("lifecycle", self._restarted),
+            **BookRows(self).handlers,
             **VenueRows(self).handlers,
             **FlowRows(self).handlers,
-            **TripRows(self).handlers,
         }
         self._handlers = {
             event_type: handler for event_type, (table, handler) in handlers.items() if table in store.tables
@@ -261,8 +253,8 @@ class RowBuilder:
         listing = self.listing(event.instrument)
         terms = event.terms
         size = listing.size(terms.size)
-        row = self._order(event.client_order_id, seq, cause, event.at_ns)
-        self._own(row, event.strategy, listing)
+        row = self.order(event.client_order_id, seq, cause, event.at_ns)
+        self.own(row, event.strategy, listing)
         row |= {
             "side": side_name(terms.side),
             "size": size,
@@ -288,83 +280,36 @@ class RowBuilder:
             row |= {"state": "PendingNew", "filled": 0.0, "remaining": size}
 
     def _accepted(self, seq: int, cause: int, event: OrderAccepted) -> None:
-        row = self._order(event.client_order_id, seq, cause, event.recv_ns)
+        row = self.order(event.client_order_id, seq, cause, event.recv_ns)
         row["venue_order_id"] = str(event.venue_order_id)
 
     def _reason(
         self, seq: int, cause: int, event: OrderRejected | OrderCanceled | OrderUnknown | CancelOrder
     ) -> None:
         at_ns = event.at_ns if isinstance(event, CancelOrder) else event.recv_ns
-        row = self._order(event.client_order_id, seq, cause, at_ns)
+        row = self.order(event.client_order_id, seq, cause, at_ns)
         row["reason"] = event.reason or row["reason"]
 
     def _modified(self, seq: int, cause: int, event: OrderModified) -> None:
         listing = self.listing(event.instrument)
-        row = self._order(event.client_order_id, seq, cause, event.recv_ns)
+        row = self.order(event.client_order_id, seq, cause, event.recv_ns)
         row["limit_price"] = listing.price(event.limit_price)
         row["venue_order_id"] = str(event.venue_order_id)
 
     def _order_changed(self, seq: int, cause: int, event: OrderChanged) -> None:
         listing = self.listing(event.instrument)
-        row = self._order(event.client_order_id, seq, cause, event.at_ns)
-        self._own(row, event.strategy, listing)
+        row = self.order(event.client_order_id, seq, cause, event.at_ns)
+        self.own(row, event.strategy, listing)
         row["state"] = event.state
         row["filled"] = listing.size(event.filled)
         row["remaining"] = listing.size(event.remaining)
 
-    def _filled(self, seq: int, cause: int, event: OrderFilled) -> None:
-        """One fill. A venue may report a trade id of an order twice: the later record is ignored."""
-        key = event.client_order_id
-        trade_id = str(event.trade_id) if event.trade_id else None
-        if key not in self._trade_ids:
-            self._trade_ids[key] = self._store.trade_ids(key)
-        # A seq that is not earlier is this record's own: it is applied again after a crash.
-        if trade_id is not None and self._trade_ids[key].setdefault(trade_id, seq) < seq:
-            return
-        listing = self.listing(event.instrument)
-        # A fill of no order of this journal has no row among the orders.
-        row = self._order(key, seq, cause, event.recv_ns) if key else {"strategy": None}
-        if key:
-            self._own(row, row["strategy"], listing)
-        fee = int(event.fee)
-        self.appended["fills"].append(
-            (
-                *record(seq, cause, event.recv_ns),
-                *(iso_text(event.venue_ns), event.venue_ns),
-                key,
-                row["strategy"],
-                *listing.named,
-                side_name(event.side),
-                listing.price(event.price),
-                listing.size(event.size),
-                listing.money(event.price * event.size),
-                listing.money(fee),
-                event.liquidity,
-                trade_id,
-            )
-        )
-        if key and listing.scales is not None:
-            self._sum(row, seq, listing.scales, event.price, event.size, fee)
+    def trade_ids(self, key: str) -> dict[str, int]:
+        """Return the stored trade ids of an order's fills, each with its seq."""
+        return self._store.trade_ids(key)
 
-    def _sum(self, row: Row, seq: int, scales: tuple[int, int], price: int, size: int, fee: int) -> None:
-        """Add a fill to the exact sums of its order, and divide them again."""
-        key = row["client_order_id"]
-        sums = self.row("order_sums", key) or {"filled": "0", "cost": "0", "fees": "0", "seq": 0}
-        if sums["seq"] < seq:  # else the sums have this fill: the record is applied again after a crash
-            money_scale = sum(scales)
-            sums = {
-                "client_order_id": key,
-                "filled": str(added(sums["filled"], size, scales[1])),
-                "cost": str(added(sums["cost"], price * size, money_scale)),
-                "fees": str(added(sums["fees"], fee, money_scale)),
-                "seq": seq,
-            }
-            self.changed["order_sums"][key] = sums
-        filled = Fraction(sums["filled"])
-        row["avg_price"] = float(Fraction(sums["cost"]) / filled) if filled else None
-        row["fees"] = float(sums["fees"])
-
-    def _order(self, key: str, seq: int, cause: int, at_ns: int) -> Row:
+    def order(self, key: str, seq: int, cause: int, at_ns: int) -> Row:
+        """Return the row of an order to change; a record at this time changes it."""
         row = self.row("orders", key)
         if row is None:
             row = dict.fromkeys(TABLES["orders"].columns)
@@ -373,36 +318,10 @@ class RowBuilder:
         row |= {"updated": iso_text(at_ns), "updated_ns": at_ns, "updated_seq": seq}
         return row
 
-    def _own(self, row: Row, strategy: str | None, listing: Listing) -> None:
+    def own(self, row: Row, strategy: str | None, listing: Listing) -> None:
+        """Set the owner and the market of an order."""
         row["strategy"] = strategy
         row["instrument"], row["instrument_id"], row["venue"] = listing.named
-
-    # The account.
-
-    def _position(self, seq: int, cause: int, event: PositionChanged) -> None:
-        listing = self.listing(event.instrument)
-        unit = listing.price_unit
-        cost = int(event.cost)
-        when = record(seq, cause, event.at_ns)
-        what = (
-            event.strategy,
-            *listing.named,
-            listing.size(event.size),
-            cost / (event.size * unit) if event.size and unit else None,
-            listing.money(cost),
-            listing.money(int(event.realized)),
-            listing.money(int(event.fees)),
-        )
-        self.appended["position_changes"].append((*when, *what))
-        self.changed["positions"][event.strategy, event.instrument] = dict(
-            zip(TABLES["positions"].columns, (*what, *when), strict=True)
-        )
-
-    def _equity(self, seq: int, cause: int, event: EquityMarked) -> None:
-        amounts = (event.realized, event.unrealized, event.fees, event.equity, event.funding)
-        self.appended["equity"].append(
-            (*record(seq, cause, event.at_ns), *(self.number(int(amount), event.scale) for amount in amounts))
-        )
 
     # The engine itself.
 

@@ -139,6 +139,11 @@ TABLES: Final[dict[str, TableShape]] = {
             "fee": float,
             "liquidity": str,
             "trade_id": str,
+            "role": str,
+            "purpose": str,
+            "external": int,
+            "why": str,
+            "fee_asset": str,
         },
         pk="seq",
         indexes=(("client_order_id", "trade_id"), ("instrument", "at_ns"), ("strategy", "at_ns"), ("at_ns",)),
@@ -205,6 +210,7 @@ TABLES: Final[dict[str, TableShape]] = {
             "cost": float,
             "realized": float,
             "fees": float,
+            "funding": float,
             **RECORD,
         },
         pk=("strategy", "instrument_id"),
@@ -219,6 +225,7 @@ TABLES: Final[dict[str, TableShape]] = {
             "cost": float,
             "realized": float,
             "fees": float,
+            "funding": float,
         },
         pk="seq",
         indexes=(("strategy", "instrument", "at_ns"),),
@@ -231,6 +238,9 @@ TABLES: Final[dict[str, TableShape]] = {
             "fees": float,
             "equity": float,
             "funding": float,
+            "start": float,
+            "adjustments": float,
+            "unvalued": str,
         },
         pk="seq",
         indexes=(("at_ns",),),
@@ -387,8 +397,12 @@ VIEWS: Final[dict[str, str]] = {
             from equity group by substr(at, 1, 10)
         )
         select marked.day, closing.equity,
-               closing.equity - coalesce(lag(closing.equity) over days, opening.equity) as pnl,
-               closing.fees - coalesce(lag(closing.fees) over days, opening.fees) as fees,
+               closing.equity
+                   - coalesce(lag(closing.equity) over days, nullif(closing.start, 0), opening.equity)
+                   - closing.adjustments + coalesce(lag(closing.adjustments) over days, 0) as pnl,
+               closing.fees - coalesce(lag(closing.fees) over days, 0) as fees,
+               closing.funding - coalesce(lag(closing.funding) over days, 0) as funding,
+               closing.adjustments - coalesce(lag(closing.adjustments) over days, 0) as adjustments,
                closing.seq
         from marked
         join equity as closing on closing.seq = marked.last_seq

@@ -6,12 +6,11 @@ the store continues exactly. Called by `builder.py` with every booked fill.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, Protocol
 
 from engine.clock import SECOND_NS, iso_text
-from engine.events import Event, FillBooked
+from engine.events import FillBooked
 from engine.events.terms import OPEN
 from engine.stores.rows.tables import TABLES
 from engine.stores.rows.units import Listing, added
@@ -36,15 +35,12 @@ class Batch(Protocol):
 
 
 class TripRows:
-    """The handler of booked fills."""
+    """Follows booked fills."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
-        self.handlers: dict[type[Event], tuple[str, Callable[[int, int, Any], None]]] = {
-            FillBooked: ("round_trips", self._booked)
-        }
 
-    def _booked(self, seq: int, cause: int, event: FillBooked) -> None:
+    def add(self, seq: int, cause: int, event: FillBooked) -> None:
         """Update the sums of the trip under way, and add a row when the book is flat again."""
         batch = self._batch
         listing = batch.listing(event.instrument)
@@ -81,7 +77,7 @@ def _after(trip: Row | None, fill: FillBooked, seq: int, scales: tuple[int, int]
     value = fill.price * fill.size
     moved = {
         "held": str(added(trip["held"], fill.size if opens else -fill.size, size_scale)),
-        "fees": str(added(trip["fees"], int(fill.fee), money_scale)),
+        "fees": str(added(trip["fees"], 0 if fill.fee_asset else int(fill.fee), money_scale)),
         "seq": seq,
     }
     if opens:

@@ -48,17 +48,17 @@ class Listing(NamedTuple):
         """Return the listing of an instrument that was never listed: its number as its name, no scales."""
         return cls((f"#{instrument}", instrument, None), None, number)
 
-    def price(self, value: int) -> object:
-        """Return a price in quote currency."""
-        return None if self.scales is None else self.number(value, self.scales[0])
+    def price(self, value: int, finer: int = 0) -> object:
+        """Return a price in quote currency; it has `finer` more decimals than the instrument's."""
+        return None if self.scales is None else self.number(value, self.scales[0] + finer)
 
     def size(self, value: int) -> object:
         """Return a size in base units."""
         return None if self.scales is None else self.number(value, self.scales[1])
 
-    def money(self, value: int) -> object:
-        """Return an amount of quote currency: prices times sizes."""
-        return None if self.scales is None else self.number(value, sum(self.scales))
+    def money(self, value: int, finer: int = 0) -> object:
+        """Return an amount of quote currency, prices times sizes; it has `finer` more decimals than these."""
+        return None if self.scales is None else self.number(value, sum(self.scales) + finer)
 
     @property
     def price_unit(self) -> int | None:
