@@ -90,14 +90,6 @@ class Execution(Actor):
         """The client order ids of the orders that may still fill."""
         return list(self._orders)
 
-    def knows(self, client_order_id: str) -> bool:
-        """Return whether an order belongs to this session, or to an earlier one and is still remembered."""
-        return (
-            client_order_id.startswith(f"0x{self._session}")
-            or client_order_id in self._orders
-            or client_order_id in self._ended
-        )
-
     @handles(SessionStarted)
     def begin(self, started: SessionStarted, emit: Emit) -> None:
         """Begin a session: its id becomes part of order ids.

@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 import trio
 
-from engine.actors import Execution, OrderManager
+from engine.actors import Books, Execution, OrderManager
 from engine.clock import day_of, iso_text
 from engine.errors import EngineError, JournalError, UsageError
 from engine.events import (
@@ -199,6 +199,7 @@ class Live:
             refused=dict(self._notices.refused),
             positions=open_books(self._manager(), self.sequencer.instruments),
             owed=exits_owed(self._manager(), self.sequencer.instruments),
+            unvalued=self._books().unvalued(),
         )
 
     # Start.
@@ -278,7 +279,7 @@ class Live:
             known_ns if execution.reconciled_ns else self._now_ns(),
             reached_ms + NONCE_MARGIN_MS,
             lambda: self._execution().working,
-            lambda client_order_id: self._execution().knows(client_order_id),
+            lambda client_order_id: self._books().knows(client_order_id),
         )
 
     async def _warm_up(self, warm_up: WarmUp, instruments: Sequence[InstrumentListed]) -> None:
@@ -425,6 +426,11 @@ class Live:
         execution = self.sequencer.actor("execution")
         assert isinstance(execution, Execution)
         return execution
+
+    def _books(self) -> Books:
+        books = self.sequencer.actor("books")
+        assert isinstance(books, Books)
+        return books
 
     def _manager(self) -> OrderManager:
         manager = self.sequencer.actor("orders")

@@ -17,6 +17,7 @@ from engine.actors.base import Emit, handles
 from engine.actors.books.allocation import allocate
 from engine.actors.books.book import EXTERNAL, MANUAL, Book
 from engine.actors.books.booking import Booking, Correction
+from engine.actors.books.equity import valued
 from engine.actors.books.funding import shared_payment
 from engine.actors.books.ledger import Ledger, Other
 from engine.actors.books.owners import Executions, Owned, Owners
@@ -85,6 +86,10 @@ class Books(Ledger):
     def knows(self, client_order_id: str) -> bool:
         """Return whether an order was sent by this journal."""
         return self.owners.knows(client_order_id)
+
+    def unvalued(self) -> list[str]:
+        """Return the amounts, such as "-0.1 BNB", that equity leaves out since no price is known."""
+        return [f"{amount} {asset}" for asset, amount in valued(self).unvalued]
 
     @handles(SessionStarted)
     def begin(self, started: SessionStarted, emit: Emit) -> None:
