@@ -7,7 +7,7 @@ what the engine booked. It is the base of `model.Model`, which adds targets, ord
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -23,10 +23,24 @@ from engine.events import (
     Trade,
 )
 from tests.orders.facts import CLOSE, OPEN, Broken, Listed, Order
-from tests.orders.ledger import EXTERNAL, ZERO, Account, allocate, down, parts, share_funding, sign
+from tests.orders.ledger import EXTERNAL, ZERO, Account, Book, allocate, down, parts, share_funding, sign
 from tests.orders.wanted import CANCELED, OUTSIDE, OVER, OWN, TARGET, Wanted
 
 __all__ = ["Bookings"]
+
+
+@dataclass
+class Difference:
+    """A part of a difference between books and a reading, as it was booked: what it changed."""
+
+    venue_ns: int
+    owner: str
+    market: int
+    side: int
+    size: Fraction
+    gain: Fraction
+    cost: Fraction
+    after: Book
 
 
 @dataclass
@@ -45,6 +59,8 @@ class Bookings:
     rates: dict[int, Fraction] = field(default_factory=dict)
     real: bool = False
     due: deque[Any] = field(default_factory=deque)
+    differences: list[Difference] = field(default_factory=list)
+    payments: dict[tuple[str, int], deque[Fraction]] = field(default_factory=dict)
     seen: set[tuple[int, Any, int]] = field(default_factory=set)
     call_seq: dict[tuple[str, int], int] = field(default_factory=dict)
     touched_ns: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -107,7 +123,7 @@ class Bookings:
         if fill.trade_id and key in self.seen:
             return
         self.seen.add(key)
-        listed, market = self.listed[fill.instrument], fill.instrument
+        listed = self.listed[fill.instrument]
         size, price = listed.size(fill.size), listed.price(fill.price, fill.finer)
         order = self.orders.get(fill.client_order_id)
         if order is not None:
@@ -116,6 +132,13 @@ class Bookings:
             self.require(order.filled <= order.size, "no order fills more than its size", order)
             if order.filled == order.size:
                 order.ended = True
+        self.due.append((fill, price, order, self._shares(fill, order), []))
+
+    def _shares(self, fill: OrderFilled, order: Order | None) -> list[tuple[str, Fraction, str, bool]]:
+        """Return the parts that a fill is booked in, on the books as they are now."""
+        listed, market = self.listed[fill.instrument], fill.instrument
+        size = listed.size(fill.size)
+        if order is not None:
             shares = [(order.owner, size)]
         else:
             books = [(owner, book.size) for owner, book in self.account.of(market)]
@@ -124,7 +147,7 @@ class Bookings:
         for owner, share in shares:
             same = sum((part[1] for part in waiting if part[0] == owner), ZERO)
             waiting += self._parts(owner, market, fill.side, share, order, fill.side * same)
-        self.due.append((fill, price, order, waiting, []))
+        return waiting
 
     def _parts(
         self, owner: str, market: int, side: int, share: Fraction, order: Order | None, ahead: Fraction
@@ -148,6 +171,11 @@ class Bookings:
             return
         self.require(self.due, "every booked fill was reported by the venue once", booked)
         fill, price, order, waiting, done = self.due[0]
+        if booked.cause == "taken back":
+            self._take_back(booked, fill)
+            self.due.popleft()
+            self.due.appendleft((fill, price, order, self._shares(fill, order), []))
+            return
         listed = self.listed[booked.instrument]
         owner, size, role, over = waiting[len(done)]
         expected = (owner, fill.instrument, fill.side, price, size, role, over, order is None)
@@ -169,7 +197,31 @@ class Bookings:
             self.require(sum(done) == paid, "the fee of a fill is booked once", done, "instead of", paid)
         self._book(booked, order)
 
-    def _book(self, booked: FillBooked, order: Order | None) -> None:
+    def _take_back(self, booked: FillBooked, fill: OrderFilled) -> None:
+        """Undo what was booked in place of a fill that was missing: a difference to a later reading."""
+        market, size = booked.instrument, self.listed[booked.instrument].size(booked.size)
+        for one in reversed(self.differences):
+            if (one.owner, one.market, one.side) == (booked.owner, market, -booked.side) and one.size >= size:
+                break
+        else:
+            raise Broken(self.seq, "only a difference that was booked is taken back", str(booked))
+        rule = "a difference is taken back for a fill of its side before the reading"
+        self.require(one.side == fill.side and fill.venue_ns < one.venue_ns, rule, booked, fill)
+        book, part = self.account.book(one.owner, market), size / one.size
+        if book == one.after:
+            book.size -= one.side * size
+            book.realized -= down(one.gain * part, self.account.places)
+            book.cost -= down(one.cost * part, self.account.places)
+        else:
+            self._book(booked, None, follows=False)
+        self.differences.remove(one)
+        if size < one.size:
+            rest = replace(one, size=one.size - size, after=replace(book))
+            rest.gain -= down(one.gain * part, self.account.places)
+            rest.cost -= down(one.cost * part, self.account.places)
+            self.differences.append(rest)
+
+    def _book(self, booked: FillBooked, order: Order | None, *, follows: bool = True) -> None:
         owner, market = booked.owner, booked.instrument
         listed, book = self.listed[market], self.account.book(owner, market)
         before = book.size
@@ -177,8 +229,14 @@ class Bookings:
         crosses = sign(before) == -booked.side and size > abs(before)
         self.require(not crosses, "no booked fill crosses 0", booked, "position", before)
         fee = listed.money(booked.fee, booked.finer) if not booked.fee_asset else ZERO
+        realized, cost = book.realized, book.cost
         book.fill(booked.side, size, price, fee, self.account.places)
-        if owner != EXTERNAL:
+        if booked.cause == "position read":
+            gain, cost = book.realized - realized, book.cost - cost
+            self.differences.append(
+                Difference(booked.venue_ns, owner, market, booked.side, size, gain, cost, replace(book))
+            )
+        if owner != EXTERNAL and follows:
             self.target(owner, market).fill(self._kind(booked, order), before, book.size)
             self.touched_ns[owner, market] = self.now_ns
 
@@ -201,6 +259,9 @@ class Bookings:
             self.account.book(changed.strategy, changed.instrument),
         )
         finer = changed.finer
+        payments = self.payments.get((changed.strategy, changed.instrument))
+        if payments and listed.money(changed.funding, finer) != book.funding:
+            book.funding += payments.popleft()
         found = (
             listed.size(changed.size),
             listed.money(changed.cost, finer),
@@ -219,7 +280,7 @@ class Bookings:
         )
 
     def _funding(self, paid: FundingPaid) -> None:
-        """A settlement: on paper each book pays for itself, a real payment is shared by size."""
+        """A settlement: on paper each book has its own payment, a real one is shared by size."""
         market = paid.instrument
         unit = 10**paid.scale
         books = [(owner, book.size) for owner, book in self.account.of(market) if book.size]
@@ -232,11 +293,13 @@ class Bookings:
             assert price is not None
             rate = Fraction(int(paid.rate), unit)
             self.require(rate == self.rates.get(market), "funding is paid at the newest rate", paid)
-            shares = [(owner, down(-p * price * rate, self.account.places)) for owner, p in books]
-            total = sum((share for _, share in shares), ZERO)
-            self.require(amount == total, "each book pays its funding", float(amount), float(total), paid)
+            held = self.account.book(paid.owner, market).size
+            share = down(-held * price * rate, self.account.places)
+            self.require(amount == share, "each book pays its funding", float(amount), float(share), paid)
+            shares = [(paid.owner, share)]
+        # A book has its share when its change is recorded, which follows the payments of the same moment.
         for owner, share in shares:
-            self.account.book(owner, market).funding += share
+            self.payments.setdefault((owner, market), deque()).append(share)
 
     def _equity(self, marked: EquityMarked) -> None:
         unit = 10**marked.scale
