@@ -43,7 +43,7 @@ class Notices:
     def __init__(self, instruments: Mapping[int, InstrumentListed]) -> None:
         self.refused: Counter[str] = Counter()
         self._instruments = instruments
-        self._engine: dict[tuple[str, int], int] = {}
+        self._protected: dict[tuple[str, int], tuple[int, int]] = {}
 
     def of(self, event: Event) -> Health | None:
         """Return the line of an event, or None."""
@@ -81,10 +81,14 @@ class Notices:
         return None
 
     def _protection(self, event: ProtectionChanged) -> Health | None:
-        """Return a line when more of a position than before is protected by the engine only."""
+        """Return a line when stops that the venue held are held by the engine only.
+
+        A new stop, before the venue has accepted it, and a trailing stop are the engine's in any case.
+        """
         key = event.owner, event.instrument
-        before, self._engine[key] = self._engine.get(key, 0), event.in_engine
-        if event.in_engine <= before or not event.size:
+        venue, engine_part = self._protected.get(key, (0, 0))
+        self._protected[key] = event.at_venue, event.in_engine
+        if event.in_engine <= engine_part or event.at_venue >= venue or not event.size:
             return None
         held, engine = (self._size(event.instrument, one) for one in (abs(event.size), event.in_engine))
         detail = f"stops of {engine} are held by the engine, not the venue (position {held}): {event.reason}"
