@@ -239,6 +239,10 @@ class Bookings:
         if owner != EXTERNAL and follows:
             self.target(owner, market).fill(self._kind(booked, order), before, book.size)
             self.touched_ns[owner, market] = self.now_ns
+        self.booked(owner, market)
+
+    def booked(self, owner: str, market: int) -> None:
+        """Called after each booked fill."""
 
     def _kind(self, booked: FillBooked, order: Order | None) -> str:
         if booked.cause in ("liquidation", "adl"):
