@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from engine.events import (
+    AccountAdjusted,
     Candle,
     ContextRead,
     EquityMarked,
@@ -304,6 +305,9 @@ class Bookings:
         # A book has its share when its change is recorded, which follows the payments of the same moment.
         for owner, share in shares:
             self.payments.setdefault((owner, market), deque()).append(share)
+
+    def _adjust(self, adjusted: AccountAdjusted) -> None:
+        self.account.adjusted += Fraction(int(adjusted.amount), 10**adjusted.scale)
 
     def _equity(self, marked: EquityMarked) -> None:
         unit = 10**marked.scale

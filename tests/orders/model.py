@@ -18,6 +18,7 @@ from typing import Any
 
 from engine.events import (
     ENDED,
+    AccountAdjusted,
     ActorFailed,
     ActorRestarted,
     CancelOrder,
@@ -101,6 +102,7 @@ class Model(Bookings):
             FillBooked: self._booked,
             PositionChanged: self._position,
             FundingPaid: self._funding,
+            AccountAdjusted: self._adjust,
             EquityMarked: self._equity,
             OperatorCommand: self._operate,
             EngineHalted: self._halt,
