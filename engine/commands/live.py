@@ -97,8 +97,11 @@ def live_command(
     """Trade: market data in, bars, strategies, orders, every event in the journal. On paper by default.
 
     Without options: the embedded sandbox exchange, the example strategy, SQLite. With --venue hyperliquid:
-    its public market data, or that of a sandbox at --base-url. The first Ctrl-C stops gracefully, a second
-    one at once.
+    its public market data, or that of a sandbox at --base-url.
+
+    The first Ctrl-C (or SIGTERM) stops gracefully; a second one, a second later or more, at once. A handler
+    of a strategy that does not return is reported with its line ([limits] handler_s), and a second Ctrl-C
+    ends the session even then.
 
     Real orders need three things at once: mode live, the key of the account in the file's [venue] section,
     and --arm. Otherwise nothing is sent and the exit code is 6. See docs/hyperliquid.md.

@@ -164,6 +164,7 @@ def check(config: Config) -> None:
         "venue.answer_ms": config.venue.answer_ms,
         "venue.slippage_bps": config.venue.slippage_bps,
         "venue.dead_man_s": config.venue.dead_man_s,
+        "limits.handler_s": config.limits.handler_s,
     }
     for key, value in whole.items():
         if not 0 <= value <= 3_600_000:

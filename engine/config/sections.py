@@ -25,6 +25,7 @@ __all__ = [
     "Config",
     "DataConfig",
     "FlowConfig",
+    "LimitsConfig",
     "PaperConfig",
     "RiskConfig",
     "StrategyConfig",
@@ -352,6 +353,18 @@ class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = False
 
 
+class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits of a session's own."""
+
+    handler_s: Annotated[
+        int,
+        Meta(
+            description="A handler of a strategy that has not returned after this long is reported with its "
+            "line; 0: never."
+        ),
+    ] = 5
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The configuration of a session: everything that determines what the actors do.
 
@@ -379,6 +392,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: Annotated[int, Meta(description="Seed of `self.random` of the strategies.")] = 1
     venues: dict[str, dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
     stores: tuple[dict[str, Any], ...] | msgspec.UnsetType = msgspec.UNSET
+    limits: LimitsConfig = LimitsConfig()
 
     def canonical(self) -> str:
         """Return what decides results as JSON with sorted keys: equal text means equal configuration."""

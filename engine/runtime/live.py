@@ -11,7 +11,6 @@ Called by the command line, which provides the feeds, the clock and the projecto
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -56,6 +55,7 @@ from engine.runtime.plan import LivePlan, LiveResult, WarmUp
 from engine.runtime.positions import exits_owed, open_books, unsettled
 from engine.runtime.projector import Projector
 from engine.runtime.supervisor import Health, supervise
+from engine.runtime.watchdog import Stuck, Watchdog
 from engine.sequencer import Sequencer
 from engine.venue import Account, LastTrades
 
@@ -93,6 +93,7 @@ class Live:
         self._stopping = False
         self._stopped_by = ""
         self._failures_shown = 0
+        self._watchdog = Watchdog(plan.config.limits.handler_s, self._show_stuck, self._durable_seq)
 
     def stop(self, reason: str) -> None:
         """Begin a graceful stop."""
@@ -106,7 +107,7 @@ class Live:
             plan.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise JournalError(f"{plan.root}: cannot be made: {error.strerror}") from error
-        with JournalLock(plan.root):
+        with JournalLock(plan.root), self._watchdog.watching():
             recovered = open_journal(plan.root, plan.ids, plan.witness)
             writer = JournalWriter(plan.root, recovered.tail, salts=lambda: plan.ids.random_bytes(16))
             with writer:
@@ -369,21 +370,26 @@ class Live:
 
     async def _watch_signals(self, task_status: trio.TaskStatus[None]) -> None:
         """First signal: a graceful stop. Second: stop at once; what is durable stays."""
-        watched = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
-            watched.append(signal.SIGHUP)
-        with trio.open_signal_receiver(*watched) as signals:
+        with self._watchdog.signals(self.stop, self._stop.is_set) as at_once:
             task_status.started()
-            async for number in signals:
-                if self._stop.is_set():
-                    seq = self.committer.durable_seq
-                    raise EngineError(f"stopped at once by a second signal; the journal ends at seq {seq}")
-                self.stop(signal.Signals(number).name)
+            await at_once.wait()
+            seq = self._durable_seq()
+            raise EngineError(f"stopped at once by a second signal; the journal ends at seq {seq}")
+
+    def _show_stuck(self, stuck: Stuck, seconds: float) -> None:
+        """Report a handler that does not return. Called by the watchdog in its thread."""
+        detail = f"has not returned from {stuck.place} for {seconds:.0f} s; the session waits for it"
+        self._notify(Health(f"strategy {stuck.strategy}", "stuck", detail))
+
+    def _durable_seq(self) -> int:
+        return self.committer.durable_seq
 
     async def _stop_after(self, seconds: float) -> None:
+        reason = f"--for {seconds:g}s"
         await self._first_feed_input.wait()
+        self._watchdog.end_after(seconds + STOP_S["keep"], reason)
         await trio.sleep(seconds)
-        self.stop(f"--for {seconds:g}s")
+        self.stop(reason)
 
     async def _settle_orders(self) -> None:
         """Stop trading as configured, and wait until no order is under way and no exit is owed.

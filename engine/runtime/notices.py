@@ -30,7 +30,18 @@ from engine.values import format_scaled
 __all__ = ["LOUD", "Notices", "refusals_text"]
 
 LOUD: Final = frozenset(
-    {"failed", "halted", "reset", "delayed", "adjusted", "unprotected", "liquidated", "margin", "open"}
+    {
+        "failed",
+        "halted",
+        "reset",
+        "delayed",
+        "adjusted",
+        "unprotected",
+        "liquidated",
+        "margin",
+        "open",
+        "stuck",
+    }
 )
 """The states of lines that are shown even where nobody watches."""
 

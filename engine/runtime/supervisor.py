@@ -28,7 +28,7 @@ WINDOW_S: Final = 60.0
 class Health(msgspec.Struct):
     """The state of an edge or actor, for people and for `EdgeChanged`.
 
-    `state` is starting, running, restarting, failed, stopped, halted or reset.
+    `state` is starting, running, restarting, failed, stopped, halted, reset or stuck.
     """
 
     name: str

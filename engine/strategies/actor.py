@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.actors.base import Emit, RoutesChanged, State, Turn, handles
-from engine.actors.books.book import Book as OwnBook
 from engine.clock import window_end
 from engine.config import nearest, parse_config
 from engine.errors import UsageError
@@ -83,7 +82,7 @@ class EarlierOrder(State):
     trigger: str
 
 
-STORED: Final = (Aim, Asked, Holding, Own, OwnBook, OwnOrder)
+STORED: Final = (Aim, Asked, Holding, Own, OwnOrder)
 """Records of the actor's state, besides those defined here."""
 
 

@@ -19,8 +19,9 @@ snapshot at midnight. Time is `self.now_ns` and randomness is `self.random`; oth
 the strategy is loaded (`engine.guard`). The methods that an author calls are in `verbs.py` and `readings.py`;
 how events reach the hooks is in `actor.py`.
 
-The names of attributes are the author's, except those of the hooks, the verbs and the properties below: the
-engine keeps what it needs in one slot (`_retape`) and in the actor that the slot holds.
+The names of attributes are the author's, except those of the hooks and verbs: the engine keeps what it needs
+in one slot (`_retape`) and in the actor that the slot holds. A reading, such as `position`, yields to an
+attribute of its name.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ from typing import Any, Final, Generic, TypeVar
 from engine.strategies.account_views import Fill, Funding, OrderView
 from engine.strategies.chance import Random, seeded
 from engine.strategies.flow_views import Flow
+from engine.strategies.readings import Readings
 from engine.strategies.verbs import Verbs
 from engine.strategies.views import Bar, Book, Context, Tick, Touch
 
-__all__ = ["RESERVED", "PerMarket", "Strategy"]
+__all__ = ["RESERVED", "YIELDING", "PerMarket", "Strategy"]
 
 T = TypeVar("T")
 
@@ -116,5 +118,8 @@ class Strategy(Verbs):
         return actor.random
 
 
-RESERVED: Final = frozenset(name for name in dir(Strategy) if not name.startswith("__"))
-"""The names of the base class, which an attribute of a strategy would hide."""
+YIELDING: Final = frozenset(name for name in vars(Readings) if not name.startswith("_")) | {"log"}
+"""Names that an attribute of a strategy may have: it has its own then, and not what the engine offers."""
+
+RESERVED: Final = frozenset(name for name in dir(Strategy) if not name.startswith("__")) - YIELDING
+"""The names of the hooks, the verbs and the slot, which no attribute of a strategy may have."""

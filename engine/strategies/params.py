@@ -24,7 +24,7 @@ import msgspec
 
 from engine.config import nearest
 from engine.errors import ConfigError
-from engine.strategies.base import Strategy
+from engine.strategies.base import RESERVED, Strategy
 
 __all__ = ["Param", "convert_params", "params_of"]
 
@@ -52,7 +52,7 @@ def params_of(cls: type[Strategy]) -> dict[str, Param]:
         if name.startswith("_") or not hasattr(cls, name) or typing.get_origin(hint) is ClassVar:
             continue
         where = f"{cls.__name__}.{name}"
-        if hasattr(Strategy, name):
+        if name in RESERVED:
             raise ConfigError(f"{where}: the base class has this name already; choose another")
         default = getattr(cls, name)
         if not isinstance(default, _SIMPLE):

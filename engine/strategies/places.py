@@ -1,19 +1,19 @@
-"""Finds lines in a strategy's own code: where an error was raised, and where an attribute is set.
+"""Finds lines in a strategy's own code: where it raised an error, where it sets an attribute, where it is.
 
-Both read what is in memory (tracebacks and code objects), not files, so they are the same in a replay of the
+All read what is in memory (tracebacks and code objects), not files, so they are the same in a replay of the
 same code. Called where a failure of a strategy is described.
 """
 
 from __future__ import annotations
 
 import dis
-from collections.abc import Iterator
-from types import CodeType, FunctionType
+from collections.abc import Iterator, Sequence
+from types import CodeType, FrameType, FunctionType
 
 from engine.errors import NotDeterministic
 from engine.strategies.base import Strategy
 
-__all__ = ["lines_of", "place_of"]
+__all__ = ["line_in", "lines_of", "place_of"]
 
 _LINES_MAX = 3
 
@@ -32,6 +32,16 @@ def place_of(error: BaseException, strategy: type[Strategy]) -> str:
             place = f" ({_shown(module)}:{trace.tb_lineno})"
         trace = trace.tb_next
     return place
+
+
+def line_in(frames: Sequence[FrameType], strategy: type[Strategy]) -> str:
+    """Return where a strategy's own code is running, as "on_bar (mine.py:7)"; frames are innermost first."""
+    own = [cls.__module__ for cls in _own_classes(strategy)]
+    found = [frame for frame in frames if frame.f_globals.get("__name__") in own]
+    if not found:
+        return ""
+    module = found[0].f_globals["__name__"]
+    return f"{found[-1].f_code.co_name} ({_shown(module)}:{found[0].f_lineno})"
 
 
 def lines_of(attribute: str, strategy: type[Strategy], *, inside: bool = False) -> str:

@@ -7,9 +7,10 @@ asked for: a strategy that does not read them pays nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from math import nan
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from engine.events import Quote, Trade
 from engine.strategies.account_views import OrderView, Position, view_order
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from engine.strategies.actor import StrategyActor
 
 __all__ = ["Bars", "Readings"]
+
+T = TypeVar("T")
 
 
 class Bars(tuple[Bar, ...]):
@@ -36,6 +39,17 @@ class Bars(tuple[Bar, ...]):
         import numpy as np  # only here: the engine works without it
 
         return np.array(self.values(field), dtype=np.float64)
+
+
+class _Reading(Generic[T]):
+    """A property that an attribute of the author's hides: `self.cash = 5` is theirs."""
+
+    def __init__(self, read: Callable[[Any], T]) -> None:
+        self._read = read
+        self.__doc__ = read.__doc__
+
+    def __get__(self, strategy: object, owner: object = None) -> T:
+        return self._read(strategy)
 
 
 class Readings:
@@ -89,13 +103,13 @@ class Readings:
         listed = actor.listed(market)
         return [view_order(order, listed) for order in actor.own.of(listed.instrument)]
 
-    @property
+    @_Reading
     def equity(self) -> float:
         """The account's equity in quote currency, over all strategies. Not a number until it is known."""
         marked = self._retape.marked
         return nan if marked is None else int(marked.equity) / power_of_ten(marked.scale)
 
-    @property
+    @_Reading
     def cash(self) -> float:
         """The equity without the unrealized profit of open positions."""
         marked = self._retape.marked

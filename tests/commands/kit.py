@@ -109,9 +109,8 @@ def start(*args: object, **kwargs: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*ENGINE, *map(str, args)],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
         text=True,
-        **{"env": environment(), **kwargs},
+        **{"stderr": subprocess.PIPE, "env": environment(), **kwargs},
     )
 
 

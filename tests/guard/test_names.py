@@ -34,6 +34,8 @@ HIDING = [
     "class target: pass",
     "if True: stop = 5",
     "on_bar: int = 5",
+    "def on_start(self): self.log('x')\ndef on_bar(self, bar): self.log = 5",
+    "def on_start(self): self.position('BTC')\nposition: float = 0.0",
 ]
 
 ALLOWED = [
@@ -47,6 +49,8 @@ ALLOWED = [
     "def on_quote(self, quote): pass\non_trade = on_quote",
     "def on_start(self): self.orders_of = {}; self.orders_of['target'] = 5",
     "@staticmethod\ndef helper(): target = 5",
+    "def on_start(self): self.bars = self.orders = self.cash = self.log = 5",
+    "last: int = 5\ndef on_bar(self, bar): self.last += 1",
 ]
 
 
@@ -91,4 +95,8 @@ def test_every_use_in_a_class_is_found() -> None:
         "class A:\n    def f(self): self.buy = self.sell = 5\n    def g(self): self.buy = 5"
     ).body
     assert isinstance(cls, ast.ClassDef)
-    assert [what for _, what in names_of(cls)] == ["sets self.buy", "sets self.sell", "sets self.buy"]
+    assert [what for _, what in names_of(cls, frozenset({"buy", "sell"}))] == [
+        "sets self.buy",
+        "sets self.sell",
+        "sets self.buy",
+    ]

@@ -60,7 +60,9 @@ class PaperFills:
             listed = self.model.listed[event.instrument]
             for side, price, size in ((1, event.ask, event.ask_size), (-1, event.bid, event.bid_size)):
                 levels = [[listed.price(price), listed.size(size)]] if price else []
-                self.shown.setdefault((event.instrument, side), Side()).show(levels)
+                known = self.shown.setdefault((event.instrument, side), Side())
+                if event.instrument not in self.has_book:
+                    known.show(levels)
         elif isinstance(event, BookRead):
             self.has_book.add(event.instrument)
             listed = self.model.listed[event.instrument]
@@ -84,7 +86,7 @@ class PaperFills:
             model.require(
                 (order.limit - price) * order.side >= 0, "no fill is worse than its limit", fill, order
             )
-        elif order.bound and not isinstance(self.turn, Candle):  # there the next open is the reference
+        elif order.bound:
             model.require(
                 (order.bound - price) * order.side >= 0, "no fill is worse than its bound", fill, order
             )
@@ -99,17 +101,15 @@ class PaperFills:
         model.require(fee == expected, "the fee is the rate of the value", float(fee), float(expected), fill)
 
     def _check_time(self, fill: OrderFilled, order: Order) -> None:
-        # A stop that is asked for within a candle takes part in the rest of its path.
-        within = isinstance(self.turn, Candle) and order.purpose in ("stop", "take", "trail")
         self.model.require(
-            within or self.turn_seq > self.placed_in[order.name],
+            self.turn_seq > self.placed_in[order.name],
             "no order fills on the event that caused it",
             fill,
             order,
         )
         arrival_ns = order.at_ns + self.latency_ms * MS
         self.model.require(
-            within or fill.recv_ns >= arrival_ns, "no order fills before it arrives", fill, order, arrival_ns
+            fill.recv_ns >= arrival_ns, "no order fills before it arrives", fill, order, arrival_ns
         )
 
     def _check_resting(self, fill: OrderFilled, order: Order, size: Fraction) -> None:

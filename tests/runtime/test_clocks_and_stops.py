@@ -108,6 +108,7 @@ async def test_c06_a_second_signal_stops_at_once_and_durable_records_replay(
         await trio.sleep_forever()
 
     monkeypatch.setitem(STOP_S, "keep", math.inf)
+    monkeypatch.setattr("engine.runtime.watchdog.TOGETHER_S", 0)
     second = pytest.RaisesExc(EngineError, match="second signal")
     with pytest.RaisesGroup(second, flatten_subgroups=True):
         with trio.fail_after(120):

@@ -13,6 +13,7 @@ from engine.states import decode_state, encode_state
 from engine.strategies import Strategy, Tick
 from engine.strategies.actor import EarlierOrder, Seen, StrategyActor
 from engine.strategies.own import Own
+from engine.strategies.params import convert_params
 from engine.values import BUY
 from tests.actors.harness import Harness, T
 from tests.strategies.asking import placed
@@ -87,6 +88,27 @@ def test_the_state_of_an_earlier_version_is_read() -> None:
     assert vars(actor.strategy) == {"seen": 3}
     assert (actor.own, actor.seen) == (Own(), {(1, 60): Seen(T, True)})
     assert (actor.began_ns, actor.random) == (T, None)
+
+
+class Keeping(Strategy):
+    """Keeps values of its own under the names of readings."""
+
+    bars: int = 20
+
+    def on_start(self) -> None:
+        self.cash = self.equity = 1000.0
+        self.position: dict[str, float] = {}
+
+    def on_trade(self, trade: Tick) -> None:
+        self.cash -= trade.price
+        self.position[trade.market] = self.cash + self.bars
+
+
+def test_an_attribute_may_have_the_name_of_a_reading() -> None:
+    on = Harness(StrategyActor(Keeping, "mine", convert_params(Keeping, {"bars": 5})))
+    on.send(Trade(T, T, 1, 10_050, 1500, BUY))
+    assert (on.strategy.cash, on.strategy.equity, on.strategy.position) == (899.5, 1000.0, {"AAA": 904.5})
+    assert set(on.actor.state()) == {"", "bars", "cash", "equity", "position"}
 
 
 @pytest.mark.parametrize("name", ["name", "policy", "instruments", "turn", "signature", "coins"])

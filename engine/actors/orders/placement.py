@@ -214,10 +214,9 @@ class Placement:
                 if order is not kept[-1][1]:
                     m.cancel(at_ns, client_order_id, order, "replaced", emit)
             stop.refusals = 0
-            stop.gone = False
         elif stop.placing or any(not _accepted(order) for _, order in active):
             return  # Its answer leads back here.
-        elif not m.reconciled or stop.instrument in m.doubted or self.through(at_ns, stop):
+        elif not m.reconciled or stop.instrument in m.doubted or self._through(at_ns, stop):
             return
         elif at_ns < (due_ns := max(stop.next_ns, stop.placed_ns + AGAIN_NS if active else 0)):
             m.timer(due_ns, f"protection {stop.instrument} {stop.handle}", emit)
@@ -266,7 +265,7 @@ class Placement:
             if order.waiting and order.terms.purpose == "trail" and not order.canceling
         ]
 
-    def through(self, at_ns: int, stop: Stop) -> bool:
+    def _through(self, at_ns: int, stop: Stop) -> bool:
         """Return whether the price is beyond the trigger: the venue would refuse the stop."""
         if stop.instrument in self.m.candles or stop.instrument not in self.m.priced:
             return False

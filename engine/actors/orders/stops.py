@@ -15,14 +15,7 @@ from engine.actors.base import Emit, RoutesChanged
 from engine.actors.orders.placement import AGAIN_NS, REFUSED_NS, Placement
 from engine.actors.orders.protection_state import Stop
 from engine.actors.orders.state import Live
-from engine.events import (
-    ExitDelayed,
-    FillBooked,
-    ModifyRequested,
-    OrderTerms,
-    StopChanged,
-    StopRequested,
-)
+from engine.events import FillBooked, ModifyRequested, OrderTerms, StopChanged, StopRequested
 from engine.events.terms import CLOSE
 from engine.values import format_scaled
 
@@ -226,10 +219,6 @@ class Stops:
         self._note_fired(at_ns, stop, emit)
         stop.engine = 0
         if stop.loss and not stop.limit:
-            if stop.gone:
-                stop.gone = False
-                words = "the order of its stop ended while the engine was down"
-                emit(ExitDelayed(at_ns, stop.owner, stop.instrument, size, 1, at_ns, words))
             owed = m.owed.get(f"{stop.instrument} {stop.owner} {stop.handle}")
             size += owed.left if owed is not None else 0
             m.exits.owe(at_ns, stop.owner, stop.instrument, "stop", size, stop.handle, reason, emit)
@@ -290,13 +279,10 @@ class Stops:
             return
         elif order.state == "Rejected":
             self._rejected(at_ns, stop, order, emit)
-        elif self.placement.dormant(order):
-            return  # With its parent.
-        elif order.fired or self.placement.through(at_ns, stop):
-            # The message that it fired may be lost; an end beyond its trigger is no person's cancel.
+        elif order.fired:
             self._unfilled(at_ns, stop, order.left, emit)
-        elif not self.m.reconciled:
-            stop.gone = True  # The first reading of the account decides what follows.
+        elif self.placement.dormant(order) or not self.m.reconciled:
+            return  # With its parent; or the first reading of the account decides what follows.
         elif order.why.strip().lower() in _BY_A_PERSON:
             self.finish(at_ns, stop, "dropped", "canceled at the venue by somebody else", emit)
         else:
@@ -333,7 +319,6 @@ class Stops:
             for stop in tuple(stops.values()):
                 if stop.missed:
                     left, stop.missed = stop.missed, 0
-                    stop.gone = True
                     self._unfilled(at_ns, stop, left, emit)
 
     def submitted(self, owner: str, instrument: int, terms: OrderTerms) -> None:

@@ -1,0 +1,152 @@
+"""A handler that never returns is reported with its line; signals and `--for` end the process even then."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from engine.events import SessionStopped, Trade
+from tests.commands.kit import (
+    ENGINE,
+    PATIENCE_S,
+    assert_replays,
+    days,
+    engine,
+    environment,
+    lines,
+    recorded,
+    run,
+    spawn,
+    start,
+    until,
+    wait_for,
+)
+
+MINE = """import itertools
+from engine.strategies import Strategy
+
+class Mine(Strategy):
+    def on_start(self):
+        self.seen = 0
+    def on_trade(self, trade):
+        self.seen += 1
+        if self.seen == 5:
+            self.think()
+    def think(self):
+        while True:
+            pass
+
+class Bare(Mine):
+    def think(self):
+        while True:
+            try:
+                self.seen += 1
+            except:
+                self.seen = 0
+
+class Hard(Mine):
+    def think(self):
+        sum(itertools.count())
+
+class Fine(Mine):
+    def think(self):
+        pass
+"""
+PLACE = r"on_trade \(mine\.py:\d+\)"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "c.toml").write_text("[limits]\nhandler_s = 1\n")
+    return tmp_path
+
+
+def live(name: str, *more: object) -> list[object]:
+    return ["live", "--config", "c.toml", "--strategy", f"mine:{name}", "--journal", "j", "--no-db", *more]
+
+
+def begin(folder: Path, name: str, *more: object) -> subprocess.Popen[str]:
+    """Start a session; its errors are written to a file."""
+    with (folder / "errors").open("w") as errors:
+        return start(*live(name, *more), cwd=folder, stderr=errors, env=environment())
+
+
+def shown(folder: Path) -> str:
+    return (folder / "errors").read_text()
+
+
+def assert_ended(process: subprocess.Popen[str], folder: Path, code: int, words: str) -> None:
+    process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == code
+    text = shown(folder)
+    assert re.search(words, text), text
+    assert "Traceback" not in text
+    assert not recorded(folder / "j", SessionStopped)
+    assert recorded(folder / "j", Trade) < 5
+    assert_replays(folder / "j")
+    again = spawn(*live("Fine", "--for", "1s"), cwd=folder)
+    assert again.code == 0, again.err
+
+
+@pytest.mark.parametrize("name", ["Mine", "Bare"])
+def test_a_second_signal_ends_the_process_at_once_in_a_handler_that_never_returns(
+    folder: Path, name: str
+) -> None:
+    process = begin(folder, name)
+    until(lambda: "for 2 s" in shown(folder))
+    process.send_signal(signal.SIGTERM)
+    until(lambda: "a second signal ends the session at once" in shown(folder))
+    time.sleep(1.1)  # signals within a second are one request
+    process.send_signal(signal.SIGINT)
+    words = (
+        rf"^strategy {name}: stuck has not returned from {PLACE} for 1 s; the session waits for it\n(.*\n)*"
+        rf"engine: stopped at once by a second signal; strategy {name} has not returned from {PLACE}; "
+        r"the journal ends at seq \d+\n$"
+    )
+    assert_ended(process, folder, 1, words)
+
+
+def test_for_ends_the_process_although_a_handler_never_returns(folder: Path) -> None:
+    process = begin(folder, "Mine", "--for", "1s")
+    words = (
+        rf"engine: strategy Mine has not returned from {PLACE} for \d+ s, and --for 1s is over; the journal"
+    )
+    assert_ended(process, folder, 7, words)
+
+
+def test_one_call_into_c_is_shown_by_a_traceback_and_ended_by_sigkill(folder: Path) -> None:
+    process = begin(folder, "Hard")
+    until(lambda: 'mine.py", line 25 in think' in shown(folder))
+    process.kill()
+    process.communicate(timeout=PATIENCE_S)
+    assert_replays(folder / "j")
+
+
+def test_two_signals_at_once_are_one_and_stop_in_order(folder: Path) -> None:
+    process = start(*live("Fine", "--json"), cwd=folder, env=environment())
+    wait_for(process, folder / "j", Trade, 30)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, err) == (0, "")
+    (stopped,) = lines(engine("inspect", days(folder / "j")[0], "--type", "SessionStopped", "--json"))
+    assert stopped["reason"] == "SIGINT"
+
+
+@pytest.mark.skipif(shutil.which("timeout") is None, reason="needs GNU timeout")
+def test_timeout_stops_in_order_although_it_signals_twice(folder: Path) -> None:
+    """It signals its child, and then its process group, to which the child belongs."""
+    command = ["timeout", "--signal", "INT", "8", *ENGINE, *map(str, live("Fine"))]
+    done = run(command, cwd=folder, env=environment())
+    assert done.code == 124, done.err
+    assert "stopped by SIGINT" in done.out
+    assert recorded(folder / "j", SessionStopped) == 1
