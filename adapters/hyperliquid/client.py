@@ -23,6 +23,7 @@ from adapters.hyperliquid.listing import asset_ids, dex_of, list_instruments
 from adapters.hyperliquid.wire import ExchangeStatus, Meta
 from adapters.transport.addresses import is_loopback
 from adapters.transport.governor import Governor, Limits, Priority
+from adapters.transport.health import FeedLimits
 from adapters.transport.keeper import HistoryKeeper
 from adapters.transport.trades import LastTrade
 from engine.clock import SystemClock
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 __all__ = ["HyperliquidClient"]
 
 _NS_PER_MS = 1_000_000
+
+HEARD_S = 2.0
+"""How often the feed reports that every connection is alive: twice within the default age of a price."""
 
 
 class _Master(msgspec.Struct, frozen=True):
@@ -123,6 +127,7 @@ class HyperliquidClient(VenueClient):
             data=data,
             intervals=context.config.bars.intervals,
             governor=self._governor,
+            limits=FeedLimits(heard_s=HEARD_S),
             tap=context.tap,
         )
         self.health["feed"] = lambda: str(feed.health)

@@ -46,7 +46,8 @@ class Loss(NamedTuple):
 
 class Connection:
     """One connection. `on_open` runs beside the reading once the websocket is open; `on_message` gets each
-    message, in order, and may wait; while it does, the ping timeout is suspended."""
+    message, in order, and may wait; while it does, the ping timeout is suspended. `on_pong` is called for the
+    answer to a ping frame is received."""
 
     def __init__(
         self,
@@ -58,6 +59,7 @@ class Connection:
         on_message: Callable[[str | bytes], Awaitable[None]],
         governor: Governor,
         priority: Priority = Priority.MARKET,
+        on_pong: Callable[[], None] = lambda: None,
     ) -> None:
         parts = urlsplit(url)
         self._host = parts.netloc
@@ -68,6 +70,7 @@ class Connection:
         self._limits = limits
         self._on_open = on_open
         self._on_message = on_message
+        self._on_pong = on_pong
         self._governor = governor
         self._priority = priority
         self._scope = trio.CancelScope()
@@ -176,14 +179,14 @@ class Connection:
             await trio.sleep(limits.ping_s - limits.pong_s)
             self._received = False
             try:
-                await self._ping()
+                await self.ping()
             except BudgetSpent as error:
                 self.lose(Loss(str(error)))
             await trio.sleep(limits.pong_s)
             if not self._received and self._reading:
                 self.lose(Loss(f"no message within {limits.pong_s:g} s of a ping"))
 
-    async def _ping(self) -> None:
+    async def ping(self) -> None:
         """Send a ping. Raises BudgetSpent."""
         if self._ping_text:
             await self.send(self._ping_text)
@@ -197,6 +200,7 @@ class Connection:
         with contextlib.suppress(ConnectionClosed):
             await self._websocket.ping()
             self._received = True
+            self._on_pong()
 
     async def _close(self) -> None:
         if self._websocket is not None:

@@ -2,7 +2,8 @@
 
 Owns the newest state of the market and the queue of events for the engine. Promises: `run` ends only by
 cancellation or when the engine no longer takes events; each trade is emitted once, in batches, with `recv_ns`
-never going back (as long as the clock does not); FeedUp is emitted when every subscription is confirmed;
+never going back (as long as the clock does not); FeedUp is emitted when every subscription is confirmed,
+and from then on FeedHeard at intervals, if every connection answers;
 every loss of a connection is a FeedDown with the reason and the wait; after every reconnect each instrument
 gets a FeedGap that reports whether trades are missing. A venue's feed derives from it, adds its streams, and
 handles frames (`receive`). Run by the runtime, which supervises it and reads `health`.
@@ -37,7 +38,7 @@ from adapters.transport.silence import Key, Probe, Silences
 from adapters.transport.stream import Stream
 from engine.config import DataConfig
 from engine.errors import UsageError
-from engine.events import CandleRead, Event, FeedDown, FeedGap, FeedUp, InstrumentListed, Trade
+from engine.events import CandleRead, Event, FeedDown, FeedGap, FeedHeard, FeedUp, InstrumentListed, Trade
 from engine.ports import Clock
 
 __all__ = ["Feed"]
@@ -89,6 +90,7 @@ class Feed(ABC):
         self._latest = Latest(self.health)
         self._candles = PushedCandles(lambda end_ns: context.seconds_since(end_ns) >= limits.grace_s)
         self._silences = Silences(context)
+        self._heard_ns = 0
         # Started with the streams if the venue has an HTTP API.
         self._watchers: list[Callable[[], Awaitable[None]]] = []
         self._repairs: Repairs | None = None
@@ -174,6 +176,8 @@ class Feed(ABC):
         self._started = True
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._deliver)
+            if self._limits.heard_s:
+                nursery.start_soon(self._report_life)
             for watcher in self._watchers:
                 nursery.start_soon(watcher)
             for stream in self._streams:
@@ -191,7 +195,8 @@ class Feed(ABC):
         self.health.live = True
         subscriptions = sum(len(one.subscriptions) for one in self._streams)
         attempts = sum(one.take_attempts() for one in self._streams)
-        self._emit(FeedUp(recv_ns, self._name, subscriptions, attempts))
+        heard_ms = round(self._limits.heard_s * 1000)
+        self._emit(FeedUp(recv_ns, self._name, subscriptions, attempts, heard_ms))
         if self._polling is not None:
             self._polling.stream_up()
         for number, from_ns in self._interrupted.items():
@@ -224,6 +229,24 @@ class Feed(ABC):
         """Wait while the engine is behind."""
         while self.behind:
             await self._emptied.wait()
+
+    async def _report_life(self) -> None:
+        """Every `heard_s`, report since when every connection was heard from, and ping those that are quiet.
+
+        Nothing is reported while the engine is behind: what was received is then older than it seems.
+        """
+        period_s = self._limits.heard_s
+        while True:
+            await trio.sleep(period_s)
+            if not self.health.live or self.behind:
+                continue
+            heard_ns = min(one.heard_ns for one in self._streams)
+            if heard_ns > self._heard_ns:
+                self._heard_ns = heard_ns
+                self._emit(FeedHeard(max(heard_ns, self._clock.now_ns()), self._name, heard_ns))
+            for stream in self._streams:
+                if self._context.seconds_since(stream.heard_ns) > period_s / 2:
+                    stream.start_soon(stream.ping)
 
     def _resuming(self, stream: Stream) -> list[InstrumentListed]:
         return [one for one in stream.instruments if self._trackers[one.instrument].memory.resuming]

@@ -2,7 +2,8 @@
 
 Counts everything a venue limits: REST weight, messages and new connections within a time; open
 connections, subscriptions and posts in flight. The numbers are data of each venue (`Limits`). Promises: no
-span of time holds more than its rate allows; a fifth of weight, messages and posts is kept for cancels;
+span of time holds more than its rate allows; a fifth of weight, messages and posts is kept for cancels and
+exits;
 requests that wait are served by priority, then first in, first out; a refusal by the venue (429, 418,
 403) halves the budget of weight for a minute, and its `Retry-After` is honoured; a wait that would last too
 long raises `BudgetSpent`, and nothing is sent.
@@ -36,7 +37,7 @@ __all__ = [
 
 MINUTE_S: Final = 60
 RESERVE: Final = 0.2
-"""The share of messages, weight and posts that only cancels may use."""
+"""The share of messages, weight and posts that only cancels and exits may use."""
 
 CUT_MIN: Final = 0.125
 """Lower bound on the fraction of the weight budget that refusals leave."""
@@ -51,13 +52,14 @@ _PAUSES_S: Final = {429: 5.0, 418: 60.0, 403: 60.0}
 
 
 class Priority(enum.IntEnum):
-    """The order of service: the lowest number first."""
+    """The order of service: the lowest number first. An exit is an order that closes a position."""
 
     CANCEL = 0
-    ORDER = 1
-    ACCOUNT = 2
-    MARKET = 3
-    HISTORY = 4
+    EXIT = 1
+    ORDER = 2
+    ACCOUNT = 3
+    MARKET = 4
+    HISTORY = 5
 
 
 class BudgetSpent(VenueUnreachable):
@@ -138,7 +140,7 @@ class Governor:
         self._cut = 1.0
         self._cut_at = -math.inf
         self._closed_until = -math.inf  # no request is sent before this
-        self._cancels_until = -math.inf  # only cancels are sent before this
+        self._cancels_until = -math.inf  # only cancels and exits are sent before this
 
     async def weigh(self, weight: int, priority: Priority, within_s: float = 120.0) -> None:
         """Wait until a REST request of this weight may be sent, and count it. Raises BudgetSpent."""
@@ -202,7 +204,7 @@ class Governor:
         """Apply a refusal for too many requests: HTTP 429, or a ban (418, 403).
 
         Halves the weight for a minute. With a `Retry-After` or a ban, no request is sent until it is over.
-        After a plain 429 cancels are still sent: a cancel is worth the risk of another refusal.
+        After a plain 429 cancels and exits are still sent: they are worth the risk of another refusal.
         """
         now = trio.current_time()
         self._refusals += 1
@@ -240,7 +242,7 @@ class Governor:
 
     def _weight_in(self, weight: int, priority: Priority) -> float:
         closed_s = self._closed_until - trio.current_time()
-        if priority is not Priority.CANCEL:
+        if priority > Priority.EXIT:
             closed_s = max(closed_s, self._cancels_until - trio.current_time())
         if closed_s > 0:
             return closed_s
@@ -341,5 +343,5 @@ class _Queue:
 
 
 def _share(limit: int, priority: Priority) -> int:
-    """Return the part of a limit that a priority may use: cancels all of it, others four fifths."""
-    return limit if priority is Priority.CANCEL else int(limit * (1 - RESERVE))
+    """Return the part of a limit that a priority may use: cancels and exits all of it, others four fifths."""
+    return limit if priority <= Priority.EXIT else int(limit * (1 - RESERVE))

@@ -64,6 +64,7 @@ class FeedLimits:
     send_s: float = 5.0  # one message of ours written
     ping_s: float = 10.0
     pong_s: float = 8.0  # no frame for this long after a ping ends the connection
+    heard_s: float = 0.0  # how often a feed reports that it hears every connection; 0: never
     close_s: float = 1.0  # waiting for the venue's half of a close
     stable_s: float = 60.0  # a connection up for this long resets the backoff
     backoff_s_min: float = 0.5

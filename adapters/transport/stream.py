@@ -13,6 +13,7 @@ it never becomes a busy loop.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any, Protocol
@@ -98,6 +99,7 @@ class Stream:
         self.down_since: float | None = None  # trio's clock; None while it is up
         self.down_ns = 0  # the same in the engine's time, kept when it is up again
         self.backfills = 0  # requests for missed trades during this connection
+        self.heard_ns = 0  # the engine's time of the newest message or answer to a ping
         self._attempts = 0  # connections tried since the feed was last up
         # Of one connection:
         self.connection: Connection | None = None
@@ -147,11 +149,20 @@ class Stream:
         assert self.connection is not None, "called by a connection's own tasks only"
         self.connection.start_soon(task, *args)
 
+    async def ping(self) -> None:
+        """Ping the venue, if its limits allow it now."""
+        assert self.connection is not None, "only an open connection is pinged"
+        with contextlib.suppress(BudgetSpent):
+            await self.connection.ping()
+
+    def _note_pong(self) -> None:
+        self.heard_ns = self._clock.now_ns()
+
     async def take(self, message: str | bytes) -> None:
         """Handle one message of the venue; waits while the host is behind."""
         recv_ns = self._clock.now_ns()  # before decoding
         self._health.frames += 1
-        self._health.last_frame_ns = recv_ns
+        self._health.last_frame_ns = self.heard_ns = recv_ns
         if self._tap is not None:
             self._tap(recv_ns, message)
         try:
@@ -192,6 +203,7 @@ class Stream:
             self.take,
             context.governor,
             self._priority,
+            self._note_pong,
         )
         try:
             with context.governor.subscriptions(len(self.subscriptions)):

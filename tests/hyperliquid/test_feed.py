@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from itertools import pairwise
 
 import pytest
 import trio
@@ -10,7 +11,7 @@ from trio_websocket import WebSocketConnection
 
 from adapters.transport.connection import Connection
 from adapters.transport.health import FeedLimits
-from engine.events import FeedUp, Quote, Trade
+from engine.events import FeedHeard, FeedUp, Quote, Trade
 from engine.values import BUY, SELL
 from tests.profiles import pick
 
@@ -264,3 +265,40 @@ async def test_f14_n20_many_reconnects_report_every_trade_once_and_leave_nothing
         assert play.engine.trade_ids == list(range(2 * ROUNDS - 1))
         assert all(gap.closed for gap in play.engine.gaps)
         assert len(play.engine.downs) == ROUNDS
+
+
+async def test_a_quiet_feed_reports_that_its_connection_answers(autojump_clock) -> None:
+    """Prices of a quiet market are as new as the last proof that the connection is alive."""
+    async with scene(limits=FeedLimits(heard_s=2.0)) as play:
+        await play.live()
+        assert [one.heard_ms for one in play.engine.ups] == [2000]
+        await trio.sleep(20)
+        heard = play.engine.of(FeedHeard)
+        assert len(heard) >= 8
+        for one, after in pairwise(heard):
+            assert after.recv_ns - one.heard_ns <= 5e9, "never older than a price may be"
+            assert after.heard_ns > one.heard_ns
+        play.venue.answers_pings = False
+        await trio.sleep(1)
+        last_ns = play.feed.health.last_frame_ns
+        await trio.sleep(6)
+        assert play.engine.of(FeedHeard)[-1].heard_ns <= last_ns
+
+
+async def test_a_busy_feed_is_not_pinged_to_prove_its_life(autojump_clock) -> None:
+    async with scene(limits=FeedLimits(heard_s=2.0)) as play:
+        await play.live()
+        pings = play.venue.pings
+        for number in range(1, 40):
+            await play.venue.trade(row(number))
+            await trio.sleep(0.2)
+        assert play.venue.pings == pings + 1, "the one of the connection itself"
+        assert play.engine.of(FeedHeard)
+
+
+async def test_a_feed_without_this_proof_says_so(autojump_clock) -> None:
+    async with scene() as play:
+        await play.live()
+        await trio.sleep(20)
+        assert [one.heard_ms for one in play.engine.ups] == [0]
+        assert not play.engine.of(FeedHeard)

@@ -47,22 +47,25 @@ async def test_n15_no_minute_holds_more_than_the_limit(autojump_clock) -> None:
     for at, _, _ in sent:
         within = [(weight, priority) for when, weight, priority in sent if at <= when < at + 60]
         assert sum(weight for weight, _ in within) <= 1200
-    assert len(sent) == 900
+    assert len(sent) == 60 * 3 * len(Priority)
     assert trio.current_time() > 15 * 60
 
 
-async def test_n15_o25_cancels_are_sent_when_all_other_budget_is_used(autojump_clock) -> None:
-    """N15, O25: a fifth of the budget is reserved for cancels; after that cancels wait as well."""
+@pytest.mark.parametrize("urgent", [CANCEL, Priority.EXIT])
+async def test_n15_o25_cancels_and_exits_are_sent_when_all_other_budget_is_used(
+    autojump_clock, urgent: Priority
+) -> None:
+    """N15, O25: a fifth of the budget is reserved for them; after that they wait as well."""
     governor = Governor(LIMITS)
     await governor.weigh(960, MARKET)
     with pytest.raises(BudgetSpent, match="not sent"):
         await governor.weigh(1, ORDER, within_s=5)
     for _ in range(240):
-        await governor.weigh(1, CANCEL, within_s=0)
+        await governor.weigh(1, urgent, within_s=0)
     with pytest.raises(BudgetSpent):
-        await governor.weigh(1, CANCEL, within_s=5)
+        await governor.weigh(1, urgent, within_s=5)
     assert trio.current_time() == 10
-    await governor.weigh(1, CANCEL)
+    await governor.weigh(1, urgent)
     assert trio.current_time() == pytest.approx(61)
 
 
@@ -77,11 +80,11 @@ async def test_waiting_requests_are_served_by_priority_and_then_in_order(autojum
 
     async with trio.open_nursery() as nursery:
         for number in range(3):
-            for priority in (HISTORY, MARKET, Priority.ACCOUNT, ORDER, CANCEL):
+            for priority in (HISTORY, MARKET, Priority.ACCOUNT, ORDER, Priority.EXIT, CANCEL):
                 nursery.start_soon(ask, priority, number)
                 await trio.sleep(0.01)
     assert served == [(priority, number) for priority in Priority for number in range(3)]
-    assert governor.budget().waiting_high == 15
+    assert governor.budget().waiting_high == 18
 
 
 async def test_rows_are_charged_after_the_answer_and_delay_later_requests(autojump_clock) -> None:

@@ -1,18 +1,20 @@
 """Commands of the engine as actions of the venue: members in signing order, numbers as plain text.
 
 Converts exact integers to the action that is signed. Commands released together are sent together: cancels
-first (but for those of an order that is released with them), then post-only orders, then the others, at
-most `BATCH_MAX` of one kind in an action; an order with attached ones is an action of its own. Called by
-the gateway. Source: the exchange endpoint's reference, 2026-08.
+first (but for those of an order that is released with them), then orders that close, then the others, of
+both the post-only ones first, at most `BATCH_MAX` of one kind in an action; an order with attached ones is an
+action of its own. Called by the gateway. Source: the exchange endpoint's reference, 2026-08.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 
+from adapters.transport.governor import Priority
 from engine.events import (
     CancelOrder,
     Event,
@@ -24,6 +26,7 @@ from engine.events import (
     SetLeverage,
     SubmitOrder,
 )
+from engine.events.terms import CLOSE
 from engine.values import BUY, format_scaled
 
 __all__ = ["BATCH_MAX", "Job", "jobs_of"]
@@ -47,9 +50,11 @@ class Job(msgspec.Struct, frozen=True):
     refusal: str = ""
 
     @property
-    def cancels(self) -> bool:
-        """Whether it reduces risk."""
-        return isinstance(self.commands[0], CancelOrder | ScheduleCancel)
+    def priority(self) -> Priority:
+        """Its place in the venue's limits: cancels first, then what only closes."""
+        if isinstance(self.commands[0], CancelOrder | ScheduleCancel):
+            return Priority.CANCEL
+        return Priority.EXIT if all(map(_closes, self.commands)) else Priority.ORDER
 
     @property
     def is_query(self) -> bool:
@@ -114,7 +119,7 @@ def jobs_of(commands: Iterable[Event], wire: Wire) -> list[Job]:
     commands = list(commands)
     fresh = {one.client_order_id for one in commands if isinstance(one, SubmitOrder)}
     cancels: dict[bool, list[CancelOrder]] = {True: [], False: []}
-    plain: dict[bool, list[SubmitOrder]] = {True: [], False: []}
+    plain: dict[tuple[bool, bool], list[SubmitOrder]] = defaultdict(list)
     families: dict[str, list[SubmitOrder]] = {}
     rest: list[Job] = []
     for command in commands:
@@ -146,11 +151,19 @@ def jobs_of(commands: Iterable[Event], wire: Wire) -> list[Job]:
         if len(family) > 1:
             grouped.append(_orders(family, "normalTpsl", wire))
         else:
-            plain[family[0].terms.tif == "Alo"].append(family[0])
+            plain[_closes(family[0]), family[0].terms.tif == "Alo"].append(family[0])
     jobs = [_cancels(part, wire) for part in _parts(cancels[False])]
-    for post_only in (True, False):
-        jobs += [_orders(part, "na", wire) for part in _parts(plain[post_only])]
+    for closes in (True, False):
+        for post_only in (True, False):
+            jobs += [_orders(part, "na", wire) for part in _parts(plain[closes, post_only])]
     return jobs + grouped + rest + [_cancels(part, wire) for part in _parts(cancels[True])]
+
+
+def _closes(command: Event) -> bool:
+    """Return whether a command only closes a position, or reduces an order that does."""
+    if isinstance(command, SubmitOrder):
+        return command.terms.role == CLOSE
+    return isinstance(command, ModifyOrder) and command.reduce_only
 
 
 def _orders(commands: list[SubmitOrder], grouping: str, wire: Wire) -> Job:

@@ -83,7 +83,7 @@ JOBS_MAX: Final = 10_000
 """Upper bound on jobs waiting or under way. Beyond it a strategy is in a loop, and the gateway fails."""
 
 LANE_MAX: Final = 16
-"""Jobs of one kind under way at a time: orders, cancels and queries do not wait for each other."""
+"""Jobs of one kind under way at a time. Openings, cancels with exits, and queries are kinds of their own."""
 
 _RETRY_MIN_MS: Final = 250
 _RETRY_MAX_MS: Final = 8000
@@ -215,7 +215,7 @@ class HyperliquidGateway:
         try:
             for event in before:
                 await event.wait()
-            async with self._lanes[2 if job.is_query else job.cancels]:
+            async with self._lanes[2 if job.is_query else job.priority < Priority.ORDER]:
                 command = job.commands[0]
                 if isinstance(command, QueryOrder):
                     await self._query(command)
@@ -261,8 +261,7 @@ class HyperliquidGateway:
             "expiresAfter": job.expires_ms,
         }
         self.health.actions += 1
-        priority = Priority.CANCEL if job.cancels else Priority.ORDER
-        return await self._sender.send(body, entries, priority)
+        return await self._sender.send(body, entries, job.priority)
 
     def _follow(self, command: Event, outcome: Outcome, reported: list[Event]) -> list[Event]:
         """Return further reports: the end of an Ioc, and ends held back by a modification."""
