@@ -295,8 +295,18 @@ def _session_name(config: Config, folders: Sequence[Path]) -> str:
     return state.hexdigest()
 
 
+def _assumed(listed: InstrumentListed, config: Config) -> str:
+    """Return what is assumed of an instrument whose source states no trading rules."""
+    held = "bought with cash, not sold short"
+    if listed.rules.on_margin:
+        leverage = config.account.leverage.get(listed.name, listed.rules.leverage)
+        held = f"long and short on margin, {leverage} times"
+    return f"{listed.name}: its data states no trading rules; assumed: {listed.kind}, {held}"
+
+
 def _fill_in(report: BacktestReport, tally: _Tally, config: Config, sequencer: Sequencer) -> None:
     report.cash = report.equity = config.account.cash
+    report.notes += [_assumed(one, config) for one in sequencer.instruments.values() if not one.rules.stated]
     if tally.equity is not None:
         scale = tally.equity.scale
         report.fees = format_scaled(tally.equity.fees, scale)

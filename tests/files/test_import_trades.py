@@ -452,3 +452,22 @@ def test_first_and_last_time_are_reported(imports: Imports) -> None:
     report = imports.load(csv_text(100))
     assert iso_text(report.first_ns) == "2022-01-15T00:00:00.000000000Z"
     assert iso_text(report.last_ns) == "2022-01-15T00:01:39.000000000Z"
+
+
+@pytest.mark.parametrize(
+    ("kind", "on_margin", "leverage"), [("perp", True, 20), ("spot", False, 1), ("stock", False, 1)]
+)
+def test_the_kind_of_an_instrument_decides_how_it_is_held(
+    imports: Imports, kind: str, on_margin: bool, leverage: int
+) -> None:
+    """A file states no trading rules, so those of the kind are assumed, and marked as assumed."""
+    report = imports.load("time,price,size\n1733313600000,1,1\n", instrument_kind=kind)
+    (listed,) = [one for one in imports.events(report.days[0]) if isinstance(one, InstrumentListed)]
+    rules = listed.rules
+    assert (listed.kind, rules.on_margin, rules.leverage, rules.stated) == (kind, on_margin, leverage, False)
+
+
+def test_another_kind_of_instrument_is_refused(imports: Imports) -> None:
+    with pytest.raises(UsageError, match="kind 'option' is not one of perp, spot, stock"):
+        imports.load("time,price,size\n1733313600000,1,1\n", instrument_kind="option")
+    assert imports.days() == []

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from engine.clock import DAY_NS
-from engine.config import Config, RiskConfig
+from engine.config import AccountConfig, Config, RiskConfig
 from engine.errors import UsageError
 from engine.events import (
     BarClosed,
@@ -209,6 +209,13 @@ def test_candles_alone_are_enough(tmp_path: Path) -> None:
     assert report.bars == 120 + 24
     assert report.fills > 0
     assert replay_day(open_day(tmp_path / "out" / "2024-12-05"), builder())[0].identical
+
+
+def test_the_report_says_what_is_assumed_of_data_without_trading_rules(tmp_path: Path) -> None:
+    config = msgspec.structs.replace(BUSY, account=AccountConfig(leverage={"AAA": 5}))
+    notes = run(recorded(tmp_path / "a"), config).notes
+    words = "its data states no trading rules; assumed: perp, long and short on margin"
+    assert notes == [f"AAA: {words}, 5 times", f"BBB: {words}, 20 times"]
 
 
 def test_days_in_the_wrong_order_are_refused(tmp_path: Path) -> None:
