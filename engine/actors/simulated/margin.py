@@ -29,11 +29,6 @@ __all__ = ["Margin", "liquidation_price"]
 
 NO_MARGIN: Final = "Insufficient margin to place order."
 NO_BALANCE: Final = "Insufficient spot balance."
-FAR: Final = 2
-"""A liquidation is far away while the equity above the maintenance margin is at least the value of all
-positions divided by this; the venue then looks at the bars, not at every trade."""
-
-
 def liquidation_price(
     *, mark: int, scale: int, size: int, available: int, money_scale: int, size_scale: int, leverage_max: int
 ) -> int | None:
@@ -205,7 +200,10 @@ class Margin:
     # Liquidation.
 
     def is_near(self) -> bool:
-        """Return whether a liquidation is near enough to look at every price."""
+        """Return whether a liquidation is near enough to look at every price, not only at bars.
+
+        It is far while prices would have to move by all that the positions are worth.
+        """
         v = self.v
         margined = [number for number in v.positions if self.on_margin(number)]
         if not margined:
@@ -215,7 +213,7 @@ class Margin:
         least = min(
             [self.cross_equity() - needed, *(self._available(n) for n in margined if self.is_isolated(n))]
         )
-        return least * FAR < value
+        return least < value
 
     def level(self, instrument: int) -> int:
         """Return the first price of the grid's scale at which the account is liquidated if only this market
