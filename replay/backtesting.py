@@ -1,8 +1,9 @@
 """Runs recorded market inputs through another strategy or configuration, with the same sequencer and actors.
 
-Takes the market inputs of each recorded day (instruments, trades, quotes, candles, feed gaps), opens a
-new session, and writes all records into a sink: a new journal, or one that keeps only the digest. The
-same inputs, strategy and configuration give the same digest, on every machine. Called by `replay.runs`.
+Takes the market inputs of each recorded day (instruments, trades, quotes, candles, books, marks, funding
+rates, the state of feeds), opens a new session, and writes all records into a sink: a new journal, or one
+that keeps only the digest. The same inputs, strategy and configuration give the same digest, on every
+machine. Called by `replay.runs`.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ from pathlib import Path
 
 import msgspec
 
+from engine.actors import SimulatedVenue
 from engine.clock import DAY_NS, day_start_ns
 from engine.config import Config, check_instruments
 from engine.errors import UsageError
 from engine.events import (
     ActivityBarClosed,
     BarClosed,
+    BookRead,
     Candle,
+    ContextRead,
     DayOpened,
     EquityMarked,
     Event,
@@ -28,6 +32,7 @@ from engine.events import (
     FeedGap,
     FeedHeard,
     FeedUp,
+    FundingRead,
     InstrumentListed,
     OrderFilled,
     OrderRefused,
@@ -51,7 +56,19 @@ from replay.coverage import check_data, missing_bars
 
 __all__ = ["BacktestReport", "DigestSink", "JournalSink", "Progress", "market_inputs", "run_backtest"]
 
-MARKET = (InstrumentListed, Trade, Quote, Candle, FeedUp, FeedDown, FeedGap, FeedHeard)
+MARKET = (
+    InstrumentListed,
+    Trade,
+    Quote,
+    Candle,
+    BookRead,
+    ContextRead,
+    FundingRead,
+    FeedUp,
+    FeedDown,
+    FeedGap,
+    FeedHeard,
+)
 """The inputs that a backtest takes from a recorded day; all others belong to the recorded session."""
 
 Progress = Callable[[int], None]
@@ -241,6 +258,12 @@ def run_backtest(
     }
     strategies = [sequencer.actor(entry.title) for entry in config.strategies]
     report.notes += missing_bars(strategies, needs, seen)
+    venue = sequencer.actor("venue")
+    assert isinstance(venue, SimulatedVenue), "a backtest trades on paper"
+    report.notes += [
+        f"the funding of {market} is left out: the data has no rates"
+        for market in venue.funding.without_rates()
+    ]
     return report
 
 

@@ -221,6 +221,7 @@ def _print(result: LiveResult, root: Path, stores: dict[str, Store]) -> None:
     rows += [("position", str(book)) for book in result.positions]
     rows += [("owed", f"an exit of {owed}") for owed in result.owed]
     rows += [("not valued", f"{one}: account.prices has no price for it") for one in result.unvalued]
+    rows += [("funding", f"that of {one} is left out: the data has no rates") for one in result.unfunded]
     rows += [(store.kind, store.place) for store in stores.values()]
     if result.days:
         rows.append(("verify", f"engine replay {root / result.days[-1]}"))

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 import trio
 
-from engine.actors import Books, Execution, OrderManager
+from engine.actors import Books, Execution, OrderManager, SimulatedVenue
 from engine.clock import day_of, iso_text
 from engine.errors import EngineError, JournalError, UsageError
 from engine.events import (
@@ -201,6 +201,7 @@ class Live:
             positions=open_books(self._manager(), self.sequencer.instruments),
             owed=exits_owed(self._manager(), self.sequencer.instruments),
             unvalued=self._books().unvalued(),
+            unfunded=self._unfunded(),
         )
 
     # Start.
@@ -437,6 +438,11 @@ class Live:
         books = self.sequencer.actor("books")
         assert isinstance(books, Books)
         return books
+
+    def _unfunded(self) -> list[str]:
+        """Return the markets that paid no funding on paper."""
+        venue = self._plan.config.mode == "paper" and self.sequencer.actor("venue")
+        return venue.funding.without_rates() if isinstance(venue, SimulatedVenue) else []
 
     def _manager(self) -> OrderManager:
         manager = self.sequencer.actor("orders")

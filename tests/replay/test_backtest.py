@@ -13,12 +13,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.clock import DAY_NS
+from engine.clock import DAY_NS, SECOND_NS
 from engine.config import AccountConfig, Config, RiskConfig
 from engine.errors import UsageError
 from engine.events import (
     BarClosed,
+    BookRead,
     ClockAdvanced,
+    ContextRead,
     EdgeChanged,
     Event,
     OperatorCommand,
@@ -146,10 +148,10 @@ def test_equity_follows_from_the_fills_to_the_last_digit(tmp_path: Path) -> None
     for _, _, event in written(tmp_path / "out"):
         if isinstance(event, OrderFilled):
             price_scale, size_scale = scales[event.instrument]
-            price = Decimal(event.price).scaleb(-price_scale)
+            price = Decimal(event.price).scaleb(-price_scale - event.finer)
             size = Decimal(event.side * event.size).scaleb(-size_scale)
             cash -= price * size
-            fees += Decimal(int(event.fee)).scaleb(-price_scale - size_scale)
+            fees += Decimal(int(event.fee)).scaleb(-price_scale - size_scale - event.finer)
             held[event.instrument] += size
         elif isinstance(event, PriceMarked):
             marks[event.instrument] = Decimal(event.price).scaleb(-scales[event.instrument][0])
@@ -160,6 +162,30 @@ def test_equity_follows_from_the_fills_to_the_last_digit(tmp_path: Path) -> None
     assert Decimal(report.equity) == (
         Decimal(report.cash) + Decimal(report.realized_pnl) + Decimal(report.unrealized_pnl) - fees
     )
+
+
+def test_books_marks_and_funding_rates_of_the_data_count(tmp_path: Path) -> None:
+    """A taker takes no more than the book has, and funding is paid; without rates the report says so."""
+    begin_ns = NOON - 8 * SECOND_NS  # funding is settled at noon, while something is held
+    data = steady(400, begin_ns)
+    plain = run(recorded(tmp_path / "plain", begin_ns, data=data), out=tmp_path / "out 1")
+    assert plain.funding == "0"
+    assert plain.notes[-2:] == [
+        f"the funding of {name} is left out: the data has no rates" for name in ("AAA", "BBB")
+    ]
+    at_ns = engine_time(data[0])
+    levels = tuple((data[0].price, 1, 1) for _ in range(1))  # type: ignore[attr-defined]
+    read: list[Event] = [
+        BookRead(at_ns, at_ns, data[0].instrument, levels, levels),  # type: ignore[attr-defined]
+        *(ContextRead(at_ns, number, 7, None, None, None, 125, None, None) for number in (1, 2)),
+    ]
+    rich = run(
+        recorded(tmp_path / "rich", begin_ns, data=[data[0], *read, *data[1:]]), out=tmp_path / "out 2"
+    )
+    assert not any("funding" in note for note in rich.notes)
+    assert BookRead in [type(event) for _, _, event in written(tmp_path / "out 2")]
+    assert rich.fills < plain.fills, "a taker waits for the next book"
+    assert Decimal(rich.funding) != 0
 
 
 def test_positions_at_the_end_are_those_of_the_last_change(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ __all__ = ["Margin", "liquidation_price"]
 
 NO_MARGIN: Final = "Insufficient margin to place order."
 NO_BALANCE: Final = "Insufficient spot balance."
+
+
 def liquidation_price(
     *, mark: int, scale: int, size: int, available: int, money_scale: int, size_scale: int, leverage_max: int
 ) -> int | None:
