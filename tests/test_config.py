@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from engine.config import (
     PaperConfig,
     RiskConfig,
     StrategyConfig,
+    check_instruments,
     load_config,
     nearest,
     parse_config,
 )
-from engine.errors import ConfigError
+from engine.errors import ConfigError, UsageError
 
 money = st.integers(0, 10**9).map(str)
 names = st.text(st.characters(codec="ascii", categories=["L"]), min_size=1, max_size=6)
@@ -186,3 +188,50 @@ def test_a_file_is_read_and_its_errors_name_the_file(tmp_path: Path) -> None:
 def test_an_error_names_the_nearest_names_or_else_the_first_known_ones() -> None:
     assert nearest("BTX", ["BTC", "ETH"]) == "did you mean BTC?"
     assert nearest("?", [f"c{n}" for n in range(20)]).endswith("c11 ...")
+
+
+def of(text: dict[str, Any]) -> Config:
+    return parse_config(msgspec.json.encode(text).decode())
+
+
+TWO = [{"name": "Long"}, {"name": "Short", "coins": ["ETH"]}]
+
+
+def test_a_position_is_adopted_by_the_only_strategy_of_its_market_or_by_the_one_that_is_named() -> None:
+    both = {"mode": "live", "strategies": TWO, "venue": {"adopt": True}}
+    check_instruments(of({**both, "strategies": TWO[:1]}), ["BTC", "ETH"])
+    with pytest.raises(UsageError, match=r'Long and Short trade ETH; .* adopt = { ETH = "Long" }'):
+        check_instruments(of(both), ["BTC", "ETH"])
+    check_instruments(of({**both, "mode": "paper"}), ["BTC", "ETH"])
+    named = of({**both, "venue": {"adopt": {"ETH": "Short"}}})
+    check_instruments(named, ["BTC", "ETH"])
+    assert parse_config(named.canonical()) == named
+    with pytest.raises(UsageError, match=r"venue.adopt: 'ETH' is not an instrument"):
+        check_instruments(of({**both, "strategies": [{"name": "Short"}], **named_venue("ETH")}), ["BTC"])
+
+
+def named_venue(market: str) -> dict[str, Any]:
+    return {"venue": {"adopt": {market: "Short"}}}
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (
+            {"venue": {"adopt": {"BTC": "Lang"}}},
+            "venue.adopt.BTC: there is no strategy 'Lang'; did you mean Long",
+        ),
+        ({"venue": {"adopt": {"BTC": "Short"}}}, "venue.adopt.BTC: Short does not trade BTC"),
+        ({"account": {"prices": {"BNB": ""}}}, "account.prices.BNB: give a number, or the name of a market"),
+    ],
+)
+def test_who_adopts_and_what_prices_assets_is_checked(data: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        of({"strategies": TWO, **data})
+
+
+def test_the_price_of_an_asset_is_a_number_or_a_market_of_the_session() -> None:
+    prices = {"account": {"prices": {"BNB": "612.5", "EUR": "EUR/USDC"}}}
+    check_instruments(of(prices), ["EUR/USDC"])
+    with pytest.raises(UsageError, match=r"account.prices.EUR: 'EUR/USDC' is not an instrument"):
+        check_instruments(of(prices), ["BTC"])

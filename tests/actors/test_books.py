@@ -46,7 +46,7 @@ def test_a_fill_belongs_to_the_strategy_that_sent_its_order() -> None:
     assert kit.sizes() == {"S2": 1}
 
 
-def test_a_fill_that_is_reported_twice_is_booked_once() -> None:
+def test_o04_a_fill_that_is_reported_twice_is_booked_once() -> None:
     kit = Kit()
     order = kit.order("S1", BUY, "1")
     assert kit.fill(order, BUY, "0.4", "100", trade_id=77)
@@ -82,7 +82,7 @@ def test_the_memory_of_executions_is_bounded_and_long() -> None:
     assert kit.fill(order, BUY, "1", "100", trade_id=1), "long forgotten"
 
 
-def test_a_late_fill_of_an_order_that_ended_goes_to_its_strategy() -> None:
+def test_o06_a_late_fill_of_an_order_that_ended_goes_to_its_strategy() -> None:
     kit = Kit()
     order = kit.order("S1", BUY, "1")
     kit.end(order)
@@ -329,7 +329,7 @@ plans = st.lists(
 @given(plans, st.integers(1, 10**6), st.integers(1, 10**6))
 @example([(1, BUY, 3, 7, 0, "S1", 0), (1, SELL, 10, 9, 0, "S1", 4), (1, BUY, 2, 5, 0, "S1", 0)], 1, 1)
 @example([(1, BUY, 7, 10, 1, "S1", 0), (1, SELL, 3, 11, 1, "S2", 0), (1, SELL, 3, 1, -1, "S1", 4)], 5, 5)
-def test_books_and_equity_are_those_of_exact_fractions(
+def test_i7_books_and_equity_are_those_of_exact_fractions(
     plan: list[tuple[int, int, int, int, int, str, int]], mark_1: int, mark_2: int
 ) -> None:
     """With shorts, fills across 0, two strategies and two markets; sums are exact, nothing is kinder."""

@@ -167,7 +167,7 @@ def test_a_transfer_before_the_first_reading_is_in_the_start() -> None:
 # Funding.
 
 
-def test_a_payment_is_shared_by_size_and_counts_once() -> None:
+def test_o27_a_payment_is_shared_by_size_and_counts_once() -> None:
     kit = Kit()
     kit.trades("S1", BUY, "2", "100")
     kit.trades("S2", BUY, "1", "100")

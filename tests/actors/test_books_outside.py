@@ -67,7 +67,7 @@ def test_a_fill_from_outside_is_divided_in_proportion_to_size() -> None:
     ]
 
 
-def test_what_is_left_of_a_fill_from_outside_opens_in_external() -> None:
+def test_o16_what_is_left_of_a_fill_from_outside_opens_in_external() -> None:
     kit = with_books(S1="0.3", S2="0.1")
     outside(kit, SELL, "0.5")
     assert kit.sizes() == {"external": F("-0.1")}

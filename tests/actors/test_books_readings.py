@@ -189,7 +189,7 @@ def test_after_every_missing_fill_the_books_are_the_venues_position(
     st.lists(st.tuples(st.sampled_from([BUY, SELL]), st.integers(1, 9), st.integers(0, 5)), max_size=20),
     st.integers(0, 6),
 )
-def test_a_position_is_compared_with_the_fills_up_to_its_own_time(
+def test_o18_a_position_is_compared_with_the_fills_up_to_its_own_time(
     fills: list[tuple[int, int, int]], at: int
 ) -> None:
     kit = ready()
@@ -241,7 +241,7 @@ def first(adopt: bool | dict[str, str], **fields: Any) -> Kit:
     return Kit(real=True, venue=VenueConfig(adopt=adopt), **fields)
 
 
-def test_a_position_that_was_there_before_is_given_to_the_strategy_that_trades_its_market() -> None:
+def test_o17_a_position_that_was_there_before_is_given_to_the_strategy_that_trades_its_market() -> None:
     kit = first(True, strategies=("S1",))
     emitted = kit.position_read("5", entry="98.7654")
     (differs,) = of(PositionDiffers, emitted)
@@ -280,7 +280,7 @@ def test_only_strategies_that_trade_the_market_adopt() -> None:
     assert (kit.sizes(1), kit.sizes(2)) == ({"S1": 5}, {"S2": 3})
 
 
-def test_a_position_that_nobody_adopts_is_external_and_halts_its_market() -> None:
+def test_o17_a_position_that_no_strategy_adopts_is_external_and_halts_its_market() -> None:
     kit = first(False)
     emitted = kit.position_read("-5", entry="98")
     assert of(MarketHalted, emitted)
@@ -288,7 +288,7 @@ def test_a_position_that_nobody_adopts_is_external_and_halts_its_market() -> Non
     assert kit.position("external")["cost"] == -490
 
 
-def test_what_nobody_adopted_is_handed_over_when_a_later_session_names_an_owner() -> None:
+def test_what_no_strategy_adopted_is_handed_over_when_a_later_session_names_an_owner() -> None:
     kit = first(False)
     kit.position_read("5", entry="98")
     kit.account_read("1010", unrealized="10")
