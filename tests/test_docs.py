@@ -10,7 +10,7 @@ import msgspec
 
 from engine.config import Config, keys, parse_config
 from tests.commands.kit import engine
-from tests.docs_tables import CONFIGURATION, configuration_page
+from tests.docs_tables import CONFIGURATION, STRATEGIES, configuration_page, strategies_page
 
 ROOT = Path(__file__).resolve().parents[1]
 IN_NAME = re.compile(r"(?:def test|[\"'])_?((?:[a-z][0-9]{2}_)+)")
@@ -40,6 +40,12 @@ def test_the_page_on_faults_explains_exactly_the_ids_in_the_names_of_tests() -> 
 
 def test_the_table_of_configuration_keys_is_generated_from_the_structs() -> None:
     assert CONFIGURATION.read_text(encoding="utf-8") == configuration_page(), "run `make docs`"
+
+
+def test_what_differs_between_paper_and_live_is_generated_from_the_rules_of_the_venues() -> None:
+    page = STRATEGIES.read_text(encoding="utf-8")
+    assert page == strategies_page(), "run `make docs`"
+    assert page.count("| rule | Hyperliquid perp |") == 1
 
 
 def test_every_key_of_the_configuration_is_described() -> None:

@@ -73,14 +73,16 @@ class Readings:
         price = actor.price(listed.instrument)
         exact = Decimal(held.size).scaleb(-listed.size_scale)
         size = held.size / power_of_ten(listed.size_scale)
-        cost = held.cost / power_of_ten(held.scale)
         known = price / power_of_ten(listed.price_scale) if price else None
-        profit = 0.0
-        if price and held.size:
-            profit = (
-                held.size * price * power_of_ten(held.scale) - held.cost * power_of_ten(listed.money_scale)
-            ) / power_of_ten(held.scale + listed.money_scale)
-        return Position(listed.name, size, exact, cost / size if held.size else None, known, profit)
+        entry, profit = None, 0.0
+        if held.size:
+            # Divisions of whole numbers, which give the nearest float.
+            cost, unit = held.cost * power_of_ten(listed.size_scale), power_of_ten(held.scale)
+            entry = cost / (held.size * unit)
+            if price:
+                gain = held.size * price * unit - held.cost * power_of_ten(listed.money_scale)
+                profit = gain / (unit * power_of_ten(listed.money_scale))
+        return Position(listed.name, size, exact, entry, known, profit)
 
     def holds(self, market: str) -> bool:
         """Return whether the strategy has a position in `market`."""
