@@ -14,6 +14,7 @@ from tests.orders.facts import Broken
 from tests.orders.invariants import check_end, check_turn
 from tests.orders.model import Model
 from tests.orders.paper_fills import PaperFills
+from tests.orders.protection import Protection
 from tests.orders.session import BUILDER, Session
 
 __all__ = ["assert_replays", "check", "turns"]
@@ -38,6 +39,7 @@ def check(session: Session, *, calm: bool = False) -> Broken | None:
         if session.mode == "paper"
         else None
     )
+    protection = Protection(model, candles=settings.data == "candles")
     try:
         for turn in turns(session.memory.all()):
             if fills is not None:
@@ -46,9 +48,11 @@ def check(session: Session, *, calm: bool = False) -> Broken | None:
                 model.follow(seq, event, engine_time(event))
                 for read in session.reads.get(id(event), ()):
                     model.hear(read)
+                protection.follow(event)
                 if fills is not None:
                     fills.follow(seq, event)
             check_turn(model)
+            protection.check_turn()
         if calm:
             check_end(model)
     except Broken as broken:

@@ -87,6 +87,7 @@ def test_a_protective_exit_is_tried_without_end_and_reported_every_ten_seconds()
         assert pauses_ms(sent)[:7] == [250, 500, 1000, 2000, 5000, 5000, 5000]
         assert len(sent) >= 14
         assert len(s.memory.events(ExitDelayed)) >= 6
+        s.wait(5)
         s.fill(90, order=s.order(purpose="trail"))
         assert s.book() == 0
 

@@ -18,9 +18,9 @@ FEES = replace(FREE, taker_fee="0.00045", maker_fee="0.00015")
 CASES = (
     Case(
         "a market order meets the next event and not the one that caused it",
-        "buy 1 | 100 | 103 | 104",
-        books={"Long": "1"},
-        cash="1000",
+        "buy 1 | 100 | 100.5 | sell 1 | 100.5 | 100.8",
+        books={"Long": "0"},
+        cash="1000.3",
     ),
     Case(
         "a taker takes no more than the quote shows",

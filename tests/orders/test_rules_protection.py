@@ -63,7 +63,7 @@ CASES = (
     ),
     Case(
         "a stop with a limit becomes a resting exit",
-        "buy 1 | fill> stop sell 1 97 limit=96.5 | 100 100 | 97 95 95 98 98",
+        "buy 1 | fill> stop sell 1 97 limit=96.5 | 100 100 | 96 96 | 98 98",
         books={"Long": "0"},
         cash="996.5",
         settings=FREE_TOUCH,
