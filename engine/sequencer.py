@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.actors.base import Actor, Because, Later, RoutesChanged, SetTimer
+from engine.actors.base import CALLS, Actor, Because, Later, RoutesChanged, SetTimer
 from engine.clock import DAY_NS, day_of, day_start_ns
 from engine.errors import EngineError, UsageError
 from engine.events import (
@@ -26,8 +26,10 @@ from engine.events import (
     DayOpened,
     Event,
     InstrumentListed,
+    LogWritten,
     OperatorCommand,
     SessionStarted,
+    SignalRaised,
     TimerFired,
     engine_time,
 )
@@ -472,5 +474,12 @@ class Sequencer:
 
 
 def _emitted_by(item: object, strategy: str) -> bool:
-    """Return whether an emitted event or timer names this strategy as its own."""
-    return strategy in (getattr(item, "strategy", None), getattr(item, "actor", None))
+    """Return whether this strategy emitted an item itself: a call, a timer, a number or a line of text.
+
+    What the order manager requests for the strategy is not its own: a protective exit goes on.
+    """
+    if isinstance(item, Later):
+        return item.place == CALLS and getattr(item.event, "strategy", None) == strategy
+    if isinstance(item, SetTimer):
+        return item.actor == strategy
+    return isinstance(item, SignalRaised | LogWritten) and item.strategy == strategy

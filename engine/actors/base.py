@@ -18,9 +18,11 @@ import msgspec
 from engine.events import Event, InstrumentListed, OrderFilled
 
 __all__ = [
+    "CALLS",
     "DECISIONS",
     "END_OF_CANDLE",
     "PATH",
+    "PROTECTION",
     "REMEMBERED_MAX",
     "Actor",
     "Because",
@@ -122,6 +124,12 @@ class Turn:
 
 Emit = Callable[[Event | Because | Later | SetTimer | RoutesChanged], None]
 """Appends to the turn. Events are journalled and routed; `SetTimer` and `RoutesChanged` are carried out."""
+
+PROTECTION: Final = -3
+"""Place of protective exits: after all reports of the turn, so that books and orders are known."""
+
+CALLS: Final = -2
+"""Place of what strategies call: after that, so that it is judged on the books that it was made on."""
 
 DECISIONS: Final = -1
 """Place of the orders of targets: after all that strategies call in the turn, so the last call counts."""

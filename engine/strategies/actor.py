@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.actors.base import Emit, RoutesChanged, State, Turn, handles
+from engine.actors.base import CALLS, Emit, Later, RoutesChanged, State, Turn, handles
 from engine.clock import window_end
 from engine.config import nearest, parse_config
 from engine.errors import UsageError
@@ -227,6 +227,10 @@ class StrategyActor(Following):
         if self.emit is refuse:
             refuse(market)
         return self.emit is not discard
+
+    def call(self, event: Event) -> None:
+        """Emit a request. It is recorded and judged once nothing else of the moment is left."""
+        self.emit(Later(event, CALLS))
 
     def follow(self, event_type: type[Event]) -> None:
         """Follow trades or quotes from now on."""

@@ -152,7 +152,7 @@ def place(
         group=group,
         handle=handle,
     )
-    actor.emit(OrderRequested(actor.now_ns, actor.name, listed.instrument, terms, reason, children))
+    actor.call(OrderRequested(actor.now_ns, actor.name, listed.instrument, terms, reason, children))
     if ttl_ms is not None:
         actor.emit(SetTimer(actor.name, actor.now_ns + index(ttl_ms) * 1_000_000, EXPIRES + handle))
     return handle

@@ -91,7 +91,7 @@ class Verbs(Readings):
             event = TargetSet(
                 actor.now_ns, actor.name, listed.instrument, wanted or 0, why, withdrawn=wanted is None
             )
-            actor.emit(event)
+            actor.call(event)
 
     # Orders.
 
@@ -196,7 +196,7 @@ class Verbs(Readings):
             return ""
         order.handle = actor.own.handle(actor.name)
         actor.own.ask(order, closes_only=True)
-        actor.emit(
+        actor.call(
             StopRequested(
                 actor.now_ns,
                 actor.name,
@@ -246,14 +246,14 @@ class Verbs(Readings):
             handle,
             price(listed, trigger, order.side, "trigger"),
         )
-        actor.emit(request)
+        actor.call(request)
 
     def cancel(self, handle: str, reason: str = "") -> None:
         """Request to cancel what lives under a handle: orders, stops. Does nothing if nothing does."""
         actor = self._retape
         why = text(reason)
         if actor.own.find(handle) is not None:
-            actor.emit(CancelRequested(actor.now_ns, actor.name, "", why, handle))
+            actor.call(CancelRequested(actor.now_ns, actor.name, "", why, handle))
 
     def cancel_all(self, market: str, reason: str = "") -> None:
         """Request to cancel every own order and stop in `market`.
@@ -287,13 +287,13 @@ class Verbs(Readings):
         event = TrailRequested(
             actor.now_ns, actor.name, listed.instrument, side, abs(protects), gap, text(reason)
         )
-        actor.emit(event)
+        actor.call(event)
 
     def untrail(self, market: str, reason: str = "") -> None:
         """Request to remove the trailing stop of `market`, if there is one."""
         actor = self._retape
         instrument = actor.listed(market).instrument
-        actor.emit(TrailRequested(actor.now_ns, actor.name, instrument, NO_SIDE, 0, 0, text(reason)))
+        actor.call(TrailRequested(actor.now_ns, actor.name, instrument, NO_SIDE, 0, 0, text(reason)))
 
     # Records and timers.
 

@@ -20,7 +20,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from engine.actors import SetTimer, Turn
-from engine.actors.base import handlers_of
+from engine.actors.base import Later, handlers_of
 from engine.clock import SECOND_NS
 from engine.errors import UsageError
 from engine.events import (
@@ -169,6 +169,9 @@ class Bench(Answers):
         for kind, handler in handlers_of(self._actor):
             if kind is type(event) and self._actor.listens(kind):
                 handler(event, emitted.append)
+        # Calls come after what the strategy records at once, as in a turn.
+        calls = [item.event for item in emitted if isinstance(item, Later)]
+        emitted = [item for item in emitted if not isinstance(item, Later)] + calls
         for item in emitted:
             if isinstance(item, SetTimer):
                 self._timers[item.key] = item

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from engine.actors.base import Actor, Emit, RoutesChanged, SetTimer, handles, remember
+from engine.actors.base import PROTECTION, Actor, Emit, Later, RoutesChanged, SetTimer, handles, remember
 from engine.actors.orders.conditions import Conditions
 from engine.actors.orders.exits import Exits
 from engine.actors.orders.gates import Gates
@@ -156,8 +156,8 @@ class OrderManager(PriceFollower):
     def request(
         self, at_ns: int, owner: str, instrument: int, terms: OrderTerms, reason: str, emit: Emit
     ) -> None:
-        """Request an order of the manager's own; its role is decided."""
-        emit(OrderRequested(at_ns, owner, instrument, terms, reason))
+        """Request an order of the manager's own, with its role; it is judged after the turn's reports."""
+        emit(Later(OrderRequested(at_ns, owner, instrument, terms, reason), PROTECTION))
 
     def cancel(self, at_ns: int, client_order_id: str, order: Live, reason: str, emit: Emit) -> None:
         """Request the cancel of a live order, once; of an approved one as soon as it is submitted."""
