@@ -86,7 +86,7 @@ class PaperFills:
             model.require(
                 (order.limit - price) * order.side >= 0, "no fill is worse than its limit", fill, order
             )
-        elif order.bound:
+        elif order.bound and not isinstance(self.turn, Candle):
             model.require(
                 (order.bound - price) * order.side >= 0, "no fill is worse than its bound", fill, order
             )
@@ -160,7 +160,8 @@ class PaperFills:
         slip = 1 + order.side * self.slippage_bps * BPS
         worst = order.limit or order.bound
         if isinstance(turn, Candle):
-            self._check_candle(fill, order, price, slip, worst, turn)
+            # The best price at its arrival is the open, so that a gap exceeds no bound.
+            self._check_candle(fill, order, price, slip, order.limit, turn)
             return
         side = self.shown.get((order.market, order.side))
         if side is not None and (side.levels or order.market in self.has_book):
