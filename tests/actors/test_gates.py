@@ -217,7 +217,7 @@ def answer(rig: Rig, act: Act) -> str:
 
 
 @pytest.mark.parametrize(("row", "mode"), CELLS, ids=lambda one: str(one))
-def test_an_opening_passes_every_check(row: Row, mode: str) -> None:
+def test_i9_an_opening_passes_every_check(row: Row, mode: str) -> None:
     assert answer(rig_of(row, mode), row.opens) == row.opening
 
 
@@ -282,7 +282,7 @@ def request(side: int, size: int, **more: Any) -> OrderRequested:
     return OrderRequested(T, "s", 1, OrderTerms(side, size, handle="s-1", **more))
 
 
-def test_without_a_price_nothing_is_opened_and_an_exit_waits_for_the_first_one() -> None:
+def test_l03_without_a_price_nothing_is_opened_and_an_exit_waits_for_the_first_one() -> None:
     harness = new_harness()
     (refused,) = harness.send(request(BUY, 10))
     assert (refused.limit, refused.role) == ("no_price", "open")
@@ -354,90 +354,6 @@ def test_a_turn_above_the_venues_largest_order_opens_when_all_parts_are_filled()
     rig.trade(100)
     rig.trade(100)
     assert rig.book("S") == Decimal("-0.4")
-
-
-# The worst that can happen counts, so closing one side never breaks the limit of the other.
-
-
-def test_the_position_limit_counts_the_worse_side_with_the_orders_that_open() -> None:
-    rig = Rig("S", "T", risk={"max_position_size": {"M1": "5"}}).hold("S", 3).hold("T", "-4")
-    rig.buy("S", "1.5", limit=90)
-    assert answer(rig, lambda one: one.buy("S", 1)) == "max_position_size"
-    assert answer(rig, lambda one: one.buy("S", "0.5")) == ""
-    assert answer(rig, lambda one: one.sell("T", 2)) == "max_position_size"
-    assert answer(rig, lambda one: one.buy("T", 4)) == "", "a close of T"
-
-
-def test_an_order_is_valued_at_the_worse_of_its_price_and_the_markets() -> None:
-    rig = Rig(risk={"max_order_notional": "500"})
-    assert answer(rig, lambda one: one.buy("S", 5, limit=90)) == ""
-    assert answer(rig, lambda one: one.buy("S", 5, limit="100.01")) == "max_order_notional"
-    assert answer(rig, lambda one: one.sell("S", 5, limit="100.01")) == "max_order_notional"
-    assert answer(rig, lambda one: one.sell("S", 5, limit=90)) == ""
-    assert rig.events(OrderRefused)[-1].reason == "500.05 is more than 500"
-
-
-@pytest.mark.parametrize("side", [BUY, SELL])
-@pytest.mark.parametrize("limit", ["max_order_size", "max_position_size"])
-def test_a_size_limit_holds_at_its_edge(side: int, limit: str) -> None:
-    for size, expected in (("4.99", ""), ("5", ""), ("5.01", limit)):
-        rig = Rig(risk={limit: {"M1": "5"}})
-        assert answer(rig, lambda one, size=size: one.order("S", side, size, limit=100)) == expected  # type: ignore[misc]
-
-
-def test_a_limit_finer_or_larger_than_the_scale_is_compared_exactly() -> None:
-    rig = Rig(risk={"max_order_size": {"M1": "0.015"}})
-    assert answer(rig, lambda one: one.buy("S", "0.01")) == ""
-    assert answer(rig, lambda one: one.buy("S", "0.02")) == "max_order_size"
-    rig = Rig(risk={"max_order_size": {"M1": "99999999999999999"}}, cash="1000000000000")
-    assert answer(rig, lambda one: one.buy("S", 10**9)) == ""
-
-
-def test_the_rate_is_that_of_any_minute_and_exits_count_in_it() -> None:
-    rig = Rig(risk={"max_orders_per_minute": 3}).hold("S", 2)
-    rig.sell("S", 1)
-    rig.trade(100)
-    assert answer(rig, lambda one: one.buy("S", 1)) == ""
-    assert answer(rig, lambda one: one.buy("S", 1)) == "max_orders_per_minute"
-    rig.trade(100)
-    assert answer(rig, sell) == "", "an exit is never stopped by it"
-    rig.wait(61)
-    assert answer(rig, lambda one: one.buy("S", 1)) == ""
-    assert len(rig.manager.gate.approvals_ns) == 1, "older ones are forgotten"
-
-
-# A change of an order.
-
-
-@pytest.mark.parametrize(
-    ("change", "limit"),
-    [
-        ({"size": 4}, ""),
-        ({"size": "5.01"}, "max_position_size"),
-        ({"limit": 99}, ""),
-        ({"limit": 200}, "max_order_notional"),
-        ({"size": "0.05"}, "min_value"),
-        ({"size": 1}, ""),
-    ],
-)
-def test_more_size_is_judged_like_a_new_order_and_a_price_by_its_money(
-    change: dict[str, Any], limit: str
-) -> None:
-    risk = {"max_position_size": {"M1": "5"}, "max_order_notional": "510", "max_orders_per_minute": 9}
-    rig = Rig(risk=risk, rules=MarketRules(value_min="10"))
-    handle = rig.buy("S", 3, limit=98)
-    rig.modify("S", handle, **change)
-    assert rig.refusals() == ([limit] if limit else [])
-
-
-def test_less_size_needs_no_fresh_price_and_more_does() -> None:
-    rig = Rig()
-    handle = rig.buy("S", 3, limit=98)
-    rig.send(FeedUp(rig.tick(), "feed", 1), FeedDown(rig.tick(), "feed", "reset"))
-    rig.modify("S", handle, size=2)
-    assert rig.refusals() == []
-    rig.modify("S", handle, size=5)
-    assert rig.refusals() == ["stale"]
 
 
 # A property of all of it.

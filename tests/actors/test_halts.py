@@ -90,7 +90,7 @@ def openings(rig: Rig, name: str = "S", market: int = 1) -> str:
     return "".join(rig.refusals()[refused:])
 
 
-def test_a_halt_stays_over_restarts_until_an_operator_resumes() -> None:
+def test_l07_a_halt_stays_over_restarts_until_an_operator_resumes() -> None:
     rig = Rig()
     rig.operate("halt")
     assert [one.reason for one in rig.events(EngineHalted)] == ["operator: halt"]
@@ -140,7 +140,7 @@ def test_a_market_stays_halted_until_somebody_resumes_it_or_all() -> None:
         assert openings(rig, market=2) == ""
 
 
-def test_a_difference_to_the_venue_halts_the_market_unless_it_is_adopted() -> None:
+def test_o18_a_difference_to_the_venue_halts_the_market_unless_it_is_adopted() -> None:
     rig = Rig(markets=2)
     rig.derive(PositionDiffers(0, 1, 100, 40), PositionDiffers(0, 2, 0, 5, True))
     (halted,) = rig.events(MarketHalted)
@@ -148,7 +148,7 @@ def test_a_difference_to_the_venue_halts_the_market_unless_it_is_adopted() -> No
     assert (openings(rig), openings(rig, market=2)) == ("market_halted", "")
 
 
-def test_a_fill_beyond_its_order_halts_the_engine() -> None:
+def test_l14_a_fill_beyond_its_order_halts_the_engine() -> None:
     rig = Rig(real=True)
     rig.buy("S", 1)
     order = rig.newest()

@@ -81,7 +81,7 @@ class Scripted:
         assert self.ingress is not None
         now = self.rig.clock.now_ns()
         self.ingress.put(
-            [GatewayUp(now, "gateway", "0x1", "sandbox"), AccountRead(now, now, "g", 6, 0, 0, 0, 0)]
+            [GatewayUp(now, "gateway", "0x1", "sandbox"), AccountRead(now, now, "g", 6, 10**12, 10**12, 0, 0)]
         )
         await trio.sleep_forever()
 
