@@ -20,16 +20,21 @@ NOTHING = "NOTHING"
 
 
 class OpenBook(msgspec.Struct, frozen=True):
-    """A position that a session leaves. `size` is signed; `protected_by` is empty if nothing protects it."""
+    """A position that a session leaves. `size` is signed; `protected_by` is empty if nothing protects it.
+
+    `ended` are the stops that the engine held and that ended with it.
+    """
 
     market: str
     owner: str
     size: str
     protected_by: list[str]
+    ended: list[str] = []
 
     def __str__(self) -> str:
         protection = "; ".join(self.protected_by) or NOTHING
-        return f"{self.market} {self.owner} {self.size}, protected by {protection}"
+        ended = f"; ended with the engine: {', '.join(self.ended)}" if self.ended else ""
+        return f"{self.market} {self.owner} {self.size}, protected by {protection}{ended}"
 
 
 def open_books(manager: OrderManager, instruments: Mapping[int, InstrumentListed]) -> list[OpenBook]:
@@ -41,7 +46,7 @@ def open_books(manager: OrderManager, instruments: Mapping[int, InstrumentListed
             if size:
                 text = format_scaled(size, listed.size_scale)
                 protection = _protection(manager, listed, owner)
-                found.append(OpenBook(listed.name, owner, text, protection))
+                found.append(OpenBook(listed.name, owner, text, protection, _ended(manager, listed, owner)))
     return found
 
 
@@ -50,14 +55,16 @@ def exits_owed(manager: OrderManager, instruments: Mapping[int, InstrumentListed
     found = []
     for owed in manager.owed.values():
         if owed.left > 0:
-            left = _size(instruments[owed.instrument], owed.left)
+            listed = instruments[owed.instrument]
             why = owed.reason or owed.purpose
-            found.append(f"{left} of {owed.owner}: {why}, {owed.tries} tries")
+            found.append(
+                f"{_size(listed, owed.left)} {listed.name} of {owed.owner}: {why}, {owed.tries} tries"
+            )
     for number, targets in sorted(manager.aims.items()):
         for owner, target in targets.items():
             left_steps = _closing(manager.book(owner, number), target.wanted)
             if left_steps:
-                left = _size(instruments[number], left_steps)
+                left = f"{_size(instruments[number], left_steps)} {instruments[number].name}"
                 found.append(f"{left} of {owner}: its target, {target.reason or target.state}")
     return found
 
@@ -80,11 +87,23 @@ def _protection(manager: OrderManager, listed: InstrumentListed, owner: str) -> 
     for name, order in manager.live.items():
         terms = order.terms
         if (order.owner, order.instrument, terms.trigger) == (owner, listed.instrument, "sl") and order.exits:
-            price = format_scaled(terms.trigger_price, listed.price_scale)
-            size = format_scaled(order.left, listed.size_scale)
-            what = "trailing stop" if terms.purpose == "trail" else "stop"
+            what = "a trailing stop" if terms.purpose == "trail" else "a stop"
             where = "at the venue" if manager.real else "on paper"
+            size, price = _size(listed, order.left), _price(listed, terms.trigger_price)
             found.append(f"{what} of {size} at {price} {where} ({name})")
+    return found
+
+
+def _ended(manager: OrderManager, listed: InstrumentListed, owner: str) -> list[str]:
+    """Return the stop-losses of a book that only the engine watches."""
+    found = [
+        f"a stop of {_size(listed, stop.engine)} at {_price(listed, stop.trigger_price)}"
+        for stop in manager.stops.get(listed.instrument, {}).values()
+        if stop.owner == owner and stop.loss and stop.engine > 0
+    ]
+    trail = manager.trails.get(listed.instrument, {}).get(owner)
+    if trail is not None and trail.held and trail.state in ("armed", "firing"):
+        found.append(f"a trailing stop of {_size(listed, trail.size)} at {_price(listed, trail.stop)}")
     return found
 
 
@@ -97,4 +116,8 @@ def _closing(held: int, wanted: int | None) -> int:
 
 
 def _size(listed: InstrumentListed, steps: int) -> str:
-    return f"{format_scaled(steps, listed.size_scale)} {listed.name}"
+    return format_scaled(steps, listed.size_scale)
+
+
+def _price(listed: InstrumentListed, price: int) -> str:
+    return format_scaled(price, listed.price_scale)

@@ -13,8 +13,8 @@ from engine.runtime.plan import LiveResult
 from engine.runtime.positions import OpenBook
 from tests.commands.kit import Done, engine
 
-PROTECTED = OpenBook("BTC", "Long", "0.5", ["stop of 0.5 at 97 at the venue (0x1)"])
-NAKED = OpenBook("ETH", "manual", "-2", [])
+PROTECTED = OpenBook("BTC", "Long", "0.5", ["a stop of 0.5 at 97 at the venue (0x1)"])
+NAKED = OpenBook("ETH", "manual", "-2", [], ["a stop of 2 at 103"])
 
 
 def live(root: Path, *options: str, **more: Any) -> Done:
@@ -37,8 +37,8 @@ def test_open_positions_are_named_with_what_protects_them_or_nothing(tmp_path: P
     done = live(tmp_path, positions=[PROTECTED, NAKED])
     assert done.code == 0
     assert [value for name, value in rows(done) if name == "position"] == [
-        "BTC Long 0.5, protected by stop of 0.5 at 97 at the venue (0x1)",
-        "ETH manual -2, protected by NOTHING",
+        "BTC Long 0.5, protected by a stop of 0.5 at 97 at the venue (0x1)",
+        "ETH manual -2, protected by NOTHING; ended with the engine: a stop of 2 at 103",
     ]
 
 
@@ -46,7 +46,8 @@ def test_the_summary_is_json_too(tmp_path: Path) -> None:
     done = live(tmp_path, "--json", positions=[NAKED], refused={"margin": 2}, halted_markets={"BTC": "adl"})
     assert done.code == 0
     found = json.loads(done.out)
-    assert found["positions"] == [{"market": "ETH", "owner": "manual", "size": "-2", "protected_by": []}]
+    naked = {"market": "ETH", "owner": "manual", "size": "-2", "protected_by": []}
+    assert found["positions"] == [{**naked, "ended": ["a stop of 2 at 103"]}]
     assert (found["refused"], found["halted_markets"], found["owed"]) == ({"margin": 2}, {"BTC": "adl"}, [])
 
 

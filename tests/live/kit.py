@@ -27,6 +27,7 @@ from engine.loading.strategies import make_builder
 from engine.records import JournalHistory, open_day, read_records
 from engine.runtime.live import Live
 from engine.runtime.plan import LiveResult
+from engine.runtime.supervisor import Health
 from engine.values import format_scaled
 from replay.verification import replay_day
 from tests.pacing import pacing
@@ -122,6 +123,7 @@ async def trade(
     script: Callable[[Live], Awaitable[None]],
     *,
     paper: bool = False,
+    notify: Callable[[Health], None] = lambda _: None,
 ) -> LiveResult:
     """Run a session, armed or on paper; it stops when the script ends. Its rows go to SQLite in `root`."""
     options = LiveOptions(
@@ -132,7 +134,7 @@ async def trade(
         stores=session_stores(settings, root),
     )
     plan = await make_plan(options, venue.base_url)
-    live = Live(plan, lambda _: None)
+    live = Live(plan, notify)
 
     async def drive() -> None:
         await script(live)

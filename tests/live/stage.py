@@ -31,7 +31,9 @@ from adapters.sandbox.tape import Tape
 from engine.config import BarsConfig, Config, DataConfig, RiskConfig, StrategyConfig, VenueConfig
 from engine.events import FillBooked, InstrumentListed, PositionChanged, Quote, SubmitOrder, Trade
 from engine.runtime.live import Live
+from engine.runtime.notices import LOUD
 from engine.runtime.plan import LiveResult
+from engine.runtime.supervisor import Health
 from engine.values import BUY, SELL, format_scaled
 from tests.live.kit import ACCOUNT, KEY, Venue, assert_replays, of, trade
 from tests.pacing import START_NS, pacing
@@ -53,6 +55,7 @@ class Stage(Venue):
     def __init__(self, sandbox: Sandbox, base_url: str) -> None:
         super().__init__(sandbox, base_url)
         self.at = 100 * 100
+        self.said: list[str] = []  # by sessions, to people
         self._trades = 0
         self._nonce = 0
 
@@ -172,7 +175,11 @@ class Stage(Venue):
             await script(live)
             await self.wait()
 
-        result = await trade(root, self, settings, begin, paper=paper)
+        def notify(health: Health) -> None:
+            if health.state in LOUD:
+                self.said.append(f"{health.name} {health.state} {health.detail}")
+
+        result = await trade(root, self, settings, begin, paper=paper, notify=notify)
         assert_replays(root)
         return result
 

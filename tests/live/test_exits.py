@@ -60,6 +60,52 @@ async def test_protection_that_fires_while_a_target_of_0_is_on_its_way_sells_onc
     assert not [one for one in of(FillBooked, tmp_path) if one.over]
 
 
+async def test_two_exits_at_once_sell_once(paced_clock: MockClock, tmp_path: Path) -> None:
+    """A bracket, a stop and a trail, all through at one price, and a target of 0 on that print."""
+    async with staged() as stage:
+
+        async def script(live: Live) -> None:
+            await stage.signal(1)
+            await stage.signal(2)
+            await stage.price(100)
+            stage.quote(96, 96)
+            stage.at = 9600
+            await stage.signal(3)
+            await stage.wait(3)
+
+        calls = (
+            "1: buy 1 limit=100 stop_loss=97 take_profit=110; 2: stop sell 1 98; 2: trail 1 2; 3: target 0"
+        )
+        await stage.trade(tmp_path, {"Long": calls}, script)
+        await assert_flat(tmp_path, stage)
+    assert sum(size for _, size, _ in fills(tmp_path)) == 0
+    assert not [one for one in of(FillBooked, tmp_path) if one.over]
+
+
+async def test_an_order_that_turns_a_position_round_closes_first(
+    paced_clock: MockClock, tmp_path: Path
+) -> None:
+    async with staged() as stage:
+
+        async def script(live: Live) -> None:
+            await stage.signal(1)
+            await stage.signal(2)
+            assert await stage.position() == -2
+            await stage.signal(3)
+            assert await stage.position() == 1
+
+        await stage.trade(tmp_path, {"Long": "1: target 1; 2: target -2; 3: buy 3"}, script)
+    sent = [one.terms for one in of(SubmitOrder, tmp_path)]
+    assert [(one.role, one.side * one.size, one.reduce_only) for one in sent] == [
+        ("open", 1000, False),
+        ("close", -1000, True),
+        ("open", -2000, False),
+        ("close", 2000, True),
+        ("open", 1000, False),
+    ]
+    assert books(tmp_path) == {"Long": Decimal(1)}
+
+
 async def test_a_target_of_0_takes_over_from_a_resting_exit(paced_clock: MockClock, tmp_path: Path) -> None:
     """Long 1 with a sell at 110: the exit is canceled, the position sold, and nothing opens at 110."""
     async with staged() as stage:

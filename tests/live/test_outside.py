@@ -12,9 +12,11 @@ from engine.events import (
     BookAdjusted,
     EquityMarked,
     FillBooked,
+    FundingPaid,
     Liquidated,
     MarketHalted,
     OrderRefused,
+    PositionChanged,
     PositionDiffers,
     SubmitOrder,
     TransferSeen,
@@ -75,6 +77,8 @@ async def test_three_fills_of_somebody_else_leave_a_target_that_is_kept(
     assert not of(MarketHalted, tmp_path)
     assert not of(PositionDiffers, tmp_path)
     assert len(orders(tmp_path)) == 2
+    assert stage.said[0] == "BTC Long adjusted 1 is now 0.99: fill from outside"
+    assert len(stage.said) == 3
 
 
 async def test_a_fill_of_somebody_else_is_shared_by_size_and_its_rest_stays_external(
@@ -155,6 +159,8 @@ async def test_a_liquidation_empties_the_books_and_halts_its_market(
     assert [one.instrument for one in of(MarketHalted, tmp_path)] == [1]
     assert {one.limit for one in of(OrderRefused, tmp_path)} == {"market_halted"}
     assert list(result.halted_markets) == ["BTC"]
+    assert any(line.startswith("BTC halted liquidation") for line in stage.said)
+    assert any(line.startswith("account liquidated ") for line in stage.said)
 
 
 async def test_an_adopted_position_is_one_position_of_its_strategy(
@@ -234,6 +240,35 @@ async def test_money_that_moves_in_and_out_is_no_profit(paced_clock: MockClock, 
     assert (found["start"], found["adjustments"], found["realized"]) == (1000, 250, 3)
     assert found["fees"] == fees
     assert venue == 1253 - fees
+
+
+async def test_funding_is_shared_by_the_books_and_equity_follows_the_venue(
+    paced_clock: MockClock, tmp_path: Path
+) -> None:
+    """Long 1 and Short -0.4 over the hour: the account pays for 0.6, of which Short receives its part."""
+    async with staged() as stage:
+
+        async def script(live: Live) -> None:
+            await stage.signal(1)
+            await stage.price(104)
+            await stage.wait(310)
+            await stage.signal(2)
+
+        scripts = {"Long": "1: target 1; 2: target 0", "Short": "1: target -0.4; 2: target 0"}
+        await stage.trade(tmp_path, scripts, script)
+        await assert_money(tmp_path, stage)
+    (paid,) = of(FundingPaid, tmp_path)
+    amount = Decimal(int(paid.amount)).scaleb(-paid.scale)
+    assert amount == Decimal("-0.6") * 104 * Decimal("0.0000125")
+    last = {one.strategy: one for one in of(PositionChanged, tmp_path)}
+    shares = {
+        owner: Decimal(int(one.funding)).scaleb(-5 - one.finer)
+        for owner, one in last.items()
+        if owner != "external"
+    }
+    assert shares["Long"] + shares["Short"] == amount
+    assert shares["Long"] < 0 < shares["Short"]
+    assert money(tmp_path)["funding"] == amount
 
 
 async def test_a_transfer_while_the_engine_is_down_is_no_profit(

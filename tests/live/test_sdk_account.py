@@ -347,10 +347,8 @@ UNSUPPORTED: dict[str, Callable[[Exchange], Any]] = {
     "subAccountTransfer": lambda exchange: exchange.sub_account_transfer(STRANGER, True, 1),
     "vaultTransfer": lambda exchange: exchange.vault_usd_transfer(STRANGER, True, 1),
     "usdClassTransfer": lambda exchange: exchange.usd_class_transfer(1, True),
-    "usdSend": lambda exchange: exchange.usd_transfer(1, STRANGER),
     "spotSend": lambda exchange: exchange.spot_transfer(1, STRANGER, "PURR"),
     "sendAsset": lambda exchange: exchange.send_asset(STRANGER, "", "spot", "USDC", 1),
-    "withdraw3": lambda exchange: exchange.withdraw_from_bridge(2, STRANGER),
     "tokenDelegate": lambda exchange: exchange.token_delegate(STRANGER, 1, False),
     "approveBuilderFee": lambda exchange: exchange.approve_builder_fee(STRANGER, "0.001%"),
     "evmUserModify": lambda exchange: exchange.use_big_blocks(True),
@@ -368,6 +366,17 @@ def test_an_unsupported_action_is_an_error(client: Client, action: Callable[[Exc
         "Failed to deserialize the JSON body into the target type",
     )
     assert client.info.user_state(client.address)["withdrawable"] == "100000.0", "it had no effect"
+
+
+def test_money_is_sent_and_withdrawn(client: Client) -> None:
+    other = address_of(key(60))
+    assert client.exchange.usd_transfer(1.5, other) == OK
+    assert client.exchange.withdraw_from_bridge(10, STRANGER) == OK
+    assert client.info.user_state(client.address)["withdrawable"] == "99988.5"
+    deltas = [row["delta"] for row in client.info.user_non_funding_ledger_updates(client.address, 0)]
+    assert [one["type"] for one in deltas] == ["deposit", "internalTransfer", "withdraw"]
+    assert (deltas[1]["usdc"], deltas[1]["destination"]) == ("1.5", other)
+    assert (deltas[2]["usdc"], deltas[2]["fee"]) == ("9.0", "1.0")
 
 
 def test_a_noop_uses_its_nonce_up(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

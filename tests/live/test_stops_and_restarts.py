@@ -34,7 +34,7 @@ async def test_a_stop_at_the_venue_stays_and_the_summary_names_it(
         assert (stop["side"], stop["sz"], stop["reduceOnly"]) == ("A", "1.0", True)
         (left,) = result.positions
         assert (left.market, left.owner, left.size) == ("BTC", "Long", "1")
-        assert left.protected_by == [f"stop of 1 at 97 at the venue ({stop['cloid']})"]
+        assert left.protected_by == [f"a stop of 1 at 97 at the venue ({stop['cloid']})"]
         assert result.live_orders == 0
         # The next session knows it, and it still works.
         again = await stage.trade(tmp_path, {"Long": STOPPED}, nothing)
@@ -146,7 +146,7 @@ async def test_a_trail_is_parked_at_the_venue_and_taken_back(paced_clock: MockCl
         (stop,) = await stage.open_orders()
         assert stop["reduceOnly"]
         assert [one.protected_by for one in result.positions] == [
-            [f"trailing stop of 1 at 101 at the venue ({stop['cloid']})"]
+            [f"a trailing stop of 1 at 101 at the venue ({stop['cloid']})"]
         ]
 
         async def on(live: Live) -> None:
@@ -236,6 +236,46 @@ async def test_a_strategy_that_fails_leaves_its_stop_and_says_so(
     assert len(result.failures) == 1
     assert "as the script says" in result.failures[0]
     assert result.positions == []
+
+
+async def test_a_session_that_breaks_off_says_what_it_leaves(paced_clock: MockClock, tmp_path: Path) -> None:
+    async with staged() as stage:
+
+        class Broken(Exception):
+            pass
+
+        async def script(live: Live) -> None:
+            await stage.signal(1)
+            await stage.signal(2)
+            raise Broken
+
+        scripts = {"Long": STOPPED, "Other": "1: target 1"}
+        with pytest.RaisesGroup(Broken, flatten_subgroups=True, allow_unwrapped=True):
+            await stage.trade(tmp_path, scripts, script)
+        (stop,) = await stage.open_orders()
+    assert stage.said == [
+        f"position open BTC Long 1, protected by a stop of 1 at 97 at the venue ({stop['cloid']})",
+        "position open BTC Other 1, protected by NOTHING",
+    ]
+
+
+async def test_a_stop_that_only_the_engine_can_hold_is_named_as_ended(
+    paced_clock: MockClock, tmp_path: Path
+) -> None:
+    """Long 1 with a stop and Short 1 make an account of 0, on which the venue holds no reduce-only stop."""
+    async with staged() as stage:
+
+        async def script(live: Live) -> None:
+            await stage.signal(1)
+            await stage.signal(2)
+
+        scripts = {"Long": STOPPED, "Short": "1: target -1"}
+        result = await stage.trade(tmp_path, scripts, script)
+        assert await stage.open_orders() == []
+    assert [str(one) for one in result.positions] == [
+        "BTC Long 1, protected by NOTHING; ended with the engine: a stop of 1 at 97",
+        "BTC Short -1, protected by NOTHING",
+    ]
 
 
 async def test_a_kill_between_order_and_answer_buys_once(paced_clock: MockClock, tmp_path: Path) -> None:
