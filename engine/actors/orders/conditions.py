@@ -53,8 +53,9 @@ class Conditions(State):
     paused strategies; "" stands for all.
 
     `feeds` are the feeds of this session, each with the reason it is down, "" if it is up. `heard_ms` is how
-    often a feed proves that it is alive (0: it does not), `heard_ns` when it last did. `doubted_ns`: by
-    market, the time since which only a newer price counts. `speed`: seconds of the venue per real second.
+    often a feed proves that it is alive (0: it does not), `heard_ns` when it last did. `doubted` are
+    the markets in which data may have been missed since the last price. `speed`: seconds of the venue per
+    real second.
 
     `unreconciled` is why the account is not known, "" if it is. `skew_ns` is the difference to the venue's
     clock. `unknown` are the ids of the orders whose fate is not known.
@@ -71,7 +72,7 @@ class Conditions(State):
     feeds: dict[str, str] = msgspec.field(default_factory=dict)
     heard_ms: int = 0
     heard_ns: int = 0
-    doubted_ns: dict[int, int] = msgspec.field(default_factory=dict)
+    doubted: dict[int, None] = msgspec.field(default_factory=dict)
     speed: float = 1.0
     unreconciled: str = UNREAD
     skew_ns: int = 0
@@ -91,15 +92,15 @@ def note(conditions: Conditions, event: Event, markets: dict[int, Prices]) -> No
         conditions.heard_ns = event.recv_ns
     elif isinstance(event, FeedDown):
         conditions.feeds[event.feed] = f"{event.feed} is down: {event.reason}"
-        conditions.doubted_ns |= dict.fromkeys(markets, event.recv_ns)
+        conditions.doubted |= dict.fromkeys(markets)
     elif isinstance(event, FeedPolling):
         if event.active:
             conditions.feeds[event.feed] = f"{event.feed} is down: {event.reason}"
     elif isinstance(event, FeedGap):
         if event.closed:
-            conditions.doubted_ns.pop(event.instrument, None)
+            conditions.doubted.pop(event.instrument, None)
         else:
-            conditions.doubted_ns[event.instrument] = event.recv_ns
+            conditions.doubted[event.instrument] = None
     elif isinstance(event, GatewayDown):
         conditions.unreconciled = f"the account's stream is lost: {event.reason}"
     elif isinstance(event, AccountRead):
@@ -119,8 +120,7 @@ def not_fresh(
     for why in conditions.feeds.values():
         if why:
             return why
-    doubted_ns = conditions.doubted_ns.get(instrument, 0)
-    if doubted_ns and prices.seen_ns < doubted_ns:
+    if instrument in conditions.doubted:
         return "no price since data was missed"
     if not conditions.heard_ms:
         return None

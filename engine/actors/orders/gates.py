@@ -249,8 +249,14 @@ class Gates:
     # What changes the conditions.
 
     def follows(self) -> bool:
-        """Return whether prices are followed to know their age."""
-        return bool(self.m.gate.feeds)
+        """Return whether prices are followed to know their age, or since data was missed."""
+        return bool(self.m.gate.heard_ms or self.m.gate.doubted)
+
+    def priced(self, instrument: int, emit: Emit) -> None:
+        """Note a new price: what was missed before it does not matter any more."""
+        self.m.gate.doubted.pop(instrument, None)
+        if not self.follows():
+            emit(RoutesChanged())
 
     def note_approval(self, at_ns: int) -> None:
         """Count an approval, of an exit too."""
@@ -270,7 +276,8 @@ class Gates:
         gate.feeds.clear()
         gate.heard_ms = gate.heard_ns = 0
         gate.speed = 1.0
-        gate.doubted_ns = dict.fromkeys(self.m.prices, started.recv_ns)
+        gate.doubted = dict.fromkeys(self.m.prices)
+        emit(RoutesChanged())
 
     def watch(self, event: Event, emit: Emit) -> None:
         """Update the conditions for openings."""

@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.actors.base import Actor, Emit, RoutesChanged, handles
+from engine.actors.orders.conditions import Conditions
 from engine.actors.orders.state import Prices, Waiting
 from engine.events import BarClosed, BookRead, Candle, ContextRead, PathReached, Quote, Trade
 
 if TYPE_CHECKING:
+    from engine.actors.orders.gates import Gates
     from engine.actors.orders.protection import Protection
     from engine.actors.orders.requests import Requests
 
@@ -23,6 +25,8 @@ class PriceFollower(Actor):
     """Base class of the order manager. State: `prices` by instrument."""
 
     prices: dict[int, Prices]
+    gate: Conditions
+    gates: Gates
     waiting: list[Waiting]
     requests: Requests
     protection: Protection
@@ -38,6 +42,8 @@ class PriceFollower(Actor):
         known.last = trade.price
         known.seen_ns = trade.recv_ns
         known.venue_ns = trade.venue_ns
+        if self.gate.doubted:
+            self.gates.priced(trade.instrument, emit)
         if self.waiting:
             self.requests.priced(trade.recv_ns, trade.instrument, emit)
         self.protection.traded(trade, emit)
@@ -50,6 +56,8 @@ class PriceFollower(Actor):
         known.ask, known.ask_size = quote.ask, quote.ask_size
         known.seen_ns = quote.recv_ns
         known.venue_ns = quote.venue_ns
+        if self.gate.doubted:
+            self.gates.priced(quote.instrument, emit)
         if self.waiting:
             self.requests.priced(quote.recv_ns, quote.instrument, emit)
         self.protection.priced(quote.instrument, quote.recv_ns, emit)
@@ -62,6 +70,8 @@ class PriceFollower(Actor):
         known.ask, known.ask_size = book.asks[0][:2] if book.asks else (0, 0)
         known.seen_ns = book.recv_ns
         known.venue_ns = book.venue_ns
+        if self.gate.doubted:
+            self.gates.priced(book.instrument, emit)
         self.requests.priced(book.recv_ns, book.instrument, emit)
         self.protection.priced(book.instrument, book.recv_ns, emit)
 
