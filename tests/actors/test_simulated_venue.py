@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.events import (
-    BookRead,
     CancelOrder,
     Candle,
     Event,
@@ -24,7 +23,7 @@ from engine.events import (
 )
 from engine.values import BUY, INT64_MAX, SELL
 from tests.actors.harness import Harness, T
-from tests.actors.venue_kit import HOUR, MS, listed, new_harness, order, placed, quote, trade
+from tests.actors.venue_kit import HOUR, MS, book, listed, new_harness, order, placed, quote, trade
 
 
 def arrived(*orders: SubmitOrder, **paper: Any) -> Harness:
@@ -231,19 +230,22 @@ def test_a_cancel_sent_right_after_its_order_cancels_it() -> None:
 
 # What it listens to.
 
-FOLLOWED: tuple[type[Event], ...] = (Trade, Quote, BookRead)
+FOLLOWED: tuple[type[Event], ...] = (Trade, Quote)
 
 
 def test_without_orders_market_data_is_not_routed_to_the_venue() -> None:
     harness = new_harness({1: listed()})
     listens = harness.actor.listens
-    assert [listens(kind) for kind in FOLLOWED] == [False, True, True], "it is not known what the data has"
+    assert [listens(kind) for kind in FOLLOWED] == [False, True], "it is not known what the data has"
     harness.send(quote(99, 101))
-    assert [listens(kind) for kind in FOLLOWED] == [False] * 3
+    assert [listens(kind) for kind in FOLLOWED] == [False] * 2
     harness.send(order("a", BUY))
-    assert [listens(kind) for kind in FOLLOWED] == [True] * 3, "from the time that it is sent"
+    assert [listens(kind) for kind in FOLLOWED] == [True] * 2, "from the time that it is sent"
     harness.advance(T + HOUR)
     harness.send(quote(99, 101))
-    assert [listens(kind) for kind in FOLLOWED] == [False] * 3, "with a small position too"
+    assert [listens(kind) for kind in FOLLOWED] == [False] * 2, "with a small position too"
     assert listens(SubmitOrder)
     assert listens(Candle)
+    harness.send(book([], [(100, 5)]), order("b", BUY))
+    harness.advance(T + HOUR)
+    assert harness.send(quote(99, 101)) == [], "the data has books: a quote alone fills no taker"

@@ -62,8 +62,6 @@ __all__ = ["DepthSide", "Market", "Path", "Position", "SimulatedVenue", "VenueOr
 MARK_AGE_NS_MAX = 60 * SECOND_NS
 """An older mark no longer counts: the data has stopped to have them."""
 
-_FOLLOWED = (Trade, Quote, BookRead)
-
 
 class SimulatedVenue(Actor):
     """State: orders on their way and commands by key; orders by instrument in order of arrival; what each
@@ -137,12 +135,12 @@ class SimulatedVenue(Actor):
     def listens(self, event_type: type[Event]) -> bool:
         """Return whether events of a type are needed now.
 
-        Trades, quotes and books only while there are orders or a liquidation is near; quotes and books also
-        until it is known which markets have them.
+        Trades and quotes only while there are orders or a liquidation is near; quotes also until it is known
+        which markets have them.
         """
-        if event_type not in _FOLLOWED:
-            return True
-        return self.active or (event_type is not Trade and self._is_learning())
+        if event_type is Trade:
+            return self.active
+        return self.active or event_type is not Quote or self._is_learning()
 
     def _is_learning(self) -> bool:
         return sum(1 for market in self.markets.values() if market.depth) < len(self.instruments)
@@ -295,10 +293,13 @@ class SimulatedVenue(Actor):
 
     @handles(BookRead)
     def match_book(self, book: BookRead, emit: Emit) -> None:
-        """Match the orders against a book."""
+        """Match the orders against a book. Without any, note only that the data has books."""
         self.now_ns = book.recv_ns
         market = self.market(book.instrument)
         self._learn(market, emit)
+        if not self.active:
+            market.depth, market.live = "book", False
+            return
         depth.show_book(market, book)
         at = At(book.recv_ns, book.venue_ns, emit)
         self.ticks.meet(book.instrument, at)
