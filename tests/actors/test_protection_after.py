@@ -57,6 +57,8 @@ def test_after_downtime_a_stop_that_ended_is_placed_again() -> None:
     rig.read(stop, "canceled", reason="canceled")
     assert rig.newest() is stop
     rig.account_read()
+    assert rig.newest() is stop
+    rig.wait(1)
     again = rig.newest()
     assert again is not stop
     assert (again.terms.trigger, again.terms.trigger_price) == ("sl", 9700)

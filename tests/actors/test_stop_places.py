@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from engine.events import StopChanged
+from engine.events import ExitDelayed, StopChanged
 from engine.values import BUY
 from tests.actors.rig import Rig
 
@@ -172,6 +172,8 @@ def test_a_stop_that_fired_and_found_no_buyer_is_owed() -> None:
     rig.fill(sale, 1, 85)
     assert rig.book("S") == 0
     assert rig.cash_flow() == -15
+    (delayed,) = rig.events(ExitDelayed)
+    assert (delayed.left, delayed.reason) == (100, "iocCancelRejected")
 
 
 def test_a_stop_the_venue_ended_for_its_own_reason_is_placed_again() -> None:

@@ -213,7 +213,8 @@ def test_take_profit_in_the_engine_is_an_ordinary_exit_and_fires_again_after_a_s
 def test_stop_with_a_limit_becomes_a_resting_exit() -> None:
     rig = Rig(fill_on_touch=True).hold("S", 1)
     rig.stop("S", 1, 97, limit="96.5")
-    rig.trade(97, 96)
+    rig.trade(100, 96)
+    assert rig.orders("S") == [("sell stop", D(1), D(97))]
     rig.trade("96.5")
     assert rig.book("S") == 0
     assert rig.cash_flow("S") == D("-3.5")

@@ -75,7 +75,8 @@ class OrderManager(PriceFollower):
 
     `doubted`: markets in which the venue refused an exit as not reducing; no exit is tried there before the
     account has been read. `protected`: what protects each book, as last recorded: the position, sizes at the
-    venue and in the engine, exits. `priced`: markets with a price in this session; `candles`: markets whose
+    venue and in the engine, exits. `priced`: markets with a price in this session, and
+    whether with a trade; `candles`: markets whose
     data has candles, each with the owner whose book is being led along one, "" between candles.
     `reconciled`: the account has been read in this session. `parking`: the engine is stopping, so the venue
     is to hold what the engine watches.
@@ -116,7 +117,7 @@ class OrderManager(PriceFollower):
         self.trails: dict[int, dict[str, Trail]] = {}
         self.protected: dict[int, dict[str, tuple[int, int, int, int]]] = {}
         self.protections = 0
-        self.priced: dict[int, None] = {}
+        self.priced: dict[int, bool] = {}
         self.candles: dict[int, str] = {}
         self.reconciled = not real
         self.parking = False

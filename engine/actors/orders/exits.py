@@ -174,14 +174,21 @@ class Exits:
         handle: str,
         reason: str,
         emit: Emit,
+        *,
+        late: str = "",
     ) -> None:
-        """Owe an exit of `size`, and try it at once. One with the same handle is replaced."""
+        """Owe an exit of `size`, and try it at once. One with the same handle is replaced.
+
+        `late`: why an order at the venue that should have closed it did not.
+        """
         key = f"{instrument} {owner} {handle or purpose}"
         owed = self.m.owed.get(key)
         if owed is None:
             owed = self.m.owed[key] = Owed(owner, instrument, purpose, size, handle, reason, at_ns)
         else:
             owed.left = size
+        if late:
+            self._report(at_ns, owed, late, emit)
         self._work(at_ns, key, owed, emit)
 
     def exiting(self, owner: str, instrument: int) -> int:

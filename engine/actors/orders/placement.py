@@ -107,8 +107,8 @@ class Placement:
     def price(self, at_ns: int, instrument: int, side: int) -> int:
         """Return the price that decides whether a trigger is reached, 0 if none is known.
 
-        It is the venue's mark where the venue goes by it and it is recent, else the last trade, else the best
-        price that an order of `side` would trade at.
+        It is the venue's mark where the venue goes by it and it is recent, else the last trade of this
+        session, else the best price that an order of `side` would trade at.
         """
         m = self.m
         known = m.prices.get(instrument)
@@ -117,7 +117,9 @@ class Placement:
         recent = at_ns - known.mark_ns <= m.config.risk.max_price_age_ms * _MS
         if known.mark and recent and m.instruments[instrument].rules.trigger_price == "mark":
             return known.mark
-        return known.last or known.best(side)
+        if m.priced.get(instrument):
+            return known.last
+        return known.best(side) or known.last
 
     def stands(self, stop: Stop, order: Live) -> bool:
         """Return whether the venue holds an order with the stop's present trigger."""
@@ -214,9 +216,10 @@ class Placement:
                 if order is not kept[-1][1]:
                     m.cancel(at_ns, client_order_id, order, "replaced", emit)
             stop.refusals = 0
+            stop.late = ""
         elif stop.placing or any(not _accepted(order) for _, order in active):
             return  # Its answer leads back here.
-        elif not m.reconciled or stop.instrument in m.doubted or self._through(at_ns, stop):
+        elif not m.reconciled or stop.instrument in m.doubted or self.through(at_ns, stop):
             return
         elif at_ns < (due_ns := max(stop.next_ns, stop.placed_ns + AGAIN_NS if active else 0)):
             m.timer(due_ns, f"protection {stop.instrument} {stop.handle}", emit)
@@ -265,7 +268,7 @@ class Placement:
             if order.waiting and order.terms.purpose == "trail" and not order.canceling
         ]
 
-    def _through(self, at_ns: int, stop: Stop) -> bool:
+    def through(self, at_ns: int, stop: Stop) -> bool:
         """Return whether the price is beyond the trigger: the venue would refuse the stop."""
         if stop.instrument in self.m.candles or stop.instrument not in self.m.priced:
             return False

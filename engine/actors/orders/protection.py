@@ -77,6 +77,8 @@ class Protection:
         first, m.reconciled = not m.reconciled, True
         if first:
             self.stops.after_downtime(at_ns, emit)
+            for instrument in m.stops:
+                self.stops.await_price(at_ns, instrument, emit)
         for instrument in self._markets():
             self.plan(at_ns, instrument, emit)
 
@@ -173,20 +175,20 @@ class Protection:
         """Move and fire trails, and fire stops in the engine: the nearest trigger first, then the older."""
         m = self.m
         instrument = trade.instrument
-        m.priced[instrument] = None
+        m.priced[instrument] = True
         if instrument not in m.stops and instrument not in m.trails:
             return
         self._fire(trade.recv_ns, instrument, self.trails.traded(trade, emit), emit)
 
     def priced(self, instrument: int, at_ns: int, emit: Emit) -> None:
         """Fire stops in the engine after a quote, a book or a mark."""
-        self.m.priced[instrument] = None
+        self.m.priced.setdefault(instrument, False)
         if instrument in self.m.stops:
             self._fire(at_ns, instrument, [], emit)
 
     def candle(self, candle: Candle) -> None:
         """Note that the data of a market has candles: the simulated venue holds its stops."""
-        self.m.priced[candle.instrument] = None
+        self.m.priced[candle.instrument] = True
         self.m.candles[candle.instrument] = ""
 
     def path(self, reached: PathReached, emit: Emit) -> None:

@@ -20,8 +20,8 @@ class Stop(State):
     `placing`: the request of an order at the venue is on its way. `asked`: the size of an exit that is
     requested and not answered yet. `placed_ns`: when it was last placed; `next_ns`: not placed again before;
     `fire_ns`: not fired again before. `refusals`: how often in a row the venue did not keep it. `missed`:
-    what an order left that fired while the engine was down. `final`: canceled after it fired, so that nothing
-    follows what is under way.
+    what an order left that fired while the engine was down; `late`: why an order at the venue did not close
+    what it should have. `final`: canceled after it fired, so that nothing follows what is under way.
     """
 
     owner: str
@@ -46,6 +46,7 @@ class Stop(State):
     fire_ns: int = 0
     refusals: int = 0
     missed: int = 0
+    late: str = ""
     state: str = "waiting"
     final: bool = False
     shown: tuple[int, int, int, str] = (0, 0, 0, "")

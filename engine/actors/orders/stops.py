@@ -219,9 +219,11 @@ class Stops:
         self._note_fired(at_ns, stop, emit)
         stop.engine = 0
         if stop.loss and not stop.limit:
+            owner, instrument, late = stop.owner, stop.instrument, stop.late
+            stop.late = ""
             owed = m.owed.get(f"{stop.instrument} {stop.owner} {stop.handle}")
             size += owed.left if owed is not None else 0
-            m.exits.owe(at_ns, stop.owner, stop.instrument, "stop", size, stop.handle, reason, emit)
+            m.exits.owe(at_ns, owner, instrument, "stop", size, stop.handle, reason, emit, late=late)
             return
         if stop.limit:
             stop.size -= size  # From now on it is a resting exit like any other.
@@ -279,10 +281,15 @@ class Stops:
             return
         elif order.state == "Rejected":
             self._rejected(at_ns, stop, order, emit)
-        elif order.fired:
+        elif self.placement.dormant(order):
+            return  # With its parent.
+        elif order.fired or self.placement.through(at_ns, stop):
+            # The message that it fired may be lost; an end beyond its trigger is no person's cancel.
+            stop.late = order.why or "the order of its stop ended"
             self._unfilled(at_ns, stop, order.left, emit)
-        elif self.placement.dormant(order) or not self.m.reconciled:
-            return  # With its parent; or the first reading of the account decides what follows.
+        elif not self.m.reconciled:
+            # The first reading of the account decides what follows.
+            stop.late = "the order of its stop ended while the engine was down"
         elif order.why.strip().lower() in _BY_A_PERSON:
             self.finish(at_ns, stop, "dropped", "canceled at the venue by somebody else", emit)
         else:
@@ -320,6 +327,15 @@ class Stops:
                 if stop.missed:
                     left, stop.missed = stop.missed, 0
                     self._unfilled(at_ns, stop, left, emit)
+
+    def await_price(self, at_ns: int, instrument: int, emit: Emit) -> None:
+        """Give a price a second to say whether stops that ended during a downtime have to fire."""
+        if instrument in self.m.priced:
+            return
+        for stop in self.m.stops[instrument].values():
+            if stop.late:
+                stop.next_ns = at_ns + AGAIN_NS
+                self.m.timer(stop.next_ns, f"protection {instrument} {stop.handle}", emit)
 
     def submitted(self, owner: str, instrument: int, terms: OrderTerms) -> None:
         """Note that a request of a stop was approved and sent."""
