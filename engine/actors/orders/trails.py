@@ -64,12 +64,14 @@ class Trails:
             need = min(trail.size, abs(held)) if against else 0
             if trail.state == "firing":
                 owed = m.owed.get(f"{instrument} {owner} trail")
-                if owed is None and not need:
+                at_venue = sum(order.left for order in self._orders(owner, instrument))
+                if trail.placing:
+                    continue  # Its answer leads back here.
+                if owed is None and not need and not at_venue:
                     self._finish(at_ns, owner, instrument, trail, "fired", emit)
-                elif need > (owed.left if owed is not None else 0):
-                    m.exits.owe(
-                        at_ns, owner, instrument, "trail", need, "", self._words(instrument, trail), emit
-                    )
+                elif need > at_venue + (owed.left if owed is not None else 0):
+                    words = self._words(instrument, trail)
+                    m.exits.owe(at_ns, owner, instrument, "trail", need - at_venue, "", words, emit)
             elif against:
                 trail.held = True
                 last = m.price(instrument).last
@@ -159,10 +161,12 @@ class Trails:
         if trail is None or not order.terms.trigger or order.left <= 0 or order.canceling:
             return
         words = order.why.lower()
-        if order.fired or "trigger" in words or "tp/sl" in words:
-            self.fire(at_ns, order.owner, order.instrument, emit)
-        elif trail.state == "parked":
-            self._change(at_ns, order.owner, order.instrument, trail, "armed", emit)
+        if trail.state == "firing":
+            return  # What it left is owed.
+        fired = order.fired or "trigger" in words or "tp/sl" in words
+        if fired or trail.state == "parked":
+            state = "firing" if fired else "armed"
+            self._change(at_ns, order.owner, order.instrument, trail, state, emit)
 
     def park(self, at_ns: int, instrument: int, emit: Emit) -> None:
         """Give each trail that has a position but no price yet its stop, before the engine stops."""
