@@ -17,14 +17,20 @@ from engine.events import (
     ContextRead,
     EquityMarked,
     FillBooked,
+    FundingPaid,
     InstrumentListed,
     MarketHalted,
     OperatorCommand,
     PositionChanged,
+    Quote,
     SessionStopped,
+    Trade,
+    TransferSeen,
 )
+from engine.snapshot import classes_of
+from engine.states import decode_state, encode_state
 from engine.values import BUY, INT64_MAX, SELL
-from tests.actors.books_kit import SESSION, Kit, exact
+from tests.actors.books_kit import MS, SESSION, Kit, exact
 from tests.actors.harness import LISTED, MINUTE, T
 from tests.orders.ledger import Account, Book, parts, sign
 
@@ -393,3 +399,49 @@ def test_halts_are_not_repeated_before_a_person_resumed() -> None:
     kit.send(OperatorCommand(T, "resume"))
     kit.fill("", SELL, "1", "100", cause="liquidation")
     assert len(kit.all(MarketHalted)) == 2
+
+
+# What the books follow, and what a session that resumes finds.
+
+
+def test_trades_are_followed_only_while_something_depends_on_them() -> None:
+    kit = Kit()
+    assert not kit.books.listens(Trade)
+    order = kit.order("S1", BUY, "1")
+    assert kit.books.listens(Trade)
+    kit.fill(order, BUY, "1", "100")
+    kit.end(order, state="Filled")
+    assert kit.books.listens(Trade)
+    order = kit.order("S1", SELL, "1")
+    kit.fill(order, SELL, "1", "100")
+    kit.end(order, state="Filled")
+    assert not kit.books.listens(Trade)
+    kit.send(Quote(T, T, 1, 9_999, 1, 10_001, 1))
+    assert kit.books.listens(Trade), "a quote can fill an order without a trade"
+    assert not kit.books.listens(Quote)
+    assert Kit(real=True).books.listens(Trade)
+
+
+def test_the_state_is_that_of_the_inputs_and_comes_back_from_a_snapshot() -> None:
+    """What the books emit is dropped when a session follows its records; a second actor sees only inputs."""
+    kit, other = Kit(real=True), Kit(real=True)
+    for one in (kit, other):
+        for state in (False, True):
+            if state and one is other:
+                blob = encode_state(one.books.state(), "books")
+                one.books.restore(decode_state(blob, classes_of(one.books)))
+            one.position_read("2", at_ns=T - 9)
+            one.account_read("1000", at_ns=T - 9)
+            for number in range(3):
+                order = one.order("S1", BUY, "2")
+                one.fill(order, BUY, "1.5", "100", fee="0.01", at_ns=T + number)
+                one.end(order)
+            one.trade("103")
+            one.position_read("1", at_ns=T + 5 * MS)
+            one.account_read("999", at_ns=T + 5 * MS)
+            one.fill("", SELL, "0.5", "101", at_ns=T + 4 * MS, fee="0.001", fee_asset="XYZ")
+            one.send(FundingPaid(T, T + 6 * MS, 1, 1, 8, -12345, 0))
+            one.send(TransferSeen(T, T + 7 * MS, 8, 5, "", "deposit", "1"))
+    assert encode_state(kit.books.state(), "books") == encode_state(other.books.state(), "books")
+    assert kit.books.corrections[1]
+    assert kit.log == other.log

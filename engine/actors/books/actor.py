@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from engine.actors.base import Emit, handles
+from engine.actors.base import Emit, RoutesChanged, handles
 from engine.actors.books.allocation import allocate
 from engine.actors.books.book import EXTERNAL, MANUAL, Book
 from engine.actors.books.booking import Booking, Correction
@@ -30,6 +30,8 @@ from engine.events import (
     ENDED,
     AccountAdjusted,
     AccountRead,
+    BookRead,
+    Event,
     FillBooked,
     FundingPaid,
     MarketHalted,
@@ -37,8 +39,11 @@ from engine.events import (
     OrderChanged,
     OrderFilled,
     PositionRead,
+    Quote,
     SessionStarted,
+    StrategyBegan,
     SubmitOrder,
+    Trade,
     TransferSeen,
 )
 from engine.events.terms import CLOSE
@@ -54,6 +59,8 @@ class Books(Ledger):
     """State: the ledger, whose orders are whose, the latest executions, the newest halts by market, the time
     of the newest funding payment by market, and what the attributes below say about a real account.
 
+    `quoted`: the data has quotes or books; `watching`: trades are followed.
+
     `real`: the account is at a venue, and begins with the venue's value. Otherwise it begins with the
     configured cash.
     """
@@ -68,6 +75,8 @@ class Books(Ledger):
         self.owners = Owners()
         self.executions = Executions()
         self.halts: dict[int, int] = {}
+        self.quoted = False
+        self.watching = real or bool(config.account.prices)
         self.funded_ns: dict[str, int] = {}
         self.adopt = config.venue.adopt
         self.traders = tuple((entry.title, entry.coins) for entry in config.strategies)
@@ -82,6 +91,30 @@ class Books(Ledger):
         self.doubts: dict[int, int] = {}
         self.corrections: dict[int, list[Correction]] = {}
         self.found: dict[int, Found] = {}
+
+    def listens(self, event_type: type[Event]) -> bool:
+        """Return whether events of a type are needed now.
+
+        Trades are needed to value positions. In data without quotes nothing can fill between two trades, so
+        they are followed only while there is an order or a position, or a price that values another asset.
+        """
+        if event_type in (Quote, BookRead):
+            return not self.quoted and not self.real
+        return event_type is not Trade or self.watching
+
+    def watch(self, emit: Emit) -> None:
+        """Follow trades from now on, or no longer."""
+        always = self.real or self.quoted or bool(self.prices)
+        watching = always or bool(self.owners.live) or any(book.size for _, _, book in self.all_books())
+        if watching != self.watching:
+            self.watching = watching
+            emit(RoutesChanged())
+
+    @handles(Quote, BookRead)
+    def note_quotes(self, event: Quote | BookRead, emit: Emit) -> None:
+        """Follow every trade from now on: a fill can come without one."""
+        self.quoted = True
+        self.watch(emit)
 
     def knows(self, client_order_id: str) -> bool:
         """Return whether an order was sent by this journal."""
@@ -108,6 +141,13 @@ class Books(Ledger):
             self.adjust(started.recv_ns, amount, "account.cash was changed", emit)
         self.mark(started.recv_ns, emit)
 
+    @handles(StrategyBegan)
+    def report_books(self, began: StrategyBegan, emit: Emit) -> None:
+        """Report the positions of a strategy that begins with a new state, so that it can read them."""
+        for instrument, owner, book in self.all_books():
+            if owner == began.name and book.size:
+                emit(self.changed(began.at_ns, owner, instrument))
+
     def adjust(self, at_ns: int, amount: int, reason: str, emit: Emit) -> None:
         """Move equity by an amount that is no profit or loss."""
         self.adjustments += amount
@@ -119,12 +159,14 @@ class Books(Ledger):
     def note_order(self, order: SubmitOrder, emit: Emit) -> None:
         """Remember the owner of an order."""
         self.owners.submitted(order)
+        self.watch(emit)
 
     @handles(OrderChanged)
     def note_end(self, changed: OrderChanged, emit: Emit) -> None:
         """Remember the owner of an order that ended for as long as a late fill may come."""
         if changed.state in ENDED:
             self.owners.note_end(changed.client_order_id, changed.at_ns)
+            self.watch(emit)
 
     # Fills.
 
@@ -155,6 +197,7 @@ class Books(Ledger):
             self.readings.note(instrument, booking.pieces)
             self.settling.note(fill.recv_ns, fill.venue_ns, before, "a fill", emit, instead_ns=instead_ns)
         booking.report("" if owned is not None else fill.cause or "fill from outside")
+        self.watch(emit)
 
     def close_if_flat(self, booking: Booking, shares: list[tuple[str, int]], instrument: int) -> None:
         """Close all books of a market if a fill from outside touched a strategy's and the account is flat."""

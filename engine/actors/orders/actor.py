@@ -52,6 +52,7 @@ from engine.events import (
     OrderChanged,
     OrderModified,
     OrderRead,
+    OrderRefused,
     OrderRejected,
     OrderRequested,
     OrderTerms,
@@ -61,6 +62,7 @@ from engine.events import (
     SessionStarted,
     StopRequested,
     SubmitOrder,
+    TargetChanged,
     TargetSet,
     TimerFired,
     Trade,
@@ -357,6 +359,11 @@ class OrderManager(PriceFollower):
         else:
             self._end(changed.at_ns, changed.client_order_id, emit)
             self.settle(changed.at_ns, order.owner, order.instrument, emit)
+
+    @handles(TargetChanged, OrderRefused)
+    def note_entry(self, event: TargetChanged | OrderRefused, emit: Emit) -> None:
+        """Look again at the stops that wait for an entry: a target changed, or a part was refused."""
+        self.protection.plan(event.at_ns, event.instrument, emit)
 
     @handles(PositionChanged)
     def note_position(self, changed: PositionChanged, emit: Emit) -> None:
