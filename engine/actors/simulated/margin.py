@@ -189,10 +189,15 @@ class Margin:
         if order.side == SELL:
             for_sale = sum(one.remaining for one in alike if one.instrument == order.instrument)
             return NO_BALANCE if order.remaining + for_sale > v.account.size(order.instrument) else ""
-        cost = sum(self._worth(one) for one in (*alike, order))
+        cost = sum(self._paid(one) for one in (*alike, order))
         cost += -(-cost * max(0, v.taker) // power_of_ten(FEE_SCALE))
         used = sum(self._initial(number) for number in v.positions)
         return NO_BALANCE if cost > min(self.cross_equity() - used, self._cash()) else ""
+
+    def _paid(self, order: VenueOrder) -> int:
+        """Return the most that a buy can cost, without its fee."""
+        price = order.limit or order.terms.bound or order.terms.trigger_price
+        return self.v.account.money(order.instrument, price * UNIT, order.remaining)
 
     def _cash(self) -> int:
         return self.v.cash - sum(
