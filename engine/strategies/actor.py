@@ -82,6 +82,9 @@ class EarlierOrder(State):
     trigger: str
 
 
+CALLS_MAX: Final = 1000
+"""Upper bound on what a strategy calls at one moment."""
+
 STORED: Final = (Aim, Asked, Holding, Own, OwnOrder)
 """Records of the actor's state, besides those defined here."""
 
@@ -119,6 +122,8 @@ class StrategyActor(Following):
         self.markets = markets
         self.seed = seed
         self.emit_at_stop: Emit = refuse
+        self.called_ns = 0
+        self.calls = 0
         self.numbers: dict[str, int] = {}
         self._traded: dict[int, Market] = {}
         self._every: dict[int, Market | None] = {}  # None: not traded
@@ -229,7 +234,15 @@ class StrategyActor(Following):
         return self.emit is not discard
 
     def call(self, event: Event) -> None:
-        """Emit a request. It is recorded and judged once nothing else of the moment is left."""
+        """Emit a request. It is recorded and judged once nothing else of the moment is left.
+
+        Raises RuntimeError for a strategy that answers each answer with another call.
+        """
+        if self.now_ns != self.called_ns:
+            self.called_ns, self.calls = self.now_ns, 0
+        self.calls += 1
+        if self.calls > CALLS_MAX:
+            raise RuntimeError(f"more than {CALLS_MAX} calls at one moment; does on_order answer a refusal?")
         self.emit(Later(event, CALLS))
 
     def follow(self, event_type: type[Event]) -> None:

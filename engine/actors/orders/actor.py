@@ -61,6 +61,7 @@ from engine.events import (
     Quote,
     SessionStarted,
     StopRequested,
+    StrategyBegan,
     SubmitOrder,
     TargetChanged,
     TargetSet,
@@ -443,6 +444,12 @@ class OrderManager(PriceFollower):
     def note_restart(self, restarted: ActorRestarted, emit: Emit) -> None:
         """Let a restarted strategy open again."""
         self.gates.restarted(restarted)
+
+    @handles(StrategyBegan)
+    def note_begin(self, began: StrategyBegan, emit: Emit) -> None:
+        """Forget the targets of a strategy that begins without its state; books and protection stay."""
+        if began.fresh:
+            self.targets.forget(began.at_ns, began.name, emit)
 
     @handles(TimerFired)
     def fire(self, timer: TimerFired, emit: Emit) -> None:

@@ -95,8 +95,9 @@ class Target(State):
 
     `wanted` None: no target. `order` is the client order id of its live order; `requested`: its request is on
     the way, `judged`: and can no longer be replaced. `tries` counts attempts since the last progress;
-    `next_ns` is when the next is due. `blocked`: what it waits for is an event, not a time. `given` is the
-    strategy's reason. `refused_ns`: since when openings wait for a condition that time may not mend.
+    `next_ns` is when the next is due, `closing`: it is an exit. `blocked`: what it waits for is an event, not
+    a time. `given` is the strategy's reason. `refused_ns`: since when openings wait for a condition that time
+    may not mend.
     """
 
     wanted: int | None = None
@@ -107,6 +108,7 @@ class Target(State):
     order: str = ""
     tries: int = 0
     next_ns: int = 0
+    closing: bool = False
     blocked: bool = False
     refused_ns: int = 0
     since_ns: int = 0

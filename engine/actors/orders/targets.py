@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from engine.actors.base import DECISIONS, Emit, Later
+from engine.actors.books.book import EXTERNAL
 from engine.actors.orders.pace import DUST_NS, HOPELESS_NS, REPORT_NS, is_hopeless, wait_ns
 from engine.actors.orders.state import Live, Target
 from engine.clock import SECOND_NS
@@ -35,6 +36,8 @@ __all__ = ["Targets"]
 
 GIVE_UP_NS: Final = 60 * SECOND_NS
 """How long an opening waits for a fresh price or for the account before it is given up."""
+
+_UNKNOWN: Final = (None, "", "")
 
 _GIVEN_UP: Final = frozenset({"stale", "unreconciled", "no_price"})
 """The limits that an opening waits for no longer than `GIVE_UP_NS`."""
@@ -63,6 +66,8 @@ class Targets:
             m.requests.make_way(at_ns, owner, instrument, "a newer target", emit)
             self._show(at_ns, owner, instrument, target, "none", "", emit)
             return
+        # Each call is answered, also one that changes nothing: the strategy may know less.
+        target.shown = _UNKNOWN
         same = target.wanted == event.size and target.state not in ("none", "withdrawn")
         if not same:
             target.wanted = event.size
@@ -73,8 +78,7 @@ class Targets:
                 target.state, target.reason = "withdrawn", "openings are stopped"
                 self._refuse_opening(at_ns, owner, instrument, event.size - target.wanted, emit)
         m.requests.make_way(at_ns, owner, instrument, "a newer target", emit)
-        if not same:
-            self.work(at_ns, owner, instrument, target, emit)
+        self.work(at_ns, owner, instrument, target, emit)
 
     def work(
         self,
@@ -103,6 +107,9 @@ class Targets:
         if only_closes and not closes:
             self._show(at_ns, owner, instrument, target, "withdrawn", target.reason, emit)
             return
+        if closes and not target.closing:
+            # The pace of an opening does not hold an exit back.
+            target.tries = target.next_ns = 0
         if target.next_ns > at_ns:
             state = self._stay(target, "waiting", only_closes)
             self._show(at_ns, owner, instrument, target, state, target.reason, emit)
@@ -225,21 +232,37 @@ class Targets:
             target.wanted = min(wanted, after) if before > 0 else max(wanted, after)
         else:
             target.wanted = wanted + fill.side * fill.size
+        if target.wanted != wanted:
+            target.tries = target.next_ns = 0
+        if fill.role == OPEN and fill.cause not in ("liquidation", "adl"):
             return
         if target.wanted != wanted or fill.cause in ("liquidation", "adl"):
             self._show(fill.at_ns, fill.owner, fill.instrument, target, "withdrawn", fill.purpose, emit)
 
     def zero(self, at_ns: int, owner: str, instrument: int, why: str, emit: Emit) -> None:
         """Want nothing in a book any more; the exit that is owed for that closes it."""
-        target = self.of(owner, instrument)
-        if target is None or target.wanted is None:
+        if owner == EXTERNAL:
             return
+        target = self.m.aims.setdefault(instrument, {}).setdefault(owner, Target())
         target.wanted = 0
+        if target.state == "none":
+            target.state = "waiting"
         self._reset(target)
         if self.m.exits.exiting(owner, instrument):
             self._wait_for_event(at_ns, owner, instrument, target, why, emit)
         else:
             self.work(at_ns, owner, instrument, target, emit)
+
+    def forget(self, at_ns: int, owner: str, emit: Emit) -> None:
+        """Want nothing in particular for a strategy that begins without its state; its books stay."""
+        for instrument, targets in self.m.aims.items():
+            target = targets.get(owner)
+            if target is not None:
+                target.wanted = None
+                self.m.requests.make_way(
+                    at_ns, owner, instrument, "the strategy begins without its state", emit
+                )
+                self._show(at_ns, owner, instrument, target, "none", "", emit)
 
     def welcomes(self, owner: str, instrument: int) -> bool:
         """Return whether a book beyond 0 is on the way to its target."""
@@ -299,6 +322,7 @@ class Targets:
     ) -> None:
         """Set the next try by the pace, and report an exit that is late."""
         target.tries += 1
+        target.closing = closing
         wait = HOPELESS_NS if is_hopeless(why) else wait_ns(target.tries, closing=closing)
         target.next_ns = at_ns + wait
         self.m.timer(target.next_ns, f"target {instrument} {owner}", emit)
