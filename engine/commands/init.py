@@ -25,10 +25,10 @@ intervals = ["1s", "1m"]
 [risk]
 max_order_notional = "10000"
 """,
-    "strategies/my_strategy.py": '''"""Buys a new high, and goes flat below the average."""
+    "strategies/my_strategy.py": '''"""Buys a new high with a stop-loss, and goes flat below the average."""
 
 from engine.indicators import Sma
-from engine.strategies import Bar, PerMarket, Strategy
+from engine.strategies import Bar, Fill, PerMarket, Strategy
 
 
 class MyStrategy(Strategy):
@@ -36,41 +36,50 @@ class MyStrategy(Strategy):
 
     interval: str = "1s"
     lookback: int = 20
-    notional: str = "1000"
+    notional: float = 1000.0
+    stop_percent: float = 1.0
 
     def on_start(self) -> None:
         """Make the state: everything that is remembered from one event to the next."""
         self.average = PerMarket(Sma, self.lookback)
-        self.closes: dict[str, list[float]] = {}
 
     def on_bar(self, bar: Bar) -> None:
         """Decide at the end of each bar."""
         if bar.interval != self.interval:
             return
-        closes = self.closes.setdefault(bar.market, [])
         average = self.average[bar.market].update(bar.close)
-        if average is not None:
-            self.plot("average", average)
-            if not self.holds(bar.market) and bar.close > max(closes):
-                self.target(bar.market, notional=self.notional, reason="new high")
-            elif self.holds(bar.market) and bar.close < average:
-                self.target(bar.market, 0, reason="below average")
-        closes.append(bar.close)
-        del closes[: -self.lookback]
+        *before, close = self.bars(bar.market, bar.interval, self.lookback + 1).values()
+        if average is None or not before:
+            return
+        self.plot("average", average)
+        if close > max(before) and not self.wanted(bar.market):
+            self.target(bar.market, notional=self.notional, reason="new high")
+        elif close < average and self.wanted(bar.market):
+            self.target(bar.market, 0, reason="below average")
+
+    def on_fill(self, fill: Fill) -> None:
+        """Protect what is bought. A stop closes at most the position, so it can be as large as the target."""
+        if fill.side == "buy" and not any(order.trigger for order in self.orders(fill.market)):
+            size = self.wanted(fill.market) or fill.size
+            self.stop(fill.market, "sell", size, fill.price * (1 - self.stop_percent / 100))
 ''',
-    "tests/test_my_strategy.py": '''"""Sends bars to the strategy and checks what it requests."""
+    "tests/test_my_strategy.py": '''"""Sends bars to the strategy, answers its orders, and checks what it requests."""
 
 from engine.testing import Bench
 from strategies.my_strategy import MyStrategy
 
 
-def test_it_buys_a_new_high_and_sells_below_the_average() -> None:
-    bench = Bench(MyStrategy, lookback=3, notional="100")
+def test_it_buys_a_new_high_with_a_stop_and_sells_below_the_average() -> None:
+    bench = Bench(MyStrategy, lookback=3, notional=102)
     for close in (100, 101, 100):
         bench.bar(close, interval="1s")
     assert bench.wants() == 0
     bench.bar(102, interval="1s")
-    assert bench.wants() > 0
+    assert bench.wants() == 1
+    bench.fill("target", 0.25)
+    bench.fill("target")
+    assert bench.strategy.position("BTC").size == 1
+    assert [(order.size, order.trigger_price) for order in bench.strategy.orders("BTC")] == [(1, 100.98)]
     bench.bar(90, interval="1s")
     assert bench.wants() == 0
     assert len(bench.plots["average"]) == 3

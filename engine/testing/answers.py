@@ -87,7 +87,7 @@ class Answers:
         """Return the number of a market; "" is the first."""
         raise NotImplementedError
 
-    # Answers. A handle of "" is the newest request, a target included.
+    # Answers. A handle of "" is the newest request, "target" the order of the newest target.
 
     def accept(self, handle: str = "") -> list[Event]:
         """Accept an order, a stop or the order of a target. Return the emitted events."""
@@ -173,7 +173,7 @@ class Answers:
 
     def _find(self, handle: str) -> _Request:
         for request in reversed(self._requests.values()):
-            if handle in ("", request.handle):
+            if handle in ("", request.handle or "target"):
                 return request
         raise UsageError(f"there is no order {handle!r} to answer" if handle else "nothing was requested")
 

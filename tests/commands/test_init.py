@@ -119,7 +119,7 @@ def test_a_clock_read_at_run_time_becomes_a_failure_of_the_strategy_that_replays
 
 def test_parameters_are_set_converted_and_recorded(tmp_path: Path) -> None:
     sent = [
-        "--strategy", CROSSOVER, "--param", "fast=2", "--param", "Crossover.interval=15s",
+        "--strategy", CROSSOVER, "--param", "fast=2", "--param", "Crossover.interval=5m",
     ]  # fmt: skip
     done = engine("backtest", SAMPLE, *sent, "--out", tmp_path / "out", "--json")
     assert done.code == 0, done.err
@@ -130,7 +130,7 @@ def test_parameters_are_set_converted_and_recorded(tmp_path: Path) -> None:
     ).out.splitlines()
     assert json.loads(json.loads(started)["config"])["strategies"][0]["params"] == {
         "fast": 2,
-        "interval": "15s",
+        "interval": "5m",
     }
     assert_replays(tmp_path / "out")
 

@@ -123,6 +123,11 @@ def backtest(root: Path, data: list[Event], settings: Config) -> BacktestReport:
     return run_backtest(folders, builder(), settings, DigestSink())
 
 
+def notes_of(report: BacktestReport) -> list[str]:
+    """Return the notes about strategies; others are about the data."""
+    return [note for note in report.notes if note.startswith("strategy ")]
+
+
 @pytest.mark.parametrize("interval", ["1m", "3m"])
 def test_a_strategy_on_shorter_bars_than_the_candles_is_refused(tmp_path: Path, interval: str) -> None:
     data = candles(20, NOON, 5 * MINUTE_NS)
@@ -165,12 +170,12 @@ def test_candles_have_bars_of_their_length_and_of_multiples_that_are_built(
         with pytest.raises(UsageError, match="no bars of"):
             backtest(tmp_path, data, settings)
         return
-    assert backtest(tmp_path, data, settings).notes == []
+    assert notes_of(backtest(tmp_path, data, settings)) == []
 
 
 def test_trades_have_the_bars_that_are_built(tmp_path: Path) -> None:
     data = steady(400, NOON, gap_ms=1000)
-    assert backtest(tmp_path / "a", data, config("Short", ("1m",), activity=())).notes == []
+    assert notes_of(backtest(tmp_path / "a", data, config("Short", ("1m",), activity=()))) == []
     with pytest.raises(ConfigError, match="strategy Short: interval: there are no bars of '1m'"):
         backtest(tmp_path / "b", data, config("Short", ("5s",), activity=()))
 
@@ -183,11 +188,13 @@ def test_a_market_that_the_data_does_not_have_is_refused(tmp_path: Path) -> None
 def test_a_strategy_that_got_no_bar_of_an_interval_it_names_is_in_the_report(tmp_path: Path) -> None:
     data = candles(20, NOON, 5 * MINUTE_NS)
     report = backtest(tmp_path / "a", data, config("Plain"))
-    assert report.notes == ["strategy Plain: got no bar of 1m 3m, which it names; there were bars of 5m 15m"]
+    assert notes_of(report) == [
+        "strategy Plain: got no bar of 1m 3m, which it names; there were bars of 5m 15m"
+    ]
     report = backtest(tmp_path / "b", candles(20, NOON, MINUTE_NS), config("Plain"))
-    assert report.notes == [], "one of them is enough"
+    assert notes_of(report) == [], "one of them is enough"
     short = candles(5, NOON, MINUTE_NS)
     report = backtest(tmp_path / "c", short, config("Short", params={"interval": "15m"}, activity=()))
-    assert report.notes == ["strategy Short: got no bar of 15m, which it names; there were bars of 1m 5m"]
+    assert notes_of(report) == ["strategy Short: got no bar of 15m, which it names; there were bars of 1m 5m"]
     report = backtest(tmp_path / "d", short, config("Speaking"))
-    assert report.notes == [], "it acts on trades"
+    assert notes_of(report) == [], "it acts on trades"
