@@ -111,8 +111,8 @@ def test_states_sides_and_tif_are_literals() -> None:
     assert typing.get_args(strategies.Side) == ("buy", "sell")
     hints = {
         "Fill.side": strategies.Side,
+        "Fill.purpose": strategies.Purpose,
         "LargePrint.side": strategies.TakerSide,
-        "OrderView.state": strategies.OrderState,
         "StackedImbalance.side": strategies.Side,
         "Tick.side": strategies.TakerSide,
     }
@@ -120,7 +120,9 @@ def test_states_sides_and_tif_are_literals() -> None:
         cls, attribute = where.split(".")
         getter = vars(getattr(strategies, cls))[attribute].fget
         assert typing.get_type_hints(getter)["return"] == expected, where
-    assert typing.get_type_hints(strategies.OrderView)["side"] == strategies.Side
+    order = typing.get_type_hints(strategies.OrderView)
+    assert (order["side"], order["state"]) == (strategies.Side, strategies.OrderState)
+    assert order["purpose"] == strategies.Purpose
     for verb in (Strategy.buy, Strategy.sell):
         assert typing.get_type_hints(verb)["tif"] == strategies.Tif
     stop = typing.get_type_hints(Strategy.stop)

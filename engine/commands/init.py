@@ -63,7 +63,7 @@ class MyStrategy(Strategy):
             size = self.wanted(fill.market) or fill.size
             self.stop(fill.market, "sell", size, fill.price * (1 - self.stop_percent / 100))
 ''',
-    "tests/test_my_strategy.py": '''"""Sends bars to the strategy, answers its orders, and checks what it requests."""
+    "tests/test_my_strategy.py": '''"""Sends bars to the strategy, and answers its requests."""
 
 from engine.testing import Bench
 from strategies.my_strategy import MyStrategy
