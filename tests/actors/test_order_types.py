@@ -142,7 +142,8 @@ def test_a_stop_fills_where_the_market_is_when_it_gaps_and_never_better_than_its
 ) -> None:
     harness = holding(-side * 10, slippage_bps=100)
     placed(harness, order("t", side, reduce_only=True, trigger="sl", trigger_price=100 + side * 5))
-    (fill,) = harness.send(trade(gap))
+    accepted, fill = harness.send(trade(gap))
+    assert accepted.triggered
     assert fill.price == gap * 10_000 + side * gap * 100
 
 
@@ -153,7 +154,8 @@ def test_a_stop_fired_by_the_mark_fills_no_better_than_its_trigger() -> None:
     placed(harness, order("t", SELL, reduce_only=True, trigger="sl", trigger_price=95))
     assert harness.send(context(96)) == []
     assert harness.send(trade(94)) == [], "the last price does not count while there is a mark"
-    assert harness.send(context(95)) == [], "there is nothing to trade with until the next trade"
+    (accepted,) = harness.send(context(95))
+    assert accepted.triggered, "there is nothing to trade with until the next trade"
     assert summary(harness.send(trade(98))) == [("fill", "t", "10@95")]
 
 
@@ -183,7 +185,7 @@ def test_a_stop_beyond_its_bound_is_canceled() -> None:
 def test_a_triggered_limit_order_rests_if_it_cannot_trade() -> None:
     harness = holding(10)
     placed(harness, order("t", SELL, limit=94, reduce_only=True, trigger="sl", trigger_price=95))
-    assert harness.send(trade(93), trade(93)) == []
+    assert [one.triggered for one in harness.send(trade(93), trade(93))] == [True]
     assert summary(harness.send(trade(95))) == [("fill", "t", "10@94")]
 
 

@@ -438,7 +438,7 @@ def test_a_stop_asked_for_on_the_fill_takes_part_in_the_rest_of_the_path() -> No
         ("bar",),
     ], "an order that is no stop arrives after the candle"
     causes = {seq: event for seq, _, event in records}
-    (accepted,) = [(cause, event) for _, cause, event in records if isinstance(event, OrderAccepted)]
+    accepted, _ = [(cause, event) for _, cause, event in records if isinstance(event, OrderAccepted)]
     assert causes[accepted[0]] == next(e for e in causes.values() if isinstance(e, SubmitOrder)), (
         "its submission"
     )

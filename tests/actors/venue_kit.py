@@ -22,6 +22,7 @@ from engine.events import (
     MarketRules,
     ModifyOrder,
     ModifyRejected,
+    OrderAccepted,
     OrderCanceled,
     OrderFilled,
     OrderModified,
@@ -149,9 +150,14 @@ def market_of(harness: Harness, instrument: int = 1, **changes: Any) -> None:
 
 
 def summary(events: list[Any]) -> list[tuple[str, ...]]:
-    """Return each report as its kind, its order, and the size at a price or the reason."""
+    """Return each report as its kind, its order, and the size at a price or the reason.
+
+    That a trigger was reached is left out: a fill or an end follows.
+    """
     short: list[tuple[str, ...]] = []
     for one in reports(events):
+        if isinstance(one, OrderAccepted) and one.triggered:
+            continue
         if isinstance(one, OrderFilled):
             price = format_scaled(one.price, one.finer)
             short.append(("fill", one.client_order_id, f"{one.size}@{price}"))

@@ -51,8 +51,7 @@ class Arrival:
             return
         order.venue_order_id = v.next_order_id()
         v.orders.setdefault(order.instrument, []).append(order)
-        accepted = OrderAccepted(at.recv_ns, at.venue_ns, order.client_order_id, order.venue_order_id)
-        at.emit(Because(accepted, order.submit_seq))
+        self._report(order, at)
         if order.phase == WORKING:
             v.fills.cut(order, at)
 
@@ -67,9 +66,17 @@ class Arrival:
     def fire(self, order: VenueOrder, at: At) -> None:
         """Make a stop whose trigger is reached an ordinary order, cut to the position if it only reduces."""
         order.phase, order.fired = WORKING, True
+        self._report(order, at)
         self.v.fills.cut(order, at)
         if order.remaining and self.v.margin.refusal(order):
             self.v.fills.end(order, "margin", at)
+
+    def _report(self, order: VenueOrder, at: At) -> None:
+        """Report that the venue works an order, or that its trigger has been reached."""
+        accepted = OrderAccepted(
+            at.recv_ns, at.venue_ns, order.client_order_id, order.venue_order_id, order.fired
+        )
+        at.emit(Because(accepted, order.submit_seq))
 
     def change(self, change: ModifyOrder, at: At) -> None:
         """Replace an order in the book by a new one under the same client order id."""
