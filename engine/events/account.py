@@ -1,8 +1,8 @@
 """Events of a real account: responses to queries, positions, funding, and what the engine derives from them.
 
-Inputs are emitted by a gateway and handled by execution, portfolio and risk. The simulated venue emits the
-responses to changes of orders and of leverage too. Times are UTC nanoseconds, sizes exact integers at the
-instrument's scale, money at the event's own `scale`.
+Inputs are emitted by a gateway, handled by execution, books and the order manager. The simulated venue emits
+responses to changes of orders and of leverage, and funding, too. Times are UTC nanoseconds, sizes exact
+integers at the instrument's scale, money at the event's own `scale`.
 
     GatewayUp -> fills since the last known -> OrderRead ... -> PositionRead ... -> AccountRead (reconciled)
 """

@@ -22,6 +22,7 @@ from engine.events import (
     ClockAdvanced,
     ContextRead,
     EdgeChanged,
+    EquityMarked,
     Event,
     OperatorCommand,
     OrderFilled,
@@ -289,3 +290,18 @@ def test_only_configured_instruments_are_used_and_the_day_must_have_all_of_them(
     ):
         with pytest.raises(UsageError, match="'AAB' is not an instrument of this session; did you mean AAA"):
             run(days, wrong)
+
+
+def test_the_largest_fall_begins_at_the_cash_and_counts_every_point(tmp_path: Path) -> None:
+    folders = recorded(tmp_path / "a")
+    report = run(folders, out=tmp_path / "out")
+    points = [event for _, _, event in written(tmp_path / "out") if isinstance(event, EquityMarked)]
+    equities = [Decimal(int(one.equity)).scaleb(-one.scale) for one in points]
+    peak = fall = Decimal(0)
+    for at, equity in enumerate(equities):
+        peak = max(peak, equity) if at else equity
+        fall = max(fall, peak - equity)
+    assert equities[0] == Decimal(report.cash), "the first point is at the start"
+    assert Decimal(report.max_drawdown) == fall > 0
+    parts = [report.realized_pnl, report.unrealized_pnl, report.funding]
+    assert Decimal(report.equity) == Decimal(report.cash) + sum(map(Decimal, parts)) - Decimal(report.fees)

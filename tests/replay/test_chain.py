@@ -49,5 +49,5 @@ def test_every_chain_ends_at_an_input_or_at_the_days_opening(tmp_path: Path) -> 
 
 def test_a_seq_of_another_day_is_refused_with_the_range_of_the_day(tmp_path: Path) -> None:
     write_journal(tmp_path, [opening(CROSSING, NOON)])
-    with pytest.raises(UsageError, match="has no seq 9; it holds 1 to 3"):
+    with pytest.raises(UsageError, match="has no seq 9; it holds 1 to 4"):
         chain_of(tmp_path / "2024-12-05", 9)

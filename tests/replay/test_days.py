@@ -167,7 +167,7 @@ def test_r07_snapshot_and_tail_lead_to_the_state_of_a_full_replay() -> None:
         if not cause:
             tail.run([event])
     assert tail.seq == whole.seq
-    for name in ("aggregator", "venue", "portfolio", "Busy", "Crossover", "risk", "execution"):
+    for name in ("aggregator", "venue", "books", "orders", "Busy", "Crossover", "execution"):
         assert tail.actor(name).state() == whole.actor(name).state(), name
 
 
@@ -176,7 +176,7 @@ def test_r07_a_snapshot_holds_timers_instruments_session_and_every_actor() -> No
     opened = memory.events(DayOpened)[0]
     stored = read_opening(opened)
     assert sorted(stored.actors) == [
-        "Busy", "aggregator", "execution", "portfolio", "risk", "trailing", "venue",
+        "Busy", "aggregator", "books", "execution", "orders", "venue",
     ]  # fmt: skip
     assert list(stored.failed) == ["Fragile"]
     assert stored.timers == sorted(stored.timers)

@@ -261,9 +261,9 @@ def replay_with(copy: Path, day: Path, project: Path) -> subprocess.CompletedPro
     ("file", "old", "new"),
     [
         (
-            "engine/actors/portfolio.py",
-            "    working: int = 0\n",
-            "    working: int = 0\n    gained: int = 7\n",
+            "engine/actors/books/book.py",
+            "    base_taken: int = 0\n",
+            "    base_taken: int = 0\n    gained: int = 7\n",
         ),
         (
             "engine/indicators/base.py",
@@ -289,13 +289,13 @@ def test_a_state_of_the_engine_that_gained_a_field_reads_every_old_day(
 def test_an_unreadable_state_of_the_engine_is_of_an_older_version_not_damaged(
     days: list[Path], project: Path, engine_copy: Path
 ) -> None:
-    file = engine_copy / "engine/actors/portfolio.py"
+    file = engine_copy / "engine/actors/books/book.py"
     text = file.read_text()
-    edit(file, "    fees: int = 0\n    working: int = 0\n", "    working: int = 0\n")
+    edit(file, "    fees: int = 0\n    funding: int = 0\n", "    funding: int = 0\n")
     done = replay_with(engine_copy, days[1], project)
     file.write_text(text)
     assert done.returncode == 4, done
-    assert "state of an older version: engine.actors.portfolio:Position" in done.stderr
+    assert "state of an older version: engine.actors.books.book:Book" in done.stderr
     assert "version 0.1.0 recorded it" in done.stderr
     assert "damaged" not in done.stderr
 
