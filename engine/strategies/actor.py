@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.actors.base import CALLS, Emit, Later, RoutesChanged, State, Turn, handles
+from engine.actors.books.book import Book as OwnBook
 from engine.clock import window_end
 from engine.config import nearest, parse_config
 from engine.errors import UsageError
@@ -85,7 +86,7 @@ class EarlierOrder(State):
 CALLS_MAX: Final = 1000
 """Upper bound on what a strategy calls at one moment."""
 
-STORED: Final = (Aim, Asked, Holding, Own, OwnOrder)
+STORED: Final = (Aim, Asked, Holding, Own, OwnBook, OwnOrder)
 """Records of the actor's state, besides those defined here."""
 
 

@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import field
 
 from engine.actors.base import State, remember
+from engine.actors.books.book import Book, parts
 from engine.events import (
     ENDED,
     FillBooked,
@@ -29,7 +30,7 @@ from engine.events import (
 )
 from engine.events.terms import CLOSE, OPEN
 from engine.strategies.account_views import OwnOrder
-from engine.values import rescale
+from engine.values import power_of_ten, rescale
 
 __all__ = ["Aim", "Asked", "Holding", "Own"]
 
@@ -50,11 +51,20 @@ class Asked(State):
 
 
 class Holding(State):
-    """The size of a position and its cost, signed, at `scale` decimals."""
+    """A position: a copy of its book, of which size and cost are kept, at `scale` decimals."""
 
-    size: int = 0
-    cost: int = 0
+    book: Book = field(default_factory=Book)
     scale: int = 0
+
+    @property
+    def size(self) -> int:
+        """The signed size."""
+        return self.book.size
+
+    @property
+    def cost(self) -> int:
+        """What the open size cost, signed."""
+        return self.book.cost
 
 
 class Aim(State):
@@ -313,24 +323,21 @@ class Own(State):
         return stop
 
     def booked(self, fill: FillBooked, listed: InstrumentListed, scale: int) -> None:
-        """Follow a fill. Cost is kept at `scale` decimals, and rounded as the books do."""
+        """Follow a fill, at `scale` decimals or more: before the books report the position it leads to."""
         held = self.holdings.setdefault(fill.instrument, Holding())
         at = listed.money_scale + fill.finer
-        scale = max(scale, held.scale, at)
-        held.cost, held.scale = rescale(held.cost, held.scale, scale), scale
-        if fill.side * held.size < 0:
-            held.cost -= -(-held.cost * fill.size // abs(held.size))
-        else:
-            held.cost += fill.side * rescale(fill.price * fill.size, at, scale)
-        held.size += fill.side * fill.size
+        finer = max(scale - held.scale, at - held.scale, 0)
+        held.book.rescale(power_of_ten(finer))
+        held.scale += finer
+        for part in parts(held.size, fill.side, fill.size):
+            held.book.fill(fill.side, part.size, rescale(fill.price * part.size, at, held.scale))
         if fill.purpose != "target" and fill.instrument in self.aims:
             self.aims[fill.instrument].moved = True
 
     def positioned(self, event: PositionChanged, listed: InstrumentListed) -> None:
         """Take over a position from the books."""
-        self.holdings[event.instrument] = Holding(
-            event.size, int(event.cost), listed.money_scale + event.finer
-        )
+        book = Book(event.size, int(event.cost))
+        self.holdings[event.instrument] = Holding(book, listed.money_scale + event.finer)
 
     def aimed(self, event: TargetChanged) -> None:
         """Follow the state of a target."""

@@ -166,10 +166,9 @@ def _children(
     exits: list[tuple[int, int]] = []
     if take_profit is not None and isinstance(take_profit, Sequence) and not isinstance(take_profit, str):
         for one, part in take_profit:
-            found = steps(listed, part)
-            if not found:
-                raise NumberError(f"size {part} is 0 on the grid of {listed.name}")
-            exits.append((needed_price(listed, one, -side, "take_profit"), found))
+            found = needed_price(listed, one, -side, "take_profit"), steps(listed, part)
+            if found[1]:  # a part below the grid protects nothing
+                exits.append(found)
         if sum(part for _, part in exits) > size:
             raise ValueError("the sizes of the take_profits are more than the order's")
     elif take_profit is not None:

@@ -305,3 +305,22 @@ async def test_the_dead_mans_switch_does_not_cancel_a_stop(paced_clock: MockCloc
     assert asked[0] > 0
     assert asked[-1] == 0
     assert asked.count(0) == 1, "not set again while the stop works, and off at the end"
+
+
+async def test_a_stop_that_fired_without_a_message_is_no_cancel_of_a_person(
+    paced_clock: MockClock, tmp_path: Path
+) -> None:
+    """The frame that says it fired and ended is lost; the reading shows an end beyond the trigger."""
+    async with staged() as stage:
+
+        async def script(live: Live) -> None:
+            await stage.signal(1)
+            await stage.signal(2)
+            stage.sandbox.faults.arm("drop", 3, scope="user")
+            await stage.price(85)
+            stage.sandbox.faults.disarm()
+            await stage.wait(70)
+
+        await stage.trade(tmp_path, {"Long": "1: target 1; 2: stop sell 1 97"}, script)
+        await assert_flat(tmp_path, stage)
+    assert fills(tmp_path)[-1] == ("Long", Decimal(-1), Decimal(85))

@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from engine.events import (
+    AccountAdjusted,
     Candle,
     ContextRead,
     EquityMarked,
@@ -239,6 +240,10 @@ class Bookings:
         if owner != EXTERNAL and follows:
             self.target(owner, market).fill(self._kind(booked, order), before, book.size)
             self.touched_ns[owner, market] = self.now_ns
+        self.booked(owner, market)
+
+    def booked(self, owner: str, market: int) -> None:
+        """Called after each booked fill."""
 
     def _kind(self, booked: FillBooked, order: Order | None) -> str:
         if booked.cause in ("liquidation", "adl"):
@@ -300,6 +305,9 @@ class Bookings:
         # A book has its share when its change is recorded, which follows the payments of the same moment.
         for owner, share in shares:
             self.payments.setdefault((owner, market), deque()).append(share)
+
+    def _adjust(self, adjusted: AccountAdjusted) -> None:
+        self.account.adjusted += Fraction(int(adjusted.amount), 10**adjusted.scale)
 
     def _equity(self, marked: EquityMarked) -> None:
         unit = 10**marked.scale

@@ -75,8 +75,9 @@ def targets_are_what_calls_and_fills_lead_to(model: Model) -> None:
             f"{owner} {market}: position {model.position(owner, market)}, recorded {shown}, right {target}"
         )
         model.require(wanted == target.size, "a target changes by the stated causes only", place)
+        done = wanted is None or wanted == model.position(owner, market)
         model.require(
-            (shown.state == "withdrawn") == target.withdrawn or wanted is None,
+            done or (shown.state == "withdrawn") == target.withdrawn,
             "a target is withdrawn by the stated causes only",
             place,
         )

@@ -18,6 +18,7 @@ from typing import Any
 
 from engine.events import (
     ENDED,
+    AccountAdjusted,
     ActorFailed,
     ActorRestarted,
     CancelOrder,
@@ -101,6 +102,7 @@ class Model(Bookings):
             FillBooked: self._booked,
             PositionChanged: self._position,
             FundingPaid: self._funding,
+            AccountAdjusted: self._adjust,
             EquityMarked: self._equity,
             OperatorCommand: self._operate,
             EngineHalted: self._halt,
@@ -179,8 +181,13 @@ class Model(Bookings):
                 order.dropped = True
         self._clamp_if_stopped(owner, market)
 
+    def booked(self, owner: str, market: int) -> None:
+        """See `Bookings`: what is left to open during a halt is withdrawn."""
+        if owner in self.owners:
+            self._clamp_if_stopped(owner, market)
+
     def _clamp_if_stopped(self, owner: str, market: int) -> None:
-        if self.halted or market in self.halted_markets or owner in self.failed:
+        if self.halted or self.stopping or market in self.halted_markets or owner in self.failed:
             self.target(owner, market).clamp(self.position(owner, market))
 
     def _target_changed(self, changed: TargetChanged) -> None:
@@ -346,7 +353,14 @@ class Model(Bookings):
     # Operators and failures.
 
     def _operate(self, command: OperatorCommand) -> None:
-        if command.command == "pause":
+        if command.command == "flatten":
+            for owner in self.owners:
+                for market in self.listed:
+                    target = self.target(owner, market)
+                    if target.size is not None or self.position(owner, market):
+                        target.call(ZERO)
+                        self.paused.add(owner)
+        elif command.command == "pause":
             names = (command.target,) if command.target else self.owners
             self.paused |= set(names)
             for order in self.orders.values():
@@ -354,6 +368,7 @@ class Model(Bookings):
                     order.dropped = True
         elif command.command == "stop":
             self.stopping = True
+            self._clamp_all()
         elif command.command == "resume":
             self.halted = False
             self.halted_markets.clear()
@@ -368,7 +383,7 @@ class Model(Bookings):
         self.failed.clear()
 
     def _halt(self, halted: EngineHalted) -> None:
-        self.halted = True
+        self.halted |= halted.reason != "operator: stop"  # that one ends with the session
         self._clamp_all()
 
     def _halt_market(self, halted: MarketHalted) -> None:

@@ -111,9 +111,9 @@ def test_several_take_profits_have_sizes_of_their_own() -> None:
     assert request.children == (("sl", 9_500, 2000), ("tp", 10_500, 500), ("tp", 11_000, 1500))
     with pytest.raises(ValueError, match="more than the order's"):
         asked(on, lambda s: s.buy("AAA", 2, take_profit=[(105, 1), (110, "1.001")]))
-    with pytest.raises(NumberError, match="0 on the grid"):
-        asked(on, lambda s: s.buy("AAA", 2, take_profit=[(105, "0.0001")]))
     assert len(on.log) == 1
+    (request,) = asked(on, lambda s: s.buy("AAA", 2, take_profit=[(105, 1), (110, "0.0009")]))
+    assert request.children == (("tp", 10_500, 1000),), "a part below the grid is left out"
 
 
 @pytest.mark.parametrize("field", ["stop_loss", "take_profit", "limit", "trigger"])
