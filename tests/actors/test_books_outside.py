@@ -14,12 +14,14 @@ from engine.events import (
     BookAdjusted,
     EquityMarked,
     FillBooked,
+    FundingPaid,
     InstrumentListed,
     MarketHalted,
     PositionChanged,
+    SessionStopped,
 )
 from engine.values import BUY, SELL
-from tests.actors.books_kit import Kit
+from tests.actors.books_kit import SESSION, Kit
 from tests.actors.harness import T
 from tests.orders import ledger as model
 
@@ -195,3 +197,63 @@ def test_fills_of_a_market_whose_grid_has_wide_steps_go_in_whole_steps() -> None
     kit.trades("S2", BUY, "0.1", "100")
     outside(kit, SELL, "0.2")
     assert kit.sizes() == {"S1": F("0.1")}
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["S1", "S2", "manual", "", "", "liquidation"]),
+        st.sampled_from([BUY, SELL]),
+        st.integers(1, 40),
+        st.integers(80, 120),
+        st.integers(-50, 200),
+    ),
+    min_size=1,
+    max_size=30,
+)
+
+
+@given(steps, st.lists(st.integers(-(10**6), 10**6), max_size=3), st.integers(80, 120))
+def test_whoever_a_fill_is_booked_to_the_account_has_the_position_and_the_money_of_its_fills(
+    plan: list[tuple[str, int, int, int, int]], payments: list[int], mark: int
+) -> None:
+    kit = Kit()
+    paid = fees = F(0)
+    held = 0
+    for owner, side, size, price, fee in plan:
+        order = "" if owner in ("", "liquidation") else kit.order(owner, side, str(F(size, 10)))
+        cause = owner if owner == "liquidation" else ""
+        emitted = kit.fill(order, side, str(F(size, 10)), str(price), fee=str(F(fee, 10**4)), cause=cause)
+        paid += F(side * size, 10) * price
+        fees += F(fee, 10**4)
+        held += side * size
+        assert sum(kit.sizes().values()) == F(held, 10)
+        touched = {one.owner for one in emitted if isinstance(one, FillBooked)}
+        if not order and not held and touched & {"S1", "S2"}:
+            assert kit.sizes() == {}, "the account is flat, and so is every book"
+    for number, amount in enumerate(payments):
+        kit.send(FundingPaid(T, T + number + 1, 1, 1, 8, amount, 0))
+    kit.trade(str(mark))
+    kit.send(SessionStopped(T, SESSION, "test"))
+    funding = F(sum(payments), 10**8)
+    assert kit.equity()["equity"] == 1000 - paid - fees + funding + F(held, 10) * mark
+    assert kit.equity()["funding"] == funding
+
+
+@given(steps)
+def test_no_booked_fill_crosses_zero_and_a_flat_book_costs_nothing(
+    plan: list[tuple[str, int, int, int, int]],
+) -> None:
+    kit = Kit()
+    held: dict[str, int] = {}
+    for owner, side, size, price, _ in plan:
+        order = "" if owner in ("", "liquidation") else kit.order(owner, side, str(size))
+        for one in kit.fill(order, side, str(size), str(price)):
+            if isinstance(one, FillBooked):
+                before = held.get(one.owner, 0)
+                closes = before * one.side < 0
+                assert one.role == ("close" if closes else "open")
+                assert not closes or one.size <= abs(before)
+                held[one.owner] = before + one.side * one.size
+            elif isinstance(one, PositionChanged):
+                assert one.size == held[one.strategy]
+                assert one.size or int(one.cost) == 0
