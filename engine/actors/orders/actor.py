@@ -450,6 +450,7 @@ class OrderManager(PriceFollower):
         """Forget the targets of a strategy that begins without its state; books and protection stay."""
         if began.fresh:
             self.targets.forget(began.at_ns, began.name, emit)
+            self.protection.report(began.at_ns, began.name, emit)
 
     @handles(TimerFired)
     def fire(self, timer: TimerFired, emit: Emit) -> None:

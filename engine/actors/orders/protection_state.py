@@ -5,10 +5,16 @@ Sizes and prices are exact integers at the instrument's scales. A snapshot store
 
 from __future__ import annotations
 
+from typing import Final
+
 from engine.actors.base import State
 from engine.values import SELL
 
-__all__ = ["Bracket", "Stop", "Trail"]
+__all__ = ["NEVER_SHOWN", "Bracket", "Stop", "Trail"]
+
+
+NEVER_SHOWN: Final = (0, 0, 0, "")
+"""What `Stop.shown` is before the first report of the stop."""
 
 
 class Stop(State):
@@ -49,7 +55,7 @@ class Stop(State):
     late: str = ""
     state: str = "waiting"
     final: bool = False
-    shown: tuple[int, int, int, str] = (0, 0, 0, "")
+    shown: tuple[int, int, int, str] = NEVER_SHOWN
 
     @property
     def loss(self) -> bool:
