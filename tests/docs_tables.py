@@ -58,7 +58,7 @@ def _paper_and_live() -> str:
         ("an order arrives", f"`[paper] latency_ms` ({paper.latency_ms}) later", "when it arrives"),
         (
             "an order at market",
-            f"takes what the book or the quote has; without them the last price, {worse}",
+            f"takes what the book has; without a book what the quote has, else the last price, {worse}",
             "takes what the book has",
         ),
         (
@@ -78,7 +78,7 @@ def _paper_and_live() -> str:
         ),
         (
             "fees",
-            f"`[paper] taker_fee` ({paper.taker_fee}) and `maker_fee` ({paper.maker_fee}) of the value",
+            "the market's rates of the value, or `[paper] taker_fee` and `maker_fee`",
             "what the venue takes, in its asset",
         ),
         (

@@ -134,8 +134,8 @@ def check(config: Config) -> None:
         ("risk.max_drawdown_percent", config.risk.max_drawdown_percent, MONEY_TEXT_SCALE),
         ("risk.max_leverage", config.risk.max_leverage, MONEY_TEXT_SCALE),
         ("account.cash", config.account.cash, MONEY_TEXT_SCALE),
-        ("paper.taker_fee", config.paper.taker_fee, FEE_SCALE),
-        ("paper.maker_fee", config.paper.maker_fee, FEE_SCALE),
+        ("paper.taker_fee", config.paper.taker_fee or "0", FEE_SCALE),
+        ("paper.maker_fee", config.paper.maker_fee or "0", FEE_SCALE),
     ]
     for key, text, scale in numbers:
         try:

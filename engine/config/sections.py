@@ -229,11 +229,13 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PaperConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The simulated venue of paper trading and backtests. Defaults: Hyperliquid's fee tier 0."""
+    """The simulated venue of paper trading and backtests."""
 
     latency_ms: Annotated[int, Meta(description="From sending an order to its arrival.")] = 100
-    taker_fee: Annotated[str, Meta(description="Fraction of the value of a fill.")] = "0.00045"
-    maker_fee: Annotated[str, Meta(description="The same; negative is a rebate.")] = "0.00015"
+    taker_fee: Annotated[
+        str, Meta(description="Fraction of the value of a fill. Default: the venue's for the market.")
+    ] = ""
+    maker_fee: Annotated[str, Meta(description="The same; negative is a rebate.")] = ""
     slippage_bps: Annotated[
         int, Meta(description="Worsens the price of a taker where the data has no book.")
     ] = 1

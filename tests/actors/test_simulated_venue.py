@@ -119,6 +119,16 @@ def test_a_maker_trades_at_its_own_price_and_may_be_paid(price: int, size: int, 
         assert int(fill.fee) == ceil(Fraction(price * 10_000 * size * rate, 10**7))
 
 
+def test_without_a_configured_rate_the_fee_is_the_markets() -> None:
+    harness = new_harness({1: listed(taker_fee="0.0007", maker_fee="0.0004")}, taker_fee="", maker_fee="")
+    placed(harness, order("a", BUY, 10), order("b", BUY, 10, limit=100))
+    harness.send(trade(101))
+    (made,) = harness.send(trade(99))
+    (taken,) = (one for one in harness.all(OrderFilled) if one.client_order_id == "a")
+    assert int(taken.fee) == 101 * 10 * 7, "10,000 x 0.0007 per unit of value"
+    assert int(made.fee) == 100 * 10 * 4
+
+
 def test_a_fee_beyond_64_bits_is_text() -> None:
     rules = {1: listed(price_scale=0, size_scale=0, leverage=10**9, leverage_max=10**9)}
     harness = new_harness(rules, taker_fee="1")

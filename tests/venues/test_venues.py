@@ -11,10 +11,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from adapters.hyperliquid.rules import PERP
 from adapters.hyperliquid.venue import HyperliquidVenue
 from engine.commands.redecoding import Decoders
-from engine.config import Config, PaperConfig, VenueConfig, parse_config
+from engine.config import Config, VenueConfig, parse_config
 from engine.errors import ConfigError, SafetyRefusal, UsageError
 from engine.events import InstrumentListed
 from engine.loading.venues import VENUES, check_sections, find_venue, venue_names
@@ -70,10 +69,6 @@ class Raising(Nameless):
     def __init__(self):
         raise RuntimeError("not ready")
 """
-
-
-def test_the_simulated_venue_charges_the_fees_of_the_venue_by_default() -> None:
-    assert (PaperConfig().taker_fee, PaperConfig().maker_fee) == (PERP.taker_fee, PERP.maker_fee)
 
 
 def test_entry_points_are_found_and_their_errors_are_reported(

@@ -222,7 +222,9 @@ class Margin:
 
     def _fee(self, value: int, listed: InstrumentListed, scale: int) -> int:
         """Return the taker's fee of an order of this value, rounded up; a rebate counts as nothing."""
-        text = listed.rules.taker_fee if self.m.real else self.m.config.paper.taker_fee
+        text = listed.rules.taker_fee
+        if not self.m.real:
+            text = self.m.config.paper.taker_fee or text
         rate = max(0, parse_scaled(text, FEE_SCALE, signed=True))
         return -(-self._at(value, listed, scale) * rate // power_of_ten(FEE_SCALE))
 

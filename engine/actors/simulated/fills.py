@@ -97,7 +97,7 @@ class Fills:
         if fine > INT64_MAX:
             finer, unit = 0, UNIT
         price = max(1, -(-fine // unit) if side == BUY else fine // unit)
-        rate = v.taker if liquidity == "taker" else v.maker
+        rate = v.fee_rate(instrument, liquidity)
         fee = -(-price * size * rate // power_of_ten(FEE_SCALE))
         listed = v.instruments[instrument]
         more = power_of_ten(v.scale - listed.money_scale - finer)

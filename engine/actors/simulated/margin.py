@@ -105,13 +105,12 @@ class Margin:
 
     def refusal(self, order: VenueOrder) -> str:
         """Return why the account cannot carry an order, "" if it can."""
-        v = self.v
         if not self.on_margin(order.instrument):
             return self._cash_refusal(order)
         if self._closes(order):
             return ""
-        fee = max(0, self._worth(order)) * max(0, v.taker) // power_of_ten(FEE_SCALE)
-        return NO_MARGIN if self._needed(order) + fee > self.cross_equity() else ""
+        needed = self._needed(order) + self._fee(order.instrument, self._worth(order))
+        return NO_MARGIN if needed > self.cross_equity() else ""
 
     def may_fill(self, order: VenueOrder, size: int) -> bool:
         """Return whether the account can hold the position after a fill of a resting order."""
@@ -189,10 +188,14 @@ class Margin:
         if order.side == SELL:
             for_sale = sum(one.remaining for one in alike if one.instrument == order.instrument)
             return NO_BALANCE if order.remaining + for_sale > v.account.size(order.instrument) else ""
-        cost = sum(self._paid(one) for one in (*alike, order))
-        cost += -(-cost * max(0, v.taker) // power_of_ten(FEE_SCALE))
+        paid = [(one.instrument, self._paid(one)) for one in (*alike, order)]
+        cost = sum(value + self._fee(instrument, value) for instrument, value in paid)
         used = sum(self._initial(number) for number in v.positions)
         return NO_BALANCE if cost > min(self.cross_equity() - used, self._cash()) else ""
+
+    def _fee(self, instrument: int, value: int) -> int:
+        """Return a taker's fee on a value; a rebate counts as nothing."""
+        return -(-value * max(0, self.v.fee_rate(instrument, "taker")) // power_of_ten(FEE_SCALE))
 
     def _paid(self, order: VenueOrder) -> int:
         """Return the most that a buy can cost, without its fee."""

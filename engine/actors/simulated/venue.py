@@ -73,8 +73,8 @@ class SimulatedVenue(Actor):
 
     WIRING = Actor.WIRING | {
         "latency_ns",
-        "taker",
-        "maker",
+        "taker_fee",
+        "maker_fee",
         "slippage_bps",
         "fill_on_touch",
         "liquidation_bps",
@@ -92,8 +92,8 @@ class SimulatedVenue(Actor):
     def __init__(self, paper: PaperConfig, config: AccountConfig) -> None:
         super().__init__("venue")
         self.latency_ns = paper.latency_ms * 1_000_000
-        self.taker = parse_scaled(paper.taker_fee, FEE_SCALE)
-        self.maker = parse_scaled(paper.maker_fee, FEE_SCALE, signed=True)
+        self.taker_fee = paper.taker_fee
+        self.maker_fee = paper.maker_fee
         self.slippage_bps = paper.slippage_bps
         self.fill_on_touch = paper.fill_on_touch
         self.liquidation_bps = paper.liquidation_bps
@@ -170,6 +170,13 @@ class SimulatedVenue(Actor):
         if market is None:
             market = self.markets[instrument] = Market()
         return market
+
+    def fee_rate(self, instrument: int, liquidity: str) -> int:
+        """Return the rate of a "taker" or a "maker": the configured one, else that of the market."""
+        rules = self.instruments[instrument].rules
+        if liquidity == "taker":
+            return parse_scaled(self.taker_fee or rules.taker_fee, FEE_SCALE, signed=True)
+        return parse_scaled(self.maker_fee or rules.maker_fee, FEE_SCALE, signed=True)
 
     def mark_is_fresh(self, market: Market) -> bool:
         """Return whether the data has had a mark of this market lately."""
