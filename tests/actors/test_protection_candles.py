@@ -157,3 +157,25 @@ def test_without_trades_a_stop_in_the_engine_goes_by_the_price_it_would_sell_at(
     assert rig.protection("S") == (0, 1, 0)
     rig.quote(97, "97.5")
     assert rig.protection("S") == (0, 0, 1)
+
+
+def test_a_stop_and_a_take_profit_of_a_spot_holding_both_wait_at_the_venue() -> None:
+    for last, price in ((96, 97), (104, 103)):
+        rig = holding(Rig(price=None, kind="spot"))
+        rig.stop("S", 1, 97)
+        rig.stop("S", 1, 103, kind="tp")
+        rig.candle(100, max(100, last), min(100, last), last)
+        assert rig.fills("S")[-1] == (-1, D(price))
+        assert rig.orders() == []
+
+
+def test_a_bracket_of_a_spot_holding_sells_once_in_a_candle_that_touches_both() -> None:
+    rig = Rig(price=None, kind="spot")
+    rig.candle(100, 100, 100, 100)
+    rig.buy("S", 1, sl=97, tp=103)
+    rig.candle(100, 100, 100, 100)
+    rig.candle(100, 110, 90, 100)
+    rig.candle(100, 110, 90, 100)
+    assert [size for size, _ in rig.fills("S")] == [1, -1]
+    assert rig.fills("S")[-1] == (-1, D(97))
+    assert rig.orders() == []

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from engine.actors.simulated import depth
-from engine.actors.simulated.state import DORMANT, FINER, UNIT, WAITING, At, VenueOrder
+from engine.actors.simulated.state import DORMANT, FINER, UNIT, WAITING, WORKING, At, VenueOrder
 from engine.config import FEE_SCALE
 from engine.events import InstrumentListed, Liquidated
 from engine.values import BUY, SELL, parse_scaled, power_of_ten, wide
@@ -182,6 +182,7 @@ class Margin:
             for one in orders
             if one is not order
             and one.remaining
+            and one.phase == WORKING  # A stop that waits for its price is not for sale yet.
             and one.side == order.side
             and not self.on_margin(one.instrument)
         ]
