@@ -88,8 +88,8 @@ class SessionBuilder:
             if recorded != self._hash(entry.use):
                 strategy.note_edit()
             strategies.append(strategy)
-        actors.append(Books(config, real=venue is not None))
         watches = any(strategy.acts_between_bars() for strategy in strategies)
+        actors.append(Books(config, real=venue is not None, watches=watches))
         actors.append(OrderManager(config, real=venue is not None, watches=watches))
         actors += [*strategies, Execution(venue, config.account)]
         account = f" {venue.network} {(venue.vault or venue.account).lower()}" if venue else ""

@@ -49,6 +49,7 @@ class Kit(Harness):
         strategies: tuple[str, ...] = ("S1", "S2"),
         coins: Mapping[str, tuple[str, ...]] | None = None,
         real: bool = False,
+        watches: bool = True,
         venue: VenueConfig | None = None,
         account: Mapping[str, Any] | None = None,
         listed: Mapping[int, InstrumentListed] = LISTED,
@@ -60,7 +61,7 @@ class Kit(Harness):
             account=AccountConfig(cash, **(account or {})),
             venue=venue or VenueConfig(),
         )
-        super().__init__(Books(self.config, real=real), listed)
+        super().__init__(Books(self.config, real=real, watches=watches), listed)
         self.listed = listed
         self.number = 0
         self.real = real

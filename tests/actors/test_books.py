@@ -22,7 +22,7 @@ from engine.events import (
     MarketHalted,
     OperatorCommand,
     PositionChanged,
-    Quote,
+    PriceMarked,
     SessionStopped,
     Trade,
     TransferSeen,
@@ -404,22 +404,22 @@ def test_halts_are_not_repeated_before_a_person_resumed() -> None:
 # What the books follow, and what a session that resumes finds.
 
 
-def test_trades_are_followed_only_while_something_depends_on_them() -> None:
-    kit = Kit()
+def test_without_a_strategy_that_acts_between_bars_trades_are_followed_while_an_order_is_live() -> None:
+    kit = Kit(watches=False)
     assert not kit.books.listens(Trade)
     order = kit.order("S1", BUY, "1")
     assert kit.books.listens(Trade)
-    kit.fill(order, BUY, "1", "100")
-    kit.end(order, state="Filled")
-    assert kit.books.listens(Trade)
-    order = kit.order("S1", SELL, "1")
-    kit.fill(order, SELL, "1", "100")
+    kit.trade("100")
+    kit.fill(order, BUY, "1", "100.01")
+    assert kit.equity()["unrealized"] == F("-0.01"), "the trade that filled it"
     kit.end(order, state="Filled")
     assert not kit.books.listens(Trade)
-    kit.send(Quote(T, T, 1, 9_999, 1, 10_001, 1))
-    assert kit.books.listens(Trade), "a quote can fill an order without a trade"
-    assert not kit.books.listens(Quote)
-    assert Kit(real=True).books.listens(Trade)
+    kit.send(bar(10_100))
+    assert kit.equity()["unrealized"] == F("0.99")
+    kit.send(SessionStopped(T, SESSION, "test"), PriceMarked(T, 1, 10_200))
+    assert kit.equity()["unrealized"] == F("1.99")
+    for other in (Kit(), Kit(real=True, watches=False), Kit(watches=False, account={"prices": {"EUR": "1"}})):
+        assert other.books.listens(Trade)
 
 
 def test_the_state_is_that_of_the_inputs_and_comes_back_from_a_snapshot() -> None:

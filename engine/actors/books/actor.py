@@ -30,7 +30,6 @@ from engine.events import (
     ENDED,
     AccountAdjusted,
     AccountRead,
-    BookRead,
     Event,
     FillBooked,
     FundingPaid,
@@ -39,7 +38,6 @@ from engine.events import (
     OrderChanged,
     OrderFilled,
     PositionRead,
-    Quote,
     SessionStarted,
     StrategyBegan,
     SubmitOrder,
@@ -59,24 +57,21 @@ class Books(Ledger):
     """State: the ledger, whose orders are whose, the latest executions, the newest halts by market, the time
     of the newest funding payment by market, and what the attributes below say about a real account.
 
-    `quoted`: the data has quotes or books; `watching`: trades are followed.
-
     `real`: the account is at a venue, and begins with the venue's value. Otherwise it begins with the
-    configured cash.
+    configured cash. `watches`: every trade is followed; a strategy acts between bars, or orders are real.
     """
 
-    WIRING = Ledger.WIRING | {"real", "cash", "adopt", "traders", "readings", "settling"}
+    WIRING = Ledger.WIRING | {"real", "watches", "cash", "adopt", "traders", "readings", "settling"}
 
-    def __init__(self, config: Config, *, real: bool = False) -> None:
+    def __init__(self, config: Config, *, real: bool = False, watches: bool = True) -> None:
         super().__init__(config)
         self.real = real
+        self.watches = watches or real or bool(config.account.prices)
         self.cash = parse_scaled(config.account.cash, MONEY_TEXT_SCALE)
         self.configured = self.cash
         self.owners = Owners()
         self.executions = Executions()
         self.halts: dict[int, int] = {}
-        self.quoted = False
-        self.watching = real or bool(config.account.prices)
         self.funded_ns: dict[str, int] = {}
         self.adopt = config.venue.adopt
         self.traders = tuple((entry.title, entry.coins) for entry in config.strategies)
@@ -93,28 +88,13 @@ class Books(Ledger):
         self.found: dict[int, Found] = {}
 
     def listens(self, event_type: type[Event]) -> bool:
-        """Return whether events of a type are needed now.
+        """Return whether events of a type are needed now: trades only if followed."""
+        return event_type is not Trade or self.follows
 
-        Trades are needed to value positions. In data without quotes nothing can fill between two trades, so
-        they are followed only while there is an order or a position, or a price that values another asset.
-        """
-        if event_type in (Quote, BookRead):
-            return not self.quoted and not self.real
-        return event_type is not Trade or self.watching
-
-    def watch(self, emit: Emit) -> None:
-        """Follow trades from now on, or no longer."""
-        always = self.real or self.quoted or bool(self.prices)
-        watching = always or bool(self.owners.live) or any(book.size for _, _, book in self.all_books())
-        if watching != self.watching:
-            self.watching = watching
-            emit(RoutesChanged())
-
-    @handles(Quote, BookRead)
-    def note_quotes(self, event: Quote | BookRead, emit: Emit) -> None:
-        """Follow every trade from now on: a fill can come without one."""
-        self.quoted = True
-        self.watch(emit)
+    @property
+    def follows(self) -> bool:
+        """Whether every trade is followed: always, or as long as an order is live."""
+        return self.watches or bool(self.owners.live)
 
     def knows(self, client_order_id: str) -> bool:
         """Return whether an order was sent by this journal."""
@@ -158,15 +138,17 @@ class Books(Ledger):
     @handles(SubmitOrder)
     def note_order(self, order: SubmitOrder, emit: Emit) -> None:
         """Remember the owner of an order."""
+        if not self.follows:
+            emit(RoutesChanged())
         self.owners.submitted(order)
-        self.watch(emit)
 
     @handles(OrderChanged)
     def note_end(self, changed: OrderChanged, emit: Emit) -> None:
         """Remember the owner of an order that ended for as long as a late fill may come."""
         if changed.state in ENDED:
             self.owners.note_end(changed.client_order_id, changed.at_ns)
-            self.watch(emit)
+            if not self.follows:
+                emit(RoutesChanged())
 
     # Fills.
 
@@ -197,7 +179,6 @@ class Books(Ledger):
             self.readings.note(instrument, booking.pieces)
             self.settling.note(fill.recv_ns, fill.venue_ns, before, "a fill", emit, instead_ns=instead_ns)
         booking.report("" if owned is not None else fill.cause or "fill from outside")
-        self.watch(emit)
 
     def close_if_flat(self, booking: Booking, shares: list[tuple[str, int]], instrument: int) -> None:
         """Close all books of a market if a fill from outside touched a strategy's and the account is flat."""

@@ -28,6 +28,7 @@ from engine.events import (
     EquityMarked,
     InstrumentListed,
     PositionChanged,
+    PriceMarked,
     SessionStopped,
     Trade,
 )
@@ -141,6 +142,11 @@ class Ledger(Actor):
 
     # Prices.
 
+    @property
+    def follows(self) -> bool:
+        """Whether every trade is followed, so that no close of a bar is newer."""
+        return True
+
     @handles(Trade)
     def note_trade(self, trade: Trade, emit: Emit) -> None:
         """Use the price of a trade."""
@@ -220,8 +226,10 @@ class Ledger(Actor):
 
     @handles(BarClosed)
     def note_bar(self, bar: BarClosed, emit: Emit) -> None:
-        """Use the close in data that has bars only; value the account if it holds the instrument."""
+        """Use the close where there is no newer price; value the account if it holds the instrument."""
         self.closes[bar.instrument] = bar.close
+        if not self.follows:
+            self.last[bar.instrument] = bar.close
         if any(book.size for book in self.books.get(bar.instrument, {}).values()):
             self.mark(bar.at_ns, emit, always=False)
 
@@ -229,3 +237,10 @@ class Ledger(Actor):
     def close(self, stopped: SessionStopped, emit: Emit) -> None:
         """Value the account a last time."""
         self.mark(stopped.recv_ns, emit)
+
+    @handles(PriceMarked)
+    def note_last(self, marked: PriceMarked, emit: Emit) -> None:
+        """Use the last price of the session where trades were not followed."""
+        if not self.follows:
+            self.last[marked.instrument] = marked.price
+            self.mark(marked.at_ns, emit, always=False)
