@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from engine.errors import JournalError
-from engine.events import DayOpened, Event, InstrumentListed, OrderApproved, SessionStarted
+from engine.events import DayOpened, Event, InstrumentListed, MarketRules, OrderApproved, SessionStarted
 from engine.states import Shapes, decode_state, encode_state, name_of
 
 __all__ = [
@@ -34,7 +34,7 @@ Timer = tuple[int, int, str, str, int]
 
 _EARLIER_BOOKS = "portfolio"
 
-_CLASSES = {name_of(cls): cls for cls in (SessionStarted, InstrumentListed)}
+_CLASSES = {name_of(cls): cls for cls in (SessionStarted, InstrumentListed, MarketRules)}
 
 
 class Opening(msgspec.Struct):

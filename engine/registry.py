@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from engine.actors.base import Actor, SetTimer, Turn, handlers_of
+from engine.beginnings import FAILED, UNREADABLE, UNSTORABLE, beginnings, reason
 from engine.errors import JournalError, StateVersionError, UsageError
 from engine.events import (
     EVENT_TYPES,
@@ -19,17 +20,21 @@ from engine.events import (
     ActorRestarted,
     Event,
     InstrumentListed,
+    PositionChanged,
     SessionStarted,
+    StrategyBegan,
     TimerFired,
 )
 from engine.events.codec import Record
+from engine.moving import move
 from engine.opening import Opening, States
 from engine.snapshot import classes_of
 from engine.states import NO_SHAPES, Shapes, decode_state, encode_state, shapes_of, stored_state
 from engine.strategies.actor import StrategyActor
+from engine.strategies.inheriting import inherit
 from engine.strategies.places import place_of
 
-__all__ = ["Build", "Handler", "Registry"]
+__all__ = ["Build", "Handler", "Registry", "Succession"]
 
 Build = Callable[[SessionStarted], Sequence[Actor]]
 """Makes the actors of a session, in the order in which they are called."""
@@ -37,9 +42,23 @@ Build = Callable[[SessionStarted], Sequence[Actor]]
 Handler = Callable[[Any, Any], None]
 """A bound handler: takes an event and `emit`."""
 
-_CHANGED: Final = "state: its code, its parameters or the account changed"
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
 _BRACES: Final = re.compile(r"\{.*\}", re.DOTALL)
+
+
+class Succession(NamedTuple):
+    """The actors of a new session. `kept` are the names of those that took over a state.
+
+    `without` are the strategies that did not, with the reason; `unreadable` says more for people. `began`
+    are the events about those that hold something, `moved` the positions that got another owner.
+    """
+
+    actors: list[Actor]
+    kept: list[str]
+    without: dict[str, str]
+    unreadable: dict[str, str]
+    began: list[StrategyBegan]
+    moved: list[PositionChanged]
 
 
 class Registry:
@@ -63,6 +82,7 @@ class Registry:
         self.day_shapes: Shapes = NO_SHAPES
         self.without_state: dict[str, str] = {}
         self._unreadable: dict[str, str] = {}  # of the day's opening, until the strategy begins a new state
+        self._lost: dict[str, str] = {}  # the same for those that the day's opening has no state of
         self.routes: dict[type[Event], tuple[Handler, ...]] = {}
         self.timer_routes: dict[str, Handler] = {}
         self.start_handlers: tuple[Handler, ...] = ()
@@ -71,29 +91,68 @@ class Registry:
         self._handlers: list[tuple[Actor, list[tuple[type[Event], Handler]]]] = []
         self.route()
 
-    def begin(self, started: SessionStarted) -> list[str]:
-        """Build a session's actors; return the names of those that took over their predecessor's state.
+    def begin(self, started: SessionStarted) -> Succession:
+        """Build a session's actors, give them the states of their predecessors, and let them be called.
 
         Raises UsageError if a strategy's state cannot be restored from a snapshot; it would fail at midnight.
         """
-        states = self.states()
+        new = self.succession(started)
+        for actor in new.actors:
+            if isinstance(actor, StrategyActor) and actor.name not in new.kept:
+                stored_state(actor.state(), actor.name, classes_of(actor))
         self.session = started
         self.failed = {}
         self.failures = []
-        self.actors = list(self._build(started))
+        self.actors = new.actors
+        self.without_state = {name: f"state: {why}" for name, why in new.without.items()} | new.unreadable
+        self._unreadable = {}
+        self._lost = {}
+        self._learn_handlers()
+        return new
+
+    def succession(self, started: SessionStarted) -> Succession:
+        """Return the actors of a new session with the states of their predecessors. Changes nothing."""
+        states, lost = self._inheritance()
+        for old, name in started.moves:
+            for by_name in (states, lost):
+                if old in by_name:
+                    by_name[name] = by_name.pop(old)  # type: ignore[assignment]
+        unreadable = dict(self._unreadable)
+        actors = list(self._build(started))
         kept: list[str] = []
         without: dict[str, str] = {}
-        for actor in self.actors:
+        for actor in actors:
             actor.bind(self.instruments, self.turn)
-            if self._restore(actor, states, NO_SHAPES):
+            if self._restore(actor, states, NO_SHAPES, unreadable):
                 kept.append(actor.name)
-            elif isinstance(actor, StrategyActor):
-                stored_state(actor.state(), actor.name, classes_of(actor))
-                if actor.name in states:
-                    without[actor.name] = self._unreadable.pop(actor.name, _CHANGED)
-        self.without_state = without | self._unreadable
-        self._learn_handlers()
-        return kept
+            if self.session is None or not isinstance(actor, StrategyActor):
+                continue
+            if actor.name in unreadable:
+                without[actor.name] = UNREADABLE
+            elif actor.name not in kept:
+                without[actor.name] = lost.get(actor.name) or reason(actor.name, self.session, started)
+        moved: list[PositionChanged] = []
+        for old, name in started.moves:
+            moved += move(actors, old, name, started.recv_ns)
+        self._inherit(actors, [name for name in without if name not in kept])
+        began = [] if started.mode == "backfill" else beginnings(started, actors, without)
+        return Succession(actors, kept, without, unreadable, began, moved)
+
+    def _inheritance(self) -> tuple[States, dict[str, str]]:
+        """Return the states that a new session may take over, and why those of other strategies are lost."""
+        states = {name: state for name, state in self.states().items() if name not in self._lost}
+        lost = {
+            actor.name: FAILED if actor.name in self.failed else UNSTORABLE
+            for actor in self.actors
+            if isinstance(actor, StrategyActor) and actor.name not in states
+        }
+        return states, lost
+
+    def _inherit(self, actors: Sequence[Actor], names: Iterable[str]) -> None:
+        """Give strategies without their state what the other actors hold for them."""
+        for actor in actors:
+            if isinstance(actor, StrategyActor) and actor.name in names:
+                inherit(actor.own, actor.name, actors)
 
     def resume(self, session: SessionStarted | None, opening: Opening) -> None:
         """Build the actors of a session that was under way, with the states that a day opened with.
@@ -108,9 +167,15 @@ class Registry:
         self.day_states = opening.actors
         self.day_shapes = opening.shapes
         self.actors = list(self._build(session)) if session is not None else []
+        self._lost = {
+            actor.name: UNSTORABLE
+            for actor in self.actors
+            if isinstance(actor, StrategyActor) and not {actor.name} & (opening.actors.keys() | self.failed)
+        }
         for actor in self.actors:
             actor.bind(self.instruments, self.turn)
-            self._restore(actor, self.day_states, self.day_shapes)
+            self._restore(actor, self.day_states, self.day_shapes, self._unreadable)
+        self._inherit(self.actors, [*self._unreadable, *self._lost])
         self.without_state = dict(self._unreadable)
         self._learn_handlers()
 
@@ -157,7 +222,7 @@ class Registry:
             if actor.name in self.day_states:
                 self.day_shapes |= shapes_of(self.day_states[actor.name][1], classes_of(actor))
                 if isinstance(actor, StrategyActor):
-                    self._restore(actor, self.day_states, NO_SHAPES)
+                    self._restore(actor, self.day_states, NO_SHAPES, self._unreadable)
 
     def note_failure(self, failed: ActorFailed) -> None:
         """Take over a recorded failure."""
@@ -189,7 +254,7 @@ class Registry:
         skipped = self._skipped.get(name, ())
         actor = {actor.name: actor for actor in self._build(self.session)}[name]
         actor.bind(self.instruments, self.turn)
-        self._restore(actor, self.day_states, self.day_shapes)
+        self._restore(actor, self.day_states, self.day_shapes, self._unreadable)
         handlers: dict[type[Event], list[Handler]] = {}
         for kind, handler in handlers_of(actor):
             handlers.setdefault(kind, []).append(handler)
@@ -249,11 +314,11 @@ class Registry:
         self._handlers = [(actor, handlers_of(actor)) for actor in self.actors]
         self.route()
 
-    def _restore(self, actor: Actor, states: States, shapes: Shapes) -> bool:
+    def _restore(self, actor: Actor, states: States, shapes: Shapes, unreadable: dict[str, str]) -> bool:
         """Give an actor its stored state if there is one under the same signature.
 
         A strategy whose classes cannot hold the state begins without it, as an edited one does; the reason is
-        in `_unreadable`. Any other actor raises StateVersionError.
+        noted in `unreadable`. Any other actor raises StateVersionError.
         """
         signature, blob = states.get(actor.name, ("", b""))
         if actor.name in self.failed or not blob or signature != actor.signature:
@@ -263,7 +328,7 @@ class Registry:
         except JournalError as error:
             if isinstance(actor, StrategyActor):
                 old = isinstance(error, StateVersionError)
-                self._unreadable[actor.name] = str(error) if old else f"state: {error}"
+                unreadable[actor.name] = str(error) if old else f"state: {error}"
                 return False
             if isinstance(error, StateVersionError) and self.session is not None:
                 raise StateVersionError(

@@ -30,10 +30,12 @@ from engine.events import (
     OperatorCommand,
     SessionStarted,
     SignalRaised,
+    StrategyBegan,
     TimerFired,
     engine_time,
 )
 from engine.events.codec import Derived, Record, in_order
+from engine.moving import move_timers
 from engine.opening import Opening, Timer, day_opened, read_opening
 from engine.ports import History, Sink
 from engine.registry import Build, Handler, Registry, owner_of
@@ -112,13 +114,17 @@ class Sequencer:
 
     @property
     def without_state(self) -> dict[str, str]:
-        """Strategies that began without their stored state, and why: an edit, or a class cannot hold it."""
+        """Strategies that began without the state they had in the session before, and why."""
         return self._registry.without_state
 
     @property
     def failures(self) -> list[str]:
         """Which actors failed in this session, on which event and why, oldest first."""
         return self._registry.failures
+
+    def preview(self, started: SessionStarted) -> list[StrategyBegan]:
+        """Return which strategies would begin a session without their state although they hold something."""
+        return self._registry.succession(started).began
 
     def actor(self, name: str) -> Actor:
         """Return the actor of that name. Raises KeyError."""
@@ -440,8 +446,12 @@ class Sequencer:
 
     def _begin_session(self, started: SessionStarted, emit: Any) -> None:
         """Build the session's actors. An actor that takes over its predecessor's state keeps its timers."""
-        kept = self._registry.begin(started)
-        self._keep_timers(lambda timer: timer[2] in kept)
+        new = self._registry.begin(started)
+        for old, name in started.moves:
+            self._timers, self._waiting = move_timers(self._timers, self._waiting, old, name)
+        self._keep_timers(lambda timer: timer[2] in new.kept)
+        for event in [*new.moved, *new.began]:
+            emit(event)
         for handler in self._registry.start_handlers:
             handler(started, emit)
 

@@ -99,7 +99,15 @@ class SessionBuilder:
         aggregator.signature = f"{config.bars.intervals} {config.bars.grace_ms} {config.bars.close}"
         return [aggregator, *_optional(config), *actors]
 
-    def start(self, *, recv_ns: int, session: str, mode: str, config: Config) -> SessionStarted:
+    def start(
+        self,
+        *,
+        recv_ns: int,
+        session: str,
+        mode: str,
+        config: Config,
+        moves: tuple[tuple[str, str], ...] = (),
+    ) -> SessionStarted:
         """Return the event that opens a session with this configuration. Raises UsageError."""
         if mode in ("live", "paper"):
             check_built(self.needs(config), config)
@@ -119,6 +127,7 @@ class SessionBuilder:
             strategies,
             config.canonical(),
             PYTHON,
+            moves,
         )
 
     def needs(self, config: Config) -> list[Need]:

@@ -70,6 +70,19 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 )
 @click.option("--resume", is_flag=True, help="Lift a halt that an earlier session left.")
 @click.option(
+    "--fresh",
+    multiple=True,
+    metavar="NAME",
+    help="With real orders: let this strategy begin without its state although it has a position.",
+)
+@click.option(
+    "--move",
+    "moves",
+    multiple=True,
+    metavar="OLD=NEW",
+    help="Give what a strategy of an earlier name holds to the strategy NEW.",
+)
+@click.option(
     "--csv", type=click.Path(path_type=Path), metavar="DIR", help="Also append closed bars to CSV files."
 )
 @click.option("--raw", is_flag=True, help="Record the feed's messages unchanged, in raw/ of the journal.")
@@ -90,6 +103,8 @@ def live_command(
     mode: str | None,
     armed: bool,
     resume: bool,
+    fresh: tuple[str, ...],
+    moves: tuple[str, ...],
     csv: Path | None,
     raw: bool,
     as_json: bool,
@@ -137,6 +152,8 @@ def live_command(
         stores=stores,
         raw=raw,
         resume=resume,
+        fresh=fresh,
+        moves=tuple(_move(text) for text in moves),
         seconds=seconds,
         speed=speed,
         seed=seed,
@@ -186,6 +203,13 @@ async def _address(options: LiveOptions) -> AsyncIterator[str]:
         process.terminate()
         with trio.CancelScope(shield=True), trio.move_on_after(5):
             await process.wait()
+
+
+def _move(text: str) -> tuple[str, str]:
+    old, _, new = text.partition("=")
+    if not old or not new:
+        raise UsageError(f"--move {text!r}: write it as OLD=NEW, two names of strategies")
+    return old, new
 
 
 def _seconds(text: str) -> float:

@@ -38,7 +38,8 @@ class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     `base_url` is the venue's address, None for the embedded sandbox, which runs at `speed` from `seed`. With
     a `signer` orders are real. `stores` receive the rows, by name; `raw` records the feed's messages. The
-    session stops `seconds` after the first input. `resume` lifts a halt.
+    session stops `seconds` after the first input. `resume` lifts a halt; `fresh` and `moves` are those of the
+    plan.
     """
 
     config: Config
@@ -52,6 +53,8 @@ class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None = None
     speed: float = 1.0
     seed: int = 1
+    fresh: tuple[str, ...] = ()
+    moves: tuple[tuple[str, str], ...] = ()
 
 
 async def make_plan(options: LiveOptions, base_url: str) -> LivePlan:
@@ -105,6 +108,8 @@ async def make_plan(options: LiveOptions, base_url: str) -> LivePlan:
         for_seconds=options.seconds,
         resume=options.resume,
         witness=witness_of(root, options.stores),
+        fresh=options.fresh,
+        moves=options.moves,
     )
 
 

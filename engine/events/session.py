@@ -33,7 +33,7 @@ class SessionStarted(Event, frozen=True, tag="session-started"):
     `schema` is the fingerprint of the event types, `code` that of the engine's deterministic packages,
     `strategies` the (name, module:Class, source hash) of each strategy, `config` the complete configuration
     as canonical JSON. `python` is the Python version, such as 3.11; "" in records that are older than the
-    field.
+    field. `moves` are (old, new) names: the new strategy takes over what the old one holds, and its state.
     """
 
     recv_ns: int
@@ -45,6 +45,7 @@ class SessionStarted(Event, frozen=True, tag="session-started"):
     strategies: tuple[tuple[str, str, str], ...]
     config: str
     python: str = ""
+    moves: tuple[tuple[str, str], ...] = ()
 
 
 class SessionStopped(Event, frozen=True, tag="session-stopped"):

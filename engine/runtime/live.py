@@ -47,6 +47,7 @@ from engine.journal import (
 from engine.opening import has_earlier_books
 from engine.ports import Edge, Ids
 from engine.records import JournalHistory, read_records
+from engine.runtime.beginning import beginning_lines, check_names, refuse_beginnings
 from engine.runtime.committer import Committed, Committer
 from engine.runtime.effects import MeasuredEffects
 from engine.runtime.ingress import BATCH_MAX, Ingress
@@ -132,10 +133,6 @@ class Live:
             self._resume(plan.root / day_name(recovered.days[-1]), last_trades)
         session = plan.ids.random_bytes(8).hex()
         repairs = self._begin(session, recovered)
-        for entry in plan.config.strategies:
-            why = self.sequencer.without_state.get(entry.title)
-            if why is not None:
-                self._notify(Health(f"strategy {entry.title}", "reset", f"begins without its {why}"))
         instruments = self._list_instruments()
         if plan.resume:
             self.ingress.put([OperatorCommand(self._now_ns(), "resume", detail="at the start")])
@@ -241,7 +238,16 @@ class Live:
         plan = self._plan
         now_ns = self._now_ns()
         mode = "paper" if plan.make_gateway is None else "live"
-        self._turn([plan.builder.start(recv_ns=now_ns, session=session, mode=mode, config=plan.config)])
+        check_names(self.sequencer, plan.config, plan.fresh, plan.moves)
+        started = plan.builder.start(
+            recv_ns=now_ns, session=session, mode=mode, config=plan.config, moves=plan.moves
+        )
+        began = self.sequencer.preview(started)
+        if mode == "live":
+            refuse_beginnings(began, plan.fresh, plan.moves, self.sequencer.instruments)
+        self._turn([started])
+        for line in beginning_lines(began, self.sequencer.without_state, self.sequencer.instruments):
+            self._notify(line)
         repaired: list[Event] = [
             TailRepaired(now_ns, repair.file, repair.offset, repair.size, repair.saved or "")
             for repair in recovered.repairs

@@ -63,8 +63,9 @@ class LivePlan(msgspec.Struct):
     `instruments` are ignored: the journal assigns them.
 
     With `make_gateway` orders are real, without it the session trades on paper. `resume` lifts a halt that an
-    earlier session left: a person's decision. `projectors` are by name; `health` are lines for people,
-    by name: counters of feeds and gateways, and usage of the venue's limits.
+    earlier session left: a person's decision, as are `fresh`, the strategies that may begin with a position
+    but without their state, and `moves`, (old, new) names of strategies. `projectors` are by name; `health`
+    are lines for people, by name: counters of feeds and gateways, and usage of the venue's limits.
     """
 
     root: Path
@@ -84,6 +85,8 @@ class LivePlan(msgspec.Struct):
     idle_ms: int = 20
     resume: bool = False
     witness: Witness | None = None
+    fresh: tuple[str, ...] = ()
+    moves: tuple[tuple[str, str], ...] = ()
 
 
 class LiveResult(msgspec.Struct):

@@ -124,6 +124,7 @@ async def trade(
     *,
     paper: bool = False,
     notify: Callable[[Health], None] = lambda _: None,
+    **more: Any,
 ) -> LiveResult:
     """Run a session, armed or on paper; it stops when the script ends. Its rows go to SQLite in `root`."""
     options = LiveOptions(
@@ -132,6 +133,7 @@ async def trade(
         venue=HyperliquidVenue(),
         signer=None if paper else Signer(KEY),
         stores=session_stores(settings, root),
+        **more,
     )
     plan = await make_plan(options, venue.base_url)
     live = Live(plan, notify)

@@ -164,6 +164,7 @@ class Stage(Venue):
         venue: dict[str, Any] | None = None,
         risk: dict[str, Any] | None = None,
         paper: bool = False,
+        **options: Any,
     ) -> LiveResult:
         """Run a session of strategies with these scripts; see `kit.trade`."""
         settings = staged_config(scripts, venue or {}, risk or {})
@@ -179,7 +180,7 @@ class Stage(Venue):
             if health.state in LOUD:
                 self.said.append(f"{health.name} {health.state} {health.detail}")
 
-        result = await trade(root, self, settings, begin, paper=paper, notify=notify)
+        result = await trade(root, self, settings, begin, paper=paper, notify=notify, **options)
         assert_replays(root)
         return result
 

@@ -200,6 +200,11 @@ class OrderManager(PriceFollower):
         self.exits.begin(started.recv_ns, emit)
         self.targets.begin(started.recv_ns, emit)
 
+    @handles(StrategyBegan)
+    def note_beginning(self, began: StrategyBegan, emit: Emit) -> None:
+        """Drop what a strategy without its state asked to open: only its position is kept, and its exits."""
+        self.gates.halts.began(began, emit)
+
     @handles(InstrumentListed)
     def note_instrument(self, listed: InstrumentListed, emit: Emit) -> None:
         """Listen to trades until the new instrument has a price."""

@@ -31,6 +31,8 @@ from engine.events import (
     OperatorCommand,
     OrderTerms,
     PositionDiffers,
+    StrategyBegan,
+    TargetSet,
 )
 from engine.events.terms import PROTECTIVE
 from engine.values import format_scaled
@@ -101,6 +103,18 @@ class Halts:
         gate.stop_ns = 0
         if gate.halted == STOPPED:
             gate.halted = ""
+
+    def began(self, began: StrategyBegan, emit: Emit) -> None:
+        """Cancel what a strategy without its state would open; it has no targets any more."""
+        m, at_ns, name = self.m, began.at_ns, began.name
+        why = f"{name}: {began.why}"
+        for number, targets in sorted(m.aims.items()):
+            if name in targets:
+                m.targets.set(TargetSet(at_ns, name, number, 0, why, withdrawn=True), emit)
+        m.requests.drop_openings(at_ns, emit, owner=name)
+        for client_order_id, order in tuple(m.live.items()):
+            if order.owner == name and not order.exits:
+                m.cancel(at_ns, client_order_id, order, why, emit)
 
     def halt(self, at_ns: int, reason: str, emit: Emit) -> None:
         """Stop all openings. The reason of an earlier halt is kept."""

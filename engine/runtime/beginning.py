@@ -1,0 +1,111 @@
+"""What a person decides at a start: which strategy may begin without its state, and which book moves.
+
+A strategy that begins without its state does not know what its book holds, unless it asks. With real orders
+such a start is refused before anything is written, unless a person allows it by name. Called by the live
+session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from engine.actors import Books, OrderManager
+from engine.beginnings import NOT_CONFIGURED
+from engine.config import Config, nearest
+from engine.errors import SafetyRefusal, UsageError
+from engine.events import InstrumentListed, StrategyBegan
+from engine.runtime.supervisor import Health
+from engine.sequencer import Sequencer
+from engine.values import format_scaled
+
+__all__ = ["Moves", "beginning_lines", "check_names", "refuse_beginnings"]
+
+Moves = tuple[tuple[str, str], ...]
+"""(old, new) names of strategies."""
+
+
+def check_names(sequencer: Sequencer, config: Config, fresh: Sequence[str], moves: Moves) -> None:
+    """Raise UsageError for a name of --fresh or --move that does not fit what the journal holds."""
+    configured = [entry.title for entry in config.strategies]
+    owning = _owning(sequencer)
+    before = [name for name, _, _ in sequencer.session.strategies] if sequencer.session is not None else []
+    known = list(dict.fromkeys([*configured, *owning, *before]))
+    for name in fresh:
+        if name not in known:
+            raise UsageError(f"--fresh {name}: there is no such strategy; {nearest(name, known)}")
+    for number, (old, new) in enumerate(moves):
+        what = f"--move {old}={new}"
+        if new not in configured:
+            raise UsageError(f"{what}: no strategy is named {new!r}; {nearest(new, configured)}")
+        if old in configured:
+            raise UsageError(f"{what}: {old!r} is configured too, so it keeps what it holds; name another")
+        if old not in [*owning, *before]:
+            others = [name for name in [*owning, *before] if name not in configured]
+            near = nearest(old, others) if others else "every book belongs to a configured strategy"
+            raise UsageError(f"{what}: the journal has no book of {old!r}; {near}")
+        if new in owning:
+            raise UsageError(f"{what}: {new!r} has a position or orders of its own; close them first")
+        if any(old == one or new == other for one, other in moves[:number]):
+            raise UsageError(f"{what}: each name can be moved once")
+
+
+def refuse_beginnings(
+    began: Iterable[StrategyBegan],
+    fresh: Sequence[str],
+    moves: Moves,
+    instruments: Mapping[int, InstrumentListed],
+) -> None:
+    """Raise SafetyRefusal unless a person allowed each of these starts that has a position."""
+    allowed = {*fresh, *(new for _, new in moves)}
+    refused = [one for one in began if one.positions and one.name not in allowed]
+    if refused:
+        lines = "; ".join(f"{_subject(one)}: {_words(one, instruments)}" for one in refused)
+        names = " ".join(f"--fresh {one.name}" for one in refused)
+        raise SafetyRefusal(
+            f"{lines}. {names} keeps the position and starts so; --move OLD=NEW gives what OLD holds to NEW"
+        )
+
+
+def beginning_lines(
+    began: Iterable[StrategyBegan], without: Mapping[str, str], instruments: Mapping[int, InstrumentListed]
+) -> list[Health]:
+    """Return a line for each strategy that began without its state, and for each book without a strategy."""
+    held = {one.name: one for one in began}
+    lines = []
+    for name, why in without.items():
+        one = held.get(name)
+        holds = _holds(one, instruments) if one is not None else ""
+        lines.append(Health(f"strategy {name}", "reset", f"begins without its {why}{holds}"))
+    others = [one for one in held.values() if one.name not in without]
+    return lines + [Health(_subject(one), "reset", _words(one, instruments)) for one in others]
+
+
+def _subject(began: StrategyBegan) -> str:
+    return f"book {began.name}" if began.why == NOT_CONFIGURED else f"strategy {began.name}"
+
+
+def _words(began: StrategyBegan, instruments: Mapping[int, InstrumentListed]) -> str:
+    """Return what is said of a start: why, and what the book holds."""
+    why = began.why if began.why == NOT_CONFIGURED else f"begins without its state: {began.why}"
+    return f"{why}{_holds(began, instruments)}"
+
+
+def _holds(began: StrategyBegan, instruments: Mapping[int, InstrumentListed]) -> str:
+    held = ", ".join(
+        f"{format_scaled(size, instruments[number].size_scale)} {instruments[number].name}"
+        for number, size in began.positions
+    )
+    return f"; its book holds {held}" if held else ""
+
+
+def _owning(sequencer: Sequencer) -> list[str]:
+    """Return the names that have a position, a live order or a stop."""
+    if sequencer.session is None:
+        return []
+    books, manager = sequencer.actor("books"), sequencer.actor("orders")
+    assert isinstance(books, Books)
+    assert isinstance(manager, OrderManager)
+    owners = [owner for _, owner, book in books.all_books() if book.size]
+    owners += [live.owner for live in manager.live.values()]
+    owners += [stop.owner for stops in manager.stops.values() for stop in stops.values()]
+    return sorted(dict.fromkeys(owners))
