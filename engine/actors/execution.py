@@ -239,14 +239,31 @@ class Execution(Actor):
             self._report(report.at_ns, client_order_id, emit)
         elif order.filled >= order.size:
             self._end(report.at_ns, client_order_id, "Filled", emit)
+        elif 0 < order.filled_at_end <= order.filled:
+            self._end(report.at_ns, client_order_id, "Canceled", emit)
         else:
             self._work(report.at_ns, client_order_id, emit)
 
     @handles(OrderCanceled)
     def end_canceled(self, report: OrderCanceled, emit: Emit) -> None:
-        """End an order that the venue no longer works."""
-        if report.client_order_id in self._orders:
-            self._end(report.recv_ns, report.client_order_id, "Canceled", emit)
+        """End an order that the venue no longer works.
+
+        If less remains than is open here, fills are still to be reported: the end waits for them, or for the
+        answer to a query, which comes after all fills.
+        """
+        client_order_id = report.client_order_id
+        order = self._orders.get(client_order_id)
+        if order is None:
+            return
+        filled = order.size - report.remaining
+        if self._venue is not None and order.filled < filled:
+            order.filled_at_end = filled
+            order.state = "Unknown"
+            order.queries = 0
+            self._report(report.recv_ns, client_order_id, emit)
+            self._query(report.recv_ns, client_order_id, emit)
+        else:
+            self._end(report.recv_ns, client_order_id, "Canceled", emit)
 
     @handles(OrderRejected)
     def end_rejected(self, report: OrderRejected, emit: Emit) -> None:

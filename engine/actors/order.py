@@ -11,7 +11,8 @@ class Order(State):
     """An order. `state` follows FIX. `size` is the filled and the open size together, at the size scale.
 
     `canceling` is the reason of a cancel, `modifying` the new limit price of a change, that was requested and
-    is not confirmed yet. `trigger` and `parent` are as in its terms.
+    is not confirmed yet. `trigger` and `parent` are as in its terms. `filled_at_end`: the venue
+    has ended the order, and this much of it is filled; 0 before.
     """
 
     strategy: str
@@ -31,6 +32,7 @@ class Order(State):
     role: str = ""
     trigger: str = ""
     parent: str = ""
+    filled_at_end: int = 0
 
     @property
     def working_state(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.events import ModifyOrder, OrderRefused, QueryOrder, SubmitOrder
+from engine.events import ActorFailed, ModifyOrder, OrderRefused, QueryOrder, SubmitOrder
 from tests.orders.account_rig import AccountRig
 from tests.orders.test_target_situations import ready
 
@@ -184,3 +184,35 @@ def test_cancel_all_spares_the_order_of_a_target() -> None:
     rig.call(lambda s: s.target("BTC", 0))
     rig.call(lambda s: s.cancel_all("BTC"))
     assert rig.canceled == []
+
+
+def test_an_end_that_overtakes_a_fill_waits_for_it() -> None:
+    rig = ready()
+    rig.call(lambda s: s.target("BTC", "1"))
+    first = rig.order
+    rig.accept(first)
+    rig.end(first, "Ioc", 0.4)
+    rig.wait(1)
+    assert rig.shown() == ["buy 1 open target"]
+    rig.fill(first, 100.1, 0.6)
+    rig.wait(1.1)
+    assert rig.shown() == ["buy 1 open target", "buy 0.4 open target"]
+
+
+def test_a_stop_that_is_canceled_in_the_same_hook_is_never_sent() -> None:
+    rig = ready(held=1)
+    rig.call(lambda s: s.cancel(s.stop("BTC", "sell", "1", "95")))
+    assert len(rig.orders) == 1
+
+
+def test_a_strategy_that_answers_every_refusal_fails_instead_of_hanging() -> None:
+    rig = ready()
+    strategy = rig.sequencer.actor("S").strategy
+    type(strategy).on_order = lambda self, _: self.sell("BTC", "1", reduce_only=True)
+    try:
+        rig.call(lambda s: s.sell("BTC", "1", reduce_only=True))
+    except LookupError:
+        pass
+    finally:
+        del type(strategy).on_order
+    assert ["more than 1000 calls" in one.error for one in rig.all(ActorFailed)] == [True]

@@ -197,6 +197,13 @@ class Exits:
             owed.left for owed in self.m.owed.values() if (owed.owner, owed.instrument) == (owner, instrument)
         )
 
+    def still_owes(self, owner: str, instrument: int, terms: OrderTerms) -> int:
+        """Return how much of an exit, requested earlier in the turn, is still owed."""
+        if terms.purpose not in PROTECTIVE or terms.limit:
+            return terms.size  # It is sent once and never owed.
+        owed = self._owed_of(owner, instrument, terms)
+        return 0 if owed is None else min(terms.size, max(owed.left, 0))
+
     def begin(self, at_ns: int, emit: Emit) -> None:
         """Begin a session: what is owed is tried again; with real orders once the account has been read."""
         for key, owed in tuple(self.m.owed.items()):

@@ -98,8 +98,12 @@ class Halts:
     # What halts.
 
     def begin(self) -> None:
-        """Begin a session: a stop ended with its session, any other halt stays."""
+        """Begin a session: a stop ended with its session, and a strategy that failed begins again.
+
+        Any other halt stays.
+        """
         gate = self.m.gate
+        gate.quarantined.clear()
         gate.stop_ns = 0
         if gate.halted == STOPPED:
             gate.halted = ""

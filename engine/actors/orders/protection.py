@@ -169,6 +169,10 @@ class Protection:
             self.plan(request.at_ns, request.instrument, emit)
         return found
 
+    def keeps(self, owner: str, instrument: int, handle: str) -> bool:
+        """Return whether a stop lives under a handle."""
+        return self.stops.of(owner, instrument, handle) is not None
+
     def refused(self, at_ns: int, owner: str, instrument: int, terms: OrderTerms, emit: Emit) -> None:
         """Note that a request of a stop or trail was refused before it was sent."""
         if terms.purpose == "trail" and terms.trigger:

@@ -49,6 +49,12 @@ class Requests:
                 self.refuse(request, terms, _REPLACED, emit)
                 return
             terms = replace(terms, size=wanted)
+        elif terms.role == CLOSE and terms.purpose != "own":
+            left = self._still_due(request, terms)
+            if not left:
+                self.refuse(request, terms, _REPLACED, emit)
+                return
+            terms = replace(terms, size=left)
         if terms.role:
             self._judge(request, terms, emit)
             return
@@ -74,6 +80,21 @@ class Requests:
                 closes,
             )
         self._judge(request, replace(terms, size=closes, role=CLOSE), emit)
+
+    def _still_due(self, request: OrderRequested, terms: OrderTerms) -> int:
+        """Return how much of a protective exit, requested earlier in the turn, is still due.
+
+        Its stop may have been canceled, its position closed, or the exit done since.
+        """
+        m = self.m
+        owner, instrument = request.strategy, request.instrument
+        if not terms.trigger:
+            return m.exits.still_owes(owner, instrument, terms)
+        if terms.purpose == "trail":
+            return terms.size
+        if not m.protection.keeps(owner, instrument, terms.handle):
+            return 0
+        return terms.size if terms.parent or m.book(owner, instrument) * terms.side < 0 else 0
 
     def _judge(self, request: OrderRequested, terms: OrderTerms, emit: Emit) -> None:
         """Approve or refuse one part; an exit may have to wait."""
