@@ -356,9 +356,8 @@ class Model(Bookings):
         if command.command == "flatten":
             for owner in self.owners:
                 for market in self.listed:
-                    target = self.target(owner, market)
-                    if target.size is not None or self.position(owner, market):
-                        target.call(ZERO)
+                    if (owner, market) in self.shown or self.position(owner, market):
+                        self.target(owner, market).call(ZERO)
                         self.paused.add(owner)
         elif command.command == "pause":
             names = (command.target,) if command.target else self.owners

@@ -67,6 +67,7 @@ class Trail:
     asked_ns: int
     best: Fraction | None = None
     firing: bool = False
+    parked: bool = False  # at the venue, while the engine is stopped
     closed: Fraction = ZERO
 
     @property
@@ -186,7 +187,7 @@ class Protection:
         """A trade may arm, move or fire trails, and passes stops."""
         price = self.model.listed[trade.instrument].price(trade.price)
         for (owner, market), trail in self.trails.items():
-            if market != trade.instrument or trail.firing:
+            if market != trade.instrument or trail.firing or trail.parked:
                 continue
             held = self.model.position(owner, market)
             if sign(held) != -trail.side:
@@ -264,6 +265,10 @@ class Protection:
         if trail is None or self.candles:
             return
         stop = self.model.listed[changed.instrument].price(changed.stop)
+        if changed.state == "parked":
+            trail.parked = True
+        elif changed.state == "armed" and trail.parked:
+            trail.parked, trail.best = False, stop - trail.side * trail.distance
         if changed.state in ("armed", "firing") and trail.best is not None:
             self.model.require(stop == trail.stop, "a trail follows the best trade", changed, trail)
         if changed.state == "firing":

@@ -22,7 +22,7 @@ from engine.events import ActorFailed, BarClosed, DayOpened, SessionStarted, Tim
 from engine.values import format_scaled
 from tests.orders.checking import assert_replays, check
 from tests.orders.paper import Run
-from tests.orders.sequences import Plan, plan, real_plan
+from tests.orders.sequences import NAMES, Plan, plan, real_plan
 from tests.orders.wire import RealRun
 
 __all__ = ["break_of", "explained", "run_of", "shortened", "story"]
@@ -44,6 +44,14 @@ def break_of(of: Plan) -> tuple[str, str] | None:
     broken = check(run, calm=bool(of.calm))
     if broken is not None:
         return broken.rule, str(broken)
+    if isinstance(run, RealRun) and of.calm:
+        for market in NAMES:
+            held, venue = run.held(market), run.exchange.positions.get(market, 0)
+            if held != venue:
+                return (
+                    "the books are the venue's position at the end",
+                    f"{NAMES[market]}: {held}, venue {venue}",
+                )
     failed = [one for one in run.memory.events(ActorFailed) if SCRIPTED_FAILURE not in one.error]
     if failed:
         return "no strategy fails by itself", str(failed[0])

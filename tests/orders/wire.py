@@ -25,6 +25,7 @@ from engine.events import (
     OrderAccepted,
     OrderFilled,
     OrderUnknown,
+    PositionChanged,
     PositionRead,
     QueryAccount,
     QueryOrder,
@@ -253,6 +254,14 @@ class RealRun(Run):
         opened = len(exchange.open_orders())
         reads.append(AccountRead(self.now_ns, self.now_ns, "sim", 6, money, money, opened, 0))
         self.late += [(self.now_ns + 4 * MS, read) for read in reads]
+
+    def held(self, market: int) -> int:
+        """Return the sum of the recorded books of a market, in steps."""
+        newest: dict[str, int] = {}
+        for changed in self.memory.events(PositionChanged):
+            if changed.instrument == market:
+                newest[changed.strategy] = changed.size
+        return sum(newest.values())
 
     def submitted_names(self) -> set[str]:
         """Return the ids of all orders that were recorded."""
