@@ -72,6 +72,7 @@ class Model(Bookings):
     halted: bool = False
     halted_markets: set[int] = field(default_factory=set)
     stopping: bool = False
+    flattened_ns: int = 0
     owed: set[str] = field(default_factory=set)  # orders whose cancel was requested and not commanded yet
     asked_handles: set[str] = field(default_factory=set)
     called: list[tuple[str, int, Fraction | None]] = field(default_factory=list)
@@ -193,6 +194,9 @@ class Model(Bookings):
     def _target_changed(self, changed: TargetChanged) -> None:
         self.shown[changed.strategy, changed.instrument] = changed
         target = self.target(changed.strategy, changed.instrument)
+        if changed.at_ns == self.flattened_ns and changed.wanted == 0:
+            # Of a flat book with nothing but orders, or nothing, either may be said.
+            target.size, target.withdrawn = ZERO, changed.state == "withdrawn"
         if changed.state != "withdrawn" or changed.wanted is None or target.withdrawn:
             return
         # An opening that has waited for a fresh price or a reconciled account for a minute is given up.
@@ -356,9 +360,10 @@ class Model(Bookings):
         if command.command == "flatten":
             for owner in self.owners:
                 for market in self.listed:
-                    if (owner, market) in self.shown or self.position(owner, market):
+                    if self.target(owner, market).size or self.position(owner, market):
                         self.target(owner, market).call(ZERO)
                         self.paused.add(owner)
+            self.flattened_ns = command.recv_ns
         elif command.command == "pause":
             names = (command.target,) if command.target else self.owners
             self.paused |= set(names)

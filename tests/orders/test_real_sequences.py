@@ -1,6 +1,6 @@
 """Random sessions with real orders against the model, in one process.
 
-There are 300 in `make test` and 6,000 in `make test-deep`. The plain exchange fills, cuts and ends orders. The
+There are 300 in `make test` and 6,000 in `make test-deep`. The exchange fills, cuts and ends orders. The
 wire to it loses, delays, doubles and reorders what is said. Others trade on the account, persons cancel, the
 stream is lost, the process is killed. At the end of each session every strategy is flat, no order is live,
 and the books are the exchange's position.
