@@ -12,6 +12,7 @@ import msgspec
 from engine.actors import OrderManager
 from engine.actors.orders.state import Live
 from engine.events import InstrumentListed
+from engine.events.terms import PROTECTIVE
 from engine.values import format_scaled
 
 __all__ = ["NOTHING", "OpenBook", "exits_owed", "open_books", "unsettled"]
@@ -53,6 +54,12 @@ def open_books(manager: OrderManager, instruments: Mapping[int, InstrumentListed
 def exits_owed(manager: OrderManager, instruments: Mapping[int, InstrumentListed]) -> list[str]:
     """Return the exits that are not done: protective ones, and what targets still have to close."""
     found = []
+    known = {owed.order for owed in manager.owed.values()}
+    for name, order in manager.live.items():
+        if order.immediate and order.exits and order.terms.purpose in PROTECTIVE and name not in known:
+            listed = instruments[order.instrument]
+            left = f"{_size(listed, order.left)} {listed.name}"
+            found.append(f"{left} of {order.owner}: its {order.terms.purpose} has fired and works ({name})")
     for owed in manager.owed.values():
         if owed.left > 0:
             listed = instruments[owed.instrument]

@@ -226,6 +226,8 @@ class Exits:
             owed = self._owed_of(order.strategy, order.instrument, order.terms)
             if owed is not None:
                 owed.order, owed.requested = order.client_order_id, False
+                key = f"{order.instrument} {order.strategy} {owed.handle or owed.purpose}"
+                self.m.timer(order.at_ns + REPORT_NS, f"exit {key}", emit)
 
     def filled(self, fill: FillBooked, before: int, emit: Emit) -> None:
         """Follow a book: what an owed exit closed is no longer owed; resting exits have to fit."""
