@@ -118,10 +118,11 @@ class OrderView(msgspec.Struct, frozen=True, gc=False):
     """One of the strategy's own orders or stops.
 
     `handle` is what the call returned ("" for a target's order). `state` follows FIX: PendingNew, New,
-    PartiallyFilled, Filled, PendingReplace, PendingCancel, Canceled, Rejected; or it is Unknown. It is
-    Waiting for a stop that waits for its price or for a position, and Refused for what the engine did not
-    send: then `rule` names the limit and `reason` gives its numbers. `limit` is None for a market order,
-    `trigger` "" for an order without a `trigger_price`. `event` is the exact record in `on_order`.
+    PartiallyFilled, Filled, PendingReplace, PendingCancel, Canceled, Rejected; or it is Unknown. A stop is
+    Waiting for its price or for a position, then Triggered: its exit is an order with the same handle. What
+    the engine did not send is Refused: `rule` names the limit and `reason` gives its numbers. `limit` is None
+    for a market order, `trigger` "" for an order without a `trigger_price`. `event` is the exact record in
+    `on_order`.
     """
 
     market: str

@@ -21,6 +21,7 @@ from engine.events import (
     StopRequested,
     SubmitOrder,
     TargetChanged,
+    TargetSet,
 )
 from engine.strategies.account_views import Fill, view_order, view_refused
 from engine.strategies.base import Strategy
@@ -78,10 +79,10 @@ class Following(Actor):
 
     @handles(StopChanged)
     def _stop_changed(self, event: StopChanged, emit: Emit) -> None:
-        """Pass on that a stop waits or was dropped. From its firing on, its exit is an order of its own."""
+        """Pass a stop on, except its last end: its exit is an order of its own."""
         if event.strategy == self.name:
             stop = self.own.stopped(event)
-            if event.state in ("waiting", "parked", "dropped"):
+            if event.state != "fired":
                 self._show_order(event, emit)
                 self.strategy.on_order(view_order(stop, self.instruments[event.instrument], event))
 
@@ -104,6 +105,11 @@ class Following(Actor):
     def _positioned(self, event: PositionChanged, emit: Emit) -> None:
         if event.strategy == self.name:
             self.own.positioned(event, self.instruments[event.instrument])
+
+    @handles(TargetSet)
+    def _target_set(self, event: TargetSet, emit: Emit) -> None:
+        if event.strategy == self.name:
+            self.own.target_set(event)
 
     @handles(TargetChanged)
     def _aimed(self, event: TargetChanged, emit: Emit) -> None:

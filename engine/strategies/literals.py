@@ -35,10 +35,12 @@ OrderState = Literal[
     "Rejected",
     "Unknown",
     "Waiting",
+    "Triggered",
     "Refused",
 ]
 """The state of an order, in FIX spelling. Unknown: the venue has not confirmed the state yet. Waiting: a stop
-waits for its price or for a position. Refused: the engine did not send it."""
+waits for its price or for a position. Triggered: its price was reached, and its exit is owed. Refused: the
+engine did not send it."""
 
 Purpose = Literal["own", "target", "stop", "take", "trail", "flatten", "correct"]
 """What an order is for: see `engine.events.terms.Purpose`."""

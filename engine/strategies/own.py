@@ -27,6 +27,7 @@ from engine.events import (
     StopRequested,
     SubmitOrder,
     TargetChanged,
+    TargetSet,
 )
 from engine.events.terms import CLOSE, OPEN
 from engine.strategies.account_views import OwnOrder
@@ -35,7 +36,13 @@ from engine.values import power_of_ten, rescale
 __all__ = ["Aim", "Asked", "Holding", "Own"]
 
 _PURPOSES: Final = {"sl": "stop", "tp": "take"}
-_STOP_STATES: Final = {"waiting": "Waiting", "parked": "Waiting", "dropped": "Canceled"}
+_STOP_STATES: Final = {
+    "waiting": "Waiting",
+    "parked": "Waiting",
+    "firing": "Triggered",
+    "fired": "Filled",
+    "dropped": "Canceled",
+}
 
 
 class Asked(State):
@@ -70,20 +77,20 @@ class Holding(State):
 class Aim(State):
     """A target: the size, None for no target, its state, and the reason of the newest call.
 
-    `asked`: a call has set `called`, and the order manager has not answered. `moved`: a fill that the target
-    did not order may have changed it, so that the next call counts.
+    `asked` calls have not reached the order manager yet; the newest set `called`. `moved`: a fill that the
+    target did not order may have changed it, so that the next call counts.
     """
 
     wanted: int | None = None
     state: str = "none"
     reason: str = ""
     called: int | None = None
-    asked: bool = False
+    asked: int = 0
     moved: bool = False
 
     @property
     def size(self) -> int | None:
-        """The target, a call without an answer included."""
+        """The target, a call on its way included."""
         return self.called if self.asked else self.wanted
 
 
@@ -112,18 +119,20 @@ class Own(State):
         return self.aims.get(instrument) or Aim()
 
     def of(self, instrument: int) -> list[OwnOrder]:
-        """Return the orders, stops and requests of a market that are not at their end, oldest first.
+        """Return stops, orders and requests of a market that are not at their end, each kind oldest first.
 
-        A stop is one of them, whether the venue or the engine keeps it.
+        A stop is one of them, wherever it is kept; once triggered, its exit stands for it.
         """
-        stops = [order for order in self.stops.values() if order.instrument == instrument]
-        live = [
-            order
-            for order in self.live.values()
-            if order.instrument == instrument and not (order.trigger and order.handle in self.stops)
+        live = [order for order in self.live.values() if order.instrument == instrument]
+        exits = {order.handle for order in live if not order.trigger}
+        stops = [
+            stop
+            for stop in self.stops.values()
+            if stop.instrument == instrument and not (stop.state == "Triggered" and stop.handle in exits)
         ]
+        orders = [order for order in live if not (order.trigger and order.handle in self.stops)]
         asked = [one.order for one in self.asked.values() if one.order.instrument == instrument]
-        return [*stops, *live, *asked]
+        return [*stops, *orders, *asked]
 
     def has_openings(self, instrument: int) -> bool:
         """Return whether an own order that opens, or is to open, would be canceled by a call of `target`."""
@@ -147,12 +156,15 @@ class Own(State):
         )
 
     def find(self, handle: str) -> OwnOrder | None:
-        """Return what lives under a handle and can be canceled or changed: a stop, an order, a request."""
+        """Return what lives under a handle and can be canceled or changed: a stop, an order, a request.
+
+        The exit at market of a stop is not, only one that rests at the stop's limit.
+        """
         stop = self.stops.get(handle)
         if stop is not None:
             return stop
         for order in self.live.values():
-            if order.handle == handle and order.purpose == "own":
+            if handle and order.handle == handle and (order.purpose == "own" or order.limit):
                 return order
         asked = self.asked.get(handle)
         return asked.order if asked is not None else None
@@ -194,7 +206,7 @@ class Own(State):
         )
         if stands and not self.has_openings(instrument):
             return False
-        self.aims[instrument] = Aim(aim.wanted, aim.state, reason, wanted, True)
+        self.aims[instrument] = Aim(aim.wanted, aim.state, reason, wanted, aim.asked + 1)
         for order in self._openings(instrument):
             order.state = "PendingCancel"
         return True
@@ -241,7 +253,7 @@ class Own(State):
         """Drop what was asked for while the strategy was rebuilt: it was not recorded."""
         self.asked = {handle: asked for handle, asked in self.asked.items() if asked.recorded}
         for aim in self.aims.values():
-            aim.asked = False
+            aim.asked = 0
 
     def refused(self, event: OrderRefused) -> OwnOrder | None:
         """Note a refusal; return what was asked for, if it is known."""
@@ -312,10 +324,10 @@ class Own(State):
             event.handle,
             CLOSE,
             _PURPOSES[event.kind],
-            _STOP_STATES.get(event.state, "Waiting"),
+            _STOP_STATES[event.state],
             event.reason or reason,
         )
-        if event.state in ("firing", "fired", "dropped"):
+        if event.state in ("fired", "dropped"):
             self.stops.pop(event.handle, None)
         else:
             stop.reason = reason
@@ -339,10 +351,17 @@ class Own(State):
         book = Book(event.size, int(event.cost))
         self.holdings[event.instrument] = Holding(book, listed.money_scale + event.finer)
 
+    def target_set(self, event: TargetSet) -> None:
+        """Follow a call to the order manager, whose answer comes next."""
+        aim = self.aims.setdefault(event.instrument, Aim())
+        aim.asked = max(0, aim.asked - 1)
+        aim.reason = event.reason
+        aim.wanted, aim.state = (None, "none") if event.withdrawn else (event.size, "working")
+
     def aimed(self, event: TargetChanged) -> None:
         """Follow the state of a target."""
-        reason = self.aim(event.instrument).reason
-        self.aims[event.instrument] = Aim(event.wanted, event.state, reason)
+        aim = self.aims.setdefault(event.instrument, Aim())
+        aim.wanted, aim.state, aim.moved = event.wanted, event.state, False
 
     def _counted(self, handle: str) -> None:
         """Count a recorded handle, so that it is never given again."""

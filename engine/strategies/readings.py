@@ -100,7 +100,10 @@ class Readings:
         return None if wanted is None else wanted / power_of_ten(listed.size_scale)
 
     def orders(self, market: str) -> list[OrderView]:
-        """Return the strategy's orders and stops in `market` that are not at their end, oldest first."""
+        """Return the strategy's stops, orders and requests in `market` that are not at their end.
+
+        They come in this order, each kind oldest first.
+        """
         actor = self._retape
         listed = actor.listed(market)
         return [view_order(order, listed) for order in actor.own.of(listed.instrument)]

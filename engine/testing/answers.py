@@ -207,6 +207,8 @@ class Answers:
     def _end(self, request: _Request, state: str) -> list[Event]:
         del self._requests[_key(request)]
         emitted = self._state(request, state)
+        if request.purpose in ("stop", "take") and state == "Filled":
+            emitted += self._send(self._stop(request, "fired"))
         if request.purpose == "target":
             aim = self._books.aim(request.number)
             reached = aim.wanted == self._books.held(request.number).size
@@ -311,6 +313,7 @@ class Answers:
         """Keep what the strategy asked for until the test answers it."""
         match event:
             case OrderRequested():
+                self._send(event)
                 terms = event.terms
                 self._requests[terms.handle] = _Request(
                     event.instrument,
@@ -324,6 +327,7 @@ class Answers:
                     event.children,
                 )
             case StopRequested():
+                self._send(event)
                 self._requests[event.handle] = _Request(
                     event.instrument,
                     event.handle,
@@ -335,6 +339,7 @@ class Answers:
                     "take" if event.kind == "tp" else "stop",
                 )
             case TargetSet():
+                self._send(event)
                 number = event.instrument
                 self._requests.pop(f"target {number}", None)
                 missing = event.size - self._books.held(number).size

@@ -12,6 +12,7 @@ from engine.events import (
     PositionChanged,
     SessionStarted,
     SubmitOrder,
+    TargetSet,
     Trade,
 )
 from engine.strategies import Bar, Fill, OrderView, Strategy, Tick, Touch
@@ -53,9 +54,11 @@ def harness(markets: tuple[str, ...] = (), cls: type[Strategy] = Asking) -> Harn
 
 
 def asked(on: Harness, todo: Any) -> list[Any]:
-    """Call `todo` inside a hook of the strategy; return the emitted events."""
+    """Call `todo` inside a hook; return the emitted events. Targets reach the order manager."""
     on.strategy.todo = lambda _: todo(on.strategy)
-    return on.send(Trade(T, T, 1, 10_050, 1500, BUY))
+    emitted = on.send(Trade(T, T, 1, 10_050, 1500, BUY))
+    on.send(*(event for event in emitted if isinstance(event, TargetSet)))
+    return emitted
 
 
 def read(on: Harness, what: Any) -> Any:

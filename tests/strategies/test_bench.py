@@ -201,7 +201,8 @@ def test_a_bracket_begins_with_the_first_fill_and_its_stops_are_filled_by_their_
         f"{handle} Filled",
     ]
     bench.fill(f"{handle}/tp1")
-    assert heard(bench) == ["take sell 1.0 at 110.0: 1.0", f"{handle}/tp1 Filled"]
+    name = f"{handle}/tp1"
+    assert heard(bench) == [f"{name} Triggered", "take sell 1.0 at 110.0: 1.0", f"{name} Filled"]
     bench.cancel(f"{handle}/tp2")
     assert heard(bench) == [f"{handle}/tp2 Canceled"]
     assert [one.handle for one in bench.strategy.orders("BTC")] == [f"{handle}/sl"]

@@ -85,14 +85,14 @@ def shown(folder: Path) -> Harness:
 
 def test_each_verb_of_the_guide_requests_what_its_comment_says(tmp_path: Path) -> None:
     on = shown(tmp_path)
-    emitted = on.send(Trade(T, T, 1, 950_000, 1, BUY))
+    line, *emitted = on.send(Trade(T, T, 1, 950_000, 1, BUY))
+    assert line == LogWritten(T, "mine", "that was all", 1)
     assert [type(one) for one in emitted] == [
         *[TargetSet] * 3,
         *[OrderRequested] * 8,
         *[StopRequested] * 2,
         *[TrailRequested] * 2,
         *[CancelRequested] * 10,
-        LogWritten,
     ]
     held, half, none = emitted[:3]
     assert (held.size, half.size, none.withdrawn) == (10_000, 50_000 * 10**5 // 95_000, True)
@@ -123,7 +123,7 @@ def test_the_hooks_of_the_guide_do_what_they_show(tmp_path: Path) -> None:
     on.send(placed(handle=handle, size=10_000, limit=940_500))
     (change,) = on.send(OrderChanged(T, "0x1", "mine", 1, "PartiallyFilled", 4_000, 6_000))
     assert change == ModifyRequested(T, "mine", "", 1, 0, 951_000, "", handle)
-    trail, fee = on.send(booked(BUY, 10_000, 940_500, fee=500_000, handle=handle))
+    fee, trail = on.send(booked(BUY, 10_000, 940_500, fee=500_000, handle=handle))
     assert isinstance(trail, TrailRequested)
     assert (trail.size, trail.distance, fee.name, fee.value) == (10_000, 5_000, "fee", 0.5)
     (refusal,) = on.send(OrderRefused(T, 1, "mine", 1, BUY, 5, "margin", "needs 5"))
@@ -134,7 +134,7 @@ def test_the_hooks_of_the_guide_do_what_they_show(tmp_path: Path) -> None:
     (spread,) = on.send(BookRead(T, T, 1, ((949_000, 1, 1),), ((951_000, 1, 1),)))
     assert isinstance(spread, SignalRaised)
     assert spread.value == 200.0
-    on.send(TargetChanged(T, "mine", 1, 5, 5, 0, "reached"))
+    on.send(flat, TargetChanged(T, "mine", 1, 5, 5, 0, "reached"))
     (flat,) = on.send(ContextRead(T, 1, 4, None, None, None, 3, None, None))
     assert flat == TargetSet(T, "mine", 1, 0, "high funding")
     (paid,) = on.send(FundingPaid(T, T, 1, 5, 2, -5, 1))

@@ -170,13 +170,14 @@ def test_a_refusal_is_shown_with_its_rule_and_its_numbers() -> None:
     assert (target.handle, target.purpose, target.limit) == ("", "target", None)
 
 
-def test_a_stop_is_shown_when_it_waits_and_when_it_is_dropped() -> None:
-    """Once its price is reached, its exit is an order of its own."""
+def test_a_stop_is_shown_when_it_waits_fires_and_is_dropped() -> None:
+    """How its exit ends is shown by that order, which has the same handle."""
     on = watching()
     waits = StopChanged(T, "mine", 1, "mine-1", SELL, 5000, "sl", 9_500, "waiting", 9_400)
     on.send(*(msgspec.structs.replace(waits, state=state) for state in ("waiting", "firing", "fired")))
     on.send(msgspec.structs.replace(waits, state="dropped", reason="the position is closed"))
-    first, last = shown(on)
+    first, fires, last = shown(on)
+    assert (fires.state, fires.ended) == ("Triggered", False)
     assert (first.state, first.handle, first.purpose, first.ended) == ("Waiting", "mine-1", "stop", False)
     assert (first.trigger, first.trigger_price, first.limit, first.size) == ("sl", 95.0, 94.0, 5.0)
     assert (first.client_order_id, first.event) == ("", waits)
@@ -302,6 +303,8 @@ def test_history_is_shown_as_bars_on_which_every_verb_does_nothing() -> None:
     assert TargetSet(T, "mine", 1, 1000) in emitted
     kinds = [type(one).__name__ for one in emitted]
     assert kinds == [
+        "LogWritten",
+        "SignalRaised",
         "TargetSet",
         "OrderRequested",
         "StopRequested",
@@ -311,9 +314,7 @@ def test_history_is_shown_as_bars_on_which_every_verb_does_nothing() -> None:
         "CancelRequested",
         "CancelRequested",
         "ModifyRequested",
-        "LogWritten",
-        "SignalRaised",
-    ]
+    ], "what is requested comes once nothing else of the moment is left"
     assert [timer.key for timer in on.timers] == ["k"]
 
 

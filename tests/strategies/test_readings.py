@@ -247,6 +247,11 @@ def test_a_stop_is_one_order_wherever_it_is_kept() -> None:
     on.send(StopChanged(T, "mine", 1, "mine-1", SELL, 5000, "sl", 9_500, "firing"))
     on.send(placed("0x2", "mine-1", SELL, 5000, 0, role="close", purpose="stop"))
     assert seen(on) == [("mine-1", "PendingNew", "stop")], "its exit"
+    on.send(OrderChanged(T, "0x2", "mine", 1, "Canceled", 0, 5000))
+    assert seen(on) == [("mine-1", "Triggered", "stop")], "the exit is owed still"
+    assert len(asked(on, lambda s: s.cancel("mine-1"))) == 1
+    on.send(StopChanged(T, "mine", 1, "mine-1", SELL, 5000, "sl", 9_500, "fired"))
+    assert seen(on) == asked(on, lambda s: s.cancel("mine-1")) == []
 
 
 def test_a_stop_that_was_refused_or_dropped_is_gone() -> None:
