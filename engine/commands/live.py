@@ -240,6 +240,7 @@ def _print(result: LiveResult, root: Path, stores: dict[str, Store]) -> None:
         ("halted", f"{market}: {reason}; --resume lifts it")
         for market, reason in result.halted_markets.items()
     ]
+    rows += [("paused", f"{name or 'all strategies'}; --resume lifts it") for name in result.paused]
     if result.live_orders:
         rows.append(("left over", f"{result.live_orders} orders did not end in time"))
     rows += [("position", str(book)) for book in result.positions]

@@ -18,7 +18,7 @@ from engine.runtime.supervisor import Health
 from engine.sequencer import Sequencer
 from engine.values import format_scaled
 
-__all__ = ["Moves", "beginning_lines", "check_names", "refuse_beginnings"]
+__all__ = ["Moves", "beginning_lines", "check_names", "halt_lines", "refuse_beginnings"]
 
 Moves = tuple[tuple[str, str], ...]
 """(old, new) names of strategies."""
@@ -78,6 +78,22 @@ def beginning_lines(
         lines.append(Health(f"strategy {name}", "reset", f"begins without its {why}{holds}"))
     others = [one for one in held.values() if one.name not in without]
     return lines + [Health(_subject(one), "reset", _words(one, instruments)) for one in others]
+
+
+def halt_lines(manager: OrderManager) -> list[Health]:
+    """Return a line for each halt and pause that an earlier session left."""
+    gates = manager.gates
+    lines = {
+        **(
+            {"orders": f"{gates.halted}; no order is approved until --resume lifts it"}
+            if gates.halted
+            else {}
+        ),
+        **{market: f"{why}; --resume lifts it" for market, why in gates.halted_markets.items()},
+    }
+    for name in gates.paused:
+        lines[f"strategy {name}" if name else "strategies"] = "paused by an operator; --resume lifts it"
+    return [Health(name, "halted", detail) for name, detail in lines.items()]
 
 
 def _subject(began: StrategyBegan) -> str:

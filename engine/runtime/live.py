@@ -47,7 +47,7 @@ from engine.journal import (
 from engine.opening import has_earlier_books
 from engine.ports import Edge, Ids
 from engine.records import JournalHistory, read_records
-from engine.runtime.beginning import beginning_lines, check_names, refuse_beginnings
+from engine.runtime.beginning import beginning_lines, check_names, halt_lines, refuse_beginnings
 from engine.runtime.committer import Committed, Committer
 from engine.runtime.effects import MeasuredEffects
 from engine.runtime.ingress import BATCH_MAX, Ingress
@@ -136,11 +136,9 @@ class Live:
         instruments = self._list_instruments()
         if plan.resume:
             self.ingress.put([OperatorCommand(self._now_ns(), "resume", detail="at the start")])
-        elif self._halted():
-            detail = f"{self._halted()}; no order is approved until --resume lifts it"
-            self._notify(Health("orders", "halted", detail))
-        for market, why in self._manager().gates.halted_markets.items() if not plan.resume else ():
-            self._notify(Health(market, "halted", f"{why}; --resume lifts it"))
+        else:
+            for line in halt_lines(self._manager()):
+                self._notify(line)
         async with trio.open_nursery() as outer:
             outer.start_soon(self.committer.run)
             if plan.warm_up is not None:
@@ -199,6 +197,7 @@ class Live:
             owed=exits_owed(self._manager(), self.sequencer.instruments),
             unvalued=self._books().unvalued(),
             unfunded=self._unfunded(),
+            paused=self._manager().gates.paused,
         )
 
     # Start.

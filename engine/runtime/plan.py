@@ -94,9 +94,11 @@ class LiveResult(msgspec.Struct):
 
     `live_orders` counts orders that did not end in time. `failures` are the actors that raised, with the seq
     of the event and where. `halted` is the reason of a halt, "" if there is none; `halted_markets` are the
-    reasons by market. `refused` counts refusals by the limit that refused. `positions` are the books that are
-    not flat, `owed` the exits that are not done, `unvalued` amounts that have no price,
-    `unfunded` the markets whose positions paid no funding on paper because the data has no rates.
+    reasons by market, `paused` the strategies that an operator
+    has paused ("": all). `refused` counts refusals by the limit
+    that refused. `positions` are the books that are not flat, `owed` the exits that are not done, `unvalued`
+    amounts that have no price, `unfunded` the markets whose positions paid no funding on paper because the
+    data has no rates.
     """
 
     session: str
@@ -123,3 +125,4 @@ class LiveResult(msgspec.Struct):
     owed: list[str] = []
     unvalued: list[str] = []
     unfunded: list[str] = []
+    paused: list[str] = []

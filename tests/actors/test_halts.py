@@ -140,6 +140,18 @@ def test_a_market_stays_halted_until_somebody_resumes_it_or_all() -> None:
         assert openings(rig, market=2) == ""
 
 
+def test_a_paused_strategy_stays_paused_over_restarts_until_somebody_resumes_it_or_all() -> None:
+    for target in ("", "S"):
+        rig = Rig("S", "T")
+        rig.operate("pause", "S")
+        rig.restart()
+        assert (openings(rig), openings(rig, "T")) == ("paused", "")
+        assert rig.manager.gates.paused == ["S"]
+        rig.operate("resume", target)
+        assert openings(rig) == ""
+        assert rig.manager.gates.paused == []
+
+
 def test_o18_a_difference_to_the_venue_halts_the_market_unless_it_is_adopted() -> None:
     rig = Rig(markets=2)
     rig.derive(PositionDiffers(0, 1, 100, 40), PositionDiffers(0, 2, 0, 5, True))

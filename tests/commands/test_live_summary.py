@@ -66,10 +66,19 @@ def test_refusals_are_summed_up_by_reason(tmp_path: Path) -> None:
 
 
 def test_halts_of_the_engine_and_of_markets_are_named(tmp_path: Path) -> None:
-    done = live(tmp_path, halted="operator: halt", halted_markets={"BTC": "liquidation"})
+    done = live(
+        tmp_path,
+        halted="operator: halt",
+        halted_markets={"BTC": "liquidation"},
+        paused=["Long", ""],
+    )
     assert [value for name, value in rows(done) if name == "halted"] == [
         "operator: halt; --resume lifts it",
         "BTC: liquidation; --resume lifts it",
+    ]
+    assert [value for name, value in rows(done) if name == "paused"] == [
+        "Long; --resume lifts it",
+        "all strategies; --resume lifts it",
     ]
 
 

@@ -9,7 +9,7 @@ import pytest
 from trio.testing import MockClock
 
 from engine.errors import EngineError, SafetyRefusal, UsageError, error_in
-from engine.events import FillBooked, StrategyBegan
+from engine.events import FillBooked, OperatorCommand, StrategyBegan
 from engine.runtime.live import Live
 from tests.live.kit import of
 from tests.live.stage import Stage, books, staged
@@ -120,6 +120,33 @@ async def test_names_that_do_not_fit_are_refused(paced_clock: MockClock, tmp_pat
             error = await refusal(stage, tmp_path, {"Long": CALLS, "Short": CALLS}, **options)
             assert isinstance(error, UsageError)
             assert words in str(error)
+
+
+async def test_a_halted_market_and_a_paused_strategy_are_named_at_once_and_at_the_next_start(
+    paced_clock: MockClock, tmp_path: Path
+) -> None:
+    scripts = {"Long": "1: target 1", "Short": "2: target 0"}
+    async with staged() as stage:
+        await stage.others("sell", "5")
+
+        async def script(live: Live) -> None:
+            live.ingress.put([OperatorCommand(live.sequencer.now_ns, "pause", "Short")])
+            await stage.wait(2)
+
+        result = await stage.trade(tmp_path, scripts, script)
+        reason = result.halted_markets["BTC"]
+        assert result.paused == ["Short"]
+        assert f"BTC halted {reason}" in stage.said, "at once"
+        stage.said.clear()
+        await stage.trade(tmp_path, scripts, nothing)
+        assert [one for one in stage.said if "--resume" in one] == [
+            f"BTC halted {reason}; --resume lifts it",
+            "strategy Short halted paused by an operator; --resume lifts it",
+        ]
+        stage.said.clear()
+        result = await stage.trade(tmp_path, scripts, nothing, resume=True)
+        assert not [one for one in stage.said if "--resume" in one]
+        assert (result.halted_markets, result.paused) == ({}, [])
 
 
 async def test_on_paper_it_is_a_warning(paced_clock: MockClock, tmp_path: Path) -> None:

@@ -109,6 +109,11 @@ class Gates:
         """The halted markets by name, each with its reason."""
         return {self.m.instruments[number].name: why for number, why in self.m.gate.markets.items()}
 
+    @property
+    def paused(self) -> list[str]:
+        """The strategies that an operator has paused; "" stands for all."""
+        return list(self.m.gate.paused)
+
     # Refusals.
 
     def refusal(self, at_ns: int, owner: str, instrument: int, terms: OrderTerms) -> _Refusal:
