@@ -93,17 +93,17 @@ async def test_a_fill_of_somebody_else_is_shared_by_size_and_its_rest_stays_exte
             assert await stage.position() == Decimal("0.2")
             await stage.others("sell", "0.5")
 
-        scripts = {"S1": "1: target 0.3", "S2": "1: target 0.1"}
+        scripts = {"One": "1: target 0.3", "Two": "1: target 0.1"}
         await stage.trade(tmp_path, scripts, script)
         assert await stage.position() == Decimal("-0.3")
         await assert_money(tmp_path, stage)
     assert books(tmp_path) == {"external": Decimal("-0.3")}
     by_hand = [(owner, size) for owner, size, _ in fills(tmp_path)[2:]]
     assert by_hand == [
-        ("S1", Decimal("-0.15")),
-        ("S2", Decimal("-0.05")),
-        ("S1", Decimal("-0.15")),
-        ("S2", Decimal("-0.05")),
+        ("One", Decimal("-0.15")),
+        ("Two", Decimal("-0.05")),
+        ("One", Decimal("-0.15")),
+        ("Two", Decimal("-0.05")),
         ("external", Decimal("-0.3")),
     ]
     assert not of(MarketHalted, tmp_path)
@@ -134,7 +134,7 @@ async def test_a_flat_account_closes_the_books_against_each_other(
 async def test_a_liquidation_empties_the_books_and_halts_its_market(
     paced_clock: MockClock, tmp_path: Path
 ) -> None:
-    """S1 15 and S2 5 at 100, sold by the venue at 91: a target of 0 sends nothing, one of 2 is refused."""
+    """One 15 and Two 5 at 100, sold by the venue at 91: a target of 0 sends nothing, one of 2 is refused."""
     async with staged(cash="200") as stage:
 
         async def script(live: Live) -> None:
@@ -147,13 +147,16 @@ async def test_a_liquidation_empties_the_books_and_halts_its_market(
 
         call = "1: target {}; 2: target 0; 3: target 2"
         risk = {"max_order_notional": "0", "max_position_notional": "0"}
-        scripts = {"S1": call.format(15), "S2": call.format(5)}
+        scripts = {"One": call.format(15), "Two": call.format(5)}
         result = await stage.trade(tmp_path, scripts, script, risk=risk)
         await assert_money(tmp_path, stage)
     assert books(tmp_path) == {}
     assert of(Liquidated, tmp_path)
     closed = [one for one in of(FillBooked, tmp_path) if one.cause == "liquidation"]
-    assert [(one.owner, one.size, one.price) for one in closed] == [("S1", 15_000, 9100), ("S2", 5_000, 9100)]
+    assert [(one.owner, one.size, one.price) for one in closed] == [
+        ("One", 15_000, 9100),
+        ("Two", 5_000, 9100),
+    ]
     assert money(tmp_path)["realized"] == -180
     assert len(orders(tmp_path)) == 2, "nothing was sold again"
     assert [one.instrument for one in of(MarketHalted, tmp_path)] == [1]
