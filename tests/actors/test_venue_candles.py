@@ -260,6 +260,19 @@ def test_the_fills_of_a_candle_take_no_more_than_its_volume() -> None:
     ]
 
 
+def test_a_take_profit_without_volume_waits_and_a_stop_loss_fires_for_the_engine_to_follow() -> None:
+    harness = at_100()
+    placed(harness, protects("tp", "tp", 10200), order("ask", SELL, 6, limit=10100, role="close"))
+    events = harness.send(candle(10000, 10300, 9990, 10000, volume=6))
+    assert summary(events) == [("fill", "ask", "6@10100")]
+    events = harness.send(candle(10000, 10300, 9990, 10000, start=T + MINUTE))
+    assert fills(events) == [("fill", "tp", "4@10200")]
+    harness = at_100()
+    placed(harness, protects("sl", "sl", 9750), order("bid", BUY, 6, limit=9800, role="open"))
+    events = harness.send(candle(10000, 10000, 9700, 9900, volume=6))
+    assert summary(events)[-1] == ("OrderCanceled", "sl", "Ioc found no match")
+
+
 def test_the_venues_time_of_a_fill_is_the_start_of_the_candle_or_its_end() -> None:
     harness = new_harness(latency_ms=100)
     harness.send(candle(10000, 10000, 10000, 10000, start=T - MINUTE))

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from engine.events import BookRead, Candle, ContextRead, Event, OrderFilled, Quote, SubmitOrder, Trade
-from tests.orders.facts import CLOSE, Order
+from tests.orders.facts import CLOSE, OPEN, Order
 from tests.orders.ledger import ZERO, up
 from tests.orders.model import Model
 
@@ -49,6 +49,7 @@ class PaperFills:
     placed_in: dict[str, int] = field(default_factory=dict)
     shown: dict[tuple[int, int], Side] = field(default_factory=dict)  # (market, taker's side)
     has_book: set[int] = field(default_factory=set)
+    opened: set[str] = field(default_factory=set)  # owners whose books opened in this turn
     turn: Event | None = None
     turn_seq: int = 0
     traded: Fraction = ZERO  # of the trade of this turn, what resting orders have taken
@@ -56,6 +57,7 @@ class PaperFills:
     def begin_turn(self, seq: int, event: Event) -> None:
         """A turn begins with this input, or with a timer."""
         self.turn, self.turn_seq, self.traded = event, seq, ZERO
+        self.opened.clear()
         if isinstance(event, Quote):
             listed = self.model.listed[event.instrument]
             for side, price, size in ((1, event.ask, event.ask_size), (-1, event.bid, event.bid_size)):
@@ -95,6 +97,8 @@ class PaperFills:
             self._check_resting(fill, order, size)
         else:
             self._check_taking(fill, order, price, size)
+        if order.role == OPEN:
+            self.opened.add(order.owner)
         rate = self.maker_fee if fill.liquidity == "maker" else self.taker_fee
         fee, places = listed.money(fill.fee, fill.finer), listed.price_scale + listed.size_scale + fill.finer
         expected = up(price * size * rate, places)
@@ -211,7 +215,9 @@ class PaperFills:
         listed = self.model.listed[candle.instrument]
         opened = listed.price(candle.open)
         if order.trigger == "sl":
-            beyond = (opened - order.trigger_price) * order.side > 0
+            # A trail may have moved its trigger, or the stop have become active, after the open.
+            later = order.purpose == "trail" or order.owner in self.opened
+            beyond = not later and (opened - order.trigger_price) * order.side > 0
             reference = opened if beyond else order.trigger_price
         elif order.trigger == "tp":
             reference = order.trigger_price

@@ -248,7 +248,13 @@ class Candles:
 
     def _closable(self, path: Path, order: VenueOrder, price: int) -> int:
         """Return how much of an order may fill: what was opened within the candle is closed with a profit
-        only if the candle's close proves it."""
+        only if the candle's close proves it.
+
+        A take-profit waits once the candle's volume is used up; a stop-loss fires all the same, for the
+        engine to sell at the next price.
+        """
+        if not path.left and order.terms.trigger == "tp":
+            return 0
         held = self.v.account.book(path.owner, path.instrument)
         way = 1 if held > 0 else -1
         if (
