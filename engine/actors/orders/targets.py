@@ -241,7 +241,9 @@ class Targets:
 
     def zero(self, at_ns: int, owner: str, instrument: int, why: str, emit: Emit) -> None:
         """Want nothing in a book any more; the exit that is owed for that closes it."""
-        if owner == EXTERNAL:
+        known = self.of(owner, instrument)
+        idle = known is None or known.wanted is None
+        if owner == EXTERNAL or (idle and not self.m.book(owner, instrument)):
             return
         target = self.m.aims.setdefault(instrument, {}).setdefault(owner, Target())
         target.wanted = 0
