@@ -104,7 +104,7 @@ class StrategyActor(Following):
         "check",
         "_every",
         "_edited",
-        "_hears",
+        "_hooked",
     }
 
     def __init__(
@@ -132,7 +132,7 @@ class StrategyActor(Following):
         self._edited = False
         self.checked_ns = 0
         self.unchecked = 0  # calls of the check until it reads the whole state again
-        self._hears = {hook for hook in _ALL_HOOKS if getattr(cls, hook) is not getattr(Strategy, hook)}
+        self._hooked = {hook for hook in _ALL_HOOKS if getattr(cls, hook) is not getattr(Strategy, hook)}
         self.windows = Windows()
         self.bar: Bar | None = None
         self.trades: dict[int, Trade] = {}
@@ -204,7 +204,7 @@ class StrategyActor(Following):
     def listens(self, event_type: type[Event]) -> bool:
         """Return whether the hook for an event type is overridden, or a reading has asked to follow it."""
         hook = _HOOKS.get(event_type)
-        if hook is None or hook in self._hears:
+        if hook is None or hook in self._hooked:
             return True
         return (event_type is Trade and self.follows_trades) or (event_type is Quote and self.follows_quotes)
 
@@ -274,7 +274,7 @@ class StrategyActor(Following):
 
     def acts_between_bars(self) -> bool:
         """Return whether a hook can act at another time than the close of a bar."""
-        return bool(self._hears & {"on_trade", "on_quote", "on_book", "on_context", "on_flow", "on_timer"})
+        return bool(self._hooked & {"on_trade", "on_quote", "on_book", "on_context", "on_flow", "on_timer"})
 
     # How events reach the hooks.
 
@@ -327,7 +327,7 @@ class StrategyActor(Following):
         """Pass a bar on, after its window and the newest price have it."""
         self.emit = emit
         self.closes[event.instrument] = event
-        if self.kept or "on_bar" in self._hears:
+        if self.kept or "on_bar" in self._hooked:
             bar = self.bar = view_bar(event, self.instruments[event.instrument], warmup=warmup)
             self.windows.add(self.kept, event, bar)
             self.strategy.on_bar(bar)
@@ -407,7 +407,7 @@ class StrategyActor(Following):
         if market is not None:
             if self.follows_trades:
                 self.trades[event.instrument] = event
-                if "on_trade" not in self._hears:
+                if "on_trade" not in self._hooked:
                     return
             self.emit = emit
             self.event = event
@@ -417,7 +417,7 @@ class StrategyActor(Following):
     def _quote(self, event: Quote, emit: Emit) -> None:
         if event.instrument in self._traded:
             self.quotes[event.instrument] = event
-            if "on_quote" in self._hears:
+            if "on_quote" in self._hooked:
                 self.emit = emit
                 self.event = event
                 self.strategy.on_quote(Touch(event, self.instruments[event.instrument]))
@@ -432,7 +432,7 @@ class StrategyActor(Following):
         if event.mark is not None:
             listed = self.instruments[event.instrument]
             self.marks[event.instrument] = listed.nearest_price(int(event.mark), event.scale)
-        if "on_context" in self._hears and self._enter(event, event.instrument, emit):
+        if "on_context" in self._hooked and self._enter(event, event.instrument, emit):
             self.strategy.on_context(Context(event, self.instruments[event.instrument]))
 
     @handles(FundingPaid)

@@ -128,10 +128,10 @@ def test_state_that_a_snapshot_cannot_store_is_an_error_at_the_start() -> None:
 
 
 class Trading(Strategy):
-    """Does what the price of a trade says, and keeps what it hears."""
+    """Does what the price of a trade says, and keeps what its hooks receive."""
 
     def on_start(self) -> None:
-        self.heard: list[str] = []
+        self.kept: list[str] = []
         self.handle = ""
 
     def on_trade(self, trade: Tick) -> None:
@@ -146,13 +146,13 @@ class Trading(Strategy):
                 self.handle = self.sell("BTC", 5)
 
     def on_order(self, order: OrderView) -> None:
-        self.heard.append(f"{order.handle} {order.state} {order.rule}".strip())
+        self.kept.append(f"{order.handle} {order.state} {order.rule}".strip())
 
     def on_fill(self, fill: Fill) -> None:
         position = self.position(fill.market)
-        self.heard.append(f"{fill.purpose} {fill.side} {fill.size} at {fill.price}: {position.size}")
+        self.kept.append(f"{fill.purpose} {fill.side} {fill.size} at {fill.price}: {position.size}")
         if fill.external:
-            self.heard.append("external")
+            self.kept.append("external")
 
 
 def trading() -> tuple[Bench, Trading]:
@@ -162,11 +162,11 @@ def trading() -> tuple[Bench, Trading]:
     return bench, bench.strategy
 
 
-def heard(bench: Bench) -> list[str]:
-    """Return what the strategy has heard since the last call."""
+def kept(bench: Bench) -> list[str]:
+    """Return what the strategy has kept since the last call."""
     strategy = bench.strategy
     assert isinstance(strategy, Trading)
-    words, strategy.heard = strategy.heard, []
+    words, strategy.kept = strategy.kept, []
     return words
 
 
@@ -175,9 +175,9 @@ def test_a_target_is_filled_in_parts_and_the_money_follows() -> None:
     assert (strategy.equity, strategy.cash, strategy.wanted("BTC")) == (1000.0, 1000.0, None)
     bench.trade(2)
     bench.fill(size=1, price=100, fee="0.5")
-    assert heard(bench) == ["target buy 1.0 at 100.0: 1.0", "PartiallyFilled"]
+    assert kept(bench) == ["target buy 1.0 at 100.0: 1.0", "PartiallyFilled"]
     bench.fill(price=103)
-    assert heard(bench) == ["target buy 2.0 at 103.0: 3.0", "Filled"]
+    assert kept(bench) == ["target buy 2.0 at 103.0: 3.0", "Filled"]
     bench.bar(105)
     strategy = bench.strategy
     position = strategy.position("BTC")
@@ -193,18 +193,18 @@ def test_a_bracket_begins_with_the_first_fill_and_its_stops_are_filled_by_their_
     bench.trade(1)
     handle = bench.strategy.handle  # type: ignore[attr-defined]
     bench.accept(handle)
-    assert heard(bench) == [f"{handle} New"]
+    assert kept(bench) == [f"{handle} New"]
     bench.fill(handle, 2)
-    assert heard(bench) == [
+    assert kept(bench) == [
         "own buy 2.0 at 90.0: 2.0",
         *(f"{handle}/{name} Waiting" for name in ("sl", "tp1", "tp2")),
         f"{handle} Filled",
     ]
     bench.fill(f"{handle}/tp1")
     name = f"{handle}/tp1"
-    assert heard(bench) == [f"{name} Triggered", "take sell 1.0 at 110.0: 1.0", f"{name} Filled"]
+    assert kept(bench) == [f"{name} Triggered", "take sell 1.0 at 110.0: 1.0", f"{name} Filled"]
     bench.cancel(f"{handle}/tp2")
-    assert heard(bench) == [f"{handle}/tp2 Canceled"]
+    assert kept(bench) == [f"{handle}/tp2 Canceled"]
     assert [one.handle for one in bench.strategy.orders("BTC")] == [f"{handle}/sl"]
     bench.fill(f"{handle}/sl", 1, 79)
     assert bench.strategy.position("BTC").size == 0
@@ -228,11 +228,11 @@ def test_an_order_that_turns_the_position_is_two_fills_and_a_fill_from_outside_s
     bench.trade(2)
     bench.fill(price=100)
     bench.trade(4)
-    heard(bench)
+    kept(bench)
     bench.fill(price=101)
-    assert heard(bench)[:2] == ["own sell 3.0 at 101.0: 0.0", "own sell 2.0 at 101.0: -2.0"]
+    assert kept(bench)[:2] == ["own sell 3.0 at 101.0: 0.0", "own sell 2.0 at 101.0: -2.0"]
     bench.external("buy", 2, 99)
-    assert heard(bench) == ["own buy 2.0 at 99.0: 0.0", "external"]
+    assert kept(bench) == ["own buy 2.0 at 99.0: 0.0", "external"]
     assert bench.strategy.equity == 1000 + 3 + 4
 
 
@@ -244,7 +244,7 @@ def test_requests_are_refused_rejected_and_canceled() -> None:
         bench.trade(4)
         handle = bench.strategy.handle  # type: ignore[attr-defined]
         answer(*arguments)
-        assert heard(bench)[-1] == f"{handle} {words}"
+        assert kept(bench)[-1] == f"{handle} {words}"
         assert bench.strategy.orders("BTC") == []
     with pytest.raises(UsageError, match="no order 'x'"):
         bench.fill("x")

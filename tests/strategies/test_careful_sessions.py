@@ -179,7 +179,7 @@ def test_the_sessions_above_use_every_type_of_order() -> None:
     }
     refused = memory.events(OrderRefused)
     assert {"nothing_to_close", "exit_budget", "turn"} <= {one.limit for one in refused}
-    assert len(memory.events(LogWritten)) == len(refused), "the strategy hears of each"
+    assert len(memory.events(LogWritten)) == len(refused), "on_order is called for each"
     warm = [one.value for one in memory.events(SignalRaised) if one.name == "warm"]
     assert set(warm) == {4.0}, "history was counted, but no plots were recorded on it"
     assert {one.instrument for one in memory.events(OrderFilled)} == {AAA, BBB}

@@ -117,7 +117,7 @@ def test_size_and_cost_are_those_of_the_books(plan: Any, mark: int) -> None:
 
 
 def test_the_books_position_is_taken_over() -> None:
-    """A strategy that begins with a new state, or whose book was adjusted, hears of its position so."""
+    """A strategy that begins with a new state, or whose book was adjusted, is given its position so."""
     on = harness()
     on.send(position(-2000, -201_000_000, finer=1))
     held = read(on, lambda s: s.position("AAA"))
@@ -299,21 +299,21 @@ def test_equity_and_cash_are_the_accounts_newest() -> None:
 def test_last_is_the_newest_of_trade_and_bar() -> None:
     on = harness(cls=Reading)
     assert on.actor.listens(Trade) is False
-    assert told(on, bar(10_000), lambda s: s.last("AAA")) == 100.0
+    assert at_bar(on, bar(10_000), lambda s: s.last("AAA")) == 100.0
     assert on.actor.listens(Trade), "trades are followed from now on"
     on.send(Trade(T, T + 2 * MINUTE, 1, 10_100, 1, BUY))
-    assert told(on, bar(10_050, 1), lambda s: s.last("AAA")) == 101.0, "the trade is newer than the bar"
-    assert told(on, bar(10_050, 2), lambda s: s.last("AAA")) == 100.5
-    assert told(on, bar(10_050, 3), lambda s: s.last("BBB")) is None
+    assert at_bar(on, bar(10_050, 1), lambda s: s.last("AAA")) == 101.0, "the trade is newer than the bar"
+    assert at_bar(on, bar(10_050, 2), lambda s: s.last("AAA")) == 100.5
+    assert at_bar(on, bar(10_050, 3), lambda s: s.last("BBB")) is None
 
 
 def test_quote_has_the_sizes_of_the_newest_quote() -> None:
     on = harness(cls=Reading)
     assert on.actor.listens(Quote) is False
-    assert told(on, bar(10_000), lambda s: s.quote("AAA")) is None
+    assert at_bar(on, bar(10_000), lambda s: s.quote("AAA")) is None
     assert on.actor.listens(Quote)
     on.send(Quote(T, T, 1, 9_900, 1500, 10_100, 2000), Quote(T, T, 2, 1, 1, 2, 2))
-    shown = told(on, bar(10_000, 1), lambda s: s.quote("AAA"))
+    shown = at_bar(on, bar(10_000, 1), lambda s: s.quote("AAA"))
     assert (shown.bid, shown.bid_size, shown.ask, shown.ask_size) == (99.0, 1.5, 101.0, 2.0)
 
 
@@ -334,7 +334,7 @@ class Reading(Strategy):
         self.found = self.todo(self) if hasattr(self, "todo") else None
 
 
-def told(on: Harness, event: Any, what: Any) -> Any:
+def at_bar(on: Harness, event: Any, what: Any) -> Any:
     """Return what `what` returns in `on_bar` for this bar."""
     on.strategy.todo = what
     on.send(event)
@@ -344,7 +344,7 @@ def told(on: Harness, event: Any, what: Any) -> Any:
 
 
 def closes(on: Harness, event: Any, n: int, interval: str = "1m", market: str = "AAA") -> list[float]:
-    found: list[float] = told(on, event, lambda s: s.bars(market, interval, n)).values()
+    found: list[float] = at_bar(on, event, lambda s: s.bars(market, interval, n)).values()
     return found
 
 
@@ -367,7 +367,7 @@ def test_a_window_has_history_activity_bars_and_whole_bars() -> None:
     on.actor.warm_spans_ns = [MINUTE]  # type: ignore[attr-defined]
     old = CandleRead(T, T, 1, MINUTE, T - MINUTE, 1, 3, 1, 9_900, "1500", 7, "history")
     assert closes(on, old, 3) == [99.0]
-    shown = told(on, bar(10_000), lambda s: s.bars("AAA", "1m", 3))
+    shown = at_bar(on, bar(10_000), lambda s: s.bars("AAA", "1m", 3))
     assert [(one.close, one.volume, one.market) for one in shown] == [(99.0, 1.5, "AAA"), (100.0, 1.5, "AAA")]
     assert shown.values("high") == [0.03, 100.0]
     kind = ActivityBarClosed(T, 1, "tick:5", 0, T, T, 1, 1, 1, 500, 5, 5)
@@ -377,7 +377,7 @@ def test_a_window_has_history_activity_bars_and_whole_bars() -> None:
 def test_a_window_is_also_an_array() -> None:
     np = pytest.importorskip("numpy")
     on = harness(cls=Reading)
-    shown = told(on, bar(10_000), lambda s: s.bars("AAA", "1m", 3))
+    shown = at_bar(on, bar(10_000), lambda s: s.bars("AAA", "1m", 3))
     assert shown.numpy("close").dtype == np.float64
     assert shown.numpy().tolist() == [100.0]
 
