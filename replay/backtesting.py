@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from engine.actors import SimulatedVenue
-from engine.clock import DAY_NS, day_start_ns
+from engine.clock import DAY_NS, day_start_ns, iso_text
 from engine.config import Config, check_instruments
 from engine.errors import UsageError
 from engine.events import (
@@ -26,6 +26,7 @@ from engine.events import (
     Candle,
     ContextRead,
     DayOpened,
+    EngineHalted,
     EquityMarked,
     Event,
     FeedDown,
@@ -34,6 +35,7 @@ from engine.events import (
     FeedUp,
     FundingRead,
     InstrumentListed,
+    MarketHalted,
     OrderFilled,
     OrderRefused,
     PositionChanged,
@@ -120,8 +122,8 @@ class BacktestReport(msgspec.Struct):
     equity = cash + realized_pnl + unrealized_pnl - fees + funding. `max_drawdown` is the largest fall of
     equity below its highest value, which begins with the cash. `first` and `last` are UTC nanoseconds.
     `refusals` counts refusals by the limit that refused. `failures` are the strategies that raised, with the
-    seq of the event and where. `notes` are lines for people, such as a strategy that got no bar of its
-    interval, or an amount that is not in these numbers because no price is known for it.
+    seq of the event and where. `notes` are lines for people, such as a halt, a strategy that got no bar of
+    its interval, or an amount that is not in these numbers because no price is known for it.
     """
 
     digest: str = ""
@@ -161,6 +163,7 @@ class _Tally:
         self.positions: dict[tuple[str, int], PositionChanged] = {}
         self.marks: dict[int, int] = {}
         self.bars: set[tuple[int, int | str]] = set()
+        self.halts: list[EngineHalted | MarketHalted] = []
         self._peak = 0
         self.drawdown = 0
 
@@ -191,6 +194,8 @@ class _Tally:
                 self.positions[event.strategy, event.instrument] = event
             elif isinstance(event, PriceMarked):
                 self.marks[event.instrument] = event.price
+            elif isinstance(event, EngineHalted | MarketHalted):
+                self.halts.append(event)
 
     def _value(self, marked: EquityMarked) -> None:
         """Follow the largest fall of equity below its highest value so far. The scale only grows."""
@@ -264,7 +269,13 @@ def run_backtest(
         f"the funding of {market} is left out: the data has no rates"
         for market in venue.funding.without_rates()
     ]
+    report.notes += [_halt_note(halted, sequencer.instruments) for halted in tally.halts]
     return report
+
+
+def _halt_note(halted: EngineHalted | MarketHalted, instruments: Mapping[int, InstrumentListed]) -> str:
+    what = instruments[halted.instrument].name if isinstance(halted, MarketHalted) else "the engine"
+    return f"{what} halted at {iso_text(halted.at_ns)[:19]}: {halted.reason}; nothing was opened after that"
 
 
 def _only(batches: Iterator[list[Event]], config: Config, needs: Sequence[Need]) -> Iterator[list[Event]]:

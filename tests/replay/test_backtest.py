@@ -248,6 +248,25 @@ def test_the_report_says_what_is_assumed_of_data_without_trading_rules(tmp_path:
     ]
 
 
+def test_halts_are_named_in_the_report(tmp_path: Path) -> None:
+    """A failure halts the engine, a liquidation its market."""
+    config = config_of(use("Fragile", params={"fail_at": 50}))
+    notes = run(recorded(tmp_path / "a"), config).notes
+    (halted,) = [note for note in notes if "halted" in note]
+    assert re.fullmatch(
+        r"the engine halted at 2024-12-05T12:00:\d\d: Fragile failed: ValueError: .*; nothing was opened .*",
+        halted,
+    )
+    fall = [
+        msgspec.structs.replace(one, price=one.price if number < 60 else one.price // 2)  # type: ignore[attr-defined]
+        for number, one in enumerate(steady(120, NOON))
+    ]
+    config = msgspec.structs.replace(config_of(use("Busy")), account=AccountConfig(cash="2.5"))
+    notes = run(recorded(tmp_path / "b", data=fall), config).notes
+    (halted,) = [note for note in notes if "halted" in note]
+    assert halted.startswith("AAA halted at 2024-12-05T12:00:05: liquidation")
+
+
 def test_days_in_the_wrong_order_are_refused(tmp_path: Path) -> None:
     first = recorded(tmp_path / "a", NOON, 50)
     second = recorded(tmp_path / "b", NOON + 3 * DAY_NS, 50)
