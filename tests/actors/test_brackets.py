@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from engine.events import OrderRequested, StopChanged
+from engine.events import FillBooked, OrderRequested, StopChanged
 from engine.values import BUY
 from tests.actors.rig import Rig
 
@@ -362,3 +362,20 @@ def test_no_request_is_left_without_an_answer() -> None:
     asked = {one.terms.handle for one in rig.events(OrderRequested)}
     assert asked == {"S-1", "S-1/sl", "S-1/tp1"}
     assert rig.book("S") == 0
+
+
+def test_an_order_of_a_child_that_ends_in_the_same_turn_is_not_sent() -> None:
+    rig = Rig("S", "T", latency_ms=100)
+    rig.trade("100.42")
+    rig.sell("S", "0.5", sl="101.07", tp="100.04")
+    rig.target("T", "0.3")
+    rig.wait(1)
+    rig.when("S", FillBooked, lambda fill: rig.target("S", 0) if fill.purpose == "own" else None)
+    rig.trade(100)
+    assert (rig.book("S"), rig.book("T")) == (D("-0.5"), D("0.3"))
+    rig.wait(1)
+    rig.trade("101.74")
+    assert rig.book("S") == 0
+    rig.wait(5)
+    rig.trade("101.74")
+    assert rig.orders("S") == []

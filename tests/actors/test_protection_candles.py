@@ -179,3 +179,17 @@ def test_a_bracket_of_a_spot_holding_sells_once_in_a_candle_that_touches_both() 
     assert [size for size, _ in rig.fills("S")] == [1, -1]
     assert rig.fills("S")[-1] == (-1, D(97))
     assert rig.orders() == []
+
+
+def test_a_take_profit_that_the_volume_of_a_candle_cuts_is_armed_again_for_the_next() -> None:
+    rig = candles()
+    rig.candle(100, 100, 100, 100)
+    rig.buy("S", 2, sl=97, tp=103)
+    rig.candle(100, 100, 100, 100)
+    rig.candle(100, 104, 99, 104, volume="0.5")
+    assert rig.fills("S")[-1] == (D("-0.5"), D(103))
+    assert rig.protection("S") == (D("1.5"), 0, 0)
+    rig.candle(104, 105, 99, 104)
+    rig.candle(104, 105, 99, 104)
+    assert rig.book("S") == 0
+    assert rig.orders() == []

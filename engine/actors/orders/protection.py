@@ -133,6 +133,13 @@ class Protection:
         """Return why an opening with these children is refused, None if it is not."""
         return self.brackets.broken(at_ns, instrument, terms, children)
 
+    def wants(self, owner: str, instrument: int, terms: OrderTerms) -> bool:
+        """Return whether a trigger order is still needed: that of a stop or trail only while it lasts."""
+        if terms.purpose == "trail":
+            return owner in self.m.trails.get(instrument, {})
+        stop = self.stops.of(owner, instrument, terms.handle)
+        return terms.purpose not in _PURPOSES or (stop is not None and not stop.final)
+
     def attach(
         self,
         at_ns: int,

@@ -108,6 +108,8 @@ class Requests:
                 self.refuse(request, terms, ("exit_budget" if holder else _NOTHING[0], words), emit)
                 return
         broken = m.gates.refusal(at_ns, owner, instrument, terms)
+        if broken is None and terms.trigger and not m.protection.wants(owner, instrument, terms):
+            broken = _NOTHING  # The stop ended while its order was on the way.
         if broken is None and request.children and terms.role == OPEN:
             broken = m.protection.broken(at_ns, instrument, terms, request.children)
         if broken is not None:

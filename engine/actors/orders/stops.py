@@ -359,7 +359,7 @@ class Stops:
             self._arm_again(at_ns, stop, emit)
 
     def _arm_again(self, at_ns: int, stop: Stop, emit: Emit) -> None:
-        stop.fire_ns = at_ns + AGAIN_NS
+        stop.fire_ns = stop.next_ns = at_ns + AGAIN_NS
         self.m.timer(stop.fire_ns, f"protection {stop.instrument} {stop.handle}", emit)
 
     def _refused(self, at_ns: int, stop: Stop, wait_ns: int) -> None:
