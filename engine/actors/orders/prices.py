@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from engine.actors.base import Actor, Emit, RoutesChanged, handles
 from engine.actors.orders.conditions import Conditions
+from engine.actors.orders.protection_state import Stop, Trail
 from engine.actors.orders.state import Prices, Waiting
 from engine.events import BarClosed, BookRead, Candle, ContextRead, PathReached, Quote, Trade
 
@@ -28,6 +29,9 @@ class PriceFollower(Actor):
     gate: Conditions
     gates: Gates
     waiting: list[Waiting]
+    stops: dict[int, dict[str, Stop]]
+    trails: dict[int, dict[str, Trail]]
+    priced: dict[int, bool]
     requests: Requests
     protection: Protection
 
@@ -46,7 +50,10 @@ class PriceFollower(Actor):
             self.gates.priced(trade.instrument, emit)
         if self.waiting:
             self.requests.priced(trade.recv_ns, trade.instrument, emit)
-        self.protection.traded(trade, emit)
+        if self.stops or self.trails:
+            self.protection.traded(trade, emit)
+        else:
+            self.priced[trade.instrument] = True
 
     @handles(Quote)
     def note_quote(self, quote: Quote, emit: Emit) -> None:
