@@ -131,7 +131,7 @@ class Bookings:
             order.accepted = True
             order.filled += size
             self.require(order.filled <= order.size, "no order fills more than its size", order)
-            if order.filled == order.size:
+            if order.filled == order.size or (order.rest is not None and order.open <= order.rest):
                 order.ended = True
         self.due.append((fill, price, order, self._shares(fill, order), []))
 

@@ -70,6 +70,7 @@ class Order:
     ended: bool = False
     accepted: bool = False
     asked: bool = False  # a cancel is on its way
+    rest: Fraction | None = None  # what it did not fill, by the report of its end
     absent: bool = False  # the venue does not know it, after its expiry
     refused: bool = False  # the venue refused a cancel: it may have ended
     dropped: bool = False  # the strategy, a call of `target` or a pause wants it canceled

@@ -115,6 +115,8 @@ def _comes(model: Model, shown: TargetChanged, owner: str, market: int) -> bool:
         return shown.next_ns <= model.now_ns + CLOSING_TRY_NS
     if any(order.asked or order.dropped for order in model.live_orders(owner, market)):
         return True
+    if shown.reason == "another exit works":  # a protective one, which is tried again by itself
+        return (owner, market) in model.delayed
     return shown.reason.startswith(EVIDENCE)
 
 

@@ -29,6 +29,7 @@ from engine.events import (
     EngineHalted,
     EquityMarked,
     Event,
+    ExitDelayed,
     FillBooked,
     FundingPaid,
     InstrumentListed,
@@ -72,6 +73,7 @@ class Model(Bookings):
     halted: bool = False
     halted_markets: set[int] = field(default_factory=set)
     stopping: bool = False
+    delayed: set[tuple[str, int]] = field(default_factory=set)  # books that an exit is owed to
     flattened_ns: int = 0
     owed: set[str] = field(default_factory=set)  # orders whose cancel was requested and not commanded yet
     asked_handles: set[str] = field(default_factory=set)
@@ -105,6 +107,7 @@ class Model(Bookings):
             FundingPaid: self._funding,
             AccountAdjusted: self._adjust,
             EquityMarked: self._equity,
+            ExitDelayed: self._delayed,
             OperatorCommand: self._operate,
             EngineHalted: self._halt,
             MarketHalted: self._halt_market,
@@ -134,7 +137,10 @@ class Model(Bookings):
         """Take what a strategy read or called. A call of `target` that changes anything is recorded next."""
         for market, held, wanted, orders in read.held:
             self._check_read(read, market, held, wanted, orders)
-        if read.what != "call" or read.action[0] != "target" or self.stopping:
+        # A call in `on_order` may come between a target and what became of it in the same turn.
+        if not read.what.startswith("call") or read.what == "call order" or self.stopping:
+            return
+        if read.action[0] != "target":
             return
         _, name, size, _ = read.action
         market = next(number for number, listed in self.listed.items() if listed.name == name)
@@ -184,7 +190,9 @@ class Model(Bookings):
 
     def booked(self, owner: str, market: int) -> None:
         """See `Bookings`: what is left to open during a halt is withdrawn."""
-        if owner in self.owners:
+        if not self.position(owner, market):
+            self.delayed.discard((owner, market))
+        if owner in self.owners and not self.target(owner, market).withdrawn:
             self._clamp_if_stopped(owner, market)
 
     def _clamp_if_stopped(self, owner: str, market: int) -> None:
@@ -335,7 +343,13 @@ class Model(Bookings):
 
     def _end(self, report: OrderRejected | OrderCanceled) -> None:
         order = self.orders.get(report.client_order_id)
-        if order is not None:
+        if order is None:
+            return
+        if isinstance(report, OrderCanceled):
+            # The rest may say that fills are on their way which the end has overtaken.
+            order.rest = self.listed[order.market].size(report.remaining)
+            order.ended = order.size - order.filled <= order.rest
+        else:
             order.ended = True
 
     def _read(self, read: OrderRead) -> None:
@@ -353,6 +367,9 @@ class Model(Bookings):
         order = self.orders[changed.client_order_id]
         if order.absent and changed.state in ENDED:
             order.ended = True
+
+    def _delayed(self, delayed: ExitDelayed) -> None:
+        self.delayed.add((delayed.owner, delayed.instrument))
 
     # Operators and failures.
 

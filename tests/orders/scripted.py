@@ -35,7 +35,7 @@ def begin() -> None:
 def watch_with(watch: Watch | None) -> None:
     """Call this function at the begin of every hook, and before every action.
 
-    It receives the strategy, the hook's name or "call", the hook's event and the action.
+    It receives the strategy, the hook's name ("call NAME" before an action), its event and the action.
     """
     global _watch
     _watch = watch
@@ -123,7 +123,7 @@ class Scripted(Strategy):
             if action[0] == "raise" and _raised.setdefault((self.label, at_ms), event) != event:
                 continue
             if _watch is not None:
-                _watch(self, "call", event, action)
+                _watch(self, f"call {hook}", event, action)
             self._act(*action)
 
     def _act(self, verb: str, *arguments: Any) -> None:

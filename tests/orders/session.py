@@ -351,7 +351,7 @@ class Session:
 
     def _watch(self, strategy: Scripted, what: str, event: Any, action: Action) -> None:
         held: list[tuple[int, Fraction, Fraction | None, frozenset[str]]] = []
-        if what != "call" and event is not None:
+        if not what.startswith("call") and event is not None:
             for market, name in NAMES.items():
                 wanted = strategy.wanted(name)
                 held.append(
