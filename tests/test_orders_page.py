@@ -29,7 +29,8 @@ def test_every_named_test_exists() -> None:
     missing = []
     for name, path in REFERENCE.findall(PAGE.read_text(encoding="utf-8")):
         tree = ast.parse((ROOT / path).read_text(encoding="utf-8")) if (ROOT / path).is_file() else None
-        names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)} if tree else set()
+        kinds = ast.FunctionDef | ast.AsyncFunctionDef
+        names = {node.name for node in ast.walk(tree) if isinstance(node, kinds)} if tree else set()
         if name not in names:
             missing.append(f"{path}::{name}")
     assert missing == []
