@@ -1,4 +1,4 @@
-"""Strategies that begin a session without their state keep their book, exits and protection (S5)."""
+"""Strategies that begin a session without their state keep their book, exits and protection."""
 
 from __future__ import annotations
 

@@ -39,7 +39,6 @@ from engine.events import (
     OrderFilled,
     PositionRead,
     SessionStarted,
-    StrategyBegan,
     SubmitOrder,
     Trade,
     TransferSeen,
@@ -120,13 +119,6 @@ class Books(Ledger):
             self.configured = self.cash
             self.adjust(started.recv_ns, amount, "account.cash was changed", emit)
         self.mark(started.recv_ns, emit)
-
-    @handles(StrategyBegan)
-    def report_books(self, began: StrategyBegan, emit: Emit) -> None:
-        """Report the positions of a strategy that begins with a new state, so that it can read them."""
-        for instrument, owner, book in self.all_books():
-            if owner == began.name and book.size:
-                emit(self.changed(began.at_ns, owner, instrument))
 
     def adjust(self, at_ns: int, amount: int, reason: str, emit: Emit) -> None:
         """Move equity by an amount that is no profit or loss."""

@@ -450,13 +450,6 @@ class OrderManager(PriceFollower):
         """Let a restarted strategy open again."""
         self.gates.restarted(restarted)
 
-    @handles(StrategyBegan)
-    def note_begin(self, began: StrategyBegan, emit: Emit) -> None:
-        """Forget the targets of a strategy that begins without its state; books and protection stay."""
-        if began.fresh:
-            self.targets.forget(began.at_ns, began.name, emit)
-            self.protection.report(began.at_ns, began.name, emit)
-
     @handles(TimerFired)
     def fire(self, timer: TimerFired, emit: Emit) -> None:
         """Try again what is due."""

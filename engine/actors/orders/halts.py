@@ -32,7 +32,6 @@ from engine.events import (
     OrderTerms,
     PositionDiffers,
     StrategyBegan,
-    TargetSet,
 )
 from engine.events.terms import PROTECTIVE
 from engine.values import format_scaled
@@ -112,9 +111,7 @@ class Halts:
         """Cancel what a strategy without its state would open; it has no targets any more."""
         m, at_ns, name = self.m, began.at_ns, began.name
         why = f"{name}: {began.why}"
-        for number, targets in sorted(m.aims.items()):
-            if name in targets:
-                m.targets.set(TargetSet(at_ns, name, number, 0, why, withdrawn=True), emit)
+        m.targets.forget(at_ns, name, why, emit)
         m.requests.drop_openings(at_ns, emit, owner=name)
         for client_order_id, order in tuple(m.live.items()):
             if order.owner == name and not order.exits:

@@ -15,7 +15,6 @@ from engine.actors.base import Emit
 from engine.actors.orders.brackets import Brackets, Children
 from engine.actors.orders.groups import Groups
 from engine.actors.orders.placement import Placement
-from engine.actors.orders.protection_state import NEVER_SHOWN
 from engine.actors.orders.state import Live
 from engine.actors.orders.stops import Stops
 from engine.actors.orders.trails import Trails
@@ -71,13 +70,6 @@ class Protection:
         for trails in m.trails.values():
             for trail in trails.values():
                 trail.placing = False
-
-    def report(self, at_ns: int, owner: str, emit: Emit) -> None:
-        """Report the stops of a strategy that begins without its state, so that it can read them."""
-        for stops in self.m.stops.values():
-            for stop in [one for one in stops.values() if one.owner == owner]:
-                stop.shown = NEVER_SHOWN
-                self.stops.show(at_ns, stop, stop.state, "", emit)
 
     def account_read(self, at_ns: int, emit: Emit) -> None:
         """Place again, or close, what ended while the engine was down."""

@@ -5,16 +5,10 @@ Sizes and prices are exact integers at the instrument's scales. A snapshot store
 
 from __future__ import annotations
 
-from typing import Final
-
 from engine.actors.base import State
 from engine.values import SELL
 
-__all__ = ["NEVER_SHOWN", "Bracket", "Stop", "Trail"]
-
-
-NEVER_SHOWN: Final = (0, 0, 0, "")
-"""What `Stop.shown` is before the first report of the stop."""
+__all__ = ["Bracket", "Stop", "Trail"]
 
 
 class Stop(State):
@@ -55,7 +49,7 @@ class Stop(State):
     late: str = ""
     state: str = "waiting"
     final: bool = False
-    shown: tuple[int, int, int, str] = NEVER_SHOWN
+    shown: tuple[int, int, int, str] = (0, 0, 0, "")
 
     @property
     def loss(self) -> bool:

@@ -255,15 +255,13 @@ class Targets:
         else:
             self.work(at_ns, owner, instrument, target, emit)
 
-    def forget(self, at_ns: int, owner: str, emit: Emit) -> None:
+    def forget(self, at_ns: int, owner: str, why: str, emit: Emit) -> None:
         """Want nothing in particular for a strategy that begins without its state; its books stay."""
         for instrument, targets in self.m.aims.items():
             target = targets.get(owner)
             if target is not None:
                 target.wanted = None
-                self.m.requests.make_way(
-                    at_ns, owner, instrument, "the strategy begins without its state", emit
-                )
+                self.m.requests.make_way(at_ns, owner, instrument, why, emit)
                 self._show(at_ns, owner, instrument, target, "none", "", emit)
 
     def welcomes(self, owner: str, instrument: int) -> bool:
