@@ -252,3 +252,18 @@ def test_a_session_that_cancels_on_stop_drops_trails_and_stops() -> None:
     assert stop.client_order_id in rig.canceled()
     assert names(rig)[-1] == "dropped"
     assert rig.newest() is stop
+
+
+def test_a_parked_trail_is_fired_by_the_venue_alone() -> None:
+    rig = Rig().hold("S", 2)
+    rig.trail("S", 1, 3)
+    rig.trade(100, 104)
+    rig.operate("stop")
+    rig.wait(1)
+    assert rig.orders("S") == [("sell trail", 1, 101)]
+    rig.restart()
+    rig.operate("resume")
+    rig.trade(100, 100, 100)
+    assert rig.book("S") == 1
+    assert rig.trails("S")[-1][0] == "fired"
+    assert rig.orders("S") == []

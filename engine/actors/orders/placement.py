@@ -268,6 +268,10 @@ class Placement:
             if order.waiting and order.terms.purpose == "trail" and not order.canceling
         ]
 
+    def holds_parked(self, owner: str, instrument: int) -> bool:
+        """Return whether the venue holds the stop that stands for a trail."""
+        return any(_accepted(order) for _, order in self.parked(owner, instrument))
+
     def through(self, at_ns: int, stop: Stop) -> bool:
         """Return whether the price is beyond the trigger: the venue would refuse the stop."""
         if stop.instrument in self.m.candles or stop.instrument not in self.m.priced:

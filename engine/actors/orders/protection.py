@@ -245,6 +245,8 @@ class Protection:
         """Note that an order at the venue has reached its trigger price: it fires."""
         if order.terms.purpose in ("stop", "take"):
             self.stops.triggered(at_ns, order, emit)
+        elif order.terms.purpose == "trail":
+            self.trails.triggered(at_ns, order.owner, order.instrument, emit)
         self.plan(at_ns, order.instrument, emit)
 
     def changed(self, at_ns: int, order: Live, emit: Emit) -> None:

@@ -107,6 +107,8 @@ class Trails:
         if not trail.best:
             self._arm(at_ns, owner, instrument, trail, price, emit)
         elif trail.hit(price):
+            if self.placement.holds_parked(owner, instrument):
+                return []  # The venue fires it.
             return [(-abs(price - trail.stop), trail.number, owner)]
         else:
             before = trail.stop
@@ -150,10 +152,14 @@ class Trails:
         trail = self.m.trails.get(fill.instrument, {}).get(fill.owner)
         if trail is None or fill.purpose != "trail" or fill.over:
             return
+        self.triggered(fill.at_ns, fill.owner, fill.instrument, emit)
         trail.size -= fill.size
-        if trail.state != "firing":
-            # The stop that stood for it at the venue was reached.
-            self._change(fill.at_ns, fill.owner, fill.instrument, trail, "firing", emit)
+
+    def triggered(self, at_ns: int, owner: str, instrument: int, emit: Emit) -> None:
+        """Note that the stop that stands for a trail at the venue was reached."""
+        trail = self.m.trails.get(instrument, {}).get(owner)
+        if trail is not None and trail.state != "firing":
+            self._change(at_ns, owner, instrument, trail, "firing", emit)
 
     def ended(self, at_ns: int, order: Live, emit: Emit) -> None:
         """Follow the end of the stop that stood for a trail: what it left open is owed."""
