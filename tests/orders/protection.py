@@ -272,10 +272,9 @@ class Protection:
         if changed.state in ("armed", "firing") and trail.best is not None:
             self.model.require(stop == trail.stop, "a trail follows the best trade", changed, trail)
         if changed.state == "firing":
-            self.model.require(
-                key in self.crossed, "a trail fires on a trade at its stop only", changed, trail
-            )
-            self.crossed.remove(key)
+            fires = key in self.crossed or trail.parked
+            self.model.require(fires, "a trail fires on a trade at its stop only", changed, trail)
+            self.crossed = [one for one in self.crossed if one != key]
             trail.firing = True
 
     def check_turn(self) -> None:
