@@ -22,6 +22,7 @@ from engine.events import (
     EngineHalted,
     Event,
     OperatorCommand,
+    OrderApproved,
     OrderFilled,
     OrderRefused,
     OrderRequested,
@@ -214,10 +215,10 @@ def test_c07_a_failure_is_an_event_and_halt_cancels_orders_and_refuses_requests(
     assert failed.policy == "halt"
     assert isinstance({seq: event for seq, _, event in records}[failed.seq], Trade)
     at = next(seq for seq, _, event in records if event is halted)
-    requests = {seq for seq, _, event in records if seq > at and isinstance(event, OrderRequested)}
-    refused = {event.request_seq for _, _, event in records if isinstance(event, OrderRefused)}
-    assert requests
-    assert requests <= refused
+    later = [event for seq, _, event in records if seq > at]
+    roles = {event.role for event in later if isinstance(event, OrderRefused) and event.limit == "halted"}
+    assert roles == {"open"}
+    assert {event.terms.role for event in later if isinstance(event, OrderApproved)} <= {"close"}
     assert any(isinstance(event, CancelOrder) and seq > at for seq, _, event in records)
     assert any(isinstance(event, BarClosed) and seq > at for seq, _, event in records), "bars still close"
 
@@ -325,7 +326,7 @@ def test_other_handlers_receive_a_derived_event_on_which_one_failed() -> None:
     sequencer.run(opening(config, NOON) + steady(200, NOON))
     bars = [bar for bar in memory.events(BarClosed) if bar.revision == 0]
     second: Any = sequencer.actor("Second")
-    assert second.strategy.bars == len(bars)
+    assert second.strategy.count == len(bars)
     (failed,) = memory.events(ActorFailed)
     assert memory.all()[failed.seq - 1][2] == bars[3]
 
@@ -411,13 +412,13 @@ def test_a_restarted_strategy_continues_as_if_it_had_not_seen_the_failing_event(
     assert isinstance(lost, BarClosed)
     bars = [bar for bar in memory.events(BarClosed) if bar.revision == 0]
     expected = StrategyActor(type(whole.strategy), "expected", {})  # type: ignore[attr-defined]
-    expected.bind(sequencer.instruments, sequencer.actor("risk").turn)
+    expected.bind(sequencer.instruments, sequencer.actor("orders").turn)
     for bar in bars:
         if bar is not lost:
             expected._bar(bar, [].append)
     assert broken.state()["ema"] == expected.state()["ema"]
     assert broken.state()["sma"] == expected.state()["sma"]
-    assert whole.state()["bars"] == len(bars)
+    assert whole.state()["count"] == len(bars)
 
 
 def test_a_restart_needs_a_readable_journal() -> None:

@@ -230,11 +230,11 @@ class Nothings(Strategy):
 
 
 class Endless(Strategy):
-    """Requests more orders in one turn than a turn may have."""
+    """Plots more numbers in one turn than a turn may have events."""
 
     def on_trade(self, trade: Tick) -> None:
-        for _ in range(60_000):
-            self.buy(trade.market, 0)
+        for _ in range(110_000):
+            self.plot("x", 1.0)
 
 
 class Counter:
