@@ -29,6 +29,9 @@ __all__ = ["Renderer", "event_type", "nearest_type_names"]
 TEXT_LENGTH_MAX: Final = 160
 """Upper bound on the characters of a text field in a line. Longer text is cut and its length shown."""
 
+SCALE_MAX: Final = 128
+"""Decimals beyond this are no scale; the value is shown as it is."""
+
 _RECORD_KEYS: Final = ("seq", "cause", "type", "at", "at_ns")
 _UNITS: Final = frozenset({"price", "size", "money", "side", "instrument", "scaled", "levels", "volumes"})
 _BARE: Final = frozenset({"instrument", "side", "aggressor", "strategy"})  # shown without a label
@@ -225,7 +228,7 @@ def _fields(event: Event) -> dict[str, object]:
 def _exact(value: Amount, scale: int) -> object:
     """Return exact decimal text, or the value itself if it or its scale is invalid."""
     try:
-        return format_scaled(value, scale) if scale >= 0 else value
+        return format_scaled(value, scale) if 0 <= scale <= SCALE_MAX else value
     except ValueError:  # not an integer, or thousands of digits
         return value
 
