@@ -290,16 +290,19 @@ def test_an_exit_that_is_owed_is_tried_again_while_the_session_stops(on_stop: st
     assert rig.refusals()[-1] == "stopping"
 
 
-def test_a_stop_refuses_a_new_exit_of_a_strategy_and_lets_its_target_close() -> None:
+def test_a_stop_refuses_new_exits_of_a_strategy_and_lets_its_target_close() -> None:
     rig = Rig().hold("S", 2)
+    rig.target("S", 1)
     rig.operate("stop")
     rig.sell("S", 1)
     assert rig.refusals() == ["stopping"]
-    rig.target("S", 1)
     rig.trade(100)
     assert rig.book("S") == 1
-    rig.target("S", 2)
-    assert rig.wanted("S") == 1, "the opening is withdrawn"
+    for size in (0, 2):
+        rig.target("S", size)
+    assert rig.refusals() == ["stopping"] * 3, "nothing begins any more"
+    rig.trade(100)
+    assert (rig.book("S"), rig.wanted("S")) == (1, 1)
 
 
 def test_a_stop_can_close_all_positions_or_cancel_every_order() -> None:

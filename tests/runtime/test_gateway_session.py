@@ -74,7 +74,13 @@ class Scripted:
             if self.answers and isinstance(command, SubmitOrder):
                 self.ingress.put([OrderAccepted(now, now, command.client_order_id, len(self.commands))])
             elif self.answers and isinstance(command, Cancel):
-                self.ingress.put([OrderCanceled(now, now, command.client_order_id, 1, 1, "canceled")])
+                name = command.client_order_id
+                left = next(one.terms.size for one in self.placed if one.client_order_id == name)
+                self.ingress.put([OrderCanceled(now, now, name, 1, left, "canceled")])
+
+    @property
+    def placed(self) -> list[SubmitOrder]:
+        return [one for one in self.commands if isinstance(one, SubmitOrder)]
 
     async def run(self) -> None:
         assert self.rig is not None
@@ -165,6 +171,5 @@ async def test_positions_on_paper_are_never_taken_for_real(paced_clock: MockCloc
     gateway = Scripted()
     await session(tmp_path, gateway, trading, "tests.runtime.kit:Steady")
     assert not [one for one in gateway.commands if isinstance(one, QueryOrder)]
-    first = next(one for one in gateway.commands if isinstance(one, SubmitOrder))
-    assert first.terms.size == 500, "the whole target: nothing counts as held"
+    assert gateway.placed[0].terms.size == 500, "the whole target: nothing counts as held"
     assert_replays(tmp_path)

@@ -66,6 +66,9 @@ class Targets:
             m.requests.make_way(at_ns, owner, instrument, "a newer target", emit)
             self._show(at_ns, owner, instrument, target, "none", "", emit)
             return
+        if m.gate.stop_ns:
+            self._refuse_at_stop(event, emit)
+            return
         # Each call is answered, also one that changes nothing: the strategy may know less.
         target.shown = _UNKNOWN
         same = target.wanted == event.size and target.state not in ("none", "withdrawn")
@@ -148,6 +151,16 @@ class Targets:
         assert broken is not None, "only a halt withdraws"
         terms = OrderTerms(BUY if opening > 0 else SELL, abs(opening), role=OPEN, purpose="target")
         self.m.requests.report_refusal(at_ns, owner, instrument, terms, broken, self.m.turn.seq, emit)
+
+    def _refuse_at_stop(self, event: TargetSet, emit: Emit) -> None:
+        """Refuse a call while the session stops: nothing begins any more, what has begun may end."""
+        missing = event.size - self.m.book(event.strategy, event.instrument)
+        if missing:
+            terms = OrderTerms(BUY if missing > 0 else SELL, abs(missing), purpose="target")
+            broken = "stopping", "the session is stopping"
+            self.m.requests.report_refusal(
+                event.at_ns, event.strategy, event.instrument, terms, broken, self.m.turn.seq, emit
+            )
 
     def still_wants(self, owner: str, instrument: int, terms: OrderTerms) -> int:
         """Return how much of a target's order, requested earlier in the turn, is still wanted."""
