@@ -194,7 +194,7 @@ class RebuiltBars:
                         self.sources.add("trades" if isinstance(event, Trade) else self._candles(event))
                 if self._aggregator is None and not isinstance(batch[0], SessionStarted):
                     batch.insert(
-                        0, SessionStarted(engine_time(batch[0]), "bars", "replay", "", "", "", (), "")
+                        0, SessionStarted(engine_time(batch[0]), "bars", "replay", "", "", "", (), "{}")
                     )
                 last_ns = max(last_ns, engine_time(batch[-1]))
                 sequencer.run(batch)

@@ -36,16 +36,21 @@ busy = st.builds(
     st.sampled_from([0, 0, 0, 7, 30]),
     failures,
 )
-crossing = st.builds(
-    lambda fast, slow, interval, notional: use(
-        "Crossover",
-        params={"fast": fast, "slow": fast + slow, "interval": interval, "notional": notional},
-    ),
-    st.integers(1, 3),
-    st.integers(1, 3),
-    st.sampled_from(["1s", "5s"]),
-    st.sampled_from(["10", "5000"]),
-)
+
+
+def crossing(intervals: tuple[str, ...]) -> st.SearchStrategy[StrategyConfig]:
+    return st.builds(
+        lambda fast, slow, interval, notional: use(
+            "Crossover",
+            params={"fast": fast, "slow": fast + slow, "interval": interval, "notional": notional},
+        ),
+        st.integers(1, 3),
+        st.integers(1, 3),
+        st.sampled_from([one for one in intervals if one in ("1s", "5s")]),
+        st.sampled_from(["10", "5000"]),
+    )
+
+
 averages = st.builds(
     lambda second, policy: use("Averages", params={"fail_at": second}, on_failure=policy),
     st.sampled_from([-1, 2, 55]),
@@ -61,7 +66,8 @@ careful = st.builds(lambda policy: use("Careful", on_failure=policy), failures)
 
 @st.composite
 def configs(draw: st.DrawFn) -> Config:
-    kinds = busy | crossing | averages | careful | gambling
+    intervals = draw(st.sampled_from([("1s",), ("5s", "15s"), ("1s", "5s", "1m")]))
+    kinds = busy | crossing(intervals) | averages | careful | gambling
     entries: list[StrategyConfig] = draw(st.lists(kinds, min_size=1, max_size=3))
     named = [
         StrategyConfig(
@@ -71,7 +77,7 @@ def configs(draw: st.DrawFn) -> Config:
     ]
     return config_of(
         *named,
-        intervals=draw(st.sampled_from([("1s",), ("5s", "15s"), ("1s", "5s", "1m")])),
+        intervals=intervals,
         close=draw(st.sampled_from(["grace", "trade"])),
         activity=draw(st.sampled_from([(), ("tick:3", "volume:1.5", "value:20@AAA", "imbalance:1")])),
         latency_ms=draw(st.sampled_from([0, 40, 1500])),

@@ -22,11 +22,15 @@ from engine.events import (
     DayOpened,
     EquityMarked,
     FeedDown,
+    FillBooked,
     InstrumentListed,
+    MarketRules,
     MidsRead,
     OperatorCommand,
     OrderFilled,
     OrderRequested,
+    OrderTerms,
+    PositionChanged,
     PriceMarked,
     SessionStarted,
     SignalRaised,
@@ -66,7 +70,7 @@ def values_for(name: str, hint: Any) -> st.SearchStrategy[Any]:
             return st.none() | amounts
         return amounts if kind == int | str else st.integers(-INT64_MAX, INT64_MAX)
     if hint is int:
-        return st.integers(0, 18) if name.endswith("scale") else st.integers(0, INT64_MAX)
+        return st.integers(0, 18) if name.endswith(("scale", "finer")) else st.integers(0, INT64_MAX)
     if hint is bool:
         return st.booleans()
     if hint is float:
@@ -83,6 +87,8 @@ def values_for(name: str, hint: Any) -> st.SearchStrategy[Any]:
         return st.lists(st.integers(0, 99), max_size=3).map(tuple)
     if hint == tuple[int | str, ...]:
         return st.lists(amounts, max_size=3).map(tuple)
+    if hint in (OrderTerms, MarketRules):
+        return events(hint)
     if hint == SessionStarted | None:
         return st.none() | events(SessionStarted)
     if hint == tuple[InstrumentListed, ...]:
@@ -134,7 +140,8 @@ def test_every_event_can_be_rendered_and_its_numbers_are_exact(event):
     listed = getattr(event, "instrument", None) == 7 and not isinstance(event, InstrumentListed)
     for name, hint in hints.items():
         note = get_args(hint)[1] if get_origin(hint) is Annotated else ""
-        scale = {"price": 2, "size": 5, "money": 7}.get(note)
+        finer = getattr(event, "finer", 0)
+        scale = {"price": 2 + finer, "size": 5, "money": 7 + finer}.get(note)
         if note == "scaled":
             scale, known = event.scale, True
         else:
@@ -178,6 +185,14 @@ def test_equity_is_at_its_own_scale():
     assert (shown["realized"], shown["unrealized"], shown["equity"]) == ("0.0001", "-2", "10000")
 
 
+def test_s14_a_scale_that_no_engine_records_leaves_the_number_as_it_is():
+    """A journal can be made by an attacker: 10**11 decimals would not fit into memory."""
+    shown = Renderer().as_json(2, 1, EquityMarked(T, 10**11, 1, -20_000, 3, "100000000"))
+    assert (shown["realized"], shown["equity"]) == (1, "100000000")
+    shown = Renderer([BTC]).as_json(2, 1, PositionChanged(T, "ema", 7, 3, 5, 1, 2, 10**11))
+    assert (shown["cost"], shown["size"]) == (5, "0.00003")
+
+
 def test_the_renderer_learns_instruments_from_records():
     renderer = Renderer()
     mark = PriceMarked(T, 7, 4305997)
@@ -209,25 +224,35 @@ def test_a_snapshot_is_shown_as_its_length_and_hash():
     assert "3 bytes" in Renderer().as_text(1, 0, DayOpened(T, "2024-12-05", b"abc"))
 
 
+RULES = msgspec.structs.asdict(MarketRules())
+
+
 def test_the_opening_of_a_day_shows_its_session_and_its_instruments():
     started = SessionStarted(T, "aa" * 8, "paper", "1", "s", "c", (("Mine", "mine:Mine", "h"),), "{}")
     opened = DayOpened(T, "2024-12-05", b"abc", started, (BTC,))
     shown = Renderer().as_json(1, 0, opened)
     assert shown["started"] == msgspec.structs.asdict(started)
-    assert shown["instruments"] == [msgspec.structs.asdict(BTC)]
+    assert shown["instruments"] == [msgspec.structs.asdict(BTC) | {"rules": RULES}]
+    json.dumps(shown)
     assert msgspec.json.decode(msgspec.json.encode(shown))["instruments"][0]["name"] == BTC.name
     text = Renderer().as_text(1, 0, opened)
     assert text.endswith(f"started {'aa' * 8}  instruments {BTC.name}")
 
 
+CLASHES = {ActorFailed: ["seq"], OrderFilled: ["cause"], FillBooked: ["cause"]}
+
+
 def test_a_field_with_the_name_of_a_record_key_is_prefixed():
     shown = Renderer().as_json(9, 8, ActorFailed(T, "ema", 5, "boom", "halt"))
     assert (shown["seq"], shown["event_seq"]) == (9, 5)
+    fill = OrderFilled(T, T, "", 7, -1, 4305997, 1000, 0, "taker", 99, cause="liquidation")
+    shown = Renderer().as_json(9, 8, fill)
+    assert (shown["cause"], shown["event_cause"]) == (8, "liquidation")
     for cls in EVENT_TYPES:
         names = [
             name for name in cls.__struct_fields__[1:] if name in ("seq", "cause", "type", "at", "at_ns")
         ]
-        assert names == (["seq"] if cls is ActorFailed else []), "a new name clash: check how it is shown"
+        assert names == CLASHES.get(cls, []), "a new name clash: check how it is shown"
 
 
 def test_a_line_shows_fields_that_differ_from_their_default():
@@ -237,10 +262,10 @@ def test_a_line_shows_fields_that_differ_from_their_default():
         "2024-12-05T00:00:00.000000000Z  #4 <- #3  OrderFilled  client order id 0x1  BTC  sell  "
         "price 43059.97  size 0.01  fee -0.0012345  liquidity maker  trade id 99"
     )
-    request = OrderRequested(T, "ema", 7, 1, 50_000, reason="crossed up")
+    request = OrderRequested(T, "ema", 7, OrderTerms(1, 50_000, handle="ema-1"), "crossed up")
     assert renderer.as_text(5, 0, request) == (
         "2024-12-05T00:00:00.000000000Z  #5  OrderRequested  ema  BTC  buy  size 0.5  limit none (market)  "
-        'reason "crossed up"'
+        'handle ema-1  reason "crossed up"'
     )
 
 
@@ -291,7 +316,7 @@ def test_an_unknown_type_is_refused_with_the_nearest_names():
     assert nearest_type_names("OrderFiled")[0] == "OrderFilled"
     with pytest.raises(UsageError, match="did you mean Trade"):
         event_type("Trad")
-    with pytest.raises(UsageError, match="known: AccountRead ActivityBarClosed"):
+    with pytest.raises(UsageError, match="known: AccountAdjusted AccountRead ActivityBarClosed"):
         event_type("\x1b[2J" + "z" * 10_000)
     with pytest.raises(UsageError) as caught:
         event_type("\x1b[2J")

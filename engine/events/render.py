@@ -220,9 +220,12 @@ def _shown(field: _Field, owner: Any, event: Event, listed: InstrumentListed | N
     return _value(field.unit, value, event, listed) if field.unit else value
 
 
-def _fields(event: Event) -> dict[str, object]:
-    """Return an event inside another one by its fields, as they are recorded."""
-    return msgspec.structs.asdict(event)
+def _fields(part: msgspec.Struct) -> dict[str, object]:
+    """Return an event or a struct inside an event by its fields, as they are recorded."""
+    return {
+        name: _fields(value) if isinstance(value, msgspec.Struct) else value
+        for name, value in msgspec.structs.asdict(part).items()
+    }
 
 
 def _exact(value: Amount, scale: int) -> object:

@@ -43,9 +43,16 @@ def project(tmp_path: Path) -> Path:
         (
             "    last: float = 0.0\n",
             "    last: float = 0.0\n    late: int = field(init=False)\n",
-            "Mine.count.late has no value yet; give the field a default",
+            "Mine.count.late has no value yet; give the field a default (mine.py:27, mine.py:28, mine.py:30)",
         ),
-        (COUNT, CHECKED, "Mine does not come back from a snapshot: LookupError: no more"),
+        (
+            COUNT,
+            CHECKED,
+            (
+                "Mine.count does not come back from a snapshot: LookupError: no more "
+                "(mine.py:29, mine.py:30, mine.py:32)"
+            ),
+        ),
         (
             COUNT,
             COUNT + "\n\nclass Sides(Flag):\n    BUY = 1\n    SELL = 2\n",

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from engine.errors import JournalDamaged, ReplayDivergence
-from engine.events import BarClosed, Event, SignalRaised, Trade
+from engine.events import BarClosed, EquityMarked, Event, SignalRaised, Trade
 from engine.events.codec import (
     Derived,
     decode_derived,
@@ -342,7 +342,7 @@ def test_j26_records_older_than_the_last_fields_of_an_event_replay_identical(tmp
         records = msgspec.msgpack.decode(frame.derived)
         marks = [event for _, _, event in records if event[0] == "equity"]
         for event in marks:
-            event[-1] = 1
+            event[1 + EquityMarked.__struct_fields__.index("funding")] = 1
         changed = msgspec.structs.replace(frame, derived=msgspec.msgpack.encode(records))
         if marks:
             with pytest.raises(ReplayDivergence):
