@@ -217,7 +217,8 @@ def answer(rig: Rig, act: Act) -> str:
 
 
 @pytest.mark.parametrize(("row", "mode"), CELLS, ids=lambda one: str(one))
-def test_i9_an_opening_passes_every_check(row: Row, mode: str) -> None:
+def test_an_opening_passes_every_check(row: Row, mode: str) -> None:
+    """I9."""
     assert answer(rig_of(row, mode), row.opens) == row.opening
 
 
