@@ -320,6 +320,9 @@ class Requests:
             if owner in ("", turn.owner) and instrument in (0, turn.instrument):
                 del self.m.turns[handle]
                 self.drop(at_ns, turn, "openings were stopped", emit)
+        for order in self.m.approved:
+            if not order.exits and owner in ("", order.owner) and instrument in (0, order.instrument):
+                self.m.cancel(at_ns, "", order, "openings were stopped", emit)
 
     def drop(self, at_ns: int, turn: Turn, why: str, emit: Emit) -> None:
         self.report_refusal(

@@ -122,6 +122,9 @@ class Targets:
         largest = m.gates.largest_order(instrument)
         size = min(size, largest) if largest else size
         terms = OrderTerms(side, size, role=role, purpose="target")
+        if not closes and m.gates.halts.withdraws(owner, instrument):
+            self._clamp(at_ns, owner, instrument, target, "openings are stopped", emit)
+            return
         if not closes and m.gates.halts.paused(owner):
             self._wait_for_event(at_ns, owner, instrument, target, "paused", emit)
             return
