@@ -34,7 +34,7 @@ from engine.snapshot import classes_of
 from engine.states import decode_state, encode_state
 from engine.values import BUY, SELL
 from tests.actors.harness import MINUTE, Harness, T
-from tests.actors.venue_kit import HOUR, MS, book, modify, new_harness, order, trade
+from tests.actors.venue_kit import HOUR, MS, book, context, listed, modify, new_harness, order, trade
 from tests.profiles import examples
 
 KINDS = (
@@ -57,20 +57,18 @@ CONFIG: dict[str, Any] = {"taker_fee": "0.00045", "maker_fee": "-0.0001", "slipp
 START = 9_000_000_000_000
 
 sides = st.sampled_from((BUY, SELL))
-calls = st.tuples(st.sampled_from(KINDS), st.integers(85, 115), st.integers(1, 30), sides)
+prices, sizes = st.integers(97, 103), st.integers(1, 12)
+calls = st.tuples(st.sampled_from(KINDS), prices, sizes, sides)
+kinds = st.sampled_from(("trade", "trade", "quote", "book", "mark"))
 ticks = st.lists(
-    st.one_of(
-        st.tuples(
-            st.sampled_from(("trade", "quote", "book")), st.integers(85, 115), st.integers(0, 30), sides
-        ),
-        calls,
-    ),
-    max_size=60,
+    st.one_of(st.tuples(kinds, prices, st.integers(0, 12), sides), calls), min_size=10, max_size=60
 )
 candles = st.lists(
-    st.one_of(st.tuples(st.just("candle"), st.integers(85, 115), st.integers(0, 2**16), sides), calls),
+    st.one_of(st.tuples(st.just("candle"), prices, st.integers(0, 2**14), sides), calls),
+    min_size=10,
     max_size=60,
 )
+MARKED = {1: listed(trigger_price="mark")}
 
 
 def market_of(kind: str, price: int, size: int, side: int, at: int) -> Event:
@@ -78,14 +76,16 @@ def market_of(kind: str, price: int, size: int, side: int, at: int) -> Event:
         return trade(price, size + 1, at)
     if kind == "quote":
         ask = price + 1 + size % 3
-        return Quote(at, at, 1, *((price, size + 1, ask, 31 - size) if size else (0, 0, ask, 5)))
+        return Quote(at, at, 1, *((price, size + 1, ask, 13 - size) if size else (0, 0, ask, 5)))
+    if kind == "mark":
+        return context(price, at)
     if kind == "book":
         levels = [(price + 1 + level, 1 + (size + level * 7) % 13) for level in range(size % 4)]
         return book([(price - level, 1 + (size + level * 3) % 11) for level in range(3)], levels, at)
     opened, close = price + size % 7 - 3, price + size // 7 % 7 - 3
     high = max(opened, close) + size // 49 % 9
     low = min(opened, close) - size // 441 % 9
-    volume = size // 3969 % 4 * 9
+    volume = size // 3969 % 4 * 5
     return Candle(at + MINUTE, at + MINUTE, 1, MINUTE, at, opened, high, low, close, volume)
 
 
@@ -175,6 +175,8 @@ class Bounds:
 
     def report(self, one: Event, *, of_market: bool) -> None:
         if isinstance(one, ModifyRejected | PathReached):
+            return
+        if isinstance(one, OrderAccepted) and one.triggered:
             return
         name: str = one.client_order_id  # type: ignore[attr-defined]
         assert name in self.open, f"{one} of an order that has ended"
@@ -293,7 +295,7 @@ def check_account(harness: Harness, bounds: Bounds) -> None:
 
 
 def play(plan: list[tuple[str, int, int, int]], touch: bool, latency_ms: int) -> None:
-    harness = new_harness(fill_on_touch=touch, latency_ms=latency_ms, **CONFIG)
+    harness = new_harness(MARKED, fill_on_touch=touch, latency_ms=latency_ms, **CONFIG)
     bounds = Bounds(touch)
     names: list[str] = []
     at = T
@@ -302,7 +304,7 @@ def play(plan: list[tuple[str, int, int, int]], touch: bool, latency_ms: int) ->
         start = at // MINUTE * MINUTE
         for event in harness.advance(start + MINUTE if kind == "candle" else at):
             bounds.report(event, of_market=False)
-        if kind in ("trade", "quote", "book", "candle"):
+        if kind in ("trade", "quote", "book", "mark", "candle"):
             event = market_of(kind, price, size, side, start if kind == "candle" else at)
             bounds.market(event)
             for report in harness.send(event):
@@ -318,6 +320,7 @@ def play(plan: list[tuple[str, int, int, int]], touch: bool, latency_ms: int) ->
     assert harness.actor.listens(Trade) == bool(bounds.open)
 
 
+@examples(5)
 @given(ticks, st.booleans(), st.sampled_from((0, 3)))
 @example(
     [("bracket", 100, 5, BUY), ("trade", 100, 9, BUY), ("trade", 97, 9, BUY), ("trade", 97, 9, BUY)], False, 0
@@ -328,6 +331,7 @@ def test_no_fill_is_kinder_than_trades_quotes_and_books(
     play(plan, touch, latency_ms)
 
 
+@examples(5)
 @given(candles, st.booleans(), st.sampled_from((0, 3)))
 @example([("bracket", 100, 5, BUY), ("candle", 100, 9, BUY), ("candle", 97, 4000, BUY)], False, 0)
 def test_no_fill_is_kinder_than_the_path_of_a_candle(
@@ -349,7 +353,7 @@ def test_r07_the_venues_state_is_restored_from_a_snapshot(plan: Any, cut: int) -
             other.timers, other.seq = list(harness.timers), harness.seq
             assert encode_state(other.actor.state(), "venue") == blob
         harnesses = (harness, other) if number >= cut else (harness,)
-        if kind in ("trade", "quote", "book", "candle"):
+        if kind in ("trade", "quote", "book", "mark", "candle"):
             events = [market_of(kind, price, size, side, at)]
         else:
             events = orders_of(kind, price, size, side, at, names)
