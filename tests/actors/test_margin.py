@@ -129,7 +129,7 @@ def test_an_isolated_position_has_its_margin_set_aside_at_its_cost() -> None:
 
 
 def test_a_margin_call_is_reported_once_and_again_after_a_recovery() -> None:
-    rig = Rig(cash="100").hold("S", 19)
+    rig = Rig(cash="100", real=True).hold("S", 19)
 
     def mark(price: int) -> int:
         rig.trade(price)

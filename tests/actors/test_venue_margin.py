@@ -16,6 +16,7 @@ from engine.events import (
     Event,
     InstrumentListed,
     Liquidated,
+    MarginCalled,
     OrderCanceled,
     OrderFilled,
     SetLeverage,
@@ -149,7 +150,21 @@ def test_what_was_paid_for_spot_is_spent() -> None:
     assert answer(harness, "b", order("b", BUY, 1, limit=9800)) == [f"OrderRejected {NO_BALANCE}"]
 
 
-# Liquidation.
+# Margin calls and liquidation.
+
+
+def test_a_margin_call_comes_once_and_again_after_a_recovery() -> None:
+    harness = account()
+    placed(harness, order("a", BUY, 200))
+    harness.send(trade(9800))
+    prices = (9790, 9789, 9788, 9700, 9900, 9788)
+    calls = [[one for one in harness.send(trade(price)) if isinstance(one, MarginCalled)] for price in prices]
+    assert [len(one) for one in calls] == [0, 1, 0, 0, 0, 1], "200 at 97.89 need 978.9, and 978 are left"
+    (called,) = calls[1]
+    assert [Fraction(int(value), 10**called.scale) for value in (called.equity, called.required)] == [
+        978,
+        Fraction("978.9"),
+    ]
 
 
 def long_200(**more: Any) -> Harness:
@@ -181,7 +196,7 @@ def test_a_cross_position_is_liquidated_below_its_maintenance_margin() -> None:
     """Bought 200 at 98 with an equity of 991.18: liquidated below 93.9839, at the mark made worse by 1 %."""
     harness = long_200()
     placed(harness, order("bid", BUY, 1, limit=5000), order("tp", SELL, 1, limit=20000))
-    assert harness.send(trade(9399)) == []
+    assert liquidation(harness.send(trade(9399))) == []
     sold = Fraction("93.0402")
     assert liquidation(harness.send(trade(9398))) == [
         ("canceled", "bid", "liquidation"),

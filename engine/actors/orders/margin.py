@@ -6,7 +6,8 @@ are valued at the mark and share the equity; an isolated position is valued at i
 set aside. Markets without margin (spot, stocks) are paid in cash: their live buys reserve it, with fees, and
 nothing is sold that is not held. Closing needs nothing.
 
-Owns also the margin call: once when the equity falls below what the positions need, again after it recovered.
+Owns also the margin call of a real account: once when the equity falls below what the positions need, again
+after it recovered. On paper the simulated venue calls.
 Called by `gates`. State: the manager's `money` (`Money`).
 
 All numbers here are exact integers at one scale, the finest of the account and its markets plus the decimals
@@ -66,10 +67,10 @@ class Margin:
         costs[changed.strategy] = int(changed.cost), listed.money_scale + changed.finer
 
     def note_equity(self, marked: EquityMarked, emit: Emit) -> None:
-        """Note the account's money, and call for margin."""
+        """Note the account's money, and call for margin; on paper the simulated venue does."""
         money = self.m.money
         money.cash, money.scale = int(marked.equity) - int(marked.unrealized), marked.scale
-        if not self._cross:
+        if not self._cross or not self.m.real:
             return
         scale = self._scale()
         required = sum(self._initial(instrument, scale) for instrument in self.m.books)

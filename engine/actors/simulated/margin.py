@@ -4,12 +4,13 @@ The venue knows one account, not the books of strategies: a market needs the val
 is more, of the position with all live orders of one side filled, divided by the leverage. Orders count at the
 worse of their price and the mark. Cross positions share the equity; an isolated position has its own margin
 set aside. Below the maintenance margin, half of the initial margin at the highest leverage of the position's
-tier, all open orders are canceled and the positions are closed at the market. Equity below 0 stays.
+tier, all open orders are canceled and the positions are closed at the market. Equity below 0 stays. A margin
+call comes before that, once, when the equity is below the initial margin of the positions.
 
 Markets without margin are paid in cash, and only what is held and not for sale already can be sold.
 
 Money is at the account's scale; what is required is rounded up. Called by `arrival`, `fills`, `ticks` and
-`candles`. State: the venue's `leverages` and `liquidations`.
+`candles`. State: the venue's `leverages`, `called` and `liquidations`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from engine.actors.simulated import depth
 from engine.actors.simulated.state import DORMANT, FINER, UNIT, WAITING, WORKING, At, VenueOrder
 from engine.config import FEE_SCALE
-from engine.events import InstrumentListed, Liquidated
+from engine.events import InstrumentListed, Liquidated, MarginCalled
 from engine.values import BUY, SELL, parse_scaled, power_of_ten, wide
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ class Margin:
     # Liquidation.
 
     def is_near(self) -> bool:
-        """Return whether a liquidation is near enough to look at every price, not only at bars.
+        """Return whether a margin call is near enough to look at every price, not only at bars.
 
         It is far while prices would have to move by all that the positions are worth.
         """
@@ -220,7 +221,7 @@ class Margin:
         if not margined:
             return False
         value = sum(abs(v.account.value(number)) for number in margined)
-        needed = sum(map(self.maintenance, margined))
+        needed = sum(map(self._initial, margined))
         least = min(
             [self.cross_equity() - needed, *(self._available(n) for n in margined if self.is_isolated(n))]
         )
@@ -260,16 +261,27 @@ class Margin:
         return [n for n in self.v.positions if self.on_margin(n) and not self.is_isolated(n)]
 
     def check(self, at: At) -> None:
-        """Liquidate what the account cannot carry at the prices known now."""
+        """Call for margin, and liquidate what the account cannot carry at the prices known now."""
         v = self.v
         if not v.positions:
+            v.called = False
             return
+        self._call(at)
         for instrument in [n for n in v.positions if self.is_isolated(n)]:
             if self._available(instrument) < 0:
                 self._liquidate([instrument], [instrument], at)
         cross = self._cross_positions()
         if cross and self._available(cross[0]) < 0:
             self._liquidate(cross, list(v.orders), at)
+
+    def _call(self, at: At) -> None:
+        """Report once that the equity is below the initial margin of the positions."""
+        v = self.v
+        equity, required = self.cross_equity(), sum(map(self._initial, v.positions))
+        short = equity < required
+        if short and not v.called:
+            at.emit(MarginCalled(at.recv_ns, v.scale, wide(equity), wide(required)))
+        v.called = short
 
     def _liquidate(self, held: list[int], canceled: list[int], at: At) -> None:
         """Cancel the open orders of some markets and close positions."""

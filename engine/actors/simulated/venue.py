@@ -6,7 +6,7 @@ an order meets), `depth` (what there is to take), `fills`, `margin` and `funding
 without state; they hold the venue. It knows nothing of targets, and of strategies only who sent an order.
 
 Promises: an order, a change or a cancel arrives `latency_ms` after it was sent and meets the first market
-event after that, never the one that caused it. While it has no orders and no liquidation is near, it does not
+event after that, never the one that caused it. While it has no orders and no margin call is near, it does not
 listen to trades and quotes.
 """
 
@@ -116,6 +116,7 @@ class SimulatedVenue(Actor):
         self.cash = 0
         self.last_order_id = 0
         self.last_trade_id = 0
+        self.called = False
         self.liquidations = 0
         self.account = Account(self)
         self.arrival = Arrival(self)
@@ -135,7 +136,7 @@ class SimulatedVenue(Actor):
     def listens(self, event_type: type[Event]) -> bool:
         """Return whether events of a type are needed now.
 
-        Trades and quotes only while there are orders or a liquidation is near; quotes also until it is known
+        Trades and quotes only while there are orders or a margin call is near; quotes also until it is known
         which markets have them.
         """
         if event_type is Trade:
