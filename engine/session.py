@@ -28,7 +28,7 @@ from engine.actors import (
 )
 from engine.actors.flow import flow_actors
 from engine.config import Config, StrategyConfig, parse_config
-from engine.errors import ConfigError
+from engine.errors import ConfigError, UsageError
 from engine.events import SessionStarted
 from engine.events.codec import schema_fingerprint
 from engine.snapshot import classes_of
@@ -61,11 +61,22 @@ def source_hash(cls: type) -> str:
     return hashlib.blake2b(source.encode(), digest_size=8).hexdigest()
 
 
-class SessionBuilder:
-    """Builds the actors of a session from its `SessionStarted`; loads and hashes each strategy class once."""
+class Absent(Strategy):
+    """Stands for a strategy of an earlier session that cannot be built any more. It does nothing."""
 
-    def __init__(self, load: Load, code: str, version: str, hash_of: HashOf = source_hash) -> None:
+
+class SessionBuilder:
+    """Builds the actors of a session from its `SessionStarted`; loads and hashes each strategy class once.
+
+    With `continues` it builds earlier sessions too whose strategies have since been renamed or removed, or
+    refuse their recorded parameters: `Absent` stands for each, and its state is not kept.
+    """
+
+    def __init__(
+        self, load: Load, code: str, version: str, hash_of: HashOf = source_hash, *, continues: bool = False
+    ) -> None:
         self._load = load
+        self._continues = continues
         self._hash_of = hash_of
         self._code = code
         self._version = version
@@ -82,10 +93,16 @@ class SessionBuilder:
         actors: list[Actor] = [] if venue else [SimulatedVenue(config.paper, config.account)]
         strategies: list[StrategyActor] = []
         for entry in config.strategies:
-            strategy = self._make(entry, config.seed)
             recorded = hashes.get(entry.title, "")
+            try:
+                strategy = self._make(entry, config.seed)
+                edited = recorded != self._hash(entry.use)
+            except UsageError:
+                if not self._continues:
+                    raise
+                strategy, edited = StrategyActor(Absent, entry.title, {}, entry.coins, config.seed), True
             strategy.signature = f"{entry.use} {sorted(entry.params.items())} {recorded}"
-            if recorded != self._hash(entry.use):
+            if edited:
                 strategy.note_edit()
             strategies.append(strategy)
         watches = any(strategy.acts_between_bars() for strategy in strategies)

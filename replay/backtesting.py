@@ -334,7 +334,7 @@ def _assumed(listed: InstrumentListed, config: Config) -> str:
     held = "bought with cash, not sold short"
     if listed.rules.on_margin:
         leverage = config.account.leverage.get(listed.name, listed.rules.leverage)
-        held = f"long and short on margin, {leverage} times"
+        held = f"long and short on margin, leverage {leverage}"
     return f"{listed.name}: its data states no trading rules; assumed: {listed.kind}, {held}"
 
 

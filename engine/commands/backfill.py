@@ -135,7 +135,9 @@ async def _backfill(
     client = await venue.connect(base_url, config)
     listing = await client.listing(config.coins)
     until_ns = min(end_ns, listing.time.venue_ns)
-    plan = BackfillPlan(root, config, make_builder(), SystemClock(), SystemIds(), listing.instruments)
+    plan = BackfillPlan(
+        root, config, make_builder(continues=True), SystemClock(), SystemIds(), listing.instruments
+    )
 
     async def read(listed: Sequence[InstrumentListed]) -> AsyncIterator[list[Event]]:
         by_name = {one.name: one for one in listed}

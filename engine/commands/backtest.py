@@ -73,10 +73,14 @@ def _print(report: BacktestReport, seconds: float) -> None:
         *([("funding", report.funding)] if report.funding != "0" else []),
         ("equity", f"{report.equity} (began with {report.cash}, largest fall {report.max_drawdown})"),
     ]
-    rows += [
-        (name, f"{held['side']} {held['size']} at {held['mark']}") for name, held in report.positions.items()
-    ]
+    rows += [(name, _position(held)) for name, held in report.positions.items()]
     rows += [("note", note) for note in report.notes]
     rows += [("failed", failure) for failure in report.failures]
     rows += [("digest", report.digest), ("time", f"{seconds:.2f} s, {inputs / seconds:,.0f} inputs/s")]
     table(rows)
+
+
+def _position(held: dict[str, str]) -> str:
+    """Return a position in words: `long 5, price 100.03`."""
+    side = {"buy": "long", "sell": "short"}.get(held["side"])
+    return f"{side} {held['size'].removeprefix('-')}, price {held['mark']}" if side else "flat"

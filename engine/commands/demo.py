@@ -47,7 +47,7 @@ def demo_command(seconds: float, keep: Path) -> None:
     click.echo(f"trading on the embedded sandbox for {seconds:g} s ...")
 
     def notify(health: Health) -> None:
-        click.echo(f"  {health.name}: {health.state} {health.detail}".rstrip())
+        click.echo(f"  {health.name}: {health.state}: {health.detail}".rstrip(": "))
 
     config = read_config(keep / "demo.toml", (), None)
     options = LiveOptions(

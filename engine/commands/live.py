@@ -141,7 +141,7 @@ def live_command(
 
     def notify(health: Health) -> None:
         if health.state in LOUD or (not as_json and sys.stderr.isatty()):
-            click.echo(f"{health.name}: {health.state} {health.detail}".rstrip(), err=True)
+            click.echo(f"{health.name}: {health.state}: {health.detail}".rstrip(": "), err=True)
 
     options = LiveOptions(
         config=settings,

@@ -66,7 +66,7 @@ async def make_plan(options: LiveOptions, base_url: str) -> LivePlan:
     listing = await client.listing(config.coins)
     names = [one.name for one in listing.instruments]
     check_instruments(config, names)
-    builder = make_builder()
+    builder = make_builder(continues=True)
     check_markets(builder.needs(config), names)
     clock, speed, venue_events = _clock(listing.time, base_url, real=real)
     settings = _at_speed(msgspec.structs.replace(config, coins=tuple(names)), speed)

@@ -23,9 +23,9 @@ from engine.strategies.base import Strategy
 __all__ = ["load_strategy", "make_builder", "project_hash"]
 
 
-def make_builder() -> SessionBuilder:
-    """Return the builder of a session's actors."""
-    return SessionBuilder(load_strategy, code_fingerprint(), version(), project_hash)
+def make_builder(*, continues: bool = False) -> SessionBuilder:
+    """Return the builder of a session's actors. `continues`: it follows sessions of earlier code too."""
+    return SessionBuilder(load_strategy, code_fingerprint(), version(), project_hash, continues=continues)
 
 
 def load_strategy(use: str) -> type[Strategy]:

@@ -154,7 +154,7 @@ def test_c07_a_strategy_that_fails_on_a_trade_does_not_end_the_session(
         for more, halted in (((), True), (("--resume",), False)):
             done = spawn(*quiet, *more, cwd=user_folder)
             assert done.code == 0, done.err
-            assert ("halted Lost failed: KeyError" in done.err) == halted, done.err
+            assert ("halted: Lost failed: KeyError" in done.err) == halted, done.err
             assert ("--resume lifts it" in done.out) == halted, done.out
     # `engine why` shows what led to the failure.
     if failed:

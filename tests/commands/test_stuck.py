@@ -107,7 +107,7 @@ def test_a_second_signal_ends_the_process_at_once_in_a_handler_that_never_return
     time.sleep(1.1)  # signals within a second are one request
     process.send_signal(signal.SIGINT)
     words = (
-        rf"^strategy {name}: stuck has not returned from {PLACE} for 1 s; the session waits for it\n(.*\n)*"
+        rf"^strategy {name}: stuck: has not returned from {PLACE} for 1 s; the session waits for it\n(.*\n)*"
         rf"engine: stopped at once by a second signal; strategy {name} has not returned from {PLACE}; "
         r"the journal ends at seq \d+\n$"
     )

@@ -242,7 +242,7 @@ def test_the_report_says_what_is_assumed_of_data_without_trading_rules(tmp_path:
     config = msgspec.structs.replace(BUSY, account=AccountConfig(leverage={"AAA": 5}))
     notes = run(recorded(tmp_path / "a"), config).notes
     words = "its data states no trading rules; assumed: perp, long and short on margin"
-    assert notes[:2] == [f"AAA: {words}, 5 times", f"BBB: {words}, 20 times"]
+    assert notes[:2] == [f"AAA: {words}, leverage 5", f"BBB: {words}, leverage 20"]
     assert notes[2:] == [
         f"the funding of {name} is left out: the data has no rates" for name in ("AAA", "BBB")
     ]
