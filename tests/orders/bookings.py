@@ -254,7 +254,7 @@ class Bookings:
             return TARGET
         if order is not None and order.role == OPEN:
             older = order.seq < self.call_seq.get((booked.owner, booked.instrument), 0)
-            if order.dropped or older:
+            if order.dropped or older or (order.asked and order.role == OPEN):
                 return CANCELED
         return OWN
 
