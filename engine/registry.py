@@ -280,6 +280,8 @@ class Registry:
             timers |= {item.key: item for item in emitted if isinstance(item, SetTimer)}
             emitted.clear()
         self.actors = [actor if other.name == name else other for other in self.actors]
+        # Its copies lack the events that were left out; the actors that decide have them.
+        self._inherit(self.actors, [name])
         self._learn_handlers()
         return [ActorRestarted(at_ns, name, count), *timers.values()]
 

@@ -69,6 +69,7 @@ class Model(Bookings):
     approved: dict[int, list[OrderApproved]] = field(default_factory=dict)
     pending: list[OrderApproved] = field(default_factory=list)
     failed: set[str] = field(default_factory=set)
+    failed_seq: dict[str, int] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
     halted: bool = False
     halted_markets: set[int] = field(default_factory=set)
@@ -265,7 +266,9 @@ class Model(Bookings):
         rule = "nothing opens during a halt, a pause or after a failure"
         self.require(not self.halted, rule, approval)
         self.require(market not in self.halted_markets, rule, approval)
-        self.require(owner not in self.failed and owner not in self.paused, rule, approval)
+        # An order that was asked for before the failure, in its turn, is canceled at once.
+        failed = owner in self.failed and approval.request_seq >= self.failed_seq.get(owner, 0)
+        self.require(not failed and owner not in self.paused, rule, approval)
 
     def _submit(self, command: SubmitOrder) -> None:
         terms, listed = command.terms, self.listed[command.instrument]
@@ -413,6 +416,7 @@ class Model(Bookings):
 
     def _fail(self, failed: ActorFailed) -> None:
         self.failed.add(failed.actor)
+        self.failed_seq[failed.actor] = self.seq
         # What a handler called before it raised is not recorded.
         self.called = [one for one in self.called if one[0] != failed.actor]
         self._clamp_all()
