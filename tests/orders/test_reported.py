@@ -287,6 +287,26 @@ def test_why_shows_the_price_that_triggered_a_stop_and_its_round_trip_is_a_row(
     assert "Trade  AAA  price 96" in told or "high 101  low 80" in told
 
 
+def test_a_loss_limit_halts_on_the_print_that_reaches_it_and_not_at_the_next_bar(folder: Path) -> None:
+    """It was reached with the first print at 90, and 4 s later another 1 was bought: no bar had closed."""
+    run = backtest(
+        folder,
+        """
+        def act(self, count, trade):
+            if count == 1:
+                self.target("AAA", "1")
+            if count == 8:
+                self.target("AAA", "2")
+        """,
+        [100, 100, 100, 101, *[90] * 8],
+        risk='max_daily_loss = "5"\nflatten_on_loss = true',
+    )
+    assert run.fills == [(1, 100), (-1, 90)]
+    assert run.report["equity"] == "990"
+    (note,) = [note for note in run.report["notes"] if "halted" in note]
+    assert "2022-01-15T00:00:04: max_daily_loss: 10 lost since midnight, 5 allowed" in note
+
+
 def test_a_renamed_class_is_refused_by_name_or_takes_over_what_the_old_name_holds(folder: Path) -> None:
     """It had ended every later start: `mine has no strategy 'Hold'`, also with --move."""
     text = """

@@ -65,7 +65,7 @@ class Books(Ledger):
     def __init__(self, config: Config, *, real: bool = False, watches: bool = True) -> None:
         super().__init__(config)
         self.real = real
-        self.watches = watches or real or bool(config.account.prices)
+        self.watches = watches or real or self.limited or bool(config.account.prices)
         self.cash = parse_scaled(config.account.cash, MONEY_TEXT_SCALE)
         self.configured = self.cash
         self.owners = Owners()

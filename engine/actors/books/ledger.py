@@ -20,7 +20,7 @@ import msgspec
 from engine.actors.base import Actor, Emit, handles
 from engine.actors.books.book import EXTERNAL, MANUAL, Book
 from engine.actors.books.equity import Other, valued
-from engine.config import Config
+from engine.config import MONEY_TEXT_SCALE, Config
 from engine.events import (
     BarClosed,
     Candle,
@@ -32,7 +32,7 @@ from engine.events import (
     SessionStopped,
     Trade,
 )
-from engine.values import power_of_ten, wide
+from engine.values import parse_scaled, power_of_ten, wide
 
 __all__ = ["FINER", "SCALE_MIN", "Ledger", "Other"]
 
@@ -50,13 +50,15 @@ class Ledger(Actor):
     account is not known; nothing is marked before.
     """
 
-    WIRING = Actor.WIRING | {"strategies", "configured_currency", "prices"}
+    WIRING = Actor.WIRING | {"strategies", "configured_currency", "prices", "limited"}
 
     def __init__(self, config: Config) -> None:
         super().__init__("books")
         self.strategies = tuple(entry.title for entry in config.strategies)
         self.configured_currency = config.account.currency
         self.prices = config.account.prices
+        limits = (config.risk.max_daily_loss, config.risk.max_drawdown_percent)
+        self.limited = any(parse_scaled(limit, MONEY_TEXT_SCALE) for limit in limits)
         self.scale = SCALE_MIN
         self.books: dict[int, dict[str, Book]] = {}
         self.marks: dict[int, tuple[int, int]] = {}
@@ -151,6 +153,8 @@ class Ledger(Actor):
     def note_trade(self, trade: Trade, emit: Emit) -> None:
         """Use the price of a trade."""
         self.last[trade.instrument] = trade.price
+        if self.limited:
+            self._value_loss(trade.instrument, trade.recv_ns, emit)
 
     @handles(Candle)
     def note_candle(self, candle: Candle, emit: Emit) -> None:
@@ -162,6 +166,13 @@ class Ledger(Actor):
         """Use the venue's mark."""
         if context.mark is not None:
             self.marks[context.instrument] = (int(context.mark), context.scale)
+            if self.limited:
+                self._value_loss(context.instrument, context.recv_ns, emit)
+
+    def _value_loss(self, instrument: int, at_ns: int, emit: Emit) -> None:
+        """Value the account with each price of what it holds: a loss limit does not wait for a bar."""
+        if any(book.size for book in self.books.get(instrument, {}).values()):
+            self.mark(at_ns, emit, always=False)
 
     def price(self, instrument: int) -> tuple[int, int] | None:
         """Return the price that positions are valued at, and its scale; None before any."""
