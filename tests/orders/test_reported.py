@@ -77,7 +77,7 @@ class Run:
 
 
 def backtest(folder: Path, methods: str, rows: Sequence[Any], *, account: str = "", risk: str = "") -> Run:
-    """Import trades a second apart (numbers), or candles of a minute (open, high, low, close), and run S."""
+    """Import trades a second apart (numbers) or candles of a minute (prices, perhaps volume), and run S."""
     module = f"reported_{next(MODULES)}_{os.getpid()}"
     body = "\n".join(f"    {line}" for line in dedent(methods).splitlines())
     (folder / f"{module}.py").write_text(f"{ON_TRADES}\n{body}\n", encoding="utf-8")
@@ -85,7 +85,7 @@ def backtest(folder: Path, methods: str, rows: Sequence[Any], *, account: str = 
     if isinstance(rows[0], tuple):
         lines = ["timestamp,open,high,low,close,volume"]
         lines += [
-            f"{START_MS + n * 60_000}," + ",".join(map(str, row)) + ",1000" for n, row in enumerate(rows)
+            f"{START_MS + n * 60_000}," + ",".join(map(str, (*row, 1000)[:5])) for n, row in enumerate(rows)
         ]
     else:
         lines = ["timestamp,price,quantity"]
@@ -285,6 +285,37 @@ def test_why_shows_the_price_that_triggered_a_stop_and_its_round_trip_is_a_row(
     assert row[:4] == (100, stopped, stopped - 100, "stop")
     told = engine("why", run.day, row[4]).out
     assert "Trade  AAA  price 96" in told or "high 101  low 80" in told
+
+
+def test_20_wanted_where_3_are_on_offer_are_bought_as_they_are_offered(folder: Path) -> None:
+    run = backtest(
+        folder,
+        """
+        def bar(self, bar):
+            if not self.count:
+                self.count = 1
+                self.target("AAA", 20)
+        """,
+        [(100, 100, 100, 100, 3)] * 12,
+    )
+    assert [fill.size for fill in of(FillBooked, run.out)] == [3, 3, 3, 3, 3, 3, 2]
+
+
+def test_a_turn_beyond_a_limit_closes_and_does_not_open(folder: Path) -> None:
+    run = backtest(
+        folder,
+        """
+        def act(self, count, trade):
+            if count == 1:
+                self.target("AAA", "1")
+            if count == 4:
+                self.sell("AAA", "4")
+        """,
+        [100] * 10,
+        risk='max_order_size = { AAA = "2" }',
+    )
+    assert run.fills == [(1, 100), (-1, 100)]
+    assert run.report["refusals"] == {"max_order_size": 1}
 
 
 def test_a_loss_limit_halts_on_the_print_that_reaches_it_and_not_at_the_next_bar(folder: Path) -> None:
