@@ -107,6 +107,7 @@ def no_exit_of_a_target_is_lost(model: Model) -> None:
             "no exit is lost",
             place,
         )
+    model.delayed = {book for book in model.delayed if model.position(*book)}
 
 
 def _comes(model: Model, shown: TargetChanged, owner: str, market: int) -> bool:

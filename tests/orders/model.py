@@ -19,6 +19,7 @@ from typing import Any
 from engine.events import (
     ENDED,
     AccountAdjusted,
+    AccountRead,
     ActorFailed,
     ActorRestarted,
     CancelOrder,
@@ -32,6 +33,7 @@ from engine.events import (
     ExitDelayed,
     FillBooked,
     FundingPaid,
+    GatewayDown,
     InstrumentListed,
     MarketHalted,
     ModifyOrder,
@@ -74,6 +76,8 @@ class Model(Bookings):
     halted: bool = False
     halted_markets: set[int] = field(default_factory=set)
     stopping: bool = False
+    reconciled: bool = True  # with real orders: the account has been read since the stream is up
+    known: bool = True  # the same, since the session began
     delayed: set[tuple[str, int]] = field(default_factory=set)  # books that an exit is owed to
     flattened_ns: int = 0
     owed: set[str] = field(default_factory=set)  # orders whose cancel was requested and not commanded yet
@@ -107,6 +111,8 @@ class Model(Bookings):
             PositionChanged: self._position,
             FundingPaid: self._funding,
             AccountAdjusted: self._adjust,
+            AccountRead: self._account_read,
+            GatewayDown: self._gateway_down,
             EquityMarked: self._equity,
             ExitDelayed: self._delayed,
             OperatorCommand: self._operate,
@@ -191,8 +197,6 @@ class Model(Bookings):
 
     def booked(self, owner: str, market: int) -> None:
         """See `Bookings`: what is left to open during a halt is withdrawn."""
-        if not self.position(owner, market):
-            self.delayed.discard((owner, market))
         if owner in self.owners and not self.target(owner, market).withdrawn:
             self._clamp_if_stopped(owner, market)
 
@@ -387,9 +391,6 @@ class Model(Bookings):
         elif command.command == "pause":
             names = (command.target,) if command.target else self.owners
             self.paused |= set(names)
-            for order in self.orders.values():
-                if order.owner in names and order.role == OPEN:
-                    order.dropped = True
         elif command.command == "stop":
             self.stopping = True
             self._clamp_all()
@@ -397,8 +398,17 @@ class Model(Bookings):
             self.halted = False
             self.halted_markets.clear()
             self.paused.clear()
+        for order in self.orders.values():
+            order.dropped |= order.owner in self.paused and order.role == OPEN
+
+    def _account_read(self, read: AccountRead) -> None:
+        self.reconciled = self.known = True
+
+    def _gateway_down(self, down: GatewayDown) -> None:
+        self.reconciled = False
 
     def _start(self, started: SessionStarted) -> None:
+        self.reconciled = self.known = not self.real
         self.stopping = False
         for owner in self.failed:  # it begins without its state
             for name, market in self.wanted:
