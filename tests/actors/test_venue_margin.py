@@ -99,6 +99,15 @@ def test_a_tier_of_the_market_bounds_the_leverage_of_larger_positions() -> None:
     assert answer(harness, "b", order("b", BUY, 50, limit=9800)) == ["OrderAccepted"]
 
 
+def test_a_tier_may_begin_at_a_large_value() -> None:
+    rules = listed(price_scale=6, size_scale=6, tiers=(("150000000", 5),), value_min="10")
+    harness = new_harness({1: rules}, account=AccountConfig(cash="10000000"))
+    harness.send(order("look", BUY, 10**8, limit=10**6), trade(10**9))
+    harness.advance(T)
+    assert answer(harness, "a", order("a", BUY, 14 * 10**10, limit=10**9)) == ["OrderAccepted"]
+    assert answer(harness, "b", order("b", BUY, 2 * 10**10, limit=10**9)) == [f"OrderRejected {NO_MARGIN}"]
+
+
 def test_a_leverage_that_was_set_counts_and_the_kind_of_margin_stays_while_a_position_is_open() -> None:
     harness = account()
     placed(harness, SetLeverage(T, 1, 2, True))

@@ -8,6 +8,7 @@ Money is at the account's scale, which is fine enough for the fills of every mar
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from engine.actors.simulated.state import FINER, UNIT, Position
@@ -31,7 +32,7 @@ class Account:
     def __init__(self, venue: SimulatedVenue) -> None:
         self.v = venue
 
-    def open(self, cash: str) -> None:
+    def begin(self, cash: str) -> None:
         """Begin with this cash."""
         self.v.scale = SCALE_MIN
         self.v.cash = rescale(parse_scaled(cash, _TEXT_SCALE), _TEXT_SCALE, SCALE_MIN)
@@ -56,6 +57,11 @@ class Account:
     def book(self, owner: str, instrument: int) -> int:
         """Return the signed position of an owner."""
         return self.v.books.get(instrument, {}).get(owner, 0)
+
+    def amount(self, text: str) -> int:
+        """Return an amount of a market's rules at the account's scale, rounded up."""
+        exact = Fraction(text) * power_of_ten(self.v.scale)
+        return -(-exact.numerator // exact.denominator)
 
     def money(self, instrument: int, fine: int, size: int) -> int:
         """Return price x size of a fine price, at the account's scale."""

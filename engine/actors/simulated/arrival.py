@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from engine.actors.base import Because
 from engine.actors.simulated.state import DORMANT, UNIT, WAITING, WORKING, At, VenueOrder
 from engine.events import ModifyOrder, ModifyRejected, OrderAccepted
-from engine.values import parse_scaled
 
 if TYPE_CHECKING:
     from engine.actors.simulated.venue import SimulatedVenue
@@ -139,7 +138,7 @@ class Arrival:
         """Return why the value of an order is too small. Closing may be exempt; without a price it passes."""
         v, terms = self.v, order.terms
         listed = v.instruments[order.instrument]
-        least = parse_scaled(listed.rules.value_min, v.scale)
+        least = v.account.amount(listed.rules.value_min)
         price = order.worst or terms.trigger_price or v.market(order.instrument).last
         if not price or v.account.money(order.instrument, price * UNIT, order.remaining) >= least:
             return ""

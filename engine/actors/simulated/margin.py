@@ -21,7 +21,7 @@ from engine.actors.simulated import depth
 from engine.actors.simulated.state import DORMANT, FINER, UNIT, WAITING, WORKING, At, VenueOrder
 from engine.config import FEE_SCALE
 from engine.events import InstrumentListed, Liquidated, MarginCalled
-from engine.values import BUY, SELL, parse_scaled, power_of_ten, wide
+from engine.values import BUY, SELL, power_of_ten, wide
 
 if TYPE_CHECKING:
     from engine.actors.simulated.venue import SimulatedVenue
@@ -77,7 +77,7 @@ class Margin:
         """Return the highest leverage of a position of this value."""
         highest = listed.rules.leverage_max
         for begins, most in listed.rules.tiers:
-            if value * power_of_ten(FEE_SCALE) >= parse_scaled(begins, self.v.scale + FEE_SCALE):
+            if value >= self.v.account.amount(begins):
                 highest = most
         return max(1, highest)
 

@@ -125,7 +125,7 @@ class SimulatedVenue(Actor):
         self.candles = Candles(self)
         self.margin = Margin(self)
         self.funding = Funding(self)
-        self.account.open(config.cash)
+        self.account.begin(config.cash)
 
     def bind(self, instruments: Mapping[int, InstrumentListed], turn: Turn) -> None:
         """See `Actor.bind`."""
