@@ -8,7 +8,7 @@ the same session and the same states give the same actors in the same order.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from engine.actors.base import Actor, SetTimer, Turn, handlers_of
@@ -42,6 +42,8 @@ Build = Callable[[SessionStarted], Sequence[Actor]]
 Handler = Callable[[Any, Any], None]
 """A bound handler: takes an event and `emit`."""
 
+_FIXED: Final = (TimerFired, SessionStarted)
+"""The types of events that are not routed by what actors listen to."""
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
 _BRACES: Final = re.compile(r"\{.*\}", re.DOTALL)
 
@@ -65,8 +67,9 @@ class Registry:
     """The actors of a session and their routes.
 
     `failed` maps the name of a failed actor to the seq it failed on. `failures` describes the failures of
-    this session for people. `without_state` maps a strategy that began without its stored state to the
-    reason. `own` are the sequencer's handlers by event type. They are called before every actor's; for
+    this session for people. `stale`: the result of a `listens` has changed, so that `update` is to be
+    called before the next event is routed. `without_state` maps a strategy that began without its stored
+    state to the reason. `own` are the sequencer's handlers by event type. They are called before every actor's; for
     `SessionStarted` they are called instead, because they build the actors.
     """
 
@@ -89,6 +92,8 @@ class Registry:
         self._build = build
         self._own = own
         self._handlers: list[tuple[Actor, list[tuple[type[Event], Handler]]]] = []
+        self._choices: list[tuple[Actor, dict[type[Event], bool]]] = []
+        self.stale = False
         self.route()
 
     def begin(self, started: SessionStarted) -> Succession:
@@ -304,9 +309,43 @@ class Registry:
         table[SessionStarted] = [first]
         for kind, chosen in table.items():
             self.routes[kind] = tuple(chosen)
+        self._learn_choices()
+        self.stale = False
+
+    def update(self) -> None:
+        """Update the routes of the event types whose listeners have changed."""
+        self.stale = False
+        changed: dict[type[Event], None] = {}
+        for actor, listening in self._choices:
+            for kind, listened in listening.items():
+                if actor.listens(kind) is not listened:
+                    listening[kind] = not listened
+                    changed[kind] = None
+        for kind in changed:
+            self.routes[kind] = tuple(
+                handler for actor, handler in self._handlers_of(kind) if actor is None or actor.listens(kind)
+            )
+
+    def _handlers_of(self, kind: type[Event]) -> Iterator[tuple[Actor | None, Handler]]:
+        """Yield the handlers of an event type, each with its actor; None for the engine's own."""
+        if kind in self._own:
+            yield None, self._own[kind]
+        for actor, handlers in self._handlers:
+            if actor.name not in self.failed:
+                yield from ((actor, handler) for one, handler in handlers if one is kind)
+
+    def _learn_choices(self) -> None:
+        """Note which actors do not always listen to what they handle, and to what they listen now."""
+        self._choices = [
+            (actor, {kind: actor.listens(kind) for kind, _ in handlers if kind not in _FIXED})
+            for actor, handlers in self._handlers
+            if actor.name not in self.failed and type(actor).listens is not Actor.listens
+        ]
 
     def handlers(self, event: Event) -> tuple[Handler, ...]:
         """Return the handlers of an event. A timer goes to the actor that set it."""
+        if self.stale:
+            self.update()
         if isinstance(event, TimerFired):
             handler = self.timer_routes.get(event.actor)
             return () if handler is None else (handler,)

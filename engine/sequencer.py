@@ -246,7 +246,7 @@ class Sequencer:
                 if isinstance(item, SetTimer):
                     self._push_timer(item, seq)
                 elif isinstance(item, RoutesChanged):
-                    registry.route()
+                    registry.stale = True
                 elif isinstance(item, _Restart):
                     for timer in self._restart(item.actor, seq - 1):
                         if isinstance(timer, SetTimer):
@@ -369,7 +369,7 @@ class Sequencer:
                 self._push_timer(event, cause)
                 continue
             if kind is RoutesChanged:
-                registry.route()
+                registry.stale = True
                 continue
             if kind is Later:
                 self._later = [one for one in self._later if not event.key or one[0].key != event.key]
@@ -398,6 +398,8 @@ class Sequencer:
                     f"turn of seq {self.seq} has more than {TURN_EVENTS_MAX} derived events: actors react to "
                     "each other without end; look at the last events with `engine inspect`"
                 )
+        if registry.stale:
+            registry.update()
         out.clear()
         self._set_due()
 
