@@ -69,8 +69,8 @@ class Registry:
     `failed` maps the name of a failed actor to the seq it failed on. `failures` describes the failures of
     this session for people. `stale`: the result of a `listens` has changed, so that `update` is to be
     called before the next event is routed. `without_state` maps a strategy that began without its stored
-    state to the reason. `own` are the sequencer's handlers by event type. They are called before every actor's; for
-    `SessionStarted` they are called instead, because they build the actors.
+    state to the reason. `own` are the sequencer's handlers by event type. They are called before every
+    actor's; for `SessionStarted` they are called instead, because they build the actors.
     """
 
     def __init__(self, build: Build, own: Mapping[type[Event], Handler]) -> None:

@@ -51,13 +51,13 @@ KEY = "0x" + "07" * 32
 ACCOUNT = address_of(KEY)
 
 
-def config(use: str = "tests.live.traders:Busy", **venue: Any) -> Config:
+def config(use: str = "tests.live.traders:Busy", *, on_stop: str = "cancel", **venue: Any) -> Config:
     """Return a configuration for real orders on the sandbox. Risk limits are wide, order sizes small."""
     return Config(
         mode="live",
         strategies=(StrategyConfig(use=use),),
         bars=BarsConfig(intervals=("5s", "1m")),
-        risk=RiskConfig(max_orders_per_minute=0, on_stop="cancel"),
+        risk=RiskConfig(max_orders_per_minute=0, on_stop=on_stop),
         data=DataConfig(warmup_bars=0, check_minutes=1),
         venue=VenueConfig(network="sandbox", account=ACCOUNT, **venue),
     )

@@ -78,9 +78,13 @@ async def test_real_orders_survive(paced_clock: MockClock, tmp_path: Path, name:
                 venue.sandbox.drop_connections()
             await trio.sleep(CALM_S)
 
-        result = await trade(tmp_path, venue, config(answer_ms=500, expires_ms=2000), script)
+        settings = config(on_stop="flatten", answer_ms=500, expires_ms=2000)
+        result = await trade(tmp_path, venue, settings, script)
         assert all(venue.sandbox.faults.fired[kind] > 0 for kind, _, _ in kinds), "a fault never fired"
         assert result.live_orders == 0, "the state of an order is still unknown"
+        assert result.owed == []
+        assert result.positions == []
+        assert await venue.positions() == {}, "no exit is lost"
         await assert_agrees(tmp_path, venue)
         await bars_against_candles(tmp_path, venue)
     assert len(of(SubmitOrder, tmp_path)) >= ORDERS_MIN
