@@ -343,7 +343,8 @@ class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(
             description="Dead man's switch: the venue cancels all orders unless the engine renews it within "
-            "this time; 0: off. Hyperliquid requires 1,000,000 USD of traded volume."
+            "this time; 0: off. It would cancel stops too, so it is off while one protects a position at the "
+            "venue. Hyperliquid requires 1,000,000 USD of traded volume."
         ),
     ] = 0
     adopt: Annotated[
