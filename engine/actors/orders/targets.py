@@ -133,6 +133,12 @@ class Targets:
             m.timer(at_ns + DUST_NS, f"target {instrument} {owner}", emit)
             return
         if closes:
+            # What a protective exit owes is its own to close, also between two tries.
+            due = closes - m.exits.exiting(owner, instrument)
+            if due <= 0:
+                self._wait_for_event(at_ns, owner, instrument, target, "another exit works", emit)
+                return
+            terms = replace(terms, size=min(size, due))
             room, waits, _ = m.exits.admit(at_ns, owner, instrument, terms, emit)
             if waits or not room or instrument in m.doubted:
                 words = "orders that it replaces are being canceled" if waits else "another exit works"
@@ -266,7 +272,7 @@ class Targets:
         if target.state == "none":
             target.state = "waiting"
         self._reset(target)
-        if self.m.exits.exiting(owner, instrument):
+        if self.m.book(owner, instrument):
             self._wait_for_event(at_ns, owner, instrument, target, why, emit)
         else:
             self.work(at_ns, owner, instrument, target, emit)
