@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
+
 from engine.events import Trade
 from engine.values import BUY
 from tests.actors.rig import Rig
@@ -267,3 +269,23 @@ def test_a_parked_trail_is_fired_by_the_venue_alone() -> None:
     assert rig.book("S") == 1
     assert rig.trails("S")[-1][0] == "fired"
     assert rig.orders("S") == []
+
+
+@pytest.mark.parametrize(("seconds", "limits"), [(1, []), (11, ["stopping"])])
+def test_a_parked_trail_that_ends_while_the_engine_stops_is_placed_again_after_a_second(
+    seconds: int, limits: list[str]
+) -> None:
+    """Refused since the stop took too long, it was requested again in the same turn, without end."""
+    rig = real().hold("S", 1)
+    rig.trail("S", 1, 3)
+    rig.trade(100, 104)
+    rig.operate("stop")
+    parked = rig.newest()
+    rig.accept(parked)
+    rig.wait(seconds)
+    rig.end(parked)
+    assert rig.newest() is parked
+    rig.wait(1)
+    assert rig.refusals("S") == limits
+    assert (rig.newest() is parked) == bool(limits)
+    assert rig.newest().terms == parked.terms

@@ -244,6 +244,9 @@ class Placement:
         m = self.m
         if not share or trail.placing or not m.parking or self.parked(owner, instrument):
             return
+        if at_ns < trail.next_ns:
+            m.timer(trail.next_ns, f"protection {instrument} trail {owner}", emit)
+            return
         trail.placing = True
         m.request(
             at_ns,

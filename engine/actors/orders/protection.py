@@ -175,7 +175,7 @@ class Protection:
     def refused(self, at_ns: int, owner: str, instrument: int, terms: OrderTerms, emit: Emit) -> None:
         """Note that a request of a stop or trail was refused before it was sent."""
         if terms.purpose == "trail" and terms.trigger:
-            self.trails.refused(owner, instrument)
+            self.trails.refused(at_ns, owner, instrument)
             self.plan(at_ns, instrument, emit)
         elif terms.purpose in _PURPOSES:
             self.stops.refused(at_ns, owner, instrument, terms, emit)

@@ -101,7 +101,7 @@ class Trail(State):
 
     `best` is 0 until a trade arms it; `seen_ns` is the venue time of the newest trade. `held`: the book has
     had a position for it. `placing`: the request of the stop that stands for it at the venue while the engine
-    is stopped is on its way.
+    is stopped is on its way; after a refusal none is sent before `next_ns`.
     """
 
     side: int
@@ -113,6 +113,7 @@ class Trail(State):
     seen_ns: int = 0
     held: bool = False
     placing: bool = False
+    next_ns: int = 0
 
     @property
     def stop(self) -> int:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.actors.base import Emit, RoutesChanged
-from engine.actors.orders.placement import Placement
+from engine.actors.orders.placement import AGAIN_NS, Placement
 from engine.actors.orders.protection_state import Trail
 from engine.actors.orders.state import Live
 from engine.events import FillBooked, OrderTerms, PathReached, Trade, TrailChanged, TrailRequested
@@ -172,6 +172,7 @@ class Trails:
         fired = order.fired or "trigger" in words or "tp/sl" in words
         if fired or trail.state == "parked":
             state = "firing" if fired else "armed"
+            trail.next_ns = at_ns + AGAIN_NS
             self._change(at_ns, order.owner, order.instrument, trail, state, emit)
 
     def park(self, at_ns: int, instrument: int, emit: Emit) -> None:
@@ -188,11 +189,12 @@ class Trails:
             if trail.state != "firing":
                 self._change(at_ns, owner, instrument, trail, "parked", emit)
 
-    def refused(self, owner: str, instrument: int) -> None:
+    def refused(self, at_ns: int, owner: str, instrument: int) -> None:
         """Note that the stop that stands for a trail was refused before it was sent."""
         trail = self.m.trails.get(instrument, {}).get(owner)
         if trail is not None:
             trail.placing = False
+            trail.next_ns = at_ns + AGAIN_NS
 
     def drop(self, at_ns: int, emit: Emit) -> None:
         """Drop every trail that has not fired."""
