@@ -39,8 +39,11 @@ _STEP_S: Final = 20e-6
 class VirtualTime:
     """Replaces the `time` module in `engine.clock`; all times follow trio's clock."""
 
+    def __init__(self, start_ns: int = START_NS) -> None:
+        self._start_ns = start_ns
+
     def time_ns(self) -> int:
-        return START_NS + self.monotonic_ns()
+        return self._start_ns + self.monotonic_ns()
 
     def monotonic_ns(self) -> int:
         return round(trio.current_time() * SECOND_NS)
