@@ -2,12 +2,14 @@
 
 Runs a live session: the sandbox exchange plays its synthetic market with the times of the tape, `engine live`
 trades on it over the websocket, and the recorded day is sealed and copied to its place. No data of a real
-market is involved. Two samples differ in their times of receipt, but not in their market data.
+market is involved. Two samples differ in their times of receipt, but not in their market data. What commands
+print about the day is written into the README.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +25,11 @@ DAY = "2024-12-05"
 SPEED = 60
 SECONDS = 75
 BYTES_MAX = 3_000_000
+README = Path("README.md")
+FILLS = 3
+"""As many fills does the README list."""
+WIDTH = 150
+"""Longer lines are cut there."""
 EVENTS_MIN = 50_000
 CONFIG = """
 [[strategies]]
@@ -73,6 +80,7 @@ def main() -> None:
         _check(day)
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(day, target)
+    _show(target, README)
     report = replay.verify(target)
     print(f"{target}: {report.events:,} events, {report.verdict}, digest {report.digest}")
 
@@ -91,6 +99,33 @@ def _check(day: Path) -> None:
             f"unsuitable as a sample: it needs at least {EVENTS_MIN:,} events, 3 instruments, "
             f"fills, and at most {BYTES_MAX:,} bytes"
         )
+
+
+def _show(day: Path, page: Path) -> None:
+    """Write into the README what commands print: the causes of one of the day's first fills, its replay."""
+    fills = [seq for seq, _, event in read_records(day) if isinstance(event, OrderFilled)][:FILLS]
+    chains = {seq: _printed("why", str(day), str(seq)).splitlines() for seq in fills}
+    seq = min(fills, key=lambda fill: len(chains[fill]))
+    chain = [line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..." for line in chains[seq]]
+    text = page.read_text(encoding="utf-8")
+    text = re.sub(rf"(?<=engine why {day} )[0-9]+", str(seq), text)
+    text = _with_block(text, "Z  #", "\n".join(chain))
+    text = _with_block(text, f"{day}: ", _printed("replay", str(day)).strip())
+    page.write_text(text, encoding="utf-8")
+
+
+def _printed(*args: str) -> str:
+    """Return what `engine ARGS` prints."""
+    command = [sys.executable, "-P", "-m", "engine", *args]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def _with_block(text: str, holds: str, words: str) -> str:
+    """Return a page with other words in the one block of text whose first line has `holds`."""
+    found = re.compile(rf"(?<=```text\n)[^\n`]*{re.escape(holds)}[^`]*(?=\n```)")
+    text, count = found.subn(lambda _: words, text)
+    assert count == 1, f"{count} blocks of text with {holds!r}"
+    return text
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from engine.config import Config, keys, parse_config
+from engine.records import open_day
 from tests.commands.kit import engine
 from tests.docs_tables import CONFIGURATION, STRATEGIES, configuration_page, strategies_page
 
@@ -63,3 +64,10 @@ def test_engine_config_shows_a_configuration_of_defaults() -> None:
     assert parse_config(tomllib.loads(printed)) == Config()
     assert engine("config", "risk").out.startswith("\n[risk]\n# ")
     assert "did you mean risk?" in engine("config", "risks").err
+
+
+def test_the_readme_shows_the_digest_of_the_sample_day() -> None:
+    *_, last = open_day(ROOT / "journal" / "2024-12-05")
+    assert f"\ndigest  {last.digest.hex()}\n" in (ROOT / "README.md").read_text(encoding="utf-8"), (
+        "make sample"
+    )

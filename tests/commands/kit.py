@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import shlex
@@ -198,3 +199,19 @@ def trades_csv(path: Path, count: int = 3000, start_ms: int = 1_642_204_800_000)
         rows.append(f"{start_ms + number * 200},{43_000 + swing}.{number % 10}5,0.0{number % 9 + 1}")
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
     return path
+
+
+def assert_linked(chain: list[dict[str, Any]]) -> None:
+    """Assert that each event of a chain names the one before as its cause.
+
+    A report of the simulated venue names its order; the market event of its turn stands between them.
+    """
+    assert chain[0]["cause"] == 0
+    for before, after in itertools.pairwise(
+        [row for number, row in enumerate(chain) if row["cause"] or not number]
+    ):
+        assert after["cause"] == before["seq"]
+    for number, row in enumerate(chain[1:], 1):
+        if not row["cause"]:
+            assert row["type"] in ("Trade", "Quote", "BookRead", "Candle", "ClockAdvanced")
+            assert chain[number + 1]["type"] in ("OrderFilled", "OrderCanceled")

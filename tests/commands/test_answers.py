@@ -14,7 +14,17 @@ from pathlib import Path
 import pytest
 
 from engine.cli import _COMMANDS
-from tests.commands.kit import SAMPLE, as_json, assert_replays, engine, lines, shell, spawn, trades_csv
+from tests.commands.kit import (
+    SAMPLE,
+    as_json,
+    assert_linked,
+    assert_replays,
+    engine,
+    lines,
+    shell,
+    spawn,
+    trades_csv,
+)
 
 
 def test_the_sample_day_replays_identical_under_any_hash_seed() -> None:
@@ -36,7 +46,7 @@ def test_why_follows_the_causes_of_a_fill_back_to_a_trade() -> None:
     assert chain[-1] == fill
     assert chain[0]["type"] == "Trade"
     assert chain[0]["cause"] == 0
-    assert [one["cause"] for one in chain[1:]] == [one["seq"] for one in chain[:-1]]
+    assert_linked(chain)
     kinds = [one["type"] for one in chain]
     for kind in ("BarClosed", "TargetSet", "OrderRequested", "OrderApproved", "SubmitOrder"):
         assert kind in kinds

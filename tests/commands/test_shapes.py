@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 import shutil
@@ -14,7 +13,7 @@ import pytest
 
 from engine.clock import parse_iso
 from engine.events.render import event_type
-from tests.commands.kit import SAMPLE, engine, trades_csv
+from tests.commands.kit import SAMPLE, assert_linked, engine, trades_csv
 
 EXACT = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 FRONT = ["seq", "cause", "type", "at", "at_ns"]
@@ -98,8 +97,7 @@ def test_why_explains_every_derived_event_of_a_day(traded: Path) -> None:
         assert chain[0]["cause"] == 0
         for link in chain:
             assert link == everything[link["seq"]]
-        for before, after in itertools.pairwise(chain):
-            assert after["cause"] == before["seq"]
+        assert_linked(chain)
 
 
 def test_reports_have_all_keys(traded: Path, tmp_path: Path) -> None:
