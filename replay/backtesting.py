@@ -24,6 +24,7 @@ from engine.events import (
     BarClosed,
     BookRead,
     Candle,
+    ClockAdopted,
     ContextRead,
     DayOpened,
     EngineHalted,
@@ -70,8 +71,12 @@ MARKET = (
     FeedDown,
     FeedGap,
     FeedHeard,
+    ClockAdopted,
 )
-"""The inputs that a backtest takes from a recorded day; all others belong to the recorded session."""
+"""The inputs that a backtest takes from a recorded day; all others belong to the recorded session.
+
+The speed of the venue's clock is one of them: the age of a price counts in real time.
+"""
 
 Progress = Callable[[int], None]
 """Called at intervals with the number of inputs processed."""
