@@ -89,6 +89,7 @@ class Watchdog:
     def watching(self) -> Iterator[None]:
         """Watch the current thread during the block."""
         thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._arm()  # A handler may never let the thread run even once.
         thread.start()
         try:
             yield
@@ -145,8 +146,7 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._closed.wait(LOOK_S):
-            if self._limit_s:
-                faulthandler.dump_traceback_later(BLIND_LIMITS * self._limit_s, file=2)
+            self._arm()
             now = time.monotonic()
             stuck = self._look(sys._current_frames().get(self._loop), now)
             if self._second and now - self._second >= END_S:
@@ -159,6 +159,11 @@ class Watchdog:
                 self._report(stuck, seconds)
             if self._deadline and now >= self._deadline[0] and seconds >= max(self._limit_s, NOTICED_S):
                 self._end(7, f"{stuck} for {seconds:.0f} s, and {self._deadline[1]} is over")
+
+    def _arm(self) -> None:
+        """Have a traceback printed, without the interpreter's lock, unless this is called again in time."""
+        if self._limit_s:
+            faulthandler.dump_traceback_later(BLIND_LIMITS * self._limit_s, file=2)
 
     def _look(self, frame: FrameType | None, now: float) -> Stuck | None:
         """Return the handler that the loop is in, None if it is in none."""
