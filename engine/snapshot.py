@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import is_dataclass
 from enum import Enum
-from types import FunctionType, ModuleType
+from types import ModuleType
 from typing import Final
 
 import msgspec
@@ -37,21 +37,7 @@ def classes_of(actor: object) -> dict[str, type]:
     kinds = [type(actor), *([type(actor.strategy)] if isinstance(actor, StrategyActor) else [])]
     modules = [cls.__module__ for kind in kinds for cls in kind.__mro__]
     own = dict.fromkeys((*_SHARED_MODULES, *modules))
-    found: dict[str, type] = {}
-    for cls in kinds[-1].__mro__:
-        # Another module of the same name may have been imported since: the class's own functions know theirs.
-        module = sys.modules.get(cls.__module__)
-        if getattr(module, cls.__name__, None) is not cls:
-            for member in list(_globals_of(cls).values()):
-                if isinstance(member, type):
-                    _add_classes(member, found)
-    return state_classes([name for name in own if name in sys.modules]) | found | _MOVED
-
-
-def _globals_of(cls: type) -> dict[str, object]:
-    """Return the namespace of the module that a class was defined in; empty if no function of it tells."""
-    functions = (member for member in vars(cls).values() if isinstance(member, FunctionType))
-    return next((function.__globals__ for function in functions), {})
+    return state_classes([name for name in own if name in sys.modules]) | _MOVED
 
 
 def state_classes(modules: Iterable[str]) -> dict[str, type]:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from trio.testing import MockClock
@@ -15,8 +11,6 @@ from tests.pacing import VirtualTime, make_clock
 from tests.profiles import load
 
 load()
-
-HERE = str(Path(__file__).resolve().parents[1]) + os.sep
 
 LONG = ("tests/test_pages.py", "tests/live/", "tests/commands/")
 """Tests that run whole sessions. They start first, so that no core waits for one of them at the end."""
@@ -31,22 +25,6 @@ def pytest_xdist_auto_num_workers() -> int:
     """Start one worker more than there are cores, because long tests mostly wait for a session."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cores + 1
-
-
-@pytest.fixture(autouse=True)
-def no_module_of_a_project_stays() -> Iterator[None]:
-    """Forget modules imported from temporary folders: another test has others of the same name."""
-    _forget_projects()
-    yield
-    _forget_projects()
-
-
-def _forget_projects() -> None:
-    temporary = tempfile.gettempdir() + os.sep
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None) or ""
-        if file.startswith(temporary) and not file.startswith((HERE, sys.prefix)):
-            del sys.modules[name]
 
 
 @pytest.fixture

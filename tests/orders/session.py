@@ -19,8 +19,6 @@ from fractions import Fraction
 from types import TracebackType
 from typing import Any, Self
 
-import engine.registry
-import engine.session
 from engine.clock import DAY_NS, day_start_ns
 from engine.config import Config
 from engine.events import (
@@ -45,7 +43,6 @@ from engine.events import (
 )
 from engine.sequencer import Sequencer
 from engine.session import SessionBuilder
-from engine.snapshot import classes_of
 from engine.strategies import Strategy
 from engine.values import parse_scaled
 from tests.orders import scripted
@@ -78,19 +75,6 @@ def load(use: str) -> type[Strategy]:
 
 
 BUILDER = SessionBuilder(load, "test", "0")
-
-# The classes of a state never change here, and finding them takes longer than many a session.
-_known_classes: dict[type, dict[str, type]] = {}
-
-
-def _classes_of(actor: object) -> dict[str, type]:
-    kind = type(actor)
-    if kind not in _known_classes:
-        _known_classes[kind] = classes_of(actor)
-    return _known_classes[kind]
-
-
-engine.registry.classes_of = engine.session.classes_of = _classes_of
 
 
 class Session:
