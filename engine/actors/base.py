@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
 
-from engine.events import Event, InstrumentListed, OrderFilled
+from engine.events import Event, InstrumentListed
 
 __all__ = [
     "CALLS",
@@ -42,7 +42,7 @@ F = TypeVar("F", bound=Callable[..., None])
 T = TypeVar("T")
 
 REMEMBERED_MAX: Final = 512
-"""Upper bound on the ended orders, and on the executions, that an actor remembers; the oldest go first."""
+"""Upper bound on the ended orders that an actor remembers; the oldest go first."""
 
 
 class State(msgspec.Struct):
@@ -50,19 +50,12 @@ class State(msgspec.Struct):
 
 
 class Once(State):
-    """Remembers the latest executions, so that one the venue reports twice is counted once."""
+    """Part of strategies' states of earlier versions, kept so that their days can be read.
+
+    `seen` are executions that had been reported; today the books judge them.
+    """
 
     seen: dict[str, None] = {}
-
-    def first(self, fill: OrderFilled) -> bool:
-        """Return whether this execution is new, and remember it. One without an id is always new."""
-        if not fill.trade_id:
-            return True
-        key = f"{fill.client_order_id} {fill.trade_id}"
-        if key in self.seen:
-            return False
-        remember(self.seen, key, None)
-        return True
 
 
 def remember(memory: dict[str, T], key: str, value: T) -> None:

@@ -43,7 +43,7 @@ LOUD: Final = frozenset(
         "stuck",
     }
 )
-"""The states of lines that are shown even where nobody watches."""
+"""The states of lines that are shown also without a terminal."""
 
 _STOPPED: Final = "operator: stop"
 

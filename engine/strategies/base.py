@@ -98,7 +98,7 @@ class Strategy(Verbs):
         """
 
     def on_fill(self, fill: Fill) -> None:
-        """Called with each fill in the strategy's position; `fill.external`: nobody here ordered it."""
+        """Called with each fill in the strategy's position; `fill.external`: not ordered here."""
 
     def on_funding(self, payment: Funding) -> None:
         """Called with each funding payment of the account."""

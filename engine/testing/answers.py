@@ -6,6 +6,7 @@ the money that the fills lead to. Checks no rule: it answers what the test says.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
@@ -63,7 +64,7 @@ class _Request(msgspec.Struct):
     filled: int = 0
 
 
-class Answers:
+class Answers(ABC):
     """Base class of `Bench`: `_name` is the strategy's, `_listed` the markets by number."""
 
     now_ns: int
@@ -79,13 +80,13 @@ class Answers:
         self._requests: dict[str, _Request] = {}
         self._count = 0
 
+    @abstractmethod
     def _send(self, event: Event) -> list[Event]:
         """Send an event to the strategy; return what it emitted."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _number(self, market: str) -> int:
         """Return the number of a market; "" is the first."""
-        raise NotImplementedError
 
     # Answers. A handle of "" is the newest request, "target" the order of the newest target.
 

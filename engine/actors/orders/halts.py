@@ -21,6 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from engine.actors.base import Emit
+from engine.actors.books.book import EXTERNAL, MANUAL
 from engine.clock import SECOND_NS
 from engine.events import (
     ActorFailed,
@@ -48,9 +49,6 @@ STOP_NS: Final = 10 * SECOND_NS
 
 FLATTEN_NS: Final = 60 * SECOND_NS
 """The same if the stop closes all positions."""
-
-MANUAL: Final = "manual"
-EXTERNAL: Final = "external"
 
 
 class Halts:

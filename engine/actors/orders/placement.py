@@ -4,7 +4,7 @@ Owns the division. In a market where all books have one side every stop is at th
 books of both sides net the account to less, the venue holds the stops of the account's side, stop-losses and
 take-profits each up to the account's position, nearest trigger first: the flag bounds both together, and a
 stop-loss does not lose its place to a take-profit. The engine watches the rest: the other side, what waits
-for the venue's answer, what the venue refused. A stop whose size or trigger changes is placed anew, and the
+for the venue's answer, what the venue refused. A stop whose size or trigger changes is placed again, and the
 old order is canceled once the new one is accepted, at most once a second; a smaller book alone changes
 nothing where the venue cuts the order itself. In data of candles the simulated venue holds every stop, since
 it knows the path within a candle. Called by `protection`.

@@ -1,6 +1,6 @@
 """What there is to take: the book or the best bid and ask of a market as they were shown last.
 
-Owns the levels of each market and what was taken of them. Promises: nobody takes more than is shown, and
+Owns the levels of each market and what was taken of them. Promises: no order takes more than is shown, and
 what was taken stays taken until that side changes. Called with every quote and book, and by the matching.
 """
 
