@@ -24,7 +24,9 @@ def _names(text: str, before: str = "") -> tuple[str, ...]:
     return tuple(before + name for name in text.split())
 
 
-_TYPES = _names("values errors ports clock backoff config floors events states opening", "engine.")
+_TYPES = _names(
+    "values errors ports clock backoff config floors events states opening instruments", "engine."
+)
 _JOURNAL = _names("journal records", "engine.")
 _ACTORS = _names("actors indicators strategies", "engine.")
 _ORDER = _names("sequencer registry moving beginnings snapshot session testing", "engine.")

@@ -26,9 +26,10 @@ class InstrumentListed(Event, frozen=True, tag="instrument"):
     """An instrument and its grid. Recorded before the instrument's first price, so a journal is
     self-contained.
 
-    `price_scale` and `size_scale` are decimal places. `price_step` and `size_step` are the steps of the
-    grid at those scales. `price_figures` bounds significant figures (0: no bound; integers are always
-    allowed). Listed again with the same number when the venue changes its grid.
+    Its identity is `venue:NAME` (`key`); `instrument` is its number in one journal only. `price_scale` and
+    `size_scale` are decimal places. `price_step` and `size_step` are the steps of the grid at those scales.
+    `price_figures` bounds significant figures (0: no bound; integers are always allowed). Listed again with
+    the same number when the venue changes its grid.
 
     `silence` is "flat" if the venue has candles for windows without trades (at the last close, volume 0;
     Hyperliquid, Kraken), or "none" if it does not (Binance's archives, Coinbase). `ids` is "sequence" if
@@ -51,6 +52,11 @@ class InstrumentListed(Event, frozen=True, tag="instrument"):
     silence: str = "flat"
     ids: str = "arrival"
     rules: MarketRules = MarketRules()
+
+    @property
+    def key(self) -> str:
+        """The identity of the instrument: `venue:NAME`. The first colon separates."""
+        return f"{self.venue}:{self.name}"
 
     @property
     def money_scale(self) -> int:
