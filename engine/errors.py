@@ -72,10 +72,14 @@ class NumberError(UsageError):
 
 
 class ImportRefused(UsageError):
-    """A line of a data file cannot be read. Carries file, line and reason."""
+    """A line of a data file cannot be read. Carries file, line and reason.
 
-    def __init__(self, file: str, line: int, reason: str) -> None:
+    `at_ns` is the time of the line, UTC nanoseconds, as far as it was read: all data before it is whole.
+    """
+
+    def __init__(self, file: str, line: int, reason: str, *, at_ns: int = 0) -> None:
         super().__init__(f"{file}, line {line}: {reason}")
+        self.at_ns = at_ns
         self.file = file
         self.line = line
         self.reason = reason

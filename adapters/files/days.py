@@ -8,14 +8,17 @@ its own: own journal id, first seq 1. Called by the importer.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+import msgspec
+
 from engine.clock import DAY_NS, day_of
-from engine.errors import UsageError
-from engine.events import Event
+from engine.errors import ImportRefused, UsageError
+from engine.events import Candle, Event, InstrumentListed, Trade
 from engine.journal import (
     DayBuilder,
     day_of_ns,
@@ -45,6 +48,10 @@ class DayWriter:
         self.digests: dict[str, str] = {}
         self.bytes_written = 0
         self.day: str | None = None
+        self.count = 0
+        self.first_ns = 0
+        self.last_ns = 0
+        self.report: Callable[[], None] = lambda: None
         self._ids = ids
         self._seal = seal
         self._made: list[Path] = []
@@ -65,6 +72,39 @@ class DayWriter:
         finally:
             if not self.done:
                 self._remove_made()
+
+    def write(self, events: Iterable[Trade | Candle], listed: InstrumentListed) -> None:
+        """Write events in order of time. Each day begins with `listed`, received at its first event."""
+        batch: list[Event] = []
+        day_end = 0
+        try:
+            for event in events:
+                ns = event.recv_ns
+                if ns >= day_end:
+                    if batch:
+                        self._flush(batch, last=True)
+                    else:
+                        self.first_ns = ns
+                    day_end = self.open_day(ns)
+                    batch = [msgspec.structs.replace(listed, recv_ns=ns)]
+                elif len(batch) >= FRAME_EVENTS_MAX:
+                    self._flush(batch, last=False)
+                    batch = []
+                batch.append(event)
+                self.last_ns = ns
+        except ImportRefused as error:
+            if batch and error.at_ns >= day_end:
+                self._flush(batch, last=True)
+            raise
+        if batch:
+            self._flush(batch, last=True)
+
+    def _flush(self, batch: list[Event], *, last: bool) -> None:
+        first = batch[0]
+        assert isinstance(first, InstrumentListed | Trade | Candle)
+        self.put(batch, first.recv_ns, last=last)
+        self.count += len(batch) - isinstance(first, InstrumentListed)
+        self.report()
 
     def open_day(self, at_ns: int) -> int:
         """Begin the day that holds `at_ns` and return the nanosecond at which it ends.

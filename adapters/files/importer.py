@@ -4,9 +4,7 @@ Converts rows to events. Promises: memory does not grow with the file; every val
 that cannot be read is refused with file, line and reason, its day is then absent, and the days before it are
 complete; the same file gives the same digest in any journal. Called by the command.
 
-Rows are in order of time; equal times are fine, a step back is not. An imported event was received when it
-happened (`recv_ns` = `venue_ns`), a candle at its end. So a candle that ends at midnight is the first event
-of the next day, as it would have been live. Each day begins with its instrument.
+Rows are in order of time; equal times are fine, a step back is not. Each day begins with its instrument.
 """
 
 from __future__ import annotations
@@ -171,12 +169,14 @@ def import_file(
     reporter.stage = "importing"
     try:
         with days, closing(open_table(path)) as table:
-            reader = RowReader(table, layout, listed, TimeReader(time_unit, day), days, file=str(path))
-            reader.report = lambda: reporter.report(table, reader.count, days.day or days.done[-1])
-            if layout.kind == TRADES:
-                reader.read_trades()
-            else:
-                reader.read_candles(needs.step_ns, measured="interval" in measured)
+            reader = RowReader(table, layout, listed, TimeReader(time_unit, day), file=str(path))
+            events = (
+                reader.trades()
+                if layout.kind == TRADES
+                else reader.candles(needs.step_ns, measured="interval" in measured)
+            )
+            days.report = lambda: reporter.report(table, days.count, days.day or days.done[-1])
+            days.write(events, listed)
     except ImportRefused as error:
         raise ImportRefused(error.file, error.line, f"{error.reason}; {days.outcome()}") from error
     except UsageError as error:
@@ -188,15 +188,15 @@ def import_file(
         kind=layout.kind,
         days=tuple(days.done),
         digests=days.digests,
-        trades=reader.count if layout.kind == TRADES else 0,
-        candles=reader.count if layout.kind == CANDLES else 0,
+        trades=days.count if layout.kind == TRADES else 0,
+        candles=days.count if layout.kind == CANDLES else 0,
         bytes=days.bytes_written,
         price_decimals=needs.price_decimals,
         size_decimals=needs.size_decimals,
         measured=tuple(measured),
         columns=layout.names,
-        first_ns=reader.first_ns,
-        last_ns=reader.last_ns,
+        first_ns=days.first_ns,
+        last_ns=days.last_ns,
         duplicates=reader.duplicates,
         interval=format_interval(needs.step_ns) if layout.kind == CANDLES else "",
     )

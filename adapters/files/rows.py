@@ -3,32 +3,31 @@
 Owns what a row must be: in order of time, numbers above zero and on the scale, one instrument throughout,
 candles on their grid. Promises that nothing is rounded, reordered, filled in or dropped, except repeated
 trades (same id and time), which are counted; the first row that breaks a rule ends the import with
-file, line and reason. Called by `importer` once per file.
+file, line and reason. An event was received when it happened (`recv_ns` = `venue_ns`), a candle at its end;
+one that ends at midnight in the last nanosecond before it, because it belongs to the day that ends. Called
+by the importer, once for each pass over a file.
 
 The loops are written out, with local names and one call per cell, because they run once per row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Final
 
-import msgspec
-
 from adapters.files.columns import Layout
-from adapters.files.days import FRAME_EVENTS_MAX, DayWriter
 from adapters.files.numbers import maker_sides, number_reader, parse_trade_id, taker_sides, volume_reader
 from adapters.files.tables import Table
 from adapters.files.times import TimeReader
-from engine.clock import iso_text
+from engine.clock import DAY_NS, iso_text
 from engine.errors import ImportRefused, NumberError
-from engine.events import Candle, Event, InstrumentListed, Trade
+from engine.events import Candle, InstrumentListed, Trade
 from engine.values import INT64_MAX, NO_SIDE, Amount, format_interval
 
 __all__ = ["INSTRUMENT", "RowReader", "time_reader"]
 
 INSTRUMENT: Final = 1
-"""The number of the one instrument of an imported day."""
+"""The number of an instrument while its files are read."""
 
 _ABSENT: Final = -1
 
@@ -40,37 +39,25 @@ def time_reader(table: Table, layout: Layout, times: TimeReader) -> TimeReader:
 
 
 class RowReader:
-    """One pass over the rows of a file, writing events to the days.
+    """One pass over the rows of a file, as events of one instrument in order of time.
 
-    `listed` is the instrument; its `recv_ns` is set for each day. `report` is called after each frame.
+    `listed` is the instrument. `duplicates` counts the repeated trades so far.
     """
 
     def __init__(
-        self,
-        table: Table,
-        layout: Layout,
-        listed: InstrumentListed,
-        times: TimeReader,
-        days: DayWriter,
-        *,
-        file: str,
+        self, table: Table, layout: Layout, listed: InstrumentListed, times: TimeReader, *, file: str
     ) -> None:
-        self.count = 0
         self.duplicates = 0
-        self.first_ns = 0
-        self.last_ns = 0
-        self.report: Callable[[], None] = lambda: None
         self._table = table
         self._file = file
         self._listed = listed
-        self._days = days
         self._times = time_reader(table, layout, times)
         at, self._width, self._rows = table.rows(list(layout.at.values()), header=layout.header)
         self._at = dict(zip(layout.at, at, strict=True))
         self._symbol: str | None = None
 
-    def read_trades(self) -> None:
-        """Read every row as a trade. Raises ImportRefused, UsageError for a day that exists, JournalError."""
+    def trades(self) -> Iterator[Trade]:
+        """Yield every row as a trade. Raises ImportRefused, also when there is no row."""
         width = self._width
         time_at, price_at, size_at = self._at["time"], self._at["price"], self._at["size"]
         id_at = self._at.get("id", _ABSENT)
@@ -80,8 +67,9 @@ class RowReader:
         read_time = self._times.read
         read_price = number_reader("price", self._listed.price_scale)
         read_size = number_reader("size", self._listed.size_scale)
-        batch: list[Event] = []
-        day_end, last_ns, side = 0, _ABSENT, NO_SIDE
+        instrument = self._listed.instrument
+        ns = last_ns = _ABSENT
+        side = NO_SIDE
         trade_id: int | str = 0
         seen: set[int | str] = set()  # ids of the time stamp being read
         try:
@@ -93,8 +81,6 @@ class RowReader:
                 ns = read_time(row[time_at])
                 if ns < last_ns:
                     raise NumberError(self._times.explain_step_back(row[time_at], last_ns))
-                if ns >= day_end or len(batch) >= FRAME_EVENTS_MAX:
-                    batch, day_end = self._advance(batch, ns, day_end)
                 price = read_price(row[price_at])
                 size = read_size(row[size_at])
                 if side_at >= 0:
@@ -110,16 +96,16 @@ class RowReader:
                         seen.add(trade_id)
                 if symbol_at >= 0 and row[symbol_at] != self._symbol:
                     self._check_symbol(row[symbol_at])
-                batch.append(Trade(ns, ns, INSTRUMENT, price, size, side, trade_id))
                 last_ns = ns
+                yield Trade(ns, ns, instrument, price, size, side, trade_id)
         except NumberError as error:
-            raise self._refused(error) from error
-        self._end(batch)
+            raise self._refused(error, ns) from error
+        self._refuse_empty(last_ns)
 
-    def read_candles(self, interval_ns: int, *, measured: bool) -> None:
-        """Read every row as a candle of `interval_ns`; `measured` when that was found in the file.
+    def candles(self, interval_ns: int, *, measured: bool) -> Iterator[Candle]:
+        """Yield every row as a candle of `interval_ns`; `measured` when that was found in the file.
 
-        Raises as `read_trades` does.
+        Raises as `trades` does.
         """
         width = self._width
         time_at, volume_at = self._at["time"], self._at["volume"]
@@ -132,8 +118,9 @@ class RowReader:
         )
         read_volume = volume_reader(self._listed.size_scale)
         read_count = number_reader("trades", 0, zero=True)
-        batch: list[Event] = []
-        day_end, last_ns, trades = 0, _ABSENT, 0
+        instrument = self._listed.instrument
+        last_ns = end_ns = _ABSENT
+        trades = 0
         try:
             for row in self._rows:
                 if len(row) != width:
@@ -148,8 +135,6 @@ class RowReader:
                 end_ns = start_ns + interval_ns
                 if start_ns % interval_ns or end_ns > INT64_MAX:
                     raise _off_grid(start_ns, interval_ns, measured=measured)
-                if end_ns >= day_end or len(batch) >= FRAME_EVENTS_MAX:
-                    batch, day_end = self._advance(batch, end_ns, day_end)
                 open_, high = read_open(row[open_at]), read_high(row[high_at])
                 low, close = read_low(row[low_at]), read_close(row[close_at])
                 if not low <= open_ <= high or not low <= close <= high:
@@ -162,51 +147,27 @@ class RowReader:
                     trades = read_count(row[trades_at])
                 if symbol_at >= 0 and row[symbol_at] != self._symbol:
                     self._check_symbol(row[symbol_at])
-                batch.append(
-                    Candle(
-                        end_ns,
-                        end_ns,
-                        INSTRUMENT,
-                        interval_ns,
-                        start_ns,
-                        open_,
-                        high,
-                        low,
-                        close,
-                        volume,
-                        trades,
-                    )
-                )
                 last_ns = start_ns
+                yield Candle(
+                    end_ns if end_ns % DAY_NS else end_ns - 1,
+                    end_ns,
+                    instrument,
+                    interval_ns,
+                    start_ns,
+                    open_,
+                    high,
+                    low,
+                    close,
+                    volume,
+                    trades,
+                )
         except NumberError as error:
-            raise self._refused(error) from error
-        self._end(batch)
+            raise self._refused(error, end_ns - 1) from error
+        self._refuse_empty(last_ns)
 
-    def _advance(self, batch: list[Event], ns: int, day_end: int) -> tuple[list[Event], int]:
-        """Write a full batch, or the last one of a day; return the next batch and the end of its day."""
-        if ns < day_end:
-            self._put(batch, last=False)
-            return [], day_end
-        if batch:
-            self._put(batch, last=True)
-        else:
-            self.first_ns = ns
-        day_end = self._days.open_day(ns)
-        return [msgspec.structs.replace(self._listed, recv_ns=ns)], day_end
-
-    def _end(self, batch: list[Event]) -> None:
-        if not batch:
+    def _refuse_empty(self, last_ns: int) -> None:
+        if last_ns < 0:
             raise ImportRefused(self._file, max(1, self._table.line), "no row of data in the file")
-        self._put(batch, last=True)
-
-    def _put(self, batch: list[Event], *, last: bool) -> None:
-        first, final = batch[0], batch[-1]
-        assert isinstance(first, InstrumentListed | Trade | Candle)
-        assert isinstance(final, Trade | Candle)
-        self._days.put(batch, first.recv_ns, last=last)
-        self.count += len(batch) - isinstance(first, InstrumentListed)
-        self.last_ns = final.recv_ns
-        self.report()
 
     def _check_symbol(self, symbol: str) -> None:
         if self._symbol is not None:
@@ -219,8 +180,8 @@ class RowReader:
     def _wrong_width(self, found: int) -> NumberError:
         return NumberError(f"{found} columns; the first line has {self._width}")
 
-    def _refused(self, error: NumberError) -> ImportRefused:
-        return ImportRefused(self._file, self._table.line, str(error))
+    def _refused(self, error: NumberError, at_ns: int) -> ImportRefused:
+        return ImportRefused(self._file, self._table.line, str(error), at_ns=at_ns)
 
 
 def _off_grid(start_ns: int, interval_ns: int, *, measured: bool) -> NumberError:

@@ -36,11 +36,14 @@ def test_a_candle_is_received_at_its_end(imports: Imports) -> None:
     assert (third.open, third.volume, third.venue_ns) == (105, 0, START + 4 * MINUTE)
 
 
-def test_a_candle_that_ends_at_midnight_opens_the_next_day(imports: Imports) -> None:
-    imports.load(HEADER + row(1438) + row(1439) + row(1440))
-    assert imports.days() == ["2022-01-15", "2022-01-16"]
-    candles = [event for event in imports.events("2022-01-16") if isinstance(event, Candle)]
-    assert [candle.venue_ns - START for candle in candles] == [DAY_NS, DAY_NS + MINUTE]
+def test_a_candle_that_ends_at_midnight_belongs_to_the_day_that_ends(imports: Imports) -> None:
+    """It was received in that day's last nanosecond, so the file of a month opens no day of the next."""
+    report = imports.load(HEADER + row(1438) + row(1439))
+    assert (imports.days(), report.days) == (["2022-01-15"], ("2022-01-15",))
+    candles = [event for event in imports.events("2022-01-15") if isinstance(event, Candle)]
+    assert [candle.venue_ns - START for candle in candles] == [DAY_NS - MINUTE, DAY_NS]
+    assert [candle.recv_ns - START for candle in candles] == [DAY_NS - MINUTE, DAY_NS - 1]
+    assert report.last_ns == START + DAY_NS - 1
 
 
 def test_interval_may_be_given(imports: Imports) -> None:

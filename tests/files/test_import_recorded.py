@@ -90,7 +90,8 @@ def test_candles_with_the_interval_found(
     for candle, (time, *prices, volume) in zip(candles, source, strict=True):
         if time.isdigit():
             assert candle.start_ns == int(time) * 1_000_000
-        assert (candle.recv_ns, candle.venue_ns) == (candle.start_ns + step, candle.start_ns + step)
+        end_ns = candle.start_ns + step
+        assert (candle.recv_ns, candle.venue_ns) == (end_ns - (end_ns % DAY_NS == 0), end_ns)
         found = [candle.open, candle.high, candle.low, candle.close]
         assert found == [scaled(price, price_scale) for price in prices]
         assert int(candle.volume) == scaled(volume, size_scale)
@@ -115,4 +116,4 @@ def test_daily_candles_with_a_column_that_has_no_name(imports: Imports, recorded
     with gzip.open(recorded("reference/goog-daily.csv.gz"), "rt") as file:
         text = "".join(itertools.islice(file, 101))
     report = imports.load(text, columns={"time": "0"})
-    assert (report.candles, report.interval, report.days[0]) == (100, "1d", "2004-08-20")
+    assert (report.candles, report.interval, report.days[0]) == (100, "1d", "2004-08-19")
