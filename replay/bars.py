@@ -29,6 +29,7 @@ from engine.events import (
     ClockAdvanced,
     DayOpened,
     Event,
+    FeedDamaged,
     FeedDown,
     FeedGap,
     FeedPolling,
@@ -50,7 +51,7 @@ STILL_OPEN: Final = "it is still open"
 
 _OF_BARS: Final = (
     *(InstrumentListed, SessionStarted, Trade, Candle, CandleRead),
-    *(FeedUp, FeedDown, FeedGap, FeedPolling),
+    *(FeedUp, FeedDown, FeedDamaged, FeedGap, FeedPolling),
 )
 """The inputs that bars are built from."""
 

@@ -15,7 +15,15 @@ from __future__ import annotations
 from engine.actors.bars import BEGUN_INSIDE, DOWN, GAP
 from engine.actors.base import Actor, Emit, State, handles
 from engine.config import MONEY_TEXT_SCALE, ActivityKind
-from engine.events import ActivityBarClosed, FeedDown, FeedGap, InstrumentListed, SessionStarted, Trade
+from engine.events import (
+    ActivityBarClosed,
+    FeedDamaged,
+    FeedDown,
+    FeedGap,
+    InstrumentListed,
+    SessionStarted,
+    Trade,
+)
 from engine.values import parse_scaled, power_of_ten, wide
 
 __all__ = ["ActivityBars"]
@@ -51,6 +59,7 @@ class ActivityBars(Actor):
         super().__init__("activity")
         self._kinds = kinds
         self._open: dict[int, list[Measured]] = {}
+        self._doubted: dict[int, None] = {}  # instruments whose trades are in doubt until a gap settles it
 
     @handles(Trade)
     def add(self, trade: Trade, emit: Emit) -> None:
@@ -76,6 +85,7 @@ class ActivityBars(Actor):
             if bar.level >= bar.threshold:
                 emit(_event(bar, trade))
                 _begin_again(bar)
+                bar.because = DOWN if trade.instrument in self._doubted else ""
 
     def _begin(self, listed: InstrumentListed) -> list[Measured]:
         return [
@@ -87,13 +97,26 @@ class ActivityBars(Actor):
     @handles(FeedDown, SessionStarted)
     def note_feed_down(self, event: FeedDown | SessionStarted, emit: Emit) -> None:
         """Mark the open bars: trades may be missing from now on, until a `FeedGap` shows that none are."""
-        for bars in self._open.values():
-            for bar in bars:
-                bar.because = bar.because or DOWN
+        if isinstance(event, SessionStarted):
+            self._doubted.clear()
+        for instrument in self._open:
+            self._doubt(instrument)
+
+    @handles(FeedDamaged)
+    def note_damage(self, damaged: FeedDamaged, emit: Emit) -> None:
+        """Mark the open bars of the instrument if trades may be missing."""
+        if damaged.in_doubt:
+            self._doubted[damaged.instrument] = None
+            self._doubt(damaged.instrument)
+
+    def _doubt(self, instrument: int) -> None:
+        for bar in self._open.get(instrument, ()):
+            bar.because = bar.because or DOWN
 
     @handles(FeedGap)
     def settle_gap(self, gap: FeedGap, emit: Emit) -> None:
         """Clear the mark of an instrument's open bars, or keep them incomplete if the gap is not closed."""
+        self._doubted.pop(gap.instrument, None)
         for bar in self._open.get(gap.instrument, ()):
             if not gap.closed:
                 bar.because = bar.because if bar.because == BEGUN_INSIDE else GAP

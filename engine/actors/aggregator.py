@@ -8,7 +8,8 @@ emitted again with the next revision. Within a bar, trades are in the venue's or
 arrival. A window without trades has a flat bar at the last close, or no bar, depending on the venue.
 
 A bar that was open, or closed, while the feed was down is doubtful, and reported as incomplete, until a
-`FeedGap` settles it. `candle_bars.py` handles candles, `closing.py` the closing of bars.
+`FeedGap` settles it. So are the bars of one instrument after a `FeedDamaged` that leaves its trades in doubt.
+`candle_bars.py` handles candles, `closing.py` the closing of bars.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from engine.actors.candle_bars import CANDLES, CandleBars
 from engine.clock import SECOND_NS, window_end, window_start
 from engine.config import BarsConfig
 from engine.events import (
+    FeedDamaged,
     FeedDown,
     FeedGap,
     FeedPolling,
@@ -255,12 +257,25 @@ class Aggregator(CandleBars):
         """Mark open bars as doubtful: until the feed is up, trades may be missing."""
         if isinstance(event, FeedDown) or self._open:
             self._blind = True
-            for instrument, open_bar in self._open.items():
-                market = self._markets[instrument]
-                for bar in (open_bar, *market.waiting, *(series.bar for series in market.series)):
-                    bar.doubtful = True
+            for instrument in self._open:
+                self._doubt(instrument)
         if isinstance(event, SessionStarted):
+            for market in self._markets.values():
+                market.blind = False  # the new session's feed joins its trades to the recorded ones
             self._end_interrupted(event.recv_ns, emit)
+
+    @handles(FeedDamaged)
+    def note_damage(self, damaged: FeedDamaged, emit: Emit) -> None:
+        """Mark the open bars of the instrument as doubtful if trades may be missing."""
+        if damaged.in_doubt:
+            self._market(damaged.instrument).blind = True
+            self._doubt(damaged.instrument)
+
+    def _doubt(self, instrument: int) -> None:
+        market = self._markets[instrument]
+        own = [self._open[instrument]] if instrument in self._open else []
+        for bar in (*own, *market.waiting, *(series.bar for series in market.series)):
+            bar.doubtful = True
 
     @handles(FeedUp)
     def note_feed_up(self, up: FeedUp, emit: Emit) -> None:
@@ -279,6 +294,7 @@ class Aggregator(CandleBars):
             if gap.closed:
                 return
             market = self._market(gap.instrument)
+        market.blind = False
         if not gap.closed:
             market.hole_ns = max(market.hole_ns, gap.to_ns)
         for series in market.series:

@@ -119,7 +119,8 @@ class Market(State):
     `waiting` holds the bars of the shortest interval that have ended and are in their grace period, oldest
     first, without the open one. All windows that end by `done_ns` are closed. `hole_ns` is the end of the
     last gap that was not closed. `fresh`: the next bar to close is the first one. `flat`: the venue has
-    candles for windows without trades. `by_id`: trades with equal time stamps are ordered by id.
+    candles for windows without trades. `by_id`: trades with equal time stamps are ordered by id. `blind`:
+    trades may be missing, until a gap settles it.
     """
 
     series: list[Series]
@@ -129,6 +130,7 @@ class Market(State):
     done_ns: int = 0
     hole_ns: int = 0
     fresh: bool = True
+    blind: bool = False
 
 
 def series_of(spans_ns: list[int]) -> list[Series]:

@@ -89,8 +89,9 @@ class Closing(Actor):
     def _begin(self, instrument: int, start_ns: int, price: int) -> OpenBar:
         """Open a bar, flat at a price until it has a trade."""
         fresh = OpenBar(start_ns, window_end(self._base_ns, start_ns), 0, price, price, price, price)
-        fresh.because = GAP if start_ns <= self._markets[instrument].hole_ns else ""
-        fresh.doubtful = self._blind
+        market = self._markets[instrument]
+        fresh.because = GAP if start_ns <= market.hole_ns else ""
+        fresh.doubtful = self._blind or market.blind
         self._open[instrument] = fresh
         return fresh
 
@@ -121,7 +122,7 @@ class Closing(Actor):
 
     def _publish(self, series: Series, bar: OpenBar, end: End) -> None:
         """Emit a closed bar, keep it for corrections, and merge it into longer bars."""
-        bar.doubtful = not bar.proved and (bar.doubtful or self._blind)
+        bar.doubtful = not bar.proved and (bar.doubtful or self._blind or end.market.blind)
         end.emit(bar_event(bar, end.instrument, series.interval_ns, end.closed_by, end.at_ns))
         series.closed.append(bar)
         if len(series.closed) > REVISABLE_BARS_MAX:

@@ -51,7 +51,17 @@ from engine.events.flow import (
     LargePrintSeen,
     ProfileClosed,
 )
-from engine.events.market import Candle, FeedDown, FeedGap, FeedHeard, FeedUp, InstrumentListed, Quote, Trade
+from engine.events.market import (
+    Candle,
+    FeedDamaged,
+    FeedDown,
+    FeedGap,
+    FeedHeard,
+    FeedUp,
+    InstrumentListed,
+    Quote,
+    Trade,
+)
 from engine.events.orders import (
     COMMANDS,
     ENDED,
@@ -129,6 +139,7 @@ EVENT_TYPES: Final[tuple[type[Event], ...]] = (
     FeedUp,
     FeedDown,
     FeedGap,
+    FeedDamaged,
     FeedPolling,
     BookRead,
     CandleRead,
@@ -233,6 +244,7 @@ __all__ = [
     "EquityMarked",
     "Event",
     "ExitDelayed",
+    "FeedDamaged",
     "FeedDown",
     "FeedGap",
     "FeedHeard",

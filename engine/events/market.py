@@ -12,6 +12,7 @@ from engine.values import BUY, InstrumentId, Price, Side, Size, Volume, grid_ste
 
 __all__ = [
     "Candle",
+    "FeedDamaged",
     "FeedDown",
     "FeedGap",
     "FeedHeard",
@@ -177,8 +178,31 @@ class FeedDown(Event, frozen=True, tag="feed-down"):
     backoff_ms: int = 0
 
 
+class FeedDamaged(Event, frozen=True, tag="feed-damaged"):
+    """Something of a feed cannot be used, or an instrument's subscription gives nothing. The feed goes on.
+
+    `channel` is the venue's name of the channel, "" if unknown. `in_doubt`: trades may be missing, until a
+    `FeedGap` of this instrument settles it. `count` is how many damages of this channel and instrument this
+    event stands for. `raw` is the beginning of the message, "" if it is not kept. `instrument` is 0 for a
+    channel without one.
+    """
+
+    recv_ns: int
+    feed: str
+    channel: str
+    instrument: InstrumentId
+    reason: str
+    count: int = 1
+    in_doubt: bool = False
+    raw: str = ""
+
+
 class FeedGap(Event, frozen=True, tag="feed-gap"):
-    """Trades between two venue times may be missing. `closed`: the venue's backlog shows that none are."""
+    """Trades between two venue times may be missing. `closed`: the venue's backlog shows that none are.
+
+    A gap that is not closed is as tight as can be stated: from the last trade known before it to the first
+    one known after it. Several gaps may settle one interruption.
+    """
 
     recv_ns: int
     feed: str

@@ -12,7 +12,7 @@ from engine.actors import ActivityBars
 from engine.clock import SECOND_NS
 from engine.config import ActivityKind, BarsConfig, parse_config
 from engine.errors import ConfigError
-from engine.events import ActivityBarClosed, FeedDown, FeedGap, SessionStarted, Trade
+from engine.events import ActivityBarClosed, FeedDamaged, FeedDown, FeedGap, SessionStarted, Trade
 from engine.snapshot import state_classes
 from engine.states import decode_state, encode_state
 from tests.actors.harness import LISTED, Harness, T
@@ -130,6 +130,11 @@ def test_a_bar_is_incomplete_after_a_start_or_a_gap_unless_the_gap_is_closed() -
     assert emitted.because == "the feed was down; what was missed is not known yet"
     harness.send(next(ticks), FeedDown(T, "f", "x"), FeedGap(T, "f", 1, T, T, True))
     assert not harness.send(next(ticks))[0].incomplete
+    harness.send(next(ticks), FeedDamaged(T, "f", "trades", 1, "x", in_doubt=True))
+    assert harness.send(next(ticks))[0].incomplete
+    assert bar().because == "the feed was down; what was missed is not known yet", "still in doubt"
+    harness.send(FeedGap(T, "f", 1, T, T, True))
+    assert not bar().incomplete
     harness.send(next(ticks), FeedGap(T, "f", 1, T, T, False))
     assert harness.send(next(ticks))[0].because == "the feed has a gap"
     harness.send(next(ticks), SessionStarted(T + SECOND_NS, "b" * 16, "paper", "", "", "", (), ""))

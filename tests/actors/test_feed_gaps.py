@@ -6,7 +6,7 @@ import pytest
 
 from engine.actors import Aggregator
 from engine.config import BarsConfig
-from engine.events import BarClosed, FeedDown, FeedGap, FeedUp, SessionStarted, Trade
+from engine.events import BarClosed, FeedDamaged, FeedDown, FeedGap, FeedUp, SessionStarted, Trade
 from tests.actors.harness import MINUTE, Harness, T
 
 GRACE = 1_000_000_000
@@ -62,6 +62,38 @@ def test_a_gap_in_the_open_bar_alone_is_settled_before_it_closes() -> None:
         harness.send(FeedGap(T + 3, "f", 1, T + 1, T + 2, closed))
         harness.advance(T + 2 * MINUTE)
         assert marks(harness) == {0: not closed}
+
+
+def damage(minute: float, *, in_doubt: bool = True) -> FeedDamaged:
+    return FeedDamaged(T + int(minute * MINUTE), "f", "trades", 1, "x", in_doubt=in_doubt)
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_f15_after_damage_bars_of_that_instrument_are_in_doubt_until_a_gap_settles_it(closed: bool) -> None:
+    """Trades go on meanwhile: bars that begin and close in doubt are not called complete."""
+    harness = new_harness()
+    harness.send(trade(0), trade(1))
+    for event in (damage(1.2), trade(1.5), trade(2.5), trade(3.5)):
+        harness.advance(event.recv_ns)
+        harness.send(event)
+    assert marks(harness) == {0: False, 1: True, 2: True}
+    hole = T + int(1.1 * MINUTE), T + int(1.5 * MINUTE)
+    after = T + int(3.6 * MINUTE)
+    harness.send(FeedGap(after, "f", 1, *hole, closed), FeedGap(after, "f", 1, hole[1], after, True))
+    harness.advance(T + 6 * MINUTE)
+    assert marks(harness) == {0: False, 1: not closed, 2: False, 3: False, 4: False}
+
+
+def test_f15_damage_elsewhere_does_not_matter() -> None:
+    """Another instrument, another channel, or a new session."""
+    harness = new_harness()
+    other = FeedDamaged(T, "f", "trades", 2, "x", in_doubt=True)
+    harness.send(trade(0), other, damage(0.1, in_doubt=False), trade(1.5))
+    assert marks(harness) == {0: False}
+    started = SessionStarted(T + int(1.7 * MINUTE), "b" * 16, "paper", "", "", "", (), "")
+    harness.send(damage(1.6), started, FeedUp(T + int(1.8 * MINUTE), "f", 1))
+    harness.advance(T + 4 * MINUTE)
+    assert marks(harness) == {0: False, 1: True, 2: False}
 
 
 def test_a_longer_bar_is_incomplete_when_one_of_its_parts_is() -> None:

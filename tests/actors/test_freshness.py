@@ -12,6 +12,7 @@ from engine.clock import SECOND_NS
 from engine.config import Config, RiskConfig
 from engine.events import (
     ClockAdopted,
+    FeedDamaged,
     FeedDown,
     FeedGap,
     FeedHeard,
@@ -106,6 +107,9 @@ def test_a_feed_that_is_down_is_not_fresh_until_a_new_price_or_proof_that_none_w
     opened = FeedGap(at_ns, "f", 1, T, at_ns)
     assert stale([*down, again, opened], at_ns) == "no price since data was missed"
     assert stale([*down, again, opened, trade(at_ns)], at_ns) == ""
+    damaged = FeedDamaged(at_ns, "f", "bbo", 1, "x")
+    assert stale([UP, trade(), damaged], at_ns) == "no price since data was missed"
+    assert stale([UP, trade(), damaged, quote(at_ns)], at_ns) == ""
 
 
 def test_a_gap_in_another_market_does_not_matter() -> None:

@@ -22,6 +22,7 @@ from engine.events import (
     EngineHalted,
     EquityMarked,
     Event,
+    FeedDamaged,
     FeedDown,
     FeedGap,
     FeedUp,
@@ -65,7 +66,7 @@ KPEPE = InstrumentListed(START_NS, 2, "hyperliquid", "kPEPE", 6, 0)
 KINDS = (
     *("bar", "bar", "fill", "fill", "fill", "booked", "booked", "submit", "submit", "accept"),
     *("change", "cancel", "canceled", "reject", "unknown", "position", "equity", "trade"),
-    *("signal", "target", "mark", "refuse", "relist", "up", "down", "gap", "start", "stop"),
+    *("signal", "target", "mark", "refuse", "relist", "up", "down", "gap", "damaged", "start", "stop"),
     *("fail", "halt", "repair", "edge", "operator", "restart", "timer"),
 )
 
@@ -164,6 +165,8 @@ def event_of(kind: str, pick: int, number: int, text: str, at: int) -> Event:
             return FeedDown(at, "hyperliquid", text, number)
         case "gap":
             return FeedGap(at, "hyperliquid", which, at - 5, at)
+        case "damaged":
+            return FeedDamaged(at, "hyperliquid", "trades", which * (number % 2), text, number, True, text)
         case "start":
             strategies = ((strategy, "mine:Ema", "abc"),)
             return SessionStarted(at, f"{pick:016x}", "paper", "0.1.0", "s", "c", strategies, text)

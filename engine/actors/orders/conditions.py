@@ -24,6 +24,7 @@ from engine.events import (
     ClockAdopted,
     ClockChecked,
     Event,
+    FeedDamaged,
     FeedDown,
     FeedGap,
     FeedHeard,
@@ -93,6 +94,9 @@ def note(conditions: Conditions, event: Event, markets: dict[int, Prices]) -> No
     elif isinstance(event, FeedDown):
         conditions.feeds[event.feed] = f"{event.feed} is down: {event.reason}"
         conditions.doubted |= dict.fromkeys(markets)
+    elif isinstance(event, FeedDamaged):
+        if event.instrument in markets:
+            conditions.doubted[event.instrument] = None
     elif isinstance(event, FeedPolling):
         if event.active:
             conditions.feeds[event.feed] = f"{event.feed} is down: {event.reason}"

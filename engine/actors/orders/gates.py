@@ -48,6 +48,7 @@ from engine.events import (
     ClockChecked,
     EquityMarked,
     Event,
+    FeedDamaged,
     FeedDown,
     FeedGap,
     FeedHeard,
@@ -80,6 +81,7 @@ class Gates:
     WATCHES: ClassVar[tuple[type[Event], ...]] = (
         FeedUp,
         FeedDown,
+        FeedDamaged,
         FeedGap,
         FeedHeard,
         FeedPolling,

@@ -26,6 +26,7 @@ from engine.events import (
     EdgeChanged,
     EngineHalted,
     Event,
+    FeedDamaged,
     FeedDown,
     FeedGap,
     FeedUp,
@@ -95,6 +96,7 @@ class RowBuilder:
             FeedUp: ("feed_events", self._feed_up),
             FeedDown: ("feed_events", self._feed_down),
             FeedGap: ("feed_events", self._feed_gap),
+            FeedDamaged: ("feed_events", self._feed_damaged),
             SessionStarted: ("sessions", self._session_started),
             SessionStopped: ("sessions", self._session_stopped),
             ActorFailed: ("failures", self._actor_failed),
@@ -210,6 +212,19 @@ class RowBuilder:
             to_time=iso_text(event.to_ns),
             to_ns=event.to_ns,
             closed=event.closed,
+        )
+
+    def _feed_damaged(self, seq: int, cause: int, event: FeedDamaged) -> None:
+        named = self.listing(event.instrument).named if event.instrument else (None, None, None)
+        self._feed(
+            *(seq, cause, event.recv_ns, event.feed, "damaged"),
+            instrument=named[0],
+            instrument_id=named[1],
+            venue=named[2],
+            reason=event.reason,
+            channel=event.channel or None,
+            count=event.count,
+            raw=event.raw or None,
         )
 
     def _feed(self, seq: int, cause: int, at_ns: int, feed: str, event: str, **columns: object) -> None:

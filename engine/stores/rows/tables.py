@@ -19,7 +19,7 @@ from engine.stores.rows.shapes import INSTRUMENT, PRINT, RECORD, TRADED, TableSh
 
 __all__ = ["SCHEMA_VERSION", "TABLES", "VIEWS", "TableShape"]
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 """Kept in the database as `user_version`; a database of another version is rebuilt."""
 
 
@@ -260,6 +260,9 @@ TABLES: Final[dict[str, TableShape]] = {
             "backoff_ms": int,
             "subscriptions": int,
             "attempt": int,
+            "channel": str,
+            "count": int,
+            "raw": str,
         },
         pk="seq",
         indexes=(("feed", "at_ns"),),
@@ -422,5 +425,6 @@ VIEWS: Final[dict[str, str]] = {
         order by seq
     """,
     "open_positions": "select * from positions where size != 0 order by strategy, instrument",
+    "feed_damages": "select * from feed_events where event = 'damaged' order by seq",
     "feed_gaps": "select * from feed_events where event = 'gap' order by seq",
 }
