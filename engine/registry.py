@@ -29,7 +29,15 @@ from engine.events.codec import Record
 from engine.moving import move
 from engine.opening import Opening, States
 from engine.snapshot import classes_of
-from engine.states import NO_SHAPES, Shapes, decode_state, encode_state, shapes_of, stored_state
+from engine.states import (
+    NO_SHAPES,
+    Shapes,
+    decode_state,
+    encode_state,
+    restored_state,
+    shapes_of,
+    stored_state,
+)
 from engine.strategies.actor import StrategyActor
 from engine.strategies.inheriting import inherit
 from engine.strategies.places import place_of
@@ -93,6 +101,9 @@ class Registry:
         self._own = own
         self._handlers: list[tuple[Actor, list[tuple[type[Event], Handler]]]] = []
         self._choices: list[tuple[Actor, dict[type[Event], bool]]] = []
+        self.checked: dict[
+            str, tuple[bytes, Any]
+        ] = {}  # at midnight: a strategy's state stored, and restored
         self.stale = False
         self.route()
 
@@ -117,6 +128,7 @@ class Registry:
 
     def succession(self, started: SessionStarted) -> Succession:
         """Return the actors of a new session with the states of their predecessors. Changes nothing."""
+        self.checked.clear()
         states, lost = self._inheritance()
         for old, name in started.moves:
             for by_name in (states, lost):
@@ -194,25 +206,33 @@ class Registry:
             if actor.name in self.failed:
                 continue
             try:
-                states[actor.name] = (actor.signature, encode_state(actor.state(), actor.name))
+                checked = self.checked.get(actor.name)
+                blob = checked[0] if checked is not None else encode_state(actor.state(), actor.name)
+                states[actor.name] = (actor.signature, blob)
             except UsageError:
                 if not isinstance(actor, StrategyActor):
                     raise
         return states
 
     def fail_unstorable(self, seq: int, at_ns: int) -> list[Event]:
-        """Fail the strategies whose state cannot be restored from a snapshot; return their `ActorFailed`."""
+        """Fail the strategies whose state cannot be restored from a snapshot; return their `ActorFailed`.
+
+        Keeps what it stored for `open_day`, which must follow at once unless there are failures.
+        """
         failures: list[Event] = []
+        self.checked.clear()
         for actor in self.actors:
             if isinstance(actor, StrategyActor) and actor.name not in self.failed:
                 try:
-                    stored_state(actor.state(), actor.name, classes_of(actor))
+                    blob = encode_state(actor.state(), actor.name)
+                    self.checked[actor.name] = blob, restored_state(blob, actor.name, classes_of(actor))
                 except UsageError as error:
                     failed = _failure(actor, error, seq, at_ns)
                     failures.append(failed)
                     self.failures.append(_described(failed))
                     self.failed[actor.name] = seq
         if failures:
+            self.checked.clear()
             self.route()
         return failures
 
@@ -226,8 +246,11 @@ class Registry:
         for actor in self.actors:
             if actor.name in self.day_states:
                 self.day_shapes |= shapes_of(self.day_states[actor.name][1], classes_of(actor))
-                if isinstance(actor, StrategyActor):
+                if actor.name in self.checked:
+                    actor.restore(self.checked[actor.name][1])
+                elif isinstance(actor, StrategyActor):
                     self._restore(actor, self.day_states, NO_SHAPES, self._unreadable)
+        self.checked.clear()
 
     def note_failure(self, failed: ActorFailed) -> None:
         """Take over a recorded failure."""

@@ -198,6 +198,7 @@ class Sequencer:
         self._batch, self._flushed = [], 0
         self._fire_until(self._midnight_ns - 1)
         self._fail_unstorable()
+        self._registry.checked.clear()  # no day is opened here
         self._flush(0)
 
     def load(self, seq: int, opened: DayOpened) -> None:

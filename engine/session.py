@@ -26,6 +26,7 @@ from engine.actors import (
     OrderManager,
     SimulatedVenue,
 )
+from engine.actors.base import REMEMBERED_ON_PAPER
 from engine.actors.flow import flow_actors
 from engine.config import Config, StrategyConfig, parse_config
 from engine.errors import ConfigError, UsageError
@@ -112,6 +113,8 @@ class SessionBuilder:
         account = f" {venue.network} {(venue.vault or venue.account).lower()}" if venue else ""
         for actor in actors:
             actor.signature = (actor.signature or type(actor).__name__) + account
+            if venue is None:
+                actor.remembered = REMEMBERED_ON_PAPER
         aggregator = Aggregator(config.bars)
         aggregator.signature = f"{config.bars.intervals} {config.bars.grace_ms} {config.bars.close}"
         return [aggregator, *_optional(config), *actors]

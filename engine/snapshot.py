@@ -7,9 +7,10 @@ that of `engine.states`. Called by the registry, by sessions and by the bench fo
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
 from enum import Enum
+from functools import cache
 from types import ModuleType
 from typing import Final
 
@@ -32,30 +33,56 @@ _MOVED: Final[dict[str, type]] = {
 """Classes that states of an earlier version name by the module they were in."""
 
 
-def classes_of(actor: object) -> dict[str, type]:
+def classes_of(actor: object) -> Mapping[str, type]:
     """Return the classes that an actor's state may contain, by their name in snapshots."""
-    kinds = [type(actor), *([type(actor.strategy)] if isinstance(actor, StrategyActor) else [])]
-    modules = [cls.__module__ for kind in kinds for cls in kind.__mro__]
-    own = dict.fromkeys((*_SHARED_MODULES, *modules))
-    return state_classes([name for name in own if name in sys.modules]) | _MOVED
+    if not isinstance(actor, StrategyActor):
+        return _classes_with(type(actor))  # type: ignore[arg-type]  # mypy: a class is hashable
+    own = _classes_with(type(actor))  # type: ignore[arg-type]
+    return own | state_classes(_modules_of(type(actor.strategy)))
+
+
+@cache
+def _classes_with(kind: type) -> dict[str, type]:
+    """Return the classes that the state of an actor of the engine may contain. Not to be changed."""
+    return state_classes(dict.fromkeys((*_SHARED_MODULES, *_modules_of(kind)))) | _MOVED
+
+
+def _modules_of(kind: type) -> list[str]:
+    modules = [cls.__module__ for cls in kind.__mro__]
+    return [name for name in modules if name in sys.modules and name != "builtins"]
 
 
 def state_classes(modules: Iterable[str]) -> dict[str, type]:
     """Return the structs, dataclasses, named tuples and enums of imported modules, by name in snapshots.
 
     Includes those nested in classes, and those of modules of a strategy's project that the modules import.
+    The engine's modules do not change once imported, so what they have is looked up once.
     """
     found: dict[str, type] = {}
     waiting = [sys.modules[name] for name in modules]
     visited = {module.__name__ for module in waiting}
     while waiting:
-        for member in list(vars(waiting.pop()).values()):
+        module = waiting.pop()
+        if module.__name__.partition(".")[0] in PACKAGES:
+            found = _classes_in(module) | found
+            continue
+        for member in list(vars(module).values()):
             if isinstance(member, type):
                 _add_classes(member, found)
             elif isinstance(member, ModuleType) and member.__name__ not in visited:
                 visited.add(member.__name__)
                 if _is_of_project(member):
                     waiting.append(member)
+    return found
+
+
+@cache
+def _classes_in(module: ModuleType) -> dict[str, type]:
+    """Return the classes of a module of the engine. Not to be changed."""
+    found: dict[str, type] = {}
+    for member in list(vars(module).values()):
+        if isinstance(member, type):
+            _add_classes(member, found)
     return found
 
 

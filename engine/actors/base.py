@@ -24,6 +24,7 @@ __all__ = [
     "PATH",
     "PROTECTION",
     "REMEMBERED_MAX",
+    "REMEMBERED_ON_PAPER",
     "Actor",
     "Because",
     "Emit",
@@ -44,6 +45,9 @@ T = TypeVar("T")
 REMEMBERED_MAX: Final = 512
 """Upper bound on the ended orders that an actor remembers; the oldest go first."""
 
+REMEMBERED_ON_PAPER: Final = 16
+"""The same on paper, where nothing is reported late; each midnight stores what is remembered."""
+
 
 class State(msgspec.Struct):
     """Base class of the mutable records in an actor's state. Snapshots can store them."""
@@ -58,10 +62,10 @@ class Once(State):
     seen: dict[str, None] = {}
 
 
-def remember(memory: dict[str, T], key: str, value: T) -> None:
-    """Add an entry, and drop the oldest one beyond `REMEMBERED_MAX`."""
+def remember(memory: dict[str, T], key: str, value: T, most: int) -> None:
+    """Add an entry, and drop the oldest one beyond `most`."""
     memory[key] = value
-    if len(memory) > REMEMBERED_MAX:
+    if len(memory) > most:
         del memory[next(iter(memory))]
 
 
@@ -147,7 +151,9 @@ def handles(*types: type[Event]) -> Callable[[F], F]:
 class Actor:
     """Base class of every deterministic actor."""
 
-    WIRING: ClassVar[frozenset[str]] = frozenset({"name", "signature", "policy", "instruments", "turn"})
+    WIRING: ClassVar[frozenset[str]] = frozenset(
+        {"name", "signature", "policy", "remembered", "instruments", "turn"}
+    )
     """Attributes that are not state. The session sets them; they are never stored."""
 
     name: str
@@ -155,6 +161,8 @@ class Actor:
     """Identifies what the state depends on. A new session restores a state only if its signature is equal."""
     policy: str = "halt"
     """Policy when a handler raises: "halt" or "quarantine"."""
+    remembered: int = REMEMBERED_MAX
+    """How many ended orders the actor remembers, since something may still be reported of them."""
 
     def __init__(self, name: str) -> None:
         self.name = name

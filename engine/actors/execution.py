@@ -461,7 +461,7 @@ class Execution(Actor):
         self._orders[client_order_id].state = state
         self._report(at_ns, client_order_id, emit)
         # A fill can still be reported for it.
-        remember(self._ended, client_order_id, self._orders.pop(client_order_id))
+        remember(self._ended, client_order_id, self._orders.pop(client_order_id), self.remembered)
         self._suspend_dead_man(at_ns, emit)
 
     def _report(self, at_ns: int, client_order_id: str, emit: Emit) -> None:

@@ -10,20 +10,21 @@ allows. State is a tree: an object held in two places comes back as two.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from enum import Enum
-from functools import cached_property
-from typing import Any, Final
+from functools import cached_property, lru_cache, partial
+from typing import Any, Final, NamedTuple
 
 import msgspec
+from msgspec.structs import astuple
 
 from engine.errors import JournalError, StateVersionError, UsageError
 from engine.states.evolution import NO_SHAPES, Refused, Shapes, Unknown, fields_of, is_named, made, name_of
 from engine.states.exact import pack_exact, unpack_exact
 from engine.values import INT64_MAX
 
-__all__ = ["decode_state", "encode_state", "stored_state"]
+__all__ = ["decode_state", "encode_state", "restored_state", "stored_state"]
 
 _PLAIN: Final = frozenset({type(None), bool, float, str, bytes})
 
@@ -46,7 +47,9 @@ _UNREADABLE: Final = (
 def encode_state(value: object, where: str) -> bytes:
     """Return the state as bytes. Raises UsageError naming the attribute that cannot be stored."""
     try:
-        return _encode(_pack(value, where))
+        return _encode(_pack(value))
+    except _Unstorable as error:
+        raise UsageError(f"{where}{error.place()}{error.why}") from None
     except RecursionError:
         raise UsageError(f"{where} is nested too deep, or holds itself; keep it flat") from None
     except UnicodeEncodeError as error:
@@ -74,8 +77,12 @@ def stored_state(value: object, where: str, classes: Mapping[str, type]) -> Any:
     A state that cannot be restored would make the day that opens with it unreadable, so it is checked before
     it is written.
     """
+    return restored_state(encode_state(value, where), where, classes)
+
+
+def restored_state(blob: bytes, where: str, classes: Mapping[str, type]) -> Any:
+    """Decode a state that was just encoded. Raises UsageError if it does not come back, or changed."""
     # The texts of these errors are recorded: they stand in the `ActorFailed` of a strategy.
-    blob = encode_state(value, where)
     try:
         found = _unpack(_decode(blob), classes, NO_SHAPES)
         same = encode_state(found, where) == blob
@@ -91,50 +98,116 @@ def stored_state(value: object, where: str, classes: Mapping[str, type]) -> Any:
     return found
 
 
-def _pack(value: Any, where: str) -> Any:
-    # The texts of these errors are recorded: they stand in the `ActorFailed` of a strategy.
+class _Unstorable(Exception):
+    """A value that cannot be stored: `why` ends a sentence, `path` leads to the value.
+
+    The texts are recorded: they stand in the `ActorFailed` of a strategy.
+    """
+
+    def __init__(self, why: str, *path: object) -> None:
+        super().__init__(why)
+        self.why = why
+        self.path = list(path)
+
+    def place(self) -> str:
+        return "".join(f".{part}" for part in reversed(self.path))
+
+
+class _Plan(NamedTuple):
+    """How objects of a class are packed. `open`: they can have attributes that are not fields."""
+
+    name: str
+    fields: tuple[str, ...]
+    struct: bool
+    open: bool
+
+
+@lru_cache(maxsize=512)
+def _plan_of(cls: type) -> _Plan | None:
+    """Return how objects of a class are packed, None for a class that has no fields."""
+    struct = issubclass(cls, msgspec.Struct)
+    if not (struct or is_dataclass(cls) or is_named(cls)):
+        return None
+    return _Plan(name_of(cls), tuple(fields_of(cls)), struct, cls.__dictoffset__ != 0)
+
+
+def _pack(value: Any) -> Any:
     cls = type(value)
     if cls in _PLAIN:
         return value
     if cls is int:
         return value if -INT64_MAX <= value <= INT64_MAX else ["i", str(value)]
     if cls is list:
-        return ["l", [_pack(item, where) for item in value]]
+        return ["l", _pack_items(value)]
     if cls is tuple:
-        return ["t", [_pack(item, where) for item in value]]
+        return ["t", _pack_items(value)]
     if cls is deque:
-        return ["q", value.maxlen, [_pack(item, where) for item in value]]
+        return ["q", value.maxlen, _pack_items(value)]
     if cls is dict:
-        return ["d", [[_pack(key, where), _pack(item, f"{where}.{key}")] for key, item in value.items()]]
+        return ["d", _pack_dict(value)]
     if issubclass(cls, Enum):
         return ["s", name_of(cls), [value.name]]
-    if issubclass(cls, msgspec.Struct) or is_dataclass(cls) or is_named(cls):
-        fields = fields_of(cls)
-        _check_attributes(value, fields, where)
-        return ["s", name_of(cls), [_pack(_field(value, f, where), f"{where}.{f}") for f in fields]]
-    packed = pack_exact(value, lambda part: _pack(part, where))
+    plan = _plan_of(cls)  # type: ignore[arg-type]  # mypy: a class is hashable
+    if plan is not None:
+        return ["s", plan.name, _pack_fields(value, plan)]
+    packed = pack_exact(value, _pack)
     if packed is not None:
         return packed
-    raise UsageError(
-        f"{where} is a {cls.__name__}, which a snapshot cannot store: "
+    raise _Unstorable(
+        f" is a {cls.__name__}, which a snapshot cannot store: "
         f"use numbers, text, lists, dicts, enums, msgspec structs or dataclasses{_hint(cls)}"
     )
 
 
-def _field(value: Any, field: str, where: str) -> Any:
+def _pack_items(values: Iterable[Any]) -> list[Any]:
+    return [
+        item
+        if (cls := type(item)) in _PLAIN or (cls is int and -INT64_MAX <= item <= INT64_MAX)
+        else _pack(item)
+        for item in values
+    ]
+
+
+def _pack_dict(value: dict[Any, Any]) -> list[Any]:
+    packed: list[Any] = []
+    for key, item in value.items():
+        key_packed = key if type(key) in _PLAIN else _pack(key)
+        try:
+            packed.append([key_packed, item if type(item) in _PLAIN else _pack(item)])
+        except _Unstorable as error:
+            error.path.append(key)
+            raise
+    return packed
+
+
+def _pack_fields(value: Any, plan: _Plan) -> list[Any]:
+    if plan.open:
+        _check_attributes(value, plan.fields)
+    packed: list[Any] = []
     try:
-        return getattr(value, field)
+        # Not a comprehension: how many are done names the field that cannot be stored.
+        for item in astuple(value) if plan.struct else map(partial(getattr, value), plan.fields):
+            cls = type(item)
+            if cls in _PLAIN or (cls is int and -INT64_MAX <= item <= INT64_MAX):
+                packed.append(item)
+            else:
+                packed.append(_pack(item))
+    except _Unstorable as error:
+        error.path.append(plan.fields[len(packed)])
+        raise
     except AttributeError:
-        raise UsageError(f"{where}.{field} has no value yet; give the field a default") from None
+        missing = next(field for field in plan.fields if not hasattr(value, field))
+        raise _Unstorable(" has no value yet; give the field a default", missing) from None
+    return packed
 
 
-def _check_attributes(value: Any, fields: Sequence[str], where: str) -> None:
-    """Raise UsageError for an attribute of an object that is not a field: it would not come back."""
+def _check_attributes(value: Any, fields: Sequence[str]) -> None:
+    """Raise _Unstorable for an attribute of an object that is not a field: it would not come back."""
     for name in getattr(value, "__dict__", ()):
         if name not in fields and not isinstance(getattr(type(value), name, None), cached_property):
-            raise UsageError(
-                f"{where}.{name} is not a field of {type(value).__name__}, so a snapshot would lose it; "
-                "make it a field"
+            raise _Unstorable(
+                f" is not a field of {type(value).__name__}, so a snapshot would lose it; make it a field",
+                name,
             )
 
 
@@ -145,24 +218,33 @@ def _hint(cls: type) -> str:
 
 
 def _unpack(value: Any, classes: Mapping[str, type], shapes: Shapes) -> Any:
-    if not isinstance(value, list):
+    if type(value) is not list:
         return value
     kind, content = value[0], value[1]
     if kind == "i":
         return int(content)
     if kind == "l":
-        return [_unpack(item, classes, shapes) for item in content]
+        return _unpack_items(content, classes, shapes)
     if kind == "t":
-        return tuple(_unpack(item, classes, shapes) for item in content)
+        return tuple(_unpack_items(content, classes, shapes))
     if kind == "q":
-        return deque((_unpack(item, classes, shapes) for item in value[2]), maxlen=content)
+        return deque(_unpack_items(value[2], classes, shapes), maxlen=content)
     if kind == "d":
-        return {_unpack(key, classes, shapes): _unpack(item, classes, shapes) for key, item in content}
+        return {
+            (key if type(key) is not list else _unpack(key, classes, shapes)): (
+                item if type(item) is not list else _unpack(item, classes, shapes)
+            )
+            for key, item in content
+        }
     if kind == "s":
         if content not in classes:
             raise Unknown(content, f"there is no class {content}")
-        values = [_unpack(item, classes, shapes) for item in value[2]]
+        values = _unpack_items(value[2], classes, shapes)
         if shapes and (content not in shapes) != issubclass(classes[content], Enum):
             raise StateVersionError(f"state of an older version: {content} was another kind of class")
         return made(classes[content], values, shapes.get(content))
     return unpack_exact(kind, value[1:], lambda part: _unpack(part, classes, shapes))
+
+
+def _unpack_items(items: list[Any], classes: Mapping[str, type], shapes: Shapes) -> list[Any]:
+    return [item if type(item) is not list else _unpack(item, classes, shapes) for item in items]

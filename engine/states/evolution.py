@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from enum import Enum
+from functools import lru_cache
 from typing import Annotated, Any, Final, ForwardRef, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -75,10 +76,16 @@ def shapes_of(blob: bytes, classes: Mapping[str, type]) -> Shapes:
     shapes: Shapes = {}
     for name in _classes_in(_decode(blob)):
         cls = classes.get(name)
-        if cls is not None and name not in shapes and not issubclass(cls, Enum):
-            written = _annotations(cls)
-            shapes[name] = [(field, written.get(field, "")) for field in fields_of(cls)]
+        if cls is not None and not issubclass(cls, Enum):
+            shapes[name] = _shape_of(cls)  # type: ignore[arg-type]  # mypy: a class is hashable
     return shapes
+
+
+@lru_cache(maxsize=512)
+def _shape_of(cls: type) -> list[tuple[str, str]]:
+    """Return the fields of a class and their types as written. Not to be changed."""
+    written = _annotations(cls)
+    return [(field, written.get(field, "")) for field in fields_of(cls)]
 
 
 def holds(state: bytes, recorded: bytes, shapes: Shapes, recorded_shapes: Shapes) -> bool:
@@ -245,14 +252,16 @@ def _fits(value: Any, hint: Any) -> bool:
         return True
 
 
-def _classes_in(tree: Any) -> Iterator[str]:
-    """Yield the name of the class of every struct, dataclass and enum in a stored tree."""
-    if not isinstance(tree, list):
-        return
-    if tree and tree[0] == "s" and isinstance(tree[1], str):
-        yield tree[1]
-    for item in tree:
-        yield from _classes_in(item)
+def _classes_in(tree: Any) -> dict[str, None]:
+    """Return the names of the classes of all objects in a stored tree, outermost first."""
+    found: dict[str, None] = {}
+    waiting = [tree] if isinstance(tree, list) else []
+    while waiting:
+        node = waiting.pop()
+        if node and node[0] == "s" and isinstance(node[1], str):
+            found[node[1]] = None
+        waiting += [item for item in reversed(node) if type(item) is list]
+    return found
 
 
 def _holds(now: Any, then: Any, shapes: Shapes, recorded_shapes: Shapes) -> bool:

@@ -72,7 +72,7 @@ class Following(Actor):
 
     @handles(OrderChanged)
     def _changed(self, event: OrderChanged, emit: Emit) -> None:
-        order = self.own.changed(event)
+        order = self.own.changed(event, self.remembered)
         if order is not None:
             self._show_order(event, emit)
             self.strategy.on_order(view_order(order, self.instruments[event.instrument], event))

@@ -291,15 +291,18 @@ class Own(State):
             event.client_order_id,
         )
 
-    def changed(self, event: OrderChanged) -> OwnOrder | None:
-        """Follow the state of an order; return it, None for one that is not known."""
+    def changed(self, event: OrderChanged, most: int) -> OwnOrder | None:
+        """Follow the state of an order; return it, None for one that is not known.
+
+        `most` ended orders are remembered.
+        """
         name = event.client_order_id
         order = self.live.get(name) or self.ended.get(name)
         if order is None:
             return None
         order.state, order.filled, order.remaining = event.state, event.filled, event.remaining
         if event.state in ENDED and name in self.live:
-            remember(self.ended, name, self.live.pop(name))
+            remember(self.ended, name, self.live.pop(name), most)
         return order
 
     def modified(self, event: OrderModified) -> None:

@@ -79,9 +79,10 @@ def test_fills_without_a_trade_id_are_all_new() -> None:
 
 def test_the_memory_of_executions_is_bounded_and_long() -> None:
     kit = Kit()
+    kit.books.real = True
     order = kit.order("S1", BUY, "1000")
     for number in range(1, 25_001):
-        kit.books.executions.first_of(f"1 {number} 1")
+        kit.books.executions.first_of(f"1 {number} 1", 10_000)
     memory = kit.books.executions
     assert len(memory.newer) + len(memory.older) <= 20_000
     assert kit.fill(order, BUY, "1", "100", trade_id=15_001) == []
@@ -98,6 +99,7 @@ def test_o06_a_late_fill_of_an_order_that_ended_goes_to_its_strategy() -> None:
 
 def test_ended_orders_are_remembered_for_seven_days_and_the_last_10_000_always() -> None:
     kit = Kit()
+    kit.books.real = True
     first = kit.order("S1", BUY, "1")
     live = kit.order("S1", BUY, "1")
     kit.end(first)

@@ -20,7 +20,7 @@ from engine.actors.books.booking import Booking, Correction
 from engine.actors.books.equity import valued
 from engine.actors.books.funding import shared_payment
 from engine.actors.books.ledger import Ledger, Other
-from engine.actors.books.owners import Executions, Owned, Owners
+from engine.actors.books.owners import KEPT_MIN, KEPT_NS, Executions, Owned, Owners
 from engine.actors.books.readings import Found, Readings
 from engine.actors.books.scaling import at_scale
 from engine.actors.books.settling import Settling
@@ -138,7 +138,9 @@ class Books(Ledger):
     def note_end(self, changed: OrderChanged, emit: Emit) -> None:
         """Remember the owner of an order that ended for as long as a late fill may come."""
         if changed.state in ENDED:
-            self.owners.note_end(changed.client_order_id, changed.at_ns)
+            self.owners.note_end(
+                changed.client_order_id, changed.at_ns, kept=self.kept, kept_ns=KEPT_NS if self.real else 0
+            )
             if not self.follows:
                 emit(RoutesChanged())
 
@@ -147,7 +149,7 @@ class Books(Ledger):
     @handles(OrderFilled)
     def book_fill(self, fill: OrderFilled, emit: Emit) -> None:
         """Book an execution once: to the owner of its order, or from outside by the rule of allocation."""
-        if not self.executions.first(fill):
+        if not self.executions.first(fill, self.kept):
             return
         instrument = fill.instrument
         owned = None if fill.cause else self.owners.of(fill.client_order_id)
@@ -212,6 +214,11 @@ class Books(Ledger):
         if self.real:
             self.settling.note(paid.recv_ns, paid.venue_ns, before, "funding", emit)
         self.mark(paid.recv_ns, emit)
+
+    @property
+    def kept(self) -> int:
+        """How many ended orders and executions are remembered at least."""
+        return KEPT_MIN if self.real else self.remembered
 
     # The account at a real venue.
 

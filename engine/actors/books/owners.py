@@ -1,7 +1,8 @@
 """Whose an order is: live orders, and ended ones for as long as a late fill may come.
 
 Owns the memory of orders by client order id and the judgement whether an execution is new. Promises: the
-owner of a live order is always known; that of an ended one for seven days, and of the last 10,000 always.
+owner of a live order is always known; with real orders that of an ended one for seven days, and of the last
+10,000 always. The simulated venue reports nothing late, so on paper the last few are enough.
 Called by `Books`, and by the gateway's account through `knows`.
 """
 
@@ -19,10 +20,10 @@ __all__ = ["KEPT_MIN", "KEPT_NS", "Executions", "Owned", "Owners"]
 
 KEPT_NS: Final = 7 * DAY_NS
 KEPT_MIN: Final = 10_000
-"""An ended order is forgotten once it is older than `KEPT_NS` and this many ended after it."""
+"""An ended real order is forgotten once it is older than `KEPT_NS` and this many ended after it.
 
-EXECUTIONS_MAX: Final = 10_000
-"""At least this many executions are remembered, at most twice as many."""
+Of real executions at least this many are remembered, at most twice as many.
+"""
 
 SESSIONS_MAX: Final = 10_000
 
@@ -55,16 +56,16 @@ class Owners(State):
         terms = order.terms
         self.live[order.client_order_id] = Owned(order.strategy, terms.role, terms.purpose, terms.handle)
 
-    def note_end(self, client_order_id: str, at_ns: int) -> None:
-        """Note that an order ended; forget ended orders that are old enough."""
+    def note_end(self, client_order_id: str, at_ns: int, *, kept: int, kept_ns: int) -> None:
+        """Note that an order ended; forget those that ended `kept_ns` earlier, but not the last `kept`."""
         owned = self.live.pop(client_order_id, None)
         if owned is None:
             return
         owned.ended_ns = at_ns
         self.ended[client_order_id] = owned
-        while len(self.ended) > KEPT_MIN:
+        while len(self.ended) > kept:
             oldest = next(iter(self.ended))
-            if self.ended[oldest].ended_ns > at_ns - KEPT_NS:
+            if self.ended[oldest].ended_ns > at_ns - kept_ns:
                 return
             del self.ended[oldest]
 
@@ -83,15 +84,15 @@ class Executions(State):
     newer: dict[str, None] = msgspec.field(default_factory=dict)
     older: dict[str, None] = msgspec.field(default_factory=dict)
 
-    def first(self, fill: OrderFilled) -> bool:
+    def first(self, fill: OrderFilled, kept: int) -> bool:
         """Return whether an execution is new, and remember it. One without an id is always new."""
-        return not fill.trade_id or self.first_of(f"{fill.instrument} {fill.trade_id} {fill.side}")
+        return not fill.trade_id or self.first_of(f"{fill.instrument} {fill.trade_id} {fill.side}", kept)
 
-    def first_of(self, key: str) -> bool:
-        """Return whether a key is new, and remember it."""
+    def first_of(self, key: str, kept: int) -> bool:
+        """Return whether a key is new, and remember it; of the earlier ones at least `kept`."""
         if key in self.newer or key in self.older:
             return False
         self.newer[key] = None
-        if len(self.newer) >= EXECUTIONS_MAX:
+        if len(self.newer) >= kept:
             self.older, self.newer = self.newer, {}
         return True

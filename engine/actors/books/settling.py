@@ -60,7 +60,7 @@ class Settling:
     def transfer(self, seen: TransferSeen, emit: Emit) -> None:
         """Book a transfer once: it moves equity, and is no profit."""
         b = self.b
-        if not b.executions.first_of(f"transfer {seen.transfer_id}"):
+        if not b.executions.first_of(f"transfer {seen.transfer_id}", b.kept):
             return
         before = self.cash()
         amount = at_scale(int(seen.amount), seen.scale, b.scale)

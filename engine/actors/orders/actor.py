@@ -385,7 +385,7 @@ class OrderManager(PriceFollower):
 
     def _end(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
         order = self.live.pop(client_order_id)
-        remember(self.ended, client_order_id, order)
+        remember(self.ended, client_order_id, order, self.remembered)
         self.requests.ended(at_ns, client_order_id, order, emit)
         self.exits.ended(at_ns, client_order_id, order, emit)
         self.targets.ended(at_ns, client_order_id, order, emit)
