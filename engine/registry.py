@@ -42,7 +42,7 @@ from engine.strategies.actor import StrategyActor
 from engine.strategies.inheriting import inherit
 from engine.strategies.places import place_of
 
-__all__ = ["Build", "Handler", "Registry", "Succession"]
+__all__ = ["Build", "Handler", "Registry", "Succession", "owner_of", "relist"]
 
 Build = Callable[[SessionStarted], Sequence[Actor]]
 """Makes the actors of a session, in the order in which they are called."""
@@ -91,6 +91,7 @@ class Registry:
         self.turn = Turn()
         self.day_states: States = {}
         self.day_shapes: Shapes = NO_SHAPES
+        self.day_instruments: dict[int, InstrumentListed] = {}
         self.without_state: dict[str, str] = {}
         self._unreadable: dict[str, str] = {}  # of the day's opening, until the strategy begins a new state
         self._lost: dict[str, str] = {}  # the same for those that the day's opening has no state of
@@ -183,6 +184,7 @@ class Registry:
         self._unreadable = {}
         self.day_states = opening.actors
         self.day_shapes = opening.shapes
+        self.day_instruments = dict(self.instruments)
         self.actors = list(self._build(session)) if session is not None else []
         self._lost = {
             actor.name: UNSTORABLE
@@ -243,6 +245,7 @@ class Registry:
         """
         self.day_states = self.states()
         self.day_shapes = {}
+        self.day_instruments = dict(self.instruments)
         for actor in self.actors:
             if actor.name in self.day_states:
                 self.day_shapes |= shapes_of(self.day_states[actor.name][1], classes_of(actor))
@@ -281,7 +284,9 @@ class Registry:
         del self.failed[name]
         skipped = self._skipped.get(name, ())
         actor = {actor.name: actor for actor in self._build(self.session)}[name]
-        actor.bind(self.instruments, self.turn)
+        # Until the records are through, the listings in force are those of their time.
+        instruments = dict(self.day_instruments)
+        actor.bind(instruments, self.turn)
         self._restore(actor, self.day_states, self.day_shapes, self._unreadable)
         handlers: dict[type[Event], list[Handler]] = {}
         for kind, handler in handlers_of(actor):
@@ -295,6 +300,8 @@ class Registry:
                 if event.actor != name:
                     continue
                 timers.pop(event.key, None)
+            elif isinstance(event, InstrumentListed):
+                relist([actor], instruments, event)
             if seq in skipped:
                 continue
             self.turn.seq = seq
@@ -307,6 +314,7 @@ class Registry:
                 return [failed]
             timers |= {item.key: item for item in emitted if isinstance(item, SetTimer)}
             emitted.clear()
+        actor.bind(self.instruments, self.turn)
         self.actors = [actor if other.name == name else other for other in self.actors]
         # Its copies lack the events that were left out; the actors that decide have them.
         self._inherit(self.actors, [name])
@@ -401,6 +409,27 @@ class Registry:
                 ) from None
             raise
         return True
+
+
+def relist(
+    actors: Iterable[Actor], instruments: dict[int, InstrumentListed], listed: InstrumentListed
+) -> None:
+    """Put a listing in force, after the actors have moved their numbers to its scales.
+
+    Raises JournalError if a scale is coarser than before: numbers could not be moved exactly.
+    """
+    before = instruments.get(listed.instrument)
+    if before is not None:
+        scales, scales_now = ((one.price_scale, one.size_scale) for one in (before, listed))
+        if scales_now[0] < scales[0] or scales_now[1] < scales[1]:
+            raise JournalError(
+                f"{listed.name} is listed again with {scales_now[0]} decimals for prices and {scales_now[1]} "
+                f"for sizes, after {scales[0]} and {scales[1]}: within a journal they never become fewer"
+            )
+        if scales != scales_now:
+            for actor in actors:
+                actor.rescale(before, listed)
+    instruments[listed.instrument] = listed
 
 
 def _failure(actor: Actor, error: BaseException, seq: int, at_ns: int) -> ActorFailed:

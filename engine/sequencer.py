@@ -38,7 +38,7 @@ from engine.events.codec import Derived, Record, in_order
 from engine.moving import move_timers
 from engine.opening import Opening, Timer, day_opened, read_opening
 from engine.ports import History, Sink
-from engine.registry import Build, Handler, Registry, owner_of
+from engine.registry import Build, Handler, Registry, owner_of, relist
 from engine.strategies.actor import StrategyActor
 
 __all__ = ["Sequencer"]
@@ -459,7 +459,8 @@ class Sequencer:
             handler(started, emit)
 
     def _list_instrument(self, listed: InstrumentListed, emit: Any) -> None:
-        self._registry.instruments[listed.instrument] = listed
+        """Put a listing in force: every actor moves its numbers to the scales first."""
+        relist(self._registry.actors, self._registry.instruments, listed)
 
     def _operate(self, command: OperatorCommand, emit: Any) -> None:
         """Restart a failed actor: its state is rebuilt from the journal without the events it failed on."""

@@ -28,6 +28,7 @@ __all__ = [
     "Price",
     "Side",
     "Size",
+    "Value",
     "Volume",
     "format_interval",
     "format_scaled",
@@ -70,6 +71,9 @@ Volume = Annotated[Amount, "size"]
 
 Money = Annotated[Amount, "money"]
 """An exact amount of the quote currency at price scale + size scale; may outgrow 64 bits."""
+
+Value = Annotated[int, "money"]
+"""The same in a state, where integers have no bound."""
 
 _NUMBER: Final = re.compile(r"(-?)([0-9]{1,40})(?:\.([0-9]{1,40}))?(?:[eE]([+-]?[0-9]{1,2}))?", re.ASCII)
 _TEXT_LENGTH_MAX: Final = 96

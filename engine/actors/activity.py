@@ -24,13 +24,16 @@ from engine.events import (
     SessionStarted,
     Trade,
 )
-from engine.values import parse_scaled, power_of_ten, wide
+from engine.values import InstrumentId, Price, Size, Value, parse_scaled, power_of_ten, wide
 
 __all__ = ["ActivityBars"]
 
 
 class Measured(State):
-    """An open bar. `level` is the current value of its measure; the bar closes at `threshold`."""
+    """An open bar. `level` is the current value of its measure; the bar closes at `threshold`.
+
+    Both are at the scale of the measure.
+    """
 
     kind: str
     measure: str
@@ -38,14 +41,14 @@ class Measured(State):
     number: int = 0
     level: int = 0
     start_ns: int = 0
-    open: int = 0
-    high: int = 0
-    low: int = 0
-    volume: int = 0
+    open: Price = 0
+    high: Price = 0
+    low: Price = 0
+    volume: Size = 0
     trades: int = 0
-    quote: int = 0
-    buys: int = 0
-    sells: int = 0
+    quote: Value = 0
+    buys: Size = 0
+    sells: Size = 0
     first_id: int | str = 0
     because: str = BEGUN_INSIDE
 
@@ -54,11 +57,12 @@ class ActivityBars(Actor):
     """State: per instrument, the open bar of each kind."""
 
     WIRING = Actor.WIRING | {"_kinds"}
+    _open: dict[InstrumentId, list[Measured]]
 
     def __init__(self, kinds: tuple[ActivityKind, ...]) -> None:
         super().__init__("activity")
         self._kinds = kinds
-        self._open: dict[int, list[Measured]] = {}
+        self._open = {}
         self._doubted: dict[int, None] = {}  # instruments whose trades are in doubt until a gap settles it
 
     @handles(Trade)
@@ -93,6 +97,14 @@ class ActivityBars(Actor):
             for kind in self._kinds
             if kind.instrument in ("", listed.name)
         ]
+
+    def rescale(self, before: InstrumentListed, listed: InstrumentListed) -> None:
+        """See `Actor.rescale`. Thresholds are those of the configuration at the new scales."""
+        super().rescale(before, listed)
+        kinds = {kind.name: kind for kind in self._kinds}
+        for bar in self._open.get(listed.instrument, ()):
+            bar.threshold = _threshold(kinds[bar.kind], listed)
+            bar.level = _level(bar)
 
     @handles(FeedDown, SessionStarted)
     def note_feed_down(self, event: FeedDown | SessionStarted, emit: Emit) -> None:

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from engine.actors.base import State
 from engine.clock import DAY_NS, SECOND_NS
 from engine.events import BarClosed, BarCorrected, CandleRead, Trade
-from engine.values import wide
+from engine.values import Price, Size, Value, wide
 
 __all__ = [
     "BEGUN_INSIDE",
@@ -72,15 +72,15 @@ class OpenBar:
     start_ns: int
     end_ns: int
     until_ns: int
-    open: int
-    high: int
-    low: int
-    close: int
-    bought: int = 0
-    sold: int = 0
-    unsided: int = 0
+    open: Price
+    high: Price
+    low: Price
+    close: Price
+    bought: Size = 0
+    sold: Size = 0
+    unsided: Size = 0
     trades: int = 0
-    quote: int = 0
+    quote: Value = 0
     first_ns: int = 0
     last_ns: int = 0
     first_id: int | str = 0

@@ -5,7 +5,9 @@ relies on this: a handler is a function of (state, event). It does no I/O, reads
 numbers, and its only output is `emit`.
 
 An actor's state is its instance attributes, except those named in `WIRING`. A snapshot stores exactly these
-(see `engine.snapshot`), so they are plain values, lists, dicts, or `State` structs.
+(see `engine.snapshot`), so they are plain values, lists, dicts, or `State` structs. Those that hold prices,
+sizes or their products are declared in the class's body with their kinds (`values.Price` and so on), so that
+they follow when an instrument is listed with finer scales (`rescale`).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
 
+from engine.actors.rescaling import Change, hints_of, rescaled
 from engine.events import Event, InstrumentListed
 
 __all__ = [
@@ -176,6 +179,18 @@ class Actor:
         """
         self.instruments = instruments
         self.turn = turn
+
+    def rescale(self, before: InstrumentListed, listed: InstrumentListed) -> None:
+        """Move the state to the scales of a new listing, which are finer than before or equal.
+
+        Called before the handlers of `InstrumentListed`, while `instruments` still has the listing before.
+        Moves every attribute by the type that the class declares for it. An actor extends this for numbers
+        that do not follow from their type, such as a threshold of a configuration.
+        """
+        change = Change.between(before, listed)
+        for name, hint in hints_of(type(self)).items():
+            if name not in self.WIRING and name in vars(self):
+                setattr(self, name, rescaled(getattr(self, name), hint, change))
 
     def listens(self, event_type: type[Event]) -> bool:
         """Return whether the actor currently needs events of a type it handles. A function of its state.

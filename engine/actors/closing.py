@@ -26,7 +26,7 @@ from engine.actors.bars import (
 from engine.actors.base import Actor, Emit, SetTimer
 from engine.clock import DAY_NS, MONTH_NS, SECOND_NS, window_end, window_start
 from engine.config import BarsConfig
-from engine.values import parse_interval
+from engine.values import InstrumentId, parse_interval
 
 __all__ = ["REVISABLE_BARS_MAX", "Closing", "End"]
 
@@ -50,6 +50,9 @@ class End(NamedTuple):
 class Closing(Actor):
     """State: per instrument, the open bar of the shortest interval and its other bars; the feed's state."""
 
+    _open: dict[InstrumentId, OpenBar]
+    _markets: dict[InstrumentId, Market]
+
     WIRING = Actor.WIRING | {"_spans_ns", "_base_ns", "_grace_ns", "_early_ns", "_timers"}
 
     def __init__(self, config: BarsConfig) -> None:
@@ -60,8 +63,8 @@ class Closing(Actor):
         self._early_ns = self._grace_ns if config.close == "grace" else 0
         # The number of bars that can wait at once. Each has its own timer, caused by its first trade.
         self._timers = 1 + -(-self._early_ns // self._base_ns)
-        self._open: dict[int, OpenBar] = {}
-        self._markets: dict[int, Market] = {}
+        self._open = {}
+        self._markets = {}
         self._blind = False
         self._polling = False
 

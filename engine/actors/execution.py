@@ -65,6 +65,8 @@ class Execution(Actor):
     """
 
     WIRING = Actor.WIRING | {"_venue", "_account", "_answer_ns"}
+    _orders: dict[str, Order]
+    _ended: dict[str, Order]
 
     def __init__(self, venue: VenueConfig | None = None, account: AccountConfig | None = None) -> None:
         super().__init__("execution")
@@ -72,8 +74,8 @@ class Execution(Actor):
         self._account = account or AccountConfig()
         self._answer_ns = venue.answer_ms * 1_000_000 if venue else 0
         self._session = "0" * 16
-        self._orders: dict[str, Order] = {}
-        self._ended: dict[str, Order] = {}
+        self._orders = {}
+        self._ended = {}
         self._leverage_asked = False
         self._clock_ns = 0
         self._dead_man = False

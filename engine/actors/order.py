@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.actors.base import State
+from engine.values import InstrumentId, Price, Size
 
 __all__ = ["Order"]
 
@@ -16,23 +17,23 @@ class Order(State):
     """
 
     strategy: str
-    instrument: int
+    instrument: InstrumentId
     side: int
-    size: int
-    limit_price: int
+    size: Size
+    limit_price: Price
     tif: str
     reduce_only: bool
     expires_ns: int = 0
     state: str = "PendingNew"
-    filled: int = 0
+    filled: Size = 0
     venue_order_id: int = 0
     canceling: str = ""
-    modifying: int = 0
+    modifying: Price = 0
     queries: int = 0
     role: str = ""
     trigger: str = ""
     parent: str = ""
-    filled_at_end: int = 0
+    filled_at_end: Size = 0
 
     @property
     def working_state(self) -> str:

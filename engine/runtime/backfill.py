@@ -22,6 +22,7 @@ from engine.records import JournalHistory, read_records
 from engine.runtime.committer import Committer
 from engine.runtime.effects import MeasuredEffects
 from engine.runtime.live import open_journal
+from engine.runtime.numbering import numbered
 from engine.sequencer import Sequencer
 from engine.session import SessionBuilder
 
@@ -93,7 +94,9 @@ async def _session(plan: BackfillPlan, read: Read, sequencer: Sequencer, committ
     session = plan.ids.random_bytes(8).hex()
     started = plan.builder.start(recv_ns=now_ns(), session=session, mode="backfill", config=config)
     sequencer.run([started])
-    listed = _number(plan.instruments, sequencer, now_ns())
+    listed, fresh = numbered(plan.instruments, sequencer.instruments, now_ns())
+    if fresh:
+        sequencer.run([*fresh])
     count = 0
     try:
         async for batch in read(listed):
@@ -105,25 +108,3 @@ async def _session(plan: BackfillPlan, read: Read, sequencer: Sequencer, committ
     finally:
         sequencer.run([SessionStopped(now_ns(), session, "backfill")])
     return count
-
-
-def _number(
-    instruments: Sequence[InstrumentListed], sequencer: Sequencer, now_ns: int
-) -> list[InstrumentListed]:
-    """Give instruments their numbers in the journal; list those that are new to it."""
-    known = {(one.venue, one.name): one for one in sequencer.instruments.values()}
-    number = max(sequencer.instruments, default=0)
-    listed: list[InstrumentListed] = []
-    fresh: list[Event] = []
-    for one in instruments:
-        before = known.get((one.venue, one.name))
-        if before is not None:
-            listed.append(before)
-            continue
-        number += 1
-        entry = msgspec.structs.replace(one, recv_ns=now_ns, instrument=number)
-        listed.append(entry)
-        fresh.append(entry)
-    if fresh:
-        sequencer.run(fresh)
-    return listed

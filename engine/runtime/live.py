@@ -52,6 +52,7 @@ from engine.runtime.committer import Committed, Committer
 from engine.runtime.effects import MeasuredEffects
 from engine.runtime.ingress import BATCH_MAX, Ingress
 from engine.runtime.notices import Notices
+from engine.runtime.numbering import numbered
 from engine.runtime.plan import LivePlan, LiveResult, WarmUp
 from engine.runtime.positions import exits_owed, open_books, unsettled
 from engine.runtime.projector import Projector
@@ -259,22 +260,9 @@ class Live:
 
     def _list_instruments(self) -> list[InstrumentListed]:
         """Give the venue's instruments their numbers in the journal; list those that are new or changed."""
-        known = {(one.venue, one.name): one for one in self.sequencer.instruments.values()}
-        number = max(self.sequencer.instruments, default=0)
-        now_ns = self._now_ns()
-        listed: list[InstrumentListed] = []
-        fresh: list[Event] = []
-        for one in self._plan.instruments:
-            before = known.get((one.venue, one.name))
-            if before is None:
-                number += 1
-            own = before.instrument if before else number
-            entry = msgspec.structs.replace(one, recv_ns=now_ns, instrument=own)
-            if before is None or msgspec.structs.replace(before, recv_ns=now_ns) != entry:
-                fresh.append(entry)
-            listed.append(entry)
+        listed, fresh = numbered(self._plan.instruments, self.sequencer.instruments, self._now_ns())
         if fresh:
-            self._turn(fresh)
+            self._turn([*fresh])
         return listed
 
     def _account(self) -> Account:

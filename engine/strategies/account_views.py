@@ -14,7 +14,7 @@ import msgspec
 from engine.actors.base import State
 from engine.events import FillBooked, FundingPaid, InstrumentListed, OrderChanged, OrderRefused, StopChanged
 from engine.strategies.literals import OrderState, Purpose, Side, TriggerKind, order_side
-from engine.values import power_of_ten
+from engine.values import InstrumentId, Price, Size, power_of_ten
 
 __all__ = ["Fill", "Funding", "OrderView", "OwnOrder", "Position", "view_order", "view_refused"]
 
@@ -25,20 +25,20 @@ class OwnOrder(State):
     `name` is the client order id, "" for what is not an order at the venue.
     """
 
-    instrument: int
+    instrument: InstrumentId
     side: int
-    size: int
-    remaining: int
-    limit: int = 0
+    size: Size
+    remaining: Size
+    limit: Price = 0
     trigger: str = ""
-    trigger_price: int = 0
+    trigger_price: Price = 0
     handle: str = ""
     role: str = ""
     purpose: str = "own"
     state: str = "PendingNew"
     reason: str = ""
     name: str = ""
-    filled: int = 0
+    filled: Size = 0
 
 
 class Fill(msgspec.Struct, frozen=True, gc=False):

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.actors.base import CALLS, Emit, Later, RoutesChanged, State, Turn, handles
+from engine.actors.base import CALLS, Emit, Later, State, Turn, handles
 from engine.actors.books.book import Book as OwnBook
 from engine.clock import window_end
 from engine.config import nearest, parse_config
@@ -45,7 +45,7 @@ from engine.strategies.account_views import Funding, OwnOrder
 from engine.strategies.base import RESERVED, PerMarket, Strategy
 from engine.strategies.chance import Random
 from engine.strategies.flow_views import FlowEvent, view_flow
-from engine.strategies.following import Following
+from engine.strategies.newest import NewestPrices
 from engine.strategies.own import Aim, Asked, Holding, Own
 from engine.strategies.places import lines_of
 from engine.strategies.placing import EXPIRES, discard, refuse
@@ -90,10 +90,10 @@ STORED: Final = (Aim, Asked, Holding, Own, OwnBook, OwnOrder)
 """Records of the actor's state, besides those defined here."""
 
 
-class StrategyActor(Following):
+class StrategyActor(NewestPrices):
     """Runs one strategy. `strategy` is the author's object, `markets` the names it trades (empty: all)."""
 
-    WIRING = Following.WIRING | {
+    WIRING = NewestPrices.WIRING | {
         "markets",
         "seed",
         "emit_at_stop",
@@ -106,6 +106,7 @@ class StrategyActor(Following):
         "_edited",
         "_hooked",
     }
+    kept: Kept
 
     def __init__(
         self,
@@ -135,13 +136,13 @@ class StrategyActor(Following):
         self._hooked = {hook for hook in _ALL_HOOKS if getattr(cls, hook) is not getattr(Strategy, hook)}
         self.windows = Windows()
         self.bar: Bar | None = None
-        self.trades: dict[int, Trade] = {}
-        self.closes: dict[int, Closed] = {}
-        self.marks: dict[int, int] = {}
-        self.quotes: dict[int, Quote] = {}
+        self.trades = {}
+        self.closes = {}
+        self.marks = {}
+        self.quotes = {}
         self.follows_trades = False
         self.follows_quotes = False
-        self.kept: Kept = {}
+        self.kept = {}
         self.funded_ns: dict[int, int] = {}
         self.seen: dict[tuple[int, int], Seen] = {}
         self.warm_spans_ns: list[int] = []
@@ -165,6 +166,11 @@ class StrategyActor(Following):
         """See `Actor.bind`."""
         super().bind(instruments, turn)
         self._look_up()
+
+    def rescale(self, before: InstrumentListed, listed: InstrumentListed) -> None:
+        """See `Actor.rescale`. What the author keeps is decimal, or an exact record with its own listing."""
+        super().rescale(before, listed)
+        self.windows = Windows()
 
     def state(self) -> dict[str, Any]:
         """See `Actor.state`."""
@@ -245,32 +251,6 @@ class StrategyActor(Following):
         if self.calls > CALLS_MAX:
             raise RuntimeError(f"more than {CALLS_MAX} calls at one moment; does on_order answer a refusal?")
         self.emit(Later(event, CALLS))
-
-    def follow(self, event_type: type[Event]) -> None:
-        """Follow trades or quotes from now on."""
-        name = "follows_trades" if event_type is Trade else "follows_quotes"
-        if not getattr(self, name) and self.emit is not discard:
-            setattr(self, name, True)
-            self.emit(RoutesChanged())
-
-    def last_price(self, instrument: int) -> int:
-        """Return the newest price of a market that is known here; 0 for none."""
-        event = self.event
-        if isinstance(event, Trade) and event.instrument == instrument:
-            return event.price
-        trade, bar = self.trades.get(instrument), self.closes.get(instrument)
-        if trade is not None and (bar is None or trade.venue_ns >= _end_ns(bar)):
-            return trade.price
-        if bar is not None:
-            return bar.close
-        quote = self.quotes.get(instrument)
-        if quote is not None and quote.bid and quote.ask:
-            return (quote.bid + quote.ask) // 2
-        return self.marks.get(instrument, 0)
-
-    def price(self, instrument: int) -> int:
-        """Return the price at which a position is valued: the mark, else the newest; 0 for none."""
-        return self.marks.get(instrument, 0) or self.last_price(instrument)
 
     def acts_between_bars(self) -> bool:
         """Return whether a hook can act at another time than the close of a bar."""
@@ -475,11 +455,6 @@ class StrategyActor(Following):
             number: market_of(listed) for number, listed in self.instruments.items() if self.wants(listed)
         }
         self._every = {number: self._traded.get(number) for number in self.instruments}
-
-
-def _end_ns(bar: Closed) -> int:
-    """Return the venue's time up to which a bar has trades."""
-    return window_end(bar.interval_ns, bar.start_ns) if isinstance(bar, BarClosed) else bar.end_ns
 
 
 _HOOKS: Final[dict[type[Event], str]] = {

@@ -35,6 +35,7 @@ class Following(Actor):
     """State: `own` and the newest `marked` equity. `event` is the current event, `emit` that of its hook."""
 
     WIRING = Actor.WIRING | {"strategy", "event", "emit"}
+    own: Own
 
     def __init__(self, name: str, strategy: Strategy) -> None:
         super().__init__(name)

@@ -31,7 +31,7 @@ from engine.events import (
 )
 from engine.events.terms import CLOSE, OPEN
 from engine.strategies.account_views import OwnOrder
-from engine.values import power_of_ten, rescale
+from engine.values import InstrumentId, Size, power_of_ten, rescale
 
 __all__ = ["Aim", "Asked", "Holding", "Own"]
 
@@ -81,10 +81,10 @@ class Aim(State):
     target did not order may have changed it, so that the next call counts.
     """
 
-    wanted: int | None = None
+    wanted: Size | None = None
     state: str = "none"
     reason: str = ""
-    called: int | None = None
+    called: Size | None = None
     asked: int = 0
     moved: bool = False
 
@@ -105,8 +105,8 @@ class Own(State):
     live: dict[str, OwnOrder] = field(default_factory=dict)
     ended: dict[str, OwnOrder] = field(default_factory=dict)
     stops: dict[str, OwnOrder] = field(default_factory=dict)
-    holdings: dict[int, Holding] = field(default_factory=dict)
-    aims: dict[int, Aim] = field(default_factory=dict)
+    holdings: dict[InstrumentId, Holding] = field(default_factory=dict)
+    aims: dict[InstrumentId, Aim] = field(default_factory=dict)
 
     # What the verbs read.
 
@@ -342,7 +342,7 @@ class Own(State):
         held = self.holdings.setdefault(fill.instrument, Holding())
         at = listed.money_scale + fill.finer
         finer = max(scale - held.scale, at - held.scale, 0)
-        held.book.rescale(power_of_ten(finer))
+        held.book.refine(power_of_ten(finer))
         held.scale += finer
         for part in parts(held.size, fill.side, fill.size):
             held.book.fill(fill.side, part.size, rescale(fill.price * part.size, at, held.scale))

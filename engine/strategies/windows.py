@@ -14,6 +14,7 @@ from typing import Final
 
 from engine.events import ActivityBarClosed, BarClosed, InstrumentListed
 from engine.strategies.views import Bar, view_bar
+from engine.values import InstrumentId
 
 __all__ = ["BARS_MAX", "Closed", "Kept", "Windows"]
 
@@ -21,7 +22,7 @@ BARS_MAX: Final = 10_000
 """The most bars of a window. They are stored in the strategy's state."""
 
 Closed = BarClosed | ActivityBarClosed
-Kept = dict[tuple[int, str], deque[Closed]]
+Kept = dict[tuple[InstrumentId, str], deque[Closed]]
 
 
 class Windows:

@@ -262,8 +262,8 @@ def replay_with(copy: Path, day: Path, project: Path) -> subprocess.CompletedPro
     [
         (
             "engine/actors/books/book.py",
-            "    base_taken: int = 0\n",
-            "    base_taken: int = 0\n    gained: int = 7\n",
+            "    base_taken: Size = 0\n",
+            "    base_taken: Size = 0\n    gained: int = 7\n",
         ),
         (
             "engine/indicators/base.py",

@@ -22,7 +22,7 @@ from engine.actors.books.funding import shared_payment
 from engine.actors.books.ledger import Ledger, Other
 from engine.actors.books.owners import KEPT_MIN, KEPT_NS, Executions, Owned, Owners
 from engine.actors.books.readings import Found, Readings
-from engine.actors.books.scaling import at_scale
+from engine.actors.books.scaling import at_scale, shifted
 from engine.actors.books.settling import Settling
 from engine.clock import SECOND_NS
 from engine.config import MONEY_TEXT_SCALE, Config
@@ -33,6 +33,7 @@ from engine.events import (
     Event,
     FillBooked,
     FundingPaid,
+    InstrumentListed,
     MarketHalted,
     OperatorCommand,
     OrderChanged,
@@ -44,7 +45,7 @@ from engine.events import (
     TransferSeen,
 )
 from engine.events.terms import CLOSE
-from engine.values import parse_scaled, rescale, wide
+from engine.values import InstrumentId, Size, parse_scaled, rescale, wide
 
 __all__ = ["Book", "Books", "Other", "Owned"]
 
@@ -61,6 +62,9 @@ class Books(Ledger):
     """
 
     WIRING = Ledger.WIRING | {"real", "watches", "cash", "adopt", "traders", "readings", "settling"}
+    recent: dict[InstrumentId, list[tuple[int, str, Size]]]
+    corrections: dict[InstrumentId, list[Correction]]
+    found: dict[InstrumentId, Found]
 
     def __init__(self, config: Config, *, real: bool = False, watches: bool = True) -> None:
         super().__init__(config)
@@ -79,12 +83,12 @@ class Books(Ledger):
         # Of a real account: what was booked when, and what its readings have shown.
         self.starting = True
         self.settled_ns = 0
-        self.recent: dict[int, list[tuple[int, str, int]]] = {}
+        self.recent = {}
         self.effects: list[tuple[int, int]] = []
         self.compared: dict[int, None] = {}
         self.doubts: dict[int, int] = {}
-        self.corrections: dict[int, list[Correction]] = {}
-        self.found: dict[int, Found] = {}
+        self.corrections = {}
+        self.found = {}
 
     def listens(self, event_type: type[Event]) -> bool:
         """Return whether events of a type are needed now: trades only if followed."""
@@ -237,9 +241,19 @@ class Books(Ledger):
         """Book a deposit, a withdrawal or a transfer."""
         self.settling.transfer(seen, emit)
 
-    def rescale(self, factor: int) -> None:
+    def rescale(self, before: InstrumentListed, listed: InstrumentListed) -> None:
+        """See `Actor.rescale`. A price that had more decimals than its market uses the new ones."""
+        super().rescale(before, listed)
+        by, instrument = listed.price_scale - before.price_scale, listed.instrument
+        for one in self.corrections.get(instrument, []):
+            one.price, one.finer = shifted(one.price, one.finer, by)
+        found = self.found.get(instrument)
+        if found is not None:
+            found.price, found.finer = shifted(found.price, found.finer, by)
+
+    def refine(self, factor: int) -> None:
         """Move all other money to a finer scale."""
-        super().rescale(factor)
+        super().refine(factor)
         self.effects = [(venue_ns, amount * factor) for venue_ns, amount in self.effects]
         for corrections in self.corrections.values():
             for one in corrections:

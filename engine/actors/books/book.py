@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from engine.actors.base import State
+from engine.values import Size, Value
 
 __all__ = ["EXTERNAL", "MANUAL", "Book", "Part", "parts"]
 
@@ -24,18 +25,18 @@ class Book(State):
     """`size` is signed, at the instrument's scale. Money is at the ledger's scale.
 
     `cost` is what the open size cost, negative for a short; `realized`, `fees` and `funding` are sums since
-    the account began. `fills` counts the bookings. `base_fees` are fees in base units, at the instrument's
-    size scale + `BASE_FINER` decimals, of which `base_taken` have been taken from the size.
+    the account began. `fills` counts the bookings. `base_fees` are fees in base units, with `ledger.FINER`
+    decimals more than the instrument's money, of which `base_taken` have been taken from the size.
     """
 
-    size: int = 0
+    size: Size = 0
     cost: int = 0
     realized: int = 0
     fees: int = 0
     funding: int = 0
     fills: int = 0
-    base_fees: int = 0
-    base_taken: int = 0
+    base_fees: Value = 0
+    base_taken: Size = 0
 
     def fill(self, side: int, size: int, value: int) -> None:
         """Book an execution of `size` for `value`, price times size. It never takes the book across 0."""
@@ -51,7 +52,7 @@ class Book(State):
         self.size += side * size
         self.fills += 1
 
-    def rescale(self, factor: int) -> None:
+    def refine(self, factor: int) -> None:
         """Move the money to a finer scale, exactly."""
         self.cost *= factor
         self.realized *= factor

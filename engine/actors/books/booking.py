@@ -17,7 +17,7 @@ from engine.actors.books.ledger import FINER, Ledger
 from engine.actors.books.scaling import at_scale
 from engine.events import BookAdjusted, FillBooked
 from engine.events.terms import CLOSE, OPEN
-from engine.values import BUY, SELL, power_of_ten, wide
+from engine.values import BUY, SELL, Size, power_of_ten, wide
 
 __all__ = ["Booking", "Correction", "Piece"]
 
@@ -32,7 +32,7 @@ class Correction(State):
     venue_ns: int
     owner: str
     side: int
-    size: int
+    size: Size
     price: int
     finer: int
     gain: int

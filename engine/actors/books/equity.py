@@ -28,7 +28,7 @@ class Other(State):
     fees: int = 0
     moved: int = 0
 
-    def rescale(self, factor: int) -> None:
+    def refine(self, factor: int) -> None:
         """Move the amounts to a finer scale, exactly."""
         self.fees *= factor
         self.moved *= factor

@@ -32,7 +32,7 @@ from engine.events import (
     SessionStopped,
     Trade,
 )
-from engine.values import parse_scaled, power_of_ten, wide
+from engine.values import InstrumentId, Price, parse_scaled, power_of_ten, wide
 
 __all__ = ["FINER", "SCALE_MIN", "Ledger", "Other"]
 
@@ -51,6 +51,10 @@ class Ledger(Actor):
     """
 
     WIRING = Actor.WIRING | {"strategies", "configured_currency", "prices", "limited"}
+    books: dict[InstrumentId, dict[str, Book]]
+    marks: dict[int, tuple[int, int]]
+    last: dict[InstrumentId, Price]
+    closes: dict[InstrumentId, Price]
 
     def __init__(self, config: Config) -> None:
         super().__init__("books")
@@ -60,10 +64,10 @@ class Ledger(Actor):
         limits = (config.risk.max_daily_loss, config.risk.max_drawdown_percent)
         self.limited = any(parse_scaled(limit, MONEY_TEXT_SCALE) for limit in limits)
         self.scale = SCALE_MIN
-        self.books: dict[int, dict[str, Book]] = {}
-        self.marks: dict[int, tuple[int, int]] = {}
-        self.last: dict[int, int] = {}
-        self.closes: dict[int, int] = {}
+        self.books = {}
+        self.marks = {}
+        self.last = {}
+        self.closes = {}
         self.start: int | None = None
         self.adjustments = 0
         self.others: dict[str, Other] = {}
@@ -126,14 +130,14 @@ class Ledger(Actor):
             factor = power_of_ten(finest - self.scale)
             self.scale = finest
             for _, _, book in self.all_books():
-                book.rescale(factor)
-            self.rescale(factor)
+                book.refine(factor)
+            self.refine(factor)
 
-    def rescale(self, factor: int) -> None:
+    def refine(self, factor: int) -> None:
         """Move all other money to a finer scale."""
         self.adjustments *= factor
         for other in self.others.values():
-            other.rescale(factor)
+            other.refine(factor)
         if self.start is not None:
             self.start *= factor
 

@@ -20,7 +20,7 @@ from engine.actors.books.book import EXTERNAL
 from engine.actors.books.booking import Booking, Correction, Piece
 from engine.actors.books.scaling import fine_price
 from engine.events import FillBooked, OrderFilled, PositionDiffers, PositionRead
-from engine.values import BUY, SELL, format_scaled
+from engine.values import BUY, SELL, Size, format_scaled
 
 if TYPE_CHECKING:
     from engine.actors.books.actor import Books
@@ -40,7 +40,7 @@ MS: Final = 1_000_000
 class Found(State):
     """A position that was there before the engine and that no strategy took over: signed size and price."""
 
-    size: int
+    size: Size
     price: int
     finer: int
 

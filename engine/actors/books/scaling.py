@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.values import power_of_ten
 
-__all__ = ["at_scale", "fine_price"]
+__all__ = ["at_scale", "fine_price", "shifted"]
 
 
 def at_scale(value: int, scale: int, to: int, *, up: bool = False) -> int:
@@ -13,6 +13,12 @@ def at_scale(value: int, scale: int, to: int, *, up: bool = False) -> int:
         return value * power_of_ten(to - scale)
     unit = power_of_ten(scale - to)
     return -(-value // unit) if up else value // unit
+
+
+def shifted(price: int, finer: int, by: int) -> tuple[int, int]:
+    """Return (price, finer) of the same price where prices have `by` more decimals."""
+    used = min(finer, by)
+    return price * power_of_ten(by - used), finer - used
 
 
 def fine_price(value: int, scale: int, price_scale: int, finer_max: int) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from engine.actors.base import Actor, Emit, SetTimer, State, handles
 from engine.clock import window_end, window_start
 from engine.config import FlowConfig
 from engine.events import BookRead, BookSampled, FeedDown, Quote, SessionStarted, TimerFired
-from engine.values import parse_interval
+from engine.values import InstrumentId, Price, Size, parse_interval
 
 __all__ = ["BookSampler"]
 
@@ -19,25 +19,26 @@ __all__ = ["BookSampler"]
 class Touch(State):
     """An instrument's last best bid and ask, and the sizes on each side of its last book."""
 
-    bid: int
-    bid_size: int
-    ask: int
-    ask_size: int
+    bid: Price
+    bid_size: Size
+    ask: Price
+    ask_size: Size
     waits: list[int]  # the intervals that have a timer
-    bids: int = 0
-    asks: int = 0
+    bids: Size = 0
+    asks: Size = 0
 
 
 class BookSampler(Actor):
     """State: per instrument, the latest quote and book."""
 
     WIRING = Actor.WIRING | {"_spans_ns", "_depth"}
+    _touches: dict[InstrumentId, Touch]
 
     def __init__(self, config: FlowConfig) -> None:
         super().__init__("book-sampler")
         self._spans_ns = sorted(parse_interval(name) for name in config.book)
         self._depth = config.depth
-        self._touches: dict[int, Touch] = {}
+        self._touches = {}
 
     @handles(Quote)
     def note_quote(self, quote: Quote, emit: Emit) -> None:

@@ -15,7 +15,7 @@ from engine.actors.flow.levels import Cell, level_of, width_of
 from engine.clock import DAY_NS, window_start
 from engine.config import FlowConfig
 from engine.events import BarClosed, BarCorrected, FootprintClosed, Trade
-from engine.values import parse_interval, wide
+from engine.values import InstrumentId, Price, Size, parse_interval, wide
 
 __all__ = ["Footprints"]
 
@@ -26,28 +26,29 @@ WINDOWS_MAX = REVISABLE_BARS_MAX + 5
 class Window(State):
     """The levels of one window. `told` is the last delta emitted."""
 
-    cells: dict[int, Cell]
-    told: int = 0
+    cells: dict[Price, Cell]
+    told: Size = 0
 
 
 class Flow(State):
     """One instrument: width of its levels, windows by interval and start, deltas by interval and day."""
 
-    width: int
+    width: Price
     windows: dict[int, dict[int, Window]]
-    deltas: dict[int, dict[int, int]]
+    deltas: dict[int, dict[int, Size]]
 
 
 class Footprints(Actor):
     """State: per instrument, the windows that are open or can still be corrected."""
 
     WIRING = Actor.WIRING | {"_spans_ns", "_level"}
+    _flows: dict[InstrumentId, Flow]
 
     def __init__(self, config: FlowConfig) -> None:
         super().__init__("footprints")
         self._spans_ns = sorted(parse_interval(name) for name in config.footprint)
         self._level = config.level
-        self._flows: dict[int, Flow] = {}
+        self._flows = {}
 
     @handles(Trade)
     def add(self, trade: Trade, emit: Emit) -> None:

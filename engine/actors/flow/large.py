@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.actors.base import Actor, Emit, handles
 from engine.config import FlowConfig
 from engine.errors import NumberError
-from engine.events import LargePrintSeen, Trade
+from engine.events import InstrumentListed, LargePrintSeen, Trade
 from engine.values import INT64_MAX, to_grid
 
 __all__ = ["LargePrints"]
@@ -18,18 +18,19 @@ class LargePrints(Actor):
     """
 
     WIRING = Actor.WIRING | {"_large"}
+    _sizes: dict[int, int]
 
     def __init__(self, config: FlowConfig) -> None:
         super().__init__("large-prints")
         self._large = config.large
-        self._sizes: dict[int, int] = {}
+        self._sizes = {}
 
     @handles(Trade)
     def check(self, trade: Trade, emit: Emit) -> None:
         """Emit an event for a trade that is large."""
         size = self._sizes.get(trade.instrument)
         if size is None:
-            size = self._sizes[trade.instrument] = self._size_of(trade.instrument)
+            size = self._sizes[trade.instrument] = self._size_of(self.instruments[trade.instrument])
         if trade.size >= size:
             emit(
                 LargePrintSeen(
@@ -43,8 +44,13 @@ class LargePrints(Actor):
                 )
             )
 
-    def _size_of(self, instrument: int) -> int:
-        listed = self.instruments[instrument]
+    def rescale(self, before: InstrumentListed, listed: InstrumentListed) -> None:
+        """See `Actor.rescale`. The size is that of the configuration at the new scales."""
+        super().rescale(before, listed)
+        if listed.instrument in self._sizes:
+            self._sizes[listed.instrument] = self._size_of(listed)
+
+    def _size_of(self, listed: InstrumentListed) -> int:
         text = self._large.get(listed.name)
         if text is None:
             return INT64_MAX

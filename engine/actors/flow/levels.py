@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from engine.actors.base import State
 from engine.events import InstrumentListed
-from engine.values import power_of_ten, to_grid
+from engine.values import Size, power_of_ten, to_grid
 
 __all__ = ["LEVELS_MAX", "Cell", "level_of", "width_of"]
 
@@ -17,9 +17,9 @@ LEVELS_MAX = 10_000
 class Cell(State):
     """The sizes bought and sold by takers at a level, and the size of trades without a side."""
 
-    bought: int = 0
-    sold: int = 0
-    unsided: int = 0
+    bought: Size = 0
+    sold: Size = 0
+    unsided: Size = 0
 
 
 def width_of(listed: InstrumentListed, level: Mapping[str, str], price: int) -> int:

@@ -15,7 +15,7 @@ from engine.actors.flow.levels import level_of, width_of
 from engine.clock import SECOND_NS, window_end, window_start
 from engine.config import FlowConfig
 from engine.events import ProfileClosed, TimerFired, Trade
-from engine.values import parse_interval, wide
+from engine.values import InstrumentId, Price, Size, parse_interval, wide
 
 __all__ = ["Profiles", "value_area"]
 
@@ -29,8 +29,8 @@ VALUE_SHARE = (7, 10)
 class Profile(State):
     """The open windows of one instrument: volumes by level, by interval and start."""
 
-    width: int
-    windows: dict[int, dict[int, dict[int, int]]]
+    width: Price
+    windows: dict[int, dict[int, dict[Price, Size]]]
     done_ns: dict[int, int]
 
 
@@ -41,12 +41,13 @@ class Profiles(Actor):
     """
 
     WIRING = Actor.WIRING | {"_spans_ns", "_level"}
+    _profiles: dict[InstrumentId, Profile]
 
     def __init__(self, config: FlowConfig) -> None:
         super().__init__("profiles")
         self._spans_ns = sorted(parse_interval(name) for name in config.profile)
         self._level = config.level
-        self._profiles: dict[int, Profile] = {}
+        self._profiles = {}
         self._late = 0
 
     @handles(Trade)

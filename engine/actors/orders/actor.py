@@ -69,6 +69,7 @@ from engine.events import (
     Trade,
     TrailRequested,
 )
+from engine.values import InstrumentId, Size
 
 __all__ = ["OrderManager"]
 
@@ -99,29 +100,45 @@ class OrderManager(PriceFollower):
         "targets",
         "protection",
     }
+    books: dict[InstrumentId, dict[str, Size]]
+    live: dict[str, Live]
+    approved: list[Live]
+    ended: dict[str, Live]
+    prices: dict[InstrumentId, Prices]
+    aims: dict[InstrumentId, dict[str, Target]]
+    owed: dict[str, Owed]
+    turns: dict[str, Turn]
+    waiting: list[Waiting]
+    doubted: dict[int, None]
+    stops: dict[InstrumentId, dict[str, Stop]]
+    brackets: dict[str, Bracket]
+    trails: dict[InstrumentId, dict[str, Trail]]
+    protected: dict[InstrumentId, dict[str, tuple[Size, Size, Size, Size]]]
+    priced: dict[int, bool]
+    candles: dict[int, str]
 
     def __init__(self, config: Config, *, real: bool = False, watches: bool = True) -> None:
         super().__init__(ENGINE)
         self.config = config
         self.real = real
         self.watches = watches or real
-        self.books: dict[int, dict[str, int]] = {}
-        self.live: dict[str, Live] = {}
-        self.approved: list[Live] = []
-        self.ended: dict[str, Live] = {}
-        self.prices: dict[int, Prices] = {}
-        self.aims: dict[int, dict[str, Target]] = {}
-        self.owed: dict[str, Owed] = {}
-        self.turns: dict[str, Turn] = {}
-        self.waiting: list[Waiting] = []
-        self.doubted: dict[int, None] = {}
-        self.stops: dict[int, dict[str, Stop]] = {}
-        self.brackets: dict[str, Bracket] = {}
-        self.trails: dict[int, dict[str, Trail]] = {}
-        self.protected: dict[int, dict[str, tuple[int, int, int, int]]] = {}
+        self.books = {}
+        self.live = {}
+        self.approved = []
+        self.ended = {}
+        self.prices = {}
+        self.aims = {}
+        self.owed = {}
+        self.turns = {}
+        self.waiting = []
+        self.doubted = {}
+        self.stops = {}
+        self.brackets = {}
+        self.trails = {}
+        self.protected = {}
         self.protections = 0
-        self.priced: dict[int, bool] = {}
-        self.candles: dict[int, str] = {}
+        self.priced = {}
+        self.candles = {}
         self.reconciled = not real
         self.parking = False
         self.gate = Conditions()

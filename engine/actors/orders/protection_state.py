@@ -6,7 +6,7 @@ Sizes and prices are exact integers at the instrument's scales. A snapshot store
 from __future__ import annotations
 
 from engine.actors.base import State
-from engine.values import SELL
+from engine.values import SELL, InstrumentId, Price, Size
 
 __all__ = ["Bracket", "Stop", "Trail"]
 
@@ -25,31 +25,31 @@ class Stop(State):
     """
 
     owner: str
-    instrument: int
+    instrument: InstrumentId
     handle: str
     side: int
-    size: int
+    size: Size
     kind: str
-    trigger_price: int
+    trigger_price: Price
     number: int
-    limit: int = 0
+    limit: Price = 0
     group: str = ""
     reason: str = ""
     parent: str = ""
-    cap: int = 0
-    need: int = 0
-    engine: int = 0
+    cap: Size = 0
+    need: Size = 0
+    engine: Size = 0
     placing: bool = False
-    asked: int = 0
+    asked: Size = 0
     placed_ns: int = 0
     next_ns: int = 0
     fire_ns: int = 0
     refusals: int = 0
-    missed: int = 0
+    missed: Size = 0
     late: str = ""
     state: str = "waiting"
     final: bool = False
-    shown: tuple[int, int, int, str] = (0, 0, 0, "")
+    shown: tuple[Size, Price, Price, str] = (0, 0, 0, "")
 
     @property
     def loss(self) -> bool:
@@ -80,13 +80,13 @@ class Bracket(State):
     """
 
     owner: str
-    instrument: int
+    instrument: InstrumentId
     side: int
-    size: int
+    size: Size
     children: list[str]
     order: str = ""
-    filled: int = 0
-    closed: int = 0
+    filled: Size = 0
+    closed: Size = 0
     ended: bool = False
     whole: bool = False
 
@@ -105,11 +105,11 @@ class Trail(State):
     """
 
     side: int
-    size: int
-    distance: int
+    size: Size
+    distance: Price
     number: int
     state: str = "waiting"
-    best: int = 0
+    best: Price = 0
     seen_ns: int = 0
     held: bool = False
     placing: bool = False

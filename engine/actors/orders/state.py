@@ -10,6 +10,7 @@ from typing import Final
 from engine.actors.base import State
 from engine.events import OrderTerms
 from engine.events.terms import CLOSE
+from engine.values import InstrumentId, Price, Size
 
 __all__ = ["ENGINE", "Live", "Owed", "Prices", "Target", "Turn", "Waiting"]
 
@@ -24,12 +25,12 @@ class Prices(State):
     book was received at `seen_ns`; `venue_ns` is the venue's time of it.
     """
 
-    last: int = 0
-    mark: int = 0
-    bid: int = 0
-    bid_size: int = 0
-    ask: int = 0
-    ask_size: int = 0
+    last: Price = 0
+    mark: Price = 0
+    bid: Price = 0
+    bid_size: Size = 0
+    ask: Price = 0
+    ask_size: Size = 0
     mark_ns: int = 0
     seen_ns: int = 0
     venue_ns: int = 0
@@ -53,14 +54,14 @@ class Live(State):
     """
 
     owner: str
-    instrument: int
+    instrument: InstrumentId
     terms: OrderTerms
-    left: int
+    left: Size
     request_seq: int
     state: str = "PendingNew"
     canceling: bool = False
     modifying: bool = False
-    cut_to: int = 0
+    cut_to: Size = 0
     fired: bool = False
     why: str = ""
 
@@ -100,7 +101,7 @@ class Target(State):
     may not mend.
     """
 
-    wanted: int | None = None
+    wanted: Size | None = None
     state: str = "none"
     reason: str = ""
     requested: bool = False
@@ -114,7 +115,7 @@ class Target(State):
     since_ns: int = 0
     reported_ns: int = 0
     given: str = ""
-    shown: tuple[int | None, str, str] = (None, "none", "")
+    shown: tuple[Size | None, str, str] = (None, "none", "")
 
 
 class Owed(State):
@@ -124,9 +125,9 @@ class Owed(State):
     """
 
     owner: str
-    instrument: int
+    instrument: InstrumentId
     purpose: str
-    left: int
+    left: Size
     handle: str
     reason: str
     since_ns: int
@@ -141,12 +142,12 @@ class Turn(State):
     """The part of an own order that opens, which waits until the part that closes is wholly filled."""
 
     owner: str
-    instrument: int
+    instrument: InstrumentId
     terms: OrderTerms
     reason: str
-    children: tuple[tuple[str, int, int], ...]
+    children: tuple[tuple[str, Price, Size], ...]
     request_seq: int
-    closes: int
+    closes: Size
 
 
 class Waiting(State):
@@ -156,7 +157,7 @@ class Waiting(State):
     """
 
     owner: str
-    instrument: int
+    instrument: InstrumentId
     terms: OrderTerms
     reason: str
     request_seq: int

@@ -12,7 +12,7 @@ import msgspec
 
 from engine.actors.base import Emit, State
 from engine.events import OrderTerms
-from engine.values import BUY
+from engine.values import BUY, InstrumentId, Price, Size
 
 __all__ = [
     "DORMANT",
@@ -65,10 +65,10 @@ class VenueOrder(State):
     submit_seq: int
     client_order_id: str
     owner: str
-    instrument: int
+    instrument: InstrumentId
     terms: OrderTerms
-    remaining: int
-    limit: int
+    remaining: Size
+    limit: Price
     phase: str
     arrived_ns: int = 0
     venue_order_id: int = 0
@@ -113,8 +113,8 @@ class VenueOrder(State):
 class DepthSide(State):
     """One side of a market as it was shown last, best first, and what was taken since, by price."""
 
-    levels: list[tuple[int, int]] = msgspec.field(default_factory=list)
-    taken: dict[int, int] = msgspec.field(default_factory=dict)
+    levels: list[tuple[Price, Size]] = msgspec.field(default_factory=list)
+    taken: dict[Price, Size] = msgspec.field(default_factory=dict)
 
     def show(self, levels: list[tuple[int, int]]) -> None:
         """Take over what the venue shows. What was taken stays taken unless the side changed."""
@@ -133,7 +133,7 @@ class Market(State):
     `done_ns` is the end of the newest candle.
     """
 
-    last: int = 0
+    last: Price = 0
     live: bool = False
     priced: bool = False
     traded: bool = False
@@ -142,13 +142,13 @@ class Market(State):
     bids: DepthSide = msgspec.field(default_factory=DepthSide)
     asks: DepthSide = msgspec.field(default_factory=DepthSide)
     quoted: bool = False
-    bid: int = 0
-    bid_size: int = 0
-    ask: int = 0
-    ask_size: int = 0
-    mark: int = 0
+    bid: Price = 0
+    bid_size: Size = 0
+    ask: Price = 0
+    ask_size: Size = 0
+    mark: Price = 0
     mark_ns: int = 0
-    oracle: int = 0
+    oracle: Price = 0
     rate: int = 0
     rate_scale: int = 0
     rate_ns: int = 0
@@ -163,7 +163,7 @@ class Position(State):
     Money is at the scale of the account.
     """
 
-    size: int = 0
+    size: Size = 0
     cost: int = 0
     margin: int = 0
 

@@ -55,7 +55,7 @@ from engine.events import (
     TimerFired,
     Trade,
 )
-from engine.values import parse_scaled
+from engine.values import InstrumentId, Size, parse_scaled
 
 __all__ = ["DepthSide", "Market", "Path", "Position", "SimulatedVenue", "VenueOrder"]
 
@@ -88,6 +88,15 @@ class SimulatedVenue(Actor):
         "margin",
         "funding",
     }
+    in_transit: dict[str, VenueOrder]
+    commands: dict[str, ModifyOrder | SetLeverage]
+    orders: dict[InstrumentId, list[VenueOrder]]
+    markets: dict[InstrumentId, Market]
+    positions: dict[InstrumentId, Position]
+    books: dict[InstrumentId, dict[str, Size]]
+    leverages: dict[int, tuple[int, bool]]
+    settled_ns: dict[int, int]
+    sizes: dict[InstrumentId, list[tuple[int, dict[str, Size]]]]
 
     def __init__(self, paper: PaperConfig, config: AccountConfig) -> None:
         super().__init__("venue")
@@ -99,15 +108,15 @@ class SimulatedVenue(Actor):
         self.liquidation_bps = paper.liquidation_bps
         self.leverage_of = config.leverage
         self.cross = config.margin == "cross"
-        self.in_transit: dict[str, VenueOrder] = {}
-        self.commands: dict[str, ModifyOrder | SetLeverage] = {}
-        self.orders: dict[int, list[VenueOrder]] = {}
-        self.markets: dict[int, Market] = {}
-        self.positions: dict[int, Position] = {}
-        self.books: dict[int, dict[str, int]] = {}
-        self.leverages: dict[int, tuple[int, bool]] = {}
-        self.settled_ns: dict[int, int] = {}
-        self.sizes: dict[int, list[tuple[int, dict[str, int]]]] = {}
+        self.in_transit = {}
+        self.commands = {}
+        self.orders = {}
+        self.markets = {}
+        self.positions = {}
+        self.books = {}
+        self.leverages = {}
+        self.settled_ns = {}
+        self.sizes = {}
         self.path: Path | None = None
         self.active = False
         self.idle_ns = 0
