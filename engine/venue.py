@@ -35,6 +35,7 @@ __all__ = [
     "Settings",
     "Signer",
     "Tap",
+    "Unusable",
     "Venue",
     "VenueClient",
     "VenueTime",
@@ -107,6 +108,8 @@ class Rules(msgspec.Struct, frozen=True):
     instrument, the decimals of price and size together at most. `silence` and `ids`: the candles of a
     window without trades, and the order of trades (see `InstrumentListed`). `markets`: by kind of
     instrument, the trading rules of its markets; what differs between markets is set by the listing.
+    `candle_grace_s`: how long after its end a candle may still lack trades. `candles_kept`: how many of the
+    newest candles of an interval the venue keeps (0: all).
     """
 
     price_figures: int = 0
@@ -114,6 +117,15 @@ class Rules(msgspec.Struct, frozen=True):
     silence: Literal["flat", "none"] = "flat"
     ids: Literal["arrival", "sequence"] = "arrival"
     markets: Mapping[str, MarketRules] = {}
+    candle_grace_s: int = 3
+    candles_kept: int = 0
+
+
+class Unusable(msgspec.Struct, frozen=True):
+    """A row of the venue's history that was left out. `at_ns` is its start or time, None if unknown."""
+
+    at_ns: int | None
+    reason: str
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -160,11 +172,13 @@ class SessionContext(msgspec.Struct, frozen=True):
 class VenueClient(ABC):
     """One session's access to a venue at one address.
 
-    `health` holds lines for people, by name; feeds and gateway add theirs when they are made.
+    `health` holds lines for people, by name; feeds and gateway add theirs when they are made. `unusable`
+    holds the rows that `candles` and `funding_rates` left out; the caller clears it.
     """
 
     def __init__(self) -> None:
         self.health: dict[str, Callable[[], str]] = {}
+        self.unusable: list[Unusable] = []
 
     @abstractmethod
     async def listing(self, names: Sequence[str]) -> Listing:
@@ -180,7 +194,11 @@ class VenueClient(ABC):
     async def warm_up(
         self, instruments: Sequence[InstrumentListed], intervals: Sequence[str], count: int, now_ns: int
     ) -> list[Event]:
-        """Return the last `count` closed candles of each interval, oldest first. Raises VenueError."""
+        """Return the last `count` closed candles of each interval, oldest first. Raises VenueError.
+
+        There may be fewer. A window without a candle that is flat by the venue's custom is a candle of
+        purpose "flat".
+        """
         raise NotImplementedError
 
     async def candles(
@@ -188,7 +206,8 @@ class VenueClient(ABC):
     ) -> Sequence[CandleRead]:
         """Return the closed candles of the windows from `from_ns` to `to_ns`, oldest first.
 
-        Both are starts of windows. Windows without a candle are left out. Raises VenueError.
+        Both are starts of windows. Windows without a candle are left out; rows that cannot be used are added
+        to `unusable`. Raises VenueError.
         """
         raise NotImplementedError
 
@@ -197,7 +216,7 @@ class VenueClient(ABC):
     ) -> Sequence[FundingRead]:
         """Return the settled funding rates from `from_ns` on, before `to_ns`, oldest first.
 
-        Empty where the venue has none. Raises VenueError.
+        Empty where the venue has none; rows that cannot be used are added to `unusable`. Raises VenueError.
         """
         return []
 

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from adapters.hyperliquid.answers import SpotMeta
-from adapters.hyperliquid.decode import Decoder
 from adapters.hyperliquid.feed import HyperliquidFeed
-from adapters.hyperliquid.history import read_candles, read_closed, warmup
+from adapters.hyperliquid.history import read_candles, read_closed, read_rates, warmup
 from adapters.hyperliquid.info import HyperliquidInfo
 from adapters.hyperliquid.limits import LIMITS
 from adapters.hyperliquid.listing import asset_ids, dex_of, list_instruments
@@ -140,8 +139,10 @@ class HyperliquidClient(VenueClient):
         edges = [Edge("hyperliquid", read_market)]
         if data.backfill_minutes:
             history = self._info()
-            read = partial(read_closed, history, context.instruments, context.config.bars.intervals)
+            intervals = context.config.bars.intervals
+            read = partial(read_closed, history, context.instruments, intervals)
             keeper = HistoryKeeper(read, clock, context.inputs.send, data.backfill_minutes)
+            self.health["history"] = lambda: str(keeper)
 
             async def keep_history() -> None:
                 async with history:
@@ -155,7 +156,7 @@ class HyperliquidClient(VenueClient):
     ) -> list[Event]:
         """See `VenueClient.warm_up`."""
         async with self._info() as info:
-            return list(await warmup(info, instruments, intervals, count, now_ns))
+            return list(await warmup(info, instruments, intervals, count, now_ns, self.unusable.append))
 
     async def candles(
         self, listed: InstrumentListed, interval_ns: int, from_ns: int, to_ns: int
@@ -171,24 +172,16 @@ class HyperliquidClient(VenueClient):
                 purpose="history",
                 recv_ns=SystemClock().now_ns(),
                 priority=Priority.HISTORY,
+                odd=self.unusable.append,
             )
 
     async def funding_rates(
         self, listed: InstrumentListed, from_ns: int, to_ns: int
     ) -> Sequence[FundingRead]:
         """See `VenueClient.funding_rates`. Reads all pages."""
-        decoder = Decoder([listed])
-        found: list[FundingRead] = []
         async with self._info() as info:
-            while from_ns < to_ns:
-                rows = await info.funding_history(listed.name, from_ns // _NS_PER_MS, to_ns // _NS_PER_MS)
-                rates = [decoder.funding(row, SystemClock().now_ns()) for row in rows]
-                page = [rate for rate in rates if rate is not None and rate.venue_ns >= from_ns]
-                if not page:
-                    break
-                found += page
-                from_ns = page[-1].venue_ns + 1
-        return found
+            now_ns = SystemClock().now_ns()
+            return await read_rates(info, listed, from_ns, to_ns, now_ns, self.unusable.append)
 
     def gateway(self, context: SessionContext, account: Account) -> Gateway:
         """See `VenueClient.gateway`."""

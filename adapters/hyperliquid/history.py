@@ -1,34 +1,45 @@
-"""The venue's own candles over HTTP: all pages, closed candles only.
+"""The venue's own candles and funding rates over HTTP: all pages, closed candles only.
 
-Owns paging and the decision which candles are closed. Promises: candles are returned oldest first, each once,
-within the requested windows; a candle that may still change is left out. Called by the repairs, checks and
-polls of a feed, by the history of a session, at start-up to warm indicators up, and by backfills.
+Owns paging and the decision which candles are closed. Promises: candles and rates are returned oldest
+first, each once, within the requested windows; a candle that may still change is left out; a row that cannot
+be used is passed to `odd` if the caller takes such rows, and else fails the reading. Called by the repairs,
+checks and polls of a feed, by the history of a session, at start-up to warm indicators up, and by backfills.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
+
+import msgspec
 
 from adapters.hyperliquid.channels import venue_intervals
 from adapters.hyperliquid.decode import Decoder
 from adapters.hyperliquid.info import HyperliquidInfo, MarketInfo
+from adapters.hyperliquid.rules import RULES
 from adapters.transport.governor import Priority
+from adapters.transport.text import clip
 from engine.clock import SECOND_NS
+from engine.errors import VenueProtocolError
 from engine.events import CandleRead, FundingRead, InstrumentListed
 from engine.values import format_interval, parse_interval
+from engine.venue import Unusable
 
-__all__ = ["CANDLES_MAX", "read_candles", "read_closed", "warmup"]
+__all__ = ["CANDLES_MAX", "Odd", "read_candles", "read_closed", "read_rates", "warmup"]
 
-CANDLES_MAX: Final = 5000
+CANDLES_MAX: Final = RULES.candles_kept
 """Number of candles of each interval that the venue keeps."""
 
-_GRACE_NS: Final = 3 * SECOND_NS
+_GRACE_NS: Final = RULES.candle_grace_s * SECOND_NS
 _PAGES_MAX: Final = 24
 """Upper bound on pages: more than `CANDLES_MAX` candles need at 500 rows a page, the venue's smallest."""
 
 _NS_PER_MS: Final = 1_000_000
 _HOUR_NS: Final = 3_600 * SECOND_NS
+
+Odd = Callable[[Unusable], None]
+"""Takes the rows that cannot be used."""
 
 
 async def read_candles(
@@ -41,6 +52,7 @@ async def read_candles(
     purpose: str,
     recv_ns: int,
     priority: Priority,
+    odd: Odd | None = None,
 ) -> list[CandleRead]:
     """Return the venue's candles of the windows from `start_ns` to `end_ns`, oldest first.
 
@@ -54,21 +66,88 @@ async def read_candles(
     for _ in range(_PAGES_MAX):
         if from_ns >= end_ns:
             break
+        strange: list[Unusable] = []
         rows = await info.candles(
-            listed.name, interval, from_ns // _NS_PER_MS, end_ns // _NS_PER_MS - 1, priority
+            listed.name,
+            interval,
+            from_ns // _NS_PER_MS,
+            end_ns // _NS_PER_MS - 1,
+            priority,
+            odd and strange.append,
         )
-        page = [
-            candle
-            for row in rows
-            if (candle := decoder.candle(row, recv_ns, purpose)) is not None
-            and candle.interval_ns == interval_ns
-            and from_ns <= candle.start_ns < end_ns
-        ]
-        if not page:
+        reached_ns = _newest(strange, from_ns, end_ns)
+        for row in rows:
+            at_ns = row.start * _NS_PER_MS
+            if not from_ns <= at_ns < end_ns:
+                continue
+            reached_ns = max(reached_ns, at_ns)
+            try:
+                candle = decoder.candle(row, recv_ns, purpose)
+            except VenueProtocolError as error:
+                if odd is None:
+                    raise
+                strange.append(Unusable(at_ns, str(error)))
+                continue
+            if candle is not None and candle.interval_ns == interval_ns:
+                found[candle.start_ns] = candle
+            else:
+                reason = f"{clip(row.coin)} {clip(row.interval)} is not the series that was requested"
+                strange.append(Unusable(at_ns, reason))
+        if odd is not None:
+            for one in strange:
+                odd(one)
+        if reached_ns < 0:
             break
-        found |= {candle.start_ns: candle for candle in page}
-        from_ns = max(found) + interval_ns
+        from_ns = reached_ns // interval_ns * interval_ns + interval_ns
+    else:
+        if from_ns < end_ns:
+            raise VenueProtocolError(f"{listed.name} {interval}: more than {_PAGES_MAX} pages of candles")
     return [found[start] for start in sorted(found)]
+
+
+async def read_rates(
+    info: HyperliquidInfo,
+    listed: InstrumentListed,
+    from_ns: int,
+    to_ns: int,
+    recv_ns: int,
+    odd: Odd,
+) -> list[FundingRead]:
+    """Return the rates settled from `from_ns` on, before `to_ns`, oldest first. Raises VenueError."""
+    decoder = Decoder([listed])
+    found: dict[int, FundingRead] = {}
+    while from_ns < to_ns:
+        # The venue's end is inclusive.
+        start_ms, end_ms = -(-from_ns // _NS_PER_MS), (to_ns - 1) // _NS_PER_MS
+        strange: list[Unusable] = []
+        rows = await info.funding_history(listed.name, start_ms, end_ms, odd=strange.append)
+        reached_ns = _newest(strange, from_ns, to_ns)
+        for row in rows:
+            at_ns = row.time * _NS_PER_MS
+            if not from_ns <= at_ns < to_ns:
+                continue
+            reached_ns = max(reached_ns, at_ns)
+            try:
+                rate = decoder.funding(row, recv_ns)
+            except VenueProtocolError as error:
+                strange.append(Unusable(at_ns, str(error)))
+                continue
+            if rate is not None:
+                found[at_ns] = rate
+            else:
+                strange.append(Unusable(at_ns, f"{clip(row.coin)}: a rate that was not requested"))
+        for one in strange:
+            odd(one)
+        if reached_ns < 0:
+            break
+        from_ns = reached_ns + 1
+    return [found[at_ns] for at_ns in sorted(found)]
+
+
+def _newest(strange: Sequence[Unusable], from_ns: int, end_ns: int) -> int:
+    """Return the newest time of rows that cannot be read, -1 without any: reading goes on behind it."""
+    times = [one.at_ns for one in strange if one.at_ns is not None and from_ns <= one.at_ns < end_ns]
+    return max(times, default=-1)
 
 
 async def warmup(
@@ -77,48 +156,99 @@ async def warmup(
     intervals: Sequence[str],
     count: int,
     now: int,
+    odd: Odd,
 ) -> list[CandleRead]:
-    """Return the last `count` closed candles of each instrument and interval, merged by end.
+    """Return the last `count` bars of each instrument and interval as candles, merged by end.
 
-    At equal ends shorter intervals come first, then lower instruments. `now` is the venue's time in UTC
-    nanoseconds; a candle that ended within the last 3 s may lack a trade, and is left out. Raises VenueError.
+    A window without a candle is flat at the close before, by the venue's custom (purpose "flat"); that close
+    may be older than the first window. There are fewer bars if the venue has no older candle, or a candle
+    that cannot be used. At equal ends shorter intervals come first, then lower instruments. `now` is the
+    venue's time in UTC nanoseconds; a candle that ended within the last 3 s may lack a trade, and is left
+    out. Raises VenueError.
     """
     candles: list[CandleRead] = []
     for listed in instruments:
         for name in venue_intervals(intervals):
             interval_ns = parse_interval(name)
             end_ns = (now - _GRACE_NS) // interval_ns * interval_ns
-            candles += await read_candles(
+            start_ns = end_ns - min(count, CANDLES_MAX) * interval_ns
+
+            unusable: list[Unusable] = []
+            read = partial(
+                read_candles,
                 info,
                 listed,
                 interval_ns,
-                end_ns - min(count, CANDLES_MAX) * interval_ns,
-                end_ns,
                 purpose="history",
                 recv_ns=now,
                 priority=Priority.HISTORY,
+                odd=unusable.append,
             )
+            found = await read(start_ns, end_ns)
+            if not found or found[0].start_ns > start_ns:
+                earlier = await read(end_ns - CANDLES_MAX * interval_ns, start_ns)
+                found = earlier[-1:] + found
+            candles += _filled(found, start_ns, end_ns, unusable)
+            for one in unusable:
+                odd(one)
     return sorted(candles, key=lambda one: (one.venue_ns, one.interval_ns, one.instrument))
+
+
+def _filled(
+    found: Sequence[CandleRead], start_ns: int, end_ns: int, unusable: Sequence[Unusable]
+) -> list[CandleRead]:
+    """Return the candles from `start_ns` to `end_ns`, with flat ones in between and after the last.
+
+    What follows a candle that cannot be used is not known until the next candle.
+    """
+    filled: list[CandleRead] = []
+    if any(one.at_ns is None for one in unusable):
+        return [candle for candle in found if candle.start_ns >= start_ns]
+    doubtful = [one.at_ns for one in unusable if one.at_ns is not None]
+    for number, candle in enumerate(found):
+        step = candle.interval_ns
+        until_ns = found[number + 1].start_ns if number + 1 < len(found) else end_ns
+        until_ns = min([until_ns, *(at_ns // step * step for at_ns in doubtful if at_ns > candle.start_ns)])
+        flat = msgspec.structs.replace(
+            candle, open=candle.close, high=candle.close, low=candle.close, volume=0, trades=0, purpose="flat"
+        )
+        filled.append(candle)
+        filled += [
+            msgspec.structs.replace(flat, start_ns=at_ns, venue_ns=at_ns + step)
+            for at_ns in range(max(candle.start_ns + step, start_ns), until_ns, step)
+        ]
+    return [candle for candle in filled if candle.start_ns >= start_ns]
 
 
 async def read_closed(
     info: HyperliquidInfo,
     instruments: Sequence[InstrumentListed],
     intervals: Sequence[str],
-    period_ns: int,
+    since_ns: int,
     now_ns: int,
+    odd: Odd,
 ) -> list[CandleRead | FundingRead]:
-    """Return the candles closed and rates settled within `period_ns` before `now_ns`, or a little earlier.
+    """Return the candles that closed and the rates that were settled between `since_ns` and `now_ns`.
 
     Raises VenueError.
     """
-    shortest_ns = min(parse_interval(name) for name in intervals)
     read: list[CandleRead | FundingRead] = []
-    read += await warmup(info, instruments, intervals, period_ns // shortest_ns + 2, now_ns)
-    since_ns = now_ns - max(period_ns, _HOUR_NS) - _HOUR_NS
     for listed in instruments:
-        rows = await info.funding_history(listed.name, since_ns // _NS_PER_MS, now_ns // _NS_PER_MS)
-        decoder = Decoder([listed])
-        rates = [decoder.funding(row, now_ns) for row in rows]
-        read += [rate for rate in rates if rate is not None]
-    return read
+        for name in venue_intervals(intervals):
+            interval_ns = parse_interval(name)
+            end_ns = (now_ns - _GRACE_NS) // interval_ns * interval_ns
+            start_ns = max((since_ns - _GRACE_NS) // interval_ns, end_ns // interval_ns - CANDLES_MAX)
+            read += await read_candles(
+                info,
+                listed,
+                interval_ns,
+                (start_ns - 1) * interval_ns,
+                end_ns,
+                purpose="history",
+                recv_ns=now_ns,
+                priority=Priority.HISTORY,
+                odd=odd,
+            )
+        if listed.kind != "spot":
+            read += await read_rates(info, listed, since_ns // _HOUR_NS * _HOUR_NS, now_ns, now_ns, odd)
+    return sorted(read, key=lambda one: (one.venue_ns, isinstance(one, FundingRead), one.instrument))

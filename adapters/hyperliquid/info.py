@@ -8,9 +8,11 @@ answer is charged for its rows. Called at start-up, by the feed, by backfills an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeVar
 
 import httpx
+import msgspec
 
 from adapters.hyperliquid.answers import (
     PerpDex,
@@ -18,7 +20,7 @@ from adapters.hyperliquid.answers import (
     SpotMeta,
     WireFunding,
 )
-from adapters.hyperliquid.envelope import decode_body
+from adapters.hyperliquid.envelope import Int64, decode_body
 from adapters.hyperliquid.limits import LIMITS, info_weight, rows_weight
 from adapters.hyperliquid.wire import (
     ContextValues,
@@ -34,6 +36,7 @@ from adapters.transport.governor import Governor, Priority
 from adapters.transport.http import Answer, HttpClient, HttpReader, Request
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
+from engine.venue import Unusable
 
 __all__ = [
     "MAINNET_URL",
@@ -51,6 +54,13 @@ _Body = TypeVar("_Body")
 _Row = TypeVar("_Row")
 _MAYBE_BOOK: Any = WireBook | None
 _ROWS_MAX: Final = 5000
+
+
+class _Timed(msgspec.Struct, frozen=True):
+    """The time of a row of history, in ms: a candle's start, or that of a rate."""
+
+    start: Int64 | None = msgspec.field(name="t", default=None)
+    time: Int64 | None = None
 
 
 class MarketInfo(Protocol):
@@ -73,9 +83,15 @@ class MarketInfo(Protocol):
         ...
 
     async def candles(
-        self, name: str, interval: str, start_ms: int, end_ms: int, priority: Priority = ...
+        self,
+        name: str,
+        interval: str,
+        start_ms: int,
+        end_ms: int,
+        priority: Priority = ...,
+        odd: Callable[[Unusable], None] | None = ...,
     ) -> list[WireCandle]:
-        """Return candles that open from `start_ms` to `end_ms`, oldest first."""
+        """Return candles that open from `start_ms` to `end_ms`, oldest first; `odd` takes unreadable rows."""
         ...
 
 
@@ -168,21 +184,32 @@ class HyperliquidInfo:
         start_ms: int,
         end_ms: int,
         priority: Priority = Priority.MARKET,
+        odd: Callable[[Unusable], None] | None = None,
     ) -> list[WireCandle]:
         """Return the candles that open from `start_ms` to `end_ms`, oldest first, the open one too.
+
+        A row that is no candle is passed to `odd` if that is given, and else fails the answer.
 
         The venue has only the newest 5,000 of an interval; an answer that ends before `end_ms` may have more
         behind it (see `history.read_candles`, which reads on).
         """
         span = {"coin": name, "interval": interval, "startTime": start_ms, "endTime": end_ms}
-        return await self._rows({"type": "candleSnapshot", "req": span}, WireCandle, priority)
+        return await self._rows({"type": "candleSnapshot", "req": span}, WireCandle, priority, odd)
 
     async def funding_history(
-        self, name: str, start_ms: int, end_ms: int, priority: Priority = Priority.HISTORY
+        self,
+        name: str,
+        start_ms: int,
+        end_ms: int,
+        priority: Priority = Priority.HISTORY,
+        odd: Callable[[Unusable], None] | None = None,
     ) -> list[WireFunding]:
-        """Return settled rates from `start_ms` to `end_ms`, oldest first, at most 500 at a time."""
+        """Return settled rates from `start_ms` to `end_ms`, oldest first, at most 500 at a time.
+
+        A row that is no rate is passed to `odd` if that is given, and else fails the answer.
+        """
         request = {"type": "fundingHistory", "coin": name, "startTime": start_ms, "endTime": end_ms}
-        return await self._rows(request, WireFunding, priority)
+        return await self._rows(request, WireFunding, priority, odd)
 
     async def predicted_fundings(self) -> dict[str, dict[str, PredictedFunding]]:
         """Return the next rate by instrument and by venue, this one ("HlPerp") among others."""
@@ -209,8 +236,17 @@ class HyperliquidInfo:
     async def _of_dex(self, kind: str, dex: str, shape: type[_Body]) -> _Body:
         return await self.request({"type": kind, **({"dex": dex} if dex else {})}, shape)
 
-    async def _rows(self, request: dict[str, Any], shape: type[_Row], priority: Priority) -> list[_Row]:
-        rows = await self.request(request, list[shape], priority)  # type: ignore[valid-type]
+    async def _rows(
+        self,
+        request: dict[str, Any],
+        shape: type[_Row],
+        priority: Priority,
+        odd: Callable[[Unusable], None] | None = None,
+    ) -> list[_Row]:
+        if odd is None:
+            rows = await self.request(request, list[shape], priority)  # type: ignore[valid-type]
+        else:
+            rows = _readable(await self.request(request, list[msgspec.Raw], priority), shape, odd)
         if len(rows) > _ROWS_MAX:
             raise VenueProtocolError(f"{self._url}: {request['type']} has {len(rows)} rows")
         return rows
@@ -224,6 +260,27 @@ def check_base_url(base_url: str) -> str:
 def websocket_url(base_url: str) -> str:
     """Return the websocket's address: the base with ws for http and /ws behind it."""
     return "ws" + check_base_url(base_url).removeprefix("http") + "/ws"
+
+
+def _readable(rows: list[msgspec.Raw], shape: type[_Row], odd: Callable[[Unusable], None]) -> list[_Row]:
+    """Return the rows that have the shape; pass the others to `odd`."""
+    readable: list[_Row] = []
+    for row in rows:
+        try:
+            readable.append(decode_body(bytes(row), shape))
+        except VenueProtocolError as error:
+            odd(Unusable(_time_of(row), str(error)))
+    return readable
+
+
+def _time_of(row: msgspec.Raw) -> int | None:
+    """Return the time of a row that cannot be read, if it has one."""
+    try:
+        found = msgspec.json.decode(row, type=_Timed)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    at_ms = found.start if found.start is not None else found.time
+    return None if at_ms is None else at_ms * 1_000_000
 
 
 def _refusal(request: Request, answer: Answer) -> str:

@@ -2,6 +2,8 @@
 
 Sources: the venue's pages "tick and lot size", "fees" (tier 0), "error responses", "margining", "funding" and
 "order types", 2026-08. The venue does not say whether it holds stops on spot pairs: assumed that it does not.
+A minute without trades has a flat candle of volume 0, which may be published late (observed by users of
+passivbot, pull request 1410, 2026-07).
 """
 
 from __future__ import annotations
@@ -54,5 +56,7 @@ RULES: Final = Rules(
     price_decimals={"perp": 6, "spot": 8},
     silence="flat",
     ids="arrival",
+    candle_grace_s=3,
+    candles_kept=5000,
     markets={"perp": PERP, "spot": SPOT},
 )

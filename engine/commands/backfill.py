@@ -14,22 +14,37 @@ from engine.commands.output import json_option, print_json, progress, table
 from engine.config import Config
 from engine.errors import UsageError
 from engine.events import Event, InstrumentListed
+from engine.instruments import find_instrument
 from engine.loading.strategies import make_builder
 from engine.loading.venues import HISTORY_DEFAULT, find_venue
 from engine.records import day_folders
-from engine.runtime.backfill import BackfillPlan, Known, known_history, run_backfill
+from engine.runtime.backfill import (
+    BackfillPlan,
+    SeriesPlan,
+    SeriesRead,
+    known_history,
+    read_series,
+    run_backfill,
+)
 from engine.stores.catchup import rebuild
 from engine.stores.sqlite.store import SqliteStore
 from engine.values import format_interval, parse_interval
-from engine.venue import Venue, VenueClient
+from engine.venue import Venue
 
 __all__ = ["backfill_command"]
 
-_HOUR_NS = 3_600_000_000_000
+_SPANS_MAX = 20
+"""Missing spans that are listed."""
 
 
 class Series(msgspec.Struct):
-    """The result for one instrument and interval ("funding": rates)."""
+    """The result for one instrument and interval ("funding": rates).
+
+    `windows` is how many of the span are over, `already` how many the journal had, `rows` how many are new,
+    the earliest `first`, the latest `last`. `missing` are not known: neither by a candle nor by the venue's
+    custom; `missing_spans` are the first of them, (from, to). `complete`: none is missing. `unusable` rows of
+    the venue were left out, the first because of `reason`.
+    """
 
     instrument: str
     interval: str
@@ -37,7 +52,12 @@ class Series(msgspec.Struct):
     already: int = 0
     first: str | None = None
     last: str | None = None
-    complete: bool = True
+    complete: bool = False
+    windows: int = 0
+    missing: int = 0
+    missing_spans: list[tuple[str, str]] = []
+    unusable: int = 0
+    reason: str = ""
 
 
 class Backfilled(msgspec.Struct):
@@ -82,11 +102,13 @@ def backfill_command(
 ) -> None:
     """Read candles and funding rates into the journal and the SQLite database.
 
-    Only what the journal does not have yet is requested: a run can be repeated, and continues after a kill.
-    A venue keeps a limited number of candles (Hyperliquid: the newest 5,000 of an interval); if it has no
-    earlier ones, the result shows where they begin.
+    Only windows that the journal does not have yet are requested: a run can be repeated with any spans, and
+    continues after a kill. A candle that the venue did not have is requested again by the next run an hour
+    later, or earlier if its window was young. A series is complete if every window of the span that is over
+    has its candle, or is silent by the venue's custom. A venue keeps a limited number of candles
+    (Hyperliquid: the newest 5,000 of an interval).
     """
-    names = tuple(name.strip() for name in coins.split(",") if name.strip())
+    names = tuple(dict.fromkeys(name.strip() for name in coins.split(",") if name.strip()))
     spans = tuple(parse_interval(name.strip()) for name in intervals.split(",") if name.strip())
     if any(span > DAY_NS for span in spans):
         raise UsageError(f"--intervals {intervals}: 1d is the longest; longer bars are made of days")
@@ -103,17 +125,13 @@ def backfill_command(
     address = venue.address(config, base_url, real=False)
     if address is None:
         raise UsageError(f"the venue {venue.name!r} has no address of its own; give its --base-url")
-    known = known_history(root) if root.is_dir() else {}
-    series = [
-        Series(name, format_interval(span), already=len(known.get((name, span), ())))
-        for name in names
-        for span in spans
-    ]
+    series = [Series(name, format_interval(span)) for name in names for span in spans]
     if funding:
-        series += [Series(name, "funding", already=len(known.get((name, 0), ()))) for name in names]
-    rows = trio.run(_backfill, root, venue, address, config, series, known, start_ns, end_ns)
+        series += [Series(name, "funding") for name in names]
+    trio.run(_backfill, root, venue, address, config, series, start_ns, end_ns)
     database = db or root / "retape.db"
     rebuild(SqliteStore(database), day_folders((root,)))
+    rows = sum(one.rows for one in series)
     result = Backfilled(rows, str(root), series)
     if as_json:
         print_json(msgspec.to_builtins(result))
@@ -128,75 +146,63 @@ async def _backfill(
     base_url: str,
     config: Config,
     series: list[Series],
-    known: Known,
     start_ns: int,
     end_ns: int,
-) -> int:
+) -> None:
     client = await venue.connect(base_url, config)
     listing = await client.listing(config.coins)
-    until_ns = min(end_ns, listing.time.venue_ns)
     plan = BackfillPlan(
         root, config, make_builder(continues=True), SystemClock(), SystemIds(), listing.instruments
     )
 
     async def read(listed: Sequence[InstrumentListed]) -> AsyncIterator[list[Event]]:
-        by_name = {one.name: one for one in listed}
+        known = known_history(root)
         with progress("backfill", len(series)) as show:
             for done, one in enumerate(series, start=1):
-                instrument = by_name[one.instrument]
-                if one.interval == "funding":
-                    found = await _rates(client, instrument, known, start_ns, until_ns)
-                else:
-                    found = await _candles(client, instrument, one, known, start_ns, until_ns)
-                _note(one, found, start_ns)
-                if found:
-                    yield found
+                instrument = find_instrument(one.instrument, listed)
+                interval_ns = 0 if one.interval == "funding" else parse_interval(one.interval)
+                wanted = SeriesPlan(interval_ns, start_ns, end_ns)
+                result = SeriesRead()
+                if interval_ns or instrument.rules.on_margin:
+                    have = known.get((instrument.key, interval_ns), [])
+                    async for found in read_series(
+                        client, venue.rules, instrument, wanted, have, listing.time.venue_ns, result
+                    ):
+                        yield found
+                _note(one, result)
                 show(done)
 
-    return await run_backfill(plan, read)
+    await run_backfill(plan, read)
 
 
-async def _candles(
-    client: VenueClient, listed: InstrumentListed, one: Series, known: Known, start_ns: int, end_ns: int
-) -> list[Event]:
-    """Return the closed candles of a range that the journal does not have; only those are requested."""
-    span_ns = parse_interval(one.interval)
-    first_ns, last_ns = -(-start_ns // span_ns) * span_ns, end_ns // span_ns * span_ns
-    have = known.get((listed.name, span_ns), set())
-    inside = [start for start in have if first_ns <= start < last_ns]
-    ranges = [(first_ns, last_ns)]
-    if inside:
-        ranges = [(first_ns, min(inside)), (max(inside) + span_ns, last_ns)]
-    found: list[Event] = []
-    for from_ns, to_ns in ranges:
-        if from_ns < to_ns:
-            candles = await client.candles(listed, span_ns, from_ns, to_ns)
-            found += [candle for candle in candles if candle.start_ns not in have]
-    return found
-
-
-async def _rates(
-    client: VenueClient, listed: InstrumentListed, known: Known, start_ns: int, end_ns: int
-) -> list[Event]:
-    """Return the settled rates of a range that the journal does not have."""
-    have = known.get((listed.name, 0), set())
-    from_ns = max([start_ns, *(at_ns + 1 for at_ns in have if at_ns >= start_ns)])
-    return list(await client.funding_rates(listed, from_ns, end_ns))
-
-
-def _note(one: Series, found: list[Event], start_ns: int) -> None:
-    """Note the rows found; incomplete if the venue's history begins later than requested."""
-    one.rows = len(found)
-    if not found:
-        return
-    times = [getattr(event, "start_ns", 0) or getattr(event, "venue_ns", 0) for event in found]
-    one.first, one.last = iso_text(min(times)), iso_text(max(times))
-    step_ns = _HOUR_NS if one.interval == "funding" else parse_interval(one.interval)
-    one.complete = bool(one.already) or min(times) < start_ns + 2 * step_ns
+def _note(one: Series, result: SeriesRead) -> None:
+    """Note the result of a series."""
+    step = result.step_ns
+    one.rows, one.already, one.windows = len(result.new), result.already, result.windows
+    if result.new:
+        one.first, one.last = iso_text(min(result.new)), iso_text(max(result.new))
+    one.missing = sum(end - start for start, end in result.missing) // step if step else 0
+    one.missing_spans = [(iso_text(start), iso_text(end)) for start, end in result.missing[:_SPANS_MAX]]
+    one.complete = not result.missing
+    one.unusable, one.reason = len(result.unusable), next(iter(result.unusable), "")
 
 
 def _line(one: Series) -> str:
-    if not one.rows:
-        return f"nothing new ({one.already:,} already here)" if one.already else "the venue has none"
-    text = f"{one.rows:,} new, {one.first[:19] if one.first else ''} to {one.last[:19] if one.last else ''}"
-    return text if one.complete else f"{text}; the venue has no more before that"
+    if not one.windows:
+        return "no window of the span is over yet"
+    parts = [f"{one.rows:,} new"]
+    if one.first and one.last:
+        parts[0] += f", {one.first[:19]} to {one.last[:19]}"
+    parts.append(f"{one.already:,} already here")
+    if one.unusable:
+        parts.append(f"{one.unusable:,} of the venue's rows cannot be used: {one.reason}")
+    if one.complete:
+        parts.append("complete")
+    else:
+        start, end = one.missing_spans[0]
+        more = "" if len(one.missing_spans) == 1 else " and later"
+        parts.append(
+            f"incomplete: the venue has no usable row for {one.missing:,} of {one.windows:,} windows, "
+            f"{start[:19]} to {end[:19]}{more}"
+        )
+    return "; ".join(parts)

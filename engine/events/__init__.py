@@ -98,6 +98,7 @@ from engine.events.readings import (
     ContextRead,
     FeedPolling,
     FundingRead,
+    HistoryRead,
     MidsRead,
 )
 from engine.events.rules import KINDS, MarketRules, assumed_rules
@@ -210,6 +211,7 @@ EVENT_TYPES: Final[tuple[type[Event], ...]] = (
     StopChanged,
     PathReached,
     FeedHeard,
+    HistoryRead,
 )
 
 __all__ = [
@@ -257,6 +259,7 @@ __all__ = [
     "FundingRead",
     "GatewayDown",
     "GatewayUp",
+    "HistoryRead",
     "ImbalanceStacked",
     "InstrumentListed",
     "LargePrintSeen",

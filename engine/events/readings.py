@@ -12,7 +12,16 @@ from typing import Annotated
 from engine.events.base import Event
 from engine.values import Amount, InstrumentId, Price, Volume
 
-__all__ = ["BookLevels", "BookRead", "CandleRead", "ContextRead", "FeedPolling", "FundingRead", "MidsRead"]
+__all__ = [
+    "BookLevels",
+    "BookRead",
+    "CandleRead",
+    "ContextRead",
+    "FeedPolling",
+    "FundingRead",
+    "HistoryRead",
+    "MidsRead",
+]
 
 BookLevels = Annotated[tuple[tuple[int, int, int], ...], "levels"]
 """One side of a book, best first: (price, size, number of orders) at the instrument's scales."""
@@ -34,7 +43,8 @@ class BookRead(Event, frozen=True, tag="book"):
 class CandleRead(Event, frozen=True, tag="candle-read"):
     """A closed candle from the venue. `venue_ns` is its end.
 
-    `purpose` is "history" (for the warm-up of strategies and for the stores; it makes no bar), "repair"
+    `purpose` is "history" (for the warm-up of strategies and for the stores; it makes no bar), "flat" (the
+    same, for a window of which the venue had no candle: flat at the close before, by its custom), "repair"
     (it replaces the bar of a window with missed trades), "check" (it is compared with the bar made from
     trades) or "stream" (pushed by the venue and only recorded).
     """
@@ -88,6 +98,24 @@ class FundingRead(Event, frozen=True, tag="funding-rate"):
     scale: int
     rate: Annotated[Amount, "scaled"]
     premium: Annotated[Amount, "scaled"]
+
+
+class HistoryRead(Event, frozen=True, tag="history-read"):
+    """A request for the venue's history was answered, and some windows of it have no candle or rate.
+
+    Covers the windows from `from_ns` to `to_ns` (exclusive) of one series; `interval_ns` 0 stands for funding
+    rates, `rows` is how many there were. `venue_ns` is the venue's time at the request. Windows before
+    `kept_ns` are older than what the venue keeps.
+    """
+
+    recv_ns: int
+    venue_ns: int
+    instrument: InstrumentId
+    interval_ns: int
+    from_ns: int
+    to_ns: int
+    kept_ns: int
+    rows: int
 
 
 class FeedPolling(Event, frozen=True, tag="feed-polling"):

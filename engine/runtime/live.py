@@ -51,7 +51,7 @@ from engine.runtime.beginning import beginning_lines, check_names, halt_lines, r
 from engine.runtime.committer import Committed, Committer
 from engine.runtime.effects import MeasuredEffects
 from engine.runtime.ingress import BATCH_MAX, Ingress
-from engine.runtime.notices import Notices
+from engine.runtime.notices import Notices, short_warm_up
 from engine.runtime.numbering import numbered
 from engine.runtime.plan import LivePlan, LiveResult, WarmUp
 from engine.runtime.positions import exits_owed, open_books, unsettled
@@ -284,6 +284,11 @@ class Live:
         except EngineError as error:
             self._notify(Health("warm-up", "failed", str(error)))
             return
+        settings = self._plan.config
+        if settings.strategies:
+            line = short_warm_up(events, instruments, settings.bars.intervals, settings.data.warmup_bars)
+            if line:
+                self._notify(Health("warm-up", "short", line))
         now_ns = self._now_ns()
         read = [msgspec.structs.replace(event, recv_ns=now_ns) for event in events]
         for start in range(0, len(read), BATCH_MAX):

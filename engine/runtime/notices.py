@@ -7,12 +7,13 @@ every record that is durable.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from engine.events import (
     AccountAdjusted,
     BookAdjusted,
+    CandleRead,
     EngineHalted,
     Event,
     ExitDelayed,
@@ -24,10 +25,11 @@ from engine.events import (
     PositionDiffers,
     ProtectionChanged,
 )
+from engine.instruments import labels
 from engine.runtime.supervisor import Health
-from engine.values import format_scaled
+from engine.values import format_scaled, parse_interval
 
-__all__ = ["LOUD", "Notices", "refusals_text"]
+__all__ = ["LOUD", "Notices", "refusals_text", "short_warm_up"]
 
 LOUD: Final = frozenset(
     {
@@ -40,12 +42,28 @@ LOUD: Final = frozenset(
         "liquidated",
         "margin",
         "open",
+        "short",
         "stuck",
     }
 )
 """The states of lines that are shown also without a terminal."""
 
 _STOPPED: Final = "operator: stop"
+
+
+def short_warm_up(
+    events: Sequence[Event], instruments: Sequence[InstrumentListed], intervals: Sequence[str], count: int
+) -> str:
+    """Return which series of a warm-up have fewer than `count` bars, "" if none has."""
+    bars = Counter((one.instrument, one.interval_ns) for one in events if isinstance(one, CandleRead))
+    names = labels(instruments)
+    short = [
+        f"{names[listed.instrument]} {interval} has {number:,}"
+        for listed in instruments
+        for interval in intervals
+        if (number := bars[listed.instrument, parse_interval(interval)]) < count
+    ]
+    return f"of {count:,} bars, {', '.join(short)}" if short else ""
 
 
 class Notices:

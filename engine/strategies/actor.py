@@ -325,7 +325,7 @@ class StrategyActor(NewestPrices):
     def _history(self, event: CandleRead, emit: Emit) -> None:
         """Pass a candle of the venue's history on, until there is a bar of this session."""
         if (
-            event.purpose == "history"
+            event.purpose in ("history", "flat")
             and event.interval_ns in self.warm_spans_ns
             and event.instrument in self._traded
             and self._is_next(event, live=False)

@@ -60,7 +60,7 @@ async def test_every_channel_of_a_running_market_is_emitted(paced_clock: MockClo
             )
             await until(lambda: some(CandleRead) >= 3)
             nursery.cancel_scope.cancel()
-        candles = await warmup(info, listed, ("1m",), 2, clock.now_ns())
+        candles = await warmup(info, listed, ("1m",), 2, clock.now_ns(), [].append)
     assert feed.health.frames_refused == 0
     assert feed.health.losses == 0
     ups = [event for event in events if isinstance(event, FeedUp)]

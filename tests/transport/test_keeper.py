@@ -20,26 +20,48 @@ def candle(number: int, now_ns: int) -> CandleRead:
     return CandleRead(now_ns, end_ns, 1, MINUTE_NS, start_ns, 1, 1, 1, 1, 1, 1, "history")
 
 
-async def test_closed_candles_are_sent_once_and_read_again_after_a_failure(autojump_clock) -> None:
-    asked: list[int] = []
+async def test_closed_candles_are_sent_once_and_what_came_while_a_reading_failed_too(autojump_clock) -> None:
+    asked: list[tuple[int, int]] = []
     sent: list[Event] = []
+    late = 3
+    """The candle of this minute is published after 12 minutes."""
 
-    async def read(period_ns: int, now_ns: int) -> Sequence[CandleRead | FundingRead]:
-        asked.append((now_ns - START_NS) // MINUTE_NS)
-        assert period_ns == 5 * MINUTE_NS
-        if len(asked) == 2:
+    async def read(since_ns: int, now_ns: int, odd: object) -> Sequence[CandleRead | FundingRead]:
+        since, now = ((at - START_NS) // MINUTE_NS for at in (since_ns, now_ns))
+        asked.append((since, now))
+        if now in (10, 15):
             raise VenueUnreachable("down")
         rate = FundingRead(now_ns, START_NS, 1, 10, 1, 1)
-        return [*(candle(number, now_ns) for number in range(asked[-1])), rate]
+        minutes = [number for number in range(max(0, since), now) if number != late or now > 12]
+        return [*(candle(number, now_ns) for number in minutes), rate]
 
     async def send(events: list[Event]) -> None:
         sent.extend(events)
 
     keeper = HistoryKeeper(read, TrioClock(), send, minutes=5)
-    with trio.move_on_after(12 * 60):
+    with trio.move_on_after(22 * 60):
         await keeper.run()
-    assert asked == [0, 5, 10]
-    assert [type(one) for one in sent] == [FundingRead] + [CandleRead] * 10
-    assert [one.start_ns for one in sent if isinstance(one, CandleRead)] == [
-        START_NS + number * MINUTE_NS for number in range(10)
-    ]
+    # Each reading begins an hour before the end of the last one that succeeded.
+    assert asked == [(-65, 0), (-60, 5), (-55, 10), (-55, 15), (-55, 20)]
+    assert [type(one) for one in sent] == [FundingRead] + [CandleRead] * 20
+    minutes = [(one.start_ns - START_NS) // MINUTE_NS for one in sent if isinstance(one, CandleRead)]
+    assert minutes == [0, 1, 2, 4, 3, *range(5, 20)]
+    assert str(keeper) == "3 readings, 2 failed: down"
+
+
+async def test_an_outage_longer_than_any_period_loses_nothing(autojump_clock) -> None:
+    sent: list[Event] = []
+
+    async def read(since_ns: int, now_ns: int, odd: object) -> Sequence[CandleRead | FundingRead]:
+        since, now = ((at - START_NS) // MINUTE_NS for at in (since_ns, now_ns))
+        if 10 < now < 500:
+            raise VenueUnreachable("down")
+        return [candle(number, now_ns) for number in range(max(0, since), now)]
+
+    async def send(events: list[Event]) -> None:
+        sent.extend(events)
+
+    with trio.move_on_after(502 * 60):
+        await HistoryKeeper(read, TrioClock(), send, minutes=5).run()
+    minutes = [(one.start_ns - START_NS) // MINUTE_NS for one in sent if isinstance(one, CandleRead)]
+    assert minutes == list(range(500))
