@@ -1,8 +1,8 @@
 """Runs recorded market inputs through another strategy or configuration, with the same sequencer and actors.
 
-Takes the market inputs of each recorded day (instruments, trades, quotes, candles, books, marks, funding
-rates, the state of feeds), opens a new session, and writes all records into a sink: a new journal, or one
-that keeps only the digest. The same inputs, strategy and configuration give the same digest, on every
+Takes the market inputs of the days (instruments, trades, quotes, candles, books, marks, funding rates, the
+state of feeds; see `replay.joining`), opens a new session, and writes all records into a sink: a new journal,
+or one that keeps only the digest. The same inputs, strategy and configuration give the same digest, on every
 machine. Called by `replay.runs`.
 """
 
@@ -16,25 +16,16 @@ from pathlib import Path
 import msgspec
 
 from engine.actors import SimulatedVenue
-from engine.clock import DAY_NS, day_start_ns, iso_text
+from engine.clock import day_start_ns, iso_text
 from engine.config import Config, check_instruments
 from engine.errors import UsageError
 from engine.events import (
     ActivityBarClosed,
     BarClosed,
-    BookRead,
     Candle,
-    ClockAdopted,
-    ContextRead,
-    DayOpened,
     EngineHalted,
     EquityMarked,
     Event,
-    FeedDamaged,
-    FeedDown,
-    FeedGap,
-    FeedHeard,
-    FeedUp,
     FundingRead,
     InstrumentListed,
     MarketHalted,
@@ -48,37 +39,19 @@ from engine.events import (
     Trade,
     engine_time,
 )
-from engine.events.codec import Derived, encode_inputs
+from engine.events.codec import Derived
 from engine.journal import ZERO_DIGEST, Draft, JournalWriter
 from engine.journal.frame import chained_digest
-from engine.records import derived_of, draft_of, inputs_of, open_day
+from engine.records import draft_of
 from engine.sequencer import Sequencer
 from engine.session import SessionBuilder
-from engine.strategies.needs import Need, check_markets
+from engine.strategies.needs import check_markets
 from engine.values import format_interval, format_scaled, rescale, side_name
 from replay.coverage import check_data, missing_bars
+from replay.days import PRICES
+from replay.joining import JoinedDays
 
-__all__ = ["BacktestReport", "DigestSink", "JournalSink", "Progress", "market_inputs", "run_backtest"]
-
-MARKET = (
-    InstrumentListed,
-    Trade,
-    Quote,
-    Candle,
-    BookRead,
-    ContextRead,
-    FundingRead,
-    FeedUp,
-    FeedDown,
-    FeedDamaged,
-    FeedGap,
-    FeedHeard,
-    ClockAdopted,
-)
-"""The inputs that a backtest takes from a recorded day; all others belong to the recorded session.
-
-The speed of the venue's clock is one of them: the age of a price counts in real time.
-"""
+__all__ = ["BacktestReport", "DigestSink", "JournalSink", "Progress", "run_backtest"]
 
 Progress = Callable[[int], None]
 """Called at intervals with the number of inputs processed."""
@@ -155,6 +128,7 @@ class BacktestReport(msgspec.Struct):
     refusals: dict[str, int] = {}
     notes: list[str] = []
     funding: str = "0"
+    funding_rates: int = 0
 
 
 class _Tally:
@@ -225,10 +199,11 @@ def run_backtest(
     *,
     progress: Progress | None = None,
 ) -> BacktestReport:
-    """Run the days in order through one session and return the result. Closes the sink.
+    """Run the days by date through one session and return the result. Closes the sink.
 
-    If the configuration names instruments, only their inputs are used. Raises UsageError for a day without
-    market inputs or without a configured instrument, JournalDamaged for a day that cannot be read.
+    If the configuration names instruments, only their inputs are used. The days may be of several journals
+    (see `replay.joining`). Raises UsageError for days that do not fit together, have nothing to play or lack
+    a configured instrument, JournalDamaged for a day that cannot be read.
     """
     report = BacktestReport()
     sequencer: Sequencer
@@ -236,13 +211,17 @@ def run_backtest(
     sequencer = Sequencer(builder, tally)
     tally.instruments = sequencer.instruments
     needs = builder.needs(config)
-    check_data(_only(market_inputs(folders), config, needs), needs, config)
-    batches = _only(market_inputs(folders), config, needs)
-    first = next(batches, None)
-    if first is None:
-        raise UsageError(f"{folders[0]}: has no market data")
+    days = JoinedDays(folders, plays_history=True)
+    names = [one.name for one in days.instruments]
+    check_instruments(config, names)
+    check_markets(needs, names)
+    left_out = _left_out(days.instruments, config)
+    _refuse_empty(folders, days.batches(left_out))
+    check_data(days.batches(left_out), needs, config)
+    batches = days.batches(left_out)
+    first = next(batches)
     report.first = report.last = engine_time(first[0])
-    session = _session_name(config, folders)
+    session = _session_name(config, days.content)
     started = builder.start(recv_ns=report.first, session=session, mode="backtest", config=config)
     sequencer.run([started])
     played = 0
@@ -252,6 +231,7 @@ def run_backtest(
         report.trades += kinds[Trade]
         report.quotes += kinds[Quote]
         report.candles += kinds[Candle]
+        report.funding_rates += kinds[FundingRead]
         report.last = max(report.last, engine_time(batch[-1]))
         played += len(batch)
         sequencer.run(batch)
@@ -269,6 +249,7 @@ def run_backtest(
         for number, kind in tally.bars
     }
     strategies = [sequencer.actor(entry.title) for entry in config.strategies]
+    report.notes += days.history.notes
     report.notes += missing_bars(strategies, needs, seen)
     venue = sequencer.actor("venue")
     assert isinstance(venue, SimulatedVenue), "a backtest trades on paper"
@@ -285,55 +266,29 @@ def _halt_note(halted: EngineHalted | MarketHalted, instruments: Mapping[int, In
     return f"{what} halted at {iso_text(halted.at_ns)[:19]}: {halted.reason}; nothing was opened after that"
 
 
-def _only(batches: Iterator[list[Event]], config: Config, needs: Sequence[Need]) -> Iterator[list[Event]]:
-    """Yield the inputs of the configured instruments. Raises UsageError for one that is not listed."""
-    listed: dict[int, str] = {}
-    for batch in batches:
-        known = bool(listed)
-        listed |= {one.instrument: one.name for one in batch if isinstance(one, InstrumentListed)}
-        if listed and not known:
-            check_instruments(config, list(listed.values()))
-            check_markets(needs, list(listed.values()))
-        if not config.coins:
-            yield batch
-            continue
-        left_out = {number for number, name in listed.items() if name not in config.coins}
-        kept = [event for event in batch if getattr(event, "instrument", None) not in left_out]
-        if kept:
-            yield kept
+def _left_out(instruments: Sequence[InstrumentListed], config: Config) -> frozenset[int]:
+    """Return the numbers of the instruments that the configuration does not name; none if it names none."""
+    if not config.coins:
+        return frozenset()
+    return frozenset(one.instrument for one in instruments if one.name not in config.coins)
 
 
-def market_inputs(folders: Sequence[Path]) -> Iterator[list[Event]]:
-    """Yield the market inputs of the days in order, a frame at a time; a day's opening instruments first.
-
-    Raises UsageError when the days are not in order.
-    """
-    last_ns = 0
-    for folder in folders:
-        for frame in open_day(folder):
-            inputs: list[Event] = [e for e in inputs_of(frame) if e.__class__ in MARKET]
-            if frame.derived and frame.first_seq > 1:
-                derived = derived_of(frame)[:1]
-                if derived and isinstance(derived[0][2], DayOpened):
-                    inputs = [*derived[0][2].instruments, *inputs]
-            if inputs:
-                if engine_time(inputs[-1]) + DAY_NS < last_ns:
-                    raise UsageError(f"{folder}: begins before the day given ahead of it; give days in order")
-                last_ns = engine_time(inputs[-1])
-                yield inputs
+def _refuse_empty(folders: Sequence[Path], batches: Iterator[list[Event]]) -> None:
+    """Raise UsageError if there is no price to play."""
+    if not any(isinstance(event, PRICES) for batch in batches for event in batch):
+        names = f"{folders[0]}" if len(folders) == 1 else f"{folders[0]} and {len(folders) - 1} more days"
+        raise UsageError(
+            f"{names}: no trades, quotes, candles or books of the session's instruments, so there is nothing "
+            "to play; import some, or fetch history with `engine backfill`"
+        )
 
 
-def _session_name(config: Config, folders: Sequence[Path]) -> str:
-    """Return the session's id: a digest of the configuration and of the first inputs of each day.
+def _session_name(config: Config, content: bytes) -> str:
+    """Return the session's id: a digest of the configuration and of how the days begin.
 
     The names of the folders do not matter, so that runs of the same data have the same digest everywhere.
     """
-    state = hashlib.blake2b(config.canonical().encode(), digest_size=8)
-    for folder in folders:
-        for first in market_inputs([folder]):
-            state.update(encode_inputs(first))
-            break
-    return state.hexdigest()
+    return hashlib.blake2b(config.canonical().encode() + content, digest_size=8).hexdigest()
 
 
 def _assumed(listed: InstrumentListed, config: Config) -> str:

@@ -1,16 +1,17 @@
-"""The bars of a recorded day: the recorded ones, or bars rebuilt from its trades by the same aggregator.
+"""The bars of recorded days: the recorded ones, or bars rebuilt from their trades by the same aggregator.
 
 Called by `engine bars`. A bar belongs to the day in which its window starts; a window longer than a day
 belongs to every day in it. Bars close after their windows, so the bars of a day's last windows, and
-corrections, are recorded in the next day, which is read too if it exists. To rebuild bars, the day before is
-read first, so that the data does not seem to begin inside the first window; for longer windows
-every available day of the window is read. Promises: rebuilt bars follow the rules of the recorded session
-(grace, the venue's rules). Memory holds one day's bars of one interval.
+corrections, are recorded in the next day, which is read too if its journal has it. To rebuild bars, the day
+before is read first, so that the data does not seem to begin inside the first window; for longer windows
+every available day of the window is read. The days may be of several journals (see `replay.joining`).
+Promises: rebuilt bars follow the rules of the recorded session (grace, the venue's rules). Memory holds the
+days' bars of one interval.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -40,16 +41,17 @@ from engine.events import (
     engine_time,
 )
 from engine.events.codec import Derived
-from engine.journal import list_days
-from engine.records import derived_of, inputs_of, open_day
+from engine.journal import day_name, list_days, list_segments, read_headers
+from engine.records import open_day, records_of
 from engine.sequencer import Sequencer
 from engine.values import format_interval, parse_interval
+from replay.joining import JoinedDays
 
-__all__ = ["STILL_OPEN", "DayBar", "RebuiltBars", "RecordedBars", "bars_of"]
+__all__ = ["OF_BARS", "STILL_OPEN", "DayBar", "RebuiltBars", "RecordedBars", "bars_of"]
 
 STILL_OPEN: Final = "it is still open"
 
-_OF_BARS: Final = (
+OF_BARS: Final = (
     *(InstrumentListed, SessionStarted, Trade, Candle, CandleRead),
     *(FeedUp, FeedDown, FeedDamaged, FeedGap, FeedPolling),
 )
@@ -67,41 +69,33 @@ _Key = tuple[str, str, int]
 
 
 def bars_of(
-    folder: Path,
+    folders: Sequence[Path],
     interval_ns: int,
     *,
     unclosed: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> list[DayBar]:
-    """Return the bars of a day's windows by instrument and start; with `unclosed` the open ones too.
+    """Return the bars of the days' windows by instrument and start; with `unclosed` the open ones too.
 
-    Raises UsageError for a day that does not exist, or has no data for bars of this interval.
+    Raises UsageError for a day that does not exist, for days that do not fit together (see `JoinedDays`), and
+    if there is no data for bars of this interval.
     """
-    open_day(folder)
-    day_ns = day_start_ns(folder.name)
-    first_ns = window_start(interval_ns, day_ns)
-    end_ns = window_end(interval_ns, window_start(interval_ns, day_ns + DAY_NS - 1))
-    days = {day_start_ns(day.path.name): day.path for day in list_days(folder.parent)}
-    found = RecordedBars(first_ns, end_ns)
-    own = _listings(folder)
-    near = [
-        (at_ns, path)
-        for at_ns, path in sorted(days.items())
-        if first_ns - DAY_NS <= at_ns <= end_ns and _is_same_market(own, _listings(path))
-    ]
-    after = [path for at_ns, path in near if at_ns >= first_ns]
-    for path in after:
-        found.read(path, interval_ns)
+    given, near = _days_around(folders, interval_ns)
+    joined = JoinedDays(folders, context=near, types=OF_BARS)
+    found = RecordedBars(interval_ns, given, joined.keys)
+    for folder in joined.folders:
+        found.read(folder)
     if found.bars and found.whole and not unclosed:
         return found.sorted()
     rebuilt = RebuiltBars(interval_ns, found.config, progress)
-    rebuilt.run([path for _, path in near], end_ns)
+    rebuilt.run(joined.batches(), max(given.values()) + DAY_NS)
     if not found.bars:
         found.take(rebuilt.bars, rebuilt.listed)
         if not found.bars and not rebuilt.open_bars():
             known = ", ".join(sorted(rebuilt.sources)) or "neither trades nor candles"
             raise UsageError(
-                f"{folder}: holds {known}; no bars of {format_interval(interval_ns)} can be built from them"
+                f"{folders[0]}: holds {known}; "
+                f"no bars of {format_interval(interval_ns)} can be built from them"
             )
     elif not found.whole:
         found.take(rebuilt.bars, rebuilt.listed, only_new=True)
@@ -111,51 +105,88 @@ def bars_of(
     return found.sorted()
 
 
-class RecordedBars:
-    """The recorded bars of the requested windows by instrument and start, each at its highest revision.
+def _days_around(folders: Sequence[Path], interval_ns: int) -> tuple[dict[Path, int], list[Path]]:
+    """Return the days with their starts, and the other days of their journals that their windows need.
 
-    `whole`: every session that was read has bars of the interval.
+    Those are the days of each window, the one before, and the one after.
+    """
+    given: dict[Path, int] = {}
+    near: dict[Path, None] = {}
+    for folder in folders:
+        open_day(folder)
+        day_ns = day_start_ns(day_name(read_headers(folder)[0].day))
+        given[folder] = day_ns
+        first_ns = window_start(interval_ns, day_ns)
+        end_ns = window_end(interval_ns, window_start(interval_ns, day_ns + DAY_NS - 1))
+        for day in list_days(folder.parent):
+            if first_ns - DAY_NS <= day_start_ns(day.path.name) <= end_ns:
+                near[day.path] = None
+    known = {folder.resolve() for folder in folders}
+    return given, [path for path in near if path.resolve() not in known and list_segments(path)]
+
+
+class RecordedBars:
+    """The recorded bars of the days' windows by instrument and start, each at its highest revision.
+
+    `days` are the days by folder, with their starts; `keys` are the instruments. `whole`: every session that
+    was read has bars of the interval, and each of the days has a session.
     """
 
-    def __init__(self, first_ns: int, end_ns: int) -> None:
+    def __init__(self, interval_ns: int, days: Mapping[Path, int], keys: Collection[str]) -> None:
         self.bars: dict[_Key, DayBar] = {}
         self.config: Config | None = None
         self.whole = True
-        self._first_ns = first_ns
-        self._end_ns = end_ns
+        self._interval_ns = interval_ns
+        self._folders = set(days)
+        self._days = set(days.values())
+        self._keys = keys
 
-    def read(self, folder: Path, interval_ns: int) -> None:
+    def read(self, folder: Path) -> None:
         """Read the bars in a day's folder, and the configuration they were built with."""
         listed: dict[int, InstrumentListed] = {}
-        for inputs, derived in _frames(folder):
-            for event in inputs:
-                if isinstance(event, InstrumentListed):
+        without_session = folder in self._folders
+        for frame in open_day(folder):
+            for _, _, event in records_of(frame):
+                if isinstance(event, BarClosed):
+                    if event.interval_ns == self._interval_ns:
+                        self.take([event], listed)
+                elif isinstance(event, InstrumentListed):
                     listed[event.instrument] = event
-                elif isinstance(event, SessionStarted) and event.mode != "backfill":
-                    config = parse_config(event.config)
-                    self.config = self.config or config
-                    self.whole &= interval_ns in map(parse_interval, config.bars.intervals)
-            self.take(
-                [
-                    event
-                    for _, _, event in derived
-                    if isinstance(event, BarClosed) and event.interval_ns == interval_ns
-                ],
-                listed,
-            )
+                elif isinstance(event, SessionStarted):
+                    without_session &= not self._note(event)
+                elif isinstance(event, DayOpened):
+                    listed |= {one.instrument: one for one in event.instruments}
+                    without_session &= not self._note(event.started)
+        self.whole &= not without_session
+
+    def _note(self, started: SessionStarted | None) -> bool:
+        """Note the configuration of a session. Return whether it builds bars."""
+        if started is None or started.mode == "backfill":
+            return False
+        config = parse_config(started.config)
+        self.config = self.config or config
+        self.whole &= self._interval_ns in map(parse_interval, config.bars.intervals)
+        return True
 
     def take(
         self, bars: Sequence[BarClosed], listed: dict[int, InstrumentListed], *, only_new: bool = False
     ) -> None:
         """Add bars of any revision."""
         for bar in bars:
-            if not self._first_ns <= bar.start_ns < self._end_ns:
-                continue
             one = listed[bar.instrument]
+            if one.key not in self._keys or not self._is_wanted(bar.start_ns):
+                continue
             key = one.name, one.venue, bar.start_ns
             held = self.bars.get(key)
             if held is None or (not only_new and bar.revision >= held.bar.revision):
                 self.bars[key] = DayBar(one, bar)
+
+    def _is_wanted(self, start_ns: int) -> bool:
+        """Return whether a window starts in one of the days, or one of them is in it."""
+        if self._interval_ns <= DAY_NS:
+            return start_ns - start_ns % DAY_NS in self._days
+        end_ns = window_end(self._interval_ns, start_ns)
+        return any(day_ns in self._days for day_ns in range(start_ns, end_ns, DAY_NS))
 
     def sorted(self) -> list[DayBar]:
         """Return the bars by instrument and start."""
@@ -178,30 +209,26 @@ class RebuiltBars:
         self.listed: dict[int, InstrumentListed] = {}
         self.sources: set[str] = set()
 
-    def run(self, folders: Sequence[Path], end_ns: int) -> None:
-        """Run days in order, and advance the clock to the last known time."""
+    def run(self, batches: Iterable[list[Event]], end_ns: int) -> None:
+        """Run inputs (`OF_BARS`) in order, and advance the clock to the last known time."""
         sequencer = Sequencer(self._build, self)
         last_ns = 0
         grace_ns = self._bars.grace_ms * 1_000_000
-        for folder in folders:
-            for inputs, _ in _frames(folder):
-                batch: list[Event] = [event for event in inputs if isinstance(event, _OF_BARS)]
-                if not batch:
-                    continue
-                for event in batch:
-                    if isinstance(event, InstrumentListed):
-                        self.listed[event.instrument] = event
-                    elif isinstance(event, Trade | Candle):
-                        self.sources.add("trades" if isinstance(event, Trade) else self._candles(event))
-                if self._aggregator is None and not isinstance(batch[0], SessionStarted):
-                    batch.insert(
-                        0, SessionStarted(engine_time(batch[0]), "bars", "replay", "", "", "", (), "{}")
-                    )
-                last_ns = max(last_ns, engine_time(batch[-1]))
-                sequencer.run(batch)
-                self._done += len(batch)
-                if self._progress is not None:
-                    self._progress(self._done)
+        for batch in batches:
+            for event in batch:
+                if isinstance(event, InstrumentListed):
+                    self.listed[event.instrument] = event
+                elif isinstance(event, Trade | Candle):
+                    self.sources.add("trades" if isinstance(event, Trade) else self._candles(event))
+            inputs = batch
+            if self._aggregator is None and not isinstance(batch[0], SessionStarted):
+                started = SessionStarted(engine_time(batch[0]), "bars", "replay", "", "", "", (), "{}")
+                inputs = [started, *batch]
+            last_ns = max(last_ns, engine_time(inputs[-1]))
+            sequencer.run(inputs)
+            self._done += len(inputs)
+            if self._progress is not None:
+                self._progress(self._done)
         if self._aggregator is not None:
             # Close the windows that ended by the last record: no more of their data can come.
             sequencer.run([ClockAdvanced(max(last_ns, sequencer.now_ns, min(last_ns, end_ns) + grace_ns))])
@@ -236,36 +263,6 @@ class RebuiltBars:
         ]
 
 
-def _listings(folder: Path) -> dict[int, InstrumentListed]:
-    """Return the instruments that a day begins with: those listed before its first market data."""
-    found: dict[int, InstrumentListed] = {}
-    for inputs, _ in _frames(folder):
-        for event in inputs:
-            if isinstance(event, InstrumentListed):
-                found[event.instrument] = event
-            elif isinstance(event, Trade | Candle):
-                return found
-    return found
-
-
-def _is_same_market(one: dict[int, InstrumentListed], other: dict[int, InstrumentListed]) -> bool:
-    """Return whether numbers stand for the same instruments: days may have been imported separately."""
-    return all(
-        (one[number].venue, one[number].name, one[number].price_scale, one[number].size_scale)
-        == (other[number].venue, other[number].name, other[number].price_scale, other[number].size_scale)
-        for number in one.keys() & other.keys()
-    )
-
-
 def _still_open(bar: OpenBar, instrument: int, interval_ns: int) -> BarClosed:
     event = bar_event(bar, instrument, interval_ns, "", 0)
     return msgspec.structs.replace(event, incomplete=True, because=STILL_OPEN)
-
-
-def _frames(folder: Path) -> Iterator[tuple[list[Event], list[Derived]]]:
-    """Yield the inputs and derived records of a day's frames; the instruments of its opening first."""
-    for frame in open_day(folder):
-        inputs, derived = inputs_of(frame), derived_of(frame)
-        if derived and isinstance(derived[0][2], DayOpened):
-            inputs = [*derived[0][2].instruments, *inputs]
-        yield inputs, derived

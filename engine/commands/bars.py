@@ -1,4 +1,4 @@
-"""`engine bars DAY`: the bars of a recorded day, as a table, JSON, CSV or Parquet."""
+"""`engine bars DAY...`: the bars of recorded days, as a table, JSON, CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 from engine.clock import window_end
 from engine.commands.output import json_option, print_json, progress
 from engine.errors import EngineError, UsageError
+from engine.records import day_folders
 from engine.stores.rows.bars import exact_row
 from engine.values import format_interval, parse_interval
 from replay.bars import DayBar, bars_of
@@ -23,7 +24,7 @@ _SHOWN = 40
 
 
 @click.command("bars")
-@click.argument("day", type=click.Path(path_type=Path))
+@click.argument("days", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--interval", default="1m", show_default=True, help="Such as 1m, 1h, 1d, 1w or 1M.")
 @click.option("--instrument", metavar="NAME", help="Only of this instrument.")
 @click.option("--open", "unclosed", is_flag=True, help="Also the bar that is still open at the end.")
@@ -31,7 +32,7 @@ _SHOWN = 40
 @click.option("--parquet", type=click.Path(path_type=Path), help="Write the bars as Parquet to a file.")
 @json_option
 def bars_command(
-    day: Path,
+    days: tuple[Path, ...],
     interval: str,
     instrument: str | None,
     unclosed: bool,
@@ -39,22 +40,25 @@ def bars_command(
     parquet: Path | None,
     as_json: bool,
 ) -> None:
-    """Print the bars of DAY's windows: the recorded ones, or made from its trades by the same aggregator.
+    """Print the bars of the windows of DAYS: the recorded ones, or made from trades by the same aggregator.
+
+    DAYS are folders of days, or journals with days in them, in any order; they may be of several journals.
 
     With --json one object a line; prices and volumes as exact decimal text, the highest revision of each bar.
     `complete` is false if a gap, a start or a stop falls into a bar; `incomplete_because` is the reason.
     """
     interval_ns = parse_interval(interval)
+    folders = day_folders(days)
     with progress("bars") as show:
-        found = bars_of(day, interval_ns, unclosed=unclosed, progress=show)
+        found = bars_of(folders, interval_ns, unclosed=unclosed, progress=show)
     bars = [one for one in found if instrument in (None, one.listed.name)]
     if instrument is not None and not bars:
         names = ", ".join(dict.fromkeys(one.listed.name for one in found))
-        raise UsageError(f"{day}: has no bars of {instrument!r}; there are {names}")
+        raise UsageError(f"{days[0]}: has no bars of {instrument!r}; there are {names}")
     rows = [bar_row(one) for one in bars]
     if not rows:
         hint = "" if unclosed else "; --open prints the open ones"
-        click.echo(f"engine: {day}: no bar of {interval} has closed{hint}", err=True)
+        click.echo(f"engine: {days[0]}: no bar of {interval} has closed{hint}", err=True)
     for path, write in ((csv_path, _write_csv), (parquet, _write_parquet)):
         if path is not None:
             try:

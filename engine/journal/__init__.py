@@ -18,6 +18,7 @@ from .reader import FrameReader, TornTail, read_frames
 from .recovery import Recovered, Witness, recover
 from .repair import Repair
 from .seal import SealReport, seal_day
+from .search import find_frames
 from .segment import FORMAT_VERSION, SegmentInfo
 from .staging import DayBuilder, remove_partial_days, staged_day
 from .verify import DayReport, JournalReport, verify_day, verify_journal
@@ -57,6 +58,7 @@ __all__ = [
     "day_of_ns",
     "day_start_ns",
     "ensure_identity",
+    "find_frames",
     "list_days",
     "list_segments",
     "parse_day",

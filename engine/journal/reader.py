@@ -232,6 +232,11 @@ class FrameReader:
         return self._cursor.digest
 
     @property
+    def day(self) -> int | None:
+        """The day (yyyymmdd) that was read, once the first segment was opened."""
+        return self._cursor.day
+
+    @property
     def journal_id(self) -> bytes | None:
         """The id of the journal, once the first segment was opened."""
         return self._cursor.journal_id

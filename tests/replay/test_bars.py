@@ -17,7 +17,8 @@ from engine.commands.bars import bar_row
 from engine.errors import UsageError
 from engine.journal import list_days
 from engine.values import parse_interval
-from replay.bars import STILL_OPEN, RebuiltBars, RecordedBars, bars_of
+from replay.bars import OF_BARS, STILL_OPEN, RebuiltBars, RecordedBars, bars_of
+from replay.joining import JoinedDays
 from tests.replay.kit import NOON, config_of, opening, steady, write_journal
 
 DATA = Path(__file__).resolve().parents[3] / "shared/data"
@@ -30,7 +31,7 @@ def rows_of(root: Path, interval: str, **options: Any) -> dict[int, dict[str, An
     """Return the bars of every day of a journal by start."""
     found: dict[int, dict[str, Any]] = {}
     for day in list_days(root):
-        for one in bars_of(day.path, parse_interval(interval), **options):
+        for one in bars_of([day.path], parse_interval(interval), **options):
             assert one.bar.start_ns not in found
             found[one.bar.start_ns] = bar_row(one)
     return found
@@ -117,12 +118,13 @@ def sample() -> Path:
 def test_rebuilt_bars_are_the_recorded_ones(tmp_path: Path, interval: str) -> None:
     """Compares the bars of the sample day with bars from its trades alone."""
     interval_ns = parse_interval(interval)
-    on_record = bars_of(sample(), interval_ns)
+    on_record = bars_of([sample()], interval_ns)
     assert on_record
-    found = RecordedBars(0, 2**63 - 1)
-    found.read(sample(), interval_ns)
+    joined = JoinedDays([sample()], types=OF_BARS)
+    found = RecordedBars(interval_ns, {sample(): day_start_ns("2024-12-05")}, joined.keys)
+    found.read(sample())
     made = RebuiltBars(interval_ns, found.config, None)
-    made.run([sample()], 2**63 - 1)
+    made.run(joined.batches(), 2**63 - 1)
     found.bars.clear()
     found.take(made.bars, made.listed)
     again = {(one.listed.name, one.bar.start_ns): bar_row(one) for one in found.sorted()}
@@ -131,8 +133,8 @@ def test_rebuilt_bars_are_the_recorded_ones(tmp_path: Path, interval: str) -> No
 
 
 def test_an_interval_that_was_not_recorded_is_built_from_the_trades() -> None:
-    minutes = bars_of(sample(), parse_interval("1m"))
-    thirds = bars_of(sample(), parse_interval("3m"))
+    minutes = bars_of([sample()], parse_interval("1m"))
+    thirds = bars_of([sample()], parse_interval("3m"))
     assert {one.listed.name for one in thirds} == {"BTC", "ETH", "PURR"}
     for one in thirds:
         if one.bar.incomplete:
@@ -156,7 +158,7 @@ def test_other_days_of_the_journal_are_not_read(tmp_path: Path) -> None:
             f"time,price,size\n2024-12-{day}T12:00:30Z,{price},1\n2024-12-{day}T12:02:30Z,{price},2\n"
         )
         import_file(file, venue="sim", instrument=name, journal=tmp_path / "j")
-    bars = bars_of(tmp_path / "j/2024-12-05", parse_interval("1m"))
+    bars = bars_of([tmp_path / "j/2024-12-05"], parse_interval("1m"))
     assert [(one.listed.name, bar_row(one)["close"], one.bar.trades) for one in bars] == [
         ("BBB", "500", 1),
         ("BBB", "500", 0),
@@ -171,9 +173,9 @@ def test_a_day_of_candles_cannot_give_shorter_bars(tmp_path: Path) -> None:
     import_file(file, venue="sim", instrument="AAA", journal=tmp_path / "j")
     day = tmp_path / "j/2024-12-05"
     with pytest.raises(UsageError, match="holds candles of 1m; no bars of 30s can be built from them"):
-        bars_of(day, parse_interval("30s"))
-    assert len(bars_of(day, parse_interval("1m"))) == 2
-    (open_bar,) = bars_of(day, parse_interval("5m"), unclosed=True)
+        bars_of([day], parse_interval("30s"))
+    assert len(bars_of([day], parse_interval("1m"))) == 2
+    (open_bar,) = bars_of([day], parse_interval("5m"), unclosed=True)
     assert (open_bar.bar.because, int(open_bar.bar.volume)) == (STILL_OPEN, 8)
 
 
@@ -186,7 +188,7 @@ def test_windows_of_a_session_without_the_interval_are_built_from_its_trades(
     inputs = [*opening(config_of(intervals=("1s",)), NOON), *steady(300, NOON), *again, *steady(300, second)]
     write_journal(tmp_path, [inputs])
     day = tmp_path / "2024-12-05"
-    starts = {one.bar.start_ns for one in bars_of(day, parse_interval("5s"))}
+    starts = {one.bar.start_ns for one in bars_of([day], parse_interval("5s"))}
     assert {start for start in starts if start < second - 20 * SECOND_NS}, (
         "built from the first session's trades"
     )
