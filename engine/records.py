@@ -6,11 +6,12 @@ inspection, stores, restarts) and all its writers (the committer, imports).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Final, TypeVar
 
-from engine.errors import UsageError
-from engine.events import DayOpened, Event, SessionStarted, SessionStopped
+from engine.errors import JournalDamaged, JournalVersionError, UsageError
+from engine.events import DayOpened, Event, InstrumentListed, SessionStarted, SessionStopped, engine_time
 from engine.events.codec import (
     Derived,
     Record,
@@ -25,6 +26,10 @@ from engine.opening import completed
 
 __all__ = [
     "JournalHistory",
+    "check_contents",
+    "check_frame",
+    "check_numbers",
+    "damaged",
     "day_folders",
     "derived_of",
     "draft_of",
@@ -34,6 +39,16 @@ __all__ = [
     "records_of",
     "sessions_of",
 ]
+
+
+T = TypeVar("T")
+
+NS_MAX: Final = 2**63 - 1
+"""Later than any time of an engine: the year 2262."""
+SCALE_MAX: Final = 18
+"""Upper bound on the decimal places of an instrument."""
+
+_IMPOSSIBLE: Final = (RecursionError, OverflowError, ValueError, TypeError, LookupError)
 
 
 def open_day(folder: Path) -> FrameReader:
@@ -46,8 +61,8 @@ def open_day(folder: Path) -> FrameReader:
 
 
 def inputs_of(frame: Frame) -> list[Event]:
-    """Return the inputs of a frame by rising seq. Raises JournalVersionError."""
-    return decode_inputs(frame.inputs) if frame.inputs else []
+    """Return the inputs of a frame by rising seq. Raises JournalVersionError, JournalDamaged."""
+    return _decoded(decode_inputs, frame.inputs, frame) if frame.inputs else []
 
 
 def derived_of(frame: Frame) -> list[Derived]:
@@ -55,7 +70,7 @@ def derived_of(frame: Frame) -> list[Derived]:
 
     A `DayOpened` of an earlier version is completed (see `engine.opening`).
     """
-    derived = decode_derived(frame.derived) if frame.derived else []
+    derived = _decoded(decode_derived, frame.derived, frame) if frame.derived else []
     if derived:
         seq, cause, event = derived[0]
         if isinstance(event, DayOpened):
@@ -64,8 +79,66 @@ def derived_of(frame: Frame) -> list[Derived]:
 
 
 def records_of(frame: Frame) -> Iterator[Record]:
-    """Yield the records of a frame by rising seq. Raises JournalVersionError."""
-    return in_order(frame.first_seq, inputs_of(frame), derived_of(frame))
+    """Yield the records of a frame by rising seq. Raises JournalVersionError, JournalDamaged."""
+    inputs, derived = inputs_of(frame), derived_of(frame)
+    check_contents(frame, inputs, derived)
+    return in_order(frame.first_seq, inputs, derived)
+
+
+def check_frame(frame: Frame) -> None:
+    """Check a frame whose bytes are whole as a reader would. Raises JournalVersionError, JournalDamaged."""
+    inputs, derived = inputs_of(frame), derived_of(frame)
+    check_contents(frame, inputs, derived)
+    check_numbers(frame, inputs)
+
+
+def check_contents(frame: Frame, inputs: Sequence[Event], derived: Sequence[Derived]) -> None:
+    """Raise JournalDamaged unless a frame holds as many records as its header says, with its own seqs.
+
+    No writer writes such a frame, so its digest can be right: somebody has made it.
+    """
+    held = len(inputs) + len(derived)
+    if held != frame.count:
+        raise damaged(frame, f"its header says {frame.count} records, and it holds {held}")
+    seq = frame.first_seq - 1
+    for number, cause, _ in derived:
+        if not seq < number < frame.first_seq + frame.count or not 0 <= cause < number:
+            raise damaged(frame, f"a derived record has seq {number} and cause {cause}, which is impossible")
+        seq = number
+
+
+def damaged(frame: Frame, reason: str) -> JournalDamaged:
+    """Return the error for a frame whose bytes are whole and whose content cannot be."""
+    words = f"no engine writes such a frame: {reason}"
+    return JournalDamaged(words, file=frame.file, offset=frame.offset, seq=frame.first_seq)
+
+
+def check_numbers(frame: Frame, inputs: Sequence[Event]) -> None:
+    """Raise JournalDamaged for a time or a scale that no engine records.
+
+    Not called for every frame: it explains why a frame cannot be replayed.
+    """
+    for event in inputs:
+        at_ns = engine_time(event)
+        if not 0 <= at_ns < NS_MAX:
+            raise damaged(frame, f"a {event.__class__.__name__} has the time {at_ns}")
+        if isinstance(event, InstrumentListed) and not (
+            0 <= event.price_scale <= SCALE_MAX and 0 <= event.size_scale <= SCALE_MAX
+        ):
+            scales = f"{event.price_scale} and {event.size_scale}"
+            raise damaged(frame, f"instrument {event.instrument} has the scales {scales}")
+
+
+def _decoded(decode: Callable[[bytes], T], blob: bytes, frame: Frame) -> T:
+    """Decode a blob. What nests too deep, or holds a number that no event can have, is damage."""
+    try:
+        return decode(blob)
+    except JournalVersionError as error:
+        raise JournalVersionError(
+            f"{frame.file}, offset {frame.offset} (seq {frame.first_seq}): {error}"
+        ) from error
+    except _IMPOSSIBLE as error:
+        raise damaged(frame, f"its records cannot be read: {error}") from error
 
 
 def draft_of(

@@ -18,7 +18,7 @@ from engine.clock import SystemIds
 from engine.config import Config
 from engine.errors import UsageError
 from engine.events import SessionStarted
-from engine.journal import JournalLock, JournalWriter, Tail, ensure_identity, list_days
+from engine.journal import JournalLock, JournalWriter, Tail, ensure_identity, list_days, make_root
 from engine.loading.fingerprint import code_fingerprint
 from engine.loading.modules import own_modules
 from engine.loading.strategies import make_builder
@@ -111,7 +111,7 @@ def backtest(
         if root.exists() and list_days(root):
             raise UsageError(f"{root}: holds days already; name a new one for the run")
         ids = SystemIds()
-        root.mkdir(parents=True, exist_ok=True)
+        make_root(root)
         with JournalLock(root):
             tail = Tail(journal_id=ensure_identity(root, ids.random_bytes(16)))
             writer = JournalWriter(root, tail, salts=lambda: ids.random_bytes(16), sync=False)

@@ -23,7 +23,7 @@ from engine.events.codec import (
 )
 from engine.journal import Frame, FrameReader
 from engine.ports import History
-from engine.records import derived_of, inputs_of
+from engine.records import check_contents, check_numbers, derived_of, inputs_of
 from engine.registry import Build
 from engine.sequencer import Sequencer
 from engine.session import PYTHON
@@ -139,8 +139,9 @@ class DayReplay:
         _, _, derived = self._sink.take()
         derived = given + derived
         blob = encode_derived(derived)
-        if blob != frame.derived:
+        if len(inputs) + len(derived) != frame.count or blob != frame.derived:
             recorded = derived_of(frame)
+            check_contents(frame, inputs, recorded)
             # Without a check the code may have changed.
             changed = self._expect is None or bool(self.report.changes)
             index = first_difference(frame.derived, blob, recorded, derived, changed=changed)
@@ -219,7 +220,11 @@ def replay_day(
     for frame in _frames(reader, until_seq):
         try:
             replay.feed(frame)
+        except (ArithmeticError, LookupError, ValueError):
+            check_numbers(frame, inputs_of(frame))
+            raise
         except ReplayDivergence as divergence:
+            check_numbers(frame, inputs_of(frame))
             report.identical = False
             report.divergence = Divergence(divergence.seq, divergence.expected, divergence.actual)  # type: ignore[arg-type]
             break

@@ -9,6 +9,7 @@ import click
 from engine.commands.output import json_option, print_json, progress
 from engine.errors import UsageError
 from engine.journal import DayReport, JournalLock, list_days, list_segments, seal_day, verify_day
+from engine.records import check_frame
 
 __all__ = ["journal_command"]
 
@@ -22,13 +23,13 @@ def journal_command() -> None:
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @json_option
 def verify_command(paths: tuple[Path, ...], as_json: bool) -> None:
-    """Check every byte of days (or of whole journals): CRCs, digest chain, seqs, order of segments.
+    """Check every byte of days (or of whole journals): CRCs, digest chain, seqs, counts, order of segments.
 
     Prints the file and the offset of the first damaged byte; the exit code is then 4.
     """
     for folder in _days(paths):
         with progress(f"verifying {folder.name}") as show:
-            report = verify_day(folder, progress=lambda done, _: show(done))
+            report = verify_day(folder, progress=lambda done, _: show(done), content=check_frame)
         if as_json:
             print_json(_as_json(folder.name, report))
         else:

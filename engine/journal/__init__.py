@@ -8,7 +8,15 @@ To open a journal for writing, call in this order: `JournalLock`, `ensure_identi
 `JournalWriter`. A reader needs only `read_frames`.
 """
 
-from .catalog import DayFolder, SegmentFile, ensure_identity, list_days, list_segments, read_identity
+from .catalog import (
+    DayFolder,
+    SegmentFile,
+    ensure_identity,
+    list_days,
+    list_segments,
+    make_root,
+    read_identity,
+)
 from .day import DAY_NS, day_name, day_of_ns, day_start_ns, parse_day
 from .disk import DISK, Disk
 from .frame import COUNT_MAX, FLAG_CLEAN_STOP, FRAME_BYTES_MAX, ZERO_DIGEST, Digest, Draft, Frame
@@ -61,6 +69,7 @@ __all__ = [
     "find_frames",
     "list_days",
     "list_segments",
+    "make_root",
     "parse_day",
     "read_frames",
     "read_headers",

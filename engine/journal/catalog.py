@@ -21,7 +21,7 @@ import msgspec
 from engine.errors import JournalDamaged, JournalError
 
 from .day import parse_day
-from .disk import DISK, Disk, uninterrupted, write_all
+from .disk import DISK, Disk, make_folders, uninterrupted, write_all
 from .segment import JOURNAL_ID_SIZE, SEALED_SUFFIX, SEGMENT_SUFFIX, parse_segment_name
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "ensure_identity",
     "list_days",
     "list_segments",
+    "make_root",
     "read_identity",
 ]
 
@@ -97,6 +98,14 @@ def list_segments(folder: Path, disk: Disk = DISK) -> list[SegmentFile]:
     return segments
 
 
+def make_root(root: Path, disk: Disk = DISK) -> None:
+    """Create the folder of a journal and those above it, durably. Raises JournalError."""
+    try:
+        make_folders(root, disk)
+    except OSError as error:
+        raise JournalError(f"{root}: cannot be made: {error.strerror or error}") from error
+
+
 def read_identity(root: Path, disk: Disk = DISK) -> bytes | None:
     """Return the 16-byte id of the journal in `root`, or None if the root has none yet.
 
@@ -122,15 +131,13 @@ def read_identity(root: Path, disk: Disk = DISK) -> bytes | None:
 def ensure_identity(root: Path, new_id: bytes, disk: Disk = DISK) -> bytes:
     """Return the id of the journal in `root`. A root without one gets `new_id` (16 bytes), durably.
 
-    The caller holds the lock. Creates the root folder if its parent exists. Raises JournalDamaged when
+    The caller holds the lock. Creates the root folder, durably. Raises JournalDamaged when
     the root holds unsealed segments but no identity, JournalError when it cannot be written.
     """
     if len(new_id) != JOURNAL_ID_SIZE:
         raise ValueError(f"a journal id has {JOURNAL_ID_SIZE} bytes, not {len(new_id)}")
     try:
-        if not disk.exists(root):
-            uninterrupted(disk.mkdir, root)
-            uninterrupted(disk.fsync_dir, root.parent)
+        make_folders(root, disk)
         known = read_identity(root, disk)
         if known is not None:
             return known
@@ -148,6 +155,7 @@ def ensure_identity(root: Path, new_id: bytes, disk: Disk = DISK) -> bytes:
 
 
 def _write_identity(root: Path, journal_id: bytes, disk: Disk) -> None:
+    _sync_above(root, disk)
     temporary = root / (IDENTITY_NAME + TEMPORARY_SUFFIX)
     if disk.exists(temporary):
         uninterrupted(disk.unlink, temporary)
@@ -159,6 +167,15 @@ def _write_identity(root: Path, journal_id: bytes, disk: Disk) -> None:
         disk.close(fd)
     uninterrupted(disk.rename, temporary, root / IDENTITY_NAME)
     uninterrupted(disk.fsync_dir, root)
+
+
+def _sync_above(root: Path, disk: Disk) -> None:
+    """Make the way to the root durable: the process that made a folder may have died before it synced it."""
+    for folder in root.absolute().parents:
+        try:
+            uninterrupted(disk.fsync_dir, folder)
+        except OSError:
+            return  # not ours to read, or of a file system that cannot sync folders
 
 
 def _names(folder: Path, disk: Disk) -> list[str]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from engine.errors import JournalDamaged
 
-__all__ = ["DISK", "Disk", "file_size", "uninterrupted", "write_all"]
+__all__ = ["DISK", "Disk", "file_size", "make_folders", "uninterrupted", "write_all"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,16 +24,19 @@ T = TypeVar("T")
 _INTERRUPTS_MAX = 1000  # a call that is interrupted this often in a row fails
 _FILE_MODE = 0o600  # a journal shows what its owner trades: only the owner may read it
 _FOLDER_MODE = 0o700
+_NO_FILE = "is not a regular file"
 
 
 class Disk:
     """Files and folders of the operating system. Sizes and offsets are bytes."""
 
     def open_read(self, path: Path) -> int:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        """Open a file. Does not wait for the other end of a pipe; raises OSError for what is not a file."""
+        return _regular(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), path)
 
     def open_append(self, path: Path) -> int:
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+        return _regular(os.open(path, flags), path)
 
     def create(self, path: Path) -> int:
         """Create a file and open it for appending. Raises FileExistsError if it exists."""
@@ -62,11 +66,22 @@ class Disk:
         finally:
             os.close(fd)
 
+    def is_at(self, fd: int, path: Path) -> bool:
+        """Return whether `path` still leads to the open file: not removed, moved or replaced."""
+        try:
+            return os.path.samestat(os.fstat(fd), path.stat(follow_symlinks=False))
+        except FileNotFoundError:
+            return False
+
     def size(self, fd: int) -> int:
         return os.fstat(fd).st_size
 
     def size_of(self, path: Path) -> int:
-        return path.stat().st_size
+        """Return the size of a file. Raises OSError for what is not a file."""
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, _NO_FILE, str(path))
+        return found.st_size
 
     def rename(self, source: Path, target: Path) -> None:
         source.rename(target)
@@ -96,6 +111,36 @@ class Disk:
 
 
 DISK = Disk()
+
+
+def _regular(fd: int, path: Path) -> int:
+    """Return `fd` if it is a regular file; close it and raise OSError if not."""
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise OSError(errno.EINVAL, _NO_FILE, str(path))
+
+
+def make_folders(path: Path, disk: Disk = DISK) -> list[Path]:
+    """Make a folder and those above it, durably; return those that did not exist, outermost first.
+
+    A folder whose parent is not synced can vanish in a loss of power, with all that was synced inside it.
+    Raises OSError.
+    """
+    missing: list[Path] = []
+    above = path.absolute()
+    while not disk.exists(above):
+        missing.append(above)
+        above = above.parent
+    made: list[Path] = []
+    for folder in reversed(missing):
+        try:
+            uninterrupted(disk.mkdir, folder)
+        except FileExistsError:
+            continue
+        uninterrupted(disk.fsync_dir, folder.parent)
+        made.append(folder)
+    return made
 
 
 def uninterrupted(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

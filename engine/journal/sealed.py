@@ -66,6 +66,7 @@ CHUNK_RAW_MAX = 4 * 1024 * 1024
 """Upper bound on the bytes of a segment in one chunk. A reader holds one chunk in memory."""
 
 _PACKED_MAX = CHUNK_RAW_MAX + CHUNK_RAW_MAX // 128 + 1024  # the bound that zstd guarantees, rounded up
+_WINDOW_MAX = 2 * CHUNK_RAW_MAX  # of zstd; a frame that needs more memory was not written here
 _HEADER = struct.Struct("<8sHH128s")
 _SIZES = struct.Struct("<II")
 _CHECKED = struct.Struct("<QII")
@@ -139,7 +140,7 @@ def unpack_chunk(chunk: ChunkHeader, index: int, packed: bytes) -> bytes:
     try:
         if zstandard.get_frame_parameters(packed).content_size != chunk.raw_size:
             raise SealedFault(f"chunk {index} does not unpack to {chunk.raw_size} bytes")
-        raw = zstandard.ZstdDecompressor().decompress(packed)
+        raw = zstandard.ZstdDecompressor(max_window_size=_WINDOW_MAX).decompress(packed)
     except zstandard.ZstdError as error:
         raise SealedFault(f"chunk {index} cannot be unpacked: {error}") from error
     if len(raw) != chunk.raw_size:

@@ -16,7 +16,7 @@ from engine.errors import JournalDamaged, JournalError
 from .catalog import SegmentFile, list_days, list_segments, read_identity
 from .cursor import Cursor
 from .disk import DISK, Disk, file_size
-from .frame import Digest
+from .frame import Digest, Frame
 from .headers import Day, sort_days
 from .reader import FrameReader, TornTail, day_of_folder
 from .source import SourceFault, same_bytes
@@ -56,8 +56,16 @@ class JournalReport(msgspec.Struct, frozen=True):
         return self.days[-1].torn if self.days else None
 
 
-def verify_day(folder: Path, *, progress: Progress | None = None, disk: Disk = DISK) -> DayReport:
+def verify_day(
+    folder: Path,
+    *,
+    progress: Progress | None = None,
+    content: Callable[[Frame], None] | None = None,
+    disk: Disk = DISK,
+) -> DayReport:
     """Check every byte of one day folder. `progress` is called with bytes done and bytes in all.
+
+    `content` is called with each frame, to check the records in it.
 
     Raises JournalDamaged with file, offset and seq, JournalVersionError, or JournalError if there is no
     day at `folder`.
@@ -66,7 +74,7 @@ def verify_day(folder: Path, *, progress: Progress | None = None, disk: Disk = D
     if not segments:
         raise JournalError(f"{folder}: no journal segments in this folder")
     meter = _Meter(progress, _size(segments, disk))
-    return _verify(folder, segments, Cursor(day=day_of_folder(folder)), meter, disk)
+    return _verify(folder, segments, Cursor(day=day_of_folder(folder)), meter, disk, content)
 
 
 def verify_journal(root: Path, *, progress: Progress | None = None, disk: Disk = DISK) -> JournalReport:
@@ -111,6 +119,7 @@ def _verify(
     cursor: Cursor,
     meter: _Meter,
     disk: Disk,
+    content: Callable[[Frame], None] | None = None,
 ) -> DayReport:
     reader = FrameReader(segments, cursor=cursor, disk=disk, whole=True)
     current = ""
@@ -119,6 +128,8 @@ def _verify(
             meter.enter(current, disk)
             current = frame.file
         meter.at(frame.offset)
+        if content is not None:
+            content(frame)
     meter.enter(current, disk)
     for segment in segments:
         if segment.twin is not None:

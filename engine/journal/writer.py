@@ -3,12 +3,14 @@
 Owns the open segment and the end of the chain. Promises: one unsynced frame at a time, and a frame is
 acknowledged only after its sync returned. After the first failed write, sync, create or rename the
 writer is poisoned and accepts no more frames, because it is unknown what reached the disk (a second
-fsync may report success for pages that the first one lost). The process must then stop; the next start
+fsync may report success for pages that the first one lost). The same if the segment was moved or removed
+meanwhile: what is appended to it is in no journal. The process must then stop; the next start
 recovers. Called by the committer, one call at a time, from a worker thread.
 """
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -203,6 +205,9 @@ class JournalWriter:
         self.syncs += 1
 
     def _sync_data(self) -> None:
+        assert self.segment is not None, "a sync before the first frame"
+        if not uninterrupted(self._disk.is_at, self._fd, self.segment):
+            raise OSError(errno.ESTALE, "the file was moved or removed while it was written")
         uninterrupted(self._disk.fdatasync, self._fd)
         self.syncs += 1
 

@@ -25,7 +25,7 @@ from engine.events import (
     InstrumentListed,
     SessionStopped,
 )
-from engine.journal import JournalLock, JournalWriter, Witness, day_name, list_days
+from engine.journal import JournalLock, JournalWriter, Witness, day_name, list_days, make_root
 from engine.ports import Clock, Ids
 from engine.records import JournalHistory, read_records
 from engine.runtime.committer import Committer
@@ -211,7 +211,7 @@ def _answered(
 
 async def run_backfill(plan: BackfillPlan, read: Read) -> None:
     """Write what `read` yields. Raises EngineError."""
-    plan.root.mkdir(parents=True, exist_ok=True)
+    make_root(plan.root)
     with JournalLock(plan.root):
         recovered = open_journal(plan.root, plan.ids, plan.witness)
         with JournalWriter(plan.root, recovered.tail, salts=lambda: plan.ids.random_bytes(16)) as writer:

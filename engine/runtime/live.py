@@ -20,7 +20,7 @@ import trio
 
 from engine.actors import Books, Execution, OrderManager, SimulatedVenue
 from engine.clock import day_of, iso_text
-from engine.errors import EngineError, JournalError, UsageError
+from engine.errors import EngineError, UsageError
 from engine.events import (
     ClockAdvanced,
     EdgeChanged,
@@ -42,6 +42,7 @@ from engine.journal import (
     Witness,
     day_name,
     ensure_identity,
+    make_root,
     recover,
 )
 from engine.opening import has_earlier_books
@@ -105,10 +106,7 @@ class Live:
     async def run(self) -> LiveResult:
         """Run until stopped. Raises EngineError, alone or in a group."""
         plan = self._plan
-        try:
-            plan.root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise JournalError(f"{plan.root}: cannot be made: {error.strerror}") from error
+        make_root(plan.root)
         with JournalLock(plan.root), self._watchdog.watching():
             recovered = open_journal(plan.root, plan.ids, plan.witness)
             writer = JournalWriter(plan.root, recovered.tail, salts=lambda: plan.ids.random_bytes(16))

@@ -142,6 +142,9 @@ class MemoryDisk(Disk):
     def fsync_dir(self, path: Path) -> None:
         self._folder(path).sync()
 
+    def is_at(self, fd: int, path: Path) -> bool:
+        return self.exists(path) and self._node(path) is self._open[fd]
+
     def size(self, fd: int) -> int:
         return len(self._open[fd].data)
 
@@ -310,6 +313,9 @@ class FaultyDisk(Disk):
     def fsync_dir(self, path: Path) -> None:
         self._before("fsync_dir")
         self.inner.fsync_dir(path)
+
+    def is_at(self, fd: int, path: Path) -> bool:
+        return self.inner.is_at(fd, path)
 
     def size(self, fd: int) -> int:
         self._before("size")
