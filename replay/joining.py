@@ -188,10 +188,11 @@ class JoinedDays:
 def _refuse_twice(folders: Sequence[Path]) -> None:
     seen: dict[Path, Path] = {}
     for folder in folders:
-        other = seen.setdefault(folder.resolve(), folder)
-        if other is not folder:
-            names = f"{folder}" if folder == other else f"{other} and {folder}"
+        same = folder.resolve()
+        if same in seen:
+            names = f"{folder}" if seen[same] == folder else f"{seen[same]} and {folder}"
             raise UsageError(f"{names}: the same day is given twice; give it once")
+        seen[same] = folder
 
 
 def _joints(days: Sequence[RecordedDay]) -> dict[str, Joint]:
