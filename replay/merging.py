@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from engine.events import Event, FundingRead, engine_time
+from replay.days import PRICES
 
 __all__ = ["Batch", "merged", "with_rates"]
 
@@ -84,28 +85,26 @@ def merged(streams: Sequence[Iterator[Batch]]) -> Iterator[Batch]:
 
 
 def with_rates(stream: Iterator[Batch], rates: Sequence[FundingRead]) -> Iterator[Batch]:
-    """Yield a stream with funding rates, each after the inputs of its time.
+    """Yield a stream with funding rates, each before the first price that is later.
 
-    Rates before the first input and after the last are left out: nothing is held then, or no price is known.
+    Rates before the first price and after the last are left out: nothing is held then, or no price is known.
     """
     if not rates:
         yield from stream
         return
-    at, last_ns = -1, 0
+    at, last_ns, begun = 0, 0, False
     for events, lists in stream:
-        if at < 0:
-            at = sum(rate.recv_ns < engine_time(events[0]) for rate in rates)
-        last_ns = engine_time(events[-1])
-        batch = events
-        if at < len(rates) and rates[at].recv_ns < last_ns:
-            batch = []
-            for event in events:
-                while at < len(rates) and rates[at].recv_ns < engine_time(event):
-                    batch.append(rates[at])
+        batch: list[Event] = []
+        for event in events:
+            if event.__class__ in PRICES:
+                last_ns = max(last_ns, engine_time(event))
+                while at < len(rates) and rates[at].recv_ns < last_ns:
+                    batch += rates[at : at + 1] if begun else ()
                     at += 1
-                batch.append(event)
+                begun = True
+            batch.append(event)
         yield batch, lists
     # A candle that ends at midnight is received in the nanosecond before.
-    rest: list[Event] = [rate for rate in rates[max(at, 0) :] if rate.recv_ns <= last_ns + 1]
-    if rest and at >= 0:
+    rest: list[Event] = [rate for rate in rates[at:] if rate.recv_ns <= last_ns + 1]
+    if rest:
         yield rest, False
