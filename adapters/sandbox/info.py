@@ -6,12 +6,14 @@ client input raises an exception. Called by `requests.py` and `hub.py`.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
+from adapters.sandbox.empty import EMPTY, empty_answer
 from adapters.sandbox.exchange.exchange import Exchange
 from adapters.sandbox.exchange.funding import HOUR_MS
+from adapters.sandbox.exchange.money import money_text
 from adapters.sandbox.exchange.user_info import UserRequest, answer_user
 from adapters.sandbox.grid import DEPTH
 from adapters.sandbox.market_state import FUNDING_RATE, MarketState
@@ -24,7 +26,7 @@ from adapters.sandbox.wire import (
     encode,
 )
 
-__all__ = ["Answer", "Info", "book_options_known"]
+__all__ = ["QUESTIONS", "Answer", "Info", "book_options_known"]
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -84,6 +86,14 @@ class _AtCap(_InfoRequest, frozen=True, tag="perpsAtOpenInterestCap"):
     dex: str | None = None
 
 
+class _MarginTable(_InfoRequest, frozen=True, tag="marginTable"):
+    id: int
+
+
+class _DexStatus(_InfoRequest, frozen=True, tag="perpDexStatus"):
+    dex: str
+
+
 class _FundingHistory(_InfoRequest, frozen=True, tag="fundingHistory"):
     coin: str
     start_time: int
@@ -97,6 +107,8 @@ _Request = (
     | _PredictedFundings
     | _AtCap
     | _FundingHistory
+    | _MarginTable
+    | _DexStatus
     | _Meta
     | _MetaAndContexts
     | _SpotMeta
@@ -127,6 +139,9 @@ _SPOT_META: Final = encode(
 ).decode()
 """No spot pairs, only the token that collateralizes the perps."""
 
+QUESTIONS: Final = frozenset(EMPTY) | {str(one.__struct_config__.tag) for one in get_args(_Request)}
+"""The types of requests that are answered."""
+
 _UNKNOWN: Final = (500, "null")
 """The venue's answer to an unknown name."""
 
@@ -145,7 +160,8 @@ class Info:
         try:
             request = self._decode(body)
         except (msgspec.MsgspecError, UnicodeError):
-            return _refusal(body)
+            empty = empty_answer(body)
+            return _refusal(body) if empty is None else Answer(200, empty[1], type=empty[0])
         status, text = self._answer(request, now_ms)
         return Answer(status, text, type=str(request.__struct_config__.tag))
 
@@ -199,6 +215,12 @@ class Info:
                 return 200, market.mids()
             case _AtCap():
                 return 200, "[]"
+            case _MarginTable():
+                tables = dict(msgspec.json.decode(market.meta)["marginTables"])
+                return (200, encode(tables[request.id]).decode()) if request.id in tables else _UNKNOWN
+            case _DexStatus():
+                deposited = sum(account.deposited for account in self._exchange.accounts.values())
+                return 200, encode({"totalNetDeposit": money_text(deposited)}).decode()
             case _:
                 return 200, encode(answer_user(self._exchange, request, now_ms)).decode()
 

@@ -194,18 +194,33 @@ def test_there_is_no_spot(client: Client) -> None:
     assert (meta["universe"], contexts) == ([], [])
 
 
-UNKNOWN: dict[str, Callable[[Info, str], Any]] = {
-    "portfolio": Info.portfolio,
-    "userVaultEquities": Info.user_vault_equities,
-    "userTwapSliceFills": Info.user_twap_slice_fills,
-    "delegatorSummary": Info.user_staking_summary,
-    "referral": Info.query_referral_state,
-    "userToMultiSigSigners": Info.query_user_to_multi_sig_signers,
+WITHOUT: dict[str, tuple[Callable[[Info, str], Any], Any]] = {
+    "userVaultEquities": (Info.user_vault_equities, []),
+    "userTwapSliceFills": (Info.user_twap_slice_fills, []),
+    "delegations": (Info.user_staking_delegations, []),
+    "delegatorRewards": (Info.user_staking_rewards, []),
+    "subAccounts": (Info.query_sub_accounts, []),
+    "userToMultiSigSigners": (Info.query_user_to_multi_sig_signers, None),
+    "userAbstraction": (Info.query_user_abstraction_state, "default"),
 }
 
 
-@pytest.mark.parametrize("send", UNKNOWN.values(), ids=UNKNOWN.keys())
-def test_an_unsupported_request_is_an_error(client: Client, send: Callable[[Info, str], Any]) -> None:
+@pytest.mark.parametrize(("send", "expected"), WITHOUT.values(), ids=WITHOUT.keys())
+def test_what_an_account_does_not_have_is_answered_empty(
+    client: Client, send: Callable[[Info, str], Any], expected: Any
+) -> None:
+    assert send(client.info, client.address) == expected
+
+
+def test_a_portfolio_begins_with_the_deposit(client: Client) -> None:
+    periods = dict(client.info.portfolio(client.address))
+    assert float(periods["allTime"]["accountValueHistory"][0][1]) > 0
+    assert periods["allTime"]["pnlHistory"][0][1] == "0.0"
+    assert client.info.query_referral_state(client.address)["referredBy"] is None
+    assert client.info.user_staking_summary(client.address)["nPendingWithdrawals"] == 0
+
+
+def test_deployments_are_refused(client: Client) -> None:
     with pytest.raises(ClientError) as error:
-        send(client.info, client.address)
+        client.info.query_spot_deploy_auction_status(client.address)
     assert error.value.status_code == 422

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from adapters.hyperliquid.rules import LEVERAGE_DEFAULT
 from adapters.sandbox.exchange.money import SCALE, UNIT, notional
@@ -18,7 +18,7 @@ from adapters.sandbox.exchange.orders import Order
 from engine.events import InstrumentListed
 from engine.values import power_of_ten
 
-__all__ = ["FILLS_MAX", "ORDERS_MAX", "Account", "Position"]
+__all__ = ["FILLS_MAX", "ORDERS_MAX", "Account", "Position", "Sample"]
 
 ORDERS_MAX: Final = 2000
 FILLS_MAX: Final = 10_000
@@ -84,6 +84,15 @@ class Position:
         return abs(self.cost) * 100 // (abs(self.size) * unit)
 
 
+class Sample(NamedTuple):
+    """What an account was worth, and the USDC moved into it minus what was moved out, at a time."""
+
+    time_ms: int
+    equity: int
+    deposited: int
+    volume: int
+
+
 @dataclass(slots=True, eq=False)
 class Account:
     """The account of one address. Times are in ms; money has 12 decimals.
@@ -91,10 +100,12 @@ class Account:
     `agents` maps a name ("" for the unnamed agent) to its address and expiry. `leverage` maps an instrument
     to its leverage and whether it is cross. `reserved` is the number of bought requests. `cancel_at_ms` is 0
     if no cancel is scheduled. `schedules` is a UTC day and the number of scheduled cancels that fired on it.
+    `deposited` is the USDC moved into the account minus what was moved out.
     """
 
     address: str
     cash: int = 0
+    deposited: int = 0
     volume: int = 0
     requests: int = 0
     reserved: int = 0
@@ -110,6 +121,7 @@ class Account:
     agents: dict[str, tuple[str, int]] = field(default_factory=dict)
     cancel_at_ms: int = 0
     schedules: tuple[int, int] = (0, 0)
+    samples: list[Sample] = field(default_factory=list)
 
     def position(self, listed: InstrumentListed) -> Position:
         """Return the position in an instrument, created flat if there is none yet."""

@@ -42,6 +42,7 @@ from adapters.sandbox.exchange.margin import Margin
 from adapters.sandbox.exchange.matching import MatchingEngine
 from adapters.sandbox.exchange.money import DOLLAR, SCALE, UNIT, money_text
 from adapters.sandbox.exchange.order_entry import OrderEntry, Status
+from adapters.sandbox.exchange.portfolio import take_sample
 from adapters.sandbox.exchange.refusals import ActionRefused
 from adapters.sandbox.exchange.reports import Reports
 from adapters.sandbox.exchange.signers import Signers
@@ -236,6 +237,7 @@ class Exchange:
         for account in self.accounts.values():
             if not self._due_ms and account.cash:
                 self._transfers.note_deposit(account, now_ms)
+                take_sample(account, self.margin, now_ms)
             if account.cancel_at_ms and now_ms >= account.cancel_at_ms:
                 self._cancel_all(account, now_ms)
         scheduled = [one.cancel_at_ms for one in self.accounts.values() if one.cancel_at_ms]

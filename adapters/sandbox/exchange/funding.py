@@ -14,6 +14,7 @@ from typing import Any, Final
 from adapters.sandbox.exchange.accounts import Account
 from adapters.sandbox.exchange.margin import Margin
 from adapters.sandbox.exchange.money import UNIT, money_text
+from adapters.sandbox.exchange.portfolio import take_sample
 from adapters.sandbox.exchange.reports import Reports
 from adapters.sandbox.market_state import FUNDING_RATE
 from adapters.sandbox.wire import wire_number
@@ -45,6 +46,7 @@ class Funding:
             self._hours.append(passed * HOUR_MS)
             for account in self._accounts.values():
                 self._settle(account, passed * HOUR_MS)
+                take_sample(account, self._margin, passed * HOUR_MS)
         self._hour = max(self._hour, hour)
         return (self._hour + 1) * HOUR_MS
 

@@ -35,6 +35,7 @@ class Transfers:
 
     def note_deposit(self, account: Account, now_ms: int) -> None:
         """Report what an account starts with."""
+        account.deposited = account.cash
         self._report(account, {"type": "deposit", "usdc": money_text(account.cash)}, now_ms)
 
     def send(self, account: Account, action: UsdSend, now_ms: int) -> None:
@@ -45,6 +46,8 @@ class Transfers:
         amount = self._amount(account, action.amount)
         account.cash -= amount
         other.cash += amount
+        account.deposited -= amount
+        other.deposited += amount
         delta = {
             "type": "internalTransfer",
             "usdc": money_text(amount),
@@ -61,6 +64,7 @@ class Transfers:
         if amount <= _WITHDRAWAL_FEE:
             raise ActionRefused(refusals.AMOUNT)
         account.cash -= amount
+        account.deposited -= amount
         delta = {
             "type": "withdraw",
             "usdc": money_text(amount - _WITHDRAWAL_FEE),

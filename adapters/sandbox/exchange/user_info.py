@@ -13,7 +13,9 @@ import msgspec
 from adapters.hyperliquid.rules import PERP, SPOT
 from adapters.sandbox.exchange.accounts import Account
 from adapters.sandbox.exchange.exchange import Exchange
+from adapters.sandbox.exchange.money import DOLLAR, money_text
 from adapters.sandbox.exchange.orders import Order, open_row, order_row, status_row, update_row
+from adapters.sandbox.exchange.portfolio import portfolio
 from adapters.sandbox.exchange.reports import ZERO_HASH
 from adapters.sandbox.exchange.states import asset_data, clearinghouse_state
 from adapters.sandbox.wire import (
@@ -37,6 +39,7 @@ __all__ = ["UserRequest", "answer_user", "first_user_frame"]
 
 ROWS_MAX: Final = 2000
 _RANGE_ROWS_MAX: Final = 500
+_REFERRER_VOLUME: Final = 10_000 * DOLLAR
 
 
 class _InfoRequest(msgspec.Struct, frozen=True, tag_field="type", rename="camel"):
@@ -95,14 +98,14 @@ class FillsByTime(_InfoRequest, frozen=True, tag="userFillsByTime"):
 class FundingPayments(_InfoRequest, frozen=True, tag="userFunding"):
     """Funding payments of a time range."""
 
-    start_time: int
+    start_time: int | None = None
     end_time: int | None = None
 
 
 class Ledger(_InfoRequest, frozen=True, tag="userNonFundingLedgerUpdates"):
     """Deposits, transfers, withdrawals and liquidations of a time range."""
 
-    start_time: int
+    start_time: int | None = None
     end_time: int | None = None
 
 
@@ -122,8 +125,18 @@ class Agents(_InfoRequest, frozen=True, tag="extraAgents"):
     """Named agents of an account."""
 
 
-class SubAccounts(_InfoRequest, frozen=True, tag="subAccounts"):
-    """Sub-accounts, of which the sandbox has none."""
+class Portfolio(_InfoRequest, frozen=True, tag="portfolio"):
+    """Account value, profit and volume over time."""
+
+
+class Referral(_InfoRequest, frozen=True, tag="referral"):
+    """Referrals, of which the sandbox has none."""
+
+
+class TransferCheck(_InfoRequest, frozen=True, tag="preTransferCheck"):
+    """Whether an address can be sent money."""
+
+    source: Address
 
 
 class AssetData(_InfoRequest, frozen=True, tag="activeAssetData"):
@@ -147,7 +160,9 @@ UserRequest = (
     | Fees
     | Role
     | Agents
-    | SubAccounts
+    | Portfolio
+    | Referral
+    | TransferCheck
     | AssetData
 )
 
@@ -187,8 +202,12 @@ def answer_user(exchange: Exchange, request: UserRequest, now_ms: int) -> Any:
             ]
         case Ledger():
             return _between(account.ledger, request.start_time, request.end_time)[:_RANGE_ROWS_MAX]
-        case SubAccounts():
-            return []
+        case Portfolio():
+            return portfolio(account, exchange.margin, now_ms)
+        case Referral():
+            return _referral(account)
+        case TransferCheck():
+            return _transfer_check(exchange.accounts.get(user))
         case RateLimit():
             return exchange.budget.row(account)
         case Fees():
@@ -255,8 +274,39 @@ def _historical(order: Order) -> dict[str, Any]:
     return {**update_row(order), "order": open_row(order)}
 
 
-def _between(rows: Iterable[dict[str, Any]], start_ms: int, end_ms: int | None) -> list[dict[str, Any]]:
-    return [row for row in rows if start_ms <= row["time"] and (end_ms is None or row["time"] <= end_ms)]
+def _between(
+    rows: Iterable[dict[str, Any]], start_ms: int | None, end_ms: int | None
+) -> list[dict[str, Any]]:
+    """Return the rows of a time range; both ends are inclusive, and without a start it is all."""
+    since_ms = start_ms or 0
+    return [row for row in rows if since_ms <= row["time"] and (end_ms is None or row["time"] <= end_ms)]
+
+
+def _referral(account: Account) -> dict[str, Any]:
+    """Return `referral`; a code can be created after 10,000 USD of volume."""
+    stage: dict[str, Any] = {"stage": "needToCreateCode"}
+    if account.volume < _REFERRER_VOLUME:
+        stage = {"stage": "needToTrade", "data": {"required": money_text(_REFERRER_VOLUME)}}
+    return {
+        "referredBy": None,
+        "cumVlm": money_text(account.volume),
+        "unclaimedRewards": "0.0",
+        "claimedRewards": "0.0",
+        "builderRewards": "0.0",
+        "tokenToState": [],
+        "referrerState": stage,
+        "rewardHistory": [],
+    }
+
+
+def _transfer_check(account: Account | None) -> dict[str, Any]:
+    """Return `preTransferCheck`. A new address costs the venue's activation fee of 1 USDC."""
+    return {
+        "fee": "1.0" if account is None else "0.0",
+        "isSanctioned": False,
+        "userExists": account is not None,
+        "userHasSentTx": account is not None and account.requests > 0,
+    }
 
 
 def _role(exchange: Exchange, user: str, now_ms: int) -> dict[str, Any]:
