@@ -1,8 +1,9 @@
 """Which column of a data file is which: usual names, a mapping given by the user, positions.
 
 Owns the table of usual names. Promises: it never guesses between two candidates; what is missing or
-ambiguous is a UsageError that says what was looked for and what the file has. Called by the importer with
-the first row of a CSV file, the keys of the first JSON line, or the column names of a Parquet file.
+ambiguous is a UsageError that says what was looked for and what the file has. No error proposes a position
+or a column that was not checked. Called by `layouts` with the first row of a CSV file, the keys of the first
+JSON object, or the column names of a Parquet file.
 """
 
 from __future__ import annotations
@@ -16,7 +17,23 @@ import msgspec
 from adapters.files.times import is_iso
 from engine.errors import UsageError
 
-__all__ = ["CANDLES", "CANDLE_ROLES", "ROLES", "TRADES", "TRADE_ROLES", "Layout", "lay_out"]
+__all__ = [
+    "BY_COLUMNS",
+    "CANDLES",
+    "CANDLE_ROLES",
+    "HOW_TO_NAME",
+    "ROLES",
+    "TRADES",
+    "TRADE_ROLES",
+    "Layout",
+    "holds_data",
+    "lay_out",
+    "list_names",
+    "plain_name",
+]
+
+BY_COLUMNS: Final = "columns"
+"""The name of the layout of a file whose columns are found by their names, or given."""
 
 TRADES: Final = "trades"
 CANDLES: Final = "candles"
@@ -46,19 +63,36 @@ CANDLE_ROLES: Final = ("time", "open", "high", "low", "close", "volume")
 _OPTIONAL: Final = {TRADES: ("id", "side", "maker", "symbol"), CANDLES: ("trades", "symbol")}
 ROLES: Final = tuple(NAMES)
 
+HOW_TO_NAME: Final = (
+    f"give the position of each column, from 0, with --columns: {', '.join(TRADE_ROLES)} of trades, "
+    f"{', '.join(CANDLE_ROLES)} of candles"
+)
+
 _PLAIN_NUMBER: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
 
 
 class Layout(msgspec.Struct, frozen=True):
     """The layout of a file. `at` gives the position of each role; `names` is what the file calls it.
 
-    `kind` is TRADES or CANDLES. Without `header` the first row is data.
+    `kind` is TRADES or CANDLES. Without `header` the first row is data. `name` is that of a known layout, or
+    BY_COLUMNS. `unit` is the unit of times, None to decide by the first. `shift`: prices are integers of ten
+    to the power of minus that. `turned`: sides are the maker's, or a maker column is of sellers. `silence` is
+    the custom of the source about windows without trades, None for the venue's. `sorts`: the source is in
+    another order than that of the times, so rows are sorted. `notes` say to people what was recognised.
+    Two more roles of known layouts are in `at`: "until", the end of a candle, and "action".
     """
 
     kind: str
     at: dict[str, int]
     names: dict[str, str]
     header: bool
+    name: str = BY_COLUMNS
+    unit: str | None = None
+    shift: int = 0
+    turned: bool = False
+    silence: str | None = None
+    sorts: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def lay_out(first: Sequence[str], mapping: Mapping[str, str], *, file: str, headed: bool) -> Layout:
@@ -70,7 +104,7 @@ def lay_out(first: Sequence[str], mapping: Mapping[str, str], *, file: str, head
     unknown = [role for role in mapping if role not in NAMES]
     if unknown:
         raise UsageError(f"--columns: {unknown[0]!r} is not a role of a column; known: {' '.join(ROLES)}")
-    header = headed or not any(_is_data(cell) for cell in first)
+    header = headed or not holds_data(first)
     finder = _Finder(first, mapping, file=file, header=header)
     kind = finder.kind()
     at: dict[str, int] = {}
@@ -112,14 +146,13 @@ class _Finder:
         self._mapping = mapping
         self._file = file
         self._header = header
-        self._plain = [_plain(name) for name in first]
+        self._plain = [plain_name(name) for name in first]
 
     def kind(self) -> str:
         """Return TRADES or CANDLES: candles where open, high, low and close are, unless a price is mapped."""
         if not self._header and not self._mapping:
             raise UsageError(
-                f"{self._file}: the first line is data, not column names ({self._has()}); give positions "
-                "from 0, as --columns time=0,price=1,size=2"
+                f"{self._file}: the first line is data, not column names ({self._has()}); {HOW_TO_NAME}"
             )
         if self._mapping.get("price") or self._mapping.get("size"):
             return TRADES
@@ -143,8 +176,9 @@ class _Finder:
                 found = exact if {self._first[at] for at in found} == {"t", "T"} else found
             if len(found) > 1:
                 names = ", ".join(repr(self._first[at]) for at in found)
-                example = f"--columns {role}={self._first[found[0]]}"
-                raise UsageError(f"{self._file}: {names} may each be the {role}; choose one, as {example}")
+                raise UsageError(
+                    f"{self._file}: {names} may each be the {role}; choose one with --columns {role}=NAME"
+                )
             if found:
                 return found[0]
         return None
@@ -154,7 +188,7 @@ class _Finder:
         if not self._header:
             return UsageError(
                 f"{self._file}: the first line is data, so every column needs a position; "
-                f"{role} has none (as --columns {role}=0)"
+                f"{role} has none (--columns {role}=POSITION)"
             )
         known = "|".join(name for group in NAMES[role] for name in group)
         what = "trades" if kind == TRADES else "candles"
@@ -209,14 +243,21 @@ class _Finder:
         )
 
     def _has(self) -> str:
-        cut = [name[:30] for name in self._first[:20]]
-        shown = ", ".join((name if name.isprintable() else repr(name)) or "(no name)" for name in cut)
-        return shown + (f" and {len(self._first) - 20} more" if len(self._first) > 20 else "")
+        return list_names(self._first)
 
 
-def _plain(name: str) -> str:
+def list_names(first: Sequence[str]) -> str:
+    """Return the first cells of a file for an error, cut short."""
+    cut = [name[:30] for name in first[:20]]
+    shown = ", ".join((name if name.isprintable() else repr(name)) or "(no name)" for name in cut)
+    return shown + (f" and {len(first) - 20} more" if len(first) > 20 else "")
+
+
+def plain_name(name: str) -> str:
+    """Return a column's name in lower case with underscores."""
     return name.strip().lower().replace(" ", "_").replace("-", "_")
 
 
-def _is_data(cell: str) -> bool:
-    return _PLAIN_NUMBER.fullmatch(cell.strip()) is not None or is_iso(cell.strip())
+def holds_data(first: Sequence[str]) -> bool:
+    """Return whether the first row of a file is data, not names: a cell of it is a number or a time."""
+    return any(_PLAIN_NUMBER.fullmatch(cell.strip()) or is_iso(cell.strip()) for cell in first)

@@ -12,32 +12,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
-from adapters.files.columns import CANDLES, TRADES, Layout, lay_out
+from adapters.files.columns import CANDLES, TRADES
+from adapters.files.datafile import DataFile
 from adapters.files.days import DayWriter
-from adapters.files.numbers import DECIMALS_MAX, decimals_of
-from adapters.files.rows import INSTRUMENT, RowReader, time_reader
-from adapters.files.tables import Table, open_table
-from adapters.files.times import TimeReader
-from engine.clock import SECOND_NS, SystemIds
+from adapters.files.known import CUSTOMS
+from adapters.files.numbers import DECIMALS_MAX
+from adapters.files.rows import INSTRUMENT
+from engine.clock import SystemIds
 from engine.errors import ImportRefused, JournalPoisoned, UsageError
 from engine.events import KINDS, InstrumentListed, assumed_rules
 from engine.ports import Ids
-from engine.values import INTERVALS, format_interval, format_scaled, parse_interval
+from engine.values import format_interval, parse_interval
 
-__all__ = ["CUSTOMS", "ImportProgress", "ImportReport", "import_file"]
-
-CUSTOMS: Final = {
-    "hyperliquid": ("flat", "arrival"),
-    "kraken": ("flat", "sequence"),
-    "binance": ("none", "sequence"),
-    "coinbase": ("none", "sequence"),
-}
-"""By venue: what its candles do in a window without trades, and what orders trades of one time stamp; see
-`InstrumentListed`. A venue that is not here has flat candles, and its file is in order."""
+__all__ = ["ImportProgress", "ImportReport", "import_file"]
 
 _NAME_LENGTH_MAX: Final = 64
 _ROWS_PER_PROGRESS: Final = 16_384
@@ -59,7 +50,8 @@ class ImportReport(msgspec.Struct, frozen=True):
     `days` are complete, `digests` the last digest of each. `bytes` are those written. `measured` says which
     of "price_decimals", "size_decimals" and "interval" were found in the file rather than given. `columns`
     goes from role to the file's name. `duplicates` counts trades with the time and id of an earlier
-    one; they are imported once. `interval` is that of candles.
+    one; they are imported once. `interval` is that of candles, `layout` the name of the layout. `notes` say
+    what was recognised, doubted, sorted, rounded or left out.
     """
 
     file: str
@@ -77,14 +69,8 @@ class ImportReport(msgspec.Struct, frozen=True):
     last_ns: int
     duplicates: int = 0
     interval: str = ""
-
-
-class _Needs(msgspec.Struct):
-    """The result of the first pass."""
-
-    price_decimals: int = 0
-    size_decimals: int = 0
-    step_ns: int = 0
+    layout: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def import_file(
@@ -96,6 +82,8 @@ def import_file(
     price_decimals: int | None = None,
     size_decimals: int | None = None,
     columns: Mapping[str, str] | None = None,
+    layout: str | None = None,
+    turned: bool = False,
     interval: str | None = None,
     instrument_kind: str = "perp",
     silence: str | None = None,
@@ -108,7 +96,8 @@ def import_file(
     """Import one file of trades or candles into `journal`, a folder of days, and report.
 
     `columns` goes from role (see `adapters.files.columns`) to a name or, for CSV, a position from 0; with
-    positions a CSV file needs no names. Decimals and interval that are not given are measured by a first
+    positions a CSV file needs no names. `layout` forces a known layout and `turned` swaps buyers and sellers
+    (`adapters.files.layouts`). Decimals and interval that are not given are measured by a first
     pass. `time_unit` is s, ms, us, ns or iso, None to decide by the first time; `day` (YYYY-MM-DD) is for
     files whose times count from midnight, in `time_unit` or ms. `silence`, "flat" or "none", replaces
     the venue's rule for windows without trades. `instrument_kind` is one of `KINDS`; a file states no trading
@@ -126,56 +115,36 @@ def import_file(
         if decimals is not None and not 0 <= decimals <= DECIMALS_MAX:
             raise UsageError(f"{what} decimals must be 0 to {DECIMALS_MAX}, not {decimals}")
     interval_ns = 0 if interval is None else parse_interval(interval)
-    TimeReader(time_unit, day)  # a wrong unit or day is refused before the file is opened
-
-    mapping = dict(columns or {})
-    reporter = _Reporter(path, progress)
-    with closing(open_table(path)) as table:
-        layout = lay_out(table.first, mapping, file=str(path), headed=table.headed)
-    measured = [
-        name
-        for name, missing in (
-            ("price_decimals", price_decimals is None),
-            ("size_decimals", size_decimals is None),
-            ("interval", layout.kind == CANDLES and interval is None),
-        )
-        if missing
-    ]
-    if interval is not None and layout.kind == TRADES:
+    file = DataFile(path, columns=columns, layout=layout, turned=turned, time_unit=time_unit, day=day)
+    kind = file.layout.kind
+    if interval is not None and kind == TRADES:
         raise UsageError(f"{path}: holds trades; an interval is for candles")
-    needs = _Needs(price_decimals or 0, size_decimals or 0, interval_ns)
-    if measured:
-        needs = _measure(path, layout, measured, TimeReader(time_unit, day), reporter)
-        needs.price_decimals = needs.price_decimals if price_decimals is None else price_decimals
-        needs.size_decimals = needs.size_decimals if size_decimals is None else size_decimals
-        if interval is not None:
-            needs.step_ns = interval_ns
-        elif layout.kind == CANDLES:
-            _check_step(path, needs.step_ns)
+    reporter = _Reporter(path, progress)
+    found = file.survey(
+        price_decimals=price_decimals,
+        size_decimals=size_decimals,
+        interval_ns=interval_ns,
+        report=reporter.report,
+    )
     customs = CUSTOMS.get(venue.lower(), ("flat", "arrival"))
     listed = InstrumentListed(
         recv_ns=0,
         instrument=INSTRUMENT,
         venue=venue,
         name=instrument,
-        price_scale=needs.price_decimals,
-        size_scale=needs.size_decimals,
+        price_scale=found.price_decimals,
+        size_scale=found.size_decimals,
         kind=instrument_kind,
         rules=assumed_rules(instrument_kind),
-        silence=silence or customs[0],
+        silence=silence or file.layout.silence or customs[0],
         ids=customs[1],
     )
     days = DayWriter(journal, ids=ids or SystemIds(), seal=seal)
     reporter.stage = "importing"
     try:
-        with days, closing(open_table(path)) as table:
-            reader = RowReader(table, layout, listed, TimeReader(time_unit, day), file=str(path))
-            events = (
-                reader.trades()
-                if layout.kind == TRADES
-                else reader.candles(needs.step_ns, measured="interval" in measured)
-            )
-            days.report = lambda: reporter.report(table, days.count, days.day or days.done[-1])
+        with days, closing(file.open(found, listed)) as reader:
+            events = reader.events()
+            days.report = lambda: reporter.report(reader, days.count, days.day or days.done[-1])
             days.write(events, listed)
     except ImportRefused as error:
         raise ImportRefused(error.file, error.line, f"{error.reason}; {days.outcome()}") from error
@@ -185,32 +154,30 @@ def import_file(
         raise JournalPoisoned(f"{error}; {days.outcome()}") from error
     return ImportReport(
         file=str(path),
-        kind=layout.kind,
+        kind=kind,
         days=tuple(days.done),
         digests=days.digests,
-        trades=days.count if layout.kind == TRADES else 0,
-        candles=days.count if layout.kind == CANDLES else 0,
+        trades=days.count if kind == TRADES else 0,
+        candles=days.count if kind == CANDLES else 0,
         bytes=days.bytes_written,
-        price_decimals=needs.price_decimals,
-        size_decimals=needs.size_decimals,
-        measured=tuple(measured),
-        columns=layout.names,
+        price_decimals=found.price_decimals,
+        size_decimals=found.size_decimals,
+        measured=found.measured,
+        columns=file.layout.names,
         first_ns=days.first_ns,
         last_ns=days.last_ns,
         duplicates=reader.duplicates,
-        interval=format_interval(needs.step_ns) if layout.kind == CANDLES else "",
+        interval=format_interval(found.interval_ns) if kind == CANDLES else "",
+        layout=file.layout.name,
+        notes=file.notes(found, reader),
     )
 
 
-def _check_step(path: Path, step_ns: int) -> None:
-    named = {seconds * SECOND_NS for seconds in INTERVALS.values()}
-    if not step_ns:
-        raise UsageError(f"{path}: one row does not show the interval of the candles; give --interval")
-    if step_ns not in named:
-        raise UsageError(
-            f"{path}: the smallest step between rows is {format_scaled(step_ns, 9)} s, which is not a bar "
-            f"interval; give --interval, one of {' '.join(INTERVALS)}"
-        )
+class Progressing(Protocol):
+    """What is being read."""
+
+    def bytes_read(self) -> int:
+        """Return how far the file was read, in its own bytes."""
 
 
 class _Reporter:
@@ -222,51 +189,7 @@ class _Reporter:
         self._path = path
         self._total = 0
 
-    def report(self, table: Table, rows: int, day: str = "") -> None:
+    def report(self, table: Progressing, rows: int, day: str = "") -> None:
         if self._progress is not None:
             self._total = self._total or self._path.stat().st_size
             self._progress(ImportProgress(self.stage, rows, table.bytes_read(), self._total, day))
-
-
-def _measure(
-    path: Path, layout: Layout, measured: list[str], times: TimeReader, reporter: _Reporter
-) -> _Needs:
-    """Find the decimals and the interval a file needs.
-
-    Ends early and without an error at a row that cannot be read: the import itself will refuse it, and
-    keep the days before it.
-    """
-    needs = _Needs()
-    with closing(open_table(path)) as table:
-        roles = list(layout.at)
-        at, width, rows = table.rows(list(layout.at.values()), header=layout.header)
-        where = dict(zip(roles, at, strict=True))
-        price_roles = ("price",) if layout.kind == TRADES else ("open", "high", "low", "close")
-        prices = [where[role] for role in price_roles] if "price_decimals" in measured else []
-        size = where["size" if layout.kind == TRADES else "volume"]
-        sizes = [size] if "size_decimals" in measured else []
-        reads = time_reader(table, layout, times) if "interval" in measured else None
-        last = -1
-        count = 0
-        try:
-            for row in rows:
-                if len(row) != width:
-                    if not row:
-                        continue
-                    break
-                for position in prices:
-                    needs.price_decimals = decimals_of(row[position], needs.price_decimals)
-                for position in sizes:
-                    needs.size_decimals = decimals_of(row[position], needs.size_decimals)
-                if reads is not None:
-                    ns = reads.read(row[where["time"]])
-                    step = ns - last
-                    if last >= 0 and step > 0 and (not needs.step_ns or step < needs.step_ns):
-                        needs.step_ns = step
-                    last = ns
-                count += 1
-                if not count % _ROWS_PER_PROGRESS:
-                    reporter.report(table, count)
-        except UsageError:
-            pass  # the second pass refuses the same row, with the reason
-    return needs

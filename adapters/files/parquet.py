@@ -27,9 +27,11 @@ class ParquetTable:
     """The columns of a Parquet file; its rows count as lines from 1."""
 
     headed = True
+    address = ""
+    rows_are_arrays = False
 
     def __init__(self, path: Path, raw: BinaryIO) -> None:
-        self._file = str(path)
+        self._file = self.place = str(path)
         self._raw = raw
         self.line = 0
         try:

@@ -1,28 +1,29 @@
-"""Data files as streams of rows of text cells: CSV, JSON lines, Parquet; CSV and JSON also gzipped.
+"""Data files as streams of rows of text cells: CSV, JSON lines, JSON arrays, Parquet; text also packed.
 
 Owns reading and naming of lines. Promises: memory does not grow with the file; every complete row is
-returned before the error that ends the file; an error names file and line (Parquet: row, from 1). Cells
-are the exact text of the file; a JSON or Parquet null is "", a boolean "true" or "false". Called by the
-importer, which reads some files twice and so opens them twice.
+returned before the error that ends the file; an error names file and line (Parquet and JSON arrays: row, from
+1). Cells are the exact text of the file; a JSON or Parquet null is "", a boolean "true" or "false". Called by
+the survey and by the importer, which open a file each for itself.
 """
 
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
-import zlib
+import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Protocol
+from typing import Any, Final, Protocol
 
+from adapters.files.arrays import ArrayTable, json_decoder, plain_cell
+from adapters.files.columns import holds_data
+from adapters.files.packed import DAMAGES, PACKED_ENDINGS, Packed, open_packed
 from engine.errors import ImportRefused, UsageError
 
-__all__ = ["CsvTable", "JsonTable", "Table", "open_table"]
+__all__ = ["CsvTable", "JsonTable", "Lines", "Table", "open_table"]
 
-_BLOCK_BYTES: Final = 256 * 1024
 _LINE_BYTES_MAX: Final = 1024 * 1024
 _DELIMITERS: Final = ",\t;|"
 _BOM: Final = b"\xef\xbb\xbf"
@@ -35,12 +36,7 @@ _ENDINGS: Final = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
-_FOREIGN: Final = (
-    (b"PK\x03\x04", "a zip archive"),
-    (b"\x28\xb5\x2f\xfd", "zstd"),
-    (b"BZh", "bzip2"),
-    (b"\xfd7zXZ", "xz"),
-)
+_ADDRESS: Final = re.compile(r"\s*\"?(?:https?://|www\.)[^\s,;|]+\"?[,;]*\s*", re.IGNORECASE)
 
 
 class Table(Protocol):
@@ -58,7 +54,22 @@ class Table(Protocol):
 
     @property
     def line(self) -> int:
-        """Line (or row) of the row returned last; 1 is the first."""
+        """Line (or row) of the row returned last; 1 is the first of its file or member."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """The file, or the member of an archive, of the row returned last."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """The web address that the first line of a CSV file is; "" otherwise."""
+        ...
+
+    @property
+    def rows_are_arrays(self) -> bool:
+        """Whether the rows are arrays of JSON."""
         ...
 
     def rows(
@@ -88,60 +99,60 @@ def open_table(path: Path) -> Table:
 
     Raises UsageError when there is no such file or the format is not known, ImportRefused when it is empty.
     """
-    name = path.name.lower()
-    form = _ENDINGS.get(Path(name.removesuffix(".gz")).suffix)
+    packed = open_packed(path)
     try:
-        raw = path.open("rb")
-        try:
-            magic = raw.read(4)
-            raw.seek(0)
-            for start, what in _FOREIGN:
-                if magic.startswith(start):
-                    raise UsageError(f"{path}: {what}; unpack it first")
-            if magic == b"PAR1" or (form == "parquet" and magic[:2] != b"\x1f\x8b"):
-                return _open_parquet(path, raw)
-            if form == "parquet":
-                raise UsageError(f"{path}: gzipped Parquet; unpack it first (Parquet compresses by itself)")
-            lines = _Lines(raw, str(path), packed=magic[:2] == b"\x1f\x8b")
-            return _open_text(lines, form)
-        except BaseException:
-            raw.close()
-            raise
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
+        name = packed.members[0].lower() or path.name.lower()
+        while name.endswith(PACKED_ENDINGS):
+            name = name.rpartition(".")[0]
+        form = _ENDINGS.get(Path(name).suffix)
+        magic = packed.raw.read(6)
+        packed.raw.seek(0)
+        if magic[:4] == b"PAR1":
+            return _open_parquet(path, packed)
+        lines = Lines(packed)
+        if lines.start[:4] == b"PAR1":
+            raise UsageError(f"{path}: packed Parquet; unpack it first (Parquet compresses by itself)")
+        if form == "parquet":
+            return _open_parquet(path, packed)
+        head = lines.peek()
+        if not head.strip():
+            raise ImportRefused(lines.file, 1, "the file is empty")
+        start = head.lstrip()[:1]
+        if start == "[" and form != "csv":
+            lines.close()
+            return ArrayTable(open_packed(path))
+        if form is None:
+            form = "json" if start == "{" else "csv"
+        return JsonTable(lines) if form == "json" else CsvTable(lines)
+    except BaseException:
+        packed.close()
+        raise
 
 
-def _open_text(lines: _Lines, form: str | None) -> Table:
-    head = lines.peek()
-    if not head.strip():
-        raise ImportRefused(lines.file, 1, "the file is empty")
-    start = head.lstrip()[:1]
-    if form is None:
-        form = "json" if start in ("{", "[") else "csv"
-    if form == "json":
-        if start == "[":
-            raise ImportRefused(lines.file, 1, "one JSON array; it must be one JSON object on each line")
-        return JsonTable(lines)
-    return CsvTable(lines)
-
-
-def _open_parquet(path: Path, raw: BinaryIO) -> Table:
+def _open_parquet(path: Path, packed: Packed) -> Table:
     try:
         from adapters.files.parquet import ParquetTable
     except ImportError:
         raise UsageError(f"{path}: reading Parquet needs pyarrow: pip install retape[parquet]") from None
-    return ParquetTable(path, raw)
+    packed.raw.seek(0)
+    return ParquetTable(path, packed.raw)
 
 
-class _Lines:
-    """The lines of a text file, with their ends, decoded block by block."""
+class Lines:
+    """The lines of a text file, with their ends, decoded block by block, member by member.
 
-    def __init__(self, raw: BinaryIO, file: str, *, packed: bool) -> None:
-        self.file = file
-        self._raw = raw
-        # read1: what a damaged gzip gave before the damage is kept.
-        self._next_block = gzip.GzipFile(fileobj=raw).read1 if packed else raw.read
-        self._done = 0  # whole lines of the blocks before
+    A member of an archive that begins as the first one did, with an address or names of columns, is read
+    without these lines.
+    """
+
+    def __init__(self, packed: Packed) -> None:
+        self.file = packed.place(packed.members[0])
+        self.start = b""
+        self.before = 0  # lines of the members before this one, less the lines that it was read without
+        self._packed = packed
+        self._done = 0  # whole lines of the blocks before, in this member
+        self._given = 0
+        self._head: list[str] = []
         self._lines = self._read()
 
     def peek(self) -> str:
@@ -154,25 +165,49 @@ class _Lines:
         self._lines = chain(taken, self._lines)
         return taken[-1] if taken else ""
 
+    def drop(self) -> None:
+        """Leave out the first line that is not blank."""
+        for line in self._lines:
+            if line.strip():
+                break
+
     def __iter__(self) -> Iterator[str]:
         return self._lines
 
     def bytes_read(self) -> int:
-        return self._raw.tell()
+        return self._packed.bytes_read()
 
     def close(self) -> None:
-        self._raw.close()
+        self._packed.close()
 
     def _read(self) -> Iterator[str]:
+        for number, member in enumerate(self._packed.members):
+            self.file = self._packed.place(member)
+            self._done = 0
+            skipping = number > 0
+            self.before = self._given
+            for at, line in enumerate(self._read_member(member)):
+                if not number and at < 2 and not holds_data(re.split(r"[,;\t|]", line)):
+                    self._head.append(line.rstrip())
+                if skipping and at < len(self._head) and line.rstrip() == self._head[at]:
+                    self.before -= 1
+                    continue
+                skipping = False
+                self._given += 1
+                yield line if line.endswith("\n") else line + "\n" * (member != self._packed.members[-1])
+
+    def _read_member(self, member: str) -> Iterator[str]:
         rest = b""
         first = True
+        blocks = self._packed.blocks(member)
         while True:
             try:
-                block = self._next_block(_BLOCK_BYTES)
-            except (EOFError, zlib.error, gzip.BadGzipFile, OSError) as error:
+                block = next(blocks, b"")
+            except DAMAGES as error:
                 reason = f"the file is cut short or damaged here ({error})"
                 raise ImportRefused(self.file, self._done + 1, reason) from error
             if first:
+                self.start = self.start or block[:16]
                 block = block.removeprefix(_BOM)
                 first = False
             if not block:
@@ -183,6 +218,8 @@ class _Lines:
             if cut:
                 yield from self._decode(block[:cut])
             if len(rest) > _LINE_BYTES_MAX:
+                if self.start.lstrip()[:1] == b"[" and not self._done:
+                    yield rest.decode("utf-8", "replace")  # one long array, which is read otherwise
                 reason = f"longer than {_LINE_BYTES_MAX} bytes; is this a text file?"
                 raise ImportRefused(self.file, self._done + 1, reason)
         if rest:
@@ -212,11 +249,18 @@ class CsvTable:
     """Comma-separated text (also tab, semicolon or bar), with or without a line of names."""
 
     headed = False
+    rows_are_arrays = False
 
-    def __init__(self, lines: _Lines) -> None:
+    def __init__(self, lines: Lines) -> None:
         self._source = lines
-        self._file = lines.file
+        self.address = ""
         head = lines.peek()
+        self._dropped = 0
+        if _ADDRESS.fullmatch(head):
+            self.address = head.strip(' \t\r\n",;')
+            lines.drop()
+            self._dropped = 1
+            head = lines.peek()
         delimiter = max(_DELIMITERS, key=lambda each: (head.count(each), -_DELIMITERS.index(each)))
         self._reader = csv.reader(iter(lines), delimiter=delimiter, strict=True)
         self._rows = self._read()
@@ -224,7 +268,12 @@ class CsvTable:
 
     @property
     def line(self) -> int:
-        return self._reader.line_num
+        # The csv module counts the lines of all members in one go.
+        return max(1, self._reader.line_num + self._dropped - self._source.before)
+
+    @property
+    def place(self) -> str:
+        return self._source.file
 
     def rows(
         self, at: Sequence[int], *, header: bool
@@ -254,24 +303,31 @@ class CsvTable:
                 reason = (
                     "a cell of more than 131072 characters; a quote may have been opened and never closed"
                 )
-            raise ImportRefused(self._file, self._reader.line_num, reason) from error
+            raise ImportRefused(self.place, self.line, reason) from error
 
 
 class JsonTable:
     """One JSON object on each line; the first line's keys are the columns. Numbers keep their exact text."""
 
     headed = True
+    address = ""
+    rows_are_arrays = False
 
-    def __init__(self, lines: _Lines) -> None:
+    def __init__(self, lines: Lines) -> None:
         self._source = lines
-        self._file = lines.file
         self._lines = iter(lines)
-        self._decode = json.JSONDecoder(
-            object_pairs_hook=_unique, parse_float=str, parse_int=str, parse_constant=_no_constant
-        ).decode
-        self.line = 0
+        self._decode = json_decoder().decode
+        self._line = 0
         self._first = next(self._objects())
         self.first: tuple[str, ...] = tuple(self._first)
+
+    @property
+    def line(self) -> int:
+        return max(1, self._line - self._source.before)
+
+    @property
+    def place(self) -> str:
+        return self._source.file
 
     def rows(
         self, at: Sequence[int], *, header: bool
@@ -290,20 +346,20 @@ class JsonTable:
 
     def _objects(self) -> Iterator[dict[str, Any]]:
         for text in self._lines:
-            self.line += 1
+            self._line += 1
             if text.isspace():
                 continue
             try:
                 found = self._decode(text)
             except json.JSONDecodeError as error:
                 reason = f"not JSON: {error.msg} at column {error.colno}"
-                raise ImportRefused(self._file, self.line, reason) from None
+                raise ImportRefused(self.place, self.line, reason) from None
             except ValueError as error:
-                raise ImportRefused(self._file, self.line, str(error)) from None
+                raise ImportRefused(self.place, self.line, str(error)) from None
             except RecursionError:
-                raise ImportRefused(self._file, self.line, "JSON nested too deep") from None
+                raise ImportRefused(self.place, self.line, "JSON nested too deep") from None
             if not isinstance(found, dict):
-                raise ImportRefused(self._file, self.line, "not a JSON object")
+                raise ImportRefused(self.place, self.line, "not a JSON object")
             yield found
 
     def _cells(self, keys: Sequence[str]) -> Iterator[list[str]]:
@@ -312,26 +368,9 @@ class JsonTable:
             for key in keys:
                 cell = found.get(key, "")
                 if not isinstance(cell, str):
-                    cell = self._plain(key, cell)
+                    try:
+                        cell = plain_cell(repr(key), cell)
+                    except ValueError as error:
+                        raise ImportRefused(self.place, self.line, str(error)) from None
                 row.append(cell)
             yield row
-
-    def _plain(self, key: str, cell: object) -> str:
-        if cell is None:
-            return ""
-        if isinstance(cell, bool):
-            return "true" if cell else "false"
-        raise ImportRefused(self._file, self.line, f"{key!r} is a {type(cell).__name__}, not a plain value")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice[:40]!r} is given twice")
-    return found
-
-
-def _no_constant(text: str) -> str:
-    raise ValueError(f"{text} is not a number")

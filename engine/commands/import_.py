@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from adapters.files.importer import ImportProgress, import_file
+from adapters.files.known import LAYOUT_NAMES
 from engine.clock import SystemIds
 from engine.commands.output import json_option, print_json, progress
 from engine.errors import UsageError
@@ -33,8 +34,17 @@ __all__ = ["import_command"]
 @click.option("--price-decimals", type=click.IntRange(0, 18), help="Default: as many as the file needs.")
 @click.option("--size-decimals", type=click.IntRange(0, 18), help="Default: as many as the file needs.")
 @click.option(
-    "--columns", metavar="ROLE=COLUMN,...", help="Map columns: time=ts,price=last,size=vol (or 0=first)."
+    "--columns",
+    metavar="ROLE=COLUMN,...",
+    help="Name columns, as time=ts,price=last; or give positions from 0. id= or side= says there is none.",
 )
+@click.option(
+    "--layout",
+    type=click.Choice(LAYOUT_NAMES),
+    metavar="NAME",
+    help="Force a layout (docs/importing.md). Default: what the names or the first rows show.",
+)
+@click.option("--turn-sides", is_flag=True, help="Swap buyers and sellers: the column is of the makers.")
 @click.option("--interval", help="Of candles, such as 1m. Default: the smallest step between rows.")
 @click.option("--day", metavar="DATE", help="For times that count from midnight of this day.")
 @click.option(
@@ -52,16 +62,19 @@ def import_command(
     price_decimals: int | None,
     size_decimals: int | None,
     columns: str | None,
+    layout: str | None,
+    turn_sides: bool,
     interval: str | None,
     day: str | None,
     silence: str | None,
     as_json: bool,
 ) -> None:
-    """Import trades or candles from CSV, JSONL (both also .gz) or Parquet into journal days.
+    """Import trades or candles from CSV, JSON or Parquet files into journal days.
 
-    Columns are found by their usual names: timestamp, price, quantity, and optionally id and side; or open,
-    high, low, close, volume. Numbers stay exact. A day is written completely or not at all; an error
-    names the line, and the days before it are kept.
+    Files may be packed (zip, gz, xz, zst, bz2). Known layouts of venues are recognised. Other columns are
+    found by their usual names: timestamp, price, quantity, and optionally id and side; or open, high, low,
+    close, volume. Numbers stay exact. A day is written completely or not at all; an error names the line, and
+    the days before it are kept.
     """
     began = time.perf_counter()
     with progress(f"importing {file.name}") as show:
@@ -78,6 +91,8 @@ def import_command(
             size_decimals=size_decimals,
             journal=root,
             columns=_mapping(columns),
+            layout=layout,
+            turned=turn_sides,
             interval=interval,
             day=day,
             silence=silence,
@@ -92,6 +107,8 @@ def import_command(
                 "trades": report.trades,
                 "candles": report.candles,
                 "duplicates": report.duplicates,
+                "layout": report.layout,
+                "notes": list(report.notes),
                 "digests": report.digests,
                 "measured": report.measured,
                 "price_decimals": report.price_decimals,
@@ -100,6 +117,8 @@ def import_command(
             }
         )
         return
+    for note in report.notes:
+        click.echo(f"{file.name}: {note}")
     what = f"{report.trades:,} trades" if report.trades else f"{report.candles:,} candles"
     click.echo(
         f"{file.name}: {what} into {', '.join(str(root / day) for day in report.days)} in {seconds:.1f} s"
@@ -110,6 +129,6 @@ def _mapping(text: str | None) -> dict[str, str] | None:
     if text is None:
         return None
     pairs = [pair.partition("=") for pair in text.split(",")]
-    if not all(role and equals and column for role, equals, column in pairs):
-        raise UsageError(f"--columns {text!r}: write it as time=ts,price=last,size=volume")
+    if not all(role.strip() and equals for role, equals, _ in pairs):
+        raise UsageError(f"--columns {text!r}: write it as ROLE=COLUMN,..., such as side=taker or id=")
     return {role.strip(): column.strip() for role, _, column in pairs}

@@ -75,7 +75,7 @@ def test_without_names_positions_are_needed() -> None:
         (
             "time,price,qty,amount",
             "",
-            "'qty', 'amount' may each be the size; choose one, as --columns size=qty",
+            "'qty', 'amount' may each be the size; choose one with --columns size=NAME",
         ),
         ("time,price,price,size", "", "'price', 'price' may each be"),
         ("t,T,p,q", "", "'t', 'T' may each be the time"),
@@ -86,7 +86,7 @@ def test_without_names_positions_are_needed() -> None:
         ("time,price,size", "price=0", "one column is used twice"),
         ("time,price,size", "price=time", "no time column for trades: --columns uses 'time' otherwise"),
         ("time,price,size,x", "open=x", "--columns open=...: the file is read as trades"),
-        ("1577836800123,1.5,2", "", "first line is data, not column names.*--columns time=0,price=1,size=2"),
+        ("1577836800123,1.5,2", "", "first line is data, not column names.*position of each column, from 0"),
         ("1577836800123,1.5,2", "time=0,price=1", "every column needs a position; size has none"),
         ("1577836800123,1.5,2", "time=0,price=1,size=qty", "first line is data.*give positions from 0"),
         ("time,open,high,low,close", "", "no volume column for candles"),

@@ -7,6 +7,7 @@ import json
 import tempfile
 import tracemalloc
 import zlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from adapters.files import ImportProgress
 from adapters.files.days import FRAME_EVENTS_MAX
+from adapters.files.numbers import NO_VALUES
 from engine.clock import DAY_NS, day_of, day_start_ns, iso_text
 from engine.errors import ImportRefused, JournalError, JournalPoisoned, UsageError
 from engine.events import InstrumentListed, Trade
@@ -47,6 +49,20 @@ TRADES = st.lists(
 ).map(lambda rows: sorted(rows, key=lambda row: row[0]))
 
 
+def are_doubted(rows: list[tuple[int, int, int, str, int | str]]) -> bool:
+    """Whether a column holds no ids: one stands for two trades of one time, or half of them come again."""
+    newest: dict[int | str, tuple[int, int, int]] = {}
+    counts: Counter[str] = Counter()
+    for ms, price, size, _, number in rows:
+        if number and number not in NO_VALUES:
+            before = newest.get(number, (ms, price, size))
+            counts["rows"] += 1
+            counts["repeated"] += before != (ms, price, size)
+            counts["contradicted"] += before != (ms, price, size) and before[0] == ms
+            newest[number] = (ms, price, size)
+    return counts["contradicted"] > 0 or (counts["rows"] > 0 and 2 * counts["repeated"] >= counts["rows"])
+
+
 @given(TRADES)
 def test_journal_read_back_equals_the_rows(rows: list[tuple[int, int, int, str, int | str]]) -> None:
     sides = {"buy": BUY, "sell": SELL, "": NO_SIDE}
@@ -61,13 +77,15 @@ def test_journal_read_back_equals_the_rows(rows: list[tuple[int, int, int, str, 
         "c.jsonl": "\n".join(json.dumps(dict(zip(names, row, strict=True))) for row in cells),
         "d": "\ufeff" + "\n\n".join(map(",".join, [names, *cells])),
     }
+    ids_doubted = are_doubted(rows)
     given: set[tuple[int, int | str]] = set()
     expected = []
     for ms, price, size, side, number in rows:
         # One that comes again, with its id at its time, is the first one.
-        if not number or (ms, number) not in given:
+        trade_id = 0 if ids_doubted or number in NO_VALUES else number or 0
+        if not trade_id or (ms, number) not in given:
             given.add((ms, number))
-            expected.append(Trade(START + ms * MS, START + ms * MS, 1, price, size, sides[side], number or 0))
+            expected.append(Trade(START + ms * MS, START + ms * MS, 1, price, size, sides[side], trade_id))
     digests = []
     for name, content in forms.items():
         with tempfile.TemporaryDirectory() as folder:
@@ -167,31 +185,32 @@ def refused(
     return caught.value
 
 
-GOOD = "1642204800000,1.5,2"
+EARLIER = "1642204800000,1.5,2"
+GOOD = "1642204800010,1.5,2"
 BAD_LINES = [
-    ("1642204800000,abc,2", "price 'abc' is not a plain decimal number"),
-    ("1642204800000,,2", "price is empty"),
-    ("1642204800000,NaN,2", "price 'NaN'"),
-    ("1642204800000,0,2", "price '0' is zero"),
-    ("1642204800000,-1,2", "price '-1' is negative"),
-    ("1642204800000,1,0.00", "size '0.00' is zero"),
-    ("1642204800000,1,-2", "size '-2' is negative"),
-    ("1642204800000,1.555,2", "price '1.555' has more than 2 decimals"),
-    ("1642204800000,1.5,2.12345", "size '2.12345' has more than 4 decimals"),
-    ("1642204800000,1.5", "2 columns; the first line has 3"),
-    ("1642204800000,1.5,2,3", "4 columns; the first line has 3"),
-    ("1642204799999,1.5,2", "goes back: the row before is at 2022-01-15T00:00:00.000000000Z; sort"),
+    ("1642204800010,abc,2", "price 'abc' is not a plain decimal number"),
+    ("1642204800010,,2", "price is empty"),
+    ("1642204800010,NaN,2", "price 'NaN'"),
+    ("1642204800010,0,2", "price '0' is zero"),
+    ("1642204800010,-1,2", "price '-1' is negative"),
+    ("1642204800010,1,0.00", "size '0.00' is zero"),
+    ("1642204800010,1,-2", "size '-2' is negative"),
+    ("1642204800010,1.555,2", "price '1.555' has more than 2 decimals"),
+    ("1642204800010,1.5,2.12345", "size '2.12345' has more than 4 decimals"),
+    ("1642204800010,1.5", "2 columns; the first line has 3"),
+    ("1642204800010,1.5,2,3", "4 columns; the first line has 3"),
+    ("1642204800009,1.5,2", "goes back: the row before is at 2022-01-15T00:00:00.010000000Z; the rows"),
     ("1642204800,1.5,2", "looks like s, but the first time of this file was in ms"),
     ("1642204800001000,1.5,2", "looks like us, but the first time of this file was in ms"),
     ("2022-01-15,1.5,2", "is text, but the times of this file are in ms"),
     (",1.5,2", "time is empty"),
-    ("1642204800000,1e40,2", "exponent out of range"),
-    ("1642204800000,99999999999999999999,2", "does not fit 64 bits at 2 decimals"),
-    ("1642204800000,\u0661,2", "not a plain decimal number"),
-    ('1642204800000,"1.5"x,2', "not CSV"),
-    ('1642204800000,1.5,"2', "ends inside a quoted cell"),
-    ("1642204800000,1.5\r,2", "carriage return inside the line"),
-    ("1642204800000,1.5\0,2", "NUL byte"),
+    ("1642204800010,1e40,2", "exponent out of range"),
+    ("1642204800010,99999999999999999999,2", "does not fit 64 bits at 2 decimals"),
+    ("1642204800010,\u0661,2", "not a plain decimal number"),
+    ('1642204800010,"1.5"x,2', "not CSV"),
+    ('1642204800010,1.5,"2', "ends inside a quoted cell"),
+    ("1642204800010,1.5\r,2", "carriage return inside the line"),
+    ("1642204800010,1.5\0,2", "NUL byte"),
 ]
 
 
@@ -203,7 +222,7 @@ BAD_LINES = [
 )
 def test_an_unreadable_line_is_reported(imports: Imports, line: str, reason: str, measured: bool) -> None:
     options: dict[str, Any] = {} if measured else {"price_decimals": 2, "size_decimals": 4}
-    error = refused(imports, f"{HEADER}{GOOD}\n\n{GOOD}\n{line}", **options)
+    error = refused(imports, f"{HEADER}{EARLIER}\n\n{GOOD}\n{line}", **options)
     assert (error.line, reason in error.reason) == (5, True), error.reason
     assert error.reason.endswith("; nothing was imported")
     assert not imports.journal.exists()
@@ -249,7 +268,7 @@ def test_json_numbers_keep_their_exact_text(imports: Imports) -> None:
         (b"caf\xe9,price\n", "trades.csv", 1, "byte 0xe9 is not UTF-8"),
         (HEADER.encode() + GOOD.encode() + b"\n1,caf\xe9,2\n", "trades.csv", 3, "byte 0xe9 is not UTF-8"),
         (HEADER.encode("utf-16"), "trades.csv", 1, "byte 0xff is not UTF-8"),
-        (b'[{"time": 1}]', "trades.json", 1, "one JSON array"),
+        (b"[]", "trades.json", 1, "an array without elements"),
         (b"x" * 3_000_000, "trades.csv", 1, "longer than 1048576 bytes"),
         (HEADER.encode() + b'1642204800000,1,"' + b"1\n" * 100_000, "trades.csv", 65538, "more than 131072"),
         (b"not parquet at all", "trades.parquet", 1, "not a Parquet file"),
@@ -310,14 +329,6 @@ def test_any_bytes_are_imported_or_refused(content: bytes, name: str, columns: d
         assert imports.days() == days
         assert "\n" not in reason
         assert imports.journal.exists() == bool(days)
-
-
-@pytest.mark.parametrize(
-    ("magic", "what"), [(b"PK\x03\x04..", "zip archive"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh9", "bzip2")]
-)
-def test_other_compressions_are_reported(imports: Imports, magic: bytes, what: str) -> None:
-    with pytest.raises(UsageError, match=f"{what}.*unpack it first"):
-        imports.load(magic, name="trades.csv")
 
 
 def test_a_file_that_cannot_be_opened_is_a_usage_error(imports: Imports) -> None:

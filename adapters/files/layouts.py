@@ -1,0 +1,303 @@
+"""Recognises the layout of a data file by its shape.
+
+Promises: a layout is recognised only when its names or the first rows fit, and one only; it is then named. A
+file that fits none is read by the names of its columns, or refused with what was seen and what is known; no
+position is proposed to a user. Called by `datafile` before anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from adapters.files.columns import (
+    BY_COLUMNS,
+    CANDLES,
+    HOW_TO_NAME,
+    ROLES,
+    TRADES,
+    Layout,
+    holds_data,
+    lay_out,
+    list_names,
+    plain_name,
+)
+from adapters.files.known import KNOWN, LAYOUT_NAMES, Known
+from adapters.files.noise import digits_of
+from adapters.files.tables import Table, open_table
+from adapters.files.times import MIXED, TimeReader
+from engine.errors import NumberError, UsageError
+from engine.values import power_of_ten
+
+__all__ = ["find_layout"]
+
+_SAMPLE_ROWS: Final = 50
+_INDEX_NAMES: Final = ("", "unnamed:_0", "__index_level_0__")
+
+
+_BILLIONTHS: Final = 9
+_SCALE_MAX: Final = 127  # more than the decimals that `digits_of` finds
+
+
+def find_layout(
+    path: Path, mapping: Mapping[str, str] | None = None, *, name: str | None = None, turned: bool = False
+) -> Layout:
+    """Return the layout of a data file. Raises UsageError when it is none that can be read.
+
+    `mapping`: see `columns.lay_out`. `name`, one of LAYOUT_NAMES, forces a layout. `turned` swaps buyers and
+    sellers of what the layout says.
+    """
+    if name is not None and name not in LAYOUT_NAMES:
+        raise UsageError(f"--layout {name[:40]!r} is not known; known: {' '.join(LAYOUT_NAMES)}")
+    given = dict(mapping or {})
+    unknown = [role for role in given if role not in ROLES]
+    if unknown:
+        raise UsageError(f"--columns: {unknown[0]!r} is not a role of a column; known: {' '.join(ROLES)}")
+    with closing(open_table(path)) as table:
+        layout = _Finder(path, table, given, name).find()
+    if not turned:
+        return layout
+    if "side" not in layout.at and "maker" not in layout.at:
+        raise UsageError(f"{path}: --turn-sides: no column of sides is read")
+    note = "buyers and sellers are swapped, as --turn-sides says"
+    return msgspec.structs.replace(layout, turned=not layout.turned, notes=(*layout.notes, note))
+
+
+class _Finder:
+    """Finds the layout of one open file."""
+
+    def __init__(self, path: Path, table: Table, given: dict[str, str], forced: str | None) -> None:
+        self._path = path
+        self._table = table
+        self._given = given
+        self._forced = forced
+        self._first = table.first
+        self._headed = table.headed or not holds_data(table.first)
+        self._names = [plain_name(cell) for cell in table.first]
+
+    def find(self) -> Layout:
+        if self._forced == BY_COLUMNS:
+            return self._by_columns()
+        if self._forced is not None:
+            known = next(one for one in KNOWN if one.name == self._forced)
+            self._check_forced(known)
+            return self._of(known)
+        if self._headed:
+            known_by_names = next((one for one in KNOWN if self._has_names(one)), None)
+            return self._of(known_by_names) if known_by_names is not None else self._by_columns()
+        rows = self._sample(range(len(self._first)))
+        fitting = [one for one in KNOWN if self._fits(one, rows)]
+        if len(fitting) > 1:
+            names = " and ".join(one.name for one in fitting)
+            raise UsageError(f"{self._path}: the rows fit {names}; choose with --layout NAME")
+        if fitting:
+            self._check_mapping(fitting[0])
+            return self._of(fitting[0])
+        if not self._given:
+            all_known = ", ".join(f"{one.name} ({_widths(one)})" for one in KNOWN if one.widths)
+            raise UsageError(
+                f"{self._path}: the first line is data, not column names, and its {len(self._first)} columns "
+                f"({list_names(self._first)}) fit no known layout: {all_known}; {HOW_TO_NAME}"
+            )
+        return self._by_columns()
+
+    # How a known layout is recognised.
+
+    def _has_names(self, known: Known) -> bool:
+        needs = set(known.needs)
+        if known.name == "cryptodatadownload" and "cryptodatadownload" in self._table.address.lower():
+            needs -= {"unix"}
+        return bool(needs) and needs <= set(self._names) and not (known.exact and needs != set(self._names))
+
+    def _fits(self, known: Known, rows: list[Sequence[str]]) -> bool:
+        """Return whether the first rows look like a layout without names."""
+        if len(self._first) not in known.widths or (known.arrays and not self._table.rows_are_arrays):
+            return False
+        return bool(rows) and all(_misfit(known, row) is None for row in rows)
+
+    def _sample(self, at: Sequence[int]) -> list[Sequence[str]]:
+        """Return these columns of the first rows, as far as they can be read; not empty rows."""
+        with closing(open_table(self._path)) as table:
+            where, width, rows = table.rows(list(at), header=self._headed)
+            found: list[Sequence[str]] = []
+            try:
+                for row in islice(rows, _SAMPLE_ROWS):
+                    if len(row) != width:
+                        if row:
+                            break
+                        continue
+                    found.append([row[position] for position in where])
+            except UsageError:
+                pass  # the import itself refuses that row
+        return found
+
+    def _check_forced(self, known: Known) -> None:
+        if self._headed:
+            missing = [name for name in known.needs if name not in self._names]
+            if missing == ["unix"] and known.name == "cryptodatadownload":
+                missing = []
+            if missing or not known.needs:
+                what = f"has no column {missing[0]!r}" if missing else "has names of columns"
+                raise UsageError(
+                    f"{self._path}: --layout {known.name}: the file {what} ({list_names(self._first)})"
+                )
+            return
+        if len(self._first) not in known.widths:
+            expected = _widths(known) or "named"
+            raise UsageError(
+                f"{self._path}: --layout {known.name}: needs {expected} columns, the file has "
+                f"{len(self._first)} ({list_names(self._first)})"
+            )
+        misfit = _misfit(known, self._first)
+        if misfit is not None:
+            raise UsageError(f"{self._path}: --layout {known.name}: {misfit}")
+
+    def _check_mapping(self, known: Known) -> None:
+        """Refuse positions that contradict what the shape of the rows says."""
+        names = [name for name, _ in known.columns]
+        for role, wanted in self._given.items():
+            if wanted.isascii() and wanted.isdigit() and int(wanted) < len(names):
+                meant = known.roles.get(role)
+                if meant != names[int(wanted)]:
+                    raise UsageError(
+                        f"{self._path}: --columns {role}={wanted}: the rows are {known.title} "
+                        f"({known.name}), where column {wanted} is {names[int(wanted)]}; leave --columns "
+                        f"out, or add --layout {BY_COLUMNS} if they are not"
+                    )
+
+    # What a file is read as.
+
+    def _by_columns(self) -> Layout:
+        mapping = dict(self._given)
+        notes: list[str] = []
+        if self._headed and "time" not in mapping:
+            index = self._index()
+            if index is not None:
+                mapping["time"] = str(index)
+                notes.append("the column without a name is read as the time: the index of a data frame")
+        layout = lay_out(self._first, mapping, file=str(self._path), headed=self._table.headed)
+        read = ", ".join(f"{role}={name or layout.at[role]}" for role, name in layout.names.items())
+        return msgspec.structs.replace(layout, notes=(f"{layout.kind} by their columns: {read}", *notes))
+
+    def _index(self) -> int | None:
+        """Return the position of a data frame's index of times that has no name."""
+        try:
+            lay_out(self._first, {}, file="", headed=True)
+        except UsageError:
+            pass
+        else:
+            return None  # another column is the time
+        unnamed = [at for at, name in enumerate(self._names) if name in _INDEX_NAMES]
+        if len(unnamed) != 1:
+            return None
+        unit = self._table.time_unit(unnamed[0])
+        times = TimeReader(unit)
+        rows = self._sample(unnamed)
+        try:
+            read = [times.read(row[0]) for row in rows]
+        except NumberError:
+            return None
+        return unnamed[0] if read else None
+
+    def _of(self, known: Known) -> Layout:
+        roles = dict(known.roles)
+        if not self._headed:
+            names = [name for name, _ in known.columns[: len(self._first)]]
+        else:
+            names = self._names
+        if known.name == "cryptodatadownload":
+            roles |= self._of_download()
+        positions = {role: names.index(name) for role, name in roles.items() if name in names}
+        beside = {role: positions.pop(role) for role in ("until", "action") if role in positions}
+        left_out = {role: "" for role in ("id", "side", "maker", "trades", "symbol") if role not in positions}
+        if known.kind == TRADES:
+            left_out.pop("trades")
+        else:
+            left_out = {role: "" for role in left_out if role in ("trades", "symbol")}
+        mapping = {**left_out, **{role: str(at) for role, at in positions.items()}, **self._given}
+        if self._given.get("side"):
+            mapping.pop("maker", None)
+        if self._given.get("maker"):
+            mapping.pop("side", None)
+        layout = lay_out(self._first, mapping, file=str(self._path), headed=self._table.headed)
+        says = f"; {known.says}" if known.says else ""
+        shift = self._shift(known, layout)
+        return msgspec.structs.replace(
+            layout,
+            at={**layout.at, **beside},
+            name=known.name,
+            unit=None if not known.units else known.units[0] if len(known.units) == 1 else MIXED,
+            shift=shift,
+            turned=known.turned,
+            silence=known.silence,
+            sorts=known.sorts,
+            notes=(f"recognised as {known.title} ({known.name}){says}",),
+        )
+
+    def _of_download(self) -> dict[str, str]:
+        """Return the roles that differ between files of cryptodatadownload: the time, the volume."""
+        volumes = [name for name in self._names if name.startswith("volume_") or name == "volume"]
+        roles = {} if "unix" in self._names else {"time": "date"}
+        rows = self._sample([self._names.index("symbol")])
+        symbol = plain_name(rows[0][0]).replace("/", "") if rows else ""
+        base = [name for name in volumes if symbol.startswith(name.removeprefix("volume_"))]
+        if len(volumes) > 1 and len(base) != 1 and "volume" not in self._given:
+            raise UsageError(
+                f"{self._path}: which of {', '.join(volumes)} is in units of the instrument? "
+                "Choose with --columns volume=NAME"
+            )
+        return {**roles, "volume": (base or volumes or ["volume"])[0]}
+
+    def _shift(self, known: Known, layout: Layout) -> int:
+        """Return 9 for Databento's raw prices, which are integers of 1e-9; 0 for prices in decimals."""
+        if not known.name.startswith("databento"):
+            return 0
+        prices = [layout.at[role] for role in ("price", "open", "high", "low", "close") if role in layout.at]
+        cells = [cell for row in self._sample(prices) for cell in row]
+        return _BILLIONTHS if cells and all(cell.isdigit() for cell in cells) else 0
+
+
+def _misfit(known: Known, row: Sequence[str]) -> str | None:
+    """Return what does not fit a layout without names in a row, None if all does."""
+    values: dict[str, tuple[int, int]] = {}
+    for at, ((name, kind), cell) in enumerate(zip(known.columns, row, strict=False)):
+        if kind == "x":
+            continue
+        if kind == "b":
+            if cell.strip().lower() not in ("true", "false"):
+                return f"column {at} ({name}) is {cell[:40]!r}, not true or false"
+            continue
+        found = digits_of(cell.strip())
+        if found is None or (kind == "i" and found[1]):
+            return f"column {at} ({name}) is {cell[:40]!r}, not a {'whole ' if kind == 'i' else ''}number"
+        if kind == "t" and _unit_of(cell) not in known.units:
+            return f"column {at} ({name}) is {cell[:40]!r}, not a time in {' or '.join(known.units)}"
+        values[name] = found
+    if known.kind == CANDLES:
+        open_, high, low, close = (_at_scale(values[role]) for role in ("open", "high", "low", "close"))
+        if not (low <= open_ <= high and low <= close <= high):
+            return f"{', '.join(row[:6])}: the high and the low do not enclose the open and the close"
+    return None
+
+
+def _unit_of(cell: str) -> str | None:
+    times = TimeReader()
+    try:
+        times.read(cell)
+    except NumberError:
+        return None
+    return times.unit
+
+
+def _widths(known: Known) -> str:
+    return " or ".join(map(str, known.widths))
+
+
+def _at_scale(number: tuple[int, int]) -> int:
+    value, places = number
+    return value * power_of_ten(_SCALE_MAX - places)
