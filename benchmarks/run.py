@@ -33,6 +33,7 @@ from engine.actors.base import Turn
 from engine.clock import SystemIds
 from engine.config import BarsConfig, Config, StrategyConfig
 from engine.events import Event, InstrumentListed, Trade, engine_time
+from engine.instruments import Instruments
 from engine.journal import Draft, JournalWriter, Tail, ensure_identity, list_days, read_frames
 from engine.loading.strategies import make_builder
 from engine.records import draft_of, inputs_of, open_day
@@ -149,7 +150,7 @@ def _measure_aggregator() -> None:
 
         def add_all(stamped: list[Event] = stamped) -> None:
             aggregator = Aggregator(BarsConfig(intervals=("1m",)))
-            aggregator.bind({1: listed}, Turn())
+            aggregator.bind(Instruments([listed]), Turn())
             add, emit = aggregator.add, emitted.append
             for trade in stamped:
                 add(trade, emit)  # type: ignore[arg-type]

@@ -9,7 +9,8 @@ commands.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -18,27 +19,40 @@ from engine.errors import UsageError
 from engine.events import InstrumentListed
 from engine.values import power_of_ten
 
-__all__ = ["continued", "find_instrument", "index_names", "labels"]
+__all__ = [
+    "Instruments",
+    "continued",
+    "entry_of",
+    "find_instrument",
+    "index_names",
+    "is_among",
+    "keyed_labels",
+    "labels",
+]
+
+T = TypeVar("T")
+D = TypeVar("D")
 
 
-def find_instrument(text: str, listed: Iterable[InstrumentListed]) -> InstrumentListed:
+def find_instrument(
+    text: str, listed: Iterable[InstrumentListed], preferred: Collection[str] = ()
+) -> InstrumentListed:
     """Return the instrument that `text` means: `venue:NAME`, or a NAME that only one venue has.
 
-    The pair of a spot market, such as `HYPE/USDC`, counts as a name of it. Raises UsageError with the
-    candidates if several have the name, else with the nearest names.
+    The pair of a spot market, such as `HYPE/USDC`, counts as a name of it. `preferred` are texts of
+    instruments (see `is_among`): of several with one name, the only one among them has the name. Raises
+    UsageError with the candidates if several have the name, else with the nearest names.
     """
     listed = list(listed)
-    found = index_names(listed).get(text)
-    if found is not None:
-        return found
-    same = list(dict.fromkeys(one.key for one in listed if text in (one.name, _pair(one))))
-    if same:
-        raise UsageError(f"{text!r} is the name of several instruments; write one of {', '.join(same)}")
-    known = list(labels(listed).values())
-    raise UsageError(f"there is no instrument {text[:60]!r}; {nearest(text, known)}")
+    found = index_names(listed, preferred).get(text)
+    if found is None:
+        raise UsageError(_why_not(text, "instrument", listed, preferred))
+    return found
 
 
-def index_names(listed: Iterable[InstrumentListed]) -> dict[str, InstrumentListed]:
+def index_names(
+    listed: Iterable[InstrumentListed], preferred: Collection[str] = ()
+) -> dict[str, InstrumentListed]:
     """Return every text that means exactly one of the instruments.
 
     Of two listings of one instrument, the later counts.
@@ -46,20 +60,100 @@ def index_names(listed: Iterable[InstrumentListed]) -> dict[str, InstrumentListe
     by_key = {one.key: one for one in listed}
     pairs = [(_pair(one), one) for one in by_key.values() if _pair(one)]
     names = [(one.name, one) for one in by_key.values()]
-    return _unique(pairs) | _unique(names) | by_key
+    return _unique(pairs, preferred) | _unique(names, preferred) | by_key
 
 
-def labels(listed: Iterable[InstrumentListed]) -> dict[int, str]:
+def labels(listed: Iterable[InstrumentListed], preferred: Collection[str] = ()) -> dict[int, str]:
     """Return what people see for each instrument, by number.
 
     It is the NAME if that means this instrument alone, else `venue:NAME`.
     """
     listed = list(listed)
-    found = index_names(listed)
+    shown = keyed_labels(listed, preferred)
+    return {one.instrument: shown[one.key] for one in listed}
+
+
+def keyed_labels(listed: Iterable[InstrumentListed], preferred: Collection[str] = ()) -> dict[str, str]:
+    """Return the labels by `venue:NAME`, for instruments of several journals, whose numbers may be equal."""
+    listed = list(listed)
+    found = index_names(listed, preferred)
     return {
-        one.instrument: one.name if (own := found.get(one.name)) and own.key == one.key else one.key
+        one.key: one.name if (own := found.get(one.name)) and own.key == one.key else one.key
         for one in listed
     }
+
+
+def is_among(listed: InstrumentListed, texts: Collection[str]) -> bool:
+    """Return whether `venue:NAME` or the NAME of an instrument is among `texts`.
+
+    A configuration has `venue:NAME`, as `engine.config.naming` writes it; those of old days have the NAME.
+    """
+    return listed.key in texts or listed.name in texts
+
+
+def entry_of(table: Mapping[str, T], listed: InstrumentListed, default: D) -> T | D:
+    """Return an instrument's entry in a table by `venue:NAME` or, as in old days, by NAME."""
+    return table.get(listed.key, table.get(listed.name, default)) if table else default
+
+
+class Instruments(dict[int, InstrumentListed]):
+    """The instruments of a session by number, with their names and labels.
+
+    A journal also has instruments that an earlier session traded. Where two have one name, the one that this
+    session trades has it (`prefer`).
+    """
+
+    def __init__(self, listed: Iterable[InstrumentListed] = ()) -> None:
+        super().__init__({one.instrument: one for one in listed})
+        self._preferred: tuple[str, ...] = ()
+        self._labels: dict[int, str] | None = None
+
+    def __setitem__(self, number: int, listed: InstrumentListed) -> None:
+        super().__setitem__(number, listed)
+        self._labels = None
+
+    def copy(self) -> Instruments:
+        """Return a copy that is changed on its own."""
+        copied = Instruments(self.values())
+        copied.prefer(self._preferred)
+        return copied
+
+    def replace(self, listed: Iterable[InstrumentListed]) -> None:
+        """Hold these instruments, and no others."""
+        self.clear()
+        self.update({one.instrument: one for one in listed})
+        self._labels = None
+
+    def prefer(self, texts: tuple[str, ...]) -> None:
+        """Set which instruments the session trades, as its configuration has them; () are all."""
+        self._preferred = texts
+        self._labels = None
+
+    def label(self, number: int) -> str:
+        """Return what people and strategies see for an instrument."""
+        return self.labels()[number]
+
+    def labels(self) -> dict[int, str]:
+        """Return the label of each instrument, by number."""
+        if self._labels is None:
+            self._labels = labels(self.values(), self._preferred)
+        return self._labels
+
+    def names(self) -> dict[str, int]:
+        """Return the number of each instrument by every text that means it."""
+        return {text: one.instrument for text, one in index_names(self.values(), self._preferred).items()}
+
+    def means(self, text: str, number: int) -> bool:
+        """Return whether `text` means the instrument with this number."""
+        return self.names().get(text) == number
+
+    def find(self, text: str) -> InstrumentListed:
+        """Return the instrument that `text` means. Raises UsageError, see `find_instrument`."""
+        return find_instrument(text, self.values(), self._preferred)
+
+    def why_not(self, text: str) -> str:
+        """Return why no market is found by `text`, and what to write instead."""
+        return _why_not(text, "market", list(self.values()), self._preferred)
 
 
 def continued(before: InstrumentListed, listed: InstrumentListed) -> InstrumentListed:
@@ -82,10 +176,24 @@ def continued(before: InstrumentListed, listed: InstrumentListed) -> InstrumentL
     )
 
 
-def _unique(named: list[tuple[str, InstrumentListed]]) -> dict[str, InstrumentListed]:
+def _why_not(text: str, what: str, listed: list[InstrumentListed], preferred: Collection[str]) -> str:
+    same = list(dict.fromkeys(one.key for one in listed if text in (one.name, _pair(one))))
+    if same:
+        return f"{text!r} is the name of several {what}s; write one of {', '.join(same)}"
+    return f"there is no {what} {text!r}; {nearest(str(text), list(labels(listed, preferred).values()))}"
+
+
+def _unique(
+    named: list[tuple[str, InstrumentListed]], preferred: Collection[str]
+) -> dict[str, InstrumentListed]:
     """Return the instruments by their texts, without texts that several have."""
     counts = Counter(text for text, _ in named)
-    return {text: one for text, one in named if counts[text] == 1}
+    found = {text: one for text, one in named if counts[text] == 1}
+    if len(found) == len(named):
+        return found
+    chosen = [(text, one) for text, one in named if counts[text] > 1 and is_among(one, preferred)]
+    counts = Counter(text for text, _ in chosen)
+    return found | {text: one for text, one in chosen if counts[text] == 1}
 
 
 def _pair(one: InstrumentListed) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from engine.actors.base import Actor, SetTimer, Turn, handlers_of
 from engine.beginnings import FAILED, UNREADABLE, UNSTORABLE, beginnings, reason
+from engine.config import parse_config
 from engine.errors import JournalError, StateVersionError, UsageError
 from engine.events import (
     EVENT_TYPES,
@@ -26,6 +27,7 @@ from engine.events import (
     TimerFired,
 )
 from engine.events.codec import Record
+from engine.instruments import Instruments
 from engine.moving import move
 from engine.opening import Opening, States
 from engine.snapshot import classes_of
@@ -84,14 +86,14 @@ class Registry:
     def __init__(self, build: Build, own: Mapping[type[Event], Handler]) -> None:
         self.actors: list[Actor] = []
         self.session: SessionStarted | None = None
-        self.instruments: dict[int, InstrumentListed] = {}
+        self.instruments = Instruments()
         self.failed: dict[str, int] = {}
         self.failures: list[str] = []
         self._skipped: dict[str, list[int]] = {}
         self.turn = Turn()
         self.day_states: States = {}
         self.day_shapes: Shapes = NO_SHAPES
-        self.day_instruments: dict[int, InstrumentListed] = {}
+        self.day_instruments = Instruments()
         self.without_state: dict[str, str] = {}
         self._unreadable: dict[str, str] = {}  # of the day's opening, until the strategy begins a new state
         self._lost: dict[str, str] = {}  # the same for those that the day's opening has no state of
@@ -118,6 +120,7 @@ class Registry:
             if isinstance(actor, StrategyActor) and actor.name not in new.kept:
                 stored_state(actor.state(), actor.name, classes_of(actor))
         self.session = started
+        self.instruments.prefer(parse_config(started.config).instruments)
         self.failed = {}
         self.failures = []
         self.actors = new.actors
@@ -179,12 +182,13 @@ class Registry:
         instead.
         """
         self.session = session
+        self.instruments.prefer(parse_config(session.config).instruments if session is not None else ())
         self.failed = opening.failed
         self._skipped = {}
         self._unreadable = {}
         self.day_states = opening.actors
         self.day_shapes = opening.shapes
-        self.day_instruments = dict(self.instruments)
+        self.day_instruments = self.instruments.copy()
         self.actors = list(self._build(session)) if session is not None else []
         self._lost = {
             actor.name: UNSTORABLE
@@ -245,7 +249,7 @@ class Registry:
         """
         self.day_states = self.states()
         self.day_shapes = {}
-        self.day_instruments = dict(self.instruments)
+        self.day_instruments = self.instruments.copy()
         for actor in self.actors:
             if actor.name in self.day_states:
                 self.day_shapes |= shapes_of(self.day_states[actor.name][1], classes_of(actor))
@@ -285,7 +289,8 @@ class Registry:
         skipped = self._skipped.get(name, ())
         actor = {actor.name: actor for actor in self._build(self.session)}[name]
         # Until the records are through, the listings in force are those of their time.
-        instruments = dict(self.day_instruments)
+        instruments = self.day_instruments.copy()
+        instruments.prefer(parse_config(self.session.config).instruments)
         actor.bind(instruments, self.turn)
         self._restore(actor, self.day_states, self.day_shapes, self._unreadable)
         handlers: dict[type[Event], list[Handler]] = {}
@@ -411,9 +416,7 @@ class Registry:
         return True
 
 
-def relist(
-    actors: Iterable[Actor], instruments: dict[int, InstrumentListed], listed: InstrumentListed
-) -> None:
+def relist(actors: Iterable[Actor], instruments: Instruments, listed: InstrumentListed) -> None:
     """Put a listing in force, after the actors have moved their numbers to its scales.
 
     Raises JournalError if a scale is coarser than before: numbers could not be moved exactly.

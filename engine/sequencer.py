@@ -35,6 +35,7 @@ from engine.events import (
     engine_time,
 )
 from engine.events.codec import Derived, Record, in_order
+from engine.instruments import Instruments
 from engine.moving import move_timers
 from engine.opening import Opening, Timer, day_opened, read_opening
 from engine.ports import History, Sink
@@ -103,7 +104,7 @@ class Sequencer:
         return self._due_ns
 
     @property
-    def instruments(self) -> dict[int, InstrumentListed]:
+    def instruments(self) -> Instruments:
         """The instruments listed so far, by number."""
         return self._registry.instruments
 
@@ -210,8 +211,7 @@ class Sequencer:
         self._timers = opening.timers
         self._waiting = {timer[2:4]: timer[1] for timer in self._timers}
         self._timer_number = opening.timer_number
-        self._registry.instruments.clear()
-        self._registry.instruments.update({listed.instrument: listed for listed in opened.instruments})
+        self._registry.instruments.replace(opened.instruments)
         self._registry.resume(opened.started, opening)
         self._set_due()
 

@@ -101,7 +101,8 @@ class SessionBuilder:
             except UsageError:
                 if not self._continues:
                     raise
-                strategy, edited = StrategyActor(Absent, entry.title, {}, entry.coins, config.seed), True
+                strategy = StrategyActor(Absent, entry.title, {}, entry.instruments, config.seed)
+                edited = True
             strategy.signature = f"{entry.use} {sorted(entry.params.items())} {recorded}"
             if edited:
                 strategy.note_edit()
@@ -156,7 +157,10 @@ class SessionBuilder:
             need
             for entry in config.strategies
             for need in needs_of(
-                self._class(entry.use), entry.title, self._params(entry), entry.coins or config.coins
+                self._class(entry.use),
+                entry.title,
+                self._params(entry),
+                entry.instruments or config.instruments,
             )
         ]
 
@@ -192,7 +196,7 @@ class SessionBuilder:
         """Return a started strategy. Raises ConfigError for invalid parameters and for its exceptions."""
         cls, params = self._class(entry.use), self._params(entry)
         try:
-            strategy = StrategyActor(cls, entry.title, params, entry.coins, seed)
+            strategy = StrategyActor(cls, entry.title, params, entry.instruments, seed)
         except (Exception, SystemExit) as error:
             words = f"{type(error).__name__}: {error}{place_of(error, cls)}"
             raise ConfigError(f"strategy {entry.use}: cannot begin: {words}") from None

@@ -229,12 +229,15 @@ class Venue(ABC):
     """A venue: found by name, made without arguments, and without I/O until `connect`.
 
     `rules`, `settings` (the struct of its section `[venues.NAME]`) and `channels` (market data besides
-    trades and the best bid and ask, named as in `data.channels`) are data. `has_orders`: real
+    trades and the best bid and ask, named as in `data.channels`) are data. `lists_as` is the venue in the
+    identity of its instruments, "" for its own name; a simulation lists those of the venue that it
+    imitates. `has_orders`: real
     orders can be sent. `has_history`: candles of the past can be read. `has_raw`: recorded messages can be
     decoded again.
     """
 
     name: ClassVar[str]
+    lists_as: ClassVar[str] = ""
     rules: ClassVar[Rules] = Rules()
     settings: ClassVar[type[Settings]] = Settings
     channels: ClassVar[tuple[str, ...]] = ()
@@ -245,6 +248,10 @@ class Venue(ABC):
     def section(self, config: Config) -> Settings:
         """Return the venue's own section of a configuration. Raises ConfigError."""
         return read_section(config, self.name, self.settings)
+
+    def own_names(self, texts: Sequence[str]) -> tuple[str, ...]:
+        """Return instruments of this venue, given as `venue:NAME` or NAME, as its NAMEs."""
+        return tuple(text.removeprefix(f"{self.lists_as or self.name}:") for text in texts)
 
     @abstractmethod
     def check(self, config: Config) -> None:

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from engine.actors import SimulatedVenue
 from engine.clock import day_start_ns, iso_text
-from engine.config import Config, check_instruments
+from engine.config import Config
+from engine.config.naming import resolve_names
 from engine.errors import UsageError
 from engine.events import (
     ActivityBarClosed,
@@ -40,12 +41,13 @@ from engine.events import (
     engine_time,
 )
 from engine.events.codec import Derived
+from engine.instruments import Instruments, entry_of, is_among
 from engine.journal import ZERO_DIGEST, Draft, JournalWriter
 from engine.journal.frame import chained_digest
 from engine.records import draft_of
 from engine.sequencer import Sequencer
 from engine.session import SessionBuilder
-from engine.strategies.needs import check_markets
+from engine.strategies.needs import resolve_markets
 from engine.values import format_interval, format_scaled, rescale, side_name
 from replay.coverage import check_data, missing_bars
 from replay.days import PRICES
@@ -134,9 +136,7 @@ class BacktestReport(msgspec.Struct):
 class _Tally:
     """Counts events for the report and passes everything to another sink."""
 
-    def __init__(
-        self, sink: DigestSink, report: BacktestReport, instruments: dict[int, InstrumentListed]
-    ) -> None:
+    def __init__(self, sink: DigestSink, report: BacktestReport, instruments: Instruments) -> None:
         self._sink = sink
         self._report = report
         self.instruments = instruments
@@ -207,14 +207,13 @@ def run_backtest(
     """
     report = BacktestReport()
     sequencer: Sequencer
-    tally = _Tally(sink, report, {})
+    tally = _Tally(sink, report, Instruments())
     sequencer = Sequencer(builder, tally)
     tally.instruments = sequencer.instruments
-    needs = builder.needs(config)
     days = JoinedDays(folders, plays_history=True)
-    names = [one.name for one in days.instruments]
-    check_instruments(config, names)
-    check_markets(needs, names)
+    config = resolve_names(config, days.instruments)
+    config = resolve_markets(config, builder.needs(config), days.instruments)
+    needs = builder.needs(config)
     left_out = _left_out(days.instruments, config)
     _refuse_empty(folders, days.batches(left_out))
     check_data(days.batches(left_out), needs, config)
@@ -245,7 +244,7 @@ def run_backtest(
     report.digest = sink.digest.hex()
     report.failures = list(sequencer.failures)
     seen = {
-        (sequencer.instruments[number].name, kind if isinstance(kind, str) else format_interval(kind))
+        (sequencer.instruments[number].key, kind if isinstance(kind, str) else format_interval(kind))
         for number, kind in tally.bars
     }
     strategies = [sequencer.actor(entry.title) for entry in config.strategies]
@@ -261,16 +260,16 @@ def run_backtest(
     return report
 
 
-def _halt_note(halted: EngineHalted | MarketHalted, instruments: Mapping[int, InstrumentListed]) -> str:
-    what = instruments[halted.instrument].name if isinstance(halted, MarketHalted) else "the engine"
+def _halt_note(halted: EngineHalted | MarketHalted, instruments: Instruments) -> str:
+    what = instruments.label(halted.instrument) if isinstance(halted, MarketHalted) else "the engine"
     return f"{what} halted at {iso_text(halted.at_ns)[:19]}: {halted.reason}; nothing was opened after that"
 
 
 def _left_out(instruments: Sequence[InstrumentListed], config: Config) -> frozenset[int]:
     """Return the numbers of the instruments that the configuration does not name; none if it names none."""
-    if not config.coins:
+    if not config.instruments:
         return frozenset()
-    return frozenset(one.instrument for one in instruments if one.name not in config.coins)
+    return frozenset(one.instrument for one in instruments if not is_among(one, config.instruments))
 
 
 def _refuse_empty(folders: Sequence[Path], batches: Iterator[list[Event]]) -> None:
@@ -291,18 +290,22 @@ def _session_name(config: Config, content: bytes) -> str:
     return hashlib.blake2b(config.canonical().encode() + content, digest_size=8).hexdigest()
 
 
-def _assumed(listed: InstrumentListed, config: Config) -> str:
+def _assumed(listed: InstrumentListed, label: str, config: Config) -> str:
     """Return what is assumed of an instrument whose source states no trading rules."""
     held = "bought with cash, not sold short"
     if listed.rules.on_margin:
-        leverage = config.account.leverage.get(listed.name, listed.rules.leverage)
+        leverage = entry_of(config.account.leverage, listed, listed.rules.leverage)
         held = f"long and short on margin, leverage {leverage}"
-    return f"{listed.name}: its data states no trading rules; assumed: {listed.kind}, {held}"
+    return f"{label}: its data states no trading rules; assumed: {listed.kind}, {held}"
 
 
 def _fill_in(report: BacktestReport, tally: _Tally, config: Config, sequencer: Sequencer) -> None:
     report.cash = report.equity = config.account.cash
-    report.notes += [_assumed(one, config) for one in sequencer.instruments.values() if not one.rules.stated]
+    report.notes += [
+        _assumed(one, sequencer.instruments.label(one.instrument), config)
+        for one in sequencer.instruments.values()
+        if not one.rules.stated
+    ]
     if tally.equity is not None:
         scale = tally.equity.scale
         report.fees = format_scaled(tally.equity.fees, scale)
@@ -317,7 +320,7 @@ def _fill_in(report: BacktestReport, tally: _Tally, config: Config, sequencer: S
         report.max_drawdown = format_scaled(tally.drawdown, scale)
     for (strategy, instrument), position in tally.positions.items():
         listed = sequencer.instruments[instrument]
-        report.positions[f"{strategy} {listed.name}"] = {
+        report.positions[f"{strategy} {sequencer.instruments.label(instrument)}"] = {
             "side": side_name((position.size > 0) - (position.size < 0)),
             "size": format_scaled(position.size, listed.size_scale),
             "cost": format_scaled(position.cost, listed.money_scale + position.finer),

@@ -19,7 +19,7 @@ from engine.values import INTERVALS, format_interval, parse_interval
 __all__ = ["Seen", "check_data", "missing_bars"]
 
 Seen = set[tuple[str, str]]
-"""(market, interval) of the bars of a run."""
+"""(`venue:NAME`, interval) of the bars of a run."""
 
 
 def check_data(batches: Iterator[list[Event]], needs: Sequence[Need], config: Config) -> None:
@@ -29,21 +29,21 @@ def check_data(batches: Iterator[list[Event]], needs: Sequence[Need], config: Co
     """
     known = built(config)
     waiting = [need for need in needs if need.kind == "interval"]
-    names: dict[int, str] = {}
+    keys: dict[int, str] = {}
     candles: dict[str, set[int]] = {}
     for batch in batches:
         if not waiting:
             return
         for event in batch:
             if isinstance(event, InstrumentListed):
-                names[event.instrument] = event.name
+                keys[event.instrument] = event.key
             elif isinstance(event, Trade):
                 waiting = [need for need in waiting if need.value not in known]
                 if not candles:
                     check_built(waiting, config)
                     return
             elif isinstance(event, Candle):
-                candles.setdefault(names.get(event.instrument, ""), set()).add(event.interval_ns)
+                candles.setdefault(keys.get(event.instrument, ""), set()).add(event.interval_ns)
         waiting = [need for need in waiting if need.value not in _bars(candles, need.markets, known)]
     if not waiting or not candles:
         check_built(waiting, config)
@@ -59,7 +59,7 @@ def check_data(batches: Iterator[list[Event]], needs: Sequence[Need], config: Co
 
 def _bars(candles: dict[str, set[int]], markets: tuple[str, ...], known: list[str]) -> list[str]:
     """Return the intervals of the bars that the candles of some markets have; () are all markets."""
-    spans = {span for name, found in candles.items() if not markets or name in markets for span in found}
+    spans = {span for key, found in candles.items() if not markets or key in markets for span in found}
     own = [format_interval(span) for span in sorted(spans)]
     timed = [name for name in known if name in INTERVALS]
     longer = [name for name in timed if any(parse_interval(name) % span == 0 for span in spans)]

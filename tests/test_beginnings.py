@@ -183,7 +183,9 @@ def test_a_strategy_that_takes_over_its_state_is_not_reported() -> None:
 def test_a_strategy_without_anything_is_not_reported() -> None:
     sessions = Sessions()
     sessions.play(config_of(use("Still")), NOON)
-    events = sessions.play(config_of(use("Still", coins=("AAA",))), NOON + LATER, builder({Still: "b" * 16}))
+    events = sessions.play(
+        config_of(use("Still", instruments=("AAA",))), NOON + LATER, builder({Still: "b" * 16})
+    )
     assert not [one for one in events if isinstance(one, StrategyBegan)]
 
 

@@ -18,18 +18,19 @@ from engine.config import (
     PaperConfig,
     RiskConfig,
     StrategyConfig,
-    check_instruments,
     load_config,
     nearest,
     parse_config,
 )
+from engine.config.naming import resolve_names
 from engine.errors import ConfigError, UsageError
+from engine.events import InstrumentListed
 
 money = st.integers(0, 10**9).map(str)
 names = st.text(st.characters(codec="ascii", categories=["L"]), min_size=1, max_size=6)
 configs = st.builds(
     Config,
-    coins=st.lists(names, max_size=3).map(tuple),
+    instruments=st.lists(names, max_size=3).map(tuple),
     strategies=st.lists(
         st.builds(
             StrategyConfig,
@@ -42,7 +43,7 @@ configs = st.builds(
                 | st.floats(allow_nan=False, allow_infinity=False),
                 max_size=3,
             ),
-            coins=st.lists(names, max_size=2).map(tuple),
+            instruments=st.lists(names, max_size=2).map(tuple),
             on_failure=st.sampled_from(["halt", "quarantine"]),
         ),
         max_size=3,
@@ -88,7 +89,7 @@ def test_an_empty_configuration_has_the_defaults() -> None:
 
 
 UNKNOWN = [
-    ({"coin": ["BTC"]}, "'coin'", "coins"),
+    ({"instrument": ["BTC"]}, "'instrument'", "instruments"),
     ({"bar": {}}, "'bar'", "bars"),
     ({"bars": {"interval": ["1m"]}}, "'bars.interval'", "intervals"),
     ({"risk": {"max_order_notionl": "1"}}, "'risk.max_order_notionl'", "max_order_notional"),
@@ -96,7 +97,7 @@ UNKNOWN = [
     ({"account": {"cahs": "1"}}, "'account.cahs'", "cash"),
     ({"strategies": [{"uses": "a:B"}]}, "'strategies.uses'", "use"),
     ({"strategies": [{"use": "a:B"}, {"parms": {}}]}, "'strategies.parms'", "params"),
-    ({"zzzzzzzz": 1}, "'zzzzzzzz'", "known: account, bars, coins"),
+    ({"zzzzzzzz": 1}, "'zzzzzzzz'", "known: account, bars, data, flow, instruments"),
 ]
 
 
@@ -134,7 +135,10 @@ BAD = [
     ({"strategies": [{"on_failure": "retry"}]}, "is not 'halt' or 'quarantine'"),
     ({"strategies": [{}, {}]}, "two are named 'Crossover'; give one of them another name"),
     ({"strategies": [{"params": {"a": [1]}}]}, "params"),
-    ({"coins": "BTC"}, "coins"),
+    ({"instruments": "BTC"}, "`$.instruments`"),
+    ({"coins": "BTC"}, "`$.instruments`"),
+    ({"coins": [], "instruments": []}, "instruments and coins are two names of one key"),
+    ({"strategies": [{"coins": [], "instruments": []}]}, "strategies.coins are two names of one key"),
     ({"strategies": {"use": "mine:Mine"}}, "`$.strategies`; write [[strategies]] above each of them"),
     ({"stores": {"kind": "csv"}}, "`$.stores`; write [[stores]] above each of them"),
 ]
@@ -164,13 +168,15 @@ def test_a_recorded_configuration_that_is_not_json_is_refused() -> None:
 
 def test_a_file_is_read_and_its_errors_name_the_file(tmp_path: Path) -> None:
     path = tmp_path / "engine.toml"
-    path.write_text('coins = ["BTC"]\n[[strategies]]\nparams = { fast = 5 }\n[bars]\nintervals = ["5m"]\n')
+    path.write_text(
+        'instruments = ["BTC"]\n[[strategies]]\nparams = { fast = 5 }\n[bars]\nintervals = ["5m"]\n'
+    )
     config = load_config(path)
-    assert (config.coins, config.bars.intervals) == (("BTC",), ("5m",))
+    assert (config.instruments, config.bars.intervals) == (("BTC",), ("5m",))
     assert config.strategies[0].params == {"fast": 5}
     for text, part in (
-        ("coins = [", "is not valid TOML"),
-        ("coin = 1", "there is no key 'coin'"),
+        ("instruments = [", "is not valid TOML"),
+        ("instrument = 1", "there is no key 'instrument'"),
         ("[risk]\nmax_order_notional = 'x'", "risk.max_order_notional"),
     ):
         path.write_text(text)
@@ -190,24 +196,72 @@ def test_an_error_names_the_nearest_names_or_else_the_first_known_ones() -> None
     assert nearest("?", [f"c{n}" for n in range(20)]).endswith("c11 ...")
 
 
+EVERYWHERE: dict[str, Any] = {
+    "instruments": ["{}"],
+    "strategies": [{"name": "Mine", "instruments": ["{}"]}],
+    "bars": {"activity": ["volume:50@{}", "tick:5"]},
+    "risk": {"max_order_size": {"{}": "1"}, "max_position_size": {"{}": "2"}},
+    "account": {"leverage": {"{}": 3}, "prices": {"BNB": "{}", "EUR": "1.1"}},
+    "flow": {"level": {"{}": "5"}, "large": {"{}": "7"}},
+    "venue": {"adopt": {"{}": "Mine"}},
+}
+
+
+def with_name(name: str) -> Config:
+    return of(msgspec.json.decode(msgspec.json.encode(EVERYWHERE).replace(b"{}", name.encode())))
+
+
+@pytest.mark.parametrize("name", ["BTC", "hyperliquid:BTC"])
+def test_every_key_that_names_an_instrument_takes_all_its_names(name: str) -> None:
+    assert resolve_names(with_name(name), LISTED) == with_name("hyperliquid:BTC")
+
+
+@pytest.mark.parametrize("key", EVERYWHERE)
+def test_a_name_that_is_not_an_instrument_or_of_several_is_refused_in_every_key(key: str) -> None:
+    twice = [*LISTED, InstrumentListed(0, 9, "kraken", "BTC", 1, 5)]
+    for name, words in (("BTX", "there is no instrument 'BTX'; did you mean BTC"), ("BTC", "kraken:BTC")):
+        data = msgspec.json.decode(msgspec.json.encode({key: EVERYWHERE[key]}).replace(b"{}", name.encode()))
+        config = of({"strategies": [{"name": "Mine"}], **data})
+        with pytest.raises(UsageError, match=words):
+            resolve_names(config, LISTED if name == "BTX" else twice)
+
+
+def test_two_entries_of_one_instrument_are_refused() -> None:
+    config = of({"account": {"leverage": {"BTC": 3, "hyperliquid:BTC": 4}}})
+    with pytest.raises(UsageError, match=r"account\.leverage: hyperliquid:BTC has two entries"):
+        resolve_names(config, LISTED)
+
+
+def test_the_earlier_key_of_the_instruments_is_read_in_files_and_kept_in_records() -> None:
+    old = parse_config({"coins": ["BTC"], "strategies": [{"coins": ["BTC"]}]})
+    assert old == parse_config({"instruments": ["BTC"], "strategies": [{"instruments": ["BTC"]}]})
+    assert old.canonical().count('"coins":["BTC"]') == 2
+    assert "instruments" not in old.canonical()
+    assert parse_config(old.canonical()) == old
+
+
 def of(text: dict[str, Any]) -> Config:
     return parse_config(msgspec.json.encode(text).decode())
 
 
-TWO = [{"name": "Long"}, {"name": "Short", "coins": ["ETH"]}]
+LISTED = [
+    InstrumentListed(0, number, "hyperliquid", name, 1, 5) for number, name in enumerate(("BTC", "ETH"), 1)
+]
+EUR = InstrumentListed(0, 3, "hyperliquid", "EUR/USDC", 4, 2, kind="spot")
+TWO = [{"name": "Long"}, {"name": "Short", "instruments": ["ETH"]}]
 
 
 def test_a_position_is_adopted_by_the_only_strategy_of_its_market_or_by_the_one_that_is_named() -> None:
     both = {"mode": "live", "strategies": TWO, "venue": {"adopt": True}}
-    check_instruments(of({**both, "strategies": TWO[:1]}), ["BTC", "ETH"])
+    resolve_names(of({**both, "strategies": TWO[:1]}), LISTED)
     with pytest.raises(UsageError, match=r'Long and Short trade ETH; .* adopt = { ETH = "Long" }'):
-        check_instruments(of(both), ["BTC", "ETH"])
-    check_instruments(of({**both, "mode": "paper"}), ["BTC", "ETH"])
+        resolve_names(of(both), LISTED)
+    resolve_names(of({**both, "mode": "paper"}), LISTED)
     named = of({**both, "venue": {"adopt": {"ETH": "Short"}}})
-    check_instruments(named, ["BTC", "ETH"])
+    resolve_names(named, LISTED)
     assert parse_config(named.canonical()) == named
-    with pytest.raises(UsageError, match=r"venue.adopt: 'ETH' is not an instrument"):
-        check_instruments(of({**both, "strategies": [{"name": "Short"}], **named_venue("ETH")}), ["BTC"])
+    with pytest.raises(UsageError, match=r"venue.adopt: there is no instrument 'ETH'"):
+        resolve_names(of({**both, "strategies": [{"name": "Short"}], **named_venue("ETH")}), LISTED[:1])
 
 
 def named_venue(market: str) -> dict[str, Any]:
@@ -221,7 +275,6 @@ def named_venue(market: str) -> dict[str, Any]:
             {"venue": {"adopt": {"BTC": "Lang"}}},
             "venue.adopt.BTC: there is no strategy 'Lang'; did you mean Long",
         ),
-        ({"venue": {"adopt": {"BTC": "Short"}}}, "venue.adopt.BTC: Short does not trade BTC"),
         ({"account": {"prices": {"BNB": ""}}}, "account.prices.BNB: give a number, or the name of a market"),
     ],
 )
@@ -230,8 +283,14 @@ def test_who_adopts_and_what_prices_assets_is_checked(data: dict[str, Any], word
         of({"strategies": TWO, **data})
 
 
+@pytest.mark.parametrize("name", ["BTC", "hyperliquid:BTC"])
+def test_a_strategy_adopts_only_what_it_trades(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"venue\.adopt\.BTC: Short does not trade BTC"):
+        resolve_names(of({"strategies": TWO, **named_venue(name)}), LISTED)
+
+
 def test_the_price_of_an_asset_is_a_number_or_a_market_of_the_session() -> None:
     prices = {"account": {"prices": {"BNB": "612.5", "EUR": "EUR/USDC"}}}
-    check_instruments(of(prices), ["EUR/USDC"])
-    with pytest.raises(UsageError, match=r"account.prices.EUR: 'EUR/USDC' is not an instrument"):
-        check_instruments(of(prices), ["BTC"])
+    resolve_names(of(prices), [EUR])
+    with pytest.raises(UsageError, match=r"account.prices.EUR: there is no instrument 'EUR/USDC'"):
+        resolve_names(of(prices), LISTED[:1])

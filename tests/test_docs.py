@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from engine.config import Config, keys, parse_config
+from engine.config.sections import RECORDED_INSTRUMENTS
 from engine.records import open_day
 from tests.commands.kit import engine
 from tests.docs_tables import CONFIGURATION, STRATEGIES, configuration_page, strategies_page
@@ -50,7 +51,8 @@ def test_what_differs_between_paper_and_live_is_generated_from_the_rules_of_the_
 
 
 def test_every_key_of_the_configuration_is_described() -> None:
-    listed = {(key.section.strip("[]"), key.name) for key in keys()}
+    recorded = {"instruments": RECORDED_INSTRUMENTS}
+    listed = {(key.section.strip("[]"), recorded.get(key.name, key.name)) for key in keys()}
     for name, value in msgspec.to_builtins(Config()).items():
         entries = value if isinstance(value, list | tuple) and value else [value]
         if isinstance(entries[0], dict):

@@ -92,7 +92,9 @@ class HyperliquidClient(VenueClient):
             answered_ns = system.monotonic_ns()
         if not names:
             if not self._loopback:
-                raise UsageError("the venue lists hundreds of instruments; choose some with --coins BTC,ETH")
+                raise UsageError(
+                    "the venue lists hundreds of instruments; choose some with --instruments BTC,ETH"
+                )
             names = tuple(asset.name for asset in listed.meta.universe)
         chosen = list_instruments(
             listed.meta, 0, names, loopback=self._loopback, spot=listed.spot, dexs=listed.dexs
@@ -100,7 +102,7 @@ class HyperliquidClient(VenueClient):
         spot = [one.name for one in chosen if one.kind == "spot"]
         if spot and self._signer is not None:
             raise SafetyRefusal(
-                f"real orders are for perps; {spot[0]} is a spot pair, leave it out of --coins"
+                f"real orders are for perps; {spot[0]} is a spot pair, leave it out of --instruments"
             )
         speed = status.speed if self._loopback else None
         return Listing(chosen, VenueTime(status.time * _NS_PER_MS, sent_ns, answered_ns, speed))

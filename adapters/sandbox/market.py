@@ -41,7 +41,7 @@ __all__ = [
     "max_leverage",
 ]
 
-VENUE: Final = "sandbox"
+VENUE: Final = "hyperliquid"
 
 LEVERAGE_DEFAULT: Final = 10
 """The highest leverage of an instrument without one of its own."""

@@ -15,6 +15,7 @@ class SandboxVenue(HyperliquidVenue):
     """See `engine.venue.Venue`."""
 
     name = "sandbox"
+    lists_as = HyperliquidVenue.name
 
     def address(self, config: Config, base_url: str | None, *, real: bool) -> str | None:
         """See `Venue.address`. The embedded sandbox (None) never receives real orders."""

@@ -24,6 +24,7 @@ from engine.events import (
     SessionStarted,
     Trade,
 )
+from engine.instruments import is_among
 from engine.values import InstrumentId, Price, Size, Value, parse_scaled, power_of_ten, wide
 
 __all__ = ["ActivityBars"]
@@ -95,7 +96,7 @@ class ActivityBars(Actor):
         return [
             Measured(kind.name, kind.measure, _threshold(kind, listed))
             for kind in self._kinds
-            if kind.instrument in ("", listed.name)
+            if not kind.instrument or is_among(listed, (kind.instrument,))
         ]
 
     def rescale(self, before: InstrumentListed, listed: InstrumentListed) -> None:

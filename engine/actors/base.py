@@ -12,13 +12,14 @@ they follow when an instrument is listed with finer scales (`rescale`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
 
 from engine.actors.rescaling import Change, hints_of, rescaled
 from engine.events import Event, InstrumentListed
+from engine.instruments import Instruments
 
 __all__ = [
     "CALLS",
@@ -169,10 +170,10 @@ class Actor:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.instruments: Mapping[int, InstrumentListed] = {}
+        self.instruments = Instruments()
         self.turn = Turn()
 
-    def bind(self, instruments: Mapping[int, InstrumentListed], turn: Turn) -> None:
+    def bind(self, instruments: Instruments, turn: Turn) -> None:
         """Set the session's instruments (read only; more are added later) and turn.
 
         Called once, before any event.

@@ -47,6 +47,7 @@ from engine.events import (
     TimerFired,
 )
 from engine.events.terms import CLOSE
+from engine.instruments import entry_of
 
 __all__ = ["Execution"]
 
@@ -404,7 +405,7 @@ class Execution(Actor):
         self._leverage_asked = True
         cross = self._account.margin == "cross"
         for number, listed in sorted(self.instruments.items()):
-            leverage = self._account.leverage.get(listed.name, 0)
+            leverage = entry_of(self._account.leverage, listed, 0)
             if listed.rules.on_margin and (leverage or not cross):
                 emit(SetLeverage(read.recv_ns, number, leverage or listed.rules.leverage, cross))
         self._postpone_dead_man(read.recv_ns, emit)

@@ -10,6 +10,7 @@ import msgspec
 import trio
 
 from engine.clock import DAY_NS, SystemClock, SystemIds, iso_text, parse_iso
+from engine.commands.configuration import names_in
 from engine.commands.output import json_option, print_json, progress, table
 from engine.config import Config
 from engine.errors import UsageError
@@ -77,7 +78,7 @@ class Backfilled(msgspec.Struct):
     metavar="NAME",
     help="A venue that has history.",
 )
-@click.option("--coins", required=True, metavar="BTC,ETH")
+@click.option("--instruments", "--coins", "instruments", required=True, metavar="BTC,ETH")
 @click.option("--intervals", default="1m,5m,1h", show_default=True, metavar="1m,1h")
 @click.option("--since", required=True, metavar="2024-11-01", help="ISO 8601, UTC.")
 @click.option("--until", metavar="2024-12-01", help="Default: now.")
@@ -90,7 +91,7 @@ class Backfilled(msgspec.Struct):
 @json_option
 def backfill_command(
     venue_name: str,
-    coins: str,
+    instruments: str,
     intervals: str,
     since: str,
     until: str | None,
@@ -108,12 +109,10 @@ def backfill_command(
     has its candle, or is silent by the venue's custom. A venue keeps a limited number of candles
     (Hyperliquid: the newest 5,000 of an interval).
     """
-    names = tuple(dict.fromkeys(name.strip() for name in coins.split(",") if name.strip()))
+    names = names_in(instruments)
     spans = tuple(parse_interval(name.strip()) for name in intervals.split(",") if name.strip())
     if any(span > DAY_NS for span in spans):
         raise UsageError(f"--intervals {intervals}: 1d is the longest; longer bars are made of days")
-    if not names:
-        raise UsageError("--coins names no instrument; write it as --coins BTC,ETH")
     start_ns = parse_iso(since)
     end_ns = SystemClock().now_ns() if until is None else parse_iso(until)
     if start_ns >= end_ns:
@@ -121,7 +120,8 @@ def backfill_command(
     venue = find_venue(venue_name)
     if not venue.has_history:
         raise UsageError(f"the venue {venue.name!r} has no history to read")
-    config = Config(strategies=(), coins=names)
+    names = venue.own_names(names)
+    config = Config(strategies=(), instruments=names)
     address = venue.address(config, base_url, real=False)
     if address is None:
         raise UsageError(f"the venue {venue.name!r} has no address of its own; give its --base-url")
@@ -150,7 +150,7 @@ async def _backfill(
     end_ns: int,
 ) -> None:
     client = await venue.connect(base_url, config)
-    listing = await client.listing(config.coins)
+    listing = await client.listing(config.instruments)
     plan = BackfillPlan(
         root, config, make_builder(continues=True), SystemClock(), SystemIds(), listing.instruments
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import click
 from engine.clock import window_end
 from engine.commands.output import json_option, print_json, progress
 from engine.errors import EngineError, UsageError
+from engine.instruments import find_instrument, keyed_labels
 from engine.records import day_folders
 from engine.stores.rows.bars import exact_row
 from engine.values import format_interval, parse_interval
@@ -51,11 +52,14 @@ def bars_command(
     folders = day_folders(days)
     with progress("bars") as show:
         found = bars_of(folders, interval_ns, unclosed=unclosed, progress=show)
-    bars = [one for one in found if instrument in (None, one.listed.name)]
-    if instrument is not None and not bars:
-        names = ", ".join(dict.fromkeys(one.listed.name for one in found))
-        raise UsageError(f"{days[0]}: has no bars of {instrument!r}; there are {names}")
-    rows = [bar_row(one) for one in bars]
+    listed = [one.listed for one in found]
+    if instrument is not None and found:
+        try:
+            chosen = find_instrument(instrument, listed).key
+        except UsageError as error:
+            raise UsageError(f"{days[0]}: {error}") from None
+        found = [one for one in found if one.listed.key == chosen]
+    rows = [bar_row(one) for one in found]
     if not rows:
         hint = "" if unclosed else "; --open prints the open ones"
         click.echo(f"engine: {days[0]}: no bar of {interval} has closed{hint}", err=True)
@@ -71,7 +75,7 @@ def bars_command(
         for row in rows:
             print_json(row)
     elif csv_path is None and parquet is None:
-        _print(rows)
+        _print(rows, keyed_labels(listed))
 
 
 def bar_row(one: DayBar) -> dict[str, Any]:
@@ -111,13 +115,14 @@ def _write_parquet(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     pq.write_table(pa.Table.from_pylist(plain, schema), path)
 
 
-def _print(rows: Sequence[dict[str, Any]]) -> None:
-    names = ("instrument", "start", "open", "high", "low", "close", "volume", "count")
-    lines: list[tuple[str, ...]] = [(*names, "")]
+def _print(rows: Sequence[dict[str, Any]], labels: Mapping[str, str]) -> None:
+    names = ("start", "open", "high", "low", "close", "volume", "count")
+    lines: list[tuple[str, ...]] = [("instrument", *names, "")]
     for row in rows[:_SHOWN]:
         note = "" if row["complete"] else f"incomplete: {row['incomplete_because']}"
         start = row["start"][:19].replace("T", " ")
-        lines.append((*(start if name == "start" else str(row[name]) for name in names), note))
+        label = labels[f"{row['venue']}:{row['instrument']}"]
+        lines.append((label, *(start if name == "start" else str(row[name]) for name in names), note))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -16,11 +16,11 @@ from engine.strategies.base import Strategy
 from engine.strategies.needs import built, spoken
 from engine.strategies.params import convert_params, params_of
 
-__all__ = ["read_config", "warn_of_intervals"]
+__all__ = ["names_in", "read_config", "warn_of_intervals"]
 
 
 def read_config(
-    path: Path | None, strategies: tuple[str, ...], coins: str | None, params: tuple[str, ...] = ()
+    path: Path | None, strategies: tuple[str, ...], instruments: str | None, params: tuple[str, ...] = ()
 ) -> Config:
     """Return the configuration of a file (or the defaults), overridden by the options of the command line.
 
@@ -34,15 +34,20 @@ def read_config(
         config = msgspec.structs.replace(
             config, strategies=tuple(_strategy(config, use) for use in strategies)
         )
-    if coins is not None:
-        names = tuple(name.strip() for name in coins.split(",") if name.strip())
-        if not names:
-            raise UsageError("--coins names no instrument; write it as --coins BTC,ETH")
-        config = msgspec.structs.replace(config, coins=names)
+    if instruments is not None:
+        config = msgspec.structs.replace(config, instruments=names_in(instruments))
     classes = {entry.use: load_strategy(entry.use) for entry in config.strategies}
     for cls in classes.values():
         _warn_of_hooks(cls)
     return _set_params(config, classes, params)
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Return the names in the option `--instruments`. Raises UsageError if there are none."""
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise UsageError("--instruments names no instrument; write it as --instruments BTC,ETH")
+    return names
 
 
 def _strategy(config: Config, use: str) -> StrategyConfig:

@@ -13,7 +13,7 @@ __all__ = ["init_command"]
 
 FILES: Final = {
     "engine.toml": """# Instruments, strategies and limits of a session. `engine config` lists every key.
-coins = ["BTC", "ETH"]
+instruments = ["BTC", "ETH"]
 
 [[strategies]]
 use = "strategies.my_strategy:MyStrategy"

@@ -58,7 +58,13 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
     help="sandbox, hyperliquid, or a venue that an installed package brings.",
 )
 @click.option("--base-url", metavar="URL", help="The venue's address. Default: its own, or the sandbox.")
-@click.option("--coins", metavar="BTC,ETH", help="Instruments to trade. Default: all that a sandbox lists.")
+@click.option(
+    "--instruments",
+    "--coins",
+    "instruments",
+    metavar="BTC,ETH",
+    help="Instruments to trade. Default: all that a sandbox lists.",
+)
 @click.option("--strategy", "strategies", multiple=True, metavar="M:C", help="module:Class; may be repeated.")
 @param_option
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file; `engine config` lists its keys.")
@@ -94,7 +100,7 @@ def live_command(
     no_db: bool,
     venue_name: str,
     base_url: str | None,
-    coins: str | None,
+    instruments: str | None,
     strategies: tuple[str, ...],
     params: tuple[str, ...],
     config: Path | None,
@@ -121,7 +127,7 @@ def live_command(
     Real orders need three things at once: mode live, the key of the account in the file's [venue] section,
     and --arm. Otherwise nothing is sent and the exit code is 6. See docs/hyperliquid.md.
     """
-    settings = read_config(config, strategies, coins, params)
+    settings = read_config(config, strategies, instruments, params)
     warn_of_intervals(settings)
     if mode is not None:
         settings = msgspec.structs.replace(settings, mode=mode)

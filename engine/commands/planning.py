@@ -16,7 +16,8 @@ import msgspec
 from adapters.transport.raw import RawRecorder, raw_folder
 from engine.clock import SECOND_NS, AdoptedClock, SystemClock, SystemIds
 from engine.commands.stores import make_projectors, witness_of
-from engine.config import Config, check_instruments
+from engine.config import Config
+from engine.config.naming import resolve_names
 from engine.errors import SafetyRefusal
 from engine.events import ClockAdopted, ClockChecked, Event, InstrumentListed
 from engine.loading.strategies import make_builder
@@ -24,7 +25,7 @@ from engine.ports import Clock, Edge
 from engine.runtime.ingress import Ingress
 from engine.runtime.plan import LivePlan
 from engine.stores.store import Store
-from engine.strategies.needs import check_markets
+from engine.strategies.needs import resolve_markets
 from engine.venue import Account, Gateway, LastTrades, SessionContext, Signer, Venue, VenueTime
 
 __all__ = ["LiveOptions", "make_plan"]
@@ -63,13 +64,15 @@ async def make_plan(options: LiveOptions, base_url: str) -> LivePlan:
     config, root = options.config, options.root
     real = options.signer is not None
     client = await options.venue.connect(base_url, config, options.signer)
-    listing = await client.listing(config.coins)
-    names = [one.name for one in listing.instruments]
-    check_instruments(config, names)
+    listing = await client.listing(options.venue.own_names(config.instruments))
+    listed = listing.instruments
+    config = msgspec.structs.replace(
+        resolve_names(config, listed), instruments=tuple(one.key for one in listed)
+    )
     builder = make_builder(continues=True)
-    check_markets(builder.needs(config), names)
+    config = resolve_markets(config, builder.needs(config), listed)
     clock, speed, venue_events = _clock(listing.time, base_url, real=real)
-    settings = _at_speed(msgspec.structs.replace(config, coins=tuple(names)), speed)
+    settings = _at_speed(config, speed)
     health = client.health
 
     def jitter() -> float:

@@ -12,6 +12,8 @@ from adapters.sandbox.faults import FRAME_KINDS, REQUEST_KINDS
 from adapters.sandbox.market import INSTRUMENTS_DEFAULT
 from adapters.sandbox.run import run_sandbox
 from adapters.sandbox.server import PORT_DEFAULT, SandboxOptions
+from adapters.sandbox.venue import SandboxVenue
+from engine.commands.configuration import names_in
 from engine.errors import UsageError
 
 __all__ = ["sandbox_command"]
@@ -34,7 +36,9 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
     "--seed", type=int, default=1, show_default=True, help="Seed of the synthetic market and the faults."
 )
 @click.option(
+    "--instruments",
     "--coins",
+    "instruments",
     default=",".join(INSTRUMENTS_DEFAULT),
     show_default=True,
     help="Instruments of the synthetic market.",
@@ -115,7 +119,7 @@ def sandbox_command(
     port: int,
     tape: Path | None,
     seed: int,
-    coins: str,
+    instruments: str,
     clock: Literal["now", "tape"],
     speed: float,
     history_s: float,
@@ -134,9 +138,7 @@ def sandbox_command(
     It plays a tape: the synthetic market or a recorded day. Press Ctrl-C to stop it. To connect the engine:
     `engine live --venue hyperliquid --base-url http://127.0.0.1:PORT`.
     """
-    names = tuple(name.strip() for name in coins.split(",") if name.strip())
-    if not names:
-        raise UsageError("--coins names no instrument")
+    names = SandboxVenue().own_names(names_in(instruments))
     options = SandboxOptions(
         port=port,
         day=tape,

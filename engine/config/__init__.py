@@ -3,7 +3,7 @@
 A file is TOML; every key has a default (`sections.py`). The configuration is recorded in
 `SessionStarted` as canonical JSON, so that a replay needs no file; only `[[stores]]` is not.
 
-    coins = ["BTC", "ETH"]          # instruments; default: all that the embedded sandbox lists
+    instruments = ["BTC", "ETH"]    # default: all that the embedded sandbox lists
     [[strategies]]
     use = "engine.strategies.crossover:Crossover"
     params = { fast = 10, slow = 20 }
@@ -16,7 +16,7 @@ A file is TOML; every key has a default (`sections.py`). The configuration is re
     path = "bars"
 """
 
-from engine.config.checks import check_instruments, nearest
+from engine.config.checks import nearest
 from engine.config.keys import Key, as_markdown, keys
 from engine.config.loading import load_config, parse_config, read_section
 from engine.config.sections import (
@@ -53,7 +53,6 @@ __all__ = [
     "StrategyConfig",
     "VenueConfig",
     "as_markdown",
-    "check_instruments",
     "keys",
     "load_config",
     "nearest",

@@ -8,11 +8,11 @@ from typing import Final
 import msgspec
 
 from engine.clock import DAY_NS
-from engine.config.sections import CHANNELS, FEE_SCALE, MONEY_TEXT_SCALE, PRICE_TEXT_SCALE, Config
+from engine.config.sections import CHANNELS, FEE_SCALE, MONEY_TEXT_SCALE, Config
 from engine.errors import ConfigError, NumberError, UsageError
 from engine.values import parse_interval, parse_scaled, parse_span, to_grid
 
-__all__ = ["check", "check_instruments", "nearest"]
+__all__ = ["check", "nearest"]
 
 RESERVED_NAMES: Final = frozenset(
     {
@@ -41,46 +41,6 @@ def nearest(name: str, known: list[str]) -> str:
     if close:
         return f"did you mean {', '.join(close)}?"
     return f"known: {', '.join(known[:12]) or 'none'}{' ...' if len(known) > 12 else ''}"
-
-
-def check_instruments(config: Config, names: list[str]) -> None:
-    """Raise UsageError if the configuration names an instrument that is not among those of the session."""
-    used = [("coins", name) for name in config.coins]
-    used += [(f"strategy {entry.title}", name) for entry in config.strategies for name in entry.coins]
-    used += [("risk", name) for name in (*config.risk.max_order_size, *config.risk.max_position_size)]
-    used += [("account.leverage", name) for name in config.account.leverage]
-    used += [("venue.adopt", name) for name in _adopters(config)]
-    used += [
-        (f"account.prices.{asset}", text)
-        for asset, text in config.account.prices.items()
-        if not _is_number(text)
-    ]
-    for where, name in used:
-        if name not in names:
-            raise UsageError(
-                f"{where}: {name!r} is not an instrument of this session; {nearest(name, names)}"
-            )
-    if config.mode == "live" and config.venue.adopt is True:
-        for name in names:
-            traders = [entry.title for entry in config.strategies if not entry.coins or name in entry.coins]
-            if len(traders) > 1:
-                raise UsageError(
-                    f"venue.adopt: {' and '.join(traders)} trade {name}; name the one that takes over its "
-                    f'position: adopt = {{ {name} = "{traders[0]}" }}'
-                )
-
-
-def _adopters(config: Config) -> dict[str, str]:
-    """Return the strategies that `venue.adopt` names, by market."""
-    return {} if isinstance(config.venue.adopt, bool) else config.venue.adopt
-
-
-def _is_number(text: str) -> bool:
-    try:
-        parse_scaled(text, PRICE_TEXT_SCALE)
-    except NumberError:
-        return False
-    return True
 
 
 def _check_flow(config: Config) -> None:
@@ -227,14 +187,11 @@ def _check_venue(config: Config) -> None:
     for key, value, allowed in choices:
         if value not in allowed:
             raise ConfigError(f"{key}: {value!r} is not one of {', '.join(allowed)}")
-    titles = {entry.title: entry.coins for entry in config.strategies}
-    for name, title in _adopters(config).items():
+    titles = [entry.title for entry in config.strategies]
+    adopters = {} if isinstance(config.venue.adopt, bool) else config.venue.adopt
+    for name, title in adopters.items():
         if title not in titles:
-            raise ConfigError(
-                f"venue.adopt.{name}: there is no strategy {title!r}; {nearest(title, list(titles))}"
-            )
-        if titles[title] and name not in titles[title]:
-            raise ConfigError(f"venue.adopt.{name}: {title} does not trade {name}")
+            raise ConfigError(f"venue.adopt.{name}: there is no strategy {title!r}; {nearest(title, titles)}")
     for asset, text in config.account.prices.items():
         if not text:
             raise ConfigError(f"account.prices.{asset}: give a number, or the name of a market")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec.structs import FieldInfo
 
 from engine.config.checks import check, nearest
-from engine.config.sections import Config, StrategyConfig
+from engine.config.sections import RECORDED_INSTRUMENTS, Config, StrategyConfig
 from engine.errors import ConfigError
 
 __all__ = ["load_config", "parse_config", "read_section"]
@@ -43,11 +43,13 @@ def parse_config(data: dict[str, Any] | str) -> Config:
         except msgspec.MsgspecError as error:
             raise ConfigError(f"the recorded configuration is not JSON: {error}") from None
         data = _moved(data)
+    data = _as_recorded(data)
     _refuse_unknown_keys(data, Config, "")
     try:
         config = msgspec.convert(data, Config)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{error}{_hint(data, str(error))}") from None
+        text = str(error).replace(f".{RECORDED_INSTRUMENTS}", ".instruments")
+        raise ConfigError(f"{text}{_hint(data, text)}") from None
     check(config)
     return config
 
@@ -73,6 +75,26 @@ def _moved(data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
+def _as_recorded(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a table with `instruments` under the key that records have.
+
+    Raises ConfigError if it has both keys.
+    """
+    entries = data.get("strategies")
+    if isinstance(entries, list | tuple):
+        data = {**data, "strategies": [_with_recorded_key(entry, "strategies.") for entry in entries]}
+    return cast("dict[str, Any]", _with_recorded_key(data, ""))
+
+
+def _with_recorded_key(data: object, where: str) -> object:
+    if not isinstance(data, dict) or "instruments" not in data:
+        return data
+    if RECORDED_INSTRUMENTS in data:
+        both = f"{where}instruments and {where}{RECORDED_INSTRUMENTS}"
+        raise ConfigError(f"{both} are two names of one key; write {where}instruments only")
+    return {RECORDED_INSTRUMENTS if key == "instruments" else key: value for key, value in data.items()}
+
+
 def _hint(data: dict[str, Any], error: str) -> str:
     """Return what to write instead, if a section is written in place of a list of sections."""
     key = next((key for key in ("strategies", "stores") if f"`$.{key}`" in error), "")
@@ -81,8 +103,8 @@ def _hint(data: dict[str, Any], error: str) -> str:
 
 @cache
 def _fields(cls: type[msgspec.Struct]) -> dict[str, FieldInfo]:
-    """Return the fields of a section by name."""
-    return {field.name: field for field in msgspec.structs.fields(cls)}
+    """Return the fields of a section by the names that records have."""
+    return {field.encode_name: field for field in msgspec.structs.fields(cls)}
 
 
 def _refuse_unknown_keys(data: Any, cls: type[msgspec.Struct], where: str) -> None:
@@ -93,7 +115,8 @@ def _refuse_unknown_keys(data: Any, cls: type[msgspec.Struct], where: str) -> No
         if where + key == "venue.leverage":
             raise ConfigError("there is no key 'venue.leverage'; it is account.leverage now")
         if key not in fields:
-            raise ConfigError(f"there is no key {where + key!r}; {nearest(key, sorted(fields))}")
+            known = sorted(field.name for field in fields.values())
+            raise ConfigError(f"there is no key {where + key!r}; {nearest(key, known)}")
         inner = fields[key].default
         if isinstance(inner, msgspec.Struct):
             _refuse_unknown_keys(value, type(inner), f"{where}{key}.")

@@ -19,6 +19,7 @@ __all__ = [
     "FEE_SCALE",
     "MONEY_TEXT_SCALE",
     "PRICE_TEXT_SCALE",
+    "RECORDED_INSTRUMENTS",
     "AccountConfig",
     "ActivityKind",
     "BarsConfig",
@@ -31,6 +32,10 @@ __all__ = [
     "StrategyConfig",
     "VenueConfig",
 ]
+
+RECORDED_INSTRUMENTS: Final = "coins"
+"""The key `instruments` in recorded configurations. It was the name of the key in files too, and still may be
+used there; a recorded text must not change, since sessions are compared by it."""
 
 FEE_SCALE: Final = 7
 """Decimal places of a fee rate: 0.00045 is 4500."""
@@ -143,7 +148,9 @@ class StrategyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     params: Annotated[
         dict[str, str | int | float | bool | None], Meta(description="Its parameters, by name.")
     ] = {}
-    coins: Annotated[tuple[str, ...], Meta(description="Instruments it trades. Default: all.")] = ()
+    instruments: Annotated[tuple[str, ...], Meta(description="Instruments it trades. Default: all.")] = (
+        msgspec.field(default=(), name=RECORDED_INSTRUMENTS)
+    )
     on_failure: Annotated[
         str,
         Meta(
@@ -380,10 +387,13 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     mode: Annotated[str, Meta(description='"paper", or "live": real orders.')] = "paper"
-    coins: Annotated[
+    instruments: Annotated[
         tuple[str, ...],
-        Meta(description="Instruments to trade. Default: all that the embedded sandbox lists."),
-    ] = ()
+        Meta(
+            description='Instruments to trade: `"hyperliquid:BTC"`, or `"BTC"` where the name is unique. '
+            "Default: all that the embedded sandbox lists."
+        ),
+    ] = msgspec.field(default=(), name=RECORDED_INSTRUMENTS)
     strategies: tuple[StrategyConfig, ...] = (StrategyConfig(),)
     bars: BarsConfig = BarsConfig()
     risk: RiskConfig = RiskConfig()

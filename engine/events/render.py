@@ -1,6 +1,6 @@
 """Renders records for people: as a JSON object with exact numbers, or as one line of text.
 
-Prices and sizes become exact decimal text, instruments their names, sides words. A `Renderer` learns the
+Prices and sizes become exact decimal text, instruments their labels, sides words. A `Renderer` learns the
 instruments from the records it renders; `learn` adds those of a day that opens with a snapshot. It renders
 every record that can be decoded: a value without a known scale or name is shown as it is. Used by the
 commands that show records (inspect, why, diff, state, replay).
@@ -22,6 +22,7 @@ import msgspec
 from engine.clock import iso_text
 from engine.errors import UsageError
 from engine.events import EVENT_TYPES, Event, InstrumentListed, MarketRules, OrderTerms, SessionStarted
+from engine.instruments import labels
 from engine.values import BUY, NO_SIDE, SELL, Amount, format_interval, format_scaled, side_name
 
 __all__ = ["Renderer", "event_type", "nearest_type_names"]
@@ -60,17 +61,20 @@ class Renderer:
 
     def __init__(self, instruments: Iterable[InstrumentListed] = ()) -> None:
         self._instruments: dict[int, InstrumentListed] = {}
+        self._shown: dict[int, InstrumentListed] | None = None
         self.learn(instruments)
 
     def learn(self, instruments: Iterable[InstrumentListed]) -> None:
         """Add instruments whose events are not rendered, such as those of a day's snapshot."""
         for listed in instruments:
             self._instruments[listed.instrument] = listed
+        self._shown = None
 
     def see(self, event: Event) -> None:
         """Add the instrument of a record that is not rendered, for example because a filter skips it."""
         if type(event) is InstrumentListed:
             self._instruments[event.instrument] = event
+            self._shown = None
 
     def as_json(self, seq: int, cause: int, event: Event) -> dict[str, object]:
         """Return the record as an object: seq, cause, type, at, at_ns, then the event's fields in order.
@@ -109,8 +113,17 @@ class Renderer:
         return "  ".join(words)
 
     def _listed(self, event: Event) -> InstrumentListed | None:
+        """Return the instrument of an event, with its label as its name."""
         number = getattr(event, "instrument", None)
-        return None if number is None else self._instruments.get(number)
+        if number is None:
+            return None
+        if self._shown is None:
+            names = labels(self._instruments.values())
+            self._shown = {
+                key: msgspec.structs.replace(listed, name=names[key])
+                for key, listed in self._instruments.items()
+            }
+        return self._shown.get(number)
 
 
 def event_type(name: str) -> type[Event]:
@@ -258,7 +271,7 @@ def _word(field: _Field, value: Any, event: Event, listed: InstrumentListed | No
     if show is not None:
         return show(value, listed)
     if field.unit == "events":
-        return _text(", ".join(one.name for one in value))
+        return _text(", ".join(labels(value).values()))
     if field.unit == "bytes":
         return f"{len(value)} bytes"
     if field.unit == "volumes":

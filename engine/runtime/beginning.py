@@ -13,7 +13,8 @@ from engine.actors import Books, OrderManager
 from engine.beginnings import NOT_CONFIGURED
 from engine.config import Config, nearest
 from engine.errors import SafetyRefusal, UsageError
-from engine.events import InstrumentListed, StrategyBegan
+from engine.events import StrategyBegan
+from engine.instruments import Instruments
 from engine.runtime.supervisor import Health
 from engine.sequencer import Sequencer
 from engine.values import format_scaled
@@ -53,7 +54,7 @@ def refuse_beginnings(
     began: Iterable[StrategyBegan],
     fresh: Sequence[str],
     moves: Moves,
-    instruments: Mapping[int, InstrumentListed],
+    instruments: Instruments,
 ) -> None:
     """Raise SafetyRefusal unless a person allowed each of these starts that has a position."""
     allowed = {*fresh, *(new for _, new in moves)}
@@ -67,7 +68,7 @@ def refuse_beginnings(
 
 
 def beginning_lines(
-    began: Iterable[StrategyBegan], without: Mapping[str, str], instruments: Mapping[int, InstrumentListed]
+    began: Iterable[StrategyBegan], without: Mapping[str, str], instruments: Instruments
 ) -> list[Health]:
     """Return a line for each strategy that began without its state, and for each book without a strategy."""
     held = {one.name: one for one in began}
@@ -100,15 +101,15 @@ def _subject(began: StrategyBegan) -> str:
     return f"book {began.name}" if began.why == NOT_CONFIGURED else f"strategy {began.name}"
 
 
-def _words(began: StrategyBegan, instruments: Mapping[int, InstrumentListed]) -> str:
+def _words(began: StrategyBegan, instruments: Instruments) -> str:
     """Return what is said of a start: why, and what the book holds."""
     why = began.why if began.why == NOT_CONFIGURED else f"begins without its state: {began.why}"
     return f"{why}{_holds(began, instruments)}"
 
 
-def _holds(began: StrategyBegan, instruments: Mapping[int, InstrumentListed]) -> str:
+def _holds(began: StrategyBegan, instruments: Instruments) -> str:
     held = ", ".join(
-        f"{format_scaled(size, instruments[number].size_scale)} {instruments[number].name}"
+        f"{format_scaled(size, instruments[number].size_scale)} {instruments.label(number)}"
         for number, size in began.positions
     )
     return f"; its book holds {held}" if held else ""

@@ -25,7 +25,7 @@ from engine.events import (
     PositionDiffers,
     ProtectionChanged,
 )
-from engine.instruments import labels
+from engine.instruments import Instruments, labels
 from engine.runtime.supervisor import Health
 from engine.values import format_scaled, parse_interval
 
@@ -69,7 +69,7 @@ def short_warm_up(
 class Notices:
     """Makes lines of events. `refused` counts refusals by the limit that refused."""
 
-    def __init__(self, instruments: Mapping[int, InstrumentListed]) -> None:
+    def __init__(self, instruments: Instruments) -> None:
         self.refused: Counter[str] = Counter()
         self._instruments = instruments
         self._protected: dict[tuple[str, int], tuple[int, int]] = {}
@@ -124,7 +124,7 @@ class Notices:
         return Health(self._book(*key), "unprotected", detail.removesuffix(": "))
 
     def _name(self, instrument: int) -> str:
-        return self._instruments[instrument].name
+        return self._instruments.label(instrument)
 
     def _book(self, owner: str, instrument: int) -> str:
         return f"{self._name(instrument)} {owner}"

@@ -5,14 +5,13 @@ Reads the order manager's state, changes nothing. Called by the live session at 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
 from engine.actors import OrderManager
 from engine.actors.orders.state import Live
 from engine.events import InstrumentListed
 from engine.events.terms import PROTECTIVE
+from engine.instruments import Instruments
 from engine.values import format_scaled
 
 __all__ = ["NOTHING", "OpenBook", "exits_owed", "open_books", "unsettled"]
@@ -38,7 +37,7 @@ class OpenBook(msgspec.Struct, frozen=True):
         return f"{self.market} {self.owner} {self.size}, protected by {protection}{ended}"
 
 
-def open_books(manager: OrderManager, instruments: Mapping[int, InstrumentListed]) -> list[OpenBook]:
+def open_books(manager: OrderManager, instruments: Instruments) -> list[OpenBook]:
     """Return the books that are not flat, by market and owner."""
     found = []
     for number, books in sorted(manager.books.items()):
@@ -47,31 +46,31 @@ def open_books(manager: OrderManager, instruments: Mapping[int, InstrumentListed
             if size:
                 text = format_scaled(size, listed.size_scale)
                 protection = _protection(manager, listed, owner)
-                found.append(OpenBook(listed.name, owner, text, protection, _ended(manager, listed, owner)))
+                label, ended = instruments.label(number), _ended(manager, listed, owner)
+                found.append(OpenBook(label, owner, text, protection, ended))
     return found
 
 
-def exits_owed(manager: OrderManager, instruments: Mapping[int, InstrumentListed]) -> list[str]:
+def exits_owed(manager: OrderManager, instruments: Instruments) -> list[str]:
     """Return the exits that are not done: protective ones, and what targets still have to close."""
     found = []
     known = {owed.order for owed in manager.owed.values()}
     for name, order in manager.live.items():
         if order.immediate and order.exits and order.terms.purpose in PROTECTIVE and name not in known:
             listed = instruments[order.instrument]
-            left = f"{_size(listed, order.left)} {listed.name}"
+            left = f"{_size(listed, order.left)} {instruments.label(order.instrument)}"
             found.append(f"{left} of {order.owner}: its {order.terms.purpose} has fired and works ({name})")
     for owed in manager.owed.values():
         if owed.left > 0:
             listed = instruments[owed.instrument]
             why = owed.reason or owed.purpose
-            found.append(
-                f"{_size(listed, owed.left)} {listed.name} of {owed.owner}: {why}, {owed.tries} tries"
-            )
+            left = f"{_size(listed, owed.left)} {instruments.label(owed.instrument)}"
+            found.append(f"{left} of {owed.owner}: {why}, {owed.tries} tries")
     for number, targets in sorted(manager.aims.items()):
         for owner, target in targets.items():
             left_steps = _closing(manager.book(owner, number), target.wanted)
             if left_steps:
-                left = f"{_size(instruments[number], left_steps)} {instruments[number].name}"
+                left = f"{_size(instruments[number], left_steps)} {instruments.label(number)}"
                 found.append(f"{left} of {owner}: its target, {target.reason or target.state}")
     return found
 

@@ -42,16 +42,15 @@ class OwnOrder(State):
 
 
 class Fill(msgspec.Struct, frozen=True, gc=False):
-    """A fill in the strategy's position. `reason` is that of the call which ordered it, "" if none did."""
+    """A fill in the strategy's position. `market` is the instrument's label.
+
+    `reason` is that of the call which ordered it, "" if none did.
+    """
 
     event: FillBooked
     listed: InstrumentListed
+    market: str
     reason: str = ""
-
-    @property
-    def market(self) -> str:
-        """The instrument's name."""
-        return self.listed.name
 
     @property
     def side(self) -> Side:
@@ -148,15 +147,11 @@ class OrderView(msgspec.Struct, frozen=True, gc=False):
 
 
 class Funding(msgspec.Struct, frozen=True, gc=False):
-    """A funding payment of the account."""
+    """A funding payment of the account. `market` is the instrument's label."""
 
     event: FundingPaid
     listed: InstrumentListed
-
-    @property
-    def market(self) -> str:
-        """The instrument's name."""
-        return self.listed.name
+    market: str
 
     @property
     def amount(self) -> float:
@@ -189,12 +184,12 @@ class Position(msgspec.Struct, frozen=True, gc=False):
 
 
 def view_order(
-    order: OwnOrder, listed: InstrumentListed, event: OrderChanged | StopChanged | None = None
+    order: OwnOrder, listed: InstrumentListed, market: str, event: OrderChanged | StopChanged | None = None
 ) -> OrderView:
     """Return the view of an own order."""
     price_unit, size_unit = power_of_ten(listed.price_scale), power_of_ten(listed.size_scale)
     return OrderView(
-        listed.name,
+        market,
         order.handle,
         order.name,
         order_side(order.side),
@@ -211,11 +206,13 @@ def view_order(
     )
 
 
-def view_refused(event: OrderRefused, listed: InstrumentListed, order: OwnOrder | None) -> OrderView:
+def view_refused(
+    event: OrderRefused, listed: InstrumentListed, market: str, order: OwnOrder | None
+) -> OrderView:
     """Return the view of a refusal. `order`: what was asked for, if it is known."""
     price_unit, size_unit = power_of_ten(listed.price_scale), power_of_ten(listed.size_scale)
     return OrderView(
-        listed.name,
+        market,
         event.handle,
         "",
         order_side(event.side),

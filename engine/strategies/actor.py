@@ -16,7 +16,7 @@ from typing import Any, Final
 from engine.actors.base import CALLS, Emit, Later, State, Turn, handles
 from engine.actors.books.book import Book as OwnBook
 from engine.clock import window_end
-from engine.config import nearest, parse_config
+from engine.config import parse_config
 from engine.errors import UsageError
 from engine.events import (
     ActivityBarClosed,
@@ -40,6 +40,7 @@ from engine.events import (
     Trade,
     engine_time,
 )
+from engine.instruments import Instruments, is_among
 from engine.states import StateCheck, Unstorable
 from engine.strategies.account_views import Funding, OwnOrder
 from engine.strategies.base import RESERVED, PerMarket, Strategy
@@ -162,7 +163,7 @@ class StrategyActor(NewestPrices):
         """
         self._edited = True
 
-    def bind(self, instruments: Mapping[int, InstrumentListed], turn: Turn) -> None:
+    def bind(self, instruments: Instruments, turn: Turn) -> None:
         """See `Actor.bind`."""
         super().bind(instruments, turn)
         self._look_up()
@@ -216,7 +217,7 @@ class StrategyActor(NewestPrices):
 
     def wants(self, listed: InstrumentListed) -> bool:
         """Return whether the strategy trades this market."""
-        return not self.markets or listed.name in self.markets
+        return not self.markets or is_among(listed, self.markets)
 
     @property
     def now_ns(self) -> int:
@@ -229,7 +230,7 @@ class StrategyActor(NewestPrices):
         if number is None:
             if self.emit is refuse:
                 refuse(market)
-            raise KeyError(f"there is no market {market!r}; {nearest(str(market), list(self.numbers))}")
+            raise KeyError(self.instruments.why_not(market))
         return self.instruments[number]
 
     # What the verbs and readings use.
@@ -273,6 +274,7 @@ class StrategyActor(NewestPrices):
         if started.mode != "backtest":
             self.own.count_from(started.recv_ns // 1_000_000)
         self.warm_spans_ns = [parse_interval(name) for name in intervals]
+        self._look_up()  # the session may trade other instruments
         self.seen = {
             key: Seen(seen.start_ns, False)
             for key, seen in self.seen.items()
@@ -308,7 +310,7 @@ class StrategyActor(NewestPrices):
         self.emit = emit
         self.closes[event.instrument] = event
         if self.kept or "on_bar" in self._hooked:
-            bar = self.bar = view_bar(event, self.instruments[event.instrument], warmup=warmup)
+            bar = self.bar = view_bar(event, *self.named(event.instrument), warmup=warmup)
             self.windows.add(self.kept, event, bar)
             self.strategy.on_bar(bar)
             self.bar = None
@@ -319,7 +321,7 @@ class StrategyActor(NewestPrices):
         if not isinstance(event, LargePrintSeen) and self._is_stale(event):
             return
         if self._enter(event, event.instrument, emit):
-            self.strategy.on_flow(view_flow(event, self.instruments[event.instrument]))
+            self.strategy.on_flow(view_flow(event, *self.named(event.instrument)))
 
     @handles(CandleRead)
     def _history(self, event: CandleRead, emit: Emit) -> None:
@@ -400,12 +402,12 @@ class StrategyActor(NewestPrices):
             if "on_quote" in self._hooked:
                 self.emit = emit
                 self.event = event
-                self.strategy.on_quote(Touch(event, self.instruments[event.instrument]))
+                self.strategy.on_quote(Touch(event, *self.named(event.instrument)))
 
     @handles(BookRead)
     def _book(self, event: BookRead, emit: Emit) -> None:
         if self._enter(event, event.instrument, emit):
-            self.strategy.on_book(Book(event, self.instruments[event.instrument]))
+            self.strategy.on_book(Book(event, *self.named(event.instrument)))
 
     @handles(ContextRead)
     def _context(self, event: ContextRead, emit: Emit) -> None:
@@ -413,7 +415,7 @@ class StrategyActor(NewestPrices):
             listed = self.instruments[event.instrument]
             self.marks[event.instrument] = listed.nearest_price(int(event.mark), event.scale)
         if "on_context" in self._hooked and self._enter(event, event.instrument, emit):
-            self.strategy.on_context(Context(event, self.instruments[event.instrument]))
+            self.strategy.on_context(Context(event, *self.named(event.instrument)))
 
     @handles(FundingPaid)
     def _funding(self, event: FundingPaid, emit: Emit) -> None:
@@ -421,7 +423,7 @@ class StrategyActor(NewestPrices):
         if event.venue_ns > self.funded_ns.get(event.instrument, 0):
             self.funded_ns[event.instrument] = event.venue_ns
             if self._enter(event, event.instrument, emit):
-                self.strategy.on_funding(Funding(event, self.instruments[event.instrument]))
+                self.strategy.on_funding(Funding(event, *self.named(event.instrument)))
 
     @handles(TimerFired)
     def _timer(self, event: TimerFired, emit: Emit) -> None:
@@ -450,10 +452,10 @@ class StrategyActor(NewestPrices):
 
     def _look_up(self) -> None:
         """Prepare the tables used for each event: numbers by name, and the markets that are traded."""
-        self.numbers = {listed.name: listed.instrument for listed in self.instruments.values()}
-        self._traded = {
-            number: market_of(listed) for number, listed in self.instruments.items() if self.wants(listed)
-        }
+        self.windows = Windows()  # its views have listings and labels
+        self.numbers = self.instruments.names()
+        wanted = [number for number, listed in self.instruments.items() if self.wants(listed)]
+        self._traded = {number: market_of(*self.named(number)) for number in wanted}
         self._every = {number: self._traded.get(number) for number in self.instruments}
 
 

@@ -19,12 +19,10 @@ __all__ = ["BookSample", "Flow", "Footprint", "LargePrint", "Profile", "StackedI
 
 
 class _View(msgspec.Struct, frozen=True):
-    listed: InstrumentListed
+    """What all have: the listing of the instrument, and its label."""
 
-    @property
-    def market(self) -> str:
-        """The instrument's name."""
-        return self.listed.name
+    listed: InstrumentListed
+    market: str
 
     def _price(self, value: int) -> float:
         return value / power_of_ten(self.listed.price_scale)
@@ -173,16 +171,16 @@ Flow = Footprint | StackedImbalance | Profile | LargePrint | BookSample
 FlowEvent = FootprintClosed | ImbalanceStacked | ProfileClosed | LargePrintSeen | BookSampled
 
 
-def view_flow(event: FlowEvent, listed: InstrumentListed) -> Flow:
+def view_flow(event: FlowEvent, listed: InstrumentListed, market: str) -> Flow:
     """Return the view of an event of order flow."""
     match event:
         case FootprintClosed():
-            return Footprint(listed, event)
+            return Footprint(listed, market, event)
         case ImbalanceStacked():
-            return StackedImbalance(listed, event)
+            return StackedImbalance(listed, market, event)
         case ProfileClosed():
-            return Profile(listed, event)
+            return Profile(listed, market, event)
         case LargePrintSeen():
-            return LargePrint(listed, event)
+            return LargePrint(listed, market, event)
         case BookSampled():
-            return BookSample(listed, event)
+            return BookSample(listed, market, event)

@@ -12,6 +12,7 @@ from engine.events import (
     EquityMarked,
     Event,
     FillBooked,
+    InstrumentListed,
     OrderChanged,
     OrderModified,
     OrderRefused,
@@ -45,6 +46,10 @@ class Following(Actor):
         self.own = Own()
         self.marked: EquityMarked | None = None
 
+    def named(self, instrument: int) -> tuple[InstrumentListed, str]:
+        """Return the listing and the label of an instrument."""
+        return self.instruments[instrument], self.instruments.label(instrument)
+
     @handles(OrderRequested)
     def _requested(self, event: OrderRequested, emit: Emit) -> None:
         if event.strategy == self.name:
@@ -60,7 +65,7 @@ class Following(Actor):
         if event.strategy == self.name:
             asked = self.own.refused(event)
             self._show_order(event, emit)
-            self.strategy.on_order(view_refused(event, self.instruments[event.instrument], asked))
+            self.strategy.on_order(view_refused(event, *self.named(event.instrument), asked))
 
     @handles(SubmitOrder)
     def _submitted(self, event: SubmitOrder, emit: Emit) -> None:
@@ -76,7 +81,7 @@ class Following(Actor):
         order = self.own.changed(event, self.remembered)
         if order is not None:
             self._show_order(event, emit)
-            self.strategy.on_order(view_order(order, self.instruments[event.instrument], event))
+            self.strategy.on_order(view_order(order, *self.named(event.instrument), event))
 
     @handles(StopChanged)
     def _stop_changed(self, event: StopChanged, emit: Emit) -> None:
@@ -85,7 +90,7 @@ class Following(Actor):
             stop = self.own.stopped(event)
             if event.state != "fired":
                 self._show_order(event, emit)
-                self.strategy.on_order(view_order(stop, self.instruments[event.instrument], event))
+                self.strategy.on_order(view_order(stop, *self.named(event.instrument), event))
 
     def _show_order(self, event: OrderChanged | OrderRefused | StopChanged, emit: Emit) -> None:
         self.emit = emit
@@ -100,7 +105,7 @@ class Following(Actor):
         self.emit = emit
         self.event = event
         reason = self.own.reason_of(event.client_order_id)
-        self.strategy.on_fill(Fill(event, self.instruments[event.instrument], reason))
+        self.strategy.on_fill(Fill(event, *self.named(event.instrument), reason))
 
     @handles(PositionChanged)
     def _positioned(self, event: PositionChanged, emit: Emit) -> None:

@@ -15,15 +15,23 @@ import inspect
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from types import CodeType, FunctionType
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from msgspec.structs import replace
 
 from engine.config import Config, nearest
-from engine.errors import ConfigError
+from engine.errors import ConfigError, UsageError
+from engine.events import InstrumentListed
+from engine.instruments import find_instrument, is_among, labels
 from engine.strategies.base import Strategy
 from engine.strategies.params import params_of
 from engine.values import INTERVALS
 
-__all__ = ["Need", "built", "check_built", "check_markets", "needs_of", "spoken"]
+__all__ = ["Need", "built", "check_built", "needs_of", "resolve_markets", "spoken"]
+
+
+MARKET: Final = "market"
+"""The parameter that names a market."""
 
 
 class Need(NamedTuple):
@@ -48,8 +56,8 @@ def needs_of(
         options = typing.get_args(param.type) if typing.get_origin(param.type) is typing.Literal else ()
         if name == "interval" or (options and all(one in INTERVALS for one in options)):
             found.append(Need(title, "interval", name, value, markets))
-        elif name == "market":
-            found.append(Need(title, "market", name, value, markets))
+        elif name == MARKET:
+            found.append(Need(title, "market", MARKET, value, markets))
     for name, kind in (("intervals", "interval"), ("markets", "market")):
         where = f"{cls.__name__}.{name}"
         found += [Need(title, kind, where, value, markets) for value in _class_values(cls, name)]
@@ -82,15 +90,32 @@ def check_built(needs: Sequence[Need], config: Config) -> None:
             )
 
 
-def check_markets(needs: Sequence[Need], names: list[str]) -> None:
-    """Raise ConfigError for a market that the session does not have, or the strategy does not trade."""
+def resolve_markets(config: Config, needs: Sequence[Need], listed: Sequence[InstrumentListed]) -> Config:
+    """Return the configuration with each parameter `market` as the label, which `bar.market` has too.
+
+    `config` and `needs` have `venue:NAME` of instruments (`engine.config.naming`). Raises ConfigError for a
+    market that the session does not have, or the strategy does not trade.
+    """
+    shown = labels([one for one in listed if not config.instruments or is_among(one, config.instruments)])
+    changed: dict[str, str] = {}
     for need in needs:
-        known = [name for name in names if not need.markets or name in need.markets]
-        if need.kind == "market" and need.value not in known:
-            raise ConfigError(
-                f"strategy {need.strategy}: {need.where}: {need.value!r} is not an instrument of this "
-                f"strategy; {nearest(need.value, known)}"
-            )
+        if need.kind != "market":
+            continue
+        own = [one for one in listed if one.instrument in shown]
+        own = [one for one in own if not need.markets or is_among(one, need.markets)]
+        try:
+            label = shown[find_instrument(need.value, own).instrument]
+        except UsageError as error:
+            raise ConfigError(f"strategy {need.strategy}: {need.where}: {error}") from None
+        if need.where == MARKET and label != need.value:
+            changed[need.strategy] = label
+    entries = tuple(
+        replace(entry, params={**entry.params, MARKET: changed[entry.title]})
+        if entry.title in changed
+        else entry
+        for entry in config.strategies
+    )
+    return replace(config, strategies=entries)
 
 
 def spoken(cls: type[Strategy]) -> list[str]:

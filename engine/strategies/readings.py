@@ -82,7 +82,7 @@ class Readings:
             if price:
                 gain = held.size * price * unit - held.cost * power_of_ten(listed.money_scale)
                 profit = gain / (unit * power_of_ten(listed.money_scale))
-        return Position(listed.name, size, exact, entry, known, profit)
+        return Position(actor.instruments.label(listed.instrument), size, exact, entry, known, profit)
 
     def holds(self, market: str) -> bool:
         """Return whether the strategy has a position in `market`."""
@@ -106,7 +106,8 @@ class Readings:
         """
         actor = self._retape
         listed = actor.listed(market)
-        return [view_order(order, listed) for order in actor.own.of(listed.instrument)]
+        named = actor.named(listed.instrument)
+        return [view_order(order, *named) for order in actor.own.of(listed.instrument)]
 
     @_Reading
     def equity(self) -> float:
@@ -145,9 +146,10 @@ class Readings:
         actor.follow(Quote)
         event = actor.event
         if isinstance(event, Quote) and event.instrument == listed.instrument:
-            return Touch(event, listed)
-        known = actor.quotes.get(listed.instrument)
-        return None if known is None else Touch(known, listed)
+            known: Quote | None = event
+        else:
+            known = actor.quotes.get(listed.instrument)
+        return None if known is None else Touch(known, *actor.named(listed.instrument))
 
     def bars(self, market: str, interval: str, n: int) -> Bars:
         """Return the newest `n` bars of `market`, the one in `on_bar` included; fewer if there are fewer.
@@ -156,4 +158,5 @@ class Readings:
         bar. `interval` is as in `Bar.interval`.
         """
         actor = self._retape
-        return Bars(actor.windows.newest(actor.kept, actor.listed(market), interval, n, actor.bar))
+        named = actor.named(actor.listed(market).instrument)
+        return Bars(actor.windows.newest(actor.kept, named, interval, n, actor.bar))

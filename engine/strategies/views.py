@@ -26,7 +26,7 @@ __all__ = ["Bar", "Book", "Context", "Market", "Tick", "Touch", "history_bar", "
 
 
 class Bar(msgspec.Struct, frozen=True):
-    """A closed bar. `market` is the instrument's name, `start_ns` UTC.
+    """A closed bar. `market` is the instrument's label, `start_ns` UTC.
 
     `interval` is text such as "1m", or "volume:50" for an activity bar. `warmup`: the bar is history, passed
     to warm up indicators; verbs do nothing on it.
@@ -87,9 +87,10 @@ class Bar(msgspec.Struct, frozen=True):
 
 
 class Market(msgspec.Struct, frozen=True):
-    """The listing of an instrument, and the divisors of its integers."""
+    """The listing of an instrument, its label, and the divisors of its integers."""
 
     listed: InstrumentListed
+    label: str
     price_unit: int
     size_unit: int
 
@@ -103,8 +104,8 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def market(self) -> str:
-        """The instrument's name."""
-        return self.scales.listed.name
+        """The instrument's label."""
+        return self.scales.label
 
     @property
     def size(self) -> float:
@@ -118,15 +119,11 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
 
 
 class Touch(msgspec.Struct, frozen=True, gc=False):
-    """The best bid and ask; None for an empty side."""
+    """The best bid and ask; None for an empty side. `market` is the instrument's label."""
 
     event: Quote
     listed: InstrumentListed
-
-    @property
-    def market(self) -> str:
-        """The instrument's name."""
-        return self.listed.name
+    market: str
 
     @property
     def bid(self) -> float | None:
@@ -150,15 +147,14 @@ class Touch(msgspec.Struct, frozen=True, gc=False):
 
 
 class Book(msgspec.Struct, frozen=True, gc=False):
-    """A full order book, which replaces the one before. `fast` books have 5 levels."""
+    """A full order book, which replaces the one before. `fast` books have 5 levels.
+
+    `market` is the instrument's label.
+    """
 
     event: BookRead
     listed: InstrumentListed
-
-    @property
-    def market(self) -> str:
-        """The instrument's name."""
-        return self.listed.name
+    market: str
 
     @property
     def fast(self) -> bool:
@@ -177,15 +173,14 @@ class Book(msgspec.Struct, frozen=True, gc=False):
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):
-    """The context of an instrument; None for values that the venue does not send."""
+    """The context of an instrument; None for values that the venue does not send.
+
+    `market` is the instrument's label.
+    """
 
     event: ContextRead
     listed: InstrumentListed
-
-    @property
-    def market(self) -> str:
-        """The instrument's name."""
-        return self.listed.name
+    market: str
 
     @property
     def mark(self) -> float | None:
@@ -226,9 +221,9 @@ def _levels(side: BookLevels, listed: InstrumentListed) -> list[tuple[float, flo
     return [(price / price_unit, size / size_unit) for price, size, _ in side]
 
 
-def market_of(listed: InstrumentListed) -> Market:
-    """Return the listing and divisors of an instrument."""
-    return Market(listed, power_of_ten(listed.price_scale), power_of_ten(listed.size_scale))
+def market_of(listed: InstrumentListed, label: str) -> Market:
+    """Return the listing, label and divisors of an instrument."""
+    return Market(listed, label, power_of_ten(listed.price_scale), power_of_ten(listed.size_scale))
 
 
 def history_bar(candle: CandleRead) -> BarClosed:
@@ -249,13 +244,15 @@ def history_bar(candle: CandleRead) -> BarClosed:
     )
 
 
-def view_bar(event: BarClosed | ActivityBarClosed, listed: InstrumentListed, *, warmup: bool = False) -> Bar:
+def view_bar(
+    event: BarClosed | ActivityBarClosed, listed: InstrumentListed, market: str, *, warmup: bool = False
+) -> Bar:
     """Return the view of a closed bar."""
     unit = power_of_ten(listed.price_scale)
     return Bar(
         event,
         listed,
-        listed.name,
+        market,
         format_interval(event.interval_ns) if isinstance(event, BarClosed) else event.kind,
         event.open / unit,
         event.high / unit,

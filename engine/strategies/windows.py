@@ -42,13 +42,16 @@ class Windows:
                 views.append(bar)
 
     def newest(
-        self, kept: Kept, listed: InstrumentListed, interval: str, n: int, shown: Bar | None
+        self, kept: Kept, named: tuple[InstrumentListed, str], interval: str, n: int, shown: Bar | None
     ) -> Sequence[Bar]:
-        """Return the newest `n` bars, oldest first. A new window begins with `shown`, the current bar."""
+        """Return the newest `n` bars, oldest first. A new window begins with `shown`, the current bar.
+
+        `named` is the listing of the market and its label.
+        """
         count = index(n)
         if not 1 <= count <= BARS_MAX:
             raise ValueError(f"a window has 1 to {BARS_MAX} bars, not {n}")
-        key = (listed.instrument, interval)
+        key = (named[0].instrument, interval)
         window = kept.get(key)
         if window is None:
             of_it = shown is not None and (shown.event.instrument, shown.interval) == key
@@ -58,6 +61,6 @@ class Windows:
             self._views.pop(key, None)
         views = self._views.get(key)
         if views is None or len(views) != len(window):
-            views = self._views[key] = deque((view_bar(one, listed) for one in window), window.maxlen)
+            views = self._views[key] = deque((view_bar(one, *named) for one in window), window.maxlen)
         skipped = len(views) - count
         return [bar for number, bar in enumerate(views) if number >= skipped]

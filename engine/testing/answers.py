@@ -7,7 +7,6 @@ the money that the fills lead to. Checks no rule: it answers what the test says.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -18,7 +17,6 @@ from engine.events import (
     EquityMarked,
     Event,
     FillBooked,
-    InstrumentListed,
     OrderChanged,
     OrderRefused,
     OrderRequested,
@@ -31,6 +29,7 @@ from engine.events import (
     TargetSet,
 )
 from engine.events.terms import CLOSE, OPEN
+from engine.instruments import Instruments
 from engine.strategies.literals import Side
 from engine.strategies.own import Own
 from engine.values import BUY, SELL, rescale, to_grid
@@ -69,7 +68,7 @@ class Answers(ABC):
 
     now_ns: int
     _name: str
-    _listed: Mapping[int, InstrumentListed]
+    _listed: Instruments
 
     def __init__(self, cash: Number) -> None:
         self._cash = rescale(steps(cash), PRICE_SCALE, LEDGER_SCALE)

@@ -34,6 +34,7 @@ from engine.events import (
     TimerFired,
     Trade,
 )
+from engine.instruments import Instruments
 from engine.snapshot import classes_of
 from engine.states import StateCheck, stored_state
 from engine.strategies.actor import StrategyActor
@@ -67,10 +68,10 @@ class Bench(Answers):
         super().__init__(cash)
         self.emitted: list[Event] = []
         self.plots: dict[str, list[float]] = {}
-        self._listed = {
-            number: InstrumentListed(begin_ns, number, "bench", name, PRICE_SCALE, SIZE_SCALE)
+        self._listed = Instruments(
+            InstrumentListed(begin_ns, number, "bench", name, PRICE_SCALE, SIZE_SCALE)
             for number, name in enumerate(markets, 1)
-        }
+        )
         self._numbers = {listed.name: number for number, listed in self._listed.items()}
         self._timers: dict[str, SetTimer] = {}
         self._make: Callable[[], StrategyActor] = lambda: StrategyActor(

@@ -47,14 +47,15 @@ class Kit(Harness):
         *,
         cash: str = "1000",
         strategies: tuple[str, ...] = ("S1", "S2"),
-        coins: Mapping[str, tuple[str, ...]] | None = None,
+        markets: Mapping[str, tuple[str, ...]] | None = None,
         real: bool = False,
         watches: bool = True,
         venue: VenueConfig | None = None,
         account: Mapping[str, Any] | None = None,
         listed: Mapping[int, InstrumentListed] = LISTED,
     ) -> None:
-        entries = tuple(StrategyConfig(name=name, coins=(coins or {}).get(name, ())) for name in strategies)
+        traded = markets or {}
+        entries = tuple(StrategyConfig(name=name, instruments=traded.get(name, ())) for name in strategies)
         self.config = Config(
             mode="live" if real else "paper",
             strategies=entries,

@@ -9,6 +9,7 @@ from engine.actors import Actor, Because, RoutesChanged, SetTimer, Turn
 from engine.actors.base import Later, handlers_of
 from engine.clock import SECOND_NS
 from engine.events import Event, InstrumentListed, TimerFired
+from engine.instruments import Instruments
 
 __all__ = ["LISTED", "MINUTE", "Harness", "T"]
 
@@ -30,7 +31,7 @@ class Harness:
 
     def __init__(self, actor: Actor, listed: Mapping[int, InstrumentListed] = LISTED) -> None:
         self.actor = actor
-        actor.bind(listed, Turn())
+        actor.bind(listed if isinstance(listed, Instruments) else Instruments(listed.values()), Turn())
         self.routes: dict[type[Event], list[Any]] = {}
         for kind, handler in handlers_of(actor):
             self.routes.setdefault(kind, []).append(handler)

@@ -27,6 +27,7 @@ from engine.events import (
     Trade,
     TransferSeen,
 )
+from engine.instruments import Instruments
 from engine.snapshot import classes_of
 from engine.states import decode_state, encode_state
 from engine.values import BUY, INT64_MAX, SELL
@@ -294,7 +295,7 @@ def test_a_change_of_the_configured_cash_is_no_profit() -> None:
 
 
 def test_the_scale_of_money_grows_with_the_markets_and_changes_nothing() -> None:
-    listed = dict(LISTED)
+    listed = Instruments(LISTED.values())
     kit = Kit(listed=listed)
     kit.trade("100")
     kit.trades("S1", BUY, "3", "100", fee="0.1")

@@ -274,7 +274,7 @@ def test_with_several_strategies_the_configuration_names_the_one_that_adopts() -
 
 
 def test_only_strategies_that_trade_the_market_adopt() -> None:
-    kit = first(True, coins={"S1": ("AAA",), "S2": ("BBB",)})
+    kit = first(True, markets={"S1": ("AAA",), "S2": ("BBB",)})
     kit.position_read("5")
     kit.position_read("3", market=2)
     assert (kit.sizes(1), kit.sizes(2)) == ({"S1": 5}, {"S2": 3})

@@ -33,6 +33,7 @@ from engine.events import (
     SubmitOrder,
     Trade,
 )
+from engine.instruments import Instruments
 from engine.values import BUY, SELL, format_scaled
 from tests.actors.harness import LISTED, MINUTE, Harness, T
 
@@ -144,9 +145,8 @@ def reports(events: list[Any]) -> list[Any]:
 def market_of(harness: Harness, instrument: int = 1, **changes: Any) -> None:
     """Change an instrument of a harness that has not begun."""
     actor = harness.actor
-    actor.bind(
-        {**actor.instruments, instrument: replace(actor.instruments[instrument], **changes)}, actor.turn
-    )
+    changed = {**actor.instruments, instrument: replace(actor.instruments[instrument], **changes)}
+    actor.bind(Instruments(changed.values()), actor.turn)
 
 
 def summary(events: list[Any]) -> list[tuple[str, ...]]:

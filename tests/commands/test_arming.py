@@ -48,7 +48,7 @@ def write_config(
 
 
 def options(config: Path, url: str, *more: str) -> tuple[object, ...]:
-    where = ("--venue", "hyperliquid", "--base-url", url, "--coins", "BTC,ETH")
+    where = ("--venue", "hyperliquid", "--base-url", url, "--instruments", "BTC,ETH")
     return ("--config", config, *where, "--json", *more)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.commands.kit import as_json, assert_replays, engine, sandbox, spawn
 
-ARGS = ("--coins", "BTC,ETH", "--intervals", "1m,5m", "--since", "2024-01-01", "--json")
+ARGS = ("--instruments", "BTC,ETH", "--intervals", "1m,5m", "--since", "2024-01-01", "--json")
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +56,10 @@ def test_a_live_session_continues_after_a_backfill(venue: str, tmp_path: Path) -
 def test_an_invalid_backfill_is_refused_before_anything_is_written(venue: str, tmp_path: Path) -> None:
     root = tmp_path / "j"
     for args, words in (
-        (("--coins", "BTX", "--since", "2024-01-01"), "did you mean BTC"),
-        (("--coins", "BTC", "--since", "soon"), "ISO 8601"),
-        (("--coins", "BTC", "--since", "2124-01-01"), "not before"),
-        (("--coins", "BTC", "--since", "2024-01-01", "--intervals", "7m"), "interval"),
+        (("--instruments", "BTX", "--since", "2024-01-01"), "did you mean BTC"),
+        (("--instruments", "BTC", "--since", "soon"), "ISO 8601"),
+        (("--instruments", "BTC", "--since", "2124-01-01"), "not before"),
+        (("--instruments", "BTC", "--since", "2024-01-01", "--intervals", "7m"), "interval"),
     ):
         done = engine("backfill", "--base-url", venue, "--journal", root, *args)
         assert done.code == 2, (args, done.err)

@@ -36,7 +36,7 @@ def test_raw_frames_of_a_session_with_faults_decode_to_what_the_journal_holds(tm
     config.write_text(FAST + CHANNELS, encoding="utf-8")
     with sandbox("--speed", 20, "--drop-every", 3, "--history", 600, "--clock", "now") as url:
         live = ["live", "--raw", "--venue", "hyperliquid", "--base-url", url]
-        live += ["--journal", root, "--config", config, "--coins", "BTC"]
+        live += ["--journal", root, "--config", config, "--instruments", "BTC"]
         process = start(*live)
         wait_for(process, root, FeedDown, 2)
         process.send_signal(signal.SIGKILL)

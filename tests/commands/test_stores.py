@@ -48,7 +48,7 @@ def test_the_recorded_configuration_leaves_out_the_stores() -> None:
 
 
 def test_the_recorded_configuration_holds_all_other_fields_byte_for_byte() -> None:
-    config = Config(coins=("BTC",), strategies=(StrategyConfig(name="a"),), seed=7)
+    config = Config(instruments=("BTC",), strategies=(StrategyConfig(name="a"),), seed=7)
     assert config.canonical() == msgspec.json.encode(config, order="deterministic").decode()
 
 

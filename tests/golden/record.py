@@ -59,7 +59,7 @@ MARKETS = ("BTC", "ETH")
 STRATEGIES = (
     StrategyConfig(use="tests.golden.traders_2:Verbs"),
     StrategyConfig(use="tests.golden.traders_2:Rival", on_failure="quarantine"),
-    StrategyConfig(use="tests.golden.traders_2:Fails", coins=("BTC",), on_failure="quarantine"),
+    StrategyConfig(use="tests.golden.traders_2:Fails", instruments=("BTC",), on_failure="quarantine"),
 )
 
 
@@ -81,7 +81,7 @@ def main() -> None:
 async def _live(root: Path) -> None:
     settings = Config(
         mode="live",
-        coins=MARKETS,
+        instruments=MARKETS,
         strategies=STRATEGIES,
         bars=BarsConfig(intervals=("5s", "1m")),
         risk=RiskConfig(max_orders_per_minute=0),

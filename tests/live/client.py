@@ -124,7 +124,8 @@ def accounts() -> Iterator[Accounts]:
     """Run a sandbox with many accounts of 100,000 USDC each, so that every test has its own."""
     keys = [key(number) for number in range(1, _ACCOUNTS + 1)]
     options = [word for one in keys for word in ("--account", f"{address_of(one)}:100000")]
-    with sandbox(*options, "--coins", "BTC,ETH", "--rate-limit", "off", "--history", "600", "--maker") as url:
+    options += ["--instruments", "BTC,ETH", "--rate-limit", "off", "--history", "600", "--maker"]
+    with sandbox(*options) as url:
         yield ((url, one) for one in keys)
 
 

@@ -41,7 +41,7 @@ def fast_client() -> Iterator[Client]:
     options = (
         "--account",
         f"{address_of(KEY)}:100000",
-        "--coins",
+        "--instruments",
         "BTC",
         "--rate-limit",
         "off",

@@ -350,7 +350,10 @@ class Hold(Strategy):
         if trade.market == "BTC" and not self.position("BTC") and not self.orders("BTC"):
             self.buy("BTC", self.size)
 """
-    source, live = folder / "mine.py", ("live", "--journal", "j", "--no-db", "--coins", "BTC", "--for", "2s")
+    source, live = (
+        folder / "mine.py",
+        ("live", "--journal", "j", "--no-db", "--instruments", "BTC", "--for", "2s"),
+    )
     source.write_text(text, encoding="utf-8")
     assert spawn(*live, "--strategy", "mine:Hold", cwd=folder).code == 0
     assert recorded(folder / "j", FillBooked) == 1

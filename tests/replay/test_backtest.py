@@ -298,16 +298,16 @@ def test_a_strategy_fails_in_a_backtest_as_it_does_live(tmp_path: Path) -> None:
 def test_only_configured_instruments_are_used_and_the_day_must_have_all_of_them(tmp_path: Path) -> None:
     days = recorded(tmp_path / "a")
     every = run(days, config_of(use("Averages")), tmp_path / "all")
-    one = msgspec.structs.replace(config_of(use("Averages")), coins=("AAA",))
+    one = msgspec.structs.replace(config_of(use("Averages")), instruments=("AAA",))
     some = run(days, one, tmp_path / "some")
     assert 0 < some.trades < every.trades
     assert replay_day(open_day(tmp_path / "some" / "2024-12-05"), builder())[0].identical
     for wrong in (
-        msgspec.structs.replace(one, coins=("AAB",)),
-        msgspec.structs.replace(one, coins=(), risk=RiskConfig(max_order_size={"AAB": "1"})),
-        config_of(msgspec.structs.replace(use("Averages"), coins=("AAB",))),
+        msgspec.structs.replace(one, instruments=("AAB",)),
+        msgspec.structs.replace(one, instruments=(), risk=RiskConfig(max_order_size={"AAB": "1"})),
+        config_of(msgspec.structs.replace(use("Averages"), instruments=("AAB",))),
     ):
-        with pytest.raises(UsageError, match="'AAB' is not an instrument of this session; did you mean AAA"):
+        with pytest.raises(UsageError, match="there is no instrument 'AAB'; did you mean AAA"):
             run(days, wrong)
 
 

@@ -26,6 +26,7 @@ from engine.events import (
     Trade,
 )
 from engine.events.codec import decode_inputs, encode_inputs
+from engine.instruments import Instruments
 from engine.snapshot import classes_of
 from engine.states import decode_state, encode_state
 from engine.strategies import Strategy, Tick
@@ -279,7 +280,7 @@ def test_corrections_and_other_markets_do_not_reach_a_strategy() -> None:
 def test_a_market_listed_later_or_again_is_known() -> None:
     on = harness()
     asked(on, lambda s: s.buy("AAA", 1))
-    on.actor.instruments = {**on.actor.instruments, 9: InstrumentListed(T, 9, "sim", "NEW", 0, 0)}
+    on.actor.instruments[9] = InstrumentListed(T, 9, "sim", "NEW", 0, 0)
     on.send(InstrumentListed(T, 9, "sim", "NEW", 0, 0))
     (request,) = asked(on, lambda s: s.buy("NEW", 1))
     assert request.instrument == 9
@@ -290,7 +291,7 @@ def test_a_market_listed_later_or_again_is_known() -> None:
 
 def test_verbs_work_only_inside_handlers() -> None:
     actor = StrategyActor(Busy, "mine", {})
-    actor.bind({1: InstrumentListed(T, 1, "sim", "AAA", 2, 3)}, Turn())
+    actor.bind(Instruments([InstrumentListed(T, 1, "sim", "AAA", 2, 3)]), Turn())
     with pytest.raises(RuntimeError, match="only inside its handlers"):
         actor.strategy.buy("AAA", 1)
 

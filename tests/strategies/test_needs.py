@@ -9,10 +9,10 @@ import pytest
 
 from engine.config import BarsConfig, Config, StrategyConfig
 from engine.errors import ConfigError, UsageError
-from engine.events import Event
+from engine.events import Event, InstrumentListed
 from engine.session import SessionBuilder
 from engine.strategies import Bar, Strategy, Tick
-from engine.strategies.needs import Need, check_markets, needs_of, spoken
+from engine.strategies.needs import Need, needs_of, resolve_markets, spoken
 from replay.backtesting import BacktestReport, DigestSink, run_backtest
 from tests.actors.harness import T
 from tests.replay.kit import NOON, candles, listings, steady, write_journal
@@ -64,8 +64,18 @@ def builder() -> SessionBuilder:
 
 def config(use: str, intervals: tuple[str, ...] = ("1m", "5m", "15m"), **fields: Any) -> Config:
     bars = BarsConfig(intervals=intervals, activity=fields.pop("activity", ("tick:5@AAA",)))
-    coins = fields.pop("coins", ())
-    return Config(strategies=(StrategyConfig(use, **fields),), bars=bars, coins=coins)
+    instruments = fields.pop("instruments", ())
+    return Config(strategies=(StrategyConfig(use, **fields),), bars=bars, instruments=instruments)
+
+
+LISTED = [
+    InstrumentListed(T, number, "sim", name, 2, 3) for number, name in enumerate(("AAA", "BBB", "CCC"), 1)
+]
+
+
+def check(listed: list[InstrumentListed] = LISTED, **fields: Any) -> Config:
+    settings = config("Timed", **fields)
+    return resolve_markets(settings, builder().needs(settings), listed)
 
 
 def begin(settings: Config, mode: str = "paper") -> None:
@@ -103,15 +113,23 @@ def test_an_interval_of_which_no_bars_are_built_is_refused_with_the_nearest() ->
 
 
 def test_a_market_that_is_not_there_or_not_traded_is_refused_with_the_nearest() -> None:
-    def check(**fields: Any) -> None:
-        check_markets(builder().needs(config("Timed", **fields)), ["AAA", "BBB", "CCC"])
-
     check()
-    check(coins=("AAA", "BBB"))
-    with pytest.raises(ConfigError, match=r"strategy Timed: market: 'AAB' is not .*did you mean AAA"):
+    check(instruments=("AAA", "BBB"))
+    with pytest.raises(ConfigError, match=r"strategy Timed: market: .* 'AAB'; did you mean AAA"):
         check(params={"market": "AAB"})
-    with pytest.raises(ConfigError, match="market: 'CCC' is not"):
-        check(params={"market": "CCC"}, coins=("AAA", "BBB"))
+    with pytest.raises(ConfigError, match="market: there is no instrument 'CCC'"):
+        check(params={"market": "CCC"}, instruments=("AAA", "BBB"))
+
+
+def test_a_market_is_passed_on_as_its_label_so_that_it_equals_that_of_a_bar() -> None:
+    assert check(params={"market": "sim:AAA"}).strategies[0].params == {"market": "AAA"}
+    assert check(params={"market": "AAA"}).strategies[0].params == {"market": "AAA"}
+    twice = [*LISTED, InstrumentListed(T, 4, "kraken", "AAA", 2, 3)]
+    assert check(twice, params={"market": "sim:AAA"}).strategies[0].params == {"market": "sim:AAA"}
+    with pytest.raises(ConfigError, match=r"market: 'AAA' is the name of several instruments; .*kraken:AAA"):
+        check(twice, params={"market": "AAA"})
+    own = check(twice, params={"market": "AAA"}, instruments=("sim:AAA", "sim:BBB"))
+    assert own.strategies[0].params == {"market": "AAA"}
 
 
 # Backtests: what the data can have.
@@ -181,7 +199,7 @@ def test_trades_have_the_bars_that_are_built(tmp_path: Path) -> None:
 
 
 def test_a_market_that_the_data_does_not_have_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"market: 'AAX' is not .*did you mean AAA"):
+    with pytest.raises(ConfigError, match=r"market: .* 'AAX'; did you mean AAA"):
         backtest(tmp_path, steady(50, NOON), config("Timed", params={"market": "AAX"}))
 
 

@@ -72,7 +72,7 @@ def traded(packages: Path, url: str, tmp_path_factory: pytest.TempPathFactory) -
     """The journal of a session of the toy venue, with its raw messages. Shared, so read only."""
     folder = tmp_path_factory.mktemp("traded")
     seen: dict[type[Event], int] = {OrderFilled: 1, Trade: 110, Quote: 110}
-    result = as_json(trade(packages, url, folder, seen, "--raw", "--coins", "AAA"))
+    result = as_json(trade(packages, url, folder, seen, "--raw", "--instruments", "AAA"))
     assert result["health"]["feed"].startswith("frames ")
     return folder / "j"
 
@@ -124,7 +124,7 @@ def test_a_second_session_continues_and_marks_the_gap(packages: Path, url: str, 
 
 
 def test_a_backfill_reads_history_once(url: str, installed: None, tmp_path: Path) -> None:
-    args = ["--venue", "toy", "--base-url", url, "--coins", "AAA", "--intervals", "1m"]
+    args = ["--venue", "toy", "--base-url", url, "--instruments", "AAA", "--intervals", "1m"]
     args += [
         "--since",
         "2025-01-02T00:00",
@@ -149,10 +149,10 @@ def test_a_backfill_reads_history_once(url: str, installed: None, tmp_path: Path
         ("live --venue toy", 2, "give its --base-url"),
         ("live --venue toi", 2, "there is no venue 'toi'; did you mean toy?"),
         ("live --venue hyperliqid", 2, "did you mean hyperliquid?"),
-        ("live --venue toy --base-url URL --coins AAB", 2, "did you mean AAA"),
+        ("live --venue toy --base-url URL --instruments AAB", 2, "did you mean AAA"),
         ("live --venue toy --base-url ws://127.0.0.1:1", 5, "ws://127.0.0.1:1"),
-        ("backfill --venue bare --coins AAA --since 2024-01-01", 2, "the venue 'bare' has no history"),
-        ("backfill --venue sandbox --coins BTC --since 2024-01-01", 2, "give its --base-url"),
+        ("backfill --venue bare --instruments AAA --since 2024-01-01", 2, "the venue 'bare' has no history"),
+        ("backfill --venue sandbox --instruments BTC --since 2024-01-01", 2, "give its --base-url"),
     ],
 )
 def test_a_missing_capability_of_a_venue_is_refused(

@@ -124,7 +124,7 @@ def jobs_of(commands: Iterable[Event], wire: Wire) -> list[Job]:
     rest: list[Job] = []
     for command in commands:
         if isinstance(command, _TRADING) and not wire.trades(command.instrument):
-            words = "its coin is not traded in this session; start one with it among --coins"
+            words = "its instrument is not traded in this session; start one with it among --instruments"
             rest.append(Job({}, (command,), refusal=words))
         elif isinstance(command, CancelOrder):
             cancels[command.client_order_id in fresh].append(command)

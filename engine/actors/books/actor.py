@@ -77,7 +77,7 @@ class Books(Ledger):
         self.halts: dict[int, int] = {}
         self.funded_ns: dict[str, int] = {}
         self.adopt = config.venue.adopt
-        self.traders = tuple((entry.title, entry.coins) for entry in config.strategies)
+        self.traders = tuple((entry.title, entry.instruments) for entry in config.strategies)
         self.readings = Readings(self)
         self.settling = Settling(self)
         # Of a real account: what was booked when, and what its readings have shown.

@@ -14,6 +14,7 @@ from engine.actors.base import State
 from engine.actors.books.scaling import at_scale
 from engine.config import PRICE_TEXT_SCALE
 from engine.errors import NumberError
+from engine.instruments import is_among
 from engine.values import format_scaled, parse_scaled
 
 if TYPE_CHECKING:
@@ -86,6 +87,6 @@ def _price(ledger: Ledger, asset: str) -> tuple[int, int] | None:
         return parse_scaled(text, PRICE_TEXT_SCALE), PRICE_TEXT_SCALE
     except NumberError:
         for number, listed in ledger.instruments.items():
-            if listed.name == text:
+            if is_among(listed, (text,)):
                 return ledger.price(number)
         return None

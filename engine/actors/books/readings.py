@@ -20,6 +20,7 @@ from engine.actors.books.book import EXTERNAL
 from engine.actors.books.booking import Booking, Correction, Piece
 from engine.actors.books.scaling import fine_price
 from engine.events import FillBooked, OrderFilled, PositionDiffers, PositionRead
+from engine.instruments import entry_of, is_among
 from engine.values import BUY, SELL, Size, format_scaled
 
 if TYPE_CHECKING:
@@ -196,10 +197,10 @@ class Readings:
     def _adopter(self, instrument: int) -> str:
         """Return the strategy that takes over a position of a market, "" for none."""
         b = self.b
-        name = b.instruments[instrument].name
+        listed = b.instruments[instrument]
         if not isinstance(b.adopt, bool):
-            return b.adopt.get(name, "")
-        traders = [title for title, coins in b.traders if not coins or name in coins]
+            return entry_of(b.adopt, listed, "")
+        traders = [title for title, markets in b.traders if not markets or is_among(listed, markets)]
         return traders[0] if b.adopt and len(traders) == 1 else ""
 
     # Prices.

@@ -6,6 +6,7 @@ from engine.actors.base import Actor, Emit, handles
 from engine.config import FlowConfig
 from engine.errors import NumberError
 from engine.events import InstrumentListed, LargePrintSeen, Trade
+from engine.instruments import entry_of
 from engine.values import INT64_MAX, to_grid
 
 __all__ = ["LargePrints"]
@@ -51,7 +52,7 @@ class LargePrints(Actor):
             self._sizes[listed.instrument] = self._size_of(listed)
 
     def _size_of(self, listed: InstrumentListed) -> int:
-        text = self._large.get(listed.name)
+        text = entry_of(self._large, listed, None)
         if text is None:
             return INT64_MAX
         try:

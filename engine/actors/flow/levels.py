@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from engine.actors.base import State
 from engine.events import InstrumentListed
+from engine.instruments import entry_of
 from engine.values import Size, power_of_ten, to_grid
 
 __all__ = ["LEVELS_MAX", "Cell", "level_of", "width_of"]
@@ -28,7 +29,7 @@ def width_of(listed: InstrumentListed, level: Mapping[str, str], price: int) -> 
     A configured width is rounded up to the price scale. The default is the largest power of ten not above a
     ten-thousandth of the first price, but at least the price grid's step.
     """
-    configured = level.get(listed.name)
+    configured = entry_of(level, listed, None)
     if configured is not None:
         return to_grid(configured, scale=listed.price_scale, up=True)
     return max(listed.price_step, power_of_ten(max(0, len(str(price)) - 5)))

@@ -109,7 +109,7 @@ class Gates:
     @property
     def halted_markets(self) -> dict[str, str]:
         """The halted markets by name, each with its reason."""
-        return {self.m.instruments[number].name: why for number, why in self.m.gate.markets.items()}
+        return {self.m.instruments.label(number): why for number, why in self.m.gate.markets.items()}
 
     @property
     def paused(self) -> list[str]:
@@ -125,7 +125,7 @@ class Gates:
         if terms.size <= 0:
             return "size", "the size is 0 on the venue's grid"
         if not m.price(instrument).any and (terms.role == OPEN or terms.market):
-            return "no_price", f"no price of {listed.name} is known yet"
+            return "no_price", f"no price of {m.instruments.label(instrument)} is known yet"
         stopping = self.halts.stopping(at_ns, terms)
         if stopping is not None:
             return stopping

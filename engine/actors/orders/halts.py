@@ -207,8 +207,8 @@ class Halts:
         gate = self.m.gate
         if target:
             gate.paused.pop(target, None)
-            for number, listed in self.m.instruments.items():
-                if listed.name == target:
+            for number in self.m.instruments:
+                if self.m.instruments.means(target, number):
                     gate.markets.pop(number, None)
         else:
             gate.halted = STOPPED if gate.stop_ns else ""
@@ -226,11 +226,12 @@ class Halts:
         m = self.m
         names = dict.fromkeys([*(entry.title for entry in m.config.strategies), MANUAL])
         found: list[tuple[str, int]] = []
-        for number, listed in sorted(m.instruments.items()):
+        for number in sorted(m.instruments):
+            all_or_market = not target or m.instruments.means(target, number)
             known = [*m.books.get(number, {}), *m.aims.get(number, {})]
             known += [order.owner for order in m.live.values() if order.instrument == number]
             for owner in dict.fromkeys([*names, *sorted(known)]):
-                named = target == owner or (owner != EXTERNAL and target in ("", listed.name))
+                named = target == owner or (owner != EXTERNAL and all_or_market)
                 if named and owner in known:
                     found.append((owner, number))
         return found

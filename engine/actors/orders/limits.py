@@ -14,6 +14,7 @@ from engine.actors.orders.state import Live
 from engine.clock import SECOND_NS
 from engine.config import MONEY_TEXT_SCALE
 from engine.events import InstrumentListed, OrderTerms
+from engine.instruments import entry_of
 from engine.values import BUY, format_scaled, parse_scaled
 
 if TYPE_CHECKING:
@@ -95,14 +96,15 @@ class Limits:
     def order(self, instrument: int, terms: OrderTerms, price: int) -> tuple[str, str] | None:
         """Return why one order is too large, or None."""
         listed = self.m.instruments[instrument]
-        most = self.m.config.risk.max_order_size.get(listed.name, "0")
+        most = entry_of(self.m.config.risk.max_order_size, listed, "0")
         if _more(terms.size, listed.size_scale, most):
-            size = format_scaled(terms.size, listed.size_scale)
-            return "max_order_size", f"{size} {listed.name} is more than {most}"
+            size, name = format_scaled(terms.size, listed.size_scale), self.m.instruments.label(instrument)
+            return "max_order_size", f"{size} {name} is more than {most}"
         largest = listed.rules.size_max
         if largest and terms.size > largest:
             size, allowed = (format_scaled(one, listed.size_scale) for one in (terms.size, largest))
-            return "max_order_size", f"{size} {listed.name} is more than {allowed}, the venue's largest order"
+            name = self.m.instruments.label(instrument)
+            return "max_order_size", f"{size} {name} is more than {allowed}, the venue's largest order"
         return self.order_value(listed, terms.size * price)
 
     def order_value(self, listed: InstrumentListed, value: int) -> tuple[str, str] | None:
@@ -112,10 +114,10 @@ class Limits:
     def position(self, instrument: int, sides: Sides) -> tuple[str, str] | None:
         """Return why a position would be too large, or None."""
         listed = self.m.instruments[instrument]
-        most = self.m.config.risk.max_position_size.get(listed.name, "0")
+        most = entry_of(self.m.config.risk.max_position_size, listed, "0")
         if _more(sides.size, listed.size_scale, most):
-            size = format_scaled(sides.size, listed.size_scale)
-            return "max_position_size", f"{size} {listed.name} would be more than {most}"
+            size, name = format_scaled(sides.size, listed.size_scale), self.m.instruments.label(instrument)
+            return "max_position_size", f"{size} {name} would be more than {most}"
         return self.position_value(listed, sides)
 
     def position_value(self, listed: InstrumentListed, sides: Sides) -> tuple[str, str] | None:
@@ -129,11 +131,11 @@ class Limits:
             return None
         for other, held in m.books.get(instrument, {}).items():
             if other != owner and held * side < 0:
-                return "netting", f"{other} holds the other side of {m.instruments[instrument].name}"
+                return "netting", f"{other} holds the other side of {m.instruments.label(instrument)}"
         for order in (*m.live.values(), *m.approved):
             other_side = order.terms.side != side and not order.exits
             if order.instrument == instrument and order.owner != owner and other_side:
-                name = m.instruments[instrument].name
+                name = m.instruments.label(instrument)
                 return "netting", f"{order.owner} is about to open the other side of {name}"
         return None
 

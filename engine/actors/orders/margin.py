@@ -25,6 +25,7 @@ from engine.actors.orders.limits import Sides
 from engine.actors.orders.state import Live
 from engine.config import FEE_SCALE, MONEY_TEXT_SCALE
 from engine.events import EquityMarked, InstrumentListed, MarginCalled, OrderTerms, PositionChanged
+from engine.instruments import entry_of
 from engine.values import BUY, format_scaled, parse_scaled, power_of_ten, rescale, wide
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Margin:
 
     def leverage(self, listed: InstrumentListed, value: int) -> int:
         """Return the leverage of a position of this value, at the instrument's money scale."""
-        chosen = self.m.config.account.leverage.get(listed.name, listed.rules.leverage)
+        chosen = entry_of(self.m.config.account.leverage, listed, listed.rules.leverage)
         return max(1, min(chosen, highest_leverage(listed, value)))
 
     # Refusals.
@@ -115,7 +116,8 @@ class Margin:
         """
         listed = self.m.instruments[instrument]
         if not listed.rules.on_margin and terms.side != BUY:
-            return "short_spot", f"{listed.name} is not held on margin: only what is held can be sold"
+            name = self.m.instruments.label(instrument)
+            return "short_spot", f"{name} is not held on margin: only what is held can be sold"
         if self.m.money.cash is None and self.m.real:
             return None  # An account that was not read is refused as such, and its money comes with it.
         if not listed.rules.on_margin:

@@ -41,7 +41,7 @@ class Funding:
         """Return the markets whose positions paid no funding because the data has no rates."""
         v = self.v
         names = [
-            v.instruments[number].name
+            v.instruments.label(number)
             for number, market in v.markets.items()
             if market.held and not market.rated and v.instruments[number].kind == "perp"
         ]

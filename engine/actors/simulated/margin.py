@@ -21,6 +21,7 @@ from engine.actors.simulated import depth
 from engine.actors.simulated.state import DORMANT, FINER, UNIT, WAITING, WORKING, At, VenueOrder
 from engine.config import FEE_SCALE
 from engine.events import InstrumentListed, Liquidated, MarginCalled
+from engine.instruments import entry_of
 from engine.values import BUY, SELL, power_of_ten, wide
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Margin:
         """Return the leverage of a position of this value: the chosen one, as far as its tier allows."""
         listed = self.v.instruments[instrument]
         chosen = self.v.leverages.get(instrument, (0, True))[0]
-        chosen = chosen or self.v.leverage_of.get(listed.name, listed.rules.leverage)
+        chosen = chosen or entry_of(self.v.leverage_of, listed, listed.rules.leverage)
         return max(1, min(chosen, self.highest(listed, value)))
 
     def highest(self, listed: InstrumentListed, value: int) -> int:

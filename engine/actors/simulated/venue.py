@@ -12,8 +12,6 @@ listen to trades and quotes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from engine.actors.base import Actor, Emit, RoutesChanged, SetTimer, Turn, handles
 from engine.actors.simulated import depth
 from engine.actors.simulated.account import Account
@@ -55,6 +53,7 @@ from engine.events import (
     TimerFired,
     Trade,
 )
+from engine.instruments import Instruments
 from engine.values import InstrumentId, Size, parse_scaled
 
 __all__ = ["DepthSide", "Market", "Path", "Position", "SimulatedVenue", "VenueOrder"]
@@ -136,7 +135,7 @@ class SimulatedVenue(Actor):
         self.funding = Funding(self)
         self.account.begin(config.cash)
 
-    def bind(self, instruments: Mapping[int, InstrumentListed], turn: Turn) -> None:
+    def bind(self, instruments: Instruments, turn: Turn) -> None:
         """See `Actor.bind`."""
         super().bind(instruments, turn)
         for listed in instruments.values():
