@@ -56,7 +56,7 @@ def open_day(folder: Path) -> FrameReader:
     if not folder.is_dir():
         raise UsageError(f"{folder}: there is no such day; a day is a folder such as journal/2024-12-05")
     if not list_segments(folder):
-        raise UsageError(f"{folder}: holds no journal segments; a day is a folder such as journal/2024-12-05")
+        raise UsageError(f"{folder}: holds no records; a day is a folder such as journal/2024-12-05")
     return read_frames(folder)
 
 

@@ -63,11 +63,14 @@ class SegmentFile(msgspec.Struct, frozen=True):
 
 
 def list_days(root: Path, disk: Disk = DISK) -> list[DayFolder]:
-    """Return the day folders of a root, oldest first. Raises JournalError when it cannot be listed."""
+    """Return the day folders of a root, oldest first. Raises JournalError when it cannot be listed.
+
+    A folder without segments is left out: its writer died before it wrote a record.
+    """
     days = []
     for name in _names(root, disk):
         day = parse_day(name)
-        if day is not None:
+        if day is not None and _has_segments(root / name, disk):
             days.append(DayFolder(root / name, day))
     return sorted(days, key=lambda folder: folder.day)
 
@@ -167,6 +170,10 @@ def _write_identity(root: Path, journal_id: bytes, disk: Disk) -> None:
         disk.close(fd)
     uninterrupted(disk.rename, temporary, root / IDENTITY_NAME)
     uninterrupted(disk.fsync_dir, root)
+
+
+def _has_segments(folder: Path, disk: Disk) -> bool:
+    return any(name.endswith((SEGMENT_SUFFIX, SEALED_SUFFIX)) for name in _names(folder, disk))
 
 
 def _sync_above(root: Path, disk: Disk) -> None:

@@ -156,3 +156,17 @@ def test_what_is_not_a_file_in_place_of_a_journals_own_files_is_refused_at_once(
     assert done.code == 4, done
     assert name in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_day_whose_writer_died_before_its_first_record_is_no_day(traded: Path, tmp_path: Path) -> None:
+    root = tmp_path / "journal"
+    shutil.copytree(traded.parent, root)
+    (root / "2022-01-16").mkdir()
+    (root / "2022-01-17" / "damaged").mkdir(parents=True)
+    before = engine("journal", "verify", traded)
+    assert engine("journal", "verify", root).out.replace(str(root), str(traded.parent)) == before.out
+    assert engine("project", root, "--db", tmp_path / "rows.db").code == 0
+    assert engine("backtest", root).code == 0
+    done = engine("replay", root / "2022-01-16")
+    assert done.code == 2
+    assert "holds no records" in done.err
