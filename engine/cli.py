@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 from keyword import iskeyword
 from typing import NoReturn
@@ -20,6 +21,7 @@ import adapters  # noqa: F401
 import replay  # noqa: F401
 from engine import stopping
 from engine.errors import EngineError, error_in
+from engine.journal import Disk
 from engine.loading.modules import own_modules
 
 __all__ = ["cli", "main"]
@@ -44,6 +46,19 @@ _COMMANDS = (
 """The commands in the order of `engine --help`. Each has a module of its name in `engine/commands/`."""
 
 
+class Octal(click.ParamType[int]):
+    """Permission bits as `chmod` and `umask` write them."""
+
+    name = "octal"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the bits of a text such as 027."""
+        text = str(value)
+        if re.fullmatch(r"0?[0-7]{1,3}", text) is None:
+            self.fail(f"{text[:20]!r} is not a mode such as 077 or 027", param, ctx)
+        return int(text, 8)
+
+
 class _Commands(click.Group):
     """Loads a command's module when it is called, so that `engine --help` is quick."""
 
@@ -63,7 +78,15 @@ class _Commands(click.Group):
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="retape", prog_name="engine")
-def cli() -> None:
+@click.option(
+    "--umask",
+    type=Octal(),
+    default="077",
+    show_default=True,
+    metavar="MODE",
+    help="Permissions withheld from every file and folder that is written; 027 lets your group read them.",
+)
+def cli(umask: int) -> None:
     """A trading engine whose days re-derive bit for bit from their journal.
 
     \b
@@ -76,6 +99,8 @@ def cli() -> None:
     Exit codes: 0 done or identical, 1 internal error or stopped by a signal, 2 usage, 3 replay diverged,
     4 journal damaged or not usable, 5 venue or network, 6 refused by a safety rule, 7 a strategy failed.
     """
+    os.umask(os.umask(umask) | umask)
+    Disk.withheld = umask
     click.get_current_context().with_resource(own_modules())
 
 

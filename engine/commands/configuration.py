@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from engine.config import Config, StrategyConfig, load_config, nearest
+from engine.config import Config, StrategyConfig, load_config, nearest, refuse_keys
 from engine.errors import ConfigError, UsageError
 from engine.loading.modules import add_folder
 from engine.loading.strategies import load_strategy
@@ -26,6 +26,9 @@ def read_config(
 
     Strategies are also searched in the file's folder. Raises UsageError for an unknown strategy or parameter.
     """
+    refuse_keys(list(params), "--param")
+    for text in params:
+        refuse_keys(text.partition("=")[2], f"--param {text.partition('=')[0][:40]}")
     config = Config()
     if path is not None:
         config = load_config(path)

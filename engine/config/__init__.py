@@ -19,6 +19,7 @@ A file is TOML; every key has a default (`sections.py`). The configuration is re
 from engine.config.checks import nearest
 from engine.config.keys import Key, as_markdown, keys
 from engine.config.loading import load_config, parse_config, read_section
+from engine.config.secrets import refuse_keys
 from engine.config.sections import (
     CHANNELS,
     FEE_SCALE,
@@ -58,4 +59,5 @@ __all__ = [
     "nearest",
     "parse_config",
     "read_section",
+    "refuse_keys",
 ]

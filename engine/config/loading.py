@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import FieldInfo
 
 from engine.config.checks import check, nearest
+from engine.config.secrets import refuse_keys
 from engine.config.sections import RECORDED_INSTRUMENTS, Config, StrategyConfig
 from engine.errors import ConfigError
 
@@ -30,6 +31,7 @@ def load_config(path: Path) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is not valid TOML: {error}") from None
     try:
+        refuse_keys(data, "")
         return parse_config(data)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None

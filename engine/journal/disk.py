@@ -22,13 +22,17 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _INTERRUPTS_MAX = 1000  # a call that is interrupted this often in a row fails
-_FILE_MODE = 0o600  # a journal shows what its owner trades: only the owner may read it
-_FOLDER_MODE = 0o700
 _NO_FILE = "is not a regular file"
 
 
 class Disk:
     """Files and folders of the operating system. Sizes and offsets are bytes."""
+
+    withheld = 0o077
+    """Permissions that new files and folders do not have, besides the umask of the process.
+
+    A journal shows what its owner trades. The command line sets it (`engine --umask`).
+    """
 
     def open_read(self, path: Path) -> int:
         """Open a file. Does not wait for the other end of a pipe; raises OSError for what is not a file."""
@@ -41,7 +45,7 @@ class Disk:
     def create(self, path: Path) -> int:
         """Create a file and open it for appending. Raises FileExistsError if it exists."""
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        return os.open(path, flags, _FILE_MODE)
+        return os.open(path, flags, 0o666 & ~self.withheld)
 
     def close(self, fd: int) -> None:
         os.close(fd)
@@ -90,7 +94,7 @@ class Disk:
         path.unlink()
 
     def mkdir(self, path: Path) -> None:
-        path.mkdir(_FOLDER_MODE)
+        path.mkdir(0o777 & ~self.withheld)
 
     def rmdir(self, path: Path) -> None:
         path.rmdir()

@@ -78,7 +78,7 @@ class JournalLock:
         self.release()
 
     def _open(self, path: Path, flags: int) -> int:
-        fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, flags | os.O_CLOEXEC, 0o666)
         self._fds.append(fd)
         return fd
 

@@ -160,7 +160,7 @@ class CsvStore:
             raise StoreUnavailable(
                 f"{path}: was deleted; it is made again from the journal", reason="deleted"
             )
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
             if not os.fstat(descriptor).st_size:
                 lines = [_HEADER, *lines]

@@ -20,7 +20,7 @@ class WriterLock:
     def __init__(self, path: Path) -> None:
         name = path.with_name(path.name + ".lock")
         try:
-            self._fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise unreachable(path, error) from error
         try:

@@ -2,14 +2,21 @@
 
 Promises: read once, at the start of an armed session; a file must be a regular one that only its owner may
 read; a variable is taken out of the environment, used or not; from the moment it is read the key is a
-`Secret`, which no text of this program can show, tracebacks with locals included. Called by the command
-line for an armed session only.
+`Secret`, which no text of this program can show, tracebacks with locals included, and the process leaves no
+core dump and can be read by no other process of its user. Called by the command line for an armed session
+only.
+
+What a process was started with stays readable in `/proc/PID/environ` of its parents, and cannot be erased
+from there: a file, the keyring or a credential of systemd (`key_file = "/run/credentials/..."`) is better.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
+import resource
 import stat
+import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
@@ -22,6 +29,7 @@ __all__ = ["Secret", "Signer", "load_key"]
 
 _BYTES_MAX: Final = 200
 _KEYRING: Final = "retape"
+_PR_SET_DUMPABLE: Final = 4
 _Result = TypeVar("_Result")
 
 
@@ -78,6 +86,7 @@ class Signer:
 
 def load_key(venue: VenueConfig, environ: MutableMapping[str, str] = os.environ) -> Signer:
     """Return the signer of the configured key: file, else variable, else keyring. Raises SafetyRefusal."""
+    _keep_memory_private()
     # Out of the environment in any case: no child of this process is to inherit it.
     variable = Secret(environ.pop(venue.key_env, ""))
     if venue.key_file:
@@ -94,6 +103,14 @@ def load_key(venue: VenueConfig, environ: MutableMapping[str, str] = os.environ)
         return Signer(secret, mainnet=venue.network == "mainnet")
     except UsageError:
         raise SafetyRefusal(f"{where} holds no private key (0x and 64 hex digits)") from None
+
+
+def _keep_memory_private() -> None:
+    """Leave no core dump, and let no other process of this user read this one's memory or environment."""
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _from_file(path: Path) -> Secret:
