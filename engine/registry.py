@@ -426,7 +426,7 @@ def relist(actors: Iterable[Actor], instruments: Instruments, listed: Instrument
         scales, scales_now = ((one.price_scale, one.size_scale) for one in (before, listed))
         if scales_now[0] < scales[0] or scales_now[1] < scales[1]:
             raise JournalError(
-                f"{listed.name} is listed again with {scales_now[0]} decimals for prices and {scales_now[1]} "
+                f"{listed.key} is listed again with {scales_now[0]} decimals for prices and {scales_now[1]} "
                 f"for sizes, after {scales[0]} and {scales[1]}: within a journal they never become fewer"
             )
         if scales != scales_now:

@@ -9,7 +9,7 @@ ids", 2026-08.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -32,6 +32,9 @@ _SPOT_ID: Final = 10_000
 _DEX_ID: Final = 100_000
 _DEX_IDS: Final = 10_000
 
+_ENDINGS: Final = ("perp", "usd", "usdc", "usdcusdc", "usdt", "usdtusdt")
+"""What others write after the asset of a perp: BTC-PERP, BTC-USD, BTC/USDC:USDC, BTCUSDT."""
+
 
 def list_instruments(
     meta: Meta,
@@ -46,6 +49,7 @@ def list_instruments(
 ) -> list[InstrumentListed]:
     """Return the listing of the instruments named, in their order.
 
+    A spot pair is named by the venue's name (`@107`) or by its tokens (`HYPE/USDC`).
     `spot` and `dexs` (the metas of builders' dexes) are needed for instruments of theirs. `known` gives
     numbers to names that the journal already lists; others are numbered from `first_number` on, skipping
     numbers that are taken. The sandbox's `pxDecimals` counts only with `loopback`. Raises UsageError for a
@@ -55,11 +59,11 @@ def list_instruments(
     perps = {asset.name: asset for one in (meta, *dexs) for asset in one.universe}
     tables = {asset.name: one.margin_tables for one in (meta, *dexs) for asset in one.universe}
     pairs = _spot_decimals(spot)
-    assets = _spot_assets(spot)
+    assets = {name: tokens for name, tokens in _spot_assets(spot).items() if name in pairs}
     taken = set(known.values())
     number = first_number
     listed = []
-    for name in dict.fromkeys(names):
+    for name in dict.fromkeys(_own_name(text, perps, assets) for text in names):
         asset = perps.get(name)
         if asset is not None and asset.is_delisted:
             raise UsageError(f"{name} is delisted on hyperliquid; choose another instrument")
@@ -67,15 +71,11 @@ def list_instruments(
             kind, size_scale = "perp", asset.sz_decimals
             rules = _perp_rules(asset, tables[name])
             price_scale, price_figures = _price_grid(asset, loopback)
-        elif name in pairs:
+        else:
             kind, size_scale = "spot", pairs[name]
             base, quote = assets[name]
             rules = replace(SPOT, base=base, quote=quote)
             price_scale, price_figures = _decimals(name, "spot", size_scale), RULES.price_figures
-        else:
-            raise UsageError(
-                f"hyperliquid has no instrument {clip(name, 40)}{_nearest(name, [*perps, *pairs])}"
-            )
         if name not in known:
             while number in taken:
                 number += 1
@@ -174,7 +174,38 @@ def _decimals(name: str, kind: str, size_scale: int) -> int:
     return decimals_max - size_scale
 
 
-def _nearest(name: str, names: Sequence[str]) -> str:
-    folded = {name.casefold(): name for name in names}
-    found = difflib.get_close_matches(name.casefold(), folded, n=1)
-    return f"; did you mean {folded[found[0]]}? Names are case sensitive" if found else ""
+def _own_name(text: str, perps: Mapping[str, object], assets: Mapping[str, tuple[str, str]]) -> str:
+    """Return the venue's name of the instrument that `text` means.
+
+    Raises UsageError with the nearest names.
+    """
+    if text in perps or text in assets:
+        return text
+    pairs: dict[str, list[str]] = {}
+    for name, tokens in assets.items():
+        pairs.setdefault("/".join(tokens), []).append(name)
+    found = pairs.get(text, [])
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(f"hyperliquid has several pairs {text}; write one of {', '.join(found)}")
+    raise UsageError(f"hyperliquid has no instrument {clip(text, 40)}{_nearest(text, perps, pairs)}")
+
+
+def _nearest(text: str, perps: Iterable[str], pairs: Mapping[str, Sequence[str]]) -> str:
+    """Return which instrument was probably meant, in another spelling or with another ending."""
+    spelled = {_letters(name): name for name in perps}
+    for pair, names in pairs.items():
+        # Tokens of bridged assets begin with a U, which the venue's pages leave out: BTC/USDC is UBTC/USDC.
+        for one in (_letters(pair.removeprefix("U")), _letters(pair)):
+            spelled[one] = pair if names == [pair] else f"{pair} ({', '.join(names)})"
+    wanted = _letters(text)
+    tried = [wanted, *(wanted.removesuffix(end) for end in _ENDINGS)]
+    tried += difflib.get_close_matches(wanted, spelled, n=1)
+    found = next((spelled[one] for one in tried if one in spelled), "")
+    return f"; did you mean {found}? Names are case sensitive" if found else ""
+
+
+def _letters(text: str) -> str:
+    """Return the letters and digits of a name in lower case: spellings differ in the rest."""
+    return "".join(one for one in text.casefold() if one.isalnum())

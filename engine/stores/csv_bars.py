@@ -2,6 +2,7 @@
 
     DIR/BTC-1m.csv               a header, then one line a closed bar, in the order they closed
     DIR/BTC-1m.corrections.csv   bars that were corrected later; the highest revision is the bar
+    DIR/kraken_BTC-1m.csv        of an instrument whose name another one had first
 
 Owns the folder, under a lock on `bars.lock` in it. A store without transactions: lines are whole and synced
 before the cursor (`.cursor.json`, which also holds the instruments) moves past them. The `seq` of a line is
@@ -13,7 +14,7 @@ line torn by a kill is written again, and deleted files are rebuilt from the jou
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -96,10 +97,12 @@ class CsvStore:
 
     def write(self, rows: Rows, cursor: Cursor | None) -> None:
         """See `Store`. Appends bars that are not in their files yet, syncs them, then moves the cursor."""
+        listed = {row["instrument_id"]: row for row in self.instruments()}
+        listed |= rows.changed.get("instruments", {})
         lines: dict[str, list[Row]] = {}
         for values in rows.appended.get("bars", ()):
             bar: Row = dict(zip(TABLES["bars"].columns, values, strict=True))
-            file = _file_of(bar)
+            file = f"{_stem_of(bar, listed)}-{_window_of(bar)}.csv"
             if bar["seq"] > self._last_seq(file):
                 lines.setdefault(file, []).append(bar)
         for file, bars in lines.items():
@@ -214,10 +217,21 @@ def _mend(path: Path) -> int:
     return int(last) if last.isdigit() else 0
 
 
-def _file_of(bar: Row) -> str:
-    """Return the name of a bar's file. A month is spelled out: not every disk distinguishes 1M from 1m."""
+def _stem_of(bar: Row, listed: Mapping[Any, Row]) -> str:
+    """Return what the name of a bar's file begins with.
+
+    It is the instrument's name, with its venue if an instrument that was listed before has the name. So a
+    later listing renames no file.
+    """
+    number, name = bar["instrument_id"], _safe(bar["instrument"])
+    taken = any(one < number and _safe(row["instrument"]) == name for one, row in listed.items())
+    return f"{_safe(bar['venue'])}_{name}" if taken else name
+
+
+def _window_of(bar: Row) -> str:
+    """Return what it ends with. A month is spelled out: not every disk distinguishes 1M from 1m."""
     interval = bar["interval"].replace("1M", "1month")
-    return f"{_safe(bar['instrument'])}-{interval}{'.corrections' if bar['revision'] else ''}.csv"
+    return f"{interval}.corrections" if bar["revision"] else str(interval)
 
 
 def _safe(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +15,7 @@ import msgspec
 import pytest
 import trio
 
+from adapters.hyperliquid.answers import SpotMeta, SpotPair, SpotToken
 from adapters.hyperliquid.info import (
     MAINNET_URL,
     TESTNET_URL,
@@ -309,6 +311,53 @@ def test_an_unknown_instrument_is_refused_with_the_nearest_name() -> None:
         list_instruments(every, 7, ["QQQQQQ"])
     with pytest.raises(UsageError, match="LOOM is delisted"):
         list_instruments(every, 7, ["LOOM"])
+
+
+TOKENS = ("USDC", "PURR", "HYPE", "UBTC", "TWIN")
+PAIRS = [("PURR/USDC", 1), ("@107", 2), ("@142", 3), ("@200", 4), ("@201", 4)]
+SPOT_META = SpotMeta(
+    [SpotPair(name, index, (base, 0)) for index, (name, base) in enumerate(PAIRS)],
+    [SpotToken(name, 2, index) for index, name in enumerate(TOKENS)],
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("HYPE/USDC", "@107"),
+        ("@107", "@107"),
+        ("PURR/USDC", "PURR/USDC"),
+        ("UBTC/USDC", "@142"),
+        ("BTC", "BTC"),
+    ],
+)
+def test_a_spot_pair_is_found_by_its_tokens(text: str, name: str) -> None:
+    (listed,) = list_instruments(meta(AssetInfo("BTC", 5)), 7, [text], spot=SPOT_META)
+    assert (listed.name, listed.key) == (name, f"hyperliquid:{name}")
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("hype/usdc", "HYPE/USDC (@107)"),
+        ("HYPE-USDC", "HYPE/USDC (@107)"),
+        ("HYPEUSDC", "HYPE/USDC (@107)"),
+        ("BTC/USDC", "UBTC/USDC (@142)"),
+        ("purr_usdc", "PURR/USDC?"),
+        ("BTC-PERP", "BTC?"),
+        ("BTC/USDT", "BTC?"),
+        ("ETH/USDC:USDC", "ETH?"),
+    ],
+)
+def test_other_spellings_are_refused_with_the_instrument_that_was_meant(text: str, meant: str) -> None:
+    perps = meta(AssetInfo("BTC", 5), AssetInfo("ETH", 4))
+    with pytest.raises(UsageError, match=re.escape(f"has no instrument {text!r}; did you mean {meant}")):
+        list_instruments(perps, 7, [text], spot=SPOT_META)
+
+
+def test_a_pair_that_the_venue_has_twice_is_refused_with_both() -> None:
+    with pytest.raises(UsageError, match="several pairs TWIN/USDC; write one of @200, @201"):
+        list_instruments(meta(), 7, ["TWIN/USDC"], spot=SPOT_META)
 
 
 @pytest.mark.parametrize(

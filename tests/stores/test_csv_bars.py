@@ -24,8 +24,8 @@ MINUTE_NS = 60_000_000_000
 JOURNAL = bytes(range(16))
 
 
-def listing(number: int = 1, name: str = "BTC") -> InstrumentListed:
-    return InstrumentListed(T, number, "sim", name, 2, 3)
+def listing(number: int = 1, name: str = "BTC", venue: str = "sim") -> InstrumentListed:
+    return InstrumentListed(T, number, venue, name, 2, 3)
 
 
 def bar(minute: int, close: int = 150, revision: int = 0, instrument: int = 1) -> BarClosed:
@@ -162,6 +162,15 @@ def test_a_write_that_fails_is_reported_and_loses_nothing(
 def test_names_of_files_hold_no_path(tmp_path: Path) -> None:
     written(tmp_path, [(1, 0, listing(1, "../x/@1")), (2, 1, bar(0))])
     assert [path.name for path in tmp_path.glob("*.csv")] == [".._x__1-1m.csv"]
+
+
+def test_instruments_of_one_name_have_a_file_each_which_keeps_its_name(tmp_path: Path) -> None:
+    """The file of the first one is called as before the second one was listed, over restarts too."""
+    written(tmp_path, [(1, 0, listing()), (2, 1, bar(0, 110))])
+    written(tmp_path, [(3, 0, listing(2, "BTC", "kraken")), (4, 1, bar(0, 120, instrument=2))])
+    written(tmp_path, [(5, 1, bar(1, 130)), (6, 1, bar(1, 140, instrument=2))])
+    closes = {path.name: [row["close"] for row in read(path)] for path in tmp_path.glob("*.csv")}
+    assert closes == {"BTC-1m.csv": ["1.1", "1.3"], "kraken_BTC-1m.csv": ["1.2", "1.4"]}
 
 
 def test_a_file_that_is_taken_away_while_the_engine_runs_is_made_again_whole(tmp_path: Path) -> None:

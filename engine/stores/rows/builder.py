@@ -319,6 +319,12 @@ class RowBuilder:
         row["filled"] = listing.size(event.filled)
         row["remaining"] = listing.size(event.remaining)
 
+    def label(self, instrument: int) -> str:
+        """Return an instrument's name where it is one column only: with its venue if others have it too."""
+        name, _, venue = self.listing(instrument).named
+        names = [one.named[0] for one in self._instruments.values()]
+        return f"{venue}:{name}" if names.count(name) > 1 else name
+
     def trade_ids(self, key: str) -> dict[str, int]:
         """Return the stored trade ids of an order's fills, each with its seq."""
         return self._store.trade_ids(key)

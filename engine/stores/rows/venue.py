@@ -36,6 +36,10 @@ class Batch(Protocol):
     changed: dict[str, dict[object, Row]]
     number: Number
 
+    def label(self, instrument: int) -> str:
+        """Return the name of an instrument where there is no column for its venue."""
+        ...
+
     def listing(self, number: int) -> Listing:
         """Return the listing of an instrument."""
         ...
@@ -118,7 +122,7 @@ class VenueRows:
         self._batch.appended["position_differences"].append(row)
 
     def _halted(self, seq: int, cause: int, event: MarketHalted) -> None:
-        name = self._batch.listing(event.instrument).named[0]
+        name = self._batch.label(event.instrument)
         what = ("MarketHalted", name, None, event.reason, "halt")
         self._batch.appended["failures"].append((*record(seq, cause, event.at_ns), *what))
 
