@@ -2,8 +2,9 @@
 
 A trade updates the 1-minute candle only. When that minute ends, the candle is merged into the longer ones,
 whose lengths are whole minutes. The open candle of a longer interval is what was merged so far plus the open
-minute. An interval without trades has no candle. Keeps at most 5000 candles per interval, as the venue does.
-Called by `market_state.py`.
+minute. In the history, an interval without trades has a flat candle at the last close, as on the venue (see
+`adapters/hyperliquid/rules.py`). Keeps at most 5000 candles per interval, as the venue does. Called by
+`market_state.py`.
 
 All times are UTC. A week starts on Monday, a month is a calendar month, and 3-day candles are counted from
 the epoch. The venue's page lists these intervals but does not say when they start.
@@ -123,6 +124,25 @@ class CandleBook:
             candles.append(folded)
         candles.append(current)
         return candles[-CANDLES_MAX:]
+
+    def history(self, interval: str, now_ms: int) -> list[OpenCandle]:
+        """Return the newest candles of an interval, oldest first, with flat ones where nothing was traded.
+
+        The last one is the open one if that has trades; otherwise the history ends with the last closed one.
+        """
+        found = self.snapshot(interval)
+        first_ms = candle_start(interval, now_ms - CANDLES_MAX * SECONDS[interval] * 1000)
+        filled: list[OpenCandle] = []
+        for number, candle in enumerate(found):
+            filled.append(candle)
+            later = number + 1 < len(found)
+            next_ms = found[number + 1].start_ms if later else candle_start(interval, now_ms)
+            close = candle.close
+            at_ms = max(candle_end(interval, candle.start_ms), first_ms)
+            while at_ms < next_ms:
+                filled.append(OpenCandle(at_ms, close, close, close, close, 0, 0, 0))
+                at_ms = candle_end(interval, at_ms)
+        return filled[-CANDLES_MAX:]
 
     def _close_minute(self, minute: OpenCandle) -> None:
         self._closed["1m"].append(minute)

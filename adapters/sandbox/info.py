@@ -182,7 +182,7 @@ class Info:
                 end_ms = now_ms if wanted.end_time is None else wanted.end_time
                 if instrument is None:
                     return _UNKNOWN
-                return 200, instrument.candle_rows(wanted.interval, wanted.start_time, end_ms)
+                return 200, instrument.candle_rows(wanted.interval, wanted.start_time, end_ms, now_ms)
             case _RecentTrades():
                 instrument = market.by_name.get(request.coin)
                 return _UNKNOWN if instrument is None else (200, instrument.recent_trades())

@@ -104,11 +104,11 @@ class InstrumentState:
         candle = self.candles.current(interval)
         return None if candle is None else self._candle(interval, candle)
 
-    def candle_rows(self, interval: str, start_ms: int, end_ms: int) -> str:
+    def candle_rows(self, interval: str, start_ms: int, end_ms: int, now_ms: int) -> str:
         """Return the candles that overlap a time range (both ends inclusive), oldest first."""
         rows = [
             self._candle(interval, candle)
-            for candle in self.candles.snapshot(interval)
+            for candle in self.candles.history(interval, now_ms)
             if candle.start_ms <= end_ms and candle_end(interval, candle.start_ms) > start_ms
         ]
         return f"[{','.join(rows)}]"

@@ -316,7 +316,7 @@ async def test_the_warm_up_is_the_last_closed_candles_merged_by_their_end(autoju
                 row(n, coin=coin, ms=hour - START_MS + n * 30_000) for n in range(-400, 122)
             ]
         now = (hour + 61 * 60_000) * 10**6
-        candles = await warmup(info, (BTC, ETH), ("1m", "5s", "1h"), 3, now)
+        candles = await warmup(info, (BTC, ETH), ("1m", "5s", "1h"), 3, now, [].append)
         emitted = [
             ((one.venue_ns // 10**6 - hour) // MINUTE, one.interval_ns // 10**9, one.instrument)
             for one in candles

@@ -57,7 +57,13 @@ class Truth:
         return self.mids
 
     async def candles(
-        self, coin: str, interval: str, start_ms: int, end_ms: int, priority: Priority = Priority.MARKET
+        self,
+        coin: str,
+        interval: str,
+        start_ms: int,
+        end_ms: int,
+        priority: Priority = Priority.MARKET,
+        odd: object = None,
     ) -> list[WireCandle]:
         await self._answer("candleSnapshot")
         self.candle_requests.append((coin, interval, start_ms, end_ms))

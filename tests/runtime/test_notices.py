@@ -7,6 +7,7 @@ import pytest
 from engine.events import (
     AccountAdjusted,
     BookAdjusted,
+    CandleRead,
     EngineHalted,
     Event,
     ExitDelayed,
@@ -18,7 +19,7 @@ from engine.events import (
     ProtectionChanged,
     Trade,
 )
-from engine.runtime.notices import LOUD, Notices, refusals_text
+from engine.runtime.notices import LOUD, Notices, refusals_text, short_warm_up
 from tests.actors.harness import LISTED, T
 
 
@@ -74,3 +75,18 @@ def test_refusals_are_counted_by_limit() -> None:
     for limit in ("margin", "stale", "margin"):
         assert notices.of(OrderRefused(T, 1, "Long", 1, 1, 1, limit, "words")) is None
     assert refusals_text(notices.refused) == "3: 2 margin, 1 stale"
+
+
+def test_a_short_warm_up_names_each_series_and_its_bars() -> None:
+    minute = 60 * 10**9
+
+    def read(number: int, purpose: str = "history") -> CandleRead:
+        start = number * minute
+        return CandleRead(T, start + minute, 1, minute, start, 1, 1, 1, 1, 0, 0, purpose)
+
+    two = [read(0), read(1, "flat")]
+    assert short_warm_up(two, list(LISTED.values()), ["1m"], 2) == ""
+    assert (
+        short_warm_up(two, list(LISTED.values()), ["1m", "5m"], 3) == "of 3 bars, AAA 1m has 2, AAA 5m has 0"
+    )
+    assert "short" in LOUD

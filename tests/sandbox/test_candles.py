@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
@@ -114,6 +115,31 @@ def test_only_the_newest_candles_are_kept(interval: str) -> None:
     assert len(candles) == CANDLES_MAX
     assert candles[-1].close == CANDLES_MAX + 50
     assert candles[0].open == 51
+
+
+@given(ticks, st.sampled_from(INTERVALS), st.integers(0, 3 * DAY_MS))
+def test_the_history_has_a_flat_candle_where_nothing_was_traded(
+    gaps: list[tuple[int, int, int]], interval: str, after_ms: int
+) -> None:
+    book = CandleBook()
+    at_ms = 0
+    for gap_ms, price, size in gaps:
+        at_ms += gap_ms
+        book.add(at_ms, price, size)
+    now_ms = at_ms + after_ms
+    traded = {candle.start_ms: candle for candle in book.snapshot(interval)}
+    history = book.history(interval, now_ms)
+    assert len(history) <= CANDLES_MAX
+    last = candle_start(interval, now_ms)
+    assert history[-1].start_ms == (last if last in traded else candle_start(interval, last - 1))
+    for before, candle in pairwise(history):
+        assert candle.start_ms == candle_end(interval, before.start_ms), "without gaps"
+        if candle.start_ms in traded:
+            assert candle == traded[candle.start_ms]
+        else:
+            values = (candle.open, candle.high, candle.low, candle.close, candle.volume, candle.trades)
+            assert values == (*[before.close] * 4, 0, 0)
+    assert len(history) == CANDLES_MAX or history[0].start_ms == min(traded)
 
 
 def test_the_tape_of_the_tests_begins_on_a_thursday() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from engine.events import (
     BarClosed,
+    CandleRead,
     DayOpened,
     EquityMarked,
     FillBooked,
@@ -46,6 +47,19 @@ from .record_streams import (
 BOOKED = booked(T, 4305997, 100_000, 12_000, 1)
 
 # What people see.
+
+
+def test_a_flat_window_of_a_warm_up_is_not_a_row_of_the_venues_candles(tmp_path):
+    def read(number, purpose, close):
+        start = T + number * MINUTE_NS
+        prices = (close, close, close, close)
+        return CandleRead(T, start + MINUTE_NS, 1, MINUTE_NS, start, *prices, 0, 0, purpose)
+
+    path = tmp_path / "rows.db"
+    events = [BTC, read(0, "history", 100), read(0, "flat", 200), read(1, "flat", 100)]
+    with opened(path) as writer:
+        apply_all(writer, [(seq, 0, event) for seq, event in enumerate(events, start=1)])
+    assert rows(path, "select close, purpose from candles") == [(1.0, "history")]
 
 
 def test_rows_read_as_people_expect_with_plain_sql(tmp_path):

@@ -331,6 +331,12 @@ def test_only_history_of_the_sessions_intervals_is_shown() -> None:
     assert shown(on) == []
 
 
+def test_a_quiet_window_of_a_warm_up_is_shown_in_its_place() -> None:
+    on = watching()
+    on.send(candle(0), candle(1, purpose="flat"), candle(2), candle(1, purpose="flat"), bar(3))
+    assert windows(on) == [(True, 0), (True, 1), (True, 2), (False, 3)]
+
+
 def test_a_backfill_session_shows_no_history() -> None:
     on = watching((), "backfill")
     on.send(candle(0))

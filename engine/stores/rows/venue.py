@@ -62,7 +62,9 @@ class VenueRows:
         }
 
     def _candle(self, seq: int, cause: int, event: CandleRead) -> None:
-        """One row for each window, whatever the purpose: the candle that was read last."""
+        """One row for each window, whatever the purpose: the venue's candle that was read last."""
+        if event.purpose == "flat":
+            return
         listing = self._batch.listing(event.instrument)
         values = (
             *listing.named,
