@@ -85,8 +85,6 @@ def test_a_short_warm_up_names_each_series_and_its_bars() -> None:
         return CandleRead(T, start + minute, 1, minute, start, 1, 1, 1, 1, 0, 0, purpose)
 
     two = [read(0), read(1, "flat")]
-    assert short_warm_up(two, list(LISTED.values()), ["1m"], 2) == ""
-    assert (
-        short_warm_up(two, list(LISTED.values()), ["1m", "5m"], 3) == "of 3 bars, AAA 1m has 2, AAA 5m has 0"
-    )
+    assert short_warm_up(two, [LISTED[1]], ["1m"], 2) == ""
+    assert short_warm_up(two, [LISTED[1]], ["1m", "5m"], 3) == "of 3 bars, AAA 1m has 2, AAA 5m has 0"
     assert "short" in LOUD
