@@ -1,0 +1,90 @@
+"""However trades are split into files and journals, bars and money are those of one import of all."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from engine.clock import day_start_ns
+from tests.profiles import examples
+from tests.replay.imports import Row, bars, imported, play
+
+BEGIN_MS = day_start_ns("2024-01-06") // 1_000_000
+"""A Saturday: the week changes within the data."""
+
+NAMES = ("AAA", "BBB")
+
+rows = st.lists(
+    st.tuples(
+        st.integers(0, 3 * 24 * 60).map(lambda minute: minute * 60_000 + minute % 7 * 1000),
+        st.sampled_from(["100", "100.5", "101.25", "99", "102.125"]),
+        st.sampled_from(["1", "2.5", "0.001", "10"]),
+    ),
+    min_size=2,
+    max_size=40,
+    unique_by=lambda row: row[0],
+)
+"""Trades of one instrument within three days."""
+
+
+def at_times(found: list[Row]) -> list[Row]:
+    return sorted((BEGIN_MS + ms, price, size) for ms, price, size in found)
+
+
+def outcome(folders: list[Path]) -> tuple[Any, ...]:
+    report = msgspec.structs.replace(play(folders, "Once"), digest="")
+    return report, *(bars(folders, interval, unclosed=True) for interval in ("1m", "1h", "1d", "1w"))
+
+
+@examples(0.3)
+@given(
+    trades=st.tuples(rows, rows),
+    cuts=st.tuples(st.sets(st.integers(1, 39), max_size=4), st.sets(st.integers(1, 39), max_size=4)),
+    decimals=st.lists(st.sampled_from([None, 3, 4, 6]), min_size=10, max_size=10),
+    silence=st.sampled_from(["flat", "none"]),
+    seed=st.integers(0, 2**32),
+)
+@example(
+    trades=([(0, "100", "1"), (60_000, "100.5", "0.001")], [(0, "99", "1"), (60_000, "102.125", "1")]),
+    cuts=({1}, {1}),
+    decimals=[None, 6, *[None] * 8],
+    silence="flat",
+    seed=1,
+)
+def test_any_split_gives_the_bars_and_the_money_of_one_import(
+    tmp_path_factory: pytest.TempPathFactory,
+    trades: tuple[list[Row], list[Row]],
+    cuts: tuple[set[int], set[int]],
+    decimals: list[int | None],
+    silence: str,
+    seed: int,
+) -> None:
+    root = tmp_path_factory.mktemp("split")
+    chance = random.Random(seed)
+    whole: list[Path] = []
+    parts: list[tuple[str, list[Row], int | None]] = []
+    for name, found, at in zip(NAMES, trades, cuts, strict=True):
+        ordered = at_times(found)
+        places = [0, *sorted(cut for cut in at if cut < len(ordered)), len(ordered)]
+        own = [
+            (name, ordered[begin:end], decimals[len(parts) + number])
+            for number, (begin, end) in enumerate(pairwise(places))
+        ]
+        parts += own
+        given = [one for _, _, one in own if one is not None]
+        scales = {"price_decimals": max(given), "size_decimals": max(given)} if given else {}
+        whole += imported(root / f"whole {name}", ordered, name, silence=silence, **scales)
+    chance.shuffle(parts)
+    split: list[Path] = []
+    for number, (name, own_rows, scale) in enumerate(parts):
+        options = {} if scale is None else {"price_decimals": scale, "size_decimals": scale}
+        split += imported(root / f"part {number}", own_rows, name, silence=silence, **options)
+    chance.shuffle(split)
+    assert outcome(split) == outcome(whole)
