@@ -142,21 +142,22 @@ def without_overlaps(days: list[RecordedDay], context: list[RecordedDay]) -> lis
 
     Raises UsageError for two days that have one instrument at the same time, and name both.
     """
-    kept: list[RecordedDay] = []
-    for day in [*days, *context]:
-        other = next((one for one in kept if _collide(one, day)), None)
+    kept: dict[int, list[RecordedDay]] = {}
+    for number, day in enumerate([*days, *context]):
+        same_date = kept.setdefault(day.date, [])
+        other = next((one for one in same_date if _collide(one, day)), None)
         if other is None:
-            kept.append(day)
-        elif day in days:
+            same_date.append(day)
+        elif number < len(days):
             both = ", ".join(sorted(other.keys & day.keys))
             raise UsageError(
                 f"{other.folder} and {day.folder}: both have data of {both} at the same time; give one"
             )
-    return sorted(kept, key=lambda day: day.order)
+    return sorted((day for same_date in kept.values() for day in same_date), key=lambda day: day.order)
 
 
 def _collide(one: RecordedDay, other: RecordedDay) -> bool:
-    if one.date != other.date or not one.keys & other.keys:
+    if not one.keys & other.keys:
         return False
     mine, theirs = _spans(one), _spans(other)
     return any(
