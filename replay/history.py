@@ -29,14 +29,19 @@ _Candles = dict[int, dict[int, Candle]]
 
 
 class FetchedHistory:
-    """The fetched history that is played. `candles` are in order of their end, `rates` of their time."""
+    """The fetched history that is played. `candles` are in order of their end, `rates` of their time.
 
-    def __init__(self, days: Sequence[RecordedDay] = (), joints: Mapping[str, Joint] | None = None) -> None:
+    `names` are the labels of the instruments, for `notes`.
+    """
+
+    def __init__(
+        self, days: Sequence[RecordedDay], joints: Mapping[str, Joint], names: Mapping[int, str]
+    ) -> None:
         self.candles: list[Candle] = []
         self.rates: list[FundingRead] = []
         self.notes: list[str] = []
         fetched = [day for day in days if day.fetched]
-        if not fetched or joints is None:
+        if not fetched:
             return
         candles: dict[str, _Candles] = {}
         rates: dict[tuple[str, int], FundingRead] = {}
@@ -49,7 +54,7 @@ class FetchedHistory:
             others = " ".join(format_interval(one) for one in sorted(by_interval) if one != shortest)
             beside = f" (not its {others})" if others else ""
             self.notes.append(
-                f"{key}: the days have no trades or candles of it; played are the "
+                f"{names[joints[key].number]}: the days have no trades or candles of it; played are the "
                 f"{len(by_interval[shortest]):,} candles of {format_interval(shortest)} that "
                 f"`engine backfill` fetched{beside}"
             )

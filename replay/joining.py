@@ -40,6 +40,7 @@ from engine.events import (
     Trade,
     engine_time,
 )
+from engine.instruments import labels
 from engine.records import inputs_of, open_day
 from replay.days import (
     LISTED,
@@ -112,7 +113,7 @@ class JoinedDays:
         self.keys = frozenset(key for day in given for key in day.keys)
         self._beside = frozenset(one.instrument for one in self.instruments if one.key not in self.keys)
         self.content = hashlib.blake2b(b"".join(day.content for day in days), digest_size=16).digest()
-        self.history = FetchedHistory(days, self._joints) if plays_history else FetchedHistory()
+        self.history = FetchedHistory(days if plays_history else [], self._joints, labels(self.instruments))
         self._plays_history = plays_history
 
     def batches(self, left_out: Collection[int] = ()) -> Iterator[list[Event]]:

@@ -49,13 +49,14 @@ def same(row: dict[str, str], bar: dict[str, Any]) -> bool:
 @needs_data
 @pytest.mark.parametrize("interval", ["1m", "5m"])
 def test_every_candle_is_rebuilt_from_recorded_trades(tmp_path: Path, interval: str) -> None:
-    """12,477 trades of a venue that has no candles for minutes without trades."""
+    """12,477 trades, and candles that leave out the minutes without trades."""
     folder = DATA / "trades-and-candles"
     import_file(
         folder / "binance-spot-XRPETH-201910-trades.csv.gz",
         venue="binance",
         instrument="XRPETH",
         journal=tmp_path,
+        silence="none",
     )
     bars = rows_of(tmp_path, interval, unclosed=True)
     rows = list(candles(folder / f"binance-spot-XRPETH-201910-{interval}.csv.gz"))

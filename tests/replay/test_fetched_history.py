@@ -84,12 +84,12 @@ def test_fetched_candles_are_played_at_their_end_each_once_the_newest_reading(tm
     joined = JoinedDays([tmp_path / "2024-12-05"], plays_history=True)
     (note,) = joined.history.notes
     assert note == (
-        "sim:AAA: the days have no trades or candles of it; played are the 7 candles of 1m that "
+        "AAA: the days have no trades or candles of it; played are the 7 candles of 1m that "
         "`engine backfill` fetched (not its 1h)"
     )
     report = play([tmp_path / "2024-12-05"])
     assert (report.candles, report.fills, report.bars) == (7, 1, 8), "with the day's"
-    assert report.notes[-2].startswith("sim:AAA: the days have no trades")
+    assert report.notes[-2].startswith("AAA: the days have no trades")
     assert (report.first, report.last) == (BEGIN + MINUTE, BEGIN + 7 * MINUTE)
 
 
