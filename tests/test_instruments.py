@@ -9,7 +9,14 @@ from msgspec.structs import replace
 
 from engine.errors import UsageError
 from engine.events import InstrumentListed, MarketRules
-from engine.instruments import continued, find_instrument, labels
+from engine.instruments import (
+    Instruments,
+    continued,
+    entry_of,
+    find_instrument,
+    is_among,
+    labels,
+)
 from engine.values import parse_scaled, rescale
 
 
@@ -73,6 +80,37 @@ def test_listed_twice_is_one_instrument_and_the_later_listing_counts() -> None:
 
     assert find_instrument("ETHUSDT", [*TWO, again]).price_scale == 4
     assert labels([*TWO, again]) == labels(TWO)
+
+
+def test_the_instrument_that_the_session_trades_has_the_name() -> None:
+    """A journal keeps instruments of earlier sessions, which were of another venue."""
+    held = Instruments(TWO)
+    with pytest.raises(UsageError, match="several"):
+        held.find("BTCUSDT")
+    held.prefer(("kraken:BTCUSDT", "kraken:ETHUSDT"))
+
+    assert held.find("BTCUSDT").instrument == 2
+    assert held.labels() == {1: "binance:BTCUSDT", 2: "BTCUSDT", 3: "ETHUSDT"}
+    assert held.means("BTCUSDT", 2)
+    assert not held.means("BTCUSDT", 1)
+
+    held[4] = listing("binance:ETHUSDT", 4)
+    assert held.label(4) == "binance:ETHUSDT"
+    copied = held.copy()
+    copied.prefer(())
+    assert (copied.label(2), held.label(2)) == ("kraken:BTCUSDT", "BTCUSDT")
+    held.replace(TWO[:1])
+    assert held.labels() == {1: "BTCUSDT"}
+
+
+def test_a_table_by_instrument_has_keys_and_in_records_of_old_days_names() -> None:
+    binance, kraken, _ = TWO
+    assert entry_of({"kraken:BTCUSDT": 5}, kraken, 1) == entry_of({"BTCUSDT": 5}, kraken, 1) == 5
+    assert entry_of({"kraken:BTCUSDT": 5}, binance, 1) == entry_of({}, binance, 1) == 1
+    assert entry_of({"kraken:BTCUSDT": 5, "BTCUSDT": 6}, kraken, 1) == 5
+    assert is_among(kraken, ("kraken:BTCUSDT",))
+    assert is_among(kraken, ("BTCUSDT",))
+    assert not is_among(kraken, ("binance:BTCUSDT", "ETHUSDT"))
 
 
 _NAMES = st.sampled_from(["A", "B", "a:A", "a:B", "b:A", "a:a:A"])
