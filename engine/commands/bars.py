@@ -15,6 +15,7 @@ from engine.errors import EngineError, UsageError
 from engine.instruments import find_instrument, keyed_labels
 from engine.records import day_folders
 from engine.stores.rows.bars import exact_row
+from engine.stores.rows.units import no_formula
 from engine.values import format_interval, parse_interval
 from replay.bars import DayBar, bars_of
 
@@ -94,7 +95,10 @@ def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]) if rows else ["instrument"], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        for row in rows:
+            writer.writerow(
+                {key: no_formula(one) if isinstance(one, str) else one for key, one in row.items()}
+            )
 
 
 def _write_parquet(path: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -2,7 +2,11 @@
 
     DIR/BTC-1m.csv               a header, then one line a closed bar, in the order they closed
     DIR/BTC-1m.corrections.csv   bars that were corrected later; the highest revision is the bar
-    DIR/kraken_BTC-1m.csv        of an instrument whose name another one had first
+
+In the name of a file every character of the instrument but ASCII letters, digits and `-_.` is written as in
+a web address (`HYPE%2FUSDC-1m.csv`): no two instruments share a file, and the name can be read back. An
+instrument whose name another one had first is `kraken%3ABTC`. A text that a spreadsheet would run as a
+formula begins with an apostrophe.
 
 Owns the folder, under a lock on `bars.lock` in it. A store without transactions: lines are whole and synced
 before the cursor (`.cursor.json`, which also holds the instruments) moves past them. The `seq` of a line is
@@ -18,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -25,7 +30,7 @@ from engine.stores.errors import StoreUnavailable, unreachable
 from engine.stores.kinds import StoreKind
 from engine.stores.lock import WriterLock
 from engine.stores.rows.tables import TABLES
-from engine.stores.rows.units import as_text
+from engine.stores.rows.units import as_text, no_formula
 from engine.stores.store import Cursor, Row, Rows, Store
 
 __all__ = ["CSV", "CsvSettings", "CsvStore"]
@@ -37,6 +42,7 @@ COLUMNS: Final = (
 )
 _HEADER: Final = ",".join(COLUMNS) + "\n"
 _CURSOR: Final = ".cursor.json"
+_VERSION: Final = 2
 _TAIL_BYTES: Final = 1 << 16
 """Bytes at a file's end that are read to find its last line, which is much shorter."""
 
@@ -44,7 +50,8 @@ _TAIL_BYTES: Final = 1 << 16
 class _Saved(msgspec.Struct):
     """The content of the cursor file: the position of the files in the journal, and the names of the files.
 
-    A file written by an older version has no digest: the journal is then read again from its first record.
+    A file written by an older version has no digest, or other names of files: the journal is then read again
+    from its first record.
     """
 
     journal_id: str
@@ -52,6 +59,7 @@ class _Saved(msgspec.Struct):
     files: list[str] = []
     digest: str = ""
     instruments: list[Row] = []
+    version: int = 1
 
 
 class CsvStore:
@@ -97,19 +105,19 @@ class CsvStore:
 
     def write(self, rows: Rows, cursor: Cursor | None) -> None:
         """See `Store`. Appends bars that are not in their files yet, syncs them, then moves the cursor."""
-        listed = {row["instrument_id"]: row for row in self.instruments()}
-        listed |= rows.changed.get("instruments", {})
         lines: dict[str, list[Row]] = {}
+        listed = rows.changed.get("instruments", {})
+        known = self._known(listed)
         for values in rows.appended.get("bars", ()):
             bar: Row = dict(zip(TABLES["bars"].columns, values, strict=True))
-            file = f"{_stem_of(bar, listed)}-{_window_of(bar)}.csv"
+            file = _file_of(bar, known)
             if bar["seq"] > self._last_seq(file):
                 lines.setdefault(file, []).append(bar)
         for file, bars in lines.items():
             self._append(file, [_line(bar) for bar in bars])
             self._last_seqs[file] = bars[-1]["seq"]
         if cursor is not None:
-            self._move_cursor(cursor, rows.changed.get("instruments", {}))
+            self._move_cursor(cursor, listed)
 
     def witness(self) -> Cursor | None:
         """See `Store`."""
@@ -146,9 +154,13 @@ class CsvStore:
         self._saved = saved = self._read_saved()
         if saved is not None:
             present = [file for file in saved.files if self._last_seq(file)]
-            if len(present) < len(saved.files) or not saved.digest:
+            if len(present) < len(saved.files) or not saved.digest or saved.version < _VERSION:
                 # The journal is read from its first record; the files that are there are not written twice.
                 self._saved = _Saved(saved.journal_id, files=present)
+
+    def _known(self, listed: dict[object, Row]) -> dict[object, Row]:
+        """Return the rows of the instruments by number, those `listed` now included."""
+        return {row["instrument_id"]: row for row in self.instruments()} | listed
 
     def _last_seq(self, file: str) -> int:
         """Return the seq of a file's last line; 0 without one. Cuts off a torn line."""
@@ -182,13 +194,13 @@ class CsvStore:
 
     def _move_cursor(self, cursor: Cursor, listed: dict[object, Row]) -> None:
         before = self._saved or _Saved("")
-        known = {row["instrument_id"]: row for row in before.instruments} | listed
         saved = _Saved(
             cursor.journal_id.hex(),
             cursor.seq,
             sorted({*before.files, *(file for file, seq in self._last_seqs.items() if seq)}),
             cursor.digest.hex(),
-            list(known.values()),
+            list(self._known(listed).values()),
+            _VERSION,
         )
         scratch = self.folder / f"{_CURSOR}.new"
         scratch.write_bytes(msgspec.json.encode(saved))
@@ -217,25 +229,16 @@ def _mend(path: Path) -> int:
     return int(last) if last.isdigit() else 0
 
 
-def _stem_of(bar: Row, listed: Mapping[Any, Row]) -> str:
-    """Return what the name of a bar's file begins with.
+def _file_of(bar: Row, known: Mapping[object, Row]) -> str:
+    """Return the name of a bar's file. A month is spelled out: not every disk distinguishes 1M from 1m.
 
-    It is the instrument's name, with its venue if an instrument that was listed before has the name. So a
-    later listing renames no file.
+    Of instruments with one name the first that was listed has the file of that name, the others `venue:NAME`.
     """
-    number, name = bar["instrument_id"], _safe(bar["instrument"])
-    taken = any(one < number and _safe(row["instrument"]) == name for one, row in listed.items())
-    return f"{_safe(bar['venue'])}_{name}" if taken else name
-
-
-def _window_of(bar: Row) -> str:
-    """Return what it ends with. A month is spelled out: not every disk distinguishes 1M from 1m."""
     interval = bar["interval"].replace("1M", "1month")
-    return f"{interval}.corrections" if bar["revision"] else str(interval)
-
-
-def _safe(name: str) -> str:
-    return "".join(one if one.isalnum() or one in "-_." else "_" for one in name)
+    name, number = bar["instrument"], bar["instrument_id"]
+    if any(one["instrument"] == name and one["instrument_id"] < number for one in known.values()):
+        name = f"{bar['venue']}:{name}"
+    return f"{quote(name, safe='')}-{interval}{'.corrections' if bar['revision'] else ''}.csv"
 
 
 def _line(bar: Row) -> str:
@@ -244,8 +247,16 @@ def _line(bar: Row) -> str:
         "complete": not bar["incomplete"],
         "incomplete_because": bar["because"] or ("not recorded" if bar["incomplete"] else None),
     }
-    cells = ("" if values[name] is None else str(values[name]) for name in COLUMNS)
-    return ",".join(f'"{cell}"' if "," in cell else cell for cell in cells) + "\n"
+    return ",".join(_cell(values[name]) for name in COLUMNS) + "\n"
+
+
+def _cell(value: object) -> str:
+    if not isinstance(value, str):
+        return "" if value is None else str(value)
+    value = no_formula(value)
+    if any(one in value for one in ',"\r\n'):
+        value = '"' + value.replace('"', '""') + '"'
+    return value
 
 
 class CsvSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

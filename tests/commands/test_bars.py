@@ -65,7 +65,7 @@ def test_an_error_is_one_line(tmp_path: Path) -> None:
     for args, message in (
         ((SAMPLE, "--interval", "7m"), "'7m' is not a bar interval"),
         ((tmp_path / "2024-12-05",), "there is no such day"),
-        ((SAMPLE, "--instrument", "DOGE"), "has no bars of 'DOGE'; there are BTC, ETH, PURR"),
+        ((SAMPLE, "--instrument", "DOGE"), "there is no instrument 'DOGE'; known: BTC, ETH, PURR"),
         ((SAMPLE, "--csv", tmp_path / "no" / "bars.csv"), "cannot be written"),
     ):
         done = engine("bars", *args)

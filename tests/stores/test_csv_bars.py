@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
+import tempfile
+from decimal import Decimal
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from engine.events import BarClosed, BarCorrected, InstrumentListed
 from engine.events.codec import Record
@@ -161,7 +166,54 @@ def test_a_write_that_fails_is_reported_and_loses_nothing(
 
 def test_names_of_files_hold_no_path(tmp_path: Path) -> None:
     written(tmp_path, [(1, 0, listing(1, "../x/@1")), (2, 1, bar(0))])
-    assert [path.name for path in tmp_path.glob("*.csv")] == [".._x__1-1m.csv"]
+    assert [path.name for path in tmp_path.glob("*.csv")] == ["..%2Fx%2F%401-1m.csv"]
+
+
+NAMES = st.text(alphabet="AbB1/:_%. -é@\n", min_size=1, max_size=6)
+
+
+@given(names=st.lists(NAMES, min_size=1, max_size=5))
+def test_no_two_instruments_share_a_file(names: list[str]) -> None:
+    """Also not those of one name at two venues, or listed in another order than their bars come."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        records: list[Record] = []
+        for number, name in enumerate(names, start=1):
+            venue = f"venue{number}"
+            records.append((len(records) + 1, 0, replace(listing(number, name), venue=venue)))
+        for number in range(len(names), 0, -1):
+            records.append((len(records) + 1, 1, bar(0, close=100 + number, instrument=number)))
+        written(folder, records)
+        found = {path.name: read(path) for path in folder.glob("*.csv")}
+        assert len(found) == len(names)
+        assert all(len(rows) == 1 for rows in found.values())
+        for number, name in enumerate(names, start=1):
+            own = name if name not in names[: number - 1] else f"venue{number}:{name}"
+            (row,) = found[f"{quote(own, safe='')}-1m.csv"]
+            assert row["close"] == str(Decimal(100 + number) / 100)
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_a_text_of_a_venue_is_no_formula(tmp_path: Path, start: str) -> None:
+    text = start + 'cmd|"calc"!A1, or so'
+    written(tmp_path, [(1, 0, listing()), (2, 1, replace(bar(0), incomplete=True, because=text))])
+    (row,) = read(tmp_path / "BTC-1m.csv")
+    assert row["incomplete_because"] == f"'{text}"
+
+
+def test_files_under_names_of_an_earlier_version_stay_and_those_of_today_are_made(tmp_path: Path) -> None:
+    records: list[Record] = [(1, 0, listing(1, "A/B")), (2, 1, bar(0)), (3, 1, bar(1))]
+    written(tmp_path, records[:2])
+    (tmp_path / "A%2FB-1m.csv").rename(tmp_path / "A_B-1m.csv")
+    cursor = tmp_path / ".cursor.json"
+    earlier = json.loads(cursor.read_text(encoding="utf-8")) | {"files": ["A_B-1m.csv"], "version": 1}
+    cursor.write_text(json.dumps(earlier), encoding="utf-8")
+    files = opened(tmp_path)
+    assert files.seq == 0, "the journal is read again from its first record"
+    apply(files, records)
+    files.close()
+    assert [row["seq"] for row in read(tmp_path / "A%2FB-1m.csv")] == ["2", "3"]
+    assert [row["seq"] for row in read(tmp_path / "A_B-1m.csv")] == ["2"]
 
 
 def test_instruments_of_one_name_have_a_file_each_which_keeps_its_name(tmp_path: Path) -> None:
@@ -170,7 +222,7 @@ def test_instruments_of_one_name_have_a_file_each_which_keeps_its_name(tmp_path:
     written(tmp_path, [(3, 0, listing(2, "BTC", "kraken")), (4, 1, bar(0, 120, instrument=2))])
     written(tmp_path, [(5, 1, bar(1, 130)), (6, 1, bar(1, 140, instrument=2))])
     closes = {path.name: [row["close"] for row in read(path)] for path in tmp_path.glob("*.csv")}
-    assert closes == {"BTC-1m.csv": ["1.1", "1.3"], "kraken_BTC-1m.csv": ["1.2", "1.4"]}
+    assert closes == {"BTC-1m.csv": ["1.1", "1.3"], "kraken%3ABTC-1m.csv": ["1.2", "1.4"]}
 
 
 def test_a_file_that_is_taken_away_while_the_engine_runs_is_made_again_whole(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ text, never rounded.
 
 from __future__ import annotations
 
+import re
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Final, NamedTuple
 
@@ -14,9 +15,11 @@ from engine.clock import iso_text
 from engine.stores.store import Number, Row
 from engine.values import INTERVALS, format_interval, format_scaled, power_of_ten
 
-__all__ = ["Listing", "added", "as_float", "as_text", "interval_name", "record"]
+__all__ = ["Listing", "added", "as_float", "as_text", "interval_name", "no_formula", "record"]
 
 _EXACT: Final = Context(prec=400, traps=[Inexact, InvalidOperation])  # never rounds: raises instead
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _NAMED_INTERVALS: Final = frozenset(seconds * 1_000_000_000 for seconds in INTERVALS.values())
 
 
@@ -28,6 +31,11 @@ def as_float(value: int, scale: int) -> float:
 def as_text(value: int, scale: int) -> str:
     """Return an exact integer at a scale as decimal text."""
     return format_scaled(value, scale)
+
+
+def no_formula(text: str) -> str:
+    """Return a text that a spreadsheet shows and does not run. Venues name things as they like."""
+    return f"'{text}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text
 
 
 class Listing(NamedTuple):
