@@ -107,11 +107,9 @@ def hints_of(cls: type) -> dict[str, Any]:
         for base in reversed(cls.__mro__):
             names = vars(sys.modules[base.__module__])
             for name, written in inspect.get_annotations(base).items():
-                if "ClassVar" in str(written):
-                    continue
-                one = types.SimpleNamespace(__annotations__={name: written})
+                one = type(name, (), {"__annotations__": {name: written}})
                 try:
-                    found |= get_type_hints(one, globalns=names, include_extras=True)
+                    found |= get_type_hints(one, names, include_extras=True)
                 except NameError:
                     found.pop(name, None)
     return found
