@@ -69,8 +69,8 @@ def needed_price(listed: InstrumentListed, value: Number, side: int, what: str) 
 
 
 def gap_of(listed: InstrumentListed, value: Number) -> int:
-    """Return a distance between prices, rounded down. Raises NumberError."""
-    return to_grid(exact(value), scale=listed.price_scale)
+    """Return a distance between prices, rounded down to the grid. Raises NumberError."""
+    return to_grid(exact(value), scale=listed.price_scale, step=listed.price_step)
 
 
 def amount(value: Number, what: str) -> Fraction:

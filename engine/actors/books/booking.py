@@ -187,10 +187,10 @@ class Booking:
             ledger.other(asset).fees += fee * unit
             return 0
         # What is left of the last step of the grid stays with the account, and counts for the next fee.
-        scale = self._listed.money_scale
+        scale, step = self._listed.money_scale, self._listed.size_step
         book.base_fees += at_scale(fee, scale + fill.finer, scale + FINER, up=True)
-        due = at_scale(book.base_fees, scale + FINER, self._listed.size_scale, up=True) - book.base_taken
-        return max(0, min(due, book.size))
+        due = at_scale(book.base_fees, scale + FINER, self._listed.size_scale, up=True)
+        return max(0, min(-(-due // step) * step - book.base_taken, book.size))
 
     def _take(self, fill: FillBooked, owner: str, book: Book, size: int, unit: int) -> None:
         """Take a fee in base units from the book: its value at the fill's price is the fee."""

@@ -13,7 +13,7 @@ market. It only grows, and a finer scale is exact. What is not a product is roun
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -71,7 +71,7 @@ class Ledger(Actor):
         self.start: int | None = None
         self.adjustments = 0
         self.others: dict[str, Other] = {}
-        self.marked: tuple[object, ...] = ()
+        self.marked: tuple[Any, ...] = ()
 
     # Books.
 
@@ -135,6 +135,10 @@ class Ledger(Actor):
 
     def refine(self, factor: int) -> None:
         """Move all other money to a finer scale."""
+        if self.marked:
+            # The same equity at another scale is no change.
+            _, *amounts, unvalued = self.marked
+            self.marked = (self.scale, *(wide(int(amount) * factor) for amount in amounts), unvalued)
         self.adjustments *= factor
         for other in self.others.values():
             other.refine(factor)

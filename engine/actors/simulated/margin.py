@@ -229,8 +229,10 @@ class Margin:
         return least < value
 
     def level(self, instrument: int) -> int:
-        """Return the first price of the grid's scale at which the account is liquidated if only this market
-        moves; 0 if there is none."""
+        """Return the first price of the grid at which the account is liquidated if only this market moves.
+
+        0 if there is none.
+        """
         v = self.v
         held = v.positions.get(instrument)
         if held is None or not self.on_margin(instrument):
@@ -248,7 +250,9 @@ class Margin:
         )
         if fine is None:
             return 0
-        return (fine - 1) // UNIT if held.size > 0 else fine // UNIT + 1
+        step = listed.price_step
+        steps = (fine - 1) // (step * UNIT) if held.size > 0 else fine // (step * UNIT) + 1
+        return steps * step
 
     def _available(self, instrument: int) -> int:
         """Return the equity that a position can use less the maintenance margin that it has to cover."""

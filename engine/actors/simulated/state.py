@@ -174,23 +174,24 @@ class Path(State):
     `points` are the prices led to, `parts` their names: open, one end, the other end, close. `leg` is the
     index of the point that is led to next, `start` the price at which this leg began, `at` the price
     reached. `waiting` are the owners that come after this one. `left` is what is left of the candle's volume,
-    -1 if it is not known. `entered` is the size that the book opened on a leg of this candle, at `entry`.
+    negative if it is not known. `entered` is the size that the book opened on a leg of this candle, at
+    `entry`.
     """
 
-    instrument: int
+    instrument: InstrumentId
     owner: str
     waiting: list[str]
-    points: tuple[int, int, int, int]
+    points: tuple[Price, Price, Price, Price]
     parts: tuple[str, str, str, str]
     recv_ns: int
     start_ns: int
     end_ns: int
-    left: int
+    left: Size
     leg: int = 0
-    start: int = 0
-    at: int = 0
-    entered: int = 0
-    entry: int = 0
+    start: Price = 0
+    at: Price = 0
+    entered: Size = 0
+    entry: Price = 0
 
     @property
     def close(self) -> int:

@@ -96,6 +96,7 @@ class SimulatedVenue(Actor):
     leverages: dict[int, tuple[int, bool]]
     settled_ns: dict[int, int]
     sizes: dict[InstrumentId, list[tuple[int, dict[str, Size]]]]
+    path: Path | None
 
     def __init__(self, paper: PaperConfig, config: AccountConfig) -> None:
         super().__init__("venue")
@@ -116,7 +117,7 @@ class SimulatedVenue(Actor):
         self.leverages = {}
         self.settled_ns = {}
         self.sizes = {}
-        self.path: Path | None = None
+        self.path = None
         self.active = False
         self.idle_ns = 0
         self.now_ns = 0
