@@ -34,9 +34,11 @@ def compare_raw(folder: Path, *, as_json: bool) -> None:
     raw = raw_folder(folder.parent) / folder.name
     if not raw.is_dir():
         raise UsageError(f"{raw}: there are no raw frames of this day; `engine live --raw` records them")
-    renderer = Renderer()
+    listings: list[tuple[int, InstrumentListed]] = []
     decoders = Decoders()
-    found = redecode(_learned(folder, renderer), RawReader(raw), decoders)
+    found = redecode(_learned(folder, listings), RawReader(raw), decoders)
+    at_seq = found.first.seq if found.first is not None else 0
+    renderer = Renderer(listed for seq, listed in listings if seq <= at_seq or not at_seq)
     if decoders.venue is None:
         listed = ", ".join(sorted(decoders.seen))
         raise UsageError(f"no venue of this day ({listed}) can decode raw messages")
@@ -72,14 +74,14 @@ class Decoders:
         return self.venue.raw_decoder([one for one in instruments if one.venue == self.venue.name])
 
 
-def _learned(folder: Path, renderer: Renderer) -> Iterator[Record]:
-    """Yield the records of a day, and add its instruments to the renderer."""
+def _learned(folder: Path, listings: list[tuple[int, InstrumentListed]]) -> Iterator[Record]:
+    """Yield the records of a day, and add its listings with the seqs from which they are in force."""
     for record in read_records(folder):
-        event = record[2]
+        seq, _, event = record
         if isinstance(event, InstrumentListed):
-            renderer.learn([event])
+            listings.append((seq, event))
         elif isinstance(event, DayOpened):
-            renderer.learn(event.instruments)
+            listings += [(seq, listed) for listed in event.instruments]
         yield record
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -129,9 +128,9 @@ def _print(folder: Path, report: ReplayReport, seconds: float) -> None:
             click.echo(f"  changed since: {change}")
         return
     assert report.divergence is not None
-    renderer = Renderer()
-    renderer.learn(_instruments(folder))
-    click.echo(f"{folder}: diverges at seq {report.divergence.seq}: {report.verdict}")
+    seq = report.divergence.seq
+    renderer = Renderer(listed for at, listed in _listings(folder) if at <= seq)
+    click.echo(f"{folder}: diverges at seq {seq}: {report.verdict}")
     for name, record in (("recorded", report.divergence.expected), ("now", report.divergence.actual)):
         click.echo(f"  {name:9} {renderer.as_text(*record) if record else '(nothing)'}")
     for change in report.changes:
@@ -142,16 +141,19 @@ def _print(folder: Path, report: ReplayReport, seconds: float) -> None:
 
 def _chain(folder: Path, report: ReplayReport) -> list[dict[str, Any]]:
     """Return the causes of the event that differs, oldest first, as `--json` prints them."""
-    renderer = Renderer()
-    if report.chain:
-        renderer.learn(_instruments(folder))
-    return [_json(renderer, record) or {} for record in report.chain]
+    listings = _listings(folder) if report.chain else []
+    return [
+        Renderer(listed for at, listed in listings if at <= record[0]).as_json(*record)
+        for record in report.chain
+    ]
 
 
-def _instruments(folder: Path) -> Iterator[InstrumentListed]:
-    """Yield the instruments of a day."""
-    for _, _, event in read_records(folder):
+def _listings(folder: Path) -> list[tuple[int, InstrumentListed]]:
+    """Return the listings of a day, each with the seq from which it is in force."""
+    found: list[tuple[int, InstrumentListed]] = []
+    for seq, _, event in read_records(folder):
         if isinstance(event, InstrumentListed):
-            yield event
+            found.append((seq, event))
         elif isinstance(event, DayOpened):
-            yield from event.instruments
+            found += [(seq, listed) for listed in event.instruments]
+    return found

@@ -34,7 +34,7 @@ from engine.events import (
     TailRepaired,
     Trade,
 )
-from engine.events.codec import Record
+from engine.events.codec import Record, in_order
 from engine.journal import (
     JournalLock,
     JournalWriter,
@@ -125,11 +125,11 @@ class Live:
             self.projectors[name] = make(recovered.tail.journal_id, recovered.end_seq)
         self.committer = Committer(writer, self.effects, self._committed, plan.idle_ms)
         self.sequencer = Sequencer(plan.builder, self.committer, JournalHistory(plan.root))
-        self._notices = Notices(self.sequencer.instruments)
         last_trades: LastTrades = {}
         first_seq = recovered.end_seq + 1
         if recovered.end_seq:
             self._resume(plan.root / day_name(recovered.days[-1]), last_trades)
+        self._notices = Notices(self.sequencer.instruments)
         session = plan.ids.random_bytes(8).hex()
         repairs = self._begin(session, recovered)
         instruments = self._list_instruments()
@@ -345,7 +345,7 @@ class Live:
             self.days.append(committed.day)
         for projector in self.projectors.values():
             projector.take(committed)
-        for event in (*committed.inputs, *(record[2] for record in committed.derived)):
+        for _, _, event in in_order(committed.first_seq, committed.inputs, committed.derived):
             notice = self._notices.of(event)
             if notice is not None:
                 self._notify(notice)

@@ -27,7 +27,7 @@ from engine.events import (
 )
 from engine.instruments import Instruments, labels
 from engine.runtime.supervisor import Health
-from engine.values import format_scaled, parse_interval
+from engine.values import format_scaled, parse_interval, rescale
 
 __all__ = ["LOUD", "Notices", "refusals_text", "short_warm_up"]
 
@@ -67,16 +67,21 @@ def short_warm_up(
 
 
 class Notices:
-    """Makes lines of events. `refused` counts refusals by the limit that refused."""
+    """Makes lines of events. `refused` counts refusals by the limit that refused.
+
+    `instruments` are those in force before the first event; events list what comes later.
+    """
 
     def __init__(self, instruments: Instruments) -> None:
         self.refused: Counter[str] = Counter()
-        self._instruments = instruments
+        self._instruments = dict(instruments)
         self._protected: dict[tuple[str, int], tuple[int, int]] = {}
 
     def of(self, event: Event) -> Health | None:
         """Return the line of an event, or None."""
         match event:
+            case InstrumentListed():
+                self._learn(event)
             case OrderRefused():
                 self.refused[event.limit] += 1
             case EngineHalted() if event.reason != _STOPPED:
@@ -122,6 +127,15 @@ class Notices:
         held, engine = (self._size(event.instrument, one) for one in (abs(event.size), event.in_engine))
         detail = f"stops of {engine} are held by the engine, not the venue (position {held}): {event.reason}"
         return Health(self._book(*key), "unprotected", detail.removesuffix(": "))
+
+    def _learn(self, listed: InstrumentListed) -> None:
+        """Use a listing from now on; sizes that were noted move to its scale."""
+        before = self._instruments.get(listed.instrument, listed)
+        for key, sizes in self._protected.items():
+            if key[1] == listed.instrument:
+                venue, engine = (rescale(one, before.size_scale, listed.size_scale) for one in sizes)
+                self._protected[key] = venue, engine
+        self._instruments[listed.instrument] = listed
 
     def _name(self, instrument: int) -> str:
         return self._instruments.label(instrument)

@@ -70,7 +70,7 @@ class Bar(msgspec.Struct, frozen=True):
         event = self.event
         if event.quote_volume is None or not int(event.volume):
             return None
-        return int(event.quote_volume) / int(event.volume) / power_of_ten(self.listed.price_scale)
+        return int(event.quote_volume) / (int(event.volume) * power_of_ten(self.listed.price_scale))
 
     @property
     def buy_volume(self) -> float | None:

@@ -1,37 +1,62 @@
-"""Sessions in which an instrument is listed again, with the same scales or with finer ones.
+"""Sessions in which instruments are listed again, with the same scales or with finer ones.
 
-`recorded` plays a random plan (`tests/orders`), in which both instruments are listed a second time as they are;
-`relisted` gives the inputs of that session as they would be if the second listing had finer scales, or the
-first one already. A number of the inputs is converted here by its annotation, without the engine's own way.
+`recorded` plays a random plan of `tests/orders` in which all instruments are listed a second time as they
+are, and returns its inputs. `relisted` returns these inputs as they would be with finer scales, from the
+second listing on or from the first. Numbers of inputs are converted here by their annotation, without the
+engine's own way of doing it. `play` runs inputs, `decimals` shows records as the numbers that they mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from engine.config import Config, FlowConfig
-from engine.events import DayOpened, Event, InstrumentListed, OrderTerms, SessionStarted, StrategyBegan
+from engine.events import (
+    DayOpened,
+    Event,
+    InstrumentListed,
+    OperatorCommand,
+    OrderFilled,
+    SessionStarted,
+    StrategyBegan,
+)
 from engine.events.codec import Record
 from engine.events.render import Renderer
 from engine.instruments import continued
 from engine.opening import read_opening
 from engine.sequencer import Sequencer
 from engine.states import encode_state
+from replay.verification import DayReplay
 from tests.orders import scripted
 from tests.orders.paper import Run
-from tests.orders.sequences import AAA, BBB, NAMES, Plan
+from tests.orders.sequences import STRATEGIES, Plan
 from tests.orders.session import BUILDER
 from tests.orders.wire import RealRun
 from tests.replay.kit import Memory
 
-__all__ = ["Finer", "decimals", "finer_listing", "play", "recorded", "relisted", "states"]
+__all__ = [
+    "Finer",
+    "Played",
+    "assert_replays",
+    "busy",
+    "decimals",
+    "exact",
+    "finer_listing",
+    "play",
+    "recorded",
+    "relisted",
+    "states",
+]
+
+States = dict[str, dict[str, bytes]]
 
 ZZZ = 3
 FINE_SCALE = 8
-"""The scales of a third instrument, which never trades: with it money has the same decimals in all sessions."""
+"""Scales of a third instrument, which never trades: with it money has as many decimals in all sessions."""
 
 
 class Finer(NamedTuple):
@@ -41,15 +66,38 @@ class Finer(NamedTuple):
     size: int
 
 
-def recorded(plan: Plan, at: int, *, fine_money: bool = True) -> list[Event]:
-    """Return the inputs of a plan's session; before input `at` all instruments are listed again as they are."""
+NONE = Finer(0, 0)
 
-    class Relisting(RealRun if plan.real else Run):  # type: ignore[misc]
+
+class Played(NamedTuple):
+    """The records of a session, its sequencer at the end, and the states after each listing of input."""
+
+    memory: Memory
+    sequencer: Sequencer
+    after_listing: list[States]
+
+
+def exact(plan: Plan) -> Plan:
+    """Return a plan whose fees have no more decimals than a fill reports, so that no scale rounds them."""
+    slips = plan.settings.slippage_bps > 0
+    fees = {"taker_fee": "0" if slips else "0.0004", "maker_fee": "0" if slips else "0.0001"}
+    return replace(plan, settings=replace(plan.settings, **fees))
+
+
+def recorded(plan: Plan, at: float, *, fine_money: bool = True) -> list[Event]:
+    """Return the inputs of a plan's session.
+
+    After this share of its steps all instruments are listed again as they are, and a little later an operator
+    restarts the strategies that have failed.
+    """
+    steps = sum(step.kind != "call" for step in plan.steps)
+    again = 4 + int(at * steps)
+
+    class Relisting(RealRun if plan.real else Run):  # type: ignore[misc, valid-type]
         sent = 0
 
         def make_config(self, scripts: dict[str, str]) -> Config:
-            config = super().make_config(scripts)
-            return busy(config)
+            return busy(super().make_config(scripts))  # type: ignore[no-any-return]
 
         def listings(self) -> list[Event]:
             fine = InstrumentListed(self.now_ns, ZZZ, "sim", "ZZZ", FINE_SCALE, FINE_SCALE)
@@ -57,9 +105,12 @@ def recorded(plan: Plan, at: int, *, fine_money: bool = True) -> list[Event]:
 
         def send(self, *events: Event) -> None:
             self.sent += 1
-            if self.sent == max(at, 3):
-                again = list(self.sequencer.instruments.values())
-                super().send(*(msgspec.structs.replace(one, recv_ns=self.now_ns) for one in again))
+            if self.sent == again:
+                listed = list(self.sequencer.instruments.values())
+                super().send(*(msgspec.structs.replace(one, recv_ns=self.now_ns) for one in listed))
+            if self.sent == again + 5:
+                for name in STRATEGIES:
+                    super().send(OperatorCommand(self.now_ns, "restart", name))
             super().send(*events)
 
     run = Relisting(plan)
@@ -85,24 +136,22 @@ def busy(config: Config) -> Config:
     )
 
 
-def relisted(
-    inputs: Sequence[Event], finer: dict[int, Finer], *, first: bool, whole: bool = True
-) -> list[Event]:
-    """Return the inputs with finer scales from the second listing on, or from the `first` one.
-
-    `whole`: later listings of the same session are converted too.
-    """
+def relisted(inputs: Sequence[Event], finer: Mapping[int, Finer], *, first: bool) -> list[Event]:
+    """Return the inputs with finer scales from the second listing on, or from the `first` one."""
     found: list[Event] = []
     seen: dict[int, int] = {}
     for event in inputs:
         number = getattr(event, "instrument", 0)
-        gains = finer.get(number, Finer(0, 0))
+        gains = finer.get(number, NONE)
         if isinstance(event, InstrumentListed):
             seen[number] = seen.get(number, 0) + 1
             if first or seen[number] > 1:
                 event = finer_listing(event, gains)
         elif first or seen.get(number, 0) > 1:
             event = _moved(event, gains)
+        if isinstance(event, OrderFilled) and event.trade_id:
+            # A fee that is divided among the parts of a fill would be rounded at the scale of the fill.
+            event = msgspec.structs.replace(event, fee=0)
         found.append(event)
     return found
 
@@ -118,32 +167,43 @@ def finer_listing(listed: InstrumentListed, gains: Finer) -> InstrumentListed:
 
 def _moved(event: Any, gains: Finer) -> Any:
     """Return an input with its prices, sizes and money at finer scales."""
-    hints = get_type_hints(type(event), include_extras=True)
-    changed = {}
-    for name, hint in hints.items():
+    changed: dict[str, Any] = {}
+    by = {"price": gains.price, "size": gains.size, "money": gains.price + gains.size}
+    for name, hint in get_type_hints(type(event), include_extras=True).items():
         value = getattr(event, name)
         kinds = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
-        by = {"price": gains.price, "size": gains.size, "money": gains.price + gains.size}
         if "levels" in kinds:
             changed[name] = tuple((p * 10**gains.price, s * 10**gains.size, n) for p, s, n in value)
-        for kind in kinds:
-            if kind in by and value is not None:
-                moved = int(value) * 10 ** by[kind]
-                changed[name] = str(moved) if isinstance(value, str) else moved
+        for kind in by.keys() & set(kinds):
+            if value is not None:
+                number = int(value) * 10 ** by[kind]
+                changed[name] = str(number) if isinstance(value, str) else number
     return msgspec.structs.replace(event, **changed)
 
 
-def play(inputs: Iterable[Event], *, follow: bool = True) -> tuple[Memory, Sequencer]:
+def play(inputs: Iterable[Event], *, follow: bool = True) -> Played:
     """Run inputs one by one; `follow`: every later session is in a process of its own."""
     scripted.begin()
     memory = Memory()
     sequencer = Sequencer(BUILDER, memory, memory)
+    looks: list[States] = []
     for event in inputs:
         if isinstance(event, SessionStarted) and memory.frames and follow:
             sequencer = Sequencer(BUILDER, memory, memory)
             sequencer.follow(memory.all(memory.day))
         sequencer.run([event])
-    return memory, sequencer
+        if isinstance(event, InstrumentListed):
+            looks.append(states(sequencer))
+    return Played(memory, sequencer, looks)
+
+
+def assert_replays(memory: Memory) -> None:
+    """Derive each day again. Raises ReplayDivergence at the first difference."""
+    scripted.begin()
+    for day in dict.fromkeys(memory.days):
+        replay = DayReplay(BUILDER, memory)
+        for frame in memory.day_frames(day):
+            replay.feed(frame)
 
 
 def decimals(records: Iterable[Record]) -> list[dict[str, object]]:
@@ -173,9 +233,9 @@ def decimals(records: Iterable[Record]) -> list[dict[str, object]]:
     return found
 
 
-def states(sequencer: Sequencer) -> dict[str, dict[str, bytes]]:
+def states(sequencer: Sequencer) -> States:
     """Return the encoded state of every actor, by attribute."""
     return {
-        actor.name: {str(name): encode_state(value, str(name)) for name, value in actor.state().items()}
+        actor.name: {name: encode_state(value, name) for name, value in actor.state().items()}
         for actor in sequencer._registry.actors
     }

@@ -45,7 +45,7 @@ def _traded(event: BarClosed | ActivityBarClosed, listing: Listing) -> tuple[obj
         *map(listing.price, (event.open, event.high, event.low, event.close)),
         listing.size(volume),
         None if money is None else listing.money(money),
-        None if money is None or not volume or unit is None else money / volume / unit,
+        None if money is None or not volume or unit is None else money / (volume * unit),
         None if event.buy_volume is None else listing.size(int(event.buy_volume)),
         None if event.sell_volume is None else listing.size(int(event.sell_volume)),
         event.trades,
