@@ -69,12 +69,14 @@ def short_warm_up(
 class Notices:
     """Makes lines of events. `refused` counts refusals by the limit that refused.
 
-    `instruments` are those in force before the first event; events list what comes later.
+    `instruments` give the labels. The scales of sizes are those in force at each event: those at first, then
+    what events list.
     """
 
     def __init__(self, instruments: Instruments) -> None:
         self.refused: Counter[str] = Counter()
-        self._instruments = dict(instruments)
+        self._instruments = instruments
+        self._scales = {number: listed.size_scale for number, listed in instruments.items()}
         self._protected: dict[tuple[str, int], tuple[int, int]] = {}
 
     def of(self, event: Event) -> Health | None:
@@ -129,13 +131,13 @@ class Notices:
         return Health(self._book(*key), "unprotected", detail.removesuffix(": "))
 
     def _learn(self, listed: InstrumentListed) -> None:
-        """Use a listing from now on; sizes that were noted move to its scale."""
-        before = self._instruments.get(listed.instrument, listed)
+        """Use the scale of a listing from now on; sizes that were noted move to it."""
+        scale = self._scales.get(listed.instrument, listed.size_scale)
         for key, sizes in self._protected.items():
             if key[1] == listed.instrument:
-                venue, engine = (rescale(one, before.size_scale, listed.size_scale) for one in sizes)
+                venue, engine = (rescale(one, scale, listed.size_scale) for one in sizes)
                 self._protected[key] = venue, engine
-        self._instruments[listed.instrument] = listed
+        self._scales[listed.instrument] = listed.size_scale
 
     def _name(self, instrument: int) -> str:
         return self._instruments.label(instrument)
@@ -144,7 +146,7 @@ class Notices:
         return f"{self._name(instrument)} {owner}"
 
     def _size(self, instrument: int, size: int) -> str:
-        return format_scaled(size, self._instruments[instrument].size_scale)
+        return format_scaled(size, self._scales[instrument])
 
 
 def refusals_text(refused: Mapping[str, int]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from engine.events import (
     AccountAdjusted,
@@ -19,6 +20,7 @@ from engine.events import (
     ProtectionChanged,
     Trade,
 )
+from engine.instruments import Instruments
 from engine.runtime.notices import LOUD, Notices, refusals_text, short_warm_up
 from tests.actors.harness import LISTED, T
 
@@ -42,7 +44,7 @@ from tests.actors.harness import LISTED, T
     ],
 )  # fmt: skip
 def test_what_happens_to_positions_is_told_at_once(event: Event, line: str) -> None:
-    health = Notices(LISTED).of(event)
+    health = Notices(Instruments(LISTED.values())).of(event)
     assert health is not None
     assert f"{health.name} {health.state} {health.detail}" == line
     assert health.state in LOUD
@@ -50,11 +52,11 @@ def test_what_happens_to_positions_is_told_at_once(event: Event, line: str) -> N
 
 @pytest.mark.parametrize("event", [EngineHalted(T, "operator: stop"), Trade(T, T, 1, 100, 1, 1)])
 def test_an_orderly_stop_and_the_market_are_not(event: Event) -> None:
-    assert Notices(LISTED).of(event) is None
+    assert Notices(Instruments(LISTED.values())).of(event) is None
 
 
 def test_protection_is_told_when_the_venue_no_longer_holds_it() -> None:
-    notices = Notices(LISTED)
+    notices = Notices(Instruments(LISTED.values()))
 
     def told(at_venue: int, in_engine: int, size: int = 1000) -> str:
         event = ProtectionChanged(T, "Long", 1, size, at_venue, in_engine, 0, "refused by the venue")
@@ -71,7 +73,7 @@ def test_protection_is_told_when_the_venue_no_longer_holds_it() -> None:
 
 
 def test_refusals_are_counted_by_limit() -> None:
-    notices = Notices(LISTED)
+    notices = Notices(Instruments(LISTED.values()))
     for limit in ("margin", "stale", "margin"):
         assert notices.of(OrderRefused(T, 1, "Long", 1, 1, 1, limit, "words")) is None
     assert refusals_text(notices.refused) == "3: 2 margin, 1 stale"
@@ -88,3 +90,21 @@ def test_a_short_warm_up_names_each_series_and_its_bars() -> None:
     assert short_warm_up(two, [LISTED[1]], ["1m"], 2) == ""
     assert short_warm_up(two, [LISTED[1]], ["1m", "5m"], 3) == "of 3 bars, AAA 1m has 2, AAA 5m has 0"
     assert "short" in LOUD
+
+
+def test_sizes_are_at_the_scale_that_was_in_force_at_the_event() -> None:
+    listed = Instruments([replace(LISTED[1], size_scale=3)])
+    notices = Notices(listed)
+    finer = replace(LISTED[1], size_scale=5)
+    # The session lists it again before the first of its events is on disk.
+    listed[1] = finer
+    before = notices.of(BookAdjusted(T, "Long", 1, 1000, 970, 970, 970, "fill from outside"))
+    assert before is not None
+    assert before.detail == "1 is now 0.97: fill from outside"
+    notices.of(ProtectionChanged(T, "Long", 1, 1000, 500, 400, 0, ""))
+    notices.of(finer)
+    after = notices.of(BookAdjusted(T, "Long", 1, 97_000, 50_000, 50_000, 50_000, "fill from outside"))
+    assert after is not None
+    assert after.detail == "0.97 is now 0.5: fill from outside"
+    same = ProtectionChanged(T, "Long", 1, 100_000, 50_000, 40_000, 0, "a line only if the venue holds less")
+    assert notices.of(same) is None
