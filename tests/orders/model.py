@@ -39,6 +39,7 @@ from engine.events import (
     ModifyOrder,
     ModifyRequested,
     OperatorCommand,
+    OrderAccepted,
     OrderApproved,
     OrderCanceled,
     OrderChanged,
@@ -102,6 +103,7 @@ class Model(Bookings):
             ModifyRequested: self._ask_modify,
             ModifyOrder: self._modify,
             OrderModified: self._modified,
+            OrderAccepted: self._accepted,
             OrderRejected: self._end,
             OrderCanceled: self._end,
             OrderRead: self._read,
@@ -187,6 +189,8 @@ class Model(Bookings):
         wanted = None if call.withdrawn else self.listed[market].size(call.size)
         if (owner, market, wanted) in self.called:
             self.called.remove((owner, market, wanted))
+        if self.stopping and wanted is not None:
+            return  # It is refused, and what stood before stands.
         self.call_seq[owner, market] = self.seq
         target.call(wanted)
         self.touched_ns[owner, market] = self.now_ns
@@ -306,6 +310,7 @@ class Model(Bookings):
             trigger_price=listed.price(terms.trigger_price),
             reduce_only=terms.reduce_only,
             handle=terms.handle,
+            parent=terms.parent,
             expires_ns=command.expires_ns,
             dropped=terms.role == OPEN
             and terms.purpose != TARGET
@@ -348,6 +353,13 @@ class Model(Bookings):
         order.limit = self.listed[order.market].price(report.limit_price)
         order.coming = None
 
+    def _accepted(self, report: OrderAccepted) -> None:
+        """A child that fires ends its parent: what fills of it from now on is no longer wanted."""
+        order = self.orders.get(report.client_order_id)
+        parent = self.orders.get(order.parent) if order is not None and report.triggered else None
+        if parent is not None:
+            parent.dropped = True
+
     def _end(self, report: OrderRejected | OrderCanceled) -> None:
         order = self.orders.get(report.client_order_id)
         if order is None:
@@ -355,7 +367,7 @@ class Model(Bookings):
         if isinstance(report, OrderCanceled):
             # The rest may say that fills are on their way which the end has overtaken.
             order.rest = self.listed[order.market].size(report.remaining)
-            order.ended = order.size - order.filled <= order.rest
+            order.ended = order.ended or order.size - order.filled <= order.rest
         else:
             order.ended = True
 
