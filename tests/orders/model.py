@@ -36,6 +36,7 @@ from engine.events import (
     GatewayDown,
     InstrumentListed,
     MarketHalted,
+    ModifyApproved,
     ModifyOrder,
     ModifyRequested,
     OperatorCommand,
@@ -101,6 +102,7 @@ class Model(Bookings):
             CancelOrder: self._cancel,
             CancelRejected: self._cancel_rejected,
             ModifyRequested: self._ask_modify,
+            ModifyApproved: self._modify,
             ModifyOrder: self._modify,
             OrderModified: self._modified,
             OrderAccepted: self._accepted,
@@ -343,7 +345,7 @@ class Model(Bookings):
         if order is not None and request.size:
             order.coming = self.listed[order.market].size(request.size)
 
-    def _modify(self, command: ModifyOrder) -> None:
+    def _modify(self, command: ModifyApproved | ModifyOrder) -> None:
         order = self.orders[command.client_order_id]
         order.coming = self.listed[order.market].size(command.size)
 
