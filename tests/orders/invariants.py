@@ -129,7 +129,7 @@ def _comes(model: Model, shown: TargetChanged, owner: str, market: int) -> bool:
     if shown.reason == "another exit works":  # a protective one, which is tried again by itself
         return (owner, market) in model.delayed
     if shown.reason == "operator: flatten":  # so is this one, unless the account is being read
-        return not model.reconciled or (owner, market) in model.delayed
+        return model.asking or not model.reconciled or (owner, market) in model.delayed
     return shown.reason.startswith(EVIDENCE)
 
 

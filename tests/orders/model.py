@@ -50,6 +50,7 @@ from engine.events import (
     OrderRejected,
     OrderRequested,
     PositionChanged,
+    QueryAccount,
     SessionStarted,
     SubmitOrder,
     TargetChanged,
@@ -80,6 +81,7 @@ class Model(Bookings):
     stopping: bool = False
     reconciled: bool = True  # with real orders: the account has been read since the stream is up
     known: bool = True  # the same, since the session began
+    asking: bool = False  # the engine has asked for a reading of the account
     delayed: set[tuple[str, int]] = field(default_factory=set)  # books that an exit is owed to
     flattened_ns: int = 0
     owed: set[str] = field(default_factory=set)  # orders whose cancel was requested and not commanded yet
@@ -116,6 +118,7 @@ class Model(Bookings):
             FundingPaid: self._funding,
             AccountAdjusted: self._adjust,
             AccountRead: self._account_read,
+            QueryAccount: self._ask_account,
             GatewayDown: self._gateway_down,
             EquityMarked: self._equity,
             ExitDelayed: self._delayed,
@@ -415,8 +418,12 @@ class Model(Bookings):
         for order in self.orders.values():
             order.dropped |= order.owner in self.paused and order.role == OPEN
 
+    def _ask_account(self, query: QueryAccount) -> None:
+        self.asking = True
+
     def _account_read(self, read: AccountRead) -> None:
         self.reconciled = self.known = True
+        self.asking = False
 
     def _gateway_down(self, down: GatewayDown) -> None:
         self.reconciled = False
