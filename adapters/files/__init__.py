@@ -1,5 +1,6 @@
-"""Data files: CSV, JSON lines and Parquet, trades or candles, into days of a journal."""
+"""Data files into days of a journal."""
 
-from adapters.files.importer import ImportProgress, ImportReport, import_file
+from adapters.files.importer import import_files
+from adapters.files.reports import FileReport, ImportProgress, ImportReport, InstrumentReport
 
-__all__ = ["ImportProgress", "ImportReport", "import_file"]
+__all__ = ["FileReport", "ImportProgress", "ImportReport", "InstrumentReport", "import_files"]

@@ -84,5 +84,7 @@ class DataFile:
         if found.order == DESCENDING:
             order = "the newest row comes first: rows are sorted by time"
         elif found.order != ASCENDING and self.layout.sorts:
-            order = f"{found.steps_back} of {found.rows} rows go back in time: rows are sorted by time"
+            order = (
+                f"{found.steps_back} of {found.rows} rows are earlier than the row before: rows are sorted"
+            )
         return (*self.layout.notes, *([order] if order else ()), *found.notes, *reader.notes())

@@ -1,30 +1,36 @@
-"""Writes imported events to day folders of a journal, each complete or absent.
+"""Writes streams of events into days of a journal, each complete or absent.
 
-Promises: a day appears in the journal's root only when
-`put` was given its last batch; leaving the block with an error removes the day in progress and keeps the
-complete ones; a day that exists already is refused when its first event comes. Each day is an archive of
-its own: own journal id, first seq 1. Called by the importer.
+Owns the content of an imported day. It is a function of its instruments and their events alone, so files give
+the same day, with the same digest, in one import or in several, in any order: the instruments come first, in
+the order of venue and name, which gives their numbers; then all events by time, at equal times by number; one
+frame holds `FRAME_EVENTS_MAX` of them.
+
+A day that exists is read along with the streams and written again with what they add: another instrument, or
+more of one that it has (`merging.py`). Its numbers are mapped, and where the scales differ the larger one
+counts. If nothing is added it stays as it is. A day that a session recorded is refused. Promises: a day is in
+the journal's root as it was, or whole (`engine.journal.Staging`); after an error the days before it are
+complete.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 import msgspec
 
+from adapters.files.existing import ExistingDay, converter
+from adapters.files.merging import Group, MarketEvent, Origin
+from adapters.files.streams import NEVER, InstrumentStream
 from engine.clock import DAY_NS, day_of
-from engine.errors import ImportRefused, UsageError
-from engine.events import Candle, Event, InstrumentListed, Trade
-from engine.journal import (
-    DayBuilder,
-    day_of_ns,
-    list_segments,
-    staged_day,
-)
+from engine.errors import UsageError
+from engine.events import Event, InstrumentListed
+from engine.journal import DayBuilder, Staging, day_of_ns
+from engine.journal.disk import make_folders
 from engine.ports import Ids
 from engine.records import draft_of
 
@@ -33,30 +39,40 @@ __all__ = ["FRAME_EVENTS_MAX", "DayWriter"]
 FRAME_EVENTS_MAX: Final = 4096
 """Events in one frame of an imported day."""
 
+_PUBLISH_DAYS: Final = 2048
+_PUBLISH_BYTES: Final = 256 * 1024 * 1024
+"""Complete days are put in place when there are so many of them, or so many bytes, and at the end."""
+
 
 class DayWriter:
-    """Writes batches of inputs into days below `root`, in order of time; a context manager.
+    """Writes days below `root`; a context manager.
 
-    `seal` compresses each day. The journal of a live session, now or later, may hold imported
-    days only if they are sealed; leave days unsealed only in roots that hold nothing but imports. `done`
-    lists the complete days, `digests` their last digest in hex.
+    `done` lists the days that are complete in the journal, in order; `unchanged` those of them that had all
+    of it before, `extended` goes from those that had a part to their digest before. `digests` are those
+    after, in hex.
     """
 
-    def __init__(self, root: Path, *, ids: Ids, seal: bool = True) -> None:
+    def __init__(self, root: Path, *, ids: Ids) -> None:
         self.root = root
         self.done: list[str] = []
+        self.unchanged: list[str] = []
+        self.extended: dict[str, str] = {}
         self.digests: dict[str, str] = {}
         self.bytes_written = 0
-        self.day: str | None = None
-        self.count = 0
-        self.first_ns = 0
-        self.last_ns = 0
-        self.report: Callable[[], None] = lambda: None
-        self._ids = ids
-        self._seal = seal
+        self.first_ns = -1
+        self.last_ns = -1
+        self.report: Callable[[int, str], None] | None = None
+        self._count = 0
+        self._added = 0  # to the day that is being extended
+        self._pending: list[str] = []
+        self._pending_bytes = 0
         self._made: list[Path] = []
-        self._staged: AbstractContextManager[DayBuilder] | None = None
-        self._builder: DayBuilder | None = None
+        self._make_root()
+        try:
+            self._staging = Staging(root, random=ids.random_bytes)
+        except BaseException:
+            self._remove_made()
+            raise
 
     def __enter__(self) -> DayWriter:
         return self
@@ -64,88 +80,21 @@ class DayWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        staged, self._staged = self._staged, None
-        try:
-            if staged is not None:
-                assert kind is not None, "a day was opened and never closed"
-                staged.__exit__(kind, error, trace)
-        finally:
-            if not self.done:
-                self._remove_made()
+        self._staging.__exit__(kind, error, trace)
+        if not self.done:
+            self._remove_made()
 
-    def write(self, events: Iterable[Trade | Candle], listed: InstrumentListed) -> None:
-        """Write events in order of time. Each day begins with `listed`, received at its first event."""
-        batch: list[Event] = []
-        day_end = 0
+    def write(self, streams: Sequence[InstrumentStream]) -> None:
+        """Write all events of the streams. Raises ImportRefused, UsageError, JournalError."""
         try:
-            for event in events:
-                ns = event.recv_ns
-                if ns >= day_end:
-                    if batch:
-                        self._flush(batch, last=True)
-                    else:
-                        self.first_ns = ns
-                    day_end = self.open_day(ns)
-                    batch = [msgspec.structs.replace(listed, recv_ns=ns)]
-                elif len(batch) >= FRAME_EVENTS_MAX:
-                    self._flush(batch, last=False)
-                    batch = []
-                batch.append(event)
-                self.last_ns = ns
-        except ImportRefused as error:
-            if batch and error.at_ns >= day_end:
-                self._flush(batch, last=True)
+            while (first_ns := min(stream.next_ns() for stream in streams)) < NEVER:
+                self._write_day(first_ns, streams)
+                if len(self._pending) >= _PUBLISH_DAYS or self._pending_bytes >= _PUBLISH_BYTES:
+                    self._publish()
+        except (Exception, KeyboardInterrupt):
+            self._publish()
             raise
-        if batch:
-            self._flush(batch, last=True)
-
-    def _flush(self, batch: list[Event], *, last: bool) -> None:
-        first = batch[0]
-        assert isinstance(first, InstrumentListed | Trade | Candle)
-        self.put(batch, first.recv_ns, last=last)
-        self.count += len(batch) - isinstance(first, InstrumentListed)
-        self.report()
-
-    def open_day(self, at_ns: int) -> int:
-        """Begin the day that holds `at_ns` and return the nanosecond at which it ends.
-
-        Raises UsageError when it exists already, JournalError when it cannot be begun.
-        """
-        assert self._staged is None, "the day before is still open"
-        day = day_of(at_ns)
-        if (self.root / day).exists():
-            raise UsageError(
-                f"{self.root / day} exists already; import into another journal folder, or move that day away"
-            )
-        self._make_root()
-        staged = staged_day(
-            self.root,
-            day_of_ns(at_ns),
-            journal_id=self._ids.random_bytes(16),
-            salts=lambda: self._ids.random_bytes(16),
-            seal=self._seal,
-        )
-        self._builder = staged.__enter__()
-        self._staged = staged
-        self.day = day
-        return (at_ns // DAY_NS + 1) * DAY_NS
-
-    def put(self, events: list[Event], at_ns: int, *, last: bool) -> None:
-        """Write one frame, of engine time `at_ns`; `last` completes the day. Raises JournalError."""
-        builder, staged = self._builder, self._staged
-        assert builder is not None
-        assert staged is not None
-        assert self.day is not None
-        builder.append(draft_of(builder.seq + 1, events, ends=last), at_ns)
-        if last:
-            self._staged = self._builder = None
-            staged.__exit__(None, None, None)
-            self.done.append(self.day)
-            self.digests[self.day] = builder.digest.hex()
-            self.bytes_written += sum(
-                segment.path.stat().st_size for segment in list_segments(self.root / self.day)
-            )
-            self.day = None
+        self._publish()
 
     def outcome(self) -> str:
         """Return what is in the journal after an error, for people."""
@@ -159,12 +108,140 @@ class DayWriter:
         verb = "is complete and stays" if len(self.done) == 1 else "are complete and stay"
         return f"{kept} {verb}; nothing of the day after was written"
 
-    def _make_root(self) -> None:
-        missing = [path for path in (self.root, *self.root.parents) if not path.exists()]
+    # One day.
+
+    def _write_day(self, first_ns: int, streams: Sequence[InstrumentStream]) -> None:
+        """Write the day of `first_ns` from the streams that have events in it."""
+        end_ns = (first_ns // DAY_NS + 1) * DAY_NS
+        day = day_of(first_ns)
+        taking = [stream for stream in streams if stream.next_ns() < end_ns]
+        path = self.root / day
+        existing = ExistingDay(path) if path.exists() else None
+        listed = [stream.listed for stream in taking]
+        listed = _numbered(listed if existing is None else existing.joined(listed))
+        if existing is None:
+            events = self._new(taking, listed, end_ns)
+        else:
+            first_ns = min(first_ns, existing.first_ns)
+            events = self._joined(existing, taking, listed, end_ns)
+        builder = self._staging.begin(day_of_ns(first_ns))
         try:
-            for path in reversed(missing):
-                path.mkdir(mode=0o700, exist_ok=True)
-                self._made.append(path)
+            self._fill(builder, [msgspec.structs.replace(one, recv_ns=first_ns) for one in listed], events)
+        except BaseException:
+            self._staging.drop()
+            raise
+        if existing is None:
+            self._staging.complete()
+        elif not self._added:
+            self._staging.drop()
+            self.unchanged.append(day)
+            self.digests[day] = existing.digest.hex()
+        else:
+            self._staging.complete(replace=True)
+            self.extended[day] = existing.digest.hex()
+        self.digests.setdefault(day, builder.digest.hex())
+        self._pending.append(day)
+        self._pending_bytes += builder.bytes_written
+
+    def _fill(
+        self, builder: DayBuilder, listed: Sequence[InstrumentListed], events: Iterator[MarketEvent]
+    ) -> None:
+        batch: list[Event] = list(listed)
+        self._count -= len(batch)
+        at_ns = listed[0].recv_ns
+        day = day_of(at_ns)
+        for event in events:
+            if len(batch) >= FRAME_EVENTS_MAX:
+                builder.append(draft_of(builder.seq + 1, batch), at_ns)
+                self._written(len(batch), day)
+                batch = []
+                at_ns = event.recv_ns
+            batch.append(event)
+        builder.append(draft_of(builder.seq + 1, batch, ends=True), at_ns)
+        last = batch[-1]
+        assert isinstance(last, MarketEvent), "a day has events"
+        self.first_ns = listed[0].recv_ns if self.first_ns < 0 else self.first_ns
+        self.last_ns = last.recv_ns
+        self._written(len(batch), day)
+
+    def _written(self, count: int, day: str) -> None:
+        self._count += count
+        if self.report is not None:
+            self.report(self._count, day)
+
+    def _new(
+        self, streams: Sequence[InstrumentStream], listed: Sequence[InstrumentListed], end_ns: int
+    ) -> Iterator[MarketEvent]:
+        """Yield the events of a day that is not there yet."""
+        by_key = {(one.venue, one.name): one for one in listed}
+        runs = []
+        for stream in sorted(streams, key=lambda stream: by_key[_key(stream)].instrument):
+            convert = converter(stream.listed, by_key[_key(stream)])
+            run = stream.run(end_ns)
+            runs.append(run if convert is None else map(convert, run))
+        return runs[0] if len(runs) == 1 else heapq.merge(*runs, key=attrgetter("recv_ns"))
+
+    def _joined(
+        self,
+        existing: ExistingDay,
+        streams: Sequence[InstrumentStream],
+        listed: Sequence[InstrumentListed],
+        end_ns: int,
+    ) -> Iterator[MarketEvent]:
+        """Yield the events of a day that exists, and of the streams, each once."""
+        by_key = {(one.venue, one.name): one for one in listed}
+        adding = {by_key[_key(stream)].instrument: stream for stream in streams}
+        converters = {
+            number: converter(stream.listed, listed[number - 1]) for number, stream in adding.items()
+        }
+        self._added = 0
+        origins = {number: Origin(existing.name) for number in adding}
+        held = existing.groups(listed)
+        held_ns, held_now = next(held, _NOTHING)
+        while (ns := min(held_ns, *(stream.next_ns() for stream in adding.values()))) < end_ns:
+            now = _NOTHING[1]
+            if held_ns == ns:
+                now = held_now
+                held_ns, held_now = next(held, _NOTHING)
+            added = {number for number, stream in adding.items() if stream.next_ns() == ns}
+            for number in sorted(added.union(now)):
+                if number not in adding:
+                    yield from now[number]
+                    continue
+                stream, origin = adding[number], origins[number]
+                groups: list[Group] = []
+                if number in now:
+                    stream.check_kind(now[number][0], existing.name)
+                    groups.append((origin, now[number]))
+                if number in added:
+                    convert = converters[number]
+                    groups += [
+                        (source, events if convert is None else [*map(convert, events)])
+                        for source, events in stream.groups()
+                    ]
+                begun = stream.begun if origin.last_ns < 0 else [origin, *stream.begun]
+                events = stream.combiner.combine(groups, begun)
+                self._added += len(events) - len(now.get(number, ()))
+                yield from events
+        for number, stream in adding.items():
+            stream.combiner.forget(origins[number])
+
+    # The journal.
+
+    def _publish(self) -> None:
+        """Put the complete days in place."""
+        try:
+            self._staging.publish()
+        finally:
+            waiting = set(self._staging.waiting)
+            self.done += [day for day in self._pending if day not in waiting]
+            self._pending = [day for day in self._pending if day in waiting]
+            self.bytes_written += self._pending_bytes
+            self._pending_bytes = 0
+
+    def _make_root(self) -> None:
+        try:
+            self._made = make_folders(self.root)
         except OSError as error:
             raise UsageError(f"{self.root}: cannot be made: {error.strerror or error}") from error
 
@@ -175,3 +252,17 @@ class DayWriter:
                 path.rmdir()
             except OSError:
                 return
+
+
+_NOTHING: Final[tuple[int, dict[int, list[MarketEvent]]]] = (NEVER, {})
+"""What an existing day has after its last event."""
+
+
+def _key(stream: InstrumentStream) -> tuple[str, str]:
+    return stream.listed.venue, stream.listed.name
+
+
+def _numbered(listed: Sequence[InstrumentListed]) -> list[InstrumentListed]:
+    """Return the instruments of a day in their order, numbered from 1."""
+    ordered = sorted(listed, key=lambda one: (one.venue, one.name))
+    return [msgspec.structs.replace(one, instrument=number) for number, one in enumerate(ordered, 1)]

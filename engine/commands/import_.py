@@ -1,13 +1,14 @@
-"""`engine import FILE`: recorded trades or candles into journal days."""
+"""`engine import FILE...`: recorded trades or candles into journal days."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
-from adapters.files.importer import ImportProgress, import_file
+from adapters.files import FileReport, ImportProgress, ImportReport, InstrumentReport, import_files
 from adapters.files.known import LAYOUT_NAMES
 from engine.clock import SystemIds
 from engine.commands.output import json_option, print_json, progress
@@ -18,9 +19,12 @@ __all__ = ["import_command"]
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--venue", required=True, help="Where the data comes from, such as binance.")
-@click.option("--instrument", required=True, help="The instrument's name, such as BTCUSDT.")
+@click.option(
+    "--instrument",
+    help="The instrument of all files. Default: what their names say, as BTCUSDT-1m-2024-01.zip does.",
+)
 @click.option(
     "--kind",
     type=click.Choice(KINDS),
@@ -31,8 +35,8 @@ __all__ = ["import_command"]
 @click.option(
     "--journal", "root", type=click.Path(path_type=Path), default=Path("journal"), show_default=True
 )
-@click.option("--price-decimals", type=click.IntRange(0, 18), help="Default: as many as the file needs.")
-@click.option("--size-decimals", type=click.IntRange(0, 18), help="Default: as many as the file needs.")
+@click.option("--price-decimals", type=click.IntRange(0, 18), help="Default: as many as the files need.")
+@click.option("--size-decimals", type=click.IntRange(0, 18), help="Default: as many as the files need.")
 @click.option(
     "--columns",
     metavar="ROLE=COLUMN,...",
@@ -45,7 +49,9 @@ __all__ = ["import_command"]
     help="Force a layout (docs/importing.md). Default: what the names or the first rows show.",
 )
 @click.option("--turn-sides", is_flag=True, help="Swap buyers and sellers: the column is of the makers.")
-@click.option("--interval", help="Of candles, such as 1m. Default: the smallest step between rows.")
+@click.option(
+    "--interval", help="Of candles, such as 1m. Default: by name, or the smallest step between rows."
+)
 @click.option("--day", metavar="DATE", help="For times that count from midnight of this day.")
 @click.option(
     "--silence",
@@ -54,9 +60,9 @@ __all__ = ["import_command"]
 )
 @json_option
 def import_command(
-    file: Path,
+    files: tuple[Path, ...],
     venue: str,
-    instrument: str,
+    instrument: str | None,
     kind: str,
     root: Path,
     price_decimals: int | None,
@@ -71,19 +77,19 @@ def import_command(
 ) -> None:
     """Import trades or candles from CSV, JSON or Parquet files into journal days.
 
-    Files may be packed (zip, gz, xz, zst, bz2). Known layouts of venues are recognised. Other columns are
-    found by their usual names: timestamp, price, quantity, and optionally id and side; or open, high, low,
-    close, volume. Numbers stay exact. A day is written completely or not at all; an error names the line, and
-    the days before it are kept.
+    Files may be packed (zip, gz, xz, zst, bz2), of several instruments, in any order. Known layouts of venues
+    are recognised. Other columns are found by their usual names: timestamp, price, quantity, and optionally
+    id and side; or open, high, low, close, volume. Numbers stay exact. A day is written completely or not at
+    all; an error names the line, and the days before it are kept. A day that was imported before is extended.
     """
     began = time.perf_counter()
-    with progress(f"importing {file.name}") as show:
+    with progress(f"importing {files[0].name if len(files) == 1 else f'{len(files)} files'}") as show:
 
         def notify(at: ImportProgress) -> None:
             show(at.rows)
 
-        report = import_file(
-            file,
+        report = import_files(
+            files,
             venue=venue,
             instrument=instrument,
             instrument_kind=kind,
@@ -101,28 +107,62 @@ def import_command(
         )
     seconds = time.perf_counter() - began
     if as_json:
-        print_json(
-            {
-                "days": list(report.days),
-                "trades": report.trades,
-                "candles": report.candles,
-                "duplicates": report.duplicates,
-                "layout": report.layout,
-                "notes": list(report.notes),
-                "digests": report.digests,
-                "measured": report.measured,
-                "price_decimals": report.price_decimals,
-                "size_decimals": report.size_decimals,
-                "seconds": round(seconds, 6),
-            }
-        )
+        print_json(_json(report, seconds))
         return
+    for line in _lines(report, root, seconds):
+        click.echo(line)
+
+
+def _json(report: ImportReport, seconds: float) -> dict[str, object]:
+    """Return the report for machines. What is of one instrument or file is null where there are several."""
+    one = report.instruments[0] if len(report.instruments) == 1 else None
+    layouts = {file.layout for file in report.files}
+    return {
+        "days": report.days,
+        "trades": report.trades,
+        "candles": report.candles,
+        "duplicates": report.duplicates,
+        "layout": layouts.pop() if len(layouts) == 1 else None,
+        "notes": report.notes,
+        "digests": report.digests,
+        "measured": one and one.measured,
+        "price_decimals": one and one.price_decimals,
+        "size_decimals": one and one.size_decimals,
+        "seconds": round(seconds, 6),
+        "instruments": report.instruments,
+        "files": report.files,
+        "extended": {
+            day: {"before": before, "after": report.digests[day]} for day, before in report.extended.items()
+        },
+        "unchanged": report.unchanged,
+    }
+
+
+def _lines(report: ImportReport, root: Path, seconds: float) -> Iterator[str]:
+    """Yield the report for people."""
     for note in report.notes:
-        click.echo(f"{file.name}: {note}")
-    what = f"{report.trades:,} trades" if report.trades else f"{report.candles:,} candles"
-    click.echo(
-        f"{file.name}: {what} into {', '.join(str(root / day) for day in report.days)} in {seconds:.1f} s"
-    )
+        yield f"{_names([file for file in report.files if note in file.notes])}: {note}"
+    for one in report.instruments:
+        yield _instrument_line(one, [file for file in report.files if file.instrument == one.instrument])
+    for day, before in report.extended.items():
+        yield f"{root / day}: was there and was extended; its digest was {before}, is {report.digests[day]}"
+    where = ", ".join(str(root / day) for day in report.days)
+    if len(report.days) > 3:
+        where = f"{len(report.days):,} days, {root / report.days[0]} to {root / report.days[-1]},"
+    there = f"; {len(report.unchanged):,} of them unchanged: all of it was there" if report.unchanged else ""
+    yield f"imported into {where} in {seconds:.1f} s{there}"
+
+
+def _instrument_line(one: InstrumentReport, files: Sequence[FileReport]) -> str:
+    what = f"{one.trades:,} trades" if one.trades else f"{one.candles:,} candles of {one.interval}"
+    derived = [name for name in ("instrument", "interval") if any(name in file.derived for file in files)]
+    by_name = f" ({' and '.join(derived)} by name)" if derived else ""
+    again = f"; {one.duplicates:,} that came again count once" if one.duplicates else ""
+    return f"{one.venue}:{one.instrument}: {what} from {_names(files)}{by_name}{again}"
+
+
+def _names(files: Sequence[FileReport]) -> str:
+    return Path(files[0].file).name if len(files) == 1 else f"{len(files):,} files"
 
 
 def _mapping(text: str | None) -> dict[str, str] | None:

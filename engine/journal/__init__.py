@@ -28,7 +28,7 @@ from .repair import Repair
 from .seal import SealReport, seal_day
 from .search import find_frames
 from .segment import FORMAT_VERSION, SegmentInfo
-from .staging import DayBuilder, remove_partial_days, staged_day
+from .staging import DayBuilder, Staging
 from .verify import DayReport, JournalReport, verify_day, verify_journal
 from .writer import SEGMENT_BYTES_MAX, JournalWriter, Tail
 
@@ -58,6 +58,7 @@ __all__ = [
     "SealReport",
     "SegmentFile",
     "SegmentInfo",
+    "Staging",
     "Tail",
     "TornTail",
     "Witness",
@@ -75,10 +76,8 @@ __all__ = [
     "read_headers",
     "read_identity",
     "recover",
-    "remove_partial_days",
     "seal_day",
     "sort_days",
-    "staged_day",
     "verify_day",
     "verify_journal",
 ]

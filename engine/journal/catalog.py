@@ -27,7 +27,6 @@ from .segment import JOURNAL_ID_SIZE, SEALED_SUFFIX, SEGMENT_SUFFIX, parse_segme
 __all__ = [
     "DAMAGED_FOLDER",
     "IDENTITY_NAME",
-    "PARTIAL_DAY",
     "TEMPORARY_SUFFIX",
     "DayFolder",
     "SegmentFile",
@@ -41,7 +40,6 @@ __all__ = [
 IDENTITY_NAME = "journal.id"
 DAMAGED_FOLDER = "damaged"
 TEMPORARY_SUFFIX = ".tmp"
-PARTIAL_DAY = re.compile(r"\.([0-9]{4}-[0-9]{2}-[0-9]{2})\.partial")
 
 _IDENTITY_TEXT = re.compile(rb"[0-9a-f]{32}\n")
 

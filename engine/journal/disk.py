@@ -7,7 +7,9 @@ an interrupted call is done by the caller with `uninterrupted`, so that tests co
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Callable
@@ -70,12 +72,39 @@ class Disk:
         finally:
             os.close(fd)
 
+    def lock_folder(self, path: Path) -> int:
+        """Open a folder and lock it until it is closed. Raises BlockingIOError while another one holds it."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
     def is_at(self, fd: int, path: Path) -> bool:
         """Return whether `path` still leads to the open file: not removed, moved or replaced."""
         try:
             return os.path.samestat(os.fstat(fd), path.stat(follow_symlinks=False))
         except FileNotFoundError:
             return False
+
+    def sync_all(self, path: Path) -> None:
+        """Make all that was written to the file system of a folder durable: bytes, names, renames.
+
+        Costs one pass for any number of files. A system without syncfs(2) syncs every file system.
+        """
+        libc = ctypes.CDLL(None, use_errno=True)
+        if not hasattr(libc, "syncfs"):
+            os.sync()
+            return
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if libc.syncfs(fd):
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number))
+        finally:
+            os.close(fd)
 
     def size(self, fd: int) -> int:
         return os.fstat(fd).st_size

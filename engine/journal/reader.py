@@ -22,7 +22,7 @@ import msgspec
 
 from engine.errors import JournalDamaged, JournalError
 
-from .catalog import PARTIAL_DAY, SegmentFile, list_segments
+from .catalog import SegmentFile, list_segments
 from .cursor import Cursor
 from .day import parse_day
 from .disk import DISK, Disk, file_size
@@ -314,6 +314,5 @@ def segments_at(path: Path, disk: Disk = DISK) -> list[SegmentFile]:
 
 
 def day_of_folder(path: Path) -> int | None:
-    """Return the day (yyyymmdd) in a folder's name, also while it is being built; None for any other name."""
-    partial = PARTIAL_DAY.fullmatch(path.name)
-    return parse_day(partial[1] if partial else path.name)
+    """Return the day (yyyymmdd) in a folder's name; None for any other name."""
+    return parse_day(path.name)

@@ -1,155 +1,299 @@
-"""Builds a day in a temporary folder and renames it when it is complete.
+"""Builds days beside a journal and puts them in its root when they are complete.
 
-For imports and generators. The day is a journal of its own (own id, first seq 1), written into
-`.2024-12-05.partial/`, synced, sealed, and renamed at the end. A killed build leaves only that folder,
-which the next build in the same root removes.
+For imports and generators. Each day is a journal of its own (own id, first seq 1) of one sealed segment,
+written without a plain one before it:
+
+    root/.staging/2024-12-05/00000000000000000001.seg.zst
+
+A crash never leaves half a day in the root, because:
+
+ 1. A day is written below `.staging`, which no reader of a journal looks into.
+ 2. `publish` first makes all of it durable: bytes, sizes and names. Many days take one pass over the file
+    system (`Disk.sync_all`), where a sync for each would cost most of the import.
+ 3. Then it puts each day in place with one rename. A new day's folder gets its name. Of a day that is
+    replaced, the one segment gets the name of the old one. A rename shows either what was there or
+    what comes, also after a power cut, and what comes has been durable since step 2.
+ 4. It syncs again before it says that the days are there.
+
+So a build that is killed leaves whole days, old or new, and `.staging`, which the next build removes. One
+build may run in a root at a time; its lock is on the staging folder and ends with the process. A session
+may run in the root meanwhile: its days are no build's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from hashlib import blake2b
 from pathlib import Path
+from types import TracebackType
+from typing import Final
 
 from engine.errors import JournalError, JournalLocked
 
-from .catalog import PARTIAL_DAY
-from .day import day_name, day_of_ns, day_start_ns
-from .disk import DISK, Disk, uninterrupted
-from .frame import Digest, Draft
-from .lock import LOCK_NAME, JournalLock
-from .seal import seal_day
-from .writer import SEGMENT_BYTES_MAX, JournalWriter, Tail
+from .catalog import list_segments
+from .day import day_name, day_of_ns
+from .disk import DISK, Disk, uninterrupted, write_all
+from .frame import ZERO_DIGEST, Digest, Draft, check_draft, pack_frame, salt_seed
+from .sealed import Trailer, pack_chunk, pack_sealed_header, pack_trailer
+from .segment import SEGMENT_HEADER_SIZE, SegmentHeader, pack_segment_header, segment_name
 
-__all__ = ["DayBuilder", "staged_day"]
+__all__ = ["DayBuilder", "Staging"]
+
+_STAGING: Final = ".staging"
+_SEGMENT: Final = segment_name(1, sealed=True)
+FEW_DAYS: Final = 8
+"""So many days are synced each by itself, more of them with all else that the file system has to write."""
+
+_CHUNK_BYTES: Final = 512 * 1024
+"""Bytes of a segment that are held in memory and compressed together."""
 
 
 class DayBuilder:
-    """Appends the frames of one day, in order. `seq` and `digest` are those of the last one."""
+    """Appends the frames of one day, in order. `seq` and `digest` are those of the last one.
 
-    def __init__(self, writer: JournalWriter, day: int) -> None:
-        self._writer = writer
-        self._start_ns = day_start_ns(day)
+    `bytes_written` is the size of the sealed segment so far. Memory holds one chunk of it.
+    """
+
+    def __init__(self, folder: Path, day: int, journal_id: bytes, salt: bytes, disk: Disk) -> None:
+        self.folder = folder
         self.day = day
+        self.seq = 0
+        self.digest: Digest = ZERO_DIGEST
+        self.bytes_written = 0
+        self._journal_id = journal_id
+        self._salt = salt
+        self._seed = salt_seed(salt)
+        self._disk = disk
+        self._raw = bytearray()
+        self._whole = blake2b(digest_size=32)
+        self._raw_size = 0
+        self._chunks = 0
+        self._fd = -1
 
-    @property
-    def seq(self) -> int:
-        return self._writer.seq
+    def append(self, draft: Draft, at_ns: int) -> Digest:
+        """Append a frame of engine time `at_ns`, UTC nanoseconds. Return the chain digest.
 
-    @property
-    def digest(self) -> Digest:
-        return self._writer.digest
-
-    def append(self, draft: Draft, at_ns: int | None = None) -> Digest:
-        """Append a frame. `at_ns`, engine time in UTC nanoseconds, defaults to the start of the day.
-
-        Returns the chain digest. Raises ValueError if `at_ns` is in another day, JournalPoisoned when a
+        Raises ValueError if `at_ns` is in another day or the draft is above a bound, JournalError when a
         write fails.
         """
-        at_ns = self._start_ns if at_ns is None else at_ns
         if day_of_ns(at_ns) != self.day:
             raise ValueError(f"{at_ns} ns is on {day_name(day_of_ns(at_ns))}, not {day_name(self.day)}")
-        return self._writer.append(draft, at_ns)
+        assert draft.first_seq == self.seq + 1, f"frame at {draft.first_seq}, day at {self.seq}"
+        check_draft(draft)
+        if not self.seq:
+            header = SegmentHeader(self.day, self._journal_id, 1, ZERO_DIGEST, self._salt, at_ns, 0)
+            self._raw += pack_segment_header(header)
+        data, self.digest = pack_frame(draft, self.digest, self._seed)
+        self._raw += data
+        self.seq += draft.count
+        if len(self._raw) >= _CHUNK_BYTES:
+            self._write(self._full_chunks())
+        return self.digest
 
+    def close(self) -> None:
+        """Write the rest of the day. Raises JournalError, also if nothing was appended."""
+        if not self.seq:
+            raise JournalError(f"{self.folder}: no frames were written, so there is no day")
+        data = self._full_chunks()
+        if self._raw:
+            data += self._chunk(bytes(self._raw))
+        trailer = Trailer(self._chunks, self._raw_size, self.seq, self.digest, self._whole.digest())
+        self._write(data + pack_trailer(trailer))
+        self.release()
 
-@contextmanager
-def staged_day(
-    root: Path,
-    day: int,
-    *,
-    journal_id: bytes,
-    salts: Callable[[], bytes],
-    seal: bool = True,
-    segment_bytes_max: int = SEGMENT_BYTES_MAX,
-    disk: Disk = DISK,
-) -> Iterator[DayBuilder]:
-    """Return a builder for `day` (yyyymmdd). The day is in `root` when the block ends without an error.
+    def release(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            self._disk.close(self._fd)
+            self._fd = -1
 
-    `seal` compresses it, which is required in the root of another journal. Raises JournalError when the
-    day exists, nothing was written, or a step fails; JournalLocked while another process builds it.
-    """
-    target = root / day_name(day)
-    folder = root / f".{day_name(day)}.partial"
-    _refuse_existing(target, disk)
-    remove_partial_days(root, disk, wanted=folder)
-    try:
-        uninterrupted(disk.mkdir, folder)
-    except FileExistsError as error:
-        raise JournalLocked(f"{folder}: another process is building this day") from error
-    except OSError as error:
-        raise JournalError(f"{folder}: cannot be created: {error.strerror or error}") from error
-    with JournalLock(folder):
+    def _full_chunks(self) -> bytes:
+        data = b""
+        while len(self._raw) >= _CHUNK_BYTES:
+            data += self._chunk(bytes(self._raw[:_CHUNK_BYTES]))
+            del self._raw[:_CHUNK_BYTES]
+        return data
+
+    def _chunk(self, raw: bytes) -> bytes:
+        head = b"" if self._chunks else pack_sealed_header(raw[:SEGMENT_HEADER_SIZE])
+        self._whole.update(raw)
+        self._raw_size += len(raw)
+        self._chunks += 1
+        return head + pack_chunk(self._chunks - 1, raw)
+
+    def _write(self, data: bytes) -> None:
         try:
-            tail = Tail(journal_id=journal_id)
-            with JournalWriter(
-                root,
-                tail,
-                salts=salts,
-                segment_bytes_max=segment_bytes_max,
-                sync=False,
-                folder=folder,
-                disk=disk,
-            ) as writer:
-                yield DayBuilder(writer, day)
-                writer.flush()
-                if writer.seq == 0:
-                    raise JournalError(f"{target}: no frames were written, so there is no day")
-            if seal:
-                seal_day(folder, disk=disk)
-            _put_in_place(folder, target, disk)
+            if self._fd < 0:
+                uninterrupted(self._disk.mkdir, self.folder)
+                self._fd = uninterrupted(self._disk.create, self.folder / _SEGMENT)
+            write_all(self._disk, self._fd, data)
+        except OSError as error:
+            raise JournalError(f"{self.folder}: cannot be written: {error.strerror or error}") from error
+        self.bytes_written += len(data)
+
+
+class Staging:
+    """The days of one build; a context manager. Leaving it removes what was not published.
+
+    `random` returns that many random bytes: journal ids and salts. Raises JournalLocked when another build
+    runs in `root`, JournalError when the root cannot be written.
+    """
+
+    def __init__(self, root: Path, *, random: Callable[[int], bytes], disk: Disk = DISK) -> None:
+        self.root = root
+        self._random = random
+        self._disk = disk
+        self._folder = root / _STAGING
+        self._complete: list[tuple[DayBuilder, bool]] = []
+        self._open: DayBuilder | None = None
+        self._lock = self._locked()
+        try:
+            self._clear()
+        except OSError as error:
+            disk.close(self._lock)
+            raise JournalError(f"{self._folder}: cannot be emptied: {error.strerror or error}") from error
         except BaseException:
-            _remove(folder, disk)
+            disk.close(self._lock)
             raise
 
+    def __enter__(self) -> Staging:
+        return self
 
-def remove_partial_days(root: Path, disk: Disk = DISK, *, wanted: Path | None = None) -> list[Path]:
-    """Remove the folders that killed builds left in `root` and return them. Running builds are not disturbed.
-
-    Raises JournalLocked when the build of `wanted` is running, JournalError when `root` cannot be listed.
-    """
-    removed = []
-    try:
-        names = uninterrupted(disk.listdir, root)
-    except OSError as error:
-        raise JournalError(f"{root}: cannot be listed: {error.strerror or error}") from error
-    for name in sorted(names):
-        folder = root / name
-        if not PARTIAL_DAY.fullmatch(name):
-            continue
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
-            with JournalLock(folder):
-                _remove(folder, disk)
-        except JournalLocked:
-            if folder == wanted:
-                raise
-            continue
-        removed.append(folder)
-    return removed
+            if self._open is not None:
+                self._open.release()
+            self._clear()
+            uninterrupted(self._disk.rmdir, self._folder)
+        except OSError:
+            pass  # the next build removes it
+        finally:
+            self._disk.close(self._lock)
 
+    def begin(self, day: int) -> DayBuilder:
+        """Begin a day (yyyymmdd). Call `complete` or `drop` before the next one."""
+        assert self._open is None, "the day before is still open"
+        folder = self._folder / day_name(day)
+        self._open = DayBuilder(folder, day, self._random(16), self._random(16), self._disk)
+        return self._open
 
-def _refuse_existing(target: Path, disk: Disk) -> None:
-    if disk.exists(target):
-        raise JournalError(f"{target}: the day exists already; remove it or choose another journal folder")
+    def complete(self, *, replace: bool = False) -> DayBuilder:
+        """Complete the day. `publish` puts it in place; `replace` says that the root has this day.
 
+        Raises JournalError, also if it must be replaced and is not one sealed segment.
+        """
+        builder = self._open
+        assert builder is not None
+        builder.close()
+        if replace:
+            target = self.root / day_name(builder.day)
+            if [segment.path.name for segment in list_segments(target, self._disk)] != [_SEGMENT]:
+                raise JournalError(
+                    f"{target}: is not one sealed segment, as an import of this version writes it; "
+                    "import into another journal folder"
+                )
+        self._complete.append((builder, replace))
+        self._open = None
+        return builder
 
-def _put_in_place(folder: Path, target: Path, disk: Disk) -> None:
-    try:
-        uninterrupted(disk.unlink, folder / LOCK_NAME)
-        uninterrupted(disk.fsync_dir, folder)
-        _refuse_existing(target, disk)
-        uninterrupted(disk.rename, folder, target)
-        uninterrupted(disk.fsync_dir, target.parent)
-    except OSError as error:
-        raise JournalError(f"{target}: cannot be moved into place: {error.strerror or error}") from error
+    def drop(self) -> None:
+        """Remove the day that was begun."""
+        builder, self._open = self._open, None
+        assert builder is not None
+        builder.release()
+        try:
+            _remove(builder.folder, self._disk)
+        except OSError as error:
+            raise JournalError(f"{builder.folder}: cannot be removed: {error.strerror or error}") from error
+
+    @property
+    def waiting(self) -> list[str]:
+        """The names of the complete days that are not in place yet."""
+        return [day_name(builder.day) for builder, _ in self._complete]
+
+    def publish(self) -> None:
+        """Put the complete days in place, durably. Raises JournalError; days before the error stay."""
+        if not self._complete:
+            return
+        disk = self._disk
+        try:
+            days = list(self._complete)
+            self._sync_staged(days)
+            while self._complete:
+                builder, replace = self._complete[0]
+                target = self.root / day_name(builder.day)
+                if replace:
+                    uninterrupted(disk.rename, builder.folder / _SEGMENT, target / _SEGMENT)
+                elif disk.exists(target):
+                    raise JournalError(f"{target}: was created by another process meanwhile")
+                else:
+                    uninterrupted(disk.rename, builder.folder, target)
+                del self._complete[0]
+            self._sync_renames(days)
+        except OSError as error:
+            raise JournalError(
+                f"{self.root}: days cannot be moved into place: {error.strerror or error}"
+            ) from error
+
+    def _sync_staged(self, days: Sequence[tuple[DayBuilder, bool]]) -> None:
+        """Make staged days durable: their bytes and names."""
+        disk = self._disk
+        if len(days) > FEW_DAYS:
+            uninterrupted(disk.sync_all, self.root)
+            return
+        for builder, _ in days:
+            fd = uninterrupted(disk.open_append, builder.folder / _SEGMENT)
+            try:
+                uninterrupted(disk.fsync, fd)
+            finally:
+                disk.close(fd)
+            uninterrupted(disk.fsync_dir, builder.folder)
+
+    def _sync_renames(self, days: Sequence[tuple[DayBuilder, bool]]) -> None:
+        """Make durable that days are in place."""
+        disk = self._disk
+        if len(days) > FEW_DAYS:
+            uninterrupted(disk.sync_all, self.root)
+            return
+        for builder, replace in days:
+            if replace:
+                uninterrupted(disk.fsync_dir, self.root / day_name(builder.day))
+        uninterrupted(disk.fsync_dir, self.root)
+
+    def _locked(self) -> int:
+        """Return the lock on the staging folder, which is made if it is not there."""
+        disk = self._disk
+        try:
+            while True:
+                if not disk.exists(self._folder):
+                    with suppress(FileExistsError):
+                        uninterrupted(disk.mkdir, self._folder)
+                try:
+                    lock = uninterrupted(disk.lock_folder, self._folder)
+                except FileNotFoundError:
+                    continue  # another build ended and removed it
+                if disk.is_at(lock, self._folder):
+                    return lock
+                disk.close(lock)
+        except BlockingIOError:
+            raise JournalLocked(
+                f"{self.root}: another import is running there; start this one after it"
+            ) from None
+        except OSError as error:
+            raise JournalError(f"{self._folder}: cannot be created: {error.strerror or error}") from error
+
+    def _clear(self) -> None:
+        """Remove what is in the staging folder: not published, or left by a killed build."""
+        for name in uninterrupted(self._disk.listdir, self._folder):
+            _remove(self._folder / name, self._disk)
 
 
 def _remove(folder: Path, disk: Disk) -> None:
-    """Remove an incomplete day. Files that cannot be removed are left for the next build."""
-    try:
-        if not disk.exists(folder):
-            return
+    """Remove a day's folder, if it is there."""
+    if disk.exists(folder):
         for name in uninterrupted(disk.listdir, folder):
             uninterrupted(disk.unlink, folder / name)
         uninterrupted(disk.rmdir, folder)
-    except OSError:
-        return

@@ -52,8 +52,7 @@ class JournalWriter:
     """Appends frames at `tail`, which `recover` found. The caller holds the lock.
 
     `salts` returns 16 random bytes for each new segment. With `sync=False` frames are synced only when a
-    segment is full and by `flush`: for imports and backtests, where no command depends on a frame. `folder`
-    replaces the day folder, for a day that is built in a temporary folder.
+    segment is full and by `flush`: for backtests, where no command depends on a frame.
 
     Raises JournalError if the open segment cannot be opened or has another length than recovery left.
     """
@@ -66,7 +65,6 @@ class JournalWriter:
         salts: Callable[[], bytes],
         segment_bytes_max: int = SEGMENT_BYTES_MAX,
         sync: bool = True,
-        folder: Path | None = None,
         disk: Disk = DISK,
     ) -> None:
         self.root = root
@@ -87,7 +85,6 @@ class JournalWriter:
         self._salts = salts
         self._bytes_max = segment_bytes_max
         self._sync = sync
-        self._folder = folder
         self._disk = disk
         self._busy = False
         self._fd = -1
@@ -178,7 +175,7 @@ class JournalWriter:
                 self.durable_seq = self.seq
             disk.close(self._fd)
             self._fd = -1
-        folder = self._folder or self.root / day_name(day)
+        folder = self.root / day_name(day)
         number = self._number
         if day != self.day:
             number = 0

@@ -194,8 +194,7 @@ def _call_in(frame: FrameType | None) -> _Call | None:
         if not outer.f_code.co_filename.startswith(_STRATEGIES):
             continue
         actor: Any = outer.f_locals.get("self")
-        # One that is being copied has no strategy yet.
-        if isinstance(actor, StrategyActor) and hasattr(actor, "strategy"):
+        if isinstance(actor, StrategyActor):
             place = line_in(inside[:depth], type(actor.strategy))
             return _Call(id(outer), actor.event, actor.name, place) if place else None
     return None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.files import ImportReport, import_file
+from adapters.files import FileReport, ImportReport, InstrumentReport, import_files
 from engine.events import Event, Trade
 from engine.events.codec import decode_derived, decode_inputs
 from engine.journal import read_frames
@@ -23,6 +24,19 @@ class CountingIds:
         return self._next.to_bytes(count, "big")
 
 
+class Loaded:
+    """The report of an import of one file: its parts in one place."""
+
+    def __init__(self, whole: ImportReport) -> None:
+        self.whole = whole
+        (self.one,) = whole.instruments
+        (self.file,) = whole.files
+
+    def __getattr__(self, name: str) -> Any:
+        parts: tuple[ImportReport | InstrumentReport | FileReport, ...] = (self.whole, self.one, self.file)
+        return next(getattr(part, name) for part in parts if hasattr(part, name))
+
+
 class Imports:
     """Imports files into journals below one folder."""
 
@@ -36,11 +50,15 @@ class Imports:
         path.write_bytes(gzip.compress(data, 1) if name.endswith(".gz") else data)
         return path
 
-    def load(self, source: str | bytes | Path, *, name: str = "trades.csv", **options: Any) -> ImportReport:
+    def load(self, source: str | bytes | Path, *, name: str = "trades.csv", **options: Any) -> Loaded:
+        """Import one file."""
         path = source if isinstance(source, Path) else self.write(source, name)
-        given: dict[str, Any] = {"venue": "venue", "instrument": "COIN", "journal": self.journal}
-        given |= {"ids": CountingIds()} | options
-        return import_file(path, **given)
+        return Loaded(self.load_all([path], **{"instrument": "COIN"} | options))
+
+    def load_all(self, paths: Sequence[Path], **options: Any) -> ImportReport:
+        """Import files, each as the instrument that its name says unless `instrument` is given."""
+        given: dict[str, Any] = {"venue": "venue", "journal": self.journal, "ids": CountingIds()}
+        return import_files(paths, **given | options)
 
     def days(self) -> list[str]:
         """Everything that is in the journal, by name."""

@@ -59,6 +59,7 @@ class MemoryDisk(Disk):
     def __init__(self) -> None:
         self.top = Folder()
         self._open: dict[int, File] = {}
+        self._locked: dict[int, Folder] = {}
         self._next = 3
 
     # For tests.
@@ -93,15 +94,19 @@ class MemoryDisk(Disk):
         return other
 
     def after_power_cut(
-        self, kept: Callable[[int], int] = lambda _: 0, *, names_kept: bool = False
+        self,
+        kept: Callable[[int], int] = lambda _: 0,
+        *,
+        names_kept: bool | Callable[[str], bool] = False,
     ) -> MemoryDisk:
         """Return the disk as the next boot finds it.
 
         `kept` returns how many of that many unsynced bytes of a file remain. `names_kept` says whether
-        unsynced folder operations remain.
+        unsynced folder operations remain, all of them or those of one name.
         """
         other = MemoryDisk()
-        other.top = _crashed(self.top, kept, names_kept=names_kept)
+        keeps = names_kept if callable(names_kept) else lambda _: bool(names_kept)
+        other.top = _crashed(self.top, kept, keeps)
         return other
 
     def sync_fails(self, path: Path) -> None:
@@ -124,7 +129,8 @@ class MemoryDisk(Disk):
         return self._register(file)
 
     def close(self, fd: int) -> None:
-        del self._open[fd]
+        if self._locked.pop(fd, None) is None:
+            del self._open[fd]
 
     def pread(self, fd: int, size: int, offset: int) -> bytes:
         return bytes(self._open[fd].data[offset : offset + size])
@@ -142,8 +148,23 @@ class MemoryDisk(Disk):
     def fsync_dir(self, path: Path) -> None:
         self._folder(path).sync()
 
+    def lock_folder(self, path: Path) -> int:
+        folder = self._folder(path)
+        self._next += 1
+        self._locked[self._next] = folder
+        return self._next
+
     def is_at(self, fd: int, path: Path) -> bool:
-        return self.exists(path) and self._node(path) is self._open[fd]
+        return self.exists(path) and self._node(path) is (self._open.get(fd) or self._locked.get(fd))
+
+    def sync_all(self, path: Path) -> None:
+        def walk(node: File | Folder) -> None:
+            node.sync()
+            if isinstance(node, Folder):
+                for child in node.live.values():
+                    walk(child)
+
+        walk(self.top)
 
     def size(self, fd: int) -> int:
         return len(self._open[fd].data)
@@ -219,19 +240,31 @@ class MemoryDisk(Disk):
         return node
 
 
-def _crashed(folder: Folder, kept: Callable[[int], int], *, names_kept: bool) -> Folder:
+def _crashed(folder: Folder, kept: Callable[[int], int], keeps: Callable[[str], bool]) -> Folder:
     other = Folder()
-    for name, node in (folder.live if names_kept else folder.durable).items():
+    for name in sorted({*folder.live, *folder.durable}):
+        node = (folder.live if keeps(name) else folder.durable).get(name)
         if isinstance(node, File):
             other.live[name] = node.after_crash(kept(node.unsynced()))
-        else:
-            other.live[name] = _crashed(node, kept, names_kept=names_kept)
+        elif node is not None:
+            other.live[name] = _crashed(node, kept, keeps)
     other.sync()
     return other
 
 
-CHANGES = ("create", "write", "fdatasync", "fsync", "fsync_dir", "rename", "unlink", "mkdir", "rmdir")
-READS = ("open_read", "open_append", "pread", "size", "size_of", "listdir")
+CHANGES = (
+    "create",
+    "write",
+    "fdatasync",
+    "fsync",
+    "fsync_dir",
+    "sync_all",
+    "rename",
+    "unlink",
+    "mkdir",
+    "rmdir",
+)
+READS = ("lock_folder", "open_read", "open_append", "pread", "size", "size_of", "listdir")
 CALLS = CHANGES + READS
 
 
@@ -271,7 +304,7 @@ class FaultyDisk(Disk):
         for name, first, end, error in self._faults:
             if first <= counted.get(name, -1) < end:
                 self.fired += 1
-                if op in ("fdatasync", "fsync"):
+                if op in ("fdatasync", "fsync", "sync_all"):
                     self.on_sync_error()
                 raise error
         return nth
@@ -314,8 +347,16 @@ class FaultyDisk(Disk):
         self._before("fsync_dir")
         self.inner.fsync_dir(path)
 
+    def lock_folder(self, path: Path) -> int:
+        self._before("lock_folder")
+        return self.inner.lock_folder(path)
+
     def is_at(self, fd: int, path: Path) -> bool:
         return self.inner.is_at(fd, path)
+
+    def sync_all(self, path: Path) -> None:
+        self._before("sync_all")
+        self.inner.sync_all(path)
 
     def size(self, fd: int) -> int:
         self._before("size")

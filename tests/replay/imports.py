@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.files.importer import import_file
+from adapters.files import import_files
 from engine.clock import SECOND_NS, day_start_ns
 from engine.commands.bars import bar_row
 from engine.config import AccountConfig, BarsConfig, Config, PaperConfig, RiskConfig, StrategyConfig
@@ -28,10 +28,10 @@ class Once(Strategy):
     """Buys 1 in each market at the close of its first bar, and sells a half at the close of its third."""
 
     def on_start(self) -> None:
-        self.seen: dict[str, int] = {}
+        self.bars: dict[str, int] = {}
 
     def on_bar(self, bar: Bar) -> None:
-        count = self.seen[bar.market] = self.seen.get(bar.market, 0) + 1
+        count = self.bars[bar.market] = self.bars.get(bar.market, 0) + 1
         if count == 1:
             self.buy(bar.market, "1")
         elif count == 3:
@@ -42,8 +42,8 @@ class Hold(Once):
     """Buys 1 in each market at the close of its first bar."""
 
     def on_bar(self, bar: Bar) -> None:
-        if bar.market not in self.seen:
-            self.seen[bar.market] = 1
+        if bar.market not in self.bars:
+            self.bars[bar.market] = 1
             self.buy(bar.market, "1")
 
 
@@ -70,7 +70,7 @@ def imported(root: Path, rows: Iterable[Row], name: str = "BTCUSDT", **options: 
     """Import trades of one instrument into the journal `root`, and return its days."""
     options.setdefault("venue", "binance")
     file = trades(root.parent / f"{root.name} {name}.csv", rows)
-    import_file(file, instrument=name, journal=root, **options)
+    import_files([file], instrument=name, journal=root, **options)
     return [day.path for day in list_days(root)]
 
 

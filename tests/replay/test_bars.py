@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from adapters.files.importer import import_file
+from adapters.files import import_files
 from engine.clock import SECOND_NS, day_start_ns
 from engine.commands.bars import bar_row
 from engine.errors import UsageError
@@ -51,8 +51,8 @@ def same(row: dict[str, str], bar: dict[str, Any]) -> bool:
 def test_every_candle_is_rebuilt_from_recorded_trades(tmp_path: Path, interval: str) -> None:
     """12,477 trades, and candles that leave out the minutes without trades."""
     folder = DATA / "trades-and-candles"
-    import_file(
-        folder / "binance-spot-XRPETH-201910-trades.csv.gz",
+    import_files(
+        [folder / "binance-spot-XRPETH-201910-trades.csv.gz"],
         venue="binance",
         instrument="XRPETH",
         journal=tmp_path,
@@ -72,8 +72,8 @@ def test_every_candle_is_rebuilt_from_recorded_trades(tmp_path: Path, interval: 
 def test_every_minute_is_built_from_its_seconds(tmp_path: Path) -> None:
     folder = DATA / "trades-and-candles"
     columns = dict(zip(("time", *PRICES), "012345", strict=True))
-    import_file(
-        folder / "coinbase-BTCUSD-20161007-second.csv.gz",
+    import_files(
+        [folder / "coinbase-BTCUSD-20161007-second.csv.gz"],
         venue="coinbase",
         instrument="BTC-USD",
         journal=tmp_path,
@@ -93,8 +93,8 @@ def test_every_minute_is_built_from_its_seconds(tmp_path: Path) -> None:
 @pytest.mark.parametrize("instrument", ["BTC", "HYPE"])
 def test_the_venues_longer_candles_are_built_from_its_minutes(tmp_path: Path, instrument: str) -> None:
     """Every candle whose minutes all exist is rebuilt exactly."""
-    import_file(
-        DATA / f"candles/hl-{instrument}-1m.csv.gz",
+    import_files(
+        [DATA / f"candles/hl-{instrument}-1m.csv.gz"],
         venue="hyperliquid",
         instrument=instrument,
         journal=tmp_path,
@@ -158,7 +158,7 @@ def test_other_days_of_the_journal_are_not_read(tmp_path: Path) -> None:
         file.write_text(
             f"time,price,size\n2024-12-{day}T12:00:30Z,{price},1\n2024-12-{day}T12:02:30Z,{price},2\n"
         )
-        import_file(file, venue="sim", instrument=name, journal=tmp_path / "j")
+        import_files([file], venue="sim", instrument=name, journal=tmp_path / "j")
     bars = bars_of([tmp_path / "j/2024-12-05"], parse_interval("1m"))
     assert [(one.listed.name, bar_row(one)["close"], one.bar.trades) for one in bars] == [
         ("BBB", "500", 1),
@@ -171,7 +171,7 @@ def test_a_day_of_candles_cannot_give_shorter_bars(tmp_path: Path) -> None:
     file.write_text(
         "time,open,high,low,close,volume\n2024-12-05T00:00:00Z,1,2,1,2,5\n2024-12-05T00:01:00Z,2,2,1,1,3\n"
     )
-    import_file(file, venue="sim", instrument="AAA", journal=tmp_path / "j")
+    import_files([file], venue="sim", instrument="AAA", journal=tmp_path / "j")
     day = tmp_path / "j/2024-12-05"
     with pytest.raises(UsageError, match="holds candles of 1m; no bars of 30s can be built from them"):
         bars_of([day], parse_interval("30s"))

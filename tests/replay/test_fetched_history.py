@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from adapters.files.importer import import_file
+from adapters.files import import_files
 from engine.clock import DAY_NS, SECOND_NS, day_start_ns
 from engine.errors import UsageError
 from engine.events import (
@@ -102,8 +102,8 @@ def test_the_result_is_that_of_the_same_candles_imported(tmp_path: Path) -> None
         rows += f"{(BEGIN + at * MINUTE) // 10**6},{low},{high},{low},{low},1,3\n"
     file = tmp_path / "AAA.csv"
     file.write_text(f"time,open,high,low,close,volume,trades\n{rows}")
-    import_file(
-        file, venue="sim", instrument="AAA", journal=tmp_path / "b", price_decimals=2, size_decimals=1
+    import_files(
+        [file], venue="sim", instrument="AAA", journal=tmp_path / "b", price_decimals=2, size_decimals=1
     )
     mine = play([tmp_path / "a/2024-12-05"], "Once")
     theirs = play(sorted((tmp_path / "b").glob("20*")), "Once")

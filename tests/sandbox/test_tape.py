@@ -14,7 +14,7 @@ from adapters.sandbox.tape import Tape, day_tape, journal_tape, synthetic_tape
 from engine.errors import UsageError
 from engine.events import ClockAdvanced, Event, InstrumentListed, Quote, Trade
 from engine.events.codec import encode_inputs
-from engine.journal import Draft, staged_day
+from engine.journal import Draft, Staging, day_start_ns
 from engine.values import BUY, NO_SIDE, SELL
 
 from .kit import BTC, MS, PURR, START_NS, quote, trade
@@ -37,10 +37,13 @@ def trades_of(events: Sequence[Trade | Quote]) -> list[Trade]:
 
 def write_day(root: Path, frames: Sequence[Sequence[Event]]) -> Path:
     seq = 1
-    with staged_day(root, 20241205, journal_id=bytes(16), salts=lambda: bytes(16)) as day:
+    with Staging(root, random=bytes) as staging:
+        day = staging.begin(20241205)
         for frame in frames:
-            day.append(Draft(seq, len(frame), encode_inputs(frame)))
+            day.append(Draft(seq, len(frame), encode_inputs(frame)), day_start_ns(20241205))
             seq += len(frame)
+        staging.complete()
+        staging.publish()
     return root / "2024-12-05"
 
 

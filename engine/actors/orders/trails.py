@@ -177,9 +177,9 @@ class Trails:
 
     def park(self, at_ns: int, instrument: int, emit: Emit) -> None:
         """Give each trail that has a position but no price yet its stop, before the engine stops."""
-        for owner, trail in tuple(self.m.trails.get(instrument, {}).items()):
+        for trail in self.m.trails.get(instrument, {}).values():
             if trail.held and not trail.best:
-                self._arm(at_ns, owner, instrument, trail, self.m.price(instrument).last, emit)
+                trail.best = self.m.price(instrument).last
 
     def submitted(self, owner: str, instrument: int, at_ns: int, emit: Emit) -> None:
         """Note that the stop that stands for a trail was sent to the venue."""
