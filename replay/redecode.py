@@ -32,6 +32,7 @@ from engine.events import (
     ContextRead,
     DayOpened,
     Event,
+    FeedDamaged,
     FeedDown,
     FeedGap,
     FeedPolling,
@@ -162,6 +163,7 @@ class _Comparison:
         self._newest_ns: dict[_Key, int] = {}
         self._last: dict[_Key, Any] = {}
         self._gap_ns: dict[int, int] = {}
+        self._doubted: set[int] = set()  # instruments whose missing trades the feed may read over HTTP
         self._first_ns: dict[_Key, int] = {}  # the first message of each series since the feed was down
         self._down = True
         self._polling = False
@@ -188,7 +190,7 @@ class _Comparison:
             self._begin(event)
         elif isinstance(event, ClockAdopted):
             self._held_ns = int(HELD_NS * max(1.0, event.speed))
-        elif isinstance(event, FeedUp | FeedDown | FeedPolling | FeedGap):
+        elif isinstance(event, FeedUp | FeedDown | FeedDamaged | FeedPolling | FeedGap):
             self._advance(event.recv_ns)
             self._note(event)
         elif isinstance(event, _READINGS):
@@ -212,11 +214,16 @@ class _Comparison:
     def _begin(self, started: SessionStarted) -> None:
         self._fast = "l2BookFast" in parse_config(started.config).data.channels
         self._down, self._polling, self._floor_ns = True, False, None
+        self._doubted.clear()
 
-    def _note(self, event: FeedUp | FeedDown | FeedPolling | FeedGap) -> None:
+    def _note(self, event: FeedUp | FeedDown | FeedDamaged | FeedPolling | FeedGap) -> None:
         self._last_emitted_ns = event.recv_ns
         if isinstance(event, FeedGap):
             self._gap_ns[event.instrument] = event.recv_ns
+            self._doubted.discard(event.instrument)
+        elif isinstance(event, FeedDamaged):
+            if event.in_doubt:
+                self._doubted.add(event.instrument)
         elif isinstance(event, FeedPolling):
             self._polling = event.active
         elif isinstance(event, FeedUp):
@@ -257,7 +264,7 @@ class _Comparison:
     def _may_be_over_rest(self, event: Any) -> bool:
         """Return whether the feed may have read this event over HTTP."""
         if isinstance(event, Trade):
-            return self._gap_ns.get(event.instrument) == event.recv_ns
+            return event.instrument in self._doubted or self._gap_ns.get(event.instrument) == event.recv_ns
         if isinstance(event, Quote | BookRead) and (self._down or self._polling):
             return True
         first_ns = self._first_ns.get(_series(event))

@@ -84,7 +84,5 @@ class DataFile:
         if found.order == DESCENDING:
             order = "the newest row comes first: rows are sorted by time"
         elif found.order != ASCENDING and self.layout.sorts:
-            order = (
-                f"{found.steps_back} of {found.rows} rows are earlier than the row before: rows are sorted"
-            )
+            order = f"{found.steps_back} of {found.rows} rows go back in time: rows are sorted by time"
         return (*self.layout.notes, *([order] if order else ()), *found.notes, *reader.notes())

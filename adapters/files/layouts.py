@@ -231,7 +231,7 @@ class _Finder:
             layout,
             at={**layout.at, **beside},
             name=known.name,
-            unit=None if not known.units else known.units[0] if len(known.units) == 1 else MIXED,
+            unit=_unit(known) if roles["time"] == known.roles["time"] else None,
             shift=shift,
             turned=known.turned,
             silence=known.silence,
@@ -292,6 +292,13 @@ def _unit_of(cell: str) -> str | None:
     except NumberError:
         return None
     return times.unit
+
+
+def _unit(known: Known) -> str | None:
+    """Return the unit of a layout's times, None to decide by the first."""
+    if len(known.units) > 1:
+        return MIXED
+    return known.units[0] if known.units else None
 
 
 def _widths(known: Known) -> str:

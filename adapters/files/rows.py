@@ -2,10 +2,10 @@
 
 Owns what a row must be: in order of time, numbers above zero and on the scale, one instrument throughout,
 candles on their grid. Promises that nothing is rounded, reordered, filled in or dropped, except the noise of
-floats and repeated trades (same id and time), which are counted; the first row that breaks a rule ends the
-import with file, line and reason. An event was received when it happened (`recv_ns` = `venue_ns`), a candle
-at its end; one that ends at midnight in the last nanosecond before it, because it belongs to the day that
-ends. Called by the importer, once for each pass over a file.
+floats and repeated trades (the same in all, with an id), which are counted; the first row that breaks a rule
+ends the import with file, line and reason. An event was received when it happened (`recv_ns` = `venue_ns`), a
+candle at its end; one that ends at midnight in the last nanosecond before it, because it belongs to the day
+that ends. Called by the importer, once for each pass over a file.
 
 The loops are written out, with local names and one call per cell, because they run once per row.
 """
@@ -104,7 +104,7 @@ class RowReader:
         ns = last_ns = _ABSENT
         side = NO_SIDE
         trade_id: int | str = 0
-        seen: set[int | str] = set()  # ids of the time stamp being read
+        seen: set[tuple[int | str, int, int, int]] = set()  # trades with ids, of the time stamp being read
         try:
             for row in self._rows:
                 if len(row) != width:
@@ -120,13 +120,14 @@ class RowReader:
                     side = sides[row[side_at]]
                 if id_at >= 0:
                     trade_id = parse_trade_id(row[id_at])
+                    trade = (trade_id, price, size, side)
                     if ns != last_ns:
                         seen.clear()
-                    elif trade_id in seen:
+                    elif trade in seen:
                         self.duplicates += 1
                         continue
                     if trade_id:
-                        seen.add(trade_id)
+                        seen.add(trade)
                 if symbol_at >= 0 and row[symbol_at] != self._symbol:
                     self._check_symbol(row[symbol_at])
                 if action_at >= 0 and row[action_at] != "T":

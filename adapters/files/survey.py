@@ -8,7 +8,7 @@ which the reading itself refuses. Called by `datafile`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ from adapters.files.numbers import DECIMALS_MAX, NO_VALUES, shifted
 from adapters.files.tables import Table, open_table
 from adapters.files.times import TimeReader
 from engine.clock import DAY_NS, MONTH_NS, SECOND_NS, window_end, window_start
-from engine.errors import UsageError
+from engine.errors import ImportRefused, NumberError, UsageError
 from engine.values import INTERVALS, format_scaled
 
 __all__ = ["ASCENDING", "DESCENDING", "UNORDERED", "Survey", "survey", "time_reader"]
@@ -142,12 +142,15 @@ class _Surveyor:
         self._all_firsts = True  # every row begins a month
         self._start_ns = self._until_ns = 0  # of the first row
         self._symbol = ""
+        self._refused: UsageError | None = None
         self._ids = _Ids()
 
     def read(self) -> None:
         """Read rows until the end, or one that cannot be read."""
-        with suppress(UsageError):  # the reading refuses the same row, with the reason
+        try:
             self._read()
+        except UsageError as error:  # the reading refuses the same row, with the reason
+            self._refused = error
 
     def _read(self) -> None:
         layout = self._layout
@@ -222,6 +225,10 @@ class _Surveyor:
         if _named(span, self._start_ns) is not None:
             return _named(span, self._start_ns) or 0
         step = self._step_ns
+        if not step and isinstance(self._refused, NumberError):
+            raise ImportRefused(self._table.place, max(1, self._table.line), str(self._refused))
+        if not step and self._refused is not None:
+            raise self._refused
         if not step:
             raise UsageError(f"{path}: one row does not show the interval of the candles; give --interval")
         if self._all_firsts and step >= 28 * DAY_NS:
@@ -261,11 +268,12 @@ class _Ids:
         if not cell or cell.strip().lower() in NO_VALUES:
             return
         self.count += 1
-        seen = self._new.get(cell) or self._old.get(cell)
-        if seen is not None and seen != (ns, trade):
+        first = self._new.get(cell) or self._old.get(cell)
+        if first is None:
+            self._new[cell] = (ns, trade)
+        elif first != (ns, trade):
             self.repeated += 1
-            self.contradicted += seen[0] == ns
+            self.contradicted += first[0] == ns
             self.example = self.example or cell[:40]
-        self._new[cell] = (ns, trade)
         if len(self._new) >= IDS_REMEMBERED:
             self._old, self._new = self._new, {}

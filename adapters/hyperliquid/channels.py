@@ -18,8 +18,9 @@ from adapters.hyperliquid.envelope import (
     subscribe_text,
 )
 from adapters.hyperliquid.listing import dex_of
-from adapters.hyperliquid.wire import Frame, decode_message
-from adapters.transport.protocol import Control, Subscription
+from adapters.hyperliquid.salvage import decode_or_salvage
+from adapters.hyperliquid.wire import Frame
+from adapters.transport.protocol import Control, Salvaged, Subscription
 from engine.config import CHANNELS
 from engine.errors import UsageError
 from engine.events import InstrumentListed
@@ -42,7 +43,7 @@ class Channel(NamedTuple):
     def subscription(self) -> Subscription:
         """Return the subscription to it; members that are not set are left out of the message."""
         text = subscribe_text(self.kind, self.coin, interval=self.interval, fast=self.fast, dex=self.dex)
-        return Subscription(self, text, str(self))
+        return Subscription(self, text, str(self), text.replace("subscribe", "unsubscribe", 1))
 
     def __str__(self) -> str:
         """Return a description for error messages."""
@@ -63,7 +64,7 @@ class MarketProtocol:
     controls: Final = CONTROLS
 
     def __init__(self) -> None:
-        self.decode: Callable[[str | bytes], Frame] = decode_message
+        self.decode: Callable[[str | bytes], Frame | Salvaged] = decode_or_salvage
 
     def read_control(self, frame: Frame) -> Control:
         """See `StreamProtocol`."""

@@ -1,21 +1,24 @@
 """Hyperliquid's messages as events: exact integers, nanoseconds, only instruments of the session.
 
-Validates values. A price or size that is not a plain positive decimal on the instrument's scale
-makes the whole message a VenueProtocolError. Values that may be finer than a grid are rounded: volumes to the
-size scale, since the venue adds them up in binary, and contexts, mids and rates to FINE_SCALE. A value of an
-instrument that not of the session, with an impossible time, or crossed, is left out and counted.
+Validates values. A quote, book, candle or context with a price or size that is not a plain positive decimal
+on the scale of its instrument is a VenueProtocolError; of a list of trades, and of mids, only the invalid
+value is left out. Values that may be finer than a grid are rounded: volumes to the size scale, since the
+venue adds them up in binary, and contexts, mids and rates to FINE_SCALE. A value of an instrument that is not
+of the session, with an impossible time, or crossed, is left out and counted. What was left out is in
+`Decoder.damages`, so that a feed can report it.
 Called by `feed.py` and `history.py` with the time of receipt of each message.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 from adapters.hyperliquid.answers import WireFunding
+from adapters.hyperliquid.salvage import decode_or_salvage
 from adapters.hyperliquid.wire import (
     Bbo,
     BboFrame,
@@ -30,11 +33,11 @@ from adapters.hyperliquid.wire import (
     WireCandle,
     WireContext,
     WireTrade,
-    decode_message,
 )
+from adapters.transport.protocol import Damage, Salvaged
 from adapters.transport.text import clip
 from adapters.transport.trades import by_time
-from engine.clock import DAY_NS, SECOND_NS
+from engine.clock import DAY_NS, SECOND_NS, iso_text
 from engine.errors import NumberError, UsageError, VenueProtocolError
 from engine.events import (
     BookRead,
@@ -66,22 +69,40 @@ _DECIMAL: Final = re.compile(r"(-?)([0-9]{1,40})(?:\.([0-9]{1,40}))?", re.ASCII)
 _SIDES: Final = {"B": BUY, "A": SELL}
 
 
+_DAMAGES_MAX: Final = 5000
+"""As many as a message can have rows."""
+
+
 class Decoder:
-    """Decodes for a fixed set of instruments; `dropped` counts what was left out, by reason."""
+    """Decodes for a fixed set of instruments; `dropped` counts what was left out, by reason.
+
+    `damages` describes the newest values that were left out, for a feed to take. `refused` counts invalid
+    values.
+    """
 
     def __init__(self, instruments: Sequence[InstrumentListed], dropped: Counter[str] | None = None) -> None:
         self._by_name = {listed.name: listed for listed in instruments}
         self.dropped: Counter[str] = Counter() if dropped is None else dropped
+        self.damages: deque[Damage] = deque(maxlen=_DAMAGES_MAX)
+        self.refused = 0
 
     def decode_frame(self, message: str | bytes, recv_ns: int) -> list[Event]:
         """Return the events of one websocket message; none for a message that is not market data.
 
         Trades are in the order of their times. A pushed candle is not an event yet: only time shows whether
-        it is closed (see `adapters/transport/candles.py`). Raises VenueProtocolError.
+        it is closed (see `adapters/transport/candles.py`). Raises VenueProtocolError if nothing can be used.
         """
-        frame = decode_message(message)
+        refused = self.refused
+        frame: Any = decode_or_salvage(message)
+        if isinstance(frame, Salvaged):
+            if frame.frame is None:
+                raise VenueProtocolError(frame.damages[0].reason)
+            frame = frame.frame
         if isinstance(frame, TradesFrame):
-            return list(self.trades(frame.data, recv_ns))
+            trades = self.trades(frame.data, recv_ns)
+            if not trades and self.refused > refused:
+                raise VenueProtocolError(self.damages[-1].reason)
+            return list(trades)
         reading: Event | None = None
         if isinstance(frame, BboFrame):
             reading = self.quote(frame.data, recv_ns)
@@ -93,51 +114,70 @@ class Decoder:
             reading = self.mids(frame.data.mids, recv_ns)
         return [] if reading is None else [reading]
 
-    def trades(self, rows: Iterable[WireTrade], recv_ns: int) -> list[Trade]:
-        """Return trades as events, in the order of their times. Raises VenueProtocolError."""
-        trades = []
+    def trades(self, rows: Iterable[WireTrade | None], recv_ns: int) -> list[Trade]:
+        """Return the valid trades as events, in the order of their times."""
+        pieces = self.pieces(rows, recv_ns)
+        return pieces[0] if len(pieces) == 1 else by_time([trade for piece in pieces for trade in piece])
+
+    def pieces(self, rows: Iterable[WireTrade | None], recv_ns: int) -> list[list[Trade]]:
+        """Return the valid trades of a list without a gap; each invalid one, or None, begins another piece.
+
+        A piece is in the order of times.
+        """
+        pieces: list[list[Trade]] = [[]]
         for row in rows:
+            if row is None:
+                pieces.append([])
+                continue
             listed = self._by_name.get(row.coin)
             if listed is None:
-                self.dropped["foreign"] += 1
+                self._leave_out("foreign", "trades", row.coin, "not an instrument of this session")
                 continue
-            venue_ns = row.time * _NS_PER_MS
-            if not EARLIEST_NS <= venue_ns <= recv_ns + AHEAD_NS_MAX:
-                self.dropped["time"] += 1
-                continue
+            trade = self._trade(row, listed, recv_ns)
+            if trade is None:
+                pieces.append([])
+            else:
+                pieces[-1].append(trade)
+        return [by_time(piece) for piece in pieces]
+
+    def _trade(self, row: WireTrade, listed: InstrumentListed, recv_ns: int) -> Trade | None:
+        venue_ns = row.time * _NS_PER_MS
+        if not self._timely("trades", row.coin, venue_ns, recv_ns, placed=True):
+            return None
+        try:
             price = _positive(row.px, listed.price_scale, listed.name)
             size = _positive(row.sz, listed.size_scale, listed.name)
-            trades.append(Trade(recv_ns, venue_ns, listed.instrument, price, size, _SIDES[row.side], row.tid))
-        return by_time(trades)
+        except VenueProtocolError as error:
+            self._refuse(Damage("trades", row.coin, str(error), True))
+            return None
+        return Trade(recv_ns, venue_ns, listed.instrument, price, size, _SIDES[row.side], row.tid)
 
     def quote(self, row: Bbo, recv_ns: int) -> Quote | None:
         """Return the best bid and ask as an event, None if it is left out. Raises VenueProtocolError."""
-        listed = self._by_name.get(row.coin)
-        if listed is None:
-            self.dropped["foreign"] += 1
-            return None
+        listed = self._known("bbo", row.coin)
         venue_ns = row.time * _NS_PER_MS
-        if not EARLIEST_NS <= venue_ns <= recv_ns + AHEAD_NS_MAX:
-            self.dropped["time"] += 1
+        if listed is None or not self._timely("bbo", row.coin, venue_ns, recv_ns):
             return None
         bid, bid_size = _level(row.bbo[0], listed)
         ask, ask_size = _level(row.bbo[1], listed)
         if bid and ask and bid >= ask:
-            self.dropped["crossed"] += 1
+            self._leave_out("crossed", "bbo", row.coin, "the best bid is not below the best ask")
             return None
         return Quote(recv_ns, venue_ns, listed.instrument, bid, bid_size, ask, ask_size)
 
     def book(self, row: WireBook, recv_ns: int) -> BookRead | None:
         """Return a whole book as an event, None if it is left out. Raises VenueProtocolError."""
-        listed = self._known(row.coin)
+        listed = self._known("l2Book", row.coin)
         venue_ns = row.time * _NS_PER_MS
-        if listed is None or not self._timely(venue_ns, recv_ns):
+        if listed is None or not self._timely("l2Book", row.coin, venue_ns, recv_ns):
             return None
         bids, asks = _side(row.levels[0], listed), _side(row.levels[1], listed)
         falling = all(better[0] > worse[0] for better, worse in pairwise(bids))
         rising = all(better[0] < worse[0] for better, worse in pairwise(asks))
         if not falling or not rising or (bids and asks and bids[0][0] >= asks[0][0]):
-            self.dropped["crossed"] += 1
+            self._leave_out(
+                "crossed", "l2Book", row.coin, "the levels of the book are crossed or out of order"
+            )
             return None
         return BookRead(recv_ns, venue_ns, listed.instrument, bids, asks, bool(row.fast))
 
@@ -146,9 +186,9 @@ class Decoder:
 
         Raises VenueProtocolError.
         """
-        listed = self._known(row.coin)
+        listed = self._known("candle", row.coin)
         start_ns = row.start * _NS_PER_MS
-        if listed is None or not self._timely(start_ns, recv_ns):
+        if listed is None or not self._timely("candle", row.coin, start_ns, recv_ns):
             return None
         try:
             interval_ns = parse_interval(row.interval)
@@ -189,7 +229,7 @@ class Decoder:
 
     def context(self, row: WireContext, recv_ns: int) -> ContextRead | None:
         """Return an instrument's context as an event, None if it is left out. Raises VenueProtocolError."""
-        listed = self._known(row.coin)
+        listed = self._known("activeAssetCtx", row.coin)
         if listed is None:
             return None
         values = row.ctx
@@ -205,38 +245,51 @@ class Decoder:
         return ContextRead(recv_ns, listed.instrument, FINE_SCALE, *fine)
 
     def mids(self, mids: Mapping[str, str], recv_ns: int) -> MidsRead | None:
-        """Return the instruments' mids as an event, None if there are none. Raises VenueProtocolError."""
-        found = [(listed.instrument, mids[name]) for name, listed in self._by_name.items() if name in mids]
+        """Return the instruments' valid mids as an event, None if there are none."""
+        found = []
+        for name, listed in self._by_name.items():
+            if name in mids:
+                try:
+                    found.append((listed.instrument, wide(_rounded(mids[name], FINE_SCALE, name))))
+                except VenueProtocolError as error:
+                    self._refuse(Damage("allMids", name, str(error)))
         if not found:
             return None
-        return MidsRead(
-            recv_ns,
-            FINE_SCALE,
-            tuple(instrument for instrument, _ in found),
-            tuple(wide(_rounded(text, FINE_SCALE, "allMids")) for _, text in found),
-        )
+        numbers, values = zip(*found, strict=True)
+        return MidsRead(recv_ns, FINE_SCALE, numbers, values)
 
     def funding(self, row: WireFunding, recv_ns: int) -> FundingRead | None:
         """Return a settled rate as an event, None if it is left out. Raises VenueProtocolError."""
-        listed = self._known(row.coin)
+        listed = self._known("funding", row.coin)
         venue_ns = row.time * _NS_PER_MS
-        if listed is None or not self._timely(venue_ns, recv_ns):
+        if listed is None or not self._timely("funding", row.coin, venue_ns, recv_ns):
             return None
         rate = wide(_rounded(row.funding_rate, FINE_SCALE, row.coin))
         premium = wide(_rounded(row.premium, FINE_SCALE, row.coin))
         return FundingRead(recv_ns, venue_ns, listed.instrument, FINE_SCALE, rate, premium)
 
-    def _known(self, name: str) -> InstrumentListed | None:
+    def _known(self, channel: str, name: str) -> InstrumentListed | None:
         listed = self._by_name.get(name)
         if listed is None:
-            self.dropped["foreign"] += 1
+            self._leave_out("foreign", channel, name, "not an instrument of this session")
         return listed
 
-    def _timely(self, venue_ns: int, recv_ns: int) -> bool:
+    def _timely(self, channel: str, name: str, venue_ns: int, recv_ns: int, *, placed: bool = False) -> bool:
         if EARLIEST_NS <= venue_ns <= recv_ns + AHEAD_NS_MAX:
             return True
         self.dropped["time"] += 1
+        shown = iso_text(venue_ns) if abs(venue_ns) < 2**62 else f"{venue_ns} ns"
+        reason = f"{clip(name)}: its time is {shown}, which is impossible at {iso_text(recv_ns)}"
+        self.damages.append(Damage(channel, name, reason, placed))
         return False
+
+    def _leave_out(self, count: str, channel: str, name: str, reason: str) -> None:
+        self.dropped[count] += 1
+        self.damages.append(Damage(channel, name, f"{clip(name)}: {reason}"))
+
+    def _refuse(self, damage: Damage) -> None:
+        self.refused += 1
+        self.damages.append(damage)
 
 
 def quote_of(book: BookRead) -> Quote:

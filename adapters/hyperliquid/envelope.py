@@ -153,10 +153,19 @@ def read_control(frame: Any, key: Callable[[Echo], Any]) -> Control:
     """Return the meaning of a control frame; `key` returns the subscription that an echo confirms."""
     if isinstance(frame, AckFrame):
         ack = frame.data
-        return Confirmed(key(ack.subscription)) if ack.method == "subscribe" else UNREAD
+        return Confirmed(key(ack.subscription)) if ack.method == "subscribe" else None
     if isinstance(frame, ErrorFrame):
-        return Refused(frame.data)
+        return Refused(frame.data, _refused_key(frame.data, key))
     return UNREAD if isinstance(frame, OtherFrame) else None
+
+
+def _refused_key(text: str, key: Callable[[Echo], Any]) -> Any:
+    """Return the subscription that an error repeats, as in `Already subscribed: {...}`; None without one."""
+    _, brace, rest = text.partition("{")
+    try:
+        return key(msgspec.json.decode(brace + rest[: rest.rfind("}") + 1], type=Echo))
+    except _BROKEN:
+        return None
 
 
 def _other_frame(text: str, error: Exception, channels: frozenset[str]) -> OtherFrame:

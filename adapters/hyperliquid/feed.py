@@ -28,22 +28,23 @@ from adapters.hyperliquid.wire import (
     MidsFrame,
     SpotContextFrame,
     TradesFrame,
-    WireBook,
     WireCandle,
     WireTrade,
 )
 from adapters.transport.candles import CandleSource
 from adapters.transport.connection import Dial, dial_url
 from adapters.transport.feed import Feed
-from adapters.transport.gaps import GapTracker
+from adapters.transport.gaps import GapHost, GapTracker, Pieces
 from adapters.transport.governor import Governor
 from adapters.transport.health import FeedLimits
+from adapters.transport.latest import Reading
+from adapters.transport.protocol import Damage, Salvaged, Subscription
 from adapters.transport.silence import Key, Probe
 from adapters.transport.stream import Stream
 from adapters.transport.trades import LastTrade, TradeMemory
 from engine.config import DataConfig
 from engine.errors import VenueProtocolError
-from engine.events import Event, InstrumentListed, Trade
+from engine.events import Event, InstrumentListed
 from engine.ports import Clock
 from engine.values import parse_interval
 from engine.venue import Tap
@@ -101,7 +102,8 @@ class HyperliquidFeed(Feed):
             limits=limits or FeedLimits(),
             governor=governor or Governor(LIMITS),
         )
-        self._decoder = Decoder(instruments, self.health.dropped)
+        self._decoder = Decoder(instruments, self.health.dropped)  # of the stream
+        self._answers = Decoder(instruments, self.health.dropped)  # of HTTP
         self._fast = "l2BookFast" in data.channels
         self._books = self._fast or "l2Book" in data.channels
         self._info = info
@@ -114,7 +116,7 @@ class HyperliquidFeed(Feed):
                 listed,
                 TradeMemory(self.health, since_ns, seen.get(listed.instrument)),
                 self._recent_trades if self._recent is not None else None,
-                self.request_repair,
+                GapHost(self.request_repair, self.report_print),
                 TradeMemory.overlaps,
             )
             for listed in instruments
@@ -123,46 +125,90 @@ class HyperliquidFeed(Feed):
         if info is not None:
             memories = {listed.name: self._trackers[listed.instrument].memory for listed in instruments}
             self._probes = Probes(
-                info, self._decoder, clock.now_ns, self._latest, memories, self.take_reading
+                info, self._answers, clock.now_ns, self._latest, memories, self.take_reading
             )
             intervals_ns = tuple(map(parse_interval, venue_intervals(intervals)))
             source = CandleSource(partial(read_candles, info), intervals_ns, CANDLES_MAX)
             self.watch(source, data, since_ns, self._poll_quote)
 
     def receive(self, stream: Stream, frame: Any, recv_ns: int) -> None:
-        """Emit the events of a frame that are new. Raises VenueProtocolError."""
-        if isinstance(frame, BboFrame):
-            self._silences.note_message("bbo", frame.data.coin, recv_ns)
-            quote = self._decoder.quote(frame.data, recv_ns)
-            if quote is not None:
-                self.take_reading(quote)
-        elif isinstance(frame, TradesFrame):
-            trades = self._decoder.trades(frame.data, recv_ns)
-            if frame.data:
-                self._silences.note_message("trades", frame.data[0].coin, recv_ns)
-            self.take_trades(trades, recv_ns, stream)
-        elif isinstance(frame, BookFrame):
-            self._take_book(frame.data, recv_ns)
-        elif isinstance(frame, ContextFrame | SpotContextFrame):
-            self._silences.note_message("activeAssetCtx", frame.data.coin, recv_ns)
-            context = self._decoder.context(frame.data, recv_ns)
-            if context is not None:
-                self.take_reading(context)
-        elif isinstance(frame, MidsFrame):
-            self._silences.note_message("allMids", frame.data.dex or "", recv_ns)
-            mids = self._decoder.mids(frame.data.mids, recv_ns)
-            if mids is not None:
-                self.take_reading(mids)
-        elif isinstance(frame, CandleFrame):
+        """See `Feed.receive`."""
+        damages: list[Damage] = []
+        if isinstance(frame, Salvaged):
+            frame, damages = frame.frame, list(frame.damages)
+        pieces: Pieces = [[]]
+        used = True
+        if isinstance(frame, TradesFrame):
+            trades: Sequence[WireTrade | None] = frame.data
+            pieces = self._decoder.pieces(trades, recv_ns)
+            named = next((row.coin for row in trades if row is not None), None)
+            if named is not None:
+                self._silences.note_message("trades", named, recv_ns)
+            used = any(pieces) or not frame.data
+        elif frame is None:
+            used = False
+        else:
+            try:
+                used = self._read(frame, recv_ns)
+            except VenueProtocolError as error:
+                used = False
+                damages.append(Damage(*_key_of_frame(frame), str(error)))
+        if self._decoder.damages:
+            damages += self._decoder.damages
+            self._decoder.damages.clear()
+        if damages:
+            self.note_damages(stream, damages, recv_ns, pieces)
+            if not used:
+                self.health.frames_refused += 1
+                stream.note_unusable(damages[-1].reason)
+        if pieces != [[]]:
+            self.take_trades(pieces, recv_ns, stream)
+
+    def pieces_of(self, frame: Any, recv_ns: int) -> Pieces:
+        """See `Feed.pieces_of`."""
+        if isinstance(frame, Salvaged):
+            if frame.frame is None:
+                return [[], []]
+            frame = frame.frame
+        return self._answers.pieces(frame.data, recv_ns) if isinstance(frame, TradesFrame) else [[]]
+
+    def key_of(self, subscription: Subscription) -> Key:
+        """See `Feed.key_of`."""
+        channel = subscription.key
+        assert isinstance(channel, Channel), "all subscriptions of this feed are channels"
+        return channel.kind, channel.coin or channel.dex
+
+    def _read(self, frame: Any, recv_ns: int) -> bool:
+        """Emit the reading of a frame if it is new; return whether it could be used.
+
+        Raises VenueProtocolError.
+        """
+        if isinstance(frame, CandleFrame):
             rows = frame.data if isinstance(frame.data, list) else [frame.data]
-            for row in rows:
-                self._take_row(row, recv_ns)
+            taken = [self._take_row(row, recv_ns) for row in rows]
+            return any(taken)
+        if isinstance(frame, BookFrame) and bool(frame.data.fast) != self._fast:
+            self.health.dropped["channel"] += 1
+            return True
+        self._silences.note_message(*_key_of_frame(frame), recv_ns)
+        reading: Reading | None = None
+        if isinstance(frame, BboFrame):
+            reading = self._decoder.quote(frame.data, recv_ns)
+        elif isinstance(frame, BookFrame):
+            reading = self._decoder.book(frame.data, recv_ns)
+        elif isinstance(frame, ContextFrame | SpotContextFrame):
+            reading = self._decoder.context(frame.data, recv_ns)
+        elif isinstance(frame, MidsFrame):
+            reading = self._decoder.mids(frame.data.mids, recv_ns)
+        if reading is not None:
+            self.take_reading(reading)
+        return reading is not None
 
     def probes(self, stream: Stream) -> Iterable[tuple[Key, Probe]]:
         """See `Feed.probes`."""
         if self._probes is None:
             return ()
-        channels = [one.key for one in stream.subscriptions if isinstance(one.key, Channel)]
+        channels = [one.key for one in stream.confirmed if isinstance(one.key, Channel)]
         return self._probes.of(channels, stream.instruments)
 
     def _carry(
@@ -183,44 +229,53 @@ class HyperliquidFeed(Feed):
                     dial,
                     instruments=carried,
                     tap=tap,
+                    partial=self,
                 )
                 for carried, own in shares
             ]
         )
 
-    def _take_book(self, row: WireBook, recv_ns: int) -> None:
-        if bool(row.fast) != self._fast:
-            self.health.dropped["channel"] += 1
-            return
-        self._silences.note_message("l2Book", row.coin, recv_ns)
-        book = self._decoder.book(row, recv_ns)
-        if book is not None:
-            self.take_reading(book)
-
-    def _take_row(self, row: WireCandle, recv_ns: int) -> None:
+    def _take_row(self, row: WireCandle, recv_ns: int) -> bool:
+        """Take a pushed candle; return whether it could be used."""
         self._silences.note_message("candle", row.coin, recv_ns)
-        candle = self._decoder.candle(row, recv_ns, "stream")
+        try:
+            candle = self._decoder.candle(row, recv_ns, "stream")
+        except VenueProtocolError as error:
+            self._decoder.damages.append(Damage("candle", row.coin, str(error)))
+            return False
         if candle is not None:
             self.take_candle(candle)
+        return True
 
     async def _poll_quote(self, listed: InstrumentListed) -> None:
         """Emit the quote of a book read over HTTP, and the book if books are configured."""
         assert self._info is not None, "polls need HTTP"
         row = await self._info.book(listed.name)
         await self.catch_up()
-        book = self._decoder.book(row, self._clock.now_ns())
+        book = self._answers.book(row, self._clock.now_ns())
         if book is not None:
             self.take_reading(quote_of(book))
             if self._books:
                 self.take_reading(book)
 
-    async def _recent_trades(self, listed: InstrumentListed) -> list[Trade]:
-        """Return the newest trades of an instrument, oldest first. Raises VenueError."""
+    async def _recent_trades(self, listed: InstrumentListed) -> Pieces:
+        """Return the newest trades of an instrument. Raises VenueError."""
         assert self._recent is not None, "missed trades are read over HTTP"
         rows = await self._recent(listed.name)
-        trades = self._decoder.trades(reversed(rows), self._clock.now_ns())
-        own = [trade for trade in trades if trade.instrument == listed.instrument]
-        if rows and not own:
+        pieces = self._answers.pieces(reversed(rows), self._clock.now_ns())
+        own = [[trade for trade in piece if trade.instrument == listed.instrument] for piece in pieces]
+        if rows and not any(own):
             # An answer without usable trades proves nothing, and is an error.
             raise VenueProtocolError(f"{listed.name}: none of {len(rows)} recent trades can be used")
         return own
+
+
+def _key_of_frame(frame: Any) -> Key:
+    """Return the channel and the name of a frame's instrument, as its subscription has them."""
+    if isinstance(frame, MidsFrame):
+        return "allMids", frame.data.dex or ""
+    if isinstance(frame, BboFrame):
+        return "bbo", frame.data.coin
+    if isinstance(frame, BookFrame):
+        return "l2Book", frame.data.coin
+    return "activeAssetCtx", frame.data.coin

@@ -17,8 +17,10 @@ from adapters.hyperliquid.client import HyperliquidClient
 from adapters.hyperliquid.decode import Decoder
 from adapters.hyperliquid.info import MAINNET_URL, TESTNET_URL, check_base_url
 from adapters.hyperliquid.rules import RULES
-from adapters.hyperliquid.wire import CandleFrame, decode_message
+from adapters.hyperliquid.salvage import decode_or_salvage
+from adapters.hyperliquid.wire import CandleFrame
 from adapters.transport.addresses import is_loopback
+from adapters.transport.protocol import Salvaged
 from engine.config import CHANNELS, Config
 from engine.errors import ConfigError, SafetyRefusal
 from engine.events import Event, InstrumentListed
@@ -111,7 +113,9 @@ class _RawDecoder:
         events = self._decoder.decode_frame(message, recv_ns)
         if events or not isinstance(message, str) or '"candle"' not in message:
             return events
-        frame = decode_message(message)
+        frame = decode_or_salvage(message)
+        if isinstance(frame, Salvaged):
+            frame = frame.frame
         if not isinstance(frame, CandleFrame):
             return []
         rows = frame.data if isinstance(frame.data, list) else [frame.data]

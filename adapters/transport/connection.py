@@ -37,11 +37,13 @@ _TOO_BIG: Final = 1009
 
 
 class Loss(NamedTuple):
-    """Why a connection ended. `longest_backoff`: reconnect only after the longest backoff."""
+    """Why a connection ended. `longest_backoff`: reconnect only after the longest backoff. `ended`: by the
+    venue or the network, while it was open."""
 
     reason: str
     longest_backoff: bool = False
     oversize: bool = False
+    ended: bool = False
 
 
 class Connection:
@@ -119,9 +121,9 @@ class Connection:
             self._scope.cancel()
 
     def start_soon(self, task: Callable[..., Awaitable[None]], *args: Any) -> None:
-        """Run a task that ends with the connection."""
-        assert self._tasks is not None, "only an open connection has tasks"
-        self._tasks.start_soon(task, *args)
+        """Run a task that ends with the connection; it is not begun if the connection is ending."""
+        if self._tasks is not None and self._loss is None:
+            self._tasks.start_soon(task, *args)
 
     async def send(self, text: str, priority: Priority | None = None, within_s: float = 120.0) -> bool:
         """Write one message; on failure close the connection. Return False if it may not have been delivered.
@@ -154,11 +156,14 @@ class Connection:
         if self._websocket is None:
             self.lose(self._late())
             return
-        async with trio.open_nursery() as tasks:
-            self._tasks = tasks
-            tasks.start_soon(self._prove_life)
-            tasks.start_soon(self._on_open)
-            await self._read(self._websocket)
+        try:
+            async with trio.open_nursery() as tasks:
+                self._tasks = tasks
+                tasks.start_soon(self._prove_life)
+                tasks.start_soon(self._on_open)
+                await self._read(self._websocket)
+        finally:
+            self._tasks = None
 
     async def _read(self, websocket: WebSocketConnection) -> None:
         while True:
@@ -210,11 +215,12 @@ class Connection:
     def _closed(self, closed: ConnectionClosed) -> Loss:
         reason = closed.reason
         if reason is None:
-            return Loss("the connection ended")
+            return Loss("the connection ended", ended=True)
         if reason.code == _TOO_BIG:
             return Loss(f"a message is longer than {self._message_bytes_max} bytes (1009)", oversize=True)
         words = f": {clip(reason.reason)}" if reason.reason else ""
-        return Loss(f"closed by the venue ({reason.code}{words})", reason.code in _LONG_BACKOFF_CODES)
+        late = reason.code in _LONG_BACKOFF_CODES
+        return Loss(f"closed by the venue ({reason.code}{words})", late, ended=True)
 
     def _late(self) -> Loss:
         return Loss(f"no connection within {self._limits.connect_s:g} s")

@@ -5,8 +5,10 @@ cancellation or when the engine no longer takes events; each trade is emitted on
 never going back (as long as the clock does not); FeedUp is emitted when every subscription is confirmed,
 and from then on FeedHeard at intervals, if every connection answers;
 every loss of a connection is a FeedDown with the reason and the wait; after every reconnect each instrument
-gets a FeedGap that reports whether trades are missing. A venue's feed derives from it, adds its streams, and
-handles frames (`receive`). Run by the runtime, which supervises it and reads `health`.
+gets at least one FeedGap that reports whether trades are missing. What cannot be used, and a subscription
+that is set aside or renewed, is a FeedDamaged; if it is about trades, a FeedGap of that instrument follows. A
+venue's feed derives from it, adds its streams, and handles frames (`receive`). Run by the runtime, which
+supervises it and reads `health`.
 
 The streams are one feed, not several: bars are in doubt while any part is down, so a FeedDown names the
 instruments of the lost connection, FeedUp waits for all, and then the instruments of the others get a closed
@@ -21,24 +23,26 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import trio
 
 from adapters.transport.candles import CandleSource, PushedCandles
 from adapters.transport.connection import Loss
 from adapters.transport.context import FeedContext
-from adapters.transport.gaps import GapTracker
+from adapters.transport.damage import Damages
+from adapters.transport.gaps import GapTracker, Pieces
 from adapters.transport.governor import Governor
 from adapters.transport.health import FeedHealth, FeedLimits
 from adapters.transport.latest import Latest, Reading
 from adapters.transport.polling import Polling
+from adapters.transport.protocol import Damage, Subscription
 from adapters.transport.repair import Checks, Repairs
 from adapters.transport.silence import Key, Probe, Silences
 from adapters.transport.stream import Stream
 from engine.config import DataConfig
 from engine.errors import UsageError
-from engine.events import CandleRead, Event, FeedDown, FeedGap, FeedHeard, FeedUp, InstrumentListed, Trade
+from engine.events import CandleRead, Event, FeedDown, FeedGap, FeedHeard, FeedUp, InstrumentListed
 from engine.ports import Clock
 
 __all__ = ["Feed"]
@@ -52,7 +56,12 @@ class Feed(ABC):
     `send` takes a batch of events and may wait (backpressure). `offer`, if given, takes a batch without
     waiting or returns False; it avoids a task switch when the queue is empty. `jitter` returns 0 to 1.
     `governor` counts this address's limits, shared with the venue's HTTP client and gateway.
+
+    `TRADES` and `CANDLES` are the venue's names of these channels.
     """
+
+    TRADES: ClassVar[str] = "trades"
+    CANDLES: ClassVar[str] = "candle"
 
     def __init__(
         self,
@@ -89,10 +98,12 @@ class Feed(ABC):
         self._trackers: dict[int, GapTracker] = {}
         self._latest = Latest(self.health)
         self._candles = PushedCandles(lambda end_ns: context.seconds_since(end_ns) >= limits.grace_s)
-        self._silences = Silences(context)
+        self._silences = Silences(context, self._renew, self.TRADES)
+        self._damages = Damages(context)
+        self._named = {listed.name: listed for listed in instruments}
         self._heard_ns = 0
-        # Started with the streams if the venue has an HTTP API.
-        self._watchers: list[Callable[[], Awaitable[None]]] = []
+        # Started with the streams; more of them if the venue has an HTTP API.
+        self._watchers: list[Callable[[], Awaitable[None]]] = [self._damages.run]
         self._repairs: Repairs | None = None
         self._polling: Polling | None = None
 
@@ -100,10 +111,18 @@ class Feed(ABC):
 
     @abstractmethod
     def receive(self, stream: Stream, frame: Any, recv_ns: int) -> None:
-        """Emit the events of a frame that are new. Raises VenueProtocolError."""
+        """Emit the events of a frame that are new; report what cannot be used to `note_damages`."""
+
+    @abstractmethod
+    def pieces_of(self, frame: Any, recv_ns: int) -> Pieces:
+        """Return the trades of a frame of any kind, in pieces without a gap; report nothing."""
+
+    @abstractmethod
+    def key_of(self, subscription: Subscription) -> Key:
+        """Return the channel of a subscription and the name of its instrument, "" for one without."""
 
     def probes(self, stream: Stream) -> Iterable[tuple[Key, Probe]]:
-        """Return the probe of each subscription of a stream that has one."""
+        """Return the probe of each confirmed subscription of a stream that has one."""
         return ()
 
     def carry(self, streams: Sequence[Stream]) -> None:
@@ -141,14 +160,53 @@ class Feed(ABC):
         if self._repairs is not None:
             self._repairs.add_windows(instrument, from_ns, to_ns)
 
-    def take_trades(self, trades: list[Trade], recv_ns: int, stream: Stream) -> None:
+    def take_trades(self, pieces: Pieces, recv_ns: int, stream: Stream) -> None:
         """Emit the trades of a message that are new."""
-        if len(trades) == 1:
-            self._trackers[trades[0].instrument].receive(trades, recv_ns, stream)
+        if len(pieces) == 1 and len(pieces[0]) == 1:
+            self._trackers[pieces[0][0].instrument].receive(pieces, recv_ns, stream)
             return
-        for instrument in dict.fromkeys(trade.instrument for trade in trades):
-            own = [trade for trade in trades if trade.instrument == instrument]
+        for instrument in _instruments_of(pieces):
+            own = [[trade for trade in piece if trade.instrument == instrument] for piece in pieces]
             self._trackers[instrument].receive(own, recv_ns, stream)
+
+    def note_damages(self, stream: Stream, damages: Iterable[Damage], recv_ns: int, pieces: Pieces) -> None:
+        """Report what cannot be used of a message, before its usable trades are taken (`pieces`)."""
+        used = _instruments_of(pieces)
+        for damage in damages:
+            self.health.damages += 1
+            listed = self._named.get(damage.name)
+            concerned = [listed] if listed is not None else list(stream.instruments)
+            if damage.channel in ("", self.TRADES):
+                for one in concerned:
+                    self._doubt_trades(stream, one, damage, placed=damage.placed and one.instrument in used)
+            else:
+                number = 0 if listed is None else listed.instrument
+                self._damages.note(damage.channel, number, damage.reason, stream.message)
+            if damage.channel in ("", self.CANDLES):
+                # The lost message may have been the last of its candle.
+                numbers = {one.instrument for one in concerned}
+                self._candles.lose(numbers)
+                for key in [key for key in self._latest.candles if key[0] in numbers]:
+                    del self._latest.candles[key]
+            name = "" if listed is None else listed.name
+            self._silences.note_damage(stream, damage.channel, name, recv_ns)
+
+    def _doubt_trades(
+        self, stream: Stream, listed: InstrumentListed, damage: Damage, *, placed: bool = False
+    ) -> None:
+        """Report that trades of an instrument may be missing; `placed`: its tracker finds the place."""
+        tracker = self._trackers[listed.instrument]
+        begins = not tracker.in_doubt
+        if not placed:
+            tracker.damage(stream)
+        self._damages.note(
+            *(damage.channel, listed.instrument, damage.reason, stream.message), in_doubt=True, always=begins
+        )
+
+    def report_print(self, instrument: int, reason: str, begins: bool) -> None:
+        """Report a print that is left out; `begins`: it leaves trades in doubt that were not."""
+        self.health.damages += 1
+        self._damages.note(self.TRADES, instrument, reason, in_doubt=begins, always=begins)
 
     def take_reading(self, reading: Reading) -> None:
         """Emit a reading if it is new."""
@@ -170,7 +228,7 @@ class Feed(ABC):
         self._delivering = False
         if self._started:
             for tracker in self._trackers.values():
-                tracker.memory.lose()
+                tracker.lose()
             for stream in self._streams:
                 self._silences.unwatch(stream)
         self._started = True
@@ -184,7 +242,10 @@ class Feed(ABC):
                 nursery.start_soon(stream.run)
 
     async def stream_up(self, stream: Stream, recv_ns: int) -> None:
-        """See `StreamHost`. The feed is up once the subscriptions of all streams are confirmed."""
+        """See `StreamHost`. The feed is up once all streams are: all subscriptions but those set aside."""
+        for one in stream.subscriptions:
+            if one not in stream.confirmed:
+                self._miss_trades(stream, one, f"{one.label} is not confirmed yet")
         self._silences.watch(stream, self.probes(stream), recv_ns)
         if self._resuming(stream):
             stream.start_soon(self._check_silent, stream)
@@ -193,14 +254,15 @@ class Feed(ABC):
             self._interrupted |= {listed.instrument: recv_ns for listed in stream.instruments}
             return
         self.health.live = True
-        subscriptions = sum(len(one.subscriptions) for one in self._streams)
+        subscriptions = sum(len(one.confirmed) for one in self._streams)
         attempts = sum(one.take_attempts() for one in self._streams)
         heard_ms = round(self._limits.heard_s * 1000)
         self._emit(FeedUp(recv_ns, self._name, subscriptions, attempts, heard_ms))
         if self._polling is not None:
             self._polling.stream_up()
         for number, from_ns in self._interrupted.items():
-            if not self._trackers[number].memory.resuming:
+            tracker = self._trackers[number]
+            if not tracker.memory.resuming and not tracker.doubt_since(from_ns):
                 self._emit(FeedGap(recv_ns, self._name, number, from_ns, recv_ns, True))
         self._interrupted.clear()
 
@@ -209,7 +271,8 @@ class Feed(ABC):
         for number, tracker in self._trackers.items():
             self._interrupted.setdefault(number, tracker.memory.last_ns)
         for listed in stream.instruments:
-            self._trackers[listed.instrument].memory.lose()
+            self._trackers[listed.instrument].lose()
+        self._keep_held(stream)
         self._candles.lose(listed.instrument for listed in stream.instruments)
         self._silences.unwatch(stream)
         self.health.live = False
@@ -219,6 +282,67 @@ class Feed(ABC):
             more = f" and {len(names) - _NAMES_MAX} more" if len(names) > _NAMES_MAX else ""
             reason = f"{', '.join(names[:_NAMES_MAX])}{more}: {reason}"
         self._emit(FeedDown(self._clock.now_ns(), self._name, reason, backoff_ms))
+
+    def subscribed(self, stream: Stream, subscription: Subscription, recv_ns: int) -> None:
+        """See `PartialHost`. Watch a subscription that is confirmed late; its trades are joined."""
+        key = self.key_of(subscription)
+        if not self._silences.has(key):
+            self._silences.watch(stream, [one for one in self.probes(stream) if one[0] == key], recv_ns)
+        if key[0] == self.TRADES:
+            stream.start_soon(self._check_silent, stream)
+
+    def set_aside(self, stream: Stream, subscription: Subscription, reason: str) -> None:
+        """See `PartialHost`."""
+        self.health.damages += 1
+        channel, name = self.key_of(subscription)
+        reason = f"{subscription.label} {reason}; it is set aside, and tried again later"
+        if channel == self.TRADES:
+            self._miss_trades(stream, subscription, reason, report=True)
+        else:
+            number = self._named[name].instrument if name in self._named else 0
+            self._damages.note(channel, number, reason, always=True)
+
+    def _miss_trades(
+        self, stream: Stream, subscription: Subscription, reason: str, *, report: bool = False
+    ) -> None:
+        """Leave the trades of a subscription in doubt until it is confirmed and they are joined."""
+        channel, name = self.key_of(subscription)
+        if channel != self.TRADES:
+            return
+        number = self._named[name].instrument
+        tracker = self._trackers[number]
+        begins = not tracker.in_doubt
+        tracker.lose()
+        tracker.damage(stream)
+        if begins or report:
+            self._damages.note(channel, number, reason, in_doubt=True, always=True)
+
+    def _renew(self, stream: Stream, key: Key, reason: str) -> bool:
+        """End the subscriptions of a key and request them again; return False if that is not possible."""
+        own = [one for one in stream.confirmed if self.key_of(one) == key]
+        if not stream.renew(own):
+            return False
+        reason = f"{reason}; subscribed again"
+        if key[0] == self.TRADES:
+            self._miss_trades(stream, own[0], reason, report=True)
+        else:
+            listed = self._named.get(key[1])
+            self._damages.note(key[0], 0 if listed is None else listed.instrument, reason, always=True)
+        return True
+
+    def _keep_held(self, stream: Stream) -> None:
+        """Keep the trades that came before the lost connection was up: they are joined with the next."""
+        recv_ns = self._clock.now_ns()
+        kept: dict[int, Pieces] = {}
+        for frame in stream.take_held():
+            for place, piece in enumerate(self.pieces_of(frame, recv_ns)):
+                if place:
+                    for pieces in kept.values():
+                        pieces.append([])
+                for trade in piece:
+                    kept.setdefault(trade.instrument, [[]])[-1].append(trade)
+        for number, pieces in kept.items():
+            self._trackers[number].memory.carry(pieces)
 
     @property
     def behind(self) -> bool:
@@ -249,7 +373,10 @@ class Feed(ABC):
                     stream.start_soon(stream.ping)
 
     def _resuming(self, stream: Stream) -> list[InstrumentListed]:
-        return [one for one in stream.instruments if self._trackers[one.instrument].memory.resuming]
+        """Return the instruments whose trades are subscribed to and must still be joined."""
+        keys = [self.key_of(one) for one in stream.confirmed]
+        own = [self._named[name] for kind, name in keys if kind == self.TRADES]
+        return [listed for listed in own if self._trackers[listed.instrument].memory.resuming]
 
     async def _check_silent(self, stream: Stream) -> None:
         """Check instruments that sent nothing since a reconnect: they are quiet, or trades are missing."""
@@ -288,3 +415,7 @@ class Feed(ABC):
                 self._pending = batch + self._pending  # not sent: the next run sends the whole batch
                 raise
             self._delivering = False
+
+
+def _instruments_of(pieces: Pieces) -> dict[int, None]:
+    return dict.fromkeys(trade.instrument for piece in pieces for trade in piece)

@@ -1,9 +1,14 @@
-"""Gap detection for one instrument's trades: each is emitted once, in order, and every gap is reported.
+"""Gap detection for one instrument's trades: each is emitted once, and every gap is reported.
 
 Owns the state between a loss and the first live trade after it. Promises: trades that are proved to follow
 the last known one close the gap; otherwise the newest trades are read from the venue while live ones are
-held; if that does not prove the gap closed, a `FeedGap` with `closed` False is emitted, and repair of its
-bars from the venue's candles is requested. The memory of single trades is in `trades.py`.
+held. All that arrived is emitted, whether that closes the gap or not. What is still missing is reported as
+one `FeedGap` with `closed` False for each hole, from the last known trade before it to the first one after
+it; the rest of the interruption is a closed gap. Repair of the holes' bars from the venue's candles is
+requested. The memory of single trades is in `trades.py`.
+
+A message or print that cannot be used (`damage`) leaves a hole too, without a loss: live trades go on, and
+the hole is settled a little later (`doubts.py`).
 
 How a venue proves that nothing is missing is passed in as `proof`: an overlap with trades that the venue
 sends again on subscribing, or consecutive trade numbers. Called by a feed with the trades of a
@@ -13,27 +18,29 @@ message.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import trio
 
-from adapters.transport.connection import Loss
 from adapters.transport.context import FeedContext
+from adapters.transport.doubts import Doubt, gaps_of
 from adapters.transport.trades import TradeMemory, by_time
+from engine.clock import iso_text
 from engine.errors import VenueError
 from engine.events import FeedGap, InstrumentListed, Trade
 
-__all__ = ["Carrier", "GapTracker", "Proof", "RecentTrades"]
+__all__ = ["Carrier", "GapHost", "GapTracker", "Pieces", "Proof", "RecentTrades"]
 
-RecentTrades = Callable[[InstrumentListed], Awaitable[list[Trade]]]
-"""Returns the newest trades of an instrument, oldest first; raises VenueError."""
+Pieces = list[list[Trade]]
+"""Trades of one instrument, oldest first. Within a piece none is missing; between two there may be one."""
 
-Proof = Callable[[TradeMemory, list[Trade]], bool]
-"""Returns whether trades received after a loss prove that none is missing since the last known one.
+RecentTrades = Callable[[InstrumentListed], Awaitable[Pieces]]
+"""Returns the newest trades of an instrument; raises VenueError."""
 
-Always False while the memory is doubtful.
-"""
+Proof = Callable[[TradeMemory, list[Trade], int | None], bool]
+"""Returns whether a piece proves that no trade is missing since the known one at a time (None: the last)."""
 
 
 class Carrier(Protocol):
@@ -41,20 +48,24 @@ class Carrier(Protocol):
 
     backfills: int
 
-    def lose(self, loss: Loss) -> None:
-        """Close the connection."""
-        ...
-
     def start_soon(self, task: Callable[..., Awaitable[None]], *args: Any) -> None:
         """Run a task that ends with the connection."""
         ...
 
 
-class GapTracker:
-    """The trades of one instrument. `recent`, if given, reads missed ones.
+class GapHost(NamedTuple):
+    """What a tracker calls.
 
-    `on_open_gap` takes (instrument, from, until): the venue's times between which bars are incomplete.
+    `repair` takes (instrument, from, until): the venue's times between which bars are incomplete. `report`
+    takes (instrument, reason, whether trades are newly in doubt) of a print that is left out.
     """
+
+    repair: Callable[[int, int, int], None]
+    report: Callable[[int, str, bool], None]
+
+
+class GapTracker:
+    """The trades of one instrument. `recent`, if given, reads missed ones."""
 
     def __init__(
         self,
@@ -62,109 +73,248 @@ class GapTracker:
         listed: InstrumentListed,
         memory: TradeMemory,
         recent: RecentTrades | None,
-        on_open_gap: Callable[[int, int, int], None],
+        host: GapHost,
         proof: Proof,
     ) -> None:
         self._context = context
         self._listed = listed
         self._instrument = listed.instrument
         self._recent = recent
-        self._on_open_gap = on_open_gap
+        self._host = host
         self._proof = proof
+        self._doubt = Doubt(context.limits)
+        self._backlog_due = True  # the next trades may be the venue's old ones
         self.memory = memory
 
-    def receive(self, trades: list[Trade], recv_ns: int, carrier: Carrier) -> None:
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a `FeedGap` is still to follow because of damage."""
+        return self._doubt.begun
+
+    def lose(self) -> None:
+        """Note a lost connection or subscription."""
+        self.memory.lose()
+        self._doubt.settling = False  # its task ended with the connection
+        self._backlog_due = True
+
+    def receive(self, pieces: Pieces, recv_ns: int, carrier: Carrier) -> None:
         """Emit live trades. After a loss, join them, or hold them and read the missed ones."""
         memory = self.memory
         if memory.waiting is not None:
-            memory.waiting += trades
-            if len(memory.waiting) > self._context.limits.waiting_max:
-                self._give_up(recv_ns, carrier)
+            memory.waiting[-1] += pieces[0]
+            memory.waiting += pieces[1:]
+            if sum(map(len, memory.waiting)) > self._context.limits.waiting_max:
+                self._join(self._release(), recv_ns, carrier)
         elif not memory.resuming:
-            self._context.emit(*memory.take(trades))
-            self._check(carrier)
-        elif self._proof(memory, trades):
-            self._join(trades, True, recv_ns, carrier)
-        elif memory.doubtful or not self._may_request(carrier):
-            self._join(trades, False, recv_ns, carrier)
+            self._emit_live(pieces, carrier)
+        elif self._is_proved(pieces) or not self._may_request(carrier):
+            self._join(pieces, recv_ns, carrier)
         else:
-            memory.waiting = trades
+            memory.waiting = pieces
             carrier.start_soon(self._backfill, carrier)
+
+    def damage(self, carrier: Carrier) -> None:
+        """Note that trades may be missing after the last known one."""
+        memory = self.memory
+        self._doubt.begin(memory.last_ns)
+        if memory.waiting is not None:
+            memory.waiting.append([])
+        elif not memory.resuming:
+            self._doubt.open_hole(memory.last_ns, memory.proved)
+            self._start_settling(carrier)
+
+    def doubt_since(self, from_ns: int) -> bool:
+        """Let the gap that settles a doubt begin no later than `from_ns`; return False without a doubt."""
+        if not self._doubt.begun:
+            return False
+        self._doubt.begin(from_ns)
+        return True
 
     async def check_if_silent(self, carrier: Carrier) -> None:
         """Read the newest trades of an instrument that is silent after a reconnect: some may be missing."""
         memory = self.memory
         if memory.resuming and memory.waiting is None and self._may_request(carrier):
-            memory.waiting = []
+            memory.waiting = [[]]
             await self._backfill(carrier)
 
-    def _check(self, carrier: Carrier) -> None:
-        """Close the connection after a known trade id with other content, to read everything again."""
-        if self.memory.doubtful:
-            carrier.lose(Loss(f"{self._listed.name}: a print came again with other content"))
+    # ---- live
 
-    def _join(self, trades: list[Trade], closed: bool, recv_ns: int, carrier: Carrier) -> None:
-        """Join trades to the known ones: emit the gap, then the new trades.
+    def _emit_live(self, pieces: Pieces, carrier: Carrier) -> None:
+        fresh = self._take(pieces[0], carrier)
+        for piece in pieces[1:]:
+            self._context.emit(*fresh)
+            self.damage(carrier)
+            fresh = self._take(piece, carrier)
+        self._context.emit(*fresh)
+        self._backlog_due = False
 
-        A closed gap spans the whole interruption. An open one ends at the first trade received after it.
-        """
+    def _take(self, piece: list[Trade], carrier: Carrier) -> list[Trade]:
+        """Return the new trades of a live piece, and report those that cannot be used."""
         memory = self.memory
+        fresh = memory.take(piece)
+        if fresh:
+            self._context.health.prints += len(fresh)
+            if self._doubt.holes:
+                self._doubt.close_hole(fresh[0].venue_ns)
+        if memory.conflict is not None:
+            self._report_conflict(carrier)
+        if memory.too_old is not None:
+            old, memory.too_old = memory.too_old, None
+            if not self._backlog_due:
+                self._context.health.prints_refused += 1
+                self._host.report(
+                    self._instrument,
+                    f"{self._listed.name}: a print of {iso_text(old.venue_ns)} came at "
+                    f"{iso_text(old.recv_ns)}: too old, or a clock is wrong",
+                    False,
+                )
+        return fresh
+
+    def _report_conflict(self, carrier: Carrier) -> None:
+        """Report a known trade id with other content: which is right, only the candle can show."""
+        conflict, self.memory.conflict = self.memory.conflict, None
+        assert conflict is not None
+        new = not self._doubt.begun
+        self._doubt.begin(conflict.venue_ns)
+        self._doubt.add_conflict(conflict.venue_ns)
+        self._host.report(
+            self._instrument, f"{self._listed.name}: a print came again with other content", new
+        )
+        self._start_settling(carrier)
+
+    # ---- after a loss
+
+    def _join(self, pieces: Pieces, recv_ns: int, carrier: Carrier, *, complete: bool = True) -> None:
+        """Join pieces to the known trades: emit the gaps, then the new trades.
+
+        Without any piece the gap is open, unless `complete` and no trade was known either. An empty piece at
+        the end stands for damage that nothing has followed yet.
+        """
+        memory, doubt = self.memory, self._doubt
         from_ns = memory.last_ns
+        ends_damaged = len(pieces) > 1 and not pieces[-1]
         memory.join()
-        carried = [msgspec.structs.replace(trade, recv_ns=recv_ns) for trade in memory.carried]
+        self._backlog_due = False
+        found = [piece for piece in memory.carried + pieces if piece]
         memory.carried = []
-        fresh = memory.take(by_time(carried + trades))
-        until_ns = max(memory.last_ns, recv_ns)
-        to_ns = until_ns
-        health = self._context.health
-        if closed:
-            health.gaps_closed += 1
-        else:
-            health.gaps_open += 1
-            # There may be another gap between the trades held by an earlier connection and these; it is
-            # included.
-            known = {(trade.venue_ns, trade.trade_id) for trade in trades}
-            ends = (
-                one.venue_ns
-                for one in fresh
-                if one.venue_ns >= from_ns and (one.venue_ns, one.trade_id) in known
-            )
-            to_ns = next(ends, until_ns)
-        gap = FeedGap(recv_ns, self._context.name, self._instrument, from_ns, to_ns, closed)
-        self._context.emit(gap, *fresh)
-        if not closed:
-            self._on_open_gap(self._instrument, from_ns, until_ns)
-        self._check(carrier)
+        fresh: list[Trade] = []
+        holes = []
+        joined = not (found or memory.proved) and complete
+        for piece in sorted(found, key=lambda one: one[0].venue_ns):
+            doubt.prove(piece, partial(self._proof, memory, piece))
+            proved = self._proof(memory, piece, None)
+            reached_ns = memory.last_ns
+            fresh += memory.take(piece)
+            after = [one for one in piece if one.venue_ns >= reached_ns]
+            if not proved and after:
+                holes.append((reached_ns, after[0].venue_ns))
+            joined = joined or proved or bool(after)
+        if not joined:
+            holes.append((from_ns, recv_ns))
+        fresh = [msgspec.structs.replace(trade, recv_ns=recv_ns) for trade in fresh]
+        memory.too_old = None
+        self._context.health.prints += len(fresh)
+        if memory.conflict is not None:
+            self._report_conflict(carrier)
+        if doubt.holes or ends_damaged:
+            # One gap of each hole follows, once all are settled.
+            doubt.begin(from_ns)
+            doubt.add_holes(holes)
+            if ends_damaged:
+                doubt.open_hole(memory.last_ns, memory.proved)
+            self._context.emit(*fresh)
+            self._start_settling(carrier)
+            return
+        self._emit_gaps(doubt.end(from_ns), holes, fresh, recv_ns)
+
+    def _emit_gaps(
+        self, from_ns: int, holes: list[tuple[int, int]], fresh: list[Trade], recv_ns: int
+    ) -> None:
+        self._context.health.gaps_open += bool(holes)
+        self._context.health.gaps_closed += not holes
+        until_ns = max(self.memory.last_ns, recv_ns)
+        gaps = [
+            FeedGap(recv_ns, self._context.name, self._instrument, *span)
+            for span in gaps_of(from_ns, holes, until_ns)
+        ]
+        self._context.emit(*gaps, *fresh)
+        if holes:
+            self._host.repair(self._instrument, min(holes)[0], until_ns)
+
+    def _is_proved(self, pieces: Pieces) -> bool:
+        return any(self._proof(self.memory, piece, None) for piece in pieces)
 
     def _may_request(self, carrier: Carrier) -> bool:
         return self._recent is not None and carrier.backfills < self._context.limits.backfills_max
 
     async def _backfill(self, carrier: Carrier) -> None:
         """Read the newest trades from the venue; live ones are held in `waiting` meanwhile."""
+        carrier.backfills += 1
+        memory = self.memory
+        recovered = await self._read_recent()
+        recv_ns = self._context.clock.now_ns()
+        if memory.waiting is not None:
+            pieces = self._release()
+            if recovered is not None:
+                # The stream has all since it was confirmed, the answer all before.
+                pieces = [*recovered[:-1], by_time(recovered[-1] + pieces[0]), *pieces[1:]]
+            self._join(pieces, recv_ns, carrier, complete=recovered is not None)
+        elif memory.resuming:
+            memory.carry(recovered or [])  # the connection was lost meanwhile
+        else:
+            self._emit_recovered(recovered or [], recv_ns)  # too many trades waited
+
+    async def _read_recent(self) -> Pieces | None:
+        """Return the newest trades of the venue, None if it does not give them."""
         context = self._context
         assert self._recent is not None, "missed trades are read over HTTP"
-        carrier.backfills += 1
-        recovered: list[Trade] | None = None
         with trio.move_on_after(context.limits.backfill_s):
             try:
-                recovered = await self._recent(self._listed)
+                return await self._recent(self._listed)
             except VenueError:
                 context.health.venue_errors += 1
-        recv_ns = context.clock.now_ns()
-        memory = self.memory
-        if memory.waiting is None:
-            return  # the connection was lost meanwhile
-        if recovered is None:
-            self._give_up(recv_ns, carrier)
-            return
-        closed = self._proof(memory, recovered) or (not recovered and not memory.proved)
-        recovered = [msgspec.structs.replace(trade, recv_ns=recv_ns) for trade in recovered]
-        self._join(by_time(recovered + self._release(recv_ns)), closed, recv_ns, carrier)
+        return None
 
-    def _give_up(self, recv_ns: int, carrier: Carrier) -> None:
-        self._join(self._release(recv_ns), False, recv_ns, carrier)
+    def _emit_recovered(self, pieces: Pieces, recv_ns: int) -> None:
+        """Emit the trades of an answer that are new, after live ones that are newer."""
+        for piece in pieces:
+            self._doubt.prove(piece, partial(self._proof, self.memory, piece))
+            fresh = [msgspec.structs.replace(one, recv_ns=recv_ns) for one in self.memory.take(piece)]
+            self._context.health.prints += len(fresh)
+            self._context.emit(*fresh)
+        self.memory.too_old = None
 
-    def _release(self, recv_ns: int) -> list[Trade]:
-        """Return the trades that were held, stamped now, since the engine's time never goes back."""
-        waiting, self.memory.waiting = self.memory.waiting or [], None
-        return by_time([msgspec.structs.replace(trade, recv_ns=recv_ns) for trade in waiting])
+    def _release(self) -> Pieces:
+        """Return the trades that were held."""
+        waiting, self.memory.waiting = self.memory.waiting or [[]], None
+        return [by_time(piece) for piece in waiting]
+
+    # ---- after damage
+
+    def _start_settling(self, carrier: Carrier) -> None:
+        if not self._doubt.settling:
+            self._doubt.settling = True
+            carrier.start_soon(self._settle, carrier)
+
+    async def _settle(self, carrier: Carrier) -> None:
+        """Read the newest trades, emit those that are missing, and report what is still missing."""
+        doubt, memory = self._doubt, self.memory
+        for wait_s in doubt.waits_s():
+            await trio.sleep(wait_s)
+            recovered = await self._read_recent() if self._recent is not None else None
+            if memory.resuming:
+                memory.carry(recovered or [])
+                doubt.settling = False
+                return  # the next trades are joined first
+            if not doubt.begun:
+                return
+            self._emit_recovered(recovered or [], self._context.clock.now_ns())
+            if memory.conflict is not None:
+                self._report_conflict(carrier)
+            if not doubt.provable or self._recent is None:
+                break
+        doubt.settling = False
+        recv_ns = self._context.clock.now_ns()
+        until_ns = max(memory.last_ns, recv_ns)
+        holes = [(hole.from_ns, hole.to_ns or until_ns) for hole in doubt.holes]
+        self._emit_gaps(doubt.end(memory.last_ns), holes, [], recv_ns)

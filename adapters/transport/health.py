@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 __all__ = ["FeedHealth", "FeedLimits"]
 
+CLOCKS = "compare this machine's clock with the venue's"
+
 
 @dataclass(slots=True)
 class FeedHealth:
@@ -18,6 +20,11 @@ class FeedHealth:
 
     `probes` counts checks of silent subscriptions, `silences` those that were dead. `windows_repaired` counts
     candles that replace missed trades, `windows_lost` those that the venue did not return.
+
+    `frames_refused` counts messages of which nothing could be used, `damages` all that was left out of
+    messages. `prints` are the trades emitted, `prints_refused` those that came live and too old. `renewals`
+    counts silent subscriptions that were renewed by themselves. `set_aside` names the subscriptions that the
+    venue does not confirm, or that make it close the connection, each with the reason.
     """
 
     live: bool = False
@@ -28,6 +35,11 @@ class FeedHealth:
     conflicts: int = 0
     frames_refused: int = 0
     frames_oversize: int = 0
+    damages: int = 0
+    prints: int = 0
+    prints_refused: int = 0
+    renewals: int = 0
+    set_aside: dict[str, str] = field(default_factory=dict)
     venue_errors: int = 0
     connections: int = 0
     losses: int = 0
@@ -47,12 +59,21 @@ class FeedHealth:
     def __str__(self) -> str:
         """Return one line."""
         dropped = "".join(f", {name} {count}" for name, count in sorted(self.dropped.items()))
+        untimely = self.prints_refused + self.dropped["time"]
         return (
-            f"frames {self.frames} (refused {self.frames_refused}), trades repeated {self.duplicates}, "
+            (f"NO TRADE COULD BE USED: {untimely} too old or too new, {CLOCKS}; " if self.all_refused else "")
+            + "".join(f"SET ASIDE: {label} {why}; " for label, why in self.set_aside.items())
+            + f"frames {self.frames} (refused {self.frames_refused}), values damaged {self.damages}, "
+            f"trades repeated {self.duplicates}, "
             f"connections {self.connections}, losses {self.losses}, "
             f"gaps {self.gaps_closed} closed {self.gaps_open} open, silent channels {self.silences}, "
             f"bars repaired {self.windows_repaired}, checks {self.checks}{dropped}"
         )
+
+    @property
+    def all_refused(self) -> bool:
+        """Whether trades came and every one was refused as too old or too new."""
+        return not self.prints and self.prints_refused + self.dropped["time"] > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +97,20 @@ class FeedLimits:
     pending_max: int = 4096  # events decoded and not yet taken by the engine
     held_bytes_max: int = 16 << 20  # messages that came before every subscription was confirmed
     waiting_max: int = 10_000  # trades of one instrument held while missed ones are read
+    doubt_s: float = 1.0  # after damage, until the newest trades are read; doubled while doubts follow
+    doubt_s_max: float = 16.0
+    calm_s: float = 10.0  # a doubt this long after the last one waits `doubt_s` again
+    doubt_tries_max: int = 3  # requests that settle one doubt
+    messages_judged: int = 20  # a connection is given up if more than half of its newest so many are unusable
+    damages_at_once: int = 20  # damages reported at once, beside those that begin a doubt
+    damage_every_s: float = 6.0  # after that, one for each of these periods
+    settle_s: float = 2.0  # a subscription is accepted if the connection lives so long after its confirmation
+    early_s: float = (
+        5.0  # a connection that ends so soon after it was up was perhaps closed for a subscription
+    )
+    soon_s: float = 60.0  # a subscription is suspected if no connection lived `early_s` for so long
+    aside_s: float = 60.0  # until a subscription that was set aside is tried again; doubled each time
+    aside_s_max: float = 900.0
     subscriptions_max: int = 200  # of one connection
     stale_s: float = 7.0  # a busy subscription silent for this long is probed
     quiet_s: float = 60.0  # any other subscription

@@ -11,7 +11,17 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any, Final, NamedTuple, Protocol
 
-__all__ = ["UNREAD", "Confirmed", "Control", "Refused", "StreamProtocol", "Subscription", "Unread"]
+__all__ = [
+    "UNREAD",
+    "Confirmed",
+    "Control",
+    "Damage",
+    "Refused",
+    "Salvaged",
+    "StreamProtocol",
+    "Subscription",
+    "Unread",
+]
 
 
 class Subscription(NamedTuple):
@@ -19,11 +29,13 @@ class Subscription(NamedTuple):
 
     `text` is the message that requests it, "" if an earlier subscription's message requests both: a venue may
     confirm each symbol of one request, or one request for many symbols (then it is one subscription here).
+    `end` is the message that ends it; "" if it cannot be ended on its own.
     """
 
     key: Hashable
     text: str
     label: str
+    end: str = ""
 
 
 class Confirmed(NamedTuple):
@@ -33,9 +45,10 @@ class Confirmed(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """The venue refuses a message that we sent, with this text. Before the stream is up: a subscription."""
+    """The venue refuses a message that we sent, with this text. `key`: its subscription, None if unknown."""
 
     text: str
+    key: Hashable = None
 
 
 class Unread(NamedTuple):
@@ -46,6 +59,26 @@ UNREAD: Final = Unread()
 
 Control = Confirmed | Refused | Unread | None
 """The meaning of a control frame; None if there is nothing to do, as after the answer to a ping."""
+
+
+class Damage(NamedTuple):
+    """Something of a message that cannot be used.
+
+    `channel`, and `name` of the instrument, are "" if unknown. `placed`: it is one print of a list whose
+    others are used, so its place among them is known.
+    """
+
+    channel: str
+    name: str
+    reason: str
+    placed: bool = False
+
+
+class Salvaged(NamedTuple):
+    """A damaged message: the frame of what can be used, None if nothing can, and what cannot."""
+
+    frame: Any
+    damages: list[Damage]
 
 
 class StreamProtocol(Protocol):
@@ -67,7 +100,11 @@ class StreamProtocol(Protocol):
         ...
 
     def decode(self, message: str | bytes) -> Any:
-        """Return a message as a frame. Raises VenueProtocolError, and nothing else."""
+        """Return a message as a frame. Raises VenueProtocolError, and nothing else.
+
+        A message that raises ends the connection. Where a damaged message costs only itself, a `Salvaged`
+        is returned instead, for the host to handle.
+        """
         ...
 
     def read_control(self, frame: Any) -> Control:

@@ -2,8 +2,12 @@
 
 Owns a deadline for each subscription of each instrument: short for one that is busy, long for the others.
 Promises: a subscription counts as dead only if the probe returned something that was not received, and still
-is not `proof_s` later; a quiet one is probed less and less often, so that a quiet market costs little and
-never a connection; one probe at a time. A connection that is dead as a whole is found by `connection.py`.
+is not `proof_s` later; it is then renewed by itself, and its connection is closed only if it is dead again
+and has sent no more than one message since; a quiet one is probed less and less often, so that a quiet market
+costs little and never a connection; one probe at a time. A connection that is dead as a whole is found by
+`connection.py`.
+After a message that cannot be used, a subscription that sends nothing more for `doubt_s` is probed for the
+newest value.
 What is specific to a venue are numbers of `FeedLimits` and the probes (`Probe`). Run by `feed.py`, which
 reports what was received.
 """
@@ -57,13 +61,21 @@ class _Watch:
     probed_at: float = -math.inf  # trio's clock
     probed_count: int = -1  # messages at the last probe
     wait_factor: float = 1.0  # doubled by each probe in a row that found nothing
+    renewed_count: int | None = None  # messages when it was renewed
+    damaged_ns: int = 0  # an unusable message came then, and none since
 
 
 class Silences:
-    """Watches a feed's live subscriptions."""
+    """Watches a feed's live subscriptions.
 
-    def __init__(self, context: FeedContext) -> None:
+    `renew` ends and requests those of a key again; it returns False if that is not possible. Missing `trades`
+    are found by `gaps.py`.
+    """
+
+    def __init__(self, context: FeedContext, renew: Callable[[Stream, Key, str], bool], trades: str) -> None:
         self._context = context
+        self._trades = trades
+        self._renew = renew
         self._health = context.health
         self._limits = context.limits
         self._watches: dict[Key, _Watch] = {}
@@ -83,6 +95,19 @@ class Silences:
         if watch is not None:
             watch.last_ns = recv_ns
             watch.count += 1
+            watch.damaged_ns = 0
+
+    def has(self, key: Key) -> bool:
+        """Return whether a subscription is watched."""
+        return key in self._watches
+
+    def note_damage(self, stream: Stream, kind: str, name: str, recv_ns: int) -> None:
+        """Note an unusable message of a subscription; "" stands for any kind or name."""
+        for key, watch in self._watches.items():
+            if watch.stream is stream and kind in ("", key[0]) and name in ("", key[1]):
+                watch.last_ns = recv_ns
+                if key[0] != self._trades:
+                    watch.damaged_ns = recv_ns
 
     async def run(self) -> None:
         """Once a second, probe overdue subscriptions: busy ones at once, quiet ones at intervals.
@@ -108,6 +133,8 @@ class Silences:
 
     def _is_overdue(self, watch: _Watch) -> bool:
         limits = self._limits
+        if watch.damaged_ns:
+            return self._context.seconds_since(watch.damaged_ns) >= limits.doubt_s
         bound_s = limits.stale_s if self._is_busy(watch) else limits.quiet_s
         if watch.count == watch.probed_count:  # still silent since the last probe
             wait_s = min(bound_s * watch.wait_factor, limits.quiet_s_max)
@@ -115,7 +142,7 @@ class Silences:
         return self._context.seconds_since(watch.last_ns) >= bound_s
 
     async def _check(self, key: Key, watch: _Watch) -> None:
-        """Probe one subscription, and close its connection if it misses what the probe returned."""
+        """Probe one subscription; renew it, or close its connection, if it misses what the probe returned."""
         self._health.probes += 1
         count = watch.count
         watch.wait_factor = 2 * watch.wait_factor if count == watch.probed_count else 1.0
@@ -124,14 +151,24 @@ class Silences:
         has_come: Callable[[], bool] | None = None
         with trio.move_on_after(self._limits.probe_s):
             try:
-                has_come = await watch.probe(not count and not watch.begun)
+                has_come = await watch.probe((not count and not watch.begun) or watch.damaged_ns > 0)
             except VenueError:
                 self._health.venue_errors += 1
         watch.begun = watch.begun or has_come is not None
+        watch.damaged_ns = 0
         if has_come is not None and not has_come() and watch.count == count:
             await trio.sleep(self._limits.proof_s)
             if not has_come() and watch.count == count and self._watches.get(key) is watch:
                 self._health.silences += 1
                 kind, name = key
                 of = f" of {name}" if name else ""
-                watch.stream.lose(Loss(f"{kind}{of} is silent for {silent_s:.0f} s, and the venue has more"))
+                reason = f"{kind}{of} is silent for {silent_s:.0f} s, and the venue has more"
+                # The first message after a renewal is what the venue sends on every subscribe.
+                helped = watch.renewed_count is None or count > watch.renewed_count + 1
+                if helped and self._renew(watch.stream, key, reason):
+                    self._health.renewals += 1
+                    watch.renewed_count = count
+                    watch.wait_factor = 1.0
+                    watch.since_ns = watch.last_ns = self._context.clock.now_ns()
+                else:
+                    watch.stream.lose(Loss(reason))

@@ -1,25 +1,31 @@
 """Subscriptions over one connection at a time: subscribe, wait for confirmation, pass data on, reconnect.
 
-Owns its connections. Promises: no data is passed on before every subscription is confirmed; earlier data is
-held within a bound and passed on then; every loss is reported with its reason and the
+Owns its connections. Promises: no data is passed on before every subscription is confirmed, or set aside;
+earlier data is held within a bound and passed on then; every loss is reported with its reason and the
 wait before the next connection, which grows with each failure and is half random. Called by a venue's feed
 for market data and by its gateway for an account; the venue's `StreamProtocol` interprets messages.
 
     connect -> subscribe -> all confirmed -> up -> frames -> loss -> down -> backoff -> connect
 
-A message that cannot be decoded ends the connection like any loss. While that repeats the backoff grows, so
-it never becomes a busy loop.
+A stream of an account needs all its subscriptions: without one of them the connection is closed. A stream of
+market data (`partial`) goes on without a subscription that is not confirmed, or that makes the venue close
+the connection (`admission.py`).
+
+A message that the protocol refuses ends the connection like any loss. So does a host that cannot use more
+than half of the newest messages (`note_unusable`). While that repeats the backoff grows, so it never becomes
+a busy loop.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import Any, Protocol
 
 import trio
 
+from adapters.transport.admission import Admission
 from adapters.transport.connection import Connection, Dial, Loss
 from adapters.transport.context import StreamContext
 from adapters.transport.governor import BudgetSpent, Priority
@@ -30,9 +36,10 @@ from engine.errors import UsageError, VenueProtocolError
 from engine.events import InstrumentListed
 from engine.venue import Tap
 
-__all__ = ["Stream", "StreamHost"]
+__all__ = ["PartialHost", "Stream", "StreamHost"]
 
 _SEND_WITHIN_S = 120.0
+_LOOK_S = 1.0
 
 
 class StreamHost(Protocol):
@@ -60,11 +67,26 @@ class StreamHost(Protocol):
         ...
 
 
+class PartialHost(Protocol):
+    """What a stream calls that goes on without some of its subscriptions."""
+
+    def subscribed(self, stream: Stream, subscription: Subscription, recv_ns: int) -> None:
+        """Called when a subscription is confirmed while the stream is up."""
+        ...
+
+    def set_aside(self, stream: Stream, subscription: Subscription, reason: str) -> None:
+        """Called when a subscription is set aside."""
+        ...
+
+
 class Stream:
     """Subscriptions at a websocket's `url`. `instruments` are those it carries, none for an account.
 
     `tap` receives every message unchanged, with its time of receipt, before it is decoded. Subscriptions are
-    sent with `priority`, and each waits at most `send_within_s` for the venue's limits.
+    sent with `priority`, and each waits at most `send_within_s` for the venue's limits. `partial`, if given,
+    lets the stream go on without some of them.
+
+    `message` is the message that the host handles.
     """
 
     def __init__(
@@ -80,6 +102,7 @@ class Stream:
         tap: Tap | None = None,
         priority: Priority = Priority.MARKET,
         send_within_s: float = _SEND_WITHIN_S,
+        partial: PartialHost | None = None,
     ) -> None:
         self._context = context
         self._clock = context.clock
@@ -101,17 +124,41 @@ class Stream:
         self.backfills = 0  # requests for missed trades during this connection
         self.heard_ns = 0  # the engine's time of the newest message or answer to a ping
         self._attempts = 0  # connections tried since the feed was last up
+        self._partial = partial
+        self._admission = Admission(self.subscriptions, self._limits)
+        self._judged = (1 << self._limits.messages_judged) - 1
         # Of one connection:
         self.connection: Connection | None = None
+        self.message: str | bytes = ""
+        self._confirmed: dict[Hashable, Subscription] = {}
         self._unconfirmed: dict[Hashable, Subscription] = {}
-        self._held: list[Any] = []
+        self._asked: list[Subscription] = []
+        self._refusal = ""
+        self._progress = trio.Event()
+        self._held: list[tuple[Any, str | bytes]] = []
         self._held_bytes = 0
         self._live_at: float | None = None
+        self._unusable = 0  # a bit for each of the newest messages, 1 if nothing of it could be used
 
     @property
     def live(self) -> bool:
-        """Whether every subscription is confirmed now."""
+        """Whether every subscription is confirmed now, except those set aside."""
         return self._live_at is not None
+
+    @property
+    def confirmed(self) -> tuple[Subscription, ...]:
+        """The subscriptions that are confirmed now."""
+        return tuple(self._confirmed.values())
+
+    @property
+    def aside(self) -> tuple[Subscription, ...]:
+        """The subscriptions that are set aside."""
+        return self._admission.aside
+
+    def take_held(self) -> list[Any]:
+        """Return the frames that were held when the connection was lost, and forget them."""
+        held, self._held = self._held, []
+        return [frame for frame, _ in held]
 
     async def run(self) -> None:
         """Keep the connection up until cancelled."""
@@ -120,12 +167,10 @@ class Stream:
         while True:
             try:
                 loss = await self._connect()
-                if self._live_at is not None:
-                    self._note_down()
-                    if trio.current_time() - self._live_at >= self._limits.stable_s:
-                        failures = 0
+                failures = self._note_loss(loss, failures)
             finally:
                 self._live_at = None
+                self._confirmed = {}
             wait_ms = self._backoff_ms(failures, loss)
             self._health.losses += 1
             self._health.last_loss = loss.reason
@@ -149,6 +194,24 @@ class Stream:
         assert self.connection is not None, "called by a connection's own tasks only"
         self.connection.start_soon(task, *args)
 
+    def note_unusable(self, reason: str) -> None:
+        """Note that nothing of the message can be used; give the connection up if that is most of them."""
+        self._unusable |= 1
+        if 2 * self._unusable.bit_count() > self._limits.messages_judged:
+            judged = self._limits.messages_judged
+            self.lose(Loss(f"more than half of the newest {judged} messages cannot be used: {reason}"))
+
+    def renew(self, subscriptions: Sequence[Subscription]) -> bool:
+        """End subscriptions and request them again; return False if that is not possible."""
+        if not self.live or not subscriptions or any(one.key not in self._confirmed for one in subscriptions):
+            return False
+        if not all(one.end for one in subscriptions):
+            return False
+        for one in subscriptions:
+            self._unconfirmed[one.key] = self._confirmed.pop(one.key)
+        self.start_soon(self._renew, subscriptions)
+        return True
+
     async def ping(self) -> None:
         """Ping the venue, if its limits allow it now."""
         assert self.connection is not None, "only an open connection is pinged"
@@ -169,10 +232,13 @@ class Stream:
             frame = self._decode(message)
             if type(frame) in self._controls:
                 await self._control(frame, recv_ns)
-            elif self._live_at is not None:
-                self._host.receive(self, frame, recv_ns)
             else:
-                self._hold(frame, len(message))
+                self._unusable = (self._unusable << 1) & self._judged
+                if self._live_at is not None:
+                    self.message = message
+                    self._host.receive(self, frame, recv_ns)
+                else:
+                    self._hold(frame, message)
         except VenueProtocolError as error:
             self._health.frames_refused += 1
             data = message.encode("utf-8", "replace") if isinstance(message, str) else message
@@ -188,7 +254,11 @@ class Stream:
     async def _connect(self) -> Loss:
         self._health.connections += 1
         self._attempts += 1
-        self._unconfirmed = {one.key: one for one in self.subscriptions}
+        self._asked = self._admission.first()
+        self._confirmed = {}
+        self._unconfirmed = {one.key: one for one in self._asked}
+        self._refusal = ""
+        self._unusable = 0
         self._held = []
         self._held_bytes = 0
         self._live_at = None
@@ -211,20 +281,83 @@ class Stream:
         except UsageError as error:
             return Loss(str(error), longest_backoff=True)
 
+    def _note_loss(self, loss: Loss, failures: int) -> int:
+        """Note why the connection ended; return the number of failures that the backoff grows with."""
+        up_s = None
+        if self._live_at is not None:
+            self._note_down()
+            up_s = trio.current_time() - self._live_at
+            if up_s >= self._limits.stable_s or (self._admission.trying and loss.ended):
+                failures = 0
+        if self._partial is not None and loss.ended:
+            unconfirmed = [one for one in self._asked if one.key in self._unconfirmed]
+            found = self._admission.note_loss(unconfirmed, up_s, trio.current_time())
+            if found is not None:
+                self._report_aside(found, "makes the venue close the connection")
+        return failures
+
     async def _subscribe(self) -> None:
-        """Send every subscription; close the connection if they are not confirmed in time."""
+        """Request what is accepted, then what is suspected or was set aside, one group after the other."""
+        confirm_s = self._limits.confirm_s
+        await self._request(self._asked)
+        if self._live_at is None:
+            missing = self._unconfirmed_of(self._asked)
+            if self._partial is None or len(missing) == len(self._asked):
+                if self._partial is not None and self._admission.trying:
+                    self._put_aside(missing)
+                refused = f"; a subscription is refused: {self._refusal}" if self._refusal else ""
+                self.lose(Loss(f"{missing[0].label} was not confirmed within {confirm_s:g} s{refused}"))
+                return
+            self._put_aside(missing)
+            await self._go_up(self._clock.now_ns())
+        while self._partial is not None:
+            if self._admission.trying:
+                await trio.sleep(self._limits.settle_s)
+                self._admission.accept()
+            await trio.sleep(max(self._admission.wait_s(trio.current_time()), _LOOK_S))
+            group = self._admission.next_try(trio.current_time())
+            self._unconfirmed |= {one.key: one for one in group}
+            await self._request(group)
+            self._put_aside(self._unconfirmed_of(group))
+
+    async def _request(self, subscriptions: Sequence[Subscription]) -> None:
+        """Send subscriptions, and wait until they are confirmed or `confirm_s` is over."""
         assert self.connection is not None, "called by the connection"
         try:
-            for one in self.subscriptions:
+            for one in subscriptions:
                 if one.text:
                     await self.connection.send(one.text, within_s=self._send_within_s)
         except BudgetSpent as error:
             self.lose(Loss(str(error)))
-        await trio.sleep(self._limits.confirm_s)
-        if self._live_at is None:
-            self.lose(
-                Loss(f"{self._first_unconfirmed()} was not confirmed within {self._limits.confirm_s:g} s")
-            )
+        with trio.move_on_after(self._limits.confirm_s):
+            while self._unconfirmed_of(subscriptions):
+                await self._progress.wait()
+
+    async def _renew(self, subscriptions: Sequence[Subscription]) -> None:
+        assert self.connection is not None, "a task of the connection"
+        try:
+            for one in subscriptions:
+                await self.connection.send(one.end, within_s=self._send_within_s)
+        except BudgetSpent as error:
+            self.lose(Loss(str(error)))
+        await self._request(subscriptions)
+        for one in self._unconfirmed_of(subscriptions):
+            self.lose(Loss(f"{one.label} was not confirmed again within {self._limits.confirm_s:g} s"))
+
+    def _unconfirmed_of(self, subscriptions: Iterable[Subscription]) -> list[Subscription]:
+        return [one for one in subscriptions if one.key in self._unconfirmed]
+
+    def _put_aside(self, subscriptions: Sequence[Subscription], reason: str = "") -> None:
+        reason = reason or f"was not confirmed within {self._limits.confirm_s:g} s"
+        self._admission.set_aside(subscriptions, trio.current_time())
+        for one in subscriptions:
+            del self._unconfirmed[one.key]
+            self._report_aside(one, reason)
+
+    def _report_aside(self, subscription: Subscription, reason: str) -> None:
+        assert self._partial is not None, "an account needs all its subscriptions"
+        self._health.set_aside[subscription.label] = reason
+        self._partial.set_aside(self, subscription, reason)
 
     async def _control(self, frame: Any, recv_ns: int) -> None:
         control = self._protocol.read_control(frame)
@@ -232,29 +365,60 @@ class Stream:
             await self._confirm(control.key, recv_ns)
         elif isinstance(control, Refused):
             self._health.venue_errors += 1
-            if self._live_at is None:
-                self.lose(Loss(f"a subscription is refused: {clip(control.text)}"))
+            await self._refuse(control, recv_ns)
         elif isinstance(control, Unread):
             self._health.dropped["channel"] += 1
 
-    def _hold(self, frame: Any, size: int) -> None:
+    async def _refuse(self, refused: Refused, recv_ns: int) -> None:
+        """Set the subscription aside that the venue refuses; without its name, wait what is not confirmed."""
+        self._refusal = clip(refused.text)
+        if self._partial is None:
+            if self._live_at is None:
+                self.lose(Loss(f"a subscription is refused: {self._refusal}"))
+            return
+        subscription = self._unconfirmed.get(refused.key)
+        if subscription is None:
+            return
+        if self._confirmed or len(self._unconfirmed) > 1:
+            self._put_aside([subscription], f"is refused: {self._refusal}")
+            await self._note_progress(recv_ns)
+        elif self._live_at is None:
+            self.lose(Loss(f"a subscription is refused: {self._refusal}"))
+
+    def _hold(self, frame: Any, message: str | bytes) -> None:
         """Hold data received before every subscription is confirmed."""
-        self._held.append(frame)
-        self._held_bytes += size
+        self._held.append((frame, message))
+        self._held_bytes += len(message)
         if self._held_bytes > self._limits.held_bytes_max:
             self.lose(Loss(f"too much data before {self._first_unconfirmed()} was confirmed"))
 
     async def _confirm(self, key: Hashable, recv_ns: int) -> None:
-        if self._unconfirmed.pop(key, None) is None:
-            self._health.dropped["channel"] += 1
-            return
-        if self._unconfirmed:
-            return
+        subscription = self._unconfirmed.pop(key, None)
+        if subscription is None:
+            late = [one for one in self.aside if one.key == key]
+            if not late:
+                self._health.dropped["channel"] += 1
+                return
+            subscription = late[0]
+            self._admission.release(subscription)
+        self._confirmed[key] = subscription
+        self._health.set_aside.pop(subscription.label, None)
+        if self._live_at is not None and self._partial is not None:
+            self._partial.subscribed(self, subscription, recv_ns)
+        await self._note_progress(recv_ns)
+
+    async def _note_progress(self, recv_ns: int) -> None:
+        self._progress.set()
+        self._progress = trio.Event()
+        if self._live_at is None and self._confirmed and not self._unconfirmed:
+            await self._go_up(recv_ns)
+
+    async def _go_up(self, recv_ns: int) -> None:
         self._live_at = trio.current_time()
         self.down_since = None
         await self._host.stream_up(self, recv_ns)
         held, self._held = self._held, []
-        for frame in held:
+        for frame, self.message in held:
             self._host.receive(self, frame, recv_ns)
 
     def _backoff_ms(self, failures: int, loss: Loss) -> int:

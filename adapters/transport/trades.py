@@ -36,7 +36,9 @@ class TradeMemory:
     trades that a venue sends on the first subscribe may be minutes old. With `last` (from the journal of an
     earlier session) that limit is the last trade itself, so trades between the sessions are emitted too.
 
-    `resuming`: the next trades must be joined to the known ones.
+    `resuming`: the next trades must be joined to the known ones. `conflict` and `too_old` are the newest
+    trades that `take` left out: of a known id with other content, and older than all that is remembered. The
+    caller clears them.
     """
 
     __slots__ = (
@@ -45,10 +47,11 @@ class TradeMemory:
         "_memory",
         "_memory_max",
         "carried",
-        "doubtful",
+        "conflict",
         "last_ns",
         "proved",
         "resuming",
+        "too_old",
         "waiting",
     )
 
@@ -70,30 +73,35 @@ class TradeMemory:
             for trade_id in last.trade_ids:
                 self._memory[last.venue_ns, trade_id] = None
         self.resuming = last is not None
-        self.doubtful = False
-        self.waiting: list[Trade] | None = None  # trades held until the gap is resolved
-        self.carried: list[Trade] = []  # trades that were held when the connection was lost
+        self.conflict: Trade | None = None
+        self.too_old: Trade | None = None
+        # Pieces of trades, each without a gap, oldest first: held until the gap is resolved, and those that
+        # were held when the connection was lost.
+        self.waiting: list[list[Trade]] | None = None
+        self.carried: list[list[Trade]] = []
 
     def lose(self) -> None:
         """Note a lost connection: the next trades must be joined first, and held ones wait for that."""
         self.resuming = True
         if self.waiting is not None:
-            self.carried = (self.carried + self.waiting)[-self._memory_max :]
+            self.carry(self.waiting)
             self.waiting = None
 
-    def overlaps(self, trades: list[Trade]) -> bool:
-        """Return whether trades sent again on subscribing overlap with the known ones.
+    def carry(self, pieces: list[list[Trade]]) -> None:
+        """Keep trades for the next join; the oldest pieces beyond the memory's size are dropped."""
+        self.carried += [piece for piece in pieces if piece]
+        while sum(map(len, self.carried)) > self._memory_max:
+            del self.carried[0]
 
-        They do if the last trade is among them or, if none is known, one from before the start.
+    def overlaps(self, trades: list[Trade], since_ns: int | None = None) -> bool:
+        """Return whether trades without a gap begin at or before `since_ns`, by default the last known trade.
+
+        They do if the known trade of that time is among them or, if none is known, one from before the start.
         """
-        if self.doubtful:
-            return False
         if not self.proved:
             return any(trade.venue_ns < self.last_ns for trade in trades)
-        last_ns = self.last_ns
-        return any(
-            trade.venue_ns == last_ns and (last_ns, trade.trade_id) in self._memory for trade in trades
-        )
+        at_ns = self.last_ns if since_ns is None else since_ns
+        return any(trade.venue_ns == at_ns and (at_ns, trade.trade_id) in self._memory for trade in trades)
 
     def has(self, trade: Trade) -> bool:
         """Return whether a trade is known, or too old to be emitted."""
@@ -102,13 +110,11 @@ class TradeMemory:
     def join(self) -> None:
         """Note that the gap is resolved: the next trades are live."""
         self.resuming = False
-        self.doubtful = False
 
     def take(self, trades: list[Trade]) -> list[Trade]:
         """Return the trades that are new, in their order, and remember them.
 
-        A known id with other content is left out, counted, and sets `doubtful`: it is unknown which
-        of the two is right, so the next trades prove nothing.
+        A known id with other content is left out and counted: it is unknown which of the two is right.
         """
         memory = self._memory
         fresh = []
@@ -119,6 +125,7 @@ class TradeMemory:
             if known is _NOTHING:
                 if trade.venue_ns <= self._floor_ns:
                     self._health.dropped["old"] += 1
+                    self.too_old = trade
                     continue
                 memory[key] = content
                 fresh.append(trade)
@@ -129,7 +136,7 @@ class TradeMemory:
                 self._health.duplicates += 1
             else:
                 self._health.conflicts += 1
-                self.doubtful = True
+                self.conflict = trade
                 memory[key] = None
         while len(memory) > self._memory_max:
             oldest = next(iter(memory))

@@ -21,7 +21,7 @@ import msgspec
 from engine.events.market import InstrumentListed
 from engine.values import power_of_ten, wide
 
-__all__ = ["Change", "hints_of", "kind_of", "moved", "rescaled"]
+__all__ = ["Change", "hints_of", "kind_of", "rescaled"]
 
 _KINDS: Final = ("price", "size", "money", "instrument")
 _HINTS: Final[dict[type, dict[str, Any]]] = {}
@@ -57,7 +57,7 @@ def rescaled(value: Any, hint: Any, change: Change, inside: bool = False) -> Any
         return None
     kind = kind_of(hint)
     if kind in ("price", "size", "money"):
-        return moved(value, change.factor(kind)) if inside else value
+        return _moved(value, hint, change.factor(kind)) if inside else value
     origin = get_origin(hint)
     if origin is Annotated:
         return rescaled(value, get_args(hint)[0], change, inside)
@@ -80,13 +80,6 @@ def rescaled(value: Any, hint: Any, change: Change, inside: bool = False) -> Any
         parts = tuple(rescaled(one, of, change, inside) for one, of in zip(value, kinds, strict=True))
         return value if all(one is other for one, other in zip(parts, value, strict=True)) else parts
     return _rescaled_object(value, change, inside)
-
-
-def moved(value: int | str, factor: int) -> int | str:
-    """Return a number times a factor; text, which is a number beyond 64 bits, stays text."""
-    if factor == 1 or not value:
-        return value
-    return wide(int(value) * factor) if isinstance(value, str) else value * factor
 
 
 def kind_of(hint: Any) -> str:
@@ -113,6 +106,14 @@ def hints_of(cls: type) -> dict[str, Any]:
                 except NameError:
                     found.pop(name, None)
     return found
+
+
+def _moved(value: int | str, hint: Any, factor: int) -> int | str:
+    """Return a number times a factor. Where the type allows it, one beyond 64 bits is text."""
+    if factor == 1 or not value:
+        return value
+    number = int(value) * factor
+    return wide(number) if str in get_args(get_args(hint)[0]) else number
 
 
 def _rescaled_dict(value: dict[Any, Any], key: Any, of: Any, change: Change, inside: bool) -> dict[Any, Any]:

@@ -34,7 +34,10 @@ def backtest_command(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Run a strategy on the market data of DAYS (in order), with the simulated venue.
+    """Run a strategy on the market data of DAYS, with the simulated venue.
+
+    DAYS are folders of days, or journals with days in them, in any order; they may be of several journals.
+    History that `engine backfill` fetched is played where the days have no trades or candles.
 
     The same days, strategy and configuration give the same digest. With --out, the run can be replayed,
     inspected and projected like a day that traded live.
@@ -61,9 +64,10 @@ def backtest_command(
 
 def _print(report: BacktestReport, seconds: float) -> None:
     inputs = report.trades + report.quotes + report.candles
+    rates = f", {report.funding_rates:,} funding rates" if report.funding_rates else ""
     rows = [
         ("period", f"{iso_text(report.first)[:19]} to {iso_text(report.last)[:19]}"),
-        ("inputs", f"{report.trades:,} trades, {report.quotes:,} quotes, {report.candles:,} candles"),
+        ("inputs", f"{report.trades:,} trades, {report.quotes:,} quotes, {report.candles:,} candles{rates}"),
         ("bars", f"{report.bars:,}"),
         ("orders", f"{report.orders:,} sent, {report.refused:,} refused, {report.fills:,} fills"),
         *([("refused", refusals_text(report.refusals))] if report.refusals else []),

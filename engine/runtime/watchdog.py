@@ -194,7 +194,8 @@ def _call_in(frame: FrameType | None) -> _Call | None:
         if not outer.f_code.co_filename.startswith(_STRATEGIES):
             continue
         actor: Any = outer.f_locals.get("self")
-        if isinstance(actor, StrategyActor):
+        # One that is being copied has no strategy yet.
+        if isinstance(actor, StrategyActor) and hasattr(actor, "strategy"):
             place = line_in(inside[:depth], type(actor.strategy))
             return _Call(id(outer), actor.event, actor.name, place) if place else None
     return None

@@ -132,6 +132,37 @@ def test_a_missing_fill_takes_the_difference_in_money_back_too() -> None:
     assert adjusted(kit.account_read(venue, at_ns=T + 20 * MS)) == []
 
 
+def test_opposite_books_are_one_position_at_the_venue() -> None:
+    """S1 +2 at 100, S2 -3 at 99: the venue has realized -2, and holds -1 at 99."""
+    kit = Kit(real=True)
+    kit.account_read("1000")
+    kit.trades("S1", BUY, "2", "100", at_ns=T + MS)
+    kit.trades("S2", SELL, "3", "99", at_ns=T + 2 * MS)
+    assert adjusted(kit.account_read("997", unrealized="-1", at_ns=T + 3 * MS)) == []
+    kit.trades("S1", SELL, "2", "101", at_ns=T + 4 * MS)
+    # One side again, and the costs still differ: the venue's -3 have an average of (99 + 2 * 101) / 3.
+    assert adjusted(kit.account_read("999", unrealized="1", at_ns=T + 5 * MS)) == []
+    kit.trades("S2", BUY, "3", "100", at_ns=T + 6 * MS)
+    assert adjusted(kit.account_read("999", at_ns=T + 7 * MS)) == []
+    equity = kit.equity()
+    assert (equity["equity"], equity["adjustments"], equity["realized"]) == (999, 0, -1)
+
+
+def test_a_missing_fill_is_taken_back_from_opposite_books_too() -> None:
+    kit = Kit(real=True)
+    kit.position_read("0")
+    kit.account_read("1000")
+    kit.trades("S1", BUY, "1", "100", at_ns=T + MS)
+    kit.trades("S2", SELL, "0.4", "100", at_ns=T + 2 * MS)
+    kit.trade("105")
+    kit.position_read("0", at_ns=T + 10 * MS)
+    venue = "999.4"  # 0.6 was sold at 99
+    kit.account_read(venue, at_ns=T + 10 * MS)
+    kit.fill("", SELL, "0.6", "99", at_ns=T + 5 * MS)
+    assert kit.equity()["adjustments"] == 0
+    assert adjusted(kit.account_read(venue, at_ns=T + 20 * MS)) == []
+
+
 # Transfers.
 
 

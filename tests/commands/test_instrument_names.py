@@ -43,7 +43,9 @@ class Pair(Strategy):
                 self.buy(self.market, 2, reason="long")
             elif bar.market == self.second:
                 self.target(self.second, -1, reason="short")
-        if len(self.bars(bar.market, "1m", 5)) == 5:
+        recent = self.bars(bar.market, "1m", 5)
+        assert {one.market for one in recent} <= {bar.market}
+        if len(recent) == 5:
             held = self.position(bar.market)
             assert held.market == bar.market
             assert held.exact == {self.market: 2, self.second: -1}[bar.market], held

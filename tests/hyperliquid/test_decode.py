@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.hyperliquid.decode import EARLIEST_NS, Decoder
+from adapters.hyperliquid.salvage import decode_or_salvage
 from adapters.transport.health import FeedHealth
+from adapters.transport.protocol import Salvaged
 from adapters.transport.trades import TradeMemory, by_time
 from engine.errors import VenueProtocolError
 from engine.events import InstrumentListed, Quote, Trade
@@ -70,12 +73,70 @@ def test_prices_and_sizes_are_exact(price: int, size: int, trailing: bool) -> No
 def test_v01_v05_v09_a_message_with_an_invalid_price_is_refused(text: str) -> None:
     """V01, V05, V09: not a number, negative, zero, finer than the scale, beyond 64 bits."""
     for message in (
-        trades_text([row(1), row(2, px=text)]),
+        trades_text([row(2, px=text)]),
         bbo_text("BTC", 1, (text, "1"), None),
         bbo_text("BTC", 1, None, (text, "1")),
     ):
         with pytest.raises(VenueProtocolError, match="BTC"):
             decoded(message)
+
+
+@pytest.mark.parametrize("text", [*NOT_NUMBERS, "-1", "0", "1.23"])
+def test_f15_an_invalid_print_of_a_message_costs_itself_only(text: str) -> None:
+    """F15: the others count, and the place of the invalid one is known."""
+    decoder = Decoder((BTC, ETH))
+    message = trades_text([row(1), row(2, px=text), row(3)])
+    assert [event.trade_id for event in decoded(message, decoder)] == [10**12 + 1, 10**12 + 3]
+    (damage,) = decoder.damages
+    assert (damage.channel, damage.name, damage.placed) == ("trades", "BTC", True)
+    rows = [row(1), row(2), {**row(3), "side": "C"}, {**row(4), "sz": 1}, "row", row(5)]
+    salvaged = decode_or_salvage(json.dumps({"channel": "trades", "data": rows}))
+    assert isinstance(salvaged, Salvaged)
+    pieces = decoder.pieces(salvaged.frame.data, NOW_NS)
+    assert [[one.trade_id - 10**12 for one in piece] for piece in pieces] == [[1, 2], [], [], [5]]
+    assert [(one.name, one.placed) for one in salvaged.damages] == [("BTC", True), ("BTC", True), ("", True)]
+
+
+@pytest.mark.parametrize(
+    ("message", "channel", "name"),
+    [
+        (trades_text([row(1), row(2)])[:-7], "trades", "BTC"),
+        (trades_text([row(1), row(2, coin="ETH")])[:-7], "trades", ""),
+        (trades_text([row(1, sz="0")])[1:], "trades", "BTC"),
+        (b"\xff" + trades_text([row(1)]).encode(), "trades", "BTC"),
+        (bbo_text("BTC", 1, ("1", "1"), None).replace("time", "tome"), "bbo", "BTC"),
+        (bbo_text("BTC", 1, ("1", "1"), None)[:20], "bbo", ""),
+        (trades_text([row(1)]).replace("channel", "chamel"), "", ""),
+        ('{"channel":"candle","data":{"s":"ETH","t":1}}', "candle", "ETH"),
+        ('{"channel":"activeSpotAssetCtx","data":{"coin":"@1"}}', "activeAssetCtx", "@1"),
+        ("[" * 100_000, "", ""),
+        ("[]", "", ""),
+    ],
+)
+def test_f15_a_broken_message_is_attributed_if_it_names_one_channel_and_instrument(
+    message: str | bytes, channel: str, name: str
+) -> None:
+    """F15: nothing of it is used."""
+    found = decode_or_salvage(message)
+    assert isinstance(found, Salvaged)
+    assert found.frame is None
+    assert [(one.channel, one.name, one.placed) for one in found.damages] == [(channel, name, False)]
+
+
+def test_f15_mids_and_candles_are_read_without_the_invalid_ones() -> None:
+    """F15."""
+    found = decode_or_salvage('{"channel":"allMids","data":{"mids":{"BTC":"1.5","ETH":3}}}')
+    assert isinstance(found, Salvaged)
+    assert (found.frame.data.mids, [one.name for one in found.damages]) == ({"BTC": "1.5"}, ["ETH"])
+    candle = {"t": 0, "T": 59_999, "s": "BTC", "i": "1m", "v": "1", "n": 1} | dict.fromkeys("ohlc", "2")
+    text = json.dumps({"channel": "candle", "data": [candle, {**candle, "o": 1}, candle]})
+    found = decode_or_salvage(text)
+    assert isinstance(found, Salvaged)
+    assert (len(found.frame.data), [one.name for one in found.damages]) == (2, ["BTC"])
+    decoder = Decoder((BTC, ETH))
+    mids = decoder.mids({"BTC": "x", "ETH": "2"}, NOW_NS)
+    assert mids is not None
+    assert (mids.instruments, [one.name for one in decoder.damages]) == ((2,), ["BTC"])
 
 
 @pytest.mark.parametrize("text", [*NOT_NUMBERS, "-1", "0", "0.000001", "9" * 15])

@@ -11,7 +11,7 @@ from trio_websocket import WebSocketConnection
 
 from adapters.transport.connection import Connection
 from adapters.transport.health import FeedLimits
-from engine.events import FeedHeard, FeedUp, Quote, Trade
+from engine.events import FeedDamaged, FeedHeard, FeedUp, Quote, Trade
 from engine.values import BUY, SELL
 from tests.profiles import pick
 
@@ -68,22 +68,22 @@ async def test_n08_nothing_is_emitted_before_every_subscription_is_confirmed(aut
         assert play.engine.trade_ids == [1, 2, 3]
 
 
-async def test_n08_a_subscription_that_is_never_confirmed_ends_the_connection(autojump_clock) -> None:
+async def test_n08_without_any_confirmation_the_connection_ends(autojump_clock) -> None:
     """N08: not counted as live; the reason names the subscription."""
 
     def prepare(venue: Venue) -> None:
-        venue.unconfirmed = ("bbo",)
+        venue.unconfirmed = ("trades", "bbo")
 
     async with scene(prepare=prepare) as play:
         await play.until(lambda: play.engine.downs)
         assert 10 <= trio.current_time() < 12
-        assert "bbo of BTC was not confirmed within 10 s" in play.engine.downs[0].reason
+        assert "trades of BTC was not confirmed within 10 s" in play.engine.downs[0].reason
         assert play.engine.ups == []
 
 
-async def test_n08_a_refused_subscription_is_a_loss_with_the_venues_message(autojump_clock) -> None:
+async def test_n08_a_refusal_that_names_nothing_is_part_of_the_reason(autojump_clock) -> None:
     """N08: the venue replies with an error."""
-    words = '{"channel":"error","data":"Invalid subscription {\\"type\\":\\"bbo\\"}\\u0000<b>"}'
+    words = '{"channel":"error","data":"Invalid subscription {\\"kind\\":\\"bbo\\"}\\u0000<b>"}'
 
     def prepare(venue: Venue) -> None:
         venue.unconfirmed = ("trades", "bbo")
@@ -91,7 +91,7 @@ async def test_n08_a_refused_subscription_is_a_loss_with_the_venues_message(auto
 
     async with scene(prepare=prepare) as play:
         await play.until(lambda: play.engine.downs)
-        assert play.engine.downs[0].reason.startswith("a subscription is refused: 'Invalid subscription")
+        assert "; a subscription is refused: 'Invalid subscription" in play.engine.downs[0].reason
         assert "\0" not in play.engine.downs[0].reason
         assert play.feed.health.venue_errors == 1
 
@@ -129,7 +129,9 @@ async def test_v08_other_instruments_and_unknown_channels_are_dropped_and_counte
         await play.venue.say('{"channel":"userFills","data":{"user":"0x","fills":[]}}')
         await play.venue.say("Websocket connection established.")
         await play.settle()
-        assert len(play.engine.events) == 1
+        found = [(one.channel, one.instrument, one.in_doubt) for one in play.engine.of(FeedDamaged)]
+        assert found == [("trades", 1, True), ("bbo", 0, False)], "whose print it was is not known"
+        assert len(play.engine.events) == 3
         assert play.engine.downs == []
         assert play.feed.health.dropped == {"foreign": 2, "channel": 2}
 
@@ -154,35 +156,60 @@ async def test_a_crossed_quote_is_left_out(autojump_clock) -> None:
         assert play.feed.health.dropped["crossed"] == 1
 
 
-async def test_v10_a_broken_frame_ends_the_connection_and_the_wait_grows(autojump_clock) -> None:
-    """V10: on every connection, reported with hash and size, without a busy loop."""
+async def test_v10_a_stream_that_is_mostly_unusable_is_given_up_and_the_wait_grows(autojump_clock) -> None:
+    """V10: more than half of the newest 20 messages: on every connection, without a busy loop."""
     broken = '{"channel":"trades","data":[{"coin":"BTC","px":"NaN"}]}'
 
-    def prepare(venue: Venue) -> None:
-        venue.after_ack = [broken]
+    async def flood() -> None:
+        while True:
+            await play.venue.say(broken)
+            await trio.sleep(0.01)
 
-    async with scene(prepare=prepare) as play:
+    async with trio.open_nursery() as nursery, scene() as play:
+        nursery.start_soon(flood)
         await trio.sleep(120)
         downs = play.engine.downs
         waits = [down.backoff_ms for down in downs]
         assert waits == [500, 1000, 2000, 4000, 8000, *[15000] * (len(waits) - 5)]
         assert len(waits) < 16
-        assert f"a message of {len(broken)} bytes (blake2b " in downs[0].reason
-        assert play.feed.health.frames_refused == len(waits)
+        assert "more than half of the newest 20 messages cannot be used" in downs[0].reason
+        assert play.feed.health.frames_refused == 11 * len(waits)
+        nursery.cancel_scope.cancel()
 
 
-async def test_v10_trades_before_a_broken_frame_are_kept_and_one_reconnect_suffices(autojump_clock) -> None:
-    """V10: one bad frame ends one connection and loses no trade."""
+async def test_f15_a_stream_that_is_half_usable_is_kept(autojump_clock) -> None:
+    """F15: every second message is broken, for two minutes."""
+    async with scene() as play:
+        await play.live()
+        for number in range(1200):
+            await play.venue.trade(row(number))
+            await play.venue.say("{")
+            await trio.sleep(0.1)
+        assert play.engine.trade_ids == list(range(1200))
+        assert play.engine.downs == []
+        damages = play.engine.of(FeedDamaged)
+        assert len(damages) <= 20 + 120 / 6 + 120 / 8, "a flood of damage does not fill the journal"
+        assert sum(len(one.raw) for one in damages) <= 400 * (20 + 120 / 6)
+        assert sum(one.count for one in damages) >= 1100, "what is not emitted is counted"
+
+
+async def test_f15_a_message_or_print_that_cannot_be_used_costs_itself_only(autojump_clock) -> None:
+    """F15: it is reported with its text, and nothing else is lost."""
     async with scene() as play:
         await play.live()
         await play.venue.trade(row(1))
         await play.venue.say("{")
-        await play.live(2)
-        await play.venue.trade(row(2))
+        await play.venue.say(trades_text([row(2), row(3, sz="0"), row(4)]))
+        await play.venue.say(bbo_text("BTC", 410, ("1", "x"), None))
+        await play.venue.trade(row(5))
         await play.settle()
-        assert play.engine.trade_ids == [1, 2]
-        assert [gap.closed for gap in play.engine.gaps] == [True]
-        assert play.feed.health.connections == 2
+        assert play.engine.trade_ids == [1, 2, 4, 5]
+        assert play.engine.downs == []
+        found = [(one.channel, one.instrument, one.in_doubt) for one in play.engine.of(FeedDamaged)]
+        assert found == [("", 1, True), ("trades", 1, True), ("bbo", 1, False)]
+        assert play.engine.of(FeedDamaged)[0].raw == "{"
+        assert '"sz": "0"' in play.engine.of(FeedDamaged)[1].raw
+        assert play.feed.health.damages == 3
 
 
 async def test_a_slow_engine_slows_the_feed_and_loses_nothing(autojump_clock) -> None:

@@ -12,9 +12,9 @@ from adapters.hyperliquid.envelope import decode_body
 from adapters.hyperliquid.wire import WireTrade
 from adapters.transport.trades import LastTrade
 from engine.errors import VenueUnreachable
-from engine.events import FeedDown, FeedGap, FeedUp, Trade
+from engine.events import FeedDamaged, FeedDown, FeedGap, FeedUp, Trade
 
-from .venue import BTC, ETH, START_NS, Venue, row, scene, trades_text
+from .venue import BTC, ETH, START_NS, Scene, Venue, row, scene, trades_text
 
 
 def at(number: int) -> int:
@@ -41,6 +41,13 @@ class RecentTrades:
 
         rows = list(reversed(self.venue.trades.get(coin, [])[-self.reach :]))
         return decode_body(json.dumps(rows).encode(), list[WireTrade])
+
+
+def spans(play: Scene) -> list[tuple[int, int, bool]]:
+    """Return the gaps; the last one must reach to the time of its report."""
+    last = play.engine.gaps[-1]
+    assert last.to_ns >= last.recv_ns or not last.closed
+    return [(gap.from_ns, gap.to_ns, gap.closed) for gap in play.engine.gaps]
 
 
 def bind(recent: RecentTrades) -> Any:
@@ -83,7 +90,9 @@ async def test_n11_a_replay_that_does_not_reach_back_leaves_the_gap_open(autojum
         play.venue.trades["BTC"] += [row(n) for n in range(1, 50)]
         await play.live(2)
         assert play.engine.trade_ids == [0, *range(20, 50)]
-        assert [(g.from_ns, g.to_ns, g.closed) for g in play.engine.gaps] == [(at(0), at(20), False)]
+        assert spans(play)[0] == (at(0), at(20), False)
+        assert spans(play)[1] == (at(20), play.engine.gaps[1].to_ns, True), "from then on all is known"
+        assert len(play.engine.gaps) == 2
         assert play.feed.health.gaps_open == 1
 
 
@@ -125,7 +134,7 @@ async def test_n11_f06_a_backfill_that_stops_short_leaves_the_gap_open(
         await play.until(lambda: play.engine.gaps)
         await play.settle()
         assert play.engine.trade_ids == [0, *range(first, 50)]
-        assert [(g.from_ns, g.to_ns, g.closed) for g in play.engine.gaps] == [(at(0), at(first), False)]
+        assert [span for span in spans(play) if not span[2]] == [(at(0), at(first), False)]
 
 
 async def test_trades_held_for_a_backfill_are_emitted_in_order_after_another_loss(autojump_clock) -> None:
@@ -147,8 +156,8 @@ async def test_trades_held_for_a_backfill_are_emitted_in_order_after_another_los
         assert [(g.from_ns, g.to_ns, g.closed) for g in play.engine.gaps] == [(at(0), at(49), True)]
 
 
-async def test_an_open_gap_spans_both_sides_of_trades_from_between(autojump_clock) -> None:
-    """The trades of a short connection are emitted, and the gap around them is one gap."""
+async def test_the_gaps_on_both_sides_of_trades_from_between_are_as_tight_as_known(autojump_clock) -> None:
+    """The trades of a short connection are emitted, and there is a gap before and one after them."""
     recent = RecentTrades(40, wait_s=2.9)
     async with scene(recent=recent, prepare=bind(recent)) as play:
         await play.live()
@@ -162,7 +171,13 @@ async def test_an_open_gap_spans_both_sides_of_trades_from_between(autojump_cloc
         await play.until(lambda: play.engine.gaps)
         await play.settle()
         assert play.engine.trade_ids == [0, *range(20, 50), *range(110, 150)]
-        assert [(g.from_ns, g.to_ns, g.closed) for g in play.engine.gaps] == [(at(0), at(110), False)]
+        known = play.engine.gaps[-1].to_ns
+        assert spans(play) == [
+            (at(0), at(20), False),
+            (at(20), at(49), True),
+            (at(49), at(110), False),
+            (at(110), known, True),
+        ]
 
 
 async def test_an_instrument_that_stays_silent_after_a_loss_is_queried(autojump_clock) -> None:
@@ -223,28 +238,152 @@ async def test_a_restart_after_a_long_stop_reports_the_gap(autojump_clock) -> No
     async with scene(since_ns=START_NS, last_seen=last, prepare=prepare) as play:
         await play.live()
         assert play.engine.trade_ids == list(range(-10, 0))
-        assert [(g.from_ns, g.to_ns, g.closed) for g in play.engine.gaps] == [
-            (START_NS - 10**12, at(-10), False)
+        assert spans(play) == [
+            (START_NS - 10**12, at(-10), False),
+            (at(-10), play.engine.gaps[-1].to_ns, True),
         ]
 
 
-async def test_f03_the_same_id_with_other_content_is_a_conflict_until_all_is_read_again(
-    autojump_clock,
-) -> None:
-    """F03: counted, reconnected, and the gap stays open because neither version is proved."""
+async def test_f03_the_same_id_with_other_content_is_a_conflict(autojump_clock) -> None:
+    """F03: counted and reported; the gap is that print, because neither version is proved."""
     async with scene() as play:
         await play.live()
         await play.venue.trade(row(0), row(1))
         await play.venue.trade(row(1, px="64001.0"), row(2))
-        await play.live(2)
         await play.venue.trade(row(3))
         await play.settle()
         assert play.feed.health.conflicts == 1
-        assert "BTC: a print came again with other content" in play.engine.downs[0].reason
+        (damaged,) = play.engine.of(FeedDamaged)
+        assert (damaged.reason, damaged.in_doubt) == ("BTC: a print came again with other content", True)
         assert play.engine.trade_ids == [0, 1, 2, 3]
-        assert [gap.closed for gap in play.engine.gaps] == [False]
-        assert len(play.engine.downs) == 1
+        assert play.engine.gaps == [], "in doubt"
+        await trio.sleep(2)
+        assert [span for span in spans(play) if not span[2]] == [(at(1), at(1), False)]
+        assert play.engine.downs == []
         assert play.engine.of(Trade)[1].price == 640005
+
+
+async def test_f15_after_damage_recent_trades_close_the_gap(autojump_clock) -> None:
+    """F15: two messages and a print are lost; others go on, and one request brings back what is missing."""
+    recent = RecentTrades(reach=100)
+    async with scene(recent=recent, prepare=bind(recent)) as play:
+        await play.live()
+        await play.venue.trade(row(0))
+        play.venue.trades["BTC"].append(row(1))
+        await play.venue.say(trades_text([row(1)])[:-9])
+        await play.venue.trade(row(2))
+        play.venue.trades["BTC"] += [row(3), row(4), row(5)]
+        await play.venue.say(trades_text([row(3), row(4, sz="x"), row(5)]))
+        await play.settle()
+        assert play.engine.trade_ids == [0, 2, 3, 5], "nothing waits"
+        assert play.engine.gaps == []
+        await trio.sleep(2)
+        assert recent.asked == ["BTC"]
+        assert play.engine.trade_ids == [0, 2, 3, 5, 1, 4]
+        assert spans(play) == [(at(0), play.engine.gaps[0].to_ns, True)]
+        assert play.engine.downs == []
+
+
+@pytest.mark.parametrize(
+    ("reach", "error", "brought", "holes"),
+    [
+        (3, None, [4], [(0, 2)]),
+        (2, None, [4], [(0, 2), (3, 4)]),
+        (100, VenueUnreachable("no"), [], [(0, 2), (3, 5)]),
+    ],
+)
+async def test_f15_what_stays_missing_after_damage_is_a_gap_as_tight_as_known(
+    autojump_clock, reach: int, error: Exception | None, brought: list[int], holes: list[tuple[int, int]]
+) -> None:
+    """F15: what the request brings is emitted, and the venue is asked three times."""
+    recent = RecentTrades(reach=reach, error=error)
+    async with scene(recent=recent, prepare=bind(recent)) as play:
+        await play.live()
+        await play.venue.trade(row(0))
+        play.venue.trades["BTC"].append(row(1))
+        await play.venue.say(trades_text([row(1)])[:-9])
+        await play.venue.trade(row(2))
+        play.venue.trades["BTC"] += [row(3), row(4), row(5)]
+        await play.venue.say(trades_text([row(3), row(4, sz="x"), row(5)]))
+        await trio.sleep(10)
+        assert recent.asked == ["BTC"] * 3
+        assert play.engine.trade_ids == [0, 2, 3, 5, *brought]
+        found = [span[:2] for span in spans(play) if not span[2]]
+        assert found == [(at(one), at(other)) for one, other in holes]
+        assert play.feed.health.gaps_open == 1
+
+
+async def test_f15_a_print_that_is_unusable_everywhere_does_not_cost_its_neighbours(autojump_clock) -> None:
+    """F15: it is in the replay after each reconnect and in the recent trades: a gap of its own, no more."""
+    recent = RecentTrades(reach=100)
+    async with scene(recent=recent, prepare=bind(recent)) as play:
+        await play.live()
+        await play.venue.trade(row(0))
+        await play.settle()
+        await play.venue.drop()
+        play.venue.trades["BTC"] += [row(1), row(2, sz="0"), row(3)]
+        await play.live(2)
+        await trio.sleep(20)
+        assert play.engine.trade_ids == [0, 1, 3]
+        assert [span for span in spans(play) if not span[2]] == [(at(1), at(3), False)]
+        assert len(play.engine.downs) == 1
+
+
+async def test_f15_a_loss_while_in_doubt_is_settled_by_the_replay(autojump_clock) -> None:
+    """F15: no closed gap hides the damage, and one that reaches behind it settles both."""
+    for reaches in (True, False):
+        async with scene() as play:
+            await play.live()
+            await play.venue.trade(*[row(n) for n in range(3)])
+            play.venue.trades["BTC"].append(row(3))
+            await play.venue.say(trades_text([row(3)])[:-9])
+            await play.venue.trade(row(4))
+            await play.settle()
+            await play.venue.drop()
+            play.venue.trades["BTC"] += [row(n) for n in range(5, 20 if reaches else 34)]
+            await play.live(2)
+            await trio.sleep(5)
+            missing = [] if reaches else [3]
+            count = 20 if reaches else 34
+            assert sorted(play.engine.trade_ids) == [n for n in range(count) if n not in missing]
+            holes = [span for span in spans(play) if not span[2]]
+            assert holes == ([] if reaches else [(at(2), at(4), False)])
+
+
+async def test_f15_prints_that_came_before_the_stream_was_up_are_not_lost_with_it(autojump_clock) -> None:
+    """F15: the venue confirms too little, and the connection ends; they are joined with the next."""
+
+    def prepare(venue: Venue) -> None:
+        venue.trades["BTC"] = [row(n) for n in range(-5, 0)]
+        venue.unconfirmed = ("bbo",)
+
+    async with scene(since_ns=START_NS, prepare=prepare) as play:
+        await play.settle()
+        for number in range(10):
+            await play.venue.trade(row(number))
+        await play.venue.drop()
+        play.venue.unconfirmed = ()
+        play.venue.trades["BTC"] += [row(n) for n in range(10, 50)]
+        await play.live()
+        assert play.engine.trade_ids == [*range(10), *range(20, 50)]
+        assert [span for span in spans(play) if not span[2]] == [(at(9), at(20), False)]
+
+
+@pytest.mark.parametrize("days", [-365, 365])
+async def test_f15_a_session_that_refuses_every_print_says_so(autojump_clock, days: int) -> None:
+    """F15: the clocks are a year apart."""
+    async with scene(since_ns=START_NS) as play:
+        await play.live()
+        for number in range(5):
+            await play.venue.trade(row(number, ms=days * 86_400_000 + number))
+        await play.settle()
+        assert play.engine.trade_ids == []
+        damages = play.engine.of(FeedDamaged)
+        assert ("too old, or a clock is wrong" if days < 0 else "which is impossible") in damages[0].reason
+        assert "NO TRADE COULD BE USED" in str(play.feed.health)
+        await play.venue.trade(row(1))
+        await play.settle()
+        assert "NO TRADE" not in str(play.feed.health)
 
 
 async def test_n10_frames_in_any_order_report_each_trade_once(autojump_clock) -> None:

@@ -12,7 +12,7 @@ from adapters.hyperliquid.channels import Channel
 from adapters.hyperliquid.feed import HyperliquidFeed
 from adapters.transport.health import FeedLimits
 from engine.config import DataConfig
-from engine.events import Quote
+from engine.events import FeedDamaged, Quote
 from tests.profiles import pick
 
 from .truth import Truth, book_row, candle_rows, now_ms, text
@@ -55,29 +55,45 @@ async def talk(play: Scene, world: Truth, seconds: int, first: int = 5000) -> No
 
 
 @pytest.mark.parametrize("kind", ["trades", "bbo", "l2Book", "activeAssetCtx", "candle", "allMids"])
+@pytest.mark.parametrize("heals", [True, False])
 async def test_n06_a_busy_subscription_that_goes_silent_is_found_within_10_seconds(
-    autojump_clock, kind: str
+    autojump_clock, kind: str, heals: bool
 ) -> None:
-    """N06: pongs and other channels continue; a query shows the missing data; a reconnect restores it."""
+    """N06: pongs and other channels continue; a query shows the missing data; the subscription is renewed.
+
+    Only if that does not help, the connection is.
+    """
     make, made = truth()
     async with scene(info=make, data=DATA, intervals=("1m",)) as play:
         await play.live()
         await talk(play, made[0], 60, first=0)
         assert play.engine.downs == []
         play.venue.muted.add((kind, "" if kind == "allMids" else "BTC"))
+        play.venue.renewal_heals = heals
         muted_at = trio.current_time()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(talk_on, play, made[0])
-            await play.until(lambda: play.engine.downs)
+            await play.until(lambda: play.engine.of(FeedDamaged))
             assert trio.current_time() - muted_at <= 11
+            if not heals:
+                await play.until(lambda: play.engine.downs)
+                assert trio.current_time() - muted_at <= 22
+            else:
+                await trio.sleep(30)
             nursery.cancel_scope.cancel()
-        reason = play.engine.downs[0].reason
-        assert reason.startswith(kind)
-        assert reason.endswith("and the venue has more")
+        (renewed,) = play.engine.of(FeedDamaged)
+        assert renewed.channel == kind
+        assert renewed.reason.startswith(kind)
+        assert renewed.reason.endswith("and the venue has more; subscribed again")
+        assert renewed.in_doubt == (kind == "trades")
+        assert [down.reason.endswith("and the venue has more") for down in play.engine.downs] == [True] * (
+            not heals
+        )
         play.venue.muted.clear()
-        await play.live(2)
+        await play.live(1 if heals else 2)
         await talk(play, made[0], 3, first=2000)
-        assert play.feed.health.silences == 1
+        assert play.feed.health.renewals == 1
+        assert play.feed.health.silences == (1 if heals else 2)
         emitted = play.engine.trade_ids
         assert len(emitted) == len(set(emitted)) == len(play.venue.trades["BTC"])
 
@@ -95,12 +111,14 @@ async def test_n06_a_quiet_subscription_that_goes_silent_is_found_by_a_query(aut
         await trio.sleep(30)
         play.venue.muted.add(("trades", "ETH"))
         await play.venue.trade(row(2, coin="ETH", ms=30_000))
-        await play.until(lambda: play.engine.downs)
-        assert "trades of ETH is silent for" in play.engine.downs[0].reason
+        play.venue.renewal_heals = True
+        await play.until(lambda: play.engine.of(FeedDamaged))
+        assert "trades of ETH is silent for" in play.engine.of(FeedDamaged)[0].reason
         assert trio.current_time() < 100
-        play.venue.muted.clear()
-        await play.live(2)
+        await play.settle()
         assert play.engine.trade_ids == [1, 2]
+        assert [gap.closed for gap in play.engine.gaps] == [True]
+        assert play.engine.downs == []
         assert made[0].asked["recentTrades"] >= 1
 
 

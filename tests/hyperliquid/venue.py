@@ -92,6 +92,11 @@ class Venue:
         self.refuse: Callable[[int], BaseException | None] | None = None
         self.reject_status = 0
         self.muted: set[tuple[str, str]] = set()  # (kind, instrument) that is sent nothing
+        self.renewal_heals = False  # subscribing again ends that
+        self.ignored: set[tuple[str, str]] = set()  # (kind, instrument) that is never confirmed
+        self.refused: dict[tuple[str, str], str] = {}  # and that is refused, with this text
+        self.closes: dict[tuple[str, str], float | None] = {}  # closed for: at once (None), or so long after
+        self.cuts = 0  # connections that were closed for that
 
     async def dial(self) -> trio.abc.Stream:
         """Open a connection: the client's end of a memory stream."""
@@ -135,8 +140,23 @@ class Venue:
             return
         wanted = request["subscription"]
         kind, coin = wanted["type"], wanted.get("coin", "")
-        if kind in self.unconfirmed:
+        if request["method"] == "unsubscribe":
+            self.subscribed[socket].discard((kind, coin))
+            ended = {"channel": "subscriptionResponse", "data": request}
+            await socket.send_message(json.dumps(ended))
             return
+        if (kind, coin) in self.closes and self.closes[kind, coin] is None:
+            self.cuts += 1
+            await trio.aclose_forcefully(socket._stream)
+            return
+        if (kind, coin) in self.refused:
+            words = self.refused[kind, coin] + json.dumps(wanted)
+            await socket.send_message(json.dumps({"channel": "error", "data": words}))
+            return
+        if kind in self.unconfirmed or (kind, coin) in self.ignored:
+            return
+        if self.renewal_heals:
+            self.muted.discard((kind, coin))
         echo = {"method": "subscribe", "subscription": {"fast": False, "nSigFigs": None, **wanted}}
         await socket.send_message(json.dumps({"channel": "subscriptionResponse", "data": echo}))
         self.subscribed[socket].add((kind, coin))
@@ -144,6 +164,14 @@ class Venue:
             await socket.send_message(trades_text(self.trades[coin][-REPLAY:]))
         for text in self.after_ack:
             await socket.send_message(text)
+        if (kind, coin) in self.closes:
+            self._nursery.start_soon(self._close_later, socket, self.closes[kind, coin])
+
+    async def _close_later(self, socket: WebSocketConnection, after_s: float) -> None:
+        await trio.sleep(after_s)
+        if socket in self.sockets:
+            self.cuts += 1
+            await trio.aclose_forcefully(socket._stream)
 
     async def trade(self, *rows: Row) -> None:
         """Trade, and send it to every subscriber, in one frame."""

@@ -61,6 +61,7 @@ class Bookings:
     real: bool = False
     due: deque[Any] = field(default_factory=deque)
     differences: list[Difference] = field(default_factory=list)
+    moves: list[tuple[int, str, int, Fraction]] = field(default_factory=list)
     payments: dict[tuple[str, int], deque[Fraction]] = field(default_factory=dict)
     seen: set[tuple[int, Any, int]] = field(default_factory=set)
     call_seq: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -211,6 +212,7 @@ class Bookings:
         book, part = self.account.book(one.owner, market), size / one.size
         if book == one.after:
             book.size -= one.side * size
+            self.moves.append((one.venue_ns, one.owner, market, -one.side * size))
             book.realized -= down(one.gain * part, self.account.places)
             book.cost -= down(one.cost * part, self.account.places)
         else:
@@ -231,6 +233,8 @@ class Bookings:
         self.require(not crosses, "no booked fill crosses 0", booked, "position", before)
         fee = listed.money(booked.fee, booked.finer) if not booked.fee_asset else ZERO
         realized, cost = book.realized, book.cost
+        if self.real:
+            self.moves.append((booked.venue_ns, owner, market, booked.side * size))
         book.fill(booked.side, size, price, fee, self.account.places)
         if booked.cause == "position read":
             gain, cost = book.realized - realized, book.cost - cost
@@ -288,7 +292,7 @@ class Bookings:
         """A settlement: on paper each book has its own payment, a real one is shared by size."""
         market = paid.instrument
         unit = 10**paid.scale
-        books = [(owner, book.size) for owner, book in self.account.of(market) if book.size]
+        books = self._sizes_at(market, paid.venue_ns)
         amount = Fraction(int(paid.amount), unit)
         if self.real:
             shares = share_funding(books, amount, self.account.places)
@@ -305,6 +309,14 @@ class Bookings:
         # A book has its share when its change is recorded, which follows the payments of the same moment.
         for owner, share in shares:
             self.payments.setdefault((owner, market), deque()).append(share)
+
+    def _sizes_at(self, market: int, venue_ns: int) -> list[tuple[str, Fraction]]:
+        """Return the books that were not flat at a time of the venue."""
+        sizes = {owner: book.size for owner, book in self.account.of(market)}
+        for at_ns, owner, where, moved in self.moves:
+            if where == market and at_ns > venue_ns:
+                sizes[owner] -= moved
+        return [(owner, size) for owner, size in sizes.items() if size]
 
     def _adjust(self, adjusted: AccountAdjusted) -> None:
         self.account.adjusted += Fraction(int(adjusted.amount), 10**adjusted.scale)

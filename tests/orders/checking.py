@@ -2,28 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from random import Random
+from typing import Protocol
 
 from engine.events import DayOpened, Event, TimerFired, engine_time
 from engine.events.codec import Derived, Record, encode_derived
 from engine.sequencer import Sequencer
 from replay.verification import DayReplay
-from tests.orders.facts import Broken
+from tests.orders.facts import Broken, Read
 from tests.orders.invariants import check_end, check_turn
 from tests.orders.model import Model
 from tests.orders.paper_fills import PaperFills
 from tests.orders.protection import Protection
-from tests.orders.session import BUILDER, Session
+from tests.orders.sequences import Settings
+from tests.orders.session import BUILDER
+from tests.replay.kit import Memory
 
-__all__ = ["assert_replays", "check", "turns"]
+__all__ = ["Played", "assert_replays", "check", "turns"]
 
 
-def check(session: Session, *, calm: bool = False) -> Broken | None:
+class Played(Protocol):
+    """A session that has been played: its settings, its records, and what its strategies read."""
+
+    settings: Settings
+    memory: Memory
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Return the strategies in configured order."""
+        ...
+
+    @property
+    def mode(self) -> str:
+        """Return "paper" or "live"."""
+        ...
+
+    @property
+    def reads(self) -> Mapping[int, list[Read]]:
+        """Return what strategies read and called, by the id of the event they handled."""
+        ...
+
+
+def check(session: Played, *, calm: bool = False, rests: Collection[int] = ()) -> Broken | None:
     """Follow a session's records with the model; return the first that breaks a rule, None if none does.
 
-    `calm`: the session ended calmly, so nothing may be left.
+    `calm`: the session ended calmly, so nothing may be left; the same after the turns that end at the seqs
+    of `rests`.
     """
     settings = session.settings
     model = Model(session.names, Fraction(settings.cash), real=session.mode == "live")
@@ -53,6 +79,8 @@ def check(session: Session, *, calm: bool = False) -> Broken | None:
                     fills.follow(seq, event)
             check_turn(model)
             protection.check_turn()
+            if turn[-1][0] in rests:
+                check_end(model)
         if calm:
             check_end(model)
     except Broken as broken:
@@ -72,7 +100,7 @@ def turns(records: Iterable[Record]) -> Iterator[list[Record]]:
         yield turn
 
 
-def assert_replays(session: Session, random: Random | None = None) -> None:
+def assert_replays(session: Played, random: Random | None = None) -> None:
     """Derive the session again: each day alone, and from a random input on after following the rest."""
     memory = session.memory
     for day in dict.fromkeys(memory.days):
@@ -96,7 +124,7 @@ class _Kept:
         self.derived += derived
 
 
-def _assert_continues(session: Session, random: Random) -> None:
+def _assert_continues(session: Played, random: Random) -> None:
     """Follow the records up to a random turn of the last day, then derive the rest from its inputs."""
     memory = session.memory
     records = memory.all(memory.day)

@@ -65,6 +65,7 @@ class Order:
     trigger_price: Fraction
     reduce_only: bool
     handle: str
+    parent: str = ""
     expires_ns: int = 0
     filled: Fraction = ZERO
     ended: bool = False

@@ -17,7 +17,17 @@ __all__ = ["check_end", "check_turn"]
 
 SECOND_NS = 1_000_000_000
 CLOSING_TRY_NS = 5 * SECOND_NS
-EVIDENCE = ("exit", "evidence", "unknown", "unreconciled", "dust", "no_price", "cancel", "reading", "price")
+EVIDENCE = (
+    "exit",
+    "evidence",
+    "unknown",
+    "unreconciled",
+    "dust",
+    "no_price",
+    "cancel",
+    "reading",
+    "price",
+)
 """Beginnings of the reasons for which an exit may wait without a time for its next try."""
 
 
@@ -118,6 +128,8 @@ def _comes(model: Model, shown: TargetChanged, owner: str, market: int) -> bool:
         return True
     if shown.reason == "another exit works":  # a protective one, which is tried again by itself
         return (owner, market) in model.delayed
+    if shown.reason == "operator: flatten":  # so is this one, unless the account is being read
+        return model.asking or not model.reconciled or (owner, market) in model.delayed
     return shown.reason.startswith(EVIDENCE)
 
 

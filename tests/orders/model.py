@@ -36,9 +36,11 @@ from engine.events import (
     GatewayDown,
     InstrumentListed,
     MarketHalted,
+    ModifyApproved,
     ModifyOrder,
     ModifyRequested,
     OperatorCommand,
+    OrderAccepted,
     OrderApproved,
     OrderCanceled,
     OrderChanged,
@@ -48,6 +50,7 @@ from engine.events import (
     OrderRejected,
     OrderRequested,
     PositionChanged,
+    QueryAccount,
     SessionStarted,
     SubmitOrder,
     TargetChanged,
@@ -78,6 +81,7 @@ class Model(Bookings):
     stopping: bool = False
     reconciled: bool = True  # with real orders: the account has been read since the stream is up
     known: bool = True  # the same, since the session began
+    asking: bool = False  # the engine has asked for a reading of the account
     delayed: set[tuple[str, int]] = field(default_factory=set)  # books that an exit is owed to
     flattened_ns: int = 0
     owed: set[str] = field(default_factory=set)  # orders whose cancel was requested and not commanded yet
@@ -100,8 +104,10 @@ class Model(Bookings):
             CancelOrder: self._cancel,
             CancelRejected: self._cancel_rejected,
             ModifyRequested: self._ask_modify,
+            ModifyApproved: self._modify,
             ModifyOrder: self._modify,
             OrderModified: self._modified,
+            OrderAccepted: self._accepted,
             OrderRejected: self._end,
             OrderCanceled: self._end,
             OrderRead: self._read,
@@ -112,6 +118,7 @@ class Model(Bookings):
             FundingPaid: self._funding,
             AccountAdjusted: self._adjust,
             AccountRead: self._account_read,
+            QueryAccount: self._ask_account,
             GatewayDown: self._gateway_down,
             EquityMarked: self._equity,
             ExitDelayed: self._delayed,
@@ -187,6 +194,8 @@ class Model(Bookings):
         wanted = None if call.withdrawn else self.listed[market].size(call.size)
         if (owner, market, wanted) in self.called:
             self.called.remove((owner, market, wanted))
+        if self.stopping and wanted is not None:
+            return  # It is refused, and what stood before stands.
         self.call_seq[owner, market] = self.seq
         target.call(wanted)
         self.touched_ns[owner, market] = self.now_ns
@@ -306,6 +315,7 @@ class Model(Bookings):
             trigger_price=listed.price(terms.trigger_price),
             reduce_only=terms.reduce_only,
             handle=terms.handle,
+            parent=terms.parent,
             expires_ns=command.expires_ns,
             dropped=terms.role == OPEN
             and terms.purpose != TARGET
@@ -338,7 +348,7 @@ class Model(Bookings):
         if order is not None and request.size:
             order.coming = self.listed[order.market].size(request.size)
 
-    def _modify(self, command: ModifyOrder) -> None:
+    def _modify(self, command: ModifyApproved | ModifyOrder) -> None:
         order = self.orders[command.client_order_id]
         order.coming = self.listed[order.market].size(command.size)
 
@@ -348,6 +358,13 @@ class Model(Bookings):
         order.limit = self.listed[order.market].price(report.limit_price)
         order.coming = None
 
+    def _accepted(self, report: OrderAccepted) -> None:
+        """A child that fires ends its parent: what fills of it from now on is no longer wanted."""
+        order = self.orders.get(report.client_order_id)
+        parent = self.orders.get(order.parent) if order is not None and report.triggered else None
+        if parent is not None:
+            parent.dropped = True
+
     def _end(self, report: OrderRejected | OrderCanceled) -> None:
         order = self.orders.get(report.client_order_id)
         if order is None:
@@ -355,7 +372,7 @@ class Model(Bookings):
         if isinstance(report, OrderCanceled):
             # The rest may say that fills are on their way which the end has overtaken.
             order.rest = self.listed[order.market].size(report.remaining)
-            order.ended = order.size - order.filled <= order.rest
+            order.ended = order.ended or order.size - order.filled <= order.rest
         else:
             order.ended = True
 
@@ -401,8 +418,12 @@ class Model(Bookings):
         for order in self.orders.values():
             order.dropped |= order.owner in self.paused and order.role == OPEN
 
+    def _ask_account(self, query: QueryAccount) -> None:
+        self.asking = True
+
     def _account_read(self, read: AccountRead) -> None:
         self.reconciled = self.known = True
+        self.asking = False
 
     def _gateway_down(self, down: GatewayDown) -> None:
         self.reconciled = False

@@ -52,6 +52,7 @@ class Stop:
     trigger: Fraction
     limit: bool
     closed: Fraction = ZERO
+    late: Fraction = ZERO  # of it, by orders that were being canceled
     dead: bool = False
     passed_ns: int = 0
     events: int = 0
@@ -152,8 +153,12 @@ class Protection:
         size = listed.size(booked.size)
         stop = self.stops.get(booked.handle)
         if booked.purpose in ("stop", "take") and stop is not None and not booked.over:
+            order = self.model.orders.get(booked.client_order_id)
+            late = order is not None and order.asked
+            stop.late += size if late else ZERO
             stop.closed += size
-            self.model.require(stop.closed <= stop.size, "a stop closes no more than its size", stop, booked)
+            rule = "a stop closes no more than its size, but for what fills before a cancel arrives"
+            self.model.require(stop.closed - stop.late <= stop.size, rule, stop, booked)
         trail = self.trails.get((booked.owner, booked.instrument))
         if booked.purpose == "trail" and trail is not None and not booked.over:
             trail.closed += size
@@ -272,6 +277,8 @@ class Protection:
             trail.parked = True
         elif changed.state == "armed" and trail.parked:
             trail.parked, trail.best = False, stop - trail.side * trail.distance
+        elif changed.state == "armed" and self.model.stopping and trail.best is None:
+            trail.best = self.model.last[changed.instrument]
         if changed.state in ("armed", "firing") and trail.best is not None:
             self.model.require(stop == trail.stop, "a trail follows the best trade", changed, trail)
         if changed.state == "firing":

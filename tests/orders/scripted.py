@@ -14,7 +14,7 @@ from typing import Any
 
 from engine.strategies import Bar, Fill, OrderView, Strategy, Tick, Touch
 
-__all__ = ["Action", "Scripted", "add", "begin", "new_script", "watch_with"]
+__all__ = ["Action", "Scripted", "add", "begin", "call_off", "new_script", "queues_of", "watch_with"]
 
 Action = tuple[Any, ...]
 """A verb and its arguments: ("buy", "AAA", "1", {"limit": "99"}). Handles are numbers: -1 is the newest."""
@@ -46,11 +46,15 @@ Queues = dict[str, list[tuple[int, Action]]]
 
 _written: dict[str, Queues] = {}
 
+_calmed: dict[str, list[int]] = {}
+"""When what a script had for an earlier time was called off."""
+
 
 def new_script() -> str:
     """Return the name of an empty script that a test adds to while its session runs."""
     name = f"@{len(_written)}"
     _written[name] = {}
+    _calmed[name] = []
     return name
 
 
@@ -58,6 +62,11 @@ def add(name: str, entry: list[Any]) -> None:
     """Add an entry to a script made by `new_script`."""
     at_ms, hook, *action = entry
     _written[name].setdefault(hook, []).append((at_ms, tuple(action)))
+
+
+def call_off(name: str, at_ms: int) -> None:
+    """From `at_ms` on, leave out what a script made by `new_script` has for an earlier time."""
+    _calmed[name].append(at_ms)
 
 
 @lru_cache(maxsize=64)
@@ -68,7 +77,8 @@ def _parsed(script: str) -> Queues:
     return queues
 
 
-def _queues(script: str) -> Queues:
+def queues_of(script: str) -> Queues:
+    """Return the actions of a script."""
     return _written[script] if script.startswith("@") else _parsed(script)
 
 
@@ -108,7 +118,7 @@ class Scripted(Strategy):
     def _hook(self, hook: str, event: Any) -> None:
         if _watch is not None:
             _watch(self, hook, event, ())
-        queue = _queues(self.script).get(hook)
+        queue = queues_of(self.script).get(hook)
         if queue is None or self.warming:
             return
         now_ms = (self.now_ns - self.begin_ns) // 1_000_000
@@ -118,7 +128,7 @@ class Scripted(Strategy):
             # Written first: an action that raises is not run again after a restart.
             self.done[hook] = position
             at_ms, action = queue[position - 1]
-            if at_ms < self.calm_ms <= now_ms:
+            if any(at_ms < calm_ms <= now_ms for calm_ms in (self.calm_ms, *_calmed.get(self.script, ()))):
                 continue
             if action[0] == "raise" and _raised.setdefault((self.label, at_ms), event) != event:
                 continue

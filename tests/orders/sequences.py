@@ -14,6 +14,7 @@ from random import Random
 from typing import Any
 
 from engine.values import format_scaled
+from tests.orders.faults import FAULTS
 
 AAA, BBB = 1, 2
 NAMES = {AAA: "AAA", BBB: "BBB"}
@@ -48,6 +49,7 @@ class Step:
     | restart, kill | - | - |
     | call | - | strategy, hook, verb, arguments ..., named arguments |
     | venue | yes | with real orders: others, side, size; liquidate; person, which; down; up; transfer, sum |
+    | fault | - | on the sandbox: kind, scope, milliseconds, how many times |
 
     Prices and sizes are whole steps of the market's grid, but decimal text in calls.
     """
@@ -85,7 +87,8 @@ class Settings:
 class Plan:
     """One session. `number` is that of the generator, -1 for a plan written by hand.
 
-    The last `calm` steps are the calm end; 0: the plan ends otherwise. `real`: with real orders.
+    The last `calm` steps are the calm end; 0: the plan ends otherwise. `real`: with real orders; `sandbox`:
+    with those of the sandbox.
     """
 
     number: int
@@ -93,6 +96,7 @@ class Plan:
     steps: tuple[Step, ...]
     calm: int = 0
     real: bool = False
+    sandbox: bool = False
 
     def without(self, indexes: set[int]) -> Plan:
         """Return the plan without these steps. Later steps keep their time."""
@@ -125,6 +129,11 @@ def real_plan(number: int) -> Plan:
     return _Author(Random(number), real=True).write(number)
 
 
+def sandbox_plan(number: int) -> Plan:
+    """Return the plan of this number for the sandbox, with its faults. The session adds the calm end."""
+    return _Author(Random(number), real=True, faults=True).write(number)
+
+
 def price_text(market: int, price: int) -> str:
     """Return a price in steps as a strategy writes it."""
     return format_scaled(price, PRICE_SCALE[market])
@@ -147,18 +156,25 @@ class _Author:
     is_down: bool = False
     paused: bool = False
     real: bool = False
+    faults: bool = False
 
     def write(self, number: int) -> Plan:
         self.settings = self._settings()
         if self.real:
             data = "quotes" if self.settings.data in ("books", "candles") else self.settings.data
             self.settings = replace(self.settings, data=data, spot=False, begin="noon")
+        if self.faults:
+            cash = self.random.choice(("60", "400", "10000"))
+            self.settings = replace(self.settings, data="quotes", feed=False, cash=cash)
         self._begin()
         for _ in range(self.random.choice((10, 20, 30, 45, 60))):
             self._one()
         random_steps = len(self.steps)
-        self._calm()
-        return Plan(number, self.settings, tuple(self.steps), len(self.steps) - random_steps, self.real)
+        if not self.faults:
+            self._calm()
+        return Plan(
+            number, self.settings, tuple(self.steps), len(self.steps) - random_steps, self.real, self.faults
+        )
 
     def _settings(self) -> Settings:
         r = self.random
@@ -252,8 +268,19 @@ class _Author:
         market = r.choice((AAA, AAA, BBB))
         candles = self.settings.data == "candles"
         kind = r.choices(
-            ("price", "call", "context", "feed", "operator", "clock", "restart", "raise", "venue"),
-            (50, 38, 3, 2 if self.settings.feed else 0, 3, 2, 1.5, 0.7, 6 if self.real else 0),
+            ("price", "call", "context", "feed", "operator", "clock", "restart", "raise", "venue", "fault"),
+            (
+                50,
+                38,
+                0 if self.faults else 3,
+                2 if self.settings.feed else 0,
+                3,
+                2,
+                1.5,
+                0.7,
+                6 if self.real else 0,
+                8 if self.faults else 0,
+            ),
         )[0]
         if kind == "price" and candles:
             for number, each in enumerate(NAMES):
@@ -278,6 +305,8 @@ class _Author:
                 self.is_down = False
         elif kind == "venue":
             self._venue(market)
+        elif kind == "fault":
+            self._add(1, "fault", 0, *r.choice(FAULTS), r.choice((1, 1, 1, 3)))
         elif kind == "raise":
             self._add(0, "call", 0, r.choice(STRATEGIES), self._hook(), "raise", {})
 

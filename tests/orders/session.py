@@ -334,19 +334,24 @@ class Session:
         return parse_scaled(str(value), SIZE_SCALE[market])
 
     def _watch(self, strategy: Scripted, what: str, event: Any, action: Action) -> None:
-        held: list[tuple[int, Fraction, Fraction | None, frozenset[str]]] = []
-        if not what.startswith("call") and event is not None:
-            for market, name in NAMES.items():
-                wanted = strategy.wanted(name)
-                held.append(
-                    (
-                        market,
-                        Fraction(strategy.position(name).exact),
-                        None if wanted is None else Fraction(str(wanted)),
-                        frozenset(order.client_order_id for order in strategy.orders(name)) - {""},
-                    )
+        self.reads.setdefault(id(event), []).append(reading_of(strategy, what, event, action))
+
+
+def reading_of(strategy: Scripted, what: str, event: Any, action: Action) -> Read:
+    """Return what a strategy reads now: its positions, targets and live orders."""
+    held: list[tuple[int, Fraction, Fraction | None, frozenset[str]]] = []
+    if not what.startswith("call") and event is not None:
+        for market, name in NAMES.items():
+            wanted = strategy.wanted(name)
+            held.append(
+                (
+                    market,
+                    Fraction(strategy.position(name).exact),
+                    None if wanted is None else Fraction(str(wanted)),
+                    frozenset(order.client_order_id for order in strategy.orders(name)) - {""},
                 )
-        self.reads.setdefault(id(event), []).append(Read(strategy.label, what, action, tuple(held)))
+            )
+    return Read(strategy.label, what, action, tuple(held))
 
 
 def resumed(memory: Memory) -> Sequencer:

@@ -3,6 +3,7 @@
     python -m tests.orders.shrink 17            run plan 17; if it breaks a rule, print its shortest form
     python -m tests.orders.shrink 0 500         run these plans; count what they break, with examples
     python -m tests.orders.shrink real 17       the same with real orders
+    python -m tests.orders.shrink sandbox 17    the same with real orders of the sandbox
 
 A plan is shortened by leaving out steps, half of them first and then single ones, as long as the same rule is
 broken. The steps of the calm end stay.
@@ -20,9 +21,10 @@ from random import Random
 
 from engine.events import ActorFailed, BarClosed, DayOpened, SessionStarted, TimerFired, engine_time
 from engine.values import format_scaled
-from tests.orders.checking import assert_replays, check
+from tests.orders.checking import Played, assert_replays, check
 from tests.orders.paper import Run
-from tests.orders.sequences import NAMES, Plan, plan, real_plan
+from tests.orders.sandbox import broken_by
+from tests.orders.sequences import NAMES, Plan, plan, real_plan, sandbox_plan
 from tests.orders.wire import RealRun
 
 __all__ = ["break_of", "explained", "run_of", "shortened", "story"]
@@ -37,6 +39,8 @@ def run_of(of: Plan) -> Run:
 
 def break_of(of: Plan) -> tuple[str, str] | None:
     """Run a plan; return the rule that it breaks and the words, None if none."""
+    if of.sandbox:
+        return broken_by([of])[0]
     try:
         run = run_of(of).play()
     except Exception as error:
@@ -80,7 +84,7 @@ def shortened(of: Plan, breaks: Callable[[Plan], bool]) -> Plan:
     return best
 
 
-def story(run: Run, until_seq: int = 0) -> str:
+def story(run: Played, until_seq: int = 0) -> str:
     """Return a session's records as lines, without bars and with short ids and times."""
     lines: list[str] = []
     begin_ns = 0
@@ -100,8 +104,8 @@ def story(run: Run, until_seq: int = 0) -> str:
 
 def main(arguments: list[str]) -> int:
     """Run one plan or a range of plans; return 1 if any breaks a rule."""
-    make = real_plan if arguments[0] == "real" else plan
-    first, *rest = (int(text) for text in arguments if text != "real")
+    make = {"real": real_plan, "sandbox": sandbox_plan}.get(arguments[0], plan)
+    first, *rest = (int(text) for text in arguments if text.isdigit())
     if not rest:
         broken = break_of(make(first))
         print(explained(make(first)) if broken else f"plan {first} breaks no rule")
@@ -135,6 +139,8 @@ def explained(whole: Plan) -> str:
     found = break_of(short)
     assert found is not None, "a plan has one outcome"
     lines = [short.head()]
+    if short.sandbox:
+        return "\n".join([*lines, story(broken_by([short])[1]), rule, found[1]])
     with suppress(Exception):  # an error in the engine is the outcome itself
         seq = re.match(r"seq (\d+)", found[1])
         lines.append(story(run_of(short).play(), int(seq[1]) + 12 if seq else 0))

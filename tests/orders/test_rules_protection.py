@@ -257,3 +257,21 @@ def test_a_trail_is_kept_by_the_engine() -> None:
         assert sale.command.terms.bound == s.price("90.81")
         s.fill("100.5", order=sale)
         assert s.book() == 0
+
+
+def test_a_trail_without_a_price_is_armed_by_an_orderly_stop_and_says_so() -> None:
+    """In a netted market it is not placed at the venue. The next session goes on from there."""
+    with RealSession() as s:
+        s.say("Short", "target", "AAA", "-1")
+        s.say("Long", "target", "AAA", "0.3")
+        s.say("Long", "trail", "AAA", "0.3", "2")
+        s.trade(100)
+        for order in list(s.orders.values()):
+            s.fill(100, order=order)
+        s.stop()
+        assert [(one.state, one.stop) for one in s.memory.events(TrailChanged)][-1] == ("armed", 9800)
+        s.restart()
+        s.trade(97)
+        assert s.newest(TrailChanged).state == "firing"
+        s.fill(97)
+        assert s.book() == 0

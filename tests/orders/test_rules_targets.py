@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from engine.events import TargetChanged
 from tests.orders.cases import Case, run
 from tests.orders.real import RealSession
 from tests.orders.sequences import Settings
+from tests.orders.session import Session
 
 HALTING = Settings(cash="1000", taker_fee="0", maker_fee="0", slippage_bps=0, latency_ms=0, on_failure="halt")
 TWO_A_MINUTE = Settings(
@@ -183,3 +187,38 @@ def test_a_killed_process_does_not_buy_twice_what_the_venue_has() -> None:
         s.trade(100)
         assert len(s.submitted()) == 1
         assert s.book() == 1
+
+
+def test_a_call_while_the_session_stops_changes_nothing_and_is_answered() -> None:
+    """The cancel of the order calls `on_order` during the stop. The next session reads what stood before."""
+    with Session() as s:
+        s.say("Long", "buy", "AAA", "1", limit="99")
+        s.trade(100)
+        s.trade(100)
+        s.say("Long", "target", "AAA", "2", on="order")
+        s.wait(1)
+        s.restart()
+        answered = s.newest(TargetChanged, strategy="Long")
+        assert (answered.wanted, answered.state) == (None, "none")
+        assert s.refusals() == ["stopping"]
+        s.trade(100)
+        s.trade(100)
+        assert s.wanted() is None
+        assert s.book() == 0
+
+
+def test_a_fill_of_an_entry_whose_take_profit_has_fired_does_not_move_the_target() -> None:
+    """Both fill in one candle: the target of 0 that was reached stays reached."""
+    with Session(spot_candles()) as s:
+        s.say("Long", "target", "AAA", "0", on="bar")
+        s.candle(100, 100, 100, 100)
+        s.say("Long", "sell", "AAA", "1", on="bar", stop_loss="103", take_profit="99")
+        s.candle(100, 100, 100, 100)
+        s.candle(98, 102, 97, 100)
+        assert s.book() == 0
+        assert (s.wanted(), s.state()) == (0, "reached")
+
+
+def spot_candles() -> Settings:
+    """Return the settings of a session with candles."""
+    return replace(FEED, feed=False, data="candles")

@@ -28,10 +28,10 @@ class Once(Strategy):
     """Buys 1 in each market at the close of its first bar, and sells a half at the close of its third."""
 
     def on_start(self) -> None:
-        self.bars: dict[str, int] = {}
+        self.seen: dict[str, int] = {}
 
     def on_bar(self, bar: Bar) -> None:
-        count = self.bars[bar.market] = self.bars.get(bar.market, 0) + 1
+        count = self.seen[bar.market] = self.seen.get(bar.market, 0) + 1
         if count == 1:
             self.buy(bar.market, "1")
         elif count == 3:
@@ -42,8 +42,8 @@ class Hold(Once):
     """Buys 1 in each market at the close of its first bar."""
 
     def on_bar(self, bar: Bar) -> None:
-        if bar.market not in self.bars:
-            self.bars[bar.market] = 1
+        if bar.market not in self.seen:
+            self.seen[bar.market] = 1
             self.buy(bar.market, "1")
 
 

@@ -16,6 +16,7 @@ from engine.events import (
     CandleRead,
     ContextRead,
     Event,
+    FeedDamaged,
     FeedDown,
     FeedGap,
     FeedUp,
@@ -156,6 +157,18 @@ def test_trades_that_filled_a_gap_may_be_from_rest() -> None:
     found = compare(messages, [UP, trade(3), gap, trade(6, at(9)), trade(9)])
     assert counts(found) == (2, 0, 0, 0)
     assert found.over_rest == 1
+
+
+def test_f15_trades_that_settled_damage_may_be_from_rest_and_the_rest_of_a_message_counts() -> None:
+    damaged = FeedDamaged(at(4), "hyperliquid", "trades", 1, "x", in_doubt=True)
+    gap = FeedGap(at(6), "hyperliquid", 1, at(3), at(6), True)
+    partly = trade_message(4, 5)
+    partly["data"][0]["sz"] = 0.5
+    messages = [(at(3), trade_message(3)), (at(4), "{"), (at(5), partly), (at(8), trade_message(8))]
+    late = trade(4, at(5.5))
+    found = compare(messages, [UP, trade(3), damaged, trade(5), late, gap, trade(8)])
+    assert counts(found) == (3, 0, 0, 0)
+    assert (found.over_rest, found.refused) == (1, 1)
 
 
 @pytest.mark.parametrize(

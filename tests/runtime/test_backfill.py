@@ -74,6 +74,7 @@ class Scripted(VenueClient):
         self.late_ns: dict[int, int] = {}
         self.silent: set[int] = set()
         self.odd: set[int] = set()
+        self.timeless = False  # one more row, whose window cannot be read
         self.asked: list[tuple[int, int, int]] = []
         self.dies_at: int | None = None
         self.root = Path()
@@ -119,6 +120,7 @@ class Scripted(VenueClient):
         ]
         broken = [one.start_ns for one in rows if one.start_ns in self.odd]
         self.unusable += [Unusable(at, "high is below low") for at in broken]
+        self.unusable += [Unusable(None, "not an object")] * self.timeless
         return [one for one in rows if one.start_ns not in broken]
 
     async def funding_rates(
@@ -253,6 +255,31 @@ def test_an_odd_candle_is_left_out_counted_and_requested_by_the_next_run(tmp_pat
     (mended,) = backfill(tmp_path, venue, minutes(0, 10))
     assert venue.asked == [(MINUTE, broken, broken + MINUTE)]
     assert (mended.new, mended.unusable, mended.missing) == ([broken], [], [])
+
+
+def test_nothing_is_taken_for_silent_after_a_row_whose_window_is_not_known(tmp_path: Path) -> None:
+    venue = Scripted(Clock(NOON), listed=QUIET)
+    lost = BEGIN + 4 * MINUTE
+    venue.silent, venue.timeless = {lost}, True
+    (result,) = backfill(tmp_path, venue, minutes(0, 10))
+    assert (len(result.new), result.unusable) == (9, ["not an object"])
+    assert result.missing == [(lost, lost + MINUTE)]
+    venue.silent, venue.timeless = set(), False
+    (mended,) = backfill(tmp_path, venue, minutes(0, 10))
+    assert (mended.new, mended.missing) == ([lost], [])
+
+
+@pytest.mark.parametrize("purpose", ["check", "repair", "stream", "flat"])
+def test_only_candles_of_the_history_are_known(tmp_path: Path, purpose: str) -> None:
+    venue = Scripted(Clock(NOON))
+
+    async def read(listed: Sequence[InstrumentListed]) -> AsyncIterator[list[Event]]:
+        yield [msgspec.structs.replace(venue.truth(BEGIN, MINUTE), purpose=purpose)]
+
+    plan = BackfillPlan(tmp_path, Config(strategies=()), builder(), venue.clock, Counting(), [PERP])
+    trio.run(run_backfill, plan, read)
+    (result,) = backfill(tmp_path, venue, minutes(0, 1))
+    assert (result.already, result.new) == (0, [BEGIN])
 
 
 @pytest.mark.parametrize("listed", [PERP, QUIET])

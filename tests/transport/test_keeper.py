@@ -65,3 +65,19 @@ async def test_an_outage_longer_than_any_period_loses_nothing(autojump_clock) ->
         await HistoryKeeper(read, TrioClock(), send, minutes=5).run()
     minutes = [(one.start_ns - START_NS) // MINUTE_NS for one in sent if isinstance(one, CandleRead)]
     assert minutes == list(range(500))
+
+
+async def test_a_window_that_one_reading_lacks_is_not_sent_twice(autojump_clock) -> None:
+    sent: list[Event] = []
+
+    async def read(since_ns: int, now_ns: int, odd: object) -> Sequence[CandleRead | FundingRead]:
+        since, now = ((at - START_NS) // MINUTE_NS for at in (since_ns, now_ns))
+        return [candle(number, now_ns) for number in range(max(0, since), now) if (number, now) != (3, 10)]
+
+    async def send(events: list[Event]) -> None:
+        sent.extend(events)
+
+    with trio.move_on_after(300 * 60):
+        await HistoryKeeper(read, TrioClock(), send, minutes=5).run()
+    minutes = [(one.start_ns - START_NS) // MINUTE_NS for one in sent if isinstance(one, CandleRead)]
+    assert minutes == list(range(len(minutes)))

@@ -59,21 +59,17 @@ def test_one_id_at_two_times_is_two_trades() -> None:
     assert len(memory.take([trade(1, at_ns=50), trade(1, at_ns=60)])) == 2
 
 
-def test_f03_other_content_is_a_conflict_until_the_next_overlap() -> None:
+def test_f03_other_content_is_a_conflict() -> None:
     """F03: the first version stays emitted, the second is left out, and the rest of the frame is kept."""
     health = FeedHealth()
     memory = TradeMemory(health, since_ns=0)
     memory.take([trade(1), trade(2)])
     assert numbers(memory.take([trade(2, price=6), trade(3)])) == [3]
     assert health.conflicts == 1
-    assert memory.doubtful
-    replay = [trade(2), trade(3), trade(4)]
-    assert not memory.overlaps(replay)
-    memory.join()
-    assert numbers(memory.take(replay)) == [4]
-    assert not memory.doubtful
-    memory.lose()
-    assert memory.overlaps([trade(4)])
+    assert memory.conflict == trade(2, price=6)
+    memory.conflict = None
+    assert numbers(memory.take([trade(2), trade(3), trade(4)])) == [4]
+    assert memory.conflict is None, "either content is known now"
 
 
 def test_trades_before_the_start_are_not_emitted() -> None:

@@ -44,7 +44,10 @@ class _FillLiquidation(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class WireFill(msgspec.Struct, frozen=True, rename="camel"):
-    """One execution. `side` is the account's; `crossed` means taker; `dir` is the venue's term for it."""
+    """One execution. `side` is the account's; `crossed` means taker; `dir` is the venue's term for it.
+
+    `start_position` is the account's position before it.
+    """
 
     coin: Name
     px: Number
@@ -58,6 +61,7 @@ class WireFill(msgspec.Struct, frozen=True, rename="camel"):
     fee_token: Name = "USDC"
     cloid: str | None = None
     dir: Text = ""
+    start_position: Number | None = None
     liquidation: _FillLiquidation | None = None
 
 

@@ -39,6 +39,7 @@ from adapters.hyperliquid.gateway.reading import Reading
 from adapters.hyperliquid.gateway.reconcile import Reconciler
 from adapters.hyperliquid.gateway.reports import report
 from adapters.hyperliquid.gateway.sender import RestSender, Sender
+from adapters.hyperliquid.gateway.succession import in_succession
 from adapters.hyperliquid.info import HyperliquidInfo, websocket_url
 from adapters.transport.connection import Dial, Loss, dial_url
 from adapters.transport.context import StreamContext
@@ -328,8 +329,9 @@ class HyperliquidGateway:
         recv_ns = self._now_ns()
         found: list[Event | None] = []
         if isinstance(frame, FillsFrame):
-            rows = [row for row in frame.data.fills if row.time >= self._reconciler.first_ms]
-            found += [self._reading.fill(row, recv_ns) for row in sorted(rows, key=lambda row: row.time)]
+            rows = in_succession(frame.data.fills, newest_first=frame.data.is_snapshot)
+            new_rows = [row for row in rows if row.time >= self._reconciler.first_ms]
+            found += [self._reading.fill(row, recv_ns) for row in new_rows]
         elif isinstance(frame, UpdatesFrame):
             for row in frame.data:
                 found += self._update(row, recv_ns)

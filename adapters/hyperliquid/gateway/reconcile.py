@@ -21,6 +21,7 @@ from adapters.hyperliquid.gateway.account_wire import (
 )
 from adapters.hyperliquid.gateway.orders import Orders
 from adapters.hyperliquid.gateway.reading import MONEY_SCALE, Reading, is_terminal
+from adapters.hyperliquid.gateway.succession import in_succession
 from adapters.hyperliquid.info import HyperliquidInfo
 from adapters.hyperliquid.listing import dex_of
 from adapters.hyperliquid.wire import ExchangeStatus
@@ -179,7 +180,7 @@ class Reconciler:
         """Return the fills since the last known, oldest first. Raises VenueError."""
         rows = await self._rows("userFillsByTime", WireFill, self._since_ms, lambda row: (row.tid, row.oid))
         recv_ns = self._now_ns()
-        fills = [self._reading.fill(row, recv_ns) for row in rows]
+        fills = [self._reading.fill(row, recv_ns) for row in in_succession(rows)]
         return [fill for fill in fills if fill is not None]
 
     async def _payments(self, time_ms: int) -> list[Event]:

@@ -259,6 +259,7 @@ class Books(Ledger):
             for one in corrections:
                 one.gain *= factor
                 one.cost *= factor
+                one.net_cost *= factor
 
 
 def _template(fill: OrderFilled, owned: Owned | None) -> FillBooked:

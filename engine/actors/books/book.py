@@ -12,7 +12,7 @@ from typing import NamedTuple
 from engine.actors.base import State
 from engine.values import Size, Value
 
-__all__ = ["EXTERNAL", "MANUAL", "Book", "Part", "parts"]
+__all__ = ["EXTERNAL", "MANUAL", "Book", "Net", "Part", "parts"]
 
 MANUAL = "manual"
 """Owner of orders that a person placed through the engine."""
@@ -58,6 +58,31 @@ class Book(State):
         self.realized *= factor
         self.fees *= factor
         self.funding *= factor
+
+
+class Net(State):
+    """The position of the account in one market as the venue has it: one, whatever the books hold.
+
+    `cost` is what its open size cost. `fills` counts the bookings.
+    """
+
+    size: Size = 0
+    cost: int = 0
+    fills: int = 0
+
+    def fill(self, side: int, size: int, price: int) -> None:
+        """Book an execution at a price per step of size, at the ledger's scale."""
+        for part in parts(self.size, side, size):
+            held, value = abs(self.size), side * part.size * price
+            if not part.opens:
+                value += (-value * held - self.cost * part.size) // held
+            self.cost += value
+            self.size += side * part.size
+        self.fills += 1
+
+    def refine(self, factor: int) -> None:
+        """Move the money to a finer scale, exactly."""
+        self.cost *= factor
 
 
 class Part(NamedTuple):

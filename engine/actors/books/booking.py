@@ -26,7 +26,8 @@ class Correction(State):
     """A part of a difference to the venue's position, as it was booked; a missing fill takes it back.
 
     `size` is what has not been taken back, `gain` and `cost` what it changed in the book, which had `fills`
-    bookings after it. `venue_ns` is the time of the reading.
+    bookings after it; `net_cost` and `net_fills` are the same of the account's position. `venue_ns` is the
+    time of the reading.
     """
 
     venue_ns: int
@@ -38,10 +39,12 @@ class Correction(State):
     gain: int
     cost: int
     fills: int
+    net_cost: int = 0
+    net_fills: int = 0
 
 
 class Piece(NamedTuple):
-    """What one `FillBooked` changed in a book."""
+    """What one `FillBooked` changed in a book, and in the cost of the account's position."""
 
     venue_ns: int
     owner: str
@@ -50,6 +53,8 @@ class Piece(NamedTuple):
     gain: int
     cost: int
     fills: int
+    net_cost: int
+    net_fills: int
 
 
 class Booking:
@@ -114,9 +119,27 @@ class Booking:
             correction.cost -= cost
             if size == correction.size:
                 book.fills -= 1  # as if it had never been booked: an earlier part can be undone exactly too
-            self.pieces.append(Piece(undone.venue_ns, correction.owner, side, size, -gain, -cost, book.fills))
+            net_cost = self._undo_net(correction, size)
+            net_fills = self._ledger.net(undone.instrument).fills
+            changed = (-gain, -cost, book.fills, net_cost, net_fills)
+            self.pieces.append(Piece(undone.venue_ns, correction.owner, side, size, *changed))
             self._emit(replace(undone, owner=correction.owner, size=size, role=role))
         correction.size -= size
+
+    def _undo_net(self, correction: Correction, size: int) -> int:
+        """Undo a part of a difference in the account's position, by the same rule; return what it changed."""
+        net = self._ledger.net(self._template.instrument)
+        before = net.cost
+        if net.fills != correction.net_fills:
+            net.fill(-correction.side, size, correction.price * self._unit(correction.finer))
+            return net.cost - before
+        cost = correction.net_cost * size // correction.size
+        net.size -= correction.side * size
+        net.cost -= cost
+        correction.net_cost -= cost
+        if size == correction.size:
+            net.fills -= 1
+        return -cost
 
     def report(self, reason: str = "", venue: int | None = None) -> None:
         """Emit what the booking changed. With a `reason` it came from outside; `venue` is the size there."""
@@ -144,6 +167,10 @@ class Booking:
                 )
         ledger.mark(at_ns, self._emit)
 
+    def _unit(self, finer: int) -> int:
+        """Return how much money one step of size at a price of 1 is."""
+        return power_of_ten(self._ledger.scale - self._listed.money_scale - finer)
+
     def _book(self, owner: str) -> Book:
         book = self._ledger.book(owner, self._template.instrument)
         self.before.setdefault(owner, book.size)
@@ -152,7 +179,7 @@ class Booking:
     def _share(self, fill: FillBooked, owner: str, size: int, fee: int, exits: bool) -> None:
         """Book a share, in two parts if it crosses 0."""
         book = self._book(owner)
-        unit = power_of_ten(self._ledger.scale - self._listed.money_scale - fill.finer)
+        unit = self._unit(fill.finer)
         pieces = parts(book.size, fill.side, size)
         fees = portions(fee, [piece.size for piece in pieces])
         for piece, paid in zip(pieces, fees, strict=True):
@@ -172,10 +199,13 @@ class Booking:
                 self._take(fill, owner, book, taken, unit)
 
     def _part(self, fill: FillBooked, owner: str, book: Book, size: int, unit: int) -> None:
-        realized, cost = book.realized, book.cost
+        net = self._ledger.net(fill.instrument)
+        realized, cost, net_cost = book.realized, book.cost, net.cost
         book.fill(fill.side, size, size * fill.price * unit)
-        gain, cost = book.realized - realized, book.cost - cost
-        self.pieces.append(Piece(fill.venue_ns, owner, fill.side, size, gain, cost, book.fills))
+        net.fill(fill.side, size, fill.price * unit)
+        gain, cost, net_cost = book.realized - realized, book.cost - cost, net.cost - net_cost
+        changed = (gain, cost, book.fills, net_cost, net.fills)
+        self.pieces.append(Piece(fill.venue_ns, owner, fill.side, size, *changed))
 
     def _pay(self, fill: FillBooked, book: Book, fee: int, unit: int) -> int:
         """Book a fee in its asset; return the size that a fee in base units takes from the book."""

@@ -20,7 +20,7 @@ from engine.values import format_scaled, parse_scaled
 if TYPE_CHECKING:
     from engine.actors.books.ledger import Ledger
 
-__all__ = ["Equity", "Other", "valued"]
+__all__ = ["Equity", "Other", "netted", "valued"]
 
 
 class Other(State):
@@ -78,6 +78,23 @@ def valued(ledger: Ledger) -> Equity:
             net = realized + unrealized - fees + funding + moved
             unvalued.append((asset, format_scaled(net, ledger.scale)))
     return Equity(total[0], total[1], total[2], total[3], total[4], tuple(unvalued))
+
+
+def netted(ledger: Ledger) -> int:
+    """Return what closing the books of each market against each other would realize, in the currency.
+
+    A venue has one position where the books are several, so it has realized that already.
+    """
+    total = 0
+    for instrument, books in ledger.books.items():
+        if len(books) < 2:
+            continue
+        amount = ledger.net(instrument).cost - sum(book.cost for book in books.values())
+        quote = ledger.instruments[instrument].rules.quote or ledger.currency
+        price = _price(ledger, quote) if amount and quote != ledger.currency else (1, 0)
+        if price is not None:
+            total += at_scale(amount * price[0], ledger.scale + price[1], ledger.scale)
+    return total
 
 
 def _price(ledger: Ledger, asset: str) -> tuple[int, int] | None:

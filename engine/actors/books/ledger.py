@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.actors.base import Actor, Emit, handles
-from engine.actors.books.book import EXTERNAL, MANUAL, Book
+from engine.actors.books.book import EXTERNAL, MANUAL, Book, Net
 from engine.actors.books.equity import Other, valued
 from engine.config import MONEY_TEXT_SCALE, Config
 from engine.events import (
@@ -44,7 +44,8 @@ FINER: Final = 4
 
 
 class Ledger(Actor):
-    """State: the books by market and owner, prices, and what equity began with and was adjusted by.
+    """State: the books by market and owner, the account's position by market, prices, and what equity began
+    with and was adjusted by.
 
     `others` are amounts of assets that no market is quoted in. `start` is None as long as the value of a real
     account is not known; nothing is marked before.
@@ -52,6 +53,7 @@ class Ledger(Actor):
 
     WIRING = Actor.WIRING | {"strategies", "configured_currency", "prices", "limited"}
     books: dict[InstrumentId, dict[str, Book]]
+    nets: dict[InstrumentId, Net]
     marks: dict[int, tuple[int, int]]
     last: dict[InstrumentId, Price]
     closes: dict[InstrumentId, Price]
@@ -65,6 +67,7 @@ class Ledger(Actor):
         self.limited = any(parse_scaled(limit, MONEY_TEXT_SCALE) for limit in limits)
         self.scale = SCALE_MIN
         self.books = {}
+        self.nets = {}
         self.marks = {}
         self.last = {}
         self.closes = {}
@@ -81,6 +84,15 @@ class Ledger(Actor):
         found = books.get(owner)
         if found is None:
             found = books[owner] = Book()
+        return found
+
+    def net(self, instrument: int) -> Net:
+        """Return the account's position as one; the sum of the books if it was not followed so far."""
+        found = self.nets.get(instrument)
+        if found is None:
+            books = self.books.get(instrument, {}).values()
+            size, cost = sum(book.size for book in books), sum(book.cost for book in books)
+            found = self.nets[instrument] = Net(size, cost if size else 0)
         return found
 
     def sizes(self, instrument: int) -> list[tuple[str, int]]:
@@ -131,6 +143,8 @@ class Ledger(Actor):
             self.scale = finest
             for _, _, book in self.all_books():
                 book.refine(factor)
+            for net in self.nets.values():
+                net.refine(factor)
             self.refine(factor)
 
     def refine(self, factor: int) -> None:

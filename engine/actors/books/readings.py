@@ -130,6 +130,8 @@ class Readings:
                 piece.gain,
                 piece.cost,
                 piece.fills,
+                piece.net_cost,
+                piece.net_fills,
             )
             for piece in booking.pieces
         ]

@@ -2,9 +2,9 @@
 
 Owns the start of a real account and its adjustments. The account begins with the venue's equity less the
 profit of its open positions, at the first reading. Later readings are compared with the ledger's cash of the
-same time; a difference of 0.01 or more moves equity, but is no profit. A transfer, a payment or a fill that
-is reported after a reading that had it already takes the difference back. Called by `Books`, which holds the
-state.
+same time, as it would be with one position per market; a difference of 0.01 or more moves equity, but is no
+profit. A transfer, a payment or a fill that is reported after a reading that had it already takes the
+difference back. Called by `Books`, which holds the state.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from engine.actors.base import Emit
-from engine.actors.books.equity import valued
+from engine.actors.books.equity import netted, valued
 from engine.actors.books.readings import MS
 from engine.actors.books.scaling import at_scale
 from engine.events import AccountRead, QueryAccount, TransferSeen
@@ -37,8 +37,11 @@ class Settling:
         self.b = books
 
     def cash(self) -> int:
-        """Return the ledger's cash without the start: what bookings and adjustments have moved."""
-        return self.b.adjustments + valued(self.b).settled
+        """Return the account's cash at the venue without the start: what bookings and adjustments have moved.
+
+        Where strategies hold opposite positions, the venue has realized what closes one by the other.
+        """
+        return self.b.adjustments + valued(self.b).settled + netted(self.b)
 
     def note(
         self, at_ns: int, venue_ns: int, before: int, why: str, emit: Emit, *, instead_ns: int = 0

@@ -162,7 +162,10 @@ class Targets:
         self.m.requests.report_refusal(at_ns, owner, instrument, terms, broken, self.m.turn.seq, emit)
 
     def _refuse_at_stop(self, event: TargetSet, emit: Emit) -> None:
-        """Refuse a call while the session stops: nothing begins any more, what has begun may end."""
+        """Refuse a call while the session stops: nothing begins any more, what has begun may end.
+
+        The strategy is told what stands.
+        """
         missing = event.size - self.m.book(event.strategy, event.instrument)
         if missing:
             terms = OrderTerms(BUY if missing > 0 else SELL, abs(missing), purpose="target")
@@ -170,6 +173,9 @@ class Targets:
             self.m.requests.report_refusal(
                 event.at_ns, event.strategy, event.instrument, terms, broken, self.m.turn.seq, emit
             )
+        target = self.m.aims[event.instrument][event.strategy]
+        target.shown = _UNKNOWN
+        self._show(event.at_ns, event.strategy, event.instrument, target, target.state, target.reason, emit)
 
     def still_wants(self, owner: str, instrument: int, terms: OrderTerms) -> int:
         """Return how much of a target's order, requested earlier in the turn, is still wanted."""

@@ -177,9 +177,9 @@ class Trails:
 
     def park(self, at_ns: int, instrument: int, emit: Emit) -> None:
         """Give each trail that has a position but no price yet its stop, before the engine stops."""
-        for trail in self.m.trails.get(instrument, {}).values():
+        for owner, trail in tuple(self.m.trails.get(instrument, {}).items()):
             if trail.held and not trail.best:
-                trail.best = self.m.price(instrument).last
+                self._arm(at_ns, owner, instrument, trail, self.m.price(instrument).last, emit)
 
     def submitted(self, owner: str, instrument: int, at_ns: int, emit: Emit) -> None:
         """Note that the stop that stands for a trail was sent to the venue."""
