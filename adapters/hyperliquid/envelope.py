@@ -155,11 +155,14 @@ def read_control(frame: Any, key: Callable[[Echo], Any]) -> Control:
         ack = frame.data
         return Confirmed(key(ack.subscription)) if ack.method == "subscribe" else None
     if isinstance(frame, ErrorFrame):
-        return Refused(frame.data, _refused_key(frame.data, key))
+        found = _repeated_key(frame.data, key)
+        # Its first confirmation may have been damaged.
+        known = found is not None and frame.data.startswith("Already subscribed")
+        return Confirmed(found) if known else Refused(frame.data, found)
     return UNREAD if isinstance(frame, OtherFrame) else None
 
 
-def _refused_key(text: str, key: Callable[[Echo], Any]) -> Any:
+def _repeated_key(text: str, key: Callable[[Echo], Any]) -> Any:
     """Return the subscription that an error repeats, as in `Already subscribed: {...}`; None without one."""
     _, brace, rest = text.partition("{")
     try:

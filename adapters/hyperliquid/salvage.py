@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from adapters.hyperliquid.envelope import OtherFrame
 from adapters.hyperliquid.wire import (
     CandleFrame,
     Frame,
@@ -39,9 +40,16 @@ _NAME: Final = re.compile(r'"(?:coin|s)"\s*:\s*"([^"\\]{1,64})"')
 
 
 def decode_or_salvage(message: str | bytes) -> Frame | Salvaged:
-    """Return one websocket message as a frame, or what can be used of it."""
+    """Return one websocket message as a frame, or what can be used of it.
+
+    A message on an unknown channel that names an instrument counts as damaged: its channel may be.
+    """
     try:
-        return decode_message(message)
+        frame = decode_message(message)
+        if isinstance(frame, OtherFrame) and isinstance(message, str) and (named := _NAME.findall(message)):
+            reason = f"channel {clip(frame.channel)} is unknown, in {clip(message)}"
+            return Salvaged(None, [Damage("", _only(set(named)), reason)])
+        return frame
     except VenueProtocolError as error:
         text = message if isinstance(message, str) else message.decode("utf-8", "replace")
         return _salvage(text, str(error))

@@ -2,8 +2,8 @@
 
 A hole begins at the last trade known before a message or print that cannot be used, and ends at the first one
 known after it. Promises: a hole is closed only by a piece of trades without a gap that begins at or before it
-and ends after it; two contents of one trade are never closed so; the number of holes is bounded. Pure: the
-caller passes the times. Called by `gaps.py`.
+and ends after it; two contents of one trade, or orders of trades of one time, are never closed so; the number
+of holes is bounded. No I/O. Called by `gaps.py`.
 
 Doubts that follow each other are settled less and less often: after 1, 2, 4, 8, then 16 s, so that a flood of
 damage costs few requests and few events. A doubt that begins `calm_s` after the last one was settled begins
@@ -31,8 +31,8 @@ _HOLES_MAX: Final = 100
 class Hole:
     """Trades may be missing between two venue times; `to_ns` is 0 while none is known after it.
 
-    `proved`: `from_ns` is the time of a trade. `conflict`: of two contents of one trade, no list of trades
-    shows which is right.
+    `proved`: `from_ns` is the time of a trade. `conflict`: of two contents of one trade, or of two orders of
+    trades of one time, no list of trades shows which is right.
     """
 
     from_ns: int
@@ -98,8 +98,10 @@ class Doubt:
                 hole.to_ns = to_ns
 
     def add_conflict(self, at_ns: int) -> None:
-        """Add a trade whose content is unknown."""
-        if len(self.holes) < _HOLES_MAX:
+        """Add a time whose trades, or their order, are unknown."""
+        if len(self.holes) < _HOLES_MAX and not any(
+            one.conflict and one.from_ns == at_ns for one in self.holes
+        ):
             self.holes.append(Hole(at_ns, at_ns, conflict=True))
 
     def add_holes(self, spans: Iterable[tuple[int, int]]) -> None:

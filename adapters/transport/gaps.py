@@ -204,7 +204,7 @@ class GapTracker:
             doubt.prove(piece, partial(self._proof, memory, piece))
             proved = self._proof(memory, piece, None)
             reached_ns = memory.last_ns
-            fresh += memory.take(piece)
+            fresh += self._take_late(piece)
             after = [one for one in piece if one.venue_ns >= reached_ns]
             if not proved and after:
                 holes.append((reached_ns, after[0].venue_ns))
@@ -279,10 +279,31 @@ class GapTracker:
         """Emit the trades of an answer that are new, after live ones that are newer."""
         for piece in pieces:
             self._doubt.prove(piece, partial(self._proof, self.memory, piece))
-            fresh = [msgspec.structs.replace(one, recv_ns=recv_ns) for one in self.memory.take(piece)]
+            fresh = [msgspec.structs.replace(one, recv_ns=recv_ns) for one in self._take_late(piece)]
             self._context.health.prints += len(fresh)
             self._context.emit(*fresh)
         self.memory.too_old = None
+
+    def _take_late(self, piece: list[Trade]) -> list[Trade]:
+        """Return the new trades of a piece, which may be older than known ones.
+
+        Where time stamps are equal and ids do not count up, bars order trades by arrival. A new trade that
+        the venue has before a known one of its time arrives in the wrong order: which of them opens or closes
+        a bar, only the candle can show.
+        """
+        memory = self.memory
+        fresh = memory.take(piece)
+        if fresh and len(fresh) < len(piece) and self._listed.ids == "arrival":
+            new = {(one.venue_ns, one.trade_id) for one in fresh}
+            late = 0
+            for one in piece:
+                if (one.venue_ns, one.trade_id) in new:
+                    late = one.venue_ns
+                elif one.venue_ns == late:
+                    self._doubt.begin(late)
+                    self._doubt.add_conflict(late)
+                    late = 0
+        return fresh
 
     def _release(self) -> Pieces:
         """Return the trades that were held."""

@@ -97,6 +97,7 @@ class Venue:
         self.refused: dict[tuple[str, str], str] = {}  # and that is refused, with this text
         self.closes: dict[tuple[str, str], float | None] = {}  # closed for: at once (None), or so long after
         self.cuts = 0  # connections that were closed for that
+        self.spoil: Callable[[str], str] = lambda text: text  # what becomes of a message on its way
 
     async def dial(self) -> trio.abc.Stream:
         """Open a connection: the client's end of a memory stream."""
@@ -158,10 +159,14 @@ class Venue:
         if self.renewal_heals:
             self.muted.discard((kind, coin))
         echo = {"method": "subscribe", "subscription": {"fast": False, "nSigFigs": None, **wanted}}
-        await socket.send_message(json.dumps({"channel": "subscriptionResponse", "data": echo}))
+        if (kind, coin) in self.subscribed[socket]:
+            words = f"Already subscribed: {json.dumps(wanted)}"
+            await socket.send_message(self.spoil(json.dumps({"channel": "error", "data": words})))
+            return
+        await socket.send_message(self.spoil(json.dumps({"channel": "subscriptionResponse", "data": echo})))
         self.subscribed[socket].add((kind, coin))
         if kind == "trades" and self.replays and self.trades.get(coin):
-            await socket.send_message(trades_text(self.trades[coin][-REPLAY:]))
+            await socket.send_message(self.spoil(trades_text(self.trades[coin][-REPLAY:])))
         for text in self.after_ack:
             await socket.send_message(text)
         if (kind, coin) in self.closes:
@@ -185,7 +190,7 @@ class Venue:
             emitted = (kind, coin) in self.subscribed[socket] and (kind, coin) not in self.muted
             if kind is None or emitted:
                 with contextlib.suppress(ConnectionClosed):
-                    await socket.send_message(text)
+                    await socket.send_message(self.spoil(text) if isinstance(text, str) else text)
 
     async def drop(self) -> None:
         """End every connection the way the venue does: no close frame, code 1006."""
