@@ -79,7 +79,8 @@ class Layout(msgspec.Struct, frozen=True):
     to the power of minus that. `turned`: sides are the maker's, or a maker column is of sellers. `silence` is
     the custom of the source about windows without trades, None for the venue's. `sorts`: the source is in
     another order than that of the times, so rows are sorted. `notes` say to people what was recognised.
-    Two more roles of known layouts are in `at`: "until", the end of a candle, and "action".
+    More roles of known layouts are in `at`: "until" is the end of a candle, "span" the code of its interval,
+    "action" what a row is of.
     """
 
     kind: str

@@ -281,7 +281,7 @@ KNOWN: Final[tuple[Known, ...]] = (
         "Databento OHLCV",
         CANDLES,
         (),
-        {"time": "ts_event", "symbol": "instrument_id", **_OHLCV},
+        {"time": "ts_event", "symbol": "instrument_id", "span": "rtype", **_OHLCV},
         ("ts_event", "rtype", "publisher_id", "instrument_id", "open", "high", "low", "close", "volume"),
         silence="none",
         says="integer prices count 1e-9 and are scaled; windows without trades are left out",

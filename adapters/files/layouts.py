@@ -213,7 +213,7 @@ class _Finder:
         if known.name == "cryptodatadownload":
             roles |= self._of_download()
         positions = {role: names.index(name) for role, name in roles.items() if name in names}
-        beside = {role: positions.pop(role) for role in ("until", "action") if role in positions}
+        beside = {role: positions.pop(role) for role in ("until", "action", "span") if role in positions}
         left_out = {role: "" for role in ("id", "side", "maker", "trades", "symbol") if role not in positions}
         if known.kind == TRADES:
             left_out.pop("trades")

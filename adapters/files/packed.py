@@ -119,7 +119,7 @@ class Packed:
 
     def place(self, member: str) -> str:
         """Return the name of a member for errors."""
-        return f"{self.path}/{member}" if len(self.members) > 1 else str(self.path)
+        return f"{self.path}/{_shown(member)}" if len(self.members) > 1 else str(self.path)
 
     def blocks(self, member: str) -> Iterator[bytes]:
         """Yield the bytes of a member. Raises one of `DAMAGES`, after what could be read."""
@@ -215,7 +215,7 @@ def _members(path: Path, archive: zipfile.ZipFile, within: str) -> list[str]:
     if len({_DATES.sub("", Path(name).name) for name in names}) > 1:
         raise UsageError(
             f"{path}: holds files of several kinds or instruments ({_list(names)}); "
-            f"name one of them as {path}/{names[0]}"
+            f"name one of them as {path}/{_shown(names[0])}"
         )
     return names
 
@@ -227,6 +227,11 @@ def _is_data(entry: zipfile.ZipInfo) -> bool:
     return not entry.is_dir() and not hidden and path.suffix.lower() not in (".checksum", ".md", ".pdf")
 
 
+def _shown(name: str) -> str:
+    """Return the name of a member on one line."""
+    return name if name.isprintable() else repr(name)[1:-1]
+
+
 def _list(names: list[str]) -> str:
-    shown = ", ".join(repr(name[:60])[1:-1] for name in names[:6])
+    shown = ", ".join(map(_shown, names[:6]))
     return shown + (f" and {len(names) - 6} more" if len(names) > 6 else "")

@@ -7,6 +7,7 @@ which the reading itself refuses. Called by `datafile`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -34,6 +35,11 @@ IDS_REMEMBERED: Final = 100_000
 
 _ROWS_PER_REPORT: Final = 16_384
 _SINGLE_PRICES: Final = {TRADES: ("price",), CANDLES: ("open", "high", "low", "close")}
+# Databento's record types of candles; see its page on OHLCV.
+_SPANS_NS: Final = {"32": SECOND_NS, "33": 60 * SECOND_NS, "34": 3600 * SECOND_NS, "35": DAY_NS}
+# Kraken names the files of its archive XBTUSD_60.csv, in minutes. They leave out silent windows, so that the
+# smallest step between their rows may be longer.
+_MINUTES_IN_NAME: Final = re.compile(r"_([0-9]{1,5})\.", re.ASCII)
 _NAMED: Final = frozenset(seconds * SECOND_NS for seconds in INTERVALS.values())
 
 
@@ -138,7 +144,7 @@ class _Surveyor:
         self._report = report
         self._rows = self._forward = self._back = 0
         self._first_ns = self._last_ns = -1
-        self._step_ns = 0
+        self._step_ns = self._span_ns = 0
         self._all_firsts = True  # every row begins a month
         self._start_ns = self._until_ns = 0  # of the first row
         self._symbol = ""
@@ -159,7 +165,9 @@ class _Surveyor:
         time_at = where["time"]
         prices = [where[role] for role in _SINGLE_PRICES[layout.kind]]
         size = where["size" if layout.kind == TRADES else "volume"]
-        id_at, until_at, symbol_at = (where.get(role, -1) for role in ("id", "until", "symbol"))
+        id_at, until_at, symbol_at, span_at = (
+            where.get(role, -1) for role in ("id", "until", "symbol", "span")
+        )
         shift, last_ns = layout.shift, -1
         add_price, add_size, read_time = self.prices.add, self.sizes.add, self._times.read
         candles = layout.kind == CANDLES
@@ -176,6 +184,8 @@ class _Surveyor:
                 self._first_ns = self._last_ns = self._start_ns = ns
                 if until_at >= 0:
                     self._until_ns = read_time(row[until_at])
+                if span_at >= 0:
+                    self._span_ns = _SPANS_NS.get(row[span_at], 0)
                 if symbol_at >= 0:
                     self._symbol = row[symbol_at]
             elif ns > last_ns:
@@ -221,6 +231,11 @@ class _Surveyor:
     def interval(self, path: Path) -> int:
         """Return the interval of the candles. Raises UsageError when the rows do not show it."""
         # Ends are of the form 23:59:59.999, at the file's unit.
+        if self._span_ns:
+            return self._span_ns
+        minutes = _MINUTES_IN_NAME.search(path.name) if self._layout.name == "kraken-ohlcvt" else None
+        if minutes is not None and _named(int(minutes[1]) * 60 * SECOND_NS, -1) is not None:
+            return int(minutes[1]) * 60 * SECOND_NS
         span = -(-(self._until_ns - self._start_ns) // SECOND_NS) * SECOND_NS
         if _named(span, self._start_ns) is not None:
             return _named(span, self._start_ns) or 0

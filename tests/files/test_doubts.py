@@ -278,6 +278,15 @@ def test_months_have_their_own_lengths(imports: Imports) -> None:
     ]
 
 
+def test_the_interval_of_sparse_candles_is_what_their_source_says(imports: Imports) -> None:
+    rows = "".join(f"{START // 10**9 + at * 60},1,1,1,1,2,1\n" for at in (0, 3, 6))
+    assert imports.load(rows, name="XBTUSD_1.csv").interval == "1m"
+    header = "ts_event,rtype,publisher_id,instrument_id,open,high,low,close,volume\n"
+    rows = "".join(f"{START + at * 60 * 10**9},33,1,5,1.0,1.0,1.0,1.0,2\n" for at in (0, 5))
+    report = imports.load(header + rows, name="ohlcv.csv", journal=imports.folder / "other")
+    assert (report.layout, report.interval) == ("databento-ohlcv", "1m")
+
+
 # Customs about silence.
 
 
