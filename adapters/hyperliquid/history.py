@@ -161,10 +161,10 @@ async def warmup(
     """Return the last `count` bars of each instrument and interval as candles, merged by end.
 
     A window without a candle is flat at the close before, by the venue's custom (purpose "flat"); that close
-    may be older than the first window. There are fewer bars if the venue has no older candle, or a candle
-    that cannot be used. At equal ends shorter intervals come first, then lower instruments. `now` is the
-    venue's time in UTC nanoseconds; a candle that ended within the last 3 s may lack a trade, and is left
-    out. Raises VenueError.
+    may be older than the first window. There are fewer bars if the venue has no older candle, or if a candle
+    or a whole answer cannot be used, which `odd` gets. At equal ends shorter intervals come first, then lower
+    instruments. `now` is the venue's time in UTC nanoseconds; a candle that ended within the last 3 s may
+    lack a trade, and is left out. Raises VenueError.
     """
     candles: list[CandleRead] = []
     for listed in instruments:
@@ -184,10 +184,14 @@ async def warmup(
                 priority=Priority.HISTORY,
                 odd=unusable.append,
             )
-            found = await read(start_ns, end_ns)
-            if not found or found[0].start_ns > start_ns:
-                earlier = await read(end_ns - CANDLES_MAX * interval_ns, start_ns)
-                found = earlier[-1:] + found
+            try:
+                found = await read(start_ns, end_ns)
+                if not found or found[0].start_ns > start_ns:
+                    earlier = await read(end_ns - CANDLES_MAX * interval_ns, start_ns)
+                    found = earlier[-1:] + found
+            except VenueProtocolError as error:  # the other series are not affected
+                odd(Unusable(None, str(error)))
+                continue
             candles += _filled(found, start_ns, end_ns, unusable)
             for one in unusable:
                 odd(one)

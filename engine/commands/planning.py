@@ -88,7 +88,12 @@ async def make_plan(options: LiveOptions, base_url: str) -> LivePlan:
 
     async def warm_up(instruments: Sequence[InstrumentListed]) -> list[Event]:
         intervals, count = settings.bars.intervals, settings.data.warmup_bars
-        return await client.warm_up(instruments, intervals, count, clock.now_ns())
+        client.unusable.clear()
+        events = await client.warm_up(instruments, intervals, count, clock.now_ns())
+        if unusable := [one.reason for one in client.unusable]:
+            line = f"{len(unusable):,} answers or rows of the venue cannot be used: {unusable[0]}"
+            health["warm-up"] = lambda: line
+        return events
 
     def make_gateway(instruments: Sequence[InstrumentListed], ingress: Ingress, account: Account) -> Gateway:
         return client.gateway(SessionContext(settings, clock, jitter, instruments, ingress), account)

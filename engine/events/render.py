@@ -315,6 +315,7 @@ _WORDS: Final[dict[str, Callable[[Any, InstrumentListed | None], str]]] = {
     "end_ns": _moment,
     "from_ns": _moment,
     "to_ns": _moment,
+    "kept_ns": _moment,
     "strategies": lambda value, _: _text(", ".join(entry[0] for entry in value)),
     "started": lambda value, _: _text(value.session) if value is not None else "",
     "config": lambda value, _: f"{len(value)} characters",

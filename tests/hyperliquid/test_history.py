@@ -15,7 +15,7 @@ from adapters.transport.governor import Priority
 from engine.errors import VenueProtocolError
 from engine.events import CandleRead
 from engine.venue import Unusable
-from tests.hyperliquid.venue import BTC, START_MS
+from tests.hyperliquid.venue import BTC, ETH, START_MS
 
 MINUTE_MS = 60_000
 NS = 1_000_000
@@ -52,6 +52,8 @@ def serving(rows: list[Any], page: int = 5000) -> HyperliquidInfo:
         else:
             span, name = asked["req"], "t"
         # A row without a time is in every answer that reaches the row after it.
+        if span["coin"] != "BTC":
+            return httpx.Response(200, stream=httpx.ByteStream(b"[1, 2"))
         found = [
             one
             for one in rows
@@ -191,6 +193,14 @@ async def test_nothing_of_a_warm_up_is_made_up_after_an_odd_candle() -> None:
         *((1, 1, "history"), (2, 1, "flat")),
         *((5, 5, "history"), (6, 5, "flat"), (7, 5, "flat")),
     ]
+
+
+async def test_an_answer_that_cannot_be_used_costs_its_own_series() -> None:
+    unusable: list[Unusable] = []
+    async with serving([row(number) for number in range(20)]) as info:
+        found = await warmup(info, [BTC, ETH], ["1m"], 3, now(20), unusable.append)
+    assert bars(found) == [(number, number, "history") for number in (17, 18, 19)]
+    assert [one.at_ns for one in unusable] == [None]
 
 
 async def test_a_reading_of_a_session_covers_the_span_that_was_asked_for() -> None:

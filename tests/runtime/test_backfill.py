@@ -157,6 +157,11 @@ def minutes(first: float, last: float, step: int = MINUTE) -> SeriesPlan:
     return SeriesPlan(step, BEGIN + round(first * MINUTE), BEGIN + round(last * MINUTE))
 
 
+def rates_of(first: float, last: float) -> SeriesPlan:
+    """The funding rates of a span."""
+    return msgspec.structs.replace(minutes(first, last), interval_ns=0)
+
+
 def held(root: Path, interval_ns: int = MINUTE) -> dict[int, CandleRead]:
     """The candles of the journal, the newest reading of each window."""
     rows = [
@@ -347,7 +352,7 @@ def test_any_spans_kills_and_late_candles_end_with_exactly_the_venues_candles(
         venue.odd = {BEGIN + at * MINUTE for at in odd}
         venue.root = root
         for (first, last), seconds, dies_at in runs:
-            plans = minutes(first, last), minutes(first, last, 5 * MINUTE)
+            plans = minutes(first, last), minutes(first, last, 5 * MINUTE), rates_of(first, last)
             venue.dies_at = dies_at
             try:
                 results = backfill(root, venue, *plans)
@@ -367,6 +372,9 @@ def test_any_spans_kills_and_late_candles_end_with_exactly_the_venues_candles(
         whole = minutes(0, 240)
         (result,) = backfill(root, venue, whole)
         assert held(root) == expected(venue, whole)
+        backfill(root, venue, rates_of(0, 240))
+        rates = [one.venue_ns for one in of(FundingRead, root) if isinstance(one, FundingRead)]
+        assert sorted(rates) == [BEGIN + hour * HOUR + 7 for hour in range(4)]
         assert (result.missing == []) == (custom == "none" or not silent)
         counts = [
             one.start_ns
