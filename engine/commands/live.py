@@ -27,6 +27,7 @@ from engine.commands.planning import LiveOptions, make_plan
 from engine.commands.stores import session_stores
 from engine.errors import ConfigError, SafetyRefusal, UsageError, VenueUnreachable
 from engine.loading.venues import check_sections, find_venue
+from engine.runtime.console import console
 from engine.runtime.live import Live
 from engine.runtime.notices import LOUD, refusals_text
 from engine.runtime.plan import LiveResult
@@ -147,7 +148,7 @@ def live_command(
 
     def notify(health: Health) -> None:
         if health.state in LOUD or (not as_json and sys.stderr.isatty()):
-            click.echo(f"{health.name}: {health.state}: {health.detail}".rstrip(": "), err=True)
+            lines.put(f"{health.name}: {health.state}: {health.detail}".rstrip(": "))
 
     options = LiveOptions(
         config=settings,
@@ -164,7 +165,8 @@ def live_command(
         speed=speed,
         seed=seed,
     )
-    result = trio.run(run_live, options, notify)
+    with console() as lines:
+        result = trio.run(run_live, options, notify)
     if as_json:
         print_json(msgspec.to_builtins(result))
     else:

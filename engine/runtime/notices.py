@@ -54,8 +54,13 @@ _STOPPED: Final = "operator: stop"
 def short_warm_up(
     events: Sequence[Event], instruments: Sequence[InstrumentListed], intervals: Sequence[str], count: int
 ) -> str:
-    """Return which series of a warm-up have fewer than `count` bars, "" if none has."""
+    """Return which series of a warm-up have fewer than `count` bars, "" if none has, or if all have none.
+
+    A venue without any history, such as a sandbox that has just begun, is no surprise.
+    """
     bars = Counter((one.instrument, one.interval_ns) for one in events if isinstance(one, CandleRead))
+    if not bars:
+        return ""
     names = labels(instruments)
     short = [
         f"{names[listed.instrument]} {interval} has {number:,}"

@@ -1,0 +1,74 @@
+"""Output that nothing reads never holds up the engine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import sys
+import threading
+
+import pytest
+
+from engine.runtime.console import LINES_MAX, Console
+
+
+class Stalled:
+    """A stream whose reader has stopped until `resume`."""
+
+    def __init__(self) -> None:
+        self.resume = threading.Event()
+        self.written: list[str] = []
+
+    def write(self, text: str) -> None:
+        assert self.resume.wait(60)
+        self.written.append(text)
+
+    def flush(self) -> None:
+        pass
+
+    def fileno(self) -> int:
+        raise OSError
+
+
+def test_lines_are_dropped_and_counted_while_nothing_reads() -> None:
+    stream = Stalled()
+    console = Console(stream)  # type: ignore[arg-type]
+    for number in range(3 * LINES_MAX):
+        console.put(f"line {number}")
+    assert LINES_MAX <= console.dropped <= 2 * LINES_MAX
+    stream.resume.set()
+    console.close(60)
+    lines = "".join(stream.written).splitlines()
+    shown = [line for line in lines if line.startswith("line ")]
+    (missing,) = (line for line in lines if line.startswith("("))
+    assert shown == [f"line {number}" for number in range(len(shown))]
+    assert missing == f"({3 * LINES_MAX - len(shown):,} lines are missing here: nothing read this output)"
+
+
+def test_closing_does_not_wait_for_a_reader_that_never_comes() -> None:
+    console = Console(Stalled())  # type: ignore[arg-type]
+    console.put("lost")
+    console.close(0.01)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a terminal that is stopped, as Linux does it")
+def test_a_terminal_that_is_stopped_holds_up_nobody() -> None:
+    terminal, slave = pty.openpty()
+    try:
+        with os.fdopen(slave, "w", encoding="utf-8") as stream:
+            console = Console(stream)
+            for number in range(5 * LINES_MAX):
+                console.put(f"line {number} {'x' * 100}")
+            assert console.dropped, "its buffer holds some kilobytes"
+            reader = threading.Thread(target=_read_to_the_end, args=(terminal,), daemon=True)
+            reader.start()
+            console.close(60)
+    finally:
+        os.close(terminal)
+
+
+def _read_to_the_end(terminal: int) -> None:
+    with contextlib.suppress(OSError):
+        while os.read(terminal, 65536):
+            pass
