@@ -133,7 +133,7 @@ def test_a_missing_fill_takes_the_difference_in_money_back_too() -> None:
 
 
 def test_opposite_books_are_one_position_at_the_venue() -> None:
-    """S1 +2 at 100, S2 -3 at 99: the venue has realized -2, and holds -1 at 99."""
+    """One +2 at 100, the other -3 at 99: the venue has realized -2, and holds -1 at 99."""
     kit = Kit(real=True)
     kit.account_read("1000")
     kit.trades("S1", BUY, "2", "100", at_ns=T + MS)
