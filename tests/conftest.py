@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 from trio.testing import MockClock
@@ -11,6 +14,13 @@ from tests.pacing import VirtualTime, make_clock
 from tests.profiles import load
 
 load()
+
+MEMORY = Path("/dev/shm")
+MEMORY_FREE_MIN = 4 << 30
+
+# Journals are synced after every order, which takes milliseconds on a disk. No test is about the disk itself.
+if MEMORY.is_dir() and "TMPDIR" not in os.environ and shutil.disk_usage(MEMORY).free > MEMORY_FREE_MIN:
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 LONG = ("tests/test_pages.py", "tests/live/", "tests/commands/")
 """Tests that run whole sessions. They start first, so that no core waits for one of them at the end."""

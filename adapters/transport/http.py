@@ -12,6 +12,7 @@ recognises the venue's own form of a permanent refusal.
 
 from __future__ import annotations
 
+import functools
 import ssl
 import zlib
 from collections.abc import Callable, Mapping
@@ -70,6 +71,12 @@ class Answer(NamedTuple):
         return self.status == _TOO_MANY or self.status in _BANS
 
 
+@functools.cache
+def _system_trust() -> ssl.SSLContext:
+    """Return the system's certificates, which take 20 ms to read: once in a process."""
+    return ssl.create_default_context()
+
+
 class HttpClient:
     """Connections to one venue. `transport` replaces the network in tests."""
 
@@ -83,7 +90,7 @@ class HttpClient:
         self._timeout_s = timeout_s
         self._body_bytes_max = body_bytes_max
         self._transport = transport
-        self._trust = ssl.create_default_context()
+        self._trust = _system_trust()
         self._client: httpx.AsyncClient | None = None  # made by the first request, and after a close
 
     async def aclose(self) -> None:
