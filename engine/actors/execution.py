@@ -331,6 +331,8 @@ class Execution(Actor):
             self._apply_open(order, read, emit)
         elif read.state == "absent" and self._is_absent(order, read):
             self._end(read.recv_ns, client_order_id, "Rejected", emit)
+        elif read.state == "filled" and self._is_cut(order, read):
+            self._end(read.recv_ns, client_order_id, "Canceled", emit)
         else:
             # Filled, but its fills are not reported yet; or absent, but too early for that to be proof.
             self._query_later(read.recv_ns, client_order_id, emit)
@@ -356,6 +358,16 @@ class Execution(Actor):
             and bool(order.expires_ns)
             and read.venue_ns > order.expires_ns + self._answer_ns
         )
+
+    def _is_cut(self, order: Order, read: OrderRead) -> bool:
+        """Return whether what is missing of a filled order was never filled: reduce-only had cut it.
+
+        The fills of an answer have been reported before it, but for those of the moment of the query.
+        """
+        if not order.reduce_only or not order.filled:
+            return False
+        order.filled_ns = order.filled_ns or read.venue_ns
+        return read.venue_ns >= order.filled_ns + self._answer_ns
 
     # Queries.
 

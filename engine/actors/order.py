@@ -13,7 +13,8 @@ class Order(State):
 
     `canceling` is the reason of a cancel, `modifying` the new limit price of a change, that was requested and
     is not confirmed yet. `trigger` and `parent` are as in its terms. `filled_at_end`: the venue
-    has ended the order, and this much of it is filled; 0 before.
+    has ended the order, and this much of it is filled; 0 before. `filled_ns`: the venue's time of the first
+    answer that called it filled while a part was not.
     """
 
     strategy: str
@@ -34,6 +35,7 @@ class Order(State):
     trigger: str = ""
     parent: str = ""
     filled_at_end: Size = 0
+    filled_ns: int = 0
 
     @property
     def working_state(self) -> str:

@@ -46,12 +46,13 @@ from engine.events import (
     SubmitOrder,
 )
 from engine.events.terms import CLOSE, OPEN
-from engine.values import BUY
+from engine.values import BUY, SELL
 from tests.actors.harness import Harness, T
 from tests.profiles import examples
 
 VENUE = VenueConfig(network="sandbox", account="0x" + "11" * 20, expires_ms=10_000)
 S = SECOND_NS
+MS = 1_000_000
 SESSION = "00000000000000aa"
 
 
@@ -315,6 +316,21 @@ def test_o06_a_cancel_refused_after_a_fill_waits_for_the_fills() -> None:
     assert state(harness, name) == "PendingCancel"
     harness.send(filled(name, 10, 1))
     assert state(harness, name) == "Filled"
+
+
+def test_o06_a_filled_order_that_reduce_only_cut_ends_with_what_it_filled() -> None:
+    """An exit of 10 that had 4 to close: nothing more comes, so it must not be waited for without end."""
+    harness = new_harness()
+    terms = OrderTerms(SELL, 10, role="close", reduce_only=True)
+    order: SubmitOrder = harness.send(OrderApproved(T, 1, "s", 1, terms))[0]
+    name = order.client_order_id
+    harness.send(OrderAccepted(T, T, name, 3), filled(name, 4, 1), OrderUnknown(T, name, "no response"))
+    harness.send(CancelRequested(T, "s", name), CancelRejected(T, T, name, "filled"))
+    harness.send(read(name, "filled", T, venue_order_id=3), read(name, "filled", T + 1, venue_order_id=3))
+    assert state(harness, name) == "PendingCancel", "a fill of that moment may follow"
+    harness.send(read(name, "filled", T + VENUE.answer_ms * MS, venue_order_id=3))
+    last = harness.all(OrderChanged)[-1]
+    assert (last.state, last.filled) == ("Canceled", 4)
 
 
 def test_o08_a_modified_order_counts_the_fills_of_both_legs() -> None:
