@@ -224,14 +224,16 @@ class RebuiltBars:
             if self._aggregator is None and not isinstance(batch[0], SessionStarted):
                 started = SessionStarted(engine_time(batch[0]), "bars", "replay", "", "", "", (), "{}")
                 inputs = [started, *batch]
-            last_ns = max(last_ns, engine_time(inputs[-1]))
+            last_ns = max(last_ns, _known_ns(inputs[-1]))
             sequencer.run(inputs)
             self._done += len(inputs)
             if self._progress is not None:
                 self._progress(self._done)
         if self._aggregator is not None:
             # Close the windows that ended by the last record: no more of their data can come.
-            sequencer.run([ClockAdvanced(max(last_ns, sequencer.now_ns, min(last_ns, end_ns) + grace_ns))])
+            sequencer.run(
+                [ClockAdvanced(max(last_ns, sequencer.now_ns, min(last_ns, end_ns) + max(grace_ns, 1)))]
+            )
 
     def _candles(self, candle: Candle) -> str:
         return f"candles of {format_interval(candle.interval_ns)}"
@@ -261,6 +263,11 @@ class RebuiltBars:
             for _, _, event in derived
             if event.__class__ in (BarClosed, BarCorrected) and event.interval_ns == self._interval_ns
         ]
+
+
+def _known_ns(event: Event) -> int:
+    """Return the time until which the data is known: a candle's end may be after its time of receipt."""
+    return max(engine_time(event), event.venue_ns) if isinstance(event, Candle) else engine_time(event)
 
 
 def _still_open(bar: OpenBar, instrument: int, interval_ns: int) -> BarClosed:

@@ -50,9 +50,11 @@ class Candles:
         if candle.start_ns < market.done_ns:
             return
         market.done_ns = candle.venue_ns
+        # One that ends at midnight is received just before: what arrives then comes after it all the same.
+        end_ns = min(candle.venue_ns, candle.recv_ns)
         owners = list(v.books.get(candle.instrument, {}))
         for order in v.orders.get(candle.instrument, ()):
-            if order.owner not in owners and order.arrived_ns < candle.venue_ns:
+            if order.owner not in owners and order.arrived_ns < end_ns:
                 owners.append(order.owner)
         if not owners:
             market.last = candle.close
@@ -66,7 +68,7 @@ class Candles:
             ("open", LOW, HIGH, "close"),
             candle.recv_ns,
             candle.start_ns,
-            candle.venue_ns,
+            end_ns,
             volume if volume > 0 else -1,
         )
         self._begin_next(v.path, emit)
