@@ -159,13 +159,26 @@ def test_what_a_live_session_reads_to_warm_up_is_not_played(tmp_path: Path) -> N
         play([tmp_path / "2024-12-05"])
 
 
+def test_a_backfill_in_the_middle_of_a_day_is_found(tmp_path: Path) -> None:
+    """It lists nothing, since the day has the instruments; what the session before read is not played."""
+    warm_up = [candle(at, 7) for at in range(9)]
+    fetched = [candle(at, 1000) for at in range(2, 5)]
+    first = session("paper", [LISTED, *warm_up])
+    write_journal(tmp_path, [first, session("backfill", fetched, NOON + MINUTE)])
+    found = [event for event in events(tmp_path) if isinstance(event, Candle)]
+    assert [one.open for one in found] == [1000] * 3
+
+
 def test_a_backfill_over_midnight_is_whole(tmp_path: Path) -> None:
     """The second day opens within the session that fetches."""
-    started, listed, *read = session("backfill", [LISTED, *(candle(at, 1000 + at) for at in range(6))])[:-1]
+    history: list[Event] = [*(candle(at, 1000 + at) for at in range(6)), rate(0, 1)]
+    started, listed, *read = session("backfill", [LISTED, *history])[:-1]
     later = [msgspec.structs.replace(one, recv_ns=NOON + DAY_NS) for one in read[3:]]  # type: ignore[type-var]
     write_journal(tmp_path, [[started, listed, *read[:3], *later]])
     assert len(sorted(tmp_path.glob("20*"))) == 2
     assert sum(isinstance(event, Candle) for event in events(tmp_path)) == 6
+    rates = [event.recv_ns for event in events(tmp_path) if isinstance(event, FundingRead)]
+    assert rates == [day_start_ns("2024-11-01")], "once, at its time"
     alone = JoinedDays([tmp_path / "2024-12-06"], plays_history=True)
     assert [one.start_ns for one in alone.history.candles] == [BEGIN + at * MINUTE for at in (3, 4, 5)]
 

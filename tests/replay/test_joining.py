@@ -130,11 +130,12 @@ def test_a_day_given_twice_is_refused(tmp_path: Path) -> None:
 def test_days_with_an_instrument_at_the_same_time_are_refused_by_name(tmp_path: Path) -> None:
     rows = steps(FIRST, HALVES, ("1",), 10, 60)
     (one,) = imported(tmp_path / "a", rows)
-    (other,) = imported(tmp_path / "b", rows[9:] + steps(SECOND, HALVES, ("1",), 1, 60)[:0])
-    with pytest.raises(UsageError, match="both have data of binance:BTCUSDT at the same time") as caught:
-        play([one, other])
-    assert str(one) in str(caught.value)
-    assert str(other) in str(caught.value)
+    for number, part in enumerate((rows[9:], rows[:1], rows[3:5])):
+        (other,) = imported(tmp_path / f"b{number}", part)
+        with pytest.raises(UsageError, match="both have data of binance:BTCUSDT at the same time") as caught:
+            play([one, other])
+        assert str(one) in str(caught.value)
+        assert str(other) in str(caught.value)
     with pytest.raises(UsageError, match="at the same time"):
         bars([one, other], "1m")
     shutil.copytree(one, tmp_path / "copy")
@@ -272,3 +273,20 @@ def test_days_without_a_price_have_nothing_to_play(tmp_path: Path) -> None:
     write_journal(tmp_path, [[*inputs, FeedUp(NOON, "sim", 2), stopped(NOON + SECOND_NS)]])
     with pytest.raises(UsageError, match="there is nothing to play"):
         play([tmp_path / "2024-12-05"])
+
+
+def test_bars_of_a_recorded_and_an_imported_day_are_all_there(tmp_path: Path) -> None:
+    """Those of the recorded day are on record; that does not hide the day that has none on record."""
+    start = opening(config_of(use("Averages"), intervals=("1m",)), NOON)
+    inputs = [*start, trade(1, 1, 70000, 1500), trade(61, 1, 70001, 1000), trade(122, 1, 70002, 1)]
+    write_journal(tmp_path / "live", [[*inputs, stopped(NOON + 200 * SECOND_NS)]])
+    rows = steps("2024-12-06", ("7.5", "8"), ("2",), 3, 60)
+    folders = imported(tmp_path / "file", rows, "AAA", venue="sim") + [tmp_path / "live/2024-12-05"]
+    traded = [row for row in bars(folders, "1m") if row["count"]]
+    assert [(row["close"], row["volume"]) for row in traded] == [
+        ("7", "1.5"),
+        ("7.0001", "1"),
+        ("7.0002", "0.001"),
+        ("7.5", "2"),
+        ("8", "2"),
+    ]
