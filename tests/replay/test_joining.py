@@ -281,7 +281,7 @@ def test_bars_of_a_recorded_and_an_imported_day_are_all_there(tmp_path: Path) ->
     inputs = [*start, trade(1, 1, 70000, 1500), trade(61, 1, 70001, 1000), trade(122, 1, 70002, 1)]
     write_journal(tmp_path / "live", [[*inputs, stopped(NOON + 200 * SECOND_NS)]])
     rows = steps("2024-12-06", ("7.5", "8"), ("2",), 3, 60)
-    folders = imported(tmp_path / "file", rows, "AAA", venue="sim") + [tmp_path / "live/2024-12-05"]
+    folders = [*imported(tmp_path / "file", rows, "AAA", venue="sim"), tmp_path / "live/2024-12-05"]
     traded = [row for row in bars(folders, "1m") if row["count"]]
     assert [(row["close"], row["volume"]) for row in traded] == [
         ("7", "1.5"),
