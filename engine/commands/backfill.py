@@ -27,6 +27,7 @@ from engine.runtime.backfill import (
     read_series,
     run_backfill,
 )
+from engine.runtime.holes import HistorySeries
 from engine.stores.catchup import rebuild
 from engine.stores.sqlite.store import SqliteStore
 from engine.values import format_interval, parse_interval
@@ -156,7 +157,7 @@ async def _backfill(
     )
 
     async def read(listed: Sequence[InstrumentListed]) -> AsyncIterator[list[Event]]:
-        known = known_history(root)
+        known = known_history(root, venue.rules)
         with progress("backfill", len(series)) as show:
             for done, one in enumerate(series, start=1):
                 instrument = find_instrument(one.instrument, listed)
@@ -164,7 +165,7 @@ async def _backfill(
                 wanted = SeriesPlan(interval_ns, start_ns, end_ns)
                 result = SeriesRead()
                 if interval_ns or instrument.rules.on_margin:
-                    have = known.get((instrument.key, interval_ns), [])
+                    have = known.get((instrument.key, interval_ns), HistorySeries())
                     async for found in read_series(
                         client, venue.rules, instrument, wanted, have, listing.time.venue_ns, result
                     ):

@@ -57,7 +57,7 @@ _FUNDING_S = 3600
 SeriesKey = tuple[str, int]
 """The key of an instrument and an interval in ns; 0 for funding rates."""
 
-Known = dict[SeriesKey, list[CandleRead | FundingRead | HistoryRead]]
+Known = dict[SeriesKey, HistorySeries]
 """By series, what a journal has of it."""
 
 
@@ -100,8 +100,9 @@ class SeriesRead(msgspec.Struct):
     unusable: list[str] = []
 
 
-def known_history(root: Path) -> Known:
+def known_history(root: Path, rules: Rules) -> Known:
     """Return the candles and funding rates that a journal already has, and the answers without any."""
+    grace_ns = rules.candle_grace_s * SECOND_NS
     known: Known = {}
     keys: dict[int, str] = {}
     for day in list_days(root):
@@ -114,7 +115,8 @@ def known_history(root: Path) -> Known:
                 if isinstance(event, CandleRead) and event.purpose != "history":
                     continue
                 interval_ns = 0 if isinstance(event, FundingRead) else event.interval_ns
-                known.setdefault((keys[event.instrument], interval_ns), []).append(event)
+                series = known.setdefault((keys[event.instrument], interval_ns), HistorySeries())
+                series.add(event, grace_ns)
     return known
 
 
@@ -141,19 +143,17 @@ async def read_series(
     rules: Rules,
     listed: InstrumentListed,
     plan: SeriesPlan,
-    known: Sequence[CandleRead | FundingRead | HistoryRead],
+    series: HistorySeries,
     venue_ns: int,
     result: SeriesRead,
 ) -> AsyncIterator[list[Event]]:
     """Yield what the journal lacks of a series, one batch for each request; set `result`.
 
-    `listed` has the number and the scales of the journal, `known` is what that has already, `venue_ns` the
-    venue's time. Raises VenueError.
+    `listed` has the number and the scales of the journal, `series` is what that has already, and gets what is
+    found. `venue_ns` is the venue's time. Raises VenueError.
     """
     first, last, step = windows_of(plan, listed, rules, venue_ns)
-    series = HistorySeries(step)
-    for event in known:
-        series.add(event, rules.candle_grace_s * SECOND_NS)
+    series.step_ns = step
     # By its custom the venue has no candle of a quiet window, or settles no rates.
     silent = listed.silence == "none" if plan.interval_ns else not listed.rules.funding_s
     result.step_ns, result.windows = step, (last - first) // step

@@ -37,9 +37,12 @@ Spans = list[tuple[int, int]]
 
 
 class HistorySeries(msgspec.Struct):
-    """The record of one series. `times` are starts of candles or times of rates."""
+    """The record of one series. `times` are starts of candles or times of rates.
 
-    step_ns: int
+    `step_ns` is set before windows are asked for: in a journal a rate has no length.
+    """
+
+    step_ns: int = 0
     times: set[int] = msgspec.field(default_factory=set)
     answers: list[HistoryRead] = msgspec.field(default_factory=list)
 

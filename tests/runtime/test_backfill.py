@@ -27,6 +27,7 @@ from engine.runtime.backfill import (
     read_series,
     run_backfill,
 )
+from engine.runtime.holes import HistorySeries
 from engine.venue import Listing, Rules, SessionContext, Unusable, VenueClient
 from tests.runtime.kit import NOON, Counting, assert_replays, builder, of
 
@@ -139,9 +140,9 @@ def backfill(root: Path, venue: Scripted, *plans: SeriesPlan) -> list[SeriesRead
     asked = len(venue.asked)
 
     async def read(listed: Sequence[InstrumentListed]) -> AsyncIterator[list[Event]]:
-        known = known_history(root)
+        known = known_history(root, venue.rules)
         for plan, result in zip(plans, results, strict=True):
-            have = known.get((listed[0].key, plan.interval_ns), [])
+            have = known.get((listed[0].key, plan.interval_ns), HistorySeries())
             now_ns = venue.clock.now_ns()
             async for found in read_series(venue, venue.rules, listed[0], plan, have, now_ns, result):
                 yield found
