@@ -77,10 +77,7 @@ def keyed_labels(listed: Iterable[InstrumentListed], preferred: Collection[str] 
     """Return the labels by `venue:NAME`, for instruments of several journals, whose numbers may be equal."""
     listed = list(listed)
     found = index_names(listed, preferred)
-    return {
-        one.key: one.name if (own := found.get(one.name)) and own.key == one.key else one.key
-        for one in listed
-    }
+    return {one.key: _label(one, found) for one in listed}
 
 
 def is_among(listed: InstrumentListed, texts: Collection[str]) -> bool:
@@ -106,11 +103,19 @@ class Instruments(dict[int, InstrumentListed]):
     def __init__(self, listed: Iterable[InstrumentListed] = ()) -> None:
         super().__init__({one.instrument: one for one in listed})
         self._preferred: tuple[str, ...] = ()
-        self._labels: dict[int, str] | None = None
+        self._names: dict[str, int] | None = None
+        self._labels: dict[int, str] = {}
+        self._taken: set[str] = set()
 
     def __setitem__(self, number: int, listed: InstrumentListed) -> None:
+        texts = _texts(listed)
+        if self._names is None or number in self or not self._taken.isdisjoint(texts):
+            self._names = None
+        else:  # changes nothing of the others: at a start hundreds are listed one by one
+            self._names.update(dict.fromkeys(texts, number))
+            self._labels[number] = listed.name
+            self._taken.update(texts)
         super().__setitem__(number, listed)
-        self._labels = None
 
     def copy(self) -> Instruments:
         """Return a copy that is changed on its own."""
@@ -122,12 +127,12 @@ class Instruments(dict[int, InstrumentListed]):
         """Hold these instruments, and no others."""
         self.clear()
         self.update({one.instrument: one for one in listed})
-        self._labels = None
+        self._names = None
 
     def prefer(self, texts: tuple[str, ...]) -> None:
         """Set which instruments the session trades, as its configuration has them; () are all."""
         self._preferred = texts
-        self._labels = None
+        self._names = None
 
     def label(self, number: int) -> str:
         """Return what people and strategies see for an instrument."""
@@ -135,13 +140,18 @@ class Instruments(dict[int, InstrumentListed]):
 
     def labels(self) -> dict[int, str]:
         """Return the label of each instrument, by number."""
-        if self._labels is None:
-            self._labels = labels(self.values(), self._preferred)
+        if self._names is None:
+            self.names()
         return self._labels
 
     def names(self) -> dict[str, int]:
         """Return the number of each instrument by every text that means it."""
-        return {text: one.instrument for text, one in index_names(self.values(), self._preferred).items()}
+        if self._names is None:
+            found = index_names(self.values(), self._preferred)
+            self._names = {text: one.instrument for text, one in found.items()}
+            self._labels = {number: _label(one, found) for number, one in self.items()}
+            self._taken = {text for one in self.values() for text in _texts(one)}
+        return self._names
 
     def means(self, text: str, number: int) -> bool:
         """Return whether `text` means the instrument with this number."""
@@ -180,7 +190,19 @@ def _why_not(text: str, what: str, listed: list[InstrumentListed], preferred: Co
     same = list(dict.fromkeys(one.key for one in listed if text in (one.name, _pair(one))))
     if same:
         return f"{text!r} is the name of several {what}s; write one of {', '.join(same)}"
-    return f"there is no {what} {text!r}; {nearest(str(text), list(labels(listed, preferred).values()))}"
+    known = [*labels(listed, preferred).values(), *(pair for one in listed if (pair := _pair(one)))]
+    return f"there is no {what} {text!r}; {nearest(str(text), list(dict.fromkeys(known)))}"
+
+
+def _texts(one: InstrumentListed) -> list[str]:
+    """Return the texts that may mean an instrument."""
+    return [text for text in (one.key, one.name, _pair(one)) if text]
+
+
+def _label(one: InstrumentListed, found: Mapping[str, InstrumentListed]) -> str:
+    """Return the NAME of an instrument if it is its text in `index_names`, else `venue:NAME`."""
+    own = found.get(one.name)
+    return one.name if own is not None and own.key == one.key else one.key
 
 
 def _unique(

@@ -62,6 +62,8 @@ def test_the_pair_of_a_spot_market_finds_it() -> None:
 
     assert find_instrument("HYPE/USDC", listed).name == "@107"
     assert find_instrument("HYPE", listed).instrument == 2
+    with pytest.raises(UsageError, match="did you mean HYPE/USDC"):
+        find_instrument("HYPE-USDC", listed)
 
 
 def test_a_label_is_the_bare_name_where_it_is_unique() -> None:
@@ -121,7 +123,13 @@ _KEYS = st.lists(st.tuples(st.sampled_from("ab"), _NAMES), unique=True, max_size
 def test_labels_are_distinct_and_each_finds_its_instrument(keys: list[tuple[str, str]]) -> None:
     listed = [listing(f"{venue}:{name}", number) for number, (venue, name) in enumerate(keys, 1)]
     found = labels(listed)
+    held = Instruments()
+    for one in listed:
+        held[one.instrument] = one
+        assert held.labels() == Instruments(held.values()).labels()
+        assert held.names() == Instruments(held.values()).names()
 
+    assert held.labels() == found
     assert len(set(found.values())) == len(listed)
     for one in listed:
         assert find_instrument(found[one.instrument], listed) == one
