@@ -39,6 +39,8 @@ from tests.orders.wire import RealRun
 from tests.replay.kit import Memory
 
 __all__ = [
+    "FINE_SCALE",
+    "ZZZ",
     "Finer",
     "Played",
     "assert_replays",
@@ -46,6 +48,7 @@ __all__ = [
     "decimals",
     "exact",
     "finer_listing",
+    "inputs_of",
     "play",
     "recorded",
     "relisted",
@@ -115,7 +118,16 @@ def recorded(plan: Plan, at: float, *, fine_money: bool = True) -> list[Event]:
 
     run = Relisting(plan)
     run.play()
-    return [event for _, _, inputs, _ in run.memory.frames for event in inputs]
+    inputs = inputs_of(run.memory)
+    if not plan.real:
+        return inputs
+    # A fee that is divided among the parts of a fill is rounded at the scale of the fill.
+    return [msgspec.structs.replace(one, fee=0) if isinstance(one, OrderFilled) else one for one in inputs]
+
+
+def inputs_of(memory: Memory) -> list[Event]:
+    """Return the inputs of a session."""
+    return [event for _, _, inputs, _ in memory.frames for event in inputs]
 
 
 def busy(config: Config) -> Config:
@@ -149,9 +161,6 @@ def relisted(inputs: Sequence[Event], finer: Mapping[int, Finer], *, first: bool
                 event = finer_listing(event, gains)
         elif first or seen.get(number, 0) > 1:
             event = _moved(event, gains)
-        if isinstance(event, OrderFilled) and event.trade_id:
-            # A fee that is divided among the parts of a fill would be rounded at the scale of the fill.
-            event = msgspec.structs.replace(event, fee=0)
         found.append(event)
     return found
 

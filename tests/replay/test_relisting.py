@@ -7,26 +7,36 @@ the end. The steps of the grid are the same in both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
+import msgspec
+import pytest
 from hypothesis import Phase, given
 from hypothesis import strategies as st
 
+from engine.events import Event, FillBooked, InstrumentListed, PositionRead
 from engine.stores.rows.builder import RowBuilder
 from engine.stores.rows.tables import TABLES
 from engine.stores.rows.units import as_text
 from engine.stores.store import Row
+from tests.orders.real import RealSession
 from tests.orders.sequences import AAA, BBB, Plan, plan, real_plan
+from tests.orders.session import FREE
 from tests.profiles import examples
 from tests.replay.kit import Memory
 from tests.replay.relisting_kit import (
+    FINE_SCALE,
+    ZZZ,
     Finer,
     Played,
     assert_replays,
     decimals,
     exact,
+    inputs_of,
     play,
     recorded,
     relisted,
@@ -60,8 +70,96 @@ def test_a_session_with_real_orders_does_too(
     _assert_same(exact(real_plan(number)), share, finer, follow=follow)
 
 
+@examples(0.3, phases=PHASES)
+@given(numbers, shares, gains)
+def test_money_that_gains_decimals_differs_by_roundings_alone(
+    number: int, share: float, finer: dict[int, Finer]
+) -> None:
+    inputs = recorded(exact(plan(number)), share, fine_money=False)
+    fine = decimals(play(relisted(inputs, finer, first=True)).memory.all())
+    found = play(relisted(inputs, finer, first=False)).memory
+    unit, bookings = Fraction(1, 10**8), 0
+    for one, other in zip(decimals(found.all()), fine, strict=True):
+        bookings += one.get("type") == "FillBooked"
+        for name in MONEY & one.keys():
+            differs = Fraction(str(one.pop(name))) - Fraction(str(other.pop(name)))
+            assert abs(differs) <= bookings * unit
+        assert one == other
+    assert_replays(found)
+
+
+MONEY = frozenset({"realized", "unrealized", "cost", "equity"})
+"""What quotients are part of: each is rounded once, at the scale that money has then."""
+
+
+# Situations that random sessions do not have.
+
+
+class Session(RealSession):
+    """A session with real orders, whose money has as many decimals with other scales."""
+
+    def listings(self) -> list[Event]:
+        """See `RealSession`."""
+        return [*super().listings(), InstrumentListed(self.now_ns, ZZZ, "sim", "ZZZ", FINE_SCALE, FINE_SCALE)]
+
+
+def _missing_fill(s: Session) -> list[Event]:
+    """A fill is not reported; the position that shows it is booked at a mark with many decimals."""
+    s.say("Long", "target", "AAA", "1.5")
+    s.trade(100)
+    s.fill(100)
+    s.context("100.123456")
+    late = [s.others(-1, "0.4", 99, silent=True), s.others(-1, "0.2", 98, silent=True)]
+    s.now_ns += 10**9
+    s.read_account()
+    assert s.newest(FillBooked).finer
+    s.context("100.12")
+    return late
+
+
+def _found_position(s: Session) -> list[Event]:
+    """The account has a position that the engine knows nothing about; its entry price has many decimals."""
+    assert s.newest(FillBooked).external
+    return [s.others(-1, "0.5", 99, silent=True)]
+
+
+def _fee_in_base(s: Session) -> list[Event]:
+    """Fees of a spot market are taken from what was bought; less than a step of the grid is left over."""
+    s.say("Long", "target", "BBB", "10")
+    s.trade(1500, market=BBB)
+    bought = s.fill(1500, "4.2", silent=True)
+    paid = msgspec.structs.replace(bought, fee=11, fee_asset="BBB")
+    s.send(paid)
+    assert s.newest(FillBooked, cause="fee")
+    return [msgspec.structs.replace(s.fill(1500, "5", silent=True), fee=4, fee_asset="BBB")]
+
+
+@pytest.mark.parametrize("happens", [_missing_fill, _found_position, _fee_in_base])
+@pytest.mark.parametrize("gain", [Finer(1, 1), Finer(2, 0), Finer(6, 3)])
+def test_what_was_booked_from_outside_and_fees_in_base_units_go_on(
+    happens: Callable[[Session], list[Event]], gain: Finer
+) -> None:
+    settings = replace(FREE, spot=happens is _fee_in_base)
+    s = Session(settings=settings, held={AAA: "1.25"} if happens is _found_position else None)
+    late = happens(s)
+    s.send(*(msgspec.structs.replace(one, recv_ns=s.now_ns) for one in s.listings()))
+    s.send(*late)
+    s.now_ns += 10**9
+    s.read_account()
+    s.restart()
+    s.stop()
+    inputs = [
+        msgspec.structs.replace(one, entry=100_123_456) if isinstance(one, PositionRead) and one.size else one
+        for one in inputs_of(s.memory)
+    ]
+    _assert_goes_on(inputs, {AAA: gain, BBB: gain})
+
+
 def _assert_same(of: Plan, share: float, finer: Mapping[int, Finer], *, follow: bool) -> None:
-    inputs = recorded(of, share)
+    _assert_goes_on(recorded(of, share), finer, follow=follow)
+
+
+def _assert_goes_on(inputs: Sequence[Event], finer: Mapping[int, Finer], *, follow: bool = True) -> None:
     fine = play(relisted(inputs, finer, first=True), follow=follow)
     found = play(relisted(inputs, finer, first=False), follow=follow)
     _compare(decimals(found.memory.all()), decimals(fine.memory.all()))
