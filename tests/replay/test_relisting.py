@@ -127,11 +127,13 @@ def _fee_in_base(s: Session) -> list[Event]:
     """Fees of a spot market are taken from what was bought; less than a step of the grid is left over."""
     s.say("Long", "target", "BBB", "10")
     s.trade(1500, market=BBB)
-    bought = s.fill(1500, "4.2", silent=True)
-    paid = msgspec.structs.replace(bought, fee=11, fee_asset="BBB")
-    s.send(paid)
-    assert s.newest(FillBooked, cause="fee")
-    return [msgspec.structs.replace(s.fill(1500, "5", silent=True), fee=4, fee_asset="BBB")]
+    first, second = (
+        msgspec.structs.replace(one, price=one.price * 100, finer=2, fee=fee, fee_asset="BBB")
+        for one, fee in ((s.fill(1500, "4.2", silent=True), 1150), (s.fill(1500, "5", silent=True), 433))
+    )
+    s.send(first)
+    assert s.newest(FillBooked, cause="fee").size == 12, "1.15 BBB are rounded up to the grid"
+    return [second]
 
 
 @pytest.mark.parametrize("happens", [_missing_fill, _found_position, _fee_in_base])
