@@ -98,6 +98,16 @@ class InstrumentListed(Event, frozen=True, tag="instrument"):
             return value * power_of_ten(self.price_scale - scale)
         return max(1, value // power_of_ten(scale - self.price_scale))
 
+    def price_to_grid(self, price: int, side: int) -> int:
+        """Return an exact price on the grid: down for a buy, up for a sell; at least one step."""
+        step = self.price_step_at(price)
+        steps = price // step if side == BUY else -(-price // step)
+        return max(steps, 1) * step
+
+    def size_to_grid(self, size: int) -> int:
+        """Return an exact size on the grid, rounded down."""
+        return size // self.size_step * self.size_step
+
     def size_on_grid(self, value: object) -> int:
         """Put a size on the grid, rounding towards zero. Raises NumberError. May return 0."""
         return to_grid(value, scale=self.size_scale, step=self.size_step)  # type: ignore[arg-type]

@@ -7,7 +7,8 @@ the end. The steps of the grid are the same in both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -18,7 +19,17 @@ import pytest
 from hypothesis import Phase, given
 from hypothesis import strategies as st
 
-from engine.events import Event, FillBooked, InstrumentListed, PositionRead
+from engine.events import (
+    Event,
+    ExitDelayed,
+    FillBooked,
+    InstrumentListed,
+    OrderRejected,
+    PositionRead,
+    StopChanged,
+    TargetChanged,
+)
+from engine.instruments import continued
 from engine.stores.rows.builder import RowBuilder
 from engine.stores.rows.tables import TABLES
 from engine.stores.rows.units import as_text
@@ -26,6 +37,7 @@ from engine.stores.store import Row
 from tests.orders.real import RealSession
 from tests.orders.sequences import AAA, BBB, Plan, plan, real_plan
 from tests.orders.session import FREE
+from tests.orders.session import Session as PaperSession
 from tests.profiles import examples
 from tests.replay.kit import Memory
 from tests.replay.relisting_kit import (
@@ -155,6 +167,105 @@ def test_what_was_booked_from_outside_and_fees_in_base_units_go_on(
         for one in inputs_of(s.memory)
     ]
     _assert_goes_on(inputs, {AAA: gain, BBB: gain})
+
+
+# A coarser grid.
+
+
+@contextmanager
+def coarse(s: Any) -> Iterator[Any]:
+    """Run a session that the model does not follow: it knows one grid only. The session replays."""
+    yield s
+    s.stop()
+    assert_replays(s.memory)
+
+
+def _coarser(s: PaperSession, *, price_step: int = 1, size_step: int = 1) -> None:
+    """List AAA again with larger steps, at scales that a venue with such a grid would have."""
+    before = s.sequencer.instruments[AAA]
+    listed = msgspec.structs.replace(before, recv_ns=s.now_ns, price_step=price_step, size_step=size_step)
+    s.send(continued(before, listed))
+
+
+def test_on_a_coarser_grid_a_target_closes_whole_steps_and_the_rest_is_dust() -> None:
+    with coarse(PaperSession()) as s:
+        s.say("Long", "target", "AAA", "1.57")
+        s.trade(100)
+        s.trade(100)
+        _coarser(s, size_step=10)
+        s.say("Long", "target", "AAA", "0")
+        s.trade(100)
+        s.trade(100)
+        assert s.book() == Fraction("0.07"), "less than a step cannot be sold"
+        changed = s.newest(TargetChanged, strategy="Long")
+        assert (changed.state, changed.reason) == ("waiting", "dust")
+        assert [one.terms.size for one in s.submitted(role="close")] == [150]
+        # Together with new size it can: the order opens, and closes the rest on its way.
+        s.say("Long", "target", "AAA", "-1")
+        s.trade(100)
+        s.trade(100)
+        assert s.book() == Fraction("-0.93")
+        assert s.newest(TargetChanged, strategy="Long").reason == "dust"
+
+
+def test_on_a_coarser_grid_own_orders_stops_and_trails_are_on_it() -> None:
+    with coarse(PaperSession()) as s:
+        s.say("Long", "target", "AAA", "1.57")
+        s.say("Long", "stop", "AAA", "sell", "1.57", "97.33")
+        s.say("Short", "target", "AAA", "-2.25")
+        s.trade(100)
+        s.say("Short", "trail", "AAA", "2.25", "2.5", short=True)
+        s.trade(100)
+        _coarser(s, price_step=50, size_step=10)
+        stop = s.memory.events(StopChanged)[-1]
+        assert (stop.trigger_price, stop.size) == (9750, 157), "up for a sell"
+        s.say("Long", "sell", "AAA", "1.09", limit="104.26", reduce_only=True)
+        s.trade(100)
+        own = s.submitted(purpose="own")[-1].terms
+        assert (own.size, own.limit) == (100, 10450)
+        for price in (98, 97, 97, 97):
+            s.trade(price)
+        assert s.book("Long") == Fraction("0.07")
+        late = s.newest(ExitDelayed, owner="Long")
+        assert (late.left, late.reason) == (7, "dust")
+        for price in (101, 101, 101):
+            s.trade(price)
+        assert s.book("Short") == Fraction("-0.05")
+        assert not s.memory.events(OrderRejected)
+
+
+def test_an_own_order_for_less_than_a_step_is_refused() -> None:
+    with coarse(PaperSession()) as s:
+        s.say("Long", "target", "AAA", "0.07")
+        s.trade(100)
+        s.trade(100)
+        _coarser(s, size_step=10)
+        s.say("Long", "sell", "AAA", "0.1", reduce_only=True)
+        s.trade(100)
+        assert s.refusals() == ["size"]
+        s.say("Long", "sell", "AAA", "0.1")
+        s.trade(100)
+        s.trade(100)
+        assert s.book() == Fraction("-0.03")
+
+
+def test_a_stop_on_a_coarser_grid_is_held_by_a_real_venue_for_whole_steps() -> None:
+    with coarse(RealSession()) as s:
+        s.say("Long", "target", "AAA", "1.57")
+        s.trade(100)
+        s.fill(100)
+        _coarser(s, price_step=50, size_step=10)
+        s.say("Long", "stop", "AAA", "sell", "1.5", "97.33")
+        s.trade(100)
+        terms = s.order(trigger="sl").command.terms
+        assert (terms.size, terms.trigger_price) == (150, 9750)
+        s.say("Long", "stop", "AAA", "sell", "9", "96")
+        s.trade(100)
+        assert all(
+            order.command.terms.size % 10 == 0 for order in s.orders.values() if order.command.terms.trigger
+        )
+        s.wait(300)
+        assert len(s.submitted(trigger="sl")) == 2, "nothing is placed again and again"
 
 
 def _assert_same(of: Plan, share: float, finer: Mapping[int, Finer], *, follow: bool) -> None:

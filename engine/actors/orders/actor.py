@@ -224,7 +224,8 @@ class OrderManager(PriceFollower):
 
     @handles(InstrumentListed)
     def note_instrument(self, listed: InstrumentListed, emit: Emit) -> None:
-        """Listen to trades until the new instrument has a price."""
+        """Listen to trades until the new instrument has a price; put stops on its grid."""
+        self.protection.stops.put_on_grid(listed, emit)
         emit(RoutesChanged())
 
     # Requests.

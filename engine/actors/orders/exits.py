@@ -55,14 +55,15 @@ class Exits:
     def budget(self, owner: str, instrument: int, terms: OrderTerms) -> tuple[int, str]:
         """Return what a new exit may have of the book, and who has the rest of it: (size, holder).
 
-        `holder` is "" if the book holds nothing to close.
+        The size is on the grid; `holder` is "" if the book holds nothing to close.
         """
+        listed = self.m.instruments[instrument]
         held = self.m.book(owner, instrument)
-        closable = abs(held) if held * terms.side < 0 else 0
+        closable = listed.size_to_grid(abs(held)) if held * terms.side < 0 else 0
         exits = [one for one in self._exits(owner, instrument) if not one[1].waiting]
         immediate = not terms.rests
         taken = sum(order.left for _, order in exits if order.immediate or not immediate)
-        room = min(terms.size, closable - taken)
+        room = listed.size_to_grid(min(terms.size, closable - taken))
         return (room, "") if room > 0 else (0, self._name(exits) if closable else "")
 
     def admit(
@@ -108,10 +109,11 @@ class Exits:
                 return
             less = min(excess, order.kept)
             excess -= less
-            if less == order.kept or order.modifying or not client_order_id:
+            kept = self.m.instruments[order.instrument].size_to_grid(order.left - less)
+            if less == order.kept or not kept or order.modifying or not client_order_id:
                 self.m.cancel(at_ns, client_order_id, order, "another exit takes its size", emit)
             else:
-                order.modifying, order.cut_to = True, order.left - less
+                order.modifying, order.cut_to = True, kept
                 emit(
                     ModifyApproved(
                         at_ns,
@@ -119,7 +121,7 @@ class Exits:
                         order.owner,
                         client_order_id,
                         order.instrument,
-                        order.left - less,
+                        kept,
                         order.terms.limit,
                     )
                 )
@@ -319,11 +321,12 @@ class Exits:
         side = SELL if held > 0 else BUY
         if self.in_flight(owed.owner, owed.instrument) >= abs(held):
             return  # Another exit closes it; its end or its fill leads back here.
-        terms = OrderTerms(side, owed.left, role=CLOSE, purpose=owed.purpose, handle=owed.handle)
+        size = m.instruments[owed.instrument].size_to_grid(owed.left)
+        terms = OrderTerms(side, size, role=CLOSE, purpose=owed.purpose, handle=owed.handle)
         largest = m.gates.largest_order(owed.instrument)
-        if largest and owed.left > largest:
+        if largest and size > largest:
             terms = replace(terms, size=largest)
-        if m.gates.is_dust(owed.instrument, terms):
+        if not size or m.gates.is_dust(owed.instrument, terms):
             if not owed.reported_ns:
                 self._report(at_ns, owed, "dust", emit)
             m.timer(at_ns + DUST_NS, f"exit {key}", emit)

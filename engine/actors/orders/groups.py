@@ -47,7 +47,7 @@ class Groups:
             terms = other.terms
             if terms.group != group or terms.purpose != "own" or terms.handle == fill.handle:
                 continue
-            kept = other.kept - fill.size
+            kept = m.instruments[fill.instrument].size_to_grid(other.kept - fill.size)
             if other.canceling:
                 continue
             cut = closes and other.resting and other.exits and kept > 0

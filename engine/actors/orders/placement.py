@@ -164,13 +164,14 @@ class Placement:
         if not self.at_venue(instrument):
             return {}
         # Nearest trigger first: the price falls to the highest and rises to the lowest.
+        to_grid = m.instruments[instrument].size_to_grid
         claims = [
             (
                 stop.kind,
                 -stop.trigger_price if stop.falling else stop.trigger_price,
                 stop.number,
                 stop.side,
-                max(0, stop.need - self.exiting(stop)),
+                to_grid(max(0, stop.need - self.exiting(stop))),
             )
             for stop in stops
         ]
@@ -180,7 +181,7 @@ class Placement:
                 trail.stop * trail.side,
                 trail.number,
                 trail.side,
-                min(trail.size, abs(m.book(owner, instrument))),
+                to_grid(min(trail.size, abs(m.book(owner, instrument)))),
             )
             for owner, trail in trails
             if m.parking and trail.held and trail.stop and trail.state != "firing"
@@ -192,7 +193,7 @@ class Placement:
         shares: dict[int, int] = {}
         for kind, _, number, side, size in sorted(claims):
             if side * account < 0:
-                shares[number] = min(size, left[kind])
+                shares[number] = to_grid(min(size, left[kind]))
                 left[kind] -= shares[number]
         return shares
 
@@ -252,15 +253,16 @@ class Placement:
             at_ns,
             owner,
             instrument,
-            self.stand_in(trail, share),
+            self.stand_in(instrument, trail, share),
             "parked while the engine is stopped",
             emit,
         )
 
-    def stand_in(self, trail: Trail, size: int) -> OrderTerms:
+    def stand_in(self, instrument: int, trail: Trail, size: int) -> OrderTerms:
         """Return the terms of a stop that stands for a trail at the venue."""
+        trigger_price = self.m.instruments[instrument].price_to_grid(trail.stop, trail.side)
         return OrderTerms(
-            trail.side, size, role=CLOSE, purpose="trail", trigger="sl", trigger_price=trail.stop
+            trail.side, size, role=CLOSE, purpose="trail", trigger="sl", trigger_price=trigger_price
         )
 
     def parked(self, owner: str, instrument: int) -> list[tuple[str, Live]]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Requests"]
 
 _REPLACED: Final = ("replaced", "the strategy wants something else by now")
+_BELOW_GRID: Final = ("size", "the book holds less than one step of the venue's grid")
 _NOTHING: Final = ("nothing_to_close", "the book holds nothing that this order could close")
 
 
@@ -59,10 +60,13 @@ class Requests:
             self._judge(request, terms, emit)
             return
         held = self.m.book(request.strategy, request.instrument)
-        closes = min(terms.size, abs(held)) if held * terms.side < 0 else 0
+        # What a book holds beyond the grid cannot be closed alone.
+        closable = self.m.instruments[request.instrument].size_to_grid(abs(held))
+        closes = min(terms.size, closable) if held * terms.side < 0 else 0
         opens = 0 if terms.reduce_only else terms.size - closes
         if terms.size > 0 and not closes and not opens:
-            self.refuse(request, replace(terms, role=CLOSE), _NOTHING, emit)
+            broken = _BELOW_GRID if held * terms.side < 0 else _NOTHING
+            self.refuse(request, replace(terms, role=CLOSE), broken, emit)
             return
         if not closes:
             self._judge(request, replace(terms, role=OPEN), emit)
@@ -267,8 +271,9 @@ class Requests:
         for client_order_id, order in [*m.live.items(), *(("", order) for order in m.approved)]:
             if order.terms.handle != request.handle or order.terms.purpose != "own" or order.canceling:
                 continue
-            size = request.size or order.left
-            limit = request.limit_price or order.terms.limit
+            listed = m.instruments[order.instrument]
+            size = request.size or listed.size_to_grid(order.left)
+            limit = request.limit_price or listed.price_to_grid(order.terms.limit, order.terms.side)
             more = size - order.left
             broken: tuple[str, str] | None = None
             if not client_order_id:

@@ -15,7 +15,14 @@ from engine.actors.base import Emit, RoutesChanged
 from engine.actors.orders.placement import AGAIN_NS, REFUSED_NS, Placement
 from engine.actors.orders.protection_state import Stop
 from engine.actors.orders.state import Live
-from engine.events import FillBooked, ModifyRequested, OrderTerms, StopChanged, StopRequested
+from engine.events import (
+    FillBooked,
+    InstrumentListed,
+    ModifyRequested,
+    OrderTerms,
+    StopChanged,
+    StopRequested,
+)
 from engine.events.terms import CLOSE
 from engine.values import format_scaled
 
@@ -94,6 +101,15 @@ class Stops:
             emit(RoutesChanged())
         self.m.stops.setdefault(stop.instrument, {})[stop.handle] = stop
         self.show(at_ns, stop, "waiting", stop.reason, emit)
+
+    def put_on_grid(self, listed: InstrumentListed, emit: Emit) -> None:
+        """Move the prices of a market's stops to a grid that has become coarser, rounded as in a request."""
+        for stop in self.m.stops.get(listed.instrument, {}).values():
+            before = stop.trigger_price, stop.limit
+            stop.trigger_price = listed.price_to_grid(stop.trigger_price, stop.side)
+            stop.limit = listed.price_to_grid(stop.limit, stop.side) if stop.limit else 0
+            if (stop.trigger_price, stop.limit) != before:
+                self.show(listed.recv_ns, stop, stop.state, "the grid of the venue changed", emit)
 
     def number(self) -> int:
         """Return the number of a new stop or trail."""

@@ -105,9 +105,11 @@ class Targets:
             self._reset(target)
             self._show(at_ns, owner, instrument, target, self._stay(target, "reached", only_closes), "", emit)
             return
+        listed = m.instruments[instrument]
         side = BUY if missing > 0 else SELL
-        closes = min(abs(missing), abs(held)) if held * side < 0 else 0
-        if only_closes and not closes:
+        against = min(abs(missing), abs(held)) if held * side < 0 else 0
+        closes = listed.size_to_grid(against)
+        if only_closes and not against:
             self._show(at_ns, owner, instrument, target, "withdrawn", target.reason, emit)
             return
         if closes and not target.closing:
@@ -117,7 +119,11 @@ class Targets:
             state = self._stay(target, "waiting", only_closes)
             self._show(at_ns, owner, instrument, target, state, target.reason, emit)
             return
-        size = closes or abs(missing)
+        size = closes or listed.size_to_grid(abs(missing))
+        if not size or (against and not closes and target.wanted * held >= 0):
+            # Less than one step of the grid.
+            self._wait_for_event(at_ns, owner, instrument, target, "dust", emit)
+            return
         role = CLOSE if closes else OPEN
         largest = m.gates.largest_order(instrument)
         size = min(size, largest) if largest else size
@@ -187,10 +193,11 @@ class Targets:
         missing = target.wanted - held
         if missing * terms.side <= 0:
             return 0
-        against = held * terms.side < 0
-        if (terms.role == CLOSE) != against:
+        to_grid = self.m.instruments[instrument].size_to_grid
+        closes = to_grid(min(abs(missing), abs(held))) if held * terms.side < 0 else 0
+        if (terms.role == CLOSE) != bool(closes):
             return 0
-        return min(terms.size, abs(missing), abs(held)) if against else min(terms.size, abs(missing))
+        return min(terms.size, closes or to_grid(abs(missing)))
 
     def submitted(self, order: SubmitOrder, emit: Emit) -> None:
         """Note the client order id of a target's order."""

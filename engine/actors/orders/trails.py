@@ -136,7 +136,7 @@ class Trails:
             return
         # The venue knows when the path passed the stop's price.
         trail.placing = True
-        terms = self.placement.stand_in(trail, size)
+        terms = self.placement.stand_in(instrument, trail, size)
         m.request(at_ns, owner, instrument, terms, self._words(instrument, trail), emit)
 
     def _orders(self, owner: str, instrument: int) -> list[Live]:
