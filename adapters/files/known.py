@@ -287,6 +287,6 @@ KNOWN: Final[tuple[Known, ...]] = (
         says="integer prices count 1e-9 and are scaled; windows without trades are left out",
     ),
 )
-"""Every known layout; the first that fits by its names is taken."""
+"""Every known layout. By its names the first that fits is taken; without names no row fits two of them."""
 
 LAYOUT_NAMES: Final = (BY_COLUMNS, *(one.name for one in KNOWN))

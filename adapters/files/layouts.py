@@ -17,7 +17,6 @@ import msgspec
 
 from adapters.files.columns import (
     BY_COLUMNS,
-    CANDLES,
     HOW_TO_NAME,
     ROLES,
     TRADES,
@@ -32,7 +31,6 @@ from adapters.files.noise import digits_of
 from adapters.files.tables import Table, open_table
 from adapters.files.times import MIXED, TimeReader
 from engine.errors import NumberError, UsageError
-from engine.values import power_of_ten
 
 __all__ = ["find_layout"]
 
@@ -41,7 +39,6 @@ _INDEX_NAMES: Final = ("", "unnamed:_0", "__index_level_0__")
 
 
 _BILLIONTHS: Final = 9
-_SCALE_MAX: Final = 127  # more than the decimals that `digits_of` finds
 
 
 def find_layout(
@@ -91,13 +88,10 @@ class _Finder:
             known_by_names = next((one for one in KNOWN if self._has_names(one)), None)
             return self._of(known_by_names) if known_by_names is not None else self._by_columns()
         rows = self._sample(range(len(self._first)))
-        fitting = [one for one in KNOWN if self._fits(one, rows)]
-        if len(fitting) > 1:
-            names = " and ".join(one.name for one in fitting)
-            raise UsageError(f"{self._path}: the rows fit {names}; choose with --layout NAME")
-        if fitting:
-            self._check_mapping(fitting[0])
-            return self._of(fitting[0])
+        fitting = next((one for one in KNOWN if self._fits(one, rows)), None)
+        if fitting is not None:
+            self._check_mapping(fitting)
+            return self._of(fitting)
         if not self._given:
             all_known = ", ".join(f"{one.name} ({_widths(one)})" for one in KNOWN if one.widths)
             raise UsageError(
@@ -115,10 +109,13 @@ class _Finder:
         return bool(needs) and needs <= set(self._names) and not (known.exact and needs != set(self._names))
 
     def _fits(self, known: Known, rows: list[Sequence[str]]) -> bool:
-        """Return whether the first rows look like a layout without names."""
+        """Return whether the first rows look like a layout without names.
+
+        Most of them are enough: the reading refuses a row that is damaged, and names its line.
+        """
         if len(self._first) not in known.widths or (known.arrays and not self._table.rows_are_arrays):
             return False
-        return bool(rows) and all(_misfit(known, row) is None for row in rows)
+        return 2 * sum(_misfit(known, row) is None for row in rows) > len(rows)
 
     def _sample(self, at: Sequence[int]) -> list[Sequence[str]]:
         """Return these columns of the first rows, as far as they can be read; not empty rows."""
@@ -264,7 +261,6 @@ class _Finder:
 
 def _misfit(known: Known, row: Sequence[str]) -> str | None:
     """Return what does not fit a layout without names in a row, None if all does."""
-    values: dict[str, tuple[int, int]] = {}
     for at, ((name, kind), cell) in enumerate(zip(known.columns, row, strict=False)):
         if kind == "x":
             continue
@@ -277,11 +273,6 @@ def _misfit(known: Known, row: Sequence[str]) -> str | None:
             return f"column {at} ({name}) is {cell[:40]!r}, not a {'whole ' if kind == 'i' else ''}number"
         if kind == "t" and _unit_of(cell) not in known.units:
             return f"column {at} ({name}) is {cell[:40]!r}, not a time in {' or '.join(known.units)}"
-        values[name] = found
-    if known.kind == CANDLES:
-        open_, high, low, close = (_at_scale(values[role]) for role in ("open", "high", "low", "close"))
-        if not (low <= open_ <= high and low <= close <= high):
-            return f"{', '.join(row[:6])}: the high and the low do not enclose the open and the close"
     return None
 
 
@@ -303,8 +294,3 @@ def _unit(known: Known) -> str | None:
 
 def _widths(known: Known) -> str:
     return " or ".join(map(str, known.widths))
-
-
-def _at_scale(number: tuple[int, int]) -> int:
-    value, places = number
-    return value * power_of_ten(_SCALE_MAX - places)

@@ -56,8 +56,8 @@ class RowReader:
         self._symbol: str | None = None
         self._first_ns = _ABSENT
         asked = ("price_decimals" not in found.measured, "size_decimals" not in found.measured)
-        self._prices = Rounding(listed.price_scale, asked=asked[0]) if found.rounds_prices else None
-        self._sizes = Rounding(listed.size_scale, asked=asked[1]) if found.rounds_sizes else None
+        self._prices = Rounding(found.price_decimals, asked=asked[0]) if found.rounds_prices else None
+        self._sizes = Rounding(found.size_decimals, asked=asked[1]) if found.rounds_sizes else None
 
     def events(self) -> Iterator[Trade] | Iterator[Candle]:
         """Yield every row as an event. Raises ImportRefused, also when there is no row."""
@@ -170,9 +170,7 @@ class RowReader:
                     raise NumberError(self._times.explain_step_back(row[time_at], last_ns))
                 if last_ns < 0:
                     self._first_ns = start_ns
-                end_ns = (
-                    start_ns + interval_ns if interval_ns < MONTH_NS else window_end(interval_ns, start_ns)
-                )
+                end_ns = window_end(interval_ns, start_ns)
                 if not _starts(interval_ns, start_ns, self._first_ns) or end_ns > INT64_MAX:
                     raise _off_grid(start_ns, interval_ns, measured=measured)
                 open_, high = read_open(row[open_at]), read_high(row[high_at])

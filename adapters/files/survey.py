@@ -7,7 +7,6 @@ which the reading itself refuses. Called by `datafile`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -37,9 +36,6 @@ _ROWS_PER_REPORT: Final = 16_384
 _SINGLE_PRICES: Final = {TRADES: ("price",), CANDLES: ("open", "high", "low", "close")}
 # Databento's record types of candles; see its page on OHLCV.
 _SPANS_NS: Final = {"32": SECOND_NS, "33": 60 * SECOND_NS, "34": 3600 * SECOND_NS, "35": DAY_NS}
-# Kraken names the files of its archive XBTUSD_60.csv, in minutes. They leave out silent windows, so that the
-# smallest step between their rows may be longer.
-_MINUTES_IN_NAME: Final = re.compile(r"_([0-9]{1,5})\.", re.ASCII)
 _NAMED: Final = frozenset(seconds * SECOND_NS for seconds in INTERVALS.values())
 
 
@@ -233,9 +229,6 @@ class _Surveyor:
         # Ends are of the form 23:59:59.999, at the file's unit.
         if self._span_ns:
             return self._span_ns
-        minutes = _MINUTES_IN_NAME.search(path.name) if self._layout.name == "kraken-ohlcvt" else None
-        if minutes is not None and _named(int(minutes[1]) * 60 * SECOND_NS, -1) is not None:
-            return int(minutes[1]) * 60 * SECOND_NS
         span = -(-(self._until_ns - self._start_ns) // SECOND_NS) * SECOND_NS
         if _named(span, self._start_ns) is not None:
             return _named(span, self._start_ns) or 0

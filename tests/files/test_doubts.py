@@ -108,6 +108,15 @@ def test_noise_is_rounded_to_the_step_and_reported(imports: Imports) -> None:
     assert "2 sizes with the noise of floats rounded, as 0.30000000000000004 to 0.3" in report.notes
 
 
+def test_noise_is_rounded_to_the_step_of_its_own_file(imports: Imports) -> None:
+    """0.1 of 32 bits, widened to 64, is noise in a column of tenths; the other file has eight decimals."""
+    noisy = imports.write(f"time,price,size\n{START_MS},1,0.10000000149011612\n{START_MS},1,0.2\n", "a.csv")
+    fine = imports.write(f"time,price,size\n{START_MS + 1},1,0.00000001\n", "b.csv")
+    report = imports.load_all([noisy, fine], instrument="COIN")
+    assert report.instruments[0].size_decimals == 8
+    assert sizes(imports) == [Fraction("0.1"), Fraction("0.2"), Fraction("0.00000001")]
+
+
 def test_computed_sizes_without_a_step_need_an_answer(imports: Imports) -> None:
     text = f"time,price,size\n{START_MS},1,0.1234567890123456\n{START_MS},1,0.5\n"
     with pytest.raises(UsageError, match=r"1 of its sizes, such as 0.1234567890123456, .*--size-decimals"):
@@ -115,6 +124,12 @@ def test_computed_sizes_without_a_step_need_an_answer(imports: Imports) -> None:
     report = imports.load(text, size_decimals=3)
     assert sizes(imports) == [Fraction("0.123"), Fraction("0.5")]
     assert any("0.1234567890123456 to 0.123" in note for note in report.notes)
+
+
+def test_a_small_number_is_not_the_noise_of_a_large_step(imports: Imports) -> None:
+    text = f"time,price,size\n{START_MS},1,0.0000012345678901234\n{START_MS},1,5\n"
+    with pytest.raises(UsageError, match=r"1 of its sizes, such as 0.0000012345678901234"):
+        imports.load(text)
 
 
 def test_digits_that_no_float_has_are_kept(imports: Imports) -> None:
@@ -315,6 +330,15 @@ def test_a_silent_minute_of_binance_is_flat_and_a_missing_one_is_a_gap(imports: 
     five = parse_interval("5m")
     assert minute_bars(imports, "5m")[:2] == [(0, 8, False), (five, 8, True)]
     assert (2 * 60_000 * MS, 0, False) in minute_bars(imports, "1m")
+
+
+@pytest.mark.parametrize(("venue", "incomplete"), [("binance", True), ("coinbase", False), ("other", True)])
+def test_without_a_layout_the_venue_says_what_a_missing_candle_is(
+    imports: Imports, venue: str, incomplete: bool
+) -> None:
+    rows = "".join(f"{START_MS + at * 60_000},1,1,1,1,2\n" for at in range(11) if at != 7)
+    imports.load(CANDLES + rows, venue=venue)
+    assert minute_bars(imports, "5m")[:2] == [(0, 10, False), (parse_interval("5m"), 8, incomplete)]
 
 
 def test_two_missing_days_make_a_month_incomplete(imports: Imports) -> None:

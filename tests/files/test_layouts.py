@@ -139,6 +139,29 @@ def test_positions_that_contradict_the_rows_are_refused(imports: Imports) -> Non
     assert right.candles == 1
 
 
+def test_no_row_without_names_fits_two_layouts() -> None:
+    """A column of two layouts of one width is of times in different units, or true and false in one only."""
+    shapes = [(known, width) for known in KNOWN for width in known.widths]
+    for at, (one, width) in enumerate(shapes):
+        for other, wide in shapes[at + 1 :]:
+            if width == wide:
+                pairs = zip(one.columns[:width], other.columns[:width], strict=True)
+                kinds = [(first[1], second[1]) for first, second in pairs]
+                apart = any("b" in pair and pair[0] != pair[1] and "x" not in pair for pair in kinds)
+                apart_in_time = ("t", "t") in kinds and not set(one.units) & set(other.units)
+                assert apart or apart_in_time, (one.name, other.name)
+
+
+def test_a_damaged_row_is_refused_by_its_line_though_the_layout_was_recognised(imports: Imports) -> None:
+    rows = [kline(START_MS + at * 60_000, START_MS + at * 60_000 + 59_999, "1,1,1,1", "1") for at in range(5)]
+    for damage, reason in ((",1,1,1,1,", "high 1 and low 3"), (",1,1,1,1,", "price|open 'x'")):
+        bad = "1,1,3,1" if reason.startswith("high") else "x,1,1,1"
+        text = lines(*rows[:2], rows[2].replace(damage, f",{bad},"), *rows[3:])
+        with pytest.raises(ImportRefused, match=reason) as caught:
+            imports.load(text)
+        assert caught.value.line == 3
+
+
 def test_sides_that_are_the_makers_may_be_turned(imports: Imports) -> None:
     text = lines("time,price,size,side", f"{START_MS},1,1,buy", f"{START_MS},1,1,sell", f"{START_MS},1,1,")
     report = imports.load(text, turned=True)
