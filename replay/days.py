@@ -71,9 +71,10 @@ class RecordedDay(msgspec.Struct):
         return {one.key for one in self.listings}
 
     @property
-    def order(self) -> tuple[int, list[str], bytes]:
-        """The place of the day among others: by date; what the folder is called must not matter."""
-        return self.date, sorted(self.keys), self.content
+    def order(self) -> tuple[int, list[tuple[str, str]], bytes]:
+        """The place of the day among others: by date, then by venue and name of the instruments, as in a day
+        that has them all. What the folder is called must not matter."""
+        return self.date, sorted({(one.venue, one.name) for one in self.listings}), self.content
 
 
 def opening_of(frame: Frame) -> DayOpened | None:

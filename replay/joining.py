@@ -1,7 +1,7 @@
 """Reads the market inputs of several days as one stream, also when the days belong to several journals.
 
-Instruments meet by `venue:NAME`. Each has one number, in the order of (first day, number, name), and one
-scale, the largest that any of the days has for it. Days are sorted by date. Two folders of one date are
+Instruments meet by `venue:NAME`. Each has one number, in the order of (first day, number, venue, name), and
+one scale, the largest that any of the days has for it. Days are sorted by date. Two folders of one date are
 merged by time; if both have the same instrument at the same time, they are refused.
 
 Promises: every value is exact; all instruments are listed before the first price, and again only when
@@ -198,11 +198,11 @@ def _refuse_twice(folders: Sequence[Path]) -> None:
 
 def _joints(days: Sequence[RecordedDay]) -> dict[str, Joint]:
     """Return the joint number and scales of each instrument, by key."""
-    first: dict[str, tuple[int, int, str]] = {}
+    first: dict[str, tuple[int, int, str, str]] = {}
     scales: dict[str, tuple[int, int]] = {}
     for day in days:
         for one in day.listings:
-            place = day.date, one.instrument, one.key
+            place = day.date, one.instrument, one.venue, one.name
             first[one.key] = min(first.get(one.key, place), place)
             price, size = scales.get(one.key, (0, 0))
             scales[one.key] = max(price, one.price_scale), max(size, one.size_scale)

@@ -48,6 +48,7 @@ def outcome(folders: list[Path]) -> tuple[Any, ...]:
     trades=st.tuples(rows, rows),
     cuts=st.tuples(st.sets(st.integers(1, 39), max_size=4), st.sets(st.integers(1, 39), max_size=4)),
     decimals=st.lists(st.sampled_from([None, 3, 4, 6]), min_size=10, max_size=10),
+    journals=st.lists(st.integers(0, 3), min_size=10, max_size=10),
     silence=st.sampled_from(["flat", "none"]),
     seed=st.integers(0, 2**32),
 )
@@ -55,6 +56,7 @@ def outcome(folders: list[Path]) -> tuple[Any, ...]:
     trades=([(0, "100", "1"), (60_000, "100.5", "0.001")], [(0, "99", "1"), (60_000, "102.125", "1")]),
     cuts=({1}, {1}),
     decimals=[None, 6, *[None] * 8],
+    journals=[0, 1, 2, 3, *[3] * 6],
     silence="flat",
     seed=1,
 )
@@ -63,28 +65,31 @@ def test_any_split_gives_the_bars_and_the_money_of_one_import(
     trades: tuple[list[Row], list[Row]],
     cuts: tuple[set[int], set[int]],
     decimals: list[int | None],
+    journals: list[int],
     silence: str,
     seed: int,
 ) -> None:
+    """The parts of an instrument go into journals in their order, the imports in any order."""
     root = tmp_path_factory.mktemp("split")
     chance = random.Random(seed)
-    whole: list[Path] = []
-    parts: list[tuple[str, list[Row], int | None]] = []
+    parts: list[tuple[int, str, list[Row], int | None]] = []
     for name, found, at in zip(NAMES, trades, cuts, strict=True):
         ordered = at_times(found)
         places = [0, *sorted(cut for cut in at if cut < len(ordered)), len(ordered)]
-        own = [
-            (name, ordered[begin:end], decimals[len(parts) + number])
-            for number, (begin, end) in enumerate(pairwise(places))
-        ]
-        parts += own
-        given = [one for _, _, one in own if one is not None]
-        scales = {"price_decimals": max(given), "size_decimals": max(given)} if given else {}
-        whole += imported(root / f"whole {name}", ordered, name, silence=silence, **scales)
+        begin, end = len(parts), len(parts) + len(places) - 1
+        numbers, scales = sorted(journals[begin:end]), decimals[begin:end]
+        pieces = [ordered[first:last] for first, last in pairwise(places)]
+        parts += zip(numbers, [name] * len(pieces), pieces, scales, strict=True)
+        imported(root / "whole", ordered, name, silence=silence, **options(scales))
     chance.shuffle(parts)
-    split: list[Path] = []
-    for number, (name, own_rows, scale) in enumerate(parts):
-        options = {} if scale is None else {"price_decimals": scale, "size_decimals": scale}
-        split += imported(root / f"part {number}", own_rows, name, silence=silence, **options)
+    for number, name, piece, scale in parts:
+        imported(root / f"part {number}", piece, name, silence=silence, **options([scale]))
+    split = sorted(root.glob("part */20*"))
     chance.shuffle(split)
-    assert outcome(split) == outcome(whole)
+    assert outcome(split) == outcome(sorted(root.glob("whole/20*")))
+
+
+def options(scales: list[int | None]) -> dict[str, int]:
+    """Return the options of an import with the finest of the scales that are given."""
+    given = [one for one in scales if one is not None]
+    return {"price_decimals": max(given), "size_decimals": max(given)} if given else {}

@@ -73,8 +73,8 @@ def test_a_name_of_two_venues_is_two_instruments(tmp_path: Path) -> None:
     folders += imported(tmp_path / "b", rows, "BTCUSDT", venue="binance-usdm")
     joined = JoinedDays(folders)
     assert [(one.instrument, one.key) for one in joined.instruments] == [
-        (1, "binance-usdm:BTCUSDT"),
-        (2, "binance:BTCUSDT"),
+        (1, "binance:BTCUSDT"),
+        (2, "binance-usdm:BTCUSDT"),
     ]
     assert {row["venue"]: row["volume"] for row in bars(folders, "1h", unclosed=True)} == {
         "binance": "10",
