@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import lzma
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from adapters.files import ImportReport
-from adapters.files.known import KNOWN, LAYOUT_NAMES
+from adapters.files.known import CUSTOMS, KNOWN, LAYOUT_NAMES
 from engine.clock import iso_text
 from engine.errors import ImportRefused, UsageError
 from engine.events import Candle, InstrumentListed, Trade
@@ -320,3 +321,12 @@ def test_the_table_of_the_documentation_has_every_layout() -> None:
         named = ", or names" if known.widths and known.needs else ""
         expected.append([f"`{known.name}`", known.title, shape + named, known.says])
     assert rows == expected
+
+
+def test_the_documentation_names_every_custom_about_silence() -> None:
+    page = (Path(__file__).parents[2] / "docs/importing.md").read_text("utf-8")
+    table = page.partition("| venue or layout | silence |")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    found = {name: silence for names, silence in rows for name in re.findall(r"`([a-z-]+)`", names)}
+    venues = {venue: customs[0] for venue, customs in CUSTOMS.items()}
+    assert found == venues | {known.name: known.silence for known in KNOWN if known.silence}
