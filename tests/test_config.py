@@ -256,6 +256,10 @@ def test_a_position_is_adopted_by_the_only_strategy_of_its_market_or_by_the_one_
     resolve_names(of({**both, "strategies": TWO[:1]}), LISTED)
     with pytest.raises(UsageError, match=r'Long and Short trade ETH; .* adopt = { ETH = "Long" }'):
         resolve_names(of(both), LISTED)
+    twice = [*LISTED, InstrumentListed(0, 9, "kraken", "ETH", 1, 5)]
+    ours = [{"name": "Long"}, {"name": "Short", "instruments": ["hyperliquid:ETH"]}]
+    with pytest.raises(UsageError, match=r'adopt = { "hyperliquid:ETH" = "Long" }'):
+        resolve_names(of({**both, "strategies": ours}), twice[1:])
     resolve_names(of({**both, "mode": "paper"}), LISTED)
     named = of({**both, "venue": {"adopt": {"ETH": "Short"}}})
     resolve_names(named, LISTED)

@@ -152,6 +152,7 @@ async def _backfill(
 ) -> None:
     client = await venue.connect(base_url, config)
     listing = await client.listing(config.instruments)
+    config = msgspec.structs.replace(config, instruments=tuple(one.key for one in listing.instruments))
     plan = BackfillPlan(
         root, config, make_builder(continues=True), SystemClock(), SystemIds(), listing.instruments
     )

@@ -110,10 +110,15 @@ def _check_adopters(config: Config, listed: Sequence[InstrumentListed]) -> None:
             if adopt and config.mode == "live" and len(traders) > 1:
                 raise UsageError(
                     f"venue.adopt: {' and '.join(traders)} trade {name}; name the one that takes over its "
-                    f'position: adopt = {{ {name} = "{traders[0]}" }}'
+                    f'position: adopt = {{ {_as_key(name)} = "{traders[0]}" }}'
                 )
         elif one.key in adopt and adopt[one.key] not in traders:
             raise ConfigError(f"venue.adopt.{name}: {adopt[one.key]} does not trade {name}")
+
+
+def _as_key(name: str) -> str:
+    """Return a name as a key of TOML."""
+    return name if all(one.isalnum() or one in "-_" for one in name) else f'"{name}"'
 
 
 def _is_number(text: str) -> bool:

@@ -14,7 +14,7 @@ from engine.journal import list_days
 from engine.records import read_records
 from tests.commands.kit import as_json, assert_replays, engine, recorded, sandbox, spawn, start, until
 
-ARGS = ("--instruments", "BTC,ETH", "--intervals", "1m,5m", "--since", "2024-01-01", "--json")
+ARGS = ("--instruments", "hyperliquid:BTC,ETH", "--intervals", "1m,5m", "--since", "2024-01-01", "--json")
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 import replay
+from engine.config import parse_config
 from engine.errors import StateVersionError
-from engine.events import OrderFilled
+from engine.events import DayOpened, OrderFilled, SessionStarted
 from engine.loading.strategies import make_builder
 from engine.records import JournalHistory, open_day, read_records
 from replay.verification import DayReplay, replay_day
@@ -57,6 +58,20 @@ def test_a_recorded_day_replays_identical(day: str) -> None:
     report, _ = replay_day(open_day(folder), make_builder(), history=JournalHistory(folder.parent))
     assert report.identical, report.divergence
     assert report.digest == RECORDED[day]
+
+
+@pytest.mark.parametrize("day", [*RECORDED, *EARLIER])
+def test_a_recorded_configuration_is_written_as_it_was(day: str) -> None:
+    """Its instruments stay under the key `coins`: sessions are compared by this text."""
+    events = [event for _, _, event in read_records(HERE / day)]
+    texts = [one.config for one in events if isinstance(one, SessionStarted)]
+    texts += [one.started.config for one in events if isinstance(one, DayOpened) and one.started]
+    assert texts
+    for text in texts:
+        recorded, again = json.loads(text), json.loads(parse_config(text).canonical())
+        kept = recorded.get("coins", []), [one.get("coins", []) for one in recorded["strategies"]]
+        assert (again["coins"], [one["coins"] for one in again["strategies"]]) == kept
+        assert day in EARLIER or again == recorded
 
 
 @pytest.mark.parametrize("journal", ["managed-orders", "managed-backtest"])
