@@ -121,7 +121,7 @@ class Rig:
             builder=builder(),
             clock=self.clock,
             ids=Counting(),
-            instruments=[LISTED],
+            instruments=self._plan.pop("instruments", [LISTED]),
             venue_events=venue_events,
             make_feeds=make_feeds,
             **self._plan,
