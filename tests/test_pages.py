@@ -15,6 +15,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,7 +91,7 @@ def script_of(page: Path, folder: Path) -> str:
 
 @pytest.fixture
 def page_folder(tmp_path: Path) -> Path:
-    """A fresh clone with a file of trades, which a page uses."""
+    """A fresh clone with the data files that pages use: trades, and klines of two instruments."""
     clone(tmp_path)
     lines = ["timestamp,price,quantity,side,id"]
     start_ms = 1_642_204_800_000  # 2022-01-15
@@ -98,6 +99,13 @@ def page_folder(tmp_path: Path) -> Path:
         price = 43_000 + (number * 37 % 401) - 200 + number // 60
         lines.append(f"{start_ms + number * 500},{price},0.01,{'buy' if number % 3 else 'sell'},{number + 1}")
     (tmp_path / "BTCUSDT-trades.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
+    klines = "".join(
+        f"{start_ms + minute * 60_000},10,12,9,11,5,{start_ms + minute * 60_000 + 59_999},55,3,2,22,0\n"
+        for minute in range(10)
+    )
+    for name in ("BTCUSDT-1m-2022-01", "ETHUSDT-1m-2022-01"):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
+            archive.writestr(f"{name}.csv", klines)
     return tmp_path
 
 

@@ -106,7 +106,7 @@ class Combiner:
                     self._check_sequence(origin, events, other)
                 elif other not in present:
                     self._follow(origin, other, "A", events[0].venue_ns)
-        return sorted(groups, key=lambda group: group[0] not in ahead)
+        return sorted(groups, key=lambda group: (group[0] not in ahead, -len(group[1])))
 
     def _check_equal(self, groups: Sequence[Group]) -> None:
         """Check that candles of one window, and trades of one id, are equal."""
