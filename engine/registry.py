@@ -36,6 +36,7 @@ from engine.states import (
     Shapes,
     decode_state,
     encode_state,
+    refuse_large,
     restored_state,
     shapes_of,
     stored_state,
@@ -213,12 +214,19 @@ class Registry:
                 continue
             try:
                 checked = self.checked.get(actor.name)
-                blob = checked[0] if checked is not None else encode_state(actor.state(), actor.name)
+                blob = checked[0] if checked is not None else self._packed(actor)
                 states[actor.name] = (actor.signature, blob)
             except UsageError:
                 if not isinstance(actor, StrategyActor):
                     raise
         return states
+
+    def _packed(self, actor: Actor) -> bytes:
+        """Return an actor's state as stored. Raises UsageError."""
+        blob = encode_state(actor.state(), actor.name)
+        if isinstance(actor, StrategyActor):
+            return refuse_large(blob, actor.name, sum(isinstance(one, StrategyActor) for one in self.actors))
+        return blob
 
     def fail_unstorable(self, seq: int, at_ns: int) -> list[Event]:
         """Fail the strategies whose state cannot be restored from a snapshot; return their `ActorFailed`.
@@ -230,7 +238,7 @@ class Registry:
         for actor in self.actors:
             if isinstance(actor, StrategyActor) and actor.name not in self.failed:
                 try:
-                    blob = encode_state(actor.state(), actor.name)
+                    blob = self._packed(actor)
                     self.checked[actor.name] = blob, restored_state(blob, actor.name, classes_of(actor))
                 except UsageError as error:
                     failed = _failure(actor, error, seq, at_ns)

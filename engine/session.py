@@ -96,7 +96,7 @@ class SessionBuilder:
         for entry in config.strategies:
             recorded = hashes.get(entry.title, "")
             try:
-                strategy = self._make(entry, config.seed)
+                strategy = self._make(entry, config.seed, len(config.strategies))
                 edited = recorded != self._hash(entry.use)
             except UsageError:
                 if not self._continues:
@@ -135,7 +135,7 @@ class SessionBuilder:
         strategies = tuple((entry.title, entry.use, self._hash(entry.use)) for entry in config.strategies)
         for entry in config.strategies:
             # A strategy that cannot start or be stored is refused before anything is written.
-            strategy = self._make(entry, config.seed)
+            strategy = self._make(entry, config.seed, len(config.strategies))
             check = StateCheck(classes_of(strategy))
             strategy.refuse(check.find_exactly(strategy.attributes(), entry.title))
         return SessionStarted(
@@ -192,7 +192,7 @@ class SessionBuilder:
         except ConfigError as error:
             raise ConfigError(f"strategy {entry.use}: {error}") from None
 
-    def _make(self, entry: StrategyConfig, seed: int) -> StrategyActor:
+    def _make(self, entry: StrategyConfig, seed: int, strategies: int) -> StrategyActor:
         """Return a started strategy. Raises ConfigError for invalid parameters and for its exceptions."""
         cls, params = self._class(entry.use), self._params(entry)
         try:
@@ -201,7 +201,7 @@ class SessionBuilder:
             words = f"{type(error).__name__}: {error}{place_of(error, cls)}"
             raise ConfigError(f"strategy {entry.use}: cannot begin: {words}") from None
         strategy.policy = entry.on_failure
-        strategy.check = StateCheck(classes_of(strategy))
+        strategy.check = StateCheck(classes_of(strategy), strategies)
         return strategy
 
 

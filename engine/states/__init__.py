@@ -7,7 +7,13 @@ earlier versions, `checking` a check that costs little. Called by `engine.snapsh
 """
 
 from engine.states.checking import StateCheck, Unstorable
-from engine.states.encoding import decode_state, encode_state, restored_state, stored_state
+from engine.states.encoding import (
+    decode_state,
+    encode_state,
+    refuse_large,
+    restored_state,
+    stored_state,
+)
 from engine.states.evolution import NO_SHAPES, Shapes, holds, is_named, name_of, shapes_of
 
 __all__ = [
@@ -20,6 +26,7 @@ __all__ = [
     "holds",
     "is_named",
     "name_of",
+    "refuse_large",
     "restored_state",
     "shapes_of",
     "stored_state",

@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from engine.errors import UsageError
-from engine.states.encoding import stored_state
+from engine.states.encoding import encode_state, refuse_large, stored_state
 from engine.states.evolution import fields_of, is_named, name_of
 from engine.states.exact import is_storable_numpy
 
@@ -35,6 +35,8 @@ _TRUSTED: Final = ("engine.indicators.", "engine.strategies.")
 
 _NEWEST: Final = 4
 """The items of a large container that every call reads."""
+_WORK_LARGE: Final = 10_000
+"""A state that takes less work to read is no larger than some megabytes, unless it is one long text."""
 _WORK_MAX: Final = 16
 """The values that one call may read, on average; 16 in a container of plain values count as one."""
 
@@ -48,10 +50,11 @@ class Unstorable(NamedTuple):
 
 
 class StateCheck:
-    """Checks the states of one strategy. `classes` are those that a snapshot finds again, by name."""
+    """Checks the states of one of `strategies`. `classes` are those that a snapshot finds again, by name."""
 
-    def __init__(self, classes: Mapping[str, type]) -> None:
+    def __init__(self, classes: Mapping[str, type], strategies: int = 1) -> None:
         self._classes = classes
+        self._strategies = strategies
         self._plain = set(_PLAIN)
         self._known: dict[type, Callable[[Any], bool]] = {
             list: self._read,
@@ -89,6 +92,14 @@ class StateCheck:
                 itself = f"{where}.{name} is a {type(value).__name__},"
                 return Unstorable(name, str(error), not str(error).startswith(itself))
         return None
+
+    def refuse_large(self, state: Mapping[str, Any], where: str) -> None:
+        """Raise UsageError if a state that was just read whole is too large to be stored at midnight.
+
+        One that took little work to read is not measured.
+        """
+        if self._work >= _WORK_LARGE:
+            refuse_large(encode_state(state, where), where, self._strategies)
 
     def calls_between(self) -> int:
         """Return for how many calls the whole state need not be read again."""

@@ -24,7 +24,12 @@ from engine.states.evolution import NO_SHAPES, Refused, Shapes, Unknown, fields_
 from engine.states.exact import pack_exact, unpack_exact
 from engine.values import INT64_MAX
 
-__all__ = ["decode_state", "encode_state", "restored_state", "stored_state"]
+__all__ = ["decode_state", "encode_state", "refuse_large", "restored_state", "stored_state"]
+
+_MIB: Final = 1024 * 1024
+_ONE_MAX: Final = 16
+_ALL_MAX: Final = 40
+"""Of a frame of 64 MiB, in which a day opens with the states of all actors."""
 
 _PLAIN: Final = frozenset({type(None), bool, float, str, bytes})
 
@@ -54,6 +59,17 @@ def encode_state(value: object, where: str) -> bytes:
         raise UsageError(f"{where} is nested too deep, or holds itself; keep it flat") from None
     except UnicodeEncodeError as error:
         raise UsageError(f"{where} holds {error.object!a}, which is not text that can be stored") from None
+
+
+def refuse_large(blob: bytes, where: str, strategies: int) -> bytes:
+    """Return the state of one of so many strategies. Raises UsageError if a day could not open with all."""
+    mib = min(_ONE_MAX, _ALL_MAX // max(1, strategies))
+    if len(blob) > mib * _MIB:
+        raise UsageError(
+            f"{where} takes {len(blob) / _MIB:.1f} MiB, and a day opens with at most {mib} of each strategy; "
+            "keep less, such as a deque with maxlen"
+        )
+    return blob
 
 
 def decode_state(blob: bytes, classes: Mapping[str, type], shapes: Shapes = NO_SHAPES) -> Any:

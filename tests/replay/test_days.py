@@ -23,6 +23,7 @@ from engine.events import (
 )
 from engine.opening import read_opening
 from engine.sequencer import Sequencer
+from engine.states import checking, encoding
 from replay.verification import DayReplay
 from tests.profiles import examples
 from tests.replay.kit import (
@@ -192,6 +193,29 @@ def test_a_failed_strategy_stays_failed_over_midnight_and_can_be_restarted_there
     memory = run(inputs, range(len(inputs)))
     assert [event.actor for event in memory.events(ActorFailed)] == ["Fragile"]
     assert [event.actor for event in memory.events(ActorRestarted)] == ["Fragile"]
+    assert_each_day_replays_alone(memory)
+
+
+@pytest.mark.parametrize("looks", ["at every bar", "seldom"])
+def test_a_state_too_large_for_the_opening_of_a_day_is_the_failure_of_its_strategy(
+    monkeypatch: pytest.MonkeyPatch, looks: str
+) -> None:
+    """At the next look at the whole state, at midnight at the latest; the day and the others go on."""
+    monkeypatch.setattr(encoding, "_MIB", 512)
+    monkeypatch.setattr(checking, "_WORK_LARGE", 100)
+    if looks == "at every bar":
+        monkeypatch.setattr(checking, "_WORK_MAX", 10**9)
+    config = config_of(use("Busy"), use("Hoarder", on_failure="quarantine"))
+    memory = run(opening(config, EVE) + steady(200, EVE), range(200))
+    (failed,) = memory.events(ActorFailed)
+    assert failed.actor == "Hoarder"
+    assert "Hoarder takes " in failed.error
+    assert "and a day opens with at most 16 of each strategy" in failed.error
+    midnight = NOON + DAY_NS // 2
+    assert (failed.at_ns < midnight - SECOND_NS) == (looks == "at every bar")
+    opened = read_opening(memory.events(DayOpened)[0])
+    assert "Hoarder" not in opened.actors
+    assert "Busy" in opened.actors
     assert_each_day_replays_alone(memory)
 
 

@@ -299,6 +299,18 @@ class Twin(Strategy):
         self.plot("seen", len(self.other))
 
 
+class Hoarder(Strategy):
+    """Keeps every trade in many small lists, and never forgets one."""
+
+    each: int = 40
+
+    def on_start(self) -> None:
+        self.kept: list[list[int]] = []
+
+    def on_trade(self, trade: Tick) -> None:
+        self.kept += [[number] for number in range(self.each)]
+
+
 STRATEGIES: dict[str, type[Strategy]] = {
     f"fakes:{cls.__name__}": cls
     for cls in (
@@ -313,6 +325,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
         Nothings,
         Spoiled,
         SpoiledOnBars,
+        Hoarder,
         Watcher,
         Crossover,
         Twin,
