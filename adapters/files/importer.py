@@ -19,7 +19,7 @@ from typing import Final
 from adapters.files.columns import CANDLES, TRADES
 from adapters.files.datafile import DataFile
 from adapters.files.days import DayWriter
-from adapters.files.known import CUSTOMS
+from adapters.files.known import customs_of
 from adapters.files.merging import MarketEvent
 from adapters.files.names import NameFacts, facts_of
 from adapters.files.numbers import DECIMALS_MAX
@@ -251,7 +251,7 @@ def _listed(
     number: int, name: str, venue: str, parts: Sequence[_Part], kind: str, silence: str | None
 ) -> InstrumentListed:
     """Return the listing of an instrument, with the scales that all its files need."""
-    customs = CUSTOMS.get(venue.lower(), ("flat", "arrival"))
+    customs = customs_of(venue, kind)
     found = sorted({silence or part.file.layout.silence or customs[0] for part in parts})
     if len(found) > 1:
         raise UsageError(f"{name}: its files differ in how they show windows without trades; give --silence")

@@ -13,17 +13,27 @@ import msgspec
 
 from adapters.files.columns import BY_COLUMNS, CANDLES, TRADES
 
-__all__ = ["CUSTOMS", "KNOWN", "LAYOUT_NAMES", "Known"]
+__all__ = ["CUSTOMS", "KNOWN", "LAYOUT_NAMES", "Known", "customs_of"]
 
 CUSTOMS: Final = {
     "hyperliquid": ("flat", "arrival"),
     "kraken": ("flat", "sequence"),
     "binance": ("flat", "sequence"),
+    "binance-usdm": ("flat", "sequence"),
+    "binance-coinm": ("flat", "sequence"),
     "coinbase": ("none", "sequence"),
 }
 """By venue: what its candles do in a window without trades, and what orders trades of one time stamp; see
-`InstrumentListed`. A venue that is not here has flat candles, and its file is in order. A layout may say
-otherwise: Kraken's archive leaves out what its REST candles have."""
+`InstrumentListed`. A layout may say otherwise: Kraken's archive leaves out what its REST candles have."""
+
+
+def customs_of(venue: str, kind: str) -> tuple[str, str]:
+    """Return the customs of a venue, for instruments of a kind.
+
+    A venue that is not known has flat candles, and its file is in order; but stocks have no candles
+    while their exchange is closed.
+    """
+    return CUSTOMS.get(venue.lower(), ("none" if kind == "stock" else "flat", "arrival"))
 
 
 class Known(msgspec.Struct, frozen=True):

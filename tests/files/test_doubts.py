@@ -357,6 +357,15 @@ def test_without_a_layout_the_venue_says_what_a_missing_candle_is(
     assert minute_bars(imports, "5m")[:2] == [(0, 10, False), (parse_interval("5m"), 8, incomplete)]
 
 
+@pytest.mark.parametrize(("kind", "incomplete"), [("spot", True), ("stock", False)])
+def test_days_on_which_an_exchange_of_stocks_is_closed_are_no_gap(
+    imports: Imports, kind: str, incomplete: bool
+) -> None:
+    rows = "".join(f"{START_MS + at * 86_400_000},1,1,1,1,2\n" for at in range(40) if at % 7 < 5)
+    imports.load(CANDLES + rows, venue="nasdaq", instrument_kind=kind)
+    assert minute_bars(imports, "1M")[0] == (0, 2 * 23, incomplete)
+
+
 def test_two_missing_days_make_a_month_incomplete(imports: Imports) -> None:
     def row(day: int) -> str:
         start = START_MS + day * 86_400_000
