@@ -13,6 +13,7 @@ from engine.sequencer import Sequencer
 from replay.verification import DayReplay
 from tests.orders.facts import Broken, Read
 from tests.orders.invariants import check_end, check_turn
+from tests.orders.margin import Margin
 from tests.orders.model import Model
 from tests.orders.paper_fills import PaperFills
 from tests.orders.protection import Protection
@@ -65,6 +66,7 @@ def check(session: Played, *, calm: bool = False, rests: Collection[int] = ()) -
         if session.mode == "paper"
         else None
     )
+    margin = Margin(model, paper=session.mode == "paper", candles=settings.data == "candles")
     protection = Protection(model, candles=settings.data == "candles")
     try:
         for turn in turns(session.memory.all()):
@@ -75,10 +77,12 @@ def check(session: Played, *, calm: bool = False, rests: Collection[int] = ()) -
                 for read in session.reads.get(id(event), ()):
                     model.hear(read)
                 protection.follow(event)
+                margin.follow(event)
                 if fills is not None:
                     fills.follow(seq, event)
             check_turn(model)
             protection.check_turn()
+            margin.check_turn()
             if turn[-1][0] in rests:
                 check_end(model)
         if calm:

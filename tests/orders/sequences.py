@@ -80,6 +80,7 @@ class Settings:
     orders_per_minute: int = 600
     position_notional: str = "1000000"
     on_failure: str = "quarantine"
+    value_min: str = "0"  # the smallest value of an order that opens
     begin: str = "noon"  # or "eve": the session goes on past midnight
 
 
@@ -157,9 +158,14 @@ class _Author:
     paused: bool = False
     real: bool = False
     faults: bool = False
+    more: Random = field(default_factory=Random)
+    """For what was added later: numbers keep their plans."""
 
     def write(self, number: int) -> Plan:
+        self.more = Random(number + 1_000_000_007)
         self.settings = self._settings()
+        if not self.real and self.more.random() < 0.15:  # so little that margin is refused and called
+            self.settings = replace(self.settings, cash=self.more.choice(("12", "40")))
         if self.real:
             data = "quotes" if self.settings.data in ("books", "candles") else self.settings.data
             self.settings = replace(self.settings, data=data, spot=False, begin="noon")
@@ -192,6 +198,7 @@ class _Author:
             position_notional=r.choice(("500", "1000000", "1000000")),
             on_failure=r.choice(("quarantine", "quarantine", "halt")),
             begin=r.choice(("noon", "noon", "noon", "eve")),
+            value_min=self.more.choice(("0", "0", "10")),
         )
 
     # The market.

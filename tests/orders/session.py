@@ -19,6 +19,8 @@ from fractions import Fraction
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
+
 from engine.clock import DAY_NS, day_start_ns
 from engine.config import Config
 from engine.events import (
@@ -41,6 +43,7 @@ from engine.events import (
     TargetChanged,
     Trade,
 )
+from engine.events.rules import MarketRules, assumed_rules
 from engine.sequencer import Sequencer
 from engine.session import SessionBuilder
 from engine.strategies import Strategy
@@ -242,6 +245,7 @@ class Session:
                 PRICE_SCALE[number],
                 SIZE_SCALE[number],
                 kind="spot" if name in spot else "perp",
+                rules=rules_of("spot" if name in spot else "perp", self.settings),
             )
             for number, name in NAMES.items()
         ]
@@ -352,6 +356,11 @@ def reading_of(strategy: Scripted, what: str, event: Any, action: Action) -> Rea
                 )
             )
     return Read(strategy.label, what, action, tuple(held))
+
+
+def rules_of(kind: str, settings: Settings) -> MarketRules:
+    """Return the rules of a market: those assumed for its kind, and the smallest order of the settings."""
+    return msgspec.structs.replace(assumed_rules(kind), value_min=settings.value_min)
 
 
 def resumed(memory: Memory) -> Sequencer:

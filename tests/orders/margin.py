@@ -1,0 +1,104 @@
+"""What an account may hold and open: the smallest order, spot, margin, liquidation on paper.
+
+`Margin` follows the records beside the model and works everything out from its books, in exact fractions. It
+checks approvals of what opens, spot books, and after every turn that the simulated venue liquidated in time.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from engine.events import Event, InstrumentListed, Liquidated, MarketRules, OrderApproved
+from tests.orders.facts import OPEN, Order
+from tests.orders.ledger import ZERO
+from tests.orders.model import Model
+
+__all__ = ["Margin"]
+
+
+class Margin:
+    """The rules of each market. `candles`: prices within a turn are not recorded."""
+
+    def __init__(self, model: Model, *, paper: bool, candles: bool) -> None:
+        self.model = model
+        self.paper = paper
+        self.candles = candles
+        self.rules: dict[int, MarketRules] = {}
+        self.liquidated = False
+
+    def follow(self, event: Event) -> None:
+        """Take a record after the model has taken it."""
+        if isinstance(event, InstrumentListed):
+            self.rules[event.instrument] = event.rules
+        elif isinstance(event, OrderApproved):
+            self._approve(event)
+        elif isinstance(event, Liquidated):
+            self.liquidated = True
+
+    def check_turn(self) -> None:
+        """After a turn: no spot book is short, and an account below its maintenance was liquidated."""
+        model = self.model
+        for (owner, market), book in model.account.books.items():
+            if not self.rules[market].on_margin:
+                model.require(book.size >= 0, "a spot book is never short", owner, market, book)
+        liquidated, self.liquidated = self.liquidated, False
+        if not self.paper or self.candles:
+            return
+        values = model.values()
+        needed = ZERO
+        for market, rules in self.rules.items():
+            if rules.on_margin and market in values:
+                needed += abs(model.account.size(market)) * values[market] / (2 * rules.leverage_max)
+        equity = model.account.equity(values)
+        model.require(
+            not needed or equity >= needed or liquidated,
+            "an account below its maintenance margin is liquidated in that turn",
+            float(equity),
+            "needed",
+            float(needed),
+        )
+
+    def _approve(self, approval: OrderApproved) -> None:
+        terms, market = approval.terms, approval.instrument
+        if terms.role != OPEN:
+            return
+        model, rules, listed = self.model, self.rules[market], self.model.listed[market]
+        size = listed.size(terms.size)
+        worst = listed.price(terms.limit or terms.bound or terms.trigger_price)
+        price = model.values().get(market, worst)
+        value = size * max(worst, price)
+        model.require(value >= Fraction(rules.value_min), "what opens has the smallest value", approval)
+        if not rules.on_margin:
+            model.require(terms.side > 0, "spot is never sold short", approval)
+        elif self.paper:
+            self._carry(approval, size * worst * Fraction(rules.taker_fee))
+
+    def _carry(self, approval: OrderApproved, fee: Fraction) -> None:
+        """What all markets need, the order included, is not more than the account's equity."""
+        model, values = self.model, self.model.values()
+        needed = ZERO
+        for market, rules in self.rules.items():
+            if not rules.on_margin or market not in values:
+                continue
+            price = values[market]
+            sides = {1: ZERO, -1: ZERO}
+            for _, book in model.account.of(market):
+                if book.size:
+                    sides[1 if book.size > 0 else -1] += abs(book.size) * price
+            for order in model.orders.values():
+                if not order.ended and order.market == market and order.role == OPEN:
+                    sides[order.side] += order.open * self._worth(order, price)
+            if market == approval.instrument:
+                terms, listed = approval.terms, model.listed[market]
+                worst = listed.price(terms.limit or terms.bound or terms.trigger_price)
+                at = max(worst, price) if terms.side > 0 else price
+                sides[terms.side] += listed.size(terms.size) * at
+            needed += max(sides.values()) / rules.leverage
+        equity = model.account.equity(values)
+        rule = "an opening that the account cannot carry is refused"
+        model.require(needed <= equity, rule, float(needed), "equity", float(equity), fee, approval)
+
+    @staticmethod
+    def _worth(order: Order, price: Fraction) -> Fraction:
+        """Return the worse of an order's price and the market's for a buy, the market's for a sell."""
+        return max(order.limit or order.bound, price) if order.side > 0 else price
