@@ -71,8 +71,8 @@ class SandboxAccount:
 
     # Others.
 
-    async def others(self, market: int, side: int, size: int) -> None:
-        """Trade at market with the account's key, as another program does."""
+    async def others(self, market: int, side: int, size: int, *, closes: bool = False) -> None:
+        """Trade at market with the account's key, as another program does; `closes`: reduce-only."""
         price = self.price(market)
         beyond = price * 5 // 4 if side == BUY else price * 4 // 5
         order = {
@@ -80,7 +80,7 @@ class SandboxAccount:
             "b": side == BUY,
             "p": _plain(beyond, PRICE_SCALE[market]),
             "s": _plain(size, SIZE_SCALE[market]),
-            "r": False,
+            "r": closes,
             "t": {"limit": {"tif": "Ioc"}},
         }
         await self.act({"type": "order", "orders": [order], "grouping": "na"})
