@@ -274,21 +274,10 @@ class _Author:
         r = self.random
         market = r.choice((AAA, AAA, BBB))
         candles = self.settings.data == "candles"
-        kind = r.choices(
-            ("price", "call", "context", "feed", "operator", "clock", "restart", "raise", "venue", "fault"),
-            (
-                50,
-                38,
-                0 if self.faults else 3,
-                2 if self.settings.feed else 0,
-                3,
-                2,
-                1.5,
-                0.7,
-                6 if self.real else 0,
-                8 if self.faults else 0,
-            ),
-        )[0]
+        quiet = 0 if self.faults else 3
+        kinds = {"price": 50, "call": 38, "context": quiet, "feed": 2 * self.settings.feed, "operator": 3}
+        kinds |= {"clock": 2, "restart": 1.5, "raise": 0.7, "venue": 6 * self.real, "fault": 8 * self.faults}
+        kind = r.choices(list(kinds), list(kinds.values()))[0]
         if kind == "price" and candles:
             for number, each in enumerate(NAMES):
                 self._candle(each, 1 if number else 60_000, deep=False)
