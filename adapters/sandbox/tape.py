@@ -27,6 +27,7 @@ from adapters.sandbox.market import INSTRUMENTS_DEFAULT, SyntheticMarket
 from engine.errors import UsageError
 from engine.events import Event, InstrumentListed, Quote, Trade
 from engine.events.codec import decode_inputs
+from engine.instruments import continued
 from engine.journal import read_frames
 from engine.values import BUY, NO_SIDE, SELL
 
@@ -90,7 +91,8 @@ def day_tape(name: str, blobs: Blobs) -> Tape:
             continue
         for event in decode_inputs(blob):
             if isinstance(event, InstrumentListed):
-                listed[event.instrument] = _finest(listed.get(event.instrument), event)
+                # The finer scales of all its listings fit every price of the day.
+                listed[event.instrument] = continued(listed.get(event.instrument, event), event)
             elif start_ns is None and isinstance(event, Trade | Quote):
                 start_ns = event.venue_ns
     if start_ns is None:
@@ -108,21 +110,6 @@ def day_tape(name: str, blobs: Blobs) -> Tape:
         return _DayPlay(listed, shift_ns).events(blobs())
 
     return Tape(list(listed.values()), start_ns, play)
-
-
-def _finest(known: InstrumentListed | None, event: InstrumentListed) -> InstrumentListed:
-    """Return the later listing with the finer scales of both, so that it fits all prices of the day."""
-    if known is None:
-        return event
-    price_scale = max(known.price_scale, event.price_scale)
-    size_scale = max(known.size_scale, event.size_scale)
-    return msgspec.structs.replace(
-        event,
-        price_scale=price_scale,
-        size_scale=size_scale,
-        price_step=event.price_step * 10 ** (price_scale - event.price_scale),
-        size_step=event.size_step * 10 ** (size_scale - event.size_scale),
-    )
 
 
 class _DayPlay:

@@ -30,7 +30,7 @@ class InstrumentListed(Event, frozen=True, tag="instrument"):
     Its identity is `venue:NAME` (`key`); `instrument` is its number in one journal only. `price_scale` and
     `size_scale` are decimal places. `price_step` and `size_step` are the steps of the grid at those scales.
     `price_figures` bounds significant figures (0: no bound; integers are always allowed). Listed again with
-    the same number when the venue changes its grid.
+    the same number when the venue changes its grid; its scales never become coarser.
 
     `silence` is "flat" if the venue has candles for windows without trades (at the last close, volume 0;
     Hyperliquid, Kraken), or "none" if it does not (Binance's archives, Coinbase). `ids` is "sequence" if
