@@ -1,0 +1,77 @@
+"""Gates: a part that closes passes what a part that opens is refused for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from engine.events import OrderRefused
+from tests.orders.sequences import BBB
+from tests.orders.session import FREE, Session
+
+OLD = replace(FREE, feed=True, orders_per_minute=2)
+
+
+def test_an_exit_passes_the_minutes_budget_and_an_old_price_and_its_opening_is_given_up() -> None:
+    """Long 2, no order left this minute, the feed down for 10 s: `target(-1)` sells 2 and opens nothing."""
+    with Session(OLD) as s:
+        s.feed(up=True)
+        s.say("Long", "target", "AAA", "1")
+        s.trade(100)
+        s.trade(100)
+        s.say("Long", "target", "AAA", "2")
+        s.trade(100)
+        s.trade(100)
+        assert s.book() == 2
+        s.say("Long", "target", "AAA", "-1")
+        s.feed(up=False)
+        s.wait(10)
+        s.trade(100, after_s=0)
+        s.trade(100, after_s="0.01")
+        assert s.book() == 0
+        assert s.refusals()[-1] in ("stale", "max_orders_per_minute")
+        s.wait(70)
+        assert (s.wanted(), s.state()) == (0, "withdrawn")
+
+
+def test_an_entry_below_the_smallest_value_is_refused_on_paper_and_its_exit_is_not() -> None:
+    """5 of 10 are refused. What was bought with 12 is worth 6 when it is sold: closing is exempt."""
+    with Session(replace(FREE, value_min="10")) as s:
+        s.trade(100)
+        s.say("Long", "buy", "AAA", "0.05")
+        s.trade(100)
+        assert [one.limit for one in s.memory.events(OrderRefused)] == ["min_value"]
+        s.say("Long", "target", "AAA", "0.12")
+        s.trade(100)
+        s.trade(100)
+        s.say("Long", "target", "AAA", "0")
+        s.trade(50)
+        s.trade(50)
+        assert s.book() == 0
+
+
+def test_an_opening_beyond_a_limit_is_refused_and_the_closing_part_is_not() -> None:
+    """Long 4 of at most 500: `target(-6)` closes 4, and the opening of 6 is refused."""
+    with Session(replace(FREE, position_notional="500")) as s:
+        s.say("Long", "target", "AAA", "4")
+        s.trade(100)
+        s.trade(100)
+        s.say("Long", "target", "AAA", "-6")
+        s.trade(100)
+        s.trade(100)
+        s.trade(100)
+        assert s.book() == 0
+        assert set(s.refusals()) == {"max_position_notional"}
+        assert s.state() == "waiting"
+
+
+def test_spot_sells_no_more_than_is_held() -> None:
+    with Session(replace(FREE, spot=True)) as s:
+        s.say("Long", "target", "BBB", "2")
+        s.trade(100, market=BBB)
+        s.trade(100, market=BBB)
+        s.say("Long", "target", "BBB", "-1")
+        s.trade(100, market=BBB)
+        s.trade(100, market=BBB)
+        s.trade(100, market=BBB)
+        assert s.book("Long", BBB) == 0
+        assert set(s.refusals()) == {"short_spot"}
