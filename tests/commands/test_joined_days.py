@@ -30,8 +30,8 @@ intervals = ["1m"]
 [account]
 cash = "1000000"
 [risk]
-max_order_notional = "100000"
-max_position_notional = "100000"
+max_order_notional = "1000000"
+max_position_notional = "1000000"
 [paper]
 slippage_bps = 0
 """
