@@ -122,7 +122,8 @@ class Decoder:
     def pieces(self, rows: Iterable[WireTrade | None], recv_ns: int) -> list[list[Trade]]:
         """Return the valid trades of a list without a gap; each invalid one, or None, begins another piece.
 
-        A piece is in the order of times.
+        A piece is in the order of times. A trade of an unknown instrument is invalid too: its name may be
+        damaged.
         """
         pieces: list[list[Trade]] = [[]]
         for row in rows:
@@ -132,6 +133,7 @@ class Decoder:
             listed = self._by_name.get(row.coin)
             if listed is None:
                 self._leave_out("foreign", "trades", row.coin, "not an instrument of this session")
+                pieces.append([])
                 continue
             trade = self._trade(row, listed, recv_ns)
             if trade is None:

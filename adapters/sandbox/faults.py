@@ -22,6 +22,7 @@ Stream frames sent to a client (scopes market, user, or ws for both; answers are
     silent       the channel sends nothing more on this connection; other channels continue
     half-open    nothing passes in either direction any more; the server never closes the connection
     cut          the connection ends abruptly (code 1006)
+    damage       the frame is cut short, or the first size in it is 0, which no size may be
 Requests and frames:
     restart      all connections are cut, and new ones are cut for /ms (default 3000); accounts, orders and
                  the tape continue
@@ -41,7 +42,17 @@ from engine.errors import UsageError
 __all__ = ["FRAME_KINDS", "REQUEST_KINDS", "Fault", "Faults", "channel_of", "scope_of"]
 
 REQUEST_KINDS: Final = ("429", "5xx", "swallow", "lost-reply", "late-reply", "restart")
-FRAME_KINDS: Final = ("drop", "duplicate", "reorder", "delay", "silent", "half-open", "cut", "restart")
+FRAME_KINDS: Final = (
+    "drop",
+    "duplicate",
+    "reorder",
+    "delay",
+    "silent",
+    "half-open",
+    "cut",
+    "damage",
+    "restart",
+)
 _KINDS: Final = tuple(dict.fromkeys((*REQUEST_KINDS, *FRAME_KINDS)))
 
 _REQUEST_SCOPES: Final = ("info", "exchange")
@@ -51,6 +62,7 @@ _ENTRY: Final = re.compile(r"([a-z0-9-]+):([0-9.]+)(?:/([0-9]{1,7}))?(?:@([a-z]+
 _MS: Final = {"late-reply": 6000, "delay": 500, "reorder": 500, "restart": 3000}
 _STATUSES: Final = (500, 502, 503, 504)
 _WINDOW: Final = 9
+_SIZE: Final = re.compile(r'"sz":"[^"]*"')
 
 _MARKET_CHANNELS: Final = frozenset({"trades", "bbo", "l2Book", "candle", "activeAssetCtx", "allMids"})
 _ANSWER_CHANNELS: Final = frozenset({"subscriptionResponse", "pong", "error", "post"})
@@ -113,6 +125,13 @@ class Faults:
         status = _STATUSES[self._random.getrandbits(2)]
         body = f"<html><body><h1>{status}</h1></body></html>" if self._random.getrandbits(1) else ""
         return status, body
+
+    def damaged(self, text: str) -> str:
+        """Return a frame that cannot be used, or of which a part cannot."""
+        spoiled = _SIZE.sub('"sz":"0"', text, count=1)
+        if spoiled != text and self._random.getrandbits(1):
+            return spoiled
+        return text[: 1 + self._random.getrandbits(30) % (len(text) - 1)]
 
     def reorder_distance(self) -> int:
         """Return how many later frames overtake a reordered frame, 1 to 9."""

@@ -86,6 +86,8 @@ class FrameSender:
                 until = trio.current_time() + fault.ms / 1000
                 self._held.append(_Held(text, self._faults.reorder_distance(), until))
                 return
+            case "damage":
+                text = self._faults.damaged(text)
             case "duplicate":
                 await self._send(text)
         await self._send(text)

@@ -19,6 +19,7 @@ from typing import Final
 import trio
 
 from adapters.transport.health import FeedLimits
+from adapters.transport.trades import Key
 from engine.events import Trade
 
 __all__ = ["Doubt", "Hole", "gaps_of"]
@@ -31,13 +32,13 @@ _HOLES_MAX: Final = 100
 class Hole:
     """Trades may be missing between two venue times; `to_ns` is 0 while none is known after it.
 
-    `proved`: `from_ns` is the time of a trade. `conflict`: of two contents of one trade, or of two orders of
-    trades of one time, no list of trades shows which is right.
+    `after` is the last trade known before it, None if none is known. `conflict`: of two contents of one
+    trade, or of two orders of trades of one time, no list of trades shows which is right.
     """
 
     from_ns: int
     to_ns: int = 0
-    proved: bool = True
+    after: Key | None = None
     conflict: bool = False
 
 
@@ -83,13 +84,13 @@ class Doubt:
         for _ in range(self._limits.doubt_tries_max):
             yield self._wait_s
 
-    def open_hole(self, from_ns: int, proved: bool) -> None:
+    def open_hole(self, from_ns: int, after: Key | None) -> None:
         """Add a hole after the last known trade."""
         last = self.holes[-1] if self.holes else None
         if last is not None and not last.conflict and (last.to_ns == 0 or len(self.holes) >= _HOLES_MAX):
             last.to_ns = 0
         else:
-            self.holes.append(Hole(from_ns, proved=proved))
+            self.holes.append(Hole(from_ns, 0, after))
 
     def close_hole(self, to_ns: int) -> None:
         """Note the first trade after the newest hole."""
@@ -104,16 +105,16 @@ class Doubt:
         ):
             self.holes.append(Hole(at_ns, at_ns, conflict=True))
 
-    def add_holes(self, spans: Iterable[tuple[int, int]]) -> None:
+    def add_holes(self, holes: Iterable[Hole]) -> None:
         """Add holes that were found after a loss."""
-        self.holes += [Hole(from_ns, to_ns) for from_ns, to_ns in spans]
+        self.holes += holes
         self.holes.sort(key=lambda hole: (hole.to_ns == 0, hole.from_ns))
 
-    def prove(self, piece: list[Trade], reaches: Callable[[int], bool]) -> None:
+    def prove(self, piece: list[Trade], reaches: Callable[[Key], bool]) -> None:
         """Close the holes that a piece covers, and shorten those that it covers in part.
 
-        `reaches` returns whether the piece begins at or before a known trade's time. Called before the trades
-        of the piece are remembered.
+        `reaches` returns whether the piece begins at or before a known trade. Several trades may have one
+        time, so a piece that begins in the middle of them proves nothing about the others.
         """
         if not piece:
             return
@@ -123,18 +124,18 @@ class Doubt:
             ends = hole.to_ns == 0 or last_ns >= hole.to_ns
             if hole.conflict or not ends:
                 left.append(hole)
-            elif not (reaches(hole.from_ns) if hole.proved else first_ns < hole.from_ns):
-                if first_ns > hole.from_ns and (hole.to_ns == 0 or first_ns < hole.to_ns):
+            elif not (reaches(hole.after) if hole.after else first_ns < hole.from_ns):
+                if first_ns >= hole.from_ns and (hole.to_ns == 0 or first_ns < hole.to_ns):
                     hole.to_ns = first_ns
                 left.append(hole)
         self.holes = left
 
 
-def gaps_of(from_ns: int, holes: Iterable[tuple[int, int]], until_ns: int) -> Iterator[tuple[int, int, bool]]:
+def gaps_of(from_ns: int, holes: Iterable[Hole], until_ns: int) -> Iterator[tuple[int, int, bool]]:
     """Yield (from, to, closed) of an interruption's gaps: each hole open, and the spans between closed."""
     reached_ns = from_ns
     found = False
-    for hole_ns, to_ns in sorted(holes):
+    for hole_ns, to_ns in sorted((hole.from_ns, hole.to_ns or until_ns) for hole in holes):
         if reached_ns < hole_ns:
             yield reached_ns, hole_ns, True
         yield hole_ns, to_ns, False

@@ -25,8 +25,8 @@ import msgspec
 import trio
 
 from adapters.transport.context import FeedContext
-from adapters.transport.doubts import Doubt, gaps_of
-from adapters.transport.trades import TradeMemory, by_time
+from adapters.transport.doubts import Doubt, Hole, gaps_of
+from adapters.transport.trades import Key, TradeMemory, by_time
 from engine.clock import iso_text
 from engine.errors import VenueError
 from engine.events import FeedGap, InstrumentListed, Trade
@@ -39,8 +39,8 @@ Pieces = list[list[Trade]]
 RecentTrades = Callable[[InstrumentListed], Awaitable[Pieces]]
 """Returns the newest trades of an instrument; raises VenueError."""
 
-Proof = Callable[[TradeMemory, list[Trade], int | None], bool]
-"""Returns whether a piece proves that no trade is missing since the known one at a time (None: the last)."""
+Proof = Callable[[TradeMemory, list[Trade], Key | None], bool]
+"""Returns whether a piece proves that no trade is missing since a known one (None: the last)."""
 
 
 class Carrier(Protocol):
@@ -120,7 +120,7 @@ class GapTracker:
         if memory.waiting is not None:
             memory.waiting.append([])
         elif not memory.resuming:
-            self._doubt.open_hole(memory.last_ns, memory.proved)
+            self._doubt.open_hole(memory.last_ns, memory.last_key)
             self._start_settling(carrier)
 
     def doubt_since(self, from_ns: int) -> bool:
@@ -198,19 +198,19 @@ class GapTracker:
         found = [piece for piece in memory.carried + pieces if piece]
         memory.carried = []
         fresh: list[Trade] = []
-        holes = []
+        holes: list[Hole] = []
         joined = not (found or memory.proved) and complete
         for piece in sorted(found, key=lambda one: one[0].venue_ns):
             doubt.prove(piece, partial(self._proof, memory, piece))
             proved = self._proof(memory, piece, None)
-            reached_ns = memory.last_ns
+            reached_ns, reached = memory.last_ns, memory.last_key
             fresh += self._take_late(piece)
             after = [one for one in piece if one.venue_ns >= reached_ns]
             if not proved and after:
-                holes.append((reached_ns, after[0].venue_ns))
+                holes.append(Hole(reached_ns, after[0].venue_ns, reached))
             joined = joined or proved or bool(after)
         if not joined:
-            holes.append((from_ns, recv_ns))
+            holes.append(Hole(from_ns, recv_ns, memory.last_key))
         fresh = [msgspec.structs.replace(trade, recv_ns=recv_ns) for trade in fresh]
         memory.too_old = None
         self._context.health.prints += len(fresh)
@@ -221,15 +221,13 @@ class GapTracker:
             doubt.begin(from_ns)
             doubt.add_holes(holes)
             if ends_damaged:
-                doubt.open_hole(memory.last_ns, memory.proved)
+                doubt.open_hole(memory.last_ns, memory.last_key)
             self._context.emit(*fresh)
             self._start_settling(carrier)
             return
         self._emit_gaps(doubt.end(from_ns), holes, fresh, recv_ns)
 
-    def _emit_gaps(
-        self, from_ns: int, holes: list[tuple[int, int]], fresh: list[Trade], recv_ns: int
-    ) -> None:
+    def _emit_gaps(self, from_ns: int, holes: list[Hole], fresh: list[Trade], recv_ns: int) -> None:
         self._context.health.gaps_open += bool(holes)
         self._context.health.gaps_closed += not holes
         until_ns = max(self.memory.last_ns, recv_ns)
@@ -239,7 +237,7 @@ class GapTracker:
         ]
         self._context.emit(*gaps, *fresh)
         if holes:
-            self._host.repair(self._instrument, min(holes)[0], until_ns)
+            self._host.repair(self._instrument, min(hole.from_ns for hole in holes), until_ns)
 
     def _is_proved(self, pieces: Pieces) -> bool:
         return any(self._proof(self.memory, piece, None) for piece in pieces)
@@ -251,13 +249,15 @@ class GapTracker:
         """Read the newest trades from the venue; live ones are held in `waiting` meanwhile."""
         carrier.backfills += 1
         memory = self.memory
+        current = len(memory.waiting or [[]]) - 1
         recovered = await self._read_recent()
         recv_ns = self._context.clock.now_ns()
         if memory.waiting is not None:
             pieces = self._release()
             if recovered is not None:
-                # The stream has all since it was confirmed, the answer all before.
-                pieces = [*recovered[:-1], by_time(recovered[-1] + pieces[0]), *pieces[1:]]
+                # The answer has all until the request, the piece that was current then all after it.
+                pieces[current] = by_time(recovered[-1] + pieces[current])
+                pieces = [*recovered[:-1], *pieces]
             self._join(pieces, recv_ns, carrier, complete=recovered is not None)
         elif memory.resuming:
             memory.carry(recovered or [])  # the connection was lost meanwhile
@@ -336,6 +336,5 @@ class GapTracker:
                 break
         doubt.settling = False
         recv_ns = self._context.clock.now_ns()
-        until_ns = max(memory.last_ns, recv_ns)
-        holes = [(hole.from_ns, hole.to_ns or until_ns) for hole in doubt.holes]
+        holes = doubt.holes
         self._emit_gaps(doubt.end(memory.last_ns), holes, [], recv_ns)

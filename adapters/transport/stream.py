@@ -321,26 +321,33 @@ class Stream:
             self._put_aside(self._unconfirmed_of(group))
 
     async def _request(self, subscriptions: Sequence[Subscription]) -> None:
-        """Send subscriptions, and wait until they are confirmed or `confirm_s` is over."""
+        """Send subscriptions, and wait until they are confirmed or `confirm_s` is over.
+
+        A stream that goes on without some asks again for those that are not confirmed after half of it: the
+        confirmation may have been damaged.
+        """
+        tries = 1 if self._partial is None else 2
+        for _ in range(tries):
+            if not await self._send_all(one.text for one in self._unconfirmed_of(subscriptions)):
+                return
+            with trio.move_on_after(self._limits.confirm_s / tries):
+                while self._unconfirmed_of(subscriptions):
+                    await self._progress.wait()
+
+    async def _send_all(self, texts: Iterable[str]) -> bool:
         assert self.connection is not None, "called by the connection"
         try:
-            for one in subscriptions:
-                if one.text:
-                    await self.connection.send(one.text, within_s=self._send_within_s)
+            for text in texts:
+                if text:
+                    await self.connection.send(text, within_s=self._send_within_s)
         except BudgetSpent as error:
             self.lose(Loss(str(error)))
-        with trio.move_on_after(self._limits.confirm_s):
-            while self._unconfirmed_of(subscriptions):
-                await self._progress.wait()
+            return False
+        return True
 
     async def _renew(self, subscriptions: Sequence[Subscription]) -> None:
-        assert self.connection is not None, "a task of the connection"
-        try:
-            for one in subscriptions:
-                await self.connection.send(one.end, within_s=self._send_within_s)
-        except BudgetSpent as error:
-            self.lose(Loss(str(error)))
-        await self._request(subscriptions)
+        if await self._send_all(one.end for one in subscriptions):
+            await self._request(subscriptions)
         for one in self._unconfirmed_of(subscriptions):
             self.lose(Loss(f"{one.label} was not confirmed again within {self._limits.confirm_s:g} s"))
 

@@ -14,10 +14,13 @@ from typing import Final, NamedTuple
 from adapters.transport.health import FeedHealth
 from engine.events import Trade
 
-__all__ = ["MEMORY_MAX", "LastTrade", "TradeMemory", "by_time"]
+__all__ = ["MEMORY_MAX", "Key", "LastTrade", "TradeMemory", "by_time"]
 
 MEMORY_MAX: Final = 4096
 """Trades remembered per instrument: more than a hundred times a venue's backlog."""
+
+Key = tuple[int, int | str]
+"""Time and id of a trade."""
 
 _NOTHING: Final = object()
 
@@ -48,6 +51,7 @@ class TradeMemory:
         "_memory_max",
         "carried",
         "conflict",
+        "last_key",
         "last_ns",
         "proved",
         "resuming",
@@ -69,6 +73,8 @@ class TradeMemory:
         self.proved = last is not None  # last_ns is the time of a trade, not only of a start
         self.last_ns = since_ns if last is None else last.venue_ns
         self._floor_ns = self.last_ns - 1
+        # Time and id of the newest trade, None if none is known.
+        self.last_key: Key | None = (last.venue_ns, last.trade_ids[-1]) if last and last.trade_ids else None
         if last is not None:
             for trade_id in last.trade_ids:
                 self._memory[last.venue_ns, trade_id] = None
@@ -93,15 +99,20 @@ class TradeMemory:
         while sum(map(len, self.carried)) > self._memory_max:
             del self.carried[0]
 
-    def overlaps(self, trades: list[Trade], since_ns: int | None = None) -> bool:
-        """Return whether trades without a gap begin at or before `since_ns`, by default the last known trade.
+    def overlaps(self, trades: list[Trade], key: Key | None = None) -> bool:
+        """Return whether trades without a gap begin at or before a known trade, by default the last one.
 
-        They do if the known trade of that time is among them or, if none is known, one from before the start.
+        They do if it is among them or, if none is known, one from before the start. The last one may be any
+        of its time.
         """
+        if key is not None:
+            return any(trade.venue_ns == key[0] and trade.trade_id == key[1] for trade in trades)
+        last_ns = self.last_ns
         if not self.proved:
-            return any(trade.venue_ns < self.last_ns for trade in trades)
-        at_ns = self.last_ns if since_ns is None else since_ns
-        return any(trade.venue_ns == at_ns and (at_ns, trade.trade_id) in self._memory for trade in trades)
+            return any(trade.venue_ns < last_ns for trade in trades)
+        return any(
+            trade.venue_ns == last_ns and (last_ns, trade.trade_id) in self._memory for trade in trades
+        )
 
     def has(self, trade: Trade) -> bool:
         """Return whether a trade is known, or too old to be emitted."""
@@ -131,6 +142,7 @@ class TradeMemory:
                 fresh.append(trade)
                 if trade.venue_ns >= self.last_ns:
                     self.last_ns = trade.venue_ns
+                    self.last_key = key
                     self.proved = True
             elif known is None or known == content:
                 self._health.duplicates += 1

@@ -106,7 +106,7 @@ class Market:
 
 
 async def play_market(
-    seed: int, share: float, minutes: int = MINUTES, **venue_options: Any
+    seed: int, share: float, *, drops_every_s: float = 0, **venue_options: Any
 ) -> tuple[Scene, Spoiler]:
     """Run the feed against the damaged venue; return what is left of both."""
     chance = random.Random(seed)
@@ -133,11 +133,19 @@ async def play_market(
     ) as play:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(Market(play, worlds[0], chance).run)
-            await trio.sleep(minutes * 60)
+            if drops_every_s:
+                nursery.start_soon(drop, play, chance, drops_every_s)
+            await trio.sleep(MINUTES * 60)
             nursery.cancel_scope.cancel()
         play.venue.spoil = lambda text: text
         await trio.sleep(330)  # the last windows are over, and repaired
     return play, spoiler
+
+
+async def drop(play: Scene, chance: random.Random, every_s: float) -> None:
+    while True:
+        await trio.sleep(chance.expovariate(1 / every_s))
+        await play.venue.drop()
 
 
 def record(play: Scene) -> Memory:
@@ -235,3 +243,41 @@ async def test_f15_twelve_damaged_messages_in_four_minutes_cost_no_healthy_print
     assert play.engine.downs == []
     assert sum(one.count for one in play.engine.of(FeedDamaged)) == 12
     assert play.venue.served == 1
+
+
+@pytest.mark.parametrize("seed", range(pick(2, deep=25)))
+async def test_f15_f16_each_print_is_journalled_once_or_in_an_open_gap(autojump_clock, seed: int) -> None:
+    """F15, F16: any share of damage, any subscriptions that close or are ignored, and cuts at random."""
+    chance = random.Random(1000 + seed)
+    keys = [(kind, listed.name) for kind in ("trades", "bbo") for listed in ALL[1:]]
+    closes = {key: chance.choice((None, None, 1.0)) for key in chance.sample(keys, chance.randint(0, 2))}
+    ignored = set(chance.sample(keys, chance.randint(0, 2))) - set(closes)
+    play, _ = await play_market(
+        2000 + seed,
+        chance.choice((0.003, 0.01, 0.05, 0.2)),
+        drops_every_s=chance.choice((0, 0, 100)),
+        closes=closes,
+        ignored=ignored,
+    )
+    found = journalled(play)
+    assert set(found.values()) <= {1}, "no print twice"
+    ids = set(found)
+    for listed in ALL:
+        opened = [
+            (gap.from_ns, gap.to_ns)
+            for gap in play.engine.gaps
+            if gap.instrument == listed.instrument and not gap.closed
+        ]
+        missing = [one for one in play.venue.trades[listed.name] if one["tid"] not in ids]
+        if ("trades", listed.name) in [*closes, *ignored]:
+            continue
+        tracker = play.feed._trackers[listed.instrument]
+        for one in missing:
+            at_ns = one["time"] * 10**6
+            if tracker.in_doubt and at_ns >= tracker.memory.last_ns:
+                continue  # its confirmation was damaged, and it is to be tried again
+            assert any(from_ns <= at_ns <= to_ns for from_ns, to_ns in opened), one
+    memory = record(play)
+    check_bars(play, memory)
+    (day,) = memory.days
+    assert_replays_alone(memory, day)

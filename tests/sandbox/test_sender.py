@@ -159,6 +159,20 @@ async def test_a_silent_channel_does_not_affect_others_and_pongs(
     assert client.faults.fired == {"silent": 1}
 
 
+async def test_a_damaged_frame_is_not_what_it_was(autojump_clock: trio.testing.MockClock) -> None:
+    client = Client("damage:1@market")
+    sent = [frame("trades", f'[{{"sz":"0.{number}"}}]') for number in range(1, 21)]
+    async with running(client):
+        for text in (*sent, PONG):
+            client.queue.send_nowait(text)
+    *damaged, pong = client.texts
+    assert pong == PONG
+    assert all(one != before for one, before in zip(damaged, sent, strict=True))
+    zeros = [one for one in damaged if one.endswith('"0"}]}')]
+    assert 0 < len(zeros) < 20
+    assert client.faults.fired == {"damage": 20}
+
+
 async def test_half_open_sends_nothing_and_does_not_count_as_sent(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
