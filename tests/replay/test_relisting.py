@@ -154,7 +154,7 @@ def test_what_was_booked_from_outside_and_fees_in_base_units_go_on(
     happens: Callable[[Session], list[Event]], gain: Finer
 ) -> None:
     settings = replace(FREE, spot=happens is _fee_in_base)
-    s = Session(settings=settings, held={AAA: "1.25"} if happens is _found_position else None)
+    s = Session(settings=settings, cash=100_000, held={AAA: "1.25"} if happens is _found_position else None)
     late = happens(s)
     s.send(*(msgspec.structs.replace(one, recv_ns=s.now_ns) for one in s.listings()))
     s.send(*late)
