@@ -17,7 +17,7 @@ from engine.actors.base import State
 from engine.errors import JournalError, StateVersionError, UsageError
 from engine.indicators import Ema, Sma
 from engine.snapshot import state_classes
-from engine.states import decode_state, encode_state, holds, shapes_of, stored_state
+from engine.states import decode_state, encode_state, evolution, holds, shapes_of, stored_state
 from engine.values import INT64_MAX
 
 
@@ -353,3 +353,13 @@ def test_a_state_contains_its_earlier_version_without_the_new_fields(
     struct[2][0] = msgspec.msgpack.decode(encode_state(value.number, "x"))
     tree[1][0][1][1][1][1].append(9)
     assert not holds(blob, msgspec.msgpack.encode(tree), shapes, earlier)
+
+
+@given(names=st.lists(st.text(alphabet="ab.:é", min_size=1, max_size=300), min_size=1, max_size=8))
+def test_the_classes_of_a_state_are_found_in_its_bytes_in_their_order(names: list[str]) -> None:
+    """As a reader of the decoded tree finds them, for names of any size."""
+    tree: list[Any] = ["d", [[1, 2]]]
+    for name in names:
+        tree = ["l", [["s", name, [tree, "s", b"\x93", 0x93, -1.5]], ["t", [name]]]]
+    blob = msgspec.msgpack.encode(tree)
+    assert list(evolution._classes_in(blob)) == list(dict.fromkeys(reversed(names)))

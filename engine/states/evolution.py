@@ -11,6 +11,7 @@ class, values of its fields in their order]. Called by `encoding`.
 from __future__ import annotations
 
 import inspect
+import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
@@ -39,6 +40,10 @@ Shapes = dict[str, list[tuple[str, str]]]
 """(field, type as written) of each class in a state, in the order of its fields, by name of the class."""
 
 NO_SHAPES: Final[Shapes] = {}
+
+_OBJECT: Final = re.compile(rb"\x93\xa1s([\xa0-\xbf]|\xd9.|\xda..)", re.DOTALL)
+"""The bytes of ["s", name ... up to the name: an array of three, "s", and the size of a text."""
+_SHORT: Final = 0xA0
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
@@ -74,7 +79,7 @@ class Refused(ValueError):
 def shapes_of(blob: bytes, classes: Mapping[str, type]) -> Shapes:
     """Return the shape of every struct and dataclass in a state that `encode_state` returned."""
     shapes: Shapes = {}
-    for name in _classes_in(_decode(blob)):
+    for name in _classes_in(blob):
         cls = classes.get(name)
         if cls is not None and not issubclass(cls, Enum):
             shapes[name] = _shape_of(cls)  # type: ignore[arg-type]  # mypy: a class is hashable
@@ -252,15 +257,17 @@ def _fits(value: Any, hint: Any) -> bool:
         return True
 
 
-def _classes_in(tree: Any) -> dict[str, None]:
-    """Return the names of the classes of all objects in a stored tree, outermost first."""
+def _classes_in(blob: bytes) -> dict[str, None]:
+    """Return the names of the classes of all objects in a state, outermost first.
+
+    Found by the bytes with which an object begins, without decoding. Data of a strategy that happens to
+    look like an object adds a name, which does no harm.
+    """
     found: dict[str, None] = {}
-    waiting = [tree] if isinstance(tree, list) else []
-    while waiting:
-        node = waiting.pop()
-        if node and node[0] == "s" and isinstance(node[1], str):
-            found[node[1]] = None
-        waiting += [item for item in reversed(node) if type(item) is list]
+    for begin in _OBJECT.finditer(blob):
+        head = begin[1]
+        size = head[0] - _SHORT if len(head) == 1 else int.from_bytes(head[1:], "big")
+        found[blob[begin.end() : begin.end() + size].decode("utf-8", "replace")] = None
     return found
 
 
