@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +136,47 @@ def test_any_split_into_files_and_imports_gives_the_same_days(
         again = parts.load_all(split, **options)
         assert again.unchanged == report.days
         assert again.trades == report.trades
+
+
+IMPORT = """
+import sys
+from pathlib import Path
+from adapters.files import import_files
+import_files([Path(sys.argv[1])], venue="v", instrument="COIN", journal=Path(sys.argv[2]))
+"""
+
+
+def test_an_import_that_is_killed_leaves_whole_days_and_is_completed_by_the_same_import(
+    tmp_path: Path,
+) -> None:
+    """Real processes and SIGKILL, at several moments."""
+    imports = Imports(tmp_path)
+    rows = [f"{START_MS + day * 86_400_000},10,12,9,11.5,{day}" for day in range(600)]
+    path = imports.write("time,open,high,low,close,volume\n" + "\n".join(rows) + "\n", "daily.csv")
+    whole = imports.load(path, journal=tmp_path / "whole", venue="v").digests
+    assert len(whole) == 600
+    seen = set()
+    for staged in (1, 100, 400, 600):
+        with subprocess.Popen(
+            [sys.executable, "-c", IMPORT, str(path), str(imports.journal)], cwd=Path(__file__).parents[2]
+        ) as process:
+            staging = imports.journal / ".staging"
+            while process.poll() is None and (not staging.exists() or len(names(staging)) < staged):
+                time.sleep(0.001)
+            process.send_signal(signal.SIGKILL)
+            process.wait(timeout=300)
+        for day in names(imports.journal):
+            if day != ".staging":
+                assert verify_day(imports.journal / day).digest.hex() == whole[day]
+                seen.add(day)
+    report = imports.load(path, venue="v")
+    assert report.digests == whole
+    assert set(report.unchanged) == seen
+    assert imports.days() == sorted(whole)
+
+
+def names(folder: Path) -> list[str]:
+    """Return what is in a folder, nothing if it is not there any more."""
+    with suppress(FileNotFoundError):
+        return sorted(path.name for path in folder.iterdir())
+    return []
