@@ -18,10 +18,9 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-import sqlite_utils
 
 from engine.stores.errors import StoreForeign, StoreOutOfStep, StoreUnavailable, unreachable
 from engine.stores.kinds import StoreKind
@@ -31,6 +30,9 @@ from engine.stores.rows.units import as_float
 from engine.stores.sqlite.copying import copy_into, holds_rows, put_in_place, remove
 from engine.stores.sqlite.reading import BUSY_SECONDS, quoted, read_cursor, unavailable, witness
 from engine.stores.store import Cursor, Row, Rows, Store
+
+if TYPE_CHECKING:
+    import sqlite_utils
 
 __all__ = ["SQLITE", "SqliteSettings", "SqliteStore"]
 
@@ -204,6 +206,8 @@ class SqliteStore:
             raise
 
     def _connect(self) -> sqlite_utils.Database:
+        import sqlite_utils  # only here: it takes 0.1 s to import, and most commands write no database
+
         conn = sqlite3.connect(self.path, timeout=self._busy_s, check_same_thread=False)
         db = sqlite_utils.Database(conn, execute_plugins=False)
         try:
