@@ -11,6 +11,8 @@ from typing import Annotated
 
 import msgspec
 
+from adapters.hyperliquid.envelope import Millis
+
 __all__ = [
     "PerpDex",
     "PredictedFunding",
@@ -23,7 +25,6 @@ __all__ = [
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 _Number = Annotated[str, msgspec.Meta(max_length=96)]
 _Index = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
-_Time = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class SpotToken(msgspec.Struct, frozen=True, rename="camel"):
@@ -61,12 +62,12 @@ class WireFunding(msgspec.Struct, frozen=True, rename="camel"):
     coin: _Name
     funding_rate: _Number
     premium: _Number
-    time: _Time
+    time: Millis
 
 
 class PredictedFunding(msgspec.Struct, frozen=True, rename="camel"):
     """A venue's next rate. `next_funding_time` is that of the last settlement, so add the interval to it."""
 
     funding_rate: _Number
-    next_funding_time: _Time
+    next_funding_time: Millis
     funding_interval_hours: Annotated[int, msgspec.Meta(ge=1, le=24)] | None = None

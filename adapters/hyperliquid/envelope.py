@@ -32,6 +32,7 @@ __all__ = [
     "ErrorFrame",
     "Id",
     "Int64",
+    "Millis",
     "Name",
     "Number",
     "OtherFrame",
@@ -52,6 +53,8 @@ _GREETING: Final = "Websocket connection established."
 # Integers beyond 64 bits end here, before anything can overflow.
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Millis = Annotated[int, msgspec.Meta(ge=0, le=9_000_000_000_000)]
+"""A time of the venue, up to the year 2255: its nanoseconds fit into 64 bits."""
 Number = Annotated[str, msgspec.Meta(max_length=96)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 

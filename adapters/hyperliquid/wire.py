@@ -18,6 +18,7 @@ from adapters.hyperliquid.envelope import (
     ControlFrame,
     Id,
     Int64,
+    Millis,
     Name,
     Number,
     OtherFrame,
@@ -232,5 +233,5 @@ class Meta(msgspec.Struct, frozen=True, rename="camel"):
 class ExchangeStatus(msgspec.Struct, frozen=True):
     """The venue's clock, in ms. `speed`, on the sandbox only, is venue seconds per real second."""
 
-    time: Int64
+    time: Millis
     speed: Annotated[float, msgspec.Meta(gt=0, le=1e6)] | None = None

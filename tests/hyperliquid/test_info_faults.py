@@ -61,7 +61,11 @@ async def test_n16_a_request_is_repeated_at_most_twice_after_faults(autojump_clo
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"<html>", b"null", b"[]", b'{"time":"1"}', b'{"time":1e999}', b"\xff", b"[" * 10**5]
+    "body",
+    [
+        *(b"", b"<html>", b"null", b"[]", b'{"time":"1"}', b'{"time":1e999}', b"\xff", b"[" * 10**5),
+        *(b'{"time":9000000000000001}', b'{"time":-1}', b'{"time":9223372036854775807}'),
+    ],
 )
 async def test_n16_v03_a_body_that_is_not_an_answer_is_a_protocol_error(autojump_clock, body: bytes) -> None:
     answers = Answers(200, body)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from adapters.hyperliquid.envelope import ControlFrame, Id, Name, Number, OtherFrame, frame_decoder
+from adapters.hyperliquid.envelope import ControlFrame, Id, Millis, Name, Number, OtherFrame, frame_decoder
 
 __all__ = [
     "AccountFrame",
@@ -53,7 +53,7 @@ class WireFill(msgspec.Struct, frozen=True, rename="camel"):
     px: Number
     sz: Number
     side: Literal["A", "B"]
-    time: Id
+    time: Millis
     oid: Id
     tid: Id
     crossed: bool
@@ -76,7 +76,7 @@ class OpenOrder(msgspec.Struct, frozen=True, rename="camel"):
     limit_px: Number
     sz: Number
     oid: Id
-    timestamp: Id
+    timestamp: Millis
     orig_sz: Number = ""
     cloid: str | None = None
     children: list[OpenOrder] = []
@@ -88,7 +88,7 @@ class WireUpdate(msgspec.Struct, frozen=True, rename="camel"):
 
     order: OpenOrder
     status: Name
-    status_timestamp: Id
+    status_timestamp: Millis
 
 
 class OrderAnswer(msgspec.Struct, frozen=True):
@@ -101,7 +101,7 @@ class OrderAnswer(msgspec.Struct, frozen=True):
 class WireFunding(msgspec.Struct, frozen=True, rename="camel"):
     """A funding payment; `usdc` is negative when the account paid."""
 
-    time: Id
+    time: Millis
     coin: Name
     usdc: Number
     szi: Number
@@ -118,14 +118,14 @@ class _FundingDelta(msgspec.Struct, frozen=True, rename="camel"):
 class WireFundingRow(msgspec.Struct, frozen=True):
     """A row of `userFunding`."""
 
-    time: Id
+    time: Millis
     delta: _FundingDelta
 
 
 class WireLedgerRow(msgspec.Struct, frozen=True):
     """A row of `userNonFundingLedgerUpdates`. The members of `delta` depend on its type."""
 
-    time: Id
+    time: Millis
     hash: Text
     delta: dict[str, Any]
 
@@ -187,7 +187,7 @@ class WireState(msgspec.Struct, frozen=True, rename="camel"):
     asset_positions: Annotated[list[_AssetPosition], msgspec.Meta(max_length=_ROWS_MAX)]
     margin_summary: _Summary
     withdrawable: Number
-    time: Id
+    time: Millis
 
 
 class _Frame(msgspec.Struct, frozen=True, tag_field="channel"):
