@@ -168,11 +168,6 @@ class StrategyActor(NewestPrices):
         super().bind(instruments, turn)
         self._look_up()
 
-    def rescale(self, before: InstrumentListed, listed: InstrumentListed) -> None:
-        """See `Actor.rescale`. What the author keeps is decimal, or an exact record with its own listing."""
-        super().rescale(before, listed)
-        self.windows = Windows()
-
     def state(self) -> dict[str, Any]:
         """See `Actor.state`."""
         return {**self.attributes(), "": super().state()}

@@ -107,6 +107,20 @@ MONEY = frozenset({"realized", "unrealized", "cost", "equity"})
 # Situations that random sessions do not have.
 
 
+def test_an_equity_that_has_not_changed_is_not_marked_again() -> None:
+    s = PaperSession()
+    s.say("Long", "target", "AAA", "1.5")
+    for _ in range(3):
+        s.trade(100, after_s=61)
+    s.send(*(msgspec.structs.replace(one, recv_ns=s.now_ns) for one in s.listings()))
+    for _ in range(3):
+        s.trade(100, after_s=61)
+    s.stop()
+    gain = {AAA: Finer(3, 2)}
+    fine, found = (play(relisted(inputs_of(s.memory), gain, first=first)).memory for first in (True, False))
+    _compare(decimals(found.all()), decimals(fine.all()))
+
+
 class Session(RealSession):
     """A session with real orders, whose money has as many decimals with other scales."""
 
