@@ -55,9 +55,10 @@ def open_day(folder: Path) -> FrameReader:
     """Return a reader of a day's frames. Raises UsageError if there is no such day."""
     if not folder.is_dir():
         raise UsageError(f"{folder}: there is no such day; a day is a folder such as journal/2024-12-05")
-    if not list_segments(folder):
+    segments = list_segments(folder)
+    if not segments:
         raise UsageError(f"{folder}: holds no records; a day is a folder such as journal/2024-12-05")
-    return read_frames(folder)
+    return read_frames(folder, segments=segments)
 
 
 def inputs_of(frame: Frame) -> list[Event]:

@@ -280,14 +280,20 @@ class FrameReader:
 
 
 def read_frames(
-    path: Path, *, disk: Disk = DISK, verify_digest: bool = True, start_seq: int = 0
+    path: Path,
+    *,
+    disk: Disk = DISK,
+    verify_digest: bool = True,
+    start_seq: int = 0,
+    segments: list[SegmentFile] | None = None,
 ) -> FrameReader:
     """Return the frames of a day folder or of one segment file, starting with the frame of `start_seq`.
 
-    Segments that end before `start_seq` are not opened. Raises JournalError if there is no segment at
-    `path`. Reading raises JournalDamaged and JournalVersionError.
+    Segments that end before `start_seq` are not opened. `segments` are those at `path`, if the caller has
+    listed them. Raises JournalError if there is no segment at `path`. Reading raises JournalDamaged and
+    JournalVersionError.
     """
-    segments = segments_at(path, disk)
+    segments = segments or segments_at(path, disk)
     skipped = 0
     while skipped + 1 < len(segments) and segments[skipped + 1].first_seq <= start_seq:
         skipped += 1
