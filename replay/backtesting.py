@@ -248,7 +248,7 @@ def run_backtest(
         for number, kind in tally.bars
     }
     strategies = [sequencer.actor(entry.title) for entry in config.strategies]
-    report.notes += days.history.notes
+    report.notes += [note for number, note in days.history.notes.items() if number not in left_out]
     report.notes += missing_bars(strategies, needs, seen)
     venue = sequencer.actor("venue")
     assert isinstance(venue, SimulatedVenue), "a backtest trades on paper"

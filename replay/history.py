@@ -31,7 +31,7 @@ _Candles = dict[int, dict[int, Candle]]
 class FetchedHistory:
     """The fetched history that is played. `candles` are in order of their end, `rates` of their time.
 
-    `names` are the labels of the instruments, for `notes`.
+    `names` are the labels of the instruments. `notes` say by number what is played, for people.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class FetchedHistory:
     ) -> None:
         self.candles: list[Candle] = []
         self.rates: list[FundingRead] = []
-        self.notes: list[str] = []
+        self.notes: dict[int, str] = {}
         fetched = [day for day in days if day.fetched]
         if not fetched:
             return
@@ -53,8 +53,9 @@ class FetchedHistory:
             self.candles += by_interval[shortest].values()
             others = " ".join(format_interval(one) for one in sorted(by_interval) if one != shortest)
             beside = f" (not its {others})" if others else ""
-            self.notes.append(
-                f"{names[joints[key].number]}: the days have no trades or candles of it; played are the "
+            number = joints[key].number
+            self.notes[number] = (
+                f"{names[number]}: the days have no trades or candles of it; played are the "
                 f"{len(by_interval[shortest]):,} candles of {format_interval(shortest)} that "
                 f"`engine backfill` fetched{beside}"
             )

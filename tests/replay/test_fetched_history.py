@@ -82,7 +82,7 @@ def test_fetched_candles_are_played_at_their_end_each_once_the_newest_reading(tm
     assert candles[2].venue_ns == midnight, "received in the day that ends, like a candle of a file"
     assert found[0] == msgspec.structs.replace(LISTED, recv_ns=BEGIN + MINUTE)
     joined = JoinedDays([tmp_path / "2024-12-05"], plays_history=True)
-    (note,) = joined.history.notes
+    (note,) = joined.history.notes.values()
     assert note == (
         "AAA: the days have no trades or candles of it; played are the 7 candles of 1m that "
         "`engine backfill` fetched (not its 1h)"
@@ -150,6 +150,14 @@ def test_only_instruments_without_trades_or_candles_are_played_from_history(tmp_
     assert [event.instrument for event in found if isinstance(event, Candle)] == [2] * 5
     assert sum(isinstance(event, Trade) for event in found) == 1
     assert not any(isinstance(event, CandleRead) for event in found)
+
+
+def test_the_report_says_nothing_of_history_that_the_configuration_leaves_out(tmp_path: Path) -> None:
+    read = [candle(at, 1000, instrument=number) for number in (1, 2) for at in range(5)]
+    write_journal(tmp_path, [session("backfill", [LISTED, OTHER, *read])])
+    report = play([tmp_path / "2024-12-05"], instruments=("BBB",))
+    assert report.candles == 5
+    assert [note[:4] for note in report.notes if "fetched" in note] == ["BBB:"]
 
 
 def test_what_a_live_session_reads_to_warm_up_is_not_played(tmp_path: Path) -> None:
