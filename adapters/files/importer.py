@@ -152,10 +152,13 @@ class _Part:
         """Read the file once, for what it needs."""
         if interval_ns and self.kind == TRADES:
             raise UsageError(f"{self.file.path}: holds trades; an interval is for candles")
+        named_ns = 0
         if self.kind == TRADES or interval_ns:
             self.derived = tuple(what for what in self.derived if what != "interval")
         elif self.facts is not None:
-            interval_ns = parse_interval(self.facts.interval)
+            named_ns = parse_interval(self.facts.interval)
+            # The end of a candle in the file says it too; the distance of rows does not if some are missing.
+            interval_ns = 0 if "until" in self.file.layout.at else named_ns
         self.found = self.file.survey(
             price_decimals=price_decimals,
             size_decimals=size_decimals,
@@ -163,6 +166,11 @@ class _Part:
             report=meter.measure,
         )
         meter.measured(self.file.path, self.found.rows)
+        if named_ns and self.found.interval_ns != named_ns:
+            raise UsageError(
+                f"{self.file.path}: its name says {kind_text(named_ns)}, but it holds "
+                f"{kind_text(self.found.interval_ns)}; rename it"
+            )
 
     def source(self, listed: InstrumentListed, meter: Meter) -> FileSource:
         """Return the file as a source of events."""

@@ -74,7 +74,7 @@ class Disk:
 
     def lock_folder(self, path: Path) -> int:
         """Open a folder and lock it until it is closed. Raises BlockingIOError while another one holds it."""
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BaseException:

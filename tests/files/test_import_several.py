@@ -195,6 +195,11 @@ def test_the_name_of_each_file_says_its_instrument_or_the_option_does(imports: I
             "its name says candles, but it holds trades",
         ),
         (
+            ("BTCUSDT-8h-2024-01.zip",),
+            (klines(0, 2, step_ns=DAY_NS),),
+            "its name says candles of 8h, but it holds candles of 1d",
+        ),
+        (
             ("BTCUSDT-trades-2024-01.csv", "BTCUSDT-8h-2024-01.zip"),
             (trades((5, "1", "1", 1)), klines(0, 1)),
             "hold trades and candles of 8h|hold candles of 8h and trades",
@@ -296,3 +301,25 @@ def test_a_file_given_twice_and_times_from_midnight_of_several_files_are_refused
         imports.load_all([one, one])
     with pytest.raises(UsageError, match="are of one file"):
         imports.load_all([one, two], day="2024-01-30")
+
+
+def test_one_name_of_two_venues_are_two_instruments_of_a_day(imports: Imports) -> None:
+    for venue, price in (("kraken", "101"), ("binance", "100")):
+        imports.load(trades((5, price, "1", 1)), venue=venue, instrument="BTC")
+    binance, kraken, *events = imports.events("2024-01-30")
+    assert isinstance(binance, InstrumentListed)
+    assert isinstance(kraken, InstrumentListed)
+    assert [(one.venue, one.instrument) for one in (binance, kraken)] == [("binance", 1), ("kraken", 2)]
+    assert [(one.instrument, one.price) for one in events if isinstance(one, Trade)] == [(1, 100), (2, 101)]
+
+
+def test_many_days_are_put_in_place_in_several_lots(
+    imports: Imports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error leaves the lots before it and the complete days of its own."""
+    monkeypatch.setattr("adapters.files.days._PUBLISH_DAYS", 3)
+    text = trades(*((day * 86_400, "1", "1", day + 1) for day in range(8)))
+    with pytest.raises(ImportRefused, match="8 days, 2024-01-30 to 2024-02-06, are complete and stay"):
+        imports.load(text + f"{START // MS + 8 * 86_400_000},x,1,9\n")
+    assert len(imports.days()) == 8
+    assert imports.load(text).unchanged == tuple(imports.days())

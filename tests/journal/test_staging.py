@@ -269,3 +269,19 @@ def test_one_build_at_a_time_and_a_killed_one_is_removed(tmp_path: Path) -> None
     assert names(tmp_path) == [".staging"]
     build(tmp_path, {DAY: FRAMES})
     assert names(tmp_path) == [NAME]
+
+
+def test_a_staging_folder_that_is_something_else_is_refused_and_kept(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mine.txt").write_text("mine")
+    roots = [tmp_path / "link", tmp_path / "file"]
+    for root in roots:
+        root.mkdir()
+    (roots[0] / ".staging").symlink_to(other)
+    (roots[1] / ".staging").write_text("mine")
+    for root in roots:
+        with pytest.raises(JournalError, match=r"\.staging: cannot be"):
+            build(root, {DAY: FRAMES})
+        assert names(root) == [".staging"]
+    assert (other / "mine.txt").read_text() == "mine"
