@@ -106,7 +106,6 @@ def test_sizes_are_at_the_scale_that_was_in_force_at_the_event() -> None:
     after = notices.of(BookAdjusted(T, "Long", 1, 97_000, 50_000, 50_000, 50_000, "fill from outside"))
     assert after is not None
     assert after.detail == "0.97 is now 0.5: fill from outside"
-    assert notices.of(ProtectionChanged(T, "Long", 1, 100_000, 50_000, 40_000, 0, "")) is None
     less = notices.of(ProtectionChanged(T, "Long", 1, 100_000, 30_000, 60_000, 0, "refused"))
     assert less is not None
     assert less.detail == "stops of 0.6 are held by the engine, not the venue (position 1): refused"
