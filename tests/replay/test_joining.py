@@ -12,10 +12,14 @@ import pytest
 from engine.clock import SECOND_NS, day_start_ns
 from engine.errors import UsageError
 from engine.events import Event, FeedUp, InstrumentListed, MarketRules, SessionStarted, Trade, engine_time
+from engine.journal import list_days
 from engine.records import inputs_of, open_day
 from replay.joining import JoinedDays
+from replay.verification import replay_day
 from tests.replay.imports import bars, imported, play, steps
 from tests.replay.kit import NOON, config_of, listings, opening, stopped, use, write_journal
+from tests.replay.test_backtest import run as written_run
+from tests.strategies.fakes import builder
 
 FIRST, SECOND = "2024-01-01", "2024-01-02"
 HALVES = ("100.0", "100.5", "101.0", "101.5", "102.0")
@@ -103,6 +107,16 @@ def test_neither_order_nor_names_of_folders_matter(tmp_path: Path) -> None:
     for folder, name in zip(folders, names, strict=True):
         shutil.copytree(folder, name)
     assert play(names) == play(names[::-1]) == play([names[1], names[0], names[2]]) == expected
+
+
+def test_the_journal_of_a_run_over_joined_days_replays_identical(tmp_path: Path) -> None:
+    folders = two_days(tmp_path) + imported(tmp_path / "c", steps(SECOND, ("3",), ("1",), 700, 99), "ETHUSDT")
+    report = written_run(folders, config_of(use("Averages"), intervals=("1m", "1d")), tmp_path / "out")
+    days = [day.path for day in list_days(tmp_path / "out")]
+    assert [day.name for day in days] == [FIRST, SECOND]
+    found = [replay_day(open_day(day), builder())[0] for day in days]
+    assert all(one.identical for one in found)
+    assert found[-1].digest == report.digest
 
 
 def test_days_of_one_date_are_merged_by_time(tmp_path: Path) -> None:
