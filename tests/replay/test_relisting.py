@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ import pytest
 from hypothesis import Phase, given
 from hypothesis import strategies as st
 
+from engine.clock import SECOND_NS
+from engine.commands.bars import bar_row
 from engine.events import (
     Event,
     ExitDelayed,
@@ -30,16 +33,19 @@ from engine.events import (
     TargetChanged,
 )
 from engine.instruments import continued
+from engine.journal import list_days
 from engine.stores.rows.builder import RowBuilder
 from engine.stores.rows.tables import TABLES
 from engine.stores.rows.units import as_text
 from engine.stores.store import Row
+from engine.values import parse_interval
+from replay.bars import bars_of
 from tests.orders.real import RealSession
 from tests.orders.sequences import AAA, BBB, Plan, plan, real_plan
 from tests.orders.session import FREE
 from tests.orders.session import Session as PaperSession
 from tests.profiles import examples
-from tests.replay.kit import Memory
+from tests.replay.kit import NOON, Memory, config_of, listings, opening, steady, write_journal
 from tests.replay.relisting_kit import (
     FINE_SCALE,
     ZZZ,
@@ -181,6 +187,22 @@ def test_what_was_booked_from_outside_and_fees_in_base_units_go_on(
         for one in inputs_of(s.memory)
     ]
     _assert_goes_on(inputs, {AAA: gain, BBB: gain})
+
+
+@pytest.mark.parametrize("interval", ["1s", "10s", "1m"])
+def test_bars_of_a_day_are_the_same_recorded_and_rebuilt(tmp_path: Path, interval: str) -> None:
+    first = steady(300, NOON)
+    second = steady(300, NOON + 40 * SECOND_NS)
+    listed = listings(NOON + 39 * SECOND_NS)
+    inputs = [*opening(config_of(), NOON), *first, *listed, *second]
+    gains = {AAA: Finer(2, 1), BBB: Finer(0, 3)}
+    rows = []
+    for name, fine in (("fine", True), ("relisted", False)):
+        write_journal(tmp_path / name, [[event] for event in relisted(inputs, gains, first=fine)])
+        (day,) = list_days(tmp_path / name)
+        rows.append([bar_row(one) for one in bars_of([day.path], parse_interval(interval), unclosed=True)])
+    assert rows[0] == rows[1]
+    assert any(row["volume"] != "0" for row in rows[0])
 
 
 # A coarser grid.
