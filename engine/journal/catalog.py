@@ -3,6 +3,7 @@
     root/
       journal.id                      32 hex digits and a newline: the identity of the journal
       LOCK                            held by the one process that may write
+      .staging/                       days that an import is building (`staging.py`)
       2024-12-05/                     one UTC day
         00000000000000000001.seg      a plain segment, named by its first seq
         00000000000000052114.seg.zst  a sealed one

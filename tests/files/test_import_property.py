@@ -22,6 +22,7 @@ from engine.values import format_scaled
 from .kit import Imports
 
 START_MS = day_start_ns("2024-01-30") // 1_000_000
+HOUR_MS = 3_600_000
 SPAN_MS = 5 * DAY_NS // 2 // 1_000_000
 NAMES = ("AAA", "BBB")
 
@@ -34,15 +35,18 @@ class Killed(BaseException):
 
 
 @st.composite
-def instruments(draw: st.DrawFn, *, ids: bool) -> list[list[Row]]:
-    """Rows of one instrument, split into files."""
-    times = draw(st.lists(st.integers(0, SPAN_MS), min_size=1, max_size=24, unique=not ids))
+def instruments(draw: st.DrawFn, *, kind: str) -> list[list[Row]]:
+    """Rows of one instrument, split into files: trades with ids, trades without, or candles of an hour."""
+    ids = kind != "places"
+    step = HOUR_MS if kind == "candles" else 1
+    count = st.integers(0, SPAN_MS // step).map(lambda number: number * step)
+    times = draw(st.lists(count, min_size=1, max_size=24, unique=kind != "ids"))
     rows = [
         (
             START_MS + ms,
             draw(st.sampled_from(["100", "100.5", "99.75", "101.125"])),
             draw(st.sampled_from(["1", "0.5", "2.25", "3"])),
-            str(number) if ids else "",
+            str(number) if kind == "ids" else "",
         )
         for number, ms in enumerate(sorted(times), 1)
     ]
@@ -57,7 +61,10 @@ def instruments(draw: st.DrawFn, *, ids: bool) -> list[list[Row]]:
     return [file for file in files if file]
 
 
-def text_of(rows: list[Row]) -> str:
+def text_of(rows: list[Row], kind: str) -> str:
+    if kind == "candles":
+        lines = [f"{ms},{price},{price},{price},{price},{size}\n" for ms, price, size, _ in rows]
+        return "time,open,high,low,close,volume\n" + "".join(lines)
     return "time,price,size,id\n" + "".join(",".join(map(str, row)) + "\n" for row in rows)
 
 
@@ -73,7 +80,13 @@ def decimals(events: list[Event]) -> list[tuple[object, ...]]:
                 format_scaled(event.size, one.size_scale),
             )
             found.append((one.name, event.recv_ns, float(price), float(size), event.trade_id))
-        assert not isinstance(event, Candle)
+        elif isinstance(event, Candle):
+            one = listed[event.instrument]
+            close, volume = (
+                format_scaled(event.close, one.price_scale),
+                int(event.volume) / 10**one.size_scale,
+            )
+            found.append((one.name, event.recv_ns, event.start_ns, float(close), volume))
     return found
 
 
@@ -99,10 +112,11 @@ def load(imports: Imports, paths: list[Path], kill_at: int, options: dict[str, A
     imports.load_all(paths, **options)
 
 
-@given(st.data(), st.booleans(), st.booleans())
+@given(st.data(), st.sampled_from(["ids", "places", "candles"]), st.booleans())
 def test_any_split_into_files_and_imports_gives_the_same_days(
-    data: st.DataObject, ids: bool, measured: bool
+    data: st.DataObject, kind: str, measured: bool
 ) -> None:
+    form = "1h" if kind == "candles" else "trades"
     options: dict[str, Any] = {"venue": "binance"}
     if not measured:
         options |= {"price_decimals": 3, "size_decimals": 2}
@@ -113,11 +127,11 @@ def test_any_split_into_files_and_imports_gives_the_same_days(
         whole, parts = Imports(folder / "whole"), Imports(folder / "parts")
         paths, split = [], []
         for instrument in NAMES:
-            files = data.draw(instruments(ids=ids))
+            files = data.draw(instruments(kind=kind))
             rows = sorted({row for file in files for row in file}, key=lambda row: (row[0], int(row[3] or 0)))
-            paths.append(whole.write(text_of(rows), f"{instrument}-trades.csv"))
+            paths.append(whole.write(text_of(rows, kind), f"{instrument}-{form}.csv"))
             for at, file in enumerate(files, 1):
-                split.append(parts.write(text_of(file), f"{instrument}-trades-2024-01-0{at}.csv"))
+                split.append(parts.write(text_of(file, kind), f"{instrument}-{form}-2024-01-0{at}.csv"))
         report = whole.load_all(paths, **options)
         order = data.draw(st.permutations(split))
         groups: list[list[Path]] = [[]]
@@ -135,7 +149,7 @@ def test_any_split_into_files_and_imports_gives_the_same_days(
                 assert verify_day(parts.journal / day).digest.hex() == report.digests[day]
         again = parts.load_all(split, **options)
         assert again.unchanged == report.days
-        assert again.trades == report.trades
+        assert (again.trades, again.candles) == (report.trades, report.candles)
 
 
 IMPORT = """
