@@ -249,15 +249,17 @@ class GapTracker:
         """Read the newest trades from the venue; live ones are held in `waiting` meanwhile."""
         carrier.backfills += 1
         memory = self.memory
-        current = len(memory.waiting or [[]]) - 1
+        count = len(memory.waiting or [[]])
         recovered = await self._read_recent()
         recv_ns = self._context.clock.now_ns()
         if memory.waiting is not None:
             pieces = self._release()
             if recovered is not None:
-                # The answer has all until the request, the piece that was current then all after it.
-                pieces[current] = by_time(recovered[-1] + pieces[current])
-                pieces = [*recovered[:-1], *pieces]
+                if len(pieces) == count:
+                    # The answer has all until it was given, the newest piece all since before the request.
+                    pieces[-1] = by_time(recovered[-1] + pieces[-1])
+                    recovered = recovered[:-1]
+                pieces = [*recovered, *pieces]
             self._join(pieces, recv_ns, carrier, complete=recovered is not None)
         elif memory.resuming:
             memory.carry(recovered or [])  # the connection was lost meanwhile

@@ -16,6 +16,7 @@ from engine.events import (
     BookRead,
     CandleRead,
     ContextRead,
+    FeedDamaged,
     FeedDown,
     FeedGap,
     FeedUp,
@@ -190,3 +191,24 @@ async def test_several_connections_are_one_feed(autojump_clock) -> None:
         assert play.feed.governor.budget().connections_open == 2
         assert play.feed.governor.budget().subscriptions == 4
     assert play.feed.governor.budget().connections_open == 0
+
+
+async def test_f15_a_candle_whose_last_message_was_damaged_is_not_emitted_as_closed(autojump_clock) -> None:
+    """F15: its final state is unknown; the next one of the series begins anew."""
+
+    def candle(minute: int, trades: int) -> str:
+        start = START_MS // 60_000 * 60_000 + minute * 60_000
+        prices = dict.fromkeys("ohlc", "60000")
+        whole = {"t": start, "T": start + 59_999, "s": "BTC", "i": "1m", "v": "1", "n": trades, **prices}
+        return text("candle", whole)
+
+    data = DataConfig(channels=("candle",), check_minutes=0, poll_after_s=0)
+    async with scene(data=data, intervals=("1m",)) as play:
+        await play.live()
+        for message in (candle(0, 1), candle(1, 1), candle(1, 2)[:-5], candle(2, 1), candle(3, 1)):
+            await play.venue.say(message, kind="candle", coin="BTC")
+        await play.settle()
+        starts = [one.start_ns for one in play.engine.of(CandleRead)]
+        first_ns = START_MS // 60_000 * 60_000 * 10**6
+        assert [(start_ns - first_ns) // (60 * 10**9) for start_ns in starts] == [0, 2]
+        assert [one.channel for one in play.engine.of(FeedDamaged)] == ["candle"]

@@ -396,3 +396,45 @@ async def test_n10_frames_in_any_order_report_each_trade_once(autojump_clock) ->
         await play.settle()
         assert play.engine.trade_ids == list(dict.fromkeys(order))
         assert play.feed.health.duplicates == 4
+
+
+async def test_f15_a_trade_that_comes_back_out_of_the_venues_order_is_a_gap(autojump_clock) -> None:
+    """F15: of three trades of one time the second is damaged; which came last, only the candle can show."""
+    for spoiled, holes in ((1, [START_NS + 100_000_000]), (2, [])):
+        recent = RecentTrades(reach=100)
+        async with scene(recent=recent, prepare=bind(recent)) as play:
+            await play.live()
+            await play.venue.trade(row(0))
+            rows = [row(n, ms=100) for n in (1, 2, 3)]
+            play.venue.trades["BTC"] += rows
+            rows[spoiled] = {**rows[spoiled], "sz": "0"}
+            await play.venue.say(trades_text(rows))
+            await trio.sleep(5)
+            assert sorted(play.engine.trade_ids) == [0, 1, 2, 3]
+            assert [span for span in spans(play) if not span[2]] == [(at_ns, at_ns, False) for at_ns in holes]
+
+
+async def test_f15_damage_while_recent_trades_are_read_is_not_taken_for_joined(autojump_clock) -> None:
+    """F15: after a loss, what came before and after the damage are pieces of their own."""
+    recent = RecentTrades(reach=3, wait_s=1.0)
+
+    def prepare(venue: Venue) -> None:
+        recent.venue = venue
+        venue.replays = False
+
+    async with scene(recent=recent, prepare=prepare) as play:
+        await play.live()
+        await play.venue.trade(row(0))
+        await play.settle()
+        await play.venue.drop()
+        await play.live(2)
+        await play.venue.trade(row(5))
+        await play.until(lambda: recent.asked)
+        play.venue.trades["BTC"].append(row(6))
+        await play.venue.say(trades_text([row(6)])[:-9])
+        for number in (7, 8, 9, 10):
+            await play.venue.trade(row(number))
+        await trio.sleep(10)
+        assert play.engine.trade_ids == [0, 5, 7, 8, 9, 10]
+        opened = [span[:2] for span in spans(play) if not span[2]]
+        assert opened == [(at(0), at(5)), (at(5), at(7))]

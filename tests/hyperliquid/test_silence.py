@@ -235,3 +235,29 @@ async def test_a_feed_that_was_refused_by_the_engine_works_after_a_restart(autoj
 def test_the_text_of_a_subscription() -> None:
     assert str(Channel("bbo", "BTC")) == "the subscription to bbo of BTC"
     assert str(Channel("allMids")) == "the subscription to allMids"
+
+
+@pytest.mark.parametrize("kind", ["bbo", "l2Book", "activeAssetCtx", "allMids"])
+async def test_f15_a_damaged_value_of_a_quiet_market_is_read_once(autojump_clock, kind: str) -> None:
+    """F15: the lost message was the last change; nothing follows it, so it is read over HTTP."""
+    make, made = truth()
+    reads = {"bbo": "l2Book", "activeAssetCtx": "metaAndAssetCtxs"}
+    async with scene(info=make, data=DATA, intervals=("1m",)) as play:
+        await play.live()
+        await talk(play, made[0], 3)
+        await trio.sleep(20)
+        before = len(play.engine.events)
+        made[0].books["BTC"] = book_row("BTC", now_ms(), [("50000", "1")], [("50001", "1")])
+        made[0].ctxs["BTC"] = {"markPx": "50000"}
+        made[0].mids = {"BTC": "50000"}
+        asked = made[0].asked[reads.get(kind, kind)]
+        named = '"data":{"coin":"BTC"' if kind != "allMids" else '"data":{"mids":{}'
+        await play.venue.say(f'{{"channel":"{kind}",{named}')
+        await trio.sleep(3)
+        assert made[0].asked[reads.get(kind, kind)] == asked + 1
+        damaged, value = play.engine.events[before:]
+        assert isinstance(damaged, FeedDamaged)
+        assert "5000" in repr(value)
+        await trio.sleep(30)
+        assert made[0].asked[reads.get(kind, kind)] == asked + 1
+        assert play.engine.downs == []
