@@ -59,6 +59,21 @@ async def test_f16_one_that_is_never_confirmed_is_set_aside_and_the_others_flow(
         assert play.venue.served == 1
 
 
+async def test_f16_one_whose_confirmation_was_damaged_is_asked_for_again(autojump_clock) -> None:
+    """F16: after five seconds; nothing is set aside."""
+
+    def prepare(venue: Venue) -> None:
+        venue.ignored = {("trades", "ETH")}
+
+    async with scene(instruments=(BTC, ETH), prepare=prepare) as play:
+        await trio.sleep(3)
+        play.venue.ignored.clear()
+        await play.live()
+        assert 5 <= trio.current_time() < 6
+        assert [up.subscriptions for up in play.engine.ups] == [4]
+        assert play.engine.of(FeedDamaged) == []
+
+
 async def test_f16_one_that_is_refused_is_set_aside_at_once(autojump_clock) -> None:
     """F16: the venue's error repeats the subscription."""
 
