@@ -4,6 +4,7 @@
     bare loop   the same bytes, decoded and aggregated to OHLCV in one Python loop: the limit for any design
     bars        the same backtest with ten intervals instead of one, and with fifty instruments instead of one
     aggregator  one trade, with a time stamp of its own or shared with others
+    days        eight years of daily candles, imported and played: the cost of a midnight
     append      frames written to the journal, with and without a sync for each
     live        a session on the sandbox: from receipt of a frame to release of an order, including the sync
 
@@ -27,6 +28,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.days import measure_days
 from benchmarks.tape import TRADES, market
 from engine.actors import Aggregator
 from engine.actors.base import Turn
@@ -62,6 +64,7 @@ def main() -> None:
             _measure_replay(name, what, day)
         _measure_bars(root, market_day)
         _measure_aggregator()
+        measure_days(root / "days")
         _measure_append(root / "append")
     _measure_live()
 

@@ -49,7 +49,7 @@ T = TypeVar("T")
 REMEMBERED_MAX: Final = 512
 """Upper bound on the ended orders that an actor remembers; the oldest go first."""
 
-REMEMBERED_ON_PAPER: Final = 16
+REMEMBERED_ON_PAPER: Final = 8
 """The same on paper, where nothing is reported late; each midnight stores what is remembered."""
 
 

@@ -33,6 +33,9 @@ __all__ = ["REVISABLE_BARS_MAX", "Closing", "End"]
 REVISABLE_BARS_MAX = 60
 """Number of closed bars per instrument and interval that a late trade or a candle can still correct."""
 
+REVISABLE_CANDLES_MAX = 4
+"""The same in data of candles, where only a repeated candle corrects. Each midnight stores them."""
+
 POLL_GRACE_NS = 20 * SECOND_NS
 """Additional time that a bar waits for its candle while candles are polled."""
 
@@ -128,7 +131,7 @@ class Closing(Actor):
         bar.doubtful = not bar.proved and (bar.doubtful or self._blind or end.market.blind)
         end.emit(bar_event(bar, end.instrument, series.interval_ns, end.closed_by, end.at_ns))
         series.closed.append(bar)
-        if len(series.closed) > REVISABLE_BARS_MAX:
+        if len(series.closed) > (REVISABLE_CANDLES_MAX if end.closed_by == "candle" else REVISABLE_BARS_MAX):
             del series.closed[0]
         for at in series.makes:
             self._merge(end.market.series[at], bar, end)
