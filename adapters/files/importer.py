@@ -58,18 +58,21 @@ def import_files(
 ) -> ImportReport:
     """Import files of trades or candles into `journal`, a folder of days, and report.
 
-    `instrument` is that of all files; without it each file's name must say it. What follows holds for all
-    files. `columns` goes from role (see `adapters.files.columns`) to a name or, for CSV, a position from 0;
-    with positions a CSV file needs no names. `layout` forces a known layout and `turned` swaps buyers and
-    sellers (`adapters.files.layouts`). Decimals and interval that are not given are measured by a first pass
-    over all files. `time_unit` is s, ms, us, ns or iso, None to decide by the first time of a file; `day`
-    (YYYY-MM-DD) is for a file whose times count from midnight, in `time_unit` or ms. `silence`, "flat" or
-    "none", replaces the venue's rule for windows without trades. `instrument_kind` is one of `KINDS`; a file
-    states no trading rules, so those of the kind are assumed (`assumed_rules`).
+    `instrument`, as NAME or `venue:NAME`, is that of all files; without it each file's name must say it.
+    What follows holds for all files. `columns` goes from role (see `adapters.files.columns`) to a name or,
+    for CSV, a position from 0; with positions a CSV file needs no names. `layout` forces a known layout and
+    `turned` swaps buyers and sellers (`adapters.files.layouts`). Decimals and interval that are not given
+    are measured by a first pass over all files. `time_unit` is s, ms, us, ns or iso, None to decide by the
+    first time of a file; `day` (YYYY-MM-DD) is for a file whose times count from midnight, in `time_unit`
+    or ms. `silence`, "flat" or "none", replaces the venue's rule for windows without trades.
+    `instrument_kind` is one of `KINDS`; a file states no trading rules, so those of the kind are assumed
+    (`assumed_rules`).
 
     Raises ImportRefused for a row that cannot be read, other UsageErrors for what the caller can change,
     JournalError when the journal cannot be written. Complete days stay; the day in progress is as it was.
     """
+    if instrument is not None:
+        instrument = instrument.removeprefix(f"{venue}:")
     _check(paths, venue, instrument, price_decimals, size_decimals, instrument_kind, day)
     meter = Meter(paths, progress)
     interval_ns = 0 if interval is None else parse_interval(interval)

@@ -323,3 +323,12 @@ def test_many_days_are_put_in_place_in_several_lots(
         imports.load(text + f"{START // MS + 8 * 86_400_000},x,1,9\n")
     assert len(imports.days()) == 8
     assert imports.load(text).unchanged == tuple(imports.days())
+
+
+def test_the_venue_before_the_name_of_the_instrument_is_not_a_part_of_it(imports: Imports) -> None:
+    path = imports.write(trades((0, "100.5", "1", 1)))
+    for name, key in (("x:ONE", "x:ONE"), ("y:TWO", "x:y:TWO"), ("THREE", "x:THREE")):
+        report = imports.load_all([path], venue="x", instrument=name)
+        assert [f"{one.venue}:{one.instrument}" for one in report.instruments] == [key]
+    with pytest.raises(UsageError, match="1 to 64"):
+        imports.load_all([path], venue="x", instrument="x:")
