@@ -44,7 +44,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ),
         (
             ("--strategy", "odd:Elsewhere"),
-            "strategy Elsewhere: market: 'BTX' is not an instrument of this strategy; did you mean BTC?",
+            "strategy Elsewhere: market: there is no instrument 'BTX'; did you mean BTC?",
         ),
     ],
     ids=["interval", "market"],
