@@ -131,6 +131,7 @@ class Bookings:
         if order is not None:
             order.accepted = True
             order.filled += size
+            order.filled_seq = order.filled_seq or self.seq
             self.require(order.filled <= order.size, "no order fills more than its size", order)
             if order.filled == order.size or (order.rest is not None and order.open <= order.rest):
                 order.ended = True

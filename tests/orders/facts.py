@@ -66,8 +66,10 @@ class Order:
     reduce_only: bool
     handle: str
     parent: str = ""
+    group: str = ""
     expires_ns: int = 0
     filled: Fraction = ZERO
+    filled_seq: int = 0  # of its first fill
     ended: bool = False
     accepted: bool = False
     asked: bool = False  # a cancel is on its way

@@ -133,6 +133,21 @@ def _comes(model: Model, shown: TargetChanged, owner: str, market: int) -> bool:
     return shown.reason.startswith(EVIDENCE)
 
 
+def a_fill_of_a_group_cancels_its_other_openings(model: Model) -> None:
+    """Of the entries that are in one group, no other works once one has filled."""
+    filled = {
+        (order.owner, order.market, order.group): order
+        for order in model.orders.values()
+        if order.group and order.filled and order.purpose == "own"
+    }
+    for order in model.orders.values():
+        first = filled.get((order.owner, order.market, order.group))
+        if first is None or order.ended or order.role != OPEN or order.purpose != "own":
+            continue
+        other = order.handle != first.handle and order.seq < first.filled_seq
+        model.require(not other or order.asked, "a fill cancels the other entries of its group", order, first)
+
+
 def a_flat_book_costs_nothing(model: Model) -> None:
     """A flat book has no cost, in the model as in the records."""
     for (owner, market), book in model.account.books.items():
@@ -160,6 +175,7 @@ CHECKS: tuple[Callable[[Model], None], ...] = (
     targets_are_what_calls_and_fills_lead_to,
     orders_older_than_a_call_are_canceled,
     no_exit_of_a_target_is_lost,
+    a_fill_of_a_group_cancels_its_other_openings,
     a_flat_book_costs_nothing,
     nothing_opens_after_a_stop_is_answered,
 )

@@ -316,6 +316,7 @@ class Model(Bookings):
             reduce_only=terms.reduce_only,
             handle=terms.handle,
             parent=terms.parent,
+            group=terms.group,
             expires_ns=command.expires_ns,
             dropped=terms.role == OPEN
             and terms.purpose != TARGET

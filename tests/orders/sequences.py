@@ -440,7 +440,14 @@ class _Author:
                 named["stop_loss"] = price_text(market, price - side * r.randint(1, gap))
             if r.random() < 0.7 or "stop_loss" not in named:
                 named["take_profit"] = price_text(market, price + side * r.randint(1, gap))
-        return ("buy" if side > 0 else "sell", NAMES[market], size_text(market, self._size(market)), named)
+        if price != self.prices[market] and self.more.random() < 0.5:
+            named["group"] = "one"
+        size = self._size(market)
+        if "take_profit" in named and size > 1 and self.more.random() < 0.3:  # one for each half
+            far = price_text(market, price + side * max(3, price // 50))
+            halves = (size_text(market, size // 2), size_text(market, size - size // 2))
+            named["take_profit"] = [(named["take_profit"], halves[0]), (far, halves[1])]
+        return ("buy" if side > 0 else "sell", NAMES[market], size_text(market, size), named)
 
     def _stop(self, market: int) -> tuple[Any, ...]:
         r = self.random
