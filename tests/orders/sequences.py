@@ -198,7 +198,7 @@ class _Author:
             position_notional=r.choice(("500", "1000000", "1000000")),
             on_failure=r.choice(("quarantine", "quarantine", "halt")),
             begin=r.choice(("noon", "noon", "noon", "eve")),
-            value_min=self.more.choice(("0", "0", "10")),
+            value_min="0" if self.real else self.more.choice(("0", "0", "10")),
         )
 
     # The market.

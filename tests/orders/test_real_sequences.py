@@ -4,6 +4,9 @@ There are 300 in `make test` and 6,000 in `make test-deep`. The exchange fills, 
 wire to it loses, delays, doubles and reorders what is said. Others trade on the account, persons cancel, the
 stream is lost, the process is killed. At the end of each session every strategy is flat, no order is live,
 and the books are the exchange's position.
+
+Sessions on the sandbox (`test_sandbox_sequences.py`) have the real wire and the real gateway. These cost a
+sixth of them, and treat every single report badly, in an order that the gateway would not let through.
 """
 
 from __future__ import annotations
