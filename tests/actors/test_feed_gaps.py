@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from engine.actors import Aggregator
 from engine.config import BarsConfig
 from engine.events import BarClosed, FeedDamaged, FeedDown, FeedGap, FeedUp, SessionStarted, Trade
-from tests.actors.harness import MINUTE, Harness, T
+from tests.actors.harness import LISTED, MINUTE, Harness, T
 
 GRACE = 1_000_000_000
 
@@ -82,6 +83,19 @@ def test_f15_after_damage_bars_of_that_instrument_are_in_doubt_until_a_gap_settl
     harness.send(FeedGap(after, "f", 1, *hole, closed), FeedGap(after, "f", 1, hole[1], after, True))
     harness.advance(T + 6 * MINUTE)
     assert marks(harness) == {0: False, 1: not closed, 2: False, 3: False, 4: False}
+
+
+def test_f15_a_window_that_a_late_trade_inserts_is_in_doubt_too() -> None:
+    """The venue has no candles for windows without trades, so this one had no bar when the damage came."""
+    listed = {1: msgspec.structs.replace(LISTED[1], silence="none")}
+    harness = Harness(Aggregator(BarsConfig(("1m",), 1000)), listed)
+    late = Trade(T + int(4.005 * MINUTE), T + int(3.999 * MINUTE), 1, 100, 1, 1)
+    harness.send(FeedUp(T - 1, "f", 1), trade(0))
+    for event in (trade(2), trade(4), damage(4.001), late):
+        harness.advance(event.recv_ns)
+        harness.send(event)
+    harness.advance(T + 5 * MINUTE)
+    assert marks(harness) == {0: False, 2: False, 3: True}
 
 
 def test_f15_damage_elsewhere_does_not_matter() -> None:

@@ -14,6 +14,7 @@ from engine.events import (
     CandleRead,
     DayOpened,
     EquityMarked,
+    FeedDamaged,
     FillBooked,
     InstrumentListed,
     OrderFilled,
@@ -106,6 +107,17 @@ def test_every_table_has_a_seq_and_its_columns_match_their_names(tmp_path):
         assert any(column.endswith("seq") for column in shape.columns), table
         found = [row[1] for row in rows(path, f"pragma table_info({table})")]
         assert found == list(shape.columns)
+
+
+def test_what_a_feed_cannot_use_is_a_row(tmp_path):
+    path = tmp_path / "rows.db"
+    damaged = FeedDamaged(T, "hyperliquid", "trades", 1, "BTC: is zero", 3, True, "{")
+    with opened(path) as writer:
+        apply_all(writer, [(1, 0, BTC), (2, 0, damaged), (3, 0, FeedDamaged(T, "hyperliquid", "", 0, "x"))])
+    assert rows(path, "select event, instrument, channel, reason, count, raw from feed_damages") == [
+        ("damaged", "BTC", "trades", "BTC: is zero", 3, "{"),
+        ("damaged", None, None, "x", 1, None),
+    ]
 
 
 def test_market_orders_have_no_limit_price(tmp_path):
