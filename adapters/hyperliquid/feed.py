@@ -51,8 +51,8 @@ from engine.venue import Tap
 
 __all__ = ["HyperliquidFeed"]
 
-Recent = Callable[[str], Awaitable[list[WireTrade]]]
-"""Returns the newest trades of an instrument, newest first. Raises VenueError."""
+Recent = Callable[[str], Awaitable[list[WireTrade | None]]]
+"""Returns the newest trades of an instrument, newest first, None for an unreadable one. Raises VenueError."""
 
 
 class HyperliquidFeed(Feed):

@@ -66,8 +66,8 @@ class _Timed(msgspec.Struct, frozen=True):
 class MarketInfo(Protocol):
     """What a feed needs of `HyperliquidInfo`. Every method raises VenueError."""
 
-    async def recent_trades(self, name: str, priority: Priority = ...) -> list[WireTrade]:
-        """Return the newest trades, newest first."""
+    async def recent_trades(self, name: str, priority: Priority = ...) -> list[WireTrade | None]:
+        """Return the newest trades, newest first; None in place of one that cannot be read."""
         ...
 
     async def book(self, name: str, priority: Priority = ...) -> WireBook:
@@ -173,9 +173,13 @@ class HyperliquidInfo:
             raise VenueProtocolError(f"{self._url}: l2Book: the venue does not know the name {clip(name)}")
         return book
 
-    async def recent_trades(self, name: str, priority: Priority = Priority.MARKET) -> list[WireTrade]:
-        """Return the newest trades of an instrument, newest first, at most 5,000."""
-        return await self._rows({"type": "recentTrades", "coin": name}, WireTrade, priority)
+    async def recent_trades(self, name: str, priority: Priority = Priority.MARKET) -> list[WireTrade | None]:
+        """Return the newest trades of an instrument, newest first, at most 5,000.
+
+        None stands in place of one that cannot be read, so that the others are not taken for complete.
+        """
+        rows = await self._rows({"type": "recentTrades", "coin": name}, msgspec.Raw, priority)
+        return [_trade_of(row) for row in rows]
 
     async def candles(
         self,
@@ -271,6 +275,13 @@ def _readable(rows: list[msgspec.Raw], shape: type[_Row], odd: Callable[[Unusabl
         except VenueProtocolError as error:
             odd(Unusable(_time_of(row), str(error)))
     return readable
+
+
+def _trade_of(row: msgspec.Raw) -> WireTrade | None:
+    try:
+        return decode_body(bytes(row), WireTrade)
+    except VenueProtocolError:
+        return None
 
 
 def _time_of(row: msgspec.Raw) -> int | None:

@@ -77,7 +77,9 @@ class Probes:
 
     async def _trades_of(self, name: str) -> Callable[[], bool]:
         rows = await self._info.recent_trades(name)
-        trades = self._decoder.trades((row for row in rows if row.coin == name), self._now_ns())
+        trades = self._decoder.trades(
+            (row for row in rows if row is not None and row.coin == name), self._now_ns()
+        )
         memory = self._memories[name]
         return lambda: all(memory.has(trade) for trade in trades)
 

@@ -395,6 +395,14 @@ async def test_a_closed_client_can_be_used_again() -> None:
     assert len(asked) == 2
 
 
+async def test_f15_one_recent_trade_that_cannot_be_read_leaves_a_hole_in_its_place() -> None:
+    rows = [row(4), {**row(3), "sz": 0.5}, "row", row(1)]
+    handle, _ = answering(httpx.Response(200, json=rows))
+    async with asking(handle) as info:
+        found = await info.recent_trades("BTC")
+    assert [one and one.tid - 10**12 for one in found] == [4, None, None, 1]
+
+
 # ---- the venue's limits
 
 
