@@ -84,6 +84,9 @@ __all__ = ["SandboxRun", "broken_by", "running"]
 ROUNDS_S = (1, 1, 1, 2, 3, 5, 5, 10, 20, 30, 61, 61)
 """Pauses between the fresh prices of a rest: longer in all than any wait that the rules allow."""
 
+LONG_S = 30
+"""In pauses from this one on the prices are high."""
+
 Fill = tuple[str, Decimal, Decimal, Decimal]
 """A fill as it is compared: market, price, size, fee."""
 
@@ -324,9 +327,9 @@ class SandboxRun(SandboxAccount):
                 self._say(strategy, "trade", "cancel_all", name, {})
                 self._say(strategy, "trade", "target", name, "0", {})
         for pause_s in ROUNDS_S:
-            for market in NAMES:
-                price = self.price(market)
-                self.deep(market, price)
+            for market, first in FIRST_PRICE.items():
+                # Opposite positions of two strategies may both be too small to be sold for this price.
+                self.deep(market, self.price(market) if pause_s < LONG_S else first * 3)
             await trio.sleep(pause_s)
             # A strategy's exit that nets against what others hold opens at the venue: it may be too small.
             await self._close_external()
