@@ -111,16 +111,19 @@ def _days_around(folders: Sequence[Path], interval_ns: int) -> tuple[dict[Path, 
     Those are the days of each window, the one before, and the one after.
     """
     given: dict[Path, int] = {}
-    near: dict[Path, None] = {}
+    in_journals: dict[Path, list[tuple[int, Path]]] = {}
+    needed: dict[Path, set[int]] = {}
     for folder in folders:
         open_day(folder)
         day_ns = day_start_ns(day_name(read_headers(folder)[0].day))
         given[folder] = day_ns
+        if folder.parent not in in_journals:
+            days = list_days(folder.parent)
+            in_journals[folder.parent] = [(day_start_ns(day.path.name), day.path) for day in days]
         first_ns = window_start(interval_ns, day_ns)
         end_ns = window_end(interval_ns, window_start(interval_ns, day_ns + DAY_NS - 1))
-        for day in list_days(folder.parent):
-            if first_ns - DAY_NS <= day_start_ns(day.path.name) <= end_ns:
-                near[day.path] = None
+        needed.setdefault(folder.parent, set()).update(range(first_ns - DAY_NS, end_ns + 1, DAY_NS))
+    near = [path for parent, days in in_journals.items() for day_ns, path in days if day_ns in needed[parent]]
     known = {folder.resolve() for folder in folders}
     return given, [path for path in near if path.resolve() not in known and list_segments(path)]
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from adapters.files import import_files
 from engine.clock import day_start_ns
 from engine.config import AccountConfig, BarsConfig, Config, PaperConfig, RiskConfig, StrategyConfig
+from engine.journal import DayFolder, list_days
 from engine.session import SessionBuilder
 from engine.strategies import Bar, Strategy
 from engine.values import parse_interval
@@ -75,3 +78,25 @@ def test_bars_of_the_last_day_close_at_midnight_for_a_market_whose_candles_end_b
         ("AAA", START, 128),
         ("BBB", START, 34),
     ]
+
+
+def test_the_folders_of_a_journal_are_listed_once_for_all_its_days(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each day listed them again: the bars of six years of daily candles took minutes."""
+    journals = [tmp_path / "a", tmp_path / "b"]
+    for number, journal in enumerate(journals):
+        hours = [24 * day for day in range(30 * number, 30 * (number + 1))]
+        path = candles(tmp_path / f"AAA-1d-{number}.csv", hours, [100] * 30)
+        import_files([path], venue="x", instrument="AAA", journal=journal)
+    listed: list[Path] = []
+
+    def counted(journal: Path) -> list[DayFolder]:
+        listed.append(journal)
+        return list_days(journal)
+
+    monkeypatch.setattr("replay.bars.list_days", counted)
+    folders = [day.path for journal in journals for day in list_days(journal)]
+    found = bars_of(folders, parse_interval("1w"), unclosed=True)
+    assert sum(one.bar.volume for one in found) == 60 * 9
+    assert sorted(listed) == journals
