@@ -159,7 +159,10 @@ class _Part:
         if self.kind == TRADES or interval_ns:
             self.derived = tuple(what for what in self.derived if what != "interval")
         elif self.facts is not None:
-            named_ns = parse_interval(self.facts.interval)
+            try:
+                named_ns = parse_interval(self.facts.interval)
+            except UsageError as error:
+                raise UsageError(f"{self.file.path}: {error}") from error
             # The end of a candle in the file says it too; the distance of rows does not if some are missing.
             interval_ns = 0 if "until" in self.file.layout.at else named_ns
         self.found = self.file.survey(

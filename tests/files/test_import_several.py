@@ -332,3 +332,10 @@ def test_the_venue_before_the_name_of_the_instrument_is_not_a_part_of_it(imports
         assert [f"{one.venue}:{one.instrument}" for one in report.instruments] == [key]
     with pytest.raises(UsageError, match="1 to 64"):
         imports.load_all([path], venue="x", instrument="x:")
+
+
+def test_an_interval_of_a_name_that_is_none_is_refused_with_the_file(imports: Imports) -> None:
+    text = klines(0, 1, step_ns=6 * 60 * MINUTE)
+    paths = [zipped(imports, f"{name}-2024-01-30.zip", text) for name in ("ONE-6h", "TWO-8h")]
+    with pytest.raises(UsageError, match=r"ONE-6h-2024-01-30\.zip: '6h' is not a bar interval"):
+        imports.load_all(paths)
