@@ -126,9 +126,8 @@ def _comes(model: Model, shown: TargetChanged, owner: str, market: int) -> bool:
         return shown.next_ns <= model.now_ns + CLOSING_TRY_NS
     if any(order.asked or order.dropped for order in model.live_orders(owner, market)):
         return True
-    if shown.reason == "another exit works":  # a protective one, which is tried again by itself
-        return (owner, market) in model.delayed
-    if shown.reason == "operator: flatten":  # so is this one, unless the account is being read
+    if shown.reason in ("another exit works", "operator: flatten"):
+        # A protective one, which is tried again by itself, or after the account has been read.
         return model.asking or not model.reconciled or (owner, market) in model.delayed
     return shown.reason.startswith(EVIDENCE)
 

@@ -40,9 +40,12 @@ from engine.errors import SafetyRefusal, VenueUnreachable
 from engine.events import (
     ENDED,
     AccountAdjusted,
+    AccountRead,
     ActorFailed,
     EquityMarked,
     Event,
+    GatewayDown,
+    GatewayUp,
     InstrumentListed,
     OperatorCommand,
     OrderChanged,
@@ -358,7 +361,9 @@ class SandboxRun(SandboxAccount):
         for name, script in self.spoken.items():
             if len(scripted.queues_of(script)["trade"]) > self._far.get(name, {}).get("trade", 0):
                 return False
-        return not self._live() and not any(self._books(strategies=True).values())
+        states = self.memory.events(GatewayUp, GatewayDown, AccountRead)
+        read = bool(states) and isinstance(states[-1], AccountRead)
+        return read and not self._live() and not any(self._books(strategies=True).values())
 
     async def _compare(self, plan: Plan) -> None:
         """Assert that the books, orders, fills, fees and money are those of the venue."""
