@@ -21,6 +21,7 @@ from typing import Final
 
 import msgspec
 
+from engine.clock import DAY_NS
 from engine.errors import UsageError
 from engine.events import (
     BookRead,
@@ -41,6 +42,7 @@ from engine.events import (
     engine_time,
 )
 from engine.instruments import labels
+from engine.journal import day_start_ns
 from engine.records import inputs_of, open_day
 from replay.days import (
     LISTED,
@@ -55,7 +57,10 @@ from replay.history import FetchedHistory, without_fetched
 from replay.mapping import Converter, Joint, joint_listing
 from replay.merging import Batch, merged, with_rates
 
-__all__ = ["MARKET", "JoinedDays"]
+__all__ = ["IMPORTED", "MARKET", "JoinedDays"]
+
+IMPORTED: Final = "import"
+"""The feed of gaps in imported data."""
 
 MARKET: Final = (
     InstrumentListed,
@@ -108,6 +113,7 @@ class JoinedDays:
         self._days = days
         self._several = len({day.journal for day in days}) > 1
         self._joints = _joints(days)
+        self._holes = _holes(days, self._joints) if FeedGap in types else {}
         self.instruments = _first_listings(days, self._joints)
         self.folders = [day.folder for day in days]
         self.keys = frozenset(key for day in given for key in day.keys)
@@ -158,7 +164,10 @@ class JoinedDays:
             days = list(group)
             streams = [self._day(day, feeds) for day in days]
             stream = streams[0] if len(streams) == 1 else merged(streams)
-            yield from _without_feeds(stream, feeds, {day.journal for day in days}) if feeds else stream
+            if feeds:
+                stream = _without_feeds(stream, feeds, {day.journal for day in days})
+            holes = self._holes.get(days[0].date)
+            yield from _with_holes(stream, holes) if holes else stream
 
     def _day(self, day: RecordedDay, feeds: dict[str, bytes]) -> Iterator[Batch]:
         """Yield the inputs of a day in joint numbers and scales; the instruments it opens with first.
@@ -208,6 +217,37 @@ def _joints(days: Sequence[RecordedDay]) -> dict[str, Joint]:
             scales[one.key] = max(price, one.price_scale), max(size, one.size_scale)
     ordered = sorted(first, key=lambda key: first[key])
     return {key: Joint(number, *scales[key]) for number, key in enumerate(ordered, start=1)}
+
+
+def _holes(days: Sequence[RecordedDay], joints: dict[str, Joint]) -> dict[int, list[FeedGap]]:
+    """Return the gaps in imported data, by the last date before each.
+
+    A date that was not imported of an instrument, between or beside dates that were, is unknown, not silent.
+    Of a venue without candles of silent windows nothing is said: on an absent day there may be no trade.
+    """
+    silent: dict[str, dict[int, bool]] = {}  # by instrument and date: whether what follows may be unknown
+    for day in days:
+        for one in day.listings:
+            silent.setdefault(one.key, {})[day.date] = not day.recorded and one.silence == "flat"
+    end_ns = day_start_ns(max(day.date for day in days)) + DAY_NS
+    found: dict[int, list[FeedGap]] = {}
+    for key, dates in sorted(silent.items(), key=lambda item: joints[item[0]].number):
+        starts = [*map(day_start_ns, dates), end_ns]
+        for date, start_ns, next_ns in zip(dates, starts, starts[1:], strict=False):
+            from_ns = start_ns + DAY_NS
+            if dates[date] and from_ns < next_ns:
+                gap = FeedGap(0, IMPORTED, joints[key].number, from_ns, next_ns - 1)
+                found.setdefault(date, []).append(gap)
+    return found
+
+
+def _with_holes(stream: Iterator[Batch], holes: Sequence[FeedGap]) -> Iterator[Batch]:
+    """Yield the stream of a date, then the gaps after it, which are known with its last input."""
+    at_ns = 0
+    for events, lists in stream:
+        at_ns = max(at_ns, engine_time(events[-1]))
+        yield events, lists
+    yield [msgspec.structs.replace(gap, recv_ns=at_ns) for gap in holes], False
 
 
 def _first_listings(days: Sequence[RecordedDay], joints: dict[str, Joint]) -> list[InstrumentListed]:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from engine.actors.bars import GAP
+from engine.clock import day_of
+from engine.events import BarClosed, InstrumentListed
+from engine.journal import list_days
+from engine.records import read_records
 from tests.commands.kit import as_json, engine, lines, sandbox
 from tests.replay.imports import Row, steps, trades
 
@@ -20,6 +26,14 @@ class Once(Strategy):
         if bar.market not in self.markets:
             self.markets.append(bar.market)
             self.buy(bar.market, "1")
+"""
+
+SEEN = """
+from engine.strategies import Bar, Strategy
+
+class Seen(Strategy):
+    def on_bar(self, bar: Bar) -> None:
+        pass
 """
 
 CONFIG = """
@@ -81,6 +95,43 @@ def test_days_imported_one_by_one_keep_their_values(tmp_path: Path) -> None:
     }
     assert report["trades"] == 2160
     assert report["digest"] == as_json(backtest(tmp_path, third, first, second))["digest"]
+
+
+def test_a_day_that_was_not_imported_is_unknown_and_not_silent(tmp_path: Path) -> None:
+    """Of six days 1, 2, 5 and 6 are there of BTC, only 2 of ETH: after it ETH is unknown until the end."""
+    days = [
+        imported(tmp_path / date, steps(f"2024-01-0{date}", ("100", "101"), ("1",), 24, 3600), "BTCUSDT")
+        for date in "1256"
+    ]
+    days.append(imported(tmp_path / "e", steps("2024-01-02", ("10",), ("1",), 24, 3600), "ETHUSDT"))
+    (tmp_path / "seen.py").write_text(SEEN)
+    (tmp_path / "c.toml").write_text(CONFIG.replace("once:Once", "seen:Seen").replace('"1m"', '"4h", "1d"'))
+    out = tmp_path / "out"
+    done = engine("backtest", *days, "--config", tmp_path / "c.toml", "--out", out, cwd=tmp_path)
+    assert done.code == 0, done.err
+    whole = {"BTCUSDT": (1, 2, 5, 6), "ETHUSDT": (2,)}
+    bars = [(bar, names[bar.instrument]) for names, bar in _closed(out)]
+    assert {(name, _date(bar)) for bar, name in bars if not bar.incomplete} == {
+        (name, date) for name, dates in whole.items() for date in dates
+    }
+    assert {bar.because for bar, _ in bars if bar.incomplete} == {GAP}
+    (week,) = lines(engine("bars", *days[:4], "--interval", "1w", "--json", "--open"))
+    assert not week["complete"]
+
+
+def _closed(root: Path) -> Iterator[tuple[dict[int, str], BarClosed]]:
+    """Yield the bars of a journal, each with the names of its instruments."""
+    names: dict[int, str] = {}
+    for day in list_days(root):
+        for _, _, event in read_records(day.path):
+            if isinstance(event, InstrumentListed):
+                names[event.instrument] = event.name
+            elif isinstance(event, BarClosed):
+                yield names, event
+
+
+def _date(bar: BarClosed) -> int:
+    return int(day_of(bar.start_ns)[-2:])
 
 
 def test_doubled_and_overlapping_days_are_named(tmp_path: Path) -> None:
