@@ -230,6 +230,9 @@ def _check(
     for what, name in (("venue", venue), ("instrument", instrument)):
         if name is not None and (not name or len(name) > _NAME_LENGTH_MAX or not name.isprintable()):
             raise UsageError(f"{what} {name[:40]!r} must be 1 to {_NAME_LENGTH_MAX} printable characters")
+    if ":" in venue:
+        better = venue.replace(":", "-")[:40]
+        raise UsageError(f"venue {venue[:40]!r}: a colon ends the venue in venue:NAME; write {better}")
     for what, decimals in (("price", price_decimals), ("size", size_decimals)):
         if decimals is not None and not 0 <= decimals <= DECIMALS_MAX:
             raise UsageError(f"{what} decimals must be 0 to {DECIMALS_MAX}, not {decimals}")

@@ -32,6 +32,7 @@ _SPOT_ID: Final = 10_000
 _DEX_ID: Final = 100_000
 _DEX_IDS: Final = 10_000
 
+_SHOWN: Final = 8
 _ENDINGS: Final = ("perp", "usd", "usdc", "usdcusdc", "usdt", "usdtusdt")
 """What others write after the asset of a perp: BTC-PERP, BTC-USD, BTC/USDC:USDC, BTCUSDT."""
 
@@ -194,16 +195,19 @@ def _own_name(text: str, perps: Mapping[str, object], assets: Mapping[str, tuple
 
 def _nearest(text: str, perps: Iterable[str], pairs: Mapping[str, Sequence[str]]) -> str:
     """Return which instrument was probably meant, in another spelling or with another ending."""
-    spelled = {_letters(name): name for name in perps}
-    for pair, names in pairs.items():
+    names = list(perps)
+    spelled = {_letters(name): name for name in names}
+    for pair, markets in pairs.items():
         # Tokens of bridged assets begin with a U, which the venue's pages leave out: BTC/USDC is UBTC/USDC.
         for one in (_letters(pair.removeprefix("U")), _letters(pair)):
-            spelled[one] = pair if names == [pair] else f"{pair} ({', '.join(names)})"
+            spelled[one] = pair if markets == [pair] else f"{pair} ({', '.join(markets)})"
     wanted = _letters(text)
     tried = [wanted, *(wanted.removesuffix(end) for end in _ENDINGS)]
     tried += difflib.get_close_matches(wanted, spelled, n=1)
     found = next((spelled[one] for one in tried if one in spelled), "")
-    return f"; did you mean {found}? Names are case sensitive" if found else ""
+    if found:
+        return f"; did you mean {found}? Names are case sensitive"
+    return f"; it has {', '.join(names[:_SHOWN])}{' and others' if len(names) > _SHOWN else ''}"
 
 
 def _letters(text: str) -> str:

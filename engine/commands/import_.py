@@ -157,7 +157,7 @@ def _instrument_line(one: InstrumentReport, files: Sequence[FileReport]) -> str:
     what = f"{one.trades:,} trades" if one.trades else f"{one.candles:,} candles of {one.interval}"
     derived = [name for name in ("instrument", "interval") if any(name in file.derived for file in files)]
     by_name = f" ({' and '.join(derived)} by name)" if derived else ""
-    again = f"; {one.duplicates:,} that came again count once" if one.duplicates else ""
+    again = f"; {one.duplicates:,} given twice count once" if one.duplicates else ""
     return f"{one.venue}:{one.instrument}: {what} from {_names(files)}{by_name}{again}"
 
 

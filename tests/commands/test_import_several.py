@@ -32,7 +32,7 @@ def test_the_report_counts_by_instrument_and_by_file(tmp_path: Path) -> None:
     lines = done.out.splitlines()
     assert lines[0].startswith("3 files: trades by their columns")
     assert lines[1:3] == [
-        "binance:BTCUSDT: 30 trades from 2 files (instrument by name); 10 that came again count once",
+        "binance:BTCUSDT: 30 trades from 2 files (instrument by name); 10 given twice count once",
         "binance:ETHUSDT: 5 trades from ETHUSDT-trades-2024-01-30.csv (instrument by name)",
     ]
     assert lines[3].startswith(f"imported into {root / DAY} in ")

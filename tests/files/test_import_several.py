@@ -332,6 +332,8 @@ def test_the_venue_before_the_name_of_the_instrument_is_not_a_part_of_it(imports
         assert [f"{one.venue}:{one.instrument}" for one in report.instruments] == [key]
     with pytest.raises(UsageError, match="1 to 64"):
         imports.load_all([path], venue="x", instrument="x:")
+    with pytest.raises(UsageError, match=r"a colon ends the venue in venue:NAME; write binance-usdm"):
+        imports.load_all([path], venue="binance:usdm", instrument="ONE")
 
 
 def test_an_interval_of_a_name_that_is_none_is_refused_with_the_file(imports: Imports) -> None:
