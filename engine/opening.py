@@ -8,13 +8,14 @@ Called by the sequencer, by `engine.records` and by the replay, which compares a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from engine.errors import JournalError
 from engine.events import DayOpened, Event, InstrumentListed, MarketRules, OrderApproved, SessionStarted
-from engine.states import Shapes, decode_state, encode_state, name_of
+from engine.states import Shapes, decode_state, encode_fields, encode_state, name_of
 
 __all__ = [
     "Opening",
@@ -52,11 +53,16 @@ class Opening(msgspec.Struct):
 
 
 def day_opened(
-    day: str, opening: Opening, started: SessionStarted | None, instruments: list[InstrumentListed]
+    day: str,
+    opening: Opening,
+    shapes: bytes,
+    started: SessionStarted | None,
+    instruments: Iterable[InstrumentListed],
 ) -> DayOpened:
-    """Return the record that opens a day."""
-    snapshot = encode_state(msgspec.structs.asdict(opening), "sequencer")
-    return DayOpened(opening.now_ns, day, snapshot, started, tuple(instruments))
+    """Return the record that opens a day. `shapes` are those of the opening, encoded."""
+    fields = msgspec.structs.asdict(opening)
+    parts = {name: shapes if name == "shapes" else encode_state(fields[name], "sequencer") for name in fields}
+    return DayOpened(opening.now_ns, day, encode_fields(parts), started, tuple(instruments))
 
 
 def read_opening(opened: DayOpened) -> Opening:

@@ -94,6 +94,7 @@ class Registry:
         self.turn = Turn()
         self.day_states: States = {}
         self.day_shapes: Shapes = NO_SHAPES
+        self.packed_shapes = b""  # those of the last day that was opened here
         self.day_instruments = Instruments()
         self.without_state: dict[str, str] = {}
         self._unreadable: dict[str, str] = {}  # of the day's opening, until the strategy begins a new state
@@ -188,7 +189,7 @@ class Registry:
         self._skipped = {}
         self._unreadable = {}
         self.day_states = opening.actors
-        self.day_shapes = opening.shapes
+        self.day_shapes, self.packed_shapes = opening.shapes, b""
         self.day_instruments = self.instruments.copy()
         self.actors = list(self._build(session)) if session is not None else []
         self._lost = {
@@ -256,15 +257,19 @@ class Registry:
         A live day then continues with exactly the state that a replay of the day begins with.
         """
         self.day_states = self.states()
-        self.day_shapes = {}
+        shapes: Shapes = {}
         self.day_instruments = self.instruments.copy()
         for actor in self.actors:
             if actor.name in self.day_states:
-                self.day_shapes |= shapes_of(self.day_states[actor.name][1], classes_of(actor))
+                shapes |= shapes_of(self.day_states[actor.name][1], classes_of(actor))
                 if actor.name in self.checked:
                     actor.restore(self.checked[actor.name][1])
                 elif isinstance(actor, StrategyActor):
                     self._restore(actor, self.day_states, NO_SHAPES, self._unreadable)
+        # Equal also in order: the bytes must be those that a replay of this day alone derives.
+        if not self.packed_shapes or [*shapes.items()] != [*self.day_shapes.items()]:
+            self.packed_shapes = encode_state(shapes, "sequencer")
+        self.day_shapes = shapes
         self.checked.clear()
 
     def note_failure(self, failed: ActorFailed) -> None:

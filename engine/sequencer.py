@@ -314,7 +314,8 @@ class Sequencer:
             registry.day_shapes,
         )
         self.seq += 1
-        opened = day_opened(day, opening, registry.session, list(registry.instruments.values()))
+        listed = registry.instruments.values()
+        opened = day_opened(day, opening, registry.packed_shapes, registry.session, listed)
         self._derived.append((self.seq, self.seq - 1, opened))
 
     def _fail_unstorable(self) -> None:

@@ -441,7 +441,7 @@ def test_r01_a_replay_reports_the_first_seq_that_differs() -> None:
     memory = run(opening(BUSY, NOON) + steady(100, NOON))
     day, first_seq, inputs, derived = memory.frames[-1]
     seq, cause, event = derived[3]
-    changed = [*derived[:3], (seq, cause + 1, event), *derived[4:]]
+    changed = [*derived[:3], (seq, cause - 1, event), *derived[4:]]
     memory.frames[-1] = day, first_seq, inputs, changed
     with pytest.raises(ReplayDivergence) as caught:
         assert_replays_alone(memory, day)

@@ -17,7 +17,7 @@ from engine.actors.base import State
 from engine.errors import JournalError, StateVersionError, UsageError
 from engine.indicators import Ema, Sma
 from engine.snapshot import state_classes
-from engine.states import decode_state, encode_state, evolution, holds, shapes_of, stored_state
+from engine.states import decode_state, encode_fields, encode_state, evolution, holds, shapes_of, stored_state
 from engine.values import INT64_MAX
 
 
@@ -363,3 +363,13 @@ def test_the_classes_of_a_state_are_found_in_its_bytes_in_their_order(names: lis
         tree = ["l", [["s", name, [tree, "s", b"\x93", 0x93, -1.5]], ["t", [name]]]]
     blob = msgspec.msgpack.encode(tree)
     assert list(evolution._classes_in(blob)) == list(dict.fromkeys(reversed(names)))
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=40), st.integers() | st.lists(st.text(max_size=3), max_size=3), max_size=15
+    )
+)
+def test_fields_that_are_encoded_one_by_one_are_those_encoded_together(fields: dict[str, Any]) -> None:
+    parts = {name: encode_state(value, "x") for name, value in fields.items()}
+    assert encode_fields(parts) == encode_state(fields, "x")

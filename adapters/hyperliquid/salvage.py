@@ -46,13 +46,16 @@ def decode_or_salvage(message: str | bytes) -> Frame | Salvaged:
     """
     try:
         frame = decode_message(message)
-        if isinstance(frame, OtherFrame) and isinstance(message, str) and (named := _NAME.findall(message)):
-            reason = f"channel {clip(frame.channel)} is unknown, in {clip(message)}"
-            return Salvaged(None, [Damage("", _only(set(named)), reason)])
-        return frame
     except VenueProtocolError as error:
-        text = message if isinstance(message, str) else message.decode("utf-8", "replace")
-        return _salvage(text, str(error))
+        return _salvage(_text(message), str(error))
+    if isinstance(frame, OtherFrame) and (named := _NAME.findall(_text(message))):
+        reason = f"channel {clip(frame.channel)} is unknown, in {clip(message)}"
+        return Salvaged(None, [Damage("", _only(set(named)), reason)])
+    return frame
+
+
+def _text(message: str | bytes) -> str:
+    return message if isinstance(message, str) else message.decode("utf-8", "replace")
 
 
 def _salvage(text: str, reason: str) -> Salvaged:

@@ -9,6 +9,7 @@ earlier versions, `checking` a check that costs little. Called by `engine.snapsh
 from engine.states.checking import StateCheck, Unstorable
 from engine.states.encoding import (
     decode_state,
+    encode_fields,
     encode_state,
     refuse_large,
     restored_state,
@@ -22,6 +23,7 @@ __all__ = [
     "StateCheck",
     "Unstorable",
     "decode_state",
+    "encode_fields",
     "encode_state",
     "holds",
     "is_named",

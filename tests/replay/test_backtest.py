@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.clock import DAY_NS, SECOND_NS, day_start_ns
+from engine.clock import SECOND_NS, day_start_ns
 from engine.config import AccountConfig, Config, RiskConfig
 from engine.errors import UsageError
 from engine.events import (
@@ -269,8 +269,8 @@ def test_halts_are_named_in_the_report(tmp_path: Path) -> None:
 
 
 def test_days_in_any_order_are_sorted(tmp_path: Path) -> None:
-    first = recorded(tmp_path / "a", NOON, 50)
-    second = recorded(tmp_path / "b", NOON + 3 * DAY_NS, 50)
+    first = recorded(tmp_path / "a", EVE, 50)
+    second = recorded(tmp_path / "b", EVE + 20 * SECOND_NS, 50)
     assert run(second + first) == run(first + second)
 
 

@@ -47,9 +47,14 @@ def test_lines_are_dropped_and_counted_while_nothing_reads() -> None:
 
 
 def test_closing_does_not_wait_for_a_reader_that_never_comes() -> None:
-    console = Console(Stalled())  # type: ignore[arg-type]
-    console.put("lost")
+    stream = Stalled()
+    console = Console(stream)  # type: ignore[arg-type]
+    console.put("late")
     console.close(0.01)
+    assert not stream.written
+    stream.resume.set()
+    console.close(60)
+    assert stream.written == ["late\n"], "the thread ended"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a terminal that is stopped, as Linux does it")
