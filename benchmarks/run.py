@@ -33,7 +33,7 @@ from benchmarks.tape import TRADES, market
 from engine.actors import Aggregator
 from engine.actors.base import Turn
 from engine.clock import SystemIds
-from engine.config import BarsConfig, Config, StrategyConfig
+from engine.config import AccountConfig, BarsConfig, Config, StrategyConfig
 from engine.events import Event, InstrumentListed, Trade, engine_time
 from engine.instruments import Instruments
 from engine.journal import Draft, JournalWriter, Tail, ensure_identity, list_days, read_frames
@@ -126,7 +126,9 @@ def _measure_bars(root: Path, market_day: Path) -> None:
         ("fifty", fifty, ("1m",)),
     ):
         shortest = StrategyConfig(params={"interval": intervals[0]})
-        config = Config(strategies=(shortest,), bars=BarsConfig(intervals=intervals))
+        # Enough cash for fifty positions: near a margin call the account is looked at with every trade.
+        account = AccountConfig(cash="10000000")
+        config = Config(strategies=(shortest,), bars=BarsConfig(intervals=intervals), account=account)
         play = functools.partial(_play, day, config)
         seconds[name] = min(_timed(play) for _ in range(3))
     for what, one, other, goal in (
