@@ -61,7 +61,7 @@ def test_a_root_that_cannot_be_written_is_refused_with_the_reason(tmp_path: Path
         JournalLock(tmp_path / "nowhere")
 
 
-def test_removing_or_replacing_the_file_lets_nobody_else_in(tmp_path: Path) -> None:
+def test_removing_or_replacing_the_file_keeps_others_out(tmp_path: Path) -> None:
     with JournalLock(tmp_path) as lock:
         lock.path.unlink()
         with pytest.raises(JournalLocked):

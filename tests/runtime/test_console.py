@@ -58,7 +58,7 @@ def test_closing_does_not_wait_for_a_reader_that_never_comes() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a terminal that is stopped, as Linux does it")
-def test_a_terminal_that_is_stopped_holds_up_nobody() -> None:
+def test_a_terminal_that_is_stopped_does_not_hold_up_the_engine() -> None:
     terminal, slave = pty.openpty()
     try:
         with os.fdopen(slave, "w", encoding="utf-8") as stream:
