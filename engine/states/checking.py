@@ -93,13 +93,13 @@ class StateCheck:
                 return Unstorable(name, str(error), not str(error).startswith(itself))
         return None
 
-    def refuse_large(self, state: Mapping[str, Any], where: str) -> None:
+    def refuse_large(self, state: Callable[[], Mapping[str, Any]], where: str) -> None:
         """Raise UsageError if a state that was just read whole is too large to be stored at midnight.
 
-        One that took little work to read is not measured.
+        One that took little work to read is not measured; `state` is called to measure it.
         """
         if self._work >= _WORK_LARGE:
-            refuse_large(encode_state(state, where), where, self._strategies)
+            refuse_large(encode_state(state(), where), where, self._strategies)
 
     def calls_between(self) -> int:
         """Return for how many calls the whole state need not be read again."""

@@ -345,7 +345,7 @@ class StrategyActor(NewestPrices):
         found = self.check.find(self.attributes(), self.name, whole=whole)
         self.refuse(found)
         if whole:
-            self.check.refuse_large(self.state(), self.name)
+            self.check.refuse_large(self.state, self.name)
         self.unchecked = self.check.calls_between() if whole else self.unchecked - 1
 
     def refuse(self, found: Unstorable | None) -> None:

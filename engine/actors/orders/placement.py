@@ -227,18 +227,7 @@ class Placement:
         else:
             stop.placing = True
             stop.placed_ns = at_ns
-            terms = OrderTerms(
-                stop.side,
-                share,
-                stop.limit,
-                role=CLOSE,
-                purpose=stop.purpose,
-                trigger=stop.kind,
-                trigger_price=stop.trigger_price,
-                group=stop.group,
-                handle=stop.handle,
-            )
-            m.request(at_ns, stop.owner, stop.instrument, terms, stop.reason, emit)
+            m.request(at_ns, stop.owner, stop.instrument, stop.terms(share), stop.reason, emit)
 
     def _park(self, at_ns: int, owner: str, instrument: int, trail: Trail, share: int, emit: Emit) -> None:
         """Place the stop that stands for a trail while the engine is stopped."""

@@ -6,6 +6,7 @@ Sizes and prices are exact integers at the instrument's scales. A snapshot store
 from __future__ import annotations
 
 from engine.actors.base import State
+from engine.events.terms import CLOSE, OrderTerms
 from engine.values import SELL, InstrumentId, Price, Size
 
 __all__ = ["Bracket", "Stop", "Trail"]
@@ -65,6 +66,20 @@ class Stop(State):
     def falling(self) -> bool:
         """Whether the price has to fall to the trigger price."""
         return (self.side == SELL) == self.loss
+
+    def terms(self, size: int, *, fired: bool = False) -> OrderTerms:
+        """Return the order that closes a size. It waits for its trigger or, once `fired`, has none."""
+        return OrderTerms(
+            self.side,
+            size,
+            self.limit,
+            role=CLOSE,
+            purpose=self.purpose,
+            trigger="" if fired else self.kind,
+            trigger_price=0 if fired else self.trigger_price,
+            group=self.group,
+            handle=self.handle,
+        )
 
     def reached(self, price: int) -> bool:
         """Return whether a price is at the trigger price or beyond."""

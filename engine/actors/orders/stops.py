@@ -23,7 +23,6 @@ from engine.events import (
     StopChanged,
     StopRequested,
 )
-from engine.events.terms import CLOSE
 from engine.values import format_scaled
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ class Stops:
             broken = self.wrong_side(request.at_ns, stop)
         if broken is not None:
             m.requests.report_refusal(
-                request.at_ns, owner, instrument, _terms(stop), broken, m.turn.seq, emit
+                request.at_ns, owner, instrument, stop.terms(stop.size), broken, m.turn.seq, emit
             )
             return
         self.add(request.at_ns, stop, emit)
@@ -139,7 +138,7 @@ class Stops:
             stop.trigger_price = request.trigger_price
             broken = self.wrong_side(at_ns, stop)
         if broken is not None:
-            terms = _terms(stop)
+            terms = stop.terms(stop.size)
             stop.trigger_price, stop.limit = before
             m = self.m
             m.requests.report_refusal(at_ns, stop.owner, stop.instrument, terms, broken, m.turn.seq, emit)
@@ -245,16 +244,7 @@ class Stops:
             stop.size -= size  # From now on it is a resting exit like any other.
         else:
             stop.asked = size
-        terms = OrderTerms(
-            stop.side,
-            size,
-            stop.limit,
-            role=CLOSE,
-            purpose=stop.purpose,
-            group=stop.group,
-            handle=stop.handle,
-        )
-        m.request(at_ns, stop.owner, stop.instrument, terms, reason, emit)
+        m.request(at_ns, stop.owner, stop.instrument, stop.terms(size, fired=True), reason, emit)
 
     def _note_fired(self, at_ns: int, stop: Stop, emit: Emit) -> None:
         self.show(at_ns, stop, "firing", "its price was reached", emit)
@@ -415,17 +405,3 @@ class Stops:
                 reason,
             )
         )
-
-
-def _terms(stop: Stop) -> OrderTerms:
-    return OrderTerms(
-        stop.side,
-        stop.size,
-        stop.limit,
-        role=CLOSE,
-        purpose=stop.purpose,
-        trigger=stop.kind,
-        trigger_price=stop.trigger_price,
-        group=stop.group,
-        handle=stop.handle,
-    )
