@@ -21,7 +21,17 @@ from engine.events.codec import (
     encode_inputs,
     in_order,
 )
-from engine.journal import FLAG_CLEAN_STOP, Draft, Frame, FrameReader, list_days, list_segments, read_frames
+from engine.journal import (
+    DISK,
+    FLAG_CLEAN_STOP,
+    Disk,
+    Draft,
+    Frame,
+    FrameReader,
+    list_days,
+    list_segments,
+    read_frames,
+)
 from engine.opening import completed
 
 __all__ = [
@@ -51,14 +61,14 @@ SCALE_MAX: Final = 18
 _IMPOSSIBLE: Final = (RecursionError, OverflowError, ValueError, TypeError, LookupError)
 
 
-def open_day(folder: Path) -> FrameReader:
+def open_day(folder: Path, disk: Disk = DISK) -> FrameReader:
     """Return a reader of a day's frames. Raises UsageError if there is no such day."""
-    if not folder.is_dir():
+    if not disk.is_dir(folder):
         raise UsageError(f"{folder}: there is no such day; a day is a folder such as journal/2024-12-05")
-    segments = list_segments(folder)
+    segments = list_segments(folder, disk)
     if not segments:
         raise UsageError(f"{folder}: holds no records; a day is a folder such as journal/2024-12-05")
-    return read_frames(folder, segments=segments)
+    return read_frames(folder, segments=segments, disk=disk)
 
 
 def inputs_of(frame: Frame) -> list[Event]:
@@ -159,23 +169,24 @@ def draft_of(
     )
 
 
-def read_records(folder: Path) -> Iterator[Record]:
+def read_records(folder: Path, disk: Disk = DISK) -> Iterator[Record]:
     """Yield every record of a day by rising seq."""
-    for frame in open_day(folder):
+    for frame in open_day(folder, disk):
         yield from records_of(frame)
 
 
 class JournalHistory:
     """`engine.ports.History` over a journal's folders."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, disk: Disk = DISK) -> None:
         self._root = root
+        self._disk = disk
 
     def records(self, day: str, until_seq: int) -> Iterator[Record]:
         """Yield the records of `day` with seq <= until_seq; none of a day that has none on disk yet."""
-        if not (self._root / day).is_dir():
+        if not self._disk.is_dir(self._root / day):
             return
-        for record in read_records(self._root / day):
+        for record in read_records(self._root / day, self._disk):
             if record[0] > until_seq:
                 return
             yield record

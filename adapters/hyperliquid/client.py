@@ -16,7 +16,7 @@ import msgspec
 from adapters.hyperliquid.answers import SpotMeta
 from adapters.hyperliquid.feed import HyperliquidFeed
 from adapters.hyperliquid.history import read_candles, read_closed, read_rates, warmup
-from adapters.hyperliquid.info import HyperliquidInfo
+from adapters.hyperliquid.info import HyperliquidInfo, websocket_url
 from adapters.hyperliquid.limits import LIMITS
 from adapters.hyperliquid.listing import asset_ids, dex_of, list_instruments
 from adapters.hyperliquid.wire import ExchangeStatus, Meta
@@ -24,6 +24,7 @@ from adapters.transport.addresses import is_loopback
 from adapters.transport.governor import Governor, Limits, Priority
 from adapters.transport.health import FeedLimits
 from adapters.transport.keeper import HistoryKeeper
+from adapters.transport.network import NETWORK, Network
 from adapters.transport.trades import LastTrade
 from engine.clock import SystemClock
 from engine.config import Config, VenueConfig
@@ -65,9 +66,12 @@ class _Listed(msgspec.Struct, frozen=True):
 class HyperliquidClient(VenueClient):
     """See `engine.venue.VenueClient`. Made by `connect`."""
 
-    def __init__(self, base_url: str, limits: Limits, signer: Signer | None) -> None:
+    def __init__(
+        self, base_url: str, limits: Limits, signer: Signer | None, network: Network = NETWORK
+    ) -> None:
         super().__init__()
         self._base_url = base_url
+        self._network = network
         self._loopback = is_loopback(base_url)
         self._governor = Governor(limits)
         self._signer = signer
@@ -75,9 +79,11 @@ class HyperliquidClient(VenueClient):
         self.health["limits"] = lambda: str(self._governor.budget())
 
     @classmethod
-    async def connect(cls, base_url: str, config: Config, signer: Signer | None) -> HyperliquidClient:
+    async def connect(
+        cls, base_url: str, config: Config, signer: Signer | None, network: Network = NETWORK
+    ) -> HyperliquidClient:
         """See `engine.venue.Venue.connect`."""
-        client = cls(base_url, await _limits(base_url), signer)
+        client = cls(base_url, await _limits(base_url, network), signer, network)
         if signer is not None:
             await client._check_signer(config.venue, signer)
         return client
@@ -130,6 +136,7 @@ class HyperliquidClient(VenueClient):
             governor=self._governor,
             limits=FeedLimits(heard_s=HEARD_S),
             tap=context.tap,
+            dial=self._network.dial(websocket_url(self._base_url)),
         )
         self.health["feed"] = lambda: str(feed.health)
 
@@ -203,12 +210,15 @@ class HyperliquidClient(VenueClient):
             send=context.inputs.send,
             governor=self._governor,
             account=account,
+            info=self._info(),
+            dial=self._network.dial(websocket_url(self._base_url)),
+            http=self._network.http(),
         )
         self.health["orders"] = lambda: str(gateway.health)
         return gateway
 
     def _info(self) -> HyperliquidInfo:
-        return HyperliquidInfo(self._base_url, governor=self._governor)
+        return HyperliquidInfo(self._base_url, governor=self._governor, transport=self._network.http())
 
     async def _check_signer(self, venue: VenueConfig, signer: Signer) -> None:
         """Raise SafetyRefusal unless the key is the account's own, or that of an agent it approved."""
@@ -235,9 +245,9 @@ async def _read_listings(info: HyperliquidInfo, names: Sequence[str]) -> _Listed
     return _Listed(meta, spot, dexs)
 
 
-async def _limits(base_url: str) -> Limits:
+async def _limits(base_url: str, network: Network) -> Limits:
     """Return the venue's limits; those of a sandbox are multiplied by its speed."""
     if not is_loopback(base_url):
         return LIMITS
-    async with HyperliquidInfo(base_url) as info:
+    async with HyperliquidInfo(base_url, transport=network.http()) as info:
         return LIMITS.at_speed(max(1.0, (await info.exchange_status()).speed or 1.0))

@@ -20,6 +20,7 @@ from adapters.hyperliquid.rules import RULES
 from adapters.hyperliquid.salvage import decode_or_salvage
 from adapters.hyperliquid.wire import CandleFrame
 from adapters.transport.addresses import is_loopback
+from adapters.transport.network import NETWORK, Network
 from adapters.transport.protocol import Salvaged
 from engine.config import CHANNELS, Config
 from engine.errors import ConfigError, SafetyRefusal
@@ -43,6 +44,9 @@ class HyperliquidVenue(Venue):
     has_orders = True
     has_history = True
     has_raw = True
+
+    def __init__(self, network: Network = NETWORK) -> None:
+        self._network = network
 
     def check(self, config: Config) -> None:
         """See `Venue.check`: channels, network, transport, addresses."""
@@ -95,7 +99,7 @@ class HyperliquidVenue(Venue):
 
     async def connect(self, base_url: str, config: Config, signer: Signer | None = None) -> HyperliquidClient:
         """See `Venue.connect`."""
-        return await HyperliquidClient.connect(base_url, config, signer)
+        return await HyperliquidClient.connect(base_url, config, signer, self._network)
 
     def raw_decoder(self, instruments: Sequence[InstrumentListed]) -> RawDecoder:
         """See `Venue.raw_decoder`."""

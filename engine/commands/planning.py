@@ -20,6 +20,7 @@ from engine.config import Config
 from engine.config.naming import resolve_names
 from engine.errors import SafetyRefusal
 from engine.events import ClockAdopted, ClockChecked, Event, InstrumentListed
+from engine.journal import DISK, Disk
 from engine.loading.strategies import make_builder
 from engine.ports import Clock, Edge
 from engine.runtime.ingress import Ingress
@@ -56,6 +57,7 @@ class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
     fresh: tuple[str, ...] = ()
     moves: tuple[tuple[str, str], ...] = ()
+    disk: Disk = DISK
 
 
 async def make_plan(options: LiveOptions, base_url: str) -> LivePlan:
@@ -118,6 +120,7 @@ async def make_plan(options: LiveOptions, base_url: str) -> LivePlan:
         witness=witness_of(root, options.stores),
         fresh=options.fresh,
         moves=options.moves,
+        disk=options.disk,
     )
 
 

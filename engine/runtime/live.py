@@ -36,6 +36,8 @@ from engine.events import (
 )
 from engine.events.codec import Record, in_order
 from engine.journal import (
+    DISK,
+    Disk,
     JournalLock,
     JournalWriter,
     Recovered,
@@ -106,10 +108,12 @@ class Live:
     async def run(self) -> LiveResult:
         """Run until stopped. Raises EngineError, alone or in a group."""
         plan = self._plan
-        make_root(plan.root)
+        make_root(plan.root, plan.disk)
         with JournalLock(plan.root), self._watchdog.watching():
-            recovered = open_journal(plan.root, plan.ids, plan.witness)
-            writer = JournalWriter(plan.root, recovered.tail, salts=lambda: plan.ids.random_bytes(16))
+            recovered = open_journal(plan.root, plan.ids, plan.witness, plan.disk)
+            writer = JournalWriter(
+                plan.root, recovered.tail, salts=lambda: plan.ids.random_bytes(16), disk=plan.disk
+            )
             with writer:
                 try:
                     return await self._run(writer, recovered)
@@ -124,7 +128,7 @@ class Live:
         for name, make in plan.projectors.items():
             self.projectors[name] = make(recovered.tail.journal_id, recovered.end_seq)
         self.committer = Committer(writer, self.effects, self._committed, plan.idle_ms)
-        self.sequencer = Sequencer(plan.builder, self.committer, JournalHistory(plan.root))
+        self.sequencer = Sequencer(plan.builder, self.committer, JournalHistory(plan.root, plan.disk))
         last_trades: LastTrades = {}
         first_seq = recovered.end_seq + 1
         if recovered.end_seq:
@@ -205,7 +209,7 @@ class Live:
         """Follow the newest day's record to the state it led to; note the last trade of each instrument."""
 
         def watched() -> Iterator[Record]:
-            for record in read_records(folder):
+            for record in read_records(folder, self._plan.disk):
                 event = record[2]
                 if has_earlier_books(event):
                     raise UsageError(
@@ -453,7 +457,7 @@ class Live:
         return max(self._plan.clock.now_ns(), self.sequencer.now_ns)
 
 
-def open_journal(root: Path, ids: Ids, witness: Witness | None) -> Recovered:
+def open_journal(root: Path, ids: Ids, witness: Witness | None, disk: Disk = DISK) -> Recovered:
     """Create or recover the journal in `root`, whose lock the caller holds. Raises JournalError."""
-    ensure_identity(root, ids.random_bytes(16))
-    return recover(root, witness=witness)
+    ensure_identity(root, ids.random_bytes(16), disk)
+    return recover(root, witness=witness, disk=disk)

@@ -13,7 +13,7 @@ import msgspec
 
 from engine.config import Config
 from engine.events import Event, InstrumentListed
-from engine.journal import Witness
+from engine.journal import DISK, Disk, Witness
 from engine.ports import Clock, Edge, Ids
 from engine.runtime.ingress import Ingress
 from engine.runtime.positions import OpenBook
@@ -65,7 +65,8 @@ class LivePlan(msgspec.Struct):
     With `make_gateway` orders are real, without it the session trades on paper. `resume` lifts a halt that an
     earlier session left: a person's decision, as are `fresh`, the strategies that may begin with a position
     but without their state, and `moves`, (old, new) names of strategies. `projectors` are by name; `health`
-    are lines for people, by name: counters of feeds and gateways, and usage of the venue's limits.
+    are lines for people, by name: counters of feeds and gateways, and usage of the venue's limits. The
+    journal is on `disk`.
     """
 
     root: Path
@@ -87,6 +88,7 @@ class LivePlan(msgspec.Struct):
     witness: Witness | None = None
     fresh: tuple[str, ...] = ()
     moves: tuple[tuple[str, str], ...] = ()
+    disk: Disk = DISK
 
 
 class LiveResult(msgspec.Struct):

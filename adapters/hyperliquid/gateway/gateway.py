@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+import httpx
 import msgspec
 import trio
 
@@ -116,6 +117,7 @@ class HyperliquidGateway:
         sender: Sender | None = None,
         info: HyperliquidInfo | None = None,
         dial: Dial | None = None,
+        http: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.name = name
         self.health = GatewayHealth()
@@ -147,7 +149,7 @@ class HyperliquidGateway:
         if sender is None and venue.transport == "post":
             sender = PostSender(self._stream, self._posts, governor)
         elif sender is None:
-            sender = RestSender(base_url, governor)
+            sender = RestSender(base_url, governor, transport=http)
         self._sender = sender
         self._reconciler = Reconciler(
             self._info, self._reading, self._orders, self._user, name, account, self._now_ns
