@@ -74,7 +74,7 @@ class RowSource(Protocol):
         ...
 
     def trade_ids(self, client_order_id: str) -> dict[str, int]:
-        """Return the venue's trade ids of an order's fills, each with the seq of its row."""
+        """Return the venue's trade ids of an order's fills, each with the seq of its first row."""
         ...
 
 

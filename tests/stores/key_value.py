@@ -76,7 +76,8 @@ class KeyValueStore:
 
     def trade_ids(self, client_order_id: str) -> dict[str, int]:
         fills = [row for (table, _), row in self._server.rows.items() if table == "fills"]
-        return {row["trade_id"]: row["seq"] for row in fills if row["client_order_id"] == client_order_id}
+        mine = [row for row in fills if row["client_order_id"] == client_order_id]
+        return {row["trade_id"]: row["seq"] for row in sorted(mine, key=lambda row: -row["seq"])}
 
     def write(self, rows: Rows, cursor: Cursor | None) -> None:
         for table, appended in rows.appended.items():

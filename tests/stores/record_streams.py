@@ -280,6 +280,26 @@ def life_of_an_order() -> list[Record]:
     ]
 
 
+def filled_before_and_after() -> list[Record]:
+    """An order of an earlier version: one fill is reported, one booked too, one booked; each comes twice."""
+
+    def reported(seq: int, trade_id: int) -> Record:
+        return seq, 0, OrderFilled(T + seq, T, ORDER, 1, 1, 4305997, 100_000, 12_000, "taker", trade_id)
+
+    return [
+        (1, 0, BTC),
+        (2, 0, SubmitOrder(T, ORDER, "ema", 1, OrderTerms(1, 300_000, 4306000))),
+        reported(3, 1),
+        reported(4, 2),
+        (5, 4, booked(T + 4, 4305997, 40_000, 4_000, 2)),
+        (6, 4, booked(T + 4, 4305997, 60_000, 8_000, 2)),
+        reported(7, 1),
+        reported(8, 2),
+        (9, 0, booked(T + 9, 4305997, 100_000, 12_000, 3)),
+        reported(10, 3),
+    ]
+
+
 def run_apart(code: str, path: Path) -> int:
     """Run code in a process of its own, with this module's names; `path` is argv[1]. Return its exit code."""
     before = """

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 from engine.errors import JournalDamaged, JournalVersionError
@@ -52,6 +52,7 @@ from .record_streams import (
     ORDER,
     T,
     digest_at,
+    filled_before_and_after,
     frames_of,
     reader_of,
     record_streams,
@@ -140,14 +141,16 @@ class StoreContract(ABC):
     # The same rows, however they came.
 
     @examples(0.5, suppress_health_check=[HealthCheck.differing_executors])
-    @given(records=record_streams(), size=st.integers(1, 9), data=st.data())
+    @given(records=record_streams(), size=st.integers(1, 9), cut=st.integers(0, 42))
+    @example(records=filled_before_and_after(), size=3, cut=0)
+    @example(records=filled_before_and_after(), size=5, cut=1)
     def test_live_caught_up_and_rebuilt_rows_are_the_same(
-        self, tmp_path_factory: pytest.TempPathFactory, records: list[Record], size: int, data: st.DataObject
+        self, tmp_path_factory: pytest.TempPathFactory, records: list[Record], size: int, cut: int
     ) -> None:
         live, late, again = (tmp_path_factory.mktemp(name) for name in ("live", "late", "again"))
         expected = self.written(live, records, size)
         frames = frames_of(records, size)
-        for end in (data.draw(st.integers(0, len(frames))), len(frames)):
+        for end in (min(cut, len(frames)), len(frames)):
             self.caught_up(late, frames[:end]) if end else None
         assert self.content(late) == expected
         read = reader_of({"one": frames[: len(frames) // 2], "two": frames[len(frames) // 2 :]})

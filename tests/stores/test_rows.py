@@ -40,6 +40,7 @@ from .record_streams import (
     T,
     apply_all,
     booked,
+    filled_before_and_after,
     life_of_an_order,
     opened,
     rows,
@@ -359,6 +360,13 @@ def test_hostile_text_is_stored_as_data(tmp_path, text):
     assert by_table["sessions"]["session"] == by_table["sessions"]["config"] == text
     assert by_table["orders"]["client_order_id"] == by_table["orders"]["strategy"] == text
     assert (by_table["orders"]["reason"] or "") == text
+
+
+def test_a_fill_that_is_reported_and_booked_for_an_older_order_is_one_row(tmp_path):
+    with opened(tmp_path / "rows.db") as writer:
+        apply_all(writer, filled_before_and_after())
+    assert rows(tmp_path / "rows.db", "select seq, trade_id from fills") == [(3, "1"), (4, "2"), (9, "3")]
+    assert rows(tmp_path / "rows.db", "select filled, fees from order_sums") == [("3.00000", "0.0036000")]
 
 
 @given(

@@ -1,7 +1,7 @@
 """Rows of books: fills by owner, positions, equity. Called by `builder.py`.
 
 A fill is a row once it is booked. Records of an earlier version have no `FillBooked`: there the report of the
-venue makes the row.
+venue makes the row. An order of that version that is filled in this one has both, and one row.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Batch(Protocol):
         ...
 
     def trade_ids(self, key: str) -> dict[str, int]:
-        """Return the stored trade ids of an order's fills, each with its seq."""
+        """Return the stored trade ids of an order's fills, each with the seq of its first row."""
         ...
 
     def order(self, key: str, seq: int, cause: int, at_ns: int) -> Row:
@@ -68,12 +68,15 @@ class BookRows:
         batch = self._batch
         key = event.client_order_id
         listing = batch.listing(event.instrument)
+        row: Row | None = None
         if key and not event.external:
             row = batch.order(key, seq, cause, event.at_ns)
             batch.own(row, event.owner, listing)
-            if listing.scales is not None:
+        # The report of a fill is the cause of its booking.
+        if not key or self._first_seq(key, event, seq) != cause:
+            if row is not None and listing.scales is not None:
                 self._sum(row, seq, listing.scales, event)
-        self._append_fill(seq, cause, event.at_ns, event.owner, event)
+            self._append_fill(seq, cause, event.at_ns, event.owner, event)
         self._trips.add(seq, cause, event)
 
     def _filled(self, seq: int, cause: int, event: OrderFilled) -> None:
@@ -86,11 +89,8 @@ class BookRows:
         earlier = batch.row("orders", key) if key else None
         if earlier is None or earlier["role"] is not None:
             return
-        trade_id = str(event.trade_id) if event.trade_id else None
-        if key not in self._trade_ids:
-            self._trade_ids[key] = batch.trade_ids(key)
         # A seq that is not earlier is this record's own: it is applied again after a crash.
-        if trade_id is not None and self._trade_ids[key].setdefault(trade_id, seq) < seq:
+        if self._first_seq(key, event, seq) < seq:
             return
         listing = batch.listing(event.instrument)
         row = batch.order(key, seq, cause, event.recv_ns)
@@ -98,6 +98,12 @@ class BookRows:
         if listing.scales is not None:
             self._sum(row, seq, listing.scales, event)
         self._append_fill(seq, cause, event.recv_ns, row["strategy"], event)
+
+    def _first_seq(self, key: str, event: OrderFilled | FillBooked, seq: int) -> int:
+        """Return the seq of the first row with the trade id of a fill, `seq` if there is none yet."""
+        if key not in self._trade_ids:
+            self._trade_ids[key] = self._batch.trade_ids(key)
+        return self._trade_ids[key].setdefault(str(event.trade_id), seq) if event.trade_id else seq
 
     def _append_fill(
         self, seq: int, cause: int, at_ns: int, owner: str | None, event: OrderFilled | FillBooked

@@ -326,7 +326,7 @@ class RowBuilder:
         return f"{venue}:{name}" if names.count(name) > 1 else name
 
     def trade_ids(self, key: str) -> dict[str, int]:
-        """Return the stored trade ids of an order's fills, each with its seq."""
+        """Return the stored trade ids of an order's fills, each with the seq of its first row."""
         return self._store.trade_ids(key)
 
     def order(self, key: str, seq: int, cause: int, at_ns: int) -> Row:

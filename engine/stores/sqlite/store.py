@@ -112,7 +112,10 @@ class SqliteStore:
 
     def trade_ids(self, client_order_id: str) -> dict[str, int]:
         """See `RowSource`."""
-        sql = "select trade_id, seq from fills where client_order_id = ? and trade_id is not null"
+        sql = (
+            "select trade_id, min(seq) from fills where client_order_id = ? and trade_id is not null"
+            " group by trade_id"
+        )
         return dict(self._conn().execute(sql, (client_order_id,)).fetchall())
 
     def write(self, rows: Rows, cursor: Cursor | None) -> None:
