@@ -33,6 +33,7 @@ from engine.events import (
     FeedDamaged,
     FeedDown,
     FeedGap,
+    FeedHeard,
     FeedPolling,
     FeedUp,
     InstrumentListed,
@@ -53,7 +54,7 @@ STILL_OPEN: Final = "it is still open"
 
 OF_BARS: Final = (
     *(InstrumentListed, SessionStarted, Trade, Candle, CandleRead),
-    *(FeedUp, FeedDown, FeedDamaged, FeedGap, FeedPolling),
+    *(FeedUp, FeedHeard, FeedDown, FeedDamaged, FeedGap, FeedPolling),
 )
 """The inputs that bars are built from."""
 

@@ -33,6 +33,7 @@ from engine.events import (
     FeedDown,
     FeedGap,
     FeedHeard,
+    FeedLagging,
     FeedUp,
     FundingRead,
     InstrumentListed,
@@ -75,6 +76,7 @@ MARKET: Final = (
     FeedDamaged,
     FeedGap,
     FeedHeard,
+    FeedLagging,
     ClockAdopted,
 )
 """The inputs that a backtest takes from a recorded day; all others belong to the recorded session.

@@ -57,6 +57,7 @@ from engine.events.market import (
     FeedDown,
     FeedGap,
     FeedHeard,
+    FeedLagging,
     FeedUp,
     InstrumentListed,
     Quote,
@@ -212,6 +213,7 @@ EVENT_TYPES: Final[tuple[type[Event], ...]] = (
     PathReached,
     FeedHeard,
     HistoryRead,
+    FeedLagging,
 )
 
 __all__ = [
@@ -250,6 +252,7 @@ __all__ = [
     "FeedDown",
     "FeedGap",
     "FeedHeard",
+    "FeedLagging",
     "FeedPolling",
     "FeedUp",
     "FillBooked",

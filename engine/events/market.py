@@ -16,6 +16,7 @@ __all__ = [
     "FeedDown",
     "FeedGap",
     "FeedHeard",
+    "FeedLagging",
     "FeedUp",
     "InstrumentListed",
     "Quote",
@@ -161,7 +162,8 @@ class FeedUp(Event, frozen=True, tag="feed-up"):
     """A feed is connected and every subscription is confirmed.
 
     From then on `FeedHeard` proves about every `heard_ms` of real time that it is alive; 0: it has no such
-    proof, and only a `FeedDown` says that it is not.
+    proof, and only a `FeedDown` says that it is not. `proves`: it also proves how far it has delivered what
+    the venue sent (`FeedHeard.proved_ns`), and a window is complete only when its end is proved.
     """
 
     recv_ns: int
@@ -169,14 +171,31 @@ class FeedUp(Event, frozen=True, tag="feed-up"):
     subscriptions: int
     attempt: int = 1
     heard_ms: int = 0
+    proves: bool = False
 
 
 class FeedHeard(Event, frozen=True, tag="feed-heard"):
-    """Every connection of a feed has received something, if only the answer to a ping, since `heard_ns`."""
+    """Every connection of a feed has received something, if only the answer to a ping, since `heard_ns`.
+
+    `proved_ns`: every connection has delivered all trades that the venue made until this time of its own
+    clock, and they were recorded before this event. 0: nothing is proved.
+    """
 
     recv_ns: int
     feed: str
     heard_ns: int
+    proved_ns: int = 0
+
+
+class FeedLagging(Event, frozen=True, tag="feed-lagging"):
+    """What a feed delivers is late: the newest proof of a connection is `lag_ms` of real time old.
+
+    Emitted when that is above a bound, and with `lag_ms` 0 when it is not any more.
+    """
+
+    recv_ns: int
+    feed: str
+    lag_ms: int
 
 
 class FeedDown(Event, frozen=True, tag="feed-down"):

@@ -29,6 +29,7 @@ from engine.events import (
     FeedDamaged,
     FeedDown,
     FeedGap,
+    FeedLagging,
     FeedUp,
     InstrumentListed,
     OperatorCommand,
@@ -97,6 +98,7 @@ class RowBuilder:
             FeedDown: ("feed_events", self._feed_down),
             FeedGap: ("feed_events", self._feed_gap),
             FeedDamaged: ("feed_events", self._feed_damaged),
+            FeedLagging: ("feed_events", self._feed_lagging),
             SessionStarted: ("sessions", self._session_started),
             SessionStopped: ("sessions", self._session_stopped),
             ActorFailed: ("failures", self._actor_failed),
@@ -226,6 +228,10 @@ class RowBuilder:
             count=event.count,
             raw=event.raw or None,
         )
+
+    def _feed_lagging(self, seq: int, cause: int, event: FeedLagging) -> None:
+        late = f"the newest proof is {event.lag_ms} ms old" if event.lag_ms else "not late any more"
+        self._feed(seq, cause, event.recv_ns, event.feed, "lagging", reason=late)
 
     def _feed(self, seq: int, cause: int, at_ns: int, feed: str, event: str, **columns: object) -> None:
         row = {"feed": feed, "event": event, **columns}
