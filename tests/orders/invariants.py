@@ -39,6 +39,7 @@ def books_change_by_booked_fills_only(model: Model) -> None:
 def approved_orders_are_submitted(model: Model) -> None:
     """An approval leads to its command in the same turn."""
     model.require(not model.pending, "an approved order is submitted in its turn", model.pending)
+    model.yielding.clear()
 
 
 def requested_cancels_are_commanded(model: Model) -> None:
@@ -93,10 +94,13 @@ def targets_are_what_calls_and_fills_lead_to(model: Model) -> None:
         )
 
 
-def orders_older_than_a_call_are_canceled(model: Model) -> None:
-    """A call of `target`, a pause and a halt cancel live open orders of the strategy."""
+def orders_that_are_no_longer_wanted_are_canceled(model: Model) -> None:
+    """A call of `target`, a pause and a halt cancel live open orders of the strategy.
+
+    So does an exit at market those that were approved in its turn and do not fit beside it.
+    """
     for order in model.orders.values():
-        if not order.ended and order.role == OPEN and order.dropped:
+        if not order.ended and order.dropped:
             model.require(order.asked, "an order that is no longer wanted is canceled", order)
 
 
@@ -172,7 +176,7 @@ CHECKS: tuple[Callable[[Model], None], ...] = (
     resting_exits_fit_the_position,
     one_live_order_of_a_target,
     targets_are_what_calls_and_fills_lead_to,
-    orders_older_than_a_call_are_canceled,
+    orders_that_are_no_longer_wanted_are_canceled,
     no_exit_of_a_target_is_lost,
     a_fill_of_a_group_cancels_its_other_openings,
     a_flat_book_costs_nothing,

@@ -73,6 +73,7 @@ class Model(Bookings):
     requests: dict[int, OrderRequested] = field(default_factory=dict)
     approved: dict[int, list[OrderApproved]] = field(default_factory=dict)
     pending: list[OrderApproved] = field(default_factory=list)
+    yielding: list[OrderApproved] = field(default_factory=list)  # of them, those to be canceled at once
     failed: set[str] = field(default_factory=set)
     failed_seq: dict[str, int] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
@@ -244,16 +245,7 @@ class Model(Bookings):
                 sign(held) == -terms.side, "an exit is against its position", approval, "position", held
             )
             taken = sum((order.counted() for order in self.live_orders(owner, market, CLOSE)), ZERO)
-            taken += sum(
-                (
-                    listed.size(other.terms.size)
-                    for other in self.pending
-                    if (other.strategy, other.instrument) == (owner, market)
-                    and other.terms.role == CLOSE
-                    and not other.terms.trigger
-                ),
-                ZERO,
-            )
+            taken += self._taken_in_turn(approval, abs(held) - taken - size)
             self.require(
                 taken + size <= abs(held),
                 "exits never exceed the position",
@@ -273,6 +265,27 @@ class Model(Bookings):
             others = [order.name for order in self.live_orders(owner, market) if order.purpose == TARGET]
             self.require(not others, "a target has one live order", others, approval)
         self.pending.append(approval)
+
+    def _taken_in_turn(self, approval: OrderApproved, room: Fraction) -> Fraction:
+        """Return what exits have that were approved in this turn and are not submitted yet.
+
+        A resting one that has no room beside an immediate one is to be canceled once it is submitted.
+        """
+        owner, market, listed = approval.strategy, approval.instrument, self.listed[approval.instrument]
+        exits = [
+            one
+            for one in self.pending
+            if (one.strategy, one.instrument) == (owner, market)
+            and one.terms.role == CLOSE
+            and not one.terms.trigger
+            and not any(one is other for other in self.yielding)
+        ]
+        taken = sum((listed.size(one.terms.size) for one in exits), ZERO)
+        for one in reversed(exits):
+            if taken > room and one.terms.rests and not approval.terms.rests:
+                taken -= listed.size(one.terms.size)
+                self.yielding.append(one)
+        return taken
 
     def _check_opening(self, approval: OrderApproved) -> None:
         owner, market = approval.strategy, approval.instrument
@@ -295,6 +308,7 @@ class Model(Bookings):
             ) == (terms.side, terms.size, terms.role, terms.purpose):
                 del self.pending[index]
                 older = approval.request_seq < self.call_seq.get((command.strategy, command.instrument), 0)
+                yields = any(approval is one for one in self.yielding)
                 break
         else:
             raise Broken(self.seq, "only approved orders are submitted", str(command))
@@ -318,9 +332,12 @@ class Model(Bookings):
             parent=terms.parent,
             group=terms.group,
             expires_ns=command.expires_ns,
-            dropped=terms.role == OPEN
-            and terms.purpose != TARGET
-            and (older or bool(terms.handle and terms.handle in self.asked_handles)),
+            dropped=yields
+            or (
+                terms.role == OPEN
+                and terms.purpose != TARGET
+                and (older or bool(terms.handle and terms.handle in self.asked_handles))
+            ),
         )
 
     def _ask_cancel(self, request: CancelRequested) -> None:

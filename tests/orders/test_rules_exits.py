@@ -135,3 +135,52 @@ def test_an_exit_that_the_venue_canceled_as_reduce_only_is_placed_again_without_
         assert again.limit == s.price(110)
         assert not again.command.terms.reduce_only
         assert s.book("Long") == Fraction(1)
+
+
+def test_a_change_does_not_raise_an_exit_above_a_book_that_has_shrunk() -> None:
+    """Somebody sells 0.3 of 1, and `on_fill` asks for the whole size of the exit again."""
+    with RealSession() as s:
+        s.say("Long", "buy", "AAA", "1")
+        s.trade(100)
+        s.fill(100)
+        s.say("Long", "sell", "AAA", "1", limit="110")
+        s.trade(100)
+        s.say("Long", "modify", -1, size="1", limit="109", on="fill")
+        s.others(-1, "0.3", 100)
+        assert s.refusals() == ["exit_budget"]
+        assert (s.order().open, s.order().limit) == (s.size("0.7"), s.price(110))
+        s.say("Long", "modify", -1, limit="109")
+        s.trade(100)
+        assert (s.order().open, s.order().limit) == (s.size("0.7"), s.price(109))
+
+
+def test_a_change_of_the_price_keeps_a_cut_that_is_on_its_way() -> None:
+    with RealSession() as s:
+        s.say("Long", "buy", "AAA", "1")
+        s.trade(100)
+        s.fill(100)
+        s.say("Long", "sell", "AAA", "1", limit="110")
+        s.trade(100)
+        s.say("Long", "modify", -1, limit="109", on="fill")
+        s.others(-1, "0.3", 100)
+        assert s.refusals() == []
+        assert (s.order().open, s.order().limit) == (s.size("0.7"), s.price(109))
+
+
+def test_of_two_stops_that_one_fill_fires_the_resting_exit_gives_way_to_the_one_at_market() -> None:
+    with RealSession() as s:
+        s.say("Long", "sell", "AAA", "0.3", limit="99.33")
+        s.say("Long", "stop", "AAA", "buy", "3", "102.02", on="order")
+        s.trade("99.15")
+        s.say("Long", "stop", "AAA", "buy", "0.1", "99.79", limit="100.28")
+        s.trade("99.15")
+        entry = s.order()
+        s.trade("115.1")
+        s.fill("115.1", order=entry)
+        resting, market = s.submitted(side=1)
+        assert resting.terms.rests
+        assert not market.terms.rests
+        assert s.orders[resting.client_order_id].state == "canceled"
+        assert (market.terms.size, s.order().name) == (s.size("0.3"), market.client_order_id)
+        s.fill("115.1")
+        assert s.book() == 0

@@ -219,6 +219,27 @@ def test_a_fill_of_an_entry_whose_take_profit_has_fired_does_not_move_the_target
         assert (s.wanted(), s.state()) == (0, "reached")
 
 
+def test_an_opening_that_was_filled_in_part_waits_a_minute_again() -> None:
+    """It waits for the account for 64 s, is sent and partly filled, and waits for the account again."""
+    with RealSession() as s:
+        s.say("Long", "target", "AAA", "2")
+        s.trade(100)
+        s.disconnect()
+        s.fill(100, "0.5")
+        s.end()
+        s.wait(64)
+        assert s.state() == "waiting"
+        s.connect()
+        s.disconnect()
+        s.fill(100, "0.5")
+        s.end()
+        s.wait(2)
+        assert (s.wanted(), s.state()) == (2, "waiting")
+        assert s.newest(TargetChanged, strategy="Long").reason == "unreconciled"
+        s.wait(70)
+        assert (s.wanted(), s.state()) == (1, "withdrawn")
+
+
 def spot_candles() -> Settings:
     """Return the settings of a session with candles."""
     return replace(FEED, feed=False, data="candles")

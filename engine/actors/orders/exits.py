@@ -43,10 +43,11 @@ class Exits:
 
     # The budget.
 
-    def room(self, owner: str, instrument: int) -> int:
-        """Return the size of a book that no exit, immediate or resting, is about to close."""
-        taken = sum(order.left for _, order in self._exits(owner, instrument) if not order.waiting)
-        return max(0, abs(self.m.book(owner, instrument)) - taken)
+    def room(self, order: Live) -> int:
+        """Return the size of its book that no exit but `order` is about to close."""
+        others = [one for _, one in self._exits(order.owner, order.instrument) if one is not order]
+        taken = sum(one.left for one in others if not one.waiting)
+        return max(0, abs(self.m.book(order.owner, order.instrument)) - taken)
 
     def in_flight(self, owner: str, instrument: int) -> int:
         """Return the open size of the immediate exits of a book."""

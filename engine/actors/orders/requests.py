@@ -272,17 +272,16 @@ class Requests:
             if order.terms.handle != request.handle or order.terms.purpose != "own" or order.canceling:
                 continue
             listed = m.instruments[order.instrument]
-            size = request.size or listed.size_to_grid(order.left)
+            size = request.size or listed.size_to_grid(order.kept)
             limit = request.limit_price or listed.price_to_grid(order.terms.limit, order.terms.side)
-            more = size - order.left
             broken: tuple[str, str] | None = None
             if not client_order_id:
                 broken = "modify", "the order has not been submitted yet"
             elif not order.terms.limit:
                 broken = "modify", "a market order cannot be changed"
-            elif order.exits and more > 0:
-                room = m.exits.room(order.owner, order.instrument)
-                if more > room:
+            elif order.exits and size > order.kept:
+                # Of a book that has shrunk, its own size may be more than what is left.
+                if size > m.exits.room(order):
                     broken = "exit_budget", "other exits already close the rest of the book"
             elif not order.exits:
                 broken = m.gates.refusal_of_change(request.at_ns, order, size, limit)

@@ -203,7 +203,7 @@ class Targets:
         """Note the client order id of a target's order."""
         target = self.of(order.strategy, order.instrument)
         if order.terms.purpose == "target" and target is not None:
-            target.order, target.requested = order.client_order_id, False
+            target.order, target.requested, target.refused_ns = order.client_order_id, False, 0
 
     def refused(
         self, at_ns: int, owner: str, instrument: int, terms: OrderTerms, broken: tuple[str, str], emit: Emit
@@ -268,7 +268,7 @@ class Targets:
         else:
             target.wanted = wanted + fill.side * fill.size
         if target.wanted != wanted:
-            target.tries = target.next_ns = 0
+            target.tries = target.next_ns = target.refused_ns = 0
         if fill.role == OPEN and fill.cause not in ("liquidation", "adl"):
             return
         if target.wanted != wanted or fill.cause in ("liquidation", "adl"):
