@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from engine.errors import UsageError
 
@@ -20,6 +20,7 @@ __all__ = [
     "SECOND_NS",
     "WEEK_NS",
     "AdoptedClock",
+    "ClockReadings",
     "SystemClock",
     "SystemIds",
     "day_of",
@@ -41,9 +42,26 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MONDAY_NS: Final = 4 * DAY_NS
 """The first Monday: the epoch was a Thursday."""
 
+_BOOT: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Runs while the machine is suspended. macOS has no clock of that name; its CLOCK_MONOTONIC does that."""
 
 STEP_NS = SECOND_NS // 2
 """A wall clock that goes back by more than this was set by hand, not adjusted by NTP."""
+
+
+class ClockReadings(NamedTuple):
+    """What a clock and the clocks behind it read at one moment, in nanoseconds.
+
+    `engine_ns` is the engine's time. Of the others only differences mean anything: `wall_ns` is the machine's
+    wall clock, if the engine's time depends on it; `monotonic_ns` stands still while the machine is
+    suspended, `boot_ns` does not; `busy_ns` is the CPU time of this thread.
+    """
+
+    engine_ns: int
+    wall_ns: int
+    monotonic_ns: int
+    boot_ns: int
+    busy_ns: int = 0
 
 
 class SystemClock:
@@ -74,6 +92,11 @@ class SystemClock:
         """Return real seconds from now until the clock reads `engine_ns`."""
         return (engine_ns - self.now_ns()) / SECOND_NS
 
+    def readings(self) -> ClockReadings:
+        """Return what all clocks read now."""
+        boot_ns, monotonic_ns, wall_ns = _passed_ns(), time.monotonic_ns(), time.time_ns()
+        return ClockReadings(self.now_ns(), wall_ns, monotonic_ns, boot_ns, time.thread_time_ns())
+
 
 class AdoptedClock:
     """Follows a venue's clock: `venue_ns` at monotonic `at_ns`, then `speed` times real time."""
@@ -95,6 +118,11 @@ class AdoptedClock:
         """Return real seconds from now until the clock reads `engine_ns`."""
         return (engine_ns - self.now_ns()) / SECOND_NS / self._speed
 
+    def readings(self) -> ClockReadings:
+        """Return what all clocks read now. The machine's wall clock does not matter here."""
+        boot_ns, monotonic_ns = _passed_ns(), time.monotonic_ns()
+        return ClockReadings(self.now_ns(), boot_ns, monotonic_ns, boot_ns, time.thread_time_ns())
+
 
 class SystemIds:
     """The machine's source of random bytes."""
@@ -102,6 +130,11 @@ class SystemIds:
     def random_bytes(self, count: int) -> bytes:
         """Return `count` random bytes."""
         return os.urandom(count)
+
+
+def _passed_ns() -> int:
+    """Return nanoseconds since the machine started, suspended or not."""
+    return time.clock_gettime_ns(_BOOT)
 
 
 def day_of(ns: int) -> str:

@@ -11,7 +11,8 @@ from typing import Protocol
 
 import msgspec
 
-from engine.events import Event
+from engine.clock import ClockReadings
+from engine.events import ClockJumped, Event
 from engine.events.codec import Derived, Record
 
 __all__ = ["Clock", "Edge", "Effects", "History", "Ids", "Sink", "Source"]
@@ -30,6 +31,10 @@ class Clock(Protocol):
 
     def real_seconds_until(self, engine_ns: int) -> float:
         """Return how many real seconds from now the engine's clock will read `engine_ns`; may be negative."""
+        ...
+
+    def readings(self) -> ClockReadings:
+        """Return what all clocks read now: their differences show a jump."""
         ...
 
 
@@ -81,10 +86,12 @@ class Edge(msgspec.Struct):
     """Something that does I/O beside the sequencer, such as a feed: its loop, and what its failures mean.
 
     An error of a kind named `fatal` ends the session. Others restart the edge, for ever or, with `gives_up`,
-    up to a number of failures within a minute. Run by `engine.runtime.supervisor`.
+    up to a number of failures within a minute. `note_jump` is called with every jump of the clock, once it is
+    recorded. Run by `engine.runtime.supervisor`.
     """
 
     name: str
     run: Callable[[], Awaitable[None]]
     fatal: tuple[type[Exception], ...] = ()
     gives_up: bool = True
+    note_jump: Callable[[ClockJumped], None] | None = None

@@ -18,18 +18,17 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.actors.base import CALLS, Actor, Because, Later, RoutesChanged, SetTimer
+from engine.actors.base import Actor, Because, Later, RoutesChanged, SetTimer
 from engine.clock import DAY_NS, day_of, day_start_ns
 from engine.errors import EngineError, UsageError
 from engine.events import (
     ActorFailed,
+    ClockJumped,
     DayOpened,
     Event,
     InstrumentListed,
-    LogWritten,
     OperatorCommand,
     SessionStarted,
-    SignalRaised,
     StrategyBegan,
     TimerFired,
     engine_time,
@@ -41,6 +40,7 @@ from engine.opening import Opening, Timer, day_opened, read_opening
 from engine.ports import History, Sink
 from engine.registry import Build, Handler, Registry, owner_of, relist
 from engine.strategies.actor import StrategyActor
+from engine.strategies.placing import emitted_by
 
 __all__ = ["Sequencer"]
 
@@ -194,10 +194,14 @@ class Sequencer:
         self._now_ns = now
         self._flush(count)
 
-    def close_day(self) -> None:
-        """Fire the timers due before midnight. For a replayed day, if the next day has begun."""
+    def close_day(self, *, fires: bool = True) -> None:
+        """Fire the timers due before midnight. For a replayed day, if the next day has begun.
+
+        Without `fires` the next day began with a jump of the clock, which comes before those timers.
+        """
         self._batch, self._flushed = [], 0
-        self._fire_until(self._midnight_ns - 1)
+        if fires:
+            self._fire_until(self._midnight_ns - 1)
         self._fail_unstorable()
         self._registry.checked.clear()  # no day is opened here
         self._flush(0)
@@ -260,19 +264,21 @@ class Sequencer:
     def _catch_up(self, event: Event, recv_ns: int, index: int) -> None:
         """Fire timers and begin a new day before an input, if due.
 
-        The first input of a session comes before the timers that were due while the engine was down, so that
-        the actors learn of the interruption first.
+        The first input of a session, and a jump of the clock, come before the timers that were due meanwhile,
+        so that the actors learn of the interruption first. Those timers then fire once, at the present time.
         """
         starting = event.__class__ is SessionStarted
+        first = starting or (isinstance(event, ClockJumped) and event.ahead)
         if recv_ns >= self._midnight_ns:
             self._flush(index)
-            if not starting:
+            if not first:
                 self._fire_until(self._midnight_ns - 1)
+            if not starting:
                 self._fail_unstorable()
                 self._flush(index)
-            next_ns = NEVER if starting else self._next_timer_ns()
+            next_ns = NEVER if first else self._next_timer_ns()
             self._open_day(max(min(recv_ns, next_ns), self._midnight_ns))
-        while not starting and self._next_timer_ns() <= recv_ns:
+        while not first and self._next_timer_ns() <= recv_ns:
             self._fire_until(min(recv_ns, self._midnight_ns - 1))
             if self._next_timer_ns() <= recv_ns:
                 self._fail_unstorable()
@@ -433,7 +439,7 @@ class Sequencer:
         """
         failed = owner_of(handler)
         if isinstance(failed, StrategyActor):
-            self._out[:] = [item for item in self._out if not _emitted_by(item, failed.name)]
+            self._out[:] = [item for item in self._out if not emitted_by(item, failed.name)]
         remaining = list(self._registry.routes[event.__class__])
         del remaining[: remaining.index(handler) + 1]
         self._out.insert(0, self._registry.fail(handler, error, self.seq, self._now_ns))
@@ -486,15 +492,3 @@ class Sequencer:
         records = self._day_records(self._history, until_seq)
         self._keep_timers(lambda timer: timer[2] != name)
         return self._registry.rebuild(name, records, self._now_ns)
-
-
-def _emitted_by(item: object, strategy: str) -> bool:
-    """Return whether this strategy emitted an item itself: a call, a timer, a number or a line of text.
-
-    What the order manager requests for the strategy is not its own: a protective exit goes on.
-    """
-    if isinstance(item, Later):
-        return item.place == CALLS and getattr(item.event, "strategy", None) == strategy
-    if isinstance(item, SetTimer):
-        return item.actor == strategy
-    return isinstance(item, SignalRaised | LogWritten) and item.strategy == strategy

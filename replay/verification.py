@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from engine.errors import ReplayDivergence
-from engine.events import DayOpened, Event, SessionStarted
+from engine.events import DayOpened, Event, SessionStarted, TimerFired
 from engine.events.codec import (
     Derived,
     Record,
@@ -135,7 +135,8 @@ class DayReplay:
         if inputs:
             sequencer.run(inputs)
         else:
-            sequencer.close_day()
+            first = next(iter(derived_of(frame)), None)
+            sequencer.close_day(fires=first is None or isinstance(first[2], TimerFired))
         _, _, derived = self._sink.take()
         derived = given + derived
         blob = encode_derived(derived)

@@ -48,6 +48,12 @@ class VirtualTime:
     def monotonic_ns(self) -> int:
         return round(trio.current_time() * SECOND_NS)
 
+    def clock_gettime_ns(self, _: int) -> int:
+        return self.monotonic_ns()
+
+    def thread_time_ns(self) -> int:
+        return 0
+
 
 class _Steps(trio.abc.Instrument):
     """Counts the steps of all other tasks, and advances the clock with each."""

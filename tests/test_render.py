@@ -19,6 +19,7 @@ from engine.events import (
     ActorFailed,
     BarClosed,
     BookSampled,
+    ClockJumped,
     DayOpened,
     EquityMarked,
     FeedDown,
@@ -239,7 +240,7 @@ def test_the_opening_of_a_day_shows_its_session_and_its_instruments():
     assert text.endswith(f"started {'aa' * 8}  instruments {BTC.name}")
 
 
-CLASHES = {ActorFailed: ["seq"], OrderFilled: ["cause"], FillBooked: ["cause"]}
+CLASHES = {ActorFailed: ["seq"], OrderFilled: ["cause"], FillBooked: ["cause"], ClockJumped: ["cause"]}
 
 
 def test_a_field_with_the_name_of_a_record_key_is_prefixed():

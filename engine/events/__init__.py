@@ -109,6 +109,7 @@ from engine.events.session import (
     ClockAdopted,
     ClockAdvanced,
     ClockChecked,
+    ClockJumped,
     DayOpened,
     EdgeChanged,
     EngineHalted,
@@ -214,6 +215,7 @@ EVENT_TYPES: Final[tuple[type[Event], ...]] = (
     FeedHeard,
     HistoryRead,
     FeedLagging,
+    ClockJumped,
 )
 
 __all__ = [
@@ -241,6 +243,7 @@ __all__ = [
     "ClockAdopted",
     "ClockAdvanced",
     "ClockChecked",
+    "ClockJumped",
     "ContextRead",
     "DayOpened",
     "EdgeChanged",

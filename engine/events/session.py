@@ -15,6 +15,7 @@ __all__ = [
     "ClockAdopted",
     "ClockAdvanced",
     "ClockChecked",
+    "ClockJumped",
     "DayOpened",
     "EdgeChanged",
     "EngineHalted",
@@ -94,6 +95,26 @@ class ClockChecked(Event, frozen=True, tag="clock-checked"):
     recv_ns: int
     venue: str
     offset_ns: int
+
+
+class ClockJumped(Event, frozen=True, tag="clock-jumped"):
+    """Input. Time passed without the engine, or the clock was set.
+
+    `cause` is "paused" (the process or its disk stood still), "suspended" (the machine did) or "stepped" (the
+    wall clock was set). Nothing was heard of a venue between `from_ns` and `to_ns`. Only if the clock was set
+    back, `to_ns` is before `from_ns`: both are then times of that clock, while the engine's time goes on.
+    Recorded before everything that fell due in between.
+    """
+
+    recv_ns: int
+    from_ns: int
+    to_ns: int
+    cause: str
+
+    @property
+    def ahead(self) -> bool:
+        """Whether time was skipped. A clock that was set back skips nothing."""
+        return self.to_ns >= self.from_ns
 
 
 class TimerFired(Event, frozen=True, tag="timer"):

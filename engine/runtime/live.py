@@ -54,6 +54,7 @@ from engine.runtime.beginning import beginning_lines, check_names, halt_lines, r
 from engine.runtime.committer import Committed, Committer
 from engine.runtime.effects import MeasuredEffects
 from engine.runtime.ingress import BATCH_MAX, Ingress
+from engine.runtime.jumps import LOOK_S, JumpWatch
 from engine.runtime.notices import Notices, short_warm_up
 from engine.runtime.numbering import numbered
 from engine.runtime.plan import LivePlan, LiveResult, WarmUp
@@ -96,6 +97,7 @@ class Live:
         self._stop = trio.Event()
         self._settled = trio.Event()
         self._stopping = False
+        self._edges: Sequence[Edge] = ()
         self._stopped_by = ""
         self._failures_shown = 0
         self._watchdog = Watchdog(plan.config.limits.handler_s, self._show_stuck, self._durable_seq)
@@ -151,6 +153,7 @@ class Live:
                 outer.start_soon(supervise, edge, self._edge_changed, plan.ids)
             await outer.start(self._watch_signals)
             outer.start_soon(self._show_health)
+            self._jumps = JumpWatch(plan.clock)
             async with trio.open_nursery() as core:
                 core.start_soon(self._pump)
                 if plan.make_gateway is not None:
@@ -159,7 +162,8 @@ class Live:
                     edge = Edge(gateway.name, gateway.run)
                     core.start_soon(supervise, edge, self._edge_changed, plan.ids)
                 async with trio.open_nursery() as feeds:
-                    for edge in plan.make_feeds(instruments, self.ingress, last_trades):
+                    self._edges = plan.make_feeds(instruments, self.ingress, last_trades)
+                    for edge in self._edges:
                         feeds.start_soon(supervise, edge, self._edge_changed, plan.ids)
                     if plan.for_seconds is not None:
                         feeds.start_soon(self._stop_after, plan.for_seconds)
@@ -168,6 +172,7 @@ class Live:
                     feeds.cancel_scope.cancel()
                 core.cancel_scope.cancel()
             while batch := self.ingress.take():
+                self._look_for_jumps()
                 await self._turns(batch)
             self._turn([SessionStopped(self._now_ns(), session, self._stopped_by)])
             await self.committer.settled()
@@ -305,16 +310,25 @@ class Live:
             while self.committer.backlogged:
                 await self.committer.settled()
             due_ns = self.sequencer.due_ns
-            wait_s = min(max(self._plan.clock.real_seconds_until(due_ns), 0.0), 3600.0)
+            wait_s = min(max(self._plan.clock.real_seconds_until(due_ns), 0.0), LOOK_S)
             batch: list[Event] = []
             with trio.move_on_after(wait_s):
                 batch = await self.ingress.receive()
+            self._look_for_jumps()
             if batch:
                 await self._turns(batch)
                 # The committer runs between two batches, however many are queued.
                 await trio.lowlevel.checkpoint()
             elif self._plan.clock.now_ns() >= due_ns:
                 self._turn([ClockAdvanced(self._now_ns())])
+
+    def _look_for_jumps(self) -> None:
+        """Record a jump of the clock before anything that arrived or fell due since."""
+        for jumped in self._jumps.look(self.sequencer.now_ns):
+            self._turn([jumped])
+            for edge in self._edges:
+                if edge.note_jump is not None:
+                    edge.note_jump(jumped)
 
     async def _turns(self, batch: list[Event]) -> None:
         """Run a batch. An operator's command may read the journal, so it waits for earlier records."""

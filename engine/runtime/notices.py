@@ -10,10 +10,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from engine.clock import iso_text
 from engine.events import (
     AccountAdjusted,
     BookAdjusted,
     CandleRead,
+    ClockJumped,
     EngineHalted,
     Event,
     ExitDelayed,
@@ -35,6 +37,7 @@ LOUD: Final = frozenset(
     {
         "failed",
         "halted",
+        "jumped",
         "reset",
         "delayed",
         "adjusted",
@@ -93,6 +96,8 @@ class Notices:
                 self.refused[event.limit] += 1
             case EngineHalted() if event.reason != _STOPPED:
                 return Health("engine", "halted", event.reason)
+            case ClockJumped():
+                return Health("clock", "jumped", jump_text(event))
             case MarketHalted():
                 return Health(self._name(event.instrument), "halted", event.reason)
             case ExitDelayed():
@@ -152,6 +157,20 @@ class Notices:
 
     def _size(self, instrument: int, size: int) -> str:
         return format_scaled(size, self._scales[instrument])
+
+
+def jump_text(jumped: ClockJumped) -> str:
+    """Return what a jump of the clock was and what follows, in one line."""
+    span_s = abs(jumped.to_ns - jumped.from_ns) / 1e9
+    moments = f"from {iso_text(jumped.from_ns)[:19]}Z to {iso_text(jumped.to_ns)[:19]}Z"
+    if not jumped.ahead:
+        return f"the machine's clock was set back by {span_s:,.1f} s, {moments}; the engine's time goes on"
+    what = {
+        "paused": "the engine stood still",
+        "suspended": "the machine was suspended",
+        "stepped": "the machine's clock was set ahead",
+    }[jumped.cause]
+    return f"{what} for {span_s:,.1f} s, {moments}; nothing is opened until prices are proved to be new"
 
 
 def refusals_text(refused: Mapping[str, int]) -> str:

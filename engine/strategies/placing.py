@@ -10,9 +10,9 @@ from fractions import Fraction
 from operator import index
 from typing import TYPE_CHECKING, Final
 
-from engine.actors.base import SetTimer
+from engine.actors.base import CALLS, Later, SetTimer
 from engine.errors import NumberError
-from engine.events import InstrumentListed, LogWritten, OrderRequested, OrderTerms
+from engine.events import InstrumentListed, LogWritten, OrderRequested, OrderTerms, SignalRaised
 from engine.strategies.account_views import OwnOrder
 from engine.strategies.amounts import Number, amount, needed_price, price, signed, steps, steps_for
 from engine.strategies.literals import Tif, TriggerKind
@@ -21,7 +21,7 @@ from engine.values import power_of_ten
 if TYPE_CHECKING:
     from engine.strategies.actor import StrategyActor
 
-__all__ = ["EXPIRES", "LOG_MAX", "Exit", "discard", "place", "refuse", "sized", "text"]
+__all__ = ["EXPIRES", "LOG_MAX", "Exit", "discard", "emitted_by", "place", "refuse", "sized", "text"]
 
 Exit = Number | Sequence[tuple[Number, Number]]
 """The price of a take-profit, or (price, size) of several."""
@@ -176,3 +176,15 @@ def _children(
     if loss and any((profit - loss) * side <= 0 for profit, _ in exits):
         raise ValueError(f"stop_loss {stop_loss} and take_profit {take_profit} are the wrong way round")
     return (*((("sl", loss, size),) if loss else ()), *(("tp", profit, part) for profit, part in exits))
+
+
+def emitted_by(item: object, strategy: str) -> bool:
+    """Return whether this strategy emitted an item itself: a call, a timer, a number or a line of text.
+
+    What the order manager requests for the strategy is not its own: a protective exit goes on.
+    """
+    if isinstance(item, Later):
+        return item.place == CALLS and getattr(item.event, "strategy", None) == strategy
+    if isinstance(item, SetTimer):
+        return item.actor == strategy
+    return isinstance(item, SignalRaised | LogWritten) and item.strategy == strategy

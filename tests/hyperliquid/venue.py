@@ -19,6 +19,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_st
 from adapters.hyperliquid.feed import HyperliquidFeed
 from adapters.transport.health import FeedLimits
 from adapters.transport.trades import LastTrade
+from engine.clock import ClockReadings
 from engine.config import DataConfig
 from engine.events import Event, FeedDown, FeedGap, FeedUp, InstrumentListed, Trade
 
@@ -43,6 +44,10 @@ class TrioClock:
 
     def real_seconds_until(self, engine_ns: int) -> float:
         return (engine_ns - self.now_ns()) / 1e9
+
+    def readings(self) -> ClockReadings:
+        now_ns, monotonic_ns = self.now_ns(), self.monotonic_ns()
+        return ClockReadings(now_ns, now_ns, monotonic_ns, monotonic_ns)
 
 
 def row(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import trio
 
+from engine.clock import ClockReadings
 from engine.config import BarsConfig, Config, StrategyConfig
 from engine.events import Event, InstrumentListed
 from engine.journal import list_days
@@ -64,6 +65,10 @@ class TestClock:
 
     def real_seconds_until(self, engine_ns: int) -> float:
         return (engine_ns - self.now_ns()) / SECOND
+
+    def readings(self) -> ClockReadings:
+        now_ns, monotonic_ns = self.now_ns(), self.monotonic_ns()
+        return ClockReadings(now_ns, now_ns, monotonic_ns, monotonic_ns)
 
 
 class Counting:

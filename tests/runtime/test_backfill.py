@@ -17,6 +17,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.clock import ClockReadings
 from engine.config import Config
 from engine.events import CandleRead, Event, FundingRead, HistoryRead, InstrumentListed, MarketRules
 from engine.runtime.backfill import (
@@ -59,6 +60,10 @@ class Clock:
 
     def real_seconds_until(self, engine_ns: int) -> float:
         return 0.0
+
+    def readings(self) -> ClockReadings:
+        now_ns, monotonic_ns = self.now_ns(), self.monotonic_ns()
+        return ClockReadings(now_ns, now_ns, monotonic_ns, monotonic_ns)
 
 
 class Scripted(VenueClient):

@@ -13,7 +13,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from engine.clock import DAY_NS, AdoptedClock, SystemClock
+from engine.clock import DAY_NS, AdoptedClock, ClockReadings, SystemClock
 from engine.errors import EngineError
 from engine.events import (
     BarClosed,
@@ -57,6 +57,10 @@ class ShiftedClock:
 
     def real_seconds_until(self, engine_ns: int) -> float:
         return (engine_ns - self.now_ns()) / SECOND
+
+    def readings(self) -> ClockReadings:
+        now_ns, monotonic_ns = self.now_ns(), self.monotonic_ns()
+        return ClockReadings(now_ns, now_ns, monotonic_ns, monotonic_ns)
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ from engine.events import (
     ActorRestarted,
     BarClosed,
     CancelOrder,
+    ClockJumped,
     EdgeChanged,
     EngineHalted,
     EquityMarked,
@@ -67,7 +68,7 @@ KINDS = (
     *("bar", "bar", "fill", "fill", "fill", "booked", "booked", "submit", "submit", "accept"),
     *("change", "cancel", "canceled", "reject", "unknown", "position", "equity", "trade"),
     *("signal", "target", "mark", "refuse", "relist", "up", "down", "gap", "damaged", "start", "stop"),
-    *("fail", "halt", "repair", "edge", "operator", "restart", "timer"),
+    *("fail", "halt", "repair", "edge", "jumped", "operator", "restart", "timer"),
 )
 
 ops = st.tuples(
@@ -180,6 +181,8 @@ def event_of(kind: str, pick: int, number: int, text: str, at: int) -> Event:
             return TailRepaired(at, "a.seg", 1, 2, "damaged/a")
         case "edge":
             return EdgeChanged(at, "hyperliquid", "running", text, pick)
+        case "jumped":
+            return ClockJumped(at, at - number, at, "paused")
         case "operator":
             return OperatorCommand(at, "restart", strategy, text)
         case "restart":

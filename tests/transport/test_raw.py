@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from adapters.transport import raw
 from adapters.transport.raw import RawMessage, RawReader, RawRecorder
-from engine.clock import DAY_NS, SECOND_NS
+from engine.clock import DAY_NS, SECOND_NS, ClockReadings
 from engine.errors import JournalError
 
 DAY = "2024-12-05"
@@ -35,6 +35,10 @@ class Clock:
 
     def real_seconds_until(self, engine_ns: int) -> float:
         return (engine_ns - self.ns) / 1e9
+
+    def readings(self) -> ClockReadings:
+        now_ns, monotonic_ns = self.now_ns(), self.monotonic_ns()
+        return ClockReadings(now_ns, now_ns, monotonic_ns, monotonic_ns)
 
 
 async def recorded(

@@ -22,6 +22,7 @@ from engine.events import (
     BarClosed,
     BarCorrected,
     CancelOrder,
+    ClockJumped,
     DayOpened,
     EdgeChanged,
     EngineHalted,
@@ -105,6 +106,7 @@ class RowBuilder:
             EngineHalted: ("failures", self._halted),
             TailRepaired: ("failures", self._repaired),
             EdgeChanged: ("lifecycle", self._edge),
+            ClockJumped: ("lifecycle", self._jumped),
             OperatorCommand: ("lifecycle", self._operator),
             ActorRestarted: ("lifecycle", self._restarted),
             **BookRows(self).handlers,
@@ -398,6 +400,11 @@ class RowBuilder:
 
     def _edge(self, seq: int, cause: int, event: EdgeChanged) -> None:
         what = ("EdgeChanged", event.actor, event.state, event.detail, event.restarts)
+        self.appended["lifecycle"].append((*record(seq, cause, event.recv_ns), *what))
+
+    def _jumped(self, seq: int, cause: int, event: ClockJumped) -> None:
+        detail = f"from {iso_text(event.from_ns)} to {iso_text(event.to_ns)}"
+        what = ("ClockJumped", "clock", event.cause, detail, None)
         self.appended["lifecycle"].append((*record(seq, cause, event.recv_ns), *what))
 
     def _operator(self, seq: int, cause: int, event: OperatorCommand) -> None:
