@@ -1,0 +1,249 @@
+"""Carries out the steps of a scenario.
+
+Each kind of `scenario.KINDS` is a method. It returns whether it could do anything: only a fault that happened
+is counted.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import trio
+
+from tests.live.kit import KEY
+from tests.sandbox.exchange.kit import signed
+from tests.simulation.scenario import Step
+from tests.simulation.times import SECOND_NS
+from tests.simulation.venue import INSTRUMENTS
+
+if TYPE_CHECKING:
+    from tests.simulation.simulation import Simulation
+
+__all__ = ["Faults"]
+
+SIZES = ("0.001", "0.02")
+
+
+class Faults:
+    """The hand that breaks things in one simulation."""
+
+    def __init__(self, simulation: Simulation, nursery: trio.Nursery) -> None:
+        self._simulation = simulation
+        self._nursery = nursery
+        self._nonce = 0
+
+    def do(self, step: Step) -> None:
+        """Carry out a step, and count it if it happened."""
+        if getattr(self, "_" + step.kind.replace(" ", "_"))(*step.values):
+            self._simulation.note(step.kind)
+
+    # Processes and the disk.
+
+    def _kill(self) -> bool:
+        return self._simulation.machine.kill(power=False)
+
+    def _power_cut(self) -> bool:
+        return self._simulation.machine.kill(power=True)
+
+    def _kill_at_a_change_of_the_disk(self, after: int, power: bool) -> bool:
+        machine, disk = self._simulation.machine, self._simulation.machine.disk
+        left = [after]
+
+        def before(_: str) -> None:
+            left[0] -= 1
+            if left[0] < 0 and machine.disk is disk:
+                disk.before = lambda _: None
+                machine.kill(power=power)
+
+        disk.before = before
+        return True
+
+    def _kill_at_a_send(self, after: int, power: bool) -> bool:
+        machine, network = self._simulation.machine, self._simulation.machine.network
+        left = [after]
+
+        def sending() -> None:
+            left[0] -= 1
+            if left[0] < 0 and machine.network is network:
+                network.sending = lambda: None
+                machine.kill(power=power)
+
+        network.sending = sending
+        return not network.is_gone
+
+    def _disk_sync_fails(self) -> bool:
+        return self._fail("fdatasync", errno.EIO)
+
+    def _disk_write_fails(self) -> bool:
+        return self._fail("write", errno.ENOSPC)
+
+    def _disk_create_fails(self) -> bool:
+        return self._fail("create", errno.ENOSPC)
+
+    def _fail(self, call: str, number: int) -> bool:
+        self._simulation.machine.disk.fails[call] = number
+        return False  # counted when it happens
+
+    def _disk_short_write(self) -> bool:
+        self._simulation.machine.disk.torn = self._simulation.chance
+        return False
+
+    def _disk_full(self, seconds: float) -> bool:
+        self._simulation.machine.disk.full = True
+
+        def freed() -> None:
+            self._simulation.machine.disk.full = False
+
+        self._later(seconds, freed)
+        return False
+
+    def _disk_slow(self, latency_s: float, seconds: float) -> bool:
+        writer = self._simulation.machine.writer
+        writer.latency_s = latency_s
+
+        def healed() -> None:
+            writer.latency_s = writer.usual_s
+
+        self._later(seconds, healed)
+        return True
+
+    # The network.
+
+    def _cut(self) -> bool:
+        return self._simulation.machine.network.cut()
+
+    def _cut_all(self) -> bool:
+        return self._simulation.machine.network.cut_all()
+
+    def _partition(self, seconds: float) -> bool:
+        return self._simulation.machine.network.partition(seconds)
+
+    def _black_hole(self) -> bool:
+        return self._simulation.machine.network.black_hole()
+
+    def _slow_network(self, delay_s: float, seconds: float) -> bool:
+        return self._simulation.machine.network.slow(delay_s, seconds)
+
+    def _fragments(self, seconds: float) -> bool:
+        return self._simulation.machine.network.fragment(seconds)
+
+    # Time.
+
+    def _clock_step(self, step_s: float, seconds: float) -> bool:
+        times = self._simulation.times
+        step_ns = round(step_s * SECOND_NS)
+        times.stepped_ns += step_ns
+
+        def corrected() -> None:
+            times.stepped_ns -= step_ns
+
+        self._later(seconds, corrected)
+        return True
+
+    def _pause(self, seconds: float) -> bool:
+        """Stop every task: what is due meanwhile comes at once. The venue's tape goes on first."""
+        self._simulation.jump(seconds)
+        return True
+
+    def _suspend(self, seconds: float) -> bool:
+        """The machine sleeps: its monotonic clock stands still, and long ones lose the connections."""
+        self._simulation.times.suspended_ns += round(seconds * SECOND_NS)
+        self._simulation.venue.go_on()
+        if seconds > 60:
+            self._simulation.machine.network.cut_all()
+        return True
+
+    # The venue.
+
+    def _venue_restart(self, seconds: float) -> bool:
+        self._simulation.venue.restart(seconds)
+        return True
+
+    def _lost_reply(self, count: int) -> bool:
+        return self._arm("lost-reply", count, scope="exchange")
+
+    def _late_reply(self, count: int, ms: int) -> bool:
+        return self._arm("late-reply", count, ms=ms)
+
+    def _request_swallowed(self, count: int) -> bool:
+        return self._arm("swallow", count)
+
+    def _too_many_requests(self, count: int) -> bool:
+        return self._arm("429", count)
+
+    def _server_error(self, count: int) -> bool:
+        return self._arm("5xx", count)
+
+    def _frame_dropped(self, count: int) -> bool:
+        return self._arm("drop", count, scope="ws")
+
+    def _frame_repeated(self, count: int) -> bool:
+        return self._arm("duplicate", count, scope="ws")
+
+    def _frames_reordered(self, count: int) -> bool:
+        return self._arm("reorder", count, scope="ws")
+
+    def _frame_late(self, count: int, ms: int) -> bool:
+        return self._arm("delay", count, scope="market", ms=ms)
+
+    def _late_fill(self, count: int, ms: int) -> bool:
+        return self._arm("delay", count, scope="user", ms=ms)
+
+    def _frame_damaged(self, count: int) -> bool:
+        return self._arm("damage", count, scope="ws")
+
+    def _channel_silent(self) -> bool:
+        return self._arm("silent", 1, scope="ws")
+
+    def _arm(self, kind: str, count: int, **more: Any) -> bool:
+        self._simulation.venue.faults.arm(kind, count, **more)
+        return False  # the venue counts those that fire
+
+    # Others with the account's key.
+
+    def _outside_order(self, market: int, buys: bool) -> bool:
+        venue = self._simulation.venue
+        quote = venue._market.by_name[INSTRUMENTS[market]].quote
+        if quote is None:
+            return False
+        scale = venue._market.by_name[INSTRUMENTS[market]].listed.price_scale
+        price = quote.ask if buys else quote.bid
+        wire = {
+            "a": market,
+            "b": buys,
+            "p": _text(price, scale),
+            "s": SIZES[market],
+            "r": False,
+            "t": {"limit": {"tif": "Ioc"}},
+        }
+        self._act({"type": "order", "orders": [wire], "grouping": "na"})
+        return True
+
+    def _outside_cancel(self) -> bool:
+        opened = self._simulation.venue.ask("openOrders")
+        if not opened:
+            return False
+        one = opened[self._simulation.chance.randrange(len(opened))]
+        asset = INSTRUMENTS.index(one["coin"])
+        self._act({"type": "cancel", "cancels": [{"a": asset, "o": one["oid"]}]})
+        return True
+
+    def _act(self, action: dict[str, Any]) -> None:
+        """Carry out an action with the account's key; its nonce is one that the engine skips."""
+        venue = self._simulation.venue
+        self._nonce = max(self._nonce + 1, venue.now_ms - 1500)
+        venue.act_directly(msgspec.json.encode(signed(action, self._nonce, KEY)))
+
+    def _later(self, seconds: float, call: Any) -> None:
+        async def wait() -> None:
+            await trio.sleep(seconds)
+            call()
+
+        self._nursery.start_soon(wait)
+
+
+def _text(price: int, scale: int) -> str:
+    whole, part = divmod(price, 10**scale)
+    return f"{whole}.{part:0{scale}d}".rstrip("0").rstrip(".")

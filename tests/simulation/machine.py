@@ -1,0 +1,227 @@
+"""The machine that the engine runs on: starts a session, kills it, starts the next one on what is left.
+
+Owns what a process has and loses: its network, its view of the disk, its session. Promises: after `kill`
+nothing of that process reaches disk or network any more, and its tasks end. A session that stops by itself
+has to say why: any exception that is not an `EngineError` is a bug and ends the run. Called by
+`simulation.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from random import Random
+from typing import Any
+from unittest.mock import patch
+
+import trio
+
+from adapters.hyperliquid.gateway.keys import Signer
+from adapters.hyperliquid.info import TESTNET_URL
+from adapters.hyperliquid.venue import HyperliquidVenue
+from engine.commands.planning import LiveOptions, make_plan
+from engine.config import Config
+from engine.errors import EngineError
+from engine.runtime.committer import Committed
+from engine.runtime.live import Live
+from engine.runtime.plan import LiveResult
+from engine.runtime.supervisor import Health
+from engine.session import SessionBuilder
+from engine.strategies import Strategy
+from tests.live.kit import KEY
+from tests.simulation.disks import SimulatedDisk, Writer
+from tests.simulation.network import SimulatedNetwork
+
+__all__ = ["ROOT", "Machine", "make_builder"]
+
+ROOT = Path("/journal")
+
+
+def load(use: str) -> type[Strategy]:
+    """Return the strategy class named module:Class."""
+    module, _, name = use.partition(":")
+    found: type[Strategy] = getattr(import_module(module), name)
+    return found
+
+
+def make_builder() -> SessionBuilder:
+    """Return the builder of live sessions and of replays."""
+    return SessionBuilder(load, "simulation", "0", continues=True)
+
+
+class Ids:
+    """Random bytes of a seed, in place of the machine's."""
+
+    def __init__(self, chance: Random) -> None:
+        self._chance = chance
+
+    def random_bytes(self, count: int) -> bytes:
+        """Return `count` bytes."""
+        return self._chance.randbytes(count)
+
+
+class Machine:
+    """One machine. `make_network` opens a network for a new process."""
+
+    def __init__(
+        self,
+        config: Config,
+        chance: Random,
+        nursery: trio.Nursery,
+        make_network: Callable[[], SimulatedNetwork],
+        fired: Callable[[str], None],
+    ) -> None:
+        self.config = config
+        self.disk = SimulatedDisk(fired)
+        self.writer = Writer(nursery)
+        self.writer.disk = self.disk
+        self.network: SimulatedNetwork
+        self.live: _Acknowledging | None = None
+        self.acknowledged: list[tuple[int, bytes]] = []  # (seq, digest) of the last frame at each kill
+        self.starts = 0
+        self.kills = 0
+        self.stops: Counter[str] = Counter()
+        self.results: list[LiveResult] = []
+        self.ended = trio.Event()
+        self.down_s = 2.0
+        self.resume = False
+        self._chance = chance
+        self._make_network = make_network
+        self._process = trio.CancelScope()
+        self._killed = False
+        self._last = False
+
+    async def run(self) -> None:
+        """Start a session, and the next one whenever it ends, until `finish`."""
+        while not self._last:
+            await self._run_process()
+            if not self._last:
+                await trio.sleep(self.down_s)
+        self.ended.set()
+
+    def kill(self, *, power: bool) -> bool:
+        """End the process at this moment; with `power`, the machine loses power. Return whether one ran."""
+        if self._killed or self.network.is_gone:
+            return False
+        self._killed = True
+        if self.live is not None and hasattr(self.live, "committer"):
+            self.acknowledged.append(self.live.acknowledged)
+        self.kills += 1
+        self.network.vanish()
+        left = self.disk.crashed(self._chance, power=power)
+        self.disk.abandon()
+        self.disk = self.writer.disk = left
+        self._process.cancel()
+        return True
+
+    async def finish(self) -> None:
+        """Stop the session in order, and start no other."""
+        self._last = True
+        if self.live is not None:
+            self.live.stop("the end of the simulation")
+        await self.ended.wait()
+
+    async def _run_process(self) -> None:
+        self.starts += 1
+        self._killed = False
+        self._process = trio.CancelScope()
+        self.network = self._make_network()
+        try:
+            with self._process:
+                self.results.append(await self._session())
+        except Exception as error:
+            if not self._killed:
+                self._note_end(error)
+        self.network.vanish()
+        self.live = None
+
+    async def _session(self) -> LiveResult:
+        options = LiveOptions(
+            config=self.config,
+            root=ROOT,
+            venue=HyperliquidVenue(self.network),
+            signer=Signer(KEY),
+            disk=self.disk,
+            fresh=tuple(one.title for one in self.config.strategies),
+            resume=self.resume,
+        )
+        plan = await make_plan(options, TESTNET_URL)
+        self.live = _Acknowledging(plan, self._heard)
+        return await self.live.run()
+
+    def _note_end(self, error: Exception) -> None:
+        """Count why a session stopped. Raises what is no error of the engine's own."""
+        for one in _leaves(error):
+            if not isinstance(one, EngineError):
+                raise error
+            self.stops[f"{type(one).__name__}: {one}"[:160]] += 1
+
+    def _heard(self, health: Health) -> None:
+        pass
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _leaves(one)
+    else:
+        yield error
+
+
+class _Acknowledging(Live):
+    """A session that notes the last frame that it was told is durable."""
+
+    acknowledged: tuple[int, bytes] = (0, b"")
+
+    def _committed(self, committed: Committed) -> None:
+        self.acknowledged = (committed.last_seq, committed.digest)
+        super()._committed(committed)
+
+
+class _NoWatchdog:
+    """Stands in for the thread that watches handlers, and for signals."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def signals(self, *_: Any) -> Iterator[trio.Event]:
+        yield trio.Event()
+
+    def end_after(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def replaced(machine: Machine, chance: Random) -> Iterator[None]:
+    """Replace what a process takes from its operating system beside clock, disk and network."""
+
+    @contextmanager
+    def lock(root: Path) -> Iterator[None]:
+        fd = machine.disk.lock_folder(root)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(KeyError):
+                machine.disk.close(fd)
+
+    ids = Ids(chance)
+    with (
+        patch("engine.runtime.live.Watchdog", _NoWatchdog),
+        patch("engine.runtime.live.JournalLock", lock),
+        patch("engine.commands.planning.SystemIds", lambda: ids),
+        patch("engine.commands.planning.make_builder", lambda **_: make_builder()),
+        patch.object(trio.lowlevel, "start_thread_soon", machine.writer.start),
+        # As for hypothesis: which task runs first follows from a seed.
+        patch("trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING", True),
+        patch("trio._core._run._r", Random(chance.getrandbits(32))),
+    ):
+        yield

@@ -1,0 +1,160 @@
+"""What happens in a simulation: faults and other events, drawn from a seed before it runs.
+
+A `Scenario` is data: it can be printed, run again, and shortened by leaving out steps (`shrink.py`). What the
+kinds do is in `faults.py`. No fault lasts beyond the end that is drawn for the scenario, so that
+everything that is broken can be expected to recover.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+__all__ = ["KINDS", "Scenario", "Step", "draw"]
+
+
+class Step(NamedTuple):
+    """An event: when (seconds since the start), its kind, its values, and how long it lasts at most."""
+
+    at_s: float
+    kind: str
+    values: tuple[Any, ...] = ()
+    lasts_s: float = 0.0
+
+
+class Scenario(msgspec.Struct, frozen=True):
+    """A simulation. `start_s`: the time of day at which it starts; `transport`: how orders are sent."""
+
+    seed: int
+    hours: float
+    start_s: int
+    transport: str
+    steps: tuple[Step, ...]
+    gap_s: float = 20.0
+
+
+Draw = Callable[[Random], tuple[tuple[Any, ...], float]]
+"""Returns the values of a step and how long it lasts."""
+
+
+def _for(low_s: float, high_s: float) -> Draw:
+    def draw_time(chance: Random) -> tuple[tuple[Any, ...], float]:
+        seconds = round(chance.uniform(low_s, high_s), 2)
+        return (seconds,), seconds
+
+    return draw_time
+
+
+def _nothing(chance: Random) -> tuple[tuple[Any, ...], float]:
+    return (), 0.0
+
+
+def _few(chance: Random) -> tuple[tuple[Any, ...], float]:
+    return (chance.choice((1, 1, 1, 2, 3, 6)),), 0.0
+
+
+def _late(chance: Random) -> tuple[tuple[Any, ...], float]:
+    ms = chance.choice((300, 1500, 4000, 7000, 15_000))
+    return (chance.choice((1, 1, 2, 4)), ms), ms / 1000
+
+
+def _slow(chance: Random) -> tuple[tuple[Any, ...], float]:
+    seconds = round(chance.uniform(5, 60), 2)
+    return (chance.choice((0.2, 1.0, 3.0, 8.0)), seconds), seconds
+
+
+def _step_of_clock(chance: Random) -> tuple[tuple[Any, ...], float]:
+    step_s = chance.choice((-3600.0, -40.0, -5.0, -0.8, -0.3, 0.3, 0.8, 5.0, 40.0))
+    seconds = round(chance.uniform(20, 120), 2)
+    return (step_s, seconds), seconds + max(0.0, step_s)
+
+
+def _at_change(chance: Random) -> tuple[tuple[Any, ...], float]:
+    return (chance.choice((0, 1, 2, 3, 5, 8)), bool(chance.getrandbits(1))), 0.0
+
+
+def _outside(chance: Random) -> tuple[tuple[Any, ...], float]:
+    return (chance.randrange(2), bool(chance.getrandbits(1))), 0.0
+
+
+def _sync(chance: Random) -> tuple[tuple[Any, ...], float]:
+    seconds = round(chance.uniform(5, 40), 2)
+    return (chance.choice((0.03, 0.3, 1.0, 3.0)), seconds), seconds
+
+
+KINDS: Final[dict[str, tuple[int, Draw]]] = {
+    # Processes and the disk.
+    "kill": (6, _nothing),
+    "kill at a change of the disk": (3, _at_change),
+    "kill at a send": (3, _at_change),
+    "power cut": (5, _nothing),
+    "disk sync fails": (2, _nothing),
+    "disk write fails": (1, _nothing),
+    "disk create fails": (1, _nothing),
+    "disk short write": (2, _nothing),
+    "disk full": (2, _for(1, 30)),
+    "disk slow": (4, _sync),
+    # The network.
+    "cut": (6, _nothing),
+    "cut all": (4, _nothing),
+    "partition": (6, _for(1, 40)),
+    "black hole": (4, _nothing),
+    "slow network": (4, _slow),
+    "fragments": (3, _for(5, 60)),
+    # Time.
+    "clock step": (3, _step_of_clock),
+    "pause": (4, _for(0.5, 45)),
+    "suspend": (2, _for(5, 120)),
+    # The venue.
+    "venue restart": (4, _for(1, 20)),
+    "lost reply": (5, _few),
+    "late reply": (5, _late),
+    "request swallowed": (3, _few),
+    "too many requests": (2, _few),
+    "server error": (4, _few),
+    "frame dropped": (5, _few),
+    "frame repeated": (4, _few),
+    "frames reordered": (4, _few),
+    "frame late": (4, _late),
+    "late fill": (5, _late),
+    "frame damaged": (5, _few),
+    "channel silent": (3, _nothing),
+    # Others with the account's key.
+    "outside order": (3, _outside),
+    "outside cancel": (3, _nothing),
+}
+"""The kinds of steps: how often each is drawn, and its values."""
+
+LAST_S: Final = 30.0
+"""Faults end this long before the end that is given."""
+
+
+def draw(seed: int, hours: float, *, per_hour: float = 14.0) -> Scenario:
+    """Return the scenario of a seed: about `per_hour` faults an hour, some of them close together."""
+    chance = Random(f"{seed} scenario")
+    steps: list[Step] = []
+    at_s, end_s = 0.0, hours * 3600 - LAST_S
+    names = list(KINDS)
+    weights = [KINDS[name][0] for name in names]
+    while True:
+        # In a cluster, faults meet faults: a kill during a recovery, a cut during a reconnection.
+        at_s += (
+            chance.expovariate(1 / 3) if chance.random() < 0.4 else chance.expovariate(per_hour * 0.6 / 3600)
+        )
+        if at_s >= end_s:
+            break
+        kind = chance.choices(names, weights)[0]
+        values, lasts_s = KINDS[kind][1](chance)
+        if at_s + lasts_s < end_s:
+            steps.append(Step(round(at_s, 3), kind, values, lasts_s))
+    return Scenario(
+        seed,
+        hours,
+        chance.choice((0, 6 * 3600, 13 * 3600, 23 * 3600 + 1800, 23 * 3600 + 3500)) + chance.randrange(60),
+        chance.choice(("rest", "rest", "post")),
+        tuple(steps),
+        chance.choice((4.0, 20.0, 20.0, 60.0)),
+    )

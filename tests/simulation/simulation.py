@@ -1,0 +1,165 @@
+"""One simulation: the engine on its machine, the venue, and what happens to them, in one run of trio.
+
+    simulation = simulate(draw(seed=1, hours=1.0))
+    simulation.broken                 # what did not hold: (invariant, words)
+
+Everything follows from the scenario: the clock is trio's mock clock, which jumps to the next deadline
+whenever every task waits; tasks that could run in any order run in that of the seed; there are no threads,
+sockets or files. At the end faults are over, and the engine has a minute to be ready again; then it trades in
+peace for a while, flattens and stops, and everything is compared (`checks.py`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+from unittest.mock import patch
+
+import trio
+from trio.testing import MockClock
+
+from engine.clock import day_start_ns
+from engine.config import BarsConfig, Config, DataConfig, RiskConfig, StrategyConfig, VenueConfig
+from tests.simulation.checks import check
+from tests.simulation.faults import Faults
+from tests.simulation.machine import Machine, replaced
+from tests.simulation.network import SimulatedNetwork
+from tests.simulation.readiness import Operator, reason_not_ready
+from tests.simulation.scenario import Scenario
+from tests.simulation.times import SECOND_NS, MachineTime
+from tests.simulation.venue import ACCOUNT, INSTRUMENTS, SimulatedVenue
+from tests.simulation.wire import Wire
+
+__all__ = ["Simulation", "simulate"]
+
+DAY = day_start_ns("2025-03-05")
+READY_S = 60.0
+PEACE_S = 150.0
+STOP_S = 120.0
+
+
+def configuration(scenario: Scenario) -> Config:
+    """Return the configuration of the sessions."""
+    return Config(
+        mode="live",
+        instruments=INSTRUMENTS,
+        strategies=(
+            StrategyConfig(use="tests.simulation.traders:Targets"),
+            StrategyConfig(use="tests.simulation.traders:Mixed"),
+        ),
+        bars=BarsConfig(intervals=("1m", "5m")),
+        risk=RiskConfig(max_orders_per_minute=0, on_stop="flatten"),
+        data=DataConfig(warmup_bars=0, check_minutes=5),
+        venue=VenueConfig(network="testnet", account=ACCOUNT, transport=scenario.transport),
+        seed=scenario.seed,
+    )
+
+
+class Simulation:
+    """One simulation. `fired` counts the faults that happened, `broken` has what did not hold."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.fired: Counter[str] = Counter()
+        self.broken: list[tuple[str, str]] = []
+        self.chance = Random(f"{scenario.seed} chance")
+        self.times = MachineTime(DAY + scenario.start_s * SECOND_NS)
+        self.ready_s: float | None = None
+        self.tasks = (0, 0)
+        self.counts: Counter[str] = Counter()
+        self.venue: SimulatedVenue
+        self.machine: Machine
+        self.operator: Operator
+        self.wire = Wire(lambda: self.machine.disk, self.fail)
+        self._clock = MockClock(autojump_threshold=0)
+
+    def note(self, fault: str) -> None:
+        """Count a fault that happened."""
+        self.fired[fault] += 1
+
+    def fail(self, invariant: str, words: str) -> None:
+        """Note what did not hold."""
+        self.broken.append((invariant, words))
+
+    def jump(self, seconds: float) -> None:
+        """Let time pass in which no task runs."""
+        self._clock.jump(seconds)
+        self.venue.go_on()
+
+    def run(self) -> None:
+        """Run it."""
+        with patch("engine.clock.time", self.times):
+            trio.run(self._run, clock=self._clock)
+
+    async def _run(self) -> None:
+        seed = self.scenario.seed
+        self.venue = SimulatedVenue(seed, self.times, self.scenario.gap_s)
+        self.venue.posted = self.wire.sent
+        chance = Random(f"{seed} machine")
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.venue.serve)
+
+            def make_network() -> SimulatedNetwork:
+                network = SimulatedNetwork(
+                    Random(chance.getrandbits(32)), self.venue.serve_link, self.venue.answer, nursery
+                )
+                network.sent = self.wire.sent
+                return network
+
+            self.machine = Machine(configuration(self.scenario), chance, nursery, make_network, self.note)
+            self.operator = Operator(self.machine)
+            with replaced(self.machine, Random(f"{seed} ids")):
+                nursery.start_soon(self.machine.run)
+                nursery.start_soon(self.operator.run)
+                await trio.sleep(60)
+                before = _tasks()
+                await self._play(Faults(self, nursery))
+                await self._recover()
+                await trio.sleep(PEACE_S)
+                self.tasks = before, _tasks()
+                with trio.move_on_after(STOP_S):
+                    await self.machine.finish()
+                if not self.machine.ended.is_set():
+                    self.fail("I13", "the session did not stop")
+            check(self)
+            nursery.cancel_scope.cancel()
+
+    async def _play(self, faults: Faults) -> None:
+        began = trio.current_time() - 60
+        for step in self.scenario.steps:
+            await trio.sleep_until(max(began + step.at_s, trio.current_time()))
+            faults.do(step)
+        await trio.sleep_until(max(began + self.scenario.hours * 3600, trio.current_time()))
+        self.fired.update(self.venue.faults.fired)
+        self.venue.faults.disarm()
+        disk, network = self.machine.disk, self.machine.network
+        disk.fails.clear()
+        disk.before, network.sending = (lambda _: None), (lambda: None)
+
+    async def _recover(self) -> None:
+        """Wait until the engine is ready (I13)."""
+        began = trio.current_time()
+        reasons: Counter[str] = Counter()
+        while trio.current_time() - began < READY_S:
+            kind, words = reason_not_ready(self.machine.live)
+            if not kind:
+                self.ready_s = trio.current_time() - began
+                return
+            reasons[f"{kind}: {words}"] += 1
+            if kind in ("halted", "clock"):
+                began = trio.current_time()  # it says why, and waits for a person
+            await trio.sleep(0.5)
+            if trio.current_time() > self.scenario.hours * 3600 + 1800:
+                break
+        self.fail("I13", f"not ready {READY_S:.0f} s after the last fault: {reasons.most_common(3)}")
+
+
+def _tasks() -> int:
+    return trio.lowlevel.current_statistics().tasks_living
+
+
+def simulate(scenario: Scenario) -> Simulation:
+    """Run a scenario; return what became of it. Raises what is a bug of the simulator itself."""
+    simulation = Simulation(scenario)
+    simulation.run()
+    return simulation

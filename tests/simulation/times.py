@@ -1,0 +1,57 @@
+"""The clocks of the simulated machine and of the venue, all based on trio's mock clock.
+
+The monotonic clock is trio's. The wall clock can be stepped, and a suspended machine does not count the time
+that it slept. The venue's clock is the truth: it runs with the machine and goes on while that is suspended.
+"""
+
+from __future__ import annotations
+
+import trio
+
+__all__ = ["SECOND_NS", "MachineTime", "VenueClock"]
+
+SECOND_NS = 1_000_000_000
+
+
+class MachineTime:
+    """Replaces the `time` module in `engine.clock`."""
+
+    def __init__(self, start_ns: int) -> None:
+        self.start_ns = start_ns
+        self.stepped_ns = 0
+        self.suspended_ns = 0
+
+    def time_ns(self) -> int:
+        """Return the wall clock: UTC nanoseconds, as far as the machine knows them."""
+        return self.true_ns() + self.stepped_ns
+
+    def monotonic_ns(self) -> int:
+        """Return trio's time, which does not count suspensions."""
+        return round(trio.current_time() * SECOND_NS)
+
+    def clock_gettime_ns(self, clock: int) -> int:
+        """Return the time since the machine started, suspended or not: no other clock is asked for so."""
+        return self.monotonic_ns() + self.suspended_ns
+
+    def thread_time_ns(self) -> int:
+        """Return the CPU time of the thread: steps take none."""
+        return 0
+
+    def true_ns(self) -> int:
+        """Return the time in the world outside."""
+        return self.start_ns + self.suspended_ns + self.monotonic_ns()
+
+
+class VenueClock:
+    """The venue's clock, in the form of `engine.clock`."""
+
+    def __init__(self, times: MachineTime) -> None:
+        self._times = times
+
+    def now_ns(self) -> int:
+        """Return the true time."""
+        return self._times.true_ns()
+
+    def real_seconds_until(self, venue_ns: int) -> float:
+        """Return how many seconds of trio's clock are left until a time."""
+        return (venue_ns - self.now_ns()) / SECOND_NS
