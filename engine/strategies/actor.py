@@ -25,6 +25,7 @@ from engine.events import (
     BookSampled,
     CancelRequested,
     CandleRead,
+    ClockJumped,
     ContextRead,
     Event,
     FootprintClosed,
@@ -49,7 +50,7 @@ from engine.strategies.flow_views import FlowEvent, view_flow
 from engine.strategies.newest import NewestPrices
 from engine.strategies.own import Aim, Asked, Holding, Own
 from engine.strategies.places import lines_of
-from engine.strategies.placing import EXPIRES, discard, refuse
+from engine.strategies.placing import EXPIRES, OnlyTimers, discard, drops, refuse
 from engine.strategies.views import Bar, Book, Context, Market, Tick, Touch, history_bar, market_of, view_bar
 from engine.strategies.windows import Closed, Kept, Windows
 from engine.values import parse_interval
@@ -148,6 +149,7 @@ class StrategyActor(NewestPrices):
         self.seen: dict[tuple[int, int], Seen] = {}
         self.warm_spans_ns: list[int] = []
         self.began_ns = 0
+        self.jumped_ns = 0
         self.random: Random | None = None
         self.strategy._retape = self
         cls.__init__(self.strategy)
@@ -234,7 +236,7 @@ class StrategyActor(NewestPrices):
         """Return whether a request is passed on now. Raises RuntimeError before the first event."""
         if self.emit is refuse:
             refuse(market)
-        return self.emit is not discard
+        return not drops(self.emit)
 
     def call(self, event: Event) -> None:
         """Emit a request. It is recorded and judged once nothing else of the moment is left.
@@ -275,6 +277,14 @@ class StrategyActor(NewestPrices):
             for key, seen in self.seen.items()
             if seen.start_ns <= started.recv_ns
         }
+
+    @handles(ClockJumped)
+    def _jump(self, jumped: ClockJumped, emit: Emit) -> None:
+        """Take what was due during a jump as history, as if the session began again at its end."""
+        if jumped.ahead:
+            self.began_ns = self.jumped_ns = jumped.to_ns
+            for seen in self.seen.values():
+                seen.live = False
 
     @handles(InstrumentListed)
     def _learn(self, listed: InstrumentListed, emit: Emit) -> None:
@@ -430,8 +440,10 @@ class StrategyActor(NewestPrices):
             handle = event.key[len(EXPIRES) :]
             if self.own.find(handle) is not None:
                 emit(CancelRequested(event.at_ns, self.name, "", "its time to live ended", handle))
-        else:
-            self.strategy.on_timer(event.key)
+            return
+        if event.at_ns <= self.jumped_ns:
+            self.emit = OnlyTimers(emit)  # it was due during the jump
+        self.strategy.on_timer(event.key)
 
     @handles(SessionStopped)
     def _stopped(self, event: SessionStopped, emit: Emit) -> None:

@@ -10,7 +10,7 @@ from engine.actors.base import RoutesChanged
 from engine.clock import window_end
 from engine.events import BarClosed, Event, Quote, Trade
 from engine.strategies.following import Following
-from engine.strategies.placing import discard
+from engine.strategies.placing import drops
 from engine.strategies.windows import Closed
 from engine.values import InstrumentId, Price
 
@@ -30,7 +30,7 @@ class NewestPrices(Following):
     def follow(self, event_type: type[Event]) -> None:
         """Follow trades or quotes from now on."""
         name = "follows_trades" if event_type is Trade else "follows_quotes"
-        if not getattr(self, name) and self.emit is not discard:
+        if not getattr(self, name) and not drops(self.emit):
             setattr(self, name, True)
             self.emit(RoutesChanged())
 

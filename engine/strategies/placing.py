@@ -10,7 +10,7 @@ from fractions import Fraction
 from operator import index
 from typing import TYPE_CHECKING, Final
 
-from engine.actors.base import CALLS, Later, SetTimer
+from engine.actors.base import CALLS, Emit, Later, SetTimer
 from engine.errors import NumberError
 from engine.events import InstrumentListed, LogWritten, OrderRequested, OrderTerms, SignalRaised
 from engine.strategies.account_views import OwnOrder
@@ -21,7 +21,19 @@ from engine.values import power_of_ten
 if TYPE_CHECKING:
     from engine.strategies.actor import StrategyActor
 
-__all__ = ["EXPIRES", "LOG_MAX", "Exit", "discard", "emitted_by", "place", "refuse", "sized", "text"]
+__all__ = [
+    "EXPIRES",
+    "LOG_MAX",
+    "Exit",
+    "OnlyTimers",
+    "discard",
+    "drops",
+    "emitted_by",
+    "place",
+    "refuse",
+    "sized",
+    "text",
+]
 
 Exit = Number | Sequence[tuple[Number, Number]]
 """The price of a take-profit, or (price, size) of several."""
@@ -43,6 +55,23 @@ def refuse(item: object) -> None:
 
 def discard(item: object) -> None:
     """Replace `emit` on history and while the session stops. Does nothing."""
+
+
+class OnlyTimers:
+    """Replaces `emit` on a timer that fell due while nothing was listened to: new timers only."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+
+    def __call__(self, item: object) -> None:
+        """Emit a timer, drop everything else."""
+        if isinstance(item, SetTimer):
+            self._emit(item)
+
+
+def drops(emit: object) -> bool:
+    """Return whether what is emitted is dropped, because the current event is history."""
+    return emit is discard or isinstance(emit, OnlyTimers)
 
 
 def text(value: str) -> str:

@@ -29,7 +29,7 @@ from engine.events import (
 from engine.strategies.account_views import OwnOrder
 from engine.strategies.amounts import Number, gap_of, needed_price, price, signed, steps
 from engine.strategies.literals import Side, Tif, TriggerKind
-from engine.strategies.placing import EXPIRES, LOG_MAX, Exit, discard, place, refuse, sized, text
+from engine.strategies.placing import EXPIRES, LOG_MAX, Exit, drops, place, refuse, sized, text
 from engine.strategies.readings import Readings
 from engine.values import BUY, NO_SIDE, SELL
 
@@ -57,7 +57,7 @@ class Verbs(Readings):
     def warming(self) -> bool:
         """Whether the current event is history, on which verbs do nothing."""
         actor = self._retape
-        return actor.emit is discard and actor.event.__class__ is not SessionStopped
+        return drops(actor.emit) and actor.event.__class__ is not SessionStopped
 
     # Positions.
 

@@ -12,6 +12,8 @@ from engine.clock import SECOND_NS
 from engine.config import Config, RiskConfig
 from engine.events import (
     ClockAdopted,
+    ClockChecked,
+    ClockJumped,
     FeedDamaged,
     FeedDown,
     FeedGap,
@@ -110,6 +112,33 @@ def test_a_feed_that_is_down_is_not_fresh_until_a_new_price_or_proof_that_none_w
     damaged = FeedDamaged(at_ns, "f", "bbo", 1, "x")
     assert stale([UP, trade(), damaged], at_ns) == "no price since data was missed"
     assert stale([UP, trade(), damaged, quote(at_ns)], at_ns) == ""
+
+
+def test_after_a_jump_a_price_is_fresh_once_the_feed_has_proved_what_came_before() -> None:
+    """The first prices after a pause lay in the socket: they are old however new they look."""
+    at_ns = T + 20 * S
+    jump = [UP, trade(), ClockJumped(at_ns, T, at_ns, "paused")]
+    assert stale(jump, at_ns) == "no price since data was missed"
+    assert stale([*jump, quote(at_ns)], at_ns) == "the feed has not caught up since the clock jumped"
+    for heard_ns, proved_ns, fresh in (
+        (at_ns - 1, 0, False),
+        (at_ns, 0, True),
+        (at_ns, at_ns - 1, False),
+        (at_ns, at_ns, True),
+    ):
+        proof = FeedHeard(at_ns, "f", heard_ns, proved_ns)
+        assert (stale([*jump, quote(at_ns), proof], at_ns) == "") == fresh, (heard_ns, proved_ns)
+    again = FeedUp(at_ns, "f", 1, heard_ms=2000)
+    assert stale([*jump, again, quote(at_ns)], at_ns) == ""
+    back = ClockJumped(at_ns, at_ns, T, "stepped")
+    assert stale([UP, trade(), quote(at_ns), back], at_ns) == ""
+
+
+def test_a_proof_is_in_the_venues_time() -> None:
+    at_ns = T + 20 * S
+    jump = [UP, trade(), ClockChecked(T, "v", -3 * S), ClockJumped(at_ns, T, at_ns, "paused"), quote(at_ns)]
+    assert stale([*jump, FeedHeard(at_ns, "f", at_ns, at_ns - 3 * S - 1)], at_ns) != ""
+    assert stale([*jump, FeedHeard(at_ns, "f", at_ns, at_ns - 3 * S)], at_ns) == ""
 
 
 def test_a_gap_in_another_market_does_not_matter() -> None:

@@ -15,8 +15,10 @@ from engine.actors import OrderManager
 from engine.clock import SECOND_NS
 from engine.config import Config, RiskConfig, StrategyConfig
 from engine.events import (
+    AccountRead,
     ActorFailed,
     ClockChecked,
+    ClockJumped,
     FeedDown,
     FeedUp,
     FillBooked,
@@ -28,6 +30,7 @@ from engine.events import (
     OrderRequested,
     OrderTerms,
     OrderUnknown,
+    QueryAccount,
     TargetChanged,
     Trade,
 )
@@ -166,6 +169,12 @@ ROWS = (
         "an account that is not known",
         "unreconciled",
         arrange=send(lambda at: GatewayDown(at, "gateway", "reset")),
+        modes="real",
+    ),
+    Row(
+        "a clock that jumped",
+        "unreconciled",
+        arrange=send(lambda at: ClockJumped(at, at - SECOND_NS, at, "paused")),
         modes="real",
     ),
     Row(
@@ -393,3 +402,20 @@ def test_no_closing_part_is_refused_by_a_limit_beyond_the_first_checks(
                 rig.trade(96)
     closing = [one.limit for one in rig.events(OrderRefused) if one.role == "close"]
     assert set(closing) <= FIRST_SIX
+
+
+def test_after_a_jump_the_account_is_read_and_an_older_answer_does_not_count() -> None:
+    """An answer that lay in a socket while the machine was suspended is as old as the jump is long."""
+    rig = Rig("S", real=True)
+    rig.hold("S", 1)
+    at_ns = rig.tick()
+    rig.send(ClockJumped(at_ns, at_ns - 3600 * SECOND_NS, at_ns, "suspended"))
+    (query,) = rig.events(QueryAccount)
+    assert query.reason == "the clock jumped"
+    assert answer(rig, buy) == "unreconciled"
+    assert answer(rig, sell) == ""
+    old_ns = at_ns - 2 * SECOND_NS
+    rig.send(AccountRead(rig.tick(), old_ns, "rig", 2, "100000000", "100000000", 0, 0))
+    assert answer(rig, buy) == "unreconciled"
+    rig.account_read()
+    assert answer(rig, buy) == ""

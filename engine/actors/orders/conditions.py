@@ -3,7 +3,8 @@
 Owns the state of the gates (`Conditions`, the manager's attribute `gate`) and the rule by which a price is
 fresh. Called by `gates`, `halts`, `limits` and `losses`.
 
-A price is fresh while its feed is up, nothing of its market was missed since, and its age is at most
+A price is fresh while its feed is up, nothing of its market was missed since, the feed has proved that it has
+delivered what was sent before the clock last jumped, and its age is at most
 `[risk] max_price_age_ms`: the time since the last proof that the feed is alive, plus the time that the price
 took from the venue. Ages are wall time: on a venue whose clock runs faster they may be so many times as long.
 A feed that does not prove its life (`FeedUp.heard_ms` is 0) has no age, and data without events of a feed,
@@ -23,6 +24,7 @@ from engine.events import (
     AccountRead,
     ClockAdopted,
     ClockChecked,
+    ClockJumped,
     Event,
     FeedDamaged,
     FeedDown,
@@ -43,6 +45,8 @@ SKEW_NS_MAX: Final = SECOND_NS
 
 UNREAD: Final = "the account has not been read yet"
 
+UNREAD_SINCE: Final = "the account has not been read since the clock jumped"
+
 _MS: Final = 1_000_000
 
 
@@ -57,6 +61,9 @@ class Conditions(State):
     often a feed proves that it is alive (0: it does not), `heard_ns` when it last did. `doubted` are
     the markets in which data may have been missed since the last price. `speed`: seconds of the venue per
     real second.
+
+    `jumped_ns` is the end of the last jump of the clock; `unproved`: what a feed delivers may still be from
+    before.
 
     `unreconciled` is why the account is not known, "" if it is. `skew_ns` is the difference to the venue's
     clock. `unknown` are the ids of the orders whose fate is not known.
@@ -81,16 +88,22 @@ class Conditions(State):
     approvals_ns: list[int] = msgspec.field(default_factory=list)
     commands_ns: list[int] = msgspec.field(default_factory=list)
     cooling_ns: dict[str, int] = msgspec.field(default_factory=dict)
+    jumped_ns: int = 0
+    unproved: bool = False
 
 
 def note(conditions: Conditions, event: Event, markets: dict[int, Prices]) -> None:
     """Apply an event of a feed, of the account or of the clock. `markets` are those with a known price."""
     if isinstance(event, FeedHeard):
         conditions.heard_ns = max(conditions.heard_ns, event.heard_ns)
+        proved_ns = event.proved_ns - conditions.skew_ns if event.proved_ns else event.heard_ns
+        if proved_ns >= conditions.jumped_ns:
+            conditions.unproved = False
     elif isinstance(event, FeedUp):
         conditions.feeds[event.feed] = ""
         conditions.heard_ms = event.heard_ms
         conditions.heard_ns = event.recv_ns
+        conditions.unproved = False
     elif isinstance(event, FeedDown):
         conditions.feeds[event.feed] = f"{event.feed} is down: {event.reason}"
         conditions.doubted |= dict.fromkeys(markets)
@@ -108,9 +121,17 @@ def note(conditions: Conditions, event: Event, markets: dict[int, Prices]) -> No
     elif isinstance(event, GatewayDown):
         conditions.unreconciled = f"the account's stream is lost: {event.reason}"
     elif isinstance(event, AccountRead):
-        conditions.unreconciled = ""
+        # An answer that lay in a socket during the jump is older than the jump.
+        if event.venue_ns - conditions.skew_ns >= conditions.jumped_ns - SKEW_NS_MAX:
+            conditions.unreconciled = ""
     elif isinstance(event, ClockChecked):
         conditions.skew_ns = event.offset_ns
+    elif isinstance(event, ClockJumped):
+        if event.ahead:
+            conditions.jumped_ns = event.to_ns
+            conditions.unproved = True
+            conditions.unreconciled = conditions.unreconciled or UNREAD_SINCE
+            conditions.doubted |= dict.fromkeys(markets)
     elif isinstance(event, ClockAdopted):
         conditions.speed = max(event.speed, 1.0)
 
@@ -128,6 +149,8 @@ def not_fresh(
         return "no price since data was missed"
     if not conditions.heard_ms:
         return None
+    if conditions.unproved:
+        return "the feed has not caught up since the clock jumped"
     silent_ns = at_ns - max(conditions.heard_ns, prices.seen_ns)
     lag_ns = max(0, prices.seen_ns - prices.venue_ns)
     age_ms = round((silent_ns + lag_ns) / conditions.speed) // _MS

@@ -46,6 +46,7 @@ from engine.events import (
     ActorRestarted,
     ClockAdopted,
     ClockChecked,
+    ClockJumped,
     EquityMarked,
     Event,
     FeedDamaged,
@@ -62,6 +63,7 @@ from engine.events import (
     OrderTerms,
     PositionChanged,
     PositionDiffers,
+    QueryAccount,
     SessionStarted,
 )
 from engine.events.terms import CLOSE, OPEN
@@ -88,6 +90,7 @@ class Gates:
         GatewayDown,
         ClockAdopted,
         ClockChecked,
+        ClockJumped,
         PositionDiffers,
     )
 
@@ -281,7 +284,8 @@ class Gates:
         self.halts.begin()
         gate.unreconciled = UNREAD
         gate.feeds.clear()
-        gate.heard_ms = gate.heard_ns = 0
+        gate.heard_ms = gate.heard_ns = gate.jumped_ns = 0
+        gate.unproved = False
         gate.speed = 1.0
         gate.doubted = dict.fromkeys(self.m.prices)
         emit(RoutesChanged())
@@ -291,6 +295,8 @@ class Gates:
         if isinstance(event, PositionDiffers):
             self.halts.note_difference(event, emit)
             return
+        if isinstance(event, ClockJumped) and event.ahead and self.m.real:
+            emit(QueryAccount(event.recv_ns, "the clock jumped"))
         followed = self.follows()
         note(self.m.gate, event, self.m.prices)
         if self.follows() != followed:
