@@ -28,6 +28,7 @@ from engine.journal import (
     Draft,
     Frame,
     FrameReader,
+    has_begun,
     list_days,
     list_segments,
     read_frames,
@@ -66,7 +67,7 @@ def open_day(folder: Path, disk: Disk = DISK) -> FrameReader:
     if not disk.is_dir(folder):
         raise UsageError(f"{folder}: there is no such day; a day is a folder such as journal/2024-12-05")
     segments = list_segments(folder, disk)
-    if not segments:
+    if not segments or not has_begun(folder, disk):
         raise UsageError(f"{folder}: holds no records; a day is a folder such as journal/2024-12-05")
     return read_frames(folder, segments=segments, disk=disk)
 
@@ -184,7 +185,7 @@ class JournalHistory:
 
     def records(self, day: str, until_seq: int) -> Iterator[Record]:
         """Yield the records of `day` with seq <= until_seq; none of a day that has none on disk yet."""
-        if not self._disk.is_dir(self._root / day):
+        if not self._disk.is_dir(self._root / day) or not has_begun(self._root / day, self._disk):
             return
         for record in read_records(self._root / day, self._disk):
             if record[0] > until_seq:

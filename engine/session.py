@@ -128,6 +128,7 @@ class SessionBuilder:
         mode: str,
         config: Config,
         moves: tuple[tuple[str, str], ...] = (),
+        epoch: int = 0,
     ) -> SessionStarted:
         """Return the event that opens a session with this configuration. Raises UsageError."""
         if mode in ("live", "paper"):
@@ -149,6 +150,7 @@ class SessionBuilder:
             config.canonical(),
             PYTHON,
             moves,
+            epoch,
         )
 
     def needs(self, config: Config) -> list[Need]:

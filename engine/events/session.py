@@ -35,6 +35,8 @@ class SessionStarted(Event, frozen=True, tag="session-started"):
     `strategies` the (name, module:Class, source hash) of each strategy, `config` the complete configuration
     as canonical JSON. `python` is the Python version, such as 3.11; "" in records that are older than the
     field. `moves` are (old, new) names: the new strategy takes over what the old one holds, and its state.
+    `epoch` rises with each opening of the journal for writing (see `engine.journal.fence`); 0 in a backtest
+    and in records that are older than the field.
     """
 
     recv_ns: int
@@ -47,6 +49,7 @@ class SessionStarted(Event, frozen=True, tag="session-started"):
     config: str
     python: str = ""
     moves: tuple[tuple[str, str], ...] = ()
+    epoch: int = 0
 
 
 class SessionStopped(Event, frozen=True, tag="session-stopped"):
@@ -148,7 +151,10 @@ class OperatorCommand(Event, frozen=True, tag="operator"):
 
 
 class TailRepaired(Event, frozen=True, tag="tail-repaired"):
-    """Input. Recovery cut a torn tail. The bytes are kept in `saved_as`, relative to the journal's root."""
+    """Input. Recovery cut a torn tail. The bytes are kept in `saved_as`.
+
+    Both paths are relative to the journal's root; in records of earlier versions as the session was given it.
+    """
 
     recv_ns: int
     file: str

@@ -4,7 +4,7 @@ Handles frames of bytes, not events: `engine/events/codec.py` packs and unpacks 
 format is described byte by byte in `journal/README.md` at the top of the repository, and in `frame.py`,
 `segment.py` and `sealed.py` beside the code that reads it.
 
-To open a journal for writing, call in this order: `JournalLock`, `ensure_identity`, `recover`,
+To open a journal for writing, call in this order: `JournalLock`, `ensure_identity`, `Fence`, `recover`,
 `JournalWriter`. A reader needs only `read_frames`.
 """
 
@@ -12,6 +12,7 @@ from .catalog import (
     DayFolder,
     SegmentFile,
     ensure_identity,
+    has_begun,
     list_days,
     list_segments,
     make_root,
@@ -19,6 +20,7 @@ from .catalog import (
 )
 from .day import DAY_NS, day_name, day_of_ns, day_start_ns, parse_day
 from .disk import DISK, Disk
+from .fence import Fence
 from .frame import COUNT_MAX, FLAG_CLEAN_STOP, FRAME_BYTES_MAX, ZERO_DIGEST, Digest, Draft, Frame
 from .headers import Day, belongs, read_headers, sort_days
 from .lock import JournalLock
@@ -48,6 +50,7 @@ __all__ = [
     "Digest",
     "Disk",
     "Draft",
+    "Fence",
     "Frame",
     "FrameReader",
     "JournalLock",
@@ -68,6 +71,7 @@ __all__ = [
     "day_start_ns",
     "ensure_identity",
     "find_frames",
+    "has_begun",
     "list_days",
     "list_segments",
     "make_root",

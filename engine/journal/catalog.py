@@ -3,13 +3,14 @@
     root/
       journal.id                      32 hex digits and a newline: the identity of the journal
       LOCK                            held by the one process that may write
+      EPOCH                           which opening for writing is the newest (`fence.py`)
       .staging/                       days that an import is building (`staging.py`)
       2024-12-05/                     one UTC day
         00000000000000000001.seg      a plain segment, named by its first seq
         00000000000000052114.seg.zst  a sealed one
         damaged/                      bytes that recovery moved out of segments; not read again
 
-Only file names are read here, never the content of a segment.
+Only file names are read here, and whether a segment has a header yet, never the content of one.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ import msgspec
 from engine.errors import JournalDamaged, JournalError
 
 from .day import parse_day
-from .disk import DISK, Disk, make_folders, uninterrupted, write_all
-from .segment import JOURNAL_ID_SIZE, SEALED_SUFFIX, SEGMENT_SUFFIX, parse_segment_name
+from .disk import DISK, Disk, file_size, make_folders, uninterrupted, write_all
+from .segment import JOURNAL_ID_SIZE, SEALED_SUFFIX, SEGMENT_HEADER_SIZE, SEGMENT_SUFFIX, parse_segment_name
 
 __all__ = [
     "DAMAGED_FOLDER",
@@ -32,6 +33,8 @@ __all__ = [
     "DayFolder",
     "SegmentFile",
     "ensure_identity",
+    "has_begun",
+    "is_unfinished",
     "list_days",
     "list_segments",
     "make_root",
@@ -61,17 +64,48 @@ class SegmentFile(msgspec.Struct, frozen=True):
     twin: Path | None = None
 
 
-def list_days(root: Path, disk: Disk = DISK) -> list[DayFolder]:
+def list_days(root: Path, disk: Disk = DISK, *, unfinished: bool = False) -> list[DayFolder]:
     """Return the day folders of a root, oldest first. Raises JournalError when it cannot be listed.
 
-    A folder without segments is left out: its writer died before it wrote a record.
+    A day that has not begun is left out, since its writer died before it wrote a record: a folder without
+    segments, and unless `unfinished` one whose only segment has no header.
     """
     days = []
     for name in _names(root, disk):
         day = parse_day(name)
-        if day is not None and _has_segments(root / name, disk):
+        if day is not None and has_begun(root / name, disk, unfinished=unfinished):
             days.append(DayFolder(root / name, day))
     return sorted(days, key=lambda folder: folder.day)
+
+
+def has_begun(folder: Path, disk: Disk = DISK, *, unfinished: bool = False) -> bool:
+    """Return whether a day folder holds a segment with a header; with `unfinished`, any segment."""
+    names = [name for name in _names(folder, disk) if name.endswith((SEGMENT_SUFFIX, SEALED_SUFFIX))]
+    if unfinished or len(names) != 1:
+        return bool(names)
+    parsed = parse_segment_name(names[0])
+    return parsed is None or not is_unfinished(SegmentFile(folder / names[0], *parsed), disk)
+
+
+def is_unfinished(segment: SegmentFile, disk: Disk = DISK) -> bool:
+    """Return whether a plain segment has no header yet: it is being created, or its writer died.
+
+    The header is synced before the first frame is written, so such a file is shorter than a header, or
+    has the length of a header and holds zeros. A longer file has held frames.
+    """
+    if segment.sealed:
+        return False
+    size = file_size(segment.path, disk)
+    if size != SEGMENT_HEADER_SIZE:
+        return size < SEGMENT_HEADER_SIZE
+    try:
+        fd = uninterrupted(disk.open_read, segment.path)
+        try:
+            return not any(uninterrupted(disk.pread, fd, size, 0))
+        finally:
+            disk.close(fd)
+    except OSError as error:
+        raise _unreadable(segment.path, error, segment.first_seq) from error
 
 
 def list_segments(folder: Path, disk: Disk = DISK) -> list[SegmentFile]:
@@ -171,10 +205,6 @@ def _write_identity(root: Path, journal_id: bytes, disk: Disk) -> None:
     uninterrupted(disk.fsync_dir, root)
 
 
-def _has_segments(folder: Path, disk: Disk) -> bool:
-    return any(name.endswith((SEGMENT_SUFFIX, SEALED_SUFFIX)) for name in _names(folder, disk))
-
-
 def _sync_above(root: Path, disk: Disk) -> None:
     """Make the way to the root durable: the process that made a folder may have died before it synced it."""
     for folder in root.absolute().parents:
@@ -193,5 +223,5 @@ def _names(folder: Path, disk: Disk) -> list[str]:
         raise JournalError(f"{folder}: cannot be listed: {error.strerror or error}") from error
 
 
-def _unreadable(path: Path, error: OSError) -> JournalDamaged:
-    return JournalDamaged(f"cannot be read: {error.strerror or error}", file=str(path), offset=0, seq=0)
+def _unreadable(path: Path, error: OSError, seq: int = 0) -> JournalDamaged:
+    return JournalDamaged(f"cannot be read: {error.strerror or error}", file=str(path), offset=0, seq=seq)

@@ -15,12 +15,11 @@ import msgspec
 
 from engine.errors import JournalDamaged, JournalVersionError
 
-from .catalog import DayFolder, SegmentFile, list_days, list_segments
+from .catalog import DayFolder, SegmentFile, is_unfinished, list_days, list_segments
 from .disk import DISK, Disk, file_size, uninterrupted
 from .reader import segments_at
 from .sealed import SEALED_HEADER_SIZE, TRAILER_SIZE, SealedFault, Trailer, parse_sealed_header, parse_trailer
 from .segment import (
-    SEGMENT_HEADER_SIZE,
     SEGMENT_HEADER_SIZE_MAX,
     SegmentHeader,
     SegmentInfo,
@@ -31,7 +30,6 @@ from .segment import (
 __all__ = [
     "Day",
     "belongs",
-    "is_unfinished",
     "read_header",
     "read_headers",
     "read_trailer",
@@ -78,20 +76,6 @@ def read_trailer(segment: SegmentFile, disk: Disk = DISK) -> Trailer:
         raise _damaged(str(fault), segment, offset) from fault
 
 
-def is_unfinished(segment: SegmentFile, disk: Disk = DISK) -> bool:
-    """Return whether a plain segment has no header yet: its writer died while creating it.
-
-    The header is synced before the first frame is written, so such a file is shorter than a header, or
-    has the length of a header and holds zeros. A longer file has held frames.
-    """
-    if segment.sealed:
-        return False
-    size = file_size(segment.path, disk)
-    if size != SEGMENT_HEADER_SIZE:
-        return size < SEGMENT_HEADER_SIZE
-    return not any(_read(segment, size, 0, disk))
-
-
 def sort_days(root: Path, journal_id: bytes, disk: Disk = DISK) -> tuple[list[Day], list[Day]]:
     """Return the days of this journal and the archives, both oldest first, without empty folders.
 
@@ -100,7 +84,7 @@ def sort_days(root: Path, journal_id: bytes, disk: Disk = DISK) -> tuple[list[Da
     """
     own: list[Day] = []
     archives: list[Day] = []
-    for folder in list_days(root, disk):
+    for folder in list_days(root, disk, unfinished=True):
         segments = tuple(list_segments(folder.path, disk))
         if segments:
             foreign = _foreign(folder, segments, journal_id, disk)

@@ -22,7 +22,7 @@ import msgspec
 
 from engine.errors import JournalDamaged, JournalError
 
-from .catalog import SegmentFile, list_segments
+from .catalog import SegmentFile, is_unfinished, list_segments
 from .cursor import Cursor
 from .day import parse_day
 from .disk import DISK, Disk, file_size
@@ -263,10 +263,10 @@ class FrameReader:
                 self.torn = TornTail(broken.file, broken.offset, size, broken.seq)
 
     def _is_unfinished(self, segment: SegmentFile) -> bool:
-        """Return whether the last segment is shorter than a header: being created, or its writer died."""
-        size = file_size(segment.path, self._disk)
-        if size >= SEGMENT_HEADER_SIZE:
+        """Return whether the last segment has no header: it is being created, or its writer died."""
+        if not is_unfinished(segment, self._disk):
             return False
+        size = file_size(segment.path, self._disk)
         seq = self._cursor.seq + 1 if self._cursor.started else segment.first_seq
         if segment.first_seq != seq:
             raise JournalDamaged(

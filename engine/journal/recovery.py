@@ -25,13 +25,14 @@ import msgspec
 
 from engine.errors import JournalBehindWitness, JournalDamaged, JournalError
 
-from .catalog import SegmentFile, read_identity
+from .catalog import SegmentFile, is_unfinished, read_identity
 from .cursor import Cursor
-from .disk import DISK, Disk, file_size
+from .day import parse_day
+from .disk import DISK, Disk, file_size, uninterrupted
 from .frame import Digest
-from .headers import Day, is_unfinished, read_header, read_trailer, sort_days
+from .headers import Day, read_header, read_trailer, sort_days
 from .reader import BrokenFrame, scan_segment
-from .repair import Plan, Repair, carry_out, find_header
+from .repair import Plan, Repair, carry_out, find_header, saved_pieces
 from .source import SourceFault, same_bytes
 from .writer import Tail
 
@@ -49,8 +50,10 @@ class Witness(msgspec.Struct, frozen=True):
 class Recovered(msgspec.Struct, frozen=True):
     """A journal that can be appended to.
 
-    The caller records the `repairs`. `days` and `archives` are the days (yyyymmdd) of this journal and
-    of others in the same root. `flags` are those of the last frame, 0 if there is none.
+    The caller records the `repairs`. `earlier` are those whose bytes earlier starts saved in the newest day
+    and after it; the caller records those that the journal lacks, because a start may die before it has.
+    `days` and `archives` are the days (yyyymmdd) with records of this journal and of others in the same root.
+    `flags` are those of the last frame, 0 if there is none.
     """
 
     tail: Tail
@@ -58,6 +61,7 @@ class Recovered(msgspec.Struct, frozen=True):
     days: tuple[int, ...]
     archives: tuple[int, ...]
     flags: int
+    earlier: tuple[Repair, ...] = ()
 
     @property
     def end_seq(self) -> int:
@@ -87,14 +91,27 @@ def recover(root: Path, *, witness: Witness | None = None, disk: Disk = DISK) ->
         after = None if newest else own[index + 1].segments[0].first_seq
         survey.day(day, newest=newest, whole=newest or not day.sealed or survey.holds_witness(day, after))
     survey.check_witness(root)
+    tail = survey.tail(journal_id)
+    earlier = _saved_from(root, tail.day or 0, disk)
     repairs = carry_out(survey.plan, root, disk)
     return Recovered(
-        tail=survey.tail(journal_id),
+        tail=tail,
         repairs=tuple(repairs),
-        days=tuple(day.day for day in own),
+        days=tuple(day.day for day in own if tail.day is not None and day.day <= tail.day),
         archives=tuple(day.day for day in archives),
         flags=survey.cursor.flags,
+        earlier=tuple(earlier),
     )
+
+
+def _saved_from(root: Path, first_day: int, disk: Disk) -> list[Repair]:
+    """Return what earlier starts saved in the folders of `first_day` (yyyymmdd) and of later days."""
+    try:
+        names = sorted(uninterrupted(disk.listdir, root))
+        days = [name for name in names if (parse_day(name) or 0) >= max(first_day, 1)]
+        return [piece for name in days for piece in saved_pieces(root / name, disk)]
+    except OSError as error:
+        raise JournalError(f"{root}: cannot be listed: {error.strerror or error}") from error
 
 
 class _Survey:

@@ -3,10 +3,14 @@
 First the bytes to be cut are copied to `damaged/` and synced. Then the last segment is written without
 them under a temporary name, synced, and renamed over the old one. Only then are files removed. Until
 the rename, the segments are unchanged.
+
+A file in `damaged/` is complete: it gets its name when it is synced. The session records each in a
+`TailRepaired`. If it dies before, `saved_pieces` shows the next start what is not recorded yet.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -15,12 +19,13 @@ import msgspec
 from engine.errors import JournalDamaged, JournalError
 
 from .catalog import DAMAGED_FOLDER, TEMPORARY_SUFFIX, SegmentFile
-from .disk import Disk, uninterrupted, write_all
+from .disk import Disk, file_size, uninterrupted, write_all
 from .frame import FRAME_HEADER_SIZE, FRAME_MAGIC, header_is_valid, salt_seed
 
-__all__ = ["Plan", "Repair", "carry_out", "find_header"]
+__all__ = ["Plan", "Repair", "carry_out", "find_header", "saved_pieces"]
 
 _CHUNK = 1024 * 1024
+_PIECE = re.compile(r"(([0-9]{20})\.seg)\.([0-9]{1,18})(\.[0-9]{1,9})?")
 
 
 class Repair(msgspec.Struct, frozen=True):
@@ -106,12 +111,33 @@ def carry_out(plan: Plan, root: Path, disk: Disk) -> list[Repair]:
     return done + plan.twins
 
 
+def saved_pieces(day: Path, disk: Disk) -> list[Repair]:
+    """Return what earlier starts moved out of a day's segments, in order of seq and offset. Raises OSError.
+
+    `seq` is the first one of the segment, since the bytes do not show theirs.
+    """
+    folder = day / DAMAGED_FOLDER
+    if not disk.is_dir(folder):
+        return []
+    pieces = []
+    for name in sorted(uninterrupted(disk.listdir, folder)):
+        match = _PIECE.fullmatch(name)
+        if match is not None:
+            offset = int(match[3])
+            kind: Literal["tail_cut", "segment_removed"] = "tail_cut" if offset else "segment_removed"
+            size = file_size(folder / name, disk)
+            pieces.append(Repair(kind, str(day / match[1]), offset, size, int(match[2]), str(folder / name)))
+    return pieces
+
+
 def _sweep(plan: Plan, disk: Disk) -> None:
     """Remove files that an interrupted recovery or seal left incomplete."""
-    for folder in plan.folders:
-        for name in uninterrupted(disk.listdir, folder):
-            if name.endswith(TEMPORARY_SUFFIX):
-                uninterrupted(disk.unlink, folder / name)
+    for day in plan.folders:
+        for folder in (day, day / DAMAGED_FOLDER):
+            if disk.is_dir(folder):
+                for name in uninterrupted(disk.listdir, folder):
+                    if name.endswith(TEMPORARY_SUFFIX):
+                        uninterrupted(disk.unlink, folder / name)
 
 
 def _save(repair: Repair, disk: Disk) -> Repair:
@@ -119,13 +145,15 @@ def _save(repair: Repair, disk: Disk) -> Repair:
     folder = source.parent / DAMAGED_FOLDER
     if not disk.exists(folder):
         uninterrupted(disk.mkdir, folder)
-        uninterrupted(disk.fsync_dir, source.parent)
+    uninterrupted(disk.fsync_dir, source.parent)
     target = folder / f"{source.name}.{repair.offset}"
     again = 0
     while disk.exists(target):
         again += 1
         target = folder / f"{source.name}.{repair.offset}.{again}"
-    _copy(source, target, repair.offset, repair.size, disk)
+    temporary = target.with_name(target.name + TEMPORARY_SUFFIX)
+    _copy(source, temporary, repair.offset, repair.size, disk)
+    uninterrupted(disk.rename, temporary, target)
     uninterrupted(disk.fsync_dir, folder)
     return msgspec.structs.replace(repair, saved=str(target))
 

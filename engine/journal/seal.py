@@ -15,7 +15,7 @@ import msgspec
 
 from engine.errors import JournalDamaged, JournalError, UsageError
 
-from .catalog import TEMPORARY_SUFFIX, SegmentFile, list_days, list_segments, read_identity
+from .catalog import TEMPORARY_SUFFIX, SegmentFile, is_unfinished, list_days, list_segments, read_identity
 from .cursor import Cursor
 from .disk import DISK, Disk, file_size, uninterrupted, write_all
 from .reader import BrokenFrame, day_of_folder, scan_segment
@@ -99,7 +99,7 @@ def _is_newest(folder: Path, segments: list[SegmentFile], disk: Disk) -> bool:
     if journal_id is None or not days or days[-1].path.name != folder.name:
         return False
     for segment in segments:
-        if not segment.sealed:
+        if not segment.sealed and not is_unfinished(segment, disk):
             data = PlainSource(segment.path, disk)
             try:
                 head = data.read(SEGMENT_HEADER_SIZE)
@@ -113,18 +113,24 @@ def _verify(folder: Path, segments: list[SegmentFile], disk: Disk) -> list[_End]
     cursor = Cursor(day=day_of_folder(folder))
     ends = []
     for segment in segments:
+        if segment is segments[-1] and is_unfinished(segment, disk):
+            raise _torn(str(segment.path), 0)
         try:
             for _ in scan_segment(segment, cursor, disk=disk):
                 pass
         except BrokenFrame as broken:
             if segment is segments[-1] and not segment.sealed and broken.kind == "short":
-                raise JournalError(
-                    f"{broken.file}: ends in a torn tail at offset {broken.offset}; "
-                    "start the engine once, which cuts it, then seal the day"
-                ) from broken
+                raise _torn(broken.file, broken.offset) from broken
             raise
         ends.append(_End(cursor.seq, cursor.digest))
     return ends
+
+
+def _torn(file: str, offset: int) -> JournalError:
+    return JournalError(
+        f"{file}: ends in a torn tail at offset {offset}; start the engine once, which cuts it, "
+        "then seal the day"
+    )
 
 
 def _seal(segment: SegmentFile, end: _End, chunk_bytes: int, disk: Disk) -> int:

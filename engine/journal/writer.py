@@ -4,8 +4,9 @@ Owns the open segment and the end of the chain. Promises: one unsynced frame at 
 acknowledged only after its sync returned. After the first failed write, sync, create or rename the
 writer is poisoned and accepts no more frames, because it is unknown what reached the disk (a second
 fsync may report success for pages that the first one lost). The same if the segment was moved or removed
-meanwhile: what is appended to it is in no journal. The process must then stop; the next start
-recovers. Called by the committer, one call at a time, from a worker thread.
+meanwhile, or if another engine has opened the journal: what is appended then may be in no journal. The
+process must then stop; the next start recovers. Called by the committer, one call at a time, from a worker
+thread.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from engine.errors import JournalError, JournalPoisoned
 from .catalog import list_segments
 from .day import day_name, day_of_ns
 from .disk import DISK, Disk, uninterrupted, write_all
+from .fence import Fence
 from .frame import FRAME_OVERHEAD, ZERO_DIGEST, Digest, Draft, check_draft, pack_frame, salt_seed
 from .segment import SEGMENT_HEADER_SIZE, SegmentHeader, pack_segment_header, segment_name
 
@@ -52,7 +54,8 @@ class JournalWriter:
     """Appends frames at `tail`, which `recover` found. The caller holds the lock.
 
     `salts` returns 16 random bytes for each new segment. With `sync=False` frames are synced only when a
-    segment is full and by `flush`: for backtests, where no command depends on a frame.
+    segment is full and by `flush`: for backtests, where no command depends on a frame. `fence` is this
+    opening of the journal; without it another engine that opens the journal is not noticed.
 
     Raises JournalError if the open segment cannot be opened or has another length than recovery left.
     """
@@ -66,6 +69,7 @@ class JournalWriter:
         segment_bytes_max: int = SEGMENT_BYTES_MAX,
         sync: bool = True,
         disk: Disk = DISK,
+        fence: Fence | None = None,
     ) -> None:
         self.root = root
         self.seq = tail.seq
@@ -86,6 +90,7 @@ class JournalWriter:
         self._bytes_max = segment_bytes_max
         self._sync = sync
         self._disk = disk
+        self._fence = fence
         self._busy = False
         self._fd = -1
         if tail.segment is not None:
@@ -113,6 +118,8 @@ class JournalWriter:
         size = FRAME_OVERHEAD + len(draft.inputs) + len(draft.derived)
         self._busy = True
         try:
+            if self._sync:
+                self._check_ours()
             if self._must_roll(day, size):
                 self._roll(day, at_ns)
             data, digest = pack_frame(draft, self.digest, self._seed)
@@ -202,11 +209,19 @@ class JournalWriter:
         self.syncs += 1
 
     def _sync_data(self) -> None:
+        """Sync, and check afterwards: what was still ours once it was on the disk is in the journal."""
         assert self.segment is not None, "a sync before the first frame"
-        if not uninterrupted(self._disk.is_at, self._fd, self.segment):
-            raise OSError(errno.ESTALE, "the file was moved or removed while it was written")
         uninterrupted(self._disk.fdatasync, self._fd)
         self.syncs += 1
+        self._check_ours()
+
+    def _check_ours(self) -> None:
+        """Raise OSError if the segment was moved or removed, or another engine has opened the journal."""
+        if self._fence is not None:
+            self._fence.check()
+        segment = self.segment if self._fd >= 0 else None
+        if segment is not None and not uninterrupted(self._disk.is_at, self._fd, segment):
+            raise OSError(errno.ESTALE, "the file was moved or removed while it was written")
 
     def _reopen(self, path: Path, size: int) -> int:
         try:

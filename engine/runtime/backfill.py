@@ -25,13 +25,13 @@ from engine.events import (
     InstrumentListed,
     SessionStopped,
 )
-from engine.journal import JournalLock, JournalWriter, Witness, day_name, list_days, make_root
+from engine.journal import Witness, day_name, list_days
 from engine.ports import Clock, Ids
 from engine.records import JournalHistory, read_records
 from engine.runtime.committer import Committer
 from engine.runtime.effects import MeasuredEffects
 from engine.runtime.holes import HistorySeries, Spans, without
-from engine.runtime.live import open_journal
+from engine.runtime.journal import OpenedJournal, opened_journal
 from engine.runtime.numbering import numbered
 from engine.sequencer import Sequencer
 from engine.session import SessionBuilder
@@ -211,31 +211,36 @@ def _answered(
 
 async def run_backfill(plan: BackfillPlan, read: Read) -> None:
     """Write what `read` yields. Raises EngineError."""
-    make_root(plan.root)
-    with JournalLock(plan.root):
-        recovered = open_journal(plan.root, plan.ids, plan.witness)
-        with JournalWriter(plan.root, recovered.tail, salts=lambda: plan.ids.random_bytes(16)) as writer:
-            committer = Committer(writer, MeasuredEffects(plan.clock), lambda _: None)
-            sequencer = Sequencer(plan.builder, committer, JournalHistory(plan.root))
-            if recovered.end_seq:
-                sequencer.follow(read_records(plan.root / day_name(recovered.days[-1])))
-                committer.open_day(day_of(sequencer.now_ns))
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(committer.run)
-                await _session(plan, read, sequencer, committer)
-                await committer.settled()
-                nursery.cancel_scope.cancel()
+    with opened_journal(plan.root, plan.ids, plan.witness) as opened:
+        recovered = opened.recovered
+        committer = Committer(opened.writer, MeasuredEffects(plan.clock), lambda _: None)
+        sequencer = Sequencer(plan.builder, committer, JournalHistory(plan.root))
+        if recovered.end_seq:
+            newest = read_records(plan.root / day_name(recovered.days[-1]))
+            sequencer.follow(opened.earlier.watch(newest))
+            committer.open_day(day_of(sequencer.now_ns))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(committer.run)
+            await _session(plan, read, opened, sequencer, committer)
+            await committer.settled()
+            nursery.cancel_scope.cancel()
 
 
-async def _session(plan: BackfillPlan, read: Read, sequencer: Sequencer, committer: Committer) -> None:
+async def _session(
+    plan: BackfillPlan, read: Read, opened: OpenedJournal, sequencer: Sequencer, committer: Committer
+) -> None:
     def now_ns() -> int:
         return max(plan.clock.now_ns(), sequencer.now_ns)
 
     before = sequencer.session
     config = plan.config if before is None else parse_config(before.config)
     session = plan.ids.random_bytes(8).hex()
-    started = plan.builder.start(recv_ns=now_ns(), session=session, mode="backfill", config=config)
+    started = plan.builder.start(
+        recv_ns=now_ns(), session=session, mode="backfill", config=config, epoch=opened.epoch()
+    )
     sequencer.run([started])
+    if repaired := opened.repaired(now_ns()):
+        sequencer.run(repaired)
     listed, fresh = numbered(plan.instruments, sequencer.instruments, now_ns())
     if fresh:
         sequencer.run([*fresh])

@@ -31,29 +31,18 @@ from engine.events import (
     OperatorCommand,
     Quote,
     SessionStopped,
-    TailRepaired,
     Trade,
 )
 from engine.events.codec import Record, in_order
-from engine.journal import (
-    DISK,
-    Disk,
-    JournalLock,
-    JournalWriter,
-    Recovered,
-    Witness,
-    day_name,
-    ensure_identity,
-    make_root,
-    recover,
-)
+from engine.journal import day_name
 from engine.opening import has_earlier_books
-from engine.ports import Edge, Ids
+from engine.ports import Edge
 from engine.records import JournalHistory, read_records
 from engine.runtime.beginning import beginning_lines, check_names, halt_lines, refuse_beginnings
 from engine.runtime.committer import Committed, Committer
 from engine.runtime.effects import MeasuredEffects
 from engine.runtime.ingress import BATCH_MAX, Ingress
+from engine.runtime.journal import OpenedJournal, opened_journal
 from engine.runtime.jumps import LOOK_S, JumpWatch
 from engine.runtime.notices import Notices, short_warm_up
 from engine.runtime.numbering import numbered
@@ -65,7 +54,7 @@ from engine.runtime.watchdog import Stuck, Watchdog
 from engine.sequencer import Sequencer
 from engine.venue import Account, LastTrades
 
-__all__ = ["Live", "open_journal"]
+__all__ = ["Live"]
 
 STOP_S: Final = {"keep": 10.0, "cancel": 10.0, "flatten": 60.0}
 """By `[risk] on_stop`: how long orders may take to end at a stop, in real seconds."""
@@ -110,23 +99,18 @@ class Live:
     async def run(self) -> LiveResult:
         """Run until stopped. Raises EngineError, alone or in a group."""
         plan = self._plan
-        make_root(plan.root, plan.disk)
-        with JournalLock(plan.root), self._watchdog.watching():
-            recovered = open_journal(plan.root, plan.ids, plan.witness, plan.disk)
-            writer = JournalWriter(
-                plan.root, recovered.tail, salts=lambda: plan.ids.random_bytes(16), disk=plan.disk
-            )
-            with writer:
-                try:
-                    return await self._run(writer, recovered)
-                except BaseException:
-                    self._report_positions()
-                    raise
-                finally:
-                    self._close_stores()
+        opening = opened_journal(plan.root, plan.ids, plan.witness, plan.disk)
+        with opening as opened, self._watchdog.watching():
+            try:
+                return await self._run(opened)
+            except BaseException:
+                self._report_positions()
+                raise
+            finally:
+                self._close_stores()
 
-    async def _run(self, writer: JournalWriter, recovered: Recovered) -> LiveResult:
-        plan = self._plan
+    async def _run(self, opened: OpenedJournal) -> LiveResult:
+        plan, writer, recovered = self._plan, opened.writer, opened.recovered
         for name, make in plan.projectors.items():
             self.projectors[name] = make(recovered.tail.journal_id, recovered.end_seq)
         self.committer = Committer(writer, self.effects, self._committed, plan.idle_ms)
@@ -134,10 +118,10 @@ class Live:
         last_trades: LastTrades = {}
         first_seq = recovered.end_seq + 1
         if recovered.end_seq:
-            self._resume(plan.root / day_name(recovered.days[-1]), last_trades)
+            self._resume(plan.root / day_name(recovered.days[-1]), opened, last_trades)
         self._notices = Notices(self.sequencer.instruments)
         session = plan.ids.random_bytes(8).hex()
-        repairs = self._begin(session, recovered)
+        repairs = self._begin(session, opened)
         instruments = self._list_instruments()
         if plan.resume:
             self.ingress.put([OperatorCommand(self._now_ns(), "resume", detail="at the start")])
@@ -210,11 +194,11 @@ class Live:
 
     # Start.
 
-    def _resume(self, folder: Path, last_trades: LastTrades) -> None:
+    def _resume(self, folder: Path, opened: OpenedJournal, last_trades: LastTrades) -> None:
         """Follow the newest day's record to the state it led to; note the last trade of each instrument."""
 
         def watched() -> Iterator[Record]:
-            for record in read_records(folder, self._plan.disk):
+            for record in opened.earlier.watch(read_records(folder, self._plan.disk)):
                 event = record[2]
                 if has_earlier_books(event):
                     raise UsageError(
@@ -240,14 +224,19 @@ class Live:
             )
         self.committer.open_day(day_of(self.sequencer.now_ns))
 
-    def _begin(self, session: str, recovered: Recovered) -> list[str]:
+    def _begin(self, session: str, opened: OpenedJournal) -> list[str]:
         """Open the session; record the repairs of recovery and the venue's clock."""
         plan = self._plan
         now_ns = self._now_ns()
         mode = "paper" if plan.make_gateway is None else "live"
         check_names(self.sequencer, plan.config, plan.fresh, plan.moves)
         started = plan.builder.start(
-            recv_ns=now_ns, session=session, mode=mode, config=plan.config, moves=plan.moves
+            recv_ns=now_ns,
+            session=session,
+            mode=mode,
+            config=plan.config,
+            moves=plan.moves,
+            epoch=opened.epoch(),
         )
         began = self.sequencer.preview(started)
         if mode == "live":
@@ -255,15 +244,12 @@ class Live:
         self._turn([started])
         for line in beginning_lines(began, self.sequencer.without_state, self.sequencer.instruments):
             self._notify(line)
-        repaired: list[Event] = [
-            TailRepaired(now_ns, repair.file, repair.offset, repair.size, repair.saved or "")
-            for repair in recovered.repairs
-        ]
+        repaired = opened.repaired(now_ns)
         # Read before the session began, but recorded in it: engine time does not go back.
         read = [msgspec.structs.replace(event, recv_ns=now_ns) for event in plan.venue_events]
         if repaired or read:
             self._turn([*repaired, *read])
-        return [f"{repair.kind} {repair.file} at {repair.offset}" for repair in recovered.repairs]
+        return [f"{repair.kind} {repair.file} at {repair.offset}" for repair in opened.repairs()]
 
     def _list_instruments(self) -> list[InstrumentListed]:
         """Give the venue's instruments their numbers in the journal; list those that are new or changed."""
@@ -469,9 +455,3 @@ class Live:
     def _now_ns(self) -> int:
         """Return the clock's time, never before the engine's."""
         return max(self._plan.clock.now_ns(), self.sequencer.now_ns)
-
-
-def open_journal(root: Path, ids: Ids, witness: Witness | None, disk: Disk = DISK) -> Recovered:
-    """Create or recover the journal in `root`, whose lock the caller holds. Raises JournalError."""
-    ensure_identity(root, ids.random_bytes(16), disk)
-    return recover(root, witness=witness, disk=disk)

@@ -158,15 +158,23 @@ def test_what_is_not_a_file_in_place_of_a_journals_own_files_is_refused_at_once(
     assert "Traceback" not in done.err
 
 
-def test_a_day_whose_writer_died_before_its_first_record_is_no_day(traded: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [None, b"", bytes(60), bytes(128), b"retape\r\n\x01\x00\x80"])
+def test_a_day_whose_writer_died_before_its_first_record_is_no_day(
+    traded: Path, tmp_path: Path, left: bytes | None
+) -> None:
+    """A folder without segments, or with one that has no header yet: for every command."""
     root = tmp_path / "journal"
     shutil.copytree(traded.parent, root)
     (root / "2022-01-16").mkdir()
     (root / "2022-01-17" / "damaged").mkdir(parents=True)
+    if left is not None:
+        (root / "2022-01-16" / f"{1_000_000:020d}.seg").write_bytes(left)
     before = engine("journal", "verify", traded)
     assert engine("journal", "verify", root).out.replace(str(root), str(traded.parent)) == before.out
     assert engine("project", root, "--db", tmp_path / "rows.db").code == 0
     assert engine("backtest", root).code == 0
-    done = engine("replay", root / "2022-01-16")
-    assert done.code == 2
-    assert "holds no records" in done.err
+    assert engine("bars", root).code == 0
+    day = root / "2022-01-16"
+    for command in (["replay", day], ["bars", day], ["inspect", day], ["why", day, 1], ["backtest", day]):
+        done = engine(*command)
+        assert (done.code, "holds no records" in done.err) == (2, True), (command, done)

@@ -14,7 +14,7 @@ from typing import Any
 
 import trio
 
-import engine.runtime.live
+import engine.runtime.journal
 from engine.clock import SystemClock
 from engine.config import Config
 from engine.errors import EngineError
@@ -78,9 +78,9 @@ def use_disk(monkeypatch: Any, disk: Disk) -> None:
     """Have live sessions write to this disk."""
 
     def writer(*args: Any, **kwargs: Any) -> JournalWriter:
-        return JournalWriter(*args, **kwargs, disk=disk)
+        return JournalWriter(*args, **kwargs | {"disk": disk})
 
-    monkeypatch.setattr(engine.runtime.live, "JournalWriter", writer)
+    monkeypatch.setattr(engine.runtime.journal, "JournalWriter", writer)
 
 
 class Rig:
