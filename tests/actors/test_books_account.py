@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.actors.books.funding import shared_payment
+from engine.clock import SECOND_NS
 from engine.events import (
     AccountAdjusted,
     EquityMarked,
@@ -264,6 +265,24 @@ def test_a_payment_that_a_reading_had_already_takes_its_difference_back() -> Non
     emitted = kit.send(funding("-0.6", at_ns=T + HOUR))
     assert [amount for amount, _ in adjusted(emitted)] == [F("0.6")]
     assert (kit.equity()["equity"], kit.equity()["funding"]) == (F("999.4"), F("-0.6"))
+
+
+def test_while_a_payment_is_due_the_account_is_not_compared() -> None:
+    """The hour's payment is in the value before it is reported: half a minute later it has to be."""
+    hourly = InstrumentListed(T, 1, "sim", "BTC", 2, 4, rules=MarketRules(funding_s=3600))
+    due = T - T % HOUR + HOUR
+    kit = Kit(real=True, listed={1: hourly})
+    kit.position_read("0")
+    kit.account_read("1000")
+    kit.trades("S1", BUY, "1", "100", at_ns=T + MS)
+    assert adjusted(kit.account_read("999.4", at_ns=due + 2 * SECOND_NS)) == []
+    assert adjusted(kit.send(funding("-0.6", at_ns=due + MS))) == []
+    assert adjusted(kit.account_read("999.4", at_ns=due + 10 * SECOND_NS)) == []
+    assert adjusted(kit.account_read("999.3", at_ns=due + 20 * SECOND_NS)) == [(F("-0.1"), "unexplained")]
+    assert adjusted(kit.account_read("999", at_ns=due + HOUR + 29 * SECOND_NS)) == []
+    assert adjusted(kit.account_read("999", at_ns=due + HOUR + 30 * SECOND_NS)) == [
+        (F("-0.3"), "unexplained")
+    ]
 
 
 # Assets and currencies.

@@ -274,6 +274,27 @@ async def test_funding_is_shared_by_the_books_and_equity_follows_the_venue(
     assert money(tmp_path)["funding"] == amount
 
 
+async def test_a_payment_that_the_stream_lost_is_read_when_it_is_back(
+    paced_clock: MockClock, tmp_path: Path
+) -> None:
+    """The stream is silent over the hour and comes back a moment later. No difference is unexplained."""
+    async with staged() as stage:
+
+        async def script(live: Live) -> None:
+            await stage.signal(1)
+            stage.sandbox.faults.arm("silent", scope="user")
+            await stage.wait(302)
+            stage.sandbox.drop_connections()
+            await stage.wait(5)
+            await stage.signal(2)
+
+        await stage.trade(tmp_path, {"Long": "1: target 10; 2: target 0"}, script)
+        await assert_money(tmp_path, stage)
+    (paid,) = of(FundingPaid, tmp_path)
+    assert Decimal(int(paid.amount)).scaleb(-paid.scale) == Decimal("-0.0125")
+    assert of(AccountAdjusted, tmp_path) == []
+
+
 async def test_a_transfer_while_the_engine_is_down_is_no_profit(
     paced_clock: MockClock, tmp_path: Path
 ) -> None:

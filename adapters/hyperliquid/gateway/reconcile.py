@@ -41,7 +41,7 @@ OVERLAP_MS: Final = 300_000
 """Fills this long before the last reading are read again: some become visible late."""
 
 FUNDING_LATE_MS: Final = 30_000
-"""How long after an hour its funding payments can be read."""
+"""How long after an hour its funding payments may still be missing: until then they are read each time."""
 
 CLOCK_MOVED_NS: Final = 100_000_000
 """A smaller change of the difference between the clocks is not reported."""
@@ -184,8 +184,8 @@ class Reconciler:
         return [fill for fill in fills if fill is not None]
 
     async def _payments(self, time_ms: int) -> list[Event]:
-        """Return the funding paid since the last reading: read once an hour, when it is available."""
-        if _hour(time_ms) <= self._paid_until:
+        """Return the funding paid since the last reading: read until that of the hour has to be there."""
+        if time_ms // _HOUR_MS <= self._paid_until:
             return []
         start_ms = max(self.first_ms, (self._paid_until + 1) * _HOUR_MS)
         rows = await self._rows(

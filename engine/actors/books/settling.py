@@ -4,7 +4,8 @@ Owns the start of a real account and its adjustments. The account begins with th
 profit of its open positions, at the first reading. Later readings are compared with the ledger's cash of the
 same time, as it would be with one position per market; a difference of 0.01 or more moves equity, but is no
 profit. A transfer, a payment or a fill that is reported after a reading that had it already takes the
-difference back. Called by `Books`, which holds the state.
+difference back. While a payment of funding is due nothing is compared. Called by `Books`, which holds the
+state.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from engine.actors.base import Emit
 from engine.actors.books.equity import netted, valued
 from engine.actors.books.readings import MS
 from engine.actors.books.scaling import at_scale
+from engine.clock import SECOND_NS
 from engine.events import AccountRead, QueryAccount, TransferSeen
 from engine.values import power_of_ten
 
@@ -25,6 +27,9 @@ __all__ = ["Settling"]
 
 CENT_SCALE: Final = 2
 """A difference below one unit at this scale is the venue's rounding."""
+
+PAYMENT_NS: Final = 30 * SECOND_NS
+"""How long after its time a payment of funding may be in the account's value and not be reported yet."""
 
 EFFECTS_MAX: Final = 512
 """Upper bound on the movements of cash that are remembered with their times."""
@@ -88,12 +93,23 @@ class Settling:
         if b.start is None:
             b.start = equity - (unrealized or 0) - cash
             b.settled_ns = read.venue_ns
-        elif unrealized is not None:
+        elif unrealized is not None and not self._awaits_payment(read.venue_ns):
             differs = equity - unrealized - b.start - cash
             if abs(differs) >= power_of_ten(b.scale - CENT_SCALE):
                 b.settled_ns = read.venue_ns
                 b.adjust(read.recv_ns, differs, "unexplained", emit)
         b.mark(read.recv_ns, emit)
+
+    def _awaits_payment(self, venue_ns: int) -> bool:
+        """Return whether the account was about to be paid funding that is not reported yet."""
+        b = self.b
+        for number, listed in b.instruments.items():
+            span_ns = listed.rules.funding_s * SECOND_NS
+            due_ns = venue_ns - venue_ns % span_ns if span_ns else 0
+            due = venue_ns < due_ns + PAYMENT_NS and b.funded_ns.get(f"{number} ", 0) < due_ns
+            if due and any(size for _, size in b.readings.sizes_at(number, due_ns)):
+                return True
+        return False
 
     def _unrealized(self, read: AccountRead) -> int | None:
         """Return the profit of the venue's positions that its equity includes; None if it is not known."""
