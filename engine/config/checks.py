@@ -125,6 +125,7 @@ def check(config: Config) -> None:
         "venue.slippage_bps": config.venue.slippage_bps,
         "venue.dead_man_s": config.venue.dead_man_s,
         "limits.handler_s": config.limits.handler_s,
+        "limits.lag_ms": config.limits.lag_ms,
     }
     for key, value in whole.items():
         if not 0 <= value <= 3_600_000:

@@ -373,6 +373,13 @@ class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "line; 0: never."
         ),
     ] = 5
+    lag_ms: Annotated[
+        int,
+        Meta(
+            description="An engine that handles its inputs later than this after their receipt is reported; "
+            "0: only beyond `max_price_age_ms`, when openings are refused."
+        ),
+    ] = 1_000
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -113,6 +113,7 @@ from engine.events.session import (
     DayOpened,
     EdgeChanged,
     EngineHalted,
+    EngineLagging,
     OperatorCommand,
     SessionStarted,
     SessionStopped,
@@ -216,6 +217,7 @@ EVENT_TYPES: Final[tuple[type[Event], ...]] = (
     HistoryRead,
     FeedLagging,
     ClockJumped,
+    EngineLagging,
 )
 
 __all__ = [
@@ -248,6 +250,7 @@ __all__ = [
     "DayOpened",
     "EdgeChanged",
     "EngineHalted",
+    "EngineLagging",
     "EquityMarked",
     "Event",
     "ExitDelayed",

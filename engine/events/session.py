@@ -19,6 +19,7 @@ __all__ = [
     "DayOpened",
     "EdgeChanged",
     "EngineHalted",
+    "EngineLagging",
     "OperatorCommand",
     "SessionStarted",
     "SessionStopped",
@@ -118,6 +119,24 @@ class ClockJumped(Event, frozen=True, tag="clock-jumped"):
     def ahead(self) -> bool:
         """Whether time was skipped. A clock that was set back skips nothing."""
         return self.to_ns >= self.from_ns
+
+
+class EngineLagging(Event, frozen=True, tag="engine-lagging"):
+    """Input. The engine handles what it receives late, by `lag_ms` of real time; 0: no longer.
+
+    The lag is the time from the receipt of an input, or from when a timer was due, to its turn; or, if that
+    is longer, the time for which nothing could be read. Recorded before the late inputs when it exceeds
+    `[limits] lag_ms` and when it has changed much, and at the recovery. `recv_ns` is the engine's time by
+    then.
+
+    `handler` is the handler of a strategy in which most of the time since the last report was spent, such as
+    "Maker.on_trade", "" if none stands out; `handler_ms` is that time, measured in samples.
+    """
+
+    recv_ns: int
+    lag_ms: int
+    handler: str = ""
+    handler_ms: int = 0
 
 
 class TimerFired(Event, frozen=True, tag="timer"):

@@ -55,16 +55,20 @@ class Ingress:
         self._inputs.extendleft(reversed(events))
         self._filled.set()
 
-    async def receive(self) -> list[Event]:
-        """Wait for an input; return all that are queued, at most BATCH_MAX."""
+    def wake(self) -> None:
+        """Let `receive` return, even without an input."""
+        self._filled.set()
+
+    async def receive(self, most: int = BATCH_MAX) -> list[Event]:
+        """Wait for an input; return all that are queued, at most `most`. Empty after a `wake`."""
         if not self._inputs:
             self._filled = trio.Event()
             await self._filled.wait()
-        return self.take()
+        return self.take(most)
 
-    def take(self) -> list[Event]:
-        """Return the queued inputs, at most BATCH_MAX. May be empty."""
-        count = min(len(self._inputs), BATCH_MAX)
+    def take(self, most: int = BATCH_MAX) -> list[Event]:
+        """Return the queued inputs, at most `most`. May be empty."""
+        count = min(len(self._inputs), most)
         batch = [self._inputs.popleft() for _ in range(count)]
         self._emptied.set()
         self._emptied = trio.Event()

@@ -32,6 +32,7 @@ from engine.events import (
     Quote,
     SessionStopped,
     Trade,
+    engine_time,
 )
 from engine.events.codec import Record, in_order
 from engine.journal import day_name
@@ -44,6 +45,7 @@ from engine.runtime.effects import MeasuredEffects
 from engine.runtime.ingress import BATCH_MAX, Ingress
 from engine.runtime.journal import OpenedJournal, opened_journal
 from engine.runtime.jumps import LOOK_S, JumpWatch
+from engine.runtime.lag import Lag
 from engine.runtime.notices import Notices, short_warm_up
 from engine.runtime.numbering import numbered
 from engine.runtime.plan import LivePlan, LiveResult, WarmUp
@@ -90,6 +92,8 @@ class Live:
         self._stopped_by = ""
         self._failures_shown = 0
         self._watchdog = Watchdog(plan.config.limits.handler_s, self._show_stuck, self._durable_seq)
+        self._lag = Lag(plan.config, plan.clock, plan.speed, self._watchdog.busiest)
+        plan.health["engine"] = self._lag.__str__
 
     def stop(self, reason: str) -> None:
         """Begin a graceful stop."""
@@ -140,6 +144,7 @@ class Live:
             self._jumps = JumpWatch(plan.clock)
             async with trio.open_nursery() as core:
                 core.start_soon(self._pump)
+                core.start_soon(self._lag.beat, self.ingress)
                 if plan.make_gateway is not None:
                     gateway = plan.make_gateway(instruments, self.ingress, self._account())
                     self.effects.gateway = gateway
@@ -190,6 +195,7 @@ class Live:
             unvalued=self._books().unvalued(),
             unfunded=self._unfunded(),
             paused=self._manager().gates.paused,
+            lag_max_ms=self._lag.highest_ms,
         )
 
     # Start.
@@ -299,12 +305,16 @@ class Live:
             wait_s = min(max(self._plan.clock.real_seconds_until(due_ns), 0.0), LOOK_S)
             batch: list[Event] = []
             with trio.move_on_after(wait_s):
-                batch = await self.ingress.receive()
+                batch = await self.ingress.receive(self._lag.batch_max)
             self._look_for_jumps()
+            self._look_for_lag(batch)
             if batch:
+                began = trio.current_time()
                 await self._turns(batch)
+                took_s = trio.current_time() - began
+                self._lag.ran(len(batch), took_s)
                 # The committer runs between two batches, however many are queued.
-                await trio.lowlevel.checkpoint()
+                await self._lag.let_read(self.ingress, took_s)
             elif self._plan.clock.now_ns() >= due_ns:
                 self._turn([ClockAdvanced(self._now_ns())])
 
@@ -315,6 +325,12 @@ class Live:
             for edge in self._edges:
                 if edge.note_jump is not None:
                     edge.note_jump(jumped)
+
+    def _look_for_lag(self, batch: list[Event]) -> None:
+        """Record a lag before the inputs and timers that are late."""
+        oldest_ns = min([self.sequencer.due_ns, *map(engine_time, batch[:1])])
+        for lagging in self._lag.look(oldest_ns, self.sequencer.now_ns):
+            self._turn([lagging])
 
     async def _turns(self, batch: list[Event]) -> None:
         """Run a batch. An operator's command may read the journal, so it waits for earlier records."""

@@ -17,6 +17,7 @@ from engine.events import (
     CandleRead,
     ClockJumped,
     EngineHalted,
+    EngineLagging,
     Event,
     ExitDelayed,
     InstrumentListed,
@@ -47,6 +48,7 @@ LOUD: Final = frozenset(
         "open",
         "short",
         "stuck",
+        "lagging",
     }
 )
 """The states of lines that are shown also without a terminal."""
@@ -98,6 +100,8 @@ class Notices:
                 return Health("engine", "halted", event.reason)
             case ClockJumped():
                 return Health("clock", "jumped", jump_text(event))
+            case EngineLagging():
+                return _lag_line(event)
             case MarketHalted():
                 return Health(self._name(event.instrument), "halted", event.reason)
             case ExitDelayed():
@@ -171,6 +175,13 @@ def jump_text(jumped: ClockJumped) -> str:
         "stepped": "the machine's clock was set ahead",
     }[jumped.cause]
     return f"{what} for {span_s:,.1f} s, {moments}; nothing is opened until prices are proved to be new"
+
+
+def _lag_line(event: EngineLagging) -> Health:
+    busy = f"; {event.handler} took {event.handler_ms:,} ms" if event.handler else ""
+    if not event.lag_ms:
+        return Health("engine", "running", f"handles its inputs on time again{busy}")
+    return Health("engine", "lagging", f"handles its inputs {event.lag_ms:,} ms late{busy}")
 
 
 def refusals_text(refused: Mapping[str, int]) -> str:

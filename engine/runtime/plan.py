@@ -94,6 +94,7 @@ class LivePlan(msgspec.Struct):
 class LiveResult(msgspec.Struct):
     """The result of a session. Latencies are from receipt to release of a command, in milliseconds.
 
+    `lag_max_ms` is the longest time that an input or a timer waited for its turn, or nothing could be read.
     `live_orders` counts orders that did not end in time. `failures` are the actors that raised, with the seq
     of the event and where. `halted` is the reason of a halt, "" if there is none; `halted_markets` are the
     reasons by market, `paused` the strategies that an operator
@@ -128,3 +129,4 @@ class LiveResult(msgspec.Struct):
     unvalued: list[str] = []
     unfunded: list[str] = []
     paused: list[str] = []
+    lag_max_ms: int = 0

@@ -28,7 +28,7 @@ WINDOW_S: Final = 60.0
 class Health(msgspec.Struct):
     """The state of an edge or actor, for people and for `EdgeChanged`.
 
-    `state` is starting, running, restarting, failed, stopped, halted, reset or stuck.
+    `state` is starting, running, restarting, failed, stopped, halted, reset, stuck or lagging.
     """
 
     name: str

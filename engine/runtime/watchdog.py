@@ -1,9 +1,10 @@
 """Watches a session from outside of its loop: signals, and handlers of strategies that do not return.
 
 While a handler runs, nothing else of the session does. A thread looks at what it is doing, four times a
-second. It reports a handler that has not returned for `limit_s`. It ends the process when a person, or the
-end of `--for`, asks for that and the loop cannot. Signals are received by Python's handlers, which also run
-inside of a handler that does not return. What is durable stays; the turn that did not end is not recorded.
+second. It reports a handler that has not returned for `limit_s`, and knows which one takes the most time. It
+ends the process when a person, or the end of `--for`, asks for that and the loop cannot. Signals are received
+by Python's handlers, which also run inside of a handler that does not return. What is durable stays; the turn
+that did not end is not recorded.
 
 One call of a C function can hold up the thread and the signals too. Then Python's own watchdog prints the
 traceback, and only SIGKILL ends the process. Called by `Live`.
@@ -18,6 +19,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +43,8 @@ NOTICED_S: Final = 1.0
 """A handler that has run for this long when a signal comes counts as one that does not return."""
 END_S: Final = 3.0
 """How long the loop has to end after a second signal."""
+LOOKS_KEPT: Final = 240
+"""How many looks say where the time went: those of the last minute."""
 BLIND_LIMITS: Final = 3.0
 """If the thread cannot look for this many limits, Python's own watchdog prints the traceback."""
 
@@ -84,6 +88,7 @@ class Watchdog:
         self._first = 0.0
         self._second = 0.0
         self._deadline: tuple[float, str] | None = None
+        self._looks: deque[tuple[str, float]] = deque(maxlen=LOOKS_KEPT)  # handlers, and seconds in each
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -144,11 +149,30 @@ class Watchdog:
         """End the process this much later if a handler does not return: the session should have ended."""
         self._deadline = (time.monotonic() + seconds, why)
 
+    def busiest(self) -> tuple[str, int]:
+        """Return the handler in which most of the time of all handlers was spent since the last call, such as
+        "Maker.on_trade", and for how many milliseconds; "" and 0 if none stands out.
+
+        Measured in samples. One call of a C function counts whole, once it lets the thread run.
+        """
+        looks, self._looks = self._looks, deque(maxlen=LOOKS_KEPT)
+        spent: dict[str, float] = {}
+        for handler, seconds in looks:
+            spent[handler] = spent.get(handler, 0.0) + seconds
+        most = max(spent, key=lambda handler: spent[handler], default="")
+        if 2 * spent.get(most, 0.0) <= sum(spent.values()):
+            return "", 0
+        return most, round(spent[most] * 1000)
+
     def _watch(self) -> None:
+        looked = time.monotonic()
         while not self._closed.wait(LOOK_S):
             self._arm()
             now = time.monotonic()
             stuck = self._look(sys._current_frames().get(self._loop), now)
+            if stuck is not None:
+                self._looks.append((f"{stuck.strategy}.{stuck.place.partition(' ')[0]}", now - looked))
+            looked = now
             if self._second and now - self._second >= END_S:
                 self._end(1, f"stopped at once by a second signal{f'; {stuck}' if stuck else ''}")
             if stuck is None:

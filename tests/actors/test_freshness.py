@@ -14,6 +14,7 @@ from engine.events import (
     ClockAdopted,
     ClockChecked,
     ClockJumped,
+    EngineLagging,
     FeedDamaged,
     FeedDown,
     FeedGap,
@@ -151,6 +152,29 @@ def test_a_price_of_an_earlier_session_is_not_fresh() -> None:
     events = [UP, trade(), started, FeedUp(T + 2 * S, "f", 1)]
     assert stale(events, T + 3 * S) == "no price since data was missed"
     assert stale([*events, quote(T + 3 * S)], T + 3 * S) == ""
+
+
+@pytest.mark.parametrize("before", [[], [QUIET], [UP]])
+def test_nothing_opens_while_the_engine_is_later_than_the_age_allowed(before: list[Any]) -> None:
+    """In data without a feed too: what is late is the engine."""
+    late = [*before, trade(), EngineLagging(T, 5001, "Slow.on_trade", 4000)]
+    assert stale(late, T) == "the engine is 5001 ms late, more than 5000"
+    assert stale([*late, EngineLagging(T, 5000)], T) == ""
+    assert stale([*late, EngineLagging(T, 0)], T) == ""
+
+
+def test_what_a_price_waits_here_is_part_of_its_age() -> None:
+    late = [UP, trade(), EngineLagging(T, 3000)]
+    assert stale(late, T + 2 * S) == ""
+    assert stale(late, T + 2 * S + MS) == "the newest price is 5001 ms old, more than 5000"
+    sped = [ClockAdopted(T, "v", T, 60.0), *late]
+    assert stale(sped, T + 120 * S) == "", "the lag is real time on an accelerated venue too"
+    assert stale(sped, T + 121 * S) == "the newest price is 5016 ms old, more than 5000"
+
+
+def test_the_lag_of_an_earlier_session_does_not_count() -> None:
+    started = SessionStarted(T + S, "b" * 16, "paper", "", "", "", (), "")
+    assert stale([EngineLagging(T, 9000), started, trade(T + S)], T + S) == ""
 
 
 def test_trades_are_followed_only_where_their_age_counts() -> None:

@@ -19,6 +19,7 @@ from engine.events import (
     ActorFailed,
     ClockChecked,
     ClockJumped,
+    EngineLagging,
     FeedDown,
     FeedUp,
     FillBooked,
@@ -165,6 +166,7 @@ ROWS = (
         "stale",
         arrange=send(lambda at: FeedUp(at, "feed", 1), lambda at: FeedDown(at, "feed", "reset")),
     ),
+    Row("an engine that is late", "stale", arrange=send(lambda at: EngineLagging(at, 5001))),
     Row(
         "an account that is not known",
         "unreconciled",

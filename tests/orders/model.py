@@ -28,6 +28,7 @@ from engine.events import (
     Candle,
     ContextRead,
     EngineHalted,
+    EngineLagging,
     EquityMarked,
     Event,
     ExitDelayed,
@@ -64,6 +65,9 @@ from tests.orders.wanted import TARGET
 
 __all__ = ["Broken", "Listed", "Model", "Order", "Read"]
 
+PRICE_AGE_MS_MAX = 5000
+"""No price that the engine has had for longer is good enough to open; no session here sets another bound."""
+
 
 @dataclass
 class Model(Bookings):
@@ -80,6 +84,7 @@ class Model(Bookings):
     halted: bool = False
     halted_markets: set[int] = field(default_factory=set)
     stopping: bool = False
+    lag_ms: int = 0  # how late the engine is
     reconciled: bool = True  # with real orders: the account has been read since the stream is up
     known: bool = True  # the same, since the session began
     asking: bool = False  # the engine has asked for a reading of the account
@@ -125,6 +130,7 @@ class Model(Bookings):
             ExitDelayed: self._delayed,
             OperatorCommand: self._operate,
             EngineHalted: self._halt,
+            EngineLagging: self._lag,
             MarketHalted: self._halt_market,
             ActorFailed: self._fail,
             ActorRestarted: self._restarted,
@@ -295,6 +301,8 @@ class Model(Bookings):
         # An order that was asked for before the failure, in its turn, is canceled at once.
         failed = owner in self.failed and approval.request_seq >= self.failed_seq.get(owner, 0)
         self.require(not failed and owner not in self.paused, rule, approval)
+        late = self.lag_ms > PRICE_AGE_MS_MAX
+        self.require(not late, "nothing opens while the engine is too late", self.lag_ms, approval)
 
     def _submit(self, command: SubmitOrder) -> None:
         terms, listed = command.terms, self.listed[command.instrument]
@@ -446,7 +454,11 @@ class Model(Bookings):
     def _gateway_down(self, down: GatewayDown) -> None:
         self.reconciled = False
 
+    def _lag(self, lagging: EngineLagging) -> None:
+        self.lag_ms = lagging.lag_ms
+
     def _start(self, started: SessionStarted) -> None:
+        self.lag_ms = 0
         self.reconciled = self.known = not self.real
         self.stopping = False
         for owner in self.failed:  # it begins without its state

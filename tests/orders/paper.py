@@ -10,6 +10,7 @@ from engine.events import (
     Candle,
     ClockAdvanced,
     ContextRead,
+    EngineLagging,
     Event,
     FeedDown,
     FeedGap,
@@ -71,6 +72,8 @@ class Run(Session):
             return FeedUp(now, "sim", 2)
         if step.kind == "down":
             return FeedDown(now, "sim", "test")
+        if step.kind == "lag":
+            return EngineLagging(now, *values)
         if step.kind == "gap":
             return FeedGap(now, "sim", market, now - values[0] * MS, now)
         if step.kind == "operator":

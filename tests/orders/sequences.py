@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.values import format_scaled
 from tests.orders.faults import FAULTS
+from tests.orders.lags import with_lags
 
 AAA, BBB = 1, 2
 NAMES = {AAA: "AAA", BBB: "BBB"}
@@ -44,9 +45,9 @@ class Step:
     | context | yes | mark, oracle, hourly funding rate as text |
     | up, down | - | - |
     | gap | yes | milliseconds that are missing |
-    | clock | - | - |
+    | lag | - | milliseconds that the engine is late; 0: on time again |
+    | clock, restart, kill | - | - |
     | operator | - | command, target |
-    | restart, kill | - | - |
     | call | - | strategy, hook, verb, arguments ..., named arguments |
     | venue | yes | with real orders: others, side, size; liquidate; person, which; down; up; transfer, sum |
     | fault | - | on the sandbox: kind, scope, milliseconds, how many times |
@@ -175,6 +176,8 @@ class _Author:
         self._begin()
         for _ in range(self.random.choice((10, 20, 30, 45, 60))):
             self._one()
+        if not self.faults:
+            self.steps = with_lags(number, self.steps, lambda ms: Step(0, "lag", 0, (ms,)))
         random_steps = len(self.steps)
         if not self.faults:
             self._calm()
@@ -317,16 +320,13 @@ class _Author:
 
     def _venue(self, market: int) -> None:
         r = self.random
-        kind = r.choices(("others", "liquidate", "person", "down", "up", "transfer"), (40, 4, 20, 12, 18, 6))[
-            0
-        ]
-        values: tuple[Any, ...] = ()
+        kinds = ("others", "liquidate", "person", "down", "up", "transfer")
+        kind = r.choices(kinds, (40, 4, 20, 12, 18, 6))[0]
+        values: list[Any] = []
         if kind == "others":
-            values = (r.choice((1, -1)), self._size(market))
-        elif kind == "person":
-            values = (r.randint(0, 9),)
-        elif kind == "transfer":
-            values = (r.choice((100, -50)),)
+            values = [r.choice((1, -1)), self._size(market)]
+        elif kind in ("person", "transfer"):
+            values = [r.randint(0, 9) if kind == "person" else r.choice((100, -50))]
         self._add(3, "venue", market, kind, *values)
 
     def _feed(self, market: int) -> None:

@@ -6,9 +6,10 @@ fresh. Called by `gates`, `halts`, `limits` and `losses`.
 A price is fresh while its feed is up, nothing of its market was missed since, the feed has proved that it has
 delivered what was sent before the clock last jumped, and its age is at most
 `[risk] max_price_age_ms`: the time since the last proof that the feed is alive, plus the time that the price
-took from the venue. Ages are wall time: on a venue whose clock runs faster they may be so many times as long.
-A feed that does not prove its life (`FeedUp.heard_ms` is 0) has no age, and data without events of a feed,
-such as an imported file, is always fresh.
+took from the venue, plus the time that it waited here (`EngineLagging`). Ages are wall time: on a venue whose
+clock runs faster they may be so many times as long. A feed that does not prove its life (`FeedUp.heard_ms` is
+0) has no age but that of the engine's lag, and data without events of a feed, such as an imported file, is
+always fresh.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from engine.events import (
     ClockAdopted,
     ClockChecked,
     ClockJumped,
+    EngineLagging,
     Event,
     FeedDamaged,
     FeedDown,
@@ -60,7 +62,7 @@ class Conditions(State):
     `feeds` are the feeds of this session, each with the reason it is down, "" if it is up. `heard_ms` is how
     often a feed proves that it is alive (0: it does not), `heard_ns` when it last did. `doubted` are
     the markets in which data may have been missed since the last price. `speed`: seconds of the venue per
-    real second.
+    real second. `lag_ms` is how late the engine is in real time.
 
     `jumped_ns` is the end of the last jump of the clock; `unproved`: what a feed delivers may still be from
     before.
@@ -90,6 +92,7 @@ class Conditions(State):
     cooling_ns: dict[str, int] = msgspec.field(default_factory=dict)
     jumped_ns: int = 0
     unproved: bool = False
+    lag_ms: int = 0
 
 
 def note(conditions: Conditions, event: Event, markets: dict[int, Prices]) -> None:
@@ -132,6 +135,8 @@ def note(conditions: Conditions, event: Event, markets: dict[int, Prices]) -> No
             conditions.unproved = True
             conditions.unreconciled = conditions.unreconciled or UNREAD_SINCE
             conditions.doubted |= dict.fromkeys(markets)
+    elif isinstance(event, EngineLagging):
+        conditions.lag_ms = event.lag_ms
     elif isinstance(event, ClockAdopted):
         conditions.speed = max(event.speed, 1.0)
 
@@ -140,6 +145,8 @@ def not_fresh(
     conditions: Conditions, instrument: int, prices: Prices, at_ns: int, max_age_ms: int
 ) -> str | None:
     """Return why the price of a market is not fresh, or None if it is."""
+    if conditions.lag_ms > max_age_ms:
+        return f"the engine is {conditions.lag_ms} ms late, more than {max_age_ms}"
     if not conditions.feeds:
         return None
     for why in conditions.feeds.values():
@@ -153,7 +160,7 @@ def not_fresh(
         return "the feed has not caught up since the clock jumped"
     silent_ns = at_ns - max(conditions.heard_ns, prices.seen_ns)
     lag_ns = max(0, prices.seen_ns - prices.venue_ns)
-    age_ms = round((silent_ns + lag_ns) / conditions.speed) // _MS
+    age_ms = round((silent_ns + lag_ns) / conditions.speed) // _MS + conditions.lag_ms
     if age_ms > max_age_ms:
         return f"the newest price is {age_ms} ms old, more than {max_age_ms}"
     return None

@@ -47,6 +47,7 @@ from engine.events import (
     ClockAdopted,
     ClockChecked,
     ClockJumped,
+    EngineLagging,
     EquityMarked,
     Event,
     FeedDamaged,
@@ -91,6 +92,7 @@ class Gates:
         ClockAdopted,
         ClockChecked,
         ClockJumped,
+        EngineLagging,
         PositionDiffers,
     )
 
@@ -284,7 +286,7 @@ class Gates:
         self.halts.begin()
         gate.unreconciled = UNREAD
         gate.feeds.clear()
-        gate.heard_ms = gate.heard_ns = gate.jumped_ns = 0
+        gate.heard_ms = gate.heard_ns = gate.jumped_ns = gate.lag_ms = 0
         gate.unproved = False
         gate.speed = 1.0
         gate.doubted = dict.fromkeys(self.m.prices)

@@ -26,6 +26,7 @@ from engine.events import (
     DayOpened,
     EdgeChanged,
     EngineHalted,
+    EngineLagging,
     Event,
     FeedDamaged,
     FeedDown,
@@ -107,6 +108,7 @@ class RowBuilder:
             TailRepaired: ("failures", self._repaired),
             EdgeChanged: ("lifecycle", self._edge),
             ClockJumped: ("lifecycle", self._jumped),
+            EngineLagging: ("lifecycle", self._lagging),
             OperatorCommand: ("lifecycle", self._operator),
             ActorRestarted: ("lifecycle", self._restarted),
             **BookRows(self).handlers,
@@ -405,6 +407,14 @@ class RowBuilder:
     def _jumped(self, seq: int, cause: int, event: ClockJumped) -> None:
         detail = f"from {iso_text(event.from_ns)} to {iso_text(event.to_ns)}"
         what = ("ClockJumped", "clock", event.cause, detail, None)
+        self.appended["lifecycle"].append((*record(seq, cause, event.recv_ns), *what))
+
+    def _lagging(self, seq: int, cause: int, event: EngineLagging) -> None:
+        state = "lagging" if event.lag_ms else "running"
+        detail = f"{event.lag_ms} ms late"
+        if event.handler:
+            detail += f"; {event.handler} took {event.handler_ms} ms"
+        what = ("EngineLagging", "engine", state, detail, None)
         self.appended["lifecycle"].append((*record(seq, cause, event.recv_ns), *what))
 
     def _operator(self, seq: int, cause: int, event: OperatorCommand) -> None:
