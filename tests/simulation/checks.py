@@ -51,10 +51,12 @@ def _records(simulation: Simulation) -> list[Event]:
     disk = simulation.machine.disk
     records: list[Event] = []
     for day in list_days(ROOT, disk):
+        simulation.counts["days"] += 1
         records += [record[2] for record in read_records(day.path, disk)]
         report, _ = replay_day(open_day(day.path, disk), make_builder(), history=JournalHistory(ROOT, disk))
         if not report.identical:
             simulation.fail("I4", f"{day.path.name} does not replay: {report.divergence}")
+    simulation.counts["records"] = len(records)
     for event in records:
         simulation.counts[event.__class__.__name__] += 1
     return records

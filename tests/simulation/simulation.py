@@ -16,7 +16,6 @@ from random import Random
 from unittest.mock import patch
 
 import trio
-from trio.testing import MockClock
 
 from engine.clock import day_start_ns
 from engine.config import BarsConfig, Config, DataConfig, RiskConfig, StrategyConfig, VenueConfig
@@ -26,7 +25,7 @@ from tests.simulation.machine import Machine, replaced
 from tests.simulation.network import SimulatedNetwork
 from tests.simulation.readiness import Operator, reason_not_ready
 from tests.simulation.scenario import Scenario
-from tests.simulation.times import SECOND_NS, MachineTime
+from tests.simulation.times import SECOND_NS, JumpingClock, MachineTime
 from tests.simulation.venue import ACCOUNT, INSTRUMENTS, SimulatedVenue
 from tests.simulation.wire import Wire
 
@@ -67,11 +66,12 @@ class Simulation:
         self.ready_s: float | None = None
         self.tasks = (0, 0)
         self.counts: Counter[str] = Counter()
+        self.marks: dict[str, int] = {}
         self.venue: SimulatedVenue
         self.machine: Machine
         self.operator: Operator
         self.wire = Wire(lambda: self.machine.disk, self.fail)
-        self._clock = MockClock(autojump_threshold=0)
+        self._clock = JumpingClock()
 
     def note(self, fault: str) -> None:
         """Count a fault that happened."""
@@ -111,6 +111,7 @@ class Simulation:
             with replaced(self.machine, Random(f"{seed} ids")):
                 nursery.start_soon(self.machine.run)
                 nursery.start_soon(self.operator.run)
+                nursery.start_soon(self._watch)
                 await trio.sleep(60)
                 before = _tasks()
                 await self._play(Faults(self, nursery))
@@ -123,6 +124,20 @@ class Simulation:
                     self.fail("I13", "the session did not stop")
             check(self)
             nursery.cancel_scope.cancel()
+
+    async def _watch(self) -> None:
+        """Note the highest marks of queues and tasks from time to time."""
+        while True:
+            await trio.sleep(10)
+            live = self.machine.live
+            self._mark("tasks", _tasks())
+            self._mark("connections", len(self.machine.network.links))
+            if live is not None and hasattr(live, "committer"):
+                self._mark("inputs queued", live.ingress.high_water)
+                self._mark("records unsynced", live.committer.high_water)
+
+    def _mark(self, name: str, value: int) -> None:
+        self.marks[name] = max(self.marks.get(name, 0), value)
 
     async def _play(self, faults: Faults) -> None:
         began = trio.current_time() - 60
