@@ -23,7 +23,6 @@ from engine.actors.bars import (
     OpenBar,
     Series,
     add_trade,
-    bar_event,
     flatten,
     is_implausible,
     no_bar,
@@ -37,6 +36,7 @@ from engine.events import (
     FeedDamaged,
     FeedDown,
     FeedGap,
+    FeedHeard,
     FeedPolling,
     FeedUp,
     PriceMarked,
@@ -49,6 +49,9 @@ from engine.events import (
 __all__ = ["Aggregator"]
 
 _NO_BAR = no_bar()
+AHEAD_NS = SECOND_NS
+"""A trade that is further than this, and the grace period, ahead of the engine's clock proves nothing."""
+
 INTERRUPTION_NS_MAX = 3600 * SECOND_NS
 """After a longer interruption, no flat bars are made for the time between."""
 
@@ -132,8 +135,14 @@ class Aggregator(CandleBars):
         while bar.end_ns <= venue_ns:
             bar = self._end(instrument, market, bar)
         bar.until_ns = bar.end_ns
-        self._close_until(instrument, venue_ns - self._early_ns, "trade", trade.recv_ns, emit)
+        self._note_reached(trade, market, bar.start_ns)
+        limit_ns = venue_ns - self._early_ns
+        if self._proves:  # a bar that waits for its proof closes with this trade
+            limit_ns = max(limit_ns, trade.recv_ns - self._wait_ns())
+        self._close_until(instrument, limit_ns, "trade", trade.recv_ns, emit)
         self._set_timer(instrument, bar, emit)
+        if market.lagging:
+            self._settle_lagging(instrument, trade.recv_ns, emit)
         return bar
 
     @handles(TimerFired)
@@ -147,15 +156,13 @@ class Aggregator(CandleBars):
         if what == CANDLES:
             self._close_longer(instrument, timer.at_ns, emit)
             return
-        bar = self._open.get(instrument)
-        if bar is None:
-            return
-        market = self._markets[instrument]
-        limit_ns = timer.at_ns - self._wait_ns()
-        while bar.end_ns <= limit_ns:
-            bar = self._end(instrument, market, bar)
-        self._close_until(instrument, limit_ns, "timer", timer.at_ns, emit)
-        self._set_next_timer(instrument, emit)
+        if instrument in self._open:
+            self._close_through(instrument, timer.at_ns - self._wait_ns(), "timer", timer.at_ns, emit)
+
+    def _note_reached(self, trade: Trade, market: Market, start_ns: int) -> None:
+        """Note that the feed has delivered a trade of a window, and so all trades before that window."""
+        if trade.venue_ns <= trade.recv_ns + self._grace_ns + AHEAD_NS:
+            market.reached_ns = max(market.reached_ns, start_ns)
 
     # Late trades.
 
@@ -165,6 +172,9 @@ class Aggregator(CandleBars):
         start_ns = window_start(self._base_ns, trade.venue_ns)
         if start_ns < market.done_ns:
             self._correct(trade, market, open_bar, emit)
+            if market.lagging:
+                self._note_reached(trade, market, start_ns)
+                self._settle_lagging(trade.instrument, trade.recv_ns, emit)
             return
         waiting = market.waiting
         at = len(waiting)
@@ -226,9 +236,12 @@ class Aggregator(CandleBars):
                     break
                 elif not flatten(bar, price):
                     continue
-                if not is_open:
-                    bar.revision += 1
-                    emit(bar_event(bar, trade.instrument, series.interval_ns, "trade", trade.recv_ns))
+                if is_open:
+                    continue
+                if bar.lagging:
+                    bar.unsent = True  # it is emitted with its proof
+                else:
+                    self._emit_again(bar, trade.instrument, series.interval_ns, "trade", trade.recv_ns, emit)
             if price is None and not series.source_ns:
                 self._too_late += 1  # its window has no bar
 
@@ -263,6 +276,8 @@ class Aggregator(CandleBars):
             for market in self._markets.values():
                 market.blind = False  # the new session's feed joins its trades to the recorded ones
             self._end_interrupted(event.recv_ns, emit)
+        elif self._proves:
+            self._close_overdue("timer", event.recv_ns, emit)
 
     @handles(FeedDamaged)
     def note_damage(self, damaged: FeedDamaged, emit: Emit) -> None:
@@ -274,13 +289,44 @@ class Aggregator(CandleBars):
     def _doubt(self, instrument: int) -> None:
         market = self._markets[instrument]
         own = [self._open[instrument]] if instrument in self._open else []
-        for bar in (*own, *market.waiting, *(series.bar for series in market.series)):
+        # What a bar that closed without proof still lacks may be lost now.
+        lagging = [bar for series in market.series for bar in series.closed if bar.lagging]
+        for bar in (*own, *market.waiting, *(series.bar for series in market.series), *lagging):
             bar.doubtful = True
 
     @handles(FeedUp)
     def note_feed_up(self, up: FeedUp, emit: Emit) -> None:
         """Note that bars opened from now on are complete. A `FeedGap` settles the earlier ones."""
+        self._proves = up.proves
+        if up.proves and self._blind:
+            for market in self._markets.values():
+                market.doubt_ns = up.recv_ns + self._grace_ns
         self._blind = False
+        if not up.proves:
+            self._settle(up.recv_ns, emit)
+
+    @handles(FeedHeard)
+    def note_proof(self, heard: FeedHeard, emit: Emit) -> None:
+        """Close the bars that waited for this proof, and emit those again that closed without it."""
+        if heard.proved_ns <= self._proved_ns:
+            return
+        self._proves = True  # in a backtest of a later day, its `FeedUp` was on the day before
+        self._proved_ns = heard.proved_ns
+        self._close_overdue("proof", heard.recv_ns, emit)
+        self._settle(heard.recv_ns, emit)
+
+    def _settle(self, at_ns: int, emit: Emit) -> None:
+        for instrument in sorted(self._markets):
+            if self._markets[instrument].lagging:
+                self._settle_lagging(instrument, at_ns, emit)
+
+    def _close_overdue(self, closed_by: str, at_ns: int, emit: Emit) -> None:
+        """Close the bars whose grace period is over and that need not wait any more."""
+        limit_ns = at_ns - self._wait_ns()
+        for instrument in sorted(self._open):
+            waiting = self._markets[instrument].waiting
+            if (waiting[0] if waiting else self._open[instrument]).end_ns <= limit_ns:
+                self._close_through(instrument, limit_ns, closed_by, at_ns, emit)
 
     @handles(FeedGap)
     def settle_gap(self, gap: FeedGap, emit: Emit) -> None:
@@ -295,17 +341,17 @@ class Aggregator(CandleBars):
                 return
             market = self._market(gap.instrument)
         market.blind = False
+        market.doubt_ns = 0
         if not gap.closed:
             market.hole_ns = max(market.hole_ns, gap.to_ns)
         for series in market.series:
             for bar, is_open in self._overlapped(gap, market, series):
-                before = bool(bar.because) or bar.doubtful
+                before = bar.uncertain
                 bar.doubtful = False
                 if not (gap.closed or bar.proved):
                     bar.because = bar.because or GAP
-                if not is_open and before != bool(bar.because):
-                    bar.revision += 1
-                    emit(bar_event(bar, gap.instrument, series.interval_ns, "gap", gap.recv_ns))
+                if not is_open and (before != bar.uncertain or (bar.unsent and not bar.lagging)):
+                    self._emit_again(bar, gap.instrument, series.interval_ns, "gap", gap.recv_ns, emit)
 
     def _overlapped(self, gap: FeedGap, market: Market, series: Series) -> Iterator[tuple[OpenBar, bool]]:
         """Yield (bar, is open) for the bars of a series that a gap overlaps, oldest first."""

@@ -20,6 +20,7 @@ __all__ = [
     "DOWN",
     "ENDED_INSIDE",
     "GAP",
+    "LAGGING",
     "PART_MISSING",
     "Market",
     "OpenBar",
@@ -41,6 +42,7 @@ ENDED_INSIDE: Final = "the session ended inside it"
 GAP: Final = "the feed has a gap"
 DOWN: Final = "the feed was down; what was missed is not known yet"
 PART_MISSING: Final = "a part of it is missing"
+LAGGING: Final = "lagging: the feed has not delivered all of it yet"
 
 AHEAD_NS_MAX: Final = 3600 * SECOND_NS
 """Upper bound on how far a venue's clock may be ahead of the engine's."""
@@ -67,6 +69,7 @@ class OpenBar:
     `unsided` are sizes by the taker's side; a candle's volume is unsided. `because` is the reason why the
     bar is incomplete. `merged_ns` is the end of the last part of a longer bar. `venue`: the bar includes a
     candle. `proved`: it has the values of the venue's candle of its window, so a gap does not matter.
+    `lagging`: the feed has not proved that it delivered all of it. `unsent`: it has changed since its event.
     """
 
     start_ns: int
@@ -91,6 +94,13 @@ class OpenBar:
     merged_ns: int = 0
     venue: bool = False
     proved: bool = False
+    lagging: bool = False
+    unsent: bool = False
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether trades may be missing."""
+        return bool(self.because) or self.doubtful or self.lagging
 
     @property
     def volume(self) -> int:
@@ -121,6 +131,10 @@ class Market(State):
     last gap that was not closed. `fresh`: the next bar to close is the first one. `flat`: the venue has
     candles for windows without trades. `by_id`: trades with equal time stamps are ordered by id. `blind`:
     trades may be missing, until a gap settles it.
+
+    `reached_ns`: the start of the window of its newest trade, so all earlier windows are proved. `lagging`:
+    some bars closed without proof. Windows that begin before `doubt_ns` are in doubt, because the feed was
+    down at that time.
     """
 
     series: list[Series]
@@ -131,6 +145,9 @@ class Market(State):
     hole_ns: int = 0
     fresh: bool = True
     blind: bool = False
+    reached_ns: int = 0
+    lagging: bool = False
+    doubt_ns: int = 0
 
 
 def series_of(spans_ns: list[int]) -> list[Series]:
@@ -239,6 +256,7 @@ def fold(whole: OpenBar, part: OpenBar) -> None:
     whole.unsided += part.unsided
     whole.because = whole.because or part.because
     whole.doubtful = whole.doubtful or part.doubtful
+    whole.lagging = whole.lagging or part.lagging
     whole.venue = whole.venue or part.venue
     whole.merged_ns = part.end_ns
 
@@ -249,13 +267,13 @@ def apply_candle(bar: OpenBar, candle: CandleRead) -> None:
     bar.bought = bar.sold = 0
     bar.unsided, bar.trades = int(candle.volume), candle.trades
     bar.because = ""
-    bar.doubtful = False
+    bar.doubtful = bar.lagging = bar.unsent = False
     bar.venue = bar.proved = True
 
 
 def bar_event(bar: OpenBar, instrument: int, interval_ns: int, closed_by: str, at_ns: int) -> BarClosed:
     """Return a closed bar as an event: `BarClosed`, or `BarCorrected` from revision 1 on."""
-    because = bar.because or (DOWN if bar.doubtful else "")
+    because = bar.because or (DOWN if bar.doubtful else LAGGING if bar.lagging else "")
     known = not bar.venue
     return (BarCorrected if bar.revision else BarClosed)(
         at_ns,

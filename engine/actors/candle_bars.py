@@ -138,7 +138,7 @@ class CandleBars(Closing):
         """Compare a closed bar with the candle of its window. An uncertain bar gets the candle's values."""
         ours = (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.trades)
         theirs = (candle.open, candle.high, candle.low, candle.close, int(candle.volume), candle.trades)
-        uncertain = bar.because or bar.doubtful
+        uncertain = bar.uncertain
         if ours == theirs and not uncertain:
             return
         if candle.purpose == "repair" or uncertain:

@@ -3,6 +3,11 @@
 Owns the open bars of every instrument. Promises: a window closes once, in order, and not before its grace
 period is over; a longer bar is emitted after the last of its parts; no window is skipped if the venue has
 candles for windows without trades. Called by the aggregator's handlers.
+
+If the feed proves how far it has delivered (`FeedUp.proves`), a window also waits for the proof of its end: a
+`FeedHeard`, or a trade of its instrument in a later window. Without it, the bar closes as incomplete once
+`proof_ms` are over, and is emitted again when the proof arrives. A window that is incomplete in any case,
+because the feed was down in it, does not wait.
 """
 
 from __future__ import annotations
@@ -56,7 +61,7 @@ class Closing(Actor):
     _open: dict[InstrumentId, OpenBar]
     _markets: dict[InstrumentId, Market]
 
-    WIRING = Actor.WIRING | {"_spans_ns", "_base_ns", "_grace_ns", "_early_ns", "_timers"}
+    WIRING = Actor.WIRING | {"_spans_ns", "_base_ns", "_grace_ns", "_early_ns", "_proof_ns", "_timers"}
 
     def __init__(self, config: BarsConfig) -> None:
         super().__init__("aggregator")
@@ -64,12 +69,15 @@ class Closing(Actor):
         self._base_ns = self._spans_ns[0]
         self._grace_ns = config.grace_ms * 1_000_000
         self._early_ns = self._grace_ns if config.close == "grace" else 0
+        self._proof_ns = config.proof_ms * 1_000_000
         # The number of bars that can wait at once. Each has its own timer, caused by its first trade.
         self._timers = 1 + -(-self._early_ns // self._base_ns)
         self._open = {}
         self._markets = {}
         self._blind = False
         self._polling = False
+        self._proves = False
+        self._proved_ns = 0
 
     def _market(self, instrument: int, spans_ns: list[int] | None = None) -> Market:
         """Return an instrument's bars; created, with a series for each interval, on first use."""
@@ -97,13 +105,14 @@ class Closing(Actor):
         fresh = OpenBar(start_ns, window_end(self._base_ns, start_ns), 0, price, price, price, price)
         market = self._markets[instrument]
         fresh.because = GAP if start_ns <= market.hole_ns else ""
-        fresh.doubtful = self._blind or market.blind
+        fresh.doubtful = self._blind or market.blind or start_ns < market.doubt_ns
         self._open[instrument] = fresh
         return fresh
 
     def _end(self, instrument: int, market: Market, bar: OpenBar) -> OpenBar:
         """End an open bar, which then waits for late trades. Return the next open bar, flat at its close."""
-        if market.flat or bar.trades or bar.because or bar.doubtful or bar.proved:
+        bar.lagging = not self._is_proved(market, bar)
+        if market.flat or bar.trades or bar.uncertain or bar.proved:
             market.waiting.append(bar)
         return self._begin(instrument, bar.end_ns, bar.close)
 
@@ -112,8 +121,10 @@ class Closing(Actor):
         market = self._markets[instrument]
         waiting = market.waiting
         end = End(instrument, market, closed_by, at_ns, emit)
-        while waiting and waiting[0].end_ns <= limit_ns:
+        while waiting and waiting[0].end_ns <= limit_ns and self._may_close(market, waiting[0], at_ns):
             bar = waiting.popleft()
+            bar.lagging = not self._is_proved(market, bar)
+            market.lagging = market.lagging or bar.lagging
             if market.fresh:
                 market.fresh = False
                 if not bar.proved and bar.first_ns != bar.start_ns:
@@ -121,10 +132,20 @@ class Closing(Actor):
             if not market.flat:
                 self._finish(bar.start_ns, end)
             self._publish(market.series[0], bar, end)
-        open_ns = self._open[instrument].start_ns
-        market.done_ns = max(market.done_ns, min(window_start(self._base_ns, limit_ns), open_ns))
+        if waiting and waiting[0].end_ns <= limit_ns:
+            self._set_proof_timer(instrument, waiting[0], emit)
+        first_ns = waiting[0].start_ns if waiting else self._open[instrument].start_ns
+        market.done_ns = max(market.done_ns, min(window_start(self._base_ns, limit_ns), first_ns))
         if not market.flat:
             self._finish(market.done_ns, end)
+
+    def _close_through(self, instrument: int, limit_ns: int, closed_by: str, at_ns: int, emit: Emit) -> None:
+        """End and publish the bars that end by a time and may close, and set the next timer."""
+        market, bar = self._markets[instrument], self._open[instrument]
+        while bar.end_ns <= limit_ns and self._may_close(market, bar, at_ns):
+            bar = self._end(instrument, market, bar)
+        self._close_until(instrument, limit_ns, closed_by, at_ns, emit)
+        self._set_next_timer(instrument, limit_ns, emit)
 
     def _publish(self, series: Series, bar: OpenBar, end: End) -> None:
         """Emit a closed bar, keep it for corrections, and merge it into longer bars."""
@@ -135,6 +156,46 @@ class Closing(Actor):
             del series.closed[0]
         for at in series.makes:
             self._merge(end.market.series[at], bar, end)
+
+    # Proof.
+
+    def _is_proved(self, market: Market, bar: OpenBar) -> bool:
+        """Return whether the feed has delivered all trades of a window, or does not say so."""
+        return bar.proved or self._reaches(market, bar.end_ns)
+
+    def _reaches(self, market: Market, until_ns: int) -> bool:
+        return not self._proves or until_ns <= max(self._proved_ns, market.reached_ns)
+
+    def _may_close(self, market: Market, bar: OpenBar, at_ns: int) -> bool:
+        """Return whether a window is proved, is incomplete in any case, or has waited long enough."""
+        return (
+            self._is_proved(market, bar)
+            or (self._blind or market.blind or bar.doubtful or bool(bar.because))
+            or bar.end_ns + self._wait_ns() + self._proof_ns <= at_ns
+        )
+
+    def _settle_lagging(self, instrument: int, at_ns: int, emit: Emit) -> None:
+        """Emit the bars that closed without proof again, once all their trades have arrived."""
+        market = self._markets[instrument]
+        market.lagging = False
+        for series in market.series:
+            for bar in (*series.closed, series.bar):
+                if not bar.lagging:
+                    continue
+                is_open = bar is series.bar
+                if not self._reaches(market, bar.merged_ns if is_open else bar.end_ns):
+                    market.lagging = True
+                    continue
+                bar.lagging = False
+                if not is_open and (bar.unsent or not bar.uncertain):
+                    self._emit_again(bar, instrument, series.interval_ns, "proof", at_ns, emit)
+
+    def _emit_again(
+        self, bar: OpenBar, instrument: int, interval_ns: int, closed_by: str, at_ns: int, emit: Emit
+    ) -> None:
+        bar.revision += 1
+        bar.unsent = False
+        emit(bar_event(bar, instrument, interval_ns, closed_by, at_ns))
 
     # Longer intervals.
 
@@ -196,12 +257,21 @@ class Closing(Actor):
             key += f" {bar.start_ns // base_ns % places}"
         emit(SetTimer(self.name, bar.end_ns + self._wait_ns(), key))
 
-    def _set_next_timer(self, instrument: int, emit: Emit) -> None:
-        """Set the timer of the bar that closes next, unless its first trade has set it."""
+    def _set_next_timer(self, instrument: int, limit_ns: int, emit: Emit) -> None:
+        """Set the timer of the bar that closes next, unless its first trade has set it.
+
+        A bar that ended by `limit_ns` waits for its proof.
+        """
         waiting = self._markets[instrument].waiting
         bar = waiting[0] if waiting else self._open[instrument]
-        if not bar.trades or self._polling:
+        if bar.end_ns <= limit_ns:
+            self._set_proof_timer(instrument, bar, emit)
+        elif not bar.trades or self._polling:
             self._set_timer(instrument, bar, emit)
+
+    def _set_proof_timer(self, instrument: int, bar: OpenBar, emit: Emit) -> None:
+        """Set the timer that closes a bar without proof."""
+        emit(SetTimer(self.name, bar.end_ns + self._wait_ns() + self._proof_ns, f"{instrument} proof"))
 
     def _wait_ns(self) -> int:
         return self._grace_ns + (POLL_GRACE_NS if self._polling else 0)

@@ -147,7 +147,9 @@ def _at_speed(config: Config, speed: float) -> Config:
     venue = config.venue
     return msgspec.structs.replace(
         config,
-        bars=msgspec.structs.replace(config.bars, grace_ms=scaled(config.bars.grace_ms)),
+        bars=msgspec.structs.replace(
+            config.bars, grace_ms=scaled(config.bars.grace_ms), proof_ms=scaled(config.bars.proof_ms)
+        ),
         venue=msgspec.structs.replace(
             venue, expires_ms=scaled(venue.expires_ms), answer_ms=scaled(venue.answer_ms)
         ),

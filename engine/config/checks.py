@@ -110,6 +110,7 @@ def check(config: Config) -> None:
                 raise ConfigError(f"risk.{table}.{name}: {error}") from None
     whole = {
         "bars.grace_ms": config.bars.grace_ms,
+        "bars.proof_ms": config.bars.proof_ms,
         "paper.latency_ms": config.paper.latency_ms,
         "paper.slippage_bps": config.paper.slippage_bps,
         "paper.liquidation_bps": config.paper.liquidation_bps,

@@ -99,6 +99,13 @@ class BarsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "end limits one to that instrument."
         ),
     ] = ()
+    proof_ms: Annotated[
+        int,
+        Meta(
+            description="How long a bar waits after that for proof that its feed has delivered all of it; "
+            "then it closes as incomplete."
+        ),
+    ] = 5000
 
     def kinds(self) -> tuple[ActivityKind, ...]:
         """Return the kinds of activity bars. Raises ConfigError."""
