@@ -346,11 +346,12 @@ class Aggregator(CandleBars):
             market.hole_ns = max(market.hole_ns, gap.to_ns)
         for series in market.series:
             for bar, is_open in self._overlapped(gap, market, series):
-                before = bar.uncertain
+                before = bar.uncertain, bar.lagging
                 bar.doubtful = False
                 if not (gap.closed or bar.proved):
                     bar.because = bar.because or GAP
-                if not is_open and (before != bar.uncertain or (bar.unsent and not bar.lagging)):
+                    bar.lagging = False  # what it lacks does not come any more
+                if not is_open and before != (bar.uncertain, bar.lagging):
                     self._emit_again(bar, gap.instrument, series.interval_ns, "gap", gap.recv_ns, emit)
 
     def _overlapped(self, gap: FeedGap, market: Market, series: Series) -> Iterator[tuple[OpenBar, bool]]:
