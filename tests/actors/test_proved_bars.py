@@ -225,7 +225,15 @@ def finish(world: World) -> World:
     return world
 
 
+LOST = [
+    *(("trade", 1, 1), ("read", 1, 1), ("trade", 1, 2), ("advance", 80), ("lose", 1)),
+    *(("restore",), ("ping", 1), ("ping", 2), ("read", 1, 9), ("read", 2, 9), ("settle", False)),
+]
+"""The first bar closes without its second trade, which is then lost with the connection."""
+
+
 @examples(1)
+@example(LOST, "flat")
 @given(PLANS, st.sampled_from(["flat", "none"]))
 def test_every_bar_called_complete_has_all_trades_of_the_venue(
     plan: list[tuple[Any, ...]], silence: str
