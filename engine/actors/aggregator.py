@@ -271,7 +271,7 @@ class Aggregator(CandleBars):
         if isinstance(event, FeedDown) or self._open:
             self._blind = True
             for instrument in self._open:
-                self._doubt(instrument)
+                self._doubt(instrument, event.recv_ns, emit)
         if isinstance(event, SessionStarted):
             for market in self._markets.values():
                 market.blind = False  # the new session's feed joins its trades to the recorded ones
@@ -284,15 +284,15 @@ class Aggregator(CandleBars):
         """Mark the open bars of the instrument as doubtful if trades may be missing."""
         if damaged.in_doubt:
             self._market(damaged.instrument).blind = True
-            self._doubt(damaged.instrument)
+            self._doubt(damaged.instrument, damaged.recv_ns, emit)
 
-    def _doubt(self, instrument: int) -> None:
+    def _doubt(self, instrument: int, at_ns: int, emit: Emit) -> None:
         market = self._markets[instrument]
         own = [self._open[instrument]] if instrument in self._open else []
-        # What a bar that closed without proof still lacks may be lost now.
-        lagging = [bar for series in market.series for bar in series.closed if bar.lagging]
-        for bar in (*own, *market.waiting, *(series.bar for series in market.series), *lagging):
+        for bar in (*own, *market.waiting, *(series.bar for series in market.series)):
             bar.doubtful = True
+        if market.lagging:
+            self._doubt_lagging(instrument, at_ns, emit)
 
     @handles(FeedUp)
     def note_feed_up(self, up: FeedUp, emit: Emit) -> None:

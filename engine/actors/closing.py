@@ -190,6 +190,14 @@ class Closing(Actor):
                 if not is_open and (bar.unsent or not bar.uncertain):
                     self._emit_again(bar, instrument, series.interval_ns, "proof", at_ns, emit)
 
+    def _doubt_lagging(self, instrument: int, at_ns: int, emit: Emit) -> None:
+        """Mark the bars that closed without proof as doubtful: what they lack may be lost now."""
+        for series in self._markets[instrument].series:
+            for bar in series.closed:
+                if bar.lagging and not bar.doubtful:
+                    bar.doubtful = True
+                    self._emit_again(bar, instrument, series.interval_ns, "gap", at_ns, emit)
+
     def _emit_again(
         self, bar: OpenBar, instrument: int, interval_ns: int, closed_by: str, at_ns: int, emit: Emit
     ) -> None:
