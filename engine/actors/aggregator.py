@@ -270,7 +270,7 @@ class Aggregator(CandleBars):
         """Mark open bars as doubtful: until the feed is up, trades may be missing."""
         if isinstance(event, FeedDown) or self._open:
             self._blind = True
-            for instrument in self._open:
+            for instrument in sorted(self._open):
                 self._doubt(instrument, event.recv_ns, emit)
         if isinstance(event, SessionStarted):
             for market in self._markets.values():
