@@ -16,7 +16,7 @@ LOCK_TOOL := pip-tools>=7.5,<8
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help docs demo test test-deep simulate check bench sample lock clean
+.PHONY: help docs demo test test-deep simulate fuzz check bench sample lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test-deep: $(STAMP) ## run the same tests with 25 times as many examples and the
 
 simulate: $(STAMP) ## simulate the whole engine with faults (SEED=7 or SEED=1-50, HOURS=2, ARGS="--shrink")
 	@$(PY) -m tests.simulation.run $(or $(SEED),1-5) --hours $(or $(HOURS),1) $(ARGS)
+
+fuzz: $(STAMP) ## fuzz the readers of bytes from outside, two minutes each (ARGS="--minutes 10 market" passes options)
+	@$(PY) -m tests.fuzz.run $(ARGS)
 
 check: $(STAMP) ## check format, lint, types and the structure of the code
 	@echo "check: ruff format"

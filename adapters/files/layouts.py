@@ -158,7 +158,7 @@ class _Finder:
         """Refuse positions that contradict what the shape of the rows says."""
         names = [name for name, _ in known.columns]
         for role, wanted in self._given.items():
-            if wanted.isascii() and wanted.isdigit() and int(wanted) < len(names):
+            if wanted.isascii() and wanted.isdigit() and len(wanted) < 6 and int(wanted) < len(names):
                 meant = known.roles.get(role)
                 if meant != names[int(wanted)]:
                     raise UsageError(

@@ -97,8 +97,7 @@ class TimeReader:
                 return ns
         elif self._mixed and cell.isdigit() and cell.isascii():
             factor = self._mixed.get(len(cell), 0)
-            ns = int(cell) * factor
-            if factor and ns < _BEYOND_S * 10**9:
+            if factor and (ns := int(cell) * factor) < _BEYOND_S * 10**9:
                 return ns
         return self._read_slow(cell)
 

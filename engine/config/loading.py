@@ -28,7 +28,7 @@ def load_config(path: Path) -> Config:
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}); check the path given to --config"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also an integer of thousands of digits
         raise ConfigError(f"{path}: is not valid TOML: {error}") from None
     try:
         refuse_keys(data, "")
@@ -42,7 +42,7 @@ def parse_config(data: dict[str, Any] | str) -> Config:
     if isinstance(data, str):
         try:
             data = msgspec.json.decode(data, type=dict[str, Any])
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise ConfigError(f"the recorded configuration is not JSON: {error}") from None
         data = _moved(data)
     data = _as_recorded(data)

@@ -41,7 +41,7 @@ def moved(delta: dict[str, Any], user: str, dexes: Collection[str]) -> Decimal |
     `dexes` are the dexes that are read, "" for the venue's own. None for a type that moves no collateral.
     Raises VenueProtocolError.
     """
-    kind = delta.get("type")
+    kind = _text(delta, "type")
     if kind not in _TYPES:
         return None
     usdc, fee = _number(delta, "usdc"), _number(delta, "fee")

@@ -260,10 +260,10 @@ class Reading:
 
         Raises VenueProtocolError.
         """
-        kind = str(row.delta.get("type"))
         amount = moved(row.delta, self._user, self.dexes)
+        kind = str(row.delta.get("type", ""))
         if amount is None:
-            self.dropped[f"ledger {clip(kind, 40)}"] += 1
+            self.dropped["ledger"] += 1
         if not amount:
             return None
         scaled = wide(_scaled(amount, MONEY_SCALE, ROUND_FLOOR))
