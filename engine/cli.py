@@ -12,7 +12,7 @@ import os
 import re
 import sys
 from keyword import iskeyword
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import click
 
@@ -20,11 +20,14 @@ import click
 import adapters  # noqa: F401
 import replay  # noqa: F401
 from engine import stopping
-from engine.errors import EngineError, error_in
+from engine.errors import EngineError, bug_in, error_in
+from engine.events.render import printable
 from engine.journal import Disk
 from engine.loading.modules import own_modules
 
 __all__ = ["cli", "main"]
+
+_BUG_CHARACTERS_MAX: Final = 400
 
 _COMMANDS = (
     "init",
@@ -113,24 +116,22 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except BaseExceptionGroup as group:
-        if group.subgroup(KeyboardInterrupt) is not None:
-            _leave_stopped()
-        first = error_in(group)
-        if first is None or os.environ.get("RETAPE_TRACEBACK"):
-            raise
-        _leave(first)
     except EngineError as error:
         _leave(error)
     except BrokenPipeError:
         # The reader of the output has closed the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except Exception as error:
+    except (Exception, BaseExceptionGroup) as error:
+        if isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt) is not None:
+            _leave_stopped()
         if os.environ.get("RETAPE_TRACEBACK"):
             raise
+        if isinstance(error, BaseExceptionGroup) and (first := error_in(error)) is not None:
+            _leave(first)
+        bug = bug_in(error)
         click.echo(
-            f"engine: internal error: {type(error).__name__}: {error}\n"
+            f"engine: internal error: {printable(f'{type(bug).__name__}: {bug}'[:_BUG_CHARACTERS_MAX])}\n"
             "this is a bug in the engine; run it again with RETAPE_TRACEBACK=1 for a report",
             err=True,
         )
@@ -143,5 +144,5 @@ def _leave_stopped() -> NoReturn:
 
 
 def _leave(error: EngineError) -> None:
-    click.echo(f"engine: {error}", err=True)
+    click.echo("\n".join(printable(line) for line in f"engine: {error}".split("\n")), err=True)
     sys.exit(error.exit_code)

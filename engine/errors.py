@@ -47,6 +47,7 @@ __all__ = [
     "VenueError",
     "VenueProtocolError",
     "VenueUnreachable",
+    "bug_in",
     "error_in",
 ]
 
@@ -175,4 +176,12 @@ def error_in(group: BaseExceptionGroup[BaseException]) -> EngineError | None:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     assert isinstance(error, EngineError)
+    return error
+
+
+def bug_in(error: BaseException) -> BaseException:
+    """Return the first exception that is not an EngineError, of a group or the error itself."""
+    while isinstance(error, BaseExceptionGroup):
+        _, others = error.split(EngineError)
+        error = (others or error).exceptions[0]
     return error

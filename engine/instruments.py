@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
 from engine.config import nearest
-from engine.errors import UsageError
+from engine.errors import UsageError, VenueProtocolError
 from engine.events import InstrumentListed
 from engine.values import power_of_ten
 
 __all__ = [
+    "NAME_LENGTH_MAX",
     "Instruments",
+    "check_listing",
     "continued",
     "entry_of",
     "find_instrument",
@@ -32,6 +34,24 @@ __all__ = [
 
 T = TypeVar("T")
 D = TypeVar("D")
+
+
+NAME_LENGTH_MAX: Final = 64
+
+
+def check_listing(listed: Collection[InstrumentListed], venue: str) -> None:
+    """Raise VenueProtocolError for a listing that no session can have: names go into files and on screens."""
+    if not listed:
+        raise VenueProtocolError(f"{venue} lists no instruments")
+    counts = Counter(one.key for one in listed)
+    for one in listed:
+        if not 0 < len(one.name) <= NAME_LENGTH_MAX or not one.name.isprintable():
+            shown = ascii(one.name[:NAME_LENGTH_MAX])
+            raise VenueProtocolError(
+                f"{venue} lists {shown}; a name has 1 to {NAME_LENGTH_MAX} printable characters"
+            )
+        if counts[one.key] > 1:
+            raise VenueProtocolError(f"{venue} lists {one.name} {counts[one.key]} times")
 
 
 def find_instrument(

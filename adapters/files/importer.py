@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Final
 
 from adapters.files.columns import CANDLES, TRADES
 from adapters.files.datafile import DataFile
@@ -29,12 +28,11 @@ from adapters.files.survey import Survey
 from engine.clock import SystemIds
 from engine.errors import ImportRefused, JournalError, UsageError
 from engine.events import KINDS, InstrumentListed, assumed_rules
+from engine.instruments import NAME_LENGTH_MAX
 from engine.ports import Ids
 from engine.values import format_interval, parse_interval
 
 __all__ = ["import_files"]
-
-_NAME_LENGTH_MAX: Final = 64
 
 
 def import_files(
@@ -228,8 +226,8 @@ def _check(
     if kind not in KINDS:
         raise UsageError(f"kind {kind[:40]!r} is not one of {', '.join(KINDS)}")
     for what, name in (("venue", venue), ("instrument", instrument)):
-        if name is not None and (not name or len(name) > _NAME_LENGTH_MAX or not name.isprintable()):
-            raise UsageError(f"{what} {name[:40]!r} must be 1 to {_NAME_LENGTH_MAX} printable characters")
+        if name is not None and (not name or len(name) > NAME_LENGTH_MAX or not name.isprintable()):
+            raise UsageError(f"{what} {name[:40]!r} must be 1 to {NAME_LENGTH_MAX} printable characters")
     if ":" in venue:
         better = venue.replace(":", "-")[:40]
         raise UsageError(f"venue {venue[:40]!r}: a colon ends the venue in venue:NAME; write {better}")

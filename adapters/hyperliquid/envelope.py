@@ -24,6 +24,7 @@ from engine.errors import VenueProtocolError
 __all__ = [
     "CONTROLS",
     "FRAME_BYTES_MAX",
+    "MEMBERS_MAX",
     "PING",
     "Ack",
     "AckFrame",
@@ -45,6 +46,9 @@ __all__ = [
 
 FRAME_BYTES_MAX: Final = 1 << 20
 """Longest websocket message that is read; the longest known one has 120 kB."""
+
+MEMBERS_MAX: Final = 500_000
+"""Most commas of an answer; the longest known one has 60,000. Each value costs more memory than its text."""
 
 PING: Final = '{"method":"ping"}'
 
@@ -139,6 +143,8 @@ def decode_body(body: bytes, shape: type[_Body]) -> _Body:
     """Return the body of an HTTP answer as a `shape`. Raises VenueProtocolError, and nothing else."""
     if len(body) > BODY_BYTES_MAX:
         raise VenueProtocolError(f"an answer of {len(body)} bytes is longer than {BODY_BYTES_MAX}")
+    if body.count(b",") > MEMBERS_MAX:
+        raise VenueProtocolError(f"an answer has more than {MEMBERS_MAX} members")
     try:
         return msgspec.json.decode(body.decode(), type=shape)
     except _BROKEN as error:

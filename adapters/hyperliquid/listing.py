@@ -9,6 +9,7 @@ ids", 2026-08.
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -54,7 +55,7 @@ def list_instruments(
     `spot` and `dexs` (the metas of builders' dexes) are needed for instruments of theirs. `known` gives
     numbers to names that the journal already lists; others are numbered from `first_number` on, skipping
     numbers that are taken. The sandbox's `pxDecimals` counts only with `loopback`. Raises UsageError for a
-    name that the venue does not have, VenueProtocolError for an impossible grid.
+    name that the venue does not have, VenueProtocolError for an impossible grid or a name listed twice.
     """
     known = known or {}
     perps = {asset.name: asset for one in (meta, *dexs) for asset in one.universe}
@@ -64,7 +65,11 @@ def list_instruments(
     taken = set(known.values())
     number = first_number
     listed = []
+    times = Counter(asset.name for one in (meta, *dexs) for asset in one.universe)
+    times.update(pair.name for pair in (spot.universe if spot is not None else ()))
     for name in dict.fromkeys(_own_name(text, perps, assets) for text in names):
+        if times[name] > 1:
+            raise VenueProtocolError(f"{clip(name)} is listed {times[name]} times; it must be one instrument")
         asset = perps.get(name)
         if asset is not None and asset.is_delisted:
             raise UsageError(f"{name} is delisted on hyperliquid; choose another instrument")

@@ -93,7 +93,7 @@ class FeedLimits:
     replay_s: float = 5.0  # an instrument silent for this long after a reconnect is checked
     backfill_s: float = 3.0  # one request for missed trades
     backfills_max: int = 20  # such requests per connection: each costs weight
-    frames_queued_max: int = 256  # messages read from the socket and not yet decoded
+    frames_queued_max: int = 32  # messages of up to 1 MiB, read from the socket and not yet decoded
     pending_max: int = 4096  # events decoded and not yet taken by the engine
     held_bytes_max: int = 16 << 20  # messages that came before every subscription was confirmed
     waiting_max: int = 10_000  # trades of one instrument held while missed ones are read

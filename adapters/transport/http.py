@@ -16,6 +16,7 @@ import functools
 import ssl
 import zlib
 from collections.abc import Callable, Mapping
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final, NamedTuple
 
 import httpx
@@ -107,7 +108,7 @@ class HttpClient:
 
     def _open(self) -> httpx.AsyncClient:
         if self._client is None:
-            self._client = httpx.AsyncClient(
+            self._client = client = httpx.AsyncClient(
                 # Answers are small, so compression is not requested: nothing can inflate.
                 headers={"accept-encoding": "identity"},
                 timeout=self._timeout_s,
@@ -116,6 +117,8 @@ class HttpClient:
                 verify=self._trust,
                 transport=self._transport,
             )
+            # No cookie is kept: a venue could add to every later request.
+            client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         return self._client
 
     async def _read(self, answer: httpx.Response, url: str) -> bytes:

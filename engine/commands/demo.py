@@ -14,6 +14,7 @@ from engine.commands.live import run_live
 from engine.commands.planning import LiveOptions
 from engine.commands.stores import session_stores
 from engine.errors import EngineError
+from engine.events.render import printable
 from engine.loading.venues import find_venue
 from engine.runtime.supervisor import Health
 
@@ -47,7 +48,7 @@ def demo_command(seconds: float, keep: Path) -> None:
     click.echo(f"trading on the embedded sandbox for {seconds:g} s ...")
 
     def notify(health: Health) -> None:
-        click.echo(f"  {health.name}: {health.state}: {health.detail}".rstrip(": "))
+        click.echo(printable(f"  {health.name}: {health.state}: {health.detail}".rstrip(": ")))
 
     config = read_config(keep / "demo.toml", (), None)
     options = LiveOptions(

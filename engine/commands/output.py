@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from engine.errors import StrategyFailed, UsageError
+from engine.events.render import printable
 
 __all__ = [
     "check_outputs",
@@ -96,11 +97,12 @@ def table(rows: list[tuple[str, Any]]) -> None:
     width = max((len(name) for name, _ in rows), default=0)
     if not sys.stdout.isatty():
         for name, value in rows:
-            click.echo(f"{name:<{width}}  {value}")
+            click.echo(f"{name:<{width}}  {printable(str(value))}")
         return
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in rows:
-        grid.add_row(name, str(value))
-    Console(highlight=False).print(grid)
+        grid.add_row(name, printable(str(value)))
+    # A text of a venue is never markup: "[/x]" would even raise.
+    Console(highlight=False, markup=False, emoji=False).print(grid)

@@ -14,12 +14,13 @@ import click
 import msgspec
 
 from adapters.transport.raw import RawRecorder, raw_folder
-from engine.clock import SECOND_NS, AdoptedClock, SystemClock, SystemIds
+from engine.clock import SECOND_NS, AdoptedClock, SystemClock, SystemIds, day_start_ns, iso_text
 from engine.commands.stores import make_projectors, witness_of
 from engine.config import Config
 from engine.config.naming import resolve_names
-from engine.errors import SafetyRefusal
+from engine.errors import SafetyRefusal, VenueProtocolError
 from engine.events import ClockAdopted, ClockChecked, Event, InstrumentListed
+from engine.instruments import check_listing
 from engine.journal import DISK, Disk
 from engine.loading.strategies import make_builder
 from engine.ports import Clock, Edge
@@ -33,6 +34,9 @@ __all__ = ["LiveOptions", "make_plan"]
 
 SKEW_NS_MAX: Final = SECOND_NS
 """If the clock differs more than this from the venue's: a warning, and real orders are refused."""
+
+_FIRST_NS: Final = day_start_ns("2015-01-01")
+_LAST_NS: Final = day_start_ns("2200-01-01")
 
 
 class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +72,7 @@ async def make_plan(options: LiveOptions, base_url: str) -> LivePlan:
     client = await options.venue.connect(base_url, config, options.signer)
     listing = await client.listing(options.venue.own_names(config.instruments))
     listed = listing.instruments
+    check_listing(listed, base_url)
     config = msgspec.structs.replace(
         resolve_names(config, listed), instruments=tuple(one.key for one in listed)
     )
@@ -125,7 +130,13 @@ async def make_plan(options: LiveOptions, base_url: str) -> LivePlan:
 
 
 def _clock(time: VenueTime, base_url: str, *, real: bool) -> tuple[Clock, float, list[Event]]:
-    """Return the session's clock, its speed, and the event that records it. Raises SafetyRefusal."""
+    """Return the session's clock, its speed, and the event that records it.
+
+    Raises SafetyRefusal, and VenueProtocolError for a time after which no day can be named.
+    """
+    if not _FIRST_NS <= time.venue_ns < _LAST_NS:
+        shown = iso_text(time.venue_ns)
+        raise VenueProtocolError(f"{base_url}: its clock shows {shown}, which is not in 2015 to 2199")
     if time.speed is not None:
         adopted = AdoptedClock(time.venue_ns, time.answered_ns, time.speed)
         return adopted, time.speed, [ClockAdopted(time.venue_ns, base_url, time.venue_ns, time.speed)]

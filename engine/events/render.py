@@ -25,7 +25,7 @@ from engine.events import EVENT_TYPES, Event, InstrumentListed, MarketRules, Ord
 from engine.instruments import labels
 from engine.values import BUY, NO_SIDE, SELL, Amount, format_interval, format_scaled, side_name
 
-__all__ = ["Renderer", "event_type", "nearest_type_names"]
+__all__ = ["Renderer", "event_type", "nearest_type_names", "printable"]
 
 TEXT_LENGTH_MAX: Final = 160
 """Upper bound on the characters of a text field in a line. Longer text is cut and its length shown."""
@@ -132,7 +132,7 @@ def event_type(name: str) -> type[Event]:
     if found is None:
         near = nearest_type_names(name)
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {' '.join(sorted(_TYPES))}"
-        raise UsageError(f"{_printable(name[:40])!r} is not a type of event; {hint}")
+        raise UsageError(f"{printable(name[:40])!r} is not a type of event; {hint}")
     return found
 
 
@@ -325,11 +325,12 @@ _WORDS: Final[dict[str, Callable[[Any, InstrumentListed | None], str]]] = {
 def _text(value: str) -> str:
     """Return printable text, cut to `TEXT_LENGTH_MAX` characters."""
     if len(value) > TEXT_LENGTH_MAX:
-        return f"{_printable(value[:TEXT_LENGTH_MAX])}... ({len(value)} characters)"
-    return _printable(value)
+        return f"{printable(value[:TEXT_LENGTH_MAX])}... ({len(value)} characters)"
+    return printable(value)
 
 
-def _printable(value: str) -> str:
+def printable(value: str) -> str:
+    """Return text in which what could move a cursor, break the line or reverse its direction is escaped."""
     if value.isprintable():
         return value
     return "".join(

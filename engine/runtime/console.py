@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, TextIO
 
+from engine.events.render import printable
+
 __all__ = ["Console", "console"]
 
 LINES_MAX: Final = 1000
@@ -34,12 +36,12 @@ class Console:
         self._thread.start()
 
     def put(self, line: str) -> None:
-        """Queue a line. Never waits."""
+        """Queue a line. Never waits. What is not printable is escaped: a line may have words of a venue."""
         with self._changed:
             if len(self._lines) >= LINES_MAX:
                 self.dropped += 1
                 return
-            self._lines.append(line[:LINE_CHARACTERS_MAX])
+            self._lines.append(printable(line[:LINE_CHARACTERS_MAX]))
             self._changed.notify()
 
     def close(self, within_s: float = 1.0) -> None:

@@ -59,7 +59,7 @@ class WireFill(msgspec.Struct, frozen=True, rename="camel"):
     crossed: bool
     fee: Number
     fee_token: Name = "USDC"
-    cloid: str | None = None
+    cloid: Text | None = None
     dir: Text = ""
     start_position: Number | None = None
     liquidation: _FillLiquidation | None = None
@@ -78,7 +78,7 @@ class OpenOrder(msgspec.Struct, frozen=True, rename="camel"):
     oid: Id
     timestamp: Millis
     orig_sz: Number = ""
-    cloid: str | None = None
+    cloid: Text | None = None
     children: list[OpenOrder] = []
     trigger_condition: Text | None = None
 

@@ -47,9 +47,10 @@ from adapters.transport.context import StreamContext
 from adapters.transport.governor import Governor, Priority
 from adapters.transport.health import FeedHealth, FeedLimits
 from adapters.transport.stream import Stream
+from adapters.transport.text import clip
 from engine.backoff import backoff_ms
 from engine.config import VenueConfig
-from engine.errors import EngineError, VenueError
+from engine.errors import EngineError, VenueError, VenueProtocolError
 from engine.events import (
     CancelOrder,
     Event,
@@ -331,6 +332,8 @@ class HyperliquidGateway:
         recv_ns = self._now_ns()
         found: list[Event | None] = []
         if isinstance(frame, FillsFrame):
+            if frame.data.user.lower() != self._user:
+                raise VenueProtocolError(f"fills of another account: {clip(frame.data.user)}")
             rows = in_succession(frame.data.fills, newest_first=frame.data.is_snapshot)
             new_rows = [row for row in rows if row.time >= self._reconciler.first_ms]
             found += [self._reading.fill(row, recv_ns) for row in new_rows]

@@ -126,5 +126,8 @@ def _oid(entry: dict[str, Any]) -> int:
 
 
 def _clean(text: str) -> str:
-    """Return a refusal without the asset's number that live texts end in."""
-    return _ASSET.sub("", text)[:_TEXT_MAX]
+    """Return a refusal without the asset's number that live texts end in.
+
+    It is cut first: the search for that number takes the square of the length of blanks.
+    """
+    return _ASSET.sub("", text[:_TEXT_MAX])

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import Final
 
+from adapters.hyperliquid.decode import AHEAD_NS_MAX, EARLIEST_NS
 from adapters.hyperliquid.gateway.account_wire import (
     OpenOrder,
     OrderAnswer,
@@ -30,6 +31,7 @@ from adapters.hyperliquid.gateway.account_wire import (
 from adapters.hyperliquid.gateway.ledger import decimal_of, moved
 from adapters.hyperliquid.listing import dex_of
 from adapters.transport.text import clip
+from engine.clock import iso_text
 from engine.errors import NumberError, VenueProtocolError
 from engine.events import (
     Event,
@@ -97,10 +99,11 @@ class Reading:
             return None
         price = _whole(row.px, listed.price_scale, row.coin)
         size = _whole(row.sz, listed.size_scale, row.coin)
+        venue_ns = _time(row.time, recv_ns)
         bought = row.fee_token != "USDC" and listed.kind == "spot" and row.side == "B"
         return OrderFilled(
             recv_ns,
-            row.time * _NS,
+            venue_ns,
             self._client_id(row.cloid),
             listed.instrument,
             _SIDES[row.side],
@@ -126,7 +129,7 @@ class Reading:
         name = self._client_id(row.order.cloid)
         if listed is None or not name:
             return None
-        venue_ns = row.status_timestamp * _NS
+        venue_ns = _time(row.status_timestamp, recv_ns)
         if row.status in ("open", "triggered"):
             return OrderAccepted(recv_ns, venue_ns, name, row.order.oid, _is_triggered(row))
         if row.status.endswith("Rejected") or row.status == "rejected":
@@ -211,6 +214,7 @@ class Reading:
         """Return the position of every instrument of a dex, 0 where its state shows none."""
         held = {one.position.coin: one.position for one in state.asset_positions}
         found = []
+        venue_ns = _time(state.time, recv_ns)
         for listed in self._by_name.values():
             if dex_of(listed.name) != dex:
                 continue
@@ -220,7 +224,7 @@ class Reading:
             found.append(
                 PositionRead(
                     recv_ns,
-                    state.time * _NS,
+                    venue_ns,
                     listed.instrument,
                     size,
                     MONEY_SCALE,
@@ -242,7 +246,7 @@ class Reading:
             return None
         return FundingPaid(
             recv_ns,
-            row.time * _NS,
+            _time(row.time, recv_ns),
             listed.instrument,
             _amount(row.szi, listed.size_scale, row.coin, signed=True),
             _RATE_SCALE,
@@ -268,7 +272,7 @@ class Reading:
             return None
         scaled = wide(_scaled(amount, MONEY_SCALE, ROUND_FLOOR))
         number = f"{row.time}:{row.hash}:{kind}:{amount}"
-        return TransferSeen(recv_ns, row.time * _NS, MONEY_SCALE, scaled, "", kind, number)
+        return TransferSeen(recv_ns, _time(row.time, recv_ns), MONEY_SCALE, scaled, "", kind, number)
 
     @staticmethod
     def liquidation(row: WireLiquidation, recv_ns: int) -> Liquidated:
@@ -296,6 +300,14 @@ class Reading:
         if listed is None:
             self.dropped["foreign instrument"] += 1
         return listed
+
+
+def _time(time_ms: int, recv_ns: int) -> int:
+    """Return a time of the venue in nanoseconds. Raises VenueProtocolError for an impossible one."""
+    venue_ns = time_ms * _NS
+    if not EARLIEST_NS <= venue_ns <= recv_ns + AHEAD_NS_MAX:
+        raise VenueProtocolError(f"the time {iso_text(venue_ns)} is impossible at {iso_text(recv_ns)}")
+    return venue_ns
 
 
 def _state(status: str) -> str:

@@ -118,7 +118,8 @@ class Reconciler:
                 self._reading.unrealized(states.values()),
             )
         )
-        self._read_ms = time_ms
+        # Not later than our own clock: rows up to there are not read again.
+        self._read_ms = min(time_ms, recv_ns // _NS)
         return events
 
     def sent(self) -> None:
