@@ -116,7 +116,7 @@ class Execution(Actor):
     @handles(OrderApproved)
     def submit(self, approved: OrderApproved, emit: Emit) -> None:
         """Submit an approved order."""
-        expires_ns = self._expires_ns(approved.at_ns)
+        expires_ns = self._expires_ns(approved)
         client_order_id = f"0x{self._session}{self.turn.seq:016x}"
         terms = approved.terms
         self._orders[client_order_id] = Order(
@@ -165,7 +165,7 @@ class Execution(Actor):
                 approved.limit_price,
                 order.tif,
                 order.reduce_only,
-                self._expires_ns(approved.at_ns),
+                self._expires_ns(approved),
             )
         )
         self._report(approved.at_ns, approved.client_order_id, emit)
@@ -202,9 +202,12 @@ class Execution(Actor):
             if owner in ("", order.strategy) and instrument in (0, order.instrument) and order.role != CLOSE:
                 self._cancel(at_ns, client_order_id, reason, emit)
 
-    def _expires_ns(self, at_ns: int) -> int:
-        """Return the venue's time after which it refuses an order sent now; 0 on paper."""
-        return 0 if self._venue is None else at_ns + self._clock_ns + self._venue.expires_ms * 1_000_000
+    def _expires_ns(self, approved: OrderApproved | ModifyApproved) -> int:
+        """Return the venue's time after which an order is neither sent nor taken; 0 on paper."""
+        if self._venue is None:
+            return 0
+        expires_ns = approved.at_ns + self._venue.expires_ms * 1_000_000
+        return min(expires_ns, approved.fresh_ns or expires_ns) + self._clock_ns
 
     def _cancel(self, at_ns: int, client_order_id: str, reason: str, emit: Emit) -> None:
         order = self._orders[client_order_id]
@@ -481,17 +484,9 @@ class Execution(Actor):
 
     def _report(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
         order = self._orders.get(client_order_id) or self._ended[client_order_id]
-        emit(
-            OrderChanged(
-                at_ns,
-                client_order_id,
-                order.strategy,
-                order.instrument,
-                order.state,
-                order.filled,
-                max(0, order.size - order.filled),
-            )
-        )
+        left = max(0, order.size - order.filled)
+        market = order.strategy, order.instrument
+        emit(OrderChanged(at_ns, client_order_id, *market, order.state, order.filled, left))
 
 
 def _timer(due_ns: int, key: str) -> SetTimer:

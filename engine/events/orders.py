@@ -74,7 +74,8 @@ class OrderRequested(Event, frozen=True, tag="request"):
 class OrderApproved(Event, frozen=True, tag="approve"):
     """The order manager approves the request recorded at `request_seq`, or a part of it.
 
-    Only approved orders are submitted.
+    Only approved orders are submitted. With real orders an opening is not sent after `fresh_ns`, when the
+    price that it was approved on is too old; 0: that price has no age.
     """
 
     at_ns: int
@@ -83,6 +84,7 @@ class OrderApproved(Event, frozen=True, tag="approve"):
     instrument: InstrumentId
     terms: OrderTerms
     reason: str = ""
+    fresh_ns: int = 0
 
 
 class OrderRefused(Event, frozen=True, tag="order-refused"):
@@ -158,7 +160,7 @@ class ModifyRequested(Event, frozen=True, tag="modify-requested"):
 
 
 class ModifyApproved(Event, frozen=True, tag="modify-approved"):
-    """Risk approves the change requested at `request_seq`."""
+    """Risk approves the change requested at `request_seq`. `fresh_ns`: see `OrderApproved`."""
 
     at_ns: int
     request_seq: int
@@ -167,6 +169,7 @@ class ModifyApproved(Event, frozen=True, tag="modify-approved"):
     instrument: InstrumentId
     size: Size
     limit_price: Price
+    fresh_ns: int = 0
 
 
 class ModifyOrder(Event, frozen=True, tag="modify"):

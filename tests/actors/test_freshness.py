@@ -11,6 +11,7 @@ from engine.actors import OrderManager
 from engine.clock import SECOND_NS
 from engine.config import Config, RiskConfig
 from engine.events import (
+    AccountRead,
     ClockAdopted,
     ClockChecked,
     ClockJumped,
@@ -21,6 +22,7 @@ from engine.events import (
     FeedHeard,
     FeedPolling,
     FeedUp,
+    OrderApproved,
     OrderRefused,
     OrderRequested,
     OrderTerms,
@@ -170,6 +172,28 @@ def test_what_a_price_waits_here_is_part_of_its_age() -> None:
     sped = [ClockAdopted(T, "v", T, 60.0), *late]
     assert stale(sped, T + 120 * S) == "", "the lag is real time on an accelerated venue too"
     assert stale(sped, T + 121 * S) == "the newest price is 5016 ms old, more than 5000"
+
+
+@pytest.mark.parametrize(
+    ("events", "until_ns"),
+    [
+        ([UP, trade()], T + 5 * S),
+        ([UP, trade(late_ns=2 * S)], T + 3 * S),
+        ([UP, trade(), EngineLagging(T, 1500)], T + 3500 * MS),
+        ([UP, trade(), ClockAdopted(T, "v", T, 60.0)], T + 300 * S + 40 * MS),  # ages are whole ms
+        ([QUIET, trade()], 0),
+        ([trade()], 0),
+    ],
+)
+def test_an_approval_says_until_when_its_price_is_fresh(events: list[Any], until_ns: int) -> None:
+    """With real orders, and of openings only: an exit is sent whatever the age of the price."""
+    at_ns = T + 1000 * MS
+    for real in (True, False):
+        harness = Harness(OrderManager(Config(risk=RiskConfig(**FREE)), real=real, watches=False))
+        harness.send(*events, AccountRead(T, T, "g", 6, 10**12, 10**12, 0, 0))
+        request = OrderRequested(at_ns, "s", 1, OrderTerms(BUY, 1, 10_000, handle="s-1"))
+        (approved,) = [one for one in harness.send(request) if isinstance(one, OrderApproved)]
+        assert approved.fresh_ns == (until_ns if real else 0)
 
 
 def test_the_lag_of_an_earlier_session_does_not_count() -> None:

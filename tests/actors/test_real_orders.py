@@ -9,6 +9,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -316,6 +317,22 @@ def test_o06_a_cancel_refused_after_a_fill_waits_for_the_fills() -> None:
     assert state(harness, name) == "PendingCancel"
     harness.send(filled(name, 10, 1))
     assert state(harness, name) == "Filled"
+
+
+@pytest.mark.parametrize("skew_ms", [0, 300])
+def test_an_opening_expires_when_the_price_that_it_was_approved_on_is_too_old(skew_ms: int) -> None:
+    """Neither the gateway sends it after that nor the venue takes it, however long the engine stood still."""
+    harness = new_harness()
+    harness.send(ClockChecked(T, "v", skew_ms * MS))
+    soon = msgspec.structs.replace(approved(), fresh_ns=T + 3 * S)
+    assert harness.send(soon)[0].expires_ns == T + 3 * S + skew_ms * MS
+    later = msgspec.structs.replace(soon, fresh_ns=T + 60 * S)
+    assert harness.send(later)[0].expires_ns == T + 10 * S + skew_ms * MS
+    name = harness.send(approved())[0].client_order_id
+    assert harness.all(SubmitOrder)[-1].expires_ns == T + 10 * S + skew_ms * MS
+    harness.send(OrderAccepted(T, T, name, 3))
+    change = harness.send(ModifyApproved(T, 9, "s", name, 1, 6, 1010, T + 2 * S))[0]
+    assert change.expires_ns == T + 2 * S + skew_ms * MS
 
 
 def test_o06_a_filled_order_that_reduce_only_cut_ends_with_what_it_filled() -> None:

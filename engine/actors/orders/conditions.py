@@ -37,7 +37,7 @@ from engine.events import (
     GatewayDown,
 )
 
-__all__ = ["SKEW_NS_MAX", "UNKNOWN_MAX", "UNREAD", "Conditions", "not_fresh", "note"]
+__all__ = ["SKEW_NS_MAX", "UNKNOWN_MAX", "UNREAD", "Conditions", "fresh_until", "not_fresh", "note"]
 
 UNKNOWN_MAX: Final = 3
 """With more Unknown orders than this nothing is opened."""
@@ -158,9 +158,22 @@ def not_fresh(
         return None
     if conditions.unproved:
         return "the feed has not caught up since the clock jumped"
-    silent_ns = at_ns - max(conditions.heard_ns, prices.seen_ns)
-    lag_ns = max(0, prices.seen_ns - prices.venue_ns)
-    age_ms = round((silent_ns + lag_ns) / conditions.speed) // _MS + conditions.lag_ms
+    age_ms = _age_ms(conditions, prices, at_ns)
     if age_ms > max_age_ms:
         return f"the newest price is {age_ms} ms old, more than {max_age_ms}"
     return None
+
+
+def fresh_until(conditions: Conditions, prices: Prices, at_ns: int, max_age_ms: int) -> int:
+    """Return the engine's time until which a price that is fresh stays so; 0 if it has no age."""
+    if not conditions.feeds or not conditions.heard_ms:
+        return 0
+    left_ms = max_age_ms - _age_ms(conditions, prices, at_ns)
+    return at_ns + int(left_ms * _MS * conditions.speed)
+
+
+def _age_ms(conditions: Conditions, prices: Prices, at_ns: int) -> int:
+    """Return how old a price is in real time: since the last proof, on its way, and in this engine."""
+    silent_ns = at_ns - max(conditions.heard_ns, prices.seen_ns)
+    lag_ns = max(0, prices.seen_ns - prices.venue_ns)
+    return round((silent_ns + lag_ns) / conditions.speed) // _MS + conditions.lag_ms

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, ClassVar
 from msgspec.structs import replace
 
 from engine.actors.base import Emit, RoutesChanged
-from engine.actors.orders.conditions import SKEW_NS_MAX, UNKNOWN_MAX, UNREAD, not_fresh, note
+from engine.actors.orders.conditions import SKEW_NS_MAX, UNKNOWN_MAX, UNREAD, fresh_until, not_fresh, note
 from engine.actors.orders.halts import STOPPED, Halts
 from engine.actors.orders.limits import Limits, add_time
 from engine.actors.orders.losses import Losses
@@ -245,6 +245,13 @@ class Gates:
         m = self.m
         why = not_fresh(m.gate, instrument, m.price(instrument), at_ns, m.config.risk.max_price_age_ms)
         return None if why is None else ("stale", why)
+
+    def fresh_until(self, at_ns: int, instrument: int, terms: OrderTerms) -> int:
+        """Return when the price on which a real opening was approved is too old to send it; 0: never."""
+        m = self.m
+        if not m.real or terms.role == CLOSE:
+            return 0
+        return fresh_until(m.gate, m.price(instrument), at_ns, m.config.risk.max_price_age_ms)
 
     def _conditions(self, owner: str, instrument: int) -> _Refusal:
         """Return the state of the account or the halt that refuses openings now, or None."""

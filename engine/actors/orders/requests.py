@@ -161,7 +161,8 @@ class Requests:
             terms = replace(terms, tif=MARKET_TIF, bound=m.exits.bound(instrument, terms))
         m.approved.append(Live(owner, instrument, terms, terms.size, request_seq))
         m.gates.note_approval(at_ns)
-        emit(OrderApproved(at_ns, request_seq, owner, instrument, terms, reason))
+        fresh_ns = m.gates.fresh_until(at_ns, instrument, terms)
+        emit(OrderApproved(at_ns, request_seq, owner, instrument, terms, reason, fresh_ns))
         if children:
             m.protection.attach(at_ns, owner, instrument, terms, children, emit)
 
@@ -295,7 +296,14 @@ class Requests:
             order.modifying, order.cut_to = True, size
             emit(
                 ModifyApproved(
-                    request.at_ns, m.turn.seq, order.owner, client_order_id, order.instrument, size, limit
+                    request.at_ns,
+                    m.turn.seq,
+                    order.owner,
+                    client_order_id,
+                    order.instrument,
+                    size,
+                    limit,
+                    m.gates.fresh_until(request.at_ns, order.instrument, order.terms),
                 )
             )
 
