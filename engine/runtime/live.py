@@ -46,6 +46,7 @@ from engine.runtime.ingress import BATCH_MAX, Ingress
 from engine.runtime.journal import OpenedJournal, opened_journal
 from engine.runtime.jumps import LOOK_S, JumpWatch
 from engine.runtime.lag import Lag
+from engine.runtime.last_trades import look_back, note_trade
 from engine.runtime.notices import Notices, short_warm_up
 from engine.runtime.numbering import numbered
 from engine.runtime.plan import LivePlan, LiveResult, WarmUp
@@ -122,7 +123,9 @@ class Live:
         last_trades: LastTrades = {}
         first_seq = recovered.end_seq + 1
         if recovered.end_seq:
-            self._resume(plan.root / day_name(recovered.days[-1]), opened, last_trades)
+            days = [plan.root / day_name(day) for day in recovered.days]
+            self._resume(days[-1], opened, last_trades)
+            look_back(days[-2:-1], self.sequencer.instruments, last_trades, plan.disk)
         self._notices = Notices(self.sequencer.instruments)
         session = plan.ids.random_bytes(8).hex()
         repairs = self._begin(session, opened)
@@ -212,13 +215,7 @@ class Live:
                         "this version cannot continue; give another --journal (with real orders, venue.adopt "
                         "takes over the positions of the account)"
                     )
-                if event.__class__ is Trade:
-                    assert isinstance(event, Trade)
-                    reached_ns, ids = last_trades.get(event.instrument, (0, []))
-                    if event.venue_ns == reached_ns:
-                        ids.append(event.trade_id)
-                    elif event.venue_ns > reached_ns:
-                        last_trades[event.instrument] = (event.venue_ns, [event.trade_id])
+                note_trade(event, last_trades)
                 yield record
 
         self.sequencer.follow(watched())

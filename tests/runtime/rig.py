@@ -93,6 +93,7 @@ class Rig:
         self.live: Live
         self.ingress: Ingress
         self.result: LiveResult
+        self.last: LastTrades = {}
         self.health: list[Health] = []
         self.number = 0
         self._plan = plan
@@ -104,6 +105,7 @@ class Rig:
             instruments: Sequence[InstrumentListed], ingress: Ingress, last: LastTrades
         ) -> list[Edge]:
             self.ingress = ingress
+            self.last = last
 
             async def play() -> None:
                 await ingress.send([FeedUp(self.clock.now_ns(), "test", 1)])

@@ -199,6 +199,9 @@ class _NoWatchdog:
     def end_after(self, *_: Any) -> None:
         pass
 
+    def busiest(self) -> tuple[str, int]:
+        return "", 0
+
 
 @contextmanager
 def replaced(machine: Machine, chance: Random) -> Iterator[None]:
@@ -216,7 +219,7 @@ def replaced(machine: Machine, chance: Random) -> Iterator[None]:
     ids = Ids(chance)
     with (
         patch("engine.runtime.live.Watchdog", _NoWatchdog),
-        patch("engine.runtime.live.JournalLock", lock),
+        patch("engine.runtime.journal.JournalLock", lock),
         patch("engine.commands.planning.SystemIds", lambda: ids),
         patch("engine.commands.planning.make_builder", lambda **_: make_builder()),
         patch.object(trio.lowlevel, "start_thread_soon", machine.writer.start),
