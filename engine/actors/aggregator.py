@@ -9,7 +9,7 @@ arrival. A window without trades has a flat bar at the last close, or no bar, de
 
 A bar that was open, or closed, while the feed was down is doubtful, and reported as incomplete, until a
 `FeedGap` settles it. So are the bars of one instrument after a `FeedDamaged` that leaves its trades in doubt.
-`candle_bars.py` handles candles, `closing.py` the closing of bars.
+`candle_bars.py` handles candles, `closing.py` the closing of bars, `skipping.py` jumps of the clock.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from engine.actors.bars import (
     precedes,
 )
 from engine.actors.base import Emit, handles
-from engine.actors.candle_bars import CANDLES, CandleBars
+from engine.actors.candle_bars import CANDLES
+from engine.actors.skipping import Skipping
 from engine.clock import SECOND_NS, window_end, window_start
 from engine.config import BarsConfig
 from engine.events import (
@@ -56,7 +57,7 @@ INTERRUPTION_NS_MAX = 3600 * SECOND_NS
 """After a longer interruption, no flat bars are made for the time between."""
 
 
-class Aggregator(CandleBars):
+class Aggregator(Skipping):
     """Handles trades, timers and the state of the feed.
 
     `_absurd` counts the trades left out because of an implausible time, `_too_late` those left out because
@@ -285,14 +286,6 @@ class Aggregator(CandleBars):
         if damaged.in_doubt:
             self._market(damaged.instrument).blind = True
             self._doubt(damaged.instrument, damaged.recv_ns, emit)
-
-    def _doubt(self, instrument: int, at_ns: int, emit: Emit) -> None:
-        market = self._markets[instrument]
-        own = [self._open[instrument]] if instrument in self._open else []
-        for bar in (*own, *market.waiting, *(series.bar for series in market.series)):
-            bar.doubtful = True
-        if market.lagging:
-            self._doubt_lagging(instrument, at_ns, emit)
 
     @handles(FeedUp)
     def note_feed_up(self, up: FeedUp, emit: Emit) -> None:

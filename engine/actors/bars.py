@@ -20,6 +20,7 @@ __all__ = [
     "DOWN",
     "ENDED_INSIDE",
     "GAP",
+    "JUMPED",
     "LAGGING",
     "PART_MISSING",
     "Market",
@@ -41,6 +42,7 @@ BEGUN_INSIDE: Final = "the data begins inside it"
 ENDED_INSIDE: Final = "the session ended inside it"
 GAP: Final = "the feed has a gap"
 DOWN: Final = "the feed was down; what was missed is not known yet"
+JUMPED: Final = "the clock jumped inside it"
 PART_MISSING: Final = "a part of it is missing"
 LAGGING: Final = "lagging: the feed has not delivered all of it yet"
 

@@ -113,6 +113,8 @@ class CandleBars(Closing):
         market = self._market(instrument)
         bar = self._open.get(instrument)
         if bar is None:
+            if start_ns < market.done_ns:
+                return  # it has no bar: the clock jumped over it
             bar = self._begin(instrument, start_ns, candle.open)
         while bar.end_ns <= start_ns:
             bar = self._end(instrument, market, bar)

@@ -78,6 +78,7 @@ class Closing(Actor):
         self._polling = False
         self._proves = False
         self._proved_ns = 0
+        self._resumed_ns = 0
 
     def _market(self, instrument: int, spans_ns: list[int] | None = None) -> Market:
         """Return an instrument's bars; created, with a series for each interval, on first use."""
@@ -86,6 +87,7 @@ class Closing(Actor):
             listed = self.instruments[instrument]
             series = series_of(spans_ns or self._spans_ns)
             market = Market(series, listed.silence == "flat", listed.ids == "sequence", deque())
+            market.done_ns = window_start(self._base_ns, self._resumed_ns)
             self._markets[instrument] = market
         return market
 
@@ -171,7 +173,7 @@ class Closing(Actor):
         return (
             self._is_proved(market, bar)
             or (self._blind or market.blind or bar.doubtful or bool(bar.because))
-            or bar.end_ns + self._wait_ns() + self._proof_ns <= at_ns
+            or self._patience_ns(bar) <= at_ns
         )
 
     def _settle_lagging(self, instrument: int, at_ns: int, emit: Emit) -> None:
@@ -279,7 +281,11 @@ class Closing(Actor):
 
     def _set_proof_timer(self, instrument: int, bar: OpenBar, emit: Emit) -> None:
         """Set the timer that closes a bar without proof."""
-        emit(SetTimer(self.name, bar.end_ns + self._wait_ns() + self._proof_ns, f"{instrument} proof"))
+        emit(SetTimer(self.name, self._patience_ns(bar), f"{instrument} proof"))
+
+    def _patience_ns(self, bar: OpenBar) -> int:
+        """Return until when a bar waits for its proof: none could arrive during a jump of the clock."""
+        return max(bar.end_ns + self._wait_ns(), self._resumed_ns) + self._proof_ns
 
     def _wait_ns(self) -> int:
         return self._grace_ns + (POLL_GRACE_NS if self._polling else 0)
@@ -292,6 +298,6 @@ def _begin_longer(market: Market, series: Series, part: OpenBar) -> OpenBar:
     if part.start_ns != start_ns:
         if not series.closed:
             whole.because = BEGUN_INSIDE
-        elif market.flat:
+        elif market.flat or start_ns <= market.hole_ns:
             whole.because = PART_MISSING
     return whole
