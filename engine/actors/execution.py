@@ -13,7 +13,7 @@ venue does not know the order after its expiry, when it would have refused it.
 from __future__ import annotations
 
 from engine.actors.base import Actor, Emit, SetTimer, handles, remember
-from engine.actors.order import Order
+from engine.actors.order import Order, filled_ahead, is_replaced
 from engine.clock import SECOND_NS
 from engine.config import AccountConfig, VenueConfig
 from engine.events import (
@@ -228,7 +228,7 @@ class Execution(Actor):
         order = self._orders.get(report.client_order_id)
         if order is None:
             return
-        order.venue_order_id = report.venue_order_id or order.venue_order_id
+        order.venue_order_id = max(order.venue_order_id, report.venue_order_id)
         if order.state in ("PendingNew", "Unknown"):
             self._work(report.recv_ns, report.client_order_id, emit)
 
@@ -240,6 +240,9 @@ class Execution(Actor):
         if order is None:
             return
         order.filled += report.size
+        if is_replaced(order, report.venue_order_id, report.size):
+            order.size += report.size  # What is open since the change is open still.
+            order.filled_at_end += report.size if order.filled_at_end else 0
         if client_order_id in self._ended:
             order.state = "Filled" if order.filled >= order.size else "Canceled"
             self._report(report.at_ns, client_order_id, emit)
@@ -276,9 +279,8 @@ class Execution(Actor):
         """End an order that the venue refused."""
         order = self._orders.get(report.client_order_id)
         if order is not None:
-            self._end(
-                report.recv_ns, report.client_order_id, "Canceled" if order.filled else "Rejected", emit
-            )
+            state = "Canceled" if order.filled else "Rejected"
+            self._end(report.recv_ns, report.client_order_id, state, emit)
 
     @handles(OrderModified)
     def note_modified(self, report: OrderModified, emit: Emit) -> None:
@@ -286,11 +288,13 @@ class Execution(Actor):
         order = self._orders.get(report.client_order_id)
         if order is None:
             return
-        order.venue_order_id = report.venue_order_id
         order.limit_price = report.limit_price
-        order.size = order.filled + report.size
+        order.size = order.filled + report.size - filled_ahead(order, report.venue_order_id)
         order.modifying = 0
-        self._work(report.recv_ns, report.client_order_id, emit)
+        if order.filled < order.size:
+            self._work(report.recv_ns, report.client_order_id, emit)
+        else:
+            self._end(report.recv_ns, report.client_order_id, "Filled", emit)
 
     @handles(ModifyRejected, CancelRejected)
     def query_refused(self, report: ModifyRejected | CancelRejected, emit: Emit) -> None:
@@ -325,7 +329,7 @@ class Execution(Actor):
         order = self._orders.get(client_order_id)
         if order is None:
             return
-        order.venue_order_id = read.venue_order_id or order.venue_order_id
+        order.venue_order_id = max(order.venue_order_id, read.venue_order_id)
         if read.state == "canceled":
             self._end(read.recv_ns, client_order_id, "Canceled", emit)
         elif read.state == "rejected":
@@ -433,10 +437,7 @@ class Execution(Actor):
 
     @handles(OperatorCommand)
     def stop_dead_man(self, command: OperatorCommand, emit: Emit) -> None:
-        """Turn off the dead man's switch on a graceful stop.
-
-        The stop cancels the engine's orders. The switch would later cancel orders of other programs.
-        """
+        """Turn off the dead man's switch on a graceful stop: it would cancel orders of other programs."""
         if command.command == "stop":
             self._dead_man = False
             self._withdraw_dead_man(command.recv_ns, emit)

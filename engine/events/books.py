@@ -34,7 +34,8 @@ class FillBooked(Event, frozen=True, tag="fill-booked"):
     exit carried the book beyond 0 by this part. `cause` is "" for an ordinary fill, "liquidation", "adl",
     "position read" (the venue's position differed), "taken back" (such a difference is explained by a fill
     that came later, which follows), "flat" (the account is flat), "adopted", or "fee" (a fee in base units
-    took a part of the position).
+    took a part of the position). `venue_order_id` is the number of a real order that a change was sent for,
+    since a change gives it another one; 0 for all others.
     """
 
     at_ns: int
@@ -56,6 +57,7 @@ class FillBooked(Event, frozen=True, tag="fill-booked"):
     handle: str = ""
     fee_asset: str = ""
     venue_ns: int = 0
+    venue_order_id: int = 0
 
 
 class BookAdjusted(Event, frozen=True, tag="book-adjusted"):

@@ -131,6 +131,9 @@ class Bookings:
         if order is not None:
             order.accepted = True
             order.filled += size
+            order.by_number[fill.venue_order_id] = order.by_number.get(fill.venue_order_id, ZERO) + size
+            if 0 < fill.venue_order_id < order.number:
+                order.size += size  # what a change left open is open still
             order.filled_seq = order.filled_seq or self.seq
             self.require(order.filled <= order.size, "no order fills more than its size", order)
             if order.filled == order.size or (order.rest is not None and order.open <= order.rest):

@@ -5,7 +5,7 @@ Owns no rule. `Broken` is what a check raises; its words name the rule.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -78,6 +78,8 @@ class Order:
     refused: bool = False  # the venue refused a cancel: it may have ended
     dropped: bool = False  # the strategy, a call of `target` or a pause wants it canceled
     coming: Fraction | None = None  # the open size of a change on its way
+    number: int = 0  # the newest at the venue: a change gives it a higher one
+    by_number: dict[int, Fraction] = field(default_factory=dict)  # what filled under each
 
     @property
     def open(self) -> Fraction:

@@ -380,13 +380,21 @@ class Model(Bookings):
 
     def _modified(self, report: OrderModified) -> None:
         order = self.orders[report.client_order_id]
-        order.size = order.filled + self.listed[order.market].size(report.size)
+        # Fills of the changed order may be reported before the change is.
+        ahead = (
+            order.by_number.get(report.venue_order_id, ZERO) if report.venue_order_id > order.number else ZERO
+        )
+        order.number = max(order.number, report.venue_order_id)
+        order.size = order.filled + self.listed[order.market].size(report.size) - ahead
+        order.ended = order.ended or order.filled >= order.size
         order.limit = self.listed[order.market].price(report.limit_price)
         order.coming = None
 
     def _accepted(self, report: OrderAccepted) -> None:
         """A child that fires ends its parent: what fills of it from now on is no longer wanted."""
         order = self.orders.get(report.client_order_id)
+        if order is not None:
+            order.number = max(order.number, report.venue_order_id)
         parent = self.orders.get(order.parent) if order is not None and report.triggered else None
         if parent is not None:
             parent.dropped = True
@@ -406,6 +414,7 @@ class Model(Bookings):
         order = self.orders.get(read.client_order_id)
         if order is None:
             return
+        order.number = max(order.number, read.venue_order_id)
         # An order that the venue does not know may still arrive until it expires.
         order.absent = read.state == "absent" and read.venue_ns > order.expires_ns
         if read.state in ("filled", "canceled", "rejected"):

@@ -28,7 +28,7 @@ from engine.events import (
     TrailChanged,
     TrailRequested,
 )
-from tests.orders.facts import CLOSE
+from tests.orders.facts import CLOSE, OPEN
 from tests.orders.ledger import ZERO, sign
 from tests.orders.model import Model
 
@@ -158,7 +158,8 @@ class Protection:
             stop.late += size if late else ZERO
             stop.closed += size
             rule = "a stop closes no more than its size, but for what fills before a cancel arrives"
-            self.model.require(stop.closed - stop.late <= stop.size, rule, stop, booked)
+            most = max(stop.size, self._filled(stop)) if stop.kind == "sl" else stop.size
+            self.model.require(stop.closed - stop.late <= most, rule, stop, booked)
         trail = self.trails.get((booked.owner, booked.instrument))
         if booked.purpose == "trail" and trail is not None and not booked.over:
             trail.closed += size
@@ -242,10 +243,19 @@ class Protection:
         parent, slash, _ = stop.handle.partition("/")
         if not slash:
             return stop.size - stop.closed
-        orders = [order for order in self.model.orders.values() if order.handle == parent]
-        filled = sum((order.filled for order in orders), ZERO)
+        filled = self._filled(stop)
         siblings = [other for name, other in self.stops.items() if name.startswith(f"{parent}/")]
         return min(stop.size, filled) - sum((other.closed for other in siblings), ZERO)
+
+    def _filled(self, stop: Stop) -> Fraction:
+        """Return what the order of a child has filled, which may have been changed to a larger size."""
+        parent, slash, _ = stop.handle.partition("/")
+        orders = [
+            order
+            for order in self.model.orders.values()
+            if slash and order.handle == parent and order.role == OPEN
+        ]
+        return sum((order.filled for order in orders), ZERO)
 
     # Trails.
 

@@ -45,6 +45,8 @@ from tests.orders.session import MS, Number, Session
 __all__ = ["ACCOUNT", "RealSession", "VenueOrder", "real_config"]
 
 ACCOUNT = "0x" + "11" * 20
+CHANGED = 1000
+"""What a change adds to an order's number: the venue gives it another, a higher one."""
 
 
 def real_config(config: Config) -> Config:
@@ -196,13 +198,15 @@ class RealSession(Session):
 
     def release(self) -> None:
         """Send what was kept back; cancels and changes arrive now."""
-        self.holding = False
         self.now_ns += MS
         events, self.held_back = self.held_back, []
+        self.send(*events, *self.arrive())
+
+    def arrive(self) -> list[Event]:
+        """Let the cancels and changes on their way arrive; return the answers, which are not sent."""
+        self.holding = False
         commands, self.on_the_way = self.on_the_way, []
-        for command in commands:
-            events += self._take(command)
-        self.send(*events)
+        return [answer for command in commands for answer in self._take(command)]
 
     # The engine's commands.
 
@@ -245,6 +249,7 @@ class RealSession(Session):
         if isinstance(command, ModifyOrder):
             order = self.orders[command.client_order_id]
             order.open, order.limit = command.size, command.limit_price
+            order.number += CHANGED
             size, limit = order.open, order.limit
             return [OrderModified(now, now, order.name, order.command.instrument, order.number, size, limit)]
         if isinstance(command, QueryOrder):

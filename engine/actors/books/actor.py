@@ -35,6 +35,7 @@ from engine.events import (
     FundingPaid,
     InstrumentListed,
     MarketHalted,
+    ModifyOrder,
     OperatorCommand,
     OrderChanged,
     OrderFilled,
@@ -137,6 +138,13 @@ class Books(Ledger):
         if not self.follows:
             emit(RoutesChanged())
         self.owners.submitted(order)
+
+    @handles(ModifyOrder)
+    def note_change(self, change: ModifyOrder, emit: Emit) -> None:
+        """Note that the venue may give an order another number."""
+        owned = self.owners.of(change.client_order_id) if self.real else None
+        if owned is not None:
+            owned.changed = True
 
     @handles(OrderChanged)
     def note_end(self, changed: OrderChanged, emit: Emit) -> None:
@@ -284,4 +292,5 @@ def _template(fill: OrderFilled, owned: Owned | None) -> FillBooked:
         owned.handle if owned is not None else "",
         fill.fee_asset,
         fill.venue_ns,
+        fill.venue_order_id if owned is not None and owned.changed else 0,
     )

@@ -29,13 +29,14 @@ SESSIONS_MAX: Final = 10_000
 
 
 class Owned(State):
-    """Whose an order is and what it is for, as in its terms."""
+    """Whose an order is and what it is for, as in its terms. `changed`: a change was sent for it."""
 
     owner: str
     role: str
     purpose: str
     handle: str
     ended_ns: int = 0
+    changed: bool = False
 
 
 class Owners(State):

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import msgspec
 
 from engine.actors.base import PROTECTION, Actor, Emit, Later, RoutesChanged, SetTimer, handles, remember
+from engine.actors.order import filled_ahead, is_replaced
 from engine.actors.orders.conditions import Conditions
 from engine.actors.orders.exits import Exits
 from engine.actors.orders.gates import Gates
@@ -292,7 +293,7 @@ class OrderManager(PriceFollower):
             return  # The fill that explains it follows; what waits is looked at when both are booked.
         order = self.live.get(fill.client_order_id)
         asked = order or self.ended.get(fill.client_order_id)
-        if asked is not None:
+        if asked is not None and not is_replaced(asked, fill.venue_order_id, fill.size):
             asked.left -= fill.size
         if order is not None:
             order.fired = True
@@ -315,7 +316,7 @@ class OrderManager(PriceFollower):
         """Use the open size and the limit that the venue reports."""
         order = self.live.get(report.client_order_id)
         if order is not None:
-            order.left = report.size
+            order.left = report.size - filled_ahead(order, report.venue_order_id)
             order.modifying = False
             order.terms = msgspec.structs.replace(
                 order.terms, limit=report.limit_price if order.terms.limit else 0
@@ -340,9 +341,12 @@ class OrderManager(PriceFollower):
 
     @handles(OrderAccepted)
     def note_trigger(self, report: OrderAccepted, emit: Emit) -> None:
-        """Note that a trigger price was reached."""
+        """Note the venue's number of an order, and that a trigger price was reached."""
         order = self.live.get(report.client_order_id)
-        if order is not None and report.triggered:
+        if order is None:
+            return
+        order.venue_order_id = max(order.venue_order_id, report.venue_order_id)
+        if report.triggered:
             self._fire(report.recv_ns, order, emit)
 
     @handles(OrderRead)
@@ -353,6 +357,7 @@ class OrderManager(PriceFollower):
             return
         if read.triggered:
             self._fire(read.recv_ns, order, emit)
+        order.venue_order_id = max(order.venue_order_id, read.venue_order_id)
         at_ns, name, number, left = read.recv_ns, read.client_order_id, read.instrument, read.size
         if read.state == "open" and order.modifying:
             venue_id, limit = read.venue_order_id, read.limit_price

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from engine.actors.base import State
 from engine.events import OrderTerms
 from engine.events.terms import CLOSE
@@ -50,7 +52,8 @@ class Live(State):
 
     `left` is what it can still fill. `canceling`: its cancel has been requested. `modifying`: a change has,
     to an open size of `cut_to`. `fired`: its trigger price
-    has been reached, so far as the venue has said. `why`: the venue's reason for its end.
+    has been reached, so far as the venue has said. `why`: the venue's reason for its end. The last two fields
+    are as in `engine/actors/order.py`.
     """
 
     owner: str
@@ -64,6 +67,8 @@ class Live(State):
     cut_to: Size = 0
     fired: bool = False
     why: str = ""
+    venue_order_id: int = 0
+    by_number: dict[int, Size] = msgspec.field(default_factory=dict)
 
     @property
     def kept(self) -> int:
