@@ -24,7 +24,14 @@ from engine.errors import JournalDamaged, JournalError
 
 from .day import parse_day
 from .disk import DISK, Disk, file_size, make_folders, uninterrupted, write_all
-from .segment import JOURNAL_ID_SIZE, SEALED_SUFFIX, SEGMENT_HEADER_SIZE, SEGMENT_SUFFIX, parse_segment_name
+from .segment import (
+    JOURNAL_ID_SIZE,
+    SEALED_SUFFIX,
+    SEGMENT_HEADER_SIZE,
+    SEGMENT_SUFFIX,
+    header_is_whole,
+    parse_segment_name,
+)
 
 __all__ = [
     "DAMAGED_FOLDER",
@@ -88,10 +95,10 @@ def has_begun(folder: Path, disk: Disk = DISK, *, unfinished: bool = False) -> b
 
 
 def is_unfinished(segment: SegmentFile, disk: Disk = DISK) -> bool:
-    """Return whether a plain segment has no header yet: it is being created, or its writer died.
+    """Return whether a plain segment has no whole header: it is being created, or its writer died.
 
-    The header is synced before the first frame is written, so such a file is shorter than a header, or
-    has the length of a header and holds zeros. A longer file has held frames.
+    The header is synced before the first frame is written, so a file that is not longer than a header holds
+    no frames. A longer one has held some.
     """
     if segment.sealed:
         return False
@@ -101,7 +108,7 @@ def is_unfinished(segment: SegmentFile, disk: Disk = DISK) -> bool:
     try:
         fd = uninterrupted(disk.open_read, segment.path)
         try:
-            return not any(uninterrupted(disk.pread, fd, size, 0))
+            return not header_is_whole(uninterrupted(disk.pread, fd, size, 0))
         finally:
             disk.close(fd)
     except OSError as error:

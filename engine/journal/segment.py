@@ -43,6 +43,7 @@ __all__ = [
     "SEGMENT_MAGIC",
     "SegmentHeader",
     "SegmentInfo",
+    "header_is_whole",
     "pack_segment_header",
     "parse_segment_header",
     "parse_segment_info",
@@ -115,6 +116,11 @@ def pack_segment_header(header: SegmentHeader) -> bytes:
         header.number,
     )
     return body + crc32(body).to_bytes(4, "little")
+
+
+def header_is_whole(data: bytes) -> bool:
+    """Return whether the 128 bytes of a header, of any version, are those that were written."""
+    return data[:8] == SEGMENT_MAGIC and crc32(data[:-4]) == int.from_bytes(data[-4:], "little")
 
 
 def parse_segment_info(data: bytes, *, file: str, sealed: bool) -> SegmentInfo:

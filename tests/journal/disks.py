@@ -86,6 +86,23 @@ class MemoryDisk(Disk):
         walk(self.top, "/")
         return found
 
+    def put_folder(self, path: Path) -> None:
+        """Create a folder and those above it, durably."""
+        self._folder(path, make=True)
+
+    def tree(self) -> dict[str, bytes | None]:
+        """Return every file with its bytes and every folder with None, those above first."""
+        found: dict[str, bytes | None] = {}
+
+        def walk(folder: Folder, prefix: str) -> None:
+            for name, node in folder.live.items():
+                found[prefix + name] = bytes(node.data) if isinstance(node, File) else None
+                if isinstance(node, Folder):
+                    walk(node, f"{prefix}{name}/")
+
+        walk(self.top, "/")
+        return found
+
     def copy(self) -> MemoryDisk:
         """Return a copy with the same files, all durable."""
         other = MemoryDisk()
