@@ -6,7 +6,7 @@ safe; both before anything is written. Called by `engine live` and by the tests 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -93,10 +93,12 @@ async def make_plan(options: LiveOptions, base_url: str) -> LivePlan:
             edges.append(Edge("raw", recorder.run, gives_up=False))
         return edges
 
-    async def warm_up(instruments: Sequence[InstrumentListed]) -> list[Event]:
-        intervals, count = settings.bars.intervals, settings.data.warmup_bars
+    async def warm_up(instruments: Sequence[InstrumentListed], windows: Mapping[str, int]) -> list[Event]:
         client.unusable.clear()
-        events = await client.warm_up(instruments, intervals, count, clock.now_ns())
+        events: list[Event] = []
+        for count in sorted({*windows.values()}):
+            intervals = [name for name, one in windows.items() if one == count]
+            events += await client.warm_up(instruments, intervals, count, clock.now_ns())
         if unusable := [one.reason for one in client.unusable]:
             line = f"{len(unusable):,} answers or rows of the venue cannot be used: {unusable[0]}"
             health["warm-up"] = lambda: line

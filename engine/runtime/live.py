@@ -52,6 +52,7 @@ from engine.runtime.numbering import numbered
 from engine.runtime.plan import LivePlan, LiveResult, WarmUp
 from engine.runtime.positions import exits_owed, open_books, unsettled
 from engine.runtime.projector import Projector
+from engine.runtime.refill import Refill
 from engine.runtime.supervisor import Health, supervise
 from engine.runtime.watchdog import Stuck, Watchdog
 from engine.sequencer import Sequencer
@@ -90,6 +91,9 @@ class Live:
         self._settled = trio.Event()
         self._stopping = False
         self._edges: Sequence[Edge] = ()
+        self._refill: Refill | None = None
+        if plan.warm_up is not None and plan.config.strategies:
+            self._refill = Refill(plan.config, plan.warm_up, self._now_ns, self._notify)
         self._stopped_by = ""
         self._failures_shown = 0
         self._watchdog = Watchdog(plan.config.limits.handler_s, self._show_stuck, self._durable_seq)
@@ -147,6 +151,8 @@ class Live:
             self._jumps = JumpWatch(plan.clock)
             async with trio.open_nursery() as core:
                 core.start_soon(self._pump)
+                if self._refill is not None:
+                    core.start_soon(self._refill.run, instruments, self.ingress)
                 core.start_soon(self._lag.beat, self.ingress)
                 if plan.make_gateway is not None:
                     gateway = plan.make_gateway(instruments, self.ingress, self._account())
@@ -276,11 +282,13 @@ class Live:
     async def _warm_up(self, warm_up: WarmUp, instruments: Sequence[InstrumentListed]) -> None:
         """Send past candles to the strategies. A failed warm-up is not fatal: they begin without it."""
         try:
-            events = await warm_up(instruments)
+            settings = self._plan.config
+            events = await warm_up(
+                instruments, dict.fromkeys(settings.bars.intervals, settings.data.warmup_bars)
+            )
         except EngineError as error:
             self._notify(Health("warm-up", "failed", str(error)))
             return
-        settings = self._plan.config
         if settings.strategies:
             line = short_warm_up(events, instruments, settings.bars.intervals, settings.data.warmup_bars)
             if line:
@@ -319,6 +327,8 @@ class Live:
         """Record a jump of the clock before anything that arrived or fell due since."""
         for jumped in self._jumps.look(self.sequencer.now_ns):
             self._turn([jumped])
+            if self._refill is not None and jumped.ahead:
+                self._refill.note(jumped)
             for edge in self._edges:
                 if edge.note_jump is not None:
                     edge.note_jump(jumped)

@@ -5,7 +5,7 @@ With a gateway orders are real, without one the session trades on paper. Declara
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -51,8 +51,9 @@ class MakeGateway(Protocol):
         ...
 
 
-WarmUp = Callable[[Sequence[InstrumentListed]], Awaitable[list[Event]]]
-"""Returns what strategies receive before the first trade: closed candles, oldest first."""
+WarmUp = Callable[[Sequence[InstrumentListed], Mapping[str, int]], Awaitable[list[Event]]]
+"""Returns what strategies receive before the first trade, and after a jump of the clock: the newest closed
+candles, oldest first, so many of each interval."""
 
 MakeProjector = Callable[[bytes, int], Projector]
 """Makes the projector of a journal with this id, durable up to this seq."""

@@ -330,7 +330,12 @@ class StrategyActor(NewestPrices):
 
     @handles(CandleRead)
     def _history(self, event: CandleRead, emit: Emit) -> None:
-        """Pass a candle of the venue's history on, until there is a bar of this session."""
+        """Pass a candle of the venue's history on, until there is a bar of this session.
+
+        After a jump of the clock that is history of the time until its end.
+        """
+        if self.jumped_ns and window_end(event.interval_ns, event.start_ns) > self.jumped_ns:
+            return
         if (
             event.purpose in ("history", "flat")
             and event.interval_ns in self.warm_spans_ns

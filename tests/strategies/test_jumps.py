@@ -64,9 +64,10 @@ def test_the_venues_candles_fill_the_windows_of_a_jump() -> None:
     incomplete = msgspec.structs.replace(bar(1), incomplete=True, because="x")
     assert on.send(incomplete, *map(candle, range(1, 9))) == []
     assert windows(on) == [(False, 0), *((True, number) for number in range(1, 9))]
-    on.send(bar(9))
     on.send(candle(10))
-    assert windows(on) == [(False, 9)]
+    assert windows(on) == [], "it ended after the jump: its bar is still to come"
+    on.send(bar(10), candle(9))
+    assert windows(on) == [(False, 10)]
 
 
 def test_a_timer_that_was_due_in_a_jump_is_history_and_may_set_timers() -> None:
