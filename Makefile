@@ -10,6 +10,9 @@ SOURCES := engine adapters replay benchmarks tests
 # The number of workers is set in tests/conftest.py. Idle workers take tests from busy ones.
 TEST_OPTIONS := --numprocesses auto --dist worksteal --durations 10
 
+# Without bytecode each of the hundreds of processes that the tests start would compile all of its imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Installed only while requirements.lock is written.
 LOCK_VENV := .venv/lock
 LOCK_TOOL := pip-tools>=7.5,<8

@@ -22,7 +22,13 @@ MEMORY_FREE_MIN = 4 << 30
 if MEMORY.is_dir() and "TMPDIR" not in os.environ and shutil.disk_usage(MEMORY).free > MEMORY_FREE_MIN:
     os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
-LONG = ("tests/test_pages.py", "tests/live/", "tests/commands/")
+LONG = (
+    "tests/orders/test_paper_sequences.py",
+    "tests/orders/test_sandbox_sequences.py",
+    "tests/test_pages.py",
+    "tests/live/",
+    "tests/commands/",
+)
 """Tests that run whole sessions. They start first, so that no core waits for one of them at the end."""
 
 
