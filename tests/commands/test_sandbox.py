@@ -19,7 +19,7 @@ def test_options_set_accounts_limits_and_faults() -> None:
     try:
         assert run.stdout is not None
         url = json.loads(run.stdout.readline())["base_url"]
-        with httpx.Client(base_url=url, trust_env=False) as client:
+        with httpx.Client(base_url=url, trust_env=False, verify=False) as client:
             state = client.post("/info", json={"type": "clearinghouseState", "user": ADDRESS}).json()
             assert state["marginSummary"]["accountValue"] == "250.5"
             rate = client.post("/info", json={"type": "userRateLimit", "user": ADDRESS}).json()

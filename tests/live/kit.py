@@ -11,7 +11,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import httpx
 import trio
 
 from adapters.hyperliquid.gateway.keys import Signer
@@ -30,6 +29,7 @@ from engine.runtime.plan import LiveResult
 from engine.runtime.supervisor import Health
 from engine.values import format_scaled
 from replay.verification import replay_day
+from tests.loopback import http_client
 from tests.pacing import pacing
 
 __all__ = [
@@ -72,7 +72,7 @@ class Venue:
 
     async def ask(self, kind: str, **more: Any) -> Any:
         """Return the body of an answer to `/info`."""
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with http_client() as client:
             answer = await client.post(f"{self.base_url}/info", json={"type": kind, "user": ACCOUNT, **more})
         assert answer.status_code == 200, answer.text
         return answer.json()

@@ -20,7 +20,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 import trio
 from eth_account import Account as EthAccount
@@ -36,6 +35,7 @@ from engine.runtime.plan import LiveResult
 from engine.runtime.supervisor import Health
 from engine.values import BUY, SELL, format_scaled
 from tests.live.kit import ACCOUNT, KEY, Venue, assert_replays, of, trade
+from tests.loopback import http_client
 from tests.pacing import START_NS, pacing
 from tests.sandbox.exchange.kit import signed
 
@@ -134,7 +134,7 @@ class Stage(Venue):
         return self._nonce
 
     async def _exchange(self, body: dict[str, Any]) -> Any:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with http_client() as client:
             answer = await client.post(f"{self.base_url}/exchange", json=body)
         assert answer.status_code == 200, answer.text
         return answer.json()

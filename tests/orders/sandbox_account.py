@@ -19,6 +19,7 @@ from adapters.sandbox.server import Sandbox
 from engine.events import Quote, Trade
 from engine.values import BUY, format_scaled
 from tests.live.kit import ACCOUNT, KEY
+from tests.loopback import http_client
 from tests.orders.sequences import FIRST_PRICE, NAMES, PRICE_SCALE, SIZE_SCALE, UNIT
 from tests.orders.session import MS
 from tests.sandbox.exchange.kit import signed
@@ -42,7 +43,7 @@ class SandboxAccount:
     def __init__(self, sandbox: Sandbox, base_url: str) -> None:
         self.sandbox = sandbox
         self.base_url = base_url
-        self.client = httpx.AsyncClient(trust_env=False)
+        self.client = http_client()
         self._prices: dict[int, int] = {}
         self._trades = 0
         self._nonce = 0

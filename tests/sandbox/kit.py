@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
 import trio
 import wsproto
 from trio_websocket import WebSocketConnection, open_websocket_url
@@ -18,6 +17,7 @@ from adapters.sandbox.tape import Tape
 from engine.clock import SECOND_NS
 from engine.events import InstrumentListed, Quote, Trade
 from engine.values import BUY
+from tests.loopback import http_client
 
 START_NS = 1_733_356_800 * SECOND_NS
 MS = 1_000_000
@@ -99,7 +99,7 @@ async def receive_until(socket: WebSocketConnection, channel: str) -> Any:
 
 async def ask(address: SandboxAddress, request: Any) -> Any:
     """Return the answer of /info and assert that its status is 200."""
-    async with httpx.AsyncClient() as client:
+    async with http_client() as client:
         response = await client.post(address.base_url + "/info", json=request)
     assert response.status_code == 200, response.text
     return response.json()

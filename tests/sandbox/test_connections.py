@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
 import pytest
 import trio
 import wsproto
@@ -23,6 +22,7 @@ from wsproto import events as ws_events
 from adapters.sandbox.run import run_sandbox
 from adapters.sandbox.server import Sandbox, SandboxOptions, serve
 from engine.errors import SafetyRefusal, UsageError
+from tests.loopback import http_client
 from tests.pacing import pacing
 
 from .kit import (
@@ -204,7 +204,7 @@ async def test_it_serves_on_ipv6_loopback() -> None:
         sandbox = Sandbox(SandboxOptions(host="::1", port=0), TAPE)
         async with trio.open_nursery() as nursery:
             address = await nursery.start(sandbox.serve)
-            async with httpx.AsyncClient() as client:
+            async with http_client() as client:
                 response = await client.post(address.base_url + "/info", json={"type": "meta"})
             assert response.json()["universe"][0]["name"] == BTC.name
             nursery.cancel_scope.cancel()

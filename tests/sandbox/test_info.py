@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-import httpx
 import pytest
 from trio.testing import MockClock
 
 from engine.events import InstrumentListed
 from engine.values import BUY, SELL, parse_scaled
+from tests.loopback import http_client
 from tests.pacing import pacing
 
 from .kit import BTC, PURR, START_NS, ask, quote, running, tape_of, trade
@@ -197,7 +197,7 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
 
 
 async def test_invalid_requests_are_refused_as_on_the_venue(paced_clock: MockClock) -> None:
-    async with pacing(), running(tape_of(OPENING)) as (_, address), httpx.AsyncClient() as client:
+    async with pacing(), running(tape_of(OPENING)) as (_, address), http_client() as client:
         for name, request, status, body in REFUSED:
             response = await client.post(address.base_url + "/info", **request)
             assert (name, response.status_code, response.text) == (name, status, body)

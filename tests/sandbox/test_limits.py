@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 import trio
@@ -16,6 +15,7 @@ from wsproto.events import RejectConnection
 from adapters.hyperliquid.limits import action_weight, info_weight, rows_weight
 from adapters.sandbox.limits import POSTS_MAX, WEIGHT_MAX, VenueLimits
 from adapters.sandbox.server import SandboxAddress
+from tests.loopback import http_client
 
 from .exchange.kit import ALICE, orders, post, signed, wire
 from .kit import (
@@ -158,7 +158,7 @@ async def test_lifted_limits_keep_only_those_that_protect_the_sandbox() -> None:
 
 async def test_beyond_the_weight_limit_requests_and_orders_get_429() -> None:
     async with running(TAPE, accounts=((ALICE, "100000"),)) as (sandbox, address):
-        async with httpx.AsyncClient() as client:
+        async with http_client() as client:
             for _ in range(60):
                 assert (
                     await client.post(address.base_url + "/info", json={"type": "meta"})

@@ -9,7 +9,6 @@ import socket as sockets
 import struct
 from pathlib import Path
 
-import httpx
 import trio
 import wsproto
 from wsproto import events as ws_events
@@ -17,6 +16,7 @@ from wsproto import events as ws_events
 from adapters.sandbox.connection import TcpConnection, WebsocketPeer
 from adapters.sandbox.sender import FrameSender
 from adapters.sandbox.server import SandboxAddress
+from tests.loopback import http_client
 from tests.profiles import pick
 
 from .exchange.kit import ALICE
@@ -97,7 +97,7 @@ async def test_n20_reconnects_leave_the_sandbox_as_it_was() -> None:
         for _ in range(HALF_OPEN):
             sandbox.faults.arm("half-open")
             await reconnect(address, "eof")
-        async with httpx.AsyncClient() as client:
+        async with http_client() as client:
             assert (await client.post(address.base_url + "/info", json={"type": "meta"})).status_code == 200
         await until(lambda: not sandbox.connections)
         await until(lambda: resources() == before)

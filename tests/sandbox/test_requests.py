@@ -12,6 +12,7 @@ from trio.testing import MockClock
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from adapters.sandbox.server import SandboxAddress
+from tests.loopback import http_client
 from tests.pacing import pacing
 
 from .exchange.kit import ALICE, GTC, orders, post, signed, wire
@@ -111,7 +112,7 @@ async def test_faults_of_one_scope_do_not_affect_the_other(paced_clock: MockCloc
     async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address):
         sandbox.faults.arm("5xx", scope="info")
         assert (await post(address, bid())).json()["status"] == "ok"
-        async with httpx.AsyncClient() as client:
+        async with http_client() as client:
             assert (await client.post(address.base_url + "/info", json=META)).status_code >= 500
 
 
@@ -217,7 +218,7 @@ async def test_random_faults_are_determined_by_the_seed(paced_clock: MockClock) 
     async def statuses(seed: int) -> list[int]:
         found = []
         options = {"faults": "5xx:0.3@info,429:0.3@info", "seed": seed}
-        async with pacing(), running(TAPE, **options) as (_, address), httpx.AsyncClient() as client:
+        async with pacing(), running(TAPE, **options) as (_, address), http_client() as client:
             for _ in range(30):
                 answer = await client.post(address.base_url + "/info", json={"type": "allMids"})
                 found.append(answer.status_code)

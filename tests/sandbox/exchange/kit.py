@@ -16,6 +16,7 @@ from adapters.sandbox.market_state import MarketState
 from adapters.sandbox.server import SandboxAddress
 from engine.events import InstrumentListed, Quote, Trade
 from engine.values import BUY, SELL, parse_scaled
+from tests.loopback import http_client
 from tests.sandbox.kit import BTC, PURR, START_NS, quote, trade
 
 ALICE_KEY = "0x" + "11" * 32
@@ -195,5 +196,5 @@ def oid_of(status: dict[str, Any]) -> int:
 
 async def post(address: SandboxAddress, body: Any) -> httpx.Response:
     """Post to /exchange."""
-    async with httpx.AsyncClient() as client:
+    async with http_client() as client:
         return await client.post(address.base_url + "/exchange", json=body)
