@@ -60,18 +60,17 @@ def resting_exits_fit_the_position(model: Model) -> None:
         held = model.position(owner, market)
         resting = [order for order in model.live_orders(owner, market, CLOSE) if order.rests]
         against = sum((order.counted() for order in resting), ZERO)
-        model.require(
-            against <= abs(held) and all(order.asked or sign(held) == -order.side for order in resting),
-            "resting exits fit the position",
-            f"{owner} {market}: position {held}, exits {_names(resting)}",
-        )
+        if against > abs(held) or not all(order.asked or sign(held) == -order.side for order in resting):
+            found = f"{owner} {market}: position {held}, exits {_names(resting)}"
+            model.require(False, "resting exits fit the position", found)
 
 
 def one_live_order_of_a_target(model: Model) -> None:
     """A target works one order at a time."""
     for owner, market in _books(model):
         live = [order for order in model.live_orders(owner, market) if order.purpose == "target"]
-        model.require(len(live) < 2, "a target has one live order", _names(live))
+        if len(live) > 1:
+            model.require(False, "a target has one live order", _names(live))
 
 
 def targets_are_what_calls_and_fills_lead_to(model: Model) -> None:
@@ -81,16 +80,15 @@ def targets_are_what_calls_and_fills_lead_to(model: Model) -> None:
         if shown is None:
             model.require(target.size is None, "a call of target is recorded", owner, market, target)
             continue
+        held = model.position(owner, market)
         wanted = None if shown.wanted is None else model.listed[market].size(shown.wanted)
-        place = (
-            f"{owner} {market}: position {model.position(owner, market)}, recorded {shown}, right {target}"
-        )
-        model.require(wanted == target.size, "a target changes by the stated causes only", place)
-        done = wanted is None or wanted == model.position(owner, market)
+        place = owner, market, held, "recorded", shown, "right", target
+        model.require(wanted == target.size, "a target changes by the stated causes only", *place)
+        done = wanted is None or wanted == held
         model.require(
             done or (shown.state == "withdrawn") == target.withdrawn,
             "a target is withdrawn by the stated causes only",
-            place,
+            *place,
         )
 
 

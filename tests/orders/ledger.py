@@ -141,13 +141,18 @@ class Account:
 
     def total(self, what: str) -> Fraction:
         """Return a sum over all books: "realized", "fees" or "funding"."""
-        found: Fraction = sum((getattr(book, what) for book in self.books.values()), ZERO)
+        amounts = (getattr(book, what) for book in self.books.values())
+        found: Fraction = sum((amount for amount in amounts if amount), ZERO)
         return found
 
     def unrealized(self, marks: dict[int, Fraction]) -> Fraction:
-        """Return the profit of all open positions at the newest marks."""
+        """Return the profit of all open positions at the newest marks. A flat book has no cost."""
         return sum(
-            (book.unrealized(marks.get(market), self.places) for (_, market), book in self.books.items()),
+            (
+                book.unrealized(marks.get(market), self.places)
+                for (_, market), book in self.books.items()
+                if book.size or book.cost
+            ),
             ZERO,
         )
 

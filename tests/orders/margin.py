@@ -47,11 +47,14 @@ class Margin:
         values = model.values()
         needed = ZERO
         for market, rules in self.rules.items():
-            if rules.on_margin and market in values:
-                needed += abs(model.account.size(market)) * values[market] / (2 * rules.leverage_max)
+            size = model.account.size(market)
+            if size and rules.on_margin and market in values:
+                needed += abs(size) * values[market] / (2 * rules.leverage_max)
+        if not needed:
+            return
         equity = model.account.equity(values)
         model.require(
-            not needed or equity >= needed or liquidated,
+            equity >= needed or liquidated,
             "an account below its maintenance margin is liquidated in that turn",
             float(equity),
             "needed",

@@ -13,6 +13,7 @@ real orders, and the test is the venue. Prices and sizes are decimal; the market
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -341,6 +342,10 @@ class Session:
         self.reads.setdefault(id(event), []).append(reading_of(strategy, what, event, action))
 
 
+exactly = functools.cache(Fraction)
+"""The fraction of a decimal number: a session reads the same few positions again and again."""
+
+
 def reading_of(strategy: Scripted, what: str, event: Any, action: Action) -> Read:
     """Return what a strategy reads now: its positions, targets and live orders."""
     held: list[tuple[int, Fraction, Fraction | None, frozenset[str]]] = []
@@ -350,8 +355,8 @@ def reading_of(strategy: Scripted, what: str, event: Any, action: Action) -> Rea
             held.append(
                 (
                     market,
-                    Fraction(strategy.position(name).exact),
-                    None if wanted is None else Fraction(str(wanted)),
+                    exactly(str(strategy.position(name).exact)),
+                    None if wanted is None else exactly(str(wanted)),
                     frozenset(order.client_order_id for order in strategy.orders(name)) - {""},
                 )
             )

@@ -54,7 +54,7 @@ class Wanted:
 
     def distance(self, held: Fraction) -> tuple[Fraction, Fraction]:
         """Return how much is to close and how much to open, signed; the opening part 0 once withdrawn."""
-        if self.size is None:
+        if self.size is None or self.size == held:
             return ZERO, ZERO
         nearest = min(max(self.size, min(held, ZERO)), max(held, ZERO))
         opening = ZERO if self.withdrawn else self.size - nearest
