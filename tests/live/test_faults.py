@@ -17,10 +17,10 @@ from engine.runtime.live import Live
 from tests.live.kit import assert_agrees, bars_against_candles, config, of, serving, trade
 from tests.profiles import pick
 
-SPEED = 60.0
+SPEED = pick(30, deep=60)
 SECONDS = pick(4, deep=30)
 HITS = 3
-CALM_S = 3.0
+CALM_S = pick(2, deep=3)
 ORDERS_MIN = 11
 PATIENCE_S = 60.0
 

@@ -43,7 +43,7 @@ def outcome(folders: list[Path]) -> tuple[Any, ...]:
     return report, *(bars(folders, interval, unclosed=True) for interval in ("1m", "1h", "1d", "1w"))
 
 
-@examples(0.3)
+@examples(0.15)
 @given(
     trades=st.tuples(rows, rows),
     cuts=st.tuples(st.sets(st.integers(1, 39), max_size=4), st.sets(st.integers(1, 39), max_size=4)),
