@@ -10,19 +10,23 @@ from typing import TYPE_CHECKING
 
 from engine.errors import EngineError
 from engine.events import (
+    ENDED,
     AccountAdjusted,
     ActorFailed,
     BarClosed,
     EquityMarked,
     Event,
     InstrumentListed,
+    OrderChanged,
     OrderFilled,
     PositionChanged,
 )
 from engine.journal import list_days, read_frames
 from engine.records import JournalHistory, open_day, read_records
 from replay.verification import replay_day
+from tests.live.kit import KEY
 from tests.simulation.machine import ROOT, make_builder
+from tests.simulation.risk import forbidden_openings
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
@@ -42,7 +46,10 @@ def check(simulation: Simulation) -> None:
     _check_journal(simulation)
     _check_fills(simulation, records)
     _check_account(simulation, records)
+    _check_orders(simulation, records)
     _check_bars(simulation, records)
+    for words in forbidden_openings(records, simulation.machine.config.risk)[:1]:
+        simulation.fail("I9", words)
     _check_marks(simulation, records)
 
 
@@ -127,6 +134,22 @@ def _check_account(simulation: Simulation, records: list[Event]) -> None:
             break
 
 
+def _check_orders(simulation: Simulation, records: list[Event]) -> None:
+    """An order that counts as never placed is not at the venue, and what is open there is known (I10)."""
+    states = {one.client_order_id: one.state for one in records if isinstance(one, OrderChanged)}
+    for row in simulation.venue.ask("historicalOrders"):
+        name, status = row["order"].get("cloid"), row["status"]
+        placed = status in ("open", "filled", "triggered") or Decimal(row["order"]["origSz"]) != Decimal(
+            row["order"]["sz"]
+        )
+        if name is not None and placed and states.get(name) == "Rejected":
+            simulation.fail("I10", f"order {name} counts as rejected; at the venue it is {status}")
+    live = {name for name, state in states.items() if state not in ENDED}
+    opened = {row["cloid"] for row in simulation.venue.ask("frontendOpenOrders") if row.get("cloid")}
+    if not opened <= live:
+        simulation.fail("I10", f"open at the venue, ended in the journal: {sorted(opened - live)[:3]}")
+
+
 def _check_bars(simulation: Simulation, records: list[Event]) -> None:
     """A bar that says it is complete has every trade of its window, and no other (I8)."""
     newest: dict[tuple[int, int, int], BarClosed] = {}
@@ -154,11 +177,14 @@ def _check_bars(simulation: Simulation, records: list[Event]) -> None:
 
 
 def _check_marks(simulation: Simulation, records: list[Event]) -> None:
-    """No actor failed; tasks and queues did not grow (I11)."""
+    """No actor failed, no key is in any file (I12), and tasks did not grow (I11)."""
     for failed in records:
         if isinstance(failed, ActorFailed):
             simulation.fail("actor", f"{failed}")
             break
+    for name, data in simulation.machine.disk.files().items():
+        if KEY[2:].encode() in data:
+            simulation.fail("I12", f"{name} holds the key")
     before, after = simulation.tasks
     if after > before + 10:
         simulation.fail("I11", f"{before} tasks at the beginning, {after} at the end")

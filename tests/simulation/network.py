@@ -121,6 +121,7 @@ class Tcp:
         self.sent_at = trio.current_time()
         self.is_cut = False
         self.silent = False
+        self.silent_at = 0.0
         self.is_request = is_request
         self._network = network
         self._closes = 0
@@ -137,6 +138,7 @@ class Tcp:
     def go_half_open(self) -> None:
         """Let nothing pass any more, in either direction."""
         self.silent = True
+        self.silent_at = self.silent_at or trio.current_time()
         for pipe in self._pipes:
             pipe.parts.clear()
 
@@ -175,6 +177,7 @@ class SimulatedNetwork(Network):
         self.bytes = 0
         self.requests = 0
         self.sent: Callable[[str, bytes], None] = lambda _path, _body: None
+        self.answered: Callable[[Answered], None] = lambda _: None
         self.sending: Callable[[], None] = lambda: None
         self._chance = chance
         self._serve = serve
@@ -293,6 +296,7 @@ class SimulatedNetwork(Network):
             if answered is not None and not link.is_cut:
                 await trio.sleep(self.delay())
                 await self._together()
+                self.answered(answered)
                 found.append(answered)
         self.links.pop(link, None)
         done.set()

@@ -35,6 +35,8 @@ DAY = day_start_ns("2025-03-05")
 READY_S = 60.0
 PEACE_S = 150.0
 STOP_S = 120.0
+SILENT_S = 45.0
+"""A connection on which nothing passes is given up within 20 s; the process may be paused meanwhile."""
 
 
 def configuration(scenario: Scenario) -> Config:
@@ -104,6 +106,8 @@ class Simulation:
                     Random(chance.getrandbits(32)), self.venue.serve_link, self.venue.answer, nursery
                 )
                 network.sent = self.wire.sent
+                network.answered = self.wire.answered
+                self.wire.restarted()
                 return network
 
             self.machine = Machine(configuration(self.scenario), chance, nursery, make_network, self.note)
@@ -132,6 +136,10 @@ class Simulation:
             live = self.machine.live
             self._mark("tasks", _tasks())
             self._mark("connections", len(self.machine.network.links))
+            for link in self.machine.network.links:
+                if link.silent and trio.current_time() - link.silent_at > SILENT_S and not link.is_request:
+                    self.fail("N04", f"a connection was kept that has been silent for {SILENT_S:.0f} s")
+                    link.silent = False
             if live is not None and hasattr(live, "committer"):
                 self._mark("inputs queued", live.ingress.high_water)
                 self._mark("records unsynced", live.committer.high_water)

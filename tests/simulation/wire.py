@@ -1,6 +1,8 @@
 """What the engine sends, checked as it leaves: nothing before its record is durable (I6), nothing twice (I5).
 
-Orders over HTTP are seen as they leave the process, those over the websocket as they reach the venue.
+Also: a nonce is used once and rises, whatever the clocks do (O15), and nothing is sent before the time that
+the venue named in a refusal (N15). Requests over HTTP are seen as they leave the process, those over the
+websocket as they reach the venue.
 """
 
 from __future__ import annotations
@@ -10,8 +12,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
+import trio
 
 from tests.simulation.disks import SimulatedDisk
+from tests.simulation.network import Answered
 
 __all__ = ["Wire"]
 
@@ -19,24 +23,52 @@ __all__ = ["Wire"]
 class Wire:
     """The orders that were sent. `broken` is called with an invariant and words."""
 
+    NONCE_BACK_MS = 60_000
+    """Nonces are drawn before a request waits for its turn."""
+
     def __init__(self, disk: Callable[[], SimulatedDisk], broken: Callable[[str, str], None]) -> None:
         self.orders: Counter[str] = Counter()
         self.actions: Counter[str] = Counter()
+        self._nonces: set[int] = set()
+        self._highest = 0
+        self._closed_until = 0.0
         self._disk = disk
         self._broken = broken
 
     def sent(self, path: str, body: bytes) -> None:
         """Check a request."""
+        if trio.current_time() < self._closed_until:
+            self._broken("N15", f"a request to {path} before the time that a refusal named")
         if not path.endswith("/exchange"):
             return
-        action = msgspec.json.decode(body)["action"]
+        request = msgspec.json.decode(body)
+        action = request["action"]
         self.actions[action["type"]] += 1
+        self._check_nonce(request["nonce"])
         for client_id in _new_orders(action):
             self.orders[client_id] += 1
             if self.orders[client_id] > 1:
                 self._broken("I5", f"order {client_id} was sent twice")
             if not self._disk().holds(client_id.encode()):
                 self._broken("I6", f"order {client_id} was sent before its record was durable")
+
+    def answered(self, answered: Answered) -> None:
+        """Note for how long a refusal forbids requests."""
+        after = answered.headers.get("retry-after", "")
+        if answered.status == 429 and after:
+            self._closed_until = max(self._closed_until, trio.current_time() + float(after))
+
+    def restarted(self) -> None:
+        """Forget what a process knew: a new one has not seen the refusal."""
+        self._closed_until = 0.0
+
+    def _check_nonce(self, nonce: int) -> None:
+        if nonce in self._nonces:
+            self._broken("O15", f"nonce {nonce} was used twice")
+        elif nonce < self._highest - self.NONCE_BACK_MS:
+            self._broken("O15", f"nonce {nonce} after {self._highest}")
+        self._nonces.add(nonce)
+        self._highest = max(self._highest, nonce)
 
 
 def _new_orders(action: dict[str, Any]) -> Iterator[str]:
