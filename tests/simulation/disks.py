@@ -32,6 +32,7 @@ class SimulatedDisk(MemoryDisk):
         super().__init__()
         self.deferring = False
         self.full = False
+        self.full_noted = False
         self.fails: dict[str, int] = {}
         self.torn: Random | None = None
         self.changes = 0
@@ -51,6 +52,7 @@ class SimulatedDisk(MemoryDisk):
         Of unsynced bytes any number remains, of unsynced names any, as file systems allow.
         """
         other = SimulatedDisk(self._fired)
+        other.full, other.full_noted = self.full, self.full_noted
         if not power:
             other.top = self.top
         else:
@@ -63,6 +65,13 @@ class SimulatedDisk(MemoryDisk):
                 names_kept=lambda _: bool(chance.getrandbits(1)),
             ).top
         return other
+
+    def flip(self, path: Path, at: int, bit: int) -> None:
+        """Flip one bit of a file, on the disk."""
+        file = self._file(path)
+        for data in (file.data, file.stored):
+            if at < len(data):
+                data[at] ^= 1 << bit
 
     def abandon(self) -> None:
         """Cut the process that has files open from what is left: it was killed."""
@@ -91,7 +100,9 @@ class SimulatedDisk(MemoryDisk):
             self._fired(f"disk {what} {errno.errorcode[number]}")
             raise OSError(number, f"simulated {errno.errorcode[number]}")
         if self.full and what in ("write", "create", "mkdir"):
-            self._fired("disk full")
+            if not self.full_noted:
+                self.full_noted = True
+                self._fired("disk full")
             raise OSError(errno.ENOSPC, "No space left on device")
 
     def create(self, path: Path) -> int:

@@ -47,6 +47,12 @@ class Faults:
     def _power_cut(self) -> bool:
         return self._simulation.machine.kill(power=True)
 
+    def _bit_flip(self) -> bool:
+        """Kill, and flip a bit of the journal before the next start."""
+        machine = self._simulation.machine
+        machine.flips = int(machine.kill(power=False))
+        return False
+
     def _kill_at_a_change_of_the_disk(self, after: int, power: bool) -> bool:
         machine, disk = self._simulation.machine, self._simulation.machine.disk
         left = [after]
@@ -92,6 +98,7 @@ class Faults:
 
     def _disk_full(self, seconds: float) -> bool:
         self._simulation.machine.disk.full = True
+        self._simulation.machine.disk.full_noted = False
 
         def freed() -> None:
             self._simulation.machine.disk.full = False
@@ -170,8 +177,8 @@ class Faults:
     def _request_swallowed(self, count: int) -> bool:
         return self._arm("swallow", count)
 
-    def _too_many_requests(self, count: int) -> bool:
-        return self._arm("429", count)
+    def _too_many_requests(self, count: int, ms: int) -> bool:
+        return self._arm("429", count, ms=ms)
 
     def _server_error(self, count: int) -> bool:
         return self._arm("5xx", count)

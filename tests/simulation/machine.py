@@ -25,8 +25,10 @@ from adapters.hyperliquid.info import TESTNET_URL
 from adapters.hyperliquid.venue import HyperliquidVenue
 from engine.commands.planning import LiveOptions, make_plan
 from engine.config import Config
-from engine.errors import EngineError
+from engine.errors import EngineError, JournalDamaged
+from engine.journal import list_days, list_segments, read_frames
 from engine.runtime.committer import Committed
+from engine.runtime.journal import OpenedJournal
 from engine.runtime.live import Live
 from engine.runtime.plan import LiveResult
 from engine.runtime.supervisor import Health
@@ -74,7 +76,11 @@ class Machine:
         nursery: trio.Nursery,
         make_network: Callable[[], SimulatedNetwork],
         fired: Callable[[str], None],
+        broken: Callable[[str, str], None],
     ) -> None:
+        self.broken = broken
+        self.flips = 0
+        self.flipped: tuple[Path, int, int] | None = None
         self.config = config
         self.disk = SimulatedDisk(fired)
         self.writer = Writer(nursery)
@@ -90,6 +96,7 @@ class Machine:
         self.down_s = 2.0
         self.resume = False
         self._chance = chance
+        self._fired = fired
         self._make_network = make_network
         self._process = trio.CancelScope()
         self._killed = False
@@ -127,6 +134,8 @@ class Machine:
 
     async def _run_process(self) -> None:
         self.starts += 1
+        if self.flips:
+            self._flip()
         self._killed = False
         self._process = trio.CancelScope()
         self.network = self._make_network()
@@ -151,13 +160,38 @@ class Machine:
         )
         plan = await make_plan(options, TESTNET_URL)
         self.live = _Acknowledging(plan, self._heard)
+        self.live.machine = self
         return await self.live.run()
+
+    def _flip(self) -> None:
+        """Flip a bit of an acknowledged frame that is not the last one of the newest segment."""
+        days = list_days(ROOT, self.disk)
+        segment = list_segments(days[-1].path, self.disk)[-1].path if days else None
+        if segment is None:
+            return
+        frames = [frame.offset for frame in read_frames(segment, disk=self.disk, verify_digest=False)]
+        if len(frames) > 2:
+            self.flips -= 1
+            at, bit = self._chance.randrange(frames[0], frames[-2]), self._chance.randrange(8)
+            self.flipped = segment, at, bit
+            self.disk.flip(*self.flipped)
+            self._fired("bit flipped")
+
+    def _restored(self) -> bool:
+        """Restore what was flipped, as from a backup; return whether there was something."""
+        if self.flipped is None:
+            return False
+        self.disk.flip(*self.flipped)
+        self.flipped = None
+        return True
 
     def _note_end(self, error: Exception) -> None:
         """Count why a session stopped. Raises what is no error of the engine's own."""
         for one in _leaves(error):
             if not isinstance(one, EngineError):
                 raise error
+            if isinstance(one, JournalDamaged) and self._restored():
+                continue
             self.stops[f"{type(one).__name__}: {one}"[:160]] += 1
 
     def _heard(self, health: Health) -> None:
@@ -176,6 +210,13 @@ class _Acknowledging(Live):
     """A session that notes the last frame that it was told is durable."""
 
     acknowledged: tuple[int, bytes] = (0, b"")
+    machine: Machine
+
+    async def _run(self, opened: OpenedJournal) -> LiveResult:
+        if self.machine.flipped is not None:
+            self.machine.broken("I3", f"started on a journal with a flipped bit: {self.machine.flipped}")
+            self.machine.flipped = None
+        return await super()._run(opened)
 
     def _committed(self, committed: Committed) -> None:
         self.acknowledged = (committed.last_seq, committed.digest)

@@ -177,6 +177,7 @@ class SimulatedNetwork(Network):
         self.bytes = 0
         self.requests = 0
         self.sent: Callable[[str, bytes], None] = lambda _path, _body: None
+        self.begun: Callable[[str], None] = lambda _: None
         self.answered: Callable[[Answered], None] = lambda _: None
         self.sending: Callable[[], None] = lambda: None
         self._chance = chance
@@ -267,6 +268,7 @@ class SimulatedNetwork(Network):
 
         What has left is delivered even if the caller stops waiting.
         """
+        self.begun(path)
         try:
             await self._reach()
         except OSError as error:

@@ -61,6 +61,11 @@ def _late(chance: Random) -> tuple[tuple[Any, ...], float]:
     return (chance.choice((1, 1, 2, 4)), ms), ms / 1000
 
 
+def _refused(chance: Random) -> tuple[tuple[Any, ...], float]:
+    seconds = chance.choice((0, 0, 3, 8, 20))
+    return (chance.choice((1, 1, 2)), seconds * 1000), float(seconds)
+
+
 def _slow(chance: Random) -> tuple[tuple[Any, ...], float]:
     seconds = round(chance.uniform(5, 60), 2)
     return (chance.choice((0.2, 1.0, 3.0, 8.0)), seconds), seconds
@@ -91,6 +96,7 @@ KINDS: Final[dict[str, tuple[int, Draw]]] = {
     "kill at a change of the disk": (3, _at_change),
     "kill at a send": (3, _at_change),
     "power cut": (5, _nothing),
+    "bit flip": (1, _nothing),
     "disk sync fails": (2, _nothing),
     "disk write fails": (1, _nothing),
     "disk create fails": (1, _nothing),
@@ -113,7 +119,7 @@ KINDS: Final[dict[str, tuple[int, Draw]]] = {
     "lost reply": (5, _few),
     "late reply": (5, _late),
     "request swallowed": (3, _few),
-    "too many requests": (2, _few),
+    "too many requests": (3, _refused),
     "server error": (4, _few),
     "frame dropped": (5, _few),
     "frame repeated": (4, _few),

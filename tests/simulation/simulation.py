@@ -105,12 +105,14 @@ class Simulation:
                 network = SimulatedNetwork(
                     Random(chance.getrandbits(32)), self.venue.serve_link, self.venue.answer, nursery
                 )
-                network.sent = self.wire.sent
+                network.begun, network.sent = self.wire.begun, self.wire.sent
                 network.answered = self.wire.answered
                 self.wire.restarted()
                 return network
 
-            self.machine = Machine(configuration(self.scenario), chance, nursery, make_network, self.note)
+            self.machine = Machine(
+                configuration(self.scenario), chance, nursery, make_network, self.note, self.fail
+            )
             self.operator = Operator(self.machine)
             with replaced(self.machine, Random(f"{seed} ids")):
                 nursery.start_soon(self.machine.run)

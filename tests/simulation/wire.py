@@ -35,10 +35,13 @@ class Wire:
         self._disk = disk
         self._broken = broken
 
-    def sent(self, path: str, body: bytes) -> None:
-        """Check a request."""
+    def begun(self, path: str) -> None:
+        """Check that a request may be made now."""
         if trio.current_time() < self._closed_until:
             self._broken("N15", f"a request to {path} before the time that a refusal named")
+
+    def sent(self, path: str, body: bytes) -> None:
+        """Check a request."""
         if not path.endswith("/exchange"):
             return
         request = msgspec.json.decode(body)
