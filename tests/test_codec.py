@@ -28,6 +28,7 @@ from engine.events.codec import (
 )
 from engine.events.legacy import OLD_TYPES
 from engine.values import INT64_MAX
+from tests.profiles import examples
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -80,6 +81,7 @@ def bits(event: Event) -> list[Any]:
 
 @pytest.mark.parametrize("cls", EVENT_TYPES, ids=lambda cls: cls.__name__)
 def test_every_event_type_round_trips(cls: type[Event]) -> None:
+    @examples(0.5)
     @given(events_of(cls))
     def round_trip(event: Event) -> None:
         (found,) = decode_inputs(encode_inputs([event]))
