@@ -38,6 +38,7 @@ from engine.events import (
     FeedUp,
     InstrumentListed,
     SessionStarted,
+    SessionStopped,
     Trade,
     engine_time,
 )
@@ -235,9 +236,8 @@ class RebuiltBars:
                 self._progress(self._done)
         if self._aggregator is not None:
             # Close the windows that ended by the last record: no more of their data can come.
-            sequencer.run(
-                [ClockAdvanced(max(last_ns, sequencer.now_ns, min(last_ns, end_ns) + max(grace_ns, 1)))]
-            )
+            until_ns = max(last_ns, sequencer.now_ns, min(last_ns, end_ns) + max(grace_ns, 1))
+            sequencer.run([ClockAdvanced(until_ns), SessionStopped(until_ns, "bars", "")])
 
     def _candles(self, candle: Candle) -> str:
         return f"candles of {format_interval(candle.interval_ns)}"

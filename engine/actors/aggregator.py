@@ -4,8 +4,9 @@ The shortest interval is built from trades, longer ones from closed shorter bars
 does not depend on the number of intervals. A bar closes `grace_ms` after its end, by timer or by a later
 trade; until then a late trade is added to the bar it belongs to. With `close = "trade"` the first trade of
 a later window closes the bar at once. A trade that arrives after its bar closed corrects it: the bar is
-emitted again with the next revision. Within a bar, trades are in the venue's order, not in order of
-arrival. A window without trades has a flat bar at the last close, or no bar, depending on the venue.
+emitted again with the next revision, once for all late trades of a while (`corrections.py`). Within a bar,
+trades are in the venue's order, not in order of arrival. A window without trades has a flat bar at the last
+close, or no bar, depending on the venue.
 
 A bar that was open, or closed, while the feed was down is doubtful, and reported as incomplete, until a
 `FeedGap` settles it. So are the bars of one instrument after a `FeedDamaged` that leaves its trades in doubt.
@@ -30,6 +31,7 @@ from engine.actors.bars import (
 )
 from engine.actors.base import Emit, handles
 from engine.actors.candle_bars import CANDLES
+from engine.actors.corrections import LATE
 from engine.actors.skipping import Skipping
 from engine.clock import SECOND_NS, window_end, window_start
 from engine.config import BarsConfig
@@ -157,7 +159,9 @@ class Aggregator(Skipping):
         if what == CANDLES:
             self._close_longer(instrument, timer.at_ns, emit)
             return
-        if instrument in self._open:
+        if what == LATE:
+            self._emit_corrections(instrument, timer.at_ns, emit)
+        elif instrument in self._open:
             self._close_through(instrument, timer.at_ns - self._wait_ns(), "timer", timer.at_ns, emit)
 
     def _note_reached(self, trade: Trade, market: Market, start_ns: int) -> None:
@@ -206,7 +210,7 @@ class Aggregator(Skipping):
                 return
 
     def _correct(self, trade: Trade, market: Market, open_bar: OpenBar, emit: Emit) -> None:
-        """Add a late trade to the closed bars it belongs to, and emit each of them again.
+        """Add a late trade to the closed bars it belongs to; each of them is emitted again a little later.
 
         If it becomes the last trade of its bar, the windows without trades after the bar become flat at its
         price. Longer intervals keep closed bars for a longer time, so some may still be corrected when
@@ -242,7 +246,7 @@ class Aggregator(Skipping):
                 if bar.lagging:
                     bar.unsent = True  # it is emitted with its proof
                 else:
-                    self._emit_again(bar, trade.instrument, series.interval_ns, "trade", trade.recv_ns, emit)
+                    self._correct_later(bar, trade.instrument, trade.recv_ns, emit)
             if price is None and not series.source_ns:
                 self._too_late += 1  # its window has no bar
 
@@ -345,7 +349,7 @@ class Aggregator(Skipping):
                     bar.because = bar.because or GAP
                     bar.lagging = False  # what it lacks does not come any more
                 if not is_open and before != (bar.uncertain, bar.lagging):
-                    self._emit_again(bar, gap.instrument, series.interval_ns, "gap", gap.recv_ns, emit)
+                    self._emit_again(bar, gap.instrument, series, "gap", gap.recv_ns, emit)
 
     def _overlapped(self, gap: FeedGap, market: Market, series: Series) -> Iterator[tuple[OpenBar, bool]]:
         """Yield (bar, is open) for the bars of a series that a gap overlaps, oldest first."""
@@ -365,8 +369,12 @@ class Aggregator(Skipping):
 
     @handles(SessionStopped)
     def mark_prices(self, stopped: SessionStopped, emit: Emit) -> None:
-        """Emit the last price of each instrument, so that the account is valued at the last trade."""
+        """Emit the last price of each instrument, so that the account is valued at the last trade.
+
+        Corrections do not wait for a next session.
+        """
         for instrument in sorted(self._markets):
+            self._emit_corrections(instrument, stopped.recv_ns, emit, all_of_them=True)
             closed = self._markets[instrument].series[0].closed
             bar = self._open.get(instrument) or (closed[-1] if closed else None)
             if bar is not None:

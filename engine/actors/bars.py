@@ -71,7 +71,8 @@ class OpenBar:
     `unsided` are sizes by the taker's side; a candle's volume is unsided. `because` is the reason why the
     bar is incomplete. `merged_ns` is the end of the last part of a longer bar. `venue`: the bar includes a
     candle. `proved`: it has the values of the venue's candle of its window, so a gap does not matter.
-    `lagging`: the feed has not proved that it delivered all of it. `unsent`: it has changed since its event.
+    `lagging`: the feed has not proved that it delivered all of it. `unsent`: it has changed since its event,
+    which is emitted again at `due_ns`, or with its proof.
     """
 
     start_ns: int
@@ -98,6 +99,7 @@ class OpenBar:
     proved: bool = False
     lagging: bool = False
     unsent: bool = False
+    due_ns: int = 0
 
     @property
     def uncertain(self) -> bool:
@@ -136,7 +138,7 @@ class Market(State):
 
     `reached_ns`: the start of the window of its newest trade, so all earlier windows are proved. `lagging`:
     some bars closed without proof. Windows that begin before `doubt_ns` are in doubt, because the feed was
-    down at that time.
+    down at that time. `due_ns`: when the next correction is due, 0 for none.
     """
 
     series: list[Series]
@@ -150,6 +152,7 @@ class Market(State):
     reached_ns: int = 0
     lagging: bool = False
     doubt_ns: int = 0
+    due_ns: int = 0
 
 
 def series_of(spans_ns: list[int]) -> list[Series]:
@@ -270,6 +273,7 @@ def apply_candle(bar: OpenBar, candle: CandleRead) -> None:
     bar.unsided, bar.trades = int(candle.volume), candle.trades
     bar.because = ""
     bar.doubtful = bar.lagging = bar.unsent = False
+    bar.due_ns = 0
     bar.venue = bar.proved = True
 
 

@@ -88,8 +88,7 @@ class CandleBars(Closing):
                     one.unsided += volume
                     one.trades += trades
                 if one is not series.bar:
-                    one.revision += 1
-                    emit(bar_event(one, instrument, series.interval_ns, "candle", at_ns))
+                    self._emit_again(one, instrument, series, "candle", at_ns, emit)
 
     # The venue's candles of windows with bars made from trades.
 
@@ -145,8 +144,7 @@ class CandleBars(Closing):
             return
         if candle.purpose == "repair" or uncertain:
             apply_candle(bar, candle)
-            bar.revision += 1
-            emit(bar_event(bar, candle.instrument, series.interval_ns, "candle", candle.recv_ns))
+            self._emit_again(bar, candle.instrument, series, "candle", candle.recv_ns, emit)
             if series.interval_ns == self._base_ns:
                 self._mark_outdated(candle, emit)
             return
@@ -173,8 +171,7 @@ class CandleBars(Closing):
                     continue
                 bar.because = GAP
                 if bar is not series.bar:
-                    bar.revision += 1
-                    emit(bar_event(bar, candle.instrument, series.interval_ns, "gap", candle.recv_ns))
+                    self._emit_again(bar, candle.instrument, series, "gap", candle.recv_ns, emit)
 
 
 def _at_end(emit: Emit) -> Emit:

@@ -29,6 +29,7 @@ from engine.actors.bars import (
     series_of,
 )
 from engine.actors.base import Actor, Emit, SetTimer
+from engine.actors.corrections import Corrections
 from engine.clock import DAY_NS, MONTH_NS, SECOND_NS, window_end, window_start
 from engine.config import BarsConfig
 from engine.values import InstrumentId, parse_interval
@@ -55,7 +56,7 @@ class End(NamedTuple):
     emit: Emit
 
 
-class Closing(Actor):
+class Closing(Corrections):
     """State: per instrument, the open bar of the shortest interval and its other bars; the feed's state."""
 
     _open: dict[InstrumentId, OpenBar]
@@ -155,7 +156,9 @@ class Closing(Actor):
         end.emit(bar_event(bar, end.instrument, series.interval_ns, end.closed_by, end.at_ns))
         series.closed.append(bar)
         if len(series.closed) > (REVISABLE_CANDLES_MAX if end.closed_by == "candle" else REVISABLE_BARS_MAX):
-            del series.closed[0]
+            oldest = series.closed.pop(0)
+            if oldest.unsent:
+                self._emit_again(oldest, end.instrument, series, "trade", end.at_ns, end.emit)
         for at in series.makes:
             self._merge(end.market.series[at], bar, end)
 
@@ -190,7 +193,7 @@ class Closing(Actor):
                     continue
                 bar.lagging = False
                 if not is_open and (bar.unsent or not bar.uncertain):
-                    self._emit_again(bar, instrument, series.interval_ns, "proof", at_ns, emit)
+                    self._emit_again(bar, instrument, series, "proof", at_ns, emit)
 
     def _doubt_lagging(self, instrument: int, at_ns: int, emit: Emit) -> None:
         """Mark the bars that closed without proof as doubtful: what they lack may be lost now."""
@@ -198,14 +201,7 @@ class Closing(Actor):
             for bar in series.closed:
                 if bar.lagging and not bar.doubtful:
                     bar.doubtful = True
-                    self._emit_again(bar, instrument, series.interval_ns, "gap", at_ns, emit)
-
-    def _emit_again(
-        self, bar: OpenBar, instrument: int, interval_ns: int, closed_by: str, at_ns: int, emit: Emit
-    ) -> None:
-        bar.revision += 1
-        bar.unsent = False
-        emit(bar_event(bar, instrument, interval_ns, closed_by, at_ns))
+                    self._emit_again(bar, instrument, series, "gap", at_ns, emit)
 
     # Longer intervals.
 
@@ -237,8 +233,7 @@ class Closing(Actor):
             fold(whole, part)
             whole.merged_ns = max(merged_ns, part.end_ns)
             if whole is not series.bar:
-                whole.revision += 1
-                end.emit(bar_event(whole, end.instrument, series.interval_ns, end.closed_by, end.at_ns))
+                self._emit_again(whole, end.instrument, series, end.closed_by, end.at_ns, end.emit)
             for at in series.makes:
                 self._merge_late(end.market.series[at], part, end)
 

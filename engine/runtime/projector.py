@@ -20,6 +20,8 @@ __all__ = ["Projector", "Writer"]
 
 WAITING_MAX: Final = 2_000
 """Upper bound on queued frames; beyond it the journal is read instead, which needs no memory."""
+RECORDS_MAX: Final = 131_072
+"""The same for their records: a burst has thousands in a frame."""
 PAUSE_S: Final = 0.25
 """How long frames are gathered for one batch."""
 
@@ -49,6 +51,7 @@ class Projector:
         self._writer = writer
         self._catch_up = catch_up
         self._waiting: deque[Committed] = deque()
+        self._records = 0  # of those that wait
         self._behind = True
         self._last_seq = durable_seq
         self._wake = trio.Event()
@@ -62,8 +65,9 @@ class Projector:
     def take(self, committed: Committed) -> None:
         """Queue committed turns. Never waits."""
         self._last_seq = committed.last_seq
-        if self._behind or len(self._waiting) >= WAITING_MAX:
-            self._waiting.clear()
+        self._records += len(committed.inputs) + len(committed.derived)
+        if self._behind or len(self._waiting) >= WAITING_MAX or self._records > RECORDS_MAX:
+            self._take_waiting()
             self._behind = True
         else:
             self._waiting.append(committed)
@@ -92,20 +96,24 @@ class Projector:
     async def _flush(self) -> None:
         if self._behind:
             self._behind = False
-            self._waiting.clear()
+            self._take_waiting()
             try:
                 await trio.to_thread.run_sync(self._catch_up, self._last_seq)
             except BaseException:
                 self._behind = True
                 raise
-        if self._waiting:
-            batch = list(self._waiting)
-            self._waiting.clear()
+        if batch := self._take_waiting():
             try:
                 await trio.to_thread.run_sync(self._apply, batch)
             except BaseException:
                 self._behind = True
                 raise
+
+    def _take_waiting(self) -> list[Committed]:
+        batch = list(self._waiting)
+        self._waiting.clear()
+        self._records = 0
+        return batch
 
     def _apply(self, batch: list[Committed]) -> None:
         records: list[Record] = []

@@ -156,6 +156,7 @@ def test_a_late_trade_emits_the_footprint_again_with_its_bars_revision() -> None
     send(Trade(T, T, 1, 100, 5, BUY, 1))
     footprints.send(*bars.advance(T + 2 * MINUTE + SECOND_NS))
     send(Trade(T + 2 * MINUTE, T + 30, 1, 100, 2, SELL, 2))
+    footprints.send(*bars.advance(T + 2 * MINUTE + 2 * SECOND_NS))
     first, again = (one for one in footprints.all(FootprintClosed) if one.interval_ns == MINUTE)
     assert (first.revision, first.delta, first.day_delta) == (0, 5, 5)
     assert (again.revision, again.delta, again.day_delta) == (1, 3, 3)

@@ -115,6 +115,24 @@ async def test_q04_a_projector_that_falls_behind_reads_the_journal_instead() -> 
     assert projector.lag == 0
 
 
+async def test_a_burst_waits_for_a_store_up_to_a_number_of_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame of a burst has thousands of records: the number of frames alone bounds no memory."""
+    monkeypatch.setattr("engine.runtime.projector.RECORDS_MAX", 10)
+    rows = Rows()
+    caught_up: list[int] = []
+    projector = Projector(rows, lambda until: caught_up.append(until) or until)  # type: ignore[arg-type, func-returns-value]
+    await projector.flush()
+    for first in (1, 6, 11):
+        projector.take(Committed("2024-12-05", first, [ClockAdvanced(first)] * 5, [], b""))
+        assert sum(len(one.inputs) for one in projector._waiting) <= 10
+    await projector.flush()
+    assert caught_up == [0, 15]
+    projector.take(Committed("2024-12-05", 16, [ClockAdvanced(16)] * 5, [], b""))
+    await projector.flush()
+    assert rows.seqs == [20]
+    assert caught_up == [0, 15], "the queue is empty again, and so is its count"
+
+
 async def test_r11_a_failure_loses_no_rows() -> None:
     rows = Rows()
     caught_up: list[int] = []
