@@ -20,6 +20,7 @@ import click
 import adapters  # noqa: F401
 import replay  # noqa: F401
 from engine import stopping
+from engine.config.secrets import refuse_keys
 from engine.errors import EngineError, bug_in, error_in
 from engine.events.render import printable
 from engine.journal import Disk
@@ -110,6 +111,7 @@ def cli(umask: int) -> None:
 def main() -> None:
     """Run the command line and exit with its code; errors are one or two lines on stderr."""
     try:
+        _refuse_keys_in(sys.argv[1:])
         cli(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         _leave_stopped()
@@ -136,6 +138,14 @@ def main() -> None:
             err=True,
         )
         sys.exit(1)
+
+
+def _refuse_keys_in(arguments: list[str]) -> None:
+    """Raise ConfigError for a private key among the arguments, before anything shows or records them."""
+    option = "the command line"
+    for argument in arguments:
+        option = argument.partition("=")[0] if argument.startswith("--") else option
+        refuse_keys(argument, option)
 
 
 def _leave_stopped() -> NoReturn:

@@ -43,8 +43,43 @@ def test_a_key_as_a_parameter_is_refused(tmp_path: Path) -> None:
     use = "engine.strategies.crossover:Crossover"
     done = engine("live", "--strategy", use, "--param", f"notional=0x{HEX}", "--journal", tmp_path / "j")
     assert done.code == 2
-    assert "--param notional" in done.err
+    assert "--param: 0x4c08... looks" in done.err
     assert HEX[7:] not in done.err
+
+
+OPTIONS = [
+    *(
+        "--instruments {}",
+        "--strategy {}",
+        "--strategy a:{}",
+        "--venue {}",
+        "--base-url http://127.0.0.1:1/{}",
+    ),
+    *(
+        "--fresh {}",
+        "--move a={}",
+        "--journal {}",
+        "--db {}",
+        "--csv {}",
+        "--config {}",
+        "--mode {}",
+        "--for {}",
+    ),
+    *("--param {}=1", "--param a={}", "--instruments BTC,{}", "--unknown {}"),
+]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("key", [HEX, f"0x{HEX}"])
+def test_a_key_anywhere_on_a_command_line_is_refused_and_not_shown(
+    tmp_path: Path, option: str, key: str
+) -> None:
+    done = engine("live", "--for", "1", *option.format(key).split(), cwd=tmp_path)
+    assert done.code == 2
+    assert option.split()[0] in done.err
+    assert "looks like a private key" in done.err
+    assert key[6:] not in done.err + done.out
+    assert not [*tmp_path.iterdir()], "nothing was written"
 
 
 @pytest.mark.parametrize(
@@ -52,6 +87,7 @@ def test_a_key_as_a_parameter_is_refused(tmp_path: Path) -> None:
     [
         *("testnet.key", "/run/credentials/retape/key", "RETAPE_KEY", "0x" + "ab" * 20, "BTC", ""),
         *("a note that somebody wrote about this strategy", "12345.678", "hyperliquid:xyz:SP500"),
+        f"/var/lib/{HEX}/journal",
     ],
 )
 def test_names_and_addresses_are_not_taken_for_keys(text: str) -> None:

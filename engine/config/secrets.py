@@ -1,7 +1,8 @@
 """Finds a private key that was written where a name belongs, before it is recorded or printed.
 
-A configuration is recorded whole, in the journal and in every store, and errors show its values. So a text
-that has the shape of a private key is refused wherever it stands, and never shown in full.
+A configuration is recorded whole, in the journal and in every store, and errors show its values and the
+options of a command. So a text that has the shape of a private key is refused wherever it stands, and never
+shown in full.
 Called with what a person wrote, not with what a journal has recorded.
 """
 
@@ -27,15 +28,24 @@ _SHOWN: Final = 6
 
 
 def looks_like_key(text: str) -> bool:
-    """Return whether a text has the shape of a private key."""
-    return any(shape.fullmatch(text.strip()) for shape in _SHAPES)
+    """Return whether a text has the shape of a private key, or a part of it as in `name=KEY` that of hex.
+
+    Folders of a path are no such parts: some are named after a hash.
+    """
+    return any(shape.fullmatch(text.strip()) for shape in _SHAPES) or _key_in(text) != ""
+
+
+def _key_in(text: str) -> str:
+    """Return the part of a text that is a key in hex, "" without one."""
+    parts = re.split(r"[=:,/]" if "://" in text else r"[=:,]", text)
+    return next((part for part in map(str.strip, parts) if _SHAPES[0].fullmatch(part)), "")
 
 
 def refuse_keys(data: Any, where: str) -> None:
     """Raise ConfigError for a text in `data`, at any depth, that has the shape of a private key."""
     for place, text in _texts(data, where):
         if looks_like_key(text):
-            shown = f"{place or 'the file'}: {text.strip()[:_SHOWN]}..."
+            shown = f"{place or 'the file'}: {(_key_in(text) or text.strip())[:_SHOWN]}..."
             raise ConfigError(
                 f"{shown} looks like a private key, and this is recorded; put the key into a file of mode "
                 "0600, and the name of that file under [venue] key_file"

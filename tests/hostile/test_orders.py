@@ -1,0 +1,410 @@
+"""Hostile answers about orders and accounts: what is not proved stays Unknown; nothing is sent twice."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from engine.events import (
+    AccountRead,
+    Event,
+    ForeignOrderSeen,
+    GatewayDown,
+    OrderFilled,
+    OrderRejected,
+    OrderUnknown,
+    PositionRead,
+    SubmitOrder,
+)
+from engine.journal import list_days
+from engine.runtime.live import Live
+from engine.runtime.plan import LiveResult
+from tests.commands.kit import engine
+from tests.hostile.stranger import (
+    Act,
+    Stranger,
+    answering,
+    changing,
+    dripping,
+    executed_then,
+    flooding,
+    frame,
+    response,
+)
+from tests.live.kit import ACCOUNT, of
+from tests.live.stage import Stage, staged
+
+# httpx leaves its own generators to the collector when an answer is not read to its end.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+MIB = 1 << 20
+NOW_MS = 1_741_179_300_000
+LONG = {"Long": "1: target 1; 2: target 0"}
+
+
+@asynccontextmanager
+async def strange_stage() -> AsyncIterator[tuple[Stage, Stranger, Stage]]:
+    """Yield the stage, the hostile venue before it, and the stage as the engine sees it."""
+    async with staged() as stage, trio.open_nursery() as nursery:
+        stranger = Stranger(stage)
+        await nursery.start(stranger.serve)
+        yield stage, stranger, Stage(stage.sandbox, stranger.base_url)
+        nursery.cancel_scope.cancel()
+
+
+async def play(root: Path, script: Callable[[Stage, Stranger], Awaitable[None]]) -> LiveResult:
+    """Run a session with real orders against the hostile venue; nothing may be sent twice."""
+    async with strange_stage() as (stage, stranger, front):
+
+        async def run(live: Live) -> None:
+            await script(stage, stranger)
+
+        result = await front.trade(root, LONG, run)
+        sent = of(SubmitOrder, root)
+        placed = [one["order"].get("cloid") for one in await stage.orders()]
+        assert len(placed) == len(set(placed)) <= len(sent), "an order was placed twice"
+        held = {name: size for name, size in (await stage.positions()).items() if size}
+        assert sum(one.side * one.size for one in of(OrderFilled, root)) == held.get("BTC", Decimal(0)) * 1000
+    assert not result.failures
+    assert printable(of(OrderUnknown, root))
+    assert printable(of(OrderRejected, root))
+    assert printable(of(GatewayDown, root))
+    return result
+
+
+def printable(events: list[Any]) -> bool:
+    return all(len(one.reason) <= 500 for one in events)
+
+
+def ok(*statuses: Any) -> bytes:
+    return json.dumps(
+        {"status": "ok", "response": {"type": "order", "data": {"statuses": statuses}}}
+    ).encode()
+
+
+OUTCOMES: dict[str, Act] = {
+    "html": answering(b"<html>maintenance</html>"),
+    "empty": answering(b""),
+    "cut": answering(b'{"status":"ok"', length=5000),
+    "nested": answering(b'{"status":"ok","response":' + b"[" * 100_000),
+    "nested-status": answering(ok(json.loads("[" * 200 + "]" * 200))),
+    "redirect": answering(b"", 307, {"location": "/exchange"}),
+    "bomb": answering(gzip.compress(bytes(64 * MIB), 9), headers={"content-encoding": "gzip"}),
+    "body-of-200-mib": flooding(response(b"", length=200 * MIB), b" " * 65_536, 3200),
+    "slow": dripping(response(ok({"resting": {"oid": 5}})), 1.0),
+    "not-http": flooding(b"\x00\xff", b"\x00" * 100, 1),
+    "other-coding": answering(b"{}", headers={"content-encoding": "br"}),
+    "a-million-statuses": answering(ok(*["success"] * 80_000)),
+    "no-status": answering(ok()),
+    "two-statuses": answering(ok({"resting": {"oid": 5}}, {"resting": {"oid": 6}})),
+    "oid-negative": answering(ok({"resting": {"oid": -1}})),
+    "oid-wide": answering(ok({"resting": {"oid": 2**70}})),
+    "oid-digits": answering(
+        b'{"status":"ok","response":{"data":{"statuses":[{"resting":{"oid":' + b"9" * 5000 + b"}}]}}}"
+    ),
+    "oid-true": answering(ok({"resting": {"oid": True}})),
+    "size-nan": answering(ok({"filled": {"oid": 5, "totalSz": "NaN"}})),
+    "size-infinity": answering(ok({"filled": {"oid": 5, "totalSz": "1e999"}})),
+    "unknown-status": answering(ok("\x1b[2Jdone")),
+    "success": answering(ok("success")),
+    "error-500": answering(b"\x1b[2J", 500),
+    "error-429": answering(b"{}", 429, {"retry-after": "9" * 400}),
+}
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+async def test_n16_o01_an_answer_that_is_none_leaves_an_order_unknown_until_the_venue_proves_it(
+    paced_clock: MockClock, tmp_path: Path, name: str
+) -> None:
+    async def script(stage: Stage, stranger: Stranger) -> None:
+        stranger.answers["order"] = executed_then(OUTCOMES[name])
+        await stage.signal(1)
+        await stage.wait(12)
+        assert stranger.requests["order"] == 1
+        assert of(OrderUnknown, tmp_path)
+        del stranger.answers["order"]
+        await stage.signal(2)
+        await stage.wait(3)
+
+    result = await play(tmp_path, script)
+    assert not of(OrderRejected, tmp_path)
+    assert result.live_orders == 0
+    assert result.positions == []
+
+
+async def test_i10_an_order_stays_unknown_while_no_question_is_answered(
+    paced_clock: MockClock, tmp_path: Path
+) -> None:
+    """I10: no opening is sent meanwhile; once the venue answers, its state is known."""
+    html = answering(b"<html>")
+
+    async def script(stage: Stage, stranger: Stranger) -> None:
+        stranger.answers |= {"order": executed_then(html), "orderStatus": html, "userFillsByTime": html}
+        stranger.answers["frontendOpenOrders"] = html
+        stranger.speak = lambda text: [] if "userFills" in text or "orderUpdates" in text else [frame(text)]
+        await stage.signal(1)
+        await stage.wait(60)
+        assert stranger.requests["orderStatus"] > 3
+        assert {
+            type(one) for one in of(Event, tmp_path) if isinstance(one, OrderFilled | OrderRejected)
+        } == set()
+        assert len(of(SubmitOrder, tmp_path)) == 1
+        stranger.answers.clear()
+        stranger.speak = lambda text: [frame(text)]
+        await stage.wait(70)
+        assert of(OrderFilled, tmp_path)
+
+    result = await play(tmp_path, script)
+    assert result.live_orders == 0
+
+
+def fill(**members: Any) -> dict[str, Any]:
+    plain = {
+        "coin": "BTC",
+        "px": "100",
+        "sz": "1",
+        "side": "B",
+        "time": NOW_MS + 5000,
+        "oid": 77,
+        "tid": 99,
+        "crossed": True,
+        "fee": "0",
+        "feeToken": "USDC",
+        "dir": "",
+        "startPosition": "0",
+        "cloid": None,
+    }
+    return plain | members
+
+
+def fills(*rows: Any, user: str = ACCOUNT) -> str:
+    return json.dumps({"channel": "userFills", "data": {"user": user, "fills": rows}})
+
+
+def update(**members: Any) -> str:
+    order = {
+        "coin": "BTC",
+        "side": "B",
+        "limitPx": "100",
+        "sz": "1",
+        "oid": 77,
+        "timestamp": NOW_MS,
+        "origSz": "1",
+        "cloid": "0x" + "a" * 32,
+    }
+    row = {"order": order | members, "status": members.get("status", "open"), "statusTimestamp": NOW_MS}
+    return json.dumps({"channel": "orderUpdates", "data": [row | members]})
+
+
+WORDS = {
+    "fills-of-another-account": fills(fill(), user="0x" + "9" * 40),
+    "fill-nan": fills(fill(px="NaN")),
+    "fill-zero": fills(fill(sz="0")),
+    "fill-digits": fills(fill(sz="9" * 30)),
+    "fill-fee-1e999": fills(fill(fee="1e999")),
+    "fill-year-2255": fills(fill(time=9_000_000_000_000)),
+    "fill-year-1970": fills(fill(time=10**15)),
+    "fill-tid-wide": fills(fill(tid=2**63)),
+    "fill-long-cloid": fills(fill(cloid="\x1b[2J" * 100)),
+    "fills-million": json.dumps({"channel": "userFills", "data": {"user": ACCOUNT, "fills": [0] * 400_000}}),
+    "update-nested": update(children=json.loads("[" * 50 + "]" * 50)),
+    "ledger-type": json.dumps(
+        {
+            "channel": "userNonFundingLedgerUpdates",
+            "data": {
+                "nonFundingLedgerUpdates": [{"time": NOW_MS + 9000, "hash": "", "delta": {"type": ["send"]}}]
+            },
+        }
+    ),
+    "ledger-far": json.dumps(
+        {
+            "channel": "userNonFundingLedgerUpdates",
+            "data": {
+                "nonFundingLedgerUpdates": [
+                    {"time": 9_000_000_000_000, "hash": "", "delta": {"type": "deposit", "usdc": "5"}}
+                ]
+            },
+        }
+    ),
+    "funding-far": json.dumps(
+        {
+            "channel": "user",
+            "data": {
+                "funding": {"time": 9 * 10**12, "coin": "BTC", "usdc": "1", "szi": "1", "fundingRate": "0"}
+            },
+        }
+    ),
+    "html": "<html>",
+    "nested": '{"channel":"userFills","data":' + "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("part", range(3))
+async def test_v08_v05_words_about_an_account_that_cannot_be_true_cost_the_connection_only(
+    paced_clock: MockClock, tmp_path: Path, part: int
+) -> None:
+    chosen = [text for number, text in enumerate(WORDS.values()) if number % 3 == part]
+
+    async def script(stage: Stage, stranger: Stranger) -> None:
+        for text in chosen:
+            downs = len(of(GatewayDown, tmp_path))
+            await stranger.say(frame(text))
+            await stage.wait(8)
+            assert len(of(GatewayDown, tmp_path)) == downs + 1, text[:100]
+        await stage.signal(1)
+        await stage.wait(3)
+        assert await stage.position() == 1
+        await stage.signal(2)
+        await stage.wait(3)
+
+    result = await play(tmp_path, script)
+    assert result.positions == []
+    assert len(of(OrderFilled, tmp_path)) == 2, "none of them was booked"
+
+
+IGNORED = {
+    "market": fills(fill(coin="NOWHERE\x1b[2J")),
+    "update": update(cloid="0x" + "b" * 32, status="canceled"),
+    "update-nan": update(sz="NaN", status="canceled"),
+    "update-cloid": update(cloid="\x1b[2J=1+1"),
+    "update-status": update(status="\x1b[2J"),
+    "canceled": json.dumps({"channel": "user", "data": {"nonUserCancel": [{"coin": "BTC", "oid": 1}] * 3}}),
+    "liquidation-of-others": json.dumps(
+        {
+            "channel": "user",
+            "data": {
+                "liquidation": {
+                    "lid": 1,
+                    "liquidated_user": "0x" + "9" * 40,
+                    "liquidated_ntl_pos": "1",
+                    "liquidated_account_value": "1",
+                }
+            },
+        }
+    ),
+    "unknown-post": json.dumps(
+        {"channel": "post", "data": {"id": 9, "response": {"type": "action", "payload": {"status": "ok"}}}}
+    ),
+}
+
+
+async def test_v08_words_about_other_orders_and_markets_change_nothing(
+    paced_clock: MockClock, tmp_path: Path
+) -> None:
+    async def script(stage: Stage, stranger: Stranger) -> None:
+        for text in IGNORED.values():
+            await stranger.say(frame(text))
+            await stage.wait(2)
+        assert not of(GatewayDown, tmp_path)
+        await stage.signal(1)
+        await stage.wait(3)
+        await stage.signal(2)
+        await stage.wait(3)
+
+    result = await play(tmp_path, script)
+    assert result.positions == []
+    assert len(of(OrderFilled, tmp_path)) == 2
+
+
+def with_member(*path: Any, value: Any) -> Act:
+    """Change one member of an answer."""
+
+    def edit(found: Any) -> Any:
+        inner = found
+        for key in path[:-1]:
+            inner = inner[key]
+        inner[path[-1]] = value
+        return found
+
+    return changing(edit)
+
+
+def appended(row: Any, times: int = 1) -> Act:
+    return changing(lambda rows: [*rows, *[row] * times])
+
+
+OPEN = {"coin": "BTC", "side": "B", "limitPx": "1", "sz": "1", "oid": 5, "timestamp": NOW_MS, "origSz": "1"}
+READS: dict[str, tuple[str, Act]] = {
+    "state-far": ("clearinghouseState", with_member("time", value=9_000_000_000_000)),
+    "state-1970": ("clearinghouseState", with_member("time", value=0)),
+    "state-digits": ("clearinghouseState", with_member("time", value=10**30)),
+    "value-nan": ("clearinghouseState", with_member("marginSummary", "accountValue", value="NaN")),
+    "value-number": ("clearinghouseState", with_member("marginSummary", "accountValue", value=float("inf"))),
+    "withdrawable-1e999": ("clearinghouseState", with_member("withdrawable", value="1e999")),
+    "positions-million": ("clearinghouseState", with_member("assetPositions", value=[0] * 900_000)),
+    "state-html": ("clearinghouseState", answering(b"<html>")),
+    "fills-nan": ("userFillsByTime", appended(fill(px="NaN"))),
+    "fills-far": ("userFillsByTime", appended(fill(time=9_000_000_000_000))),
+    "fills-nested": ("userFillsByTime", answering(b"[" * 100_000)),
+    "orders-nested": (
+        "frontendOpenOrders",
+        appended({**OPEN, "children": json.loads("[" * 300 + "]" * 300)}),
+    ),
+    "orders-cloid": ("frontendOpenOrders", appended({**OPEN, "cloid": "x" * 5000})),
+    "orders-nan": ("frontendOpenOrders", appended({**OPEN, "sz": "NaN"})),
+    "orders-members": ("frontendOpenOrders", answering(b"[" + b"0," * 600_000 + b"0]")),
+    "ledger-type": (
+        "userNonFundingLedgerUpdates",
+        appended({"time": NOW_MS, "hash": "", "delta": {"type": {"a": 1}}}),
+    ),
+    "clock-digits": ("exchangeStatus", answering(b'{"time":' + b"9" * 30 + b"}")),
+    "clock-far": ("exchangeStatus", answering(b'{"time":9000000000001}')),
+}
+
+
+@pytest.mark.parametrize("part", range(3))
+async def test_t06_v05_an_account_that_cannot_be_read_is_never_taken_for_flat(
+    paced_clock: MockClock, tmp_path: Path, part: int
+) -> None:
+    """A position is held; each answer is broken for a while, and the position is not read as another one."""
+    chosen = [one for number, one in enumerate(READS.values()) if number % 3 == part]
+
+    async def script(stage: Stage, stranger: Stranger) -> None:
+        await stage.signal(1)
+        await stage.wait(3)
+        for kind, act in chosen:
+            stranger.answers[kind] = act
+            readings = len(of(AccountRead, tmp_path))
+            stage.sandbox.drop_connections()
+            await stage.wait(20)
+            assert len(of(AccountRead, tmp_path)) == readings, kind
+            del stranger.answers[kind]
+            await stage.wait(20)
+            assert len(of(AccountRead, tmp_path)) > readings, kind
+        assert {one.size for one in of(PositionRead, tmp_path)} <= {0, 1000}
+        assert of(PositionRead, tmp_path)[-1].size == 1000
+        await stage.signal(2)
+        await stage.wait(5)
+
+    result = await play(tmp_path, script)
+    assert result.positions == []
+
+
+async def test_o29_v06_orders_of_others_are_shown_escaped_and_left_alone(
+    paced_clock: MockClock, tmp_path: Path
+) -> None:
+    row = {**OPEN, "cloid": "\x1b[2J\u202e=cmd|x"}
+
+    async def script(stage: Stage, stranger: Stranger) -> None:
+        stranger.answers["frontendOpenOrders"] = appended(row)
+        await stage.wait(70)
+        assert of(ForeignOrderSeen, tmp_path)[-1].client_order_id == row["cloid"], "stored as data"
+        assert not stranger.requests["cancel"]
+        assert not stranger.requests["cancelByCloid"]
+
+    await play(tmp_path, script)
+    assert not of(SubmitOrder, tmp_path)
+    shown = engine("inspect", next(one.path for one in list_days(tmp_path)), "--type", "ForeignOrderSeen").out
+    assert "cmd|x" in shown
+    assert shown.replace("\n", "").isprintable()
