@@ -131,13 +131,17 @@ def flooding(head: bytes, part: bytes, times: int) -> Act:
 
 
 class Stranger:
-    """What a test changes, and what happened. `requests` counts HTTP requests by kind."""
+    """What a test changes, and what happened.
+
+    `requests` counts HTTP requests by kind, `heads` has their headers, and `connections` counts websockets.
+    """
 
     def __init__(self, venue: Venue) -> None:
         self.venue = venue
         self._port = int(venue.base_url.rsplit(":", 1)[1])
         self.base_url = ""
         self.requests: Counter[str] = Counter()
+        self.heads: list[bytes] = []
         self.connections = 0
         self.answers: dict[str, Act] = {}
         self.speak: Speak = lambda text: [frame(text)]
@@ -177,6 +181,7 @@ class Stranger:
         found = json.loads(body)
         kind = found["action"]["type"] if "action" in found else found["type"]
         self.requests[kind] += 1
+        self.heads.append(head)
 
         async def fetch() -> bytes:
             return (await self._forward(head, body)).partition(b"\r\n\r\n")[2]

@@ -245,8 +245,8 @@ WORDS = {
             },
         }
     ),
-    "html": "<html>",
-    "nested": '{"channel":"userFills","data":' + "[" * 100_000,
+    "html-message": "<html>",
+    "nested-message": '{"channel":"userFills","data":' + "[" * 100_000,
 }
 
 
@@ -354,7 +354,7 @@ READS: dict[str, tuple[str, Act]] = {
     "orders-cloid": ("frontendOpenOrders", appended({**OPEN, "cloid": "x" * 5000})),
     "orders-nan": ("frontendOpenOrders", appended({**OPEN, "sz": "NaN"})),
     "orders-members": ("frontendOpenOrders", answering(b"[" + b"0," * 600_000 + b"0]")),
-    "ledger-type": (
+    "ledger-rows": (
         "userNonFundingLedgerUpdates",
         appended({"time": NOW_MS, "hash": "", "delta": {"type": {"a": 1}}}),
     ),
@@ -408,3 +408,70 @@ async def test_o29_v06_orders_of_others_are_shown_escaped_and_left_alone(
     shown = engine("inspect", next(one.path for one in list_days(tmp_path)), "--type", "ForeignOrderSeen").out
     assert "cmd|x" in shown
     assert shown.replace("\n", "").isprintable()
+
+
+MODES = {
+    "post-only": "Post only order would have immediately matched, bbo was 99@101. asset=0",
+    "halted": "Trading is halted.",
+    "maintenance": "\x1b[2JOnly cancels are allowed during an upgrade",
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_v11_a_venue_that_refuses_openings_is_asked_seldom_and_the_target_is_reached_after_it(
+    paced_clock: MockClock, tmp_path: Path, mode: str
+) -> None:
+    async def script(stage: Stage, stranger: Stranger) -> None:
+        stranger.answers["order"] = answering(ok({"error": MODES[mode]}))
+        await stage.signal(1)
+        await stage.wait(300)
+        assert 1 <= stranger.requests["order"] <= 12, "no loop of refusals"
+        assert of(OrderRejected, tmp_path)
+        del stranger.answers["order"]
+        await stage.wait(130)
+        assert await stage.position() == 1
+        await stage.signal(2)
+        await stage.wait(3)
+
+    result = await play(tmp_path, script)
+    assert result.positions == []
+    assert not of(OrderUnknown, tmp_path)
+
+
+async def hanging(stream: trio.SocketStream, fetch: Any) -> None:
+    await trio.sleep_forever()
+
+
+async def test_n19_reads_that_hang_do_not_hold_an_order(paced_clock: MockClock, tmp_path: Path) -> None:
+    async def script(stage: Stage, stranger: Stranger) -> None:
+        reads = (
+            "clearinghouseState",
+            "frontendOpenOrders",
+            "orderStatus",
+            "userFillsByTime",
+            "exchangeStatus",
+        )
+        kinds = (
+            *reads,
+            "userNonFundingLedgerUpdates",
+            "userFunding",
+            "recentTrades",
+            "l2Book",
+            "candleSnapshot",
+        )
+        stranger.answers |= dict.fromkeys(kinds, hanging)
+        await stage.wait(120)
+        assert sum(stranger.requests[kind] for kind in kinds) > 5
+        await stage.signal(2)
+        sent_at = trio.current_time()
+        await stage.signal(1, wait=False)
+        while await stage.position() == 0:  # noqa: ASYNC110
+            await trio.sleep(0.05)
+        assert trio.current_time() - sent_at < 1, "the order waited for a read"
+        stranger.answers.clear()
+        await stage.wait(80)
+        await stage.signal(2)
+        await stage.wait(3)
+
+    result = await play(tmp_path, script)
+    assert result.positions == []

@@ -13,8 +13,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from adapters.hyperliquid.info import HyperliquidInfo
 from engine.config import BarsConfig, Config, DataConfig
-from engine.errors import EngineError, VenueError
+from engine.errors import EngineError, VenueError, VenueProtocolError
 from engine.runtime.live import Live
 from tests.hostile.stranger import Act, answering, changing, dripping, flooding, response, strange
 from tests.live.kit import Venue, trade
@@ -97,7 +98,7 @@ BIG: dict[str, Callable[[], Act]] = {
         b"HTTP/1.1 200 x\r\ntransfer-encoding: chunked\r\n\r\n", b"10000\r\n" + b" " * 65_536 + b"\r\n", 3200
     ),
     "continue": lambda: flooding(b"", b"HTTP/1.1 100 x\r\n\r\n" * 100, 50),
-    "bomb": lambda: answering(bomb(200 * MIB), headers={"content-encoding": "gzip"}),
+    "bomb-of-200-mib": lambda: answering(bomb(200 * MIB), headers={"content-encoding": "gzip"}),
     "list": lambda: answering(b'{"universe":[' + b"{}," * 1_000_000 + b"{}]}"),
     "instruments": lambda: answering(
         json.dumps({"universe": [{"name": f"N{n}", "szDecimals": 1} for n in range(200_000)]}).encode()
@@ -122,7 +123,7 @@ async def test_n14_v07_an_answer_of_any_length_is_stopped_at_its_bound(
 
 
 @pytest.mark.parametrize("kind", ["meta", "exchangeStatus"])
-async def test_n18_bytes_that_come_slowly_do_not_hold_a_start_up(
+async def test_n18_a_start_does_not_wait_for_bytes_that_are_slow(
     paced_clock: MockClock, tmp_path: Path, kind: str
 ) -> None:
     error = await refused(tmp_path, kind, dripping(response(b'{"time":1}' + b" " * 90), 1.0))
@@ -145,7 +146,7 @@ LISTINGS: dict[str, Act] = {
     "newline": listed(name="BTC\nfake line"),
     "nul": listed(name="BTC\x00"),
     "twice": listed(name="ETH"),
-    "empty": listed(name=""),
+    "empty-name": listed(name=""),
     "long": listed(name="B" * 65),
     "decimals": listed(szDecimals=19),
     "negative": listed(szDecimals=-1),
@@ -185,3 +186,28 @@ async def test_t06_a_clock_that_no_venue_has_is_refused(
 ) -> None:
     error = await refused(tmp_path, "exchangeStatus", answering(json.dumps(status).encode()))
     assert error.exit_code == 5
+
+
+async def test_v07_recent_trades_that_have_a_million_rows(paced_clock: MockClock) -> None:
+    """V07: a read whose rows are looked at one by one, so that the first bad one does not end it."""
+    tracemalloc.start()
+    try:
+        async with strange() as stranger, HyperliquidInfo(stranger.base_url) as info:
+            stranger.answers["recentTrades"] = answering(b"[" + b"0," * 1_000_000 + b"0]")
+            with pytest.raises(VenueProtocolError, match="more than 500000 members"):
+                await info.recent_trades("BTC")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 96 * MIB
+
+
+async def test_i11_a_venue_cannot_leave_cookies(paced_clock: MockClock) -> None:
+    """I11: a venue could make every later request longer."""
+    async with strange() as stranger, HyperliquidInfo(stranger.base_url) as info:
+        status = b'{"time":1}'
+        stranger.answers["exchangeStatus"] = answering(status, headers={"set-cookie": "a=" + "b" * 4000})
+        for _ in range(3):
+            await info.exchange_status()
+        assert len(stranger.heads) == 3
+        assert not any(b"cookie" in head.lower() for head in stranger.heads)

@@ -234,7 +234,7 @@ async def silent(stream: trio.SocketStream, fetch: Fetch) -> None:
 HANDSHAKES: dict[str, Any] = {
     "silent": silent,
     "slow": dripping(b"HTTP/1.1 101 Switching Protocols\r\n", 1.0),
-    "html": flooding(response(b"<html>"), b"", 0),
+    "handshake-html": flooding(response(b"<html>"), b"", 0),
     "redirect": flooding(response(b"", 302, {"location": "http://elsewhere.example/"}), b"", 0),
     "headers": flooding(b"HTTP/1.1 101 x\r\n", b"x-y: " + b"z" * 5000 + b"\r\n", 2000),
     "wrong-key": flooding(

@@ -178,3 +178,21 @@ def test_s03_no_child_inherits_the_variable(monkeypatch: pytest.MonkeyPatch) -> 
     assert "PATH" in output.stdout
     assert "RETAPE_KEY" not in output.stdout
     assert not shown(output.stdout)
+
+
+LIMITS = """
+import ctypes, resource, sys
+from adapters.hyperliquid.gateway.keys import load_key
+from engine.config import VenueConfig
+load_key(VenueConfig(network="testnet", account="0x" + "1" * 40, key_file=sys.argv[1]))
+print(resource.getrlimit(resource.RLIMIT_CORE)[0], ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PR_GET_DUMPABLE exists on Linux only")
+def test_s16_a_process_with_a_signer_leaves_no_core_dump(tmp_path: Path) -> None:
+    """S16: the limit is 0, and the process is not dumpable: not even through a pipe of the kernel."""
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITS, key_file(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["0", "0"]

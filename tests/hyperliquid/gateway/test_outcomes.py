@@ -185,3 +185,9 @@ def test_a_successful_cancel_is_reported_by_the_stream_which_knows_the_fills() -
 
 def test_an_order_that_waits_for_another_is_accepted_without_a_number() -> None:
     assert report(SUBMIT, Accepted(0), 5) == [OrderAccepted(5, 5, SUBMIT.client_order_id, 0)]
+
+
+def test_a_refusal_of_a_million_blanks_is_cut_before_it_is_searched() -> None:
+    """V06: the search for the asset's number at its end took the square of the length, which is hours."""
+    body = b'{"status":"err","response":"' + b" " * 1_000_000 + b'x"}'
+    assert read_outcomes(body, 1) == [Refused(" " * 300, whole=True)]
