@@ -2,12 +2,87 @@
 
 from __future__ import annotations
 
-from tests.simulation.scenario import draw
+from collections import Counter
+
+import msgspec
+import pytest
+
+from tests.profiles import pick
+from tests.simulation.faults import Faults
+from tests.simulation.planted import PLANTED, Planted, find
+from tests.simulation.report import Figures, figures_of
+from tests.simulation.scenario import KINDS, Scenario, draw
+from tests.simulation.shrink import shrink
 from tests.simulation.simulation import simulate
 
+FIRST_SEED = 1000
+PARTS = pick(2, deep=100)
+SEEDS_OF_A_PART = pick(1, deep=4)
+HOURS = pick(1, deep=2) / 4
+PER_HOUR = 110.0
 
-def test_an_hour_without_faults_holds_and_trades() -> None:
-    simulation = simulate(draw(1, 0.3, per_hour=0.001))
+QUICK = ("X01", "X09")
+"""Planted bugs that the first seed finds."""
+
+
+def test_without_faults_everything_holds_and_it_trades() -> None:
+    simulation = simulate(draw(1, 0.2, per_hour=0.001))
     assert simulation.broken == []
+    assert simulation.ready_s == 0.0
     assert simulation.counts["SubmitOrder"] > 10
+    assert simulation.counts["fills at the venue"] > 10
     assert simulation.counts["bars complete"] > 10
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_what_must_hold_holds_whatever_fails(part: int) -> None:
+    total = Figures()
+    for number in range(SEEDS_OF_A_PART):
+        seed = FIRST_SEED + part * SEEDS_OF_A_PART + number
+        simulation = simulate(draw(seed, HOURS, per_hour=PER_HOUR))
+        again = f"python -m tests.simulation.run {seed} --hours {HOURS:g} --faults {PER_HOUR:g} --shrink"
+        assert simulation.broken == [], again
+        total.add(figures_of(simulation))
+    assert total.fired.total() > 20 * HOURS * SEEDS_OF_A_PART
+    assert total.counts["orders sent"] > 0
+
+
+def test_one_seed_gives_the_same_bytes_each_time() -> None:
+    scenario = draw(5, 0.1, per_hour=300)
+    first, second = simulate(scenario), simulate(scenario)
+    assert first.machine.disk.files() == second.machine.disk.files()
+    assert first.fired == second.fired
+    assert first.fired.total() > 5
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [one for one in PLANTED if one.name in QUICK or pick(0, deep=1)],
+    ids=lambda bug: bug.name,
+)
+def test_a_planted_bug_is_found(bug: Planted) -> None:
+    assert find(bug) is not None, f"{bug.name}: {bug.words}: not found"
+
+
+def test_a_failing_scenario_is_shortened_to_what_makes_it_fail() -> None:
+    scenario = draw(3, 4.0, per_hour=60)
+    needed = {scenario.steps[17], scenario.steps[40]}
+
+    def fails(shorter: Scenario) -> bool:
+        return needed <= set(shorter.steps)
+
+    shortest = shrink(scenario, fails)
+    assert set(shortest.steps) == needed
+    assert shortest.hours < scenario.hours
+    assert msgspec.json.decode(msgspec.json.encode(shortest), type=Scenario) == shortest
+
+
+def test_every_kind_of_fault_is_drawn_and_ends_before_the_scenario_does() -> None:
+    drawn: Counter[str] = Counter()
+    for seed in range(20):
+        scenario = draw(seed, 2.0, per_hour=60)
+        for step in scenario.steps:
+            drawn[step.kind] += 1
+            assert step.at_s + step.lasts_s < 7200
+    assert set(drawn) == set(KINDS)
+    assert all(hasattr(Faults, "_" + kind.replace(" ", "_")) for kind in KINDS)
