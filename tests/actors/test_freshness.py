@@ -92,6 +92,22 @@ def test_a_price_is_as_old_as_the_last_proof_of_life_and_its_way(
     assert stale([UP, trade(), *events], T + after_ns) == reason
 
 
+def test_a_price_is_no_older_than_what_the_feed_has_proved_since() -> None:
+    """After a reconnect the venue repeats its quote, with the time of its last change, minutes ago."""
+    repeated = Quote(T + 100 * S, T, 1, 9_990, 5, 10_000, 5)
+    events = [UP, trade(), FeedUp(T + 100 * S, "f", 2, heard_ms=2000), repeated]
+    assert stale(events, T + 101 * S) == "the newest price is 101000 ms old, more than 5000"
+    proved = FeedHeard(T + 102 * S, "f", T + 102 * S, proved_ns=T + 101 * S)
+    assert stale([*events, proved], T + 106 * S) == ""
+    assert stale([*events, proved], T + 106001 * MS) == "the newest price is 5001 ms old, more than 5000"
+    again = FeedUp(T + 105 * S, "f", 3, heard_ms=2000)
+    assert stale([*events, proved, again], T + 105 * S) != ""
+    ahead = ClockChecked(T, "v", -3 * S // 4)
+    assert (
+        stale([*events, ahead, proved], T + 106751 * MS) == "the newest price is 5001 ms old, more than 5000"
+    )
+
+
 def test_the_age_that_is_allowed_is_configured() -> None:
     assert stale([UP, trade()], T + 1000 * MS, max_price_age_ms=1000) == ""
     assert stale([UP, trade()], T + 1001 * MS, max_price_age_ms=1000) != ""

@@ -6,10 +6,11 @@ fresh. Called by `gates`, `halts`, `limits` and `losses`.
 A price is fresh while its feed is up, nothing of its market was missed since, the feed has proved that it has
 delivered what was sent before the clock last jumped, and its age is at most
 `[risk] max_price_age_ms`: the time since the last proof that the feed is alive, plus the time that the price
-took from the venue, plus the time that it waited here (`EngineLagging`). Ages are wall time: on a venue whose
-clock runs faster they may be so many times as long. A feed that does not prove its life (`FeedUp.heard_ms` is
-0) has no age but that of the engine's lag, and data without events of a feed, such as an imported file, is
-always fresh.
+took from the venue, plus the time that it waited here (`EngineLagging`). If the feed proves up to which time
+it has delivered everything (`FeedHeard.proved_ns`), a price is no older than that. Ages are wall time: on a
+venue whose clock runs faster they may be so many times as long. A feed that does not prove its life
+(`FeedUp.heard_ms` is 0) has no age but that of the engine's lag, and data without events of a feed, such as
+an imported file, is always fresh.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ class Conditions(State):
     `feeds` are the feeds of this session, each with the reason it is down, "" if it is up. `heard_ms` is how
     often a feed proves that it is alive (0: it does not), `heard_ns` when it last did. `doubted` are
     the markets in which data may have been missed since the last price. `speed`: seconds of the venue per
-    real second. `lag_ms` is how late the engine is in real time.
+    real second. `lag_ms` is how late the engine is in real time. `proved_ns` is the venue's time up to which
+    the feed has delivered everything, 0 if it does not say.
 
     `jumped_ns` is the end of the last jump of the clock; `unproved`: what a feed delivers may still be from
     before.
@@ -93,12 +95,14 @@ class Conditions(State):
     jumped_ns: int = 0
     unproved: bool = False
     lag_ms: int = 0
+    proved_ns: int = 0
 
 
 def note(conditions: Conditions, event: Event, markets: dict[int, Prices]) -> None:
     """Apply an event of a feed, of the account or of the clock. `markets` are those with a known price."""
     if isinstance(event, FeedHeard):
         conditions.heard_ns = max(conditions.heard_ns, event.heard_ns)
+        conditions.proved_ns = event.proved_ns
         proved_ns = event.proved_ns - conditions.skew_ns if event.proved_ns else event.heard_ns
         if proved_ns >= conditions.jumped_ns:
             conditions.unproved = False
@@ -106,6 +110,7 @@ def note(conditions: Conditions, event: Event, markets: dict[int, Prices]) -> No
         conditions.feeds[event.feed] = ""
         conditions.heard_ms = event.heard_ms
         conditions.heard_ns = event.recv_ns
+        conditions.proved_ns = 0
         conditions.unproved = False
     elif isinstance(event, FeedDown):
         conditions.feeds[event.feed] = f"{event.feed} is down: {event.reason}"
@@ -176,4 +181,8 @@ def _age_ms(conditions: Conditions, prices: Prices, at_ns: int) -> int:
     """Return how old a price is in real time: since the last proof, on its way, and in this engine."""
     silent_ns = at_ns - max(conditions.heard_ns, prices.seen_ns)
     lag_ns = max(0, prices.seen_ns - prices.venue_ns)
-    return round((silent_ns + lag_ns) / conditions.speed) // _MS + conditions.lag_ms
+    age_ns = silent_ns + lag_ns
+    if conditions.proved_ns:
+        # What was sent again after a reconnect bears the time of the last change; it is as new as the proof.
+        age_ns = min(age_ns, max(0, at_ns - (conditions.proved_ns - conditions.skew_ns)))
+    return round(age_ns / conditions.speed) // _MS + conditions.lag_ms
