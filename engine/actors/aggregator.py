@@ -243,9 +243,8 @@ class Aggregator(Skipping):
                     continue
                 if is_open:
                     continue
-                if bar.lagging:
-                    bar.unsent = True  # it is emitted with its proof
-                else:
+                bar.unsent = True
+                if not bar.lagging:  # otherwise it is emitted with its proof
                     self._correct_later(bar, trade.instrument, trade.recv_ns, emit)
             if price is None and not series.source_ns:
                 self._too_late += 1  # its window has no bar
@@ -348,8 +347,12 @@ class Aggregator(Skipping):
                 if not (gap.closed or bar.proved):
                     bar.because = bar.because or GAP
                     bar.lagging = False  # what it lacks does not come any more
-                if not is_open and before != (bar.uncertain, bar.lagging):
+                if is_open or before == (bar.uncertain, bar.lagging):
+                    continue
+                if bar.uncertain:
                     self._emit_again(bar, gap.instrument, series, "gap", gap.recv_ns, emit)
+                else:  # the trades that were missed follow, and it is not complete without them
+                    self._correct_later(bar, gap.instrument, gap.recv_ns, emit)
 
     def _overlapped(self, gap: FeedGap, market: Market, series: Series) -> Iterator[tuple[OpenBar, bool]]:
         """Yield (bar, is open) for the bars of a series that a gap overlaps, oldest first."""

@@ -157,7 +157,7 @@ class Closing(Corrections):
         series.closed.append(bar)
         if len(series.closed) > (REVISABLE_CANDLES_MAX if end.closed_by == "candle" else REVISABLE_BARS_MAX):
             oldest = series.closed.pop(0)
-            if oldest.unsent:
+            if oldest.unsent or oldest.due_ns:
                 self._emit_again(oldest, end.instrument, series, "trade", end.at_ns, end.emit)
         for at in series.makes:
             self._merge(end.market.series[at], bar, end)

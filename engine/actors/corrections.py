@@ -4,6 +4,7 @@ After an interruption a venue sends what was missed at once: thousands of trades
 bar with a late trade is emitted again WAIT_NS later (or `grace_ms`, if that is longer). With each correction
 of the bar the wait for the next one doubles, up to DOUBLINGS times. A correction waits neither past midnight
 nor past the end of the session or the time at which its bar is dropped, so the last revision has every trade.
+A gap that is reported as closed makes bars complete in the same way: the trades that were missed follow it.
 
 Owns the timers of corrections. Base class of the aggregator; `_emit_again` is the only place where a bar
 gets its next revision.
@@ -38,7 +39,6 @@ class Corrections(Actor):
 
     def _correct_later(self, bar: OpenBar, instrument: int, at_ns: int, emit: Emit) -> None:
         """Note that a closed bar has changed: it is emitted again when it is due."""
-        bar.unsent = True
         if bar.due_ns:
             return
         wait_ns = max(self._grace_ns, WAIT_NS) << min(bar.revision, DOUBLINGS)
@@ -62,7 +62,7 @@ class Corrections(Actor):
                 if bar.due_ns > at_ns and not all_of_them:
                     left.append(bar.due_ns)
                 elif bar.due_ns:
-                    self._emit_again(bar, instrument, series, "trade", at_ns, emit)
+                    self._emit_again(bar, instrument, series, "trade" if bar.unsent else "gap", at_ns, emit)
         if left:
             self._set_late_timer(instrument, min(left), emit)
 

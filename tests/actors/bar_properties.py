@@ -22,7 +22,15 @@ from engine.actors import Aggregator
 from engine.clock import DAY_NS, SECOND_NS, window_end, window_start
 from engine.config import BarsConfig
 from engine.errors import ReplayDivergence
-from engine.events import BarClosed, BarCorrected, ClockAdvanced, Event, InstrumentListed, Trade
+from engine.events import (
+    BarClosed,
+    BarCorrected,
+    ClockAdvanced,
+    Event,
+    InstrumentListed,
+    SessionStopped,
+    Trade,
+)
 from engine.snapshot import state_classes
 from engine.states import decode_state, encode_state
 from engine.values import parse_interval
@@ -111,11 +119,13 @@ def new_harness(make: Make, custom: Customs, spans: Sequence[str] = SPANS, close
 
 
 def play(harness: Harness, trades: Sequence[Trade], until_ns: int = 0) -> Harness:
-    """Send trades at their times, firing the timers in between; then advance to `until_ns`."""
+    """Send trades at their times, firing the timers in between; then advance to `until_ns` and stop."""
     for trade in trades:
         harness.advance(trade.recv_ns)
         harness.send(trade)
     harness.advance(until_ns)
+    if until_ns:
+        harness.send(SessionStopped(until_ns, "s", "test"))  # no correction waits any longer
     return harness
 
 
@@ -383,8 +393,9 @@ def duplicates(make: Make, plan: list[Step], custom: Customs, again: list[tuple[
     straight = new_harness(make, custom)
     straight.send(*trades)
     until_ns = over(trades)
-    harness.advance(until_ns)
-    straight.advance(until_ns)
+    for one in (harness, straight):
+        one.advance(until_ns)
+        one.send(SessionStopped(until_ns, "s", "test"))
     assert final(harness) == final(straight)
 
 

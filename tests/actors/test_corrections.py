@@ -85,6 +85,21 @@ def test_a_backlog_corrects_each_window_once() -> None:
     assert set(missed.values()) == {40}
 
 
+def test_a_closed_gap_makes_no_bar_complete_before_the_trades_that_follow_it() -> None:
+    """The feed reports the gap first, then the trades that it was about."""
+    harness = Harness(Aggregator(BarsConfig(("1m",))))
+    harness.send(FeedUp(T, "f", 1), trade(T, T, 1), FeedDown(T + S, "f", "reset"))
+    harness.advance(T + 2 * MINUTE)
+    up_ns = T + 2 * MINUTE + 5 * S
+    missed = [trade(T + second * S, up_ns, 2 + second) for second in range(2, 59)]
+    harness.send(FeedUp(up_ns, "f", 1), FeedGap(up_ns, "f", 1, T, up_ns, True), *missed)
+    harness.advance(up_ns + MINUTE)
+    shown = [
+        (one.revision, one.incomplete, one.trades) for one in harness.all(BarClosed) if one.start_ns == T
+    ]
+    assert shown == [(0, True, 1), (1, False, 58)]
+
+
 def test_late_trades_that_go_on_correct_a_window_less_and_less_often() -> None:
     """Ten minutes of one late trade a second for the same minute."""
     harness = Harness(Aggregator(BarsConfig(("1m",))))
