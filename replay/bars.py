@@ -28,6 +28,7 @@ from engine.events import (
     Candle,
     CandleRead,
     ClockAdvanced,
+    ClockJumped,
     DayOpened,
     Event,
     FeedDamaged,
@@ -55,7 +56,7 @@ STILL_OPEN: Final = "it is still open"
 
 OF_BARS: Final = (
     *(InstrumentListed, SessionStarted, Trade, Candle, CandleRead),
-    *(FeedUp, FeedHeard, FeedDown, FeedDamaged, FeedGap, FeedPolling),
+    *(FeedUp, FeedHeard, FeedDown, FeedDamaged, FeedGap, FeedPolling, ClockJumped),
 )
 """The inputs that bars are built from."""
 

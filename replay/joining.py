@@ -27,6 +27,7 @@ from engine.events import (
     BookRead,
     Candle,
     ClockAdopted,
+    ClockJumped,
     ContextRead,
     Event,
     FeedDamaged,
@@ -78,10 +79,12 @@ MARKET: Final = (
     FeedHeard,
     FeedLagging,
     ClockAdopted,
+    ClockJumped,
 )
 """The inputs that a backtest takes from a recorded day; all others belong to the recorded session.
 
-The speed of the venue's clock is one of them: the age of a price counts in real time.
+The speed of the venue's clock is one of them: the age of a price counts in real time. So are the jumps of
+the clock: nothing was recorded of the time that they skipped.
 """
 
 

@@ -17,6 +17,7 @@ from engine.actors.base import Actor, Emit, State, handles
 from engine.config import MONEY_TEXT_SCALE, ActivityKind
 from engine.events import (
     ActivityBarClosed,
+    ClockJumped,
     FeedDamaged,
     FeedDown,
     FeedGap,
@@ -107,11 +108,13 @@ class ActivityBars(Actor):
             bar.threshold = _threshold(kinds[bar.kind], listed)
             bar.level = _level(bar)
 
-    @handles(FeedDown, SessionStarted)
-    def note_feed_down(self, event: FeedDown | SessionStarted, emit: Emit) -> None:
+    @handles(FeedDown, ClockJumped, SessionStarted)
+    def note_feed_down(self, event: FeedDown | ClockJumped | SessionStarted, emit: Emit) -> None:
         """Mark the open bars: trades may be missing from now on, until a `FeedGap` shows that none are."""
         if isinstance(event, SessionStarted):
             self._doubted.clear()
+        if isinstance(event, ClockJumped) and not event.ahead:
+            return
         for instrument in self._open:
             self._doubt(instrument)
 

@@ -12,7 +12,15 @@ from engine.actors import ActivityBars
 from engine.clock import SECOND_NS
 from engine.config import ActivityKind, BarsConfig, parse_config
 from engine.errors import ConfigError
-from engine.events import ActivityBarClosed, FeedDamaged, FeedDown, FeedGap, SessionStarted, Trade
+from engine.events import (
+    ActivityBarClosed,
+    ClockJumped,
+    FeedDamaged,
+    FeedDown,
+    FeedGap,
+    SessionStarted,
+    Trade,
+)
 from engine.snapshot import state_classes
 from engine.states import decode_state, encode_state
 from tests.actors.harness import LISTED, Harness, T
@@ -128,6 +136,10 @@ def test_a_bar_is_incomplete_after_a_start_or_a_gap_unless_the_gap_is_closed() -
     harness.send(next(ticks), FeedDown(T, "f", "x"))
     (emitted,) = harness.send(next(ticks))
     assert emitted.because == "the feed was down; what was missed is not known yet"
+    harness.send(next(ticks), ClockJumped(T, T, T - 1, "stepped"))
+    assert not harness.send(next(ticks))[0].incomplete
+    harness.send(next(ticks), ClockJumped(T, T - 1, T, "paused"))
+    assert harness.send(next(ticks))[0].because == "the feed was down; what was missed is not known yet"
     harness.send(next(ticks), FeedDown(T, "f", "x"), FeedGap(T, "f", 1, T, T, True))
     assert not harness.send(next(ticks))[0].incomplete
     harness.send(next(ticks), FeedDamaged(T, "f", "trades", 1, "x", in_doubt=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.events import FeedDown, OrderFilled, Trade
+from engine.events import ClockJumped, Event, FeedDown, OrderFilled, Trade
 from engine.values import BUY, SELL
 from tests.actors.harness import Harness, T
 from tests.actors.venue_kit import book, new_harness, order, placed, quote, summary, trade
@@ -92,9 +92,10 @@ def test_where_the_data_has_sizes_a_trade_alone_fills_no_taker() -> None:
     assert summary(events)[0] == ("fill", "a", "3@10000")
 
 
-def test_after_the_feed_was_down_what_it_showed_does_not_count() -> None:
+@pytest.mark.parametrize("gone", [FeedDown(T, "sim", "test"), ClockJumped(T, T - 1, T, "paused")])
+def test_after_the_feed_was_down_or_the_clock_jumped_what_was_shown_does_not_count(gone: Event) -> None:
     harness = new_harness()
-    harness.send(order("a", BUY, 20), quote(9990, 10000), FeedDown(T, "sim", "test"))
+    harness.send(order("a", BUY, 20), quote(9990, 10000), gone)
     harness.advance(T)
     assert harness.send(trade(10000)) == []
 

@@ -20,6 +20,7 @@ from engine.events import (
     BookRead,
     BookSampled,
     ClockAdvanced,
+    ClockJumped,
     FeedDown,
     FootprintClosed,
     ImbalanceStacked,
@@ -240,6 +241,8 @@ def test_the_book_is_sampled_at_the_end_of_each_window_while_the_feed_is_up() ->
     assert harness.timers == [], "no timer without a quote"
     harness.send(Quote(T + 9 * SECOND_NS + 1, T, 1, 100, 10, 101, 10))
     assert [one.imbalance for one in harness.advance(T + 10 * SECOND_NS)] == [0.0]
+    harness.send(ClockJumped(T + 99 * SECOND_NS, T + 10 * SECOND_NS, T + 99 * SECOND_NS, "paused"))
+    assert harness.advance(T + 100 * SECOND_NS) == [], "the quote is older than the jump"
 
 
 # Off unless configured.

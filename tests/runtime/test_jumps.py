@@ -5,18 +5,73 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from engine.clock import ClockReadings, SystemClock
-from engine.events import ClockJumped, DayOpened, SessionStarted, TimerFired, Trade
+from engine.clock import AdoptedClock, ClockReadings, SystemClock
+from engine.config import BarsConfig, Config, RiskConfig, StrategyConfig
+from engine.events import (
+    ActorFailed,
+    BarClosed,
+    ClockJumped,
+    DayOpened,
+    SessionStarted,
+    SubmitOrder,
+    TimerFired,
+    Trade,
+)
 from engine.runtime.jumps import JUMP_NS, JumpWatch
-from tests.runtime.kit import SECOND, TestClock, assert_replays, config, events, of
+from engine.strategies import Bar, Strategy, Tick
+from tests.pacing import VirtualTime
+from tests.runtime.kit import NOON, SECOND, TestClock, assert_replays, config, events, of
 from tests.runtime.rig import FaultyDisk, Rig, use_disk
 from tests.runtime.test_clocks_and_stops import EVE
+
+
+class Restless(Strategy):
+    """Asks for another position with every bar of a second, and with a timer every second."""
+
+    def on_start(self) -> None:
+        self.asked = 0
+        self.bars = 0
+        self.timers = 0
+
+    def on_trade(self, trade: Tick) -> None:
+        if not self.timers:
+            self.after(1000, "tick")
+
+    def on_bar(self, bar: Bar) -> None:
+        self.bars += 1
+        self._ask()
+
+    def on_timer(self, key: str) -> None:
+        self.timers += 1
+        self._ask()
+        self.after(1000, "tick")
+
+    def _ask(self) -> None:
+        self.asked += 1
+        self.target("AAA", "0.5" if self.asked % 2 else "0.1")
+
+
+class Unstorable(Restless):
+    """At the price 105 it gets a state that no snapshot can store."""
+
+    def on_trade(self, trade: Tick) -> None:
+        super().on_trade(trade)
+        if trade.price == 105.0:
+            self.asked = abs  # type: ignore[assignment]
+
+
+RESTLESS = Config(
+    strategies=(StrategyConfig(use="tests.runtime.test_jumps:Restless"),),
+    bars=BarsConfig(intervals=("1s", "1m")),
+    risk=RiskConfig(max_orders_per_minute=0),
+)
 
 
 class Machine:
@@ -155,6 +210,93 @@ async def test_a_suspended_machine_is_recorded_before_what_fell_due_meanwhile(
     assert len(before) + len(fired) < 20
     assert len([one for one in recorded if isinstance(one, DayOpened)]) == 1
     assert [one.price for one in recorded[at:] if isinstance(one, Trade)] == [10200]
+    assert_replays(tmp_path)
+
+
+def assert_nothing_was_made_up(root: Path, since_ns: int, until_ns: int) -> None:
+    """Assert that the time of a jump left neither bars that are called complete, nor orders in bulk."""
+    recorded = events(root)
+    at = next(number for number, one in enumerate(recorded) if isinstance(one, ClockJumped))
+    after = recorded[at:]
+    bars = [one for one in after if isinstance(one, BarClosed)]
+    inside = [one for one in bars if since_ns <= one.start_ns and one.start_ns + one.interval_ns <= until_ns]
+    assert all(one.incomplete for one in inside)
+    assert len(inside) <= 1
+    assert len(bars) < 20
+    assert len([one for one in after if isinstance(one, TimerFired)]) < 40
+    assert len([one for one in after if isinstance(one, SubmitOrder)]) < 20
+    assert len(after) < 400
+
+
+async def test_a_pause_of_20_s_at_speed_60_makes_up_no_bars_and_no_orders(
+    paced_clock: MockClock, tmp_path: Path
+) -> None:
+    """It made 1,204 flat bars that were called complete, and 603 orders at once."""
+    clock = AdoptedClock(NOON, VirtualTime().monotonic_ns(), 60.0)
+
+    async def script(rig: Rig) -> None:
+        for _ in range(10):
+            await rig.record(100, 101)
+            await trio.sleep(0.02)
+        assert of(SubmitOrder, tmp_path)
+        paced_clock.jump(20.0)
+        await trio.lowlevel.checkpoint()
+        for _ in range(4):
+            await rig.record(102)
+            await trio.sleep(0.02)
+
+    await Rig(tmp_path, RESTLESS, clock, speed=60.0).run(script)
+    (jumped,) = of(ClockJumped, tmp_path)
+    assert isinstance(jumped, ClockJumped)
+    assert jumped.cause == "paused"
+    assert 1200 <= (jumped.to_ns - jumped.from_ns) / SECOND < 1210
+    assert_nothing_was_made_up(tmp_path, jumped.from_ns, jumped.to_ns)
+    assert_replays(tmp_path)
+
+
+@pytest.mark.parametrize("seconds", [172_800, 3000, 6 * 3600])
+async def test_a_clock_that_is_set_ahead_makes_up_no_bars_and_no_orders(
+    paced_clock: MockClock, tmp_path: Path, seconds: int
+) -> None:
+    """Two days were 172,826 flat bars, 86,000 orders and 1.47 million events."""
+    clock = TestClock(EVE - 100 * SECOND)
+
+    async def script(rig: Rig) -> None:
+        for _ in range(10):
+            await rig.record(100, 101)
+            await trio.sleep(0.5)
+        clock.shift_ns += seconds * SECOND
+        for _ in range(4):
+            await rig.record(102)
+            await trio.sleep(0.5)
+
+    await Rig(tmp_path, RESTLESS, clock).run(script)
+    (jumped,) = of(ClockJumped, tmp_path)
+    assert isinstance(jumped, ClockJumped)
+    assert_nothing_was_made_up(tmp_path, jumped.from_ns, jumped.to_ns)
+    assert len(of(DayOpened, tmp_path)) == 1, "the days in between have no folder"
+    assert_replays(tmp_path)
+
+
+async def test_a_state_that_cannot_be_stored_fails_before_the_midnight_in_a_jump(
+    paced_clock: MockClock, tmp_path: Path
+) -> None:
+    """The day ends with the failure alone: its timers fire in the next one, after the jump."""
+    clock = TestClock(EVE - 100 * SECOND)
+    use = (StrategyConfig(use="tests.runtime.test_jumps:Unstorable", on_failure="quarantine"),)
+
+    async def script(rig: Rig) -> None:
+        await rig.record(100, 105)
+        clock.shift_ns += 3600 * SECOND
+        await rig.record(102)
+        await trio.sleep(0.5)
+
+    await Rig(tmp_path, msgspec.structs.replace(RESTLESS, strategies=use), clock).run(script)
+    recorded = [type(one) for one in events(tmp_path)]
+    at = recorded.index(ClockJumped)
+    assert recorded[at - 2 : at] == [recorded[at - 2], DayOpened]
+    assert ActorFailed in recorded[:at]
+    assert TimerFired in recorded[at:]
     assert_replays(tmp_path)
 
 

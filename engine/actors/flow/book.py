@@ -10,7 +10,7 @@ from __future__ import annotations
 from engine.actors.base import Actor, Emit, SetTimer, State, handles
 from engine.clock import window_end, window_start
 from engine.config import FlowConfig
-from engine.events import BookRead, BookSampled, FeedDown, Quote, SessionStarted, TimerFired
+from engine.events import BookRead, BookSampled, ClockJumped, FeedDown, Quote, SessionStarted, TimerFired
 from engine.values import InstrumentId, Price, Size, parse_interval
 
 __all__ = ["BookSampler"]
@@ -61,9 +61,9 @@ class BookSampler(Actor):
             last.bids = sum(size for _, size, _ in book.bids[: self._depth])
             last.asks = sum(size for _, size, _ in book.asks[: self._depth])
 
-    @handles(FeedDown, SessionStarted)
-    def discard(self, event: FeedDown | SessionStarted, emit: Emit) -> None:
-        """Discard the quotes while the feed is down."""
+    @handles(FeedDown, ClockJumped, SessionStarted)
+    def discard(self, event: FeedDown | ClockJumped | SessionStarted, emit: Emit) -> None:
+        """Discard the quotes while the feed is down, and those from before a jump of the clock."""
         for last in self._touches.values():
             last.bid = last.ask = last.bid_size = last.ask_size = last.bids = last.asks = 0
 

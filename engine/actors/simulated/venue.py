@@ -39,6 +39,7 @@ from engine.events import (
     BookRead,
     CancelOrder,
     Candle,
+    ClockJumped,
     ContextRead,
     Event,
     FeedDown,
@@ -365,8 +366,8 @@ class SimulatedVenue(Actor):
             self.margin.check(at)
         self._update(bar.at_ns, emit)
 
-    @handles(FeedDown)
-    def forget_depth(self, down: FeedDown, emit: Emit) -> None:
+    @handles(FeedDown, ClockJumped)
+    def forget_depth(self, event: FeedDown | ClockJumped, emit: Emit) -> None:
         """Forget what was shown: it may change unseen."""
         self._forget()
 
