@@ -419,8 +419,12 @@ class Model(Bookings):
         order.absent = read.state == "absent" and read.venue_ns > order.expires_ns
         if read.state in ("filled", "canceled", "rejected"):
             order.ended = True
-        elif read.state == "open" and order.refused:
-            order.asked = order.refused = False  # it works after all
+        elif read.state == "open":
+            if order.refused:
+                order.asked = order.refused = False  # it works after all
+            if order.coming is not None:
+                order.size = order.filled + self.listed[order.market].size(read.size)
+                order.coming = None  # the change was carried out, or was not
 
     def _changed(self, changed: OrderChanged) -> None:
         order = self.orders[changed.client_order_id]

@@ -65,6 +65,23 @@ def test_an_order_that_filled_wholly_before_the_report_of_its_change_has_ended()
         assert s.book() == Fraction("0.5")
 
 
+def test_a_change_whose_answer_is_lost_is_read_with_the_order() -> None:
+    with RealSession() as s:
+        s.say("Long", "buy", "AAA", "1", limit="90")
+        s.trade(100)
+        bid = s.order()
+        s.hold()
+        s.say("Long", "modify", -1, size="0.5")
+        s.trade(100)
+        assert s.arrive(), "the venue has changed it, and its answer is lost"
+        s.disconnect()
+        s.connect()
+        changed = s.newest(OrderChanged, client_order_id=bid.name)
+        assert (changed.state, changed.remaining) == ("New", 50)
+        s.end(bid)
+        assert s.live() == []
+
+
 def test_the_stop_loss_of_an_order_that_was_made_larger_protects_all_that_it_fills() -> None:
     with RealSession() as s:
         s.say("Long", "buy", "AAA", "0.1", limit="100", stop_loss="97")
