@@ -133,6 +133,30 @@ class BacktestReport(msgspec.Struct):
     funding_rates: int = 0
 
 
+class LargestFall:
+    """The largest fall of equity below its highest value so far, which begins at the start.
+
+    It is `amount` at `scale`, which is -1 before the first equity.
+    """
+
+    def __init__(self) -> None:
+        self.amount = 0
+        self.scale = -1
+        self._peak = 0
+
+    def note(self, marked: EquityMarked) -> None:
+        """Count an equity. The scale only grows."""
+        equity = int(marked.equity)
+        if self.scale < 0:
+            self._peak = int(marked.start)
+        else:
+            self._peak = rescale(self._peak, self.scale, marked.scale)
+            self.amount = rescale(self.amount, self.scale, marked.scale)
+        self.scale = marked.scale
+        self._peak = max(self._peak, equity)
+        self.amount = max(self.amount, self._peak - equity)
+
+
 class _Tally:
     """Counts events for the report and passes everything to another sink."""
 
@@ -145,8 +169,7 @@ class _Tally:
         self.marks: dict[int, int] = {}
         self.bars: set[tuple[int, int | str]] = set()
         self.halts: list[EngineHalted | MarketHalted] = []
-        self._peak = 0
-        self.drawdown = 0
+        self.fall = LargestFall()
 
     def open_day(self, day: str) -> None:
         self._sink.open_day(day)
@@ -170,25 +193,14 @@ class _Tally:
             elif kind is OrderFilled:
                 report.fills += 1
             elif isinstance(event, EquityMarked):
-                self._value(event)
+                self.equity = event
+                self.fall.note(event)
             elif isinstance(event, PositionChanged):
                 self.positions[event.strategy, event.instrument] = event
             elif isinstance(event, PriceMarked):
                 self.marks[event.instrument] = event.price
             elif isinstance(event, EngineHalted | MarketHalted):
                 self.halts.append(event)
-
-    def _value(self, marked: EquityMarked) -> None:
-        """Follow the largest fall of equity below its highest value so far. The scale only grows."""
-        equity = int(marked.equity)
-        if self.equity is None:
-            self._peak = int(marked.start)
-        else:
-            self._peak = rescale(self._peak, self.equity.scale, marked.scale)
-            self.drawdown = rescale(self.drawdown, self.equity.scale, marked.scale)
-        self.equity = marked
-        self._peak = max(self._peak, equity)
-        self.drawdown = max(self.drawdown, self._peak - equity)
 
 
 def run_backtest(
@@ -317,7 +329,7 @@ def _fill_in(report: BacktestReport, tally: _Tally, config: Config, sequencer: S
             f"{amount} {asset} is not counted: account.prices has no price for it"
             for asset, amount in tally.equity.unvalued
         ]
-        report.max_drawdown = format_scaled(tally.drawdown, scale)
+        report.max_drawdown = format_scaled(tally.fall.amount, scale)
     for (strategy, instrument), position in tally.positions.items():
         listed = sequencer.instruments[instrument]
         report.positions[f"{strategy} {sequencer.instruments.label(instrument)}"] = {

@@ -25,9 +25,8 @@ from engine.registry import relist
 from engine.values import InstrumentId, Money, Price, Size, Value, Volume, format_scaled
 from tests.actors.harness import T
 from tests.orders.real import real_config
-from tests.orders.sequences import Settings
 from tests.orders.session import BUILDER
-from tests.orders.settings import config_of
+from tests.orders.settings import Settings, config_of
 from tests.replay.relisting_kit import busy
 
 CHANGE = Change(1, 10, 1000)
@@ -35,7 +34,7 @@ CHANGE = Change(1, 10, 1000)
 UNSCALED = {
     "ActivityBarClosed": "first_id last_id number trades",
     "ActivityBars": "_doubted",
-    "Aggregator": "_absurd _blind _polling _too_late",
+    "Aggregator": "_absurd _blind _polling _proves _too_late",
     "Aim": "asked",
     "BarClosed": "first_id last_id revision trades",
     "Book": "cost fees fills funding realized",
@@ -49,13 +48,13 @@ UNSCALED = {
     "Found": "finer price",
     "Holding": "scale",
     "LargePrints": "_sizes",
-    "Live": "request_seq",
+    "Live": "by_number request_seq venue_order_id",
     "Market": "rate rate_scale",
     "Measured": "first_id level number threshold trades",
     "ModifyOrder": "side",
     "Net": "cost fills",
     "OpenBar": "first_id last_id revision trades",
-    "Order": "queries side venue_order_id",
+    "Order": "by_number queries side venue_order_id",
     "OrderManager": "candles counted doubted money parking priced protections reconciled",
     "OrderTerms": "side",
     "Owed": "tries",

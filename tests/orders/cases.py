@@ -26,8 +26,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from tests.orders.sequences import AAA, NAMES, Settings
+from tests.orders.sequences import AAA, NAMES
 from tests.orders.session import FREE, Session
+from tests.orders.settings import Settings
 
 __all__ = ["Case", "play", "run"]
 

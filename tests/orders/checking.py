@@ -13,12 +13,13 @@ from engine.sequencer import Sequencer
 from replay.verification import DayReplay
 from tests.orders.facts import Broken, Read
 from tests.orders.invariants import check_end, check_turn
+from tests.orders.losses import Losses
 from tests.orders.margin import Margin
 from tests.orders.model import Model
 from tests.orders.paper_fills import PaperFills
 from tests.orders.protection import Protection
-from tests.orders.sequences import Settings
 from tests.orders.session import BUILDER
+from tests.orders.settings import Settings
 from tests.replay.kit import Memory
 
 __all__ = ["Played", "assert_replays", "check", "turns"]
@@ -67,6 +68,7 @@ def check(session: Played, *, calm: bool = False, rests: Collection[int] = ()) -
         else None
     )
     margin = Margin(model, paper=session.mode == "paper", candles=settings.data == "candles")
+    losses = Losses(model, Fraction(settings.daily_loss), Fraction(settings.drawdown_percent))
     protection = Protection(model, candles=settings.data == "candles")
     try:
         for turn in turns(session.memory.all()):
@@ -78,11 +80,13 @@ def check(session: Played, *, calm: bool = False, rests: Collection[int] = ()) -
                     model.hear(read)
                 protection.follow(event)
                 margin.follow(event)
+                losses.follow(event)
                 if fills is not None:
                     fills.follow(seq, event)
             check_turn(model)
             protection.check_turn()
             margin.check_turn()
+            losses.check_turn()
             if turn[-1][0] in rests:
                 check_end(model)
         if calm:

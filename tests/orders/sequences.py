@@ -16,6 +16,7 @@ from typing import Any
 from engine.values import format_scaled
 from tests.orders.faults import FAULTS
 from tests.orders.lags import with_lags
+from tests.orders.settings import Settings, with_loss_limits
 
 AAA, BBB = 1, 2
 NAMES = {AAA: "AAA", BBB: "BBB"}
@@ -63,26 +64,6 @@ class Step:
     def __str__(self) -> str:
         place = f" {NAMES[self.market]}" if self.market else ""
         return f"+{self.after_ms} ms {self.kind}{place} {' '.join(map(str, self.values))}".rstrip()
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The session of a plan: what its configuration and its data are like."""
-
-    data: str = "trades"  # "trades", "quotes" (with trades), "books" (with both), or "candles"
-    feed: bool = False  # whether the feed reports that it is up; only then a price can be old
-    spot: bool = False  # whether BBB is spot
-    latency_ms: int = 100
-    taker_fee: str = "0.00045"
-    maker_fee: str = "0.00015"
-    slippage_bps: int = 1
-    fill_on_touch: bool = False
-    cash: str = "100000"
-    orders_per_minute: int = 600
-    position_notional: str = "1000000"
-    on_failure: str = "quarantine"
-    value_min: str = "0"  # the smallest value of an order that opens
-    begin: str = "noon"  # or "eve": the session goes on past midnight
 
 
 @dataclass(frozen=True)
@@ -154,7 +135,7 @@ class _Author:
     prices: dict[int, int] = field(default_factory=lambda: dict(FIRST_PRICE))
     asked: dict[tuple[str, int], int] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
     is_down: bool = False
     paused: bool = False
     real: bool = False
@@ -170,6 +151,7 @@ class _Author:
         if self.real:
             data = "quotes" if self.settings.data in ("books", "candles") else self.settings.data
             self.settings = replace(self.settings, data=data, spot=False, begin="noon")
+        self.settings = with_loss_limits(number, self.settings)
         if self.faults:
             cash = self.random.choice(("60", "400", "10000"))
             self.settings = replace(self.settings, data="quotes", feed=False, cash=cash)

@@ -52,8 +52,8 @@ from engine.values import parse_scaled
 from tests.orders import scripted
 from tests.orders.facts import Read
 from tests.orders.scripted import Action, Scripted
-from tests.orders.sequences import AAA, NAMES, PRICE_SCALE, SIZE_SCALE, STRATEGIES, Settings
-from tests.orders.settings import config_of
+from tests.orders.sequences import AAA, NAMES, PRICE_SCALE, SIZE_SCALE, STRATEGIES
+from tests.orders.settings import Settings, config_of
 from tests.replay.kit import Memory
 
 MS = 1_000_000

@@ -9,7 +9,7 @@ import pytest
 from engine.events import ProtectionChanged, TrailChanged
 from tests.orders.cases import Case, run
 from tests.orders.real import RealSession
-from tests.orders.sequences import Settings
+from tests.orders.settings import Settings
 
 FREE_TOUCH = Settings(
     cash="1000", taker_fee="0", maker_fee="0", slippage_bps=0, latency_ms=0, fill_on_touch=True

@@ -9,8 +9,8 @@ import pytest
 from engine.events import TargetChanged
 from tests.orders.cases import Case, run
 from tests.orders.real import RealSession
-from tests.orders.sequences import Settings
 from tests.orders.session import Session
+from tests.orders.settings import Settings
 
 HALTING = Settings(cash="1000", taker_fee="0", maker_fee="0", slippage_bps=0, latency_ms=0, on_failure="halt")
 TWO_A_MINUTE = Settings(
