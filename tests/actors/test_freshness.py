@@ -20,6 +20,7 @@ from engine.events import (
     FeedDown,
     FeedGap,
     FeedHeard,
+    FeedLagging,
     FeedPolling,
     FeedUp,
     OrderApproved,
@@ -179,6 +180,26 @@ def test_nothing_opens_while_the_engine_is_later_than_the_age_allowed(before: li
     assert stale(late, T) == "the engine is 5001 ms late, more than 5000"
     assert stale([*late, EngineLagging(T, 5000)], T) == ""
     assert stale([*late, EngineLagging(T, 0)], T) == ""
+
+
+@pytest.mark.parametrize("before", [[], [UP]])
+def test_nothing_opens_while_a_feed_is_later_than_the_age_allowed(before: list[Any]) -> None:
+    late = [*before, trade(), FeedLagging(T, "f", 5001)]
+    assert stale(late, T) == "f is 5001 ms late, more than 5000"
+    assert stale([*late, FeedLagging(T, "f", 5000)], T) == ""
+    assert stale([*late, FeedLagging(T, "f", 0)], T) == ""
+    assert stale([*late, FeedLagging(T, "g", 0)], T) != "", "another feed"
+    started = SessionStarted(T + S, "b" * 16, "paper", "", "", "", (), "")
+    assert stale([*late, started, trade(T + S)], T + S) == ""
+
+
+def test_while_a_feed_is_late_its_prices_are_as_old_as_its_proof() -> None:
+    """It is reported once: what is read goes on to be old, although something is heard all the time."""
+    late = [UP, trade(), FeedLagging(T, "f", 2000), FeedHeard(T + 9 * S, "f", T + 9 * S, T + 3 * S)]
+    assert stale([*late, quote(T + 9 * S)], T + 9 * S) == "the newest price is 6000 ms old, more than 5000"
+    assert stale([*late, FeedLagging(T + 9 * S, "f", 0), quote(T + 9 * S)], T + 9 * S) == ""
+    proved = FeedHeard(T + 9 * S, "f", T + 9 * S, T + 5 * S)
+    assert stale([*late, proved, quote(T + 9 * S)], T + 9 * S) == ""
 
 
 def test_what_a_price_waits_here_is_part_of_its_age() -> None:

@@ -21,6 +21,7 @@ from engine.events import (
     ClockJumped,
     EngineLagging,
     FeedDown,
+    FeedLagging,
     FeedUp,
     FillBooked,
     GatewayDown,
@@ -166,6 +167,7 @@ ROWS = (
         "stale",
         arrange=send(lambda at: FeedUp(at, "feed", 1), lambda at: FeedDown(at, "feed", "reset")),
     ),
+    Row("a feed that is late", "stale", arrange=send(lambda at: FeedLagging(at, "feed", 5001))),
     Row("an engine that is late", "stale", arrange=send(lambda at: EngineLagging(at, 5001))),
     Row(
         "an account that is not known",

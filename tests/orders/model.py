@@ -31,6 +31,7 @@ from engine.events import (
     EquityMarked,
     Event,
     ExitDelayed,
+    FeedLagging,
     FillBooked,
     FundingPaid,
     GatewayDown,
@@ -64,8 +65,7 @@ from tests.orders.wanted import TARGET
 
 __all__ = ["Broken", "Listed", "Model", "Order", "Read"]
 
-PRICE_AGE_MS_MAX = 5000
-"""No price that the engine has had for longer is good enough to open; no session here sets another bound."""
+PRICE_AGE_MS_MAX = 5000  # as `[risk] max_price_age_ms` of every session here
 
 
 @dataclass
@@ -83,7 +83,7 @@ class Model(Reports):
     halted: bool = False
     halted_markets: set[int] = field(default_factory=set)
     stopping: bool = False
-    lag_ms: int = 0  # how late the engine is
+    lags_ms: dict[str, int] = field(default_factory=dict)  # how late the engine is (""), and each feed
     reconciled: bool = True  # with real orders: the account has been read since the stream is up
     known: bool = True  # the same, since the session began
     asking: bool = False  # the engine has asked for a reading of the account
@@ -128,6 +128,7 @@ class Model(Reports):
             OperatorCommand: self._operate,
             EngineHalted: self._halt,
             EngineLagging: self._lag,
+            FeedLagging: self._lag,
             MarketHalted: self._halt_market,
             ActorFailed: self._fail,
             ActorRestarted: self._restarted,
@@ -298,8 +299,8 @@ class Model(Reports):
         # An order that was asked for before the failure, in its turn, is canceled at once.
         failed = owner in self.failed and approval.request_seq >= self.failed_seq.get(owner, 0)
         self.require(not failed and owner not in self.paused, rule, approval)
-        late = self.lag_ms > PRICE_AGE_MS_MAX
-        self.require(not late, "nothing opens while the engine is too late", self.lag_ms, approval)
+        late = max(self.lags_ms.values(), default=0) > PRICE_AGE_MS_MAX
+        self.require(not late, "nothing opens while engine or feed are too late", self.lags_ms, approval)
 
     def _submit(self, command: SubmitOrder) -> None:
         terms, listed = command.terms, self.listed[command.instrument]
@@ -381,11 +382,11 @@ class Model(Reports):
     def _gateway_down(self, down: GatewayDown) -> None:
         self.reconciled = False
 
-    def _lag(self, lagging: EngineLagging) -> None:
-        self.lag_ms = lagging.lag_ms
+    def _lag(self, lagging: EngineLagging | FeedLagging) -> None:
+        self.lags_ms[lagging.feed if isinstance(lagging, FeedLagging) else ""] = lagging.lag_ms
 
     def _start(self, started: SessionStarted) -> None:
-        self.lag_ms = 0
+        self.lags_ms.clear()
         self.reconciled = self.known = not self.real
         self.stopping = False
         for owner in self.failed:  # it begins without its state

@@ -14,6 +14,7 @@ from engine.events import (
     Event,
     FeedDown,
     FeedGap,
+    FeedLagging,
     FeedUp,
     OperatorCommand,
     Quote,
@@ -73,7 +74,8 @@ class Run(Session):
         if step.kind == "down":
             return FeedDown(now, "sim", "test")
         if step.kind == "lag":
-            return EngineLagging(now, *values)
+            who, lag_ms = values
+            return EngineLagging(now, lag_ms) if who == "engine" else FeedLagging(now, "sim", lag_ms)
         if step.kind == "gap":
             return FeedGap(now, "sim", market, now - values[0] * MS, now)
         if step.kind == "operator":

@@ -46,7 +46,7 @@ class Step:
     | context | yes | mark, oracle, hourly funding rate as text |
     | up, down | - | - |
     | gap | yes | milliseconds that are missing |
-    | lag | - | milliseconds that the engine is late; 0: on time again |
+    | lag | - | engine or feed, milliseconds that it is late; 0: on time again |
     | clock, restart, kill | - | - |
     | operator | - | command, target |
     | call | - | strategy, hook, verb, arguments ..., named arguments |
@@ -159,7 +159,7 @@ class _Author:
         for _ in range(self.random.choice((10, 20, 30, 45, 60))):
             self._one()
         if not self.faults:
-            self.steps = with_lags(number, self.steps, lambda ms: Step(0, "lag", 0, (ms,)))
+            self.steps = with_lags(number, self.steps, lambda who, ms: Step(0, "lag", 0, (who, ms)))
         random_steps = len(self.steps)
         if not self.faults:
             self._calm()

@@ -7,7 +7,8 @@ A price is fresh while its feed is up, nothing of its market was missed since, t
 delivered what was sent before the clock last jumped, and its age is at most
 `[risk] max_price_age_ms`: the time since the last proof that the feed is alive, plus the time that the price
 took from the venue, plus the time that it waited here (`EngineLagging`). If the feed proves up to which time
-it has delivered everything (`FeedHeard.proved_ns`), a price is no older than that. Ages are wall time: on a
+it has delivered everything (`FeedHeard.proved_ns`), a price is no older than that; and no newer, while the
+feed is late (`FeedLagging`). Ages are wall time: on a
 venue whose clock runs faster they may be so many times as long. A feed that does not prove its life
 (`FeedUp.heard_ms` is 0) has no age but that of the engine's lag, and data without events of a feed, such as
 an imported file, is always fresh.
@@ -33,6 +34,7 @@ from engine.events import (
     FeedDown,
     FeedGap,
     FeedHeard,
+    FeedLagging,
     FeedPolling,
     FeedUp,
     GatewayDown,
@@ -64,7 +66,8 @@ class Conditions(State):
     often a feed proves that it is alive (0: it does not), `heard_ns` when it last did. `doubted` are
     the markets in which data may have been missed since the last price. `speed`: seconds of the venue per
     real second. `lag_ms` is how late the engine is in real time. `proved_ns` is the venue's time up to which
-    the feed has delivered everything, 0 if it does not say.
+    the feed has delivered everything, 0 if it does not say. `late` are the feeds that are late, and by how
+    many milliseconds.
 
     `jumped_ns` is the end of the last jump of the clock; `unproved`: what a feed delivers may still be from
     before.
@@ -96,6 +99,7 @@ class Conditions(State):
     unproved: bool = False
     lag_ms: int = 0
     proved_ns: int = 0
+    late: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 def note(conditions: Conditions, event: Event, markets: dict[int, Prices]) -> None:
@@ -140,6 +144,10 @@ def note(conditions: Conditions, event: Event, markets: dict[int, Prices]) -> No
             conditions.unproved = True
             conditions.unreconciled = conditions.unreconciled or UNREAD_SINCE
             conditions.doubted |= dict.fromkeys(markets)
+    elif isinstance(event, FeedLagging):
+        conditions.late.pop(event.feed, None)
+        if event.lag_ms:
+            conditions.late[event.feed] = event.lag_ms
     elif isinstance(event, EngineLagging):
         conditions.lag_ms = event.lag_ms
     elif isinstance(event, ClockAdopted):
@@ -152,6 +160,9 @@ def not_fresh(
     """Return why the price of a market is not fresh, or None if it is."""
     if conditions.lag_ms > max_age_ms:
         return f"the engine is {conditions.lag_ms} ms late, more than {max_age_ms}"
+    for feed, lag_ms in conditions.late.items():
+        if lag_ms > max_age_ms:
+            return f"{feed} is {lag_ms} ms late, more than {max_age_ms}"
     if not conditions.feeds:
         return None
     for why in conditions.feeds.values():
@@ -184,5 +195,6 @@ def _age_ms(conditions: Conditions, prices: Prices, at_ns: int) -> int:
     age_ns = silent_ns + lag_ns
     if conditions.proved_ns:
         # What was sent again after a reconnect bears the time of the last change; it is as new as the proof.
-        age_ns = min(age_ns, max(0, at_ns - (conditions.proved_ns - conditions.skew_ns)))
+        proof_ns = max(0, at_ns - (conditions.proved_ns - conditions.skew_ns))
+        age_ns = max(age_ns, proof_ns) if conditions.late else min(age_ns, proof_ns)
     return round(age_ns / conditions.speed) // _MS + conditions.lag_ms

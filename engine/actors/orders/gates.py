@@ -54,6 +54,7 @@ from engine.events import (
     FeedDown,
     FeedGap,
     FeedHeard,
+    FeedLagging,
     FeedPolling,
     FeedUp,
     FillBooked,
@@ -87,6 +88,7 @@ class Gates:
         FeedDamaged,
         FeedGap,
         FeedHeard,
+        FeedLagging,
         FeedPolling,
         GatewayDown,
         ClockAdopted,
@@ -293,6 +295,7 @@ class Gates:
         self.halts.begin()
         gate.unreconciled = UNREAD
         gate.feeds.clear()
+        gate.late.clear()
         gate.heard_ms = gate.heard_ns = gate.jumped_ns = gate.lag_ms = 0
         gate.unproved = False
         gate.speed = 1.0
