@@ -142,7 +142,14 @@ def check_numbers(frame: Frame, inputs: Sequence[Event]) -> None:
 
 
 def _decoded(decode: Callable[[bytes], T], blob: bytes, frame: Frame) -> T:
-    """Decode a blob. What nests too deep, or holds a number that no event can have, is damage."""
+    """Decode a blob. What nests too deep, or holds a number that no event can have, is damage.
+
+    A blob of more records than its frame has is refused before it is decoded: a few bytes a record in the
+    blob are some hundred in memory.
+    """
+    held = _length(blob)
+    if held > frame.count:
+        raise damaged(frame, f"its header says {frame.count} records, and it holds {held}")
     try:
         return decode(blob)
     except JournalVersionError as error:
@@ -151,6 +158,14 @@ def _decoded(decode: Callable[[bytes], T], blob: bytes, frame: Frame) -> T:
         ) from error
     except _IMPOSSIBLE as error:
         raise damaged(frame, f"its records cannot be read: {error}") from error
+
+
+def _length(blob: bytes) -> int:
+    """Return the number of elements that a MessagePack array says it has, 0 for anything else."""
+    kind = blob[0]
+    if kind & 0xF0 == 0x90:
+        return kind & 0x0F
+    return int.from_bytes(blob[1 : {0xDC: 3, 0xDD: 5}.get(kind, 1)], "big")
 
 
 def draft_of(

@@ -7,7 +7,8 @@ rule of its own for the end of the last segment.
 
 The rule of a reader for that end: a last frame cut short by the end of the last plain segment is a
 torn tail and is reported, not raised, because a writer may be appending it or may have died there.
-A complete last frame that fails a check is damage.
+A complete last frame that fails a check is damage, and so is a short one that has a valid header after its
+start: its length is forged.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from .frame import (
     Frame,
     salt_seed,
 )
+from .repair import find_header
 from .segment import (
     SEALED_SUFFIX,
     SEGMENT_HEADER_SIZE,
@@ -53,6 +55,7 @@ __all__ = [
     "FrameReader",
     "TornTail",
     "day_of_folder",
+    "not_a_tail",
     "read_frames",
     "scan_segment",
     "segments_at",
@@ -68,12 +71,14 @@ class BrokenFrame(JournalDamaged):
     """A frame that fails a check. `kind` says which.
 
     short: the file ends inside it. header: no valid header. digest: the payload or digest is wrong.
-    forged: the CRC is right, but no writer writes such a header; a crash cannot cause it.
+    forged: the CRC is right, but no writer writes such a header; a crash cannot cause it. `size` is the bytes
+    that were there of a short one.
     """
 
-    def __init__(self, reason: str, *, kind: Broken, file: str, offset: int, seq: int) -> None:
+    def __init__(self, reason: str, *, kind: Broken, file: str, offset: int, seq: int, size: int = 0) -> None:
         super().__init__(reason, file=file, offset=offset, seq=seq)
         self.kind = kind
+        self.size = size
 
 
 class TornTail(msgspec.Struct, frozen=True):
@@ -129,7 +134,7 @@ def _frames(source: Source, data: bytes, file: str, cursor: Cursor, verify: bool
             if not data:
                 return
             if len(data) < FRAME_HEADER_SIZE:
-                raise _broken("short", f"{len(data)} bytes are too few for a frame", file, cursor)
+                raise _broken("short", f"{len(data)} bytes are too few for a frame", file, cursor, len(data))
         magic, inputs_length, derived_length, first_seq, count, flags, reserved, check = unpack(data, at)
         if magic != FRAME_MAGIC or crc32(data[at : at + _CRC_END], seed) != check:
             raise _broken("header", "no valid frame header", file, cursor)
@@ -147,7 +152,8 @@ def _frames(source: Source, data: bytes, file: str, cursor: Cursor, verify: bool
                 before += at
                 data, at = _more(source, data[at:], size), 0
             if len(data) - at < size:
-                raise _broken("short", f"the file ends inside a frame of {size} bytes", file, cursor)
+                reason = f"the file ends inside a frame of {size} bytes"
+                raise _broken("short", reason, file, cursor, len(data) - at)
         begin = at + FRAME_HEADER_SIZE
         middle = begin + inputs_length
         end = begin + length
@@ -188,10 +194,16 @@ def _more(source: Source, have: bytes, need: int) -> bytes:
     return b"".join(parts)
 
 
-def _broken(kind: Broken, reason: str, file: str, cursor: Cursor) -> BrokenFrame:
+def _broken(kind: Broken, reason: str, file: str, cursor: Cursor, size: int = 0) -> BrokenFrame:
     if file.endswith(SEALED_SUFFIX):
         reason += "; the offset counts from the start of the segment before it was sealed"
-    return BrokenFrame(reason, kind=kind, file=file, offset=cursor.offset, seq=cursor.seq + 1)
+    return BrokenFrame(reason, kind=kind, file=file, offset=cursor.offset, seq=cursor.seq + 1, size=size)
+
+
+def not_a_tail(broken: BrokenFrame, later: int) -> JournalDamaged:
+    """Return the error for a frame that fails a check and has a valid header after it, at `later`."""
+    reason = f"{broken.reason}, and a valid frame follows at offset {later}: this is not a torn tail"
+    return JournalDamaged(reason, file=broken.file, offset=broken.offset, seq=broken.seq)
 
 
 class FrameReader:
@@ -259,8 +271,16 @@ class FrameReader:
             except BrokenFrame as broken:
                 if not last or segment.sealed or broken.kind != "short":
                     raise
-                size = file_size(segment.path, self._disk) - broken.offset
-                self.torn = TornTail(broken.file, broken.offset, size, broken.seq)
+                self._refuse_forged(segment, broken)
+                self.torn = TornTail(broken.file, broken.offset, broken.size, broken.seq)
+
+    def _refuse_forged(self, segment: SegmentFile, broken: BrokenFrame) -> None:
+        """Raise JournalDamaged if a valid header is in what was read of the last frame."""
+        assert self._cursor.header is not None
+        start, end = broken.offset + 1, broken.offset + broken.size
+        later = find_header(segment, start, self._cursor.header.salt, self._disk, end=end)
+        if later is not None:
+            raise not_a_tail(broken, later) from broken
 
     def _is_unfinished(self, segment: SegmentFile) -> bool:
         """Return whether the last segment has no header: it is being created, or its writer died."""

@@ -31,7 +31,7 @@ from .day import parse_day
 from .disk import DISK, Disk, file_size, uninterrupted
 from .frame import Digest
 from .headers import Day, read_header, read_trailer, sort_days
-from .reader import BrokenFrame, scan_segment
+from .reader import BrokenFrame, not_a_tail, scan_segment
 from .repair import Plan, Repair, carry_out, find_header, saved_pieces
 from .source import SourceFault, same_bytes
 from .writer import Tail
@@ -204,8 +204,7 @@ class _Survey:
         assert self.cursor.header is not None
         later = find_header(segment, broken.offset + 1, self.cursor.header.salt, self._disk)
         if later is not None:
-            reason = f"{broken.reason}, and a valid frame follows at offset {later}: this is not a torn tail"
-            raise JournalDamaged(reason, file=broken.file, offset=broken.offset, seq=broken.seq) from broken
+            raise not_a_tail(broken, later) from broken
         size = file_size(segment.path, self._disk) - broken.offset
         self.plan.cut = Repair("tail_cut", broken.file, broken.offset, size, broken.seq)
 

@@ -52,10 +52,12 @@ class Plan(msgspec.Struct):
     twins: list[Repair] = msgspec.field(default_factory=list)
 
 
-def find_header(segment: SegmentFile, start: int, salt: bytes, disk: Disk) -> int | None:
-    """Return the offset of the first valid frame header at or after `start`, or None. Reads in chunks.
+def find_header(
+    segment: SegmentFile, start: int, salt: bytes, disk: Disk, *, end: int | None = None
+) -> int | None:
+    """Return the offset of the first valid frame header in [start, end), or None. Reads in chunks.
 
-    Raises JournalDamaged if the file cannot be read.
+    Without `end` the file is read to its end. Raises JournalDamaged if the file cannot be read.
     """
     seed = salt_seed(salt)
     overlap = FRAME_HEADER_SIZE - 1
@@ -64,7 +66,7 @@ def find_header(segment: SegmentFile, start: int, salt: bytes, disk: Disk) -> in
         fd = uninterrupted(disk.open_read, segment.path)
         try:
             data = b""
-            while more := uninterrupted(disk.pread, fd, _CHUNK, offset + len(data)):
+            while more := uninterrupted(disk.pread, fd, _until(end, offset + len(data)), offset + len(data)):
                 data += more
                 at = data.find(FRAME_MAGIC)
                 while at >= 0:
@@ -80,6 +82,11 @@ def find_header(segment: SegmentFile, start: int, salt: bytes, disk: Disk) -> in
     except OSError as error:
         reason = f"cannot be read: {error.strerror or error}"
         raise JournalDamaged(reason, file=str(segment.path), offset=offset, seq=segment.first_seq) from error
+
+
+def _until(end: int | None, offset: int) -> int:
+    """Return how many bytes to read at `offset`."""
+    return _CHUNK if end is None else max(0, min(_CHUNK, end - offset))
 
 
 def carry_out(plan: Plan, root: Path, disk: Disk) -> list[Repair]:

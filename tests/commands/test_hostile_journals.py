@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Callable
+import signal
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from engine.events import InstrumentListed, Trade
 from engine.events.codec import decode_derived, decode_inputs, encode_derived, encode_inputs
 from engine.journal import Draft, JournalWriter, Tail, ensure_identity, read_frames
 
-from .kit import engine, spawn
+from .kit import PATIENCE_S, engine, spawn
 
 Edit = Callable[[int, bytes, bytes], tuple[int, bytes, bytes]]
 """Changes the count, inputs blob and derived blob of the first frame with trades."""
@@ -127,23 +130,62 @@ def folder(path: Path) -> None:
     path.mkdir()
 
 
-@pytest.mark.parametrize("thing", [pipe, device, folder])
+def dangling(path: Path) -> None:
+    path.symlink_to("/nowhere/segment")
+
+
+def elsewhere(path: Path) -> None:
+    path.symlink_to("/etc/passwd")
+
+
+def itself(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def socket_file(path: Path) -> None:
+    with contextlib.chdir(path.parent), socket.socket(socket.AF_UNIX) as made:
+        made.bind(path.name)
+
+
+THINGS = [pipe, device, folder, dangling, elsewhere, itself, socket_file]
+
+
+@pytest.fixture
+def alarm() -> Iterator[None]:
+    """End the test run if a command hangs: no timeout of a test reaches a blocked call."""
+    signal.alarm(PATIENCE_S)
+    yield
+    signal.alarm(0)
+
+
+@pytest.mark.usefixtures("alarm")
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("thing", THINGS)
 def test_what_is_not_a_file_in_place_of_a_segment_is_exit_4_at_once(
-    traded: Path, tmp_path: Path, thing: Callable[[Path], None]
+    traded: Path, tmp_path: Path, thing: Callable[[Path], None], sealed: bool
 ) -> None:
+    """For every command that reads a day."""
     root = tmp_path / "journal"
     shutil.copytree(traded.parent, root)
-    (segment,) = (root / traded.name).glob("*.seg*")
+    day = root / traded.name
+    if sealed:
+        assert engine("journal", "seal", day, "--newest").code == 0
+    (segment,) = day.glob("*.seg*")
     segment.unlink()
     thing(segment)
-    for command in (["journal", "verify", root], ["replay", root / traded.name], ["backtest", root]):
-        done = spawn(*command)
+    commands = [
+        *(["journal", "verify", root], ["journal", "verify", day], ["journal", "seal", day]),
+        *(["journal", "seal", day, "--newest"], ["replay", day], ["inspect", day], ["inspect", day, "--raw"]),
+        *(["why", day, 1], ["backtest", root], ["bars", root], ["project", root, "--db", tmp_path / "db"]),
+    ]
+    for command in commands:
+        done = engine(*command)
         assert done.code == 4, (command, done)
         assert segment.name in done.err
-        assert "Traceback" not in done.err
+        assert done.err.count("\n") <= 2, done.err
 
 
-@pytest.mark.parametrize("name", ["journal.id", "LOCK"])
+@pytest.mark.parametrize("name", ["journal.id", "LOCK", "EPOCH"])
 @pytest.mark.parametrize("thing", [pipe, device, folder])
 def test_what_is_not_a_file_in_place_of_a_journals_own_files_is_refused_at_once(
     traded: Path, tmp_path: Path, name: str, thing: Callable[[Path], None]
