@@ -124,7 +124,7 @@ def test_restoring_a_snapshot_at_any_point_changes_nothing(
 
 def test_a_bar_is_incomplete_after_a_start_or_a_gap_unless_the_gap_is_closed() -> None:
     harness = new_harness("tick:2")
-    ticks = iter(tape([(1, 10, 1, 1)] * 20))
+    ticks = iter(tape([(1, 10, 1, 1)] * 30))
 
     def bar() -> ActivityBarClosed:
         (emitted,) = harness.send(next(ticks), next(ticks))
