@@ -8,6 +8,7 @@ which gives the asset ids of orders. Made by `venue.py`, used by the commands th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -25,12 +26,14 @@ from adapters.transport.governor import Governor, Limits, Priority
 from adapters.transport.health import FeedLimits
 from adapters.transport.keeper import HistoryKeeper
 from adapters.transport.network import NETWORK, Network
+from adapters.transport.proof import VenueClock
 from adapters.transport.trades import LastTrade
 from engine.clock import SystemClock
 from engine.config import Config, VenueConfig
 from engine.errors import SafetyRefusal, UsageError
 from engine.events import CandleRead, Event, FundingRead, InstrumentListed
 from engine.ports import Edge
+from engine.values import parse_interval
 from engine.venue import Account, Gateway, Listing, SessionContext, Signer, VenueClient, VenueTime
 
 if TYPE_CHECKING:
@@ -42,6 +45,10 @@ _NS_PER_MS = 1_000_000
 
 HEARD_S = 2.0
 """How often the feed reports that every connection is alive: twice within the default age of a price."""
+
+LATE = Fraction(3, 4)
+"""The part of the grace period after which the venue has sent every trade: its messages are 0.3 to 0.8 s
+old on arrival (recorded in 2025), and the rest of the period is left for the answer to a ping."""
 
 
 class _Master(msgspec.Struct, frozen=True):
@@ -76,6 +83,7 @@ class HyperliquidClient(VenueClient):
         self._governor = Governor(limits)
         self._signer = signer
         self._listed: _Listed | None = None
+        self._venue_time: tuple[int, int] | None = None  # and the reading of our clock; None: it is adopted
         self.health["limits"] = lambda: str(self._governor.budget())
 
     @classmethod
@@ -95,7 +103,9 @@ class HyperliquidClient(VenueClient):
             system = SystemClock()
             sent_ns = system.now_ns()
             status: ExchangeStatus = await info.exchange_status()
-            answered_ns = system.monotonic_ns()
+            answered_ns, boot_ns = system.monotonic_ns(), system.readings().boot_ns
+        if not (self._loopback and status.speed):
+            self._venue_time = status.time * _NS_PER_MS, boot_ns
         if not names:
             if not self._loopback:
                 raise UsageError(
@@ -134,7 +144,12 @@ class HyperliquidClient(VenueClient):
             data=data,
             intervals=context.config.bars.intervals,
             governor=self._governor,
-            limits=FeedLimits(heard_s=HEARD_S),
+            limits=FeedLimits(
+                heard_s=HEARD_S,
+                window_ns=min(map(parse_interval, context.config.bars.intervals)),
+                late_ns=int(context.config.bars.grace_ms * LATE) * _NS_PER_MS,
+            ),
+            venue_clock=VenueClock(clock, *(self._venue_time or ())),
             tap=context.tap,
             dial=self._network.dial(websocket_url(self._base_url)),
         )

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, TypeVar, get_args
 import msgspec
 
 from adapters.transport.http import BODY_BYTES_MAX
-from adapters.transport.protocol import UNREAD, Confirmed, Control, Refused
+from adapters.transport.protocol import ANSWERED, UNREAD, Confirmed, Control, Refused
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 
@@ -168,6 +168,8 @@ def read_control(frame: Any, key: Callable[[Echo], Any]) -> Control:
         # Its first confirmation may have been damaged.
         known = found is not None and frame.data.startswith("Already subscribed")
         return Confirmed(found) if known else Refused(frame.data, found)
+    if isinstance(frame, PongFrame):
+        return ANSWERED
     return UNREAD if isinstance(frame, OtherFrame) else None
 
 

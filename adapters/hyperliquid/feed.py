@@ -38,6 +38,7 @@ from adapters.transport.gaps import GapHost, GapTracker, Pieces
 from adapters.transport.governor import Governor
 from adapters.transport.health import FeedLimits
 from adapters.transport.latest import Reading
+from adapters.transport.proof import VenueClock
 from adapters.transport.protocol import Damage, Salvaged, Subscription
 from adapters.transport.silence import Key, Probe
 from adapters.transport.stream import Stream
@@ -50,6 +51,8 @@ from engine.values import parse_interval
 from engine.venue import Tap
 
 __all__ = ["HyperliquidFeed"]
+
+_NS_PER_MS = 1_000_000
 
 Recent = Callable[[str], Awaitable[list[WireTrade | None]]]
 """Returns the newest trades of an instrument, newest first, None for an unreadable one. Raises VenueError."""
@@ -89,6 +92,7 @@ class HyperliquidFeed(Feed):
         intervals: Sequence[str] = (),
         governor: Governor | None = None,
         tap: Tap | None = None,
+        venue_clock: VenueClock | None = None,
     ) -> None:
         data = data or DataConfig()
         check_channels(data.channels)
@@ -101,6 +105,7 @@ class HyperliquidFeed(Feed):
             offer=offer,
             limits=limits or FeedLimits(),
             governor=governor or Governor(LIMITS),
+            venue_clock=venue_clock,
         )
         self._decoder = Decoder(instruments, self.health.dropped)  # of the stream
         self._answers = Decoder(instruments, self.health.dropped)  # of HTTP
@@ -150,6 +155,8 @@ class HyperliquidFeed(Feed):
         else:
             try:
                 used = self._read(frame, recv_ns)
+                if isinstance(frame, BboFrame | BookFrame):
+                    self._proofs.note_message(stream, frame.data.time * _NS_PER_MS, recv_ns)
             except VenueProtocolError as error:
                 used = False
                 damages.append(Damage(*_key_of_frame(frame), str(error)))
@@ -230,6 +237,8 @@ class HyperliquidFeed(Feed):
                     instruments=carried,
                     tap=tap,
                     partial=self,
+                    venue_now_ns=self._venue_clock.now_ns,
+                    on_answer=self._proofs.advance,
                 )
                 for carried, own in shares
             ]

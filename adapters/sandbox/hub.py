@@ -25,7 +25,6 @@ from adapters.sandbox.info import Info, book_options_known
 from adapters.sandbox.market_state import InstrumentState, MarketState
 from adapters.sandbox.wire import (
     ERROR_PARSE,
-    PONG,
     ActiveAssetCtx,
     AllMids,
     Bbo,
@@ -148,14 +147,12 @@ class Hub:
         for subscription in self._peers.pop(peer, {}):
             self._drop(peer, subscription)
 
-    def handle(self, peer: Peer, text: str, now_ms: int) -> Post | None:
-        """Process a client's frame. A post is not processed but returned, for the caller to answer."""
+    def handle(self, peer: Peer, text: str, now_ms: int) -> Post | Ping | None:
+        """Process a client's frame. A post or ping is not processed but returned, for the caller to answer."""
         request = parse_client_frame(text)
         if request is None:
             peer.send(error_frame(ERROR_PARSE + text))
-        elif isinstance(request, Ping):
-            peer.send(PONG)
-        elif isinstance(request, Post):
+        elif isinstance(request, Post | Ping):
             return request
         elif isinstance(request, Subscribe):
             self._subscribe(peer, _lowered(request.subscription), now_ms)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import logging
 import math
+from collections import deque
 from ipaddress import ip_address
 from pathlib import Path
 from random import Random
@@ -40,6 +41,7 @@ from adapters.sandbox.market_state import MarketState
 from adapters.sandbox.requests import Requests
 from adapters.sandbox.sender import FrameSender
 from adapters.sandbox.tape import Play, Tape, journal_tape, synthetic_tape
+from adapters.sandbox.wire import PONG, Ping
 from engine.clock import SECOND_NS, AdoptedClock, SystemClock
 from engine.errors import SafetyRefusal, UsageError
 from engine.events import Quote, Trade
@@ -188,6 +190,8 @@ class Sandbox:
             )
         )
         self._player: _Player | None = None
+        # Pings that came before the tape reached their time; a client sends few (`limits.message`).
+        self._pings: deque[tuple[int, WebsocketPeer]] = deque()
         self._config = hypercorn_config()
         self._context = WorkerContext(None)
 
@@ -272,7 +276,9 @@ class Sandbox:
             now_ns = clock.now_ns()
             caught_up = player.play(now_ns, slice_ns=max(_BLOCK_NS, (now_ns - before_ns) // _SLICES))
             before_ns = now_ns
-            due_ns = hub.tick(now_ns)
+            # A frame with a time is sent after all events before that time.
+            due_ns = hub.tick(player.reached_ns)
+            self._answer_pings(player)
             if not caught_up:
                 await trio.lowlevel.checkpoint()
                 continue
@@ -292,15 +298,19 @@ class Sandbox:
     def _catch_up(self) -> int:
         """Play due events, so that they are reported before the answer to a request; return the time in ms.
 
-        Does nothing without accounts, because no client could see a difference. Gives up after a bounded
-        number of rounds if the tape is too fast.
+        Gives up after a bounded number of rounds if the tape is too fast.
         """
         now_ns = self._clock.now_ns()
-        if self._player is not None and self.exchange.accounts:
+        if self._player is not None:
             for _ in range(_REACH_ROUNDS_MAX):
                 if self._player.play(now_ns, slice_ns=_BLOCK_NS):
                     break
         return now_ns // 1_000_000
+
+    def _answer_pings(self, player: _Player) -> None:
+        """Answer the pings whose time the tape has reached, so that a pong follows all events before it."""
+        while self._pings and self._pings[0][0] <= player.reached_ns:
+            self._pings.popleft()[1].send(PONG)
 
     # --- connections ----------------------------------------------------------------------------------
 
@@ -387,9 +397,14 @@ class Sandbox:
             if not self.limits.message():
                 peer.abort()
                 return
-            post = self._hub.handle(peer, text, self._catch_up())
-            if post is not None:
-                self._requests.post(peer, tcp, post, nursery)
+            now_ns = self._clock.now_ns()
+            request = self._hub.handle(peer, text, self._catch_up())
+            if isinstance(request, Ping):
+                assert self._player is not None, "it plays before connections are accepted"
+                self._pings.append((now_ns, peer))
+                self._answer_pings(self._player)
+            elif request is not None:
+                self._requests.post(peer, tcp, request, nursery)
 
     async def _cut_when_idle(self, tcp: TcpConnection) -> None:
         """Cut the connection when nothing was sent to it for `idle_s`, as the venue does after a minute."""
@@ -402,12 +417,16 @@ class Sandbox:
 
 
 class _Player:
-    """Plays the tape to the hub. `next_ns` is the time of the next event, None at the end of the tape."""
+    """Plays the tape to the hub. `next_ns` is the time of the next event, None at the end of the tape.
+
+    All events until `reached_ns` are played.
+    """
 
     def __init__(self, play: Play, hub: Hub) -> None:
         self._play = play
         self._hub = hub
         self._next = next(play, None)
+        self.reached_ns = 0
 
     @property
     def next_ns(self) -> int | None:
@@ -430,7 +449,9 @@ class _Player:
             event = next(self._play, None)
         self._next = event
         hub.flush()
-        return event is None or event.venue_ns > until_ns
+        caught_up = event is None or event.venue_ns > until_ns
+        self.reached_ns = until_ns if caught_up or event is None else event.venue_ns - 1
+        return caught_up
 
 
 def _loopback(host: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -35,6 +36,9 @@ _LONG_BACKOFF_CODES: Final = frozenset({1008, 1013})
 _LONG_BACKOFF_STATUSES: Final = frozenset({403, 418, 429})
 _TOO_BIG: Final = 1009
 
+_PINGS_MAX: Final = 100
+"""Pings that may wait for their answer. A venue that leaves more unanswered does not answer in order."""
+
 
 class Loss(NamedTuple):
     """Why a connection ended. `longest_backoff`: reconnect only after the longest backoff. `ended`: by the
@@ -49,7 +53,7 @@ class Loss(NamedTuple):
 class Connection:
     """One connection. `on_open` runs beside the reading once the websocket is open; `on_message` gets each
     message, in order, and may wait; while it does, the ping timeout is suspended. `on_pong` is called for the
-    answer to a ping frame is received."""
+    answer to a ping, with the time of `now_ns` when that ping left."""
 
     def __init__(
         self,
@@ -61,7 +65,8 @@ class Connection:
         on_message: Callable[[str | bytes], Awaitable[None]],
         governor: Governor,
         priority: Priority = Priority.MARKET,
-        on_pong: Callable[[], None] = lambda: None,
+        on_pong: Callable[[int], None] = lambda _: None,
+        now_ns: Callable[[], int] = lambda: 0,
     ) -> None:
         parts = urlsplit(url)
         self._host = parts.netloc
@@ -73,6 +78,8 @@ class Connection:
         self._on_open = on_open
         self._on_message = on_message
         self._on_pong = on_pong
+        self._now_ns = now_ns
+        self._pings_ns: deque[int] = deque()  # when each ping left that is not answered yet
         self._governor = governor
         self._priority = priority
         self._scope = trio.CancelScope()
@@ -130,8 +137,11 @@ class Connection:
 
         Raises BudgetSpent if the venue's limits do not allow it in time; nothing is written then.
         """
-        assert self._websocket is not None, "nothing is sent before the connection is open"
         await self._governor.message(self._priority if priority is None else priority, within_s)
+        return await self._write(text)
+
+    async def _write(self, text: str) -> bool:
+        assert self._websocket is not None, "nothing is sent before the connection is open"
         written = False
         with trio.move_on_after(self._limits.send_s) as writing:
             # A closed connection is noticed where it is read, with its code.
@@ -191,21 +201,28 @@ class Connection:
             if not self._received and self._reading:
                 self.lose(Loss(f"no message within {limits.pong_s:g} s of a ping"))
 
-    async def ping(self) -> None:
+    async def ping(self, within_s: float = 120.0) -> None:
         """Send a ping. Raises BudgetSpent."""
-        if self._ping_text:
-            await self.send(self._ping_text)
-        else:
-            await self._governor.message(self._priority)
-            self.start_soon(self._ping_frame)
+        await self._governor.message(self._priority, within_s)
+        sent_ns = self._now_ns()  # before it is written: it may not have left before that
+        if not self._ping_text:
+            self.start_soon(self._ping_frame, sent_ns)
+            return
+        self._pings_ns.append(sent_ns)
+        await self._write(self._ping_text)
 
-    async def _ping_frame(self) -> None:
+    def note_answer(self) -> None:
+        """Note the answer to the oldest ping that has none."""
+        if self._pings_ns and len(self._pings_ns) <= _PINGS_MAX:
+            self._on_pong(self._pings_ns.popleft())
+
+    async def _ping_frame(self, sent_ns: int) -> None:
         """Send a websocket ping frame and wait for the pong."""
         assert self._websocket is not None, "only an open connection pings"
         with contextlib.suppress(ConnectionClosed):
             await self._websocket.ping()
             self._received = True
-            self._on_pong()
+            self._on_pong(sent_ns)
 
     async def _close(self) -> None:
         if self._websocket is not None:

@@ -3,7 +3,7 @@
 Owns the newest state of the market and the queue of events for the engine. Promises: `run` ends only by
 cancellation or when the engine no longer takes events; each trade is emitted once, in batches, with `recv_ns`
 never going back (as long as the clock does not); FeedUp is emitted when every subscription is confirmed,
-and from then on FeedHeard at intervals, if every connection answers;
+and from then on FeedHeard at intervals and at the ends of windows, if every connection answers (`proof.py`);
 every loss of a connection is a FeedDown with the reason and the wait; after every reconnect each instrument
 gets at least one FeedGap that reports whether trades are missing. What cannot be used, and a subscription
 that is set aside or renewed, is a FeedDamaged; if it is about trades, a FeedGap of that instrument follows. A
@@ -36,13 +36,14 @@ from adapters.transport.governor import Governor
 from adapters.transport.health import FeedHealth, FeedLimits
 from adapters.transport.latest import Latest, Reading
 from adapters.transport.polling import Polling
+from adapters.transport.proof import Proofs, VenueClock
 from adapters.transport.protocol import Damage, Subscription
 from adapters.transport.repair import Checks, Repairs
 from adapters.transport.silence import Key, Probe, Silences
 from adapters.transport.stream import Stream
 from engine.config import DataConfig
 from engine.errors import UsageError
-from engine.events import CandleRead, Event, FeedDown, FeedGap, FeedHeard, FeedUp, InstrumentListed
+from engine.events import CandleRead, Event, FeedDown, FeedGap, FeedUp, InstrumentListed
 from engine.ports import Clock
 
 __all__ = ["Feed"]
@@ -55,7 +56,8 @@ class Feed(ABC):
 
     `send` takes a batch of events and may wait (backpressure). `offer`, if given, takes a batch without
     waiting or returns False; it avoids a task switch when the queue is empty. `jitter` returns 0 to 1.
-    `governor` counts this address's limits, shared with the venue's HTTP client and gateway.
+    `governor` counts this address's limits, shared with the venue's HTTP client and gateway. `venue_clock`
+    is the venue's time, by default the engine's.
 
     `TRADES` and `CANDLES` are the venue's names of these channels.
     """
@@ -74,6 +76,7 @@ class Feed(ABC):
         offer: Callable[[list[Event]], bool] | None,
         limits: FeedLimits,
         governor: Governor,
+        venue_clock: VenueClock | None = None,
     ) -> None:
         assert instruments, "a feed without instruments would never be confirmed"
         self.governor = governor
@@ -101,7 +104,8 @@ class Feed(ABC):
         self._silences = Silences(context, self._renew, self.TRADES)
         self._damages = Damages(context)
         self._named = {listed.name: listed for listed in instruments}
-        self._heard_ns = 0
+        self._venue_clock = venue_clock or VenueClock(clock)
+        self._proofs = Proofs(context, self._venue_clock, self._streams, self._is_held, lambda: self.behind)
         # Started with the streams; more of them if the venue has an HTTP API.
         self._watchers: list[Callable[[], Awaitable[None]]] = [self._damages.run]
         self._repairs: Repairs | None = None
@@ -235,7 +239,9 @@ class Feed(ABC):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._deliver)
             if self._limits.heard_s:
-                nursery.start_soon(self._report_life)
+                nursery.start_soon(self._proofs.run)
+            if self._limits.heard_s and self._limits.window_ns:
+                nursery.start_soon(self._proofs.prove_windows)
             for watcher in self._watchers:
                 nursery.start_soon(watcher)
             for stream in self._streams:
@@ -257,7 +263,8 @@ class Feed(ABC):
         subscriptions = sum(len(one.confirmed) for one in self._streams)
         attempts = sum(one.take_attempts() for one in self._streams)
         heard_ms = round(self._limits.heard_s * 1000)
-        self._emit(FeedUp(recv_ns, self._name, subscriptions, attempts, heard_ms))
+        self._proofs.note_up()
+        self._emit(FeedUp(recv_ns, self._name, subscriptions, attempts, heard_ms, heard_ms > 0))
         if self._polling is not None:
             self._polling.stream_up()
         for number, from_ns in self._interrupted.items():
@@ -354,23 +361,9 @@ class Feed(ABC):
         while self.behind:
             await self._emptied.wait()
 
-    async def _report_life(self) -> None:
-        """Every `heard_s`, report since when every connection was heard from, and ping those that are quiet.
-
-        Nothing is reported while the engine is behind: what was received is then older than it seems.
-        """
-        period_s = self._limits.heard_s
-        while True:
-            await trio.sleep(period_s)
-            if not self.health.live or self.behind:
-                continue
-            heard_ns = min(one.heard_ns for one in self._streams)
-            if heard_ns > self._heard_ns:
-                self._heard_ns = heard_ns
-                self._emit(FeedHeard(max(heard_ns, self._clock.now_ns()), self._name, heard_ns))
-            for stream in self._streams:
-                if self._context.seconds_since(stream.heard_ns) > period_s / 2:
-                    stream.start_soon(stream.ping)
+    def _is_held(self, stream: Stream) -> bool:
+        """Return whether trades of a stream are held until missed ones are read."""
+        return any(self._trackers[one.instrument].memory.waiting is not None for one in stream.instruments)
 
     def _resuming(self, stream: Stream) -> list[InstrumentListed]:
         """Return the instruments whose trades are subscribed to and must still be joined."""

@@ -25,6 +25,9 @@ class FeedHealth:
     messages. `prints` are the trades emitted, `prints_refused` those that came live and too old. `renewals`
     counts silent subscriptions that were renewed by themselves. `set_aside` names the subscriptions that the
     venue does not confirm, or that make it close the connection, each with the reason.
+
+    `lags_s` is how old the newest proof of each connection is (`proof.py`), in real seconds, and `lagging`
+    whether one is too old. Two seconds are usual in a quiet market, which only pings prove.
     """
 
     live: bool = False
@@ -54,6 +57,8 @@ class FeedHealth:
     pending_high: int = 0
     last_frame_ns: int = 0
     last_loss: str = ""
+    lags_s: tuple[float, ...] = ()
+    lagging: bool = False
     dropped: Counter[str] = field(default_factory=Counter)
 
     def __str__(self) -> str:
@@ -63,12 +68,17 @@ class FeedHealth:
         return (
             (f"NO TRADE COULD BE USED: {untimely} too old or too new, {CLOCKS}; " if self.all_refused else "")
             + "".join(f"SET ASIDE: {label} {why}; " for label, why in self.set_aside.items())
+            + (f"LAGGING: what is read is {max(self.lags_s):.0f} s old; " if self.lagging else "")
             + f"frames {self.frames} (refused {self.frames_refused}), values damaged {self.damages}, "
             f"trades repeated {self.duplicates}, "
             f"connections {self.connections}, losses {self.losses}, "
             f"gaps {self.gaps_closed} closed {self.gaps_open} open, silent channels {self.silences}, "
-            f"bars repaired {self.windows_repaired}, checks {self.checks}{dropped}"
+            f"bars repaired {self.windows_repaired}, checks {self.checks}{dropped}{self._lags()}"
         )
+
+    def _lags(self) -> str:
+        """Return the age of the proof of each connection."""
+        return f", lag {' '.join(f'{one:.1f}' for one in self.lags_s)} s" if self.lags_s else ""
 
     @property
     def all_refused(self) -> bool:
@@ -86,6 +96,9 @@ class FeedLimits:
     ping_s: float = 10.0
     pong_s: float = 8.0  # no frame for this long after a ping ends the connection
     heard_s: float = 0.0  # how often a feed reports that it hears every connection; 0: never
+    window_ns: int = 0  # the shortest window of bars, whose end is proved at once; 0: none (the venue's time)
+    late_ns: int = 0  # how long after its time the venue may still send a trade (the venue's time)
+    lag_s: float = 5.0  # a connection whose newest proof is older is too late
     close_s: float = 1.0  # waiting for the venue's half of a close
     stable_s: float = 60.0  # a connection up for this long resets the backoff
     backoff_s_min: float = 0.5

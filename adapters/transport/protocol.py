@@ -12,7 +12,9 @@ from collections.abc import Hashable
 from typing import Any, Final, NamedTuple, Protocol
 
 __all__ = [
+    "ANSWERED",
     "UNREAD",
+    "Answered",
     "Confirmed",
     "Control",
     "Damage",
@@ -57,8 +59,15 @@ class Unread(NamedTuple):
 
 UNREAD: Final = Unread()
 
-Control = Confirmed | Refused | Unread | None
-"""The meaning of a control frame; None if there is nothing to do, as after the answer to a ping."""
+
+class Answered(NamedTuple):
+    """The answer to the oldest ping of this connection that was not answered yet."""
+
+
+ANSWERED: Final = Answered()
+
+Control = Confirmed | Refused | Unread | Answered | None
+"""The meaning of a control frame; None if there is nothing to do."""
 
 
 class Damage(NamedTuple):

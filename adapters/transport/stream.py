@@ -29,7 +29,14 @@ from adapters.transport.admission import Admission
 from adapters.transport.connection import Connection, Dial, Loss
 from adapters.transport.context import StreamContext
 from adapters.transport.governor import BudgetSpent, Priority
-from adapters.transport.protocol import Confirmed, Refused, StreamProtocol, Subscription, Unread
+from adapters.transport.protocol import (
+    Answered,
+    Confirmed,
+    Refused,
+    StreamProtocol,
+    Subscription,
+    Unread,
+)
 from adapters.transport.text import clip
 from engine.backoff import backoff_ms
 from engine.errors import UsageError, VenueProtocolError
@@ -84,7 +91,8 @@ class Stream:
 
     `tap` receives every message unchanged, with its time of receipt, before it is decoded. Subscriptions are
     sent with `priority`, and each waits at most `send_within_s` for the venue's limits. `partial`, if given,
-    lets the stream go on without some of them.
+    lets the stream go on without some of them. `venue_now_ns` is a lower bound of the venue's time, and
+    `on_answer` is called after every answer to a ping.
 
     `message` is the message that the host handles.
     """
@@ -103,6 +111,8 @@ class Stream:
         priority: Priority = Priority.MARKET,
         send_within_s: float = _SEND_WITHIN_S,
         partial: PartialHost | None = None,
+        venue_now_ns: Callable[[], int] | None = None,
+        on_answer: Callable[[], None] = lambda: None,
     ) -> None:
         self._context = context
         self._clock = context.clock
@@ -123,12 +133,16 @@ class Stream:
         self.down_ns = 0  # the same in the engine's time, kept when it is up again
         self.backfills = 0  # requests for missed trades during this connection
         self.heard_ns = 0  # the engine's time of the newest message or answer to a ping
+        self._venue_now_ns = venue_now_ns or context.clock.now_ns
+        self._on_answer = on_answer
         self._attempts = 0  # connections tried since the feed was last up
         self._partial = partial
         self._admission = Admission(self.subscriptions, self._limits)
         self._judged = (1 << self._limits.messages_judged) - 1
         # Of one connection:
         self.connection: Connection | None = None
+        self.reached_ns = 0  # the venue's time that it has proved: of a message, or of an answered ping
+        self.pinged_ns = 0  # the venue's time of the newest ping
         self.message: str | bytes = ""
         self._confirmed: dict[Hashable, Subscription] = {}
         self._unconfirmed: dict[Hashable, Subscription] = {}
@@ -216,10 +230,16 @@ class Stream:
         """Ping the venue, if its limits allow it now."""
         assert self.connection is not None, "only an open connection is pinged"
         with contextlib.suppress(BudgetSpent):
-            await self.connection.ping()
+            await self.connection.ping(within_s=0.0)
 
-    def _note_pong(self) -> None:
+    def _now_at_ping(self) -> int:
+        self.pinged_ns = self._venue_now_ns()
+        return self.pinged_ns
+
+    def _note_pong(self, sent_ns: int) -> None:
         self.heard_ns = self._clock.now_ns()
+        self.reached_ns = max(self.reached_ns, sent_ns)
+        self._on_answer()
 
     async def take(self, message: str | bytes) -> None:
         """Handle one message of the venue; waits while the host is behind."""
@@ -263,6 +283,7 @@ class Stream:
         self._held_bytes = 0
         self._live_at = None
         self.backfills = 0
+        self.reached_ns = self.pinged_ns = 0
         context = self._context
         self.connection = Connection(
             self._url,
@@ -274,6 +295,7 @@ class Stream:
             context.governor,
             self._priority,
             self._note_pong,
+            self._now_at_ping,
         )
         try:
             with context.governor.subscriptions(len(self.subscriptions)):
@@ -373,6 +395,9 @@ class Stream:
         elif isinstance(control, Refused):
             self._health.venue_errors += 1
             await self._refuse(control, recv_ns)
+        elif isinstance(control, Answered):
+            assert self.connection is not None, "a connection reads its own messages"
+            self.connection.note_answer()
         elif isinstance(control, Unread):
             self._health.dropped["channel"] += 1
 
