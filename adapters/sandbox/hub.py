@@ -148,7 +148,7 @@ class Hub:
             self._drop(peer, subscription)
 
     def handle(self, peer: Peer, text: str, now_ms: int) -> Post | Ping | None:
-        """Process a client's frame. A post or ping is not processed but returned, for the caller to answer."""
+        """Process a client's frame. A post or ping is returned, for the caller to answer."""
         request = parse_client_frame(text)
         if request is None:
             peer.send(error_frame(ERROR_PARSE + text))

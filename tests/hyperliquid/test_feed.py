@@ -15,7 +15,8 @@ from engine.events import FeedDamaged, FeedHeard, FeedUp, Quote, Trade
 from engine.values import BUY, SELL
 from tests.profiles import pick
 
-from .venue import BTC, ETH, START_NS, Venue, bbo_text, row, scene, trades_text
+from .truth import now_ms
+from .venue import BTC, ETH, START_MS, START_NS, Venue, bbo_text, row, scene, trades_text
 
 
 async def test_a_feed_comes_up_and_emits_trades_and_quotes_exactly(autojump_clock) -> None:
@@ -317,7 +318,8 @@ async def test_a_busy_feed_is_not_pinged_to_prove_its_life(autojump_clock) -> No
         await play.live()
         pings = play.venue.pings
         for number in range(1, 40):
-            await play.venue.trade(row(number))
+            text = bbo_text("BTC", now_ms() - START_MS, (f"{60_000 + number}", "1"), ("70000", "1"))
+            await play.venue.say(text, "bbo", "BTC")
             await trio.sleep(0.2)
         assert play.venue.pings == pings + 1, "the one of the connection itself"
         assert play.engine.of(FeedHeard)

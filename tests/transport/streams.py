@@ -82,3 +82,17 @@ class BlackHole(Bent):
         if self._dead.is_set():
             await trio.sleep_forever()
         return data
+
+
+class Stalled(Bent):
+    """Passes nothing on while `flows` is not set; what was sent meanwhile follows then, in order."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        super().__init__(stream)
+        self.flows = trio.Event()
+        self.flows.set()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        data = await super().receive_some(max_bytes)
+        await self.flows.wait()
+        return data
