@@ -44,9 +44,13 @@ Proof = Callable[[TradeMemory, list[Trade], Key | None], bool]
 
 
 class Carrier(Protocol):
-    """The stream that carries an instrument."""
+    """The stream that carries an instrument.
+
+    `reached_ns` is the venue's time up to which it is known to have delivered, 0 if that is not known.
+    """
 
     backfills: int
+    reached_ns: int
 
     def start_soon(self, task: Callable[..., Awaitable[None]], *args: Any) -> None:
         """Run a task that ends with the connection."""
@@ -250,7 +254,7 @@ class GapTracker:
         carrier.backfills += 1
         memory = self.memory
         count = len(memory.waiting or [[]])
-        recovered = await self._read_recent()
+        recovered = await self._read_recent(carrier)
         recv_ns = self._context.clock.now_ns()
         if memory.waiting is not None:
             pieces = self._release()
@@ -266,15 +270,24 @@ class GapTracker:
         else:
             self._emit_recovered(recovered or [], recv_ns)  # too many trades waited
 
-    async def _read_recent(self) -> Pieces | None:
-        """Return the newest trades of the venue, None if it does not give them."""
+    async def _read_recent(self, carrier: Carrier) -> Pieces | None:
+        """Return the newest trades of the venue, None if it does not give them.
+
+        Trades that a late stream has not come to yet are left out: it will deliver them itself, in order.
+        """
         context = self._context
         assert self._recent is not None, "missed trades are read over HTTP"
         with trio.move_on_after(context.limits.backfill_s):
             try:
-                return await self._recent(self._listed)
+                pieces = await self._recent(self._listed)
             except VenueError:
                 context.health.venue_errors += 1
+                return None
+            if not carrier.reached_ns:
+                return pieces
+            held_ns = [one.venue_ns for piece in self.memory.waiting or [] for one in piece]
+            until_ns = max([carrier.reached_ns, self.memory.last_ns, *held_ns])
+            return [[one for one in piece if one.venue_ns <= until_ns] for piece in pieces]
         return None
 
     def _emit_recovered(self, pieces: Pieces, recv_ns: int) -> None:
@@ -324,7 +337,7 @@ class GapTracker:
         doubt, memory = self._doubt, self.memory
         for wait_s in doubt.waits_s():
             await trio.sleep(wait_s)
-            recovered = await self._read_recent() if self._recent is not None else None
+            recovered = await self._read_recent(carrier) if self._recent is not None else None
             if memory.resuming:
                 memory.carry(recovered or [])
                 doubt.settling = False

@@ -53,7 +53,7 @@ __all__ = ["Aggregator"]
 
 _NO_BAR = no_bar()
 AHEAD_NS = SECOND_NS
-"""A trade that is further than this, and the grace period, ahead of the engine's clock proves nothing."""
+"""A trade that is further than this ahead of the engine's clock closes no window that is not proved."""
 
 INTERRUPTION_NS_MAX = 3600 * SECOND_NS
 """After a longer interruption, no flat bars are made for the time between."""
@@ -138,14 +138,10 @@ class Aggregator(Skipping):
         while bar.end_ns <= venue_ns:
             bar = self._end(instrument, market, bar)
         bar.until_ns = bar.end_ns
-        self._note_reached(trade, market, bar.start_ns)
-        limit_ns = venue_ns - self._early_ns
-        if self._proves:  # a bar that waits for its proof closes with this trade
-            limit_ns = max(limit_ns, trade.recv_ns - self._wait_ns())
-        self._close_until(instrument, limit_ns, "trade", trade.recv_ns, emit)
+        if self._by_trade and venue_ns <= trade.recv_ns + AHEAD_NS:
+            market.reached_ns = max(market.reached_ns, bar.start_ns)
+        self._close_until(instrument, venue_ns - self._early_ns, "trade", trade.recv_ns, emit)
         self._set_timer(instrument, bar, emit)
-        if market.lagging:
-            self._settle_lagging(instrument, trade.recv_ns, emit)
         return bar
 
     @handles(TimerFired)
@@ -164,11 +160,6 @@ class Aggregator(Skipping):
         elif instrument in self._open:
             self._close_through(instrument, timer.at_ns - self._wait_ns(), "timer", timer.at_ns, emit)
 
-    def _note_reached(self, trade: Trade, market: Market, start_ns: int) -> None:
-        """Note that the feed has delivered a trade of a window, and so all trades before that window."""
-        if trade.venue_ns <= trade.recv_ns + self._grace_ns + AHEAD_NS:
-            market.reached_ns = max(market.reached_ns, start_ns)
-
     # Late trades.
 
     def _add_late(self, trade: Trade, open_bar: OpenBar, emit: Emit) -> None:
@@ -177,9 +168,6 @@ class Aggregator(Skipping):
         start_ns = window_start(self._base_ns, trade.venue_ns)
         if start_ns < market.done_ns:
             self._correct(trade, market, open_bar, emit)
-            if market.lagging:
-                self._note_reached(trade, market, start_ns)
-                self._settle_lagging(trade.instrument, trade.recv_ns, emit)
             return
         waiting = market.waiting
         at = len(waiting)

@@ -136,9 +136,9 @@ class Market(State):
     candles for windows without trades. `by_id`: trades with equal time stamps are ordered by id. `blind`:
     trades may be missing, until a gap settles it.
 
-    `reached_ns`: the start of the window of its newest trade, so all earlier windows are proved. `lagging`:
-    some bars closed without proof. Windows that begin before `doubt_ns` are in doubt, because the feed was
-    down at that time. `due_ns`: when the next correction is due, 0 for none.
+    `reached_ns`: earlier windows need no proof, since a later trade closes them. `lagging`: some bars closed
+    without proof. Windows that begin before `doubt_ns` are in doubt, because the feed was down at that time.
+    `due_ns`: when the next correction is due, 0 for none.
     """
 
     series: list[Series]

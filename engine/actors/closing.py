@@ -4,10 +4,11 @@ Owns the open bars of every instrument. Promises: a window closes once, in order
 period is over; a longer bar is emitted after the last of its parts; no window is skipped if the venue has
 candles for windows without trades. Called by the aggregator's handlers.
 
-If the feed proves how far it has delivered (`FeedUp.proves`), a window also waits for the proof of its end: a
-`FeedHeard`, or a trade of its instrument in a later window. Without it, the bar closes as incomplete once
-`proof_ms` are over, and is emitted again when the proof arrives. A window that is incomplete in any case,
-because the feed was down in it, does not wait.
+If the feed proves how far it has delivered (`FeedUp.proves`), a window also waits for the proof of its end
+(`FeedHeard`). Without it, the bar closes as incomplete once `proof_ms` are over, and is emitted again when the
+proof arrives. A window that is incomplete in any case, because the feed was down in it, does not wait. A
+later trade is no proof, since trades that were read over HTTP are ahead of a connection that is late; only
+with `close = "trade"` it closes the earlier windows, as configured.
 """
 
 from __future__ import annotations
@@ -62,7 +63,15 @@ class Closing(Corrections):
     _open: dict[InstrumentId, OpenBar]
     _markets: dict[InstrumentId, Market]
 
-    WIRING = Actor.WIRING | {"_spans_ns", "_base_ns", "_grace_ns", "_early_ns", "_proof_ns", "_timers"}
+    WIRING = Actor.WIRING | {
+        "_spans_ns",
+        "_base_ns",
+        "_grace_ns",
+        "_early_ns",
+        "_proof_ns",
+        "_timers",
+        "_by_trade",
+    }
 
     def __init__(self, config: BarsConfig) -> None:
         super().__init__("aggregator")
@@ -71,6 +80,7 @@ class Closing(Corrections):
         self._grace_ns = config.grace_ms * 1_000_000
         self._early_ns = self._grace_ns if config.close == "grace" else 0
         self._proof_ns = config.proof_ms * 1_000_000
+        self._by_trade = config.close == "trade"
         # The number of bars that can wait at once. Each has its own timer, caused by its first trade.
         self._timers = 1 + -(-self._early_ns // self._base_ns)
         self._open = {}

@@ -290,11 +290,21 @@ def test_a_bar_waits_for_its_proof_and_closes_with_it() -> None:
     assert harness.all(BarCorrected) == []
 
 
-def test_a_later_trade_of_the_instrument_is_proof_and_one_of_another_is_not() -> None:
+def test_a_later_trade_is_no_proof() -> None:
+    """It may have been read over HTTP, ahead of trades that a late connection is still to deliver."""
     harness = begun()
-    harness.send(trade(1.5), trade(1.6, late_s=2.0), trade(3.1, late_s=1.5, instrument=2))
+    harness.send(trade(1.5), trade(2.1, late_s=1.5), trade(3.9))
     assert harness.advance(T + 5 * SECOND_NS) == []
-    assert shown(harness.send(trade(2.1, late_s=3.0))) == [(1, True, 2, "trade")]
+    harness.send(trade(1.7, late_s=3.4))
+    assert shown(harness.send(proof(5.2, 2.0))) == [(1, True, 2, "proof")]
+
+
+def test_a_later_trade_closes_a_bar_at_once_if_that_is_configured() -> None:
+    listed = {1: InstrumentListed(T, 1, "sim", "A", 2, 3)}
+    harness = Harness(Aggregator(BarsConfig(("1s",), 1000, "trade")), listed)
+    harness.send(UP, trade(0), trade(1.5))
+    assert shown(harness.log) == [(0, True, 1, "trade")]
+    assert harness.send(trade(31.0, late_s=-29.0)) == [], "unless that trade is of the future"
 
 
 def test_a_trade_of_the_future_proves_nothing() -> None:

@@ -235,8 +235,14 @@ async def test_every_bar_called_complete_has_all_trades_on_a_late_connection(
                 stream.flows = trio.Event()
                 await trio.sleep(chance.choice((2, 4, 8, 20)))
                 stream.flows.set()
-                if chance.random() < 0.2:
+                if chance.random() < 0.3:
                     await play.venue.drop()
+                    await trio.sleep(chance.uniform(0.5, 4))
+                    for stream in streams[-2:]:
+                        stream.flows = trio.Event()
+                    await trio.sleep(chance.uniform(1, 9))
+                    for stream in streams[-2:]:
+                        stream.flows.set()
             await trio.sleep(30)
             nursery.cancel_scope.cancel()
         await trio.sleep(30)
