@@ -5,8 +5,8 @@ period is over; a longer bar is emitted after the last of its parts; no window i
 candles for windows without trades. Called by the aggregator's handlers.
 
 If the feed proves how far it has delivered (`FeedUp.proves`), a window also waits for the proof of its end
-(`FeedHeard`). Without it, the bar closes as incomplete once `proof_ms` are over, and is emitted again when the
-proof arrives. A window that is incomplete in any case, because the feed was down in it, does not wait. A
+(`FeedHeard`). Without it, the bar closes as incomplete once `proof_ms` are over, and is emitted again when
+the proof arrives. A window that is incomplete in any case, because the feed was down in it, does not wait. A
 later trade is no proof, since trades that were read over HTTP are ahead of a connection that is late; only
 with `close = "trade"` it closes the earlier windows, as configured.
 """
