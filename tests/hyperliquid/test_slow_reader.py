@@ -57,32 +57,34 @@ async def test_trades_that_a_slow_reader_misses_are_in_a_gap(paced_clock: MockCl
             waits = True
             await takes.wait()
 
-    async with sandbox_of(tape_of(btc), queue_max=8) as (sandbox, address):
-        async with HyperliquidInfo(address.base_url) as info:
-            meta, status = await info.meta(), await info.exchange_status()
-            feed = HyperliquidFeed(
-                name="hyperliquid",
-                base_url=address.base_url,
-                instruments=list_instruments(meta, 0, [one.name for one in meta.universe], loopback=True),
-                clock=AdoptedClock(status.time * MS, SystemClock().monotonic_ns(), 1.0),
-                jitter=lambda: 0.0,
-                send=send,
-                since_ns=START_NS,
-                recent=info.recent_trades,
-                limits=SMALL,
-                dial=dial_small(address),
+    async with (
+        sandbox_of(tape_of(btc), queue_max=8) as (sandbox, address),
+        HyperliquidInfo(address.base_url) as info,
+    ):
+        meta, status = await info.meta(), await info.exchange_status()
+        feed = HyperliquidFeed(
+            name="hyperliquid",
+            base_url=address.base_url,
+            instruments=list_instruments(meta, 0, [one.name for one in meta.universe], loopback=True),
+            clock=AdoptedClock(status.time * MS, SystemClock().monotonic_ns(), 1.0),
+            jitter=lambda: 0.0,
+            send=send,
+            since_ns=START_NS,
+            recent=info.recent_trades,
+            limits=SMALL,
+            dial=dial_small(address),
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(feed.run)
+            await until(lambda: waits)
+            await until(lambda: not sandbox.connections)
+            await trio.sleep(0.5)  # more than the newest trades that the venue tells
+            takes.set()
+            await until(
+                lambda: any(one.trade_id == btc[-1].trade_id for one in events if isinstance(one, Trade))
             )
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(feed.run)
-                await until(lambda: waits)
-                await until(lambda: not sandbox.connections)
-                await trio.sleep(0.5)  # more than the newest trades that the venue tells
-                takes.set()
-                await until(
-                    lambda: any(one.trade_id == btc[-1].trade_id for one in events if isinstance(one, Trade))
-                )
-                await trio.sleep(1)
-                nursery.cancel_scope.cancel()
+            await trio.sleep(1)
+            nursery.cancel_scope.cancel()
     held_max = SMALL.pending_max + SMALL.waiting_max + 100  # and what one message brings
     assert feed.health.pending_high <= held_max
     assert [type(one) for one in events if isinstance(one, FeedUp | FeedDown)] == [FeedUp, FeedDown, FeedUp]
