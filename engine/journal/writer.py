@@ -244,9 +244,10 @@ class JournalWriter:
         """Remember the first error. Return the error to raise."""
         if isinstance(error, OSError):
             self.poisoned = f"{what} failed: {error.strerror or error}"
+            advice = "Find out what changed it" if error.errno == errno.ESTALE else "Check the disk"
             return JournalPoisoned(
                 f"{self.segment or self.root}: {self.poisoned}. No more records are written; "
-                f"seq {self.durable_seq} is the last durable one. Check the disk and start again"
+                f"seq {self.durable_seq} is the last durable one. {advice} and start again"
             )
         self.poisoned = f"{what} was interrupted by {type(error).__name__}"
         return error

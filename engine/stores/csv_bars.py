@@ -11,8 +11,9 @@ formula begins with an apostrophe.
 Owns the folder, under a lock on `bars.lock` in it. A store without transactions: lines are whole and synced
 before the cursor (`.cursor.json`, which also holds the instruments) moves past them. The `seq` of a line is
 its record's, for `engine why`, and rises from line to line: a bar that is already in the file is recognized
-by it, so each bar is written once, even across restarts and kills. Numbers are exact decimal text. A last
-line torn by a kill is written again, and deleted files are rebuilt from the journal. Registered as "csv".
+by it, so each bar is written once, even across restarts and kills. Numbers are exact decimal text. What a
+file holds beyond its size at the cursor may be torn anywhere after a loss of power: it is cut off and written
+again. Deleted files are rebuilt from the journal. Registered as "csv".
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 from urllib.parse import quote
 
 import msgspec
@@ -48,10 +49,10 @@ _TAIL_BYTES: Final = 1 << 16
 
 
 class _Saved(msgspec.Struct):
-    """The content of the cursor file: the position of the files in the journal, and the names of the files.
+    """The content of the cursor file: the position of the files in the journal, their names and sizes.
 
     A file written by an older version has no digest, or other names of files: the journal is then read again
-    from its first record.
+    from its first record. `sizes` are in bytes; an older version has none.
     """
 
     journal_id: str
@@ -60,6 +61,7 @@ class _Saved(msgspec.Struct):
     digest: str = ""
     instruments: list[Row] = []
     version: int = 1
+    sizes: dict[str, int] = {}
 
 
 class CsvStore:
@@ -75,6 +77,8 @@ class CsvStore:
         self.place = str(folder)
         self._saved: _Saved | None = None
         self._last_seqs: dict[str, int] = {}  # of the last line of each file
+        self._sizes: dict[str, int] = {}  # of each file, up to its last synced line
+        self._synced: dict[str, int] | None = None  # the sizes at the cursor, when the store was opened
         self._lock: WriterLock | None = None
 
     @contextmanager
@@ -134,8 +138,9 @@ class CsvStore:
                     ours = stream.read(len(_HEADER)) == _HEADER.encode()
                 if ours:
                     path.unlink()
-            self._saved = None
+            self._saved = self._synced = None
             self._last_seqs.clear()
+            self._sizes.clear()
         return fill(self)
 
     def close(self) -> None:
@@ -152,8 +157,12 @@ class CsvStore:
         self._lock = WriterLock(self.folder / "bars")
         self._last_seqs.clear()
         self._saved = saved = self._read_saved()
+        self._synced = (
+            saved.sizes if saved is not None and saved.sizes and saved.version == _VERSION else None
+        )
+        self._sizes = dict(self._synced or {})
         if saved is not None:
-            present = [file for file in saved.files if self._last_seq(file)]
+            present = [file for file in saved.files if self._is_whole(file) and self._last_seq(file)]
             if len(present) < len(saved.files) or not saved.digest or saved.version < _VERSION:
                 # The journal is read from its first record; the files that are there are not written twice.
                 self._saved = _Saved(saved.journal_id, files=present)
@@ -163,11 +172,21 @@ class CsvStore:
         return {row["instrument_id"]: row for row in self.instruments()} | listed
 
     def _last_seq(self, file: str) -> int:
-        """Return the seq of a file's last line; 0 without one. Cuts off a torn line."""
+        """Return the seq of a file's last line; 0 without one. Cuts off what may be torn."""
         known = self._last_seqs.get(file)
         if known is None:
-            known = self._last_seqs[file] = _mend(self.folder / file)
+            # A file that is not in the cursor was made after it.
+            size = None if self._synced is None else self._synced.get(file, 0)
+            known, self._sizes[file] = _mend(self.folder / file, size)
+            self._last_seqs[file] = known
         return known
+
+    def _is_whole(self, file: str) -> bool:
+        """Return whether a file has all that was synced: it may be gone, or another one of that name."""
+        try:
+            return (self.folder / file).stat().st_size >= self._sizes.get(file, 0)
+        except FileNotFoundError:
+            return False
 
     def _append(self, file: str, lines: list[str]) -> None:
         path = self.folder / file
@@ -182,6 +201,7 @@ class CsvStore:
             stream.write("".join(lines))
             stream.flush()
             os.fdatasync(descriptor)
+            self._sizes[file] = os.fstat(descriptor).st_size
 
     def _read_saved(self) -> _Saved | None:
         try:
@@ -201,6 +221,7 @@ class CsvStore:
             cursor.digest.hex(),
             list(self._known(listed).values()),
             _VERSION,
+            {file: size for file, size in sorted(self._sizes.items()) if size},
         )
         scratch = self.folder / f"{_CURSOR}.new"
         scratch.write_bytes(msgspec.json.encode(saved))
@@ -212,21 +233,41 @@ def _cursor(saved: _Saved) -> Cursor:
     return Cursor(bytes.fromhex(saved.journal_id), saved.seq, bytes.fromhex(saved.digest))
 
 
-def _mend(path: Path) -> int:
-    """Return the seq in the last whole line of a file, after cutting off what follows it."""
+def _mend(path: Path, size: int | None) -> tuple[int, int]:
+    """Return the seq in the last whole line of a file and where that ends, after cutting off what follows.
+
+    `size` is what is known to be synced. Without it, and if the file is not one of ours, it is read for bytes
+    that a loss of power left out, which are zeros, and ends before the first.
+    """
     try:
         stream = path.open("r+b")
     except FileNotFoundError:
-        return 0
+        return 0, 0
     with stream:
-        size = stream.seek(0, os.SEEK_END)
-        begin = stream.seek(max(0, size - _TAIL_BYTES))
-        tail = stream.read()
-        whole = tail[: tail.rfind(b"\n") + 1]
-        if len(whole) < len(tail):
-            stream.truncate(begin + len(whole))
-    last = whole.rstrip(b"\n").rpartition(b"\n")[2].rpartition(b",")[2]
-    return int(last) if last.isdigit() else 0
+        end = stream.seek(0, os.SEEK_END)
+        stream.seek(0)
+        begins = stream.read(len(_HEADER)).partition(b"\0")[0]
+        if size is None or not _HEADER.encode().startswith(begins):
+            size = _zeros_at(stream)
+        whole = min(end, size)
+        begin = stream.seek(max(0, whole - _TAIL_BYTES))
+        tail = stream.read(whole - begin)
+        tail = tail[: tail.rfind(b"\n") + 1]
+        if begin + len(tail) < end:
+            stream.truncate(begin + len(tail))
+    last = tail.rstrip(b"\n").rpartition(b"\n")[2].rpartition(b",")[2]
+    return (int(last) if last.isdigit() else 0), begin + len(tail)
+
+
+def _zeros_at(stream: BinaryIO) -> int:
+    """Return the offset of the first zero byte, or the size of the file."""
+    offset = stream.seek(0)
+    while block := stream.read(_TAIL_BYTES):
+        at = block.find(0)
+        if at >= 0:
+            return offset + at
+        offset += len(block)
+    return offset
 
 
 def _file_of(bar: Row, known: Mapping[object, Row]) -> str:
