@@ -53,7 +53,7 @@ def main() -> int:
 def _explain(scenario: Scenario, simulation: Simulation, asked: argparse.Namespace) -> None:
     """Print what broke, how to repeat it, and with `--shrink` the shortest scenario that breaks the same."""
     for invariant, words in simulation.broken:
-        print(f"seed {scenario.seed}: {invariant}: {words}")
+        print(f"seed {scenario.seed}: {invariant}: {words}", flush=True)
     options = f"--hours {asked.hours:g} --faults {asked.faults:g}"
     print(f"  again: python -m tests.simulation.run {scenario.seed} {options} --shrink")
     if not asked.shrink:
