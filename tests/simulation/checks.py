@@ -151,27 +151,26 @@ def _check_orders(simulation: Simulation, records: list[Event]) -> None:
 
 
 def _check_bars(simulation: Simulation, records: list[Event]) -> None:
-    """A bar that says it is complete has every trade of its window, and no other (I8)."""
-    newest: dict[tuple[int, int, int], BarClosed] = {}
-    for bar in records:
-        if isinstance(bar, BarClosed):
-            newest[bar.instrument, bar.interval_ns, bar.start_ns] = bar
+    """A bar that says it is complete has every trade of its window, and no other, in each revision (I8)."""
     names = {one.instrument: one.name for one in records if isinstance(one, InstrumentListed)}
     numbers = {one.name: one.listed.instrument for one in simulation.venue._market.instruments}
-    for (instrument, interval_ns, start_ns), bar in newest.items():
-        simulation.counts["bars incomplete" if bar.incomplete else "bars complete"] += 1
-        if bar.incomplete:
+    for bar in records:
+        if not isinstance(bar, BarClosed):
             continue
-        end_ns = start_ns + interval_ns
-        if simulation.venue.dropped_in(start_ns, end_ns):
-            continue  # a frame that vanishes from a whole connection is found by the comparison of candles
-        truth = simulation.venue.window(numbers[names[instrument]], start_ns, end_ns)
+        simulation.counts["bars incomplete" if bar.incomplete else "bars complete"] += 1
+        end_ns = bar.start_ns + bar.interval_ns
+        if bar.incomplete or simulation.venue.spoiled_in(bar.start_ns, end_ns):
+            continue
+        truth = simulation.venue.window(numbers[names[bar.instrument]], bar.start_ns, end_ns)
         prices = [trade.price for trade in truth]
         expected = (len(truth), sum(trade.size for trade in truth))
-        if (bar.trades, bar.volume) != expected or (
-            prices
-            and (bar.open, bar.high, bar.low, bar.close) != (prices[0], max(prices), min(prices), prices[-1])
-        ):
+        same = not prices or (bar.open, bar.high, bar.low, bar.close) == (
+            prices[0],
+            max(prices),
+            min(prices),
+            prices[-1],
+        )
+        if (bar.trades, bar.volume) != expected or not same:
             simulation.fail("I8", f"a complete bar differs from the venue's {expected}: {bar}")
             return
 

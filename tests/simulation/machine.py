@@ -89,6 +89,7 @@ class Machine:
         self.live: _Acknowledging | None = None
         self.acknowledged: list[tuple[int, bytes]] = []  # (seq, digest) of the last frame at each kill
         self.starts = 0
+        self.stopped_at = 0.0  # when a session last ended by an error of its own
         self.kills = 0
         self.stops: Counter[str] = Counter()
         self.results: list[LiveResult] = []
@@ -192,6 +193,7 @@ class Machine:
                 raise error
             if isinstance(one, JournalDamaged) and self._restored():
                 continue
+            self.stopped_at = trio.current_time()
             self.stops[f"{type(one).__name__}: {one}"[:160]] += 1
 
     def _heard(self, health: Health) -> None:

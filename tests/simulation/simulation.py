@@ -11,6 +11,7 @@ peace for a while, flattens and stops, and everything is compared (`checks.py`).
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from random import Random
 from unittest.mock import patch
@@ -74,6 +75,8 @@ class Simulation:
         self.operator: Operator
         self.wire = Wire(lambda: self.machine.disk, self.fail)
         self._clock = JumpingClock()
+        self._busy_until = 0.0
+        self._unready_since = 0.0
 
     def note(self, fault: str) -> None:
         """Count a fault that happened."""
@@ -132,9 +135,10 @@ class Simulation:
             nursery.cancel_scope.cancel()
 
     async def _watch(self) -> None:
-        """Note the highest marks of queues and tasks from time to time."""
+        """Note the highest marks of queues and tasks, and what does not recover, from time to time."""
         while True:
             await trio.sleep(10)
+            self._check_recovery()
             live = self.machine.live
             self._mark("tasks", _tasks())
             self._mark("connections", len(self.machine.network.links))
@@ -146,6 +150,17 @@ class Simulation:
                 self._mark("inputs queued", live.ingress.high_water)
                 self._mark("records unsynced", live.committer.high_water)
 
+    def _check_recovery(self) -> None:
+        """Between faults, too, the engine is ready again within a minute, or says why it is not (I13)."""
+        now = trio.current_time()
+        kind, words = reason_not_ready(self.machine.live)
+        stated = kind in ("", "halted", "clock") or (kind == "down" and now - self.machine.stopped_at < 15)
+        if stated or now - self._busy_until < READY_S:
+            self._unready_since = now
+        elif now - self._unready_since > READY_S:
+            self.fail("I13", f"not ready {READY_S:.0f} s after a fault: {kind}: {words}")
+            self._unready_since = math.inf
+
     def _mark(self, name: str, value: int) -> None:
         self.marks[name] = max(self.marks.get(name, 0), value)
 
@@ -153,6 +168,7 @@ class Simulation:
         began = trio.current_time() - 60
         for step in self.scenario.steps:
             await trio.sleep_until(max(began + step.at_s, trio.current_time()))
+            self._busy_until = max(self._busy_until, trio.current_time() + step.lasts_s)
             faults.do(step)
         await trio.sleep_until(max(began + self.scenario.hours * 3600, trio.current_time()))
         self.fired.update(self.venue.faults.fired)

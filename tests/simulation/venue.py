@@ -54,7 +54,7 @@ class SimulatedVenue(Sandbox):
         options = SandboxOptions(
             seed=seed, accounts=((ACCOUNT, CASH),), network="testnet", instruments=INSTRUMENTS
         )
-        self.drops_ns: list[int] = []
+        self._spoiled_ns: list[int] = []
         super().__init__(options, Tape(market.instruments(times.start_ns), times.start_ns, play))
         self._clock = VenueClock(times)  # type: ignore[assignment]
         self._numbers = 0
@@ -62,8 +62,8 @@ class SimulatedVenue(Sandbox):
 
         def noted(scope: str) -> Fault | None:
             fault = for_frame(scope)
-            if fault is not None and fault.kind == "drop":
-                self.drops_ns.append(self._clock.now_ns())
+            if fault is not None and fault.kind in ("drop", "reorder"):
+                self._spoiled_ns.append(self._clock.now_ns())
             return fault
 
         faults.for_frame = noted  # type: ignore[method-assign]
@@ -97,9 +97,12 @@ class SimulatedVenue(Sandbox):
         last = bisect_left(trades, end_ns, key=lambda trade: trade.venue_ns)
         return trades[first:last]
 
-    def dropped_in(self, start_ns: int, end_ns: int) -> bool:
-        """Return whether a frame was dropped on its way in a span of time."""
-        return any(start_ns <= at_ns <= end_ns + SECOND_NS for at_ns in self.drops_ns)
+    def spoiled_in(self, start_ns: int, end_ns: int) -> bool:
+        """Return whether a frame vanished, or was overtaken, within a connection in a span of time.
+
+        No feed can know that at once; the comparison with candles finds it.
+        """
+        return any(start_ns <= at_ns <= end_ns + SECOND_NS for at_ns in self._spoiled_ns)
 
     def go_on(self) -> None:
         """Play what is due now, before any task runs: time has jumped."""
