@@ -68,7 +68,11 @@ class FeedHealth:
         return (
             (f"NO TRADE COULD BE USED: {untimely} too old or too new, {CLOCKS}; " if self.all_refused else "")
             + "".join(f"SET ASIDE: {label} {why}; " for label, why in self.set_aside.items())
-            + (f"LAGGING: what is read is {max(self.lags_s):.0f} s old; " if self.lagging else "")
+            + (
+                f"LAGGING: what is read is {max(self.lags_s):.0f} s old; "
+                if self.lagging and self.lags_s
+                else ""
+            )
             + f"frames {self.frames} (refused {self.frames_refused}), values damaged {self.damages}, "
             f"trades repeated {self.duplicates}, "
             f"connections {self.connections}, losses {self.losses}, "
