@@ -31,7 +31,8 @@ __all__ = ["ACCOUNT", "INSTRUMENTS", "SimulatedVenue"]
 
 INSTRUMENTS = ("BTC", "ETH")
 CASH = "100000"
-IDLE_S = 60.0
+SILENCE_NS = 330 * SECOND_NS
+"""A subscription that is silent is found within this time, by questions to the venue."""
 
 
 class SimulatedVenue(Sandbox):
@@ -55,6 +56,7 @@ class SimulatedVenue(Sandbox):
             seed=seed, accounts=((ACCOUNT, CASH),), network="testnet", instruments=INSTRUMENTS
         )
         self._spoiled_ns: list[int] = []
+        self._silenced_ns: list[int] = []
         super().__init__(options, Tape(market.instruments(times.start_ns), times.start_ns, play))
         self._clock = VenueClock(times)  # type: ignore[assignment]
         self._numbers = 0
@@ -64,6 +66,8 @@ class SimulatedVenue(Sandbox):
             fault = for_frame(scope)
             if fault is not None and fault.kind in ("drop", "reorder"):
                 self._spoiled_ns.append(self._clock.now_ns())
+            if fault is not None and fault.kind == "silent":
+                self._silenced_ns.append(self._clock.now_ns())
             return fault
 
         faults.for_frame = noted  # type: ignore[method-assign]
@@ -103,6 +107,10 @@ class SimulatedVenue(Sandbox):
         No feed can know that at once; the comparison with candles finds it.
         """
         return any(start_ns <= at_ns <= end_ns + SECOND_NS for at_ns in self._spoiled_ns)
+
+    def silenced_in(self, start_ns: int, end_ns: int) -> bool:
+        """Return whether a channel may have been silent, on a connection that lived, in a span of time."""
+        return any(at_ns <= end_ns and start_ns <= at_ns + SILENCE_NS for at_ns in self._silenced_ns)
 
     def go_on(self) -> None:
         """Play what is due now, before any task runs: time has jumped."""
