@@ -25,11 +25,13 @@ from engine.events import (
     SessionStarted,
     StrategyBegan,
     TimerFired,
+    Trade,
 )
 from engine.events.codec import Record
 from engine.instruments import Instruments
 from engine.moving import move
 from engine.opening import Opening, States
+from engine.passing import Handler, Passing
 from engine.snapshot import classes_of
 from engine.states import (
     NO_SHAPES,
@@ -45,13 +47,10 @@ from engine.strategies.actor import StrategyActor
 from engine.strategies.inheriting import inherit
 from engine.strategies.places import place_of
 
-__all__ = ["Build", "Handler", "Registry", "Succession", "owner_of", "relist"]
+__all__ = ["Build", "Registry", "Succession", "owner_of", "relist"]
 
 Build = Callable[[SessionStarted], Sequence[Actor]]
 """Makes the actors of a session, in the order in which they are called."""
-
-Handler = Callable[[Any, Any], None]
-"""A bound handler: takes an event and `emit`."""
 
 _FIXED: Final = (TimerFired, SessionStarted)
 """The types of events that are not routed by what actors listen to."""
@@ -110,6 +109,7 @@ class Registry:
             str, tuple[bytes, Any]
         ] = {}  # at midnight: a strategy's state stored, and restored
         self.stale = False
+        self.passing = Passing()
         self.route()
 
     def begin(self, started: SessionStarted) -> Succession:
@@ -359,6 +359,7 @@ class Registry:
         for kind, chosen in table.items():
             self.routes[kind] = tuple(chosen)
         self._learn_choices()
+        self.passing.learn(self.routes[Trade])
         self.stale = False
 
     def update(self) -> None:
@@ -374,6 +375,8 @@ class Registry:
             self.routes[kind] = tuple(
                 handler for actor, handler in self._handlers_of(kind) if actor is None or actor.listens(kind)
             )
+        if Trade in changed:
+            self.passing.learn(self.routes[Trade])
 
     def _handlers_of(self, kind: type[Event]) -> Iterator[tuple[Actor | None, Handler]]:
         """Yield the handlers of an event type, each with its actor; None for the engine's own."""

@@ -31,14 +31,16 @@ from engine.events import (
     SessionStarted,
     StrategyBegan,
     TimerFired,
+    Trade,
     engine_time,
 )
 from engine.events.codec import Derived, Record, in_order
 from engine.instruments import Instruments
 from engine.moving import move_timers
 from engine.opening import Opening, Timer, day_opened, read_opening
+from engine.passing import FAULTS, Handler
 from engine.ports import History, Sink
-from engine.registry import Build, Handler, Registry, owner_of, relist
+from engine.registry import Build, Registry, owner_of, relist
 from engine.strategies.actor import StrategyActor
 from engine.strategies.placing import emitted_by
 
@@ -47,10 +49,6 @@ __all__ = ["Sequencer"]
 NEVER: Final = 2**63 - 1
 TURN_EVENTS_MAX: Final = 100_000
 """More derived events than this in one turn are a loop between actors."""
-
-
-FAULTS: Final = (Exception, SystemExit)
-"""Errors that count as a failure of the actor; SystemExit because a strategy may call `sys.exit`."""
 
 
 FLUSH_EVENTS: Final = 8192
@@ -151,6 +149,7 @@ class Sequencer:
         # The seq of input i is before + i + 1, plus the number of derived records before it.
         before = self.seq
         source = iter(inputs)
+        passing, fresh = self._registry.passing, True
         while True:
             try:
                 for event in source:
@@ -170,8 +169,11 @@ class Sequencer:
                         self.clock_steps_back += 1
                     for handler in routes[event.__class__]:
                         handler(event, emit)
+                    if fresh and not out and event.__class__ is Trade:
+                        handler, now = None, passing.run(inputs, source, now, due, out)
+                        fresh = passing.again
                     if out:
-                        handler = None
+                        fresh, handler = True, None
                         self._index = index = count - length_hint(source) - 1
                         self.seq = before + index + 1
                         self._now_ns = now
@@ -182,8 +184,12 @@ class Sequencer:
                             self._flush(index + 1)
                 break
             except FAULTS as error:
-                if handler is None or handler not in routes.get(event.__class__, ()):
+                if passing.failed is not None:
+                    (event, handler), passing.failed = passing.failed, None
+                    now = event.recv_ns  # type: ignore[attr-defined]
+                elif handler is None or handler not in routes.get(event.__class__, ()):
                     raise
+                fresh = True
                 self._index = index = count - length_hint(source) - 1
                 self.seq = before + index + 1
                 self._now_ns = now

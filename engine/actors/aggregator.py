@@ -15,7 +15,7 @@ A bar that was open, or closed, while the feed was down is doubtful, and reporte
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from engine.actors.bars import (
     ENDED_INSIDE,
@@ -33,9 +33,11 @@ from engine.actors.base import Emit, handles
 from engine.actors.candle_bars import CANDLES
 from engine.actors.corrections import LATE
 from engine.actors.skipping import Skipping
+from engine.actors.successions import Count, add_following
 from engine.clock import SECOND_NS, window_end, window_start
 from engine.config import BarsConfig
 from engine.events import (
+    Event,
     FeedDamaged,
     FeedDown,
     FeedGap,
@@ -102,6 +104,16 @@ class Aggregator(Skipping):
             bar.sold += size
         else:
             bar.unsided += size
+
+    def passing(
+        self, first: Event, events: Iterator[Event], now_ns: int, due_ns: int, count: Count, *, shown: bool
+    ) -> Generator[Trade] | None:
+        """Add trades from `first` on as long as each is the next one of its open bar (`successions.py`)."""
+        bar = self._open.get(first.instrument) if isinstance(first, Trade) else None
+        if bar is None or not isinstance(first, Trade):
+            return None
+        by_id = self._markets[first.instrument].by_id
+        return add_following(events, first.instrument, bar, now_ns, due_ns, count, by_id=by_id, shown=shown)
 
     def _precedes_last(self, trade: Trade, bar: OpenBar) -> bool:
         """Return whether a trade with the time stamp of the last one precedes it in the venue's order."""

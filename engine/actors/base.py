@@ -200,6 +200,13 @@ class Actor:
         """
         return True
 
+    def keeps_newest(self, event_type: type[Event]) -> bool:
+        """Return whether the handler of a type now only keeps the newest event of each instrument.
+
+        Then it emits nothing, and of several events it may get the last alone. A function of the state.
+        """
+        return False
+
     def state(self) -> dict[str, Any]:
         """Return the attributes that make up the actor's state."""
         return {key: value for key, value in vars(self).items() if key not in self.WIRING}

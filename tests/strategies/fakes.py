@@ -311,6 +311,34 @@ class Hoarder(Strategy):
         self.kept += [[number] for number in range(self.each)]
 
 
+class Seldom(Strategy):
+    """Looks at every trade and acts on few: targets, stops, limits. Fails on one."""
+
+    every: int = 20
+    fail_at: int = 0
+
+    def on_start(self) -> None:
+        self.seen = 0
+        self.prices: list[float] = []
+
+    def on_trade(self, trade: Tick) -> None:
+        self.seen += 1
+        self.prices = [*self.prices[-3:], trade.price]
+        if trade.event.trade_id == self.fail_at:
+            raise ValueError(f"broke at {self.seen}")
+        step, market = self.seen % (4 * self.every), trade.market
+        if step == self.every:
+            self.target(market, "2")
+        elif step == 2 * self.every and self.position(market):
+            self.stop(market, "sell", "1", trade.price * 0.999)
+            self.trail(market, "1", trade.price * 0.0005)
+        elif step == 3 * self.every:
+            self.sell(market, "1", limit=trade.price * 1.0005)
+        elif not step:
+            self.plot("equity", float(self.equity))
+            self.target(market, 0)
+
+
 STRATEGIES: dict[str, type[Strategy]] = {
     f"fakes:{cls.__name__}": cls
     for cls in (
@@ -326,6 +354,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
         Spoiled,
         SpoiledOnBars,
         Hoarder,
+        Seldom,
         Watcher,
         Crossover,
         Twin,

@@ -95,6 +95,10 @@ class Books(Ledger):
         """Return whether events of a type are needed now: trades only if followed."""
         return event_type is not Trade or self.follows
 
+    def keeps_newest(self, event_type: type[Event]) -> bool:
+        """See `Actor.keeps_newest`. A loss limit is compared with each price."""
+        return event_type is Trade and not self.limited
+
     @property
     def follows(self) -> bool:
         """Whether every trade is followed: always, or as long as an order is live."""

@@ -12,7 +12,7 @@ from engine.actors.base import Actor, Emit, RoutesChanged, handles
 from engine.actors.orders.conditions import Conditions
 from engine.actors.orders.protection_state import Stop, Trail
 from engine.actors.orders.state import Prices, Waiting
-from engine.events import BarClosed, BookRead, Candle, ContextRead, PathReached, Quote, Trade
+from engine.events import BarClosed, BookRead, Candle, ContextRead, Event, PathReached, Quote, Trade
 
 if TYPE_CHECKING:
     from engine.actors.orders.gates import Gates
@@ -38,6 +38,11 @@ class PriceFollower(Actor):
     def price(self, instrument: int) -> Prices:
         """Return what is known of the prices of a market."""
         return self.prices.get(instrument) or Prices()
+
+    def keeps_newest(self, event_type: type[Event]) -> bool:
+        """See `Actor.keeps_newest`: of trades, while nothing waits for a price."""
+        waits = self.gate.doubted or self.waiting or self.stops or self.trails
+        return event_type is Trade and not waits and len(self.prices) >= len(self.instruments)
 
     @handles(Trade)
     def note_trade(self, trade: Trade, emit: Emit) -> None:
