@@ -143,3 +143,15 @@ def test_a_fill_comes_before_the_bar_of_its_candle() -> None:
         s.candle(100, 101, 99, 100)
         hooks = [read.what for reads in s.reads.values() for read in reads if read.owner == "Long"]
         assert hooks.index("fill") < len(hooks) - 1 - hooks[::-1].index("bar")
+
+
+def test_both_entries_of_a_group_can_fill_within_one_candle() -> None:
+    """The cancel of the other one arrives after the candle, whose path reaches 99 first and 101 then."""
+    with Session(CANDLES) as s:
+        s.candle(100, 100, 100, 100)
+        s.say("Long", "buy", "AAA", "1", on="bar", trigger="101", group="one")
+        s.say("Long", "sell", "AAA", "1", on="bar", trigger="99", group="one")
+        s.candle(100, 100, 100, 100)
+        s.candle(100, 102, 98, 100)
+        assert (s.book(), s.cash()) == (0, 998)
+        assert s.live() == []
