@@ -21,12 +21,12 @@ BATCH_MAX = 4_096
 
 
 class Ingress:
-    """A queue of inputs. `high_water` is the highest number queued."""
+    """A queue of inputs. `high_water` is the highest number queued, `inputs_max` its bound."""
 
     def __init__(self, inputs_max: int = INPUTS_MAX) -> None:
         self.high_water = 0
         self.received = 0
-        self._max = inputs_max
+        self.inputs_max = inputs_max
         self._inputs: deque[Event] = deque()
         self._filled = trio.Event()
         self._emptied = trio.Event()
@@ -38,7 +38,7 @@ class Ingress:
 
     def offer(self, events: list[Event]) -> bool:
         """Queue inputs if they fit, and return whether they did."""
-        if self._inputs and len(self._inputs) + len(events) > self._max:
+        if self._inputs and len(self._inputs) + len(events) > self.inputs_max:
             return False
         self.put(events)
         return True

@@ -7,7 +7,8 @@ belongs to no message; how late each connection is, the feed measures by the ven
 
 Owns when a lag is recorded (`EngineLagging`), and the size of batches: a batch takes about BATCH_S, so that
 a slow handler keeps neither pings nor signals waiting for long, and after a long one the feeds read what has
-arrived. Called by `Live`. The order manager decides by what is recorded, so a replay decides the same.
+arrived. What is queued takes about QUEUED_S: a stop has to wait for it. Called by `Live`. The order manager
+decides by what is recorded, so a replay decides the same.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import trio
 from engine.config import Config
 from engine.events import EngineLagging
 from engine.ports import Clock
-from engine.runtime.ingress import BATCH_MAX, Ingress
+from engine.runtime.ingress import BATCH_MAX, INPUTS_MAX, Ingress
 
 __all__ = ["Lag"]
 
@@ -29,8 +30,10 @@ BEAT_S: Final = 0.25
 """How often the event loop's own lateness is measured."""
 BATCH_S: Final = 0.05
 """How long a batch should take: the next ones are as small as that needs."""
-BATCH_FIRST: Final = 256
+BATCH_FIRST: Final = 16
 """Inputs of the first batch."""
+QUEUED_S: Final = 5.0
+"""How long the queued inputs should take; more of them wait in the feeds."""
 LONG_S: Final = 0.005
 """After a batch that took longer, the feeds read on."""
 READ_S: Final = 0.05
@@ -123,9 +126,12 @@ class Lag:
     async def let_read(self, ingress: Ingress, took_s: float) -> None:
         """Let other tasks run after a batch; after a long one, until everything that arrived has been read.
 
+        The bound of the queue follows the size of batches.
+
         One pass of the loop reads one message of a connection. If every pass had a long batch, messages would
         arrive faster than they are read, and wait in the kernel, where nothing knows their age.
         """
+        ingress.inputs_max = min(int(self.batch_max * QUEUED_S / BATCH_S), INPUTS_MAX)
         await trio.lowlevel.checkpoint()
         until = trio.current_time() + READ_S
         quiet = 0

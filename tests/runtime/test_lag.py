@@ -17,7 +17,7 @@ from engine.config.sections import LimitsConfig
 from engine.events import EngineLagging, Event, OrderRefused, SubmitOrder, TimerFired, Trade
 from engine.runtime import lag as lags
 from engine.runtime import watchdog
-from engine.runtime.ingress import BATCH_MAX, Ingress
+from engine.runtime.ingress import BATCH_MAX, INPUTS_MAX, Ingress
 from engine.runtime.lag import BATCH_FIRST, BATCH_S, Lag
 from engine.runtime.watchdog import LOOK_S, Stuck, Watchdog
 from engine.strategies import Strategy, Tick
@@ -122,6 +122,19 @@ def test_batches_take_so_long_that_the_loop_stays_responsive() -> None:
     assert lag.batch_max == BATCH_MAX
 
 
+async def test_the_queue_holds_what_takes_a_few_seconds(mock_clock: MockClock) -> None:
+    """A stop waits for all that is queued: 65,536 inputs of 30 ms each would take half an hour."""
+    ingress, lag = Ingress(), Late().lag
+    for took_s, inputs_max in ((0.03 * BATCH_FIRST, 100), (0.05, 200), (0.05, 400)):
+        lag.ran(BATCH_FIRST, took_s)
+        await lag.let_read(ingress, took_s)
+        assert ingress.inputs_max == inputs_max
+    for _ in range(20):
+        lag.ran(lag.batch_max, 0.0)
+    await lag.let_read(ingress, 0.0)
+    assert ingress.inputs_max == INPUTS_MAX
+
+
 async def test_after_a_long_batch_the_feeds_read_all_that_has_arrived(mock_clock: MockClock) -> None:
     """One pass of the event loop reads one message: with a long batch in every pass, the rest would wait."""
     for took_s, reads_all in ((lags.LONG_S, False), (2 * lags.LONG_S, True)):
@@ -214,6 +227,42 @@ async def run_late(root: Path, lags_s: Sequence[float]) -> Rig:
     rig = Rig(root, live_config())
     await rig.run(script)
     return rig
+
+
+CLOCKS: list[MockClock] = []
+
+
+class Slow(Strategy):
+    """Needs 30 ms for each trade, by the clock of the test."""
+
+    def on_trade(self, trade: Tick) -> None:
+        for clock in CLOCKS:
+            clock.jump(0.03)
+
+
+async def test_a_slow_strategy_stops_within_seconds_and_its_queue_stays_short(
+    paced_clock: MockClock, tmp_path: Path
+) -> None:
+    ended: list[float] = []
+
+    async def script(rig: Rig) -> None:
+        await rig.record(100)
+        CLOCKS.append(paced_clock)
+        with trio.move_on_after(30):
+            while True:  # 200 a second, of which 33 can be handled
+                await rig.send(*range(100, 120))
+                await trio.sleep(0.1)
+        ended.append(trio.current_time())
+
+    use = StrategyConfig(use="tests.runtime.test_lag:Slow")
+    rig = Rig(tmp_path, msgspec.structs.replace(config(), strategies=(use,)))
+    result = await rig.run(script)
+    CLOCKS.clear()
+    assert trio.current_time() - ended[0] < 15
+    assert result.ingress_high_water < 20 * BATCH_FIRST
+    lagging = of(EngineLagging, tmp_path)
+    assert lagging[-1].lag_ms in range(1000, 12_000)
+    assert_replays(tmp_path)
 
 
 async def test_late_inputs_are_recorded_before_them_and_the_recovery_too(
