@@ -63,7 +63,7 @@ class ProfileClosed(Event, frozen=True, tag="profile"):
 
     `point` is the level with the most volume. `value_low` and `value_high` are the lowest and highest level
     of the value area, which has 70 % of the volume. A trade that arrives after the window closed is not
-    included.
+    included. `lagging`: the feed had not delivered all of the window when it closed.
     """
 
     at_ns: int
@@ -76,6 +76,7 @@ class ProfileClosed(Event, frozen=True, tag="profile"):
     point: Price
     value_low: Price
     value_high: Price
+    lagging: bool = False
 
 
 class LargePrintSeen(Event, frozen=True, tag="large-print"):

@@ -20,6 +20,7 @@ from engine.events import (
     EngineLagging,
     Event,
     ExitDelayed,
+    FeedLagging,
     InstrumentListed,
     Liquidated,
     MarginCalled,
@@ -102,6 +103,8 @@ class Notices:
                 return Health("clock", "jumped", jump_text(event))
             case EngineLagging():
                 return _lag_line(event)
+            case FeedLagging():
+                return _feed_line(event)
             case MarketHalted():
                 return Health(self._name(event.instrument), "halted", event.reason)
             case ExitDelayed():
@@ -182,6 +185,16 @@ def _lag_line(event: EngineLagging) -> Health:
     if not event.lag_ms:
         return Health("engine", "running", f"handles its inputs on time again{busy}")
     return Health("engine", "lagging", f"handles its inputs {event.lag_ms:,} ms late{busy}")
+
+
+def _feed_line(event: FeedLagging) -> Health:
+    if not event.lag_ms:
+        return Health(event.feed, "running", "delivers on time again")
+    return Health(
+        event.feed,
+        "lagging",
+        f"the newest that is sure to have arrived is {event.lag_ms:,} ms old; bars wait, nothing is opened",
+    )
 
 
 def refusals_text(refused: Mapping[str, int]) -> str:

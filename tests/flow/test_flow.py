@@ -22,6 +22,8 @@ from engine.events import (
     ClockAdvanced,
     ClockJumped,
     FeedDown,
+    FeedHeard,
+    FeedUp,
     FootprintClosed,
     ImbalanceStacked,
     LargePrintSeen,
@@ -285,3 +287,24 @@ def test_a_strategy_receives_flow_events_in_human_numbers() -> None:
     memory = run(inputs)
     plots = {(one.name, one.value) for one in memory.events(SignalRaised)}
     assert plots == {("LargePrint", 0.6), ("Footprint", 1.8)}
+
+
+def test_a_profile_waits_for_the_proof_of_its_window() -> None:
+    second = SECOND_NS
+    profiles = Harness(Profiles(FlowConfig(profile=("1m",))))
+
+    def trade(at_ns: int, recv_ns: int = 0) -> Trade:
+        return Trade(T + max(at_ns, recv_ns), T + at_ns, 1, 100, 5, BUY, at_ns)
+
+    profiles.send(FeedUp(T, "f", 4, proves=True), trade(second))
+    assert profiles.advance(T + MINUTE + 3 * second) == []
+    profiles.send(trade(59 * second, MINUTE + 3 * second))
+    at_ns = T + MINUTE + 4 * second
+    [closed] = profiles.send(FeedHeard(at_ns, "f", at_ns, T + MINUTE))
+    assert (int(closed.volume), closed.lagging) == (10, False)
+    profiles.send(trade(MINUTE + second))
+    [closed] = profiles.advance(T + 3 * MINUTE)
+    assert (closed.at_ns, closed.lagging) == (T + 2 * MINUTE + 6 * second, True)
+    profiles.send(FeedUp(T + 3 * MINUTE, "f", 4), trade(3 * MINUTE + second))
+    [closed] = profiles.advance(T + 5 * MINUTE)
+    assert (closed.at_ns, closed.lagging) == (T + 4 * MINUTE + second, False)

@@ -12,6 +12,7 @@ from engine.events import (
     EngineHalted,
     Event,
     ExitDelayed,
+    FeedLagging,
     Liquidated,
     MarginCalled,
     MarketHalted,
@@ -40,6 +41,8 @@ from tests.actors.harness import LISTED, T
         (PositionDiffers(T, 1, 0, 400, True), "AAA adjusted own fills make 0, the venue says 0.4, adopted"),
         (AccountAdjusted(T, 2, 25_000, "deposit"), "account adjusted 250: deposit"),
         (Liquidated(T, 7, 2, 182_000, 1_900), "account liquidated positions worth 1820"),
+        (FeedLagging(T, "hyperliquid", 6_100),
+         "hyperliquid lagging the newest that is sure to have arrived is 6,100 ms old; bars wait, nothing is opened"),
         (MarginCalled(T, 2, 9_000, 10_000), "account margin equity 90 is below the initial margin 100"),
     ],
 )  # fmt: skip

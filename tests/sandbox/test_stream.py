@@ -264,3 +264,23 @@ async def test_at_two_thousand_times_real_time_it_keeps_up(paced_clock: MockCloc
         assert count > 3000
         # The median lag in milliseconds of the machine. One is 2000 ms of the tape.
         assert sorted(lags)[len(lags) // 2] / 2000 < 1000
+
+
+@pytest.mark.parametrize("speed", [1.0, 600.0, 20_000.0])
+async def test_a_pong_follows_everything_that_happened_before_its_ping(speed: float) -> None:
+    """Trades before the ping, and those of the seconds of the tape that one round plays, are sent first."""
+    step_ms = max(1, int(speed / 20))
+    times = [number * step_ms for number in range(1, 4000)]
+    tape = tape_of([quote(0, 841430, 841440), *(trade(at, 841440) for at in times)])
+    async with running(tape, speed=speed) as (sandbox, address), connected(address) as socket:
+        await send(socket, "subscribe", type="trades", coin="BTC")
+        assert (await receive(socket))["channel"] == "subscriptionResponse"
+        got: set[int] = set()
+        for _ in range(20):
+            sent_ms = sandbox.now_ms - START_MS
+            await socket.send_message('{"method":"ping"}')
+            while (frame := await receive(socket))["channel"] != "pong":
+                got |= {row["time"] - START_MS for row in frame["data"]}
+            replayed = min(got, default=0)
+            assert [at for at in times if replayed <= at <= sent_ms and at not in got] == []
+        assert len(got) > 20

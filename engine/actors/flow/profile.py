@@ -1,10 +1,13 @@
 """Volume profiles: the volume at each price level of a window, its point of control and its value area.
 
 A window closes `FLOW_GRACE_NS` after its end by the engine's clock, whether or not bars of its interval are
-configured. The point of control is the level with the most volume; the lowest of several. The value area
-starts at that level and grows by one adjacent level at a time, above or below, whichever has more volume
-(above if equal), until it has 70 % of the window's volume. Levels without volume are skipped. Source: the
-CBOT's Market Profile, which adds two rows at a time.
+configured. If the feed proves how far it has delivered, a window waits for the proof of its end, at most
+`FLOW_PROOF_S` of real time.
+
+The point of control is the level with the most volume; the lowest of several. The value area starts at that
+level and grows by one adjacent level at a time, above or below, whichever has more volume (above if equal),
+until it has 70 % of the window's volume. Levels without volume are skipped. Source: the CBOT's Market
+Profile, which adds two rows at a time.
 """
 
 from __future__ import annotations
@@ -14,13 +17,19 @@ from engine.actors.base import Actor, Emit, SetTimer, State, handles
 from engine.actors.flow.levels import level_of, width_of
 from engine.clock import SECOND_NS, window_end, window_start
 from engine.config import FlowConfig
-from engine.events import ProfileClosed, TimerFired, Trade
+from engine.events import ClockAdopted, FeedHeard, FeedUp, ProfileClosed, TimerFired, Trade
 from engine.values import InstrumentId, Price, Size, parse_interval, wide
 
 __all__ = ["Profiles", "value_area"]
 
 FLOW_GRACE_NS = SECOND_NS
 """How long a window waits for late trades after its end."""
+
+FLOW_PROOF_S = 5
+"""How long a window waits for its proof after that, in real seconds."""
+
+LATE = "late"
+"""Last part of the key of the timer that closes a window without proof."""
 
 VALUE_SHARE = (7, 10)
 """The value area's share of the volume, as numerator and denominator."""
@@ -49,6 +58,9 @@ class Profiles(Actor):
         self._level = config.level
         self._profiles = {}
         self._late = 0
+        self._proves = False
+        self._proved_ns = 0
+        self._speed = 1.0
 
     @handles(Trade)
     def add(self, trade: Trade, emit: Emit) -> None:
@@ -74,20 +86,56 @@ class Profiles(Actor):
             level = level_of(cells, trade.price, profile.width)
             cells[level] = cells.get(level, 0) + trade.size
 
+    @handles(ClockAdopted)
+    def note_speed(self, adopted: ClockAdopted, emit: Emit) -> None:
+        """Note how much faster than real time the clock runs."""
+        self._speed = max(adopted.speed, 1.0)
+
+    @handles(FeedUp)
+    def note_feed(self, up: FeedUp, emit: Emit) -> None:
+        """Note whether windows need a proof."""
+        self._proves = up.proves
+
+    @handles(FeedHeard)
+    def note_proof(self, heard: FeedHeard, emit: Emit) -> None:
+        """Close the windows that waited for this proof."""
+        if heard.proved_ns <= self._proved_ns:
+            return
+        self._proves, self._proved_ns = True, heard.proved_ns
+        until_ns = min(heard.proved_ns, heard.recv_ns - FLOW_GRACE_NS)
+        for instrument, profile in sorted(self._profiles.items()):
+            for span, windows in sorted(profile.windows.items()):
+                for start_ns in sorted(windows):
+                    if window_end(span, start_ns) <= until_ns:
+                        self._close(instrument, span, start_ns, heard.recv_ns, emit)
+
     @handles(TimerFired)
-    def close(self, timer: TimerFired, emit: Emit) -> None:
-        """Emit the profile of a window whose grace period is over."""
-        instrument, span, start_ns = map(int, timer.key.split())
+    def close_due(self, timer: TimerFired, emit: Emit) -> None:
+        """Close a window whose grace period is over, unless it waits for its proof."""
+        number, span_ns, start, *late = timer.key.split()
+        instrument, span, start_ns = int(number), int(span_ns), int(start)
+        if late or self._is_proved(window_end(span, start_ns)):
+            self._close(instrument, span, start_ns, timer.at_ns, emit)
+        else:
+            due_ns = timer.at_ns + int(FLOW_PROOF_S * self._speed) * SECOND_NS
+            emit(SetTimer(self.name, due_ns, f"{timer.key} {LATE}"))
+
+    def _is_proved(self, end_ns: int) -> bool:
+        return not self._proves or end_ns <= self._proved_ns
+
+    def _close(self, instrument: int, span: int, start_ns: int, at_ns: int, emit: Emit) -> None:
+        """Emit the profile of a window."""
         profile = self._profiles.get(instrument)
         cells = profile.windows.get(span, {}).pop(start_ns, None) if profile is not None else None
         if profile is None or not cells:
             return
-        profile.done_ns[span] = max(profile.done_ns[span], window_end(span, start_ns))
+        end_ns = window_end(span, start_ns)
+        profile.done_ns[span] = max(profile.done_ns[span], end_ns)
         rows = sorted(cells.items())
         point, low, high = value_area(rows)
         emit(
             ProfileClosed(
-                timer.at_ns,
+                at_ns,
                 instrument,
                 span,
                 start_ns,
@@ -97,6 +145,7 @@ class Profiles(Actor):
                 point,
                 low,
                 high,
+                not self._is_proved(end_ns),
             )
         )
 
