@@ -193,7 +193,7 @@ def _feed_line(event: FeedLagging) -> Health:
     return Health(
         event.feed,
         "lagging",
-        f"the newest that is sure to have arrived is {event.lag_ms:,} ms old; bars wait, nothing is opened",
+        f"the newest that surely arrived is {event.lag_ms:,} ms old; bars wait, nothing is opened",
     )
 
 

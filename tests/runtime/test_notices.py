@@ -42,7 +42,7 @@ from tests.actors.harness import LISTED, T
         (AccountAdjusted(T, 2, 25_000, "deposit"), "account adjusted 250: deposit"),
         (Liquidated(T, 7, 2, 182_000, 1_900), "account liquidated positions worth 1820"),
         (FeedLagging(T, "hyperliquid", 6_100),
-         "hyperliquid lagging the newest that is sure to have arrived is 6,100 ms old; bars wait, nothing is opened"),
+         "hyperliquid lagging the newest that surely arrived is 6,100 ms old; bars wait, nothing is opened"),
         (MarginCalled(T, 2, 9_000, 10_000), "account margin equity 90 is below the initial margin 100"),
     ],
 )  # fmt: skip
