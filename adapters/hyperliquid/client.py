@@ -160,7 +160,7 @@ class HyperliquidClient(VenueClient):
             async with info:
                 await feed.run()
 
-        edges = [Edge("hyperliquid", read_market)]
+        edges = [Edge("hyperliquid", read_market, note_jump=feed.note_jump)]
         if data.backfill_minutes:
             history = self._info()
             intervals = context.config.bars.intervals

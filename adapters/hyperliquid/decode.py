@@ -58,8 +58,7 @@ EARLIEST_NS: Final = 1_420_070_400 * SECOND_NS
 """2015-01-01: the sandbox may play a day of years ago. An older time is a wrong unit or a broken clock."""
 
 AHEAD_NS_MAX: Final = 86_400 * SECOND_NS
-"""How far a venue's time may lie ahead of ours. A clock that is off still serves paper trading, and a sandbox
-at many thousand times real time is minutes ahead of what it sent; a wrong unit is off by years."""
+"""How far a venue's time may lie ahead of ours where the difference of the clocks is not known."""
 
 FINE_SCALE: Final = 10
 """Decimal places of contexts, mids and rates: the most that any recorded message has."""
@@ -77,7 +76,7 @@ class Decoder:
     """Decodes for a fixed set of instruments; `dropped` counts what was left out, by reason.
 
     `damages` describes the newest values that were left out, for a feed to take. `refused` counts invalid
-    values.
+    values. `ahead_ns` is how far a time may lie ahead of its receipt.
     """
 
     def __init__(self, instruments: Sequence[InstrumentListed], dropped: Counter[str] | None = None) -> None:
@@ -85,6 +84,7 @@ class Decoder:
         self.dropped: Counter[str] = Counter() if dropped is None else dropped
         self.damages: deque[Damage] = deque(maxlen=_DAMAGES_MAX)
         self.refused = 0
+        self.ahead_ns = AHEAD_NS_MAX
 
     def decode_frame(self, message: str | bytes, recv_ns: int) -> list[Event]:
         """Return the events of one websocket message; none for a message that is not market data.
@@ -277,7 +277,7 @@ class Decoder:
         return listed
 
     def _timely(self, channel: str, name: str, venue_ns: int, recv_ns: int, *, placed: bool = False) -> bool:
-        if EARLIEST_NS <= venue_ns <= recv_ns + AHEAD_NS_MAX:
+        if EARLIEST_NS <= venue_ns <= recv_ns + self.ahead_ns:
             return True
         self.dropped["time"] += 1
         shown = iso_text(venue_ns) if abs(venue_ns) < 2**62 else f"{venue_ns} ns"

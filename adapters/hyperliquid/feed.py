@@ -109,6 +109,7 @@ class HyperliquidFeed(Feed):
         )
         self._decoder = Decoder(instruments, self.health.dropped)  # of the stream
         self._answers = Decoder(instruments, self.health.dropped)  # of HTTP
+        self.bound_times()
         self._fast = "l2BookFast" in data.channels
         self._books = self._fast or "l2Book" in data.channels
         self._info = info
@@ -170,6 +171,11 @@ class HyperliquidFeed(Feed):
                 stream.note_unusable(damages[-1].reason)
         if pieces != [[]]:
             self.take_trades(pieces, recv_ns, stream)
+
+    def bound_times(self) -> None:
+        """See `Feed.bound_times`."""
+        super().bound_times()
+        self._decoder.ahead_ns = self._answers.ahead_ns = self.ahead_ns
 
     def pieces_of(self, frame: Any, recv_ns: int) -> Pieces:
         """See `Feed.pieces_of`."""

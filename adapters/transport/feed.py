@@ -36,19 +36,23 @@ from adapters.transport.governor import Governor
 from adapters.transport.health import FeedHealth, FeedLimits
 from adapters.transport.latest import Latest, Reading
 from adapters.transport.polling import Polling
-from adapters.transport.proof import Proofs, VenueClock
+from adapters.transport.proof import AHEAD_S, Proofs, VenueClock
 from adapters.transport.protocol import Damage, Subscription
 from adapters.transport.repair import Checks, Repairs
 from adapters.transport.silence import Key, Probe, Silences
 from adapters.transport.stream import Stream
 from engine.config import DataConfig
 from engine.errors import UsageError
-from engine.events import CandleRead, Event, FeedDown, FeedGap, FeedUp, InstrumentListed
+from engine.events import CandleRead, ClockJumped, Event, FeedDown, FeedGap, FeedUp, InstrumentListed
 from engine.ports import Clock
 
 __all__ = ["Feed"]
 
 _NAMES_MAX = 3
+_WINDOWS_MAX = 60
+"""A jump of the clock over more windows than this leaves no bars (`engine.actors.skipping`)."""
+_SETTLE_EVERY_S = 0.5
+"""How often a connection is pinged after a jump until it has answered."""
 
 
 class Feed(ABC):
@@ -106,6 +110,7 @@ class Feed(ABC):
         self._named = {listed.name: listed for listed in instruments}
         self._venue_clock = venue_clock or VenueClock(clock)
         self._proofs = Proofs(context, self._venue_clock, self._streams, self._is_held, lambda: self.behind)
+        self.ahead_ns = 0  # see `bound_times`
         # Started with the streams; more of them if the venue has an HTTP API.
         self._watchers: list[Callable[[], Awaitable[None]]] = [self._damages.run]
         self._repairs: Repairs | None = None
@@ -124,6 +129,13 @@ class Feed(ABC):
     @abstractmethod
     def key_of(self, subscription: Subscription) -> Key:
         """Return the channel of a subscription and the name of its instrument, "" for one without."""
+
+    def bound_times(self) -> None:
+        """Compute how far the venue's times may lie ahead of their receipt; a venue's decoders refuse others.
+
+        Called again when the engine's clock was set.
+        """
+        self.ahead_ns = self._venue_clock.ahead_ns(AHEAD_S)
 
     def probes(self, stream: Stream) -> Iterable[tuple[Key, Probe]]:
         """Return the probe of each confirmed subscription of a stream that has one."""
@@ -246,6 +258,39 @@ class Feed(ABC):
                 nursery.start_soon(watcher)
             for stream in self._streams:
                 nursery.start_soon(stream.run)
+
+    def note_jump(self, jumped: ClockJumped) -> None:
+        """Prove what was sent before the end of a jump of the clock, and have the bars of a hole repaired.
+
+        The bars of a short jump have all that the connections deliver; longer ones are repaired where they
+        include windows without bars.
+        """
+        self.bound_times()
+        if not jumped.ahead:
+            return
+        for stream in self._streams:
+            if stream.live:
+                stream.start_soon(self._settle_jump, stream, jumped.from_ns)
+        window_ns = self._limits.window_ns
+        if window_ns and (jumped.to_ns - jumped.from_ns) // window_ns > _WINDOWS_MAX:
+            for listed in self._instruments:
+                self.request_repair(listed.instrument, jumped.from_ns, jumped.to_ns)
+
+    async def _settle_jump(self, stream: Stream, from_ns: int) -> None:
+        """Report that nothing is missing, once the connection has delivered what was sent before now.
+
+        Ends with the connection; then its instruments are settled by the next one.
+        """
+        sent_ns = self._venue_clock.now_ns()
+        while stream.reached_ns < sent_ns:
+            await stream.ping()
+            await trio.sleep(_SETTLE_EVERY_S)
+        await self.catch_up()
+        recv_ns = self._clock.now_ns()
+        for listed in stream.instruments:
+            tracker = self._trackers[listed.instrument]
+            if not tracker.memory.resuming and not tracker.in_doubt:
+                self._emit(FeedGap(recv_ns, self._name, listed.instrument, from_ns, recv_ns, True))
 
     async def stream_up(self, stream: Stream, recv_ns: int) -> None:
         """See `StreamHost`. The feed is up once all streams are: all subscriptions but those set aside."""

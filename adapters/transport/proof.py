@@ -24,7 +24,11 @@ from engine.clock import SECOND_NS, window_end, window_start
 from engine.events import FeedHeard, FeedLagging
 from engine.ports import Clock
 
-__all__ = ["Proofs", "VenueClock"]
+__all__ = ["AHEAD_S", "Proofs", "VenueClock"]
+
+AHEAD_S: Final = 5.0
+"""A time of the venue further than this ahead of its clock, in real seconds, is refused: it would stop what
+waits for that time. What is known of the clock may be slow by the time that its answer took."""
 
 _LOOK_S: Final = 0.5
 """How often it is looked how late the connections are."""

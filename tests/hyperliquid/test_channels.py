@@ -205,7 +205,14 @@ async def test_f15_a_candle_whose_last_message_was_damaged_is_not_emitted_as_clo
     data = DataConfig(channels=("candle",), check_minutes=0, poll_after_s=0)
     async with scene(data=data, intervals=("1m",)) as play:
         await play.live()
-        for message in (candle(0, 1), candle(1, 1), candle(1, 2)[:-5], candle(2, 1), candle(3, 1)):
+        for wait_s, message in (
+            (0, candle(0, 1)),
+            (60, candle(1, 1)),
+            (0, candle(1, 2)[:-5]),
+            (60, candle(2, 1)),
+            (60, candle(3, 1)),
+        ):
+            await trio.sleep(wait_s)
             await play.venue.say(message, kind="candle", coin="BTC")
         await play.settle()
         starts = [one.start_ns for one in play.engine.of(CandleRead)]

@@ -221,7 +221,7 @@ async def test_a_slow_engine_slows_the_feed_and_loses_nothing(autojump_clock) ->
         play.engine.gate = trio.Event()
         async with trio.open_nursery() as nursery:
             for number in range(200):
-                nursery.start_soon(play.venue.trade, row(1000 + number))
+                nursery.start_soon(play.venue.trade, row(1000 + number, ms=number))
             await trio.sleep(100)
             assert play.feed.health.pending_high <= 10
             play.engine.gate.set()

@@ -161,6 +161,7 @@ async def test_the_gaps_on_both_sides_of_trades_from_between_are_as_tight_as_kno
     recent = RecentTrades(40, wait_s=2.9)
     async with scene(recent=recent, prepare=bind(recent)) as play:
         await play.live()
+        await trio.sleep(15)
         await play.venue.trade(row(0))
         await play.settle()
         await play.venue.drop()
