@@ -69,7 +69,7 @@ def list_instruments(
     times.update(pair.name for pair in (spot.universe if spot is not None else ()))
     for name in dict.fromkeys(_own_name(text, perps, assets) for text in names):
         if times[name] > 1:
-            raise VenueProtocolError(f"{clip(name)} is listed {times[name]} times; it must be one instrument")
+            raise VenueProtocolError(f"hyperliquid lists {clip(name)} {times[name]} times")
         asset = perps.get(name)
         if asset is not None and asset.is_delisted:
             raise UsageError(f"{name} is delisted on hyperliquid; choose another instrument")
