@@ -15,6 +15,7 @@ import msgspec
 from adapters.hyperliquid.envelope import ControlFrame, Id, Millis, Name, Number, OtherFrame, frame_decoder
 
 __all__ = [
+    "ROWS_MAX",
     "AccountFrame",
     "EventsFrame",
     "FillsFrame",
@@ -32,7 +33,10 @@ __all__ = [
     "decode_account_message",
 ]
 
-_ROWS_MAX: Final = 10_000
+ROWS_MAX: Final = 10_000
+"""Most rows of an answer about an account: the venue returns 2,000 fills and allows 5,000 open orders."""
+
+_CANCELS_MAX: Final = 1000
 
 Text = Annotated[str, msgspec.Meta(max_length=96)]
 
@@ -79,7 +83,7 @@ class OpenOrder(msgspec.Struct, frozen=True, rename="camel"):
     timestamp: Millis
     orig_sz: Number = ""
     cloid: Text | None = None
-    children: list[OpenOrder] = []
+    children: Annotated[list[OpenOrder], msgspec.Meta(max_length=100)] = []
     trigger_condition: Text | None = None
 
 
@@ -149,21 +153,21 @@ class Events(msgspec.Struct, frozen=True, rename="camel"):
 
     funding: WireFunding | None = None
     liquidation: WireLiquidation | None = None
-    non_user_cancel: list[_CanceledBy] = []
+    non_user_cancel: Annotated[list[_CanceledBy], msgspec.Meta(max_length=_CANCELS_MAX)] = []
 
 
 class Fills(msgspec.Struct, frozen=True, rename="camel"):
     """The `userFills` channel; a snapshot comes after every subscribe."""
 
     user: Name
-    fills: Annotated[list[WireFill], msgspec.Meta(max_length=_ROWS_MAX)]
+    fills: Annotated[list[WireFill], msgspec.Meta(max_length=ROWS_MAX)]
     is_snapshot: bool = False
 
 
 class Ledger(msgspec.Struct, frozen=True, rename="camel"):
     """The `userNonFundingLedgerUpdates` channel; a snapshot comes after every subscribe."""
 
-    non_funding_ledger_updates: Annotated[list[WireLedgerRow], msgspec.Meta(max_length=_ROWS_MAX)]
+    non_funding_ledger_updates: Annotated[list[WireLedgerRow], msgspec.Meta(max_length=ROWS_MAX)]
 
 
 class _Position(msgspec.Struct, frozen=True, rename="camel"):
@@ -184,7 +188,7 @@ class _Summary(msgspec.Struct, frozen=True, rename="camel"):
 class WireState(msgspec.Struct, frozen=True, rename="camel"):
     """`clearinghouseState`: instruments without a position are absent."""
 
-    asset_positions: Annotated[list[_AssetPosition], msgspec.Meta(max_length=_ROWS_MAX)]
+    asset_positions: Annotated[list[_AssetPosition], msgspec.Meta(max_length=ROWS_MAX)]
     margin_summary: _Summary
     withdrawable: Number
     time: Millis
@@ -203,7 +207,7 @@ class FillsFrame(_Frame, frozen=True, tag="userFills"):
 class UpdatesFrame(_Frame, frozen=True, tag="orderUpdates"):
     """Changes of orders: a bare array."""
 
-    data: Annotated[list[WireUpdate], msgspec.Meta(max_length=_ROWS_MAX)]
+    data: Annotated[list[WireUpdate], msgspec.Meta(max_length=ROWS_MAX)]
 
 
 class EventsFrame(_Frame, frozen=True, tag="user"):

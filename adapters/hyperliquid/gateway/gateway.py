@@ -85,6 +85,9 @@ CLOSE_S: Final = 1.0
 JOBS_MAX: Final = 10_000
 """Upper bound on jobs waiting or under way. Beyond it a strategy is in a loop, and the gateway fails."""
 
+CANCELED_MAX: Final = 1000
+"""Orders canceled by the venue that wait to be queried. Further ones are found when the account is read."""
+
 LANE_MAX: Final = 16
 """Jobs of one kind under way at a time. Openings, cancels with exits, and queries are kinds of their own."""
 
@@ -350,9 +353,9 @@ class HyperliquidGateway:
                 found.append(self._reading.funding(events.funding, recv_ns))
             if events.liquidation is not None and events.liquidation.liquidated_user.lower() == self._user:
                 found.append(self._reading.liquidation(events.liquidation, recv_ns))
-            self._canceled |= dict.fromkeys(
-                one.oid for one in events.non_user_cancel if not self._orders.ended(one.oid)
-            )
+            for one in events.non_user_cancel:
+                if len(self._canceled) < CANCELED_MAX and not self._orders.ended(one.oid):
+                    self._canceled[one.oid] = None
         self._received += [event for event in found if event is not None]
 
     @property

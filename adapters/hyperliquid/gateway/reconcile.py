@@ -8,9 +8,10 @@ raises, and a failed reading reports nothing. Called by the gateway.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from adapters.hyperliquid.gateway.account_wire import (
+    ROWS_MAX,
     OpenOrder,
     OrderAnswer,
     WireFill,
@@ -26,6 +27,7 @@ from adapters.hyperliquid.info import HyperliquidInfo
 from adapters.hyperliquid.listing import dex_of
 from adapters.hyperliquid.wire import ExchangeStatus
 from adapters.transport.governor import Priority
+from engine.errors import VenueProtocolError
 from engine.events import AccountRead, ClockChecked, Event, OrderFilled, QueryOrder
 from engine.venue import Account
 
@@ -49,6 +51,7 @@ CLOCK_MOVED_NS: Final = 100_000_000
 _HOUR_MS: Final = 3_600_000
 _NS: Final = 1_000_000
 _Row = TypeVar("_Row", WireFill, WireFundingRow, WireLedgerRow)
+_Any = TypeVar("_Any")
 
 
 class Reconciler:
@@ -217,7 +220,7 @@ class Reconciler:
             request = {"type": kind, "user": self._user, "startTime": start_ms}
             rows: list[_Row] = await self._info.request(request, list[shape], Priority.ACCOUNT)  # type: ignore[valid-type]
             before = len(found)
-            found |= {key(row): row for row in rows}
+            found |= {key(row): row for row in _bounded(request, rows)}
             if len(rows) < FULL_ROWS or len(found) == before:
                 break
             # Ends are inclusive: the last time is read again, and its rows are distinguished by their keys.
@@ -239,7 +242,7 @@ class Reconciler:
 
     async def _open_orders(self, dex: str) -> list[OpenOrder]:
         request = self._of_dex("frontendOpenOrders", dex)
-        return await self._info.request(request, list[OpenOrder], Priority.ACCOUNT)
+        return _bounded(request, await self._info.request(request, list[OpenOrder], Priority.ACCOUNT))
 
     async def _query_order(self, client_order_id: str) -> OrderAnswer:
         request = {"type": "orderStatus", "user": self._user, "oid": client_order_id}
@@ -247,6 +250,13 @@ class Reconciler:
 
     def _of_dex(self, kind: str, dex: str) -> dict[str, str]:
         return {"type": kind, "user": self._user, **({"dex": dex} if dex else {})}
+
+
+def _bounded(request: dict[str, Any], rows: list[_Any]) -> list[_Any]:
+    """Return the rows of an answer. Raises VenueProtocolError for more than the venue can have."""
+    if len(rows) > ROWS_MAX:
+        raise VenueProtocolError(f"{request['type']} has {len(rows)} rows")
+    return rows
 
 
 def _by_name(opened: Iterable[OpenOrder]) -> dict[str, OpenOrder]:
