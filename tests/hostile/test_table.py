@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.hostile import test_names, test_orders, test_start, test_stream
+from tests.hostile import test_account, test_names, test_orders, test_start, test_stream
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = {
+    "test_account": test_account,
     "test_names": test_names,
     "test_orders": test_orders,
     "test_start": test_start,
     "test_stream": test_stream,
 }
-NOT_CASES = {"BOOK", "LONG", "OPEN"}
+NOT_CASES = {"BOOK", "OPEN"}
 ALONE = {("test_start", "cookies"), ("test_start", "rows"), ("test_start", "slow")}
 """Cases that are a test of their own, `test_..._CASE`, not a row of a dictionary."""
 
