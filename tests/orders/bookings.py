@@ -56,6 +56,7 @@ class Bookings:
     wanted: dict[tuple[str, int], Wanted] = field(default_factory=dict)
     last: dict[int, Fraction] = field(default_factory=dict)
     marks: dict[int, Fraction] = field(default_factory=dict)
+    marked_ns: dict[int, int] = field(default_factory=dict)
     oracles: dict[int, Fraction] = field(default_factory=dict)
     rates: dict[int, Fraction] = field(default_factory=dict)
     real: bool = False
@@ -108,6 +109,7 @@ class Bookings:
         market, unit = context.instrument, 10**context.scale
         if context.mark is not None:
             self.marks[market] = Fraction(int(context.mark), unit)
+            self.marked_ns[market] = self.now_ns
         if context.oracle is not None:
             self.oracles[market] = Fraction(int(context.oracle), unit)
         if context.funding is not None:

@@ -15,6 +15,9 @@ from tests.orders.model import Model
 
 __all__ = ["Margin"]
 
+MARK_AGE_NS = 60_000_000_000
+"""How long a mark of the data is the simulated venue's."""
+
 
 class Margin:
     """The rules of each market. `candles`: prices within a turn are not recorded."""
@@ -44,7 +47,13 @@ class Margin:
         liquidated, self.liquidated = self.liquidated, False
         if not self.paper or self.candles:
             return
-        values = model.values()
+        # The venue has no mark once the data has had none for a while.
+        recent = {
+            market: mark
+            for market, mark in model.marks.items()
+            if model.now_ns - model.marked_ns[market] <= MARK_AGE_NS
+        }
+        values = {**model.last, **recent}
         needed = ZERO
         for market, rules in self.rules.items():
             size = model.account.size(market)

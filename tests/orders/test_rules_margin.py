@@ -70,3 +70,20 @@ def test_an_account_is_called_once_and_liquidated_below_its_maintenance_margin()
         s.say("Long", "target", "AAA", "1")
         s.trade("95.42")
         assert "market_halted" in s.refusals()
+
+
+def test_a_mark_that_the_data_had_long_ago_liquidates_nothing() -> None:
+    """A mark of 102 is a minute old and trades are at 87: a short of 1 is held until a mark comes."""
+    with Session(replace(FEES, cash="12")) as s:
+        s.context(102)
+        s.wait(61)
+        s.trade(87)
+        s.say("Long", "sell", "AAA", "1", limit="86")
+        s.trade(87)
+        s.trade(87)
+        assert s.book() == -1
+        assert s.memory.events(Liquidated) == []
+        s.context(102)
+        s.trade(87)
+        assert len(s.memory.events(Liquidated)) == 1
+        assert s.book() == 0
