@@ -286,6 +286,7 @@ class SimulatedNetwork(Network):
         await done.wait()
         if not found:
             raise httpx.ReadError("the connection was reset")
+        self.answered(found[0])
         return found[0]
 
     async def _carry(
@@ -298,7 +299,6 @@ class SimulatedNetwork(Network):
             if answered is not None and not link.is_cut:
                 await trio.sleep(self.delay())
                 await self._together()
-                self.answered(answered)
                 found.append(answered)
         self.links.pop(link, None)
         done.set()

@@ -29,7 +29,7 @@ from adapters.transport.governor import Governor
 from adapters.transport.stream import Stream
 from engine.actors import Aggregator, Execution
 from engine.actors.orders import gates
-from engine.events import COMMANDS
+from engine.events import COMMANDS, FeedDown
 from engine.journal import JournalWriter, recovery
 from engine.runtime import live
 from engine.runtime.committer import Committer
@@ -185,13 +185,6 @@ def _for_ever(original: Any) -> Any:
     return wait
 
 
-def _always_closed(original: Any) -> Any:
-    def settle(self: Any, gap: Any, emit: Any) -> None:
-        original(self, msgspec.structs.replace(gap, closed=True), emit)
-
-    return settle
-
-
 def _none(original: Any) -> Any:
     def none(*_: Any, **__: Any) -> None:
         return None
@@ -236,11 +229,19 @@ def _empty(original: Any) -> Any:
     return empty
 
 
-def _ahead(original: Any) -> Any:
-    def query(self: Any, recv_ns: int, client_order_id: str, emit: Any) -> None:
-        pass
+def _without_losses(original: Any) -> Any:
+    def note(conditions: Any, event: Any, markets: Any) -> None:
+        if not isinstance(event, FeedDown):
+            original(conditions, event, markets)
 
-    return query
+    return note
+
+
+def _true(original: Any) -> Any:
+    def true(*_: Any, **__: Any) -> bool:
+        return True
+
+    return true
 
 
 PLANTED: Final = (
@@ -260,7 +261,9 @@ PLANTED: Final = (
     Planted("X14", "a decision depends on the process", ((Targets, "on_bar", _by_calls),)),
     Planted("X15", "the venue's `Retry-After` is ignored", ((Governor, "refused", _nothing),)),
     Planted("X16", "connections are not pinged", ((Connection, "_prove_life", _for_ever),)),
-    Planted("X17", "every gap counts as closed", ((Aggregator, "settle_gap", _always_closed),)),
+    Planted(
+        "X17", "windows without a connection count as quiet", ((Aggregator, "note_feed_down", _nothing),)
+    ),
     Planted("X18", "the gate lets openings pass on old prices", ((gates, "not_fresh", _none),)),
     Planted("P1", "fees are not read", ((Reading, "fill", _without_fee),)),
     Planted("P2", "every connection leaves a task behind", ((HyperliquidGateway, "stream_up", _leaking),)),
@@ -269,7 +272,8 @@ PLANTED: Final = (
     Planted("P5", "a session does not know the last trade", ((live, "note_trade", _nothing),)),
     Planted("P6", "late trades are left out", ((Aggregator, "_add_late", _nothing),)),
     Planted("P7", "a torn tail is not cut", ((recovery, "carry_out", _empty),)),
-    Planted("P8", "orders of unknown fate are not queried", ((Execution, "_query", _ahead),)),
+    Planted("P8", "openings pass while the feed is down", ((gates, "note", _without_losses),)),
+    Planted("P9", "windows close without a proof of their end", ((Aggregator, "_reaches", _true),)),
 )
 
 
