@@ -157,7 +157,7 @@ class Faults:
     def _suspend(self, seconds: float) -> bool:
         """The machine sleeps: its monotonic clock stands still, and long ones lose the connections."""
         self._simulation.times.suspended_ns += round(seconds * SECOND_NS)
-        self._simulation.venue.go_on()
+        self._simulation.venue.go_on(seconds)
         if seconds > 60:
             self._simulation.machine.network.cut_all()
         return True

@@ -35,7 +35,7 @@ from engine.runtime import live
 from engine.runtime.committer import Committer
 from tests.live.kit import KEY
 from tests.simulation.disks import SimulatedDisk
-from tests.simulation.scenario import draw
+from tests.simulation.scenario import Scenario, draw
 from tests.simulation.simulation import simulate
 from tests.simulation.traders import Targets
 
@@ -66,17 +66,26 @@ class Found(NamedTuple):
 
 
 def find(bug: Planted, first_seed: int = 1) -> Found | None:
-    """Simulate seed after seed with a bug; return what the first one that notices says."""
-    with planted(bug):
-        for count in range(SEEDS_MAX):
-            seed = first_seed + count
-            try:
-                simulation = simulate(draw(seed, HOURS, per_hour=PER_HOUR))
-            except Exception as error:
-                return Found(seed, count + 1, "error", repr(error)[:200])
-            if simulation.broken:
-                return Found(seed, count + 1, *simulation.broken[0])
+    """Simulate seed after seed with a bug; return what the first one that notices says.
+
+    A seed counts only if everything holds in it without the bug.
+    """
+    for count in range(SEEDS_MAX):
+        scenario = draw(first_seed + count, HOURS, per_hour=PER_HOUR)
+        with planted(bug):
+            said = _broken_by(scenario)
+        if said is not None and _broken_by(scenario) is None:
+            return Found(first_seed + count, count + 1, *said)
     return None
+
+
+def _broken_by(scenario: Scenario) -> tuple[str, str] | None:
+    """Return the first thing that does not hold in a scenario: its invariant, and words."""
+    try:
+        broken = simulate(scenario).broken
+    except Exception as error:
+        return "error", repr(error)[:200]
+    return broken[0] if broken else None
 
 
 @contextmanager

@@ -89,7 +89,7 @@ class Simulation:
     def jump(self, seconds: float) -> None:
         """Let time pass in which no task runs."""
         self._clock.jump(seconds)
-        self.venue.go_on()
+        self.venue.go_on(seconds)
 
     def run(self) -> None:
         """Run it."""

@@ -55,7 +55,8 @@ class SimulatedVenue(Sandbox):
         options = SandboxOptions(
             seed=seed, accounts=((ACCOUNT, CASH),), network="testnet", instruments=INSTRUMENTS
         )
-        self._spoiled_ns: list[int] = []
+        self._spoiled_ns: list[tuple[int, int]] = []
+        self._jumped = (0, 0)
         self._silenced_ns: list[int] = []
         super().__init__(options, Tape(market.instruments(times.start_ns), times.start_ns, play))
         self._clock = VenueClock(times)  # type: ignore[assignment]
@@ -65,7 +66,10 @@ class SimulatedVenue(Sandbox):
         def noted(scope: str) -> Fault | None:
             fault = for_frame(scope)
             if fault is not None and fault.kind in ("drop", "reorder"):
-                self._spoiled_ns.append(self._clock.now_ns())
+                # After a jump of time the frames of all that time are sent at once.
+                now_ns = self._clock.now_ns()
+                from_ns = self._jumped[0] if now_ns < self._jumped[1] + 2 * SECOND_NS else now_ns
+                self._spoiled_ns.append((from_ns, now_ns))
             if fault is not None and fault.kind == "silent":
                 self._silenced_ns.append(self._clock.now_ns())
             return fault
@@ -106,14 +110,16 @@ class SimulatedVenue(Sandbox):
 
         No feed can know that at once; the comparison with candles finds it.
         """
-        return any(start_ns <= at_ns <= end_ns + SECOND_NS for at_ns in self._spoiled_ns)
+        return any(start_ns <= to and at <= end_ns + SECOND_NS for at, to in self._spoiled_ns)
 
     def silenced_in(self, start_ns: int, end_ns: int) -> bool:
         """Return whether a channel may have been silent, on a connection that lived, in a span of time."""
         return any(at_ns <= end_ns and start_ns <= at_ns + SILENCE_NS for at_ns in self._silenced_ns)
 
-    def go_on(self) -> None:
-        """Play what is due now, before any task runs: time has jumped."""
+    def go_on(self, seconds: float) -> None:
+        """Play what is due now, before any task runs: time has jumped so far."""
+        now_ns = self._clock.now_ns()
+        self._jumped = (now_ns - round(seconds * SECOND_NS), now_ns)
         if self._player is not None:
             while not self._player.play(self._clock.now_ns(), slice_ns=SECOND_NS):
                 pass
