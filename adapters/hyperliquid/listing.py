@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 from msgspec.structs import replace
@@ -34,6 +35,8 @@ _DEX_ID: Final = 100_000
 _DEX_IDS: Final = 10_000
 
 _SHOWN: Final = 8
+_COMPARED_MAX: Final = 10_000
+"""Most names that are compared with one that is not listed; the venue lists about a thousand."""
 _ENDINGS: Final = ("perp", "usd", "usdc", "usdcusdc", "usdt", "usdtusdt")
 """What others write after the asset of a perp: BTC-PERP, BTC-USD, BTC/USDC:USDC, BTCUSDT."""
 
@@ -200,9 +203,9 @@ def _own_name(text: str, perps: Mapping[str, object], assets: Mapping[str, tuple
 
 def _nearest(text: str, perps: Iterable[str], pairs: Mapping[str, Sequence[str]]) -> str:
     """Return which instrument was probably meant, in another spelling or with another ending."""
-    names = list(perps)
+    names = list(islice(perps, _COMPARED_MAX))
     spelled = {_letters(name): name for name in names}
-    for pair, markets in pairs.items():
+    for pair, markets in islice(pairs.items(), _COMPARED_MAX):
         # Tokens of bridged assets begin with a U, which the venue's pages leave out: BTC/USDC is UBTC/USDC.
         for one in (_letters(pair.removeprefix("U")), _letters(pair)):
             spelled[one] = pair if markets == [pair] else f"{pair} ({', '.join(markets)})"

@@ -186,3 +186,45 @@ async def test_n19_reads_that_hang_do_not_hold_an_order(paced_clock: MockClock, 
 
     result = await play(tmp_path, script)
     assert result.positions == []
+
+
+LIES: dict[str, Act] = {
+    "refused-whole": answering(b'{"status":"err","response":"no"}'),
+    "refused": answering(ok({"error": "Insufficient margin"})),
+    "refused-by-http": answering(b"<html>", 400),
+    "duplicate": answering(ok({"error": "Duplicate cloid already used"})),
+    "another-oid": answering(ok({"resting": {"oid": 12345}})),
+    "filled-another-oid": answering(ok({"filled": {"oid": 12345, "totalSz": "1"}})),
+    "overfilled": answering(ok({"filled": {"oid": 100000000001, "totalSz": "500"}})),
+    "nothing-filled": answering(ok({"filled": {"oid": 100000000001, "totalSz": "0"}})),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+async def test_l14_o16_after_a_lie_about_an_order_the_books_become_what_the_venue_holds(
+    paced_clock: MockClock, tmp_path: Path, name: str
+) -> None:
+    """L14, O16: the order is executed, the answer says something else, and the stream is silent."""
+
+    async def script(stage: Stage, stranger: Stranger) -> None:
+        stranger.speak = lambda text: (
+            [] if '"userFills","data"' in text or "orderUpdates" in text else [frame(text)]
+        )
+        stranger.answers["order"] = executed_then(LIES[name])
+        await stage.signal(1)
+        await stage.wait(0.5)
+        silent = not of(OrderFilled, tmp_path)
+        await stage.wait(4.5)
+        del stranger.answers["order"]
+        stranger.speak = lambda text: [frame(text)]
+        assert silent or name == "duplicate", "only of an Unknown order the fills are read"
+        stage.sandbox.drop_connections()
+        await stage.wait(100)
+        assert await stage.position() == 1
+        await stage.signal(2)
+        await stage.wait(10)
+        assert await stage.position() == 0
+
+    result = await play(tmp_path, script)
+    assert result.positions == []
+    assert result.live_orders == 0
