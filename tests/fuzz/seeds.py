@@ -9,13 +9,18 @@ inputs that broke a reader once; they are kept by hand.
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import lzma
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow.parquet
+import zstandard
 
 from engine.config import Config, StrategyConfig
 from engine.events import InstrumentListed, Quote, Trade
@@ -234,6 +239,11 @@ def _imports() -> Iterator[bytes]:
     trades = "timestamp,price,quantity\n" + "\n".join(lines) + "\n"
     yield b"\x00\x00" + trades.encode()
     yield b"\x04\x00" + gzip.compress(trades.encode(), mtime=0)
+    yield b"\x05\x00" + _zipped({"a-2022-01-15.csv": trades[:120], "a-2022-01-16.csv": trades[:30]})
+    yield b"\x06\x00" + lzma.compress(trades.encode())
+    yield b"\x07\x00" + zstandard.ZstdCompressor().compress(trades.encode())
+    columns = {"time": [1_642_204_800_000, 1_642_204_800_250], "price": [43000.5, 43000.25], "size": [1, 2]}
+    yield b"\x08\x00" + _parquet(columns)
     klines = "\n".join(
         f"{1_642_204_800_000 + 60_000 * n},1,3,1,2,5,{1_642_204_859_999 + 60_000 * n},9,4,2,4,0"
         for n in range(5)
@@ -249,6 +259,20 @@ def _imports() -> Iterator[bytes]:
     )
     yield b"\x02\x00" + b"\n".join(_json(one) for one in objects)
     yield b"\x03\x03" + b"1642204800.1234,43000.1,0.5\n1642204801.1,43000.2,0.25\n"
+
+
+def _zipped(members: dict[str, str]) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in members.items():
+            archive.writestr(zipfile.ZipInfo(name), text)
+    return target.getvalue()
+
+
+def _parquet(columns: dict[str, list[Any]]) -> bytes:
+    target = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(columns), target)
+    return target.getvalue()
 
 
 def _config() -> Iterator[bytes]:
