@@ -185,6 +185,42 @@ async def test_nothing_is_proved_while_trades_are_held_back(autojump_clock) -> N
         assert play.engine.trade_ids == [1, 2]
 
 
+async def test_trades_that_a_late_connection_is_still_to_deliver_are_not_taken_from_http(
+    autojump_clock,
+) -> None:
+    """After a reconnect the newest trades of an HTTP answer are ahead of the connection."""
+    streams: list[Stalled] = []
+    worlds: list[Truth] = []
+
+    def prepare(venue: Venue) -> None:
+        stalling(streams)(venue)
+        worlds.append(Truth(venue, reach=3))
+        venue.replays = False
+
+    async def recent(coin: str) -> object:
+        return await worlds[0].recent_trades(coin)
+
+    async with scene(limits=PATIENT, prepare=prepare, recent=recent) as play:
+        await play.live()
+        await play.venue.trade(row(1, ms=now_ms() - START_MS))
+        await play.settle()
+        await play.venue.drop()
+        await play.until(lambda: not play.feed.health.live)
+        await play.live(2)
+        await play.venue.say(quote("BTC", now_ms() - START_MS), "bbo", "BTC")
+        await play.settle()
+        streams[-1].flows = trio.Event()
+        for number in range(2, 9):
+            await trio.sleep(0.1)
+            await play.venue.trade(row(number, ms=now_ms() - START_MS))
+        await play.until(lambda: play.engine.of(FeedGap))  # a silent instrument is asked for over HTTP
+        assert worlds[0].asked["recentTrades"] == 1
+        assert play.engine.trade_ids == [1]
+        streams[-1].flows.set()
+        await trio.sleep(1)
+        assert play.engine.trade_ids == list(range(1, 9)), "in their order, none of them missing"
+
+
 async def test_pings_for_proof_leave_room_for_the_other_messages(autojump_clock) -> None:
     """Without room in the venue's limit of messages no ping is sent, and none waits."""
     async with scene(limits=PATIENT) as play:
