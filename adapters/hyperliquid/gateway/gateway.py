@@ -46,6 +46,7 @@ from adapters.transport.connection import Dial, Loss, dial_url
 from adapters.transport.context import StreamContext
 from adapters.transport.governor import Governor, Priority
 from adapters.transport.health import FeedHealth, FeedLimits
+from adapters.transport.proof import AHEAD_S, VenueClock
 from adapters.transport.stream import Stream
 from adapters.transport.text import clip
 from engine.backoff import backoff_ms
@@ -156,7 +157,14 @@ class HyperliquidGateway:
             sender = RestSender(base_url, governor, transport=http)
         self._sender = sender
         self._reconciler = Reconciler(
-            self._info, self._reading, self._orders, self._user, name, account, self._now_ns
+            self._info,
+            self._reading,
+            self._orders,
+            self._user,
+            name,
+            account,
+            self._now_ns,
+            VenueClock(clock).ahead_ns(AHEAD_S),
         )
         self._jobs_in, self._jobs = trio.open_memory_channel[Job](JOBS_MAX)
         self._jobs_open = 0

@@ -67,7 +67,9 @@ class Reading:
     """Reads rows for a fixed set of instruments, of the account `user` (lower case). `ours` returns whether a
     client id was given by this journal.
 
-    `dropped` counts what was left out, by reason.
+    `dropped` counts what was left out, by reason. `ahead_ns` is how far a time may lie ahead of its receipt.
+    A state of the account beyond it is refused, and a payment or transfer is left out until that time. A fill
+    or an order's end must not be lost: it counts as being of the last time that is possible.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Reading:
         self._ours = ours
         self._user = user
         self.dropped: Counter[str] = Counter()
+        self.ahead_ns = AHEAD_NS_MAX
 
     @property
     def dexes(self) -> list[str]:
@@ -99,7 +102,7 @@ class Reading:
             return None
         price = _whole(row.px, listed.price_scale, row.coin)
         size = _whole(row.sz, listed.size_scale, row.coin)
-        venue_ns = _time(row.time, recv_ns)
+        venue_ns = min(_time(row.time, recv_ns), recv_ns + self.ahead_ns)
         bought = row.fee_token != "USDC" and listed.kind == "spot" and row.side == "B"
         return OrderFilled(
             recv_ns,
@@ -129,7 +132,7 @@ class Reading:
         name = self._client_id(row.order.cloid)
         if listed is None or not name:
             return None
-        venue_ns = _time(row.status_timestamp, recv_ns)
+        venue_ns = min(_time(row.status_timestamp, recv_ns), recv_ns + self.ahead_ns)
         if row.status in ("open", "triggered"):
             return OrderAccepted(recv_ns, venue_ns, name, row.order.oid, _is_triggered(row))
         if row.status.endswith("Rejected") or row.status == "rejected":
@@ -214,7 +217,7 @@ class Reading:
         """Return the position of every instrument of a dex, 0 where its state shows none."""
         held = {one.position.coin: one.position for one in state.asset_positions}
         found = []
-        venue_ns = _time(state.time, recv_ns)
+        venue_ns = _time(state.time, recv_ns, self.ahead_ns)
         for listed in self._by_name.values():
             if dex_of(listed.name) != dex:
                 continue
@@ -242,7 +245,7 @@ class Reading:
     def funding(self, row: WireFunding, recv_ns: int) -> FundingPaid | None:
         """Return a funding payment."""
         listed = self._listed(row.coin)
-        if listed is None:
+        if listed is None or self._is_ahead(row.time, recv_ns):
             return None
         return FundingPaid(
             recv_ns,
@@ -268,7 +271,7 @@ class Reading:
         kind = str(row.delta.get("type", ""))
         if amount is None:
             self.dropped["ledger"] += 1
-        if not amount:
+        if not amount or self._is_ahead(row.time, recv_ns):
             return None
         scaled = wide(_scaled(amount, MONEY_SCALE, ROUND_FLOOR))
         number = f"{row.time}:{row.hash}:{kind}:{amount}"
@@ -290,6 +293,12 @@ class Reading:
         """Return the sum of account values at MONEY_SCALE. Raises VenueProtocolError."""
         return wide(sum(_scaled(decimal_of(text), MONEY_SCALE, ROUND_FLOOR) for text in texts))
 
+    def _is_ahead(self, time_ms: int, recv_ns: int) -> bool:
+        """Return whether a time cannot have come yet. Raises VenueProtocolError for an impossible one."""
+        ahead = _time(time_ms, recv_ns) > recv_ns + self.ahead_ns
+        self.dropped["time"] += ahead
+        return ahead
+
     def _client_id(self, cloid: str | None) -> str:
         """Return a client id that this journal gave, else ""."""
         name = (cloid or "").lower()
@@ -302,10 +311,10 @@ class Reading:
         return listed
 
 
-def _time(time_ms: int, recv_ns: int) -> int:
+def _time(time_ms: int, recv_ns: int, ahead_ns: int = AHEAD_NS_MAX) -> int:
     """Return a time of the venue in nanoseconds. Raises VenueProtocolError for an impossible one."""
     venue_ns = time_ms * _NS
-    if not EARLIEST_NS <= venue_ns <= recv_ns + AHEAD_NS_MAX:
+    if not EARLIEST_NS <= venue_ns <= recv_ns + ahead_ns:
         raise VenueProtocolError(f"the time {iso_text(venue_ns)} is impossible at {iso_text(recv_ns)}")
     return venue_ns
 
