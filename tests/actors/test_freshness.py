@@ -161,6 +161,15 @@ def test_a_proof_is_in_the_venues_time() -> None:
     assert stale([*jump, FeedHeard(at_ns, "f", at_ns, at_ns - 3 * S)], at_ns) == ""
 
 
+def test_a_clock_that_was_set_right_changes_its_difference_to_the_venues() -> None:
+    """It was two hours slow: without this, what the feed proves would look two hours old."""
+    at_ns, hours = T + 7200 * S, 7200 * S
+    slow = [UP, ClockChecked(T, "v", hours), Trade(T, T + hours, 1, 10_000, 1, 1)]
+    right = [*slow, ClockJumped(at_ns, T, at_ns, "stepped"), quote(at_ns + S)]
+    assert stale(right, at_ns + S) == "the feed has not caught up since the clock jumped"
+    assert stale([*right, FeedHeard(at_ns + S, "f", at_ns + S, at_ns)], at_ns + S) == ""
+
+
 def test_a_gap_in_another_market_does_not_matter() -> None:
     gap = FeedGap(T + S, "f", 2, T, T + S)
     assert stale([UP, trade(), Trade(T, T, 2, 5, 1, 1), gap], T + 2 * S) == ""

@@ -141,6 +141,8 @@ def note(conditions: Conditions, event: Event, markets: dict[int, Prices]) -> No
     elif isinstance(event, ClockJumped):
         if event.ahead:
             conditions.jumped_ns = event.to_ns
+            if event.cause == "stepped":  # our clock moved against the venue's; it is measured again later
+                conditions.skew_ns -= event.to_ns - event.from_ns
             conditions.unproved = True
             conditions.unreconciled = conditions.unreconciled or UNREAD_SINCE
             conditions.doubted |= dict.fromkeys(markets)
