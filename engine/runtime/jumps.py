@@ -48,7 +48,8 @@ class JumpWatch:
         jumps = []
         cause = max(skipped, key=lambda one: skipped[one])
         if skipped[cause] > JUMP_NS:
-            jumps.append(ClockJumped(at_ns, min(before.engine_ns, at_ns), at_ns, cause))
+            from_ns = min(max(before.engine_ns, reached_ns), at_ns)  # the clock may have been set back
+            jumps.append(ClockJumped(at_ns, from_ns, at_ns, cause))
         if stepped_ns < -JUMP_NS:
             jumps.append(ClockJumped(at_ns, before.wall_ns + passed_ns, now.wall_ns, "stepped"))
         return jumps
