@@ -315,6 +315,17 @@ def test_a_trade_of_the_future_proves_nothing() -> None:
     assert shown(harness.send(proof(4.2, 2.1))) == [(1, True, 2, "proof")]
 
 
+def test_a_trade_stamped_far_ahead_stops_no_bars() -> None:
+    """It counted every window until its time as over and silent, and the trades in them as late."""
+    harness = begun()
+    harness.send(trade(1.5), trade(3000.0, late_s=-2998.4))
+    for second in range(1, 40):
+        harness.send(trade(second + 0.6), proof(second + 1.05))
+        [bar] = [one for one in harness.advance(T + (second + 2) * SECOND_NS) if isinstance(one, BarClosed)]
+        assert shown([bar]) == [(second, True, 2 if second == 1 else 1, "timer")]
+    assert not harness.all(BarCorrected)
+
+
 def test_a_bar_without_proof_closes_as_lagging_and_is_corrected_once() -> None:
     harness = begun("1s 5s")
     harness.send(trade(1.5))
