@@ -75,7 +75,7 @@ def list_days(root: Path, disk: Disk = DISK, *, unfinished: bool = False) -> lis
     """Return the day folders of a root, oldest first. Raises JournalError when it cannot be listed.
 
     A day that has not begun is left out, since its writer died before it wrote a record: a folder without
-    segments, and unless `unfinished` one whose only segment has no header.
+    segments, and unless `unfinished` one whose only segment has at most a header.
     """
     days = []
     for name in _names(root, disk):
@@ -86,12 +86,11 @@ def list_days(root: Path, disk: Disk = DISK, *, unfinished: bool = False) -> lis
 
 
 def has_begun(folder: Path, disk: Disk = DISK, *, unfinished: bool = False) -> bool:
-    """Return whether a day folder holds a segment with a header; with `unfinished`, any segment."""
+    """Return whether a day folder holds a segment with more than a header; with `unfinished`, any segment."""
     names = [name for name in _names(folder, disk) if name.endswith((SEGMENT_SUFFIX, SEALED_SUFFIX))]
     if unfinished or len(names) != 1:
         return bool(names)
-    parsed = parse_segment_name(names[0])
-    return parsed is None or not is_unfinished(SegmentFile(folder / names[0], *parsed), disk)
+    return names[0].endswith(SEALED_SUFFIX) or file_size(folder / names[0], disk) > SEGMENT_HEADER_SIZE
 
 
 def is_unfinished(segment: SegmentFile, disk: Disk = DISK) -> bool:

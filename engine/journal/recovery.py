@@ -19,6 +19,7 @@ them. So the valid part is written to a new file, synced, and renamed.
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 
 import msgspec
@@ -133,6 +134,7 @@ class _Survey:
         return day.segments[0].first_seq <= self._witness.seq and (after is None or self._witness.seq < after)
 
     def day(self, day: Day, *, newest: bool, whole: bool) -> None:
+        before, earlier = copy(self.cursor), self._last
         self.cursor.open_day(day.day)
         self.plan.folders.append(day.path)
         for index, segment in enumerate(day.segments):
@@ -149,7 +151,12 @@ class _Survey:
             if self._first_seq is None:
                 self._first_seq = segment.first_seq
             self._last = segment
-        if newest and self._last is not None and not self._last.sealed:
+        held = self.cursor.seq - before.seq
+        if newest and earlier is not None and not held and not day.segments[0].sealed:
+            # The first segment has a header and no frame yet: the day has not begun.
+            self.cursor, self._last, self.plan.cut = before, earlier, None
+            self._remove(day.segments[0])
+        elif newest and self._last is not None and not self._last.sealed:
             self.plan.keep = (self._last, self.cursor.offset)
 
     def check_witness(self, root: Path) -> None:

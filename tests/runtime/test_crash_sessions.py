@@ -45,7 +45,7 @@ class Crashes:
         self.sent = 0
         self.rig: Rig | None = None
         self.found: dict[tuple[bytes, int], Crash] = {}
-        self.disk = Recorder(Disk(), 3, pick(2, deep=12), self.add)
+        self.disk = Recorder(Disk(), 3, pick(2, deep=24), self.add)
 
     def add(self, state: State) -> None:
         live = getattr(self.rig, "live", None)
@@ -107,7 +107,7 @@ async def test_i6_nothing_is_sent_or_acknowledged_that_a_loss_of_power_can_take_
     paced_clock: MockClock, tmp_path: Path
 ) -> None:
     """I6, I1: real system calls of two sessions; some of the states are traded on, verified and replayed."""
-    crashes = await sessions(tmp_path / "journal", pick(12, deep=60))
+    crashes = await sessions(tmp_path / "journal", pick(12, deep=240))
     crashes.check()
     assert len(crashes.found) >= pick(100, deep=1000)
     states = [one for one in crashes.found.values() if one.acknowledged]

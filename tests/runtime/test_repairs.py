@@ -10,6 +10,7 @@ from trio.testing import MockClock
 from engine.clock import AdoptedClock
 from engine.events import SessionStarted, TailRepaired
 from engine.journal import DAY_NS, list_days, recover
+from engine.journal.segment import SegmentHeader, pack_segment_header, segment_name
 from tests.pacing import VirtualTime
 from tests.runtime.kit import NOON, assert_replays, config, events, of
 from tests.runtime.rig import Rig
@@ -55,6 +56,25 @@ async def test_j08_a_first_segment_without_a_header_is_removed_and_the_repair_is
     assert (record.offset, record.length) == (0, len(left))
     assert (tmp_path / record.saved_as).read_bytes() == left
     assert [day.path.name for day in list_days(tmp_path)] == ["2024-12-05", NEXT, "2024-12-07"]
+    assert_replays(tmp_path)
+
+
+@pytest.mark.parametrize("torn", [b"", b"\xabFRM torn", bytes(700)], ids=["", "torn", "zeros"])
+async def test_j08_a_day_that_has_a_header_and_no_frame_has_not_begun(
+    paced_clock: MockClock, tmp_path: Path, torn: bytes
+) -> None:
+    """A session that follows such a day would begin with no state, at seq 1."""
+    first = (await session(tmp_path)).result
+    end = recover(tmp_path).tail
+    header = SegmentHeader(20241206, end.journal_id, end.seq + 1, end.digest, b"s" * 16, NOON + DAY_NS, 0)
+    begun = tmp_path / NEXT / segment_name(end.seq + 1)
+    begun.parent.mkdir()
+    begun.write_bytes(pack_segment_header(header) + torn)
+    result = (await session(tmp_path, 1)).result
+    assert result.first_seq == first.last_seq + 1
+    (record,) = repaired(tmp_path)
+    assert (record.file, record.offset, record.length) == (f"{NEXT}/{begun.name}", 0, 128 + len(torn))
+    assert [day.path.name for day in list_days(tmp_path)] == ["2024-12-05", NEXT]
     assert_replays(tmp_path)
 
 
