@@ -135,7 +135,8 @@ class DayReplay:
         if inputs:
             sequencer.run(inputs)
         else:
-            first = next(iter(derived_of(frame)), None)
+            # What a day opens with comes before its timers.
+            first = next(iter(derived_of(frame)[len(given) :]), None)
             sequencer.close_day(fires=first is None or isinstance(first[2], TimerFired))
         _, _, derived = self._sink.take()
         derived = given + derived
