@@ -270,10 +270,11 @@ class GapTracker:
         else:
             self._emit_recovered(recovered or [], recv_ns)  # too many trades waited
 
-    async def _read_recent(self, carrier: Carrier) -> Pieces | None:
+    async def _read_recent(self, carrier: Carrier | None = None) -> Pieces | None:
         """Return the newest trades of the venue, None if it does not give them.
 
-        Trades that a late stream has not come to yet are left out: it will deliver them itself, in order.
+        Those that a late `carrier` has not come to yet are left out: it will deliver them itself, in order.
+        After damage none are: what was damaged is not delivered again.
         """
         context = self._context
         assert self._recent is not None, "missed trades are read over HTTP"
@@ -283,7 +284,7 @@ class GapTracker:
             except VenueError:
                 context.health.venue_errors += 1
                 return None
-            if not carrier.reached_ns:
+            if carrier is None or not carrier.reached_ns:
                 return pieces
             held_ns = [one.venue_ns for piece in self.memory.waiting or [] for one in piece]
             until_ns = max([carrier.reached_ns, self.memory.last_ns, *held_ns])
@@ -337,7 +338,7 @@ class GapTracker:
         doubt, memory = self._doubt, self.memory
         for wait_s in doubt.waits_s():
             await trio.sleep(wait_s)
-            recovered = await self._read_recent(carrier) if self._recent is not None else None
+            recovered = await self._read_recent() if self._recent is not None else None
             if memory.resuming:
                 memory.carry(recovered or [])
                 doubt.settling = False
