@@ -137,7 +137,7 @@ async def test_j21_the_records_that_wait_for_a_stalled_disk_are_bounded(
 
     async def script(rig: Rig) -> None:
         nonlocal sent
-        rig.ingress._max = 500
+        rig.ingress.inputs_max = 500
         disk.slow_s = 0.5
         with trio.move_on_after(2):
             while sent < 100_000:
