@@ -358,6 +358,9 @@ class Live:
             isinstance(event, Trade | Quote | FeedUp | FeedDown) for event in batch
         ):
             self._first_feed_input.set()
+            if self._plan.for_seconds is not None:  # before this turn, from which a handler may not return
+                ends_s = self._plan.for_seconds + STOP_S["keep"]
+                self._watchdog.end_after(ends_s, _end_of(self._plan.for_seconds))
         self.sequencer.run(batch)
         for failed in self.sequencer.failures[self._failures_shown :]:
             self._failures_shown += 1
@@ -409,11 +412,9 @@ class Live:
         return self.committer.durable_seq
 
     async def _stop_after(self, seconds: float) -> None:
-        reason = f"--for {seconds:g}s"
         await self._first_feed_input.wait()
-        self._watchdog.end_after(seconds + STOP_S["keep"], reason)
         await trio.sleep(seconds)
-        self.stop(reason)
+        self.stop(_end_of(seconds))
 
     async def _settle_orders(self) -> None:
         """Stop trading as configured, and wait until no order is under way and no exit is owed.
@@ -478,3 +479,7 @@ class Live:
     def _now_ns(self) -> int:
         """Return the clock's time, never before the engine's."""
         return max(self._plan.clock.now_ns(), self.sequencer.now_ns)
+
+
+def _end_of(seconds: float) -> str:
+    return f"--for {seconds:g}s"

@@ -336,3 +336,31 @@ async def test_no_opening_passes_while_inputs_are_older_than_a_price_may_be(
     assert [one.at_ns for one in of(SubmitOrder, tmp_path)] == on_time
     assert [(one.limit, one.at_ns) for one in of(OrderRefused, tmp_path)] == [("stale", late_ns)]
     assert_replays(tmp_path)
+
+
+DEADLINES: list[Any] = []
+
+
+class Looking(Strategy):
+    """Notes in its first call whether the end of `--for` is watched."""
+
+    def on_trade(self, trade: Tick) -> None:
+        for rig in tuple(DEADLINES):
+            if isinstance(rig, Rig):
+                DEADLINES[:] = [rig.live._watchdog._deadline]
+
+
+async def test_the_end_of_a_session_is_watched_before_the_first_handler_runs(
+    paced_clock: MockClock, tmp_path: Path
+) -> None:
+    """Its first trades may come in the batch of the first input of the feed, and a handler may not return."""
+
+    async def script(rig: Rig) -> None:
+        DEADLINES[:] = [rig]
+        await rig.record(100)
+
+    use = StrategyConfig(use="tests.runtime.test_lag:Looking")
+    await Rig(tmp_path, msgspec.structs.replace(config(), strategies=(use,)), for_seconds=60.0).run(script)
+    (deadline,) = DEADLINES
+    assert deadline is not None
+    assert deadline[1] == "--for 60s"
