@@ -133,6 +133,7 @@ async def test_j21_the_records_that_wait_for_a_stalled_disk_are_bounded(
     disk = FaultyDisk()
     use_disk(monkeypatch, disk)
     monkeypatch.setattr("engine.runtime.committer.PENDING_RECORDS_MAX", 1000)
+    monkeypatch.setattr("engine.runtime.lag.INPUTS_MAX", 500)
     sent = 0
 
     async def script(rig: Rig) -> None:
