@@ -41,7 +41,7 @@ UNSCALED = {
     "Books": "adjustments compared configured doubts effects executions halts marked marks others owners "
     "recent scale start starting",
     "Bracket": "side",
-    "Conditions": "doubted markets",
+    "Conditions": "doubted late markets",
     "Correction": "cost fills finer gain net_cost net_fills price side",
     "Execution": "_dead_man _dead_man_set _leverage_asked _session",
     "Flow": "deltas windows",
@@ -63,7 +63,7 @@ UNSCALED = {
     "Path": "leg",
     "Position": "cost margin",
     "Profile": "windows",
-    "Profiles": "_late",
+    "Profiles": "_late _proves _speed",
     "Series": "makes",
     "SetLeverage": "leverage",
     "SimulatedVenue": "active called cash last_order_id last_trade_id leverages liquidations scale sizes",
