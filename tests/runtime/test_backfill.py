@@ -19,7 +19,16 @@ from hypothesis import strategies as st
 
 from engine.clock import ClockReadings
 from engine.config import Config
-from engine.events import CandleRead, Event, FundingRead, HistoryRead, InstrumentListed, MarketRules
+from engine.events import (
+    CandleRead,
+    Event,
+    FundingRead,
+    HistoryRead,
+    InstrumentListed,
+    MarketRules,
+    SessionStarted,
+    TailRepaired,
+)
 from engine.runtime.backfill import (
     BackfillPlan,
     SeriesPlan,
@@ -389,3 +398,18 @@ def test_any_spans_kills_and_late_candles_end_with_exactly_the_venues_candles(
         ]
         assert len(counts) == len(set(counts)), "each candle is recorded once"
         assert_replays(root)
+
+
+def test_a_backfill_records_what_its_start_has_repaired_and_takes_an_epoch(tmp_path: Path) -> None:
+    venue = Scripted(Clock(NOON))
+    backfill(tmp_path, venue, minutes(0, 5))
+    segment = max(tmp_path.glob("*/*.seg"))
+    with segment.open("ab") as file:
+        file.write(b"torn")
+    backfill(tmp_path, venue, minutes(5, 9))
+    backfill(tmp_path, venue, minutes(9, 12))
+    (record,) = of(TailRepaired, tmp_path)
+    assert isinstance(record, TailRepaired)
+    assert (tmp_path / record.saved_as).read_bytes() == b"torn"
+    assert [one.epoch for one in of(SessionStarted, tmp_path) if isinstance(one, SessionStarted)] == [1, 2, 3]
+    assert_replays(tmp_path)
