@@ -29,7 +29,7 @@ from adapters.transport.governor import Governor
 from adapters.transport.stream import Stream
 from engine.actors import Aggregator, Execution
 from engine.actors.orders import gates
-from engine.events import COMMANDS, FeedDown
+from engine.events import COMMANDS
 from engine.journal import JournalWriter, recovery
 from engine.runtime import live
 from engine.runtime.committer import Committer
@@ -238,14 +238,6 @@ def _empty(original: Any) -> Any:
     return empty
 
 
-def _without_losses(original: Any) -> Any:
-    def note(conditions: Any, event: Any, markets: Any) -> None:
-        if not isinstance(event, FeedDown):
-            original(conditions, event, markets)
-
-    return note
-
-
 def _true(original: Any) -> Any:
     def true(*_: Any, **__: Any) -> bool:
         return True
@@ -281,8 +273,7 @@ PLANTED: Final = (
     Planted("P5", "a session does not know the last trade", ((live, "note_trade", _nothing),)),
     Planted("P6", "late trades are left out", ((Aggregator, "_add_late", _nothing),)),
     Planted("P7", "a torn tail is not cut", ((recovery, "carry_out", _empty),)),
-    Planted("P8", "openings pass while the feed is down", ((gates, "note", _without_losses),)),
-    Planted("P9", "windows close without a proof of their end", ((Aggregator, "_reaches", _true),)),
+    Planted("P8", "windows close without a proof of their end", ((Aggregator, "_reaches", _true),)),
 )
 
 
