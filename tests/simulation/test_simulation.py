@@ -16,7 +16,7 @@ from tests.simulation.shrink import shrink
 from tests.simulation.simulation import simulate
 
 FIRST_SEED = 1000
-PARTS = pick(2, deep=100)
+PARTS = pick(2, deep=60)
 SEEDS_OF_A_PART = pick(1, deep=4)
 HOURS = pick(1, deep=2) / 4
 PER_HOUR = 110.0
