@@ -149,7 +149,7 @@ class Bookings:
         if order is not None:
             shares = [(order.owner, size)]
         else:
-            books = [(owner, book.size) for owner, book in self.account.of(market)]
+            books = [(owner, self._held(owner, market)) for owner, _ in self.account.of(market)]
             shares = allocate(books, fill.side, size, listed.size_step)
         waiting: list[tuple[str, Fraction, str, bool]] = []
         for owner, share in shares:
@@ -160,11 +160,7 @@ class Bookings:
     def _parts(
         self, owner: str, market: int, side: int, share: Fraction, order: Order | None, ahead: Fraction
     ) -> list[tuple[str, Fraction, str, bool]]:
-        held = self.position(owner, market) + ahead
-        for earlier, _, _, waiting, done in self.due:  # fills of this turn that are not booked yet
-            for other, size, _, _ in waiting[len(done) :]:
-                if (other, market) == (owner, earlier.instrument):
-                    held += earlier.side * size
+        held = self._held(owner, market) + ahead
         found: list[tuple[str, Fraction, str, bool]] = []
         for part in parts(held, side, share):
             role = CLOSE if sign(held) == -side else OPEN
@@ -172,6 +168,15 @@ class Bookings:
             found.append((owner, part, role, over))
             held += side * part
         return found
+
+    def _held(self, owner: str, market: int) -> Fraction:
+        """Return the size of a book with the fills of this turn that are not booked yet."""
+        held = self.position(owner, market)
+        for earlier, _, _, waiting, done in self.due:
+            for other, size, _, _ in waiting[len(done) :]:
+                if (other, market) == (owner, earlier.instrument):
+                    held += earlier.side * size
+        return held
 
     def _booked(self, booked: FillBooked) -> None:
         if booked.cause in ("flat", "position read"):

@@ -87,3 +87,14 @@ def test_a_mark_that_the_data_had_long_ago_liquidates_nothing() -> None:
         s.trade(87)
         assert len(s.memory.events(Liquidated)) == 1
         assert s.book() == 0
+
+
+def test_a_trade_that_fills_an_entry_and_liquidates_it_leaves_a_flat_book() -> None:
+    with Session(replace(FEES, cash="12")) as s:
+        s.trade(100)
+        s.say("Long", "buy", "AAA", "1", limit="99")
+        s.trade(100)
+        s.trade(100)
+        s.trade(80)
+        assert len(s.memory.events(Liquidated)) == 1
+        assert (s.book(), s.book("external")) == (0, 0)
