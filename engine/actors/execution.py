@@ -367,11 +367,11 @@ class Execution(Actor):
         )
 
     def _is_cut(self, order: Order, read: OrderRead) -> bool:
-        """Return whether what is missing of a filled order was never filled: reduce-only had cut it.
+        """Return whether what is missing of a filled order never fills: reduce-only or a change had cut it.
 
         The fills of an answer have been reported before it, but for those of the moment of the query.
         """
-        if not order.reduce_only or not order.filled:
+        if not (order.reduce_only or order.modifying) or not order.filled:
             return False
         order.filled_ns = order.filled_ns or read.venue_ns
         return read.venue_ns >= order.filled_ns + self._answer_ns

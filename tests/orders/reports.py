@@ -105,7 +105,9 @@ class Reports(Bookings):
         order.number = max(order.number, read.venue_order_id)
         # An order that the venue does not know may still arrive until it expires.
         order.absent = read.state == "absent" and read.venue_ns > order.expires_ns
-        if read.state in ("filled", "canceled", "rejected"):
+        if read.state == "filled" and order.open:
+            order.absent = True  # it is not sure at once that nothing more of it is reported
+        elif read.state in ("filled", "canceled", "rejected"):
             order.ended = True
         elif read.state == "open":
             if order.refused:

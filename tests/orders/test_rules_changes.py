@@ -82,6 +82,22 @@ def test_a_change_whose_answer_is_lost_is_read_with_the_order() -> None:
         assert s.live() == []
 
 
+def test_a_changed_order_that_filled_has_ended_although_the_answer_to_the_change_is_lost() -> None:
+    with RealSession() as s:
+        s.say("Long", "buy", "AAA", "1", limit="90")
+        s.trade(100)
+        bid = s.order()
+        s.hold()
+        s.say("Long", "modify", -1, size="0.5")
+        s.trade(100)
+        assert s.arrive(), "the venue has changed it, and its answer is lost"
+        s.fill(90, order=bid)
+        for _ in range(4):
+            s.wait(10)
+        assert s.live() == []
+        assert s.book() == Fraction("0.5")
+
+
 def test_the_stop_loss_of_an_order_that_was_made_larger_protects_all_that_it_fills() -> None:
     with RealSession() as s:
         s.say("Long", "buy", "AAA", "0.1", limit="100", stop_loss="97")
