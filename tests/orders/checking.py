@@ -67,7 +67,7 @@ def check(session: Played, *, calm: bool = False, rests: Collection[int] = ()) -
         if session.mode == "paper"
         else None
     )
-    margin = Margin(model, paper=session.mode == "paper", candles=settings.data == "candles")
+    margin = Margin(model, fills, candles=settings.data == "candles")
     losses = Losses(model, Fraction(settings.daily_loss), Fraction(settings.drawdown_percent))
     protection = Protection(model, candles=settings.data == "candles")
     try:

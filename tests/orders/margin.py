@@ -8,10 +8,22 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from engine.events import Event, InstrumentListed, Liquidated, MarketRules, OrderApproved
+from engine.events import (
+    BookRead,
+    ContextRead,
+    Event,
+    FundingPaid,
+    InstrumentListed,
+    Liquidated,
+    MarketRules,
+    OrderApproved,
+    Quote,
+    Trade,
+)
 from tests.orders.facts import OPEN, Order
 from tests.orders.ledger import ZERO
 from tests.orders.model import Model
+from tests.orders.paper_fills import PaperFills
 
 __all__ = ["Margin"]
 
@@ -20,14 +32,16 @@ MARK_AGE_NS = 60_000_000_000
 
 
 class Margin:
-    """The rules of each market. `candles`: prices within a turn are not recorded."""
+    """The rules of each market. `fills`: on paper. `candles`: prices within a turn are not recorded."""
 
-    def __init__(self, model: Model, *, paper: bool, candles: bool) -> None:
+    def __init__(self, model: Model, fills: PaperFills | None, *, candles: bool) -> None:
         self.model = model
-        self.paper = paper
+        self.fills = fills
         self.candles = candles
         self.rules: dict[int, MarketRules] = {}
         self.liquidated = False
+        self.moved: set[int] = set()  # markets that had a price in this turn, or funding
+        self.looked_ns = 0  # when the venue last looked at the account
 
     def follow(self, event: Event) -> None:
         """Take a record after the model has taken it."""
@@ -37,29 +51,39 @@ class Margin:
             self._approve(event)
         elif isinstance(event, Liquidated):
             self.liquidated = True
+        elif isinstance(event, Trade | Quote | BookRead | ContextRead | FundingPaid):
+            self.moved.add(event.instrument)
 
     def check_turn(self) -> None:
-        """After a turn: no spot book is short, and an account below its maintenance was liquidated."""
+        """After a turn: no spot book is short, and an account below its maintenance was liquidated.
+
+        The venue looks at the account with each price of what it holds and at each funding. Where what is
+        shown is used up, the rest waits until more is shown.
+        """
         model = self.model
         for (owner, market), book in model.account.books.items():
             if not self.rules[market].on_margin:
                 model.require(book.size >= 0, "a spot book is never short", owner, market, book)
         liquidated, self.liquidated = self.liquidated, False
-        if not self.paper or self.candles:
+        if self.fills is None or self.candles:
             return
+        if any(model.account.size(market) for market in self.moved):
+            self.looked_ns = model.now_ns
+        self.moved.clear()
         # The venue has no mark once the data has had none for a while.
         recent = {
             market: mark
             for market, mark in model.marks.items()
-            if model.now_ns - model.marked_ns[market] <= MARK_AGE_NS
+            if self.looked_ns - model.marked_ns[market] <= MARK_AGE_NS
         }
         values = {**model.last, **recent}
-        needed = ZERO
+        needed, closes = ZERO, False
         for market, rules in self.rules.items():
             size = model.account.size(market)
             if size and rules.on_margin and market in values:
                 needed += abs(size) * values[market] / (2 * rules.leverage_max)
-        if not needed:
+                closes |= self.fills.may_close(market, size)
+        if not closes:
             return
         equity = model.account.equity(values)
         model.require(
@@ -82,7 +106,7 @@ class Margin:
         model.require(value >= Fraction(rules.value_min), "what opens has the smallest value", approval)
         if not rules.on_margin:
             model.require(terms.side > 0, "spot is never sold short", approval)
-        elif self.paper:
+        elif self.fills is not None:
             self._carry(approval, size * worst * Fraction(rules.taker_fee))
 
     def _carry(self, approval: OrderApproved, fee: Fraction) -> None:

@@ -11,7 +11,17 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from engine.events import BookRead, Candle, ContextRead, Event, OrderFilled, Quote, SubmitOrder, Trade
+from engine.events import (
+    BookRead,
+    Candle,
+    ContextRead,
+    Event,
+    FeedDown,
+    OrderFilled,
+    Quote,
+    SubmitOrder,
+    Trade,
+)
 from tests.orders.facts import CLOSE, OPEN, Order
 from tests.orders.ledger import ZERO, up
 from tests.orders.model import Model
@@ -24,12 +34,36 @@ BPS = Fraction(1, 10_000)
 
 @dataclass
 class Side:
-    """One side of a market as it was shown last: levels, best first, less what was taken since."""
+    """One side of a market as it was shown last: levels, best first, less what was taken since.
+
+    What was taken stays taken until the side changes. `known`: the feed is up since. `newer`: a best price
+    and its size that a quote has shown since the book.
+    """
 
     levels: list[list[Fraction]] = field(default_factory=list)
+    whole: list[list[Fraction]] = field(default_factory=list)
+    known: bool = False
+    newer: tuple[Fraction, Fraction] | None = None
 
     def show(self, levels: list[list[Fraction]]) -> None:
-        self.levels = levels
+        self.known, self.newer = True, None
+        if levels != self.whole:
+            self.whole, self.levels = levels, [list(level) for level in levels]
+
+    def left(self, side: int) -> Fraction:
+        """Return what a taker finds. Levels better than a newer best price are gone."""
+        if not self.known:
+            return ZERO
+        found = ZERO
+        for (price, left), (_, whole) in zip(self.levels, self.whole, strict=True):
+            if self.newer is not None:
+                best, size = self.newer
+                if not best or (best - price) * side > 0:
+                    continue
+                if price == best:
+                    left = max(ZERO, min(whole, size) - (whole - left))
+            found += left
+        return found
 
     @property
     def best(self) -> Fraction | None:
@@ -65,12 +99,23 @@ class PaperFills:
                 known = self.shown.setdefault((event.instrument, side), Side())
                 if event.instrument not in self.has_book:
                     known.show(levels)
+                else:
+                    known.newer = listed.price(price), listed.size(size)
         elif isinstance(event, BookRead):
             self.has_book.add(event.instrument)
             listed = self.model.listed[event.instrument]
             for side, levels_read in ((1, event.asks), (-1, event.bids)):
                 levels = [[listed.price(price), listed.size(size)] for price, size, _ in levels_read]
                 self.shown.setdefault((event.instrument, side), Side()).show(levels)
+        elif isinstance(event, FeedDown):
+            for known in self.shown.values():
+                known.known = False
+
+    def may_close(self, market: int, size: Fraction) -> bool:
+        """Return whether there is something to close a position with: what is shown, else any price."""
+        side = -1 if size > 0 else 1
+        known = self.shown.get((market, side))
+        return known is None or known.left(side) > 0
 
     def follow(self, seq: int, event: Event) -> None:
         """Take a record of the turn."""
@@ -78,6 +123,22 @@ class PaperFills:
             self.placed_in[event.client_order_id] = self.turn_seq
         elif isinstance(event, OrderFilled) and event.client_order_id:
             self._check(event)
+        elif isinstance(event, OrderFilled) and (event.instrument, event.side) in self.shown:
+            self._check_liquidation(event)
+
+    def _check_liquidation(self, fill: OrderFilled) -> None:
+        """It takes from what is shown, at the prices shown."""
+        listed = self.model.listed[fill.instrument]
+        price, size = listed.price(fill.price, fill.finer), listed.size(fill.size)
+        known = self.shown[fill.instrument, fill.side]
+        rule = "a liquidation takes what is shown"
+        self.model.require(known.known, rule, fill, known)
+        for level in known.levels:
+            if level[0] == price:
+                level[1] -= size
+                self.model.require(level[1] >= 0, rule, fill, known)
+                return
+        self.model.require(False, rule, fill, known)
 
     def _check(self, fill: OrderFilled) -> None:
         model, order = self.model, self.model.orders[fill.client_order_id]

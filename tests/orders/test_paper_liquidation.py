@@ -46,3 +46,36 @@ def test_more_than_the_account_can_hold_is_refused() -> None:
         s.trade(100)
         assert s.refusals() == ["margin"]
         assert s.book("Long") == 0
+
+
+def test_what_is_not_shown_is_liquidated_with_the_next_quote_that_shows_more() -> None:
+    """2 are short and 1.01 is offered: the rest is below its maintenance until the offer changes."""
+    with Session(replace(FREE, taker_fee="0.0007", cash="40")) as s:
+        s.quote("101.8", "101.9")
+        s.say("Short", "sell", "AAA", "2", limit="101.8")
+        s.trade("101.9")
+        s.quote("101.8", "101.9")
+        assert s.book("Short") == -2
+        s.quote("123.11", "123.59", ask_size="1.01")
+        s.trade("121.74")
+        assert s.book("Short") * 100 == -99
+        s.wait(60)
+        s.trade("121.74")
+        assert s.book("Short") * 100 == -99
+        s.quote("123.11", "123.59", ask_size="1.02")
+        assert s.book("Short") == 0
+        assert len(s.memory.events(Liquidated)) == 2
+
+
+def test_a_mark_that_grows_old_counts_until_the_next_price() -> None:
+    """Trades at 123 would liquidate, the mark of 100 does not; a minute later no price has come yet."""
+    with Session(replace(FREE, cash="40")) as s:
+        s.context(100)
+        s.say("Short", "sell", "AAA", "2", limit="101")
+        s.trade(102)
+        s.trade(102)
+        s.trade(123)
+        s.wait(61)
+        assert (s.book("Short"), s.memory.events(Liquidated)) == (-2, [])
+        s.trade(123)
+        assert (s.book("Short"), len(s.memory.events(Liquidated))) == (0, 1)
