@@ -32,6 +32,7 @@ from engine.actors.bars import (
 from engine.actors.base import Emit, handles
 from engine.actors.candle_bars import CANDLES
 from engine.actors.corrections import LATE
+from engine.actors.doubts import in_hole, settle
 from engine.actors.skipping import Skipping
 from engine.actors.successions import Count, add_following
 from engine.clock import SECOND_NS, window_end, window_start
@@ -203,7 +204,9 @@ class Aggregator(Skipping):
         price = trade.price
         while start_ns < first_ns:
             end_ns = window_end(self._base_ns, start_ns)
-            market.waiting.insert(at, OpenBar(start_ns, end_ns, start_ns, price, price, price, price))
+            bar = OpenBar(start_ns, end_ns, start_ns, price, price, price, price)
+            bar.doubtful = in_hole(market, bar)
+            market.waiting.insert(at, bar)
             start_ns = end_ns
             at += 1
             if not market.flat:
@@ -223,7 +226,7 @@ class Aggregator(Skipping):
             return  # the venue's candle includes it
         for series in market.series:
             if reached and not market.flat:
-                self._insert_closed(series, trade, market.done_ns)
+                self._insert_closed(series, trade, market)
             # An open longer bar receives the trade later, if the part that has it is not merged yet.
             merged_ns = window_start(series.source_ns or self._base_ns, market.done_ns)
             unclosed = [series.bar] if series.source_ns else [*market.waiting, open_bar]
@@ -249,17 +252,18 @@ class Aggregator(Skipping):
             if price is None and not series.source_ns:
                 self._too_late += 1  # its window has no bar
 
-    def _insert_closed(self, series: Series, trade: Trade, done_ns: int) -> None:
+    def _insert_closed(self, series: Series, trade: Trade, market: Market) -> None:
         """Insert a bar for the window of a late trade that had no trades before, and so no bar."""
         start_ns = window_start(series.interval_ns, trade.venue_ns)
         if any(bar.start_ns == start_ns for bar in (*series.closed, series.bar)):
             return
         end_ns, price = window_end(series.interval_ns, start_ns), trade.price
         bar = OpenBar(start_ns, end_ns, 0, price, price, price, price)
-        if end_ns <= done_ns:
+        bar.doubtful = in_hole(market, bar)
+        if end_ns <= market.done_ns:
             series.closed.append(bar)
             series.closed.sort(key=lambda one: one.start_ns)
-        elif trade.venue_ns < window_start(series.source_ns, done_ns):
+        elif trade.venue_ns < window_start(series.source_ns, market.done_ns):
             series.bar = bar
 
     # The state of the feed.
@@ -328,8 +332,8 @@ class Aggregator(Skipping):
     def settle_gap(self, gap: FeedGap, emit: Emit) -> None:
         """Clear the mark of the bars a closed gap overlaps, or mark them as incomplete for good.
 
-        A gap that was not closed can reach into a window whose bar is not open yet. That bar will be
-        incomplete.
+        The mark stays if a part of the bar is in an earlier hole, which this gap does not cover. A gap that
+        was not closed can reach into a window whose bar is not open yet. That bar will be incomplete.
         """
         market = self._markets.get(gap.instrument)
         if market is None:
@@ -338,12 +342,13 @@ class Aggregator(Skipping):
             market = self._market(gap.instrument)
         market.blind = False
         market.doubt_ns = 0
+        settle(market, gap.from_ns, gap.to_ns)
         if not gap.closed:
             market.hole_ns = max(market.hole_ns, gap.to_ns)
         for series in market.series:
             for bar, is_open in self._overlapped(gap, market, series):
                 before = bar.uncertain, bar.lagging
-                bar.doubtful = False
+                bar.doubtful = bar.doubtful and in_hole(market, bar)
                 if not (gap.closed or bar.proved):
                     bar.because = bar.because or GAP
                     bar.lagging = False  # what it lacks does not come any more
@@ -366,7 +371,7 @@ class Aggregator(Skipping):
             if bar.end_ns > gap.from_ns and bar.start_ns <= gap.to_ns:
                 yield bar, True
             elif not self._blind:
-                bar.doubtful = False
+                bar.doubtful = bar.doubtful and in_hole(market, bar)
 
     # Sessions.
 

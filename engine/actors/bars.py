@@ -10,6 +10,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import msgspec
+
 from engine.actors.base import State
 from engine.clock import DAY_NS, SECOND_NS
 from engine.events import BarClosed, BarCorrected, CandleRead, Trade
@@ -138,7 +140,8 @@ class Market(State):
 
     `reached_ns`: earlier windows need no proof, since a later trade closes them. `lagging`: some bars closed
     without proof. Windows that begin before `doubt_ns` are in doubt, because the feed was down at that time.
-    `due_ns`: when the next correction is due, 0 for none.
+    `due_ns`: when the next correction is due, 0 for none. Trades after `since_ns` are in doubt until the next
+    gap, 0 if none are; those in `holes_ns` until a gap covers them (`doubts.py`).
     """
 
     series: list[Series]
@@ -153,6 +156,8 @@ class Market(State):
     lagging: bool = False
     doubt_ns: int = 0
     due_ns: int = 0
+    since_ns: int = 0
+    holes_ns: list[tuple[int, int]] = msgspec.field(default_factory=list)
 
 
 def series_of(spans_ns: list[int]) -> list[Series]:

@@ -31,6 +31,7 @@ from engine.actors.bars import (
 )
 from engine.actors.base import Actor, Emit, SetTimer
 from engine.actors.corrections import Corrections
+from engine.actors.doubts import in_hole
 from engine.clock import DAY_NS, MONTH_NS, SECOND_NS, window_end, window_start
 from engine.config import BarsConfig
 from engine.values import InstrumentId, parse_interval
@@ -118,7 +119,7 @@ class Closing(Corrections):
         fresh = OpenBar(start_ns, window_end(self._base_ns, start_ns), 0, price, price, price, price)
         market = self._markets[instrument]
         fresh.because = GAP if start_ns <= market.hole_ns else ""
-        fresh.doubtful = self._blind or market.blind or start_ns < market.doubt_ns
+        fresh.doubtful = self._blind or market.blind or start_ns < market.doubt_ns or in_hole(market, fresh)
         self._open[instrument] = fresh
         return fresh
 

@@ -13,6 +13,7 @@ from engine.actors.bars import JUMPED
 from engine.actors.base import Emit, handles
 from engine.actors.candle_bars import CandleBars
 from engine.actors.closing import REVISABLE_BARS_MAX
+from engine.actors.doubts import begin_doubt
 from engine.clock import window_start
 from engine.events import ClockJumped
 
@@ -58,6 +59,7 @@ class Skipping(CandleBars):
     def _doubt(self, instrument: int, at_ns: int, emit: Emit) -> None:
         """Mark the bars of an instrument that are not settled as doubtful."""
         market = self._markets[instrument]
+        begin_doubt(market, self._open.get(instrument))
         own = [self._open[instrument]] if instrument in self._open else []
         for bar in (*own, *market.waiting, *(series.bar for series in market.series)):
             bar.doubtful = True

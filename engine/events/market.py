@@ -230,7 +230,8 @@ class FeedGap(Event, frozen=True, tag="feed-gap"):
     """Trades between two venue times may be missing. `closed`: the venue's backlog shows that none are.
 
     A gap that is not closed is as tight as can be stated: from the last trade known before it to the first
-    one known after it. Several gaps may settle one interruption.
+    one known after it. Several gaps may settle one interruption; together they begin at the last trade known
+    before it, since what precedes them stays in doubt.
     """
 
     recv_ns: int

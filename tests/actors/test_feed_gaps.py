@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from engine.actors import Aggregator
+from engine.actors.doubts import HOLES_MAX
 from engine.clock import SECOND_NS
 from engine.config import BarsConfig
 from engine.events import BarClosed, FeedDamaged, FeedDown, FeedGap, FeedUp, SessionStarted, Trade
@@ -48,7 +49,7 @@ def test_f04_bars_in_a_gap_are_incomplete_until_it_is_closed(minutes: float, clo
     whole = marks(harness)
     assert not whole[0]
     assert all(whole[minute] for minute in whole if minute >= 1), "incomplete until the gap is settled"
-    harness.send(FeedGap(up, "f", 1, down, up, closed))
+    harness.send(FeedGap(up, "f", 1, T + int(1.5 * MINUTE), up, closed))
     harness.advance(T + 8 * MINUTE)
     after = marks(harness)
     assert not after[0]
@@ -79,7 +80,7 @@ def test_f15_after_damage_bars_of_that_instrument_are_in_doubt_until_a_gap_settl
         harness.advance(event.recv_ns)
         harness.send(event)
     assert marks(harness) == {0: False, 1: True, 2: True}
-    hole = T + int(1.1 * MINUTE), T + int(1.5 * MINUTE)
+    hole = T + MINUTE, T + int(1.5 * MINUTE)
     after = T + int(3.6 * MINUTE)
     harness.send(FeedGap(after, "f", 1, *hole, closed), FeedGap(after, "f", 1, hole[1], after, True))
     harness.advance(T + 6 * MINUTE)
@@ -111,6 +112,73 @@ def test_f15_damage_elsewhere_does_not_matter() -> None:
     assert marks(harness) == {0: False, 1: True, 2: False}
 
 
+def test_a_closed_gap_settles_only_what_it_covers() -> None:
+    """One that begins later called the windows of an earlier hole complete, whose trades nobody had read."""
+    harness = new_harness()
+    harness.send(trade(0), trade(1.1))
+    for event in (damage(1.2), trade(3.5), trade(4.5)):
+        harness.advance(event.recv_ns)
+        harness.send(event)
+
+    ticks = iter(range(T + 6 * MINUTE, T + 9 * MINUTE, 2 * SECOND_NS))
+
+    def settled(begin: float, end: float) -> dict[int, bool]:
+        now_ns = next(ticks)
+        harness.advance(now_ns)
+        harness.send(FeedGap(now_ns, "f", 1, T + int(begin * MINUTE), T + int(end * MINUTE), True))
+        harness.advance(now_ns + SECOND_NS)
+        return {minute: mark for minute, mark in marks(harness).items() if minute < 5}
+
+    assert settled(3.5, 4.6) == {0: False, 1: True, 2: True, 3: True, 4: False}
+    assert settled(1.1, 2.5) == {0: False, 1: False, 2: True, 3: True, 4: False}
+    assert settled(2.5, 3.4) == {0: False, 1: False, 2: False, 3: True, 4: False}
+    assert settled(3.3, 3.6) == dict.fromkeys(range(5), False)
+
+
+def test_a_hole_of_an_earlier_session_outlives_the_gap_of_the_next_one() -> None:
+    """The new session joins its trades to the newest ones of the journal, whatever is missing before."""
+    harness = new_harness()
+    harness.send(trade(0), trade(1.1), damage(1.2), trade(1.5))
+    down, up = T + int(1.6 * MINUTE), T + int(1.7 * MINUTE)
+    harness.send(SessionStarted(down, "b" * 16, "paper", "", "", "", (), ""), FeedUp(up, "f", 1))
+    harness.send(FeedGap(up, "f", 1, T + int(1.5 * MINUTE), up, True))
+    harness.advance(T + 4 * MINUTE)
+    assert marks(harness) == {0: False, 1: True, 2: False}
+
+
+@pytest.mark.parametrize("late", [3.99, 1.5])
+def test_a_window_that_a_late_trade_inserts_into_a_hole_is_in_doubt(late: float) -> None:
+    """It is waiting when the trade arrives, or closed."""
+    listed = {1: msgspec.structs.replace(LISTED[1], silence="none")}
+    harness = Harness(Aggregator(BarsConfig(("1m",), 1000)), listed)
+    harness.send(FeedUp(T - 1, "f", 1), trade(0))
+    at_ns = T + int(4.001 * MINUTE)
+    harness.advance(at_ns)
+    harness.send(damage(4.001), trade(4.002), FeedGap(at_ns, "f", 1, T + int(4.002 * MINUTE), at_ns, True))
+    harness.log.clear()
+    harness.send(Trade(at_ns, T + int(late * MINUTE), 1, 100, 1, 1))
+    harness.advance(T + 6 * MINUTE)
+    assert marks(harness)[int(late)]
+    harness.send(FeedGap(T + 6 * MINUTE, "f", 1, T, at_ns, True))
+    harness.advance(T + 7 * MINUTE)
+    assert not marks(harness)[int(late)]
+
+
+def test_of_many_holes_the_oldest_are_joined() -> None:
+    harness = new_harness()
+    for number in range(60):
+        harness.send(trade(number), damage(number + 0.1), trade(number + 0.5))
+        at_ns = T + number * MINUTE + MINUTE // 2
+        harness.send(FeedGap(at_ns, "f", 1, at_ns, at_ns, True))
+        harness.advance(T + (number + 1) * MINUTE)
+    actor = harness.actor
+    assert isinstance(actor, Aggregator)
+    assert len(actor._markets[1].holes_ns) == HOLES_MAX
+    assert actor._markets[1].holes_ns[0][0] == T
+    harness.advance(T + 61 * MINUTE)
+    assert set(marks(harness).values()) == {True}
+
+
 def test_a_longer_bar_is_incomplete_when_one_of_its_parts_is() -> None:
     harness = new_harness()
     harness.send(trade(0), trade(2.5), FeedGap(T, "f", 1, T + 2 * MINUTE, T + 2 * MINUTE + 1, False))
@@ -125,7 +193,7 @@ def test_a_settled_bar_is_emitted_with_the_next_revision() -> None:
     (bar,) = harness.all(BarClosed)
     assert (bar.revision, bar.incomplete) == (0, True)
     harness.send(FeedUp(T + 2 * MINUTE, "f", 1))
-    assert harness.send(FeedGap(T + 2 * MINUTE, "f", 1, T + 1, T + MINUTE, True)) == []
+    assert harness.send(FeedGap(T + 2 * MINUTE, "f", 1, T, T + MINUTE, True)) == []
     (again,) = (one for one in harness.advance(T + 2 * MINUTE + SECOND_NS) if one.start_ns == T)
     assert (again.start_ns, again.revision, again.incomplete, again.closed_by) == (T, 1, False, "gap")
 

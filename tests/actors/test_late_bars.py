@@ -40,7 +40,7 @@ def test_f04_a_backlog_too_old_for_short_bars_still_corrects_longer_bars(
     harness.send(FeedDown(T + 10 * S, "f", "x"))
     harness.advance(up)
     harness.send(FeedUp(up, "f", 1), *(Trade(up, T + at * S, 1, 100, 1, BUY, at) for at in times[1:]))
-    harness.send(FeedGap(up, "f", 1, T + 10 * S, up, True))
+    harness.send(FeedGap(up, "f", 1, T, up, True))
     harness.advance(up + 600 * S)
     for (span, start), bar in newest(harness).items():
         inside = sum(start <= at < start + span for at in times)

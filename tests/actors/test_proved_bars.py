@@ -21,6 +21,7 @@ from engine.events import (
     BarClosed,
     BarCorrected,
     Event,
+    FeedDamaged,
     FeedDown,
     FeedGap,
     FeedHeard,
@@ -43,7 +44,10 @@ STARTED = SessionStarted(T, "0" * 16, "paper", "1", "", "", (), "{}")
 
 def harness_of(silence: str, spans: tuple[str, ...] = SPANS) -> Harness:
     names = {1: "A", 2: "B"}
-    listed = {n: InstrumentListed(T, n, "sim", name, 2, 3, silence=silence) for n, name in names.items()}
+    listed = {
+        n: InstrumentListed(T, n, "sim", name, 2, 3, silence=silence, ids="sequence")
+        for n, name in names.items()
+    }
     return Harness(Aggregator(BarsConfig(spans, GRACE_NS // 10**6, proof_ms=PROOF_NS // 10**6)), listed)
 
 
@@ -66,6 +70,7 @@ class World:
         self.passed: set[int | str] = set()
         self.down = 0  # the instrument whose connection is lost
         self.held = 0  # the instrument whose trades are held until its gap is known
+        self.holes: dict[int, int] = {}  # where the unsettled doubt of an instrument begins
         self.number = 0
         self.checked = 0
         self.complete = 0
@@ -123,7 +128,7 @@ class World:
                 self.pass_on(message)
 
     def pass_on(self, trade: Trade) -> None:
-        self.last_ns[trade.instrument] = trade.venue_ns
+        self.last_ns[trade.instrument] = max(self.last_ns[trade.instrument], trade.venue_ns)
         self.passed.add(trade.trade_id)
         fields = [getattr(trade, name) for name in trade.__struct_fields__[1:]]
         self.send(Trade(self.now_ns, *fields))
@@ -144,7 +149,7 @@ class World:
 
     def lose(self, instrument: int) -> None:
         """Lose a connection and all that was not read of it."""
-        if not self.down and not self.held:
+        if not self.down and not self.held and not self.holes:
             self.down = instrument
             self.queues[instrument].clear()
             self.send(FeedDown(self.now_ns, "f", "lost"))
@@ -167,11 +172,41 @@ class World:
         number, self.held = self.held, 0
         from_ns = self.last_ns[number]
         known = self.passed | {one.trade_id for one in self.queues[number] if isinstance(one, Trade)}
-        missed = [one for one in self.trades[number] if one.trade_id not in known]
+        missed = self.missing(number, from_ns, known)
         closed = recovered or not missed
         self.send(FeedGap(self.now_ns, "f", number, from_ns, self.now_ns, closed))
         for trade in missed if recovered else ():
             self.pass_on(trade)
+
+    def missing(self, instrument: int, from_ns: int, known: set[int | str]) -> list[Trade]:
+        trades = self.trades[instrument]
+        return [one for one in trades if one.trade_id not in known and one.venue_ns >= from_ns]
+
+    def damage(self, instrument: int) -> None:
+        """Lose the next trade of a connection, but nothing else."""
+        queue = self.queues[instrument]
+        if not self.down and not self.held and queue and isinstance(queue[0], Trade):
+            queue.popleft()
+            self.holes.setdefault(instrument, self.last_ns[instrument])
+            self.send(FeedDamaged(self.now_ns, "f", "trades", instrument, "x", in_doubt=True))
+
+    def forget(self, instrument: int) -> None:
+        """Join the trades of a new session to the newest known one: it knows of no hole before that."""
+        unread = {one.trade_id for one in self.queues[instrument] if isinstance(one, Trade)}
+        from_ns = self.last_ns[instrument]
+        if instrument in self.holes and not self.missing(instrument, from_ns, self.passed | unread):
+            del self.holes[instrument]
+            self.send(FeedGap(self.now_ns, "f", instrument, from_ns, self.now_ns, True))
+
+    def mend(self, instrument: int) -> None:
+        """Read the trades that are missing since the first damage."""
+        from_ns = self.holes.pop(instrument, None)
+        if from_ns is not None:
+            unread = {one.trade_id for one in self.queues[instrument] if isinstance(one, Trade)}
+            missed = self.missing(instrument, from_ns, self.passed | unread)
+            self.send(FeedGap(self.now_ns, "f", instrument, from_ns, self.now_ns, True))
+            for trade in missed:
+                self.pass_on(trade)
 
     def check_bound(self) -> None:
         """No window is open for longer than the bound, however late its messages are."""
@@ -198,6 +233,7 @@ ACTIONS = st.one_of(
     st.tuples(st.just("lose"), st.sampled_from([1, 2])),
     st.tuples(st.just("restore")),
     st.tuples(st.just("settle"), st.booleans()),
+    st.tuples(st.sampled_from(["damage", "damage", "forget", "mend"]), st.sampled_from([1, 1, 2])),
     st.tuples(st.just("restart")),
 )
 PLANS = st.lists(ACTIONS, min_size=5, max_size=60)
@@ -213,6 +249,8 @@ def finish(world: World) -> World:
     """Deliver everything that is still under way, and prove it."""
     world.restore()
     world.settle(True)
+    world.mend(1)
+    world.mend(2)
     world.advance(10)
     for number in (1, 2):
         world.ping(number)
@@ -231,9 +269,19 @@ LOST = [
 ]
 """The first bar closes without its second trade, which is then lost with the connection."""
 
+FORGOTTEN = [
+    *(("trade", 1, 1), ("read", 1, 1), ("advance", 3), ("trade", 1, 9), ("advance", 3), ("trade", 1, 2)),
+    *(("damage", 1), ("read", 1, 1), ("forget", 1), ("advance", 25)),
+]
+"""A trade is damaged, and a gap that begins after it is closed."""
+
+MENDED = [*FORGOTTEN[:-2], ("mend", 1), ("advance", 25)]
+
 
 @examples(1)
 @example(LOST, "flat")
+@example(FORGOTTEN, "flat")
+@example(FORGOTTEN, "none")
 @given(PLANS, st.sampled_from(["flat", "none"]))
 def test_every_bar_called_complete_has_all_trades_of_the_venue(
     plan: list[tuple[Any, ...]], silence: str
@@ -242,6 +290,14 @@ def test_every_bar_called_complete_has_all_trades_of_the_venue(
     last = {(bar.instrument, bar.interval_ns, bar.start_ns): bar for bar in world.harness.all(BarClosed)}
     late = [bar for bar in last.values() if bar.because == LAGGING]
     assert not late, "a bar that lacked trades is emitted again once they are proved to be there"
+
+
+def test_a_doubt_ends_with_the_gap_that_covers_it() -> None:
+    for plan, incomplete in ((MENDED, False), (FORGOTTEN, True)):
+        world = finish(play(World("flat"), plan))
+        bars = {bar.start_ns: bar for bar in world.harness.all(BarClosed) if bar.interval_ns == SECOND_NS}
+        assert bars[T].incomplete == incomplete
+        assert not any(bar.incomplete for start_ns, bar in bars.items() if start_ns > T)
 
 
 def trade(seconds: float, late_s: float = 0.0, instrument: int = 1) -> Trade:
