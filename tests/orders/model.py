@@ -202,8 +202,10 @@ class Model(Reports):
         if self.stopping and wanted is not None:
             return  # It is refused, and what stood before stands.
         self.call_seq[owner, market] = self.seq
+        if target.withdrawn or target.size != wanted:
+            # A call that says what is wanted already leaves its pace.
+            self.touched_ns[owner, market] = self.now_ns
         target.call(wanted)
-        self.touched_ns[owner, market] = self.now_ns
         for order in self.live_orders(owner, market, OPEN):
             if order.purpose != TARGET:
                 order.dropped = True

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from engine.events import TargetChanged
+from engine.events import EngineLagging, ExitDelayed, TargetChanged
 from tests.orders.cases import Case, run
 from tests.orders.real import RealSession
-from tests.orders.session import Session
+from tests.orders.session import FREE, SECOND_NS, Session
 from tests.orders.settings import Settings
 
 HALTING = Settings(cash="1000", taker_fee="0", maker_fee="0", slippage_bps=0, latency_ms=0, on_failure="halt")
@@ -238,6 +238,74 @@ def test_an_opening_that_was_filled_in_part_waits_a_minute_again() -> None:
         assert s.newest(TargetChanged, strategy="Long").reason == "unreconciled"
         s.wait(70)
         assert (s.wanted(), s.state()) == (1, "withdrawn")
+
+
+def exit_that_ends_short(s: Session, *, wanted: str) -> None:
+    """Of an exit of 3 one is filled; while it was on its way, the strategy said what it wants instead."""
+    s.quote(99, 100)
+    s.say("Long", "target", "AAA", "3")
+    s.trade(100)
+    s.quote(99, 100, after_s=1)
+    s.say("Long", "target", "AAA", "0")
+    s.trade(100)
+    s.say("Long", "target", "AAA", wanted)
+    s.trade(100, after_s="0.2")
+    s.quote(99, 100, bid_size=1, after_s=1)
+    assert s.book() == 2
+
+
+def test_what_is_missing_when_an_exit_ends_short_is_worked_out_again() -> None:
+    """3 are wanted again when one of 3 is sold: nothing is owed, and the one is bought after a second."""
+    with Session(replace(FREE, latency_ms=500)) as s:
+        exit_that_ends_short(s, wanted="3")
+        changed = s.newest(TargetChanged, strategy="Long")
+        assert (s.wanted(), changed.state, changed.next_ns - s.now_ns) == (3, "waiting", SECOND_NS)
+        assert s.memory.events(ExitDelayed) == []
+        s.wait(1)
+        s.quote(99, 100, after_s=1)
+        assert (s.book(), s.state()) == (3, "reached")
+
+
+def test_a_target_is_reached_when_its_exit_ends_at_what_is_wanted_now() -> None:
+    with Session(replace(FREE, latency_ms=500)) as s:
+        exit_that_ends_short(s, wanted="2")
+        assert (s.wanted(), s.state()) == (2, "reached")
+        assert s.memory.events(ExitDelayed) == []
+
+
+def test_a_halt_withdraws_what_an_exit_on_its_way_turns_into_an_opening() -> None:
+    """3 of 3 are wanted during a halt, which opens nothing; an exit that was on its way sells one."""
+    with Session(replace(FREE, latency_ms=500)) as s:
+        s.quote(99, 100)
+        s.say("Long", "target", "AAA", "3")
+        s.trade(100)
+        s.quote(99, 100, after_s=1)
+        s.operator("halt")
+        s.say("Long", "target", "AAA", "0")
+        s.trade(100)
+        s.say("Long", "target", "AAA", "3")
+        s.trade(100, after_s="0.2")
+        s.quote(99, 100, bid_size=1, after_s=1)
+        assert (s.book(), s.wanted(), s.state()) == (2, 2, "withdrawn")
+        s.wait(70)
+        s.operator("resume")
+        s.trade(100)
+        assert (s.book(), s.memory.events(ExitDelayed)) == (2, [])
+
+
+def test_a_call_that_says_what_is_wanted_already_does_not_begin_the_minute_of_waiting_again() -> None:
+    """An own order between makes the second call one that counts: it cancels that order, no more."""
+    with Session(replace(FREE, latency_ms=500)) as s:
+        s.send(EngineLagging(s.now_ns, 5001))
+        s.say("Long", "target", "AAA", "1")
+        s.trade(100)
+        s.say("Long", "buy", "AAA", "1")
+        s.say("Long", "target", "AAA", "1")
+        s.trade(100, after_s=10)
+        assert (s.wanted(), s.state()) == (1, "waiting")
+        for _ in range(3):
+            s.trade(100, after_s=20)
+        assert (s.wanted(), s.state()) == (0, "withdrawn")
 
 
 def spot_candles() -> Settings:

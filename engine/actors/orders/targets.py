@@ -95,6 +95,8 @@ class Targets:
         m = self.m
         if target.wanted is None:
             return
+        if m.gates.halts.withdraws(owner, instrument) and self._cap(owner, instrument, target):
+            self._show(at_ns, owner, instrument, target, "withdrawn", "openings are stopped", emit)
         only_closes = target.state == "withdrawn"
         if target.order or (target.requested and target.judged):
             self._show(at_ns, owner, instrument, target, self._stay(target, "working", only_closes), "", emit)
@@ -128,9 +130,6 @@ class Targets:
         largest = m.gates.largest_order(instrument)
         size = min(size, largest) if largest else size
         terms = OrderTerms(side, size, role=role, purpose="target")
-        if not closes and m.gates.halts.withdraws(owner, instrument):
-            self._clamp(at_ns, owner, instrument, target, "openings are stopped", emit)
-            return
         if not closes and m.gates.halts.paused(owner):
             self._wait_for_event(at_ns, owner, instrument, target, "paused", emit)
             return
@@ -241,9 +240,17 @@ class Targets:
         if target is None or target.order != client_order_id:
             return
         target.order = ""
-        if target.wanted is not None and (order.left > 0 or order.state == "Rejected"):
-            why = order.why or ("rejected" if order.state == "Rejected" else "not wholly filled")
-            self._wait(at_ns, order.owner, order.instrument, target, order.exits, why, emit)
+        if target.wanted is None or (order.left <= 0 and order.state != "Rejected"):
+            return
+        held = self.m.book(order.owner, order.instrument)
+        missing = target.wanted - held
+        if not missing:
+            self.work(at_ns, order.owner, order.instrument, target, emit)
+            return
+        # What is missing now counts, not what the order was for: a later call may want more than is left.
+        closing = order.exits and missing * held < 0
+        why = order.why or ("rejected" if order.state == "Rejected" else "not wholly filled")
+        self._wait(at_ns, order.owner, order.instrument, target, closing, why, emit)
 
     def filled(self, fill: FillBooked, before: int, canceling: bool, emit: Emit) -> None:
         """Apply a fill to the target of its book: see the table in docs/orders.md."""
