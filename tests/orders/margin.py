@@ -10,6 +10,7 @@ from fractions import Fraction
 
 from engine.events import (
     BookRead,
+    Candle,
     ContextRead,
     Event,
     FundingPaid,
@@ -17,6 +18,7 @@ from engine.events import (
     Liquidated,
     MarketRules,
     OrderApproved,
+    PathReached,
     Quote,
     Trade,
 )
@@ -32,7 +34,10 @@ MARK_AGE_NS = 60_000_000_000
 
 
 class Margin:
-    """The rules of each market. `fills`: on paper. `candles`: prices within a turn are not recorded."""
+    """The rules of each market. `fills`: on paper. `candles`: the account is not looked at within a turn.
+
+    `led`: the price that a book has been led to within the newest candle. Nothing knows its close before.
+    """
 
     def __init__(self, model: Model, fills: PaperFills | None, *, candles: bool) -> None:
         self.model = model
@@ -41,6 +46,7 @@ class Margin:
         self.rules: dict[int, MarketRules] = {}
         self.liquidated = False
         self.moved: set[int] = set()  # markets that had a price in this turn, or funding
+        self.led: dict[int, Fraction] = {}
         self.looked_ns = 0  # when the venue last looked at the account
 
     def follow(self, event: Event) -> None:
@@ -49,6 +55,10 @@ class Margin:
             self.rules[event.instrument] = event.rules
         elif isinstance(event, OrderApproved):
             self._approve(event)
+        elif isinstance(event, Candle):
+            self.led.pop(event.instrument, None)
+        elif isinstance(event, PathReached):
+            self.led[event.instrument] = self.model.listed[event.instrument].price(event.price)
         elif isinstance(event, Liquidated):
             self.liquidated = True
         elif isinstance(event, Trade | Quote | BookRead | ContextRead | FundingPaid):
@@ -101,7 +111,7 @@ class Margin:
         model, rules, listed = self.model, self.rules[market], self.model.listed[market]
         size = listed.size(terms.size)
         worst = listed.price(terms.limit or terms.bound or terms.trigger_price)
-        price = model.values().get(market, worst)
+        price = self._values().get(market, worst)
         value = size * max(worst, price)
         model.require(value >= Fraction(rules.value_min), "what opens has the smallest value", approval)
         if not rules.on_margin:
@@ -109,9 +119,12 @@ class Margin:
         elif self.fills is not None:
             self._carry(approval, size * worst * Fraction(rules.taker_fee))
 
+    def _values(self) -> dict[int, Fraction]:
+        return {**self.model.last, **self.led, **self.model.marks}
+
     def _carry(self, approval: OrderApproved, fee: Fraction) -> None:
         """What all markets need, the order included, is not more than the account's equity."""
-        model, values = self.model, self.model.values()
+        model, values = self.model, self._values()
         needed = ZERO
         for market, rules in self.rules.items():
             if not rules.on_margin or market not in values:

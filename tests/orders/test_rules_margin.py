@@ -98,3 +98,17 @@ def test_a_trade_that_fills_an_entry_and_liquidates_it_leaves_a_flat_book() -> N
         s.trade(80)
         assert len(s.memory.events(Liquidated)) == 1
         assert (s.book(), s.book("external")) == (0, 0)
+
+
+def test_an_opening_within_a_candle_is_judged_at_the_price_that_its_book_has_reached() -> None:
+    """At 20x bids of 2.32 need 11.54 of 12 at 99.5, and 12.18 at the close of 105, which is not known yet."""
+    with Session(replace(FREE, data="candles", cash="12")) as s:
+        s.say("Long", "buy", "AAA", "2.3", limit="90", on="bar")
+        s.say("Short", "buy", "AAA", "0.01", limit="99.5", on="bar")
+        s.say("Short", "buy", "AAA", "0.01", limit="98", on="fill")
+        s.candle(100, 100, 100, 100)
+        s.candle(100, 105, 99, 105)
+        assert (s.refusals(), len(s.submitted())) == ([], 3)
+        s.say("Short", "buy", "AAA", "0.01", limit="98", on="bar")
+        s.candle(105, 105, 105, 105)
+        assert s.refusals() == ["margin"]
