@@ -287,6 +287,22 @@ def test_without_orders_a_far_liquidation_is_looked_for_at_bars_and_a_near_one_a
     assert liquidation(fresh.send(jumped))[-1][:2] == ("bought", 200)
 
 
+@pytest.mark.parametrize("what", ["bar", "mark"])
+def test_a_liquidation_takes_nothing_that_was_shown_before_the_market_was_left_unfollowed(what: str) -> None:
+    """An offer at 98 of before is no way out at 900: the next quote is."""
+    harness = new_harness({1: CENT}, account=AccountConfig(cash="100000"))
+    harness.send(quote(9800, 9800))
+    placed(harness, order("a", SELL, 200))
+    harness.send(quote(9800, 9800))
+    assert not harness.actor.listens(Trade)
+    at = T + MINUTE
+    bar = BarClosed(at, 1, MINUTE, T, 9800, 90000, 9800, 90000, 1, 1, "trade")
+    assert liquidation(harness.send(bar if what == "bar" else context(90000, at=at))) == []
+    assert harness.actor.listens(Trade)
+    found = liquidation(harness.send(quote(89990, 90010, at=at + 1)))
+    assert found[-1][:3] == ("bought", 200, Fraction("900.10"))
+
+
 # The price of a liquidation.
 
 

@@ -297,7 +297,7 @@ class Margin:
             for order in tuple(v.orders.get(number, ())):
                 if order.remaining:
                     v.fills.end(order, "liquidation", at)
-        sold = [(number, *close) for number in held for close in self._closes_at(number)]
+        sold = [(number, *close) for number in held for close in self._closes_at(number, at)]
         if not sold:
             return  # nothing to trade with: the next price decides
         v.liquidations += 1
@@ -306,8 +306,11 @@ class Margin:
             side = SELL if v.account.size(number) > 0 else BUY
             v.fills.liquidate(number, side, fine, size, at)
 
-    def _closes_at(self, instrument: int) -> list[tuple[int, int]]:
-        """Return the (fine price, size) at which a position is closed now, taking what is shown."""
+    def _closes_at(self, instrument: int, at: At) -> list[tuple[int, int]]:
+        """Return the (fine price, size) at which a position is closed now, taking what is shown.
+
+        What was shown before the market was left unfollowed does not count.
+        """
         v = self.v
         market, held = v.market(instrument), v.account.size(instrument)
         side, left = (SELL if held > 0 else BUY), abs(held)
@@ -316,7 +319,9 @@ class Margin:
             price = mark * (UNIT + side * v.liquidation_bps)
             price = -(-price // UNIT) if side == BUY else price // UNIT
             return [(max(price, 1), left)]
-        found = []
+        found: list[tuple[int, int]] = []
+        if not v.follows(at.recv_ns):
+            return found
         for price, size in list(depth.levels_for(market, side)):
             taken = min(left, size)
             if taken:

@@ -175,6 +175,10 @@ class SimulatedVenue(Actor):
 
     # What the parts use.
 
+    def follows(self, at_ns: int) -> bool:
+        """Return whether the market has been followed up to now, so that what it showed last counts."""
+        return self.active or at_ns <= self.idle_ns
+
     def market(self, instrument: int) -> Market:
         """Return what is known of a market."""
         market = self.markets.get(instrument)
