@@ -43,6 +43,7 @@ UNSCALED = {
     "Bracket": "side",
     "Conditions": "doubted late markets",
     "Correction": "cost fills finer gain net_cost net_fills price side",
+    "Executed": "cost side value",
     "Execution": "_dead_man _dead_man_set _leverage_asked _session",
     "Flow": "deltas windows",
     "Found": "finer price",

@@ -21,9 +21,9 @@ from engine.actors.books.equity import valued
 from engine.actors.books.funding import shared_payment
 from engine.actors.books.ledger import Ledger, Other
 from engine.actors.books.owners import KEPT_MIN, KEPT_NS, Executions, Owned, Owners
-from engine.actors.books.readings import Found, Readings
+from engine.actors.books.readings import RECENT_MAX, Found, Readings
 from engine.actors.books.scaling import at_scale, shifted
-from engine.actors.books.settling import Settling
+from engine.actors.books.settling import NOTHING_BEFORE, Settling
 from engine.clock import SECOND_NS
 from engine.config import MONEY_TEXT_SCALE, Config
 from engine.events import (
@@ -70,6 +70,7 @@ class Books(Ledger):
     def __init__(self, config: Config, *, real: bool = False, watches: bool = True) -> None:
         super().__init__(config)
         self.real = real
+        self.executions_kept = RECENT_MAX if real else 0
         self.watches = watches or real or self.limited or bool(config.account.prices)
         self.cash = parse_scaled(config.account.cash, MONEY_TEXT_SCALE)
         self.configured = self.cash
@@ -174,7 +175,7 @@ class Books(Ledger):
         elif owned is None and fill.client_order_id:
             words = f"a fill of order {fill.client_order_id}, which is no longer remembered"
             self.halt(fill.recv_ns, instrument, words, emit)
-        before = self.settling.cash() if self.real else 0
+        before = self.settling.before() if self.real else NOTHING_BEFORE
         booking = Booking(self, _template(fill, owned), emit)
         owner = owned.owner if owned is not None else ""
         instead_ns = self.readings.take_back(fill, owner, booking) if self.real else 0
@@ -222,7 +223,7 @@ class Books(Ledger):
             shares = [(paid.owner, amount)]
         else:
             shares = shared_payment(self.readings.sizes_at(instrument, paid.venue_ns), amount)
-        before = self.settling.cash() if self.real else 0
+        before = self.settling.before() if self.real else NOTHING_BEFORE
         for owner, amount in shares:
             self.book(owner, instrument).funding += amount
         for owner, _ in shares:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from engine.actors.base import State
 from engine.values import Size, Value
 
-__all__ = ["EXTERNAL", "MANUAL", "Book", "Net", "Part", "parts"]
+__all__ = ["EXTERNAL", "MANUAL", "Book", "Executed", "Net", "Part", "parts"]
 
 MANUAL = "manual"
 """Owner of orders that a person placed through the engine."""
@@ -60,29 +62,84 @@ class Book(State):
         self.funding *= factor
 
 
+class Executed(State):
+    """An execution of the account: its time at the venue, and the position before it. Money as in `Net`."""
+
+    venue_ns: int
+    side: int
+    size: Size
+    value: int
+    held: Size = 0
+    cost: int = 0
+
+
 class Net(State):
     """The position of the account in one market as the venue has it: one, whatever the books hold.
 
-    `cost` is what its open size cost. `fills` counts the bookings.
+    `cost` is what its open size cost. `fills` counts the bookings. `recent` are the latest executions in the
+    venue's order: the average price of a position depends on it, and reports can come in another one. What is
+    older than all of them counts as the first of them.
     """
 
     size: Size = 0
     cost: int = 0
     fills: int = 0
+    recent: list[Executed] = msgspec.field(default_factory=list)
 
-    def fill(self, side: int, size: int, price: int) -> None:
-        """Book an execution at a price per step of size, at the ledger's scale."""
-        for part in parts(self.size, side, size):
-            held, value = abs(self.size), side * part.size * price
-            if not part.opens:
-                value += (-value * held - self.cost * part.size) // held
-            self.cost += value
-            self.size += side * part.size
+    def fill(self, venue_ns: int, side: int, size: int, value: int, kept: int) -> None:
+        """Book an execution of `size` for `value`; keep the latest `kept`."""
+        at = len(self.recent)
+        while at and self.recent[at - 1].venue_ns > venue_ns:
+            at -= 1
+        self._return_to(at)
+        self.recent.insert(at, Executed(venue_ns, side, size, value))
+        self._apply(at)
+        del self.recent[: max(0, len(self.recent) - kept)]
         self.fills += 1
+
+    def take_back(self, venue_ns: int, side: int, size: int, value: int) -> bool:
+        """Undo a part of an execution, as if it had never been; return False if it is not kept."""
+        for at in range(len(self.recent) - 1, -1, -1):
+            one = self.recent[at]
+            if (one.venue_ns, one.side) == (venue_ns, side) and one.size >= size:
+                if one.value * size != value * one.size:
+                    continue
+                self._return_to(at)
+                one.size -= size
+                one.value -= value
+                if not one.size:
+                    del self.recent[at]
+                self._apply(at)
+                return True
+        return False
+
+    def gained_since(self, venue_ns: int) -> int:
+        """Return the profit that the executions after a time have realized."""
+        later = [one for one in self.recent if one.venue_ns > venue_ns]
+        return self.cost - later[0].cost - sum(one.side * one.value for one in later) if later else 0
+
+    def _return_to(self, at: int) -> None:
+        """Return to the position before an execution."""
+        if at < len(self.recent):
+            self.size, self.cost = self.recent[at].held, self.recent[at].cost
+
+    def _apply(self, at: int) -> None:
+        """Apply the executions from one on, in their order."""
+        for one in self.recent[at:]:
+            one.held, one.cost = self.size, self.cost
+            for part in parts(self.size, one.side, one.size):
+                held, value = abs(self.size), one.side * part.size * one.value // one.size
+                if not part.opens:
+                    value += (-value * held - self.cost * part.size) // held
+                self.cost += value
+                self.size += one.side * part.size
 
     def refine(self, factor: int) -> None:
         """Move the money to a finer scale, exactly."""
         self.cost *= factor
+        for one in self.recent:
+            one.value *= factor
+            one.cost *= factor
 
 
 class Part(NamedTuple):

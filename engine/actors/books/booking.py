@@ -6,7 +6,7 @@ it touched, `BookAdjusted` where the fill came from outside, and the equity. Cal
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -20,6 +20,9 @@ from engine.events.terms import CLOSE, OPEN
 from engine.values import BUY, SELL, Size, power_of_ten, wide
 
 __all__ = ["Booking", "Correction", "Piece"]
+
+TAKEN_BACK: Final = "taken back"
+"""Cause of what undoes a difference, because the fill that was missing is reported."""
 
 
 class Correction(State):
@@ -100,7 +103,7 @@ class Booking:
             purpose="own",
             handle="",
             external=True,
-            cause="taken back",
+            cause=TAKEN_BACK,
             fee_asset="",
             venue_ns=correction.venue_ns,
         )
@@ -127,11 +130,18 @@ class Booking:
         correction.size -= size
 
     def _undo_net(self, correction: Correction, size: int) -> int:
-        """Undo a part of a difference in the account's position, by the same rule; return what it changed."""
+        """Undo a part of a difference in the account's position; return what that changed in its cost.
+
+        One that is not among the latest executions any more, or was booked by an earlier version, is undone
+        by the same rule as in its book.
+        """
         net = self._ledger.net(self._template.instrument)
-        before = net.cost
+        before, side, venue_ns = net.cost, correction.side, correction.venue_ns
+        value = size * correction.price * self._unit(correction.finer)
+        if net.take_back(venue_ns, side, size, value):
+            return net.cost - before
         if net.fills != correction.net_fills:
-            net.fill(-correction.side, size, correction.price * self._unit(correction.finer))
+            net.fill(venue_ns, -side, size, value, self._ledger.executions_kept)
             return net.cost - before
         cost = correction.net_cost * size // correction.size
         net.size -= correction.side * size
@@ -150,7 +160,7 @@ class Booking:
             external = bool(reason) or owner in self._undone
             self._emit(ledger.changed(at_ns, owner, instrument, external=external))
         for owner, before in self.before.items():
-            why = reason or ("taken back" if owner in self._undone else "")
+            why = reason or (TAKEN_BACK if owner in self._undone else "")
             after = ledger.book(owner, instrument).size
             if why and after != before:
                 self._emit(
@@ -201,8 +211,10 @@ class Booking:
     def _part(self, fill: FillBooked, owner: str, book: Book, size: int, unit: int) -> None:
         net = self._ledger.net(fill.instrument)
         realized, cost, net_cost = book.realized, book.cost, net.cost
-        book.fill(fill.side, size, size * fill.price * unit)
-        net.fill(fill.side, size, fill.price * unit)
+        value = size * fill.price * unit
+        book.fill(fill.side, size, value)
+        if fill.cause != TAKEN_BACK or not net.take_back(fill.venue_ns, -fill.side, size, value):
+            net.fill(fill.venue_ns, fill.side, size, value, self._ledger.executions_kept)
         gain, cost, net_cost = book.realized - realized, book.cost - cost, net.cost - net_cost
         changed = (gain, cost, book.fills, net_cost, net.fills)
         self.pieces.append(Piece(fill.venue_ns, owner, fill.side, size, *changed))

@@ -20,7 +20,7 @@ from engine.values import format_scaled, parse_scaled
 if TYPE_CHECKING:
     from engine.actors.books.ledger import Ledger
 
-__all__ = ["Equity", "Other", "netted", "valued"]
+__all__ = ["Equity", "Other", "gained_since", "netted", "valued"]
 
 
 class Other(State):
@@ -83,18 +83,29 @@ def valued(ledger: Ledger) -> Equity:
 def netted(ledger: Ledger) -> int:
     """Return what closing the books of each market against each other would realize, in the currency.
 
-    A venue has one position where the books are several, so it has realized that already.
+    A venue has one position where the books are several, so it has realized that already. It also has the
+    fills in its own order, whatever the order of their reports.
     """
     total = 0
     for instrument, books in ledger.books.items():
-        if len(books) < 2:
-            continue
-        amount = ledger.net(instrument).cost - sum(book.cost for book in books.values())
-        quote = ledger.instruments[instrument].rules.quote or ledger.currency
-        price = _price(ledger, quote) if amount and quote != ledger.currency else (1, 0)
-        if price is not None:
-            total += at_scale(amount * price[0], ledger.scale + price[1], ledger.scale)
+        if instrument in ledger.nets or len(books) > 1:
+            amount = ledger.net(instrument).cost - sum(book.cost for book in books.values())
+            total += _in_currency(ledger, instrument, amount)
     return total
+
+
+def gained_since(ledger: Ledger, venue_ns: int) -> int:
+    """Return the profit that the account's executions after a time of the venue have realized."""
+    return sum(
+        _in_currency(ledger, number, net.gained_since(venue_ns)) for number, net in ledger.nets.items()
+    )
+
+
+def _in_currency(ledger: Ledger, instrument: int, amount: int) -> int:
+    """Return an amount of a market's quote in the account's currency; 0 if no price is known."""
+    quote = ledger.instruments[instrument].rules.quote or ledger.currency
+    price = _price(ledger, quote) if amount and quote != ledger.currency else (1, 0)
+    return 0 if price is None else at_scale(amount * price[0], ledger.scale + price[1], ledger.scale)
 
 
 def _price(ledger: Ledger, asset: str) -> tuple[int, int] | None:

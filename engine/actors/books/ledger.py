@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.actors.base import Actor, Emit, handles
-from engine.actors.books.book import EXTERNAL, MANUAL, Book, Net
+from engine.actors.books.book import EXTERNAL, MANUAL, Book, Executed, Net
 from engine.actors.books.equity import Other, valued
 from engine.config import MONEY_TEXT_SCALE, Config
 from engine.events import (
@@ -34,7 +34,7 @@ from engine.events import (
 )
 from engine.values import InstrumentId, Price, parse_scaled, power_of_ten, wide
 
-__all__ = ["FINER", "SCALE_MIN", "Ledger", "Other"]
+__all__ = ["FINER", "SCALE_MIN", "Executed", "Ledger", "Other"]
 
 SCALE_MIN: Final = 8
 """Fewest decimals of money."""
@@ -51,7 +51,7 @@ class Ledger(Actor):
     account is not known; nothing is marked before.
     """
 
-    WIRING = Actor.WIRING | {"strategies", "configured_currency", "prices", "limited"}
+    WIRING = Actor.WIRING | {"executions_kept", "strategies", "configured_currency", "prices", "limited"}
     books: dict[InstrumentId, dict[str, Book]]
     nets: dict[InstrumentId, Net]
     marks: dict[int, tuple[int, int]]
@@ -65,6 +65,7 @@ class Ledger(Actor):
         self.prices = config.account.prices
         limits = (config.risk.max_daily_loss, config.risk.max_drawdown_percent)
         self.limited = any(parse_scaled(limit, MONEY_TEXT_SCALE) for limit in limits)
+        self.executions_kept = 0  # of each market, in the venue's order
         self.scale = SCALE_MIN
         self.books = {}
         self.nets = {}

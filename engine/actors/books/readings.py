@@ -26,7 +26,7 @@ from engine.values import BUY, SELL, Size, format_scaled
 if TYPE_CHECKING:
     from engine.actors.books.actor import Books
 
-__all__ = ["MS", "Found", "Readings"]
+__all__ = ["MS", "RECENT_MAX", "Found", "Readings"]
 
 READ_AGAIN_MAX: Final = 3
 """How often the account is read again before a difference counts."""

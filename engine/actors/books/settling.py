@@ -10,10 +10,10 @@ state.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from engine.actors.base import Emit
-from engine.actors.books.equity import netted, valued
+from engine.actors.books.equity import gained_since, netted, valued
 from engine.actors.books.readings import MS
 from engine.actors.books.scaling import at_scale
 from engine.clock import SECOND_NS
@@ -23,7 +23,7 @@ from engine.values import power_of_ten
 if TYPE_CHECKING:
     from engine.actors.books.actor import Books
 
-__all__ = ["Settling"]
+__all__ = ["NOTHING_BEFORE", "Before", "Settling"]
 
 CENT_SCALE: Final = 2
 """A difference below one unit at this scale is the venue's rounding."""
@@ -33,6 +33,16 @@ PAYMENT_NS: Final = 30 * SECOND_NS
 
 EFFECTS_MAX: Final = 512
 """Upper bound on the movements of cash that are remembered with their times."""
+
+
+class Before(NamedTuple):
+    """The cash at the time of the last difference, and all cash but profit, before something is booked."""
+
+    settled: int
+    beside_profit: int
+
+
+NOTHING_BEFORE: Final = Before(0, 0)
 
 
 class Settling:
@@ -48,21 +58,33 @@ class Settling:
         """
         return self.b.adjustments + valued(self.b).settled + netted(self.b)
 
+    def before(self) -> Before:
+        """Return what `note` compares with: called before something is booked."""
+        sums = valued(self.b)
+        return Before(self._cash_at(self.b.settled_ns), self.b.adjustments + sums.settled - sums.realized)
+
+    def _cash_at(self, venue_ns: int) -> int:
+        """Return the cash as it was at a time of the venue."""
+        later = sum(amount for at_ns, amount in self.b.effects if at_ns > venue_ns)
+        return self.cash() - later - gained_since(self.b, venue_ns)
+
     def note(
-        self, at_ns: int, venue_ns: int, before: int, why: str, emit: Emit, *, instead_ns: int = 0
+        self, at_ns: int, venue_ns: int, before: Before, why: str, emit: Emit, *, instead_ns: int = 0
     ) -> None:
-        """Remember a movement of cash, which was `before`; take it back if equity has had it already.
+        """Remember a movement of cash; take it back if equity has had it already.
+
+        Profit is not remembered here: a late report can move it to another execution (`Net.recent`).
 
         Equity has what is older than the reading that it follows, and a fill in whose place something was
         booked for a reading up to that one (`instead_ns`). In its very millisecond all else is later.
         """
         b = self.b
-        amount = self.cash() - before
         if 0 < instead_ns <= b.settled_ns or venue_ns // MS < b.settled_ns // MS:
+            amount = self._cash_at(b.settled_ns) - before.settled
             if amount:
                 b.adjust(at_ns, -amount, f"already in the account's value: {why}", emit)
             return
-        b.effects.append((venue_ns, amount))
+        b.effects.append((venue_ns, self.before().beside_profit - before.beside_profit))
         del b.effects[:-EFFECTS_MAX]
 
     def transfer(self, seen: TransferSeen, emit: Emit) -> None:
@@ -70,7 +92,7 @@ class Settling:
         b = self.b
         if not b.executions.first_of(f"transfer {seen.transfer_id}", b.kept):
             return
-        before = self.cash()
+        before = self.before()
         amount = at_scale(int(seen.amount), seen.scale, b.scale)
         if seen.asset in ("", b.currency):
             b.adjust(seen.recv_ns, amount, seen.kind, emit)
@@ -87,8 +109,7 @@ class Settling:
             return
         b.starting = False
         unrealized = self._unrealized(read)
-        later = sum(amount for venue_ns, amount in b.effects if venue_ns > read.venue_ns)
-        cash = self.cash() - later
+        cash = self._cash_at(read.venue_ns)
         equity = at_scale(int(read.equity), read.scale, b.scale)
         if b.start is None:
             b.start = equity - (unrealized or 0) - cash
