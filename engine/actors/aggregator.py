@@ -171,7 +171,11 @@ class Aggregator(Skipping):
         if what == LATE:
             self._emit_corrections(instrument, timer.at_ns, emit)
         elif instrument in self._open:
-            self._close_through(instrument, timer.at_ns - self._wait_ns(), "timer", timer.at_ns, emit)
+            limit_ns = timer.at_ns - self._wait_ns()
+            self._close_through(instrument, limit_ns, "timer", timer.at_ns, emit)
+            for bar in (*self._markets[instrument].waiting, self._open[instrument]):
+                if bar.end_ns <= limit_ns:
+                    bar.timer_seq = bar.timer_seq or self.turn.seq
 
     # Late trades.
 

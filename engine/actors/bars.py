@@ -74,7 +74,8 @@ class OpenBar:
     bar is incomplete. `merged_ns` is the end of the last part of a longer bar. `venue`: the bar includes a
     candle. `proved`: it has the values of the venue's candle of its window, so a gap does not matter.
     `lagging`: the feed has not proved that it delivered all of it. `unsent`: it has changed since its event,
-    which is emitted again at `due_ns`, or with its proof.
+    which is emitted again at `due_ns`, or with its proof. `timer_seq` is the seq of the timer that
+    fired while the bar had to wait for its proof.
     """
 
     start_ns: int
@@ -102,6 +103,7 @@ class OpenBar:
     lagging: bool = False
     unsent: bool = False
     due_ns: int = 0
+    timer_seq: int = 0
 
     @property
     def uncertain(self) -> bool:

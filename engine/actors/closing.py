@@ -29,7 +29,7 @@ from engine.actors.bars import (
     no_bar,
     series_of,
 )
-from engine.actors.base import Actor, Emit, SetTimer
+from engine.actors.base import Actor, Because, Emit, SetTimer
 from engine.actors.corrections import Corrections
 from engine.actors.doubts import in_hole
 from engine.clock import DAY_NS, MONTH_NS, SECOND_NS, window_end, window_start
@@ -49,13 +49,14 @@ POLL_GRACE_NS = 20 * SECOND_NS
 
 
 class End(NamedTuple):
-    """Arguments shared by the methods that close bars."""
+    """Arguments shared by the methods that close bars. `cause`: of what they emit; 0: the present event."""
 
     instrument: int
     market: Market
     closed_by: str
     at_ns: int
     emit: Emit
+    cause: int = 0
 
 
 class Closing(Corrections):
@@ -145,7 +146,9 @@ class Closing(Corrections):
                     bar.because = bar.because or BEGUN_INSIDE
             if not market.flat:
                 self._finish(bar.start_ns, end)
-            self._publish(market.series[0], bar, end)
+            # The proof is why it closes now; why it closes is its timer, and so its first trade.
+            cause = bar.timer_seq if closed_by == "proof" else 0
+            self._publish(market.series[0], bar, end._replace(cause=cause))
         if waiting and waiting[0].end_ns <= limit_ns:
             self._set_proof_timer(instrument, waiting[0], emit)
         first_ns = waiting[0].start_ns if waiting else self._open[instrument].start_ns
@@ -164,7 +167,8 @@ class Closing(Corrections):
     def _publish(self, series: Series, bar: OpenBar, end: End) -> None:
         """Emit a closed bar, keep it for corrections, and merge it into longer bars."""
         bar.doubtful = not bar.proved and (bar.doubtful or self._blind or end.market.blind)
-        end.emit(bar_event(bar, end.instrument, series.interval_ns, end.closed_by, end.at_ns))
+        event = bar_event(bar, end.instrument, series.interval_ns, end.closed_by, end.at_ns)
+        end.emit(Because(event, end.cause) if end.cause else event)
         series.closed.append(bar)
         if len(series.closed) > (REVISABLE_CANDLES_MAX if end.closed_by == "candle" else REVISABLE_BARS_MAX):
             oldest = series.closed.pop(0)

@@ -54,7 +54,7 @@ UNSCALED = {
     "Measured": "first_id level number threshold trades",
     "ModifyOrder": "side",
     "Net": "cost fills",
-    "OpenBar": "first_id last_id revision trades",
+    "OpenBar": "first_id last_id revision timer_seq trades",
     "Order": "by_number queries side venue_order_id",
     "OrderManager": "candles counted doubted money parking priced protections reconciled",
     "OrderTerms": "side",
