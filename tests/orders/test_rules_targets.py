@@ -293,6 +293,25 @@ def test_a_halt_withdraws_what_an_exit_on_its_way_turns_into_an_opening() -> Non
         assert (s.book(), s.memory.events(ExitDelayed)) == (2, [])
 
 
+def test_what_a_halt_has_withdrawn_already_stays_when_the_exit_on_its_way_fills() -> None:
+    """5 of 3 are wanted during a halt, so 3; the exit that was on its way sells all, and nothing returns."""
+    with Session(replace(FREE, latency_ms=500)) as s:
+        s.quote(99, 100)
+        s.say("Long", "target", "AAA", "3")
+        s.trade(100)
+        s.quote(99, 100, after_s=1)
+        s.operator("halt")
+        s.say("Long", "target", "AAA", "0")
+        s.trade(100)
+        s.say("Long", "target", "AAA", "5")
+        s.trade(100, after_s="0.2")
+        s.quote(99, 100, after_s=1)
+        assert (s.book(), s.wanted(), s.state()) == (0, 3, "withdrawn")
+        s.operator("resume")
+        s.trade(100)
+        assert s.book() == 0
+
+
 def test_a_call_that_says_what_is_wanted_already_does_not_begin_the_minute_of_waiting_again() -> None:
     """An own order between makes the second call one that counts: it cancels that order, no more."""
     with Session(replace(FREE, latency_ms=500)) as s:

@@ -95,9 +95,11 @@ class Targets:
         m = self.m
         if target.wanted is None:
             return
-        if m.gates.halts.withdraws(owner, instrument) and self._cap(owner, instrument, target):
-            self._show(at_ns, owner, instrument, target, "withdrawn", "openings are stopped", emit)
         only_closes = target.state == "withdrawn"
+        if not only_closes and m.gates.halts.withdraws(owner, instrument):
+            only_closes = self._cap(owner, instrument, target)
+            if only_closes:
+                self._show(at_ns, owner, instrument, target, "withdrawn", "openings are stopped", emit)
         if target.order or (target.requested and target.judged):
             self._show(at_ns, owner, instrument, target, self._stay(target, "working", only_closes), "", emit)
             return
