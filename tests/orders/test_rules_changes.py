@@ -1,4 +1,4 @@
-"""Changes of live orders whose fills and reports race: the venue gives a changed order another number."""
+"""Changes and cancels of live orders that race with fills and reports: a changed order gets another number."""
 
 from __future__ import annotations
 
@@ -108,3 +108,22 @@ def test_the_stop_loss_of_an_order_that_was_made_larger_protects_all_that_it_fil
         s.wait(2)
         stops = [order for order in s.orders.values() if order.command.terms.trigger]
         assert sum(order.open for order in stops if order.state == "open") == s.size(1)
+
+
+def test_a_fill_of_an_unknown_order_that_a_halt_cancels_leaves_the_target() -> None:
+    """It is not known whether the sale of 1 is at the venue when the halt cancels it: half of it was filled there."""
+    with RealSession() as s:
+        s.trade(100)
+        s.say("Long", "target", "AAA", "0")
+        s.trade(100)
+        s.say("Long", "sell", "AAA", "1", limit="110")
+        s.hold()
+        s.trade(100)
+        s.lose()
+        s.operator("halt")
+        s.fill(110, "0.5")
+        s.release()
+        assert (s.book(), s.wanted()) == (Fraction("-0.5"), 0)
+        s.trade(100)
+        s.fill(100, order=s.order(side=1))
+        assert s.book() == 0

@@ -382,7 +382,6 @@ class OrderManager(PriceFollower):
         if order is None:
             return
         order.state = changed.state
-        order.canceling = order.canceling or changed.state == "PendingCancel"
         if changed.state not in ENDED:
             self.protection.changed(changed.at_ns, order, emit)
         else:
@@ -439,8 +438,11 @@ class OrderManager(PriceFollower):
 
     @handles(CancelOrder, ModifyOrder, QueryOrder)
     def count_command(self, command: CancelOrder | ModifyOrder | QueryOrder, emit: Emit) -> None:
-        """Count a command to the venue."""
+        """Count a command to the venue. An Unknown order stays Unknown while its cancel is on the way."""
         self.gates.note_command(command.at_ns, command.instrument)
+        order = self.live.get(command.client_order_id)
+        if order is not None and isinstance(command, CancelOrder):
+            order.canceling = True
 
     @handles(OperatorCommand)
     def apply_command(self, command: OperatorCommand, emit: Emit) -> None:
