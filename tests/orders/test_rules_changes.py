@@ -1,4 +1,4 @@
-"""Changes and cancels of live orders that race with fills and reports: a changed order gets another number."""
+"""Changes and cancels of live orders that race with reports: a changed order has another number."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_the_stop_loss_of_an_order_that_was_made_larger_protects_all_that_it_fil
 
 
 def test_a_fill_of_an_unknown_order_that_a_halt_cancels_leaves_the_target() -> None:
-    """It is not known whether the sale of 1 is at the venue when the halt cancels it: half of it was filled there."""
+    """Whether the sale of 1 is at the venue is not known when the halt cancels it: half of it was filled."""
     with RealSession() as s:
         s.trade(100)
         s.say("Long", "target", "AAA", "0")
