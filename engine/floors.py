@@ -30,7 +30,7 @@ _TYPES = _names(
 _JOURNAL = _names("journal records", "engine.")
 _ACTORS = _names("actors indicators strategies", "engine.")
 _ORDER = _names("sequencer passing registry moving beginnings snapshot session testing", "engine.")
-_EDGES = (*_names("runtime stores", "engine."), "adapters")
+_EDGES = (*_names("runtime stores views", "engine."), "adapters")
 _LOADING = _names("guard loading", "engine.")
 _BELOW_EDGES = (*_TYPES, *_JOURNAL, *_ACTORS, *_ORDER)
 _VENUE = ("engine.venue",)
@@ -71,6 +71,8 @@ FLOORS: Final = (
     Floor(3, _ORDER, (*_TYPES, *_ACTORS, *_ORDER), _PURE),
     Floor(4, ("engine.runtime",), (*_BELOW_EDGES, *_VENUE, "engine.runtime"), (*_PURE, "trio")),
     Floor(4, ("engine.stores",), (*_TYPES, *_JOURNAL, *_PLUGINS, "engine.stores"), (*_PURE, "sqlite_utils")),
+    # Projections of records: no I/O but reading days of the journal.
+    Floor(4, ("engine.views",), (*_BELOW_EDGES, "engine.views"), _PURE),
     # The shared transport imports no venue, and a venue imports no other. Only the sandbox, which serves
     # Hyperliquid's protocol, imports its rules and signatures (decisions 0008 and 0023).
     Floor(4, ("adapters.transport",), (*_TYPES, *_VENUE, "adapters.transport"), _NETWORK),
