@@ -67,6 +67,7 @@ class Bookings:
     seen: set[tuple[int, Any, int]] = field(default_factory=set)
     call_seq: dict[tuple[str, int], int] = field(default_factory=dict)
     touched_ns: dict[tuple[str, int], int] = field(default_factory=dict)
+    canceled_by: dict[str, int] = field(default_factory=dict)  # this turn's cancels: what caused each
     seq: int = 0
     now_ns: int = 0
 
@@ -269,7 +270,9 @@ class Bookings:
             return TARGET
         if order is not None and order.role == OPEN:
             older = order.seq < self.call_seq.get((booked.owner, booked.instrument), 0)
-            if order.dropped or older or (order.asked and order.role == OPEN):
+            # The record of a cancel may follow fills that were reported after what caused it.
+            canceled = order.asked or self.canceled_by.get(order.name, self.seq) < self.seq
+            if order.dropped or older or canceled:
                 return CANCELED
         return OWN
 

@@ -72,6 +72,7 @@ def check(session: Played, *, calm: bool = False, rests: Collection[int] = ()) -
     protection = Protection(model, candles=settings.data == "candles")
     try:
         for turn in turns(session.memory.all()):
+            model.begin_turn(turn)
             if fills is not None:
                 fills.begin_turn(turn[0][0], turn[0][2])
             for seq, _, event in turn:

@@ -11,7 +11,7 @@ a simulated fill may be. The names of the checks are the rules in words.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -88,7 +88,7 @@ class Model(Reports):
     known: bool = True  # the same, since the session began
     asking: bool = False  # the engine has asked for a reading of the account
     delayed: set[tuple[str, int]] = field(default_factory=set)  # books that an exit is owed to
-    flattened_ns: int = 0
+    flattened_seq: int = 0  # in this turn
     called: list[tuple[str, int, Fraction | None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -133,6 +133,15 @@ class Model(Reports):
             ActorFailed: self._fail,
             ActorRestarted: self._restarted,
             SessionStarted: self._start,
+        }
+
+    def begin_turn(self, turn: Sequence[tuple[int, int, Event]]) -> None:
+        """Take the cancels of a turn before its records: each is decided by the record that causes it."""
+        self.flattened_seq = 0
+        self.canceled_by = {
+            event.client_order_id: cause
+            for _, cause, event in reversed(turn)
+            if isinstance(event, CancelRequested) and event.client_order_id and not event.handle
         }
 
     def follow(self, seq: int, event: Event, now_ns: int) -> None:
@@ -223,7 +232,8 @@ class Model(Reports):
     def _target_changed(self, changed: TargetChanged) -> None:
         self.shown[changed.strategy, changed.instrument] = changed
         target = self.target(changed.strategy, changed.instrument)
-        if changed.at_ns == self.flattened_ns and changed.wanted == 0:
+        called_seq = self.call_seq.get((changed.strategy, changed.instrument), 0)
+        if self.flattened_seq > called_seq and changed.wanted == 0:
             # Of a flat book with nothing but orders, or nothing, either may be said.
             target.size, target.withdrawn = ZERO, changed.state == "withdrawn"
         if changed.state != "withdrawn" or changed.wanted is None or target.withdrawn:
@@ -360,7 +370,7 @@ class Model(Reports):
                     if self.target(owner, market).size or self.position(owner, market):
                         self.target(owner, market).call(ZERO)
                         self.paused.add(owner)
-            self.flattened_ns = command.recv_ns
+            self.flattened_seq = self.seq
         elif command.command == "pause":
             names = (command.target,) if command.target else self.owners
             self.paused |= set(names)

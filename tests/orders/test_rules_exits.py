@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 
-from tests.orders.cases import Case, run
+from engine.actors.simulated.margin import NO_MARGIN
+from engine.events import ExitDelayed, OrderRejected
+from tests.orders.cases import Case, play, run
 from tests.orders.real import RealSession
+from tests.orders.session import FREE, Session
 
 CASES = (
     Case(
@@ -184,3 +188,57 @@ def test_of_two_stops_that_one_fill_fires_the_resting_exit_gives_way_to_the_one_
         assert (market.terms.size, s.order().name) == (s.size("0.3"), market.client_order_id)
         s.fill("115.1")
         assert s.book() == 0
+
+
+def sizes(s: Session, owner: str, purpose: str) -> list[int]:
+    """Return the signed sizes of what a strategy sent, in hundredths."""
+    return [
+        one.terms.side * int(one.terms.size) for one in s.submitted(purpose=purpose) if one.strategy == owner
+    ]
+
+
+def test_an_exit_that_the_venue_refuses_for_margin_is_tried_in_half_its_size() -> None:
+    """Long 3, Short -0.1 at 90: the account holds 2.9, an equity of 11 is less than the margin of 13.05.
+
+    A sale of 3 goes beyond the account's 2.9, so it needs margin at the venue; one of 1.5 only closes.
+    """
+    with Session(replace(FREE, cash="40")) as s:
+        play(
+            s,
+            "target 3 | Short: target -0.1 | 100 100 | 90 | target 0 | Short: target 0 | 90 90 90 90 | 90 90",
+        )
+        assert {one.reason for one in s.memory.events(OrderRejected)} == {NO_MARGIN}
+        assert sizes(s, "Long", "target") == [300, -300, -150, -150]
+        assert (s.book("Long"), s.book("Short")) == (0, 0)
+
+
+def test_so_is_a_protective_exit() -> None:
+    with Session(replace(FREE, cash="40")) as s:
+        play(s, "target 3 | Short: target -0.1 | 100 100 | 90 | flatten | 90 90 90 90 | 90 90 90 90")
+        assert sizes(s, "Long", "flatten") == [-300, -150, -150]
+        assert (s.book("Long"), s.book("Short")) == (0, 0)
+
+
+def test_opposite_books_close_although_the_account_could_carry_neither_alone() -> None:
+    """Long 3 and Short -3 at 100 with 12: 3 alone need a margin of 15."""
+    with Session(replace(FREE, cash="12")) as s:
+        play(
+            s,
+            "target 3 | Short: target -3 | 60 60 | 100 | target 0 | Short: target 0 | 100 100 | 100 100 100",
+        )
+        assert [one.reason for one in s.memory.events(OrderRejected)] == [NO_MARGIN, NO_MARGIN]
+        assert (s.book("Long"), s.book("Short")) == (0, 0)
+
+
+def test_an_exit_that_needs_more_margin_than_there_is_goes_on_for_what_there_is() -> None:
+    """Short keeps -3, and with 12 at 100 the account can be short 2.4: 0.6 of Long's 3 have to wait."""
+    with Session(replace(FREE, cash="12")) as s:
+        play(s, "target 3 | Short: target -3 | 60 60 | 100 | target 0 | 100 100 100 100 | wait 60")
+        for _ in range(80):
+            s.trade(100)
+        assert s.book("Long") * 10 == 6
+        assert s.newest(ExitDelayed, owner="Long").reason == NO_MARGIN
+        s.say("Short", "target", "AAA", "0")
+        for _ in range(20):
+            s.trade(100)
+        assert (s.book("Long"), s.book("Short")) == (0, 0)

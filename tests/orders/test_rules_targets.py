@@ -9,6 +9,7 @@ import pytest
 from engine.events import EngineLagging, ExitDelayed, TargetChanged
 from tests.orders.cases import Case, run
 from tests.orders.real import RealSession
+from tests.orders.sequences import BBB
 from tests.orders.session import FREE, SECOND_NS, Session
 from tests.orders.settings import Settings
 
@@ -330,3 +331,47 @@ def test_a_call_that_says_what_is_wanted_already_does_not_begin_the_minute_of_wa
 def spot_candles() -> Settings:
     """Return the settings of a session with candles."""
     return replace(FEED, feed=False, data="candles")
+
+
+def test_what_fills_of_the_other_entry_of_a_group_is_closed_again() -> None:
+    """One trade goes through both entries: the first fill cancels the second one, which comes too late."""
+    with Session() as s:
+        s.say("Long", "target", "AAA", "0")
+        s.say("Long", "sell", "AAA", "1", limit="101", group="one")
+        s.say("Long", "sell", "AAA", "0.1", limit="102", group="one")
+        s.trade(100)
+        s.trade(103)
+        assert (s.book() * 10, s.wanted()) == (-11, -1)
+        s.trade(103)
+        s.trade(103)
+        assert (s.book(), s.wanted(), s.state()) == (-1, -1, "reached")
+
+
+def test_what_an_entry_fills_after_its_stop_has_fired_does_not_count_for_the_target() -> None:
+    """The entry meets two levels. The first fill fires its stop, which cancels the rest of the entry."""
+    with Session(replace(FREE, data="books", latency_ms=700)) as s:
+        s.depth([(99, 9)], [(100, 9)])
+        s.say("Long", "target", "AAA", "0")
+        s.say("Long", "sell", "AAA", "2", stop_loss="100.4")
+        s.trade(100)
+        s.trade("100.5", after_s="0.1")
+        s.depth([("100.03", 1), ("100.02", 1)], [("100.05", 1), ("100.06", 9)], after_s=1)
+        assert (s.book(), s.wanted()) == (-2, -1)
+        for _ in range(2):
+            s.depth([("100.03", 1)], [("100.05", 1), ("100.06", 9)], after_s=1)
+        assert (s.book(), s.wanted(), s.state()) == (0, 0, "withdrawn")
+
+
+def test_a_call_in_the_turn_of_a_flatten_counts_and_waits_for_the_resume() -> None:
+    with Session() as s:
+        s.trade(15, market=BBB)
+        s.say("Long", "sell", "AAA", "0.5", limit="110")
+        s.trade(100)
+        s.say("Long", "target", "BBB", "0", on="order")
+        s.say("Long", "target", "BBB", "2", on="order")
+        s.operator("flatten")
+        assert (s.wanted(market=BBB), s.newest(TargetChanged, instrument=BBB).reason) == (2, "paused")
+        s.operator("resume")
+        s.trade(15, market=BBB)
+        s.trade(15, market=BBB)
+        assert s.book(market=BBB) == 2

@@ -127,6 +127,25 @@ class Exits:
                     )
                 )
 
+    def carried(self, owner: str, instrument: int, terms: OrderTerms) -> OrderTerms:
+        """Return the terms of another try: half the size if the venue refused the last one for margin.
+
+        In a netted market an exit may open at the venue. What passes frees margin for the rest.
+        """
+        m = self.m
+        if not m.netted(instrument):
+            return terms
+        for last in reversed(m.ended.values()):
+            alike = (last.owner, last.instrument, last.terms.purpose, last.terms.handle)
+            if alike == (owner, instrument, terms.purpose, terms.handle):
+                if last.state == "Rejected" and "margin" in last.why.lower():
+                    half = m.instruments[instrument].size_to_grid(last.terms.size // 2)
+                    if half and not m.gates.is_dust(instrument, replace(terms, size=half)):
+                        return replace(terms, size=min(terms.size, half))
+                    return replace(terms, size=min(terms.size, last.terms.size))
+                break
+        return terms
+
     def _exits(self, owner: str, instrument: int) -> list[tuple[str, Live]]:
         return [one for one in self.m.orders_of(owner, instrument) if one[1].exits]
 
@@ -327,6 +346,8 @@ class Exits:
         largest = m.gates.largest_order(owed.instrument)
         if largest and size > largest:
             terms = replace(terms, size=largest)
+        if owed.tries:
+            terms = self.carried(owed.owner, owed.instrument, terms)
         if not size or m.gates.is_dust(owed.instrument, terms):
             if not owed.reported_ns:
                 self._report(at_ns, owed, "dust", emit)

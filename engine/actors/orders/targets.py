@@ -154,6 +154,8 @@ class Targets:
                 )
                 return
             terms = replace(terms, size=room)
+            if target.tries:
+                terms = m.exits.carried(owner, instrument, terms)
         target.requested, target.judged = True, False
         if role == CLOSE and not target.since_ns:
             target.since_ns = at_ns
