@@ -8,7 +8,15 @@ import click
 
 from engine.commands.output import json_option, print_json, progress
 from engine.errors import UsageError
-from engine.journal import DayReport, JournalLock, list_days, list_segments, seal_day, verify_day
+from engine.journal import (
+    DayReport,
+    JournalLock,
+    list_days,
+    list_segments,
+    seal_day,
+    verify_day,
+    verify_journal,
+)
 from engine.records import check_frame
 
 __all__ = ["journal_command"]
@@ -23,20 +31,29 @@ def journal_command() -> None:
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @json_option
 def verify_command(paths: tuple[Path, ...], as_json: bool) -> None:
-    """Check every byte of days (or of whole journals): CRCs, digest chain, seqs, counts, order of segments.
+    """Check every byte of days or of whole journals: CRCs, digest chain, seqs, counts, order of segments.
 
-    Prints the file and the offset of the first damaged byte; the exit code is then 4.
+    Of a journal, also that each day continues the day before it. Prints the file and the offset of the
+    first damaged byte, or the first day that does not continue; the exit code is then 4.
     """
-    for folder in _days(paths):
-        with progress(f"verifying {folder.name}") as show:
-            report = verify_day(folder, progress=lambda done, _: show(done), content=check_frame)
-        if as_json:
-            print_json(_as_json(folder.name, report))
-        else:
-            torn = f", then {report.torn.size} bytes of a torn frame" if report.torn is not None else ""
+
+    def show(report: DayReport) -> None:
+        _show(report, as_json=as_json)
+
+    for path in paths:
+        folders = _days((path,))
+        with progress(f"verifying {path.name}") as advance:
+            if folders == [path]:
+                show(verify_day(path, progress=lambda done, _: advance(done), content=check_frame))
+                continue
+            journal = verify_journal(
+                path, progress=lambda done, _: advance(done), content=check_frame, report=show
+            )
+        first = journal.days[0] if journal.days else None
+        if first is not None and first.first_seq > 1 and not as_json:
             click.echo(
-                f"{folder}: {report.records:,} records in {report.frames:,} frames, "
-                f"seq {report.first_seq} to {report.end_seq}{torn}\n  digest {report.digest.hex()}"
+                f"{path}: begins with seq {first.first_seq} of {Path(first.folder).name}; "
+                "the days before it are not here and were not checked"
             )
 
 
@@ -80,9 +97,20 @@ def _days(paths: tuple[Path, ...]) -> list[Path]:
     return folders
 
 
-def _as_json(folder: str, report: DayReport) -> dict[str, object]:
+def _show(report: DayReport, *, as_json: bool) -> None:
+    if as_json:
+        print_json(_as_json(report))
+        return
+    torn = f", then {report.torn.size} bytes of a torn frame" if report.torn is not None else ""
+    click.echo(
+        f"{report.folder}: {report.records:,} records in {report.frames:,} frames, "
+        f"seq {report.first_seq} to {report.end_seq}{torn}\n  digest {report.digest.hex()}"
+    )
+
+
+def _as_json(report: DayReport) -> dict[str, object]:
     return {
-        "day": folder,
+        "day": Path(report.folder).name,
         "first_seq": report.first_seq,
         "end_seq": report.end_seq,
         "frames": report.frames,

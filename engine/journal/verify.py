@@ -1,7 +1,7 @@
 """Checks every byte of a day or of a whole journal, and reports its contents.
 
 Reads only. Promises that a changed byte anywhere in a segment is found and reported, with the same rule
-for a torn tail as the reader. Called by `engine journal verify` and `engine doctor`.
+for a torn tail as the reader. Called by `engine journal verify`.
 """
 
 from __future__ import annotations
@@ -77,11 +77,21 @@ def verify_day(
     return _verify(folder, segments, Cursor(day=day_of_folder(folder)), meter, disk, content)
 
 
-def verify_journal(root: Path, *, progress: Progress | None = None, disk: Disk = DISK) -> JournalReport:
+def verify_journal(
+    root: Path,
+    *,
+    progress: Progress | None = None,
+    content: Callable[[Frame], None] | None = None,
+    report: Callable[[DayReport], None] | None = None,
+    disk: Disk = DISK,
+) -> JournalReport:
     """Check every byte of every day in a root, and that its own days follow one another.
 
-    A root without `journal.id` holds archives only, sealed or not. Raises as `verify_day` does. Of the
-    journal's own days only the newest may end in a torn tail.
+    Seq and digest of a day continue those of the day before. The oldest day that is there may begin with any
+    seq, because older days may have been moved away; a day that is missing between two others is damage.
+    A root without `journal.id` holds archives only, sealed or not; archives are checked one by one. Of the
+    journal's own days only the newest may end in a torn tail. `report` is called with each day once it is
+    checked, `content` with each frame. Raises as `verify_day` does, for the first break.
     """
     journal_id = read_identity(root, disk)
     own: list[Day] = []
@@ -92,25 +102,27 @@ def verify_journal(root: Path, *, progress: Progress | None = None, disk: Disk =
     if not own and not archives:
         raise JournalError(f"{root}: no journal days in this folder")
     meter = _Meter(progress, sum(_size(day.segments, disk) for day in [*own, *archives]))
-    reports = []
+    reports: tuple[list[DayReport], list[DayReport]] = ([], [])
     cursor = Cursor(journal_id=journal_id)
-    for day in own:
-        cursor.open_day(day.day)
-        reports.append(_verify(day.path, day.segments, cursor, meter, disk))
-        torn = reports[-1].torn
-        if torn is not None and day is not own[-1]:
+    for day in [*own, *archives]:
+        archived = len(reports[0]) == len(own)
+        if archived:
+            cursor = Cursor(day=day.day)
+        else:
+            cursor.open_day(day.day)
+        done = _verify(day.path, day.segments, cursor, meter, disk, content)
+        if done.torn is not None and not archived and day is not own[-1]:
             reason = "the file ends inside a frame, but later days follow"
-            raise JournalDamaged(reason, file=torn.file, offset=torn.offset, seq=torn.seq)
-    return JournalReport(tuple(reports), tuple(_archive(day, meter, disk) for day in archives))
+            raise JournalDamaged(reason, file=done.torn.file, offset=done.torn.offset, seq=done.torn.seq)
+        reports[archived].append(done)
+        if report is not None:
+            report(done)
+    return JournalReport(tuple(reports[0]), tuple(reports[1]))
 
 
 def _all_days(root: Path, disk: Disk) -> list[Day]:
     days = [Day(day.path, day.day, tuple(list_segments(day.path, disk))) for day in list_days(root, disk)]
     return [day for day in days if day.segments]
-
-
-def _archive(day: Day, meter: _Meter, disk: Disk) -> DayReport:
-    return _verify(day.path, day.segments, Cursor(day=day.day), meter, disk)
 
 
 def _verify(
