@@ -35,6 +35,7 @@ _LOADING = _names("guard loading", "engine.")
 _BELOW_EDGES = (*_TYPES, *_JOURNAL, *_ACTORS, *_ORDER)
 _VENUE = ("engine.venue",)
 _PLUGINS = ("engine.plugins",)
+_OPERATOR = _names("views operator", "engine.")
 _COMMANDS = _names("cli commands stopping __main__", "engine.")
 
 # What adapters may use of floor 2: the sandbox the simulated venue, the file importer builds bars.
@@ -73,6 +74,13 @@ FLOORS: Final = (
     Floor(4, ("engine.stores",), (*_TYPES, *_JOURNAL, *_PLUGINS, "engine.stores"), (*_PURE, "sqlite_utils")),
     # Projections of records: no I/O but reading days of the journal.
     Floor(4, ("engine.views",), (*_BELOW_EDGES, "engine.views"), _PURE),
+    # The operator's interface serves what the views hold; it is connected to a session by the command line.
+    Floor(
+        4,
+        ("engine.api",),
+        (*_BELOW_EDGES, *_OPERATOR, "engine.runtime", "engine.api"),
+        (*_PURE, "trio", *_SERVER),
+    ),
     # The shared transport imports no venue, and a venue imports no other. Only the sandbox, which serves
     # Hyperliquid's protocol, imports its rules and signatures (decisions 0008 and 0023).
     Floor(4, ("adapters.transport",), (*_TYPES, *_VENUE, "adapters.transport"), _NETWORK),

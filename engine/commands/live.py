@@ -13,6 +13,7 @@ import click
 import msgspec
 import trio
 
+from engine.api.server import Dashboard
 from engine.commands.arming import check_armed
 from engine.commands.configuration import read_config, warn_of_intervals
 from engine.commands.output import (
@@ -24,6 +25,7 @@ from engine.commands.output import (
     table,
 )
 from engine.commands.planning import LiveOptions, make_plan
+from engine.commands.serving import dashboard_options, make_server, opened_dashboard, read_options
 from engine.commands.stores import session_stores
 from engine.errors import ConfigError, SafetyRefusal, UsageError, VenueUnreachable
 from engine.loading.venues import check_sections, find_venue
@@ -93,6 +95,7 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
     "--csv", type=click.Path(path_type=Path), metavar="DIR", help="Also append closed bars to CSV files."
 )
 @click.option("--raw", is_flag=True, help="Record the feed's messages unchanged, in raw/ of the journal.")
+@dashboard_options
 @json_option
 def live_command(
     duration: str | None,
@@ -114,6 +117,10 @@ def live_command(
     moves: tuple[str, ...],
     csv: Path | None,
     raw: bool,
+    dashboard: str | None,
+    dashboard_names: tuple[str, ...],
+    dashboard_password: str | None,
+    read_only: bool,
     as_json: bool,
 ) -> None:
     """Trade: market data in, bars, strategies, orders, every event in the journal. On paper by default.
@@ -135,6 +142,7 @@ def live_command(
     seconds = None if duration is None else _seconds(duration)
     if not 0 < speed <= SPEED_MAX:
         raise UsageError(f"--speed {speed:g}: give a number above 0, at most {SPEED_MAX:,}")
+    page = read_options(dashboard, dashboard_names, dashboard_password, read_only=read_only)
     check_outputs(csv, None if no_db else db)
     stores = session_stores(settings, root, db=db, no_db=no_db, csv=csv)
     venue = find_venue(venue_name)
@@ -149,6 +157,12 @@ def live_command(
     def notify(health: Health) -> None:
         if health.state in LOUD or (not as_json and sys.stderr.isatty()):
             lines.put(f"{health.name}: {health.state}: {health.detail}".rstrip(": "))
+
+    def announce(link: str) -> None:
+        if as_json:
+            print_json({"dashboard": link})
+        else:
+            click.echo(f"dashboard: {link}")
 
     options = LiveOptions(
         config=settings,
@@ -165,8 +179,8 @@ def live_command(
         speed=speed,
         seed=seed,
     )
-    with console() as lines:
-        result = trio.run(run_live, options, notify)
+    with console() as lines, opened_dashboard(page, announce) as opened:
+        result = trio.run(run_live, options, notify, opened)
     if as_json:
         print_json(msgspec.to_builtins(result))
     else:
@@ -180,10 +194,14 @@ def live_command(
     refuse_failures(result.failures)
 
 
-async def run_live(options: LiveOptions, notify: Callable[[Health], None]) -> LiveResult:
+async def run_live(
+    options: LiveOptions, notify: Callable[[Health], None], dashboard: Dashboard | None = None
+) -> LiveResult:
     """Run a session and return its result. `notify` receives health lines. Raises EngineError."""
     async with _address(options) as base_url:
-        return await Live(await make_plan(options, base_url), notify).run()
+        plan = await make_plan(options, base_url)
+        plan.make_server = make_server(options.root, dashboard, notify)
+        return await Live(plan, notify).run()
 
 
 @asynccontextmanager

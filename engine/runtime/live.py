@@ -49,7 +49,7 @@ from engine.runtime.lag import Lag
 from engine.runtime.last_trades import look_back, note_trade
 from engine.runtime.notices import Notices, short_warm_up
 from engine.runtime.numbering import numbered
-from engine.runtime.plan import LivePlan, LiveResult, WarmUp
+from engine.runtime.plan import LivePlan, LiveResult, OperatorServer, WarmUp
 from engine.runtime.positions import exits_owed, open_books, unsettled
 from engine.runtime.projector import Projector
 from engine.runtime.refill import Refill
@@ -92,6 +92,7 @@ class Live:
         self._stopping = False
         self._edges: Sequence[Edge] = ()
         self._refill: Refill | None = None
+        self._server: OperatorServer | None = None
         if plan.warm_up is not None and plan.config.strategies:
             self._refill = Refill(plan.config, plan.warm_up, self._now_ns, self._notify)
         self._stopped_by = ""
@@ -145,6 +146,11 @@ class Live:
                 await self._warm_up(plan.warm_up, instruments)
             for name, projector in self.projectors.items():
                 edge = Edge(name, projector.run, gives_up=False)
+                outer.start_soon(supervise, edge, self._edge_changed, plan.ids)
+            if plan.make_server is not None:
+                journal_id, durable_seq = recovered.tail.journal_id, self.committer.durable_seq
+                self._server = plan.make_server(journal_id, durable_seq, self.ingress)
+                edge = Edge("api", self._server.run, gives_up=False)
                 outer.start_soon(supervise, edge, self._edge_changed, plan.ids)
             await outer.start(self._watch_signals)
             outer.start_soon(self._show_health)
@@ -375,6 +381,8 @@ class Live:
             self.days.append(committed.day)
         for projector in self.projectors.values():
             projector.take(committed)
+        if self._server is not None:
+            self._server.take(committed)
         for _, _, event in in_order(committed.first_seq, committed.inputs, committed.derived):
             notice = self._notices.of(event)
             if notice is not None:

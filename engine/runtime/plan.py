@@ -15,6 +15,7 @@ from engine.config import Config
 from engine.events import Event, InstrumentListed
 from engine.journal import DISK, Disk, Witness
 from engine.ports import Clock, Edge, Ids
+from engine.runtime.committer import Committed
 from engine.runtime.ingress import Ingress
 from engine.runtime.positions import OpenBook
 from engine.runtime.projector import Projector
@@ -27,6 +28,8 @@ __all__ = [
     "MakeFeeds",
     "MakeGateway",
     "MakeProjector",
+    "MakeServer",
+    "OperatorServer",
     "WarmUp",
 ]
 
@@ -51,12 +54,27 @@ class MakeGateway(Protocol):
         ...
 
 
+class OperatorServer(Protocol):
+    """The server that people and programs ask about a session. It can fail without any effect on trading."""
+
+    def take(self, committed: Committed) -> None:
+        """Note committed turns. Never waits, never raises."""
+        ...
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        ...
+
+
 WarmUp = Callable[[Sequence[InstrumentListed], Mapping[str, int]], Awaitable[list[Event]]]
 """Returns what strategies receive before the first trade, and after a jump of the clock: the newest closed
 candles, oldest first, so many of each interval."""
 
 MakeProjector = Callable[[bytes, int], Projector]
 """Makes the projector of a journal with this id, durable up to this seq."""
+
+MakeServer = Callable[[bytes, int, Ingress], OperatorServer]
+"""Makes the server of a journal with this id, durable up to this seq; it sends to the ingress."""
 
 
 class LivePlan(msgspec.Struct):
@@ -67,7 +85,7 @@ class LivePlan(msgspec.Struct):
     earlier session left: a person's decision, as are `fresh`, the strategies that may begin with a position
     but without their state, and `moves`, (old, new) names of strategies. `projectors` are by name; `health`
     are lines for people, by name: counters of feeds and gateways, and usage of the venue's limits. The
-    journal is on `disk`.
+    journal is on `disk`. `make_server` makes what people and programs ask about the session.
     """
 
     root: Path
@@ -90,6 +108,7 @@ class LivePlan(msgspec.Struct):
     fresh: tuple[str, ...] = ()
     moves: tuple[tuple[str, str], ...] = ()
     disk: Disk = DISK
+    make_server: MakeServer | None = None
 
 
 class LiveResult(msgspec.Struct):

@@ -1,0 +1,187 @@
+"""Attacks on the page's port: each rule of docs/api.md has the test here that proves it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.api.kit import Served, serving
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "127.0.0.1@evil.example",
+        "evil.example:8710",
+        "[::2]",
+        "127.0.0.2",
+        "",
+        ".",
+        "localhost:0",
+        "localhost:99999",
+        "localhost:80:80",
+        "[::1",
+        "::1",
+        "2130706433",
+        None,
+    ],
+)
+async def test_a_foreign_host_is_refused_before_anything_else(tmp_path: Path, host: str | None) -> None:
+    async with serving(tmp_path) as served:
+        for target, method in (
+            ("/api/status", "GET"),
+            ("/", "GET"),
+            ("/api/stream", "GET"),
+            ("/api/login", "POST"),
+        ):
+            body = {"token": served.token} if method == "POST" else None
+            reply = await served.ask(target, method=method, body=body, headers={"Host": host})
+            assert reply.status == 400
+            # A request without any Host is already refused by HTTP itself.
+            assert host is None or reply.code == "bad_host"
+        assert (await served.login()).status == 200, "the token is not spent"
+        assert (await served.ask("/api/status", headers={"Host": host})).status == 400
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "LOCALHOST:1",
+        "localhost.",
+        "localhost.:8710",
+        "[::1]",
+        "[0:0::1]:9",
+        "127.0.0.1",
+        "Proxy.Test",
+    ],
+)
+async def test_our_own_names_pass_with_any_port(tmp_path: Path, host: str) -> None:
+    async with serving(tmp_path, names=("proxy.test",)) as served:
+        await served.login()
+        assert (await served.ask("/api/status", headers={"Host": host})).status == 200
+
+
+async def test_without_a_cookie_every_path_but_the_login_is_401(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        for target in ("/api/status", "/api/stream", "/api/nothing", "/api", "/api/openapi.json"):
+            assert (await served.ask(target)).code == "not_logged_in"
+        for target in ("/api/commands", "/api/logout", "/api/link", "/api/login/"):
+            assert (await served.ask(target, method="POST", body={})).code == "not_logged_in"
+        assert (await served.ask("/api/login")).code == "not_logged_in", "a GET of it as well"
+
+
+async def test_a_token_is_good_for_one_login(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        for method in ("GET", "HEAD"):
+            for target in (f"/?token={served.token}", f"/api/login?token={served.token}"):
+                await served.ask(target, method=method)
+        first = await served.login()
+        assert first.status == 200
+        cookie = first.headers["set-cookie"]
+        assert cookie.startswith("retape_00010203=")
+        assert "httponly" in cookie.lower()
+        assert "samesite=strict" in cookie.lower()
+        assert (await served.ask("/api/status")).status == 200
+        served.cookie = ""
+        again = await served.login()
+        assert (again.status, again.code) == (401, "login_failed")
+
+
+SAME = {"Sec-Fetch-Site": "same-origin"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"Origin": "http://evil.example"}, "cross_site"),
+        ({"Origin": "http://evil.example", **SAME}, "cross_site"),
+        ({"Origin": "null"}, "cross_site"),
+        ({"Origin": "http://127.0.0.1:1"}, "cross_site"),
+        ({"Sec-Fetch-Site": "cross-site"}, "cross_site"),
+        ({"Sec-Fetch-Site": "same-site"}, "cross_site"),
+        ({"Sec-Fetch-Site": "none"}, "cross_site"),
+        ({"Sec-Fetch-Site": None, "Origin": None}, "cross_site"),
+        ({"X-Retape": None}, "cross_site"),
+        ({"Content-Type": "text/plain"}, "not_json"),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, "not_json"),
+        ({"Content-Type": "multipart/form-data; boundary=application/json"}, "not_json"),
+        ({"Content-Type": None}, "not_json"),
+    ],
+)
+async def test_a_post_of_another_site_is_refused(
+    tmp_path: Path, headers: dict[str, str | None], code: str
+) -> None:
+    async with serving(tmp_path) as served:
+        refused = await served.ask("/api/login", method="POST", body={"token": served.token}, headers=headers)
+        assert refused.code == code
+        assert (await served.login()).status == 200, "the token is not spent"
+        for target in ("/api/commands", "/api/logout"):
+            refused = await served.ask(target, method="POST", body={}, headers=headers)
+            assert refused.code == code
+        assert (await served.ask("/api/status")).status == 200
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_another_page_cannot_read(tmp_path: Path, site: str) -> None:
+    async with serving(tmp_path) as served:
+        await served.login()
+        for headers in ({"Sec-Fetch-Site": site}, {"Origin": "http://localhost:1"}):
+            reply = await served.ask("/api/status", headers=dict(headers))
+            assert reply.code == "cross_site"
+            assert not any("access-control" in name for name in reply.headers)
+
+
+async def test_there_is_no_cors(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        await served.login()
+        headers = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
+        reply = await served.ask("/api/commands", method="OPTIONS", headers=dict(headers))
+        assert reply.status == 403
+        assert not any("access-control" in name for name in reply.headers)
+
+
+async def test_every_answer_has_the_headers_of_a_page_that_moves_money(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        replies = [await served.ask(one) for one in ("/", "/api/status", "/nothing")]
+        replies.append(await served.ask("/api/status", headers={"Host": "evil.example"}))
+        await served.login()
+        replies.append(await served.ask("/api/status"))
+        for reply in replies:
+            assert reply.headers["cache-control"] == "no-store"
+            assert reply.headers["x-content-type-options"] == "nosniff"
+            assert reply.headers["referrer-policy"] == "no-referrer"
+            policy = reply.headers["content-security-policy"]
+            assert policy.startswith("default-src 'none'; ")
+            assert "frame-ancestors 'none'" in policy
+            assert "unsafe" not in policy
+
+
+async def test_callers_of_the_unix_socket_need_no_cookie(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        assert (await served.ask("/api/status", unix=True)).status == 200
+        link = (await served.ask("/api/link", method="POST", unix=True)).json["link"]
+        served.links.append(link)
+        assert (await served.login()).status == 200
+        assert (await served.ask("/api/link", method="POST")).code == "socket_only"
+
+
+async def _use(served: Served) -> None:
+    await served.login()
+    await served.ask("/api/status")
+
+
+async def test_two_engines_on_one_host_do_not_share_a_cookie(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    async with serving(tmp_path / "a") as first, serving(tmp_path / "b", journal=bytes(16)) as second:
+        await _use(first)
+        await _use(second)
+        both = f"{first.cookie}; {second.cookie}"
+        for served in (first, second):
+            assert (await served.ask("/api/status", headers={"Cookie": both})).status == 200
+        assert (await first.ask("/api/status", headers={"Cookie": second.cookie})).status == 401
