@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 
+from engine.actors.orders import OrderManager
+from engine.actors.orders.state import Live
 from engine.events import ProtectionChanged, TrailChanged
 from tests.orders.cases import Case, run
 from tests.orders.real import RealSession
+from tests.orders.session import FREE, Session
 from tests.orders.settings import Settings
 
 FREE_TOUCH = Settings(
@@ -275,3 +280,33 @@ def test_a_trail_without_a_price_is_armed_by_an_orderly_stop_and_says_so() -> No
         assert s.newest(TrailChanged).state == "firing"
         s.fill(97)
         assert s.book() == 0
+
+
+def test_the_orders_of_all_stops_are_found_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the number of stops, an exit makes the manager look through its live orders as often."""
+    looks = 0
+
+    def counted(manager: OrderManager, owner: str, instrument: int) -> Iterator[tuple[str, Live]]:
+        nonlocal looks
+        looks += 1
+        return orders_of(manager, owner, instrument)
+
+    orders_of = OrderManager.orders_of
+    monkeypatch.setattr(OrderManager, "orders_of", counted)
+    found = []
+    for stops in (5, 20):
+        with Session(replace(FREE, cash="100000")) as s:
+            s.say("Long", "target", "AAA", "20")
+            s.trade(100)
+            s.trade(100)
+            for index in range(stops):
+                s.say("Long", "stop", "AAA", "sell", "1", str(50 + index))
+            s.trade(100)
+            s.trade(100)
+            looks = 0
+            s.say("Long", "sell", "AAA", "0.5")
+            s.trade(100)
+            s.trade(100)
+            assert s.book() * 2 == 39
+            found.append(looks)
+    assert found[0] == found[1] > 0

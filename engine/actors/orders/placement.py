@@ -12,6 +12,8 @@ it knows the path within a candle. Called by `protection`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from engine.actors.base import Emit
@@ -42,15 +44,39 @@ class Placement:
 
     def __init__(self, manager: OrderManager) -> None:
         self.m = manager
+        self._gathered: dict[tuple[str, str], list[tuple[str, Live]]] | None = None
 
     # What is under way for a stop.
+
+    @contextmanager
+    def gathered(self, instrument: int) -> Iterator[None]:
+        """Find the orders of each stop of a market once for all that is done within.
+
+        No order is added to the live ones or ends meanwhile, since that takes an event.
+        """
+        found: dict[tuple[str, str], list[tuple[str, Live]]] = {}
+        for client_order_id, order in (*self.m.live.items(), *(("", one) for one in self.m.approved)):
+            if order.instrument == instrument and order.terms.handle:
+                found.setdefault((order.owner, order.terms.handle), []).append((client_order_id, order))
+        self._gathered = found
+        try:
+            yield
+        finally:
+            self._gathered = None
+
+    def _all(self, stop: Stop) -> Iterable[tuple[str, Live]]:
+        """Return the orders of a stop's handle that may still fill, oldest first."""
+        if self._gathered is not None:
+            return self._gathered.get((stop.owner, stop.handle), ())
+        found = self.m.orders_of(stop.owner, stop.instrument)
+        return [one for one in found if one[1].terms.handle == stop.handle]
 
     def orders(self, stop: Stop) -> list[tuple[str, Live]]:
         """Return the orders of a stop that wait for its price, oldest first; not those being canceled."""
         return [
             (client_order_id, order)
-            for client_order_id, order in self.m.orders_of(stop.owner, stop.instrument)
-            if order.waiting and order.terms.handle == stop.handle and order.exits and not order.canceling
+            for client_order_id, order in self._all(stop)
+            if order.waiting and order.exits and not order.canceling
         ]
 
     def exiting(self, stop: Stop) -> int:
@@ -59,9 +85,8 @@ class Placement:
         owed = m.owed.get(f"{stop.instrument} {stop.owner} {stop.handle}")
         fired = sum(
             order.left
-            for client_order_id, order in m.orders_of(stop.owner, stop.instrument)
-            if order.terms.handle == stop.handle
-            and order.exits
+            for client_order_id, order in self._all(stop)
+            if order.exits
             and not order.waiting
             # What is owed includes the order for it, what is asked the one that is not submitted yet.
             and (bool(order.terms.trigger) or (owed is None and bool(client_order_id)))

@@ -279,14 +279,15 @@ class Protection:
         """Compute what the stops of a market protect, fire what the price has reached, place the rest."""
         m = self.m
         if instrument in m.stops or instrument in m.trails:
-            self.stops.measure(at_ns, instrument, emit)
-            self.brackets.prune(instrument)
-            self.trails.measure(at_ns, instrument, emit)
-            self.placement.watch(instrument)
-            for _, _, stop in sorted(self.stops.hits(at_ns, instrument), key=lambda hit: hit[:2]):
-                self.stops.fire(at_ns, stop, stop.engine, emit)
-            self.placement.place(at_ns, instrument, emit)
-            self._show(at_ns, instrument, emit)
+            with self.placement.gathered(instrument):
+                self.stops.measure(at_ns, instrument, emit)
+                self.brackets.prune(instrument)
+                self.trails.measure(at_ns, instrument, emit)
+                self.placement.watch(instrument)
+                for _, _, stop in sorted(self.stops.hits(at_ns, instrument), key=lambda hit: hit[:2]):
+                    self.stops.fire(at_ns, stop, stop.engine, emit)
+                self.placement.place(at_ns, instrument, emit)
+                self._show(at_ns, instrument, emit)
         elif instrument in m.protected:
             self._show(at_ns, instrument, emit)
 
