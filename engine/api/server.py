@@ -23,7 +23,7 @@ from engine.api.sessions import Password, Sessions
 from engine.api.sockets import Address, UnixSocket, listener_of
 from engine.runtime.committer import Committed
 from engine.runtime.ingress import Ingress
-from engine.runtime.supervisor import Health
+from engine.runtime.notices import Notice
 
 __all__ = ["Dashboard", "LiveServer"]
 
@@ -55,7 +55,7 @@ class LiveServer:
         ingress: Ingress,
         *,
         dashboard: Dashboard | None = None,
-        notify: Callable[[Health], None] = lambda _: None,
+        notify: Callable[[Notice], None] = lambda _: None,
     ) -> None:
         self._root = root
         self._ingress = ingress
@@ -65,7 +65,7 @@ class LiveServer:
         self._announced = False
 
         def report(line: str) -> None:
-            notify(Health("api", "failed", line))
+            notify(Notice("api", "failed", line))
 
         api = Api(self._source, self._sessions, self._link, report)
         hosts = Hosts(dashboard.names if dashboard else ())

@@ -12,11 +12,10 @@ import replay
 from engine.commands.configuration import read_config
 from engine.commands.live import run_live
 from engine.commands.planning import LiveOptions
+from engine.commands.speaking import speaking
 from engine.commands.stores import session_stores
 from engine.errors import EngineError
-from engine.events.render import printable
 from engine.loading.venues import find_venue
-from engine.runtime.supervisor import Health
 
 __all__ = ["demo_command"]
 
@@ -47,9 +46,6 @@ def demo_command(seconds: float, keep: Path) -> None:
     (keep / "demo.toml").write_text(DEMO_CONFIG, encoding="utf-8")
     click.echo(f"trading on the embedded sandbox for {seconds:g} s ...")
 
-    def notify(health: Health) -> None:
-        click.echo(printable(f"  {health.name}: {health.state}: {health.detail}".rstrip(": ")))
-
     config = read_config(keep / "demo.toml", (), None)
     options = LiveOptions(
         config=config,
@@ -58,7 +54,8 @@ def demo_command(seconds: float, keep: Path) -> None:
         stores=session_stores(config, keep),
         seconds=seconds,
     )
-    result = trio.run(run_live, options, notify)
+    with speaking() as notify:
+        result = trio.run(run_live, options, notify)
     click.echo(
         f"live    {result.digest}  seq {result.first_seq} to {result.last_seq}, {result.commands} commands"
     )

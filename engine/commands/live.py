@@ -26,14 +26,13 @@ from engine.commands.output import (
 )
 from engine.commands.planning import LiveOptions, make_plan
 from engine.commands.serving import dashboard_options, make_server, opened_dashboard, read_options
+from engine.commands.speaking import speaking
 from engine.commands.stores import session_stores
 from engine.errors import ConfigError, SafetyRefusal, UsageError, VenueUnreachable
 from engine.loading.venues import check_sections, find_venue
-from engine.runtime.console import console
 from engine.runtime.live import Live
-from engine.runtime.notices import LOUD, refusals_text
+from engine.runtime.notices import Notice, refusals_text
 from engine.runtime.plan import LiveResult
-from engine.runtime.supervisor import Health
 from engine.stores.store import Store
 
 __all__ = ["live_command", "run_live"]
@@ -96,6 +95,8 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 )
 @click.option("--raw", is_flag=True, help="Record the feed's messages unchanged, in raw/ of the journal.")
 @dashboard_options
+@click.option("--quiet", is_flag=True, help="Lines on standard error: only errors and halts.")
+@click.option("--log-json", is_flag=True, help="Lines on standard error as JSON objects, one on each line.")
 @json_option
 def live_command(
     duration: str | None,
@@ -121,12 +122,18 @@ def live_command(
     dashboard_names: tuple[str, ...],
     dashboard_password: str | None,
     read_only: bool,
+    quiet: bool,
+    log_json: bool,
     as_json: bool,
 ) -> None:
     """Trade: market data in, bars, strategies, orders, every event in the journal. On paper by default.
 
     Without options: the embedded sandbox exchange, the example strategy, SQLite. With --venue hyperliquid:
     its public market data, or that of a sandbox at --base-url.
+
+    While it runs, standard error has a line for each fill, refusal, halt, gap, reconnect, error and command
+    of an operator, and each minute one on how things stand; on a terminal there is a live view below the
+    lines. Standard output has the result. docs/operating.md says how to look and act from another terminal.
 
     The first Ctrl-C (or SIGTERM) stops gracefully; a second one, a second later or more, at once. A handler
     of a strategy that does not return is reported with its line ([limits] handler_s), and a second Ctrl-C
@@ -154,16 +161,6 @@ def live_command(
         raise ConfigError(f"{config}: {error}" if config is not None else str(error)) from None
     base_url = venue.address(settings, base_url, real=real)
 
-    def notify(health: Health) -> None:
-        if health.state in LOUD or (not as_json and sys.stderr.isatty()):
-            lines.put(f"{health.name}: {health.state}: {health.detail}".rstrip(": "))
-
-    def announce(link: str) -> None:
-        if as_json:
-            print_json({"dashboard": link})
-        else:
-            click.echo(f"dashboard: {link}")
-
     options = LiveOptions(
         config=settings,
         root=root,
@@ -179,8 +176,16 @@ def live_command(
         speed=speed,
         seed=seed,
     )
-    with console() as lines, opened_dashboard(page, announce) as opened:
-        result = trio.run(run_live, options, notify, opened)
+    with speaking(quiet=quiet, as_json=log_json, live_view=not as_json) as speaker:
+
+        def announce(link: str) -> None:
+            if as_json:
+                print_json({"dashboard": link})
+            else:
+                speaker.result(f"dashboard: {link}")
+
+        with opened_dashboard(page, announce) as opened:
+            result = trio.run(run_live, options, speaker, opened)
     if as_json:
         print_json(msgspec.to_builtins(result))
     else:
@@ -195,9 +200,9 @@ def live_command(
 
 
 async def run_live(
-    options: LiveOptions, notify: Callable[[Health], None], dashboard: Dashboard | None = None
+    options: LiveOptions, notify: Callable[[Notice], None], dashboard: Dashboard | None = None
 ) -> LiveResult:
-    """Run a session and return its result. `notify` receives health lines. Raises EngineError."""
+    """Run a session and return its result. `notify` receives lines for people. Raises EngineError."""
     async with _address(options) as base_url:
         plan = await make_plan(options, base_url)
         plan.make_server = make_server(options.root, dashboard, notify)

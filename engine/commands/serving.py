@@ -18,8 +18,8 @@ from engine.api.sessions import Password
 from engine.api.sockets import HOST_DEFAULT, PORT_DEFAULT, listen_tcp, local_address, parse_address
 from engine.errors import SafetyRefusal, UsageError
 from engine.runtime.ingress import Ingress
+from engine.runtime.notices import Notice
 from engine.runtime.plan import MakeServer
-from engine.runtime.supervisor import Health
 
 __all__ = ["DashboardOptions", "dashboard_options", "make_server", "opened_dashboard", "read_options"]
 
@@ -110,7 +110,7 @@ def opened_dashboard(
         )
 
 
-def make_server(root: Path, dashboard: Dashboard | None, notify: Callable[[Health], None]) -> MakeServer:
+def make_server(root: Path, dashboard: Dashboard | None, notify: Callable[[Notice], None]) -> MakeServer:
     """Return what makes the server of a session on the journal in `root`."""
 
     def make(journal_id: bytes, seq: int, ingress: Ingress) -> LiveServer:

@@ -15,7 +15,7 @@ from engine.config import Config, nearest
 from engine.errors import SafetyRefusal, UsageError
 from engine.events import StrategyBegan
 from engine.instruments import Instruments
-from engine.runtime.supervisor import Health
+from engine.runtime.notices import Notice
 from engine.sequencer import Sequencer
 from engine.values import format_scaled
 
@@ -69,19 +69,19 @@ def refuse_beginnings(
 
 def beginning_lines(
     began: Iterable[StrategyBegan], without: Mapping[str, str], instruments: Instruments
-) -> list[Health]:
+) -> list[Notice]:
     """Return a line for each strategy that began without its state, and for each book without a strategy."""
     held = {one.name: one for one in began}
     lines = []
     for name, why in without.items():
         one = held.get(name)
         holds = _holds(one, instruments) if one is not None else ""
-        lines.append(Health(f"strategy {name}", "reset", f"begins without its {why}{holds}"))
+        lines.append(Notice(f"strategy {name}", "reset", f"begins without its {why}{holds}"))
     others = [one for one in held.values() if one.name not in without]
-    return lines + [Health(_subject(one), "reset", _words(one, instruments)) for one in others]
+    return lines + [Notice(_subject(one), "reset", _words(one, instruments)) for one in others]
 
 
-def halt_lines(manager: OrderManager) -> list[Health]:
+def halt_lines(manager: OrderManager) -> list[Notice]:
     """Return a line for each halt and pause that an earlier session left."""
     gates = manager.gates
     lines = {
@@ -94,7 +94,7 @@ def halt_lines(manager: OrderManager) -> list[Health]:
     }
     for name in gates.paused:
         lines[f"strategy {name}" if name else "strategies"] = "paused by an operator; --resume lifts it"
-    return [Health(name, "halted", detail) for name, detail in lines.items()]
+    return [Notice(name, "halted", detail) for name, detail in lines.items()]
 
 
 def _subject(began: StrategyBegan) -> str:

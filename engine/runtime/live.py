@@ -47,7 +47,7 @@ from engine.runtime.journal import OpenedJournal, opened_journal
 from engine.runtime.jumps import LOOK_S, JumpWatch
 from engine.runtime.lag import Lag
 from engine.runtime.last_trades import look_back, note_trade
-from engine.runtime.notices import Notices, short_warm_up
+from engine.runtime.notices import Notice, Notices, short_warm_up
 from engine.runtime.numbering import numbered
 from engine.runtime.plan import LivePlan, LiveResult, OperatorServer, WarmUp
 from engine.runtime.positions import exits_owed, open_books, unsettled
@@ -75,11 +75,11 @@ STEP_BACK_NS: Final = 60_000_000_000
 
 
 class Live:
-    """One live session. `notify` receives health lines for people; nothing depends on them."""
+    """One live session. `notify` receives lines for people; nothing depends on them."""
 
-    def __init__(self, plan: LivePlan, notify: Callable[[Health], None]) -> None:
+    def __init__(self, plan: LivePlan, notify: Callable[[Notice], None]) -> None:
         self._plan = plan
-        self._notify = notify
+        self._receive_notice = notify
         self.ingress = Ingress()
         self.sequencer: Sequencer
         self.committer: Committer
@@ -293,12 +293,12 @@ class Live:
                 instruments, dict.fromkeys(settings.bars.intervals, settings.data.warmup_bars)
             )
         except EngineError as error:
-            self._notify(Health("warm-up", "failed", str(error)))
+            self._notify(Notice("warm-up", "failed", str(error)))
             return
         if settings.strategies:
             line = short_warm_up(events, instruments, settings.bars.intervals, settings.data.warmup_bars)
             if line:
-                self._notify(Health("warm-up", "short", line))
+                self._notify(Notice("warm-up", "short", line))
         now_ns = self._now_ns()
         read = [msgspec.structs.replace(event, recv_ns=now_ns) for event in events]
         for start in range(0, len(read), BATCH_MAX):
@@ -370,7 +370,7 @@ class Live:
         self.sequencer.run(batch)
         for failed in self.sequencer.failures[self._failures_shown :]:
             self._failures_shown += 1
-            self._notify(Health("strategy", "failed", failed))
+            self._notify(Notice("strategy", "failed", failed))
         if isinstance(batch[0], OperatorCommand) and batch[0].command == "stop":
             self._stopping = True
         if self._stopping and self._is_settled():
@@ -383,13 +383,18 @@ class Live:
             projector.take(committed)
         if self._server is not None:
             self._server.take(committed)
-        for _, _, event in in_order(committed.first_seq, committed.inputs, committed.derived):
-            notice = self._notices.of(event)
-            if notice is not None:
+        for seq, _, event in in_order(committed.first_seq, committed.inputs, committed.derived):
+            for notice in self._notices.of(event, seq):
                 self._notify(notice)
 
+    def _notify(self, notice: Notice) -> None:
+        """Pass on a line, with the time if it is of now."""
+        if not notice.at_ns:
+            notice = msgspec.structs.replace(notice, at_ns=self._plan.clock.now_ns())
+        self._receive_notice(notice)
+
     def _edge_changed(self, health: Health) -> None:
-        self._notify(health)
+        self._notify(Notice(health.name, health.state, health.detail))
         self.ingress.put(
             [EdgeChanged(self._now_ns(), health.name, health.state, health.detail, health.restarts)]
         )
@@ -399,7 +404,7 @@ class Live:
         while True:
             await trio.sleep(HEALTH_S)
             for name, line in self._plan.health.items():
-                self._notify(Health(name, "running", line()))
+                self._notify(Notice(name, "running", line()))
 
     # Stop.
 
@@ -414,7 +419,7 @@ class Live:
     def _show_stuck(self, stuck: Stuck, seconds: float) -> None:
         """Report a handler that does not return. Called by the watchdog in its thread."""
         detail = f"has not returned from {stuck.place} for {seconds:.0f} s; the session waits for it"
-        self._notify(Health(f"strategy {stuck.strategy}", "stuck", detail))
+        self._notify(Notice(f"strategy {stuck.strategy}", "stuck", detail))
 
     def _durable_seq(self) -> int:
         return self.committer.durable_seq
@@ -444,7 +449,7 @@ class Live:
         except (AttributeError, KeyError):
             return  # it failed before there was a session
         for book in books:
-            self._notify(Health("position", "open", str(book)))
+            self._notify(Notice("position", "open", str(book)))
 
     async def _project_rest(self, name: str, projector: Projector) -> None:
         """Write the last rows. A failure does not matter to the session: they can be written later."""
@@ -452,14 +457,14 @@ class Live:
             try:
                 await projector.flush()
             except EngineError as error:
-                self._notify(Health(name, "failed", str(error)))
+                self._notify(Notice(name, "failed", str(error)))
 
     def _close_stores(self) -> None:
         for name, projector in self.projectors.items():
             try:
                 projector.close()
             except EngineError as error:
-                self._notify(Health(name, "failed", str(error)))
+                self._notify(Notice(name, "failed", str(error)))
 
     def _execution(self) -> Execution:
         execution = self.sequencer.actor("execution")

@@ -19,8 +19,8 @@ from engine.config import Config
 from engine.errors import EngineError
 from engine.events import ClockJumped, InstrumentListed
 from engine.runtime.ingress import BATCH_MAX, Ingress
+from engine.runtime.notices import Notice
 from engine.runtime.plan import WarmUp
-from engine.runtime.supervisor import Health
 from engine.values import parse_interval
 
 __all__ = ["REFILL_S", "Refill"]
@@ -33,7 +33,7 @@ class Refill:
     """The windows of jumps, by interval."""
 
     def __init__(
-        self, config: Config, warm_up: WarmUp, now_ns: Callable[[], int], notify: Callable[[Health], None]
+        self, config: Config, warm_up: WarmUp, now_ns: Callable[[], int], notify: Callable[[Notice], None]
     ) -> None:
         self._spans_ns = {name: parse_interval(name) for name in config.bars.intervals}
         self._most = config.data.warmup_bars
@@ -65,7 +65,7 @@ class Refill:
             try:
                 events = await self._warm_up(instruments, asked)
             except EngineError as error:
-                self._notify(Health("history", "failed", str(error)))
+                self._notify(Notice("history", "failed", str(error)))
                 continue
             now_ns = self._now_ns()
             read = [msgspec.structs.replace(event, recv_ns=now_ns) for event in events]

@@ -21,7 +21,7 @@ from engine.api.sockets import Address, listen_tcp, local_address, short_path
 from engine.events import ClockAdvanced, Event
 from engine.runtime.committer import Committed
 from engine.runtime.ingress import Ingress
-from engine.runtime.supervisor import Health
+from engine.runtime.notices import Notice
 
 JOURNAL = bytes(range(16))
 PATIENCE_S = 30
@@ -106,7 +106,7 @@ class Served:
         self.ingress = ingress
         self.seen = bytearray()
         self.links: list[str] = []
-        self.health: list[Health] = []
+        self.health: list[Notice] = []
         self.cookie = ""
         self._address = address
         self._seq = 0
@@ -202,7 +202,7 @@ async def serving(
     """Yield a running server of the journal in `root`."""
     ingress = Ingress()
     links: list[str] = []
-    health: list[Health] = []
+    health: list[Notice] = []
     dashboard = None
     listening = None
     if tcp:

@@ -39,7 +39,9 @@ def test_a_slow_handler_makes_the_engine_late_and_is_named(
     ran = spawn("live", *options, "--for", "2s", cwd=tmp_path)
     assert ran.code == 0, ran.err
     assert re.search(
-        r"^engine: lagging: handles its inputs [\d,]+ ms late; Slow\.on_trade took", ran.err, re.MULTILINE
+        r"^\S+Z engine: lagging: handles its inputs [\d,]+ ms late; Slow\.on_trade took",
+        ran.err,
+        re.MULTILINE,
     )
     result = json.loads(ran.out)
     assert result["lag_max_ms"] > 200

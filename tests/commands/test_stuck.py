@@ -107,7 +107,8 @@ def test_a_second_signal_ends_the_process_at_once_in_a_handler_that_never_return
     time.sleep(1.1)  # signals within a second are one request
     process.send_signal(signal.SIGINT)
     words = (
-        rf"^strategy {name}: stuck: has not returned from {PLACE} for 1 s; the session waits for it\n(.*\n)*"
+        rf"\n\S+Z strategy {name}: stuck: has not returned from {PLACE} for 1 s; the session waits for it\n"
+        r"(.*\n)*"
         rf"engine: stopped at once by a second signal; strategy {name} has not returned from {PLACE}; "
         r"the journal ends at seq \d+\n$"
     )
@@ -131,7 +132,7 @@ def test_one_call_into_c_is_shown_by_a_traceback_and_ended_by_sigkill(folder: Pa
 
 
 def test_two_signals_at_once_are_one_and_stop_in_order(folder: Path) -> None:
-    process = start(*live("Fine", "--json"), cwd=folder, env=environment())
+    process = start(*live("Fine", "--json", "--quiet"), cwd=folder, env=environment())
     wait_for(process, folder / "j", Trade, 30)
     process.send_signal(signal.SIGINT)
     time.sleep(0.05)

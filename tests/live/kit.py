@@ -25,8 +25,8 @@ from engine.journal import list_days
 from engine.loading.strategies import make_builder
 from engine.records import JournalHistory, open_day, read_records
 from engine.runtime.live import Live
+from engine.runtime.notices import Notice
 from engine.runtime.plan import LiveResult
-from engine.runtime.supervisor import Health
 from engine.values import format_scaled
 from replay.verification import replay_day
 from tests.loopback import http_client
@@ -123,7 +123,7 @@ async def trade(
     script: Callable[[Live], Awaitable[None]],
     *,
     paper: bool = False,
-    notify: Callable[[Health], None] = lambda _: None,
+    notify: Callable[[Notice], None] = lambda _: None,
     **more: Any,
 ) -> LiveResult:
     """Run a session, armed or on paper; it stops when the script ends. Its rows go to SQLite in `root`."""

@@ -30,9 +30,8 @@ from adapters.sandbox.tape import Tape
 from engine.config import BarsConfig, Config, DataConfig, RiskConfig, StrategyConfig, VenueConfig
 from engine.events import FillBooked, InstrumentListed, PositionChanged, Quote, SubmitOrder, Trade
 from engine.runtime.live import Live
-from engine.runtime.notices import LOUD
+from engine.runtime.notices import Notice
 from engine.runtime.plan import LiveResult
-from engine.runtime.supervisor import Health
 from engine.values import BUY, SELL, format_scaled
 from tests.live.kit import ACCOUNT, KEY, Venue, assert_replays, of, trade
 from tests.loopback import http_client
@@ -176,9 +175,9 @@ class Stage(Venue):
             await script(live)
             await self.wait()
 
-        def notify(health: Health) -> None:
-            if health.state in LOUD:
-                self.said.append(f"{health.name} {health.state} {health.detail}")
+        def notify(notice: Notice) -> None:
+            if notice.level == "error" or notice.state in ("adjusted", "reset"):
+                self.said.append(f"{notice.name} {notice.state} {notice.detail}")
 
         result = await trade(root, self, settings, begin, paper=paper, notify=notify, **options)
         assert_replays(root)

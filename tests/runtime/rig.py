@@ -24,9 +24,9 @@ from engine.journal import Disk, JournalWriter
 from engine.ports import Clock, Edge
 from engine.runtime.ingress import Ingress
 from engine.runtime.live import Live
+from engine.runtime.notices import Notice
 from engine.runtime.plan import LivePlan, LiveResult
 from engine.runtime.projector import Projector
-from engine.runtime.supervisor import Health
 from engine.venue import LastTrades
 from tests.pacing import pacing, sleep_in_thread
 from tests.runtime.kit import LISTED, Counting, builder
@@ -94,7 +94,7 @@ class Rig:
         self.ingress: Ingress
         self.result: LiveResult
         self.last: LastTrades = {}
-        self.health: list[Health] = []
+        self.health: list[Notice] = []
         self.number = 0
         self._plan = plan
 
@@ -128,13 +128,10 @@ class Rig:
             make_feeds=make_feeds,
             **self._plan,
         )
-        self.live = Live(plan, self._add_health)
+        self.live = Live(plan, self.health.append)
         async with pacing():
             self.result = await self.live.run()
         return self.result
-
-    def _add_health(self, health: Health) -> None:
-        self.health.append(Health(health.name, health.state, health.detail, health.restarts))
 
     def trades(self, *prices: int) -> list[Event]:
         """Return a batch of trades, each with the clock's time."""

@@ -7,6 +7,7 @@ import os
 import pty
 import sys
 import threading
+from collections.abc import Sequence
 
 import pytest
 
@@ -76,3 +77,29 @@ def _read_to_the_end(terminal: int) -> None:
     with contextlib.suppress(OSError):
         while os.read(terminal, 65536):
             pass
+
+
+class Drawing:
+    """A screen that notes what it draws."""
+
+    def __init__(self) -> None:
+        self.drawn: list[tuple[list[str], object]] = []
+
+    def draw(self, lines: Sequence[str], picture: object) -> str:
+        self.drawn.append((list(lines), picture))
+        return "".join(f"{line}\n" for line in lines)
+
+
+def test_only_the_newest_picture_is_drawn_and_none_is_left_at_the_end() -> None:
+    stream, screen = Stalled(), Drawing()
+    console = Console(stream, screen)  # type: ignore[arg-type]
+    console.put("first")
+    for number in range(1000):
+        console.show(number)
+    console.put("last \x1b[2J")
+    stream.resume.set()
+    console.close(60)
+    pictures = [picture for _, picture in screen.drawn]
+    assert len(pictures) <= 3
+    assert pictures[-1] is None
+    assert [line for lines, _ in screen.drawn for line in lines] == ["first", "last \\x1b[2J"]

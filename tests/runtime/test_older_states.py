@@ -18,8 +18,8 @@ from engine.ports import Edge
 from engine.records import open_day, read_records
 from engine.runtime.ingress import Ingress
 from engine.runtime.live import Live
+from engine.runtime.notices import Notice
 from engine.runtime.plan import LivePlan
-from engine.runtime.supervisor import Health
 from engine.venue import LastTrades
 from replay.verification import replay_day
 from tests.pacing import pacing
@@ -41,7 +41,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 async def continue_journal(root: Path) -> list[str]:
     """Continue the journal with a live session that stops at once; return its reports on strategies."""
-    reports: list[Health] = []
+    reports: list[Notice] = []
     clock = TestClock(EVE + DAY_NS + 3600 * 1_000_000_000)
 
     def make_feeds(listed: Sequence[InstrumentListed], ingress: Ingress, last: LastTrades) -> list[Edge]:

@@ -30,8 +30,8 @@ from engine.journal import list_days, list_segments, read_frames
 from engine.runtime.committer import Committed
 from engine.runtime.journal import OpenedJournal
 from engine.runtime.live import Live
+from engine.runtime.notices import Notice
 from engine.runtime.plan import LiveResult
-from engine.runtime.supervisor import Health
 from engine.session import SessionBuilder
 from engine.strategies import Strategy
 from tests.live.kit import KEY
@@ -196,7 +196,7 @@ class Machine:
             self.stopped_at = trio.current_time()
             self.stops[f"{type(one).__name__}: {one}"[:160]] += 1
 
-    def _heard(self, health: Health) -> None:
+    def _heard(self, notice: Notice) -> None:
         pass
 
 
