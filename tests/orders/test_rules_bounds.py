@@ -31,6 +31,15 @@ def test_an_opening_goes_one_percent_beyond_the_best_price() -> None:
         assert s.order().command.terms.bound == s.price("102.01")
 
 
+def test_without_a_quote_an_opening_goes_one_percent_beyond_the_last_price_whatever_the_mark() -> None:
+    with RealSession() as s:
+        s.context(120)
+        s.wait(3600)
+        s.say("Long", "target", "AAA", "1")
+        s.trade(100)
+        assert s.order().command.terms.bound == s.price(101)
+
+
 def test_a_closing_goes_eight_percent_beyond_the_worst_price_known() -> None:
     with protected() as s:
         s.quote(99, 101)

@@ -173,12 +173,13 @@ class Exits:
     def reference(self, instrument: int, side: int, *, closing: bool) -> int:
         """Return the price that a market order is measured from; 0 if none is known.
 
-        An opening is measured from the best opposite price. An exit is measured from the worst of what is
-        known, so that an old quote is no reason for it to miss.
+        An opening is measured from the best opposite price, else from the last one: an older mark does not
+        count beside it. An exit is measured from the worst of what is known, so that an old quote is no
+        reason for it to miss.
         """
         prices = self.m.price(instrument)
         if not closing:
-            return prices.best(side) or prices.any
+            return prices.best(side) or prices.last or prices.any
         known = [price for price in (prices.best(side), prices.last, prices.mark) if price]
         if not known:
             return prices.any
