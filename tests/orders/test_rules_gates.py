@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.events import OrderRefused
+from engine.events import OrderRefused, TargetChanged
+from tests.orders.cases import play
 from tests.orders.sequences import BBB
 from tests.orders.session import FREE, Session
 
@@ -75,3 +76,15 @@ def test_spot_sells_no_more_than_is_held() -> None:
         s.trade(100, market=BBB)
         assert s.book("Long", BBB) == 0
         assert set(s.refusals()) == {"short_spot"}
+
+
+def test_opposite_positions_that_are_both_too_small_wait_until_one_is_large_enough() -> None:
+    """0.1 and -0.1 are worth 8 each at 80, and the account holds nothing that either would close."""
+    with Session(replace(FREE, value_min="10")) as s:
+        play(s, "target 0.1 | Short: target -0.1 | 110 110 | 80 | target 0 | Short: target 0 | 80 80")
+        play(s, "wait 70 | 80")
+        found = [s.newest(TargetChanged, strategy=name).reason for name in ("Long", "Short")]
+        assert found == ["dust", "dust"]
+        assert (len(s.submitted()), s.refusals()) == (2, [])
+        play(s, "110 110 | wait 60 | 110 110")
+        assert (s.book("Long"), s.book("Short")) == (0, 0)
