@@ -71,6 +71,7 @@ FLOORS: Final = (
     Floor(2, ("engine.strategies",), (*_TYPES, *_ACTORS), (*_PURE, "numpy")),
     Floor(3, _ORDER, (*_TYPES, *_ACTORS, *_ORDER), _PURE),
     Floor(4, ("engine.runtime",), (*_BELOW_EDGES, *_VENUE, "engine.runtime"), (*_PURE, "trio")),
+    Floor(4, ("engine.api.page",), (), _PURE),
     Floor(4, ("engine.stores",), (*_TYPES, *_JOURNAL, *_PLUGINS, "engine.stores"), (*_PURE, "sqlite_utils")),
     # Projections of records: no I/O but reading days of the journal.
     Floor(4, ("engine.views",), (*_BELOW_EDGES, "engine.views"), _PURE),

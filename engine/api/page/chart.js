@@ -1,0 +1,205 @@
+// Charts, drawn by TradingView's Lightweight Charts. Only here numbers become floating point: for pixels.
+
+const Charts = globalThis.LightweightCharts;
+const POINTS_MAX = 20_000;
+const charts = new Set();
+
+const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const seconds = (ms) => Math.floor(ms / 1000);
+
+function options() {
+  return {
+    autoSize: true,
+    layout: {
+      background: { color: color("panel") }, textColor: color("text"), attributionLogo: true,
+      panes: { separatorColor: color("edge") }, fontSize: 11,
+    },
+    grid: { vertLines: { color: color("grid") }, horzLines: { color: color("grid") } },
+    timeScale: { timeVisible: true, secondsVisible: true, borderColor: color("edge"), rightOffset: 4 },
+    rightPriceScale: { borderColor: color("edge") },
+    crosshair: { mode: 0 },
+  };
+}
+
+export function redraw() {
+  for (const chart of charts) chart.paint();
+}
+
+export class EquityChart {
+  constructor(host) {
+    this.chart = Charts.createChart(host, options());
+    this.line = this.chart.addSeries(Charts.LineSeries, { lineWidth: 2, priceLineVisible: false });
+    this.fall = this.chart.addSeries(Charts.AreaSeries, { lineWidth: 1, priceLineVisible: false }, 1);
+    this.chart.panes()[1].setStretchFactor(0.4);
+    this.last = 0;
+    charts.add(this);
+    this.paint();
+  }
+
+  paint() {
+    this.chart.applyOptions(options());
+    this.line.applyOptions({ color: color("accent") });
+    this.fall.applyOptions({ lineColor: color("down"), topColor: color("down-soft"), bottomColor: color("down-soft"), invertFilledArea: true });
+  }
+
+  set(points) {
+    const bySecond = new Map(points.map((point) => [seconds(point.at_ms), point]));
+    const rows = [...bySecond].sort((a, b) => a[0] - b[0]);
+    this.line.setData(rows.map(([time, point]) => ({ time, value: Number(point.equity) })));
+    this.fall.setData(rows.map(([time, point]) => ({ time, value: -Number(point.drawdown) })));
+    this.last = rows.at(-1)?.[0] ?? 0;
+    this.chart.timeScale().fitContent();
+  }
+
+  add(point) {
+    if (!point || seconds(point.at_ms) < this.last) return;
+    const time = seconds(point.at_ms);
+    this.last = time;
+    this.line.update({ time, value: Number(point.equity) });
+    this.fall.update({ time, value: -Number(point.drawdown) });
+  }
+}
+
+export class CandleChart {
+  // `ranged(fromMs, toMs)` hears which span is visible; `older()` asks for bars before the first.
+  constructor(host, { ranged, older }) {
+    this.chart = Charts.createChart(host, options());
+    this.candles = this.chart.addSeries(Charts.CandlestickSeries, {});
+    this.volume = this.chart.addSeries(Charts.HistogramSeries, {
+      priceScaleId: "volume", priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false,
+    });
+    this.chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
+    this.markers = Charts.createSeriesMarkers(this.candles, []);
+    this.bars = new Map();
+    this.lines = new Map();
+    this.signals = new Map();
+    this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
+      if (range && range.from < 5) older();
+      const shown = this.chart.timeScale().getVisibleRange();
+      if (shown) ranged(shown.from * 1000, shown.to * 1000);
+    });
+    charts.add(this);
+    this.paint();
+  }
+
+  paint() {
+    this.chart.applyOptions(options());
+    this.candles.applyOptions({
+      upColor: color("up"), downColor: color("down"), wickUpColor: color("up"), wickDownColor: color("down"),
+      borderVisible: false,
+    });
+    this.setBars([...this.bars.values()], true);
+  }
+
+  precision(decimals, step) {
+    this.candles.applyOptions({ priceFormat: { type: "price", precision: decimals, minMove: Number(step) } });
+  }
+
+  candle(bar) {
+    const gap = bar.incomplete ? { color: color("gap"), wickColor: color("gap") } : {};
+    return {
+      time: seconds(bar.start_ms), open: Number(bar.open), high: Number(bar.high), low: Number(bar.low),
+      close: Number(bar.close), ...gap,
+    };
+  }
+
+  column(bar) {
+    const up = Number(bar.close) >= Number(bar.open);
+    return { time: seconds(bar.start_ms), value: Number(bar.volume), color: color(up ? "up-soft" : "down-soft") };
+  }
+
+  setBars(bars, keepRange = false) {
+    const range = keepRange ? this.chart.timeScale().getVisibleRange() : null;
+    this.bars = new Map(bars.slice(-POINTS_MAX).sort((a, b) => a.start_ms - b.start_ms).map((bar) => [bar.start_ms, bar]));
+    const rows = [...this.bars.values()];
+    this.candles.setData(rows.map((bar) => this.candle(bar)));
+    this.volume.setData(rows.map((bar) => this.column(bar)));
+    if (range) this.chart.timeScale().setVisibleRange(range);
+    else if (rows.length) this.chart.timeScale().setVisibleLogicalRange({ from: rows.length - 120, to: rows.length + 4 });
+  }
+
+  putBar(bar) {
+    const newest = [...this.bars.keys()].at(-1) ?? 0;
+    const earlier = bar.start_ms < newest;
+    if (earlier && !this.bars.has(bar.start_ms)) {
+      this.setBars([...this.bars.values(), bar], true);
+      return;
+    }
+    this.bars.set(bar.start_ms, bar);
+    this.candles.update(this.candle(bar), earlier);
+    this.volume.update(this.column(bar), earlier);
+    if (this.bars.size > POINTS_MAX) this.setBars([...this.bars.values()], true);
+  }
+
+  // Lines at prices: {id, price, title, tone, dashed}.
+  setLines(lines) {
+    const present = new Set();
+    for (const line of lines) {
+      present.add(line.id);
+      const wanted = {
+        price: Number(line.price), title: line.title, color: color(line.tone), lineWidth: 1,
+        lineStyle: line.dashed ? 2 : 0, axisLabelVisible: true,
+      };
+      const known = this.lines.get(line.id);
+      if (known) known.applyOptions(wanted);
+      else this.lines.set(line.id, this.candles.createPriceLine(wanted));
+    }
+    for (const [id, line] of this.lines) {
+      if (present.has(id)) continue;
+      this.candles.removePriceLine(line);
+      this.lines.delete(id);
+    }
+  }
+
+  // Markers: {at_ms, place: "above" | "below", shape, tone, text}. They stand at the bar they fall into.
+  setMarkers(markers) {
+    const times = [...this.bars.keys()];
+    const placed = [];
+    for (const marker of markers) {
+      const bar = lastAtMost(times, marker.at_ms);
+      if (bar === null) continue;
+      placed.push({
+        time: seconds(bar), position: marker.place === "above" ? "aboveBar" : "belowBar", shape: marker.shape,
+        color: color(marker.tone), text: marker.text,
+      });
+    }
+    placed.sort((a, b) => a.time - b.time);
+    this.markers.setMarkers(placed);
+  }
+
+  // Lines over time: {id, title, points: [[at_ms, value]], pane}. A signal near the price is drawn over it.
+  setSignals(series) {
+    const present = new Set();
+    series.forEach((one, index) => {
+      present.add(one.id);
+      if (!this.signals.has(one.id)) {
+        const line = this.chart.addSeries(Charts.LineSeries, {
+          lineWidth: 1, priceLineVisible: false, lastValueVisible: true, title: one.title,
+          color: color(`line${(index % 4) + 1}`),
+        }, one.pane);
+        this.signals.set(one.id, line);
+      }
+      const rows = new Map();
+      for (const [at, value] of one.points) if (value !== null) rows.set(seconds(at), value);
+      const data = [...rows].sort((a, b) => a[0] - b[0]).map(([time, value]) => ({ time, value }));
+      this.signals.get(one.id).setData(data);
+    });
+    for (const [id, line] of this.signals) {
+      if (present.has(id)) continue;
+      this.chart.removeSeries(line);
+      this.signals.delete(id);
+    }
+    this.chart.panes().slice(1).forEach((pane) => pane.setStretchFactor(0.3));
+  }
+}
+
+function lastAtMost(sorted, value) {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle] <= value) low = middle + 1;
+    else high = middle;
+  }
+  return low ? sorted[low - 1] : null;
+}

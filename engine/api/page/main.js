@@ -1,0 +1,154 @@
+// The page: logs in, starts the panels and the stream, and says in one line how things stand.
+
+import { get, journalChanged, onJournalChanged, onLoginNeeded } from "./api.js";
+import { redraw } from "./chart.js";
+import { mayAct, setStream, startKillSwitch } from "./commands.js";
+import { startControl } from "./control.js";
+import { byId, setClass, setText } from "./dom.js";
+import { startEvents } from "./events.js";
+import { age, clock } from "./format.js";
+import { startHealth } from "./health.js";
+import { login, logout } from "./login.js";
+import { startMarket } from "./market.js";
+import { startOverview } from "./overview.js";
+import { applyMessage, loadAll, setStatus, state, touch, watch } from "./state.js";
+import { startStrategies } from "./strategies.js";
+import { Stream } from "./stream.js";
+import { showWhy, startWhy } from "./why.js";
+import { Ticket } from "./ticket.js";
+
+const STATUS_MS = 5000;
+const THEMES = ["", "light", "dark"];
+
+async function start() {
+  startTheme();
+  const session = await login();
+  state.readOnly = session.read_only === true || session.commands === false;
+  byId("app").hidden = false;
+  startWhy();
+  startViews();
+  startOverview();
+  startMarket(() => visible("market"));
+  startStrategies();
+  startEvents(() => visible("events"));
+  startHealth(() => visible("health"));
+  startKillSwitch();
+  startControl(byId("control"));
+  const ticket = new Ticket(byId("ticket"));
+  byId("logout").addEventListener("click", logout);
+
+  let wasFresh = null;
+  const stream = new Stream({
+    load: loadAll,
+    apply: applyMessage,
+    turned(fresh, why) {
+      if (fresh !== wasFresh) touch("fresh", "status");
+      wasFresh = fresh;
+      showLine(stream, why);
+    },
+  });
+  setStream(stream);
+  onJournalChanged(() => {
+    if (!ticket.dirty) location.reload();
+    touch("fresh", "status");
+  });
+  onLoginNeeded(() => location.reload());
+  watch(["status", "seq", "fresh", "loaded", "prices"], () => showLine(stream, stream.why));
+  watch(["status", "fresh", "loaded"], showMode);
+  setInterval(async () => {
+    if (!document.hidden && stream.isFresh()) await get("status").then(setStatus, () => null);
+  }, STATUS_MS);
+  stream.start();
+}
+
+const visible = (name) => !byId(name).hidden;
+
+function startViews() {
+  const names = [...document.querySelectorAll(".tabs a")].map((link) => link.hash.slice(1));
+  const show = () => {
+    const [name, seq] = location.hash.slice(1).split("=");
+    if (name === "why") showWhy(Number(seq));
+    const shown = names.includes(name) ? name : names.find(visible) ?? names[0];
+    for (const one of names) byId(one).hidden = one !== shown;
+    for (const link of document.querySelectorAll(".tabs a")) {
+      if (link.hash === `#${shown}`) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+    touch("view");
+  };
+  addEventListener("hashchange", show);
+  for (const name of names.slice(1)) byId(name).hidden = true;
+  show();
+}
+
+function startTheme() {
+  const apply = (theme) => {
+    document.documentElement.dataset.theme = theme;
+    redraw();
+  };
+  let theme = "";
+  try {
+    theme = localStorage.getItem("retape-theme") ?? "";
+  } catch {
+    // Storage is off: the choice lasts as long as the page.
+  }
+  apply(theme);
+  byId("theme").addEventListener("click", () => {
+    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+    const now = theme || (dark ? "dark" : "light");
+    theme = now === "dark" ? "light" : "dark";
+    if ((theme === "dark") === dark) theme = THEMES[0];
+    apply(theme);
+    try {
+      localStorage.setItem("retape-theme", theme);
+    } catch {
+      // As above.
+    }
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+}
+
+function showMode() {
+  const { status } = state;
+  if (!status) return;
+  const mode = state.recorded ? "RECORDED" : status.armed ? "REAL ORDERS" : status.mode === "paper" ? "PAPER" : `${status.mode.toUpperCase()}, NOT ARMED`;
+  setText(byId("mode"), mode);
+  byId("mode").dataset.mode = state.recorded ? "recorded" : status.armed ? "armed" : "paper";
+  setText(byId("network"), [status.network, status.account_id, state.readOnly ? "read-only" : ""].filter(Boolean).join(" "));
+  setClass(document.documentElement, "armed", status.armed && !state.recorded);
+  document.title = `${mode} ${status.halts.length ? "HALTED " : ""}retape`;
+  for (const id of ["halt", "halt-flatten", "lift"]) byId(id).hidden = state.recorded || state.readOnly;
+  byId("lift").disabled = !status.halts.length || !mayAct();
+  byId("halt-flatten").disabled = !mayAct();
+  setClass(byId("halt"), "latched", status.halts.some((row) => row.what === "engine"));
+}
+
+function showLine(stream, why) {
+  const line = byId("line");
+  const { status } = state;
+  const stale = !stream.isFresh();
+  let text = "";
+  if (journalChanged()) text = "ANOTHER ENGINE answers here. Reload this page. Only Halt is sent.";
+  else if (stale) {
+    const silent = stream.silentMs ? ` for ${age(stream.silentMs)}` : "";
+    text = state.seq ? `STALE: nothing received${silent} (${why}). Only Halt is sent.` : `Connecting: ${why}.`;
+  } else if (status) {
+    const halts = status.halts.map((row) => `${row.what}${row.name ? ` ${row.name}` : ""}: ${row.reason || "by hand"}`);
+    const parts = [];
+    if (halts.length) parts.push(`HALTED (${halts.join("; ")})`);
+    if (status.stopping) parts.push("stopping");
+    if (!status.running) parts.push("no session runs");
+    parts.push(`feeds ${status.feeds_up}/${status.feeds}`, `lag ${status.lag_ms} ms`, `seq ${state.seq}`, `${clock(state.at)} UTC`);
+    text = parts.join(" · ");
+  }
+  setText(line, text);
+  const tone = stale || journalChanged() ? "stale" : status?.halts.length ? "halted" : "fresh";
+  if (line.dataset.tone !== tone) {
+    line.dataset.tone = tone;
+    // Read out once, when it turns; the line itself changes all the time.
+    setText(byId("alert"), tone === "fresh" ? "The page is current." : text);
+  }
+  setClass(document.documentElement, "is-stale", tone === "stale");
+}
+
+start();

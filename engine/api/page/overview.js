@@ -1,0 +1,179 @@
+// The overview: numbers of the account, equity, positions, working orders, fills and commands.
+
+import { EquityChart } from "./chart.js";
+import { commander, confirm } from "./commands.js";
+import { byId, element, setText } from "./dom.js";
+import { clock, money, percent, plain, signed, tone } from "./format.js";
+import { keyOfOrder, keyOfPosition, state, watch } from "./state.js";
+import { Table } from "./table.js";
+import { whyColumn } from "./why.js";
+
+const NUMBERS = [
+  ["Equity", (account) => money(account.equity), () => "", (account) => account.currency],
+  ["Today", (account) => signed(account.day_profit), (account) => tone(account.day_profit), () => "since 00:00 UTC"],
+  ["Unrealised", (account) => signed(account.unrealized), (account) => tone(account.unrealized), () => "open positions"],
+  ["Drawdown", (account) => money(account.drawdown), () => "", (account) => percent(account.drawdown_percent)],
+  ["Fees", (account) => money(account.fees), () => "", () => "paid"],
+  ["Funding", (account) => signed(account.funding), (account) => tone(account.funding), () => "received less paid"],
+];
+
+export function startOverview() {
+  startNumbers();
+  const chart = new EquityChart(byId("equity-chart"));
+  watch(["equity-all", "loaded"], () => chart.set(state.equity));
+  watch(["equity"], () => chart.add(state.equity.at(-1)));
+
+  const flatten = commander("flatten");
+  const positions = new Table(byId("positions"), {
+    name: "Positions",
+    key: keyOfPosition,
+    empty: "No position is open.",
+    columns: [
+      { title: "Market", width: "7rem", text: (row) => row.instrument },
+      { title: "Book", width: "7rem", text: (row) => row.owner },
+      { title: "Size", width: "6rem", numeric: true, text: (row) => plain(row.size), tone: (row) => tone(row.size) },
+      { title: "Entry", width: "6.5rem", numeric: true, text: (row) => plain(row.entry) },
+      { title: "Mark", width: "6.5rem", numeric: true, text: (row) => plain(row.mark) },
+      { title: "Value", width: "6.5rem", numeric: true, text: (row) => money(row.value), hint: (row) => row.value ?? "" },
+      { title: "Unrealised", width: "6.5rem", numeric: true, text: (row) => signed(row.unrealized), tone: (row) => tone(row.unrealized), hint: (row) => row.unrealized ?? "" },
+      { title: "Protected by", width: "12rem", text: protection, hint: protection, tone: (row) => (isZero(row.unprotected) ? "" : "warn") },
+      { title: "Target", width: "8rem", text: target, hint: (row) => row.target_reason },
+      whyColumn(undefined, (row) => `Why the position in ${row.instrument} of ${row.owner}`),
+      { title: "", width: "5rem", button: {
+        label: "Close", name: (row) => `Close the position in ${row.instrument} of ${row.owner}`,
+        shown: (row) => !isZero(row.size) && !state.readOnly && !state.recorded, press: (row) => close(flatten, row) } },
+    ],
+  });
+  watch(["positions"], () => positions.update(sorted(state.positions)));
+
+  const cancel = commander("cancel");
+  const orders = new Table(byId("orders"), {
+    name: "Working orders and stops",
+    key: keyOfOrder,
+    empty: "No order works.",
+    columns: [
+      ...orderColumns(),
+      { title: "Distance", width: "8rem", numeric: true, text: distance },
+      whyColumn((row) => row.updated_seq || row.seq, (row) => `Why order ${row.id || row.handle}`),
+      { title: "", width: "5rem", button: {
+        label: "Cancel", name: (row) => `Cancel the ${row.side} order in ${row.instrument}`,
+        shown: () => !state.readOnly && !state.recorded, press: (row) => cancelOne(cancel, row) } },
+    ],
+  });
+  watch(["orders", "prices"], () => orders.update([...state.working.values()]));
+
+  const fills = new Table(byId("fills"), {
+    name: "Fills", key: (row) => `${row.seq} ${row.owner}`, empty: "No fill yet.",
+    columns: [
+      { title: "UTC", width: "5rem", text: (row) => clock(row.at_ms), hint: (row) => clock(row.at_ms, true) },
+      { title: "Market", width: "6rem", text: (row) => row.instrument },
+      { title: "Side", width: "3.2rem", text: (row) => row.side, tone: (row) => (row.side === "buy" ? "up" : "down") },
+      { title: "Size", width: "5.5rem", numeric: true, text: (row) => plain(row.size) },
+      { title: "Price", width: "6rem", numeric: true, text: (row) => plain(row.price) },
+      { title: "Fee", width: "5rem", numeric: true, text: (row) => money(row.fee, 4) },
+      { title: "Book", width: "6rem", text: (row) => row.owner },
+      { title: "For", width: "5rem", text: (row) => row.why || row.purpose || row.role },
+      whyColumn(undefined, (row) => `Why the fill in ${row.instrument} at ${clock(row.at_ms)}`),
+    ],
+  });
+  watch(["fills"], () => fills.update(state.fills.slice(0, 200)));
+
+  const commands = new Table(byId("commands"), {
+    name: "Commands", key: (row) => row.seq, empty: "No command was given.",
+    columns: [
+      { title: "UTC", width: "5rem", text: (row) => clock(row.at_ms), hint: (row) => clock(row.at_ms, true) },
+      { title: "Command", width: "6rem", text: (row) => row.command },
+      { title: "Of", width: "7rem", text: (row) => row.target },
+      { title: "State", width: "5rem", text: (row) => row.state, tone: (row) => (row.state === "refused" ? "down" : "") },
+      { title: "Reason", width: "12rem", text: (row) => [row.reason, row.left].filter(Boolean).join(", "), hint: (row) => row.reason },
+      { title: "Who", width: "7rem", text: (row) => row.who },
+      whyColumn(undefined, (row) => `Why command ${row.seq}`),
+    ],
+  });
+  watch(["commands"], () => commands.update(state.commands));
+}
+
+function startNumbers() {
+  const nodes = NUMBERS.map(([name]) => ({
+    name, value: element("dd", { class: "value" }), note: element("dd", { class: "quiet" }),
+  }));
+  byId("numbers").replaceChildren(...nodes.map((node) =>
+    element("dl", {}, element("dt", { text: node.name }), node.value, node.note)));
+  watch(["equity", "status", "loaded"], () => {
+    const account = state.account;
+    if (!account) return;
+    NUMBERS.forEach(([, text, toneOf, note], index) => {
+      setText(nodes[index].value, text(account));
+      nodes[index].value.dataset.tone = toneOf(account);
+      setText(nodes[index].note, note(account));
+    });
+  });
+}
+
+export function orderColumns() {
+  return [
+    { title: "Market", width: "7rem", text: (row) => row.instrument },
+    { title: "Book", width: "7rem", text: (row) => row.owner },
+    { title: "Side", width: "3.2rem", text: (row) => row.side, tone: (row) => (row.side === "buy" ? "up" : "down") },
+    { title: "Kind", width: "8rem", text: kind, hint: (row) => row.id || row.handle },
+    { title: "Left of size", width: "9rem", numeric: true, text: (row) => `${plain(row.left)} of ${plain(row.size)}` },
+    { title: "Price", width: "6.5rem", numeric: true, text: (row) => plain(row.trigger_price ?? row.price ?? row.bound) },
+    { title: "State", width: "8rem", text: (row) => row.state, hint: (row) => row.reason },
+    { title: "Held", width: "5rem", text: (row) => row.held },
+  ];
+}
+
+const isZero = (text) => /^-?0*(?:\.0*)?$/.test(text ?? "");
+const sorted = (rows) => [...rows.values()].sort((a, b) => (keyOfPosition(a) < keyOfPosition(b) ? -1 : 1));
+
+function kind(row) {
+  const parts = [row.kind];
+  if (row.purpose && row.purpose !== row.kind) parts.push(row.purpose);
+  if (row.reduce_only) parts.push("reduce-only");
+  return parts.join(", ");
+}
+
+function protection(row) {
+  if (isZero(row.size)) return "–";
+  const parts = row.protected_by.map((one) => `${one.kind}${one.price ? ` ${plain(one.price)}` : ""} (${one.held})`);
+  if (!isZero(row.exiting)) parts.push(`exiting ${plain(row.exiting)}`);
+  if (!isZero(row.unprotected)) parts.push(`unprotected ${plain(row.unprotected)}`);
+  return parts.join(", ") || "–";
+}
+
+function target(row) {
+  return row.wanted === null ? "–" : `${plain(row.wanted)} ${row.target_state}`;
+}
+
+function distance(row) {
+  if (row.distance === null) return "–";
+  return `${plain(row.distance)} (${percent(row.distance_percent)})`;
+}
+
+const isStrategy = (owner) => state.strategies.has(owner);
+
+async function close(flatten, row) {
+  const what = isStrategy(row.owner) ? { strategy: row.owner } : { market: row.instrument };
+  const sure = await confirm({
+    title: isStrategy(row.owner) ? `Flatten ${row.owner}?` : `Flatten ${row.instrument}?`,
+    text: isStrategy(row.owner)
+      ? `Every position of ${row.owner} is closed and the strategy paused.`
+      : `Every position in ${row.instrument}, of all books, is closed and its strategies paused.`,
+    yes: "Flatten",
+  });
+  if (sure) await flatten(what);
+}
+
+async function cancelOne(cancel, row) {
+  const members = { order: row.id || row.handle };
+  if (row.role === "close" && row.trigger) {
+    const sure = await confirm({
+      title: "Cancel a protective order?",
+      text: `The position in ${row.instrument} of ${row.owner} loses this protection.`,
+      yes: "Cancel the order",
+    });
+    if (!sure) return;
+    members.protective = true;
+  }
+  await cancel(members);
+}

@@ -1,0 +1,132 @@
+// A table whose rows stay where they are while somebody points at them or works in them.
+//
+// Cells are updated in place. Rows are added, removed and sorted only while neither the pointer nor the focus
+// nor a selection is inside; until then new rows wait (their count is shown) and ended rows are struck through.
+// The space a table takes is fixed by the style sheet, so no table moves another.
+
+import { element, setClass, setText } from "./dom.js";
+
+export class Table {
+  // `columns`: {title, text(row), tone?(row), title?(row), numeric?, width?, button?: {label, press(row), shown?}}.
+  constructor(host, { name, columns, key, empty, more }) {
+    this.columns = columns;
+    this.key = key;
+    this.lines = new Map();
+    this.rows = [];
+    this.held = false;
+    const widths = columns.map((column) => {
+      const col = element("col");
+      if (column.width) col.style.width = column.width;
+      return col;
+    });
+    const heads = columns.map((column) =>
+      element("th", { scope: "col", class: column.numeric ? "numeric" : null, text: column.title }));
+    this.body = element("tbody");
+    this.waiting = element("span", { class: "waiting", role: "status" });
+    this.empty = element("p", { class: "quiet empty", text: empty ?? "None." });
+    const table = element("table", { "aria-label": name },
+      element("colgroup", {}, ...widths),
+      element("thead", {}, element("tr", {}, ...heads)),
+      this.body);
+    host.tabIndex = 0;
+    host.setAttribute("role", "region");
+    host.setAttribute("aria-label", name);
+    host.replaceChildren(this.waiting, table, this.empty);
+    if (more) host.append(element("button", { type: "button", class: "more", text: "Older", onclick: more }));
+    this.host = host;
+    host.addEventListener("pointerenter", () => { this.over = true; });
+    host.addEventListener("pointerleave", () => { this.over = false; this.settle(); });
+    host.addEventListener("focusout", () => setTimeout(() => this.settle(), 0));
+  }
+
+  isHeld() {
+    if (this.over || (this.host !== document.activeElement && this.host.contains(document.activeElement))) return true;
+    const selection = document.getSelection();
+    return Boolean(selection && !selection.isCollapsed && selection.containsNode(this.host, true));
+  }
+
+  update(rows) {
+    this.rows = rows;
+    const held = this.isHeld();
+    const present = new Set();
+    let waits = 0;
+    let previous = null;
+    for (const row of rows) {
+      const key = this.key(row);
+      present.add(key);
+      let line = this.lines.get(key);
+      if (!line) {
+        if (held && this.lines.size) {
+          waits += 1;
+          continue;
+        }
+        line = this.make();
+        this.lines.set(key, line);
+      }
+      this.fill(line, row);
+      setClass(line.node, "gone", false);
+      if (!held) {
+        const place = previous ? previous.nextSibling : this.body.firstChild;
+        if (place !== line.node) this.body.insertBefore(line.node, place);
+      } else if (!line.node.parentNode) {
+        this.body.append(line.node);
+      }
+      previous = line.node;
+    }
+    for (const [key, line] of this.lines) {
+      if (present.has(key)) continue;
+      if (held) {
+        setClass(line.node, "gone", true);
+        for (const button of line.node.querySelectorAll("button.act")) button.disabled = true;
+      } else {
+        line.node.remove();
+        this.lines.delete(key);
+      }
+    }
+    this.pending = held;
+    setText(this.waiting, waits ? `${waits} new` : "");
+    this.empty.hidden = this.lines.size > 0;
+  }
+
+  settle() {
+    if (this.pending && !this.isHeld()) this.update(this.rows);
+  }
+
+  make() {
+    const line = { row: null, cells: [] };
+    line.node = element("tr");
+    this.columns.forEach((column, index) => {
+      const cell = element(index === 0 ? "th" : "td", { class: column.numeric ? "numeric" : null, scope: index === 0 ? "row" : null });
+      if (column.button) {
+        const pressed = () => column.button.press(line.row);
+        cell.append(element("button", {
+          type: "button", class: column.button.why ? "link" : "act", text: column.button.label, onclick: pressed,
+        }));
+      }
+      line.cells.push(cell);
+      line.node.append(cell);
+    });
+    return line;
+  }
+
+  fill(line, row) {
+    line.row = row;
+    this.columns.forEach((column, index) => {
+      const cell = line.cells[index];
+      if (column.button) {
+        const button = cell.firstChild;
+        const shown = column.button.shown ? column.button.shown(row) : true;
+        if (button.hidden === shown) button.hidden = !shown;
+        button.disabled = false;
+        const label = column.button.name ? column.button.name(row) : `${column.button.label}`;
+        if (button.getAttribute("aria-label") !== label) button.setAttribute("aria-label", label);
+        return;
+      }
+      setText(cell, column.text(row));
+      const tone = column.tone ? column.tone(row) : "";
+      if (cell.dataset.tone !== tone) cell.dataset.tone = tone;
+      const hint = column.hint ? column.hint(row) : "";
+      if (hint && cell.title !== hint) cell.title = hint;
+    });
+  }
+}
