@@ -5,6 +5,7 @@ EngineError                     1   base of all; raised itself for faults of the
 │   ├── ConfigError             2   a configuration key or value is wrong
 │   ├── NumberError             2   text is not a plain decimal number in range
 │   ├── ImportRefused           2   a line of a data file cannot be read
+│   ├── CommandError            2   an operator's request cannot be recorded
 │   └── NotDeterministic        2   a strategy uses a clock, randomness, files or the like
 ├── StrategyFailed              7   a strategy raised while the engine ran
 ├── ReplayDivergence            3   a re-derived event differs from the recorded one
@@ -28,6 +29,7 @@ that can act on it.
 from __future__ import annotations
 
 __all__ = [
+    "CommandError",
     "ConfigError",
     "EngineError",
     "ImportRefused",
@@ -70,6 +72,14 @@ class ConfigError(UsageError):
 
 class NumberError(UsageError):
     """Text is not a plain decimal number, or is out of range."""
+
+
+class CommandError(UsageError):
+    """An operator's request is wrong, or cannot be recorded now. `code` says how, for programs."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class ImportRefused(UsageError):

@@ -25,7 +25,7 @@ def _names(text: str, before: str = "") -> tuple[str, ...]:
 
 
 _TYPES = _names(
-    "values errors ports clock backoff config floors events states opening instruments", "engine."
+    "values errors ports clock backoff config floors events operator states opening instruments", "engine."
 )
 _JOURNAL = _names("journal records", "engine.")
 _ACTORS = _names("actors indicators strategies", "engine.")

@@ -47,7 +47,7 @@ from engine.strategies.actor import StrategyActor
 from engine.strategies.inheriting import inherit
 from engine.strategies.places import place_of
 
-__all__ = ["Build", "Registry", "Succession", "owner_of", "relist"]
+__all__ = ["Build", "Registry", "Restart", "Succession", "owner_of", "relist"]
 
 Build = Callable[[SessionStarted], Sequence[Actor]]
 """Makes the actors of a session, in the order in which they are called."""
@@ -56,6 +56,12 @@ _FIXED: Final = (TimerFired, SessionStarted)
 """The types of events that are not routed by what actors listen to."""
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
 _BRACES: Final = re.compile(r"\{.*\}", re.DOTALL)
+
+
+class Restart(NamedTuple):
+    """Emitted by the sequencer to itself: rebuild this actor once the operator's input has its seq."""
+
+    actor: str
 
 
 class Succession(NamedTuple):

@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterable, Iterator
 from operator import length_hint
 from typing import Any, Final
 
-import msgspec
-
 from engine.actors.base import Actor, Because, Later, RoutesChanged, SetTimer
 from engine.clock import DAY_NS, day_of, day_start_ns
 from engine.errors import EngineError, UsageError
@@ -40,7 +38,7 @@ from engine.moving import move_timers
 from engine.opening import Opening, Timer, day_opened, read_opening
 from engine.passing import FAULTS, Handler
 from engine.ports import History, Sink
-from engine.registry import Build, Registry, owner_of, relist
+from engine.registry import Build, Registry, Restart, owner_of, relist
 from engine.strategies.actor import StrategyActor
 from engine.strategies.placing import emitted_by
 
@@ -50,15 +48,8 @@ NEVER: Final = 2**63 - 1
 TURN_EVENTS_MAX: Final = 100_000
 """More derived events than this in one turn are a loop between actors."""
 
-
 FLUSH_EVENTS: Final = 8192
 """After this many derived events the turns so far are passed to the sink: a batch may exceed a frame."""
-
-
-class _Restart(msgspec.Struct, frozen=True):
-    """Emitted by the sequencer to itself: rebuild this actor once the operator's input has its seq."""
-
-    actor: str
 
 
 class Sequencer:
@@ -148,7 +139,8 @@ class Sequencer:
         event: Event
         # The seq of input i is before + i + 1, plus the number of derived records before it.
         before = self.seq
-        source = iter(inputs)
+        source = self._source = iter(inputs)
+        self._index = -1
         passing, fresh = self._registry.passing, True
         while True:
             try:
@@ -158,6 +150,7 @@ class Sequencer:
                         handler = None
                         index = count - length_hint(source) - 1
                         self.seq = before + index
+                        self._index = index - 1
                         self._now_ns = now
                         self._catch_up(event, recv, index)
                         before = self.seq - index
@@ -258,7 +251,7 @@ class Sequencer:
                     self._push_timer(item, seq)
                 elif isinstance(item, RoutesChanged):
                     registry.stale = True
-                elif isinstance(item, _Restart):
+                elif isinstance(item, Restart):
                     for timer in self._restart(item.actor, seq - 1):
                         if isinstance(timer, SetTimer):
                             self._push_timer(timer, seq)
@@ -389,7 +382,7 @@ class Sequencer:
                 self._later = [one for one in self._later if not event.key or one[0].key != event.key]
                 self._later.append((event, cause))
                 continue
-            if kind is _Restart:
+            if kind is Restart:
                 out += self._restart(event.actor, cause - 1)
                 causes.extend([cause] * (len(out) - len(causes)))
                 continue
@@ -477,8 +470,12 @@ class Sequencer:
 
     def _operate(self, command: OperatorCommand, emit: Any) -> None:
         """Restart a failed actor: its state is rebuilt from the journal without the events it failed on."""
+        if self._batch:
+            # Actors learn its seq. Each input since the last one with consequences has taken one seq.
+            index = len(self._batch) - length_hint(self._source) - 1
+            self._registry.turn.seq = self.seq + index - self._index
         if command.command == "restart" and command.target in self._registry.failed:
-            emit(_Restart(command.target))
+            emit(Restart(command.target))
 
     def _day_records(self, history: History, until_seq: int) -> Iterator[Record]:
         """Yield the day's records: from the journal, then those of this batch that are not written yet."""

@@ -20,6 +20,7 @@ from engine.events import (
     BarClosed,
     BookSampled,
     ClockJumped,
+    CommandAnswered,
     DayOpened,
     EquityMarked,
     FeedDown,
@@ -31,6 +32,7 @@ from engine.events import (
     OrderFilled,
     OrderRequested,
     OrderTerms,
+    ParameterSet,
     PositionChanged,
     PriceMarked,
     SessionStarted,
@@ -240,7 +242,14 @@ def test_the_opening_of_a_day_shows_its_session_and_its_instruments():
     assert text.endswith(f"started {'aa' * 8}  instruments {BTC.name}")
 
 
-CLASHES = {ActorFailed: ["seq"], OrderFilled: ["cause"], FillBooked: ["cause"], ClockJumped: ["cause"]}
+CLASHES = {
+    ActorFailed: ["seq"],
+    OrderFilled: ["cause"],
+    FillBooked: ["cause"],
+    ClockJumped: ["cause"],
+    CommandAnswered: ["seq"],
+    ParameterSet: ["seq"],
+}
 
 
 def test_a_field_with_the_name_of_a_record_key_is_prefixed():

@@ -16,13 +16,16 @@ __all__ = [
     "ClockAdvanced",
     "ClockChecked",
     "ClockJumped",
+    "CommandAnswered",
     "DayOpened",
     "EdgeChanged",
     "EngineHalted",
     "EngineLagging",
     "OperatorCommand",
+    "ParameterSet",
     "SessionStarted",
     "SessionStopped",
+    "StrategyStopped",
     "TailRepaired",
     "TimerFired",
 ]
@@ -161,12 +164,70 @@ class EdgeChanged(Event, frozen=True, tag="edge"):
 
 
 class OperatorCommand(Event, frozen=True, tag="operator"):
-    """Input. An operator's command: "stop", "restart" (an actor), "halt", "resume"."""
+    """Input. What an operator, a person or a program, asks of the engine.
+
+    `command` is "pause", "resume", "halt", "cancel", "flatten", "order", "set", "restart", "stop-strategy",
+    "disarm" or "stop". `target` is what it is about: a strategy, a market or an order; "" is the whole
+    engine. `who` asked, under a `nonce` that no other command of the journal has. `arguments` are the members
+    of the request by name, sorted, without those that have their default, as text; numbers are as they were
+    given (see `engine.operator.requests`). Commands of the engine itself, at a start and at a stop,
+    and those of an earlier version have no nonce, and no answer.
+    """
 
     recv_ns: int
     command: str
     target: str = ""
     detail: str = ""
+    who: str = ""
+    nonce: str = ""
+    arguments: tuple[tuple[str, str], ...] = ()
+
+
+class CommandAnswered(Event, frozen=True, tag="command-answered"):
+    """Derived. What became of an operator's command: in its turn, and again when one that takes time ends.
+
+    `seq` is that of the command, which is the cause. `state` is "done", "refused" or "working". `code` names
+    the limit or rule of a refusal, and `reason` says it for people. `left` is what is still to be done:
+    (owner, market, size) as text, of a cancel (owner, market, order); `tries` counts attempts of what is
+    late.
+    """
+
+    at_ns: int
+    seq: int
+    nonce: str
+    command: str
+    state: str
+    code: str = ""
+    reason: str = ""
+    left: tuple[tuple[str, str, str], ...] = ()
+    tries: int = 0
+
+
+class ParameterSet(Event, frozen=True, tag="parameter-set"):
+    """Derived. An operator gives a parameter of a strategy a value; also again when a session begins.
+
+    `value` is text; the strategy's actor converts it to the parameter's type. `nonce` and `seq`
+    are those of the command, "" and 0 at the beginning of a session.
+    """
+
+    at_ns: int
+    strategy: str
+    name: str
+    value: str
+    nonce: str = ""
+    seq: int = 0
+
+
+class StrategyStopped(Event, frozen=True, tag="strategy-stopped"):
+    """Derived. An operator stopped a strategy or, if `stopped` is false, let it run again.
+
+    A strategy that is stopped follows the market and can ask for nothing. Emitted again for those that are
+    stopped when a session begins.
+    """
+
+    at_ns: int
+    strategy: str
+    stopped: bool
 
 
 class TailRepaired(Event, frozen=True, tag="tail-repaired"):

@@ -18,7 +18,6 @@ from typing import Final
 import msgspec
 import trio
 
-from engine.actors import Books, Execution, OrderManager, SimulatedVenue
 from engine.clock import day_of, iso_text
 from engine.errors import EngineError, UsageError
 from engine.events import (
@@ -41,8 +40,10 @@ from engine.ports import Edge
 from engine.records import JournalHistory, read_records
 from engine.runtime.beginning import beginning_lines, check_names, halt_lines, refuse_beginnings
 from engine.runtime.committer import Committed, Committer
+from engine.runtime.desk import Desk
 from engine.runtime.effects import MeasuredEffects
 from engine.runtime.ingress import BATCH_MAX, Ingress
+from engine.runtime.inside import Inside
 from engine.runtime.journal import OpenedJournal, opened_journal
 from engine.runtime.jumps import LOOK_S, JumpWatch
 from engine.runtime.lag import Lag
@@ -74,15 +75,15 @@ STEP_BACK_NS: Final = 60_000_000_000
 """A clock further than this behind the journal's last event is refused at start."""
 
 
-class Live:
+class Live(Inside):
     """One live session. `notify` receives lines for people; nothing depends on them."""
 
     def __init__(self, plan: LivePlan, notify: Callable[[Notice], None]) -> None:
         self._plan = plan
         self._receive_notice = notify
         self.ingress = Ingress()
-        self.sequencer: Sequencer
         self.committer: Committer
+        self.desk: Desk
         self.projectors: dict[str, Projector] = {}
         self.effects = MeasuredEffects(plan.clock, plan.speed)
         self.days: list[str] = []
@@ -125,6 +126,8 @@ class Live:
             self.projectors[name] = make(recovered.tail.journal_id, recovered.end_seq)
         self.committer = Committer(writer, self.effects, self._committed, plan.idle_ms)
         self.sequencer = Sequencer(plan.builder, self.committer, JournalHistory(plan.root, plan.disk))
+        identity = recovered.tail.journal_id.hex()
+        self.desk = Desk(identity, self.ingress.put, self._now_ns, self._answer_of)
         last_trades: LastTrades = {}
         first_seq = recovered.end_seq + 1
         if recovered.end_seq:
@@ -373,6 +376,7 @@ class Live:
             self._notify(Notice("strategy", "failed", failed))
         if isinstance(batch[0], OperatorCommand) and batch[0].command == "stop":
             self._stopping = True
+            self.stop(batch[0].who)
         if self._stopping and self._is_settled():
             self._settled.set()
 
@@ -381,6 +385,7 @@ class Live:
             self.days.append(committed.day)
         for projector in self.projectors.values():
             projector.take(committed)
+        self.desk.take(committed)
         if self._server is not None:
             self._server.take(committed)
         for seq, _, event in in_order(committed.first_seq, committed.inputs, committed.derived):
@@ -434,7 +439,8 @@ class Live:
 
         Openings are canceled in any case, and what the engine protects is placed at the venue if it stays.
         """
-        self.ingress.put([OperatorCommand(self._now_ns(), "stop", detail=self._stopped_by)])
+        if not self._stopping:
+            self.ingress.put([OperatorCommand(self._now_ns(), "stop", detail=self._stopped_by)])
         with trio.move_on_after(STOP_S[self._plan.config.risk.on_stop]):
             await self._settled.wait()
 
@@ -465,33 +471,6 @@ class Live:
                 projector.close()
             except EngineError as error:
                 self._notify(Notice(name, "failed", str(error)))
-
-    def _execution(self) -> Execution:
-        execution = self.sequencer.actor("execution")
-        assert isinstance(execution, Execution)
-        return execution
-
-    def _books(self) -> Books:
-        books = self.sequencer.actor("books")
-        assert isinstance(books, Books)
-        return books
-
-    def _unfunded(self) -> list[str]:
-        """Return the markets that paid no funding on paper."""
-        venue = self._plan.config.mode == "paper" and self.sequencer.actor("venue")
-        return venue.funding.without_rates() if isinstance(venue, SimulatedVenue) else []
-
-    def _manager(self) -> OrderManager:
-        manager = self.sequencer.actor("orders")
-        assert isinstance(manager, OrderManager)
-        return manager
-
-    def _halted(self) -> str:
-        return self._manager().gates.halted
-
-    def _now_ns(self) -> int:
-        """Return the clock's time, never before the engine's."""
-        return max(self._plan.clock.now_ns(), self.sequencer.now_ns)
 
 
 def _end_of(seconds: float) -> str:

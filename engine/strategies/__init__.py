@@ -3,8 +3,8 @@
 `crossover.py` is an example strategy.
 """
 
+from engine.actors.amounts import Number
 from engine.strategies.account_views import Fill, Funding, OrderView, Position
-from engine.strategies.amounts import Number
 from engine.strategies.base import PerMarket, Strategy
 from engine.strategies.chance import Random
 from engine.strategies.flow_views import BookSample, Flow, Footprint, LargePrint, Profile, StackedImbalance

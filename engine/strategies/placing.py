@@ -10,11 +10,11 @@ from fractions import Fraction
 from operator import index
 from typing import TYPE_CHECKING, Final
 
+from engine.actors.amounts import Number, amount, needed_price, price, signed, steps, steps_for
 from engine.actors.base import CALLS, Emit, Later, SetTimer
 from engine.errors import NumberError
 from engine.events import InstrumentListed, LogWritten, OrderRequested, OrderTerms, SignalRaised
 from engine.strategies.account_views import OwnOrder
-from engine.strategies.amounts import Number, amount, needed_price, price, signed, steps, steps_for
 from engine.strategies.literals import Tif, TriggerKind
 from engine.values import power_of_ten
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from operator import index
 from typing import Final
 
+from engine.actors.amounts import Number, gap_of, needed_price, price, signed, steps
 from engine.actors.base import SetTimer
 from engine.errors import NumberError
 from engine.events import (
@@ -27,7 +28,6 @@ from engine.events import (
     TrailRequested,
 )
 from engine.strategies.account_views import OwnOrder
-from engine.strategies.amounts import Number, gap_of, needed_price, price, signed, steps
 from engine.strategies.literals import Side, Tif, TriggerKind
 from engine.strategies.placing import EXPIRES, LOG_MAX, Exit, drops, place, refuse, sized, text
 from engine.strategies.readings import Readings

@@ -33,6 +33,7 @@ from engine.events import (
     CancelRequested,
     Candle,
     ClockAdvanced,
+    CommandAnswered,
     ContextRead,
     EdgeChanged,
     Event,
@@ -57,6 +58,7 @@ from engine.events import (
     assumed_rules,
 )
 from engine.events.codec import Derived, Record, in_order
+from engine.operator.requests import command_of, parse_request
 from engine.sequencer import Sequencer
 from engine.session import SessionBuilder
 from engine.states import encode_state
@@ -163,6 +165,7 @@ class Rig(Venue):
         self._verbs = 0
         self._trade_id = 0
         self._sessions = 0
+        self.nonces = 0
         self.real = real
         limits = {"max_order_notional": "0", "max_position_notional": "0", "max_orders_per_minute": 0}
         self.config = Config(
@@ -460,6 +463,15 @@ class Rig(Venue):
     def operate(self, command: str, target: str = "", detail: str = "") -> None:
         """Send an operator's command."""
         self.send(OperatorCommand(self.tick(), command, target, detail))
+
+    def command(self, command: str, nonce: str = "", **members: Any) -> CommandAnswered:
+        """Send an operator's request; return the last answer of its turn."""
+        self.nonces += 1
+        given = {"command": command, "nonce": nonce or f"n{self.nonces}", **members}
+        recorded = command_of(parse_request(given), self.tick(), "rig")
+        before = len(self.events(CommandAnswered))
+        self.send(recorded)
+        return self.events(CommandAnswered)[before:][-1]
 
     def outside(self, side: int, size: Number, price: Number, *, cause: str = "", market: int = 1) -> None:
         """Fill an order that does not come from this journal."""

@@ -17,12 +17,13 @@ import msgspec
 
 from engine.actors.base import PROTECTION, Actor, Emit, Later, RoutesChanged, SetTimer, handles, remember
 from engine.actors.order import filled_ahead, is_replaced
+from engine.actors.orders.commands import Commands
 from engine.actors.orders.conditions import Conditions
 from engine.actors.orders.exits import Exits
 from engine.actors.orders.gates import Gates
 from engine.actors.orders.losses import Counted
 from engine.actors.orders.margin import Money
-from engine.actors.orders.prices import PriceFollower
+from engine.actors.orders.operated import Operated
 from engine.actors.orders.protection import Protection
 from engine.actors.orders.protection_state import Bracket, Stop, Trail
 from engine.actors.orders.requests import Requests
@@ -32,22 +33,17 @@ from engine.config import Config
 from engine.events import (
     ENDED,
     AccountRead,
-    ActorFailed,
-    ActorRestarted,
     BookAdjusted,
     BookRead,
     CancelOrder,
     CancelRequested,
-    EngineHalted,
     EquityMarked,
     Event,
     FillBooked,
     InstrumentListed,
-    MarketHalted,
     ModifyOrder,
     ModifyRejected,
     ModifyRequested,
-    OperatorCommand,
     OrderAccepted,
     OrderCanceled,
     OrderChanged,
@@ -75,7 +71,7 @@ from engine.values import InstrumentId, Size
 __all__ = ["OrderManager"]
 
 
-class OrderManager(PriceFollower):
+class OrderManager(Operated):
     """State: see `state.py`; books by instrument and owner; halts; what the parts keep under their names.
 
     `doubted`: markets in which the venue refused an exit as not reducing; no exit is tried there before the
@@ -87,6 +83,7 @@ class OrderManager(PriceFollower):
     is to hold what the engine watches.
 
     `gate`, `money` and `counted`: halts, feeds and account; what margin needs; what losses are counted from.
+    `answers`, `working` and `settings`: see `operated`.
 
     `watches`: a strategy can act between bars, or orders are real, so prices are followed trade by trade.
     """
@@ -100,6 +97,7 @@ class OrderManager(PriceFollower):
         "requests",
         "targets",
         "protection",
+        "commands",
     }
     books: dict[InstrumentId, dict[str, Size]]
     live: dict[str, Live]
@@ -145,11 +143,15 @@ class OrderManager(PriceFollower):
         self.gate = Conditions()
         self.money = Money()
         self.counted = Counted()
+        self.answers = {}
+        self.working = {}
+        self.settings = {}
         self.gates = Gates(self)
         self.exits = Exits(self)
         self.requests = Requests(self)
         self.targets = Targets(self)
         self.protection = Protection(self)
+        self.commands = Commands(self)
 
     # What the parts use.
 
@@ -404,6 +406,7 @@ class OrderManager(PriceFollower):
         self.exits.settle(at_ns, owner, instrument, emit)
         self.protection.settle(at_ns, owner, instrument, emit)
         self.targets.settle(at_ns, owner, instrument, emit)
+        self.commands.look(at_ns, emit)
 
     def _end(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
         order = self.live.pop(client_order_id)
@@ -415,7 +418,7 @@ class OrderManager(PriceFollower):
         if not self.live:
             emit(RoutesChanged())
 
-    # The account, operators, failures.
+    # The account, time.
 
     @handles(AccountRead)
     def note_account(self, read: AccountRead, emit: Emit) -> None:
@@ -444,37 +447,6 @@ class OrderManager(PriceFollower):
         if order is not None and isinstance(command, CancelOrder):
             order.canceling = True
 
-    @handles(OperatorCommand)
-    def apply_command(self, command: OperatorCommand, emit: Emit) -> None:
-        """Apply an operator's command."""
-        self.gates.command(command, emit)
-        self.protection.command(command, emit)
-
-    @handles(EngineHalted)
-    def note_halt(self, halted: EngineHalted, emit: Emit) -> None:
-        """Withdraw the openings of all targets."""
-        self.requests.drop_openings(halted.at_ns, emit)
-        self.targets.clamp(halted.at_ns, emit)
-
-    @handles(MarketHalted)
-    def note_market_halt(self, halted: MarketHalted, emit: Emit) -> None:
-        """Withdraw the openings of targets of one market."""
-        self.gates.halts.note_market(halted)
-        self.requests.drop_openings(halted.at_ns, emit, instrument=halted.instrument)
-        self.targets.clamp(halted.at_ns, emit, instrument=halted.instrument)
-
-    @handles(ActorFailed)
-    def note_failure(self, failed: ActorFailed, emit: Emit) -> None:
-        """Withdraw the openings of a strategy that failed; its exits and protection go on."""
-        self.gates.failed(failed, emit)
-        self.requests.drop_openings(failed.at_ns, emit, owner=failed.actor)
-        self.targets.clamp(failed.at_ns, emit, owner=failed.actor)
-
-    @handles(ActorRestarted)
-    def note_restart(self, restarted: ActorRestarted, emit: Emit) -> None:
-        """Let a restarted strategy open again."""
-        self.gates.restarted(restarted)
-
     @handles(TimerFired)
     def fire(self, timer: TimerFired, emit: Emit) -> None:
         """Try again what is due."""
@@ -486,3 +458,4 @@ class OrderManager(PriceFollower):
                 self.exits.due(timer.at_ns, rest, emit)
             case "protection":
                 self.protection.due(timer.at_ns, rest, emit)
+        self.commands.look(timer.at_ns, emit)

@@ -60,7 +60,6 @@ from engine.events import (
     FillBooked,
     GatewayDown,
     InstrumentListed,
-    OperatorCommand,
     OrderChanged,
     OrderTerms,
     PositionChanged,
@@ -339,10 +338,6 @@ class Gates:
         """Compare the equity with what positions need and with the loss limits."""
         self.margin.note_equity(marked, emit)
         self.losses.note(marked, emit)
-
-    def command(self, command: OperatorCommand, emit: Emit) -> None:
-        """Apply an operator's command."""
-        self.halts.command(command, emit)
 
     def failed(self, failed: ActorFailed, emit: Emit) -> None:
         """Halt, or quarantine the strategy."""

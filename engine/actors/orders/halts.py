@@ -161,27 +161,40 @@ class Halts:
     # Operators.
 
     def command(self, command: OperatorCommand, emit: Emit) -> None:
-        """Apply an operator's command."""
+        """Apply a command of the engine itself or of an earlier version: one without a request."""
         at_ns, target = command.recv_ns, command.target
         match command.command:
             case "halt":
                 self.halt(at_ns, "operator: halt", emit)
             case "pause":
-                self._pause(at_ns, target, emit)
+                self.pause(at_ns, target, emit)
             case "resume":
-                self._resume(at_ns, target, emit)
+                self.resume(at_ns, target, target, emit)
             case "flatten":
-                books = self._books(target)
-                traders = {entry.title: None for entry in self.m.config.strategies}
-                for owner in traders:
-                    if target in ("", owner) or any(owner == one for one, _ in books):
-                        self._pause(at_ns, owner, emit)
-                self._flatten(at_ns, books, "operator: flatten", emit)
+                number = self.m.instruments.names().get(target)
+                owner = target if target and number is None else None
+                self.flatten(at_ns, owner, number, emit)
             case "stop":
-                self._stop(at_ns, emit)
+                self.stop(at_ns, emit)
 
-    def _stop(self, at_ns: int, emit: Emit) -> None:
+    def flatten(self, at_ns: int, owner: str | None, market: int | None, emit: Emit) -> list[tuple[str, int]]:
+        """Close the books of an owner, of a market, or all but `external`, and pause their strategies.
+
+        Return the (owner, instrument) of the books.
+        """
+        books = self._books(owner, market)
+        for entry in self.m.config.strategies:
+            name = entry.title
+            if (owner is None and market is None) or owner == name or any(name == one for one, _ in books):
+                self.pause(at_ns, name, emit)
+        self._flatten(at_ns, books, "operator: flatten", emit)
+        return books
+
+    def stop(self, at_ns: int, emit: Emit) -> None:
+        """End the session as configured: nothing is opened any more."""
         gate = self.m.gate
+        if gate.stop_ns:
+            return
         gate.stop_ns = at_ns
         if not gate.halted:
             gate.halted = STOPPED
@@ -192,9 +205,10 @@ class Halts:
         elif on_stop == "cancel":
             for client_order_id, order in tuple(self.m.live.items()):
                 self.m.cancel(at_ns, client_order_id, order, STOPPED, emit)
+        self.m.protection.park(at_ns, emit)
 
-    def _pause(self, at_ns: int, owner: str, emit: Emit) -> None:
-        """Stop the openings of one strategy, or of all; its targets stand."""
+    def pause(self, at_ns: int, owner: str, emit: Emit) -> None:
+        """Stop the openings of one strategy, or of all (""); its targets stand."""
         m = self.m
         m.gate.paused[owner] = None
         m.requests.drop_openings(at_ns, emit, owner=owner)
@@ -202,13 +216,14 @@ class Halts:
             if owner in ("", order.owner) and not order.exits:
                 m.cancel(at_ns, client_order_id, order, "paused", emit)
 
-    def _resume(self, at_ns: int, target: str, emit: Emit) -> None:
-        """End halts and pauses: all, those of a market, or of a strategy."""
+    def resume(self, at_ns: int, owner: str | None, market: str | None, emit: Emit) -> None:
+        """End halts and pauses: those of a strategy, of a market, or all."""
         gate = self.m.gate
-        if target:
-            gate.paused.pop(target, None)
+        if owner or market:
+            if owner:
+                gate.paused.pop(owner, None)
             for number in self.m.instruments:
-                if self.m.instruments.means(target, number):
+                if market and self.m.instruments.means(market, number):
                     gate.markets.pop(number, None)
         else:
             gate.halted = STOPPED if gate.stop_ns else ""
@@ -217,8 +232,8 @@ class Halts:
             self.m.gates.losses.forgive()
         self.m.targets.retry(at_ns, emit)
 
-    def _books(self, target: str = "") -> list[tuple[str, int]]:
-        """Return the (owner, instrument) of the books that a command names; "" names all but `external`.
+    def _books(self, owner: str | None = None, market: int | None = None) -> list[tuple[str, int]]:
+        """Return the (owner, instrument) of the books of an owner or a market, or all but `external`.
 
         A target or an order that may open makes a book too. Markets in order of number, owners in order of
         configuration.
@@ -227,13 +242,12 @@ class Halts:
         names = dict.fromkeys([*(entry.title for entry in m.config.strategies), MANUAL])
         found: list[tuple[str, int]] = []
         for number in sorted(m.instruments):
-            all_or_market = not target or m.instruments.means(target, number)
             known = [*m.books.get(number, {}), *m.aims.get(number, {})]
             known += [order.owner for order in m.live.values() if order.instrument == number]
-            for owner in dict.fromkeys([*names, *sorted(known)]):
-                named = target == owner or (owner != EXTERNAL and all_or_market)
-                if named and owner in known:
-                    found.append((owner, number))
+            for name in dict.fromkeys([*names, *sorted(known)]):
+                named = owner == name or (owner is None and name != EXTERNAL and market in (None, number))
+                if named and name in known:
+                    found.append((name, number))
         return found
 
     def _flatten(self, at_ns: int, books: list[tuple[str, int]], reason: str, emit: Emit) -> None:

@@ -22,7 +22,6 @@ from engine.events import (
     Candle,
     FillBooked,
     ModifyRequested,
-    OperatorCommand,
     OrderTerms,
     PathReached,
     ProtectionChanged,
@@ -82,12 +81,11 @@ class Protection:
         for instrument in self._markets():
             self.plan(at_ns, instrument, emit)
 
-    def command(self, command: OperatorCommand, emit: Emit) -> None:
+    def park(self, at_ns: int, emit: Emit) -> None:
         """On an orderly stop, hand what the engine watches to the venue, or drop it."""
         m = self.m
-        if command.command != "stop" or m.config.risk.on_stop == "flatten":
+        if m.config.risk.on_stop == "flatten":
             return
-        at_ns = command.recv_ns
         if m.config.risk.on_stop == "cancel":
             for stops in tuple(m.stops.values()):
                 for stop in tuple(stops.values()):
