@@ -138,7 +138,7 @@ class Exits:
         for last in reversed(m.ended.values()):
             alike = (last.owner, last.instrument, last.terms.purpose, last.terms.handle)
             if alike == (owner, instrument, terms.purpose, terms.handle):
-                if last.state == "Rejected" and "margin" in last.why.lower():
+                if "margin" in last.why.lower():
                     half = m.instruments[instrument].size_to_grid(last.terms.size // 2)
                     if half and not m.gates.is_dust(instrument, replace(terms, size=half)):
                         return replace(terms, size=min(terms.size, half))
