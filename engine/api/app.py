@@ -1,12 +1,13 @@
 """The paths of the HTTP interface, as a Starlette application.
 
 `guard.py` has let the request pass. Every answer is JSON of one struct, names the journal and the seq it
-stands at, and errors have codes (`problems.py`). No path touches a file. Called through `server.py`.
+stands at, and errors have codes (`problems.py`). The files of the page were read at the start; no request
+touches a file. Called through `server.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -14,102 +15,97 @@ import trio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from engine.api.answers import LinkAnswer, LoginRequest, SessionAnswer
 from engine.api.connections import Caller
 from engine.api.guard import cookie_name, problem_body
-from engine.api.ports import Source
+from engine.api.ports import Commands, Source
 from engine.api.problems import Problem
 from engine.api.sessions import Session, Sessions
+from engine.api.stream import STREAMS_MAX
+from engine.errors import CommandError
+from engine.operator.requests import parse_request
+from engine.views.answers import ANSWERS
+from engine.views.shapes import Resync
 
-__all__ = ["PATHS", "Api"]
-
-PATHS: Final = (
-    "status",
-    "instruments",
-    "bars",
-    "book",
-    "positions",
-    "orders",
-    "fills",
-    "trades",
-    "equity",
-    "strategies",
-    "signals",
-    "flow",
-    "health",
-    "gaps",
-    "events",
-)
-"""The paths below /api that answer a GET from the views, and `why/SEQ`."""
+__all__ = ["Api", "Services"]
 
 BODY_BYTES_MAX: Final = 16_384
-WAIT_S: Final = 10.0
+BODY_S: Final = 10.0
 """How long a body may take to arrive."""
+SEQ_DIGITS_MAX: Final = 18
+
+Handler = Callable[[Request], Awaitable[Response]]
 
 
-class LoginRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of `POST /api/login`: the token of a link, or the password."""
+class Services(msgspec.Struct, frozen=True):
+    """What the application has beside its source.
 
-    token: str = ""
-    password: str = ""
+    `files` are those of the page by path: each has a `body` and a `media_type`. `link` returns a fresh link,
+    "" if there is no page. `report` receives internal errors for people. `commands` takes commands, None
+    where there is no session that could. `read_only` is about the page, not about the Unix socket.
+    """
 
-
-class LoginAnswer(msgspec.Struct):
-    """The answer of a login. `who` is how records call this session. The cookie is in the header."""
-
-    journal: str
-    seq: int
-    who: str
-
-
-class LinkAnswer(msgspec.Struct):
-    """A fresh link for one login; "" if there is no page."""
-
-    journal: str
-    seq: int
-    link: str
+    sessions: Sessions
+    link: Callable[[], str]
+    report: Callable[[str], None]
+    description: bytes
+    commands: Commands | None = None
+    read_only: bool = False
+    files: Mapping[str, Any] = {}
 
 
 class Api:
-    """The application. `link` returns a fresh link, `report` receives internal errors for people."""
+    """The application, `app`. `streams` counts those that are open."""
 
-    def __init__(
-        self, source: Source, sessions: Sessions, link: Callable[[], str], report: Callable[[str], None]
-    ) -> None:
+    def __init__(self, source: Source, services: Services) -> None:
         self._source = source
-        self._sessions = sessions
-        self._link = link
-        self._report = report
+        self._services = services
+        self._sessions = services.sessions
+        self._open = {True: 0, False: 0}
         get, post = ["GET"], ["POST"]
-        routes = [Route(f"/api/{name}", self._of(self._answer), methods=get) for name in PATHS]
+        names = ["why/{seq}" if name == "why" else name for name in ANSWERS]
+        routes = [Route(path, self._file, methods=get) for path in services.files]
+        routes += [Route(f"/api/{name}", self._checked(self._answer), methods=get) for name in names]
         routes += [
-            Route("/api/why/{seq}", self._of(self._answer), methods=get),
-            Route("/api/login", self._of(self._login), methods=post),
-            Route("/api/logout", self._of(self._logout), methods=post),
-            Route("/api/link", self._of(self._fresh_link), methods=post),
+            Route("/api/openapi.json", self._describe, methods=get),
+            Route("/api/session", self._checked(self._session), methods=get),
+            Route("/api/stream", self._checked(self._stream), methods=get),
+            Route("/api/login", self._checked(self._login), methods=post),
+            Route("/api/logout", self._checked(self._logout), methods=post),
+            Route("/api/link", self._checked(self._fresh_link), methods=post),
+            Route("/api/commands", self._checked(self._command), methods=post),
         ]
         self.app = Starlette(routes=routes, exception_handlers={HTTPException: self._not_found})
         self.app.router.redirect_slashes = False
 
-    def _of(
-        self, handler: Callable[[Request], Awaitable[Response]]
-    ) -> Callable[[Request], Awaitable[Response]]:
+    @property
+    def streams(self) -> int:
+        """The number of open streams."""
+        return sum(self._open.values())
+
+    def _checked(self, handler: Handler) -> Handler:
+        """Return a handler that answers every error with a problem."""
+
         async def answer(request: Request) -> Response:
             try:
                 return await handler(request)
             except Problem as problem:
                 return self._problem(problem)
+            except CommandError as error:
+                return self._problem(Problem(error.code, str(error)))
             except Exception as error:
-                self._report(f"{request.url.path[:80]}: {type(error).__name__}: {error}"[:300])
-                return self._problem(Problem("internal", "an error of the server; its log has the reason"))
+                self._services.report(f"{handler.__name__}: {type(error).__name__}: {error}"[:300])
+                return self._problem(Problem("internal", "an error of the server, which its lines name"))
 
         return answer
 
     def _problem(self, problem: Problem) -> Response:
         headers = {} if problem.retry_s is None else {"retry-after": str(problem.retry_s)}
-        body = problem_body(problem, self._source.journal, self._source.seq)
+        standing = self._source.standing
+        body = problem_body(problem, standing.journal, standing.seq)
         return Response(body, problem.status, headers, "application/json")
 
     async def _not_found(self, request: Request, error: Exception) -> Response:
@@ -121,82 +117,156 @@ class Api:
 
     # Reading.
 
-    async def _answer(self, request: Request) -> Response:
-        query = _query(request)
-        self._check_journal(query.pop("journal", None))
-        name = request.url.path.removeprefix("/api/").partition("/")[0]
-        query |= request.path_params
-        return _json(await self._source.answer(name, query))
+    async def _file(self, request: Request) -> Response:
+        file = self._services.files[request.scope["path"]]
+        return Response(file.body, 200, None, file.media_type)
 
-    def _check_journal(self, journal: str | None) -> None:
-        if journal is not None and journal != self._source.journal:
-            raise Problem(
-                "other_journal", "another engine runs here than the one this page was made for; reload"
-            )
+    async def _describe(self, request: Request) -> Response:
+        return Response(self._services.description, 200, None, "application/json")
+
+    async def _answer(self, request: Request) -> Response:
+        query = self._query(request)
+        name = request.scope["path"].removeprefix("/api/").partition("/")[0]
+        return _json(await self._source.answer(name, query | request.path_params))
+
+    def _query(self, request: Request) -> dict[str, str]:
+        """Return the query without `journal`, which must be ours. Raises Problem."""
+        query: dict[str, str] = {}
+        for name, value in request.query_params.multi_items():
+            if name in query:
+                raise Problem("bad_query", f"{name[:40]!r} is given twice")
+            query[name] = value
+        if query.pop("journal", self._source.journal) != self._source.journal:
+            raise Problem("other_journal", "another engine runs here than the one this was made for; reload")
+        return query
+
+    # The stream.
+
+    async def _stream(self, request: Request) -> Response:
+        query = self._query(request)
+        if query:
+            raise Problem("bad_query", f"a stream has no {next(iter(query))[:40]!r}")
+        text = request.headers.get("last-event-id")
+        last_id = None
+        if text is not None:
+            if not (text.isascii() and text.isdecimal() and len(text) <= SEQ_DIGITS_MAX):
+                raise Problem("bad_query", "Last-Event-ID is the seq of a message")
+            last_id = int(text)
+        caller: Caller = request.scope["state"]["caller"]
+        if self._open[caller.unix] >= STREAMS_MAX:
+            raise Problem("too_many_streams", f"{STREAMS_MAX} streams are open; close one", retry_s=5)
+        return StreamingResponse(self._read(request, last_id), 200, None, "text/event-stream")
+
+    async def _read(self, request: Request, last_id: int | None) -> AsyncIterator[bytes]:
+        unix = request.scope["state"]["caller"].unix
+        session: Session | None = request.scope["state"]["session"]
+        source = self._source
+
+        def resync(reason: str) -> bytes:
+            return msgspec.json.encode(Resync(source.standing.seq, reason))
+
+        self._open[unix] += 1
+        try:
+            async for part in source.messages.read(
+                last_id,
+                lambda: msgspec.json.encode(source.hello()),
+                resync,
+                lambda: session is None or self._sessions.is_open(session),
+            ):
+                yield part
+        finally:
+            self._open[unix] -= 1
+
+    # Commands.
+
+    async def _command(self, request: Request) -> Response:
+        caller: Caller = request.scope["state"]["caller"]
+        if self._services.read_only and not caller.unix:
+            raise Problem("read_only", "this page can look only: the engine was started with --read-only")
+        body = await _body(request)
+        commands = self._services.commands
+        if commands is None:
+            raise Problem("not_available", "nothing here takes commands: no session runs")
+        who = self._who(request)
+        asked = parse_request(body, who)
+        # Who is at the page was proved by its cookie. A program at the socket may name itself.
+        return _json(await commands.submit(asked, "" if caller.unix else who))
+
+    def _who(self, request: Request) -> str:
+        caller: Caller = request.scope["state"]["caller"]
+        session: Session | None = request.scope["state"]["session"]
+        return f"page:{session.name}" if session is not None else f"socket:{caller.uid}"
 
     # Logging in.
 
+    async def _session(self, request: Request) -> Response:
+        self._query(request)
+        return _json(self._session_answer(request, self._who(request)))
+
+    def _session_answer(self, request: Request, who: str) -> SessionAnswer:
+        standing = self._source.standing
+        unix = request.scope["state"]["caller"].unix
+        return SessionAnswer(
+            journal=standing.journal,
+            seq=standing.seq,
+            at_ms=standing.at_ms,
+            who=who,
+            read_only=self._services.read_only and not unix,
+            commands=self._services.commands is not None,
+        )
+
     async def _login(self, request: Request) -> Response:
-        asked = await _body(request, LoginRequest)
+        body = await _body(request)
+        try:
+            asked = msgspec.json.decode(body, type=LoginRequest)
+        except (msgspec.DecodeError, RecursionError, UnicodeError):
+            raise Problem("bad_json", 'give {"token": ...} or {"password": ...}') from None
         caller: Caller = request.scope["state"]["caller"]
         secret = await self._sessions.login(
             caller.address or "socket", token=asked.token, password=asked.password
         )
         session = self._sessions.find(secret)
-        assert session is not None
+        who = f"page:{session.name}" if session is not None else ""
+        # Only the browser knows whether a proxy speaks TLS with it. Its Origin says so.
         secure = request.headers.get("origin", "").startswith("https://")
-        answer = _json(LoginAnswer(self._source.journal, self._source.seq, f"page:{session.name}"))
-        answer.set_cookie(
-            cookie_name(self._source.journal, secure=secure),
-            secret,
-            httponly=True,
-            samesite="strict",
-            secure=secure,
-        )
+        answer = _json(self._session_answer(request, who))
+        name = cookie_name(self._source.journal, secure=secure)
+        answer.set_cookie(name, secret, httponly=True, samesite="strict", secure=secure)
         return answer
 
     async def _logout(self, request: Request) -> Response:
         session: Session | None = request.scope["state"]["session"]
         if session is None:
-            raise Problem("bad_request", "only a page has a session to end")
+            raise Problem("bad_request", "a caller of the socket has no session to end")
         self._sessions.logout(session)
-        answer = _json(LoginAnswer(self._source.journal, self._source.seq, ""))
+        answer = _json(self._session_answer(request, ""))
         for secure in (False, True):
-            answer.delete_cookie(
-                cookie_name(self._source.journal, secure=secure), secure=secure, httponly=True
-            )
+            name = cookie_name(self._source.journal, secure=secure)
+            answer.delete_cookie(name, httponly=True, samesite="strict", secure=secure)
         return answer
 
     async def _fresh_link(self, request: Request) -> Response:
         caller: Caller = request.scope["state"]["caller"]
         if not caller.unix:
             raise Problem("socket_only", "a fresh link is given over the socket only: `engine ctl link`")
-        return _json(LinkAnswer(self._source.journal, self._source.seq, self._link()))
+        link = self._services.link()
+        if not link:
+            raise Problem("no_page", "there is no page: start the engine with --dashboard")
+        standing = self._source.standing
+        return _json(LinkAnswer(journal=standing.journal, seq=standing.seq, at_ms=standing.at_ms, link=link))
 
 
-def _query(request: Request) -> dict[str, str]:
-    query: dict[str, str] = {}
-    for name, value in request.query_params.multi_items():
-        if name in query:
-            raise Problem("bad_query", f"{name[:40]!r} is given twice")
-        query[name] = value
-    return query
-
-
-async def _body(request: Request, kind: type[Any]) -> Any:
-    """Return the JSON of a request. Raises Problem."""
+async def _body(request: Request) -> bytes:
+    """Return the body of a request. Raises Problem."""
     data = bytearray()
-    with trio.move_on_after(WAIT_S):
+    with trio.move_on_after(BODY_S):
         async for part in request.stream():
             data += part
             if len(data) > BODY_BYTES_MAX:
-                raise Problem("too_large", f"a request has at most {BODY_BYTES_MAX} bytes")
-        try:
-            return msgspec.json.decode(data, type=kind)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise Problem("bad_json", f"the request cannot be read: {error}"[:300]) from None
-    raise Problem("too_slow", f"the request did not arrive within {WAIT_S:.0f} s")
+                raise Problem("too_large", f"a request has at most {BODY_BYTES_MAX:,} bytes")
+        return bytes(data)
+    raise Problem("too_slow", f"the request did not arrive within {BODY_S:.0f} s")
 
 
-def _json(answer: Any) -> Response:
+def _json(answer: msgspec.Struct) -> Response:
     return Response(msgspec.json.encode(answer), 200, None, "application/json")

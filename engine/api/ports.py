@@ -1,16 +1,19 @@
 """What the HTTP interface serves: a running session, or days that are only looked at.
 
-Implemented by `live.py`; called by the application, always from the event loop.
+Implemented by `live.py`, and for recorded days by whoever shows them; called by the application, always from
+the event loop.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
-__all__ = ["Source", "Standing"]
+from engine.api.stream import Messages
+
+__all__ = ["Commands", "Source", "Standing"]
 
 
 class Standing(msgspec.Struct, kw_only=True):
@@ -30,10 +33,27 @@ class Source(Protocol):
         ...
 
     @property
-    def seq(self) -> int:
-        """The seq of the newest record that answers show. It is durable."""
+    def standing(self) -> Standing:
+        """Where the answers stand. The seq is durable."""
+        ...
+
+    @property
+    def messages(self) -> Messages:
+        """The messages of streams."""
         ...
 
     async def answer(self, name: str, query: Mapping[str, str]) -> msgspec.Struct:
         """Return the answer of `GET /api/NAME`. Raises Problem."""
+        ...
+
+    def hello(self) -> msgspec.Struct:
+        """Return the first message of a stream."""
+        ...
+
+
+class Commands(Protocol):
+    """Carries out what operators ask (`engine.runtime.desk.Desk`)."""
+
+    async def submit(self, request: Any, who: str = "") -> msgspec.Struct:
+        """Record a request and return its outcome. Raises CommandError."""
         ...

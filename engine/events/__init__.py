@@ -115,6 +115,7 @@ from engine.events.session import (
     EdgeChanged,
     EngineHalted,
     EngineLagging,
+    LoginFailed,
     OperatorCommand,
     ParameterSet,
     SessionStarted,
@@ -224,6 +225,7 @@ EVENT_TYPES: Final[tuple[type[Event], ...]] = (
     CommandAnswered,
     ParameterSet,
     StrategyStopped,
+    LoginFailed,
 )
 
 __all__ = [
@@ -282,6 +284,7 @@ __all__ = [
     "LeverageAnswered",
     "Liquidated",
     "LogWritten",
+    "LoginFailed",
     "MarginCalled",
     "MarketHalted",
     "MarketRules",

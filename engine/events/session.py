@@ -21,6 +21,7 @@ __all__ = [
     "EdgeChanged",
     "EngineHalted",
     "EngineLagging",
+    "LoginFailed",
     "OperatorCommand",
     "ParameterSet",
     "SessionStarted",
@@ -161,6 +162,18 @@ class EdgeChanged(Event, frozen=True, tag="edge"):
     state: str
     detail: str = ""
     restarts: int = 0
+
+
+class LoginFailed(Event, frozen=True, tag="login-failed"):
+    """Input. A login at the operator's page was wrong.
+
+    `address` is the IP address it came from, `reason` what was wrong: "token" or "password". Logins that are
+    refused without a look, because there were too many, are not recorded, so there are few.
+    """
+
+    recv_ns: int
+    address: str
+    reason: str
 
 
 class OperatorCommand(Event, frozen=True, tag="operator"):

@@ -50,7 +50,7 @@ from engine.runtime.lag import Lag
 from engine.runtime.last_trades import look_back, note_trade
 from engine.runtime.notices import Notice, Notices, short_warm_up
 from engine.runtime.numbering import numbered
-from engine.runtime.plan import LivePlan, LiveResult, OperatorServer, WarmUp
+from engine.runtime.plan import LivePlan, LiveResult, OperatorServer, ServedSession, WarmUp
 from engine.runtime.positions import exits_owed, open_books, unsettled
 from engine.runtime.projector import Projector
 from engine.runtime.refill import Refill
@@ -151,8 +151,8 @@ class Live(Inside):
                 edge = Edge(name, projector.run, gives_up=False)
                 outer.start_soon(supervise, edge, self._edge_changed, plan.ids)
             if plan.make_server is not None:
-                journal_id, durable_seq = recovered.tail.journal_id, self.committer.durable_seq
-                self._server = plan.make_server(journal_id, durable_seq, self.ingress)
+                seq, identity = self.committer.durable_seq, recovered.tail.journal_id
+                self._server = plan.make_server(ServedSession(identity, seq, self.ingress, self._now_ns))
                 edge = Edge("api", self._server.run, gives_up=False)
                 outer.start_soon(supervise, edge, self._edge_changed, plan.ids)
             await outer.start(self._watch_signals)

@@ -30,6 +30,7 @@ __all__ = [
     "MakeProjector",
     "MakeServer",
     "OperatorServer",
+    "ServedSession",
     "WarmUp",
 ]
 
@@ -73,8 +74,19 @@ candles, oldest first, so many of each interval."""
 MakeProjector = Callable[[bytes, int], Projector]
 """Makes the projector of a journal with this id, durable up to this seq."""
 
-MakeServer = Callable[[bytes, int, Ingress], OperatorServer]
-"""Makes the server of a journal with this id, durable up to this seq; it sends to the ingress."""
+
+class ServedSession(msgspec.Struct, frozen=True):
+    """What a server has of its session: the journal, durable up to `seq` when the server is made; where
+    inputs go; and the engine's time."""
+
+    journal_id: bytes
+    seq: int
+    ingress: Ingress
+    now_ns: Callable[[], int]
+
+
+MakeServer = Callable[[ServedSession], OperatorServer]
+"""Makes the server of a session."""
 
 
 class LivePlan(msgspec.Struct):

@@ -34,6 +34,7 @@ from engine.events import (
     FeedLagging,
     FeedUp,
     InstrumentListed,
+    LoginFailed,
     OperatorCommand,
     OrderAccepted,
     OrderCanceled,
@@ -110,6 +111,7 @@ class RowBuilder:
             ClockJumped: ("lifecycle", self._jumped),
             EngineLagging: ("lifecycle", self._lagging),
             OperatorCommand: ("lifecycle", self._operator),
+            LoginFailed: ("lifecycle", self._login_failed),
             ActorRestarted: ("lifecycle", self._restarted),
             **BookRows(self).handlers,
             **VenueRows(self).handlers,
@@ -419,6 +421,10 @@ class RowBuilder:
 
     def _operator(self, seq: int, cause: int, event: OperatorCommand) -> None:
         what = ("OperatorCommand", event.target or None, event.command, event.detail, None)
+        self.appended["lifecycle"].append((*record(seq, cause, event.recv_ns), *what))
+
+    def _login_failed(self, seq: int, cause: int, event: LoginFailed) -> None:
+        what = ("LoginFailed", "api", event.reason, f"from {event.address}", None)
         self.appended["lifecycle"].append((*record(seq, cause, event.recv_ns), *what))
 
     def _restarted(self, seq: int, cause: int, event: ActorRestarted) -> None:
