@@ -55,7 +55,8 @@ class Connections:
         self._config = _config()
         self._context = WorkerContext(None)
         self._open: set[_Connection] = set()
-        self._nursery: trio.Nursery | None = None
+        self._closed = trio.Event()
+        self._scope = trio.CancelScope(shield=True)
 
     @property
     def count(self) -> int:
@@ -63,16 +64,22 @@ class Connections:
         return len(self._open)
 
     async def serve(self, listener: trio.SocketListener) -> None:
-        """Serve until cancelled."""
-        try:
+        """Serve until `abort`; a cancellation alone does not end it, so that requests can be answered."""
+        with self._scope:
             await trio.serve_listeners(self._serve_one, [listener])
-        finally:
-            self.abort()
+
+    async def end(self) -> None:
+        """Close connections that are idle, others after their response, and return when none is left."""
+        await self._context.terminated.set()
+        while self._open:
+            self._closed = trio.Event()
+            await self._closed.wait()
 
     def abort(self) -> None:
-        """Reset all connections. Hypercorn shields its sends; closing the socket ends them."""
+        """Reset all connections, and serve no more. Closing a socket ends Hypercorn's shielded sends."""
         for connection in list(self._open):
             connection.abort()
+        self._scope.cancel()
 
     async def _serve_one(self, stream: trio.SocketStream) -> None:
         connection = _Connection(stream, self._app)
@@ -89,6 +96,7 @@ class Connections:
         finally:
             connection.abort()
             self._open.discard(connection)
+            self._closed.set()
 
 
 class _Connection:

@@ -25,6 +25,8 @@ CUSTOM_HEADER: Final = "x-retape"
 """A page of another site cannot send it without a permission that this server never gives."""
 TARGET_BYTES_MAX: Final = 4096
 LOGIN: Final = "/api/login"
+POLICY: Final = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+"""The Content-Security-Policy of what is no page."""
 
 _SAFE: Final = ("GET", "HEAD")
 
@@ -40,16 +42,16 @@ def problem_body(problem: Problem, journal: str = "", seq: int = 0) -> bytes:
 
 
 class Guard:
-    """Wraps the application. `policy` is the Content-Security-Policy of its pages."""
+    """Wraps the application. `policy` is the Content-Security-Policy of its pages, "" if there are none."""
 
     def __init__(self, app: App, journal: str, hosts: Hosts, sessions: Sessions, policy: str) -> None:
         self._app = app
         self._journal = journal
         self._hosts = hosts
         self._sessions = sessions
+        self._policies = {True: POLICY.encode(), False: (policy or POLICY).encode()}
         self._headers = [
             (b"cache-control", b"no-store"),
-            (b"content-security-policy", policy.encode()),
             (b"cross-origin-opener-policy", b"same-origin"),
             (b"cross-origin-resource-policy", b"same-origin"),
             (b"referrer-policy", b"no-referrer"),
@@ -60,7 +62,9 @@ class Guard:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         async def send_with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *self._headers]
+                policy = self._policies[scope["path"].startswith("/api")]
+                named = (b"content-security-policy", policy)
+                message["headers"] = [*message["headers"], *self._headers, named]
             await send(message)
 
         try:

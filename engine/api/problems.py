@@ -9,23 +9,24 @@ from typing import Final
 
 import msgspec
 
+from engine.operator.requests import STATUS
+
 __all__ = ["CODES", "Problem", "ProblemAnswer"]
 
 CODES: Final[dict[str, int]] = {
+    **STATUS,
     "bad_request": 400,
     "bad_host": 400,
     "bad_query": 400,
     "bad_json": 400,
-    "bad_command": 400,
     "not_logged_in": 401,
     "login_failed": 401,
     "cross_site": 403,
-    "read_only": 403,
     "socket_only": 403,
     "not_found": 404,
+    "no_page": 404,
     "method_not_allowed": 405,
     "too_slow": 408,
-    "other_journal": 409,
     "too_large": 413,
     "not_json": 415,
     "login_limit": 429,
@@ -34,7 +35,7 @@ CODES: Final[dict[str, int]] = {
     "starting": 503,
     "too_many_streams": 503,
 }
-"""The HTTP status of each code."""
+"""The HTTP status of each code, those of commands included."""
 
 
 class ProblemAnswer(msgspec.Struct, frozen=True):

@@ -205,7 +205,7 @@ async def run_live(
     """Run a session and return its result. `notify` receives lines for people. Raises EngineError."""
     async with _address(options) as base_url:
         plan = await make_plan(options, base_url)
-        plan.make_server = make_server(options.root, dashboard, notify)
+        plan.make_server = make_server(options.root, dashboard, plan.health, notify)
         return await Live(plan, notify).run()
 
 

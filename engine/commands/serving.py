@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -13,13 +13,13 @@ import click
 import msgspec
 
 from engine.api.hosts import Hosts
+from engine.api.page import CONTENT_SECURITY_POLICY, assets
 from engine.api.server import Dashboard, LiveServer
 from engine.api.sessions import Password
 from engine.api.sockets import HOST_DEFAULT, PORT_DEFAULT, listen_tcp, local_address, parse_address
 from engine.errors import SafetyRefusal, UsageError
-from engine.runtime.ingress import Ingress
 from engine.runtime.notices import Notice
-from engine.runtime.plan import MakeServer
+from engine.runtime.plan import MakeServer, ServedSession
 
 __all__ = ["DashboardOptions", "dashboard_options", "make_server", "opened_dashboard", "read_options"]
 
@@ -107,14 +107,21 @@ def opened_dashboard(
             names=options.names,
             password=password,
             read_only=options.read_only,
+            files=assets(),
+            policy=CONTENT_SECURITY_POLICY,
         )
 
 
-def make_server(root: Path, dashboard: Dashboard | None, notify: Callable[[Notice], None]) -> MakeServer:
+def make_server(
+    root: Path,
+    dashboard: Dashboard | None,
+    lines: Mapping[str, Callable[[], str]],
+    notify: Callable[[Notice], None],
+) -> MakeServer:
     """Return what makes the server of a session on the journal in `root`."""
 
-    def make(journal_id: bytes, seq: int, ingress: Ingress) -> LiveServer:
-        return LiveServer(root, journal_id, seq, ingress, dashboard=dashboard, notify=notify)
+    def make(session: ServedSession) -> LiveServer:
+        return LiveServer(root, session, dashboard=dashboard, lines=lines, notify=notify)
 
     return make
 

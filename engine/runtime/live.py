@@ -151,8 +151,14 @@ class Live(Inside):
                 edge = Edge(name, projector.run, gives_up=False)
                 outer.start_soon(supervise, edge, self._edge_changed, plan.ids)
             if plan.make_server is not None:
-                seq, identity = self.committer.durable_seq, recovered.tail.journal_id
-                self._server = plan.make_server(ServedSession(identity, seq, self.ingress, self._now_ns))
+                served = ServedSession(
+                    recovered.tail.journal_id,
+                    self.committer.durable_seq,
+                    self.desk,
+                    self.ingress,
+                    self._now_ns,
+                )
+                self._server = plan.make_server(served)
                 edge = Edge("api", self._server.run, gives_up=False)
                 outer.start_soon(supervise, edge, self._edge_changed, plan.ids)
             await outer.start(self._watch_signals)

@@ -16,6 +16,7 @@ from engine.events import Event, InstrumentListed
 from engine.journal import DISK, Disk, Witness
 from engine.ports import Clock, Edge, Ids
 from engine.runtime.committer import Committed
+from engine.runtime.desk import Desk
 from engine.runtime.ingress import Ingress
 from engine.runtime.positions import OpenBook
 from engine.runtime.projector import Projector
@@ -76,11 +77,12 @@ MakeProjector = Callable[[bytes, int], Projector]
 
 
 class ServedSession(msgspec.Struct, frozen=True):
-    """What a server has of its session: the journal, durable up to `seq` when the server is made; where
-    inputs go; and the engine's time."""
+    """What a server has of its session: the journal, durable up to `seq` when the server is made; the desk,
+    which takes commands; where other inputs go; and the engine's time."""
 
     journal_id: bytes
     seq: int
+    desk: Desk
     ingress: Ingress
     now_ns: Callable[[], int]
 

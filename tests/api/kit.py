@@ -20,10 +20,13 @@ from engine.api.sessions import Password
 from engine.api.sockets import Address, listen_tcp, local_address, short_path
 from engine.events import ClockAdvanced, Event
 from engine.runtime.committer import Committed
+from engine.runtime.desk import Desk
 from engine.runtime.ingress import Ingress
 from engine.runtime.notices import Notice
+from engine.runtime.plan import ServedSession
 
 JOURNAL = bytes(range(16))
+NOW_NS = 1_795_900_000_000_000_000
 PATIENCE_S = 30
 """How long a test waits before it fails. No test depends on the speed of the machine."""
 
@@ -137,7 +140,7 @@ class Served:
     def tick(self, count: int = 1) -> None:
         """Pass frames of one record that says nothing."""
         for _ in range(count):
-            self.commit(ClockAdvanced(1_795_900_000_000_000_000 + self._seq))
+            self.commit(ClockAdvanced(NOW_NS + self._seq))
 
     async def connect(self, *, unix: bool = False) -> Wire:
         if unix:
@@ -215,7 +218,9 @@ async def serving(
             password=None if password is None else Password(password),
             read_only=read_only,
         )
-    server = LiveServer(root, journal, 0, ingress, dashboard=dashboard, notify=health.append)
+    desk = Desk(journal.hex(), ingress.put, lambda: NOW_NS, lambda _nonce: None)
+    session = ServedSession(journal, 0, desk, ingress, lambda: NOW_NS)
+    server = LiveServer(root, session, dashboard=dashboard, notify=health.append)
     served = Served(root, server, dashboard and dashboard.address, ingress)
     served.links, served.health = links, health
     try:
