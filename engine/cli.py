@@ -1,8 +1,8 @@
 """The command `engine`: loads the module of each command from `engine/commands/`, and exits with its code.
 
 Exit codes, stable: 0 done or identical, 1 internal error or stopped by a signal, 2 usage or configuration,
-3 replay diverged, 4 journal damaged or not usable, 5 venue or network, 6 refused by a safety rule, 7 a
-strategy failed.
+3 replay diverged, 4 journal damaged or not usable, 5 venue, network, or no engine answers, 6 refused by a
+safety rule, 7 a strategy failed, 8 not done in the time given.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ _COMMANDS = (
     "init",
     "config",
     "live",
+    "status",
+    "ctl",
     "replay",
     "backtest",
     "import",
@@ -97,11 +99,14 @@ def cli(umask: int) -> None:
     engine demo                          a live session and its replay, in half a minute
     engine init mine                     writes a small project: config, strategy, test
     engine live                          paper trading on the embedded sandbox exchange
+    engine status                        how it stands, from another terminal
+    engine ctl halt                      no new risk; `engine ctl` lists all commands
     engine replay journal/2024-12-05     verifies a recorded day
     engine backtest DAY --strategy M:C   the same inputs, another strategy
 
     Exit codes: 0 done or identical, 1 internal error or stopped by a signal, 2 usage, 3 replay diverged,
-    4 journal damaged or not usable, 5 venue or network, 6 refused by a safety rule, 7 a strategy failed.
+    4 journal damaged or not usable, 5 venue, network, or no engine answers, 6 refused by a safety rule,
+    7 a strategy failed, 8 not done in the time given.
     """
     os.umask(os.umask(umask) | umask)
     Disk.withheld = umask

@@ -19,6 +19,8 @@ EngineError                     1   base of all; raised itself for faults of the
 ├── VenueError                  5   the venue or the network failed
 │   ├── VenueUnreachable        5   no connection, or no response in time
 │   └── VenueProtocolError      5   a response cannot be decoded
+├── EngineUnreachable           5   no engine runs there, or it does not answer
+├── NotDone                     8   a command is recorded, but was not done in the time given
 └── SafetyRefusal               6   a safety rule refused the action
 
 Every message says what happened, where, and what to do, in one or two lines: the command line
@@ -32,6 +34,7 @@ __all__ = [
     "CommandError",
     "ConfigError",
     "EngineError",
+    "EngineUnreachable",
     "ImportRefused",
     "JournalBehindWitness",
     "JournalDamaged",
@@ -40,6 +43,7 @@ __all__ = [
     "JournalPoisoned",
     "JournalVersionError",
     "NotDeterministic",
+    "NotDone",
     "NumberError",
     "ReplayDivergence",
     "SafetyRefusal",
@@ -169,6 +173,18 @@ class VenueUnreachable(VenueError):
 
 class VenueProtocolError(VenueError):
     """A response cannot be decoded: broken JSON, a wrong type, an invalid number."""
+
+
+class EngineUnreachable(EngineError):
+    """No engine runs on the journal, or it does not answer."""
+
+    exit_code = 5
+
+
+class NotDone(EngineError):
+    """A command is recorded and works, but was not done in the time that its caller waited."""
+
+    exit_code = 8
 
 
 class SafetyRefusal(EngineError):

@@ -1,7 +1,7 @@
 """A picture that stays at the bottom of a terminal while lines scroll above it.
 
 Changes no mode of the terminal and does not hide the cursor, so there is nothing to restore, even after
-SIGKILL. A picture is anything that `rich` can show; it is cut to the terminal's width and height, and drawn
+SIGKILL. A picture is cut to the terminal's width and height, and drawn
 without colours where NO_COLOR is set. Used by the console's thread, and by `engine status --watch`.
 """
 
@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-__all__ = ["TerminalScreen", "rendered"]
+__all__ = ["TerminalScreen", "rendered", "use_colors"]
 
 WIDTH: Final = 80
 HEIGHT: Final = 24
 WIDTH_MIN: Final = 20
+
+
+def use_colors() -> bool:
+    """Return whether a terminal is shown colours: not with NO_COLOR, nor if it cannot."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def rendered(picture: RenderableType, width: int, *, colors: bool = True) -> list[str]:
@@ -40,17 +45,24 @@ def rendered(picture: RenderableType, width: int, *, colors: bool = True) -> lis
 
 
 class TerminalScreen:
-    """Draws on the terminal behind a file descriptor. See `engine.runtime.console.Screen`."""
+    """Draws on the terminal behind a file descriptor. See `engine.runtime.console.Screen`.
 
-    def __init__(self, fd: int) -> None:
+    `picture_of` makes of what is shown something that `rich` can print.
+    """
+
+    def __init__(self, fd: int, picture_of: Callable[[Any], RenderableType]) -> None:
         self._fd = fd
+        self._picture_of = picture_of
         self._widths: list[int] = []
 
     def draw(self, lines: Sequence[str], picture: object) -> str:
         """Return the text that adds lines and shows the picture below them."""
         columns, rows = self._size()
         erase = self._erase(columns)
-        shown = [] if picture is None else rendered(picture, columns - 1)[: max(rows - 2, 1)]  # type: ignore[arg-type]
+        shown: list[str] = []
+        if picture is not None:
+            lines_of = rendered(self._picture_of(picture), columns - 1, colors=use_colors())
+            shown = lines_of[: max(rows - 2, 1)]
         self._widths = [Text.from_ansi(line).cell_len for line in shown]
         return erase + "".join(f"{line}\n" for line in (*lines, *shown))
 

@@ -8,6 +8,7 @@ to the result. Used by `engine live` and `engine demo`.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -18,7 +19,8 @@ from typing import Final
 import click
 
 from engine.clock import SystemClock, iso_text
-from engine.commands.screen import TerminalScreen
+from engine.commands.screen import TerminalScreen, use_colors
+from engine.commands.situation import screen
 from engine.runtime.console import Console, console
 from engine.runtime.notices import Notice
 
@@ -40,7 +42,7 @@ class Speaker:
         self._as_json = as_json
         self._terminal = terminal
         self._clock = SystemClock()
-        self._colored = terminal and not os.environ.get("NO_COLOR")
+        self._colored = terminal and use_colors()
 
     def __call__(self, notice: Notice) -> None:
         """Write a notice. Never waits; may be called from any thread."""
@@ -81,6 +83,7 @@ def speaking(*, quiet: bool = False, as_json: bool = False, live_view: bool = Tr
     """Yield a speaker on standard error. `live_view`: on a terminal, keep one below the lines."""
     terminal = sys.stderr.isatty() and not as_json
     dumb = os.environ.get("TERM", "dumb") == "dumb"
-    screen = TerminalScreen(sys.stderr.fileno()) if terminal and live_view and not (dumb or quiet) else None
-    with console(screen) as lines:
+    viewed = terminal and live_view and not (dumb or quiet)
+    view = functools.partial(screen, compact=True)
+    with console(TerminalScreen(sys.stderr.fileno(), view) if viewed else None) as lines:
         yield Speaker(lines, quiet=quiet, as_json=as_json, terminal=terminal and not dumb)

@@ -139,10 +139,10 @@ class Emulated:
 @pytest.mark.parametrize("width", [20, 40, 200])
 def test_the_picture_stays_below_the_lines_and_fits(width: int) -> None:
     size = os.terminal_size((width, 8))
-    shown, screen = Emulated(width), TerminalScreen(0)
+    shown, screen = Emulated(width), TerminalScreen(0, Text)
     with patch("os.get_terminal_size", lambda _: size):
         for number in range(5):
-            picture = Text("\n".join(f"row {row} of picture {number} {'x' * 100}" for row in range(20)))
+            picture = "\n".join(f"row {row} of picture {number} {'x' * 100}" for row in range(20))
             shown.write(screen.draw([f"line {number}"], picture))
             assert [line for line in shown.lines if line.startswith("line")] == [
                 f"line {one}" for one in range(number + 1)
@@ -156,8 +156,8 @@ def test_the_picture_stays_below_the_lines_and_fits(width: int) -> None:
 
 
 def test_a_terminal_made_narrower_keeps_no_rest_of_the_picture() -> None:
-    shown, screen = Emulated(80), TerminalScreen(0)
-    picture = Text("x" * 70 + "\nshort")
+    shown, screen = Emulated(80), TerminalScreen(0, Text)
+    picture = "x" * 70 + "\nshort"
     with patch("os.get_terminal_size", lambda _: os.terminal_size((80, 24))):
         shown.write(screen.draw(["line"], picture))
     shown.narrow(30)
@@ -168,5 +168,5 @@ def test_a_terminal_made_narrower_keeps_no_rest_of_the_picture() -> None:
 
 def test_what_is_not_a_terminal_has_a_usual_size() -> None:
     with Path(os.devnull).open() as nothing:
-        text = TerminalScreen(nothing.fileno()).draw([], Text("x" * 500))
+        text = TerminalScreen(nothing.fileno(), Text).draw([], "x" * 500)
     assert len(Text.from_ansi(text).plain.rstrip("\n")) == 79
