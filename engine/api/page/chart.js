@@ -2,6 +2,7 @@
 
 const Charts = globalThis.LightweightCharts;
 const POINTS_MAX = 20_000;
+const BARS_SHOWN = 120;
 const charts = new Set();
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -31,6 +32,12 @@ export class EquityChart {
     this.line = this.chart.addSeries(Charts.LineSeries, { lineWidth: 2, priceLineVisible: false });
     this.fall = this.chart.addSeries(Charts.AreaSeries, { lineWidth: 1, priceLineVisible: false }, 1);
     this.chart.panes()[1].setStretchFactor(0.4);
+    // The fall is drawn downwards from zero.
+    this.fall.applyOptions({ autoscaleInfoProvider: (usual) => {
+      const range = usual()?.priceRange;
+      return { priceRange: { minValue: Math.min(range?.minValue ?? 0, -1e-9), maxValue: 0 } };
+    } });
+    this.fall.priceScale().applyOptions({ scaleMargins: { top: 0.02, bottom: 0.1 } });
     this.last = 0;
     charts.add(this);
     this.paint();
@@ -78,6 +85,7 @@ export class CandleChart {
       const shown = this.chart.timeScale().getVisibleRange();
       if (shown) ranged(shown.from * 1000, shown.to * 1000);
     });
+    this.chart.timeScale().subscribeSizeChange(() => this.fit());
     charts.add(this);
     this.paint();
   }
@@ -115,7 +123,15 @@ export class CandleChart {
     this.candles.setData(rows.map((bar) => this.candle(bar)));
     this.volume.setData(rows.map((bar) => this.column(bar)));
     if (range) this.chart.timeScale().setVisibleRange(range);
-    else if (rows.length) this.chart.timeScale().setVisibleLogicalRange({ from: rows.length - 120, to: rows.length + 4 });
+    else this.fitted = false;
+    this.fit();
+  }
+
+  // Shows the newest bars, once the chart has a size.
+  fit() {
+    if (this.fitted || !this.bars.size || !this.chart.timeScale().width()) return;
+    this.fitted = true;
+    this.chart.timeScale().setVisibleLogicalRange({ from: this.bars.size - BARS_SHOWN, to: this.bars.size + 4 });
   }
 
   putBar(bar) {

@@ -16,6 +16,7 @@ import { startStrategies } from "./strategies.js";
 import { Stream } from "./stream.js";
 import { showWhy, startWhy } from "./why.js";
 import { Ticket } from "./ticket.js";
+import { startTrade } from "./trade.js";
 
 const STATUS_MS = 5000;
 const THEMES = ["", "light", "dark"];
@@ -31,10 +32,11 @@ async function start() {
   startMarket(() => visible("market"));
   startStrategies();
   startEvents(() => visible("events"));
-  startHealth(() => visible("health"));
+  startHealth(() => visible("health") || visible("overview"));
   startKillSwitch();
   startControl(byId("control"));
   const ticket = new Ticket(byId("ticket"));
+  startTrade();
   byId("logout").addEventListener("click", logout);
 
   let wasFresh = null;
@@ -61,7 +63,7 @@ async function start() {
   stream.start();
 }
 
-const visible = (name) => !byId(name).hidden;
+const visible = (name) => !byId(`view-${name}`).hidden;
 
 function startViews() {
   const names = [...document.querySelectorAll(".tabs a")].map((link) => link.hash.slice(1));
@@ -69,7 +71,7 @@ function startViews() {
     const [name, seq] = location.hash.slice(1).split("=");
     if (name === "why") showWhy(Number(seq));
     const shown = names.includes(name) ? name : names.find(visible) ?? names[0];
-    for (const one of names) byId(one).hidden = one !== shown;
+    for (const one of names) byId(`view-${one}`).hidden = one !== shown;
     for (const link of document.querySelectorAll(".tabs a")) {
       if (link.hash === `#${shown}`) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
@@ -77,7 +79,7 @@ function startViews() {
     touch("view");
   };
   addEventListener("hashchange", show);
-  for (const name of names.slice(1)) byId(name).hidden = true;
+  for (const name of names.slice(1)) byId(`view-${name}`).hidden = true;
   show();
 }
 

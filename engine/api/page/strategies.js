@@ -13,7 +13,7 @@ export function startStrategies() {
     for (const row of state.strategies.values()) {
       if (!cards.has(row.name)) {
         cards.set(row.name, new Card(row));
-        byId("strategies").append(cards.get(row.name).node);
+        byId("view-strategies").append(cards.get(row.name).node);
       }
       cards.get(row.name).show(row);
     }

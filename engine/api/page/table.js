@@ -28,6 +28,8 @@ export class Table {
       element("colgroup", {}, ...widths),
       element("thead", {}, element("tr", {}, ...heads)),
       this.body);
+    // Narrower screens scroll inside the table; its columns keep their widths.
+    table.style.minWidth = `calc(${columns.map((column) => column.width ?? "20rem").join(" + ")})`;
     host.tabIndex = 0;
     host.setAttribute("role", "region");
     host.setAttribute("aria-label", name);

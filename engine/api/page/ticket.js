@@ -191,7 +191,9 @@ export class Ticket {
     this.button.disabled = !mayAct() && !this.locked;
     if (this.locked) return;
     const { members, problem } = this.read();
-    const shown = members ? this.describe(members) : { text: problem, warn: this.dirty };
+    const shown = members
+      ? this.describe(members)
+      : { text: this.dirty ? problem : "What the order costs is shown here before it is sent.", warn: this.dirty };
     setText(this.preview, mayAct() ? shown.text : whyNot());
     this.preview.classList.toggle("warn", shown.warn || !mayAct());
   }
