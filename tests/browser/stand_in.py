@@ -57,6 +57,8 @@ class StandIn:
         self.recorded = False
         self.status_code = 0
         """If not 0, every request is answered with it, as by a proxy whose engine is away."""
+        self.silent = False
+        """Streams stay open and nothing is sent, as by an engine that is stopped."""
         self.lose_answers = False
         """Commands are noted, but their connection breaks before the answer."""
         self.commands: list[dict[str, Any]] = []
@@ -106,7 +108,8 @@ class StandIn:
                     frame = b": \n\n"
                 if frame is None:
                     return
-                yield frame
+                if not self.silent:
+                    yield frame
         finally:
             self._streams.remove(mine)
 
@@ -129,23 +132,47 @@ class StandIn:
     def position(self, owner: str = "Cross", size: str = "0.5") -> shapes.PositionRow:
         """Return a position of an owner."""
         return blank(
-            shapes.PositionRow, instrument=self.instrument, owner=owner, size=size, entry="96000", mark="97000",
-            unrealized="500", unprotected=size, seq=self.seq, target_state="", target_reason="",
-        )  # fmt: skip
+            shapes.PositionRow,
+            instrument=self.instrument,
+            owner=owner,
+            size=size,
+            entry="96000",
+            mark="97000",
+            unrealized="500",
+            unprotected=size,
+            seq=self.seq,
+            target_state="",
+            target_reason="",
+        )
 
     def strategy(self) -> shapes.StrategyRow:
         """Return a strategy with one parameter."""
         return blank(
-            shapes.StrategyRow, name="Cross", use="mine:Cross", state="running", why="",
-            instruments=[self.instrument], params={"fast": 10, "note": "<b>bold</b>"}, profit="12.5",
-        )  # fmt: skip
+            shapes.StrategyRow,
+            name="Cross",
+            use="mine:Cross",
+            state="running",
+            why="",
+            instruments=[self.instrument],
+            params={"fast": 10, "note": "<b>bold</b>"},
+            profit="12.5",
+        )
 
     def fill(self, seq: int) -> shapes.FillRow:
         """Return a fill."""
         return blank(
-            shapes.FillRow, seq=seq, at_ms=START_MS + seq * 1000, instrument=self.instrument, owner="Cross",
-            side="buy", price="97000", size="0.5", value="48500", why="", purpose="target",
-        )  # fmt: skip
+            shapes.FillRow,
+            seq=seq,
+            at_ms=START_MS + seq * 1000,
+            instrument=self.instrument,
+            owner="Cross",
+            side="buy",
+            price="97000",
+            size="0.5",
+            value="48500",
+            why="",
+            purpose="target",
+        )
 
     def answer(self, name: str, query: dict[str, str]) -> Any:
         """Return the answer of a GET path."""
@@ -155,9 +182,16 @@ class StandIn:
             rows = {"instruments": [self._instrument()]}
         elif name == "status":
             rows = {
-                "mode": "live" if self.armed else "paper", "armed": self.armed, "running": True, "halts": self.halts,
-                "account": self._account(), "network": "", "account_id": "", "feeds": 1, "feeds_up": 1,
-            }  # fmt: skip
+                "mode": "live" if self.armed else "paper",
+                "armed": self.armed,
+                "running": True,
+                "halts": self.halts,
+                "account": self._account(),
+                "network": "",
+                "account_id": "",
+                "feeds": 1,
+                "feeds_up": 1,
+            }
         elif name == "positions":
             rows = {"positions": [self.position()]}
         elif name == "orders":
@@ -184,32 +218,83 @@ class StandIn:
 
     def _account(self) -> shapes.AccountRow:
         return blank(
-            shapes.AccountRow, seq=1, at_ms=START_MS, currency="USDC", equity="10000", day_profit="59",
-            drawdown="0", drawdown_percent=0.0,
-        )  # fmt: skip
+            shapes.AccountRow,
+            seq=1,
+            at_ms=START_MS,
+            currency="USDC",
+            equity="10000",
+            day_profit="59",
+            drawdown="0",
+            drawdown_percent=0.0,
+        )
 
     def _instrument(self) -> market_shapes.InstrumentRow:
         return blank(
-            market_shapes.InstrumentRow, instrument=self.instrument, key=self.instrument, base="BTC", quote="USDC",
-            price_scale=1, size_scale=5, price_step="0.1", size_step="0.00001", value_min="10", on_margin=True,
-            leverage=10, leverage_max=50, taker_fee="0.00045", maker_fee="0.00015", traded=True, halted="",
-            intervals=["1m", "1h"], footprints=[], profiles=[], price=self.price(),
-        )  # fmt: skip
+            market_shapes.InstrumentRow,
+            instrument=self.instrument,
+            key=self.instrument,
+            base="BTC",
+            quote="USDC",
+            price_scale=1,
+            size_scale=5,
+            price_step="0.1",
+            size_step="0.00001",
+            value_min="10",
+            on_margin=True,
+            leverage=10,
+            leverage_max=50,
+            taker_fee="0.00045",
+            maker_fee="0.00015",
+            traded=True,
+            halted="",
+            intervals=["1m", "1h"],
+            footprints=[],
+            profiles=[],
+            price=self.price(),
+        )
 
     def _order(self) -> shapes.OrderRow:
         return blank(
-            shapes.OrderRow, id="s-7", instrument=self.instrument, owner="Cross", side="sell", kind="market stop",
-            held="venue", state="New", role="close", purpose="stop-loss", size="0.5", left="0.5", trigger="sl",
-            trigger_price="95000", reason="", reduce_only=True, seq=50, updated_seq=51, handle="", parent="",
-            group="", distance="2000", distance_percent=2.06,
-        )  # fmt: skip
+            shapes.OrderRow,
+            id="s-7",
+            instrument=self.instrument,
+            owner="Cross",
+            side="sell",
+            kind="market stop",
+            held="venue",
+            state="New",
+            role="close",
+            purpose="stop-loss",
+            size="0.5",
+            left="0.5",
+            trigger="sl",
+            trigger_price="95000",
+            reason="",
+            reduce_only=True,
+            seq=50,
+            updated_seq=51,
+            handle="",
+            parent="",
+            group="",
+            distance="2000",
+            distance_percent=2.06,
+        )
 
     def _bar(self, at: int) -> market_shapes.BarRow:
         base = 97_000 + at % 7 * 10
         return blank(
-            market_shapes.BarRow, start_ms=START_MS + at * MINUTE_MS, open=str(base), high=str(base + 30),
-            low=str(base - 30), close=str(base + 10), volume="3", trades=5, because="", source="trades", seq=at + 1,
-        )  # fmt: skip
+            market_shapes.BarRow,
+            start_ms=START_MS + at * MINUTE_MS,
+            open=str(base),
+            high=str(base + 30),
+            low=str(base - 30),
+            close=str(base + 10),
+            volume="3",
+            trades=5,
+            because="",
+            source="trades",
+            seq=at + 1,
+        )
 
     def _record(self, seq: int) -> shapes.RecordRow:
         fields = {"name": self.instrument}
@@ -259,7 +344,7 @@ def _handler(server: StandIn) -> type[BaseHTTPRequestHandler]:
                 "nonce": body.get("nonce"),
                 "state": "done",
             }
-            self._answer(200, msgspec.json.encode({**answer, "reason": "", "left": "", "tries": 0}))
+            self._answer(200, msgspec.json.encode({**answer, "reason": "", "left": [], "tries": 0}))
 
         def _stream(self) -> None:
             self.close_connection = True

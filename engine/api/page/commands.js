@@ -53,7 +53,7 @@ export async function send(command, members, nonce, outcome = showOutcome) {
 function sentence(command, answer) {
   const parts = [`${command}: ${answer.state}`];
   if (answer.reason) parts.push(answer.reason);
-  if (answer.left) parts.push(`left: ${answer.left}`);
+  if (answer.left?.length) parts.push(`left: ${answer.left.map((one) => one.filter(Boolean).join(" ")).join("; ")}`);
   if (answer.tries) parts.push(`tries: ${answer.tries}`);
   return parts.join(", ");
 }

@@ -108,7 +108,6 @@ export async function loadAll() {
 
 export function setStatus(status) {
   state.status = status;
-  state.readOnly = status.read_only === true;
   state.account = status.account ?? state.account;
   if (status.commands) for (const row of [...status.commands].reverse()) putCommand(row);
   stand(status);
@@ -132,7 +131,6 @@ const ENDED = new Set(["Filled", "Canceled", "Rejected", "fired", "dropped"]);
 const apply = {
   hello(data) {
     state.recorded = data.recorded === true;
-    if (data.read_only !== undefined) state.readOnly = data.read_only;
     touch("status");
   },
   status: setStatus,

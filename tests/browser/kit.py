@@ -1,0 +1,31 @@
+"""What the browser tests share: waiting for what a page shows."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+__all__ = ["shows", "until", "wait_fresh"]
+
+WAIT_S = 15.0
+
+
+def until(page: Any, expression: str, wait_s: float = WAIT_S) -> None:
+    """Wait until a JavaScript expression is true.
+
+    Playwright's own way evaluates text inside the page, which the page's policy forbids.
+    """
+    deadline = time.monotonic() + wait_s
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, f"{expression} is not true after {wait_s:g} s"
+        page.wait_for_timeout(50)
+
+
+def shows(page: Any, place: str, text: str, wait_s: float = WAIT_S) -> None:
+    """Wait until the element with an id shows a text."""
+    until(page, f"document.getElementById({place!r}).textContent.includes({text!r})", wait_s)
+
+
+def wait_fresh(page: Any) -> None:
+    """Wait until the page has read everything and receives messages."""
+    page.wait_for_selector('#line[data-tone="fresh"], #line[data-tone="halted"]')

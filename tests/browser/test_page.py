@@ -1,0 +1,288 @@
+"""The page against a stand-in: an engine that is away, or another one, or armed; and names with markup."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+import pytest
+
+from engine.views.shapes import HaltRow
+from tests.browser.conftest import Watched
+from tests.browser.kit import until, wait_fresh
+from tests.browser.stand_in import StandIn
+
+HOSTILE = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
+
+
+@pytest.fixture
+def stand_in() -> Any:
+    with StandIn() as server:
+        yield server
+
+
+def open_page(watched: Watched, server: StandIn, view: str = "overview") -> Any:
+    page = watched.page
+    page.goto(f"{server.address}?token=once#{view}")
+    wait_fresh(page)
+    return page
+
+
+def stale_within_s(page: Any) -> float:
+    begun = time.monotonic()
+    page.wait_for_selector('#line[data-tone="stale"]')
+    return time.monotonic() - begun
+
+
+def test_the_token_leaves_the_address(watched: Watched, stand_in: StandIn) -> None:
+    page = open_page(watched, stand_in)
+    assert "token" not in page.url
+    assert any("token=once" in url for url in watched.requests)
+    watched.check(stand_in.address)
+
+
+def test_names_of_venues_are_shown_as_text(watched: Watched) -> None:
+    with StandIn(HOSTILE) as server:
+        page = open_page(watched, server)
+        assert HOSTILE in page.inner_text("#positions")
+        page.click("#positions button.link")
+        page.wait_for_selector("#why-chain .asked")
+        assert HOSTILE in page.inner_text("#why-chain")
+        page.click("#why-close")
+        for view in ("market", "trade", "strategies", "events", "health"):
+            page.click(f".tabs a[href='#{view}']")
+            page.wait_for_timeout(100)
+        assert page.locator("main img, main script").count() == 0
+        assert "taken" not in page.title()
+        watched.check(server.address)
+
+
+@pytest.mark.parametrize("way", ["silence", "502"])
+def test_a_page_that_receives_nothing_says_so_and_sends_nothing_but_a_halt(
+    watched: Watched, stand_in: StandIn, way: str
+) -> None:
+    watched.allowed = ("502", "ERR_")
+    page = open_page(watched, stand_in, "trade")
+    page.fill("#ticket-size", "0.1")
+    if way == "502":
+        stand_in.status_code = 502
+        stand_in.cut()
+    else:
+        stand_in.silent = True
+    assert stale_within_s(page) < 2.0
+    assert "Only Halt is sent" in page.inner_text("#line")
+    page.evaluate("document.getElementById('ticket').requestSubmit()")
+    page.evaluate(
+        "for (const b of document.querySelectorAll('button.act, #halt-flatten')) b.disabled = false"
+    )
+    page.evaluate("document.getElementById('halt-flatten').click()")
+    stand_in.status_code, stand_in.silent = 0, False
+    page.wait_for_timeout(50)
+    wait_fresh(page)
+    assert {one["command"] for one in stand_in.commands} <= {"halt"}
+    assert page.input_value("#ticket-size") == "0.1"
+    watched.check(stand_in.address)
+
+
+def test_a_halt_is_sent_while_the_page_is_stale(watched: Watched, stand_in: StandIn) -> None:
+    page = open_page(watched, stand_in)
+    stand_in.silent = True
+    stale_within_s(page)
+    page.click("#halt")
+    until(page, "document.getElementById('outcome').textContent.includes('halt: done')")
+    assert [one["command"] for one in stand_in.commands] == ["halt"]
+
+
+def test_a_page_that_slept_is_stale_until_it_has_read_everything_again(
+    watched: Watched, stand_in: StandIn
+) -> None:
+    page = open_page(watched, stand_in)
+    before = len([url for url in watched.requests if "/api/positions" in url])
+    # The page's clock jumps, as after a sleep: only the next message that arrives may make it fresh.
+    page.evaluate("const now = Date.now; const jump = 60000; Date.now = () => now() + jump")
+    page.wait_for_selector('#line[data-tone="stale"]')
+    wait_fresh(page)
+    assert len([url for url in watched.requests if "/api/positions" in url]) > before
+    watched.check(stand_in.address)
+
+
+def test_another_engine_behind_the_port_gets_no_command_but_a_halt(
+    watched: Watched, stand_in: StandIn
+) -> None:
+    watched.allowed = ("409",)
+    page = open_page(watched, stand_in, "trade")
+    page.fill("#ticket-size", "0.1")
+    stand_in.journal = "f" * 32
+    stand_in.cut()
+    until(page, "document.getElementById('line').textContent.includes('ANOTHER ENGINE')")
+    page.evaluate("document.getElementById('ticket').requestSubmit()")
+    page.click("#halt")
+    page.wait_for_timeout(300)
+    assert [one["command"] for one in stand_in.commands] == ["halt"]
+    assert page.input_value("#ticket-size") == "0.1", "what was typed is not lost to a reload"
+
+
+def test_without_typed_text_the_page_reloads_for_another_engine(watched: Watched, stand_in: StandIn) -> None:
+    watched.allowed = ("409",)
+    page = open_page(watched, stand_in)
+    stand_in.journal = "f" * 32
+    with page.expect_navigation():
+        stand_in.cut()
+    wait_fresh(page)
+
+
+def test_what_is_typed_selected_or_aimed_at_does_not_move(watched: Watched, stand_in: StandIn) -> None:
+    page = open_page(watched, stand_in)
+    row = page.locator("#positions tbody tr", has_text="Cross").first
+    before = row.bounding_box()
+    row.hover()
+    for owner in ("Alpha", "Beta", "Aaa"):
+        stand_in.send("position", stand_in.position(owner, "2"))
+    stand_in.send("position", stand_in.position("Cross", "0.75"))
+    until(page, "document.querySelector('#positions tbody').textContent.includes('0.75')")
+    assert row.bounding_box() == before
+    assert "3 new" in page.inner_text("#positions")
+    stand_in.send("position", stand_in.position("Cross", "0"))
+    page.wait_for_selector("#positions tr.gone")
+    assert row.bounding_box() == before
+    assert row.locator("button.act").is_disabled()
+    page.mouse.move(5, 5)
+    until(page, "document.querySelectorAll('#positions tbody tr').length === 3")
+
+    page.click(".tabs a[href='#strategies']")
+    field = page.locator("input[aria-label='New value of fast of Cross']")
+    field.press_sequentially("2")
+    place = field.bounding_box()
+    row = stand_in.strategy()
+    row.params["fast"] = 11
+    row.why = "a longer text than before"
+    stand_in.send("strategy", row)
+    until(page, "document.querySelector('.param span').textContent === '11'")
+    field.press_sequentially("5")
+    assert field.input_value() == "25"
+    assert field.bounding_box() == place
+    watched.check(stand_in.address)
+
+
+def test_a_real_order_needs_a_second_step_and_shows_its_value_first(watched: Watched) -> None:
+    with StandIn(armed=True) as server:
+        page = open_page(watched, server, "trade")
+        assert page.inner_text("#mode") == "REAL ORDERS"
+        page.fill("#ticket-size", "0.1")
+        preview = page.inner_text("#ticket-preview")
+        assert "value 9\u202f700.10" in preview
+        assert "margin 970.01" in preview
+        page.click("#ticket-send")
+        assert page.locator("#confirm-yes").is_disabled()
+        assert server.commands == []
+        page.fill("#confirm-input", "sandbox:BTC")
+        page.click("#confirm-yes")
+        until(page, "document.getElementById('ticket-outcome').textContent.includes('done')")
+        (command,) = server.commands
+        assert command["command"] == "order"
+        assert command["size"] == "0.1", "text, never a floating-point number"
+        assert command["journal"] == server.journal
+        watched.check(server.address)
+
+
+def test_an_order_without_an_answer_is_sent_again_under_the_same_nonce(
+    watched: Watched, stand_in: StandIn
+) -> None:
+    watched.allowed = ("ERR_",)
+    page = open_page(watched, stand_in, "trade")
+    page.fill("#ticket-size", "0.1")
+    stand_in.lose_answers = True
+    page.click("#ticket-send")
+    until(page, "document.getElementById('ticket-send').textContent === 'Send again'")
+    assert page.locator("#ticket-size").is_disabled()
+    stand_in.lose_answers = False
+    page.click("#ticket-send")
+    until(page, "document.getElementById('ticket-outcome').textContent.includes('done')")
+    assert len({one["nonce"] for one in stand_in.commands}) == 1
+    page.fill("#ticket-size", "0.2")
+    page.click("#ticket-send")
+    until(page, "document.getElementById('ticket-size').value === ''")
+    assert len({one["nonce"] for one in stand_in.commands}) == 2
+
+
+def test_lifting_a_halt_takes_two_steps(watched: Watched, stand_in: StandIn) -> None:
+    stand_in.halts = [HaltRow("engine", "", "by hand", 1, 5)]
+    page = open_page(watched, stand_in)
+    assert "HALTED" in page.inner_text("#line")
+    page.click("#lift")
+    assert stand_in.commands == []
+    page.click("#confirm-yes")
+    until(page, "document.getElementById('outcome').textContent.includes('resume: done')")
+    assert [(one["command"], one["all"]) for one in stand_in.commands] == [("resume", True)]
+
+
+def test_the_kill_switch_is_reached_by_the_keyboard_alone(watched: Watched, stand_in: StandIn) -> None:
+    page = open_page(watched, stand_in)
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "halt"
+    page.keyboard.press("Enter")
+    until(page, "document.getElementById('outcome').textContent.includes('halt: done')")
+    assert [one["command"] for one in stand_in.commands] == ["halt"]
+
+
+def test_a_page_that_may_only_look_has_no_way_to_act(watched: Watched, stand_in: StandIn) -> None:
+    stand_in.read_only = True
+    page = open_page(watched, stand_in, "trade")
+    assert not page.locator("#halt").is_visible()
+    page.fill("#ticket-size", "0.1")
+    page.evaluate("document.getElementById('ticket').requestSubmit()")
+    assert "only looks" in page.inner_text("#ticket-preview")
+    assert stand_in.commands == []
+
+
+@pytest.mark.parametrize("view", ["overview", "market", "trade", "strategies", "events", "health"])
+def test_a_phone_shows_each_view_without_scrolling_sideways(
+    watched: Watched, stand_in: StandIn, view: str
+) -> None:
+    watched.page.set_viewport_size({"width": 390, "height": 800})
+    page = open_page(watched, stand_in, view)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    unnamed = page.evaluate(
+        "[...document.querySelectorAll('button, input, select')].filter((one) => "
+        "!one.hidden && !one.textContent.trim() && !one.getAttribute('aria-label') && !one.labels?.length)"
+        ".map((one) => one.outerHTML)"
+    )
+    assert unnamed == []
+
+
+def test_two_tabs_share_one_stream(watched: Watched, stand_in: StandIn) -> None:
+    page = open_page(watched, stand_in)
+    other = Watched(page.context.new_page())
+    open_page(other, stand_in)
+    stand_in.bid = 97_123
+    stand_in.send("price", stand_in.price())
+    for one in (page, other.page):
+        one.evaluate("location.hash = 'market'")
+        until(one, "document.getElementById('quotes').textContent.includes('97123')")
+    assert [url for url in other.requests if "/api/stream" in url] == []
+    page.close()
+    wait_fresh(other.page)
+    other.page.wait_for_timeout(100)
+    assert stale_or_fresh(other.page) == "fresh"
+    assert [url for url in other.requests if "/api/stream" in url] != []
+
+
+def stale_or_fresh(page: Any) -> str:
+    return str(page.get_attribute("#line", "data-tone"))
+
+
+def test_light_and_dark_follow_the_system_and_the_switch(watched: Watched, stand_in: StandIn) -> None:
+    page = open_page(watched, stand_in)
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(background)
+    page.emulate_media(color_scheme="dark")
+    dark = page.evaluate(background)
+    assert re.findall(r"\d+", dark) < re.findall(r"\d+", light)
+    page.click("#theme")
+    assert page.evaluate(background) == light
+    page.reload()
+    wait_fresh(page)
+    assert page.evaluate(background) == light
