@@ -7,7 +7,8 @@ touches a file. Called through `server.py`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -15,8 +16,9 @@ import trio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from engine.api.answers import LinkAnswer, LoginRequest, SessionAnswer
 from engine.api.connections import Caller
@@ -78,7 +80,9 @@ class Api:
             Route("/api/link", self._checked(self._fresh_link), methods=post),
             Route("/api/commands", self._checked(self._command), methods=post),
         ]
-        self.app = Starlette(routes=routes, exception_handlers={HTTPException: self._not_found})
+        self.app = Starlette(
+            routes=routes, exception_handlers={HTTPException: self._not_found, Problem: self._refuse}
+        )
         self.app.router.redirect_slashes = False
 
     @property
@@ -107,6 +111,10 @@ class Api:
         standing = self._source.standing
         body = problem_body(problem, standing.journal, standing.seq)
         return Response(body, problem.status, headers, "application/json")
+
+    async def _refuse(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, Problem)
+        return self._problem(error)
 
     async def _not_found(self, request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException) and error.status_code == 405:
@@ -152,30 +160,32 @@ class Api:
             if not (text.isascii() and text.isdecimal() and len(text) <= SEQ_DIGITS_MAX):
                 raise Problem("bad_query", "Last-Event-ID is the seq of a message")
             last_id = int(text)
-        caller: Caller = request.scope["state"]["caller"]
-        if self._open[caller.unix] >= STREAMS_MAX:
-            raise Problem("too_many_streams", f"{STREAMS_MAX} streams are open; close one", retry_s=5)
-        return StreamingResponse(self._read(request, last_id), 200, None, "text/event-stream")
+        return _StreamResponse(self, request, last_id)
 
-    async def _read(self, request: Request, last_id: int | None) -> AsyncIterator[bytes]:
-        unix = request.scope["state"]["caller"].unix
+    async def stream_parts(self, request: Request, last_id: int | None, send: Send) -> None:
+        """Send the parts of a stream until its session ends or the server stops."""
         session: Session | None = request.scope["state"]["session"]
         source = self._source
+        parts = source.messages.read(
+            last_id,
+            lambda: msgspec.json.encode(source.hello()),
+            lambda reason: msgspec.json.encode(Resync(source.standing.seq, reason)),
+            lambda: session is None or self._sessions.is_open(session),
+        )
+        async with contextlib.aclosing(parts):
+            async for part in parts:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
 
-        def resync(reason: str) -> bytes:
-            return msgspec.json.encode(Resync(source.standing.seq, reason))
-
-        self._open[unix] += 1
+    @contextlib.contextmanager
+    def opened(self, caller: Caller) -> Iterator[None]:
+        """Count a stream while it is open. Raises Problem when there are too many."""
+        if self._open[caller.unix] >= STREAMS_MAX:
+            raise Problem("too_many_streams", f"{STREAMS_MAX} streams are open; close one", retry_s=5)
+        self._open[caller.unix] += 1
         try:
-            async for part in source.messages.read(
-                last_id,
-                lambda: msgspec.json.encode(source.hello()),
-                resync,
-                lambda: session is None or self._sessions.is_open(session),
-            ):
-                yield part
+            yield
         finally:
-            self._open[unix] -= 1
+            self._open[caller.unix] -= 1
 
     # Commands.
 
@@ -256,15 +266,44 @@ class Api:
         return _json(LinkAnswer(journal=standing.journal, seq=standing.seq, at_ms=standing.at_ms, link=link))
 
 
+class _StreamResponse(Response):
+    """A stream. It is noticed when the client closes the connection, also while nothing is sent."""
+
+    def __init__(self, api: Api, request: Request, last_id: int | None) -> None:
+        super().__init__(None, 200, None, "text/event-stream")
+        del self.headers["content-length"]
+        self._api = api
+        self._request = request
+        self._last_id = last_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._api.opened(scope["state"]["caller"]):
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            if scope["method"] != "HEAD":
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._watch, receive, nursery.cancel_scope)
+                    await self._api.stream_parts(self._request, self._last_id, send)
+                    nursery.cancel_scope.cancel()
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    @staticmethod
+    async def _watch(receive: Receive, scope: trio.CancelScope) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        scope.cancel()
+
+
 async def _body(request: Request) -> bytes:
     """Return the body of a request. Raises Problem."""
     data = bytearray()
     with trio.move_on_after(BODY_S):
-        async for part in request.stream():
-            data += part
+        while True:
+            message = await request.receive()
+            data += message.get("body", b"")
             if len(data) > BODY_BYTES_MAX:
                 raise Problem("too_large", f"a request has at most {BODY_BYTES_MAX:,} bytes")
-        return bytes(data)
+            if not message.get("more_body", False):
+                return bytes(data)
     raise Problem("too_slow", f"the request did not arrive within {BODY_S:.0f} s")
 
 

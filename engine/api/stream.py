@@ -13,7 +13,7 @@ gets every kept message from that seq on, also those of the same seq, since mess
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Final
 
 import trio
@@ -96,7 +96,7 @@ class Messages:
         hello: Callable[[], bytes],
         resync: Callable[[str], bytes],
         allowed: Callable[[], bool],
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Yield what one reader gets, until it may not read on or the ring is closed.
 
         `hello` and `resync` return the data of these messages.

@@ -108,6 +108,7 @@ class Served:
         self.server = server
         self.ingress = ingress
         self.seen = bytearray()
+        self.wires: list[Wire] = []
         self.links: list[str] = []
         self.health: list[Notice] = []
         self.cookie = ""
@@ -148,7 +149,8 @@ class Served:
                 stream = await trio.open_unix_socket(path)
         else:
             stream = await trio.open_tcp_stream(self.address.host, self.address.port)
-        return Wire(stream, self.seen)
+        self.wires.append(Wire(stream, self.seen))
+        return self.wires[-1]
 
     async def ask(
         self,
@@ -231,6 +233,8 @@ async def serving(
     finally:
         if listening is not None:
             listening.close()
+        for wire in served.wires:
+            await trio.aclose_forcefully(wire.stream)
 
 
 async def _run(server: LiveServer, task_status: trio.TaskStatus[None]) -> None:
