@@ -21,7 +21,7 @@ from engine.floors import PACKAGES
 from engine.states import is_named, name_of
 from engine.strategies.actor import EarlierOrder, Seen, StrategyActor
 
-__all__ = ["classes_of", "state_classes"]
+__all__ = ["classes_of", "classes_with", "state_classes"]
 
 _SHARED_MODULES: Final = ("engine.events", "engine.indicators")
 """Modules whose structs every actor's state may contain, besides those of its own classes."""
@@ -36,13 +36,13 @@ _MOVED: Final[dict[str, type]] = {
 def classes_of(actor: object) -> Mapping[str, type]:
     """Return the classes that an actor's state may contain, by their name in snapshots."""
     if not isinstance(actor, StrategyActor):
-        return _classes_with(type(actor))  # type: ignore[arg-type]  # mypy: a class is hashable
-    own = _classes_with(type(actor))  # type: ignore[arg-type]
+        return classes_with(type(actor))  # type: ignore[arg-type]  # mypy: a class is hashable
+    own = classes_with(type(actor))  # type: ignore[arg-type]
     return own | state_classes(_modules_of(type(actor.strategy)))
 
 
 @cache
-def _classes_with(kind: type) -> dict[str, type]:
+def classes_with(kind: type) -> dict[str, type]:
     """Return the classes that the state of an actor of the engine may contain. Not to be changed."""
     return state_classes(dict.fromkeys((*_SHARED_MODULES, *_modules_of(kind)))) | _MOVED
 

@@ -33,6 +33,7 @@ __all__ = [
     "format_interval",
     "format_scaled",
     "grid_step",
+    "interval_name",
     "parse_interval",
     "parse_scaled",
     "parse_span",
@@ -250,3 +251,8 @@ def parse_span(text: str) -> int:
 def format_interval(interval_ns: int) -> str:
     """Return the name of an interval in nanoseconds, or "<n>s" if it has no name."""
     return _INTERVAL_NAMES.get(interval_ns) or f"{interval_ns // 1_000_000_000}s"
+
+
+def interval_name(interval_ns: int) -> str:
+    """Return the unique name of an interval; one without a name is given in nanoseconds."""
+    return _INTERVAL_NAMES.get(interval_ns) or f"{interval_ns}ns"

@@ -56,6 +56,11 @@ class OrderTerms(msgspec.Struct, frozen=True, array_like=True, gc=False):
     handle: str = ""
 
     @property
+    def kind(self) -> str:
+        """What people call the order: "market", "limit", "market stop" or "limit stop"."""
+        return f"{'market' if self.market else 'limit'}{' stop' if self.trigger else ''}"
+
+    @property
     def market(self) -> bool:
         """Whether the order trades at the market, at once or once it is triggered."""
         return not self.limit

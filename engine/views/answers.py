@@ -81,8 +81,10 @@ class Answer(msgspec.Struct, kw_only=True):
 class Status(Answer, kw_only=True):
     """What is going on. `mode` is "paper", "live", "backtest" or "backfill"; `armed`: orders are real.
 
-    `running` is False between two sessions. `halts` is empty while openings are allowed. `network` and
-    `account_id` are those of the real account, "" otherwise. `feeds_up` of `feeds` are connected.
+    `running` is False between two sessions. `read_only`: commands are refused; `recorded`: it is a recorded
+    day and nothing moves. `commands` are the newest of operators, newest first. `gaps_today` counts
+    disconnections and damages too. `halts` is empty while openings are allowed. `network` and `account_id`
+    are those of the real account, "" otherwise. `feeds_up` of `feeds` are connected.
     """
 
     mode: str
@@ -106,6 +108,9 @@ class Status(Answer, kw_only=True):
     gaps_today: int
     lag_ms: int
     newest_price_ms: int
+    read_only: bool
+    recorded: bool
+    commands: list[CommandRow]
 
 
 class InstrumentRows(Answer, kw_only=True):

@@ -363,6 +363,7 @@ class Hello(msgspec.Struct):
     armed: bool
     running: bool
     recorded: bool
+    read_only: bool
 
 
 class Resync(msgspec.Struct):

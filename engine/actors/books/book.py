@@ -12,9 +12,9 @@ from typing import NamedTuple
 import msgspec
 
 from engine.actors.base import State
-from engine.values import Size, Value
+from engine.values import Size, Value, power_of_ten
 
-__all__ = ["EXTERNAL", "MANUAL", "Book", "Executed", "Net", "Part", "parts"]
+__all__ = ["EXTERNAL", "MANUAL", "Book", "Executed", "Net", "Part", "parts", "unrealized"]
 
 MANUAL = "manual"
 """Owner of orders that a person placed through the engine."""
@@ -60,6 +60,17 @@ class Book(State):
         self.realized *= factor
         self.fees *= factor
         self.funding *= factor
+
+
+def unrealized(size: int, cost: int, scale: int, price: int, price_scale: int) -> int:
+    """Return the profit of an open position at a price, rounded down, at the scale of its cost.
+
+    `price_scale` are the decimals of price times size.
+    """
+    if price_scale <= scale:
+        return size * price * power_of_ten(scale - price_scale) - cost
+    unit = power_of_ten(price_scale - scale)
+    return (size * price - cost * unit) // unit
 
 
 class Executed(State):

@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.actors.base import Actor, Emit, handles
-from engine.actors.books.book import EXTERNAL, MANUAL, Book, Executed, Net
+from engine.actors.books.book import EXTERNAL, MANUAL, Book, Executed, Net, unrealized
 from engine.actors.books.equity import Other, valued
 from engine.config import MONEY_TEXT_SCALE, Config
 from engine.events import (
@@ -32,15 +32,22 @@ from engine.events import (
     SessionStopped,
     Trade,
 )
+from engine.instruments import Instruments
 from engine.values import InstrumentId, Price, parse_scaled, power_of_ten, wide
 
-__all__ = ["FINER", "SCALE_MIN", "Executed", "Ledger", "Other"]
+__all__ = ["FINER", "SCALE_MIN", "Executed", "Ledger", "Other", "account_currency"]
 
 SCALE_MIN: Final = 8
 """Fewest decimals of money."""
 
 FINER: Final = 4
 """Decimals that a price of a fill may have beyond the instrument's."""
+
+
+def account_currency(configured: str, instruments: Instruments) -> str:
+    """Return the currency that an account is valued in: as configured, else that of the first market."""
+    quotes = (listed.rules.quote for listed in instruments.values() if listed.rules.quote)
+    return configured or next(quotes, "")
 
 
 class Ledger(Actor):
@@ -216,16 +223,12 @@ class Ledger(Actor):
             return 0
         value, scale = price
         scale += self.instruments[instrument].size_scale
-        if scale <= self.scale:
-            return book.size * value * power_of_ten(self.scale - scale) - book.cost
-        unit = power_of_ten(scale - self.scale)
-        return (book.size * value - book.cost * unit) // unit
+        return unrealized(book.size, book.cost, self.scale, value, scale)
 
     @property
     def currency(self) -> str:
         """The currency that the account is valued in: as configured, else that of the first market."""
-        quotes = (listed.rules.quote for listed in self.instruments.values() if listed.rules.quote)
-        return self.configured_currency or next(quotes, "")
+        return account_currency(self.configured_currency, self.instruments)
 
     def other(self, asset: str) -> Other:
         """Return the amounts of an asset."""

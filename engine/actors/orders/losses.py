@@ -37,6 +37,33 @@ class Counted(State):
     moved: int = 0
     reached: bool = False
 
+    def count(self, marked: EquityMarked, *, real: bool) -> None:
+        """Count the equity. `real`: the account is at a venue."""
+        self._rescale(marked.scale)
+        lift = power_of_ten(self.scale - marked.scale)
+        self.moved = int(marked.adjustments) * lift
+        equity = int(marked.equity) * lift - self.moved
+        if self.day < 0:
+            # A real account begins with what its positions have gained or lost before.
+            self.last = self.peak = equity if real else int(marked.start) * lift
+        day = marked.at_ns // DAY_NS
+        if day != self.day:
+            self.day, self.begun = day, self.last
+        self.last = equity
+        self.peak = max(self.peak, equity)
+
+    def forgive(self) -> None:
+        """Count from now on."""
+        self.begun = self.peak = self.last
+        self.reached = False
+
+    def _rescale(self, scale: int) -> None:
+        """Follow the scale of the account's money, which only becomes finer."""
+        if scale > self.scale:
+            for name in ("begun", "peak", "last", "moved"):
+                setattr(self, name, rescale(getattr(self, name), self.scale, scale))
+            self.scale = scale
+
 
 class Losses:
     """See the module."""
@@ -50,18 +77,7 @@ class Losses:
     def note(self, marked: EquityMarked, emit: Emit) -> None:
         """Count the equity, and halt when a limit is reached."""
         counted = self.m.counted
-        self._rescale(counted, marked.scale)
-        lift = power_of_ten(counted.scale - marked.scale)
-        counted.moved = int(marked.adjustments) * lift
-        equity = int(marked.equity) * lift - counted.moved
-        if counted.day < 0:
-            # A real account begins with what its positions have gained or lost before.
-            counted.last = counted.peak = equity if self.m.real else int(marked.start) * lift
-        day = marked.at_ns // DAY_NS
-        if day != counted.day:
-            counted.day, counted.begun = day, counted.last
-        counted.last = equity
-        counted.peak = max(counted.peak, equity)
+        counted.count(marked, real=self.m.real)
         reason = "" if counted.reached else self._broken(counted)
         if reason:
             counted.reached = True
@@ -71,9 +87,7 @@ class Losses:
 
     def forgive(self) -> None:
         """Count from now on: an operator resumes."""
-        counted = self.m.counted
-        counted.begun = counted.peak = counted.last
-        counted.reached = False
+        self.m.counted.forgive()
 
     def _broken(self, counted: Counted) -> str:
         """Return which limit is reached, with the numbers, or ""."""
@@ -88,10 +102,3 @@ class Losses:
             lost_text, from_text = (format_scaled(one, counted.scale) for one in (fall, whole))
             return f"max_drawdown_percent: {lost_text} lost of {from_text}, {most} % allowed"
         return ""
-
-    def _rescale(self, counted: Counted, scale: int) -> None:
-        """Follow the scale of the account's money, which only becomes finer."""
-        if scale > counted.scale:
-            for name in ("begun", "peak", "last", "moved"):
-                setattr(counted, name, rescale(getattr(counted, name), counted.scale, scale))
-            counted.scale = scale

@@ -6,8 +6,8 @@ from typing import Any
 
 from engine.clock import iso_text
 from engine.events import ActivityBarClosed, BarClosed, InstrumentListed
-from engine.stores.rows.units import Listing, interval_name
-from engine.values import Amount, format_scaled
+from engine.stores.rows.units import Listing
+from engine.values import Amount, format_scaled, interval_name
 
 __all__ = ["activity_bar_row", "bar_row", "exact_row"]
 

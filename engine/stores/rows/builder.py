@@ -285,7 +285,7 @@ class RowBuilder:
         row |= {
             "side": side_name(terms.side),
             "size": size,
-            "kind": f"{'market' if terms.market else 'limit'}{' stop' if terms.trigger else ''}",
+            "kind": terms.kind,
             "limit_price": listing.price(terms.limit) if terms.limit else None,
             "bound": listing.price(terms.bound) if terms.bound else None,
             "tif": terms.tif,

@@ -14,9 +14,9 @@ from engine.events import (
     LargePrintSeen,
     ProfileClosed,
 )
-from engine.stores.rows.units import Listing, interval_name, record
+from engine.stores.rows.units import Listing, record
 from engine.stores.rows.venue import Batch
-from engine.values import side_name
+from engine.values import interval_name, side_name
 
 __all__ = ["FlowRows"]
 

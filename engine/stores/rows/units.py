@@ -1,4 +1,4 @@
-"""Converts exact integers to the numbers of rows: units of instruments, exact sums, names of intervals.
+"""Converts exact integers to the numbers of rows: units of instruments, exact sums.
 
 Owns the arithmetic of rows. A store chooses how it holds an exact number (`as_float`, `as_text`, or its own
 function); a float results from one division of exact integers, which rounds once. Sums are kept as decimal
@@ -13,14 +13,13 @@ from typing import Final, NamedTuple
 
 from engine.clock import iso_text
 from engine.stores.store import Number, Row
-from engine.values import INTERVALS, format_interval, format_scaled, power_of_ten
+from engine.values import format_scaled, power_of_ten
 
-__all__ = ["Listing", "added", "as_float", "as_text", "interval_name", "no_formula", "record"]
+__all__ = ["Listing", "added", "as_float", "as_text", "no_formula", "record"]
 
 _EXACT: Final = Context(prec=400, traps=[Inexact, InvalidOperation])  # never rounds: raises instead
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-_NAMED_INTERVALS: Final = frozenset(seconds * 1_000_000_000 for seconds in INTERVALS.values())
 
 
 def as_float(value: int, scale: int) -> float:
@@ -77,11 +76,6 @@ class Listing(NamedTuple):
 def record(seq: int, cause: int, at_ns: int) -> tuple[int, int, str, int]:
     """Return the columns every record has: seq, cause, at, at_ns."""
     return seq, cause, iso_text(at_ns), at_ns
-
-
-def interval_name(interval_ns: int) -> str:
-    """Return the unique name of an interval; one without a name is given in nanoseconds."""
-    return format_interval(interval_ns) if interval_ns in _NAMED_INTERVALS else f"{interval_ns}ns"
 
 
 def added(text: str, value: int, scale: int) -> Decimal:

@@ -22,9 +22,9 @@ from engine.events import (
     PositionDiffers,
 )
 from engine.stores.rows.tables import TABLES
-from engine.stores.rows.units import Listing, interval_name, record
+from engine.stores.rows.units import Listing, record
 from engine.stores.store import Number, Row
-from engine.values import side_name
+from engine.values import interval_name, side_name
 
 __all__ = ["VenueRows"]
 

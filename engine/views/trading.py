@@ -1,0 +1,269 @@
+"""The session, what halts or pauses it, its strategies, and what operators asked for.
+
+Owns halts by the rules of `engine.actors.orders.halts`, the newest signals, lines and reasons of each
+strategy, and the series of signals for charts. Called by `View`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from engine.actors.orders.halts import STOPPED
+from engine.config import Config
+from engine.errors import ConfigError
+from engine.events import (
+    ActorFailed,
+    ActorRestarted,
+    EngineHalted,
+    Event,
+    GatewayUp,
+    LogWritten,
+    MarketHalted,
+    OperatorCommand,
+    OrderRequested,
+    SessionStarted,
+    SessionStopped,
+    SignalRaised,
+    TargetSet,
+)
+from engine.instruments import Instruments
+from engine.views.markets import Kept
+from engine.views.shapes import CommandRow, HaltRow, SignalRow, SignalSeries
+from engine.views.units import finite, ms
+
+__all__ = ["COMMANDS_MAX", "SERIES_MAX", "SIGNALS_MAX", "Since", "Trading"]
+
+SIGNALS_MAX: Final = 500
+"""Values remembered of one signal."""
+
+SERIES_MAX: Final = 400
+"""Signals (strategy, instrument and name) remembered; the one that began first goes first."""
+
+COMMANDS_MAX: Final = 200
+LINES_MAX: Final = 20
+FAILURES_MAX: Final = 50
+
+Since = tuple[str, int, int]
+"""(reason, time, seq) of something that goes on; seq 0 if it began before what the view has seen."""
+
+
+class Trading:
+    """State: the session, halts, pauses, failures; signals and lines of strategies; operators' commands."""
+
+    def __init__(self, instruments: Instruments) -> None:
+        self.instruments = instruments
+        self.started: SessionStarted | None = None
+        self.config: Config | None = None
+        self.running = False
+        self.stopping = False
+        self.network = ""
+        self.account_id = ""
+        self.halted: Since | None = None
+        self.markets: dict[int, Since] = {}
+        self.quarantined: dict[str, Since] = {}
+        self.paused: dict[str, Since] = {}
+        self.failures: deque[Kept] = deque(maxlen=FAILURES_MAX)
+        self.series: dict[tuple[str, int, str], deque[Kept]] = {}
+        self.lines: dict[str, deque[Kept]] = {}
+        self.reasons: dict[str, deque[Kept]] = {}
+        self.commands: deque[Kept] = deque(maxlen=COMMANDS_MAX)
+        self.handlers: dict[type[Event], Callable[[int, Any], None]] = {
+            SessionStarted: self.begin,
+            SessionStopped: self._stopped,
+            GatewayUp: self._gateway,
+            EngineHalted: self._halt,
+            MarketHalted: self._halt_market,
+            ActorFailed: self._failed,
+            ActorRestarted: self._restarted,
+            OperatorCommand: self._command,
+            SignalRaised: self._signal,
+            LogWritten: self._log,
+            TargetSet: self._reason,
+            OrderRequested: self._reason,
+        }
+
+    def copy(self, instruments: Instruments) -> Trading:
+        """Return a copy that is changed on its own."""
+        twin = Trading(instruments)
+        handlers = twin.handlers
+        vars(twin).update(vars(self))
+        twin.handlers, twin.instruments = handlers, instruments
+        for name in ("markets", "quarantined", "paused", "failures", "commands"):
+            setattr(twin, name, getattr(self, name).copy())
+        for name in ("series", "lines", "reasons"):
+            setattr(twin, name, {key: ring.copy() for key, ring in getattr(self, name).items()})
+        return twin
+
+    # Sessions.
+
+    @property
+    def real(self) -> bool:
+        """Whether orders are real."""
+        return self.started is not None and self.started.mode == "live"
+
+    def use(self, started: SessionStarted) -> None:
+        """Use the session in force: its configuration, and the names of its instruments."""
+        self.started = started
+        self.running = True
+        try:
+            self.config = msgspec.json.decode(started.config, type=Config)
+        except (msgspec.MsgspecError, ConfigError):  # of an older version: what it configured is not shown
+            self.config = None
+        self.instruments.prefer(self.config.instruments if self.config is not None else ())
+
+    def begin(self, _seq: int, started: SessionStarted) -> None:
+        """Begin a session: a stop ended with the one before, and strategies that failed begin again."""
+        self.use(started)
+        self.stopping = False
+        self.quarantined.clear()
+        if self.halted is not None and self.halted[0] == STOPPED:
+            self.halted = None
+
+    def _stopped(self, _seq: int, _stopped: SessionStopped) -> None:
+        self.running = False
+
+    def _gateway(self, _seq: int, up: GatewayUp) -> None:
+        self.network, self.account_id = up.network, up.account
+
+    # Halts.
+
+    def _halt(self, seq: int, halted: EngineHalted) -> None:
+        self.halted = halted.reason, halted.at_ns, seq
+
+    def _halt_market(self, seq: int, halted: MarketHalted) -> None:
+        self.markets.setdefault(halted.instrument, (halted.reason, halted.at_ns, seq))
+
+    def _failed(self, seq: int, failed: ActorFailed) -> None:
+        self.failures.appendleft((seq, failed))
+        if failed.policy == "quarantine":
+            self.quarantined[failed.actor] = f"{failed.actor} failed: {failed.error}", failed.at_ns, seq
+
+    def _restarted(self, _seq: int, restarted: ActorRestarted) -> None:
+        self.quarantined.pop(restarted.actor, None)
+
+    def _command(self, seq: int, command: OperatorCommand) -> None:
+        self.commands.appendleft((seq, command))
+        target = command.target
+        match command.command:
+            case "stop":
+                self.stopping = True
+            case "pause":
+                self.paused[target] = "paused", command.recv_ns, seq
+            case "resume":
+                self._resume(seq, command)
+
+    def _resume(self, seq: int, command: OperatorCommand) -> None:
+        target = command.target
+        if target:
+            self.paused.pop(target, None)
+            for number in [one for one in self.markets if self.instruments.means(target, one)]:
+                del self.markets[number]
+            return
+        self.halted = (STOPPED, command.recv_ns, seq) if self.stopping else None
+        self.markets.clear()
+        self.paused.clear()
+
+    def halts(self) -> list[HaltRow]:
+        """Return what refuses openings."""
+        found = [] if self.halted is None else [_halt("engine", "", self.halted)]
+        found += [_halt("market", self.instruments.label(one), since) for one, since in self.markets.items()]
+        found += [_halt("strategy", name, since) for name, since in self.quarantined.items()]
+        return found + [_halt("pause", name, since) for name, since in self.paused.items()]
+
+    def state_of(self, owner: str) -> tuple[str, str]:
+        """Return the state of a strategy, and why it is not running."""
+        if owner in self.quarantined:
+            return "failed", self.quarantined[owner][0]
+        if self.halted is not None:
+            return "halted", self.halted[0]
+        for name in (owner, ""):
+            if name in self.paused:
+                return "paused", "paused until an operator resumes"
+        return "running", ""
+
+    # Strategies.
+
+    def _signal(self, seq: int, signal: SignalRaised) -> None:
+        key = signal.strategy, signal.instrument, signal.name
+        ring = self.series.get(key)
+        if ring is None:
+            ring = self.series[key] = deque(maxlen=SIGNALS_MAX)
+            if len(self.series) > SERIES_MAX:
+                del self.series[next(iter(self.series))]
+        ring.append((seq, signal))
+
+    def _log(self, seq: int, line: LogWritten) -> None:
+        _ring(self.lines, line.strategy).appendleft((seq, line))
+
+    def _reason(self, seq: int, event: TargetSet | OrderRequested) -> None:
+        if event.reason:
+            _ring(self.reasons, event.strategy).appendleft((seq, event))
+
+    def signal_rows(self, strategy: str) -> list[SignalRow]:
+        """Return the newest value of each signal of a strategy, newest first."""
+        newest = [ring[-1] for (owner, _, _), ring in self.series.items() if owner == strategy]
+        return [self.signal_row(seq, signal) for seq, signal in sorted(newest, key=lambda one: -one[0])]
+
+    def signal_row(self, seq: int, signal: SignalRaised) -> SignalRow:
+        """Return a signal."""
+        label = self.instruments.label(signal.instrument) if signal.instrument in self.instruments else ""
+        return SignalRow(seq, ms(signal.at_ns), signal.strategy, label, signal.name, finite(signal.value))
+
+    def all_series(self) -> list[SignalSeries]:
+        """Return every signal over time."""
+        labels = self.instruments.labels()
+        return [
+            SignalSeries(
+                strategy,
+                labels.get(number, ""),
+                name,
+                [(ms(signal.at_ns), finite(signal.value), seq) for seq, signal in ring],
+            )
+            for (strategy, number, name), ring in self.series.items()
+        ]
+
+    def log_of(self, strategy: str) -> list[tuple[int, int, str]]:
+        """Return the newest lines of a strategy, newest first: (time in ms, seq, text)."""
+        return [(ms(line.at_ns), seq, line.text) for seq, line in self.lines.get(strategy, ())]
+
+    def reasons_of(self, strategy: str) -> list[tuple[int, int, str]]:
+        """Return the reasons of a strategy's newest targets and orders, newest first."""
+        return [(ms(one.at_ns), seq, one.reason) for seq, one in self.reasons.get(strategy, ())]
+
+    # Commands.
+
+    def command_rows(self, limit: int) -> list[CommandRow]:
+        """Return the newest commands of operators, newest first."""
+        return [self.command_row(seq, command) for seq, command in list(self.commands)[:limit]]
+
+    def command_row(self, seq: int, command: OperatorCommand) -> CommandRow:
+        """Return a command and its outcome."""
+        return CommandRow(
+            seq,
+            ms(command.recv_ns),
+            command.command,
+            command.target,
+            command.detail,
+            "",
+            "",
+            "recorded",
+            "",
+            "",
+            0,
+        )
+
+
+def _ring(rings: dict[str, deque[Kept]], name: str) -> deque[Kept]:
+    ring = rings.get(name)
+    if ring is None:
+        ring = rings[name] = deque(maxlen=LINES_MAX)
+    return ring
+
+
+def _halt(what: str, name: str, since: Since) -> HaltRow:
+    reason, at_ns, seq = since
+    return HaltRow(what, name, reason, ms(at_ns), seq)
