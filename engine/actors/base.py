@@ -45,6 +45,7 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., None])
 T = TypeVar("T")
+K = TypeVar("K")
 
 REMEMBERED_MAX: Final = 512
 """Upper bound on the ended orders that an actor remembers; the oldest go first."""
@@ -66,7 +67,7 @@ class Once(State):
     seen: dict[str, None] = {}
 
 
-def remember(memory: dict[str, T], key: str, value: T, most: int) -> None:
+def remember(memory: dict[K, T], key: K, value: T, most: int) -> None:
     """Add an entry, and drop the oldest one beyond `most`."""
     memory[key] = value
     if len(memory) > most:

@@ -267,11 +267,15 @@ def _commands(situation: Situation, rows: Sequence[CommandRow]) -> Table | None:
             (
                 *(str(one.seq), span_text(situation.age_ms(one.at_ms))),
                 f"{one.command} {one.target}".rstrip(),
-                *(one.who, ": ".join(word for word in (one.state, one.reason, one.left) if word)),
+                *(one.who, ": ".join(word for word in (one.state, one.reason, _left(one)) if word)),
             )
             for one in rows
         ),
     )
+
+
+def _left(row: CommandRow) -> str:
+    return ", ".join(" ".join(words) for words in row.left)
 
 
 def _is_held(row: PositionRow) -> bool:

@@ -19,7 +19,6 @@ from engine.events import (
     Event,
     FillBooked,
     InstrumentListed,
-    OperatorCommand,
     PositionChanged,
     ProtectionChanged,
     TargetChanged,
@@ -66,7 +65,6 @@ class Account:
             TargetChanged: self._target,
             FillBooked: self._fill,
             EquityMarked: self._equity,
-            OperatorCommand: self._command,
         }
 
     def copy(self) -> Account:
@@ -121,10 +119,6 @@ class Account:
         if len(self.curve) > CURVE_MAX:
             older = len(self.curve) * 3 // 4
             self.curve[:older] = self.curve[1:older:2]
-
-    def _command(self, _seq: int, command: OperatorCommand) -> None:
-        if command.command == "resume" and not command.target:
-            self.counted.forgive()
 
     # Rows.
 

@@ -181,11 +181,10 @@ class Trades(Answer, kw_only=True):
 
 
 class EquityCurve(Answer, kw_only=True):
-    """The equity, oldest first: every mark of the latest ones, thinned out further back (`step_ms` apart)."""
+    """The equity, oldest first: every mark of late, ever fewer of them further back."""
 
     account: AccountRow
     points: list[EquityPoint]
-    step_ms: int
 
 
 class Strategies(Answer, kw_only=True):

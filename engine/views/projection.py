@@ -26,6 +26,7 @@ from engine.events import (
     FeedHeard,
     InstrumentListed,
     MidsRead,
+    OperatorCommand,
     PositionChanged,
     Quote,
     SessionStarted,
@@ -122,6 +123,7 @@ class Projection:
             DayOpened: self._day,
             InstrumentListed: self._relist,
             SessionStarted: self._begin,
+            OperatorCommand: self._command,
         }
         found: dict[type[Event], tuple[Handler, ...]] = {kind: (handler,) for kind, handler in own.items()}
         for part in (self.markets, self.account, self.order_states, self.trading, self.health_state):
@@ -153,6 +155,12 @@ class Projection:
 
     def _begin(self, _seq: int, started: SessionStarted) -> None:
         self.account.real = started.mode == "live"
+
+    def _command(self, _seq: int, command: OperatorCommand) -> None:
+        """Count losses from now on when everything is resumed; a repeated command is carried out once."""
+        again = command.nonce and any(one.nonce == command.nonce for one in self.trading.commands.values())
+        if command.command == "resume" and not command.target and not again:
+            self.account.counted.forgive()
 
     # Markets.
 
@@ -307,7 +315,7 @@ class Projection:
             state,
             why,
             list(entry.instruments) if entry is not None else [],
-            dict(entry.params) if entry is not None else {},
+            trading.params_of(owner, entry.params if entry is not None else {}),
             rows,
             None if foreign else sum_text(profit for profit, _ in gains),
             None if unknown else sum_text(gain for _, gain in gains if gain is not None),

@@ -43,7 +43,7 @@ __all__ = [
 
 
 class HaltRow(msgspec.Struct):
-    """Something that refuses openings. `what` is "engine", "market", "strategy" or "pause".
+    """Something that refuses openings. `what` is "engine", "market", "strategy", "stopped" or "pause".
 
     `name` is the market or the strategy, "" for the engine and for a pause of all. `seq` is the record that
     began it, 0 if that is on an earlier day.
@@ -248,7 +248,8 @@ class SignalRow(msgspec.Struct):
 
 
 class StrategyRow(msgspec.Struct):
-    """A strategy. `state` is "running", "paused", "failed" or "halted"; `why` says why not running.
+    """A strategy. `state` is "running", "paused", "failed", "stopped" or "halted"; `why` says why not
+    running.
 
     `profit` is realized profit less fees and funding of its books, `unrealized` that of its open positions,
     both null where a market's quote is not the account's currency. `params` are those in force, from the
@@ -336,8 +337,9 @@ class RecordRow(msgspec.Struct):
 class CommandRow(msgspec.Struct):
     """An operator's command and its outcome.
 
-    `state` is "recorded" (no outcome yet), "working", "done" or "refused"; `reason` says why it is refused or
-    what it waits for, `left` what is left to do, `tries` how often it was tried.
+    `state` is "recorded" (no outcome yet, or none at all: an engine's own command has no nonce), "working",
+    "done" or "refused". `code` names the rule of a refusal and `reason` says it. `left` is what is left to
+    do, each (owner, market, size or order), `tries` how often it was tried.
     """
 
     seq: int
@@ -348,8 +350,9 @@ class CommandRow(msgspec.Struct):
     who: str
     nonce: str
     state: str
+    code: str
     reason: str
-    left: str
+    left: list[tuple[str, str, str]]
     tries: int
 
 
@@ -363,7 +366,7 @@ class Hello(msgspec.Struct):
     armed: bool
     running: bool
     recorded: bool
-    read_only: bool
+    read_only: bool = False
 
 
 class Resync(msgspec.Struct):

@@ -7,17 +7,20 @@ strategy, and the series of signals for charts. Called by `View`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
 
+from engine.actors.base import remember
 from engine.actors.orders.halts import STOPPED
 from engine.config import Config
 from engine.errors import ConfigError
 from engine.events import (
     ActorFailed,
     ActorRestarted,
+    CommandAnswered,
     EngineHalted,
     Event,
     GatewayUp,
@@ -25,15 +28,17 @@ from engine.events import (
     MarketHalted,
     OperatorCommand,
     OrderRequested,
+    ParameterSet,
     SessionStarted,
     SessionStopped,
     SignalRaised,
+    StrategyStopped,
     TargetSet,
 )
 from engine.instruments import Instruments
 from engine.views.markets import Kept
 from engine.views.shapes import CommandRow, HaltRow, SignalRow, SignalSeries
-from engine.views.units import finite, ms
+from engine.views.units import finite, ms, plain
 
 __all__ = ["COMMANDS_MAX", "SERIES_MAX", "SIGNALS_MAX", "Since", "Trading"]
 
@@ -70,7 +75,10 @@ class Trading:
         self.series: dict[tuple[str, int, str], deque[Kept]] = {}
         self.lines: dict[str, deque[Kept]] = {}
         self.reasons: dict[str, deque[Kept]] = {}
-        self.commands: deque[Kept] = deque(maxlen=COMMANDS_MAX)
+        self.commands: dict[int, OperatorCommand] = {}
+        self.answers: dict[int, Kept] = {}
+        self.params: dict[str, dict[str, Any]] = {}
+        self.stopped: dict[str, Since] = {}
         self.handlers: dict[type[Event], Callable[[int, Any], None]] = {
             SessionStarted: self.begin,
             SessionStopped: self._stopped,
@@ -80,6 +88,9 @@ class Trading:
             ActorFailed: self._failed,
             ActorRestarted: self._restarted,
             OperatorCommand: self._command,
+            CommandAnswered: self._answered,
+            ParameterSet: self._set,
+            StrategyStopped: self._stop_strategy,
             SignalRaised: self._signal,
             LogWritten: self._log,
             TargetSet: self._reason,
@@ -92,8 +103,9 @@ class Trading:
         handlers = twin.handlers
         vars(twin).update(vars(self))
         twin.handlers, twin.instruments = handlers, instruments
-        for name in ("markets", "quarantined", "paused", "failures", "commands"):
+        for name in ("markets", "quarantined", "paused", "failures", "commands", "answers", "stopped"):
             setattr(twin, name, getattr(self, name).copy())
+        twin.params = {strategy: params.copy() for strategy, params in self.params.items()}
         for name in ("series", "lines", "reasons"):
             setattr(twin, name, {key: ring.copy() for key, ring in getattr(self, name).items()})
         return twin
@@ -120,6 +132,8 @@ class Trading:
         self.use(started)
         self.stopping = False
         self.quarantined.clear()
+        self.params.clear()  # those in force are recorded again
+        self.stopped.clear()
         if self.halted is not None and self.halted[0] == STOPPED:
             self.halted = None
 
@@ -146,15 +160,17 @@ class Trading:
         self.quarantined.pop(restarted.actor, None)
 
     def _command(self, seq: int, command: OperatorCommand) -> None:
-        self.commands.appendleft((seq, command))
-        target = command.target
+        remember(self.commands, seq, command, COMMANDS_MAX)
         match command.command:
             case "stop":
                 self.stopping = True
             case "pause":
-                self.paused[target] = "paused", command.recv_ns, seq
+                self.paused.setdefault(command.target, ("paused", command.recv_ns, seq))
             case "resume":
                 self._resume(seq, command)
+
+    def _answered(self, seq: int, answered: CommandAnswered) -> None:
+        remember(self.answers, answered.seq, (seq, answered), COMMANDS_MAX)
 
     def _resume(self, seq: int, command: OperatorCommand) -> None:
         target = command.target
@@ -167,17 +183,29 @@ class Trading:
         self.markets.clear()
         self.paused.clear()
 
+    def _set(self, _seq: int, changed: ParameterSet) -> None:
+        self.params.setdefault(changed.strategy, {})[changed.name] = changed.value
+
+    def _stop_strategy(self, seq: int, stopped: StrategyStopped) -> None:
+        if stopped.stopped:
+            self.stopped[stopped.strategy] = "stopped by an operator", stopped.at_ns, seq
+        else:
+            self.stopped.pop(stopped.strategy, None)
+
     def halts(self) -> list[HaltRow]:
         """Return what refuses openings."""
         found = [] if self.halted is None else [_halt("engine", "", self.halted)]
         found += [_halt("market", self.instruments.label(one), since) for one, since in self.markets.items()]
         found += [_halt("strategy", name, since) for name, since in self.quarantined.items()]
+        found += [_halt("stopped", name, since) for name, since in self.stopped.items()]
         return found + [_halt("pause", name, since) for name, since in self.paused.items()]
 
     def state_of(self, owner: str) -> tuple[str, str]:
         """Return the state of a strategy, and why it is not running."""
         if owner in self.quarantined:
             return "failed", self.quarantined[owner][0]
+        if owner in self.stopped:
+            return "stopped", self.stopped[owner][0]
         if self.halted is not None:
             return "halted", self.halted[0]
         for name in (owner, ""):
@@ -238,23 +266,30 @@ class Trading:
 
     def command_rows(self, limit: int) -> list[CommandRow]:
         """Return the newest commands of operators, newest first."""
-        return [self.command_row(seq, command) for seq, command in list(self.commands)[:limit]]
+        newest = islice(reversed(self.commands.items()), limit)
+        return [self.command_row(seq, command) for seq, command in newest]
 
     def command_row(self, seq: int, command: OperatorCommand) -> CommandRow:
-        """Return a command and its outcome."""
+        """Return a command and its newest answer. One without a nonce gets none."""
+        _, answer = self.answers.get(seq, (0, None))
         return CommandRow(
             seq,
             ms(command.recv_ns),
             command.command,
             command.target,
-            command.detail,
-            "",
-            "",
-            "recorded",
-            "",
-            "",
-            0,
+            command.detail or ", ".join(f"{name} {value}" for name, value in command.arguments),
+            command.who,
+            command.nonce,
+            "recorded" if answer is None else answer.state,
+            "" if answer is None else answer.code,
+            "" if answer is None else answer.reason,
+            [] if answer is None else list(answer.left),
+            0 if answer is None else answer.tries,
         )
+
+    def params_of(self, owner: str, configured: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters in force: as configured, then as set."""
+        return {key: plain(value) for key, value in {**configured, **self.params.get(owner, {})}.items()}
 
 
 def _ring(rings: dict[str, deque[Kept]], name: str) -> deque[Kept]:

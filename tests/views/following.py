@@ -73,9 +73,9 @@ def followed(plan: Plan) -> Followed | FollowedReal:
 
 def differences(view: View, sequencer: Sequencer) -> list[str]:
     """Return in what a view differs from the engine."""
-    books = cast(Books, sequencer.actor("books"))
-    manager = cast(OrderManager, sequencer.actor("orders"))
-    execution = cast(Execution, sequencer.actor("execution"))
+    books = cast("Books", sequencer.actor("books"))
+    manager = cast("OrderManager", sequencer.actor("orders"))
+    execution = cast("Execution", sequencer.actor("execution"))
     return [
         f"{name}: the view has {seen}, the engine {known}"
         for name, seen, known in (
@@ -100,8 +100,8 @@ def _money(view: View, books: Books) -> list[tuple[str, object, object]]:
         for number, owner, book in books.all_books()
     }
     empty = (0, 0, 0, 0, 0)
-    for key in seen.keys() | known.keys():
-        found.append((f"book {key}", seen.get(key, empty), known.get(key, empty)))
+    keys = seen.keys() | known.keys()
+    found += [(f"book {key}", seen.get(key, empty), known.get(key, empty)) for key in keys]
     if books.follows:
         for number, market in view.markets.by_number.items():
             found.append((f"price of {number}", market.price(), books.price(number)))
@@ -165,26 +165,29 @@ def _plans(view: View, manager: OrderManager) -> list[tuple[str, object, object]
         for key, (_, one) in view.account.protection.items()
     }
     protected = {
-        (number, owner): parts for number, owners in manager.protected.items() for owner, parts in owners.items()
+        (number, owner): parts
+        for number, owners in manager.protected.items()
+        for owner, parts in owners.items()
     }
-    nothing = (0, 0, 0, 0)
     pairs: list[tuple[str, object, object]] = [
         ("targets", targets, aims),
         ("stops", stops, held),
         ("trails", trails, trailed),
     ]
-    for key in protection.keys() | protected.keys():
-        pairs.append((f"protection of {key}", protection.get(key, nothing), protected.get(key, nothing)))
-    return pairs
+    # The engine forgets a book that nothing protects; its size is in the record all the same.
+    protection = {key: parts for key, parts in protection.items() if any(parts[1:])}
+    protected = {key: parts for key, parts in protected.items() if any(parts[1:])}
+    return [*pairs, ("protection", protection, protected)]
 
 
 def _halts(view: View, manager: OrderManager) -> list[tuple[str, object, object]]:
     gate, trading = manager.gate, view.trading
+    flattened = any(command.command == "flatten" for command in trading.commands.values())
     return [
         ("halt", "" if trading.halted is None else trading.halted[0], gate.halted),
         ("halted markets", {number: since[0] for number, since in trading.markets.items()}, gate.markets),
         ("failed", {name: since[0] for name, since in trading.quarantined.items()}, gate.quarantined),
-        ("paused", set(trading.paused), set(gate.paused)),
+        *([] if flattened else [("paused", set(trading.paused), set(gate.paused))]),
         ("what losses are counted from", _counted(view.account.counted), _counted(manager.counted)),
     ]
 
