@@ -82,10 +82,10 @@ class StandIn:
         """The address of the page."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/"
 
-    def send(self, kind: str, data: Any) -> None:
-        """Send a message to every open stream."""
+    def send(self, kind: str, data: Any, seq: int | None = None) -> None:
+        """Send a message to every open stream, by default about the next record."""
         self.seq += 1
-        frame = f"id: {self.seq}\nevent: {kind}\ndata: {msgspec.json.encode(data).decode()}\n\n"
+        frame = f"id: {seq or self.seq}\nevent: {kind}\ndata: {msgspec.json.encode(data).decode()}\n\n"
         for stream in list(self._streams):
             stream.put(frame.encode())
 

@@ -253,6 +253,14 @@ def test_a_phone_shows_each_view_without_scrolling_sideways(
     assert unnamed == []
 
 
+def test_a_repeated_older_row_does_not_replace_what_was_read(watched: Watched, stand_in: StandIn) -> None:
+    page = open_page(watched, stand_in)
+    stand_in.send("position", stand_in.position("Cross", "9"), seq=stand_in.seq - 50)
+    stand_in.send("position", stand_in.position("Other", "3"))
+    until(page, "document.getElementById('positions').textContent.includes('Other')")
+    assert "9" not in page.inner_text("#positions tbody tr:has-text('Cross') td:nth-of-type(2)")
+
+
 def test_two_tabs_share_one_stream(watched: Watched, stand_in: StandIn) -> None:
     page = open_page(watched, stand_in)
     other = Watched(page.context.new_page())

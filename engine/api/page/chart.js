@@ -55,6 +55,7 @@ export class EquityChart {
     this.line.setData(rows.map(([time, point]) => ({ time, value: Number(point.equity) })));
     this.fall.setData(rows.map(([time, point]) => ({ time, value: -Number(point.drawdown) })));
     this.last = rows.at(-1)?.[0] ?? 0;
+    this.count = rows.length;
     this.chart.timeScale().fitContent();
   }
 
@@ -64,6 +65,12 @@ export class EquityChart {
     this.last = time;
     this.line.update({ time, value: Number(point.equity) });
     this.fall.update({ time, value: -Number(point.drawdown) });
+    this.count += 1;
+  }
+
+  // Whether there are so many points that they should be set again from those that are kept.
+  get isFull() {
+    return this.count > POINTS_MAX;
   }
 }
 
@@ -181,6 +188,16 @@ export class CandleChart {
     }
     placed.sort((a, b) => a.time - b.time);
     this.markers.setMarkers(placed);
+  }
+
+  // Adds a point to a signal that is drawn. Returns whether there is such a signal.
+  addSignal(id, at, value) {
+    const line = this.signals.get(id);
+    if (!line) return false;
+    const last = line.data().at(-1);
+    const time = seconds(at);
+    if (value !== null && (!last || time >= last.time)) line.update({ time, value });
+    return true;
   }
 
   // Lines over time: {id, title, points: [[at_ms, value]], pane}. A signal near the price is drawn over it.

@@ -24,7 +24,7 @@ const THEMES = ["", "light", "dark"];
 async function start() {
   startTheme();
   const session = await login();
-  state.readOnly = session.read_only === true || session.commands === false;
+  state.looksOnly = session.read_only === true || session.commands === false;
   byId("app").hidden = false;
   startWhy();
   startViews();

@@ -45,7 +45,7 @@ export function startMarket(isVisible) {
   onMessage("signal", (row) => {
     if (row.instrument && row.instrument !== shown.instrument) return;
     addSignal(row);
-    touch("market-signals");
+    if (!chart.addSignal(`${row.strategy}.${row.name}`, row.at_ms, row.value)) touch("market-signals");
   });
   let turn = 0;
   setInterval(() => {
@@ -96,7 +96,7 @@ async function loadOlder() {
   const { instrument, interval } = shown;
   try {
     const first = chart.bars.keys().next().value;
-    const bars = await get("bars", { instrument, interval, to: first, limit: BARS_MAX });
+    const bars = await get("bars", { instrument, interval, before_ms: first, limit: BARS_MAX });
     if (instrument !== shown.instrument || interval !== shown.interval) return;
     shown.more = bars.more && bars.bars.length > 0;
     shown.spans = [...bars.gaps, ...(shown.spans ?? [])];

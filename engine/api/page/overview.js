@@ -21,7 +21,7 @@ export function startOverview() {
   startNumbers();
   const chart = new EquityChart(byId("equity-chart"));
   watch(["equity-all", "loaded"], () => chart.set(state.equity));
-  watch(["equity"], () => chart.add(state.equity.at(-1)));
+  watch(["equity"], () => (chart.isFull ? chart.set(state.equity) : chart.add(state.equity.at(-1))));
 
   const flatten = commander("flatten");
   const positions = new Table(byId("positions"), {

@@ -12,6 +12,7 @@ export const state = {
   status: null,
   recorded: false,
   readOnly: false,
+  looksOnly: false,
   instruments: new Map(),
   positions: new Map(),
   working: new Map(),
@@ -86,8 +87,8 @@ const byKey = (rows, key) => new Map(rows.map((row) => [key(row), row]));
 // Reads everything. Messages that arrive meanwhile are applied afterwards; rows are whole, so a repeat is harmless.
 export async function loadAll() {
   const names = ["status", "instruments", "positions", "orders", "fills", "equity", "strategies", "health", "gaps"];
-  const [status, instruments, positions, orders, fills, equity, strategies, health, gaps] = await Promise.all(
-    names.map((name) => get(name, name === "fills" ? { limit: FILLS_MAX } : {})));
+  const read = await Promise.all(names.map((name) => get(name, name === "fills" ? { limit: FILLS_MAX } : {})));
+  const [status, instruments, positions, orders, fills, equity, strategies, health, gaps] = read;
   setStatus(status);
   state.instruments = byKey(instruments.instruments, (row) => row.instrument);
   state.positions = byKey(positions.positions, keyOfPosition);
@@ -104,10 +105,13 @@ export async function loadAll() {
   stand(gaps);
   touch("status", "instruments", "prices", "positions", "orders", "fills", "equity", "equity-all", "strategies",
     "health", "feeds", "gaps", "refusals", "commands", "loaded");
+  return Math.min(...read.map((answer) => answer.seq));
 }
 
 export function setStatus(status) {
   state.status = status;
+  state.recorded = status.recorded === true;
+  state.readOnly = state.looksOnly || status.read_only === true;
   state.account = status.account ?? state.account;
   if (status.commands) for (const row of [...status.commands].reverse()) putCommand(row);
   stand(status);
@@ -130,7 +134,7 @@ const ENDED = new Set(["Filled", "Canceled", "Rejected", "fired", "dropped"]);
 
 const apply = {
   hello(data) {
-    state.recorded = data.recorded === true;
+    if (state.status) state.status.armed = data.armed;
     touch("status");
   },
   status: setStatus,

@@ -8,14 +8,14 @@
 import { journalId, meet, query } from "./api.js";
 
 const SILENT_MS = 1600;
+const SLEPT_MS = 5000;
 const TICK_MS = 200;
-const ASLEEP_MS = 1500;
 const RETRY_MS = 500;
 const STEAL_MS = 4000;
 const WAITING_MAX = 50_000;
 
 export class Stream {
-  // `load()` reads all snapshots; `apply(kind, data, seq)` takes a message; `turned(fresh, why)` hears of changes.
+  // `load()` reads all snapshots and returns the seq that the oldest of them stands at; `apply(kind, data, seq)` takes a message; `turned(fresh, why)` hears of changes.
   constructor({ load, apply, turned }) {
     this.load = load;
     this.apply = apply;
@@ -24,6 +24,7 @@ export class Stream {
     this.why = "connecting";
     this.heard = 0;
     this.seq = null;
+    this.loadedSeq = 0;
     this.waiting = [];
     this.generation = 0;
     this.reading = null;
@@ -37,7 +38,6 @@ export class Stream {
       if (!this.leads) this.take(event.data);
     };
     this.lead();
-    this.ticked = Date.now();
     setInterval(() => this.tick(), TICK_MS);
     document.addEventListener("resume", () => this.wake());
     addEventListener("pageshow", (event) => event.persisted && this.wake());
@@ -47,20 +47,17 @@ export class Stream {
   // Whether something has arrived so recently that what is shown can be acted upon.
   isFresh() {
     const silent = Date.now() - this.heard;
-    return this.fresh && silent >= -ASLEEP_MS && silent <= SILENT_MS;
+    return this.fresh && silent >= -SILENT_MS && silent <= SILENT_MS;
   }
 
   get silentMs() {
     return this.heard ? Date.now() - this.heard : 0;
   }
 
+  // Timers of a hidden tab are slowed down by the browser; messages are not. So only silence counts.
   tick() {
     const now = Date.now();
-    const passed = now - this.ticked;
-    this.ticked = now;
-    // A timer of a hidden tab fires once a second at most. That is late, but no sleep.
-    if (passed > ASLEEP_MS || passed < -ASLEEP_MS) this.wake();
-    else if (this.fresh && !this.isFresh()) this.setStale("nothing was received");
+    if (this.fresh && !this.isFresh()) this.setStale("nothing was received");
     else if (!this.fresh) this.turned(false, this.why);
     const alone = !this.leads && !document.hidden && now - Math.max(this.heard, this.asked) > STEAL_MS;
     if (alone) {
@@ -69,6 +66,7 @@ export class Stream {
     }
   }
 
+  // What was buffered while the page slept is dropped, and the stream resumed.
   wake() {
     this.setStale("this page was asleep");
     this.heard = 0;
@@ -165,7 +163,13 @@ export class Stream {
   }
 
   take(message) {
-    this.heard = Date.now();
+    const now = Date.now();
+    const asleep = this.heard && Math.abs(now - this.heard) > SLEPT_MS;
+    if (asleep) {
+      this.wake();
+      if (this.leads) return;
+    }
+    this.heard = now;
     if (message.kind === "logged-out") {
       location.reload();
       return;
@@ -177,8 +181,13 @@ export class Stream {
     if (message.kind) {
       if (this.waiting.length >= WAITING_MAX) this.setStale("too much arrived while everything was read again");
       if (this.loading) this.waiting.push(message);
-      else this.apply(message.kind, message.data, message.seq);
+      else this.pass(message);
     }
+  }
+
+  // A row that is older than what was read would replace a newer one.
+  pass(message) {
+    if (message.seq === null || message.seq >= this.loadedSeq) this.apply(message.kind, message.data, message.seq);
   }
 
   async reload() {
@@ -186,7 +195,7 @@ export class Stream {
     this.waiting = [];
     const generation = this.generation;
     try {
-      await this.load();
+      this.loadedSeq = await this.load();
     } catch (error) {
       if (generation === this.generation) {
         this.why = error.message;
@@ -196,7 +205,7 @@ export class Stream {
     }
     if (generation !== this.generation) return;
     this.loading = false;
-    for (const message of this.waiting) this.apply(message.kind, message.data, message.seq);
+    for (const message of this.waiting) this.pass(message);
     this.waiting = [];
     if (Date.now() - this.heard > SILENT_MS) return;
     this.fresh = true;
