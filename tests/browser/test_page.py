@@ -211,7 +211,12 @@ def test_lifting_a_halt_takes_two_steps(watched: Watched, stand_in: StandIn) -> 
     page = open_page(watched, stand_in)
     assert "HALTED" in page.inner_text("#line")
     page.click("#lift")
+    page.keyboard.press("Escape")
+    page.click("#lift")
+    page.click("#confirm button[value=no]")
+    page.wait_for_timeout(200)
     assert stand_in.commands == []
+    page.click("#lift")
     page.click("#confirm-yes")
     until(page, "document.getElementById('outcome').textContent.includes('resume: done')")
     assert [(one["command"], one["all"]) for one in stand_in.commands] == [("resume", True)]
