@@ -97,6 +97,10 @@ class LiveServer:
         """Note committed turns. Never waits, never raises."""
         self._source.take(committed)
 
+    async def answer(self, name: str) -> msgspec.Struct:
+        """Return the answer of `GET /api/NAME`, for this process. Raises Problem."""
+        return await self._source.answer(name, {})
+
     async def run(self) -> None:
         """Serve until cancelled. Raises EngineError when the socket cannot be made."""
         unix = UnixSocket(self._root)

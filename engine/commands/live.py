@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections import ChainMap
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -26,12 +27,12 @@ from engine.commands.output import (
 )
 from engine.commands.planning import LiveOptions, make_plan
 from engine.commands.serving import dashboard_options, make_server, opened_dashboard, read_options
-from engine.commands.speaking import speaking
+from engine.commands.speaking import Speaker, speaking
 from engine.commands.stores import session_stores
 from engine.errors import ConfigError, SafetyRefusal, UsageError, VenueUnreachable
 from engine.loading.venues import check_sections, find_venue
 from engine.runtime.live import Live
-from engine.runtime.notices import Notice, refusals_text
+from engine.runtime.notices import refusals_text
 from engine.runtime.plan import LiveResult
 from engine.stores.store import Store
 
@@ -199,14 +200,16 @@ def live_command(
     refuse_failures(result.failures)
 
 
-async def run_live(
-    options: LiveOptions, notify: Callable[[Notice], None], dashboard: Dashboard | None = None
-) -> LiveResult:
-    """Run a session and return its result. `notify` receives lines for people. Raises EngineError."""
+async def run_live(options: LiveOptions, speaker: Speaker, dashboard: Dashboard | None = None) -> LiveResult:
+    """Run a session that speaks by `speaker`, and return its result. Raises EngineError."""
     async with _address(options) as base_url:
         plan = await make_plan(options, base_url)
-        plan.make_server = make_server(options.root, dashboard, plan.health, notify)
-        return await Live(plan, notify).run()
+        live = Live(plan, speaker)
+        effects = live.effects
+        latency = {"latency": lambda: _latency(effects.percentile_ms(50), effects.percentile_ms(99))}
+        lines = ChainMap(latency, plan.health)
+        plan.make_server = make_server(options.root, dashboard, lines, speaker)
+        return await live.run()
 
 
 @asynccontextmanager
@@ -250,10 +253,15 @@ def _seconds(text: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
+def _latency(p50_ms: float | None, p99_ms: float | None) -> str:
+    """Return the latency of commands, from the receipt of an input to the release of what came of it."""
+    if p50_ms is None or p99_ms is None:
+        return "no commands were sent"
+    return f"p50 {p50_ms:.2f} ms, p99 {p99_ms:.2f} ms"
+
+
 def _print(result: LiveResult, root: Path, stores: dict[str, Store]) -> None:
-    latency = "no commands were sent"
-    if result.latency_p50_ms is not None:
-        latency = f"p50 {result.latency_p50_ms:.2f} ms, p99 {result.latency_p99_ms:.2f} ms"
+    latency = _latency(result.latency_p50_ms, result.latency_p99_ms)
     rows = [
         ("session", f"{result.session}, stopped by {result.stopped_by}"),
         ("journal", f"{root}: seq {result.first_seq} to {result.last_seq}"),

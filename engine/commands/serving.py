@@ -17,8 +17,9 @@ from engine.api.page import CONTENT_SECURITY_POLICY, assets
 from engine.api.server import Dashboard, LiveServer
 from engine.api.sessions import Password
 from engine.api.sockets import HOST_DEFAULT, PORT_DEFAULT, listen_tcp, local_address, parse_address
+from engine.commands.reporting import ReportingServer
+from engine.commands.speaking import Speaker
 from engine.errors import SafetyRefusal, UsageError
-from engine.runtime.notices import Notice
 from engine.runtime.plan import MakeServer, ServedSession
 
 __all__ = ["DashboardOptions", "dashboard_options", "make_server", "opened_dashboard", "read_options"]
@@ -116,12 +117,13 @@ def make_server(
     root: Path,
     dashboard: Dashboard | None,
     lines: Mapping[str, Callable[[], str]],
-    notify: Callable[[Notice], None],
+    speaker: Speaker,
 ) -> MakeServer:
-    """Return what makes the server of a session on the journal in `root`."""
+    """Return what makes the server of a session on the journal in `root`, which reports by `speaker`."""
 
-    def make(session: ServedSession) -> LiveServer:
-        return LiveServer(root, session, dashboard=dashboard, lines=lines, notify=notify)
+    def make(session: ServedSession) -> ReportingServer:
+        server = LiveServer(root, session, dashboard=dashboard, lines=lines, notify=speaker)
+        return ReportingServer(server, speaker)
 
     return make
 

@@ -20,7 +20,7 @@ import click
 
 from engine.clock import SystemClock, iso_text
 from engine.commands.screen import TerminalScreen, use_colors
-from engine.commands.situation import screen
+from engine.commands.situation import Situation, screen
 from engine.runtime.console import Console, console
 from engine.runtime.notices import Notice
 
@@ -32,16 +32,26 @@ _STYLES: Final = {"error": "\x1b[1;31m", "warning": "\x1b[33m"}
 
 
 class Speaker:
-    """Writes notices to a console. `quiet`: only errors and halts. `as_json`: one JSON object a line."""
+    """Writes notices to a console. `quiet`: only errors and halts. `as_json`: one JSON object a line.
+
+    `has_view`: it shows a live view.
+    """
 
     def __init__(
-        self, lines: Console, *, quiet: bool = False, as_json: bool = False, terminal: bool = False
+        self,
+        lines: Console,
+        *,
+        quiet: bool = False,
+        as_json: bool = False,
+        terminal: bool = False,
+        viewed: bool = False,
     ) -> None:
         self._lines = lines
         self._quiet = quiet
         self._as_json = as_json
         self._terminal = terminal
         self._clock = SystemClock()
+        self.has_view = viewed
         self._colored = terminal and use_colors()
 
     def __call__(self, notice: Notice) -> None:
@@ -54,6 +64,11 @@ class Speaker:
         time = iso_text(notice.at_ns or self._clock.now_ns())
         style = _STYLES.get(notice.level, "") if self._colored else ""
         self._lines.put(f"{time[11:19] if self._terminal else time[:19]}Z {notice.text}", style)
+
+    def show(self, situation: Situation) -> None:
+        """Show how things stand in the live view, if there is one. Never waits."""
+        if self.has_view:
+            self._lines.show(situation)
 
     def result(self, line: str) -> None:
         """Write a line to standard output; if that is the terminal of the live view, above the view."""
@@ -86,4 +101,4 @@ def speaking(*, quiet: bool = False, as_json: bool = False, live_view: bool = Tr
     viewed = terminal and live_view and not (dumb or quiet)
     view = functools.partial(screen, compact=True)
     with console(TerminalScreen(sys.stderr.fileno(), view) if viewed else None) as lines:
-        yield Speaker(lines, quiet=quiet, as_json=as_json, terminal=terminal and not dumb)
+        yield Speaker(lines, quiet=quiet, as_json=as_json, terminal=terminal and not dumb, viewed=viewed)

@@ -11,6 +11,7 @@ Called by the command line, which provides the feeds, the clock and the projecto
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -69,8 +70,9 @@ FILLS_OVERLAP_NS: Final = 60_000_000_000
 """Fills this long before the last reconciliation are read again; each is counted once."""
 NONCE_MARGIN_MS: Final = 60_000
 """Upper bound on nonces used ahead of time, when one millisecond has several commands."""
-HEALTH_S: Final = 60.0
-"""How often the counters of the edges are shown."""
+MINUTE_S: Final = 60.0
+COUNTERS_MINUTES: Final = 10
+"""How often the counters of the edges are shown, in minutes."""
 STEP_BACK_NS: Final = 60_000_000_000
 """A clock further than this behind the journal's last event is refused at start."""
 
@@ -411,11 +413,14 @@ class Live(Inside):
         )
 
     async def _show_health(self) -> None:
-        """Report the counters of the edges every HEALTH_S."""
-        while True:
-            await trio.sleep(HEALTH_S)
-            for name, line in self._plan.health.items():
-                self._notify(Notice(name, "running", line()))
+        """Each minute report how many lines were left out; sometimes the counters of the edges."""
+        for minute in itertools.count(1):
+            await trio.sleep(MINUTE_S)
+            if more := self._notices.summed():
+                self._notify(Notice("session", "counted", f"in the last minute also {more}, without a line"))
+            if minute % COUNTERS_MINUTES == 0:
+                for name, line in self._plan.health.items():
+                    self._notify(Notice(name, "running", line()))
 
     # Stop.
 

@@ -21,6 +21,7 @@ from engine.events import (
     CancelRejected,
     CandleRead,
     ClockJumped,
+    CommandAnswered,
     DayOpened,
     EngineHalted,
     EngineLagging,
@@ -55,6 +56,7 @@ from engine.events import (
 )
 from engine.events.base import engine_time
 from engine.instruments import Instruments, labels
+from engine.runtime.notice_words import command_words, words_of
 from engine.values import format_scaled, parse_interval, rescale, side_name
 
 __all__ = ["ERRORS", "LINES_MAX", "WARNINGS", "Notice", "Notices", "refusals_text", "short_warm_up"]
@@ -89,6 +91,8 @@ _COUNTED: Final = frozenset(
     {"complete", "damaged", "funding", "gap", "log", "refused", "rejected", "unknown"}
 )
 _REJECTIONS_MAX: Final = 100
+_COMMANDS_MAX: Final = 100
+_LEFT_SHOWN: Final = 5
 _SHOWN: Final[frozenset[type[Event]]] = frozenset(
     {
         *(
@@ -97,6 +101,7 @@ _SHOWN: Final[frozenset[type[Event]]] = frozenset(
             BookAdjusted,
             CancelRejected,
             ClockJumped,
+            CommandAnswered,
             DayOpened,
             EngineHalted,
         ),
@@ -108,7 +113,6 @@ _SHOWN: Final[frozenset[type[Event]]] = frozenset(
     }
 )
 """The events looked at: thousands of trades and quotes a second pass by."""
-_STOPPED: Final = "operator: stop"
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -171,6 +175,7 @@ class Notices:
         self._fills: dict[tuple[str, int], list[tuple[int, FillBooked]]] = {}
         self._rejected: dict[str, str] = {}
         self._shown: Counter[str] = Counter()
+        self._commands: dict[str, OperatorCommand] = {}
 
     def of(self, event: Event, seq: int = 0) -> list[Notice]:
         """Return the lines of an event: none or one, and for a position one of each fill that changed it."""
@@ -185,11 +190,21 @@ class Notices:
                 return []
             case PositionChanged():
                 return self._filled(event)
+            case OperatorCommand() if event.nonce:
+                if len(self._commands) >= _COMMANDS_MAX:
+                    self._commands.clear()
+                self._commands[event.nonce] = event  # its line has the answer too, which follows in its turn
+                return []
             case OrderRefused():
                 self.refused[event.limit] += 1
         notice = (
-            self._of_order(event) or self._of_position(event) or self._of_feed(event) or _of_session(event)
+            self._of_command(event)
+            or self._of_order(event)
+            or self._of_position(event)
+            or self._of_feed(event)
         )
+        if notice is None and (words := words_of(event)) is not None:
+            notice = Notice(*words)
         if notice is None or self._is_counted_only(notice.state):
             return []
         return [msgspec.structs.replace(notice, at_ns=engine_time(event), seq=seq)]
@@ -205,6 +220,22 @@ class Notices:
             return False
         self._shown[state] += 1
         return self._shown[state] > LINES_MAX
+
+    def _of_command(self, event: Event) -> Notice | None:
+        match event:
+            case OperatorCommand():
+                return Notice("operator", "command", command_words(event), fields={"command": event.command})
+            case CommandAnswered():
+                asked = self._commands.get(event.nonce)
+                if event.state != "working":
+                    self._commands.pop(event.nonce, None)
+                what = event.command if asked is None else command_words(asked)
+                reason = ": ".join(word for word in (event.code, event.reason) if word)
+                left = ", ".join(" ".join(one) for one in event.left[:_LEFT_SHOWN])
+                parts = (f"{what} (seq {event.seq}): {event.state}", reason, f"left: {left}" if left else "")
+                fields = {"command": event.command, "outcome": event.state, "command_seq": str(event.seq)}
+                return Notice("operator", "command", "; ".join(part for part in parts if part), fields=fields)
+        return None
 
     def _of_order(self, event: Event) -> Notice | None:
         match event:
@@ -280,20 +311,6 @@ class Notices:
 
     def _of_feed(self, event: Event) -> Notice | None:
         match event:
-            case FeedUp():
-                again = f", after {event.attempt} attempts" if event.attempt > 1 else ""
-                return Notice(event.feed, "up", f"{event.subscriptions} subscriptions are confirmed{again}")
-            case FeedDown():
-                return Notice(event.feed, "down", _reconnect(event.reason, event.backoff_ms))
-            case GatewayUp():
-                return Notice(event.gateway, "up", f"account {event.account} on {event.network}")
-            case GatewayDown():
-                return Notice(event.gateway, "down", _reconnect(event.reason, event.backoff_ms))
-            case FeedLagging():
-                return _feed_line(event)
-            case FeedPolling():
-                what = f"candles are polled: {event.reason}" if event.active else "the stream is back"
-                return Notice(event.feed, "polling" if event.active else "up", what)
             case FeedDamaged():
                 name = self._name(event.instrument) if event.instrument else event.feed
                 times = f"{event.count:,} times: " if event.count > 1 else ""
@@ -366,66 +383,6 @@ class Notices:
 
     def _size(self, instrument: int, size: int) -> str:
         return format_scaled(size, self._listed[instrument].size_scale)
-
-
-def _of_session(event: Event) -> Notice | None:
-    match event:
-        case SessionStarted():
-            mode = "REAL ORDERS" if event.mode == "live" else "paper trading, no order is real"
-            strategies = ", ".join(name for name, _, _ in event.strategies) or "no strategies"
-            return Notice("session", "started", f"{mode}; {strategies}; session {event.session}")
-        case SessionStopped():
-            return Notice("session", "stopped", event.reason)
-        case DayOpened():
-            return Notice("day", "opened", event.day)
-        case EngineHalted() if event.reason != _STOPPED:
-            return Notice("engine", "halted", event.reason)
-        case OperatorCommand():
-            words = " ".join(word for word in (event.command, event.target) if word)
-            detail = f"{words} ({event.detail})" if event.detail else words
-            return Notice("operator", "command", detail, fields={"command": event.command})
-        case ActorRestarted():
-            return Notice(event.actor, "restarted", f"its state is rebuilt from {event.events:,} records")
-        case ClockJumped():
-            return Notice("clock", "jumped", jump_text(event))
-        case EngineLagging():
-            return _lag_line(event)
-    return None
-
-
-def _reconnect(reason: str, backoff_ms: int) -> str:
-    return f"{reason}; reconnects in {backoff_ms / 1000:.1f} s" if backoff_ms else reason
-
-
-def jump_text(jumped: ClockJumped) -> str:
-    """Return what a jump of the clock was and what follows, in one line."""
-    span_s = abs(jumped.to_ns - jumped.from_ns) / 1e9
-    moments = f"from {iso_text(jumped.from_ns)[:19]}Z to {iso_text(jumped.to_ns)[:19]}Z"
-    if not jumped.ahead:
-        return f"the machine's clock was set back by {span_s:,.1f} s, {moments}; the engine's time goes on"
-    what = {
-        "paused": "the engine stood still",
-        "suspended": "the machine was suspended",
-        "stepped": "the machine's clock was set ahead",
-    }[jumped.cause]
-    return f"{what} for {span_s:,.1f} s, {moments}; nothing is opened until prices are proved to be new"
-
-
-def _lag_line(event: EngineLagging) -> Notice:
-    busy = f"; {event.handler} took {event.handler_ms:,} ms" if event.handler else ""
-    if not event.lag_ms:
-        return Notice("engine", "running", f"handles its inputs on time again{busy}")
-    return Notice("engine", "lagging", f"handles its inputs {event.lag_ms:,} ms late{busy}")
-
-
-def _feed_line(event: FeedLagging) -> Notice:
-    if not event.lag_ms:
-        return Notice(event.feed, "running", "delivers on time again")
-    return Notice(
-        event.feed,
-        "lagging",
-        f"the newest that surely arrived is {event.lag_ms:,} ms old; bars wait, nothing is opened",
-    )
 
 
 def refusals_text(refused: Mapping[str, int]) -> str:

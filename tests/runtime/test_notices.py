@@ -11,6 +11,7 @@ from engine.events import (
     BookAdjusted,
     CancelRejected,
     CandleRead,
+    CommandAnswered,
     EngineHalted,
     Event,
     ExitDelayed,
@@ -139,6 +140,22 @@ def test_an_order_that_the_venue_rejects_has_one_line_with_its_reason() -> None:
     (notice,) = notices.of(OrderChanged(T, "0x1", "Long", 1, "Rejected", 0, 0))
     assert notice.text == "AAA Long: rejected: by the venue: too small (0x1)"
     assert notices.of(OrderChanged(T, "0x1", "Long", 1, "Filled", 0, 0)) == []
+
+
+def test_a_command_and_its_outcome_are_one_line_and_its_end_another() -> None:
+    notices = Notices(Instruments(LISTED.values()))
+    arguments = (("market", "AAA"), ("size", "0.5"))
+    asked = OperatorCommand(T, "flatten", "AAA", "", "socket:0", "n1", arguments)
+    assert notices.of(asked, 40) == []
+    answer = CommandAnswered(T, 40, "n1", "flatten", "working", left=(("Long", "AAA", "0.5"),))
+    (first,) = notices.of(answer, 41)
+    (second,) = notices.of(CommandAnswered(T, 40, "n1", "flatten", "refused", "limit", "words"), 50)
+    what = "operator: command: flatten AAA size 0.5 (by socket:0) (seq 40):"
+    assert first.text == f"{what} working; left: Long AAA 0.5"
+    assert second.text == f"{what} refused; limit: words"
+    assert second.fields == {"command": "flatten", "outcome": "refused", "command_seq": "40"}
+    (later,) = notices.of(CommandAnswered(T, 40, "n1", "flatten", "done"), 60)
+    assert later.text == "operator: command: flatten (seq 40): done", "asked in a session before"
 
 
 def test_refusals_by_the_thousand_are_counted_and_begin_again_each_minute() -> None:
