@@ -291,6 +291,7 @@ MESSAGES: Final[dict[str, type[msgspec.Struct]]] = {
     "equity": AccountRow,
     "strategy": StrategyRow,
     "signal": SignalRow,
+    "instrument": InstrumentRow,
     "feed": FeedRow,
     "gap": GapRow,
     "command": CommandRow,

@@ -231,15 +231,13 @@ class Orders:
         )
 
     def in_engine(self, instrument: int, owner: str) -> Iterator[tuple[int, StopChanged | TrailChanged, int]]:
-        """Yield (seq, stop or trail, size) of what only the engine watches for a book."""
+        """Yield (seq, stop or trail, size) of a book; the size is what only the engine watches, or 0."""
         for (number, name, handle), (seq, stop) in self.stops.items():
             if (number, name) == (instrument, owner):
-                size = stop.size - self.at_venue(number, name, handle)
-                if size > 0:
-                    yield seq, stop, size
+                yield seq, stop, max(0, stop.size - self.at_venue(number, name, handle))
         kept = self.trails.get((instrument, owner))
-        if kept is not None and kept[1].state != "parked" and kept[1].size:
-            yield kept[0], kept[1], kept[1].size
+        if kept is not None:
+            yield kept[0], kept[1], 0 if kept[1].state == "parked" else kept[1].size
 
     def row(self, client_order_id: str, order: OrderState, market: Market, label: str, held: str) -> OrderRow:
         """Return an order with exact numbers and its distance to the market."""
@@ -294,8 +292,9 @@ class Orders:
         purpose = "trail" if trail else "stop" if trigger == "sl" else "take"
         terms = OrderTerms(stop.side, size, limit, trigger=trigger, trigger_price=price)
         distance, percents = _distance(market, terms, price, fired=False)
+        handle = "" if isinstance(stop, TrailChanged) else stop.handle
         return OrderRow(
-            "",
+            f"{'trail' if trail else 'stop'} {stop.instrument} {stop.strategy} {handle}".rstrip(),
             label,
             stop.strategy,
             side_name(stop.side),
@@ -315,7 +314,7 @@ class Orders:
             True,
             "",
             "",
-            "" if isinstance(stop, TrailChanged) else stop.handle,
+            handle,
             None,
             distance,
             percents,
@@ -340,6 +339,8 @@ class Orders:
                 price = price_text(listed, terms.trigger_price)
                 found.append(ProtectedBy(kind, name, size_text(listed, order.left), price, held))
         for _, stop, size in self.in_engine(instrument, owner):
+            if not size:
+                continue
             if isinstance(stop, TrailChanged):
                 price = price_text(listed, stop.stop)
                 found.append(ProtectedBy("trail", "", size_text(listed, size), price, "engine"))

@@ -40,7 +40,7 @@ from engine.values import format_scaled
 from engine.views import market_rows
 from engine.views.account import Account, BookKey, money_scale, position_gain
 from engine.views.health import HealthState
-from engine.views.market_shapes import PriceRow
+from engine.views.market_shapes import InstrumentRow, PriceRow
 from engine.views.markets import Market, Markets
 from engine.views.orders import Orders, OrderState
 from engine.views.seeding import seed
@@ -176,6 +176,16 @@ class Projection:
         """Return the newest prices of a market."""
         return market_rows.price_row(self.markets.by_number[number], self.label(number))
 
+    def instrument_row(self, number: int) -> InstrumentRow:
+        """Return an instrument."""
+        market, halted = self.markets.by_number[number], self.trading.markets
+        return market_rows.instrument_row(
+            market,
+            self.label(number),
+            traded=self.traded(market),
+            halted=halted[number][0] if number in halted else "",
+        )
+
     def traded(self, market: Market) -> bool:
         """Return whether the session trades a market."""
         config = self.trading.config
@@ -252,23 +262,30 @@ class Projection:
             return None
         return self.order_states.row(client_order_id, order, market, self.label(order.instrument), self.held)
 
-    def engine_rows(self) -> list[OrderRow]:
-        """Return the stops and trails that only the engine watches."""
-        found = []
-        books = dict.fromkeys(
-            [(number, owner) for number, owner, _ in self.order_states.stops] + list(self.order_states.trails)
-        )
-        for number, owner in books:
-            market = self.markets.by_number.get(number)
-            if market is not None:
-                for seq, stop, size in self.order_states.in_engine(number, owner):
-                    found.append(self.order_states.engine_row(seq, stop, size, market, self.label(number)))
-        return found
+    def engine_rows(self, key: BookKey) -> list[OrderRow]:
+        """Return the stops and trails of a book; `left` is what only the engine watches, "0" for none."""
+        number, owner = key
+        market = self.markets.by_number.get(number)
+        if market is None:
+            return []
+        return [
+            self.order_states.engine_row(seq, stop, size, market, self.label(number))
+            for seq, stop, size in self.order_states.in_engine(number, owner)
+        ]
 
-    def working_rows(self) -> list[OrderRow]:
-        """Return orders and stops that may still fill, oldest first."""
-        rows = [self.order_row(name, order) for name, order in self.order_states.live.items()]
-        return [row for row in rows if row is not None] + self.engine_rows()
+    def working_rows(self, number: int = 0) -> list[OrderRow]:
+        """Return orders and stops that may still fill, oldest first; of one market if given."""
+        rows = [
+            self.order_row(name, order)
+            for name, order in self.order_states.live.items()
+            if number in (0, order.instrument)
+        ]
+        states = self.order_states
+        books = dict.fromkeys([*(key[:2] for key in states.stops), *states.trails])
+        stops = [
+            row for key in books if number in (0, key[0]) for row in self.engine_rows(key) if row.left != "0"
+        ]
+        return [row for row in rows if row is not None] + stops
 
     # Strategies.
 

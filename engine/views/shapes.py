@@ -130,7 +130,8 @@ class PositionRow(msgspec.Struct):
 
 
 class OrderRow(msgspec.Struct):
-    """One order, or a stop that the engine watches. `id` is the client order id, "" for such a stop.
+    """One order, or a stop that the engine watches. `id` is the client order id, or for such a stop
+    "stop NUMBER OWNER HANDLE" or "trail NUMBER OWNER". One whose `left` is "0" works no more.
 
     `kind` is "market", "limit", "market stop", "limit stop" or "trail". `held` is "venue", "paper" or
     "engine". `role` is "open" or "close", `purpose` what it is for. `price` is the limit, `trigger_price`

@@ -103,16 +103,7 @@ class View(Projection):
 
     def instruments(self) -> InstrumentRows:
         """Return every instrument, those of the session first."""
-        halted = self.trading.markets
-        rows = [
-            market_rows.instrument_row(
-                market,
-                self.label(number),
-                traded=self.traded(market),
-                halted=halted[number][0] if number in halted else "",
-            )
-            for number, market in self.markets.by_number.items()
-        ]
+        rows = [self.instrument_row(number) for number in self.markets.by_number]
         rows.sort(key=lambda row: not row.traded)
         return InstrumentRows(**self._head, instruments=rows)
 
