@@ -7,6 +7,7 @@
     days        eight years of daily candles, imported and played: the cost of a midnight
     append      frames written to the journal, with and without a sync for each
     live        a session on the sandbox: from receipt of a frame to release of an order, including the sync
+    streams     the same latency beside ten readers of the stream, and without
 
 Each replay is measured directly after a bare loop in the same process. The result is the median ratio.
 """
@@ -29,6 +30,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.days import measure_days
+from benchmarks.streams import measure_streams
 from benchmarks.tape import TRADES, market
 from engine.actors import Aggregator
 from engine.actors.base import Turn
@@ -67,6 +69,7 @@ def main() -> None:
         measure_days(root / "days")
         _measure_append(root / "append")
     _measure_live()
+    measure_streams()
 
 
 def _write_market(root: Path, instruments: int = 1) -> Path:

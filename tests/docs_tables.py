@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from adapters.hyperliquid.rules import PERP, SPOT
+from engine.api.problems import CODES
 from engine.config import Config, as_markdown, keys
 from engine.events import MarketRules
 from engine.events.rules import assumed_rules
 
-__all__ = ["CONFIGURATION", "STRATEGIES", "configuration_page", "strategies_page"]
+__all__ = ["API", "CONFIGURATION", "STRATEGIES", "api_page", "configuration_page", "strategies_page"]
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+API = DOCS / "api.md"
 CONFIGURATION = DOCS / "configuration.md"
 STRATEGIES = DOCS / "strategies.md"
 
@@ -31,6 +33,17 @@ def strategies_page() -> str:
     head, begin, rest = STRATEGIES.read_text(encoding="utf-8").partition(_BEGIN)
     _, end, tail = rest.partition(_END)
     return f"{head}{begin}\n{_paper_and_live()}\n{_venue_rules()}\n{end}{tail}"
+
+
+def api_page() -> str:
+    """Return the page on the API with an up-to-date table of codes."""
+    head, begin, rest = API.read_text(encoding="utf-8").partition(_BEGIN)
+    _, end, tail = rest.partition(_END)
+    codes: dict[int, list[str]] = {}
+    for code, status in sorted(CODES.items()):
+        codes.setdefault(status, []).append(f"`{code}`")
+    rows = [(str(status), ", ".join(names)) for status, names in sorted(codes.items())]
+    return f"{head}{begin}\n{_table(('status', 'codes'), *rows)}\n{end}{tail}"
 
 
 def _table(*rows: tuple[str, ...]) -> str:
@@ -142,6 +155,10 @@ def _yes(value: bool) -> str:
 
 
 if __name__ == "__main__":
-    for path, page in ((CONFIGURATION, configuration_page()), (STRATEGIES, strategies_page())):
+    for path, page in (
+        (CONFIGURATION, configuration_page()),
+        (STRATEGIES, strategies_page()),
+        (API, api_page()),
+    ):
         path.write_text(page, encoding="utf-8")
         print(f"written: {path.name}")

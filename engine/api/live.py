@@ -1,9 +1,16 @@
-"""The source of a live session: what the journal holds, up to the newest durable record."""
+"""The source of a live session: a view of the journal, up to the newest durable record.
+
+Committed turns wait in a bounded queue, and a task of the server gives them to the view, a few at a time, so
+that neither the sequencer nor the committer ever waits for it. At the start, after an error, and when the
+queue has overflowed, a new view is made of the newest day's records, in a thread.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import trio
@@ -11,48 +18,129 @@ import trio
 from engine.api.ports import Standing
 from engine.api.problems import Problem
 from engine.api.stream import Messages
-from engine.events import engine_time
-from engine.events.codec import in_order
+from engine.errors import UsageError
+from engine.events.codec import Record, in_order
+from engine.journal import list_days
+from engine.records import open_day, records_of
 from engine.runtime.committer import Committed
+from engine.views import queries
+from engine.views.answers import Health
 from engine.views.shapes import Hello
+from engine.views.view import View
 
 __all__ = ["LiveSource"]
 
+PAUSE_S: Final = 0.05
+"""How long turns are gathered before the view gets them: what a person sees is that much late."""
+WAITING_MAX: Final = 65_536
+"""Records that may wait. Beyond it the journal is read instead."""
+SLICE_RECORDS: Final = 500
+"""After so many records, other tasks run."""
+
 
 class LiveSource:
-    """Implements `ports.Source` for a live session."""
+    """Implements `ports.Source` for a live session. `lines` returns the lines of its health by name."""
 
     def __init__(self, root: Path, journal: str, seq: int, lines: Callable[[], dict[str, str]]) -> None:
         self.journal = journal
         self.messages = Messages(seq)
-        self._seq = seq
-        self._at_ns = 0
+        self._root = root
+        self._lines = lines
+        self._view = View(journal)
+        self._ready = False
+        self._waiting: deque[Committed] = deque()
+        self._records = 0
+        self._durable_seq = seq
+        self._dropped_seq = 0
+        self._wake = trio.Event()
 
     @property
     def standing(self) -> Standing:
         """Where the answers stand."""
-        return Standing(journal=self.journal, seq=self._seq, at_ms=self._at_ns // 1_000_000)
+        view = self._view
+        return Standing(journal=self.journal, seq=view.seq, at_ms=view.at_ns // 1_000_000)
 
     def take(self, committed: Committed) -> None:
-        """Note committed turns. Never waits."""
-        for seq, _, event in in_order(committed.first_seq, committed.inputs, committed.derived):
-            self._seq, self._at_ns = seq, max(self._at_ns, engine_time(event))
+        """Queue committed turns. Never waits, never raises."""
+        self._durable_seq = committed.last_seq
+        self._records += len(committed.inputs) + len(committed.derived)
+        if self._records > WAITING_MAX:
+            self._ready = False
+            self._dropped_seq = committed.last_seq
+            self._waiting.clear()
+            self._records = 0
+        else:
+            self._waiting.append(committed)
+        self._wake.set()
 
     def begin(self) -> None:
-        """Begin to serve."""
-        self.messages = Messages(self._seq)
+        """Begin to serve, or to serve again after an error."""
+        self._ready = False
+        self.messages = Messages(self._durable_seq)
 
     async def follow(self) -> None:
-        """Follow the journal until cancelled."""
-        await trio.sleep_forever()
+        """Keep the view in step until cancelled. Raises what the view raises."""
+        while True:
+            while not self._ready:
+                await self._read_day()
+            self._wake = trio.Event()
+            if not self._waiting:
+                await self._wake.wait()
+            await trio.sleep(PAUSE_S)
+            await self._apply_waiting()
 
     async def answer(self, name: str, query: Mapping[str, str]) -> msgspec.Struct:
         """Return the answer of a path. Raises Problem."""
-        if name == "status":
-            return self.standing
-        raise Problem("not_available", f"{name} is not served yet")
+        if not self._ready:
+            raise Problem("starting", "the day's records are being read; ask again in a moment", retry_s=1)
+        try:
+            answer = queries.answer(self._view, name, query)
+        except UsageError as error:
+            raise Problem("bad_query", str(error)) from None
+        if answer is None:
+            raise Problem("not_available", f"{name}: older records are not served yet")
+        if isinstance(answer, Health):
+            answer.lines = self._lines()
+        return answer
 
     def hello(self) -> msgspec.Struct:
         """Return the first message of a stream."""
-        at = self.standing
-        return Hello(at.journal, at.seq, at.at_ms, "", armed=False, running=True, recorded=False)
+        at, trading = self.standing, self._view.trading
+        mode = trading.started.mode if trading.started is not None else ""
+        running = trading.running
+        return Hello(at.journal, at.seq, at.at_ms, mode, trading.real, running, recorded=False)
+
+    async def _apply_waiting(self) -> None:
+        applied = 0
+        while self._ready and self._waiting:
+            committed = self._waiting.popleft()
+            count = len(committed.inputs) + len(committed.derived)
+            self._records -= count
+            if committed.last_seq <= self._view.seq:
+                continue  # the journal had it
+            self._view.apply([*in_order(committed.first_seq, committed.inputs, committed.derived)])
+            applied += count
+            if applied >= SLICE_RECORDS:
+                applied = 0
+                await trio.lowlevel.checkpoint()
+
+    async def _read_day(self) -> None:
+        """Make a new view of the newest day's records that are durable now."""
+        until = self._durable_seq
+        self._view = await trio.to_thread.run_sync(_read_view, self._root, self.journal, until)
+        self.messages.reset(self._view.seq)
+        self._ready = self._view.seq >= self._dropped_seq  # else the queue overflowed meanwhile
+
+
+def _read_view(root: Path, journal: str, until: int) -> View:
+    """Return a view of the newest day that begins by `until`. Runs in a thread."""
+    view = View(journal)
+    for day in reversed(list_days(root)):
+        for frame in open_day(day.path):
+            if frame.last_seq > until:
+                break
+            batch: list[Record] = list(records_of(frame))
+            view.apply(batch)
+        if view.seq:
+            break
+    return view
