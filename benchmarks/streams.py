@@ -70,22 +70,21 @@ def _session(seconds: int, readers: int) -> tuple[float, int]:
 def _read(root: Path, readers: int) -> int:
     """Read so many streams until the engine ends them, and return how many messages came."""
     selector = selectors.DefaultSelector()
-    for _ in range(readers):
-        connection = connect_unix(root)
+    connections = [connect_unix(root) for _ in range(readers)]
+    for connection in connections:
         connection.sendall(b"GET /api/stream HTTP/1.1\r\nHost: engine\r\nConnection: close\r\n\r\n")
-        selector.register(connection, selectors.EVENT_READ)
+        selector.register(connection, selectors.EVENT_READ, connection)
     messages = 0
     while selector.get_map():
         for key, _ in selector.select():
-            connection = key.fileobj
             try:
-                data = connection.recv(65_536)  # type: ignore[union-attr]
+                data: bytes = key.data.recv(65_536)
             except ConnectionError:
                 data = b""
             messages += data.count(b"event: ")
             if not data:
-                selector.unregister(connection)
-                connection.close()  # type: ignore[union-attr]
+                selector.unregister(key.data)
+                key.data.close()
     return messages
 
 

@@ -29,7 +29,7 @@ from engine.api.sessions import Session, Sessions
 from engine.api.stream import STREAMS_MAX
 from engine.errors import CommandError
 from engine.operator.requests import parse_request
-from engine.views.answers import ANSWERS
+from engine.views.answers import ANSWERS, Status
 from engine.views.shapes import Resync
 
 __all__ = ["Api", "Services"]
@@ -135,7 +135,14 @@ class Api:
     async def _answer(self, request: Request) -> Response:
         query = self._query(request)
         name = request.scope["path"].removeprefix("/api/").partition("/")[0]
-        return _json(await self._source.answer(name, query | request.path_params))
+        answer = await self._source.answer(name, query | request.path_params)
+        if isinstance(answer, Status):
+            answer.read_only = self._looks_only(request)
+        return _json(answer)
+
+    def _looks_only(self, request: Request) -> bool:
+        """Return whether a caller can look only. The Unix socket is the owner's."""
+        return self._services.read_only and not request.scope["state"]["caller"].unix
 
     def _query(self, request: Request) -> dict[str, str]:
         """Return the query without `journal`, which must be ours. Raises Problem."""
@@ -168,7 +175,7 @@ class Api:
         source = self._source
         parts = source.messages.read(
             last_id,
-            lambda: msgspec.json.encode(source.hello()),
+            lambda: msgspec.json.encode(source.hello(read_only=self._looks_only(request))),
             lambda reason: msgspec.json.encode(Resync(source.standing.seq, reason)),
             lambda: session is None or self._sessions.is_open(session),
         )
@@ -191,7 +198,7 @@ class Api:
 
     async def _command(self, request: Request) -> Response:
         caller: Caller = request.scope["state"]["caller"]
-        if self._services.read_only and not caller.unix:
+        if self._looks_only(request):
             raise Problem("read_only", "this page can look only: the engine was started with --read-only")
         body = await _body(request)
         commands = self._services.commands
@@ -215,13 +222,12 @@ class Api:
 
     def _session_answer(self, request: Request, who: str) -> SessionAnswer:
         standing = self._source.standing
-        unix = request.scope["state"]["caller"].unix
         return SessionAnswer(
             journal=standing.journal,
             seq=standing.seq,
             at_ms=standing.at_ms,
             who=who,
-            read_only=self._services.read_only and not unix,
+            read_only=self._looks_only(request),
             commands=self._services.commands is not None,
         )
 

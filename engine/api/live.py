@@ -52,6 +52,7 @@ class LiveSource:
         self._records = 0
         self._durable_seq = seq
         self._dropped_seq = 0
+        self._synced = trio.current_time()
         self._wake = trio.Event()
 
     @property
@@ -63,6 +64,7 @@ class LiveSource:
     def take(self, committed: Committed) -> None:
         """Queue committed turns. Never waits, never raises."""
         self._durable_seq = committed.last_seq
+        self._synced = trio.current_time()
         self._records += len(committed.inputs) + len(committed.derived)
         if self._records > WAITING_MAX:
             self._ready = False
@@ -100,15 +102,24 @@ class LiveSource:
         if answer is None:
             raise Problem("not_available", f"{name}: older records are not served yet")
         if isinstance(answer, Health):
-            answer.lines = self._lines()
+            ago_ms = (trio.current_time() - self._synced) * 1000
+            synced = {"journal": f"seq {self._durable_seq}, last sync {ago_ms:.0f} ms ago"}
+            answer.lines = self._lines() | synced
         return answer
 
-    def hello(self) -> msgspec.Struct:
+    def hello(self, *, read_only: bool) -> Hello:
         """Return the first message of a stream."""
         at, trading = self.standing, self._view.trading
-        mode = trading.started.mode if trading.started is not None else ""
-        running = trading.running
-        return Hello(at.journal, at.seq, at.at_ms, mode, trading.real, running, recorded=False)
+        return Hello(
+            at.journal,
+            at.seq,
+            at.at_ms,
+            trading.started.mode if trading.started is not None else "",
+            armed=trading.real,
+            running=trading.running,
+            recorded=False,
+            read_only=read_only,
+        )
 
     async def _apply_waiting(self) -> None:
         applied = 0

@@ -19,7 +19,7 @@ from engine.runtime.desk import CommandAnswer
 from engine.views.answers import ANSWERS, MESSAGES
 from engine.views.queries import PARAMETERS, REQUIRED
 
-__all__ = ["description", "described"]
+__all__ = ["described", "description"]
 
 _POSTS: Final[tuple[tuple[str, Any, type[msgspec.Struct], str], ...]] = (
     ("login", LoginRequest, SessionAnswer, "Exchange the token of a link, or the password, for a cookie."),
@@ -37,7 +37,7 @@ def description() -> bytes:
 
 def described() -> dict[str, Any]:
     """Return the description."""
-    types = [*ANSWERS.values(), *MESSAGES.values(), *(one[2] for one in _POSTS)]
+    types: list[Any] = [*ANSWERS.values(), *MESSAGES.values(), *(one[2] for one in _POSTS)]
     types += [LoginRequest, ProblemAnswer, AnyRequest]
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     schema_of = {id(one): schema for one, schema in zip(types, schemas, strict=True)}
@@ -73,8 +73,8 @@ def described() -> dict[str, Any]:
             "responses": answers(SessionAnswer),
         }
     }
-    for name, body, answer, summary in _POSTS:
-        operation: dict[str, Any] = {"operationId": name, "summary": summary, "responses": answers(answer)}
+    for name, body, result, summary in _POSTS:
+        operation: dict[str, Any] = {"operationId": name, "summary": summary, "responses": answers(result)}
         if body is not None:
             operation["requestBody"] = {"required": True, "content": content(schema_of[id(body)])}
         paths[f"/api/{name}"] = {"post": operation}
@@ -82,7 +82,7 @@ def described() -> dict[str, Any]:
     paths["/api/stream"] = {
         "get": {
             "operationId": "stream",
-            "summary": "Server-sent events: `event` is the kind, `id` a seq, `data` JSON of the kind's struct.",
+            "summary": "Server-sent events: `event` is the kind, `id` a seq, `data` JSON of its struct.",
             "parameters": [_JOURNAL, {**_LAST_EVENT_ID}],
             "responses": {
                 "200": {

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from engine.api.stream import Messages
+from engine.views.shapes import Hello
 
 __all__ = ["Commands", "Source", "Standing"]
 
@@ -46,8 +47,8 @@ class Source(Protocol):
         """Return the answer of `GET /api/NAME`. Raises Problem."""
         ...
 
-    def hello(self) -> msgspec.Struct:
-        """Return the first message of a stream."""
+    def hello(self, *, read_only: bool) -> Hello:
+        """Return the first message of a stream, for a reader who can look only or not."""
         ...
 
 

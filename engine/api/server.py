@@ -20,6 +20,7 @@ from engine.api.connections import Connections
 from engine.api.guard import Guard
 from engine.api.hosts import Hosts
 from engine.api.live import LiveSource
+from engine.api.openapi import description
 from engine.api.sessions import Password, Sessions
 from engine.api.sockets import Address, UnixSocket, listener_of
 from engine.events import LoginFailed
@@ -79,7 +80,7 @@ class LiveServer:
                 self._sessions,
                 self._link,
                 lambda line: notify(Notice("api", "failed", line)),
-                b"{}",
+                description(),
                 session.desk,
                 dashboard is not None and dashboard.read_only,
                 {} if dashboard is None else dashboard.files,

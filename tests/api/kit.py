@@ -143,6 +143,15 @@ class Served:
         for _ in range(count):
             self.commit(ClockAdvanced(NOW_NS + self._seq))
 
+    async def settled(self) -> None:
+        """Wait until the view has what was passed to the server."""
+        with trio.fail_after(PATIENCE_S):
+            while True:
+                reply = await self.ask("/api/status", unix=True)
+                if reply.status == 200 and reply.json["seq"] >= self._seq:
+                    return
+                await trio.sleep(0.01)
+
     async def connect(self, *, unix: bool = False) -> Wire:
         if unix:
             with short_path(self.root / "engine.sock") as path:
@@ -240,7 +249,9 @@ async def serving(
 async def _run(server: LiveServer, task_status: trio.TaskStatus[None]) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(server.run)
-        await trio.testing.wait_all_tasks_blocked(0.01)
+        with trio.fail_after(PATIENCE_S):
+            while not server._source._ready:  # noqa: ASYNC110 - a thread reads the journal
+                await trio.sleep(0.005)
         task_status.started()
 
 

@@ -185,3 +185,28 @@ async def test_two_engines_on_one_host_do_not_share_a_cookie(tmp_path: Path) -> 
         for served in (first, second):
             assert (await served.ask("/api/status", headers={"Cookie": both})).status == 200
         assert (await first.ask("/api/status", headers={"Cookie": second.cookie})).status == 401
+
+
+async def test_behind_tls_the_cookie_is_secure(tmp_path: Path) -> None:
+    async with serving(tmp_path, names=("trade.example",)) as served:
+        headers: dict[str, str | None] = {"Host": "trade.example", "Origin": "https://trade.example"}
+        body = {"token": served.token}
+        reply = await served.ask("/api/login", method="POST", body=body, headers=headers)
+        cookie = reply.headers["set-cookie"]
+        assert cookie.startswith("__Host-retape_00010203=")
+        assert "; Secure" in cookie
+        assert "domain" not in cookie.lower()
+        headers["Cookie"] = cookie.partition(";")[0]
+        assert (await served.ask("/api/status", headers=headers)).status == 200
+
+
+async def test_a_page_that_is_read_only_changes_nothing(tmp_path: Path) -> None:
+    async with serving(tmp_path, read_only=True) as served:
+        await served.login()
+        assert (await served.ask("/api/session")).json["read_only"] is True
+        assert (await served.ask("/api/status")).json["read_only"] is True
+        body = {"command": "halt", "nonce": "n"}
+        assert (await served.ask("/api/commands", method="POST", body=body)).code == "read_only"
+        assert served.ingress.take() == []
+        assert (await served.ask("/api/session", unix=True)).json["read_only"] is False
+        assert (await served.ask("/api/logout", method="POST")).status == 200
