@@ -7,7 +7,6 @@ the same session and the same states give the same actors in the same order.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -45,7 +44,7 @@ from engine.states import (
 )
 from engine.strategies.actor import StrategyActor
 from engine.strategies.inheriting import inherit
-from engine.strategies.places import place_of
+from engine.strategies.places import place_of, words_of
 
 __all__ = ["Build", "Registry", "Restart", "Succession", "owner_of", "relist"]
 
@@ -54,8 +53,6 @@ Build = Callable[[SessionStarted], Sequence[Actor]]
 
 _FIXED: Final = (TimerFired, SessionStarted)
 """The types of events that are not routed by what actors listen to."""
-_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
-_BRACES: Final = re.compile(r"\{.*\}", re.DOTALL)
 
 
 class Restart(NamedTuple):
@@ -458,16 +455,8 @@ def relist(actors: Iterable[Actor], instruments: Instruments, listed: Instrument
 
 
 def _failure(actor: Actor, error: BaseException, seq: int, at_ns: int) -> ActorFailed:
-    """Return the event for an actor that raised.
-
-    Its text leaves out what can differ in another process: memory addresses, and text in braces, since the
-    order in a set varies. The text is recorded, so its form must not change.
-    """
-    try:
-        words = str(error)
-    except Exception:
-        words = "(it has no text)"
-    words = _BRACES.sub("{...}", _ADDRESS.sub("0x...", words))
+    """Return the event for an actor that raised. Its text is recorded, so its form must not change."""
+    words = words_of(error)
     place = place_of(error, type(actor.strategy)) if isinstance(actor, StrategyActor) else ""
     text = f"{type(error).__name__}: {words}"[:300].encode("utf-8", "backslashreplace").decode() + place
     return ActorFailed(at_ns, actor.name, seq, text, actor.policy)

@@ -1,12 +1,14 @@
-"""Numbers that authors write, as exact integers on the grid of a market.
+"""Numbers that authors and operators write, as exact integers on the grid of a market.
 
-Owns the conversion of sizes, prices and money. Text, `int` and `Decimal` are taken as they are. A float is
-read at 15 significant digits, the most that every float has: 98.00999999999999, which is what `99 * 0.99`
-gives, is 98.01. The rounding itself is that of `values.to_grid`. Called by the verbs.
+Owns the conversion of sizes, prices and money, and of the prices of a bracket. Text, `int` and `Decimal` are
+taken as they are. A float is read at 15 significant digits, the most that every float has: 98.00999999999999,
+which is what `99 * 0.99` gives, is 98.01. The rounding itself is that of `values.to_grid`. Called by the
+verbs and for orders by hand.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 from numbers import Integral, Real
@@ -16,10 +18,25 @@ from engine.errors import NumberError
 from engine.events import InstrumentListed
 from engine.values import INT64_MAX, power_of_ten, to_grid
 
-__all__ = ["Number", "amount", "exact", "gap_of", "needed_price", "price", "signed", "steps", "steps_for"]
+__all__ = [
+    "Exit",
+    "Number",
+    "amount",
+    "children_of",
+    "exact",
+    "gap_of",
+    "needed_price",
+    "price",
+    "signed",
+    "steps",
+    "steps_for",
+]
 
 Number = str | int | float | Decimal
 """A size, a price or an amount of money. numpy's numbers are accepted too."""
+
+Exit = Number | Sequence[tuple[Number, Number]]
+"""The price of a take-profit, or (price, size) of several."""
 
 _DIGITS: Final = 15
 
@@ -92,3 +109,23 @@ def steps_for(listed: InstrumentListed, money: Fraction, at: int) -> int:
     if size > INT64_MAX:
         raise NumberError(f"{money} buys more of {listed.name} than a size can be")
     return -size if money < 0 else size
+
+
+def children_of(
+    listed: InstrumentListed, side: int, size: int, stop_loss: Number | None, take_profit: Exit | None
+) -> tuple[tuple[str, int, int], ...]:
+    """Return the bracket of an order: (kind, trigger price, size). Raises ValueError and NumberError."""
+    loss = price(listed, stop_loss, -side, "stop_loss")
+    exits: list[tuple[int, int]] = []
+    if take_profit is not None and isinstance(take_profit, Sequence) and not isinstance(take_profit, str):
+        for one, part in take_profit:
+            found = needed_price(listed, one, -side, "take_profit"), steps(listed, part)
+            if found[1]:  # a part below the grid protects nothing
+                exits.append(found)
+        if sum(part for _, part in exits) > size:
+            raise ValueError("the sizes of the take_profits are more than the order's")
+    elif take_profit is not None:
+        exits.append((needed_price(listed, take_profit, -side, "take_profit"), size))
+    if loss and any((profit - loss) * side <= 0 for profit, _ in exits):
+        raise ValueError(f"stop_loss {stop_loss} and take_profit {take_profit} are the wrong way round")
+    return (*((("sl", loss, size),) if loss else ()), *(("tp", profit, part) for profit, part in exits))

@@ -115,6 +115,7 @@ from engine.events.session import (
     EdgeChanged,
     EngineHalted,
     EngineLagging,
+    HaltsChanged,
     LoginFailed,
     OperatorCommand,
     ParameterSet,
@@ -226,6 +227,7 @@ EVENT_TYPES: Final[tuple[type[Event], ...]] = (
     ParameterSet,
     StrategyStopped,
     LoginFailed,
+    HaltsChanged,
 )
 
 __all__ = [
@@ -277,6 +279,7 @@ __all__ = [
     "FundingRead",
     "GatewayDown",
     "GatewayUp",
+    "HaltsChanged",
     "HistoryRead",
     "ImbalanceStacked",
     "InstrumentListed",

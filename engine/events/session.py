@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from engine.events.base import Event
 from engine.events.market import InstrumentListed
+from engine.values import InstrumentId
 
 __all__ = [
     "ActorFailed",
@@ -21,6 +22,7 @@ __all__ = [
     "EdgeChanged",
     "EngineHalted",
     "EngineLagging",
+    "HaltsChanged",
     "LoginFailed",
     "OperatorCommand",
     "ParameterSet",
@@ -241,6 +243,21 @@ class StrategyStopped(Event, frozen=True, tag="strategy-stopped"):
     at_ns: int
     strategy: str
     stopped: bool
+
+
+class HaltsChanged(Event, frozen=True, tag="halts-changed"):
+    """Derived. A command changed what is halted, paused or stopped: all of it, as it is now.
+
+    `halted` is the reason of the engine's halt, `markets` are halted markets with their reasons. `paused` are
+    strategies, "" for all; `stopped` are strategies; `disarmed` is why no order leaves. Empty: none.
+    """
+
+    at_ns: int
+    halted: str
+    markets: tuple[tuple[InstrumentId, str], ...] = ()
+    paused: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()
+    disarmed: str = ""
 
 
 class TailRepaired(Event, frozen=True, tag="tail-repaired"):

@@ -48,6 +48,7 @@ __all__ = [
     "parse_request",
     "request_of",
     "target_of",
+    "text_of",
 ]
 
 Number = str | int | float
@@ -263,7 +264,7 @@ def target_of(request: AnyRequest) -> str:
 def command_of(request: AnyRequest, recv_ns: int, who: str = "") -> OperatorCommand:
     """Return the input that records a checked request: its arguments by name, as text."""
     arguments = tuple(
-        (name, _text(value))
+        (name, text_of(value))
         for name, value in sorted(msgspec.structs.asdict(request).items())
         if name not in _ENVELOPE and value != _default(request, name)
     )
@@ -346,7 +347,7 @@ def _plain(value: Number) -> str:
     return str(value)
 
 
-def _text(value: str | int | float | bool | None) -> str:
+def text_of(value: str | int | float | bool | None) -> str:
     """Return a member as it is recorded."""
     if value is None or isinstance(value, bool):
         return {None: "null", False: "false", True: "true"}[value]

@@ -236,13 +236,15 @@ class StrategyActor(NewestPrices):
         """Return whether a request is passed on now. Raises RuntimeError before the first event."""
         if self.emit is refuse:
             refuse(market)
-        return not drops(self.emit)
+        return not drops(self.emit) and not self.stopped
 
     def call(self, event: Event) -> None:
         """Emit a request. It is recorded and judged once nothing else of the moment is left.
 
         Raises RuntimeError for a strategy that answers each answer with another call.
         """
+        if self.stopped:
+            return
         if self.now_ns != self.called_ns:
             self.called_ns, self.calls = self.now_ns, 0
         self.calls += 1

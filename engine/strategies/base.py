@@ -103,6 +103,13 @@ class Strategy(Verbs):
     def on_funding(self, payment: Funding) -> None:
         """Called with each funding payment of the account."""
 
+    def on_set(self, name: str, value: Any) -> None:
+        """Called when an operator has set a parameter: `self.NAME` is the new value already.
+
+        Recompute here what depends on it. Raise ValueError to refuse the value; the parameter then keeps the
+        one before. A strategy that does not override this hook refuses every change.
+        """
+
     def on_timer(self, key: str) -> None:
         """Called when a timer set with `after` is due."""
 

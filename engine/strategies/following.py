@@ -6,9 +6,10 @@ the copies in `own.py` have them: a hook reads what is true at its event. Base c
 
 from __future__ import annotations
 
-from engine.actors.base import Actor, Emit, handles
+from engine.actors.base import Actor, Because, Emit, handles
 from engine.events import (
     ActorRestarted,
+    CommandAnswered,
     EquityMarked,
     Event,
     FillBooked,
@@ -17,9 +18,11 @@ from engine.events import (
     OrderModified,
     OrderRefused,
     OrderRequested,
+    ParameterSet,
     PositionChanged,
     StopChanged,
     StopRequested,
+    StrategyStopped,
     SubmitOrder,
     TargetChanged,
     TargetSet,
@@ -27,6 +30,7 @@ from engine.events import (
 from engine.strategies.account_views import Fill, view_order, view_refused
 from engine.strategies.base import Strategy
 from engine.strategies.own import Own
+from engine.strategies.params import set_parameter
 from engine.strategies.placing import refuse
 
 __all__ = ["Following"]
@@ -37,6 +41,8 @@ class Following(Actor):
 
     WIRING = Actor.WIRING | {"strategy", "event", "emit"}
     own: Own
+    stopped = False
+    """Whether an operator has stopped the strategy. In the state only while it is."""
 
     def __init__(self, name: str, strategy: Strategy) -> None:
         super().__init__(name)
@@ -121,6 +127,27 @@ class Following(Actor):
     def _aimed(self, event: TargetChanged, emit: Emit) -> None:
         if event.strategy == self.name:
             self.own.aimed(event)
+
+    @handles(ParameterSet)
+    def _parameter_set(self, event: ParameterSet, emit: Emit) -> None:
+        """Set a parameter, and answer the operator's command; without a nonce a session begins with it."""
+        if event.strategy != self.name:
+            return
+        self.emit = emit
+        self.event = event
+        code, reason = set_parameter(self.strategy, event.name, event.value, again=not event.nonce)
+        if event.nonce:
+            state = "refused" if code else "done"
+            answer = CommandAnswered(event.at_ns, event.seq, event.nonce, "set", state, code, reason)
+            emit(Because(answer, event.seq))
+
+    @handles(StrategyStopped)
+    def _operator_stopped(self, event: StrategyStopped, emit: Emit) -> None:
+        """Ask for nothing any more, or again."""
+        if event.strategy == self.name:
+            vars(self).pop("stopped", None)
+            if event.stopped:
+                self.stopped = True
 
     @handles(EquityMarked)
     def _marked(self, event: EquityMarked, emit: Emit) -> None:

@@ -7,7 +7,8 @@
 Owns which attributes are parameters and which values they accept. A parameter is an int, float, str or bool,
 one of these or None, or a `Literal` of them: values that TOML, the command line and a snapshot can store. A
 number given for a text parameter is its text, so `size = 0.05` and `size = "0.05"` are the same.
-Called by the session when it creates a strategy, and by the command line for `--param`.
+Called by the session when it creates a strategy, by the command line for `--param`, and by the strategy's
+actor when an operator sets one.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ import msgspec
 from engine.config import nearest
 from engine.errors import ConfigError
 from engine.strategies.base import RESERVED, Strategy
+from engine.strategies.places import words_of
+from engine.values import INT64_MAX
 
-__all__ = ["Param", "convert_params", "params_of"]
+__all__ = ["Param", "convert_params", "params_of", "set_parameter"]
 
 _SIMPLE: Final = (int, float, str, bool, type(None))
 
@@ -80,6 +83,33 @@ def convert_params(cls: type[Strategy], given: Mapping[str, Any], *, as_text: bo
         name: _converted(_as_given(value, known[name].type), known[name].type, name, as_text=as_text)
         for name, value in given.items()
     }
+
+
+def set_parameter(strategy: Strategy, name: str, text: str, *, again: bool) -> tuple[str, str]:
+    """Set a parameter of a running strategy, and call its `on_set`; return (code, reason) of a refusal.
+
+    `text` is the value as an operator gave it. `again`: nothing is done if the parameter has it already.
+    Other exceptions than ValueError of the author's code are not caught.
+    """
+    cls = type(strategy)
+    if cls.on_set is Strategy.on_set:
+        return "no_on_set", f"{cls.__name__} has no on_set: its parameters cannot be set while it runs"
+    try:
+        value = convert_params(cls, {name: text}, as_text=True)[name]
+    except ConfigError as error:
+        return "parameter", str(error)
+    if isinstance(value, int) and abs(value) > INT64_MAX:
+        return "parameter", f"{name}: {text} does not fit 64 bits"
+    before = getattr(strategy, name)
+    if again and before == value:
+        return "", ""
+    setattr(strategy, name, value)
+    try:
+        strategy.on_set(name, value)
+    except ValueError as error:
+        setattr(strategy, name, before)
+        return "parameter", f"{name}: {' '.join(words_of(error).split())[:200]}"
+    return "", ""
 
 
 def _as_given(value: Any, kind: Any) -> Any:

@@ -7,15 +7,31 @@ same code. Called where a failure of a strategy is described.
 from __future__ import annotations
 
 import dis
+import re
 from collections.abc import Iterator, Sequence
 from types import CodeType, FrameType, FunctionType
+from typing import Final
 
 from engine.errors import NotDeterministic
 from engine.strategies.base import Strategy
 
-__all__ = ["line_in", "lines_of", "place_of"]
+__all__ = ["line_in", "lines_of", "place_of", "words_of"]
 
 _LINES_MAX = 3
+_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
+_BRACES: Final = re.compile(r"\{.*\}", re.DOTALL)
+
+
+def words_of(error: BaseException) -> str:
+    """Return the text of an error without what can differ in another process.
+
+    That is memory addresses, and text in braces, since the order in a set varies. The text is recorded.
+    """
+    try:
+        words = str(error)
+    except Exception:
+        words = "(it has no text)"
+    return _BRACES.sub("{...}", _ADDRESS.sub("0x...", words))
 
 
 def place_of(error: BaseException, strategy: type[Strategy]) -> str:

@@ -5,12 +5,11 @@ Owns what these verbs have in common. Called by `verbs.py` only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fractions import Fraction
 from operator import index
 from typing import TYPE_CHECKING, Final
 
-from engine.actors.amounts import Number, amount, needed_price, price, signed, steps, steps_for
+from engine.actors.amounts import Exit, Number, amount, children_of, price, signed, steps, steps_for
 from engine.actors.base import CALLS, Emit, Later, SetTimer
 from engine.errors import NumberError
 from engine.events import InstrumentListed, LogWritten, OrderRequested, OrderTerms, SignalRaised
@@ -34,9 +33,6 @@ __all__ = [
     "sized",
     "text",
 ]
-
-Exit = Number | Sequence[tuple[Number, Number]]
-"""The price of a take-profit, or (price, size) of several."""
 
 EXPIRES: Final = "expires "
 """What the keys of the timers of `ttl_ms` begin with; the handle follows."""
@@ -162,7 +158,7 @@ def place(
     found = sized(actor, listed, size, notional, percent, worst or waits)
     if found is None:
         return ""
-    children = _children(listed, side, found, stop_loss, take_profit)
+    children = children_of(listed, side, found, stop_loss, take_profit)
     trigger_kind = kind if waits else ""
     order = OwnOrder(listed.instrument, side, found, found, worst, trigger_kind, waits, reason=text(reason))
     text(group)
@@ -185,26 +181,6 @@ def place(
     if ttl_ms is not None:
         actor.emit(SetTimer(actor.name, actor.now_ns + index(ttl_ms) * 1_000_000, EXPIRES + handle))
     return handle
-
-
-def _children(
-    listed: InstrumentListed, side: int, size: int, stop_loss: Number | None, take_profit: Exit | None
-) -> tuple[tuple[str, int, int], ...]:
-    """Return the bracket of an order: (kind, trigger price, size). Raises ValueError and NumberError."""
-    loss = price(listed, stop_loss, -side, "stop_loss")
-    exits: list[tuple[int, int]] = []
-    if take_profit is not None and isinstance(take_profit, Sequence) and not isinstance(take_profit, str):
-        for one, part in take_profit:
-            found = needed_price(listed, one, -side, "take_profit"), steps(listed, part)
-            if found[1]:  # a part below the grid protects nothing
-                exits.append(found)
-        if sum(part for _, part in exits) > size:
-            raise ValueError("the sizes of the take_profits are more than the order's")
-    elif take_profit is not None:
-        exits.append((needed_price(listed, take_profit, -side, "take_profit"), size))
-    if loss and any((profit - loss) * side <= 0 for profit, _ in exits):
-        raise ValueError(f"stop_loss {stop_loss} and take_profit {take_profit} are the wrong way round")
-    return (*((("sl", loss, size),) if loss else ()), *(("tp", profit, part) for profit, part in exits))
 
 
 def emitted_by(item: object, strategy: str) -> bool:

@@ -32,6 +32,7 @@ from tests.replay.relisting_kit import busy
 CHANGE = Change(1, 10, 1000)
 
 UNSCALED = {
+    "Answer": "seq tries",
     "ActivityBarClosed": "first_id last_id number trades",
     "ActivityBars": "_doubted",
     "Aggregator": "_absurd _blind _polling _proves _too_late",
@@ -77,6 +78,7 @@ UNSCALED = {
     "Turn": "request_seq",
     "VenueOrder": "submit_seq venue_order_id",
     "Waiting": "request_seq",
+    "Working": "seq tries",
 }
 """Fields of states, by class, whose numbers have no scale of an instrument, or follow in another way.
 

@@ -181,6 +181,7 @@ class OrderManager(Operated):
         self, at_ns: int, owner: str, instrument: int, terms: OrderTerms, reason: str, emit: Emit
     ) -> None:
         """Request an order of the manager's own, with its role; it is judged after the turn's reports."""
+        self.commands.expect(terms.handle)
         emit(Later(OrderRequested(at_ns, owner, instrument, terms, reason), PROTECTION))
 
     def cancel(self, at_ns: int, client_order_id: str, order: Live, reason: str, emit: Emit) -> None:
@@ -219,6 +220,7 @@ class OrderManager(Operated):
         self.protection.begin(started, emit)
         self.exits.begin(started.recv_ns, emit)
         self.targets.begin(started.recv_ns, emit)
+        self.commands.begin(started, emit)
 
     @handles(StrategyBegan)
     def note_beginning(self, began: StrategyBegan, emit: Emit) -> None:
@@ -242,11 +244,13 @@ class OrderManager(Operated):
     def take_request(self, request: OrderRequested, emit: Emit) -> None:
         """Approve or refuse a request, in parts."""
         self.requests.take(request, emit)
+        self.commands.judged(request.at_ns, request.terms.handle, emit)
 
     @handles(StopRequested)
     def take_stop(self, request: StopRequested, emit: Emit) -> None:
         """Protect a position with a stop."""
         self.protection.stop(request, emit)
+        self.commands.judged(request.at_ns, request.handle, emit)
 
     @handles(TrailRequested)
     def take_trail(self, request: TrailRequested, emit: Emit) -> None:
@@ -297,6 +301,8 @@ class OrderManager(Operated):
         asked = order or self.ended.get(fill.client_order_id)
         if asked is not None and not is_replaced(asked, fill.venue_order_id, fill.size):
             asked.left -= fill.size
+        if asked is not None:
+            self.commands.filled(fill, asked.terms.handle)
         if order is not None:
             order.fired = True
         canceled = asked is not None and asked.canceling and not asked.exits
@@ -411,6 +417,8 @@ class OrderManager(Operated):
     def _end(self, at_ns: int, client_order_id: str, emit: Emit) -> None:
         order = self.live.pop(client_order_id)
         remember(self.ended, client_order_id, order, self.remembered)
+        if order.left > 0:
+            self.commands.note_end(order.terms.handle, (order.state.lower(), order.why))
         self.requests.ended(at_ns, client_order_id, order, emit)
         self.exits.ended(at_ns, client_order_id, order, emit)
         self.targets.ended(at_ns, client_order_id, order, emit)

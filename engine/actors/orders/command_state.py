@@ -31,8 +31,9 @@ class Working(State):
 
     `books` are those that a flatten closes, as "number owner"; `orders` what a cancel waits for; `handle`,
     `instrument` and `size` an order and what it asked for, of which `filled` is filled. `broken`: what
-    refused a part of it. `target`: the strategy of a `set` or `restart`. `answered`: its first answer has
-    been given.
+    refused a part of it. `protects`: it is a stop, `judged`: its request has been approved or refused.
+    `target` is the strategy of a `set` or `restart`, `name` and `value` what is set. `answered`: its first
+    answer has been given.
     """
 
     seq: int
@@ -46,7 +47,11 @@ class Working(State):
     size: Size = 0
     filled: Size = 0
     broken: tuple[str, str] = ("", "")
+    protects: bool = False
+    judged: bool = False
     target: str = ""
+    name: str = ""
+    value: str = ""
     answered: bool = False
     tries: int = 0
 

@@ -75,6 +75,9 @@ class Conditions(State):
     `unreconciled` is why the account is not known, "" if it is. `skew_ns` is the difference to the venue's
     clock. `unknown` are the ids of the orders whose fate is not known.
 
+    `failed` are strategies of this session that failed, `stopped` those that an operator stopped; `disarmed`
+    is why no order leaves, "" if orders do.
+
     `approvals_ns` and `commands_ns` are the times of the last minute's approvals and of all commands.
     `cooling_ns` is until when a strategy opens nothing after a stop.
     """
@@ -100,6 +103,9 @@ class Conditions(State):
     lag_ms: int = 0
     proved_ns: int = 0
     late: dict[str, int] = msgspec.field(default_factory=dict)
+    failed: dict[str, None] = msgspec.field(default_factory=dict)
+    stopped: dict[str, None] = msgspec.field(default_factory=dict)
+    disarmed: str = ""
 
 
 def note(conditions: Conditions, event: Event, markets: dict[int, Prices]) -> None:

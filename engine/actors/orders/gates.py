@@ -5,6 +5,7 @@ opening part has to pass every limit:
 
     limit                                     closing part                       opening part
     size                                      refused                            refused
+    disarmed                                  refused, or waits                  refused
     nothing_to_close, exit_budget             refused, or waits (see `exits`)    -
     no_price                                  waits for the first price          refused
     stopping                                  refused, unless it is owed         refused
@@ -33,7 +34,7 @@ from msgspec.structs import replace
 
 from engine.actors.base import Emit, RoutesChanged
 from engine.actors.orders.conditions import SKEW_NS_MAX, UNKNOWN_MAX, UNREAD, fresh_until, not_fresh, note
-from engine.actors.orders.halts import STOPPED, Halts
+from engine.actors.orders.halts import DISARMED, STOPPED, Halts
 from engine.actors.orders.limits import Limits, add_time
 from engine.actors.orders.losses import Losses
 from engine.actors.orders.margin import Margin
@@ -130,6 +131,8 @@ class Gates:
         listed = m.instruments[instrument]
         if terms.size <= 0:
             return "size", "the size is 0 on the venue's grid"
+        if m.gate.disarmed:
+            return "disarmed", DISARMED
         if not m.price(instrument).any and (terms.role == OPEN or terms.market):
             return "no_price", f"no price of {m.instruments.label(instrument)} is known yet"
         stopping = self.halts.stopping(at_ns, terms)

@@ -40,9 +40,11 @@ from engine.values import format_scaled
 if TYPE_CHECKING:
     from engine.actors.orders.actor import OrderManager
 
-__all__ = ["Halts"]
+__all__ = ["DISARMED", "Halts"]
 
 STOPPED: Final = "operator: stop"
+
+DISARMED: Final = "an operator disarmed the engine: no order leaves before it is started again"
 
 STOP_NS: Final = 10 * SECOND_NS
 """How long exits are tried again after an orderly stop began."""
@@ -101,6 +103,8 @@ class Halts:
         """
         gate = self.m.gate
         gate.quarantined.clear()
+        gate.failed.clear()
+        gate.disarmed = ""
         gate.stop_ns = 0
         if gate.halted == STOPPED:
             gate.halted = ""
@@ -133,6 +137,7 @@ class Halts:
 
     def failed(self, failed: ActorFailed, emit: Emit) -> None:
         """Halt the engine, or only the strategy, as its policy says."""
+        self.m.gate.failed[failed.actor] = None
         if failed.policy == "quarantine":
             self.m.gate.quarantined[failed.actor] = f"{failed.actor} failed: {failed.error}"
         else:
@@ -141,6 +146,7 @@ class Halts:
     def restarted(self, restarted: ActorRestarted) -> None:
         """Let a restarted strategy open again."""
         self.m.gate.quarantined.pop(restarted.actor, None)
+        self.m.gate.failed.pop(restarted.actor, None)
 
     def note_difference(self, differs: PositionDiffers, emit: Emit) -> None:
         """Halt a market whose position at the venue is not explained by the fills."""
@@ -209,12 +215,27 @@ class Halts:
 
     def pause(self, at_ns: int, owner: str, emit: Emit) -> None:
         """Stop the openings of one strategy, or of all (""); its targets stand."""
+        self.m.gate.paused[owner] = None
+        self.cancel_openings(at_ns, owner, "paused", emit)
+
+    def cancel_openings(self, at_ns: int, owner: str, why: str, emit: Emit) -> None:
+        """Cancel the live orders that open, and drop what waits to: of one strategy, or of all ("")."""
         m = self.m
-        m.gate.paused[owner] = None
         m.requests.drop_openings(at_ns, emit, owner=owner)
         for client_order_id, order in tuple(m.live.items()):
             if owner in ("", order.owner) and not order.exits:
-                m.cancel(at_ns, client_order_id, order, "paused", emit)
+                m.cancel(at_ns, client_order_id, order, why, emit)
+
+    def stop_strategy(self, at_ns: int, owner: str, emit: Emit) -> None:
+        """Withdraw what a strategy would open; its exits and its protection go on."""
+        self.m.gate.stopped[owner] = None
+        self.cancel_openings(at_ns, owner, "stopped", emit)
+        self.m.targets.clamp(at_ns, emit, owner=owner)
+
+    def disarm(self, at_ns: int, emit: Emit) -> None:
+        """Let no order leave any more, before the next session."""
+        self.m.gate.disarmed = "operator: disarm"
+        self.cancel_openings(at_ns, "", "disarmed", emit)
 
     def resume(self, at_ns: int, owner: str | None, market: str | None, emit: Emit) -> None:
         """End halts and pauses: those of a strategy, of a market, or all."""

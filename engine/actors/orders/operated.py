@@ -63,11 +63,13 @@ class Operated(PriceFollower):
         self.gates.failed(failed, emit)
         self.requests.drop_openings(failed.at_ns, emit, owner=failed.actor)
         self.targets.clamp(failed.at_ns, emit, owner=failed.actor)
+        self.commands.failed(failed, emit)
 
     @handles(ActorRestarted)
     def note_restart(self, restarted: ActorRestarted, emit: Emit) -> None:
         """Let a restarted strategy open again."""
         self.gates.restarted(restarted)
+        self.commands.restarted(restarted, emit)
 
     @handles(CommandAnswered)
     def note_answer(self, answer: CommandAnswered, emit: Emit) -> None:

@@ -8,7 +8,14 @@ from engine.clock import SECOND_NS
 
 __all__ = ["CLOSING_NS", "DUST_NS", "HOPELESS_NS", "OPENING_NS", "REPORT_NS", "is_hopeless", "wait_ns"]
 
-_HOPELESS: Final = ("delist", "unknown asset", "not traded in this session", "does not exist", "api wallet")
+_HOPELESS: Final = (
+    "delist",
+    "unknown asset",
+    "not traded in this session",
+    "does not exist",
+    "api wallet",
+    "disarmed",
+)
 
 OPENING_NS: Final = (SECOND_NS, 5 * SECOND_NS, 60 * SECOND_NS)
 """Waits before the second, third, ... try of an opening; the last one repeats."""
@@ -27,7 +34,7 @@ REPORT_NS: Final = 10 * SECOND_NS
 
 
 def is_hopeless(reason: str) -> bool:
-    """Return whether time does not mend the reason of a rejection: an unknown market, a refused key."""
+    """Return whether time does not mend the reason: an unknown market, a refused key, a disarmed engine."""
     words = reason.lower()
     return any(word in words for word in _HOPELESS)
 

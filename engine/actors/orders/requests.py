@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from engine.actors.base import Emit
+from engine.actors.orders.halts import DISARMED
 from engine.actors.orders.state import Live, Turn, Waiting
 from engine.events import (
     CancelRequested,
@@ -240,19 +241,23 @@ class Requests:
             self.drop(at_ns, turn, "its closing part was not wholly filled", emit)
             return
         # The book may have moved: the part is divided like a new request of its size.
+        m.commands.expect(turn.terms.handle)
         terms = replace(turn.terms, role="")
         emit(OrderRequested(at_ns, turn.owner, turn.instrument, terms, turn.reason, turn.children))
 
     def cancel(self, request: CancelRequested, emit: Emit) -> None:
+        """Cancel what lives under the handle of a request."""
+        self.cancel_handle(request.at_ns, request.strategy, request.handle, request.reason, emit)
+
+    def cancel_handle(self, at_ns: int, owner: str, handle: str, reason: str, emit: Emit) -> None:
         """Cancel what lives under a handle: orders, an opening part that waits, stops."""
         m = self.m
-        handle, at_ns = request.handle, request.at_ns
         turn = m.turns.pop(handle, None)
         if turn is not None:
             self.drop(at_ns, turn, "canceled", emit)
         for one in [one for one in m.waiting if one.terms.handle == handle]:
             m.waiting.remove(one)
-            broken = ("canceled", request.reason or "canceled before it was sent")
+            broken = ("canceled", reason or "canceled before it was sent")
             self.report_refusal(at_ns, one.owner, one.instrument, one.terms, broken, one.request_seq, emit)
             m.protection.refused(at_ns, one.owner, one.instrument, one.terms, emit)
         for client_order_id, order in [*m.live.items(), *(("", order) for order in m.approved)]:
@@ -261,8 +266,8 @@ class Requests:
                 order.terms.purpose in ("stop", "take") and order.resting
             )
             if order.terms.handle == handle and own:
-                m.cancel(at_ns, client_order_id, order, request.reason, emit)
-        m.protection.cancel(at_ns, request.strategy, handle, request.reason, emit)
+                m.cancel(at_ns, client_order_id, order, reason, emit)
+        m.protection.cancel(at_ns, owner, handle, reason, emit)
 
     def modify(self, request: ModifyRequested, emit: Emit) -> None:
         """Change an own order. More size is judged like a new request for the difference."""
@@ -276,7 +281,9 @@ class Requests:
             size = request.size or listed.size_to_grid(order.kept)
             limit = request.limit_price or listed.price_to_grid(order.terms.limit, order.terms.side)
             broken: tuple[str, str] | None = None
-            if not client_order_id:
+            if m.gate.disarmed:
+                broken = "disarmed", DISARMED
+            elif not client_order_id:
                 broken = "modify", "the order has not been submitted yet"
             elif not order.terms.limit:
                 broken = "modify", "a market order cannot be changed"
@@ -353,6 +360,7 @@ class Requests:
     ) -> None:
         """Report that a part is refused: by which limit, and why."""
         limit, reason = broken
+        self.m.commands.note_end(terms.handle, broken)
         emit(
             OrderRefused(
                 at_ns,
