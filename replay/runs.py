@@ -23,8 +23,8 @@ from engine.loading.fingerprint import code_fingerprint
 from engine.loading.modules import own_modules
 from engine.loading.strategies import make_builder
 from engine.records import JournalHistory, day_folders, open_day
+from engine.views.chain import chain_of
 from replay.backtesting import BacktestReport, DigestSink, JournalSink, Progress, run_backtest
-from replay.chain import chain_of
 from replay.verification import ReplayReport, replay_day, session_check
 
 __all__ = ["backtest", "one_day", "verify"]

@@ -9,7 +9,7 @@ import click
 from engine.commands.inspect import rendered
 from engine.commands.output import json_option, print_json
 from engine.events.render import Renderer
-from replay.chain import chain_of
+from engine.views.chain import chain_of
 
 __all__ = ["why_command"]
 

@@ -212,8 +212,6 @@ class Markets:
         self.by_number: dict[int, Market] = {}
         self.handlers: dict[type[Event], Callable[[int, Any], None]] = {
             InstrumentListed: self.list,
-            Trade: self._trade,
-            Quote: self._quote,
             BookRead: self._book,
             ContextRead: self._context,
             BarClosed: self._bar,
@@ -225,6 +223,11 @@ class Markets:
             BookSampled: self._sample,
             LargePrintSeen: self._large,
         }
+
+    @property
+    def fast(self) -> tuple[Callable[[int, Any], None], Callable[[int, Any], None]]:
+        """The handlers of trades and of quotes, which are most of all records."""
+        return self._trade, self._quote
 
     def list(self, _seq: int, listed: InstrumentListed) -> None:
         """Add an instrument, or put its new listing in force."""

@@ -99,18 +99,22 @@ class Projection:
 
     def apply(self, records: Iterable[Record]) -> None:
         """Apply the records that follow. Raises JournalError for a day whose opening cannot be read."""
-        handlers = self._handlers
-        remember, frequent = self.recent.append, FREQUENT
+        handlers, (trade, quote) = self._handlers, self.markets.fast
         record: Record | None = None
         count = 0
         for record in records:
             seq, _, event = record
             kind = event.__class__
             count += 1
-            for handler in handlers.get(kind, ()):
-                handler(seq, event)
-            if kind not in frequent:
-                remember(record)
+            if kind is Trade:
+                trade(seq, event)
+            elif kind is Quote:
+                quote(seq, event)
+            else:
+                for handler in handlers.get(kind, ()):
+                    handler(seq, event)
+                if kind not in FREQUENT:
+                    self.recent.append(record)
         if record is not None:
             self.first_seq = self.first_seq or record[0] - count + 1
             self.records += count

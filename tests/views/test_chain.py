@@ -11,7 +11,7 @@ from engine.errors import UsageError
 from engine.events import BarClosed, OrderApproved, OrderFilled, OrderRequested, SubmitOrder, TargetSet, Trade
 from engine.journal import list_days
 from engine.records import read_records
-from replay.chain import chain_of
+from engine.views.chain import chain_of
 from tests.replay.kit import EVE, NOON, batches, config_of, opening, steady, use, write_journal
 
 CROSSING = config_of(use("Crossover", params={"fast": 2, "slow": 3, "interval": "1s", "notional": "50"}))
