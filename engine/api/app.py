@@ -173,15 +173,20 @@ class Api:
         """Send the parts of a stream until its session ends or the server stops."""
         session: Session | None = request.scope["state"]["session"]
         source = self._source
-        parts = source.messages.read(
+        messages = source.messages
+        parts = messages.read(
             last_id,
             lambda: msgspec.json.encode(source.hello(read_only=self._looks_only(request))),
             lambda reason: msgspec.json.encode(Resync(source.standing.seq, reason)),
             lambda: session is None or self._sessions.is_open(session),
         )
-        async with contextlib.aclosing(parts):
-            async for part in parts:
-                await send({"type": "http.response.body", "body": part, "more_body": True})
+        messages.readers += 1
+        try:
+            async with contextlib.aclosing(parts):
+                async for part in parts:
+                    await send({"type": "http.response.body", "body": part, "more_body": True})
+        finally:
+            messages.readers -= 1
 
     @contextlib.contextmanager
     def opened(self, caller: Caller) -> Iterator[None]:

@@ -7,6 +7,7 @@ queue has overflowed, a new view is made of the newest day's records, in a threa
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ import trio
 
 from engine.api.ports import Standing
 from engine.api.problems import Problem
-from engine.api.stream import Messages
+from engine.api.stream import Messages, frame_of
 from engine.errors import UsageError
 from engine.events.codec import Record, in_order
 from engine.journal import list_days
@@ -26,6 +27,7 @@ from engine.runtime.committer import Committed
 from engine.views import queries
 from engine.views.answers import Health
 from engine.views.shapes import Hello
+from engine.views.stream import Changes
 from engine.views.view import View
 
 __all__ = ["LiveSource"]
@@ -34,8 +36,12 @@ PAUSE_S: Final = 0.05
 """How long turns are gathered before the view gets them: what a person sees is that much late."""
 WAITING_MAX: Final = 65_536
 """Records that may wait. Beyond it the journal is read instead."""
-SLICE_RECORDS: Final = 500
-"""After so many records, other tasks run."""
+SLICE_RECORDS: Final = 200
+"""After so many records, at the end of a frame, other tasks run."""
+FLUSH_S: Final = 0.25
+"""How often prices, and what follows from them, are sent."""
+QUIET_S: Final = 60.0
+"""How long messages are still made after the last reader has gone: it may come back for them."""
 
 
 class LiveSource:
@@ -52,6 +58,8 @@ class LiveSource:
         self._records = 0
         self._durable_seq = seq
         self._dropped_seq = 0
+        self._changes: Changes | None = None  # while somebody reads
+        self._flushed = self._read = trio.current_time()
         self._synced = trio.current_time()
         self._wake = trio.Event()
 
@@ -87,9 +95,11 @@ class LiveSource:
                 await self._read_day()
             self._wake = trio.Event()
             if not self._waiting:
-                await self._wake.wait()
+                with trio.move_on_after(math.inf if self._changes is None else FLUSH_S):
+                    await self._wake.wait()
             await trio.sleep(PAUSE_S)
             await self._apply_waiting()
+            self._flush()
 
     async def answer(self, name: str, query: Mapping[str, str]) -> msgspec.Struct:
         """Return the answer of a path. Raises Problem."""
@@ -109,36 +119,49 @@ class LiveSource:
 
     def hello(self, *, read_only: bool) -> Hello:
         """Return the first message of a stream."""
-        at, trading = self.standing, self._view.trading
-        return Hello(
-            at.journal,
-            at.seq,
-            at.at_ms,
-            trading.started.mode if trading.started is not None else "",
-            armed=trading.real,
-            running=trading.running,
-            recorded=False,
-            read_only=read_only,
-        )
+        hello = Changes(self._view).hello()
+        hello.read_only = read_only
+        return hello
 
     async def _apply_waiting(self) -> None:
-        applied = 0
         while self._ready and self._waiting:
-            committed = self._waiting.popleft()
-            count = len(committed.inputs) + len(committed.derived)
-            self._records -= count
-            if committed.last_seq <= self._view.seq:
-                continue  # the journal had it
-            self._view.apply([*in_order(committed.first_seq, committed.inputs, committed.derived)])
-            applied += count
-            if applied >= SLICE_RECORDS:
-                applied = 0
-                await trio.lowlevel.checkpoint()
+            records: list[Record] = []
+            while self._waiting and len(records) < SLICE_RECORDS:
+                committed = self._waiting.popleft()
+                self._records -= len(committed.inputs) + len(committed.derived)
+                if committed.last_seq > self._view.seq:  # else the journal had it
+                    records += in_order(committed.first_seq, committed.inputs, committed.derived)
+            self._view.apply(records)
+            self._send(records)
+            await trio.lowlevel.checkpoint()
+
+    def _send(self, records: list[Record]) -> None:
+        """Make messages of records that the view has, if somebody reads."""
+        now = trio.current_time()
+        if self.messages.readers:
+            self._read = now
+        if now - self._read > QUIET_S or not (self.messages.readers or self._changes):
+            self._changes = None
+            self.messages.reset(self._view.seq)
+            return
+        if self._changes is None:
+            self._changes = Changes(self._view)
+        found = self._changes.changes(records)
+        self.messages.add([(one.seq, frame_of(*one[1:], one.seq)) for one in found], self._view.seq)
+
+    def _flush(self) -> None:
+        """Send the newest prices, if it is time."""
+        now = trio.current_time()
+        if self._changes is not None and now - self._flushed >= FLUSH_S:
+            self._flushed = now
+            found = self._changes.flush()
+            self.messages.add([(one.seq, frame_of(*one[1:], one.seq)) for one in found], self._view.seq)
 
     async def _read_day(self) -> None:
         """Make a new view of the newest day's records that are durable now."""
         until = self._durable_seq
         self._view = await trio.to_thread.run_sync(_read_view, self._root, self.journal, until)
+        self._changes = None
         self.messages.reset(self._view.seq)
         self._ready = self._view.seq >= self._dropped_seq  # else the queue overflowed meanwhile
 

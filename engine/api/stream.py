@@ -40,11 +40,15 @@ def frame_of(kind: str, data: bytes, seq: int | None = None) -> bytes:
 
 
 class Messages:
-    """The ring. `seq` is where the journal stands; messages are added by rising seq."""
+    """The ring. `seq` is where the journal stands; messages are added by rising seq.
+
+    `readers` is the number of streams, which whoever reads counts: without any, nothing need be added.
+    """
 
     def __init__(self, seq: int) -> None:
         self.seq = seq
         self.closed = False
+        self.readers = 0
         self._seqs: list[int] = []
         self._frames: list[bytes] = []
         self._first = 0  # number of messages before the oldest kept
