@@ -110,6 +110,7 @@ class LiveServer:
             listeners.append(listener_of(self._dashboard.socket))
         self._connections = [Connections(self._app) for _ in listeners]
         self._source.begin()
+        failed: Exception | None = None
         try:
             async with trio.open_nursery() as serving:
                 for connections, listener in zip(self._connections, listeners, strict=True):
@@ -119,11 +120,15 @@ class LiveServer:
                     self._dashboard.announce(self._link())
                 try:
                     await self._source.follow()
+                except Exception as error:
+                    failed = error  # raised alone, so that the supervisor names it
                 finally:
                     with trio.CancelScope(shield=True):
                         await self._end()
         finally:
             unix.close()
+        if failed is not None:
+            raise failed
 
     async def _end(self) -> None:
         """End the streams; let open requests be answered, within FAREWELL_S; close everything."""

@@ -1,0 +1,215 @@
+"""The server within a session: what it shows is the journal's, and its errors are not the session's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import trio
+import trio.lowlevel
+from trio.testing import MockClock
+
+from engine.api import live
+from engine.api.live import LiveSource, _read_view
+from engine.api.server import LiveServer
+from engine.api.sockets import UnixSocket, short_path
+from engine.events import EdgeChanged
+from engine.events.codec import in_order
+from engine.records import derived_of, inputs_of, open_day
+from engine.runtime.committer import Committed
+from engine.runtime.plan import ServedSession
+from engine.views.queries import answer
+from engine.views.view import View
+from tests.api.kit import PATIENCE_S
+from tests.commands.kit import SAMPLE
+from tests.runtime.kit import assert_replays, config, of
+from tests.runtime.rig import Rig
+
+QUESTIONS = (
+    "status",
+    "instruments",
+    "positions",
+    "orders",
+    "fills",
+    "equity",
+    "strategies",
+    "signals",
+    "health",
+    "gaps",
+    "events",
+)
+
+
+def makes(root: Path) -> Callable[[ServedSession], LiveServer]:
+    return lambda session: LiveServer(root, session)
+
+
+async def ask(root: Path, path: str, **body: Any) -> Any:
+    """Ask the session that runs on a journal; wait until it answers."""
+    with short_path(root / "engine.sock") as socket:
+        transport = httpx.AsyncHTTPTransport(uds=socket)
+        async with httpx.AsyncClient(transport=transport, timeout=PATIENCE_S) as client:
+            with trio.fail_after(PATIENCE_S):
+                while True:
+                    try:
+                        if body:
+                            reply = await client.post(f"http://engine{path}", json=body)
+                        else:
+                            reply = await client.get(f"http://engine{path}")
+                    except httpx.ConnectError:
+                        await trio.sleep(0.01)
+                        continue
+                    if reply.status_code != 503:
+                        return reply.json()
+                    await trio.sleep(0.01)
+
+
+async def durable(rig: Rig) -> int:
+    """Wait until the server shows everything that is durable; return the seq."""
+    await rig.live.committer.settled()
+    seq = rig.live.committer.durable_seq
+    with trio.fail_after(PATIENCE_S):
+        while (await ask(rig.root, "/api/status"))["seq"] < seq:  # noqa: ASYNC110
+            await trio.sleep(0.01)
+    return seq
+
+
+async def test_a_session_is_shown_and_takes_commands(paced_clock: MockClock, tmp_path: Path) -> None:
+    async def script(rig: Rig) -> None:
+        await rig.send(100, 101, 102)
+        await durable(rig)
+        status = await ask(tmp_path, "/api/status")
+        assert (status["mode"], status["armed"], status["running"]) == ("paper", False, True)
+        assert status["journal"] == (tmp_path / "journal.id").read_text(encoding="utf-8").strip()
+        done = await ask(
+            tmp_path, "/api/commands", command="pause", all=True, nonce="a", journal=status["journal"]
+        )
+        assert done["state"] == "done"
+        again = await ask(
+            tmp_path, "/api/commands", command="pause", all=True, nonce="a", journal=status["journal"]
+        )
+        assert (again["seq"], again["repeated"]) == (done["seq"], True)
+        halted = await ask(tmp_path, "/api/commands", command="halt", nonce="b", journal="0" * 32)
+        assert halted["state"] == "done", "a halt passes whatever the journal"
+        health = await ask(tmp_path, "/api/health")
+        assert health["lines"]["journal"].startswith("seq ")
+        assert health["lines"]["api"].startswith("connections ")
+
+    await Rig(tmp_path, config(), make_server=makes(tmp_path)).run(script)
+    assert_replays(tmp_path)
+    assert not (tmp_path / "engine.sock").exists()
+
+
+async def test_an_error_of_the_server_does_not_stop_trading(
+    paced_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied, fails = View.apply, [True, True]
+
+    def apply(view: View, records: list[Any]) -> None:
+        if records and records[-1][0] > 8 and fails:
+            fails.pop()
+            raise ZeroDivisionError("a bug of the view")
+        applied(view, records)
+
+    monkeypatch.setattr(View, "apply", apply)
+
+    async def script(rig: Rig) -> None:
+        for price in range(100, 120):
+            await rig.send(price)
+            await rig.live.committer.settled()
+            await trio.sleep(0.02)
+        with trio.fail_after(PATIENCE_S):
+            while fails:  # noqa: ASYNC110 - the server restarts by itself
+                await trio.sleep(0.01)
+        seq = await durable(rig)
+        assert seq > 20
+        assert len((await ask(tmp_path, "/api/trades?instrument=AAA"))["trades"]) == 20, "nothing is missing"
+
+    await Rig(tmp_path, config(), make_server=makes(tmp_path)).run(script)
+    changes = [
+        one for one in of(EdgeChanged, tmp_path) if isinstance(one, EdgeChanged) and one.actor == "api"
+    ]
+    assert [one.state for one in changes].count("restarting") == 2
+    assert "ZeroDivisionError: a bug of the view" in {one.detail for one in changes}
+    assert_replays(tmp_path)
+
+
+async def test_where_no_socket_can_be_the_session_trades_without_one(
+    paced_clock: MockClock, tmp_path: Path
+) -> None:
+    (tmp_path / "engine.sock").write_text("mine", encoding="utf-8")
+
+    async def script(rig: Rig) -> None:
+        await rig.send(100, 101)
+        await rig.live.committer.settled()
+
+    await Rig(tmp_path, config(), make_server=makes(tmp_path)).run(script)
+    (running, failed, *_) = [
+        one for one in of(EdgeChanged, tmp_path) if isinstance(one, EdgeChanged) and one.actor == "api"
+    ]
+    assert running.state == "running"
+    assert failed.state == "restarting"
+    assert "is not a socket; move this file away" in failed.detail
+    assert (tmp_path / "engine.sock").read_text(encoding="utf-8") == "mine"
+    with pytest.raises(Exception, match="is not a socket"):
+        UnixSocket(tmp_path)
+
+
+# The source, against the first frames of a recorded day.
+
+JOURNAL = "0" * 32
+FRAMES = 400
+
+
+def frames_of(day: Path) -> list[Committed]:
+    return [
+        Committed(day.name, frame.first_seq, list(inputs_of(frame)), list(derived_of(frame)), frame.digest)
+        for frame in islice(open_day(day), FRAMES)
+    ]
+
+
+def answers(view: View) -> dict[str, bytes]:
+    return {name: msgspec.json.encode(answer(view, name, {})) for name in QUESTIONS}
+
+
+@pytest.mark.parametrize("begins", [0, 150, FRAMES - 1])
+@pytest.mark.parametrize("waiting_max", [500, 1_000_000])
+async def test_a_view_that_began_late_or_overflowed_shows_what_one_shows_that_had_every_record(
+    begins: int, waiting_max: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "WAITING_MAX", waiting_max)
+    monkeypatch.setattr(live, "PAUSE_S", 0.001)
+    frames = frames_of(SAMPLE)
+    source = LiveSource(SAMPLE.parent, JOURNAL, frames[begins].last_seq, dict)
+    overflowed = 0
+    async with trio.open_nursery() as nursery:
+        source.begin()
+        nursery.start_soon(source.follow)
+        for number, frame in enumerate(frames[begins + 1 :]):
+            source.take(frame)
+            overflowed += source._dropped_seq == frame.last_seq
+            if number % 50 == 0:
+                await trio.sleep(0.002)
+        with trio.fail_after(PATIENCE_S):
+            while not (source._ready and source.standing.seq == frames[-1].last_seq):  # noqa: ASYNC110
+                await trio.sleep(0.005)
+        nursery.cancel_scope.cancel()
+    whole = View(JOURNAL)
+    for frame in frames:
+        whole.apply([*in_order(frame.first_seq, frame.inputs, frame.derived)])
+    assert answers(source._view) == answers(whole)
+    assert source._records == 0
+    if waiting_max == 500:
+        assert overflowed or begins == FRAMES - 1
+
+
+def test_a_view_is_read_up_to_a_durable_seq() -> None:
+    frames = frames_of(SAMPLE)
+    for until in (frames[0].last_seq, frames[3].last_seq, frames[30].last_seq + 1):
+        view = _read_view(SAMPLE.parent, JOURNAL, until)
+        assert view.seq == max(frame.last_seq for frame in frames if frame.last_seq <= until)
