@@ -36,6 +36,9 @@ _LOOK_S: Final = 0.5
 _AHEAD_S: Final = 1.0
 """A message whose time is further than this ahead of the venue's clock proves nothing."""
 
+_TRIP_NS_MIN: Final = SECOND_NS // 4
+"""What is known of the venue's clock is not made more exact than this."""
+
 _PING_S_MIN: Final = 0.05
 """Shortest pause between two rounds of pings, however fast the venue's clock runs."""
 
@@ -51,12 +54,24 @@ class VenueClock:
 
     It does not follow the engine's wall clock, which may be set; `boot_ns` is the reading of
     `Clock.readings` when the venue's answer was received. Without an answer of the venue, and for a venue
-    whose clock the engine has adopted, it is the engine's clock.
+    whose clock the engine has adopted, it is the engine's clock. The answer took `trip_ns`, so the venue's
+    time may be as much later: messages with a time raise the bound, by no more than that.
     """
 
-    def __init__(self, clock: Clock, venue_ns: int | None = None, boot_ns: int = 0) -> None:
+    def __init__(self, clock: Clock, venue_ns: int | None = None, boot_ns: int = 0, trip_ns: int = 0) -> None:
         self._clock = clock
         self._ahead_ns = None if venue_ns is None else venue_ns - boot_ns
+        self._ahead_ns_max = (self._ahead_ns or 0) + trip_ns
+
+    def note(self, venue_ns: int) -> bool:
+        """Note the time of a message that has just come; return whether the clock is later than was known."""
+        if self._ahead_ns is None or self._ahead_ns_max - self._ahead_ns < _TRIP_NS_MIN:
+            return False
+        ahead_ns = min(venue_ns - self._clock.readings().boot_ns, self._ahead_ns_max)
+        is_later = ahead_ns > self._ahead_ns
+        if is_later:
+            self._ahead_ns = ahead_ns
+        return is_later
 
     def now_ns(self) -> int:
         """Return the venue's time, UTC nanoseconds."""
@@ -111,6 +126,8 @@ class Proofs:
 
     def note_message(self, stream: Stream, venue_ns: int, recv_ns: int) -> None:
         """Note the time of a message, which the venue sent after all that it had sent before that time."""
+        if self._clock.note(venue_ns):
+            self._ahead_ns = self._clock.ahead_ns(_AHEAD_S)
         if stream.reached_ns < venue_ns <= recv_ns + self._ahead_ns:
             stream.reached_ns = venue_ns
             if venue_ns >= self._due_ns:
@@ -123,11 +140,10 @@ class Proofs:
 
     async def run(self) -> None:
         """Report life and lateness until cancelled, and ping the connections that are quiet."""
-        period_s = self._limits.heard_s
         while True:
-            until = trio.current_time() + period_s
-            while trio.current_time() < until:
-                await trio.sleep(min(_LOOK_S, until - trio.current_time()))
+            began, period_s = trio.current_time(), self._limits.heard_s
+            while (left_s := began + self._limits.heard_s - trio.current_time()) > 0:
+                await trio.sleep(min(_LOOK_S, left_s))
                 self._look()
             if not self._health.live or self._is_behind():
                 continue

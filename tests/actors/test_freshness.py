@@ -182,6 +182,14 @@ def test_a_price_of_an_earlier_session_is_not_fresh() -> None:
     assert stale([*events, quote(T + 3 * S)], T + 3 * S) == ""
 
 
+def test_a_price_of_an_earlier_session_is_not_fresh_before_its_feed_has_come_up() -> None:
+    """The account may be read first: a target that waits would be opened at once, on a price of any age."""
+    started = SessionStarted(T + S, "b" * 16, "live", "", "", "", (), "")
+    read = AccountRead(T + 2 * S, T + 2 * S, "g", 6, 10**12, 10**12, 0, 0)
+    assert stale([UP, trade(), started, read], T + 2 * S) == "no price since data was missed"
+    assert stale([UP, trade(), started, read, trade(T + 3 * S)], T + 3 * S) == ""
+
+
 @pytest.mark.parametrize("before", [[], [QUIET], [UP]])
 def test_nothing_opens_while_the_engine_is_later_than_the_age_allowed(before: list[Any]) -> None:
     """In data without a feed too: what is late is the engine."""

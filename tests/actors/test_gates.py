@@ -71,6 +71,13 @@ def send(*make: Callable[[int], Any]) -> Act:
     return arrange
 
 
+def jump(rig: Rig) -> None:
+    """Let the clock jump, and a new price come."""
+    at_ns = rig.tick()
+    rig.send(ClockJumped(at_ns, at_ns - SECOND_NS, at_ns, "paused"))
+    rig.trade(100)
+
+
 def derive(*events: Any) -> Act:
     return lambda rig: rig.derive(*events)
 
@@ -178,7 +185,7 @@ ROWS = (
     Row(
         "a clock that jumped",
         "unreconciled",
-        arrange=send(lambda at: ClockJumped(at, at - SECOND_NS, at, "paused")),
+        arrange=jump,
         modes="real",
     ),
     Row(

@@ -243,7 +243,7 @@ class SimulatedNetwork(Network):
 
     def piece(self) -> int:
         """Return how many bytes are delivered at most."""
-        return self._chance.randint(1, 40) if trio.current_time() < self.pieces_until else 1 << 30
+        return 1 << (self._chance.randint(0, 9) if trio.current_time() < self.pieces_until else 30)
 
     # What an adapter uses.
 

@@ -17,6 +17,9 @@ from tests.simulation.machine import Machine
 
 __all__ = ["Operator", "reason_not_ready"]
 
+LOOKS_EVERY_S = 5.0
+WAITS_S = 20.0
+
 
 def reason_not_ready(live: Live | None) -> tuple[str, str]:
     """Return (kind, words) of why nothing would be opened, ("", "") if it would."""
@@ -52,9 +55,6 @@ def reason_not_ready(live: Live | None) -> tuple[str, str]:
 class Operator:
     """Resumes what was halted, and restarts a session whose clock is wrong. `acts` counts what was done."""
 
-    LOOKS_EVERY_S = 5.0
-    WAITS_S = 20.0
-
     def __init__(self, machine: Machine) -> None:
         self.acts: Counter[str] = Counter()
         self._machine = machine
@@ -63,7 +63,7 @@ class Operator:
         """Look from time to time; act on what has lasted for a while."""
         since, before = trio.current_time(), ""
         while True:
-            await trio.sleep(self.LOOKS_EVERY_S)
+            await trio.sleep(LOOKS_EVERY_S)
             live = self._machine.live
             kind, words = reason_not_ready(live)
             if kind not in ("halted", "clock"):
@@ -71,7 +71,7 @@ class Operator:
                 continue
             if kind != before:
                 since, before = trio.current_time(), kind
-            if live is None or trio.current_time() - since < self.WAITS_S:
+            if live is None or trio.current_time() - since < WAITS_S:
                 continue
             before = ""
             self.acts[f"{kind}: {words}"[:100]] += 1

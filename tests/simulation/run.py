@@ -17,7 +17,7 @@ import time
 import msgspec
 
 from tests.simulation.report import Figures, figures_of
-from tests.simulation.scenario import Scenario, draw
+from tests.simulation.scenario import Scenario, draw, draw_day
 from tests.simulation.shrink import shrink
 from tests.simulation.simulation import Simulation, simulate
 
@@ -32,13 +32,14 @@ def main() -> int:
     parser.add_argument("seeds", help="a seed, or a range such as 1-50")
     parser.add_argument("--hours", type=float, default=1.0, help="simulated hours of each seed")
     parser.add_argument("--faults", type=float, default=FAULTS_PER_HOUR, help="faults per simulated hour")
+    parser.add_argument("--days", action="store_true", help="simulate a day for each seed, most of it quiet")
     parser.add_argument("--shrink", action="store_true", help="shorten a scenario that fails")
     asked = parser.parse_args()
     first, _, last = asked.seeds.partition("-")
     total, failed = Figures(), 0
-    began = time.perf_counter()
+    began, began_cpu = time.perf_counter(), time.process_time()
     for seed in range(int(first), int(last or first) + 1):
-        scenario = draw(seed, asked.hours, per_hour=asked.faults)
+        scenario = draw_day(seed) if asked.days else draw(seed, asked.hours, per_hour=asked.faults)
         simulation = simulate(scenario)
         total.add(figures_of(simulation))
         if simulation.broken:
@@ -46,7 +47,8 @@ def main() -> int:
             _explain(scenario, simulation, asked)
     for line in total.lines():
         print(line)
-    print(f"{failed} seeds failed; {time.perf_counter() - began:.1f} s")
+    took_s, cpu_s = time.perf_counter() - began, time.process_time() - began_cpu
+    print(f"{failed} seeds failed; {took_s:.1f} s, {cpu_s:.1f} s of CPU")
     return 1 if failed else 0
 
 
@@ -54,7 +56,7 @@ def _explain(scenario: Scenario, simulation: Simulation, asked: argparse.Namespa
     """Print what broke, how to repeat it, and with `--shrink` the shortest scenario that breaks the same."""
     for invariant, words in simulation.broken:
         print(f"seed {scenario.seed}: {invariant}: {words}", flush=True)
-    options = f"--hours {asked.hours:g} --faults {asked.faults:g}"
+    options = "--days" if asked.days else f"--hours {asked.hours:g} --faults {asked.faults:g}"
     print(f"  again: python -m tests.simulation.run {scenario.seed} {options} --shrink")
     if not asked.shrink:
         return

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-__all__ = ["KINDS", "Scenario", "Step", "draw"]
+__all__ = ["KINDS", "Scenario", "Step", "draw", "draw_day"]
 
 
 class Step(NamedTuple):
@@ -26,7 +26,13 @@ class Step(NamedTuple):
 
 
 class Scenario(msgspec.Struct, frozen=True):
-    """A simulation. `start_s`: the time of day at which it starts; `transport`: how orders are sent."""
+    """A simulation. `start_s`: the time of day at which it starts; `transport`: how orders are sent.
+
+    `gap_s`: the mean time between two events of a market. Outside of the `stretches` (from and to, seconds
+    since the start) it is `quiet_gap_s`, and the engine looks at what may have happened less often
+    (`pace.py`); without any, the whole time is busy. Strategies act on bars of the first of the `intervals`,
+    or with `on_trades` on trades.
+    """
 
     seed: int
     hours: float
@@ -34,6 +40,10 @@ class Scenario(msgspec.Struct, frozen=True):
     transport: str
     steps: tuple[Step, ...]
     gap_s: float = 20.0
+    quiet_gap_s: float = 20.0
+    stretches: tuple[tuple[float, float], ...] = ()
+    intervals: tuple[str, ...] = ("1m", "5m")
+    on_trades: bool = False
 
 
 Draw = Callable[[Random], tuple[tuple[Any, ...], float]]
@@ -58,7 +68,8 @@ def _few(chance: Random) -> tuple[tuple[Any, ...], float]:
 
 def _late(chance: Random) -> tuple[tuple[Any, ...], float]:
     ms = chance.choice((300, 1500, 4000, 7000, 15_000))
-    return (chance.choice((1, 1, 2, 4)), ms), ms / 1000
+    count = chance.choice((1, 1, 2, 4))
+    return (count, ms), count * ms / 1000
 
 
 def _refused(chance: Random) -> tuple[tuple[Any, ...], float]:
@@ -164,3 +175,89 @@ def draw(seed: int, hours: float, *, per_hour: float = 14.0) -> Scenario:
         tuple(steps),
         chance.choice((4.0, 20.0, 20.0, 60.0)),
     )
+
+
+RESTARTS: Final = frozenset(
+    {
+        "kill",
+        "kill at a change of the disk",
+        "kill at a send",
+        "power cut",
+        "bit flip",
+        "disk sync fails",
+        "disk write fails",
+        "disk create fails",
+        "disk full",
+        "clock step",
+    }
+)
+"""Kinds after which a session is started again, which takes the longer the more its day holds."""
+
+STEPS_OF_A_DAY: Final = 266
+CLUSTERS: Final = 7
+BETWEEN_S: Final = 2.5
+LASTS_S_MAX: Final = 40.0
+ALONE: Final = ("kill", "power cut", "cut all", "black hole", "venue restart", "suspend")
+
+
+def draw_day(seed: int) -> Scenario:
+    """Return a scenario of a day: quiet, but for some minutes of many faults, and a few faults alone.
+
+    Most kinds that need a new session come soon after the start and after midnight, when a day holds little.
+    """
+    chance = Random(f"{seed} day")
+    start_s = chance.randrange(86_400)
+    midnight_s = 86_400.0 - start_s
+    times = [100.0, midnight_s - chance.uniform(30, 100)]
+    while len(times) < CLUSTERS:
+        # A bar of each interval ends in it.
+        end_s = (start_s + chance.uniform(1800, 82_000)) // 3600 * 3600 - start_s
+        at_s = end_s - chance.uniform(30, 100)
+        if all(abs(at_s - one) > 1800 for one in times):
+            times.append(at_s)
+    clusters = sorted(zip(times, (True, True, *[False] * (CLUSTERS - 2)), strict=True))
+    steps: list[Step] = []
+    stretches: list[tuple[float, float]] = []
+    for began_s, restarts in clusters:
+        if began_s > 86_000:
+            continue
+        own = _cluster(chance, began_s, restarts=restarts)
+        stretches.append((began_s - 10, max(step.at_s + step.lasts_s for step in own) + 10))
+        steps += own
+    for _ in range(2):
+        at_s = chance.uniform(0, 86_000)
+        if all(not before - 400 < at_s < after + 400 for before, after in stretches):
+            kind = chance.choice(ALONE)
+            seconds = round(chance.choice((3.0, 60.0, 900.0, 7200.0)) * chance.random(), 2)
+            steps.append(
+                Step(round(at_s, 3), kind, (seconds,) if kind in ("suspend", "venue restart") else ())
+            )
+    return Scenario(
+        seed,
+        24.0,
+        start_s,
+        chance.choice(("rest", "rest", "post")),
+        tuple(sorted(steps)),
+        gap_s=chance.choice((6.0, 10.0, 20.0)),
+        quiet_gap_s=chance.choice((200.0, 300.0, 600.0)),
+        stretches=tuple(stretches),
+        intervals=chance.choice((("5m", "1h"), ("15m", "1h"), ("30m", "1h"))),
+        on_trades=True,
+    )
+
+
+def _cluster(chance: Random, at_s: float, *, restarts: bool) -> list[Step]:
+    """Return faults close to each other."""
+    names = [name for name in KINDS if restarts or name not in RESTARTS]
+    weights = [KINDS[name][0] for name in names]
+    steps = []
+    for _ in range(STEPS_OF_A_DAY // CLUSTERS):
+        kind = chance.choices(names, weights)[0]
+        values, lasts_s = KINDS[kind][1](chance)
+        while lasts_s > LASTS_S_MAX:
+            values, lasts_s = KINDS[kind][1](chance)
+        steps.append(Step(round(at_s, 3), kind, values, lasts_s))
+        at_s += chance.expovariate(1 / BETWEEN_S)
+        if kind in ("pause", "suspend"):
+            at_s += lasts_s
+    return steps

@@ -12,18 +12,20 @@ peace for a while, flattens and stops, and everything is compared (`checks.py`).
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from random import Random
 from unittest.mock import patch
 
 import trio
 
+from adapters.hyperliquid.gateway.gateway import HyperliquidGateway
 from engine.clock import day_start_ns
 from engine.config import BarsConfig, Config, DataConfig, RiskConfig, StrategyConfig, VenueConfig
 from tests.simulation.checks import check
 from tests.simulation.faults import Faults
 from tests.simulation.machine import Machine, replaced
 from tests.simulation.network import SimulatedNetwork
+from tests.simulation.pace import LOOK_S, Pace, paced
 from tests.simulation.readiness import Operator, reason_not_ready
 from tests.simulation.scenario import Scenario
 from tests.simulation.times import SECOND_NS, JumpingClock, MachineTime
@@ -34,10 +36,14 @@ __all__ = ["Simulation", "simulate"]
 
 DAY = day_start_ns("2025-03-05")
 READY_S = 60.0
+REFUSED_S = 180.0
+"""So much longer it may take after refusals for too many requests: each halves the budget for a minute."""
+ASIDE_S = 90.0
+"""So much longer if a subscription was not confirmed in time: it is tried again after a minute."""
 PEACE_S = 150.0
 STOP_S = 120.0
 SILENT_S = 45.0
-"""A connection on which nothing passes is given up within 20 s; the process may be paused meanwhile."""
+"""A connection on which nothing passes is given up within 20 s in which the process runs."""
 
 
 def configuration(scenario: Scenario) -> Config:
@@ -45,13 +51,13 @@ def configuration(scenario: Scenario) -> Config:
     return Config(
         mode="live",
         instruments=INSTRUMENTS,
-        strategies=(
-            StrategyConfig(use="tests.simulation.traders:Targets"),
-            StrategyConfig(use="tests.simulation.traders:Mixed"),
+        strategies=tuple(
+            StrategyConfig(use=f"tests.simulation.traders:{name}{'OnTrades' if scenario.on_trades else ''}")
+            for name in ("Targets", "Mixed")
         ),
-        bars=BarsConfig(intervals=("1m", "5m")),
+        bars=BarsConfig(intervals=scenario.intervals),
         risk=RiskConfig(max_orders_per_minute=0, on_stop="flatten"),
-        data=DataConfig(warmup_bars=0, check_minutes=5),
+        data=DataConfig(warmup_bars=0, check_minutes=60 if scenario.stretches else 5),
         venue=VenueConfig(network="testnet", account=ACCOUNT, transport=scenario.transport),
         seed=scenario.seed,
     )
@@ -75,8 +81,10 @@ class Simulation:
         self.operator: Operator
         self.wire = Wire(lambda: self.machine.disk, self.fail)
         self._clock = JumpingClock()
+        self._pace: Pace
         self._busy_until = 0.0
         self._unready_since = 0.0
+        self._left = deque(scenario.steps)
 
     def note(self, fault: str) -> None:
         """Count a fault that happened."""
@@ -89,6 +97,9 @@ class Simulation:
     def jump(self, seconds: float) -> None:
         """Let time pass in which no task runs."""
         self._clock.jump(seconds)
+        self.times.paused_ns += round(seconds * SECOND_NS)
+        for link in self.machine.network.links:
+            link.silent_at += seconds * link.silent  # the time in which that could be noticed
         self.venue.go_on(seconds)
 
     def run(self) -> None:
@@ -98,7 +109,8 @@ class Simulation:
 
     async def _run(self) -> None:
         seed = self.scenario.seed
-        self.venue = SimulatedVenue(seed, self.times, self.scenario.gap_s)
+        self._pace = Pace()
+        self.venue = SimulatedVenue(self.scenario, self.times)
         self.venue.posted = self.wire.sent
         chance = Random(f"{seed} machine")
         async with trio.open_nursery() as nursery:
@@ -117,7 +129,7 @@ class Simulation:
                 configuration(self.scenario), chance, nursery, make_network, self.note, self.fail
             )
             self.operator = Operator(self.machine)
-            with replaced(self.machine, Random(f"{seed} ids")):
+            with replaced(self.machine, Random(f"{seed} ids")), paced(self._pace):
                 nursery.start_soon(self.machine.run)
                 nursery.start_soon(self.operator.run)
                 nursery.start_soon(self._watch)
@@ -137,13 +149,19 @@ class Simulation:
     async def _watch(self) -> None:
         """Note the highest marks of queues and tasks, and what does not recover, from time to time."""
         while True:
-            await trio.sleep(10)
-            self._check_recovery()
+            await self._pace.sleep(LOOK_S if self._pace.is_quiet else 10)
+            if not self._pace.is_quiet:
+                self._check_recovery()
             live = self.machine.live
             self._mark("tasks", _tasks())
             self._mark("connections", len(self.machine.network.links))
             for link in self.machine.network.links:
-                if link.silent and trio.current_time() - link.silent_at > SILENT_S and not link.is_request:
+                if (
+                    link.silent
+                    and not self._pace.is_quiet
+                    and trio.current_time() - link.silent_at > SILENT_S
+                    and not link.is_request
+                ):
                     self.fail("N04", f"a connection was kept that has been silent for {SILENT_S:.0f} s")
                     link.silent = False
             if live is not None and hasattr(live, "committer"):
@@ -157,31 +175,71 @@ class Simulation:
         stated = kind in ("", "halted", "clock") or (kind == "down" and now - self.machine.stopped_at < 15)
         if stated or now - self._busy_until < READY_S:
             self._unready_since = now
-        elif now - self._unready_since > READY_S:
-            self.fail("I13", f"not ready {READY_S:.0f} s after a fault: {kind}: {words}")
+        elif now - self._unready_since > self._ready_within_s():
+            self.fail("I13", f"not ready {self._ready_within_s():.0f} s after a fault: {kind}: {words}")
             self._unready_since = math.inf
 
     def _mark(self, name: str, value: int) -> None:
         self.marks[name] = max(self.marks.get(name, 0), value)
 
     async def _play(self, faults: Faults) -> None:
-        began = trio.current_time() - 60
-        for step in self.scenario.steps:
-            await trio.sleep_until(max(began + step.at_s, trio.current_time()))
+        """Carry out the steps, in busy stretches if the scenario has any; quiet ones lie between them."""
+        for from_s, to_s in self.scenario.stretches or ((0.0, self.scenario.hours * 3600),):
+            await self._steps_until(from_s, faults)
+            self._unready_since = trio.current_time()
+            await self._pace.busy()
+            await self._steps_until(to_s, faults)
+            self._disarm()
+            if self.scenario.stretches:
+                if self.venue.silenced_in(*self._last_ns(to_s - from_s)):
+                    self.machine.network.cut_all()  # in a quiet stretch nothing asks for long
+                await self._recover()
+                self._pace.quiet()
+        await self._steps_until(self.scenario.hours * 3600, faults)
+        self._unready_since = trio.current_time()
+        await self._pace.busy()
+        self.fired.update(self.venue.faults.fired)
+        self._disarm()
+
+    async def _steps_until(self, end_s: float, faults: Faults) -> None:
+        """Carry out the steps that are due before a time since the start; return at that time."""
+        while self._left and self._left[0].at_s < end_s:
+            step = self._left.popleft()
+            await self._sleep_until(step.at_s)
             self._busy_until = max(self._busy_until, trio.current_time() + step.lasts_s)
             faults.do(step)
-        await trio.sleep_until(max(began + self.scenario.hours * 3600, trio.current_time()))
-        self.fired.update(self.venue.faults.fired)
+        await self._sleep_until(end_s)
+
+    async def _sleep_until(self, at_s: float) -> None:
+        """Sleep until a time since the start, of the world outside: it goes on in a suspension."""
+        while (left_ns := round(at_s * SECOND_NS) + self.times.start_ns - self.times.true_ns()) > 0:  # noqa: ASYNC110
+            await trio.sleep(left_ns / SECOND_NS)
+
+    def _last_ns(self, seconds: float) -> tuple[int, int]:
+        now_ns = self.times.true_ns()
+        return now_ns - round(seconds * SECOND_NS), now_ns
+
+    def _disarm(self) -> None:
+        """Forget the faults that have not happened."""
         self.venue.faults.disarm()
         disk, network = self.machine.disk, self.machine.network
         disk.fails.clear()
         disk.before, network.sending = (lambda _: None), (lambda: None)
 
+    def _ready_within_s(self) -> float:
+        """Return how long it may take until the engine is ready."""
+        live = self.machine.live
+        gateway = None if live is None else live.effects.gateway
+        is_cut = isinstance(gateway, HyperliquidGateway) and gateway._sender._governor._factor() < 1
+        health = "" if live is None else "".join(line() for line in live._plan.health.values())
+        return READY_S + REFUSED_S * is_cut + ASIDE_S * ("SET ASIDE" in health)
+
     async def _recover(self) -> None:
         """Wait until the engine is ready (I13)."""
         began = trio.current_time()
+        gives_up_at = began + 1800
         reasons: Counter[str] = Counter()
-        while trio.current_time() - began < READY_S:
+        while trio.current_time() - began < self._ready_within_s():
             kind, words = reason_not_ready(self.machine.live)
             if not kind:
                 self.ready_s = trio.current_time() - began
@@ -190,9 +248,11 @@ class Simulation:
             if kind in ("halted", "clock"):
                 began = trio.current_time()  # it says why, and waits for a person
             await trio.sleep(0.5)
-            if trio.current_time() > self.scenario.hours * 3600 + 1800:
+            if trio.current_time() > gives_up_at:
                 break
-        self.fail("I13", f"not ready {READY_S:.0f} s after the last fault: {reasons.most_common(3)}")
+        self.fail(
+            "I13", f"not ready {self._ready_within_s():.0f} s after the last fault: {reasons.most_common(3)}"
+        )
 
 
 def _tasks() -> int:

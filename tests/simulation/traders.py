@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from engine.strategies import Bar, Strategy
+from engine.strategies import Bar, Strategy, Tick
 
-__all__ = ["Mixed", "Targets"]
+__all__ = ["Mixed", "MixedOnTrades", "Targets", "TargetsOnTrades"]
 
 SIZES = {"BTC": "0.002", "ETH": "0.05"}
 HALVES = {"BTC": "0.001", "ETH": "0.02"}
@@ -14,14 +14,16 @@ class Targets(Strategy):
     """A new target on some bars, with a trailing stop on half of it."""
 
     def on_bar(self, bar: Bar) -> None:
-        if bar.interval != "1m":
-            return
-        market = bar.market
+        if bar.interval == "1m":
+            self.act(bar.market, bar.close)
+
+    def act(self, market: str, close: float) -> None:
+        """Decide something."""
         draw = self.random.randint(0, 5)
         if draw < 3:
             self.target(market, (0, SIZES[market], "-" + SIZES[market])[draw])
         elif draw == 3:
-            self.trail(market, HALVES[market], bar.close * 0.002)
+            self.trail(market, HALVES[market], close * 0.002)
 
 
 class Mixed(Strategy):
@@ -31,9 +33,11 @@ class Mixed(Strategy):
         self.resting: dict[str, str] = {}
 
     def on_bar(self, bar: Bar) -> None:
-        if bar.interval != "1m":
-            return
-        market, close = bar.market, bar.close
+        if bar.interval == "1m":
+            self.act(bar.market, bar.close)
+
+    def act(self, market: str, close: float) -> None:
+        """Decide something."""
         size, half = SIZES[market], HALVES[market]
         draw = self.random.randint(0, 10)
         if draw == 0:
@@ -60,6 +64,22 @@ class Mixed(Strategy):
             position = self.position(market)
             if position.size:
                 (self.sell if position.size > 0 else self.buy)(market, size, reduce_only=True)
+
+
+class TargetsOnTrades(Targets):
+    """The same on some trades."""
+
+    def on_trade(self, trade: Tick) -> None:
+        if not self.random.randint(0, 5):
+            self.act(trade.market, trade.price)
+
+
+class MixedOnTrades(Mixed):
+    """The same on some trades."""
+
+    def on_trade(self, trade: Tick) -> None:
+        if not self.random.randint(0, 5):
+            self.act(trade.market, trade.price)
 
 
 def _text(price: float) -> str:

@@ -18,19 +18,23 @@ from starlette.responses import Response
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
 
 from adapters.sandbox.faults import Fault
-from adapters.sandbox.market import SyntheticMarket
 from adapters.sandbox.requests import Requests
 from adapters.sandbox.server import Sandbox, SandboxOptions, _Player
 from adapters.sandbox.tape import Tape
 from engine.events import Quote, Trade
 from tests.live.kit import ACCOUNT
+from tests.simulation.market import PacedMarket
 from tests.simulation.network import Answered, Tcp
+from tests.simulation.scenario import Scenario
 from tests.simulation.times import SECOND_NS, MachineTime, VenueClock
 
 __all__ = ["ACCOUNT", "INSTRUMENTS", "SimulatedVenue"]
 
 INSTRUMENTS = ("BTC", "ETH")
 CASH = "100000"
+IDLE_S = 60.0
+QUIET_IDLE_S = 1800.0
+"""The venue cuts a connection on which nothing was sent for so long; in quiet stretches pings are rare."""
 SILENCE_NS = 330 * SECOND_NS
 """A subscription that is silent is found within this time, by questions to the venue."""
 
@@ -38,11 +42,11 @@ SILENCE_NS = 330 * SECOND_NS
 class SimulatedVenue(Sandbox):
     """The exchange. `trades` are those it has played, by instrument number."""
 
-    def __init__(self, seed: int, times: MachineTime, gap_s: float) -> None:
-        market = SyntheticMarket(seed, INSTRUMENTS)
-        market._profiles = [
-            msgspec.structs.replace(one, gap_ms=int(gap_s * 1000)) for one in market._profiles
-        ]
+    def __init__(self, scenario: Scenario, times: MachineTime) -> None:
+        seed = scenario.seed
+        market = PacedMarket(
+            seed, INSTRUMENTS, scenario.gap_s, scenario.quiet_gap_s, scenario.stretches or None
+        )
         self.trades: dict[int, list[Trade]] = {}
         self.answered = 0
 
@@ -53,7 +57,11 @@ class SimulatedVenue(Sandbox):
                 yield event
 
         options = SandboxOptions(
-            seed=seed, accounts=((ACCOUNT, CASH),), network="testnet", instruments=INSTRUMENTS
+            seed=seed,
+            accounts=((ACCOUNT, CASH),),
+            network="testnet",
+            instruments=INSTRUMENTS,
+            idle_s=QUIET_IDLE_S if scenario.stretches else IDLE_S,
         )
         self._spoiled_ns: list[tuple[int, int]] = []
         self._jumped = (0, 0)

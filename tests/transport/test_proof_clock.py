@@ -61,3 +61,24 @@ def test_without_an_answer_of_the_venue_the_engines_clock_counts() -> None:
     machine.run(5)
     assert clock.now_ns() == START_NS + 5 * SECOND_NS
     assert clock.seconds_until(START_NS + 7 * SECOND_NS) == 2.0
+
+
+def test_messages_make_up_for_an_answer_that_took_long_and_for_no_more() -> None:
+    """An answer that took 4 s at a start would make each proof, and each price, seem 4 s old for ever."""
+    machine = Machine()
+    clock = VenueClock(machine, START_NS - 4 * SECOND_NS, machine.boot, 4 * SECOND_NS)
+    machine.run(60)
+    assert clock.now_ns() == START_NS + 56 * SECOND_NS
+    assert not clock.note(START_NS + 50 * SECOND_NS)
+    assert clock.note(START_NS + 59 * SECOND_NS)
+    assert clock.now_ns() == START_NS + 59 * SECOND_NS
+    assert clock.note(START_NS + 3600 * SECOND_NS)
+    assert clock.now_ns() == START_NS + 60 * SECOND_NS
+    assert not clock.note(START_NS + 3600 * SECOND_NS)
+
+
+def test_the_clock_of_a_prompt_answer_is_not_changed_by_messages() -> None:
+    machine = Machine()
+    clock = VenueClock(machine, START_NS, machine.boot, SECOND_NS // 10)
+    assert not clock.note(START_NS + SECOND_NS)
+    assert clock.now_ns() == START_NS

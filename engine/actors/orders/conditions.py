@@ -11,7 +11,7 @@ it has delivered everything (`FeedHeard.proved_ns`), a price is no older than th
 feed is late (`FeedLagging`). Ages are wall time: on a
 venue whose clock runs faster they may be so many times as long. A feed that does not prove its life
 (`FeedUp.heard_ms` is 0) has no age but that of the engine's lag, and data without events of a feed, such as
-an imported file, is always fresh.
+an imported file, has none either. A price of an earlier session is never fresh: a new one has to come first.
 """
 
 from __future__ import annotations
@@ -171,14 +171,12 @@ def not_fresh(
     for feed, lag_ms in conditions.late.items():
         if lag_ms > max_age_ms:
             return f"{feed} is {lag_ms} ms late, more than {max_age_ms}"
-    if not conditions.feeds:
-        return None
     for why in conditions.feeds.values():
         if why:
             return why
     if instrument in conditions.doubted:
         return "no price since data was missed"
-    if not conditions.heard_ms:
+    if not conditions.feeds or not conditions.heard_ms:
         return None
     if conditions.unproved:
         return "the feed has not caught up since the clock jumped"
