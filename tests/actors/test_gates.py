@@ -423,6 +423,8 @@ def test_after_a_jump_the_account_is_read_and_an_older_answer_does_not_count() -
     rig.send(ClockJumped(at_ns, at_ns - 3600 * SECOND_NS, at_ns, "suspended"))
     (query,) = rig.events(QueryAccount)
     assert query.reason == "the clock jumped"
+    assert answer(rig, buy) == "stale"
+    rig.trade(100)
     assert answer(rig, buy) == "unreconciled"
     assert answer(rig, sell) == ""
     old_ns = at_ns - 2 * SECOND_NS
