@@ -43,7 +43,8 @@ __all__ = [
 
 
 class HaltRow(msgspec.Struct):
-    """Something that refuses openings. `what` is "engine", "market", "strategy", "stopped" or "pause".
+    """Something that refuses openings. `what` is "engine", "market", "strategy", "stopped",
+    "disarmed" or "pause".
 
     `name` is the market or the strategy, "" for the engine and for a pause of all. `seq` is the record that
     began it, 0 if that is on an earlier day.

@@ -41,6 +41,7 @@ from engine.events import (
     FillBooked,
     GatewayDown,
     GatewayUp,
+    HaltsChanged,
     InstrumentListed,
     LogWritten,
     MarketHalted,
@@ -140,13 +141,14 @@ class Changes:
             EngineLagging: lambda _, __: [("status",)],
             OperatorCommand: lambda seq, _: [("command", seq), *_EVERYTHING],
             DayOpened: lambda _, __: _EVERYTHING,
-            CommandAnswered: lambda _, answered: [("command", answered.seq)],
+            CommandAnswered: lambda _, answered: [("command", answered.seq), ("strategies",)],
             InstrumentListed: lambda _, listed: [("instrument", listed.instrument)],
             **dict.fromkeys(
                 (SessionStarted, SessionStopped, EngineHalted, MarketHalted, ActorFailed, ActorRestarted),
                 lambda _, __: _EVERYTHING,
             ),
             StrategyStopped: lambda _, __: _EVERYTHING,
+            HaltsChanged: lambda _, __: _EVERYTHING,
             ParameterSet: lambda _, one: [("strategy", one.strategy)],
         }
         self._makers: dict[str, Callable[..., Iterable[tuple[str, Any]]]] = {

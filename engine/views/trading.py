@@ -24,6 +24,7 @@ from engine.events import (
     EngineHalted,
     Event,
     GatewayUp,
+    HaltsChanged,
     LogWritten,
     MarketHalted,
     OperatorCommand,
@@ -52,6 +53,11 @@ COMMANDS_MAX: Final = 200
 LINES_MAX: Final = 20
 FAILURES_MAX: Final = 50
 
+_COPIED: Final = (
+    *("markets", "quarantined", "failed", "paused", "stopped", "failures"),
+    *("commands", "answers", "pending"),
+)
+
 Since = tuple[str, int, int]
 """(reason, time, seq) of something that goes on; seq 0 if it began before what the view has seen."""
 
@@ -70,6 +76,7 @@ class Trading:
         self.halted: Since | None = None
         self.markets: dict[int, Since] = {}
         self.quarantined: dict[str, Since] = {}
+        self.failed: dict[str, Since] = {}
         self.paused: dict[str, Since] = {}
         self.failures: deque[Kept] = deque(maxlen=FAILURES_MAX)
         self.series: dict[tuple[str, int, str], deque[Kept]] = {}
@@ -78,7 +85,9 @@ class Trading:
         self.commands: dict[int, OperatorCommand] = {}
         self.answers: dict[int, Kept] = {}
         self.params: dict[str, dict[str, Any]] = {}
+        self.pending: dict[int, ParameterSet] = {}
         self.stopped: dict[str, Since] = {}
+        self.disarmed: Since | None = None
         self.handlers: dict[type[Event], Callable[[int, Any], None]] = {
             SessionStarted: self.begin,
             SessionStopped: self._stopped,
@@ -91,6 +100,7 @@ class Trading:
             CommandAnswered: self._answered,
             ParameterSet: self._set,
             StrategyStopped: self._stop_strategy,
+            HaltsChanged: self._halts,
             SignalRaised: self._signal,
             LogWritten: self._log,
             TargetSet: self._reason,
@@ -103,7 +113,16 @@ class Trading:
         handlers = twin.handlers
         vars(twin).update(vars(self))
         twin.handlers, twin.instruments = handlers, instruments
-        for name in ("markets", "quarantined", "paused", "failures", "commands", "answers", "stopped"):
+        for name in (
+            "markets",
+            "quarantined",
+            "paused",
+            "failures",
+            "commands",
+            "answers",
+            "stopped",
+            "pending",
+        ):
             setattr(twin, name, getattr(self, name).copy())
         twin.params = {strategy: params.copy() for strategy, params in self.params.items()}
         for name in ("series", "lines", "reasons"):
@@ -132,8 +151,10 @@ class Trading:
         self.use(started)
         self.stopping = False
         self.quarantined.clear()
+        self.failed.clear()
         self.params.clear()  # those in force are recorded again
         self.stopped.clear()
+        self.disarmed = None
         if self.halted is not None and self.halted[0] == STOPPED:
             self.halted = None
 
@@ -153,42 +174,49 @@ class Trading:
 
     def _failed(self, seq: int, failed: ActorFailed) -> None:
         self.failures.appendleft((seq, failed))
+        self.failed[failed.actor] = f"{failed.actor} failed: {failed.error}", failed.at_ns, seq
         if failed.policy == "quarantine":
             self.quarantined[failed.actor] = f"{failed.actor} failed: {failed.error}", failed.at_ns, seq
 
     def _restarted(self, _seq: int, restarted: ActorRestarted) -> None:
         self.quarantined.pop(restarted.actor, None)
+        self.failed.pop(restarted.actor, None)
 
     def _command(self, seq: int, command: OperatorCommand) -> None:
         remember(self.commands, seq, command, COMMANDS_MAX)
-        match command.command:
-            case "stop":
-                self.stopping = True
-            case "pause":
-                self.paused.setdefault(command.target, ("paused", command.recv_ns, seq))
-            case "resume":
-                self._resume(seq, command)
+        if command.command == "stop":
+            self.stopping = True
 
     def _answered(self, seq: int, answered: CommandAnswered) -> None:
         remember(self.answers, answered.seq, (seq, answered), COMMANDS_MAX)
+        pending = self.pending.pop(answered.seq, None)
+        if pending is not None and answered.state == "done":
+            self._put(pending)
 
-    def _resume(self, seq: int, command: OperatorCommand) -> None:
-        target = command.target
-        if target:
-            self.paused.pop(target, None)
-            for number in [one for one in self.markets if self.instruments.means(target, one)]:
-                del self.markets[number]
-            return
-        self.halted = (STOPPED, command.recv_ns, seq) if self.stopping else None
-        self.markets.clear()
-        self.paused.clear()
+    def _halts(self, seq: int, changed: HaltsChanged) -> None:
+        now = changed.at_ns, seq
+        if not changed.halted:
+            self.halted = None
+        elif self.halted is None or self.halted[0] != changed.halted:
+            self.halted = (changed.halted, *now)
+        self.disarmed = (changed.disarmed, *now) if changed.disarmed else None
+        self.markets = {one: self.markets.get(one, (reason, *now)) for one, reason in changed.markets}
+        self.paused = {name: self.paused.get(name, ("paused", *now)) for name in changed.paused}
+        self.stopped = {name: self.stopped.get(name, ("stopped", *now)) for name in changed.stopped}
 
     def _set(self, _seq: int, changed: ParameterSet) -> None:
+        """Note a parameter: in force once the strategy has taken it, at the begin of a session at once."""
+        if changed.nonce:
+            remember(self.pending, changed.seq, changed, COMMANDS_MAX)
+        else:
+            self._put(changed)
+
+    def _put(self, changed: ParameterSet) -> None:
         self.params.setdefault(changed.strategy, {})[changed.name] = changed.value
 
     def _stop_strategy(self, seq: int, stopped: StrategyStopped) -> None:
         if stopped.stopped:
-            self.stopped[stopped.strategy] = "stopped by an operator", stopped.at_ns, seq
+            self.stopped.setdefault(stopped.strategy, ("stopped by an operator", stopped.at_ns, seq))
         else:
             self.stopped.pop(stopped.strategy, None)
 
@@ -197,13 +225,16 @@ class Trading:
         found = [] if self.halted is None else [_halt("engine", "", self.halted)]
         found += [_halt("market", self.instruments.label(one), since) for one, since in self.markets.items()]
         found += [_halt("strategy", name, since) for name, since in self.quarantined.items()]
+        found += [] if self.disarmed is None else [_halt("disarmed", "", self.disarmed)]
         found += [_halt("stopped", name, since) for name, since in self.stopped.items()]
         return found + [_halt("pause", name, since) for name, since in self.paused.items()]
 
     def state_of(self, owner: str) -> tuple[str, str]:
         """Return the state of a strategy, and why it is not running."""
-        if owner in self.quarantined:
-            return "failed", self.quarantined[owner][0]
+        if owner in self.failed:
+            return "failed", self.failed[owner][0]
+        if self.disarmed is not None:
+            return "halted", self.disarmed[0]
         if owner in self.stopped:
             return "stopped", self.stopped[owner][0]
         if self.halted is not None:

@@ -182,12 +182,13 @@ def _plans(view: View, manager: OrderManager) -> list[tuple[str, object, object]
 
 def _halts(view: View, manager: OrderManager) -> list[tuple[str, object, object]]:
     gate, trading = manager.gate, view.trading
-    flattened = any(command.command == "flatten" for command in trading.commands.values())
     return [
         ("halt", "" if trading.halted is None else trading.halted[0], gate.halted),
         ("halted markets", {number: since[0] for number, since in trading.markets.items()}, gate.markets),
         ("failed", {name: since[0] for name, since in trading.quarantined.items()}, gate.quarantined),
-        *([] if flattened else [("paused", set(trading.paused), set(gate.paused))]),
+        ("paused", set(trading.paused), set(gate.paused)),
+        ("stopped", set(trading.stopped), set(gate.stopped)),
+        ("disarmed", "" if trading.disarmed is None else trading.disarmed[0], gate.disarmed),
         ("what losses are counted from", _counted(view.account.counted), _counted(manager.counted)),
     ]
 
