@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -39,6 +40,10 @@ LISTENS = """python -c "import socket; socket.create_connection(('127.0.0.1', $P
 """Succeeds once the sandbox that a page starts accepts connections."""
 
 
+HAS_PRICES = "engine status 2>/dev/null | grep -q 'price .* old'"
+"""Succeeds once the engine that a page starts has prices."""
+
+
 def pages_with(language: str) -> list[Path]:
     return [page for page in PAGES if any(block.language == language for block in blocks(page))]
 
@@ -62,6 +67,22 @@ def runnable(command: str) -> str:
         # The sandbox has no history before today.
         command = re.sub(r"--since \S+", "--since $TODAY", command)
         command += "" if "--base-url" in command else " --base-url $SANDBOX"
+    if command.startswith("engine live --dashboard"):
+        # It runs for the commands below it; the script ends it.
+        return (
+            f"{command.replace('--dashboard', '--dashboard :0', 1)} &\nuntil {HAS_PRICES}; do sleep 0.1; done"
+        )
+    if command.startswith("engine ctl stop"):
+        return f"{command}\nwait"
+    if command.startswith("engine status --watch"):
+        return f"timeout 2 {command} || [ $? = 124 ]"
+    if command.startswith("ssh "):
+        link = "\nln -s ../journal/engine.sock far/" if "engine.sock" in command else ""
+        return (
+            f"{command.replace('ssh', 'ssh -G', 1)} >/dev/null{link}"
+            if shutil.which("ssh")
+            else f"true{link}"
+        )
     if command.startswith("engine live"):
         command = re.sub(r"--for \S+", "", command) + f" --for {SESSION_S}s"
     if command.startswith("engine sandbox"):
@@ -74,7 +95,7 @@ def script_of(page: Path, folder: Path) -> str:
     """Write the files that a page shows, and return its commands as one script."""
     lines = [
         "set -euo pipefail",
-        "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT",
+        "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT",
         "export TODAY=$(date -u +%F)",
     ]
     if "source .venv/bin/activate" not in page.read_text(encoding="utf-8"):
@@ -158,9 +179,37 @@ def test_every_command_of_a_page_accepts_its_options(page: Path) -> None:
                 found.make_context(args[0], args[1:])
 
 
+@pytest.mark.parametrize(
+    ("language", "command"),
+    [
+        ("nginx", ["nginx", "-t", "-c"]),
+        ("caddy", ["caddy", "adapt", "--adapter", "caddyfile", "--config"]),
+    ],
+)
+def test_the_configuration_of_each_proxy_is_accepted_by_it(
+    tmp_path: Path, language: str, command: list[str]
+) -> None:
+    (page,) = pages_with(language)
+    (block,) = (block for block in blocks(page) if block.language == language)
+    program = shutil.which(command[0])
+    if program is None:
+        pytest.skip(f"{command[0]} is not installed")
+    text = block.text
+    if language == "nginx":
+        key, certificate = tmp_path / "key", tmp_path / "certificate"
+        made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x", "-days", "1"]
+        subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        text = re.sub(r"/etc/ssl/\S+\.pem", str(certificate), re.sub(r"/etc/ssl/\S+\.key", str(key), text))
+        text = f"pid {tmp_path}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{text}}}\n"
+    (tmp_path / "proxy").write_text(text, encoding="utf-8")
+    done = subprocess.run([program, *command[1:], tmp_path / "proxy"], capture_output=True, text=True)
+    # nginx goes on to make the folders of its installation, which may be another user's.
+    assert done.returncode == 0 or "syntax is ok" in done.stderr, done.stderr
+
+
 def test_every_block_has_a_language() -> None:
     """So that every command is tested: `sh` is run, `text` is output, `python` and `toml` are files."""
-    known = {"sh", "text", "python", "toml", "sql", "json", "hexdump"}
+    known = {"sh", "text", "python", "toml", "sql", "json", "hexdump", "nginx", "caddy", "console"}
     nameless = [
         f"{name_of(page)}: {block.text.splitlines()[0]}"
         for page in PAGES

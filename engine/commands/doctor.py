@@ -13,7 +13,9 @@ from pathlib import Path
 
 import click
 
+from engine.api.sockets import SOCKET_NAME, UnixSocket, connect_unix
 from engine.commands.output import json_option, print_json
+from engine.errors import EngineError
 from engine.events.codec import schema_fingerprint
 from engine.floors import PACKAGES
 from engine.journal import DISK
@@ -40,7 +42,7 @@ _FREE_MIN = 1024**3
 )
 @json_option
 def doctor_command(root: Path, as_json: bool) -> None:
-    """Check Python, packages, disk and loopback; exit code 1 if something is wrong."""
+    """Check Python, packages, disk, loopback and the socket for commands; exit code 1 if one is wrong."""
     checks: list[tuple[str, bool, str]] = []
     checks.append(("python", sys.version_info >= (3, 11), sys.version.split()[0]))
     for name in _PACKAGES:
@@ -61,6 +63,7 @@ def doctor_command(root: Path, as_json: bool) -> None:
             checks.append(("loopback", True, "can listen on 127.0.0.1"))
     except OSError as error:
         checks.append(("loopback", False, str(error)))
+    checks.append(_check_socket(root, place))
     checks.append(_check_names(Path.cwd()))
     checks.append(("engine", True, f"{version()}, code {code_fingerprint()}, events {schema_fingerprint()}"))
     healthy = all(fine for _, fine, _ in checks)
@@ -90,6 +93,26 @@ def _check_names(folder: Path) -> tuple[str, bool, str]:
     if not taken:
         return "names", True, "no file here is named like a package of the engine"
     return "names", False, f"{', '.join(taken)} in {folder} hides the engine from your own scripts: rename it"
+
+
+def _check_socket(root: Path, place: Path) -> tuple[str, bool, str]:
+    """Check that commands can reach an engine: one that answers, or a socket that can be made."""
+    path = root / SOCKET_NAME
+    try:
+        connect_unix(root).close()
+        return "socket", True, f"an engine answers on {path}"
+    except FileNotFoundError:
+        pass
+    except ConnectionRefusedError:
+        return "socket", True, f"{path} was left by an engine that was killed; the next start takes it over"
+    except OSError as error:
+        return "socket", False, f"{path} cannot be connected to: {error.strerror or error}"
+    try:
+        with tempfile.TemporaryDirectory(dir=place) as folder:
+            UnixSocket(Path(folder)).close()
+        return "socket", True, f"no engine runs there; {SOCKET_NAME} can be made in {place.resolve()}"
+    except (OSError, EngineError) as error:
+        return "socket", False, f"`engine ctl` and `engine status` will not work: {error}"
 
 
 def _sync_ms(place: Path) -> float:

@@ -30,10 +30,6 @@ _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 _GOOD, _BAD, _WARN, _DIM = "green", "bold red", "yellow", "dim"
 
 
-class _Status(Status, kw_only=True):
-    commands: list[CommandRow] = msgspec.field(default_factory=list)
-
-
 class _Positions(msgspec.Struct):
     positions: list[PositionRow]
 
@@ -49,7 +45,7 @@ class _Strategies(msgspec.Struct):
 class Situation(msgspec.Struct):
     """The answers of `PARTS`, each as it stood at its own seq; `status.seq` is the first."""
 
-    status: _Status
+    status: Status
     positions: _Positions
     orders: _Orders
     health: Health
@@ -132,17 +128,17 @@ def _head(situation: Situation, *, compact: bool) -> Iterable[tuple[str, str, st
     status, account = situation.status, situation.status.account
     for halt in status.halts:
         since = f", for {span_text(situation.age_ms(halt.since_ms))}" if halt.since_ms else ""
-        yield "paused" if halt.what == "pause" else "HALTED", f"{_halt_words(halt)}{since}", _BAD
+        kind, _, words = _halt_words(halt).partition(" ")
+        yield kind.upper(), f"{words}{since}", _BAD
     if not status.running:
         yield "session", "none is running", _BAD
     else:
         state = ", stopping" if status.stopping else ""
         uptime = span_text(situation.age_ms(status.started_ms))
         yield "session", f"{status.session}, up {uptime}{state}", ""
-    synced = situation.health.lines.get("journal", "")
-    yield "journal", f"seq {status.seq}{f', {synced}' if synced else ''}", ""
+    yield "journal", situation.health.lines.get("journal") or f"seq {status.seq}", ""
     style = _BAD if (account.day_profit or "").startswith("-") else _GOOD
-    yield "equity", _money_words(account), style if account.day_profit else ""
+    yield "equity", _money_words(account).removeprefix("equity "), style if account.day_profit else ""
     if account.drawdown is not None:
         percent = "" if account.drawdown_percent is None else f" ({account.drawdown_percent:.2f}%)"
         yield "drawdown", f"{account.drawdown}{percent} from {account.peak}", ""
@@ -153,6 +149,7 @@ def _head(situation: Situation, *, compact: bool) -> Iterable[tuple[str, str, st
         lag = f"lag {status.lag_ms} ms"
         yield "engine", f"{_feeds_words(situation)}; {lag}; {today}", ""
     else:
+        yield "prices", _feeds_words(situation), ""
         yield "today", today, ""
         handler = f", {situation.health.lag_handler}" if situation.health.lag_handler else ""
         latency = situation.health.lines.get("latency", "")
@@ -298,9 +295,11 @@ def _feeds_words(situation: Situation) -> str:
 
 
 def _halt_words(halt: HaltRow) -> str:
-    name = f" {halt.name}" if halt.name else ""
-    reason = f": {halt.reason}" if halt.reason else ""
-    return f"{'paused' if halt.what == 'pause' else 'halted'} {halt.what}{name}{reason}"
+    """Return "halted" or "paused", what, and why."""
+    if halt.what == "pause":
+        return f"paused {halt.name or 'all strategies'}, by an operator"
+    name = f"{halt.what} {halt.name}".rstrip()
+    return f"halted {name}{f': {halt.reason}' if halt.reason else ''}"
 
 
 def _listed(words: Sequence[str]) -> str:

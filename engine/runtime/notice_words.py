@@ -69,11 +69,16 @@ def words_of(event: Event) -> tuple[str, str, str] | None:
 
 def command_words(command: OperatorCommand) -> str:
     """Return a command in the words of its request, and who asked."""
-    said = [command.command]
-    for name, value in command.arguments:
-        said.append(value if value == command.target else f"{name} {value}")
-    if command.target and command.target not in said:
-        said.insert(1, command.target)
+    given = dict(command.arguments)
+    if command.command == "set":
+        said = [f"set {given.pop('strategy', '')}.{given.pop('name', '')}={given.pop('value', '')}"]
+    else:
+        said = [" ".join(word for word in (command.command, command.target, given.pop("side", "")) if word)]
+    for name, value in given.items():
+        if value == "true":
+            said.append(name)
+        elif value != command.target:
+            said.append(f"{name} {value}")
     by = ", ".join(word for word in (command.who and f"by {command.who}", command.detail) if word)
     return f"{' '.join(said)} ({by})" if by else " ".join(said)
 

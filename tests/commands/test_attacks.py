@@ -319,7 +319,7 @@ def test_j16_a_full_disk_ends_the_session_and_free_space_lets_the_next_one_conti
     user_folder: Path,
 ) -> None:
     root = small_disk / "journal"
-    options = ["--journal", root, "--no-db", "--strategy"]
+    options = ["--journal", root, "--no-db", "--quiet", "--strategy"]
     assert_refused(
         spawn("live", *options, "mine:Flood", "--for", "300s", cwd=user_folder), 4, "No space left"
     )
@@ -363,7 +363,9 @@ def test_n01_a_session_survives_the_death_and_the_return_of_its_venue(tmp_path: 
     first = start("sandbox", "--port", 0, "--json")
     assert first.stdout is not None
     url = json.loads(first.stdout.readline())["base_url"]
-    process = start("live", "--venue", "hyperliquid", "--base-url", url, "--journal", root, "--json")
+    process = start(
+        "live", "--venue", "hyperliquid", "--base-url", url, "--journal", root, "--json", "--quiet"
+    )
     wait_for(process, root, FeedUp)
     first.kill()
     first.communicate()
@@ -433,7 +435,7 @@ def test_c06_a_signal_at_any_moment_of_the_start_leaves_no_traceback(tmp_path: P
     for left in range(1, 750, 50):
         number = signal.SIGTERM if left % 100 == 1 else signal.SIGINT
         root = tmp_path / str(left)
-        command = ["live", "--journal", root, "--no-db", "--for", "1s"]
+        command = ["live", "--journal", root, "--no-db", "--quiet", "--for", "1s"]
         process = subprocess.Popen(
             [sys.executable, "-c", SIGNAL_AT, *map(str, [int(number), left, *command])],
             stdout=subprocess.PIPE,

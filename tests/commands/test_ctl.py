@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 from engine.api.sockets import SOCKET_NAME
 from engine.commands.ctl import ctl_command
+from engine.errors import EngineError
 from tests.commands.fake_engine import JOURNAL, FakeEngine, fake_engine, lost, outcome, refused
 from tests.commands.kit import Done, engine
 
@@ -262,6 +264,43 @@ def test_a_path_longer_than_a_socket_can_have(folder: Path, monkeypatch: pytest.
         deep.parent.mkdir()
         deep.symlink_to(folder / "short")
         assert ctl(f"halt --journal {deep}").code == 0
+
+
+def test_doctor_says_what_is_at_the_socket(folder: Path) -> None:
+    def found() -> tuple[bool, str]:
+        check = json.loads(engine("doctor", "--journal", "journal", "--json").out)["checks"]["socket"]
+        return check["ok"], check["detail"]
+
+    (folder / "journal").mkdir()
+    ok, detail = found()
+    assert ok
+    assert detail.startswith("no engine runs there; engine.sock can be made in")
+    with fake_engine(folder / "journal"):
+        assert found() == (True, "an engine answers on journal/engine.sock")
+    left = socket.socket(socket.AF_UNIX)
+    left.bind("journal/engine.sock")
+    left.close()
+    ok, detail = found()
+    assert ok
+    assert "was left by an engine that was killed" in detail
+    Path("journal/engine.sock").unlink()
+    with patch("engine.commands.doctor.UnixSocket", side_effect=EngineError("no sockets on this disk")):
+        assert found() == (
+            False, "`engine ctl` and `engine status` will not work: no sockets on this disk"
+        )  # fmt: skip
+
+
+def test_a_socket_in_a_journal_is_no_part_of_it(traded: Path, tmp_path: Path) -> None:
+    with fake_engine(tmp_path / "short") as running:
+        root = shutil.copytree(traded.parent, tmp_path / "journal")
+        os.link(tmp_path / "short" / SOCKET_NAME, root / SOCKET_NAME)
+        assert engine("journal", "verify", root).code == 0
+        assert engine("project", root, "--db", tmp_path / "rows.db").code == 0
+        assert engine("replay", root / traded.name).code == 0
+        assert engine("journal", "seal", root, "--newest").code == 0
+        assert engine("inspect", root / traded.name, "--summary").code == 0
+        assert (root / SOCKET_NAME).is_socket()
+        assert running.asked == []
 
 
 def test_every_command_has_help_with_an_example() -> None:

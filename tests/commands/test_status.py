@@ -32,11 +32,12 @@ def test_the_screen_has_everything_a_person_asks_for() -> None:
     shown = re.sub(" +", " ", plain(screen(situation(halts=[HALT], refusals_today=2, gaps_today=1))))
     for line in (
         " PAPER: no order is real",
-        "HALTED halted market ETH: adl, for 1m 0s",
+        "HALTED market ETH: adl, for 1m 0s",
         "session 5e55, up 2h 5m",
-        "journal seq 88, last sync 5 ms ago",
-        "equity equity 10012.5 USDC, +12.5 today",
+        "journal last sync 5 ms ago",
+        "\nequity 10012.5 USDC, +12.5 today",
         "drawdown 87.5 (0.87%) from 10100",
+        "prices feeds 1 of 1 up, newest price 0.2s old",
         "today 3 fills, 2 refusals, 1 gaps today",
         "lag 4 ms; latency p50 1 ms",
         "BTC Cross 0.5 97000 97010 5 stop 0.5 at 96000 (venue)",
@@ -90,7 +91,8 @@ def test_the_line_of_a_minute_says_what_matters() -> None:
     line = one_line(situation(halts=[HaltRow("pause", "", "", 0, 0)]))
     assert line == (
         "equity 10012.5 USDC, +12.5 today; positions BTC Cross 0.5; orders 1 working, 3 fills today; "
-        "feeds 1 of 1 up, newest price 0.2s old; lag 4 ms; latency p50 1 ms; paused pause"
+        "feeds 1 of 1 up, newest price 0.2s old; lag 4 ms; latency p50 1 ms; "
+        "paused all strategies, by an operator"
     )
 
 

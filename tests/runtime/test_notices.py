@@ -40,6 +40,7 @@ from engine.events import (
     Trade,
 )
 from engine.instruments import Instruments
+from engine.runtime.notice_words import command_words
 from engine.runtime.notices import (
     ERRORS,
     LINES_MAX,
@@ -156,6 +157,24 @@ def test_a_command_and_its_outcome_are_one_line_and_its_end_another() -> None:
     assert second.fields == {"command": "flatten", "outcome": "refused", "command_seq": "40"}
     (later,) = notices.of(CommandAnswered(T, 40, "n1", "flatten", "done"), 60)
     assert later.text == "operator: command: flatten (seq 40): done", "asked in a session before"
+
+
+@pytest.mark.parametrize(
+    ("command", "target", "arguments", "words"),
+    [
+        ("cancel", "", (("all", "true"), ("protective", "true")), "cancel all protective"),
+        ("set", "Long", (("name", "fast"), ("strategy", "Long"), ("value", "5")), "set Long.fast=5"),
+        (
+            "order", "AAA", (("market", "AAA"), ("side", "buy"), ("size", "0.5"), ("stop_loss", "90")),
+            "order AAA buy size 0.5 stop_loss 90",
+        ),
+        ("pause", "", (), "pause"),
+    ],
+)  # fmt: skip
+def test_a_command_is_shown_in_the_words_of_its_request(
+    command: str, target: str, arguments: tuple[tuple[str, str], ...], words: str
+) -> None:
+    assert command_words(OperatorCommand(T, command, target, "", "", "n", arguments)) == words
 
 
 def test_refusals_by_the_thousand_are_counted_and_begin_again_each_minute() -> None:
