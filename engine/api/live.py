@@ -7,6 +7,7 @@ queue has overflowed, a new view is made of the newest day's records, in a threa
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -25,7 +26,8 @@ from engine.journal import list_days
 from engine.records import open_day, records_of
 from engine.runtime.committer import Committed
 from engine.views import queries
-from engine.views.answers import Health
+from engine.views.answers import Answer, Bars, Fills, Health
+from engine.views.older import Older
 from engine.views.shapes import Hello
 from engine.views.stream import Changes
 from engine.views.view import View
@@ -40,6 +42,8 @@ SLICE_RECORDS: Final = 200
 """After so many records, at the end of a frame, other tasks run."""
 FLUSH_S: Final = 0.25
 """How often prices, and what follows from them, are sent."""
+READERS_MAX: Final = 8
+"""How many questions about older records may wait."""
 QUIET_S: Final = 60.0
 """How long messages are still made after the last reader has gone: it may come back for them."""
 
@@ -58,6 +62,8 @@ class LiveSource:
         self._records = 0
         self._durable_seq = seq
         self._dropped_seq = 0
+        self._journal = Older(root, journal)
+        self._reading = trio.CapacityLimiter(1)
         self._changes: Changes | None = None  # while somebody reads
         self._flushed = self._read = trio.current_time()
         self._synced = trio.current_time()
@@ -109,13 +115,24 @@ class LiveSource:
             answer = queries.answer(self._view, name, query)
         except UsageError as error:
             raise Problem("bad_query", str(error)) from None
-        if answer is None:
-            raise Problem("not_available", f"{name}: older records are not served yet")
+        if answer is None or _is_short(answer, query):
+            answer = await self._older(name, query)
         if isinstance(answer, Health):
             ago_ms = (trio.current_time() - self._synced) * 1000
             synced = {"journal": f"seq {self._durable_seq}, last sync {ago_ms:.0f} ms ago"}
             answer.lines = self._lines() | synced
         return answer
+
+    async def _older(self, name: str, query: Mapping[str, str]) -> Answer:
+        """Return an answer from the journal. One is read at a time, so that trading keeps its core."""
+        if self._reading.statistics().tasks_waiting >= READERS_MAX:
+            raise Problem("busy", "older records are being read for others; ask again in a moment", retry_s=1)
+        view = self._view
+        ask = functools.partial(self._journal.answer, seq=view.seq, at_ms=view.at_ns // 1_000_000)
+        try:
+            return await trio.to_thread.run_sync(ask, name, query, limiter=self._reading)
+        except UsageError as error:
+            raise Problem("bad_query", str(error)) from None
 
     def hello(self, *, read_only: bool) -> Hello:
         """Return the first message of a stream."""
@@ -164,6 +181,15 @@ class LiveSource:
         self._changes = None
         self.messages.reset(self._view.seq)
         self._ready = self._view.seq >= self._dropped_seq  # else the queue overflowed meanwhile
+
+
+def _is_short(answer: Answer, query: Mapping[str, str]) -> bool:
+    """Return whether somebody pages back beyond what the view remembers."""
+    if isinstance(answer, Fills):
+        return answer.more and "before" in query and len(answer.fills) < int(query.get("limit", 200))
+    if isinstance(answer, Bars):
+        return answer.more and "before_ms" in query and len(answer.bars) < int(query.get("limit", 500))
+    return False
 
 
 def _read_view(root: Path, journal: str, until: int) -> View:
