@@ -14,6 +14,7 @@ const listeners = { journal: [], login: [] };
 
 let journal = "";
 let changed = false;
+let moment = {};
 
 export const journalId = () => journal;
 export const journalChanged = () => changed;
@@ -62,8 +63,13 @@ export function query(members) {
   return new URLSearchParams(filled).toString();
 }
 
+// Of a recorded day everything is asked for as it was at one moment: `at` is a seq, `at_ms` a time.
+export function setMoment(members) {
+  moment = members;
+}
+
 export function get(name, members = {}) {
-  const text = query(journal ? { ...members, journal } : members);
+  const text = query({ ...members, ...moment, ...(journal ? { journal } : {}) });
   return request(`/api/${name}${text ? `?${text}` : ""}`, {});
 }
 

@@ -2,7 +2,8 @@
 
 const Charts = globalThis.LightweightCharts;
 const POINTS_MAX = 20_000;
-const BARS_SHOWN = 120;
+const BARS_SHOWN_MAX = 120;
+const BARS_SHOWN_MIN = 40;
 const charts = new Set();
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -39,6 +40,9 @@ export class EquityChart {
     } });
     this.fall.priceScale().applyOptions({ scaleMargins: { top: 0.02, bottom: 0.1 } });
     this.last = 0;
+    this.count = 0;
+    host.addEventListener("pointerenter", () => { this.over = true; });
+    host.addEventListener("pointerleave", () => { this.over = false; });
     charts.add(this);
     this.paint();
   }
@@ -66,6 +70,7 @@ export class EquityChart {
     this.line.update({ time, value: Number(point.equity) });
     this.fall.update({ time, value: -Number(point.drawdown) });
     this.count += 1;
+    if (!this.over) this.chart.timeScale().fitContent();
   }
 
   // Whether there are so many points that they should be set again from those that are kept.
@@ -138,7 +143,9 @@ export class CandleChart {
   fit() {
     if (this.fitted || !this.bars.size || !this.chart.timeScale().width()) return;
     this.fitted = true;
-    this.chart.timeScale().setVisibleLogicalRange({ from: this.bars.size - BARS_SHOWN, to: this.bars.size + 4 });
+    const size = this.bars.size;
+    const shown = Math.max(Math.min(size, BARS_SHOWN_MAX), BARS_SHOWN_MIN);
+    this.chart.timeScale().setVisibleLogicalRange({ from: size - shown, to: size + 4 });
   }
 
   putBar(bar) {

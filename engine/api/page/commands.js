@@ -3,9 +3,11 @@
 import { ApiError, journalChanged, journalId, newNonce, post } from "./api.js";
 import { byId, element, setText } from "./dom.js";
 import { showWhy } from "./why.js";
-import { state } from "./state.js";
+import { onMessage, state } from "./state.js";
 
-const ANSWER_S = 8;
+const ANSWER_MS = 10_000;
+const WAIT_S = 2;
+const FOLLOWED_MAX = 20;
 
 let stream = null;
 
@@ -33,9 +35,11 @@ export async function send(command, members, nonce, outcome = showOutcome) {
   }
   outcome({ text: `${command}: sent…` });
   try {
-    const body = { command, nonce, journal: journalId(), ...members };
-    const answer = await post("/api/commands", body, (ANSWER_S + 2) * 1000);
-    outcome({ seq: answer.seq, text: sentence(command, answer), failed: answer.state === "refused" });
+    const body = { command, nonce, journal: journalId(), wait_s: command === "halt" ? 0 : WAIT_S, ...members };
+    const answer = await post("/api/commands", body, ANSWER_MS);
+    const show = (found) => outcome({ seq: answer.seq, text: sentence(command, found), failed: found.state === "refused" });
+    show(answer);
+    if (answer.state === "working") follow(answer.seq, show);
     return answer;
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
@@ -49,6 +53,19 @@ export async function send(command, members, nonce, outcome = showOutcome) {
     return unknown ? null : { state: "refused", reason: error.message };
   }
 }
+
+// What is still working when the answer comes is followed by the messages about it.
+const followed = new Map();
+
+function follow(seq, show) {
+  followed.set(seq, show);
+  if (followed.size > FOLLOWED_MAX) followed.delete(followed.keys().next().value);
+}
+
+onMessage("command", (row) => {
+  followed.get(row.seq)?.({ ...row, left: row.left ? [[row.left]] : [] });
+  if (row.state === "done" || row.state === "refused") followed.delete(row.seq);
+});
 
 function sentence(command, answer) {
   const parts = [`${command}: ${answer.state}`];

@@ -2,6 +2,7 @@
 
 import { get } from "./api.js";
 import { byId } from "./dom.js";
+import { recordText } from "./format.js";
 import { state } from "./state.js";
 import { Table } from "./table.js";
 import { whyColumn } from "./why.js";
@@ -20,7 +21,7 @@ export function startEvents(isVisible) {
       { title: "Seq", width: "6rem", numeric: true, text: (row) => String(row.seq) },
       { title: "UTC", width: "8rem", text: (row) => row.at.slice(11, 23) },
       { title: "Type", width: "9rem", text: (row) => row.type },
-      { title: "Record", text: (row) => row.text, hint: (row) => row.text },
+      { title: "Record", text: recordText, hint: (row) => row.text },
       whyColumn(),
     ],
   });

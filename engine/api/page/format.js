@@ -57,3 +57,9 @@ export function tone(value) {
   if (parsed === null || parsed.units === 0n) return "";
   return parsed.units < 0n ? "down" : "up";
 }
+
+// What a record says after its time, seq, cause and type, which have columns of their own.
+export function recordText(row) {
+  const at = row.text.indexOf(` ${row.type}`);
+  return at < 0 ? row.text : row.text.slice(at + row.type.length + 1).trim();
+}

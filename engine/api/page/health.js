@@ -15,7 +15,7 @@ export function startHealth(isVisible) {
     name: "Feeds and gateways", key: (row) => row.name, empty: "No feed.",
     columns: [
       { title: "Name", width: "10rem", text: (row) => row.name },
-      { title: "State", width: "5.5rem", text: (row) => row.state, tone: (row) => (row.state === "up" ? "up" : "warn") },
+      { title: "State", width: "5.5rem", text: (row) => row.state, tone: (row) => (["up", "running"].includes(row.state) ? "up" : "warn") },
       { title: "Heard", width: "6rem", numeric: true, text: (row) => (row.heard_ms ? `${age(state.at - row.heard_ms)} ago` : "–") },
       { title: "Late", width: "5rem", numeric: true, text: (row) => (row.lag_ms ? `${row.lag_ms} ms` : "–") },
       { title: "Downs", width: "4rem", numeric: true, text: (row) => String(row.downs) },

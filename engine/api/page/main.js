@@ -14,6 +14,7 @@ import { startOverview } from "./overview.js";
 import { applyMessage, loadAll, setStatus, state, touch, watch } from "./state.js";
 import { startStrategies } from "./strategies.js";
 import { Stream } from "./stream.js";
+import { startTimeline } from "./timeline.js";
 import { showWhy, startWhy } from "./why.js";
 import { Ticket } from "./ticket.js";
 import { startTrade } from "./trade.js";
@@ -60,6 +61,14 @@ async function start() {
   setInterval(async () => {
     if (!document.hidden && stream.isFresh()) await get("status").then(setStatus, () => null);
   }, STATUS_MS);
+  watch(["loaded"], () => {
+    if (!state.recorded || !byId("timeline").hidden) return;
+    byId("timeline").hidden = false;
+    startTimeline(async () => {
+      await loadAll();
+      return state.status;
+    });
+  });
   stream.start();
 }
 

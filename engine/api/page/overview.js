@@ -150,18 +150,10 @@ function distance(row) {
   return `${plain(row.distance)} (${percent(row.distance_percent)})`;
 }
 
-const isStrategy = (owner) => state.strategies.has(owner);
-
 async function close(flatten, row) {
-  const what = isStrategy(row.owner) ? { strategy: row.owner } : { market: row.instrument };
-  const sure = await confirm({
-    title: isStrategy(row.owner) ? `Flatten ${row.owner}?` : `Flatten ${row.instrument}?`,
-    text: isStrategy(row.owner)
-      ? `Every position of ${row.owner} is closed and the strategy paused.`
-      : `Every position in ${row.instrument}, of all books, is closed and its strategies paused.`,
-    yes: "Flatten",
-  });
-  if (sure) await flatten(what);
+  const what = state.strategies.get(row.owner)?.use ? `${row.owner}, and the strategy is paused` : `the book ${row.owner}`;
+  const sure = await confirm({ title: `Flatten ${row.owner}?`, text: `Closes every position of ${what}.`, yes: "Flatten" });
+  if (sure) await flatten({ strategy: row.owner });
 }
 
 async function cancelOne(cancel, row) {

@@ -89,6 +89,7 @@ export async function loadAll() {
   const names = ["status", "instruments", "positions", "orders", "fills", "equity", "strategies", "health", "gaps"];
   const read = await Promise.all(names.map((name) => get(name, name === "fills" ? { limit: FILLS_MAX } : {})));
   const [status, instruments, positions, orders, fills, equity, strategies, health, gaps] = read;
+  if (state.recorded) Object.assign(state, { seq: 0, at: 0, commands: [] });
   setStatus(status);
   state.instruments = byKey(instruments.instruments, (row) => row.instrument);
   state.positions = byKey(positions.positions, keyOfPosition);

@@ -56,11 +56,11 @@ class Card {
       this.outcome,
       element("dl", { class: "pairs" },
         element("dt", { text: "Class" }), element("dd", { text: row.use }),
-        element("dt", { text: "Markets" }), element("dd", { text: row.instruments.join(", ") }),
+        element("dt", { text: "Markets" }), element("dd", { text: row.instruments.join(", ") || "all" }),
         element("dt", { text: "Profit" }), this.profit,
         element("dt", { text: "Unrealised" }), this.unrealized,
         element("dt", { text: "Today" }), this.fills),
-      element("h3", { text: "Parameters" }), this.fields,
+      element("h3", { text: "Parameters" }), this.fields, this.otherParam(),
       element("div", { class: "columns" },
         element("div", {}, element("h3", { text: "Books" }), this.books),
         element("div", {}, element("h3", { text: "Signals" }), this.signals),
@@ -84,7 +84,29 @@ class Card {
     lines(this.signals, row.signals, (one) => [`${clock(one.at_ms)} ${one.instrument} ${one.name} = ${number(one.value)}`, one.seq]);
     lines(this.reasons, row.reasons, ([at, seq, text]) => [`${clock(at)} ${text}`, seq]);
     lines(this.log, row.log, ([at, seq, text]) => [`${clock(at)} ${text}`, seq]);
-    for (const button of this.buttons) button.hidden = state.readOnly || state.recorded;
+    for (const part of [...this.buttons, this.other]) part.hidden = state.readOnly || state.recorded;
+  }
+
+  // With real orders a parameter is set in two steps.
+  async sure(name, text) {
+    return !state.status.armed || confirm({ title: `Set ${this.name}.${name}?`, text, yes: "Set" });
+  }
+
+  // A parameter that has its default is in no record, so it is set by name.
+  otherParam() {
+    const field = (label) => element("input", { size: 12, placeholder: label, "aria-label": `${label} of another parameter of ${this.name}` });
+    const [name, value] = [field("Name"), field("Value")];
+    const run = commander("set");
+    this.other = element("form", { class: "bar", autocomplete: "off" },
+      element("span", { class: "quiet", text: "Another one" }), name, value, element("button", { type: "submit", text: "Set" }));
+    this.other.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const given = value.value.trim();
+      if (!name.value.trim() || !given || !(await this.sure(name.value.trim(), `To ${given}.`))) return;
+      const answer = await run({ strategy: this.name, name: name.value.trim(), value: valueOf(given, guessed(given)) }, outcomeIn(this.outcome));
+      if (answer && answer.state === "done") name.value = value.value = "";
+    });
+    return this.other;
   }
 
   // The value in force stands beside the field, so that it can change while somebody types another one.
@@ -101,9 +123,7 @@ class Card {
         event.preventDefault();
         const given = field.value.trim();
         if (!given || !mayAct()) return;
-        const sure = !state.status.armed ||
-          (await confirm({ title: `Set ${this.name}.${name}?`, text: `From ${now.textContent} to ${given}.`, yes: "Set" }));
-        if (!sure) return;
+        if (!(await this.sure(name, `From ${now.textContent} to ${given}.`))) return;
         const answer = await run({ strategy: this.name, name, value: valueOf(given, value) }, outcomeIn(this.outcome));
         if (answer && answer.state !== "refused" && answer.state !== "unsent") field.value = "";
       });
@@ -117,6 +137,8 @@ class Card {
     for (const part of param.form.querySelectorAll("input, button")) part.hidden = looksOnly;
   }
 }
+
+const guessed = (given) => (/^(true|false)$/.test(given) ? true : /^-?\d+(\.\d+)?$/.test(given) ? 0 : "");
 
 // A parameter keeps its type: what was a number or true/false is sent as one, everything else as text.
 function valueOf(given, before) {

@@ -2,6 +2,7 @@
 
 import { get } from "./api.js";
 import { byId, element, setText } from "./dom.js";
+import { recordText } from "./format.js";
 
 let shown = 0;
 
@@ -35,7 +36,7 @@ function cause(row, asked) {
     element("p", {},
       element("strong", { text: row.type }), " ",
       element("span", { class: "quiet", text: `seq ${row.seq}${row.cause ? `, because of ${row.cause}` : ", from outside"}` })),
-    element("p", { class: "code", text: row.text }),
+    element("p", { class: "code", text: recordText(row) }),
     element("details", {}, element("summary", { text: `Fields, ${row.at}` }), pairs));
 }
 

@@ -1,0 +1,146 @@
+"""The page of a real engine on the sandbox: looking, trading by hand, stopping, and what survives a restart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import Watched
+from tests.browser.kit import shows, until, wait_fresh
+from tests.browser.running import RunningEngine
+from tests.commands.kit import engine
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return tmp_path / "journal"
+
+
+@pytest.fixture
+def running(journal: Path) -> Iterator[RunningEngine]:
+    with RunningEngine(journal, "--speed", "5") as started:
+        yield started
+
+
+def log_in(watched: Watched, running: RunningEngine, view: str) -> Any:
+    page = watched.page
+    page.goto(f"{running.link}#{view}")
+    wait_fresh(page)
+    assert "token" not in page.url
+    return page
+
+
+def test_a_person_looks_trades_stops_and_lifts(
+    watched: Watched, running: RunningEngine, journal: Path, picture: Any
+) -> None:
+    page = log_in(watched, running, "market")
+    prices = set()
+    for _ in range(100):
+        prices.add(page.inner_text("#quotes"))
+        if len(prices) > 3:
+            break
+        page.wait_for_timeout(100)
+    assert len(prices) > 3, "prices move"
+
+    page.click(".tabs a[href='#trade']")
+    assert page.inner_text("#mode") == "PAPER"
+    page.select_option("#ticket-market", "BTC")
+    page.fill("#ticket-size", "0.01")
+    shows(page, "ticket-preview", "margin")
+    page.click("#ticket-send")
+    shows(page, "ticket-outcome", "order: done", 30)
+    page.click(".tabs a[href='#overview']")
+    shows(page, "positions", "manual")
+    fill = page.locator("#fills tbody tr", has_text="manual").first
+    fill.locator("button.link").click()
+    page.wait_for_selector("#why-chain .asked")
+    assert "OperatorCommand" in page.inner_text("#why-chain")
+    page.click("#why-close")
+    picture("dashboard-overview")
+
+    page.locator("#positions tbody tr", has_text="manual").locator("button.act").click()
+    page.click("#confirm-yes")
+    shows(page, "outcome", "flatten")
+    page.mouse.move(5, 5)
+    until(page, "!document.querySelector('#positions tbody').textContent.includes('manual')")
+
+    page.click("#halt")
+    shows(page, "outcome", "halt: done")
+    shows(page, "line", "HALTED")
+    watched.check(running.address)
+
+    running.stop()
+    with RunningEngine(journal, "--speed", "5") as again:
+        page.goto(f"{again.link}#overview")
+        wait_fresh(page)
+        shows(page, "line", "HALTED")
+        page.click("#lift")
+        page.click("#confirm-yes")
+        shows(page, "outcome", "resume: done")
+        until(page, "!document.getElementById('line').textContent.includes('HALTED')")
+    (day,) = [path for path in journal.iterdir() if path.is_dir() and path.name[:2] == "20"]
+    replayed = engine("replay", day)
+    assert replayed.code == 0, replayed.err
+
+
+def test_a_frozen_engine_makes_the_page_stale_within_two_seconds(
+    watched: Watched, running: RunningEngine
+) -> None:
+    watched.allowed = ("ERR_",)
+    page = log_in(watched, running, "trade")
+    page.fill("#ticket-size", "0.01")
+    running.freeze()
+    begun = time.monotonic()
+    page.wait_for_selector('#line[data-tone="stale"]')
+    assert time.monotonic() - begun < 2.0
+    commands = []
+    page.on(
+        "request", lambda request: commands.append(request.post_data) if request.method == "POST" else None
+    )
+    page.evaluate("document.getElementById('ticket').requestSubmit()")
+    page.evaluate("document.getElementById('halt-flatten').disabled = false")
+    page.click("#halt")
+    page.wait_for_timeout(300)
+    assert ['"command":"halt"' in body for body in commands] == [True]
+    running.thaw()
+    wait_fresh(page)
+    shows(page, "line", "HALTED")
+    assert page.input_value("#ticket-size") == "0.01"
+    watched.check(running.address)
+
+
+def test_every_view_of_a_session_fills_without_an_error(
+    watched: Watched, running: RunningEngine, picture: Any
+) -> None:
+    page = log_in(watched, running, "market")
+    until(page, "document.querySelectorAll('#trades tbody tr').length > 5")
+    page.emulate_media(color_scheme="dark")
+    for view, place in (("events", "event-rows"), ("health", "feeds"), ("overview", "health-lines")):
+        page.click(f".tabs a[href='#{view}']")
+        until(page, f"document.getElementById('{place}').querySelectorAll('tbody tr, dd').length > 0")
+    page.click(".tabs a[href='#market']")
+    picture("dashboard-market")
+    page.set_viewport_size({"width": 390, "height": 800})
+    for view in ("overview", "market", "trade", "strategies", "events", "health"):
+        page.click(f".tabs a[href='#{view}']")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.click(".tabs a[href='#overview']")
+    picture("dashboard-phone")
+    watched.check(running.address)
+
+
+def test_logging_out_ends_the_session(watched: Watched, running: RunningEngine) -> None:
+    watched.allowed = ("401",)
+    page = log_in(watched, running, "overview")
+    page.click("#logout")
+    page.wait_for_selector("#login-secret")
+    page.reload()
+    page.wait_for_selector("#login-secret")
+    page.fill("#login-secret", "x" * 43)
+    page.keyboard.press("Enter")
+    shows(page, "login-error", "not valid")
+    watched.check(running.address)
