@@ -22,7 +22,7 @@ if not os.environ.get(RUN):
 
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--disable-quic",
+    "--disable-sync", "--disable-quic", "--enable-precise-memory-info",
 )  # fmt: skip
 
 

@@ -186,7 +186,7 @@ class StandIn:
                 "armed": self.armed,
                 "running": True,
                 "halts": self.halts,
-                "account": self._account(),
+                "account": self.account(),
                 "network": "",
                 "account_id": "",
                 "feeds": 1,
@@ -195,7 +195,7 @@ class StandIn:
         elif name == "positions":
             rows = {"positions": [self.position()]}
         elif name == "orders":
-            rows = {"working": [self._order()]}
+            rows = {"working": [self.order()]}
         elif name == "fills":
             rows = {"fills": [self.fill(seq) for seq in range(1, 41)], "more": False}
         elif name == "bars":
@@ -204,7 +204,7 @@ class StandIn:
             points = [
                 shapes.EquityPoint(START_MS + at * MINUTE_MS, str(10_000 + at), "0", at) for at in range(60)
             ]
-            rows = {"account": self._account(), "points": points}
+            rows = {"account": self.account(), "points": points}
         elif name == "strategies":
             rows = {"strategies": [self.strategy()]}
         elif name == "why":
@@ -216,11 +216,12 @@ class StandIn:
         given = {**standing, **{key: value for key, value in rows.items() if key in fields}}
         return blank(kind, **given)
 
-    def _account(self) -> shapes.AccountRow:
+    def account(self, seq: int = 1) -> shapes.AccountRow:
+        """Return the account, valued at a record."""
         return blank(
             shapes.AccountRow,
-            seq=1,
-            at_ms=START_MS,
+            seq=seq,
+            at_ms=START_MS + seq * 100,
             currency="USDC",
             equity="10000",
             day_profit="59",
@@ -253,16 +254,17 @@ class StandIn:
             price=self.price(),
         )
 
-    def _order(self) -> shapes.OrderRow:
+    def order(self, name: str = "s-7", state: str = "New") -> shapes.OrderRow:
+        """Return an order."""
         return blank(
             shapes.OrderRow,
-            id="s-7",
+            id=name,
             instrument=self.instrument,
             owner="Cross",
             side="sell",
             kind="market stop",
             held="venue",
-            state="New",
+            state=state,
             role="close",
             purpose="stop-loss",
             size="0.5",
@@ -295,6 +297,10 @@ class StandIn:
             source="trades",
             seq=at + 1,
         )
+
+    def bar_message(self, at: int, *, forming: bool) -> market_shapes.BarMessage:
+        """Return a message about a bar."""
+        return market_shapes.BarMessage(self.instrument, "1m", forming, self._bar(at))
 
     def _record(self, seq: int) -> shapes.RecordRow:
         fields = {"name": self.instrument}

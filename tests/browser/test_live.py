@@ -1,4 +1,4 @@
-"""The page of a real engine on the sandbox: looking, trading by hand, stopping, and what survives a restart."""
+"""The page of a real engine on the sandbox: looking, trading by hand, stopping, what survives a restart."""
 
 from __future__ import annotations
 

@@ -299,3 +299,35 @@ def test_light_and_dark_follow_the_system_and_the_switch(watched: Watched, stand
     page.reload()
     wait_fresh(page)
     assert page.evaluate(background) == light
+
+
+def send_an_hour(stand_in: StandIn, page: Any) -> None:
+    """Send what an hour brings: prices four times a second, a bar that forms, equity, orders and fills."""
+    for second in range(3600):
+        for _ in range(4):
+            stand_in.bid = 97_000 + second % 500
+            stand_in.send("price", stand_in.price())
+        stand_in.send("bar", stand_in.bar_message(stand_in.seq // 60, forming=second % 60 != 59))
+        stand_in.send("equity", stand_in.account(stand_in.seq))
+        if second % 10 == 0:
+            stand_in.send("order", stand_in.order(f"s-{stand_in.seq}", "Filled"))
+            stand_in.send("fill", stand_in.fill(stand_in.seq))
+            page.wait_for_timeout(1)
+    until(page, f"document.getElementById('line').textContent.includes('seq {stand_in.seq} ')", 60)
+
+
+def heap_bytes(page: Any) -> float:
+    session = page.context.new_cdp_session(page)
+    session.send("HeapProfiler.collectGarbage")
+    return float(page.evaluate("performance.memory.usedJSHeapSize"))
+
+
+def test_the_memory_of_the_page_is_flat_over_an_hour_of_load(watched: Watched, stand_in: StandIn) -> None:
+    page = open_page(watched, stand_in, "market")
+    send_an_hour(stand_in, page)
+    before = heap_bytes(page)
+    send_an_hour(stand_in, page)
+    after = heap_bytes(page)
+    print(f"heap {before / 1e6:.1f} MB, an hour later {after / 1e6:.1f} MB")
+    assert after < before + 3e6
+    watched.check(stand_in.address)

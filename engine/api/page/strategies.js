@@ -43,11 +43,15 @@ class Card {
         if (sure) await run({ strategy: row.name }, outcomeIn(this.outcome));
       } });
     };
+    // The book of orders by hand, and that of other programs, belong to no strategy.
+    const book = !row.use;
     this.buttons = [
       act("pause", "Pause"),
       act("resume", "Resume", "It may open positions again."),
-      act("restart", "Restart", "It begins again and may trade."),
-      act("stop-strategy", "Stop", "It asks for nothing until it is restarted."),
+      ...(book ? [] : [
+        act("restart", "Restart", "It begins again and may trade."),
+        act("stop-strategy", "Stop", "It asks for nothing until it is restarted."),
+      ]),
       act("flatten", "Flatten", "Its positions are closed, and it is paused."),
     ];
     this.node = element("article", { class: "panel wide", "aria-label": `Strategy ${row.name}` },
@@ -55,12 +59,12 @@ class Card {
       element("p", { class: "bar" }, ...this.buttons),
       this.outcome,
       element("dl", { class: "pairs" },
-        element("dt", { text: "Class" }), element("dd", { text: row.use }),
+        element("dt", { text: "Class" }), element("dd", { text: row.use || "none: a book of its own" }),
         element("dt", { text: "Markets" }), element("dd", { text: row.instruments.join(", ") || "all" }),
         element("dt", { text: "Profit" }), this.profit,
         element("dt", { text: "Unrealised" }), this.unrealized,
         element("dt", { text: "Today" }), this.fills),
-      element("h3", { text: "Parameters" }), this.fields, this.otherParam(),
+      ...(book ? [] : [element("h3", { text: "Parameters" }), this.fields, this.otherParam()]),
       element("div", { class: "columns" },
         element("div", {}, element("h3", { text: "Books" }), this.books),
         element("div", {}, element("h3", { text: "Signals" }), this.signals),
@@ -84,7 +88,7 @@ class Card {
     lines(this.signals, row.signals, (one) => [`${clock(one.at_ms)} ${one.instrument} ${one.name} = ${number(one.value)}`, one.seq]);
     lines(this.reasons, row.reasons, ([at, seq, text]) => [`${clock(at)} ${text}`, seq]);
     lines(this.log, row.log, ([at, seq, text]) => [`${clock(at)} ${text}`, seq]);
-    for (const part of [...this.buttons, this.other]) part.hidden = state.readOnly || state.recorded;
+    for (const part of [...this.buttons, ...(this.other ? [this.other] : [])]) part.hidden = state.readOnly || state.recorded;
   }
 
   // With real orders a parameter is set in two steps.
