@@ -303,6 +303,27 @@ def test_a_liquidation_takes_nothing_that_was_shown_before_the_market_was_left_u
     assert found[-1][:3] == ("bought", 200, Fraction("900.10"))
 
 
+def test_a_trade_of_before_the_market_was_left_unfollowed_values_nothing() -> None:
+    """The last trade seen was at 98. Now the market is at 200, and 40 are bought there: nothing is lost."""
+    harness = new_harness({1: CENT}, account=AccountConfig(cash="1000"))
+    harness.send(quote(9800, 9800))
+    placed(harness, order("a", BUY, 1))
+    harness.send(trade(9800))
+    harness.send(quote(9790, 9810))
+    placed(harness, order("b", SELL, 1, at=T + 1))
+    harness.send(quote(9790, 9810, at=T + 2))
+    assert not harness.actor.listens(Trade)
+    at = T + MINUTE
+    placed(harness, order("c", BUY, 40, at=at))
+    events = harness.send(quote(19990, 20010, at=at + 1))
+    assert [type(one) for one in events if isinstance(one, OrderFilled | Liquidated | MarginCalled)] == [
+        OrderFilled
+    ]
+    harness.send(trade(20000, at=at + 2))
+    events = harness.send(trade(17500, at=at + 3))
+    assert any(isinstance(one, Liquidated) for one in events), "a trade that is seen does"
+
+
 # The price of a liquidation.
 
 

@@ -48,6 +48,7 @@ class Margin:
         self.moved: set[int] = set()  # markets that had a price in this turn, or funding
         self.led: dict[int, Fraction] = {}
         self.looked_ns = 0  # when the venue last looked at the account
+        self.middles: dict[int, Fraction] = {}  # of the best bid and ask, if newer than the last trade
 
     def follow(self, event: Event) -> None:
         """Take a record after the model has taken it."""
@@ -63,12 +64,14 @@ class Margin:
             self.liquidated = True
         elif isinstance(event, Trade | Quote | BookRead | ContextRead | FundingPaid):
             self.moved.add(event.instrument)
+            self._show(event)
 
     def check_turn(self) -> None:
         """After a turn: no spot book is short, and an account below its maintenance was liquidated.
 
         The venue looks at the account with each price of what it holds and at each funding. Where what is
-        shown is used up, the rest waits until more is shown.
+        shown is used up, the rest waits until more is shown. It does not know a trade that came while it had
+        no reason to look at the market: what is shown since values the position then.
         """
         model = self.model
         for (owner, market), book in model.account.books.items():
@@ -86,23 +89,40 @@ class Margin:
             for market, mark in model.marks.items()
             if self.looked_ns - model.marked_ns[market] <= MARK_AGE_NS
         }
-        values = {**model.last, **recent}
-        needed, closes = ZERO, False
-        for market, rules in self.rules.items():
-            size = model.account.size(market)
-            if size and rules.on_margin and market in values:
-                needed += abs(size) * values[market] / (2 * rules.leverage_max)
-                closes |= self.fills.may_close(market, size)
-        if not closes:
+        equity, needed = self._carried({**model.last, **recent})
+        if equity >= needed or liquidated:
             return
-        equity = model.account.equity(values)
+        other, less = self._carried({**model.last, **self.middles, **recent})
         model.require(
-            equity >= needed or liquidated,
+            other >= less,
             "an account below its maintenance margin is liquidated in that turn",
             float(equity),
             "needed",
             float(needed),
         )
+
+    def _show(self, event: Event) -> None:
+        """Note the middle of bid and ask, and forget it with the next trade."""
+        if isinstance(event, Trade):
+            self.middles.pop(event.instrument, None)
+        elif isinstance(event, Quote | BookRead):
+            bid, ask = (event.bid, event.ask) if isinstance(event, Quote) else (0, 0)
+            if isinstance(event, BookRead) and event.bids and event.asks:
+                bid, ask = event.bids[0][0], event.asks[0][0]
+            if bid and ask:
+                self.middles[event.instrument] = self.model.listed[event.instrument].price(bid + ask) / 2
+
+    def _carried(self, values: dict[int, Fraction]) -> tuple[Fraction, Fraction]:
+        """Return the equity and the maintenance margin; none is needed if there is nothing to close with."""
+        model, needed, closes = self.model, ZERO, False
+        assert self.fills is not None, "on paper"
+        for market, rules in self.rules.items():
+            size = model.account.size(market)
+            if size and rules.on_margin and market in values:
+                needed += abs(size) * values[market] / (2 * rules.leverage_max)
+                closes |= self.fills.may_close(market, size)
+        equity = model.account.equity(values)
+        return equity, needed if closes else equity
 
     def _approve(self, approval: OrderApproved) -> None:
         terms, market = approval.terms, approval.instrument

@@ -79,3 +79,16 @@ def test_a_mark_that_grows_old_counts_until_the_next_price() -> None:
         assert (s.book("Short"), s.memory.events(Liquidated)) == (-2, [])
         s.trade(123)
         assert (s.book("Short"), len(s.memory.events(Liquidated))) == (0, 1)
+
+
+def test_a_trade_that_the_venue_had_no_reason_to_look_at_liquidates_nothing() -> None:
+    """3 are bought at 170.1 with 40: at the trade at 150, before there was an order, 60 would be lost."""
+    with Session(replace(FREE, data="quotes", cash="40")) as s:
+        s.trade(150)
+        s.quote("169.9", "170.1")
+        s.say("Long", "target", "AAA", "3", on="quote")
+        s.quote("169.9", "170.1")
+        s.quote("169.8", "170.1")
+        assert (s.book("Long"), s.memory.events(Liquidated)) == (3, [])
+        s.trade(150)
+        assert (s.book("Long"), len(s.memory.events(Liquidated))) == (0, 1)

@@ -77,14 +77,17 @@ class Account:
     def mark(self, instrument: int) -> int:
         """Return the fine price that values a position: the mark if it is fresh, else the last price.
 
-        In data with quotes only, the middle of the best bid and ask; 0 if no price is known.
+        Without a last price since the market is followed again, the middle of the best bid and ask that are
+        shown now; 0 if no price is known.
         """
         market = self.v.market(instrument)
         if self.v.mark_is_fresh(market) and not market.candles:
             return market.mark
-        if market.last:
+        middle = (market.bid + market.ask) * UNIT // 2 if market.bid and market.ask else 0
+        shown = middle and market.live and self.v.active
+        if market.last and (market.priced or not shown):
             return market.last * UNIT
-        return (market.bid + market.ask) * UNIT // 2 if market.bid and market.ask else 0
+        return middle
 
     def unrealized(self, instrument: int) -> int:
         """Return the unrealized profit of a position."""
