@@ -20,6 +20,8 @@ from tests.journal.disks import File, Folder, MemoryDisk
 
 __all__ = ["SimulatedDisk", "Writer"]
 
+SECTOR = 512
+
 
 class SimulatedDisk(MemoryDisk):
     """A file system in memory whose syncs end when `finish` is called, while `deferring`.
@@ -59,12 +61,25 @@ class SimulatedDisk(MemoryDisk):
             for node in self._syncs:
                 if chance.getrandbits(1):
                     node.sync()
+            self._lose_a_sector(chance)
             keep = chance.getrandbits(2)
             other.top = self.after_power_cut(
                 lambda size: (0, size, chance.randint(0, size), chance.randint(0, size))[keep],
                 names_kept=lambda _: bool(chance.getrandbits(1)),
             ).top
         return other
+
+    def _lose_a_sector(self, chance: Random) -> None:
+        """Of unsynced bytes sectors arrive in any order: one in the middle may be missing."""
+        folders = [self.top]
+        while folders:
+            for node in folders.pop().live.values():
+                if isinstance(node, Folder):
+                    folders.append(node)
+                elif node.unsynced() > SECTOR and chance.getrandbits(1):
+                    at = chance.randrange(node.dirty, len(node.data))
+                    end = min(at // SECTOR * SECTOR + SECTOR, len(node.data))
+                    node.data[at:end] = bytes(end - at)
 
     def flip(self, path: Path, at: int, bit: int) -> None:
         """Flip one bit of a file, on the disk."""

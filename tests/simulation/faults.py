@@ -66,6 +66,18 @@ class Faults:
         disk.before = before
         return True
 
+    def _kill_within_a_row(self) -> bool:
+        """End the process within the next transaction of its store."""
+        machine = self._simulation.machine
+
+        def kill() -> None:
+            if machine.kill(power=False):
+                self._simulation.note("kill within a row")
+
+        if machine.store is not None:
+            machine.store.kill = kill
+        return False  # counted when it happens
+
     def _kill_at_a_send(self, after: int, power: bool) -> bool:
         machine, network = self._simulation.machine, self._simulation.machine.network
         left = [after]

@@ -12,6 +12,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from random import Random
@@ -26,7 +27,7 @@ from adapters.hyperliquid.venue import HyperliquidVenue
 from engine.commands.planning import LiveOptions, make_plan
 from engine.config import Config
 from engine.errors import EngineError, JournalDamaged
-from engine.journal import list_days, list_segments, read_frames
+from engine.journal import JournalWriter, list_days, list_segments, read_frames
 from engine.runtime.committer import Committed
 from engine.runtime.journal import OpenedJournal
 from engine.runtime.live import Live
@@ -37,10 +38,14 @@ from engine.strategies import Strategy
 from tests.live.kit import KEY
 from tests.simulation.disks import SimulatedDisk, Writer
 from tests.simulation.network import SimulatedNetwork
+from tests.simulation.stores import Store, stored
 
 __all__ = ["ROOT", "Machine", "make_builder"]
 
 ROOT = Path("/journal")
+
+SEGMENT_BYTES = 1 << 16
+"""Small, so that a day has several segments."""
 
 
 def load(use: str) -> type[Strategy]:
@@ -79,6 +84,7 @@ class Machine:
         broken: Callable[[str, str], None],
     ) -> None:
         self.broken = broken
+        self.store: Store | None = None
         self.flips = 0
         self.flipped: tuple[Path, int, int] | None = None
         self.config = config
@@ -154,12 +160,15 @@ class Machine:
             config=self.config,
             root=ROOT,
             venue=HyperliquidVenue(self.network),
-            signer=Signer(KEY),
+            signer=Signer(KEY) if self.config.mode == "live" else None,
             disk=self.disk,
             fresh=tuple(one.title for one in self.config.strategies),
             resume=self.resume,
         )
         plan = await make_plan(options, TESTNET_URL)
+        shown = f"{options}{plan}{[line() for line in plan.health.values()]}"
+        if KEY[2:] in shown:
+            self.broken("I12", "what a session is made of shows the key")
         self.live = _Acknowledging(plan, self._heard)
         self.live.machine = self
         return await self.live.run()
@@ -167,9 +176,10 @@ class Machine:
     def _flip(self) -> None:
         """Flip a bit of an acknowledged frame that is not the last one of the newest segment."""
         days = list_days(ROOT, self.disk)
-        segment = list_segments(days[-1].path, self.disk)[-1].path if days else None
-        if segment is None:
+        segments = list_segments(days[-1].path, self.disk) if days else []
+        if not segments:
             return
+        segment = self._chance.choice([segments[-1], *segments]).path
         frames = [frame.offset for frame in read_frames(segment, disk=self.disk, verify_digest=False)]
         if len(frames) > 2:
             self.flips -= 1
@@ -260,9 +270,12 @@ def replaced(machine: Machine, chance: Random) -> Iterator[None]:
                 machine.disk.close(fd)
 
     ids = Ids(chance)
+    writer = partial(JournalWriter, segment_bytes_max=SEGMENT_BYTES)
     with (
         patch("engine.runtime.live.Watchdog", _NoWatchdog),
         patch("engine.runtime.journal.JournalLock", lock),
+        patch("engine.runtime.journal.JournalWriter", writer),
+        stored(machine.store),
         patch("engine.commands.planning.SystemIds", lambda: ids),
         patch("engine.commands.planning.make_builder", lambda **_: make_builder()),
         patch.object(trio.lowlevel, "start_thread_soon", machine.writer.start),

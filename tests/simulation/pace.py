@@ -43,7 +43,6 @@ _LIMITS: Final = {
 _PERIODS: Final = (
     (lag, "BEAT_S"),
     (live, "LOOK_S"),
-    (live, "HEALTH_S"),
     (proof, "_LOOK_S"),
     (proof, "_SLEEP_S_MAX"),
     (silence, "_LOOK_S"),

@@ -38,9 +38,9 @@ def reason_not_ready(live: Live | None) -> tuple[str, str]:
         return "halted", f"{gate.quarantined} {gate.paused}"
     if not gate.feeds:
         return "feed", "no feed has come up"
-    if gate.unreconciled:
+    if gate.unreconciled and manager.real:
         return "account", gate.unreconciled
-    if abs(gate.skew_ns) > SKEW_NS_MAX:
+    if abs(gate.skew_ns) > SKEW_NS_MAX and manager.real:
         return "clock", f"{gate.skew_ns / 1e9:+.3f} s off the venue's clock"
     if len(gate.unknown) > UNKNOWN_MAX:
         return "unknown", f"{len(gate.unknown)} orders"

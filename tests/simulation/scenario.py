@@ -30,8 +30,8 @@ class Scenario(msgspec.Struct, frozen=True):
 
     `gap_s`: the mean time between two events of a market. Outside of the `stretches` (from and to, seconds
     since the start) it is `quiet_gap_s`, and the engine looks at what may have happened less often
-    (`pace.py`); without any, the whole time is busy. Strategies act on bars of the first of the `intervals`,
-    or with `on_trades` on trades.
+    (`pace.py`); without any, the whole time is busy. Strategies act on bars of a minute, or with `on_trades`
+    on trades. `mode`: live or paper; `stores`: with rows in SQLite.
     """
 
     seed: int
@@ -44,6 +44,8 @@ class Scenario(msgspec.Struct, frozen=True):
     stretches: tuple[tuple[float, float], ...] = ()
     intervals: tuple[str, ...] = ("1m", "5m")
     on_trades: bool = False
+    mode: str = "live"
+    stores: bool = False
 
 
 Draw = Callable[[Random], tuple[tuple[Any, ...], float]]
@@ -149,13 +151,20 @@ LAST_S: Final = 30.0
 """Faults end this long before the end that is given."""
 
 
-def draw(seed: int, hours: float, *, per_hour: float = 14.0) -> Scenario:
+STORED: Final[dict[str, tuple[int, Draw]]] = {"kill within a row": (4, _nothing)}
+"""Kinds of scenarios with stores."""
+
+
+def draw(
+    seed: int, hours: float, *, per_hour: float = 14.0, mode: str = "live", stores: bool = False
+) -> Scenario:
     """Return the scenario of a seed: about `per_hour` faults an hour, some of them close together."""
     chance = Random(f"{seed} scenario")
     steps: list[Step] = []
     at_s, end_s = 0.0, hours * 3600 - LAST_S
-    names = list(KINDS)
-    weights = [KINDS[name][0] for name in names]
+    kinds = KINDS | STORED if stores else KINDS
+    names = list(kinds)
+    weights = [kinds[name][0] for name in names]
     while True:
         # In a cluster, faults meet faults: a kill during a recovery, a cut during a reconnection.
         at_s += (
@@ -164,7 +173,7 @@ def draw(seed: int, hours: float, *, per_hour: float = 14.0) -> Scenario:
         if at_s >= end_s:
             break
         kind = chance.choices(names, weights)[0]
-        values, lasts_s = KINDS[kind][1](chance)
+        values, lasts_s = kinds[kind][1](chance)
         if at_s + lasts_s < end_s:
             steps.append(Step(round(at_s, 3), kind, values, lasts_s))
     return Scenario(
@@ -174,11 +183,14 @@ def draw(seed: int, hours: float, *, per_hour: float = 14.0) -> Scenario:
         chance.choice(("rest", "rest", "post")),
         tuple(steps),
         chance.choice((4.0, 20.0, 20.0, 60.0)),
+        mode=mode,
+        stores=stores,
     )
 
 
 RESTARTS: Final = frozenset(
     {
+        *STORED,
         "kill",
         "kill at a change of the disk",
         "kill at a send",
@@ -206,6 +218,8 @@ def draw_day(seed: int) -> Scenario:
     Most kinds that need a new session come soon after the start and after midnight, when a day holds little.
     """
     chance = Random(f"{seed} day")
+    mode, stores = ("paper" if seed % 8 == 3 else "live"), seed % 4 in (0, 3)
+    kinds = KINDS | STORED if stores else KINDS
     start_s = chance.randrange(86_400)
     midnight_s = 86_400.0 - start_s
     times = [100.0, midnight_s - chance.uniform(30, 100)]
@@ -221,7 +235,7 @@ def draw_day(seed: int) -> Scenario:
     for began_s, restarts in clusters:
         if began_s > 86_000:
             continue
-        own = _cluster(chance, began_s, restarts=restarts)
+        own = _cluster(chance, began_s, kinds if restarts else _without_restarts(kinds))
         stretches.append((began_s - 10, max(step.at_s + step.lasts_s for step in own) + 10))
         steps += own
     for _ in range(2):
@@ -243,19 +257,25 @@ def draw_day(seed: int) -> Scenario:
         stretches=tuple(stretches),
         intervals=chance.choice((("5m", "1h"), ("15m", "1h"), ("30m", "1h"))),
         on_trades=True,
+        mode=mode,
+        stores=stores,
     )
 
 
-def _cluster(chance: Random, at_s: float, *, restarts: bool) -> list[Step]:
+def _without_restarts(kinds: dict[str, tuple[int, Draw]]) -> dict[str, tuple[int, Draw]]:
+    return {name: kind for name, kind in kinds.items() if name not in RESTARTS}
+
+
+def _cluster(chance: Random, at_s: float, kinds: dict[str, tuple[int, Draw]]) -> list[Step]:
     """Return faults close to each other."""
-    names = [name for name in KINDS if restarts or name not in RESTARTS]
-    weights = [KINDS[name][0] for name in names]
+    names = list(kinds)
+    weights = [kinds[name][0] for name in names]
     steps = []
     for _ in range(STEPS_OF_A_DAY // CLUSTERS):
         kind = chance.choices(names, weights)[0]
-        values, lasts_s = KINDS[kind][1](chance)
+        values, lasts_s = kinds[kind][1](chance)
         while lasts_s > LASTS_S_MAX:
-            values, lasts_s = KINDS[kind][1](chance)
+            values, lasts_s = kinds[kind][1](chance)
         steps.append(Step(round(at_s, 3), kind, values, lasts_s))
         at_s += chance.expovariate(1 / BETWEEN_S)
         if kind in ("pause", "suspend"):

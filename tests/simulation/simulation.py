@@ -13,7 +13,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
+from contextlib import ExitStack
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 import trio
@@ -23,11 +26,12 @@ from engine.clock import day_start_ns
 from engine.config import BarsConfig, Config, DataConfig, RiskConfig, StrategyConfig, VenueConfig
 from tests.simulation.checks import check
 from tests.simulation.faults import Faults
-from tests.simulation.machine import Machine, replaced
+from tests.simulation.machine import ROOT, Machine, replaced
 from tests.simulation.network import SimulatedNetwork
 from tests.simulation.pace import LOOK_S, Pace, paced
 from tests.simulation.readiness import Operator, reason_not_ready
 from tests.simulation.scenario import Scenario
+from tests.simulation.stores import Store
 from tests.simulation.times import SECOND_NS, JumpingClock, MachineTime
 from tests.simulation.venue import ACCOUNT, INSTRUMENTS, SimulatedVenue
 from tests.simulation.wire import Wire
@@ -49,7 +53,7 @@ SILENT_S = 45.0
 def configuration(scenario: Scenario) -> Config:
     """Return the configuration of the sessions."""
     return Config(
-        mode="live",
+        mode=scenario.mode,
         instruments=INSTRUMENTS,
         strategies=tuple(
             StrategyConfig(use=f"tests.simulation.traders:{name}{'OnTrades' if scenario.on_trades else ''}")
@@ -82,6 +86,7 @@ class Simulation:
         self.wire = Wire(lambda: self.machine.disk, self.fail)
         self._clock = JumpingClock()
         self._pace: Pace
+        self._folder: Path
         self._busy_until = 0.0
         self._unready_since = 0.0
         self._left = deque(scenario.steps)
@@ -104,7 +109,9 @@ class Simulation:
 
     def run(self) -> None:
         """Run it."""
-        with patch("engine.clock.time", self.times):
+        with patch("engine.clock.time", self.times), ExitStack() as stack:
+            if self.scenario.stores:
+                self._folder = Path(stack.enter_context(TemporaryDirectory(prefix="simulation-")))
             trio.run(self._run, clock=self._clock)
 
     async def _run(self) -> None:
@@ -128,6 +135,8 @@ class Simulation:
             self.machine = Machine(
                 configuration(self.scenario), chance, nursery, make_network, self.note, self.fail
             )
+            if self.scenario.stores:
+                self.machine.store = Store(self._folder, ROOT, lambda: self.machine.disk)
             self.operator = Operator(self.machine)
             with replaced(self.machine, Random(f"{seed} ids")), paced(self._pace):
                 nursery.start_soon(self.machine.run)
