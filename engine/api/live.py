@@ -26,7 +26,7 @@ from engine.journal import list_days
 from engine.records import open_day, records_of
 from engine.runtime.committer import Committed
 from engine.views import queries
-from engine.views.answers import Answer, Bars, Fills, Health
+from engine.views.answers import Answer, Health
 from engine.views.older import Older
 from engine.views.shapes import Hello
 from engine.views.stream import Changes
@@ -115,7 +115,7 @@ class LiveSource:
             answer = queries.answer(self._view, name, query)
         except UsageError as error:
             raise Problem("bad_query", str(error)) from None
-        if answer is None or _is_short(answer, query):
+        if answer is None or queries.is_short(answer, query):
             answer = await self._older(name, query)
         if isinstance(answer, Health):
             ago_ms = (trio.current_time() - self._synced) * 1000
@@ -181,15 +181,6 @@ class LiveSource:
         self._changes = None
         self.messages.reset(self._view.seq)
         self._ready = self._view.seq >= self._dropped_seq  # else the queue overflowed meanwhile
-
-
-def _is_short(answer: Answer, query: Mapping[str, str]) -> bool:
-    """Return whether somebody pages back beyond what the view remembers."""
-    if isinstance(answer, Fills):
-        return answer.more and "before" in query and len(answer.fills) < int(query.get("limit", 200))
-    if isinstance(answer, Bars):
-        return answer.more and "before_ms" in query and len(answer.bars) < int(query.get("limit", 500))
-    return False
 
 
 def _read_view(root: Path, journal: str, until: int) -> View:

@@ -36,6 +36,7 @@ from engine.views.shapes import (
     GapRow,
     HaltRow,
     Hello,
+    MarkRow,
     OrderRow,
     PositionRow,
     RecordRow,
@@ -59,6 +60,7 @@ __all__ = [
     "Gaps",
     "Health",
     "InstrumentRows",
+    "Marks",
     "Orders",
     "Positions",
     "Signals",
@@ -249,6 +251,20 @@ class Why(Answer, kw_only=True):
     chain: list[RecordRow]
 
 
+class Marks(Answer, kw_only=True):
+    """The moments of the days that a person looks for, by rising seq, and where the days begin and end.
+
+    `complete` is False if there are more than are kept. Of a live session, those that are remembered.
+    """
+
+    first_seq: int
+    last_seq: int
+    first_ms: int
+    last_ms: int
+    marks: list[MarkRow]
+    complete: bool
+
+
 class EventRows(Answer, kw_only=True):
     """Records by rising seq. `next_after` continues the list: pass it as `after`; null if there is no
     more."""
@@ -274,6 +290,7 @@ ANSWERS: Final[dict[str, type[Answer]]] = {
     "gaps": Gaps,
     "why": Why,
     "events": EventRows,
+    "marks": Marks,
 }
 """The answer of each GET path below `/api/`."""
 

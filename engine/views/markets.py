@@ -193,6 +193,12 @@ class Market:
         self.context = rescaled(self.context, one, change, inside=True)
         self.close = rescaled(self.close, one, change, inside=True)
 
+    @property
+    def weight(self) -> int:
+        """How many trades, bars and windows are remembered."""
+        series = (self.bars, self.footprints, self.profiles, self.samples)
+        return len(self.trades) + sum(len(one) for kind in series for one in kind.values())
+
     def copy(self) -> Market:
         """Return a copy whose rings change on their own; what they hold never changes."""
         twin = object.__new__(Market)

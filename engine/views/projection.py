@@ -84,6 +84,13 @@ class Projection:
         self.health_state = HealthState()
         self._handlers = self._routes()
 
+    @property
+    def weight(self) -> int:
+        """How many records, trades, bars and so on are remembered."""
+        count = len(self.recent) + len(self.account.fills) + len(self.account.curve)
+        count += len(self.order_states.ended) + sum(map(len, self.trading.series.values()))
+        return count + sum(market.weight for market in self.markets.by_number.values())
+
     def copy(self) -> Projection:
         """Return a copy that is changed on its own."""
         twin = object.__new__(type(self))

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.errors import UsageError
-from engine.views.answers import ANSWERS, Answer
+from engine.views.answers import ANSWERS, Answer, Bars, Fills
 from engine.views.view import View
 
-__all__ = ["PARAMETERS", "REQUIRED", "answer", "parsed"]
+__all__ = ["PARAMETERS", "REQUIRED", "answer", "is_short", "parsed"]
 
 PARAMETERS: Final[dict[str, dict[str, type]]] = {
     "status": {},
@@ -31,6 +31,7 @@ PARAMETERS: Final[dict[str, dict[str, type]]] = {
     "health": {},
     "gaps": {"limit": int},
     "why": {"seq": int},
+    "marks": {},
     "events": {"after": int, "limit": int, "kinds": list, "fields": bool},
 }
 """The parameters of each path. `kinds` is a list of event types, separated by commas."""
@@ -59,6 +60,15 @@ def answer(view: View, name: str, query: Mapping[str, str]) -> Answer | None:
         return None
     found: Answer | None = getattr(view, name)(**given)
     return found
+
+
+def is_short(answer: Answer, query: Mapping[str, str]) -> bool:
+    """Return whether somebody pages back beyond what a view remembers: the journal has more rows."""
+    if isinstance(answer, Fills):
+        return answer.more and "before" in query and len(answer.fills) < int(query.get("limit", 200))
+    if isinstance(answer, Bars):
+        return answer.more and "before_ms" in query and len(answer.bars) < int(query.get("limit", 500))
+    return False
 
 
 def parsed(name: str, query: Mapping[str, str]) -> dict[str, Any]:

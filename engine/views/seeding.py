@@ -182,6 +182,7 @@ def _seed_conditions(manager: dict[str, Any], at_ns: int, trading: Trading, heal
         trading.halted = gate.halted, at_ns, 0
     trading.markets = {number: (reason, at_ns, 0) for number, reason in gate.markets.items()}
     trading.quarantined = {name: (reason, at_ns, 0) for name, reason in gate.quarantined.items()}
+    trading.failed = dict(trading.quarantined)
     trading.stopped = dict.fromkeys(gate.stopped, ("stopped", at_ns, 0))
     if gate.disarmed:
         trading.disarmed = gate.disarmed, at_ns, 0

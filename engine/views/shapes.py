@@ -29,6 +29,7 @@ __all__ = [
     "GapRow",
     "HaltRow",
     "Hello",
+    "MarkRow",
     "OrderRow",
     "PositionRow",
     "ProtectedBy",
@@ -334,6 +335,16 @@ class RecordRow(msgspec.Struct):
     type: str
     text: str
     fields: dict[str, Any]
+
+
+class MarkRow(msgspec.Struct):
+    """A moment worth a look. `kind` is "fill", "refusal", "gap", "halt", "command", "failure", "session" or
+    "divergence"."""
+
+    seq: int
+    at_ms: int
+    kind: str
+    text: str
 
 
 class CommandRow(msgspec.Struct):

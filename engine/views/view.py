@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from engine.clock import day_of
 from engine.errors import UsageError
-from engine.events import FeedGap, FillBooked
+from engine.events import FeedGap, FillBooked, engine_time
 from engine.events.render import Renderer, event_type
 from engine.values import format_scaled, interval_name, parse_interval, side_name
 from engine.views import market_rows
@@ -31,6 +31,7 @@ from engine.views.answers import (
     Gaps,
     Health,
     InstrumentRows,
+    Marks,
     Orders,
     Positions,
     Signals,
@@ -41,8 +42,9 @@ from engine.views.answers import (
 from engine.views.health import gap_row
 from engine.views.market_shapes import BarRow, LiquidationRow, SpanRow
 from engine.views.markets import Market
+from engine.views.marks import mark_of
 from engine.views.orders import refusal_row
-from engine.views.projection import FREQUENT, Projection
+from engine.views.projection import EVENTS_MAX, FREQUENT, Projection
 from engine.views.records import record_row
 from engine.views.shapes import FillRow
 from engine.views.units import ms, size_text
@@ -302,6 +304,19 @@ class View(Projection):
         labels = self.markets.instruments.labels()
         rows = [gap_row(seq, event, labels) for seq, event in islice(self.health_state.gaps, limit)]
         return Gaps(**self._head, gaps=rows)
+
+    def marks(self) -> Marks:
+        """Return the moments that are remembered: among the latest records."""
+        found = [mark_of(self, seq, event) for seq, _, event in self.recent]
+        return Marks(
+            **self._head,
+            first_seq=self.first_seq,
+            last_seq=self.seq,
+            first_ms=ms(engine_time(self.recent[0][2])) if self.recent else 0,
+            last_ms=ms(self.at_ns),
+            marks=[mark for mark in found if mark is not None],
+            complete=len(self.recent) < EVENTS_MAX,
+        )
 
     def events(
         self,
