@@ -40,7 +40,7 @@ LISTENS = """python -c "import socket; socket.create_connection(('127.0.0.1', $P
 """Succeeds once the sandbox that a page starts accepts connections."""
 
 
-HAS_PRICES = "engine status 2>/dev/null | grep -q 'price .* old'"
+HAS_PRICES = "[ -S journal/engine.sock ] && engine status 2>/dev/null | grep -q 'price .* old'"
 """Succeeds once the engine that a page starts has prices."""
 
 

@@ -7,10 +7,12 @@ live` has them at hand; both show the same. Texts of venues and strategies are e
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -25,6 +27,9 @@ PARTS: Final = ("status", "positions", "orders", "health", "strategies")
 
 COMPACT_ROWS: Final = 5
 """Rows of each table in the live view."""
+
+WIDTH_MAX: Final = 300
+"""Columns of the widest table."""
 
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 _GOOD, _BAD, _WARN, _DIM = "green", "bold red", "yellow", "dim"
@@ -141,7 +146,7 @@ def _head(situation: Situation, *, compact: bool) -> Iterable[tuple[str, str, st
     yield "equity", _money_words(account).removeprefix("equity "), style if account.day_profit else ""
     if account.drawdown is not None:
         percent = "" if account.drawdown_percent is None else f" ({account.drawdown_percent:.2f}%)"
-        yield "drawdown", f"{account.drawdown}{percent} from {account.peak}", ""
+        yield "drawdown", f"{_money(account.drawdown)}{percent} from {_money(account.peak)}", ""
     for asset, amount in account.unvalued:
         yield "not valued", f"{amount} {asset}: no price is known", _WARN
     today = f"{status.fills_today} fills, {status.refusals_today} refusals, {status.gaps_today} gaps today"
@@ -164,7 +169,27 @@ def _section(name: str, table: Table | None, count: int, most: int | None) -> li
     if table is None:
         return []
     more = f", the first {most}" if most is not None and count > most else ""
-    return [Text(f"{name} ({count}{more})", style="bold"), table]
+    return [Text(f"{name} ({count}{more})", style="bold"), _Cropped(table)]
+
+
+class _Cropped:
+    """A table at its natural width, of which a narrow terminal shows the left part."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in console.render_lines(self._table, options.update(width=WIDTH_MAX), pad=False):
+            yield from Segment.adjust_line_length(line, options.max_width, pad=False)
+            yield Segment.line()
+
+
+def _money(text: str | None) -> str:
+    """Return an amount as people read it: two decimals, or four digits of a smaller one."""
+    if text is None:
+        return "?"
+    value = Decimal(text)
+    return f"{value:,.2f}" if not value or abs(value) >= Decimal("0.01") else f"{value:.4g}"
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table | None:
@@ -190,7 +215,7 @@ def _positions(rows: Sequence[PositionRow]) -> Table | None:
                     one.size,
                     one.entry or "?",
                     one.mark or "?",
-                    one.unrealized or "?",
+                    _money(one.unrealized),
                 ),
                 _protection(one),
             )
@@ -249,7 +274,7 @@ def _strategies(rows: Sequence[StrategyRow]) -> Table | None:
             (
                 one.name,
                 Text(one.state, style="" if one.state == "running" else _WARN),
-                *(one.profit or "?", one.unrealized or "?", str(one.fills_today), str(one.refusals_today)),
+                *(_money(one.profit), _money(one.unrealized), str(one.fills_today), str(one.refusals_today)),
                 one.why,
             )
             for one in rows
@@ -282,9 +307,10 @@ def _is_held(row: PositionRow) -> bool:
 def _money_words(account: AccountRow) -> str:
     if account.equity is None:
         return "equity is not known yet"
-    profit = account.day_profit
-    today = "" if profit is None else f", {profit if profit.startswith('-') else f'+{profit}'} today"
-    return f"equity {account.equity} {account.currency}{today}".replace("  ", " ")
+    equity = f"equity {_money(account.equity)} {account.currency}".rstrip()
+    if account.day_profit is None:
+        return equity
+    return f"{equity}, {'' if account.day_profit.startswith('-') else '+'}{_money(account.day_profit)} today"
 
 
 def _feeds_words(situation: Situation) -> str:

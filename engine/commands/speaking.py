@@ -1,9 +1,9 @@
 """How a session speaks: its notices as lines for people, or as JSON for programs, on standard error.
 
-A line has a time, what it is about, what happened and the rest: `2026-11-28T23:40:01Z BTC Crossover: filled:
-buy 0.5 at 97010 ...`. The time is the engine's, as in the journal. On a terminal the time is short, errors
-and warnings have colours (not with NO_COLOR), and the lines scroll above a live view. Standard output is left
-to the result. Used by `engine live` and `engine demo`.
+A line has a time, what it is about, what happened, the rest, and the seq of its record, for `engine why`:
+`2026-11-28T23:40:01Z BTC Crossover: filled: buy 0.5 at 97010 ...  #4985`. The time is the engine's, as in the
+journal. On a terminal the time is short, errors and warnings have colours (not with NO_COLOR), and the lines
+scroll above a live view. Standard output is left to the result. Used by `engine live` and `engine demo`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ __all__ = ["Speaker", "speaking"]
 
 TEXT_CHARACTERS_MAX: Final = 4000
 
+_WITHOUT_SEQ: Final = frozenset({"command", "now"})
+"""The states of lines that name a seq in their words, or stand for no record."""
 _STYLES: Final = {"error": "\x1b[1;31m", "warning": "\x1b[33m"}
 
 
@@ -63,7 +65,8 @@ class Speaker:
             return
         time = iso_text(notice.at_ns or self._clock.now_ns())
         style = _STYLES.get(notice.level, "") if self._colored else ""
-        self._lines.put(f"{time[11:19] if self._terminal else time[:19]}Z {notice.text}", style)
+        record = f"  #{notice.seq}" if notice.seq and notice.state not in _WITHOUT_SEQ else ""
+        self._lines.put(f"{time[11:19] if self._terminal else time[:19]}Z {notice.text}{record}", style)
 
     def show(self, situation: Situation) -> None:
         """Show how things stand in the live view, if there is one. Never waits."""

@@ -34,8 +34,8 @@ def status_command(root: Path, watch: bool, as_json: bool) -> None:
     engine status --watch
     engine status --json
 
-    With --json one object with the answers of the API: status, positions, orders, health, strategies. The
-    exit code is 5 if no engine runs on the journal.
+    Amounts of money are rounded. With --json all is exact: one object with the answers of the API (status,
+    positions, orders, health, strategies). The exit code is 5 if no engine runs on the journal.
     """
     client = EngineClient(root)
     if not watch:

@@ -58,5 +58,5 @@ async def test_a_minute_has_one_line_and_a_second_one_picture(
     await ReportingServer(Server(180.5), speaker).run()  # type: ignore[arg-type]
     assert [one.state for one in speaker.lines] == ["now"] * len(speaker.lines)
     assert 2 <= len(speaker.lines) <= 3
-    assert speaker.lines[0].text.startswith("status: now: equity 10012.5 USDC, +12.5 today; positions BTC")
+    assert speaker.lines[0].text.startswith("status: now: equity 10,012.50 USDC, +12.50 today; positions BTC")
     assert (len(speaker.pictures) > 150) == has_view

@@ -55,7 +55,7 @@ def terminal(width: int = 60, height: int = 10) -> Iterator[list[str]]:
 
 def test_a_line_in_a_pipe_has_the_full_time_and_no_colours() -> None:
     assert said(FILL, HALT) == (
-        "2024-12-05T00:00:00Z AAA Long: filled: buy 1 at 100\n"
+        "2024-12-05T00:00:00Z AAA Long: filled: buy 1 at 100  #7\n"
         "2024-12-05T00:00:00Z engine: halted: operator: halt\n"
     )
 

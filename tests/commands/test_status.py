@@ -35,15 +35,15 @@ def test_the_screen_has_everything_a_person_asks_for() -> None:
         "HALTED market ETH: adl, for 1m 0s",
         "session 5e55, up 2h 5m",
         "journal last sync 5 ms ago",
-        "\nequity 10012.5 USDC, +12.5 today",
-        "drawdown 87.5 (0.87%) from 10100",
+        "\nequity 10,012.50 USDC, +12.50 today",
+        "drawdown 87.50 (0.87%) from 10,100.00",
         "prices feeds 1 of 1 up, newest price 0.2s old",
         "today 3 fills, 2 refusals, 1 gaps today",
         "lag 4 ms; latency p50 1 ms",
-        "BTC Cross 0.5 97000 97010 5 stop 0.5 at 96000 (venue)",
+        "BTC Cross 0.5 97000 97010 5.00 stop 0.5 at 96000 (venue)",
         "ETH manual buy limit 2 3500 1.25% New 0x7",
         "hyperliquid up 0.4s",
-        "Cross running 3 5 0 0",
+        "Cross running 3.00 5.00 0 0",
         "70 5.0s pause socket:0 done",
     ):
         assert line in shown
@@ -76,7 +76,7 @@ def test_whatever_a_venue_sends_stays_within_the_width_and_moves_no_cursor(text:
         for line in rendered(screen(found, compact=compact), width, colors=False):
             assert line.isprintable()
             assert Text(line).cell_len <= width
-    assert one_line(found).split("; ")[0].startswith("equity 10012.5")
+    assert one_line(found).split("; ")[0].startswith("equity 10,012.50")
 
 
 def test_the_live_view_has_the_first_rows_of_each_table() -> None:
@@ -90,10 +90,24 @@ def test_the_live_view_has_the_first_rows_of_each_table() -> None:
 def test_the_line_of_a_minute_says_what_matters() -> None:
     line = one_line(situation(halts=[HaltRow("pause", "", "", 0, 0)]))
     assert line == (
-        "equity 10012.5 USDC, +12.5 today; positions BTC Cross 0.5; orders 1 working, 3 fills today; "
+        "equity 10,012.50 USDC, +12.50 today; positions BTC Cross 0.5; orders 1 working, 3 fills today; "
         "feeds 1 of 1 up, newest price 0.2s old; lag 4 ms; latency p50 1 ms; "
         "paused all strategies, by an operator"
     )
+
+
+def test_a_narrow_terminal_shows_the_left_part_of_each_table() -> None:
+    lines = plain(screen(situation()), 40).splitlines()
+    assert any(re.match(r"BTC +Cross +0.5 +97000 +97010", line) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("day_profit", "shown"), [("-0.004", "-0.004 today"), ("0", "+0.00 today"), (None, "USDC")]
+)
+def test_money_is_rounded_for_people(day_profit: str | None, shown: str) -> None:
+    found = situation()
+    found.status.account.day_profit = day_profit
+    assert one_line(found).split("; ")[0].endswith(shown)
 
 
 def test_spans_are_short() -> None:
