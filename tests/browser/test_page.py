@@ -165,6 +165,23 @@ def test_what_is_typed_selected_or_aimed_at_does_not_move(watched: Watched, stan
     watched.check(stand_in.address)
 
 
+def test_a_selected_text_stays_selected(watched: Watched, stand_in: StandIn) -> None:
+    page = open_page(watched, stand_in)
+    page.locator("#positions tbody td", has_text="97000").dblclick()
+    page.mouse.move(5, 5)
+    selected = "document.getSelection().toString().trim()"
+    assert page.evaluate(selected) == "97000"
+    row = stand_in.position("Cross", "0.75")
+    row.mark = "98000"
+    stand_in.send("position", row)
+    stand_in.send("position", stand_in.position("Alpha", "1"))
+    until(page, "document.querySelector('#positions tbody').textContent.includes('0.75')")
+    assert page.evaluate(selected) == "97000"
+    page.evaluate("document.getSelection().removeAllRanges()")
+    until(page, "document.querySelector('#positions tbody').textContent.includes('98000')")
+    watched.check(stand_in.address)
+
+
 def test_a_real_order_needs_a_second_step_and_shows_its_value_first(watched: Watched) -> None:
     with StandIn(armed=True) as server:
         page = open_page(watched, server, "trade")

@@ -39,6 +39,7 @@ export class Table {
     host.addEventListener("pointerenter", () => { this.over = true; });
     host.addEventListener("pointerleave", () => { this.over = false; this.settle(); });
     host.addEventListener("focusout", () => setTimeout(() => this.settle(), 0));
+    document.addEventListener("selectionchange", () => this.settle());
   }
 
   isHeld() {
