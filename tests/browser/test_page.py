@@ -143,7 +143,9 @@ def test_what_is_typed_selected_or_aimed_at_does_not_move(watched: Watched, stan
     until(page, "document.querySelector('#positions tbody').textContent.includes('0.75')")
     assert row.bounding_box() == before
     assert "3 new" in page.inner_text("#positions")
-    stand_in.send("position", stand_in.position("Cross", "0"))
+    flat = stand_in.position("Cross", "0")
+    flat.wanted = "0.00"
+    stand_in.send("position", flat)
     page.wait_for_selector("#positions tr.gone")
     assert row.bounding_box() == before
     assert row.locator("button.act").is_disabled()

@@ -34,6 +34,8 @@ export function signed(value, decimals = 2) {
   return parsed !== null && parsed.units > 0n ? `+${shown}` : shown;
 }
 
+export const isZero = (value) => /^-?0*(?:\.0*)?$/.test(value ?? "");
+
 // Removes zeros after the point that say nothing.
 export function plain(value) {
   if (value === null || value === undefined) return "–";

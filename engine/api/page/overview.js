@@ -3,7 +3,7 @@
 import { EquityChart } from "./chart.js";
 import { commander, confirm } from "./commands.js";
 import { byId, element, setText } from "./dom.js";
-import { clock, money, percent, plain, signed, tone } from "./format.js";
+import { clock, isZero, money, percent, plain, signed, tone } from "./format.js";
 import { keyOfOrder, keyOfPosition, state, watch } from "./state.js";
 import { Table } from "./table.js";
 import { whyColumn } from "./why.js";
@@ -65,14 +65,14 @@ export function startOverview() {
   const fills = new Table(byId("fills"), {
     name: "Fills", key: (row) => `${row.seq} ${row.owner}`, empty: "No fill yet.",
     columns: [
-      { title: "UTC", width: "5rem", text: (row) => clock(row.at_ms), hint: (row) => clock(row.at_ms, true) },
-      { title: "Market", width: "6rem", text: (row) => row.instrument },
+      { title: "UTC", width: "4.8rem", text: (row) => clock(row.at_ms), hint: (row) => clock(row.at_ms, true) },
+      { title: "Market", width: "5rem", text: (row) => row.instrument },
       { title: "Side", width: "3.2rem", text: (row) => row.side, tone: (row) => (row.side === "buy" ? "up" : "down") },
       { title: "Size", width: "5.5rem", numeric: true, text: (row) => plain(row.size) },
-      { title: "Price", width: "6rem", numeric: true, text: (row) => plain(row.price) },
-      { title: "Fee", width: "5rem", numeric: true, text: (row) => money(row.fee, 4) },
-      { title: "Book", width: "6rem", text: (row) => row.owner },
-      { title: "For", width: "5rem", text: (row) => row.why || row.purpose || row.role },
+      { title: "Price", width: "7rem", numeric: true, text: (row) => plain(row.price), hint: (row) => row.price },
+      { title: "Fee", width: "4.5rem", numeric: true, text: (row) => money(row.fee, 4) },
+      { title: "Book", width: "5rem", text: (row) => row.owner },
+      { title: "For", width: "4.5rem", text: (row) => row.why || row.purpose || row.role },
       whyColumn(undefined, (row) => `Why the fill in ${row.instrument} at ${clock(row.at_ms)}`),
     ],
   });
@@ -83,10 +83,10 @@ export function startOverview() {
     columns: [
       { title: "UTC", width: "5rem", text: (row) => clock(row.at_ms), hint: (row) => clock(row.at_ms, true) },
       { title: "Command", width: "6rem", text: (row) => row.command },
-      { title: "Of", width: "7rem", text: (row) => row.target },
-      { title: "State", width: "5rem", text: (row) => row.state, tone: (row) => (row.state === "refused" ? "down" : "") },
-      { title: "Reason", width: "12rem", text: (row) => [row.reason, row.left].filter(Boolean).join(", "), hint: (row) => row.reason },
-      { title: "Who", width: "7rem", text: (row) => row.who },
+      { title: "Of", width: "5.5rem", text: (row) => row.target },
+      { title: "State", width: "4.5rem", text: (row) => row.state, tone: (row) => (row.state === "refused" ? "down" : "") },
+      { title: "Reason", width: "9rem", text: (row) => [row.reason, row.left].filter(Boolean).join(", "), hint: (row) => row.reason },
+      { title: "Who", width: "6rem", text: (row) => row.who, hint: (row) => row.who },
       whyColumn(undefined, (row) => `Why command ${row.seq}`),
     ],
   });
@@ -123,7 +123,6 @@ export function orderColumns() {
   ];
 }
 
-const isZero = (text) => /^-?0*(?:\.0*)?$/.test(text ?? "");
 const sorted = (rows) => [...rows.values()].sort((a, b) => (keyOfPosition(a) < keyOfPosition(b) ? -1 : 1));
 
 function kind(row) {

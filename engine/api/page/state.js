@@ -2,6 +2,7 @@
 // once a frame.
 
 import { get } from "./api.js";
+import { isZero } from "./format.js";
 
 const FILLS_MAX = 500;
 const ENDED_MAX = 200;
@@ -146,8 +147,7 @@ const apply = {
     touch("prices");
   },
   position(row) {
-    const flat = /^-?0*(?:\.0*)?$/.test(row.size) && !row.wanted;
-    if (flat) state.positions.delete(keyOfPosition(row));
+    if (isZero(row.size) && isZero(row.wanted)) state.positions.delete(keyOfPosition(row));
     else state.positions.set(keyOfPosition(row), row);
     touch("positions");
   },

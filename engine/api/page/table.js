@@ -80,6 +80,8 @@ export class Table {
       if (present.has(key)) continue;
       if (held) {
         setClass(line.node, "gone", true);
+        // Its buttons are off. The focus goes to the table, where a key does nothing, and the row may leave.
+        if (line.node.contains(document.activeElement)) this.host.focus({ preventScroll: true });
         for (const button of line.node.querySelectorAll("button.act")) button.disabled = true;
       } else {
         line.node.remove();
