@@ -1,8 +1,9 @@
 """The source of a live session: a view of the journal, up to the newest durable record.
 
 Committed turns wait in a bounded queue, and a task of the server gives them to the view, a few at a time, so
-that neither the sequencer nor the committer ever waits for it. At the start, after an error, and when the
-queue has overflowed, a new view is made of the newest day's records, in a thread.
+that neither the sequencer nor the committer ever waits for it. A start passes the records of the newest day
+to it while it reads them. After an error, and when the queue has overflowed, a new view is made of the newest
+day's records, in a thread.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -57,7 +58,9 @@ class LiveSource:
         self._root = root
         self._lines = lines
         self._view = View(journal)
-        self._ready = False
+        self._from_seq = seq
+        self._ready = True
+        self._began = False
         self._waiting: deque[Committed] = deque()
         self._records = 0
         self._durable_seq = seq
@@ -75,6 +78,28 @@ class LiveSource:
         view = self._view
         return Standing(journal=self.journal, seq=view.seq, at_ms=view.at_ns // 1_000_000)
 
+    def passing(self, records: Iterator[Record]) -> Iterator[Record]:
+        """Pass on records, and give them to the view. After an error of the view it has to be made again."""
+        batch: list[Record] = []
+        try:
+            for record in records:
+                yield record
+                batch.append(record)
+                if len(batch) >= SLICE_RECORDS:
+                    self._apply_quietly(batch)
+                    batch = []
+        finally:
+            self._apply_quietly(batch)
+
+    def _apply_quietly(self, batch: list[Record]) -> None:
+        """Apply records of a start. What fails is read again when the session runs, and shows the error."""
+        try:
+            if self._ready:
+                self._view.apply(batch)
+        except Exception:
+            self._ready = False
+            self._from_seq = -1
+
     def take(self, committed: Committed) -> None:
         """Queue committed turns. Never waits, never raises."""
         self._durable_seq = committed.last_seq
@@ -91,8 +116,9 @@ class LiveSource:
 
     def begin(self) -> None:
         """Begin to serve, or to serve again after an error."""
-        self._ready = False
-        self.messages = Messages(self._durable_seq)
+        self._ready = not self._began and self._view.seq == self._from_seq
+        self._began = True
+        self.messages = Messages(self._view.seq)
 
     async def follow(self) -> None:
         """Keep the view in step until cancelled. Raises what the view raises."""

@@ -8,7 +8,7 @@ by `engine.runtime.live`.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,7 @@ from engine.api.openapi import description
 from engine.api.sessions import Password, Sessions
 from engine.api.sockets import Address, UnixSocket, listener_of
 from engine.events import LoginFailed
+from engine.events.codec import Record
 from engine.runtime.committer import Committed
 from engine.runtime.notices import Notice
 from engine.runtime.plan import ServedSession
@@ -94,6 +95,10 @@ class LiveServer:
             "" if dashboard is None else dashboard.policy,
         )
 
+    def passing(self, records: Iterator[Record]) -> Iterator[Record]:
+        """Pass on the records of the newest day while a start reads them, and note them."""
+        return self._source.passing(records)
+
     def take(self, committed: Committed) -> None:
         """Note committed turns. Never waits, never raises."""
         self._source.take(committed)
@@ -110,7 +115,6 @@ class LiveServer:
             listeners.append(listener_of(self._dashboard.socket))
         self._connections = [Connections(self._app) for _ in listeners]
         self._source.begin()
-        failed: Exception | None = None
         try:
             async with trio.open_nursery() as serving:
                 for connections, listener in zip(self._connections, listeners, strict=True):
@@ -120,15 +124,11 @@ class LiveServer:
                     self._dashboard.announce(self._link())
                 try:
                     await self._source.follow()
-                except Exception as error:
-                    failed = error  # raised alone, so that the supervisor names it
                 finally:
                     with trio.CancelScope(shield=True):
                         await self._end()
         finally:
             unix.close()
-        if failed is not None:
-            raise failed
 
     async def _end(self) -> None:
         """End the streams; let open requests be answered, within FAREWELL_S; close everything."""

@@ -7,6 +7,7 @@ demo`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, Protocol
 
 import msgspec
@@ -15,6 +16,7 @@ import trio
 from engine.api.problems import Problem
 from engine.commands.situation import PARTS, Situation, one_line
 from engine.commands.speaking import Speaker
+from engine.events.codec import Record
 from engine.runtime.committer import Committed
 from engine.runtime.notices import Notice
 
@@ -28,6 +30,10 @@ VIEW_S: Final = 1.0
 
 class AnsweringServer(Protocol):
     """The server of a session; see `engine.runtime.plan.OperatorServer`."""
+
+    def passing(self, records: Iterator[Record]) -> Iterator[Record]:
+        """Pass on the records that a start reads."""
+        ...
 
     def take(self, committed: Committed) -> None:
         """Note committed turns."""
@@ -46,6 +52,7 @@ class ReportingServer:
     """A server, and what it answers shown by a speaker."""
 
     def __init__(self, server: AnsweringServer, speaker: Speaker) -> None:
+        self.passing = server.passing
         self.take = server.take
         self._server = server
         self._speaker = speaker

@@ -128,8 +128,12 @@ class Live(Inside):
             self.projectors[name] = make(recovered.tail.journal_id, recovered.end_seq)
         self.committer = Committer(writer, self.effects, self._committed, plan.idle_ms)
         self.sequencer = Sequencer(plan.builder, self.committer, JournalHistory(plan.root, plan.disk))
-        identity = recovered.tail.journal_id.hex()
-        self.desk = Desk(identity, self.ingress.put, self._now_ns, self._answer_of)
+        identity = recovered.tail.journal_id
+        self.desk = Desk(identity.hex(), self.ingress.put, self._now_ns, self._answer_of)
+        if plan.make_server is not None:
+            seq = recovered.end_seq
+            served = ServedSession(identity, seq, self.desk, self.ingress, self._now_ns)
+            self._server = plan.make_server(served)
         last_trades: LastTrades = {}
         first_seq = recovered.end_seq + 1
         if recovered.end_seq:
@@ -147,21 +151,13 @@ class Live(Inside):
                 self._notify(line)
         async with trio.open_nursery() as outer:
             outer.start_soon(self.committer.run)
+            if self._server is not None:
+                edge = Edge("api", self._server.run, gives_up=False)
+                outer.start_soon(supervise, edge, self._edge_changed, plan.ids)
             if plan.warm_up is not None:
                 await self._warm_up(plan.warm_up, instruments)
             for name, projector in self.projectors.items():
                 edge = Edge(name, projector.run, gives_up=False)
-                outer.start_soon(supervise, edge, self._edge_changed, plan.ids)
-            if plan.make_server is not None:
-                served = ServedSession(
-                    recovered.tail.journal_id,
-                    self.committer.durable_seq,
-                    self.desk,
-                    self.ingress,
-                    self._now_ns,
-                )
-                self._server = plan.make_server(served)
-                edge = Edge("api", self._server.run, gives_up=False)
                 outer.start_soon(supervise, edge, self._edge_changed, plan.ids)
             await outer.start(self._watch_signals)
             outer.start_soon(self._show_health)
@@ -241,7 +237,8 @@ class Live(Inside):
                 note_trade(event, last_trades)
                 yield record
 
-        self.sequencer.follow(watched())
+        records = watched()
+        self.sequencer.follow(records if self._server is None else self._server.passing(records))
         now_ns, reached_ns = self._plan.clock.now_ns(), self.sequencer.now_ns
         if now_ns < reached_ns - STEP_BACK_NS:
             raise UsageError(

@@ -5,7 +5,7 @@ With a gateway orders are real, without one the session trades on paper. Declara
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +13,7 @@ import msgspec
 
 from engine.config import Config
 from engine.events import Event, InstrumentListed
+from engine.events.codec import Record
 from engine.journal import DISK, Disk, Witness
 from engine.ports import Clock, Edge, Ids
 from engine.runtime.committer import Committed
@@ -59,6 +60,11 @@ class MakeGateway(Protocol):
 class OperatorServer(Protocol):
     """The server that people and programs ask about a session. It can fail without any effect on trading."""
 
+    def passing(self, records: Iterator[Record]) -> Iterator[Record]:
+        """Pass on the records of the newest day while a start reads them, and note them. An error of its own
+        does not come through."""
+        ...
+
     def take(self, committed: Committed) -> None:
         """Note committed turns. Never waits, never raises."""
         ...
@@ -77,7 +83,7 @@ MakeProjector = Callable[[bytes, int], Projector]
 
 
 class ServedSession(msgspec.Struct, frozen=True):
-    """What a server has of its session: the journal, durable up to `seq` when the server is made; the desk,
+    """What a server has of its session: the journal, which ends at `seq` when the server is made; the desk,
     which takes commands; where other inputs go; and the engine's time."""
 
     journal_id: bytes

@@ -14,7 +14,7 @@ import msgspec
 import trio
 
 from engine.backoff import backoff_ms
-from engine.errors import EngineError
+from engine.errors import EngineError, bug_in
 from engine.ports import Edge, Ids
 
 __all__ = ["Health", "supervise"]
@@ -52,7 +52,8 @@ async def supervise(edge: Edge, notify: Callable[[Health], None], ids: Ids) -> N
             notify(health)
             raise
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"[:300]
+            cause = bug_in(error)  # a group says nothing by itself
+            reason = f"{type(cause).__name__}: {cause}"[:300]
         now = trio.current_time()
         failures = [at for at in failures if at > now - WINDOW_S] + [now]
         health.detail = reason

@@ -18,8 +18,8 @@ from engine.api import live
 from engine.api.live import LiveSource, _read_view
 from engine.api.server import LiveServer
 from engine.api.sockets import UnixSocket, short_path
-from engine.events import EdgeChanged
-from engine.events.codec import in_order
+from engine.events import ClockAdvanced, EdgeChanged
+from engine.events.codec import Record, in_order
 from engine.records import derived_of, inputs_of, open_day
 from engine.runtime.committer import Committed
 from engine.runtime.plan import ServedSession
@@ -177,20 +177,36 @@ def frames_of(day: Path) -> list[Committed]:
     ]
 
 
+def recorded(frame: Committed) -> list[Record]:
+    return [*in_order(frame.first_seq, frame.inputs, frame.derived)]
+
+
+def fail(records: list[Record]) -> None:
+    raise ZeroDivisionError
+
+
 def answers(view: View) -> dict[str, bytes]:
     return {name: msgspec.json.encode(answer(view, name, {})) for name in QUESTIONS}
 
 
 @pytest.mark.parametrize("begins", [0, 150, FRAMES - 1])
 @pytest.mark.parametrize("waiting_max", [500, 1_000_000])
+@pytest.mark.parametrize("passes", ["all", "none", "fails"])
 async def test_a_view_that_began_late_or_overflowed_shows_what_one_shows_that_had_every_record(
-    begins: int, waiting_max: int, monkeypatch: pytest.MonkeyPatch
+    begins: int, waiting_max: int, passes: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "WAITING_MAX", waiting_max)
     monkeypatch.setattr(live, "PAUSE_S", 0.001)
     frames = frames_of(SAMPLE)
     source = LiveSource(SAMPLE.parent, JOURNAL, frames[begins].last_seq, dict)
     overflowed = 0
+    if passes != "none":
+        records = [record for frame in frames[: begins + 1] for record in recorded(frame)]
+        if passes == "fails":
+            monkeypatch.setattr(live, "SLICE_RECORDS", 50)
+            source._view.apply([(9_999_999, 0, ClockAdvanced(1))])  # it is not what the journal says
+            monkeypatch.setattr(source._view, "apply", fail)
+        assert list(source.passing(iter(records))) == records
     async with trio.open_nursery() as nursery:
         source.begin()
         nursery.start_soon(source.follow)
@@ -200,12 +216,12 @@ async def test_a_view_that_began_late_or_overflowed_shows_what_one_shows_that_ha
             if number % 50 == 0:
                 await trio.sleep(0.002)
         with trio.fail_after(PATIENCE_S):
-            while source._waiting or source.standing.seq < frames[-1].last_seq:  # noqa: ASYNC110
+            while source._waiting or source.standing.seq != frames[-1].last_seq:  # noqa: ASYNC110
                 await trio.sleep(0.005)
         nursery.cancel_scope.cancel()
     whole = View(JOURNAL)
     for frame in frames:
-        whole.apply([*in_order(frame.first_seq, frame.inputs, frame.derived)])
+        whole.apply(recorded(frame))
     assert answers(source._view) == answers(whole)
     assert source._records == 0
     if waiting_max == 500:
