@@ -25,6 +25,8 @@ __all__ = ["ctl_command"]
 
 _SPAN: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)?")
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+_BOOKS: Final = ("manual", "external")
+"""The books that belong to no strategy: orders by hand, and fills from outside. They are named like one."""
 _PERCENT: Final = "%"
 _LEFT_SHOWN: Final = 5
 
@@ -347,7 +349,7 @@ def selected(client: EngineClient, name: str, *, or_order: bool = False) -> dict
     """
     if _named(name) == "all":
         return {"all": True}
-    strategies = [str(one["name"]) for one in client.get("strategies")["strategies"]]
+    strategies = [*_BOOKS, *(str(one["name"]) for one in client.get("strategies")["strategies"])]
     instruments = client.get("instruments")["instruments"]
     markets = [str(one["instrument"]) for one in instruments]
     is_market = name in markets or any(one["key"] == name for one in instruments)

@@ -86,14 +86,16 @@ def halt_lines(manager: OrderManager) -> list[Notice]:
     gates = manager.gates
     lines = {
         **(
-            {"orders": f"{gates.halted}; no order is approved until --resume lifts it"}
+            {"orders": f"{gates.halted}; no order is approved until `engine ctl resume` lifts it"}
             if gates.halted
             else {}
         ),
-        **{market: f"{why}; --resume lifts it" for market, why in gates.halted_markets.items()},
+        **{market: f"{why}; `engine ctl resume` lifts it" for market, why in gates.halted_markets.items()},
     }
     for name in gates.paused:
-        lines[f"strategy {name}" if name else "strategies"] = "paused by an operator; --resume lifts it"
+        lines[f"strategy {name}" if name else "strategies"] = (
+            "paused by an operator; `engine ctl resume` lifts it"
+        )
     return [Notice(name, "halted", detail) for name, detail in lines.items()]
 
 

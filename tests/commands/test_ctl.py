@@ -51,6 +51,7 @@ def ctl(words: str) -> Done:
         ("flatten ETH", {"command": "flatten", "market": "ETH"}),
         ("flatten hyperliquid:BTC", {"command": "flatten", "market": "hyperliquid:BTC"}),
         ("flatten Cross", {"command": "flatten", "strategy": "Cross"}),
+        ("flatten manual", {"command": "flatten", "strategy": "manual"}),
         ("cancel all", {"command": "cancel", "all": True}),
         ("cancel ETH --protective", {"command": "cancel", "market": "ETH", "protective": True}),
         ("cancel Cross", {"command": "cancel", "strategy": "Cross"}),

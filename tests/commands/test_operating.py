@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import pty
+import re
 import signal
+import struct
+import subprocess
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from engine.api.sockets import SOCKET_NAME
-from tests.commands.kit import PATIENCE_S, Done, as_json, assert_replays, days, engine, lines, spawn, start
+from tests.commands.kit import (
+    ENGINE,
+    PATIENCE_S,
+    Done,
+    as_json,
+    assert_replays,
+    days,
+    engine,
+    environment,
+    lines,
+    spawn,
+    start,
+)
 
 QUIET = """
 [[strategies]]
@@ -139,3 +159,35 @@ def test_a_killed_engine_leaves_a_socket_and_a_second_one_takes_nothing(tmp_path
     with Running(root) as running:
         assert running.halts == [("pause", "")], "the pause was durable before its answer"
     assert_replays(root)
+
+
+def test_a_terminal_has_a_live_view_that_leaves_nothing_behind(tmp_path: Path) -> None:
+    outer, inner = pty.openpty()
+    fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    command = [
+        *ENGINE,
+        "live",
+        "--journal",
+        tmp_path / "journal",
+        "--no-db",
+        "--for",
+        "4s",
+        "--dashboard",
+        ":0",
+    ]
+    variables = environment() | {"TERM": "xterm", "NO_COLOR": ""}
+    with subprocess.Popen(command, stdout=inner, stderr=inner, stdin=inner, env=variables) as process:
+        os.close(inner)
+        received = b""
+        with contextlib.suppress(OSError):
+            while part := os.read(outer, 65_536):
+                received += part
+    os.close(outer)
+    assert process.returncode == 0
+    text = received.decode()
+    assert "\x1b[?" not in text, "no mode of the terminal is changed"
+    last_view = text.rindex(" PAPER: no order is real ")
+    (erased,) = re.finditer(r"\x1b\[\d+A\r\x1b\[J", text[last_view:])
+    assert ", stopped by --for 4s" in text[last_view + erased.end() :], "the result is the last"
+    (link,) = re.findall(r"^dashboard: (http://127\.0\.0\.1:\d+/\?token=\S+)", text, re.MULTILINE)
+    assert text.index(link) < last_view

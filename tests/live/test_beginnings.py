@@ -139,13 +139,13 @@ async def test_a_halted_market_and_a_paused_strategy_are_named_at_once_and_at_th
         assert f"BTC halted {reason}" in stage.said, "at once"
         stage.said.clear()
         await stage.trade(tmp_path, scripts, nothing)
-        assert [one for one in stage.said if "--resume" in one] == [
-            f"BTC halted {reason}; --resume lifts it",
-            "strategy Short halted paused by an operator; --resume lifts it",
+        assert [one for one in stage.said if "ctl resume" in one] == [
+            f"BTC halted {reason}; `engine ctl resume` lifts it",
+            "strategy Short halted paused by an operator; `engine ctl resume` lifts it",
         ]
         stage.said.clear()
         result = await stage.trade(tmp_path, scripts, nothing, resume=True)
-        assert not [one for one in stage.said if "--resume" in one]
+        assert not [one for one in stage.said if "ctl resume" in one]
         assert (result.halted_markets, result.paused) == ({}, [])
 
 
