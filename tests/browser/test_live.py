@@ -14,15 +14,34 @@ from tests.browser.kit import shows, until, wait_fresh
 from tests.browser.running import RunningEngine
 from tests.commands.kit import engine
 
+CONFIG = """
+[[strategies]]
+use = "engine.strategies.crossover:Crossover"
+params = { fast = 3, slow = 6, interval = "1s", notional = "5000" }
+
+[bars]
+intervals = ["1s", "5s", "1m"]
+
+[flow]
+footprint = ["5s"]
+level = { BTC = "10", ETH = "1" }
+profile = ["1m"]
+"""
+
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Path:
+    (tmp_path / "engine.toml").write_text(CONFIG)
     return tmp_path / "journal"
+
+
+def start(journal: Path) -> RunningEngine:
+    return RunningEngine(journal, "--speed", "5", "--config", str(journal.with_name("engine.toml")))
 
 
 @pytest.fixture
 def running(journal: Path) -> Iterator[RunningEngine]:
-    with RunningEngine(journal, "--speed", "5") as started:
+    with start(journal) as started:
         yield started
 
 
@@ -60,6 +79,7 @@ def test_a_person_looks_trades_stops_and_lifts(
     page.wait_for_selector("#why-chain .asked")
     assert "OperatorCommand" in page.inner_text("#why-chain")
     page.click("#why-close")
+    page.evaluate("scrollTo(0, 0)")
     picture("dashboard-overview")
 
     page.locator("#positions tbody tr", has_text="manual").locator("button.act").click()
@@ -74,7 +94,7 @@ def test_a_person_looks_trades_stops_and_lifts(
     watched.check(running.address)
 
     running.stop()
-    with RunningEngine(journal, "--speed", "5") as again:
+    with start(journal) as again:
         page.goto(f"{again.link}#overview")
         wait_fresh(page)
         shows(page, "line", "HALTED")
@@ -122,6 +142,13 @@ def test_every_view_of_a_session_fills_without_an_error(
     for view, place in (("events", "event-rows"), ("health", "feeds"), ("overview", "health-lines")):
         page.click(f".tabs a[href='#{view}']")
         until(page, f"document.getElementById('{place}').querySelectorAll('tbody tr, dd').length > 0")
+    page.click(".tabs a[href='#market']")
+    page.select_option("#market-interval", "5s")
+    shows(page, "profile-note", "bars")
+    until(page, "document.querySelectorAll('#profile .level').length > 3", 40)
+    shows(page, "footprint", "Delta", 40)
+    page.click(".tabs a[href='#strategies']")
+    shows(page, "view-strategies", "EMA", 40)
     page.click(".tabs a[href='#market']")
     picture("dashboard-market")
     page.set_viewport_size({"width": 390, "height": 800})

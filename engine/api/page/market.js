@@ -38,6 +38,7 @@ export function startMarket(isVisible) {
   watch(["fills", "gaps", "market"], drawMarkers);
   watch(["market-signals"], drawSignals);
   onMessage("bar", (message) => {
+    learnInterval(message);
     if (message.instrument !== shown.instrument || message.interval !== shown.interval) return;
     chart.putBar(message.bar);
     if (!message.forming) touch("market");
@@ -54,6 +55,19 @@ export function startMarket(isVisible) {
     loadTrades(trades);
     if (turn % FLOW_EVERY === 0) loadFlow();
   }, POLL_MS);
+}
+
+const LENGTHS = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800, M: 2_592_000 };
+const lengthOf = (interval) => Number.parseInt(interval, 10) * (LENGTHS[interval.at(-1)] ?? 0);
+
+// At the start of a session there are no bars yet: an interval is known with its first one.
+function learnInterval({ instrument, interval }) {
+  const row = state.instruments.get(instrument);
+  if (!row || row.intervals.includes(interval)) return;
+  row.intervals = [...row.intervals, interval].sort((a, b) => lengthOf(a) - lengthOf(b));
+  if (instrument !== shown.instrument) return;
+  if (shown.interval) setOptions(byId("market-interval"), row.intervals, shown.interval);
+  else choose(instrument, interval, true);
 }
 
 export async function choose(instrument, interval, again = false) {
