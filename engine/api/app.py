@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 from engine.api.answers import LinkAnswer, LoginRequest, SessionAnswer
 from engine.api.connections import Caller
 from engine.api.guard import cookie_name, problem_body
-from engine.api.ports import Commands, Source
+from engine.api.ports import Commands, Source, encoded
 from engine.api.problems import Problem
 from engine.api.sessions import Session, Sessions
 from engine.api.stream import STREAMS_MAX
@@ -176,8 +176,8 @@ class Api:
         messages = source.messages
         parts = messages.read(
             last_id,
-            lambda: msgspec.json.encode(source.hello(read_only=self._looks_only(request))),
-            lambda reason: msgspec.json.encode(Resync(source.standing.seq, reason)),
+            lambda: encoded(source.hello(read_only=self._looks_only(request))),
+            lambda reason: encoded(Resync(source.standing.seq, reason)),
             lambda: session is None or self._sessions.is_open(session),
         )
         messages.readers += 1
@@ -212,7 +212,9 @@ class Api:
         who = self._who(request)
         asked = parse_request(body, who)
         # Who is at the page was proved by its cookie. A program at the socket may name itself.
-        return _json(await commands.submit(asked, "" if caller.unix else who))
+        answer = await commands.submit(asked, "" if caller.unix else who)
+        await self._source.shown()
+        return _json(answer)
 
     def _who(self, request: Request) -> str:
         caller: Caller = request.scope["state"]["caller"]
@@ -319,4 +321,4 @@ async def _body(request: Request) -> bytes:
 
 
 def _json(answer: msgspec.Struct) -> Response:
-    return Response(msgspec.json.encode(answer), 200, None, "application/json")
+    return Response(encoded(answer), 200, None, "application/json")

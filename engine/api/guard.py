@@ -12,10 +12,9 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import msgspec
-
 from engine.api.connections import App, Caller
 from engine.api.hosts import Hosts, host_of
+from engine.api.ports import encoded
 from engine.api.problems import Problem, ProblemAnswer
 from engine.api.sessions import Session, Sessions
 
@@ -38,7 +37,7 @@ def cookie_name(journal: str, *, secure: bool) -> str:
 
 def problem_body(problem: Problem, journal: str = "", seq: int = 0) -> bytes:
     """Return the JSON of a problem."""
-    return msgspec.json.encode(ProblemAnswer(problem.code, problem.message, journal, seq))
+    return encoded(ProblemAnswer(problem.code, problem.message, journal, seq))
 
 
 class Guard:

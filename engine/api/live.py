@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 import trio
 
-from engine.api.ports import Standing
+from engine.api.ports import Standing, harmless
 from engine.api.problems import Problem
 from engine.api.stream import Messages, frame_of
 from engine.errors import UsageError
@@ -30,7 +30,7 @@ from engine.views import queries
 from engine.views.answers import Answer, Health
 from engine.views.older import Older
 from engine.views.shapes import Hello
-from engine.views.stream import Changes
+from engine.views.stream import Changes, StreamMessage
 from engine.views.view import View
 
 __all__ = ["LiveSource"]
@@ -43,6 +43,8 @@ SLICE_RECORDS: Final = 200
 """After so many records, at the end of a frame, other tasks run."""
 FLUSH_S: Final = 0.25
 """How often prices, and what follows from them, are sent."""
+SHOWN_S: Final = 1.0
+"""How long the answer of a command waits for the view."""
 READERS_MAX: Final = 8
 """How many questions about older records may wait."""
 QUIET_S: Final = 60.0
@@ -71,6 +73,7 @@ class LiveSource:
         self._flushed = self._read = trio.current_time()
         self._synced = trio.current_time()
         self._wake = trio.Event()
+        self._applied = trio.Event()
 
     @property
     def standing(self) -> Standing:
@@ -149,6 +152,13 @@ class LiveSource:
             answer.lines = self._lines() | synced
         return answer
 
+    async def shown(self) -> None:
+        """Wait until answers show what is durable now, SHOWN_S at most."""
+        seq = self._durable_seq
+        with trio.move_on_after(SHOWN_S):
+            while self._view.seq < seq:
+                await self._applied.wait()
+
     async def _older(self, name: str, query: Mapping[str, str]) -> Answer:
         """Return an answer from the journal. One is read at a time, so that trading keeps its core."""
         if self._reading.statistics().tasks_waiting >= READERS_MAX:
@@ -175,6 +185,8 @@ class LiveSource:
                 if committed.last_seq > self._view.seq:  # else the journal had it
                     records += in_order(committed.first_seq, committed.inputs, committed.derived)
             self._view.apply(records)
+            self._applied.set()
+            self._applied = trio.Event()
             self._send(records)
             await trio.lowlevel.checkpoint()
 
@@ -190,7 +202,7 @@ class LiveSource:
         if self._changes is None:
             self._changes = Changes(self._view)
         found = self._changes.changes(records)
-        self.messages.add([(one.seq, frame_of(*one[1:], one.seq)) for one in found], self._view.seq)
+        self._add(found)
 
     def _flush(self) -> None:
         """Send the newest prices, if it is time."""
@@ -198,7 +210,11 @@ class LiveSource:
         if self._changes is not None and now - self._flushed >= FLUSH_S:
             self._flushed = now
             found = self._changes.flush()
-            self.messages.add([(one.seq, frame_of(*one[1:], one.seq)) for one in found], self._view.seq)
+            self._add(found)
+
+    def _add(self, found: list[StreamMessage]) -> None:
+        frames = [(one.seq, frame_of(one.kind, harmless(one.data), one.seq)) for one in found]
+        self.messages.add(frames, self._view.seq)
 
     async def _read_day(self) -> None:
         """Make a new view of the newest day's records that are durable now."""

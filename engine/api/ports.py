@@ -14,7 +14,7 @@ import msgspec
 from engine.api.stream import Messages
 from engine.views.shapes import Hello
 
-__all__ = ["Commands", "Source", "Standing"]
+__all__ = ["Commands", "Source", "Standing", "encoded", "harmless"]
 
 
 class Standing(msgspec.Struct, kw_only=True):
@@ -23,6 +23,16 @@ class Standing(msgspec.Struct, kw_only=True):
     journal: str
     seq: int
     at_ms: int
+
+
+def encoded(value: msgspec.Struct) -> bytes:
+    """Return JSON that is harmless also where somebody pastes it into a page: names come from venues."""
+    return harmless(msgspec.json.encode(value))
+
+
+def harmless(data: bytes) -> bytes:
+    """Return JSON without a tag in it. A "<" in JSON is always within a text."""
+    return data.replace(b"<", b"\\u003c")
 
 
 class Source(Protocol):
@@ -45,6 +55,10 @@ class Source(Protocol):
 
     async def answer(self, name: str, query: Mapping[str, str]) -> msgspec.Struct:
         """Return the answer of `GET /api/NAME`. Raises Problem."""
+        ...
+
+    async def shown(self) -> None:
+        """Wait until answers show what is durable now, a moment at most: who acts reads what came of it."""
         ...
 
     def hello(self, *, read_only: bool) -> Hello:

@@ -27,7 +27,7 @@ from engine.views.queries import answer
 from engine.views.view import View
 from tests.api.kit import PATIENCE_S
 from tests.commands.kit import SAMPLE
-from tests.runtime.kit import assert_replays, config, of
+from tests.runtime.kit import LISTED, assert_replays, config, of
 from tests.runtime.rig import Rig
 
 QUESTIONS = (
@@ -90,6 +90,8 @@ async def test_a_session_is_shown_and_takes_commands(paced_clock: MockClock, tmp
             tmp_path, "/api/commands", command="pause", all=True, nonce="a", journal=status["journal"]
         )
         assert done["state"] == "done"
+        halts = (await ask(tmp_path, "/api/status"))["halts"]
+        assert [one["what"] for one in halts] == ["pause"], "who acts reads at once what came of it"
         again = await ask(
             tmp_path, "/api/commands", command="pause", all=True, nonce="a", journal=status["journal"]
         )
@@ -162,6 +164,41 @@ async def test_where_no_socket_can_be_the_session_trades_without_one(
     assert (tmp_path / "engine.sock").read_text(encoding="utf-8") == "mine"
     with pytest.raises(Exception, match="is not a socket"):
         UnixSocket(tmp_path)
+
+
+HOSTILE = '<img src=x onerror="alert(1)">\n\ndata: x'
+
+
+async def test_a_name_of_a_venue_is_text_and_nothing_else(paced_clock: MockClock, tmp_path: Path) -> None:
+    listed = msgspec.structs.replace(LISTED, name=HOSTILE)
+
+    async def script(rig: Rig) -> None:
+        with short_path(tmp_path / "engine.sock") as path:
+            stream = await trio.open_unix_socket(path)
+        async with stream:
+            await stream.send_all(b"GET /api/stream HTTP/1.1\r\nHost: engine\r\n\r\n")
+            await rig.send(100, 101, 102)
+            await durable(rig)
+            seen = b""
+            with trio.fail_after(PATIENCE_S):
+                while b"event: price" not in seen or b"\n\n" not in seen.partition(b"event: price")[2]:
+                    seen += await stream.receive_some()
+        for name in QUESTIONS:
+            with short_path(tmp_path / "engine.sock") as socket:
+                transport = httpx.AsyncHTTPTransport(uds=socket)
+                async with httpx.AsyncClient(transport=transport) as client:
+                    reply = await client.get(f"http://engine/api/{name}")
+            assert reply.headers["content-type"] == "application/json"
+            assert reply.headers["x-content-type-options"] == "nosniff"
+            assert b"<" not in reply.content
+            seen += reply.content
+        rows = (await ask(tmp_path, "/api/instruments"))["instruments"]
+        assert HOSTILE in rows[0]["key"], "it is shown as it is"
+        assert b"img src=x" in seen
+        assert b"<img" not in seen
+        assert b"\ndata: x" not in seen, "it begins no line of the stream"
+
+    await Rig(tmp_path, config(), make_server=makes(tmp_path), instruments=[listed]).run(script)
 
 
 # The source, against the first frames of a recorded day.
