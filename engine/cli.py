@@ -36,6 +36,7 @@ _COMMANDS = (
     "live",
     "status",
     "ctl",
+    "dashboard",
     "replay",
     "backtest",
     "import",
