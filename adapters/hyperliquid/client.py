@@ -17,9 +17,10 @@ import msgspec
 from adapters.hyperliquid.answers import SpotMeta
 from adapters.hyperliquid.feed import HyperliquidFeed
 from adapters.hyperliquid.history import read_candles, read_closed, read_rates, warmup
-from adapters.hyperliquid.info import HyperliquidInfo, websocket_url
+from adapters.hyperliquid.info import HyperliquidInfo
 from adapters.hyperliquid.limits import LIMITS
 from adapters.hyperliquid.listing import asset_ids, dex_of, list_instruments
+from adapters.hyperliquid.networks import websocket_url
 from adapters.hyperliquid.wire import ExchangeStatus, Meta
 from adapters.transport.addresses import is_loopback
 from adapters.transport.governor import Governor, Limits, Priority

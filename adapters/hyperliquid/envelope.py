@@ -16,8 +16,7 @@ from typing import Annotated, Any, Final, TypeVar, get_args
 
 import msgspec
 
-from adapters.transport.http import BODY_BYTES_MAX
-from adapters.transport.protocol import ANSWERED, UNREAD, Confirmed, Control, Refused
+from adapters.transport.protocol import ANSWERED, BODY_BYTES_MAX, UNREAD, Confirmed, Control, Refused
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 

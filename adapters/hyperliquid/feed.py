@@ -17,8 +17,9 @@ from typing import Any
 from adapters.hyperliquid.channels import Channel, MarketProtocol, check_channels, share_out, venue_intervals
 from adapters.hyperliquid.decode import Decoder, quote_of
 from adapters.hyperliquid.history import CANDLES_MAX, read_candles
-from adapters.hyperliquid.info import MarketInfo, websocket_url
+from adapters.hyperliquid.info import MarketInfo
 from adapters.hyperliquid.limits import LIMITS
+from adapters.hyperliquid.networks import websocket_url
 from adapters.hyperliquid.probes import Probes
 from adapters.hyperliquid.wire import (
     BboFrame,

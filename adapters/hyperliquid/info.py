@@ -22,6 +22,7 @@ from adapters.hyperliquid.answers import (
 )
 from adapters.hyperliquid.envelope import Int64, decode_body
 from adapters.hyperliquid.limits import LIMITS, info_weight, rows_weight
+from adapters.hyperliquid.networks import MAINNET_URL, check_base_url
 from adapters.hyperliquid.wire import (
     ContextValues,
     ExchangeStatus,
@@ -31,7 +32,7 @@ from adapters.hyperliquid.wire import (
     WireContext,
     WireTrade,
 )
-from adapters.transport.addresses import check_address, is_loopback
+from adapters.transport.addresses import is_loopback
 from adapters.transport.governor import Governor, Priority
 from adapters.transport.http import Answer, HttpClient, HttpReader, Request
 from adapters.transport.text import clip
@@ -39,16 +40,10 @@ from engine.errors import VenueProtocolError
 from engine.venue import Unusable
 
 __all__ = [
-    "MAINNET_URL",
-    "TESTNET_URL",
     "HyperliquidInfo",
     "MarketInfo",
-    "check_base_url",
-    "websocket_url",
 ]
 
-MAINNET_URL: Final = "https://api.hyperliquid.xyz"
-TESTNET_URL: Final = "https://api.hyperliquid-testnet.xyz"
 
 _Body = TypeVar("_Body")
 _Row = TypeVar("_Row")
@@ -254,16 +249,6 @@ class HyperliquidInfo:
         if len(rows) > _ROWS_MAX:
             raise VenueProtocolError(f"{self._url}: {request['type']} has {len(rows)} rows")
         return rows
-
-
-def check_base_url(base_url: str) -> str:
-    """Return the venue's base address without a slash at the end. Raises UsageError."""
-    return check_address(base_url, MAINNET_URL)
-
-
-def websocket_url(base_url: str) -> str:
-    """Return the websocket's address: the base with ws for http and /ws behind it."""
-    return "ws" + check_base_url(base_url).removeprefix("http") + "/ws"
 
 
 def _readable(rows: list[msgspec.Raw], shape: type[_Row], odd: Callable[[Unusable], None]) -> list[_Row]:

@@ -10,22 +10,24 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import MutableMapping, Sequence
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from adapters.hyperliquid.channels import check_channels
-from adapters.hyperliquid.client import HyperliquidClient
 from adapters.hyperliquid.decode import Decoder
-from adapters.hyperliquid.info import MAINNET_URL, TESTNET_URL, check_base_url
+from adapters.hyperliquid.networks import MAINNET_URL, TESTNET_URL, check_base_url
 from adapters.hyperliquid.rules import RULES
 from adapters.hyperliquid.salvage import decode_or_salvage
 from adapters.hyperliquid.wire import CandleFrame
 from adapters.transport.addresses import is_loopback
-from adapters.transport.network import NETWORK, Network
 from adapters.transport.protocol import Salvaged
 from engine.config import CHANNELS, Config
 from engine.errors import ConfigError, SafetyRefusal
 from engine.events import Event, InstrumentListed
 from engine.venue import RawDecoder, Rules, Signer, Venue
+
+if TYPE_CHECKING:
+    from adapters.hyperliquid.client import HyperliquidClient
+    from adapters.transport.network import Network
 
 __all__ = ["HyperliquidVenue"]
 
@@ -45,7 +47,7 @@ class HyperliquidVenue(Venue):
     has_history = True
     has_raw = True
 
-    def __init__(self, network: Network = NETWORK) -> None:
+    def __init__(self, network: Network | None = None) -> None:
         self._network = network
 
     def check(self, config: Config) -> None:
@@ -99,7 +101,11 @@ class HyperliquidVenue(Venue):
 
     async def connect(self, base_url: str, config: Config, signer: Signer | None = None) -> HyperliquidClient:
         """See `Venue.connect`."""
-        return await HyperliquidClient.connect(base_url, config, signer, self._network)
+        # Only here: the libraries of the network take 0.3 s to import, and most commands do not connect.
+        from adapters.hyperliquid.client import HyperliquidClient
+        from adapters.transport.network import NETWORK
+
+        return await HyperliquidClient.connect(base_url, config, signer, self._network or NETWORK)
 
     def raw_decoder(self, instruments: Sequence[InstrumentListed]) -> RawDecoder:
         """See `Venue.raw_decoder`."""

@@ -23,14 +23,12 @@ import httpx
 import trio
 
 from adapters.transport.governor import Governor, Priority
+from adapters.transport.protocol import BODY_BYTES_MAX
 from adapters.transport.text import clip
 from engine.backoff import backoff_ms
 from engine.errors import VenueError, VenueProtocolError, VenueUnreachable
 
-__all__ = ["BODY_BYTES_MAX", "Answer", "AnswerTooLong", "HttpClient", "HttpReader", "Request"]
-
-BODY_BYTES_MAX: Final = 8 << 20
-"""Longest body that is read, after decompression, unless a client has a bound of its own."""
+__all__ = ["Answer", "AnswerTooLong", "HttpClient", "HttpReader", "Request"]
 
 _TRIES_MAX: Final = 3
 _RETRY_MIN_MS: Final = 500

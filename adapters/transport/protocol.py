@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 __all__ = [
     "ANSWERED",
+    "BODY_BYTES_MAX",
     "UNREAD",
     "Answered",
     "Confirmed",
@@ -24,6 +25,9 @@ __all__ = [
     "Subscription",
     "Unread",
 ]
+
+BODY_BYTES_MAX: Final = 8 << 20
+"""Longest answer to a request that is read, after decompression, unless a client has a bound of its own."""
 
 
 class Subscription(NamedTuple):

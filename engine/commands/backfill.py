@@ -10,7 +10,7 @@ import msgspec
 import trio
 
 from engine.clock import DAY_NS, SystemClock, SystemIds, iso_text, parse_iso
-from engine.commands.configuration import names_in
+from engine.commands.naming import names_in
 from engine.commands.output import json_option, print_json, progress, table
 from engine.config import Config
 from engine.errors import UsageError

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from engine.commands.naming import names_in
 from engine.config import Config, StrategyConfig, load_config, nearest, refuse_keys
 from engine.errors import ConfigError, UsageError
 from engine.loading.modules import add_folder
@@ -16,7 +17,7 @@ from engine.strategies.base import Strategy
 from engine.strategies.needs import built, spoken
 from engine.strategies.params import convert_params, params_of
 
-__all__ = ["names_in", "read_config", "warn_of_intervals"]
+__all__ = ["read_config", "warn_of_intervals"]
 
 
 def read_config(
@@ -43,14 +44,6 @@ def read_config(
     for cls in classes.values():
         _warn_of_hooks(cls)
     return _set_params(config, classes, params)
-
-
-def names_in(text: str) -> tuple[str, ...]:
-    """Return the names in the option `--instruments`. Raises UsageError if there are none."""
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    if not names:
-        raise UsageError("--instruments names no instrument; write it as --instruments BTC,ETH")
-    return names
 
 
 def _strategy(config: Config, use: str) -> StrategyConfig:

@@ -10,9 +10,6 @@ from typing import Any, Final
 
 import click
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from engine.errors import StrategyFailed, UsageError
 from engine.events.render import printable
@@ -58,6 +55,10 @@ def progress(what: str, total: float | None = None) -> Iterator[Callable[[float]
     if not sys.stderr.isatty():
         yield lambda _: None
         return
+    # Only here, as below: it takes 0.1 s to import, and a program that reads the output does not need it.
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -99,6 +100,9 @@ def table(rows: list[tuple[str, Any]]) -> None:
         for name, value in rows:
             click.echo(f"{name:<{width}}  {printable(str(value))}")
         return
+    from rich.console import Console
+    from rich.table import Table
+
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")

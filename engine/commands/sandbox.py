@@ -13,7 +13,7 @@ from adapters.sandbox.market import INSTRUMENTS_DEFAULT
 from adapters.sandbox.run import run_sandbox
 from adapters.sandbox.server import PORT_DEFAULT, SandboxOptions
 from adapters.sandbox.venue import SandboxVenue
-from engine.commands.configuration import names_in
+from engine.commands.naming import names_in
 from engine.errors import UsageError
 
 __all__ = ["sandbox_command"]

@@ -6,9 +6,8 @@ that it does not find show up as a replay that diverges. Called by `engine.loadi
 import.
 """
 
-from engine.guard.names import hidden_names
 from engine.guard.project import Project, read_project
 from engine.guard.reading import Finding, refuse
 from engine.guard.traps import arm, disarm, set_traps
 
-__all__ = ["Finding", "Project", "arm", "disarm", "hidden_names", "read_project", "refuse", "set_traps"]
+__all__ = ["Finding", "Project", "arm", "disarm", "read_project", "refuse", "set_traps"]

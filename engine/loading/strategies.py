@@ -14,7 +14,8 @@ from pathlib import Path
 from engine.config import nearest
 from engine.errors import NotDeterministic, UsageError
 from engine.floors import PACKAGES
-from engine.guard import hidden_names, read_project, refuse, set_traps
+from engine.guard import read_project, refuse, set_traps
+from engine.guard.names import hidden_names
 from engine.loading.fingerprint import code_fingerprint, version
 from engine.loading.modules import add_project, project_folder, search_folders
 from engine.session import SessionBuilder, source_hash

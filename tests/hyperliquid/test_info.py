@@ -17,18 +17,15 @@ import trio
 
 from adapters.hyperliquid.answers import SpotMeta, SpotPair, SpotToken
 from adapters.hyperliquid.info import (
-    MAINNET_URL,
-    TESTNET_URL,
     HyperliquidInfo,
-    check_base_url,
-    websocket_url,
 )
 from adapters.hyperliquid.limits import LIMITS
 from adapters.hyperliquid.listing import list_instruments, perp_rules
+from adapters.hyperliquid.networks import MAINNET_URL, TESTNET_URL, check_base_url, websocket_url
 from adapters.hyperliquid.wire import AssetInfo, Meta
 from adapters.transport.addresses import is_loopback
 from adapters.transport.governor import BudgetSpent, Governor, Rate
-from adapters.transport.http import BODY_BYTES_MAX
+from adapters.transport.protocol import BODY_BYTES_MAX
 from engine.errors import UsageError, VenueError, VenueProtocolError, VenueUnreachable
 from engine.events import InstrumentListed
 

@@ -33,7 +33,7 @@ from adapters.hyperliquid.wire import (
     WireTrade,
     decode_message,
 )
-from adapters.transport.http import BODY_BYTES_MAX
+from adapters.transport.protocol import BODY_BYTES_MAX
 from adapters.transport.text import clip
 from engine.errors import VenueProtocolError
 from engine.events import Event

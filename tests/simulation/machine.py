@@ -22,7 +22,7 @@ from unittest.mock import patch
 import trio
 
 from adapters.hyperliquid.gateway.keys import Signer
-from adapters.hyperliquid.info import TESTNET_URL
+from adapters.hyperliquid.networks import TESTNET_URL
 from adapters.hyperliquid.venue import HyperliquidVenue
 from engine.commands.planning import LiveOptions, make_plan
 from engine.config import Config

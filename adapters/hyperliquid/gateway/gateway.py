@@ -41,7 +41,8 @@ from adapters.hyperliquid.gateway.reconcile import Reconciler
 from adapters.hyperliquid.gateway.reports import report
 from adapters.hyperliquid.gateway.sender import RestSender, Sender
 from adapters.hyperliquid.gateway.succession import in_succession
-from adapters.hyperliquid.info import HyperliquidInfo, websocket_url
+from adapters.hyperliquid.info import HyperliquidInfo
+from adapters.hyperliquid.networks import websocket_url
 from adapters.transport.connection import Dial, Loss, dial_url
 from adapters.transport.context import StreamContext
 from adapters.transport.governor import Governor, Priority

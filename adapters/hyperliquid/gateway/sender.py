@@ -13,8 +13,8 @@ import httpx
 import trio
 
 from adapters.hyperliquid.gateway.outcomes import Lost, Outcome, Refused, read_outcomes
-from adapters.hyperliquid.info import check_base_url
 from adapters.hyperliquid.limits import action_weight
+from adapters.hyperliquid.networks import check_base_url
 from adapters.transport.governor import BudgetSpent, Governor, Priority
 from adapters.transport.http import AnswerTooLong, HttpClient, Request
 from adapters.transport.text import clip
