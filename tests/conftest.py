@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from tests.pacing import VirtualTime, make_clock
 from tests.profiles import load
@@ -44,7 +44,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 @pytest.fixture
-def paced_clock(monkeypatch: pytest.MonkeyPatch) -> MockClock:
+def paced_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of trio and of the engine; `pacing` moves it."""
     monkeypatch.setattr("engine.clock.time", VirtualTime())
     return make_clock()

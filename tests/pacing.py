@@ -21,7 +21,6 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
 
 __all__ = ["START_NS", "VirtualTime", "make_clock", "pacing", "sleep_in_thread"]
 
@@ -29,8 +28,8 @@ SECOND_NS: Final = 1_000_000_000
 START_NS: Final = 1_741_179_300 * SECOND_NS
 """2025-03-05T12:55:00Z: five minutes before an hour of funding."""
 
-_THREAD_CUSHION_S: Final = 0.001
-"""How long to wait, in real seconds, before looking again whether a thread has finished."""
+_UNTIL_WOKEN_S: Final = 3600.0
+"""How long trio waits for input, in real seconds, while time stands still: a thread that ends wakes it."""
 
 _STEP_S: Final = 20e-6
 """How long a task's step takes on this clock: two requests are never handled at the same moment."""
@@ -55,18 +54,68 @@ class VirtualTime:
         return 0
 
 
-class _Steps(trio.abc.Instrument):
-    """Counts the steps of all other tasks, and advances the clock with each."""
+class PacedClock(trio.abc.Clock):
+    """The clock of a run. It stands still until `pacing` starts it.
 
-    def __init__(self, clock: MockClock) -> None:
-        self.count = 0
+    Trio asks how long it may wait for input whenever no task can run, so this is where time moves. The
+    answer after a step of a task is "not at all": trio looks for what has arrived, and runs the tasks that
+    wait for it. If there are none, it asks again, and time moves to the next deadline. That leaves no turn
+    to tasks in `wait_all_tasks_blocked`, so a test with this clock does not call it.
+    """
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.pace: _Pace | None = None
+
+    def start_clock(self) -> None:
+        """See `trio.abc.Clock`."""
+
+    def current_time(self) -> float:
+        """See `trio.abc.Clock`."""
+        return self.now_s
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        """See `trio.abc.Clock`."""
+        if deadline <= self.now_s:
+            return 0
+        if self.pace is None:
+            return _UNTIL_WOKEN_S
+        if self.pace.has_stepped():
+            return 0
+        if deadline == math.inf or self.pace.threads.busy():
+            return _UNTIL_WOKEN_S
+        self.now_s = max(deadline, self.now_s + _STEP_S)
+        return 0
+
+
+class _Pace(trio.abc.Instrument):
+    """Advances a clock with each step of a task, and knows whether all tasks have come to rest."""
+
+    def __init__(self, clock: PacedClock, threads: _Threads) -> None:
+        self.threads = threads
         self._clock = clock
-        self._own = trio.lowlevel.current_task()
+        self._stepped = True
+        self._near, self._far = _loopback()
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        if task is not self._own:
-            self.count += 1
-            self._clock.jump(_STEP_S)
+        """See `trio.abc.Instrument`."""
+        self._stepped = True
+        self._clock.now_s += _STEP_S
+
+    def has_stepped(self) -> bool:
+        """Return whether a task has run since the last call. If so, all that was sent has arrived."""
+        if not self._stepped:
+            return False
+        self._stepped = False
+        # The loopback delivers in order: when this byte arrives, all earlier bytes have arrived.
+        self._near.send(b".")
+        self._far.recv(1)
+        return True
+
+    def close(self) -> None:
+        """Close the connection to ourselves."""
+        self._near.close()
+        self._far.close()
 
 
 class _Threads:
@@ -106,23 +155,28 @@ class _Threads:
 _threads: _Threads | None = None
 
 
-def make_clock() -> MockClock:
-    """Return a clock that stands still until `pacing` moves it."""
-    return MockClock(rate=0.0, autojump_threshold=math.inf)
+def make_clock() -> PacedClock:
+    """Return a clock that stands still until `pacing` starts it."""
+    return PacedClock()
 
 
 @asynccontextmanager
 async def pacing() -> AsyncIterator[None]:
-    """Move the clock of this run, which `make_clock` made, as long as the block lasts."""
+    """Let the clock of this run, which `make_clock` made, run as long as the block lasts."""
     clock = trio.lowlevel.current_clock()
-    assert isinstance(clock, MockClock), "the test does not take the fixture paced_clock"
+    assert isinstance(clock, PacedClock), "the test does not take the fixture paced_clock"
     global _threads
     _threads = _Threads()
-    with patch.object(trio.lowlevel, "start_thread_soon", _threads.start_thread_soon):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_pace, clock, _threads)
+    pace = _Pace(clock, _threads)
+    trio.lowlevel.add_instrument(pace)
+    clock.pace = pace
+    try:
+        with patch.object(trio.lowlevel, "start_thread_soon", _threads.start_thread_soon):
             yield
-            nursery.cancel_scope.cancel()
+    finally:
+        clock.pace = None
+        trio.lowlevel.remove_instrument(pace)
+        pace.close()
 
 
 def sleep_in_thread(seconds: float) -> None:
@@ -131,46 +185,10 @@ def sleep_in_thread(seconds: float) -> None:
     trio.from_thread.run(_threads.sleep, seconds, trio_token=_threads.token)
 
 
-async def _pace(clock: MockClock, threads: _Threads) -> None:
-    steps = _Steps(clock)
-    trio.lowlevel.add_instrument(steps)
-    near, far = _loopback()
-    try:
-        while True:
-            await wait_all_tasks_blocked(_THREAD_CUSHION_S if threads.busy() else 0.0)
-            before = steps.count
-            # The loopback delivers in order: when this byte arrives, all earlier bytes have arrived.
-            near.send(b".")
-            while True:
-                try:
-                    far.recv(1)
-                    break
-                except BlockingIOError:
-                    await trio.lowlevel.wait_readable(far)
-            await wait_all_tasks_blocked()
-            if steps.count != before or threads.busy():
-                continue
-            ahead_s = trio.lowlevel.current_statistics().seconds_to_next_deadline
-            if ahead_s == math.inf:
-                # Only another process can wake a task.
-                await wait_all_tasks_blocked(_THREAD_CUSHION_S)
-            else:
-                clock.jump(max(ahead_s, _STEP_S))
-    finally:
-        trio.lowlevel.remove_instrument(steps)
-        near.close()
-        far.close()
-
-
 def _loopback() -> tuple[socket.socket, socket.socket]:
-    """Return both ends of a TCP connection to ourselves.
-
-    Plain sockets: the byte has nearly always arrived at once, and a stream of trio would let the whole run
-    wait for two more steps of the scheduler, at each jump of the clock.
-    """
+    """Return both ends of a TCP connection to ourselves."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         near = socket.create_connection(server.getsockname())
         far, _ = server.accept()
     near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    far.setblocking(False)
     return near, far

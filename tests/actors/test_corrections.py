@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.actors import Aggregator
 from engine.actors.closing import REVISABLE_BARS_MAX
@@ -161,7 +161,7 @@ def test_a_correction_belongs_to_the_day_of_its_trade() -> None:
     assert [one.at_ns for one in harness.all(BarCorrected)] == [midnight_ns - 1] * 2
 
 
-async def test_a_backlog_needs_no_more_memory_than_its_bounds(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_a_backlog_needs_no_more_memory_than_its_bounds(paced_clock: Clock, tmp_path: Path) -> None:
     """20,000 trades of 50 minutes after a short disconnect; 80,000 corrections before."""
     store = Rows()
 

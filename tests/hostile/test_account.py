@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.events import AccountRead, ForeignOrderSeen, GatewayDown, OrderFilled, PositionRead, SubmitOrder
 from engine.journal import list_days
@@ -86,7 +86,7 @@ WORDS = {
 
 @pytest.mark.parametrize("part", range(3))
 async def test_v08_v05_words_about_an_account_that_cannot_be_true_cost_the_connection_only(
-    paced_clock: MockClock, tmp_path: Path, part: int
+    paced_clock: Clock, tmp_path: Path, part: int
 ) -> None:
     chosen = [*WORDS.values()][part::3]
 
@@ -134,7 +134,7 @@ IGNORED = {
 
 
 async def test_v08_words_about_other_orders_and_markets_change_nothing(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     async def script(stage: Stage, stranger: Stranger) -> None:
         for text in IGNORED.values():
@@ -201,7 +201,7 @@ READS: dict[str, tuple[str, Act]] = {
 
 @pytest.mark.parametrize("part", range(3))
 async def test_t06_v05_an_account_that_cannot_be_read_is_never_taken_for_flat(
-    paced_clock: MockClock, tmp_path: Path, part: int
+    paced_clock: Clock, tmp_path: Path, part: int
 ) -> None:
     """A position is held; each answer is broken for a while, and the position is not read as another one."""
     chosen = [*READS.values()][part::3]
@@ -231,7 +231,7 @@ async def test_t06_v05_an_account_that_cannot_be_read_is_never_taken_for_flat(
 
 
 async def test_o29_v06_orders_of_others_are_shown_escaped_and_left_alone(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     row = {**OPEN, "cloid": "\x1b[2J\u202e=cmd|x"}
 
@@ -250,7 +250,7 @@ async def test_o29_v06_orders_of_others_are_shown_escaped_and_left_alone(
 
 
 async def test_t06_an_account_read_hours_ahead_hides_no_later_fill(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     """T06: the place from which fills are read follows the venue's time, but never beyond our own."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from adapters.hyperliquid.venue import HyperliquidVenue
 from adapters.sandbox.server import Sandbox, SandboxOptions
@@ -47,7 +47,7 @@ def play(shift_ns: int) -> Iterator[Trade]:
             yield Trade(at_ns, at_ns, place + 1, 100 + number, 5, BUY, number * 100 + place)
 
 
-async def test_v06_names_are_data_in_files_rows_and_output(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_v06_names_are_data_in_files_rows_and_output(paced_clock: Clock, tmp_path: Path) -> None:
     listed = [InstrumentListed(START_NS, n + 1, "sandbox", name, 1, 2) for n, name in enumerate(NAMES)]
     root, bars = tmp_path / "journal", tmp_path / "csv"
     settings = Config(bars=BarsConfig(intervals=("1m",)), data=DataConfig(warmup_bars=0))

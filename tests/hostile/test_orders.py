@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.events import (
     Event,
@@ -76,7 +76,7 @@ OUTCOMES: dict[str, Act] = {
 
 @pytest.mark.parametrize("name", OUTCOMES)
 async def test_n16_o01_an_answer_that_is_none_leaves_an_order_unknown_until_the_venue_proves_it(
-    paced_clock: MockClock, tmp_path: Path, name: str
+    paced_clock: Clock, tmp_path: Path, name: str
 ) -> None:
     async def script(stage: Stage, stranger: Stranger) -> None:
         stranger.answers["order"] = executed_then(OUTCOMES[name])
@@ -95,7 +95,7 @@ async def test_n16_o01_an_answer_that_is_none_leaves_an_order_unknown_until_the_
 
 
 async def test_i10_an_order_stays_unknown_while_no_question_is_answered(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     """I10: no opening is sent meanwhile; once the venue answers, its state is known."""
     html = answering(b"<html>")
@@ -128,7 +128,7 @@ MODES = {
 
 
 async def test_v11_a_venue_that_refuses_openings_is_asked_seldom_and_the_target_is_reached_after_it(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     async def script(stage: Stage, stranger: Stranger) -> None:
         for number, words in enumerate(MODES.values()):
@@ -153,7 +153,7 @@ async def hanging(stream: trio.SocketStream, fetch: Any) -> None:
     await trio.sleep_forever()
 
 
-async def test_n19_reads_that_hang_do_not_hold_an_order(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_n19_reads_that_hang_do_not_hold_an_order(paced_clock: Clock, tmp_path: Path) -> None:
     async def script(stage: Stage, stranger: Stranger) -> None:
         reads = (
             "clearinghouseState",
@@ -202,7 +202,7 @@ LIES: dict[str, Act] = {
 
 @pytest.mark.parametrize("name", LIES)
 async def test_l14_o16_after_a_lie_about_an_order_the_books_become_what_the_venue_holds(
-    paced_clock: MockClock, tmp_path: Path, name: str
+    paced_clock: Clock, tmp_path: Path, name: str
 ) -> None:
     """L14, O16: the order is executed, the answer says something else, and the stream is silent."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from adapters.hyperliquid.info import HyperliquidInfo
 from engine.config import BarsConfig, Config, DataConfig
@@ -86,7 +86,7 @@ BODIES: dict[str, Act] = {
 
 @pytest.mark.parametrize("name", BODIES)
 async def test_n16_v02_an_answer_that_is_none_ends_a_start_with_exit_5_and_one_line(
-    paced_clock: MockClock, tmp_path: Path, name: str
+    paced_clock: Clock, tmp_path: Path, name: str
 ) -> None:
     error = await refused(tmp_path, "meta", BODIES[name])
     assert error.exit_code == VenueError.exit_code
@@ -109,7 +109,7 @@ BIG: dict[str, Callable[[], Act]] = {
 
 @pytest.mark.parametrize("name", BIG)
 async def test_n14_v07_an_answer_of_any_length_is_stopped_at_its_bound(
-    paced_clock: MockClock, tmp_path: Path, name: str
+    paced_clock: Clock, tmp_path: Path, name: str
 ) -> None:
     act = BIG[name]()
     tracemalloc.start()
@@ -124,7 +124,7 @@ async def test_n14_v07_an_answer_of_any_length_is_stopped_at_its_bound(
 
 @pytest.mark.parametrize("kind", ["meta", "exchangeStatus"])
 async def test_n18_a_start_does_not_wait_for_bytes_that_are_slow(
-    paced_clock: MockClock, tmp_path: Path, kind: str
+    paced_clock: Clock, tmp_path: Path, kind: str
 ) -> None:
     error = await refused(tmp_path, kind, dripping(response(b'{"time":1}' + b" " * 90), 1.0))
     assert "no answer within 5 s" in str(error)
@@ -157,7 +157,7 @@ LISTINGS: dict[str, Act] = {
 
 @pytest.mark.parametrize("name", LISTINGS)
 async def test_v06_a_listing_with_names_or_grids_that_no_instrument_has_is_refused(
-    paced_clock: MockClock, tmp_path: Path, name: str
+    paced_clock: Clock, tmp_path: Path, name: str
 ) -> None:
     error = await refused(tmp_path, "meta", LISTINGS[name])
     assert error.exit_code in (2, 5)
@@ -182,13 +182,13 @@ async def test_v06_a_listing_with_names_or_grids_that_no_instrument_has_is_refus
     ],
 )
 async def test_t06_a_clock_that_no_venue_has_is_refused(
-    paced_clock: MockClock, tmp_path: Path, status: dict[str, Any]
+    paced_clock: Clock, tmp_path: Path, status: dict[str, Any]
 ) -> None:
     error = await refused(tmp_path, "exchangeStatus", answering(json.dumps(status).encode()))
     assert error.exit_code == 5
 
 
-async def test_v07_recent_trades_that_have_a_million_rows(paced_clock: MockClock) -> None:
+async def test_v07_recent_trades_that_have_a_million_rows(paced_clock: Clock) -> None:
     """V07: a read whose rows are looked at one by one, so that the first bad one does not end it."""
     tracemalloc.start()
     try:
@@ -202,7 +202,7 @@ async def test_v07_recent_trades_that_have_a_million_rows(paced_clock: MockClock
     assert peak < 96 * MIB
 
 
-async def test_i11_a_venue_cannot_leave_cookies(paced_clock: MockClock) -> None:
+async def test_i11_a_venue_cannot_leave_cookies(paced_clock: Clock) -> None:
     """I11: a venue could make every later request longer."""
     async with strange() as stranger, HyperliquidInfo(stranger.base_url) as info:
         status = b'{"time":1}'

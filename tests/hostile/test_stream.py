@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.config import BarsConfig, Config, DataConfig
 from engine.events import EdgeChanged, Event, FeedDamaged, FeedDown, FeedUp, Trade
@@ -117,7 +117,7 @@ MESSAGES = {
 
 @pytest.mark.parametrize("part", range(4))
 async def test_v01_to_v08_a_message_that_no_venue_sends_costs_itself_only(
-    paced_clock: MockClock, tmp_path: Path, part: int
+    paced_clock: Clock, tmp_path: Path, part: int
 ) -> None:
     """Each is sent alone, in sessions of seven."""
     chosen = [*MESSAGES.values()][part::4]
@@ -159,7 +159,7 @@ FRAMES: dict[str, list[bytes]] = {
 
 @pytest.mark.parametrize("part", range(3))
 async def test_n12_n21_bytes_that_are_no_websocket_are_a_loss_and_a_new_connection(
-    paced_clock: MockClock, tmp_path: Path, part: int
+    paced_clock: Clock, tmp_path: Path, part: int
 ) -> None:
     async def act(stranger: Stranger) -> None:
         for chunks in [*FRAMES.values()][part::3]:
@@ -172,7 +172,7 @@ async def test_n12_n21_bytes_that_are_no_websocket_are_a_loss_and_a_new_connecti
 
 
 async def test_n12_fragments_of_one_byte_with_pings_between_are_one_message(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     def pieces(message: str) -> list[bytes]:
         data = message.encode()
@@ -219,7 +219,7 @@ FLOODS: dict[str, Act] = {
 
 
 @pytest.mark.parametrize("name", FLOODS)
-async def test_n13_a_flood_of_any_kind_is_bounded(paced_clock: MockClock, tmp_path: Path, name: str) -> None:
+async def test_n13_a_flood_of_any_kind_is_bounded(paced_clock: Clock, tmp_path: Path, name: str) -> None:
     tracemalloc.start()
     try:
         await survives(tmp_path, FLOODS[name])
@@ -251,7 +251,7 @@ HANDSHAKES: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", HANDSHAKES)
 async def test_n05_n15_a_handshake_that_is_none_is_a_loss_and_is_tried_again(
-    paced_clock: MockClock, tmp_path: Path, name: str
+    paced_clock: Clock, tmp_path: Path, name: str
 ) -> None:
     async def act(stranger: Stranger) -> None:
         connections = stranger.connections

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from adapters.hyperliquid.feed import HyperliquidFeed
 from adapters.hyperliquid.info import HyperliquidInfo
@@ -121,7 +121,7 @@ async def until(promise: object) -> None:
 
 
 async def test_n03_f01_frequent_cuts_lose_and_double_no_trade(
-    paced_clock: MockClock,
+    paced_clock: Clock,
 ) -> None:
     """N03, F01, F02: with eight cuts a second the whole tape arrives in order, each trade once."""
     btc, purr = trades(2400, coin=1, over_ms=2000), trades(600, coin=2, over_ms=2000)
@@ -144,7 +144,7 @@ async def test_n03_f01_frequent_cuts_lose_and_double_no_trade(
     assert all(up.subscriptions == 4 for up in ups)
 
 
-async def test_every_quote_of_the_tape_is_emitted_while_the_feed_is_up(paced_clock: MockClock) -> None:
+async def test_every_quote_of_the_tape_is_emitted_while_the_feed_is_up(paced_clock: Clock) -> None:
     btc = trades(300, coin=1, over_ms=600)
     events: list[Event] = []
     async with sandbox_of(tape_of(btc)) as (_, address), following(address, events):
@@ -157,7 +157,7 @@ async def test_every_quote_of_the_tape_is_emitted_while_the_feed_is_up(paced_clo
 
 
 @pytest.mark.parametrize("missed", [20, 300])
-async def test_f01_a_restart_emits_the_missed_trades_once(paced_clock: MockClock, missed: int) -> None:
+async def test_f01_a_restart_emits_the_missed_trades_once(paced_clock: Clock, missed: int) -> None:
     """F01: within the replay of 30, and beyond it, where recentTrades fills the gap."""
     before, after = trades(90, coin=1, over_ms=300), trades(missed, coin=1, over_ms=300, from_ms=900)
     after = [
@@ -181,7 +181,7 @@ async def test_f01_a_restart_emits_the_missed_trades_once(paced_clock: MockClock
     assert gaps(second)[0].from_ns == last_ns
 
 
-async def test_f04_a_stop_longer_than_the_venues_memory_leaves_the_gap_open(paced_clock: MockClock) -> None:
+async def test_f04_a_stop_longer_than_the_venues_memory_leaves_the_gap_open(paced_clock: Clock) -> None:
     """F04, F06: recentTrades reaches back 500 trades; older trades are reported as a gap."""
     btc = trades(900, coin=1, over_ms=400)
     events: list[Event] = []
@@ -196,7 +196,7 @@ async def test_f04_a_stop_longer_than_the_venues_memory_leaves_the_gap_open(pace
     assert (gap.from_ns, gap.to_ns, gap.closed) == (btc[2].venue_ns, btc[-500].venue_ns, False)
 
 
-async def test_a_quiet_instrument_has_a_closed_gap_after_a_loss(paced_clock: MockClock) -> None:
+async def test_a_quiet_instrument_has_a_closed_gap_after_a_loss(paced_clock: Clock) -> None:
     """One instrument has no trades after the loss, another has none at all; neither waits for the other."""
     btc = trades(9, coin=1, over_ms=50)
     events: list[Event] = []
@@ -212,7 +212,7 @@ async def test_a_quiet_instrument_has_a_closed_gap_after_a_loss(paced_clock: Moc
 
 @pytest.mark.parametrize("speed", [1_000.0, 50_000.0])
 async def test_t06_times_of_a_fast_sandbox_are_not_refused_as_future_times(
-    paced_clock: MockClock, speed: float
+    paced_clock: Clock, speed: float
 ) -> None:
     """At 50,000 times real time one millisecond of latency is 50 s of the venue's time."""
     events: list[Event] = []
@@ -226,7 +226,7 @@ async def test_t06_times_of_a_fast_sandbox_are_not_refused_as_future_times(
 
 @pytest.mark.parametrize("day", ["2016-10-07", "2019-10-01"])
 async def test_t06_a_recorded_day_of_years_ago_can_be_played_at_its_own_times(
-    paced_clock: MockClock, day: str
+    paced_clock: Clock, day: str
 ) -> None:
     start_ns = {"2016-10-07": 1_475_798_400, "2019-10-01": 1_569_888_000}[day] * 1_000 * MS
     btc = trades(30, coin=1, over_ms=50, start_ns=start_ns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import trio
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from adapters.hyperliquid.feed import HyperliquidFeed
 from adapters.hyperliquid.history import warmup
@@ -21,7 +21,7 @@ from .test_against_sandbox import MS, sandbox_of, until
 SPEED = 200.0
 
 
-async def test_every_channel_of_a_running_market_is_emitted(paced_clock: MockClock) -> None:
+async def test_every_channel_of_a_running_market_is_emitted(paced_clock: Clock) -> None:
     """A generated market at 200 times real time: trades, quote, books, closed candles, contexts, mids."""
     events: list[Event] = []
     governor = Governor(LIMITS)

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Awaitable, Callable
 
 import trio
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from adapters.hyperliquid.feed import HyperliquidFeed
 from adapters.hyperliquid.info import HyperliquidInfo
@@ -43,7 +43,7 @@ def dial_small(address: SandboxAddress) -> Callable[[], Awaitable[trio.abc.Strea
     return dial
 
 
-async def test_trades_that_a_slow_reader_misses_are_in_a_gap(paced_clock: MockClock) -> None:
+async def test_trades_that_a_slow_reader_misses_are_in_a_gap(paced_clock: Clock) -> None:
     """While the engine takes nothing, the feed holds a bounded number of events and reads no more."""
     btc = trades(8_000, coin=1, over_ms=4000)
     events: list[Event] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.errors import JournalDamaged, JournalError, JournalPoisoned
 from engine.events import SessionStarted
@@ -144,7 +144,7 @@ def test_a_crash_at_any_call_leaves_an_epoch_that_rises() -> None:
 
 
 async def test_a_session_ends_when_another_engine_opens_its_journal(
-    paced_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    paced_clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lock is not there for it: a mount of another machine. The first sends no more commands."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.errors import EngineError, SafetyRefusal, UsageError, error_in
 from engine.events import FillBooked, OperatorCommand, StrategyBegan
@@ -50,7 +50,7 @@ async def refusal(stage: Stage, root: Path, scripts: dict[str, str], **options: 
 
 
 async def test_an_edited_strategy_with_a_position_needs_a_word_and_then_buys_nothing_twice(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     async with staged() as stage:
         await hold(stage, tmp_path)
@@ -86,7 +86,7 @@ async def test_an_edited_strategy_with_a_position_needs_a_word_and_then_buys_not
 
 
 async def test_a_renamed_strategy_needs_a_word_too_and_takes_over_by_a_move(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     async with staged() as stage:
         await hold(stage, tmp_path)
@@ -108,7 +108,7 @@ async def test_a_renamed_strategy_needs_a_word_too_and_takes_over_by_a_move(
     assert not of(StrategyBegan, tmp_path), "it has its state too"
 
 
-async def test_names_that_do_not_fit_are_refused(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_names_that_do_not_fit_are_refused(paced_clock: Clock, tmp_path: Path) -> None:
     async with staged() as stage:
         await hold(stage, tmp_path)
         for options, words in (
@@ -123,7 +123,7 @@ async def test_names_that_do_not_fit_are_refused(paced_clock: MockClock, tmp_pat
 
 
 async def test_a_halted_market_and_a_paused_strategy_are_named_at_once_and_at_the_next_start(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     scripts = {"Long": "1: target 1", "Short": "2: target 0"}
     async with staged() as stage:
@@ -149,7 +149,7 @@ async def test_a_halted_market_and_a_paused_strategy_are_named_at_once_and_at_th
         assert (result.halted_markets, result.paused) == ({}, [])
 
 
-async def test_on_paper_it_is_a_warning(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_on_paper_it_is_a_warning(paced_clock: Clock, tmp_path: Path) -> None:
     async with staged() as stage:
 
         async def script(live: Live) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import trio
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from adapters.sandbox.wire import Trades
 from engine.config import DataConfig
@@ -19,7 +19,7 @@ SECONDS = pick(75, deep=600)
 
 
 async def test_f15_f16_a_session_records_what_a_damaged_venue_sends(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     """F15, F16: 1 % of the market's messages; SOL closes the connection, and XRP is never confirmed."""
     settings = msgspec.structs.replace(

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.events import ExitDelayed, FillBooked, OrderRefused, OrderUnknown, ScheduleCancel, SubmitOrder
 from engine.runtime.live import Live
@@ -22,7 +22,7 @@ async def assert_flat(root: Path, stage: Stage) -> None:
     assert books(root) == {}
 
 
-async def test_a_trail_that_fires_and_a_target_of_0_sell_once(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_a_trail_that_fires_and_a_target_of_0_sell_once(paced_clock: Clock, tmp_path: Path) -> None:
     """The print that fires the trail is the one on which the strategy asks for 0: one sell."""
     async with staged() as stage:
 
@@ -43,7 +43,7 @@ async def test_a_trail_that_fires_and_a_target_of_0_sell_once(paced_clock: MockC
 
 @pytest.mark.parametrize("protection", ["stop sell 1 97", "trail 1 3"])
 async def test_protection_that_fires_while_a_target_of_0_is_on_its_way_sells_once(
-    paced_clock: MockClock, tmp_path: Path, protection: str
+    paced_clock: Clock, tmp_path: Path, protection: str
 ) -> None:
     async with staged() as stage:
 
@@ -60,7 +60,7 @@ async def test_protection_that_fires_while_a_target_of_0_is_on_its_way_sells_onc
     assert not [one for one in of(FillBooked, tmp_path) if one.over]
 
 
-async def test_two_exits_at_once_sell_once(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_two_exits_at_once_sell_once(paced_clock: Clock, tmp_path: Path) -> None:
     """A bracket, a stop and a trail, all through at one price, and a target of 0 on that print."""
     async with staged() as stage:
 
@@ -82,9 +82,7 @@ async def test_two_exits_at_once_sell_once(paced_clock: MockClock, tmp_path: Pat
     assert not [one for one in of(FillBooked, tmp_path) if one.over]
 
 
-async def test_an_order_that_turns_a_position_round_closes_first(
-    paced_clock: MockClock, tmp_path: Path
-) -> None:
+async def test_an_order_that_turns_a_position_round_closes_first(paced_clock: Clock, tmp_path: Path) -> None:
     async with staged() as stage:
 
         async def script(live: Live) -> None:
@@ -106,7 +104,7 @@ async def test_an_order_that_turns_a_position_round_closes_first(
     assert books(tmp_path) == {"Long": Decimal(1)}
 
 
-async def test_a_target_of_0_takes_over_from_a_resting_exit(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_a_target_of_0_takes_over_from_a_resting_exit(paced_clock: Clock, tmp_path: Path) -> None:
     """Long 1 with a sell at 110: the exit is canceled, the position sold, and nothing opens at 110."""
     async with staged() as stage:
 
@@ -125,7 +123,7 @@ async def test_a_target_of_0_takes_over_from_a_resting_exit(paced_clock: MockClo
 
 
 async def test_what_a_stop_closed_is_not_bought_again_until_the_next_call(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     async with staged() as stage:
 
@@ -150,7 +148,7 @@ async def test_what_a_stop_closed_is_not_bought_again_until_the_next_call(
 
 @pytest.mark.parametrize(("price", "sold"), [(95, 95), (88, 88)])
 async def test_a_gap_through_a_stop_is_filled_within_its_bound(
-    paced_clock: MockClock, tmp_path: Path, price: int, sold: int
+    paced_clock: Clock, tmp_path: Path, price: int, sold: int
 ) -> None:
     """A live stop with a limit 1 % from its trigger stays unfilled at 5 %; a protective exit has 10 %."""
     async with staged() as stage:
@@ -169,7 +167,7 @@ async def test_a_gap_through_a_stop_is_filled_within_its_bound(
 
 
 async def test_a_gap_beyond_the_bound_is_answered_until_the_position_is_flat(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     """Stop 97, best bid 85: the bound 87.30 is missed; a quarter of a second later it is sold at 85."""
     async with staged() as stage:
@@ -192,7 +190,7 @@ async def test_a_gap_beyond_the_bound_is_answered_until_the_position_is_flat(
 
 
 async def test_an_exit_without_buyers_is_tried_until_there_are_some(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     """No bid at all for twenty seconds: told at once and again, then sold."""
     async with staged() as stage:
@@ -219,7 +217,7 @@ async def test_an_exit_without_buyers_is_tried_until_there_are_some(
     assert all(gap <= 5.2 for gap in gaps)
 
 
-async def test_netted_strategies_have_a_stop_each(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_netted_strategies_have_a_stop_each(paced_clock: Clock, tmp_path: Path) -> None:
     """Long 1 with a stop at 97 and Short 1 make an account of 0: the stop works all the same."""
     async with staged() as stage:
 
@@ -238,7 +236,7 @@ async def test_netted_strategies_have_a_stop_each(paced_clock: MockClock, tmp_pa
 
 
 async def test_what_a_bracket_filled_is_protected_when_the_rest_is_canceled(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     """Bid 1 at 100 with stop 97 and take-profit 105: 0.4 fills, cancel; 0.1 at 105, then 97."""
     async with staged() as stage:
@@ -263,7 +261,7 @@ async def test_what_a_bracket_filled_is_protected_when_the_rest_is_canceled(
 
 
 async def test_an_exit_whose_answer_is_lost_is_asked_about_and_never_sent_again(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     async with staged() as stage:
 
@@ -288,7 +286,7 @@ async def test_an_exit_whose_answer_is_lost_is_asked_about_and_never_sent_again(
     assert [one.limit for one in of(OrderRefused, tmp_path)] == ["exit_budget"]
 
 
-async def test_the_dead_mans_switch_does_not_cancel_a_stop(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_the_dead_mans_switch_does_not_cancel_a_stop(paced_clock: Clock, tmp_path: Path) -> None:
     async with staged(volumes=((ACCOUNT, "2000000"),)) as stage:
 
         async def script(live: Live) -> None:
@@ -308,7 +306,7 @@ async def test_the_dead_mans_switch_does_not_cancel_a_stop(paced_clock: MockCloc
 
 
 async def test_a_stop_that_fired_without_a_message_is_no_cancel_of_a_person(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     """The frame that says it fired and ended is lost; the reading shows an end beyond the trigger."""
     async with staged() as stage:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.events import EngineHalted, MarketHalted, OrderFilled, OrderUnknown, SubmitOrder
 from engine.runtime.live import Live
@@ -55,7 +55,7 @@ def kinds_of(spec: str) -> list[tuple[str, str, int | None]]:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-async def test_real_orders_survive(paced_clock: MockClock, tmp_path: Path, name: str) -> None:
+async def test_real_orders_survive(paced_clock: Clock, tmp_path: Path, name: str) -> None:
     kinds = kinds_of(FAULTS[name])
     async with serving(speed=SPEED, maker=True, faults=FAULTS[name], seed=7) as venue:
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import trio
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.config import DataConfig
 from engine.events import CandleRead, FundingRead
@@ -15,7 +15,7 @@ from tests.live.kit import assert_replays, config, of, serving, trade
 
 
 async def test_closed_candles_and_rates_are_read_once_while_a_session_trades(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     data = DataConfig(warmup_bars=5, backfill_minutes=1, check_minutes=0)
     settings = msgspec.structs.replace(config("tests.live.traders:Quiet"), data=data)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.events import AccountRead, GatewayUp, OrderChanged, OrderFilled, PositionDiffers, SubmitOrder
 from engine.runtime.live import Live
@@ -15,7 +15,7 @@ from tests.live.kit import assert_agrees, bars_against_candles, config, of, serv
 
 @pytest.mark.parametrize("transport", ["rest", "post"])
 async def test_orders_are_placed_filled_and_canceled_and_the_day_replays(
-    paced_clock: MockClock, tmp_path: Path, transport: str
+    paced_clock: Clock, tmp_path: Path, transport: str
 ) -> None:
     async def script(live: Live) -> None:
         await trio.sleep(8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.events import (
     AccountAdjusted,
@@ -42,7 +42,7 @@ async def assert_money(root: Path, stage: Stage) -> None:
 
 
 async def test_three_fills_of_somebody_else_leave_a_target_that_is_kept(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     """Sold by hand three times 0.01: the target of 0 closes what is left, and no more."""
     async with staged() as stage:
@@ -82,7 +82,7 @@ async def test_three_fills_of_somebody_else_leave_a_target_that_is_kept(
 
 
 async def test_a_fill_of_somebody_else_is_shared_by_size_and_its_rest_stays_external(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     async with staged() as stage:
 
@@ -109,9 +109,7 @@ async def test_a_fill_of_somebody_else_is_shared_by_size_and_its_rest_stays_exte
     assert not of(MarketHalted, tmp_path)
 
 
-async def test_a_flat_account_closes_the_books_against_each_other(
-    paced_clock: MockClock, tmp_path: Path
-) -> None:
+async def test_a_flat_account_closes_the_books_against_each_other(paced_clock: Clock, tmp_path: Path) -> None:
     """Long 1 and Short -0.4; somebody sells 0.6 at 101: both are closed as if at 101."""
     async with staged() as stage:
 
@@ -132,7 +130,7 @@ async def test_a_flat_account_closes_the_books_against_each_other(
 
 
 async def test_a_liquidation_empties_the_books_and_halts_its_market(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     """One 15 and Two 5 at 100, sold by the venue at 91: a target of 0 sends nothing, one of 2 is refused."""
     async with staged(cash="200") as stage:
@@ -167,7 +165,7 @@ async def test_a_liquidation_empties_the_books_and_halts_its_market(
 
 
 async def test_an_adopted_position_is_one_position_of_its_strategy(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     async with staged() as stage:
         await stage.others("buy", "5")
@@ -191,7 +189,7 @@ async def test_an_adopted_position_is_one_position_of_its_strategy(
 
 
 async def test_with_several_strategies_the_one_that_adopts_is_named(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     async with staged() as stage:
         await stage.others("buy", "5")
@@ -206,7 +204,7 @@ async def test_with_several_strategies_the_one_that_adopts_is_named(
 
 
 async def test_a_position_that_nobody_adopts_stays_external_and_halts_its_market(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     async with staged() as stage:
         await stage.others("sell", "5")
@@ -222,7 +220,7 @@ async def test_a_position_that_nobody_adopts_stays_external_and_halts_its_market
     assert not of(SubmitOrder, tmp_path)
 
 
-async def test_money_that_moves_in_and_out_is_no_profit(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_money_that_moves_in_and_out_is_no_profit(paced_clock: Clock, tmp_path: Path) -> None:
     async with staged() as stage:
 
         async def script(live: Live) -> None:
@@ -246,7 +244,7 @@ async def test_money_that_moves_in_and_out_is_no_profit(paced_clock: MockClock, 
 
 
 async def test_funding_is_shared_by_the_books_and_equity_follows_the_venue(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     """Long 1 and Short -0.4 over the hour: the account pays for 0.6, of which Short receives its part."""
     async with staged() as stage:
@@ -275,7 +273,7 @@ async def test_funding_is_shared_by_the_books_and_equity_follows_the_venue(
 
 
 async def test_a_payment_that_the_stream_lost_is_read_when_it_is_back(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     """The stream is silent over the hour and comes back a moment later. No difference is unexplained."""
     async with staged() as stage:
@@ -295,9 +293,7 @@ async def test_a_payment_that_the_stream_lost_is_read_when_it_is_back(
     assert of(AccountAdjusted, tmp_path) == []
 
 
-async def test_a_transfer_while_the_engine_is_down_is_no_profit(
-    paced_clock: MockClock, tmp_path: Path
-) -> None:
+async def test_a_transfer_while_the_engine_is_down_is_no_profit(paced_clock: Clock, tmp_path: Path) -> None:
     async with staged() as stage:
 
         async def first(live: Live) -> None:

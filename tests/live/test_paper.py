@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import trio
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.config import BarsConfig, Config, DataConfig, StrategyConfig
 from engine.events import BarClosed
@@ -24,7 +24,7 @@ FAST = Config(
 
 
 async def test_q01_a_session_at_two_thousand_times_real_time_loses_nothing(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     async def script(live: Live) -> None:
         while live.sequencer.seq <= 20_000:  # noqa: ASYNC110
@@ -40,7 +40,7 @@ async def test_q01_a_session_at_two_thousand_times_real_time_loses_nothing(
 
 
 async def test_f09_a_recorded_tape_traded_live_gives_the_bars_of_the_day(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     """Complete bars equal those of the imported day."""
     source = trades_csv(tmp_path / "trades.csv")
@@ -68,7 +68,7 @@ async def test_f09_a_recorded_tape_traded_live_gives_the_bars_of_the_day(
             assert getattr(bar, field) == getattr(expected[key], field), (key, field)
 
 
-async def test_a_session_survives_the_end_of_a_tape(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_a_session_survives_the_end_of_a_tape(paced_clock: Clock, tmp_path: Path) -> None:
     """The recorded day ends before the session does: bars without trades close by the clock."""
     source = trades_csv(tmp_path / "t.csv", 300)
     options = ["--venue", "x", "--instrument", "AAA", "--journal", tmp_path / "in"]

@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.events import ExitDelayed, SubmitOrder
 from engine.runtime.live import Live
@@ -17,7 +17,7 @@ CALLS = {"Long": "1: target 1; 2: stop sell 1 97; 3: trail 1 2"}
 
 
 async def test_a_gap_beyond_the_bound_of_a_stop_is_sold_by_the_next_try(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     async with staged() as stage:
 
@@ -41,7 +41,7 @@ async def test_a_gap_beyond_the_bound_of_a_stop_is_sold_by_the_next_try(
     ("protection", "words"), [(2, "its stop has fired and works"), (3, "trailing stop at 98, 0 tries")]
 )
 async def test_an_exit_that_meets_no_market_event_is_told_and_owed_at_the_end(
-    paced_clock: MockClock, tmp_path: Path, protection: int, words: str
+    paced_clock: Clock, tmp_path: Path, protection: int, words: str
 ) -> None:
     """The market stands still: the simulated venue fills nothing without an event."""
     async with staged() as stage:
@@ -62,7 +62,7 @@ async def test_an_exit_that_meets_no_market_event_is_told_and_owed_at_the_end(
 
 
 async def test_a_trail_stays_at_the_simulated_venue_over_a_restart(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     async with staged() as stage:
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.events import ExitDelayed, FillBooked, OrderChanged, SubmitOrder, TrailChanged
 from engine.runtime.live import Live
@@ -20,9 +20,7 @@ async def nothing(live: Live) -> None:
     """Leave the strategies alone."""
 
 
-async def test_a_stop_at_the_venue_stays_and_the_summary_names_it(
-    paced_clock: MockClock, tmp_path: Path
-) -> None:
+async def test_a_stop_at_the_venue_stays_and_the_summary_names_it(paced_clock: Clock, tmp_path: Path) -> None:
     async with staged() as stage:
 
         async def script(live: Live) -> None:
@@ -52,7 +50,7 @@ async def test_a_stop_at_the_venue_stays_and_the_summary_names_it(
 
 
 async def test_a_stop_that_filled_while_the_engine_was_down_is_found(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     async with staged() as stage:
 
@@ -76,7 +74,7 @@ async def test_a_stop_that_filled_while_the_engine_was_down_is_found(
 
 
 async def test_a_stop_that_fired_and_missed_while_the_engine_was_down_is_sold_at_the_start(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     """Target 10 at 100, stop 97; down; bid 85 is beyond the bound 87.30; at the start it is sold at 85."""
     call = "1: target 10; 2: stop sell 10 97"
@@ -98,7 +96,7 @@ async def test_a_stop_that_fired_and_missed_while_the_engine_was_down_is_sold_at
     assert [one.owner for one in of(ExitDelayed, tmp_path)] == ["Long"]
 
 
-async def test_a_stop_that_a_person_canceled_stays_canceled(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_a_stop_that_a_person_canceled_stays_canceled(paced_clock: Clock, tmp_path: Path) -> None:
     async with staged() as stage:
 
         async def script(live: Live) -> None:
@@ -114,9 +112,7 @@ async def test_a_stop_that_a_person_canceled_stays_canceled(paced_clock: MockClo
     assert [one.protected_by for one in result.positions] == [[]]
 
 
-async def test_a_stop_that_is_gone_after_downtime_is_placed_again(
-    paced_clock: MockClock, tmp_path: Path
-) -> None:
+async def test_a_stop_that_is_gone_after_downtime_is_placed_again(paced_clock: Clock, tmp_path: Path) -> None:
     """The engine was not there to see who canceled it."""
     async with staged() as stage:
 
@@ -133,7 +129,7 @@ async def test_a_stop_that_is_gone_after_downtime_is_placed_again(
     assert [len(one.protected_by) for one in result.positions] == [1]
 
 
-async def test_a_trail_is_parked_at_the_venue_and_taken_back(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_a_trail_is_parked_at_the_venue_and_taken_back(paced_clock: Clock, tmp_path: Path) -> None:
     call = {"Long": "1: target 1; 2: trail 1 3"}
     async with staged() as stage:
 
@@ -164,7 +160,7 @@ async def test_a_trail_is_parked_at_the_venue_and_taken_back(paced_clock: MockCl
 
 @pytest.mark.parametrize(("on_stop", "held", "left"), [("cancel", 1, 0), ("flatten", 0, 0), ("keep", 1, 1)])
 async def test_what_a_stop_does_is_configured(
-    paced_clock: MockClock, tmp_path: Path, on_stop: str, held: int, left: int
+    paced_clock: Clock, tmp_path: Path, on_stop: str, held: int, left: int
 ) -> None:
     async with staged() as stage:
 
@@ -185,7 +181,7 @@ async def test_what_a_stop_does_is_configured(
         assert str(result.positions[0]).endswith("protected by NOTHING")
 
 
-async def test_an_exit_on_its_way_has_time_to_end(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_an_exit_on_its_way_has_time_to_end(paced_clock: Clock, tmp_path: Path) -> None:
     """A late answer: the session ends after it, and flat."""
     async with staged() as stage:
 
@@ -200,7 +196,7 @@ async def test_an_exit_on_its_way_has_time_to_end(paced_clock: MockClock, tmp_pa
     assert result.live_orders == 0
 
 
-async def test_an_exit_that_is_owed_at_the_end_is_named(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_an_exit_that_is_owed_at_the_end_is_named(paced_clock: Clock, tmp_path: Path) -> None:
     async with staged() as stage:
 
         async def script(live: Live) -> None:
@@ -217,9 +213,7 @@ async def test_an_exit_that_is_owed_at_the_end_is_named(paced_clock: MockClock, 
     assert [one.size for one in result.positions] == ["1"]
 
 
-async def test_a_strategy_that_fails_leaves_its_stop_and_says_so(
-    paced_clock: MockClock, tmp_path: Path
-) -> None:
+async def test_a_strategy_that_fails_leaves_its_stop_and_says_so(paced_clock: Clock, tmp_path: Path) -> None:
     async with staged() as stage:
 
         async def script(live: Live) -> None:
@@ -238,7 +232,7 @@ async def test_a_strategy_that_fails_leaves_its_stop_and_says_so(
     assert result.positions == []
 
 
-async def test_a_session_that_breaks_off_says_what_it_leaves(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_a_session_that_breaks_off_says_what_it_leaves(paced_clock: Clock, tmp_path: Path) -> None:
     async with staged() as stage:
 
         class Broken(Exception):
@@ -260,7 +254,7 @@ async def test_a_session_that_breaks_off_says_what_it_leaves(paced_clock: MockCl
 
 
 async def test_a_stop_that_only_the_engine_can_hold_is_named_as_ended(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     """Long 1 with a stop and Short 1 make an account of 0, on which the venue holds no reduce-only stop."""
     async with staged() as stage:
@@ -278,7 +272,7 @@ async def test_a_stop_that_only_the_engine_can_hold_is_named_as_ended(
     ]
 
 
-async def test_a_kill_between_order_and_answer_buys_once(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_a_kill_between_order_and_answer_buys_once(paced_clock: Clock, tmp_path: Path) -> None:
     async with staged() as stage:
 
         class Killed(Exception):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.clock import DAY_NS, AdoptedClock, ClockReadings, SystemClock
 from engine.errors import EngineError
@@ -77,7 +77,7 @@ def _handlers() -> Iterator[None]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_c06_a_signal_cancels_open_orders_through_the_journal_and_stops_gracefully(
-    paced_clock: MockClock, tmp_path: Path, number: signal.Signals
+    paced_clock: Clock, tmp_path: Path, number: signal.Signals
 ) -> None:
     async def script(rig: Rig) -> None:
         await rig.send(100)
@@ -98,7 +98,7 @@ async def test_c06_a_signal_cancels_open_orders_through_the_journal_and_stops_gr
 
 
 async def test_c06_a_second_signal_stops_at_once_and_durable_records_replay(
-    paced_clock: MockClock, tmp_path: Path, monkeypatch: Any
+    paced_clock: Clock, tmp_path: Path, monkeypatch: Any
 ) -> None:
     async def script(rig: Rig) -> None:
         await rig.send(100, 101)
@@ -130,7 +130,7 @@ async def test_c06_a_second_signal_stops_at_once_and_durable_records_replay(
 
 
 async def test_c06_orders_that_are_not_canceled_in_time_are_reported_and_the_stop_goes_on(
-    paced_clock: MockClock, tmp_path: Path, monkeypatch: Any
+    paced_clock: Clock, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setitem(STOP_S, "keep", 0.02)  # the latency of a cancel is longer
 
@@ -143,7 +143,7 @@ async def test_c06_orders_that_are_not_canceled_in_time_are_reported_and_the_sto
     assert_replays(tmp_path)
 
 
-async def test_each_day_of_a_fast_adopted_clock_replays_alone(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_each_day_of_a_fast_adopted_clock_replays_alone(paced_clock: Clock, tmp_path: Path) -> None:
     """Days in a moment, with and without trades: timers, bars and midnights follow the clock."""
     speed = 50_000.0
     clock = adopted(EVE - 3600 * SECOND, speed)
@@ -166,7 +166,7 @@ async def test_each_day_of_a_fast_adopted_clock_replays_alone(paced_clock: MockC
     assert_replays(tmp_path)
 
 
-async def test_a_steady_clock_has_no_steps_back(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_a_steady_clock_has_no_steps_back(paced_clock: Clock, tmp_path: Path) -> None:
     """The engine reads the venue's clock before the session starts; that is not a step back."""
     at = NOON - SECOND
     venue_events = [ClockAdopted(at, "http://127.0.0.1:1", at, 1.0)]
@@ -186,7 +186,7 @@ async def test_a_steady_clock_has_no_steps_back(paced_clock: MockClock, tmp_path
 
 @pytest.mark.parametrize("hours", [1, 30])
 async def test_c14_t02_a_clock_that_jumps_ahead_leaves_days_that_replay(
-    paced_clock: MockClock, tmp_path: Path, hours: int
+    paced_clock: Clock, tmp_path: Path, hours: int
 ) -> None:
     clock = ShiftedClock(EVE - 600 * SECOND)
 
@@ -205,7 +205,7 @@ async def test_c14_t02_a_clock_that_jumps_ahead_leaves_days_that_replay(
 
 
 async def test_t01_a_clock_set_back_over_midnight_stays_in_the_new_day(
-    paced_clock: MockClock, tmp_path: Path, monkeypatch: Any
+    paced_clock: Clock, tmp_path: Path, monkeypatch: Any
 ) -> None:
     clock = ShiftedClock(EVE - SECOND // 5)
     monkeypatch.setitem(STOP_S, "keep", 0.3)
@@ -224,7 +224,7 @@ async def test_t01_a_clock_set_back_over_midnight_stays_in_the_new_day(
 
 
 async def test_t08_a_clock_slightly_behind_the_journal_continues_from_the_journals_time(
-    paced_clock: MockClock, tmp_path: Path, monkeypatch: Any
+    paced_clock: Clock, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setitem(STOP_S, "keep", 0.3)
 
@@ -239,7 +239,7 @@ async def test_t08_a_clock_slightly_behind_the_journal_continues_from_the_journa
 
 
 async def test_t01_timers_fire_after_the_clock_was_set_back(
-    paced_clock: MockClock, tmp_path: Path, monkeypatch: Any
+    paced_clock: Clock, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setitem(STOP_S, "keep", 0.5)
     before = VirtualTime.time_ns
@@ -256,7 +256,7 @@ async def test_t01_timers_fire_after_the_clock_was_set_back(
 
 
 async def test_timers_fire_without_inputs_and_the_engine_sleeps_between_them(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     async def script(rig: Rig) -> None:
         await rig.send(100)

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import msgspec
 import pytest
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.clock import AdoptedClock
 from engine.events import Event
@@ -104,7 +104,7 @@ async def sessions(root: Path, trades: int) -> Crashes:
 
 
 async def test_i6_nothing_is_sent_or_acknowledged_that_a_loss_of_power_can_take_away(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     """I6, I1: real system calls of two sessions; some of the states are traded on, verified and replayed."""
     crashes = await sessions(tmp_path / "journal", pick(12, deep=240))
@@ -133,7 +133,7 @@ async def test_i6_nothing_is_sent_or_acknowledged_that_a_loss_of_power_can_take_
 
 
 async def test_x08_an_order_that_leaves_before_its_record_is_synced_is_found(
-    paced_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    paced_clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """X08: the committer releases commands when it is given them."""
     append = Committer.append

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.clock import DAY_NS, AdoptedClock
 from engine.errors import EngineError, JournalPoisoned
@@ -49,7 +49,7 @@ async def until_poisoned(rig: Rig) -> JournalPoisoned:
 @pytest.mark.parametrize("times", [1, 10**9], ids=["once", "for good"])
 @pytest.mark.parametrize("nth", [1, 2, 3, 7, 20])
 async def test_j13_j14_a_failed_sync_ends_the_session_within_a_second_with_exit_code_4(
-    paced_clock: MockClock, tmp_path: Path, monkeypatch: Any, nth: int, times: int
+    paced_clock: Clock, tmp_path: Path, monkeypatch: Any, nth: int, times: int
 ) -> None:
     disk = FaultyDisk("fdatasync", nth, errno.EIO, times)
     use_disk(monkeypatch, disk)
@@ -81,7 +81,7 @@ def command_seqs(root: Path) -> list[int]:
     ("call", "nth"), [("write", 1), ("write", 2), ("write", 9), ("create", 1), ("mkdir", 1)]
 )
 async def test_j16_a_full_disk_ends_the_session_and_the_next_one_continues(
-    paced_clock: MockClock, tmp_path: Path, monkeypatch: Any, call: str, nth: int
+    paced_clock: Clock, tmp_path: Path, monkeypatch: Any, call: str, nth: int
 ) -> None:
     disk = FaultyDisk(call, nth, errno.ENOSPC)
     use_disk(monkeypatch, disk)
@@ -101,7 +101,7 @@ async def test_j16_a_full_disk_ends_the_session_and_the_next_one_continues(
 
 
 async def test_j21_a_sync_of_a_second_delays_commands_and_loses_nothing(
-    paced_clock: MockClock, tmp_path: Path, monkeypatch: Any
+    paced_clock: Clock, tmp_path: Path, monkeypatch: Any
 ) -> None:
     disk = FaultyDisk()
     use_disk(monkeypatch, disk)
@@ -128,7 +128,7 @@ async def test_j21_a_sync_of_a_second_delays_commands_and_loses_nothing(
 
 
 async def test_j21_the_records_that_wait_for_a_stalled_disk_are_bounded(
-    paced_clock: MockClock, tmp_path: Path, monkeypatch: Any
+    paced_clock: Clock, tmp_path: Path, monkeypatch: Any
 ) -> None:
     disk = FaultyDisk()
     use_disk(monkeypatch, disk)
@@ -154,7 +154,7 @@ async def test_j21_the_records_that_wait_for_a_stalled_disk_are_bounded(
 
 
 async def test_j21_a_stop_during_a_stalled_sync_journals_all_received_inputs(
-    paced_clock: MockClock, tmp_path: Path, monkeypatch: Any
+    paced_clock: Clock, tmp_path: Path, monkeypatch: Any
 ) -> None:
     """The stop stops waiting for its cancels while the sequencer waits for the disk; no input is lost."""
     disk = FaultyDisk()
@@ -186,7 +186,7 @@ async def test_j21_a_stop_during_a_stalled_sync_journals_all_received_inputs(
 
 
 async def test_a_failed_roll_at_midnight_keeps_the_previous_day_whole(
-    paced_clock: MockClock, tmp_path: Path, monkeypatch: Any
+    paced_clock: Clock, tmp_path: Path, monkeypatch: Any
 ) -> None:
     """J16 at midnight: the folder of the new day cannot be created."""
     eve = NOON - NOON % DAY_NS + DAY_NS - SECOND // 2

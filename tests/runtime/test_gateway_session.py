@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.config import Config, StrategyConfig, VenueConfig
 from engine.events import (
@@ -118,7 +118,7 @@ async def trading(rig: Rig) -> None:
 
 
 async def test_i6_commands_are_sent_when_they_are_durable_and_a_stop_cancels_open_orders(
-    paced_clock: MockClock,
+    paced_clock: Clock,
     tmp_path: Path,
 ) -> None:
     gateway = Scripted()
@@ -134,7 +134,7 @@ async def test_i6_commands_are_sent_when_they_are_durable_and_a_stop_cancels_ope
 
 
 async def test_c03_a_restart_queries_open_orders_and_sends_no_order_twice(
-    paced_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    paced_clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(STOP_S, "keep", 0.1)
     silent = Scripted(answers=False)
@@ -162,7 +162,7 @@ async def test_c03_a_restart_queries_open_orders_and_sends_no_order_twice(
     assert_replays(tmp_path)
 
 
-async def test_positions_on_paper_are_never_taken_for_real(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_positions_on_paper_are_never_taken_for_real(paced_clock: Clock, tmp_path: Path) -> None:
     async def paper(rig: Rig) -> None:
         await trading(rig)
         await trio.sleep(0.3)

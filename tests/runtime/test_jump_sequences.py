@@ -11,7 +11,7 @@ from random import Random
 import pytest
 import trio
 import trio.lowlevel
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.actors.skipping import SKIPPED_MAX
 from engine.events import (
@@ -36,7 +36,7 @@ from tests.runtime.test_jumps import RESTLESS
 
 @pytest.mark.parametrize("seed", range(pick(4, deep=60)))
 async def test_whatever_the_clock_does_nothing_is_made_up_and_every_day_replays(
-    paced_clock: MockClock, tmp_path: Path, seed: int
+    paced_clock: Clock, tmp_path: Path, seed: int
 ) -> None:
     chance = Random(seed)
     clock = TestClock(EVE - chance.choice([5, 100, 5000]) * SECOND)

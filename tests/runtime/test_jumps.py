@@ -10,7 +10,7 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.clock import AdoptedClock, ClockReadings, SystemClock
 from engine.config import BarsConfig, Config, RiskConfig, StrategyConfig
@@ -189,7 +189,7 @@ def test_the_clocks_of_the_machine_have_readings() -> None:
 
 
 async def test_a_suspended_machine_is_recorded_before_what_fell_due_meanwhile(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     """Two days in which nothing ran: one jump, one midnight, and each timer fires once."""
     clock = TestClock(EVE - 600 * SECOND)
@@ -229,7 +229,7 @@ def assert_nothing_was_made_up(root: Path, since_ns: int, until_ns: int) -> None
 
 
 async def test_a_pause_of_20_s_at_speed_60_makes_up_no_bars_and_no_orders(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     """It made 1,204 flat bars that were called complete, and 603 orders at once."""
     clock = AdoptedClock(NOON, VirtualTime().monotonic_ns(), 60.0)
@@ -256,7 +256,7 @@ async def test_a_pause_of_20_s_at_speed_60_makes_up_no_bars_and_no_orders(
 
 @pytest.mark.parametrize("seconds", [172_800, 3000, 6 * 3600])
 async def test_a_clock_that_is_set_ahead_makes_up_no_bars_and_no_orders(
-    paced_clock: MockClock, tmp_path: Path, seconds: int
+    paced_clock: Clock, tmp_path: Path, seconds: int
 ) -> None:
     """Two days were 172,826 flat bars, 86,000 orders and 1.47 million events."""
     clock = TestClock(EVE - 100 * SECOND)
@@ -279,7 +279,7 @@ async def test_a_clock_that_is_set_ahead_makes_up_no_bars_and_no_orders(
 
 
 async def test_a_state_that_cannot_be_stored_fails_before_the_midnight_in_a_jump(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     """The day ends with the failure alone: its timers fire in the next one, after the jump."""
     clock = TestClock(EVE - 100 * SECOND)
@@ -301,7 +301,7 @@ async def test_a_state_that_cannot_be_stored_fails_before_the_midnight_in_a_jump
 
 
 async def test_a_disk_that_stands_still_is_a_pause(
-    paced_clock: MockClock, tmp_path: Path, monkeypatch: Any
+    paced_clock: Clock, tmp_path: Path, monkeypatch: Any
 ) -> None:
     disk = FaultyDisk()
     use_disk(monkeypatch, disk)
@@ -326,7 +326,7 @@ async def test_a_disk_that_stands_still_is_a_pause(
     assert_replays(tmp_path)
 
 
-async def test_a_clock_set_back_is_an_event_and_time_goes_on(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_a_clock_set_back_is_an_event_and_time_goes_on(paced_clock: Clock, tmp_path: Path) -> None:
     clock = TestClock(EVE)
 
     async def script(rig: Rig) -> None:

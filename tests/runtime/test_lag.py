@@ -241,7 +241,7 @@ class Slow(Strategy):
 
 
 async def test_a_slow_strategy_stops_within_seconds_and_its_queue_stays_short(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: trio.abc.Clock, tmp_path: Path
 ) -> None:
     ended: list[float] = []
 
@@ -266,7 +266,7 @@ async def test_a_slow_strategy_stops_within_seconds_and_its_queue_stays_short(
 
 
 async def test_late_inputs_are_recorded_before_them_and_the_recovery_too(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: trio.abc.Clock, tmp_path: Path
 ) -> None:
     rig = await run_late(tmp_path, [0, 3.0, 9.0, 0])
     lagging = of(EngineLagging, tmp_path)
@@ -283,14 +283,14 @@ async def test_late_inputs_are_recorded_before_them_and_the_recovery_too(
 
 
 async def test_an_engine_that_recovers_says_so_without_an_input(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: trio.abc.Clock, tmp_path: Path
 ) -> None:
     await run_late(tmp_path, [3.0])
     assert [bool(one.lag_ms) for one in of(EngineLagging, tmp_path)] == [True, False]
 
 
 async def test_a_timer_that_is_late_is_a_lag_recorded_before_it_fires(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: trio.abc.Clock, tmp_path: Path
 ) -> None:
     """Timers fire at the time for which they were set: without this, nobody would know how late that is."""
     clock = ShiftedClock(NOON + 30 * SECOND)
@@ -311,7 +311,7 @@ async def test_a_timer_that_is_late_is_a_lag_recorded_before_it_fires(
     assert_replays(tmp_path)
 
 
-async def test_the_loops_own_lateness_counts(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_the_loops_own_lateness_counts(paced_clock: trio.abc.Clock, tmp_path: Path) -> None:
     """What lay in the sockets meanwhile is stamped when it is read: its lag can be seen here only."""
 
     async def script(rig: Rig) -> None:
@@ -328,7 +328,7 @@ async def test_the_loops_own_lateness_counts(paced_clock: MockClock, tmp_path: P
 
 
 async def test_no_opening_passes_while_inputs_are_older_than_a_price_may_be(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: trio.abc.Clock, tmp_path: Path
 ) -> None:
     await run_late(tmp_path, [0, 0, 9.0, 0, 0])
     on_time = [one.recv_ns for one in of(Trade, tmp_path)]
@@ -351,7 +351,7 @@ class Looking(Strategy):
 
 
 async def test_the_end_of_a_session_is_watched_before_the_first_handler_runs(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: trio.abc.Clock, tmp_path: Path
 ) -> None:
     """Its first trades may come in the batch of the first input of the feed, and a handler may not return."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import trio
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.clock import DAY_NS
 from engine.journal import list_days
@@ -16,7 +16,7 @@ BEFORE_MIDNIGHT = NOON // DAY_NS * DAY_NS + DAY_NS - 5 * SECOND
 
 
 async def test_a_day_without_a_trade_yet_does_not_hide_the_last_one(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     async def until_the_next_day(rig: Rig) -> None:
         await rig.send(100)

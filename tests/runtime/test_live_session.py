@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.errors import UsageError
 from engine.events import (
@@ -33,7 +33,7 @@ from tests.runtime.rig import Rig
 
 
 async def test_bars_of_an_instrument_without_trades_close_by_the_clock(
-    tmp_path: Path, paced_clock: MockClock
+    tmp_path: Path, paced_clock: Clock
 ) -> None:
     async def script(rig: Rig) -> None:
         await rig.record(100)
@@ -46,7 +46,7 @@ async def test_bars_of_an_instrument_without_trades_close_by_the_clock(
     assert_replays(tmp_path)
 
 
-async def test_a_day_that_begins_at_midnight_replays_alone(tmp_path: Path, paced_clock: MockClock) -> None:
+async def test_a_day_that_begins_at_midnight_replays_alone(tmp_path: Path, paced_clock: Clock) -> None:
     eve = NOON - NOON % (86_400 * SECOND) + 86_400 * SECOND - 90 * SECOND
 
     async def script(rig: Rig) -> None:
@@ -61,7 +61,7 @@ async def test_a_day_that_begins_at_midnight_replays_alone(tmp_path: Path, paced
 
 
 async def test_a_stop_cancels_orders_through_the_journal_and_ends_it(
-    tmp_path: Path, paced_clock: MockClock
+    tmp_path: Path, paced_clock: Clock
 ) -> None:
     """C06, O29: an order in flight at the stop is canceled or filled; no order stays live."""
 
@@ -80,7 +80,7 @@ async def test_a_stop_cancels_orders_through_the_journal_and_ends_it(
 
 
 async def test_c07_a_strategy_that_raises_halts_the_engine_by_default(
-    tmp_path: Path, paced_clock: MockClock
+    tmp_path: Path, paced_clock: Clock
 ) -> None:
     async def script(rig: Rig) -> None:
         for price in (100, 101, 666, 102, 103):
@@ -98,7 +98,7 @@ async def test_c07_a_strategy_that_raises_halts_the_engine_by_default(
 
 
 async def test_c07_a_quarantined_strategy_stops_alone_and_an_operator_restarts_it(
-    tmp_path: Path, paced_clock: MockClock
+    tmp_path: Path, paced_clock: Clock
 ) -> None:
     seen: list[tuple[int, int]] = []
 
@@ -130,7 +130,7 @@ async def test_c07_a_quarantined_strategy_stops_alone_and_an_operator_restarts_i
     assert_replays(tmp_path)
 
 
-async def test_the_next_session_continues_with_the_state(tmp_path: Path, paced_clock: MockClock) -> None:
+async def test_the_next_session_continues_with_the_state(tmp_path: Path, paced_clock: Clock) -> None:
     async def script(rig: Rig) -> None:
         for price in (100, 101, 102):
             await rig.record(price)
@@ -148,7 +148,7 @@ async def test_the_next_session_continues_with_the_state(tmp_path: Path, paced_c
 
 
 async def test_t01_a_clock_that_steps_back_does_not_change_the_order_of_records(
-    tmp_path: Path, paced_clock: MockClock
+    tmp_path: Path, paced_clock: Clock
 ) -> None:
     async def script(rig: Rig) -> None:
         await rig.record(100)
@@ -164,7 +164,7 @@ async def test_t01_a_clock_that_steps_back_does_not_change_the_order_of_records(
 
 
 async def test_a_clock_far_behind_the_journal_is_refused_before_anything_is_written(
-    tmp_path: Path, paced_clock: MockClock
+    tmp_path: Path, paced_clock: Clock
 ) -> None:
     async def script(rig: Rig) -> None:
         await rig.record(100)
@@ -177,9 +177,7 @@ async def test_a_clock_far_behind_the_journal_is_refused_before_anything_is_writ
     assert len(events(tmp_path)) == before
 
 
-async def test_all_inputs_received_before_the_stop_are_journalled(
-    tmp_path: Path, paced_clock: MockClock
-) -> None:
+async def test_all_inputs_received_before_the_stop_are_journalled(tmp_path: Path, paced_clock: Clock) -> None:
     async def script(rig: Rig) -> None:
         now = rig.clock.now_ns()
         await rig.ingress.send([Trade(now, now, 1, 100, 1, 1, number) for number in range(20_000)])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.clock import DAY_NS
 from engine.events import FeedUp, InstrumentListed
@@ -83,7 +83,7 @@ async def continue_journal(root: Path) -> list[str]:
     ids=["no edit", "source alone", "new field", "other type"],
 )
 async def test_a_strategy_that_starts_without_its_state_is_reported(
-    recorded: Path, tmp_path: Path, old: str, new: str, expected: list[str], paced_clock: MockClock
+    recorded: Path, tmp_path: Path, old: str, new: str, expected: list[str], paced_clock: Clock
 ) -> None:
     shutil.copytree(recorded / "journal", tmp_path / "journal")
     project = make_project(tmp_path / "project")

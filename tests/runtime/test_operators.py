@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.clock import DAY_NS, AdoptedClock
 from engine.config import StrategyConfig
@@ -50,7 +50,7 @@ def clock(start_ns: int) -> AdoptedClock:
 
 
 async def test_c07_a_restart_between_trades_of_a_batch_reads_all_records_before_it(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     seen: list[tuple[int, int]] = []
 
@@ -79,7 +79,7 @@ async def test_c07_a_restart_between_trades_of_a_batch_reads_all_records_before_
 
 @pytest.mark.parametrize("policy", ["quarantine", "halt"])
 async def test_c07_a_restart_in_the_last_batch_before_the_end_replays(
-    paced_clock: MockClock, tmp_path: Path, policy: str
+    paced_clock: Clock, tmp_path: Path, policy: str
 ) -> None:
     async def script(rig: Rig) -> None:
         await rig.send(100, 101, 666, 102)
@@ -98,7 +98,7 @@ async def test_c07_a_restart_in_the_last_batch_before_the_end_replays(
 
 
 async def test_c07_a_strategy_that_failed_yesterday_is_restarted_today(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     """Each day replays alone: the snapshot holds the failure, and the restart reads the day's records."""
 
@@ -118,7 +118,7 @@ async def test_c07_a_strategy_that_failed_yesterday_is_restarted_today(
     assert_replays(tmp_path)
 
 
-async def test_c07_a_restart_in_the_second_session_replays(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_c07_a_restart_in_the_second_session_replays(paced_clock: Clock, tmp_path: Path) -> None:
     settings = config("Fragile", "Steady", on_failure="quarantine")
 
     async def first(rig: Rig) -> None:
@@ -139,7 +139,7 @@ async def test_c07_a_restart_in_the_second_session_replays(paced_clock: MockCloc
 
 
 async def test_the_halt_policy_cancels_all_open_orders_and_a_restart_does_not_lift_the_halt(
-    paced_clock: MockClock,
+    paced_clock: Clock,
     tmp_path: Path,
 ) -> None:
     async def script(rig: Rig) -> None:
@@ -167,7 +167,7 @@ async def test_the_halt_policy_cancels_all_open_orders_and_a_restart_does_not_li
 
 
 async def test_l07_a_halt_lasts_over_sessions_until_a_person_resumes(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     async def failing(rig: Rig) -> None:
         await rig.send(100, 666)
@@ -191,7 +191,7 @@ async def test_l07_a_halt_lasts_over_sessions_until_a_person_resumes(
     assert_replays(tmp_path)
 
 
-async def test_an_operators_halt_and_resume_are_inputs(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_an_operators_halt_and_resume_are_inputs(paced_clock: Clock, tmp_path: Path) -> None:
     async def script(rig: Rig) -> None:
         await rig.send(100)
         rig.ingress.put([command(rig, "halt")])
@@ -211,7 +211,7 @@ async def test_an_operators_halt_and_resume_are_inputs(paced_clock: MockClock, t
 
 
 async def test_a_strategy_whose_state_cannot_be_stored_stops_alone_at_midnight(
-    paced_clock: MockClock,
+    paced_clock: Clock,
     tmp_path: Path,
 ) -> None:
     """The day opens and the other strategies go on; the snapshot of one strategy may fail."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import trio
+from trio.abc import Clock
 from trio.testing import MockClock
 
 from engine.events import (
@@ -76,7 +77,7 @@ def check_ages(root: Path, gateway: Venue) -> None:
 
 
 async def test_what_was_received_before_a_pause_sends_no_order_after_it(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     gateway = Venue(paced_clock)
 
@@ -104,7 +105,7 @@ async def test_what_was_received_before_a_pause_sends_no_order_after_it(
 
 
 async def test_what_was_approved_before_a_pause_is_not_sent_after_it(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     """As when the disk stands still between the approval and the sync."""
     gateway = Venue(paced_clock)

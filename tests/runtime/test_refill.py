@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import trio
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.config import DataConfig
 from engine.errors import VenueError
@@ -54,7 +54,7 @@ async def run(tmp_path: Path, history: History, rig_clock: TestClock, seconds: i
     return rig
 
 
-async def test_the_windows_that_ended_in_a_jump_are_read(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_the_windows_that_ended_in_a_jump_are_read(paced_clock: Clock, tmp_path: Path) -> None:
     clock = TestClock(NOON)
     history = History(clock)
     await run(tmp_path, history, clock, 7 * 60)
@@ -65,14 +65,14 @@ async def test_the_windows_that_ended_in_a_jump_are_read(paced_clock: MockClock,
     assert len(read) == 8
 
 
-async def test_a_long_jump_asks_for_no_more_than_a_start(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_a_long_jump_asks_for_no_more_than_a_start(paced_clock: Clock, tmp_path: Path) -> None:
     clock = TestClock(NOON)
     history = History(clock)
     await run(tmp_path, history, clock, 6 * 3600)
     assert history.asked[1:] == [{"1m": 20, "5m": 20}]
 
 
-async def test_a_jump_inside_a_window_asks_for_nothing(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_a_jump_inside_a_window_asks_for_nothing(paced_clock: Clock, tmp_path: Path) -> None:
     clock = TestClock(NOON)
     history = History(clock)
     await run(tmp_path, history, clock, 20)
@@ -80,7 +80,7 @@ async def test_a_jump_inside_a_window_asks_for_nothing(paced_clock: MockClock, t
 
 
 async def test_a_failed_reading_is_reported_and_the_session_goes_on(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     clock = TestClock(NOON)
     rig = await run(tmp_path, History(clock, fails=True), clock, 600)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import trio
 from msgspec.structs import replace
+from trio.abc import Clock
 from trio.testing import MockClock
 
 from engine.config import Config
@@ -46,7 +47,7 @@ async def _session(root: Path, clock: TestClock, listed: InstrumentListed, at: I
 
 
 async def test_positions_go_on_over_starts_with_finer_and_coarser_grids(
-    tmp_path: Path, paced_clock: MockClock
+    tmp_path: Path, paced_clock: Clock
 ) -> None:
     clock = TestClock()
     await _session(tmp_path, clock, LISTED, LISTED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.clock import AdoptedClock
 from engine.events import SessionStarted, TailRepaired
@@ -40,7 +40,7 @@ def repaired(root: Path) -> list[TailRepaired]:
 @pytest.mark.parametrize("dies", [False, True], ids=["", "the first start dies"])
 @pytest.mark.parametrize("left", [b"", bytes(60), bytes(128), b"retape\r\n\x01\x00\x80"])
 async def test_j08_a_first_segment_without_a_header_is_removed_and_the_repair_is_recorded_once(
-    paced_clock: MockClock, tmp_path: Path, left: bytes, dies: bool
+    paced_clock: Clock, tmp_path: Path, left: bytes, dies: bool
 ) -> None:
     first = (await session(tmp_path)).result
     unfinished = tmp_path / NEXT / f"{first.last_seq + 1:020d}.seg"
@@ -61,7 +61,7 @@ async def test_j08_a_first_segment_without_a_header_is_removed_and_the_repair_is
 
 @pytest.mark.parametrize("torn", [b"", b"\xabFRM torn", bytes(700)], ids=["", "torn", "zeros"])
 async def test_j08_a_day_that_has_a_header_and_no_frame_has_not_begun(
-    paced_clock: MockClock, tmp_path: Path, torn: bytes
+    paced_clock: Clock, tmp_path: Path, torn: bytes
 ) -> None:
     """A session that follows such a day would begin with no state, at seq 1."""
     first = (await session(tmp_path)).result
@@ -80,7 +80,7 @@ async def test_j08_a_day_that_has_a_header_and_no_frame_has_not_begun(
 
 @pytest.mark.parametrize("deaths", [0, 1, 3])
 async def test_j01_a_torn_tail_is_recorded_though_starts_die_before_they_record_it(
-    paced_clock: MockClock, tmp_path: Path, deaths: int
+    paced_clock: Clock, tmp_path: Path, deaths: int
 ) -> None:
     await session(tmp_path)
     (segment,) = (tmp_path / "2024-12-05").glob("*.seg")
@@ -98,7 +98,7 @@ async def test_j01_a_torn_tail_is_recorded_though_starts_die_before_they_record_
 
 
 async def test_a_repair_that_an_earlier_version_recorded_with_its_whole_path_is_not_recorded_again(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     await session(tmp_path)
     (segment,) = (tmp_path / "2024-12-05").glob("*.seg")
@@ -119,7 +119,7 @@ async def test_a_repair_that_an_earlier_version_recorded_with_its_whole_path_is_
     assert len(repaired(tmp_path)) == 1
 
 
-async def test_the_epoch_rises_with_every_session(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_the_epoch_rises_with_every_session(paced_clock: Clock, tmp_path: Path) -> None:
     """Also when the file that holds it is lost, or an older one was put back."""
     for day in (0, 0, 1):
         await session(tmp_path, day)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.commands.stores import make_projector
 from engine.errors import EngineError
@@ -51,7 +51,7 @@ def states(root: Path, actor: str) -> list[str]:
 
 
 async def test_q04_a_slow_store_gets_one_batch_at_a_time_and_every_record(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     rows = Rows(slow_s=0.2)
 
@@ -71,7 +71,7 @@ async def test_q04_a_slow_store_gets_one_batch_at_a_time_and_every_record(
 
 
 async def test_r11_a_database_that_is_always_locked_does_not_stop_trading(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     rows = Rows()
     rows.locked = True
@@ -85,7 +85,7 @@ async def test_r11_a_database_that_is_always_locked_does_not_stop_trading(
 
 
 async def test_r11_a_database_locked_at_the_stop_does_not_prevent_a_graceful_stop(
-    paced_clock: MockClock, tmp_path: Path
+    paced_clock: Clock, tmp_path: Path
 ) -> None:
     rows = Rows()
 
@@ -121,7 +121,7 @@ def overwrite(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [lock, delete, overwrite])
 async def test_r11_a_damaged_database_is_complete_at_the_end(
-    paced_clock: MockClock, tmp_path: Path, damage: Callable[[Path], None]
+    paced_clock: Clock, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     root, database = tmp_path / "journal", tmp_path / "rows.db"
 
@@ -144,7 +144,7 @@ async def test_r11_a_damaged_database_is_complete_at_the_end(
 
 
 async def test_i14_rows_equal_a_rebuild_after_the_queue_overflowed(
-    paced_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    paced_clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.runtime.projector.WAITING_MAX", 5)
     root, database = tmp_path / "journal", tmp_path / "rows.db"
@@ -155,7 +155,7 @@ async def test_i14_rows_equal_a_rebuild_after_the_queue_overflowed(
     assert_replays(root)
 
 
-async def test_i11_other_tasks_run_during_a_burst_of_inputs(paced_clock: MockClock, tmp_path: Path) -> None:
+async def test_i11_other_tasks_run_during_a_burst_of_inputs(paced_clock: Clock, tmp_path: Path) -> None:
     """The sequencer takes one batch at a time; committer, feeds and signals run between batches."""
     burst = 10 * BATCH_MAX
     turns: list[int] = []
@@ -174,7 +174,7 @@ async def test_i11_other_tasks_run_during_a_burst_of_inputs(paced_clock: MockClo
 
 
 async def test_i11_the_events_of_a_batch_are_split_before_they_exceed_a_frame(
-    paced_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    paced_clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At full size: a burst of 4,096 trades, and a strategy that records 256 values or more for each."""
     monkeypatch.setattr("engine.journal.frame.COUNT_MAX", 5000)
@@ -190,7 +190,7 @@ async def test_i11_the_events_of_a_batch_are_split_before_they_exceed_a_frame(
 
 
 async def test_c09_a_feed_that_fails_repeatedly_ends_the_session_and_the_journal_replays(
-    paced_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    paced_clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.runtime.supervisor.BACKOFF_MIN_MS", 10)
 
@@ -204,7 +204,7 @@ async def test_c09_a_feed_that_fails_repeatedly_ends_the_session_and_the_journal
 
 
 async def test_c07_a_feed_that_fails_once_is_restarted_and_each_state_is_an_input(
-    paced_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    paced_clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.runtime.supervisor.BACKOFF_MIN_MS", 10)
     runs: list[int] = []
@@ -242,7 +242,7 @@ async def test_i11_an_empty_ingress_accepts_more_than_its_bound() -> None:
 
 
 async def test_q04_a_failing_store_does_not_affect_the_other_stores(
-    paced_clock: MockClock,
+    paced_clock: Clock,
     tmp_path: Path,
 ) -> None:
     root, database, folder = tmp_path / "journal", tmp_path / "rows.db", tmp_path / "bars"
@@ -280,7 +280,7 @@ async def test_q04_a_failing_store_does_not_affect_the_other_stores(
 
 @pytest.mark.parametrize("make", [lambda path: SqliteStore(path / "rows.db"), CsvStore])
 async def test_r10_rows_of_another_journal_that_become_free_during_a_session_stay_unchanged(
-    paced_clock: MockClock, tmp_path: Path, make: Callable[[Path], Store]
+    paced_clock: Clock, tmp_path: Path, make: Callable[[Path], Store]
 ) -> None:
     root, place = tmp_path / "journal", tmp_path / "place"
     place.mkdir()

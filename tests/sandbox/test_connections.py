@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import trio
 import wsproto
-from trio.testing import MockClock
+from trio.abc import Clock
 from trio_websocket import ConnectionClosed
 from wsproto import events as ws_events
 
@@ -63,7 +63,7 @@ def subscribe(**subscription: Any) -> str:
     ],
 )
 async def test_an_unknown_instrument_closes_the_socket_without_a_close_frame(
-    paced_clock: MockClock,
+    paced_clock: Clock,
     subscription: dict[str, Any],
 ) -> None:
     async with pacing(), running(TAPE) as (_, address):
@@ -72,13 +72,13 @@ async def test_an_unknown_instrument_closes_the_socket_without_a_close_frame(
         assert [type(event) for event in seen] == [ws_events.AcceptConnection]
 
 
-async def test_compression_is_never_negotiated(paced_clock: MockClock) -> None:
+async def test_compression_is_never_negotiated(paced_clock: Clock) -> None:
     async with pacing(), running(TAPE) as (_, address):
         seen, _ = await raw_session(address, subscribe(type="trades", coin="NOPE"))
         assert seen[0].extensions == []
 
 
-async def test_clients_see_close_code_1006(paced_clock: MockClock) -> None:
+async def test_clients_see_close_code_1006(paced_clock: Clock) -> None:
     async with (
         pacing(),
         running(TAPE) as (sandbox, address),
@@ -95,7 +95,7 @@ async def test_clients_see_close_code_1006(paced_clock: MockClock) -> None:
         assert sandbox.connections == 1
 
 
-async def test_an_idle_connection_is_cut(paced_clock: MockClock) -> None:
+async def test_an_idle_connection_is_cut(paced_clock: Clock) -> None:
     async with pacing(), running(TAPE, idle_s=0.3) as (_, address):
         began = trio.current_time()
         seen, was_reset = await raw_session(address)
@@ -104,7 +104,7 @@ async def test_an_idle_connection_is_cut(paced_clock: MockClock) -> None:
         assert not any(isinstance(event, ws_events.CloseConnection) for event in seen)
 
 
-async def test_a_pong_keeps_a_connection_alive(paced_clock: MockClock) -> None:
+async def test_a_pong_keeps_a_connection_alive(paced_clock: Clock) -> None:
     async with pacing(), running(TAPE, idle_s=0.3) as (_, address), connected(address) as socket:
         for _ in range(6):
             await trio.sleep(0.1)
@@ -112,7 +112,7 @@ async def test_a_pong_keeps_a_connection_alive(paced_clock: MockClock) -> None:
             assert await receive(socket) == {"channel": "pong"}
 
 
-async def test_a_client_that_does_not_read_is_cut_and_others_continue(paced_clock: MockClock) -> None:
+async def test_a_client_that_does_not_read_is_cut_and_others_continue(paced_clock: Clock) -> None:
     options = {"clock": "tape", "speed": 2000.0, "queue_max": 64}
     async with pacing(), running(None, **options) as (sandbox, address), connected(address) as good:
         await send(good, "subscribe", type="allMids")
@@ -133,7 +133,7 @@ async def test_a_client_that_does_not_read_is_cut_and_others_continue(paced_cloc
         assert len(await receive_until(good, "allMids")) > 0
 
 
-async def test_invalid_data_ends_only_its_own_connection(paced_clock: MockClock) -> None:
+async def test_invalid_data_ends_only_its_own_connection(paced_clock: Clock) -> None:
     async with pacing(), running(TAPE) as (_, address), connected(address) as good:
         port = int(address.base_url.rsplit(":", 1)[1])
         for data in (
@@ -151,7 +151,7 @@ async def test_invalid_data_ends_only_its_own_connection(paced_clock: MockClock)
         assert await receive(good) == {"channel": "pong"}
 
 
-async def test_clients_can_reconnect_after_all_connections_were_dropped(paced_clock: MockClock) -> None:
+async def test_clients_can_reconnect_after_all_connections_were_dropped(paced_clock: Clock) -> None:
     async with pacing(), running(TAPE) as (sandbox, address):
         async with connected(address) as one, connected(address) as two:
             await until(lambda: sandbox.connections == 2)
@@ -164,13 +164,13 @@ async def test_clients_can_reconnect_after_all_connections_were_dropped(paced_cl
             await receive_until(again, "trades")
 
 
-async def test_drop_every_cuts_connections_at_random(paced_clock: MockClock) -> None:
+async def test_drop_every_cuts_connections_at_random(paced_clock: Clock) -> None:
     async with pacing(), running(TAPE, drop_every_s=0.1) as (_, address), connected(address) as socket:
         with pytest.raises(ConnectionClosed):
             await receive(socket)
 
 
-async def test_limits_on_connections_and_subscriptions_are_enforced(paced_clock: MockClock) -> None:
+async def test_limits_on_connections_and_subscriptions_are_enforced(paced_clock: Clock) -> None:
     async with pacing(), running(TAPE, connections_max=2, subscriptions_max=3) as (sandbox, address):
         async with connected(address) as one, connected(address) as two:
             await until(lambda: sandbox.connections == 2)
@@ -212,7 +212,7 @@ async def test_it_serves_on_ipv6_loopback() -> None:
         pytest.skip("no IPv6 loopback here")
 
 
-async def test_a_port_in_use_is_reported(paced_clock: MockClock) -> None:
+async def test_a_port_in_use_is_reported(paced_clock: Clock) -> None:
     async with pacing(), running(TAPE) as (_, address):
         port = int(address.base_url.rsplit(":", 1)[1])
         with pytest.raises(UsageError, match=rf"port {port} .* is in use; choose another with --port"):

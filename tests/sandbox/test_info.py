@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.events import InstrumentListed
 from engine.values import BUY, SELL, parse_scaled
@@ -23,7 +23,7 @@ OPENING = [
 ]
 
 
-async def test_meta_has_the_grid_of_every_instrument(paced_clock: MockClock) -> None:
+async def test_meta_has_the_grid_of_every_instrument(paced_clock: Clock) -> None:
     binance = InstrumentListed(START_NS, 3, "binance", "BTCUSDT", 2, 8)
     async with pacing(), running(tape_of(OPENING, [BTC, PURR, binance])) as (_, address):
         meta = await ask(address, {"type": "meta", "dex": ""})
@@ -48,14 +48,14 @@ async def test_meta_has_the_grid_of_every_instrument(paced_clock: MockClock) -> 
         }
 
 
-async def test_spot_meta_has_all_fields_that_a_client_needs(paced_clock: MockClock) -> None:
+async def test_spot_meta_has_all_fields_that_a_client_needs(paced_clock: Clock) -> None:
     async with pacing(), running(tape_of(OPENING)) as (_, address):
         spot = await ask(address, {"type": "spotMeta"})
         assert spot["universe"] == []
         assert spot["tokens"][0]["name"] == "USDC"
 
 
-async def test_exchange_status_has_the_time_and_the_speed(paced_clock: MockClock) -> None:
+async def test_exchange_status_has_the_time_and_the_speed(paced_clock: Clock) -> None:
     async with pacing(), running(tape_of(OPENING), speed=50) as (_, address):
         status = await ask(address, {"type": "exchangeStatus"})
         assert set(status) == {"time", "specialStatuses", "speed"}
@@ -64,7 +64,7 @@ async def test_exchange_status_has_the_time_and_the_speed(paced_clock: MockClock
         assert START_MS <= status["time"] < START_MS + 50 * 10_000
 
 
-async def test_recent_trades_are_newest_first_and_exact(paced_clock: MockClock) -> None:
+async def test_recent_trades_are_newest_first_and_exact(paced_clock: Clock) -> None:
     async with pacing(), running(tape_of(OPENING), speed=1000) as (sandbox, address):
         rows: list[dict[str, Any]] = []
         while len(rows) < 40:
@@ -83,7 +83,7 @@ async def test_recent_trades_are_newest_first_and_exact(paced_clock: MockClock) 
         assert sandbox.now_ms >= rows[0]["time"]
 
 
-async def test_a_book_surrounds_the_best_bid_and_ask(paced_clock: MockClock) -> None:
+async def test_a_book_surrounds_the_best_bid_and_ask(paced_clock: Clock) -> None:
     async with pacing(), running(tape_of(OPENING)) as (_, address):
         book = await ask(address, {"type": "l2Book", "coin": "BTC"})
         assert set(book) == {"coin", "time", "levels"}
@@ -97,7 +97,7 @@ async def test_a_book_surrounds_the_best_bid_and_ask(paced_clock: MockClock) -> 
         assert await ask(address, {"type": "l2Book", "coin": "NOPE"}) is None
 
 
-async def test_candles_equal_bars_computed_from_the_tape(paced_clock: MockClock) -> None:
+async def test_candles_equal_bars_computed_from_the_tape(paced_clock: Clock) -> None:
     async with (
         pacing(),
         running(instruments=("ETH",), clock="tape", history_s=6 * 3600, speed=0.001) as (_, address),
@@ -132,7 +132,7 @@ async def test_candles_equal_bars_computed_from_the_tape(paced_clock: MockClock)
             assert await total(interval) == minutes
 
 
-async def test_mids_are_the_mid_of_the_quote_or_the_last_trade(paced_clock: MockClock) -> None:
+async def test_mids_are_the_mid_of_the_quote_or_the_last_trade(paced_clock: Clock) -> None:
     async with (
         pacing(),
         running(tape_of([quote(0, 841430, 841440), trade(0, 210000, instrument=2)])) as (_, address),
@@ -196,7 +196,7 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
 ]
 
 
-async def test_invalid_requests_are_refused_as_on_the_venue(paced_clock: MockClock) -> None:
+async def test_invalid_requests_are_refused_as_on_the_venue(paced_clock: Clock) -> None:
     async with pacing(), running(tape_of(OPENING)) as (_, address), http_client() as client:
         for name, request, status, body in REFUSED:
             response = await client.post(address.base_url + "/info", **request)
@@ -208,7 +208,7 @@ async def test_invalid_requests_are_refused_as_on_the_venue(paced_clock: MockClo
 
 
 @pytest.mark.parametrize("history_s", [0.0, 60.0])
-async def test_with_clock_now_the_tape_has_the_current_time(paced_clock: MockClock, history_s: float) -> None:
+async def test_with_clock_now_the_tape_has_the_current_time(paced_clock: Clock, history_s: float) -> None:
     async with pacing(), running(history_s=history_s) as (sandbox, address):
         first = await ask(address, {"type": "l2Book", "coin": "PURR"})
         assert abs(first["time"] - sandbox.now_ms) < 5000

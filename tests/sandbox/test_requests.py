@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.abc import Clock
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from adapters.sandbox.server import SandboxAddress
@@ -39,7 +39,7 @@ async def send_post(socket: WebSocketConnection, number: int, kind: str, payload
 
 
 async def test_429_refuses_before_processing_and_has_retry_after_only_if_configured(
-    paced_clock: MockClock,
+    paced_clock: Clock,
 ) -> None:
     async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address):
         sandbox.faults.arm("429", scope="exchange")
@@ -53,7 +53,7 @@ async def test_429_refuses_before_processing_and_has_retry_after_only_if_configu
         assert sandbox.faults.fired == {"429": 2}
 
 
-async def test_5xx_fails_before_processing(paced_clock: MockClock) -> None:
+async def test_5xx_fails_before_processing(paced_clock: Clock) -> None:
     async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address):
         sandbox.faults.arm("5xx", 8)
         seen = set()
@@ -66,7 +66,7 @@ async def test_5xx_fails_before_processing(paced_clock: MockClock) -> None:
         assert await open_orders(address) == 0
 
 
-async def test_an_order_with_a_lost_reply_is_open(paced_clock: MockClock) -> None:
+async def test_an_order_with_a_lost_reply_is_open(paced_clock: Clock) -> None:
     async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address), connected(address) as socket:
         await send(socket, "subscribe", type="orderUpdates", user=ALICE)
         await receive_until(socket, "subscriptionResponse")
@@ -79,7 +79,7 @@ async def test_an_order_with_a_lost_reply_is_open(paced_clock: MockClock) -> Non
 
 
 async def test_a_swallowed_order_is_not_placed_and_looks_the_same_to_the_client(
-    paced_clock: MockClock,
+    paced_clock: Clock,
 ) -> None:
     async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address):
         sandbox.faults.arm("swallow", scope="exchange")
@@ -90,7 +90,7 @@ async def test_a_swallowed_order_is_not_placed_and_looks_the_same_to_the_client(
         assert (await post(address, bid())).json()["status"] == "ok"
 
 
-async def test_an_order_with_a_late_reply_is_placed_at_once(paced_clock: MockClock) -> None:
+async def test_an_order_with_a_late_reply_is_placed_at_once(paced_clock: Clock) -> None:
     async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address):
         sandbox.faults.arm("late-reply", scope="exchange", ms=400)
         replies: list[float] = []
@@ -108,7 +108,7 @@ async def test_an_order_with_a_late_reply_is_placed_at_once(paced_clock: MockClo
         assert replies[0] - began >= 0.4
 
 
-async def test_faults_of_one_scope_do_not_affect_the_other(paced_clock: MockClock) -> None:
+async def test_faults_of_one_scope_do_not_affect_the_other(paced_clock: Clock) -> None:
     async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address):
         sandbox.faults.arm("5xx", scope="info")
         assert (await post(address, bid())).json()["status"] == "ok"
@@ -116,7 +116,7 @@ async def test_faults_of_one_scope_do_not_affect_the_other(paced_clock: MockCloc
             assert (await client.post(address.base_url + "/info", json=META)).status_code >= 500
 
 
-async def test_a_client_may_disconnect_before_its_late_reply(paced_clock: MockClock) -> None:
+async def test_a_client_may_disconnect_before_its_late_reply(paced_clock: Clock) -> None:
     async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address):
         sandbox.faults.arm("late-reply", scope="exchange", ms=200)
         async with trio.open_nursery() as nursery:
@@ -131,9 +131,7 @@ async def test_a_client_may_disconnect_before_its_late_reply(paced_clock: MockCl
 @pytest.mark.parametrize(
     ("kind", "begins"), [("429", "429 Too Many Requests: Too many requests"), ("5xx", "5")]
 )
-async def test_a_post_is_refused_with_the_status_as_text(
-    paced_clock: MockClock, kind: str, begins: str
-) -> None:
+async def test_a_post_is_refused_with_the_status_as_text(paced_clock: Clock, kind: str, begins: str) -> None:
     async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address), connected(address) as socket:
         sandbox.faults.arm(kind, scope="exchange")
         await send_post(socket, 7, "action", bid())
@@ -145,7 +143,7 @@ async def test_a_post_is_refused_with_the_status_as_text(
 
 
 @pytest.mark.parametrize(("kind", "placed"), [("lost-reply", 1), ("swallow", 0)])
-async def test_a_post_is_lost_with_its_connection(paced_clock: MockClock, kind: str, placed: int) -> None:
+async def test_a_post_is_lost_with_its_connection(paced_clock: Clock, kind: str, placed: int) -> None:
     async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address):
         async with connected(address) as socket:
             sandbox.faults.arm(kind)
@@ -156,7 +154,7 @@ async def test_a_post_is_lost_with_its_connection(paced_clock: MockClock, kind: 
         assert await open_orders(address) == placed
 
 
-async def test_a_late_post_does_not_delay_others(paced_clock: MockClock) -> None:
+async def test_a_late_post_does_not_delay_others(paced_clock: Clock) -> None:
     async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address), connected(address) as socket:
         sandbox.faults.arm("late-reply", scope="exchange", ms=300)
         await send_post(socket, 1, "action", bid())
@@ -168,7 +166,7 @@ async def test_a_late_post_does_not_delay_others(paced_clock: MockClock) -> None
         assert sandbox.limits.posts == 0
 
 
-async def test_a_late_post_ends_with_its_connection(paced_clock: MockClock) -> None:
+async def test_a_late_post_ends_with_its_connection(paced_clock: Clock) -> None:
     async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address):
         async with connected(address) as socket:
             sandbox.faults.arm("late-reply", ms=60_000)
@@ -177,7 +175,7 @@ async def test_a_late_post_ends_with_its_connection(paced_clock: MockClock) -> N
         await until(lambda: sandbox.limits.posts == 0)
 
 
-async def test_a_restart_cuts_all_connections_and_keeps_accounts_and_orders(paced_clock: MockClock) -> None:
+async def test_a_restart_cuts_all_connections_and_keeps_accounts_and_orders(paced_clock: Clock) -> None:
     async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address):
         assert (await post(address, bid())).json()["status"] == "ok"
         async with connected(address) as one, connected(address) as two:
@@ -205,7 +203,7 @@ async def test_a_restart_cuts_all_connections_and_keeps_accounts_and_orders(pace
         assert sandbox.connections == sandbox.subscriptions == 0
 
 
-async def test_an_order_hit_by_a_restart_is_not_placed(paced_clock: MockClock) -> None:
+async def test_an_order_hit_by_a_restart_is_not_placed(paced_clock: Clock) -> None:
     async with pacing(), running(TAPE, **ACCOUNT) as (sandbox, address):
         sandbox.faults.arm("restart", scope="exchange", ms=1)
         with pytest.raises(httpx.TransportError):
@@ -214,7 +212,7 @@ async def test_an_order_hit_by_a_restart_is_not_placed(paced_clock: MockClock) -
         assert await open_orders(address) == 0
 
 
-async def test_random_faults_are_determined_by_the_seed(paced_clock: MockClock) -> None:
+async def test_random_faults_are_determined_by_the_seed(paced_clock: Clock) -> None:
     async def statuses(seed: int) -> list[int]:
         found = []
         options = {"faults": "5xx:0.3@info,429:0.3@info", "seed": seed}
@@ -230,7 +228,7 @@ async def test_random_faults_are_determined_by_the_seed(paced_clock: MockClock) 
     assert {200, 429} < set(first)
 
 
-async def test_a_half_open_connection_passes_nothing_and_stays_open(paced_clock: MockClock) -> None:
+async def test_a_half_open_connection_passes_nothing_and_stays_open(paced_clock: Clock) -> None:
     async with pacing(), running(TAPE, idle_s=0.2, **ACCOUNT) as (sandbox, address):
         async with connected(address) as dead, connected(address) as alive:
             sandbox.faults.arm("half-open", scope="market")
@@ -252,7 +250,7 @@ async def test_a_half_open_connection_passes_nothing_and_stays_open(paced_clock:
         await until(lambda: sandbox.connections == 0)
 
 
-async def test_a_silent_channel_still_answers_pings_and_sends_the_rest(paced_clock: MockClock) -> None:
+async def test_a_silent_channel_still_answers_pings_and_sends_the_rest(paced_clock: Clock) -> None:
     tape = tape_of([quote(0, 841430, 841440), *(trade(i * 20, 841440) for i in range(200))])
     async with pacing(), running(tape) as (sandbox, address), connected(address) as socket:
         sandbox.faults.arm("silent", scope="market")

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from trio.testing import MockClock
+from trio.abc import Clock
 
 from engine.values import SELL, parse_scaled
 from tests.pacing import pacing
@@ -59,7 +59,7 @@ NORMALIZED: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("sent", "echoed"), NORMALIZED)
 async def test_the_acknowledgement_is_normalized_and_precedes_the_data(
-    paced_clock: MockClock, sent: dict[str, Any], echoed: dict[str, Any]
+    paced_clock: Clock, sent: dict[str, Any], echoed: dict[str, Any]
 ) -> None:
     async with (
         pacing(),
@@ -75,7 +75,7 @@ async def test_the_acknowledgement_is_normalized_and_precedes_the_data(
         assert await receive_until(socket, "subscriptionResponse") == {**data, "method": "unsubscribe"}
 
 
-async def test_every_trades_subscription_begins_with_the_latest_thirty_trades(paced_clock: MockClock) -> None:
+async def test_every_trades_subscription_begins_with_the_latest_thirty_trades(paced_clock: Clock) -> None:
     async with (
         pacing(),
         running(tape_of([*HISTORY, *LATER]), history_s=0.5) as (_, address),
@@ -97,13 +97,13 @@ async def test_every_trades_subscription_begins_with_the_latest_thirty_trades(pa
         ]
 
 
-async def test_an_instrument_without_trades_gets_an_empty_first_frame(paced_clock: MockClock) -> None:
+async def test_an_instrument_without_trades_gets_an_empty_first_frame(paced_clock: Clock) -> None:
     async with pacing(), running(tape_of(HISTORY)) as (_, address), connected(address) as socket:
         await send(socket, "subscribe", type="trades", coin="PURR")
         assert await receive_until(socket, "trades") == []
 
 
-async def test_bbo_is_sent_when_it_changes_after_the_trades_that_changed_it(paced_clock: MockClock) -> None:
+async def test_bbo_is_sent_when_it_changes_after_the_trades_that_changed_it(paced_clock: Clock) -> None:
     same = quote(900, 841430, 841440)
     tape = tape_of([*HISTORY, same, *LATER])
     async with pacing(), running(tape, history_s=0.5) as (_, address), connected(address) as socket:
@@ -120,7 +120,7 @@ async def test_bbo_is_sent_when_it_changes_after_the_trades_that_changed_it(pace
         assert set(last["data"]["bbo"][0]) == {"px", "sz", "n"}
 
 
-async def test_books_are_sent_at_once_and_then_periodically(paced_clock: MockClock) -> None:
+async def test_books_are_sent_at_once_and_then_periodically(paced_clock: Clock) -> None:
     async with pacing(), running(tape_of(HISTORY), speed=20) as (_, address), connected(address) as socket:
         await send(socket, "subscribe", type="l2Book", coin="BTC")
         await send(socket, "subscribe", type="l2Book", coin="BTC", fast=True)
@@ -136,7 +136,7 @@ async def test_books_are_sent_at_once_and_then_periodically(paced_clock: MockClo
         assert all(late["time"] > soon["time"] for soon, late in pairwise(fast))
 
 
-async def test_the_last_frame_of_a_candle_has_its_final_state(paced_clock: MockClock) -> None:
+async def test_the_last_frame_of_a_candle_has_its_final_state(paced_clock: Clock) -> None:
     events = [*HISTORY, trade(59_990, 841450), trade(60_010, 841460), trade(60_020, 841470)]
     async with (
         pacing(),
@@ -152,14 +152,14 @@ async def test_the_last_frame_of_a_candle_has_its_final_state(paced_clock: MockC
         assert (seen[-1]["t"], seen[-1]["o"], seen[-1]["n"]) == (START_MS + 60_000, "84146.0", 2)
 
 
-async def test_mids_are_sent_at_once_and_then_periodically(paced_clock: MockClock) -> None:
+async def test_mids_are_sent_at_once_and_then_periodically(paced_clock: Clock) -> None:
     async with pacing(), running(tape_of(HISTORY), speed=100) as (_, address), connected(address) as socket:
         await send(socket, "subscribe", type="allMids")
         for _ in range(3):
             assert await receive_until(socket, "allMids") == {"mids": {"BTC": "84143.5"}}
 
 
-async def test_a_ping_is_answered_by_a_pong_without_data(paced_clock: MockClock) -> None:
+async def test_a_ping_is_answered_by_a_pong_without_data(paced_clock: Clock) -> None:
     async with pacing(), running(tape_of(HISTORY)) as (_, address), connected(address) as socket:
         await socket.send_message('{"method":"ping"}')
         assert await receive(socket) == {"channel": "pong"}
@@ -177,7 +177,7 @@ BAD_FRAMES = [
 ]
 
 
-async def test_errors_are_one_string_and_the_connection_stays_open(paced_clock: MockClock) -> None:
+async def test_errors_are_one_string_and_the_connection_stays_open(paced_clock: Clock) -> None:
     async with pacing(), running(tape_of(HISTORY)) as (_, address), connected(address) as socket:
         for text in BAD_FRAMES:
             await socket.send_message(text)
@@ -195,7 +195,7 @@ async def test_errors_are_one_string_and_the_connection_stays_open(paced_clock: 
         await receive_until(socket, "pong")
 
 
-async def test_a_post_has_the_same_answer_as_http(paced_clock: MockClock) -> None:
+async def test_a_post_has_the_same_answer_as_http(paced_clock: Clock) -> None:
     async with pacing(), running(tape_of(HISTORY)) as (_, address), connected(address) as socket:
 
         async def post(number: int, **payload: Any) -> Any:
@@ -215,7 +215,7 @@ async def test_a_post_has_the_same_answer_as_http(paced_clock: MockClock) -> Non
         assert refused["payload"].startswith("422 ")
 
 
-async def test_the_stream_equals_the_tape(paced_clock: MockClock) -> None:
+async def test_the_stream_equals_the_tape(paced_clock: Clock) -> None:
     events = [trade(4000 + i * 7, 841430 + 10 * (i * i % 9), size=1 + i, tid=10_000 - i) for i in range(400)]
     tape = tape_of([quote(0, 841430, 841440), *events])
     async with pacing(), running(tape, speed=4) as (_, address), connected(address) as socket:
@@ -231,7 +231,7 @@ async def test_the_stream_equals_the_tape(paced_clock: MockClock) -> None:
 
 
 async def test_after_the_end_of_the_tape_the_clock_continues_and_connections_stay_open(
-    paced_clock: MockClock,
+    paced_clock: Clock,
 ) -> None:
     async with (
         pacing(),
@@ -246,7 +246,7 @@ async def test_after_the_end_of_the_tape_the_clock_continues_and_connections_sta
         assert (await ask(address, {"type": "exchangeStatus"}))["time"] > START_MS + 5000
 
 
-async def test_at_two_thousand_times_real_time_it_keeps_up(paced_clock: MockClock) -> None:
+async def test_at_two_thousand_times_real_time_it_keeps_up(paced_clock: Clock) -> None:
     async with (
         pacing(),
         running(clock="tape", speed=2000) as (sandbox, address),

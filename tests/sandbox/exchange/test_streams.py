@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import trio
-from trio.testing import MockClock
+from trio.abc import Clock
 from trio_websocket import WebSocketConnection
 
 from adapters.sandbox.tape import Tape
@@ -45,7 +45,7 @@ async def acknowledged(socket: WebSocketConnection, kind: str, **more: Any) -> d
 
 
 async def test_an_order_over_http_is_answered_and_reported_on_every_channel_of_its_account(
-    paced_clock: MockClock,
+    paced_clock: Clock,
 ) -> None:
     async with (
         pacing(),
@@ -76,7 +76,7 @@ async def test_an_order_over_http_is_answered_and_reported_on_every_channel_of_i
         assert quiet.cancelled_caught
 
 
-async def test_the_effects_of_a_posted_action_are_sent_before_its_answer(paced_clock: MockClock) -> None:
+async def test_the_effects_of_a_posted_action_are_sent_before_its_answer(paced_clock: Clock) -> None:
     async with pacing(), running(tape(), accounts=ACCOUNTS) as (_, address), connected(address) as socket:
         await acknowledged(socket, "orderUpdates", user=ALICE)
         request = {"type": "action", "payload": signed(BUY_ONE, START_MS)}
@@ -90,7 +90,7 @@ async def test_the_effects_of_a_posted_action_are_sent_before_its_answer(paced_c
         assert response["payload"]["response"]["type"] == "order"
 
 
-async def test_an_invalid_post_gets_an_error_with_status_and_text(paced_clock: MockClock) -> None:
+async def test_an_invalid_post_gets_an_error_with_status_and_text(paced_clock: Clock) -> None:
     async with pacing(), running(tape(), accounts=ACCOUNTS) as (_, address), connected(address) as socket:
         request = {"type": "action", "payload": {"action": {"type": "nope"}}}
         await socket.send_message(json.dumps({"method": "post", "id": 7, "request": request}))
@@ -107,7 +107,7 @@ async def test_an_invalid_post_gets_an_error_with_status_and_text(paced_clock: M
         }
 
 
-async def test_http_errors_for_invalid_bodies_and_200_for_refused_actions(paced_clock: MockClock) -> None:
+async def test_http_errors_for_invalid_bodies_and_200_for_refused_actions(paced_clock: Clock) -> None:
     async with pacing(), running(tape(), accounts=ACCOUNTS) as (_, address):
         answer = await post(address, {"action": {"type": "nope"}})
         assert (answer.status_code, answer.text) == (
@@ -124,7 +124,7 @@ async def test_http_errors_for_invalid_bodies_and_200_for_refused_actions(paced_
         )
 
 
-async def test_addresses_are_case_insensitive_and_acknowledged_in_lower_case(paced_clock: MockClock) -> None:
+async def test_addresses_are_case_insensitive_and_acknowledged_in_lower_case(paced_clock: Clock) -> None:
     upper = "0x" + ALICE[2:].upper()
     async with (
         pacing(),
@@ -142,7 +142,7 @@ async def test_addresses_are_case_insensitive_and_acknowledged_in_lower_case(pac
         assert state["withdrawable"] == "100000.0"
 
 
-async def test_an_invalid_address_is_an_error_and_the_socket_stays_open(paced_clock: MockClock) -> None:
+async def test_an_invalid_address_is_an_error_and_the_socket_stays_open(paced_clock: Clock) -> None:
     async with pacing(), running(tape()) as (_, address), connected(address) as socket:
         await send(socket, "subscribe", type="userFills", user="0x12")
         frame = await receive(socket)
@@ -152,7 +152,7 @@ async def test_an_invalid_address_is_an_error_and_the_socket_stays_open(paced_cl
         assert await receive(socket) == {"channel": "pong"}
 
 
-async def test_full_states_are_sent_at_once_and_then_periodically(paced_clock: MockClock) -> None:
+async def test_full_states_are_sent_at_once_and_then_periodically(paced_clock: Clock) -> None:
     async with (
         pacing(),
         running(tape(), accounts=ACCOUNTS, speed=100) as (_, address),
@@ -172,7 +172,7 @@ async def test_full_states_are_sent_at_once_and_then_periodically(paced_clock: M
         assert [row["limitPx"] for row in data["orders"]] == ["84000.0"]
 
 
-async def test_n20_every_subscription_gets_a_snapshot_of_the_fills(paced_clock: MockClock) -> None:
+async def test_n20_every_subscription_gets_a_snapshot_of_the_fills(paced_clock: Clock) -> None:
     async with pacing(), running(tape(), accounts=ACCOUNTS) as (_, address):
         for nonce in range(3):
             await post(address, signed(BUY_ONE, START_MS + nonce))
@@ -186,7 +186,7 @@ async def test_n20_every_subscription_gets_a_snapshot_of_the_fills(paced_clock: 
                 assert len(times) == 3
 
 
-async def test_order_status_accepts_both_ids_and_shows_the_original_size(paced_clock: MockClock) -> None:
+async def test_order_status_accepts_both_ids_and_shows_the_original_size(paced_clock: Clock) -> None:
     cloid = "0x" + "ab" * 16
     async with pacing(), running(tape(), accounts=ACCOUNTS) as (_, address):
         status = {"type": "orderStatus", "user": ALICE}
@@ -206,7 +206,7 @@ async def test_order_status_accepts_both_ids_and_shows_the_original_size(paced_c
         assert (found["order"]["status"], found["order"]["order"]["sz"]) == ("canceled", "0.5")
 
 
-async def test_at_most_ten_users_are_tracked_until_a_connection_closes(paced_clock: MockClock) -> None:
+async def test_at_most_ten_users_are_tracked_until_a_connection_closes(paced_clock: Clock) -> None:
     async with pacing(), running(tape(), accounts=ACCOUNTS) as (sandbox, address):
         async with connected(address) as socket:
             for number in range(10):
