@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import trio
+import trio.testing
 
 from engine.api.server import Dashboard, LiveServer
 from engine.api.sessions import Password
@@ -249,6 +250,7 @@ async def serving(
 async def _run(server: LiveServer, task_status: trio.TaskStatus[None]) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(server.run)
+        await trio.testing.wait_all_tasks_blocked()
         with trio.fail_after(PATIENCE_S):
             while not server._source._ready:  # noqa: ASYNC110 - a thread reads the journal
                 await trio.sleep(0.005)
