@@ -7,6 +7,7 @@ from fractions import Fraction
 from random import Random
 from typing import Protocol
 
+from engine.actors.orders.command_state import Answer
 from engine.events import DayOpened, Event, TimerFired, engine_time
 from engine.events.codec import Derived, Record, encode_derived
 from engine.sequencer import Sequencer
@@ -16,6 +17,7 @@ from tests.orders.invariants import check_end, check_turn
 from tests.orders.losses import Losses
 from tests.orders.margin import Margin
 from tests.orders.model import Model
+from tests.orders.outcomes import Outcomes
 from tests.orders.paper_fills import PaperFills
 from tests.orders.protection import Protection
 from tests.orders.session import BUILDER
@@ -39,6 +41,14 @@ class Played(Protocol):
     @property
     def mode(self) -> str:
         """Return "paper" or "live"."""
+        ...
+
+    def answers(self) -> Mapping[str, Answer]:
+        """Return the answers to operators' commands that the engine knows at the end, by nonce."""
+        ...
+
+    def tuned(self) -> Mapping[str, str]:
+        """Return the parameter that operators set, of each strategy where it is not its default."""
         ...
 
     @property
@@ -70,13 +80,15 @@ def check(session: Played, *, calm: bool = False, rests: Collection[int] = ()) -
     margin = Margin(model, fills, candles=settings.data == "candles")
     losses = Losses(model, Fraction(settings.daily_loss), Fraction(settings.drawdown_percent))
     protection = Protection(model, candles=settings.data == "candles")
+    outcomes = Outcomes(model)
     try:
         for turn in turns(session.memory.all()):
             model.begin_turn(turn)
             if fills is not None:
                 fills.begin_turn(turn[0][0], turn[0][2])
-            for seq, _, event in turn:
+            for seq, cause, event in turn:
                 model.follow(seq, event, engine_time(event))
+                outcomes.follow(seq, cause, event)
                 for read in session.reads.get(id(event), ()):
                     model.hear(read)
                 protection.follow(event)
@@ -88,10 +100,12 @@ def check(session: Played, *, calm: bool = False, rests: Collection[int] = ()) -
             protection.check_turn()
             margin.check_turn()
             losses.check_turn()
+            outcomes.check_turn(turn)
             if turn[-1][0] in rests:
                 check_end(model)
         if calm:
             check_end(model)
+            outcomes.check_end(session.answers(), session.tuned())
     except Broken as broken:
         return broken
     return None

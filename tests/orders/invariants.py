@@ -27,6 +27,7 @@ EVIDENCE = (
     "cancel",
     "reading",
     "price",
+    "disarmed",
 )
 """Beginnings of the reasons for which an exit may wait without a time for its next try."""
 

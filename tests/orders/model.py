@@ -59,7 +59,8 @@ from engine.events import (
     Trade,
 )
 from tests.orders.facts import CLOSE, OPEN, Broken, Listed, Order, Read
-from tests.orders.ledger import ZERO, sign
+from tests.orders.ledger import MANUAL, ZERO, sign
+from tests.orders.operators import carry_out
 from tests.orders.reports import Reports
 from tests.orders.wanted import TARGET
 
@@ -83,6 +84,8 @@ class Model(Reports):
     halted: bool = False
     halted_markets: set[int] = field(default_factory=set)
     stopping: bool = False
+    stopped: set[str] = field(default_factory=set)  # strategies, by an operator
+    disarmed: bool = False
     lags_ms: dict[str, int] = field(default_factory=dict)  # how late the engine is (""), and each feed
     reconciled: bool = True  # with real orders: the account has been read since the stream is up
     known: bool = True  # the same, since the session began
@@ -168,6 +171,8 @@ class Model(Reports):
         # A call in `on_order` may come between a target and what became of it in the same turn.
         if not read.what.startswith("call") or read.what == "call order" or self.stopping:
             return
+        if read.owner in self.stopped:
+            return
         if read.action[0] != "target":
             return
         _, name, size, _ = read.action
@@ -232,6 +237,9 @@ class Model(Reports):
     def _target_changed(self, changed: TargetChanged) -> None:
         self.shown[changed.strategy, changed.instrument] = changed
         target = self.target(changed.strategy, changed.instrument)
+        if changed.strategy == MANUAL and changed.wanted is None:
+            target.call(None)  # a later order by hand
+            return
         called_seq = self.call_seq.get((changed.strategy, changed.instrument), 0)
         if self.flattened_seq > called_seq and changed.wanted == 0:
             # Of a flat book with nothing but orders, or nothing, either may be said.
@@ -310,7 +318,8 @@ class Model(Reports):
         self.require(market not in self.halted_markets, rule, approval)
         # An order that was asked for before the failure, in its turn, is canceled at once.
         failed = owner in self.failed and approval.request_seq >= self.failed_seq.get(owner, 0)
-        self.require(not failed and owner not in self.paused, rule, approval)
+        self.require(not failed and not {owner, ""} & self.paused, rule, approval)
+        self.require(not self.disarmed and owner not in self.stopped, rule, approval)
         late = max(self.lags_ms.values(), default=0) > PRICE_AGE_MS_MAX
         self.require(not late, "nothing opens while engine or feed are too late", self.lags_ms, approval)
 
@@ -364,25 +373,7 @@ class Model(Reports):
     # Operators and failures.
 
     def _operate(self, command: OperatorCommand) -> None:
-        if command.command == "flatten":
-            for owner in self.owners:
-                for market in self.listed:
-                    if self.target(owner, market).size or self.position(owner, market):
-                        self.target(owner, market).call(ZERO)
-                        self.paused.add(owner)
-            self.flattened_seq = self.seq
-        elif command.command == "pause":
-            names = (command.target,) if command.target else self.owners
-            self.paused |= set(names)
-        elif command.command == "stop":
-            self.stopping = True
-            self._clamp_all()
-        elif command.command == "resume":
-            self.halted = False
-            self.halted_markets.clear()
-            self.paused.clear()
-        for order in self.orders.values():
-            order.dropped |= order.owner in self.paused and order.role == OPEN
+        carry_out(self, command)
 
     def _ask_account(self, query: QueryAccount) -> None:
         self.asking = True
@@ -399,6 +390,7 @@ class Model(Reports):
 
     def _start(self, started: SessionStarted) -> None:
         self.lags_ms.clear()
+        self.disarmed = False
         self.reconciled = self.known = not self.real
         self.stopping = False
         for owner in self.failed:  # it begins without its state
@@ -409,22 +401,22 @@ class Model(Reports):
 
     def _halt(self, halted: EngineHalted) -> None:
         self.halted |= halted.reason != "operator: stop"  # that one ends with the session
-        self._clamp_all()
+        self.clamp_all()
 
     def _halt_market(self, halted: MarketHalted) -> None:
         self.halted_markets.add(halted.instrument)
-        self._clamp_all()
+        self.clamp_all()
 
     def _fail(self, failed: ActorFailed) -> None:
         self.failed.add(failed.actor)
         self.failed_seq[failed.actor] = self.seq
         # What a handler called before it raised is not recorded.
         self.called = [one for one in self.called if one[0] != failed.actor]
-        self._clamp_all()
+        self.clamp_all()
 
     def _restarted(self, restarted: ActorRestarted) -> None:
         self.failed.discard(restarted.actor)
 
-    def _clamp_all(self) -> None:
+    def clamp_all(self) -> None:
         for owner, market in self.wanted:
             self._clamp_if_stopped(owner, market)

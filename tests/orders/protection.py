@@ -17,6 +17,7 @@ from engine.events import (
     Event,
     FillBooked,
     ModifyRequested,
+    OperatorCommand,
     OrderApproved,
     OrderRefused,
     OrderRequested,
@@ -187,6 +188,19 @@ class Protection:
         for stop in self.stops.values():
             stop.passed_ns = 0
 
+    def commanded(self, command: OperatorCommand) -> None:
+        """An operator cancels stops: what they must do from now on is followed no further."""
+        given = dict(command.arguments)
+        if command.command != "cancel" or not command.nonce:
+            return
+        order = self.model.orders.get(given.get("order", ""))
+        handle = given.get("order") if order is None else order.handle
+        for name, stop in self.stops.items():
+            listed = self.model.listed[stop.market]
+            here = given.get("strategy", stop.owner) == stop.owner
+            here &= given.get("market", listed.name) == listed.name
+            stop.dead |= here and handle in (None, name, name.partition("/")[0])
+
     # Prices.
 
     def trade(self, trade: Trade) -> None:
@@ -232,7 +246,7 @@ class Protection:
             beyond = all(price <= stop.trigger if falls else price >= stop.trigger for price in prices)
             held = self.model.position(stop.owner, market)
             idle = sign(held) != -stop.side or not self._protects(stop)
-            if not beyond or idle or not self.model.reconciled:
+            if not beyond or idle or not self.model.reconciled or self.model.disarmed:
                 stop.passed_ns = stop.events = 0
                 continue
             stop.passed_ns = stop.passed_ns or self.model.now_ns
@@ -332,6 +346,7 @@ _HANDLERS: dict[type[Event], Any] = {
     FillBooked: Protection.booked,
     PositionChanged: Protection.position_changed,
     OrderApproved: Protection.approved,
+    OperatorCommand: Protection.commanded,
     SessionStarted: Protection.started,
     Trade: Protection.trade,
     Quote: Protection.quote,

@@ -126,7 +126,6 @@ class SandboxRun(SandboxAccount):
         self.fired: Counter[str] = Counter()
         self.spoken = {name: scripted.new_script() for name in STRATEGIES}
         self.config = self._config()
-        self.live: Live
         self._nursery: trio.Nursery
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
@@ -269,10 +268,10 @@ class SandboxRun(SandboxAccount):
             due_s += step.after_ms / 1000
             if due_s > trio.current_time():
                 await trio.sleep(due_s - trio.current_time())
-            await self._step(step)
-        await self._rest(plan)
+            await self.step(step)
+        await self.rest(plan)
 
-    async def _step(self, step: Step) -> None:
+    async def step(self, step: Step) -> None:
         kind, market, values = step.kind, step.market, step.values
         if kind == "trade":
             self.trade(market, *values)
@@ -311,7 +310,7 @@ class SandboxRun(SandboxAccount):
 
     # The rest after a plan.
 
-    async def _rest(self, plan: Plan) -> None:
+    async def rest(self, plan: Plan) -> None:
         """Let everything come to its end, and compare it with the venue."""
         faults = self.sandbox.faults
         self.fired += faults.fired
@@ -430,8 +429,10 @@ class SandboxRun(SandboxAccount):
 
 
 @asynccontextmanager
-async def running(plans: list[Plan], root: Path) -> AsyncIterator[SandboxRun]:
-    """Run a sandbox with an account for these plans."""
+async def running(
+    plans: list[Plan], root: Path, make: type[SandboxRun] = SandboxRun
+) -> AsyncIterator[SandboxRun]:
+    """Run a sandbox with an account for these plans, and a session of this class."""
     listed = [
         InstrumentListed(
             START_NS,
@@ -463,16 +464,18 @@ async def running(plans: list[Plan], root: Path) -> AsyncIterator[SandboxRun]:
     sandbox = Sandbox(options, Tape(listed, START_NS, opening))
     async with pacing(), trio.open_nursery() as nursery:
         address = await nursery.start(sandbox.serve)
-        yield SandboxRun(plans, root, sandbox, address.base_url)
+        yield make(plans, root, sandbox, address.base_url)
         nursery.cancel_scope.cancel()
 
 
-def broken_by(plans: list[Plan]) -> tuple[tuple[str, str] | None, SandboxRun]:
+def broken_by(
+    plans: list[Plan], make: type[SandboxRun] = SandboxRun
+) -> tuple[tuple[str, str] | None, SandboxRun]:
     """Play plans in one session outside of a test; return the rule they break, its words, and the session."""
     begun: list[SandboxRun] = []
 
     async def main(root: Path) -> None:
-        async with running(plans, root) as run:
+        async with running(plans, root, make) as run:
             begun.append(run)
             await run.play()
         run.verify()

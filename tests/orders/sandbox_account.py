@@ -16,12 +16,14 @@ from eth_account import Account as EthAccount
 from hyperliquid.utils.signing import sign_usd_transfer_action
 
 from adapters.sandbox.server import Sandbox
+from engine.actors.orders.command_state import Answer
 from engine.events import Quote, Trade
+from engine.runtime.live import Live
 from engine.values import BUY, format_scaled
 from tests.live.kit import ACCOUNT, KEY
 from tests.loopback import http_client
 from tests.orders.sequences import FIRST_PRICE, NAMES, PRICE_SCALE, SIZE_SCALE, UNIT
-from tests.orders.session import MS
+from tests.orders.session import MS, tuned_of
 from tests.sandbox.exchange.kit import signed
 
 __all__ = ["BANK", "CENT", "FINER", "SCALE", "SandboxAccount"]
@@ -40,6 +42,8 @@ CENT = Decimal("0.01")
 class SandboxAccount:
     """The account and its market. A fault may hit what others send, like everything else."""
 
+    live: Live
+
     def __init__(self, sandbox: Sandbox, base_url: str) -> None:
         self.sandbox = sandbox
         self.base_url = base_url
@@ -47,6 +51,16 @@ class SandboxAccount:
         self._prices: dict[int, int] = {}
         self._trades = 0
         self._nonce = 0
+
+    # What the engine knows.
+
+    def answers(self) -> dict[str, Answer]:
+        """Return the answers to operators' commands that the engine knows at the end, by nonce."""
+        return self.live._manager().answers
+
+    def tuned(self) -> dict[str, str]:
+        """Return the parameter that operators set, of each strategy where it is not its default."""
+        return tuned_of(self.live.sequencer)
 
     # The market.
 

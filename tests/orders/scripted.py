@@ -92,6 +92,11 @@ class Scripted(Strategy):
     label: str = ""
     begin_ns: int = 0
     calm_ms: int = 0
+    tuning: int = 0
+
+    def on_set(self, name: str, value: Any) -> None:
+        if name != "tuning" or value < 0:
+            raise ValueError(f"{name} is not to be {value}")
 
     def on_start(self) -> None:
         self.done: dict[str, int] = {}

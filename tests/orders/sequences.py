@@ -49,6 +49,7 @@ class Step:
     | lag | - | engine or feed, milliseconds that it is late; 0: on time again |
     | clock, restart, kill | - | - |
     | operator | - | command, target |
+    | command | - | command, its members as a dict, nonce |
     | call | - | strategy, hook, verb, arguments ..., named arguments |
     | venue | yes | with real orders: others, side, size; liquidate; person, which; down; up; transfer, sum |
     | fault | - | on the sandbox: kind, scope, milliseconds, how many times |
@@ -104,17 +105,17 @@ class Plan:
 
 def plan(number: int) -> Plan:
     """Return the plan of this number."""
-    return _Author(Random(number)).write(number)
+    return Author(Random(number)).write(number)
 
 
 def real_plan(number: int) -> Plan:
     """Return the plan of this number for a session with real orders: the venue does things of its own."""
-    return _Author(Random(number), real=True).write(number)
+    return Author(Random(number), real=True).write(number)
 
 
 def sandbox_plan(number: int) -> Plan:
     """Return the plan of this number for the sandbox, with its faults. The session adds the calm end."""
-    return _Author(Random(number), real=True, faults=True).write(number)
+    return Author(Random(number), real=True, faults=True).write(number)
 
 
 def price_text(market: int, price: int) -> str:
@@ -128,7 +129,7 @@ def size_text(market: int, size: int) -> str:
 
 
 @dataclass
-class _Author:
+class Author:
     """Writes one plan: keeps the prices as they will be, so that calls are near them."""
 
     random: Random
@@ -156,8 +157,7 @@ class _Author:
             cash = self.random.choice(("60", "400", "10000"))
             self.settings = replace(self.settings, data="quotes", feed=False, cash=cash)
         self._begin()
-        for _ in range(self.random.choice((10, 20, 30, 45, 60))):
-            self._one()
+        self._steps()
         if not self.faults:
             self.steps = with_lags(number, self.steps, lambda who, ms: Step(0, "lag", 0, (who, ms)))
         random_steps = len(self.steps)
@@ -254,6 +254,10 @@ class _Author:
         self._add(after_ms, "candle", market, first, high, low, last, volume)
 
     # One random step.
+
+    def _steps(self) -> None:
+        for _ in range(self.random.choice((10, 20, 30, 45, 60))):
+            self._one()
 
     def _one(self) -> None:
         r = self.random

@@ -22,6 +22,8 @@ from typing import Any, Self
 
 import msgspec
 
+from engine.actors import OrderManager
+from engine.actors.orders.command_state import Answer
 from engine.clock import DAY_NS, day_start_ns
 from engine.config import Config
 from engine.events import (
@@ -277,6 +279,16 @@ class Session:
 
     # What the engine says, from its records.
 
+    def answers(self) -> dict[str, Answer]:
+        """Return the answers to operators' commands that the engine knows, by nonce."""
+        manager = self.sequencer.actor("orders")
+        assert isinstance(manager, OrderManager)
+        return manager.answers
+
+    def tuned(self) -> dict[str, str]:
+        """Return the parameter that operators set, of each strategy where it is not its default."""
+        return tuned_of(self.sequencer)
+
     def book(self, owner: str = "Long", market: int = AAA) -> Fraction:
         """Return the position of an owner."""
         changed = self.newest(PositionChanged, strategy=owner, instrument=market)
@@ -373,6 +385,13 @@ def resumed(memory: Memory) -> Sequencer:
     sequencer = Sequencer(BUILDER, memory, memory)
     sequencer.follow(memory.all(memory.day))
     return sequencer
+
+
+def tuned_of(sequencer: Sequencer) -> dict[str, str]:
+    """Return the parameter that operators set, of each strategy where it is not its default."""
+    strategies = {name: sequencer.actor(name) for name in STRATEGIES}
+    values = {name: vars(vars(actor)["strategy"]).get("tuning", 0) for name, actor in strategies.items()}
+    return {name: str(value) for name, value in values.items() if value}
 
 
 def ns(seconds: Number) -> int:

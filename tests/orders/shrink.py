@@ -4,6 +4,7 @@
     python -m tests.orders.shrink 0 500         run these plans; count what they break, with examples
     python -m tests.orders.shrink real 17       the same with real orders
     python -m tests.orders.shrink sandbox 17    the same with real orders of the sandbox
+    python -m tests.orders.shrink commands 17   the same on paper with 200 commands of an operator
 
 A plan is shortened by leaving out steps, half of them first and then single ones, as long as the same rule is
 broken. The steps of the calm end stay.
@@ -22,6 +23,7 @@ from random import Random
 from engine.events import ActorFailed, BarClosed, DayOpened, SessionStarted, TimerFired, engine_time
 from engine.values import format_scaled
 from tests.orders.checking import Played, assert_replays, check
+from tests.orders.commanding import CommandedRun, commanded_plan
 from tests.orders.paper import Run
 from tests.orders.sandbox import broken_by
 from tests.orders.sequences import NAMES, Plan, plan, real_plan, sandbox_plan
@@ -34,6 +36,8 @@ SCRIPTED_FAILURE = "the script says so"
 
 def run_of(of: Plan) -> Run:
     """Return the session of a plan."""
+    if any(step.kind == "command" for step in of.steps):
+        return CommandedRun(of)
     return RealRun(of) if of.real else Run(of)
 
 
@@ -102,9 +106,16 @@ def story(run: Played, until_seq: int = 0) -> str:
     return "\n".join(lines)
 
 
+MAKERS: dict[str, Callable[[int], Plan]] = {
+    "real": real_plan,
+    "sandbox": sandbox_plan,
+    "commands": lambda number: commanded_plan(number, 200),
+}
+
+
 def main(arguments: list[str]) -> int:
     """Run one plan or a range of plans; return 1 if any breaks a rule."""
-    make = {"real": real_plan, "sandbox": sandbox_plan}.get(arguments[0], plan)
+    make = MAKERS.get(arguments[0], plan)
     first, *rest = (int(text) for text in arguments if text.isdigit())
     if not rest:
         broken = break_of(make(first))

@@ -256,15 +256,17 @@ class Halts:
     def _books(self, owner: str | None = None, market: int | None = None) -> list[tuple[str, int]]:
         """Return the (owner, instrument) of the books of an owner or a market, or all but `external`.
 
-        A target or an order that may open makes a book too. Markets in order of number, owners in order of
-        configuration.
+        A book holds something, wants something or has a live order. Markets in order of number, owners in
+        order of configuration.
         """
         m = self.m
         names = dict.fromkeys([*(entry.title for entry in m.config.strategies), MANUAL])
         found: list[tuple[str, int]] = []
         for number in sorted(m.instruments):
-            known = [*m.books.get(number, {}), *m.aims.get(number, {})]
-            known += [order.owner for order in m.live.values() if order.instrument == number]
+            known = [name for name, size in m.books.get(number, {}).items() if size]
+            known += [name for name, target in m.aims.get(number, {}).items() if target.wanted]
+            orders = (*m.live.values(), *m.approved)
+            known += [order.owner for order in orders if order.instrument == number]
             for name in dict.fromkeys([*names, *sorted(known)]):
                 named = owner == name or (owner is None and name != EXTERNAL and market in (None, number))
                 if named and name in known:

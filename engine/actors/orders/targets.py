@@ -310,6 +310,13 @@ class Targets:
                 self.m.requests.make_way(at_ns, owner, instrument, why, emit)
                 self._show(at_ns, owner, instrument, target, "none", "", emit)
 
+    def release(self, at_ns: int, owner: str, instrument: int, emit: Emit) -> None:
+        """Want nothing in particular in a book any more: a later order by hand is the last word."""
+        target = self.of(owner, instrument)
+        if target is not None and target.wanted is not None:
+            target.wanted = None
+            self._show(at_ns, owner, instrument, target, "none", "", emit)
+
     def welcomes(self, owner: str, instrument: int) -> bool:
         """Return whether a book beyond 0 is on the way to its target."""
         target = self.of(owner, instrument)

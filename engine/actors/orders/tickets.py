@@ -52,6 +52,7 @@ class Tickets:
             children = children_of(listed, side, size, request.stop_loss, request.take_profit)
         except (NumberError, ValueError) as error:
             raise CommandError("number", str(error)) from None
+        m.targets.release(at_ns, MANUAL, number, emit)  # what a flatten wanted of it
         one.handle, one.instrument, one.size = f"{MANUAL}-{one.seq}", number, size
         if request.reduce_only:
             held = m.book(MANUAL, number)
