@@ -1,7 +1,7 @@
-"""Random sessions that an operator drives with 200 commands: 3 on paper in `make test`.
+"""Random sessions that an operator drives with 200 commands: 3 on paper in `make test`, 500 deep.
 
-In `make test-deep` 500, and 40 on the sandbox, of which `make test` has one with 60 commands. After every turn the model compares books, money, targets, exits, halts,
-pauses and the answers; each nonce has one record; and the session is derived again.
+On the sandbox one with 60 commands, deep 40 with 200. After every turn the model compares books, money,
+targets, exits, halts, pauses and the answers; each nonce has one record; the session is derived again.
 """
 
 from __future__ import annotations
