@@ -95,7 +95,7 @@ def script_of(page: Path, folder: Path) -> str:
     """Write the files that a page shows, and return its commands as one script."""
     lines = [
         "set -euo pipefail",
-        "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT",
+        "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT",
         "export TODAY=$(date -u +%F)",
     ]
     if "source .venv/bin/activate" not in page.read_text(encoding="utf-8"):

@@ -14,7 +14,7 @@ import msgspec
 import trio
 
 from engine.api.problems import Problem
-from engine.commands.situation import PARTS, Situation, one_line
+from engine.commands.situation import PARTS, Situation, numbers, one_line
 from engine.commands.speaking import Speaker
 from engine.events.codec import Record
 from engine.runtime.committer import Committed
@@ -76,4 +76,5 @@ class ReportingServer:
             self._speaker.show(found)
             if trio.current_time() >= next_line:
                 next_line += MINUTE_S
-                self._speaker(Notice("status", "now", one_line(found), seq=found.status.seq))
+                line, fields = one_line(found), numbers(found)
+                self._speaker(Notice("engine", "status", line, seq=found.status.seq, fields=fields))

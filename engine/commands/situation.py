@@ -20,7 +20,7 @@ from engine.events.render import printable
 from engine.views.answers import Health, Status
 from engine.views.shapes import AccountRow, CommandRow, FeedRow, HaltRow, OrderRow, PositionRow, StrategyRow
 
-__all__ = ["PARTS", "Situation", "one_line", "screen", "span_text"]
+__all__ = ["PARTS", "Situation", "numbers", "one_line", "screen", "span_text"]
 
 PARTS: Final = ("status", "positions", "orders", "health", "strategies")
 """The paths of the API whose answers make a situation."""
@@ -94,6 +94,27 @@ def one_line(situation: Situation) -> str:
         words.append(f"latency {health.lines['latency']}")
     words += [_halt_words(halt) for halt in status.halts]
     return "; ".join(words)
+
+
+def numbers(situation: Situation) -> dict[str, str]:
+    """Return what the line of each minute says as exact values, for programs."""
+    status, account = situation.status, situation.status.account
+    newest_ms = status.newest_price_ms
+    values = {
+        "equity": account.equity,
+        "day_profit": account.day_profit,
+        "currency": account.currency,
+        "positions": sum(_is_held(one) for one in situation.positions.positions),
+        "orders": status.orders,
+        "fills_today": status.fills_today,
+        "feeds_up": status.feeds_up,
+        "feeds": status.feeds,
+        "newest_price_age_ms": situation.age_ms(newest_ms) if newest_ms else None,
+        "lag_ms": status.lag_ms,
+        "latency": situation.health.lines.get("latency"),
+        "halts": len(status.halts),
+    }
+    return {name: str(value) for name, value in values.items() if value is not None}
 
 
 def screen(situation: Situation, *, compact: bool = False) -> RenderableType:

@@ -28,7 +28,7 @@ __all__ = ["Speaker", "speaking"]
 
 TEXT_CHARACTERS_MAX: Final = 4000
 
-_WITHOUT_SEQ: Final = frozenset({"command", "now"})
+_WITHOUT_SEQ: Final = frozenset({"command", "status"})
 """The states of lines that name a seq in their words, or stand for no record."""
 _STYLES: Final = {"error": "\x1b[1;31m", "warning": "\x1b[33m"}
 

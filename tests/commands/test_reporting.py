@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 import pytest
 import trio
 
 from engine.api.problems import Problem
 from engine.commands.reporting import ReportingServer
+from engine.events.codec import Record
 from engine.runtime.committer import Committed
 from engine.runtime.notices import Notice
 from tests.commands.situations import situation
@@ -36,6 +39,9 @@ class Server:
         self.ends_s = ends_s
         self.answers = situation()
 
+    def passing(self, records: Iterator[Record]) -> Iterator[Record]:
+        return records
+
     def take(self, committed: Committed) -> None:
         pass
 
@@ -56,7 +62,11 @@ async def test_a_minute_has_one_line_and_a_second_one_picture(
 ) -> None:
     speaker = Recorded(has_view=has_view)
     await ReportingServer(Server(180.5), speaker).run()  # type: ignore[arg-type]
-    assert [one.state for one in speaker.lines] == ["now"] * len(speaker.lines)
+    assert [one.state for one in speaker.lines] == ["status"] * len(speaker.lines)
     assert 2 <= len(speaker.lines) <= 3
-    assert speaker.lines[0].text.startswith("status: now: equity 10,012.50 USDC, +12.50 today; positions BTC")
+    assert speaker.lines[0].text.startswith(
+        "engine: status: equity 10,012.50 USDC, +12.50 today; positions BTC"
+    )
+    fields = speaker.lines[0].fields
+    assert (fields["equity"], fields["positions"], fields["newest_price_age_ms"]) == ("10012.5", "1", "200")
     assert (len(speaker.pictures) > 150) == has_view
