@@ -37,6 +37,7 @@ from engine.events import (
     TrailChanged,
 )
 from engine.events.terms import CLOSE
+from engine.instruments import Instruments
 from engine.values import InstrumentId, Size, format_scaled, power_of_ten, rescale, side_name
 from engine.views.markets import Kept, Market
 from engine.views.shapes import OrderRow, ProtectedBy, RefusalRow
@@ -55,7 +56,7 @@ _OVER: Final = ("fired", "dropped")
 
 
 class OrderState(msgspec.Struct):
-    """One order. `filled` and `left` are its parts; `bought` of it is known with what was `paid` for that.
+    """One order. `filled` and `left` are its parts; `bought` of it, in units, is known with what it `paid`.
 
     `submitted_ns` is None for an order of an earlier day. `fired`: its trigger price was reached.
     """
@@ -80,7 +81,8 @@ class OrderState(msgspec.Struct):
 class Orders:
     """State: live orders by client order id, the latest ended ones, stops and trails, the latest refusals."""
 
-    def __init__(self) -> None:
+    def __init__(self, instruments: Instruments) -> None:
+        self.instruments = instruments
         self.live: dict[str, OrderState] = {}
         self.ended: dict[str, OrderState] = {}
         self.stops: dict[tuple[InstrumentId, str, str], Kept] = {}
@@ -104,12 +106,12 @@ class Orders:
             TrailChanged: self._trail,
         }
 
-    def copy(self) -> Orders:
+    def copy(self, instruments: Instruments) -> Orders:
         """Return a copy that is changed on its own."""
-        twin = Orders()
+        twin = Orders(instruments)
         handlers = twin.handlers
         vars(twin).update(vars(self))
-        twin.handlers = handlers
+        twin.handlers, twin.instruments = handlers, instruments
         twin.live = {key: replace(order) for key, order in self.live.items()}
         twin.ended = {key: replace(order) for key, order in self.ended.items()}
         twin.stops, twin.trails = self.stops.copy(), self.trails.copy()
@@ -162,10 +164,11 @@ class Orders:
     def fill(self, seq: int, fill: FillBooked) -> None:
         """Count what a fill of an order cost."""
         order = self.of(fill.client_order_id) if fill.client_order_id else None
-        if order is not None:
+        listed = self.instruments.get(fill.instrument)
+        if order is not None and listed is not None:
             order.fired = True
-            order.bought += fill.size
-            order.paid += Fraction(fill.price * fill.size, power_of_ten(fill.finer))
+            order.bought += Fraction(fill.size, power_of_ten(listed.size_scale))
+            order.paid += Fraction(fill.price * fill.size, power_of_ten(listed.money_scale + fill.finer))
 
     def _accepted(self, seq: int, report: OrderAccepted) -> None:
         order = self.of(report.client_order_id)
@@ -245,8 +248,8 @@ class Orders:
         live = client_order_id in self.live
         price = terms.trigger_price if terms.trigger and not order.fired else terms.limit
         distance, percents = _distance(market, terms, price, order.fired) if live else (None, None)
-        known = order.bought and order.bought == order.filled
-        average = average_text(listed, *_in_units(listed, order)) if known else None
+        known = order.bought == Fraction(order.filled, power_of_ten(listed.size_scale))
+        average = average_text(listed, order.paid, order.bought) if known else None
         return OrderRow(
             client_order_id,
             label,
@@ -362,12 +365,6 @@ def refusal_row(seq: int, refused: OrderRefused, listed: InstrumentListed, label
         refused.limit,
         refused.reason,
     )
-
-
-def _in_units(listed: InstrumentListed, order: OrderState) -> tuple[Fraction, Fraction]:
-    """Return what an order's fills cost and their size, in units."""
-    paid = order.paid / power_of_ten(listed.money_scale)
-    return paid, order.bought / power_of_ten(listed.size_scale)
 
 
 def _distance(market: Market, terms: OrderTerms, price: int, fired: bool) -> tuple[str | None, float | None]:

@@ -6,6 +6,8 @@ states, and none of them reads a view.
 
 from __future__ import annotations
 
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any, cast
 
 import msgspec
@@ -14,7 +16,6 @@ from engine.actors import Books, Execution, OrderManager
 from engine.events import Event
 from engine.events.codec import Record, in_order
 from engine.sequencer import Sequencer
-from engine.values import rescale
 from engine.views.account import money_scale
 from engine.views.view import View
 from tests.orders.paper import Run
@@ -94,21 +95,36 @@ def _money(view: View, books: Books) -> list[tuple[str, object, object]]:
     for key, (_, changed) in view.account.books.items():
         scale = money_scale(view.markets.by_number[key[0]].listed, changed)
         money = (int(one) for one in (changed.cost, changed.realized, changed.fees, changed.funding))
-        seen[key] = (changed.size, *(rescale(one, scale, max(scale, books.scale)) for one in money))
+        seen[key] = (changed.size, *(Fraction(one, 10**scale) for one in money))
     known = {
-        (number, owner): (book.size, book.cost, book.realized, book.fees, book.funding)
+        (number, owner): (
+            book.size,
+            *(Fraction(one, 10**books.scale) for one in (book.cost, book.realized, book.fees, book.funding)),
+        )
         for number, owner, book in books.all_books()
     }
     empty = (0, 0, 0, 0, 0)
     keys = seen.keys() | known.keys()
     found += [(f"book {key}", seen.get(key, empty), known.get(key, empty)) for key in keys]
-    if books.follows:
+    if books.watches:  # else the books take the closes of bars, which are older
         for number, market in view.markets.by_number.items():
             found.append((f"price of {number}", market.price(), books.price(number)))
     marked: Any = () if view.account.equity is None else msgspec.structs.astuple(view.account.equity[1])[1:]
     if books.marked and marked and marked[0] == books.marked[0]:
         found.append(("equity", marked, books.marked))
-    return found
+    return [*found, *_sums(view, marked)]
+
+
+def _sums(view: View, marked: Any) -> list[tuple[str, object, object]]:
+    """Return the sums that must agree: the profits of all owners are what the account has gained."""
+    if not marked or marked[-1]:  # what has no price is in no sum
+        return []
+    row = view.account_row()
+    profits = [one.profit for one in map(view.strategy_row, view.owners())]
+    if None in profits or row.cash is None or row.start is None:
+        return []
+    gained = Decimal(row.cash) - Decimal(row.start) - Decimal(row.adjustments)
+    return [("the profits of all", sum(map(Decimal, filter(None, profits))), gained)]
 
 
 def _orders(view: View, manager: OrderManager, execution: Execution) -> list[tuple[str, object, object]]:

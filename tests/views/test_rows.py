@@ -1,0 +1,250 @@
+"""Rows by hand: what each panel shows of a session whose numbers are worked out here."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from engine.events import (
+    BarClosed,
+    BarCorrected,
+    EdgeChanged,
+    FeedGap,
+    FeedHeard,
+    FeedLagging,
+    FeedUp,
+    FundingPaid,
+    LogWritten,
+    SignalRaised,
+)
+from engine.views.view import View
+from tests.orders.session import MINUTE_NS, Session
+from tests.orders.settings import Settings
+from tests.views.following import JOURNAL
+
+FREE = Settings(cash="1000", taker_fee="0", maker_fee="0", slippage_bps=0, latency_ms=0)
+
+
+def view_of(session: Session) -> View:
+    view = View(JOURNAL)
+    view.apply(session.memory.all())
+    return view
+
+
+def long_of_two() -> Session:
+    """A session that holds two bought at 100."""
+    session = Session(FREE)
+    session.trade(100)
+    session.say("Long", "target", "AAA", "2")
+    session.trade(100)
+    session.trade(100)
+    assert session.book("Long") == 2
+    return session
+
+
+def test_a_position_has_entry_mark_and_open_profit() -> None:
+    session = long_of_two()
+    session.trade("101.5")
+    (row,) = view_of(session).positions().positions
+    shown = (row.instrument, row.owner, row.size, row.entry, row.mark, row.value, row.unrealized)
+    assert shown == ("AAA", "Long", "2", "100", "101.5", "203", "3")
+    assert (row.wanted, row.target_state, row.unprotected) == ("2", "reached", "2")
+    assert row.protected_by == []
+
+
+def test_a_stop_protects_its_part_and_shows_how_far_the_price_is() -> None:
+    session = long_of_two()
+    session.say("Long", "stop", "AAA", "sell", "2", "95")
+    session.trade(102)
+    session.trade(102)
+    view = view_of(session)
+    (order,) = [row for row in view.orders().working if row.trigger == "sl"]
+    assert (order.side, order.kind, order.held, order.trigger_price) == ("sell", "market stop", "paper", "95")
+    assert (order.distance, order.distance_percent) == ("7", round(700 / 102, 4))
+    (position,) = view.positions().positions
+    (protects,) = position.protected_by
+    assert (protects.kind, protects.id, protects.size, protects.price) == ("stop", order.id, "2", "95")
+    assert (position.at_venue, position.unprotected) == ("2", "0")
+
+
+def test_a_trailing_stop_is_held_by_the_engine_and_follows_the_price() -> None:
+    session = long_of_two()
+    session.say("Long", "trail", "AAA", "2", "5")
+    for price in (102, 102, 104):
+        session.trade(price)
+    view = view_of(session)
+    (order,) = view.orders().working
+    assert (order.kind, order.held, order.side, order.trigger_price) == ("trail", "engine", "sell", "99")
+    assert (order.distance, order.left, order.owner) == ("5", "2", "Long")
+    (position,) = view.positions().positions
+    (protects,) = position.protected_by
+    assert (protects.kind, protects.held, protects.price) == ("trail", "engine", "99")
+    assert (position.in_engine, position.unprotected) == ("2", "0")
+
+
+def test_a_limit_to_buy_below_the_market_waits_for_a_lower_price() -> None:
+    session = Session(FREE)
+    session.trade(100)
+    session.say("Long", "buy", "AAA", "1", limit="98")
+    session.trade(100)
+    session.quote("100.5", 101)
+    (order,) = view_of(session).orders().working
+    assert (order.side, order.kind, order.price, order.left) == ("buy", "limit", "98", "1")
+    assert order.distance == "3"
+
+
+def test_the_day_and_the_fall_from_the_peak_count_open_losses() -> None:
+    session = long_of_two()
+    session.trade(110, after_s=70)
+    session.trade(104, after_s=70)
+    session.trade(104, after_s=70)
+    account = view_of(session).equity().account
+    assert (account.start, account.equity, account.cash, account.unrealized) == ("1000", "1008", "1000", "8")
+    assert (account.day_profit, account.peak, account.drawdown) == ("8", "1020", "12")
+    assert account.drawdown_percent == round(1200 / 1020, 4)
+    curve = view_of(session).equity().points
+    assert [point.equity for point in curve][-2:] == ["1020", "1008"]
+    assert [point.drawdown for point in curve][-2:] == ["0", "12"]
+
+
+def test_the_profits_of_all_books_are_that_of_the_account() -> None:
+    session = Session(Settings(cash="1000", taker_fee="0.001", maker_fee="0.0005", slippage_bps=10))
+    session.trade(100)
+    for target in ("2", "-1", "0.5", "0", "1"):
+        session.say("Long", "target", "AAA", target)
+        session.say("Short", "target", "BBB", target)
+        for price in (100, 101, 99):
+            session.trade(price, market=1)
+            session.trade(price, market=2)
+    amounts = {"scale": 6, "amount": -1_500_000, "rate": 0, "owner": "Long"}
+    session.send(FundingPaid(session.now_ns, session.now_ns, 1, 0, **amounts))
+    view = view_of(session)
+    account = view.equity().account
+    profits = sum(Decimal(row.profit or "x") for row in view.strategies().strategies)
+    assert account.cash is not None
+    assert Decimal(account.cash) == Decimal(1000) + profits
+    assert Decimal(account.fees) > 0
+    assert Decimal(account.funding) == Decimal("-1.5")
+    for row in view.strategies().strategies:
+        assert Decimal(row.profit or "x") == sum(Decimal(book.profit) for book in row.books)
+
+
+def test_the_bar_that_forms_is_the_bar_that_closes() -> None:
+    session = Session(FREE)
+    compared = 0
+    for number in range(60):
+        session.trade(100 + number * 7 % 11, str(1 + number % 3), after_s=11)
+        view = view_of(session)
+        forming = view.bars("AAA", "1m").forming
+        if forming is not None and number % 5 == 4:
+            compared += _closes_as(session, forming)
+    assert compared > 3
+
+
+def _closes_as(session: Session, forming: Any) -> int:
+    """Let the minute end without another trade, and compare."""
+    end_ns = (session.now_ns // MINUTE_NS + 1) * MINUTE_NS
+    session.wait(Decimal(end_ns - session.now_ns) / 10**9 + 2)
+    bars = view_of(session).bars("AAA", "1m").bars
+    closed = next(bar for bar in bars if bar.start_ms == forming.start_ms)
+    names = ("open", "high", "low", "close", "volume", "trades")
+    assert [getattr(closed, name) for name in names] == [getattr(forming, name) for name in names]
+    return 1
+
+
+def test_the_longest_interval_forms_of_shorter_bars_and_trades() -> None:
+    session = Session(FREE)
+    prices = [100, 105, 95, 101, 102, 99]
+    for price in prices:
+        session.trade(price, after_s=40)
+    view = view_of(session)
+    intervals = view.instruments().instruments[0].intervals
+    for interval in intervals:
+        forming = view.bars("AAA", interval).forming
+        assert forming is None or Decimal(forming.low) <= Decimal(forming.close) <= Decimal(forming.high)
+
+
+def test_a_corrected_bar_replaces_the_one_before() -> None:
+    session = Session(FREE)
+    session.trade(100)
+    view = view_of(session)
+    start_ns = session.now_ns // MINUTE_NS * MINUTE_NS
+    values = {"open": 1000, "high": 1100, "low": 900, "close": 1000, "volume": 5, "trades": 2}
+    first = BarClosed(session.now_ns, 1, MINUTE_NS, start_ns, **values, closed_by="timer", incomplete=True)
+    second = BarCorrected(
+        session.now_ns, 1, MINUTE_NS, start_ns, **{**values, "high": 1200}, closed_by="gap", revision=1
+    )
+    view.apply([(view.seq + 1, 1, first)])
+    (bar,) = view.bars("AAA", "1m").bars
+    assert (bar.incomplete, bar.corrected) == (True, False)
+    view.apply([(view.seq + 1, 1, second)])
+    (bar,) = view.bars("AAA", "1m").bars
+    assert (bar.incomplete, bar.corrected) == (False, True)
+
+
+def test_a_gap_is_a_span_on_the_chart_until_it_is_proved_closed() -> None:
+    session = Session(FREE)
+    session.trade(100)
+    now = session.now_ns
+    session.send(FeedGap(now, "sim", 1, now - 5 * 10**9, now), FeedGap(now, "sim", 2, now - 9, now, True))
+    view = view_of(session)
+    (span,) = view.bars("AAA", "1m").gaps
+    assert (span.what, span.from_ms, span.to_ms) == ("gap", (now - 5 * 10**9) // 10**6, now // 10**6)
+    assert view.bars("BBB", "1m").gaps == []
+    assert [(row.instrument, row.closed) for row in view.gaps().gaps] == [("BBB", True), ("AAA", False)]
+    assert view.status().gaps_today == 2
+
+
+def test_feeds_say_what_was_heard_of_them() -> None:
+    session = Session(FREE)
+    now = session.now_ns
+    session.send(
+        EdgeChanged(now, "sim", "starting"),
+        FeedUp(now, "sim", 2),
+        FeedHeard(now + 10**9, "sim", now + 10**9, now + 10**8),
+        FeedLagging(now + 10**9, "sim", 700),
+    )
+    session.now_ns += 2 * 10**9
+    (feed,) = view_of(session).health().feeds
+    assert (feed.state, feed.what, feed.lag_ms) == ("up", "feed", 700)
+    assert (feed.heard_ms, feed.proved_ms) == ((now + 10**9) // 10**6, (now + 10**8) // 10**6)
+    session.feed(up=False)
+    view = view_of(session)
+    (feed,) = view.health().feeds
+    assert (feed.state, feed.reason, feed.downs) == ("down", "test", 1)
+    assert (view.status().feeds, view.status().feeds_up) == (1, 0)
+    assert view.bars("AAA", "1m").gaps[-1].to_ms is None
+
+
+def test_a_strategy_shows_its_signals_lines_and_reasons() -> None:
+    session = long_of_two()
+    view = view_of(session)
+    now = session.now_ns
+    view.apply(
+        [
+            (view.seq + 1, 1, SignalRaised(now, "Long", 1, "slope", 0.5)),
+            (view.seq + 2, 1, SignalRaised(now, "Long", 1, "slope", float("nan"))),
+            (view.seq + 3, 1, LogWritten(now, "Long", "hello <b>")),
+        ]
+    )
+    row = next(one for one in view.strategies().strategies if one.name == "Long")
+    (signal,) = row.signals
+    assert (signal.name, signal.instrument, signal.value) == ("slope", "AAA", None)
+    assert [text for _, _, text in row.log] == ["hello <b>"]
+    (series,) = view.signals().series
+    assert [value for _, value, _ in series.points] == [0.5, None]
+    assert row.state == "running"
+
+
+def test_a_paused_strategy_says_so_until_it_is_resumed() -> None:
+    session = Session(FREE)
+    session.trade(100)
+    session.operator("pause", "Long")
+    view = view_of(session)
+    assert [(row.what, row.name) for row in view.status().halts] == [("pause", "Long")]
+    states = {row.name: row.state for row in view.strategies().strategies}
+    assert (states["Long"], states["Short"]) == ("paused", "running")
+    session.operator("halt")
+    assert {row.state for row in view_of(session).strategies().strategies} == {"halted"}
+    session.operator("resume")
+    assert view_of(session).status().halts == []
