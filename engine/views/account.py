@@ -34,16 +34,21 @@ FILLS_MAX: Final = 2_000
 """Fills remembered; older ones are in the journal."""
 
 CURVE_MAX: Final = 4_000
-"""Points of the equity curve. Beyond it the older three quarters keep every second one."""
+"""Points of the equity curve. Beyond it the older three quarters keep every second one: that of two at which
+the equity had fallen further."""
 
 BookKey = tuple[InstrumentId, str]
 """(instrument, owner)."""
 
 
+Point = tuple[int, int, EquityMarked, int, int]
+"""(time, seq, mark, fall from the peak, its scale)."""
+
+
 class Account:
     """State: the newest record of each book, of its protection and of its target; fills; the equity.
 
-    `curve` holds (time, seq, mark, fall from the peak, scale of it). `day` is the equity that the UTC day
+    `day` is the equity that the UTC day
     began with, None on the first day of the account.
     """
 
@@ -57,7 +62,7 @@ class Account:
         self.equity: Kept | None = None
         self.day: EquityMarked | None = None
         self.counted = Counted()
-        self.curve: list[tuple[int, int, EquityMarked, int, int]] = []
+        self.curve: list[Point] = []
         self.real = False
         self.handlers: dict[type[Event], Callable[[int, Any], None]] = {
             PositionChanged: self._position,
@@ -118,7 +123,8 @@ class Account:
         self.curve.append((marked.at_ns, seq, marked, counted.peak - counted.last, counted.scale))
         if len(self.curve) > CURVE_MAX:
             older = len(self.curve) * 3 // 4
-            self.curve[:older] = self.curve[1:older:2]
+            pairs = zip(self.curve[:older:2], self.curve[1:older:2], strict=False)
+            self.curve[:older] = [_deeper(one, other) for one, other in pairs]
 
     # Rows.
 
@@ -168,6 +174,13 @@ class Account:
             )
             for at_ns, seq, marked, fall, scale in self.curve
         ]
+
+
+def _deeper(one: Point, other: Point) -> Point:
+    """Return the point at which the equity had fallen further; of equal ones the first."""
+    scale = max(one[4], other[4])
+    falls = (rescale(point[3], point[4], scale) for point in (one, other))
+    return other if next(falls) < next(falls) else one
 
 
 def money_scale(listed: InstrumentListed, changed: PositionChanged) -> int:
