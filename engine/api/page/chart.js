@@ -129,12 +129,14 @@ export class CandleChart {
   }
 
   setBars(bars, keepRange = false) {
-    const range = keepRange ? this.chart.timeScale().getVisibleRange() : null;
+    const range = keepRange && this.fitted ? this.chart.timeScale().getVisibleLogicalRange() : null;
+    const before = this.bars.size;
     this.bars = new Map(bars.slice(-POINTS_MAX).sort((a, b) => a.start_ms - b.start_ms).map((bar) => [bar.start_ms, bar]));
     const rows = [...this.bars.values()];
     this.candles.setData(rows.map((bar) => this.candle(bar)));
     this.volume.setData(rows.map((bar) => this.column(bar)));
-    if (range) this.chart.timeScale().setVisibleRange(range);
+    const added = this.bars.size - before;
+    if (range) this.chart.timeScale().setVisibleLogicalRange({ from: range.from + added, to: range.to + added });
     else this.fitted = false;
     this.fit();
   }

@@ -32,7 +32,7 @@ export function showFlow(shown, range) {
     const note = row ? `point of control ${plain(row.point)}, value area ${plain(row.value_low)} to ${plain(row.value_high)}` : "";
     drawProfile(row?.levels ?? [], row, row ? note : "Ask for it in [flow] of the configuration.");
   }
-  drawFootprint(footprints.slice(-COLUMNS_MAX));
+  drawFootprint(footprints.slice(-COLUMNS_MAX).reverse());
 }
 
 function sumLevels(footprints) {
@@ -62,7 +62,7 @@ function drawProfile(levels, row, note) {
 }
 
 function drawFootprint(bars) {
-  setText(byId("footprint-note"), bars.length ? "bought × sold, newest at the right" : "Ask for it in [flow] of the configuration.");
+  setText(byId("footprint-note"), bars.length ? "bought × sold, newest first" : "Ask for it in [flow] of the configuration.");
   const prices = [...new Set(bars.flatMap((bar) => bar.levels.map(([price]) => price)))]
     .sort((a, b) => Number(b) - Number(a)).slice(0, ROWS_MAX);
   const cells = bars.map((bar) => new Map(bar.levels.map(([price, bought, sold]) => [price, [bought, sold]])));

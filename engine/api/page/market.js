@@ -48,6 +48,7 @@ export function startMarket(isVisible) {
     addSignal(row);
     if (!chart.addSignal(`${row.strategy}.${row.name}`, row.at_ms, row.value)) touch("market-signals");
   });
+  watch(["view"], () => isVisible() && shown.instrument && loadFlow());
   let turn = 0;
   setInterval(() => {
     turn += 1;

@@ -126,8 +126,8 @@ export function orderColumns() {
 const sorted = (rows) => [...rows.values()].sort((a, b) => (keyOfPosition(a) < keyOfPosition(b) ? -1 : 1));
 
 function kind(row) {
-  const parts = [row.kind];
-  if (row.purpose && row.purpose !== row.kind) parts.push(row.purpose);
+  const parts = row.trigger && row.purpose ? [row.purpose] : [row.kind];
+  if (!row.trigger && row.purpose && row.purpose !== row.kind) parts.push(row.purpose);
   if (row.reduce_only) parts.push("reduce-only");
   return parts.join(", ");
 }

@@ -156,7 +156,7 @@ const apply = {
     if (isWorking(row)) state.working.set(key, row);
     else {
       state.working.delete(key);
-      putFirst(state.ended, row, (one) => keyOfOrder(one) === key, ENDED_MAX);
+      if (ENDED.has(row.state)) putFirst(state.ended, row, (one) => keyOfOrder(one) === key, ENDED_MAX);
     }
     touch("orders");
   },
@@ -195,7 +195,8 @@ const apply = {
 };
 
 export function isWorking(row) {
-  return !ENDED.has(row.state);
+  // A stop of the engine that the venue holds for it has nothing left to do itself.
+  return !ENDED.has(row.state) && !(row.held === "engine" && isZero(row.left));
 }
 
 export function applyMessage(kind, data, seq) {
