@@ -10,7 +10,7 @@ import pytest
 
 from engine.views.shapes import HaltRow
 from tests.browser.conftest import Watched
-from tests.browser.kit import until, wait_fresh
+from tests.browser.kit import shows, until, wait_fresh
 from tests.browser.stand_in import StandIn
 
 HOSTILE = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
@@ -90,7 +90,7 @@ def test_a_halt_is_sent_while_the_page_is_stale(watched: Watched, stand_in: Stan
     stand_in.silent = True
     stale_within_s(page)
     page.click("#halt")
-    until(page, "document.getElementById('outcome').textContent.includes('halt: done')")
+    shows(page, "outcome", "halt: done")
     assert [one["command"] for one in stand_in.commands] == ["halt"]
 
 
@@ -115,7 +115,7 @@ def test_another_engine_behind_the_port_gets_no_command_but_a_halt(
     page.fill("#ticket-size", "0.1")
     stand_in.journal = "f" * 32
     stand_in.cut()
-    until(page, "document.getElementById('line').textContent.includes('ANOTHER ENGINE')")
+    shows(page, "line", "ANOTHER ENGINE")
     page.evaluate("document.getElementById('ticket').requestSubmit()")
     page.click("#halt")
     page.wait_for_timeout(300)
@@ -197,7 +197,7 @@ def test_a_real_order_needs_a_second_step_and_shows_its_value_first(watched: Wat
         assert server.commands == []
         page.fill("#confirm-input", "sandbox:BTC")
         page.click("#confirm-yes")
-        until(page, "document.getElementById('ticket-outcome').textContent.includes('done')")
+        shows(page, "ticket-outcome", "done")
         (command,) = server.commands
         assert command["command"] == "order"
         assert command["size"] == "0.1", "text, never a floating-point number"
@@ -217,7 +217,7 @@ def test_an_order_without_an_answer_is_sent_again_under_the_same_nonce(
     assert page.locator("#ticket-size").is_disabled()
     stand_in.lose_answers = False
     page.click("#ticket-send")
-    until(page, "document.getElementById('ticket-outcome').textContent.includes('done')")
+    shows(page, "ticket-outcome", "done")
     assert len({one["nonce"] for one in stand_in.commands}) == 1
     page.fill("#ticket-size", "0.2")
     page.click("#ticket-send")
@@ -237,7 +237,7 @@ def test_lifting_a_halt_takes_two_steps(watched: Watched, stand_in: StandIn) -> 
     assert stand_in.commands == []
     page.click("#lift")
     page.click("#confirm-yes")
-    until(page, "document.getElementById('outcome').textContent.includes('resume: done')")
+    shows(page, "outcome", "resume: done")
     assert [(one["command"], one["all"]) for one in stand_in.commands] == [("resume", True)]
 
 
@@ -248,7 +248,7 @@ def test_the_kill_switch_is_reached_by_the_keyboard_alone(watched: Watched, stan
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "halt"
     page.keyboard.press("Enter")
-    until(page, "document.getElementById('outcome').textContent.includes('halt: done')")
+    shows(page, "outcome", "halt: done")
     assert [one["command"] for one in stand_in.commands] == ["halt"]
 
 
@@ -300,6 +300,20 @@ def test_two_tabs_share_one_stream(watched: Watched, stand_in: StandIn) -> None:
     other.page.wait_for_timeout(100)
     assert stale_or_fresh(other.page) == "fresh"
     assert [url for url in other.requests if "/api/stream" in url] != []
+
+
+def test_a_browser_without_locks_reads_a_stream_in_each_tab(watched: Watched, stand_in: StandIn) -> None:
+    """As over plain HTTP from another host, where a browser offers no locks."""
+    watched.page.add_init_script("Object.defineProperty(navigator, 'locks', { value: undefined })")
+    page = open_page(watched, stand_in, "market")
+    stand_in.bid = 97_123
+    stand_in.send("price", stand_in.price())
+    shows(page, "quotes", "97123")
+    stand_in.cut()
+    page.wait_for_timeout(1000)
+    stand_in.bid = 97_124
+    stand_in.send("price", stand_in.price())
+    shows(page, "quotes", "97124")
 
 
 def stale_or_fresh(page: Any) -> str:

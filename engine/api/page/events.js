@@ -15,6 +15,7 @@ export function startEvents(isVisible) {
   let rows = [];
   let after = null;
   let loading = false;
+  let shownSeq = null;
   const table = new Table(byId("event-rows"), {
     name: "Records of the journal", key: (row) => row.seq, empty: "No record of these types.",
     columns: [
@@ -54,6 +55,13 @@ export function startEvents(isVisible) {
   });
   setInterval(() => {
     if (document.hidden || !isVisible() || !byId("events-follow").checked) return;
+    if (state.recorded && shownSeq !== state.seq) {
+      rows = [];
+      after = null;
+    } else if (state.recorded) {
+      return;
+    }
+    shownSeq = state.seq;
     if (after === null) after = Math.max(state.seq - LIMIT, 0);
     load();
   }, POLL_MS);

@@ -40,7 +40,7 @@ export function startHealth(isVisible) {
   watch(["gaps"], () => gaps.update(state.gaps));
   watch(["health"], () => failures.update(state.health?.failures ?? []));
   setInterval(async () => {
-    if (document.hidden || !isVisible()) return;
+    if (document.hidden || !isVisible() || state.recorded) return;
     try {
       state.health = await get("health");
       for (const row of state.health.feeds) state.feeds.set(row.name, row);

@@ -59,7 +59,7 @@ async function start() {
   watch(["status", "seq", "fresh", "loaded", "prices"], () => showLine(stream, stream.why));
   watch(["status", "fresh", "loaded"], showMode);
   setInterval(async () => {
-    if (!document.hidden && stream.isFresh()) await get("status").then(setStatus, () => null);
+    if (!document.hidden && !state.recorded && stream.isFresh()) await get("status").then(setStatus, () => null);
   }, STATUS_MS);
   watch(["loaded"], () => {
     if (!state.recorded || !byId("timeline").hidden) return;

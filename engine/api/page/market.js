@@ -50,9 +50,14 @@ export function startMarket(isVisible) {
   });
   watch(["view"], () => isVisible() && shown.instrument && loadFlow());
   let turn = 0;
+  let polled = "";
   setInterval(() => {
     turn += 1;
     if (document.hidden || !shown.instrument || !isVisible()) return;
+    // A moment of a recorded day does not change.
+    const moment = `${shown.instrument} ${state.seq}`;
+    if (state.recorded && polled === moment) return;
+    polled = moment;
     loadTrades(trades);
     if (turn % FLOW_EVERY === 0) loadFlow();
   }, POLL_MS);
