@@ -74,6 +74,7 @@ class LiveSource:
         self._synced = trio.current_time()
         self._wake = trio.Event()
         self._applied = trio.Event()
+        self._following = False
 
     @property
     def standing(self) -> Standing:
@@ -125,16 +126,21 @@ class LiveSource:
 
     async def follow(self) -> None:
         """Keep the view in step until cancelled. Raises what the view raises."""
-        while True:
-            while not self._ready:
-                await self._read_day()
-            self._wake = trio.Event()
-            if not self._waiting:
-                with trio.move_on_after(math.inf if self._changes is None else FLUSH_S):
-                    await self._wake.wait()
-            await trio.sleep(PAUSE_S)
-            await self._apply_waiting()
-            self._flush()
+        self._following = True
+        try:
+            while True:
+                while not self._ready:
+                    await self._read_day()
+                self._wake = trio.Event()
+                if not self._waiting:
+                    with trio.move_on_after(math.inf if self._changes is None else FLUSH_S):
+                        await self._wake.wait()
+                await trio.sleep(PAUSE_S)
+                await self._apply_waiting()
+                self._flush()
+        finally:
+            self._following = False
+            self._applied.set()
 
     async def answer(self, name: str, query: Mapping[str, str]) -> msgspec.Struct:
         """Return the answer of a path. Raises Problem."""
@@ -153,10 +159,10 @@ class LiveSource:
         return answer
 
     async def shown(self) -> None:
-        """Wait until answers show what is durable now, SHOWN_S at most."""
+        """Wait until answers show what is durable now, SHOWN_S at most; not once the session ends."""
         seq = self._durable_seq
         with trio.move_on_after(SHOWN_S):
-            while self._view.seq < seq:
+            while self._following and self._view.seq < seq:
                 await self._applied.wait()
 
     async def _older(self, name: str, query: Mapping[str, str]) -> Answer:

@@ -226,6 +226,24 @@ def answers(view: View) -> dict[str, bytes]:
     return {name: msgspec.json.encode(answer(view, name, {})) for name in QUESTIONS}
 
 
+async def test_an_answer_does_not_wait_for_a_view_that_nothing_keeps_in_step(
+    autojump_clock: MockClock,
+) -> None:
+    """At the end of a session: the answer of a stop would come too late for its connection."""
+    source = LiveSource(SAMPLE.parent, JOURNAL, 0, dict)
+    async with trio.open_nursery() as nursery:
+        source.begin()
+        nursery.start_soon(source.follow)
+        await trio.sleep(1)
+        source.take(frames_of(SAMPLE)[0])
+        began = trio.current_time()
+        nursery.start_soon(source.shown)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    await source.shown()
+    assert trio.current_time() == began
+
+
 @pytest.mark.parametrize("begins", [0, 150, FRAMES - 1])
 @pytest.mark.parametrize("waiting_max", [500, 1_000_000])
 @pytest.mark.parametrize("passes", ["all", "none", "fails"])
