@@ -19,7 +19,7 @@ from engine.runtime.notices import Notice
 from engine.sequencer import Sequencer
 from engine.values import format_scaled
 
-__all__ = ["Moves", "beginning_lines", "check_names", "halt_lines", "refuse_beginnings"]
+__all__ = ["Moves", "beginning_lines", "check_names", "halt_lines", "operator_lines", "refuse_beginnings"]
 
 Moves = tuple[tuple[str, str], ...]
 """(old, new) names of strategies."""
@@ -97,6 +97,18 @@ def halt_lines(manager: OrderManager) -> list[Notice]:
             "paused by an operator; `engine ctl resume` lifts it"
         )
     return [Notice(name, "halted", detail) for name, detail in lines.items()]
+
+
+def operator_lines(manager: OrderManager) -> list[Notice]:
+    """Return a line for each strategy that an operator stopped or set in an earlier session."""
+    lines = [
+        Notice(f"strategy {name}", "stopped", "by an operator; `engine ctl restart` lets it run again")
+        for name in manager.gate.stopped
+    ]
+    for name, setting in manager.settings.items():
+        values = ", ".join(f"{key} = {value}" for key, value in setting.values.items())
+        lines.append(Notice(f"strategy {name}", "set", f"by an operator: {values}"))
+    return lines
 
 
 def _subject(began: StrategyBegan) -> str:

@@ -27,7 +27,7 @@ from engine.runtime.committer import Committed
 __all__ = ["IN_FLIGHT_MAX", "RECORD_S", "CommandAnswer", "Desk"]
 
 IN_FLIGHT_MAX: Final = 64
-"""How many requests may wait at a time; a further one is refused (`busy`). A halt always passes."""
+"""How many requests may wait at a time; a further one is refused (`busy`). Of halts twice as many may."""
 
 RECORD_S: Final = 10.0
 """How long the record of a command, and its first outcome, may take to be durable, in real seconds."""
@@ -137,7 +137,7 @@ class Desk:
         if flight is not None:
             self._same(flight.digest, what)
             return True, flight
-        if len(self._flights) >= IN_FLIGHT_MAX and not halts:
+        if len(self._flights) >= IN_FLIGHT_MAX * (2 if halts else 1):
             raise CommandError("busy", f"{IN_FLIGHT_MAX} commands are under way; ask again in a moment")
         known = self._known(nonce)
         flight = _Flight(what)

@@ -39,7 +39,13 @@ from engine.journal import day_name
 from engine.opening import has_earlier_books
 from engine.ports import Edge
 from engine.records import JournalHistory, read_records
-from engine.runtime.beginning import beginning_lines, check_names, halt_lines, refuse_beginnings
+from engine.runtime.beginning import (
+    beginning_lines,
+    check_names,
+    halt_lines,
+    operator_lines,
+    refuse_beginnings,
+)
 from engine.runtime.committer import Committed, Committer
 from engine.runtime.desk import Desk
 from engine.runtime.effects import MeasuredEffects
@@ -149,6 +155,8 @@ class Live(Inside):
         else:
             for line in halt_lines(self._manager()):
                 self._notify(line)
+        for line in operator_lines(self._manager()):
+            self._notify(line)
         async with trio.open_nursery() as outer:
             outer.start_soon(self.committer.run)
             if self._server is not None:
@@ -381,7 +389,7 @@ class Live(Inside):
             self._notify(Notice("strategy", "failed", failed))
         if isinstance(batch[0], OperatorCommand) and batch[0].command == "stop":
             self._stopping = True
-            self.stop(batch[0].who)
+            self.stop(batch[0].who or "operator")
         if self._stopping and self._is_settled():
             self._settled.set()
 

@@ -22,6 +22,10 @@ def test_an_order_by_hand_fills_in_the_book_of_its_own() -> None:
     rig.trade(100, 100)
     assert (rig.book("S"), rig.book(MANUAL), rig.account()) == (1, -2, -1)
     assert states(rig, "a") == ["working", "done"]
+    resting = rig.command("order", market="M1", side="buy", size=1, limit=50)
+    assert rig.command("cancel", "c", order=f"manual-{resting.seq}").left
+    rig.trade(100)
+    assert last(rig, "c").state == "done"
 
 
 def test_an_order_by_hand_passes_the_same_risk_limits() -> None:

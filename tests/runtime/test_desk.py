@@ -138,6 +138,47 @@ async def test_requests_under_way_are_bounded_and_a_halt_passes(
     await Rig(tmp_path, config("Steady"), TestClock()).run(script)
 
 
+async def test_an_answer_waits_for_the_end_of_what_works_as_long_as_it_is_asked_to(
+    tmp_path: Path, paced_clock: MockClock
+) -> None:
+    async def script(rig: Rig) -> None:
+        await rig.record(100)
+        order: dict[str, Any] = {"market": "AAA", "side": "buy", "size": 1}
+        began = trio.current_time()
+        resting = await ask(rig, "order", "n-1", **order, limit=50, wait_s=3)
+        assert (resting.state, resting.left) == ("working", (("manual", "AAA", "1"),))
+        assert 3 <= trio.current_time() - began < 4
+        async with trio.open_nursery() as nursery:
+
+            async def trade() -> None:
+                await trio.sleep(1)
+                await rig.send(100, 100)
+
+            nursery.start_soon(trade)
+            filled = await ask(rig, "order", "n-2", **order, wait_s=30)
+        assert (filled.state, filled.left) == ("done", ())
+        assert trio.current_time() - began < 10
+        again = await ask(rig, "order", "n-1", **order, limit=50)
+        assert (again.state, again.repeated, again.left) == ("working", True, resting.left)
+
+    await Rig(tmp_path, config("Steady"), TestClock()).run(script)
+    assert_replays(tmp_path)
+
+
+async def test_a_start_says_what_operators_stopped_and_set(tmp_path: Path, paced_clock: MockClock) -> None:
+    async def first(rig: Rig) -> None:
+        await ask(rig, "stop-strategy", "n-1", strategy="Steady")
+
+    async def later(rig: Rig) -> None:
+        pass
+
+    await Rig(tmp_path, config("Steady"), TestClock()).run(first)
+    rig = Rig(tmp_path, config("Steady"), TestClock())
+    await rig.run(later)
+    lines = [(one.name, one.state, one.detail) for one in rig.health]
+    assert ("strategy Steady", "stopped", "by an operator; `engine ctl restart` lets it run again") in lines
+
+
 async def test_a_stop_by_request_ends_the_session_with_one_record(
     tmp_path: Path, paced_clock: MockClock
 ) -> None:

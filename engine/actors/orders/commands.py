@@ -302,13 +302,16 @@ class Commands:
 
     def look(self, at_ns: int, emit: Emit) -> None:
         """Answer the commands that have ended, and those that have no answer yet."""
+        if not self.m.working:
+            return
+        may_fill = self._handles()
         for one in tuple(self.m.working.values()):
             if one.command == "flatten":
                 self._look_at_flatten(at_ns, one, emit)
             elif one.command == "cancel":
                 self._look_at_cancel(at_ns, one, emit)
             elif one.handle and one.judged:
-                self._look_at_order(at_ns, one, emit)
+                self._look_at_order(at_ns, one, one.handle in may_fill, emit)
 
     def _look_at_flatten(self, at_ns: int, one: Working, emit: Emit) -> None:
         """Close again what a late fill opened; end when all is closed, or what is left is too small."""
@@ -355,14 +358,14 @@ class Commands:
         else:
             self._done(at_ns, one, "no order was live" if first else "", emit)
 
-    def _look_at_order(self, at_ns: int, one: Working, emit: Emit) -> None:
+    def _look_at_order(self, at_ns: int, one: Working, may_fill: bool, emit: Emit) -> None:
         m = self.m
         if one.protects:
             if one.handle in m.stops.get(one.instrument, {}):
                 self._done(at_ns, one, "protects the position", emit)
             else:
                 self._answer(at_ns, one, "refused", *one.broken, emit)
-        elif self._open_size(one):
+        elif may_fill:
             self._works(at_ns, one, emit)
         elif one.size and one.filled >= one.size:
             self._done(at_ns, one, "", emit)
@@ -370,13 +373,15 @@ class Commands:
             state = "done" if one.filled else "refused"
             self._answer(at_ns, one, state, *one.broken, emit)
 
-    def _open_size(self, one: Working) -> int:
-        """Return what may still fill of an order by hand."""
+    def _handles(self) -> set[str]:
+        """Return the handles of everything that may still fill, or wait to."""
         m = self.m
-        mine = [order.left for order in (*m.live.values(), *m.approved) if order.terms.handle == one.handle]
-        mine += [turn.terms.size for turn in m.turns.values() if turn.terms.handle == one.handle]
-        mine += [wait.terms.size for wait in m.waiting if wait.terms.handle == one.handle]
-        return sum(mine)
+        orders = {order.terms.handle for order in (*m.live.values(), *m.approved)}
+        return (
+            orders
+            | {turn.terms.handle for turn in m.turns.values()}
+            | {wait.terms.handle for wait in m.waiting}
+        )
 
     def _left_of(self, one: Working) -> tuple[tuple[str, str, str], ...]:
         """Return what a command still has to do, as its answer lists it."""
