@@ -26,6 +26,7 @@ from engine.errors import EngineError
 from engine.events import Event
 from engine.journal import list_days
 from engine.records import read_records
+from tests.commands.forking import Forked
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "journal" / "2024-12-05"
@@ -70,7 +71,9 @@ def engine(*args: object, cwd: Path | None = None) -> Done:
 
 def spawn(*args: object, cwd: Path | None = None, **variables: str) -> Done:
     """Run `engine ARGS` in a process of its own to its end, with these variables in its environment."""
-    return run([*ENGINE, *map(str, args)], cwd=cwd, env=environment() | variables)
+    with start(*args, cwd=cwd, env=environment() | variables) as process:
+        out, err = process.communicate(timeout=PATIENCE_S)
+    return _without_traceback(Done(process.returncode, out, err))
 
 
 def shell(script: str) -> Done:
@@ -106,13 +109,16 @@ def environment() -> dict[str, str]:
 
 
 def start(*args: object, **kwargs: Any) -> subprocess.Popen[str]:
-    """Start a command in the background."""
-    return subprocess.Popen(
-        [*ENGINE, *map(str, args)],
-        stdout=subprocess.PIPE,
-        text=True,
-        **{"stderr": subprocess.PIPE, "env": environment(), **kwargs},
-    )
+    """Start a command in the background: by a fork, or with an interpreter of its own if variables of Python
+    are given or Linux is not there.
+    """
+    options = {"stderr": subprocess.PIPE, "env": environment(), **kwargs}
+    own = {name: value for name, value in options["env"].items() if name.startswith("PYTHON")}
+    forked = sys.platform == "linux" and own == {
+        name: value for name, value in environment().items() if name.startswith("PYTHON")
+    }
+    make = Forked if forked else subprocess.Popen
+    return make([*ENGINE, *map(str, args)], stdout=subprocess.PIPE, text=True, **options)
 
 
 def as_json(done: Done) -> Any:
