@@ -76,7 +76,7 @@ class SimulatedDisk(MemoryDisk):
             for node in folders.pop().live.values():
                 if isinstance(node, Folder):
                     folders.append(node)
-                elif node.unsynced() > SECTOR and chance.getrandbits(1):
+                elif node.unsynced() and chance.getrandbits(1):
                     at = chance.randrange(node.dirty, len(node.data))
                     end = min(at // SECTOR * SECTOR + SECTOR, len(node.data))
                     node.data[at:end] = bytes(end - at)

@@ -19,6 +19,7 @@ import msgspec
 import trio
 
 from adapters.hyperliquid.gateway.gateway import HyperliquidGateway
+from adapters.hyperliquid.gateway.keys import Signer
 from adapters.hyperliquid.gateway.nonces import Nonces
 from adapters.hyperliquid.gateway.orders import Orders
 from adapters.hyperliquid.gateway.outcomes import Lost
@@ -27,12 +28,14 @@ from adapters.hyperliquid.gateway.sender import RestSender
 from adapters.transport.connection import Connection
 from adapters.transport.governor import Governor
 from adapters.transport.stream import Stream
+from engine import records as engine_records
 from engine.actors import Aggregator, Execution
 from engine.actors.orders import gates
 from engine.events import COMMANDS
-from engine.journal import JournalWriter, recovery
+from engine.journal import JournalWriter, list_segments, recovery
 from engine.runtime import live
 from engine.runtime.committer import Committer
+from engine.stores.sqlite.store import SqliteStore
 from tests.live.kit import KEY
 from tests.simulation.disks import SimulatedDisk
 from tests.simulation.scenario import Scenario, draw
@@ -49,11 +52,15 @@ PER_HOUR: Final = 110.0
 
 
 class Planted(NamedTuple):
-    """A bug: its number, what is wrong, and the patches (object, name, replacement of the original)."""
+    """A bug: its number, what is wrong, and the patches (object, name, replacement of the original).
+
+    `stores`: it is in a store, so the sessions have one.
+    """
 
     name: str
     words: str
     patches: tuple[tuple[Any, str, Callable[[Any], Any]], ...]
+    stores: bool = False
 
 
 class Found(NamedTuple):
@@ -71,7 +78,7 @@ def find(bug: Planted, first_seed: int = 1) -> Found | None:
     A seed counts only if everything holds in it without the bug.
     """
     for count in range(SEEDS_MAX):
-        scenario = draw(first_seed + count, HOURS, per_hour=PER_HOUR)
+        scenario = draw(first_seed + count, HOURS, per_hour=PER_HOUR, stores=bug.stores)
         with planted(bug):
             said = _broken_by(scenario)
         if said is not None and _broken_by(scenario) is None:
@@ -175,6 +182,36 @@ def _from_the_clock(original: Any) -> Any:
     return following
 
 
+def _only_the_last(original: Any) -> Any:
+    def scan(segment: Any, cursor: Any, *, disk: Any) -> Any:
+        last = list_segments(segment.path.parent, disk)[-1].path == segment.path
+        return original(segment, cursor, disk=disk, verify_digest=last)
+
+    return scan
+
+
+def _unverified(original: Any) -> Any:
+    return functools.partial(original, verify_digest=False)
+
+
+def _cursor_alone(original: Any) -> Any:
+    def write(self: Any, rows: Any, cursor: Any) -> None:
+        original(self, rows, None)
+        if cursor is not None:
+            self._db.conn.execute("COMMIT")
+            self._db.conn.execute("BEGIN IMMEDIATE")
+            self._write_cursor(cursor)
+
+    return write
+
+
+def _with_secret(original: Any) -> Any:
+    def shown(self: Any) -> str:
+        return f"Signer({self._secret.use(str)})"
+
+    return shown
+
+
 _calls = [0]
 
 
@@ -251,6 +288,11 @@ PLANTED: Final = (
     Planted("X04", "damage before valid frames counts as a torn tail", ((recovery, "find_header", _none),)),
     Planted("X06", "an error of a sync is ignored", ((JournalWriter, "_sync_data", _error_ignored),)),
     Planted(
+        "X07",
+        "only the last segment is verified at a start",
+        ((recovery, "scan_segment", _only_the_last), (engine_records, "read_frames", _unverified)),
+    ),
+    Planted(
         "X08",
         "commands are sent before their record is durable",
         ((Committer, "append", _released_at_once), (Committer, "_finish", _not_released)),
@@ -259,6 +301,12 @@ PLANTED: Final = (
     Planted("X10", "Unknown orders count as rejected", ((Execution, "note_unknown", _unknown_is_rejected),)),
     Planted("X11", "fills are told apart by their time", ((Orders, "first", _by_time),)),
     Planted("X12", "nonces come straight from the clock", ((Nonces, "next", _from_the_clock),)),
+    Planted(
+        "X13",
+        "a store saves its cursor in a transaction of its own",
+        ((SqliteStore, "write", _cursor_alone),),
+        stores=True,
+    ),
     Planted("X14", "a decision depends on the process", ((Targets, "on_bar", _by_calls),)),
     Planted("X15", "the venue's `Retry-After` is ignored", ((Governor, "refused", _nothing),)),
     Planted("X16", "connections are not pinged", ((Connection, "_prove_life", _for_ever),)),
@@ -266,6 +314,7 @@ PLANTED: Final = (
         "X17", "windows without a connection count as quiet", ((Aggregator, "note_feed_down", _nothing),)
     ),
     Planted("X18", "the gate lets openings pass on old prices", ((gates, "not_fresh", _none),)),
+    Planted("X20", "the key is a plain field", ((Signer, "__repr__", _with_secret),)),
     Planted("P1", "fees are not read", ((Reading, "fill", _without_fee),)),
     Planted("P2", "every connection leaves a task behind", ((HyperliquidGateway, "stream_up", _leaking),)),
     Planted("P3", "a lost connection is opened after an hour", ((Stream, "_backoff_ms", _an_hour),)),

@@ -17,6 +17,9 @@ from tests.simulation.machine import Machine
 
 __all__ = ["Operator", "reason_not_ready"]
 
+STOPPED = "operator: stop"
+"""A session that is being stopped is left alone."""
+
 LOOKS_EVERY_S = 5.0
 WAITS_S = 20.0
 
@@ -66,7 +69,7 @@ class Operator:
             await trio.sleep(LOOKS_EVERY_S)
             live = self._machine.live
             kind, words = reason_not_ready(live)
-            if kind not in ("halted", "clock"):
+            if kind not in ("halted", "clock") or words == STOPPED:
                 before = ""
                 continue
             if kind != before:

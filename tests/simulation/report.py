@@ -6,6 +6,7 @@ from collections import Counter
 
 import msgspec
 
+from tests.simulation.scenario import never_happened
 from tests.simulation.simulation import Simulation
 
 __all__ = ["Figures", "figures_of"]
@@ -42,6 +43,7 @@ class Figures(msgspec.Struct):
         return [
             f"{self.seeds} seeds, {self.hours:,.1f} simulated hours, {counts['records']:,} events recorded",
             f"faults: {self.fired.total():,} ({_listed(self.fired)})",
+            f"kinds of faults that never happened: {', '.join(never_happened(self.fired)) or 'none'}",
             f"sessions: {counts['starts']:,} started, {counts['kills']:,} killed",
             f"sessions that ended by an error: {self.stops.total():,} ({_listed(self.stops)})",
             f"repairs of the journal: {counts['repairs']:,}",

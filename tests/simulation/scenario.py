@@ -7,13 +7,14 @@ everything that is broken can be expected to recover.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from random import Random
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-__all__ = ["KINDS", "Scenario", "Step", "draw", "draw_day"]
+__all__ = ["KINDS", "Scenario", "Step", "draw", "draw_day", "never_happened"]
 
 
 class Step(NamedTuple):
@@ -109,7 +110,7 @@ KINDS: Final[dict[str, tuple[int, Draw]]] = {
     "kill at a change of the disk": (3, _at_change),
     "kill at a send": (3, _at_change),
     "power cut": (5, _nothing),
-    "bit flip": (1, _nothing),
+    "bit flip": (2, _nothing),
     "disk sync fails": (2, _nothing),
     "disk write fails": (1, _nothing),
     "disk create fails": (1, _nothing),
@@ -147,12 +148,36 @@ KINDS: Final[dict[str, tuple[int, Draw]]] = {
 }
 """The kinds of steps: how often each is drawn, and its values."""
 
+COUNTED: Final = {
+    "bit flip": "bit flipped",
+    "disk sync fails": "disk fdatasync EIO",
+    "disk write fails": "disk write ENOSPC",
+    "disk create fails": "disk create ENOSPC",
+    "lost reply": "lost-reply",
+    "late reply": "late-reply",
+    "request swallowed": "swallow",
+    "too many requests": "429",
+    "server error": "5xx",
+    "frame dropped": "drop",
+    "frame repeated": "duplicate",
+    "frames reordered": "reorder",
+    "frame late": "delay",
+    "frame damaged": "damage",
+    "channel silent": "silent",
+}
+"""The names under which the disk and the venue count what happened, if it is not the kind."""
+
 LAST_S: Final = 30.0
 """Faults end this long before the end that is given."""
 
 
 STORED: Final[dict[str, tuple[int, Draw]]] = {"kill within a row": (4, _nothing)}
 """Kinds of scenarios with stores."""
+
+
+def never_happened(fired: Counter[str]) -> list[str]:
+    """Return the kinds that never happened, by the names under which they are counted."""
+    return [name for name in (COUNTED.get(one, one) for one in KINDS | STORED) if not fired[name]]
 
 
 def draw(
@@ -205,7 +230,7 @@ RESTARTS: Final = frozenset(
 )
 """Kinds after which a session is started again, which takes the longer the more its day holds."""
 
-STEPS_OF_A_DAY: Final = 266
+STEPS_OF_A_DAY: Final = 238
 CLUSTERS: Final = 7
 BETWEEN_S: Final = 2.5
 LASTS_S_MAX: Final = 40.0
@@ -213,9 +238,10 @@ ALONE: Final = ("kill", "power cut", "cut all", "black hole", "venue restart", "
 
 
 def draw_day(seed: int) -> Scenario:
-    """Return a scenario of a day: quiet, but for some minutes of many faults, and a few faults alone.
+    """Return a scenario of a day: quiet, but for some minutes of many faults of all kinds, and a few alone.
 
-    Most kinds that need a new session come soon after the start and after midnight, when a day holds little.
+    Kinds that need a new session come soon after the start and at midnight, when a day of the journal holds
+    little. Every eighth day is on paper, and half of them have a store.
     """
     chance = Random(f"{seed} day")
     mode, stores = ("paper" if seed % 8 == 3 else "live"), seed % 4 in (0, 3)
@@ -229,20 +255,30 @@ def draw_day(seed: int) -> Scenario:
         at_s = end_s - chance.uniform(30, 100)
         if all(abs(at_s - one) > 1800 for one in times):
             times.append(at_s)
-    clusters = sorted(zip(times, (True, True, *[False] * (CLUSTERS - 2)), strict=True))
+    often = {name: kind[0] for name, kind in kinds.items() if name not in RESTARTS}
+    deck: list[str] = []
+    rest = [*(name for name in kinds if name in RESTARTS), "kill", "power cut"]
+    chance.shuffle(rest)
+    own_kinds = [rest[: len(rest) // 2], rest[len(rest) // 2 :], *([] for _ in range(CLUSTERS - 2))]
     steps: list[Step] = []
     stretches: list[tuple[float, float]] = []
-    for began_s, restarts in clusters:
+    for began_s, names in sorted(zip(times, own_kinds, strict=True)):
         if began_s > 86_000:
             continue
-        own = _cluster(chance, began_s, kinds if restarts else _without_restarts(kinds))
+        while len(names) < STEPS_OF_A_DAY // CLUSTERS:
+            if not deck:
+                deck = chance.sample([*often], len(often), counts=[*often.values()])
+            names.append(deck.pop())
+        chance.shuffle(names)
+        own = _cluster(chance, began_s, names, kinds)
         stretches.append((began_s - 10, max(step.at_s + step.lasts_s for step in own) + 10))
         steps += own
     for _ in range(2):
-        at_s = chance.uniform(0, 86_000)
+        at_s = chance.uniform(0, 78_000)
         if all(not before - 400 < at_s < after + 400 for before, after in stretches):
             kind = chance.choice(ALONE)
-            seconds = round(chance.choice((3.0, 60.0, 900.0, 7200.0)) * chance.random(), 2)
+            longest_s = 7200.0 if kind == "suspend" else 900.0
+            seconds = round(chance.choice((3.0, 60.0, longest_s)) * chance.random(), 2)
             steps.append(
                 Step(round(at_s, 3), kind, (seconds,) if kind in ("suspend", "venue restart") else ())
             )
@@ -262,17 +298,10 @@ def draw_day(seed: int) -> Scenario:
     )
 
 
-def _without_restarts(kinds: dict[str, tuple[int, Draw]]) -> dict[str, tuple[int, Draw]]:
-    return {name: kind for name, kind in kinds.items() if name not in RESTARTS}
-
-
-def _cluster(chance: Random, at_s: float, kinds: dict[str, tuple[int, Draw]]) -> list[Step]:
-    """Return faults close to each other."""
-    names = list(kinds)
-    weights = [kinds[name][0] for name in names]
+def _cluster(chance: Random, at_s: float, names: list[str], kinds: dict[str, tuple[int, Draw]]) -> list[Step]:
+    """Return faults of these kinds close to each other."""
     steps = []
-    for _ in range(STEPS_OF_A_DAY // CLUSTERS):
-        kind = chance.choices(names, weights)[0]
+    for kind in names:
         values, lasts_s = kinds[kind][1](chance)
         while lasts_s > LASTS_S_MAX:
             values, lasts_s = kinds[kind][1](chance)

@@ -11,15 +11,22 @@ from tests.profiles import pick
 from tests.simulation.faults import Faults
 from tests.simulation.planted import PLANTED, Planted, find
 from tests.simulation.report import Figures, figures_of
-from tests.simulation.scenario import KINDS, Scenario, draw
+from tests.simulation.scenario import KINDS, Scenario, draw, draw_day, never_happened
 from tests.simulation.shrink import shrink
 from tests.simulation.simulation import simulate
 
 FIRST_SEED = 1000
-PARTS = pick(2, deep=60)
+PARTS = pick(2, deep=15)
 SEEDS_OF_A_PART = pick(1, deep=4)
 HOURS = pick(1, deep=2) / 4
 PER_HOUR = 110.0
+
+YEAR_HOURS = 8766
+YEAR_FAULTS = 100_000
+YEAR_PARTS = 31
+DAYS_OF_A_PART = 12
+DAY_PARTS = pick(0, deep=YEAR_PARTS)
+FIRST_DAY = 5000
 
 QUICK = ("X01", "X09")
 """Planted bugs that the first seed finds."""
@@ -47,6 +54,20 @@ def test_what_must_hold_holds_whatever_fails(part: int) -> None:
     assert total.counts["orders sent"] > 0
 
 
+@pytest.mark.parametrize("part", range(DAY_PARTS))
+def test_a_year_of_days_in_which_every_kind_of_fault_happens(part: int) -> None:
+    """With `deep` a year, and 100,000 faults, in parts; `docs/reliability.md` has the sums."""
+    total = Figures()
+    for number in range(DAYS_OF_A_PART):
+        seed = FIRST_DAY + part * DAYS_OF_A_PART + number
+        simulation = simulate(draw_day(seed))
+        assert simulation.broken == [], f"python -m tests.simulation.run {seed} --days --shrink"
+        total.add(figures_of(simulation))
+    assert total.hours >= -(-YEAR_HOURS // YEAR_PARTS)
+    assert total.fired.total() >= -(-YEAR_FAULTS // YEAR_PARTS)
+    assert never_happened(total.fired) == []
+
+
 def test_one_seed_gives_the_same_bytes_each_time() -> None:
     scenario = draw(5, 0.1, per_hour=300)
     first, second = simulate(scenario), simulate(scenario)
@@ -61,6 +82,7 @@ def test_one_seed_gives_the_same_bytes_each_time() -> None:
     ids=lambda bug: bug.name,
 )
 def test_a_planted_bug_is_found(bug: Planted) -> None:
+    """X07, X13, X20 and the others of `docs/reliability.md`."""
     assert find(bug) is not None, f"{bug.name}: {bug.words}: not found"
 
 

@@ -73,6 +73,9 @@ class SimulatedVenue(Sandbox):
 
         def noted(scope: str) -> Fault | None:
             fault = for_frame(scope)
+            if fault is not None and fault.kind == "delay" and scope == "user":
+                faults.fired["delay"] -= 1
+                faults.fired["late fill"] += 1
             if fault is not None and fault.kind in ("drop", "reorder"):
                 # After a jump of time the frames of all that time are sent at once.
                 now_ns = self._clock.now_ns()
