@@ -6,7 +6,7 @@ import re
 import sys
 from collections import ChainMap
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +27,7 @@ from engine.commands.output import (
 )
 from engine.commands.planning import LiveOptions, make_plan
 from engine.commands.serving import dashboard_options, make_server, opened_dashboard, read_options
-from engine.commands.speaking import Speaker, speaking
+from engine.commands.speaking import Speaker, errors_as_json, speaking
 from engine.commands.stores import session_stores
 from engine.errors import ConfigError, SafetyRefusal, UsageError, VenueUnreachable
 from engine.loading.venues import check_sections, find_venue
@@ -177,20 +177,26 @@ def live_command(
         speed=speed,
         seed=seed,
     )
-    with speaking(quiet=quiet, as_json=log_json, live_view=not as_json) as speaker:
+    with errors_as_json() if log_json else nullcontext():
+        with speaking(quiet=quiet, as_json=log_json, live_view=not as_json) as speaker:
 
-        def announce(link: str) -> None:
-            if as_json:
-                print_json({"dashboard": link})
-            else:
-                speaker.result(f"dashboard: {link}")
+            def announce(link: str) -> None:
+                if as_json:
+                    print_json({"dashboard": link})
+                else:
+                    speaker.result(f"dashboard: {link}")
 
-        with opened_dashboard(page, announce) as opened:
-            result = trio.run(run_live, options, speaker, opened)
-    if as_json:
-        print_json(msgspec.to_builtins(result))
-    else:
-        _print(result, root, stores)
+            with opened_dashboard(page, announce) as opened:
+                result = trio.run(run_live, options, speaker, opened)
+        if as_json:
+            print_json(msgspec.to_builtins(result))
+        else:
+            _print(result, root, stores)
+        _refuse_rest(result)
+
+
+def _refuse_rest(result: LiveResult) -> None:
+    """Raise EngineError for what a session leaves undone."""
     if result.owed:
         more = f" (and {len(result.owed) - 1} more)" if len(result.owed) > 1 else ""
         raise SafetyRefusal(

@@ -21,10 +21,11 @@ import click
 from engine.clock import SystemClock, iso_text
 from engine.commands.screen import TerminalScreen, use_colors
 from engine.commands.situation import Situation, screen
+from engine.errors import EngineError, error_in
 from engine.runtime.console import Console, console
 from engine.runtime.notices import Notice
 
-__all__ = ["Speaker", "speaking"]
+__all__ = ["Speaker", "errors_as_json", "speaking"]
 
 TEXT_CHARACTERS_MAX: Final = 4000
 
@@ -94,6 +95,19 @@ def json_line(notice: Notice, now_ns: int = 0) -> str:
         "fields": fields | notice.fields,
     }
     return json.dumps(line).replace("\x7f", "\\u007f")  # the only ASCII control that JSON does not escape
+
+
+@contextmanager
+def errors_as_json() -> Iterator[None]:
+    """Write an error of the block as a line of JSON, in place of the plain one, and exit with its code."""
+    try:
+        yield
+    except (EngineError, BaseExceptionGroup) as error:
+        known = error if isinstance(error, EngineError) else error_in(error)
+        if known is None:
+            raise
+        click.echo(json_line(Notice("engine", "failed", str(known)), SystemClock().now_ns()), err=True)
+        sys.exit(known.exit_code)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 import pytest
 
+from engine.errors import JournalPoisoned
 from engine.runtime.plan import LiveResult
 from engine.runtime.positions import OpenBook
 from tests.commands.kit import Done, engine
@@ -85,3 +86,25 @@ def test_halts_of_the_engine_and_of_markets_are_named(tmp_path: Path) -> None:
 def test_a_quiet_session_says_nothing_of_it(tmp_path: Path) -> None:
     names = {name for name, _ in rows(live(tmp_path))}
     assert not names & {"position", "owed", "refused", "halted", "left"}
+
+
+def test_with_log_json_the_error_of_a_session_is_json_too(tmp_path: Path) -> None:
+    done = live(tmp_path, "--log-json", owed=["0.5 BTC of Long: stop, 7 tries"])
+    assert done.code == 6
+    (line,) = map(json.loads, done.err.splitlines())
+    assert (line["level"], line["kind"]) == ("error", "failed")
+    assert "an exit that is not done, of 0.5 BTC of Long" in line["text"]
+
+
+def test_with_log_json_an_error_of_a_group_is_json_and_a_bug_is_not(tmp_path: Path) -> None:
+    def fail(error: Exception) -> Done:
+        async def run_live(*args: object) -> LiveResult:
+            raise BaseExceptionGroup("nursery", [error])
+
+        with patch("engine.commands.live.run_live", run_live):
+            return engine("live", "--journal", tmp_path, "--no-db", "--log-json")
+
+    done = fail(JournalPoisoned("the disk is full"))
+    assert (done.code, json.loads(done.err)["text"]) == (4, "engine: failed: the disk is full")
+    done = fail(KeyError("x"))
+    assert (done.code, done.err.startswith("engine: internal error: KeyError")) == (1, True)
