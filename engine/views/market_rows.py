@@ -90,7 +90,7 @@ def instrument_row(market: Market, label: str, *, traded: bool, halted: str) -> 
         rules.maker_fee,
         traded,
         halted,
-        _intervals(market.bars),
+        [*map(interval_name, market.built()), *sorted(market.activity)],
         _intervals(market.footprints),
         _intervals(market.profiles),
         price_row(market, label),
@@ -98,7 +98,7 @@ def instrument_row(market: Market, label: str, *, traded: bool, halted: str) -> 
 
 
 def bar_row(listed: InstrumentListed, seq: int, bar: Any) -> BarRow:
-    """Return a bar, or a candle of the time before the session."""
+    """Return a bar of time or of activity, or a candle of the time before the session."""
     history = isinstance(bar, CandleRead)
     volumes = (None, None) if history else (bar.buy_volume, bar.sell_volume)
     return BarRow(
@@ -114,7 +114,7 @@ def bar_row(listed: InstrumentListed, seq: int, bar: Any) -> BarRow:
         incomplete=not history and bar.incomplete,
         because="" if history else bar.because,
         corrected=isinstance(bar, BarCorrected),
-        source="history" if history else bar.source,
+        source="history" if history else getattr(bar, "source", "trades"),
         seq=seq,
         at_ms=ms(bar.recv_ns if history else bar.at_ns),
     )

@@ -8,12 +8,13 @@ remembered moves to them. Called by `View`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from engine.actors.rescaling import Change, rescaled
 from engine.clock import window_end, window_start
 from engine.events import (
+    ActivityBarClosed,
     BarClosed,
     BarCorrected,
     BookRead,
@@ -30,8 +31,9 @@ from engine.events import (
     Trade,
 )
 from engine.instruments import Instruments
+from engine.values import parse_interval
 
-__all__ = ["BARS_MAX", "FLOW_MAX", "TRADES_MAX", "Forming", "Kept", "Market", "Markets"]
+__all__ = ["ACTIVITY_MAX", "BARS_MAX", "FLOW_MAX", "TRADES_MAX", "Forming", "Kept", "Market", "Markets"]
 
 Kept = tuple[int, Any]
 """(seq, event) of a record that is remembered."""
@@ -48,6 +50,9 @@ part."""
 
 BARS_EACH: Final = (100, 2_000)
 """Fewest and most bars of one series."""
+
+ACTIVITY_MAX: Final = 500
+"""Activity bars of one market and kind."""
 
 FLOW_MAX: Final = 300
 """Windows of one series of order flow, and large trades of a market."""
@@ -100,8 +105,9 @@ class Forming:
 class Market:
     """One market. Rings hold (seq, event), oldest first.
 
-    `bars` are by interval and start, each in its newest revision; `since` are the trades that `forming` does
-    not have yet. `shortest` is the interval that trades build, 0 before the first bar.
+    `bars` are by interval and start, each in its newest revision, `activity` bars by kind. `since` are the
+    trades that `forming` does not have yet. `shortest` is the interval that trades build, 0 before the first
+    bar.
     """
 
     def __init__(self, listed: InstrumentListed, trades: int) -> None:
@@ -109,6 +115,7 @@ class Market:
         self.trades: deque[Kept] = deque(maxlen=trades)
         self.since: list[Kept] = []
         self.forming: Forming | None = None
+        self.intervals: list[int] = []
         self.shortest = 0
         self.last: Kept | None = None
         self.quote: Kept | None = None
@@ -116,10 +123,21 @@ class Market:
         self.context: Kept | None = None
         self.close: Kept | None = None
         self.bars: dict[int, dict[int, Kept]] = {}
+        self.activity: dict[str, deque[Kept]] = {}
         self.footprints: dict[int, dict[int, Kept]] = {}
         self.profiles: dict[int, dict[int, Kept]] = {}
         self.samples: dict[int, dict[int, Kept]] = {}
         self.large: deque[Kept] = deque(maxlen=FLOW_MAX)
+
+    def build(self, intervals: Sequence[int]) -> None:
+        """Note which bars are built, the shortest first."""
+        self.intervals = list(intervals)
+        if intervals and intervals[0] != self.shortest:
+            self.shortest, self.forming = intervals[0], None
+
+    def built(self) -> list[int]:
+        """Return the intervals of which there are bars, or will be, the shortest first."""
+        return sorted({*self.intervals, *self.bars})
 
     def price(self) -> tuple[int, int] | None:
         """Return the price that positions are valued at, as the ledger does, and its scale; None before."""
@@ -186,6 +204,7 @@ class Market:
         self.large = rescaled(self.large, ring, change, inside=True)
         self.since = rescaled(self.since, list[tuple[int, Event]], change, inside=True)
         self.bars = rescaled(self.bars, series, change, inside=True)
+        self.activity = rescaled(self.activity, dict[str, ring], change, inside=True)  # type: ignore[valid-type]
         self.samples = rescaled(self.samples, series, change, inside=True)
         one = tuple[int, Event]
         self.last = rescaled(self.last, one, change, inside=True)
@@ -197,13 +216,15 @@ class Market:
     def weight(self) -> int:
         """How many trades, bars and windows are remembered."""
         series = (self.bars, self.footprints, self.profiles, self.samples)
-        return len(self.trades) + sum(len(one) for kind in series for one in kind.values())
+        count = len(self.trades) + sum(map(len, self.activity.values()))
+        return count + sum(len(one) for kind in series for one in kind.values())
 
     def copy(self) -> Market:
         """Return a copy whose rings change on their own; what they hold never changes."""
         twin = object.__new__(Market)
         vars(twin).update(vars(self))
         twin.trades, twin.large, twin.since = self.trades.copy(), self.large.copy(), self.since.copy()
+        twin.activity = {kind: ring.copy() for kind, ring in self.activity.items()}
         twin.forming = None if self.forming is None else self.forming.copy()
         for name in ("bars", "footprints", "profiles", "samples"):
             setattr(twin, name, {key: one.copy() for key, one in getattr(self, name).items()})
@@ -216,6 +237,7 @@ class Markets:
     def __init__(self) -> None:
         self.instruments = Instruments()
         self.by_number: dict[int, Market] = {}
+        self.intervals: list[int] = []
         self.handlers: dict[type[Event], Callable[[int, Any], None]] = {
             InstrumentListed: self.list,
             BookRead: self._book,
@@ -224,11 +246,18 @@ class Markets:
             BarCorrected: self._bar,
             Candle: self._candle,
             CandleRead: self._history,
+            ActivityBarClosed: self._activity,
             FootprintClosed: self._footprint,
             ProfileClosed: self._profile,
             BookSampled: self._sample,
             LargePrintSeen: self._large,
         }
+
+    def build(self, intervals: Iterable[str]) -> None:
+        """Note which bars the session builds, as its configuration names them."""
+        self.intervals = sorted(map(parse_interval, intervals))
+        for market in self.by_number.values():
+            market.build(self.intervals)
 
     @property
     def fast(self) -> tuple[Callable[[int, Any], None], Callable[[int, Any], None]]:
@@ -245,7 +274,8 @@ class Markets:
             return
         least, most = TRADES_EACH
         part = max(least, min(most, TRADES_MAX // (len(self.by_number) + 1)))
-        self.by_number[number] = Market(listed, part)
+        self.by_number[number] = market = Market(listed, part)
+        market.build(self.intervals)
         for other in self.by_number.values():
             if other.trades.maxlen != part:
                 other.trades = deque(other.trades, part)
@@ -255,6 +285,7 @@ class Markets:
         twin = Markets()
         twin.instruments = self.instruments.copy()
         twin.by_number = {number: market.copy() for number, market in self.by_number.items()}
+        twin.intervals = self.intervals
         return twin
 
     def _trade(self, seq: int, trade: Trade) -> None:
@@ -321,6 +352,14 @@ class Markets:
             return
         if candle.start_ns not in market.bars.get(candle.interval_ns, ()):
             self._keep_bar(market, seq, candle)
+
+    def _activity(self, seq: int, bar: ActivityBarClosed) -> None:
+        market = self.by_number.get(bar.instrument)
+        if market is not None:
+            ring = market.activity.get(bar.kind)
+            if ring is None:
+                ring = market.activity[bar.kind] = deque(maxlen=ACTIVITY_MAX)
+            ring.append((seq, bar))
 
     def _footprint(self, seq: int, event: FootprintClosed) -> None:
         self._window("footprints", seq, event)

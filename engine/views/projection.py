@@ -133,7 +133,6 @@ class Projection:
         own: dict[type[Event], Handler] = {
             DayOpened: self._day,
             InstrumentListed: self._relist,
-            SessionStarted: self._begin,
             OperatorCommand: self._command,
         }
         found: dict[type[Event], tuple[Handler, ...]] = {kind: (handler,) for kind, handler in own.items()}
@@ -141,12 +140,14 @@ class Projection:
             for kind, handler in part.handlers.items():
                 if kind is not InstrumentListed:
                     found[kind] = (*found.get(kind, ()), handler)
+        found[SessionStarted] = (*found[SessionStarted], self._begin)  # once its configuration is read
         return found
 
     def _day(self, seq: int, opened: DayOpened) -> None:
         """Begin a day: with its state if it is the first record."""
         if not self.seq and not self.records and not self.markets.by_number:
             seed(opened, self.markets, self.account, self.order_states, self.trading, self.health_state)
+            self._build()
         self.day_seq = seq
         for part in (self.account, self.order_states, self.health_state):
             part.begin_day()
@@ -166,6 +167,13 @@ class Projection:
 
     def _begin(self, _seq: int, started: SessionStarted) -> None:
         self.account.real = started.mode == "live"
+        self._build()
+
+    def _build(self) -> None:
+        """Note which bars the session builds."""
+        config = self.trading.config
+        if config is not None:
+            self.markets.build(config.bars.intervals)
 
     def _command(self, _seq: int, command: OperatorCommand) -> None:
         """Count losses from now on when everything is resumed; a repeated command is carried out once."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from engine.errors import UsageError
+from engine.errors import JournalError, UsageError
 from engine.events import DayOpened, Event, engine_time
 from engine.events.codec import Record
 from engine.journal import read_headers
@@ -46,6 +46,9 @@ MARKS_MAX: Final = 50_000
 
 TIME_EVERY: Final = 256
 """Records between two times that are kept, to find a moment by its time."""
+
+_IMPOSSIBLE: Final = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, AssertionError)
+"""What a record raises that no engine writes."""
 
 Progress = Callable[[int], None]
 """Receives the seq reached."""
@@ -88,8 +91,12 @@ class Recorded:
         view = self._fresh()
         for records in self._batches(self.first_seq):
             view = self._begun(view, records)
-            view.apply(records)
-            self._note(view, records)
+            try:
+                view.apply(records)
+                self._note(view, records)
+            except _IMPOSSIBLE as error:
+                words = f"a record between seq {records[0][0]} and {records[-1][0]} cannot be shown: {error}"
+                raise JournalError(f"{self.days[self.frames.day_of(view.seq)]}: {words}") from error
             if progress is not None:
                 progress(view.seq)
         if not view.seq:

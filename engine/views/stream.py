@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from engine.events import (
+    ActivityBarClosed,
     ActorFailed,
     ActorRestarted,
     BarClosed,
@@ -127,6 +128,7 @@ class Changes:
             EquityMarked: lambda _, __: [("equity",)],
             BarClosed: lambda seq, bar: [("bar", seq, bar)],
             BarCorrected: lambda seq, bar: [("bar", seq, bar)],
+            ActivityBarClosed: lambda seq, bar: [("bar", seq, bar)],
             FeedUp: lambda _, one: [("feed", one.feed), ("status",)],
             FeedDown: lambda seq, one: [("feed", one.feed), ("gap", seq, one), ("status",)],
             FeedLagging: lambda _, one: [("feed", one.feed)],
@@ -282,11 +284,12 @@ class Changes:
         if number in self.view.markets.by_number:
             yield "position", self.view.position_row((number, owner))
 
-    def _bar(self, seq: int, bar: BarClosed) -> Iterable[tuple[str, Any]]:
+    def _bar(self, seq: int, bar: BarClosed | ActivityBarClosed) -> Iterable[tuple[str, Any]]:
         market = self.view.markets.by_number.get(bar.instrument)
         if market is not None:
             row = market_rows.bar_row(market.listed, seq, bar)
-            yield "bar", self._bar_message(bar.instrument, bar.interval_ns, row, forming=False)
+            kind = bar.kind if isinstance(bar, ActivityBarClosed) else interval_name(bar.interval_ns)
+            yield "bar", BarMessage(self.view.label(bar.instrument), kind, False, row)
 
     def _feed(self, name: str) -> Iterable[tuple[str, Any]]:
         edge = self.view.health_state.edges.get(name)
@@ -321,17 +324,14 @@ class Changes:
 
     def _forming(self, number: int) -> Iterable[tuple[str, Any]]:
         market = self.view.markets.by_number.get(number)
-        for span in market.bars if market is not None else ():
+        for span in market.built() if market is not None else ():
             assert market is not None
             row = market_rows.forming_row(market, span, self.view.at_ns)
             if row is not None:
-                yield "bar", self._bar_message(number, span, row, forming=True)
+                yield "bar", BarMessage(self.view.label(number), interval_name(span), True, row)
 
     def _distances(self, number: int) -> Iterable[tuple[str, Any]]:
         """Orders are further from the market, or nearer."""
         for row in self.view.working_rows(number):
             if row.distance is not None:
                 yield "order", row
-
-    def _bar_message(self, number: int, span: int, row: Any, *, forming: bool) -> BarMessage:
-        return BarMessage(self.view.label(number), interval_name(span), forming, row)

@@ -11,11 +11,9 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any, Final
 
-import msgspec
-
 from engine.actors.base import remember
 from engine.actors.orders.halts import STOPPED
-from engine.config import Config
+from engine.config import Config, parse_config
 from engine.errors import ConfigError
 from engine.events import (
     ActorFailed,
@@ -141,8 +139,8 @@ class Trading:
         self.started = started
         self.running = True
         try:
-            self.config = msgspec.json.decode(started.config, type=Config)
-        except (msgspec.MsgspecError, ConfigError):  # of an older version: what it configured is not shown
+            self.config = parse_config(started.config)
+        except ConfigError:  # of an older version: what it configured is not shown
             self.config = None
         self.instruments.prefer(self.config.instruments if self.config is not None else ())
 

@@ -117,9 +117,15 @@ class View(Projection):
         before_ms: int | None = None,
         limit: int = 500,
     ) -> Bars:
-        """Return the newest bars that begin before a time. Raises UsageError."""
-        market, span = self.market(instrument), parse_interval(interval)
+        """Return the newest bars that begin before a time. Raises UsageError.
+
+        `interval` is a name such as "1m", or the kind of activity bars, such as "volume:50".
+        """
+        market = self.market(instrument)
         limited(limit)
+        if interval in market.activity:
+            return self._activity_bars(market, interval, before_ms, limit)
+        span = parse_interval(interval)
         series = market.bars.get(span, {})
         found: list[BarRow] = []
         for start_ns, (seq, bar) in reversed(series.items()):
@@ -138,6 +144,19 @@ class View(Projection):
             forming=forming,
             gaps=self._spans(market),
             more=bool(found) and (found[0].start_ms > oldest or self.first_seq > 1),
+        )
+
+    def _activity_bars(self, market: Market, kind: str, before_ms: int | None, limit: int) -> Bars:
+        rows = [market_rows.bar_row(market.listed, seq, bar) for seq, bar in market.activity[kind]]
+        found = [row for row in rows if before_ms is None or row.start_ms < before_ms][-limit:]
+        return Bars(
+            **self._head,
+            instrument=self.label(market.listed.instrument),
+            interval=kind,
+            bars=found,
+            forming=None,
+            gaps=self._spans(market),
+            more=len(found) < len(rows) and before_ms is None,
         )
 
     def _spans(self, market: Market) -> list[SpanRow]:

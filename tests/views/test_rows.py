@@ -6,9 +6,12 @@ from decimal import Decimal
 from typing import Any
 
 from engine.events import (
+    ActivityBarClosed,
     BarClosed,
     BarCorrected,
+    DayOpened,
     EdgeChanged,
+    EquityMarked,
     FeedGap,
     FeedHeard,
     FeedLagging,
@@ -18,7 +21,7 @@ from engine.events import (
     SignalRaised,
 )
 from engine.views.view import View
-from tests.orders.session import MINUTE_NS, Session
+from tests.orders.session import EVE, MINUTE_NS, Session
 from tests.orders.settings import Settings
 from tests.views.following import JOURNAL
 
@@ -139,6 +142,72 @@ def test_the_bar_that_forms_is_the_bar_that_closes() -> None:
         if forming is not None and number % 5 == 4:
             compared += _closes_as(session, forming)
     assert compared > 3
+
+
+def test_trades_of_the_next_window_form_its_bar_while_the_last_one_waits() -> None:
+    for looks in (False, True):
+        session = Session(FREE)
+        view = View(JOURNAL)
+        for price, after_s in ((100, 29), (101, "0.5"), (107, "0.7"), (106, "0.1"), (105, 1)):
+            session.trade(price, after_s=after_s)
+            view.apply([record for record in session.memory.all() if record[0] > view.seq])
+            if looks:
+                view.bars("AAA", "1m")
+        answer = view.bars("AAA", "1m")
+        assert [bar.close for bar in answer.bars] == ["101"]
+        forming = answer.forming
+        assert forming is not None
+        assert (forming.open, forming.high, forming.low, forming.close) == ("107", "107", "105", "105")
+        assert (forming.trades, forming.start_ms) == (3, answer.bars[0].start_ms + 60_000)
+
+
+def test_a_deposit_is_no_profit_of_the_day_and_no_peak() -> None:
+    view = View(JOURNAL)
+    for at, (equity, moved) in enumerate(((1000, 0), (990, 0), (1490, 500), (1495, 500))):
+        view.apply([(at + 1, 1, EquityMarked(at, 0, 0, 0, 0, equity, 0, 1000, moved))])
+    account = view.equity().account
+    assert (account.equity, account.adjustments, account.day_profit) == ("1495", "500", "-5")
+    assert (account.drawdown, account.peak) == ("5", "1500")
+
+
+def test_the_day_begins_with_the_equity_of_midnight() -> None:
+    view = View(JOURNAL)
+    view.apply([(1, 0, EquityMarked(1, 0, 0, 0, 0, 1100, 0, 1000))])
+    assert view.equity().account.day_profit == "100"
+    view.apply([(2, 1, DayOpened(2, "1970-01-02", b""))])
+    assert view.equity().account.day_profit == "0"
+    view.apply([(3, 1, EquityMarked(3, 0, 0, 0, 0, 1090, 0, 1000))])
+    assert view.equity().account.day_profit == "-10"
+
+
+def test_a_day_that_opens_below_the_peak_knows_the_fall() -> None:
+    session = Session(FREE, begin_ns=EVE - 3 * MINUTE_NS)
+    session.trade(100)
+    session.say("Long", "target", "AAA", "2")
+    for price, after_s in ((100, 1), (100, 1), (110, 1), (110, 70), (110, 70), (104, 80), (104, 80)):
+        session.trade(price, after_s=after_s)
+    records = session.memory.all()
+    opened = next(place for place, record in enumerate(records) if isinstance(record[2], DayOpened))
+    late = View(JOURNAL)
+    late.apply(records[opened:])
+    for view in (view_of(session), late):
+        account = view.equity().account
+        assert (account.equity, account.peak, account.drawdown) == ("1008", "1020", "12")
+        assert account.day_profit == "-12"
+
+
+def test_bars_of_activity_are_bars_by_their_kind() -> None:
+    session = Session(FREE)
+    session.trade(100)
+    view = view_of(session)
+    for number in range(3):
+        bar = ActivityBarClosed(number, 1, "volume:5", number, number * 10**9, number, 10, 30, 10, 20, 5, 2)
+        view.apply([(view.seq + 1, 1, bar)])
+    assert "volume:5" in view.instruments().instruments[0].intervals
+    answer = view.bars("AAA", "volume:5", limit=2)
+    assert [bar.start_ms for bar in answer.bars] == [1000, 2000]
+    assert answer.more
+    assert [bar.start_ms for bar in view.bars("AAA", "volume:5", before_ms=1000).bars] == [0]
 
 
 def _closes_as(session: Session, forming: Any) -> int:
