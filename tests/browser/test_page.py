@@ -107,6 +107,47 @@ def test_a_page_that_slept_is_stale_until_it_has_read_everything_again(
     watched.check(stand_in.address)
 
 
+def freeze(page: Any, ms: int) -> None:
+    """Let nothing run in a tab for a while, as a browser does with one in the background."""
+    page.evaluate(f"setTimeout(() => {{ const end = Date.now() + {ms}; while (Date.now() < end); }}, 0), 0")
+
+
+def test_a_frozen_tab_is_stale_until_it_has_read_everything_again(
+    watched: Watched, stand_in: StandIn
+) -> None:
+    page = open_page(watched, stand_in)
+    page.evaluate(
+        "window.tones = []; new MutationObserver(() => tones.push(document.getElementById('line').dataset.tone))"
+        ".observe(document.getElementById('line'), { attributeFilter: ['data-tone'] }), 0"
+    )
+    before = len([url for url in watched.requests if "/api/positions" in url])
+    freeze(page, 3000)
+    until(page, "tones.includes('stale')")
+    wait_fresh(page)
+    assert len([url for url in watched.requests if "/api/positions" in url]) > before
+    watched.check(stand_in.address)
+
+
+def test_a_tab_takes_over_from_one_that_is_frozen(watched: Watched, stand_in: StandIn) -> None:
+    page = open_page(watched, stand_in)
+    other = Watched(page.context.new_page())
+    open_page(other, stand_in)
+    freeze(page, 9000)
+    assert stale_within_s(other.page) < 2.0
+    wait_fresh(other.page)
+    assert [url for url in other.requests if "/api/stream" in url] != []
+
+
+def test_halt_and_flatten_is_one_click(watched: Watched, stand_in: StandIn) -> None:
+    page = open_page(watched, stand_in)
+    page.click("#halt-flatten")
+    shows(page, "outcome", "flatten: done")
+    assert [(one["command"], one.get("all")) for one in stand_in.commands] == [
+        ("halt", None),
+        ("flatten", True),
+    ]
+
+
 def test_another_engine_behind_the_port_gets_no_command_but_a_halt(
     watched: Watched, stand_in: StandIn
 ) -> None:

@@ -11,13 +11,9 @@ export function parse(text) {
 const ten = (power) => 10n ** BigInt(power);
 const at = (value, scale) => value.units * ten(scale - value.scale);
 
-export function text(value, scaleMax = 99) {
+export function text(value) {
   if (value === null) return "";
-  let { units, scale } = value;
-  while (scale > scaleMax) {
-    units /= 10n;
-    scale -= 1;
-  }
+  const { units, scale } = value;
   const digits = (units < 0n ? -units : units).toString().padStart(scale + 1, "0");
   const whole = digits.slice(0, digits.length - scale);
   return (units < 0n ? "-" : "") + whole + (scale ? "." + digits.slice(-scale) : "");
@@ -29,6 +25,14 @@ export function add(a, b) {
 }
 
 export const multiply = (a, b) => ({ units: a.units * b.units, scale: a.scale + b.scale });
+
+// Rounds half away from zero to `scale` decimals: for display only.
+export function round(value, scale) {
+  if (value === null || value.scale <= scale) return value;
+  const unit = ten(value.scale - scale);
+  const half = value.units < 0n ? -unit / 2n : unit / 2n;
+  return { units: (value.units + half) / unit, scale };
+}
 
 // Rounds towards zero to `scale` decimals.
 export function divide(a, b, scale = 8) {

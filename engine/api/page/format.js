@@ -1,6 +1,6 @@
 // How numbers and times read. Times are UTC.
 
-import { parse, text as write } from "./decimal.js";
+import { parse, round, text as write } from "./decimal.js";
 
 const two = (number) => String(number).padStart(2, "0");
 
@@ -19,11 +19,11 @@ export function age(ms) {
   return `${Math.round(ms / 3_600_000)} h`;
 }
 
-// Groups the digits before the point; cuts after `decimals`. The exact value is in the title of the cell.
+// Groups the digits before the point and rounds to `decimals`. The exact value is in the title of the cell.
 export function money(value, decimals = 2) {
   const parsed = parse(value);
   if (parsed === null) return value ?? "–";
-  const [whole, fraction] = write(parsed, decimals).split(".");
+  const [whole, fraction] = write(round(parsed, decimals)).split(".");
   const grouped = whole.replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f");
   return fraction === undefined ? grouped : `${grouped}.${fraction}`;
 }

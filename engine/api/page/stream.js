@@ -8,7 +8,7 @@
 import { journalId, meet, query } from "./api.js";
 
 const SILENT_MS = 1600;
-const SLEPT_MS = 5000;
+const SLEPT_MS = 2000;
 const TICK_MS = 200;
 const RETRY_MS = 500;
 const STEAL_MS = 4000;

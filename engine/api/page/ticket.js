@@ -147,13 +147,13 @@ export class Ticket {
     const quote = row.quote || state.account?.currency || "";
     const parts = [
       `${verb} ${plain(write(size))} ${row.base} at about ${plain(write(price))}`,
-      `value ${money(write(value, 8))} ${quote}`,
-      row.on_margin ? `margin ${money(write(margin, 8))} ${quote} (leverage ${row.leverage})` : "paid in full",
-      `fee about ${money(write(fee, 8), 4)} ${quote}`,
+      `value ${money(write(value))} ${quote}`,
+      row.on_margin ? `margin ${money(write(margin))} ${quote} (leverage ${row.leverage})` : "paid in full",
+      `fee about ${money(write(fee), 4)} ${quote}`,
     ];
     if (share) parts.push(`${plain(write(share))} % of equity`);
     const loss = this.risk(members, found);
-    if (loss) parts.push(`${negative(loss) ? "gain" : "loss"} at the stop-loss about ${money(write(loss, 8).replace("-", ""))} ${quote}`);
+    if (loss) parts.push(`${negative(loss) ? "gain" : "loss"} at the stop-loss about ${money(write(loss).replace("-", ""))} ${quote}`);
     let warn = false;
     if (size.units === 0n) {
       parts.push("the size is below one step of the market");
