@@ -170,9 +170,13 @@ def _plans(view: View, manager: OrderManager) -> list[tuple[str, object, object]
         for stop in owners.values()
         if stop.shown[3]
     }
-    trails = {key: (one.size, one.stop, one.state) for key, (_, one) in view.order_states.trails.items()}
+    # What is left of a trail that fires is in no record but those of its fills.
+    trails = {
+        key: (one.size if one.state != "firing" else 0, one.stop, one.state)
+        for key, (_, one) in view.order_states.trails.items()
+    }
     trailed = {
-        (number, owner): (max(0, trail.size), trail.stop, trail.state)
+        (number, owner): (max(0, trail.size) if trail.state != "firing" else 0, trail.stop, trail.state)
         for number, owners in manager.trails.items()
         for owner, trail in owners.items()
     }

@@ -16,14 +16,17 @@ from engine.events import (
     OrderFilled,
     SubmitOrder,
 )
-from engine.events.codec import Record
+from engine.events.codec import Record, in_order
 from engine.journal import list_days
 from engine.records import read_records
 from engine.views import queries
-from engine.views.chain import chain_of
+from engine.views.chain import chain_in, chain_of
+from engine.views.frames import Frames
 from engine.views.older import Older
 from engine.views.view import View
-from tests.replay.kit import EVE, JOURNAL_ID, batches, config_of, opening, steady, use, write_journal
+from tests.orders.sequences import real_plan
+from tests.orders.shrink import run_of
+from tests.replay.kit import EVE, JOURNAL_ID, Memory, batches, config_of, opening, steady, use, write_journal
 
 CONFIG = config_of(use("Crossover", params={"fast": 2, "slow": 3, "interval": "1s", "notional": "50"}))
 JOURNAL = JOURNAL_ID.hex()
@@ -121,6 +124,35 @@ def test_the_chain_is_that_of_a_reader_of_every_record(root: Path) -> None:
                 assert chain_of(day.path, seq) == _chain(every, seq)
                 compared += 1
     assert compared > 50
+
+
+class MemoryFrames(Frames):
+    """The frames of a session in memory."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.days = [Path("memory")]
+        self._lists = [[*in_order(first, inputs, derived)] for _, first, inputs, derived in memory.frames]
+
+    @property
+    def first_seq(self) -> int:
+        return 1
+
+    def records(self, seq: int) -> list[Record]:
+        found = [records for records in self._lists if records[0][0] <= seq <= records[-1][0]]
+        return found[0] if found else []
+
+
+def test_the_chain_of_a_venues_report_goes_on_with_its_order() -> None:
+    reports = 0
+    for number in range(4):
+        memory = run_of(real_plan(number)).play().memory
+        frames, every = MemoryFrames(memory), memory.all()
+        for seq, cause, event in every:
+            if isinstance(event, REPORTS):
+                chain = chain_in(frames, seq)
+                assert chain == _chain(every, seq)
+                reports += not cause and any(isinstance(one[2], SubmitOrder) for one in chain)
+    assert reports > 20
 
 
 def test_why_crosses_midnight(root: Path, view: View, records: list[Record]) -> None:

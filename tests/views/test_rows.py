@@ -9,6 +9,7 @@ from engine.events import (
     ActivityBarClosed,
     BarClosed,
     BarCorrected,
+    CommandAnswered,
     DayOpened,
     EdgeChanged,
     EquityMarked,
@@ -18,6 +19,8 @@ from engine.events import (
     FeedUp,
     FundingPaid,
     LogWritten,
+    OperatorCommand,
+    ParameterSet,
     SignalRaised,
 )
 from engine.views.view import View
@@ -303,6 +306,26 @@ def test_a_strategy_shows_its_signals_lines_and_reasons() -> None:
     (series,) = view.signals().series
     assert [value for _, value, _ in series.points] == [0.5, None]
     assert row.state == "running"
+
+
+def test_a_parameter_is_in_force_once_the_strategy_has_taken_it() -> None:
+    session = Session(FREE)
+    session.trade(100)
+    view = view_of(session)
+
+    def value() -> object:
+        return next(row.params.get("gain") for row in view.strategies().strategies if row.name == "Long")
+
+    for state in ("refused", "done"):
+        seq, at = view.seq + 1, session.now_ns
+        asked = OperatorCommand(at, "set", "Long", "", "page:1", state, (("name", "gain"), ("value", "2")))
+        view.apply([(seq, 0, asked), (seq + 1, seq, ParameterSet(at, "Long", "gain", "2", state, seq))])
+        assert value() is None
+        assert view.status().commands[0].state == "recorded"
+        view.apply([(seq + 2, seq, CommandAnswered(at, seq, state, "set", state, "code", "why"))])
+        row = view.status().commands[0]
+        assert (row.seq, row.who, row.nonce, row.state, row.code) == (seq, "page:1", state, state, "code")
+    assert value() == "2"
 
 
 def test_a_paused_strategy_says_so_until_it_is_resumed() -> None:
