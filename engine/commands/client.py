@@ -190,7 +190,7 @@ def _error(response: _Response) -> EngineError:
     code, message = response.problem()
     if code == "other_journal" or response.status == 403:
         return SafetyRefusal(message)
-    if response.status in (400, 409, 413):
+    if response.status in (400, 404, 409, 413):
         return UsageError(message)
     if response.status in (429, _UNAVAILABLE):
         return EngineUnreachable(message)

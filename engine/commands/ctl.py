@@ -331,11 +331,7 @@ def link_command(root: Path, as_json: bool) -> None:
     \b
     engine ctl link
     """
-    client = EngineClient(root)
-    answer = client.post("link", {})
-    link = str(answer.get("link", ""))
-    if not link:
-        raise UsageError("this engine serves no page; start it with `engine live --dashboard`")
+    link = EngineClient(root).post("link", {})["link"]
     if as_json:
         print_json({"dashboard": link})
     else:

@@ -45,7 +45,7 @@ class FakeEngine:
         name = path.removeprefix("/api/").partition("?")[0]
         self.asked.append(f"{method} {name}")
         if name != "commands":
-            return (200, self.answers[name]) if name in self.answers else (404, problem("not_found"))
+            return (200, self.answers[name]) if name in self.answers else (404, problem("no_page"))
         request = json.loads(body)
         self.commands.append(request)
         return self.outcomes.pop(0)(request) if self.outcomes else outcome()(request)
