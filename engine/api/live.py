@@ -120,7 +120,8 @@ class LiveSource:
 
     def begin(self) -> None:
         """Begin to serve, or to serve again after an error."""
-        self._ready = not self._began and self._view.seq == self._from_seq
+        whole = self._view.seq == self._from_seq and not self._dropped_seq
+        self._ready = whole and not self._began
         self._began = True
         self.messages = Messages(self._view.seq)
 

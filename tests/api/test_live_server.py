@@ -283,6 +283,25 @@ async def test_a_view_that_began_late_or_overflowed_shows_what_one_shows_that_ha
         assert overflowed or begins == FRAMES - 1
 
 
+async def test_what_overflows_before_the_server_runs_is_read_from_the_journal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A start with a long warm-up commits much before the server runs."""
+    monkeypatch.setattr(live, "WAITING_MAX", 500)
+    frames = frames_of(SAMPLE)
+    source = LiveSource(SAMPLE.parent, JOURNAL, 0, dict)
+    for frame in frames:
+        source.take(frame)
+    async with trio.open_nursery() as nursery:
+        source.begin()
+        nursery.start_soon(source.follow)
+        with trio.fail_after(PATIENCE_S):
+            while source._waiting or source.standing.seq != frames[-1].last_seq:  # noqa: ASYNC110
+                await trio.sleep(0.005)
+        nursery.cancel_scope.cancel()
+    assert source._view.records == frames[-1].last_seq
+
+
 def test_a_view_is_read_up_to_a_durable_seq() -> None:
     frames = frames_of(SAMPLE)
     for until in (frames[0].last_seq, frames[3].last_seq, frames[30].last_seq + 1):
