@@ -128,6 +128,7 @@ class LiveSource:
     async def follow(self) -> None:
         """Keep the view in step until cancelled. Raises what the view raises."""
         self._following = True
+        self._applied = trio.Event()
         try:
             while True:
                 while not self._ready:
