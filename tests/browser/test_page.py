@@ -268,9 +268,9 @@ def test_an_order_without_an_answer_is_sent_again_under_the_same_nonce(
 
 
 def test_lifting_a_halt_takes_two_steps(watched: Watched, stand_in: StandIn) -> None:
-    stand_in.halts = [HaltRow("engine", "", "by hand", 1, 5)]
+    stand_in.halts = [HaltRow("engine", "", "by hand", 1, 5), HaltRow("pause", "Cross", "paused", 1, 6)]
     page = open_page(watched, stand_in)
-    assert "HALTED" in page.inner_text("#line")
+    assert page.inner_text("#line").startswith("HALTED (by hand) · PAUSED (Cross) · ")
     page.click("#lift")
     page.keyboard.press("Escape")
     page.click("#lift")

@@ -14,6 +14,10 @@ const ACTS = {
 };
 const NOTHING = "choose…";
 
+// A book of no strategy can be closed and its orders canceled; there is nothing to pause.
+const owners = (command) => [...state.strategies.values()]
+  .filter((row) => row.use || command === "cancel" || command === "flatten").map((row) => row.name);
+
 export function startControl(form) {
   const what = element("select", { id: "control-what", name: "what" });
   const of = element("select", { id: "control-of", name: "of" });
@@ -32,7 +36,7 @@ export function startControl(form) {
     const kinds = act?.[2] ?? [];
     const choices = kinds.length ? [NOTHING] : ["–"];
     if (kinds.includes("all")) choices.push("all");
-    if (kinds.includes("strategy")) choices.push(...[...state.strategies.keys()].map((name) => `strategy ${name}`));
+    if (kinds.includes("strategy")) choices.push(...owners(what.value).map((name) => `strategy ${name}`));
     if (kinds.includes("market")) choices.push(...[...state.instruments.keys()].map((name) => `market ${name}`));
     setOptions(of, choices);
     note.textContent = act?.[1] ?? "";

@@ -127,11 +127,21 @@ function showMode() {
   byId("mode").dataset.mode = state.recorded ? "recorded" : status.armed ? "armed" : "paper";
   setText(byId("network"), [status.network, status.account_id, state.readOnly ? "read-only" : ""].filter(Boolean).join(" "));
   setClass(document.documentElement, "armed", status.armed && !state.recorded);
-  document.title = `${mode} ${status.halts.length ? "HALTED " : ""}retape`;
+  document.title = `${mode} ${status.halts.some(isHalt) ? "HALTED " : ""}retape`;
   for (const id of ["halt", "halt-flatten", "lift"]) byId(id).hidden = state.recorded || state.readOnly;
   byId("lift").disabled = !status.halts.length || !mayAct();
   byId("halt-flatten").disabled = !mayAct();
   setClass(byId("halt"), "latched", status.halts.some((row) => row.what === "engine"));
+}
+
+// What keeps positions from being opened: a halt of all or of a market, a stopped strategy, a pause.
+const STOPPED = [["HALTED", ["engine", "market"]], ["STOPPED", ["strategy", "stopped"]], ["PAUSED", ["pause"]]];
+const isHalt = (row) => row.what === "engine" || row.what === "market";
+
+function reasonOf(row) {
+  const name = row.name || (row.what === "pause" ? "all" : "");
+  const reason = row.what === "pause" ? "" : row.reason;
+  return [name, reason].filter(Boolean).join(": ") || row.what;
 }
 
 function showLine(stream, why) {
@@ -144,9 +154,11 @@ function showLine(stream, why) {
     const silent = stream.silentMs ? ` for ${age(stream.silentMs)}` : "";
     text = state.seq ? `STALE: nothing received${silent} (${why}). Only Halt is sent.` : `Connecting: ${why}.`;
   } else if (status) {
-    const halts = status.halts.map((row) => `${row.what}${row.name ? ` ${row.name}` : ""}: ${row.reason || "by hand"}`);
     const parts = [];
-    if (halts.length) parts.push(`HALTED (${halts.join("; ")})`);
+    for (const [word, kinds] of STOPPED) {
+      const rows = status.halts.filter((row) => kinds.includes(row.what));
+      if (rows.length) parts.push(`${word} (${rows.map(reasonOf).join("; ")})`);
+    }
     if (status.stopping) parts.push("stopping");
     if (!status.running) parts.push("no session runs");
     parts.push(`feeds ${status.feeds_up}/${status.feeds}`, `lag ${status.lag_ms} ms`, `seq ${state.seq}`, `${clock(state.at)} UTC`);

@@ -126,8 +126,9 @@ export function orderColumns() {
 const sorted = (rows) => [...rows.values()].sort((a, b) => (keyOfPosition(a) < keyOfPosition(b) ? -1 : 1));
 
 function kind(row) {
-  const parts = row.trigger && row.purpose ? [row.purpose] : [row.kind];
-  if (!row.trigger && row.purpose && row.purpose !== row.kind) parts.push(row.purpose);
+  const protects = row.trigger && row.role === "close" && row.purpose;
+  const parts = [protects ? row.purpose : row.kind];
+  if (!protects && row.purpose && row.purpose !== row.kind) parts.push(row.purpose);
   if (row.reduce_only) parts.push("reduce-only");
   return parts.join(", ");
 }

@@ -46,9 +46,9 @@ class Card {
     // The book of orders by hand, and that of other programs, belong to no strategy.
     const book = !row.use;
     this.buttons = [
-      act("pause", "Pause"),
-      act("resume", "Resume", "It may open positions again."),
       ...(book ? [] : [
+        act("pause", "Pause"),
+        act("resume", "Resume", "It may open positions again."),
         act("restart", "Restart", "It begins again and may trade."),
         act("stop-strategy", "Stop", "It asks for nothing until it is restarted."),
       ]),

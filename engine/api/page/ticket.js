@@ -203,7 +203,7 @@ export class Ticket {
     if (!this.locked) {
       const { members, problem } = this.read();
       if (problem) {
-        setText(this.preview, problem);
+        outcomeIn(this.outcome)({ text: `Not sent: ${problem}.`, failed: true });
         return;
       }
       this.members = members;
