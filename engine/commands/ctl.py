@@ -246,8 +246,11 @@ def order_command(
     if size.endswith(_PERCENT) and quote:
         raise UsageError(f"{size}: a size is in percent or in --quote, not both")
     unit = "percent" if size.endswith(_PERCENT) else "notional" if quote else "size"
-    words = " ".join(f"{name.replace('_', '-')} {value}" for name, value in terms.items() if value)
-    what = f"{market} {side} {size}{' of quote' if quote else ''} {words}".rstrip()
+    words = [market, side, f"{size} of quote" if quote else size]
+    for name, value in terms.items():
+        if value:
+            words.append(name.replace("_", "-") if value is True else f"{name.replace('_', '-')} {value}")
+    what = " ".join(words)
     client = EngineClient(sending.root)
     if not yes and sys.stdin.isatty():
         _confirm(client, what)

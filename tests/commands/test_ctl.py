@@ -89,6 +89,11 @@ def test_each_command_sends_what_was_said_and_nothing_else(
     assert done.out.endswith(": done\n")
 
 
+def test_an_order_is_shown_in_the_words_it_was_given_in(running: FakeEngine) -> None:
+    done = ctl("order ETH sell 9 --quote --limit 99 --post-only")
+    assert done.out == "seq 12: order ETH sell 9 of quote limit 99 post-only: done\n"
+
+
 def test_a_halt_asks_nothing_before_it_is_sent(running: FakeEngine) -> None:
     assert ctl("halt").out == "seq 12: halt: done\n"
     assert running.asked == ["POST commands"]
