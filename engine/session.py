@@ -37,7 +37,7 @@ from engine.states import StateCheck
 from engine.strategies.actor import StrategyActor
 from engine.strategies.base import Strategy
 from engine.strategies.needs import Need, check_built, needs_of
-from engine.strategies.params import convert_params
+from engine.strategies.params import convert_params, params_of
 from engine.strategies.places import place_of
 
 __all__ = ["PYTHON", "HashOf", "Load", "SessionBuilder", "source_hash"]
@@ -174,6 +174,10 @@ class SessionBuilder:
     def code(self) -> str:
         """The fingerprint of the current sources of the engine's deterministic packages."""
         return self._code
+
+    def defaults(self, use: str) -> dict[str, Any]:
+        """Return the default of each parameter of a strategy. Raises UsageError, ConfigError."""
+        return {name: one.default for name, one in params_of(self._class(use)).items()}
 
     def _class(self, use: str) -> type[Strategy]:
         found = self._classes.get(use)

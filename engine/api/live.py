@@ -31,6 +31,7 @@ from engine.views.answers import Answer, Health
 from engine.views.older import Older
 from engine.views.shapes import Hello
 from engine.views.stream import Changes, StreamMessage
+from engine.views.trading import Defaults, no_defaults
 from engine.views.view import View
 
 __all__ = ["LiveSource"]
@@ -52,14 +53,25 @@ QUIET_S: Final = 60.0
 
 
 class LiveSource:
-    """Implements `ports.Source` for a live session. `lines` returns the lines of its health by name."""
+    """Implements `ports.Source` for a live session. `lines` returns the lines of its health by name.
 
-    def __init__(self, root: Path, journal: str, seq: int, lines: Callable[[], dict[str, str]]) -> None:
+    `defaults` are those of a strategy's parameters.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        journal: str,
+        seq: int,
+        lines: Callable[[], dict[str, str]],
+        defaults: Defaults = no_defaults,
+    ) -> None:
         self.journal = journal
         self.messages = Messages(seq)
         self._root = root
         self._lines = lines
-        self._view = View(journal)
+        self._defaults = defaults
+        self._view = View(journal, defaults=defaults)
         self._from_seq = seq
         self._ready = True
         self._began = False
@@ -227,15 +239,16 @@ class LiveSource:
     async def _read_day(self) -> None:
         """Make a new view of the newest day's records that are durable now."""
         until = self._durable_seq
-        self._view = await trio.to_thread.run_sync(_read_view, self._root, self.journal, until)
+        read = functools.partial(_read_view, self._root, self.journal, until, self._defaults)
+        self._view = await trio.to_thread.run_sync(read)
         self._changes = None
         self.messages.reset(self._view.seq)
         self._ready = self._view.seq >= self._dropped_seq  # else the queue overflowed meanwhile
 
 
-def _read_view(root: Path, journal: str, until: int) -> View:
+def _read_view(root: Path, journal: str, until: int, defaults: Defaults = no_defaults) -> View:
     """Return a view of the newest day that begins by `until`. Runs in a thread."""
-    view = View(journal)
+    view = View(journal, defaults=defaults)
     for day in reversed(list_days(root)):
         for frame in open_day(day.path):
             if frame.last_seq > until:

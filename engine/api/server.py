@@ -73,7 +73,7 @@ class LiveServer:
         self._announced = False
         self._connections: list[Connections] = []
         self._sessions = Sessions(self._login_failed, None if dashboard is None else dashboard.password)
-        self._source = LiveSource(root, session.journal_id.hex(), session.seq, self._lines)
+        self._source = LiveSource(root, session.journal_id.hex(), session.seq, self._lines, session.defaults)
         self._health = lines
         self._api = Api(
             self._source,

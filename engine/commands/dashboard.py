@@ -18,6 +18,7 @@ from engine.commands.output import json_option, print_json, progress
 from engine.commands.serving import opened_dashboard, read_options
 from engine.errors import UsageError
 from engine.events.render import printable
+from engine.loading.strategies import make_builder
 from engine.records import day_folders
 from engine.views.recorded import Recorded
 from engine.views.shapes import MarkRow
@@ -72,7 +73,13 @@ def dashboard_command(
     if not folders:
         raise UsageError(f"{days[0]}: holds no days; a day is a folder such as journal/2024-12-05")
     page = read_options(bind, names, password, read_only=True)
-    recorded = Recorded(folders)
+    builder = make_builder()
+
+    def defaults(use: str) -> dict[str, object]:
+        # Only the engine's own strategies: to look at a day runs no other code.
+        return builder.defaults(use) if use.startswith("engine.") else {}
+
+    recorded = Recorded(folders, defaults)
     with progress(f"reading {', '.join(folder.name for folder in folders[:3])}") as report_progress:
         recorded.index(report_progress)
 

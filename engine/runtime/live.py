@@ -138,7 +138,9 @@ class Live(Inside):
         self.desk = Desk(identity.hex(), self.ingress.put, self._now_ns, self._answer_of)
         if plan.make_server is not None:
             seq = recovered.end_seq
-            served = ServedSession(identity, seq, self.desk, self.ingress, self._now_ns)
+            served = ServedSession(
+                identity, seq, self.desk, self.ingress, self._now_ns, plan.builder.defaults
+            )
             self._server = plan.make_server(served)
         last_trades: LastTrades = {}
         first_seq = recovered.end_seq + 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -84,13 +84,15 @@ MakeProjector = Callable[[bytes, int], Projector]
 
 class ServedSession(msgspec.Struct, frozen=True):
     """What a server has of its session: the journal, which ends at `seq` when the server is made; the desk,
-    which takes commands; where other inputs go; and the engine's time."""
+    which takes commands; where other inputs go; the engine's time; and the defaults of the parameters
+    of a strategy."""
 
     journal_id: bytes
     seq: int
     desk: Desk
     ingress: Ingress
     now_ns: Callable[[], int]
+    defaults: Callable[[str], Mapping[str, Any]] = lambda _: {}
 
 
 MakeServer = Callable[[ServedSession], OperatorServer]

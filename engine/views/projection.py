@@ -45,7 +45,7 @@ from engine.views.markets import Market, Markets
 from engine.views.orders import Orders, OrderState
 from engine.views.seeding import seed
 from engine.views.shapes import AccountRow, OrderRow, PositionRow, StrategyBook, StrategyRow
-from engine.views.trading import Trading
+from engine.views.trading import Defaults, Trading, no_defaults
 from engine.views.units import average_text, ms, size_text, sum_text
 
 __all__ = ["EVENTS_MAX", "FREQUENT", "Projection"]
@@ -64,10 +64,18 @@ Handler = Callable[[int, Any], None]
 class Projection:
     """The parts of a view. `journal` is the journal's id in hex.
 
-    `seq` and `at_ns` are those of the newest record, `records` how many there were, `first_seq` the first.
+    `defaults` returns those of the parameters of a strategy, by its module:Class: no record has them. `seq`
+    and `at_ns` are those of the newest record, `records` how many there were, `first_seq` the first.
     """
 
-    def __init__(self, journal: str, *, recorded: bool = False, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        journal: str,
+        *,
+        recorded: bool = False,
+        read_only: bool = False,
+        defaults: Defaults = no_defaults,
+    ) -> None:
         self.journal = journal
         self.recorded = recorded
         self.read_only = read_only
@@ -80,7 +88,7 @@ class Projection:
         self.markets = Markets()
         self.account = Account()
         self.order_states = Orders(self.markets.instruments)
-        self.trading = Trading(self.markets.instruments)
+        self.trading = Trading(self.markets.instruments, defaults)
         self.health_state = HealthState()
         self._handlers = self._routes()
 
@@ -351,7 +359,7 @@ class Projection:
             state,
             why,
             list(entry.instruments) if entry is not None else [],
-            trading.params_of(owner, entry.params if entry is not None else {}),
+            trading.params_of(owner, entry),
             rows,
             None if foreign else sum_text(profit for profit, _ in gains),
             None if unknown else sum_text(gain for _, gain in gains if gain is not None),

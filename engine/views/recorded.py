@@ -27,6 +27,7 @@ from engine.views.frames import Frames
 from engine.views.marks import MARKED, mark_of
 from engine.views.older import Older
 from engine.views.shapes import MarkRow
+from engine.views.trading import Defaults, no_defaults
 from engine.views.units import ms
 from engine.views.view import View
 
@@ -57,7 +58,7 @@ Progress = Callable[[int], None]
 class Recorded:
     """Days of one journal, in any order. Raises UsageError for days of several journals."""
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    def __init__(self, folders: Sequence[Path], defaults: Defaults = no_defaults) -> None:
         if not folders:
             raise UsageError("give at least one day; a day is a folder such as journal/2024-12-05")
         headers = []
@@ -80,7 +81,8 @@ class Recorded:
         self._copies: list[View] = []
         self._times = array("q")
         self._seqs = array("q")
-        self._current = View(self.journal, recorded=True, read_only=True)
+        self._defaults = defaults
+        self._current = self._fresh()
         self._ahead: Iterator[list[Record]] = iter(())
         self._rest: list[Record] = []
 
@@ -168,7 +170,7 @@ class Recorded:
         return seq
 
     def _fresh(self) -> View:
-        return View(self.journal, recorded=True, read_only=True)
+        return View(self.journal, recorded=True, read_only=True, defaults=self._defaults)
 
     def _begun(self, view: View, records: list[Record]) -> View:
         """Return a fresh view where a day does not follow the one before: it begins with its opening."""

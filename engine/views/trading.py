@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from engine.actors.base import remember
 from engine.actors.orders.halts import STOPPED
-from engine.config import Config, parse_config
-from engine.errors import ConfigError
+from engine.config import Config, StrategyConfig, parse_config
+from engine.errors import ConfigError, EngineError
 from engine.events import (
     ActorFailed,
     ActorRestarted,
@@ -39,7 +39,7 @@ from engine.views.markets import Kept
 from engine.views.shapes import CommandRow, HaltRow, SignalRow, SignalSeries
 from engine.views.units import finite, ms, plain
 
-__all__ = ["COMMANDS_MAX", "SERIES_MAX", "SIGNALS_MAX", "Since", "Trading"]
+__all__ = ["COMMANDS_MAX", "SERIES_MAX", "SIGNALS_MAX", "Defaults", "Since", "Trading", "no_defaults"]
 
 SIGNALS_MAX: Final = 500
 """Values remembered of one signal."""
@@ -60,11 +60,21 @@ Since = tuple[str, int, int]
 """(reason, time, seq) of something that goes on; seq 0 if it began before what the view has seen."""
 
 
+Defaults = Callable[[str], Mapping[str, Any]]
+"""Returns the default of each parameter of a strategy, given its module:Class. Raises EngineError."""
+
+
+def no_defaults(_use: str) -> Mapping[str, Any]:
+    """Return no defaults."""
+    return {}
+
+
 class Trading:
     """State: the session, halts, pauses, failures; signals and lines of strategies; operators' commands."""
 
-    def __init__(self, instruments: Instruments) -> None:
+    def __init__(self, instruments: Instruments, defaults: Defaults) -> None:
         self.instruments = instruments
+        self.defaults = defaults
         self.started: SessionStarted | None = None
         self.config: Config | None = None
         self.running = False
@@ -107,7 +117,7 @@ class Trading:
 
     def copy(self, instruments: Instruments) -> Trading:
         """Return a copy that is changed on its own."""
-        twin = Trading(instruments)
+        twin = Trading(instruments, self.defaults)
         handlers = twin.handlers
         vars(twin).update(vars(self))
         twin.handlers, twin.instruments = handlers, instruments
@@ -316,9 +326,15 @@ class Trading:
             0 if answer is None else answer.tries,
         )
 
-    def params_of(self, owner: str, configured: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters in force: as configured, then as set."""
-        return {key: plain(value) for key, value in {**configured, **self.params.get(owner, {})}.items()}
+    def params_of(self, owner: str, entry: StrategyConfig | None) -> dict[str, Any]:
+        """Return the parameters in force: the defaults if they are known, as configured, as set."""
+        if entry is None:
+            return {}
+        try:
+            known = {**self.defaults(entry.use), **entry.params}
+        except EngineError:  # a strategy that is not there any more
+            known = dict(entry.params)
+        return {key: plain(value) for key, value in {**known, **self.params.get(owner, {})}.items()}
 
 
 def _ring(rings: dict[str, deque[Kept]], name: str) -> deque[Kept]:

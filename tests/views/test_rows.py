@@ -5,10 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from engine.errors import UsageError
 from engine.events import (
     ActivityBarClosed,
     BarClosed,
     BarCorrected,
+    CandleRead,
     CommandAnswered,
     DayOpened,
     EdgeChanged,
@@ -18,13 +20,14 @@ from engine.events import (
     FeedLagging,
     FeedUp,
     FundingPaid,
+    InstrumentListed,
     LogWritten,
     OperatorCommand,
     ParameterSet,
     SignalRaised,
 )
 from engine.views.view import View
-from tests.orders.session import EVE, MINUTE_NS, Session
+from tests.orders.session import BUILDER, EVE, MINUTE_NS, Session
 from tests.orders.settings import Settings
 from tests.views.following import JOURNAL
 
@@ -217,7 +220,9 @@ def _closes_as(session: Session, forming: Any) -> int:
     """Let the minute end without another trade, and compare."""
     end_ns = (session.now_ns // MINUTE_NS + 1) * MINUTE_NS
     session.wait(Decimal(end_ns - session.now_ns) / 10**9 + 2)
-    bars = view_of(session).bars("AAA", "1m").bars
+    answer = view_of(session).bars("AAA", "1m")
+    assert answer.forming is None or answer.forming.start_ms > forming.start_ms
+    bars = answer.bars
     closed = next(bar for bar in bars if bar.start_ms == forming.start_ms)
     names = ("open", "high", "low", "close", "volume", "trades")
     assert [getattr(closed, name) for name in names] == [getattr(forming, name) for name in names]
@@ -234,6 +239,33 @@ def test_the_longest_interval_forms_of_shorter_bars_and_trades() -> None:
     for interval in intervals:
         forming = view.bars("AAA", interval).forming
         assert forming is None or Decimal(forming.low) <= Decimal(forming.close) <= Decimal(forming.high)
+
+
+def test_a_bar_of_an_earlier_window_takes_its_place() -> None:
+    view = View(JOURNAL)
+    listed = InstrumentListed(1, 1, "sim", "AAA", 1, 1)
+    bars = [
+        BarClosed(at, 1, MINUTE_NS, start * MINUTE_NS, 1, 2, 1, 1, 1, 1, "candle")
+        for at, start in enumerate((1, 2, 5, 3, 6, 4))
+    ]
+    view.apply([(1, 0, listed), *((2 + at, 1, bar) for at, bar in enumerate(bars))])
+    rows = view.bars("AAA", "1m").bars
+    assert [row.start_ms // 60_000 for row in rows] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_candle_of_before_the_session_never_replaces_a_bar() -> None:
+    view = View(JOURNAL)
+    view.apply(
+        [
+            (1, 0, InstrumentListed(1, 1, "sim", "AAA", 1, 1)),
+            (2, 1, BarClosed(2, 1, MINUTE_NS, 2 * MINUTE_NS, 10, 20, 10, 10, 1, 1, "timer")),
+        ]
+    )
+    for seq, start in ((3, 2), (4, 1)):
+        times = (5, 5, 1, MINUTE_NS, start * MINUTE_NS)
+        view.apply([(seq, 0, CandleRead(*times, 30, 40, 30, 30, 5, 7, "history"))])
+    rows = view.bars("AAA", "1m").bars
+    assert [(row.open, row.source) for row in rows] == [("3", "history"), ("1", "trades")]
 
 
 def test_a_corrected_bar_replaces_the_one_before() -> None:
@@ -326,6 +358,21 @@ def test_a_parameter_is_in_force_once_the_strategy_has_taken_it() -> None:
         row = view.status().commands[0]
         assert (row.seq, row.who, row.nonce, row.state, row.code) == (seq, "page:1", state, state, "code")
     assert value() == "2"
+
+
+def test_every_parameter_is_shown_with_its_value_in_force() -> None:
+    session = Session(FREE)
+    view = View(JOURNAL, defaults=BUILDER.defaults)
+    view.apply(session.memory.all())
+    row = next(one for one in view.strategies().strategies if one.name == "Long")
+    assert row.params.keys() == BUILDER.defaults(row.use).keys() > {"script", "calm_ms"}
+    assert (row.params["label"], row.params["begin_ns"]) == ("Long", str(session.begin_ns))
+
+    def gone(use: str) -> dict[str, object]:
+        raise UsageError(f"{use} is not there")
+
+    view.trading.defaults = gone
+    assert next(one for one in view.strategies().strategies if one.name == "Long").params["label"] == "Long"
 
 
 def test_a_paused_strategy_says_so_until_it_is_resumed() -> None:
