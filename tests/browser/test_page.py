@@ -149,6 +149,18 @@ def test_halt_and_flatten_is_one_click(watched: Watched, stand_in: StandIn) -> N
     ]
 
 
+def test_a_dialog_does_not_cover_the_kill_switch(watched: Watched, stand_in: StandIn) -> None:
+    page = open_page(watched, stand_in)
+    page.locator("#positions button.link").first.click()
+    page.click("#why .halt")
+    shows(page, "outcome", "halt: done")
+    page.locator("#positions button.act").first.click()
+    page.click("#confirm .halt")
+    until(page, "!document.getElementById('confirm').open")
+    page.wait_for_timeout(200)
+    assert [one["command"] for one in stand_in.commands] == ["halt", "halt"], "and nothing is flattened"
+
+
 def test_another_engine_behind_the_port_gets_no_command_but_a_halt(
     watched: Watched, stand_in: StandIn
 ) -> None:

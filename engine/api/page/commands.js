@@ -104,7 +104,7 @@ export function confirm({ title, text, yes, typed }) {
   input.oninput = () => { button.disabled = Boolean(typed) && input.value.trim() !== typed; };
   dialog.returnValue = "no";
   dialog.showModal();
-  (typed ? input : dialog.querySelector("button")).focus();
+  (typed ? input : dialog.querySelector("button[value=no]")).focus();
   return new Promise((resolve) => {
     dialog.onclose = () => resolve(dialog.returnValue === "yes" && (!typed || input.value.trim() === typed));
   });
@@ -125,6 +125,13 @@ export function startKillSwitch() {
   const flatten = commander("flatten");
   const resume = commander("resume");
   byId("halt").addEventListener("click", () => halt({}));
+  // A dialog covers the header, so each has the switch too.
+  for (const button of document.querySelectorAll("dialog .halt")) {
+    button.addEventListener("click", () => {
+      button.closest("dialog").close("no");
+      halt({});
+    });
+  }
   byId("halt-flatten").addEventListener("click", async () => {
     const answer = await halt({});
     if (answer) await flatten({ all: true });

@@ -129,6 +129,7 @@ function showMode() {
   setClass(document.documentElement, "armed", status.armed && !state.recorded);
   document.title = `${mode} ${status.halts.some(isHalt) ? "HALTED " : ""}retape`;
   for (const id of ["halt", "halt-flatten", "lift"]) byId(id).hidden = state.recorded || state.readOnly;
+  for (const button of document.querySelectorAll("dialog .halt")) button.hidden = state.recorded || state.readOnly;
   byId("lift").disabled = !status.halts.length || !mayAct();
   byId("halt-flatten").disabled = !mayAct();
   setClass(byId("halt"), "latched", status.halts.some((row) => row.what === "engine"));
