@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -163,6 +164,19 @@ def test_flatten_closes_what_a_canceled_entry_fills_late() -> None:
     rig.fill(entry, "0.6", 100)
     rig.end(entry)
     rig.fill(rig.newest(), "0.6", 100)
+    assert rig.book("S") == 0
+    assert states(rig, "a") == ["working", "done"]
+
+
+def test_flatten_ends_when_what_went_beyond_0_is_brought_back() -> None:
+    rig = Rig("S", real=True).hold("S", 2)
+    rig.command("flatten", "a", strategy="S")
+    rig.outside(SELL, "0.5", 100)
+    rig.fill(rig.newest(), 2, 100)
+    assert rig.book("S") == Decimal("-0.5")
+    assert states(rig, "a") == ["working"]
+    assert rig.newest().terms.purpose == "correct"
+    rig.fill(rig.newest(), "0.5", 100)
     assert rig.book("S") == 0
     assert states(rig, "a") == ["working", "done"]
 

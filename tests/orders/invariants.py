@@ -125,6 +125,8 @@ def no_exit_of_a_target_is_lost(model: Model) -> None:
 
 def _comes(model: Model, shown: TargetChanged, owner: str, market: int) -> bool:
     """Return whether a target that waits will try again: at a time, or on evidence that is outstanding."""
+    if shown.reason == "disarmed" and (model.disarmed or not model.reconciled):
+        return True  # the next start sends it, once it has read the account
     if shown.next_ns:
         return shown.next_ns <= model.now_ns + CLOSING_TRY_NS
     if any(order.asked or order.dropped for order in model.live_orders(owner, market)):

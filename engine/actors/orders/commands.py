@@ -321,9 +321,11 @@ class Commands:
             held = m.book(owner, number)
             owed = m.owed.get(f"{number} {owner} flatten")
             one.tries = max(one.tries, owed.tries if owed is not None else 0)
-            if not held and all(order.exits for _, order in m.orders_of(owner, number)):
+            # One that fills now may open, or carry the book beyond 0.
+            fills = any(not order.exits or order.immediate for _, order in m.orders_of(owner, number))
+            if not held and not fills:
                 del one.books[key]
-            elif held and owed is None and not m.exits.in_flight(owner, number):
+            elif held and not fills and not m.exits.exiting(owner, number):
                 if self._trades_again(owner):
                     one.broken = ("resumed", f"{owner} was resumed before its books were closed")
                     del one.books[key]
