@@ -52,13 +52,27 @@ def test_after_a_kill_the_target_stands_and_is_worked_once_the_account_is_read()
         s.fill(100, "0.5")
         s.end(reason="iocCancelRejected")
         s.restart(orderly=False)
-        s.wait(70)
+        s.wait(0.5)
+        assert len(s.submitted()) == 1, "a price of the earlier session is not fresh"
         s.trade(100)
-        s.trade(100)
+        s.wait(5)
         assert s.wanted() == 2
         assert s.submitted()[-1].terms.size == 150
         s.fill(100)
         assert s.book() == 2
+
+
+def test_after_a_kill_an_opening_waits_a_minute_for_a_price_and_is_then_withdrawn() -> None:
+    with RealSession() as s:
+        s.say("Long", "target", "AAA", "2")
+        s.trade(100)
+        s.fill(100, "0.5")
+        s.end(reason="iocCancelRejected")
+        s.restart(orderly=False)
+        s.wait(70)
+        s.trade(100)
+        s.wait(70)
+        assert (s.book() * 2, s.wanted() * 2, s.state()) == (1, 1, "withdrawn")
 
 
 def test_a_stopped_session_sends_nothing_more_and_the_next_one_goes_on() -> None:
