@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-__all__ = ["KINDS", "Scenario", "Step", "draw", "draw_day", "never_happened"]
+__all__ = ["COUNTED", "KINDS", "STORED", "Scenario", "Step", "draw", "draw_day", "never_happened"]
 
 
 class Step(NamedTuple):

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import msgspec
 import pytest
+import trio
 
+from adapters.transport import proof
+from engine.runtime import live
 from tests.profiles import pick
 from tests.simulation.faults import Faults
+from tests.simulation.pace import LOOK_S, Pace, paced
 from tests.simulation.planted import PLANTED, Planted, find
 from tests.simulation.report import Figures, figures_of
-from tests.simulation.scenario import KINDS, Scenario, draw, draw_day, never_happened
+from tests.simulation.scenario import COUNTED, KINDS, STORED, Scenario, draw, draw_day, never_happened
 from tests.simulation.shrink import shrink
 from tests.simulation.simulation import simulate
 
 FIRST_SEED = 1000
 PARTS = pick(2, deep=15)
 SEEDS_OF_A_PART = pick(1, deep=4)
-HOURS = pick(1, deep=2) / 4
+HOURS = pick(2, deep=5) / 10
 PER_HOUR = 110.0
 
 YEAR_HOURS = 8766
@@ -66,6 +71,37 @@ def test_a_year_of_days_in_which_every_kind_of_fault_happens(part: int) -> None:
     assert total.hours >= -(-YEAR_HOURS // YEAR_PARTS)
     assert total.fired.total() >= -(-YEAR_FAULTS // YEAR_PARTS)
     assert never_happened(total.fired) == []
+
+
+def test_the_first_busy_stretch_of_a_day_with_a_store_and_the_quiet_time_around_it() -> None:
+    day = draw_day(FIRST_DAY)
+    first = day.stretches[:1]
+    steps = tuple(step for step in day.steps if step.at_s < first[0][1])
+    simulation = simulate(msgspec.structs.replace(day, hours=0.5, stretches=first, steps=steps))
+    assert simulation.broken == []
+    assert simulation.fired.total() > 20
+    assert simulation.machine.store is not None
+    assert simulation.counts["bars complete"] > 0
+
+
+def test_a_kind_of_fault_that_never_happened_is_named() -> None:
+    figures = Figures(fired=Counter({COUNTED.get(kind, kind): 1 for kind in KINDS | STORED}))
+    assert never_happened(figures.fired) == []
+    figures.fired["bit flipped"] = 0
+    assert never_happened(figures.fired) == ["bit flipped"]
+    assert "kinds of faults that never happened: bit flipped" in figures.lines()
+
+
+async def test_the_end_of_a_quiet_stretch_wakes_what_sleeps(autojump_clock: Any) -> None:
+    pace = Pace()
+    with paced(pace):
+        pace.quiet()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(proof.trio.sleep, LOOK_S)  # type: ignore[attr-defined]
+            await trio.sleep(1)
+            await pace.busy()
+    assert trio.current_time() < 10
+    assert live.LOOK_S == 1.0
 
 
 def test_one_seed_gives_the_same_bytes_each_time() -> None:
