@@ -22,6 +22,7 @@ from unittest.mock import patch
 import trio
 
 from adapters.hyperliquid.gateway.gateway import HyperliquidGateway
+from adapters.hyperliquid.limits import LIMITS
 from engine.clock import day_start_ns
 from engine.config import BarsConfig, Config, DataConfig, RiskConfig, StrategyConfig, VenueConfig
 from tests.simulation.checks import check
@@ -41,7 +42,7 @@ __all__ = ["Simulation", "simulate"]
 DAY = day_start_ns("2025-03-05")
 READY_S = 60.0
 REFUSED_S = 180.0
-"""So much longer it may take after refusals for too many requests: each halves the budget for a minute."""
+"""So much longer it may take when the venue's budget is used up: of a minute, and refusals halve it."""
 ASIDE_S = 90.0
 """So much longer if a subscription was not confirmed in time: it is tried again after a minute."""
 PEACE_S = 150.0
@@ -239,7 +240,10 @@ class Simulation:
         """Return how long it may take until the engine is ready."""
         live = self.machine.live
         gateway = None if live is None else live.effects.gateway
-        is_cut = isinstance(gateway, HyperliquidGateway) and gateway._sender._governor._factor() < 1
+        is_cut = False
+        if isinstance(gateway, HyperliquidGateway):
+            budget = gateway._sender._governor.budget()
+            is_cut = budget.weight > budget.weight_limit // 2 or budget.weight_limit < LIMITS.weight.amount
         health = "" if live is None else "".join(line() for line in live._plan.health.values())
         return READY_S + REFUSED_S * is_cut + ASIDE_S * ("SET ASIDE" in health)
 
