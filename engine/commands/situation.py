@@ -7,7 +7,7 @@ live` has them at hand; both show the same. Texts of venues and strategies are e
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any, Final
 
 import msgspec
@@ -27,6 +27,9 @@ PARTS: Final = ("status", "positions", "orders", "health", "strategies")
 
 COMPACT_ROWS: Final = 5
 """Rows of each table in the live view."""
+
+_CENT: Final = Decimal("0.01")
+_EXACT: Final = Context(prec=200)
 
 WIDTH_MAX: Final = 300
 """Columns of the widest table."""
@@ -206,11 +209,13 @@ class _Cropped:
 
 
 def _money(text: str | None) -> str:
-    """Return an amount as people read it: two decimals, or four digits of a smaller one."""
+    """Return an amount as people read it: two decimals, half up, or four digits of a smaller one."""
     if text is None:
         return "?"
     value = Decimal(text)
-    return f"{value:,.2f}" if not value or abs(value) >= Decimal("0.01") else f"{value:.4g}"
+    if value and abs(value) < _CENT:
+        return f"{value:.4g}"
+    return f"{value.quantize(_CENT, ROUND_HALF_UP, _EXACT):,f}"
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table | None:

@@ -102,7 +102,15 @@ def test_a_narrow_terminal_shows_the_left_part_of_each_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("day_profit", "shown"), [("-0.004", "-0.004 today"), ("0", "+0.00 today"), (None, "USDC")]
+    ("day_profit", "shown"),
+    [
+        ("-0.004", "-0.004 today"),
+        ("0", "+0.00 today"),
+        ("0.645", "+0.65 today"),
+        ("-1234567.125", "-1,234,567.13 today"),
+        ("9" * 60 + ".5", "999.50 today"),
+        (None, "USDC"),
+    ],
 )
 def test_money_is_rounded_for_people(day_profit: str | None, shown: str) -> None:
     found = situation()
