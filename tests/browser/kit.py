@@ -28,4 +28,4 @@ def shows(page: Any, place: str, text: str, wait_s: float = WAIT_S) -> None:
 
 def wait_fresh(page: Any) -> None:
     """Wait until the page has read everything and receives messages."""
-    page.wait_for_selector('#line[data-tone="fresh"], #line[data-tone="halted"]')
+    page.wait_for_selector('#line:is([data-tone="fresh"], [data-tone="halted"], [data-tone="paused"])')

@@ -32,7 +32,8 @@ export class EquityChart {
     this.chart = Charts.createChart(host, options());
     this.line = this.chart.addSeries(Charts.LineSeries, { lineWidth: 2, priceLineVisible: false });
     this.fall = this.chart.addSeries(Charts.AreaSeries, { lineWidth: 1, priceLineVisible: false }, 1);
-    this.chart.panes()[1].setStretchFactor(0.4);
+    this.chart.panes()[0].setStretchFactor(2);
+    this.chart.panes()[1].setStretchFactor(1);
     // The fall is drawn downwards from zero.
     this.fall.applyOptions({ autoscaleInfoProvider: (usual) => {
       const range = usual()?.priceRange;

@@ -166,7 +166,7 @@ function showLine(stream, why) {
     text = parts.join(" · ");
   }
   setText(line, text);
-  const tone = stale || journalChanged() ? "stale" : status?.halts.length ? "halted" : "fresh";
+  const tone = stale || journalChanged() ? "stale" : status?.halts.some(isHalt) ? "halted" : status?.halts.length ? "paused" : "fresh";
   if (line.dataset.tone !== tone) {
     line.dataset.tone = tone;
     // Read out once, when it turns; the line itself changes all the time.

@@ -28,6 +28,7 @@ export function startOverview() {
     name: "Positions",
     key: keyOfPosition,
     empty: "No position is open.",
+    fits: true,
     columns: [
       { title: "Market", width: "7rem", text: (row) => row.instrument },
       { title: "Book", width: "7rem", text: (row) => row.owner },
@@ -51,6 +52,7 @@ export function startOverview() {
     name: "Working orders and stops",
     key: keyOfOrder,
     empty: "No order works.",
+    fits: true,
     columns: [
       ...orderColumns(),
       { title: "Distance", width: "8rem", numeric: true, text: distance },
@@ -117,7 +119,7 @@ export function orderColumns() {
     { title: "Side", width: "3.2rem", text: (row) => row.side, tone: (row) => (row.side === "buy" ? "up" : "down") },
     { title: "Kind", width: "8rem", text: kind, hint: (row) => row.id || row.handle },
     { title: "Left of size", width: "9rem", numeric: true, text: (row) => `${plain(row.left)} of ${plain(row.size)}` },
-    { title: "Price", width: "6.5rem", numeric: true, text: (row) => plain(row.trigger_price ?? row.price ?? row.bound) },
+    { title: "Price", width: "6.5rem", numeric: true, text: (row) => plain(row.trigger_price ?? row.price), hint: (row) => (row.bound ? `at worst ${plain(row.bound)}` : "") },
     { title: "State", width: "8rem", text: (row) => row.state, hint: (row) => row.reason },
     { title: "Held", width: "5rem", text: (row) => row.held },
   ];

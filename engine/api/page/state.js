@@ -201,7 +201,8 @@ export function isWorking(row) {
 
 export function applyMessage(kind, data, seq) {
   if (seq !== null && seq > state.seq) state.seq = seq;
-  if (data?.at_ms > state.at) state.at = data.at_ms;
+  const at = data?.at_ms ?? data?.price_ms ?? data?.book_ms ?? 0;
+  if (at > state.at) state.at = at;
   apply[kind]?.(data);
   for (const call of messages.get(kind) ?? []) call(data);
   touch("seq");

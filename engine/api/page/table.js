@@ -2,13 +2,24 @@
 //
 // Cells are updated in place. Rows are added, removed and sorted only while neither the pointer nor the focus
 // nor a selection is inside; until then new rows wait (their count is shown) and ended rows are struck through.
-// The space a table takes is fixed by the style sheet, so no table moves another.
+// The space a table takes is fixed by the style sheet, so no table moves another. One that `fits` takes the height
+// of its rows, but changes it only while neither the pointer nor the focus is in the views.
 
 import { element, setClass, setText } from "./dom.js";
 
+const ROWS_MIN = 2;
+const ROWS_MAX = 8;
+const ROW_REM = 1.85;
+
+const busy = () => {
+  const views = document.getElementById("views");
+  return views.matches(":hover") || views.contains(document.activeElement);
+};
+
 export class Table {
   // `columns`: {title, text(row), tone?(row), title?(row), numeric?, width?, button?: {label, press(row), shown?}}.
-  constructor(host, { name, columns, key, empty, more }) {
+  constructor(host, { name, columns, key, empty, fits }) {
+    this.fits = fits;
     this.columns = columns;
     this.key = key;
     this.lines = new Map();
@@ -34,7 +45,6 @@ export class Table {
     host.setAttribute("role", "region");
     host.setAttribute("aria-label", name);
     host.replaceChildren(this.waiting, table, this.empty);
-    if (more) host.append(element("button", { type: "button", class: "more", text: "Older", onclick: more }));
     this.host = host;
     host.addEventListener("pointerenter", () => { this.over = true; });
     host.addEventListener("pointerleave", () => { this.over = false; this.settle(); });
@@ -91,6 +101,10 @@ export class Table {
     this.pending = held;
     setText(this.waiting, waits ? `${waits} new` : "");
     this.empty.hidden = this.lines.size > 0;
+    if (this.fits && !busy()) {
+      const height = `${((Math.min(Math.max(this.lines.size, ROWS_MIN), ROWS_MAX) + 1) * ROW_REM + 0.6).toFixed(2)}rem`;
+      if (this.host.style.height !== height) this.host.style.height = height;
+    }
   }
 
   settle() {
