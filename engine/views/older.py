@@ -41,6 +41,9 @@ from engine.views.view import limited
 
 __all__ = ["DAYS_MAX", "Older"]
 
+SPANS: Final = (5_000, 100_000)
+"""Records at the end of the journal that are looked through for the newest ones, before all of them are."""
+
 DAYS_MAX: Final = 31
 """Days that one answer reads at most."""
 
@@ -115,10 +118,10 @@ class Older:
                         break
                     found.append(record)
         else:
-            for place in _backwards(frames, until):
-                records = _matching(frames.of_day(place, until), wanted)
-                newest = deque((one for one in records if one[0] <= until), maxlen=limit - len(found))
-                found = [*newest, *found]
+            oldest = frames.first_of(max(0, frames.day_of(until) - DAYS_MAX + 1)) if frames.days else 1
+            for span in (*SPANS, until):  # the end of the journal first: it mostly has enough
+                records = _matching(frames.after(max(oldest - 1, until - span), until), wanted)
+                found = list(deque((one for one in records if one[0] <= until), maxlen=limit))
                 if len(found) >= limit:
                     break
         return EventRows(**head, events=_rows(frames, found, fields=fields), next_after=next_after)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -78,6 +78,17 @@ class OrderState(msgspec.Struct):
     paid: Fraction = Fraction(0)
 
 
+class Groups(NamedTuple):
+    """The live orders of each book, (id, order), and its stops, (handle, record)."""
+
+    orders: dict[tuple[int, str], list[tuple[str, OrderState]]]
+    stops: dict[tuple[int, str], list[tuple[str, Kept]]]
+
+    def of_market(self, number: int) -> list[tuple[str, OrderState]]:
+        """Return the live orders of a market."""
+        return [one for key, group in self.orders.items() if key[0] == number for one in group]
+
+
 class Orders:
     """State: live orders by client order id, the latest ended ones, stops and trails, the latest refusals."""
 
@@ -90,6 +101,7 @@ class Orders:
         self.refusals: deque[Kept] = deque(maxlen=REFUSED_MAX)
         self.refused_today = 0
         self.refused_of: dict[str, int] = {}
+        self.grouped: Groups | None = None
         self.handlers: dict[type[Event], Callable[[int, Any], None]] = {
             SubmitOrder: self._submitted,
             OrderChanged: self._changed,
@@ -112,6 +124,7 @@ class Orders:
         handlers = twin.handlers
         vars(twin).update(vars(self))
         twin.handlers, twin.instruments = handlers, instruments
+        twin.grouped = None
         twin.live = {key: replace(order) for key, order in self.live.items()}
         twin.ended = {key: replace(order) for key, order in self.ended.items()}
         twin.stops, twin.trails = self.stops.copy(), self.trails.copy()
@@ -126,6 +139,7 @@ class Orders:
     def move(self, before: InstrumentListed, listed: InstrumentListed) -> None:
         """Use the scales of a new listing for what is remembered."""
         change = Change.between(before, listed)
+        self.grouped = None
         self.live = rescaled(self.live, dict[str, OrderState], change)
         self.ended = rescaled(self.ended, dict[str, OrderState], change)
         self.stops = rescaled(self.stops, dict[tuple[InstrumentId, str, str], tuple[int, Event]], change)
@@ -136,7 +150,19 @@ class Orders:
         """Return an order that is remembered."""
         return self.live.get(client_order_id) or self.ended.get(client_order_id)
 
+    def groups(self) -> Groups:
+        """Return the live orders and the stops of each book."""
+        found = self.grouped
+        if found is None:
+            found = self.grouped = Groups({}, {})
+            for name, order in self.live.items():
+                found.orders.setdefault((order.instrument, order.owner), []).append((name, order))
+            for (number, owner, handle), kept in self.stops.items():
+                found.stops.setdefault((number, owner), []).append((handle, kept))
+        return found
+
     def _submitted(self, seq: int, order: SubmitOrder) -> None:
+        self.grouped = None
         self.live[order.client_order_id] = OrderState(
             order.strategy,
             order.instrument,
@@ -158,6 +184,7 @@ class Orders:
         order.state, order.filled, order.left = changed.state, changed.filled, changed.remaining
         order.updated_seq, order.updated_ns = seq, changed.at_ns
         if changed.state in ENDED and changed.client_order_id in self.live:
+            self.grouped = None
             del self.live[changed.client_order_id]
             remember(self.ended, changed.client_order_id, order, ENDED_MAX)
 
@@ -204,6 +231,7 @@ class Orders:
         self.refused_of[refused.strategy] = self.refused_of.get(refused.strategy, 0) + 1
 
     def _stop(self, seq: int, stop: StopChanged) -> None:
+        self.grouped = None
         key = stop.instrument, stop.strategy, stop.handle
         if stop.state in _OVER:
             self.stops.pop(key, None)
@@ -224,20 +252,16 @@ class Orders:
         return max(
             (
                 order.left
-                for order in self.live.values()
-                if (order.instrument, order.owner) == (instrument, owner)
-                and order.terms.handle == handle
-                and order.terms.trigger
-                and order.terms.role == CLOSE
+                for _, order in self.groups().orders.get((instrument, owner), ())
+                if order.terms.handle == handle and order.terms.trigger and order.terms.role == CLOSE
             ),
             default=0,
         )
 
     def in_engine(self, instrument: int, owner: str) -> Iterator[tuple[int, StopChanged | TrailChanged, int]]:
         """Yield (seq, stop or trail, size) of a book; the size is what only the engine watches, or 0."""
-        for (number, name, handle), (seq, stop) in self.stops.items():
-            if (number, name) == (instrument, owner):
-                yield seq, stop, max(0, stop.size - self.at_venue(number, name, handle))
+        for handle, (seq, stop) in self.groups().stops.get((instrument, owner), ()):
+            yield seq, stop, max(0, stop.size - self.at_venue(instrument, owner, handle))
         kept = self.trails.get((instrument, owner))
         if kept is not None:
             yield kept[0], kept[1], 0 if kept[1].state == "parked" else kept[1].size
@@ -333,11 +357,9 @@ class Orders:
         """Return what closes a position at a loss: stop-losses and trailing stops."""
         listed = market.listed
         found = []
-        for name, order in self.live.items():
+        for name, order in self.groups().orders.get((instrument, owner), ()):
             terms = order.terms
-            if (order.instrument, order.owner, terms.trigger) == (instrument, owner, "sl") and (
-                terms.role == CLOSE
-            ):
+            if terms.trigger == "sl" and terms.role == CLOSE:
                 kind = "trail" if terms.purpose == "trail" else "stop"
                 price = price_text(listed, terms.trigger_price)
                 found.append(ProtectedBy(kind, name, size_text(listed, order.left), price, held))

@@ -302,16 +302,12 @@ class Projection:
 
     def working_rows(self, number: int = 0) -> list[OrderRow]:
         """Return orders and stops that may still fill, oldest first; of one market if given."""
-        rows = [
-            self.order_row(name, order)
-            for name, order in self.order_states.live.items()
-            if number in (0, order.instrument)
-        ]
         states = self.order_states
-        books = dict.fromkeys([*(key[:2] for key in states.stops), *states.trails])
-        stops = [
-            row for key in books if number in (0, key[0]) for row in self.engine_rows(key) if row.left != "0"
-        ]
+        groups = states.groups()
+        orders = states.live.items() if not number else groups.of_market(number)
+        rows = [self.order_row(name, order) for name, order in orders]
+        books = [key for key in {**groups.stops, **states.trails} if number in (0, key[0])]
+        stops = [row for key in books for row in self.engine_rows(key) if row.left != "0"]
         return [row for row in rows if row is not None] + stops
 
     # Strategies.

@@ -164,7 +164,7 @@ class Recorded:
         for records in self._batches(seq):
             for number, _, event in records:
                 if number > seq:
-                    if engine_time(event) >= until_ns:
+                    if engine_time(event) >= until_ns or number > self.last_seq:
                         return seq
                     seq = number
         return seq
