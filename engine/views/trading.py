@@ -91,7 +91,7 @@ class Trading:
         self.lines: dict[str, deque[Kept]] = {}
         self.reasons: dict[str, deque[Kept]] = {}
         self.commands: dict[int, OperatorCommand] = {}
-        self.answers: dict[int, Kept] = {}
+        self.answers: dict[str, Kept] = {}
         self.params: dict[str, dict[str, Any]] = {}
         self.pending: dict[int, ParameterSet] = {}
         self.stopped: dict[str, Since] = {}
@@ -196,7 +196,7 @@ class Trading:
             self.stopping = True
 
     def _answered(self, seq: int, answered: CommandAnswered) -> None:
-        remember(self.answers, answered.seq, (seq, answered), COMMANDS_MAX)
+        remember(self.answers, answered.nonce, (seq, answered), COMMANDS_MAX)
         pending = self.pending.pop(answered.seq, None)
         if pending is not None and answered.state == "done":
             self._put(pending)
@@ -309,8 +309,8 @@ class Trading:
         return [self.command_row(seq, command) for seq, command in newest]
 
     def command_row(self, seq: int, command: OperatorCommand) -> CommandRow:
-        """Return a command and its newest answer. One without a nonce gets none."""
-        _, answer = self.answers.get(seq, (0, None))
+        """Return a command and its newest answer, that of the first one if it is repeated."""
+        _, answer = self.answers.get(command.nonce, (0, None))
         return CommandRow(
             seq,
             ms(command.recv_ns),

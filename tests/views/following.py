@@ -22,12 +22,12 @@ from tests.orders.paper import Run
 from tests.orders.sequences import Plan
 from tests.orders.wire import RealRun
 
-__all__ = ["JOURNAL", "Followed", "FollowedReal", "differences", "followed"]
+__all__ = ["JOURNAL", "Followed", "FollowedReal", "Following", "differences", "followed"]
 
 JOURNAL = "00" * 16
 
 
-class _Following:
+class Following:
     """Follows the records of a session with a view after every input, and notes the first difference."""
 
     view: View
@@ -47,7 +47,7 @@ class _Following:
             self.broken = [f"seq {self.view.seq}: {line}" for line in found]
 
 
-class Followed(Run, _Following):
+class Followed(Run, Following):
     """A paper session that a view follows."""
 
     def send(self, *events: Event) -> None:
@@ -56,7 +56,7 @@ class Followed(Run, _Following):
         self.follow(self)
 
 
-class FollowedReal(RealRun, _Following):
+class FollowedReal(RealRun, Following):
     """A session with real orders that a view follows."""
 
     def send(self, *events: Event) -> None:
