@@ -13,6 +13,7 @@ they follow when an instrument is listed with finer scales (`rescale`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
@@ -222,13 +223,20 @@ _NO_EVENTS: Final[tuple[type[Event], ...]] = ()
 
 def handlers_of(actor: Actor) -> list[tuple[type[Event], Callable[[Any, Emit], None]]]:
     """Return the (event type, bound handler) pairs of an actor in order of definition, base classes first."""
+    own = _handled_by(type(actor))  # type: ignore[arg-type]
+    return [(event_type, getattr(actor, name)) for event_type, name in own]
+
+
+@cache
+def _handled_by(kind: type[Actor]) -> list[tuple[type[Event], str]]:
+    """Return the (event type, name of the handler) pairs of a class. Not to be changed."""
     found: dict[str, None] = {}
-    for cls in reversed(type(actor).__mro__):
+    for cls in reversed(kind.__mro__):
         for name, member in vars(cls).items():
             if getattr(member, "__handles__", None):
                 found[name] = None
     return [
-        (event_type, getattr(actor, name))
+        (event_type, name)
         for name in found
-        for event_type in getattr(getattr(type(actor), name), "__handles__", _NO_EVENTS)
+        for event_type in getattr(getattr(kind, name), "__handles__", _NO_EVENTS)
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -39,12 +39,20 @@ def load_config(path: Path) -> Config:
 
 def parse_config(data: dict[str, Any] | str) -> Config:
     """Return the configuration in a TOML table or in canonical JSON. Raises ConfigError."""
-    if isinstance(data, str):
-        try:
-            data = msgspec.json.decode(data, type=dict[str, Any])
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise ConfigError(f"the recorded configuration is not JSON: {error}") from None
-        data = _moved(data)
+    return _recorded(data) if isinstance(data, str) else _checked(data)
+
+
+@lru_cache(maxsize=4)
+def _recorded(text: str) -> Config:
+    """Return a recorded configuration: each actor of a session reads the same one when it begins."""
+    try:
+        data = msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise ConfigError(f"the recorded configuration is not JSON: {error}") from None
+    return _checked(_moved(data))
+
+
+def _checked(data: dict[str, Any]) -> Config:
     data = _as_recorded(data)
     _refuse_unknown_keys(data, Config, "")
     try:
