@@ -72,7 +72,11 @@ def engine(*args: object, cwd: Path | None = None) -> Done:
 def spawn(*args: object, cwd: Path | None = None, **variables: str) -> Done:
     """Run `engine ARGS` in a process of its own to its end, with these variables in its environment."""
     with start(*args, cwd=cwd, env=environment() | variables) as process:
-        out, err = process.communicate(timeout=PATIENCE_S)
+        try:
+            out, err = process.communicate(timeout=PATIENCE_S)
+        except BaseException:
+            process.kill()
+            raise
     return _without_traceback(Done(process.returncode, out, err))
 
 
