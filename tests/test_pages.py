@@ -130,21 +130,26 @@ def page_folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def venue() -> Iterator[str]:
+    """A sandbox for the commands that need the venue, which all pages share."""
+    command = [sys.executable, "-P", "-m", "engine", "sandbox", "--port", "0", "--json", "--until-eof"]
+    with subprocess.Popen([*command, "--history", "300"], stdin=-1, stdout=-1, text=True) as process:
+        assert process.stdout is not None
+        yield json.loads(process.stdout.readline())["base_url"]
+        process.terminate()
+
+
 @pytest.fixture
-def environment() -> Iterator[dict[str, str]]:
+def environment(venue: str) -> dict[str, str]:
     """The environment of a page: a free port for the sandbox that it starts, and a sandbox for the venue."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
-    command = [sys.executable, "-P", "-m", "engine", "sandbox", "--port", "0", "--json", "--until-eof"]
-    with subprocess.Popen([*command, "--history", "300"], stdin=-1, stdout=-1, text=True) as venue:
-        assert venue.stdout is not None
-        base_url = json.loads(venue.stdout.readline())["base_url"]
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
-        # As for a user, the path does not hold this environment.
-        here = str(Path(sys.prefix) / "bin")
-        path = os.pathsep.join(one for one in kept["PATH"].split(os.pathsep) if one != here)
-        yield {**kept, "PATH": path, "PORT": port, "SANDBOX": base_url}
-        venue.terminate()
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
+    # As for a user, the path does not hold this environment.
+    here = str(Path(sys.prefix) / "bin")
+    path = os.pathsep.join(one for one in kept["PATH"].split(os.pathsep) if one != here)
+    return {**kept, "PATH": path, "PORT": port, "SANDBOX": venue}
 
 
 @pytest.mark.parametrize("page", pages_with("sh"), ids=name_of)
