@@ -102,8 +102,8 @@ def test_a_port_in_use_is_refused_before_the_session_starts(tmp_path: Path) -> N
 def test_the_address_is_printed_and_no_token_is_recorded(tmp_path: Path) -> None:
     root, config = tmp_path / "journal", tmp_path / "fast.toml"
     config.write_text(FAST, encoding="utf-8")
-    options = ("live", "--for", "1s", "--journal", root, "--config", config, "--dashboard", ":0")
-    done = spawn(*options, "--json")
+    options = ("--journal", root, "--config", config, "--dashboard", ":0", "--json")
+    done = spawn("live", "--for", "1s", *options)
     assert done.code == 0, done.err
     first, *_, last = done.out.splitlines()
     link = json.loads(first)["dashboard"]
@@ -117,6 +117,3 @@ def test_the_address_is_printed_and_no_token_is_recorded(tmp_path: Path) -> None
     for folder, _, names in os.walk(root):
         for name in names:
             assert token.encode() not in (Path(folder) / name).read_bytes()
-    text = spawn(*options)
-    assert text.code == 0, text.err
-    assert [line for line in text.out.splitlines() if "token=" in line] == [f"dashboard: {link_of(text.out)}"]

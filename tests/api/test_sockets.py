@@ -13,7 +13,7 @@ import pytest
 
 from engine.api.sockets import SOCKET_NAME, Address, UnixSocket, connect_unix, listen_tcp, parse_address
 from engine.errors import EngineError, UsageError
-from tests.api.kit import serving
+from tests.api.kit import link_of, serving
 from tests.commands.kit import FAST, as_json, days, engine, spawn, start, until
 
 
@@ -94,8 +94,10 @@ def test_a_refused_second_engine_leaves_the_socket_of_the_first(tmp_path: Path) 
             first.stderr.close()
     assert stat.S_ISSOCK((root / SOCKET_NAME).stat().st_mode), "SIGKILL leaves the file"
     assert as_json(engine("replay", days(root)[-1], "--json"))["identical"]
-    third = as_json(spawn("live", "--for", "1s", "--journal", root, "--config", config, "--json"))
-    assert third["first_seq"] > 1
+    third = spawn("live", "--for", "1s", "--journal", root, "--config", config, "--dashboard", ":0")
+    assert third.code == 0, third.err
+    link = link_of(third.out)
+    assert [line for line in third.out.splitlines() if "token=" in line] == [f"dashboard: {link}"]
     assert not (root / SOCKET_NAME).exists()
 
 
