@@ -33,7 +33,7 @@ max_orders_per_minute = 0
 """
 
 
-def measure_streams(seconds: int = 10) -> None:
+def measure_streams(seconds: int = 15) -> None:
     """Run the sessions and print both medians."""
     latencies: dict[int, list[float]] = {0: [], READERS: []}
     read = 0
