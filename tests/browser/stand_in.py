@@ -54,6 +54,7 @@ class StandIn:
         self.instrument = instrument
         self.armed = armed
         self.read_only = False
+        self.intervals = ["1m", "1h"]
         self.recorded = False
         self.status_code = 0
         """If not 0, every request is answered with it, as by a proxy whose engine is away."""
@@ -248,7 +249,7 @@ class StandIn:
             maker_fee="0.00015",
             traded=True,
             halted="",
-            intervals=["1m", "1h"],
+            intervals=self.intervals,
             footprints=[],
             profiles=[],
             price=self.price(),

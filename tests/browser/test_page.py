@@ -374,6 +374,17 @@ def stale_or_fresh(page: Any) -> str:
     return str(page.get_attribute("#line", "data-tone"))
 
 
+def test_an_interval_is_offered_with_its_first_bar(watched: Watched, stand_in: StandIn) -> None:
+    stand_in.intervals = []
+    page = open_page(watched, stand_in, "market")
+    offered = "[...document.getElementById('market-interval').options].map((one) => one.value).join()"
+    assert page.evaluate(offered) == ""
+    stand_in.send("bar", stand_in.bar_message(1, forming=False))
+    until(page, f"{offered} === '1m'")
+    shows(page, "chart-note", "bars")
+    watched.check(stand_in.address)
+
+
 def test_light_and_dark_follow_the_system_and_the_switch(watched: Watched, stand_in: StandIn) -> None:
     page = open_page(watched, stand_in)
     background = "getComputedStyle(document.body).backgroundColor"
@@ -396,9 +407,9 @@ def send_an_hour(stand_in: StandIn, page: Any) -> None:
             stand_in.send("price", stand_in.price())
         stand_in.send("bar", stand_in.bar_message(stand_in.seq // 60, forming=second % 60 != 59))
         stand_in.send("equity", stand_in.account(stand_in.seq))
+        stand_in.send("order", stand_in.order(f"s-{stand_in.seq}", "Filled"))
+        stand_in.send("fill", stand_in.fill(stand_in.seq))
         if second % 10 == 0:
-            stand_in.send("order", stand_in.order(f"s-{stand_in.seq}", "Filled"))
-            stand_in.send("fill", stand_in.fill(stand_in.seq))
             page.wait_for_timeout(1)
     until(page, f"document.getElementById('line').textContent.includes('seq {stand_in.seq} ')", 60)
 
