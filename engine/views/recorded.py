@@ -89,9 +89,9 @@ class Recorded:
     # Indexing.
 
     def index(self, progress: Progress | None = None) -> None:
-        """Read all days once. Raises JournalError for a day that cannot be read."""
+        """Read all days once, and verify their bytes. Raises JournalError for a day that cannot be read."""
         view = self._fresh()
-        for records in self._batches(self.first_seq):
+        for records in self._verified():
             view = self._begun(view, records)
             try:
                 view.apply(records)
@@ -177,6 +177,12 @@ class Recorded:
         first, _, event = records[0]
         gap = view.seq and first != view.seq + 1
         return self._fresh() if gap and isinstance(event, DayOpened) else view
+
+    def _verified(self) -> Iterator[list[Record]]:
+        """Yield the records of all days, a frame at a time, whose digests are checked."""
+        for folder in self.days:
+            for frame in open_day(folder):
+                yield list(records_of(frame))
 
     def _batches(self, seq: int) -> Iterator[list[Record]]:
         """Yield the records from a seq on, a frame at a time."""

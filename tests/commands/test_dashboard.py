@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import urllib.error
 import urllib.request
@@ -68,6 +69,19 @@ def test_a_recorded_day_is_served_at_any_moment_and_takes_no_command() -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_a_damaged_day_is_not_shown(tmp_path: Path) -> None:
+    day = tmp_path / "2024-12-05"
+    shutil.copytree(SAMPLE, day)
+    (segment,) = day.glob("*.seg.zst")
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 2] ^= 1
+    segment.write_bytes(data)
+    done = engine("dashboard", day, "--bind", "127.0.0.1:0")
+    assert done.code == 4
+    assert len(done.err.strip().splitlines()) <= 2
+    assert done.out == ""
 
 
 @pytest.mark.parametrize(

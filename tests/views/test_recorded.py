@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from engine.errors import UsageError
+from engine.errors import JournalError, UsageError
 from engine.events import FillBooked, OperatorCommand, OrderRefused, engine_time
 from engine.events.codec import Record
 from engine.journal import JournalWriter, Tail, list_days
@@ -134,6 +135,18 @@ def test_why_and_older_rows_are_read_from_the_days(days: Recorded) -> None:
 def test_a_moment_that_is_none_is_an_error(days: Recorded, query: dict[str, str]) -> None:
     with pytest.raises(UsageError):
         days.answer("status", query)
+
+
+def test_a_frame_that_was_altered_is_found_when_the_days_are_read(root: Path, tmp_path: Path) -> None:
+    day = tmp_path / list_days(root)[0].path.name
+    shutil.copytree(list_days(root)[0].path, day)
+    (segment,) = day.glob("*.seg")
+    data = bytearray(segment.read_bytes())
+    place = data.rindex(b"AAA") if b"AAA" in data else len(data) // 2
+    data[place] ^= 1
+    segment.write_bytes(data)
+    with pytest.raises(JournalError):
+        Recorded([day]).index()
 
 
 def test_days_of_several_journals_are_refused(root: Path, tmp_path: Path) -> None:
