@@ -39,6 +39,7 @@ from engine.events import (
     GatewayUp,
     InstrumentListed,
     Liquidated,
+    LoginFailed,
     LogWritten,
     MarginCalled,
     MarketHalted,
@@ -109,7 +110,7 @@ _SHOWN: Final[frozenset[type[Event]]] = frozenset(
         *(FillBooked, FundingPaid, GatewayDown, GatewayUp, InstrumentListed, Liquidated, LogWritten),
         *(MarginCalled, MarketHalted, ModifyRejected, OperatorCommand, OrderChanged, OrderRefused),
         *(OrderRejected, OrderUnknown, PositionChanged, PositionDiffers, ProtectionChanged, SessionStarted),
-        SessionStopped,
+        *(LoginFailed, SessionStopped),
     }
 )
 """The events looked at: thousands of trades and quotes a second pass by."""
@@ -223,6 +224,8 @@ class Notices:
 
     def _of_command(self, event: Event) -> Notice | None:
         match event:
+            case LoginFailed():
+                return Notice("api", "rejected", f"a login with a wrong {event.reason} from {event.address}")
             case OperatorCommand():
                 return Notice("operator", "command", command_words(event), fields={"command": event.command})
             case CommandAnswered():

@@ -18,7 +18,7 @@ from engine.api import live
 from engine.api.live import LiveSource, _read_view
 from engine.api.server import LiveServer
 from engine.api.sockets import UnixSocket, short_path
-from engine.events import ClockAdvanced, EdgeChanged
+from engine.events import ClockAdvanced, EdgeChanged, LoginFailed
 from engine.events.codec import Record, in_order
 from engine.records import derived_of, inputs_of, open_day
 from engine.runtime.committer import Committed
@@ -98,6 +98,8 @@ async def test_a_session_is_shown_and_takes_commands(paced_clock: MockClock, tmp
         assert (again["seq"], again["repeated"]) == (done["seq"], True)
         halted = await ask(tmp_path, "/api/commands", command="halt", nonce="b", journal="0" * 32)
         assert halted["state"] == "done", "a halt passes whatever the journal"
+        assert (await ask(tmp_path, "/api/login", token="wrong"))["code"] == "login_failed"
+        await durable(rig)
         health = await ask(tmp_path, "/api/health")
         assert health["lines"]["journal"].startswith("seq ")
         assert health["lines"]["api"].startswith("connections ")
@@ -106,7 +108,12 @@ async def test_a_session_is_shown_and_takes_commands(paced_clock: MockClock, tmp
         events = (await ask(tmp_path, "/api/events?kinds=Trade&limit=2"))["events"]
         assert [one["type"] for one in events] == ["Trade", "Trade"], "these are read from the journal"
 
-    await Rig(tmp_path, config(), make_server=makes(tmp_path)).run(script)
+    rig = Rig(tmp_path, config(), make_server=makes(tmp_path))
+    await rig.run(script)
+    lines = [one.detail for one in rig.health if one.name == "api" and one.state == "rejected"]
+    assert lines == ["a login with a wrong token from socket"]
+    (wrong,) = of(LoginFailed, tmp_path)
+    assert (wrong.address, wrong.reason) == ("socket", "token")
     assert_replays(tmp_path)
     assert not (tmp_path / "engine.sock").exists()
 
