@@ -226,6 +226,7 @@ class Simulation:
             await trio.sleep(left_ns / SECOND_NS)
 
     def _last_ns(self, seconds: float) -> tuple[int, int]:
+        """Return the span of time that ends now."""
         now_ns = self.times.true_ns()
         return now_ns - round(seconds * SECOND_NS), now_ns
 
@@ -235,6 +236,8 @@ class Simulation:
         disk, network = self.machine.disk, self.machine.network
         disk.fails.clear()
         disk.before, network.sending = (lambda _: None), (lambda: None)
+        if self.machine.store is not None:
+            self.machine.store.kill = None
 
     def _ready_within_s(self) -> float:
         """Return how long it may take until the engine is ready."""
@@ -255,7 +258,7 @@ class Simulation:
         while trio.current_time() - began < self._ready_within_s():
             kind, words = reason_not_ready(self.machine.live)
             if not kind:
-                self.ready_s = trio.current_time() - began
+                self.ready_s = max(self.ready_s or 0.0, trio.current_time() - began)
                 return
             reasons[f"{kind}: {words}"] += 1
             if kind in ("halted", "clock"):
