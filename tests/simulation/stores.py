@@ -30,6 +30,10 @@ from engine.stores.writer import StoreWriter
 __all__ = ["Store", "stored"]
 
 
+BATCH_S = 3.0
+"""Rows are written in larger batches than in real sessions, which costs less."""
+
+
 class Store:
     """The store. `disk` returns the disk of the present process; the journal is in `root` on it."""
 
@@ -114,5 +118,6 @@ def stored(store: Store | None) -> Iterator[None]:
         patch("engine.commands.planning.witness_of", witness_of),
         patch.object(SqliteStore, "_write_cursor", killed),
         patch.object(projector, "trio", _Trio()),
+        patch.object(projector, "PAUSE_S", BATCH_S),
     ):
         yield
