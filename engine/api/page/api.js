@@ -68,8 +68,8 @@ export function setMoment(members) {
   moment = members;
 }
 
-export function get(name, members = {}) {
-  const text = query({ ...members, ...moment, ...(journal ? { journal } : {}) });
+export function get(name, members = {}, asOf = moment) {
+  const text = query({ ...members, ...asOf, ...(journal ? { journal } : {}) });
   return request(`/api/${name}${text ? `?${text}` : ""}`, {});
 }
 

@@ -10,7 +10,7 @@ const WAIT_MS = 120;
 
 // `moved()` reads everything again, as it was at the moment that was chosen.
 export async function startTimeline(moved) {
-  const marks = await get("marks");
+  let marks = await get("marks", {}, {});
   const host = byId("timeline");
   const slider = element("input", {
     id: "timeline-at", type: "range", min: marks.first_ms, max: marks.last_ms, step: 1000, "aria-label": "Time of the day",
@@ -47,7 +47,14 @@ export async function startTimeline(moved) {
     moving = false;
   }
 
-  function jump(step) {
+  // A replay that goes on meanwhile may have added marks, so they are read again.
+  async function jump(step) {
+    try {
+      marks = await get("marks", {}, {});
+    } catch (error) {
+      setText(note, error.message);
+      return;
+    }
     const wanted = (mark) => kind.value === "anything" || mark.kind === kind.value;
     const found = step > 0
       ? marks.marks.find((mark) => mark.seq > state.seq && wanted(mark))
