@@ -33,6 +33,7 @@ from engine.events import (
 )
 from engine.strategies import Strategy
 from engine.strategies.actor import StrategyActor
+from engine.strategies.params import set_parameter
 from engine.values import BUY, SELL
 from tests.actors.harness import MINUTE, Harness, T
 from tests.commands.kit import SAMPLE, engine, environment
@@ -53,7 +54,7 @@ def examples() -> dict[str, str]:
 
 def documented(folder: Path) -> type[Strategy]:
     """Return a strategy class whose `on_trade` is the list of verbs, with the hooks shown below it."""
-    verbs, hooks = (text for text in blocks() if not text.startswith(("# ", "bench")))
+    verbs, hooks = (text for text in blocks() if not text.startswith(("# ", "bench", "from ")))
     lines = [
         "from engine.strategies import Bar, Book, Context, Fill, Funding, OrderView, Strategy, Tick",
         "class Shown(Strategy):",
@@ -61,14 +62,19 @@ def documented(folder: Path) -> type[Strategy]:
     ]
     lines += [f"        {line}" for line in verbs.splitlines()]
     lines += [f"    {line}" for line in hooks.splitlines()]
-    file = folder / "shown.py"
-    file.write_text("\n".join(lines), encoding="utf-8")
-    spec = importlib.util.spec_from_file_location("shown", file)
+    return loaded(folder, "\n".join(lines), "Shown")
+
+
+def loaded(folder: Path, text: str, name: str) -> type[Strategy]:
+    """Return the strategy class of a source text."""
+    file = folder / f"{name.lower()}.py"
+    file.write_text(text, encoding="utf-8")
+    spec = importlib.util.spec_from_file_location(name.lower(), file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    cls: type[Strategy] = module.Shown
+    cls: type[Strategy] = getattr(module, name)
     return cls
 
 
@@ -145,6 +151,15 @@ def test_the_hooks_of_the_guide_do_what_they_show(tmp_path: Path) -> None:
 def bar(close: int, number: int = 0) -> BarClosed:
     start = T + number * MINUTE
     return BarClosed(start + MINUTE, 1, MINUTE, start, close, close, close, close, 5, 7, "trade")
+
+
+def test_the_example_of_on_set_takes_a_period_and_refuses_one_that_is_too_small(tmp_path: Path) -> None:
+    (text,) = (text for text in blocks() if text.startswith("from "))
+    strategy = StrategyActor(loaded(tmp_path, text, "Tunable"), "mine", {}).strategy
+    assert set_parameter(strategy, "period", "9", again=False) == ("", "")
+    assert set_parameter(strategy, "period", "1", again=False)[0] == "parameter"
+    assert vars(strategy)["period"] == 9
+    assert vars(strategy)["emas"]["AAA"] is not None
 
 
 def test_there_are_three_examples_of_growing_size() -> None:
