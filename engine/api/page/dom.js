@@ -15,7 +15,7 @@ export function element(name, attributes = {}, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
-// Changes a text only if it differs and nobody is selecting it.
+// Changes a text only if it differs and no part of it is selected.
 export function setText(node, text) {
   const value = text ?? "";
   if (node.textContent === value) return;

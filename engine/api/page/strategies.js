@@ -113,7 +113,7 @@ class Card {
     return this.other;
   }
 
-  // The value in force stands beside the field, so that it can change while somebody types another one.
+  // The value in force stands beside the field, so that it can change while another one is typed.
   showParam(name, value) {
     const text = typeof value === "string" ? value : JSON.stringify(value);
     if (!this.params.has(name)) {

@@ -1,4 +1,4 @@
-// A table whose rows stay where they are while somebody points at them or works in them.
+// A table whose rows stay where they are while a person points at them or works in them.
 //
 // Cells are updated in place. Rows are added, removed and sorted only while neither the pointer nor the focus
 // nor a selection is inside; until then new rows wait (their count is shown) and ended rows are struck through.
