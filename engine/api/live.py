@@ -186,7 +186,8 @@ class LiveSource:
         view = self._view
         ask = functools.partial(self._journal.answer, seq=view.seq, at_ms=view.at_ns // 1_000_000)
         try:
-            return await trio.to_thread.run_sync(ask, name, query, limiter=self._reading)
+            async with self._reading:
+                return await trio.to_thread.run_sync(ask, name, query, abandon_on_cancel=True)
         except UsageError as error:
             raise Problem("bad_query", str(error)) from None
 
@@ -237,10 +238,10 @@ class LiveSource:
         self.messages.add(frames, self._view.seq)
 
     async def _read_day(self) -> None:
-        """Make a new view of the newest day's records that are durable now."""
+        """Make a new view of the newest day's records that are durable now. A stop does not wait for it."""
         until = self._durable_seq
         read = functools.partial(_read_view, self._root, self.journal, until, self._defaults)
-        self._view = await trio.to_thread.run_sync(read)
+        self._view = await trio.to_thread.run_sync(read, abandon_on_cancel=True)
         self._changes = None
         self.messages.reset(self._view.seq)
         self._ready = self._view.seq >= self._dropped_seq  # else the queue overflowed meanwhile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from pathlib import Path
 
 import pytest
@@ -285,6 +286,25 @@ async def test_a_stop_is_not_held_up_by_streams_and_ends_them(tmp_path: Path) ->
         assert (await wire.until(b"\r\n0\r\n\r\n")).endswith(b"\r\n0\r\n\r\n"), "the stream ends in order"
         assert await wire.ended()
         await wire.stream.aclose()
+
+
+async def test_a_stop_does_not_wait_for_a_long_reading_of_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+    async with serving(tmp_path, tcp=False) as served:
+        served.tick()
+        await served.settled()
+        source = served.server._source
+        monkeypatch.setattr(source._journal, "answer", lambda *_, **__: release.wait(PATIENCE_S))
+        wire = await served.connect(unix=True)
+        await wire.send(b"GET /api/why/1 HTTP/1.1\r\nHost: engine\r\n\r\n")
+        with trio.fail_after(PATIENCE_S):
+            while not source._reading.borrowed_tokens:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        began = trio.current_time()
+    assert trio.current_time() - began < 5
+    release.set()
 
 
 # Addresses.
