@@ -12,6 +12,7 @@ The same structs describe the API, are recorded (`command_of`), and are read bac
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -209,8 +210,11 @@ def parse_request(body: bytes | str | Mapping[str, Any], who: str = "") -> AnyRe
             if len(body) > BODY_LENGTH_MAX:
                 raise CommandError("invalid", f"a command has at most {BODY_LENGTH_MAX} bytes")
             given = msgspec.json.decode(body)
+            json.loads(body, object_pairs_hook=_once)  # the decoder takes the last of two
         else:
             given = dict(body)
+    except RecursionError:
+        raise CommandError("invalid", "the request is not JSON: it is nested too deeply") from None
     except (msgspec.DecodeError, UnicodeError) as error:
         raise CommandError("invalid", f"the request is not JSON: {_line(error)}") from None
     if not isinstance(given, dict):
@@ -289,6 +293,16 @@ def request_of(command: OperatorCommand) -> AnyRequest:
         raise CommandError("invalid", f"{command.command}: {_line(error)}") from None
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the members of an object. Raises CommandError for a name that is given twice."""
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in members:
+            raise CommandError("invalid", f"{name[:40]!r} is given twice; which one is meant is not clear")
+        members[name] = value
+    return members
+
+
 def _check_text(command: str, name: str, value: str) -> None:
     if not value.isprintable() or len(value) > TEXT_LENGTH_MAX:
         raise CommandError("invalid", f"{command}: {name} has at most {TEXT_LENGTH_MAX} printable characters")
@@ -310,6 +324,8 @@ def _check_value(request: Set) -> None:
         raise CommandError("number", "set: value does not fit 64 bits")
     if isinstance(value, float) and not math.isfinite(value):
         raise CommandError("number", "set: value is not a finite number")
+    if len(text_of(value)) > TEXT_LENGTH_MAX:
+        raise CommandError("number", f"set: value has more than {TEXT_LENGTH_MAX} digits")
 
 
 def _check_selectors(command: str, request: AnyRequest) -> None:

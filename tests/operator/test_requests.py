@@ -151,3 +151,31 @@ def test_requests_know_their_types() -> None:
     value = ask("set", strategy="S", name="x", value="1")
     assert isinstance(value, Set)
     assert value.value == "1", "text stays text: the parameter's type decides"
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        '"command": "pause", "command": "halt"',
+        '"command": "flatten", "all": true, "all": false, "market": "BTC"',
+        '"command": "order", "market": "BTC", "side": "buy", "size": "0.1", "size": "0.2"',
+        r'"command": "order", "market": "BTC", "side": "buy", "size": "0.1", "s\u0069ze": "0.2"',
+        '"command": "halt", "nonce": "n-2"',
+    ],
+)
+def test_a_member_that_is_given_twice_is_an_error(members: str) -> None:
+    with pytest.raises(CommandError, match="is given twice") as caught:
+        parse_request(f'{{"nonce": "n-1", {members}}}')
+    assert caught.value.code == "invalid"
+
+
+@pytest.mark.parametrize("body", [b"[" * 4000, b"[" * 2000 + b"]" * 2000, b'{"a":' * 800])
+def test_a_body_that_is_nested_deeply_is_an_error_of_the_request(body: bytes) -> None:
+    with pytest.raises(CommandError) as caught:
+        parse_request(body)
+    assert caught.value.code == "invalid"
+
+
+@pytest.mark.parametrize("value", [1e80, -1e79, 9.999999999999996e79, 1e300, 1e-90])
+def test_a_value_whose_text_is_too_long_for_its_record_is_an_error(value: float) -> None:
+    assert code("set", strategy="S", name="x", value=value) == "number"
