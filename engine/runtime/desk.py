@@ -55,7 +55,7 @@ class CommandAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Flight:
-    """A command on its way, or one that works while somebody waits for its end."""
+    """A command on its way, or one that works while a request waits for its end."""
 
     def __init__(self, digest: str) -> None:
         self.digest = digest
@@ -188,6 +188,6 @@ class Desk:
         )
 
     def _forget(self, nonce: str, flight: _Flight) -> None:
-        """Drop a command that nobody waits for. One without an answer stays until it has one."""
+        """Drop a command that no request waits for. One without an answer stays until it has one."""
         if not flight.waiting and flight.answered.is_set():
             self._flights.pop(nonce, None)

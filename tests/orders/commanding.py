@@ -87,7 +87,7 @@ class Commander(Author):
 
     def _members(self, command: str, market: int) -> dict[str, Any]:
         r = self.random
-        strategy = r.choice((*STRATEGIES, *STRATEGIES, *STRATEGIES, "Nobody"))
+        strategy = r.choice((*STRATEGIES, *STRATEGIES, *STRATEGIES, "Stranger"))
         if command in ("pause", "resume"):
             return r.choice(({}, {"all": True}, {"strategy": strategy}))
         if command in ("cancel", "flatten"):
