@@ -38,7 +38,7 @@ from engine.runtime.committer import Committer
 from engine.stores.sqlite.store import SqliteStore
 from tests.live.kit import KEY
 from tests.simulation.disks import SimulatedDisk
-from tests.simulation.scenario import Scenario, draw
+from tests.simulation.scenario import Scenario, draw, draw_day
 from tests.simulation.simulation import simulate
 from tests.simulation.traders import Targets
 
@@ -54,13 +54,15 @@ PER_HOUR: Final = 110.0
 class Planted(NamedTuple):
     """A bug: its number, what is wrong, and the patches (object, name, replacement of the original).
 
-    `stores`: it is in a store, so the sessions have one.
+    `stores`: it is in a store, so the sessions have one. `days`: it is looked for in days, where many more
+    requests are refused.
     """
 
     name: str
     words: str
     patches: tuple[tuple[Any, str, Callable[[Any], Any]], ...]
     stores: bool = False
+    days: bool = False
 
 
 class Found(NamedTuple):
@@ -78,7 +80,8 @@ def find(bug: Planted, first_seed: int = 1) -> Found | None:
     A seed counts only if everything holds in it without the bug.
     """
     for count in range(SEEDS_MAX):
-        scenario = draw(first_seed + count, HOURS, per_hour=PER_HOUR, stores=bug.stores)
+        seed = first_seed + count
+        scenario = draw_day(seed) if bug.days else draw(seed, HOURS, per_hour=PER_HOUR, stores=bug.stores)
         with planted(bug):
             said = _broken_by(scenario)
         if said is not None and _broken_by(scenario) is None:
@@ -308,7 +311,7 @@ PLANTED: Final = (
         stores=True,
     ),
     Planted("X14", "a decision depends on the process", ((Targets, "on_bar", _by_calls),)),
-    Planted("X15", "the venue's `Retry-After` is ignored", ((Governor, "refused", _nothing),)),
+    Planted("X15", "the venue's `Retry-After` is ignored", ((Governor, "refused", _nothing),), days=True),
     Planted("X16", "connections are not pinged", ((Connection, "_prove_life", _for_ever),)),
     Planted(
         "X17", "windows without a connection count as quiet", ((Aggregator, "note_feed_down", _nothing),)
