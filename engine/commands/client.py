@@ -21,6 +21,7 @@ import msgspec
 
 from engine.api.sockets import SOCKET_NAME, connect_unix
 from engine.errors import EngineError, EngineUnreachable, SafetyRefusal, UsageError
+from engine.journal.lock import living_holder
 
 __all__ = ["EngineClient", "journal_option", "new_nonce"]
 
@@ -163,6 +164,13 @@ class EngineClient:
     def _why_not(self, error: OSError) -> str:
         """Return why nothing can be connected to, and what to do."""
         start = f"`engine live --journal {self._root}`"
+        if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+            holder = living_holder(self._root)
+            if holder is not None:
+                return (
+                    f"{self._root}: process {holder} has this journal and takes no commands now; an engine "
+                    "that starts reads its newest day first: ask again in a moment"
+                )
         match error:
             case FileNotFoundError():
                 return f"{self._root}: no engine runs on this journal; {start} starts one"

@@ -18,7 +18,7 @@ from typing import Final
 
 from engine.errors import JournalError, JournalLocked
 
-__all__ = ["LOCK_NAME", "JournalLock"]
+__all__ = ["LOCK_NAME", "JournalLock", "living_holder"]
 
 LOCK_NAME = "LOCK"
 
@@ -90,3 +90,23 @@ class JournalLock:
             raise JournalError(
                 f"{self.path}: is not the lock of a journal and was not changed; move it elsewhere"
             )
+
+
+def living_holder(root: Path) -> int | None:
+    """Return the process that holds the lock of a journal, or held it last, if it lives. Takes no lock."""
+    try:
+        fd = os.open(root / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            pid = int(os.pread(fd, _BYTES, 0))
+        finally:
+            os.close(fd)
+    except (OSError, ValueError):
+        return None
+    try:
+        if pid > 0:
+            os.kill(pid, 0)
+    except PermissionError:  # another user's
+        return pid
+    except (OSError, OverflowError):
+        return None
+    return pid if pid > 0 else None

@@ -18,6 +18,7 @@ import pytest
 from engine.api.sockets import SOCKET_NAME
 from engine.commands.ctl import ctl_command
 from engine.errors import EngineError
+from engine.journal.lock import JournalLock
 from tests.commands.fake_engine import JOURNAL, FakeEngine, fake_engine, lost, outcome, refused
 from tests.commands.kit import Done, engine
 
@@ -254,6 +255,26 @@ def test_a_socket_that_a_killed_engine_left(folder: Path) -> None:
     done = ctl("halt")
     assert done.code == 5
     assert "journal/engine.sock: the engine that made it was killed" in done.err
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_an_engine_that_starts_is_not_taken_for_one_that_was_killed(folder: Path, left: bool) -> None:
+    (folder / "journal").mkdir()
+    if left:
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind("journal/engine.sock")
+    with JournalLock(folder / "journal"):
+        done = ctl("halt")
+    assert (done.code, done.out) == (5, "")
+    assert f"process {os.getpid()} has this journal and takes no commands now" in done.err
+    assert "engine live" not in done.err, "a second engine would be refused"
+
+
+@pytest.mark.parametrize("content", ["", "0", "-1", "9" * 20, "4194305", "nonsense"])
+def test_a_lock_of_a_process_that_ended_holds_nothing(folder: Path, content: str) -> None:
+    (folder / "journal").mkdir()
+    (folder / "journal" / "LOCK").write_text(content, encoding="utf-8")
+    assert "no engine runs on this journal" in ctl("halt").err
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may use every socket")
