@@ -261,6 +261,7 @@ class Api:
         session: Session | None = request.scope["state"]["session"]
         if session is None:
             raise Problem("bad_request", "a caller of the socket has no session to end")
+        await _body(request)  # an answer before its end would cut the connection of who still sends it
         self._sessions.logout(session)
         answer = _json(self._session_answer(request, ""))
         for secure in (False, True):
@@ -272,6 +273,7 @@ class Api:
         caller: Caller = request.scope["state"]["caller"]
         if not caller.unix:
             raise Problem("socket_only", "a fresh link is given over the socket only: `engine ctl link`")
+        await _body(request)  # as above
         link = self._services.link()
         if not link:
             raise Problem("no_page", "there is no page: start the engine with --dashboard")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -151,7 +151,8 @@ class EngineClient:
                 raise EngineUnreachable(self._why_not(error)) from None
             try:
                 content = None if body is None else msgspec.json.encode(body)
-                connection.request(method, f"/api/{path}", content, {"Content-Type": "application/json"})
+                with suppress(BrokenPipeError):  # refused before all was sent: the answer says why
+                    connection.request(method, f"/api/{path}", content, {"Content-Type": "application/json"})
                 response = connection.getresponse()
                 return _Response(response.status, response.read(ANSWER_BYTES_MAX))
             except TimeoutError:

@@ -19,7 +19,7 @@ from engine.events import (
     TargetChanged,
 )
 from engine.values import BUY, SELL
-from tests.actors.rig import Rig
+from tests.actors.rig import FEED_PRICE, Rig
 
 
 def working() -> Rig:
@@ -84,7 +84,8 @@ def test_an_operator_cancels_what_opens(command: str, target: str, expected: lis
 
 
 def openings(rig: Rig, name: str = "S", market: int = 1) -> str:
-    """Return the limit that refuses a buy now, or ""."""
+    """Return the limit that refuses a buy at a price of now, or ""."""
+    rig.trade(FEED_PRICE, market=market)
     refused = len(rig.refusals())
     rig.buy(name, "0.1", market=market)
     return "".join(rig.refusals()[refused:])

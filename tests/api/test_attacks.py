@@ -81,6 +81,18 @@ async def test_a_body_without_length_is_bounded_as_well(tmp_path: Path) -> None:
         await fine(served)
 
 
+async def test_a_body_that_follows_late_is_waited_for(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        wire = await served.connect(unix=True)
+        await wire.send(request(served, "POST /api/link HTTP/1.1", "Content-Length: 2"))
+        await trio.sleep(0.3)
+        await wire.send(b"{}")
+        reply = await wire.reply()
+        assert reply is not None
+        assert reply.status == 200
+        await fine(served)
+
+
 @pytest.mark.parametrize(
     ("line", "headers"),
     [
