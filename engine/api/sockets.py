@@ -31,6 +31,7 @@ __all__ = [
     "SOCKET_NAME",
     "Address",
     "UnixSocket",
+    "check_socket_name",
     "connect_unix",
     "listen_tcp",
     "listener_of",
@@ -74,6 +75,14 @@ def _short_folder() -> str | None:
     return usual if len(os.fsencode(usual)) < _PATH_BYTES_MAX - 40 else "/tmp"
 
 
+def check_socket_name(root: Path) -> None:
+    """Check that no other kind of file has the name of the socket. Raises UsageError."""
+    path = root / SOCKET_NAME
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise UsageError(f"{path}: is not a socket; move this file away, the engine needs its name")
+
+
 class UnixSocket:
     """The bound socket of a journal. The caller holds the journal's lock. `close` removes the file."""
 
@@ -110,13 +119,8 @@ class UnixSocket:
                 self.path.unlink()
 
     def _remove_left(self) -> None:
-        try:
-            mode = self.path.lstat().st_mode
-        except FileNotFoundError:
-            return
-        if not stat.S_ISSOCK(mode):
-            raise EngineError(f"{self.path}: is not a socket; move this file away, the engine needs its name")
-        self.path.unlink()
+        check_socket_name(self.path.parent)
+        self.path.unlink(missing_ok=True)
 
     def _identity(self) -> tuple[int, int]:
         found = self.path.lstat()

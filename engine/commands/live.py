@@ -15,6 +15,7 @@ import msgspec
 import trio
 
 from engine.api.server import Dashboard
+from engine.api.sockets import check_socket_name
 from engine.commands.arming import check_armed
 from engine.commands.configuration import read_config, warn_of_intervals
 from engine.commands.output import (
@@ -151,6 +152,8 @@ def live_command(
     if not 0 < speed <= SPEED_MAX:
         raise UsageError(f"--speed {speed:g}: give a number above 0, at most {SPEED_MAX:,}")
     page = read_options(dashboard, dashboard_names, dashboard_password, read_only=read_only)
+    if page is not None:
+        check_socket_name(root)
     check_outputs(csv, None if no_db else db)
     stores = session_stores(settings, root, db=db, no_db=no_db, csv=csv)
     venue = find_venue(venue_name)

@@ -314,12 +314,22 @@ def _commands(situation: Situation, rows: Sequence[CommandRow]) -> Table | None:
         (
             (
                 *(str(one.seq), span_text(situation.age_ms(one.at_ms))),
-                f"{one.command} {one.target}".rstrip(),
+                _asked(one),
                 *(one.who, ": ".join(word for word in (one.state, one.reason, _left(one)) if word)),
             )
             for one in rows
         ),
     )
+
+
+def _asked(row: CommandRow) -> str:
+    """Return a command in the words of the command line: `all` in full, side and size of an order."""
+    given = dict(part.partition(" ")[::2] for part in row.detail.split(", "))
+    about = row.target or ("all" if given.get("all") == "true" else "")
+    if row.command == "set":
+        about = f"{about}.{given.get('name', '')}={given.get('value', '')}"
+    words = (row.command, about, given.get("side", ""), given.get("size", ""))
+    return " ".join(word for word in words if word)
 
 
 def _left(row: CommandRow) -> str:

@@ -25,6 +25,15 @@ def test_another_address_needs_a_password(address: str) -> None:
     assert len(refused.err.strip().splitlines()) == 1
 
 
+def test_a_page_is_refused_where_a_file_has_the_name_of_the_socket(tmp_path: Path) -> None:
+    root = tmp_path / "journal"
+    (root / "engine.sock").mkdir(parents=True)
+    refused = engine("live", "--journal", root, "--dashboard", ":0")
+    assert refused.code == 2
+    assert "engine.sock: is not a socket; move this file away" in refused.err
+    assert list(root.iterdir()) == [root / "engine.sock"], "nothing was started"
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:0", "[::1]:0", "localhost:1", ":0", "127.9.9.9:0"])
 def test_loopback_needs_none(address: str) -> None:
     assert read_options(address, (), None, read_only=False) is not None

@@ -19,7 +19,7 @@ from engine.views.shapes import (
     StrategyRow,
 )
 
-__all__ = ["HALT", "POSITION", "situation"]
+__all__ = ["COMMAND", "HALT", "POSITION", "situation"]
 
 NOW_MS = 1_733_356_800_000
 

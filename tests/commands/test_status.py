@@ -20,7 +20,7 @@ from engine.commands.situation import PARTS, one_line, screen, span_text
 from engine.views.shapes import HaltRow
 from tests.commands.fake_engine import FakeEngine, fake_engine
 from tests.commands.kit import engine
-from tests.commands.situations import HALT, POSITION, situation
+from tests.commands.situations import COMMAND, HALT, POSITION, situation
 from tests.profiles import examples
 
 
@@ -47,6 +47,24 @@ def test_the_screen_has_everything_a_person_asks_for() -> None:
         "70 5.0s pause socket:0 done",
     ):
         assert line in shown
+
+
+@pytest.mark.parametrize(
+    ("command", "target", "detail", "words"),
+    [
+        ("flatten", "", "all true", "flatten all"),
+        ("cancel", "ETH", "market ETH, protective true", "cancel ETH"),
+        ("order", "BTC", "market BTC, side buy, size 0.01", "order BTC buy 0.01"),
+        ("set", "Cross", "name fast, strategy Cross, value 5", "set Cross.fast=5"),
+        ("stop", "", "SIGTERM", "stop"),
+    ],
+)
+def test_a_command_is_shown_in_the_words_it_was_given_in(
+    command: str, target: str, detail: str, words: str
+) -> None:
+    row = replace(COMMAND, command=command, target=target, detail=detail)
+    shown = re.sub(" +", " ", plain(screen(situation(commands=[row]))))
+    assert f"5.0s {words} socket:0 done" in shown
 
 
 @pytest.mark.parametrize("width", [20, 60, 120])
