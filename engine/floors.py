@@ -30,7 +30,7 @@ _TYPES = _names(
 _JOURNAL = _names("journal records", "engine.")
 _ACTORS = _names("actors indicators strategies", "engine.")
 _ORDER = _names("sequencer passing registry moving beginnings snapshot session testing", "engine.")
-_EDGES = (*_names("runtime stores views", "engine."), "adapters")
+_EDGES = (*_names("runtime stores views analysis", "engine."), "adapters")
 _LOADING = _names("guard loading", "engine.")
 _BELOW_EDGES = (*_TYPES, *_JOURNAL, *_ACTORS, *_ORDER)
 _VENUE = ("engine.venue",)
@@ -72,7 +72,15 @@ FLOORS: Final = (
     Floor(3, _ORDER, (*_TYPES, *_ACTORS, *_ORDER), _PURE),
     Floor(4, ("engine.runtime",), (*_BELOW_EDGES, *_VENUE, "engine.runtime"), (*_PURE, "trio")),
     Floor(4, ("engine.api.page",), (), _PURE),
-    Floor(4, ("engine.stores",), (*_TYPES, *_JOURNAL, *_PLUGINS, "engine.stores"), (*_PURE, "sqlite_utils")),
+    # Results of records and numbers. No I/O.
+    Floor(4, ("engine.analysis",), (*_TYPES, "engine.views", "engine.analysis"), _PURE),
+    # The rows share the sums of round trips with the reports.
+    Floor(
+        4,
+        ("engine.stores",),
+        (*_TYPES, *_JOURNAL, *_PLUGINS, "engine.analysis.trips", "engine.stores"),
+        (*_PURE, "sqlite_utils"),
+    ),
     # Projections of records: no I/O but reading days of the journal.
     Floor(4, ("engine.views",), (*_BELOW_EDGES, "engine.views"), _PURE),
     # The operator's interface serves what the views hold; it is connected to a session by the command line.

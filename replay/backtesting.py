@@ -16,6 +16,8 @@ from pathlib import Path
 import msgspec
 
 from engine.actors import SimulatedVenue
+from engine.analysis.collecting import Collector
+from engine.analysis.report import Report, report_of
 from engine.clock import day_start_ns, iso_text
 from engine.config import Config
 from engine.config.naming import resolve_names
@@ -48,7 +50,7 @@ from engine.records import draft_of
 from engine.sequencer import Sequencer
 from engine.session import SessionBuilder
 from engine.strategies.needs import resolve_markets
-from engine.values import format_interval, format_scaled, rescale, side_name
+from engine.values import format_interval, format_scaled, side_name
 from replay.coverage import check_data, missing_bars
 from replay.days import PRICES
 from replay.joining import JoinedDays
@@ -105,7 +107,8 @@ class BacktestReport(msgspec.Struct):
     equity below its highest value, which begins with the cash. `first` and `last` are UTC nanoseconds.
     `refusals` counts refusals by the limit that refused. `failures` are the strategies that raised, with the
     seq of the event and where. `notes` are lines for people, such as a halt, a strategy that got no bar of
-    its interval, or an amount that is not in these numbers because no price is known for it.
+    its interval, or an amount that is not in these numbers because no price is known for it. `analysis` has
+    the metrics, round trips and drawdowns.
     """
 
     digest: str = ""
@@ -131,30 +134,7 @@ class BacktestReport(msgspec.Struct):
     notes: list[str] = []
     funding: str = "0"
     funding_rates: int = 0
-
-
-class LargestFall:
-    """The largest fall of equity below its highest value so far, which begins at the start.
-
-    It is `amount` at `scale`, which is -1 before the first equity.
-    """
-
-    def __init__(self) -> None:
-        self.amount = 0
-        self.scale = -1
-        self._peak = 0
-
-    def note(self, marked: EquityMarked) -> None:
-        """Count an equity. The scale only grows."""
-        equity = int(marked.equity)
-        if self.scale < 0:
-            self._peak = int(marked.start)
-        else:
-            self._peak = rescale(self._peak, self.scale, marked.scale)
-            self.amount = rescale(self.amount, self.scale, marked.scale)
-        self.scale = marked.scale
-        self._peak = max(self._peak, equity)
-        self.amount = max(self.amount, self._peak - equity)
+    analysis: Report = msgspec.field(default_factory=Report)
 
 
 class _Tally:
@@ -169,13 +149,14 @@ class _Tally:
         self.marks: dict[int, int] = {}
         self.bars: set[tuple[int, int | str]] = set()
         self.halts: list[EngineHalted | MarketHalted] = []
-        self.fall = LargestFall()
+        self.collector = Collector()
 
     def open_day(self, day: str) -> None:
         self._sink.open_day(day)
 
     def append(self, first_seq: int, inputs: list[Event], derived: list[Derived]) -> None:
         self._sink.append(first_seq, inputs, derived)
+        self.collector.append(first_seq, inputs, derived)
         report = self._report
         report.events += len(inputs) + len(derived)
         for _, _, event in derived:
@@ -194,7 +175,6 @@ class _Tally:
                 report.fills += 1
             elif isinstance(event, EquityMarked):
                 self.equity = event
-                self.fall.note(event)
             elif isinstance(event, PositionChanged):
                 self.positions[event.strategy, event.instrument] = event
             elif isinstance(event, PriceMarked):
@@ -253,6 +233,8 @@ def run_backtest(
     sequencer.run([SessionStopped(stop_ns, started.session, "end of data")])
     sink.close()
     _fill_in(report, tally, config, sequencer)
+    tally.collector.finish()
+    report.analysis = report_of(tally.collector)
     report.digest = sink.digest.hex()
     report.failures = list(sequencer.failures)
     seen = {
@@ -329,7 +311,7 @@ def _fill_in(report: BacktestReport, tally: _Tally, config: Config, sequencer: S
             f"{amount} {asset} is not counted: account.prices has no price for it"
             for asset, amount in tally.equity.unvalued
         ]
-        report.max_drawdown = format_scaled(tally.fall.amount, scale)
+        report.max_drawdown = format_scaled(tally.collector.drawdowns.most, scale)
     for (strategy, instrument), position in tally.positions.items():
         listed = sequencer.instruments[instrument]
         report.positions[f"{strategy} {sequencer.instruments.label(instrument)}"] = {

@@ -49,7 +49,11 @@ def backtest_command(
     seconds = time.perf_counter() - began
     if as_json:
         result = msgspec.to_builtins(report)
+        analysis = result.pop("analysis")
+        metrics = analysis.pop("metrics")
         result |= {
+            **metrics,
+            **analysis,
             "first": iso_text(report.first),
             "last": iso_text(report.last),
             "seconds": round(seconds, 6),

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from engine.analysis.drawdowns import Drawdowns
 from engine.events import EngineHalted, EquityMarked, Event, OperatorCommand
-from replay.backtesting import LargestFall
 from tests.orders.ledger import ZERO
 from tests.orders.model import Model
 
@@ -32,7 +32,7 @@ class Losses:
     model: Model
     most_daily: Fraction
     most_percent: Fraction
-    report: LargestFall = field(default_factory=LargestFall)
+    report: Drawdowns = field(default_factory=Drawdowns)
     fall: Fraction = ZERO
     peak: Fraction | None = None
     top: Fraction = ZERO
@@ -72,9 +72,9 @@ class Losses:
         self.top = max(self.top, free)
         self.peak = max(self.peak, free)
         self.fall = max(self.fall, self.peak - free)
-        self.report.note(marked)
+        self.report.add(marked.at_ns, int(marked.equity), marked.scale, int(marked.adjustments))
         if not self.model.real:  # on paper nothing is deposited
-            found = Fraction(self.report.amount, 10**self.report.scale)
+            found = Fraction(self.report.most, 10**self.report.scale)
             rule = "the drawdown is the largest fall below the highest equity"
             self.model.require(found == self.fall, rule, float(found), "instead of", float(self.fall))
         if not self.reached:

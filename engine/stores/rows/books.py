@@ -7,14 +7,16 @@ venue makes the row. An order of that version that is filled in this one has bot
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Protocol
 
+from engine.analysis.trips import added
 from engine.clock import iso_text
 from engine.events import EquityMarked, Event, FillBooked, OrderFilled, PositionChanged
 from engine.stores.rows.tables import TABLES
 from engine.stores.rows.trips import TripRows
-from engine.stores.rows.units import Listing, added, record
+from engine.stores.rows.units import Listing, record
 from engine.stores.store import Number, Row
 from engine.values import power_of_ten, side_name
 
@@ -139,9 +141,9 @@ class BookRows:
             fee = 0 if event.fee_asset else int(event.fee)
             sums = {
                 "client_order_id": key,
-                "filled": str(added(sums["filled"], event.size, scales[1])),
-                "cost": str(added(sums["cost"], event.price * event.size, money_scale)),
-                "fees": str(added(sums["fees"], fee, money_scale)),
+                "filled": str(added(Decimal(sums["filled"]), event.size, scales[1])),
+                "cost": str(added(Decimal(sums["cost"]), event.price * event.size, money_scale)),
+                "fees": str(added(Decimal(sums["fees"]), fee, money_scale)),
                 "seq": seq,
             }
             self._batch.changed["order_sums"][key] = sums

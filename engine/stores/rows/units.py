@@ -1,23 +1,20 @@
-"""Converts exact integers to the numbers of rows: units of instruments, exact sums.
+"""Converts exact integers to the numbers of rows: units of instruments.
 
 Owns the arithmetic of rows. A store chooses how it holds an exact number (`as_float`, `as_text`, or its own
-function); a float results from one division of exact integers, which rounds once. Sums are kept as decimal
-text, never rounded.
+function); a float results from one division of exact integers, which rounds once.
 """
 
 from __future__ import annotations
 
 import re
-from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Final, NamedTuple
 
 from engine.clock import iso_text
 from engine.stores.store import Number, Row
 from engine.values import format_scaled, power_of_ten
 
-__all__ = ["Listing", "added", "as_float", "as_text", "no_formula", "record"]
+__all__ = ["Listing", "as_float", "as_text", "no_formula", "record"]
 
-_EXACT: Final = Context(prec=400, traps=[Inexact, InvalidOperation])  # never rounds: raises instead
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
@@ -76,8 +73,3 @@ class Listing(NamedTuple):
 def record(seq: int, cause: int, at_ns: int) -> tuple[int, int, str, int]:
     """Return the columns every record has: seq, cause, at, at_ns."""
     return seq, cause, iso_text(at_ns), at_ns
-
-
-def added(text: str, value: int, scale: int) -> Decimal:
-    """Return decimal text plus an integer at a scale, exactly."""
-    return _EXACT.add(Decimal(text), _EXACT.scaleb(Decimal(value), -scale))

@@ -1,0 +1,1 @@
+"""Performance of recorded days: metrics, round trips, drawdowns. No I/O."""
