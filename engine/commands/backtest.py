@@ -10,6 +10,7 @@ import msgspec
 
 from engine.clock import iso_text
 from engine.commands.configuration import read_config
+from engine.commands.measures import measure_rows
 from engine.commands.output import json_option, param_option, print_json, progress, refuse_failures, table
 from engine.journal import list_days
 from engine.runtime.notices import refusals_text
@@ -81,6 +82,7 @@ def _print(report: BacktestReport, seconds: float) -> None:
         *([("funding", report.funding)] if report.funding != "0" else []),
         ("equity", f"{report.equity} (began with {report.cash}, largest fall {report.max_drawdown})"),
     ]
+    rows += measure_rows(report.analysis)
     rows += [(name, _position(held)) for name, held in report.positions.items()]
     rows += [("note", note) for note in report.notes]
     rows += [("failed", failure) for failure in report.failures]
