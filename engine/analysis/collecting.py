@@ -65,9 +65,10 @@ class RoundTrip(msgspec.Struct, frozen=True):
     """A book from flat to flat. Money and sizes are exact decimal text, times UTC nanoseconds.
 
     `net` is the profit after `fees`; funding is not in it. Prices are averages. `mae` and `mfe` are the
-    worst and the best result before fees at any price while it was open (prints, the path along candles,
-    else closes of bars), at most and at least 0; in percent of what was opened until then. `exit_by` is what
-    closed it: the purpose of the order, or the cause of a fill without one.
+    worst and the best result before fees at any price while it was open, at most and at least 0; in percent
+    of what was opened until then. The prices are the prints of the instrument and the path along its
+    candles; before any print, the side of the quotes that would close it. `exit_by` is what closed it: the
+    purpose of the order, or the cause of a fill without one.
     """
 
     strategy: str
@@ -177,6 +178,7 @@ class Collector:
         self._excursions = Excursions()
         self._sent: dict[str, _Sent] = {}
         self._twice: dict[int, int] = {}
+        self._printed: set[int] = set()
         self._closes: dict[int, tuple[int, int]] = {}
         self._midnight_ns = 0
         handlers: dict[type[Event], Callable[[int, Any], None]] = {
@@ -288,12 +290,15 @@ class Collector:
 
     def _trade(self, _seq: int, trade: Trade) -> None:
         self._twice[trade.instrument] = 2 * trade.price
+        self._printed.add(trade.instrument)
         if trade.instrument in self._excursions.markets:
             self._excursions.see(trade.instrument, trade.price)
 
     def _quote(self, _seq: int, quote: Quote) -> None:
         if quote.bid and quote.ask:
             self._twice[quote.instrument] = quote.bid + quote.ask
+        if quote.instrument in self._excursions.markets and quote.instrument not in self._printed:
+            self._excursions.see_quote(quote.instrument, quote.bid, quote.ask)
 
     def _candle(self, _seq: int, candle: Candle) -> None:
         self._twice[candle.instrument] = 2 * candle.close
@@ -310,8 +315,6 @@ class Collector:
         number = bar.instrument
         if bar.incomplete:
             self.incomplete[number, bar.interval_ns, bar.start_ns] = True
-        if number in self._excursions.markets:
-            self._excursions.see(number, bar.close)
         self._close(number, bar.close)
 
     def _corrected(self, _seq: int, bar: BarCorrected) -> None:

@@ -21,9 +21,10 @@ __all__ = ["Excursion", "Excursions"]
 class Excursion(msgspec.Struct):
     """`mae` is at most 0, `mfe` at least 0: results before fees, also in percent of what was opened.
 
-    `low` and `high` are the prices since the last fill, None before any.
+    `low` and `high` are the prices since the last fill, None before any. `side` is that of the trip.
     """
 
+    side: int
     mae: Decimal = Decimal(0)
     mfe: Decimal = Decimal(0)
     mae_percent: float = 0.0
@@ -61,6 +62,13 @@ class Excursions:
         for one in self.markets.get(instrument, ()):
             one.see(price)
 
+    def see_quote(self, instrument: int, bid: int, ask: int) -> None:
+        """Note for each trip that is open in a market the price that would close it; 0 is no price."""
+        for one in self.markets.get(instrument, ()):
+            price = bid if one.side > 0 else ask
+            if price:
+                one.see(price)
+
     def see_one(self, key: tuple[int, str], price: int) -> None:
         """Note a price that only one book is led to."""
         one = self._open.get(key)
@@ -79,7 +87,7 @@ class Excursions:
         """Value a trip at the price of a fill, after it. The first fill opens it."""
         one = self._open.get(key)
         if one is None:
-            one = self._open[key] = Excursion()
+            one = self._open[key] = Excursion(trip.side)
             self.markets.setdefault(key[0], []).append(one)
         one.value(trip, price, price_scale)
 

@@ -22,6 +22,7 @@ from engine.events import (
     InstrumentListed,
     PathReached,
     PositionChanged,
+    Quote,
     SubmitOrder,
     Trade,
 )
@@ -67,6 +68,7 @@ def trips_of(records: list[Record]) -> list[dict[str, Any]]:
     listed: dict[int, InstrumentListed] = {}
     books: dict[tuple[int, str], dict[str, Any]] = {}
     ended = []
+    printed = set()
 
     def see(key: tuple[int, str], price: Fraction) -> None:
         trip = books[key]
@@ -76,11 +78,16 @@ def trips_of(records: list[Record]) -> list[dict[str, Any]]:
     for _, _, event in records:
         if isinstance(event, InstrumentListed):
             listed[event.instrument] = event
-        elif isinstance(event, Trade | BarClosed):
-            price = event.price if isinstance(event, Trade) else event.close
+        elif isinstance(event, Trade):
+            printed.add(event.instrument)
             for key in books:
                 if key[0] == event.instrument:
-                    see(key, Fraction(price, 10 ** listed[event.instrument].price_scale))
+                    see(key, Fraction(event.price, 10 ** listed[event.instrument].price_scale))
+        elif isinstance(event, Quote) and event.instrument not in printed:
+            for key, trip in books.items():
+                side = event.bid if trip["size"] > 0 else event.ask
+                if key[0] == event.instrument and side:
+                    see(key, Fraction(side, 10 ** listed[event.instrument].price_scale))
         elif isinstance(event, PathReached) and (event.instrument, event.owner) in books:
             price = Fraction(event.price, 10 ** listed[event.instrument].price_scale)
             see((event.instrument, event.owner), price)
@@ -265,6 +272,24 @@ def test_a_trade_while_a_trip_is_open_is_its_worst_or_best_also_after_a_finer_li
     (trip,) = report(numbered(events)).trips
     assert (trip.side, trip.mae, trip.mfe, trip.profit) == ("short", "-20", "20", "-10")
     assert (trip.entry_price, trip.exit_price) == (100.0, 110.0)
+
+
+def test_without_prints_a_trip_is_valued_at_the_side_of_the_quote_that_would_close_it() -> None:
+    def quote(bid: int, ask: int) -> Quote:
+        return Quote(T, T, 1, bid, 1, ask, 1)
+
+    events = [ABC, fill(T, 1, 10_000, 10, "open"), quote(9_900, 10_300), quote(0, 20_000)]
+    events += [quote(10_100, 10_200), fill(T, -1, 10_000, 10, "close")]
+    (trip,) = report(numbered(events)).trips
+    assert (trip.mae, trip.mfe) == ("-1", "1")
+    printed = report(numbered([ABC, Trade(T, T, 1, 10_000, 1, 1, 1), *events[1:]])).trips
+    assert (printed[0].mae, printed[0].mfe) == ("0", "0")
+
+
+def test_the_price_when_an_order_is_sent_is_the_middle_of_the_newest_quote() -> None:
+    events = [ABC, Quote(T, T, 1, 10_000, 1, 10_005, 1), SubmitOrder(T, "a", "s", 1, OrderTerms(1, 10))]
+    events.append(fill(T, 1, 10_010, 10, "open", 0, "a"))
+    assert report(numbered(events)).metrics["slippage"] == "0.075"
 
 
 def test_exposure_is_the_time_with_any_position() -> None:
