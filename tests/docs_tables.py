@@ -5,15 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from adapters.hyperliquid.rules import PERP, SPOT
+from engine.analysis.formulas import FORMULAS
 from engine.api.problems import CODES
 from engine.config import Config, as_markdown, keys
 from engine.events import MarketRules
 from engine.events.rules import assumed_rules
 
-__all__ = ["API", "CONFIGURATION", "STRATEGIES", "api_page", "configuration_page", "strategies_page"]
+__all__ = [
+    "API",
+    "BACKTESTS",
+    "CONFIGURATION",
+    "STRATEGIES",
+    "api_page",
+    "backtests_page",
+    "configuration_page",
+    "strategies_page",
+]
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 API = DOCS / "api.md"
+BACKTESTS = DOCS / "backtests.md"
 CONFIGURATION = DOCS / "configuration.md"
 STRATEGIES = DOCS / "strategies.md"
 
@@ -44,6 +55,17 @@ def api_page() -> str:
         codes.setdefault(status, []).append(f"`{code}`")
     rows = [(str(status), ", ".join(names)) for status, names in sorted(codes.items())]
     return f"{head}{begin}\n{_table(('status', 'codes'), *rows)}\n{end}{tail}"
+
+
+def backtests_page() -> str:
+    """Return the page on backtests with an up-to-date table of metrics."""
+    head, begin, rest = BACKTESTS.read_text(encoding="utf-8").partition(_BEGIN)
+    _, end, tail = rest.partition(_END)
+    rows = [
+        (f"`{name}`", one.title, one.unit, f"`{one.formula}`", {1: "more", -1: "less", 0: ""}[one.better])
+        for name, one in FORMULAS.items()
+    ]
+    return f"{head}{begin}\n{_table(('name', 'metric', 'unit', 'formula', 'better'), *rows)}\n{end}{tail}"
 
 
 def _table(*rows: tuple[str, ...]) -> str:
@@ -159,6 +181,7 @@ if __name__ == "__main__":
         (CONFIGURATION, configuration_page()),
         (STRATEGIES, strategies_page()),
         (API, api_page()),
+        (BACKTESTS, backtests_page()),
     ):
         path.write_text(page, encoding="utf-8")
         print(f"written: {path.name}")

@@ -12,7 +12,16 @@ from engine.config import Config, keys, parse_config
 from engine.config.sections import RECORDED_INSTRUMENTS
 from engine.records import open_day
 from tests.commands.kit import engine
-from tests.docs_tables import API, CONFIGURATION, STRATEGIES, api_page, configuration_page, strategies_page
+from tests.docs_tables import (
+    API,
+    BACKTESTS,
+    CONFIGURATION,
+    STRATEGIES,
+    api_page,
+    backtests_page,
+    configuration_page,
+    strategies_page,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 IN_NAME = re.compile(r"(?:def test|[\"'])_?((?:[a-z][0-9]{2}_)+)")
@@ -52,6 +61,10 @@ def test_what_differs_between_paper_and_live_is_generated_from_the_rules_of_the_
 
 def test_the_codes_of_the_api_are_up_to_date() -> None:
     assert API.read_text(encoding="utf-8") == api_page(), "run `make docs`"
+
+
+def test_the_formulas_of_the_metrics_are_up_to_date() -> None:
+    assert BACKTESTS.read_text(encoding="utf-8") == backtests_page(), "run `make docs`"
 
 
 def test_every_key_of_the_configuration_is_described() -> None:

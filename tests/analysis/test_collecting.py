@@ -235,6 +235,14 @@ def test_deposits_are_no_profit() -> None:
     assert (found.metrics["net_profit"], found.metrics["return_percent"]) == ("100", 10.0)
 
 
+def test_a_drawdown_begins_at_the_last_moment_without_a_position() -> None:
+    events: list[Event] = [ABC, equity(T, 1000), fill(T + 9 * DAY_NS, 1, 10_000, 10, "open")]
+    events += [held(T + 9 * DAY_NS, 10), equity(T + 9 * DAY_NS, 990), equity(T + 11 * DAY_NS, 995)]
+    found = report(numbered(events))
+    assert found.metrics["max_drawdown_days"] == 2.0
+    assert [(one.start_ns, one.end_ns) for one in found.drawdowns] == [(T + 9 * DAY_NS, None)]
+
+
 def test_costs_are_split() -> None:
     marks = [equity(T, 1000, fees=5, funding=-3), equity(T + HOUR_NS, 990, fees=12, funding=1)]
     orders = [
@@ -284,6 +292,9 @@ def test_without_prints_a_trip_is_valued_at_the_side_of_the_quote_that_would_clo
     assert (trip.mae, trip.mfe) == ("-1", "1")
     printed = report(numbered([ABC, Trade(T, T, 1, 10_000, 1, 1, 1), *events[1:]])).trips
     assert (printed[0].mae, printed[0].mfe) == ("0", "0")
+    sold = [ABC, fill(T, -1, 10_000, 10, "open"), *events[2:5], fill(T, 1, 10_000, 10, "close")]
+    (trip,) = report(numbered(sold)).trips
+    assert (trip.mae, trip.mfe) == ("-100", "0")
 
 
 def test_the_price_when_an_order_is_sent_is_the_middle_of_the_newest_quote() -> None:
@@ -293,7 +304,8 @@ def test_the_price_when_an_order_is_sent_is_the_middle_of_the_newest_quote() -> 
 
 
 def test_exposure_is_the_time_with_any_position() -> None:
-    events: list[Event] = [ABC, equity(T, 1000), held(T + HOUR_NS, 5), held(T + 2 * HOUR_NS, 0)]
+    events: list[Event] = [ABC, equity(T, 1000), held(T + HOUR_NS, 5)]
+    events += [held(T + 90 * 60 * SECOND_NS, 8), held(T + 2 * HOUR_NS, 0)]
     events += [held(T + 6 * HOUR_NS, -1), equity(T + 10 * HOUR_NS, 1000)]
     assert report(numbered(events)).metrics["exposure_percent"] == 50.0
 
