@@ -83,5 +83,8 @@ FORMULAS: Final = {
     "psr": Formula(
         "probabilistic Sharpe", "", "N(s * sqrt(n - 1) / sqrt(1 - g3 * s + (g4 - 1) / 4 * s^2)), s per day", 1
     ),
+    "dsr": Formula(
+        "deflated Sharpe", "", "psr against the ratio that the best of all trials without skill has", 1
+    ),
 }
 """By name, in the order of a report. `net` is the profit of a round trip after fees."""

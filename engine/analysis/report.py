@@ -55,9 +55,9 @@ class Report(msgspec.Struct):
     incomplete_bars: int = 0
 
 
-def report_of(collected: Collector) -> Report:
-    """Return the report of a collector that has finished."""
-    measured = measure(collected)
+def report_of(collected: Collector, *, trials: int = 0, variance: float = 0.0) -> Report:
+    """Return the report of a collector that has finished. The rest: see `measure`."""
+    measured = measure(collected, trials=trials, variance=variance)
     daily = _daily(collected)
     ends_ns = [point.at_ns for point in collected.days[1:]]
     return Report(
@@ -87,8 +87,12 @@ def report_of(collected: Collector) -> Report:
     )
 
 
-def measure(collected: Collector) -> dict[str, Measured]:
-    """Return every metric, in the order of `FORMULAS`."""
+def measure(collected: Collector, *, trials: int = 0, variance: float = 0.0) -> dict[str, Measured]:
+    """Return every metric, in the order of `FORMULAS`.
+
+    `trials` are the configurations that were tried until this one was chosen, 0 if that is not known, and
+    `variance` that of their Sharpe ratios of one day: the deflated Sharpe ratio needs both.
+    """
     found = _of_account(collected) | _of_days(collected) | _of_trips(collected)
     span_ns = collected.last_ns - collected.first_ns
     found["exposure_percent"] = (
@@ -99,6 +103,7 @@ def measure(collected: Collector) -> dict[str, Measured]:
         if collected.slipped
         else none("no market order or stop was filled at a known price")
     )
+    found["dsr"] = of_days.deflated_sharpe(_daily(collected), trials=trials, variance=variance)
     found["turnover"] = Measured(collected.turnover)
     found["benchmark_percent"] = _benchmark(collected)
     return {name: found[name] for name in FORMULAS}

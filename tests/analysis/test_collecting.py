@@ -229,6 +229,20 @@ def test_the_equity_of_a_day_is_the_newest_until_its_midnight_also_on_days_witho
     assert found.months[0].return_percent == pytest.approx(-1)
 
 
+def test_the_deflated_ratio_needs_the_number_of_trials() -> None:
+    collector = Collector()
+    amounts = [1000 + day * 3 + day * 7 % 11 for day in range(60)]
+    marks = [equity(T + day * DAY_NS, amount) for day, amount in enumerate(amounts)]
+    collector.apply(numbered([ABC, *marks]))
+    collector.finish()
+    alone, tried = report_of(collector), report_of(collector, trials=50, variance=0.02)
+    assert alone.reasons["dsr"] == "the number of trials is not known"
+    deflated, plain = tried.metrics["dsr"], alone.metrics["psr"]
+    assert isinstance(deflated, float)
+    assert isinstance(plain, float)
+    assert 0 < deflated < plain < 1
+
+
 def test_deposits_are_no_profit() -> None:
     rich = EquityMarked(T + HOUR_NS, 0, 0, 0, 0, 1600, 0, 1000, 500)
     found = report(numbered([ABC, equity(T, 1000), rich]))
