@@ -43,15 +43,15 @@ class Drawdowns:
     """State: the peak, the drawdown that goes on, and the results.
 
     `most` is the largest fall in money, at `scale`, which is -1 before the first mark; `most_percent` that
-    in percent of the peak, `longest_ns` the longest time below a peak, and `worst` the deepest drawdowns,
-    deepest first.
+    in percent of the peak, `longest_ns` the longest time below a peak, `below_ns` the sum of these times,
+    and `worst` the deepest drawdowns, deepest first.
     """
 
     def __init__(self) -> None:
         self.scale = -1
         self.most = 0
         self.most_percent: float | None = None
-        self.longest_ns = 0
+        self.longest_ns = self.below_ns = 0
         self._peak = 0
         self._moved = 0
         self._at_ns = 0
@@ -103,6 +103,7 @@ class Drawdowns:
 
     def _end(self, one: Drawdown, at_ns: int) -> None:
         self.longest_ns = max(self.longest_ns, at_ns - one.start_ns)
+        self.below_ns += at_ns - one.start_ns
         one.days = (at_ns - one.start_ns) / DAY_NS
         if len(self.worst) == KEPT and _depth(one) <= _depth(self.worst[-1]):
             return

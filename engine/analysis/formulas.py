@@ -65,6 +65,7 @@ FORMULAS: Final = {
     "max_drawdown_days": Formula(
         "longest drawdown", "days", "longest time from a peak to its recovery, or to the end", -1
     ),
+    "underwater_percent": Formula("time under water", "percent", "time in drawdowns / time * 100", -1),
     "exposure_percent": Formula("exposure", "percent", "time with a position / time * 100", 0),
     "round_trips": Formula("round trips", "count", "books that went from flat to flat in the period", 0),
     "win_rate_percent": Formula("win rate", "percent", "round trips with net > 0 / round trips * 100", 1),
@@ -74,6 +75,7 @@ FORMULAS: Final = {
     "sqn": Formula("SQN", "", "sqrt(n) * mean(net) / std(net, ddof 1); n is not capped at 100", 1),
     "best": Formula("best round trip", "money", "max(net)", 1),
     "worst": Formula("worst round trip", "money", "min(net)", 1),
+    "edge_ratio": Formula("edge ratio", "", "mean(mfe_percent) / -mean(mae_percent)", 1),
     "fees": Formula("fees", "money", "fees paid less rebates", -1),
     "funding": Formula("funding", "money", "funding received less paid", 1),
     "slippage": Formula(

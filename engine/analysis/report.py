@@ -98,6 +98,9 @@ def measure(collected: Collector, *, trials: int = 0, variance: float = 0.0) -> 
     found["exposure_percent"] = (
         Measured(collected.held_ns / span_ns * 100) if span_ns > 0 else none("the period has no length")
     )
+    found["underwater_percent"] = none(found["max_drawdown_days"].reason or "the period has no length")
+    if span_ns > 0 and found["max_drawdown_days"].value is not None:
+        found["underwater_percent"] = Measured(collected.drawdowns.below_ns / span_ns * 100)
     found["slippage"] = (
         Measured(collected.slippage)
         if collected.slipped
@@ -165,6 +168,9 @@ def _of_trips(collected: Collector) -> dict[str, Measured]:
         "payoff": of_trips.payoff(nets),
         "expectancy": of_trips.expectancy(nets),
         "sqn": of_trips.sqn(nets),
+        "edge_ratio": of_trips.edge_ratio(
+            [one.mfe_percent for one in collected.trips], [one.mae_percent for one in collected.trips]
+        ),
         "best": of_trips.best(nets),
         "worst": of_trips.worst(nets),
     }

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from engine.analysis.formulas import Measured, none
 
-__all__ = ["best", "expectancy", "payoff", "profit_factor", "sqn", "win_rate", "worst"]
+__all__ = ["best", "edge_ratio", "expectancy", "payoff", "profit_factor", "sqn", "win_rate", "worst"]
 
 _NO_TRIPS = "no round trip"
 _NO_LOSS = "no losing round trip"
@@ -70,6 +70,14 @@ def best(nets: Sequence[Decimal]) -> Measured:
 def worst(nets: Sequence[Decimal]) -> Measured:
     """min(net), in money."""
     return Measured(min(nets)) if nets else none(_NO_TRIPS)
+
+
+def edge_ratio(mfe: Sequence[float], mae: Sequence[float]) -> Measured:
+    """mean(mfe_percent) / -mean(mae_percent): how far trips were ahead, against how far they were behind."""
+    if not mfe:
+        return none(_NO_TRIPS)
+    behind = -math.fsum(mae)
+    return Measured(math.fsum(mfe) / behind) if behind else none("no round trip was behind")
 
 
 def _sum(nets: Sequence[Decimal]) -> Fraction:

@@ -132,7 +132,20 @@ def check(records: list[Record]) -> Report:
     assert Fraction(str(found.metrics["max_drawdown"])) == max(falls)
     assert Fraction(str(found.metrics["net_profit"])) == marks[-1] - marks[0]
     assert found.metrics["round_trips"] == len(plain)
+    check_flat(records, found)
     return found
+
+
+def check_flat(records: list[Record], found: Report) -> None:
+    """Whenever nothing is held, the equity is the start and the round trips until then: nothing is funded."""
+    sizes: dict[tuple[int, str], int] = {}
+    for seq, _, event in records:
+        if isinstance(event, FillBooked):
+            key = event.instrument, event.owner
+            sizes[key] = sizes.get(key, 0) + event.side * event.size
+        elif isinstance(event, EquityMarked) and not any(sizes.values()):
+            gained = Fraction(int(event.equity) - int(event.start), 10**event.scale)
+            assert gained == sum(Fraction(one.net) for one in found.trips if one.exit_seq < seq)
 
 
 def frames(memory: Memory) -> Report:
@@ -254,6 +267,7 @@ def test_a_drawdown_begins_at_the_last_moment_without_a_position() -> None:
     events += [held(T + 9 * DAY_NS, 10), equity(T + 9 * DAY_NS, 990), equity(T + 11 * DAY_NS, 995)]
     found = report(numbered(events))
     assert found.metrics["max_drawdown_days"] == 2.0
+    assert found.metrics["underwater_percent"] == pytest.approx(2 / 11 * 100)
     assert [(one.start_ns, one.end_ns) for one in found.drawdowns] == [(T + 9 * DAY_NS, None)]
 
 

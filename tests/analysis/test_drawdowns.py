@@ -34,6 +34,9 @@ def test_drawdowns_are_those_of_all_pairs_of_marks(marks: list[tuple[int, int]])
         for at, end in zip(highs, ends, strict=True)
     )
     assert found.longest_ns == longest
+    assert found.below_ns == sum(
+        marks[end][0] - marks[at][0] for at, end in zip(highs, ends, strict=True) if any(falls[at : end + 1])
+    )
     assert len(found.worst) <= KEPT
     depths = [one.percent if one.percent is not None else -1.0 for one in found.worst]
     assert depths == sorted(depths, reverse=True)

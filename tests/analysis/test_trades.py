@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.analysis.formulas import Measured
-from engine.analysis.trades import best, expectancy, payoff, profit_factor, sqn, win_rate, worst
+from engine.analysis.trades import best, edge_ratio, expectancy, payoff, profit_factor, sqn, win_rate, worst
 from tests.profiles import examples
 
 nets_lists = st.lists(st.integers(-(10**6), 10**6), min_size=2, max_size=50)
@@ -60,6 +60,12 @@ def test_a_trip_that_breaks_even_is_neither_a_win_nor_a_loss() -> None:
     assert win_rate(nets).value == 25.0
     assert profit_factor(nets).value == 1.5
     assert payoff(nets).value == 3.0
+
+
+def test_the_edge_ratio_compares_how_far_trips_were_ahead_and_behind() -> None:
+    assert edge_ratio([4.0, 2.0], [-1.0, 0.0]).value == 6.0
+    assert edge_ratio([4.0], [0.0]).reason == "no round trip was behind"
+    assert edge_ratio([], []).reason == "no round trip"
 
 
 def test_the_number_of_trips_is_not_capped() -> None:
