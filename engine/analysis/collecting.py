@@ -147,7 +147,13 @@ class _Sent(msgspec.Struct):
 
 
 class Collector:
-    """State: see the module. The attributes are the results; `finish` completes them."""
+    """State: see the module. The attributes are the results; `finish` completes them.
+
+    `start` and `end` are the first and the newest sums of the account, `marks` the equity at `marks_ns`, as
+    floats for a chart. `held_ns` is the time with a position, `cut` counts positions from before the period
+    that were closed in it, `slipped` the fills that `slippage` is of, and `incomplete` has (instrument,
+    interval, start).
+    """
 
     def __init__(self) -> None:
         self.instruments = Instruments()
@@ -161,14 +167,12 @@ class Collector:
         self.trips: list[RoundTrip] = []
         self.cut = 0
         self.held_ns = 0
-        self.fills = 0
         self.slipped = 0
         self.slippage = Decimal(0)
         self.turnover = Decimal(0)
         self.gaps: list[Gap] = []
         self.gaps_count = 0
-        self.bars = 0
-        self.incomplete: dict[tuple[int, int, int], bool] = {}
+        self.incomplete: set[tuple[int, int, int]] = set()
         self.first_closes: dict[int, Decimal] = {}
         self._books: dict[Key, int] = {}
         self._held = 0
@@ -311,15 +315,14 @@ class Collector:
         self._close(marked.instrument, marked.price)
 
     def _bar_closed(self, _seq: int, bar: BarClosed) -> None:
-        self.bars += 1
         number = bar.instrument
         if bar.incomplete:
-            self.incomplete[number, bar.interval_ns, bar.start_ns] = True
+            self.incomplete.add((number, bar.interval_ns, bar.start_ns))
         self._close(number, bar.close)
 
     def _corrected(self, _seq: int, bar: BarCorrected) -> None:
         if not bar.incomplete:
-            self.incomplete.pop((bar.instrument, bar.interval_ns, bar.start_ns), None)
+            self.incomplete.discard((bar.instrument, bar.interval_ns, bar.start_ns))
 
     def _close(self, number: int, price: int) -> None:
         """Note the close of a bar: the first one is what the benchmark is bought at."""
@@ -355,7 +358,6 @@ class Collector:
         key = fill.instrument, fill.owner
         sent = self._sent.get(fill.client_order_id)
         if fill.cause in _EXECUTIONS:
-            self.fills += 1
             scale = listed.money_scale + fill.finer
             self.turnover = added(self.turnover, fill.price * fill.size, scale)
             if sent is not None and sent.twice:

@@ -15,6 +15,7 @@ from engine.analysis.report import Report, report_of
 from engine.clock import DAY_NS, SECOND_NS, day_start_ns
 from engine.events import (
     BarClosed,
+    BarCorrected,
     EquityMarked,
     Event,
     FeedGap,
@@ -353,8 +354,17 @@ def test_the_benchmark_holds_equal_parts_from_the_first_bar_of_each_instrument()
     assert report(numbered([ABC, *bars[:2]])).metrics["benchmark_percent"] == pytest.approx(10)
 
 
+def test_every_mark_of_the_equity_is_kept_for_a_chart() -> None:
+    collector = Collector()
+    collector.apply(numbered([ABC, equity(T, 1000), EquityMarked(T + 1, 2, 0, 0, 0, 100_050, 0, 100_000, 0)]))
+    assert (list(collector.marks_ns), list(collector.marks)) == ([T, T + 1], [1000.0, 1000.5])
+
+
 def test_gaps_and_incomplete_bars_of_the_period_are_counted() -> None:
     gaps: list[Event] = [FeedGap(T, "sim", 1, T, T + 5), FeedGap(T, "sim", 1, T, T + 6, closed=True)]
-    found = report(numbered([ABC, *gaps, bar(0, 1, incomplete=True), bar(1, 1)]))
+    late = bar(2, 1, incomplete=True)
+    values = {name: getattr(late, name) for name in BarClosed.__struct_fields__}
+    corrected: list[Event] = [late, BarCorrected(**values | {"incomplete": False, "revision": 1})]
+    found = report(numbered([ABC, *gaps, bar(0, 1, incomplete=True), bar(1, 1), *corrected]))
     assert [(one.instrument, one.to_ns) for one in found.gaps] == [("ABC", T + 5)]
     assert (found.gaps_count, found.incomplete_bars) == (1, 1)
