@@ -22,8 +22,8 @@ def until(page: Any, expression: str, wait_s: float = WAIT_S) -> None:
 
 
 def shows(page: Any, place: str, text: str, wait_s: float = WAIT_S) -> None:
-    """Wait until the element with an id shows a text."""
-    until(page, f"document.getElementById({place!r}).textContent.includes({text!r})", wait_s)
+    """Wait until there is an element with an id, and it shows a text."""
+    until(page, f"document.getElementById({place!r})?.textContent.includes({text!r})", wait_s)
 
 
 def wait_fresh(page: Any) -> None:
