@@ -131,6 +131,11 @@ class Tcp:
         self.far = End(network, self, there, back)
 
     @property
+    def is_kept(self) -> bool:
+        """Whether the engine has its end open."""
+        return not self.near._closed
+
+    @property
     def half_open(self) -> bool:
         """Whether nothing passes any more although both ends are open."""
         return self.silent

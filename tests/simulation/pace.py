@@ -55,10 +55,14 @@ _SLEEPERS: Final = (connection, damage, polling, proof, silence, stream, gateway
 
 
 class Pace:
-    """Whether the stretch is quiet. What sleeps or waits for long is woken when that ends."""
+    """Whether the stretch is quiet. What sleeps or waits for long is woken when that ends.
+
+    `busy_at` is when the usual periods came back: what has been wrong before is found by them only.
+    """
 
     def __init__(self) -> None:
         self.is_quiet = False
+        self.busy_at = 0.0
         self._changed = trio.Event()
         self._periods = [(module, name, getattr(module, name)) for module, name in _PERIODS]
         self._limits: list[tuple[FeedLimits, dict[str, float]]] = []
@@ -72,6 +76,7 @@ class Pace:
     async def busy(self) -> None:
         """End it: wake every task, and wait for the first proofs."""
         if self.is_quiet:
+            self.busy_at = trio.current_time()
             self._set(quiet=False)
             self._changed.set()
             self._changed = trio.Event()

@@ -168,8 +168,9 @@ class Simulation:
             for link in self.machine.network.links:
                 if (
                     link.silent
+                    and link.is_kept
                     and not self._pace.is_quiet
-                    and trio.current_time() - link.silent_at > SILENT_S
+                    and trio.current_time() - max(link.silent_at, self._pace.busy_at) > SILENT_S
                     and not link.is_request
                 ):
                     self.fail("N04", f"a connection was kept that has been silent for {SILENT_S:.0f} s")
