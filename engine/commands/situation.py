@@ -324,7 +324,7 @@ def _commands(situation: Situation, rows: Sequence[CommandRow]) -> Table | None:
 
 def _asked(row: CommandRow) -> str:
     """Return a command in the words of the command line: `all` in full, side and size of an order."""
-    given = dict(part.partition(" ")[::2] for part in row.detail.split(", "))
+    given = row.arguments
     about = row.target or ("all" if given.get("all") == "true" else "")
     if row.command == "set":
         about = f"{about}.{given.get('name', '')}={given.get('value', '')}"

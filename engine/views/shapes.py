@@ -352,7 +352,8 @@ class CommandRow(msgspec.Struct):
 
     `state` is "recorded" (no outcome yet, or none at all: an engine's own command has no nonce), "working",
     "done" or "refused". `code` names the rule of a refusal and `reason` says it. `left` is what is left to
-    do, each (owner, market, size or order), `tries` how often it was tried.
+    do, each (owner, market, size or order), `tries` how often it was tried. `arguments` are those of the
+    request by name, as text; `detail` says them in one line.
     """
 
     seq: int
@@ -367,6 +368,7 @@ class CommandRow(msgspec.Struct):
     reason: str
     left: list[tuple[str, str, str]]
     tries: int
+    arguments: dict[str, str]
 
 
 class Hello(msgspec.Struct):

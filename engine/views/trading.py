@@ -324,6 +324,7 @@ class Trading:
             "" if answer is None else answer.reason,
             [] if answer is None else list(answer.left),
             0 if answer is None else answer.tries,
+            dict(command.arguments),
         )
 
     def params_of(self, owner: str, entry: StrategyConfig | None) -> dict[str, Any]:

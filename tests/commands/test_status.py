@@ -50,19 +50,20 @@ def test_the_screen_has_everything_a_person_asks_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "target", "detail", "words"),
+    ("command", "target", "arguments", "words"),
     [
-        ("flatten", "", "all true", "flatten all"),
-        ("cancel", "ETH", "market ETH, protective true", "cancel ETH"),
-        ("order", "BTC", "market BTC, side buy, size 0.01", "order BTC buy 0.01"),
-        ("set", "Cross", "name fast, strategy Cross, value 5", "set Cross.fast=5"),
-        ("stop", "", "SIGTERM", "stop"),
+        ("flatten", "", {"all": "true"}, "flatten all"),
+        ("cancel", "ETH", {"market": "ETH", "protective": "true"}, "cancel ETH"),
+        ("order", "BTC", {"market": "BTC", "side": "buy", "size": "0.01"}, "order BTC buy 0.01"),
+        ("set", "Cross", {"name": "fast", "strategy": "Cross", "value": "5"}, "set Cross.fast=5"),
+        ("set", "Cross", {"name": "names", "value": "a, size 3"}, "set Cross.names=a, size 3"),
+        ("stop", "", {}, "stop"),
     ],
 )
 def test_a_command_is_shown_in_the_words_it_was_given_in(
-    command: str, target: str, detail: str, words: str
+    command: str, target: str, arguments: dict[str, str], words: str
 ) -> None:
-    row = replace(COMMAND, command=command, target=target, detail=detail)
+    row = replace(COMMAND, command=command, target=target, arguments=arguments)
     shown = re.sub(" +", " ", plain(screen(situation(commands=[row]))))
     assert f"5.0s {words} socket:0 done" in shown
 
