@@ -27,6 +27,20 @@ from engine.runtime.notices import Notice
 from engine.runtime.plan import ServedSession
 
 JOURNAL = bytes(range(16))
+QUESTIONS = (
+    "status",
+    "instruments",
+    "positions",
+    "orders",
+    "fills",
+    "equity",
+    "strategies",
+    "signals",
+    "health",
+    "gaps",
+    "events",
+)
+"""The paths of the API that can be asked without saying of what."""
 NOW_NS = 1_795_900_000_000_000_000
 PATIENCE_S = 30
 """How long a test waits before it fails. No test depends on the speed of the machine."""

@@ -25,24 +25,10 @@ from engine.runtime.committer import Committed
 from engine.runtime.plan import ServedSession
 from engine.views.queries import answer
 from engine.views.view import View
-from tests.api.kit import PATIENCE_S
+from tests.api.kit import PATIENCE_S, QUESTIONS
 from tests.commands.kit import SAMPLE
 from tests.runtime.kit import LISTED, assert_replays, config, of
 from tests.runtime.rig import Rig
-
-QUESTIONS = (
-    "status",
-    "instruments",
-    "positions",
-    "orders",
-    "fills",
-    "equity",
-    "strategies",
-    "signals",
-    "health",
-    "gaps",
-    "events",
-)
 
 
 def makes(root: Path) -> Callable[[ServedSession], LiveServer]:

@@ -12,7 +12,7 @@ import pytest
 from engine.api.openapi import description
 from engine.api.problems import CODES, Problem
 from engine.views.answers import ANSWERS, MESSAGES
-from tests.api.kit import Served, serving
+from tests.api.kit import QUESTIONS, Served, serving
 
 DESCRIPTION: dict[str, Any] = json.loads(description())
 
@@ -101,20 +101,7 @@ async def test_answers_problems_and_the_greeting_fit_their_schemas(tmp_path: Pat
     async with serving(tmp_path) as served:
         served.tick(3)
         await served.settled()
-        for name in (
-            "status",
-            "instruments",
-            "positions",
-            "orders",
-            "fills",
-            "equity",
-            "strategies",
-            "signals",
-            "health",
-            "gaps",
-            "events",
-            "session",
-        ):
+        for name in (*QUESTIONS, "session"):
             reply = await served.ask(f"/api/{name}", unix=True)
             assert reply.status == 200, reply.body
             assert fits(reply.json, answer_schema(f"/api/{name}")) == ""
