@@ -245,7 +245,7 @@ class HyperliquidFeed(Feed):
                     tap=tap,
                     partial=self,
                     venue_now_ns=self._venue_clock.now_ns,
-                    on_answer=self._proofs.advance,
+                    on_answer=self._proofs.note_answer,
                 )
                 for carried, own in shares
             ]

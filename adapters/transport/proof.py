@@ -3,8 +3,9 @@
 Owns the proof of every connection: the newest time in a message of the venue, or the venue's time when the
 newest ping left that was answered. Messages come in order, so whatever the venue had sent before has been
 read by then. Promises: `FeedHeard` says how far all connections are proved, after all events that it covers;
-it comes every `heard_s`, and at once when it passes the end of a window that bars are made of, for which
-quiet connections are pinged; nothing is proved while trades are held back. A proof older than `lag_s` is a
+it comes every `heard_s`, with the answer to a ping of a quiet connection, and at once when it passes the end
+of a window that bars are made of, for which quiet connections are pinged; so a proof is replaced before it is
+two periods old. Nothing is proved while trades are held back. A proof older than `lag_s` is a
 `FeedLagging`, and so is the end of that.
 
 A venue publishes a trade a little after its time, so a message or an answer proves what happened until
@@ -137,6 +138,16 @@ class Proofs:
         """Report the proof if it passes the end of a window."""
         if self._limits.window_ns and self._reached_ns() >= self._due_ns and self._may_prove():
             self._report()
+
+    def note_answer(self) -> None:
+        """Note that a ping was answered: on a quiet market only that keeps prices young enough to trade."""
+        if not self._limits.heard_s or self._is_behind():
+            return
+        reported_ns = self._proved_ns + self._limits.late_ns
+        if -self._clock.seconds_until(reported_ns) > self._limits.heard_s / 2 and self._may_prove():
+            self._report()
+        else:
+            self.advance()
 
     async def run(self) -> None:
         """Report life and lateness until cancelled, and ping the connections that are quiet."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 import trio
@@ -60,6 +61,22 @@ async def test_a_quiet_market_is_proved_before_the_grace_period_of_its_window_is
         assert len(proved) >= 9
         assert all(0 <= at_ns - end_ns < SECOND_NS for end_ns, at_ns in proved.items())
         assert not play.engine.of(FeedLagging)
+
+
+@pytest.mark.parametrize("offset_s", [0.3, 0.98, 1.02, 1.7])
+async def test_prices_of_a_quiet_market_never_get_too_old_to_trade_on(
+    autojump_clock, offset_s: float
+) -> None:
+    """Openings need a price of the last 5 s; the ping at the end of a window must not delay the next."""
+    limits = FeedLimits(heard_s=2.0, window_ns=10 * SECOND_NS, late_ns=LATE_NS)
+    async with scene(limits=limits) as play:
+        await trio.sleep(offset_s)
+        await play.live()
+        await trio.sleep(120)
+        reports = [one for one in play.engine.of(FeedHeard) if one.proved_ns]
+        assert len(reports) > 40
+        oldest_ns = max(later.recv_ns - one.proved_ns for one, later in pairwise(reports))
+        assert oldest_ns < 4 * SECOND_NS
 
 
 async def test_a_feed_with_messages_is_proved_by_their_times(autojump_clock) -> None:
