@@ -24,7 +24,7 @@ __all__ = [
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 API = DOCS / "api.md"
-BACKTESTS = DOCS / "backtests.md"
+BACKTESTS = DOCS / "backtesting.md"
 CONFIGURATION = DOCS / "configuration.md"
 STRATEGIES = DOCS / "strategies.md"
 
