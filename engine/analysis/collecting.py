@@ -21,6 +21,7 @@ import msgspec
 
 from engine.analysis.drawdowns import Drawdowns
 from engine.analysis.excursions import Excursions
+from engine.analysis.shapes import DayPoint, Gap, RoundTrip
 from engine.analysis.trips import Trip, added, trip_after
 from engine.clock import DAY_NS
 from engine.events import (
@@ -47,7 +48,7 @@ from engine.instruments import Instruments
 from engine.values import format_scaled, power_of_ten, rescale
 from engine.views.view import View
 
-__all__ = ["Amounts", "Collector", "DayPoint", "Gap", "RoundTrip", "text_of"]
+__all__ = ["Amounts", "Collector", "text_of"]
 
 _SENT_MAX: Final = 10_000
 """Orders whose price when sent is remembered, the newest."""
@@ -59,57 +60,6 @@ _EXECUTIONS: Final = ("", "liquidation", "adl")
 
 Key = tuple[int, str]
 """(instrument, owner) of a book."""
-
-
-class RoundTrip(msgspec.Struct, frozen=True):
-    """A book from flat to flat. Money and sizes are exact decimal text, times UTC nanoseconds.
-
-    `net` is the profit after `fees`; funding is not in it. Prices are averages. `mae` and `mfe` are the
-    worst and the best result before fees at any price while it was open, at most and at least 0; in percent
-    of what was opened until then. The prices are the prints of the instrument and the path along its
-    candles; before any print, the side of the quotes that would close it. `exit_by` is what closed it: the
-    purpose of the order, or the cause of a fill without one.
-    """
-
-    strategy: str
-    instrument: str
-    side: str
-    size: str
-    entry_price: float | None
-    exit_price: float | None
-    profit: str
-    fees: str
-    net: str
-    entered_ns: int
-    exited_ns: int
-    entry_reason: str
-    exit_reason: str
-    exit_by: str
-    mae: str
-    mfe: str
-    mae_percent: float
-    mfe_percent: float
-    entry_seq: int
-    exit_seq: int
-
-
-class DayPoint(msgspec.Struct, frozen=True):
-    """The equity at a midnight UTC, at the begin or at the end of the period.
-
-    `moved` is the sum of deposits less withdrawals since the account began.
-    """
-
-    at_ns: int
-    equity: str
-    moved: str
-
-
-class Gap(msgspec.Struct, frozen=True):
-    """A time in which trades of an instrument may be missing."""
-
-    instrument: str
-    from_ns: int
-    to_ns: int
 
 
 class Amounts(msgspec.Struct):

@@ -12,24 +12,28 @@ import msgspec
 
 from engine.analysis import returns as of_days
 from engine.analysis import trades as of_trips
-from engine.analysis.collecting import Collector, DayPoint, Gap, RoundTrip, text_of
+from engine.analysis.collecting import Collector, text_of
 from engine.analysis.formulas import FORMULAS, Measured, none
+from engine.analysis.shapes import (
+    Costs,
+    Day,
+    DayPoint,
+    Exposure,
+    FallRow,
+    FillRow,
+    Fingerprints,
+    Gap,
+    GroupRow,
+    IncompleteBar,
+    ReportSettings,
+    RoundTrip,
+    Series,
+)
 from engine.analysis.tables import Distribution, Month, distribution, months
 from engine.analysis.trips import added
 from engine.values import format_scaled
 
-__all__ = ["FallRow", "Report", "measure", "report_of"]
-
-
-class FallRow(msgspec.Struct, frozen=True):
-    """One of the worst drawdowns. `depth` is money; `end_ns` is None if the equity has not recovered."""
-
-    start_ns: int
-    valley_ns: int
-    end_ns: int | None
-    depth: str
-    percent: float | None
-    days: float
+__all__ = ["Report", "measure", "report_of"]
 
 
 class Report(msgspec.Struct):
@@ -37,7 +41,10 @@ class Report(msgspec.Struct):
 
     `metrics` has every name of `engine.analysis.formulas`: a number, money as text, or None; `reasons` says
     of each None why. `open_trips` are positions at the end, `cut_trips` those whose entry was before the
-    period. `incomplete_bars` are those that no correction made complete; `gaps` holds the first thousand.
+    period. `incomplete_bars` are those that no correction made complete; `gaps` and `incomplete` hold the
+    first thousand. `trips` and `fills` hold the newest, and `notes` say what they leave out; the metrics and
+    tables count all. The tables `by_...` are of the entry, `by_exit_reason` of the exit. `currency` is that
+    of all money, "" if the records do not say it.
     """
 
     metrics: dict[str, float | int | str | None] = {}
@@ -53,6 +60,25 @@ class Report(msgspec.Struct):
     gaps: list[Gap] = []
     gaps_count: int = 0
     incomplete_bars: int = 0
+    settings: ReportSettings = ReportSettings()
+    currency: str = ""
+    begin_ns: int = 0
+    end_ns: int = 0
+    series: Series = Series()
+    daily: list[Day] = []
+    by_instrument: list[GroupRow] = []
+    by_strategy: list[GroupRow] = []
+    by_entry_reason: list[GroupRow] = []
+    by_exit_reason: list[GroupRow] = []
+    by_hour: list[GroupRow] = []
+    by_weekday: list[GroupRow] = []
+    exposure: Exposure = Exposure()
+    costs: Costs = Costs()
+    incomplete: list[IncompleteBar] = []
+    fingerprints: Fingerprints = Fingerprints()
+    fills: list[FillRow] = []
+    fills_count: int = 0
+    notes: list[str] = []
 
 
 def report_of(collected: Collector, *, trials: int = 0, variance: float = 0.0) -> Report:

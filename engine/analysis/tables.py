@@ -16,11 +16,19 @@ __all__ = ["Bin", "Distribution", "Month", "distribution", "months"]
 
 
 class Month(msgspec.Struct, frozen=True):
-    """The return of a month UTC, or of the part of it that is in the period. `days` are its daily returns."""
+    """The return of a month UTC, or of the part of it that is in the period. `days` are its daily returns.
+
+    Money is exact decimal text; `round_trips` ended in the month. `return_percent` is None once the equity
+    was 0 or below.
+    """
 
     month: str
-    return_percent: float
+    return_percent: float | None
     days: int
+    net_profit: str = "0"
+    fees: str = "0"
+    funding: str = "0"
+    round_trips: int = 0
 
 
 class Bin(msgspec.Struct, frozen=True):
