@@ -74,6 +74,13 @@ FLOORS: Final = (
     Floor(4, ("engine.api.page",), (), _PURE),
     # Results of records and numbers. No I/O.
     Floor(4, ("engine.analysis",), (*_TYPES, "engine.views", "engine.analysis"), _PURE),
+    # Results as HTML files. No I/O but reading the parts of a page, the chart library among them.
+    Floor(
+        4,
+        ("engine.pages",),
+        (*_TYPES, "engine.analysis", "engine.api.page", "engine.pages"),
+        _PURE,
+    ),
     # The rows share the sums of round trips with the reports.
     Floor(
         4,
