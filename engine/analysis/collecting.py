@@ -13,14 +13,14 @@ open then makes no round trip, since its entry is not in the period.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
 from engine.analysis.drawdowns import Drawdowns
-from engine.analysis.excursions import Excursions
+from engine.analysis.prices import PRICED, Prices
 from engine.analysis.shapes import DayPoint, Gap, RoundTrip
 from engine.analysis.trips import Trip, added, trip_after
 from engine.clock import DAY_NS
@@ -57,6 +57,9 @@ _GAPS_MAX: Final = 1_000
 
 _EXECUTIONS: Final = ("", "liquidation", "adl")
 """Causes of booked fills that were executions at the venue, not corrections of the books."""
+
+_PRICE_READERS: Final = frozenset({SubmitOrder, FillBooked, PathReached})
+"""Derived records whose handlers use or set prices: they get the inputs before them first."""
 
 Key = tuple[int, str]
 """(instrument, owner) of a book."""
@@ -129,20 +132,19 @@ class Collector:
         self._since_ns = 0
         self._cut: set[Key] = set()
         self._open: dict[Key, tuple[Trip, str]] = {}
-        self._excursions = Excursions()
+        self._prices = Prices(self.instruments)
+        self._excursions = self._prices.excursions
         self._sent: dict[str, _Sent] = {}
-        self._twice: dict[int, int] = {}
-        self._printed: set[int] = set()
         self._closes: dict[int, tuple[int, int]] = {}
         self._midnight_ns = 0
         handlers: dict[type[Event], Callable[[int, Any], None]] = {
             InstrumentListed: self._listed,
             SessionStarted: self._started,
             DayOpened: self._day,
-            Trade: self._trade,
-            Quote: self._quote,
-            Candle: self._candle,
-            PathReached: self._path,
+            Trade: self._prices.trade,
+            Quote: self._prices.quote,
+            Candle: self._prices.candle,
+            PathReached: self._prices.path,
             PriceMarked: self._price,
             BarClosed: self._bar_closed,
             BarCorrected: self._corrected,
@@ -153,6 +155,7 @@ class Collector:
             FeedGap: self._gap,
         }
         self._handlers = handlers
+        self._singles = frozenset(handlers) - PRICED
 
     @property
     def open_trips(self) -> int:
@@ -162,8 +165,12 @@ class Collector:
     # Reading.
 
     def append(self, first_seq: int, inputs: list[Event], derived: list[Derived]) -> None:
-        """Read a frame."""
-        self._read(in_order(first_seq, inputs, derived))
+        """Read a frame: prices as runs between the records that read them, where no other input matters."""
+        kinds = frozenset(map(type, inputs))
+        if self.first_ns and kinds.isdisjoint(self._singles):
+            self._read_runs(first_seq, inputs, derived, kinds)
+        else:
+            self._read(in_order(first_seq, inputs, derived))
         last = inputs[-1] if inputs else derived[-1][2]
         self.last_ns = max(self.last_ns, engine_time(last))
 
@@ -193,6 +200,24 @@ class Collector:
             handler = handlers.get(event.__class__)
             if handler is not None:
                 handler(seq, event)
+
+    def _read_runs(
+        self, first_seq: int, inputs: list[Event], derived: list[Derived], kinds: Set[type[Event]]
+    ) -> None:
+        handlers, taken = self._handlers, 0
+        priced = not kinds.isdisjoint(PRICED)
+        for place, (seq, _, event) in enumerate(derived):
+            kind = event.__class__
+            handler = handlers.get(kind)
+            if handler is None:
+                continue
+            if priced and kind in _PRICE_READERS:
+                before = seq - first_seq - place
+                self._prices.take(inputs, taken, before, kinds)
+                taken = before
+            handler(seq, event)
+        if priced:
+            self._prices.take(inputs, taken, len(inputs), kinds)
 
     def finish(self) -> None:
         """End the period at the last record."""
@@ -227,39 +252,17 @@ class Collector:
             self.instruments.setdefault(listed.instrument, listed)
 
     def _started(self, _seq: int, _started: SessionStarted) -> None:
-        """Prices of an earlier session are no reference for orders of this one."""
-        self._twice.clear()
+        self._prices.begin_session()
 
     def _listed(self, _seq: int, listed: InstrumentListed) -> None:
         number = listed.instrument
         before = self.instruments.get(number)
         if before is not None and before.price_scale != listed.price_scale:
             self._settle_excursions(number)
-            factor = power_of_ten(listed.price_scale - before.price_scale)
-            if number in self._twice:
-                self._twice[number] *= factor
+            self._prices.refine(number, listed.price_scale - before.price_scale)
         self.instruments[number] = listed
 
     # Prices.
-
-    def _trade(self, _seq: int, trade: Trade) -> None:
-        self._twice[trade.instrument] = 2 * trade.price
-        self._printed.add(trade.instrument)
-        if trade.instrument in self._excursions.markets:
-            self._excursions.see(trade.instrument, trade.price)
-
-    def _quote(self, _seq: int, quote: Quote) -> None:
-        if quote.bid and quote.ask:
-            self._twice[quote.instrument] = quote.bid + quote.ask
-        if quote.instrument in self._excursions.markets and quote.instrument not in self._printed:
-            self._excursions.see_quote(quote.instrument, quote.bid, quote.ask)
-
-    def _candle(self, _seq: int, candle: Candle) -> None:
-        self._twice[candle.instrument] = 2 * candle.close
-
-    def _path(self, _seq: int, reached: PathReached) -> None:
-        self._twice[reached.instrument] = 2 * reached.price
-        self._excursions.see_one((reached.instrument, reached.owner), reached.price)
 
     def _price(self, _seq: int, marked: PriceMarked) -> None:
         self._close(marked.instrument, marked.price)
@@ -293,7 +296,7 @@ class Collector:
         listed = self.instruments.get(order.instrument)
         twice = 0
         if not terms.limit:
-            twice = 2 * terms.trigger_price if terms.trigger else self._twice.get(order.instrument, 0)
+            twice = 2 * terms.trigger_price if terms.trigger else self._prices.twice.get(order.instrument, 0)
         scale = listed.price_scale if listed is not None else 0
         self._sent[order.client_order_id] = _Sent(order.reason, twice, scale)
         if len(self._sent) > _SENT_MAX:
