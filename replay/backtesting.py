@@ -12,6 +12,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -55,7 +56,15 @@ from replay.coverage import check_data, missing_bars
 from replay.days import PRICES
 from replay.joining import JoinedDays
 
-__all__ = ["BacktestReport", "DigestSink", "JournalSink", "Progress", "run_backtest"]
+__all__ = ["BacktestReport", "DigestSink", "JournalSink", "Progress", "Watcher", "run_backtest"]
+
+
+class Watcher(Protocol):
+    """Sees every frame of a run, such as what collects the charts of its report."""
+
+    def append(self, first_seq: int, inputs: list[Event], derived: list[Derived], /) -> None:
+        """Read a frame, in journal order."""
+
 
 Progress = Callable[[int], None]
 """Called at intervals with the number of inputs processed."""
@@ -140,8 +149,15 @@ class BacktestReport(msgspec.Struct):
 class _Tally:
     """Counts events for the report and passes everything to another sink."""
 
-    def __init__(self, sink: DigestSink, report: BacktestReport, instruments: Instruments) -> None:
+    def __init__(
+        self,
+        sink: DigestSink,
+        report: BacktestReport,
+        instruments: Instruments,
+        watchers: Sequence[Watcher],
+    ) -> None:
         self._sink = sink
+        self._watchers = watchers
         self._report = report
         self.instruments = instruments
         self.equity: EquityMarked | None = None
@@ -157,6 +173,8 @@ class _Tally:
     def append(self, first_seq: int, inputs: list[Event], derived: list[Derived]) -> None:
         self._sink.append(first_seq, inputs, derived)
         self.collector.append(first_seq, inputs, derived)
+        for watcher in self._watchers:
+            watcher.append(first_seq, inputs, derived)
         report = self._report
         report.events += len(inputs) + len(derived)
         for _, _, event in derived:
@@ -190,16 +208,18 @@ def run_backtest(
     sink: DigestSink,
     *,
     progress: Progress | None = None,
+    watch: Sequence[Watcher] = (),
 ) -> BacktestReport:
     """Run the days by date through one session and return the result. Closes the sink.
 
-    If the configuration names instruments, only their inputs are used. The days may be of several journals
-    (see `replay.joining`). Raises UsageError for days that do not fit together, have nothing to play or lack
-    a configured instrument, JournalDamaged for a day that cannot be read.
+    Each of `watch` sees every frame. If the configuration names instruments, only their inputs are used. The
+    days may be of several journals (see `replay.joining`). Raises UsageError for days that do not fit
+    together, have nothing to play or lack a configured instrument, JournalDamaged for a day that cannot be
+    read.
     """
     report = BacktestReport()
     sequencer: Sequencer
-    tally = _Tally(sink, report, Instruments())
+    tally = _Tally(sink, report, Instruments(), watch)
     sequencer = Sequencer(builder, tally)
     tally.instruments = sequencer.instruments
     days = JoinedDays(folders, plays_history=True)

@@ -24,7 +24,7 @@ from engine.loading.modules import own_modules
 from engine.loading.strategies import make_builder
 from engine.records import JournalHistory, day_folders, open_day
 from engine.views.chain import chain_of
-from replay.backtesting import BacktestReport, DigestSink, JournalSink, Progress, run_backtest
+from replay.backtesting import BacktestReport, DigestSink, JournalSink, Progress, Watcher, run_backtest
 from replay.verification import ReplayReport, replay_day, session_check
 
 __all__ = ["backtest", "one_day", "verify"]
@@ -88,12 +88,14 @@ def backtest(
     project: str | Path | None = None,
     out: str | Path | None = None,
     progress: Progress | None = None,
+    watch: Sequence[Watcher] = (),
 ) -> BacktestReport:
     """Run the strategies of a configuration on the market data of recorded days, in order.
 
     `days` are folders of days, or of journals with days in them. Strategies are loaded from the folder
     `project`, by default the working directory. With `out` the run is written as a new journal into that
-    folder. `progress` is called at intervals with the number of inputs processed.
+    folder. `progress` is called at intervals with the number of inputs processed. Each of `watch` sees every
+    frame of the run.
 
     The same days, strategies and configuration give the same digest. Raises UsageError for days without
     market data or out of order and for a strategy that cannot be loaded, JournalDamaged.
@@ -106,7 +108,7 @@ def backtest(
     with own_modules(_folder(project)):
         builder = make_builder()
         if out is None:
-            return run_backtest(folders, builder, config, DigestSink(), progress=progress)
+            return run_backtest(folders, builder, config, DigestSink(), progress=progress, watch=watch)
         root = Path(out)
         if root.exists() and list_days(root):
             raise UsageError(f"{root}: holds days already; name a new one for the run")
@@ -116,7 +118,8 @@ def backtest(
             tail = Tail(journal_id=ensure_identity(root, ids.random_bytes(16)))
             writer = JournalWriter(root, tail, salts=lambda: ids.random_bytes(16), sync=False)
             with writer:
-                return run_backtest(folders, builder, config, JournalSink(writer), progress=progress)
+                sink = JournalSink(writer)
+                return run_backtest(folders, builder, config, sink, progress=progress, watch=watch)
 
 
 def _folder(project: str | Path | None) -> Path | None:
