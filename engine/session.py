@@ -104,6 +104,7 @@ class SessionBuilder:
                 strategy = StrategyActor(Absent, entry.title, {}, entry.instruments, config.seed)
                 edited = True
             strategy.signature = f"{entry.use} {sorted(entry.params.items())} {recorded}"
+            strategy.trades_from_ns = started.begin_ns
             if edited:
                 strategy.note_edit()
             strategies.append(strategy)
@@ -129,6 +130,8 @@ class SessionBuilder:
         config: Config,
         moves: tuple[tuple[str, str], ...] = (),
         epoch: int = 0,
+        begin_ns: int = 0,
+        end_ns: int = 0,
     ) -> SessionStarted:
         """Return the event that opens a session with this configuration. Raises UsageError."""
         if mode in ("live", "paper"):
@@ -151,6 +154,8 @@ class SessionBuilder:
             PYTHON,
             moves,
             epoch,
+            begin_ns,
+            end_ns,
         )
 
     def needs(self, config: Config) -> list[Need]:

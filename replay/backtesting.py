@@ -55,6 +55,7 @@ from engine.values import format_interval, format_scaled, side_name
 from replay.coverage import check_data, missing_bars
 from replay.days import PRICES
 from replay.joining import JoinedDays
+from replay.ranges import WHOLE, Range
 
 __all__ = ["BacktestReport", "DigestSink", "JournalSink", "Progress", "Watcher", "run_backtest"]
 
@@ -113,7 +114,10 @@ class BacktestReport(msgspec.Struct):
     """The result. Money is exact decimal text in quote currency.
 
     equity = cash + realized_pnl + unrealized_pnl - fees + funding. `max_drawdown` is the largest fall of
-    equity below its highest value, which begins with the cash. `first` and `last` are UTC nanoseconds.
+    equity below its highest value, which begins with the cash. `first` and `last` are UTC nanoseconds: when
+    the period begins and the time of the last input. `begin` and `end` are the range that was asked for, 0 if
+    none was, and `warmup_ns` is how long before `begin` strategies warmed up; counts are of all that was
+    read.
     `refusals` counts refusals by the limit that refused. `failures` are the strategies that raised, with the
     seq of the event and where. `notes` are lines for people, such as a halt, a strategy that got no bar of
     its interval, or an amount that is not in these numbers because no price is known for it. `analysis` has
@@ -144,6 +148,9 @@ class BacktestReport(msgspec.Struct):
     funding: str = "0"
     funding_rates: int = 0
     analysis: Report = msgspec.field(default_factory=Report)
+    begin: int = 0
+    end: int = 0
+    warmup_ns: int = 0
 
 
 class _Tally:
@@ -209,31 +216,39 @@ def run_backtest(
     *,
     progress: Progress | None = None,
     watch: Sequence[Watcher] = (),
+    within: Range = WHOLE,
 ) -> BacktestReport:
     """Run the days by date through one session and return the result. Closes the sink.
 
-    Each of `watch` sees every frame. If the configuration names instruments, only their inputs are used. The
-    days may be of several journals (see `replay.joining`). Raises UsageError for days that do not fit
-    together, have nothing to play or lack a configured instrument, JournalDamaged for a day that cannot be
-    read.
+    Each of `watch` sees every frame. If the configuration names instruments, only their inputs are used, and
+    of those the ones in the range `within`. The days may be of several journals (see `replay.joining`).
+
+    Raises UsageError for days that do not fit together, have nothing to play or lack a configured instrument,
+    JournalDamaged for a day that cannot be read.
     """
-    report = BacktestReport()
+    report = BacktestReport(begin=within.begin_ns, end=within.end_ns, warmup_ns=within.warmup_ns)
     sequencer: Sequencer
     tally = _Tally(sink, report, Instruments(), watch)
     sequencer = Sequencer(builder, tally)
     tally.instruments = sequencer.instruments
-    days = JoinedDays(folders, plays_history=True)
+    days = JoinedDays(folders, plays_history=True, within=within)
     config = resolve_names(config, days.instruments)
     config = resolve_markets(config, builder.needs(config), days.instruments)
     needs = builder.needs(config)
     left_out = _left_out(days.instruments, config)
-    _refuse_empty(folders, days.batches(left_out))
+    _refuse_empty(folders, days.batches(left_out), within)
     check_data(days.batches(left_out), needs, config)
     batches = days.batches(left_out)
     first = next(batches)
-    report.first = report.last = engine_time(first[0])
-    session = _session_name(config, days.content)
-    started = builder.start(recv_ns=report.first, session=session, mode="backtest", config=config)
+    report.first = report.last = max(engine_time(first[0]), within.begin_ns)
+    started = builder.start(
+        recv_ns=engine_time(first[0]),
+        session=_session_name(config, days.content, within),
+        mode="backtest",
+        config=config,
+        begin_ns=within.begin_ns,
+        end_ns=within.end_ns,
+    )
     sequencer.run([started])
     played = 0
     batch: list[Event] | None = first
@@ -286,22 +301,30 @@ def _left_out(instruments: Sequence[InstrumentListed], config: Config) -> frozen
     return frozenset(one.instrument for one in instruments if not is_among(one, config.instruments))
 
 
-def _refuse_empty(folders: Sequence[Path], batches: Iterator[list[Event]]) -> None:
+def _refuse_empty(folders: Sequence[Path], batches: Iterator[list[Event]], within: Range) -> None:
     """Raise UsageError if there is no price to play."""
-    if not any(isinstance(event, PRICES) for batch in batches for event in batch):
+    begin_ns = within.begin_ns
+    prices = (event for batch in batches for event in batch if isinstance(event, PRICES))
+    if not any(not begin_ns or engine_time(event) >= begin_ns for event in prices):
         names = f"{folders[0]}" if len(folders) == 1 else f"{folders[0]} and {len(folders) - 1} more days"
+        if not within.whole:
+            raise UsageError(
+                f"{names}: no trades, quotes, candles or books of the session's instruments in the range "
+                f"{within.text()}; change begin or end"
+            )
         raise UsageError(
             f"{names}: no trades, quotes, candles or books of the session's instruments, so there is nothing "
             "to play; import some, or fetch history with `engine backfill`"
         )
 
 
-def _session_name(config: Config, content: bytes) -> str:
-    """Return the session's id: a digest of the configuration and of how the days begin.
+def _session_name(config: Config, content: bytes, within: Range) -> str:
+    """Return the session's id: a digest of the configuration, of how the days begin, and of the range.
 
     The names of the folders do not matter, so that runs of the same data have the same digest everywhere.
     """
-    return hashlib.blake2b(config.canonical().encode() + content, digest_size=8).hexdigest()
+    span = b"" if within == WHOLE else repr(msgspec.structs.astuple(within)).encode()
+    return hashlib.blake2b(config.canonical().encode() + content + span, digest_size=8).hexdigest()
 
 
 def _assumed(listed: InstrumentListed, label: str, config: Config) -> str:

@@ -21,7 +21,7 @@ from typing import Final
 
 import msgspec
 
-from engine.clock import DAY_NS
+from engine.clock import DAY_NS, day_of
 from engine.errors import UsageError
 from engine.events import (
     BookRead,
@@ -58,6 +58,7 @@ from replay.days import (
 from replay.history import FetchedHistory, without_fetched
 from replay.mapping import Converter, Joint, joint_listing
 from replay.merging import Batch, merged, with_rates
+from replay.ranges import WHOLE, Range, clipped
 
 __all__ = ["IMPORTED", "MARKET", "JoinedDays"]
 
@@ -96,10 +97,10 @@ class JoinedDays:
     `history` is the fetched history that is played, if `plays_history`.
 
     `context` are further days, read where they do not collide with `folders`; of their instruments only those
-    count that `folders` have too. `types` are the inputs that are passed on.
+    count that `folders` have too. `types` are the inputs that are passed on, those of the range `within`.
 
     Raises UsageError for a day that does not exist, is given twice, or has an instrument at the same time as
-    another day; JournalError.
+    another day, and for days of which none is in the range; JournalError.
     """
 
     def __init__(
@@ -109,12 +110,14 @@ class JoinedDays:
         context: Sequence[Path] = (),
         types: tuple[type[Event], ...] = MARKET,
         plays_history: bool = False,
+        within: Range = WHOLE,
     ) -> None:
         _refuse_twice(folders)
-        given = sorted((look(folder, MARKET) for folder in folders), key=lambda day: day.order)
+        given = _in_range([look(folder, MARKET) for folder in folders], within)
         near = sorted((look(folder, MARKET) for folder in context), key=lambda day: day.order)
         days = without_overlaps(given, near)
         self._types = types
+        self._within = within
         self._days = days
         self._several = len({day.journal for day in days}) > 1
         self._joints = _joints(days)
@@ -161,7 +164,10 @@ class JoinedDays:
         days = self._all_days()
         if self.history.candles:
             days = merged([self.history.batches(), days])
-        return with_rates(days, self.history.rates)
+        if self._within.whole:
+            return with_rates(days, self.history.rates)
+        rates = [rate for rate in self.history.rates if self._within.has(rate)]
+        return with_rates(clipped(days, self._within), rates)
 
     def _all_days(self) -> Iterator[Batch]:
         feeds: dict[str, bytes] = {}
@@ -198,6 +204,18 @@ class JoinedDays:
             first = False
             if kept:
                 yield converter.convert(kept, lists=lists), lists
+
+
+def _in_range(days: list[RecordedDay], within: Range) -> list[RecordedDay]:
+    """Return the days with a part in the range, and those with fetched history, in their order."""
+    ordered = sorted(days, key=lambda day: day.order)
+    kept = [day for day in ordered if day.fetched or within.has_day(day_start_ns(day.date))]
+    if not kept:
+        first, last = (day_of(day_start_ns(day.date)) for day in (ordered[0], ordered[-1]))
+        raise UsageError(
+            f"no day is in the range {within.text()}: the days are of {first} to {last}; change begin or end"
+        )
+    return kept
 
 
 def _refuse_twice(folders: Sequence[Path]) -> None:

@@ -25,6 +25,7 @@ from engine.loading.strategies import make_builder
 from engine.records import JournalHistory, day_folders, open_day
 from engine.views.chain import chain_of
 from replay.backtesting import BacktestReport, DigestSink, JournalSink, Progress, Watcher, run_backtest
+from replay.ranges import parse_range
 from replay.verification import ReplayReport, replay_day, session_check
 
 __all__ = ["backtest", "one_day", "verify"]
@@ -89,26 +90,32 @@ def backtest(
     out: str | Path | None = None,
     progress: Progress | None = None,
     watch: Sequence[Watcher] = (),
+    begin: str | None = None,
+    end: str | None = None,
 ) -> BacktestReport:
     """Run the strategies of a configuration on the market data of recorded days, in order.
 
     `days` are folders of days, or of journals with days in them. Strategies are loaded from the folder
     `project`, by default the working directory. With `out` the run is written as a new journal into that
     folder. `progress` is called at intervals with the number of inputs processed. Each of `watch` sees every
-    frame of the run.
+    frame of the run. `begin` and `end` are ISO 8601 times, UTC: only inputs from `begin` on and before `end`
+    are read.
 
-    The same days, strategies and configuration give the same digest. Raises UsageError for days without
-    market data or out of order and for a strategy that cannot be loaded, JournalDamaged.
+    The same days, strategies, configuration and range give the same digest. Raises UsageError for days
+    without market data or out of order and for a strategy that cannot be loaded, JournalDamaged.
     """
     if isinstance(days, str):
         raise UsageError(f"days: {days!r} is a text, not a list; write it as [{days!r}]")
     folders = day_folders(tuple(map(Path, days)))
     if not folders:
         raise UsageError("days: the list is empty; give at least one day, such as journal/2024-12-05")
+    within = parse_range(begin, end)
     with own_modules(_folder(project)):
         builder = make_builder()
         if out is None:
-            return run_backtest(folders, builder, config, DigestSink(), progress=progress, watch=watch)
+            return run_backtest(
+                folders, builder, config, DigestSink(), progress=progress, watch=watch, within=within
+            )
         root = Path(out)
         if root.exists() and list_days(root):
             raise UsageError(f"{root}: holds days already; name a new one for the run")
@@ -119,7 +126,9 @@ def backtest(
             writer = JournalWriter(root, tail, salts=lambda: ids.random_bytes(16), sync=False)
             with writer:
                 sink = JournalSink(writer)
-                return run_backtest(folders, builder, config, sink, progress=progress, watch=watch)
+                return run_backtest(
+                    folders, builder, config, sink, progress=progress, watch=watch, within=within
+                )
 
 
 def _folder(project: str | Path | None) -> Path | None:

@@ -137,6 +137,7 @@ class Collector:
         self._sent: dict[str, _Sent] = {}
         self._closes: dict[int, tuple[int, int]] = {}
         self._midnight_ns = 0
+        self._begin_ns = 0
         handlers: dict[type[Event], Callable[[int, Any], None]] = {
             InstrumentListed: self._listed,
             SessionStarted: self._started,
@@ -251,8 +252,12 @@ class Collector:
         for listed in opened.instruments:
             self.instruments.setdefault(listed.instrument, listed)
 
-    def _started(self, _seq: int, _started: SessionStarted) -> None:
+    def _started(self, _seq: int, started: SessionStarted) -> None:
+        """Begin the period later if the session only warms up at first, and nothing was measured before."""
         self._prices.begin_session()
+        if self.end is None and started.begin_ns > self.first_ns:
+            self.first_ns = self._begin_ns = started.begin_ns
+            self._midnight_ns = _next_midnight(self.first_ns)
 
     def _listed(self, _seq: int, listed: InstrumentListed) -> None:
         number = listed.instrument
@@ -269,6 +274,8 @@ class Collector:
 
     def _bar_closed(self, _seq: int, bar: BarClosed) -> None:
         number = bar.instrument
+        if bar.start_ns < self._begin_ns:
+            return
         if bar.incomplete:
             self.incomplete.add((number, bar.interval_ns, bar.start_ns))
         self._close(number, bar.close)
@@ -391,14 +398,15 @@ class Collector:
 
     def _equity(self, _seq: int, marked: EquityMarked) -> None:
         now = Amounts.of(marked)
+        at_ns = max(marked.at_ns, self._begin_ns)
         if self.end is None:
             self.start = now
             self.days.append(_point(self.first_ns, now))
         else:
-            self._close_days(marked.at_ns)
+            self._close_days(at_ns)
         self.end = now
-        self.drawdowns.add(marked.at_ns, now.equity, now.scale, now.moved)
-        self.marks_ns.append(marked.at_ns)
+        self.drawdowns.add(at_ns, now.equity, now.scale, now.moved)
+        self.marks_ns.append(at_ns)
         self.marks.append(now.equity / power_of_ten(now.scale))
 
     def _close_days(self, at_ns: int) -> None:
@@ -409,7 +417,7 @@ class Collector:
             self._midnight_ns += DAY_NS
 
     def _gap(self, _seq: int, gap: FeedGap) -> None:
-        if not gap.closed:
+        if not gap.closed and gap.to_ns >= self._begin_ns:
             self.gaps_count += 1
             if len(self.gaps) < _GAPS_MAX:
                 label = self.instruments.label(gap.instrument) if gap.instrument in self.instruments else ""

@@ -15,6 +15,7 @@ from engine.commands.output import json_option, param_option, print_json, progre
 from engine.journal import list_days
 from engine.runtime.notices import refusals_text
 from replay.backtesting import BacktestReport
+from replay.ranges import Range
 from replay.runs import backtest
 
 __all__ = ["backtest_command"]
@@ -25,6 +26,8 @@ __all__ = ["backtest_command"]
 @click.option("--strategy", "strategies", multiple=True, metavar="M:C", help="module:Class; may be repeated.")
 @param_option
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file; `engine config` lists its keys.")
+@click.option("--begin", metavar="2025-03-01", help="ISO 8601, UTC. Default: the first input.")
+@click.option("--end", metavar="2025-04-01T12:00", help="Inputs of this time and later are not read.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the run as a journal into this folder.")
 @json_option
 def backtest_command(
@@ -32,21 +35,24 @@ def backtest_command(
     strategies: tuple[str, ...],
     params: tuple[str, ...],
     config: Path | None,
+    begin: str | None,
+    end: str | None,
     out: Path | None,
     as_json: bool,
 ) -> None:
     """Run a strategy on the market data of DAYS, with the simulated venue.
 
     DAYS are folders of days, or journals with days in them, in any order; they may be of several journals.
-    History that `engine backfill` fetched is played where the days have no trades or candles.
+    History that `engine backfill` fetched is played where the days have no trades or candles. With --begin
+    and --end, only the range [begin, end) of them is read.
 
-    The same days, strategy and configuration give the same digest. With --out, the run can be replayed,
-    inspected and projected like a day that traded live.
+    The same days, strategy, configuration and range give the same digest. With --out, the run can be
+    replayed, inspected and projected like a day that traded live.
     """
     settings = read_config(config, strategies, None, params)
     began = time.perf_counter()
     with progress("backtest") as report_progress:
-        report = backtest(days, settings, out=out, progress=report_progress)
+        report = backtest(days, settings, out=out, progress=report_progress, begin=begin, end=end)
     seconds = time.perf_counter() - began
     if as_json:
         result = msgspec.to_builtins(report)
@@ -57,6 +63,8 @@ def backtest_command(
             **analysis,
             "first": iso_text(report.first),
             "last": iso_text(report.last),
+            "begin": iso_text(report.begin) if report.begin else None,
+            "end": iso_text(report.end) if report.end else None,
             "seconds": round(seconds, 6),
         }
         print_json(result)
@@ -72,6 +80,7 @@ def _print(report: BacktestReport, seconds: float) -> None:
     rates = f", {report.funding_rates:,} funding rates" if report.funding_rates else ""
     rows = [
         ("period", f"{iso_text(report.first)[:19]} to {iso_text(report.last)[:19]}"),
+        *([("range", _range(report))] if report.begin or report.end else []),
         ("inputs", f"{report.trades:,} trades, {report.quotes:,} quotes, {report.candles:,} candles{rates}"),
         ("bars", f"{report.bars:,}"),
         ("orders", f"{report.orders:,} sent, {report.refused:,} refused, {report.fills:,} fills"),
@@ -88,6 +97,10 @@ def _print(report: BacktestReport, seconds: float) -> None:
     rows += [("failed", failure) for failure in report.failures]
     rows += [("digest", report.digest), ("time", f"{seconds:.2f} s, {inputs / seconds:,.0f} inputs/s")]
     table(rows)
+
+
+def _range(report: BacktestReport) -> str:
+    return Range(report.begin, report.end).text()
 
 
 def _position(held: dict[str, str]) -> str:

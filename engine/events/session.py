@@ -43,7 +43,9 @@ class SessionStarted(Event, frozen=True, tag="session-started"):
     as canonical JSON. `python` is the Python version, such as 3.11; "" in records that are older than the
     field. `moves` are (old, new) names: the new strategy takes over what the old one holds, and its state.
     `epoch` rises with each opening of the journal for writing (see `engine.journal.fence`); 0 in a backtest
-    and in records that are older than the field.
+    and in records that are older than the field. A backtest of a range reads nothing received at `end_ns` or
+    later (0: until the end of the data), and until `begin_ns` every input is history, which strategies only
+    warm up on.
     """
 
     recv_ns: int
@@ -57,6 +59,8 @@ class SessionStarted(Event, frozen=True, tag="session-started"):
     python: str = ""
     moves: tuple[tuple[str, str], ...] = ()
     epoch: int = 0
+    begin_ns: int = 0
+    end_ns: int = 0
 
 
 class SessionStopped(Event, frozen=True, tag="session-stopped"):

@@ -99,6 +99,7 @@ class StrategyActor(NewestPrices):
         "markets",
         "seed",
         "emit_at_stop",
+        "trades_from_ns",
         "numbers",
         "windows",
         "bar",
@@ -126,6 +127,7 @@ class StrategyActor(NewestPrices):
         self.markets = markets
         self.seed = seed
         self.emit_at_stop: Emit = refuse
+        self.trades_from_ns = 0  # until then every event is history, as in a backtest that warms up
         self.called_ns = 0
         self.calls = 0
         self.numbers: dict[str, int] = {}
@@ -294,13 +296,16 @@ class StrategyActor(NewestPrices):
 
     @handles(BarClosed)
     def _bar(self, event: BarClosed, emit: Emit) -> None:
-        """Pass a bar on. A bar that ended before the session began is history: verbs do nothing on it.
+        """Pass a bar on. One that ended before the session began, or before the strategy trades, is history.
 
-        If such a bar is also incomplete, it is dropped: the engine was down, and the venue's candle of that
-        window may still come.
+        Verbs do nothing on history.
+        A bar of before the session that is also incomplete is dropped: the engine was down, and the venue's
+        candle of that window may still come.
         """
-        stale = self._is_stale(event)
-        if event.instrument not in self._traded or (stale and event.incomplete):
+        end_ns = _end_of(event)
+        unseen = end_ns < self.began_ns
+        stale = unseen or end_ns < self.trades_from_ns
+        if event.instrument not in self._traded or (unseen and event.incomplete):
             return
         if self._is_next(event, live=not stale):
             self.event = event
@@ -310,7 +315,7 @@ class StrategyActor(NewestPrices):
     @handles(ActivityBarClosed)
     def _activity_bar(self, event: ActivityBarClosed, emit: Emit) -> None:
         if self._enter(event, event.instrument, emit):
-            self._show_bar(event, emit)
+            self._show_bar(event, self.emit, warmup=drops(self.emit))
 
     def _show_bar(self, event: Closed, emit: Emit, *, warmup: bool = False) -> None:
         """Pass a bar on, after its window and the newest price have it."""
@@ -325,7 +330,7 @@ class StrategyActor(NewestPrices):
     @handles(FootprintClosed, ImbalanceStacked, ProfileClosed, LargePrintSeen, BookSampled)
     def _flow(self, event: FlowEvent, emit: Emit) -> None:
         """Pass order flow on, except windows that ended before the session began: they are incomplete."""
-        if not isinstance(event, LargePrintSeen) and self._is_stale(event):
+        if not isinstance(event, LargePrintSeen) and _end_of(event) < self.began_ns:
             return
         if self._enter(event, event.instrument, emit):
             self.strategy.on_flow(view_flow(event, *self.named(event.instrument)))
@@ -379,9 +384,6 @@ class StrategyActor(NewestPrices):
             lines = lines_of(name, type(self.strategy))
             raise UsageError(f"self.{name}: the base class Strategy has this name; choose another{lines}")
 
-    def _is_stale(self, event: Windowed) -> bool:
-        return window_end(event.interval_ns, event.start_ns) < self.began_ns
-
     def _is_next(self, event: BarClosed | CandleRead, *, live: bool) -> bool:
         """Return whether a window is later than all earlier ones, and remember it."""
         key = (event.instrument, event.interval_ns)
@@ -405,7 +407,7 @@ class StrategyActor(NewestPrices):
                 self.trades[event.instrument] = event
                 if "on_trade" not in self._hooked:
                     return
-            self.emit = emit
+            self.emit = discard if event.recv_ns < self.trades_from_ns else emit
             self.event = event
             self.strategy.on_trade(Tick(event, market, event.price / market.price_unit))
 
@@ -414,7 +416,7 @@ class StrategyActor(NewestPrices):
         if event.instrument in self._traded:
             self.quotes[event.instrument] = event
             if "on_quote" in self._hooked:
-                self.emit = emit
+                self.emit = discard if event.recv_ns < self.trades_from_ns else emit
                 self.event = event
                 self.strategy.on_quote(Touch(event, *self.named(event.instrument)))
 
@@ -462,7 +464,7 @@ class StrategyActor(NewestPrices):
 
     def _enter(self, event: Event, instrument: int, emit: Emit) -> bool:
         """Make an event the current one. Return whether the strategy trades its market."""
-        self.emit = emit
+        self.emit = discard if engine_time(event) < self.trades_from_ns else emit
         self.event = event
         return instrument in self._traded
 
@@ -473,6 +475,10 @@ class StrategyActor(NewestPrices):
         wanted = [number for number, listed in self.instruments.items() if self.wants(listed)]
         self._traded = {number: market_of(*self.named(number)) for number in wanted}
         self._every = {number: self._traded.get(number) for number in self.instruments}
+
+
+def _end_of(event: Windowed) -> int:
+    return window_end(event.interval_ns, event.start_ns)
 
 
 _HOOKS: Final[dict[type[Event], str]] = {
