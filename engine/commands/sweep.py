@@ -13,14 +13,15 @@ from engine.commands.output import json_option, print_json, progress, table
 from engine.errors import ReplayDivergence, SafetyRefusal, StrategyFailed, UsageError
 from engine.events.render import printable
 from engine.loading.modules import project_folder, search_folders
+from engine.search.axes import parse_axis
 from engine.search.executors import cores, open_executor
 from engine.search.jobs import Trial, day_refs
 from engine.search.proposals import SEARCHES
 from engine.search.proving import Proof, prove
-from engine.search.ranges import parse_range
 from engine.search.ranking import best_of, direction_of, ranked, why_unranked
 from engine.search.registry import Registry
 from engine.search.sweeping import Sweep, define, run_sweep
+from replay.ranges import parse_range
 
 __all__ = ["sweep_command"]
 
@@ -38,6 +39,8 @@ _SHOWN = 10
     help="What to try: fast=5:30:5 (5, 10, ... 30) or slow=20,50,100; may be repeated.",
 )
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file; `engine config` lists its keys.")
+@click.option("--begin", metavar="2025-03-01", help="ISO 8601, UTC. Default: the first input.")
+@click.option("--end", metavar="2025-04-01T12:00", help="Inputs of this time and later are not read.")
 @click.option(
     "--metric",
     default="return_percent",
@@ -76,6 +79,8 @@ def sweep_command(
     strategies: tuple[str, ...],
     params: tuple[str, ...],
     config: Path | None,
+    begin: str | None,
+    end: str | None,
     metric: str,
     better: str | None,
     search: str,
@@ -118,7 +123,7 @@ def sweep_command(
     sweep = define(
         day_refs(days),
         settings,
-        [parse_range(text) for text in params],
+        [parse_axis(text) for text in params],
         metric=metric,
         better=direction,
         project=project_folder(),
@@ -126,6 +131,7 @@ def sweep_command(
         search=search,
         trials=trials or 0,
         seed=seed,
+        within=parse_range(begin, end),
     )
     registry = Registry(out, sweep.definition)
     try:

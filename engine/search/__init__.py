@@ -5,7 +5,7 @@ running.py       one trial in this process
 forkserver.py    a process that has read the days and forks a child for each trial
 workers.py       where an executor runs a job: hands it to the fork server of this process
 executors.py     the executors by name: local processes, Dask, Ray, any factory
-ranges.py        the ranges of parameters and the points of their grid
+axes.py          the values of each parameter and the points of their grid
 proposals.py     which trial comes next: grid, random, Optuna
 registry.py      the folder of a sweep: its definition and one line for each trial
 ranking.py       which trial is best, or why none can be ranked

@@ -28,6 +28,8 @@ from typing import Final
 import msgspec
 
 from engine.errors import EngineError
+from engine.events.codec import schema_fingerprint
+from engine.loading.strategies import make_builder
 from engine.search.held import HeldDays
 from engine.search.jobs import Answer, DayRef, Job
 from engine.search.running import results_code, run_trial
@@ -43,9 +45,11 @@ def main(fd: int) -> None:
         held = HeldDays()
         if not _read_days(control, held):
             return
-        # Fingerprinted right after its import, and the collector leaves alone what is frozen: the children
-        # share it.
+        # The fingerprints of the code that was just imported. The children share them, and what the collector
+        # of garbage leaves alone.
         results_code()
+        make_builder()
+        schema_fingerprint()
         gc.collect()
         gc.freeze()
         children: set[int] = set()

@@ -16,6 +16,7 @@ import msgspec
 from engine.errors import EngineError, JournalError, SafetyRefusal
 from engine.journal import day_name
 from engine.records import day_folders, open_day
+from replay.ranges import WHOLE, Range
 
 __all__ = [
     "Answer",
@@ -55,8 +56,8 @@ class Job(msgspec.Struct, frozen=True):
     """A trial to run.
 
     `config` is the canonical text of the configuration, the parameters of the trial included. `code` is the
-    fingerprint of the engine. Strategies are searched in `project`, then in `folders`. Only inputs from
-    `begin_ns` until before `end_ns` are played (UTC nanoseconds); 0 means no bound.
+    fingerprint of the engine. Strategies are searched in `project`, then in `folders`. Only inputs of
+    the range `within` are played.
     """
 
     number: int
@@ -66,8 +67,7 @@ class Job(msgspec.Struct, frozen=True):
     strategies: tuple[StrategyRef, ...]
     project: str
     folders: tuple[str, ...] = ()
-    begin_ns: int = 0
-    end_ns: int = 0
+    within: Range = WHOLE
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """Which trial comes next: all points of a grid, random ones, or what Optuna proposes.
 
-A proposal is the place in each range. Proposals come in batches: the next batch is asked when all outcomes of
+A proposal is the place on each axis. Proposals come in batches: the next batch is asked when all outcomes of
 the one before are known and were told in the order of their numbers. The size of a batch is part of the
 search, not of the machine, so the trials are the same whatever the number of jobs. Grid and random learn
 nothing; all their proposals are one batch.
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from engine.errors import UsageError
-from engine.search.ranges import Range, point, size_of
+from engine.search.axes import Axis, point, size_of
 
 __all__ = ["BATCH", "SEARCHES", "Proposals", "Search", "make_search", "sampler_name"]
 
@@ -53,7 +53,7 @@ class _Fixed:
 class _Optuna:
     """The tree-structured Parzen estimator of Optuna, by its ask and tell."""
 
-    def __init__(self, ranges: Sequence[Range], trials: int, seed: int, better: int) -> None:
+    def __init__(self, axes: Sequence[Axis], trials: int, seed: int, better: int) -> None:
         optuna = _optuna()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study: Any = optuna.create_study(
@@ -61,14 +61,14 @@ class _Optuna:
             direction="maximize" if better > 0 else "minimize",
         )
         self._failed: Any = optuna.trial.TrialState.FAIL
-        self._ranges = ranges
+        self._axes = axes
         self._left = trials
         self._asked: list[Any] = []
 
     def ask(self) -> Proposals:
         self._asked = [self._study.ask() for _ in range(min(BATCH, self._left))]
         self._left -= len(self._asked)
-        return [tuple(self._suggest(trial, one) for one in self._ranges) for trial in self._asked]
+        return [tuple(self._suggest(trial, one) for one in self._axes) for trial in self._asked]
 
     def tell(self, values: Sequence[float | None]) -> None:
         for trial, value in zip(self._asked, values, strict=True):
@@ -77,26 +77,26 @@ class _Optuna:
             else:
                 self._study.tell(trial, value)
 
-    def _suggest(self, trial: Any, one: Range) -> int:
-        """Return a place in a range: near places are near values only if the range is of numbers."""
+    def _suggest(self, trial: Any, one: Axis) -> int:
+        """Return a place on an axis: near places are near values only if they are numbers."""
         count = len(one.values)
         if one.numeric:
             return int(trial.suggest_int(one.name, 0, count - 1))
         return int(trial.suggest_categorical(one.name, list(range(count))))
 
 
-def make_search(kind: str, ranges: Sequence[Range], *, trials: int, seed: int, better: int) -> Search:
+def make_search(kind: str, axes: Sequence[Axis], *, trials: int, seed: int, better: int) -> Search:
     """Return a search. `trials` and `seed` are of random and tpe. Raises UsageError."""
-    size = size_of(ranges)
+    size = size_of(axes)
     if kind == "grid":
-        return _Fixed([point(ranges, index) for index in range(size)])
+        return _Fixed([point(axes, index) for index in range(size)])
     if kind == "random":
-        return _Fixed([point(ranges, index) for index in _drawn(size, min(trials, size), seed)])
-    return _Optuna(ranges, trials, seed, better)
+        return _Fixed([point(axes, index) for index in _drawn(size, min(trials, size), seed)])
+    return _Optuna(axes, trials, seed, better)
 
 
 def sampler_name(kind: str) -> str:
-    """Return what decides the proposals besides the ranges: "" or the version of Optuna."""
+    """Return what decides the proposals besides the values: "" or the version of Optuna."""
     return f"optuna {_optuna().__version__}, batches of {BATCH}" if kind == "tpe" else ""
 
 

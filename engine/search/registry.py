@@ -1,11 +1,11 @@
 """The folder of a sweep: what is searched, and one line for each trial.
 
     DIR/
-      sweep.json           the definition: days with digests, configuration, strategies, ranges, metric
+      sweep.json           the definition: days with digests, configuration, strategies, values, metric
       trials.part.jsonl    the trials that are done, as they came in; only while the sweep is unfinished
       trials.jsonl         all trials by number, written at the end in one step
 
-Promises: the bytes of `sweep.json` and `trials.jsonl` depend on days, code, configuration, ranges and the
+Promises: the bytes of `sweep.json` and `trials.jsonl` depend on days, code, configuration, values and the
 numeric environment, not on the number of jobs, their order or whether the sweep was interrupted. A sweep that
 was killed goes on from its finished trials; a line that was cut short is dropped. A folder is never used for
 another sweep than its own, and a complete one is not written again. One process at a time.
@@ -22,6 +22,7 @@ import msgspec
 from engine.errors import EngineError, JournalLocked, SafetyRefusal, UsageError
 from engine.journal import DISK, make_root
 from engine.search.jobs import DayRef, Job, StrategyRef, Trial, line_of, trial_of
+from replay.ranges import WHOLE, Range
 
 __all__ = ["Definition", "Registry", "read_sweep"]
 
@@ -33,15 +34,15 @@ _TRIALS: Final = "trials.jsonl"
 class Definition(msgspec.Struct, frozen=True):
     """What decides all trials of a sweep.
 
-    `config` is the canonical text of the configuration that all trials have in common, `ranges` the values of
-    each parameter, typed, and `sampler` what decides the proposals besides (`proposals.sampler_name`).
+    `config` is the canonical text of the configuration that all trials have in common, `params` the values of
+    each parameter, and `sampler` what decides the proposals besides (`proposals.sampler_name`).
     `better` is 1 if more of the metric is better, -1 if less. The rest: see `jobs.Job`.
     """
 
     days: tuple[DayRef, ...]
     config: str
     strategies: tuple[StrategyRef, ...]
-    ranges: dict[str, tuple[Any, ...]]
+    params: dict[str, tuple[Any, ...]]
     search: str
     trials: int
     seed: int
@@ -50,8 +51,7 @@ class Definition(msgspec.Struct, frozen=True):
     better: int
     version: str
     code: str
-    begin_ns: int = 0
-    end_ns: int = 0
+    within: Range = WHOLE
     format: int = 1
 
     def difference(self, other: Definition) -> str:
@@ -67,6 +67,8 @@ class Definition(msgspec.Struct, frozen=True):
             mine, its = getattr(self, name), getattr(other, name)
             if mine != its:
                 return f"{what}: {_cut(mine)} in the sweep, {_cut(its)} now"
+        if self.within != other.within:
+            return f"another range: {self.within.text()} in the sweep, {other.within.text()} now"
         if self.config != other.config:
             return f"another configuration: {_other_key(self.config, other.config)}"
         return ""
@@ -81,8 +83,7 @@ class Definition(msgspec.Struct, frozen=True):
             self.strategies,
             str(project.resolve()),
             tuple(str(one.resolve()) for one in folders),
-            self.begin_ns,
-            self.end_ns,
+            self.within,
         )
 
 
@@ -90,15 +91,13 @@ _NAMES: Final = {
     "format": "another format",
     "code": "another code of the engine",
     "strategies": "other strategies",
-    "ranges": "other ranges",
+    "params": "other values of parameters",
     "search": "another search",
     "trials": "another number of trials",
     "seed": "another seed",
     "sampler": "another sampler",
     "metric": "another metric",
     "better": "another direction of the metric",
-    "begin_ns": "another begin",
-    "end_ns": "another end",
 }
 
 

@@ -21,6 +21,7 @@ from engine.loading.modules import add_folder, own_modules
 from engine.loading.strategies import load_strategy, make_builder, project_hash
 from engine.search.environment import environment
 from engine.search.jobs import Answer, Job, Outcome
+from engine.strategies.base import Strategy
 from replay.backtesting import BacktestReport, DigestSink, run_backtest
 
 __all__ = ["results_code", "run_trial"]
@@ -42,8 +43,11 @@ def run_trial(job: Job, disk: Disk = DISK) -> Answer:
         with own_modules(Path(job.project)):
             for folder in job.folders:
                 add_folder(Path(folder))
-            _refuse_other_strategies(job)
-            return Answer(_outcome(job, disk))
+            classes = _loaded(job)
+            _refuse_other_strategies(job, classes)
+            outcome = _outcome(job, disk)
+            _refuse_other_strategies(job, classes)
+            return Answer(outcome)
     except (JournalError, SafetyRefusal) as error:
         return Answer(error=str(error), code=error.exit_code)
     except (OSError, MemoryError) as error:
@@ -54,16 +58,13 @@ def _outcome(job: Job, disk: Disk) -> Outcome:
     config = parse_config(job.config)
     folders = [Path(day.folder) for day in job.days]
     try:
-        report = run_backtest(folders, make_builder(), config, DigestSink(), disk=disk)
+        report = run_backtest(folders, make_builder(), config, DigestSink(), within=job.within, disk=disk)
     except (JournalError, SafetyRefusal, OSError, MemoryError):
         raise
     except Exception as error:
         shown = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
-        found = Outcome("failed", shown[:_FAILURE_CHARACTERS_MAX], environment=_environment(config))
-    else:
-        found = _of(report, config)
-    _refuse_other_strategies(job)
-    return found
+        return Outcome("failed", shown[:_FAILURE_CHARACTERS_MAX], environment=_environment(config))
+    return _of(report, config)
 
 
 def _of(report: BacktestReport, config: Config) -> Outcome:
@@ -107,13 +108,18 @@ def _refuse_other_engine(job: Job) -> None:
         )
 
 
-def _refuse_other_strategies(job: Job) -> None:
-    """Import the strategies; raise SafetyRefusal if they cannot be, or their sources are not the job's."""
+def _loaded(job: Job) -> dict[str, type[Strategy]]:
+    """Return the strategies of a job. Raises SafetyRefusal if one cannot be imported here."""
+    try:
+        return {one.use: load_strategy(one.use) for one in job.strategies}
+    except UsageError as error:
+        raise SafetyRefusal(f"trial {job.number}: a strategy cannot be loaded here: {error}") from error
+
+
+def _refuse_other_strategies(job: Job, classes: dict[str, type[Strategy]]) -> None:
+    """Raise SafetyRefusal if the sources of a strategy are not those of the job."""
     for known in job.strategies:
-        try:
-            source = project_hash(load_strategy(known.use))
-        except UsageError as error:
-            raise SafetyRefusal(f"trial {job.number}: {known.use} cannot be loaded here: {error}") from error
+        source = project_hash(classes[known.use])
         if source != known.source:
             raise SafetyRefusal(
                 f"trial {job.number}: the sources of {known.use} and its imports are {source} here, those of "

@@ -19,15 +19,16 @@ from engine.errors import EngineError, SafetyRefusal, UsageError
 from engine.loading.fingerprint import version
 from engine.loading.params import with_param
 from engine.loading.strategies import load_strategy, project_hash
+from engine.search.axes import Axis, size_of
 from engine.search.executors import Running
 from engine.search.jobs import Answer, DayRef, Job, Outcome, StrategyRef, Trial, Value, error_of
 from engine.search.proposals import make_search, sampler_name
-from engine.search.ranges import Range, size_of
 from engine.search.ranking import value_of
 from engine.search.registry import Definition, Registry
 from engine.search.running import results_code
 from engine.search.workers import run_job
 from engine.strategies.base import Strategy
+from replay.ranges import WHOLE, Range
 
 __all__ = ["Sweep", "define", "run_jobs", "run_sweep"]
 
@@ -35,7 +36,7 @@ TRIALS_MAX = 1_000_000
 
 
 class Sweep:
-    """A sweep that can be run: its definition, and how a point of its ranges becomes a configuration.
+    """A sweep that can be run: its definition, and how a point of its values becomes a configuration.
 
     `project` and `folders` are where strategies are searched.
     """
@@ -43,13 +44,13 @@ class Sweep:
     def __init__(
         self,
         definition: Definition,
-        ranges: Sequence[Range],
+        axes: Sequence[Axis],
         classes: Mapping[str, type[Strategy]],
         project: Path,
         folders: tuple[Path, ...] = (),
     ) -> None:
         self.definition = definition
-        self.ranges = ranges
+        self.axes = axes
         self.project = project
         self.folders = folders
         self._classes = classes
@@ -58,7 +59,7 @@ class Sweep:
     @property
     def size(self) -> int:
         """The number of trials."""
-        size = size_of(self.ranges)
+        size = size_of(self.axes)
         if self.definition.search == "grid":
             return size
         trials = self.definition.trials
@@ -66,13 +67,13 @@ class Sweep:
 
     def params(self, places: tuple[int, ...]) -> dict[str, Value]:
         """Return the parameters of a point."""
-        values = self.definition.ranges
-        return {one.name: values[one.name][at] for one, at in zip(self.ranges, places, strict=True)}
+        values = self.definition.params
+        return {one.name: values[one.name][at] for one, at in zip(self.axes, places, strict=True)}
 
     def job(self, number: int, places: tuple[int, ...]) -> Job:
         """Return the job of a point."""
         config = self._common
-        for one, at in zip(self.ranges, places, strict=True):
+        for one, at in zip(self.axes, places, strict=True):
             config, _ = with_param(config, self._classes, one.name, one.values[at])
         return self.definition.job(number, config.canonical(), self.project, self.folders)
 
@@ -80,7 +81,7 @@ class Sweep:
 def define(
     days: tuple[DayRef, ...],
     config: Config,
-    ranges: Sequence[Range],
+    axes: Sequence[Axis],
     *,
     metric: str,
     better: int,
@@ -89,23 +90,21 @@ def define(
     search: str = "grid",
     trials: int = 0,
     seed: int = 0,
-    begin_ns: int = 0,
-    end_ns: int = 0,
+    within: Range = WHOLE,
 ) -> Sweep:
-    """Return a sweep over the ranges. Raises UsageError for a value that its parameter does not accept.
+    """Return a sweep over the values. Raises UsageError for a value that its parameter does not accept.
 
     Called inside `engine.loading.modules.own_modules`.
     """
     classes = {entry.use: load_strategy(entry.use) for entry in config.strategies}
     if not classes:
         raise UsageError("there is no strategy; give --strategy module:Class, or a --config that has one")
-    names = [one.name for one in ranges]
+    names = [one.name for one in axes]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise UsageError(f"--param {twice}: is given twice; write all values in one, as {twice}=5,10:30:5")
     values = {
-        one.name: tuple(with_param(config, classes, one.name, text)[1] for text in one.values)
-        for one in ranges
+        one.name: tuple(with_param(config, classes, one.name, text)[1] for text in one.values) for one in axes
     }
     definition = Definition(
         days,
@@ -123,12 +122,11 @@ def define(
         better,
         version(),
         results_code(),
-        begin_ns,
-        end_ns,
+        within,
     )
-    sweep = Sweep(definition, ranges, classes, project, folders)
+    sweep = Sweep(definition, axes, classes, project, folders)
     if sweep.size > TRIALS_MAX:
-        raise UsageError(f"the ranges have {sweep.size:,} combinations, at most {TRIALS_MAX:,}; try --search")
+        raise UsageError(f"the values have {sweep.size:,} combinations, at most {TRIALS_MAX:,}; try --search")
     return sweep
 
 
@@ -143,7 +141,7 @@ def run_sweep(
     definition = sweep.definition
     search = make_search(
         definition.search,
-        sweep.ranges,
+        sweep.axes,
         trials=definition.trials,
         seed=definition.seed,
         better=definition.better,

@@ -1,4 +1,4 @@
-"""The ranges of parameters, as `--param fast=5:30:5` writes them, and the points of their grid.
+"""The values of each parameter to try, as `--param fast=5:30:5` writes them, and the points of their grid.
 
     fast=5:30:5          5, 10, ... 30; the end belongs to it if a step meets it
     fast=5:30            every whole number
@@ -6,7 +6,7 @@
     Crossover.slow=20    of one strategy, by its name in the session; one value is the same in every trial
 
 Numbers are read as decimals, so 0.1:0.5:0.1 has exactly five values. A value becomes that of the parameter's
-type when it is set (`engine.strategies.params`). Points are counted with the last range changing fastest.
+type when it is set (`engine.strategies.params`). Points are counted with the last axis changing fastest.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ import msgspec
 
 from engine.errors import UsageError
 
-__all__ = ["VALUES_MAX", "Range", "parse_range", "point", "size_of"]
+__all__ = ["VALUES_MAX", "Axis", "parse_axis", "point", "size_of"]
 
 VALUES_MAX: Final = 100_000
-"""Upper bound on the values of one range."""
+"""Upper bound on the values of one axis."""
 
 _NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
-class Range(msgspec.Struct, frozen=True):
+class Axis(msgspec.Struct, frozen=True):
     """A parameter and the values to try, as text. `numeric`: they are numbers in a rising order."""
 
     name: str
@@ -37,8 +37,8 @@ class Range(msgspec.Struct, frozen=True):
     numeric: bool = False
 
 
-def parse_range(text: str) -> Range:
-    """Return the range of `name=values`. Raises UsageError."""
+def parse_axis(text: str) -> Axis:
+    """Return the axis of `name=values`. Raises UsageError."""
     name, equals, values = text.partition("=")
     if not equals or not name:
         raise UsageError(f"--param {text!r}: write it as --param fast=5:30:5, or --param slow=20,50,100")
@@ -49,7 +49,7 @@ def parse_range(text: str) -> Range:
         twice = next(one for one in found if found.count(one) > 1)
         raise UsageError(f"--param {name}: {twice} is given twice")
     numbers = [Decimal(one) for one in found if _NUMBER.fullmatch(one)]
-    return Range(name, tuple(found), len(numbers) == len(found) and numbers == sorted(numbers))
+    return Axis(name, tuple(found), len(numbers) == len(found) and numbers == sorted(numbers))
 
 
 def _values(name: str, part: str) -> list[str]:
@@ -68,15 +68,15 @@ def _values(name: str, part: str) -> list[str]:
     return [f"{low + step * at:f}" for at in range(count)]
 
 
-def size_of(ranges: Sequence[Range]) -> int:
+def size_of(axes: Sequence[Axis]) -> int:
     """Return the number of points of the grid."""
-    return prod(len(one.values) for one in ranges)
+    return prod(len(one.values) for one in axes)
 
 
-def point(ranges: Sequence[Range], index: int) -> tuple[int, ...]:
-    """Return the place in each range of a point of the grid, counted from 0."""
+def point(axes: Sequence[Axis], index: int) -> tuple[int, ...]:
+    """Return the place on each axis of a point of the grid, counted from 0."""
     places = []
-    for one in reversed(ranges):
+    for one in reversed(axes):
         index, at = divmod(index, len(one.values))
         places.append(at)
     return tuple(reversed(places))
