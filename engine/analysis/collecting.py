@@ -1,9 +1,9 @@
 """Reads records in journal order and collects what a report is made of: equity, round trips, costs, gaps.
 
 The same for a backtest, a paper day and a live day. Promises: the numbers depend on the records alone, sums
-of money are exact, and memory grows with marks of equity (16 bytes each), round trips and days, not with
-inputs. Called with frames of a running backtest (`append`), or with records of days (`apply`); `finish` ends
-it.
+of money are exact, and memory grows with days and, by 24 bytes, with round trips, not with inputs or marks;
+each part states its bound. Called with frames of a running backtest (`append`), or with records of days
+(`apply`); `finish` ends it.
 
 An equity of midnight UTC is the newest mark until then, that of midnight itself included. A day that goes on
 from the day before begins with the equity and the books of its snapshot (`DayOpened`); a position that is
@@ -12,22 +12,28 @@ open then makes no round trip, since its entry is not in the period.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Set
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
+from engine.analysis.bookings import Bookings
+from engine.analysis.curves import Benchmark, Points
+from engine.analysis.doubts import Doubts
 from engine.analysis.drawdowns import Drawdowns
+from engine.analysis.exposures import Exposures
+from engine.analysis.groups import Groups
 from engine.analysis.prices import PRICED, Prices
-from engine.analysis.shapes import DayPoint, Gap, RoundTrip
-from engine.analysis.trips import Trip, added, trip_after
+from engine.analysis.sessions import Sessions
+from engine.analysis.shapes import DayPoint
+from engine.analysis.trips import added
 from engine.clock import DAY_NS
 from engine.events import (
     BarClosed,
     BarCorrected,
     Candle,
+    ContextRead,
     DayOpened,
     EquityMarked,
     Event,
@@ -39,6 +45,7 @@ from engine.events import (
     PriceMarked,
     Quote,
     SessionStarted,
+    SignalRaised,
     SubmitOrder,
     Trade,
     engine_time,
@@ -46,23 +53,13 @@ from engine.events import (
 from engine.events.codec import Derived, Record, in_order
 from engine.instruments import Instruments
 from engine.values import format_scaled, power_of_ten, rescale
+from engine.views.account import money_scale, position_gain
 from engine.views.view import View
 
-__all__ = ["Amounts", "Collector", "text_of"]
-
-_SENT_MAX: Final = 10_000
-"""Orders whose price when sent is remembered, the newest."""
-
-_GAPS_MAX: Final = 1_000
-
-_EXECUTIONS: Final = ("", "liquidation", "adl")
-"""Causes of booked fills that were executions at the venue, not corrections of the books."""
+__all__ = ["Amounts", "Collector"]
 
 _PRICE_READERS: Final = frozenset({SubmitOrder, FillBooked, PathReached})
 """Derived records whose handlers use or set prices: they get the inputs before them first."""
-
-Key = tuple[int, str]
-"""(instrument, owner) of a book."""
 
 
 class Amounts(msgspec.Struct):
@@ -91,21 +88,11 @@ class Amounts(msgspec.Struct):
         return Amounts(scale, *numbers)
 
 
-class _Sent(msgspec.Struct):
-    """An order: why, and twice the price when it was sent, 0 if that is not known or does not matter."""
-
-    reason: str
-    twice: int
-    scale: int
-
-
 class Collector:
     """State: see the module. The attributes are the results; `finish` completes them.
 
-    `start` and `end` are the first and the newest sums of the account, `marks` the equity at `marks_ns`, as
-    floats for a chart. `held_ns` is the time with a position, `cut` counts positions from before the period
-    that were closed in it, `slipped` the fills that `slippage` is of, and `incomplete` has (instrument,
-    interval, start).
+    `start` and `end` are the first and the newest sums of the account. The curves
+    `equity` and `falls` have a point for each mark. `gaps_count` counts all gaps.
     """
 
     def __init__(self) -> None:
@@ -113,31 +100,18 @@ class Collector:
         self.first_ns = self.last_ns = 0
         self.start: Amounts | None = None
         self.end: Amounts | None = None
-        self.marks_ns = array("q")
-        self.marks = array("d")
+        self.equity, self.falls = Points(), Points()
         self.days: list[DayPoint] = []
         self.drawdowns = Drawdowns()
-        self.trips: list[RoundTrip] = []
-        self.cut = 0
-        self.held_ns = 0
-        self.slipped = 0
-        self.slippage = Decimal(0)
-        self.turnover = Decimal(0)
-        self.gaps: list[Gap] = []
-        self.gaps_count = 0
-        self.incomplete: set[tuple[int, int, int]] = set()
-        self.first_closes: dict[int, Decimal] = {}
-        self._books: dict[Key, int] = {}
-        self._held = 0
-        self._since_ns = 0
-        self._cut: set[Key] = set()
-        self._open: dict[Key, tuple[Trip, str]] = {}
+        self.benchmark = Benchmark()
+        self.exposures = Exposures()
+        self.sessions = Sessions()
+        self.doubts = Doubts(self.instruments)
         self._prices = Prices(self.instruments)
-        self._excursions = self._prices.excursions
-        self._sent: dict[str, _Sent] = {}
-        self._closes: dict[int, tuple[int, int]] = {}
-        self._midnight_ns = 0
-        self._begin_ns = 0
+        self.bookings = Bookings(self.instruments, self._prices, self.currency)
+        self._marked: EquityMarked | None = None
+        self._marks: dict[int, tuple[int, int]] = {}
+        self._midnight_ns = self._begin_ns = 0
         handlers: dict[type[Event], Callable[[int, Any], None]] = {
             InstrumentListed: self._listed,
             SessionStarted: self._started,
@@ -148,20 +122,23 @@ class Collector:
             PathReached: self._prices.path,
             PriceMarked: self._price,
             BarClosed: self._bar_closed,
-            BarCorrected: self._corrected,
-            SubmitOrder: self._submitted,
+            BarCorrected: self.doubts.corrected,
+            SubmitOrder: self.bookings.submit,
             FillBooked: self._fill,
             PositionChanged: self._position,
             EquityMarked: self._equity,
-            FeedGap: self._gap,
+            SignalRaised: self.bookings.plot,
+            FeedGap: self.doubts.gap,
+            ContextRead: self._context,
         }
         self._handlers = handlers
-        self._singles = frozenset(handlers) - PRICED
+        self._singles = frozenset(handlers) - PRICED - {ContextRead}
 
-    @property
-    def open_trips(self) -> int:
-        """Round trips that have not ended."""
-        return len(self._open)
+    def currency(self) -> str:
+        """Return the currency of the account: as configured, else that of the first market; "" if unknown."""
+        return self.sessions.currency or next(
+            (one.rules.quote for one in self.instruments.values() if one.rules.quote), ""
+        )
 
     # Reading.
 
@@ -170,6 +147,8 @@ class Collector:
         kinds = frozenset(map(type, inputs))
         if self.first_ns and kinds.isdisjoint(self._singles):
             self._read_runs(first_seq, inputs, derived, kinds)
+            if ContextRead in kinds:
+                self._contexts(inputs)
         else:
             self._read(in_order(first_seq, inputs, derived))
         last = inputs[-1] if inputs else derived[-1][2]
@@ -191,6 +170,7 @@ class Collector:
             for seq, _, event in records:
                 self.first_ns = self.last_ns = engine_time(event)
                 self._midnight_ns = _next_midnight(self.first_ns)
+                self.exposures.begin(self.first_ns)
                 if isinstance(event, DayOpened):
                     self._opened(seq, event)
                 handler = handlers.get(event.__class__)
@@ -224,10 +204,18 @@ class Collector:
         """End the period at the last record."""
         if self.end is not None:
             self._close_days(self.last_ns)
-            if not self.days or self.days[-1].at_ns < self.last_ns:
-                self.days.append(_point(self.last_ns, self.end))
+            last = _point(self.last_ns, self.end)
+            if self.days[-1] != last:
+                self.days.append(last)
         self.drawdowns.finish(self.last_ns)
-        self._count_held(self.last_ns)
+        self.exposures.finish(self.last_ns)
+
+    def groups(self) -> Groups:
+        """Return the breakdowns at the end of the period."""
+        marked, unrealized = self._marked, Decimal(0)
+        if marked is not None:
+            unrealized = added(unrealized, int(marked.unrealized), marked.scale)
+        return self.bookings.groups(self.benchmark.newest | self._marks, unrealized)
 
     # Sessions and days.
 
@@ -235,17 +223,25 @@ class Collector:
         """Begin with the equity and the positions that the first day opens with."""
         view = View("")
         view.apply([(1, 0, opened)])
+        if opened.started is not None:
+            self.sessions.add(opened.started)
         for listed in opened.instruments:
             self.instruments[listed.instrument] = listed
-        for key, (_, changed) in view.account.books.items():
-            assert isinstance(changed, PositionChanged)
-            if changed.size:
-                self._books[key] = changed.size
-                self._cut.add(key)
-        self._held, self._since_ns = len(self._books), opened.at_ns
-        if view.account.equity is not None:
-            marked = view.account.equity[1]
-            assert isinstance(marked, EquityMarked)
+        books = [changed for _, changed in view.account.books.values()]
+        marked = view.account.equity[1] if view.account.equity is not None else None
+        held = sum(bool(changed.size) for changed in books)
+        for changed in books:
+            number = changed.instrument
+            market = view.markets.by_number[number]
+            gain = position_gain(market, changed) or 0
+            if held == 1 and changed.size and marked is not None:
+                gain = rescale(marked.unrealized, marked.scale, money_scale(market.listed, changed))
+            self.bookings.open_before(changed, gain, opened.at_ns)
+            price = market.price()
+            if price is not None:
+                self.exposures.price(number, price[0] / power_of_ten(price[1]))
+            self._hold(changed, opened.at_ns)
+        if marked is not None:
             self._equity(0, msgspec.structs.replace(marked, at_ns=opened.at_ns))
 
     def _day(self, _seq: int, opened: DayOpened) -> None:
@@ -254,160 +250,83 @@ class Collector:
 
     def _started(self, _seq: int, started: SessionStarted) -> None:
         """Begin the period later if the session only warms up at first, and nothing was measured before."""
+        self.sessions.add(started)
         self._prices.begin_session()
         if self.end is None and started.begin_ns > self.first_ns:
-            self.first_ns = self._begin_ns = started.begin_ns
+            self.first_ns = self._begin_ns = self.doubts.begin_ns = started.begin_ns
             self._midnight_ns = _next_midnight(self.first_ns)
+            self.exposures.begin(self.first_ns)
 
     def _listed(self, _seq: int, listed: InstrumentListed) -> None:
-        number = listed.instrument
-        before = self.instruments.get(number)
+        before = self.instruments.get(listed.instrument)
         if before is not None and before.price_scale != listed.price_scale:
-            self._settle_excursions(number)
-            self._prices.refine(number, listed.price_scale - before.price_scale)
-        self.instruments[number] = listed
+            self.bookings.settle_excursions(before)
+            self._prices.refine(listed.instrument, listed.price_scale - before.price_scale)
+        self.instruments[listed.instrument] = listed
 
     # Prices.
 
     def _price(self, _seq: int, marked: PriceMarked) -> None:
-        self._close(marked.instrument, marked.price)
+        self._close(marked.instrument, marked.price, marked.at_ns)
 
-    def _bar_closed(self, _seq: int, bar: BarClosed) -> None:
-        number = bar.instrument
+    def _bar_closed(self, seq: int, bar: BarClosed) -> None:
         if bar.start_ns < self._begin_ns:
             return
         if bar.incomplete:
-            self.incomplete.add((number, bar.interval_ns, bar.start_ns))
-        self._close(number, bar.close)
+            self.doubts.bar(seq, bar)
+        self._close(bar.instrument, bar.close, bar.at_ns)
 
-    def _corrected(self, _seq: int, bar: BarCorrected) -> None:
-        if not bar.incomplete:
-            self.incomplete.discard((bar.instrument, bar.interval_ns, bar.start_ns))
+    def _close(self, number: int, price: int, at_ns: int) -> None:
+        scale = self.instruments[number].price_scale
+        self.benchmark.close(number, price, scale, at_ns)
+        self.exposures.price(number, price / power_of_ten(scale))
 
-    def _close(self, number: int, price: int) -> None:
-        """Note the close of a bar: the first one is what the benchmark is bought at."""
-        if number not in self.first_closes:
-            self.first_closes[number] = added(Decimal(0), price, self.instruments[number].price_scale)
-        self._closes[number] = price, self.instruments[number].price_scale
+    def _context(self, _seq: int, context: ContextRead) -> None:
+        """Note the venue's mark, which values positions."""
+        if context.mark is not None:
+            self._marks[context.instrument] = int(context.mark), context.scale
 
-    def held_prices(self) -> list[tuple[Decimal, Decimal]]:
-        """Return (close of the first bar, last close) of each instrument that has bars."""
-        return [
-            (first, added(Decimal(0), *self._closes[number])) for number, first in self.first_closes.items()
-        ]
+    def _contexts(self, inputs: list[Event]) -> None:
+        for event in inputs:
+            if isinstance(event, ContextRead):
+                self._context(0, event)
 
-    # Orders, fills, positions.
-
-    def _submitted(self, _seq: int, order: SubmitOrder) -> None:
-        terms = order.terms
-        listed = self.instruments.get(order.instrument)
-        twice = 0
-        if not terms.limit:
-            twice = 2 * terms.trigger_price if terms.trigger else self._prices.twice.get(order.instrument, 0)
-        scale = listed.price_scale if listed is not None else 0
-        self._sent[order.client_order_id] = _Sent(order.reason, twice, scale)
-        if len(self._sent) > _SENT_MAX:
-            del self._sent[next(iter(self._sent))]
+    # Fills and positions.
 
     def _fill(self, seq: int, fill: FillBooked) -> None:
         listed = self.instruments.get(fill.instrument)
-        if listed is None:
-            return
-        if not self._held:
-            self.drawdowns.hold(fill.at_ns)
-        key = fill.instrument, fill.owner
-        sent = self._sent.get(fill.client_order_id)
-        if fill.cause in _EXECUTIONS:
-            scale = listed.money_scale + fill.finer
-            self.turnover = added(self.turnover, fill.price * fill.size, scale)
-            if sent is not None and sent.twice:
-                self.slipped += 1
-                finer = listed.price_scale + fill.finer - sent.scale
-                lost = fill.side * (2 * fill.price - sent.twice * power_of_ten(finer)) * fill.size
-                self.slippage = added(self.slippage, lost * 5, scale + 1)
-        if key in self._cut:
-            return
-        reason = sent.reason if sent is not None else ""
-        before, entry_reason = self._open.get(key, (None, reason))
-        if before is not None:
-            self._excursions.settle(key, before, listed.price_scale)
-        trip = trip_after(before, fill, seq, (listed.price_scale, listed.size_scale))
-        self._excursions.fill(key, trip, fill.price, listed.price_scale + fill.finer)
-        if trip.held:
-            self._open[key] = trip, entry_reason
-            return
-        self._open.pop(key, None)
-        self._end_trip(key, trip, fill, seq, entry_reason, reason)
-
-    def _end_trip(
-        self, key: Key, trip: Trip, fill: FillBooked, seq: int, entry_reason: str, reason: str
-    ) -> None:
-        worst = self._excursions.end(key)
-        self.trips.append(
-            RoundTrip(
-                fill.owner,
-                self.instruments.label(fill.instrument),
-                "long" if trip.side > 0 else "short",
-                text_of(trip.opened),
-                trip.entry_price,
-                trip.exit_price,
-                text_of(trip.profit()),
-                text_of(trip.fees),
-                text_of(trip.net),
-                trip.entered_ns,
-                fill.at_ns,
-                entry_reason,
-                reason,
-                fill.cause or fill.purpose,
-                text_of(worst.mae),
-                text_of(worst.mfe),
-                worst.mae_percent,
-                worst.mfe_percent,
-                trip.entry_seq,
-                seq,
-            )
-        )
-
-    def _settle_excursions(self, number: int) -> None:
-        """Value the prices seen so far, before the scale of prices changes."""
-        for key, (trip, _) in self._open.items():
-            if key[0] == number:
-                self._excursions.settle(key, trip, self.instruments[number].price_scale)
+        if listed is not None:
+            if not self.exposures.holding:
+                self.drawdowns.hold(fill.at_ns)
+            price = fill.price / power_of_ten(listed.price_scale + fill.finer)
+            self.exposures.price(fill.instrument, price)
+            self.bookings.fill(seq, fill, listed)
 
     def _position(self, _seq: int, changed: PositionChanged) -> None:
-        key = changed.instrument, changed.strategy
-        if changed.size:
-            if key not in self._books:
-                self._count_held(changed.at_ns)
-                self._held += 1
-            self._books[key] = changed.size
-        elif self._books.pop(key, 0):
-            self._count_held(changed.at_ns)
-            self._held -= 1
-            if key in self._cut:
-                self._cut.discard(key)
-                self.cut += 1
+        self.bookings.position(changed)
+        self._hold(changed, changed.at_ns)
 
-    def _count_held(self, at_ns: int) -> None:
-        """Add the time with a position until now."""
-        if self._held:
-            self.held_ns += max(0, at_ns - self._since_ns)
-        self._since_ns = max(self._since_ns, at_ns)
+    def _hold(self, changed: PositionChanged, at_ns: int) -> None:
+        listed = self.instruments.get(changed.instrument)
+        scale = listed.size_scale if listed is not None else 0
+        size = changed.size / power_of_ten(scale)
+        self.exposures.hold((changed.instrument, changed.strategy), size, at_ns)
 
     # The account.
 
     def _equity(self, _seq: int, marked: EquityMarked) -> None:
-        now = Amounts.of(marked)
-        at_ns = max(marked.at_ns, self._begin_ns)
+        now, at_ns = Amounts.of(marked), max(marked.at_ns, self._begin_ns)
         if self.end is None:
             self.start = now
             self.days.append(_point(self.first_ns, now))
-        else:
+        elif self._midnight_ns < at_ns:
             self._close_days(at_ns)
-        self.end = now
+        self.end, self._marked = now, marked
         self.drawdowns.add(at_ns, now.equity, now.scale, now.moved)
-        self.marks_ns.append(at_ns)
-        self.marks.append(now.equity / power_of_ten(now.scale))
+        equity = now.equity / power_of_ten(now.scale)
+        self.equity.add(at_ns, equity)
+        self.falls.add(at_ns, self.drawdowns.now_percent)
+        self.exposures.mark(at_ns, equity)
 
     def _close_days(self, at_ns: int) -> None:
         """Note the equity of each midnight before a time."""
@@ -416,25 +335,11 @@ class Collector:
                 self.days.append(_point(self._midnight_ns, self.end))
             self._midnight_ns += DAY_NS
 
-    def _gap(self, _seq: int, gap: FeedGap) -> None:
-        if not gap.closed and gap.to_ns >= self._begin_ns:
-            self.gaps_count += 1
-            if len(self.gaps) < _GAPS_MAX:
-                label = self.instruments.label(gap.instrument) if gap.instrument in self.instruments else ""
-                self.gaps.append(Gap(label, gap.from_ns, gap.to_ns))
-
-
-def text_of(amount: Decimal) -> str:
-    """Return the exact plain text of a decimal: no exponent, no trailing zeros, no "-0"."""
-    sign, digits, exponent = amount.as_tuple()
-    assert isinstance(exponent, int)
-    number = int("".join(map(str, digits)) or "0") * power_of_ten(max(0, exponent))
-    return format_scaled(-number if sign else number, max(0, -exponent))
-
 
 def _point(at_ns: int, amounts: Amounts) -> DayPoint:
     scale = amounts.scale
-    return DayPoint(at_ns, format_scaled(amounts.equity, scale), format_scaled(amounts.moved, scale))
+    sums = (amounts.equity, amounts.moved, amounts.fees, amounts.funding)
+    return DayPoint(at_ns, *(format_scaled(one, scale) for one in sums))
 
 
 def _next_midnight(at_ns: int) -> int:

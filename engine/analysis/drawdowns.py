@@ -44,7 +44,8 @@ class Drawdowns:
 
     `most` is the largest fall in money, at `scale`, which is -1 before the first mark; `most_percent` that
     in percent of the peak, `longest_ns` the longest time below a peak, `below_ns` the sum of these times,
-    and `worst` the deepest drawdowns, deepest first.
+    and `worst` the deepest drawdowns, deepest first. `now_percent` is the fall at the newest mark in percent
+    of the peak; of a peak of 0 or below it stays what it was.
     """
 
     def __init__(self) -> None:
@@ -52,6 +53,7 @@ class Drawdowns:
         self.most = 0
         self.most_percent: float | None = None
         self.longest_ns = self.below_ns = 0
+        self.now_percent = 0.0
         self._peak = 0
         self._moved = 0
         self._at_ns = 0
@@ -80,7 +82,7 @@ class Drawdowns:
                 self._end(self._open, at_ns)
                 self._open.end_ns = at_ns
                 self._open = None
-            self._peak, self._at_ns = equity, at_ns
+            self._peak, self._at_ns, self.now_percent = equity, at_ns, 0.0
             if equity > 0 and self.most_percent is None:
                 self.most_percent = 0.0
             return
@@ -91,7 +93,7 @@ class Drawdowns:
             now.depth, now.valley_ns = fall, at_ns
             self.most = max(self.most, fall)
         if self._peak > 0:
-            percent = fall / self._peak * 100
+            percent = self.now_percent = fall / self._peak * 100
             if now.percent is None or percent > now.percent:
                 now.percent = percent
                 self.most_percent = max(self.most_percent or 0.0, percent)

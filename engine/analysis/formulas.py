@@ -53,10 +53,12 @@ FORMULAS: Final = {
     "benchmark_percent": Formula(
         "benchmark", "percent", "mean over instruments of last price / close of the first bar - 1, * 100", 0
     ),
-    "sharpe": Formula("Sharpe", "", "mean(r) / std(r, ddof 1) * sqrt(365), r daily, risk-free rate 0", 1),
-    "sortino": Formula("Sortino", "", "mean(r) / sqrt(sum(min(r, 0)^2) / n) * sqrt(365), n all days", 1),
-    "volatility_percent": Formula("volatility", "percent", "std(r, ddof 1) * sqrt(365) * 100", -1),
-    "cagr": Formula("CAGR", "percent", "(product(1 + r)^(365 / days) - 1) * 100", 1),
+    "sharpe": Formula("Sharpe", "", "mean(r - rf) / std(r, ddof 1) * sqrt(year)", 1),
+    "sortino": Formula(
+        "Sortino", "", "mean(r - rf) / sqrt(sum(min(r - rf, 0)^2) / n) * sqrt(year), n all days", 1
+    ),
+    "volatility_percent": Formula("volatility", "percent", "std(r, ddof 1) * sqrt(year) * 100", -1),
+    "cagr": Formula("CAGR", "percent", "(product(1 + r)^(year / days) - 1) * 100", 1),
     "calmar": Formula("Calmar", "", "cagr / max_drawdown_percent", 1),
     "max_drawdown": Formula("largest drawdown", "money", "max(peak - equity) over all marks", -1),
     "max_drawdown_percent": Formula(
@@ -89,4 +91,7 @@ FORMULAS: Final = {
         "deflated Sharpe", "", "psr against the ratio that the best of all trials without skill has", 1
     ),
 }
-"""By name, in the order of a report. `net` is the profit of a round trip after fees."""
+"""By name, in the order of a report. `net` is the profit of a round trip after fees, `r` a daily return.
+
+`year` are the days of a year and `rf` is the risk-free return of a day, both of the configuration.
+"""

@@ -1,6 +1,7 @@
 """The result of a period: every metric by name, and the tables behind them.
 
-Owns how what was collected becomes numbers. Called by backtests, and by whatever reports recorded days.
+Owns how what was collected becomes the report, the same for a backtest and for recorded days. Called by
+backtests, and by whatever reports recorded days.
 """
 
 from __future__ import annotations
@@ -10,12 +11,18 @@ from fractions import Fraction
 
 import msgspec
 
-from engine.analysis import returns as of_days
-from engine.analysis import trades as of_trips
-from engine.analysis.collecting import Collector, text_of
-from engine.analysis.formulas import FORMULAS, Measured, none
+from engine.analysis.bookings import PLOTS_MAX
+from engine.analysis.collecting import Collector
+from engine.analysis.distributions import Distribution, distribution
+from engine.analysis.formulas import Measured
+from engine.analysis.groups import GROUPS_MAX, TABLES, TITLES, Money
+from engine.analysis.measuring import daily_returns_of, measure
+from engine.analysis.periods import days_of, months_of
 from engine.analysis.shapes import (
+    MORE,
+    OTHER,
     Costs,
+    Curve,
     Day,
     DayPoint,
     Exposure,
@@ -25,15 +32,15 @@ from engine.analysis.shapes import (
     Gap,
     GroupRow,
     IncompleteBar,
+    Month,
     ReportSettings,
     RoundTrip,
     Series,
 )
-from engine.analysis.tables import Distribution, Month, distribution, months
-from engine.analysis.trips import added
-from engine.values import format_scaled
+from engine.analysis.trips import difference, text_of, total
+from engine.values import format_scaled, power_of_ten
 
-__all__ = ["Report", "measure", "report_of"]
+__all__ = ["Report", "report_of"]
 
 
 class Report(msgspec.Struct):
@@ -81,16 +88,30 @@ class Report(msgspec.Struct):
     notes: list[str] = []
 
 
-def report_of(collected: Collector, *, trials: int = 0, variance: float = 0.0) -> Report:
-    """Return the report of a collector that has finished. The rest: see `measure`."""
-    measured = measure(collected, trials=trials, variance=variance)
-    daily = _daily(collected)
-    ends_ns = [point.at_ns for point in collected.days[1:]]
+def report_of(
+    collected: Collector,
+    *,
+    digest: str = "",
+    settings: ReportSettings | None = None,
+    trials: int = 0,
+    variance: float = 0.0,
+) -> Report:
+    """Return the report of a collector that has finished. `digest` is that of its last record.
+
+    The rest: see `measure`.
+    """
+    settings = settings or ReportSettings()
+    measured = measure(collected, settings=settings, trials=trials, variance=variance)
+    daily, booked, doubts = daily_returns_of(collected), collected.bookings, collected.doubts
+    days = days_of(collected.days, booked.ended)
+    labels = {one.key: collected.instruments.label(number) for number, one in collected.instruments.items()}
+    groups, whole = collected.groups(), _money(measured)
+    tables = {name: groups.rows(name, whole, labels if name == "instrument" else {}) for name in TABLES}
     return Report(
         {name: _plain(one) for name, one in measured.items()},
         {name: one.reason for name, one in measured.items() if one.value is None},
         collected.days,
-        collected.trips,
+        list(booked.trips),
         [
             FallRow(
                 one.start_ns,
@@ -102,112 +123,113 @@ def report_of(collected: Collector, *, trials: int = 0, variance: float = 0.0) -
             )
             for one in collected.drawdowns.worst
         ],
-        months(ends_ns, daily) if daily is not None else [],
+        months_of(days),
         distribution(daily or []),
-        distribution([float(one.net) for one in collected.trips]),
-        collected.open_trips,
-        collected.cut,
-        collected.gaps,
-        collected.gaps_count,
-        len(collected.incomplete),
+        distribution(booked.net_values),
+        booked.open_trips,
+        booked.cut,
+        doubts.gaps,
+        doubts.gaps_count,
+        doubts.bars_count,
+        settings,
+        collected.currency(),
+        collected.first_ns,
+        collected.last_ns,
+        _series(collected),
+        days,
+        tables["instrument"],
+        tables["strategy"],
+        tables["entry_reason"],
+        tables["exit_reason"],
+        tables["hour"],
+        tables["weekday"],
+        collected.exposures.result(collected.last_ns - collected.first_ns),
+        _costs(collected, measured, whole),
+        doubts.bar_rows(),
+        collected.sessions.fingerprints(digest),
+        booked.fill_rows(),
+        booked.fills_count,
+        _notes(collected, groups.full),
     )
 
 
-def measure(collected: Collector, *, trials: int = 0, variance: float = 0.0) -> dict[str, Measured]:
-    """Return every metric, in the order of `FORMULAS`.
+def _money(measured: dict[str, Measured]) -> Money:
+    """Return the totals that each breakdown sums to; all 0 where the equity is not known."""
+    net, fees, funding = (measured[name].value or Decimal(0) for name in ("net_profit", "fees", "funding"))
+    assert isinstance(net, Decimal)
+    assert isinstance(fees, Decimal)
+    assert isinstance(funding, Decimal)
+    return Money(difference(total(net, fees), funding), fees, funding)
 
-    `trials` are the configurations that were tried until this one was chosen, 0 if that is not known, and
-    `variance` that of their Sharpe ratios of one day: the deflated Sharpe ratio needs both.
-    """
-    found = _of_account(collected) | _of_days(collected) | _of_trips(collected)
-    span_ns = collected.last_ns - collected.first_ns
-    found["exposure_percent"] = (
-        Measured(collected.held_ns / span_ns * 100) if span_ns > 0 else none("the period has no length")
+
+def _series(collected: Collector) -> Series:
+    gross, net = collected.exposures.curves()
+    start = collected.start
+    benchmark = Curve()
+    if start is not None:
+        benchmark = collected.benchmark.curve(start.equity / power_of_ten(start.scale))
+    return Series(collected.equity.curve(), collected.falls.curve(), benchmark, gross, net)
+
+
+def _costs(collected: Collector, measured: dict[str, Measured], whole: Money) -> Costs:
+    """Return what the profit before costs was spent on."""
+    if measured["net_profit"].value is None:
+        return Costs(reason=measured["net_profit"].reason)
+    booked = collected.bookings
+    slippage = booked.slippage if booked.slipped else None
+    gross = whole.profit if slippage is None else total(whole.profit, slippage)
+    return Costs(
+        text_of(gross),
+        text_of(whole.fees),
+        text_of(whole.funding),
+        None if slippage is None else text_of(slippage),
+        text_of(whole.net),
+        _share(whole.fees, gross),
+        _share(-whole.funding, gross),
+        _share(slippage, gross),
+        text_of(booked.maker_fees),
+        text_of(booked.taker_fees),
+        "" if gross > 0 else "there is no profit before costs",
     )
-    found["underwater_percent"] = none(found["max_drawdown_days"].reason or "the period has no length")
-    if span_ns > 0 and found["max_drawdown_days"].value is not None:
-        found["underwater_percent"] = Measured(collected.drawdowns.below_ns / span_ns * 100)
-    found["slippage"] = (
-        Measured(collected.slippage)
-        if collected.slipped
-        else none("no market order or stop was filled at a known price")
-    )
-    found["dsr"] = of_days.deflated_sharpe(_daily(collected), trials=trials, variance=variance)
-    found["turnover"] = Measured(collected.turnover)
-    found["benchmark_percent"] = _benchmark(collected)
-    return {name: found[name] for name in FORMULAS}
 
 
-def _of_account(collected: Collector) -> dict[str, Measured]:
-    names = ("return_percent", "net_profit", "equity_start", "equity_end", "fees", "funding", "max_drawdown")
-    if collected.start is None or collected.end is None:
-        return dict.fromkeys(names, none("the equity is not known"))
-    end = collected.end
-    scale = end.scale
-    start = collected.start.at(scale)
-    profit = end.equity - start.equity - (end.moved - start.moved)
-    return_percent = none("the equity at the start is 0 or below")
-    if start.equity > 0:
-        return_percent = Measured(float(Fraction(profit * 100, start.equity)))
-    return {
-        "return_percent": return_percent,
-        **{
-            name: Measured(added(Decimal(0), amount, scale))
-            for name, amount in (
-                ("net_profit", profit),
-                ("equity_start", start.equity),
-                ("equity_end", end.equity),
-                ("fees", end.fees - start.fees),
-                ("funding", end.funding - start.funding),
-                ("max_drawdown", collected.drawdowns.most),
-            )
-        },
-    }
+def _share(cost: Decimal | None, gross: Decimal) -> float | None:
+    return float(Fraction(cost) / Fraction(gross) * 100) if cost is not None and gross > 0 else None
 
 
-def _daily(collected: Collector) -> list[float] | None:
-    days = collected.days
-    return of_days.daily_returns([float(one.equity) for one in days], [float(one.moved) for one in days])
-
-
-def _of_days(collected: Collector) -> dict[str, Measured]:
-    daily = _daily(collected)
-    yearly, fallen = of_days.cagr(daily), collected.drawdowns.max_drawdown_percent
-    return {
-        "sharpe": of_days.sharpe(daily),
-        "sortino": of_days.sortino(daily),
-        "volatility_percent": of_days.volatility(daily),
-        "cagr": yearly,
-        "calmar": of_days.calmar(yearly, fallen),
-        "psr": of_days.probabilistic_sharpe(daily),
-        "max_drawdown_percent": fallen,
-        "max_drawdown_days": collected.drawdowns.max_drawdown_days,
-    }
-
-
-def _of_trips(collected: Collector) -> dict[str, Measured]:
-    nets = [Decimal(one.net) for one in collected.trips]
-    return {
-        "round_trips": Measured(len(nets)),
-        "win_rate_percent": of_trips.win_rate(nets),
-        "profit_factor": of_trips.profit_factor(nets),
-        "payoff": of_trips.payoff(nets),
-        "expectancy": of_trips.expectancy(nets),
-        "sqn": of_trips.sqn(nets),
-        "edge_ratio": of_trips.edge_ratio(
-            [one.mfe_percent for one in collected.trips], [one.mae_percent for one in collected.trips]
-        ),
-        "best": of_trips.best(nets),
-        "worst": of_trips.worst(nets),
-    }
-
-
-def _benchmark(collected: Collector) -> Measured:
-    """What the instruments bought in equal parts, each at the close of its first bar, have gained."""
-    gains = [Fraction(last) / Fraction(first) - 1 for first, last in collected.held_prices() if first > 0]
-    if not gains:
-        return none("no bar, so no first price")
-    return Measured(float(sum(gains, Fraction(0)) / len(gains) * 100))
+def _notes(collected: Collector, full: set[str]) -> list[str]:
+    """Return what the tables leave out."""
+    booked = collected.bookings
+    notes = [
+        f"the list holds the newest {len(rows):,} of {count:,} {what}; the metrics and tables count all"
+        for what, rows, count in (
+            ("round trips", booked.trips, booked.nets.count),
+            ("fills", booked.fill_rows(), booked.fills_count),
+        )
+        if len(rows) < count
+    ]
+    notes += [
+        f"the list holds the first {len(rows):,} of {count:,} {what}"
+        for what, rows, count in (
+            ("gaps", collected.doubts.gaps, collected.doubts.gaps_count),
+            ("incomplete bars", collected.doubts.bar_rows(), collected.doubts.bars_count),
+        )
+        if len(rows) < count
+    ]
+    notes += [
+        f"there are more than {GROUPS_MAX:,} {TITLES[name]}; the rest of them is the row {MORE}"
+        for name in TABLES
+        if name in full
+    ]
+    if booked.plots_full:
+        notes.append(f"round trips have the first {PLOTS_MAX} plots of a strategy")
+    notes += [
+        f"the money of {collected.instruments.label(number)} is in {one.rules.quote}: in the tables its "
+        f"value in {collected.currency()} is in the row {OTHER}"
+        for number, one in collected.instruments.items()
+        if booked.is_foreign(number)
+    ]
+    return notes
 
 
 def _plain(one: Measured) -> float | int | str | None:

@@ -60,16 +60,18 @@ def sharpe(
     return Measured((_mean(returns) - rate) / deviation * math.sqrt(year))
 
 
-def sortino(returns: Sequence[float] | None, *, year: int = YEAR_DAYS, days_min: int = DAYS_MIN) -> Measured:
-    """mean(r) / sqrt(sum(min(r, 0)^2) / n) * sqrt(year); n is the number of all days."""
+def sortino(
+    returns: Sequence[float] | None, *, year: int = YEAR_DAYS, rate: float = 0.0, days_min: int = DAYS_MIN
+) -> Measured:
+    """mean(r - rate) / sqrt(sum(min(r - rate, 0)^2) / n) * sqrt(year); n is the number of all days."""
     if returns is None:
         return none(_RUIN)
     if (short := _short(returns, days_min)) is not None:
         return short
-    downside = math.sqrt(math.fsum(min(one, 0.0) ** 2 for one in returns) / len(returns))
+    downside = math.sqrt(math.fsum(min(one - rate, 0.0) ** 2 for one in returns) / len(returns))
     if not downside:
         return none("no losing day")
-    return Measured(_mean(returns) / downside * math.sqrt(year))
+    return Measured((_mean(returns) - rate) / downside * math.sqrt(year))
 
 
 def volatility(
@@ -111,13 +113,13 @@ def calmar(cagr_percent: Measured, max_drawdown_percent: Measured) -> Measured:
 
 
 def probabilistic_sharpe(
-    returns: Sequence[float] | None, *, against: float = 0.0, days_min: int = DAYS_MIN
+    returns: Sequence[float] | None, *, against: float = 0.0, rate: float = 0.0, days_min: int = DAYS_MIN
 ) -> Measured:
-    """The probability that the true Sharpe ratio is above `against`, a ratio of one day.
+    """The probability that the true Sharpe ratio, of returns less `rate`, is above `against`, a daily ratio.
 
-    N((s - against) * sqrt(n - 1) / sqrt(1 - g3 * s + (g4 - 1) / 4 * s^2)) with s = mean(r) / std(r, ddof 1),
-    and skew g3 and kurtosis g4 (3 of a normal distribution, not excess) estimated without bias. Bailey and
-    Lopez de Prado, "The Sharpe ratio efficient frontier", Journal of Risk 15 (2012).
+    N((s - against) * sqrt(n - 1) / sqrt(1 - g3 * s + (g4 - 1) / 4 * s^2)) with s = mean(r - rate) / std(r,
+    ddof 1), and skew g3 and kurtosis g4 (3 of a normal distribution, not excess) estimated without bias.
+    Bailey and Lopez de Prado, "The Sharpe ratio efficient frontier", Journal of Risk 15 (2012).
     """
     if returns is None:
         return none(_RUIN)
@@ -126,7 +128,7 @@ def probabilistic_sharpe(
     deviation = _deviation(returns)
     if not deviation:
         return none("the daily returns do not differ")
-    ratio = _mean(returns) / deviation
+    ratio = (_mean(returns) - rate) / deviation
     skew, kurtosis = _shape(returns)
     inside = 1 - skew * ratio + (kurtosis - 1) / 4 * ratio**2
     if inside <= 0:
@@ -147,7 +149,12 @@ def sharpe_of_luck(trials: int, variance: float) -> float:
 
 
 def deflated_sharpe(
-    returns: Sequence[float] | None, *, trials: int, variance: float, days_min: int = DAYS_MIN
+    returns: Sequence[float] | None,
+    *,
+    trials: int,
+    variance: float,
+    rate: float = 0.0,
+    days_min: int = DAYS_MIN,
 ) -> Measured:
     """The probability that the true Sharpe ratio is above what the best of `trials` without skill has.
 
@@ -156,7 +163,8 @@ def deflated_sharpe(
     """
     if trials < 1:
         return none("the number of trials is not known")
-    return probabilistic_sharpe(returns, against=sharpe_of_luck(trials, variance), days_min=days_min)
+    luck = sharpe_of_luck(trials, variance)
+    return probabilistic_sharpe(returns, against=luck, rate=rate, days_min=days_min)
 
 
 def _short(returns: Sequence[float], days_min: int) -> Measured | None:

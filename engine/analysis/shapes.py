@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import msgspec
 
+from engine.analysis.formulas import DAYS_MIN, YEAR_DAYS
+
 __all__ = [
     "BEFORE",
+    "MORE",
     "OPEN_END",
     "OTHER",
     "Costs",
@@ -24,6 +27,7 @@ __all__ = [
     "Gap",
     "GroupRow",
     "IncompleteBar",
+    "Month",
     "ReportSettings",
     "RoundTrip",
     "Series",
@@ -36,8 +40,12 @@ OPEN_END = "(open at the end)"
 BEFORE = "(open before)"
 """The entry of a position that was open before the period, in tables by entry."""
 
+MORE = "(more)"
+"""The row of all names beyond those that a table holds."""
+
 OTHER = "(other)"
-"""The row of what belongs to no book: fees in other assets, differences to a real account, conversions."""
+"""The row of what belongs to no book or entry: fees in other assets, money in other currencies, differences
+to a real account, and what prices did between a mark of the account and the begin or end of the period."""
 
 
 class RoundTrip(msgspec.Struct, frozen=True):
@@ -48,7 +56,8 @@ class RoundTrip(msgspec.Struct, frozen=True):
     of what was opened until then. The prices are the prints of the instrument and the path along its
     candles; before any print, the side of the quotes that would close it. `exit_by` is what closed it: the
     purpose of the order, or the cause of a fill without one. `entry_plots` and `exit_plots` are the newest
-    numbers that the strategy had plotted for the instrument at the first and at the last fill, by name.
+    numbers that the strategy had plotted for the instrument at the first and at the last fill, by name;
+    plotted in the period.
     """
 
     strategy: str
@@ -142,14 +151,30 @@ class Day(msgspec.Struct, frozen=True):
     round_trips: int
 
 
+class Month(msgspec.Struct, frozen=True):
+    """The return of a month UTC, or of the part of it that is in the period. `days` are its daily returns.
+
+    Money is exact decimal text; `round_trips` ended in the month. `return_percent` is None once the equity
+    was 0 or below.
+    """
+
+    month: str
+    return_percent: float | None
+    days: int
+    net_profit: str = "0"
+    fees: str = "0"
+    funding: str = "0"
+    round_trips: int = 0
+
+
 class GroupRow(msgspec.Struct, frozen=True):
     """What belongs together by instrument, strategy, reason, hour or weekday.
 
     `name` is the instrument, strategy or reason, the hour ("00" to "23") or the weekday ("Monday"), UTC, of
-    the entry; or `BEFORE`, `OPEN_END`, `OTHER`. `round_trips`, `won`, `lost` and the ratios are of round
-    trips that ended. Money counts positions too that are open at the end or were open before: their part is
-    `open_profit`, after fees and funding. net_profit = profit - fees + funding. The rows of one table sum
-    exactly to `net_profit`, `fees` and `funding` of the report.
+    the entry; or `BEFORE`, `OPEN_END`, `MORE`, `OTHER`. `round_trips`, `won`, `lost` and the ratios are of
+    round trips that ended. Money counts positions too that are open at the end or were open before: their
+    part is `open_profit`, after fees and funding. net_profit = profit - fees + funding. The rows of one table
+    sum exactly to `net_profit`, `fees` and `funding` of the report.
     """
 
     name: str
@@ -168,10 +193,10 @@ class GroupRow(msgspec.Struct, frozen=True):
 
 
 class Curve(msgspec.Struct, frozen=True):
-    """Values over time, both lists of one length, times rising. `thinned`: not every value is here.
+    """Values over time, both lists of one length, times rising: of values at one time, the last.
 
-    At most `engine.analysis.curves.POINTS_MAX` points. A longer curve keeps the first, the lowest, the
-    highest and the last value of each of equal spans of time, so every extreme of the whole is in it.
+    At most `engine.analysis.curves.POINTS_MAX` points. A longer curve is `thinned`: it keeps the first, the
+    lowest, the highest and the last value of each of equal spans of time, so the extremes of the whole too.
     """
 
     at_ns: list[int] = []
@@ -291,6 +316,13 @@ class ReportSettings(msgspec.Struct, frozen=True):
     """What the ratios of a year assume: days of a year, the risk-free rate in percent a year, and the number
     of daily returns below which nothing is stated for a year."""
 
-    annualise: int = 365
+    annualise: int = YEAR_DAYS
     risk_free_percent: float = 0.0
-    days_min: int = 30
+    days_min: int = DAYS_MIN
+
+    @property
+    def daily_rate(self) -> float:
+        """The risk-free return of a day, which compounds to that of a year."""
+        return (
+            (1 + self.risk_free_percent / 100) ** (1 / self.annualise) - 1 if self.risk_free_percent else 0.0
+        )

@@ -1,75 +1,105 @@
 """Metrics of round trips: win rate, profit factor, payoff, expectancy, SQN, best and worst.
 
-Owns these formulas on lists of exact amounts: the profit of each round trip after fees. A trip that breaks
-even is neither a win nor a loss. Called by `report` and by searches.
+Owns these formulas on `Nets`: the exact sums of the profits of round trips after fees, in constant memory. A
+trip that breaks even is neither a win nor a loss. Called by `report` and by searches.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
 from engine.analysis.formulas import Measured, none
+from engine.analysis.trips import product, total
 
-__all__ = ["best", "edge_ratio", "expectancy", "payoff", "profit_factor", "sqn", "win_rate", "worst"]
+__all__ = ["Nets", "best", "edge_ratio", "expectancy", "payoff", "profit_factor", "sqn", "win_rate", "worst"]
 
 _NO_TRIPS = "no round trip"
 _NO_LOSS = "no losing round trip"
+_ZERO = Decimal(0)
 
 
-def win_rate(nets: Sequence[Decimal]) -> Measured:
+class Nets:
+    """Exact sums of profits after fees: of all, of wins, of losses, of squares; the best and the worst."""
+
+    def __init__(self, nets: Iterable[Decimal] = ()) -> None:
+        self.count = self.won = self.lost = 0
+        self.gained = self.given = self._squares = _ZERO
+        self.best: Decimal | None = None
+        self.worst: Decimal | None = None
+        for net in nets:
+            self.add(net)
+
+    def add(self, net: Decimal) -> None:
+        """Count a round trip."""
+        self.count += 1
+        if net > 0:
+            self.won, self.gained = self.won + 1, total(self.gained, net)
+        elif net < 0:
+            self.lost, self.given = self.lost + 1, total(self.given, net)
+        self._squares = total(self._squares, product(net, net))
+        self.best = net if self.best is None else max(self.best, net)
+        self.worst = net if self.worst is None else min(self.worst, net)
+
+    @property
+    def mean(self) -> Fraction:
+        """The mean of at least one."""
+        return Fraction(total(self.gained, self.given)) / self.count
+
+    @property
+    def variance(self) -> Fraction:
+        """The variance of at least two, ddof 1."""
+        return (Fraction(self._squares) - self.count * self.mean**2) / (self.count - 1)
+
+
+def win_rate(nets: Nets) -> Measured:
     """Round trips with net > 0 / round trips * 100."""
-    if not nets:
-        return none(_NO_TRIPS)
-    return Measured(sum(1 for one in nets if one > 0) / len(nets) * 100)
+    return Measured(nets.won / nets.count * 100) if nets.count else none(_NO_TRIPS)
 
 
-def profit_factor(nets: Sequence[Decimal]) -> Measured:
+def profit_factor(nets: Nets) -> Measured:
     """sum(net > 0) / -sum(net < 0)."""
-    won, lost = _parts(nets)
-    if not nets:
+    if not nets.count:
         return none(_NO_TRIPS)
-    return Measured(float(sum(won) / -sum(lost))) if lost else none(_NO_LOSS)
+    return Measured(float(Fraction(nets.gained) / -Fraction(nets.given))) if nets.lost else none(_NO_LOSS)
 
 
-def payoff(nets: Sequence[Decimal]) -> Measured:
+def payoff(nets: Nets) -> Measured:
     """mean(net > 0) / -mean(net < 0)."""
-    won, lost = _parts(nets)
-    if not nets:
+    if not nets.count:
         return none(_NO_TRIPS)
-    if not lost:
+    if not nets.lost:
         return none(_NO_LOSS)
-    if not won:
+    if not nets.won:
         return none("no winning round trip")
-    return Measured(float((sum(won) / len(won)) / -(sum(lost) / len(lost))))
+    return Measured(float((Fraction(nets.gained) / nets.won) / -(Fraction(nets.given) / nets.lost)))
 
 
-def expectancy(nets: Sequence[Decimal]) -> Measured:
+def expectancy(nets: Nets) -> Measured:
     """mean(net), in money."""
-    return Measured(float(_sum(nets) / len(nets))) if nets else none(_NO_TRIPS)
+    return Measured(float(nets.mean)) if nets.count else none(_NO_TRIPS)
 
 
-def sqn(nets: Sequence[Decimal]) -> Measured:
+def sqn(nets: Nets) -> Measured:
     """sqrt(n) * mean(net) / std(net, ddof 1). n is not capped: Tharp caps it at 100."""
-    if len(nets) < 2:
-        return none("one round trip: no deviation" if nets else _NO_TRIPS)
-    mean = _sum(nets) / len(nets)
-    squares = sum(((Fraction(one) - mean) ** 2 for one in nets), Fraction(0))
-    if not squares:
+    if nets.count < 2:
+        return none("one round trip: no deviation" if nets.count else _NO_TRIPS)
+    variance = nets.variance
+    if not variance:
         return none("all round trips have the same profit")
-    return Measured(math.sqrt(len(nets)) * float(mean) / math.sqrt(float(squares / (len(nets) - 1))))
+    return Measured(math.sqrt(nets.count) * float(nets.mean) / math.sqrt(float(variance)))
 
 
-def best(nets: Sequence[Decimal]) -> Measured:
+def best(nets: Nets) -> Measured:
     """max(net), in money."""
-    return Measured(max(nets)) if nets else none(_NO_TRIPS)
+    return none(_NO_TRIPS) if nets.best is None else Measured(nets.best)
 
 
-def worst(nets: Sequence[Decimal]) -> Measured:
+def worst(nets: Nets) -> Measured:
     """min(net), in money."""
-    return Measured(min(nets)) if nets else none(_NO_TRIPS)
+    return none(_NO_TRIPS) if nets.worst is None else Measured(nets.worst)
 
 
 def edge_ratio(mfe: Sequence[float], mae: Sequence[float]) -> Measured:
@@ -78,13 +108,3 @@ def edge_ratio(mfe: Sequence[float], mae: Sequence[float]) -> Measured:
         return none(_NO_TRIPS)
     behind = -math.fsum(mae)
     return Measured(math.fsum(mfe) / behind) if behind else none("no round trip was behind")
-
-
-def _sum(nets: Sequence[Decimal]) -> Fraction:
-    return sum(map(Fraction, nets), Fraction(0))
-
-
-def _parts(nets: Sequence[Decimal]) -> tuple[list[Fraction], list[Fraction]]:
-    """Return the wins and the losses."""
-    exact = [Fraction(one) for one in nets]
-    return [one for one in exact if one > 0], [one for one in exact if one < 0]

@@ -15,8 +15,9 @@ import msgspec
 
 from engine.events import FillBooked
 from engine.events.terms import OPEN
+from engine.values import format_scaled, power_of_ten
 
-__all__ = ["Trip", "added", "trip_after"]
+__all__ = ["Trip", "added", "difference", "product", "text_of", "total", "trip_after"]
 
 _EXACT: Final = Context(prec=400, traps=[Inexact, InvalidOperation])  # never rounds: raises instead
 _ZERO: Final = Decimal(0)
@@ -25,6 +26,29 @@ _ZERO: Final = Decimal(0)
 def added(value: Decimal, amount: int, scale: int) -> Decimal:
     """Return a decimal plus an integer at a scale, exactly."""
     return _EXACT.add(value, _EXACT.scaleb(Decimal(amount), -scale))
+
+
+def total(one: Decimal, other: Decimal) -> Decimal:
+    """Return the exact sum: a plain `+` of decimals rounds to 28 digits."""
+    return _EXACT.add(one, other)
+
+
+def product(one: Decimal, other: Decimal) -> Decimal:
+    """Return the exact product."""
+    return _EXACT.multiply(one, other)
+
+
+def difference(one: Decimal, other: Decimal) -> Decimal:
+    """Return the exact difference."""
+    return _EXACT.subtract(one, other)
+
+
+def text_of(amount: Decimal) -> str:
+    """Return the exact plain text of a decimal: no exponent, no trailing zeros, no "-0"."""
+    sign, digits, exponent = amount.as_tuple()
+    assert isinstance(exponent, int)
+    number = int("".join(map(str, digits)) or "0") * power_of_ten(max(0, exponent))
+    return format_scaled(-number if sign else number, max(0, -exponent))
 
 
 class Trip(msgspec.Struct, frozen=True):

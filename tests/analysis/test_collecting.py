@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from engine.analysis.collecting import Collector
 from engine.analysis.report import Report, report_of
+from engine.analysis.shapes import BEFORE, OTHER, Curve, GroupRow
 from engine.clock import DAY_NS, SECOND_NS, day_start_ns
 from engine.events import (
     BarClosed,
@@ -134,7 +136,33 @@ def check(records: list[Record]) -> Report:
     assert Fraction(str(found.metrics["net_profit"])) == marks[-1] - marks[0]
     assert found.metrics["round_trips"] == len(plain)
     check_flat(records, found)
+    check_tables(found)
+    assert not any(row.name == OTHER for table in breakdowns(found).values() for row in table)
     return found
+
+
+def breakdowns(found: Report) -> dict[str, list[GroupRow]]:
+    names = ("instrument", "strategy", "entry_reason", "exit_reason", "hour", "weekday")
+    return {name: getattr(found, f"by_{name}") for name in names}
+
+
+def check_tables(found: Report) -> None:
+    """Every table sums exactly to the totals; trips are counted once in each."""
+    totals = {name: Fraction(str(found.metrics[name])) for name in ("net_profit", "fees", "funding")}
+    for table in (*breakdowns(found).values(), found.months, found.daily):
+        for name, whole in totals.items():
+            assert sum(Fraction(getattr(row, name)) for row in table) == whole, name
+        assert sum(row.round_trips for row in table) == found.metrics["round_trips"]
+    for rows in breakdowns(found).values():
+        assert len({row.name for row in rows}) == len(rows)
+        for row in rows:
+            assert Fraction(row.profit) - Fraction(row.fees) + Fraction(row.funding) == Fraction(
+                row.net_profit
+            )
+    costs = found.costs
+    parts = [Fraction(text or "0") for text in (costs.net_profit, costs.fees, costs.slippage)]
+    assert Fraction(costs.gross_profit or "0") == sum(parts) - Fraction(costs.funding or "0")
+    assert Fraction(costs.maker_fees) + Fraction(costs.taker_fees) == totals["fees"]
 
 
 def check_flat(records: list[Record], found: Report) -> None:
@@ -190,7 +218,16 @@ def test_a_day_that_goes_on_begins_with_the_equity_and_the_positions_of_midnight
     assert later.days[-1] == whole.days[-1]
     cut = [one for one in whole.trips if one.entered_ns < midnight.at_ns < one.exited_ns]
     assert later.cut_trips == len(cut) > 0
-    assert later.trips == [one for one in whole.trips if one.entered_ns >= midnight.at_ns]
+    begun = [one for one in whole.trips if one.entered_ns >= midnight.at_ns]
+    assert [replace(one, entry_plots={}, exit_plots={}) for one in later.trips] == [
+        replace(one, entry_plots={}, exit_plots={}) for one in begun
+    ]
+    # What was plotted before the period is not known in it.
+    for one, same in zip(later.trips, begun, strict=True):
+        assert one.entry_plots.items() <= same.entry_plots.items()
+    check_tables(later)
+    # Three books are open at midnight. What prices did between the last mark and midnight is of none of them.
+    assert [row.name for row in later.by_hour] == ["00", BEFORE, OTHER]
 
 
 def test_a_session_without_an_order_has_no_trips_and_says_why() -> None:
@@ -219,7 +256,12 @@ def test_a_ruined_account_has_a_return_and_no_yearly_figure() -> None:
     assert found.metrics["return_percent"] == -101.0
     assert found.metrics["max_drawdown_percent"] == 101.0
     assert found.reasons["sharpe"] == found.reasons["cagr"] == "the equity was 0 or below"
-    assert found.months == []
+    assert [(one.month, one.return_percent, one.net_profit) for one in found.months] == [
+        ("2024-12", None, "-1010"),
+        ("2025-01", None, "0"),
+    ]
+    assert [one.return_percent for one in found.daily].count(None) == 19
+    assert found.costs.reason == "there is no profit before costs"
 
 
 def test_the_equity_of_a_day_is_the_newest_until_its_midnight_also_on_days_without_a_mark() -> None:
@@ -357,7 +399,8 @@ def test_the_benchmark_holds_equal_parts_from_the_first_bar_of_each_instrument()
 def test_every_mark_of_the_equity_is_kept_for_a_chart() -> None:
     collector = Collector()
     collector.apply(numbered([ABC, equity(T, 1000), EquityMarked(T + 1, 2, 0, 0, 0, 100_050, 0, 100_000, 0)]))
-    assert (list(collector.marks_ns), list(collector.marks)) == ([T, T + 1], [1000.0, 1000.5])
+    collector.finish()
+    assert report_of(collector).series.equity == Curve([T, T + 1], [1000.0, 1000.5])
 
 
 def test_gaps_and_incomplete_bars_of_the_period_are_counted() -> None:

@@ -70,8 +70,8 @@ def test_metrics_are_those_of_two_public_tools(tool: dict[str, dict[str, float]]
         "max_drawdown": -number(fallen(series(name))) / 100,
         "calmar": number(calmar(cagr(found), fallen(series(name)))),
         "psr": number(probabilistic_sharpe(found)),
-        "profit_factor": number(trades.profit_factor(nets)),
-        "payoff": number(trades.payoff(nets)),
+        "profit_factor": number(trades.profit_factor(trades.Nets(nets))),
+        "payoff": number(trades.payoff(trades.Nets(nets))),
     }
     assert {key: values[key] for key in expected} == pytest.approx(expected, rel=1e-9, abs=1e-9)
 

@@ -1,4 +1,4 @@
-"""Returns by month and distributions, against the standard library."""
+"""Distributions, against the standard library."""
 
 from __future__ import annotations
 
@@ -9,26 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.analysis.tables import Distribution, Month, distribution, months
-from engine.clock import DAY_NS, day_start_ns
+from engine.analysis.distributions import Distribution, distribution
 from tests.profiles import examples
-
-
-def test_a_return_belongs_to_the_month_in_which_its_day_began() -> None:
-    ends = [day_start_ns("2024-01-31"), day_start_ns("2024-02-01"), day_start_ns("2024-02-02")]
-    found = months([*ends, ends[-1] + DAY_NS // 2], [0.1, 0.1, -0.5, 1.0])
-    assert found == [Month("2024-01", pytest.approx(21.0), 2), Month("2024-02", pytest.approx(0.0), 2)]
-    assert months([], []) == []
-
-
-@examples(1)
-@given(st.lists(st.floats(-1, 1, allow_nan=False), min_size=30, max_size=70))
-def test_the_months_multiply_to_the_whole(returns: list[float]) -> None:
-    begin = day_start_ns("2024-01-20")
-    found = months([begin + (day + 1) * DAY_NS for day in range(len(returns))], returns)
-    whole = math.prod(1 + one.return_percent / 100 for one in found)
-    assert whole == pytest.approx(math.prod(1 + one for one in returns), rel=1e-9, abs=1e-9)
-    assert sum(one.days for one in found) == len(returns)
 
 
 @examples(1)

@@ -1,7 +1,4 @@
-"""Tables of a report: returns by month, and the distribution of values.
-
-Owns the division into months UTC and into bins. Called by `report`.
-"""
+"""The distribution of values: quantiles and bins. Called by `report`."""
 
 from __future__ import annotations
 
@@ -10,25 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from engine.clock import day_of
-
-__all__ = ["Bin", "Distribution", "Month", "distribution", "months"]
-
-
-class Month(msgspec.Struct, frozen=True):
-    """The return of a month UTC, or of the part of it that is in the period. `days` are its daily returns.
-
-    Money is exact decimal text; `round_trips` ended in the month. `return_percent` is None once the equity
-    was 0 or below.
-    """
-
-    month: str
-    return_percent: float | None
-    days: int
-    net_profit: str = "0"
-    fees: str = "0"
-    funding: str = "0"
-    round_trips: int = 0
+__all__ = ["Bin", "Distribution", "distribution"]
 
 
 class Bin(msgspec.Struct, frozen=True):
@@ -48,20 +27,6 @@ class Distribution(msgspec.Struct, frozen=True):
     quantile_5: float | None = None
     quantile_95: float | None = None
     bins: tuple[Bin, ...] = ()
-
-
-def months(ends_ns: Sequence[int], returns: Sequence[float]) -> list[Month]:
-    """Return the product of the daily returns of each month, minus 1, in percent.
-
-    `ends_ns` are the ends of the days; a return belongs to the month in which its day began.
-    """
-    found: dict[str, list[float]] = {}
-    for end_ns, one in zip(ends_ns, returns, strict=True):
-        found.setdefault(day_of(end_ns - 1)[:7], []).append(one)
-    return [
-        Month(month, (math.prod(1 + one for one in days) - 1) * 100, len(days))
-        for month, days in found.items()
-    ]
 
 
 def distribution(values: Sequence[float], bins: int = 20) -> Distribution:
