@@ -12,7 +12,9 @@ from engine.clock import iso_text
 from engine.commands.configuration import read_config
 from engine.commands.measures import measure_rows
 from engine.commands.output import json_option, param_option, print_json, progress, refuse_failures, table
+from engine.commands.pages import Drawn, check_page, folders_by_day, page_option, title_of, write_page
 from engine.journal import list_days
+from engine.pages.report import Origin, report_page
 from engine.runtime.notices import refusals_text
 from replay.backtesting import BacktestReport
 from replay.ranges import Range
@@ -29,6 +31,7 @@ __all__ = ["backtest_command"]
 @click.option("--begin", metavar="2025-03-01", help="ISO 8601, UTC. Default: the first input.")
 @click.option("--end", metavar="2025-04-01T12:00", help="Inputs of this time and later are not read.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the run as a journal into this folder.")
+@page_option
 @json_option
 def backtest_command(
     days: tuple[Path, ...],
@@ -38,6 +41,7 @@ def backtest_command(
     begin: str | None,
     end: str | None,
     out: Path | None,
+    page: Path | None,
     as_json: bool,
 ) -> None:
     """Run a strategy on the market data of DAYS, with the simulated venue.
@@ -47,13 +51,27 @@ def backtest_command(
     and --end, only the range [begin, end) of them is read.
 
     The same days, strategy, configuration and range give the same digest. With --out, the run can be
-    replayed, inspected and projected like a day that traded live.
+    replayed, inspected and projected like a day that traded live. With --report, the result is a page too:
+    charts, tables, round trips and their causes.
     """
     settings = read_config(config, strategies, None, params)
+    if page is not None:
+        check_page(page)
+    drawn = Drawn()
     began = time.perf_counter()
     with progress("backtest") as report_progress:
-        report = backtest(days, settings, out=out, progress=report_progress, begin=begin, end=end)
+        report = backtest(
+            days,
+            settings,
+            out=out,
+            progress=report_progress,
+            begin=begin,
+            end=end,
+            watch=[] if page is None else [drawn],
+        )
     seconds = time.perf_counter() - began
+    if page is not None:
+        write_page(page, report_page(report.analysis, _origin(report, drawn, out), *drawn.parts))
     if as_json:
         result = msgspec.to_builtins(report)
         analysis = result.pop("analysis")
@@ -70,20 +88,52 @@ def backtest_command(
         print_json(result)
     else:
         _print(report, seconds)
+        if page is not None:
+            click.echo(f"report written to {page}")
         if out is not None:
             click.echo(f"written to {out}: replay it with `engine replay {list_days(out)[0].path}`")
     refuse_failures(report.failures)
 
 
+def _origin(report: BacktestReport, drawn: Drawn, out: Path | None) -> Origin:
+    """Return what the page says of where its numbers come from."""
+    rows = [
+        ("inputs", _inputs(report)),
+        ("orders", _orders(report)),
+        *([("refused", refusals_text(report.refusals))] if report.refusals else []),
+        *([("range", _range(report))] if report.begin or report.end else []),
+        *((name, _position(held)) for name, held in report.positions.items()),
+    ]
+    failed = [f"strategy failed: {failure}; the result ends there" for failure in report.failures]
+    days = [] if out is None else [day.path for day in list_days(out)]
+    return Origin(
+        title_of(drawn.causes.started, map(drawn.charting.instruments.label, drawn.charting.candles)),
+        "backtest",
+        folders_by_day(days),
+        str(out or "RUN"),
+        written=out is not None,
+        facts=rows,
+        notes=[*failed, *report.notes],
+    )
+
+
+def _inputs(report: BacktestReport) -> str:
+    rates = f", {report.funding_rates:,} funding rates" if report.funding_rates else ""
+    return f"{report.trades:,} trades, {report.quotes:,} quotes, {report.candles:,} candles{rates}"
+
+
+def _orders(report: BacktestReport) -> str:
+    return f"{report.orders:,} sent, {report.refused:,} refused, {report.fills:,} fills"
+
+
 def _print(report: BacktestReport, seconds: float) -> None:
     inputs = report.trades + report.quotes + report.candles
-    rates = f", {report.funding_rates:,} funding rates" if report.funding_rates else ""
     rows = [
         ("period", f"{iso_text(report.first)[:19]} to {iso_text(report.last)[:19]}"),
         *([("range", _range(report))] if report.begin or report.end else []),
-        ("inputs", f"{report.trades:,} trades, {report.quotes:,} quotes, {report.candles:,} candles{rates}"),
+        ("inputs", _inputs(report)),
         ("bars", f"{report.bars:,}"),
-        ("orders", f"{report.orders:,} sent, {report.refused:,} refused, {report.fills:,} fills"),
+        ("orders", _orders(report)),
         *([("refused", refusals_text(report.refusals))] if report.refusals else []),
         ("fees", report.fees),
         ("realized", report.realized_pnl),

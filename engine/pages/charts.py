@@ -165,13 +165,13 @@ def histogram(
     x_text: _Shown = number,
 ) -> Markup:
     """Return the counts of (low, high, count) bins of one width, and named vertical lines."""
-    if not bins:
-        return tag("p", f"{title}: no values", class_="quiet")
+    if len(bins) < 2:
+        text = f"all are {x_text(bins[0][0])}" if bins else "no values"
+        return tag("p", tag("span", title, class_="caption"), f": {text}", class_="quiet")
     area = _Area((bins[0][0], bins[-1][1]), (0.0, float(max(one[2] for one in bins))), height)
-    single = len(bins) == 1
     inside = area.grid(lambda value: number(round(value)) if value == round(value) else "")
     for low, high, count in bins:
-        left, right = (_LEFT, WIDTH - _RIGHT) if single else (area.across(low), area.across(high))
+        left, right = area.across(low), area.across(high)
         top = area.down(count)
         if not count:
             continue
@@ -191,8 +191,7 @@ def histogram(
     for name, value in marks:
         at = area.across(value)
         inside.append(_line(at, _TOP, at, height - _BOTTOM, "mark", f"{name} {x_text(value)}"))
-    shown = [bins[0][0]] if single else steps_of(*area.x, 5)
-    inside += area.below([(area.across(value), x_text(value)) for value in shown])
+    inside += area.below([(area.across(value), x_text(value)) for value in steps_of(*area.x, 5)])
     legend = [tag("li", f"{name} {x_text(value)}") for name, value in marks]
     total = sum(one[2] for one in bins)
     note = "; ".join([f"{total:,} values", *(f"{name} {x_text(value)}" for name, value in marks)])

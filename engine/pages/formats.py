@@ -14,7 +14,7 @@ __all__ = ["DASH", "day_text", "length_text", "number", "sign_of", "time_text", 
 DASH: Final = "\u2013"
 """Stands where there is no number."""
 
-_UNITS: Final = {"percent": "\u2009%", "days": "\u2009d"}
+_UNITS: Final = {"percent": " %", "days": " d"}
 _SECOND_NS: Final = 1_000_000_000
 
 
@@ -68,7 +68,7 @@ def length_text(ns: int) -> str:
     for name, seconds in (("d", DAY_NS // _SECOND_NS), ("h", 3600), ("min", 60), ("s", 1)):
         count, rest = divmod(rest, seconds)
         if count or (parts and len(parts) < 2):
-            parts.append(f"{count}\u2009{name}")
+            parts.append(f"{count} {name}")
         if len(parts) == 2:
             break
-    return " ".join(parts) or f"{max(0, ns) // 1_000_000}\u2009ms"
+    return " ".join(parts) or f"{max(0, ns) // 1_000_000} ms"

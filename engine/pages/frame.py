@@ -14,9 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from engine.api.page import chart_library
 from engine.pages.markup import Child, Markup, data_block, joined, tag
 
-__all__ = ["GENERATOR", "content_security_policy", "document", "is_ours", "part"]
+__all__ = ["GENERATOR", "chart_scripts", "content_security_policy", "document", "is_ours", "part"]
 
 GENERATOR: Final = "retape"
 
@@ -33,6 +34,12 @@ _OPENING: Final = (
 def part(name: str) -> str:
     """Return a style sheet or script of this package, such as "page.js"."""
     return (Path(__file__).parent / name).read_text("utf-8")
+
+
+@cache
+def chart_scripts() -> tuple[str, ...]:
+    """Return the chart library, read from its installed package, and the code of our charts."""
+    return chart_library().read_text("utf-8"), part("charts.js")
 
 
 def is_ours(head: str) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 from engine.pages.formats import sign_of, with_unit
 from engine.pages.markup import Child, Markup, joined, tag
 
-__all__ = ["Cell", "Column", "money", "pairs", "table"]
+__all__ = ["Cell", "Column", "Row", "money", "pairs", "table"]
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -32,6 +32,10 @@ class Cell(msgspec.Struct, frozen=True):
     tone: str = ""
 
 
+Row = list[Cell | Child]
+"""Cells of a row. The first is its heading."""
+
+
 def money(value: float | int | str | None, unit: str = "money") -> Cell:
     """Return a cell with a gain or a loss."""
     return Cell(with_unit(value, unit, sign=True), None if value is None else float(value), sign_of(value))
@@ -40,7 +44,7 @@ def money(value: float | int | str | None, unit: str = "money") -> Cell:
 def table(
     caption: str,
     columns: Sequence[Column],
-    rows: Sequence[Sequence[Cell | Child]],
+    rows: Sequence[Row],
     *,
     empty: str = "none",
     sortable: bool = True,
