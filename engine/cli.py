@@ -39,6 +39,7 @@ _COMMANDS = (
     "dashboard",
     "replay",
     "backtest",
+    "sweep",
     "import",
     "backfill",
     "bars",
@@ -104,6 +105,7 @@ def cli(umask: int) -> None:
     engine ctl halt                      no new risk; `engine ctl` lists all commands
     engine replay journal/2024-12-05     verifies a recorded day
     engine backtest DAY --strategy M:C   the same inputs, another strategy
+    engine sweep DAY --param fast=5:30:5 --out DIR    many backtests, the best first
 
     Exit codes: 0 done or identical, 1 internal error or stopped by a signal, 2 usage, 3 replay diverged,
     4 journal damaged or not usable, 5 venue, network, or no engine answers, 6 refused by a safety rule,

@@ -121,6 +121,13 @@ FLOORS: Final = (
     Floor(4, ("adapters",), _TYPES, _PURE),
     Floor(4, _LOADING, (*_TYPES, *_ACTORS, *_ORDER, *_VENUE, *_PLUGINS, *_LOADING), _PURE),
     Floor(5, ("replay",), (*_BELOW_EDGES, *_EDGES, *_VENUE, *_LOADING, "replay"), _PURE),
+    # Trials are backtests. dask, optuna and ray are imported by functions that need them, as extras.
+    Floor(
+        5,
+        ("engine.search",),
+        (*_BELOW_EDGES, *_EDGES, *_VENUE, *_LOADING, "replay", "engine.search"),
+        (*_PURE, "distributed", "optuna", "ray"),
+    ),
     Floor(6, _COMMANDS, ("engine", "adapters", "replay"), _COMMAND_LIBRARIES),
 )
 

@@ -45,7 +45,7 @@ from engine.events import (
 )
 from engine.events.codec import Derived
 from engine.instruments import Instruments, entry_of, is_among
-from engine.journal import ZERO_DIGEST, Draft, JournalWriter
+from engine.journal import DISK, ZERO_DIGEST, Disk, Draft, JournalWriter
 from engine.journal.frame import chained_digest
 from engine.records import draft_of
 from engine.sequencer import Sequencer
@@ -217,11 +217,13 @@ def run_backtest(
     progress: Progress | None = None,
     watch: Sequence[Watcher] = (),
     within: Range = WHOLE,
+    disk: Disk = DISK,
 ) -> BacktestReport:
     """Run the days by date through one session and return the result. Closes the sink.
 
     Each of `watch` sees every frame. If the configuration names instruments, only their inputs are used, and
-    of those the ones in the range `within`. The days may be of several journals (see `replay.joining`).
+    of those the ones in the range `within`. The days may be of several journals (see `replay.joining`);
+    `disk` is where they are read.
 
     Raises UsageError for days that do not fit together, have nothing to play or lack a configured instrument,
     JournalDamaged for a day that cannot be read.
@@ -231,7 +233,7 @@ def run_backtest(
     tally = _Tally(sink, report, Instruments(), watch)
     sequencer = Sequencer(builder, tally)
     tally.instruments = sequencer.instruments
-    days = JoinedDays(folders, plays_history=True, within=within)
+    days = JoinedDays(folders, plays_history=True, within=within, disk=disk)
     config = resolve_names(config, days.instruments)
     config = resolve_markets(config, builder.needs(config), days.instruments)
     needs = builder.needs(config)

@@ -25,7 +25,7 @@ from engine.events import (
     Trade,
 )
 from engine.events.codec import encode_inputs
-from engine.journal import Frame, find_frames
+from engine.journal import DISK, Disk, Frame, find_frames
 from engine.records import derived_of, inputs_of, open_day
 
 __all__ = [
@@ -54,7 +54,7 @@ class RecordedDay(msgspec.Struct):
 
     `date` is yyyymmdd. `recorded`: a session wrote it. `fetched`: a session of it fetched history. `listings`
     are its instruments in the order of their first listing, each time with all that a listing says. `content`
-    is a digest of its first inputs.
+    is a digest of its first inputs, `disk` where it is read.
     """
 
     folder: Path
@@ -64,6 +64,7 @@ class RecordedDay(msgspec.Struct):
     fetched: bool
     content: bytes
     listings: list[InstrumentListed]
+    disk: Disk = DISK
 
     @property
     def keys(self) -> set[str]:
@@ -95,13 +96,13 @@ def is_fetching(event: SessionStarted | None) -> bool:
     return event is not None and event.mode == "backfill"
 
 
-def look(folder: Path, market: tuple[type[Event], ...]) -> RecordedDay:
+def look(folder: Path, market: tuple[type[Event], ...], disk: Disk = DISK) -> RecordedDay:
     """Return what is known of a day. Decodes its first frames up to one with market inputs, and later
     listings.
 
     Raises UsageError if there is no such day, JournalError.
     """
-    reader = open_day(folder)
+    reader = open_day(folder, disk)
     recorded = fetched = False
     listings: list[Event] = []
     opened: DayOpened | None = None
@@ -120,7 +121,7 @@ def look(folder: Path, market: tuple[type[Event], ...]) -> RecordedDay:
             break
     if recorded:
         del listings[len(opened.instruments) if opened is not None else 0 :]
-        for frame in find_frames(folder, (LISTED, _BACKFILL)):
+        for frame in find_frames(folder, (LISTED, _BACKFILL), disk=disk):
             for event in inputs_of(frame):
                 if isinstance(event, InstrumentListed):
                     listings.append(event)
@@ -135,6 +136,7 @@ def look(folder: Path, market: tuple[type[Event], ...]) -> RecordedDay:
         fetched,
         content,
         [one for one in listings if isinstance(one, InstrumentListed)],
+        disk,
     )
 
 
@@ -171,7 +173,7 @@ def _spans(day: RecordedDay) -> dict[str, tuple[int, int]]:
     """Return the venue's time of the first and last price of each instrument. Decodes the whole day."""
     found: dict[str, tuple[int, int]] = {}
     keys: dict[int, str] = {}
-    for index, frame in enumerate(open_day(day.folder)):
+    for index, frame in enumerate(open_day(day.folder, day.disk)):
         opened = opening_of(frame) if index == 0 else None
         for event in [*(opened.instruments if opened is not None else ()), *inputs_of(frame)]:
             if isinstance(event, InstrumentListed):

@@ -77,7 +77,7 @@ def _read(
     """Add the history that the sessions of a day fetched, in joint numbers and scales."""
     converter = Converter(joints, str(day.folder))
     fetching = False
-    for index, frame in enumerate(open_day(day.folder)):
+    for index, frame in enumerate(open_day(day.folder, day.disk)):
         opened = opening_of(frame) if index == 0 else None
         if opened is not None:
             converter.convert(opening_listings(opened), lists=True)
@@ -124,7 +124,7 @@ def _played(days: Sequence[RecordedDay], among: set[str]) -> set[str]:
     for day in days:
         missing = (among & day.keys) - found
         keys: dict[int, str] = {}
-        for index, frame in enumerate(open_day(day.folder) if missing else ()):
+        for index, frame in enumerate(open_day(day.folder, day.disk) if missing else ()):
             opened = opening_of(frame) if index == 0 else None
             for event in [*(opened.instruments if opened is not None else ()), *inputs_of(frame)]:
                 if isinstance(event, InstrumentListed):

@@ -44,7 +44,7 @@ from engine.events import (
     engine_time,
 )
 from engine.instruments import labels
-from engine.journal import day_start_ns
+from engine.journal import DISK, Disk, day_start_ns
 from engine.records import inputs_of, open_day
 from replay.days import (
     LISTED,
@@ -97,7 +97,8 @@ class JoinedDays:
     `history` is the fetched history that is played, if `plays_history`.
 
     `context` are further days, read where they do not collide with `folders`; of their instruments only those
-    count that `folders` have too. `types` are the inputs that are passed on, those of the range `within`.
+    count that `folders` have too. `types` are the inputs that are passed on, those of the range `within`;
+    `disk` is where the days are read.
 
     Raises UsageError for a day that does not exist, is given twice, or has an instrument at the same time as
     another day, and for days of which none is in the range; JournalError.
@@ -111,10 +112,11 @@ class JoinedDays:
         types: tuple[type[Event], ...] = MARKET,
         plays_history: bool = False,
         within: Range = WHOLE,
+        disk: Disk = DISK,
     ) -> None:
         _refuse_twice(folders)
-        given = _in_range([look(folder, MARKET) for folder in folders], within)
-        near = sorted((look(folder, MARKET) for folder in context), key=lambda day: day.order)
+        given = _in_range([look(folder, MARKET, disk) for folder in folders], within)
+        near = sorted((look(folder, MARKET, disk) for folder in context), key=lambda day: day.order)
         days = without_overlaps(given, near)
         self._types = types
         self._within = within
@@ -188,7 +190,7 @@ class JoinedDays:
         types = self._types
         converter = Converter(self._joints, str(day.folder))
         fetching, first = False, True
-        for frame in open_day(day.folder):
+        for frame in open_day(day.folder, day.disk):
             inputs = inputs_of(frame)
             opened = opening_of(frame) if first else None
             if opened is not None:

@@ -10,12 +10,12 @@ import msgspec
 
 from engine.commands.naming import names_in
 from engine.config import Config, StrategyConfig, load_config, nearest, refuse_keys
-from engine.errors import ConfigError, UsageError
+from engine.errors import UsageError
 from engine.loading.modules import add_folder
+from engine.loading.params import with_param
 from engine.loading.strategies import load_strategy
 from engine.strategies.base import Strategy
 from engine.strategies.needs import built, spoken
-from engine.strategies.params import convert_params, params_of
 
 __all__ = ["read_config", "warn_of_intervals"]
 
@@ -56,35 +56,12 @@ def _set_params(config: Config, classes: dict[str, type[Strategy]], params: tupl
 
     `strategy.name=value` sets it for one strategy, by its name in the session.
     """
-    entries = list(config.strategies)
     for text in params:
         key, equals, value = text.partition("=")
-        title, _, name = key.rpartition(".")
-        if not equals or not name:
+        if not equals or not key.rpartition(".")[2]:
             raise UsageError(f"--param {text!r}: write it as --param fast=5, or --param Crossover.fast=5")
-        known = [params_of(classes[entry.use]) for entry in entries]
-        chosen = [
-            number
-            for number, entry in enumerate(entries)
-            if (entry.title == title if title else name in known[number])
-        ]
-        if title and not chosen:
-            near = nearest(title, [entry.title for entry in entries])
-            raise UsageError(f"--param {key}: there is no strategy {title!r}; {near}")
-        if not chosen:
-            names = sorted({one for each in known for one in each})
-            near = (
-                nearest(name, names) if names else "a parameter is annotated and has a default: fast: int = 5"
-            )
-            raise UsageError(f"--param {key}: no strategy has a parameter {name!r}; {near}")
-        for number in chosen:
-            entry = entries[number]
-            try:
-                value_ = convert_params(classes[entry.use], {name: value}, as_text=True)
-            except ConfigError as error:
-                raise UsageError(f"--param {key}: {error}") from None
-            entries[number] = msgspec.structs.replace(entry, params={**entry.params, **value_})
-    return msgspec.structs.replace(config, strategies=tuple(entries))
+        config, _ = with_param(config, classes, key, value)
+    return config
 
 
 def _warn_of_hooks(cls: type[Strategy]) -> None:
