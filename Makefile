@@ -19,7 +19,7 @@ LOCK_TOOL := pip-tools>=7.5,<8
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help docs demo test test-browser test-deep simulate fuzz check bench sample lock clean
+.PHONY: help docs demo test test-browser test-search test-deep simulate fuzz check bench sample lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ test: $(STAMP) ## run all tests on all cores (ARGS="-k journal" passes options t
 test-browser: $(STAMP) ## test the dashboard in Chromium, which root installs if it is missing (ARGS="-k ticket")
 	@$(PY) -m tests.browser.install
 	@RETAPE_BROWSER_TESTS=1 $(PY) -m pytest -p no:xdist tests/browser $(ARGS)
+
+test-search: $(STAMP) ## test sweeps on a Dask cluster and with Optuna, which are installed if they are missing
+	@$(PY) -m tests.search.install
+	@$(PY) -m pytest $(TEST_OPTIONS) tests/search $(ARGS)
 
 test-deep: $(STAMP) ## run the same tests with 25 times as many examples and the longest sessions
 	@HYPOTHESIS_PROFILE=deep $(PY) -m pytest $(TEST_OPTIONS) $(ARGS)

@@ -9,9 +9,11 @@ from typing import Any
 from adapters.files import import_files
 from engine.clock import day_start_ns
 from tests.commands.kit import Done, engine
+from tests.profiles import pick
 
 DAYS = ("2024-03-01", "2024-03-02")
-GRID = ("--param", "every=2:6", "--param", "hold=1,2,3")
+GRID = ("--param", f"every=2:{pick(5, deep=21)}", "--param", "hold=1,2,3")
+"""12 trials, 60 under the deep profile."""
 
 STRATEGIES = """
 import helper

@@ -8,26 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.kit import as_json, engine
-from tests.profiles import pick
 from tests.search.kit import GRID, files, sweep, trials, write_project
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("project")
-    write_project(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def done(project: Path) -> Path:
-    """Return the folder of a sweep of 15 trials, 60 under the deep profile."""
-    assert sweep(project, "done", *grid(), "--jobs", 2).code == 0
-    return project / "done"
-
-
-def grid() -> list[str]:
-    return ["--param", f"every=2:{pick(6, deep=21)}", "--param", "hold=1,2,3"]
 
 
 def test_every_trial_is_the_backtest_of_its_parameters(project: Path, done: Path) -> None:
@@ -56,14 +37,14 @@ def test_every_trial_is_the_backtest_of_its_parameters(project: Path, done: Path
 
 @pytest.mark.parametrize("jobs", [1, 4])
 def test_the_files_do_not_depend_on_the_number_of_jobs(project: Path, done: Path, jobs: int) -> None:
-    assert sweep(project, f"jobs{jobs}", *grid(), "--jobs", jobs).code == 0
+    assert sweep(project, f"jobs{jobs}", *GRID, "--jobs", jobs).code == 0
     assert files(project / f"jobs{jobs}") == files(done)
     assert set(files(done)) == {"sweep.json", "trials.jsonl"}
 
 
 def test_a_complete_sweep_is_shown_again_and_not_written(project: Path, done: Path) -> None:
     before = files(done), (done / "trials.jsonl").stat().st_mtime_ns
-    shown = as_json(sweep(project, "done", *grid(), "--json"))
+    shown = as_json(sweep(project, "done", *GRID, "--json"))
     assert (files(done), (done / "trials.jsonl").stat().st_mtime_ns) == before
     best = max(trials(done), key=lambda trial: trial["metrics"]["return_percent"])
     assert shown["best"] == best
