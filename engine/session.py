@@ -17,6 +17,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from engine.actors import (
     ActivityBars,
     Actor,
@@ -91,7 +93,10 @@ class SessionBuilder:
         # A backfill keeps every actor's state, so it builds the actors of the newest session's mode.
         mode = config.mode if started.mode == "backfill" else started.mode
         venue = config.venue if mode == "live" else None
-        actors: list[Actor] = [] if venue else [SimulatedVenue(config.paper, config.account)]
+        simulated = None if config.simulated is msgspec.UNSET else config.simulated
+        actors: list[Actor] = []
+        if venue is None:
+            actors.append(SimulatedVenue(config.paper, config.account, simulated, config.seed))
         strategies: list[StrategyActor] = []
         for entry in config.strategies:
             recorded = hashes.get(entry.title, "")

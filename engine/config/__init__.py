@@ -36,6 +36,7 @@ from engine.config.sections import (
     StrategyConfig,
     VenueConfig,
 )
+from engine.config.simulated import SimulatedConfig
 
 __all__ = [
     "CHANNELS",
@@ -51,6 +52,7 @@ __all__ = [
     "Key",
     "PaperConfig",
     "RiskConfig",
+    "SimulatedConfig",
     "StrategyConfig",
     "VenueConfig",
     "as_markdown",

@@ -9,6 +9,7 @@ import msgspec
 
 from engine.clock import DAY_NS
 from engine.config.sections import CHANNELS, FEE_SCALE, MONEY_TEXT_SCALE, Config
+from engine.config.simulated import check_simulated
 from engine.errors import ConfigError, NumberError, UsageError
 from engine.values import parse_interval, parse_scaled, parse_span, to_grid
 
@@ -134,6 +135,8 @@ def check(config: Config) -> None:
     _check_account(config)
     _check_venue(config)
     _check_stores(config)
+    if config.simulated is not msgspec.UNSET:
+        check_simulated(config.simulated)
     titles = [strategy.title for strategy in config.strategies]
     for strategy in config.strategies:
         if strategy.title in RESERVED_NAMES:

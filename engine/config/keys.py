@@ -32,7 +32,8 @@ def keys(cls: type[msgspec.Struct] = Config, section: str = "") -> Iterator[Key]
         if _is_section(kind):
             inner.append((f"[{field.name}]", kind))
         elif held:
-            inner.append((f"[[{field.name}]]", held[0]))
+            several = typing.get_origin(kind) is tuple
+            inner.append((f"[[{field.name}]]" if several else f"[{field.name}]", held[0]))
         elif text := _description(kind):
             made = field.default_factory is not msgspec.NODEFAULT
             default = field.default_factory() if made else field.default

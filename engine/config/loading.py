@@ -13,6 +13,7 @@ from msgspec.structs import FieldInfo
 from engine.config.checks import check, nearest
 from engine.config.secrets import refuse_keys
 from engine.config.sections import RECORDED_INSTRUMENTS, Config, StrategyConfig
+from engine.config.simulated import SimulatedConfig
 from engine.errors import ConfigError
 
 __all__ = ["load_config", "parse_config", "read_section"]
@@ -130,6 +131,8 @@ def _refuse_unknown_keys(data: Any, cls: type[msgspec.Struct], where: str) -> No
         inner = fields[key].default
         if isinstance(inner, msgspec.Struct):
             _refuse_unknown_keys(value, type(inner), f"{where}{key}.")
+        elif where + key == "simulated":
+            _refuse_unknown_keys(value, SimulatedConfig, "simulated.")
         elif key == "strategies" and isinstance(value, list):
             for entry in value:
                 _refuse_unknown_keys(entry, StrategyConfig, "strategies.")

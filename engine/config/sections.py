@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
+from engine.config.simulated import FEE_SCALE, MONEY_TEXT_SCALE, SimulatedConfig
 from engine.errors import ConfigError, NumberError
 from engine.values import parse_scaled
 
@@ -29,6 +30,7 @@ __all__ = [
     "LimitsConfig",
     "PaperConfig",
     "RiskConfig",
+    "SimulatedConfig",
     "StrategyConfig",
     "VenueConfig",
 ]
@@ -37,17 +39,11 @@ RECORDED_INSTRUMENTS: Final = "coins"
 """The key `instruments` in recorded configurations. It was the name of the key in files too, and still may be
 used there; a recorded text must not change, since sessions are compared by it."""
 
-FEE_SCALE: Final = 7
-"""Decimal places of a fee rate: 0.00045 is 4500."""
-
 CHANNELS: Final = ("l2Book", "l2BookFast", "candle", "activeAssetCtx", "allMids")
 """Channels of market data besides trades and the best bid and ask."""
 
 ACTIVITY_MEASURES: Final = ("tick", "volume", "value", "imbalance")
 """Measures of activity bars."""
-
-MONEY_TEXT_SCALE: Final = 6
-"""Most decimal places of an amount of money in the configuration."""
 
 PRICE_TEXT_SCALE: Final = 12
 """Most decimal places of a price in the configuration."""
@@ -393,7 +389,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The configuration of a session: everything that determines what the actors do.
 
     `venues` holds the sections `[venues.NAME]`, the settings of one venue each, which that venue checks;
-    without any, the recorded text has no such key.
+    without any, the recorded text has no such key. The same holds for `simulated`.
 
     `stores` holds the sections `[[stores]]`: `kind`, `name` (default: the kind), and settings that this kind
     of store checks (`engine.stores.kinds`). `stores = []` means no store at all. Stores do not
@@ -420,6 +416,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     venues: dict[str, dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
     stores: tuple[dict[str, Any], ...] | msgspec.UnsetType = msgspec.UNSET
     limits: LimitsConfig = LimitsConfig()
+    simulated: SimulatedConfig | msgspec.UnsetType = msgspec.UNSET
 
     def canonical(self) -> str:
         """Return what decides results as JSON with sorted keys: equal text means equal configuration."""

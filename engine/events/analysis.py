@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from engine.events.base import Event
-from engine.values import Amount, InstrumentId, Price, Size, Volume
+from engine.values import Amount, InstrumentId, Price, Side, Size, Volume
 
 __all__ = [
     "ActivityBarClosed",
     "BarClosed",
     "BarCorrected",
     "BarDiffers",
+    "DepthExceeded",
     "LogWritten",
     "PathReached",
     "PriceMarked",
@@ -122,6 +123,22 @@ class PriceMarked(Event, frozen=True, tag="mark"):
 
     at_ns: int
     instrument: InstrumentId
+    price: Price
+
+
+class DepthExceeded(Event, frozen=True, tag="depth-exceeded"):
+    """An order wanted more than the simulated venue shows within its limit or bound.
+
+    `size` is what it wanted beyond the last level, which is at `price`. `filled` of that it got there by the
+    assumption of `[simulated] beyond_bps`. Derived, with that section only.
+    """
+
+    at_ns: int
+    client_order_id: str
+    instrument: InstrumentId
+    side: Side
+    size: Size
+    filled: Size
     price: Price
 
 

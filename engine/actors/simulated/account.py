@@ -48,6 +48,8 @@ class Account:
         for held in v.positions.values():
             held.cost *= power_of_ten(more)
             held.margin *= power_of_ten(more)
+        if v.fees is not None:
+            v.volumes = {day: value * power_of_ten(more) for day, value in v.volumes.items()}
 
     def size(self, instrument: int) -> int:
         """Return the account's signed position."""

@@ -42,7 +42,7 @@ class Arrival:
         """Accept an order, or reject it."""
         v = self.v
         order.arrived_ns = at.venue_ns
-        reason = self._refusal(order)
+        reason = self._refused_then(order, at) or self._refusal(order)
         if not reason and not order.judged and self._can_judge(order):
             reason, order.judged = self._priced_refusal(order), True
         if reason:
@@ -53,6 +53,7 @@ class Arrival:
         self._report(order, at)
         if order.phase == WORKING:
             v.fills.cut(order, at)
+        self._join(order)
 
     def judge(self, order: VenueOrder, at: At) -> None:
         """Reject an accepted order that the first price shows to be one that the venue refuses."""
@@ -69,6 +70,7 @@ class Arrival:
         self.v.fills.cut(order, at)
         if order.remaining and self.v.margin.refusal(order):
             self.v.fills.end(order, "margin", at)
+        self._join(order)
 
     def _report(self, order: VenueOrder, at: At) -> None:
         """Report that the venue works an order, or that its trigger has been reached."""
@@ -94,6 +96,8 @@ class Arrival:
         order.remaining = v.fills.allowed(order, change.size)
         order.limit = change.limit_price
         order.resting = order.judged = False
+        if v.timing is not None:
+            order.arrived_ns = at.venue_ns
         order.venue_order_id = v.next_order_id()
         orders = v.orders[order.instrument]
         orders.remove(order)
@@ -106,8 +110,22 @@ class Arrival:
             v.fills.end(order, MODIFY_FAILED + reason, at)
             return
         v.fills.report_change(order, at)
+        self._join(order)
+
+    def _join(self, order: VenueOrder) -> None:
+        """Put an order at the back of the queue at its price."""
+        if self.v.queue is not None and order.remaining:
+            self.v.queue.join(order)
 
     # Refusals.
+
+    def _refused_then(self, order: VenueOrder, at: At) -> str:
+        """Return why the venue refuses orders at this time by the configuration, "" if it does not."""
+        key = self.v.instruments[order.instrument].key
+        for one in self.v.refusals:
+            if one.instrument == key and one.from_ns <= at.venue_ns <= one.to_ns:
+                return one.reason
+        return ""
 
     def _refusal(self, order: VenueOrder) -> str:
         """Return why the venue refuses an order whatever the price, "" if it does not."""

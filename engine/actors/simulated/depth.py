@@ -10,12 +10,12 @@ from collections.abc import Iterator
 
 from engine.actors.simulated.state import DepthSide, Market
 from engine.events import BookRead, Quote
-from engine.values import BUY
+from engine.values import BUY, SELL
 
-__all__ = ["forget", "levels_for", "show_book", "show_quote", "side_for", "take"]
+__all__ = ["forget", "levels_for", "show_book", "show_quote", "shown_at", "side_for", "take"]
 
 
-def show_quote(market: Market, quote: Quote) -> None:
+def show_quote(market: Market, quote: Quote, *, by_level: bool) -> None:
     """Take over a best bid and ask. In a market with a book they show which of its levels are gone."""
     market.bid, market.bid_size, market.ask, market.ask_size = (
         quote.bid,
@@ -27,17 +27,17 @@ def show_quote(market: Market, quote: Quote) -> None:
     if market.depth != "book":
         market.depth = "quote"
         market.live = True
-        market.bids.show([(quote.bid, quote.bid_size)] if quote.bid else [])
-        market.asks.show([(quote.ask, quote.ask_size)] if quote.ask else [])
+        market.bids.show([(quote.bid, quote.bid_size)] if quote.bid else [], side=BUY if by_level else 0)
+        market.asks.show([(quote.ask, quote.ask_size)] if quote.ask else [], side=SELL if by_level else 0)
 
 
-def show_book(market: Market, book: BookRead) -> None:
+def show_book(market: Market, book: BookRead, *, by_level: bool) -> None:
     """Take over a complete book."""
     market.depth = "book"
     market.live = True
     market.quoted = False
-    market.bids.show([(price, size) for price, size, _ in book.bids])
-    market.asks.show([(price, size) for price, size, _ in book.asks])
+    market.bids.show([(price, size) for price, size, _ in book.bids], side=BUY if by_level else 0)
+    market.asks.show([(price, size) for price, size, _ in book.asks], side=SELL if by_level else 0)
     market.bid, market.bid_size = market.bids.levels[0] if book.bids else (0, 0)
     market.ask, market.ask_size = market.asks.levels[0] if book.asks else (0, 0)
 
@@ -70,6 +70,20 @@ def levels_for(market: Market, side: int) -> Iterator[tuple[int, int]]:
         left = size - shown.taken.get(price, 0)
         if left > 0:
             yield price, left
+
+
+def shown_at(market: Market, side: int, price: int) -> int | None:
+    """Return the size shown at a price on the side where orders of `side` rest; None: out of the window."""
+    levels = (market.bids if side == BUY else market.asks).levels
+    best, best_size = (market.bid, market.bid_size) if side == BUY else (market.ask, market.ask_size)
+    if market.depth == "book" and market.quoted and best and (price - best) * side >= 0:
+        return best_size if price == best else 0
+    if not levels:
+        return None
+    size = next((size for level, size in levels if level == price), None)
+    if size is None and (levels[-1][0] - price) * side <= 0:
+        return 0
+    return size
 
 
 def take(market: Market, side: int, price: int, size: int) -> None:

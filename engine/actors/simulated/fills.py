@@ -103,6 +103,8 @@ class Fills:
         more = power_of_ten(v.scale - listed.money_scale - finer)
         owner = order.owner if order is not None else ""
         v.account.fill(owner, instrument, side, price * unit, size, fee * more)
+        if v.fees is not None:
+            v.fees.note(v.account.money(instrument, price * unit, size))
         v.funding.note_fill(instrument, at)
         v.last_trade_id += 1
         return OrderFilled(
@@ -198,6 +200,8 @@ class Fills:
 
     def remove(self, order: VenueOrder) -> None:
         """Remove an order from the list of orders, if it is there."""
+        if self.v.queue is not None:
+            self.v.queue.leave(order)
         orders = [other for other in self.v.orders.get(order.instrument, ()) if other is not order]
         if orders:
             self.v.orders[order.instrument] = orders

@@ -116,11 +116,27 @@ class DepthSide(State):
     levels: list[tuple[Price, Size]] = msgspec.field(default_factory=list)
     taken: dict[Price, Size] = msgspec.field(default_factory=dict)
 
-    def show(self, levels: list[tuple[int, int]]) -> None:
-        """Take over what the venue shows. What was taken stays taken unless the side changed."""
-        if levels != self.levels:
-            self.levels = levels
+    def show(self, levels: list[tuple[int, int]], *, side: int = 0) -> None:
+        """Take over what the venue shows. What was taken stays taken unless the side changed.
+
+        With a `side`, that of the orders that rest here, it is kept level by level: a level that grows gives
+        back as much as it grew, one that is gone gives back all, and one out of the window nothing.
+        """
+        if levels == self.levels:
+            return
+        if side and self.taken:
+            before, now = dict(self.levels), dict(levels)
+            kept: dict[int, int] = {}
+            for price, taken in self.taken.items():
+                if price in now:
+                    grown = max(0, now[price] - before.get(price, now[price]))
+                    kept[price] = min(taken - grown, now[price])
+                elif levels and (levels[-1][0] - price) * side > 0:
+                    kept[price] = taken
+            self.taken = {price: taken for price, taken in kept.items() if taken > 0}
+        else:
             self.taken = {}
+        self.levels = levels
 
 
 class Market(State):

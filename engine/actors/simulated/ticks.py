@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 
 from engine.actors.simulated import depth
 from engine.actors.simulated.state import UNIT, WAITING, WORKING, At, Market, VenueOrder, worse
+from engine.events import DepthExceeded, Trade
 from engine.values import BUY, format_scaled
 
 if TYPE_CHECKING:
+    from engine.actors.simulated.queues import Queues
     from engine.actors.simulated.venue import SimulatedVenue
 
 __all__ = ["Ticks"]
@@ -29,13 +31,14 @@ class Ticks:
     def __init__(self, venue: SimulatedVenue) -> None:
         self.v = venue
 
-    def meet(self, instrument: int, at: At, *, price: int = 0, size: int = 0) -> None:
-        """Match the orders of a market after an event; `price` and `size` are those of a trade."""
+    def meet(self, instrument: int, at: At, trade: Trade | None = None) -> None:
+        """Match the orders of a market after an event: a trade, or a change of what is shown."""
         v = self.v
-        orders = tuple(v.orders.get(instrument, ()))
+        orders = self._arrived(instrument, at)
         if not orders:
             return
         market = v.market(instrument)
+        price = trade.price if trade is not None else 0
         for order in orders:
             if not order.judged and order.remaining:
                 v.arrival.judge(order, at)
@@ -46,8 +49,8 @@ class Ticks:
                 self._take(order, market, price, at)
         if resting:
             resting.sort(key=lambda order: -order.side * order.limit)
-            if price:
-                self._fill_by_trade(resting, price, size, at)
+            if trade is not None:
+                self._fill_by_trade(resting, market, trade, at)
             else:
                 self._fill_by_depth(resting, market, at)
         if waiting:
@@ -55,9 +58,16 @@ class Ticks:
 
     def mark(self, instrument: int, at: At) -> None:
         """Fire the stops that a new mark reaches."""
-        waiting = [one for one in self.v.orders.get(instrument, ()) if one.phase == WAITING and one.judged]
+        waiting = [one for one in self._arrived(instrument, at) if one.phase == WAITING and one.judged]
         if waiting:
             self._fire(waiting, instrument, 0, at)
+
+    def _arrived(self, instrument: int, at: At) -> tuple[VenueOrder, ...]:
+        """Return the orders of a market. By the venue's time, none meets what happened before it arrived."""
+        orders = self.v.orders.get(instrument, ())
+        if self.v.timing is None:
+            return tuple(orders)
+        return tuple(order for order in orders if order.arrived_ns <= at.venue_ns)
 
     def trigger_price(self, order: VenueOrder) -> int:
         """Return the fine price that is compared with the trigger of an order; 0 if none is known.
@@ -92,8 +102,8 @@ class Ticks:
             if not order.allows(price, order.worst):
                 break
             if order.terms.tif == "Alo":
-                shown = format_scaled(price, v.instruments[order.instrument].price_scale)
-                v.fills.reject(order, f"Post only order would have immediately matched, bbo was {shown}.", at)
+                best = format_scaled(price, v.instruments[order.instrument].price_scale)
+                v.fills.reject(order, f"Post only order would have immediately matched, bbo was {best}.", at)
                 return
             size = min(size, order.remaining)
             if market.depth:
@@ -102,20 +112,57 @@ class Ticks:
             any_taken = True
             if not order.remaining:
                 return
-        if order.immediate:
+        else:
+            shown = depth.side_for(market, order.side).levels if market.depth else []
+            if v.timing is not None and order.immediate and shown:
+                self._take_beyond(order, shown[-1][0], at)
+        if order.immediate and order.remaining:
             v.fills.end(order, "Ioc found no more" if any_taken else "Ioc found no match", at)
-        elif order.limit:
+        elif order.remaining and order.limit:
             order.resting = True
+
+    def _take_beyond(self, order: VenueOrder, last: int, at: At) -> None:
+        """Report what an order would take beyond the levels shown, and fill it if so configured."""
+        if not order.allows(last, order.worst):
+            return
+        v, size = self.v, order.remaining
+        bps = v.beyond_bps
+        fine = last * (UNIT + order.side * (bps or 0))
+        filled = size if bps is not None and order.allows(fine, order.worst * UNIT) else 0
+        at.emit(
+            DepthExceeded(at.recv_ns, order.client_order_id, order.instrument, order.side, size, filled, last)
+        )
+        if filled:
+            v.fills.take(order, last, filled, bps or 0, order.worst, at)
 
     # Resting orders.
 
-    def _fill_by_trade(self, resting: list[VenueOrder], price: int, size: int, at: At) -> None:
-        """Fill resting orders that a trade goes through; together no more than its size."""
+    def _fill_by_trade(self, resting: list[VenueOrder], market: Market, trade: Trade, at: At) -> None:
+        """Fill resting orders that a trade goes through, or reaches in their queue; together no more than its
+        size.
+        """
+        if self.v.queue is not None and market.depth:
+            self._fill_in_queue(self.v.queue, resting, trade, at)
+            return
+        price, size = trade.price, trade.size
         touch = self.v.fill_on_touch
         for order in resting:
             through = (order.limit - price) * order.side
             if order.remaining and (through > 0 or (touch and not through)):
                 size -= self.v.fills.make(order, size, at)
+
+    def _fill_in_queue(self, queue: Queues, resting: list[VenueOrder], trade: Trade, at: At) -> None:
+        used = 0
+        for order in resting:
+            through = (order.limit - trade.price) * order.side
+            if not order.remaining or through < 0:
+                continue
+            reach = trade.size
+            if through:
+                queue.clear(order)
+            else:
+                reach = queue.reach(order, trade, at.venue_ns)
+            used += self.v.fills.make(order, max(0, reach - used), at)
 
     def _fill_by_depth(self, resting: list[VenueOrder], market: Market, at: At) -> None:
         """Fill resting orders that the opposite side reaches; together no more than is shown there."""

@@ -6,7 +6,9 @@ an order meets), `depth` (what there is to take), `fills`, `margin` and `funding
 without state; they hold the venue. It knows nothing of targets, and of strategies only who sent an order.
 
 Promises: an order, a change or a cancel arrives `latency_ms` after it was sent and meets the first market
-event after that, never the one that caused it. While it has no orders and no margin call is near, it does not
+event after that, never the one that caused it. With `[simulated]` the times of the venue count and reports
+take time too (see `timing`), resting orders have a place in a queue (`queues`), and fees follow the volume
+(`fees`). While it has no orders and no margin call is near, it does not
 listen to trades and quotes.
 """
 
@@ -17,9 +19,11 @@ from engine.actors.simulated import depth
 from engine.actors.simulated.account import Account
 from engine.actors.simulated.arrival import Arrival
 from engine.actors.simulated.candles import Candles
+from engine.actors.simulated.fees import Fees
 from engine.actors.simulated.fills import Fills
 from engine.actors.simulated.funding import KEY, Funding
 from engine.actors.simulated.margin import Margin
+from engine.actors.simulated.queues import Place, Queues
 from engine.actors.simulated.state import (
     DORMANT,
     WAITING,
@@ -32,8 +36,10 @@ from engine.actors.simulated.state import (
     VenueOrder,
 )
 from engine.actors.simulated.ticks import Ticks
+from engine.actors.simulated.timing import ANSWERS, Answer, Pending, Timing, report_due
 from engine.clock import SECOND_NS
-from engine.config import FEE_SCALE, AccountConfig, PaperConfig
+from engine.config import FEE_SCALE, AccountConfig, PaperConfig, SimulatedConfig
+from engine.config.simulated import Refusal
 from engine.events import (
     BarClosed,
     BookRead,
@@ -87,6 +93,11 @@ class SimulatedVenue(Actor):
         "candles",
         "margin",
         "funding",
+        "timing",
+        "queue",
+        "fees",
+        "refusals",
+        "beyond_bps",
     }
     in_transit: dict[str, VenueOrder]
     commands: dict[str, ModifyOrder | SetLeverage]
@@ -98,8 +109,18 @@ class SimulatedVenue(Actor):
     settled_ns: dict[int, int]
     sizes: dict[InstrumentId, list[tuple[int, dict[str, Size]]]]
     path: Path | None
+    pending: list[Pending]
+    answers: list[Answer]
+    queues: dict[str, Place]
+    volumes: dict[int, int]
 
-    def __init__(self, paper: PaperConfig, config: AccountConfig) -> None:
+    def __init__(
+        self,
+        paper: PaperConfig,
+        config: AccountConfig,
+        simulated: SimulatedConfig | None = None,
+        seed: int = 1,
+    ) -> None:
         super().__init__("venue")
         self.latency_ns = paper.latency_ms * 1_000_000
         self.taker_fee = paper.taker_fee
@@ -135,7 +156,25 @@ class SimulatedVenue(Actor):
         self.candles = Candles(self)
         self.margin = Margin(self)
         self.funding = Funding(self)
+        self.timing: Timing | None = None
+        self.queue: Queues | None = None
+        self.fees: Fees | None = None
+        self.refusals: tuple[Refusal, ...] = ()
+        self.beyond_bps: int | None = None
+        if simulated is not None:
+            self._configure(simulated, seed, paper.latency_ms)
         self.account.begin(config.cash)
+
+    def _configure(self, simulated: SimulatedConfig, seed: int, order_ms: int) -> None:
+        """Set what `[simulated]` has. Without it this state does not exist, and nothing of it is recorded."""
+        self.timing = Timing(self, simulated, seed, order_ms)
+        self.pending, self.answers = [], []
+        self.refusals, self.beyond_bps = simulated.refused(), simulated.beyond()
+        model = simulated.queue_model()
+        if model.name != "through":
+            self.queue, self.queues = Queues(self, model), {}
+        if simulated.fee_tiers:
+            self.fees, self.volumes = Fees(self, simulated), {}
 
     def bind(self, instruments: Instruments, turn: Turn) -> None:
         """See `Actor.bind`."""
@@ -188,6 +227,8 @@ class SimulatedVenue(Actor):
 
     def fee_rate(self, instrument: int, liquidity: str) -> int:
         """Return the rate of a "taker" or a "maker": the configured one, else that of the market."""
+        if self.fees is not None:
+            return self.fees.rate(liquidity)
         rules = self.instruments[instrument].rules
         if liquidity == "taker":
             return parse_scaled(self.taker_fee or rules.taker_fee, FEE_SCALE, signed=True)
@@ -231,43 +272,60 @@ class SimulatedVenue(Actor):
             self.candles.join(received, emit)
         else:
             self.in_transit[order.client_order_id] = received
-            emit(SetTimer(self.name, order.at_ns + self.latency_ns, f"order {order.client_order_id}"))
+            self._send(f"order {order.client_order_id}", order.client_order_id, order.at_ns, emit)
         self._update(order.at_ns, emit)
 
     @handles(CancelOrder)
     def receive_cancel(self, cancel: CancelOrder, emit: Emit) -> None:
         """Put a cancel in transit."""
-        emit(SetTimer(self.name, cancel.at_ns + self.latency_ns, f"cancel {cancel.client_order_id}"))
+        self._send(f"cancel {cancel.client_order_id}", cancel.client_order_id, cancel.at_ns, emit)
 
     @handles(ModifyOrder, SetLeverage)
     def receive_command(self, command: ModifyOrder | SetLeverage, emit: Emit) -> None:
         """Put a change of an order or of a setting in transit."""
         key = f"command {self.turn.seq}"
         self.commands[key] = command
-        emit(SetTimer(self.name, command.at_ns + self.latency_ns, key))
+        self._send(key, getattr(command, "client_order_id", ""), command.at_ns, emit)
+
+    def _send(self, key: str, client_order_id: str, at_ns: int, emit: Emit) -> None:
+        """Put a command on its way."""
+        if self.timing is not None:
+            self.timing.send(key, client_order_id, at_ns, emit)
+        else:
+            emit(SetTimer(self.name, at_ns + self.latency_ns, key))
 
     @handles(TimerFired)
     def arrive(self, timer: TimerFired, emit: Emit) -> None:
-        """Apply what arrives now, or settle funding."""
+        """Apply what arrives now, report what is due, or settle funding."""
         self.now_ns = timer.at_ns
-        at = At(timer.at_ns, timer.at_ns, emit)
-        what, _, client_order_id = timer.key.partition(" ")
-        if what == KEY:
+        if timer.key == KEY:
             self.funding.settle(timer.at_ns, emit)
-            self.margin.check(at)
-        elif what == "order":
-            self.arrival.accept(self.in_transit.pop(client_order_id), at)
+            self.margin.check(self._at(timer.at_ns, emit))
+        elif timer.key == ANSWERS:
+            report_due(self, timer.at_ns, emit)
+        elif self.timing is None:
+            self.apply(timer.key, At(timer.at_ns, timer.at_ns, emit))
+        else:
+            self.timing.arrive(timer.key, timer.at_ns, emit)
+        self._update(timer.at_ns, emit)
+
+    def apply(self, key: str, at: At) -> None:
+        """Apply a command that arrives now, unless it has arrived."""
+        what, _, client_order_id = key.partition(" ")
+        if what == "order":
+            sent = self.in_transit.pop(client_order_id, None)
+            if sent is not None:
+                self.arrival.accept(sent, at)
         elif what == "cancel":
             order = self.find(client_order_id)
             if order is not None:
                 self.fills.end(order, "canceled", at)
         else:
-            command = self.commands.pop(timer.key)
+            command = self.commands.pop(key, None)
             if isinstance(command, ModifyOrder):
                 self.arrival.change(command, at)
-            else:
+            elif command is not None:
                 self._set_leverage(command, at)
-        self._update(timer.at_ns, emit)
 
     def _set_leverage(self, command: SetLeverage, at: At) -> None:
         highest = self.instruments[command.instrument].rules.leverage_max
@@ -285,6 +343,16 @@ class SimulatedVenue(Actor):
 
     # The market.
 
+    def _at(self, at_ns: int, emit: Emit) -> At:
+        """Return now, for what has no time of the venue."""
+        return At(at_ns, at_ns, emit) if self.timing is None else self.timing.at(at_ns, at_ns, emit)
+
+    def _happens(self, recv_ns: int, venue_ns: int, emit: Emit) -> At:
+        """Return when something of the market happens, after the commands that arrived before it."""
+        if self.timing is None:
+            return At(recv_ns, venue_ns, emit)
+        return self.timing.market(recv_ns, venue_ns, emit)
+
     @handles(InstrumentListed)
     def note_instrument(self, listed: InstrumentListed, emit: Emit) -> None:
         """Make money fine enough for a market, and learn what its data has."""
@@ -295,21 +363,23 @@ class SimulatedVenue(Actor):
     def match_trade(self, trade: Trade, emit: Emit) -> None:
         """Match the orders against a trade."""
         self.now_ns = trade.recv_ns
+        at = self._happens(trade.recv_ns, trade.venue_ns, emit)
         market = self.market(trade.instrument)
         market.last, market.traded, market.candles = trade.price, True, False
         market.priced = True
-        at = At(trade.recv_ns, trade.venue_ns, emit)
-        self.ticks.meet(trade.instrument, at, price=trade.price, size=trade.size)
+        self.ticks.meet(trade.instrument, at, trade)
         self._after(trade.instrument, at)
 
     @handles(Quote)
     def match_quote(self, quote: Quote, emit: Emit) -> None:
         """Match the orders against the best bid and ask."""
         self.now_ns = quote.recv_ns
+        at = self._happens(quote.recv_ns, quote.venue_ns, emit)
         market = self.market(quote.instrument)
         self._learn(market, emit)
-        depth.show_quote(market, quote)
-        at = At(quote.recv_ns, quote.venue_ns, emit)
+        depth.show_quote(market, quote, by_level=self.timing is not None)
+        if self.queue is not None:
+            self.queue.show(quote.instrument, at, best_only=market.depth == "book")
         self.ticks.meet(quote.instrument, at)
         self._after(quote.instrument, at)
 
@@ -322,8 +392,10 @@ class SimulatedVenue(Actor):
         if not self.active:
             market.depth, market.live = "book", False
             return
-        depth.show_book(market, book)
-        at = At(book.recv_ns, book.venue_ns, emit)
+        at = self._happens(book.recv_ns, book.venue_ns, emit)
+        depth.show_book(market, book, by_level=self.timing is not None)
+        if self.queue is not None:
+            self.queue.show(book.instrument, at, best_only=False)
         self.ticks.meet(book.instrument, at)
         self._after(book.instrument, at)
 
@@ -332,7 +404,7 @@ class SimulatedVenue(Actor):
         """Take over mark, oracle price and funding rate; the mark fires stops."""
         self.now_ns = context.recv_ns
         self.funding.note_context(context, emit)
-        at = At(context.recv_ns, context.recv_ns, emit)
+        at = self._at(context.recv_ns, emit)
         if context.mark is not None:
             self.ticks.mark(context.instrument, at)
         self._after(context.instrument, at)
@@ -342,12 +414,15 @@ class SimulatedVenue(Actor):
         """Settle funding with a rate of the venue's history."""
         self.now_ns = read.recv_ns
         self.funding.read(read, emit)
-        self._after(read.instrument, At(read.recv_ns, read.venue_ns, emit))
+        self._after(read.instrument, self._at(read.recv_ns, emit))
 
     @handles(Candle)
     def lead(self, candle: Candle, emit: Emit) -> None:
         """Lead the books along a candle."""
         self.now_ns = candle.recv_ns
+        self._happens(candle.recv_ns, candle.venue_ns, emit)
+        if self.timing is not None:
+            self.timing.flush(candle.recv_ns, emit)
         self.candles.begin(candle, emit)
 
     @handles(PathReached)
@@ -364,7 +439,7 @@ class SimulatedVenue(Actor):
         market = self.market(bar.instrument)
         if self.active or market.candles or bar.instrument not in self.positions:
             return
-        at = At(bar.at_ns, bar.at_ns, emit)
+        at = self._at(bar.at_ns, emit)
         for price in (bar.low, bar.high, bar.close):
             market.last = price
             self.margin.check(at)
