@@ -35,7 +35,9 @@ def config_command(section: str | None, markdown: bool, as_json: bool) -> None:
         return
     shown = ""
     for key in found:
+        # A section that the defaults do not have is printed as a comment, unless it is asked for.
+        mark = "# " if key.optional and section is None else ""
         if key.section != shown:
-            click.echo(f"\n{key.section}")
+            click.echo(f"\n{mark}{key.section}")
             shown = key.section
-        click.echo(f"# {key.description}\n{key.name} = {key.default}")
+        click.echo(f"# {key.description}\n{mark}{key.name} = {key.default}")

@@ -14,32 +14,37 @@ __all__ = ["Key", "as_markdown", "keys"]
 
 
 class Key(NamedTuple):
-    """One key. `section` is written as in a file, "" at the top; `default` is TOML."""
+    """One key. `section` is written as in a file, "" at the top; `default` is TOML.
+
+    `optional`: the configuration of defaults does not have the section.
+    """
 
     section: str
     name: str
     default: str
     description: str
+    optional: bool = False
 
 
-def keys(cls: type[msgspec.Struct] = Config, section: str = "") -> Iterator[Key]:
+def keys(cls: type[msgspec.Struct] = Config, section: str = "", *, optional: bool = False) -> Iterator[Key]:
     """Yield the keys of a struct, then those of its sections."""
-    inner: list[tuple[str, type[msgspec.Struct]]] = []
+    inner: list[tuple[str, type[msgspec.Struct], bool]] = []
     hints = typing.get_type_hints(cls, include_extras=True)
     for field in msgspec.structs.fields(cls):
         kind = hints[field.name]
         held = [one for one in typing.get_args(kind) if _is_section(one)]
         if _is_section(kind):
-            inner.append((f"[{field.name}]", kind))
+            inner.append((f"[{field.name}]", kind, optional))
         elif held:
             several = typing.get_origin(kind) is tuple
-            inner.append((f"[[{field.name}]]" if several else f"[{field.name}]", held[0]))
+            name = f"[[{field.name}]]" if several else f"[{field.name}]"
+            inner.append((name, held[0], field.default is msgspec.UNSET))
         elif text := _description(kind):
             made = field.default_factory is not msgspec.NODEFAULT
             default = field.default_factory() if made else field.default
-            yield Key(section, field.name, _toml(default), text)
-    for name, struct in inner:
-        yield from keys(struct, name)
+            yield Key(section, field.name, _toml(default), text, optional)
+    for name, struct, without in inner:
+        yield from keys(struct, name, optional=without)
 
 
 def as_markdown(found: typing.Iterable[Key]) -> str:
