@@ -2,14 +2,16 @@
 
 Owns that process, one for each process of pytest. `Forked` is a `subprocess.Popen` whose process is a real
 one, with its own arguments, environment, folder, signals and output; only the half a second in which an
-interpreter starts and imports the engine was spent before. What depends on the start of an interpreter
+interpreter starts and imports the engine was spent before. The embedded sandbox of a forked session is forked
+by the same process (`open_process`). What depends on the start of an interpreter
 (variables PYTHON..., shadowed modules, signals during the imports) is tested with a new one.
-Used by `kit.start` and `kit.spawn`.
+Used by `kit.start`, `kit.spawn` and `kit.engine`.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import json
 import os
@@ -17,17 +19,38 @@ import select
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
+
+import trio
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 _REQUEST_BYTES_MAX: Final = 1 << 20
 _FDS: Final = 4
 """Descriptors of a request: input, output, errors, and the pipe on which the exit code is returned."""
 
+_REQUESTS: Final = 3
+"""The descriptor in a forked process on which it makes requests."""
 
-class Forked(subprocess.Popen[str]):
-    """A process that runs `engine ARGS`, given as `[sys.executable, "-m", "engine", *ARGS]`."""
+_FIRST_USE: Final = (
+    "adapters.hyperliquid.client",
+    "adapters.hyperliquid.venue",
+    "adapters.sandbox.venue",
+    "encodings.idna",
+    "engine.strategies.crossover",
+    "httpcore",
+    "sqlite_utils",
+)
+"""Modules that a session imports when it needs them."""
+
+_Popen = subprocess.Popen
+_open_process = trio.lowlevel.open_process
+
+
+class Forked(subprocess.Popen[Any]):
+    """A process that runs `engine ARGS`, given as `[sys.executable, "-m", "engine", *ARGS]` or with -P."""
 
     _status: int
 
@@ -35,8 +58,11 @@ class Forked(subprocess.Popen[str]):
         """Request a fork instead of starting an interpreter. The arguments are those of CPython."""
         cwd, env, p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite = (*more[4:6], *more[9:15])
         status, status_write = os.pipe()
+        module = args.index("-m")
         request = {
-            "arguments": [str(one) for one in args[3:]],
+            "arguments": [str(one) for one in args[module + 2 :]],
+            "path": [] if "-P" in args[:module] else [str(cwd or Path.cwd())],
+            "session": more[20],
             "folder": str(cwd or Path.cwd()),
             "environment": dict(os.environ if env is None else env),
         }
@@ -70,13 +96,22 @@ class Forked(subprocess.Popen[str]):
             self.returncode = os.waitstatus_to_exitcode(sts)
 
 
+async def open_process(command: Any, **options: Any) -> trio.Process:
+    """Start a process of the engine as `trio.lowlevel.open_process` does, by a fork."""
+    with patch.object(subprocess, "Popen", Forked):
+        return await _open_process(command, **options)
+
+
 class _Server:
     """The process that forks. It ends when its socket is closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, connection: socket.socket | None = None) -> None:
+        if connection is not None:
+            self._socket = connection
+            return
         self._socket, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(
+            self._process = _Popen(
                 [sys.executable, __file__, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 cwd=ROOT,
@@ -103,35 +138,62 @@ def _server() -> _Server:
     return _Server()
 
 
-def _serve(requests: socket.socket) -> dict[str, Any]:
-    """Fork for each request. Returns the request in each child, and ends the parent with the socket."""
+def _serve(first: socket.socket) -> dict[str, Any]:
+    """Fork for each request. Returns the request in each child, and ends the parent with the socket.
+
+    A child has a socket for requests of its own.
+    """
+    sockets: dict[int, socket.socket] = {first.fileno(): first}
     children: dict[int, tuple[int, int]] = {}
     while True:
-        ready, _, _ = select.select([requests, *children], [], [])
+        ready, _, _ = select.select([*sockets, *children], [], [])
         for one in ready:
-            if one is not requests:
+            if one in children:
                 pid, status = children.pop(one)
-                os.write(status, str(os.waitpid(pid, 0)[1]).encode())
+                with contextlib.suppress(BrokenPipeError):  # who started it was killed
+                    os.write(status, str(os.waitpid(pid, 0)[1]).encode())
                 os.close(status)
                 os.close(one)
                 continue
+            requests = sockets[one]
             head, fds, _, _ = socket.recv_fds(requests, 4, _FDS)
             if not head:
-                os._exit(0)
+                if requests is first:
+                    os._exit(0)
+                sockets.pop(one).close()
+                continue
             body = requests.recv(int.from_bytes(head, "little"), socket.MSG_WAITALL)
+            ours, theirs = socket.socketpair()
             pid = os.fork()
             if not pid:
                 for number, fd in enumerate(fds[:3]):
                     os.dup2(fd, number)
-                os.closerange(
-                    3, max([*fds, *children, *(fd for _, fd in children.values()), requests.fileno()]) + 1
-                )
+                os.dup2(theirs.detach(), _REQUESTS, inheritable=False)
+                for other in (ours, *sockets.values()):
+                    other.detach()
+                os.closerange(_REQUESTS + 1, os.sysconf("SC_OPEN_MAX"))
                 request: dict[str, Any] = json.loads(body)
                 return request
             requests.sendall(pid.to_bytes(4, "little"))
             for fd in fds[:3]:
                 os.close(fd)
+            theirs.close()
+            sockets[ours.fileno()] = ours
             children[os.pidfd_open(pid)] = pid, fds[3]
+
+
+def _leave(code: Any) -> None:
+    """End as the interpreter does, but free nothing: that takes ten times as long as a short command."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        sys.exit(code)  # the interpreter reports it
+    if not isinstance(code, int):
+        sys.exit(code)
+    os._exit(code)
 
 
 def _main() -> None:
@@ -143,19 +205,29 @@ def _main() -> None:
 
     import engine.cli
     import engine.commands
+    from adapters.transport.http import HttpClient
+    from engine.api.openapi import description
 
     for module in pkgutil.iter_modules(engine.commands.__path__, "engine.commands."):
         importlib.import_module(module.name)
-    for name in ("adapters.hyperliquid.venue", "adapters.sandbox.venue", "sqlite_utils"):
+    for name in _FIRST_USE:
         importlib.import_module(name)
+    # What these two read is kept.
+    description()
+    HttpClient(timeout_s=1)
+    # Pages that no collection of garbage writes to stay shared with the children.
     gc.collect()
     gc.freeze()
     request = _serve(socket.socket(fileno=int(sys.argv[1])))
-    gc.unfreeze()
+    if request["session"]:
+        os.setsid()
+    server = _Server(socket.socket(fileno=_REQUESTS))
+    globals()["_server"] = lambda: server
+    trio.lowlevel.open_process = open_process
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
-    sys.path[0] = request["folder"]
+    sys.path[:1] = request["path"]
     sys.argv = ["engine", *request["arguments"]]
     for name, mode, errors in (
         ("stdin", "r", None),
@@ -167,7 +239,12 @@ def _main() -> None:
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     sys.stderr.reconfigure(line_buffering=True)
-    runpy.run_module("engine", run_name="__main__", alter_sys=True)
+    code: Any = 0
+    try:
+        runpy.run_module("engine", run_name="__main__", alter_sys=True)
+    except SystemExit as exited:
+        code = exited.code or 0
+    _leave(code)
 
 
 if __name__ == "__main__":

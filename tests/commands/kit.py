@@ -21,16 +21,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+import trio
+
 from engine.cli import main
 from engine.errors import EngineError
 from engine.events import Event
 from engine.journal import list_days
 from engine.records import read_records
-from tests.commands.forking import Forked
+from tests.commands.forking import Forked, open_process
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "journal" / "2024-12-05"
 ENGINE = [sys.executable, "-m", "engine"]
+FORKS = sys.platform == "linux"
+"""Whether commands start by a fork."""
+
 PATIENCE_S = 300
 """How long a test waits before it fails. No test depends on the speed of the machine."""
 
@@ -59,6 +64,7 @@ def engine(*args: object, cwd: Path | None = None) -> Done:
     with (
         contextlib.chdir(cwd or Path.cwd()),
         patch.object(sys, "argv", ["engine", *map(str, args)]),
+        patch.object(trio.lowlevel, "open_process", open_process if FORKS else trio.lowlevel.open_process),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
@@ -118,7 +124,7 @@ def start(*args: object, **kwargs: Any) -> subprocess.Popen[str]:
     """
     options = {"stderr": subprocess.PIPE, "env": environment(), **kwargs}
     own = {name: value for name, value in options["env"].items() if name.startswith("PYTHON")}
-    forked = sys.platform == "linux" and own == {
+    forked = FORKS and own == {
         name: value for name, value in environment().items() if name.startswith("PYTHON")
     }
     make = Forked if forked else subprocess.Popen

@@ -20,6 +20,7 @@ from tests.commands.kit import (
     assert_replays,
     days,
     engine,
+    environment,
     lines,
     sandbox,
     shell,
@@ -121,7 +122,9 @@ def test_j23_a_second_engine_on_a_journal_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_embedded_sandbox_ends_with_a_killed_engine(tmp_path: Path) -> None:
-    process = start("live", "--journal", tmp_path / "journal", "--no-db")
+    # With an interpreter of its own, whose child the sandbox is.
+    variables = environment() | {"PYTHONHASHSEED": "1"}
+    process = start("live", "--journal", tmp_path / "journal", "--no-db", env=variables)
     wait_for(process, tmp_path / "journal", FeedUp)
     listed = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False)
     children = [int(pid) for pid in listed.stdout.split()]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,27 @@ from .record_streams import (
     rows,
     run_apart,
 )
+
+OPENS = """
+import sys
+from pathlib import Path
+from engine.stores.sqlite.store import SqliteStore
+
+finders = list(sys.meta_path)
+store = SqliteStore(Path(sys.argv[1]))
+with store.transaction():
+    pass
+store.close()
+assert "sqlite_utils" in sys.modules and "numpy" not in sys.modules
+assert sys.meta_path == finders
+import numpy
+"""
+
+
+def test_a_store_imports_no_numpy_and_a_strategy_can(tmp_path):
+    pytest.importorskip("numpy")
+    subprocess.run([sys.executable, "-c", OPENS, tmp_path / "rows.db"], check=True)
+
 
 # A database that fails.
 

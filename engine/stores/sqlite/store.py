@@ -15,9 +15,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from importlib.abc import MetaPathFinder
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -209,7 +212,8 @@ class SqliteStore:
             raise
 
     def _connect(self) -> sqlite_utils.Database:
-        import sqlite_utils  # only here: it takes 0.1 s to import, and most commands write no database
+        with _without_numpy():
+            import sqlite_utils  # only here: it takes 0.1 s to import, and most commands write no database
 
         conn = sqlite3.connect(self.path, timeout=self._busy_s, check_same_thread=False)
         db = sqlite_utils.Database(conn, execute_plugins=False)
@@ -252,6 +256,29 @@ class SqliteStore:
 
     def _out_of_step(self, what: str) -> StoreOutOfStep:
         return StoreOutOfStep(f"{self.path}: {what}; {self.remedy}")
+
+
+class _NoNumpy(MetaPathFinder):
+    """Refuses the import of numpy in the thread that made it."""
+
+    def __init__(self) -> None:
+        self._thread = get_ident()
+
+    def find_spec(self, fullname: str, *_: object) -> None:
+        """See `MetaPathFinder`."""
+        if fullname == "numpy" and get_ident() == self._thread:
+            raise ModuleNotFoundError("not needed here", name=fullname)
+
+
+@contextmanager
+def _without_numpy() -> Iterator[None]:
+    """Let sqlite_utils do without the types of numpy: no row has any, and numpy takes as long again."""
+    refused = _NoNumpy()
+    sys.meta_path.insert(0, refused)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(refused)
 
 
 @contextmanager
