@@ -89,28 +89,48 @@
     chart.timeScale().fitContent();
     host.dataset.points = String(data.count);
     const reading = document.getElementById(`${host.id}-reading`);
-    chart.subscribeCrosshairMove((param) => {
-      if (!reading) return;
-      const at = param.time === undefined ? data.count - 1 : Math.round((param.time - data.first) / data.step);
+    const show = (at) => {
       const parts = curves.map((curve) => {
         const value = curve.values[at];
-        return `${curve.title} ${value === null || value === undefined ? "\u2013" : curve.format(curve.sign ? value * curve.sign : value)}`;
+        return `${curve.title} ${value === null || value === undefined ? "\u2013" : curve.format(value)}`;
       });
       reading.textContent = `${moment(time(at), data.step < 86400)}  ${parts.join("  ")}`;
+    };
+    show(data.count - 1);
+    chart.subscribeCrosshairMove((param) => {
+      show(param.time === undefined ? data.count - 1 : Math.round((param.time - data.first) / data.step));
     });
+    const legend = document.getElementById(`${host.id}-legend`);
+    for (const [one, curve] of series) legend.append(toggle(curve.tone, curve.title, (visible) => one.applyOptions({ visible })));
     return chart;
+  }
+
+  // A button of a legend, which shows a line or hides it.
+  function toggle(tone, title, show) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.setAttribute("aria-pressed", "true");
+    const swatch = document.createElement("span");
+    swatch.className = `swatch ${tone}`;
+    button.append(swatch, title);
+    button.addEventListener("click", () => {
+      const visible = button.getAttribute("aria-pressed") !== "true";
+      button.setAttribute("aria-pressed", String(visible));
+      show(visible);
+    });
+    return button;
   }
 
   const money = (value) => amount(value).replace("-", "\u2212");
   const percent = (value) => `${amount(value).replace("-", "\u2212")} %`;
 
   function line(name, title, values, pane, format, tone, width) {
-    return { name, title, values, pane, format, width, kind: "LineSeries", look: () => ({ color: color(tone) }) };
+    return { name, title, values, pane, format, width, tone, kind: "LineSeries", look: () => ({ color: color(tone) }) };
   }
 
   function fallen(title, values, pane, tone = "down") {
     return {
-      name: "drawdown", title, pane, format: percent, width: 1, kind: "AreaSeries",
+      name: "drawdown", title, pane, tone, format: percent, width: 1, kind: "AreaSeries",
       values: values.map((value) => value === null ? null : -value),
       look: () => ({
         lineColor: color(tone), topColor: color(`${tone}-soft`), bottomColor: color(`${tone}-soft`), invertFilledArea: true,
@@ -306,18 +326,10 @@
     drawLegend() {
       this.legend.replaceChildren();
       for (const one of this.series) {
-        const button = document.createElement("button");
-        button.type = "button";
-        button.setAttribute("aria-pressed", "true");
-        const swatch = document.createElement("span");
-        swatch.className = `swatch ${one.tone}`;
-        button.append(swatch, one.line.title);
-        button.addEventListener("click", () => {
-          one.shown = !one.shown;
-          button.setAttribute("aria-pressed", String(one.shown));
-          one.series.applyOptions({ visible: one.shown });
-        });
-        this.legend.append(button);
+        this.legend.append(toggle(one.tone, one.line.title, (visible) => {
+          one.shown = visible;
+          one.series.applyOptions({ visible });
+        }));
       }
       if (this.market.left) this.legend.append(`${this.market.left} more lines are not drawn`);
     }

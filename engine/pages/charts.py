@@ -191,6 +191,7 @@ def histogram(
     for name, value in marks:
         at = area.across(value)
         inside.append(_line(at, _TOP, at, height - _BOTTOM, "mark", f"{name} {x_text(value)}"))
+        inside.append(tag("text", name, x=at + 3, y=_TOP + 8, class_="name"))
     inside += area.below([(area.across(value), x_text(value)) for value in steps_of(*area.x, 5)])
     legend = [tag("li", f"{name} {x_text(value)}") for name, value in marks]
     total = sum(one[2] for one in bins)

@@ -50,6 +50,9 @@ _TRIP_COLUMNS: Final = (
 )  # fmt: skip
 
 
+_BENCHMARK: Final = "The benchmark buys all instruments in equal parts at the first bar and holds them."
+
+
 class Origin(msgspec.Struct, frozen=True):
     """Where a result comes from.
 
@@ -131,13 +134,6 @@ def _notes(notes: Sequence[str]) -> Markup | None:
 
 def _equity(report: Report) -> Markup:
     has_curve = bool(report.series.equity.at_ns)
-    legend = [
-        tag("li", tag("span", class_=f"swatch {tone}", aria_hidden="true"), text)
-        for tone, text in (
-            ("c1", "equity"), ("c2", "benchmark: the instruments bought in equal parts and held"),
-            ("down", "drawdown"), ("c3", "gross exposure"), ("c4", "net exposure, % of equity"),
-        )
-    ]  # fmt: skip
     return panel(
         "equity",
         "Equity, drawdown, exposure",
@@ -145,7 +141,12 @@ def _equity(report: Report) -> Markup:
         tag("div", id="equity-chart", class_="chart", role="img", aria_label=_equity_text(report))
         if has_curve
         else tag("p", "The equity is not known."),
-        tag("ul", legend, class_="legend") if has_curve else None,
+        tag("div", id="equity-chart-legend", class_="legend", role="group", aria_label="Curves of the chart"),
+        tag(
+            "p",
+            "The benchmark buys all instruments in equal parts at the first bar and holds them.",
+            class_="quiet small",
+        ),
         drawdowns(report),
     )
 
@@ -195,9 +196,7 @@ def _market(markets: Sequence[Mapping[str, Any]]) -> Markup:
             role="img",
             aria_label="Chart of candles with fills. Keys: arrows move, plus and minus zoom, 0 shows all.",
         ),
-        tag(
-            "div", id="market-legend", class_="legend controls", role="group", aria_label="Lines of the chart"
-        ),
+        tag("div", id="market-legend", class_="legend", role="group", aria_label="Lines of the chart"),
         tag(
             "p",
             "Gray candles are incomplete. Drag, or use the arrow keys, to move; Ctrl and the wheel, or + and "
@@ -209,7 +208,7 @@ def _market(markets: Sequence[Mapping[str, Any]]) -> Markup:
 
 def _trades(report: Report, origin: Origin, trips: Mapping[str, Any]) -> Markup:
     if not report.trips:
-        more = f"{report.open_trips:,} positions are open at the end." if report.open_trips else ""
+        more = f"Positions open at the end: {report.open_trips:,}." if report.open_trips else ""
         return panel(
             "trades", "Round trips", tag("p", f"No round trip ended in the period. {more}", class_="quiet")
         )
@@ -229,9 +228,9 @@ def _trades(report: Report, origin: Origin, trips: Mapping[str, Any]) -> Markup:
     if trips["left"]:
         notes.append(f"{trips['left']:,} older round trips are not in this page; --csv has all.")
     if report.open_trips:
-        notes.append(f"{report.open_trips:,} positions are open at the end and are no round trips.")
+        notes.append(f"Positions open at the end, which are no round trips: {report.open_trips:,}.")
     if report.cut_trips:
-        notes.append(f"{report.cut_trips:,} positions were open before the period.")
+        notes.append(f"Positions from before the period, closed in it: {report.cut_trips:,}.")
     pager = tag(
         "div",
         tag("button", "Earlier rows", type="button", id="trips-back"),

@@ -67,7 +67,7 @@ def _metric(report: Report, name: str) -> str:
     return with_unit(report.metrics.get(name), FORMULAS[name].unit, sign=name in _SIGNED)
 
 
-def tile(title: str, value: str, below: str, *, tone: str = "", hint: str = "") -> Markup:
+def tile(title: str, value: str, below: Child, *, tone: str = "", hint: str = "") -> Markup:
     """Return a large number with its name above, and a line below it."""
     return tag(
         "div",
@@ -83,7 +83,7 @@ def tiles(report: Report) -> Markup:
     for name, other in TILES:
         formula = FORMULAS[name]
         value = report.metrics.get(name)
-        below = f"{FORMULAS[other].title} {_metric(report, other)}"
+        below: Child = joined(FORMULAS[other].title, " ", tag("span", _metric(report, other)))
         if value is None:
             below = report.reasons.get(name, "no data")
         tone = sign_of(value) if name in _SIGNED else ""
@@ -155,8 +155,7 @@ def returns(report: Report) -> Markup:
         marks = [
             (name, value * factor)
             for name, value in (
-                ("mean", one.mean), ("median", one.median),
-                ("5 %", one.quantile_5), ("95 %", one.quantile_95),
+                ("mean", one.mean), ("5 %", one.quantile_5), ("95 %", one.quantile_95),
             )
             if value is not None
         ]  # fmt: skip

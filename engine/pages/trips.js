@@ -14,6 +14,8 @@
   const shown = (value) => value.toLocaleString("en-US", digits(value)).replace("-", MINUS);
   const signed = (value) => (value > 0 ? `+${shown(value)}` : shown(value));
   const price = (value) => value === null ? "\u2013" : value.toLocaleString("en-US", { maximumSignificantDigits: 8 });
+  // Percentages of a column have the same decimals, so that their points stand below each other.
+  const percent = (value, sign = "") => value === null ? "\u2013" : `${value > 0 ? sign : ""}${value.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 }).replace("-", MINUS)} %`;
   const moment = (ms) => new Date(ms).toISOString().replace("T", " ").slice(0, 19);
 
   function length(ms) {
@@ -50,9 +52,9 @@
     { of: (trip) => trip.exit ?? 0, show: (trip) => price(trip.exit) },
     { of: (trip) => trip.exited - trip.entered, show: (trip) => length(trip.exited - trip.entered) },
     { of: (trip) => trip.net, show: (trip) => signed(trip.net), tone: (trip) => tone(trip.net) },
-    { of: (trip) => trip.percent ?? 0, show: (trip) => trip.percent === null ? "\u2013" : `${signed(trip.percent)} %`, tone: (trip) => tone(trip.net) },
-    { of: (trip) => trip.maePercent, show: (trip) => `${shown(trip.maePercent)} %` },
-    { of: (trip) => trip.mfePercent, show: (trip) => `${shown(trip.mfePercent)} %` },
+    { of: (trip) => trip.percent ?? 0, show: (trip) => percent(trip.percent, "+"), tone: (trip) => tone(trip.net) },
+    { of: (trip) => trip.maePercent, show: (trip) => percent(trip.maePercent) },
+    { of: (trip) => trip.mfePercent, show: (trip) => percent(trip.mfePercent) },
     { of: (trip) => trip.entryReason },
     { of: why },
   ];
@@ -84,6 +86,7 @@
           button.addEventListener("click", () => toggle(row, button, trip));
           cell.append(button);
         }
+        if (at >= columns.length - 2) cell.title = content;
         const shade = column.tone?.(trip);
         if (shade) cell.dataset.tone = shade;
         row.append(cell);
@@ -114,22 +117,26 @@
     const detail = make("tr", "", "detail");
     const cell = document.createElement("td");
     cell.colSpan = columns.length;
+    // As wide as what is visible of the table, which scrolls below it.
+    const inside = make("div", "", "inside");
+    inside.style.width = `${row.closest(".scroll").clientWidth - 16}px`;
+    cell.append(inside);
     const sides = make("div", "", "columns");
     sides.append(
       side("Entry", trip.entrySeq, trip.entered, trip.entryReason, trip.entryPlots),
       side("Exit", trip.exitSeq, trip.exited, why(trip), trip.exitPlots),
     );
     const facts = make("p", `net ${signed(trip.net)}, fees ${trip.fees}, funding ${trip.funding}, worst ${trip.mae}, best ${trip.mfe} while it was open`, "quiet");
-    cell.append(facts);
+    inside.append(facts);
     if (trip.entryBar >= 0) {
       const show = make("button", "Show on the chart");
       show.type = "button";
       show.addEventListener("click", () => document.dispatchEvent(new CustomEvent("show-trip", { detail: {
         name: trip.instrument, entry: trip.entryBar, exit: trip.exitBar, tone: trip.net >= 0 ? "up" : "down", from: trip.entry, to: trip.exit ?? trip.entry,
       } })));
-      cell.append(show);
+      inside.append(show);
     }
-    cell.append(sides);
+    inside.append(sides);
     detail.append(cell);
     row.after(detail);
   }
