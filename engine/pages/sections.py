@@ -6,6 +6,7 @@ and what has no number says why. Called by `report`, and by `comparison` for wha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -129,12 +130,11 @@ def months(report: Report) -> Markup:
         found.setdefault(year, [None] * 12)[int(number_) - 1] = month.return_percent
     if not found:
         return tag("p", "Returns by month: the equity is not known, or was 0 or below.", class_="quiet")
-    rows = []
+    rows: list[tuple[str, list[float | None]]] = []
     for year, values in sorted(found.items()):
-        whole = 1.0
-        for value in values:
-            whole *= 1 + (value or 0.0) / 100
-        rows.append((year, [*values, (whole - 1) * 100]))
+        parts = [month.return_percent for month in report.months if month.month.startswith(year)]
+        whole = None if None in parts else (math.prod(1 + (one or 0.0) / 100 for one in parts) - 1) * 100
+        rows.append((year, [*values, whole]))
     return heat_map(
         "Returns by month, %",
         [*_NAMES, "Year"],

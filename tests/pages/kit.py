@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from engine.analysis.distributions import distribution
 from engine.analysis.formulas import FORMULAS
 from engine.analysis.report import Report
 from engine.analysis.shapes import (
@@ -22,11 +23,11 @@ from engine.analysis.shapes import (
     Gap,
     GroupRow,
     IncompleteBar,
+    Month,
     RoundTrip,
     Series,
     SessionRow,
-)  # fmt: skip
-from engine.analysis.tables import Month, distribution
+)
 from engine.clock import SECOND_NS, day_start_ns
 from engine.events import BarClosed, InstrumentListed, SessionStarted, SignalRaised, StopChanged
 from engine.pages.causes import Causes
