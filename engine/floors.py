@@ -125,7 +125,7 @@ FLOORS: Final = (
     Floor(
         5,
         ("engine.search",),
-        (*_BELOW_EDGES, *_EDGES, *_VENUE, *_LOADING, "replay", "engine.search"),
+        (*_BELOW_EDGES, *_EDGES, *_VENUE, *_LOADING, "engine.pages", "replay", "engine.search"),
         (*_PURE, "distributed", "optuna", "ray"),
     ),
     Floor(6, _COMMANDS, ("engine", "adapters", "replay"), _COMMAND_LIBRARIES),

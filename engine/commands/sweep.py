@@ -10,12 +10,14 @@ import msgspec
 
 from engine.commands.configuration import read_config
 from engine.commands.output import json_option, print_json, progress, table
+from engine.commands.pages import check_page, page_option, write_page
 from engine.errors import ReplayDivergence, SafetyRefusal, StrategyFailed, UsageError
 from engine.events.render import printable
 from engine.loading.modules import project_folder, search_folders
 from engine.search.axes import parse_axis
 from engine.search.executors import cores, open_executor
 from engine.search.jobs import Trial, day_refs
+from engine.search.page import sweep_page
 from engine.search.proposals import SEARCHES
 from engine.search.proving import Proof, prove
 from engine.search.ranking import best_of, direction_of, ranked, why_unranked
@@ -73,6 +75,7 @@ _SHOWN = 10
 @click.option(
     "--prove", "number", type=click.IntRange(1), metavar="N", help="Run trial N of --out again and compare."
 )
+@page_option
 @json_option
 def sweep_command(
     days: tuple[Path, ...],
@@ -90,6 +93,7 @@ def sweep_command(
     executor: str | None,
     out: Path,
     number: int | None,
+    page: Path | None,
     as_json: bool,
 ) -> None:
     """Run a strategy with many parameters on the market data of DAYS.
@@ -133,6 +137,8 @@ def sweep_command(
         seed=seed,
         within=parse_range(begin, end),
     )
+    if page is not None:
+        check_page(page)
     registry = Registry(out, sweep.definition)
     try:
         found = _run(sweep, registry, name)
@@ -144,6 +150,9 @@ def sweep_command(
         raise
     finally:
         registry.close()
+    for path in (out / "sweep.html", page):
+        if path is not None and (path == page or not path.exists()):
+            write_page(path, sweep_page(sweep.definition, found))
     _show(sweep, found, out, as_json)
 
 
@@ -188,9 +197,8 @@ def _show(sweep: Sweep, trials: list[Trial], out: Path, as_json: bool) -> None:
             rows.append(("best", note))
         else:
             rows.append(("best", f"trial {best.number} by {metric}, of {len(trials)}: {_params(best)}"))
-        rows.append(
-            ("written", f"{out / 'trials.jsonl'}; `engine sweep --prove N --out {out}` runs one again")
-        )
+        rows.append(("written", f"{out / 'trials.jsonl'} and {out / 'sweep.html'}"))
+        rows.append(("again", f"`engine sweep --prove N --out {out}` runs trial N again and compares"))
         table(rows)
     if states and states.count("failed") == len(states):
         raise StrategyFailed(f"all {len(states)} trials failed: {trials[0].outcome.failure}")

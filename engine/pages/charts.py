@@ -236,13 +236,17 @@ def heat_map(
     corner: str = "",
     shown: _Shown = number,
     middle: float = 0.0,
+    better: int = 1,
 ) -> Markup:
-    """Return a table with a colour behind each value, by its distance from `middle`; None has no colour."""
+    """Return a table with a colour behind each value, by its distance from `middle`; None has no colour.
+
+    `better` is -1 if less is better.
+    """
     values = [value for _, row in rows for value in row if value is not None and math.isfinite(value)]
     most = max((abs(value - middle) for value in values), default=0.0)
     head = tag("tr", tag("th", corner, scope="col"), [tag("th", one, scope="col") for one in columns])
     body = [
-        tag("tr", tag("th", name, scope="row"), [_heat(value, middle, most, shown) for value in row])
+        tag("tr", tag("th", name, scope="row"), [_heat(value, middle, most * better, shown) for value in row])
         for name, row in rows
     ]
     inside = joined(tag("caption", title), tag("thead", head), tag("tbody", body))

@@ -10,5 +10,6 @@ proposals.py     which trial comes next: grid, random, Optuna
 registry.py      the folder of a sweep: its definition and one line for each trial
 ranking.py       which trial is best, or why none can be ranked
 sweeping.py      runs a sweep to its end, or goes on with one
+page.py          a sweep as one file of HTML; `coordinates.py` draws its parallel coordinates
 environment.py   what numbers depend on besides code: Python, libraries, processor
 """

@@ -4,6 +4,7 @@
       sweep.json           the definition: days with digests, configuration, strategies, values, metric
       trials.part.jsonl    the trials that are done, as they came in; only while the sweep is unfinished
       trials.jsonl         all trials by number, written at the end in one step
+      sweep.html           the same for people (`page.py`); the caller writes it
 
 Promises: the bytes of `sweep.json` and `trials.jsonl` depend on days, code, configuration, values and the
 numeric environment, not on the number of jobs, their order or whether the sweep was interrupted. A sweep that

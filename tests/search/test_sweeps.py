@@ -39,7 +39,7 @@ def test_every_trial_is_the_backtest_of_its_parameters(project: Path, done: Path
 def test_the_files_do_not_depend_on_the_number_of_jobs(project: Path, done: Path, jobs: int) -> None:
     assert sweep(project, f"jobs{jobs}", *GRID, "--jobs", jobs).code == 0
     assert files(project / f"jobs{jobs}") == files(done)
-    assert set(files(done)) == {"sweep.json", "trials.jsonl"}
+    assert set(files(done)) == {"sweep.html", "sweep.json", "trials.jsonl"}
 
 
 def test_a_complete_sweep_is_shown_again_and_not_written(project: Path, done: Path) -> None:
