@@ -17,6 +17,7 @@ from engine.loading.modules import project_folder, search_folders
 from engine.search.axes import parse_axis
 from engine.search.executors import cores, open_executor
 from engine.search.jobs import Trial, day_refs
+from engine.search.luck import Luck, luck_of
 from engine.search.page import sweep_page
 from engine.search.proposals import SEARCHES
 from engine.search.proving import Proof, prove
@@ -169,6 +170,9 @@ def _show(sweep: Sweep, trials: list[Trial], out: Path, as_json: bool) -> None:
     metric, better = sweep.definition.metric, sweep.definition.better
     order = ranked(trials, metric, better)
     best = best_of(trials, metric, better)
+    luck = None
+    if best is not None:
+        luck = luck_of(trials, best, sweep.definition.params, metric=metric, better=better)
     note = "" if best is not None else why_unranked(trials, metric)
     states = [trial.outcome.state for trial in trials]
     if as_json:
@@ -182,6 +186,7 @@ def _show(sweep: Sweep, trials: list[Trial], out: Path, as_json: bool) -> None:
                 "metric": metric,
                 "better": "more" if better > 0 else "less",
                 "best": None if best is None else _builtins(best),
+                "luck": luck,
                 "note": note,
                 "ranking": [trial.number for trial in order],
                 "out": str(out),
@@ -193,15 +198,21 @@ def _show(sweep: Sweep, trials: list[Trial], out: Path, as_json: bool) -> None:
         ]
         if len(order) > _SHOWN:
             rows.append(("", f"and {len(order) - _SHOWN:,} more"))
-        if best is None:
+        if best is None or luck is None:
             rows.append(("best", note))
         else:
             rows.append(("best", f"trial {best.number} by {metric}, of {len(trials)}: {_params(best)}"))
+            rows += _doubts(luck)
         rows.append(("written", f"{out / 'trials.jsonl'} and {out / 'sweep.html'}"))
         rows.append(("again", f"`engine sweep --prove N --out {out}` runs trial N again and compares"))
         table(rows)
     if states and states.count("failed") == len(states):
         raise StrategyFailed(f"all {len(states)} trials failed: {trials[0].outcome.failure}")
+
+
+def _doubts(luck: Luck) -> list[tuple[str, str]]:
+    """Return the verdict on the best trial and why."""
+    return [("luck", luck.verdict), *(("", line) for line in luck.lines)]
 
 
 def _builtins(trial: Trial) -> dict[str, Any]:

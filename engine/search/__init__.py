@@ -9,6 +9,9 @@ axes.py          the values of each parameter and the points of their grid
 proposals.py     which trial comes next: grid, random, Optuna
 registry.py      the folder of a sweep: its definition and one line for each trial
 ranking.py       which trial is best, or why none can be ranked
+overfitting.py   whether choosing is overfitting: PBO by CSCV, neighbours
+bootstrap.py     block bootstraps of daily returns
+luck.py          whether the best trial may be luck, in words
 sweeping.py      runs a sweep to its end, or goes on with one
 page.py          a sweep as one file of HTML; `coordinates.py` draws its parallel coordinates
 environment.py   what numbers depend on besides code: Python, libraries, processor

@@ -66,7 +66,7 @@ def default_block(days: int) -> float:
     The order at which the error of the variance is least: Hall, Horowitz and Jing, "On blocking rules for the
     bootstrap with dependent data", Biometrika 82 (1995).
     """
-    return max(1.0, round(days ** (1 / 3), 6))
+    return max(1.0, round(math.pow(days, 1 / 3), 6))
 
 
 def resampled(
@@ -87,7 +87,7 @@ def resampled(
     length = default_block(days) if block is None else block
     mean = math.fsum(returns) / days
     centered = [one - mean for one in returns]
-    draw = Random(seed).random  # noqa: S311
+    draw = Random(seed).random
     as_much, ratios = 0, []
     for _ in range(samples):
         total = squares = 0.0

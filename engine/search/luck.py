@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.analysis.formulas import DAYS_MIN, YEAR_DAYS, Measured, none
+from engine.analysis.formulas import DAYS_MIN, YEAR_DAYS, Measured
 from engine.analysis.returns import deflated_sharpe, probabilistic_sharpe, sharpe, sharpe_of_luck
 from engine.search.bootstrap import resampled
 from engine.search.jobs import Trial
@@ -77,7 +77,7 @@ def luck_of(
     daily = chosen.outcome.daily or []
     found: dict[str, Any] = {"seed": seed}
     reasons: dict[str, str] = {}
-    ratios = [value for one in distinct if (value := per_day(one.outcome.daily).value) is not None]
+    ratios = [float(value) for one in distinct if (value := per_day(one.outcome.daily).value) is not None]
     spread = _deviation(ratios)
     found |= {"trials": len(distinct), "ranked": len(ratios), "spread": spread}
     benchmark = sharpe_of_luck(len(distinct), spread**2)
@@ -193,8 +193,7 @@ def _doubts(found: Mapping[str, Any]) -> list[str]:
     if p_value is not None and p_value > P_MAX:
         lines.append(
             f"bootstrap {p_value:.2f}, over {P_MAX}: with the gain taken out of these days, {p_value:.0%} of "
-            f"{found['samples']:,} samples gain as much; 90 % of them have a Sharpe ratio of "
-            f"{found['sharpe_low']:.2f} to {found['sharpe_high']:.2f}"
+            f"{found['samples']:,} samples gain as much"
         )
     if share is not None and share < SHARE_MIN:
         lines.append(

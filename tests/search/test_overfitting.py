@@ -15,7 +15,7 @@ from tests.profiles import examples
 from tests.search.references import CASES, Case, noise
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"noise-{case.seed}")
 def test_pbo_is_that_of_a_public_tool(case: Case) -> None:
     found = overfitting(noise(case.seed, case.trials, case.days, case.skill), blocks=10)
     assert found.splits == 252
@@ -38,7 +38,12 @@ def _by_the_letter(matrix: list[list[float]], blocks: int) -> float:
     logits = []
     for inside in combinations(range(blocks), blocks // 2):
         of = [
-            [day for at in range(blocks) if (at in inside) is which for day in range(bounds[at], bounds[at + 1])]
+            [
+                day
+                for at in range(blocks)
+                if (at in inside) is which
+                for day in range(bounds[at], bounds[at + 1])
+            ]
             for which in (True, False)
         ]
         chosen, others = ([ratio(row, days) for row in matrix] for days in of)
