@@ -19,6 +19,7 @@ import msgspec
 from engine.actors import SimulatedVenue
 from engine.analysis.collecting import Collector
 from engine.analysis.report import Report, report_of
+from engine.analysis.shapes import ReportSettings
 from engine.clock import day_start_ns, iso_text
 from engine.config import Config
 from engine.config.naming import resolve_names
@@ -57,7 +58,15 @@ from replay.days import PRICES
 from replay.joining import JoinedDays
 from replay.ranges import WHOLE, Range
 
-__all__ = ["BacktestReport", "DigestSink", "JournalSink", "Progress", "Watcher", "run_backtest"]
+__all__ = [
+    "BacktestReport",
+    "DigestSink",
+    "JournalSink",
+    "Progress",
+    "Watcher",
+    "report_settings",
+    "run_backtest",
+]
 
 
 class Watcher(Protocol):
@@ -271,8 +280,8 @@ def run_backtest(
     sink.close()
     _fill_in(report, tally, config, sequencer)
     tally.collector.finish()
-    report.analysis = report_of(tally.collector)
     report.digest = sink.digest.hex()
+    report.analysis = report_of(tally.collector, digest=report.digest, settings=report_settings(config))
     report.failures = list(sequencer.failures)
     seen = {
         (sequencer.instruments[number].key, kind if isinstance(kind, str) else format_interval(kind))
@@ -289,6 +298,11 @@ def run_backtest(
     ]
     report.notes += [_halt_note(halted, sequencer.instruments) for halted in tally.halts]
     return report
+
+
+def report_settings(config: Config) -> ReportSettings:
+    """Return what the ratios of a year assume, as configured."""
+    return ReportSettings(config.report.annualise, float(config.report.risk_free_percent))
 
 
 def _halt_note(halted: EngineHalted | MarketHalted, instruments: Instruments) -> str:

@@ -16,6 +16,7 @@ from engine.config import (
     BarsConfig,
     Config,
     PaperConfig,
+    ReportConfig,
     RiskConfig,
     StrategyConfig,
     load_config,
@@ -66,6 +67,27 @@ def test_canonical_text_reads_back_as_the_same_configuration(config: Config) -> 
     assert found.canonical() == text
     kept = [entry.params for entry in found.strategies]
     assert kept == [entry.params for entry in config.strategies]
+
+
+def test_what_reports_assume_is_read_and_not_recorded() -> None:
+    config = parse_config({"report": {"annualise": 252, "risk_free_percent": "-0.5"}})
+    assert config.report == ReportConfig(252, "-0.5")
+    assert config.canonical() == Config().canonical()
+    assert "report" not in config.canonical()
+
+
+@pytest.mark.parametrize(
+    ("section", "error"),
+    [
+        ({"annualise": 0}, "report.annualise: 0 is out of range (1 to 366)"),
+        ({"risk_free_percent": "many"}, "report.risk_free_percent: 'many' is not a plain decimal number"),
+        ({"risk_free_percent": "-100"}, "report.risk_free_percent: -100 is out of range"),
+        ({"rate": "1"}, "there is no key 'report.rate'"),
+    ],
+)
+def test_what_no_report_can_assume_is_refused(section: dict[str, Any], error: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(error)):
+        parse_config({"report": section})
 
 
 def test_very_large_sizes_and_sizes_with_many_decimals_are_accepted() -> None:

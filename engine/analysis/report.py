@@ -49,9 +49,9 @@ class Report(msgspec.Struct):
     `metrics` has every name of `engine.analysis.formulas`: a number, money as text, or None; `reasons` says
     of each None why. `open_trips` are positions at the end, `cut_trips` those whose entry was before the
     period. `incomplete_bars` are those that no correction made complete; `gaps` and `incomplete` hold the
-    first thousand. `trips` and `fills` hold the newest, and `notes` say what they leave out; the metrics and
-    tables count all. The tables `by_...` are of the entry, `by_exit_reason` of the exit. `currency` is that
-    of all money, "" if the records do not say it.
+    first thousand. `trips` and `fill_rows` hold the newest, and `table_notes` say what they leave out; the
+    metrics and tables count all. The tables `by_...` are of the entry, `by_exit_reason` of the exit.
+    `currency` is that of all money, "" if the records do not say it.
     """
 
     metrics: dict[str, float | int | str | None] = {}
@@ -83,9 +83,9 @@ class Report(msgspec.Struct):
     costs: Costs = Costs()
     incomplete: list[IncompleteBar] = []
     fingerprints: Fingerprints = Fingerprints()
-    fills: list[FillRow] = []
+    fill_rows: list[FillRow] = []
     fills_count: int = 0
-    notes: list[str] = []
+    table_notes: list[str] = []
 
 
 def report_of(

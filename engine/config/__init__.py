@@ -1,7 +1,7 @@
 """The configuration of a session: instruments, strategies, bars, limits, stores, venue.
 
 A file is TOML; every key has a default (`sections.py`). The configuration is recorded in
-`SessionStarted` as canonical JSON, so that a replay needs no file; only `[[stores]]` is not.
+`SessionStarted` as canonical JSON, so that a replay needs no file; only `[[stores]]` and `[report]` are not.
 
     instruments = ["BTC", "ETH"]    # default: all that the embedded sandbox lists
     [[strategies]]
@@ -32,6 +32,7 @@ from engine.config.sections import (
     DataConfig,
     FlowConfig,
     PaperConfig,
+    ReportConfig,
     RiskConfig,
     StrategyConfig,
     VenueConfig,
@@ -51,6 +52,7 @@ __all__ = [
     "FlowConfig",
     "Key",
     "PaperConfig",
+    "ReportConfig",
     "RiskConfig",
     "SimulatedConfig",
     "StrategyConfig",

@@ -137,6 +137,7 @@ def check(config: Config) -> None:
     _check_stores(config)
     if config.simulated is not msgspec.UNSET:
         check_simulated(config.simulated)
+    _check_report(config)
     titles = [strategy.title for strategy in config.strategies]
     for strategy in config.strategies:
         if strategy.title in RESERVED_NAMES:
@@ -160,6 +161,21 @@ def _check_stores(config: Config) -> None:
         if name in names:
             raise ConfigError(f"stores.name: two are named {name!r}; give one of them another name")
         names.append(str(name))
+
+
+def _check_report(config: Config) -> None:
+    """Raise ConfigError for what no ratio can assume."""
+    report = config.report
+    if not 1 <= report.annualise <= 366:
+        raise ConfigError(f"report.annualise: {report.annualise} is out of range (1 to 366)")
+    try:
+        percent = parse_scaled(report.risk_free_percent, MONEY_TEXT_SCALE, signed=True)
+    except NumberError as error:
+        raise ConfigError(f"report.risk_free_percent: {error}") from None
+    if not -(10 ** (MONEY_TEXT_SCALE + 2)) < percent <= 10 ** (MONEY_TEXT_SCALE + 3):
+        raise ConfigError(
+            f"report.risk_free_percent: {report.risk_free_percent} is out of range (above -100, at most 1000)"
+        )
 
 
 def _check_account(config: Config) -> None:

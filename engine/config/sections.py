@@ -29,6 +29,7 @@ __all__ = [
     "FlowConfig",
     "LimitsConfig",
     "PaperConfig",
+    "ReportConfig",
     "RiskConfig",
     "SimulatedConfig",
     "StrategyConfig",
@@ -385,6 +386,17 @@ class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 1_000
 
 
+class ReportConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the ratios of a report assume. It decides nothing that a session does, and is not recorded."""
+
+    annualise: Annotated[
+        int, Meta(description="Days of a year in ratios of a year; 252 counts trading days of stocks.")
+    ] = 365
+    risk_free_percent: Annotated[
+        str, Meta(description="Risk-free return of a year in percent, for Sharpe, Sortino and their kin.")
+    ] = "0"
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The configuration of a session: everything that determines what the actors do.
 
@@ -392,8 +404,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     without any, the recorded text has no such key. The same holds for `simulated`.
 
     `stores` holds the sections `[[stores]]`: `kind`, `name` (default: the kind), and settings that this kind
-    of store checks (`engine.stores.kinds`). `stores = []` means no store at all. Stores do not
-    decide what the actors do and are not recorded: with other stores the configuration is the same.
+    of store checks (`engine.stores.kinds`). `stores = []` means no store at all. Stores and reports do not
+    decide what the actors do and are not recorded: with others the configuration is the same.
     """
 
     mode: Annotated[str, Meta(description='"paper", or "live": real orders.')] = "paper"
@@ -417,8 +429,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stores: tuple[dict[str, Any], ...] | msgspec.UnsetType = msgspec.UNSET
     limits: LimitsConfig = LimitsConfig()
     simulated: SimulatedConfig | msgspec.UnsetType = msgspec.UNSET
+    report: ReportConfig = ReportConfig()
 
     def canonical(self) -> str:
         """Return what decides results as JSON with sorted keys: equal text means equal configuration."""
-        recorded = msgspec.structs.replace(self, stores=msgspec.UNSET)
+        recorded = msgspec.structs.replace(self, stores=msgspec.UNSET, report=msgspec.UNSET)
         return msgspec.json.encode(recorded, order="deterministic").decode()
