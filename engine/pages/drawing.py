@@ -82,7 +82,7 @@ def curves_of(report: Report) -> dict[str, Any]:
 def markets_of(report: Report, charting: Charting) -> list[dict[str, Any]]:
     """Return the candles of each instrument with fills, stops and plots; those traded first."""
     fills: dict[str, list[FillRow]] = {}
-    for fill in report.fills[-FILLS_MAX:]:
+    for fill in report.fill_rows[-FILLS_MAX:]:
         fills.setdefault(fill.instrument, []).append(fill)
     labels = {number: charting.instruments.label(number) for number in charting.candles}
     order = sorted(labels, key=lambda number: (-len(fills.get(labels[number], ())), labels[number]))

@@ -88,7 +88,7 @@ def report_page(report: Report, origin: Origin, charting: Charting, causes: Caus
         tag(
             "main",
             tiles(report),
-            _notes([*origin.notes, *report.notes]),
+            _notes([*origin.notes, *report.table_notes]),
             _equity(report),
             returns(report),
             _market(markets),
