@@ -141,6 +141,8 @@ class SessionBuilder:
         """Return the event that opens a session with this configuration. Raises UsageError."""
         if mode in ("live", "paper"):
             check_built(self.needs(config), config)
+            if config.simulated is not msgspec.UNSET and config.simulated.wants_recorded():
+                raise ConfigError("simulated: `recorded` is for backtests; give a number or a distribution")
         strategies = tuple((entry.title, entry.use, self._hash(entry.use)) for entry in config.strategies)
         for entry in config.strategies:
             # A strategy that cannot start or be stored is refused before anything is written.

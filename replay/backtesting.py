@@ -23,6 +23,7 @@ from engine.analysis.shapes import ReportSettings
 from engine.clock import day_start_ns, iso_text
 from engine.config import Config
 from engine.config.naming import resolve_names
+from engine.config.simulated import SimulatedConfig
 from engine.errors import UsageError
 from engine.events import (
     ActivityBarClosed,
@@ -55,7 +56,9 @@ from engine.strategies.needs import resolve_markets
 from engine.values import format_interval, format_scaled, side_name
 from replay.coverage import check_data, missing_bars
 from replay.days import PRICES
+from replay.delays import delayed
 from replay.joining import JoinedDays
+from replay.measuring import with_recorded
 from replay.ranges import WHOLE, Range
 
 __all__ = [
@@ -245,11 +248,14 @@ def run_backtest(
     days = JoinedDays(folders, plays_history=True, within=within, disk=disk)
     config = resolve_names(config, days.instruments)
     config = resolve_markets(config, builder.needs(config), days.instruments)
+    config = with_recorded(config, days.folders)
     needs = builder.needs(config)
     left_out = _left_out(days.instruments, config)
     _refuse_empty(folders, days.batches(left_out), within)
     check_data(days.batches(left_out), needs, config)
     batches = days.batches(left_out)
+    if isinstance(config.simulated, SimulatedConfig) and config.simulated.feed_ms:
+        batches = delayed(batches, config.simulated.latency("feed_ms"), config.seed)
     first = next(batches)
     report.first = report.last = max(engine_time(first[0]), within.begin_ns)
     started = builder.start(

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from engine.clock import iso_text
-from engine.commands.configuration import read_config
+from engine.commands.configuration import read_config, with_latency
 from engine.commands.measures import measure_rows
 from engine.commands.output import json_option, param_option, print_json, progress, refuse_failures, table
 from engine.commands.pages import Drawn, check_page, folders_by_day, page_option, title_of, write_page
@@ -30,6 +30,11 @@ __all__ = ["backtest_command"]
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file; `engine config` lists its keys.")
 @click.option("--begin", metavar="2025-03-01", help="ISO 8601, UTC. Default: the first input.")
 @click.option("--end", metavar="2025-04-01T12:00", help="Inputs of this time and later are not read.")
+@click.option(
+    "--latency",
+    type=click.Choice(["recorded"]),
+    help="Latencies and refusals of the simulated venue as they were in the recorded session.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Write the run as a journal into this folder.")
 @page_option
 @json_option
@@ -40,6 +45,7 @@ def backtest_command(
     config: Path | None,
     begin: str | None,
     end: str | None,
+    latency: str | None,
     out: Path | None,
     page: Path | None,
     as_json: bool,
@@ -55,6 +61,8 @@ def backtest_command(
     charts, tables, round trips and their causes.
     """
     settings = read_config(config, strategies, None, params)
+    if latency is not None:
+        settings = with_latency(settings)
     if page is not None:
         check_page(page)
     drawn = Drawn()

@@ -9,7 +9,8 @@ import click
 import msgspec
 
 from engine.commands.naming import names_in
-from engine.config import Config, StrategyConfig, load_config, nearest, refuse_keys
+from engine.config import Config, SimulatedConfig, StrategyConfig, load_config, nearest, refuse_keys
+from engine.config.latency import RECORDED
 from engine.errors import UsageError
 from engine.loading.modules import add_folder
 from engine.loading.params import with_param
@@ -17,7 +18,7 @@ from engine.loading.strategies import load_strategy
 from engine.strategies.base import Strategy
 from engine.strategies.needs import built, spoken
 
-__all__ = ["read_config", "warn_of_intervals"]
+__all__ = ["read_config", "warn_of_intervals", "with_latency"]
 
 
 def read_config(
@@ -44,6 +45,18 @@ def read_config(
     for cls in classes.values():
         _warn_of_hooks(cls)
     return _set_params(config, classes, params)
+
+
+def with_latency(config: Config) -> Config:
+    """Return the configuration with the latencies and refusals of the recorded session.
+
+    What the file has of its own in `[simulated]` (the queue, fees) stays.
+    """
+    simulated = SimulatedConfig() if config.simulated is msgspec.UNSET else config.simulated
+    recorded = msgspec.structs.replace(
+        simulated, order_ms=RECORDED, answer_ms=RECORDED, feed_ms="", refusals=(RECORDED,)
+    )
+    return msgspec.structs.replace(config, simulated=recorded)
 
 
 def _strategy(config: Config, use: str) -> StrategyConfig:

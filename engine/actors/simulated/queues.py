@@ -172,7 +172,7 @@ def size_ahead(model: QueueModel, ahead: int, before: int, shown: int, traded: i
         of_behind = canceled_behind(model, ahead, behind, unit) * canceled
         left = ahead - max(canceled - of_behind, Fraction(canceled - behind))
         ahead = max(0, -(-left.numerator // left.denominator))
-    return min(ahead, shown)
+    return ahead  # never above `shown`: what is behind is never less than nothing
 
 
 def canceled_behind(model: QueueModel, ahead: int, behind: int, unit: int) -> Fraction:
