@@ -94,9 +94,12 @@ class SessionBuilder:
         mode = config.mode if started.mode == "backfill" else started.mode
         venue = config.venue if mode == "live" else None
         simulated = None if config.simulated is msgspec.UNSET else config.simulated
+        windows = {name: (sees_ns, begin_ns, end_ns) for name, sees_ns, begin_ns, end_ns in started.windows}
         actors: list[Actor] = []
         if venue is None:
-            actors.append(SimulatedVenue(config.paper, config.account, simulated, config.seed))
+            trading = SimulatedVenue(config.paper, config.account, simulated, config.seed)
+            trading.seams = {name: end_ns for name, (_, _, end_ns) in windows.items()}
+            actors.append(trading)
         strategies: list[StrategyActor] = []
         for entry in config.strategies:
             recorded = hashes.get(entry.title, "")
@@ -110,6 +113,9 @@ class SessionBuilder:
                 edited = True
             strategy.signature = f"{entry.use} {sorted(entry.params.items())} {recorded}"
             strategy.trades_from_ns = started.begin_ns
+            if entry.title in windows:
+                window = windows[entry.title]
+                strategy.sees_from_ns, strategy.trades_from_ns, strategy.trades_until_ns = window
             if edited:
                 strategy.note_edit()
             strategies.append(strategy)
@@ -137,6 +143,7 @@ class SessionBuilder:
         epoch: int = 0,
         begin_ns: int = 0,
         end_ns: int = 0,
+        windows: tuple[tuple[str, int, int, int], ...] = (),
     ) -> SessionStarted:
         """Return the event that opens a session with this configuration. Raises UsageError."""
         if mode in ("live", "paper"):
@@ -163,6 +170,7 @@ class SessionBuilder:
             epoch,
             begin_ns,
             end_ns,
+            windows,
         )
 
     def needs(self, config: Config) -> list[Need]:

@@ -45,7 +45,7 @@ from engine.events import (
     Trade,
     engine_time,
 )
-from engine.events.codec import Derived
+from engine.events.codec import Derived, encode_inputs
 from engine.instruments import Instruments, entry_of, is_among
 from engine.journal import DISK, ZERO_DIGEST, Disk, Draft, JournalWriter
 from engine.journal.frame import chained_digest
@@ -60,6 +60,7 @@ from replay.delays import delayed
 from replay.joining import JoinedDays
 from replay.measuring import with_recorded
 from replay.ranges import WHOLE, Range
+from replay.seams import Windows, with_seams
 
 __all__ = [
     "BacktestReport",
@@ -229,13 +230,15 @@ def run_backtest(
     progress: Progress | None = None,
     watch: Sequence[Watcher] = (),
     within: Range = WHOLE,
+    windows: Windows = (),
     disk: Disk = DISK,
 ) -> BacktestReport:
     """Run the days by date through one session and return the result. Closes the sink.
 
     Each of `watch` sees every frame. If the configuration names instruments, only their inputs are used, and
     of those the ones in the range `within`. The days may be of several journals (see `replay.joining`);
-    `disk` is where they are read.
+    `disk` is where they are read. `windows` are those of `SessionStarted`: at the end of each the positions
+    of its strategy are closed, as an input of the run.
 
     Raises UsageError for days that do not fit together, have nothing to play or lack a configured instrument,
     JournalDamaged for a day that cannot be read.
@@ -253,18 +256,19 @@ def run_backtest(
     left_out = _left_out(days.instruments, config)
     _refuse_empty(folders, days.batches(left_out), within)
     check_data(days.batches(left_out), needs, config)
-    batches = days.batches(left_out)
+    batches = with_seams(days.batches(left_out), windows)
     if isinstance(config.simulated, SimulatedConfig) and config.simulated.feed_ms:
         batches = delayed(batches, config.simulated.latency("feed_ms"), config.seed)
     first = next(batches)
     report.first = report.last = max(engine_time(first[0]), within.begin_ns)
     started = builder.start(
         recv_ns=engine_time(first[0]),
-        session=_session_name(config, days.content, within),
+        session=_session_name(config, days.content if within.whole else encode_inputs(first), within),
         mode="backtest",
         config=config,
         begin_ns=within.begin_ns,
         end_ns=within.end_ns,
+        windows=windows,
     )
     sequencer.run([started])
     played = 0
@@ -341,7 +345,7 @@ def _refuse_empty(folders: Sequence[Path], batches: Iterator[list[Event]], withi
 
 
 def _session_name(config: Config, content: bytes, within: Range) -> str:
-    """Return the session's id: a digest of the configuration, of how the days begin, and of the range.
+    """Return the session's id: a digest of the configuration, of how days or range begin, and of the range.
 
     The names of the folders do not matter, so that runs of the same data have the same digest everywhere.
     """

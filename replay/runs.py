@@ -7,8 +7,8 @@ and `replay.backtest`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -28,7 +28,7 @@ from replay.backtesting import BacktestReport, DigestSink, JournalSink, Progress
 from replay.ranges import parse_range
 from replay.verification import ReplayReport, replay_day, session_check
 
-__all__ = ["backtest", "one_day", "verify"]
+__all__ = ["backtest", "new_journal", "one_day", "verify"]
 
 
 def verify(
@@ -116,19 +116,21 @@ def backtest(
             return run_backtest(
                 folders, builder, config, DigestSink(), progress=progress, watch=watch, within=within
             )
-        root = Path(out)
-        if root.exists() and list_days(root):
-            raise UsageError(f"{root}: holds days already; name a new one for the run")
-        ids = SystemIds()
-        make_root(root)
-        with JournalLock(root):
-            tail = Tail(journal_id=ensure_identity(root, ids.random_bytes(16)))
-            writer = JournalWriter(root, tail, salts=lambda: ids.random_bytes(16), sync=False)
-            with writer:
-                sink = JournalSink(writer)
-                return run_backtest(
-                    folders, builder, config, sink, progress=progress, watch=watch, within=within
-                )
+        with new_journal(Path(out)) as sink:
+            return run_backtest(folders, builder, config, sink, progress=progress, watch=watch, within=within)
+
+
+@contextmanager
+def new_journal(root: Path) -> Iterator[JournalSink]:
+    """Yield the sink of a new journal in a folder, locked until the block ends. Raises UsageError."""
+    if root.exists() and list_days(root):
+        raise UsageError(f"{root}: holds days already; name a new one for the run")
+    ids = SystemIds()
+    make_root(root)
+    with JournalLock(root):
+        tail = Tail(journal_id=ensure_identity(root, ids.random_bytes(16)))
+        with JournalWriter(root, tail, salts=lambda: ids.random_bytes(16), sync=False) as writer:
+            yield JournalSink(writer)
 
 
 def _folder(project: str | Path | None) -> Path | None:

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from engine.commands.configuration import read_config
+from engine.commands.forward import show_forward
 from engine.commands.output import json_option, print_json, progress, table
 from engine.commands.pages import check_page, page_option, write_page
 from engine.errors import ReplayDivergence, SafetyRefusal, StrategyFailed, UsageError
@@ -16,6 +17,8 @@ from engine.events.render import printable
 from engine.loading.modules import project_folder, search_folders
 from engine.search.axes import parse_axis
 from engine.search.executors import cores, open_executor
+from engine.search.folds import parse_plan
+from engine.search.forward import walk_forward
 from engine.search.jobs import Trial, day_refs
 from engine.search.luck import Luck, luck_of
 from engine.search.page import sweep_page
@@ -62,6 +65,12 @@ _SHOWN = 10
     show_default=True,
     help="All combinations, random ones, or what Optuna proposes (tpe).",
 )
+@click.option(
+    "--walk-forward",
+    "forward",
+    metavar="PLAN",
+    help="train=30d,test=7d[,anchored][,embargo=2d][,warmup=1d]: choose on the past, test on what follows.",
+)
 @click.option("--trials", type=click.IntRange(1), help="How many trials random and tpe run.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of random and tpe.")
 @click.option("--jobs", type=click.IntRange(1, 1024), help="Trials at once on this host. Default: its cores.")
@@ -88,6 +97,7 @@ def sweep_command(
     metric: str,
     better: str | None,
     search: str,
+    forward: str | None,
     trials: int | None,
     seed: int,
     jobs: int | None,
@@ -101,6 +111,9 @@ def sweep_command(
 
     Each combination is one backtest (a trial) in a process of its own. DIR/trials.jsonl has one line for
     each: its parameters, all metrics and the digest. The results are the same whatever the number of jobs.
+
+    With --walk-forward the best parameters of each training trade the time after it, and the parts out of
+    sample are joined to one run, DIR/run.
 
     A sweep that was stopped goes on with the same command. With --prove N, trial N of DIR is run again and
     compared; DAYS are then where the days are now, by default where they were.
@@ -125,6 +138,28 @@ def sweep_command(
     direction = direction_of(metric, better)
     if not params:
         raise UsageError("--param: say what to try, such as --param fast=5:30:5")
+    if forward is not None:
+        plan, within = parse_plan(forward), parse_range(begin, end)
+        with open_executor(name) as running, progress("trials") as report_progress:
+            result = walk_forward(
+                day_refs(days),
+                settings,
+                [parse_axis(text) for text in params],
+                plan,
+                running,
+                out,
+                metric=metric,
+                better=direction,
+                project=project_folder(),
+                folders=folders,
+                within=within,
+                progress=report_progress,
+                search=search,
+                trials=trials or 0,
+                seed=seed,
+            )
+        show_forward(result, out, as_json)
+        return
     sweep = define(
         day_refs(days),
         settings,

@@ -45,7 +45,8 @@ class SessionStarted(Event, frozen=True, tag="session-started"):
     `epoch` rises with each opening of the journal for writing (see `engine.journal.fence`); 0 in a backtest
     and in records that are older than the field. A backtest of a range reads nothing received at `end_ns` or
     later (0: until the end of the data), and until `begin_ns` every input is history, which strategies only
-    warm up on.
+    warm up on. `windows` are those of strategies that trade in a part of the time: (name, sees events from,
+    trades from, trades until); at the end of a window the simulated venue closes at its last price.
     """
 
     recv_ns: int
@@ -61,6 +62,7 @@ class SessionStarted(Event, frozen=True, tag="session-started"):
     epoch: int = 0
     begin_ns: int = 0
     end_ns: int = 0
+    windows: tuple[tuple[str, int, int, int], ...] = ()
 
 
 class SessionStopped(Event, frozen=True, tag="session-stopped"):

@@ -11,6 +11,8 @@ registry.py      the folder of a sweep: its definition and one line for each tri
 ranking.py       which trial is best, or why none can be ranked
 overfitting.py   whether choosing is overfitting: PBO by CSCV, neighbours
 bootstrap.py     block bootstraps of daily returns
+folds.py         the pieces of a walk-forward
+forward.py       walk-forward: trainings, and the joined run out of sample
 luck.py          whether the best trial may be luck, in words
 sweeping.py      runs a sweep to its end, or goes on with one
 page.py          a sweep as one file of HTML; `coordinates.py` draws its parallel coordinates

@@ -53,7 +53,7 @@ from engine.strategies.places import lines_of
 from engine.strategies.placing import EXPIRES, OnlyTimers, discard, drops, refuse
 from engine.strategies.views import Bar, Book, Context, Market, Tick, Touch, history_bar, market_of, view_bar
 from engine.strategies.windows import Closed, Kept, Windows
-from engine.values import parse_interval
+from engine.values import INT64_MAX, parse_interval
 
 __all__ = ["Seen", "StrategyActor"]
 
@@ -99,7 +99,9 @@ class StrategyActor(NewestPrices):
         "markets",
         "seed",
         "emit_at_stop",
+        "sees_from_ns",
         "trades_from_ns",
+        "trades_until_ns",
         "numbers",
         "windows",
         "bar",
@@ -127,7 +129,8 @@ class StrategyActor(NewestPrices):
         self.markets = markets
         self.seed = seed
         self.emit_at_stop: Emit = refuse
-        self.trades_from_ns = 0  # until then every event is history, as in a backtest that warms up
+        self.sees_from_ns = self.trades_from_ns = 0  # between them every event is history
+        self.trades_until_ns = INT64_MAX
         self.called_ns = 0
         self.calls = 0
         self.numbers: dict[str, int] = {}
@@ -307,6 +310,8 @@ class StrategyActor(NewestPrices):
         stale = unseen or end_ns < self.trades_from_ns
         if event.instrument not in self._traded or (unseen and event.incomplete):
             return
+        if not self.sees_from_ns <= end_ns < self.trades_until_ns:
+            return
         if self._is_next(event, live=not stale):
             self.event = event
             self._show_bar(event, discard if stale else emit, warmup=stale)
@@ -402,7 +407,7 @@ class StrategyActor(NewestPrices):
     @handles(Trade)
     def _trade(self, event: Trade, emit: Emit) -> None:
         market = self._every[event.instrument]  # takes half the time of .get()
-        if market is not None:
+        if market is not None and self.sees_from_ns <= event.recv_ns < self.trades_until_ns:
             if self.follows_trades:
                 self.trades[event.instrument] = event
                 if "on_trade" not in self._hooked:
@@ -415,7 +420,7 @@ class StrategyActor(NewestPrices):
     def _quote(self, event: Quote, emit: Emit) -> None:
         if event.instrument in self._traded:
             self.quotes[event.instrument] = event
-            if "on_quote" in self._hooked:
+            if "on_quote" in self._hooked and self.sees_from_ns <= event.recv_ns < self.trades_until_ns:
                 self.emit = discard if event.recv_ns < self.trades_from_ns else emit
                 self.event = event
                 self.strategy.on_quote(Touch(event, *self.named(event.instrument)))
@@ -466,7 +471,7 @@ class StrategyActor(NewestPrices):
         """Make an event the current one. Return whether the strategy trades its market."""
         self.emit = discard if engine_time(event) < self.trades_from_ns else emit
         self.event = event
-        return instrument in self._traded
+        return instrument in self._traded and self.sees_from_ns <= engine_time(event) < self.trades_until_ns
 
     def _look_up(self) -> None:
         """Prepare the tables used for each event: numbers by name, and the markets that are traded."""

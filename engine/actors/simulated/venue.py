@@ -15,7 +15,7 @@ listen to trades and quotes.
 from __future__ import annotations
 
 from engine.actors.base import Actor, Emit, RoutesChanged, SetTimer, Turn, handles
-from engine.actors.simulated import depth
+from engine.actors.simulated import depth, seams
 from engine.actors.simulated.account import Account
 from engine.actors.simulated.arrival import Arrival
 from engine.actors.simulated.candles import Candles
@@ -98,6 +98,7 @@ class SimulatedVenue(Actor):
         "fees",
         "refusals",
         "beyond_bps",
+        "seams",
     }
     in_transit: dict[str, VenueOrder]
     commands: dict[str, ModifyOrder | SetLeverage]
@@ -161,6 +162,7 @@ class SimulatedVenue(Actor):
         self.fees: Fees | None = None
         self.refusals: tuple[Refusal, ...] = ()
         self.beyond_bps: int | None = None
+        self.seams: dict[str, int] = {}  # when the windows of strategies end
         if simulated is not None:
             self._configure(simulated, seed, paper.latency_ms)
         self.account.begin(config.cash)
@@ -197,7 +199,7 @@ class SimulatedVenue(Actor):
 
     def _update(self, at_ns: int, emit: Emit) -> None:
         """Begin or stop to follow the market. What it showed before an interruption is forgotten."""
-        active = bool(self.orders or self.in_transit) or self.margin.is_near()
+        active = bool(self.orders or self.in_transit or self.seams) or self.margin.is_near()
         if active == self.active:
             return
         self.active = active
@@ -268,7 +270,9 @@ class SimulatedVenue(Actor):
             terms.limit,
             DORMANT if terms.parent else WAITING if terms.trigger else WORKING,
         )
-        if self.candles.joins(received, order.at_ns):
+        if seams.is_exit(self, order):
+            seams.close_at_seam(self, received, self._at(order.at_ns, emit))
+        elif self.candles.joins(received, order.at_ns):
             self.candles.join(received, emit)
         else:
             self.in_transit[order.client_order_id] = received
@@ -278,6 +282,9 @@ class SimulatedVenue(Actor):
     @handles(CancelOrder)
     def receive_cancel(self, cancel: CancelOrder, emit: Emit) -> None:
         """Put a cancel in transit."""
+        if self.seams and seams.ends(self, cancel):
+            seams.end_at_seam(self, cancel.client_order_id, self._at(cancel.at_ns, emit))
+            return
         self._send(f"cancel {cancel.client_order_id}", cancel.client_order_id, cancel.at_ns, emit)
 
     @handles(ModifyOrder, SetLeverage)
