@@ -33,7 +33,7 @@ TYPES: Final = tuple(dict.fromkeys((*MARKET, *OF_BARS, CandleRead)))
 
 UNSCALED: Final = {
     *("recv_ns", "venue_ns", "start_ns", "from_ns", "to_ns", "heard_ns", "interval_ns", "heard_ms"),
-    *("proved_ns", "lag_ms", "handler_ms", "epoch"),
+    *("proved_ns", "lag_ms", "handler_ms", "epoch", "begin_ns", "end_ns", "windows"),
     *("backoff_ms", "subscriptions", "attempt", "trades", "trade_id", "scale", "count"),
 }
 """Fields with whole numbers that are the same at every scale."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ from engine.session import SessionBuilder
 from engine.strategies import Bar, Strategy, Tick
 from replay.backtesting import BacktestReport, DigestSink, JournalSink, run_backtest
 from replay.joining import JoinedDays
-from replay.ranges import Range, parse_range
+from replay.merging import Batch
+from replay.ranges import Range, clipped, parse_range
 from replay.verification import replay_day
 from tests.commands.kit import as_json, engine
 from tests.profiles import examples
@@ -138,6 +140,19 @@ def test_nothing_of_the_end_or_later_is_read(days: list[Path]) -> None:
     full, short = run(days, Range(0, end)), run(days[:1], Range(0, end))
     assert full.digest == short.digest
     assert full.trades == 50
+
+
+def test_a_stream_is_not_read_beyond_the_end() -> None:
+    """What comes after the range may even be damaged."""
+
+    def stream() -> Iterator[Batch]:
+        trades = steady(20, NOON)
+        yield trades[:8], False
+        yield trades[8:14], False
+        raise AssertionError("read beyond the end")
+
+    found = [event for events, _ in clipped(stream(), Range(NOON, NOON + 10 * GAP)) for event in events]
+    assert found == steady(20, NOON)[:10]
 
 
 def test_the_range_is_in_the_report_the_session_and_the_digest(days: list[Path], tmp_path: Path) -> None:
