@@ -137,9 +137,9 @@ def result(minutes: int = 600, trips: int = 40, name: str = "sim:ABC", words: st
             [SessionRow("00aa", "backtest", T, "1.0", "c" * 64, "e" * 64, "f" * 64, "3.11", [])] * 2,
             2,
         ),
-        fills=fills,
+        fill_rows=fills,
         fills_count=len(fills),
-        notes=[words],
+        table_notes=[words],
     )  # fmt: skip
 
 
