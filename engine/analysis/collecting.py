@@ -215,7 +215,11 @@ class Collector:
         marked, unrealized = self._marked, Decimal(0)
         if marked is not None:
             unrealized = added(unrealized, int(marked.unrealized), marked.scale)
-        return self.bookings.groups(self.benchmark.newest | self._marks, unrealized)
+        lasts = {
+            number: (price, self.instruments[number].price_scale)
+            for number, price in self._prices.lasts.items()
+        }
+        return self.bookings.groups(self.benchmark.newest | lasts | self._marks, unrealized)
 
     # Sessions and days.
 

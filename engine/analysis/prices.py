@@ -21,16 +21,21 @@ PRICED: Final = frozenset({Trade, Quote, Candle})
 """The inputs with prices, which come as runs."""
 
 
+_LASTS: Final = frozenset({Trade, Candle})
+
+
 class Prices:
     """State: twice the newest price of each instrument in this session, and the open round trips.
 
-    Twice, since the middle of a quote may lie between two prices. `printed` are the instruments that had a
-    trade, whose quotes say nothing more about open trips.
+    Twice, since the middle of a quote may lie between two prices. `lasts` are the newest trades and closes of
+    candles, in the order of receipt: what the account values positions at. `printed` are the instruments that
+    had a trade, whose quotes say nothing more about open trips.
     """
 
     def __init__(self, instruments: Instruments) -> None:
         self.excursions = Excursions()
         self.twice: dict[int, int] = {}
+        self.lasts: dict[int, int] = {}
         self.printed: set[int] = set()
         self._instruments = instruments
 
@@ -38,6 +43,7 @@ class Prices:
         """Note a trade."""
         number = trade.instrument
         self.twice[number] = 2 * trade.price
+        self.lasts[number] = trade.price
         self.printed.add(number)
         if number in self.excursions.markets:
             self.excursions.see(number, trade.price)
@@ -53,6 +59,7 @@ class Prices:
     def candle(self, _seq: int, candle: Candle) -> None:
         """Note a candle; the path along it comes as records of its own."""
         self.twice[candle.instrument] = 2 * candle.close
+        self.lasts[candle.instrument] = candle.close
 
     def path(self, _seq: int, reached: PathReached) -> None:
         """Note a price that a book was led to along a candle."""
@@ -65,8 +72,9 @@ class Prices:
 
     def refine(self, number: int, finer: int) -> None:
         """Move the newest price of an instrument to a scale with so many more decimals."""
-        if number in self.twice:
-            self.twice[number] *= power_of_ten(finer)
+        for prices in (self.twice, self.lasts):
+            if number in prices:
+                prices[number] *= power_of_ten(finer)
 
     def take(self, inputs: Sequence[Event], begin: int, end: int, kinds: Set[type[Event]]) -> None:
         """Note the prices of the inputs from `begin` to before `end`.
@@ -80,7 +88,7 @@ class Prices:
                 return
         if self.excursions.markets and Trade in kinds:
             self._see(inputs[begin:end])
-        self._note_newest(inputs, begin, end)
+        self._note_newest(inputs, begin, end, len(self._instruments) if kinds & _LASTS else 0)
 
     def _one_by_one(self, inputs: Sequence[Event]) -> None:
         for event in inputs:
@@ -104,19 +112,23 @@ class Prices:
                 self.excursions.see(number, min(seen))
                 self.excursions.see(number, max(seen))
 
-    def _note_newest(self, inputs: Sequence[Event], begin: int, end: int) -> None:
-        """Note the newest price of each instrument, found from the end."""
+    def _note_newest(self, inputs: Sequence[Event], begin: int, end: int, traded: int) -> None:
+        """Note the newest price of each instrument, found from the end; of `traded` the newest trade too."""
         newest: dict[int, int] = {}
+        lasts: dict[int, int] = {}
         wanted = len(self._instruments)
         for at in range(end - 1, begin - 1, -1):
             event = inputs[at]
             if isinstance(event, Trade):
                 self.printed.add(event.instrument)
                 newest.setdefault(event.instrument, 2 * event.price)
+                lasts.setdefault(event.instrument, event.price)
             elif isinstance(event, Quote) and event.bid and event.ask:
                 newest.setdefault(event.instrument, event.bid + event.ask)
             elif isinstance(event, Candle):
                 newest.setdefault(event.instrument, 2 * event.close)
-            if len(newest) >= wanted:
+                lasts.setdefault(event.instrument, event.close)
+            if len(newest) >= wanted and len(lasts) >= traded:
                 break
         self.twice |= newest
+        self.lasts |= lasts

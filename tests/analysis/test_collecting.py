@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -185,7 +185,12 @@ def frames(memory: Memory) -> Report:
     return report_of(collector)
 
 
+LATE = [(0, "t", 1, 0, 1)] * 10 + [(2500, "t", 1, 1, 1), (1000, "t", 1, 0, 1), (0, "l", 1, 1, 1)]
+"""The last trade is a late one: not the close of its bar, and what the account is valued at."""
+
+
 @examples(0.5)
+@example(LATE, NOON, [])
 @given(markets, st.sampled_from([NOON, EVE]), st.lists(st.integers(1, 59), max_size=4))
 def test_a_report_of_a_random_session_is_the_plain_computation(
     plan: list[tuple[int, str, int, int, int]], at_ns: int, cuts: list[int]
