@@ -39,6 +39,7 @@ _COMMANDS = (
     "dashboard",
     "replay",
     "backtest",
+    "report",
     "sweep",
     "import",
     "backfill",
@@ -105,6 +106,7 @@ def cli(umask: int) -> None:
     engine ctl halt                      no new risk; `engine ctl` lists all commands
     engine replay journal/2024-12-05     verifies a recorded day
     engine backtest DAY --strategy M:C   the same inputs, another strategy
+    engine report DAY --out FILE.html    what recorded days earned, as a page
     engine sweep DAY --param fast=5:30:5 --out DIR    many backtests, the best first
 
     Exit codes: 0 done or identical, 1 internal error or stopped by a signal, 2 usage, 3 replay diverged,

@@ -17,6 +17,7 @@ import click
 from engine.errors import UsageError
 from engine.events import Event, SessionStarted
 from engine.events.codec import Derived
+from engine.journal.disk import Disk
 from engine.pages.causes import Causes
 from engine.pages.charting import Charting
 from engine.pages.frame import is_ours
@@ -83,7 +84,7 @@ def write_page(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        scratch.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o644)
+        scratch.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~Disk.withheld)
         scratch.replace(target)
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}; nothing was changed") from None

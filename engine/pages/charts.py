@@ -163,8 +163,12 @@ def histogram(
     marks: Sequence[tuple[str, float]] = (),
     height: int = 200,
     x_text: _Shown = number,
+    toned: bool = True,
 ) -> Markup:
-    """Return the counts of (low, high, count) bins of one width, and named vertical lines."""
+    """Return the counts of (low, high, count) bins of one width, and named vertical lines.
+
+    `toned` shows values above 0 as gains and those below as losses.
+    """
     if len(bins) < 2:
         text = f"all are {x_text(bins[0][0])}" if bins else "no values"
         return tag("p", tag("span", title, class_="caption"), f": {text}", class_="quiet")
@@ -176,7 +180,7 @@ def histogram(
         if not count:
             continue
         hint = tag("title", f"{x_text(low)} to {x_text(high)}: {count:,}")
-        class_ = f"bar {sign_of((low + high) / 2)}".strip()
+        class_ = f"bar {sign_of((low + high) / 2) if toned else ''}".strip()
         inside.append(
             tag(
                 "rect",

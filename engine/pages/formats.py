@@ -9,7 +9,7 @@ from typing import Final
 
 from engine.clock import DAY_NS, iso_text
 
-__all__ = ["DASH", "day_text", "length_text", "number", "sign_of", "time_text", "with_unit"]
+__all__ = ["DASH", "day_text", "length_text", "number", "price_text", "sign_of", "time_text", "with_unit"]
 
 DASH: Final = "\u2013"
 """Stands where there is no number."""
@@ -34,6 +34,13 @@ def number(value: float | int | str | None, *, digits: int = 2, sign: bool = Fal
     elif sign and amount > 0:
         text = f"+{text}"
     return text.replace("-", "\u2212", 1) if text.startswith("-") else text
+
+
+def price_text(value: float | None) -> str:
+    """Return an average price with its significant digits, at most nine."""
+    if value is None:
+        return DASH
+    return f"{float(f'{value:.9g}'):,.10f}".rstrip("0").rstrip(".")
 
 
 def with_unit(value: float | int | str | None, unit: str, *, sign: bool = False) -> str:
