@@ -196,7 +196,7 @@ def _curves(live: Run, backtest: Run) -> Markup:
             "div",
             id="both-chart",
             class_="chart",
-            role="img",
+            role="group",
             aria_label=f"Chart of the equity of {live.name} and {backtest.name}, and their difference.",
         )
         if known

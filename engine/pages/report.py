@@ -138,7 +138,7 @@ def _equity(report: Report) -> Markup:
         "equity",
         "Equity, drawdown, exposure",
         tag("p", id="equity-chart-reading", class_="quiet small reading"),
-        tag("div", id="equity-chart", class_="chart", role="img", aria_label=_equity_text(report))
+        tag("div", id="equity-chart", class_="chart", role="group", aria_label=_equity_text(report))
         if has_curve
         else tag("p", "The equity is not known."),
         tag("div", id="equity-chart-legend", class_="legend", role="group", aria_label="Curves of the chart"),
@@ -193,7 +193,7 @@ def _market(markets: Sequence[Mapping[str, Any]]) -> Markup:
             "div",
             id="market-chart",
             class_="chart tall",
-            role="img",
+            role="group",
             aria_label="Chart of candles with fills. Keys: arrows move, plus and minus zoom, 0 shows all.",
         ),
         tag("div", id="market-legend", class_="legend", role="group", aria_label="Lines of the chart"),
