@@ -8,6 +8,7 @@ import pytest
 
 from engine.commands.pages import folders_by_day, write_page
 from engine.errors import UsageError
+from engine.journal.disk import Disk
 from engine.pages.frame import document, is_ours
 from tests.commands.kit import SAMPLE, engine
 from tests.pages.kit import Read
@@ -70,6 +71,16 @@ def test_a_page_of_ours_and_an_empty_file_are_replaced(tmp_path: Path) -> None:
     write_page(file, document("newer"))
     assert "newer" in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_new_page_withholds_what_every_written_file_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for withheld, mode in ((0o077, 0o600), (0o027, 0o640)):
+        monkeypatch.setattr(Disk, "withheld", withheld)
+        file = tmp_path / f"{mode:o}.html"
+        write_page(file, PAGE)
+        assert file.stat().st_mode & 0o777 == mode
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
