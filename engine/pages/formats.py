@@ -1,4 +1,4 @@
-"""Numbers, times and lengths as people read them. The exact values are in the JSON and the CSV files.
+"""Numbers, times and lengths as people read them. The exact values are in the JSON.
 
 Promises: thousands separated, a real minus sign, money at two decimals unless it is small, times in UTC.
 """

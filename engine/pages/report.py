@@ -226,7 +226,7 @@ def _trades(report: Report, origin: Origin, trips: Mapping[str, Any]) -> Markup:
             f"engine why opens them there: the commands below assume --out {origin.root}."
         )
     if trips["left"]:
-        notes.append(f"{trips['left']:,} older round trips are not in this page; --csv has all.")
+        notes.append(f"{trips['left']:,} older round trips are not in this page; --json has more.")
     if report.open_trips:
         notes.append(f"Positions open at the end, which are no round trips: {report.open_trips:,}.")
     if report.cut_trips:
