@@ -44,6 +44,9 @@ from engine.strategies.placing import emitted_by
 
 __all__ = ["Sequencer"]
 
+_REQUESTS: Final = frozenset({SetTimer, RoutesChanged, Later, Restart, Because})
+"""What actors emit that is no event, or not as it is."""
+
 NEVER: Final = 2**63 - 1
 TURN_EVENTS_MAX: Final = 100_000
 """More derived events than this in one turn are a loop between actors."""
@@ -361,6 +364,7 @@ class Sequencer:
         `cause` is the seq of the event that emitted them, by default the last record.
         """
         registry = self._registry
+        turn = registry.turn
         out = self._out
         emit = out.append
         causes = [cause or self.seq] * len(out)
@@ -372,34 +376,36 @@ class Sequencer:
             cause = causes[position]
             position += 1
             kind = event.__class__
-            if kind is SetTimer:
-                self._push_timer(event, cause)
-                continue
-            if kind is RoutesChanged:
-                registry.stale = True
-                continue
-            if kind is Later:
-                self._later = [one for one in self._later if not event.key or one[0].key != event.key]
-                self._later.append((event, cause))
-                continue
-            if kind is Restart:
-                out += self._restart(event.actor, cause - 1)
-                causes.extend([cause] * (len(out) - len(causes)))
-                continue
-            if kind is Because:
-                event, cause = event.event, event.cause
-            self.seq += 1
-            registry.turn.seq = self.seq
-            self._derived.append((self.seq, cause, event))
+            if kind in _REQUESTS:
+                if kind is SetTimer:
+                    self._push_timer(event, cause)
+                    continue
+                if kind is RoutesChanged:
+                    registry.stale = True
+                    continue
+                if kind is Later:
+                    if event.key:
+                        self._later = [one for one in self._later if one[0].key != event.key]
+                    self._later.append((event, cause))
+                    continue
+                if kind is Restart:
+                    out += self._restart(event.actor, cause - 1)
+                    causes.extend([cause] * (len(out) - len(causes)))
+                    continue
+                event, cause = event.event, event.cause  # Because
+            self.seq = seq = self.seq + 1
+            turn.seq = seq
+            self._derived.append((seq, cause, event))
             for handler in registry.handlers(event):
                 before = len(out)
                 try:
                     handler(event, emit)
                 except FAULTS as error:
                     del out[before:]
-                    out.insert(position, registry.fail(handler, error, self.seq, engine_time(event)))
-                    causes.insert(position, self.seq)
-            causes.extend([self.seq] * (len(out) - len(causes)))
+                    out.insert(position, registry.fail(handler, error, seq, engine_time(event)))
+                    causes.insert(position, seq)
+            if len(out) > len(causes):
+                causes += [seq] * (len(out) - len(causes))
             if len(out) > TURN_EVENTS_MAX:
                 raise EngineError(
                     f"turn of seq {self.seq} has more than {TURN_EVENTS_MAX} derived events: actors react to "
@@ -412,6 +418,12 @@ class Sequencer:
 
     def _bring_later(self, out: list[Any], causes: list[int]) -> None:
         """Append the postponed events of the lowest place, with the causes they had."""
+        if len(self._later) == 1:
+            ((later, cause),) = self._later
+            self._later = []
+            out.append(later.event)
+            causes.append(cause)
+            return
         place = min(later.place for later, _ in self._later)
         brought = [one for one in self._later if one[0].place == place]
         self._later = [one for one in self._later if one[0].place != place]

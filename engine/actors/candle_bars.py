@@ -37,9 +37,11 @@ class CandleBars(Closing):
         emit = _at_end(emit)
         instrument, span, at_ns = candle.instrument, candle.interval_ns, candle.recv_ns
         bar = _bar_of(candle)
-        longer = [one for one in self._spans_ns if one > span and window_end(one, 0) % span == 0]
-        market = self._market(instrument, [span, *longer])
-        base, *_ = market.series
+        market = self._markets.get(instrument)
+        if market is None:
+            longer = [one for one in self._spans_ns if one > span and window_end(one, 0) % span == 0]
+            market = self._market(instrument, [span, *longer])
+        base = market.series[0]
         if span != base.interval_ns:
             # Only candles of the first interval received are parts of longer bars.
             emit(bar_event(bar, instrument, span, "candle", at_ns))

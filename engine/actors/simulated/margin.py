@@ -15,7 +15,7 @@ Money is at the account's scale; what is required is rounded up. Called by `arri
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from engine.actors.simulated import depth
 from engine.actors.simulated.state import DORMANT, FINER, UNIT, WAITING, WORKING, At, VenueOrder
@@ -48,6 +48,15 @@ def liquidation_price(
     below = abs(size) * unit * (n - side)
     price = -(-above // below) if side == BUY else above // below
     return price if price > 0 else None
+
+
+class Cross(NamedTuple):
+    """The equity that cross positions can use, and of these positions the value and both margins."""
+
+    equity: int
+    value: int
+    initial: int
+    maintenance: int
 
 
 class Margin:
@@ -99,6 +108,29 @@ class Margin:
             else:
                 free += v.account.unrealized(instrument)
         return free
+
+    def _cross(self) -> Cross:
+        """Return the sums of the cross positions, each valued once: prices are looked at very often."""
+        v = self.v
+        free, worth, initial, maintenance = v.cash, 0, 0, 0
+        for instrument, held in v.positions.items():
+            listed = v.instruments[instrument]
+            if not listed.rules.on_margin:
+                free -= held.cost
+                continue
+            chosen, cross = v.leverages.get(instrument, (0, v.cross))
+            if not cross:
+                free -= held.margin
+                continue
+            value = v.account.value(instrument)
+            free += value - held.cost
+            value = abs(value)
+            worth += value
+            highest = self.highest(listed, value)
+            chosen = chosen or entry_of(v.leverage_of, listed, listed.rules.leverage)
+            initial -= -value // max(1, min(chosen, highest))
+            maintenance -= -value // (2 * highest)
+        return Cross(free, worth, initial, maintenance)
 
     def maintenance(self, instrument: int) -> int:
         """Return the margin below which a position is liquidated."""
@@ -218,14 +250,13 @@ class Margin:
         It is far while prices would have to move by all that the positions are worth.
         """
         v = self.v
-        margined = [number for number in v.positions if self.on_margin(number)]
-        if not margined:
+        if not any(map(self.on_margin, v.positions)):
             return False
-        value = sum(abs(v.account.value(number)) for number in margined)
-        needed = sum(map(self._initial, margined))
-        least = min(
-            [self.cross_equity() - needed, *(self._available(n) for n in margined if self.is_isolated(n))]
-        )
+        sums = self._cross()
+        least, value = sums.equity - sums.initial, sums.value
+        for number in self._isolated():
+            least = min(least, self._available(number))
+            value += abs(v.account.value(number))
         return least < value
 
     def level(self, instrument: int) -> int:
@@ -260,10 +291,14 @@ class Margin:
         if self.is_isolated(instrument):
             margin = v.positions[instrument].margin
             return margin + v.account.unrealized(instrument) - self.maintenance(instrument)
-        return self.cross_equity() - sum(map(self.maintenance, self._cross_positions()))
+        sums = self._cross()
+        return sums.equity - sums.maintenance
 
     def _cross_positions(self) -> list[int]:
         return [n for n in self.v.positions if self.on_margin(n) and not self.is_isolated(n)]
+
+    def _isolated(self) -> list[int]:
+        return [n for n in self.v.positions if self.is_isolated(n)]
 
     def check(self, at: At) -> None:
         """Call for margin, and liquidate what the account cannot carry at the prices known now."""
@@ -271,22 +306,19 @@ class Margin:
         if not v.positions:
             v.called = False
             return
-        self._call(at)
-        for instrument in [n for n in v.positions if self.is_isolated(n)]:
+        sums = self._cross()
+        short = sums.equity < sums.initial
+        if short and not v.called:
+            at.emit(MarginCalled(at.recv_ns, v.scale, wide(sums.equity), wide(sums.initial)))
+        v.called = short
+        for instrument in self._isolated():
             if self._available(instrument) < 0:
                 self._liquidate([instrument], [instrument], at)
-        cross = self._cross_positions()
-        if cross and self._available(cross[0]) < 0:
-            self._liquidate(cross, list(v.orders), at)
-
-    def _call(self, at: At) -> None:
-        """Report once that the equity is below the initial margin of the positions."""
-        v = self.v
-        equity, required = self.cross_equity(), sum(map(self._initial, v.positions))
-        short = equity < required
-        if short and not v.called:
-            at.emit(MarginCalled(at.recv_ns, v.scale, wide(equity), wide(required)))
-        v.called = short
+                sums = self._cross()
+        if sums.equity < sums.maintenance:
+            cross = self._cross_positions()
+            if cross:
+                self._liquidate(cross, list(v.orders), at)
 
     def _liquidate(self, held: list[int], canceled: list[int], at: At) -> None:
         """Cancel the open orders of some markets and close positions."""
