@@ -1,6 +1,6 @@
 """Which column of a data file is which: usual names, a mapping given by the user, positions.
 
-Owns the table of usual names. Promises: it never guesses between two candidates; what is missing or
+Promises: it never guesses between two candidates; what is missing or
 ambiguous is a UsageError that says what was looked for and what the file has. No error proposes a position
 or a column that was not checked. Called by `layouts` with the first row of a CSV file, the keys of the first
 JSON object, or the column names of a Parquet file.
@@ -14,17 +14,26 @@ from typing import Final
 
 import msgspec
 
+from adapters.files.kinds import (
+    BOOKS,
+    CANDLES,
+    CONTEXTS,
+    FUNDING,
+    NAMES,
+    NEEDS,
+    OPTIONAL,
+    SIGNS,
+    TRADES,
+    UPDATES,
+    find_levels,
+)
 from adapters.files.times import is_iso
 from engine.errors import UsageError
 
 __all__ = [
     "BY_COLUMNS",
-    "CANDLES",
-    "CANDLE_ROLES",
     "HOW_TO_NAME",
     "ROLES",
-    "TRADES",
-    "TRADE_ROLES",
     "Layout",
     "holds_data",
     "lay_out",
@@ -35,37 +44,11 @@ __all__ = [
 BY_COLUMNS: Final = "columns"
 """The name of the layout of a file whose columns are found by their names, or given."""
 
-TRADES: Final = "trades"
-CANDLES: Final = "candles"
-
-NAMES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
-    "time": (
-        ("timestamp", "time", "t", "ts", "datetime", "date", "transact_time", "trade_time", "open_time"),
-    ),
-    "price": (("price", "px", "p"),),
-    # "volume" is a size only where nothing else is.
-    "size": (("quantity", "size", "amount", "qty", "sz", "q"), ("volume",)),
-    "id": (("id", "trade_id", "tid", "a", "agg_trade_id"),),
-    "side": (("side", "taker_side", "aggressor"),),
-    "maker": (("is_buyer_maker", "isbuyermaker", "m"),),
-    "open": (("open", "o"),),
-    "high": (("high", "h"),),
-    "low": (("low", "l"),),
-    "close": (("close", "c"),),
-    "volume": (("volume", "v", "vol"),),
-    "trades": (("trades", "count", "n", "num_trades", "number_of_trades"),),
-    "symbol": (("symbol", "coin", "instrument", "ticker", "pair"),),
-}
-"""Usual names of each role, lower case with underscores; a later group counts only if an earlier has none."""
-
-TRADE_ROLES: Final = ("time", "price", "size")
-CANDLE_ROLES: Final = ("time", "open", "high", "low", "close", "volume")
-_OPTIONAL: Final = {TRADES: ("id", "side", "maker", "symbol"), CANDLES: ("trades", "symbol")}
 ROLES: Final = tuple(NAMES)
 
 HOW_TO_NAME: Final = (
-    f"give the position of each column, from 0, with --columns: {', '.join(TRADE_ROLES)} of trades, "
-    f"{', '.join(CANDLE_ROLES)} of candles"
+    f"give the position of each column, from 0, with --columns: {', '.join(NEEDS[TRADES])} of trades, "
+    f"{', '.join(NEEDS[CANDLES])} of candles"
 )
 
 _PLAIN_NUMBER: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
@@ -74,13 +57,14 @@ _PLAIN_NUMBER: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", 
 class Layout(msgspec.Struct, frozen=True):
     """The layout of a file. `at` gives the position of each role; `names` is what the file calls it.
 
-    `kind` is TRADES or CANDLES. Without `header` the first row is data. `name` is that of a known layout, or
-    BY_COLUMNS. `unit` is the unit of times, None to decide by the first. `shift`: prices are integers of ten
-    to the power of minus that. `turned`: sides are the maker's, or a maker column is of sellers. `silence` is
-    the custom of the source about windows without trades, None for the venue's. `sorts`: the source is in
-    another order than that of the times, so rows are sorted. `notes` say to people what was recognised.
-    More roles of known layouts are in `at`: "until" is the end of a candle, "span" the code of its interval,
-    "action" what a row is of.
+    `kind` is one of `kinds.KINDS_OF_DATA`. Without `header` the first row is data. `name` is that of a known
+    layout, or BY_COLUMNS. `unit` is the unit of times, None to decide by the first. `shift`: prices are
+    integers of ten to the power of minus that. `turned`: sides are the maker's, or a maker column is of
+    sellers. `silence` is the custom of the source about windows without trades, None for the venue's.
+    `sorts`: the source is in another order than that of the times, so rows are sorted. `notes` say to people
+    what was recognised. More roles of known layouts are in `at`: "until" is the end of a candle, "span" the
+    code of its interval, "action" what a row is of. `rates` is the unit of funding rates, one of
+    `kinds.RATE_UNITS`, "" if it is not known.
     """
 
     kind: str
@@ -94,30 +78,38 @@ class Layout(msgspec.Struct, frozen=True):
     silence: str | None = None
     sorts: bool = False
     notes: tuple[str, ...] = ()
+    rates: str = ""
 
 
-def lay_out(first: Sequence[str], mapping: Mapping[str, str], *, file: str, headed: bool) -> Layout:
+def lay_out(
+    first: Sequence[str], mapping: Mapping[str, str], *, file: str, headed: bool, kind: str | None = None
+) -> Layout:
     """Find the columns in `first`, the first row of a file or its column names.
 
     `mapping` goes from role to a name or a position from 0; an empty name leaves an optional role out.
-    `headed`: `first` holds names, not data (JSON lines, Parquet). Raises UsageError.
+    `headed`: `first` holds names, not data (JSON lines, Parquet). `kind` is what the file holds, None to find
+    it out. Raises UsageError.
     """
     unknown = [role for role in mapping if role not in NAMES]
     if unknown:
         raise UsageError(f"--columns: {unknown[0]!r} is not a role of a column; known: {' '.join(ROLES)}")
     header = headed or not holds_data(first)
     finder = _Finder(first, mapping, file=file, header=header)
-    kind = finder.kind()
+    kind = kind or finder.kind()
     at: dict[str, int] = {}
-    for role in TRADE_ROLES if kind == TRADES else CANDLE_ROLES:
+    for role in NEEDS[kind]:
         position = finder.find(role, kind)
         if position is None:
             raise finder.missing(role, kind)
         at[role] = position
-    for role in _OPTIONAL[kind]:
+    for role in OPTIONAL[kind]:
         position = finder.find(role, kind)
         if position is not None:
             at[role] = position
+    if kind == BOOKS:
+        at |= finder.levels()
+    if kind == CONTEXTS and not {"mark", "oracle", "open_interest"} & at.keys():
+        raise finder.missing("mark", kind)
     if "side" in at and "maker" in at:
         explicit = [role for role in ("side", "maker") if mapping.get(role)]
         if len(explicit) != 1:
@@ -150,15 +142,37 @@ class _Finder:
         self._plain = [plain_name(name) for name in first]
 
     def kind(self) -> str:
-        """Return TRADES or CANDLES: candles where open, high, low and close are, unless a price is mapped."""
+        """Return the kind of data: what the columns given are of, else what the names show."""
         if not self._header and not self._mapping:
             raise UsageError(
                 f"{self._file}: the first line is data, not column names ({self._has()}); {HOW_TO_NAME}"
             )
         if self._mapping.get("price") or self._mapping.get("size"):
-            return TRADES
-        prices = ("open", "high", "low", "close")
-        return CANDLES if all(self._may_have(role) for role in prices) else TRADES
+            return TRADES if not self._mapping.get("snapshot") else UPDATES
+        given = [
+            kind for kind, signs in SIGNS if any(self._mapping.get(role) for sign in signs for role in sign)
+        ]
+        if given and given[0] != CANDLES:
+            return given[0]
+        if self._header and find_levels(self._plain):
+            return BOOKS
+        shown = [kind for kind, signs in SIGNS if any(all(map(self._may_have, sign)) for sign in signs)]
+        if shown[:2] == [FUNDING, CONTEXTS]:
+            raise UsageError(
+                f"{self._file}: has funding rates and marks or open interest ({self._has()}); choose with "
+                f"--data {FUNDING} or --data {CONTEXTS}, and import it twice for both"
+            )
+        return shown[0] if shown else TRADES
+
+    def levels(self) -> dict[str, int]:
+        """Return the positions of the levels of a book. Raises UsageError if there are none."""
+        found = find_levels(self._plain) if self._header else {}
+        if not found:
+            raise UsageError(
+                f"{self._file}: no columns of levels for books: looked for bids[0].price, bid_px_00, "
+                f"bid_price_0 and the like, for asks too; the file has {self._has()}"
+            )
+        return found
 
     def find(self, role: str, kind: str) -> int | None:
         """Return the position of a role, None when the file has none. Raises UsageError."""
@@ -192,7 +206,6 @@ class _Finder:
                 f"{role} has none (--columns {role}=POSITION)"
             )
         known = "|".join(name for group in NAMES[role] for name in group)
-        what = "trades" if kind == TRADES else "candles"
         taken = [
             name
             for at, name in enumerate(self._first)
@@ -200,10 +213,10 @@ class _Finder:
         ]
         if taken:
             return UsageError(
-                f"{self._file}: no {role} column for {what}: --columns uses {taken[0]!r} otherwise"
+                f"{self._file}: no {role} column for {kind}: --columns uses {taken[0]!r} otherwise"
             )
         return UsageError(
-            f"{self._file}: no {role} column for {what}: looked for {known}, the file has {self._has()}; "
+            f"{self._file}: no {role} column for {kind}: looked for {known}, the file has {self._has()}; "
             f"name it with --columns {role}=NAME"
         )
 

@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from adapters.files.books import DEPTH
 from adapters.files.columns import Layout
+from adapters.files.kinds import CANDLES, TRADES
 from adapters.files.layouts import find_layout
+from adapters.files.market_rows import MarketRows
 from adapters.files.rows import RowReader
 from adapters.files.sorting import SortedTable
 from adapters.files.survey import ASCENDING, DESCENDING, Survey, survey, time_reader
@@ -25,7 +28,8 @@ __all__ = ["DataFile"]
 class DataFile:
     """A file to be imported. Raises UsageError when its layout cannot be read.
 
-    `columns`, `layout` and `turned`: see `layouts.find_layout`. `time_unit` and `day`: see `TimeReader`.
+    `columns`, `layout`, `turned`, `data` (the kind) and `rates`: see `layouts.find_layout`. `time_unit` and
+    `day`: see `TimeReader`. `depth` is how many levels of a book are kept.
     """
 
     def __init__(
@@ -37,12 +41,16 @@ class DataFile:
         turned: bool = False,
         time_unit: str | None = None,
         day: str | None = None,
+        data: str | None = None,
+        rates: str | None = None,
+        depth: int = DEPTH,
     ) -> None:
         TimeReader(time_unit, day)  # a wrong unit or day is refused before the file is opened
         self.path = path
-        self.layout: Layout = find_layout(path, columns, name=layout, turned=turned)
+        self.layout: Layout = find_layout(path, columns, name=layout, turned=turned, kind=data, rates=rates)
         self._unit = time_unit
         self._day = day
+        self._depth = depth
 
     def survey(
         self,
@@ -73,7 +81,9 @@ class DataFile:
                 newest_first = found.order == DESCENDING
                 table = SortedTable(table, self.layout, times, newest_first=newest_first)
             times = time_reader(table, self.layout, self._unit, self._day)
-            return RowReader(table, self.layout, listed, times, found)
+            if self.layout.kind in (TRADES, CANDLES):
+                return RowReader(table, self.layout, listed, times, found)
+            return MarketRows(table, self.layout, listed, times, found, self._depth)
         except BaseException:
             table.close()
             raise

@@ -2,14 +2,14 @@
 
 Owns the content of an imported day. It is a function of its instruments and their events alone, so files give
 the same day, with the same digest, in one import or in several, in any order: the instruments come first, in
-the order of venue and name, which gives their numbers; then all events by time, at equal times by number; one
-frame holds `FRAME_EVENTS_MAX` of them.
+the order of venue and name, which gives their numbers; then all events by time, at equal times by number and
+series; one frame holds `FRAME_EVENTS_MAX` of them.
 
-A day that exists is read along with the streams and written again with what they add: another instrument, or
-more of one that it has (`merging.py`). Its numbers are mapped, and where the scales differ the larger one
-counts. If nothing is added it stays as it is. A day that a session recorded is refused. Promises: a day is in
-the journal's root as it was, or whole (`engine.journal.Staging`); after an error the days before it are
-complete.
+A day that exists is read along with the streams and written again with what they add: another instrument,
+another series of one that it has, or more of one (`merging.py`). Its numbers are mapped, and where the scales
+differ the larger one counts. If nothing is added it stays as it is. A day that a session recorded is refused.
+Promises: a day is in the journal's root as it was, or whole (`engine.journal.Staging`); after an error the
+days before it are complete.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ class DayWriter:
         """Yield the events of a day that is not there yet."""
         by_key = {(one.venue, one.name): one for one in listed}
         runs = []
-        for stream in sorted(streams, key=lambda stream: by_key[_key(stream)].instrument):
+        for stream in sorted(streams, key=lambda stream: (by_key[_key(stream)].instrument, stream.series)):
             convert = converter(stream.listed, by_key[_key(stream)])
             run = stream.run(end_ns)
             runs.append(run if convert is None else map(convert, run))
@@ -190,12 +190,12 @@ class DayWriter:
     ) -> Iterator[MarketEvent]:
         """Yield the events of a day that exists, and of the streams, each once."""
         by_key = {(one.venue, one.name): one for one in listed}
-        adding = {by_key[_key(stream)].instrument: stream for stream in streams}
+        adding = {(by_key[_key(stream)].instrument, stream.series): stream for stream in streams}
         converters = {
-            number: converter(stream.listed, listed[number - 1]) for number, stream in adding.items()
+            place: converter(stream.listed, listed[place[0] - 1]) for place, stream in adding.items()
         }
         self._added = 0
-        origins = {number: Origin(existing.name) for number in adding}
+        origins = {place: Origin(existing.name) for place in adding}
         held = existing.groups(listed)
         held_ns, held_now = next(held, _NOTHING)
         while (ns := min(held_ns, *(stream.next_ns() for stream in adding.values()))) < end_ns:
@@ -203,28 +203,28 @@ class DayWriter:
             if held_ns == ns:
                 now = held_now
                 held_ns, held_now = next(held, _NOTHING)
-            added = {number for number, stream in adding.items() if stream.next_ns() == ns}
-            for number in sorted(added.union(now)):
-                if number not in adding:
-                    yield from now[number]
+            added = {place for place, stream in adding.items() if stream.next_ns() == ns}
+            for place in sorted(added.union(now)):
+                if place not in adding:
+                    yield from now[place]
                     continue
-                stream, origin = adding[number], origins[number]
+                stream, origin = adding[place], origins[place]
                 groups: list[Group] = []
-                if number in now:
-                    stream.check_kind(now[number][0], existing.name)
-                    groups.append((origin, now[number]))
-                if number in added:
-                    convert = converters[number]
+                if place in now:
+                    stream.check_kind(now[place][0], existing.name)
+                    groups.append((origin, now[place]))
+                if place in added:
+                    convert = converters[place]
                     groups += [
                         (source, events if convert is None else [*map(convert, events)])
                         for source, events in stream.groups()
                     ]
                 begun = stream.begun if origin.last_ns < 0 else [origin, *stream.begun]
                 events = stream.combiner.combine(groups, begun)
-                self._added += len(events) - len(now.get(number, ()))
+                self._added += len(events) - len(now.get(place, ()))
                 yield from events
-        for number, stream in adding.items():
-            stream.combiner.forget(origins[number])
+        for place, stream in adding.items():
+            stream.combiner.forget(origins[place])
 
     # The journal.
 
@@ -254,7 +254,7 @@ class DayWriter:
                 return
 
 
-_NOTHING: Final[tuple[int, dict[int, list[MarketEvent]]]] = (NEVER, {})
+_NOTHING: Final[tuple[int, dict[tuple[int, int], list[MarketEvent]]]] = (NEVER, {})
 """What an existing day has after its last event."""
 
 
@@ -264,5 +264,6 @@ def _key(stream: InstrumentStream) -> tuple[str, str]:
 
 def _numbered(listed: Sequence[InstrumentListed]) -> list[InstrumentListed]:
     """Return the instruments of a day in their order, numbered from 1."""
-    ordered = sorted(listed, key=lambda one: (one.venue, one.name))
+    by_key = {(one.venue, one.name): one for one in listed}
+    ordered = [by_key[key] for key in sorted(by_key)]
     return [msgspec.structs.replace(one, instrument=number) for number, one in enumerate(ordered, 1)]

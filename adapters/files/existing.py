@@ -12,10 +12,18 @@ from typing import Final
 
 import msgspec
 
-from adapters.files.merging import MarketEvent
+from adapters.files.merging import MarketEvent, series_of
 from engine.clock import DAY_NS
 from engine.errors import UsageError
-from engine.events import Candle, Event, InstrumentListed, SessionStarted, Trade
+from engine.events import (
+    BookRead,
+    Candle,
+    Event,
+    InstrumentListed,
+    Quote,
+    SessionStarted,
+    Trade,
+)
 from engine.journal import Digest
 from engine.records import derived_of, inputs_of, open_day
 from engine.values import INT64_MAX, power_of_ten, wide
@@ -61,6 +69,10 @@ class ExistingDay:
         for one in listed:
             held = found.setdefault((one.venue, one.name), one)
             scales = (max(one.price_scale, held.price_scale), max(one.size_scale, held.size_scale))
+            # What has neither trades nor candles says nothing of windows without trades.
+            silence = one.silence or held.silence
+            one = msgspec.structs.replace(one, silence=silence)
+            held = msgspec.structs.replace(held, silence=held.silence or silence)
             if _at_scales(one, *scales) != _at_scales(held, *scales):
                 raise UsageError(
                     f"{self._path}: has {one.venue}:{one.name} as {held.kind}, silence {held.silence}, "
@@ -72,12 +84,13 @@ class ExistingDay:
 
     def groups(
         self, listed: Sequence[InstrumentListed]
-    ) -> Iterator[tuple[int, dict[int, list[MarketEvent]]]]:
-        """Yield the events of each time stamp by instrument, as `listed` numbers and scales them."""
+    ) -> Iterator[tuple[int, dict[tuple[int, int], list[MarketEvent]]]]:
+        """Yield the events of each time stamp by instrument and series, as `listed` numbers and scales
+        them."""
         by_key = {(one.venue, one.name): one for one in listed}
         converters = {one.instrument: converter(one, by_key[one.venue, one.name]) for one in self.listed}
         ns = -1
-        group: dict[int, list[MarketEvent]] = {}
+        group: dict[tuple[int, int], list[MarketEvent]] = {}
         for event in self._events():
             if event.recv_ns != ns and group:
                 yield ns, group
@@ -85,7 +98,7 @@ class ExistingDay:
             ns = event.recv_ns
             convert = converters[event.instrument]
             event = event if convert is None else convert(event)
-            group.setdefault(event.instrument, []).append(event)
+            group.setdefault((event.instrument, series_of(event)), []).append(event)
         yield ns, group
 
     def _events(self) -> Iterator[MarketEvent]:
@@ -95,7 +108,7 @@ class ExistingDay:
 
     def _checked(self, events: Sequence[Event]) -> Iterator[MarketEvent]:
         for event in events:
-            if not isinstance(event, Trade | Candle):
+            if not isinstance(event, MarketEvent):
                 raise _not_imported(self._path, events)
             if isinstance(event, Candle) and event.recv_ns % DAY_NS == 0:
                 raise UsageError(
@@ -129,33 +142,7 @@ def converter(
         return None
 
     def convert(event: MarketEvent) -> MarketEvent:
-        if isinstance(event, Trade):
-            trade = Trade(
-                event.recv_ns,
-                event.venue_ns,
-                number,
-                event.price * price,
-                event.size * size,
-                event.aggressor,
-                event.trade_id,
-            )
-            changed: MarketEvent = trade
-            largest = max(trade.price, trade.size)
-        else:
-            candle = Candle(
-                event.recv_ns,
-                event.venue_ns,
-                number,
-                event.interval_ns,
-                event.start_ns,
-                event.open * price,
-                event.high * price,
-                event.low * price,
-                event.close * price,
-                wide(int(event.volume) * size),
-                event.trades,
-            )
-            changed, largest = candle, candle.high
+        changed, largest = _rescaled(event, number, price, size)
         if largest > INT64_MAX:
             raise UsageError(
                 f"{after.name}: a value does not fit 64 bits at {after.price_scale} decimals of price and "
@@ -164,6 +151,56 @@ def converter(
         return changed
 
     return convert
+
+
+def _rescaled(event: MarketEvent, number: int, price: int, size: int) -> tuple[MarketEvent, int]:
+    """Return an event with another number, prices and sizes times a factor; and the largest of these."""
+    if isinstance(event, Trade):
+        trade = Trade(
+            event.recv_ns,
+            event.venue_ns,
+            number,
+            event.price * price,
+            event.size * size,
+            event.aggressor,
+            event.trade_id,
+        )
+        return trade, max(trade.price, trade.size)
+    if isinstance(event, Candle):
+        candle = Candle(
+            event.recv_ns,
+            event.venue_ns,
+            number,
+            event.interval_ns,
+            event.start_ns,
+            event.open * price,
+            event.high * price,
+            event.low * price,
+            event.close * price,
+            wide(int(event.volume) * size),
+            event.trades,
+        )
+        return candle, candle.high
+    if isinstance(event, Quote):
+        quote = Quote(
+            event.recv_ns,
+            event.venue_ns,
+            number,
+            event.bid * price,
+            event.bid_size * size,
+            event.ask * price,
+            event.ask_size * size,
+        )
+        return quote, max(quote.bid, quote.ask, quote.bid_size, quote.ask_size)
+    if isinstance(event, BookRead):
+        bids, asks = (
+            tuple((at * price, shown * size, count) for at, shown, count in side)
+            for side in (event.bids, event.asks)
+        )
+        book = BookRead(event.recv_ns, event.venue_ns, number, bids, asks, event.fast)
+        return book, max((max(at, shown) for at, shown, _ in (*bids, *asks)), default=0)
+    # Damage, contexts and rates have no value at the instrument's scales.
+    return msgspec.structs.replace(event, instrument=number), 0
 
 
 def _at_scales(listed: InstrumentListed, price_scale: int, size_scale: int) -> InstrumentListed:

@@ -1,4 +1,4 @@
-"""`engine import`: trades or candles from data files into days of a journal.
+"""`engine import`: market data from files into days of a journal.
 
 Connects files, streams and days. Promises: memory does not grow with the files; every value is exact; a row
 that cannot be read is refused with file, line and reason, its day is then as it was before, and the days
@@ -11,20 +11,29 @@ is said by the caller for all of them, or by the names of the files (`names.py`)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from adapters.files.columns import CANDLES, TRADES
+from adapters.files.books import DEPTH, DEPTH_MAX
 from adapters.files.datafile import DataFile
 from adapters.files.days import DayWriter
+from adapters.files.kinds import CANDLES, SERIES_OF, TRADES
 from adapters.files.known import customs_of
-from adapters.files.merging import MarketEvent
-from adapters.files.names import NameFacts, facts_of
+from adapters.files.merging import (
+    BOOK_SERIES,
+    CONTEXT_SERIES,
+    PRICE_SERIES,
+    QUOTE_SERIES,
+    RATE_SERIES,
+    SERIES_NAMES,
+)
+from adapters.files.names import facts_of
 from adapters.files.numbers import DECIMALS_MAX
-from adapters.files.reports import FileReport, ImportProgress, ImportReport, InstrumentReport, Meter
-from adapters.files.streams import FileSource, InstrumentStream, kind_text
-from adapters.files.survey import Survey
+from adapters.files.parts import Part, TablePart
+from adapters.files.recorded import recorded_parts
+from adapters.files.recordings import Recording, is_recording
+from adapters.files.reports import ImportProgress, ImportReport, InstrumentReport, Meter
+from adapters.files.streams import InstrumentStream, kind_text
 from engine.clock import SystemIds
 from engine.errors import ImportRefused, JournalError, UsageError
 from engine.events import KINDS, InstrumentListed, assumed_rules
@@ -51,20 +60,24 @@ def import_files(
     silence: str | None = None,
     time_unit: str | None = None,
     day: str | None = None,
+    data: str | None = None,
+    rates: str | None = None,
+    depth: int = DEPTH,
     ids: Ids | None = None,
     progress: Callable[[ImportProgress], None] | None = None,
 ) -> ImportReport:
-    """Import files of trades or candles into `journal`, a folder of days, and report.
+    """Import files of market data into `journal`, a folder of days, and report.
 
-    `instrument`, as NAME or `venue:NAME`, is that of all files; without it each file's name must say it.
-    What follows holds for all files. `columns` goes from role (see `adapters.files.columns`) to a name or,
-    for CSV, a position from 0; with positions a CSV file needs no names. `layout` forces a known layout and
-    `turned` swaps buyers and sellers (`adapters.files.layouts`). Decimals and interval that are not given
-    are measured by a first pass over all files. `time_unit` is s, ms, us, ns or iso, None to decide by the
-    first time of a file; `day` (YYYY-MM-DD) is for a file whose times count from midnight, in `time_unit`
-    or ms. `silence`, "flat" or "none", replaces the venue's rule for windows without trades.
-    `instrument_kind` is one of `KINDS`; a file states no trading rules, so those of the kind are assumed
-    (`assumed_rules`).
+    `instrument`, as NAME or `venue:NAME`, is that of all files; without it each file's name must say it. What
+    follows holds for all files. `columns` goes from role (see `adapters.files.columns`) to a name or, for
+    CSV, a position from 0; with positions a CSV file needs no names. `layout` forces a known layout and
+    `turned` swaps buyers and sellers (`adapters.files.layouts`). Decimals and interval that are not given are
+    measured by a first pass over all files. `time_unit` is s, ms, us, ns or iso, None to decide by the first
+    time of a file; `day` (YYYY-MM-DD) is for a file whose times count from midnight, in `time_unit` or ms.
+    `data` is the kind that a file holds which is read by its columns (`kinds.KINDS_OF_DATA`), `rates` the
+    unit of funding rates (`kinds.RATE_UNITS`), `depth` how many levels of a book are kept. `silence`, "flat"
+    or "none", replaces the venue's rule for windows without trades. `instrument_kind` is one of `KINDS`; a
+    file states no trading rules, so those of the kind are assumed (`assumed_rules`).
 
     Raises ImportRefused for a row that cannot be read, other UsageErrors for what the caller can change,
     JournalError when the journal cannot be written. Complete days stay; the day in progress is as it was.
@@ -72,29 +85,54 @@ def import_files(
     if instrument is not None:
         instrument = instrument.removeprefix(f"{venue}:")
     _check(paths, venue, instrument, price_decimals, size_decimals, instrument_kind, day)
+    if not 1 <= depth <= DEPTH_MAX:
+        raise UsageError(f"a book of {depth} levels cannot be kept; 1 to {DEPTH_MAX} can")
     meter = Meter(paths, progress)
     interval_ns = 0 if interval is None else parse_interval(interval)
-    parts: list[_Part] = []
+    parts: list[Part] = []
     for path in paths:
-        file = DataFile(path, columns=columns, layout=layout, turned=turned, time_unit=time_unit, day=day)
-        part = _Part(file, facts_of(path), instrument)
-        part.survey(price_decimals, size_decimals, interval_ns, meter)
-        parts.append(part)
+        if is_recording(path):
+            _check_recording(path, columns, day)
+            parts += recorded_parts(
+                Recording(path, layout), meter, instrument=instrument, data=data, depth=depth
+            )
+            continue
+        file = DataFile(
+            path,
+            columns=columns,
+            layout=layout,
+            turned=turned,
+            time_unit=time_unit,
+            day=day,
+            data=data,
+            rates=rates,
+            depth=depth,
+        )
+        table = TablePart(file, facts_of(path), instrument)
+        table.survey(price_decimals, size_decimals, interval_ns, meter)
+        parts.append(table)
     _check_instruments(parts)
-    by_name: dict[str, list[_Part]] = {}
-    for part in sorted(parts, key=lambda part: part.instrument):
-        by_name.setdefault(part.instrument, []).append(part)
-    streams: dict[str, InstrumentStream] = {}
-    for number, (name, own) in enumerate(by_name.items(), 1):
-        listed = _listed(number, name, venue, own, instrument_kind, silence)
-        sources = [part.source(listed, meter) for part in own]
-        streams[name] = InstrumentStream(listed, sources, interval_ns=own[0].interval_ns)
+    by_name: dict[str, dict[int, list[Part]]] = {}
+    for part in sorted(parts, key=lambda part: (part.instrument, SERIES_OF[part.kind])):
+        by_name.setdefault(part.instrument, {}).setdefault(SERIES_OF[part.kind], []).append(part)
+    streams: dict[str, list[InstrumentStream]] = {}
+    for number, (name, by_series) in enumerate(by_name.items(), 1):
+        listed = _listed(number, name, venue, by_series, instrument_kind, silence)
+        streams[name] = [
+            InstrumentStream(
+                listed,
+                [part.source(listed, meter) for part in own],
+                series=series,
+                interval_ns=own[0].interval_ns,
+            )
+            for series, own in by_series.items()
+        ]
     meter.begin_importing()
     days = DayWriter(journal, ids=ids or SystemIds())
     days.report = meter.written
     try:
         with days:
-            days.write([*streams.values()])
+            days.write([stream for own in streams.values() for stream in own])
     except ImportRefused as error:
         raise ImportRefused(error.file, error.line, f"{error.reason}; {days.outcome()}") from error
     except UsageError as error:
@@ -102,7 +140,10 @@ def import_files(
     except JournalError as error:
         raise JournalError(f"{error}; {days.outcome()}") from error
     return ImportReport(
-        instruments=tuple(_instrument_report(streams[name], own) for name, own in by_name.items()),
+        instruments=tuple(
+            _instrument_report(streams[name], [part for parts in own.values() for part in parts])
+            for name, own in by_name.items()
+        ),
         files=tuple(part.report() for part in parts),
         days=tuple(days.done),
         digests=days.digests,
@@ -112,100 +153,6 @@ def import_files(
         first_ns=days.first_ns,
         last_ns=days.last_ns,
     )
-
-
-class _Part:
-    """One file of an import."""
-
-    def __init__(self, file: DataFile, facts: NameFacts | None, instrument: str | None) -> None:
-        self.file = file
-        self.facts = facts
-        if facts is None and instrument is None:
-            raise UsageError(
-                f"{file.path}: its name does not say which instrument it holds, as BTCUSDT-1m-2024-01.zip "
-                "does; give --instrument, for all files"
-            )
-        self.instrument = instrument or (facts.instrument if facts else "")
-        self.kind = file.layout.kind
-        self.found = Survey(0, 0)
-        self.duplicates = 0
-        self._notes: tuple[str, ...] = ()
-        self._source: FileSource | None = None
-        self.derived = tuple(
-            what
-            for what, used in (
-                ("instrument", instrument is None),
-                ("interval", facts is not None and bool(facts.interval)),
-            )
-            if used
-        )
-        if facts is not None and facts.kind != self.kind:
-            raise UsageError(f"{file.path}: its name says {facts.kind}, but it holds {self.kind}; rename it")
-
-    @property
-    def interval_ns(self) -> int:
-        """The interval of candles, 0 for trades."""
-        return self.found.interval_ns if self.kind == CANDLES else 0
-
-    def survey(
-        self, price_decimals: int | None, size_decimals: int | None, interval_ns: int, meter: Meter
-    ) -> None:
-        """Read the file once, for what it needs."""
-        if interval_ns and self.kind == TRADES:
-            raise UsageError(f"{self.file.path}: holds trades; an interval is for candles")
-        named_ns = 0
-        if self.kind == TRADES or interval_ns:
-            self.derived = tuple(what for what in self.derived if what != "interval")
-        elif self.facts is not None:
-            try:
-                named_ns = parse_interval(self.facts.interval)
-            except UsageError as error:
-                raise UsageError(f"{self.file.path}: {error}") from error
-            # The end of a candle in the file says it too; the distance of rows does not if some are missing.
-            interval_ns = 0 if "until" in self.file.layout.at else named_ns
-        self.found = self.file.survey(
-            price_decimals=price_decimals,
-            size_decimals=size_decimals,
-            interval_ns=interval_ns,
-            report=meter.measure,
-        )
-        meter.measured(self.file.path, self.found.rows)
-        if named_ns and self.found.interval_ns != named_ns:
-            raise UsageError(
-                f"{self.file.path}: its name says {kind_text(named_ns)}, but it holds "
-                f"{kind_text(self.found.interval_ns)}; rename it"
-            )
-
-    def source(self, listed: InstrumentListed, meter: Meter) -> FileSource:
-        """Return the file as a source of events."""
-        first_ns = max(self.found.first_ns, 0)
-        self._source = FileSource(str(self.file.path), first_ns, lambda: self._read(listed, meter))
-        return self._source
-
-    def _read(self, listed: InstrumentListed, meter: Meter) -> Iterator[MarketEvent]:
-        path = self.file.path
-        with closing(self.file.open(self.found, listed)) as reader:
-            meter.opened(path, reader)
-            yield from reader.events()
-            self.duplicates = reader.duplicates
-            self._notes = self.file.notes(self.found, reader)
-            meter.closed(path)
-
-    def report(self) -> FileReport:
-        """Return what there is to report after the import."""
-        assert self._source is not None, "every file is a source"
-        return FileReport(
-            file=str(self.file.path),
-            instrument=self.instrument,
-            kind=self.kind,
-            interval=format_interval(self.interval_ns) if self.interval_ns else "",
-            layout=self.file.layout.name,
-            columns=self.file.layout.names,
-            derived=self.derived,
-            events=self._source.count,
-            duplicates=self.duplicates,
-            notes=self._notes,
-        )
 
 
 def _check(
@@ -240,34 +187,59 @@ def _check(
         )
 
 
-def _check_instruments(parts: Sequence[_Part]) -> None:
-    """Refuse names that contradict the instrument given for all, and two kinds of data of one instrument."""
-    first: dict[str, _Part] = {}
+def _check_recording(path: Path, columns: Mapping[str, str] | None, day: str | None) -> None:
+    """Refuse options that are for files of rows."""
+    for option, given in (("--columns", columns), ("--day", day)):
+        if given:
+            raise UsageError(f"{path}: {option}: a recording of messages has neither columns nor a day")
+
+
+def _check_instruments(parts: Sequence[Part]) -> None:
+    """Refuse names that contradict the instrument given for all, and two kinds of prices of one
+    instrument."""
+    named: dict[str, Part] = {}
+    first: dict[tuple[str, int], Part] = {}
     for part in parts:
-        other = first.setdefault(part.instrument, part)
-        one, two = other.facts, part.facts
-        names = f"{other.file.path.name} and {part.file.path.name}"
-        if one is not None and two is not None and one.instrument != two.instrument:
-            raise UsageError(
-                f"{names} say {one.instrument} and {two.instrument}; without --instrument each file is "
-                "imported as what its name says"
-            )
-        kinds = kind_text(other.interval_ns), kind_text(part.interval_ns)
-        if one is not None and two is not None and kinds[0] == kinds[1]:
-            kinds = one.form, two.form
+        other = named.setdefault(part.instrument, part)
+        if other.facts is not None and part.facts is not None:
+            names = f"{other.path.name} and {part.path.name}"
+            if other.facts.instrument != part.facts.instrument:
+                raise UsageError(
+                    f"{names} say {other.facts.instrument} and {part.facts.instrument}; without --instrument "
+                    "each file is imported as what its name says"
+                )
+        other = first.setdefault((part.instrument, SERIES_OF[part.kind]), part)
+        kinds = _kind_name(other), _kind_name(part)
+        if other.facts is not None and part.facts is not None and kinds[0] == kinds[1]:
+            kinds = other.facts.form, part.facts.form
         if kinds[0] != kinds[1]:
+            names = f"{other.path.name} and {part.path.name}"
             raise UsageError(
                 f"{part.instrument}: {names} hold {kinds[0]} and {kinds[1]}; one journal takes one kind of "
                 "data of an instrument"
             )
 
 
+def _kind_name(part: Part) -> str:
+    """Return what is one kind of data of a series: books and their updates are."""
+    return (
+        kind_text(part.interval_ns) if part.kind in (TRADES, CANDLES) else SERIES_NAMES[SERIES_OF[part.kind]]
+    )
+
+
 def _listed(
-    number: int, name: str, venue: str, parts: Sequence[_Part], kind: str, silence: str | None
+    number: int,
+    name: str,
+    venue: str,
+    by_series: Mapping[int, Sequence[Part]],
+    kind: str,
+    silence: str | None,
 ) -> InstrumentListed:
     """Return the listing of an instrument, with the scales that all its files need."""
     customs = customs_of(venue, kind)
-    found = sorted({silence or part.file.layout.silence or customs[0] for part in parts})
+    parts = [part for own in by_series.values() for part in own]
+    prints = by_series.get(PRICE_SERIES, ())
+    found = sorted({silence or part.silence or customs[0] for part in prints}) or [silence or ""]
     if len(found) > 1:
         raise UsageError(f"{name}: its files differ in how they show windows without trades; give --silence")
     return InstrumentListed(
@@ -284,18 +256,25 @@ def _listed(
     )
 
 
-def _instrument_report(stream: InstrumentStream, parts: Sequence[_Part]) -> InstrumentReport:
-    listed, kind = stream.listed, parts[0].kind
+def _instrument_report(streams: Sequence[InstrumentStream], parts: Sequence[Part]) -> InstrumentReport:
+    listed = streams[0].listed
+    kinds = list(dict.fromkeys(part.kind for part in parts))
+    counts = {stream.series: stream.count for stream in streams}
+    prints = counts.get(PRICE_SERIES, 0)
     return InstrumentReport(
         venue=listed.venue,
         instrument=listed.name,
-        kind=kind,
-        interval=format_interval(parts[0].interval_ns) if kind == CANDLES else "",
-        files=len(parts),
-        trades=stream.count if kind == TRADES else 0,
-        candles=stream.count if kind == CANDLES else 0,
-        duplicates=stream.repeated + sum(part.duplicates for part in parts),
+        kind=", ".join(kinds),
+        interval=next((format_interval(part.interval_ns) for part in parts if part.interval_ns), ""),
+        files=len({part.path for part in parts}),
+        trades=prints if TRADES in kinds else 0,
+        candles=prints if CANDLES in kinds else 0,
+        duplicates=sum(stream.repeated for stream in streams) + sum(part.duplicates for part in parts),
         price_decimals=listed.price_scale,
         size_decimals=listed.size_scale,
         measured=tuple(dict.fromkeys(what for part in parts for what in part.found.measured)),
+        quotes=counts.get(QUOTE_SERIES, 0),
+        books=counts.get(BOOK_SERIES, 0),
+        contexts=counts.get(CONTEXT_SERIES, 0),
+        rates=counts.get(RATE_SERIES, 0),
     )

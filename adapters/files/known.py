@@ -1,4 +1,4 @@
-"""The table of known layouts of data files, and the customs of venues.
+"""The table of known layouts of trades and candles, and the customs of venues.
 
 Owns what each layout's columns are called or, without names, what their cells look like, and what its source
 says about times, sides and silence. Promises nothing of its own: `layouts` recognises. The sources are cited
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
+from adapters.files.columns import BY_COLUMNS
+from adapters.files.kinds import CANDLES, TRADES, Known
+from adapters.files.market_layouts import MARKET_KNOWN
+from adapters.files.messages import LAYOUTS
 
-from adapters.files.columns import BY_COLUMNS, CANDLES, TRADES
-
-__all__ = ["CUSTOMS", "KNOWN", "LAYOUT_NAMES", "Known", "customs_of"]
+__all__ = ["ALL_KNOWN", "CUSTOMS", "KNOWN", "LAYOUT_NAMES", "customs_of"]
 
 CUSTOMS: Final = {
     "hyperliquid": ("flat", "arrival"),
@@ -34,31 +35,6 @@ def customs_of(venue: str, kind: str) -> tuple[str, str]:
     while their exchange is closed.
     """
     return CUSTOMS.get(venue.lower(), ("none" if kind == "stock" else "flat", "arrival"))
-
-
-class Known(msgspec.Struct, frozen=True):
-    """One known layout.
-
-    `columns` are names and what the cells are: `t` a time, `n` a number, `i` a whole number, `b` true or
-    false, `x` anything. Without names a file has the first `widths` of them, () if it always has names.
-    With names it has all of `needs`, and nothing else if `exact`. `roles` goes from role to name. `arrays`:
-    without names only as JSON arrays. `units` are the units of the times.
-    """
-
-    name: str
-    title: str
-    kind: str
-    columns: tuple[tuple[str, str], ...]
-    roles: dict[str, str]
-    needs: tuple[str, ...]
-    widths: tuple[int, ...] = ()
-    exact: bool = False
-    arrays: bool = False
-    units: tuple[str, ...] = ()
-    turned: bool = False
-    silence: str | None = None
-    sorts: bool = False
-    says: str = ""
 
 
 def _columns(text: str) -> tuple[tuple[str, str], ...]:
@@ -297,6 +273,9 @@ KNOWN: Final[tuple[Known, ...]] = (
         says="integer prices count 1e-9 and are scaled; windows without trades are left out",
     ),
 )
-"""Every known layout. By its names the first that fits is taken; without names no row fits two of them."""
+"""Every known layout of trades and candles. Without names no row fits two of them."""
 
-LAYOUT_NAMES: Final = (BY_COLUMNS, *(one.name for one in KNOWN))
+ALL_KNOWN: Final = (*KNOWN, *MARKET_KNOWN)
+"""Every known layout. By its names the first that fits is taken."""
+
+LAYOUT_NAMES: Final = (BY_COLUMNS, *(one.name for one in ALL_KNOWN), *LAYOUTS)

@@ -19,14 +19,15 @@ from adapters.files.columns import (
     BY_COLUMNS,
     HOW_TO_NAME,
     ROLES,
-    TRADES,
     Layout,
     holds_data,
     lay_out,
     list_names,
     plain_name,
 )
-from adapters.files.known import KNOWN, LAYOUT_NAMES, Known
+from adapters.files.kinds import BOOKS, FUNDING, NEEDS, OPTIONAL, RATE_UNITS, Known
+from adapters.files.known import ALL_KNOWN, KNOWN, LAYOUT_NAMES
+from adapters.files.messages import LAYOUTS
 from adapters.files.noise import digits_of
 from adapters.files.tables import Table, open_table
 from adapters.files.times import MIXED, TimeReader
@@ -42,12 +43,19 @@ _BILLIONTHS: Final = 9
 
 
 def find_layout(
-    path: Path, mapping: Mapping[str, str] | None = None, *, name: str | None = None, turned: bool = False
+    path: Path,
+    mapping: Mapping[str, str] | None = None,
+    *,
+    name: str | None = None,
+    turned: bool = False,
+    kind: str | None = None,
+    rates: str | None = None,
 ) -> Layout:
     """Return the layout of a data file. Raises UsageError when it is none that can be read.
 
-    `mapping`: see `columns.lay_out`. `name`, one of LAYOUT_NAMES, forces a layout. `turned` swaps buyers and
-    sellers of what the layout says.
+    `mapping`: see `columns.lay_out`. `name`, one of LAYOUT_NAMES, forces a layout, `kind` what a file that is
+    read by its columns holds. `turned` swaps buyers and sellers of what the layout says. `rates`, one of
+    RATE_UNITS, is the unit of funding rates.
     """
     if name is not None and name not in LAYOUT_NAMES:
         raise UsageError(f"--layout {name[:40]!r} is not known; known: {' '.join(LAYOUT_NAMES)}")
@@ -55,8 +63,11 @@ def find_layout(
     unknown = [role for role in given if role not in ROLES]
     if unknown:
         raise UsageError(f"--columns: {unknown[0]!r} is not a role of a column; known: {' '.join(ROLES)}")
+    if name in LAYOUTS:
+        raise UsageError(f"{path}: --layout {name}: its lines are not messages with times of receipt")
     with closing(open_table(path)) as table:
-        layout = _Finder(path, table, given, name).find()
+        layout = _Finder(path, table, given, name, kind).find()
+    layout = _with_rates(path, layout, rates)
     if not turned:
         return layout
     if "side" not in layout.at and "maker" not in layout.at:
@@ -68,8 +79,11 @@ def find_layout(
 class _Finder:
     """Finds the layout of one open file."""
 
-    def __init__(self, path: Path, table: Table, given: dict[str, str], forced: str | None) -> None:
+    def __init__(
+        self, path: Path, table: Table, given: dict[str, str], forced: str | None, kind: str | None
+    ) -> None:
         self._path = path
+        self._kind = kind
         self._table = table
         self._given = given
         self._forced = forced
@@ -81,11 +95,13 @@ class _Finder:
         if self._forced == BY_COLUMNS:
             return self._by_columns()
         if self._forced is not None:
-            known = next(one for one in KNOWN if one.name == self._forced)
+            known = next(one for one in ALL_KNOWN if one.name == self._forced)
             self._check_forced(known)
             return self._of(known)
         if self._headed:
-            known_by_names = next((one for one in KNOWN if self._has_names(one)), None)
+            known_by_names = next((one for one in ALL_KNOWN if self._has_names(one)), None)
+            if known_by_names is not None and self._kind not in (None, known_by_names.kind):
+                known_by_names = None
             return self._of(known_by_names) if known_by_names is not None else self._by_columns()
         rows = self._sample(range(len(self._first)))
         fitting = next((one for one in KNOWN if self._fits(one, rows)), None)
@@ -177,14 +193,22 @@ class _Finder:
             if index is not None:
                 mapping["time"] = str(index)
                 notes.append("the column without a name is read as the time: the index of a data frame")
-        layout = lay_out(self._first, mapping, file=str(self._path), headed=self._table.headed)
-        read = ", ".join(f"{role}={name or layout.at[role]}" for role, name in layout.names.items())
+        layout = lay_out(
+            self._first, mapping, file=str(self._path), headed=self._table.headed, kind=self._kind
+        )
+        named = (*NEEDS[layout.kind], *OPTIONAL[layout.kind])
+        read = ", ".join(
+            f"{role}={name or layout.at[role]}" for role, name in layout.names.items() if role in named
+        )
+        if layout.kind == BOOKS:
+            counts = (sum(1 for role in layout.at if role.startswith(side)) // 2 for side in ("bid", "ask"))
+            read += ", levels of bids and asks: {} and {}".format(*counts)
         return msgspec.structs.replace(layout, notes=(f"{layout.kind} by their columns: {read}", *notes))
 
     def _index(self) -> int | None:
         """Return the position of a data frame's index of times that has no name."""
         try:
-            lay_out(self._first, {}, file="", headed=True)
+            lay_out(self._first, {}, file="", headed=True, kind=self._kind)
         except UsageError:
             pass
         else:
@@ -211,17 +235,15 @@ class _Finder:
             roles |= self._of_download()
         positions = {role: names.index(name) for role, name in roles.items() if name in names}
         beside = {role: positions.pop(role) for role in ("until", "action", "span") if role in positions}
-        left_out = {role: "" for role in ("id", "side", "maker", "trades", "symbol") if role not in positions}
-        if known.kind == TRADES:
-            left_out.pop("trades")
-        else:
-            left_out = {role: "" for role in left_out if role in ("trades", "symbol")}
+        left_out = {role: "" for role in OPTIONAL[known.kind] if role not in positions}
         mapping = {**left_out, **{role: str(at) for role, at in positions.items()}, **self._given}
         if self._given.get("side"):
             mapping.pop("maker", None)
         if self._given.get("maker"):
             mapping.pop("side", None)
-        layout = lay_out(self._first, mapping, file=str(self._path), headed=self._table.headed)
+        layout = lay_out(
+            self._first, mapping, file=str(self._path), headed=self._table.headed, kind=known.kind
+        )
         says = f"; {known.says}" if known.says else ""
         shift = self._shift(known, layout)
         return msgspec.structs.replace(
@@ -233,6 +255,7 @@ class _Finder:
             turned=known.turned,
             silence=known.silence,
             sorts=known.sorts,
+            rates=known.rates,
             notes=(f"recognised as {known.title} ({known.name}){says}",),
         )
 
@@ -257,6 +280,28 @@ class _Finder:
         prices = [layout.at[role] for role in ("price", "open", "high", "low", "close") if role in layout.at]
         cells = [cell for row in self._sample(prices) for cell in row]
         return _BILLIONTHS if cells and all(cell.isdigit() for cell in cells) else 0
+
+
+def _with_rates(path: Path, layout: Layout, rates: str | None) -> Layout:
+    """Return the layout with the unit of its funding rates. Raises UsageError if none is known, or two
+    are."""
+    units = ", ".join(RATE_UNITS)
+    if layout.kind != FUNDING:
+        if rates is not None:
+            raise UsageError(f"{path}: --funding-unit: it holds {layout.kind}, not funding rates")
+        return layout
+    if layout.rates and rates not in (None, layout.rates):
+        raise UsageError(
+            f"{path}: --funding-unit {rates}: rates of {layout.name} are given as a {layout.rates}; "
+            f"add --layout {BY_COLUMNS} if they are not"
+        )
+    unit = layout.rates or rates
+    if unit is None:
+        raise UsageError(
+            f"{path}: a funding rate of 0.01 may be a fraction, one percent, or money for one unit of the "
+            f"instrument, and the file does not say which; give --funding-unit {units.replace(', ', ' or ')}"
+        )
+    return msgspec.structs.replace(layout, rates=unit)
 
 
 def _misfit(known: Known, row: Sequence[str]) -> str | None:

@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from adapters.files.columns import CANDLES, TRADES
+from adapters.files.kinds import CANDLES, TRADES
 from engine.values import INTERVALS
 
 __all__ = ["NameFacts", "facts_of"]

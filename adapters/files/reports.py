@@ -27,10 +27,10 @@ class ImportProgress(msgspec.Struct, frozen=True):
 class FileReport(msgspec.Struct, frozen=True):
     """One file of an import.
 
-    `kind` is "trades" or "candles", `interval` that of candles, `layout` the name of the layout; `columns`
-    goes from role to the file's name. `derived` says which of "instrument" and "interval" were taken from its
-    name. `events` counts its trades or candles, without the `duplicates`: trades with the time and id of an
-    earlier one. `notes` say what was recognised, doubted, sorted, rounded or left out.
+    `kind` is one of `kinds.KINDS_OF_DATA`, `interval` that of candles, `layout` the name of the layout;
+    `columns` goes from role to the file's name. `derived` says which of "instrument" and "interval" were
+    taken from its name. `events` counts what came of it, without the `duplicates`: trades with the time and
+    id of an earlier one. `notes` say what was recognised, doubted, sorted, rounded or left out.
     """
 
     file: str
@@ -48,9 +48,10 @@ class FileReport(msgspec.Struct, frozen=True):
 class InstrumentReport(msgspec.Struct, frozen=True):
     """One instrument of an import.
 
-    `duplicates` counts the trades and candles that came again, in one file or in another one; `trades` and
-    `candles` count each once. `measured` says which of "price_decimals", "size_decimals" and "interval" were
-    found in its files rather than given.
+    `kind` has the kinds of its files. `duplicates` counts what came again, in one file or in another one;
+    `trades`, `candles`, `quotes`, `books` (with what says that a book is unknown), `contexts` and `rates`
+    count each once. `measured` says which of "price_decimals", "size_decimals" and "interval" were found in
+    its files rather than given.
     """
 
     venue: str
@@ -64,6 +65,10 @@ class InstrumentReport(msgspec.Struct, frozen=True):
     price_decimals: int
     size_decimals: int
     measured: tuple[str, ...]
+    quotes: int = 0
+    books: int = 0
+    contexts: int = 0
+    rates: int = 0
 
 
 class ImportReport(msgspec.Struct, frozen=True):
@@ -121,7 +126,7 @@ class Meter:
         self._sizes = {path: path.stat().st_size if path.is_file() else 0 for path in paths}
         self._total = sum(self._sizes[path] for path in paths)
         self._rows = self._bytes = 0
-        self._open: dict[Path, _Reading] = {}
+        self._open: dict[object, _Reading] = {}
 
     def measure(self, table: _Reading, rows: int) -> None:
         """Report the rows of a file that is being measured."""
@@ -136,13 +141,13 @@ class Meter:
         """Note that every file was measured."""
         self._stage, self._bytes = "importing", 0
 
-    def opened(self, path: Path, reader: _Reading) -> None:
-        """Note that a file is being imported."""
-        self._open[path] = reader
+    def opened(self, part: object, reader: _Reading) -> None:
+        """Note that a part of a file is being imported."""
+        self._open[part] = reader
 
-    def closed(self, path: Path) -> None:
-        """Note that a file was read to its end."""
-        del self._open[path]
+    def closed(self, part: object, path: Path) -> None:
+        """Note that a part was read to the end of its file."""
+        del self._open[part]
         self._bytes += self._sizes[path]
 
     def written(self, rows: int, day: str) -> None:
@@ -151,4 +156,5 @@ class Meter:
 
     def _report(self, rows: int, done: int, day: str) -> None:
         if self._send is not None:
-            self._send(ImportProgress(self._stage, rows, done, self._total, day))
+            # A recording is read once for each of its series.
+            self._send(ImportProgress(self._stage, rows, min(done, self._total), self._total, day))

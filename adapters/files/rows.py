@@ -15,7 +15,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from adapters.files.columns import TRADES, Layout
+from adapters.files.columns import Layout
+from adapters.files.kinds import TRADES
+from adapters.files.merging import MarketEvent
 from adapters.files.noise import Rounding
 from adapters.files.numbers import maker_sides, number_reader, parse_trade_id, taker_sides, volume_reader
 from adapters.files.survey import Survey
@@ -59,9 +61,9 @@ class RowReader:
         self._prices = Rounding(found.price_decimals, asked=asked[0]) if found.rounds_prices else None
         self._sizes = Rounding(found.size_decimals, asked=asked[1]) if found.rounds_sizes else None
 
-    def events(self) -> Iterator[Trade] | Iterator[Candle]:
+    def events(self) -> Iterator[MarketEvent]:
         """Yield every row as an event. Raises ImportRefused, also when there is no row."""
-        return self.trades() if self._layout.kind == TRADES else self.candles()
+        yield from self.trades() if self._layout.kind == TRADES else self.candles()
 
     def bytes_read(self) -> int:
         """Return how far the file was read, in its own bytes."""

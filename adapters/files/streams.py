@@ -1,4 +1,4 @@
-"""Streams of the events of one instrument, read from its files.
+"""Streams of events, one for each series of an instrument, read from its files.
 
 Owns which files are open. Promises: events in order of time; a file is opened when its first time is reached
 and closed at its end, so files that do not overlap are open one at a time; an error in a file is raised when
@@ -11,7 +11,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from adapters.files.merging import Combiner, Group, MarketEvent, Origin, union
+from adapters.files.merging import (
+    PRICE_SERIES,
+    SERIES_NAMES,
+    Combiner,
+    Group,
+    MarketEvent,
+    Origin,
+    union,
+)
 from engine.errors import ImportRefused, UsageError
 from engine.events import Candle, InstrumentListed
 from engine.values import format_interval
@@ -100,19 +108,25 @@ class FileSource:
 
 
 class InstrumentStream:
-    """The events of one instrument: trades, or candles of `interval_ns` if that is not 0.
+    """One series of an instrument; of prices, trades, or candles of `interval_ns` if that is not 0.
 
     `listed.instrument` is its number in them. `repeated` counts the events that were in several files and
     count once, `count` all others.
     """
 
     def __init__(
-        self, listed: InstrumentListed, sources: Sequence[FileSource], *, interval_ns: int = 0
+        self,
+        listed: InstrumentListed,
+        sources: Sequence[FileSource],
+        *,
+        series: int = PRICE_SERIES,
+        interval_ns: int = 0,
     ) -> None:
         self.listed = listed
+        self.series = series
         self._interval_ns = interval_ns
         self.repeated = 0
-        self.combiner = Combiner(listed.name, sequence=listed.ids == "sequence")
+        self.combiner = Combiner(listed.name, sequence=listed.ids == "sequence", what=SERIES_NAMES[series])
         self._sources = sources
         self._waiting = deque(sorted(sources, key=lambda source: source.head_ns))
         self._open: list[FileSource] = []
@@ -147,7 +161,9 @@ class InstrumentStream:
         return groups
 
     def check_kind(self, event: MarketEvent, where: str) -> None:
-        """Raise UsageError if an event elsewhere is of another kind."""
+        """Raise UsageError if an event of the series elsewhere is of another kind."""
+        if self.series != PRICE_SERIES:
+            return
         interval_ns = event.interval_ns if isinstance(event, Candle) else 0
         if interval_ns != self._interval_ns:
             raise UsageError(

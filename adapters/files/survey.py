@@ -14,7 +14,8 @@ from typing import Final
 
 import msgspec
 
-from adapters.files.columns import CANDLES, TRADES, Layout
+from adapters.files.columns import Layout
+from adapters.files.kinds import CANDLES, TRADES, price_roles, size_roles
 from adapters.files.noise import Column
 from adapters.files.numbers import DECIMALS_MAX, NO_VALUES, shifted
 from adapters.files.tables import Table, open_table
@@ -33,7 +34,6 @@ IDS_REMEMBERED: Final = 100_000
 """Trade ids that are compared with later ones: those of this many rows, at least."""
 
 _ROWS_PER_REPORT: Final = 16_384
-_SINGLE_PRICES: Final = {TRADES: ("price",), CANDLES: ("open", "high", "low", "close")}
 # Databento's record types of candles; see its page on OHLCV.
 _SPANS_NS: Final = {"32": SECOND_NS, "33": 60 * SECOND_NS, "34": 3600 * SECOND_NS, "35": DAY_NS}
 _NAMED: Final = frozenset(seconds * SECOND_NS for seconds in INTERVALS.values())
@@ -159,14 +159,14 @@ class _Surveyor:
         at, width, rows = self._table.rows(list(layout.at.values()), header=layout.header)
         where = dict(zip(layout.at, at, strict=True))
         time_at = where["time"]
-        prices = [where[role] for role in _SINGLE_PRICES[layout.kind]]
-        size = where["size" if layout.kind == TRADES else "volume"]
+        prices = [where[role] for role in price_roles(layout.kind, where)]
+        sizes = [where[role] for role in size_roles(layout.kind, where)]
         id_at, until_at, symbol_at, span_at = (
             where.get(role, -1) for role in ("id", "until", "symbol", "span")
         )
         shift, last_ns = layout.shift, -1
         add_price, add_size, read_time = self.prices.add, self.sizes.add, self._times.read
-        candles = layout.kind == CANDLES
+        candles, trades = layout.kind == CANDLES, layout.kind == TRADES
         for row in rows:
             if len(row) != width:
                 if not row:
@@ -175,7 +175,8 @@ class _Surveyor:
             ns = read_time(row[time_at])
             for position in prices:
                 add_price(shifted(row[position], shift) if shift else row[position])
-            add_size(row[size])
+            for position in sizes:
+                add_size(row[position])
             if last_ns < 0:
                 self._first_ns = self._last_ns = self._start_ns = ns
                 if until_at >= 0:
@@ -197,8 +198,8 @@ class _Surveyor:
                 if last_ns >= 0 and step and (not self._step_ns or step < self._step_ns):
                     self._step_ns = step
                 self._all_firsts = self._all_firsts and window_start(MONTH_NS, ns) == ns
-            elif id_at >= 0:
-                self._ids.add(row[id_at], ns, (row[prices[0]], row[size]))
+            elif id_at >= 0 and trades:
+                self._ids.add(row[id_at], ns, (row[prices[0]], row[sizes[0]]))
             last_ns = ns
             self._rows += 1
             if self._report is not None and not self._rows % _ROWS_PER_REPORT:

@@ -1,4 +1,4 @@
-"""`engine import FILE...`: recorded trades or candles into journal days."""
+"""`engine import FILE...`: recorded market data into journal days."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 
 from adapters.files import FileReport, ImportProgress, ImportReport, InstrumentReport, import_files
+from adapters.files.books import DEPTH, DEPTH_MAX
+from adapters.files.kinds import KINDS_OF_DATA, RATE_UNITS
 from adapters.files.known import LAYOUT_NAMES
 from engine.clock import SystemIds
 from engine.commands.output import json_option, print_json, progress
@@ -48,6 +50,23 @@ __all__ = ["import_command"]
     metavar="NAME",
     help="Force a layout (docs/importing.md). Default: what the names or the first rows show.",
 )
+@click.option(
+    "--data",
+    type=click.Choice(KINDS_OF_DATA),
+    help="What files hold that are read by their columns. Default: what the names of the columns show.",
+)
+@click.option(
+    "--funding-unit",
+    type=click.Choice(RATE_UNITS),
+    help="Of funding rates: 0.0001 as a fraction is 0.01 percent; money is per unit of the instrument.",
+)
+@click.option(
+    "--depth",
+    type=click.IntRange(1, DEPTH_MAX),
+    default=DEPTH,
+    show_default=True,
+    help="Levels of each side of a book that are kept.",
+)
 @click.option("--turn-sides", is_flag=True, help="Swap buyers and sellers: the column is of the makers.")
 @click.option(
     "--interval", help="Of candles, such as 1m. Default: by name, or the smallest step between rows."
@@ -69,18 +88,36 @@ def import_command(
     size_decimals: int | None,
     columns: str | None,
     layout: str | None,
+    data: str | None,
+    funding_unit: str | None,
+    depth: int,
     turn_sides: bool,
     interval: str | None,
     day: str | None,
     silence: str | None,
     as_json: bool,
 ) -> None:
-    """Import trades or candles from CSV, JSON or Parquet files into journal days.
+    """Import market data from CSV, JSON or Parquet files and recordings into journal days.
 
     Files may be packed (zip, gz, xz, zst, bz2), of several instruments, in any order. Known layouts of venues
-    are recognised. Other columns are found by their usual names: timestamp, price, quantity, and optionally
-    id and side; or open, high, low, close, volume. Numbers stay exact. A day is written completely or not at
-    all; an error names the line, and the days before it are kept. A day that was imported before is extended.
+    are recognised. Other columns are found by their usual names, which show what a file holds:
+
+    \b
+    trades     timestamp price quantity, and optionally id side
+    candles    timestamp open high low close volume
+    quotes     timestamp bid bid_size ask ask_size
+    books      timestamp bid_price_0 bid_size_0 ask_price_0 ask_size_0 and so on: a book in each row
+    updates    timestamp side price size is_snapshot, and optionally seq: a level in each row, 0 removes it
+    funding    timestamp rate: a settlement in each row; its unit is that of the layout, or --funding-unit
+    contexts   timestamp mark_price index_price open_interest, any of them
+
+    One journal takes prices (trades or candles), quotes, books, funding and contexts of an instrument,
+    together or alone. Recordings of websocket messages (Hyperliquid, Binance) have several of them in one
+    file. What is wrong with a book, a gap or a bid that is not below the ask, is counted and played as
+    unknown.
+
+    Numbers stay exact. A day is written completely or not at all; an error names the line, and the days
+    before it are kept. A day that was imported before is extended.
     """
     began = time.perf_counter()
     with progress(f"importing {files[0].name if len(files) == 1 else f'{len(files)} files'}") as show:
@@ -98,6 +135,9 @@ def import_command(
             journal=root,
             columns=_mapping(columns),
             layout=layout,
+            data=data,
+            rates=funding_unit,
+            depth=depth,
             turned=turn_sides,
             interval=interval,
             day=day,
@@ -121,6 +161,10 @@ def _json(report: ImportReport, seconds: float) -> dict[str, object]:
         "days": report.days,
         "trades": report.trades,
         "candles": report.candles,
+        "quotes": sum(one.quotes for one in report.instruments),
+        "books": sum(one.books for one in report.instruments),
+        "contexts": sum(one.contexts for one in report.instruments),
+        "rates": sum(one.rates for one in report.instruments),
         "duplicates": report.duplicates,
         "layout": layouts.pop() if len(layouts) == 1 else None,
         "notes": report.notes,
@@ -154,7 +198,15 @@ def _lines(report: ImportReport, root: Path, seconds: float) -> Iterator[str]:
 
 
 def _instrument_line(one: InstrumentReport, files: Sequence[FileReport]) -> str:
-    what = f"{one.trades:,} trades" if one.trades else f"{one.candles:,} candles of {one.interval}"
+    counts = (
+        (one.trades, "trades"),
+        (one.candles, f"candles of {one.interval}"),
+        (one.quotes, "quotes"),
+        (one.books, "books"),
+        (one.contexts, "contexts"),
+        (one.rates, "funding rates"),
+    )
+    what = ", ".join(f"{count:,} {name}" for count, name in counts if count) or "nothing"
     derived = [name for name in ("instrument", "interval") if any(name in file.derived for file in files)]
     by_name = f" ({' and '.join(derived)} by name)" if derived else ""
     again = f"; {one.duplicates:,} given twice count once" if one.duplicates else ""
@@ -162,7 +214,8 @@ def _instrument_line(one: InstrumentReport, files: Sequence[FileReport]) -> str:
 
 
 def _names(files: Sequence[FileReport]) -> str:
-    return Path(files[0].file).name if len(files) == 1 else f"{len(files):,} files"
+    names = {file.file for file in files}
+    return Path(files[0].file).name if len(names) == 1 else f"{len(names):,} files"
 
 
 def _mapping(text: str | None) -> dict[str, str] | None:

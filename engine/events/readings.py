@@ -24,7 +24,8 @@ __all__ = [
 ]
 
 BookLevels = Annotated[tuple[tuple[int, int, int], ...], "levels"]
-"""One side of a book, best first: (price, size, number of orders) at the instrument's scales."""
+"""One side of a book, best first: (price, size, number of orders, 0 if unknown) at the instrument's
+scales."""
 
 _Fine = Annotated[Amount | None, "scaled"]
 
@@ -90,7 +91,11 @@ class MidsRead(Event, frozen=True, tag="mids"):
 
 
 class FundingRead(Event, frozen=True, tag="funding-rate"):
-    """A settled funding rate from the venue's history: `rate` for the hour that ended at `venue_ns`."""
+    """A settled funding rate from the venue's history, of the time since the one before; paid at `venue_ns`.
+
+    `rate` and `premium` are fractions of the position's value. `per_unit`: the rate is money in the quote
+    currency for one unit of the instrument.
+    """
 
     recv_ns: int
     venue_ns: int
@@ -98,6 +103,7 @@ class FundingRead(Event, frozen=True, tag="funding-rate"):
     scale: int
     rate: Annotated[Amount, "scaled"]
     premium: Annotated[Amount, "scaled"]
+    per_unit: bool = False
 
 
 class HistoryRead(Event, frozen=True, tag="history-read"):
