@@ -114,10 +114,10 @@ def read_binance(message: Any) -> Iterator[Piece]:
         if not isinstance(maker, bool):
             raise NumberError("m is not true or false")
         number = _whole(data, "t" if kind == TRADES else "a")
-        trade = _text(data, "p"), _text(data, "q"), -1 if maker else 1, number
+        trade = _short(_text(data, "p")), _short(_text(data, "q")), -1 if maker else 1, number
         yield Piece(kind, _text(data, "s"), _whole(data, "T") * _MS, trade)
     elif what == "bookTicker" or (what is None and {"u", "s", "b", "B", "a", "A"} <= data.keys()):
-        quote = tuple(_text(data, name) for name in ("b", "B", "a", "A"))
+        quote = tuple(_short(_text(data, name)) for name in ("b", "B", "a", "A"))
         yield Piece(QUOTES, _text(data, "s"), _time(data), quote)
     elif what == "depthUpdate":
         bids, asks = _levels(data, "b"), _levels(data, "a")
@@ -181,14 +181,16 @@ def _time(data: Any) -> int:
 
 
 def _levels(data: Any, name: str) -> list[tuple[str, str, int]]:
-    levels = _of(list, _get(data, name), name)
     found = []
-    for level in levels:
-        if (
-            not isinstance(level, list)
-            or len(level) < 2
-            or not all(isinstance(one, str) for one in level[:2])
-        ):
-            raise NumberError(f"a level of {name} is not a price and a size")
-        found.append((level[0], level[1], 0))
+    for level in _of(list, _get(data, name), name):
+        try:
+            price, size = level[:2]
+            found.append((_short(price), _short(size), 0))
+        except (TypeError, ValueError, AttributeError):
+            raise NumberError(f"a level of {name} is not a price and a size") from None
     return found
+
+
+def _short(text: str) -> str:
+    """Return a number without the zeros that Binance fills its decimals up with."""
+    return text.rstrip("0").rstrip(".") or "0" if "." in text else text

@@ -138,7 +138,7 @@ def number_reader(
             and len(cell) <= _FAST_LENGTH_MAX
         ):
             value = int(whole + fraction) * powers[places]
-            if 0 < value <= INT64_MAX:
+            if 0 < value <= INT64_MAX or (zero and not value):
                 return value
         if not cell:
             raise NumberError(f"{role} is empty")
