@@ -50,6 +50,7 @@ class MarketRows(RowReader):
         self._at_ns = _NO
         self._deepest = 0
         self._rounded = 0
+        self._line = 0  # where the message that is being read begins; 0: where the table is
 
     def events(self) -> Iterator[MarketEvent]:
         """See `RowReader`."""
@@ -127,11 +128,12 @@ class MarketRows(RowReader):
         for ns, row in self._in_order(steps_back=True):
             snapshot = snapshot_at >= 0 and _is_true(row[snapshot_at])
             seq = number(row[seq_at]) if seq_at >= 0 else None
-            if key is not None and key != (ns, snapshot, seq):
-                yield from self._message(builder, key, levels, fresh=fresh)
-                fresh = not key[1]
-                levels = ([], [])
-            key = (ns, snapshot, seq)
+            if key != (ns, snapshot, seq):
+                if key is not None:
+                    yield from self._message(builder, key, levels, fresh=fresh)
+                    fresh = not key[1] or seq != key[2]  # a snapshot without numbers goes on
+                    levels = ([], [])
+                key, self._line = (ns, snapshot, seq), self._table.line
             side = sides[row[at["side"]]]
             if not side:
                 raise NumberError(f"side {row[at['side']][:40]!r}: a level of a book has one")
@@ -219,7 +221,7 @@ class MarketRows(RowReader):
         self._deepest = max(self._deepest, *map(len, builder.book.sizes))
 
     def _where(self) -> str:
-        return f"line {max(1, self._table.line)}"
+        return f"line {max(1, self._line or self._table.line)}"
 
     def _price_reader(self, role: str) -> Callable[[str], int]:
         return number_reader(
