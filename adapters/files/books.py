@@ -4,7 +4,7 @@ Owns the rules of sequence. An update says which change it follows (`Update.afte
 is applied if the book has all changes up to there; an older one is left out; one that leaves changes out is a
 gap, and the book is unknown from there to the next snapshot. Updates that come before their snapshot are held
 and applied after it, as Binance describes it (developers.binance.com, "How to manage a local order book
-correctly", read 2026-11-28). Sizes are absolute; a size of 0 removes the level.
+correctly", read 2026-11-29). Sizes are absolute; a size of 0 removes the level.
 
 Promises: what is shown has bids below asks, best first, and at most `depth` levels a side. A gap, and a book
 whose bid is not below its ask, is shown as `FeedDamaged` and an empty book, once, until the book is known

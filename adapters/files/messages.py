@@ -2,8 +2,8 @@
 
 Owns which messages are read, and their fields; numbers keep their exact text. Promises that a message is read
 whole or refused with a NumberError that names the field; one of a kind that is not known is not read. The
-wire formats are those of the venues' documentation (Binance spot and USD-M market streams, Hyperliquid
-websocket subscriptions, both read 2026-11-28). Pure. Called by `recordings`.
+wire formats are those of recorded messages of Binance (spot, USD-M, COIN-M) and Hyperliquid; see
+`docs/importing.md`. Pure. Called by `recordings`.
 """
 
 from __future__ import annotations
