@@ -44,9 +44,8 @@ from engine.strategies.placing import emitted_by
 
 __all__ = ["Sequencer"]
 
+# What actors emit that is no event, or not as it is.
 _REQUESTS: Final = frozenset({SetTimer, RoutesChanged, Later, Restart, Because})
-"""What actors emit that is no event, or not as it is."""
-
 NEVER: Final = 2**63 - 1
 TURN_EVENTS_MAX: Final = 100_000
 """More derived events than this in one turn are a loop between actors."""
@@ -384,8 +383,7 @@ class Sequencer:
                     registry.stale = True
                     continue
                 if kind is Later:
-                    if event.key:
-                        self._later = [one for one in self._later if one[0].key != event.key]
+                    self._later = [one for one in self._later if not event.key or one[0].key != event.key]
                     self._later.append((event, cause))
                     continue
                 if kind is Restart:
@@ -404,8 +402,7 @@ class Sequencer:
                     del out[before:]
                     out.insert(position, registry.fail(handler, error, seq, engine_time(event)))
                     causes.insert(position, seq)
-            if len(out) > len(causes):
-                causes += [seq] * (len(out) - len(causes))
+            causes += [seq] * (len(out) - len(causes))
             if len(out) > TURN_EVENTS_MAX:
                 raise EngineError(
                     f"turn of seq {self.seq} has more than {TURN_EVENTS_MAX} derived events: actors react to "
@@ -418,12 +415,6 @@ class Sequencer:
 
     def _bring_later(self, out: list[Any], causes: list[int]) -> None:
         """Append the postponed events of the lowest place, with the causes they had."""
-        if len(self._later) == 1:
-            ((later, cause),) = self._later
-            self._later = []
-            out.append(later.event)
-            causes.append(cause)
-            return
         place = min(later.place for later, _ in self._later)
         brought = [one for one in self._later if one[0].place == place]
         self._later = [one for one in self._later if one[0].place != place]

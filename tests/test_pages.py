@@ -112,7 +112,7 @@ def script_of(page: Path, folder: Path) -> str:
 
 @pytest.fixture
 def page_folder(tmp_path: Path) -> Path:
-    """A fresh clone with the data files that pages use: trades, and klines of two instruments."""
+    """A fresh clone with the data files that pages use: trades, klines, messages, funding rates."""
     clone(tmp_path)
     lines = ["timestamp,price,quantity,side,id"]
     start_ms = 1_642_204_800_000  # 2022-01-15
@@ -127,7 +127,19 @@ def page_folder(tmp_path: Path) -> Path:
     for name in ("BTCUSDT-1m-2022-01", "ETHUSDT-1m-2022-01"):
         with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
             archive.writestr(f"{name}.csv", klines)
+    (tmp_path / "messages.gz").write_bytes(gzip.compress("\n".join(recorded_trades(start_ms)).encode()))
+    rates = "".join(f"{start_ms + hour * 3_600_000 + 7},0.0000{hour}5\n" for hour in range(9))
+    (tmp_path / "rates.csv").write_text(f"timestamp,rate\n{rates}", encoding="utf-8")
     return tmp_path
+
+
+def recorded_trades(start_ms: int) -> Iterator[str]:
+    """Yield lines of a recorder: when a message was received, in nanoseconds, and the message."""
+    for number in range(100):
+        at_ms = start_ms + number * 900
+        trade = {"e": "trade", "E": at_ms, "s": "BTCUSDT", "t": number + 1, "T": at_ms, "m": number % 2 == 0}
+        data = trade | {"p": str(43_000 + number % 7), "q": "0.01"}
+        yield f"{(at_ms + 5) * 1_000_000} {json.dumps({'stream': 'btcusdt@trade', 'data': data})}"
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from adapters.files import import_files
+from engine.analysis.shapes import Fingerprints
 from engine.clock import SECOND_NS, day_start_ns
 from engine.commands.bars import bar_row
 from engine.config import AccountConfig, BarsConfig, Config, PaperConfig, RiskConfig, StrategyConfig
@@ -18,7 +21,7 @@ from replay.backtesting import BacktestReport, DigestSink, run_backtest
 from replay.bars import bars_of
 from tests.strategies.fakes import CODE
 
-__all__ = ["Once", "Row", "bars", "imported", "play", "steps", "trades"]
+__all__ = ["Once", "Row", "bars", "imported", "play", "results", "steps", "trades"]
 
 Row = tuple[int, str, str]
 """(time in ms, price, size)"""
@@ -72,6 +75,12 @@ def imported(root: Path, rows: Iterable[Row], name: str = "BTCUSDT", **options: 
     file = trades(root.parent / f"{root.name} {name}.csv", rows)
     import_files([file], instrument=name, journal=root, **options)
     return [day.path for day in list_days(root)]
+
+
+def results(report: BacktestReport) -> BacktestReport:
+    """Return a report without its digests and fingerprints, which name the records that it is of."""
+    analysis = msgspec.structs.replace(report.analysis, fingerprints=Fingerprints())
+    return msgspec.structs.replace(report, digest="", analysis=analysis)
 
 
 def play(folders: Sequence[Path], strategy: str = "Hold", **changes: Any) -> BacktestReport:

@@ -7,14 +7,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.clock import day_start_ns
 from tests.profiles import examples
-from tests.replay.imports import Row, bars, imported, play
+from tests.replay.imports import Row, bars, imported, play, results
 
 BEGIN_MS = day_start_ns("2024-01-06") // 1_000_000
 """A Saturday: the week changes within the data."""
@@ -39,8 +38,9 @@ def at_times(found: list[Row]) -> list[Row]:
 
 
 def outcome(folders: list[Path]) -> tuple[Any, ...]:
-    report = msgspec.structs.replace(play(folders, "Once"), digest="")
-    return report, *(bars(folders, interval, unclosed=True) for interval in ("1m", "1h", "1d", "1w"))
+    return results(play(folders, "Once")), *(
+        bars(folders, interval, unclosed=True) for interval in ("1m", "1h", "1d", "1w")
+    )
 
 
 @examples(0.15)

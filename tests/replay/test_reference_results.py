@@ -34,7 +34,7 @@ from replay.backtesting import BacktestReport, DigestSink, run_backtest
 from tests.profiles import pick
 from tests.replay.kit import opening, write_journal
 
-SHARED = Path("/work/shared/data")
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 GOOG = SHARED / "reference" / "goog-daily.csv.gz"
 BTC = SHARED / "candles" / "btc-perp-1m-202201.csv.gz"
 
