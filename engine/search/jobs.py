@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from engine.config import Config
 from engine.errors import EngineError, JournalError, SafetyRefusal
 from engine.journal import day_name
 from engine.records import day_folders, open_day
@@ -26,6 +27,7 @@ __all__ = [
     "StrategyRef",
     "Trial",
     "Value",
+    "config_text",
     "day_refs",
     "error_of",
     "line_of",
@@ -55,7 +57,7 @@ class StrategyRef(msgspec.Struct, frozen=True):
 class Job(msgspec.Struct, frozen=True):
     """A trial to run.
 
-    `config` is the canonical text of the configuration, the parameters of the trial included. `code` is the
+    `config` is the configuration (`config_text`), the parameters of the trial included. `code` is the
     fingerprint of the engine. Strategies are searched in `project`, then in `folders`. Only inputs of
     the range `within` are played.
     """
@@ -135,6 +137,12 @@ def error_of(answer: Answer) -> EngineError:
     """Return the error of an answer without an outcome."""
     kinds: Mapping[int, type[EngineError]] = {4: JournalError, 6: SafetyRefusal}
     return kinds.get(answer.code, EngineError)(answer.error)
+
+
+def config_text(config: Config) -> str:
+    """Return a configuration as text for a job: what is recorded of it, and what its report assumes."""
+    kept = msgspec.structs.replace(config, stores=msgspec.UNSET)
+    return msgspec.json.encode(kept, order="deterministic").decode()
 
 
 def day_refs(days: Sequence[Path]) -> tuple[DayRef, ...]:

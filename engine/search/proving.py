@@ -13,7 +13,7 @@ from engine.loading.params import with_param
 from engine.loading.strategies import load_strategy, project_hash
 from engine.search.environment import differences
 from engine.search.executors import Running
-from engine.search.jobs import DayRef, Outcome
+from engine.search.jobs import DayRef, Outcome, config_text
 from engine.search.registry import read_sweep
 from engine.search.running import results_code
 from engine.search.sweeping import run_jobs
@@ -71,7 +71,7 @@ def prove(
     classes = {entry.use: load_strategy(entry.use) for entry in config.strategies}
     for name, value in trial.params.items():
         config, _ = with_param(config, classes, name, _text(value))
-    job = now.job(number, config.canonical(), project, folders)
+    job = now.job(number, config_text(config), project, folders)
     ((_, outcome),) = run_jobs(running, [job])
     return Proof(
         number,

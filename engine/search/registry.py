@@ -35,7 +35,7 @@ _TRIALS: Final = "trials.jsonl"
 class Definition(msgspec.Struct, frozen=True):
     """What decides all trials of a sweep.
 
-    `config` is the canonical text of the configuration that all trials have in common, `params` the values of
+    `config` is the text of the configuration that all trials have in common, `params` the values of
     each parameter, and `sampler` what decides the proposals besides (`proposals.sampler_name`).
     `better` is 1 if more of the metric is better, -1 if less. The rest: see `jobs.Job`.
     """

@@ -21,7 +21,17 @@ from engine.loading.params import with_param
 from engine.loading.strategies import load_strategy, project_hash
 from engine.search.axes import Axis, size_of
 from engine.search.executors import Running
-from engine.search.jobs import Answer, DayRef, Job, Outcome, StrategyRef, Trial, Value, error_of
+from engine.search.jobs import (
+    Answer,
+    DayRef,
+    Job,
+    Outcome,
+    StrategyRef,
+    Trial,
+    Value,
+    config_text,
+    error_of,
+)
 from engine.search.proposals import make_search, sampler_name
 from engine.search.ranking import value_of
 from engine.search.registry import Definition, Registry
@@ -75,7 +85,7 @@ class Sweep:
         config = self._common
         for one, at in zip(self.axes, places, strict=True):
             config, _ = with_param(config, self._classes, one.name, one.values[at])
-        return self.definition.job(number, config.canonical(), self.project, self.folders)
+        return self.definition.job(number, config_text(config), self.project, self.folders)
 
 
 def define(
@@ -108,7 +118,7 @@ def define(
     }
     definition = Definition(
         days,
-        config.canonical(),
+        config_text(config),
         tuple(
             StrategyRef(entry.title, entry.use, project_hash(classes[entry.use]))
             for entry in config.strategies

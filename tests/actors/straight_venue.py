@@ -5,7 +5,7 @@ and prints that are known.
 Times are nanoseconds, prices and sizes whole numbers. Market data are tuples:
 ("trade", received, venue's time, price, size, side of the taker),
 ("book", received, venue's time, bids, asks).
-Commands: ("submit", sent, name, side, size, limit, kind), kind "Gtc" or "Ioc" (with limit: its bound);
+Commands: ("submit", sent, name, side, size, limit, kind), kind "Gtc", "Alo" or "Ioc" (with limit: its bound);
 ("cancel", sent, name); ("modify", sent, name, size, limit).
 """
 
@@ -49,12 +49,20 @@ class StraightVenue:
     """`reports` are (received, kind, order, venue's time, price, size)."""
 
     def __init__(
-        self, order_ns: int, answer_ns: int, model: str = "back", n: int = 0, beyond: int | None = None
+        self,
+        order_ns: int,
+        answer_ns: int,
+        model: str = "back",
+        n: int = 0,
+        beyond: int | None = None,
+        *,
+        unit: int = 1000,
     ) -> None:
         self.order_ns, self.answer_ns, self.model, self.n = order_ns, answer_ns, model, n
-        self.beyond = beyond
+        self.beyond, self.unit = beyond, unit
         self.wanted_beyond = 0
         self.sent: list[tuple[int, int, Any]] = []
+        self.first = 0  # of those that have not arrived
         self.orders: list[_Order] = []
         self.levels: dict[int, list[tuple[int, int]]] = {1: [], -1: []}
         self.live = False
@@ -83,10 +91,22 @@ class StraightVenue:
                 if not self.order_ns + self.answer_ns:
                     self.arrive(now, now)
 
+    def send(self, command: Any) -> None:
+        self.sent.append((command[1] + self.order_ns, len(self.sent), command))
+
+    def wait(self, until: int) -> None:
+        """Time passes: commands arrive whose answers are due."""
+        for at, _, command in list(self.sent[self.first :]):
+            if command is not None and at + self.answer_ns <= until:
+                self.arrive(at, at + self.answer_ns)
+
     def arrive(self, until: int, now: int) -> None:
         """What was sent arrives, up to a time of the venue."""
-        due = sorted(one for one in self.sent if one[0] <= until and one[2] is not None)
-        for at, number, command in due:
+        while self.first < len(self.sent) and self.sent[self.first][2] is None:
+            self.first += 1
+        waiting = self.sent[self.first :]
+        due = [one for one in waiting if one[0] <= until and one[2] is not None]
+        for at, number, command in sorted(due, key=lambda one: one[:2]):
             self.sent[number] = (at, number, None)
             self.apply(command, at, now)
 
@@ -129,7 +149,7 @@ class StraightVenue:
         return 0
 
     def join(self, order: _Order) -> None:
-        size = self.shown(order.side, order.limit) if self.live and order.kind == "Gtc" else None
+        size = self.shown(order.side, order.limit) if self.live and order.kind != "Ioc" else None
         if size is not None:
             order.seen.append((-1, size))
 
@@ -148,7 +168,7 @@ class StraightVenue:
             canceled = rest - size
             if canceled > 0:
                 behind = rest - ahead
-                share = share_behind(self.model, self.n, ahead, behind, 1000)
+                share = share_behind(self.model, self.n, ahead, behind, self.unit)
                 of_front = canceled - min(share * canceled, behind)
                 ahead = max(0, math.ceil(ahead - of_front))
             ahead = min(ahead, size)
@@ -190,7 +210,7 @@ class StraightVenue:
         self.live = True
         for order in self.orders:
             size = self.shown(order.side, order.limit)
-            if order.kind != "Gtc" or size is None or (order.seen and at < order.seen[-1][0]):
+            if order.kind == "Ioc" or size is None or (order.seen and at < order.seen[-1][0]):
                 continue
             if not order.seen or at < order.arrived:
                 order.seen, order.cleared = [(at, size)], -1
@@ -210,12 +230,16 @@ class StraightVenue:
             if (order.limit - paid) * order.side < 0:
                 last = None
                 break
+            if order.kind == "Alo":
+                self.orders.remove(order)
+                self.report("rejected", order.name, at, now)
+                return
             size = min(left, order.left)
             self.taken[-order.side, price] = self.taken.get((-order.side, price), 0) + size
             self.fill(order, at, now, paid * 10_000, size)
             if not order.left:
                 return
-        if order.kind == "Gtc":
+        if order.kind != "Ioc":
             order.resting = True
             return
         if last is not None:

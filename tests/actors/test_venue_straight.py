@@ -59,8 +59,8 @@ def markets(draw: st.DrawFn) -> list[Any]:
 
 @st.composite
 def orders(draw: st.DrawFn) -> list[Any]:
-    """Return commands by time; the first one is an order far away, so that the venue follows the market."""
-    found: list[Any] = [("submit", T - 200 * MS, "far", 1, 1, 1, "Gtc")]
+    """Return commands by time."""
+    found: list[Any] = []
     at = T - 150 * MS
     names: list[str] = []
     for number in range(draw(st.integers(1, 8))):

@@ -193,11 +193,11 @@ def minutes(most: int) -> list[tuple[int, list[str]]]:
 def test_an_ema_cross_on_minutes_signals_and_trades_as_a_straight_line_does(tmp_path: Path) -> None:
     rows = minutes(pick(6_000, deep=45_031))
     events: list[Event] = [
-        InstrumentListed(rows[0][0], 1, "x", "BTC", 2, 5, kind="perp", rules=MarketRules(leverage_max=20))
+        InstrumentListed(rows[0][0], 1, "x", "BTC", 4, 5, kind="perp", rules=MarketRules(leverage_max=20))
     ]
     for start_ns, prices in rows:
         end_ns = start_ns + MINUTE_NS
-        opening_, high, low, close = (parse_scaled(one, 2) for one in prices)
+        opening_, high, low, close = (parse_scaled(one, 4) for one in prices)
         events.append(Candle(end_ns - 1, end_ns, 1, MINUTE_NS, start_ns, opening_, high, low, close, 0))
     config = config_of("Crossover", "1m", "100000", fast=10, slow=20, notional="5000")
     _, watcher = backtest(tmp_path, events, config)
@@ -215,7 +215,7 @@ def test_an_ema_cross_on_minutes_signals_and_trades_as_a_straight_line_does(tmp_
     sent, filled = watcher.all(SubmitOrder), watcher.all(OrderFilled)
     assert len(sent) == len(wanted) > pick(100, deep=1000)
     assert [
-        (one.venue_ns, "buy" if one.side == BUY else "sell", Decimal(format_scaled(one.price, 2 + one.finer)))
+        (one.venue_ns, "buy" if one.side == BUY else "sell", Decimal(format_scaled(one.price, 4 + one.finer)))
         for one in filled
     ] == wanted
 

@@ -12,8 +12,8 @@ from tests.commands.kit import Done, engine
 from tests.profiles import pick
 
 DAYS = ("2024-03-01", "2024-03-02")
-GRID = ("--param", f"every=2:{pick(5, deep=21)}", "--param", "hold=1,2,3")
-"""12 trials, 60 under the deep profile."""
+GRID = ("--param", f"every=2:{pick(4, deep=21)}", "--param", "hold=1,2,3")
+"""9 trials, 60 under the deep profile."""
 
 STRATEGIES = """
 import helper

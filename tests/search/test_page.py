@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from engine.config import Config
-from engine.search.jobs import DayRef, Outcome, StrategyRef, Trial
+from engine.search.jobs import DayRef, Outcome, StrategyRef, Trial, config_text
 from engine.search.page import sweep_page
 from engine.search.registry import Definition, read_sweep
 
@@ -22,7 +22,7 @@ def definition(
 ) -> Definition:
     return Definition(
         (DayRef("2024-03-01", "journal/2024-03-01", "ab" * 32),),
-        Config().canonical(),
+        config_text(Config()),
         (StrategyRef("Mine", "mine:Mine", "00" * 8),),
         params,
         "grid",

@@ -188,11 +188,11 @@ class SimulatedVenue(Actor):
         """Return whether events of a type are needed now.
 
         Trades and quotes only while there are orders or a margin call is near; quotes also until it is known
-        which markets have them.
+        which markets have them, and always with `[simulated]`, since an order joins the queue that is there.
         """
         if event_type is Trade:
             return self.active
-        return self.active or event_type is not Quote or self._is_learning()
+        return self.active or self.timing is not None or event_type is not Quote or self._is_learning()
 
     def _is_learning(self) -> bool:
         return sum(1 for market in self.markets.values() if market.depth) < len(self.instruments)
@@ -206,13 +206,20 @@ class SimulatedVenue(Actor):
         if not active:
             self.idle_ns = at_ns
         elif at_ns > self.idle_ns:
-            self._forget()
+            self._forget_unfollowed()
         emit(RoutesChanged())
 
     def _forget(self) -> None:
         for market in self.markets.values():
             if not market.candles:
                 depth.forget(market)
+
+    def _forget_unfollowed(self) -> None:
+        """Forget what may have changed unseen: with `[simulated]` the last trade, else all."""
+        if self.timing is None:
+            self._forget()
+        for market in self.markets.values():
+            market.priced = market.priced and market.candles
 
     # What the parts use.
 
@@ -396,7 +403,7 @@ class SimulatedVenue(Actor):
         self.now_ns = book.recv_ns
         market = self.market(book.instrument)
         self._learn(market, emit)
-        if not self.active:
+        if not self.active and self.timing is None:
             market.depth, market.live = "book", False
             return
         at = self._happens(book.recv_ns, book.venue_ns, emit)
