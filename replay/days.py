@@ -2,12 +2,13 @@
 
 An imported day lists its instruments in its first frame. A day that a session recorded opens with those
 listed so far, and may list more at any time; only the frames that can hold a listing are decoded. Called by
-`replay.joining`.
+`replay.joining`; `folders_given` by what takes days from a program.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -26,12 +27,13 @@ from engine.events import (
 )
 from engine.events.codec import encode_inputs
 from engine.journal import DISK, Disk, Frame, find_frames
-from engine.records import derived_of, inputs_of, open_day
+from engine.records import day_folders, derived_of, inputs_of, open_day
 
 __all__ = [
     "LISTED",
     "PRICES",
     "RecordedDay",
+    "folders_given",
     "is_fetching",
     "look",
     "opening_listings",
@@ -138,6 +140,19 @@ def look(folder: Path, market: tuple[type[Event], ...], disk: Disk = DISK) -> Re
         [one for one in listings if isinstance(one, InstrumentListed)],
         disk,
     )
+
+
+def folders_given(days: Iterable[str | Path]) -> list[Path]:
+    """Return the folders of the days that a caller gives: days, or journals with days in them.
+
+    Raises UsageError if there is none.
+    """
+    if isinstance(days, str):
+        raise UsageError(f"days: {days!r} is a text, not a list; write it as [{days!r}]")
+    folders = day_folders(tuple(map(Path, days)))
+    if not folders:
+        raise UsageError("days: the list is empty; give at least one day, such as journal/2024-12-05")
+    return folders
 
 
 def without_overlaps(days: list[RecordedDay], context: list[RecordedDay]) -> list[RecordedDay]:

@@ -18,8 +18,9 @@ from engine.analysis.report import Report, report_of
 from engine.config import Config
 from engine.errors import UsageError
 from engine.journal import FrameReader
-from engine.records import check_contents, day_folders, derived_of, inputs_of, open_day
+from engine.records import check_contents, derived_of, inputs_of, open_day
 from replay.backtesting import Progress, Watcher, report_settings
+from replay.days import folders_given
 
 __all__ = ["report_of_days"]
 
@@ -48,12 +49,10 @@ def report_of_days(
 
     Raises UsageError for days that are missing, given twice, or of several journals; JournalDamaged.
     """
-    if isinstance(days, str):
-        raise UsageError(f"days: {days!r} is a text, not a list; write it as [{days!r}]")
     collector = Collector()
     digest, torn, read = b"", "", 0
     before, end_seq = Path(), 0
-    for day in _in_order(day_folders(tuple(map(Path, days)))):
+    for day in _in_order(folders_given(days)):
         if end_seq and end_seq + 1 != day.first_seq:
             raise UsageError(
                 f"{day.folder}: begins with seq {day.first_seq:,}, and {before} ends with {end_seq:,}; "
@@ -80,8 +79,6 @@ def report_of_days(
 
 def _in_order(folders: Sequence[Path]) -> list[_Day]:
     """Return the days by date. Raises UsageError unless they follow each other in one journal."""
-    if not folders:
-        raise UsageError("days: the list is empty; give at least one day, such as journal/2024-12-05")
     days = sorted(map(_look, folders), key=lambda day: (day.date, day.first_seq))
     for one, other in pairwise(days):
         if one.journal != other.journal:

@@ -25,6 +25,7 @@ from engine.loading.strategies import make_builder
 from engine.records import JournalHistory, day_folders, open_day
 from engine.views.chain import chain_of
 from replay.backtesting import BacktestReport, DigestSink, JournalSink, Progress, Watcher, run_backtest
+from replay.days import folders_given
 from replay.ranges import parse_range
 from replay.verification import ReplayReport, replay_day, session_check
 
@@ -104,11 +105,7 @@ def backtest(
     The same days, strategies, configuration and range give the same digest. Raises UsageError for days
     without market data or out of order and for a strategy that cannot be loaded, JournalDamaged.
     """
-    if isinstance(days, str):
-        raise UsageError(f"days: {days!r} is a text, not a list; write it as [{days!r}]")
-    folders = day_folders(tuple(map(Path, days)))
-    if not folders:
-        raise UsageError("days: the list is empty; give at least one day, such as journal/2024-12-05")
+    folders = folders_given(days)
     within = parse_range(begin, end)
     with own_modules(_folder(project)):
         builder = make_builder()

@@ -10,8 +10,19 @@ import msgspec
 
 from engine.clock import iso_text
 from engine.commands.configuration import read_config, with_latency
-from engine.commands.measures import measure_rows
-from engine.commands.output import json_option, param_option, print_json, progress, refuse_failures, table
+from engine.commands.measures import measure_rows, report_fields
+from engine.commands.output import (
+    begin_option,
+    config_option,
+    end_option,
+    json_option,
+    param_option,
+    print_json,
+    progress,
+    refuse_failures,
+    strategy_option,
+    table,
+)
 from engine.commands.pages import Drawn, check_page, folders_by_day, page_option, title_of, write_page
 from engine.journal import list_days
 from engine.pages.report import Origin, report_page
@@ -25,11 +36,11 @@ __all__ = ["backtest_command"]
 
 @click.command("backtest")
 @click.argument("days", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--strategy", "strategies", multiple=True, metavar="M:C", help="module:Class; may be repeated.")
+@strategy_option
 @param_option
-@click.option("--config", type=click.Path(path_type=Path), help="TOML file; `engine config` lists its keys.")
-@click.option("--begin", metavar="2025-03-01", help="ISO 8601, UTC. Default: the first input.")
-@click.option("--end", metavar="2025-04-01T12:00", help="Inputs of this time and later are not read.")
+@config_option
+@begin_option
+@end_option
 @click.option(
     "--latency",
     type=click.Choice(["recorded"]),
@@ -82,11 +93,9 @@ def backtest_command(
         write_page(page, report_page(report.analysis, _origin(report, drawn, out), *drawn.parts))
     if as_json:
         result = msgspec.to_builtins(report)
-        analysis = result.pop("analysis")
-        metrics = analysis.pop("metrics")
+        del result["analysis"]
         result |= {
-            **metrics,
-            **analysis,
+            **report_fields(report.analysis),
             "first": iso_text(report.first),
             "last": iso_text(report.last),
             "begin": iso_text(report.begin) if report.begin else None,

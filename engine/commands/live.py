@@ -20,10 +20,12 @@ from engine.commands.arming import check_armed
 from engine.commands.configuration import read_config, warn_of_intervals
 from engine.commands.output import (
     check_outputs,
+    config_option,
     json_option,
     param_option,
     print_json,
     refuse_failures,
+    strategy_option,
     table,
 )
 from engine.commands.planning import LiveOptions, make_plan
@@ -69,9 +71,9 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
     metavar="BTC,ETH",
     help="Instruments to trade. Default: all that a sandbox lists.",
 )
-@click.option("--strategy", "strategies", multiple=True, metavar="M:C", help="module:Class; may be repeated.")
+@strategy_option
 @param_option
-@click.option("--config", type=click.Path(path_type=Path), help="TOML file; `engine config` lists its keys.")
+@config_option
 @click.option("--speed", type=float, default=1.0, show_default=True, help="Of the embedded sandbox.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the embedded sandbox.")
 @click.option("--mode", type=click.Choice(["paper", "live"]), help="Default: the file's, or paper.")

@@ -1,14 +1,16 @@
-"""The rows of a table that shows how a period went. Called by `engine backtest`."""
+"""How a report is shown: rows of a table, and fields for machines. Called by `engine backtest`, `report`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from engine.analysis.formulas import FORMULAS
 from engine.analysis.report import Report
 
-__all__ = ["measure_rows"]
+__all__ = ["measure_rows", "report_fields"]
 
 _ROWS: Final[tuple[tuple[str, Sequence[str]], ...]] = (
     ("result", ("return_percent", "benchmark_percent", "net_profit")),
@@ -19,6 +21,12 @@ _ROWS: Final[tuple[tuple[str, Sequence[str]], ...]] = (
     ("activity", ("exposure_percent", "turnover", "slippage")),
 )
 """The metrics of each row. Equity, fees and the like have other rows."""
+
+
+def report_fields(report: Report) -> dict[str, Any]:
+    """Return a report for JSON: the metrics by their names, then everything else."""
+    fields = msgspec.to_builtins(report)
+    return {**fields.pop("metrics"), **fields}
 
 
 def measure_rows(report: Report) -> list[tuple[str, str]]:

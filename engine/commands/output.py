@@ -15,12 +15,16 @@ from engine.errors import StrategyFailed, UsageError
 from engine.events.render import printable
 
 __all__ = [
+    "begin_option",
     "check_outputs",
+    "config_option",
+    "end_option",
     "json_option",
     "param_option",
     "print_json",
     "progress",
     "refuse_failures",
+    "strategy_option",
     "table",
 ]
 
@@ -30,6 +34,20 @@ _DATABASES: Final = (".db", ".sqlite", ".sqlite3")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 """The option every reporting command has."""
+
+strategy_option = click.option(
+    "--strategy", "strategies", multiple=True, metavar="M:C", help="module:Class; may be repeated."
+)
+config_option = click.option(
+    "--config", type=click.Path(path_type=Path), help="TOML file; `engine config` lists its keys."
+)
+"""The options of every command that runs strategies."""
+
+begin_option = click.option("--begin", metavar="2025-03-01", help="ISO 8601, UTC. Default: the first input.")
+end_option = click.option(
+    "--end", metavar="2025-04-01T12:00", help="Inputs of this time and later are not read."
+)
+"""The options of every command that plays a range of days."""
 
 param_option = click.option(
     "--param",

@@ -12,7 +12,7 @@ from engine.analysis.matching import WINDOW_NS, Orders
 from engine.analysis.report import Report
 from engine.clock import iso_text
 from engine.commands.configuration import read_config
-from engine.commands.measures import measure_rows
+from engine.commands.measures import measure_rows, report_fields
 from engine.commands.output import json_option, print_json, progress, table
 from engine.commands.pages import Drawn, check_page, folders_by_day, title_of, write_page
 from engine.config import Config
@@ -75,17 +75,12 @@ def report_command(
         )
         write_page(out, report_page(report, origin, *drawn.parts))
     if as_json:
-        print_json(_builtins(report))
+        times = {"first": iso_text(report.begin_ns), "last": iso_text(report.end_ns)}
+        print_json(report_fields(report) | times)
         return
     table(_rows(report))
     if out is not None:
         click.echo(f"report written to {out}")
-
-
-def _builtins(report: Report) -> dict[str, object]:
-    result = msgspec.to_builtins(report)
-    metrics = result.pop("metrics")
-    return {**metrics, **result, "first": iso_text(report.begin_ns), "last": iso_text(report.end_ns)}
 
 
 def _rows(report: Report) -> list[tuple[str, str]]:

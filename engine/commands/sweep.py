@@ -10,7 +10,16 @@ import msgspec
 
 from engine.commands.configuration import read_config
 from engine.commands.forward import show_forward
-from engine.commands.output import json_option, print_json, progress, table
+from engine.commands.output import (
+    begin_option,
+    config_option,
+    end_option,
+    json_option,
+    print_json,
+    progress,
+    strategy_option,
+    table,
+)
 from engine.commands.pages import check_page, page_option, write_page
 from engine.errors import ReplayDivergence, SafetyRefusal, StrategyFailed, UsageError
 from engine.events.render import printable
@@ -36,7 +45,7 @@ _SHOWN = 10
 
 @click.command("sweep")
 @click.argument("days", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--strategy", "strategies", multiple=True, metavar="M:C", help="module:Class; may be repeated.")
+@strategy_option
 @click.option(
     "--param",
     "params",
@@ -44,9 +53,9 @@ _SHOWN = 10
     metavar="NAME=VALUES",
     help="What to try: fast=5:30:5 (5, 10, ... 30) or slow=20,50,100; may be repeated.",
 )
-@click.option("--config", type=click.Path(path_type=Path), help="TOML file; `engine config` lists its keys.")
-@click.option("--begin", metavar="2025-03-01", help="ISO 8601, UTC. Default: the first input.")
-@click.option("--end", metavar="2025-04-01T12:00", help="Inputs of this time and later are not read.")
+@config_option
+@begin_option
+@end_option
 @click.option(
     "--metric",
     default="return_percent",

@@ -93,24 +93,11 @@ class Margin:
 
     # What is required.
 
-    def cross_equity(self) -> int:
-        """Return the equity that cross positions and new orders can use.
+    def _cross(self) -> Cross:
+        """Return the sums of the cross positions, each valued once: prices are looked at very often.
 
         What was paid in cash is spent, and margin set aside belongs to its position.
         """
-        v = self.v
-        free = v.cash
-        for instrument, held in v.positions.items():
-            if not self.on_margin(instrument):
-                free -= held.cost
-            elif self.is_isolated(instrument):
-                free -= held.margin
-            else:
-                free += v.account.unrealized(instrument)
-        return free
-
-    def _cross(self) -> Cross:
-        """Return the sums of the cross positions, each valued once: prices are looked at very often."""
         v = self.v
         free, worth, initial, maintenance = v.cash, 0, 0, 0
         for instrument, held in v.positions.items():
@@ -144,7 +131,7 @@ class Margin:
         if self._closes(order):
             return ""
         needed = self._needed(order) + self._fee(order.instrument, self._worth(order))
-        return NO_MARGIN if needed > self.cross_equity() else ""
+        return NO_MARGIN if needed > self._cross().equity else ""
 
     def may_fill(self, order: VenueOrder, size: int) -> bool:
         """Return whether the account can hold the position after a fill of a resting order."""
@@ -160,7 +147,7 @@ class Margin:
         value = v.account.money(order.instrument, mark, abs(after))
         if self.is_isolated(order.instrument):
             value -= v.account.money(order.instrument, mark, abs(held))
-        return others - (-value // self.leverage(order.instrument, value)) <= self.cross_equity()
+        return others - (-value // self.leverage(order.instrument, value)) <= self._cross().equity
 
     def _closes(self, order: VenueOrder) -> bool:
         """Return whether an order only reduces the account's position."""
@@ -225,8 +212,8 @@ class Margin:
             return NO_BALANCE if order.remaining + for_sale > v.account.size(order.instrument) else ""
         paid = [(one.instrument, self._paid(one)) for one in (*alike, order)]
         cost = sum(value + self._fee(instrument, value) for instrument, value in paid)
-        used = sum(self._initial(number) for number in v.positions)
-        return NO_BALANCE if cost > min(self.cross_equity() - used, self._cash()) else ""
+        sums = self._cross()
+        return NO_BALANCE if cost > min(sums.equity - sums.initial, self._cash()) else ""
 
     def _fee(self, instrument: int, value: int) -> int:
         """Return a taker's fee on a value; a rebate counts as nothing."""
