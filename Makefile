@@ -19,7 +19,7 @@ LOCK_TOOL := pip-tools>=7.5,<8
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help docs demo test test-browser test-search test-deep simulate fuzz check bench sample lock clean
+.PHONY: help docs demo test test-browser test-search test-stores test-deep simulate fuzz check bench sample lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ test-browser: $(STAMP) ## test the dashboard in Chromium, which root installs if
 test-search: $(STAMP) ## test sweeps on a Dask cluster and with Optuna, which are installed if they are missing
 	@$(PY) -m tests.search.install
 	@$(PY) -m pytest $(TEST_OPTIONS) tests/search $(ARGS)
+
+test-stores: $(STAMP) ## test stores on real servers, which are installed if they are missing (ARGS="-k postgres")
+	@$(PY) -m tests.stores.servers.install
+	@RETAPE_STORE_TESTS=1 $(PY) -m pytest -p no:xdist tests/stores/servers $(ARGS)
 
 test-deep: $(STAMP) ## run the same tests with 25 times as many examples and the longest sessions
 	@HYPOTHESIS_PROFILE=deep $(PY) -m pytest $(TEST_OPTIONS) $(ARGS)

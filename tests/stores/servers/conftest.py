@@ -1,0 +1,111 @@
+"""The servers as fixtures, and the table of what ran against what. Used by `make test-stores` only.
+
+A test that uses a server's fixture is counted in that server's row. A server is started when the first test
+asks for it; a class of tests that ends or cuts it takes one of its own (`own_server`).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.stores.servers.postgres import Postgres
+from tests.stores.servers.running import Missing, Server
+from tests.stores.servers.timescale import Timescale
+
+RUN = "RETAPE_STORE_TESTS"
+"""Set by `make test-stores`."""
+
+if not os.environ.get(RUN):
+    collect_ignore_glob = ["test_*.py"]
+
+SERVERS: dict[str, Callable[[], Server]] = {"postgres": Postgres, "timescale": Timescale}
+"""The kinds of servers by the names of their fixtures."""
+
+
+class Ran:
+    """What is known about a kind of server at the end of the run."""
+
+    def __init__(self) -> None:
+        self.version = "not started"
+        self.seconds = 0.0
+        self.outcomes: Counter[str] = Counter()
+        self.missing = ""
+
+
+TABLE: dict[str, Ran] = {name: Ran() for name in SERVERS}
+USES: dict[str, list[str]] = {}
+
+
+def start(name: str) -> Server:
+    """Return a started server of this kind, or skip the test with one line."""
+    began = time.monotonic()
+    try:
+        server = SERVERS[name]()
+    except Missing as missing:
+        TABLE[name].missing = str(missing)
+        pytest.skip(str(missing))
+    try:
+        server.start()
+    except BaseException:
+        server.remove()
+        raise
+    ran = TABLE[name]
+    ran.version, ran.seconds = server.version, time.monotonic() - began
+    return server
+
+
+def _shared(name: str) -> Callable[[], Iterator[Server]]:
+    @pytest.fixture(scope="session", name=name)
+    def fixture() -> Iterator[Server]:
+        server = start(name)
+        yield server
+        server.remove()
+
+    return fixture
+
+
+postgres = _shared("postgres")
+timescale = _shared("timescale")
+
+
+@pytest.fixture
+def own_server() -> Iterator[Callable[[str], Server]]:
+    """Return a function that starts a server for one test, which may end it."""
+    started: list[Server] = []
+
+    def own(name: str) -> Server:
+        started.append(start(name))
+        return started[-1]
+
+    yield own
+    for server in started:
+        server.remove()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        names = [*getattr(item, "fixturenames", ()), *(mark.args[0] for mark in item.iter_markers("server"))]
+        USES[item.nodeid] = [name for name in SERVERS if name in names]
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" or report.outcome != "passed":
+        for name in USES.get(report.nodeid, ()):
+            TABLE[name].outcomes[report.outcome] += 1
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not os.environ.get(RUN):
+        return
+    terminalreporter.section("stores")
+    line = "{:<12} {:<34} {:>8} {:>7} {:>7} {:>8}  {}".format
+    terminalreporter.line(line("server", "version", "up after", "passed", "failed", "skipped", ""))
+    for name, ran in TABLE.items():
+        counts = [ran.outcomes[outcome] for outcome in ("passed", "failed", "skipped")]
+        up = f"{ran.seconds:.1f} s" if ran.seconds else ""
+        terminalreporter.line(line(name, ran.version, up, *counts, ran.missing).rstrip())
