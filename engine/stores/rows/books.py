@@ -16,7 +16,7 @@ from engine.clock import iso_text
 from engine.events import EquityMarked, Event, FillBooked, OrderFilled, PositionChanged
 from engine.stores.rows.tables import TABLES
 from engine.stores.rows.trips import TripRows
-from engine.stores.rows.units import Listing, record
+from engine.stores.rows.units import Listing, number_of, record
 from engine.stores.store import Number, Row
 from engine.values import power_of_ten, side_name
 
@@ -149,7 +149,7 @@ class BookRows:
             self._batch.changed["order_sums"][key] = sums
         filled = Fraction(sums["filled"])
         row["avg_price"] = float(Fraction(sums["cost"]) / filled) if filled else None
-        row["fees"] = float(sums["fees"])
+        row["fees"] = number_of(Decimal(sums["fees"]), self._batch.number)
 
     def _position(self, seq: int, cause: int, event: PositionChanged) -> None:
         listing = self._batch.listing(event.instrument)

@@ -304,7 +304,7 @@ class RowBuilder:
             "cause": cause,
         }
         if row["state"] is None:
-            row |= {"state": "PendingNew", "filled": 0.0, "remaining": size}
+            row |= {"state": "PendingNew", "filled": listing.size(0), "remaining": size}
 
     def _accepted(self, seq: int, cause: int, event: OrderAccepted) -> None:
         row = self.order(event.client_order_id, seq, cause, event.recv_ns)

@@ -23,6 +23,7 @@ FLOW_TABLES: Final[dict[str, TableShape]] = {
         },
         pk="seq",
         indexes=(("instrument", "kind", "start_ns"),),
+        quotients=("vwap",),
     ),
     "footprints": TableShape(
         {**RECORD, **WINDOW, "level": float, "delta": float, "day_delta": float, "revision": int},
@@ -77,5 +78,6 @@ FLOW_TABLES: Final[dict[str, TableShape]] = {
         },
         pk="seq",
         indexes=(("instrument", "interval", "start_ns"),),
+        quotients=("imbalance", "depth_imbalance"),
     ),
 }

@@ -12,14 +12,16 @@ __all__ = ["INSTRUMENT", "PRINT", "RECORD", "TRADED", "WINDOW", "TableShape"]
 class TableShape(msgspec.Struct, frozen=True):
     """One table. `columns` in order with their types, `pk` the primary key, `indexes` beyond it.
 
-    `float` stands for an exact number as the store holds it. With `newest`, a row replaces the one with the
-    same key only if it is not lower in that column; otherwise it always does.
+    `float` stands for an exact number as the store holds it, but for the `quotients`, which are floats in
+    every store. With `newest`, a row replaces the one with the same key only if it is not lower in that
+    column; otherwise it always does.
     """
 
     columns: dict[str, type]
     pk: str | tuple[str, ...]
     indexes: tuple[tuple[str, ...], ...] = ()
     newest: str = ""
+    quotients: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, ...]:

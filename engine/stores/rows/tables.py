@@ -68,6 +68,7 @@ TABLES: Final[dict[str, TableShape]] = {
         pk=("instrument_id", "interval", "start_ns"),
         indexes=(("instrument", "interval", "start_ns"), ("start_ns",)),
         newest="revision",
+        quotients=("vwap",),
     ),
     **FLOW_TABLES,
     "marks": TableShape({**RECORD, **INSTRUMENT, "price": float}, pk="seq"),
@@ -75,6 +76,7 @@ TABLES: Final[dict[str, TableShape]] = {
         {**RECORD, "strategy": str, **INSTRUMENT, "name": str, "value": float},
         pk="seq",
         indexes=(("strategy", "name", "instrument", "at_ns"),),
+        quotients=("value",),
     ),
     "targets": TableShape(
         {**RECORD, "strategy": str, **INSTRUMENT, "size": float, "reason": str},
@@ -118,6 +120,7 @@ TABLES: Final[dict[str, TableShape]] = {
         },
         pk="client_order_id",
         indexes=(("seq",), ("state",), ("strategy", "submitted_ns"), ("instrument", "submitted_ns")),
+        quotients=("avg_price",),
     ),
     # The exact sums behind avg_price and fees, as decimal text, so that a restart continues exactly.
     "order_sums": TableShape(
@@ -187,6 +190,7 @@ TABLES: Final[dict[str, TableShape]] = {
         },
         pk="seq",
         indexes=(("strategy", "instrument", "exited_ns"), ("exited_ns",)),
+        quotients=("entry_price", "exit_price", "seconds"),
     ),
     # The exact sums of trips under way, as decimal text.
     "open_trips": TableShape(
@@ -214,6 +218,7 @@ TABLES: Final[dict[str, TableShape]] = {
             **RECORD,
         },
         pk=("strategy", "instrument_id"),
+        quotients=("avg_price",),
     ),
     "position_changes": TableShape(
         {
@@ -229,6 +234,7 @@ TABLES: Final[dict[str, TableShape]] = {
         },
         pk="seq",
         indexes=(("strategy", "instrument", "at_ns"),),
+        quotients=("avg_price",),
     ),
     "equity": TableShape(
         {

@@ -13,8 +13,8 @@ from engine.analysis.trips import Trip, trip_after
 from engine.clock import SECOND_NS, iso_text
 from engine.events import FillBooked
 from engine.stores.rows.tables import TABLES
-from engine.stores.rows.units import Listing
-from engine.stores.store import Row
+from engine.stores.rows.units import Listing, number_of
+from engine.stores.store import Number, Row
 
 __all__ = ["TripRows"]
 
@@ -26,6 +26,8 @@ class Batch(Protocol):
 
     appended: dict[str, list[tuple[object, ...]]]
     changed: dict[str, dict[object, Row]]
+
+    number: Number
 
     def listing(self, number: int) -> Listing:
         """Return the listing of an instrument."""
@@ -54,7 +56,11 @@ class TripRows:
         if not trip.held:
             order = batch.row("orders", event.client_order_id) if event.client_order_id else None
             reason = order["asked_for"] if order else None
-            row = _finished(trip, event, listing) | {"reason": reason, "seq": seq, "cause": cause}
+            row = _finished(trip, event, listing, batch.number) | {
+                "reason": reason,
+                "seq": seq,
+                "cause": cause,
+            }
             batch.appended["round_trips"].append(tuple(row[name] for name in TABLES["round_trips"].columns))
 
 
@@ -82,7 +88,7 @@ def _row(book: str, trip: Trip) -> Row:
     }
 
 
-def _finished(trip: Trip, fill: FillBooked, listing: Listing) -> dict[str, Any]:
+def _finished(trip: Trip, fill: FillBooked, listing: Listing, number: Number) -> dict[str, Any]:
     """Return the columns of a round trip that a fill has just ended."""
     return {
         "strategy": fill.owner,
@@ -90,12 +96,12 @@ def _finished(trip: Trip, fill: FillBooked, listing: Listing) -> dict[str, Any]:
         "instrument_id": listing.named[1],
         "venue": listing.named[2],
         "side": "long" if trip.side > 0 else "short",
-        "size": float(trip.opened),
+        "size": number_of(trip.opened, number),
         "entry_price": trip.entry_price,
         "exit_price": trip.exit_price,
-        "profit": float(trip.profit()),
-        "fees": float(trip.fees),
-        "net": float(trip.net),
+        "profit": number_of(trip.profit(), number),
+        "fees": number_of(trip.fees, number),
+        "net": number_of(trip.net, number),
         "seconds": (fill.at_ns - trip.entered_ns) / SECOND_NS,
         "exit_by": fill.cause or fill.purpose,
         "entered": iso_text(trip.entered_ns),

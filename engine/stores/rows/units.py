@@ -7,13 +7,14 @@ function); a float results from one division of exact integers, which rounds onc
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Final, NamedTuple
 
 from engine.clock import iso_text
 from engine.stores.store import Number, Row
 from engine.values import format_scaled, power_of_ten
 
-__all__ = ["Listing", "as_float", "as_text", "no_formula", "record"]
+__all__ = ["Listing", "as_float", "as_text", "no_formula", "number_of", "record"]
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
@@ -27,6 +28,14 @@ def as_float(value: int, scale: int) -> float:
 def as_text(value: int, scale: int) -> str:
     """Return an exact integer at a scale as decimal text."""
     return format_scaled(value, scale)
+
+
+def number_of(value: Decimal, number: Number) -> object:
+    """Return an exact decimal as a store holds it."""
+    sign, digits, exponent = value.as_tuple()
+    assert isinstance(exponent, int), "a finite number"
+    whole = int("".join(map(str, digits))) * power_of_ten(max(0, exponent))
+    return number(-whole if sign else whole, max(0, -exponent))
 
 
 def no_formula(text: str) -> str:
