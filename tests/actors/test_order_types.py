@@ -16,7 +16,7 @@ from engine.events import (
     Trade,
 )
 from engine.values import BUY, SELL
-from tests.actors.harness import Harness, T
+from tests.actors.harness import MINUTE, Harness, T
 from tests.actors.venue_kit import (
     HOUR,
     MS,
@@ -157,6 +157,22 @@ def test_a_stop_fired_by_the_mark_fills_no_better_than_its_trigger() -> None:
     (accepted,) = harness.send(context(95))
     assert accepted.triggered, "there is nothing to trade with until the next trade"
     assert summary(harness.send(trade(98))) == [("fill", "t", "10@95")]
+
+
+@pytest.mark.parametrize(("trigger", "price", "mark"), [("tp", 104, 105), ("sl", 97, 96)])
+@pytest.mark.parametrize("opened", [90, 100, 106])
+def test_what_the_mark_fires_before_a_candle_fills_no_better_than_its_trigger_and_the_open(
+    trigger: str, price: int, mark: int, opened: int
+) -> None:
+    """It is an order at the market by then, which meets the open."""
+    harness = new_harness({1: listed(trigger_price="mark")})
+    placed(harness, order("first", BUY))
+    harness.send(candle(100, 100, 100, 100))
+    placed(harness, order("t", SELL, reduce_only=True, role="close", trigger=trigger, trigger_price=price))
+    (accepted,) = harness.send(context(mark, at=T + MINUTE + 1))
+    assert accepted.triggered
+    events = harness.send(candle(opened, 107, 89, opened, start=T + MINUTE))
+    assert summary(events) == [("fill", "t", f"10@{min(price, opened)}")]
 
 
 def test_without_a_fresh_mark_the_last_price_fires_a_stop() -> None:

@@ -242,6 +242,19 @@ def test_a_liquidation_closes_against_what_is_shown_and_goes_on_with_the_next_qu
     assert [one.liquidation_id for one in harness.all(Liquidated)] == [1, 2]
 
 
+def test_a_loss_on_the_last_fill_of_one_market_liquidates_the_position_of_another() -> None:
+    """The first market has no position any more when the account is looked at."""
+    other = InstrumentListed(T, 2, "sim", "BBB", 2, 0, rules=CENT.rules)
+    harness = new_harness({1: CENT, 2: other}, account=AccountConfig(cash="100"))
+    harness.send(quote(10000, 10000, ask_size=500), Trade(T + 1, T, 2, 10000, 1000, 1))
+    placed(harness, order("a", BUY, 10), order("b", BUY, 1, instrument=2))
+    harness.send(quote(9990, 10000, ask_size=501, at=T + 2), Trade(T + 2, T, 2, 10000, 1000, 1))
+    assert set(harness.actor.positions) == {1, 2}  # type: ignore[attr-defined]
+    placed(harness, order("close", SELL, 10, reduce_only=True, role="close"))
+    found = liquidation(harness.send(quote(8900, 9000, bid_size=10, at=T + 3)))
+    assert [one[:2] for one in found][-2:] == [("liquidated", 1), ("sold", 1)]
+
+
 def test_an_isolated_position_is_liquidated_alone_with_the_orders_of_its_market() -> None:
     """10x, 20 bought at 100, highest leverage 50x: 200 set aside, liquidated below 90.9091."""
     other = InstrumentListed(T, 2, "sim", "BBB", 2, 0, rules=CENT.rules)

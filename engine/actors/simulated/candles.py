@@ -200,6 +200,9 @@ class Candles:
                 onward = (order.limit - path.points[1]) * order.side
                 if beyond > 0 or (not beyond and self._passed(max(onward, 0))):
                     self._make(path, order, at)
+            elif order.phase == WORKING and order.terms.trigger:
+                # The mark fired it before this candle.
+                self._take(path, order, worse(order.side, price, order.terms.trigger_price), at)
             elif order.phase == WORKING:
                 self._take(path, order, price, at)
 

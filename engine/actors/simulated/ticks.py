@@ -31,12 +31,15 @@ class Ticks:
     def __init__(self, venue: SimulatedVenue) -> None:
         self.v = venue
 
-    def meet(self, instrument: int, at: At, trade: Trade | None = None) -> None:
-        """Match the orders of a market after an event: a trade, or a change of what is shown."""
+    def meet(self, instrument: int, at: At, trade: Trade | None = None) -> bool:
+        """Match the orders of a market after an event: a trade, or a change of what is shown.
+
+        Returns whether there were any.
+        """
         v = self.v
         orders = self._arrived(instrument, at)
         if not orders:
-            return
+            return False
         market = v.market(instrument)
         price = trade.price if trade is not None else 0
         for order in orders:
@@ -55,12 +58,14 @@ class Ticks:
                 self._fill_by_depth(resting, market, at)
         if waiting:
             self._fire(waiting, instrument, price, at)
+        return True
 
-    def mark(self, instrument: int, at: At) -> None:
-        """Fire the stops that a new mark reaches."""
+    def mark(self, instrument: int, at: At) -> bool:
+        """Fire the stops that a new mark reaches. Returns whether any waited."""
         waiting = [one for one in self._arrived(instrument, at) if one.phase == WAITING and one.judged]
         if waiting:
             self._fire(waiting, instrument, 0, at)
+        return bool(waiting)
 
     def _arrived(self, instrument: int, at: At) -> tuple[VenueOrder, ...]:
         """Return the orders of a market. By the venue's time, none meets what happened before it arrived."""

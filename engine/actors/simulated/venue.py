@@ -381,8 +381,8 @@ class SimulatedVenue(Actor):
         market = self.market(trade.instrument)
         market.last, market.traded, market.candles = trade.price, True, False
         market.priced = True
-        self.ticks.meet(trade.instrument, at, trade)
-        self._after(trade.instrument, at)
+        met = self.ticks.meet(trade.instrument, at, trade)
+        self._after(trade.instrument, at, met=met)
 
     @handles(Quote)
     def match_quote(self, quote: Quote, emit: Emit) -> None:
@@ -394,8 +394,8 @@ class SimulatedVenue(Actor):
         depth.show_quote(market, quote, by_level=self.timing is not None)
         if self.queue is not None:
             self.queue.show(quote.instrument, at, best_only=market.depth == "book")
-        self.ticks.meet(quote.instrument, at)
-        self._after(quote.instrument, at)
+        met = self.ticks.meet(quote.instrument, at)
+        self._after(quote.instrument, at, met=met)
 
     @handles(BookRead)
     def match_book(self, book: BookRead, emit: Emit) -> None:
@@ -410,8 +410,8 @@ class SimulatedVenue(Actor):
         depth.show_book(market, book, by_level=self.timing is not None)
         if self.queue is not None:
             self.queue.show(book.instrument, at, best_only=False)
-        self.ticks.meet(book.instrument, at)
-        self._after(book.instrument, at)
+        met = self.ticks.meet(book.instrument, at)
+        self._after(book.instrument, at, met=met)
 
     @handles(ContextRead)
     def note_context(self, context: ContextRead, emit: Emit) -> None:
@@ -419,9 +419,8 @@ class SimulatedVenue(Actor):
         self.now_ns = context.recv_ns
         self.funding.note_context(context, emit)
         at = self._at(context.recv_ns, emit)
-        if context.mark is not None:
-            self.ticks.mark(context.instrument, at)
-        self._after(context.instrument, at)
+        met = context.mark is not None and self.ticks.mark(context.instrument, at)
+        self._after(context.instrument, at, met=met)
 
     @handles(FundingRead)
     def note_funding(self, read: FundingRead, emit: Emit) -> None:
@@ -468,8 +467,9 @@ class SimulatedVenue(Actor):
         if not market.depth:
             emit(RoutesChanged())
 
-    def _after(self, instrument: int, at: At) -> None:
-        """Look at the account after a change of price."""
-        if instrument in self.positions:
+    def _after(self, instrument: int, at: At, *, met: bool = False) -> None:
+        """Look at the account after a change of price, or once orders have been met, which may have closed
+        the position with a loss."""
+        if met or instrument in self.positions:
             self.margin.check(at)
         self._update(at.recv_ns, at.emit)
