@@ -11,9 +11,7 @@ Called by `feed.py` and `history.py` with the time of receipt of each message.
 
 from __future__ import annotations
 
-import re
-from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any, Final
 
@@ -37,8 +35,9 @@ from adapters.hyperliquid.wire import (
 from adapters.transport.protocol import Damage, Salvaged
 from adapters.transport.text import clip
 from adapters.transport.trades import by_time
-from engine.clock import DAY_NS, SECOND_NS, iso_text
-from engine.errors import NumberError, UsageError, VenueProtocolError
+from adapters.transport.values import FINE_SCALE, ValueDecoder, positive, rounded
+from engine.clock import DAY_NS
+from engine.errors import UsageError, VenueProtocolError
 from engine.events import (
     BookRead,
     CandleRead,
@@ -50,41 +49,16 @@ from engine.events import (
     Quote,
     Trade,
 )
-from engine.values import BUY, SELL, parse_interval, parse_scaled, power_of_ten, wide
+from engine.values import BUY, SELL, parse_interval, wide
 
-__all__ = ["AHEAD_NS_MAX", "EARLIEST_NS", "FINE_SCALE", "Decoder", "quote_of"]
-
-EARLIEST_NS: Final = 1_420_070_400 * SECOND_NS
-"""2015-01-01: the sandbox may play a day of years ago. An older time is a wrong unit or a broken clock."""
-
-AHEAD_NS_MAX: Final = 86_400 * SECOND_NS
-"""How far a venue's time may lie ahead of ours where the difference of the clocks is not known."""
-
-FINE_SCALE: Final = 10
-"""Decimal places of contexts, mids and rates: the most that any recorded message has."""
+__all__ = ["Decoder", "quote_of"]
 
 _NS_PER_MS: Final = 1_000_000
-_DECIMAL: Final = re.compile(r"(-?)([0-9]{1,40})(?:\.([0-9]{1,40}))?", re.ASCII)
 _SIDES: Final = {"B": BUY, "A": SELL}
 
 
-_DAMAGES_MAX: Final = 5000
-"""As many as a message can have rows."""
-
-
-class Decoder:
-    """Decodes for a fixed set of instruments; `dropped` counts what was left out, by reason.
-
-    `damages` describes the newest values that were left out, for a feed to take. `refused` counts invalid
-    values. `ahead_ns` is how far a time may lie ahead of its receipt.
-    """
-
-    def __init__(self, instruments: Sequence[InstrumentListed], dropped: Counter[str] | None = None) -> None:
-        self._by_name = {listed.name: listed for listed in instruments}
-        self.dropped: Counter[str] = Counter() if dropped is None else dropped
-        self.damages: deque[Damage] = deque(maxlen=_DAMAGES_MAX)
-        self.refused = 0
-        self.ahead_ns = AHEAD_NS_MAX
+class Decoder(ValueDecoder):
+    """Decodes for a fixed set of instruments. See `ValueDecoder`."""
 
     def decode_frame(self, message: str | bytes, recv_ns: int) -> list[Event]:
         """Return the events of one websocket message; none for a message that is not market data.
@@ -147,8 +121,8 @@ class Decoder:
         if not self._timely("trades", row.coin, venue_ns, recv_ns, placed=True):
             return None
         try:
-            price = _positive(row.px, listed.price_scale, listed.name)
-            size = _positive(row.sz, listed.size_scale, listed.name)
+            price = positive(row.px, listed.price_scale, listed.name)
+            size = positive(row.sz, listed.size_scale, listed.name)
         except VenueProtocolError as error:
             self._refuse(Damage("trades", row.coin, str(error), True))
             return None
@@ -207,13 +181,13 @@ class Decoder:
                 f"{clip(row.coin)}: a candle of {row.interval} from {row.start} to {row.end} is invalid"
             )
         prices = [
-            _positive(text, listed.price_scale, listed.name)
+            positive(text, listed.price_scale, listed.name)
             for text in (row.open, row.high, row.low, row.close)
         ]
         opened, high, low, close = prices
         if max(prices) != high or min(prices) != low:
             raise VenueProtocolError(f"{clip(row.coin)}: the candle of {row.start} has inconsistent prices")
-        volume = wide(_rounded(row.volume, listed.size_scale, listed.name))
+        volume = wide(rounded(row.volume, listed.size_scale, listed.name))
         return CandleRead(
             recv_ns,
             end_ns,
@@ -243,7 +217,7 @@ class Decoder:
             values.premium,
             values.open_interest,
         )
-        fine = (None if text is None else wide(_rounded(text, FINE_SCALE, row.coin)) for text in texts)
+        fine = (None if text is None else wide(rounded(text, FINE_SCALE, row.coin)) for text in texts)
         return ContextRead(recv_ns, listed.instrument, FINE_SCALE, *fine)
 
     def mids(self, mids: Mapping[str, str], recv_ns: int) -> MidsRead | None:
@@ -252,7 +226,7 @@ class Decoder:
         for name, listed in self._by_name.items():
             if name in mids:
                 try:
-                    found.append((listed.instrument, wide(_rounded(mids[name], FINE_SCALE, name))))
+                    found.append((listed.instrument, wide(rounded(mids[name], FINE_SCALE, name))))
                 except VenueProtocolError as error:
                     self._refuse(Damage("allMids", name, str(error)))
         if not found:
@@ -266,32 +240,9 @@ class Decoder:
         venue_ns = row.time * _NS_PER_MS
         if listed is None or not self._timely("funding", row.coin, venue_ns, recv_ns):
             return None
-        rate = wide(_rounded(row.funding_rate, FINE_SCALE, row.coin))
-        premium = wide(_rounded(row.premium, FINE_SCALE, row.coin))
+        rate = wide(rounded(row.funding_rate, FINE_SCALE, row.coin))
+        premium = wide(rounded(row.premium, FINE_SCALE, row.coin))
         return FundingRead(recv_ns, venue_ns, listed.instrument, FINE_SCALE, rate, premium)
-
-    def _known(self, channel: str, name: str) -> InstrumentListed | None:
-        listed = self._by_name.get(name)
-        if listed is None:
-            self._leave_out("foreign", channel, name, "not an instrument of this session")
-        return listed
-
-    def _timely(self, channel: str, name: str, venue_ns: int, recv_ns: int, *, placed: bool = False) -> bool:
-        if EARLIEST_NS <= venue_ns <= recv_ns + self.ahead_ns:
-            return True
-        self.dropped["time"] += 1
-        shown = iso_text(venue_ns) if abs(venue_ns) < 2**62 else f"{venue_ns} ns"
-        reason = f"{clip(name)}: its time is {shown}, which is impossible at {iso_text(recv_ns)}"
-        self.damages.append(Damage(channel, name, reason, placed))
-        return False
-
-    def _leave_out(self, count: str, channel: str, name: str, reason: str) -> None:
-        self.dropped[count] += 1
-        self.damages.append(Damage(channel, name, f"{clip(name)}: {reason}"))
-
-    def _refuse(self, damage: Damage) -> None:
-        self.refused += 1
-        self.damages.append(damage)
 
 
 def quote_of(book: BookRead) -> Quote:
@@ -300,35 +251,10 @@ def quote_of(book: BookRead) -> Quote:
     return Quote(book.recv_ns, book.venue_ns, book.instrument, *bid[:2], *ask[:2])
 
 
-def _positive(text: str, scale: int, name: str) -> int:
-    try:
-        value = parse_scaled(text, scale)
-    except NumberError as error:
-        raise VenueProtocolError(f"{clip(name)}: {error}") from error
-    if not value:
-        raise VenueProtocolError(f"{clip(name)}: {clip(text)} is zero, which no price or size may be")
-    return value
-
-
-def _rounded(text: str, scale: int, name: str) -> int:
-    """Return a number that may be negative, zero or finer than `scale`: rounded to it, halves away from 0."""
-    match = _DECIMAL.fullmatch(text)
-    if match is None:
-        raise VenueProtocolError(f"{clip(name)}: {clip(text, 40)} is not a plain decimal number")
-    minus, whole, fraction = match[1], match[2], match[3] or ""
-    digits, shift = int(whole + fraction), scale - len(fraction)
-    if shift >= 0:
-        value = digits * power_of_ten(shift)
-    else:
-        unit = power_of_ten(-shift)
-        value = (digits + unit // 2) // unit
-    return -value if minus else value
-
-
 def _side(levels: list[BookLevel], listed: InstrumentListed) -> tuple[tuple[int, int, int], ...]:
     name, price_scale, size_scale = listed.name, listed.price_scale, listed.size_scale
     return tuple(
-        (_positive(level.px, price_scale, name), _positive(level.sz, size_scale, name), level.n)
+        (positive(level.px, price_scale, name), positive(level.sz, size_scale, name), level.n)
         for level in levels
     )
 
@@ -337,6 +263,6 @@ def _level(level: Level | None, listed: InstrumentListed) -> tuple[int, int]:
     if level is None:
         return 0, 0
     return (
-        _positive(level.px, listed.price_scale, listed.name),
-        _positive(level.sz, listed.size_scale, listed.name),
+        positive(level.px, listed.price_scale, listed.name),
+        positive(level.sz, listed.size_scale, listed.name),
     )

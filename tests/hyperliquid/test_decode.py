@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.hyperliquid.decode import EARLIEST_NS, Decoder
+from adapters.hyperliquid.decode import Decoder
 from adapters.hyperliquid.salvage import decode_or_salvage
 from adapters.transport.health import FeedHealth
 from adapters.transport.protocol import Salvaged
 from adapters.transport.trades import TradeMemory, by_time
+from adapters.transport.values import EARLIEST_NS
 from engine.errors import VenueProtocolError
 from engine.events import InstrumentListed, Quote, Trade
 from engine.values import BUY, SELL

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import Final
 
-from adapters.hyperliquid.decode import AHEAD_NS_MAX, EARLIEST_NS
 from adapters.hyperliquid.gateway.account_wire import (
     OpenOrder,
     OrderAnswer,
@@ -31,6 +30,7 @@ from adapters.hyperliquid.gateway.account_wire import (
 from adapters.hyperliquid.gateway.ledger import decimal_of, moved
 from adapters.hyperliquid.listing import dex_of
 from adapters.transport.text import clip
+from adapters.transport.values import AHEAD_NS_MAX, EARLIEST_NS
 from engine.clock import iso_text
 from engine.errors import NumberError, VenueProtocolError
 from engine.events import (
