@@ -63,4 +63,7 @@ def make_store(section: Mapping[str, object], root: Path) -> Store:
         settings = msgspec.convert(given, kind.settings)
     except msgspec.ValidationError as error:
         raise ConfigError(f"stores: kind {name!r}: {error}") from None
-    return kind.make(settings, root)
+    try:
+        return kind.make(settings, root)
+    except ConfigError as error:
+        raise ConfigError(f"stores: kind {name!r}: {error}") from None
