@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -38,6 +39,15 @@ class TableShape(msgspec.Struct, frozen=True):
     def key(self) -> tuple[str, ...]:
         """The columns of the primary key."""
         return (self.pk,) if isinstance(self.pk, str) else self.pk
+
+    @property
+    def instants(self) -> dict[str, str]:
+        """The columns with a time as text, each with the column that has it in nanoseconds."""
+        return {
+            one: after
+            for one, after in pairwise(self.columns)
+            if after.endswith("_ns") and one.removesuffix("_time") == after.removesuffix("_ns")
+        }
 
 
 _TIMES: Final = ("start", "exited", "venue_time", "time", "at")
