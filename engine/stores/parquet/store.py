@@ -47,8 +47,8 @@ from engine.stores.parquet.state import Place, State, read_cursor
 
 __all__ = ["PARQUET", "ParquetSettings", "ParquetStore"]
 
-PART_ROWS: Final = 32_768
-"""Rows after which a part is finished. A batch with half as many has parts of its own."""
+PART_ROWS: Final = 16_384
+"""Rows with which a part is finished: a batch of catching up fills about one."""
 FLUSH_ROWS: Final = 10_000
 """Rows that wait before they are written to files."""
 FLUSH_S: Final = 10.0
@@ -89,6 +89,7 @@ class ParquetStore:
         self._inode: tuple[int, int] | None = None
         self._flushed_at = 0.0
         self._had_rows = False
+        self._moved = False  # whether this transaction has moved the cursor
         self._lock: WriterLock | None = None
 
     @contextmanager
@@ -97,9 +98,11 @@ class ParquetStore:
         with self._errors():
             state = self._ready()
             state.begin()
+            self._moved = False
             try:
                 yield
                 state.commit()
+                self._had_rows |= self._moved
             except BaseException:
                 state.rollback()
                 raise
@@ -145,6 +148,7 @@ class ParquetStore:
             for name, keyed in new.items():
                 state.wait(name, [one for one in keyed if self._counts(name, *one)])
         state.move_cursor(cursor)
+        self._moved = True
 
     def witness(self) -> Cursor | None:
         """See `Store`."""
@@ -219,7 +223,7 @@ class ParquetStore:
         state = self._opened()
         part, before = state.last_part(name, day)
         table = arrow_table(TABLES[name], self._schemas[name], [row for _, row in keyed])
-        if not part or before >= PART_ROWS or len(keyed) >= PART_ROWS // 2:
+        if not part or before >= PART_ROWS:
             part, before = part + 1, 0
         path = part_path(self.folder, name, day, part)
         if before:
